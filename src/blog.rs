@@ -1,0 +1,11 @@
+//! What a post and a user are, and who may do what. No HTTP and no SQL in here.
+
+pub mod post;
+pub mod service;
+pub mod text;
+pub mod user;
+
+pub use post::{Cursor, Draft, Filter, Page, Paging, Post, PostChange, Version};
+pub use service::{Blog, BlogError};
+pub use text::{Content, InvalidText, Title};
+pub use user::{User, UserKey};

@@ -1,0 +1,89 @@
+//! A post, the ways to ask for posts, and what a change may hold.
+
+use chrono::{DateTime, Utc};
+
+use super::{Content, Title, User};
+
+/// A post with its author.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Post {
+    /// Row id.
+    pub id: i64,
+    /// Title, as stored.
+    pub title: String,
+    /// Content, as stored.
+    pub content: String,
+    /// Who wrote it.
+    pub author: User,
+    /// When it was written. Microseconds.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed; grows with every change. Microseconds.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Post {
+    /// Changes whenever the post changes: what an `ETag` is made from.
+    pub fn version(&self) -> Version {
+        Version(self.updated_at.timestamp_micros())
+    }
+}
+
+/// A state of a post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version(pub i64);
+
+/// A new post.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Title.
+    pub title: Title,
+    /// Content.
+    pub content: Content,
+}
+
+/// What to change; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct PostChange {
+    /// New title.
+    pub title: Option<Title>,
+    /// New content.
+    pub content: Option<Content>,
+}
+
+/// A place in the list, newest first: the posts after it are older. Opaque text outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// `created_at` of the last post seen, microseconds since 1970.
+    pub created_at_micros: i64,
+    /// Its id.
+    pub id: i64,
+}
+
+/// Where a page of the list begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paging {
+    /// After so many posts.
+    Skip(u64),
+    /// After this place; costs the same at any depth.
+    After(Cursor),
+}
+
+/// Which posts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only by the user with this row id.
+    pub author_id: Option<i64>,
+    /// Only those whose title or content holds this text, whatever its case.
+    pub text: Option<String>,
+}
+
+/// A page of posts, newest first.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The posts.
+    pub posts: Vec<Post>,
+    /// How many the filter has in all.
+    pub total: u64,
+    /// Where the next page begins; `None` on the last.
+    pub next: Option<Cursor>,
+}

@@ -1,0 +1,28 @@
+//! A user: somebody who has signed in. Known by tenant and object id, never by e-mail or name.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// How a person is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UserKey {
+    /// Tenant id.
+    pub tid: Uuid,
+    /// Object id within the tenant.
+    pub oid: Uuid,
+}
+
+/// A user as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Row id.
+    pub id: i64,
+    /// Tenant and object id.
+    pub key: UserKey,
+    /// For display only.
+    pub display_name: String,
+    /// When first seen.
+    pub created_at: DateTime<Utc>,
+    /// When last changed.
+    pub updated_at: DateTime<Utc>,
+}

@@ -1,0 +1,151 @@
+//! `[idp]`: the development identity provider: who can sign in, and which applications it knows.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Which form an API's access tokens have, Entra's `accessTokenAcceptedVersion`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenVersion {
+    /// Issuer `https://sts.windows.net/{tid}/`, Entra's default.
+    V1,
+    /// Issuer `…/v2.0`.
+    #[default]
+    V2,
+}
+
+/// A user of the development identity provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdpUser {
+    /// Object id, a GUID.
+    pub oid: String,
+    /// Display name.
+    pub name: String,
+    /// E-mail address, also the user principal name.
+    pub email: String,
+    /// Values of the app roles that the user has.
+    #[serde(default)]
+    pub roles: Vec<String>,
+}
+
+/// An app role that an API defines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppRole {
+    /// Value that appears in `roles`.
+    pub value: String,
+    /// Client ids to which the role is granted as an application permission.
+    #[serde(default)]
+    pub granted_to: Vec<String>,
+}
+
+/// An app registration of the development identity provider. One that has `app_id_uri` is an API.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AppRegistration {
+    /// Application (client) id, a GUID.
+    pub client_id: String,
+    /// Display name.
+    pub name: String,
+    /// PEM files whose first certificate each is registered for the application.
+    pub certificates: Vec<PathBuf>,
+    /// Redirect URIs, compared exactly.
+    pub redirect_uris: Vec<String>,
+    /// Where the browser may be sent after sign-out.
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Front-channel logout URL.
+    pub front_channel_logout_uri: Option<String>,
+    /// App ID URI, for an API.
+    pub app_id_uri: Option<String>,
+    /// Delegated scopes that an API exposes, such as `access_as_user`.
+    pub scopes: Vec<String>,
+    /// App roles that an API defines.
+    pub app_roles: Vec<AppRole>,
+    /// Form of the access tokens issued for an API.
+    pub token_version: TokenVersion,
+}
+
+/// `[idp]`.
+#[derive(Debug, Clone)]
+pub struct IdpSettings {
+    /// `idp.host`: address to listen on; loopback unless `--i-know-this-is-not-a-real-identity-provider` is given.
+    pub host: String,
+    /// `idp.port`; 0 picks a free one.
+    pub port: u16,
+    /// `idp.tenant_id`: the tenant it plays, a GUID.
+    pub tenant_id: String,
+    /// `idp.domain`: the tenant's domain name, taken in URLs in place of the GUID.
+    pub domain: String,
+    /// `idp.strict`: demand the best form of a client assertion, not just one that Entra takes.
+    pub strict: bool,
+    /// `idp.require_pkce`: refuse an authorization request without `code_challenge`.
+    pub require_pkce: bool,
+    /// `idp.access_token_seconds`: how long access tokens live.
+    pub access_token_seconds: u64,
+    /// `idp.tls`: serve HTTPS with a certificate for localhost under a CA made once in `state_dir`.
+    pub tls: bool,
+    /// `idp.state_dir`: folder of the CA and the localhost certificate, used with `tls` only.
+    pub state_dir: PathBuf,
+    /// `[[idp.users]]`: who can sign in.
+    pub users: Vec<IdpUser>,
+    /// `[[idp.apps]]`: the app registrations.
+    pub apps: Vec<AppRegistration>,
+    /// `--i-know-this-is-not-a-real-identity-provider`: listen beyond loopback all the same. A flag, never a file's key.
+    pub allow_remote: bool,
+}
+
+/// Tenant that the look-alike plays unless told otherwise.
+pub const DEV_TENANT_ID: &str = "11111111-2222-4333-8444-555555555555";
+/// Client id of the web site in the look-alike's default registrations.
+pub const DEV_CLIENT_ID: &str = "c11e0000-0000-4000-8000-000000005000";
+/// Client id of the API in the look-alike's default registrations.
+pub const DEV_API_ID: &str = "a9100000-0000-4000-8000-000000008000";
+
+impl Default for IdpSettings {
+    fn default() -> Self {
+        let user = |n: u32, name: &str, email: &str, roles: &[&str]| IdpUser {
+            oid: format!("0a11ce00-0000-4000-8000-{n:012}"),
+            name: name.to_owned(),
+            email: email.to_owned(),
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        };
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 9000,
+            tenant_id: DEV_TENANT_ID.to_owned(),
+            domain: "contoso.example".to_owned(),
+            strict: false,
+            require_pkce: false,
+            access_token_seconds: 3600,
+            tls: false,
+            state_dir: PathBuf::from(".blogctl"),
+            users: vec![
+                user(1, "Alice Archer", "alice@contoso.example", &["Blog.Author"]),
+                user(2, "Bob Brandt", "bob@contoso.example", &[]),
+                user(3, "Chiara Conti", "chiara@contoso.example", &[]),
+            ],
+            apps: vec![
+                AppRegistration {
+                    client_id: DEV_CLIENT_ID.to_owned(),
+                    name: "Blog (web site)".to_owned(),
+                    certificates: vec![PathBuf::from(".blogctl/client-cert.pem")],
+                    redirect_uris: vec!["http://localhost:5000/callback".to_owned()],
+                    post_logout_redirect_uris: vec!["http://localhost:5000/".to_owned()],
+                    ..AppRegistration::default()
+                },
+                AppRegistration {
+                    client_id: DEV_API_ID.to_owned(),
+                    name: "Blog (API)".to_owned(),
+                    app_id_uri: Some(format!("api://{DEV_API_ID}")),
+                    scopes: vec!["access_as_user".to_owned()],
+                    app_roles: vec![AppRole { value: "Blog.Author".to_owned(), granted_to: Vec::new() }],
+                    token_version: TokenVersion::V2,
+                    ..AppRegistration::default()
+                },
+            ],
+            allow_remote: false,
+        }
+    }
+}

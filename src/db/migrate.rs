@@ -1,0 +1,1 @@
+//! Schema migrations, embedded in the binary.

@@ -1,0 +1,22 @@
+//! Everything that knows Microsoft Entra ID. No web server and no database in here. Calls that may reach the network
+//! block, and say so.
+
+pub mod aadsts;
+pub mod access_token;
+pub mod assertion;
+pub mod authority;
+pub mod certificate;
+pub mod confidential_client;
+pub mod id_token;
+pub mod issue_certificate;
+pub mod principal;
+pub mod provider;
+pub mod signing_keys;
+
+pub use access_token::{AccessTokenValidator, Refusal, TokenError};
+pub use authority::Authority;
+pub use certificate::{ClientCertificate, Thumbprints};
+pub use confidential_client::{AuthorizationRequest, ConfidentialClient, PendingSignIn, SignIn, SignInHints, TokenSet};
+pub use id_token::IdTokenClaims;
+pub use principal::{Principal, PrincipalKind};
+pub use provider::{Metadata, Provider, ProviderError};

@@ -1,0 +1,65 @@
+//! Who calls: what a valid access token says. Only token validation can make one.
+
+use uuid::Uuid;
+
+/// Whether a user acts through an application, or an application acts by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrincipalKind {
+    /// A signed-in user, by delegated permission (`scp`).
+    Delegated,
+    /// An application without a user (`roles` only).
+    AppOnly,
+}
+
+/// The validated caller.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    pub(super) tenant_id: Uuid,
+    pub(super) object_id: Uuid,
+    pub(super) app_id: Option<Uuid>,
+    pub(super) kind: PrincipalKind,
+    pub(super) scopes: Vec<String>,
+    pub(super) roles: Vec<String>,
+    pub(super) name: Option<String>,
+    pub(super) email: Option<String>,
+    pub(super) preferred_username: Option<String>,
+}
+
+impl Principal {
+    /// `tid`.
+    pub fn tenant_id(&self) -> Uuid {
+        self.tenant_id
+    }
+    /// `oid`: with `tid`, how a person is known.
+    pub fn object_id(&self) -> Uuid {
+        self.object_id
+    }
+    /// `azp` or `appid`: the calling application.
+    pub fn app_id(&self) -> Option<Uuid> {
+        self.app_id
+    }
+    /// Delegated or app-only.
+    pub fn kind(&self) -> PrincipalKind {
+        self.kind
+    }
+    /// The values of `scp`.
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+    /// The values of `roles`.
+    pub fn roles(&self) -> &[String] {
+        &self.roles
+    }
+    /// `name`, for display only.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+    /// `email`, for display only.
+    pub fn email(&self) -> Option<&str> {
+        self.email.as_deref()
+    }
+    /// `preferred_username` (v2) or `upn`/`unique_name` (v1), for display only.
+    pub fn preferred_username(&self) -> Option<&str> {
+        self.preferred_username.as_deref()
+    }
+}

@@ -1,0 +1,1 @@
+//! The signing keys of the provider (JWKS), cached by `kid`.

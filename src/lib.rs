@@ -1,0 +1,18 @@
+//! blogctl: a blog whose web site and API authenticate with Microsoft Entra ID by X.509 certificate.
+//!
+//! One binary, two roles: [`web`] is the site that users sign in to (`blogctl serve-client`), [`api`] is the
+//! REST API that accepts only valid access tokens (`blogctl serve-api`). Arrows point one way:
+//! `cli → api, web, idp → blog → db`, and `api, web → entra`.
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod blog;
+pub mod cli;
+pub mod config;
+pub mod db;
+pub mod entra;
+pub mod idp;
+pub mod outbound;
+pub mod serve;
+pub mod web;

@@ -1,0 +1,32 @@
+//! One log line per request: method, path, status, duration, request id. Never a query string: it may hold an
+//! authorization code.
+
+use std::time::Instant;
+
+use actix_web::{
+    Error,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    middleware::Next,
+};
+
+use super::RequestId;
+
+/// Middleware (for `actix_web::middleware::from_fn`): logs the request after it has been answered. Belongs inside
+/// [`super::request_id::assign`], which makes the id.
+///
+/// # Errors
+/// Those of the service it wraps.
+pub async fn log(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let started = Instant::now();
+    let id = RequestId::of(request.request());
+    let line = format!("{} {}", request.method(), request.path());
+    let response = next.call(request).await?;
+    let ms = started.elapsed().as_secs_f64() * 1000.0;
+    let status = response.status().as_u16();
+    log::info!(target: "blogctl::access", "{line} {status} {ms:.1}ms request_id={}", id.as_str());
+    Ok(response)
+}

@@ -1,0 +1,91 @@
+//! The request id: taken from `X-Request-ID` when sane, made otherwise, and sent back in the answer.
+
+use std::{convert::Infallible, future::Ready, future::ready};
+
+use actix_web::{
+    Error, FromRequest, HttpMessage, HttpRequest,
+    body::MessageBody,
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    http::header::{HeaderName, HeaderValue},
+    middleware::Next,
+};
+use uuid::Uuid;
+
+/// `X-Request-ID`
+pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest id taken from a client.
+const MAX_LENGTH: usize = 64;
+
+/// Names one request in logs, answers and calls to other servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// The id that the middleware gave this request; a new one outside the middleware.
+    pub fn of(request: &HttpRequest) -> Self {
+        request.extensions().get::<Self>().cloned().unwrap_or_else(Self::new)
+    }
+
+    /// The id as text: 1–64 characters of `A–Z a–z 0–9 . _ -`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn new() -> Self {
+        Self(Uuid::new_v4().to_string())
+    }
+
+    fn from_client(value: &HeaderValue) -> Option<Self> {
+        let text = value.to_str().ok()?;
+        let sane = (1..=MAX_LENGTH).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        sane.then(|| Self(text.to_owned()))
+    }
+}
+
+impl FromRequest for RequestId {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self::of(request)))
+    }
+}
+
+/// Middleware (for `actix_web::middleware::from_fn`): gives the request its id and sends it back.
+///
+/// # Errors
+/// Those of the service it wraps.
+pub async fn assign(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let id = request.headers().get(HEADER).and_then(RequestId::from_client).unwrap_or_else(RequestId::new);
+    let header = HeaderValue::from_str(id.as_str());
+    request.extensions_mut().insert(id);
+    let mut response = next.call(request).await?;
+    if let Ok(value) = header {
+        response.headers_mut().insert(HEADER, value);
+    }
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_could_forge_a_log_line_or_a_header_is_not_taken() {
+        for bad in ["", "a b", "a\tb", "ä", &"x".repeat(65), "a;b", "<script>"] {
+            let value = HeaderValue::from_bytes(bad.as_bytes()).expect("a header value");
+            assert_eq!(RequestId::from_client(&value), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_sane_id_is_taken() {
+        let value = HeaderValue::from_static("req-1.a_B");
+        assert_eq!(RequestId::from_client(&value), Some(RequestId("req-1.a_B".to_owned())));
+    }
+}
