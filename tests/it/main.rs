@@ -1,4 +1,5 @@
 //! Black-box tests, by feature, on the real servers and the real binary. One binary: it links once.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
+
 mod support;

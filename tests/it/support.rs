@@ -1,3 +1,18 @@
 //! What the tests stand on.
 
 pub mod system;
+
+/// The value of an environment variable that `tests/run` sets for tests that need something started or installed.
+/// Without it the test is skipped, with a line that says so; in CI nothing may be skipped.
+pub fn needs(variable: &str) -> Option<String> {
+    let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
+    if value.is_none() {
+        assert_ne!(
+            std::env::var("CI").as_deref(),
+            Ok("true"),
+            "{variable} is not set, and in CI nothing may be skipped"
+        );
+        eprintln!("skipped: {variable} is not set; tests/run sets it");
+    }
+    value
+}
