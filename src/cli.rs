@@ -26,7 +26,6 @@ use settings::SettingsArguments;
 #[command(
     name = "blogctl",
     version,
-    propagate_version = true,
     max_term_width = 110,
     arg_required_else_help = true,
     after_long_help = "\
@@ -36,9 +35,9 @@ it. \"blogctl config\" shows them.
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings. Results go to stdout, logs to stderr.
 
 Examples:
-  blogctl dev                              everything on this machine, nothing to set up
-  blogctl config                           the settings in force, and where each came from
-  blogctl serve-api --port 8000            the API alone
+  blogctl dev                      everything on this machine, nothing to set up
+  blogctl config                   the settings in force, and where each came from
+  blogctl serve-api --port 8000    the API alone
   BLOG_LOG__LEVEL=debug blogctl serve-client
 "
 )]

@@ -23,7 +23,7 @@ const WIDEST_VALUE: usize = 48;
 #[command(after_long_help = "\
 Examples:
   blogctl config
-  blogctl config --set log.level=debug     what a flag would change
+  blogctl config --set log.level=debug    what a flag would change
   blogctl config --json | jq '.\"client.port\".value'")]
 pub struct Arguments {
     /// Print JSON: an object with {value, origin} for each setting

@@ -52,9 +52,9 @@ const OTHER_FOLDER: &str = "name another folder with --data-dir FOLDER";
 #[command(after_long_help = "\
 Examples:
   blogctl dev
-  blogctl dev --client-port 5050           when another program has port 5000
-  blogctl dev --set log.level=info         with a line for each request
-  blogctl dev --fresh                      start over with new posts, key and certificate
+  blogctl dev --client-port 5050    when another program has port 5000
+  blogctl dev --set log.level=info  with a line for each request
+  blogctl dev --fresh               start over: new posts, key and certificate
 
 The same as three processes, each in a terminal of its own:
   set -a; eval \"$(blogctl dev --print-env)\"; set +a

@@ -19,8 +19,8 @@ use crate::{
 #[command(after_long_help = "\
 Examples:
   blogctl serve-api
-  blogctl serve-api --port 0               on a free port; the log says which
-  blogctl serve-api --host 0.0.0.0         in a container
+  blogctl serve-api --port 0          on a free port; the log says which
+  blogctl serve-api --host 0.0.0.0    in a container
   curl -i http://localhost:8000/health")]
 pub struct Arguments {
     /// Address to listen on [setting: api.host]

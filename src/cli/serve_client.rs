@@ -19,7 +19,7 @@ use crate::{
 #[command(after_long_help = "\
 Examples:
   blogctl serve-client
-  blogctl serve-client --port 0            on a free port; the log says which
+  blogctl serve-client --port 0       on a free port; the log says which
   CLIENT_CERT_PATH=cert/client.pem blogctl serve-client")]
 pub struct Arguments {
     /// Address to listen on [setting: client.host]

@@ -20,8 +20,8 @@ use crate::{
 #[command(after_long_help = "\
 Examples:
   blogctl serve-idp
-  blogctl serve-idp --tls                  for clients that insist on https; the CA file is in the log
-  blogctl serve-idp --strict               demand the best form of an assertion, not just what Entra takes")]
+  blogctl serve-idp --tls         https, for clients that insist on it
+  blogctl serve-idp --strict      as in dev")]
 pub struct Arguments {
     /// Address to listen on [setting: idp.host]
     #[arg(long)]
