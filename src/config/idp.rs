@@ -57,6 +57,8 @@ pub struct AppRegistration {
     pub name: String,
     /// PEM files whose first certificate each is registered for the application.
     pub certificates: Vec<PathBuf>,
+    /// Entra's "Allow public client flows": the application cannot keep a key, so it proves nothing, and must use PKCE.
+    pub public_client: bool,
     /// Redirect URIs, compared exactly.
     pub redirect_uris: Vec<String>,
     /// Where the browser may be sent after sign-out.
