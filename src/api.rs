@@ -10,6 +10,7 @@ mod cursor;
 mod etag;
 mod health;
 mod json_body;
+mod key_watch;
 mod page_link;
 mod posts;
 mod problem;
@@ -17,7 +18,6 @@ mod profile;
 mod routes;
 mod server;
 mod users;
-mod warm_up;
 
 pub use cors::InvalidOrigin;
 pub use server::{Server, StartError};

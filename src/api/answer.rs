@@ -13,7 +13,10 @@ use actix_web::{
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
-    http::header::{self, HeaderMap, HeaderValue},
+    http::{
+        Method,
+        header::{self, HeaderMap, HeaderValue},
+    },
     middleware::Next,
 };
 
@@ -32,7 +35,7 @@ pub async fn complete(
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static>>, Error> {
     // Kept as text: holding on to the request here would forbid routing to change it.
     let place = Place {
-        line: format!("{} {}", request.method(), request.path()),
+        method: request.method().clone(),
         path: request.path().to_owned(),
         id: RequestId::of(request.request()),
     };
@@ -64,7 +67,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 
 /// Where and as what a problem happened.
 struct Place {
-    line: String,
+    method: Method,
     path: String,
     id: RequestId,
 }
@@ -100,12 +103,13 @@ impl Place {
     }
 
     fn document(&self, problem: &Problem) -> Vec<u8> {
-        let (line, id, code) = (&self.line, self.id.as_str(), problem.code());
+        let Self { method, path, id } = self;
+        let (id, code) = (id.as_str(), problem.code());
         match problem.causes() {
-            Some(causes) => log::error!("{line} {code}: {causes} request_id={id}"),
-            None => log::info!("{line} refused: {code} request_id={id}"),
+            Some(causes) => log::error!("{method} {path} {code}: {causes} request_id={id}"),
+            None => log::info!("{method} {path} refused: {code} request_id={id}"),
         }
-        problem.document(&self.path, id)
+        problem.document(path, id)
     }
 }
 
@@ -124,5 +128,79 @@ fn harden(headers: &mut HeaderMap) {
     );
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{
+        App,
+        middleware::{Compress, from_fn},
+        test::{TestRequest, call_service, init_service, read_body_json, try_call_service},
+        web,
+    };
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What comes of a request to `/` whose handler does `handle`.
+    async fn answer_of(handle: fn() -> Result<HttpResponse, Error>) -> (u16, HeaderMap, Value) {
+        let app = App::new()
+            .default_service(web::to(move || std::future::ready(handle())))
+            .wrap(from_fn(complete))
+            .wrap(from_fn(request_id::assign));
+        let app = init_service(app).await;
+        let request = TestRequest::with_uri("/some?q=secret").insert_header((request_id::HEADER, "id-1"));
+        match try_call_service(&app, request.to_request()).await {
+            Ok(response) => {
+                let (status, headers) = (response.status().as_u16(), response.headers().clone());
+                (status, headers, read_body_json(response).await)
+            }
+            // What the HTTP layer does with an error.
+            Err(error) => {
+                let response = error.error_response();
+                let (status, headers) = (response.status().as_u16(), response.headers().clone());
+                let body = actix_web::body::to_bytes(response.into_body()).await.expect("a body");
+                (status, headers, serde_json::from_slice(&body).expect("JSON"))
+            }
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_panic_in_a_handler_is_a_500_that_says_nothing_about_it() {
+        let (status, headers, body) = answer_of(|| panic!("at /var/lib/blog.db")).await;
+        assert_eq!(status, 500);
+        assert_eq!(headers.get(header::CONTENT_TYPE), Some(&MEDIA_TYPE));
+        assert_eq!(headers.get(request_id::HEADER).expect("an id"), "id-1");
+        assert_eq!(headers.get(header::X_CONTENT_TYPE_OPTIONS).expect("a header"), "nosniff");
+        let detail = "something went wrong on the server; it was logged under this request id";
+        let expected = json!({
+            "type": "about:blank", "title": "Internal Server Error", "status": 500, "detail": detail,
+            "instance": "/some", "code": "internal", "request_id": "id-1",
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[actix_web::test]
+    async fn an_error_of_the_web_server_is_a_problem_that_holds_none_of_its_text() {
+        let (status, headers, body) =
+            answer_of(|| Err(actix_web::error::ErrorInternalServerError("at /var/lib/blog.db"))).await;
+        assert_eq!((status, &body["code"]), (500, &json!("internal")));
+        assert_eq!(headers.get(header::CONTENT_TYPE), Some(&MEDIA_TYPE));
+        assert!(!body.to_string().contains("/var"), "{body}");
+
+        let (status, _, body) = answer_of(|| Ok(HttpResponse::ImATeapot().body("short and stout"))).await;
+        assert_eq!((status, &body["code"], &body["status"]), (418, &json!("bad_request"), &json!(418)));
+    }
+
+    #[actix_web::test]
+    async fn a_problem_below_compression_is_not_called_compressed() {
+        let route = web::get().to(async || HttpResponse::from_error(Problem::not_found())).wrap(Compress::default());
+        let app = init_service(App::new().route("/", route).wrap(from_fn(complete))).await;
+        let request = TestRequest::with_uri("/").insert_header((header::ACCEPT_ENCODING, "gzip")).to_request();
+        let response = call_service(&app, request).await;
+        assert!(!response.headers().contains_key(header::CONTENT_ENCODING));
+        let body: Value = read_body_json(response).await;
+        assert_eq!(body["code"], "not_found");
     }
 }

@@ -7,8 +7,8 @@ use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use super::{
     answer,
     cors::{InvalidOrigin, Origins},
+    key_watch::KeyWatch,
     routes,
-    warm_up::WarmUp,
 };
 use crate::{
     blog::Blog,
@@ -146,9 +146,9 @@ impl Server {
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
         let Self { http, database, validator, .. } = self;
-        let warm_up = WarmUp::start(validator)?;
+        let key_watch = KeyWatch::start(validator)?;
         let served = http.await;
-        drop(warm_up);
+        drop(key_watch);
         web::block(move || database.close()).await.map_err(io::Error::other)?;
         served
     }
