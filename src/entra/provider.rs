@@ -25,9 +25,9 @@ use crate::{
 };
 
 /// Endpoints change about never; a day matches the keys' own lifetime.
-const METADATA_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+const METADATA_LIFETIME: Duration = Duration::from_hours(24);
 /// After a failed renewal, the endpoints known so far serve for so long before the next try.
-const METADATA_RETRY: Duration = Duration::from_secs(60);
+const METADATA_RETRY: Duration = Duration::from_mins(1);
 
 /// Why the provider could not be asked.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -39,11 +39,11 @@ pub struct KeyPolicy {
 impl Default for KeyPolicy {
     fn default() -> Self {
         Self {
-            refresh_after: Duration::from_secs(60 * 60),
-            refresh_jitter: Duration::from_secs(6 * 60),
-            expire_after: Duration::from_secs(24 * 60 * 60),
-            unknown_kid_interval: Duration::from_secs(5 * 60),
-            retry_after: Duration::from_secs(60),
+            refresh_after: Duration::from_hours(1),
+            refresh_jitter: Duration::from_mins(6),
+            expire_after: Duration::from_hours(24),
+            unknown_kid_interval: Duration::from_mins(5),
+            retry_after: Duration::from_mins(1),
             retry_without_keys_after: Duration::from_secs(1),
         }
     }
@@ -269,9 +269,9 @@ mod tests {
         let (keys, clock) = keys();
         assert!(!keys.begin_refresh(), "nothing to refresh yet");
         keys.prepare(|| Ok(JWKS.to_vec())).unwrap();
-        clock.advance(Duration::from_secs(59 * 60));
+        clock.advance(Duration::from_mins(59));
         assert!(!keys.begin_refresh());
-        clock.advance(Duration::from_secs(8 * 60));
+        clock.advance(Duration::from_mins(8));
         assert!(keys.begin_refresh());
         assert!(!keys.begin_refresh(), "another caller does it already");
         keys.refresh(failing).unwrap_err();
@@ -285,10 +285,10 @@ mod tests {
     fn the_last_good_keys_survive_an_outage_of_a_day_and_no_longer() {
         let (keys, clock) = keys();
         keys.prepare(|| Ok(JWKS.to_vec())).unwrap();
-        clock.advance(Duration::from_secs(24 * 60 * 60 - 60));
+        clock.advance(Duration::from_mins(24 * 60 - 1));
         keys.refresh(failing).unwrap_err();
         assert!(keys.current().is_some());
-        clock.advance(Duration::from_secs(60));
+        clock.advance(Duration::from_mins(1));
         assert!(keys.current().is_none());
         keys.prepare(failing).unwrap_err();
     }

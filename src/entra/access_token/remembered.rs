@@ -67,4 +67,4 @@ impl Expiry<[u8; 32], Remembered> for UntilTokenExpires {
 }
 
 /// Longer than any token lives (28 hours under continuous access evaluation), short enough for the cache's arithmetic.
-const LONGEST: Duration = Duration::from_secs(48 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(48);

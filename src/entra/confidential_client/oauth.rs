@@ -7,7 +7,7 @@ use oauth2::{
     basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenType},
 };
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use ureq::Agent;
 use url::Url;
 
@@ -34,19 +34,14 @@ pub(super) type OAuthClient = oauth2::Client<
 /// The token endpoint's answer.
 pub(super) type TokenAnswer = StandardTokenResponse<IdTokenField, BasicTokenType>;
 
-/// What OpenID Connect adds to it (Core 1.0 §3.1.3.3).
+/// What OpenID Connect adds to it (Core 1.0 §3.1.3.3). The crate asks that answers can be serialised; a secret is not.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct IdTokenField {
-    #[serde(default, serialize_with = "never")]
+    #[serde(skip_serializing)]
     pub(super) id_token: Option<SecretString>,
 }
 
 impl ExtraTokenFields for IdTokenField {}
-
-/// The crate asks that answers can be serialised; a secret is not.
-fn never<S: Serializer>(_: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_none()
-}
 
 pub(super) fn client(client_id: &str, redirect_uri: &Url, metadata: &Metadata) -> OAuthClient {
     oauth2::Client::new(ClientId::new(client_id.to_owned()))
