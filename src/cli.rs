@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand. Each builds what it needs and calls it.
 //! The only place that prints to stdout.
 
+pub mod cert;
+
 use std::process::ExitCode;
 
 /// Parses the process's arguments and runs the command they name.
