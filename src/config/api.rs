@@ -19,7 +19,8 @@ pub struct ApiSettings {
     pub client_id: Option<String>,
     /// `api.required_scope`, older name `REQUIRED_SCOPE`: a token's `scp` must hold it.
     pub required_scope: String,
-    /// `api.cors_origins`, older name `CORS_ORIGINS`: origins whose scripts may call the API; a comma list or an array.
+    /// `api.cors_origins`, older name `CORS_ORIGINS`: origins whose scripts may call the API, or `*` alone for
+    /// everybody's; a comma list or an array.
     pub cors_origins: Vec<String>,
     /// `api.max_content_chars`: longest content of a post, in characters.
     pub max_content_chars: usize,
@@ -47,8 +48,8 @@ impl ApiSettings {
             cors_origins: loader.get_if(
                 "api.cors_origins",
                 default.cors_origins,
-                "origins as browsers send them, such as https://blog.example.com, without a slash at the end; * is not taken",
-                |origins| origins.iter().all(|origin| browser_origin(origin)),
+                "origins as browsers send them, such as https://blog.example.com without a slash at the end, or * alone",
+                |origins| *origins == ["*"] || origins.iter().all(|origin| browser_origin(origin)),
             ),
             max_content_chars: loader.get_if(
                 "api.max_content_chars",

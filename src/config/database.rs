@@ -59,7 +59,10 @@ impl SettingValue for DatabaseUrl {
     fn read(value: &Value) -> Result<Self, String> {
         let address = text(value)?;
         let known = match address.split_once("://") {
-            Some((scheme, rest)) => matches!(scheme, "sqlite" | "postgres" | "postgresql") && !rest.is_empty(),
+            Some((scheme, rest)) => {
+                let database = scheme.split_once('+').map_or(scheme, |(database, _driver)| database);
+                matches!(database, "sqlite" | "postgres" | "postgresql") && !rest.is_empty()
+            }
             None => !address.trim().is_empty(),
         };
         if known { Ok(Self(address.to_owned())) } else { Err(String::new()) }
@@ -74,15 +77,20 @@ impl SettingValue for DatabaseUrl {
 
 /// The address with any password hidden.
 pub fn without_password(address: &str) -> String {
-    let Some((scheme, _)) = address.split_once("://") else { return address.to_owned() };
-    if scheme == "sqlite" {
+    let is_file = !address.contains("://") && !address.starts_with("postgres");
+    if is_file || address.starts_with("sqlite") {
         return address.to_owned();
     }
-    // libpq takes passwords in the query too, and an address that is no URL may hold one anywhere.
-    let Ok(mut url) = Url::parse(address) else { return format!("{scheme}://{HIDDEN}") };
-    let secret_query = url.query_pairs().any(|(name, _)| name.contains("password"));
-    let hidden = (url.password().is_none() || url.set_password(Some(HIDDEN)).is_ok()) && !secret_query;
-    if hidden { url.to_string() } else { format!("{scheme}://{HIDDEN}") }
+    let all_hidden = || format!("{}://{HIDDEN}", address.split(':').next().unwrap_or_default());
+    let Ok(mut url) = Url::parse(address) else { return all_hidden() };
+    // libpq takes passwords in the query too, and an unencoded / ? # in one moves the rest of it behind the host.
+    if url.cannot_be_a_base() || url.query().is_some() || url.fragment().is_some() || url.path().contains('@') {
+        return all_hidden();
+    }
+    if url.password().is_some() && url.set_password(Some(HIDDEN)).is_err() {
+        return all_hidden();
+    }
+    url.to_string()
 }
 
 impl Default for DatabaseSettings {
@@ -100,6 +108,11 @@ mod tests {
         for address in [
             "postgres://blog:hunter2@db.example/blog",
             "postgresql://blog:hunter2@db.example:5433/blog?sslmode=require",
+            "postgresql+psycopg2://blog:hunter2@db.example/blog",
+            "postgres://blog:1/hunter2@db.example/blog",
+            "postgres://blog:1?hunter2@db.example/blog",
+            "postgres://blog:1#hunter2@db.example/blog",
+            "postgres:blog:hunter2@db.example",
             "postgres://db.example/blog?user=blog&password=hunter2",
             "postgres://blog:hunter2@[not a host/blog",
             "mysql://blog:hunter2@db.example/blog",

@@ -151,6 +151,8 @@ fn nearest(wrong: &str, known: &[&'static str]) -> Option<&'static str> {
     };
     known
         .iter()
+        // Of several that are alike, the first.
+        .rev()
         .map(|name| (*name, likeness(name)))
         .filter(|(_, likeness)| *likeness >= LIKE_ENOUGH)
         .max_by(|a, b| a.1.total_cmp(&b.1))

@@ -7,7 +7,7 @@ pub struct OlderName {
     /// The setting that it is now.
     pub setting: &'static str,
     /// Its value in today's form; `None` when it says nothing.
-    pub convert: fn(&str) -> Option<String>,
+    pub convert: fn(String) -> Option<String>,
 }
 
 /// All of them. Where two mean the same setting, the later wins.
@@ -37,34 +37,30 @@ pub fn older_name_of(setting: &str) -> Option<&'static str> {
 }
 
 const fn older(name: &'static str, setting: &'static str) -> OlderName {
-    OlderName { name, setting, convert: as_it_is }
-}
-
-fn as_it_is(value: &str) -> Option<String> {
-    Some(value.to_owned())
+    OlderName { name, setting, convert: Some }
 }
 
 /// Flask's: only a yes says something. Other programs put other things into `DEBUG`, so nothing else is a mistake.
-fn debug(value: &str) -> Option<String> {
+fn debug(value: String) -> Option<String> {
     matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on").then(|| "debug".to_owned())
 }
 
 /// Python's names of the levels.
-fn log_level(value: &str) -> Option<String> {
+fn log_level(value: String) -> Option<String> {
     Some(match value.to_ascii_lowercase().as_str() {
         "warning" => "warn".to_owned(),
         "critical" | "fatal" => "error".to_owned(),
         "notset" => "trace".to_owned(),
-        _ => value.to_owned(),
+        _ => value,
     })
 }
 
 /// SQLAlchemy's URLs may name a Python driver: `postgresql+psycopg2://`, `sqlite+aiosqlite:///`.
-fn database_url(value: &str) -> Option<String> {
+fn database_url(value: String) -> Option<String> {
     let plain = value
         .split_once("://")
         .and_then(|(scheme, rest)| scheme.split_once('+').map(|(database, _driver)| format!("{database}://{rest}")));
-    Some(plain.unwrap_or_else(|| value.to_owned()))
+    Some(plain.unwrap_or(value))
 }
 
 #[cfg(test)]
@@ -85,7 +81,7 @@ mod tests {
             ("DATABASE_URL", "sqlite+aiosqlite:///./blog.db", Some("sqlite:///./blog.db")),
         ] {
             let older = OLDER_NAMES.iter().find(|older| older.name == name).expect("a known name");
-            assert_eq!((older.convert)(value).as_deref(), expected, "{name}={value}");
+            assert_eq!((older.convert)(value.to_owned()).as_deref(), expected, "{name}={value}");
         }
     }
 }

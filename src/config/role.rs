@@ -1,6 +1,6 @@
 //! What a role cannot do without. A role demands only what it needs: the API starts without the site's settings.
 
-use super::{Environment, Settings, loader::Loader};
+use super::{Settings, loader::Loader};
 
 /// For what settings are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl Role {
                 loader.demand(name, what);
             }
         };
-        let Settings { entra, client, api, server, .. } = settings;
+        let Settings { entra, client, api, .. } = settings;
         let tenant = "the directory (tenant) id of the app registrations (blogctl dev needs none)";
         match self {
             Self::Any => {}
@@ -50,7 +50,7 @@ impl Role {
                     "the API's scope, such as api://GUID/access_as_user",
                 );
                 demand(
-                    client.cookie_key.is_none() && server.environment == Environment::Production,
+                    client.cookie_key.is_none(),
                     "client.cookie_key",
                     "32 random characters or more, such as openssl rand -base64 48 prints",
                 );

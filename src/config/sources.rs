@@ -25,8 +25,8 @@ const PREFIX: &str = "BLOG_";
 /// Where to look for settings.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// Folder of `blog.toml` and `.env`; the working directory when empty.
-    pub folder: PathBuf,
+    /// Folder of `blog.toml` and `.env`, empty for the working directory; `None`: no file is read at all.
+    pub folder: Option<PathBuf>,
     /// `--config FILE`: read in place of `blog.toml`. It must be there.
     pub file: Option<PathBuf>,
     /// The environment variables.
@@ -49,7 +49,7 @@ pub struct Flag {
 impl Sources {
     /// Those of this process: its working directory and environment.
     pub fn of_process() -> Self {
-        Self { environment: env::vars_os().collect(), ..Self::default() }
+        Self { folder: Some(PathBuf::new()), environment: env::vars_os().collect(), ..Self::default() }
     }
 }
 
@@ -104,8 +104,11 @@ impl Collected {
     /// Reads every source.
     pub fn from(sources: &Sources) -> Self {
         let mut collected = Self::default();
-        let dotenv = collected.read_dotenv(&sources.folder.join(".env"));
-        collected.read_file(sources, &dotenv);
+        let mut dotenv = Vec::new();
+        if let Some(folder) = &sources.folder {
+            dotenv = collected.read_dotenv(&folder.join(".env"));
+            collected.read_file(folder, sources, &dotenv);
+        }
         collected.take_variables(&dotenv, Origin::DotEnv);
         collected.take_variables(&sources.environment, Origin::Environment);
         for Flag { name, setting, value } in &sources.flags {
@@ -115,7 +118,7 @@ impl Collected {
         collected
     }
 
-    fn read_file(&mut self, sources: &Sources, dotenv: &[(OsString, OsString)]) {
+    fn read_file(&mut self, folder: &Path, sources: &Sources, dotenv: &[(OsString, OsString)]) {
         let variable = |variables: &[(OsString, OsString)]| {
             variables
                 .iter()
@@ -123,7 +126,7 @@ impl Collected {
                 .map(|(_, value)| value.into())
         };
         let named = sources.file.clone().or_else(|| variable(&sources.environment)).or_else(|| variable(dotenv));
-        let path = sources.folder.join(named.as_deref().unwrap_or(Path::new(DEFAULT_FILE)));
+        let path = folder.join(named.as_deref().unwrap_or(Path::new(DEFAULT_FILE)));
         let shown = path.display().to_string();
         let text = match fs::read(&path).map(String::from_utf8) {
             Ok(Ok(text)) => text,
@@ -193,7 +196,7 @@ impl Collected {
             let Some(value) = self.utf8(older.setting, value, &origin).filter(|value| !value.trim().is_empty()) else {
                 continue;
             };
-            if let Some(value) = (older.convert)(value) {
+            if let Some(value) = (older.convert)(value.to_owned()) {
                 from_older.push((older.setting, older.name));
                 self.given.push(Given { setting: older.setting.to_owned(), value: Value::from(value), origin });
             }

@@ -2,5 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod cli;
+mod config;
 mod entra;
 mod support;

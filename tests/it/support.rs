@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub mod binary;
 pub mod certificates;
 pub mod entra;
 pub mod system;
