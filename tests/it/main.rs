@@ -6,4 +6,5 @@ mod cert;
 mod cli;
 mod config;
 mod entra;
+mod idp;
 mod support;
