@@ -7,4 +7,5 @@ mod cli;
 mod config;
 mod entra;
 mod idp;
+mod db;
 mod support;

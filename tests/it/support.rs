@@ -4,6 +4,7 @@ pub mod binary;
 pub mod certificates;
 pub mod entra;
 pub mod idp;
+pub mod database;
 pub mod system;
 
 /// The value of an environment variable that `tests/run` sets for tests that need something started or installed.
