@@ -1,5 +1,23 @@
 //! `serve-api`: the REST API of blog posts. Lets in only requests with a valid Entra access token.
+//!
+//! A request walks straight through: middleware ([`server`]) → handler (one file per thing a user can do) → the rules
+//! in [`crate::blog`]. No handler holds SQL or a rule, and only [`problem`] makes an error into a response.
 
+mod answer;
+mod bearer;
+mod cors;
+mod cursor;
+mod etag;
+mod health;
+mod json_body;
+mod key_watch;
+mod page_link;
+mod posts;
+mod problem;
+mod profile;
+mod routes;
 mod server;
+mod users;
 
+pub use cors::InvalidOrigin;
 pub use server::{Server, StartError};

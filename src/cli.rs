@@ -1,11 +1,89 @@
 //! The command line: one file per subcommand. Each builds what it needs and calls it.
 //! The only place that prints to stdout.
 
+mod completions;
+mod config;
+mod dev;
+mod failure;
+mod logging;
+mod serve_api;
+mod serve_client;
+mod serve_idp;
+mod serving;
+mod settings;
+
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use settings::SettingsArguments;
+
+/// A blog whose web site signs people in with Microsoft Entra ID and proves itself by an X.509 certificate, never by a
+/// shared secret, and whose API lets in only valid access tokens.
+///
+/// To try it all on this machine, without a tenant: blogctl dev
+#[derive(Debug, Parser)]
+#[command(
+    name = "blogctl",
+    version,
+    max_term_width = 110,
+    arg_required_else_help = true,
+    after_long_help = "\
+Settings come from defaults, blog.toml, .env, the environment (BLOG_SECTION__KEY) and flags, each beating those before \
+it. \"blogctl config\" shows them.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings. Results go to stdout, logs to stderr.
+
+Examples:
+  blogctl dev                      everything on this machine, nothing to set up
+  blogctl config                   the settings in force, and where each came from
+  blogctl serve-api --port 8000    the API alone
+  BLOG_LOG__LEVEL=debug blogctl serve-client
+"
+)]
+struct Arguments {
+    #[command(flatten)]
+    settings: SettingsArguments,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Dev(dev::Arguments),
+    ServeApi(serve_api::Arguments),
+    ServeClient(serve_client::Arguments),
+    ServeIdp(serve_idp::Arguments),
+    Config(config::Arguments),
+    Completions(completions::Arguments),
+}
 
 /// Parses the process's arguments and runs the command they name.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
 pub fn main() -> ExitCode {
-    unimplemented!()
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and version are such "errors" too, with exit code 0.
+        Err(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(failure::WRONG_USAGE);
+            // A reader that has gone away, as in `blogctl --help | head -1`, is no failure.
+            return error.print().map_or(ExitCode::SUCCESS, |()| ExitCode::from(code));
+        }
+    };
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}
+
+fn run(Arguments { settings, command }: Arguments) -> anyhow::Result<()> {
+    match command {
+        Command::Dev(arguments) => dev::run(&arguments, &settings),
+        Command::ServeApi(arguments) => serve_api::run(&arguments, &settings),
+        Command::ServeClient(arguments) => serve_client::run(&arguments, &settings),
+        Command::ServeIdp(arguments) => serve_idp::run(&arguments, &settings),
+        Command::Config(arguments) => config::run(&arguments, &settings),
+        Command::Completions(arguments) => completions::run(&arguments),
+    }
 }

@@ -4,20 +4,34 @@
 //! declared, in the file of its section.
 
 mod api;
+mod check;
 mod client;
 mod database;
 mod entra;
 mod idp;
+mod loader;
 mod log;
+mod mistake;
+mod older_names;
+mod role;
 mod server;
+mod sources;
+mod value;
 
 pub use api::ApiSettings;
 pub use client::{AssertionForm, CertificateSettings, ClientSettings};
 pub use database::DatabaseSettings;
 pub use entra::{Cloud, EntraSettings};
 pub use idp::{AppRegistration, AppRole, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, IdpSettings, IdpUser, TokenVersion};
+pub use loader::Entry;
 pub use log::LogSettings;
+pub use mistake::{Mistake, Mistakes};
+pub use role::Role;
 pub use server::{Environment, ServerSettings};
+pub use sources::{DEFAULT_FILE, FILE_VARIABLE, Flag, Sources, variable_of};
+
+use loader::Loader;
+use sources::Collected;
 
 /// Every setting of every role. A role reads only the sections that concern it.
 #[derive(Debug, Clone, Default)]
@@ -36,4 +50,44 @@ pub struct Settings {
     pub log: LogSettings,
     /// `[idp]`: the development identity provider.
     pub idp: IdpSettings,
+}
+
+/// Settings, and where each came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The settings in force.
+    pub settings: Settings,
+    /// Each of them with its origin, section by section.
+    pub entries: Vec<Entry>,
+    /// What is worth a line in the log, such as an older name that is set beside the new one.
+    pub warnings: Vec<String>,
+}
+
+impl Settings {
+    /// Reads the settings from `sources`, and checks them for `role`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn load(sources: &Sources, role: Role) -> Result<Loaded, Mistakes> {
+        let (loaded, mistakes) = Self::load_leniently(sources, role);
+        if mistakes.is_empty() { Ok(loaded) } else { Err(Mistakes(mistakes)) }
+    }
+
+    /// The same for who can do with a part of the settings: what is wrong has its default, and is told beside.
+    pub fn load_leniently(sources: &Sources, role: Role) -> (Loaded, Vec<Mistake>) {
+        let mut loader = Loader::new(Collected::from(sources));
+        let server = ServerSettings::read(&mut loader);
+        let settings = Self {
+            entra: EntraSettings::read(&mut loader),
+            client: ClientSettings::read(&mut loader, server.environment),
+            api: ApiSettings::read(&mut loader),
+            database: DatabaseSettings::read(&mut loader),
+            log: LogSettings::read(&mut loader),
+            idp: IdpSettings::read(&mut loader),
+            server,
+        };
+        role.demand(&settings, &mut loader);
+        let (entries, mistakes, warnings) = loader.finish();
+        (Loaded { settings, entries, warnings }, mistakes)
+    }
 }

@@ -6,12 +6,15 @@ pub mod access_token;
 pub mod assertion;
 pub mod authority;
 pub mod certificate;
+pub mod clock;
 pub mod confidential_client;
 pub mod id_token;
 pub mod issue_certificate;
+mod jws;
 pub mod principal;
 pub mod provider;
 pub mod signing_keys;
+mod single_flight;
 
 pub use access_token::{AccessTokenValidator, Refusal, TokenError};
 pub use authority::Authority;

@@ -1,5 +1,35 @@
-//! `serve-idp`: a development look-alike of Entra ID that really verifies client assertions. Shares no code with `entra`.
+//! `serve-idp`: a development look-alike of Entra ID that really verifies client assertions.
+//!
+//! Same addresses, parameters, tokens and AADSTS numbers as Entra ID, with all state in memory. It asks for no
+//! password, so it must never stand in for a real identity provider: it listens on loopback unless forced. It shares no
+//! code with `entra`: a mistake made in one would otherwise go unseen in the other.
 
+mod assets;
+mod authority;
+mod authorize;
+mod certificate;
+mod claims;
+mod clock;
+mod control;
+mod discovery;
+mod expiring;
+mod fault;
+mod grants;
+mod journal;
+mod logout;
+mod page;
+mod parameters;
+mod random;
+mod refusal;
+mod registrations;
+mod scope;
 mod server;
+mod session;
+mod signing_keys;
+mod state;
+mod tls;
+mod token;
 
+pub use registrations::RegistrationError;
 pub use server::{Server, StartError};
+pub use tls::TlsError;

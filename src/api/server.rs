@@ -1,10 +1,31 @@
 //! Puts the API together: database, token validation, routes, middleware.
 
-use std::{io, net::TcpListener};
+use std::{io, net::TcpListener, sync::Arc, time::Duration};
 
-use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 
-use crate::{config::Settings, serve::ListenError};
+use super::{
+    answer,
+    cors::{InvalidOrigin, Origins},
+    key_watch::KeyWatch,
+    routes,
+};
+use crate::{
+    blog::Blog,
+    config::{ApiSettings, DatabaseSettings, Settings},
+    db::{Database, DbError},
+    entra::{AccessTokenValidator, Provider, ProviderError},
+    serve::{self, ListenError, access_log, request_id},
+};
+
+/// How long an idle connection is kept: longer than load balancers usually do, so that they end it, not we under them.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long the head of a request may take to arrive.
+const HEAD_ARRIVAL: Duration = Duration::from_secs(10);
+/// How long a client may take to end its side.
+const DISCONNECT: Duration = Duration::from_secs(5);
+/// Most connections per worker.
+const MAX_CONNECTIONS: usize = 10_000;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -13,10 +34,50 @@ pub enum StartError {
     /// It cannot listen.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The socket given to it cannot be used.
+    #[error("the listening socket cannot be used: {0}")]
+    Socket(#[source] io::Error),
+    /// The settings name no identity provider.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// Without an audience every API's tokens would do.
+    #[error("neither api.app_id_uri nor api.client_id is set, so no access token could be for this API")]
+    NoAudience,
+    /// Without a scope every application of the tenant could call.
+    #[error("api.required_scope is empty, so any application of the tenant could call this API")]
+    NoRequiredScope,
+    /// An entry of `api.cors_origins` is no origin.
+    #[error(transparent)]
+    CorsOrigin(#[from] InvalidOrigin),
+    /// The database cannot be opened or asked.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// The database lacks migrations, and the settings do not say to apply them here.
+    #[error("the database lacks migrations: run blogctl migrate run")]
+    PendingMigrations,
+}
+
+impl StartError {
+    /// What to do about it, where one thing will do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Listen(_) => Some("stop what listens there, or choose another port with api.port"),
+            Self::NoAudience => Some("set api.app_id_uri to the Application ID URI of the API's app registration"),
+            Self::NoRequiredScope => Some("set api.required_scope to a scope that the API exposes"),
+            Self::CorsOrigin(_) => Some("write origins like https://blog.example.com, or * alone for everybody's"),
+            Self::PendingMigrations => Some("or set database.migrate_at_start = true"),
+            Self::Socket(_) | Self::Provider(_) | Self::Database(_) => None,
+        }
+    }
 }
 
 /// A bound server, not yet running.
-pub struct Server {}
+pub struct Server {
+    port: u16,
+    http: actix_web::dev::Server,
+    database: Database,
+    validator: Arc<AccessTokenValidator>,
+}
 
 impl Server {
     /// Listens where the settings say, and prepares everything.
@@ -24,30 +85,118 @@ impl Server {
     /// # Errors
     /// See [`StartError`].
     pub fn bind(settings: &Settings) -> Result<Self, StartError> {
-        let _ = settings;
-        unimplemented!()
+        Self::on(serve::listen(&settings.api.host, settings.api.port)?, settings)
     }
-    /// The same on a socket that listens already.
+
+    /// The same on a socket that listens already. The identity provider is not waited for.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn on(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
-        let _ = (listener, settings);
-        unimplemented!()
+        let port = listener.local_addr().map_err(StartError::Socket)?.port();
+        let origins = Origins::parse(&settings.api.cors_origins)?;
+        let validator = Arc::new(validator(settings)?);
+        let database = open(&settings.database)?;
+
+        let data = AppData {
+            blog: web::Data::new(Blog::new(database.clone())),
+            database: web::Data::new(database.clone()),
+            validator: web::Data::from(Arc::clone(&validator)),
+            settings: web::Data::new(settings.api.clone()),
+        };
+        // The middleware added last meets a request first.
+        let mut server = HttpServer::new(move || {
+            App::new()
+                .configure(|config| data.mount(config))
+                .configure(routes::mount)
+                .wrap(origins.middleware())
+                .wrap(from_fn(answer::complete))
+                .wrap(from_fn(access_log::log))
+                .wrap(from_fn(request_id::assign))
+        });
+        if settings.server.workers > 0 {
+            server = server.workers(settings.server.workers);
+        }
+        let http = server
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEAD_ARRIVAL)
+            .client_disconnect_timeout(DISCONNECT)
+            .max_connections(MAX_CONNECTIONS)
+            .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
+            .disable_signals()
+            .listen(listener)
+            .map_err(StartError::Socket)?
+            .run();
+        Ok(Self { port, http, database, validator })
     }
+
     /// The port it listens on.
     pub fn port(&self) -> u16 {
-        unimplemented!()
+        self.port
     }
+
     /// Stops it from elsewhere.
     pub fn handle(&self) -> ServerHandle {
-        unimplemented!()
+        self.http.handle()
     }
-    /// Serves until stopped.
+
+    /// Serves until stopped, then closes the database.
     ///
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        unimplemented!()
+        let Self { http, database, validator, .. } = self;
+        let key_watch = KeyWatch::start(validator)?;
+        let served = http.await;
+        drop(key_watch);
+        web::block(move || database.close()).await.map_err(io::Error::other)?;
+        served
     }
+}
+
+/// What handlers and middleware find in a request; shared by all workers.
+#[derive(Clone)]
+struct AppData {
+    blog: web::Data<Blog>,
+    database: web::Data<Database>,
+    validator: web::Data<AccessTokenValidator>,
+    settings: web::Data<ApiSettings>,
+}
+
+impl AppData {
+    fn mount(&self, config: &mut web::ServiceConfig) {
+        config
+            .app_data(self.blog.clone())
+            .app_data(self.database.clone())
+            .app_data(self.validator.clone())
+            .app_data(self.settings.clone());
+    }
+}
+
+fn validator(settings: &Settings) -> Result<AccessTokenValidator, StartError> {
+    let api = &settings.api;
+    if api.app_id_uri.is_empty() && api.client_id.as_ref().is_none_or(String::is_empty) {
+        return Err(StartError::NoAudience);
+    }
+    if api.required_scope.is_empty() {
+        return Err(StartError::NoRequiredScope);
+    }
+    let provider = Provider::new(&settings.entra)?;
+    Ok(AccessTokenValidator::new(Arc::new(provider), api))
+}
+
+/// Opens the database in the state that this program needs. One replica's SQLite file is this process's own; a shared
+/// PostgreSQL is migrated when somebody says so.
+fn open(settings: &DatabaseSettings) -> Result<Database, StartError> {
+    let database = Database::open(settings)?;
+    if settings.migrate_at_start.unwrap_or(!is_postgres(&settings.url)) {
+        database.migrate()?;
+    } else if database.has_pending_migrations()? {
+        return Err(StartError::PendingMigrations);
+    }
+    Ok(database)
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
 }

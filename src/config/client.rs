@@ -1,10 +1,19 @@
 //! `[client]`: the web site and the certificate that it proves itself with.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+use super::{
+    Environment,
+    check::{A_GUID, A_SECURE_URL, guid, host, origin, plain_url, secure_url, thumbprint, word},
+    loader::Loader,
+};
+
+/// Shortest cookie key: 32 characters hold 128 bits even in hex.
+const MIN_COOKIE_KEY_CHARS: usize = 32;
 
 /// How a client assertion names the certificate and is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -68,6 +77,101 @@ pub struct ClientSettings {
     pub max_sessions: u64,
 }
 
+impl CertificateSettings {
+    fn read(loader: &mut Loader) -> Self {
+        let default = Self::default();
+        Self {
+            path: loader.get("client.cert_path", default.path),
+            key_path: loader.get("client.key_path", default.key_path),
+            key_passphrase: loader.get("client.key_passphrase", default.key_passphrase),
+            thumbprint: loader.get_if(
+                "client.cert_thumbprint",
+                default.thumbprint,
+                "40 (SHA-1) or 64 (SHA-256) hex digits, with or without colons or spaces",
+                |text| text.as_deref().is_none_or(thumbprint),
+            ),
+        }
+    }
+}
+
+impl ClientSettings {
+    pub(super) fn read(loader: &mut Loader, environment: Environment) -> Self {
+        let default = Self::default();
+        let between = |range: RangeInclusive<u64>| move |number: &u64| range.contains(number);
+        let settings = Self {
+            host: loader.get_if("client.host", default.host, "an IP address or a host name", |name| host(name)),
+            port: loader.get("client.port", default.port),
+            public_url: loader.get_if(
+                "client.public_url",
+                default.public_url,
+                "an https URL (http is taken on localhost only) with nothing after host and port",
+                |url| url.as_ref().is_none_or(|url| secure_url(url) && origin(url)),
+            ),
+            // Entra ID itself takes http redirect URIs on localhost only.
+            redirect_uri: loader.get_if("client.redirect_uri", default.redirect_uri, A_SECURE_URL, |url| {
+                url.as_ref().is_none_or(secure_url)
+            }),
+            client_id: loader.get_if("client.client_id", default.client_id, A_GUID, |id| id.is_empty() || guid(id)),
+            certificate: CertificateSettings::read(loader),
+            assertion: loader.get("client.assertion", default.assertion),
+            send_x5c: loader.get("client.send_x5c", default.send_x5c),
+            api_scope: loader.get_if(
+                "client.api_scope",
+                default.api_scope,
+                "one scope with its API's URI, such as api://GUID/access_as_user",
+                |scope| scope.is_empty() || (word(scope) && scope.contains('/')),
+            ),
+            // Access tokens travel to it; in development it may be a container's name.
+            api_base_url: loader.get_if("client.api_base_url", default.api_base_url, A_SECURE_URL, |url| {
+                match environment {
+                    Environment::Production => secure_url(url),
+                    Environment::Development => plain_url(url),
+                }
+            }),
+            api_timeout: Duration::from_secs(loader.get_if(
+                "client.api_timeout_seconds",
+                default.api_timeout.as_secs(),
+                "a whole number of seconds from 1 to 120",
+                between(1..=120),
+            )),
+            cookie_key: loader.get_if(
+                "client.cookie_key",
+                default.cookie_key,
+                "32 random characters or more, such as openssl rand -base64 48 prints",
+                |key| key.as_ref().is_none_or(|key| key.expose_secret().chars().count() >= MIN_COOKIE_KEY_CHARS),
+            ),
+            session_idle: Duration::from_mins(loader.get_if(
+                "client.session_idle_minutes",
+                default.session_idle.as_secs() / 60,
+                "a whole number of minutes from 1 to 10080",
+                between(1..=10_080),
+            )),
+            session_max: Duration::from_hours(loader.get_if(
+                "client.session_max_hours",
+                default.session_max.as_secs() / 3600,
+                "a whole number of hours from 1 to 720",
+                between(1..=720),
+            )),
+            max_sessions: loader.get_if(
+                "client.max_sessions",
+                default.max_sessions,
+                "a whole number from 1 to 10000000",
+                between(1..=10_000_000),
+            ),
+        };
+        if let (Some(public), Some(redirect)) = (&settings.public_url, &settings.redirect_uri)
+            && public.origin() != redirect.origin()
+        {
+            loader.refuse(
+                "client.redirect_uri",
+                "is on another host or port than client.public_url, so that the browser would not send its cookie there",
+                "make both begin the same, or leave one of them out",
+            );
+        }
+        settings
+    }
+}
+
 impl Default for ClientSettings {
     fn default() -> Self {
         Self {
@@ -83,8 +187,8 @@ impl Default for ClientSettings {
             api_base_url: default_api_base_url(),
             api_timeout: Duration::from_secs(10),
             cookie_key: None,
-            session_idle: Duration::from_secs(60 * 60),
-            session_max: Duration::from_secs(12 * 60 * 60),
+            session_idle: Duration::from_hours(1),
+            session_max: Duration::from_hours(12),
             max_sessions: 10_000,
         }
     }

@@ -5,6 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::{
+    check::{A_GUID, A_SECURE_URL, guid, origin, secure_url},
+    loader::Loader,
+};
+
 /// A Microsoft cloud, each with its own sign-in host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -35,6 +40,32 @@ pub struct EntraSettings {
     pub ca_file: Option<PathBuf>,
     /// `entra.timeout_seconds`: longest time for one request to Entra, connecting included.
     pub timeout: Duration,
+}
+
+impl EntraSettings {
+    pub(super) fn read(loader: &mut Loader) -> Self {
+        let default = Self::default();
+        let host_or_none = |url: &Option<Url>| url.as_ref().is_none_or(|url| secure_url(url) && origin(url));
+        Self {
+            tenant_id: loader.get_if("entra.tenant_id", default.tenant_id, A_GUID, |id| id.is_empty() || guid(id)),
+            cloud: loader.get("entra.cloud", default.cloud),
+            authority_host: loader.get_if(
+                "entra.authority_host",
+                default.authority_host,
+                "an https URL (http is taken on localhost only) with nothing after host and port",
+                host_or_none,
+            ),
+            jwks_uri: loader
+                .get_if("entra.jwks_uri", default.jwks_uri, A_SECURE_URL, |url| url.as_ref().is_none_or(secure_url)),
+            ca_file: loader.get("entra.ca_file", default.ca_file),
+            timeout: Duration::from_secs(loader.get_if(
+                "entra.timeout_seconds",
+                default.timeout.as_secs(),
+                "a whole number of seconds from 1 to 120",
+                |seconds| (1..=120).contains(seconds),
+            )),
+        }
+    }
 }
 
 impl Default for EntraSettings {

@@ -3,6 +3,12 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{
+    check::{A_GUID, guid, host, plain_url, word},
+    loader::Loader,
+};
 
 /// Which form an API's access tokens have, Entra's `accessTokenAcceptedVersion`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -51,6 +57,8 @@ pub struct AppRegistration {
     pub name: String,
     /// PEM files whose first certificate each is registered for the application.
     pub certificates: Vec<PathBuf>,
+    /// Entra's "Allow public client flows": the application cannot keep a key, so it proves nothing, and must use PKCE.
+    pub public_client: bool,
     /// Redirect URIs, compared exactly.
     pub redirect_uris: Vec<String>,
     /// Where the browser may be sent after sign-out.
@@ -69,6 +77,7 @@ pub struct AppRegistration {
 
 /// `[idp]`.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own, and any combination is meaningful")]
 pub struct IdpSettings {
     /// `idp.host`: address to listen on; loopback unless `--i-know-this-is-not-a-real-identity-provider` is given.
     pub host: String,
@@ -102,6 +111,88 @@ pub const DEV_TENANT_ID: &str = "11111111-2222-4333-8444-555555555555";
 pub const DEV_CLIENT_ID: &str = "c11e0000-0000-4000-8000-000000005000";
 /// Client id of the API in the look-alike's default registrations.
 pub const DEV_API_ID: &str = "a9100000-0000-4000-8000-000000008000";
+
+impl IdpSettings {
+    pub(super) fn read(loader: &mut Loader) -> Self {
+        let default = Self::default();
+        let settings = Self {
+            host: loader.get_if("idp.host", default.host, "an IP address or a host name", |name| host(name)),
+            port: loader.get("idp.port", default.port),
+            tenant_id: loader.get_if("idp.tenant_id", default.tenant_id, A_GUID, |id| guid(id)),
+            domain: loader.get_if("idp.domain", default.domain, "a domain name such as contoso.example", |name| {
+                host(name) && name.contains('.')
+            }),
+            strict: loader.get("idp.strict", default.strict),
+            require_pkce: loader.get("idp.require_pkce", default.require_pkce),
+            access_token_seconds: loader.get_if(
+                "idp.access_token_seconds",
+                default.access_token_seconds,
+                "a whole number of seconds from 1 to 100800",
+                |seconds| (1..=MAX_TOKEN_SECONDS).contains(seconds),
+            ),
+            tls: loader.get("idp.tls", default.tls),
+            state_dir: loader.get("idp.state_dir", default.state_dir),
+            users: loader.get("idp.users", default.users),
+            apps: loader.get("idp.apps", default.apps),
+            allow_remote: default.allow_remote,
+        };
+        if let Some(problem) = wrong_user(&settings.users) {
+            loader.refuse(
+                "idp.users",
+                &problem,
+                "give each user an oid of its own (a GUID), a name and an e-mail address",
+            );
+        }
+        if let Some(problem) = wrong_app(&settings.apps) {
+            loader.refuse(
+                "idp.apps",
+                &problem,
+                "give each app a client_id of its own (a GUID), and URIs as registered",
+            );
+        }
+        settings
+    }
+}
+
+/// Entra's own longest: 28 hours, under continuous access evaluation.
+const MAX_TOKEN_SECONDS: u64 = 28 * 3600;
+
+fn wrong_user(users: &[IdpUser]) -> Option<String> {
+    if users.is_empty() {
+        return Some("is empty: nobody could sign in".to_owned());
+    }
+    users.iter().enumerate().find_map(|(n, user)| {
+        let (oid, name) = (&user.oid, &user.name);
+        let twice =
+            |other: &IdpUser| other.oid.eq_ignore_ascii_case(oid) || other.email.eq_ignore_ascii_case(&user.email);
+        if !guid(oid) {
+            Some(format!("has a user {name:?} whose oid {oid:?} is not a GUID"))
+        } else if name.trim().is_empty() || !word(&user.email) {
+            Some(format!("has a user {oid} without a name or an e-mail address"))
+        } else if users.iter().take(n).any(twice) {
+            Some(format!("has the oid or the e-mail address of {name:?} twice"))
+        } else {
+            None
+        }
+    })
+}
+
+fn wrong_app(apps: &[AppRegistration]) -> Option<String> {
+    apps.iter().enumerate().find_map(|(n, app)| {
+        let id = &app.client_id;
+        let uris = app.redirect_uris.iter().chain(&app.post_logout_redirect_uris).chain(&app.front_channel_logout_uri);
+        let wrong_uri = |text: &&String| !Url::parse(text).is_ok_and(|url| plain_url(&url));
+        if !guid(id) {
+            Some(format!("has an app {:?} whose client_id {id:?} is not a GUID", app.name))
+        } else if apps.iter().take(n).any(|other| other.client_id.eq_ignore_ascii_case(id)) {
+            Some(format!("has the client_id {id} twice"))
+        } else {
+            uris.clone()
+                .find(wrong_uri)
+                .map(|uri| format!("has an app {id} whose URI {uri:?} is not an http or https URL"))
+        }
+    })
+}
 
 impl Default for IdpSettings {
     fn default() -> Self {

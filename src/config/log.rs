@@ -1,11 +1,24 @@
 //! `[log]`: what is logged.
 
+use super::{
+    check::{A_LOG_FILTER, log_filter},
+    loader::Loader,
+};
+
 /// `[log]`.
 #[derive(Debug, Clone)]
 pub struct LogSettings {
-    /// `log.level`, older name `LOG_LEVEL`: `error`, `warn`, `info`, `debug`, `trace`, or an env_logger filter.
+    /// `log.level`, older name `LOG_LEVEL`: `error`, `warn`, `info`, `debug`, `trace`, `off`, or a list such
+    /// as `info,blogctl::entra=debug`.
     /// The older `DEBUG=true` means `debug`.
     pub level: String,
+}
+
+impl LogSettings {
+    pub(super) fn read(loader: &mut Loader) -> Self {
+        let default = Self::default();
+        Self { level: loader.get_if("log.level", default.level, A_LOG_FILTER, |level| log_filter(level)) }
+    }
 }
 
 impl Default for LogSettings {

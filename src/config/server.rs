@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::loader::Loader;
+
 /// Whether this is somebody's laptop or the real thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -24,6 +26,29 @@ pub struct ServerSettings {
     pub workers: usize,
     /// `server.shutdown_seconds`: how long a stopping server waits for requests that still run.
     pub shutdown_timeout: Duration,
+}
+
+/// Longest wait at the end; what stops a container usually kills it after 30 seconds.
+const MAX_SHUTDOWN_SECONDS: u64 = 300;
+/// More threads than any machine has use for.
+const MAX_WORKERS: usize = 1024;
+
+impl ServerSettings {
+    pub(super) fn read(loader: &mut Loader) -> Self {
+        let default = Self::default();
+        Self {
+            environment: loader.get("server.environment", default.environment),
+            workers: loader.get_if("server.workers", default.workers, "a whole number from 0 to 1024", |workers| {
+                *workers <= MAX_WORKERS
+            }),
+            shutdown_timeout: Duration::from_secs(loader.get_if(
+                "server.shutdown_seconds",
+                default.shutdown_timeout.as_secs(),
+                "a whole number of seconds from 0 to 300",
+                |seconds| *seconds <= MAX_SHUTDOWN_SECONDS,
+            )),
+        }
+    }
 }
 
 impl Default for ServerSettings {

@@ -1,12 +1,12 @@
 //! The authority: which tenant of which cloud, its addresses and the issuers that its tokens may name.
 
-use url::Url;
+use url::{Host, Url};
 use uuid::Uuid;
 
-use crate::config::EntraSettings;
+use crate::config::{Cloud, EntraSettings};
 
 /// Why the settings name no authority.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityError {
     /// `entra.tenant_id` is not a GUID.
     #[error("entra.tenant_id is not a GUID: {0:?}")]
@@ -14,11 +14,18 @@ pub enum AuthorityError {
     /// `entra.authority_host` is not HTTPS and not on loopback.
     #[error("entra.authority_host {0} must be https, or http on loopback")]
     Insecure(Url),
+    /// `entra.authority_host` is more than scheme, host, port and path.
+    #[error("entra.authority_host must be a base URL without user, query and fragment, such as https://host")]
+    NotABase,
 }
 
 /// One tenant of one cloud.
 #[derive(Debug, Clone)]
-pub struct Authority {}
+pub struct Authority {
+    tenant_id: Uuid,
+    host: Url,
+    v1_host: String,
+}
 
 impl Authority {
     /// The authority that the settings name.
@@ -26,24 +33,164 @@ impl Authority {
     /// # Errors
     /// When the tenant is not a GUID or the host would be reached over plain HTTP beyond loopback.
     pub fn new(settings: &EntraSettings) -> Result<Self, AuthorityError> {
-        let _ = settings;
-        unimplemented!()
+        let tenant_id =
+            parse_guid(&settings.tenant_id).ok_or_else(|| AuthorityError::TenantId(settings.tenant_id.clone()))?;
+        let Some(host) = &settings.authority_host else {
+            let (host, v1_host) = cloud_hosts(settings.cloud);
+            return Ok(Self { tenant_id, host, v1_host: v1_host.to_owned() });
+        };
+        if !is_secure(host) {
+            return Err(AuthorityError::Insecure(host.clone()));
+        }
+        let has_user = !host.username().is_empty() || host.password().is_some();
+        if has_user || host.query().is_some() || host.fragment().is_some() {
+            return Err(AuthorityError::NotABase);
+        }
+        Ok(Self { tenant_id, v1_host: without_slash(host).to_owned(), host: host.clone() })
     }
     /// The tenant.
     pub fn tenant_id(&self) -> Uuid {
-        unimplemented!()
+        self.tenant_id
     }
     /// `{host}/{tenant}/v2.0/.well-known/openid-configuration`
     pub fn discovery_url(&self) -> Url {
-        unimplemented!()
+        let mut url = self.host.clone();
+        let base = self.host.path().trim_end_matches('/');
+        url.set_path(&format!("{base}/{}/v2.0/.well-known/openid-configuration", self.tenant_id));
+        url
     }
     /// Issuer of v2 tokens: `{host}/{tenant}/v2.0`.
     pub fn issuer_v2(&self) -> String {
-        unimplemented!()
+        format!("{}/{}/v2.0", without_slash(&self.host), self.tenant_id)
     }
     /// Issuer of v1 tokens: `https://sts.windows.net/{tenant}/` (`https://sts.chinacloudapi.cn/{tenant}/` in China,
     /// `{authority_host}/{tenant}/` when a host of one's own is set).
     pub fn issuer_v1(&self) -> String {
-        unimplemented!()
+        format!("{}/{}/", self.v1_host, self.tenant_id)
+    }
+    /// Whether an endpoint that this authority names may be used: HTTPS always, plain HTTP only on loopback and only
+    /// when the authority itself is reached so.
+    pub(super) fn trusts(&self, endpoint: &Url) -> bool {
+        endpoint.scheme() == "https" || (self.host.scheme() == "http" && is_secure(endpoint))
+    }
+}
+
+/// HTTPS, or plain HTTP that does not leave this machine.
+pub(super) fn is_secure(url: &Url) -> bool {
+    let on_loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && on_loopback)
+}
+
+/// A GUID as Entra writes it: hyphens, no braces.
+pub(super) fn parse_guid(text: &str) -> Option<Uuid> {
+    // `Uuid` also reads forms of other lengths: `urn:uuid:…`, braces, no hyphens.
+    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
+}
+
+fn without_slash(url: &Url) -> &str {
+    url.as_str().trim_end_matches('/')
+}
+
+/// Sign-in host and host of v1 issuers (Microsoft Learn "National clouds"). The US government's tenants share the
+/// public cloud's v1 issuer.
+fn cloud_hosts(cloud: Cloud) -> (Url, &'static str) {
+    let (host, v1_host) = match cloud {
+        Cloud::Public => ("https://login.microsoftonline.com", "https://sts.windows.net"),
+        Cloud::UsGovernment => ("https://login.microsoftonline.us", "https://sts.windows.net"),
+        Cloud::China => ("https://login.partner.microsoftonline.cn", "https://sts.chinacloudapi.cn"),
+    };
+    #[expect(clippy::expect_used, reason = "three constants, each parsed by a test")]
+    (Url::parse(host).expect("a constant URL"), v1_host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TENANT: &str = "11111111-2222-4333-8444-555555555555";
+
+    fn at(host: &str) -> Result<Authority, AuthorityError> {
+        Authority::new(&EntraSettings {
+            tenant_id: TENANT.to_owned(),
+            authority_host: Some(Url::parse(host).unwrap()),
+            ..EntraSettings::default()
+        })
+    }
+
+    #[test]
+    fn each_cloud_has_its_hosts_and_issuers() {
+        for (cloud, host, v1) in [
+            (Cloud::Public, "login.microsoftonline.com", "sts.windows.net"),
+            (Cloud::UsGovernment, "login.microsoftonline.us", "sts.windows.net"),
+            (Cloud::China, "login.partner.microsoftonline.cn", "sts.chinacloudapi.cn"),
+        ] {
+            let settings = EntraSettings { tenant_id: TENANT.to_owned(), cloud, ..EntraSettings::default() };
+            let authority = Authority::new(&settings).unwrap();
+            assert_eq!(
+                authority.discovery_url().as_str(),
+                format!("https://{host}/{TENANT}/v2.0/.well-known/openid-configuration")
+            );
+            assert_eq!(authority.issuer_v2(), format!("https://{host}/{TENANT}/v2.0"));
+            assert_eq!(authority.issuer_v1(), format!("https://{v1}/{TENANT}/"));
+        }
+    }
+
+    #[test]
+    fn a_host_of_ones_own_names_its_own_issuers_with_and_without_a_slash() {
+        for host in ["http://localhost:9000", "http://localhost:9000/"] {
+            let authority = at(host).unwrap();
+            assert_eq!(authority.issuer_v2(), format!("http://localhost:9000/{TENANT}/v2.0"));
+            assert_eq!(authority.issuer_v1(), format!("http://localhost:9000/{TENANT}/"));
+            assert_eq!(
+                authority.discovery_url().as_str(),
+                format!("http://localhost:9000/{TENANT}/v2.0/.well-known/openid-configuration")
+            );
+        }
+    }
+
+    #[test]
+    fn plain_http_is_taken_on_loopback_only() {
+        for host in ["http://localhost:1", "http://127.0.0.1:1", "http://127.8.9.10:1", "http://[::1]:1", "https://a.b"]
+        {
+            assert!(at(host).is_ok(), "{host}");
+        }
+        for host in
+            ["http://login.microsoftonline.com", "http://localhost.example", "http://10.0.0.1", "ftp://localhost"]
+        {
+            assert!(matches!(at(host), Err(AuthorityError::Insecure(_))), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_host_with_user_query_or_fragment_is_refused() {
+        for host in ["https://user@a.b", "https://u:p@a.b", "https://a.b/?x=1", "https://a.b/#x"] {
+            assert_eq!(at(host).unwrap_err(), AuthorityError::NotABase, "{host}");
+        }
+    }
+
+    #[test]
+    fn only_a_plain_guid_is_a_tenant() {
+        for tenant in
+            ["", "common", "contoso.com", "{11111111-2222-4333-8444-555555555555}", "11111111222243338444555555555555"]
+        {
+            let settings = EntraSettings { tenant_id: tenant.to_owned(), ..EntraSettings::default() };
+            assert_eq!(Authority::new(&settings).unwrap_err(), AuthorityError::TenantId(tenant.to_owned()));
+        }
+    }
+
+    #[test]
+    fn an_endpoint_may_be_plain_http_only_beside_an_authority_that_is() {
+        let endpoint = |url| Url::parse(url).unwrap();
+        let on_loopback = at("http://localhost:9000").unwrap();
+        assert!(on_loopback.trusts(&endpoint("http://127.0.0.1:9000/keys")));
+        assert!(!on_loopback.trusts(&endpoint("http://example.com/keys")));
+        let elsewhere = at("https://login.example.com").unwrap();
+        assert!(elsewhere.trusts(&endpoint("https://keys.example.com/")));
+        assert!(!elsewhere.trusts(&endpoint("http://localhost/keys")));
     }
 }

@@ -1,51 +1,46 @@
-//! The client certificate and its private key, loaded and checked.
+//! The client certificate and its private key, loaded and checked: what the web site proves itself with. The key never
+//! leaves this type; nothing here prints it.
 
-use crate::config::CertificateSettings;
+mod details;
+mod error;
+mod pem;
+mod thumbprints;
 
-/// Digests of a certificate's DER.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Thumbprints {
-    /// SHA-1.
-    pub sha1: [u8; 20],
-    /// SHA-256.
-    pub sha256: [u8; 32],
-}
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
-impl Thumbprints {
-    /// Of a certificate in DER.
-    pub fn of(der: &[u8]) -> Self {
-        let _ = der;
-        unimplemented!()
-    }
-    /// As the portal shows it: upper-case hex.
-    pub fn sha1_hex(&self) -> String {
-        unimplemented!()
-    }
-    /// Upper-case hex.
-    pub fn sha256_hex(&self) -> String {
-        unimplemented!()
-    }
-    /// base64url without padding (RFC 7515 §4.1.7).
-    pub fn x5t(&self) -> String {
-        unimplemented!()
-    }
-    /// base64url without padding (RFC 7515 §4.1.8).
-    pub fn x5t_s256(&self) -> String {
-        unimplemented!()
-    }
-}
+use chrono::{DateTime, Utc};
+use josekit::jws::{
+    JwsSigner, PS256, RS256,
+    alg::{rsassa::RsassaJwsSigner, rsassa_pss::RsassaPssJwsSigner},
+};
+use openssl::{
+    pkey::{PKey, Private},
+    x509::X509,
+};
+use zeroize::Zeroizing;
 
-/// Why a certificate cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CertificateError {
-    /// No path is set.
-    #[error("client.cert_path is not set")]
-    NotConfigured,
-}
+pub use details::CertificateDetails;
+pub use error::CertificateError;
+pub use pem::certificates_in;
+pub use thumbprints::Thumbprints;
+
+use crate::config::{AssertionForm, CertificateSettings};
+
+/// Shorter RSA keys are refused (NIST SP 800-131A; Entra refuses them too).
+pub const MIN_KEY_BITS: u32 = 2048;
 
 /// A certificate with its private key: they belong together, are in date, RSA of 2048 bits or more.
-pub struct ClientCertificate {}
+pub struct ClientCertificate {
+    path: PathBuf,
+    details: CertificateDetails,
+    /// DER, leaf first, each followed by its issuer.
+    chain: Vec<Vec<u8>>,
+    ps256: RsassaPssJwsSigner,
+    rs256: RsassaJwsSigner,
+}
 
 impl ClientCertificate {
     /// Reads and checks what the settings name.
@@ -54,11 +49,109 @@ impl ClientCertificate {
     /// When a file cannot be read or parsed, key and certificate do not belong together, the certificate is out of date
     /// or weak, or its thumbprint is not the configured one.
     pub fn load(settings: &CertificateSettings) -> Result<Self, CertificateError> {
-        let _ = settings;
-        unimplemented!()
+        let path = settings.path.as_deref().ok_or(CertificateError::NotConfigured)?;
+        let key_path = settings.key_path.as_deref().unwrap_or(path);
+        let certificates = pem::read_certificates(path)?;
+        let key = pem::read_key(key_path, settings.key_passphrase.as_ref())?;
+        check_key(&key, key_path)?;
+
+        let leaf = certificates
+            .iter()
+            .position(|certificate| belongs_to(certificate, &key))
+            .ok_or_else(|| CertificateError::KeyMismatch { certificate: path.to_owned(), key: key_path.to_owned() })?;
+        let chain = pem::chain_from(leaf, certificates, path)?;
+        let details = chain
+            .first()
+            .and_then(|der| CertificateDetails::from_der(der))
+            .ok_or_else(|| CertificateError::BadCertificate { path: path.to_owned() })?;
+        let (ps256, rs256) = signers(&key).ok_or_else(|| CertificateError::BadKey { path: key_path.to_owned() })?;
+
+        let loaded = Self { path: path.to_owned(), details, chain, ps256, rs256 };
+        loaded.check_dates(Utc::now())?;
+        if let Some(configured) = &settings.thumbprint {
+            loaded.check_thumbprint(configured)?;
+        }
+        Ok(loaded)
     }
     /// Of the leaf.
     pub fn thumbprints(&self) -> &Thumbprints {
-        unimplemented!()
+        &self.details.thumbprints
     }
+    /// Subject, validity and so on of the leaf.
+    pub fn details(&self) -> &CertificateDetails {
+        &self.details
+    }
+    /// The certificates in DER, leaf first.
+    pub fn chain(&self) -> &[Vec<u8>] {
+        &self.chain
+    }
+    /// Whether it is in date at `now`: a certificate may expire while the program runs.
+    ///
+    /// # Errors
+    /// [`CertificateError::Expired`] or [`CertificateError::NotYetValid`].
+    pub fn check_dates(&self, now: DateTime<Utc>) -> Result<(), CertificateError> {
+        let CertificateDetails { not_before, not_after, .. } = self.details;
+        let path = self.path.clone();
+        if now > not_after {
+            return Err(CertificateError::Expired { path, not_after, days: (now - not_after).num_days() });
+        }
+        if now < not_before {
+            return Err(CertificateError::NotYetValid { path, not_before });
+        }
+        Ok(())
+    }
+    /// What signs in the given form.
+    pub(super) fn signer(&self, form: AssertionForm) -> &dyn JwsSigner {
+        match form {
+            AssertionForm::Ps256Sha256 => &self.ps256,
+            AssertionForm::Rs256Sha1 => &self.rs256,
+        }
+    }
+    /// The error of a signature that could not be made.
+    pub(super) fn signing_failed(&self) -> CertificateError {
+        CertificateError::Signing { path: self.path.clone() }
+    }
+
+    fn check_thumbprint(&self, configured: &str) -> Result<(), CertificateError> {
+        let thumbprints = self.thumbprints();
+        let wanted = thumbprints::normalized(configured);
+        let actual = match wanted.len() {
+            40 => thumbprints.sha1_hex(),
+            64 => thumbprints.sha256_hex(),
+            _ => return Err(CertificateError::ThumbprintFormat { configured: configured.to_owned() }),
+        };
+        if wanted == actual {
+            return Ok(());
+        }
+        Err(CertificateError::ThumbprintMismatch { path: self.path.clone(), configured: wanted, actual })
+    }
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCertificate")
+            .field("path", &self.path)
+            .field("details", &self.details)
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_key(key: &PKey<Private>, path: &Path) -> Result<(), CertificateError> {
+    if key.rsa().is_err() {
+        return Err(CertificateError::NotRsa { path: path.to_owned() });
+    }
+    if key.bits() < MIN_KEY_BITS {
+        return Err(CertificateError::Weak { path: path.to_owned(), bits: key.bits() });
+    }
+    Ok(())
+}
+
+fn belongs_to(certificate: &X509, key: &PKey<Private>) -> bool {
+    certificate.public_key().is_ok_and(|public| public.public_eq(key))
+}
+
+/// The signers of both forms, made once. They take PKCS#1, which josekit wraps for each as its algorithm wants it.
+fn signers(key: &PKey<Private>) -> Option<(RsassaPssJwsSigner, RsassaJwsSigner)> {
+    let der = Zeroizing::new(key.rsa().ok()?.private_key_to_der().ok()?);
+    Some((PS256.signer_from_der(der.as_slice()).ok()?, RS256.signer_from_der(der.as_slice()).ok()?))
 }

@@ -1,14 +1,38 @@
 //! The confidential client: authorization code flow with PKCE, authenticated by certificate
-//! (RFC 6749 §4.1, RFC 7636, RFC 7523 §2.2).
+//! (RFC 6749 §4.1, RFC 7636, RFC 7523 §2.2). What it sends and keeps never appears in a message or a log.
 
-use std::sync::Arc;
+mod oauth;
 
-use chrono::{DateTime, Utc};
-use secrecy::SecretString;
+use std::{fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use chrono::{DateTime, TimeDelta, Utc};
+use oauth::{OAuthClient, TokenAnswer};
+use oauth2::{AuthorizationCode, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RefreshToken, Scope, TokenResponse};
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::{IdTokenClaims, Provider, ProviderError, aadsts::EntraError, certificate::CertificateError};
-use crate::config::ClientSettings;
+use super::{
+    IdTokenClaims, Metadata, Provider, ProviderError,
+    aadsts::EntraError,
+    assertion::ClientAssertion,
+    certificate::{CertificateError, ClientCertificate},
+    id_token::{self, IdTokenError},
+};
+use crate::config::{AssertionForm, ClientSettings};
+
+/// RFC 7523 §2.2
+const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Taken for an access token whose answer does not say how long it lives (`expires_in` is only recommended,
+/// RFC 6749 §5.1): short, so that it is refreshed rather than refused.
+const UNKNOWN_LIFETIME: TimeDelta = TimeDelta::minutes(5);
+
+/// No access token of Entra's lives longer than 28 hours; an answer that says so is wrong.
+const LONGEST_LIFETIME: TimeDelta = TimeDelta::days(2);
+
+/// Bytes of `state` and `nonce`.
+const RANDOM_BYTES: u32 = 32;
 
 /// What may be asked of the sign-in page.
 #[derive(Debug, Clone, Default)]
@@ -19,8 +43,8 @@ pub struct SignInHints {
     pub login_hint: Option<String>,
 }
 
-/// What must be kept, on the server, between sending the browser away and its coming back.
-#[derive(Debug, Clone)]
+/// What must be kept, on the server, between sending the browser away and its coming back. `Debug` shows nothing of it.
+#[derive(Clone)]
 pub struct PendingSignIn {
     /// `nonce` that the ID token must hold.
     pub nonce: String,
@@ -28,8 +52,9 @@ pub struct PendingSignIn {
     pub code_verifier: SecretString,
 }
 
-/// Where to send the browser, and what to remember until it comes back.
-#[derive(Debug, Clone)]
+/// Where to send the browser, and what to remember until it comes back. `Debug` shows nothing of it: who knows `state`
+/// can finish the sign-in in another browser.
+#[derive(Clone)]
 pub struct AuthorizationRequest {
     /// Address of the authorize endpoint with all its parameters.
     pub url: Url,
@@ -64,7 +89,7 @@ pub struct SignIn {
 #[non_exhaustive]
 pub enum SignInError {
     /// Entra answered with an error.
-    #[error("{}", .0.cause())]
+    #[error("{}: {}", .0.label(), .0.cause())]
     Entra(EntraError),
     /// Discovery or the token endpoint could not be reached in time, or answered nonsense.
     #[error(transparent)]
@@ -74,11 +99,20 @@ pub enum SignInError {
     Certificate(#[from] CertificateError),
     /// The ID token is not valid.
     #[error("the ID token was refused: {0}")]
-    IdToken(String),
+    IdToken(#[from] IdTokenError),
 }
 
 /// The application as Entra knows it: client id, certificate, redirect URI, scopes.
-pub struct ConfidentialClient {}
+pub struct ConfidentialClient {
+    provider: Arc<Provider>,
+    /// Swappable, since certificates are renewed more often than sites are restarted.
+    certificate: ArcSwap<ClientCertificate>,
+    client_id: String,
+    redirect_uri: Url,
+    api_scope: String,
+    form: AssertionForm,
+    send_x5c: bool,
+}
 
 impl ConfidentialClient {
     /// Loads and checks the certificate; no network. `redirect_uri` is `client.redirect_uri` or what it defaults to.
@@ -86,39 +120,154 @@ impl ConfidentialClient {
     /// # Errors
     /// When the certificate cannot be used.
     pub fn new(provider: Arc<Provider>, settings: &ClientSettings, redirect_uri: Url) -> Result<Self, SignInError> {
-        let _ = (provider, settings, redirect_uri);
-        unimplemented!()
+        Ok(Self {
+            provider,
+            certificate: ArcSwap::from_pointee(ClientCertificate::load(&settings.certificate)?),
+            client_id: settings.client_id.clone(),
+            redirect_uri,
+            api_scope: settings.api_scope.clone(),
+            form: settings.assertion,
+            send_x5c: settings.send_x5c,
+        })
     }
+
+    /// The certificate that the application proves itself with.
+    pub fn certificate(&self) -> Arc<ClientCertificate> {
+        self.certificate.load_full()
+    }
+
     /// Starts a sign-in. May block (discovery).
     ///
     /// # Errors
     /// When discovery fails.
     pub fn authorization_request(&self, hints: &SignInHints) -> Result<AuthorizationRequest, SignInError> {
-        let _ = hints;
-        unimplemented!()
+        let metadata = self.provider.metadata()?;
+        let client = self.oauth_client(&metadata);
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let nonce = CsrfToken::new_random_len(RANDOM_BYTES).into_secret();
+        let mut request = client
+            .authorize_url(|| CsrfToken::new_random_len(RANDOM_BYTES))
+            .add_scopes(self.scopes().map(|scope| Scope::new(scope.to_owned())))
+            .set_pkce_challenge(challenge)
+            .add_extra_param("nonce", nonce.as_str())
+            // Never form_post: a cross-site POST comes without the session cookie, which is SameSite=Lax.
+            .add_extra_param("response_mode", "query");
+        if let Some(prompt) = &hints.prompt {
+            request = request.add_extra_param("prompt", prompt.as_str());
+        }
+        if let Some(login_hint) = &hints.login_hint {
+            request = request.add_extra_param("login_hint", login_hint.as_str());
+        }
+        let (url, state) = request.url();
+        let pending = PendingSignIn { nonce, code_verifier: SecretString::from(verifier.into_secret()) };
+        Ok(AuthorizationRequest { url, state: state.into_secret(), pending })
     }
+
     /// Redeems an authorization code and validates the ID token. Blocks.
     ///
     /// # Errors
     /// See [`SignInError`].
     pub fn redeem_code(&self, code: &SecretString, pending: &PendingSignIn) -> Result<SignIn, SignInError> {
-        let _ = (code, pending);
-        unimplemented!()
+        let metadata = self.provider.metadata()?;
+        let assertion = self.assertion(&metadata)?;
+        let scopes = self.scopes().collect::<Vec<_>>().join(" ");
+        let answer = self
+            .oauth_client(&metadata)
+            .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
+            .set_pkce_verifier(PkceCodeVerifier::new(pending.code_verifier.expose_secret().to_owned()))
+            .add_extra_param("scope", scopes)
+            .add_extra_param("client_assertion_type", CLIENT_ASSERTION_TYPE)
+            .add_extra_param("client_assertion", assertion.expose_secret())
+            .request(&oauth::transport(self.provider.agent()))
+            .map_err(|error| oauth::sign_in_error(error, &metadata.token_endpoint))?;
+        let id_token = answer.extra_fields().id_token.as_ref().ok_or(IdTokenError::Absent)?;
+        let user = id_token::validate(&self.provider, id_token.expose_secret(), &self.client_id, &pending.nonce)?;
+        Ok(SignIn { user, tokens: self.token_set(&answer, None) })
     }
+
     /// Trades a refresh token for new tokens. Blocks.
     ///
     /// # Errors
     /// See [`SignInError`].
     pub fn refresh(&self, refresh_token: &SecretString) -> Result<TokenSet, SignInError> {
-        let _ = refresh_token;
-        unimplemented!()
+        let metadata = self.provider.metadata()?;
+        let assertion = self.assertion(&metadata)?;
+        let answer = self
+            .oauth_client(&metadata)
+            .exchange_refresh_token(&RefreshToken::new(refresh_token.expose_secret().to_owned()))
+            .add_scopes(self.scopes().map(|scope| Scope::new(scope.to_owned())))
+            .add_extra_param("client_assertion_type", CLIENT_ASSERTION_TYPE)
+            .add_extra_param("client_assertion", assertion.expose_secret())
+            .request(&oauth::transport(self.provider.agent()))
+            .map_err(|error| oauth::sign_in_error(error, &metadata.token_endpoint))?;
+        Ok(self.token_set(&answer, Some(refresh_token)))
     }
+
     /// Where to send the browser to sign out at the provider too. May block (discovery).
     ///
     /// # Errors
     /// When discovery fails.
     pub fn sign_out_url(&self, post_logout_redirect_uri: &Url, login_hint: Option<&str>) -> Result<Url, SignInError> {
-        let _ = (post_logout_redirect_uri, login_hint);
-        unimplemented!()
+        let mut url = self.provider.metadata()?.end_session_endpoint.clone();
+        {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("client_id", &self.client_id);
+            query.append_pair("post_logout_redirect_uri", post_logout_redirect_uri.as_str());
+            if let Some(login_hint) = login_hint {
+                // The `login_hint` claim of the ID token, not a user name: it is what ends the right session unasked.
+                query.append_pair("logout_hint", login_hint);
+            }
+        }
+        Ok(url)
+    }
+
+    fn oauth_client(&self, metadata: &Metadata) -> OAuthClient {
+        oauth::client(&self.client_id, &self.redirect_uri, metadata)
+    }
+
+    fn assertion(&self, metadata: &Metadata) -> Result<SecretString, CertificateError> {
+        let assertion = ClientAssertion {
+            certificate: &self.certificate.load(),
+            form: self.form,
+            send_x5c: self.send_x5c,
+            client_id: &self.client_id,
+            audience: &metadata.token_endpoint,
+        };
+        assertion.sign(self.provider.clock().now())
+    }
+
+    /// `offline_access` brings the refresh token, `openid` the ID token; the API's scope decides whom the access
+    /// token is for.
+    fn scopes(&self) -> impl Iterator<Item = &str> {
+        ["openid", "profile", "offline_access"].into_iter().chain(self.api_scope.split_whitespace())
+    }
+
+    /// `previous` is the refresh token used: an answer without a new one leaves it valid (RFC 6749 §6).
+    fn token_set(&self, answer: &TokenAnswer, previous: Option<&SecretString>) -> TokenSet {
+        let lifetime = answer
+            .expires_in()
+            .and_then(|lifetime| TimeDelta::from_std(lifetime).ok())
+            .filter(|lifetime| *lifetime <= LONGEST_LIFETIME)
+            .unwrap_or(UNKNOWN_LIFETIME);
+        TokenSet {
+            access_token: SecretString::from(answer.access_token().secret().to_owned()),
+            expires_at: self.provider.clock().now() + lifetime,
+            refresh_token: answer
+                .refresh_token()
+                .map(|token| SecretString::from(token.secret().to_owned()))
+                .or_else(|| previous.cloned()),
+        }
+    }
+}
+
+impl fmt::Debug for PendingSignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingSignIn").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AuthorizationRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationRequest").finish_non_exhaustive()
     }
 }

@@ -1,6 +1,19 @@
-//! ID token validation (OpenID Connect Core 1.0 §3.1.3.7; Microsoft Learn "ID token claims reference").
+//! ID token validation (OpenID Connect Core 1.0 §3.1.3.7; Microsoft Learn "ID token claims reference"). A person is
+//! known by `tid` and `oid`; names and addresses are for display only, since they change and can be chosen ("nOAuth").
 
+use serde::Deserialize;
+use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
+
+use super::{
+    Provider,
+    authority::parse_guid,
+    jws::{JwsError, UnverifiedJws},
+    signing_keys::KeyLookup,
+};
+
+/// As for access tokens: a machine that has just started may be a minute off.
+const LEEWAY_SECONDS: i64 = 60;
 
 /// The claims of a validated ID token.
 #[derive(Debug, Clone)]
@@ -25,4 +38,129 @@ pub struct IdTokenClaims {
     pub login_hint: Option<String>,
     /// `iss`
     pub issuer: String,
+}
+
+/// Why an ID token was refused. Holds nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdTokenError {
+    /// The token endpoint sent none.
+    #[error("the token endpoint sent none")]
+    Absent,
+    /// Not a token that the provider signed.
+    #[error(transparent)]
+    Jws(#[from] JwsError),
+    /// `kid` names no key of the provider.
+    #[error("its kid names no signing key of this tenant")]
+    UnknownKey,
+    /// There are no keys to verify it with.
+    #[error("the signing keys are not available")]
+    KeysUnavailable,
+    /// A required claim is missing, twice there, or of the wrong type.
+    #[error("its claims are incomplete or of the wrong types")]
+    MalformedClaims,
+    /// `iss`
+    #[error("its iss is not this tenant")]
+    WrongIssuer,
+    /// `aud`
+    #[error("its aud is not this application's client id")]
+    WrongAudience,
+    /// `tid`
+    #[error("its tid is not this tenant")]
+    WrongTenant,
+    /// `oid`
+    #[error("its oid is not a GUID")]
+    BadObjectId,
+    /// `exp`
+    #[error("it has expired")]
+    Expired,
+    /// `nbf` or `iat`
+    #[error("it is not valid yet: compare the clocks")]
+    NotYetValid,
+    /// `nonce`
+    #[error("its nonce is not the one of this sign-in")]
+    WrongNonce,
+}
+
+/// What must be there is not optional; a derived struct also refuses a claim that occurs twice.
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    tid: String,
+    oid: String,
+    sub: String,
+    exp: i64,
+    iat: i64,
+    nbf: Option<i64>,
+    nonce: String,
+    name: Option<String>,
+    email: Option<String>,
+    preferred_username: Option<String>,
+    roles: Option<Vec<String>>,
+    sid: Option<String>,
+    login_hint: Option<String>,
+}
+
+/// Validates an ID token that the token endpoint answered with. May block: an unknown `kid` leads to a fetch of the
+/// signing keys.
+pub(super) fn validate(
+    provider: &Provider,
+    id_token: &str,
+    client_id: &str,
+    nonce: &str,
+) -> Result<IdTokenClaims, IdTokenError> {
+    let (jws, kid) = UnverifiedJws::parse(id_token)?;
+    let key = match provider.find_key(&kid) {
+        KeyLookup::Found(key) => key,
+        KeyLookup::Unknown => return Err(IdTokenError::UnknownKey),
+        KeyLookup::Unavailable | KeyLookup::MustFetch => return Err(IdTokenError::KeysUnavailable),
+    };
+    let payload = jws.verify(&key)?;
+    let claims: Claims = serde_json::from_slice(&payload).map_err(|_| IdTokenError::MalformedClaims)?;
+    claims.check(provider, client_id, nonce)
+}
+
+impl Claims {
+    fn check(self, provider: &Provider, client_id: &str, nonce: &str) -> Result<IdTokenClaims, IdTokenError> {
+        let authority = provider.authority();
+        if self.iss != authority.issuer_v2() {
+            return Err(IdTokenError::WrongIssuer);
+        }
+        if self.aud != client_id {
+            return Err(IdTokenError::WrongAudience);
+        }
+        let tenant_id = parse_guid(&self.tid).filter(|id| *id == authority.tenant_id());
+        let tenant_id = tenant_id.ok_or(IdTokenError::WrongTenant)?;
+        let object_id = parse_guid(&self.oid).ok_or(IdTokenError::BadObjectId)?;
+        self.check_times(provider.clock().now().timestamp())?;
+        // A pending sign-in without nonce must not match a token without one.
+        if nonce.is_empty() || !bool::from(self.nonce.as_bytes().ct_eq(nonce.as_bytes())) {
+            return Err(IdTokenError::WrongNonce);
+        }
+        Ok(IdTokenClaims {
+            tenant_id,
+            object_id,
+            subject: self.sub,
+            name: self.name,
+            email: self.email,
+            preferred_username: self.preferred_username,
+            roles: self.roles.unwrap_or_default(),
+            session_id: self.sid,
+            login_hint: self.login_hint,
+            issuer: self.iss,
+        })
+    }
+
+    fn check_times(&self, now: i64) -> Result<(), IdTokenError> {
+        if self.exp.saturating_add(LEEWAY_SECONDS) <= now {
+            return Err(IdTokenError::Expired);
+        }
+        // OpenID Connect does not know `nbf`, Entra sends it.
+        let valid_from = self.iat.max(self.nbf.unwrap_or(self.iat));
+        if valid_from.saturating_sub(LEEWAY_SECONDS) > now {
+            return Err(IdTokenError::NotYetValid);
+        }
+        Ok(())
+    }
 }

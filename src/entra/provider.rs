@@ -1,33 +1,40 @@
 //! The provider: an authority's discovered endpoints and signing keys, fetched when needed and kept.
 
-use std::sync::Arc;
+mod discovery;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use url::Url;
 
-use super::Authority;
-use crate::{config::EntraSettings, outbound::OutboundError};
+pub use discovery::Metadata;
 
-/// What discovery says (OpenID Connect Discovery 1.0 §3).
-#[derive(Debug, Clone)]
-pub struct Metadata {
-    /// Checked against the authority.
-    pub issuer: String,
-    /// Where the browser is sent to sign in.
-    pub authorization_endpoint: Url,
-    /// Where codes are redeemed; also the audience of client assertions.
-    pub token_endpoint: Url,
-    /// Where the signing keys are.
-    pub jwks_uri: Url,
-    /// Where the browser is sent to sign out.
-    pub end_session_endpoint: Url,
-}
+use super::{
+    Authority,
+    authority::{AuthorityError, is_secure},
+    clock::Clock,
+    signing_keys::{JwksError, KeyLookup, KeyPolicy, KeySet, SigningKeys},
+    single_flight::SingleFlight,
+};
+use crate::{
+    config::EntraSettings,
+    outbound::{self, OutboundError},
+};
+
+/// Endpoints change about never; a day matches the keys' own lifetime.
+const METADATA_LIFETIME: Duration = Duration::from_hours(24);
+/// After a failed renewal, the endpoints known so far serve for so long before the next try.
+const METADATA_RETRY: Duration = Duration::from_mins(1);
 
 /// Why the provider could not be asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ProviderError {
     /// The settings name no authority.
     #[error(transparent)]
-    Authority(#[from] super::authority::AuthorityError),
+    Authority(#[from] AuthorityError),
     /// No HTTP agent.
     #[error(transparent)]
     Outbound(#[from] OutboundError),
@@ -47,10 +54,35 @@ pub enum ProviderError {
         /// What discovery says.
         found: String,
     },
+    /// An endpoint would be reached over plain HTTP.
+    #[error("{name} {url} must be https")]
+    Insecure {
+        /// Which endpoint, or which setting.
+        name: &'static str,
+        /// Its address.
+        url: Url,
+    },
+    /// The key endpoint answered with something else.
+    #[error(transparent)]
+    Jwks(#[from] JwksError),
 }
 
 /// One authority over one HTTP agent, with what it told cached.
-pub struct Provider {}
+pub struct Provider {
+    authority: Authority,
+    agent: ureq::Agent,
+    jwks_uri: Option<Url>,
+    clock: Clock,
+    metadata: Mutex<Option<KnownMetadata>>,
+    discovery: SingleFlight,
+    keys: SigningKeys,
+}
+
+struct KnownMetadata {
+    metadata: Arc<Metadata>,
+    /// On [`Clock::elapsed`].
+    renew_at: Duration,
+}
 
 impl Provider {
     /// No I/O beyond reading the CA file.
@@ -58,18 +90,129 @@ impl Provider {
     /// # Errors
     /// When the settings name no authority or the CA file is unusable.
     pub fn new(settings: &EntraSettings) -> Result<Self, ProviderError> {
-        let _ = settings;
-        unimplemented!()
+        Self::with_policy(settings, KeyPolicy::default(), Clock::default())
+    }
+    /// As [`Self::new`], with other intervals for the signing keys and another clock.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_policy(settings: &EntraSettings, policy: KeyPolicy, clock: Clock) -> Result<Self, ProviderError> {
+        if let Some(url) = settings.jwks_uri.as_ref().filter(|url| !is_secure(url)) {
+            return Err(ProviderError::Insecure { name: "entra.jwks_uri", url: url.clone() });
+        }
+        Ok(Self {
+            authority: Authority::new(settings)?,
+            agent: outbound::agent(settings.timeout, settings.ca_file.as_deref())?,
+            jwks_uri: settings.jwks_uri.clone(),
+            metadata: Mutex::new(None),
+            discovery: SingleFlight::new(),
+            keys: SigningKeys::new(policy, clock.clone()),
+            clock,
+        })
     }
     /// The authority.
     pub fn authority(&self) -> &Authority {
-        unimplemented!()
+        &self.authority
     }
     /// The discovered endpoints; fetched at first use and once a day. May block.
     ///
     /// # Errors
-    /// When discovery fails or names another issuer.
+    /// When discovery fails or names another issuer, and there are no endpoints from an earlier time.
     pub fn metadata(&self) -> Result<Arc<Metadata>, ProviderError> {
-        unimplemented!()
+        if let Some(metadata) = self.known_metadata(|known| self.clock.elapsed() < known.renew_at) {
+            return Ok(metadata);
+        }
+        let outcome = self.discovery.run(|| {
+            let url = self.authority.discovery_url();
+            let metadata = Metadata::parse(&self.authority, &url, &self.get(&url)?)?;
+            self.keep(Arc::new(metadata), METADATA_LIFETIME);
+            Ok(())
+        });
+        match (outcome, self.known_metadata(|_| true)) {
+            (Ok(()), Some(metadata)) => Ok(metadata),
+            (Err(error), Some(metadata)) => {
+                log::warn!("discovery failed, going on with the endpoints known so far: {error}");
+                self.keep(Arc::clone(&metadata), METADATA_RETRY);
+                Ok(metadata)
+            }
+            (Err(error), None) => Err(error),
+            (Ok(()), None) => {
+                let (url, reason) = (self.authority.discovery_url(), "discovery found nothing".to_owned());
+                Err(ProviderError::Unreachable { url, reason })
+            }
+        }
+    }
+    /// The agent for requests to the provider.
+    pub(super) fn agent(&self) -> &ureq::Agent {
+        &self.agent
+    }
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+    /// The signing keys in memory. Starts a refresh in the background when one is due; never blocks.
+    pub(super) fn keys_in_memory(self: &Arc<Self>) -> Option<Arc<KeySet>> {
+        if self.keys.begin_refresh() {
+            let provider = Arc::clone(self);
+            let refresh = move || {
+                // A failure is logged there, and the keys at hand go on serving.
+                let _ = provider.keys.refresh(|| provider.fetch_keys());
+                provider.keys.end_refresh();
+            };
+            if thread::Builder::new().name("signing-keys".to_owned()).spawn(refresh).is_err() {
+                self.keys.end_refresh();
+            }
+        }
+        self.keys.current()
+    }
+    /// What memory says of a `kid`. Never blocks.
+    pub(super) fn look_up_key(&self, kid: &str) -> KeyLookup {
+        self.keys.look_up(kid)
+    }
+    /// What the provider says of a `kid`. May block.
+    pub(super) fn find_key(&self, kid: &str) -> KeyLookup {
+        self.keys.find(kid, || self.fetch_keys())
+    }
+    /// Fetches the signing keys if there are none. May block.
+    pub(super) fn prepare_keys(&self) -> Result<(), ProviderError> {
+        self.keys.prepare(|| self.fetch_keys())
+    }
+    /// Fetches the signing keys now, whatever their age. Blocks.
+    ///
+    /// # Errors
+    /// When discovery or the key endpoint does not answer as it should; the keys known so far stay.
+    pub fn refresh_keys(&self) -> Result<(), ProviderError> {
+        self.keys.refresh(|| self.fetch_keys())
+    }
+
+    fn fetch_keys(&self) -> Result<Vec<u8>, ProviderError> {
+        match &self.jwks_uri {
+            Some(url) => self.get(url),
+            None => self.get(&self.metadata()?.jwks_uri),
+        }
+    }
+
+    fn get(&self, url: &Url) -> Result<Vec<u8>, ProviderError> {
+        let unreachable = |reason: String| ProviderError::Unreachable { url: url.clone(), reason };
+        let mut response = self
+            .agent
+            .get(url.as_str())
+            .header("accept", "application/json")
+            .call()
+            .map_err(|error| unreachable(error.to_string()))?;
+        // Redirects too: whoever answers for the provider must do so itself.
+        if response.status() != 200 {
+            return Err(unreachable(format!("answered {}", response.status())));
+        }
+        outbound::read_body(&mut response).map_err(|error| unreachable(error.to_string()))
+    }
+
+    fn known_metadata(&self, wanted: impl FnOnce(&KnownMetadata) -> bool) -> Option<Arc<Metadata>> {
+        let known = self.metadata.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|known| wanted(known)).map(|known| Arc::clone(&known.metadata))
+    }
+
+    fn keep(&self, metadata: Arc<Metadata>, lifetime: Duration) {
+        let renew_at = self.clock.elapsed() + lifetime;
+        *self.metadata.lock().unwrap_or_else(PoisonError::into_inner) = Some(KnownMetadata { metadata, renew_at });
     }
 }

@@ -2,4 +2,6 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod cli;
+mod config;
 mod support;

@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub mod binary;
 pub mod system;
 
 /// The value of an environment variable that `tests/run` sets for tests that need something started or installed.

@@ -30,12 +30,13 @@ pub struct TestServer {
 
 impl TestServer {
     /// Builds a server on a new thread and runs it there.
-    pub fn start<S, R>(
+    pub fn start<S: 'static, R>(
         build: impl FnOnce() -> S + Send + 'static,
         parts: fn(&S) -> (u16, ServerHandle),
         run: fn(S) -> R,
     ) -> Self
     where
+        S: 'static,
         R: Future<Output = io::Result<()>> + 'static,
     {
         let (send, receive) = mpsc::channel();

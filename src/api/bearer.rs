@@ -1,0 +1,165 @@
+//! Access tokens (RFC 6750): who may pass, and who the caller is.
+//!
+//! [`require`] stands before everything under `/v1` and refuses before a body is read. A handler that takes [`Caller`]
+//! is protected by its signature: there is no other way to one than a validated token.
+
+use std::{
+    future::{Ready, ready},
+    ops::Deref,
+    sync::Arc,
+};
+
+use actix_web::{
+    Error, FromRequest, HttpMessage, HttpRequest, HttpResponse,
+    body::{EitherBody, MessageBody},
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    http::header::{self, HeaderMap, HeaderValue},
+    middleware::Next,
+    web,
+};
+
+use super::problem::Problem;
+use crate::{
+    blog::UserKey,
+    entra::{AccessTokenValidator, Principal},
+};
+
+/// The validated caller of the request at hand.
+#[derive(Clone)]
+pub struct Caller(Arc<Principal>);
+
+impl Caller {
+    /// How the caller is known.
+    pub fn key(&self) -> UserKey {
+        UserKey { tid: self.tenant_id(), oid: self.object_id() }
+    }
+
+    /// What to show as the caller's name; empty when the token has none, and then a name known from before stays. Never
+    /// an e-mail address in its place: the name is shown to everybody.
+    pub fn display_name(&self) -> &str {
+        self.name().unwrap_or_default()
+    }
+}
+
+impl Deref for Caller {
+    type Target = Principal;
+
+    fn deref(&self) -> &Principal {
+        &self.0
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = request.extensions().get::<Self>().cloned();
+        ready(caller.ok_or_else(|| Problem::internal("a route that needs a caller is mounted outside of the guard")))
+    }
+}
+
+/// Middleware (for `actix_web::middleware::from_fn`): lets pass only requests with a valid access token.
+///
+/// # Errors
+/// Those of the service it wraps.
+pub async fn require(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static>>, Error> {
+    let mut response = match authenticate(&request).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.call(request).await?.map_into_left_body()
+        }
+        Err(problem) => request.into_response(HttpResponse::from_error(problem)).map_into_right_body(),
+    };
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Authorization"));
+    Ok(response)
+}
+
+async fn authenticate(request: &ServiceRequest) -> Result<Caller, Problem> {
+    let token = token(request.headers())?;
+    let validator = request.app_data::<web::Data<AccessTokenValidator>>();
+    let validator = validator.ok_or_else(|| Problem::internal("the API has no token validator"))?;
+    // A remembered token or a known key takes microseconds, on this thread; fetching keys blocks, so elsewhere.
+    let validated = match validator.validate_now(token) {
+        Some(validated) => validated,
+        None => {
+            let (validator, token) = (Arc::clone(validator), token.to_owned());
+            web::block(move || validator.validate(&token)).await?
+        }
+    };
+    Ok(Caller(validated?))
+}
+
+/// The one token of the one `Authorization` header. Nowhere else is one looked for: not in the query (RFC 6750 §2.3
+/// leaves it in logs), not in the body.
+fn token(headers: &HeaderMap) -> Result<&str, Problem> {
+    let mut values = headers.get_all(header::AUTHORIZATION);
+    let value = values.next().ok_or_else(Problem::missing_token)?;
+    if values.next().is_some() {
+        return Err(Problem::malformed_authorization());
+    }
+    let text = value.to_str().map_err(|_| Problem::malformed_authorization())?;
+    // RFC 9110 §11.1: the scheme's case does not matter.
+    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+    let token = token.trim_matches(' ');
+    if !scheme.eq_ignore_ascii_case("Bearer") || token.is_empty() {
+        return Err(Problem::missing_token());
+    }
+    // Two headers that a proxy has joined look like "a, Bearer b".
+    if token.contains([' ', ',', '\t']) {
+        return Err(Problem::malformed_authorization());
+    }
+    Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_web::test]
+    async fn there_is_no_caller_outside_of_the_guard() {
+        let request = actix_web::test::TestRequest::default()
+            .insert_header((header::AUTHORIZATION, "Bearer a.b.c"))
+            .to_http_request();
+        let Err(problem) = Caller::extract(&request).await else { panic!("nobody validated anything") };
+        assert_eq!(problem.code(), "internal");
+    }
+
+    fn found(values: &[&[u8]]) -> Result<String, &'static str> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value).expect("a header value"));
+        }
+        token(&headers).map(ToOwned::to_owned).map_err(|problem| problem.code())
+    }
+
+    #[test]
+    fn the_token_is_the_one_of_the_one_bearer_header() {
+        for good in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c", "Bearer   a.b.c "] {
+            assert_eq!(found(&[good.as_bytes()]), Ok("a.b.c".to_owned()), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_its_reason() {
+        for (values, code) in [
+            (&[][..], "missing_token"),
+            (&[&b""[..]], "missing_token"),
+            (&[b"Bearer"], "missing_token"),
+            (&[b"Bearer "], "missing_token"),
+            (&[b"Basic YTpi"], "missing_token"),
+            (&[b"BearerX a.b.c"], "missing_token"),
+            (&[b"a.b.c"], "missing_token"),
+            (&[b"Bearer a.b.c, Bearer d.e.f"], "malformed_authorization"),
+            (&[b"Bearer a.b.c d"], "malformed_authorization"),
+            (&[b"Bearer a.b.\xff"], "malformed_authorization"),
+            (&[b"Bearer a.b.c", b"Bearer a.b.c"], "malformed_authorization"),
+            (&[b"Bearer a.b.c", b"Basic YTpi"], "malformed_authorization"),
+        ] {
+            assert_eq!(found(values), Err(code), "{values:?}");
+        }
+    }
+}

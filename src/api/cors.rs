@@ -1,0 +1,108 @@
+//! Which other sites' scripts may call the API (Fetch standard, CORS). None, unless the settings name them.
+//!
+//! Credentials in the sense of CORS (cookies) are never allowed: the API takes bearer tokens only.
+
+use actix_cors::Cors;
+use actix_web::{http::header, middleware::Condition};
+use url::Url;
+
+use crate::serve::request_id;
+
+/// How long a browser may remember a preflight answer, in seconds.
+const MAX_AGE_SECONDS: usize = 3600;
+
+/// An entry of `api.cors_origins` that is no origin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("api.cors_origins: {0:?} is no origin")]
+pub struct InvalidOrigin(pub String);
+
+/// The origins whose scripts may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    /// Only these; none when empty.
+    Listed(Vec<String>),
+    /// Everybody's (`*` alone).
+    Any,
+}
+
+impl Origins {
+    /// Parses `api.cors_origins`.
+    ///
+    /// # Errors
+    /// When an entry is not `scheme://host[:port]` with HTTP or HTTPS, or `*` stands beside others.
+    pub fn parse(entries: &[String]) -> Result<Self, InvalidOrigin> {
+        match entries {
+            [any] if any == "*" => Ok(Self::Any),
+            entries => entries.iter().map(|entry| origin(entry)).collect::<Result<_, _>>().map(Self::Listed),
+        }
+    }
+
+    /// The middleware; it does nothing when no origin is listed.
+    pub fn middleware(&self) -> Condition<Cors> {
+        let cors = Cors::default()
+            .allowed_methods(["GET", "HEAD", "POST", "PUT", "DELETE"])
+            .allowed_headers([
+                header::AUTHORIZATION,
+                header::CONTENT_TYPE,
+                header::IF_MATCH,
+                header::IF_NONE_MATCH,
+                request_id::HEADER,
+            ])
+            .expose_headers([
+                "ETag",
+                "Link",
+                "Location",
+                "Retry-After",
+                "WWW-Authenticate",
+                "X-Request-ID",
+                "X-Total-Count",
+            ])
+            .max_age(MAX_AGE_SECONDS);
+        match self {
+            Self::Any => Condition::new(true, cors.allow_any_origin().send_wildcard()),
+            Self::Listed(origins) => {
+                let cors = origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin));
+                Condition::new(!origins.is_empty(), cors)
+            }
+        }
+    }
+}
+
+/// The origin as browsers write it, whether or not the entry ends in a slash.
+fn origin(entry: &str) -> Result<String, InvalidOrigin> {
+    let invalid = || InvalidOrigin(entry.to_owned());
+    let url = Url::parse(entry.trim()).map_err(|_| invalid())?;
+    let bare = matches!(url.scheme(), "http" | "https")
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if bare { Ok(url.origin().ascii_serialization()) } else { Err(invalid()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(entries: &[&str]) -> Result<Origins, InvalidOrigin> {
+        Origins::parse(&entries.iter().map(|&entry| entry.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn origins_are_taken_as_browsers_write_them() {
+        let listed = Origins::Listed(vec!["https://blog.example".to_owned(), "http://localhost:3000".to_owned()]);
+        assert_eq!(parsed(&["https://Blog.example:443/", "http://localhost:3000"]), Ok(listed));
+        assert_eq!(parsed(&["*"]), Ok(Origins::Any));
+        assert_eq!(parsed(&[]), Ok(Origins::Listed(Vec::new())));
+    }
+
+    #[test]
+    fn what_is_no_origin_is_named() {
+        for bad in ["blog.example", "ftp://blog.example", "https://blog.example/path", "https://u@blog.example", "null"]
+        {
+            assert_eq!(parsed(&[bad]), Err(InvalidOrigin(bad.to_owned())));
+        }
+        assert_eq!(parsed(&["https://blog.example", "*"]), Err(InvalidOrigin("*".to_owned())));
+    }
+}

@@ -1,0 +1,81 @@
+//! Entity tags of posts, and the conditions that requests make of them (RFC 9110 §8.8.3, §13.1).
+
+use actix_web::{
+    HttpRequest,
+    http::header::{self, EntityTag, Header as _, IfMatch, IfNoneMatch},
+    web,
+};
+
+use crate::blog::{Blog, BlogError, Post, Version};
+
+/// Strong: a changed post has another one. That is why answers with one are never compressed.
+pub fn of(post: &Post) -> EntityTag {
+    tag(post.id, post.version())
+}
+
+/// Whether `If-None-Match` names the post's state, so that the caller has it already.
+pub fn is_known(request: &HttpRequest, post: &Post) -> bool {
+    if !request.headers().contains_key(header::IF_NONE_MATCH) {
+        return false;
+    }
+    match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&of(post))),
+        Err(_) => false,
+    }
+}
+
+/// The version of post `id` that `If-Match` demands, for the service to compare when it writes; `None` when the
+/// request makes no condition. Tags that are weak, another post's or nobody's match nothing.
+///
+/// # Errors
+/// Those of reading the post, where several tags leave it open which one is meant.
+pub async fn expected(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) -> Result<Option<Version>, BlogError> {
+    if !request.headers().contains_key(header::IF_MATCH) {
+        return Ok(None);
+    }
+    let tags = match IfMatch::parse(request) {
+        Ok(IfMatch::Any) => return Ok(None),
+        Ok(IfMatch::Items(tags)) => tags,
+        Err(_) => Vec::new(),
+    };
+    let versions: Vec<Version> = tags.iter().filter_map(|tag| version(tag, id)).collect();
+    match versions.as_slice() {
+        [] => Ok(Some(NEVER)),
+        [version] => Ok(Some(*version)),
+        several => {
+            let current = blog.post(id).await?.version();
+            Ok(Some(if several.contains(&current) { current } else { NEVER }))
+        }
+    }
+}
+
+/// The version of no post: who expects it is told that the post has changed, after everything else is in order
+/// (RFC 9110 §13.2.1: 404 and 403 come before 412).
+const NEVER: Version = Version(i64::MIN);
+
+fn tag(id: i64, version: Version) -> EntityTag {
+    EntityTag::new_strong(format!("{id}-{}", version.0))
+}
+
+fn version(given: &EntityTag, id: i64) -> Option<Version> {
+    let (_, version) = given.tag().split_once('-')?;
+    let version = Version(version.parse().ok()?);
+    // Compared as a whole and strongly, so that other spellings of the same numbers do not pass.
+    given.strong_eq(&tag(id, version)).then_some(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_strong_tag_of_the_post_names_a_version() {
+        let strong = |text: &str| EntityTag::new_strong(text.to_owned());
+        assert_eq!(version(&strong("7-1700000000000000"), 7), Some(Version(1_700_000_000_000_000)));
+        for other in ["8-1700000000000000", "07-1", "7-01", "7-+1", "7-", "7", "", "7-1-1", "7-99999999999999999999"] {
+            assert_eq!(version(&strong(other), 7), None, "{other:?}");
+        }
+        assert_eq!(version(&EntityTag::new_weak("7-1".to_owned()), 7), None);
+    }
+}

@@ -1,0 +1,35 @@
+//! A JSON request body of bounded size that must arrive in bounded time.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::{JsonBody as Reading, Payload},
+    rt::time::timeout,
+    web,
+};
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+use crate::config::ApiSettings;
+
+/// How long a body may take to arrive: one that trickles in must not hold its connection for ever.
+const ARRIVAL: Duration = Duration::from_secs(30);
+
+/// The parsed body of a request with `Content-Type: application/json`.
+pub struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let limit = request.app_data::<web::Data<ApiSettings>>().map(|settings| settings.max_body_bytes);
+        let limit = limit.unwrap_or_else(|| ApiSettings::default().max_body_bytes);
+        let reading = Reading::<T>::new(request, payload, None, true).limit(limit);
+        Box::pin(async move {
+            let read = timeout(ARRIVAL, reading).await.map_err(|_| Problem::body_timeout())?;
+            Ok(Self(read?))
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! Posts as the API shows them; one file below for each thing that a user can do with them.
+
+pub mod change;
+pub mod create;
+pub mod delete;
+mod fields;
+pub mod list;
+pub mod read;
+
+use actix_web::{
+    HttpResponseBuilder,
+    http::header::{self, ETag},
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{
+    etag,
+    users::{UserJson, rfc3339},
+};
+use crate::blog::Post;
+
+/// `{id,title,content,author_id,created_at,updated_at,author}`
+#[derive(Serialize)]
+struct PostJson<'a> {
+    id: i64,
+    title: &'a str,
+    content: &'a str,
+    author_id: i64,
+    #[serde(serialize_with = "rfc3339")]
+    created_at: DateTime<Utc>,
+    #[serde(serialize_with = "rfc3339")]
+    updated_at: DateTime<Utc>,
+    author: UserJson<'a>,
+}
+
+impl<'a> From<&'a Post> for PostJson<'a> {
+    fn from(post: &'a Post) -> Self {
+        Self {
+            id: post.id,
+            title: &post.title,
+            content: &post.content,
+            author_id: post.author.id,
+            created_at: post.created_at,
+            updated_at: post.updated_at,
+            author: UserJson::from(&post.author),
+        }
+    }
+}
+
+/// The headers of an answer that shows one post: which state it shows, and that a cache must ask each time whether
+/// that is still it.
+fn with_state_of<'a>(post: &Post, answer: &'a mut HttpResponseBuilder) -> &'a mut HttpResponseBuilder {
+    answer.insert_header(ETag(etag::of(post))).insert_header((header::CACHE_CONTROL, "private, no-cache"))
+}

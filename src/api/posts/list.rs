@@ -1,0 +1,178 @@
+//! `GET /v1/posts`
+
+use std::borrow::Cow;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderName},
+    web,
+};
+use url::form_urlencoded;
+
+use super::PostJson;
+use crate::{
+    api::{bearer::Caller, cursor, page_link, problem::FieldError, problem::Problem},
+    blog::{Blog, Filter, Paging},
+};
+
+/// `X-Total-Count`
+const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
+
+const DEFAULT_LIMIT: u32 = 100;
+const MAX_LIMIT: u32 = 1000;
+/// Longest text to look for, in characters.
+const MAX_TEXT_CHARS: usize = 200;
+
+/// A page of posts, newest first, for everybody who is signed in. `Link` leads to the next page by a cursor, which costs
+/// the same at any depth and neither repeats nor leaves out a post when others are written meanwhile; `skip` stays for
+/// older clients.
+pub async fn list(caller: Caller, request: HttpRequest, blog: web::Data<Blog>) -> Result<HttpResponse, Problem> {
+    let Query { paging, limit, author, text } = Query::parse(request.query_string()).map_err(Problem::invalid)?;
+    let author_id = match author {
+        None => None,
+        Some(Author::Id(id)) => Some(id),
+        Some(Author::Me) => Some(blog.ensure_user(caller.key(), caller.display_name()).await?.0.id),
+    };
+    let page = blog.posts(Filter { author_id, text }, paging, limit).await?;
+
+    let mut answer = HttpResponse::Ok();
+    answer
+        .insert_header((TOTAL_COUNT, page.total.to_string()))
+        // Said whether or not this answer is compressed: another one for the same URL may be.
+        .append_header((header::VARY, "Accept-Encoding"));
+    if let Some(next) = page.next {
+        answer.insert_header((header::LINK, page_link::next(&request, next).map_err(Problem::internal)?));
+    }
+    Ok(answer.json(page.posts.iter().map(PostJson::from).collect::<Vec<_>>()))
+}
+
+/// The parameters of the list.
+#[derive(Debug, PartialEq, Eq)]
+struct Query {
+    paging: Paging,
+    limit: u32,
+    author: Option<Author>,
+    text: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Author {
+    Me,
+    Id(i64),
+}
+
+impl Query {
+    /// Parameters that nobody knows are ignored, as clients of the older API expect.
+    fn parse(query: &str) -> Result<Self, Vec<FieldError>> {
+        let mut parameters = Parameters::of(query);
+        let skip = parameters.take("skip", "must be an integer of 0 or more", |text| {
+            text.parse().ok().filter(|&skip: &u64| i64::try_from(skip).is_ok())
+        });
+        let after = parameters.take("after", "must be a cursor from a Link header", cursor::decode);
+        let limit = parameters.take("limit", &format!("must be an integer from 1 to {MAX_LIMIT}"), |text| {
+            text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        });
+        let author = parameters.take("author", "must be me or the id of a user", |text| match text {
+            "me" => Some(Author::Me),
+            id => id.parse().ok().map(Author::Id),
+        });
+        let text = parameters.take(
+            "q",
+            &format!("must be at most {MAX_TEXT_CHARS} characters long, without control characters"),
+            |text| {
+                let sane = text.chars().count() <= MAX_TEXT_CHARS && !text.contains(char::is_control);
+                sane.then(|| text.trim().to_owned())
+            },
+        );
+        let paging = match (after, skip) {
+            (Some(_), Some(_)) => {
+                parameters.errors.push(FieldError::new("after", "cannot be combined with skip"));
+                Paging::Skip(0)
+            }
+            (Some(cursor), None) => Paging::After(cursor),
+            (None, skip) => Paging::Skip(skip.unwrap_or(0)),
+        };
+        if !parameters.errors.is_empty() {
+            return Err(parameters.errors);
+        }
+        let text = text.filter(|text| !text.is_empty());
+        Ok(Self { paging, limit: limit.unwrap_or(DEFAULT_LIMIT), author, text })
+    }
+}
+
+/// A query string's parameters, and what is wrong with them.
+struct Parameters<'a> {
+    given: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    errors: Vec<FieldError>,
+}
+
+impl<'a> Parameters<'a> {
+    fn of(query: &'a str) -> Self {
+        Self { given: form_urlencoded::parse(query.as_bytes()).collect(), errors: Vec::new() }
+    }
+
+    /// The parsed parameter; notes what is wrong when it is given twice or does not parse.
+    fn take<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let mut values = self.given.iter().filter(|(given, _)| given == name).map(|(_, value)| value);
+        let value = values.next()?;
+        let parsed = parse(value);
+        let wrong = match (&parsed, values.next()) {
+            (_, Some(_)) => "is given more than once",
+            (None, None) => expected,
+            (Some(_), None) => return parsed,
+        };
+        self.errors.push(FieldError::new(name, wrong));
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blog::Cursor;
+
+    #[test]
+    fn without_parameters_it_is_the_first_hundred() {
+        let expected = Query { paging: Paging::Skip(0), limit: 100, author: None, text: None };
+        assert_eq!(Query::parse(""), Ok(expected));
+    }
+
+    #[test]
+    fn every_parameter_is_understood() {
+        let cursor = Cursor { created_at_micros: 5, id: 6 };
+        let query = format!("after={}&limit=1000&author=me&q=+a%26b+&unknown=x", cursor::encode(cursor));
+        let expected = Query {
+            paging: Paging::After(cursor),
+            limit: 1000,
+            author: Some(Author::Me),
+            text: Some("a&b".to_owned()),
+        };
+        assert_eq!(Query::parse(&query), Ok(expected));
+        let expected = Query { paging: Paging::Skip(7), limit: 1, author: Some(Author::Id(9)), text: None };
+        assert_eq!(Query::parse("skip=7&limit=1&author=9&q="), Ok(expected));
+    }
+
+    #[test]
+    fn each_wrong_parameter_is_named() {
+        let cursor = cursor::encode(Cursor { created_at_micros: 5, id: 6 });
+        for (query, fields) in [
+            ("skip=-1", &["skip"][..]),
+            ("skip=1.5", &["skip"]),
+            ("skip=9223372036854775808", &["skip"]),
+            ("limit=0", &["limit"]),
+            ("limit=1001", &["limit"]),
+            ("limit=", &["limit"]),
+            ("limit=1&limit=1", &["limit"]),
+            ("after=garbage", &["after"]),
+            (&format!("after={cursor}&skip=0"), &["after"]),
+            ("author=you", &["author"]),
+            ("q=%00", &["q"]),
+            (&format!("q={}", "x".repeat(201)), &["q"]),
+            ("skip=x&limit=x&after=x&author=x&q=%0A", &["skip", "after", "limit", "author", "q"]),
+        ] {
+            let errors = Query::parse(query).expect_err(query);
+            let named: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+            assert_eq!(named, fields, "{query}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Problem details (RFC 9457): the only place where an error becomes a response.
+//!
+//! A [`Problem`] says what the caller may know. Its cause, if it has one, goes to the log only: nothing internal ever
+//! appears in an answer.
+
+mod from_errors;
+
+use std::{error::Error, fmt::Write as _};
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
+};
+use serde::Serialize;
+
+/// Media type of a problem document.
+pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Where a caller may look first for what protects this API (RFC 9110 §11.5).
+const REALM: &str = "blogctl";
+
+/// Seconds after which it is worth asking again when something that the API needs is away.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// One field of a request that is not as it must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Name of the field or the parameter; `body` for the body as a whole.
+    pub field: String,
+    /// What is expected, to be read after the field's name: `must be …`.
+    pub message: String,
+}
+
+impl FieldError {
+    /// `field` is not as `message` says.
+    pub fn new(field: &str, message: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), message: message.into() }
+    }
+}
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+#[error("{status} {code}")]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    errors: Vec<FieldError>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    #[source]
+    cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), errors: Vec::new(), headers: Vec::new(), cause: None }
+    }
+
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// 401: the request holds no access token. The challenge names no error (RFC 6750 §3.1).
+    pub fn missing_token() -> Self {
+        let detail = "this needs an access token, sent as \"Authorization: Bearer …\"";
+        Self::new(StatusCode::UNAUTHORIZED, "missing_token", detail)
+            .with_header(header::WWW_AUTHENTICATE, challenge(&[]))
+    }
+
+    /// 401: the request may hold several access tokens, or something beside one.
+    pub fn malformed_authorization() -> Self {
+        let detail = "send one Authorization header that holds one access token";
+        let value = challenge(&[("error", "invalid_request"), ("error_description", detail)]);
+        Self::new(StatusCode::UNAUTHORIZED, "malformed_authorization", detail)
+            .with_header(header::WWW_AUTHENTICATE, value)
+    }
+
+    /// 403: somebody else may do this, the caller may not.
+    pub fn not_author(detail: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "not_author", detail).with_header(header::WWW_AUTHENTICATE, challenge(&[]))
+    }
+
+    /// 404: there is no such route.
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "Not Found")
+    }
+
+    /// 404: there is no such post.
+    pub fn post_not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "post_not_found", "Post not found")
+    }
+
+    /// 405, with the methods that the route does know, such as `GET, HEAD` (RFC 9110 §15.5.6).
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let detail = format!("this takes {allow} only");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+            .with_header(header::ALLOW, HeaderValue::from_static(allow))
+    }
+
+    /// 408: the body did not arrive in time.
+    pub fn body_timeout() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body of the request did not arrive in time")
+    }
+
+    /// 412: the post is not, or no longer, in the state that `If-Match` names.
+    pub fn stale() -> Self {
+        let detail = "the post has changed since the version that If-Match names; get it again";
+        Self::new(StatusCode::PRECONDITION_FAILED, "stale", detail)
+    }
+
+    /// 422: fields or parameters are not as they must be; all of them, not just the first.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let mut detail = String::new();
+        for FieldError { field, message } in &errors {
+            let separator = if detail.is_empty() { "" } else { "; " };
+            let _ = write!(detail, "{separator}{field} {message}");
+        }
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail) }
+    }
+
+    /// 500. The cause is logged, not sent.
+    pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let detail = "something went wrong on the server; it was logged under this request id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).because(cause)
+    }
+
+    /// 503 with `Retry-After`: something that the API needs is away.
+    fn unavailable(code: &'static str, detail: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).with_header(header::RETRY_AFTER, RETRY_AFTER)
+    }
+
+    /// What a web server's own refusal with this status becomes.
+    fn of_status(status: StatusCode) -> Self {
+        let (code, detail) = match status {
+            StatusCode::NOT_FOUND => return Self::not_found(),
+            StatusCode::NOT_ACCEPTABLE => ("not_acceptable", "no encoding that Accept-Encoding allows is at hand"),
+            StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the body of the request is too large"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", "the body must be application/json"),
+            status if status.is_client_error() => ("bad_request", "the request is malformed"),
+            _ => return Self::internal("the web server refused the request"),
+        };
+        Self::new(status, code, detail)
+    }
+
+    /// The stable reason, such as `expired`: for clients and logs.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The cause and its causes, for the log; `None` when the problem is the caller's own.
+    pub fn causes(&self) -> Option<String> {
+        let mut next: Option<&dyn Error> = Some(self.cause.as_deref()?);
+        let mut text = String::new();
+        while let Some(cause) = next {
+            let separator = if text.is_empty() { "" } else { ": " };
+            let _ = write!(text, "{separator}{cause}");
+            next = cause.source();
+        }
+        Some(text)
+    }
+
+    /// The problem document for one request: `instance` is its path.
+    pub fn document(&self, instance: &str, request_id: &str) -> Vec<u8> {
+        let document = Document {
+            // RFC 9457 §4.2.1: the status says it all, `code` says the rest.
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            instance,
+            code: self.code,
+            request_id,
+            errors: &self.errors,
+        };
+        // Only maps with keys that are no text, and types that refuse, make this fail; there are none.
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Status and headers; [`super::answer`] adds the document, which needs the request.
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::new(self.status);
+        for (name, value) in &self.headers {
+            response.headers_mut().append(name.clone(), value.clone());
+        }
+        response
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    code: &'static str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+/// `WWW-Authenticate: Bearer realm="…", …` (RFC 6750 §3). Characters that a quoted string or its parameters may not
+/// hold there are dropped.
+fn challenge(parameters: &[(&str, &str)]) -> HeaderValue {
+    let mut text = format!("Bearer realm=\"{REALM}\"");
+    for (name, value) in parameters {
+        let value: String = value.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
+        let _ = write!(text, ", {name}=\"{value}\"");
+    }
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_cannot_be_broken_out_of() {
+        let value = challenge(&[("error", "x"), ("scope", "a\"b\\c\r\nX-Evil: 1\u{e9}")]);
+        assert_eq!(value, "Bearer realm=\"blogctl\", error=\"x\", scope=\"abcX-Evil: 1\"");
+    }
+
+    #[test]
+    fn the_document_of_an_internal_error_holds_nothing_of_its_cause() {
+        let problem = Problem::internal("password=hunter2 at /var/lib/blog.db");
+        let document = String::from_utf8(problem.document("/v1/posts", "id-1")).expect("JSON is UTF-8");
+        assert!(!document.contains("hunter2") && !document.contains("/var"), "{document}");
+        assert_eq!(problem.causes().as_deref(), Some("password=hunter2 at /var/lib/blog.db"));
+    }
+
+    #[test]
+    fn the_detail_names_every_wrong_field() {
+        let problem = Problem::invalid(vec![
+            FieldError::new("title", "is required"),
+            FieldError::new("content", "must be a string"),
+        ]);
+        assert_eq!(problem.detail, "title is required; content must be a string");
+    }
+}

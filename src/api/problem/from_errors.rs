@@ -1,0 +1,92 @@
+//! What each error of the rooms below, and of the web server itself, becomes.
+
+use actix_web::{
+    Error, ResponseError,
+    error::{BlockingError, JsonPayloadError, PayloadError},
+    http::{StatusCode, header},
+};
+use serde_json::error::Category;
+
+use super::{FieldError, Problem, challenge};
+use crate::{blog::BlogError, db::DbError, entra::TokenError};
+
+impl From<BlogError> for Problem {
+    fn from(error: BlogError) -> Self {
+        match error {
+            BlogError::NotFound => Self::post_not_found(),
+            BlogError::NotAuthor => Self::not_author("Not authorized to change this post"),
+            BlogError::Stale => Self::stale(),
+            BlogError::Database(cause) => Self::from(cause),
+        }
+    }
+}
+
+impl From<DbError> for Problem {
+    fn from(cause: DbError) -> Self {
+        Self::internal(cause)
+    }
+}
+
+impl From<TokenError> for Problem {
+    /// RFC 6750 §3.1: 401 for a token that is not valid here, 403 for one that lacks the scope.
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Refused(refusal) => {
+                let description = refusal.description();
+                let value = challenge(&[("error", "invalid_token"), ("error_description", description)]);
+                Self::new(StatusCode::UNAUTHORIZED, refusal.code(), description)
+                    .with_header(header::WWW_AUTHENTICATE, value)
+            }
+            TokenError::InsufficientScope { required } => {
+                let detail = format!("the access token lacks the scope {required}");
+                let value =
+                    challenge(&[("error", "insufficient_scope"), ("error_description", &detail), ("scope", &required)]);
+                Self::new(StatusCode::FORBIDDEN, "insufficient_scope", detail)
+                    .with_header(header::WWW_AUTHENTICATE, value)
+            }
+            error @ TokenError::KeysUnavailable => {
+                let detail = "access tokens cannot be checked at present: the signing keys are not available";
+                Self::unavailable("keys_unavailable", detail).because(error)
+            }
+        }
+    }
+}
+
+impl From<BlockingError> for Problem {
+    fn from(cause: BlockingError) -> Self {
+        Self::internal(cause)
+    }
+}
+
+impl From<JsonPayloadError> for Problem {
+    fn from(error: JsonPayloadError) -> Self {
+        match error {
+            JsonPayloadError::OverflowKnownLength { limit, .. } | JsonPayloadError::Overflow { limit } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", format!("the body may have {limit} bytes"))
+            }
+            JsonPayloadError::ContentType => Self::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            JsonPayloadError::Deserialize(error) if error.classify() == Category::Data => {
+                Self::invalid(vec![FieldError::new("body", "must be a JSON object")])
+            }
+            JsonPayloadError::Deserialize(error) => {
+                let detail = format!("the body is not JSON (line {}, column {})", error.line(), error.column());
+                Self::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
+            }
+            JsonPayloadError::Payload(PayloadError::Overflow) => Self::of_status(StatusCode::PAYLOAD_TOO_LARGE),
+            _ => Self::new(StatusCode::BAD_REQUEST, "malformed_body", "the body of the request cannot be read"),
+        }
+    }
+}
+
+impl Problem {
+    /// The problem for a response that the web server itself, or a middleware of its kind, made.
+    pub fn of_web_server(status: StatusCode, error: Option<&Error>) -> Self {
+        if let Some(refused) = error.and_then(|error| error.as_error::<actix_cors::CorsError>()) {
+            return Self::new(refused.status_code(), "cors", refused.to_string());
+        }
+        match error {
+            Some(error) if status.is_server_error() => Self::internal(error.to_string()),
+            _ => Self::of_status(status),
+        }
+    }
+}

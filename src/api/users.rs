@@ -1,0 +1,45 @@
+//! Users as the API shows them, and `POST /v1/users/me`.
+
+use actix_web::{HttpResponse, web};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use super::{bearer::Caller, problem::Problem};
+use crate::blog::{Blog, User};
+
+/// `{id,oid,display_name,created_at,updated_at}`
+#[derive(Serialize)]
+pub struct UserJson<'a> {
+    id: i64,
+    oid: Uuid,
+    display_name: &'a str,
+    #[serde(serialize_with = "rfc3339")]
+    created_at: DateTime<Utc>,
+    #[serde(serialize_with = "rfc3339")]
+    updated_at: DateTime<Utc>,
+}
+
+impl<'a> From<&'a User> for UserJson<'a> {
+    fn from(user: &'a User) -> Self {
+        Self {
+            id: user.id,
+            oid: user.key.oid,
+            display_name: &user.display_name,
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+        }
+    }
+}
+
+/// A time as the API writes it: RFC 3339, UTC, microseconds as stored, such as `2026-01-31T08:00:00.000000Z`.
+pub fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Micros, true))
+}
+
+/// `POST /v1/users/me`: the caller becomes a user. 201 when that is new, 200 when known; the name shown is the token's.
+pub async fn register(caller: Caller, blog: web::Data<Blog>) -> Result<HttpResponse, Problem> {
+    let (user, made) = blog.ensure_user(caller.key(), caller.display_name()).await?;
+    let mut answer = if made { HttpResponse::Created() } else { HttpResponse::Ok() };
+    Ok(answer.json(UserJson::from(&user)))
+}

@@ -1,0 +1,49 @@
+//! `blogctl cert`: thumbprints of certificates, a new key and certificate, a check of the configured ones. None of them
+//! needs the network.
+
+mod check;
+mod new;
+mod thumbprint;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::config::Settings;
+
+/// Show, make and check the certificate that the web site proves itself with.
+#[derive(Debug, Args)]
+pub struct CertCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Thumbprint(thumbprint::Thumbprint),
+    New(new::New),
+    Check(check::Check),
+}
+
+/// Runs one of them. `settings` is asked only where the configured certificate is meant.
+///
+/// # Errors
+/// When a file cannot be read or written, or is not what it should be; the settings' own errors.
+pub fn run(command: CertCommand, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<ExitCode> {
+    match command.action {
+        Action::Thumbprint(thumbprint) => thumbprint.run(settings),
+        Action::New(new) => new.run(),
+        Action::Check(check) => check.run(settings),
+    }
+}
+
+/// `in 89 days`, `3 days ago`: when a certificate expires.
+fn relative_days(days: i64) -> String {
+    match days {
+        0 => "within a day".to_owned(),
+        1 => "in 1 day".to_owned(),
+        -1 => "1 day ago".to_owned(),
+        days if days > 0 => format!("in {days} days"),
+        days => format!("{} days ago", days.unsigned_abs()),
+    }
+}

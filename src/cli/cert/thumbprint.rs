@@ -1,0 +1,185 @@
+//! `blogctl cert thumbprint`: what identifies a certificate at Entra ID, in each notation that one meets there.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::relative_days;
+use crate::{
+    config::Settings,
+    entra::certificate::{CertificateDetails, CertificateError, certificates_in},
+};
+
+/// Show the thumbprints of certificates: SHA-1 as the portal shows it, and what assertions carry
+///
+/// Files may be PEM (a chain, or combined with the private key, which is not read) or DER. Without a file, the
+/// certificate in client.cert_path is shown.
+#[derive(Debug, Args)]
+pub(super) struct Thumbprint {
+    /// PEM or DER files
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print everything as a JSON array
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    /// Print this one value, a line for each certificate
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+}
+
+/// A notation of a thumbprint.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// SHA-1 in hex, as the portal shows it
+    Sha1Hex,
+    /// SHA-256 in hex
+    Sha256Hex,
+    /// SHA-1 in base64url, as in the header of older assertions
+    X5t,
+    /// SHA-256 in base64url, as in the header of assertions
+    #[value(name = "x5t-s256")]
+    X5tS256,
+}
+
+/// One certificate in `--json`: scripts rely on these names.
+#[derive(Serialize)]
+struct Report<'a> {
+    file: String,
+    subject: &'a str,
+    issuer: &'a str,
+    serial: &'a str,
+    key_type: &'a str,
+    key_bits: usize,
+    not_before: String,
+    not_after: String,
+    days_left: i64,
+    sha1_hex: String,
+    sha256_hex: String,
+    x5t: String,
+    #[serde(rename = "x5t#S256")]
+    x5t_s256: String,
+    #[serde(rename = "customKeyIdentifier")]
+    custom_key_identifier: String,
+}
+
+struct Found {
+    file: PathBuf,
+    details: CertificateDetails,
+}
+
+impl Thumbprint {
+    pub(super) fn run(self, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<ExitCode> {
+        let files = if self.files.is_empty() { vec![configured(settings)?] } else { self.files };
+        // All are read before anything is printed: a script gets every line or none.
+        let mut found = Vec::new();
+        for file in files {
+            found.extend(read(&file)?);
+        }
+        let mut out = io::stdout().lock();
+        match (self.json, self.format) {
+            (true, _) => write_json(&mut out, &found)?,
+            (false, Some(format)) => write_values(&mut out, &found, format)?,
+            (false, None) => write_text(&mut out, &found)?,
+        }
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn configured(settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<PathBuf> {
+    Ok(settings()?.client.certificate.path.ok_or(CertificateError::NotConfigured)?)
+}
+
+fn read(file: &PathBuf) -> Result<Vec<Found>, CertificateError> {
+    let parse = |der: Vec<u8>| {
+        let details = CertificateDetails::from_der(&der);
+        let details = details.ok_or_else(|| CertificateError::BadCertificate { path: file.clone() })?;
+        Ok(Found { file: file.clone(), details })
+    };
+    certificates_in(file)?.into_iter().map(parse).collect()
+}
+
+fn write_json(out: &mut impl Write, found: &[Found]) -> anyhow::Result<()> {
+    let now = Utc::now();
+    let reports: Vec<_> = found.iter().map(|found| report(found, now)).collect();
+    serde_json::to_writer_pretty(&mut *out, &reports)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+fn report(found: &Found, now: DateTime<Utc>) -> Report<'_> {
+    let details = &found.details;
+    let thumbprints = &details.thumbprints;
+    let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    Report {
+        file: found.file.display().to_string(),
+        subject: &details.subject,
+        issuer: &details.issuer,
+        serial: &details.serial,
+        key_type: details.key_type,
+        key_bits: details.key_bits,
+        not_before: time(details.not_before),
+        not_after: time(details.not_after),
+        days_left: details.days_left(now),
+        sha1_hex: thumbprints.sha1_hex(),
+        sha256_hex: thumbprints.sha256_hex(),
+        x5t: thumbprints.x5t(),
+        x5t_s256: thumbprints.x5t_s256(),
+        custom_key_identifier: thumbprints.custom_key_identifier(),
+    }
+}
+
+fn write_values(out: &mut impl Write, found: &[Found], format: Format) -> io::Result<()> {
+    for Found { details, .. } in found {
+        let thumbprints = &details.thumbprints;
+        let value = match format {
+            Format::Sha1Hex => thumbprints.sha1_hex(),
+            Format::Sha256Hex => thumbprints.sha256_hex(),
+            Format::X5t => thumbprints.x5t(),
+            Format::X5tS256 => thumbprints.x5t_s256(),
+        };
+        writeln!(out, "{value}")?;
+    }
+    Ok(())
+}
+
+fn write_text(out: &mut impl Write, found: &[Found]) -> io::Result<()> {
+    let now = Utc::now();
+    for (n, Found { file, details }) in found.iter().enumerate() {
+        if n > 0 {
+            writeln!(out)?;
+        }
+        let thumbprints = &details.thumbprints;
+        let expiry = if now > details.not_after { "expired" } else { "expires" };
+        writeln!(out, "{}", file.display())?;
+        for (label, value) in [
+            ("subject", details.subject.clone()),
+            ("issuer", details.issuer.clone()),
+            ("serial", details.serial.clone()),
+            ("key", format!("{} {}", details.key_type, details.key_bits)),
+            (
+                "valid",
+                format!(
+                    "{} to {} ({expiry} {})",
+                    details.not_before.format("%Y-%m-%d"),
+                    details.not_after.format("%Y-%m-%d"),
+                    relative_days(details.days_left(now))
+                ),
+            ),
+            ("SHA-1 (portal)", thumbprints.sha1_hex()),
+            ("SHA-256", thumbprints.sha256_hex()),
+            ("x5t", thumbprints.x5t()),
+            ("x5t#S256", thumbprints.x5t_s256()),
+            ("customKeyIdentifier", thumbprints.custom_key_identifier()),
+        ] {
+            writeln!(out, "  {label:<19}  {value}")?;
+        }
+    }
+    Ok(())
+}

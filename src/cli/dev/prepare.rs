@@ -1,0 +1,76 @@
+//! What must be there before the servers start: key and certificate, cookie key, database with posts in it. A second
+//! start finds it all, and takes no time.
+
+use std::path::Path;
+
+use anyhow::Context;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use openssl::{asn1::Asn1Time, x509::X509};
+
+use super::{
+    folder::{self, Folder},
+    values::Plan,
+};
+use crate::{
+    config::{CertificateSettings, Settings},
+    db::Database,
+    entra::{ClientCertificate, issue_certificate::NewCertificate},
+};
+
+/// How long the certificate is good for.
+const CERTIFICATE_DAYS: u32 = 365;
+/// A certificate that would expire within so many days is made anew.
+const RENEW_DAYS: u32 = 14;
+/// Length of the cookie key before it is written as base64.
+const COOKIE_KEY_BYTES: usize = 48;
+
+/// All is there.
+pub struct Prepared {
+    /// What the servers start with.
+    pub settings: Settings,
+    /// What was made just now, a sentence each; empty on a second start.
+    pub news: Vec<String>,
+}
+
+/// Makes what is missing.
+///
+/// # Errors
+/// When something cannot be made.
+pub fn prepare(folder: &Folder, plan: &Plan, own: &Settings) -> anyhow::Result<Prepared> {
+    let mut news = Vec::new();
+    if !is_usable(folder.path()) {
+        NewCertificate { common_name: "blogctl dev".to_owned(), days: CERTIFICATE_DAYS, bits: 2048 }
+            .write(folder.path(), "client", true)
+            .context("cannot make a certificate")?;
+        news.push(
+            "Made a key and a certificate, and registered the certificate with the identity provider.".to_owned(),
+        );
+    }
+    folder.write_once(folder::COOKIE_KEY, &cookie_key()?)?;
+    let settings = plan.settings(own)?;
+    let database = Database::open(&settings.database)?;
+    database.migrate()?;
+    database.close();
+    Ok(Prepared { settings, news })
+}
+
+/// Key and certificate are there, belong together, and do not expire soon.
+fn is_usable(folder: &Path) -> bool {
+    let combined = folder.join(folder::KEY_AND_CERTIFICATE);
+    let registered = folder.join(folder::CERTIFICATE);
+    let settings = CertificateSettings { path: Some(combined), ..CertificateSettings::default() };
+    let Ok(certificate) = ClientCertificate::load(&settings) else { return false };
+    let is_good = || -> Option<bool> {
+        let registered = X509::from_pem(&std::fs::read(registered).ok()?).ok()?;
+        let same = registered.to_der().ok().map(|der| crate::entra::Thumbprints::of(&der));
+        let soon = Asn1Time::days_from_now(RENEW_DAYS).ok()?;
+        Some(same.as_ref() == Some(certificate.thumbprints()) && registered.not_after() > soon.as_ref())
+    };
+    is_good().unwrap_or(false)
+}
+
+fn cookie_key() -> anyhow::Result<String> {
+    let mut bytes = [0; COOKIE_KEY_BYTES];
+    openssl::rand::rand_bytes(&mut bytes)?;
+    Ok(STANDARD.encode(bytes))
+}

@@ -1,0 +1,46 @@
+//! `dev --print-env`: the settings of `dev` as `NAME='value'` lines, for a shell or a `.env` file.
+
+use crate::config::variable_of;
+
+/// One line for each setting.
+pub fn lines(values: &[(&'static str, String)]) -> String {
+    let line = |(setting, value): &(&str, String)| format!("{}={}", variable_of(setting), quoted(value));
+    values.iter().map(line).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// As it is when nothing in it is special; otherwise in single quotes, inside which nothing is, but the quote itself.
+/// A POSIX shell and a `.env` file agree on this.
+fn quoted(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-+=@%,".contains(c);
+    if !value.is_empty() && value.chars().all(plain) {
+        return value.to_owned();
+    }
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    const AWKWARD: [&str; 7] = ["", "plain/path.db", "two words", "it's", r#"[{"a":"$HOME `id` \\ !"}]"#, "#x", "~/x"];
+
+    #[test]
+    fn a_shell_reads_every_value_as_it_is() {
+        for value in AWKWARD {
+            let script = format!("BLOG_A__B={}\nprintf %s \"$BLOG_A__B\"", quoted(value));
+            let output = Command::new("sh").args(["-c", &script]).output().expect("a shell");
+            assert_eq!(String::from_utf8(output.stdout).expect("text"), value);
+        }
+    }
+
+    #[test]
+    fn a_dot_env_file_reads_every_value_as_it_is() {
+        for value in AWKWARD {
+            let text = lines(&[("a.b", value.to_owned())]);
+            let read: Vec<_> = dotenvy::from_read_iter(text.as_bytes()).map(|line| line.expect("a line")).collect();
+            assert_eq!(read, [("BLOG_A__B".to_owned(), value.to_owned())]);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What `dev` tells on stdout: in colour on a terminal, plain in a pipe.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anstyle::{AnsiColor, Style};
+
+use super::{prepare::Prepared, values::Plan};
+use crate::config::IdpUser;
+
+const TITLE: Style = Style::new().bold();
+const LABEL: Style = Style::new().dimmed();
+const LINK: Style = AnsiColor::Cyan.on_default().underline();
+const OPEN: Style = AnsiColor::Green.on_default().bold();
+
+/// Prints `text`. A reader that has gone away, as in `blogctl dev | head -1`, does not end the servers.
+///
+/// # Errors
+/// When stdout cannot be written for another reason.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = anstream::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Where everything is and how to go on.
+pub fn started(plan: &Plan, prepared: &Prepared) -> String {
+    let mut text = format!("\n  {TITLE}blogctl dev{TITLE:#}\n\n");
+    for news in &prepared.news {
+        let _ = writeln!(text, "  {news}");
+    }
+    if !prepared.news.is_empty() {
+        text.push('\n');
+    }
+    let url = plan.client_url();
+    let _ = writeln!(text, "  {OPEN}Open{OPEN:#} {LINK}{url}{LINK:#}\n");
+    let mut line = |label: &str, value: &str| {
+        let _ = writeln!(text, "  {LABEL}{label:<18}{LABEL:#} {value}");
+    };
+    line("Web site", &url);
+    line("API", &plan.api_url());
+    line("Identity provider", &format!("{}  (a look-alike of Entra ID, for development)", plan.idp_url()));
+    let users = &prepared.settings.idp.users;
+    let widest = users.iter().map(|user| user.name.chars().count()).max().unwrap_or(0);
+    for (n, IdpUser { name, email, .. }) in users.iter().enumerate() {
+        line(if n == 0 { "Sign in as" } else { "" }, &format!("{name:<widest$}  {email}"));
+    }
+    line("Data", &format!("{}  (start over with --fresh)", plan.data_dir.display()));
+    line("Stop", "Ctrl-C");
+    text.push('\n');
+    text
+}
+
+/// What `--fresh` is about to delete.
+pub fn deletion(files: &[PathBuf], folder: &Path) -> String {
+    if files.is_empty() {
+        return format!("Starting over: there is nothing to delete in {}\n", folder.display());
+    }
+    let list: Vec<_> = files.iter().map(|file| format!("  {}", file.display())).collect();
+    format!("Starting over; deleting\n{}\n", list.join("\n"))
+}
+
+/// Good-bye.
+pub fn stopped(plan: &Plan) -> String {
+    format!("Stopped. The posts are in {}\n", plan.data_dir.display())
+}

@@ -1,0 +1,118 @@
+//! The settings of `dev`, by name. The servers in this process and those that are started with `--print-env` read the
+//! very same list, so that they are the same system.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Context;
+use serde_json::json;
+
+use super::folder;
+use crate::config::{
+    AppRegistration, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Flag, IdpSettings, Role, Settings, Sources,
+};
+
+/// Enough for one person, and few threads on a laptop.
+const WORKERS: u16 = 2;
+/// Ctrl-C should not keep anybody waiting for a browser's idle connections.
+const SHUTDOWN_SECONDS: u16 = 2;
+
+/// Where everything is to be.
+pub struct Plan {
+    /// The folder, as an absolute path.
+    pub data_dir: PathBuf,
+    /// The ports.
+    pub ports: Ports,
+}
+
+/// Ports of the three servers.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// Identity provider.
+    pub idp: u16,
+    /// API.
+    pub api: u16,
+    /// Web site.
+    pub client: u16,
+}
+
+impl Plan {
+    /// What the web site is called.
+    pub fn client_url(&self) -> String {
+        format!("http://localhost:{}", self.ports.client)
+    }
+
+    /// What the API is called.
+    pub fn api_url(&self) -> String {
+        format!("http://localhost:{}", self.ports.api)
+    }
+
+    /// What the identity provider is called.
+    pub fn idp_url(&self) -> String {
+        format!("http://localhost:{}", self.ports.idp)
+    }
+
+    /// Every setting that `dev` sets, with its value. Reads the cookie key from the folder.
+    ///
+    /// # Errors
+    /// When the folder has not been prepared, or a path in it is not UTF-8.
+    pub fn values(&self, own: &Settings) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let file = |name: &str| {
+            let path = self.data_dir.join(name);
+            path.to_str().map(str::to_owned).with_context(|| format!("the path {} is not UTF-8", path.display()))
+        };
+        let cookie_key = self.data_dir.join(folder::COOKIE_KEY);
+        let cookie_key =
+            fs::read_to_string(&cookie_key).with_context(|| format!("cannot read {}", cookie_key.display()))?;
+        Ok(vec![
+            ("server.environment", "development".to_owned()),
+            ("server.workers", WORKERS.to_string()),
+            ("server.shutdown_seconds", SHUTDOWN_SECONDS.to_string()),
+            ("entra.tenant_id", DEV_TENANT_ID.to_owned()),
+            ("entra.authority_host", self.idp_url()),
+            ("client.port", self.ports.client.to_string()),
+            ("client.client_id", DEV_CLIENT_ID.to_owned()),
+            ("client.cert_path", file(folder::KEY_AND_CERTIFICATE)?),
+            ("client.api_scope", format!("api://{DEV_API_ID}/access_as_user")),
+            ("client.api_base_url", self.api_url()),
+            ("client.cookie_key", cookie_key.trim().to_owned()),
+            ("api.port", self.ports.api.to_string()),
+            ("api.app_id_uri", format!("api://{DEV_API_ID}")),
+            ("api.client_id", DEV_API_ID.to_owned()),
+            ("database.url", file(folder::DATABASE)?),
+            ("log.level", own.log.level.clone()),
+            ("idp.port", self.ports.idp.to_string()),
+            ("idp.tenant_id", DEV_TENANT_ID.to_owned()),
+            ("idp.strict", "true".to_owned()),
+            ("idp.access_token_seconds", own.idp.access_token_seconds.to_string()),
+            ("idp.state_dir", file("")?),
+            ("idp.users", json!(own.idp.users).to_string()),
+            ("idp.apps", json!(self.apps()).to_string()),
+        ])
+    }
+
+    /// The settings that these values make, on top of the defaults and nothing else.
+    ///
+    /// # Errors
+    /// Those of [`Self::values`].
+    pub fn settings(&self, own: &Settings) -> anyhow::Result<Settings> {
+        let flag = |(setting, value): (&'static str, String)| Flag {
+            name: "dev".to_owned(),
+            setting: setting.to_owned(),
+            value,
+        };
+        let flags = self.values(own)?.into_iter().map(flag).collect();
+        Ok(Settings::load(&Sources { flags, ..Sources::default() }, Role::Client)?.settings)
+    }
+
+    /// The look-alike's own registrations, with this certificate and these addresses.
+    fn apps(&self) -> Vec<AppRegistration> {
+        let mut apps = IdpSettings::default().apps;
+        for app in apps.iter_mut().filter(|app| app.client_id == DEV_CLIENT_ID) {
+            app.certificates = vec![self.data_dir.join(folder::CERTIFICATE)];
+            app.redirect_uris = vec![format!("{}/callback", self.client_url())];
+            app.post_logout_redirect_uris = vec![format!("{}/", self.client_url())];
+            app.front_channel_logout_uri = Some(format!("{}/front-channel-logout", self.client_url()));
+        }
+        apps
+    }
+}

@@ -1,0 +1,106 @@
+//! How a command's failure is told: what happened on stderr, a hint below it, and the exit code.
+
+use std::{
+    fmt::{self, Write as _},
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::config::Mistakes;
+
+/// Exit code for wrong usage or settings, the same that clap uses.
+pub const WRONG_USAGE: u8 = 2;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// A failure with advice.
+#[derive(Debug)]
+struct Hinted {
+    hint: String,
+    cause: anyhow::Error,
+}
+
+impl fmt::Display for Hinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl std::error::Error for Hinted {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.source()
+    }
+}
+
+/// Arguments that do not go together; clap cannot know.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUsage(pub String);
+
+/// Adds advice to a failure.
+pub trait Hint<T> {
+    /// With `hint: …` below the message.
+    ///
+    /// # Errors
+    /// The same failure.
+    fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
+    fn hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
+        self.map_err(|error| Hinted { hint: hint.into(), cause: error.into() }.into())
+    }
+}
+
+/// Tells the failure, and gives its exit code. Quiet when whoever read our output has gone away.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if is_broken_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    let mut text = format!("{ERROR}error:{ERROR:#} {}\n", message(error));
+    let mut cause = error;
+    while let Some(hinted) = cause.downcast_ref::<Hinted>() {
+        let _ = writeln!(text, "  {HINT}hint:{HINT:#} {}", hinted.hint);
+        cause = &hinted.cause;
+    }
+    // Nothing can be told when stderr is closed; the exit code still says it.
+    let _ = anstream::stderr().lock().write_all(text.as_bytes());
+    let is_usage = cause.is::<Mistakes>() || cause.is::<WrongUsage>();
+    ExitCode::from(if is_usage { WRONG_USAGE } else { 1 })
+}
+
+/// The message, and those of its causes that it does not repeat.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |told, cause| {
+        let cause = cause.to_string();
+        match (told.is_empty(), told.contains(&cause)) {
+            (true, _) => cause,
+            (false, true) => told,
+            (false, false) => format!("{told}: {cause}"),
+        }
+    })
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn a_cause_that_the_message_repeats_is_told_once() {
+        let repeated = Err::<(), _>(anyhow!("permission denied")).context("cannot read a: permission denied");
+        assert_eq!(message(&repeated.expect_err("an error")), "cannot read a: permission denied");
+        let other = Err::<(), _>(anyhow!("permission denied")).context("cannot read a");
+        assert_eq!(message(&other.expect_err("an error")), "cannot read a: permission denied");
+    }
+}

@@ -1,0 +1,49 @@
+//! `blogctl serve-api`
+
+use clap::Args;
+
+use super::{
+    serving::{Bound, http_url, listening, serve},
+    settings::{SettingsArguments, flag},
+};
+use crate::{
+    api::{Server, StartError},
+    config::Role,
+};
+
+/// Serve the REST API of blog posts
+///
+/// Lets in only requests with a valid access token of your tenant. Needs the settings entra.tenant_id and
+/// api.app_id_uri; keeps posts in SQLite unless database.url names PostgreSQL.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  blogctl serve-api
+  blogctl serve-api --port 0          on a free port; the log says which
+  blogctl serve-api --host 0.0.0.0    in a container
+  curl -i http://localhost:8000/health")]
+pub struct Arguments {
+    /// Address to listen on [setting: api.host]
+    #[arg(long)]
+    host: Option<String>,
+    /// Port to listen on; 0 picks a free one [setting: api.port]
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// When settings are wrong or missing, or the server cannot start.
+pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
+    let flags = [flag("--host", "api.host", arguments.host.as_ref()), flag("--port", "api.port", arguments.port)];
+    let settings = settings.load(Role::Api, flags.into_iter().flatten().collect())?;
+    serve(|| {
+        let bound = Server::bind(&settings);
+        let server = listening(bound, "api.port", "--port", |error| match error {
+            StartError::Listen(error) => Some(error),
+            _ => None,
+        })?;
+        Ok(Bound { url: http_url(&settings.api.host, server.port()), handle: server.handle(), run: server.run() })
+    })
+}

@@ -1,0 +1,48 @@
+//! `blogctl serve-client`
+
+use clap::Args;
+
+use super::{
+    serving::{Bound, http_url, listening, serve},
+    settings::{SettingsArguments, flag},
+};
+use crate::{
+    config::Role,
+    web::{Server, StartError},
+};
+
+/// Serve the web site
+///
+/// Signs people in with Microsoft Entra ID, proving itself by its certificate. Needs the settings entra.tenant_id,
+/// client.client_id, client.cert_path, client.api_scope and client.cookie_key, and the API at client.api_base_url.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  blogctl serve-client
+  blogctl serve-client --port 0       on a free port; the log says which
+  CLIENT_CERT_PATH=cert/client.pem blogctl serve-client")]
+pub struct Arguments {
+    /// Address to listen on [setting: client.host]
+    #[arg(long)]
+    host: Option<String>,
+    /// Port to listen on; 0 picks a free one [setting: client.port]
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// When settings are wrong or missing, or the server cannot start.
+pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
+    let flags = [flag("--host", "client.host", arguments.host.as_ref()), flag("--port", "client.port", arguments.port)];
+    let settings = settings.load(Role::Client, flags.into_iter().flatten().collect())?;
+    serve(|| {
+        let bound = Server::bind(&settings);
+        let server = listening(bound, "client.port", "--port", |error| match error {
+            StartError::Listen(error) => Some(error),
+            _ => None,
+        })?;
+        Ok(Bound { url: http_url(&settings.client.host, server.port()), handle: server.handle(), run: server.run() })
+    })
+}

@@ -1,0 +1,66 @@
+//! `blogctl serve-idp`
+
+use clap::Args;
+
+use super::{
+    serving::{Bound, http_url, listening, serve},
+    settings::{SettingsArguments, flag},
+};
+use crate::{
+    config::Role,
+    idp::{Server, StartError},
+};
+
+/// Serve the development identity provider, a look-alike of Microsoft Entra ID
+///
+/// For development and tests only: anybody can sign in as anybody. It verifies client assertions as Entra does, and
+/// gives the same errors. Users and app registrations are in [[idp.users]] and [[idp.apps]] of blog.toml, and have
+/// working defaults; what happens at run time is kept in memory.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  blogctl serve-idp
+  blogctl serve-idp --tls         https, for clients that insist on it
+  blogctl serve-idp --strict      as in dev")]
+pub struct Arguments {
+    /// Address to listen on [setting: idp.host]
+    #[arg(long)]
+    host: Option<String>,
+    /// Port to listen on; 0 picks a free one [setting: idp.port]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Serve HTTPS, with a certificate for localhost under a CA that is made once [setting: idp.tls]
+    #[arg(long)]
+    tls: bool,
+    /// Demand the best form of a client assertion [setting: idp.strict]
+    #[arg(long)]
+    strict: bool,
+    /// Listen beyond this machine all the same
+    #[arg(long = "i-know-this-is-not-a-real-identity-provider")]
+    allow_remote: bool,
+}
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// When settings are wrong, the address is not loopback, or the server cannot start.
+pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
+    let flags = [
+        flag("--host", "idp.host", arguments.host.as_ref()),
+        flag("--port", "idp.port", arguments.port),
+        flag("--tls", "idp.tls", arguments.tls.then_some(true)),
+        flag("--strict", "idp.strict", arguments.strict.then_some(true)),
+    ];
+    let mut settings = settings.load(Role::Any, flags.into_iter().flatten().collect())?;
+    settings.idp.allow_remote = arguments.allow_remote;
+    serve(|| {
+        let bound = Server::bind(&settings);
+        let server = listening(bound, "idp.port", "--port", |error| match error {
+            StartError::Listen(error) => Some(error),
+            _ => None,
+        })?;
+        let url = http_url(&settings.idp.host, server.port());
+        let url = if settings.idp.tls { url.replacen("http:", "https:", 1) } else { url };
+        Ok(Bound { url, handle: server.handle(), run: server.run() })
+    })
+}

@@ -1,0 +1,60 @@
+//! What the `serve-…` commands do the same: run a server on this thread until it is told to stop.
+
+use std::{future::Future, io};
+
+use actix_web::{dev::ServerHandle, rt::System};
+
+use super::failure::Hint;
+use crate::serve::{ListenError, stop};
+
+/// A server that listens, on its way to running.
+pub struct Bound<R> {
+    /// Where browsers and clients find it.
+    pub url: String,
+    /// Stops it.
+    pub handle: ServerHandle,
+    /// Runs it.
+    pub run: R,
+}
+
+/// Binds with `bind`, says where, and serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// Those of `bind` and of serving.
+pub fn serve<R>(bind: impl FnOnce() -> anyhow::Result<Bound<R>>) -> anyhow::Result<()>
+where
+    R: Future<Output = io::Result<()>>,
+{
+    System::new().block_on(async {
+        let Bound { url, handle, run } = bind()?;
+        log::info!("listening on {url}");
+        stop::on_signal(vec![handle], run).await?;
+        log::info!("stopped");
+        Ok(())
+    })
+}
+
+/// Says which flag and setting choose another port.
+///
+/// # Errors
+/// The same failure, with advice.
+pub fn listening<T, E>(
+    result: Result<T, E>,
+    setting: &str,
+    flag: &str,
+    of: fn(&E) -> Option<&ListenError>,
+) -> anyhow::Result<T>
+where
+    E: Into<anyhow::Error>,
+{
+    match result {
+        Err(error) if matches!(of(&error), Some(ListenError::InUse { .. })) => Err(error)
+            .hint(format!("choose another with {flag} PORT (or the setting {setting}), or stop who listens there")),
+        other => other.map_err(Into::into),
+    }
+}
+
+/// `http://host:port`, with brackets around an IPv6 address.
+pub fn http_url(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("http://[{host}]:{port}") } else { format!("http://{host}:{port}") }
+}

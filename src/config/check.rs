@@ -1,0 +1,138 @@
+//! What a value must be beyond its type. Each check says yes or no; the message stands where the setting is read.
+
+use std::net::IpAddr;
+
+use log::LevelFilter;
+use url::{Host, Url};
+use uuid::Uuid;
+
+/// What [`guid`] demands.
+pub const A_GUID: &str = "a GUID such as 7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
+/// What [`secure_url`] demands.
+pub const A_SECURE_URL: &str = "an https URL (http is taken on localhost only), without user name, query or fragment";
+/// What [`log_filter`] demands.
+pub const A_LOG_FILTER: &str =
+    "error, warn, info, debug, trace or off, or a list of target=level such as info,blogctl::entra=debug";
+
+/// A GUID in its usual form, with hyphens and without braces.
+pub fn guid(text: &str) -> bool {
+    text.len() == 36 && Uuid::parse_str(text).is_ok()
+}
+
+/// Reached over TLS, or on this very machine.
+pub fn secure_url(url: &Url) -> bool {
+    plain_url(url) && (url.scheme() == "https" || is_loopback(url))
+}
+
+/// `http` or `https` with a host, and nothing in it that is secret or meaningless.
+pub fn plain_url(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+}
+
+/// Scheme, host and port, nothing after them.
+pub fn origin(url: &Url) -> bool {
+    plain_url(url) && url.path() == "/"
+}
+
+/// An origin exactly as browsers send it in `Origin` (RFC 6454 §6.2): anything else would never match.
+pub fn browser_origin(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| plain_url(&url) && url.origin().ascii_serialization() == text)
+}
+
+/// `localhost`, `127.0.0.0/8` or `::1`.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// An IP address, or what can be a host name.
+pub fn host(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok()
+        || (!text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')))
+}
+
+/// A level, or `target=level` parts with commas between them. Stricter than env_logger, which takes a mistyped level
+/// for the name of a target.
+pub fn log_filter(text: &str) -> bool {
+    text.split(',').all(|part| {
+        let level = part.split_once('=').map_or(part, |(_, level)| level);
+        level.trim().parse::<LevelFilter>().is_ok()
+    })
+}
+
+/// Hex of a SHA-1 or SHA-256 digest, whatever stands between the digits.
+pub fn thumbprint(text: &str) -> bool {
+    let digits: Vec<char> = text.chars().filter(char::is_ascii_alphanumeric).collect();
+    matches!(digits.len(), 40 | 64) && digits.iter().all(char::is_ascii_hexdigit)
+}
+
+/// Printable, in one word.
+pub fn word(text: &str) -> bool {
+    !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("a URL")
+    }
+
+    #[test]
+    fn plain_http_is_taken_on_loopback_only() {
+        for good in
+            ["https://a.example", "http://localhost:9000", "http://127.0.0.1", "http://[::1]:1", "http://x.localhost"]
+        {
+            assert!(secure_url(&url(good)), "{good}");
+        }
+        for bad in [
+            "http://a.example",
+            "http://localhost.a.example",
+            "http://128.0.0.1",
+            "https://u:p@a.example",
+            "https://u@a.example",
+            "ftp://localhost",
+            "https://a.example/?q",
+            "https://a.example/#f",
+            "file:///etc/passwd",
+        ] {
+            assert!(!secure_url(&url(bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_taken_only_as_browsers_send_it() {
+        assert!(browser_origin("https://a.example") && browser_origin("http://localhost:3000"));
+        for bad in ["*", "null", "https://a.example/", "https://A.example", "https://a.example:443", "a.example", ""] {
+            assert!(!browser_origin(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_log_level_is_not_taken_for_a_target() {
+        for good in ["info", "WARN", "off", "info,blogctl=trace", "blogctl::access=debug , warn"] {
+            assert!(log_filter(good), "{good}");
+        }
+        for bad in ["infoo", "", "info,", "blogctl=loud", "blogctl"] {
+            assert!(!log_filter(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_thumbprint_is_hex_of_either_length() {
+        assert!(thumbprint(&"aB".repeat(20)) && thumbprint(&"0f:".repeat(32)) && thumbprint(&"AA ".repeat(20)));
+        for bad in ["", "zz", &"ab".repeat(19), &"g0".repeat(20), &"ab".repeat(33)] {
+            assert!(!thumbprint(bad), "{bad}");
+        }
+    }
+}

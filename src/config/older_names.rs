@@ -1,0 +1,87 @@
+//! Names that settings had in the Python system, and what their values meant there. They stay valid; the new name wins.
+
+/// An environment variable of the Python system.
+pub struct OlderName {
+    /// The variable.
+    pub name: &'static str,
+    /// The setting that it is now.
+    pub setting: &'static str,
+    /// Its value in today's form; `None` when it says nothing.
+    pub convert: fn(String) -> Option<String>,
+}
+
+/// All of them. Where two mean the same setting, the later wins.
+pub const OLDER_NAMES: &[OlderName] = &[
+    older("TENANT_ID", "entra.tenant_id"),
+    older("JWKS_URI", "entra.jwks_uri"),
+    older("CLIENT_ID", "client.client_id"),
+    older("CLIENT_CERT_PATH", "client.cert_path"),
+    older("CLIENT_CERT_THUMBPRINT", "client.cert_thumbprint"),
+    older("REDIRECT_URI", "client.redirect_uri"),
+    older("API_SCOPE", "client.api_scope"),
+    older("API_BASE_URL", "client.api_base_url"),
+    older("FLASK_SECRET_KEY", "client.cookie_key"),
+    older("FLASK_PORT", "client.port"),
+    older("API_APP_ID_URI", "api.app_id_uri"),
+    older("REQUIRED_SCOPE", "api.required_scope"),
+    older("CORS_ORIGINS", "api.cors_origins"),
+    OlderName { name: "DATABASE_URL", setting: "database.url", convert: database_url },
+    older("ENVIRONMENT", "server.environment"),
+    OlderName { name: "DEBUG", setting: "log.level", convert: debug },
+    OlderName { name: "LOG_LEVEL", setting: "log.level", convert: log_level },
+];
+
+/// The older name of a setting, for messages and documentation.
+pub fn older_name_of(setting: &str) -> Option<&'static str> {
+    OLDER_NAMES.iter().rev().find(|older| older.setting == setting).map(|older| older.name)
+}
+
+const fn older(name: &'static str, setting: &'static str) -> OlderName {
+    OlderName { name, setting, convert: Some }
+}
+
+/// Flask's: only a yes says something. Other programs put other things into `DEBUG`, so nothing else is a mistake.
+fn debug(value: String) -> Option<String> {
+    matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on").then(|| "debug".to_owned())
+}
+
+/// Python's names of the levels.
+fn log_level(value: String) -> Option<String> {
+    Some(match value.to_ascii_lowercase().as_str() {
+        "warning" => "warn".to_owned(),
+        "critical" | "fatal" => "error".to_owned(),
+        "notset" => "trace".to_owned(),
+        _ => value,
+    })
+}
+
+/// SQLAlchemy's URLs may name a Python driver: `postgresql+psycopg2://`, `sqlite+aiosqlite:///`.
+fn database_url(value: String) -> Option<String> {
+    let plain = value
+        .split_once("://")
+        .and_then(|(scheme, rest)| scheme.split_once('+').map(|(database, _driver)| format!("{database}://{rest}")));
+    Some(plain.unwrap_or(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_the_python_system_are_understood() {
+        for (name, value, expected) in [
+            ("DEBUG", "true", Some("debug")),
+            ("DEBUG", "False", None),
+            ("DEBUG", "express:*", None),
+            ("LOG_LEVEL", "WARNING", Some("warn")),
+            ("LOG_LEVEL", "CRITICAL", Some("error")),
+            ("LOG_LEVEL", "INFO", Some("INFO")),
+            ("DATABASE_URL", "sqlite:///./blog.db", Some("sqlite:///./blog.db")),
+            ("DATABASE_URL", "postgresql+psycopg2://u:p+q@h/d", Some("postgresql://u:p+q@h/d")),
+            ("DATABASE_URL", "sqlite+aiosqlite:///./blog.db", Some("sqlite:///./blog.db")),
+        ] {
+            let older = OLDER_NAMES.iter().find(|older| older.name == name).expect("a known name");
+            assert_eq!((older.convert)(value.to_owned()).as_deref(), expected, "{name}={value}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! How a setting's value is read from what a file, an environment variable or a flag holds, and how it is shown.
+//!
+//! A file has numbers, booleans and arrays; the environment and flags have text only. Both are taken for every type.
+
+use std::path::PathBuf;
+
+use figment::value::Value;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value as Json, json};
+use url::Url;
+
+use super::{AppRegistration, AssertionForm, Cloud, Environment, IdpUser};
+
+/// What stands in place of a secret.
+pub const HIDDEN: &str = "********";
+
+/// Longest part of a wrong value that a message repeats, in characters.
+const LONGEST_QUOTE: usize = 60;
+
+/// A type that a setting can have.
+pub trait SettingValue: Sized {
+    /// What is expected, for a message: `must be …`.
+    const EXPECTED: &'static str;
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Says more than [`Self::EXPECTED`] where that helps; empty otherwise.
+    fn read(value: &Value) -> Result<Self, String>;
+
+    /// For `blogctl config`: secrets hidden, `null` when not set.
+    fn show(&self) -> Json;
+
+    /// A wrong value, for a message.
+    fn quote(value: &Value) -> String {
+        quote(value)
+    }
+}
+
+/// A value as text, when it is text.
+pub fn text(value: &Value) -> Result<&str, String> {
+    value.as_str().ok_or_else(String::new)
+}
+
+fn quote(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => {
+            let short: String = text.chars().take(LONGEST_QUOTE).collect();
+            let more = if short.len() < text.len() { "…" } else { "" };
+            format!("is {short:?}{more}")
+        }
+        Value::Char(_, c) => format!("is {:?}", c.to_string()),
+        Value::Bool(_, yes) => format!("is {yes}"),
+        Value::Num(_, number) => number
+            .to_i128()
+            .map(|n| n.to_string())
+            .or_else(|| number.to_f64().map(|n| n.to_string()))
+            .map_or_else(|| "is a number".to_owned(), |n| format!("is {n}")),
+        Value::Empty(..) => "is empty".to_owned(),
+        Value::Dict(..) => "is a table".to_owned(),
+        Value::Array(..) => "is an array".to_owned(),
+    }
+}
+
+impl SettingValue for String {
+    const EXPECTED: &'static str = "text";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        text(value).map(str::to_owned)
+    }
+    fn show(&self) -> Json {
+        if self.is_empty() { Json::Null } else { json!(self) }
+    }
+}
+
+impl SettingValue for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        if let Some(yes) = value.to_bool() {
+            return Ok(yes);
+        }
+        match text(value)?.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Ok(true),
+            "false" | "no" | "off" | "0" => Ok(false),
+            _ => Err(String::new()),
+        }
+    }
+    fn show(&self) -> Json {
+        json!(self)
+    }
+}
+
+macro_rules! whole_numbers {
+    ($($type:ty => $expected:literal),* $(,)?) => { $(
+        impl SettingValue for $type {
+            const EXPECTED: &'static str = $expected;
+
+            fn read(value: &Value) -> Result<Self, String> {
+                let number = match value.to_i128().or_else(|| value.to_u128()?.try_into().ok()) {
+                    Some(number) => number,
+                    None => text(value)?.trim().parse().map_err(|_| String::new())?,
+                };
+                Self::try_from(number).map_err(|_| String::new())
+            }
+            fn show(&self) -> Json {
+                json!(self)
+            }
+        }
+    )* };
+}
+
+whole_numbers! {
+    u16 => "a whole number from 0 to 65535",
+    u32 => "a whole number",
+    u64 => "a whole number",
+    usize => "a whole number",
+}
+
+impl SettingValue for Url {
+    const EXPECTED: &'static str = "a URL such as https://blog.example.com";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        Self::parse(text(value)?.trim()).map_err(|error| error.to_string())
+    }
+    fn show(&self) -> Json {
+        json!(self.as_str())
+    }
+}
+
+impl SettingValue for PathBuf {
+    const EXPECTED: &'static str = "the path of a file";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        text(value).map(Self::from)
+    }
+    fn show(&self) -> Json {
+        json!(self.display().to_string())
+    }
+}
+
+impl SettingValue for SecretString {
+    const EXPECTED: &'static str = "text";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        text(value).map(Self::from)
+    }
+    fn show(&self) -> Json {
+        if self.expose_secret().is_empty() { Json::Null } else { json!(HIDDEN) }
+    }
+    fn quote(_: &Value) -> String {
+        "has a value that will not do".to_owned()
+    }
+}
+
+/// Empty text is the same as not set.
+impl<T: SettingValue> SettingValue for Option<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+
+    fn read(value: &Value) -> Result<Self, String> {
+        if value.as_str().is_some_and(|text| text.trim().is_empty()) {
+            return Ok(None);
+        }
+        T::read(value).map(Some)
+    }
+    fn show(&self) -> Json {
+        self.as_ref().map_or(Json::Null, T::show)
+    }
+    fn quote(value: &Value) -> String {
+        T::quote(value)
+    }
+}
+
+/// An array, a comma list, or an array in JSON.
+impl SettingValue for Vec<String> {
+    const EXPECTED: &'static str = "an array of texts, or one text with commas between them";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        if let Some(text) = value.as_str().filter(|text| !text.trim_start().starts_with('[')) {
+            return Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect());
+        }
+        structured(value)
+    }
+    fn show(&self) -> Json {
+        json!(self)
+    }
+}
+
+macro_rules! structured {
+    ($($type:ty => $expected:literal),* $(,)?) => { $(
+        impl SettingValue for $type {
+            const EXPECTED: &'static str = $expected;
+
+            fn read(value: &Value) -> Result<Self, String> {
+                structured(value)
+            }
+            fn show(&self) -> Json {
+                shown(self)
+            }
+        }
+    )* };
+}
+
+structured! {
+    Vec<IdpUser> => "tables [[idp.users]] with oid, name, email and roles (in the environment: an array of objects in JSON)",
+    Vec<AppRegistration> => "tables [[idp.apps]] (in the environment: an array of objects in JSON)",
+}
+
+macro_rules! choices {
+    ($($type:ty => $expected:literal),* $(,)?) => { $(
+        impl SettingValue for $type {
+            const EXPECTED: &'static str = $expected;
+
+            fn read(value: &Value) -> Result<Self, String> {
+                let choice = text(value)?.trim().to_ascii_lowercase();
+                serde_json::from_value(Json::String(choice)).map_err(|_| String::new())
+            }
+            fn show(&self) -> Json {
+                shown(self)
+            }
+        }
+    )* };
+}
+
+choices! {
+    Environment => "development or production",
+    Cloud => "public, us-government or china",
+    AssertionForm => "ps256-sha256 or rs256-sha1",
+}
+
+/// From a file's arrays and tables, or from JSON in a text.
+fn structured<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
+    match value.as_str() {
+        Some(json) => serde_json::from_str(json).map_err(|error| error.to_string()),
+        None => value.deserialize().map_err(|error| error.to_string()),
+    }
+}
+
+fn shown(value: &impl Serialize) -> Json {
+    serde_json::to_value(value).unwrap_or(Json::Null)
+}

@@ -1,0 +1,246 @@
+//! The table of known codes, one entry per code (Microsoft Learn, "Microsoft Entra authentication and authorization error
+//! codes"; the certificate's codes also from the source of Microsoft.Identity.Web).
+
+use super::{KnownCode, Remedy};
+
+/// Every code that blogctl explains, in the order of what has to be done about it.
+pub const KNOWN: &[KnownCode] = &[
+    // The certificate. On these six, and on no other, the certificate is loaded again and the request repeated once.
+    KnownCode {
+        code: 700_027,
+        remedy: Remedy::ReloadCertificate,
+        cause: "the certificate that this site used is not registered for its application, or the signature is not of its key",
+        advice: "The operator must upload the certificate in the Entra admin center under App registrations › the site › \
+                 Certificates & secrets, and compare the thumbprint shown there with `blogctl cert thumbprint`.",
+    },
+    KnownCode {
+        code: 700_024,
+        remedy: Remedy::ReloadCertificate,
+        cause: "the client assertion is outside its period of validity",
+        advice: "The clock of the machine that runs this site is probably wrong: the operator must set it (NTP).",
+    },
+    KnownCode {
+        code: 7_000_214,
+        remedy: Remedy::ReloadCertificate,
+        cause: "the certificate that this site signed with has been revoked",
+        advice: "The operator must make a new certificate, upload it under App registrations › Certificates & secrets, and \
+                 put it in place of the old one.",
+    },
+    KnownCode {
+        code: 7_000_277,
+        remedy: Remedy::ReloadCertificate,
+        cause: "the certificate that this site signed with was revoked or barred for this application",
+        advice: "The operator must make a new certificate, upload it under App registrations › Certificates & secrets, and \
+                 put it in place of the old one.",
+    },
+    KnownCode {
+        code: 1_000_502,
+        remedy: Remedy::ReloadCertificate,
+        cause: "the certificate that this site signed with is not in its period of validity",
+        advice: "The operator must make a new certificate (`blogctl cert new`), upload it under App registrations › \
+                 Certificates & secrets, and put it in place of the old one.",
+    },
+    KnownCode {
+        code: 7_000_274,
+        remedy: Remedy::ReloadCertificate,
+        cause: "the certificate that this site signed with is out of date, or did not make the signature",
+        advice: "The operator must run `blogctl cert check`, and compare `blogctl cert thumbprint` with App registrations › \
+                 Certificates & secrets.",
+    },
+    // Registration and settings. Repeating the request changes nothing.
+    KnownCode {
+        code: 700_016,
+        remedy: Remedy::Configuration,
+        cause: "the application is not known in this tenant",
+        advice: "The operator must compare client.client_id and entra.tenant_id with App registrations › Overview.",
+    },
+    KnownCode {
+        code: 7_000_218,
+        remedy: Remedy::Configuration,
+        cause: "the request held no client assertion",
+        advice: "Something between this site and Entra ID, such as a proxy, changed the request; the operator must look at it.",
+    },
+    KnownCode {
+        code: 700_025,
+        remedy: Remedy::Configuration,
+        cause: "the application is registered as a public client, which may not authenticate",
+        advice: "The operator must register the redirect URI under App registrations › Authentication › Web, not under \
+                 mobile and desktop applications.",
+    },
+    KnownCode {
+        code: 50_011,
+        remedy: Remedy::Configuration,
+        cause: "the redirect URI is not registered",
+        advice: "The operator must add exactly the address in client.redirect_uri (scheme, host, port and path) under App \
+                 registrations › Authentication › Web.",
+    },
+    KnownCode {
+        code: 500_011,
+        remedy: Remedy::Configuration,
+        cause: "the API that the site asks a token for is not known in this tenant",
+        advice: "The operator must compare client.api_scope with the Application ID URI under Expose an API of the API's \
+                 registration, and have an administrator grant the permission once.",
+    },
+    KnownCode {
+        code: 650_057,
+        remedy: Remedy::Configuration,
+        cause: "the site's registration does not list the permission that it asks for",
+        advice: "The operator must add the API's scope under App registrations › API permissions of the site.",
+    },
+    KnownCode {
+        code: 90_002,
+        remedy: Remedy::Configuration,
+        cause: "the tenant does not exist in this cloud",
+        advice: "The operator must compare entra.tenant_id and entra.cloud with the directory's Overview page.",
+    },
+    KnownCode {
+        code: 70_011,
+        remedy: Remedy::Configuration,
+        cause: "the scope that the site asks for is not valid",
+        advice: "The operator must set client.api_scope to one scope of one API, such as api://…/access_as_user.",
+    },
+    KnownCode {
+        code: 28_003,
+        remedy: Remedy::Configuration,
+        cause: "the request names no scope",
+        advice: "The operator must set client.api_scope to the scope that the API exposes.",
+    },
+    KnownCode {
+        code: 700_022,
+        remedy: Remedy::Configuration,
+        cause: "the request names scopes of more than one API",
+        advice: "The operator must set client.api_scope to one scope of one API.",
+    },
+    KnownCode {
+        code: 7_000_215,
+        remedy: Remedy::Configuration,
+        cause: "a client secret was sent, and it is wrong",
+        advice: "This site never sends a secret; the operator must see what changes its requests on the way.",
+    },
+    KnownCode {
+        code: 7_000_222,
+        remedy: Remedy::Configuration,
+        cause: "a client secret was sent, and it has expired",
+        advice: "This site never sends a secret; the operator must see what changes its requests on the way.",
+    },
+    KnownCode {
+        code: 50_105,
+        remedy: Remedy::Configuration,
+        cause: "the user is not assigned to the application",
+        advice: "An administrator must assign the user under Enterprise applications › Users and groups.",
+    },
+    // Consent.
+    KnownCode {
+        code: 65_001,
+        remedy: Remedy::Consent,
+        cause: "nobody has consented to what the application asks for",
+        advice: "Sign in again and accept, or ask an administrator to grant consent under App registrations › API permissions.",
+    },
+    KnownCode {
+        code: 65_004,
+        remedy: Remedy::Consent,
+        cause: "the sign-in was declined",
+        advice: "Sign in again and accept if that was not what you meant.",
+    },
+    KnownCode {
+        code: 90_094,
+        remedy: Remedy::Consent,
+        cause: "an administrator must consent to what the application asks for",
+        advice: "Ask an administrator to grant consent under App registrations › API permissions.",
+    },
+    KnownCode {
+        code: 90_095,
+        remedy: Remedy::Consent,
+        cause: "an administrator must approve the request for consent",
+        advice: "Ask an administrator to look at Enterprise applications › Admin consent requests.",
+    },
+    // Sign in again.
+    KnownCode {
+        code: 54_005,
+        remedy: Remedy::SignInAgain,
+        cause: "the authorization code was used before",
+        advice: "Sign in again; this happens when a sign-in page is loaded twice.",
+    },
+    KnownCode {
+        code: 70_008,
+        remedy: Remedy::SignInAgain,
+        cause: "the authorization code or refresh token has expired",
+        advice: "Sign in again.",
+    },
+    KnownCode {
+        code: 700_082,
+        remedy: Remedy::SignInAgain,
+        cause: "the sign-in has not been used for too long",
+        advice: "Sign in again.",
+    },
+    KnownCode {
+        code: 70_043,
+        remedy: Remedy::SignInAgain,
+        cause: "a policy of your organisation asks for a new sign-in",
+        advice: "Sign in again.",
+    },
+    KnownCode {
+        code: 50_058,
+        remedy: Remedy::SignInAgain,
+        cause: "nobody is signed in at Entra ID",
+        advice: "Sign in again.",
+    },
+    KnownCode {
+        code: 50_076,
+        remedy: Remedy::SignInAgain,
+        cause: "your organisation asks for multifactor authentication",
+        advice: "Sign in again and complete the additional step.",
+    },
+    KnownCode {
+        code: 501_481,
+        remedy: Remedy::SignInAgain,
+        cause: "the code verifier does not belong to this sign-in",
+        advice: "Sign in again.",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_code_stands_twice_and_every_entry_says_something() {
+        let mut seen = HashSet::new();
+        for known in KNOWN {
+            assert!(seen.insert(known.code), "{} stands twice", known.code);
+            assert!(known.cause.len() > 15 && known.advice.ends_with('.'), "{}", known.code);
+            assert_ne!(known.remedy, Remedy::Other, "{}", known.code);
+        }
+    }
+
+    #[test]
+    fn every_code_of_the_protocol_notes_has_its_remedy() {
+        for (remedy, codes) in [
+            (Remedy::ReloadCertificate, &[700_027, 700_024, 7_000_214, 7_000_277, 1_000_502, 7_000_274][..]),
+            (
+                Remedy::Configuration,
+                &[
+                    700_016, 7_000_218, 700_025, 50_011, 500_011, 650_057, 90_002, 70_011, 28_003, 700_022, 7_000_215,
+                    7_000_222,
+                ],
+            ),
+            (Remedy::Consent, &[65_001, 65_004, 90_094, 90_095]),
+            (Remedy::SignInAgain, &[54_005, 70_008, 700_082, 70_043]),
+        ] {
+            for code in codes {
+                let found = KNOWN.iter().find(|known| known.code == *code).map(|known| known.remedy);
+                assert_eq!(found, Some(remedy), "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_certificate_is_reloaded_on_exactly_six_codes() {
+        let mut codes: Vec<_> =
+            KNOWN.iter().filter(|k| k.remedy == Remedy::ReloadCertificate).map(|k| k.code).collect();
+        codes.sort_unstable();
+        assert_eq!(codes, [700_024, 700_027, 1_000_502, 7_000_214, 7_000_274, 7_000_277]);
+    }
+}

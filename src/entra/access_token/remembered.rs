@@ -1,0 +1,70 @@
+//! Tokens that were verified before, by SHA-256, so that RS256 is paid once per token and not per request. Holds no
+//! token, at most [`MAX_TOKENS`] entries, and none beyond the token's expiry.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use moka::{Expiry, sync::Cache};
+use openssl::sha::sha256;
+
+use super::claims::{LEEWAY_SECONDS, has_expired};
+use crate::entra::Principal;
+
+/// An entry takes some 500 bytes.
+const MAX_TOKENS: u64 = 20_000;
+
+pub(super) struct RememberedTokens {
+    /// Only hashes: who reads this memory finds no token that could be sent.
+    cache: Cache<[u8; 32], Remembered>,
+}
+
+#[derive(Clone)]
+struct Remembered {
+    principal: Arc<Principal>,
+    generation: u64,
+    expires_at: i64,
+    lifetime: Duration,
+}
+
+impl RememberedTokens {
+    pub(super) fn new() -> Self {
+        Self { cache: Cache::builder().max_capacity(MAX_TOKENS).expire_after(UntilTokenExpires).build() }
+    }
+
+    /// What was verified with keys of `generation` and is not expired at `now`, in seconds since 1970.
+    pub(super) fn get(&self, token: &str, generation: u64, now: i64) -> Option<Arc<Principal>> {
+        let remembered = self.cache.get(&sha256(token.as_bytes()))?;
+        let counts = remembered.generation == generation && !has_expired(remembered.expires_at, now);
+        counts.then_some(remembered.principal)
+    }
+
+    pub(super) fn insert(&self, token: &str, principal: &Arc<Principal>, generation: u64, expires_at: i64, now: i64) {
+        let seconds = expires_at.saturating_add(LEEWAY_SECONDS).saturating_sub(now);
+        let lifetime = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        let remembered = Remembered { principal: Arc::clone(principal), generation, expires_at, lifetime };
+        self.cache.insert(sha256(token.as_bytes()), remembered);
+    }
+}
+
+/// Frees the memory; whether a token still counts is decided by [`RememberedTokens::get`].
+struct UntilTokenExpires;
+
+impl Expiry<[u8; 32], Remembered> for UntilTokenExpires {
+    fn expire_after_create(&self, _: &[u8; 32], value: &Remembered, _: Instant) -> Option<Duration> {
+        Some(value.lifetime.min(LONGEST))
+    }
+    fn expire_after_update(
+        &self,
+        _: &[u8; 32],
+        value: &Remembered,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(value.lifetime.min(LONGEST))
+    }
+}
+
+/// Longer than any token lives (28 hours under continuous access evaluation), short enough for the cache's arithmetic.
+const LONGEST: Duration = Duration::from_hours(48);

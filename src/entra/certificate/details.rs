@@ -1,0 +1,77 @@
+//! What a certificate says, for people: subject, issuer, serial number, key, validity, thumbprints.
+
+use chrono::{DateTime, Utc};
+use x509_parser::{
+    certificate::X509Certificate,
+    prelude::FromDer as _,
+    public_key::PublicKey,
+    time::ASN1Time,
+    x509::{SubjectPublicKeyInfo, X509Name},
+};
+
+use super::Thumbprints;
+
+/// What a certificate says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateDetails {
+    /// Subject, such as `CN=blog`.
+    pub subject: String,
+    /// Issuer; the subject itself when self-signed.
+    pub issuer: String,
+    /// Serial number, upper-case hex.
+    pub serial: String,
+    /// Kind of key, such as `RSA`.
+    pub key_type: &'static str,
+    /// Size of the key in bits; 0 when not known.
+    pub key_bits: usize,
+    /// Valid from.
+    pub not_before: DateTime<Utc>,
+    /// Valid until, inclusive.
+    pub not_after: DateTime<Utc>,
+    /// Digests of its DER.
+    pub thumbprints: Thumbprints,
+}
+
+impl CertificateDetails {
+    /// Of a certificate in DER; `None` when it is not one.
+    pub fn from_der(der: &[u8]) -> Option<Self> {
+        let (rest, certificate) = X509Certificate::from_der(der).ok()?;
+        if !rest.is_empty() {
+            return None;
+        }
+        let (key_type, key_bits) = key_of(certificate.public_key());
+        Some(Self {
+            subject: printable(certificate.subject()),
+            issuer: printable(certificate.issuer()),
+            serial: hex::encode_upper(certificate.raw_serial()),
+            key_type,
+            key_bits,
+            not_before: time(certificate.validity().not_before)?,
+            not_after: time(certificate.validity().not_after)?,
+            thumbprints: Thumbprints::of(der),
+        })
+    }
+    /// Whole days from `now` until it expires; negative when it has.
+    pub fn days_left(&self, now: DateTime<Utc>) -> i64 {
+        (self.not_after - now).num_days()
+    }
+}
+
+fn key_of(key: &SubjectPublicKeyInfo<'_>) -> (&'static str, usize) {
+    match key.parsed() {
+        // The encoding may start with a zero byte; the modulus is what counts.
+        Ok(PublicKey::RSA(rsa)) => ("RSA", rsa.key_size()),
+        Ok(PublicKey::EC(point)) => ("EC", point.key_size()),
+        Ok(PublicKey::DSA(_)) => ("DSA", 0),
+        _ => ("other", 0),
+    }
+}
+
+/// Certificates come from anywhere: a subject must not reach a terminal with control characters in it.
+fn printable(name: &X509Name<'_>) -> String {
+    name.to_string().replace(char::is_control, "\u{fffd}")
+}
+
+fn time(time: ASN1Time) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(time.timestamp(), 0)
+}

@@ -1,0 +1,186 @@
+//! Why a certificate cannot be used. Each message names the file, each hint the remedy; neither holds key material.
+
+use std::{borrow::Cow, io, path::PathBuf};
+
+use chrono::{DateTime, Utc};
+
+/// Why a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// No path is set.
+    #[error("client.cert_path is not set")]
+    NotConfigured,
+    /// A file cannot be read.
+    #[error("{} cannot be read: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: io::Error,
+    },
+    /// A file is not PEM.
+    #[error("{} is not a PEM file", path.display())]
+    NotPem {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A PEM file holds no certificate.
+    #[error("{} holds no certificate", path.display())]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A certificate cannot be parsed.
+    #[error("{} holds a certificate that cannot be parsed", path.display())]
+    BadCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A PEM file holds no private key.
+    #[error("{} holds no private key", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A private key cannot be parsed.
+    #[error("{} holds a private key that cannot be parsed", path.display())]
+    BadKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The private key is encrypted and no passphrase is set.
+    #[error("the private key in {} is encrypted, and no passphrase is set", path.display())]
+    PassphraseMissing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The passphrase does not open the private key.
+    #[error("the passphrase does not open the private key in {}", path.display())]
+    PassphraseWrong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key is of another kind.
+    #[error("the private key in {} is not RSA", path.display())]
+    NotRsa {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key is too short.
+    #[error("the private key in {} has {bits} bits, and 2048 are the least", path.display())]
+    Weak {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        bits: u32,
+    },
+    /// No certificate is of the private key.
+    #[error("{}", mismatch(certificate, key))]
+    KeyMismatch {
+        /// File of the certificate.
+        certificate: PathBuf,
+        /// File of the key.
+        key: PathBuf,
+    },
+    /// Too early.
+    #[error("certificate {} is not valid before {}", path.display(), not_before.format("%Y-%m-%d %H:%M UTC"))]
+    NotYetValid {
+        /// The file.
+        path: PathBuf,
+        /// Start of its validity.
+        not_before: DateTime<Utc>,
+    },
+    /// Too late.
+    #[error("certificate {} expired {} ({})", path.display(), ago(*days), not_after.format("%Y-%m-%d"))]
+    Expired {
+        /// The file.
+        path: PathBuf,
+        /// End of its validity.
+        not_after: DateTime<Utc>,
+        /// Whole days since then.
+        days: i64,
+    },
+    /// The configured thumbprint is not one.
+    #[error("client.cert_thumbprint is not a thumbprint: {configured:?}")]
+    ThumbprintFormat {
+        /// What is set.
+        configured: String,
+    },
+    /// The configured thumbprint is of another certificate.
+    #[error("client.cert_thumbprint is {configured}, but certificate {} has {actual}", path.display())]
+    ThumbprintMismatch {
+        /// The file.
+        path: PathBuf,
+        /// What is set.
+        configured: String,
+        /// What the certificate has.
+        actual: String,
+    },
+    /// OpenSSL did not sign.
+    #[error("the private key of {} did not sign", path.display())]
+    Signing {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl CertificateError {
+    /// What to do about it.
+    pub fn hint(&self) -> Cow<'static, str> {
+        let hint = match self {
+            Self::NotConfigured => {
+                "set client.cert_path (CLIENT_CERT_PATH) to a PEM file with key and certificate; blogctl cert new makes one"
+            }
+            Self::Unreadable { .. } => "check that the file exists and that the user blogctl runs as may read it",
+            Self::NotPem { path } => {
+                let file = path.display();
+                return format!("convert a .pfx file with: openssl pkcs12 -in {file} -out {file}.pem -nodes").into();
+            }
+            Self::NoCertificate { .. } | Self::BadCertificate { .. } => {
+                "the file needs a block that starts with -----BEGIN CERTIFICATE-----"
+            }
+            Self::NoKey { .. } => {
+                "put the key into the same file, or set client.key_path to the file that has it (PKCS#8 or PKCS#1)"
+            }
+            Self::BadKey { .. } => "check it with: openssl pkey -in FILE -noout",
+            Self::PassphraseMissing { .. } => "set client.key_passphrase (BLOG_CLIENT__KEY_PASSPHRASE)",
+            Self::PassphraseWrong { .. } => "check client.key_passphrase with: openssl pkey -in FILE -noout",
+            Self::NotRsa { .. } | Self::Weak { .. } => {
+                "Entra ID needs an RSA key of 2048 bits or more: make a new one with blogctl cert new, and upload its certificate"
+            }
+            Self::KeyMismatch { .. } => {
+                "compare: openssl x509 -in CERT -noout -pubkey and openssl pkey -in KEY -pubout must print the same"
+            }
+            Self::NotYetValid { .. } => "check this machine's clock, or use the certificate that is valid now",
+            Self::Expired { .. } => {
+                "make a new one with blogctl cert new, upload it under Certificates & secrets of the app registration, \
+                 then set client.cert_path to it"
+            }
+            Self::ThumbprintFormat { .. } => {
+                "give 40 (SHA-1) or 64 (SHA-256) hex digits, as blogctl cert thumbprint prints them, or leave it unset"
+            }
+            Self::ThumbprintMismatch { .. } => {
+                "one of the two settings names the wrong certificate; client.cert_thumbprint may also be left unset"
+            }
+            Self::Signing { .. } => "check the key with: openssl pkey -in FILE -check -noout",
+        };
+        Cow::Borrowed(hint)
+    }
+}
+
+fn mismatch(certificate: &PathBuf, key: &PathBuf) -> String {
+    if certificate == key {
+        format!("{}: no certificate in it belongs to its private key", key.display())
+    } else {
+        format!("certificate {} does not belong to the private key in {}", certificate.display(), key.display())
+    }
+}
+
+fn ago(days: i64) -> String {
+    match days {
+        0 => "today".to_owned(),
+        1 => "1 day ago".to_owned(),
+        days => format!("{days} days ago"),
+    }
+}

@@ -1,0 +1,96 @@
+//! The `oauth2` crate over our HTTP agent: its types named once, its errors turned into ours.
+
+use oauth2::{
+    AuthType, AuthUrl, ClientId, EmptyExtraTokenFields, EndpointNotSet, EndpointSet, ExtraTokenFields, HttpRequest,
+    HttpResponse, RedirectUrl, RequestTokenError, StandardRevocableToken, StandardTokenIntrospectionResponse,
+    StandardTokenResponse, TokenUrl,
+    basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenType},
+};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use ureq::Agent;
+use url::Url;
+
+use super::SignInError;
+use crate::{
+    entra::{Metadata, ProviderError, aadsts::EntraError},
+    outbound,
+};
+
+/// The `oauth2` client with our endpoints set.
+pub(super) type OAuthClient = oauth2::Client<
+    BasicErrorResponse,
+    TokenAnswer,
+    StandardTokenIntrospectionResponse<EmptyExtraTokenFields, BasicTokenType>,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointSet,
+>;
+
+/// The token endpoint's answer.
+pub(super) type TokenAnswer = StandardTokenResponse<IdTokenField, BasicTokenType>;
+
+/// What OpenID Connect adds to it (Core 1.0 §3.1.3.3). The crate asks that answers can be serialised; a secret is not.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct IdTokenField {
+    #[serde(skip_serializing)]
+    pub(super) id_token: Option<SecretString>,
+}
+
+impl ExtraTokenFields for IdTokenField {}
+
+pub(super) fn client(client_id: &str, redirect_uri: &Url, metadata: &Metadata) -> OAuthClient {
+    oauth2::Client::new(ClientId::new(client_id.to_owned()))
+        .set_auth_uri(AuthUrl::from_url(metadata.authorization_endpoint.clone()))
+        .set_token_uri(TokenUrl::from_url(metadata.token_endpoint.clone()))
+        .set_redirect_uri(RedirectUrl::from_url(redirect_uri.clone()))
+        // The client id goes into the body; the assertion stands in for the secret.
+        .set_auth_type(AuthType::RequestBody)
+}
+
+/// Why the token endpoint gave no tokens.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TransportError {
+    #[error("the token endpoint answered with an error")]
+    Entra(EntraError),
+    #[error("HTTP status {0}")]
+    Status(u16),
+    #[error(transparent)]
+    Http(#[from] ureq::Error),
+}
+
+/// Sends the `oauth2` crate's requests through `agent`. Error answers are read here, since they hold Entra's codes,
+/// which the crate would drop.
+pub(super) fn transport(agent: &Agent) -> impl Fn(HttpRequest) -> Result<HttpResponse, TransportError> {
+    |request| {
+        let mut answer = agent.run(request)?;
+        let body = outbound::read_body(&mut answer)?;
+        let (parts, _) = answer.into_parts();
+        if !parts.status.is_success() {
+            return Err(match EntraError::from_token_endpoint(&body) {
+                Some(error) => TransportError::Entra(error),
+                None => TransportError::Status(parts.status.as_u16()),
+            });
+        }
+        Ok(HttpResponse::from_parts(parts, body))
+    }
+}
+
+/// Ours from the crate's. Its parse error holds the answer, tokens included, so nothing of it is kept.
+pub(super) fn sign_in_error(
+    error: RequestTokenError<TransportError, BasicErrorResponse>,
+    token_endpoint: &Url,
+) -> SignInError {
+    let reason = match error {
+        RequestTokenError::Request(TransportError::Entra(error)) => return SignInError::Entra(error),
+        RequestTokenError::Request(error) => error.to_string(),
+        RequestTokenError::ServerResponse(_) | RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
+            "the answer is not a token response".to_owned()
+        }
+    };
+    SignInError::Provider(ProviderError::Unreachable { url: token_endpoint.clone(), reason })
+}

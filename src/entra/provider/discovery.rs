@@ -1,0 +1,114 @@
+//! What discovery says of the provider, checked before anything in it is used: a wrong or plain-HTTP endpoint would
+//! receive assertions and codes.
+
+use serde::Deserialize;
+use url::Url;
+
+use super::ProviderError;
+use crate::entra::Authority;
+
+/// What discovery says (OpenID Connect Discovery 1.0 §3).
+#[derive(Debug, Clone, Deserialize)]
+pub struct Metadata {
+    /// Checked against the authority.
+    pub issuer: String,
+    /// Where the browser is sent to sign in.
+    pub authorization_endpoint: Url,
+    /// Where codes are redeemed; also the audience of client assertions.
+    pub token_endpoint: Url,
+    /// Where the signing keys are.
+    pub jwks_uri: Url,
+    /// Where the browser is sent to sign out.
+    pub end_session_endpoint: Url,
+}
+
+impl Metadata {
+    /// Reads the answer of `url` and checks it: the issuer is exactly the authority's (OpenID Connect Discovery 1.0
+    /// §4.3), and every endpoint is HTTPS, or on loopback as the authority itself.
+    pub(super) fn parse(authority: &Authority, url: &Url, json: &[u8]) -> Result<Self, ProviderError> {
+        let metadata: Self = serde_json::from_slice(json).map_err(|error| ProviderError::Unreachable {
+            url: url.clone(),
+            reason: format!("the answer is not an OpenID Connect discovery document: {error}"),
+        })?;
+        if metadata.issuer != authority.issuer_v2() {
+            return Err(ProviderError::Issuer { expected: authority.issuer_v2(), found: metadata.issuer });
+        }
+        for (name, endpoint) in [
+            ("authorization_endpoint", &metadata.authorization_endpoint),
+            ("token_endpoint", &metadata.token_endpoint),
+            ("jwks_uri", &metadata.jwks_uri),
+            ("end_session_endpoint", &metadata.end_session_endpoint),
+        ] {
+            if !authority.trusts(endpoint) {
+                return Err(ProviderError::Insecure { name, url: endpoint.clone() });
+            }
+        }
+        Ok(metadata)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::EntraSettings;
+
+    const TENANT: &str = "11111111-2222-4333-8444-555555555555";
+
+    fn parse(change: impl FnOnce(&mut Value)) -> Result<Metadata, ProviderError> {
+        let settings = EntraSettings { tenant_id: TENANT.to_owned(), ..EntraSettings::default() };
+        let authority = Authority::new(&settings).unwrap();
+        let base = format!("https://login.microsoftonline.com/{TENANT}");
+        let mut document = json!({
+            "issuer": format!("{base}/v2.0"),
+            "authorization_endpoint": format!("{base}/oauth2/v2.0/authorize"),
+            "token_endpoint": format!("{base}/oauth2/v2.0/token"),
+            "jwks_uri": format!("{base}/discovery/v2.0/keys"),
+            "end_session_endpoint": format!("{base}/oauth2/v2.0/logout"),
+            "frontchannel_logout_supported": true,
+        });
+        change(&mut document);
+        Metadata::parse(&authority, &authority.discovery_url(), document.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_document_of_the_tenant_is_taken() {
+        assert!(parse(|_| {}).unwrap().token_endpoint.path().ends_with("/token"));
+    }
+
+    #[test]
+    fn another_issuer_is_refused_however_close() {
+        for issuer in [
+            "https://login.microsoftonline.com/22222222-2222-4333-8444-555555555555/v2.0".to_owned(),
+            format!("https://login.microsoftonline.com/{TENANT}/v2.0/"),
+            format!("https://login.microsoftonline.us/{TENANT}/v2.0"),
+            format!("https://sts.windows.net/{TENANT}/"),
+            "https://login.microsoftonline.com/{tenantid}/v2.0".to_owned(),
+        ] {
+            let refused = parse(|document| document["issuer"] = json!(issuer));
+            assert!(matches!(refused, Err(ProviderError::Issuer { .. })), "{issuer}");
+        }
+    }
+
+    #[test]
+    fn each_endpoint_must_be_https() {
+        for name in ["authorization_endpoint", "token_endpoint", "jwks_uri", "end_session_endpoint"] {
+            for url in ["http://login.microsoftonline.com/x", "http://localhost/x", "javascript:alert(1)"] {
+                let refused = parse(|document| document[name] = json!(url)).unwrap_err();
+                assert!(
+                    matches!(refused, ProviderError::Insecure { name: found, .. } if found == name),
+                    "{name} {url}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_document_without_an_endpoint_is_refused() {
+        let refused = parse(|document| {
+            document.as_object_mut().unwrap().remove("token_endpoint");
+        });
+        assert!(matches!(refused, Err(ProviderError::Unreachable { .. })));
+    }
+}

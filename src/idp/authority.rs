@@ -1,0 +1,109 @@
+//! Where the provider is and which tenant it plays: addresses, issuers, the names a tenant goes by.
+//!
+//! Everything starts with one base URL, made from the port it really listens on. A request's `Host` never decides it.
+
+use super::refusal::{self, Refusal};
+
+/// The tenant and its addresses.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    base_url: String,
+    tenant_id: String,
+    domain: String,
+}
+
+impl Authority {
+    /// The tenant `tenant_id`, also known as `domain`, at `base_url` (no slash at its end).
+    pub fn new(base_url: String, tenant_id: &str, domain: &str) -> Self {
+        Self { base_url, tenant_id: tenant_id.to_owned(), domain: domain.to_owned() }
+    }
+
+    /// Scheme, host and port.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// The tenant's GUID.
+    pub fn tenant_id(&self) -> &str {
+        &self.tenant_id
+    }
+
+    /// The tenant's domain name.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// Checks the `{tenant}` of an address: the GUID, the domain name, `organizations` or `common`.
+    ///
+    /// # Errors
+    /// AADSTS90002 for any other.
+    pub fn check_tenant(&self, segment: &str) -> Result<(), Refusal> {
+        let known = segment.eq_ignore_ascii_case(&self.tenant_id)
+            || segment.eq_ignore_ascii_case(&self.domain)
+            || is_many_tenants(segment);
+        if known { Ok(()) } else { Err(refusal::unknown_tenant(segment)) }
+    }
+
+    /// `iss` of v2 tokens.
+    pub fn issuer_v2(&self) -> String {
+        format!("{}/{}/v2.0", self.base_url, self.tenant_id)
+    }
+
+    /// `iss` of v1 tokens; Entra's own is on another host, `sts.windows.net`.
+    pub fn issuer_v1(&self) -> String {
+        format!("{}/{}/", self.base_url, self.tenant_id)
+    }
+
+    /// `issuer` as discovery names it: a template when the address is for many tenants, as Entra's is.
+    pub fn discovered_issuer(&self, segment: &str) -> String {
+        if is_many_tenants(segment) { format!("{}/{{tenantid}}/v2.0", self.base_url) } else { self.issuer_v2() }
+    }
+
+    /// The address of `path` (such as `oauth2/v2.0/token`), as discovery at `/{segment}/` names it.
+    pub fn endpoint(&self, segment: &str, path: &str) -> String {
+        let tenant = if is_many_tenants(segment) { segment } else { &self.tenant_id };
+        format!("{}/{tenant}/{path}", self.base_url)
+    }
+
+    /// What an assertion sent to `/{segment}/oauth2/v2.0/token` may have as `aud`: the token endpoint of the tenant, and
+    /// the one that discovery at `/{segment}/` names.
+    pub fn token_endpoints(&self, segment: &str) -> [String; 2] {
+        [self.tenant_id.as_str(), segment].map(|tenant| self.endpoint(tenant, TOKEN))
+    }
+}
+
+/// Path of the token endpoint below the tenant.
+pub const TOKEN: &str = "oauth2/v2.0/token";
+
+fn is_many_tenants(segment: &str) -> bool {
+    matches!(segment, "common" | "organizations")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TENANT: &str = "11111111-2222-4333-8444-555555555555";
+
+    fn authority() -> Authority {
+        Authority::new("http://localhost:9000".to_owned(), TENANT, "contoso.example")
+    }
+
+    #[test]
+    fn a_tenant_goes_by_four_names_and_no_other() {
+        for known in [TENANT, "contoso.example", "Contoso.Example", "common", "organizations"] {
+            assert_eq!(authority().check_tenant(known), Ok(()), "{known}");
+        }
+        for unknown in ["", "consumers", "fabrikam.example", "11111111-2222-4333-8444-555555555556"] {
+            assert_eq!(authority().check_tenant(unknown).expect_err("refused").code, 90002, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn an_audience_is_the_tenants_token_endpoint_or_the_discovered_one() {
+        let tenant = format!("http://localhost:9000/{TENANT}/oauth2/v2.0/token");
+        assert_eq!(authority().token_endpoints("contoso.example"), [tenant.clone(), tenant.clone()]);
+        let common = "http://localhost:9000/common/oauth2/v2.0/token".to_owned();
+        assert_eq!(authority().token_endpoints("common"), [tenant, common]);
+    }
+}

@@ -1,0 +1,129 @@
+//! The account picker: the page on which somebody says who signs in.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        StatusCode,
+        header::{HOST, ORIGIN},
+    },
+};
+use serde::Serialize;
+use tera::Context;
+
+use super::request::{AuthorizationRequest, Prompt};
+use crate::{
+    config::IdpUser,
+    idp::{
+        page::{self, Allowed},
+        parameters::Parameters,
+        refusal::{Refusal, invalid_request},
+        state::Idp,
+    },
+};
+
+/// Name of the form field that proves that the form came from here.
+pub const FORM_TOKEN: &str = "form_token";
+
+/// What the form says.
+pub enum Choice<'a> {
+    /// This user signs in.
+    User(&'a IdpUser),
+    /// Nobody does.
+    Decline,
+    /// Nobody that the tenant knows.
+    Unknown(Refusal),
+}
+
+/// What the form says; it can name users only, which whoever can open the page could anyway.
+pub fn choice<'a>(idp: &'a Idp, form: &Parameters) -> Choice<'a> {
+    if form.get("cancel").is_some() {
+        return Choice::Decline;
+    }
+    let (named, user) = match (form.get("oid"), form.get("email")) {
+        (Some(oid), None) => (oid, idp.registrations.user(oid)),
+        (None, Some(email)) => (email, idp.registrations.user_by_email(email)),
+        _ => return Choice::Unknown(invalid_request(90023, "Choose one account, or type one e-mail address.")),
+    };
+    match user {
+        Some(user) => Choice::User(user),
+        None => Choice::Unknown(invalid_request(
+            50034,
+            format!(
+                "The user account {named} does not exist in the {} directory. To sign into this application, the account \
+                 must be added to the directory.",
+                idp.authority.domain()
+            ),
+        )),
+    }
+}
+
+/// Whether a form was posted from a page of the same origin, as far as the browser says: the first of two defences
+/// against a form on somebody else's page.
+pub fn is_same_origin(request: &HttpRequest) -> bool {
+    let Some(origin) = request.headers().get(ORIGIN) else { return true };
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    match (origin, host) {
+        (Some((_, origin_host)), Some(host)) => origin_host.eq_ignore_ascii_case(host),
+        _ => false,
+    }
+}
+
+/// The page. A `refusal` says what was wrong with the account chosen before.
+pub fn page(
+    idp: &Idp,
+    tenant: &str,
+    request: &HttpRequest,
+    authorization: &AuthorizationRequest,
+    refusal: Option<&Refusal>,
+) -> HttpResponse {
+    let (form_token, cookie) = idp.sessions.form_token(request);
+    let hint = authorization.login_hint.as_deref();
+    let accounts: Vec<Account<'_>> = idp
+        .registrations
+        .users()
+        .iter()
+        .map(|user| Account::new(user, hint.is_some_and(|hint| super::is_hinted(user, hint))))
+        .collect();
+    let hint_is_known = accounts.iter().any(|account| account.hinted);
+    let mut context = Context::new();
+    context.insert("app_name", &authorization.client.registration.name);
+    context.insert("tenant_domain", idp.authority.domain());
+    context.insert("action", &format!("/{tenant}/login?{}", request.query_string()));
+    context.insert("form_token_name", FORM_TOKEN);
+    context.insert("form_token", &form_token);
+    context.insert("accounts", &accounts);
+    context.insert("email", hint.filter(|_| !hint_is_known).unwrap_or_default());
+    context.insert("refusal", &refusal.map(Refusal::sentence));
+    context.insert("permissions", &permissions(authorization));
+    let back = page::csp_source(&authorization.return_address.redirect_uri);
+    let allowed =
+        Allowed { form_action: std::iter::once("'self'".to_owned()).chain(back).collect(), ..Allowed::default() };
+    let status = if refusal.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    super::with_cookie(idp.pages.answer(status, "sign_in.html", &context, &allowed), &cookie)
+}
+
+#[derive(Serialize)]
+struct Account<'a> {
+    oid: &'a str,
+    name: &'a str,
+    email: &'a str,
+    initials: String,
+    hinted: bool,
+}
+
+impl<'a> Account<'a> {
+    fn new(user: &'a IdpUser, hinted: bool) -> Self {
+        let initials = user.name.split_whitespace().filter_map(|word| word.chars().next()).take(2).collect();
+        Self { oid: &user.oid, name: &user.name, email: &user.email, initials, hinted }
+    }
+}
+
+/// What the application asks for, when it wants the user to be asked for it.
+fn permissions(authorization: &AuthorizationRequest) -> Vec<String> {
+    match authorization.prompt {
+        Some(Prompt::Consent) => authorization.scope.granted().split(' ').map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}

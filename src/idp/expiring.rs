@@ -1,0 +1,118 @@
+//! A map whose entries expire by the provider's own clock, and which never grows beyond its capacity.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Values by an unguessable name, each until a time of its own.
+#[derive(Debug)]
+pub struct ExpiringMap<V> {
+    capacity: usize,
+    entries: Mutex<HashMap<String, Entry<V>>>,
+}
+
+#[derive(Debug)]
+struct Entry<V> {
+    value: V,
+    expires_at: i64,
+}
+
+impl<V: Clone> ExpiringMap<V> {
+    /// An empty map of at most `capacity` entries.
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity, entries: Mutex::default() }
+    }
+
+    /// Keeps `value` until `expires_at` (seconds since 1970), in place of what had this name.
+    pub fn insert(&self, name: String, value: V, expires_at: i64, now: i64) {
+        let mut entries = self.lock();
+        self.make_room(&mut entries, now);
+        entries.insert(name, Entry { value, expires_at });
+    }
+
+    /// Keeps `value` unless something unexpired has this name already; says whether it did.
+    pub fn insert_new(&self, name: String, value: V, expires_at: i64, now: i64) -> bool {
+        let mut entries = self.lock();
+        if entries.get(&name).is_some_and(|entry| entry.expires_at > now) {
+            return false;
+        }
+        self.make_room(&mut entries, now);
+        entries.insert(name, Entry { value, expires_at });
+        true
+    }
+
+    /// The value of this name, if it has not expired.
+    pub fn get(&self, name: &str, now: i64) -> Option<V> {
+        self.update(name, now, |value| value.clone())
+    }
+
+    /// What `change` makes of the value of this name, which nobody else sees meanwhile.
+    pub fn update<R>(&self, name: &str, now: i64, change: impl FnOnce(&mut V) -> R) -> Option<R> {
+        let mut entries = self.lock();
+        let entry = entries.get_mut(name).filter(|entry| entry.expires_at > now)?;
+        Some(change(&mut entry.value))
+    }
+
+    /// Changes every value.
+    pub fn for_each(&self, mut change: impl FnMut(&mut V)) {
+        self.lock().values_mut().for_each(|entry| change(&mut entry.value));
+    }
+
+    /// Forgets this name, and gives what it held.
+    pub fn remove(&self, name: &str) -> Option<V> {
+        self.lock().remove(name).map(|entry| entry.value)
+    }
+
+    /// Forgets every value that `keep` refuses.
+    pub fn retain(&self, keep: impl Fn(&V) -> bool) {
+        self.lock().retain(|_, entry| keep(&entry.value));
+    }
+
+    fn make_room(&self, entries: &mut HashMap<String, Entry<V>>, now: i64) {
+        if entries.len() < self.capacity {
+            return;
+        }
+        entries.retain(|_, entry| entry.expires_at > now);
+        while entries.len() >= self.capacity {
+            let next = entries.iter().min_by_key(|(_, entry)| entry.expires_at).map(|(name, _)| name.clone());
+            let Some(next) = next else { return };
+            entries.remove(&next);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry<V>>> {
+        // A panic elsewhere leaves the map whole: every change to it is one call.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_gone_at_its_time() {
+        let map = ExpiringMap::new(2);
+        map.insert("a".to_owned(), 1, 100, 0);
+        assert_eq!(map.get("a", 99), Some(1));
+        assert_eq!(map.get("a", 100), None);
+    }
+
+    #[test]
+    fn a_full_map_loses_what_expires_first() {
+        let map = ExpiringMap::new(2);
+        for (name, expires_at) in [("a", 300), ("b", 200), ("c", 400)] {
+            map.insert(name.to_owned(), name, expires_at, 0);
+        }
+        assert_eq!([map.get("a", 0), map.get("b", 0), map.get("c", 0)], [Some("a"), None, Some("c")]);
+    }
+
+    #[test]
+    fn a_name_is_new_once_until_it_expires() {
+        let map = ExpiringMap::new(2);
+        assert!(map.insert_new("jti".to_owned(), (), 100, 0));
+        assert!(!map.insert_new("jti".to_owned(), (), 100, 99));
+        assert!(map.insert_new("jti".to_owned(), (), 300, 100));
+    }
+}

@@ -1,0 +1,105 @@
+//! Sign-out: ends the provider's session, tells the applications that the user went to, and goes back only where an
+//! application has registered (OpenID Connect RP-Initiated Logout, Front-Channel Logout).
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Map, Value};
+use tera::Context;
+use url::Url;
+
+use super::{
+    claims::login_hint,
+    page::{self, Allowed},
+    parameters::Parameters,
+    session::Session,
+    state::Idp,
+};
+
+/// `GET /{tenant}/oauth2/v2.0/logout`
+pub async fn sign_out(idp: web::Data<Idp>, tenant: web::Path<String>, request: HttpRequest) -> HttpResponse {
+    let parameters =
+        idp.authority.check_tenant(&tenant).and_then(|()| Parameters::parse(request.query_string().as_bytes()));
+    let parameters = match parameters {
+        Ok(parameters) => parameters,
+        Err(refusal) => return page::refused(&idp, &request, &refusal),
+    };
+    let return_to = return_address(&idp, &parameters);
+    if names_somebody_else(&idp, &request, &parameters) {
+        // Whoever is named has no session here, so there is nothing to end.
+        return return_to.map_or_else(|| signed_out_page(&idp, &[], None), |uri| page::redirect(&uri));
+    }
+    let (session, clearing) = idp.sessions.end(&request, idp.clock.now());
+    let frames = session.map(|session| front_channel_uris(&idp, &session)).unwrap_or_default();
+    let mut response = match &return_to {
+        Some(uri) if frames.is_empty() => page::redirect(uri),
+        _ => signed_out_page(&idp, &frames, return_to.as_deref()),
+    };
+    match response.add_cookie(&clearing) {
+        Ok(()) => response,
+        Err(_) => HttpResponse::InternalServerError().finish(),
+    }
+}
+
+/// Where to go afterwards: `post_logout_redirect_uri`, when it is registered for the application that the request names
+/// with `client_id` or `id_token_hint`, or for any when it names none. State is given back.
+fn return_address(idp: &Idp, parameters: &Parameters) -> Option<String> {
+    let wanted = parameters.get("post_logout_redirect_uri")?;
+    let hinted = match parameters.get("id_token_hint") {
+        Some(token) => Some(audience_of_own_token(idp, token)?),
+        None => None,
+    };
+    let named = [parameters.get("client_id"), hinted.as_deref()];
+    let is_named = |client_id: &str| named.iter().flatten().all(|name| *name == client_id);
+    let is_registered = idp.registrations.apps().iter().any(|app| {
+        is_named(app.client_id())
+            && app.registration.post_logout_redirect_uris.iter().any(|registered| registered == wanted)
+    });
+    if !is_registered {
+        return None;
+    }
+    let mut uri = Url::parse(wanted).ok()?;
+    if let Some(state) = parameters.get("state") {
+        uri.query_pairs_mut().append_pair("state", state);
+    }
+    Some(uri.into())
+}
+
+/// `aud` of an ID token that was issued here, expired or not.
+fn audience_of_own_token(idp: &Idp, token: &str) -> Option<String> {
+    let (signing_input, signature) = token.rsplit_once('.')?;
+    let (_, claims) = signing_input.split_once('.')?;
+    let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+    if !idp.signing_keys.all().iter().any(|key| key.verifies(signing_input.as_bytes(), &signature)) {
+        return None;
+    }
+    let claims: Map<String, Value> = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+    claims.get("aud").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// Whether `logout_hint` (the `login_hint` claim of an ID token) is about another account than the signed-in one.
+fn names_somebody_else(idp: &Idp, request: &HttpRequest, parameters: &Parameters) -> bool {
+    let (Some(hint), Some(session)) = (parameters.get("logout_hint"), idp.sessions.of(request, idp.clock.now())) else {
+        return false;
+    };
+    idp.registrations.user(&session.oid).is_some_and(|user| login_hint(user) != hint)
+}
+
+/// The front-channel logout URLs of the applications that the user went to, with `sid` and `iss`.
+fn front_channel_uris(idp: &Idp, session: &Session) -> Vec<String> {
+    let apps = session.apps.iter().filter_map(|client_id| idp.registrations.app(client_id));
+    apps.filter_map(|app| Url::parse(app.registration.front_channel_logout_uri.as_deref()?).ok())
+        .map(|mut uri| {
+            uri.query_pairs_mut().append_pair("sid", &session.sid).append_pair("iss", &idp.authority.issuer_v2());
+            uri.into()
+        })
+        .collect()
+}
+
+fn signed_out_page(idp: &Idp, frames: &[String], return_to: Option<&str>) -> HttpResponse {
+    let mut context = Context::new();
+    context.insert("frames", frames);
+    context.insert("return_to", &return_to);
+    let allowed =
+        Allowed { frames: frames.iter().filter_map(|uri| page::csp_source(uri)).collect(), ..Allowed::default() };
+    idp.pages.answer(StatusCode::OK, "signed_out.html", &context, &allowed)
+}

@@ -1,0 +1,98 @@
+//! Who is signed in to the provider in which browser: its own cookie, and what it stands for.
+
+use actix_web::{
+    HttpRequest,
+    cookie::{Cookie, SameSite},
+};
+use subtle::ConstantTimeEq;
+
+use super::{expiring::ExpiringMap, random};
+
+/// Cookies of `localhost` are shared by all its ports, so the names say whose they are.
+const SESSION_COOKIE: &str = "blogctl_idp_session";
+const FORM_COOKIE: &str = "blogctl_idp_form";
+
+/// A sign-in lasts a day.
+const LIFETIME_SECONDS: i64 = 24 * 60 * 60;
+const CAPACITY: usize = 10_000;
+
+/// One signed-in user in one browser.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// `sid` of ID tokens and of front-channel sign-out.
+    pub sid: String,
+    /// Object id of the user.
+    pub oid: String,
+    /// Client ids of the applications that the user went to since.
+    pub apps: Vec<String>,
+}
+
+/// All sessions, by the cookie's value.
+#[derive(Debug)]
+pub struct Sessions {
+    by_cookie: ExpiringMap<Session>,
+    secure: bool,
+}
+
+impl Sessions {
+    /// None yet; `secure` when cookies travel over HTTPS only.
+    pub fn new(secure: bool) -> Self {
+        Self { by_cookie: ExpiringMap::new(CAPACITY), secure }
+    }
+
+    /// The session of this browser.
+    pub fn of(&self, request: &HttpRequest, now: i64) -> Option<Session> {
+        self.by_cookie.get(request.cookie(SESSION_COOKIE)?.value(), now)
+    }
+
+    /// Signs a user in: a new session under a new cookie, whatever was there before is gone.
+    pub fn start(&self, request: &HttpRequest, oid: &str, now: i64) -> (Session, Cookie<'static>) {
+        let before = request.cookie(SESSION_COOKIE).and_then(|cookie| self.by_cookie.remove(cookie.value()));
+        // Whoever signs in again keeps the `sid`: applications know the session by it.
+        let session = before.filter(|session| session.oid == oid).unwrap_or_else(|| Session {
+            sid: random::guid(),
+            oid: oid.to_owned(),
+            apps: Vec::new(),
+        });
+        let name = random::secret();
+        self.by_cookie.insert(name.clone(), session.clone(), now + LIFETIME_SECONDS, now);
+        (session, self.cookie(SESSION_COOKIE, name))
+    }
+
+    /// Remembers that the user of this session went to an application, which wants to hear of the sign-out.
+    pub fn went_to(&self, sid: &str, client_id: &str) {
+        self.by_cookie.for_each(|session| {
+            if session.sid == sid && !session.apps.iter().any(|app| app == client_id) {
+                session.apps.push(client_id.to_owned());
+            }
+        });
+    }
+
+    /// Ends the session of this browser and gives it back, with the cookie that clears the browser's.
+    pub fn end(&self, request: &HttpRequest, now: i64) -> (Option<Session>, Cookie<'static>) {
+        let ended = self.of(request, now);
+        if let Some(cookie) = request.cookie(SESSION_COOKIE) {
+            self.by_cookie.remove(cookie.value());
+        }
+        let mut clearing = self.cookie(SESSION_COOKIE, String::new());
+        clearing.make_removal();
+        (ended, clearing)
+    }
+
+    /// The value that this browser's forms must carry, with its cookie (a new one when it has none).
+    pub fn form_token(&self, request: &HttpRequest) -> (String, Cookie<'static>) {
+        let known = request.cookie(FORM_COOKIE).map(|cookie| cookie.value().to_owned());
+        let token = known.filter(|value| value.len() == random::secret().len()).unwrap_or_else(random::secret);
+        (token.clone(), self.cookie(FORM_COOKIE, token))
+    }
+
+    /// Whether a form that carries `token` came from a page that this browser got from here.
+    pub fn is_own_form(&self, request: &HttpRequest, token: Option<&str>) -> bool {
+        let (Some(cookie), Some(token)) = (request.cookie(FORM_COOKIE), token) else { return false };
+        !token.is_empty() && bool::from(cookie.value().as_bytes().ct_eq(token.as_bytes()))
+    }
+
+    fn cookie(&self, name: &'static str, value: String) -> Cookie<'static> {
+        Cookie::build(name, value).path("/").http_only(true).same_site(SameSite::Lax).secure(self.secure).finish()
+    }
+}

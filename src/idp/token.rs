@@ -1,0 +1,101 @@
+//! The token endpoint: who the client is, what it offers, and the tokens for it (RFC 6749 §3.2).
+
+mod assertion;
+mod authorization_code;
+mod client_authentication;
+mod client_credentials;
+mod refresh_token;
+mod response;
+
+pub use self::assertion::Parts as AssertionParts;
+use actix_web::{
+    HttpMessage, HttpRequest, HttpResponse,
+    http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA},
+    web,
+};
+
+use self::response::TokenResponse;
+use super::{
+    journal,
+    parameters::Parameters,
+    random,
+    refusal::{self, Refusal, invalid_request},
+    state::Idp,
+};
+
+/// `POST /{tenant}/oauth2/v2.0/token`
+pub async fn exchange(
+    idp: web::Data<Idp>,
+    tenant: web::Path<String>,
+    request: HttpRequest,
+    form: web::Bytes,
+) -> HttpResponse {
+    let correlation_id = correlation_id(&request);
+    let answer = match read(&request, &form) {
+        Ok(form) => {
+            request.extensions_mut().insert(journal::Note::of(&form));
+            // Signing two tokens takes milliseconds.
+            let idp = idp.clone();
+            web::block(move || grant(&idp, &tenant, &form)).await.unwrap_or_else(|_| Err(stopping()))
+        }
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = match &answer {
+        Ok(_) => HttpResponse::Ok(),
+        Err(refusal) => HttpResponse::build(refusal.status()),
+    };
+    // RFC 6749 §5.1: nothing may keep a token.
+    response.insert_header((CACHE_CONTROL, "no-store")).insert_header((PRAGMA, "no-cache"));
+    match answer {
+        Ok(tokens) => response.json(tokens),
+        Err(refusal) => {
+            log::info!("token request refused: AADSTS{} {}", refusal.code, refusal.error);
+            response.json(refusal.body(idp.authority.base_url(), &correlation_id, idp.clock.now()))
+        }
+    }
+}
+
+fn read(request: &HttpRequest, form: &[u8]) -> Result<Parameters, Refusal> {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(invalid_request(
+            900_561,
+            "The endpoint only accepts POST requests with a form (application/x-www-form-urlencoded).",
+        ));
+    }
+    if request.headers().contains_key(AUTHORIZATION) {
+        // RFC 6749 §2.3.1: HTTP Basic carries a client secret, and no application here has one.
+        return Err(client_authentication::secret_refused(""));
+    }
+    Parameters::parse(form)
+}
+
+fn grant(idp: &Idp, tenant: &str, form: &Parameters) -> Result<TokenResponse, Refusal> {
+    if let Some(code) = idp.faults.next_token_failure() {
+        return Err(refusal::by_code(code));
+    }
+    idp.authority.check_tenant(tenant)?;
+    let grant_type = form.require("grant_type")?;
+    let (client, proof) = client_authentication::authenticate(idp, tenant, form)?;
+    match grant_type {
+        "authorization_code" => authorization_code::exchange(idp, &client, proof, form),
+        "refresh_token" => refresh_token::exchange(idp, &client, proof, form),
+        "client_credentials" => client_credentials::exchange(idp, &client, proof, form),
+        other => Err(Refusal::new(
+            70003,
+            "unsupported_grant_type",
+            format!("The app requested an unsupported grant type '{other}'."),
+        )),
+    }
+}
+
+/// What the client calls this request, if it does so with a GUID; MSAL does.
+fn correlation_id(request: &HttpRequest) -> String {
+    let given = request.headers().get("client-request-id").and_then(|value| value.to_str().ok());
+    given.and_then(|value| uuid::Uuid::parse_str(value).ok()).map_or_else(random::guid, |id| id.to_string())
+}
+
+fn stopping() -> Refusal {
+    Refusal::new(90033, "temporarily_unavailable", "A transient error has occurred. Please try again.")
+}

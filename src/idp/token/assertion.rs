@@ -1,0 +1,144 @@
+//! Verifies a client assertion whole (RFC 7523 §3, `certificate-credentials.md`).
+//!
+//! Which key verifies is decided by the registration alone: `x5c`, `jwk`, `jku` and `x5u` in the header are the sender's
+//! word about itself, and are ignored. In strict mode only the best form passes; otherwise what real clients send and
+//! Entra takes does too: padded thumbprints, fractional times, no `nbf`, one `jti` for several requests.
+
+mod parts;
+mod times;
+
+pub use self::parts::Parts;
+use self::parts::Thumbprint;
+use crate::idp::{
+    certificate::RegisteredCertificate,
+    clock,
+    refusal::{Refusal, invalid_client},
+    registrations::App,
+    state::Idp,
+};
+
+/// Verifies an assertion sent to `/{tenant}/oauth2/v2.0/token` by `client`.
+///
+/// # Errors
+/// AADSTS50027 when it is not a JWT, 5002738 for its algorithm, 5002723 when it names no certificate, 700027 when that is
+/// not registered for this client, out of date, or did not sign it, 7000214 when it was revoked, 700021 and 700023 for who
+/// it is from and for, 700024 for its times, 90014 for what is missing, 70002 for what only strict mode refuses.
+pub fn verify(idp: &Idp, tenant: &str, client: &App, assertion: &str) -> Result<(), Refusal> {
+    let now = idp.clock.now();
+    let parts = Parts::read(assertion)?;
+    let thumbprint = Thumbprint::of(&parts.header, idp.strict)?;
+    let certificate = registered(client, &thumbprint, now)?;
+    let verifier =
+        certificate.verifier(parts.alg()?).ok_or_else(|| unsupported_algorithm(parts.alg().unwrap_or("")))?;
+    if verifier.verify(parts.signing_input.as_bytes(), &parts.signature).is_err() {
+        return Err(invalid_client(
+            700_027,
+            format!(
+                "Client assertion contains an invalid signature. [Reason - The key was found, but use of the key to verify \
+                 the signature failed., Thumbprint of key used by client: '{thumbprint}'{}]",
+                see_keys(client)
+            ),
+        ));
+    }
+    check_parties(idp, tenant, client, &parts)?;
+    let expires_at = times::check(&parts.claims, now, idp.strict)?;
+    if idp.strict {
+        demand_new_jti(idp, client, &parts, expires_at, now)?;
+    }
+    Ok(())
+}
+
+/// The certificate that the assertion names, among those registered for this client and no other.
+fn registered(client: &App, thumbprint: &Thumbprint, now: i64) -> Result<RegisteredCertificate, Refusal> {
+    let found = client.certificates().into_iter().find(|certificate| thumbprint.is_of(certificate));
+    let Some(certificate) = found else {
+        return Err(invalid_client(
+            700_027,
+            format!(
+                "The certificate with identifier used to sign the client assertion is not registered on application. \
+                 [Reason - The key was not found., Thumbprint of key used by client: '{thumbprint}'{}]",
+                see_keys(client)
+            ),
+        ));
+    };
+    if certificate.revoked {
+        return Err(invalid_client(
+            7_000_214,
+            format!("The certificate has been revoked. Thumbprint of key used by client: '{thumbprint}'."),
+        ));
+    }
+    if !(certificate.not_before..=certificate.not_after).contains(&now) {
+        let what = if now > certificate.not_after { "expired" } else { "not valid yet" };
+        return Err(invalid_client(
+            700_027,
+            format!(
+                "Client assertion contains an invalid signature. [Reason - The key used is {what}., Thumbprint of key used \
+                 by client: '{thumbprint}', Found key 'Start={}, End={}'{}]",
+                clock::iso(certificate.not_before),
+                clock::iso(certificate.not_after),
+                see_keys(client)
+            ),
+        ));
+    }
+    Ok(certificate)
+}
+
+/// RFC 7523 §3, rules 1 to 3: issuer and subject are the client, the audience is this token endpoint.
+fn check_parties(idp: &Idp, tenant: &str, client: &App, parts: &Parts) -> Result<(), Refusal> {
+    for name in ["iss", "sub"] {
+        if parts.text(name)? != client.client_id() {
+            return Err(invalid_client(
+                700_021,
+                format!(
+                    "Client assertion application identifier doesn't match 'client_id' parameter. The claim '{name}' must be \
+                     '{}'.",
+                    client.client_id()
+                ),
+            ));
+        }
+    }
+    let audience = parts.text("aud")?;
+    let endpoints = idp.authority.token_endpoints(tenant);
+    if endpoints.iter().any(|endpoint| endpoint == audience) {
+        return Ok(());
+    }
+    let [expected, _] = endpoints;
+    Err(invalid_client(
+        700_023,
+        format!("Client assertion audience claim does not match Realm issuer. The claim 'aud' must be '{expected}'."),
+    ))
+}
+
+/// RFC 7523 §3, rule 7.
+fn demand_new_jti(idp: &Idp, client: &App, parts: &Parts, expires_at: i64, now: i64) -> Result<(), Refusal> {
+    let name = format!("{}|{}", client.client_id(), parts.text("jti")?);
+    let is_new = idp.assertions_seen.insert_new(name, (), expires_at + times::SKEW_SECONDS, now);
+    if is_new { Ok(()) } else { Err(not_strict("its 'jti' has been used before; every request needs a fresh one")) }
+}
+
+fn unsupported_algorithm(alg: &str) -> Refusal {
+    invalid_client(
+        5_002_738,
+        format!(
+            "Invalid JWT token. '{alg}' is not a supported signature algorithm. Supported signing algorithms are: \
+             'PS256,RS256'"
+        ),
+    )
+}
+
+/// What Entra would take, but the best form of an assertion does not have.
+fn not_strict(what: &str) -> Refusal {
+    invalid_client(
+        70002,
+        format!(
+            "Client assertion is not in its best form: {what}. (Strict mode of the development identity provider.)"
+        ),
+    )
+}
+
+fn see_keys(client: &App) -> String {
+    format!(
+        ", Please visit the Azure Portal, Graph Explorer or directly use MS Graph to see configured keys for app Id '{}'",
+        client.client_id()
+    )
+}

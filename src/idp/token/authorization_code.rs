@@ -1,0 +1,37 @@
+//! `grant_type=authorization_code` (RFC 6749 §4.1.3, RFC 7636 §4.5).
+
+use super::response::{self, TokenResponse, UserTokens};
+use crate::idp::{
+    claims::ClientProof,
+    parameters::Parameters,
+    refusal::Refusal,
+    registrations::App,
+    scope::{self, Scope},
+    state::Idp,
+};
+
+/// Exchanges a code, once, for tokens.
+///
+/// # Errors
+/// Those of [`crate::idp::grants::Grants::redeem_code`], and AADSTS70011 for a scope beyond the one that the user saw.
+pub fn exchange(idp: &Idp, client: &App, proof: ClientProof, form: &Parameters) -> Result<TokenResponse, Refusal> {
+    let code = form.require("code")?;
+    let redirect_uri = form.require("redirect_uri")?;
+    let verifier = form.get("code_verifier");
+    let asked = form
+        .get("scope")
+        .map(|text| Scope::parse(text, &idp.registrations, client, idp.authority.domain()).map(|scope| (text, scope)))
+        .transpose()?;
+    let code = idp.grants.redeem_code(code, client.client_id(), redirect_uri, verifier, idp.clock.now())?;
+    if let Some((text, _)) = asked.as_ref().filter(|(_, scope)| !scope.is_within(&code.grant.scope)) {
+        return Err(scope::not_valid(text));
+    }
+    let scope = asked.as_ref().map_or(&code.grant.scope, |(_, scope)| scope);
+    let tokens = UserTokens {
+        grant: &code.grant,
+        scope,
+        nonce: code.nonce.as_deref(),
+        client_info: form.get("client_info") == Some("1"),
+    };
+    response::for_user(idp, client, proof, &tokens)
+}

@@ -1,0 +1,64 @@
+//! Who asks for tokens. A confidential client proves it with a signed assertion (RFC 7523 §2.2), a public one cannot.
+
+use std::sync::Arc;
+
+use super::assertion;
+use crate::idp::{
+    claims::ClientProof,
+    parameters::Parameters,
+    refusal::{Refusal, invalid_client},
+    registrations::App,
+    state::Idp,
+};
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The client, and how it proved to be the one.
+///
+/// # Errors
+/// AADSTS700016 for an unknown client, 7000215 for a secret, 7000218 for no credential, 700025 for a credential of a public
+/// client, and everything that can be wrong with an assertion.
+pub fn authenticate(idp: &Idp, tenant: &str, form: &Parameters) -> Result<(Arc<App>, ClientProof), Refusal> {
+    let client_id = form.require("client_id")?;
+    let client = Arc::clone(idp.registrations.client(client_id, idp.authority.domain())?);
+    let assertion = form.get("client_assertion");
+    if client.registration.public_client {
+        if assertion.is_some() || form.get("client_secret").is_some() {
+            return Err(Refusal::new(
+                700_025,
+                "unauthorized_client",
+                "Client is public so neither 'client_assertion' nor 'client_secret' should be presented.",
+            ));
+        }
+        return Ok((client, ClientProof::None));
+    }
+    if form.get("client_secret").is_some() {
+        return Err(secret_refused(client_id));
+    }
+    let assertion = assertion.ok_or_else(|| {
+        invalid_client(
+            7_000_218,
+            "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
+        )
+    })?;
+    let assertion_type = form.require("client_assertion_type")?;
+    if assertion_type != JWT_BEARER {
+        return Err(invalid_client(
+            70002,
+            format!("The client assertion type '{assertion_type}' is not supported; it must be '{JWT_BEARER}'."),
+        ));
+    }
+    assertion::verify(idp, tenant, &client, assertion)?;
+    Ok((client, ClientProof::Certificate))
+}
+
+/// AADSTS7000215: no application of this tenant has a secret, so none can be right.
+pub fn secret_refused(client_id: &str) -> Refusal {
+    invalid_client(
+        7_000_215,
+        format!(
+            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not \
+             the client secret ID, for a secret added to app '{client_id}'. Applications here authenticate by certificate."
+        ),
+    )
+}

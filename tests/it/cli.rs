@@ -1,0 +1,174 @@
+//! The command line: help, exit codes, what goes to stdout and what to stderr.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    process::Stdio,
+};
+
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+use crate::support::binary::{Ended, blogctl};
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// Runs it in an empty folder.
+fn run(arguments: &[&str]) -> Ended {
+    Ended::of(folder().path(), arguments)
+}
+
+#[test]
+fn help_teaches() {
+    for command in ["", "dev", "serve-api", "serve-client", "serve-idp", "config", "completions"] {
+        let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|part| !part.is_empty()).collect();
+        let Ended { code, stdout, stderr } = run(&arguments);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{command}");
+        let name = if command.is_empty() { "blogctl" } else { command };
+        insta::assert_snapshot!(format!("help_{}", name.replace('-', "_")), stdout);
+        assert!(stdout.contains("Examples:"), "{command} --help has examples");
+    }
+}
+
+#[test]
+fn the_version_is_told() {
+    let Ended { code, stdout, .. } = run(&["--version"]);
+    assert_eq!((code, stdout), (Some(0), format!("blogctl {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn wrong_usage_has_exit_code_2_and_says_what_is_wrong_on_stderr() {
+    for (arguments, expected) in [
+        (vec!["nonsense"], "nonsense"),
+        (vec!["serve-api", "--prot", "1"], "--port"),
+        (vec!["serve-api", "--port", "99999"], "99999"),
+        (vec!["config", "--set", "no-equals-sign"], "section.key=value"),
+        (vec!["config", "--set", "client.prt=1"], "client.port"),
+        (vec!["config", "--config", "missing.toml"], "missing.toml"),
+        (vec!["serve-api"], "entra.tenant_id"),
+        (vec!["serve-client"], "client.client_id"),
+        (vec!["dev", "--fresh", "--print-env"], "--print-env"),
+        (vec!["dev", "--set", "client.port=1"], "client.port"),
+        (vec![], "Usage"),
+    ] {
+        let Ended { code, stdout, stderr } = run(&arguments);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments:?} {stderr}");
+        assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn wrong_settings_are_told_with_a_hint_for_each() {
+    let ended = run(&["config", "--set", "client.port=fifty", "--set", "log.level=loud"]);
+    insta::assert_snapshot!(ended.stderr, @r#"
+    error: 2 settings are wrong
+
+      client.port is "fifty" (flag --set)
+        hint: must be a whole number from 0 to 65535
+
+      log.level is "loud" (flag --set)
+        hint: must be error, warn, info, debug, trace or off, or a list of target=level such as info,blogctl::entra=debug
+    "#);
+    assert_eq!(ended.code, Some(2));
+}
+
+#[test]
+fn settings_are_shown_with_their_origin_and_secrets_hidden() {
+    let folder = folder();
+    let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
+    fs::write(folder.path().join("blog.toml"), "[client]\nport = 5050\n").expect("written");
+    fs::write(folder.path().join(".env"), format!("FLASK_SECRET_KEY={secret}\n")).expect("written");
+    let config = |arguments: &[&str]| {
+        let mut command = blogctl(folder.path());
+        command.arg("config").args(arguments).env("DATABASE_URL", format!("postgres://blog:{secret}@db.example/blog"));
+        Ended::of_command(&mut command)
+    };
+
+    let text = config(&[]);
+    assert_eq!(text.code, Some(0), "{}", text.stderr);
+    insta::assert_snapshot!("config", text.stdout);
+
+    let json: Json = serde_json::from_str(&config(&["--json"]).stdout).expect("JSON");
+    assert_eq!(json["client.port"], serde_json::json!({"value": 5050, "origin": "blog.toml"}));
+    assert_eq!(json["client.cookie_key"]["value"], "********");
+    assert_eq!(json["entra.tenant_id"]["value"], Json::Null);
+    for shown in [text.stdout, json.to_string()] {
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_told_with_the_flag_that_changes_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("bound").port().to_string();
+    let Ended { code, stdout, stderr } = run(&["serve-idp", "--port", &port]);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+    assert!(stderr.contains(&port) && stderr.contains("--port"), "{stderr}");
+}
+
+#[test]
+fn the_identity_provider_refuses_to_listen_beyond_this_machine() {
+    let Ended { code, stderr, .. } = run(&["serve-idp", "--port", "0", "--host", "0.0.0.0"]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("--i-know-this-is-not-a-real-identity-provider"), "{stderr}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    for arguments in [&["config"][..], &["completions", "bash"], &["--help"]] {
+        let folder = folder();
+        let mut command = blogctl(folder.path());
+        let mut child =
+            command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        // Closed before anything is read: every write after the pipe's end is gone fails.
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && stderr.is_empty(), "{arguments:?}: {} {stderr}", output.status);
+    }
+}
+
+#[test]
+fn nothing_is_coloured_in_a_pipe() {
+    for arguments in [&["config"][..], &["config", "--set", "client.port=x"], &["nonsense"], &["--help"]] {
+        let Ended { stdout, stderr, .. } = run(arguments);
+        assert!(!format!("{stdout}{stderr}").contains('\u{1b}'), "{arguments:?}");
+    }
+}
+
+#[test]
+fn no_color_beats_a_wish_for_colour() {
+    let folder = folder();
+    let coloured = |no_color: bool| {
+        let mut command = blogctl(folder.path());
+        command.arg("config").env("CLICOLOR_FORCE", "1");
+        if no_color {
+            command.env_remove("CLICOLOR_FORCE").env("NO_COLOR", "1");
+        }
+        Ended::of_command(&mut command).stdout.contains('\u{1b}')
+    };
+    assert!(coloured(false), "colour can be had at all");
+    assert!(!coloured(true));
+}
+
+#[test]
+fn completions_know_the_commands() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let Ended { code, stdout, .. } = run(&["completions", shell]);
+        assert_eq!(code, Some(0), "{shell}");
+        assert!(stdout.contains("serve-client"), "{shell}");
+    }
+}
+
+#[test]
+fn warnings_about_settings_are_logged_on_stderr() {
+    let folder = folder();
+    let mut command = blogctl(folder.path());
+    let ended = Ended::of_command(command.arg("config").env("FLASK_PORT", "1").env("BLOG_CLIENT__PORT", "2"));
+    assert!(ended.stderr.contains("WARN") && ended.stderr.contains("FLASK_PORT"), "{}", ended.stderr);
+    let first = BufReader::new(ended.stdout.as_bytes()).lines().next().expect("a line").expect("text");
+    assert!(first.starts_with("server.environment"), "{first}");
+}

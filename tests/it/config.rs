@@ -1,0 +1,418 @@
+//! Settings: which layer beats which, what is said about mistakes, what is never shown.
+
+use std::{fs, path::Path};
+
+use blogctl::config::{Environment, Flag, Loaded, Mistake, Mistakes, Role, Settings, Sources};
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+const GUID: &str = "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
+
+/// Sources in a folder of their own.
+struct Given {
+    folder: TempDir,
+    sources: Sources,
+}
+
+fn given() -> Given {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sources = Sources { folder: Some(folder.path().to_owned()), ..Sources::default() };
+    Given { folder, sources }
+}
+
+impl Given {
+    fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        fs::write(self.folder.path().join(name), content).expect("written");
+        self
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.sources.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn flag(mut self, setting: &str, value: &str) -> Self {
+        let (name, setting, value) = ("--set".to_owned(), setting.to_owned(), value.to_owned());
+        self.sources.flags.push(Flag { name, setting, value });
+        self
+    }
+
+    fn load(&self) -> Loaded {
+        Settings::load(&self.sources, Role::Any).expect("good settings")
+    }
+
+    fn mistakes(&self) -> Vec<Mistake> {
+        self.mistakes_for(Role::Any)
+    }
+
+    fn mistakes_for(&self, role: Role) -> Vec<Mistake> {
+        Settings::load(&self.sources, role).expect_err("wrong settings").0
+    }
+
+    fn the_mistake(&self) -> Mistake {
+        let mut mistakes = self.mistakes();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        mistakes.remove(0)
+    }
+}
+
+fn origin<'a>(loaded: &'a Loaded, name: &str) -> &'a str {
+    &loaded.entries.iter().find(|entry| entry.name == name).expect("a setting").origin
+}
+
+#[test]
+fn each_layer_beats_the_one_below() {
+    let mut layers = given();
+    for (port, layer) in [(5000, "default"), (1, "blog.toml"), (2, ".env"), (3, "environment"), (4, "flag")] {
+        layers = match layer {
+            "blog.toml" => layers.file("blog.toml", "[client]\nport = 1"),
+            ".env" => layers.file(".env", "BLOG_CLIENT__PORT=2"),
+            "environment" => layers.variable("BLOG_CLIENT__PORT", "3"),
+            "flag" => layers.flag("client.port", "4"),
+            _ => layers,
+        };
+        let loaded = layers.load();
+        assert_eq!(loaded.settings.client.port, port, "{layer}");
+        let origin = origin(&loaded, "client.port");
+        assert!(origin.contains(layer), "{origin} tells of {layer}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_each_with_where_it_came_from() {
+    let given = given()
+        .file("blog.toml", "[client]\nport = \"fifty\"\n[api]\nprot = 8000\n[entra]\ncloud = \"moon\"")
+        .file(".env", "BLOG_API__MAX_BODY_BYTES=1")
+        .variable("TENANT_ID", "contoso")
+        .variable("BLOG_SERVER__WORKRS", "3")
+        .flag("entra.authority_host", "http://sts.example");
+    let told = Mistakes(given.mistakes()).to_string().replace(&format!("{}/", given.folder.path().display()), "");
+    insta::assert_snapshot!(told, @r#"
+    7 settings are wrong
+
+      entra.tenant_id is "contoso" (environment variable TENANT_ID)
+        hint: must be a GUID such as 7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f
+
+      entra.cloud is "moon" (blog.toml)
+        hint: must be public, us-government or china
+
+      entra.authority_host is "http://sts.example" (flag --set)
+        hint: must be an https URL (http is taken on localhost only) with nothing after host and port
+
+      client.port is "fifty" (blog.toml)
+        hint: must be a whole number from 0 to 65535
+
+      api.max_body_bytes is "1" (BLOG_API__MAX_BODY_BYTES in .env)
+        hint: must be a whole number from 1024 to 67108864
+
+      api.prot is not a setting (blog.toml)
+        hint: did you mean api.port?
+
+      server.workrs is not a setting (environment variable BLOG_SERVER__WORKRS)
+        hint: did you mean BLOG_SERVER__WORKERS?
+    "#);
+}
+
+#[test]
+fn every_older_name_is_taken() {
+    let loaded = given()
+        .variable("TENANT_ID", GUID)
+        .variable("CLIENT_ID", GUID)
+        .variable("CLIENT_CERT_PATH", "cert/app.pem")
+        .variable("CLIENT_CERT_THUMBPRINT", &"AB:".repeat(20))
+        .variable("REDIRECT_URI", "https://blog.example/callback")
+        .variable("API_SCOPE", "api://blog/access_as_user")
+        .variable("API_BASE_URL", "https://api.example")
+        .variable("FLASK_SECRET_KEY", &"k".repeat(32))
+        .variable("FLASK_PORT", "5050")
+        .variable("API_APP_ID_URI", "api://blog")
+        .variable("REQUIRED_SCOPE", "blog.write")
+        .variable("JWKS_URI", "https://login.example/keys")
+        .variable("DATABASE_URL", "sqlite:///./blog.db")
+        .variable("CORS_ORIGINS", "https://a.example, https://b.example")
+        .variable("ENVIRONMENT", "Development")
+        .variable("LOG_LEVEL", "WARNING")
+        .load();
+    let shown: Vec<String> = loaded
+        .entries
+        .iter()
+        .filter(|entry| entry.origin != "default")
+        .map(|entry| format!("{} = {} ({})", entry.name, entry.value, entry.origin))
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+    server.environment = "development" (environment variable ENVIRONMENT)
+    entra.tenant_id = "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f" (environment variable TENANT_ID)
+    entra.jwks_uri = "https://login.example/keys" (environment variable JWKS_URI)
+    client.port = 5050 (environment variable FLASK_PORT)
+    client.redirect_uri = "https://blog.example/callback" (environment variable REDIRECT_URI)
+    client.client_id = "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f" (environment variable CLIENT_ID)
+    client.cert_path = "cert/app.pem" (environment variable CLIENT_CERT_PATH)
+    client.cert_thumbprint = "AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:" (environment variable CLIENT_CERT_THUMBPRINT)
+    client.api_scope = "api://blog/access_as_user" (environment variable API_SCOPE)
+    client.api_base_url = "https://api.example/" (environment variable API_BASE_URL)
+    client.cookie_key = "********" (environment variable FLASK_SECRET_KEY)
+    api.app_id_uri = "api://blog" (environment variable API_APP_ID_URI)
+    api.required_scope = "blog.write" (environment variable REQUIRED_SCOPE)
+    api.cors_origins = ["https://a.example","https://b.example"] (environment variable CORS_ORIGINS)
+    database.url = "sqlite:///./blog.db" (environment variable DATABASE_URL)
+    log.level = "warn" (environment variable LOG_LEVEL)
+    "#);
+    assert_eq!(loaded.settings.server.environment, Environment::Development);
+}
+
+#[test]
+fn debug_means_the_debug_level_and_nothing_else_matters_in_it() {
+    for (value, level) in [("true", "debug"), ("1", "debug"), ("false", "info"), ("express:*", "info"), ("", "info")] {
+        assert_eq!(given().variable("DEBUG", value).load().settings.log.level, level, "DEBUG={value}");
+    }
+    let both = given().variable("DEBUG", "true").variable("LOG_LEVEL", "error");
+    assert_eq!(both.load().settings.log.level, "error");
+}
+
+#[test]
+fn the_new_name_beats_the_older_one_with_a_warning() {
+    let loaded = given().variable("BLOG_CLIENT__PORT", "1").variable("FLASK_PORT", "2").load();
+    assert_eq!(loaded.settings.client.port, 1);
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+    assert!(loaded.warnings[0].contains("FLASK_PORT") && loaded.warnings[0].contains("BLOG_CLIENT__PORT"));
+}
+
+#[test]
+fn an_older_name_that_is_empty_is_not_set() {
+    let loaded = given().variable("FLASK_PORT", "").variable("TENANT_ID", " ").load();
+    assert_eq!((loaded.settings.client.port, loaded.settings.entra.tenant_id.as_str()), (5000, ""));
+}
+
+#[test]
+fn an_unknown_name_is_a_mistake_that_offers_the_nearest() {
+    for (content, expected) in [
+        ("[client]\nclient_idd = \"\"", "did you mean client.client_id?"),
+        ("[clinet]\nport = 1", "did you mean client.port?"),
+        ("tenant_id = \"\"", "did you mean entra.tenant_id?"),
+        ("[zzz]\nqqqqqqqqqqqqqqq = 1", "blogctl config lists all settings"),
+    ] {
+        assert_eq!(given().file("blog.toml", content).the_mistake().hint, expected, "{content}");
+    }
+    let hint = given().variable("BLOG_CLIENT__PROT", "1").the_mistake().hint;
+    assert_eq!(hint, "did you mean BLOG_CLIENT__PORT?");
+}
+
+#[test]
+fn variables_of_a_kubernetes_service_called_blog_are_not_settings() {
+    let loaded = given().variable("BLOG_PORT", "tcp://10.0.0.1:80").variable("BLOG_SERVICE_HOST", "10.0.0.1").load();
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn a_name_with_one_underscore_for_two_is_warned_about() {
+    let loaded = given().variable("BLOG_CLIENT_PORT", "1").load();
+    assert_eq!(loaded.settings.client.port, 5000);
+    assert!(loaded.warnings.iter().any(|warning| warning.contains("BLOG_CLIENT__PORT")), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn lists_are_arrays_comma_lists_or_json() {
+    let expected = ["https://a.example", "https://b.example"];
+    for layers in [
+        given().file("blog.toml", "[api]\ncors_origins = [\"https://a.example\", \"https://b.example\"]"),
+        given().variable("BLOG_API__CORS_ORIGINS", "https://a.example,https://b.example,"),
+        given().variable("CORS_ORIGINS", r#"["https://a.example", "https://b.example"]"#),
+    ] {
+        assert_eq!(layers.load().settings.api.cors_origins, expected);
+    }
+}
+
+#[test]
+fn users_of_the_identity_provider_come_from_tables_or_json() {
+    let tables = format!("[[idp.users]]\noid = \"{GUID}\"\nname = \"Zoe\"\nemail = \"zoe@x.example\"");
+    let json = format!(r#"[{{"oid":"{GUID}","name":"Zoe","email":"zoe@x.example"}}]"#);
+    for layers in [given().file("blog.toml", tables), given().variable("BLOG_IDP__USERS", &json)] {
+        let users = layers.load().settings.idp.users;
+        assert_eq!(users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["Zoe"]);
+    }
+}
+
+#[test]
+fn what_does_not_make_sense_is_refused() {
+    for (setting, value) in [
+        ("entra.tenant_id", "contoso.onmicrosoft.com"),
+        ("entra.tenant_id", "{7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f}"),
+        ("entra.authority_host", "http://login.example"),
+        ("entra.authority_host", "https://login.example/tenant"),
+        ("entra.jwks_uri", "http://login.example/keys"),
+        ("entra.timeout_seconds", "0"),
+        ("client.port", "65536"),
+        ("client.port", "-1"),
+        ("client.host", "http://localhost"),
+        ("client.public_url", "http://blog.example"),
+        ("client.public_url", "https://blog.example/sub"),
+        ("client.redirect_uri", "http://blog.example/callback"),
+        ("client.redirect_uri", "javascript:alert(1)"),
+        ("client.client_id", "blog"),
+        ("client.cert_thumbprint", "AB:CD"),
+        ("client.api_scope", "api://a/x api://b/y"),
+        ("client.api_base_url", "http://api.example"),
+        ("client.api_base_url", "https://user:pass@api.example"),
+        ("client.cookie_key", "too short"),
+        ("client.send_x5c", "perhaps"),
+        ("client.session_idle_minutes", "0"),
+        ("api.app_id_uri", "blog"),
+        ("api.required_scope", "api://blog/access_as_user"),
+        ("api.cors_origins", "https://a.example/"),
+        ("api.cors_origins", "*,https://a.example"),
+        ("api.max_content_chars", "0"),
+        ("database.url", "mysql://localhost/blog"),
+        ("database.pool_size", "0"),
+        ("log.level", "loud"),
+        ("idp.tenant_id", ""),
+        ("idp.users", "[]"),
+        ("idp.users", r#"[{"oid":"1","name":"A","email":"a@x"}]"#),
+        ("idp.users", r#"[{"oid":"7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f","name":"A","email":"a@x","x":1}]"#),
+        ("idp.apps", r#"[{"client_id":"1"}]"#),
+        ("idp.apps", r#"[{"client_id":"7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f","redirect_uris":["x"]}]"#),
+    ] {
+        let mistake = given().flag(setting, value).the_mistake();
+        assert_eq!((mistake.setting.as_str(), mistake.origin.as_deref()), (setting, Some("flag --set")), "{value}");
+        assert!(!mistake.hint.is_empty(), "{setting} {value}");
+    }
+}
+
+#[test]
+fn the_redirect_uri_must_be_on_the_public_url() {
+    let mistake = given()
+        .flag("client.public_url", "https://a.example")
+        .flag("client.redirect_uri", "https://b.example/callback")
+        .the_mistake();
+    assert_eq!(mistake.setting, "client.redirect_uri");
+}
+
+#[test]
+fn plain_http_to_the_api_is_for_development_only() {
+    let base = given().flag("client.api_base_url", "http://api:8000");
+    assert_eq!(base.the_mistake().setting, "client.api_base_url");
+    assert!(
+        base.flag("server.environment", "development").load().settings.client.api_base_url.as_str().contains("api")
+    );
+}
+
+#[test]
+fn a_role_demands_only_what_it_needs() {
+    let names = |mistakes: Vec<Mistake>| mistakes.into_iter().map(|mistake| mistake.setting).collect::<Vec<_>>();
+    given().load();
+    assert_eq!(names(given().mistakes_for(Role::Api)), ["entra.tenant_id", "api.app_id_uri"]);
+    assert_eq!(
+        names(given().mistakes_for(Role::Client)),
+        ["entra.tenant_id", "client.client_id", "client.cert_path", "client.api_scope", "client.cookie_key"]
+    );
+    let wrong = given().variable("TENANT_ID", "contoso").variable("API_APP_ID_URI", "api://blog");
+    assert_eq!(names(wrong.mistakes_for(Role::Api)), ["entra.tenant_id"], "told once");
+}
+
+#[test]
+fn a_missing_setting_is_told_with_every_way_to_set_it() {
+    let mistake = given().mistakes_for(Role::Api).remove(0);
+    for part in ["[entra]", "tenant_id", "BLOG_ENTRA__TENANT_ID", "TENANT_ID", "blogctl dev"] {
+        assert!(mistake.hint.contains(part), "{part} in {}", mistake.hint);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_mistake_that_shows_none_of_its_content() {
+    let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
+    for (file, content, expected) in [
+        ("blog.toml", format!("[client]\ncookie_key = \"{secret}").into_bytes(), "line 2, column"),
+        ("blog.toml", b"[client]\ncookie_key = \"hunter2\xff\"".to_vec(), "is not valid UTF-8"),
+        (".env", format!("A=1\nBLOG_CLIENT__COOKIE_KEY=\"{secret}").into_bytes(), "line 2"),
+        (".env", b"BLOG_CLIENT__COOKIE_KEY=hunter2\xff".to_vec(), "is not valid UTF-8"),
+    ] {
+        let mistake = given().file(file, content).the_mistake();
+        let told = format!("{mistake} {}", mistake.hint);
+        assert!(told.contains(file) && told.contains(expected), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn a_named_file_must_be_there_and_is_read_in_place_of_blog_toml() {
+    let mut layers = given().file("blog.toml", "[client]\nport = 1").file("other.toml", "[client]\nport = 2");
+    layers.sources.file = Some("other.toml".into());
+    assert_eq!(layers.load().settings.client.port, 2);
+    layers.sources.file = Some("missing.toml".into());
+    assert!(layers.the_mistake().setting.ends_with("missing.toml"));
+
+    let by_variable = given().file("other.toml", "[client]\nport = 3").variable("BLOG_CONFIG", "other.toml");
+    assert_eq!(by_variable.load().settings.client.port, 3);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_utf_8_is_a_mistake() {
+    use std::os::unix::ffi::OsStringExt;
+    let mut layers = given();
+    layers.sources.environment.push(("FLASK_PORT".into(), std::ffi::OsString::from_vec(vec![0xff])));
+    assert_eq!(layers.the_mistake().setting, "client.port");
+}
+
+#[test]
+fn secrets_are_shown_neither_by_debug_nor_in_a_mistake() {
+    let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
+    let loaded = given()
+        .variable("FLASK_SECRET_KEY", secret)
+        .variable("BLOG_CLIENT__KEY_PASSPHRASE", secret)
+        .variable("DATABASE_URL", &format!("postgres://blog:{secret}@db.example/blog"))
+        .load();
+    let told = format!("{loaded:?}");
+    assert!(!told.contains("hunter2"), "{told}");
+
+    let wrong = given()
+        .variable("FLASK_SECRET_KEY", "hunter2")
+        .variable("DATABASE_URL", "mysql://blog:hunter2@db.example/blog")
+        .mistakes();
+    assert_eq!(wrong.len(), 2);
+    assert!(!format!("{wrong:?}").contains("hunter2"), "{wrong:?}");
+}
+
+#[test]
+fn blog_toml_has_every_setting_with_its_default_and_a_sentence() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("blog.toml")).expect("blog.toml");
+    assert_eq!(undocumented(&text), [""; 0]);
+    let uncommented: Vec<&str> = text.lines().map(|line| if is_setting(line) { &line[1..] } else { line }).collect();
+
+    let loaded = given().file("blog.toml", uncommented.join("\n")).load();
+
+    let defaults = given().load();
+    for (entry, default) in loaded.entries.iter().zip(&defaults.entries) {
+        assert_ne!(entry.origin, "default", "{} is not in blog.toml", entry.name);
+        assert_eq!(without_empty(&entry.value), without_empty(&default.value), "{}", entry.name);
+    }
+}
+
+/// A commented-out setting: `#` with no space behind it. Prose has one.
+fn is_setting(line: &str) -> bool {
+    line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
+}
+
+/// Settings without prose right above them, or above their table.
+fn undocumented(text: &str) -> Vec<&str> {
+    let mut above = "";
+    let mut undocumented = Vec::new();
+    for line in text.lines() {
+        if is_setting(line) && !(above.starts_with("# ") || is_setting(above) || above == "#") {
+            undocumented.push(line);
+        }
+        above = line;
+    }
+    undocumented
+}
+
+/// What a table leaves out is the same as what is empty in it.
+fn without_empty(value: &Json) -> Json {
+    match value {
+        Json::Object(fields) => {
+            let full = |(_, value): &(&String, &Json)| !value.is_null() && **value != Json::Array(Vec::new());
+            Json::Object(fields.iter().filter(full).map(|(k, v)| (k.clone(), without_empty(v))).collect())
+        }
+        Json::Array(items) => Json::Array(items.iter().map(without_empty).collect()),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,121 @@
+//! The real binary, as its own process: run to its end, or started, waited for, and ended.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Longest wait for anything; reached only by a test that fails.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// `blogctl` in `folder`, with an environment that holds nothing of this process's own settings.
+pub fn blogctl(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blogctl"));
+    command.current_dir(folder).env_clear().stdin(Stdio::null());
+    for kept in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
+        if let Some(value) = std::env::var_os(kept) {
+            command.env(kept, value);
+        }
+    }
+    command
+}
+
+/// What a process that has ended left.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Runs `blogctl arguments…` in `folder` to its end.
+    pub fn of(folder: &Path, arguments: &[&str]) -> Self {
+        Self::of_command(blogctl(folder).args(arguments))
+    }
+
+    pub fn of_command(command: &mut Command) -> Self {
+        let Output { status, stdout, stderr } = command.output().expect("it runs");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Self { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    }
+}
+
+/// A process that runs until it is stopped or dropped.
+pub struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Running {
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let (send, lines) = mpsc::channel();
+        let stdout: Box<dyn Read + Send> = Box::new(child.stdout.take().expect("piped"));
+        let stderr: Box<dyn Read + Send> = Box::new(child.stderr.take().expect("piped"));
+        for output in [stdout, stderr] {
+            let send = send.clone();
+            thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    // The test may have ended already.
+                    let _ = send.send(line);
+                }
+            });
+        }
+        Self { child, lines, seen: Vec::new() }
+    }
+
+    /// Waits for a line that holds `text`, and gives it.
+    pub fn wait_for(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("no line with {text:?} in\n{}", self.seen.join("\n"));
+            };
+            self.seen.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// The URL behind `text` in a line that is waited for.
+    pub fn url_after(&mut self, text: &str) -> String {
+        let line = self.wait_for(text);
+        let (_, url) = line.split_once("http").expect("a URL");
+        format!("http{}", url.split_whitespace().next().unwrap_or_default())
+    }
+
+    /// Sends a signal, such as `INT`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &pid]).status().expect("sh runs");
+        assert!(sent.success(), "signal {name} was not sent");
+    }
+
+    /// Waits for its end; gives the exit status and every line it has written.
+    pub fn ended(mut self) -> (ExitStatus, String) {
+        let deadline = Instant::now() + DEADLINE;
+        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            self.seen.push(line);
+        }
+        // Both its outputs are closed, or the deadline has passed; then this kills it.
+        if Instant::now() >= deadline {
+            let _ = self.child.kill();
+        }
+        (self.child.wait().expect("it has ended"), self.seen.join("\n"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
