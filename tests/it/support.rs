@@ -2,6 +2,7 @@
 
 pub mod binary;
 pub mod system;
+pub mod web;
 
 /// The value of an environment variable that `tests/run` sets for tests that need something started or installed.
 /// Without it the test is skipped, with a line that says so; in CI nothing may be skipped.
