@@ -9,3 +9,4 @@ mod entra;
 mod idp;
 mod db;
 mod support;
+mod web;
