@@ -1,55 +1,180 @@
 //! The database: SQLite (embedded) or PostgreSQL, one repository code for both. The only place with SQL.
+//!
+//! [`Database`] runs work on a connection: [`Database::read_short`], [`Database::read_long`], [`Database::write`]. The
+//! work calls the repositories [`users`], [`posts`] and [`post_list`], which make no decision: what a rule looks at and
+//! what it then writes is in one piece of work, and so in one transaction.
 
-use crate::config::{DatabaseSettings, Environment};
+use std::sync::Arc;
 
+use crate::config::DatabaseSettings;
+
+mod blocking;
+mod connection;
+mod error;
+pub mod legacy;
 pub mod migrate;
+pub mod post_list;
+mod postgres;
+pub mod posts;
+pub mod schema;
+mod sqlite;
+mod stored;
+mod url;
+pub mod users;
 
-/// Why the database did not do it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DbError {
-    /// `database.url` is neither a path, `sqlite:…` nor `postgres:…`.
-    #[error("database.url is not understood: {0}")]
-    Url(String),
-}
+pub use blocking::BlockingConnection;
+pub use connection::Connection;
+use connection::on_either;
+pub use error::DbError;
+pub use url::DatabaseUrl;
+
+use self::{postgres::PostgresDatabase, sqlite::SqliteDatabase};
 
 /// An open database. Cheap to clone; the last clone closes it.
 #[derive(Clone)]
-pub struct Database {}
+pub struct Database {
+    opened: Arc<Opened>,
+}
+
+struct Opened {
+    url: DatabaseUrl,
+    engine: Engine,
+}
+
+enum Engine {
+    Sqlite(SqliteDatabase),
+    Postgres(PostgresDatabase),
+}
 
 impl Database {
-    /// Opens it; on SQLite the file is made when missing. Applies no migrations.
+    /// Opens it; on SQLite the file is made when missing. Applies no migrations. Blocks.
     ///
     /// # Errors
     /// When the URL is not understood or the database cannot be reached.
     pub fn open(settings: &DatabaseSettings) -> Result<Self, DbError> {
-        let _ = settings;
-        let _: Option<Environment> = None;
-        unimplemented!()
+        let url = DatabaseUrl::parse(&settings.url)?;
+        let engine = match &url {
+            DatabaseUrl::Sqlite(path) => Engine::Sqlite(SqliteDatabase::open(path)?),
+            DatabaseUrl::Postgres { url, shown } => {
+                Engine::Postgres(PostgresDatabase::open(url, shown, settings.pool_size)?)
+            }
+        };
+        Ok(Self { opened: Arc::new(Opened { url, engine }) })
     }
+
+    /// Where it is. Its `Display` shows no password.
+    pub fn url(&self) -> &DatabaseUrl {
+        &self.opened.url
+    }
+
     /// Asks the database something trivial: for readiness.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When it does not answer, or has no schema yet.
     pub async fn ping(&self) -> Result<(), DbError> {
-        unimplemented!()
+        self.read_short(|connection| post_list::count_all(connection).map(drop)).await
     }
-    /// Applies pending migrations. Blocks.
+
+    /// Runs a read that takes microseconds on SQLite: a few rows by key. It runs on the calling thread there, since
+    /// handing it over would take longer than the read.
     ///
     /// # Errors
-    /// When one fails; those before it stay applied.
-    pub fn migrate(&self) -> Result<(), DbError> {
-        unimplemented!()
+    /// The work's own, or the database's.
+    pub async fn read_short<T, E>(
+        &self,
+        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        match &self.opened.engine {
+            Engine::Sqlite(sqlite) => sqlite.read_short(work),
+            Engine::Postgres(postgres) => postgres.read(work).await,
+        }
     }
+
+    /// Runs a read that may take long, on a blocking thread.
+    ///
+    /// # Errors
+    /// The work's own, or the database's.
+    pub async fn read_long<T, E>(
+        &self,
+        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        match &self.opened.engine {
+            Engine::Sqlite(sqlite) => sqlite.read_long(work).await,
+            Engine::Postgres(postgres) => postgres.read(work).await,
+        }
+    }
+
+    /// Runs work that writes, in a transaction that an error of the work rolls back. Returns after the commit, never
+    /// before.
+    ///
+    /// # Errors
+    /// The work's own, or the database's when the transaction is not committed.
+    pub async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        match &self.opened.engine {
+            Engine::Sqlite(sqlite) => sqlite.write(work).await,
+            Engine::Postgres(postgres) => postgres.write(work).await,
+        }
+    }
+
+    /// A connection for long work of its own, that blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub fn connect(&self) -> Result<BlockingConnection, DbError> {
+        match &self.opened.engine {
+            Engine::Sqlite(sqlite) => sqlite.connect(),
+            Engine::Postgres(postgres) => postgres.connect(),
+        }
+    }
+
+    /// Applies pending migrations, all or none. Blocks.
+    ///
+    /// # Errors
+    /// When one fails, or a newer blogctl has migrated the database.
+    pub fn migrate(&self) -> Result<(), DbError> {
+        migrate::run(self).map(drop)
+    }
+
     /// Whether migrations are pending. Blocks.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not answer, or a newer blogctl has migrated it.
     pub fn has_pending_migrations(&self) -> Result<bool, DbError> {
-        unimplemented!()
+        Ok(migrate::status(self)?.iter().any(|migration| !migration.applied))
     }
+
     /// Finishes queued writes and closes the files (checkpointing the WAL). Blocks.
     pub fn close(&self) {
-        unimplemented!()
+        self.opened.engine.close();
+    }
+}
+
+impl Engine {
+    fn close(&self) {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.close(),
+            Self::Postgres(postgres) => postgres.close(),
+        }
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.engine.close();
     }
 }

@@ -34,9 +34,10 @@ impl Caller {
         UserKey { tid: self.tenant_id(), oid: self.object_id() }
     }
 
-    /// What to show as the caller's name. For display only.
+    /// What to show as the caller's name; empty when the token has none, and then a name known from before stays. Never
+    /// an e-mail address in its place: the name is shown to everybody.
     pub fn display_name(&self) -> &str {
-        self.name().or(self.preferred_username()).unwrap_or("Unknown")
+        self.name().unwrap_or_default()
     }
 }
 
@@ -117,6 +118,15 @@ fn token(headers: &HeaderMap) -> Result<&str, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[actix_web::test]
+    async fn there_is_no_caller_outside_of_the_guard() {
+        let request = actix_web::test::TestRequest::default()
+            .insert_header((header::AUTHORIZATION, "Bearer a.b.c"))
+            .to_http_request();
+        let Err(problem) = Caller::extract(&request).await else { panic!("nobody validated anything") };
+        assert_eq!(problem.code(), "internal");
+    }
 
     fn found(values: &[&[u8]]) -> Result<String, &'static str> {
         let mut headers = HeaderMap::new();

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{Content, Title, User};
+use crate::db::posts::PostRow;
 
 /// A post with its author.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,20 @@ impl Post {
     /// Changes whenever the post changes: what an `ETag` is made from.
     pub fn version(&self) -> Version {
         Version(self.updated_at.timestamp_micros())
+    }
+}
+
+impl From<PostRow> for Post {
+    fn from(row: PostRow) -> Self {
+        let PostRow { post, author } = row;
+        Self {
+            id: post.id,
+            title: post.title,
+            content: post.content,
+            author: author.into(),
+            created_at: post.created_at,
+            updated_at: post.updated_at,
+        }
     }
 }
 
@@ -57,6 +72,13 @@ pub struct Cursor {
     pub created_at_micros: i64,
     /// Its id.
     pub id: i64,
+}
+
+impl Cursor {
+    /// The place of a post.
+    pub fn of(post: &Post) -> Self {
+        Self { created_at_micros: post.created_at.timestamp_micros(), id: post.id }
+    }
 }
 
 /// Where a page of the list begins.

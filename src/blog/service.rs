@@ -1,7 +1,23 @@
 //! The rules: only the author changes or deletes a post, and only the version they saw.
 
-use super::{Draft, Filter, Page, Paging, Post, PostChange, User, UserKey, Version};
-use crate::db::{Database, DbError};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+
+use super::{
+    Cursor, Draft, Filter, Page, Paging, Post, PostChange, User, UserKey, Version,
+    text::{UNKNOWN_NAME, clean_display_name},
+};
+use crate::db::{
+    Connection, Database, DbError,
+    post_list::{self, Place, Wanted},
+    posts::{self, Changes, NewPost},
+    users::{self, NewUser},
+};
+
+/// Most posts that a page holds.
+const MAX_LIMIT: u32 = 1000;
+/// A page up to this size, this deep in the list, takes well under a millisecond; others are read aside.
+const SHORT_LIMIT: u32 = 100;
+const SHORT_SKIP: u64 = 1000;
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -32,27 +48,69 @@ impl Blog {
         Self { database }
     }
 
-    /// The user, made if new (then `true`). A changed display name is taken over.
+    /// The user, made if new (then `true`). A changed display name is taken over, but not one without anything to see:
+    /// some tokens of a person carry a name, and others none.
+    ///
+    /// # Errors
+    /// The database's.
     pub async fn ensure_user(&self, key: UserKey, display_name: &str) -> Result<(User, bool), BlogError> {
-        let _ = (key, display_name, &self.database);
-        unimplemented!()
+        let name = clean_display_name(display_name);
+        // Almost always the user is known and has kept the name: a short read, and nothing to write.
+        let known = self.database.read_short(move |connection| users::by_key(connection, key.tid, key.oid)).await?;
+        if let Some(user) = known
+            && name.as_ref().is_none_or(|name| *name == user.display_name)
+        {
+            return Ok((user.into(), false));
+        }
+        self.database.write(move |connection| make_or_rename(connection, key, name.as_deref())).await
     }
-    /// A page of posts; `limit` 1–1000.
+
+    /// A page of posts; `limit` 1–1000, beyond which it is taken for the nearest of the two.
+    ///
+    /// # Errors
+    /// The database's.
     pub async fn posts(&self, filter: Filter, paging: Paging, limit: u32) -> Result<Page, BlogError> {
-        let _ = (filter, paging, limit);
-        unimplemented!()
+        let limit = limit.clamp(1, MAX_LIMIT);
+        let wanted = Wanted { author_id: filter.author_id, text: filter.text };
+        let is_near = match paging {
+            Paging::Skip(skip) => skip <= SHORT_SKIP,
+            Paging::After(_) => true,
+        };
+        let is_short = wanted.is_everything() && is_near && limit <= SHORT_LIMIT;
+        let read = move |connection: &mut Connection<'_>| read_page(connection, &wanted, paging, limit);
+        if is_short { self.database.read_short(read).await } else { self.database.read_long(read).await }
     }
+
     /// One post.
+    ///
+    /// # Errors
+    /// [`BlogError::NotFound`], or the database's.
     pub async fn post(&self, id: i64) -> Result<Post, BlogError> {
-        let _ = id;
-        unimplemented!()
+        let found = self.database.read_short(move |connection| posts::by_id(connection, id)).await?;
+        found.map(Post::from).ok_or(BlogError::NotFound)
     }
+
     /// Writes a new post.
+    ///
+    /// # Errors
+    /// The database's.
     pub async fn create(&self, author: &User, draft: Draft) -> Result<Post, BlogError> {
-        let _ = (author, draft);
-        unimplemented!()
+        let author = author.clone();
+        let create = move |connection: &mut Connection<'_>| {
+            let now = now();
+            let (title, content) = (draft.title.as_str(), draft.content.as_str());
+            let new = NewPost { author_id: author.id, title, content, created_at: now, updated_at: now };
+            let id = posts::insert(connection, &new)?;
+            let (title, content) = (title.to_owned(), content.to_owned());
+            Ok(Post { id, title, content, author, created_at: now, updated_at: now })
+        };
+        self.database.write(create).await
     }
-    /// Changes a post of `user`'s own; with `expected`, only that version.
+
+    /// Changes a post of `user`'s own; with `expected`, only that version. A change of nothing leaves it as it is.
+    ///
+    /// # Errors
+    /// [`BlogError::NotFound`], else [`BlogError::NotAuthor`], else [`BlogError::Stale`], or the database's.
     pub async fn change(
         &self,
         user: UserKey,
@@ -60,12 +118,108 @@ impl Blog {
         change: PostChange,
         expected: Option<Version>,
     ) -> Result<Post, BlogError> {
-        let _ = (user, id, change, expected);
-        unimplemented!()
+        let work = move |connection: &mut Connection<'_>| {
+            let mut post = own_post(connection, user, id, expected)?;
+            if change.title.is_none() && change.content.is_none() {
+                return Ok(post);
+            }
+            post.updated_at = later_than(post.updated_at);
+            let title = change.title.as_ref().map(super::Title::as_str);
+            let content = change.content.as_ref().map(super::Content::as_str);
+            posts::update(connection, id, Changes { title, content, updated_at: post.updated_at })?;
+            if let Some(title) = title {
+                title.clone_into(&mut post.title);
+            }
+            if let Some(content) = content {
+                content.clone_into(&mut post.content);
+            }
+            Ok(post)
+        };
+        self.database.write(work).await
     }
+
     /// Deletes a post of `user`'s own; with `expected`, only that version.
+    ///
+    /// # Errors
+    /// As [`Blog::change`].
     pub async fn delete(&self, user: UserKey, id: i64, expected: Option<Version>) -> Result<(), BlogError> {
-        let _ = (user, id, expected);
-        unimplemented!()
+        let work = move |connection: &mut Connection<'_>| {
+            own_post(connection, user, id, expected)?;
+            Ok(posts::delete(connection, id)?)
+        };
+        self.database.write(work).await
     }
+}
+
+/// The rule of change and deletion. In the transaction that writes, so that what was looked at is what is written to.
+fn own_post(
+    connection: &mut Connection<'_>,
+    user: UserKey,
+    id: i64,
+    expected: Option<Version>,
+) -> Result<Post, BlogError> {
+    let post: Post = posts::by_id_locked(connection, id)?.ok_or(BlogError::NotFound)?.into();
+    if post.author.key != user {
+        return Err(BlogError::NotAuthor);
+    }
+    if expected.is_some_and(|expected| expected != post.version()) {
+        return Err(BlogError::Stale);
+    }
+    Ok(post)
+}
+
+fn make_or_rename(
+    connection: &mut Connection<'_>,
+    key: UserKey,
+    name: Option<&str>,
+) -> Result<(User, bool), BlogError> {
+    let now = now();
+    let new = NewUser {
+        tid: key.tid,
+        oid: key.oid,
+        display_name: name.unwrap_or(UNKNOWN_NAME),
+        created_at: now,
+        updated_at: now,
+    };
+    let made = users::insert_if_new(connection, &new)?;
+    // Written above, or by another request before it.
+    let mut user: User = users::by_key_written(connection, key.tid, key.oid)?.into();
+    if let Some(name) = name
+        && name != user.display_name
+    {
+        user.updated_at = later_than(user.updated_at);
+        name.clone_into(&mut user.display_name);
+        users::rename(connection, user.id, name, user.updated_at)?;
+    }
+    Ok((user, made))
+}
+
+fn read_page(connection: &mut Connection<'_>, wanted: &Wanted, paging: Paging, limit: u32) -> Result<Page, BlogError> {
+    let total = post_list::count(connection, wanted)?;
+    let place = match paging {
+        // More than i64 holds is past the end of every list.
+        Paging::Skip(skip) => post_list::place_after(connection, wanted, i64::try_from(skip).unwrap_or(i64::MAX))?,
+        Paging::After(cursor) => Some(Place { created_at_micros: cursor.created_at_micros, id: cursor.id }),
+    };
+    let mut posts: Vec<Post> = match place {
+        // One more than asked for tells whether there is a next page.
+        Some(place) => {
+            post_list::after(connection, wanted, place, i64::from(limit) + 1)?.into_iter().map(Post::from).collect()
+        }
+        None => Vec::new(),
+    };
+    let is_last = posts.len() <= limit as usize;
+    posts.truncate(limit as usize);
+    let next = posts.last().filter(|_| !is_last).map(Cursor::of);
+    Ok(Page { posts, total: u64::try_from(total).unwrap_or(0), next })
+}
+
+/// The time as it is stored: to the microsecond.
+fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
+}
+
+/// Now, or a microsecond after `time` should the clock have stood still or been set back: versions always grow.
+fn later_than(time: DateTime<Utc>) -> DateTime<Utc> {
+    now().max(time + TimeDelta::microseconds(1))
 }

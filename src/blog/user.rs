@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::db::users::UserRow;
+
 /// How a person is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UserKey {
@@ -25,4 +27,16 @@ pub struct User {
     pub created_at: DateTime<Utc>,
     /// When last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+impl From<UserRow> for User {
+    fn from(row: UserRow) -> Self {
+        Self {
+            id: row.id,
+            key: UserKey { tid: row.tid, oid: row.oid },
+            display_name: row.display_name,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
 }

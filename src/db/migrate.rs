@@ -1,1 +1,121 @@
-//! Schema migrations, embedded in the binary.
+//! Schema migrations, embedded in the binary. The same versions for both databases.
+//!
+//! All of a run is one transaction under a lock: two processes that start at once do not get in each other's way, and
+//! a migration that fails leaves the database as it was.
+
+use std::collections::BTreeSet;
+
+use diesel::{
+    backend::Backend,
+    migration::{Migration as _, MigrationSource},
+    sql_types::BigInt,
+};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::{Connection, Database, DbError};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// Names the advisory lock on PostgreSQL: "blogctl" and a zero, as bytes. Any other number would do.
+const LOCK: i64 = i64::from_be_bytes(*b"blogctl\0");
+
+/// A migration that this binary knows.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Migration {
+    /// Sorts in the order of application.
+    pub version: String,
+    /// Version and a few words.
+    pub name: String,
+    /// Whether the database has it.
+    pub applied: bool,
+}
+
+/// Applies pending migrations, all or none; which. Blocks.
+///
+/// # Errors
+/// When one fails, or a newer blogctl has migrated the database.
+pub fn run(database: &Database) -> Result<Vec<Migration>, DbError> {
+    database.connect()?.transaction(|connection| {
+        lock(connection)?;
+        let mut pending = known_and_applied(connection)?;
+        pending.retain(|migration| !migration.applied);
+        match connection {
+            Connection::Sqlite(c) => c.run_pending_migrations(SQLITE).map(drop),
+            Connection::Postgres(c) => c.run_pending_migrations(POSTGRES).map(drop),
+        }
+        .map_err(DbError::Migration)?;
+        Ok(pending.into_iter().map(|migration| Migration { applied: true, ..migration }).collect())
+    })
+}
+
+/// Reverts the newest migration, and with it loses what it holds; which. `None` when none is applied. Blocks.
+///
+/// # Errors
+/// When it fails, or a newer blogctl has migrated the database.
+pub fn revert(database: &Database) -> Result<Option<Migration>, DbError> {
+    database.connect()?.transaction(|connection| {
+        lock(connection)?;
+        let Some(newest) = known_and_applied(connection)?.into_iter().rfind(|migration| migration.applied) else {
+            return Ok(None);
+        };
+        match connection {
+            Connection::Sqlite(c) => c.revert_last_migration(SQLITE).map(drop),
+            Connection::Postgres(c) => c.revert_last_migration(POSTGRES).map(drop),
+        }
+        .map_err(DbError::Migration)?;
+        Ok(Some(Migration { applied: false, ..newest }))
+    })
+}
+
+/// Every migration that this binary knows, in order. Blocks.
+///
+/// # Errors
+/// When the database does not answer, or a newer blogctl has migrated it.
+pub fn status(database: &Database) -> Result<Vec<Migration>, DbError> {
+    database.connect()?.transaction(|connection| {
+        lock(connection)?;
+        known_and_applied(connection)
+    })
+}
+
+/// Makes other processes wait until this transaction ends. On SQLite the transaction itself does.
+fn lock(connection: &mut Connection<'_>) -> Result<(), DbError> {
+    use diesel::RunQueryDsl;
+
+    if let Connection::Postgres(c) = connection {
+        diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(LOCK).execute(&mut **c)?;
+    }
+    Ok(())
+}
+
+fn known_and_applied(connection: &mut Connection<'_>) -> Result<Vec<Migration>, DbError> {
+    match connection {
+        Connection::Sqlite(c) => compare::<diesel::sqlite::Sqlite>(&SQLITE, c.applied_migrations()),
+        Connection::Postgres(c) => compare::<diesel::pg::Pg>(&POSTGRES, c.applied_migrations()),
+    }
+}
+
+fn compare<DB: Backend>(
+    source: &EmbeddedMigrations,
+    applied: diesel::migration::Result<Vec<diesel::migration::MigrationVersion<'static>>>,
+) -> Result<Vec<Migration>, DbError>
+where
+    EmbeddedMigrations: MigrationSource<DB>,
+{
+    let mut applied: BTreeSet<String> = applied.map_err(DbError::Migration)?.iter().map(ToString::to_string).collect();
+    let mut known: Vec<Migration> = MigrationSource::<DB>::migrations(source)
+        .map_err(DbError::Migration)?
+        .iter()
+        .map(|migration| {
+            let version = migration.name().version().to_string();
+            let is_applied = applied.remove(&version);
+            Migration { name: migration.name().to_string(), applied: is_applied, version }
+        })
+        .collect();
+    known.sort_by(|a, b| a.version.cmp(&b.version));
+    match applied.pop_last() {
+        Some(version) => Err(DbError::NewerSchema { version }),
+        None => Ok(known),
+    }
+}

@@ -90,7 +90,7 @@ pub fn access_token(
         "sid": sid,
         "scp": resource.scopes.join(" "),
     })));
-    let names = match version(resource) {
+    let names = match resource.token_version {
         TokenVersion::V1 => json!({
             "acr": "1",
             "amr": ["pwd"],
@@ -128,11 +128,6 @@ pub fn login_hint(user: &IdpUser) -> String {
     format!("O.{}", URL_SAFE_NO_PAD.encode(&user.oid))
 }
 
-/// Which form the tokens of this API have; Microsoft Graph's are v1.
-pub fn version(resource: &Resource) -> TokenVersion {
-    resource.api.as_ref().map_or(TokenVersion::V1, |api| api.registration.token_version)
-}
-
 fn for_resource(
     authority: &Authority,
     client: &App,
@@ -141,7 +136,7 @@ fn for_resource(
     validity: Validity,
 ) -> Map<String, Value> {
     let mut claims = common(authority, validity);
-    claims.extend(object(match version(resource) {
+    claims.extend(object(match resource.token_version {
         TokenVersion::V1 => json!({
             "ver": "1.0",
             "iss": authority.issuer_v1(),

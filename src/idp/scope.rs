@@ -8,6 +8,7 @@ use super::{
     refusal::{Refusal, invalid_grant},
     registrations::{App, Registrations},
 };
+use crate::config::TokenVersion;
 
 /// Entra's own API, which a token is for when no other is asked for.
 const MICROSOFT_GRAPH: &str = "00000003-0000-0000-c000-000000000000";
@@ -33,6 +34,8 @@ pub struct Resource {
     pub identifier: String,
     /// Delegated scopes of it, for `scp`.
     pub scopes: Vec<String>,
+    /// Form of its tokens; Microsoft Graph's are v1.
+    pub token_version: TokenVersion,
 }
 
 impl Scope {
@@ -56,6 +59,7 @@ impl Scope {
                 api: Some(Arc::clone(api)),
                 identifier: identifier.to_owned(),
                 scopes: Vec::new(),
+                token_version: api.registration.token_version,
             });
             if known.api.as_ref().map(|api| api.client_id()) != Some(api.client_id()) {
                 return Err(two_resources(text));
@@ -75,6 +79,7 @@ impl Scope {
             api: None,
             identifier: MICROSOFT_GRAPH.to_owned(),
             scopes: openid_connect.iter().filter(|scope| *scope != "offline_access").cloned().collect(),
+            token_version: TokenVersion::V1,
         });
         resource.scopes.sort_unstable();
         resource.scopes.dedup();
@@ -122,7 +127,12 @@ pub fn app_only_resource(text: &str, registrations: &Registrations, tenant: &str
         ));
     };
     let api = registrations.api(identifier).ok_or_else(|| unknown_resource(identifier, tenant))?;
-    Ok(Resource { api: Some(Arc::clone(api)), identifier: identifier.to_owned(), scopes: Vec::new() })
+    Ok(Resource {
+        api: Some(Arc::clone(api)),
+        identifier: identifier.to_owned(),
+        scopes: Vec::new(),
+        token_version: api.registration.token_version,
+    })
 }
 
 /// AADSTS70011, also for a scope beyond the one that was granted.

@@ -8,7 +8,12 @@ use std::{
 use actix_web::{App, HttpServer, dev, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
-    assets, authorize, discovery, logout, registrations::RegistrationError, signing_keys::KeyError, state::Idp, token,
+    assets, authorize, control, discovery, fault, journal, logout,
+    registrations::RegistrationError,
+    signing_keys::KeyError,
+    state::Idp,
+    tls::{self, TlsError},
+    token,
 };
 use crate::{
     config::Settings,
@@ -46,6 +51,9 @@ pub enum StartError {
     /// A page's template is broken.
     #[error("a page template of the identity provider is broken: {0}")]
     Template(#[from] tera::Error),
+    /// No HTTPS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The socket cannot be used.
     #[error("cannot serve on the socket: {0}")]
     Socket(#[source] io::Error),
@@ -85,6 +93,8 @@ impl Server {
             App::new()
                 .app_data(idp.clone())
                 .app_data(web::PayloadConfig::new(MAX_FORM_BYTES))
+                .wrap(from_fn(fault::inject))
+                .wrap(from_fn(journal::record))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
                 .configure(routes)
@@ -93,11 +103,15 @@ impl Server {
         let server = HttpServer::new(app)
             .workers(workers)
             .disable_signals()
-            .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
-            .listen(listener)
-            .map_err(StartError::Socket)?
-            .run();
-        Ok(Self { server, port })
+            .shutdown_timeout(settings.server.shutdown_timeout.as_secs());
+        let server = if settings.idp.tls {
+            let files = tls::prepare(&settings.idp.state_dir)?;
+            log::info!("serving HTTPS; trust the certificate authority in {}", files.ca.display());
+            server.listen_rustls_0_23(listener, tls::server_config(&files)?)
+        } else {
+            server.listen(listener)
+        };
+        Ok(Self { server: server.map_err(StartError::Socket)?.run(), port })
     }
 
     /// The port it listens on.
@@ -121,6 +135,7 @@ impl Server {
 
 fn routes(config: &mut web::ServiceConfig) {
     config
+        .service(web::scope(control::PATH).configure(control::routes))
         .route("/", web::get().to(discovery::home))
         .route("/error", web::get().to(discovery::error))
         .route("/_assets/idp.css", web::get().to(assets::style_sheet))

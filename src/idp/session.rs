@@ -23,8 +23,6 @@ pub struct Session {
     pub sid: String,
     /// Object id of the user.
     pub oid: String,
-    /// When the user was picked, in seconds since 1970.
-    pub signed_in_at: i64,
     /// Client ids of the applications that the user went to since.
     pub apps: Vec<String>,
 }
@@ -54,10 +52,8 @@ impl Sessions {
         let session = before.filter(|session| session.oid == oid).unwrap_or_else(|| Session {
             sid: random::guid(),
             oid: oid.to_owned(),
-            signed_in_at: now,
             apps: Vec::new(),
         });
-        let session = Session { signed_in_at: now, ..session };
         let name = random::secret();
         self.by_cookie.insert(name.clone(), session.clone(), now + LIFETIME_SECONDS, now);
         (session, self.cookie(SESSION_COOKIE, name))

@@ -68,6 +68,11 @@ impl SigningKey {
         &self.private_key
     }
 
+    /// Signs RS256.
+    pub fn signer(&self) -> &dyn JwsSigner {
+        &self.signer
+    }
+
     /// A JWS in compact form (RFC 7515 §7.1), signed RS256, with `alg` and `kid` in its header.
     ///
     /// # Errors

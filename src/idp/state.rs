@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    authority::Authority, clock::Clock, expiring::ExpiringMap, grants::Grants, page::Pages,
-    registrations::Registrations, server::StartError, session::Sessions, signing_keys::KeyRing,
+    authority::Authority, clock::Clock, expiring::ExpiringMap, fault::Faults, grants::Grants, journal::Journal,
+    page::Pages, registrations::Registrations, server::StartError, session::Sessions, signing_keys::KeyRing,
 };
 use crate::config::IdpSettings;
 
@@ -25,6 +25,10 @@ pub struct Idp {
     pub grants: Grants,
     /// `jti` of the client assertions seen, each until it expires.
     pub assertions_seen: ExpiringMap<()>,
+    /// What a test told it to do wrong.
+    pub faults: Faults,
+    /// The last requests, for tests.
+    pub journal: Journal,
     /// Templates.
     pub pages: Pages,
     /// Demand the best form of an assertion.
@@ -51,6 +55,8 @@ impl Idp {
             sessions: Sessions::new(settings.tls),
             grants: Grants::new(),
             assertions_seen: ExpiringMap::new(MOST_ASSERTIONS),
+            faults: Faults::default(),
+            journal: Journal::default(),
             pages: Pages::new()?,
             strict: settings.strict,
             require_pkce: settings.require_pkce,

@@ -7,17 +7,19 @@ mod client_credentials;
 mod refresh_token;
 mod response;
 
+pub use self::assertion::Parts as AssertionParts;
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpMessage, HttpRequest, HttpResponse,
     http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA},
     web,
 };
 
 use self::response::TokenResponse;
 use super::{
+    journal,
     parameters::Parameters,
     random,
-    refusal::{Refusal, invalid_request},
+    refusal::{self, Refusal, invalid_request},
     state::Idp,
 };
 
@@ -31,6 +33,7 @@ pub async fn exchange(
     let correlation_id = correlation_id(&request);
     let answer = match read(&request, &form) {
         Ok(form) => {
+            request.extensions_mut().insert(journal::Note::of(&form));
             // Signing two tokens takes milliseconds.
             let idp = idp.clone();
             web::block(move || grant(&idp, &tenant, &form)).await.unwrap_or_else(|_| Err(stopping()))
@@ -69,6 +72,9 @@ fn read(request: &HttpRequest, form: &[u8]) -> Result<Parameters, Refusal> {
 }
 
 fn grant(idp: &Idp, tenant: &str, form: &Parameters) -> Result<TokenResponse, Refusal> {
+    if let Some(code) = idp.faults.next_token_failure() {
+        return Err(refusal::by_code(code));
+    }
     idp.authority.check_tenant(tenant)?;
     let grant_type = form.require("grant_type")?;
     let (client, proof) = client_authentication::authenticate(idp, tenant, form)?;

@@ -7,7 +7,8 @@
 mod parts;
 mod times;
 
-use self::parts::{Parts, Thumbprint};
+pub use self::parts::Parts;
+use self::parts::Thumbprint;
 use crate::idp::{
     certificate::RegisteredCertificate,
     clock,

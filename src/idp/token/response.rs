@@ -111,7 +111,7 @@ fn validity(idp: &Idp) -> (Validity, u64) {
 /// v1 tokens name the certificate in `x5t` as well (`access-token-claims-reference.md`).
 fn sign_access_token(idp: &Idp, resource: &Resource, claims: &Map<String, Value>) -> Result<String, Refusal> {
     let mut header = Map::new();
-    if claims::version(resource) == TokenVersion::V1 {
+    if resource.token_version == TokenVersion::V1 {
         let key = idp.signing_keys.current().map_err(cannot_sign)?;
         header.insert("x5t".to_owned(), json!(key.kid));
     }

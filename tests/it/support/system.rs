@@ -36,6 +36,7 @@ impl TestServer {
         run: fn(S) -> R,
     ) -> Self
     where
+        S: 'static,
         R: Future<Output = io::Result<()>> + 'static,
     {
         let (send, receive) = mpsc::channel();

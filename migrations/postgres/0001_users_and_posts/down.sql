@@ -1,0 +1,3 @@
+DROP FUNCTION holds_text(TEXT, TEXT);
+DROP TABLE blog_posts;
+DROP TABLE users;

@@ -1,0 +1,2 @@
+DROP TABLE blog_posts;
+DROP TABLE users;

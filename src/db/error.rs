@@ -1,0 +1,59 @@
+//! Why the database did not do it. No message holds a password or a post's content.
+
+use std::sync::Arc;
+
+/// Why the database did not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DbError {
+    /// `database.url` is neither a path, `sqlite:…` nor `postgres:…`.
+    #[error("database.url is not understood: {0}")]
+    Url(String),
+    /// It cannot be opened or reached.
+    #[error("cannot open the database {database}: {reason}")]
+    Open {
+        /// Which, without a password.
+        database: String,
+        /// What the database said, and what to do.
+        reason: String,
+    },
+    /// All connections are in use, or the server has gone.
+    #[error("no connection to the database {database} within {seconds} seconds: {reason}")]
+    NoConnection {
+        /// Which, without a password.
+        database: String,
+        /// How long was waited.
+        seconds: u64,
+        /// What the database said last.
+        reason: String,
+    },
+    /// A statement failed.
+    #[error("the database refused a statement: {0}")]
+    Statement(#[from] diesel::result::Error),
+    /// The transaction that held this write, and perhaps others, was not committed.
+    #[error("the write was not committed: {0}")]
+    NotCommitted(Arc<diesel::result::Error>),
+    /// The work panicked; its transaction was rolled back.
+    #[error("the work on the database panicked and was rolled back")]
+    Panicked,
+    /// The database was closed meanwhile.
+    #[error("the database is closed")]
+    Closed,
+    /// A migration did not apply, or could not be reverted.
+    #[error("a schema migration failed, nothing was changed: {0}")]
+    Migration(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database was migrated by a newer blogctl.
+    #[error("the database has schema version {version}, which this blogctl does not know; use a newer blogctl")]
+    NewerSchema {
+        /// The version.
+        version: String,
+    },
+    /// The file of the Python system cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    Legacy {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,134 @@
+//! Lists of posts, newest first: by time, then by id, so that the order is the same at every asking.
+
+mod older_than;
+
+use diesel::{prelude::*, sql_types::Text, sqlite::SqliteConnection};
+
+use self::older_than::OlderThan;
+use super::{
+    Connection, DbError, on_either,
+    posts::{PostColumns, PostRow},
+    schema::{blog_posts, post_counts, users},
+    users::UserRow,
+};
+
+/// Which posts.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Only by the user with this row id.
+    pub author_id: Option<i64>,
+    /// Only those whose title or content holds this text, whatever its case.
+    pub text: Option<String>,
+}
+
+impl Wanted {
+    /// Whether every post is wanted.
+    pub fn is_everything(&self) -> bool {
+        self.author_id.is_none() && self.text.is_none()
+    }
+}
+
+/// A place in the list: the posts after it are older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// `created_at` of the post at this place, microseconds since 1970.
+    pub created_at_micros: i64,
+    /// Its id.
+    pub id: i64,
+}
+
+impl Place {
+    /// Before the newest post.
+    pub const TOP: Self = Self { created_at_micros: i64::MAX, id: i64::MAX };
+}
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// Whether a text holds another, whatever the case. No wildcard means anything in it. A migration makes it in
+    /// PostgreSQL; `register_holds_text` on each connection to SQLite, whose own `LIKE` and `lower` know only ASCII.
+    fn holds_text(text: Text, searched: Text) -> diesel::sql_types::Bool;
+}
+
+/// A boxed query, narrowed to what is wanted. A macro, since the query's type differs with the database.
+macro_rules! narrowed {
+    ($query:expr, $wanted:expr) => {{
+        let mut query = $query;
+        if let Some(author_id) = $wanted.author_id {
+            query = query.filter(blog_posts::author_id.eq(author_id));
+        }
+        if let Some(text) = &$wanted.text {
+            let text = text.to_lowercase();
+            query = query.filter(holds_text(blog_posts::title, text.clone()).or(holds_text(blog_posts::content, text)));
+        }
+        query
+    }};
+}
+
+/// The posts after a place, with their authors, newest first. Costs the same at any depth when all are wanted.
+pub fn after(
+    connection: &mut Connection<'_>,
+    wanted: &Wanted,
+    place: Place,
+    limit: i64,
+) -> Result<Vec<PostRow>, DbError> {
+    // The left join pins the plan. After ANALYZE, SQLite would turn an inner join around: every user first, then a
+    // sort of all their posts, a hundred times slower. The left table of a left join is always walked first. There
+    // is an author for each post: the foreign key says so.
+    let rows: Vec<(PostColumns, Option<UserRow>)> = if wanted.is_everything() {
+        on_either!(connection, |c| blog_posts::table
+            .left_join(users::table)
+            .filter(OlderThan(place))
+            .order((blog_posts::created_at_micros.desc(), blog_posts::id.desc()))
+            .limit(limit)
+            .select((PostColumns::as_select(), Option::<UserRow>::as_select()))
+            .load(c))?
+    } else {
+        on_either!(connection, |c| {
+            let posts = blog_posts::table.left_join(users::table).filter(OlderThan(place));
+            narrowed!(posts.into_boxed(), wanted)
+                .order((blog_posts::created_at_micros.desc(), blog_posts::id.desc()))
+                .limit(limit)
+                .select((PostColumns::as_select(), Option::<UserRow>::as_select()))
+                .load(c)
+        })?
+    };
+    Ok(rows.into_iter().filter_map(|(post, author)| Some(PostRow { post, author: author? })).collect())
+}
+
+/// The place after so many posts; `None` when there are not so many. Walks an index, not the posts, but walks it.
+pub fn place_after(connection: &mut Connection<'_>, wanted: &Wanted, skip: i64) -> Result<Option<Place>, DbError> {
+    if skip == 0 {
+        return Ok(Some(Place::TOP));
+    }
+    let place: Option<(i64, i64)> = on_either!(connection, |c| {
+        narrowed!(blog_posts::table.into_boxed(), wanted)
+            .order((blog_posts::created_at_micros.desc(), blog_posts::id.desc()))
+            .offset(skip - 1)
+            .limit(1)
+            .select((blog_posts::created_at_micros, blog_posts::id))
+            .first(c)
+            .optional()
+    })?;
+    Ok(place.map(|(created_at_micros, id)| Place { created_at_micros, id }))
+}
+
+/// How many posts are wanted in all.
+pub fn count(connection: &mut Connection<'_>, wanted: &Wanted) -> Result<i64, DbError> {
+    if wanted.is_everything() {
+        return count_all(connection);
+    }
+    Ok(on_either!(connection, |c| narrowed!(blog_posts::table.into_boxed(), wanted).count().get_result(c))?)
+}
+
+/// How many posts there are: from the kept count, at any number in microseconds.
+pub fn count_all(connection: &mut Connection<'_>) -> Result<i64, DbError> {
+    let slots: Vec<i64> = on_either!(connection, |c| post_counts::table.select(post_counts::posts).load(c))?;
+    Ok(slots.into_iter().sum())
+}
+
+/// Gives an SQLite connection the function that `holds_text` calls.
+pub(super) fn register_holds_text(connection: &mut SqliteConnection) -> QueryResult<()> {
+    holds_text_utils::register_impl(connection, |text: String, searched: String| {
+        text.to_lowercase().contains(&searched)
+    })
+}

@@ -1,0 +1,167 @@
+//! PostgreSQL: a pool of connections, used on blocking threads.
+
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use diesel::{
+    pg::PgConnection,
+    r2d2::{self, ConnectionManager, PooledConnection},
+};
+use tokio::{sync::Semaphore, time};
+
+use super::{Connection, DbError, blocking::BlockingConnection};
+
+type Manager = ConnectionManager<PgConnection>;
+
+/// How long a request waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A PostgreSQL database.
+pub(super) struct PostgresDatabase {
+    /// Host, port and database, for messages.
+    shown: Arc<str>,
+    /// `None` once closed.
+    pool: Mutex<Option<r2d2::Pool<Manager>>>,
+    /// As many as connections: a blocking thread is taken only when a connection is free.
+    permits: Arc<Semaphore>,
+}
+
+impl PostgresDatabase {
+    /// Opens the pool and one connection, to know that the server answers.
+    pub fn open(url: &str, shown: &str, pool_size: u32) -> Result<Self, DbError> {
+        let pool_size = pool_size.max(1);
+        let pool = r2d2::Pool::builder()
+            .max_size(pool_size)
+            .min_idle(Some(0))
+            .connection_timeout(PATIENCE)
+            // The error comes back to whoever wanted the connection; it need not be logged as well.
+            .error_handler(Box::new(r2d2::NopErrorHandler))
+            .build_unchecked(Manager::new(with_defaults(url)));
+        let opened = Self {
+            shown: shown.into(),
+            pool: Mutex::new(Some(pool)),
+            permits: Arc::new(Semaphore::new(pool_size as usize)),
+        };
+        match opened.connection() {
+            Ok(_) => Ok(opened),
+            Err(DbError::NoConnection { database, reason, .. }) => Err(DbError::Open { database, reason }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads on a blocking thread.
+    pub async fn read<T, E>(
+        &self,
+        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        self.run(move |connection| work(&mut Connection::Postgres(connection))).await
+    }
+
+    /// Writes in a transaction on a blocking thread, and returns after its commit.
+    pub async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        self.run(move |connection| transaction(connection, work)).await
+    }
+
+    /// A connection for long work of its own.
+    pub fn connect(&self) -> Result<BlockingConnection, DbError> {
+        self.connection().map(BlockingConnection::Postgres)
+    }
+
+    /// Closes the pool; connections that are in use close when they are done.
+    pub fn close(&self) {
+        self.permits.close();
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    async fn run<T, E>(&self, work: impl FnOnce(&mut PgConnection) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let permit = time::timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned())
+            .await
+            .map_err(|_| no_connection(&self.shown, "all connections are in use; see database.pool_size"))?
+            .map_err(|_| DbError::Closed)?;
+        let pool = self.pool()?;
+        let shown = Arc::clone(&self.shown);
+        let running = tokio::task::spawn_blocking(move || {
+            let mut connection = pool.get().map_err(|error| no_connection(&shown, error))?;
+            let outcome = work(&mut connection);
+            // The connection goes back before its permit does.
+            drop(connection);
+            drop(permit);
+            outcome
+        });
+        running.await.unwrap_or_else(|_| Err(DbError::Panicked.into()))
+    }
+
+    fn connection(&self) -> Result<PooledConnection<Manager>, DbError> {
+        self.pool()?.get().map_err(|error| no_connection(&self.shown, error))
+    }
+
+    fn pool(&self) -> Result<r2d2::Pool<Manager>, DbError> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(DbError::Closed)
+    }
+}
+
+/// Runs the work in a transaction. READ COMMITTED, whatever the server's default: with the rows locked that a rule
+/// looks at, nothing can fail to serialise, and nothing need be tried again.
+pub(super) fn transaction<T, E: From<DbError>>(
+    connection: &mut PgConnection,
+    work: impl FnOnce(&mut Connection<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    connection
+        .build_transaction()
+        .read_committed()
+        .run(|connection| work(&mut Connection::Postgres(connection)).map_err(Ended::ByTheWork))
+        .map_err(|ended| match ended {
+            Ended::ByTheWork(error) => error,
+            Ended::ByTheDatabase(error) => DbError::from(error).into(),
+        })
+}
+
+/// Why a transaction was rolled back.
+enum Ended<E> {
+    ByTheWork(E),
+    ByTheDatabase(diesel::result::Error),
+}
+
+impl<E> From<diesel::result::Error> for Ended<E> {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::ByTheDatabase(error)
+    }
+}
+
+fn no_connection(shown: &str, reason: impl Display) -> DbError {
+    DbError::NoConnection {
+        database: shown.to_owned(),
+        seconds: PATIENCE.as_secs(),
+        reason: reason.to_string().trim().to_owned(),
+    }
+}
+
+/// The URL with a time limit for connecting and a name that the server's own lists show, unless it names its own.
+fn with_defaults(url: &str) -> String {
+    let mut url = url.to_owned();
+    for (name, value) in [("connect_timeout", "5"), ("application_name", "blogctl")] {
+        if !url.contains(&format!("{name}=")) {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(&format!("{name}={value}"));
+        }
+    }
+    url
+}

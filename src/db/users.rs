@@ -1,0 +1,128 @@
+//! Users in the database.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::{
+    Connection, DbError, on_either,
+    schema::users,
+    stored::{StoredGuid, StoredTime},
+};
+
+/// A user as stored.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = users)]
+pub struct UserRow {
+    /// Row id.
+    pub id: i64,
+    /// Tenant id.
+    #[diesel(deserialize_as = StoredGuid)]
+    pub tid: Uuid,
+    /// Object id within the tenant.
+    #[diesel(deserialize_as = StoredGuid)]
+    pub oid: Uuid,
+    /// For display only.
+    pub display_name: String,
+    /// When first seen.
+    #[diesel(column_name = created_at_micros, deserialize_as = StoredTime)]
+    pub created_at: DateTime<Utc>,
+    /// When last changed.
+    #[diesel(column_name = updated_at_micros, deserialize_as = StoredTime)]
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A user to be stored.
+#[derive(Debug, Clone)]
+pub struct NewUser<'a> {
+    /// Tenant id.
+    pub tid: Uuid,
+    /// Object id within the tenant.
+    pub oid: Uuid,
+    /// For display only.
+    pub display_name: &'a str,
+    /// When first seen.
+    pub created_at: DateTime<Utc>,
+    /// When last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// The user with this tenant and object id.
+pub fn by_key(connection: &mut Connection<'_>, tid: Uuid, oid: Uuid) -> Result<Option<UserRow>, DbError> {
+    match by_key_written(connection, tid, oid) {
+        Err(DbError::Statement(diesel::result::Error::NotFound)) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// The user with this tenant and object id, who is known to be there.
+pub fn by_key_written(connection: &mut Connection<'_>, tid: Uuid, oid: Uuid) -> Result<UserRow, DbError> {
+    let (mut tid_text, mut oid_text) = (Uuid::encode_buffer(), Uuid::encode_buffer());
+    let tid = &*tid.hyphenated().encode_lower(&mut tid_text);
+    let oid = &*oid.hyphenated().encode_lower(&mut oid_text);
+    Ok(on_either!(connection, |c| users::table
+        .filter(users::tid.eq(tid))
+        .filter(users::oid.eq(oid))
+        .select(UserRow::as_select())
+        .first(c))?)
+}
+
+/// Stores a user unless one with this key is there already; whether it did. Safe against another who does the same.
+pub fn insert_if_new(connection: &mut Connection<'_>, user: &NewUser<'_>) -> Result<bool, DbError> {
+    let values = user.values();
+    let inserted = on_either!(connection, |c| diesel::insert_into(users::table)
+        .values(values)
+        .on_conflict((users::tid, users::oid))
+        .do_nothing()
+        .execute(c))?;
+    Ok(inserted == 1)
+}
+
+/// Stores a user under an id from another database.
+pub fn insert_with_id(connection: &mut Connection<'_>, id: i64, user: &NewUser<'_>) -> Result<(), DbError> {
+    let values = (users::id.eq(id), user.values());
+    on_either!(connection, |c| diesel::insert_into(users::table).values(values).execute(c))?;
+    Ok(())
+}
+
+/// Gives a user another display name.
+pub fn rename(
+    connection: &mut Connection<'_>,
+    id: i64,
+    display_name: &str,
+    updated_at: DateTime<Utc>,
+) -> Result<(), DbError> {
+    let changes = (users::display_name.eq(display_name), users::updated_at_micros.eq(updated_at.timestamp_micros()));
+    on_either!(connection, |c| diesel::update(users::table.find(id)).set(changes).execute(c))?;
+    Ok(())
+}
+
+/// How many users there are.
+pub fn count(connection: &mut Connection<'_>) -> Result<i64, DbError> {
+    Ok(on_either!(connection, |c| users::table.count().get_result(c))?)
+}
+
+/// Deletes every user. Their posts must be gone before.
+pub fn delete_all(connection: &mut Connection<'_>) -> Result<usize, DbError> {
+    Ok(on_either!(connection, |c| diesel::delete(users::table).execute(c))?)
+}
+
+type Values<'a> = (
+    diesel::dsl::Eq<users::tid, String>,
+    diesel::dsl::Eq<users::oid, String>,
+    diesel::dsl::Eq<users::display_name, &'a str>,
+    diesel::dsl::Eq<users::created_at_micros, i64>,
+    diesel::dsl::Eq<users::updated_at_micros, i64>,
+);
+
+impl<'a> NewUser<'a> {
+    fn values(&self) -> Values<'a> {
+        (
+            users::tid.eq(self.tid.hyphenated().to_string()),
+            users::oid.eq(self.oid.hyphenated().to_string()),
+            users::display_name.eq(self.display_name),
+            users::created_at_micros.eq(self.created_at.timestamp_micros()),
+            users::updated_at_micros.eq(self.updated_at.timestamp_micros()),
+        )
+    }
+}

@@ -1,0 +1,56 @@
+//! App registrations: replace or remove the certificates of one.
+
+use actix_web::{HttpResponse, http::StatusCode, web};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::problem;
+use crate::idp::{
+    certificate::{CertificateError, RegisteredCertificate},
+    state::Idp,
+};
+
+/// The certificates to register.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificates {
+    /// PEM, one certificate each.
+    certificates: Vec<String>,
+    /// They have been taken back by their issuer.
+    #[serde(default)]
+    revoked: bool,
+}
+
+/// `PUT /_control/apps/{client_id}/certificates`: these in place of those registered before.
+pub async fn replace_certificates(
+    idp: web::Data<Idp>,
+    client_id: web::Path<String>,
+    new: web::Json<Certificates>,
+) -> HttpResponse {
+    let new = new.into_inner();
+    let read = |pem: &String| {
+        let mut certificate = RegisteredCertificate::from_pem(pem.as_bytes())?;
+        certificate.revoked = new.revoked;
+        Ok(certificate)
+    };
+    let certificates: Result<Vec<_>, CertificateError> = new.certificates.iter().map(read).collect();
+    match certificates {
+        Ok(certificates) => register(&idp, &client_id, certificates),
+        Err(error) => problem(StatusCode::BAD_REQUEST, error.to_string()),
+    }
+}
+
+/// `DELETE /_control/apps/{client_id}/certificates`: none at all.
+pub async fn remove_certificates(idp: web::Data<Idp>, client_id: web::Path<String>) -> HttpResponse {
+    register(&idp, &client_id, Vec::new())
+}
+
+fn register(idp: &Idp, client_id: &str, certificates: Vec<RegisteredCertificate>) -> HttpResponse {
+    let Some(app) = idp.registrations.app(client_id) else {
+        return problem(StatusCode::NOT_FOUND, format!("no app registration has the client id {client_id}"));
+    };
+    let thumbprints: Vec<String> =
+        certificates.iter().map(|certificate| hex::encode_upper(&certificate.sha256)).collect();
+    app.replace_certificates(certificates);
+    HttpResponse::Ok().json(json!({ "sha256": thumbprints }))
+}

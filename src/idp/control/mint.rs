@@ -1,0 +1,187 @@
+//! Mints any token, right or wrong in any way: what an API must refuse has to come from somewhere.
+
+use std::sync::OnceLock;
+
+use actix_web::{HttpResponse, http::StatusCode, web};
+
+use josekit::jws::{HS256, PS256, RS384};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::problem;
+use crate::{
+    config::TokenVersion,
+    idp::{
+        claims::{self, ClientProof, SignedIn, Validity},
+        random,
+        refusal::Refusal,
+        scope::{self, Scope},
+        signing_keys::{KeyError, SigningKey, compact, signing_input},
+        state::Idp,
+    },
+};
+
+/// What token to make: a right one, then changed as told.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MintRequest {
+    #[serde(default)]
+    kind: Kind,
+    /// The calling application; the audience of an ID token.
+    client_id: String,
+    /// The user's object id; the first user when absent.
+    oid: Option<String>,
+    /// As in an authorization request, or `{resource}/.default` for an app-only token.
+    scope: String,
+    /// Form of an access token, in place of the API's registered one.
+    token_version: Option<TokenVersion>,
+    /// Claims to set, after all else.
+    #[serde(default)]
+    claims: Map<String, Value>,
+    /// Claims to leave out.
+    #[serde(default)]
+    remove_claims: Vec<String>,
+    /// Header parameters to set, after all else, `alg` included: the signature stays what `sign_with` makes.
+    #[serde(default)]
+    header: Map<String, Value>,
+    /// Header parameters to leave out.
+    #[serde(default)]
+    remove_header: Vec<String>,
+    #[serde(default)]
+    sign_with: SignWith,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    #[default]
+    Access,
+    AppOnly,
+    Id,
+}
+
+/// How the token is signed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SignWith {
+    /// RS256 by the current key, as all real tokens.
+    #[default]
+    Current,
+    /// RS256 by the oldest published key.
+    Oldest,
+    /// RS256 by a key that nobody publishes, under the current key's name.
+    Foreign,
+    /// Not at all: `alg` is `none`, the signature empty.
+    None,
+    /// HS256 with the current key's public half (PEM) as the secret.
+    HmacWithPublicKey,
+    /// PS256 by the current key.
+    Ps256,
+    /// RS384 by the current key.
+    Rs384,
+}
+
+/// `POST /_control/tokens`
+pub async fn mint(idp: web::Data<Idp>, request: web::Json<MintRequest>) -> HttpResponse {
+    match web::block(move || make(&idp, &request)).await {
+        Ok(Ok(answer)) => HttpResponse::Ok().json(answer),
+        Ok(Err(MintError::Request(refusal))) => problem(StatusCode::BAD_REQUEST, refusal.sentence()),
+        Ok(Err(MintError::Key(error))) => problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum MintError {
+    #[error("refused")]
+    Request(Refusal),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+fn make(idp: &Idp, request: &MintRequest) -> Result<Value, MintError> {
+    let mut claims = right_claims(idp, request).map_err(MintError::Request)?;
+    claims.retain(|name, _| !request.remove_claims.contains(name));
+    claims.extend(request.claims.clone());
+    let token = sign(idp, request, &claims)?;
+    Ok(json!({ "token": token, "claims": claims }))
+}
+
+fn right_claims(idp: &Idp, request: &MintRequest) -> Result<Map<String, Value>, Refusal> {
+    let tenant = idp.authority.domain();
+    let client = idp.registrations.client(&request.client_id, tenant)?;
+    let now = idp.clock.now();
+    let until = now.saturating_add_unsigned(idp.access_token_lifetime.as_secs());
+    let validity = Validity { from: now, until };
+    let mut resource = if request.kind == Kind::AppOnly {
+        scope::app_only_resource(&request.scope, &idp.registrations, tenant)?
+    } else {
+        Scope::parse(&request.scope, &idp.registrations, client, tenant)?.resource
+    };
+    resource.token_version = request.token_version.unwrap_or(resource.token_version);
+    if request.kind == Kind::AppOnly {
+        return Ok(claims::app_only_token(&idp.authority, client, ClientProof::Certificate, &resource, validity));
+    }
+    let named = request.oid.as_deref().and_then(|oid| idp.registrations.user(oid));
+    let user = match (&request.oid, named) {
+        (Some(oid), None) => return Err(Refusal::new(50034, "invalid_request", format!("There is no user {oid}."))),
+        (_, Some(user)) => user,
+        (None, None) => idp
+            .registrations
+            .users()
+            .first()
+            .ok_or_else(|| Refusal::new(50034, "invalid_request", "There are no users."))?,
+    };
+    let sid = random::guid();
+    let signed_in = SignedIn { user, sid: &sid };
+    Ok(match request.kind {
+        Kind::Id => claims::id_token(&idp.authority, client, signed_in, None, validity),
+        _ => claims::access_token(&idp.authority, client, ClientProof::Certificate, &resource, signed_in, validity),
+    })
+}
+
+fn sign(idp: &Idp, request: &MintRequest, claims: &Map<String, Value>) -> Result<String, KeyError> {
+    let current = idp.signing_keys.current()?;
+    let oldest = idp.signing_keys.all().into_iter().next();
+    let key = match (request.sign_with, oldest) {
+        (SignWith::Oldest, Some(oldest)) => oldest,
+        _ => current,
+    };
+    let alg = match request.sign_with {
+        SignWith::Current | SignWith::Oldest | SignWith::Foreign => "RS256",
+        SignWith::None => "none",
+        SignWith::HmacWithPublicKey => "HS256",
+        SignWith::Ps256 => "PS256",
+        SignWith::Rs384 => "RS384",
+    };
+    let mut header = Map::new();
+    header
+        .extend([("typ", "JWT"), ("alg", alg), ("kid", &key.kid)].map(|(name, value)| (name.to_owned(), json!(value))));
+    header.retain(|name, _| !request.remove_header.contains(name));
+    header.extend(request.header.clone());
+    let private_key = || key.private_key().private_key_to_pkcs8();
+    match request.sign_with {
+        SignWith::Current | SignWith::Oldest => compact(&header, claims, key.signer()),
+        SignWith::Foreign => compact(&header, claims, foreign_key()?.signer()),
+        SignWith::None => Ok(format!("{}.", signing_input(&header, claims))),
+        SignWith::HmacWithPublicKey => {
+            let secret = key.private_key().public_key_to_pem()?;
+            compact(&header, claims, &HS256.signer_from_bytes(secret)?)
+        }
+        SignWith::Ps256 => {
+            let rsa = key.private_key().rsa()?.private_key_to_der()?;
+            compact(&header, claims, &PS256.signer_from_der(rsa)?)
+        }
+        SignWith::Rs384 => compact(&header, claims, &RS384.signer_from_der(private_key()?)?),
+    }
+}
+
+/// One key for all forged tokens: making one takes a while, and none is published.
+fn foreign_key() -> Result<&'static SigningKey, KeyError> {
+    static KEY: OnceLock<SigningKey> = OnceLock::new();
+    if let Some(key) = KEY.get() {
+        return Ok(key);
+    }
+    let key = SigningKey::generate()?;
+    Ok(KEY.get_or_init(|| key))
+}

@@ -1,0 +1,131 @@
+//! Makes the certificate authority and the certificate for localhost, keeps them, and renews them before they expire.
+
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+use chrono::{Datelike, Days, Utc};
+use openssl::{asn1::Asn1Time, x509::X509};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
+
+use super::{TlsError, TlsFiles};
+
+const CA_DAYS: u64 = 10 * 365;
+const CERTIFICATE_DAYS: u64 = 365;
+/// Renewed when it would expire within this.
+const RENEW_DAYS: u32 = 30;
+
+/// Makes what is missing or about to expire in `folder`, and says where everything is.
+///
+/// # Errors
+/// When the folder cannot be used, or a certificate cannot be made.
+pub fn prepare(folder: &Path) -> Result<TlsFiles, TlsError> {
+    let files = TlsFiles::within(folder);
+    let folder_error = |source| TlsError::File { path: folder.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(folder_error)?;
+    if !is_good_for_a_while(&files.ca)? || !files.ca_key.exists() {
+        let key = KeyPair::generate()?;
+        let certificate = ca_params()?.self_signed(&key)?;
+        write_private(&files.ca_key, &key.serialize_pem())?;
+        write(&files.ca, &certificate.pem())?;
+    }
+    if !is_good_for_a_while(&files.certificate)? || !files.key.exists() || !is_signed_by_ca(&files)? {
+        let ca_key = KeyPair::from_pem(&read(&files.ca_key)?)
+            .map_err(|error| TlsError::Damaged { path: files.ca_key.clone(), reason: error.to_string() })?;
+        let key = KeyPair::generate()?;
+        // The same parameters give the same name and key identifier as in the file.
+        let certificate = localhost_params()?.signed_by(&key, &Issuer::new(ca_params()?, ca_key))?;
+        write_private(&files.key, &key.serialize_pem())?;
+        write(&files.certificate, &certificate.pem())?;
+    }
+    Ok(files)
+}
+
+fn ca_params() -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::<String>::new())?;
+    params.distinguished_name.push(DnType::CommonName, "blogctl development CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    set_validity(&mut params, CA_DAYS);
+    Ok(params)
+}
+
+fn localhost_params() -> Result<CertificateParams, rcgen::Error> {
+    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name.push(DnType::CommonName, "localhost");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    set_validity(&mut params, CERTIFICATE_DAYS);
+    Ok(params)
+}
+
+/// From yesterday, for clocks that differ, until `days` from today.
+fn set_validity(params: &mut CertificateParams, days: u64) {
+    let today = Utc::now().date_naive();
+    let date = |date: chrono::NaiveDate| {
+        // Months and days of a calendar date fit.
+        let [month, day] = [date.month(), date.day()].map(|number| u8::try_from(number).unwrap_or(1));
+        date_time_ymd(date.year(), month, day)
+    };
+    params.not_before = date(today.checked_sub_days(Days::new(1)).unwrap_or(today));
+    params.not_after = date(today.checked_add_days(Days::new(days)).unwrap_or(today));
+}
+
+/// Whether there is a certificate, valid for longer than [`RENEW_DAYS`].
+fn is_good_for_a_while(path: &Path) -> Result<bool, TlsError> {
+    if !path.exists() {
+        return Ok(false);
+    }
+    let certificate = certificate(path)?;
+    let soon = Asn1Time::days_from_now(RENEW_DAYS).map_err(|error| damaged(path, &error))?;
+    Ok(certificate.not_after() > &*soon)
+}
+
+fn is_signed_by_ca(files: &TlsFiles) -> Result<bool, TlsError> {
+    let ca_key = certificate(&files.ca)?.public_key().map_err(|error| damaged(&files.ca, &error))?;
+    certificate(&files.certificate)?.verify(&ca_key).map_err(|error| damaged(&files.certificate, &error))
+}
+
+fn certificate(path: &Path) -> Result<X509, TlsError> {
+    X509::from_pem(read(path)?.as_bytes()).map_err(|error| damaged(path, &error))
+}
+
+fn damaged(path: &Path, reason: &impl ToString) -> TlsError {
+    TlsError::Damaged { path: path.to_owned(), reason: reason.to_string() }
+}
+
+fn read(path: &Path) -> Result<String, TlsError> {
+    fs::read_to_string(path).map_err(|source| TlsError::File { path: path.to_owned(), source })
+}
+
+fn write(path: &Path, text: &str) -> Result<(), TlsError> {
+    write_with_mode(path, text, 0o644)
+}
+
+fn write_private(path: &Path, text: &str) -> Result<(), TlsError> {
+    write_with_mode(path, text, 0o600)
+}
+
+/// Written aside and moved into place: nobody ever reads half a file, nor one with another file's mode.
+fn write_with_mode(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
+    let aside = path.with_extension(format!("{}.new", std::process::id()));
+    let written = (|| -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&aside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&aside, path)
+    })();
+    written.map_err(|source| {
+        // Best effort: what is left over is of no use.
+        let _ = fs::remove_file(&aside);
+        TlsError::File { path: path.to_owned(), source }
+    })
+}
