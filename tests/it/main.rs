@@ -8,5 +8,6 @@ mod config;
 mod entra;
 mod idp;
 mod db;
+mod msal;
 mod support;
 mod web;
