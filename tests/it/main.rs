@@ -1,13 +1,13 @@
 //! Black-box tests, by feature, on the real servers and the real binary. One binary: it links once.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on must fail")]
 
 mod cert;
 mod cli;
 mod config;
+mod db;
 mod entra;
 mod idp;
-mod db;
 mod msal;
 mod support;
 mod web;
