@@ -2,11 +2,13 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod browser;
 mod cert;
 mod cli;
 mod config;
+mod db;
+mod durability;
 mod entra;
 mod idp;
-mod db;
 mod support;
 mod web;

@@ -1,10 +1,13 @@
 //! What the tests stand on.
 
 pub mod binary;
+pub mod browser;
 pub mod certificates;
+pub mod database;
+pub mod dev;
 pub mod entra;
 pub mod idp;
-pub mod database;
+
 pub mod system;
 pub mod web;
 

@@ -15,7 +15,12 @@ pub struct IdpControl {
 
 impl IdpControl {
     pub fn of(idp: &TestServer) -> Self {
-        Self { base: idp.url("/_control"), agent: agent() }
+        Self::at(&idp.url(""))
+    }
+
+    /// Of a provider in another process, by its base URL.
+    pub fn at(base_url: &str) -> Self {
+        Self { base: format!("{base_url}/_control"), agent: agent() }
     }
 
     /// Starts a token, right in everything: a user's access token from the site for the API, in the default registrations.
