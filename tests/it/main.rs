@@ -10,5 +10,7 @@ mod db;
 mod durability;
 mod entra;
 mod idp;
+mod db;
+mod msal;
 mod support;
 mod web;
