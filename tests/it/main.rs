@@ -6,4 +6,7 @@ mod cert;
 mod cli;
 mod config;
 mod entra;
+mod idp;
+mod db;
 mod support;
+mod web;
