@@ -12,5 +12,7 @@ mod entra;
 mod idp;
 mod db;
 mod msal;
+mod entra;
+mod idp;
 mod support;
 mod web;

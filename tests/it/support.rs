@@ -8,6 +8,8 @@ pub mod dev;
 pub mod entra;
 pub mod idp;
 
+pub mod entra;
+pub mod idp;
 pub mod system;
 pub mod web;
 
