@@ -5,4 +5,5 @@
 mod cli;
 mod config;
 mod db;
+mod idp;
 mod support;

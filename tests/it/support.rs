@@ -2,6 +2,7 @@
 
 pub mod binary;
 pub mod database;
+pub mod idp;
 pub mod system;
 
 /// The value of an environment variable that `tests/run` sets for tests that need something started or installed.
