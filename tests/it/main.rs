@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod browser;
+mod api;
 mod cert;
 mod cli;
 mod config;
@@ -12,6 +13,8 @@ mod entra;
 mod idp;
 mod db;
 mod msal;
+mod entra;
+mod idp;
 mod entra;
 mod idp;
 mod support;

@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub mod api;
 pub mod binary;
 pub mod browser;
 pub mod certificates;
