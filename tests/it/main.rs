@@ -2,6 +2,11 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod cert;
 mod cli;
 mod config;
+mod entra;
+mod idp;
+mod db;
 mod support;
+mod web;
