@@ -5,8 +5,9 @@
 mod cert;
 mod cli;
 mod config;
+mod db;
+mod dev;
 mod entra;
 mod idp;
-mod db;
 mod support;
 mod web;
