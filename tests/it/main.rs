@@ -17,5 +17,8 @@ mod entra;
 mod idp;
 mod entra;
 mod idp;
+mod dev;
+mod entra;
+mod idp;
 mod support;
 mod web;
