@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::Settings,
-    entra::{ProviderError, certificate::CertificateError, confidential_client::SignInError},
+    entra::{ProviderError, confidential_client::SignInError},
     outbound::OutboundError,
     serve::{self, ListenError, access_log, request_id},
 };
@@ -31,13 +31,10 @@ pub enum StartError {
     /// Settings are missing or wrong: all of them, one per line.
     #[error("{}", list(.0))]
     Settings(Vec<SettingProblem>),
-    /// The certificate cannot be used.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
     /// The settings name no authority, or its CA file cannot be used.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// The client of Entra cannot be made.
+    /// The client of Entra cannot be made: its certificate cannot be used.
     #[error(transparent)]
     Client(#[from] SignInError),
     /// The CA file for requests to the API cannot be used.
@@ -62,10 +59,7 @@ impl StartError {
             Self::Settings(_) => {
                 "set them in blog.toml, or in the environment as BLOG_CLIENT__… (client.client_id is BLOG_CLIENT__CLIENT_ID)"
             }
-            Self::Certificate(_) | Self::Client(SignInError::Certificate(_)) => {
-                "client.cert_path names a PEM file with the certificate and its private key; \
-                 `blogctl cert new` makes one, and its certificate must be uploaded to the app registration"
-            }
+            Self::Client(SignInError::Certificate(error)) => return Some(error.hint().into_owned()),
             Self::Provider(_) | Self::Client(_) => "see entra.tenant_id, entra.authority_host and entra.ca_file",
             Self::Outbound(_) => "entra.ca_file is a PEM file of the certificates to trust beside the system's",
             Self::Header(_) => "see client.public_url and entra.authority_host",

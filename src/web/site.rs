@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::{ClientSettings, Settings},
-    entra::{ClientCertificate, ConfidentialClient, Provider, Thumbprints},
+    entra::{ConfidentialClient, Provider},
     outbound,
 };
 
@@ -60,8 +60,6 @@ pub struct Site {
     pub api: Arc<ApiClient>,
     /// How browsers reach the site.
     pub public_url: Url,
-    /// Of the certificate that the site proves itself with.
-    pub thumbprints: Thumbprints,
     /// What `/health` found out last.
     pub health: HealthMemory,
 }
@@ -82,7 +80,6 @@ impl Site {
             Some(uri) => uri.clone(),
             None => public_url.join("callback").map_err(|_| not_a_base(&public_url))?,
         };
-        let thumbprints = ClientCertificate::load(&client_settings.certificate)?.thumbprints().clone();
         let provider = Arc::new(Provider::new(&settings.entra)?);
         let headers = SecurityHeaders::new(&public_url, &provider.authority().discovery_url())
             .map_err(|error| StartError::Header(error.to_string()))?;
@@ -99,7 +96,6 @@ impl Site {
             api: Arc::new(ApiClient::new(agent, &client_settings.api_base_url, Arc::clone(&tokens))),
             tokens,
             public_url,
-            thumbprints,
             health: HealthMemory::default(),
         })
     }

@@ -2,7 +2,12 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod cert;
 mod cli;
 mod config;
 mod docs;
+mod entra;
+mod idp;
+mod db;
 mod support;
+mod web;

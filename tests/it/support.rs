@@ -1,7 +1,12 @@
 //! What the tests stand on.
 
 pub mod binary;
+pub mod certificates;
+pub mod entra;
+pub mod idp;
+pub mod database;
 pub mod system;
+pub mod web;
 
 /// The value of an environment variable that `tests/run` sets for tests that need something started or installed.
 /// Without it the test is skipped, with a line that says so; in CI nothing may be skipped.

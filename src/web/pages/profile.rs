@@ -31,6 +31,7 @@ struct ProfilePage<'a> {
 pub async fn show(user: SignedIn) -> Result<HttpResponse, PageError> {
     let profile = user.api().profile().await?;
     let SignedIn { visit, account } = &user;
+    let certificate = visit.site.client.certificate();
     let page = ProfilePage {
         name: account.display_name(),
         email: account.email.as_deref(),
@@ -46,8 +47,8 @@ pub async fn show(user: SignedIn) -> Result<HttpResponse, PageError> {
         api_name: profile.name,
         api_email: profile.email,
         api_username: profile.preferred_username,
-        sha1: visit.site.thumbprints.sha1_hex(),
-        sha256: visit.site.thumbprints.sha256_hex(),
+        sha1: certificate.thumbprints().sha1_hex(),
+        sha256: certificate.thumbprints().sha256_hex(),
     };
     visit.page("profile.html", &page)
 }

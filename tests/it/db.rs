@@ -1,0 +1,8 @@
+//! The blog on both databases: rules, lists, durability, migrations.
+
+mod lists;
+mod migrations;
+mod opening;
+mod plans;
+mod rules;
+mod writer;

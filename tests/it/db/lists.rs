@@ -1,0 +1,210 @@
+//! Lists: order, pages, filters, totals.
+
+use blogctl::{
+    blog::{Filter, Page, Paging, Post},
+    db::{DbError, posts, posts::NewPost},
+};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::support::database::{TestBlog, draft, each_blog};
+
+impl TestBlog {
+    async fn list(&self, filter: Filter, paging: Paging, limit: u32) -> Page {
+        self.blog.posts(filter, paging, limit).await.expect("a page")
+    }
+
+    async fn write_at(&self, author_id: i64, title: &'static str, at: DateTime<Utc>) {
+        let new = NewPost { author_id, title, content: "Text", created_at: at, updated_at: at };
+        let inserted: Result<i64, DbError> = self.database.write(move |c| posts::insert(c, &new)).await;
+        inserted.expect("written");
+    }
+}
+
+fn titles(posts: &[Post]) -> Vec<&str> {
+    posts.iter().map(|post| post.title.as_str()).collect()
+}
+
+fn time(text: &str) -> DateTime<Utc> {
+    text.parse().expect("a time")
+}
+
+#[test]
+fn newest_first_whole_seconds_among_microseconds_and_ties_by_id() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        for (title, at) in [
+            ("whole second", "2026-01-01T10:00:00Z"),
+            ("a microsecond later", "2026-01-01T10:00:00.000001Z"),
+            ("half a second later", "2026-01-01T10:00:00.5Z"),
+            ("before 1970", "1969-12-31T23:59:59.9Z"),
+            ("next second", "2026-01-01T10:00:01Z"),
+            ("tie, first", "2026-01-01T09:00:00Z"),
+            ("tie, second", "2026-01-01T09:00:00Z"),
+            ("year 999", "0999-01-01T00:00:00Z"),
+        ] {
+            test.write_at(author.id, title, time(at)).await;
+        }
+        let page = test.list(Filter::default(), Paging::Skip(0), 100).await;
+        assert_eq!(
+            titles(&page.posts),
+            [
+                "next second",
+                "half a second later",
+                "a microsecond later",
+                "whole second",
+                "tie, second",
+                "tie, first",
+                "before 1970",
+                "year 999"
+            ]
+        );
+        assert_eq!(page.posts[3].created_at, time("2026-01-01T10:00:00Z"));
+        assert_eq!(page.posts[2].created_at.timestamp_subsec_micros(), 1);
+        assert_eq!((page.total, page.next), (8, None));
+    });
+}
+
+#[test]
+fn pages_by_cursor_and_by_skip_cover_the_list_once() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        let start = time("2026-01-01T00:00:00Z");
+        for n in 0..23 {
+            // Threes of the same time, so that pages end within one.
+            test.write_at(author.id, "Post", start + TimeDelta::seconds(n / 3)).await;
+        }
+        let all: Vec<i64> =
+            test.list(Filter::default(), Paging::Skip(0), 1000).await.posts.iter().map(|post| post.id).collect();
+        assert_eq!(all.len(), 23);
+
+        let mut by_cursor = Vec::new();
+        let mut paging = Paging::Skip(0);
+        loop {
+            let page = test.list(Filter::default(), paging, 5).await;
+            assert_eq!(page.total, 23);
+            by_cursor.extend(page.posts.iter().map(|post| post.id));
+            let Some(next) = page.next else { break };
+            assert_eq!(page.posts.len(), 5);
+            paging = Paging::After(next);
+        }
+        assert_eq!(by_cursor, all);
+
+        let mut by_skip = Vec::new();
+        for skip in (0..25).step_by(5) {
+            by_skip.extend(test.list(Filter::default(), Paging::Skip(skip), 5).await.posts.iter().map(|post| post.id));
+        }
+        assert_eq!(by_skip, all);
+    });
+}
+
+#[test]
+fn the_last_page_has_no_next_even_when_it_is_full() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        for n in 0..4 {
+            test.blog.create(&author, draft(&format!("Post {n}"))).await.expect("written");
+        }
+        let first = test.list(Filter::default(), Paging::Skip(0), 2).await;
+        let next = first.next.expect("more");
+        let last = test.list(Filter::default(), Paging::After(next), 2).await;
+        assert_eq!((last.posts.len(), last.next), (2, None));
+    });
+}
+
+#[test]
+fn past_the_end_is_an_empty_page_with_the_total() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        test.blog.create(&author, draft("Only")).await.expect("written");
+        for skip in [1, 1000, 1001, 90_000, u64::MAX] {
+            let page = test.list(Filter::default(), Paging::Skip(skip), 10).await;
+            assert_eq!((page.posts.len(), page.total, page.next), (0, 1, None), "skip {skip}");
+        }
+    });
+}
+
+#[test]
+fn an_author_filter_counts_and_lists_that_author_only() {
+    each_blog(async |test| {
+        let (ann, bob) = (test.user(1).await, test.user(2).await);
+        for n in 0..5 {
+            let author = if n % 2 == 0 { &ann } else { &bob };
+            test.blog.create(author, draft(&format!("Post {n}"))).await.expect("written");
+        }
+        let by = |user: &blogctl::blog::User| Filter { author_id: Some(user.id), text: None };
+        let page = test.list(by(&ann), Paging::Skip(0), 2).await;
+        assert_eq!((titles(&page.posts), page.total), (vec!["Post 4", "Post 2"], 3));
+        let rest = test.list(by(&ann), Paging::After(page.next.expect("more")), 2).await;
+        assert_eq!((titles(&rest.posts), rest.next), (vec!["Post 0"], None));
+        let skipped = test.list(by(&bob), Paging::Skip(1), 2).await;
+        assert_eq!(titles(&skipped.posts), ["Post 1"]);
+        let nobody = test.list(Filter { author_id: Some(i64::MAX), text: None }, Paging::Skip(0), 2).await;
+        assert_eq!((nobody.posts.len(), nobody.total), (0, 0));
+    });
+}
+
+#[test]
+fn a_text_filter_looks_into_title_and_content_whatever_the_case_and_knows_no_wildcards() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        for title in ["100% rye", "1000 ryes", "snake_case", "snakeXcase", "back\\slash", "Été à Paris", "it's"] {
+            test.blog.create(&author, draft(title)).await.expect("written");
+        }
+        for (text, found) in [
+            ("100%", vec!["100% rye"]),
+            ("%", vec!["100% rye"]),
+            ("_", vec!["snake_case"]),
+            ("SNAKE_CASE", vec!["snake_case"]),
+            ("\\", vec!["back\\slash"]),
+            ("ÉTÉ À", vec!["Été à Paris"]),
+            ("about it's", vec!["it's"]),
+            ("'", vec!["it's"]),
+            ("' OR '1'='1", vec![]),
+            ("rye", vec!["1000 ryes", "100% rye"]),
+            ("nowhere", vec![]),
+        ] {
+            let page = test.list(Filter { author_id: None, text: Some(text.to_owned()) }, Paging::Skip(0), 10).await;
+            assert_eq!((titles(&page.posts), page.total), (found.clone(), found.len() as u64), "{text}");
+        }
+        let both = Filter { author_id: Some(author.id), text: Some("RYE".to_owned()) };
+        let page = test.list(both, Paging::Skip(1), 10).await;
+        assert_eq!((titles(&page.posts), page.total), (vec!["100% rye"], 2));
+    });
+}
+
+#[test]
+fn the_total_follows_every_way_of_adding_and_deleting() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        let total = async || test.list(Filter::default(), Paging::Skip(0), 1).await.total;
+        assert_eq!(total().await, 0);
+        let at = time("2026-01-01T00:00:00Z");
+        let author_id = author.id;
+        let many: Result<(), DbError> = test
+            .database
+            .write(move |c| {
+                let post = NewPost { author_id, title: "Many", content: "Text", created_at: at, updated_at: at };
+                posts::insert_many(c, &vec![post; 1000])
+            })
+            .await;
+        many.expect("written");
+        assert_eq!(total().await, 1000);
+        let one = test.blog.create(&author, draft("One")).await.expect("written");
+        assert_eq!(total().await, 1001);
+        test.blog.delete(author.key, one.id, None).await.expect("deleted");
+        assert_eq!(total().await, 1000);
+        // Rolled back: not counted.
+        let refused: Result<(), DbError> = test
+            .database
+            .write(move |c| {
+                posts::delete_all(c)?;
+                Err(DbError::Closed)
+            })
+            .await;
+        assert!(matches!(refused, Err(DbError::Closed)), "{refused:?}");
+        assert_eq!(total().await, 1000);
+        let deleted: Result<usize, DbError> = test.database.write(posts::delete_all).await;
+        assert_eq!(deleted.expect("deleted"), 1000);
+        assert_eq!(total().await, 0);
+    });
+}

@@ -1,0 +1,152 @@
+//! Schema migrations on both databases.
+
+use std::thread;
+
+use blogctl::{
+    blog::{Blog, Filter, Paging},
+    db::{Database, DbError, migrate, posts, posts::NewPost},
+};
+use chrono::{DateTime, Utc};
+use diesel::{RunQueryDsl, connection::SimpleConnection};
+
+use crate::support::database::{block_on, draft, each_blog, each_database, key};
+
+fn execute(database: &Database, statement: &str) -> Result<(), diesel::result::Error> {
+    match &mut database.connect().expect("a connection").lend() {
+        blogctl::db::Connection::Sqlite(c) => c.batch_execute(statement),
+        blogctl::db::Connection::Postgres(c) => diesel::sql_query(statement).execute(&mut **c).map(drop),
+    }
+}
+
+#[test]
+fn they_are_applied_once_and_reverted_one_by_one() {
+    each_database(|settings| {
+        let database = Database::open(settings).expect("opens");
+        assert!(database.has_pending_migrations().expect("known"));
+        let names = |done: &[migrate::Migration]| done.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
+        let ran = migrate::run(&database).expect("migrates");
+        assert_eq!(names(&ran), ["0001_users_and_posts", "0002_post_counts"]);
+        assert!(!database.has_pending_migrations().expect("known"));
+        assert_eq!(migrate::run(&database).expect("nothing to do"), []);
+
+        for name in ["0002_post_counts", "0001_users_and_posts"] {
+            let reverted = migrate::revert(&database).expect("reverts").expect("one");
+            assert_eq!((reverted.name.as_str(), reverted.applied), (name, false));
+        }
+        assert_eq!(migrate::revert(&database).expect("nothing to do"), None);
+        let applied = migrate::status(&database).expect("known").iter().filter(|one| one.applied).count();
+        assert_eq!(applied, 0);
+
+        database.migrate().expect("migrates again");
+        block_on(database.ping()).expect("ready");
+    });
+}
+
+#[test]
+fn the_counts_are_right_when_their_migration_comes_to_a_full_table() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        for n in 0..7 {
+            test.blog.create(&author, draft(&format!("Post {n}"))).await.expect("written");
+        }
+        migrate::revert(&test.database).expect("reverts");
+        test.database.migrate().expect("migrates");
+        let page = test.blog.posts(Filter::default(), Paging::Skip(0), 1).await.expect("a page");
+        assert_eq!(page.total, 7);
+    });
+}
+
+#[test]
+fn processes_that_start_at_once_migrate_once() {
+    each_database(|settings| {
+        thread::scope(|scope| {
+            let starts: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let database = Database::open(settings).expect("opens");
+                        migrate::run(&database).expect("migrates").len()
+                    })
+                })
+                .collect();
+            let ran: Vec<usize> = starts.into_iter().map(|start| start.join().expect("no panic")).collect();
+            assert_eq!(ran.iter().sum::<usize>(), 2, "{ran:?}");
+        });
+    });
+}
+
+#[test]
+fn a_schema_of_a_newer_blogctl_is_refused() {
+    each_database(|settings| {
+        let database = Database::open(settings).expect("opens");
+        database.migrate().expect("migrates");
+        execute(&database, "INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')").expect("inserted");
+        for outcome in
+            [database.migrate(), database.has_pending_migrations().map(drop), migrate::revert(&database).map(drop)]
+        {
+            assert!(matches!(&outcome, Err(DbError::NewerSchema { version }) if version == "9999"), "{outcome:?}");
+        }
+    });
+}
+
+#[test]
+fn the_schema_repeats_the_rules() {
+    each_database(|settings| {
+        let database = Database::open(settings).expect("opens");
+        database.migrate().expect("migrates");
+        let guid = "0a11ce00-0000-4000-8000-000000000001";
+        let user = |tid: &str, oid: &str, name: &str, updated: i64| {
+            format!(
+                "INSERT INTO users (tid, oid, display_name, created_at_micros, updated_at_micros)
+                 VALUES ('{tid}', '{oid}', '{name}', 10, {updated})"
+            )
+        };
+        execute(&database, &user(guid, guid, "Ann", 10)).expect("a good user");
+        let other = "0a11ce00-0000-4000-8000-000000000002";
+        for (rule, statement) in [
+            ("the same key twice", user(guid, guid, "Ann", 10)),
+            ("no GUID", user("tenant", other, "Ann", 10)),
+            ("capital letters", user(guid, &other.to_uppercase(), "Ann", 10)),
+            ("no name", user(guid, other, "", 10)),
+            ("a long name", user(guid, other, &"x".repeat(201), 10)),
+            ("changed before it was made", user(guid, other, "Ann", 9)),
+        ] {
+            assert!(execute(&database, &statement).is_err(), "{rule}");
+        }
+        let post = |title: &str, content: &str, author: &str, updated: i64| {
+            format!(
+                "INSERT INTO blog_posts (title, content, author_id, created_at_micros, updated_at_micros)
+                 VALUES ('{title}', '{content}', {author}, 10, {updated})"
+            )
+        };
+        let ann = "(SELECT min(id) FROM users)";
+        execute(&database, &post(&"é".repeat(200), "Text", ann, 10)).expect("a good post");
+        for (rule, statement) in [
+            ("no title", post("", "Text", ann, 10)),
+            ("a blank title", post("  ", "Text", ann, 10)),
+            ("a long title", post(&"é".repeat(201), "Text", ann, 10)),
+            ("no content", post("Title", "", ann, 10)),
+            ("nobody's", post("Title", "Text", "999", 10)),
+            ("no author", post("Title", "Text", "NULL", 10)),
+            ("changed before it was written", post("Title", "Text", ann, 9)),
+            ("a user who has posts is not deleted", "DELETE FROM users".to_owned()),
+        ] {
+            assert!(execute(&database, &statement).is_err(), "{rule}");
+        }
+    });
+}
+
+#[test]
+fn a_post_of_nobody_is_refused() {
+    each_database(|settings| {
+        let database = Database::open(settings).expect("opens");
+        database.migrate().expect("migrates");
+        let mut author = block_on(Blog::new(database.clone()).ensure_user(key(1), "Ann")).expect("a user").0;
+        author.id += 1;
+        let outcome = block_on(Blog::new(database.clone()).create(&author, draft("Orphan")));
+        assert!(outcome.is_err(), "{outcome:?}");
+        let at: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let orphan = NewPost { author_id: author.id, title: "Orphan", content: "Text", created_at: at, updated_at: at };
+        let outcome: Result<i64, DbError> = block_on(database.write(move |c| posts::insert(c, &orphan)));
+        assert!(outcome.is_err(), "{outcome:?}");
+    });
+}

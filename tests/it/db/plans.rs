@@ -1,0 +1,167 @@
+//! SQLite's query plans, with statistics present: they turn plans around.
+
+use std::sync::{Arc, Mutex};
+
+use blogctl::{
+    blog::Blog,
+    db::{
+        BlockingConnection, Connection, Database, DbError,
+        post_list::{self, Place, Wanted},
+        posts::{self, NewPost},
+        users,
+    },
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{
+    Connection as _, QueryableByName, RunQueryDsl,
+    connection::{InstrumentationEvent, SimpleConnection},
+    sql_types::Text,
+};
+
+use crate::support::database::{SqliteFile, block_on, key};
+
+#[derive(QueryableByName)]
+struct Step {
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
+
+/// Few users, many posts, and `ANALYZE`: what made SQLite scan users and sort all their posts.
+fn analyzed(file: &SqliteFile) -> BlockingConnection {
+    let database = Database::open(&file.settings).expect("opens");
+    database.migrate().expect("migrates");
+    let blog = Blog::new(database.clone());
+    let authors = block_on(async {
+        let mut authors = Vec::new();
+        for number in 0..5 {
+            authors.push(blog.ensure_user(key(number), "Ann").await.expect("a user").0.id);
+        }
+        authors
+    });
+    let mut connection = database.connect().expect("a connection");
+    let start: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().expect("a time");
+    let many: Vec<NewPost<'_>> = (0..5000)
+        .map(|n| {
+            let at = start + TimeDelta::seconds(n);
+            let author_id = authors[usize::try_from(n).expect("small") % authors.len()];
+            NewPost { author_id, title: "Title", content: "Text", created_at: at, updated_at: at }
+        })
+        .collect();
+    let written: Result<(), DbError> = connection.transaction(|c| posts::insert_many(c, &many));
+    written.expect("written");
+    batch(&mut connection, "ANALYZE");
+    connection
+}
+
+fn batch(connection: &mut BlockingConnection, statement: &str) {
+    let BlockingConnection::Sqlite(connection) = connection else { panic!("SQLite") };
+    connection.batch_execute(statement).expect("runs");
+}
+
+/// The statements that `work` runs, with the values in place of the `?`, since values sway a plan too.
+fn statements(connection: &mut BlockingConnection, work: impl FnOnce(&mut Connection<'_>)) -> Vec<String> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    let BlockingConnection::Sqlite(sqlite) = connection else { panic!("SQLite") };
+    sqlite.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+        if let InstrumentationEvent::StartQuery { query, .. } = event {
+            sink.lock().expect("not poisoned").push(query.to_string());
+        }
+    });
+    work(&mut connection.lend());
+    let seen = std::mem::take(&mut *seen.lock().expect("not poisoned"));
+    seen.iter().map(|statement| with_values(statement)).collect()
+}
+
+fn with_values(statement: &str) -> String {
+    let (sql, binds) = statement.split_once(" -- binds: [").expect("Diesel shows the values");
+    binds
+        .trim_end_matches(']')
+        .split(", ")
+        .filter(|value| !value.is_empty())
+        .fold(sql.to_owned(), |sql, value| sql.replacen('?', value, 1))
+}
+
+fn plan(connection: &mut BlockingConnection, statement: &str) -> String {
+    let BlockingConnection::Sqlite(connection) = connection else { panic!("SQLite") };
+    let steps: Vec<Step> =
+        diesel::sql_query(format!("EXPLAIN QUERY PLAN {statement}")).load(connection).expect("explained");
+    steps.iter().map(|step| step.detail.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+#[test]
+fn lists_walk_an_index_and_sort_nothing_even_with_statistics() {
+    let file = SqliteFile::new();
+    let mut connection = analyzed(&file);
+    let everything = Wanted::default();
+    let of_one = Wanted { author_id: Some(3), text: None };
+    let middle = Place { created_at_micros: 1_767_226_000_000_000, id: 2000 };
+    for (wanted, index) in [(&everything, "blog_posts_newest"), (&of_one, "blog_posts_newest_of_author")] {
+        for place in [Place::TOP, middle] {
+            for limit in [1, 21, 1001] {
+                let ran = statements(&mut connection, |c| {
+                    post_list::after(c, wanted, place, limit).expect("a page");
+                });
+                let [statement] = ran.as_slice() else { panic!("one statement: {ran:?}") };
+                let plan = plan(&mut connection, statement);
+                assert!(plan.starts_with(&format!("SEARCH blog_posts USING INDEX {index} (")), "{statement}\n{plan}");
+                assert!(plan.contains("; SEARCH users USING INTEGER PRIMARY KEY"), "{statement}\n{plan}");
+                assert!(!plan.contains("TEMP B-TREE"), "{statement}\n{plan}");
+            }
+        }
+    }
+}
+
+#[test]
+fn skipping_and_counting_touch_indexes_only() {
+    let file = SqliteFile::new();
+    let mut connection = analyzed(&file);
+    let everything = Wanted::default();
+    let of_one = Wanted { author_id: Some(3), text: None };
+    let ran = statements(&mut connection, |c| {
+        post_list::place_after(c, &everything, 4000).expect("a place");
+        post_list::place_after(c, &of_one, 500).expect("a place");
+        post_list::count(c, &of_one).expect("a count");
+    });
+    assert_eq!(ran.len(), 3);
+    for statement in &ran {
+        let plan = plan(&mut connection, statement);
+        assert!(plan.contains("USING COVERING INDEX"), "{statement}\n{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{statement}\n{plan}");
+    }
+}
+
+#[test]
+fn the_total_is_read_from_one_row() {
+    let file = SqliteFile::new();
+    let mut connection = analyzed(&file);
+    let ran = statements(&mut connection, |c| {
+        assert_eq!(post_list::count(c, &Wanted::default()).expect("a count"), 5000);
+    });
+    let [statement] = ran.as_slice() else { panic!("one statement: {ran:?}") };
+    assert_eq!(plan(&mut connection, statement), "SCAN post_counts");
+}
+
+#[test]
+fn what_a_request_by_key_runs_is_kept_as_a_prepared_statement() {
+    let file = SqliteFile::new();
+    let mut connection = analyzed(&file);
+    let BlockingConnection::Sqlite(sqlite) = &mut connection else { panic!("SQLite") };
+    let cached = Arc::new(Mutex::new(0));
+    let counter = Arc::clone(&cached);
+    sqlite.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+        if let InstrumentationEvent::CacheQuery { .. } = event {
+            *counter.lock().expect("not poisoned") += 1;
+        }
+    });
+    let read_all = |c: &mut Connection<'_>| {
+        posts::by_id(c, 7).expect("read");
+        users::by_key(c, key(1).tid, key(1).oid).expect("read");
+        post_list::after(c, &Wanted::default(), Place::TOP, 21).expect("read");
+        post_list::count_all(c).expect("read");
+    };
+    for _ in 0..3 {
+        read_all(&mut connection.lend());
+    }
+    assert_eq!(*cached.lock().expect("not poisoned"), 4, "each of the four is prepared once and kept");
+}

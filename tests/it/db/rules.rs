@@ -1,0 +1,196 @@
+//! Who may do what to a post, and what is stored.
+
+use blogctl::blog::{BlogError, Content, PostChange, Title, User, UserKey, Version};
+use uuid::Uuid;
+
+use crate::support::database::{draft, each_blog, key};
+
+fn new_title(title: &str) -> PostChange {
+    PostChange { title: Some(Title::parse(title).expect("a title")), content: None }
+}
+
+#[test]
+fn a_post_is_read_back_as_it_was_written() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        let written = test.blog.create(&author, draft("Grüße, 世界 👋 %_\\'\"")).await.expect("written");
+        let read = test.blog.post(written.id).await.expect("read");
+        assert_eq!(read, written);
+        assert_eq!(read.author, author);
+        assert_eq!(read.created_at, read.updated_at);
+        assert_eq!(read.content, "About Grüße, 世界 👋 %_\\'\"");
+    });
+}
+
+#[test]
+fn a_user_is_made_once_and_known_afterwards() {
+    each_blog(async |test| {
+        let (made, is_new) = test.blog.ensure_user(key(7), "Ann").await.expect("a user");
+        assert!(is_new);
+        assert_eq!((made.key, made.display_name.as_str()), (key(7), "Ann"));
+        let (known, is_new) = test.blog.ensure_user(key(7), "Ann").await.expect("a user");
+        assert!(!is_new);
+        assert_eq!(known, made);
+    });
+}
+
+#[test]
+fn the_same_object_id_in_another_tenant_is_another_user() {
+    each_blog(async |test| {
+        let here = test.user(1).await;
+        let there = UserKey { tid: Uuid::from_u128(0xBBBB), oid: here.key.oid };
+        let (there, is_new) = test.blog.ensure_user(there, "Eve").await.expect("a user");
+        assert!(is_new);
+        assert_ne!(there.id, here.id);
+        let post = test.blog.create(&here, draft("Mine")).await.expect("written");
+        let outcome = test.blog.delete(there.key, post.id, None).await;
+        assert!(matches!(outcome, Err(BlogError::NotAuthor)), "{outcome:?}");
+    });
+}
+
+#[test]
+fn a_changed_name_is_taken_over_but_never_replaced_by_nothing() {
+    each_blog(async |test| {
+        let (first, _) = test.blog.ensure_user(key(1), " \u{200B}").await.expect("a user");
+        assert_eq!(first.display_name, "Unknown user");
+        for (given, kept) in [("Ann\0", "Ann"), ("", "Ann"), ("\u{200B}", "Ann"), ("Ann Archer", "Ann Archer")] {
+            let (user, is_new) = test.blog.ensure_user(key(1), given).await.expect("a user");
+            assert_eq!((user.display_name.as_str(), is_new, user.id), (kept, false, first.id), "{given:?}");
+        }
+        let (user, _) = test.blog.ensure_user(key(1), &"é".repeat(500)).await.expect("a user");
+        assert_eq!(user.display_name, "é".repeat(200));
+        assert!(user.updated_at > first.updated_at);
+        let post = test.blog.create(&user, draft("Named")).await.expect("written");
+        assert_eq!(test.blog.post(post.id).await.expect("read").author, user);
+    });
+}
+
+#[test]
+fn one_user_comes_of_many_first_requests_at_once() {
+    each_blog(async |test| {
+        let requests = (0..20).map(|_| test.blog.ensure_user(key(9), "Ann"));
+        let made = futures_util::future::join_all(requests).await;
+        let made: Vec<(User, bool)> = made.into_iter().map(|outcome| outcome.expect("a user")).collect();
+        assert_eq!(made.iter().filter(|(_, is_new)| *is_new).count(), 1);
+        assert!(made.iter().all(|(user, _)| user.id == made[0].0.id));
+    });
+}
+
+#[test]
+fn a_change_changes_what_it_names_and_nothing_else() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        let other = test.blog.create(&author, draft("Other")).await.expect("written");
+        let before = test.blog.create(&author, draft("Before")).await.expect("written");
+
+        let after = test.blog.change(author.key, before.id, new_title("After"), None).await.expect("changed");
+        assert_eq!((after.title.as_str(), &after.content), ("After", &before.content));
+        assert_eq!(after.created_at, before.created_at);
+        assert!(after.updated_at > before.updated_at);
+
+        let content = Some(Content::parse("New", 10).expect("a content"));
+        let change = PostChange { title: None, content };
+        let last = test.blog.change(author.key, before.id, change, Some(after.version())).await.expect("changed");
+        assert_eq!((last.title.as_str(), last.content.as_str()), ("After", "New"));
+        assert_eq!(test.blog.post(before.id).await.expect("read"), last);
+        assert_eq!(test.blog.post(other.id).await.expect("read"), other);
+    });
+}
+
+#[test]
+fn a_change_of_nothing_leaves_the_version_as_it_is() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        let post = test.blog.create(&author, draft("Same")).await.expect("written");
+        let same = test.blog.change(author.key, post.id, PostChange::default(), None).await.expect("allowed");
+        assert_eq!(same, post);
+    });
+}
+
+#[test]
+fn every_change_makes_another_version() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        let mut version = test.blog.create(&author, draft("Counted")).await.expect("written").version();
+        for _ in 0..50 {
+            let post = test.blog.posts(Default::default(), blogctl::blog::Paging::Skip(0), 1).await.expect("read");
+            let changed = test.blog.change(author.key, post.posts[0].id, new_title("Same title"), Some(version));
+            let changed = changed.await.expect("changed").version();
+            assert!(changed.0 > version.0);
+            version = changed;
+        }
+    });
+}
+
+#[test]
+fn only_the_author_changes_or_deletes_a_post() {
+    each_blog(async |test| {
+        let (author, other) = (test.user(1).await, test.user(2).await);
+        let post = test.blog.create(&author, draft("Mine")).await.expect("written");
+        // Even with the right version, and even when it is stale: whose it is comes first.
+        for expected in [None, Some(post.version()), Some(Version(1))] {
+            let changed = test.blog.change(other.key, post.id, new_title("Stolen"), expected).await;
+            assert!(matches!(changed, Err(BlogError::NotAuthor)), "{changed:?}");
+            let deleted = test.blog.delete(other.key, post.id, expected).await;
+            assert!(matches!(deleted, Err(BlogError::NotAuthor)), "{deleted:?}");
+        }
+        assert_eq!(test.blog.post(post.id).await.expect("still there"), post);
+    });
+}
+
+#[test]
+fn a_stale_version_is_refused() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        let first = test.blog.create(&author, draft("First")).await.expect("written");
+        let second =
+            test.blog.change(author.key, first.id, new_title("Second"), Some(first.version())).await.expect("changed");
+        let changed = test.blog.change(author.key, first.id, new_title("Lost"), Some(first.version())).await;
+        assert!(matches!(changed, Err(BlogError::Stale)), "{changed:?}");
+        let deleted = test.blog.delete(author.key, first.id, Some(first.version())).await;
+        assert!(matches!(deleted, Err(BlogError::Stale)), "{deleted:?}");
+        assert_eq!(test.blog.post(first.id).await.expect("still there"), second);
+        test.blog.delete(author.key, first.id, Some(second.version())).await.expect("deleted");
+    });
+}
+
+#[test]
+fn of_many_changes_of_one_version_at_once_one_wins() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        let post = test.blog.create(&author, draft("Contested")).await.expect("written");
+        let changes =
+            (0..16).map(|n| test.blog.change(author.key, post.id, new_title(&format!("By {n}")), Some(post.version())));
+        let outcomes = futures_util::future::join_all(changes).await;
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
+        assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Err(BlogError::Stale))).count(), 15);
+    });
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        let post = test.blog.create(&author, draft("Short-lived")).await.expect("written");
+        test.blog.delete(author.key, post.id, None).await.expect("deleted");
+        for id in [post.id, 0, -1, i64::MAX, i64::MIN] {
+            let read = test.blog.post(id).await;
+            assert!(matches!(read, Err(BlogError::NotFound)), "{read:?}");
+            let changed = test.blog.change(author.key, id, new_title("Ghost"), None).await;
+            assert!(matches!(changed, Err(BlogError::NotFound)), "{changed:?}");
+            let deleted = test.blog.delete(author.key, id, Some(Version(1))).await;
+            assert!(matches!(deleted, Err(BlogError::NotFound)), "{deleted:?}");
+        }
+    });
+}
+
+#[test]
+fn the_id_of_a_deleted_post_is_never_given_out_again() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        let first = test.blog.create(&author, draft("First")).await.expect("written");
+        test.blog.delete(author.key, first.id, None).await.expect("deleted");
+        let second = test.blog.create(&author, draft("Second")).await.expect("written");
+        assert!(second.id > first.id);
+    });
+}

@@ -1,0 +1,161 @@
+//! Grouped writes: one job does not fail another, and nobody is answered before the commit.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use blogctl::{
+    blog::{Blog, BlogError, Filter, Paging},
+    db::{Database, DbError, posts, posts::NewPost, users},
+};
+use chrono::{DateTime, Utc};
+use futures_util::{FutureExt, future::join_all};
+
+use crate::support::database::{SqliteFile, block_on, draft, each_blog, key};
+
+#[test]
+fn a_write_that_fails_or_panics_takes_no_other_with_it() {
+    each_blog(async |test| {
+        let author_id = test.user(1).await.id;
+        let at: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().expect("a time");
+        // Queued at once, so that they share a transaction on SQLite.
+        let writes = (0..60).map(|n| {
+            test.database.write(move |connection| -> Result<i64, DbError> {
+                let new = NewPost { author_id, title: "Grouped", content: "Text", created_at: at, updated_at: at };
+                let id = posts::insert(connection, &new)?;
+                match n % 4 {
+                    0 => Err(DbError::Closed),
+                    1 => panic!("on purpose"),
+                    // A CHECK of the schema refuses it.
+                    2 => posts::insert(connection, &NewPost { title: " ", ..new }),
+                    _ => Ok(id),
+                }
+            })
+        });
+        let outcomes = join_all(writes).await;
+        for (n, outcome) in outcomes.iter().enumerate() {
+            match n % 4 {
+                0 => assert!(matches!(outcome, Err(DbError::Closed)), "{outcome:?}"),
+                1 => assert!(matches!(outcome, Err(DbError::Panicked)), "{outcome:?}"),
+                2 => assert!(matches!(outcome, Err(DbError::Statement(_))), "{outcome:?}"),
+                _ => assert!(outcome.is_ok(), "{outcome:?}"),
+            }
+        }
+        let page = test.blog.posts(Filter::default(), Paging::Skip(0), 1000).await.expect("a page");
+        let mut kept: Vec<i64> = page.posts.iter().map(|post| post.id).collect();
+        let mut answered: Vec<i64> = outcomes.into_iter().filter_map(Result::ok).collect();
+        kept.sort_unstable();
+        answered.sort_unstable();
+        assert_eq!((kept, page.total), (answered, 15));
+    });
+}
+
+#[test]
+fn an_answered_write_is_seen_by_others_at_once() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        let mut beside = test.database.connect().expect("another connection");
+        for n in 0..30 {
+            let post = test.blog.create(&author, draft(&format!("Post {n}"))).await.expect("written");
+            assert!(posts::by_id(&mut beside.lend(), post.id).expect("read").is_some());
+        }
+    });
+}
+
+#[test]
+fn a_write_whose_caller_has_gone_is_written_all_the_same() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        let mut abandoned = Box::pin(test.blog.create(&author, draft("Abandoned")));
+        // Polled once: it is queued (SQLite) or running (PostgreSQL).
+        assert!(abandoned.as_mut().now_or_never().is_none());
+        drop(abandoned);
+        test.blog.create(&author, draft("Kept")).await.expect("written");
+        let total = async || test.blog.posts(Filter::default(), Paging::Skip(0), 10).await.expect("a page").total;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while total().await < 2 && Instant::now() < deadline {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(total().await, 2);
+    });
+}
+
+#[test]
+fn what_was_queued_is_written_before_the_database_closes_and_there_after_a_restart() {
+    let file = SqliteFile::new();
+    let database = Database::open(&file.settings).expect("opens");
+    database.migrate().expect("migrates");
+    let blog = Blog::new(database.clone());
+    block_on(async {
+        let author = blog.ensure_user(key(1), "Ann").await.expect("a user").0;
+        let mut queued: Vec<_> =
+            (0..100).map(|n| Box::pin(blog.create(&author, draft(&format!("Post {n}"))))).collect();
+        for write in &mut queued {
+            // Some may be done already; what matters is that each is queued.
+            drop(write.as_mut().now_or_never());
+        }
+        database.close();
+    });
+    assert!(!file.folder.path().join("blog.db-wal").exists(), "closing takes the WAL into the file");
+
+    let closed = block_on(blog.post(1));
+    assert!(matches!(closed, Err(BlogError::Database(DbError::Closed))), "{closed:?}");
+
+    let database = Database::open(&file.settings).expect("opens again");
+    let page = block_on(Blog::new(database).posts(Filter::default(), Paging::Skip(0), 1000)).expect("a page");
+    assert_eq!(page.total, 100);
+}
+
+#[test]
+fn two_processes_write_to_one_file() {
+    let file = SqliteFile::new();
+    Database::open(&file.settings).expect("opens").migrate().expect("migrates");
+    // Two `Database`s share nothing in this process but the file.
+    let write_fifty = |number: u128| {
+        let blog = Blog::new(Database::open(&file.settings).expect("opens"));
+        block_on(async {
+            let author = blog.ensure_user(key(number), "Ann").await.expect("a user").0;
+            for n in 0..50 {
+                blog.create(&author, draft(&format!("Post {n}"))).await.expect("written beside the other");
+            }
+        });
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| write_fifty(1));
+        scope.spawn(|| write_fifty(2));
+    });
+    let blog = Blog::new(Database::open(&file.settings).expect("opens"));
+    let page = block_on(blog.posts(Filter::default(), Paging::Skip(0), 1)).expect("a page");
+    assert_eq!(page.total, 100);
+}
+
+#[test]
+fn a_writer_waits_for_another_process_that_holds_the_lock_again_and_again() {
+    let file = SqliteFile::new();
+    let database = Database::open(&file.settings).expect("opens");
+    database.migrate().expect("migrates");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // As `blogctl seed` does: one transaction after another, hardly a moment between them.
+        scope.spawn(|| {
+            let mut beside = database.connect().expect("another connection");
+            while !stop.load(Ordering::Relaxed) {
+                let held: Result<(), DbError> = beside.transaction(|connection| {
+                    users::count(connection)?;
+                    std::thread::sleep(Duration::from_millis(5));
+                    Ok(())
+                });
+                held.expect("its turn");
+            }
+        });
+        let blog = Blog::new(database.clone());
+        block_on(async {
+            let author = blog.ensure_user(key(1), "Ann").await.expect("a user").0;
+            for n in 0..5 {
+                blog.create(&author, draft(&format!("Post {n}"))).await.expect("written in between");
+            }
+        });
+        stop.store(true, Ordering::Relaxed);
+    });
+}
