@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, FromRequest, HttpMessage, HttpRequest, HttpResponse,
+    Error, FromRequest, HttpMessage, HttpRequest,
     body::{EitherBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
     http::header::{self, HeaderMap, HeaderValue},
@@ -72,7 +72,8 @@ pub async fn require(
             request.extensions_mut().insert(caller);
             next.call(request).await?.map_into_left_body()
         }
-        Err(problem) => request.into_response(HttpResponse::from_error(problem)).map_into_right_body(),
+        // Not `into_response`, which forgets the problem.
+        Err(problem) => request.error_response(problem).map_into_right_body(),
     };
     response.headers_mut().append(header::VARY, HeaderValue::from_static("Authorization"));
     Ok(response)
