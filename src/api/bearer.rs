@@ -84,14 +84,11 @@ async fn authenticate(request: &ServiceRequest) -> Result<Caller, Problem> {
     let validator = request.app_data::<web::Data<AccessTokenValidator>>();
     let validator = validator.ok_or_else(|| Problem::internal("the API has no token validator"))?;
     // A remembered token or a known key takes microseconds, on this thread; fetching keys blocks, so elsewhere.
-    let validated = match validator.validate_now(token) {
-        Some(validated) => validated,
-        None => {
-            let (validator, token) = (Arc::clone(validator), token.to_owned());
-            web::block(move || validator.validate(&token)).await?
-        }
-    };
-    Ok(Caller(validated?))
+    if let Some(validated) = validator.validate_now(token) {
+        return Ok(Caller(validated?));
+    }
+    let (validator, token) = (Arc::clone(validator), token.to_owned());
+    Ok(Caller(web::block(move || validator.validate(&token)).await??))
 }
 
 /// The one token of the one `Authorization` header. Nowhere else is one looked for: not in the query (RFC 6750 §2.3

@@ -2,12 +2,13 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod api;
 mod cert;
 mod cli;
 mod config;
 mod docs;
+mod db;
 mod entra;
 mod idp;
-mod db;
 mod support;
 mod web;

@@ -1,10 +1,11 @@
 //! What the tests stand on.
 
+pub mod api;
 pub mod binary;
 pub mod certificates;
+pub mod database;
 pub mod entra;
 pub mod idp;
-pub mod database;
 pub mod system;
 pub mod web;
 
