@@ -6,6 +6,7 @@
 mod folder;
 mod prepare;
 mod print_env;
+mod samples;
 mod summary;
 mod values;
 

@@ -8,6 +8,8 @@ mod cli;
 mod config;
 mod docs;
 mod db;
+mod db;
+mod dev;
 mod entra;
 mod idp;
 mod support;
