@@ -10,6 +10,7 @@ mod docs;
 mod db;
 mod db;
 mod dev;
+mod db;
 mod entra;
 mod idp;
 mod support;
