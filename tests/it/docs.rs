@@ -101,6 +101,20 @@ fn every_command_line_in_the_documentation_is_one_that_blogctl_takes() {
 }
 
 #[test]
+fn each_dependency_has_its_sentence_and_each_sentence_its_dependency() {
+    let page = read(&root().join("docs/decisions/0012-dependencies.md"));
+    let first_cells = page.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let explained: BTreeSet<&str> = first_cells
+        .flat_map(|cell| cell.split(", "))
+        .filter_map(|name| name.trim_matches('`').split('`').next())
+        .collect();
+    let manifest: toml::Table = read(&root().join("Cargo.toml")).parse().expect("TOML");
+    let sections = ["dependencies", "dev-dependencies"].map(|section| manifest[section].as_table().expect("a table"));
+    let used: BTreeSet<&str> = sections.iter().flat_map(|section| section.keys()).map(String::as_str).collect();
+    assert_eq!(explained, used);
+}
+
+#[test]
 fn troubleshooting_explains_exactly_the_codes_that_the_site_explains() {
     let page = read(&root().join("docs/troubleshooting.md"));
     let first_cells = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
