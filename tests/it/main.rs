@@ -18,6 +18,7 @@ mod idp;
 mod entra;
 mod idp;
 mod dev;
+mod docs;
 mod entra;
 mod idp;
 mod support;
