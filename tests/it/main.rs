@@ -2,24 +2,17 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
-mod browser;
 mod api;
+mod browser;
 mod cert;
 mod cli;
 mod config;
 mod db;
+mod dev;
+mod docs;
 mod durability;
 mod entra;
 mod idp;
-mod db;
 mod msal;
-mod entra;
-mod idp;
-mod entra;
-mod idp;
-mod dev;
-mod docs;
-mod entra;
-mod idp;
 mod support;
 mod web;

@@ -8,9 +8,6 @@ pub mod database;
 pub mod dev;
 pub mod entra;
 pub mod idp;
-
-pub mod entra;
-pub mod idp;
 pub mod system;
 pub mod web;
 
