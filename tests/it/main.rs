@@ -2,10 +2,15 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on must fail")]
 
+mod api;
+mod browser;
 mod cert;
 mod cli;
 mod config;
 mod db;
+mod dev;
+mod docs;
+mod durability;
 mod entra;
 mod idp;
 mod msal;

@@ -15,7 +15,12 @@ pub struct IdpControl {
 
 impl IdpControl {
     pub fn of(idp: &TestServer) -> Self {
-        Self { base: idp.url("/_control"), agent: agent() }
+        Self::at(&idp.url(""))
+    }
+
+    /// Of a provider in another process, by its base URL.
+    pub fn at(base_url: &str) -> Self {
+        Self { base: format!("{base_url}/_control"), agent: agent() }
     }
 
     /// Of a provider that serves HTTPS; its certificate is not what is tested here.
