@@ -41,7 +41,8 @@ impl KeyWatch {
                         LOOK
                     }
                     Err(error) => {
-                        log::warn!("{error}; the next attempt is in {} s", retry.as_secs());
+                        // Why has been logged by those who tried.
+                        log::info!("{error}; the next attempt is in {} s", retry.as_secs());
                         let wait = retry;
                         retry = (retry * 2).min(LONGEST_RETRY);
                         wait
