@@ -3,13 +3,16 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod api;
+mod browser;
 mod cert;
 mod cli;
 mod config;
 mod db;
 mod dev;
 mod docs;
+mod durability;
 mod entra;
 mod idp;
+mod msal;
 mod support;
 mod web;

@@ -2,8 +2,10 @@
 
 pub mod api;
 pub mod binary;
+pub mod browser;
 pub mod certificates;
 pub mod database;
+pub mod dev;
 pub mod entra;
 pub mod idp;
 pub mod system;
