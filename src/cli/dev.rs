@@ -215,3 +215,19 @@ async fn all(handles: Vec<ServerHandle>, runs: Vec<Run>) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_fails_is_the_outcome_of_all() {
+        let runs: Vec<Run> = vec![
+            Box::pin(async { Ok(()) }),
+            Box::pin(async { Err(io::Error::other("the second server failed")) }),
+            Box::pin(async { Ok(()) }),
+        ];
+        let outcome = rt::System::new().block_on(all(Vec::new(), runs));
+        assert_eq!(outcome.expect_err("a failure").to_string(), "the second server failed");
+    }
+}

@@ -47,6 +47,11 @@ impl<V: Clone> ExpiringMap<V> {
         self.update(name, now, |value| value.clone())
     }
 
+    /// Whether this name is still here, expired or not: what expired goes only when room is needed.
+    pub fn has_held(&self, name: &str) -> bool {
+        self.lock().contains_key(name)
+    }
+
     /// What `change` makes of the value of this name, which nobody else sees meanwhile.
     pub fn update<R>(&self, name: &str, now: i64, change: impl FnOnce(&mut V) -> R) -> Option<R> {
         let mut entries = self.lock();

@@ -197,8 +197,11 @@ const NOT_THE_BEST_FORM: &[Attack] = &[
     ("all that MSAL does", Assertion::in_msal_form, 70002, "padding"),
 ];
 
+/// What is different, and still good.
+type Good = (&'static str, fn(&mut Assertion));
+
 /// Passes in strict mode too.
-const GOOD: &[(&str, fn(&mut Assertion))] = &[
+const GOOD: &[Good] = &[
     ("best form", |_| {}),
     ("old form", Assertion::in_old_form),
     ("RS256 with x5t#S256", |a| a.alg = "RS256"),

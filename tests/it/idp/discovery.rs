@@ -1,6 +1,11 @@
 //! What the provider says about itself.
 
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use blogctl::config::DEV_TENANT_ID;
+use openssl::{hash::MessageDigest, x509::X509};
 
 use super::provider::{Answer, Provider};
 use crate::support::idp::agent;
@@ -69,11 +74,6 @@ fn keys_are_published_as_entra_does() {
     assert!(key.get("alg").is_none(), "Entra names no algorithm: a client must pin it");
     assert!(key.get("d").is_none(), "the private half stays here");
 
-    use base64::{
-        Engine,
-        engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-    };
-    use openssl::{hash::MessageDigest, x509::X509};
     let der = STANDARD.decode(key["x5c"][0].as_str().expect("text")).expect("base64");
     let certificate = X509::from_der(&der).expect("a certificate");
     let thumbprint = certificate.digest(MessageDigest::sha1()).expect("a digest");

@@ -51,12 +51,12 @@ impl Provider {
         let listener = serve::listen("127.0.0.1", 0).expect("a free port");
         let mut settings = Settings::default();
         settings.idp.strict = true;
-        settings.idp.state_dir = folder.path().to_owned();
+        folder.path().clone_into(&mut settings.idp.state_dir);
         settings.idp.apps = apps(&folder);
         change(&mut settings);
         let server = TestServer::idp(listener, settings.clone());
         let control = if settings.idp.tls { IdpControl::over_https(&server) } else { IdpControl::of(&server) };
-        Self { control, server, settings, folder }
+        Self { server, control, settings, folder }
     }
 
     /// Folder of its state and of the registered certificates.

@@ -92,7 +92,7 @@ fn settings(state: &Path) -> Settings {
     settings.idp.port = 0;
     settings.idp.apps.clear();
     settings.idp.tls = true;
-    settings.idp.state_dir = state.to_owned();
+    state.clone_into(&mut settings.idp.state_dir);
     settings
 }
 

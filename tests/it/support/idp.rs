@@ -244,7 +244,7 @@ pub fn agent() -> ureq::Agent {
         .max_redirects(0)
         .proxy(None)
         .allow_non_standard_methods(true)
-        .timeout_global(Some(Duration::from_secs(60)))
+        .timeout_global(Some(Duration::from_mins(1)))
         .build();
     config.into()
 }
