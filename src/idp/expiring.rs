@@ -5,14 +5,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Values by an unguessable name, each until a time of its own.
-#[derive(Debug)]
+/// Values by an unguessable name, each until a time of its own. Not `Debug`: names are codes, tokens and cookies.
 pub struct ExpiringMap<V> {
     capacity: usize,
     entries: Mutex<HashMap<String, Entry<V>>>,
 }
 
-#[derive(Debug)]
 struct Entry<V> {
     value: V,
     expires_at: i64,

@@ -17,7 +17,7 @@ const REFRESH_SECONDS: i64 = 90 * 24 * 60 * 60;
 const CAPACITY: usize = 10_000;
 
 /// What a user allowed an application.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Grant {
     /// The application.
     pub client_id: String,
@@ -32,7 +32,7 @@ pub struct Grant {
 }
 
 /// What an authorization code is bound to.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Code {
     /// What it is exchanged for.
     pub grant: Grant,
@@ -64,7 +64,6 @@ pub struct CodeRequest {
 }
 
 /// Every code and refresh token that is out.
-#[derive(Debug)]
 pub struct Grants {
     codes: ExpiringMap<Code>,
     refresh_tokens: ExpiringMap<Grant>,

@@ -28,7 +28,6 @@ pub struct Session {
 }
 
 /// All sessions, by the cookie's value.
-#[derive(Debug)]
 pub struct Sessions {
     by_cookie: ExpiringMap<Session>,
     secure: bool,
