@@ -109,7 +109,9 @@ fn no_private_key_is_ever_printed() {
     file(folder.path(), "client.pem", &[&key_pem(key()), &pem(&TestCertificate::new("site", key()).make())]);
     let pem = String::from_utf8(key_pem(key())).expect("text");
     let secret = pem.lines().nth(1).expect("a line of base64");
-    for arguments in [&["thumbprint", "client.pem"][..], &["thumbprint", "--json", "client.pem"], &["check", "client.pem"]] {
+    for arguments in
+        [&["thumbprint", "client.pem"][..], &["thumbprint", "--json", "client.pem"], &["check", "client.pem"]]
+    {
         assert!(!cert(folder.path(), arguments).contains(secret), "{arguments:?}");
     }
 }
@@ -122,7 +124,11 @@ fn a_file_that_is_none_fails_with_its_name_and_a_hint_and_prints_nothing_to_stdo
     for bad in ["bad.pem", "missing.pem"] {
         let ended = run(folder.path(), &["thumbprint", "good.pem", bad]);
         assert_eq!(ended.code, Some(1));
-        assert!(ended.stderr.contains(&format!("error: {bad} ")) && ended.stderr.contains("hint: "), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains(&format!("error: {bad} ")) && ended.stderr.contains("hint: "),
+            "{}",
+            ended.stderr
+        );
         assert_eq!(ended.stdout, "");
     }
 }
@@ -132,7 +138,8 @@ fn a_new_certificate_is_one_that_openssl_and_the_check_take() {
     let folder = folder();
     let shown = cert(folder.path(), &["new", "--cn", "my blog", "--days", "90", "--out", "keys", "--name", "site"]);
     let (combined, certificate) = (folder.path().join("keys/site.pem"), folder.path().join("keys/site-cert.pem"));
-    for expected in ["keys/site.pem", "keys/site-cert.pem", &fingerprint(&certificate, "-sha1"), "CN=my blog", "Upload"] {
+    for expected in ["keys/site.pem", "keys/site-cert.pem", &fingerprint(&certificate, "-sha1"), "CN=my blog", "Upload"]
+    {
         assert!(shown.contains(expected), "{expected:?} in\n{shown}");
     }
     let openssl = |arguments: &[&str], path: &Path| {
@@ -158,7 +165,11 @@ fn an_existing_key_is_replaced_by_force_only() {
     let before = fs::read(&path).expect("written");
     let refused = run(folder.path(), &["new"]);
     assert_eq!(refused.code, Some(1));
-    assert!(refused.stderr.contains("cert/client.pem exists already") && refused.stderr.contains("--force"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("cert/client.pem exists already") && refused.stderr.contains("--force"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(fs::read(&path).expect("there"), before);
     cert(folder.path(), &["new", "--force"]);
     assert_ne!(fs::read(&path).expect("there"), before);
@@ -182,7 +193,10 @@ fn a_failed_check_says_what_is_wrong_and_what_to_do_and_exits_1() {
     file(folder.path(), "key.pem", &[&key_pem(&keys()[1].key)]);
     for (arguments, expected) in [
         (&["check", "expired.pem"][..], "✗ certificate expired.pem expired 3 days ago"),
-        (&["check", "cert.pem", "--key", "key.pem"], "✗ certificate cert.pem does not belong to the private key in key.pem"),
+        (
+            &["check", "cert.pem", "--key", "key.pem"],
+            "✗ certificate cert.pem does not belong to the private key in key.pem",
+        ),
         (&["check", "cert.pem"], "✗ cert.pem holds no private key"),
         (&["check", "missing.pem"], "✗ missing.pem cannot be read"),
         (&["check"], "✗ client.cert_path is not set"),
@@ -197,11 +211,8 @@ fn a_failed_check_says_what_is_wrong_and_what_to_do_and_exits_1() {
 fn the_configured_certificate_is_checked_with_its_passphrase_and_thumbprint() {
     let folder = folder();
     let encrypted = key().private_key_to_pem_pkcs8_passphrase(openssl::symm::Cipher::aes_256_cbc(), b"open sesame");
-    let path = file(
-        folder.path(),
-        "site.pem",
-        &[&pem(&TestCertificate::new("site", key()).make()), &encrypted.expect("PEM")],
-    );
+    let path =
+        file(folder.path(), "site.pem", &[&pem(&TestCertificate::new("site", key()).make()), &encrypted.expect("PEM")]);
     let configure = |thumbprint: &str| {
         let settings = format!(
             "[client]\ncert_path = \"site.pem\"\nkey_passphrase = \"open sesame\"\ncert_thumbprint = \"{thumbprint}\"\n"
@@ -210,7 +221,10 @@ fn the_configured_certificate_is_checked_with_its_passphrase_and_thumbprint() {
     };
     configure(&fingerprint(&path, "-sha256"));
     assert!(cert(folder.path(), &["check"]).contains("✓ client.cert_thumbprint is its thumbprint"));
-    assert!(cert(folder.path(), &["check", "site.pem"]).contains("✓ in date"), "the passphrase serves a named file too");
+    assert!(
+        cert(folder.path(), &["check", "site.pem"]).contains("✓ in date"),
+        "the passphrase serves a named file too"
+    );
     configure(&"0".repeat(40));
     let ended = run(folder.path(), &["check"]);
     assert_eq!(ended.code, Some(1));

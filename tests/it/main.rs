@@ -5,8 +5,8 @@
 mod cert;
 mod cli;
 mod config;
+mod db;
 mod entra;
 mod idp;
-mod db;
 mod support;
 mod web;

@@ -2,9 +2,9 @@
 
 pub mod binary;
 pub mod certificates;
+pub mod database;
 pub mod entra;
 pub mod idp;
-pub mod database;
 pub mod system;
 pub mod web;
 
