@@ -18,7 +18,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Longest wait between two attempts.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// How often to look whether there still are keys. That asks memory only; keys last a day.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 
 /// Dropped, it ends the watch.
 pub struct KeyWatch {

@@ -6,6 +6,7 @@
 mod folder;
 mod prepare;
 mod print_env;
+mod samples;
 mod summary;
 mod values;
 
@@ -190,8 +191,12 @@ fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<(
         let web = web::Server::on(sockets.client, settings)?;
         let handles = vec![idp.handle(), api.handle(), web.handle()];
         let runs: Vec<Run> = vec![Box::pin(idp.run()), Box::pin(api.run()), Box::pin(web.run())];
-        summary::print(&summary::started(plan, prepared))?;
-        stop::on_signal(handles.clone(), all(handles, runs)).await?;
+        let run = async {
+            // Not before signals are caught: whoever reads this may send one at once.
+            summary::print(&summary::started(plan, prepared)).map_err(io::Error::other)?;
+            all(handles.clone(), runs).await
+        };
+        stop::on_signal(handles.clone(), run).await?;
         summary::print(&summary::stopped(plan))?;
         Ok(())
     })

@@ -13,6 +13,7 @@ use crate::{
     api,
     config::Mistakes,
     entra::{certificate::CertificateError, issue_certificate::IssueError},
+    web,
 };
 
 /// Exit code for wrong usage or settings, the same that clap uses.
@@ -66,12 +67,9 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut text = format!("{ERROR}error:{ERROR:#} {}\n", message(error));
-    let mut cause = error;
-    while let Some(hinted) = cause.downcast_ref::<Hinted>() {
-        let _ = writeln!(text, "  {HINT}hint:{HINT:#} {}", hinted.hint);
-        cause = &hinted.cause;
-    }
-    if let Some(hint) = hint_of(cause) {
+    let hinted = error.downcast_ref::<Hinted>();
+    let cause = hinted.map_or(error, |hinted| &hinted.cause);
+    if let Some(hint) = hinted.map(|hinted| Cow::from(&hinted.hint)).or_else(|| hint_of(cause)) {
         let _ = writeln!(text, "  {HINT}hint:{HINT:#} {hint}");
     }
     // Nothing can be told when stderr is closed; the exit code still says it.
@@ -84,6 +82,9 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 fn hint_of(error: &anyhow::Error) -> Option<Cow<'static, str>> {
     if let Some(error) = error.downcast_ref::<CertificateError>() {
         return Some(error.hint());
+    }
+    if let Some(error) = error.downcast_ref::<web::StartError>() {
+        return error.hint().map(Cow::from);
     }
     let hint = error.downcast_ref::<IssueError>().and_then(IssueError::hint);
     hint.or_else(|| error.downcast_ref::<api::StartError>().and_then(api::StartError::hint)).map(Cow::from)

@@ -2,13 +2,13 @@
 
 mod assertion_attacks;
 mod authorize;
-mod client_assertion;
+pub mod client_assertion;
 mod codes;
 mod control;
 mod discovery;
 mod logout;
 mod minted_tokens;
-mod provider;
+pub mod provider;
 mod start;
 mod tls;
 mod tokens;

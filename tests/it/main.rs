@@ -2,11 +2,19 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod api;
+mod browser;
 mod cert;
 mod cli;
 mod config;
 mod db;
 mod entra;
 mod idp;
+mod dev;
+mod docs;
+mod durability;
+mod entra;
+mod idp;
+mod msal;
 mod support;
 mod web;

@@ -1,8 +1,11 @@
 //! What the tests stand on.
 
+pub mod api;
 pub mod binary;
+pub mod browser;
 pub mod certificates;
 pub mod database;
+pub mod dev;
 pub mod entra;
 pub mod idp;
 pub mod system;

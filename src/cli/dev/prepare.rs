@@ -9,6 +9,7 @@ use chrono::Utc;
 
 use super::{
     folder::{self, Folder},
+    samples,
     values::Plan,
 };
 use crate::{
@@ -48,8 +49,13 @@ pub fn prepare(folder: &Folder, plan: &Plan, own: &Settings) -> anyhow::Result<P
     }
     folder.write_once(folder::COOKIE_KEY, &cookie_key()?)?;
     let settings = plan.settings(own)?;
+    let is_new = !folder.path().join(folder::DATABASE).exists();
     let database = Database::open(&settings.database)?;
     database.migrate()?;
+    if is_new {
+        samples::write(&database, &settings).context("cannot write the sample posts")?;
+        news.push("Made a database with a few posts.".to_owned());
+    }
     database.close();
     Ok(Prepared { settings, news })
 }

@@ -44,14 +44,14 @@ impl Bench {
 
     /// What both ways of validation say, as a code.
     fn verdict(&self, token: &str) -> String {
-        let now = self.validator.validate_now(token).map(code);
-        let blocking = code(self.validator.validate(token));
+        let now = self.validator.validate_now(token).map(|outcome| code(&outcome));
+        let blocking = code(&self.validator.validate(token));
         assert!(now.is_none_or(|now| now == blocking), "both ways agree");
         blocking
     }
 }
 
-fn code(outcome: Result<Arc<Principal>, TokenError>) -> String {
+fn code(outcome: &Result<Arc<Principal>, TokenError>) -> String {
     match outcome {
         Ok(_) => "ok".to_owned(),
         Err(TokenError::Refused(refusal)) => refusal.code().to_owned(),

@@ -171,7 +171,7 @@ fn a_code_is_redeemed_with_an_assertion_and_never_a_secret() {
 fn pad(text: &str) -> String {
     let text = text.replace('-', "+").replace('_', "/");
     let padding = "=".repeat((4 - text.len() % 4) % 4);
-    text + &padding
+    format!("{text}{padding}")
 }
 
 #[test]

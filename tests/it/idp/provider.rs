@@ -55,7 +55,8 @@ impl Provider {
         settings.idp.apps = apps(&folder);
         change(&mut settings);
         let server = TestServer::idp(listener, settings.clone());
-        Self { control: IdpControl::of(&server), server, settings, folder }
+        let control = if settings.idp.tls { IdpControl::over_https(&server) } else { IdpControl::of(&server) };
+        Self { control, server, settings, folder }
     }
 
     /// Folder of its state and of the registered certificates.

@@ -41,7 +41,9 @@ async fn it_listens_beyond_loopback_when_forced() {
     settings.idp.allow_remote = true;
     let server = Server::bind(&settings).expect("it starts");
     assert_ne!(server.port(), 0);
-    server.handle().stop(false).await;
+    let handle = server.handle();
+    let (ended, ()) = tokio::join!(server.run(), handle.stop(false));
+    ended.expect("it ends well");
 }
 
 #[test]

@@ -97,7 +97,10 @@ fn settings(state: &Path) -> Settings {
 }
 
 async fn start_and_stop(state: &Path) {
-    Server::bind(&settings(state)).expect("it starts").handle().stop(false).await;
+    let server = Server::bind(&settings(state)).expect("it starts");
+    let handle = server.handle();
+    let (ended, ()) = tokio::join!(server.run(), handle.stop(false));
+    ended.expect("it ends well");
 }
 
 fn is_signed_by(certificate: &Path, ca: &Path) -> bool {

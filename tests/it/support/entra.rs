@@ -266,7 +266,7 @@ fn serve(connection: TcpStream, script: &Mutex<Script>, base: &str) -> std::io::
                 "end_session_endpoint": format!("{tenant}/oauth2/v2.0/logout"),
             });
             for (name, value) in &script.discovery {
-                document[*name] = value.clone();
+                document.as_object_mut().expect("an object").insert((*name).to_owned(), value.clone());
             }
             Answer::json(&document)
         } else if path.ends_with("/keys") {

@@ -15,7 +15,20 @@ pub struct IdpControl {
 
 impl IdpControl {
     pub fn of(idp: &TestServer) -> Self {
-        Self { base: idp.url("/_control"), agent: agent() }
+        Self::at(&idp.url(""))
+    }
+
+    /// Of a provider in another process, by its base URL.
+    pub fn at(base_url: &str) -> Self {
+        Self { base: format!("{base_url}/_control"), agent: agent() }
+    }
+
+    /// Of a provider that serves HTTPS; its certificate is not what is tested here.
+    pub fn over_https(idp: &TestServer) -> Self {
+        let tls = ureq::tls::TlsConfig::builder().disable_verification(true).build();
+        let agent =
+            ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false).proxy(None).build().into();
+        Self { base: format!("https://localhost:{}/_control", idp.port), agent }
     }
 
     /// Starts a token, right in everything: a user's access token from the site for the API, in the default registrations.
