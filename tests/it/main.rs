@@ -8,8 +8,6 @@ mod cert;
 mod cli;
 mod config;
 mod db;
-mod entra;
-mod idp;
 mod dev;
 mod docs;
 mod durability;
