@@ -20,7 +20,7 @@ use crate::entra::{
 /// A token with less than this left is refreshed before it is used.
 const REFRESH_BEFORE: Duration = Duration::minutes(2);
 /// Locks are forgotten after this; far longer than a refresh can take.
-const LOCK_LIFETIME: StdDuration = StdDuration::from_secs(10 * 60);
+const LOCK_LIFETIME: StdDuration = StdDuration::from_mins(10);
 
 /// Why there is no access token.
 #[derive(Debug, thiserror::Error)]

@@ -205,7 +205,7 @@ impl UsersApi {
 
     async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<(T, Answer), ApiError> {
         let answer = self.answer(call).await?;
-        let value = serde_json::from_slice(&answer.body).map_err(|error| ApiError::Nonsense(error.to_string()))?;
+        let value = serde_json::from_slice(&answer.body).map_err(|error| nonsense(&error))?;
         Ok((value, answer))
     }
 
@@ -218,4 +218,9 @@ impl UsersApi {
         }
         result
     }
+}
+
+/// Where the JSON goes wrong, without a word of it: the answer may hold a post.
+fn nonsense(error: &serde_json::Error) -> ApiError {
+    ApiError::Nonsense(format!("{:?} at line {} column {}", error.classify(), error.line(), error.column()))
 }

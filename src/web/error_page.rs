@@ -79,7 +79,10 @@ pub enum Kind {
 
 /// An error of a page.
 #[derive(Debug)]
-pub struct PageError {
+pub struct PageError(Box<Details>);
+
+#[derive(Debug)]
+struct Details {
     kind: Kind,
     kept: Option<Typed>,
     sign_in_next: Option<ReturnPath>,
@@ -88,13 +91,13 @@ pub struct PageError {
 impl PageError {
     /// Shows what was typed, too.
     pub fn keeping(mut self, typed: Option<Typed>) -> Self {
-        self.kept = typed;
+        self.0.kept = typed;
         self
     }
 
     /// Where a new sign-in should lead.
     pub fn leading_to(mut self, next: ReturnPath) -> Self {
-        self.sign_in_next = Some(next);
+        self.0.sign_in_next = Some(next);
         self
     }
 
@@ -112,7 +115,7 @@ impl PageError {
 
 impl From<Kind> for PageError {
     fn from(kind: Kind) -> Self {
-        Self { kind, kept: None, sign_in_next: None }
+        Self(Box::new(Details { kind, kept: None, sign_in_next: None }))
     }
 }
 
@@ -147,13 +150,13 @@ impl From<SignInError> for PageError {
 
 impl fmt::Display for PageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Explanation::of(&self.kind).heading)
+        f.write_str(Explanation::of(&self.0.kind).heading)
     }
 }
 
 impl ResponseError for PageError {
     fn status_code(&self) -> StatusCode {
-        Explanation::of(&self.kind).status
+        Explanation::of(&self.0.kind).status
     }
 }
 
@@ -195,7 +198,7 @@ pub async fn answer(
 }
 
 fn render(request: &actix_web::HttpRequest, error: &PageError) -> HttpResponse {
-    let answer = Visit::of(request).and_then(|visit| match &error.kind {
+    let answer = Visit::of(request).and_then(|visit| match &error.0.kind {
         Kind::SignInAgain => sign_in_again(&visit),
         Kind::SignedOut(typed) => post_form::signed_out(&visit, None, typed),
         _ => explain(&visit, error),
@@ -211,13 +214,13 @@ fn render(request: &actix_web::HttpRequest, error: &PageError) -> HttpResponse {
 /// To the sign-in, and back. A signed-in user who is sent there twice in a row would go round in circles: the API
 /// refuses whatever Entra issues.
 fn sign_in_again(visit: &Visit) -> Result<HttpResponse, PageError> {
-    if let Some(account) = visit.session.account() {
-        if end_sign_in(visit, &account) == SigningInAgain::IsInVain {
-            return explain(visit, &Kind::TokenRefused.into());
-        }
+    if let Some(account) = visit.session.account()
+        && end_sign_in(visit, &account) == SigningInAgain::IsInVain
+    {
+        return explain(visit, &Kind::TokenRefused.into());
     }
     let page = visit.request.uri().path_and_query().map_or("/", |path| path.as_str());
-    Ok(visit.redirect(&sign_in_href(ReturnPath::parse(page).as_ref())))
+    Ok(Visit::redirect(&sign_in_href(ReturnPath::parse(page).as_ref())))
 }
 
 /// Whether there is a point in signing in again.
@@ -244,25 +247,25 @@ pub fn sign_in_href(next: Option<&ReturnPath>) -> String {
 }
 
 fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> {
-    let explanation = Explanation::of(&error.kind);
+    let explanation = Explanation::of(&error.0.kind);
     if explanation.status.is_server_error() {
         log::error!("{}: {} request_id={}", explanation.status.as_u16(), explanation.heading, visit.request_id());
     }
-    let action_href = match (&error.sign_in_next, explanation.action_href) {
+    let action_href = match (&error.0.sign_in_next, explanation.action_href) {
         (Some(next), "/login") => sign_in_href(Some(next)),
         (_, "") => visit.request.path().to_owned(),
         (_, href) => href.to_owned(),
     };
-    let entra = match &error.kind {
+    let entra = match &error.0.kind {
         Kind::SignInFailed(answer) => Some(EntraDetails::of(answer)),
         _ => None,
     };
-    let page = ErrorPage { explanation: &explanation, kept: error.kept.as_ref(), action_href, entra };
+    let page = ErrorPage { explanation: &explanation, kept: error.0.kept.as_ref(), action_href, entra };
     let mut response = visit.page_with_status(explanation.status, "error.html", &page)?;
-    if let Kind::MethodNotAllowed(methods) = error.kind {
+    if let Kind::MethodNotAllowed(methods) = error.0.kind {
         response.headers_mut().insert(ALLOW, methods.parse().map_err(|_| PageError::from(Kind::Internal))?);
     }
-    if let Kind::TooManyRequests(Some(seconds)) = error.kind {
+    if let Kind::TooManyRequests(Some(seconds)) = error.0.kind {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     Ok(response)

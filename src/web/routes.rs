@@ -39,15 +39,15 @@ pub fn configure(app: &mut web::ServiceConfig) {
 
 /// An address that only shows something.
 fn page(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(|| refuse("GET, HEAD")))
+    web::resource(path).default_service(web::to(|| async { refuse("GET, HEAD") }))
 }
 
 /// An address that shows a form and takes it.
 fn form(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(|| refuse("GET, HEAD, POST")))
+    web::resource(path).default_service(web::to(|| async { refuse("GET, HEAD, POST") }))
 }
 
-async fn refuse(methods: &'static str) -> Result<&'static str, PageError> {
+fn refuse(methods: &'static str) -> Result<&'static str, PageError> {
     Err(Kind::MethodNotAllowed(methods).into())
 }
 

@@ -252,15 +252,15 @@ impl TypedSession {
 
     /// Something unreadable, say written by another version, counts as absent.
     fn read<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        self.0.get(key).unwrap_or_else(|error| {
-            log::warn!("session entry {key} is unreadable and ignored: {error}");
+        self.0.get(key).unwrap_or_else(|_| {
+            log::warn!("session entry {key} is unreadable and ignored");
             None
         })
     }
 
     fn write<T: Serialize>(&self, key: &str, value: &T) {
-        if let Err(error) = self.0.insert(key, value) {
-            log::error!("session entry {key} cannot be written: {error}");
+        if self.0.insert(key, value).is_err() {
+            log::error!("session entry {key} cannot be written");
         }
     }
 }

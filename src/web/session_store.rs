@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn hour() -> Duration {
-        Duration::from_secs(3600)
+        Duration::from_hours(1)
     }
 
     fn state(key: &str, value: &str) -> State {
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn use_prolongs_a_session_but_not_beyond_its_longest_time() {
-        let lifetime = Lifetime { idle: Duration::from_secs(60), max: Duration::from_secs(100) };
+        let lifetime = Lifetime { idle: Duration::from_mins(1), max: Duration::from_secs(100) };
         let start = Instant::now();
         let left = |after| lifetime.left(start, start + Duration::from_secs(after)).as_secs();
         assert_eq!([left(0), left(30), left(50), left(99), left(100), left(500)], [60, 60, 50, 1, 0, 0]);

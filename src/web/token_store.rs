@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn tokens_that_arrive_after_a_sign_out_are_not_kept() {
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         let store = MemoryTokenStore::new(10, Lifetime { idle: hour, max: hour });
         let ticket = Ticket::new();
         store.insert(&ticket, tokens("one"));

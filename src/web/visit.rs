@@ -69,7 +69,7 @@ impl Visit {
     }
 
     /// Sends the browser on with a GET.
-    pub fn redirect(&self, to: &str) -> HttpResponse {
+    pub fn redirect(to: &str) -> HttpResponse {
         HttpResponse::SeeOther().insert_header((header::LOCATION, to)).finish()
     }
 

@@ -13,12 +13,19 @@ pub(super) struct Explanation {
     /// What tests and style sheets know the page by.
     marker: &'static str,
     pub(super) heading: &'static str,
-    happened: String,
-    advice: String,
+    happened: Vec<Span>,
+    advice: Vec<Span>,
     /// Where the button leads; empty for the same page again.
     #[serde(skip)]
     pub(super) action_href: &'static str,
     action_label: &'static str,
+}
+
+/// A piece of a sentence; what stands between back-ticks is to be typed as it is.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Span {
+    is_code: bool,
+    text: String,
 }
 
 impl Explanation {
@@ -173,8 +180,8 @@ fn of_status(
         status,
         marker,
         heading,
-        happened: happened.into(),
-        advice: advice.into(),
+        happened: sentence(&happened.into()),
+        advice: sentence(&advice.into()),
         action_href: "/",
         action_label: "Go to the home page",
     }
@@ -196,4 +203,28 @@ pub fn wait(seconds: Option<u64>) -> String {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.as_u16())
+}
+
+/// Error messages of the program begin small and have no full stop; on a page they are sentences.
+fn sentence(message: &str) -> Vec<Span> {
+    let mut chars = message.chars();
+    let mut text: String = chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default();
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    let spans = text.split('`').enumerate().map(|(n, text)| Span { is_code: n % 2 == 1, text: text.to_owned() });
+    spans.filter(|span| !span.text.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_becomes_a_sentence_with_its_commands_marked() {
+        let spans = sentence("ask `blogctl cert check` why");
+        let texts: Vec<_> = spans.iter().map(|span| (span.is_code, span.text.as_str())).collect();
+        assert_eq!(texts, [(false, "Ask "), (true, "blogctl cert check"), (false, " why.")]);
+        assert_eq!(sentence("It is so."), [Span { is_code: false, text: "It is so.".to_owned() }]);
+    }
 }

@@ -8,7 +8,7 @@ use crate::web::{
     error_page::{Kind, PageError},
     moment::Moment,
     pages::posts::is_own,
-    visit::SignedIn,
+    visit::{SignedIn, Visit},
 };
 
 /// The delete button.
@@ -54,5 +54,5 @@ pub async fn delete(checked: Checked<DeleteForm>, id: web::Path<u64>) -> Result<
     user.api().delete(id).await?;
     user.visit.session.drop_draft(&format!("/posts/{id}/edit"));
     user.visit.session.set_flash("The post is deleted.");
-    Ok(user.visit.redirect("/posts"))
+    Ok(Visit::redirect("/posts"))
 }

@@ -4,14 +4,14 @@ use actix_web::{HttpResponse, web};
 
 use crate::web::{
     api_client::VersionedPost,
-    csrf::Checked,
+    csrf::{Checked, ProtectedForm},
     error_page::{Kind, PageError},
     pages::{
         post_form::{PostForm, PostFormPage, refused},
         posts::is_own,
     },
     session::Typed,
-    visit::SignedIn,
+    visit::{SignedIn, Visit},
 };
 
 /// `GET /posts/{id}/edit`
@@ -40,13 +40,13 @@ pub async fn save(checked: Checked<PostForm>, id: web::Path<u64>) -> Result<Http
     let id = id.into_inner();
     let Some(etag) = form.etag() else {
         // Without the version that was edited, saving might overwrite somebody's change unseen.
-        return Err(PageError::from(Kind::BadRequest).keeping(crate::web::csrf::ProtectedForm::typed(&form)));
+        return Err(PageError::from(Kind::BadRequest).keeping(form.typed()));
     };
     match user.api().change(id, &form.post(), etag).await {
         Ok(_) => {
             user.visit.session.drop_draft(user.visit.request.path());
             user.visit.session.set_flash("Your changes are saved.");
-            Ok(user.visit.redirect(&format!("/posts/{id}")))
+            Ok(Visit::redirect(&format!("/posts/{id}")))
         }
         Err(error) => refused(&user, &form, Some(id), error).await,
     }

@@ -66,10 +66,10 @@ impl HealthMemory {
     /// Blocks. One caller at a time asks; the others wait, and get the same answer.
     fn check(&self, provider: &Provider, api: &Arc<ApiClient>) -> Checks {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, checks)) = *last {
-            if at.elapsed() < FRESH {
-                return checks;
-            }
+        if let Some((at, checks)) = *last
+            && at.elapsed() < FRESH
+        {
+            return checks;
         }
         let checks = Checks { entra: provider.metadata().is_ok(), api: api.is_alive() };
         *last = Some((Instant::now(), checks));

@@ -34,12 +34,12 @@ pub struct LoginQuery {
 pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpResponse, PageError> {
     let next = query.next.as_deref().and_then(ReturnPath::parse);
     if let Some(elsewhere) = other_loopback_name(&visit) {
-        return Ok(visit.redirect(&format!("{elsewhere}{}", sign_in_href(next.as_ref()))));
+        return Ok(Visit::redirect(&format!("{elsewhere}{}", sign_in_href(next.as_ref()))));
     }
     let next = next.unwrap_or_else(ReturnPath::home);
     let switch = query.switch.as_deref() == Some("1");
     if !switch && visit.session.account().is_some() {
-        return Ok(visit.redirect(next.as_str()));
+        return Ok(Visit::redirect(next.as_str()));
     }
 
     let hints = SignInHints { prompt: switch.then(|| "select_account".to_owned()), login_hint: None };
@@ -58,7 +58,7 @@ pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpRe
         next: next.as_str().to_owned(),
         started_at: Utc::now(),
     });
-    Ok(visit.redirect(request.url.as_str()))
+    Ok(Visit::redirect(request.url.as_str()))
 }
 
 /// On a laptop, `127.0.0.1` and `localhost` are the same server but not the same cookies: a sign-in that starts under one

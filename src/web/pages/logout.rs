@@ -33,7 +33,7 @@ struct LogoutPage {}
 /// When the page cannot be rendered.
 pub async fn ask(visit: Visit) -> Result<HttpResponse, PageError> {
     if visit.session.account().is_none() {
-        return Ok(visit.redirect("/"));
+        return Ok(Visit::redirect("/"));
     }
     visit.page("logout.html", &LogoutPage {})
 }
@@ -52,11 +52,31 @@ pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, Page
     let login_hint = user.account.login_hint;
     let url = web::block(move || client.sign_out_url(&home, login_hint.as_deref())).await;
     match url {
-        Ok(Ok(url)) => Ok(visit.redirect(url.as_str())),
+        Ok(Ok(url)) => Ok(Visit::redirect(url.as_str())),
         Ok(Err(error)) => {
             log::warn!("signed out here but not at Entra: {error} request_id={}", visit.request_id());
             visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {})
         }
         Err(_) => visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::templates::{Layout, Templates};
+
+    #[test]
+    fn who_is_signed_out_here_only_is_told_so() {
+        let layout = Layout {
+            css: "/c",
+            icon: "/i",
+            path: "/logout",
+            account: None,
+            flash: None,
+            request_id: "the-id".to_owned(),
+        };
+        let html = Templates::parse().unwrap().render("signed_out_here.html", &layout, &LogoutPage {}).unwrap();
+        assert!(html.contains("you may still be signed in there") && html.contains("the-id"));
     }
 }

@@ -8,7 +8,7 @@ use crate::web::{
     error_page::PageError,
     pages::post_form::{PostForm, PostFormPage, refused},
     session::Typed,
-    visit::SignedIn,
+    visit::{SignedIn, Visit},
 };
 
 /// `/posts/new?empty=1`
@@ -42,7 +42,7 @@ pub async fn publish(checked: Checked<PostForm>) -> Result<HttpResponse, PageErr
         Ok(post) => {
             user.visit.session.drop_draft(user.visit.request.path());
             user.visit.session.set_flash("Your post is published.");
-            Ok(user.visit.redirect(&format!("/posts/{}", post.id)))
+            Ok(Visit::redirect(&format!("/posts/{}", post.id)))
         }
         Err(error) => refused(&user, &form, None, error).await,
     }

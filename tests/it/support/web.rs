@@ -1,6 +1,8 @@
 //! A little browser: keeps cookies, follows redirects from the site to the identity provider and back, submits forms
 //! with all their hidden fields and with the headers that browsers add. And an API that plays the part it is told.
 
+#![expect(clippy::panic, reason = "a test that cannot go on must fail")]
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -126,7 +128,7 @@ impl Browser {
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
-            .timeout_global(Some(std::time::Duration::from_secs(60)))
+            .timeout_global(Some(std::time::Duration::from_mins(1)))
             .build()
             .into();
         Self { agent, jar: Mutex::default() }

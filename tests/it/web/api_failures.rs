@@ -139,9 +139,12 @@ fn a_refused_token_is_refreshed_once_and_the_request_repeated() {
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/posts");
     let refused = api.seen().last().expect("a request").token.clone();
-    api.play(move |seen| match seen.token == refused {
-        true => HttpResponse::Unauthorized().finish(),
-        false => HttpResponse::Ok().json(json!([post_json(7, "Fresh", "text", BOB)])),
+    api.play(move |seen| {
+        if seen.token == refused {
+            HttpResponse::Unauthorized().finish()
+        } else {
+            HttpResponse::Ok().json(json!([post_json(7, "Fresh", "text", BOB)]))
+        }
     });
     let page = browser.get(&system.web.url("/posts"));
     assert_eq!((page.status, page.url.path()), (200, "/posts"));
