@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Each builds what it needs and calls it.
 //! The only place that prints to stdout.
 
+mod cert;
 mod completions;
 mod config;
 mod dev;
@@ -17,6 +18,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use settings::SettingsArguments;
+
+use crate::config::Role;
 
 /// A blog whose web site signs people in with Microsoft Entra ID and proves itself by an X.509 certificate, never by a
 /// shared secret, and whose API lets in only valid access tokens.
@@ -54,6 +57,7 @@ enum Command {
     ServeApi(serve_api::Arguments),
     ServeClient(serve_client::Arguments),
     ServeIdp(serve_idp::Arguments),
+    Cert(cert::CertCommand),
     Config(config::Arguments),
     Completions(completions::Arguments),
 }
@@ -72,18 +76,21 @@ pub fn main() -> ExitCode {
         }
     };
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => failure::report(&error),
     }
 }
 
-fn run(Arguments { settings, command }: Arguments) -> anyhow::Result<()> {
+fn run(Arguments { settings, command }: Arguments) -> anyhow::Result<ExitCode> {
+    let settings = &settings;
     match command {
-        Command::Dev(arguments) => dev::run(&arguments, &settings),
-        Command::ServeApi(arguments) => serve_api::run(&arguments, &settings),
-        Command::ServeClient(arguments) => serve_client::run(&arguments, &settings),
-        Command::ServeIdp(arguments) => serve_idp::run(&arguments, &settings),
-        Command::Config(arguments) => config::run(&arguments, &settings),
-        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Dev(arguments) => dev::run(&arguments, settings)?,
+        Command::ServeApi(arguments) => serve_api::run(&arguments, settings)?,
+        Command::ServeClient(arguments) => serve_client::run(&arguments, settings)?,
+        Command::ServeIdp(arguments) => serve_idp::run(&arguments, settings)?,
+        Command::Cert(command) => return cert::run(command, || Ok(settings.load(Role::Any, Vec::new())?)),
+        Command::Config(arguments) => config::run(&arguments, settings)?,
+        Command::Completions(arguments) => completions::run(&arguments)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,26 @@
 //! `serve-client`: the web site. Users sign in with Entra ID; tokens stay on the server.
+//!
+//! A request meets, in this order: request id and access log, [`security_headers`], the session cookie
+//! ([`session_store`]), [`error_page`], then one of [`pages`]. Posts are fetched over HTTP ([`api_client`]); nothing in
+//! here knows the API's code or the database.
 
+mod access_tokens;
+mod api_client;
+mod csrf;
+mod error_page;
+mod moment;
+mod pages;
+mod return_path;
+mod routes;
+mod security_headers;
 mod server;
+mod session;
+mod session_store;
+mod site;
+mod static_files;
+mod templates;
+mod token_store;
+mod visit;
 
 pub use server::{Server, StartError};
+pub use site::SettingProblem;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, FromRequest, HttpMessage, HttpRequest, HttpResponse,
+    Error, FromRequest, HttpMessage, HttpRequest,
     body::{EitherBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
     http::header::{self, HeaderMap, HeaderValue},
@@ -72,7 +72,8 @@ pub async fn require(
             request.extensions_mut().insert(caller);
             next.call(request).await?.map_into_left_body()
         }
-        Err(problem) => request.into_response(HttpResponse::from_error(problem)).map_into_right_body(),
+        // Not `into_response`, which forgets the problem.
+        Err(problem) => request.error_response(problem).map_into_right_body(),
     };
     response.headers_mut().append(header::VARY, HeaderValue::from_static("Authorization"));
     Ok(response)
@@ -83,14 +84,11 @@ async fn authenticate(request: &ServiceRequest) -> Result<Caller, Problem> {
     let validator = request.app_data::<web::Data<AccessTokenValidator>>();
     let validator = validator.ok_or_else(|| Problem::internal("the API has no token validator"))?;
     // A remembered token or a known key takes microseconds, on this thread; fetching keys blocks, so elsewhere.
-    let validated = match validator.validate_now(token) {
-        Some(validated) => validated,
-        None => {
-            let (validator, token) = (Arc::clone(validator), token.to_owned());
-            web::block(move || validator.validate(&token)).await?
-        }
-    };
-    Ok(Caller(validated?))
+    if let Some(validated) = validator.validate_now(token) {
+        return Ok(Caller(validated?));
+    }
+    let (validator, token) = (Arc::clone(validator), token.to_owned());
+    Ok(Caller(web::block(move || validator.validate(&token)).await??))
 }
 
 /// The one token of the one `Authorization` header. Nowhere else is one looked for: not in the query (RFC 6750 §2.3

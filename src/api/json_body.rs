@@ -5,6 +5,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 use actix_web::{
     FromRequest, HttpRequest,
     dev::{JsonBody as Reading, Payload},
+    error::JsonPayloadError,
     rt::time::timeout,
     web,
 };
@@ -27,9 +28,27 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
         let limit = request.app_data::<web::Data<ApiSettings>>().map(|settings| settings.max_body_bytes);
         let limit = limit.unwrap_or_else(|| ApiSettings::default().max_body_bytes);
         let reading = Reading::<T>::new(request, payload, None, true).limit(limit);
-        Box::pin(async move {
-            let read = timeout(ARRIVAL, reading).await.map_err(|_| Problem::body_timeout())?;
-            Ok(Self(read?))
-        })
+        Box::pin(async move { within(ARRIVAL, reading).await.map(Self) })
+    }
+}
+
+async fn within<T>(limit: Duration, reading: impl Future<Output = Result<T, JsonPayloadError>>) -> Result<T, Problem> {
+    let read = timeout(limit, reading).await.map_err(|_| Problem::body_timeout())?;
+    Ok(read?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use actix_web::ResponseError as _;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_body_that_never_arrives_is_not_waited_for() {
+        let problem = within::<()>(Duration::ZERO, pending()).await.expect_err("nothing arrives");
+        assert_eq!((problem.status_code().as_u16(), problem.code()), (408, "body_timeout"));
+        assert_eq!(within(ARRIVAL, ready(Ok(7))).await.ok(), Some(7));
     }
 }

@@ -18,7 +18,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Longest wait between two attempts.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// How often to look whether there still are keys. That asks memory only; keys last a day.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 
 /// Dropped, it ends the watch.
 pub struct KeyWatch {
@@ -41,7 +41,8 @@ impl KeyWatch {
                         LOOK
                     }
                     Err(error) => {
-                        log::warn!("{error}; the next attempt is in {} s", retry.as_secs());
+                        // Why has been logged by those who tried.
+                        log::info!("{error}; the next attempt is in {} s", retry.as_secs());
                         let wait = retry;
                         retry = (retry * 2).min(LONGEST_RETRY);
                         wait

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     blog::Blog,
     config::{ApiSettings, DatabaseSettings, Settings},
-    db::{Database, DbError},
+    db::{Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Provider, ProviderError},
     serve::{self, ListenError, access_log, request_id},
 };
@@ -189,14 +189,11 @@ fn validator(settings: &Settings) -> Result<AccessTokenValidator, StartError> {
 /// PostgreSQL is migrated when somebody says so.
 fn open(settings: &DatabaseSettings) -> Result<Database, StartError> {
     let database = Database::open(settings)?;
-    if settings.migrate_at_start.unwrap_or(!is_postgres(&settings.url)) {
+    let is_own_file = matches!(database.url(), DatabaseUrl::Sqlite(_));
+    if settings.migrate_at_start.unwrap_or(is_own_file) {
         database.migrate()?;
     } else if database.has_pending_migrations()? {
         return Err(StartError::PendingMigrations);
     }
     Ok(database)
-}
-
-fn is_postgres(url: &str) -> bool {
-    url.starts_with("postgres://") || url.starts_with("postgresql://")
 }

@@ -6,6 +6,7 @@
 mod folder;
 mod prepare;
 mod print_env;
+mod samples;
 mod summary;
 mod values;
 
@@ -190,8 +191,12 @@ fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<(
         let web = web::Server::on(sockets.client, settings)?;
         let handles = vec![idp.handle(), api.handle(), web.handle()];
         let runs: Vec<Run> = vec![Box::pin(idp.run()), Box::pin(api.run()), Box::pin(web.run())];
-        summary::print(&summary::started(plan, prepared))?;
-        stop::on_signal(handles.clone(), all(handles, runs)).await?;
+        let run = async {
+            // Not before signals are caught: whoever reads this may send one at once.
+            summary::print(&summary::started(plan, prepared)).map_err(io::Error::other)?;
+            all(handles.clone(), runs).await
+        };
+        stop::on_signal(handles.clone(), run).await?;
         summary::print(&summary::stopped(plan))?;
         Ok(())
     })
@@ -209,4 +214,20 @@ async fn all(handles: Vec<ServerHandle>, runs: Vec<Run>) -> io::Result<()> {
         outcome.map_err(io::Error::other)??;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_fails_is_the_outcome_of_all() {
+        let runs: Vec<Run> = vec![
+            Box::pin(async { Ok(()) }),
+            Box::pin(async { Err(io::Error::other("the second server failed")) }),
+            Box::pin(async { Ok(()) }),
+        ];
+        let outcome = rt::System::new().block_on(all(Vec::new(), runs));
+        assert_eq!(outcome.expect_err("a failure").to_string(), "the second server failed");
+    }
 }

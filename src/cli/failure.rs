@@ -1,6 +1,7 @@
 //! How a command's failure is told: what happened on stderr, a hint below it, and the exit code.
 
 use std::{
+    borrow::Cow,
     fmt::{self, Write as _},
     io::{self, Write as _},
     process::ExitCode,
@@ -8,7 +9,12 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 
-use crate::config::Mistakes;
+use crate::{
+    api,
+    config::Mistakes,
+    entra::{certificate::CertificateError, issue_certificate::IssueError},
+    web,
+};
 
 /// Exit code for wrong usage or settings, the same that clap uses.
 pub const WRONG_USAGE: u8 = 2;
@@ -61,15 +67,27 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut text = format!("{ERROR}error:{ERROR:#} {}\n", message(error));
-    let mut cause = error;
-    while let Some(hinted) = cause.downcast_ref::<Hinted>() {
-        let _ = writeln!(text, "  {HINT}hint:{HINT:#} {}", hinted.hint);
-        cause = &hinted.cause;
+    let hinted = error.downcast_ref::<Hinted>();
+    let cause = hinted.map_or(error, |hinted| &hinted.cause);
+    if let Some(hint) = hinted.map(|hinted| Cow::from(&hinted.hint)).or_else(|| hint_of(cause)) {
+        let _ = writeln!(text, "  {HINT}hint:{HINT:#} {hint}");
     }
     // Nothing can be told when stderr is closed; the exit code still says it.
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
     let is_usage = cause.is::<Mistakes>() || cause.is::<WrongUsage>();
     ExitCode::from(if is_usage { WRONG_USAGE } else { 1 })
+}
+
+/// What the rooms' own errors advise.
+fn hint_of(error: &anyhow::Error) -> Option<Cow<'static, str>> {
+    if let Some(error) = error.downcast_ref::<CertificateError>() {
+        return Some(error.hint());
+    }
+    if let Some(error) = error.downcast_ref::<web::StartError>() {
+        return error.hint().map(Cow::from);
+    }
+    let hint = error.downcast_ref::<IssueError>().and_then(IssueError::hint);
+    hint.or_else(|| error.downcast_ref::<api::StartError>().and_then(api::StartError::hint)).map(Cow::from)
 }
 
 /// The message, and those of its causes that it does not repeat.

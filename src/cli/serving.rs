@@ -27,7 +27,11 @@ where
 {
     System::new().block_on(async {
         let Bound { url, handle, run } = bind()?;
-        log::info!("listening on {url}");
+        let run = async {
+            // Not before signals are caught: whoever reads this may send one at once.
+            log::info!("listening on {url}");
+            run.await
+        };
         stop::on_signal(vec![handle], run).await?;
         log::info!("stopped");
         Ok(())

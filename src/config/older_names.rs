@@ -6,8 +6,8 @@ pub struct OlderName {
     pub name: &'static str,
     /// The setting that it is now.
     pub setting: &'static str,
-    /// Its value in today's form; `None` when it says nothing.
-    pub convert: fn(String) -> Option<String>,
+    /// Its value in today's form; empty when it says nothing.
+    pub convert: fn(&str) -> String,
 }
 
 /// All of them. Where two mean the same setting, the later wins.
@@ -37,30 +37,32 @@ pub fn older_name_of(setting: &str) -> Option<&'static str> {
 }
 
 const fn older(name: &'static str, setting: &'static str) -> OlderName {
-    OlderName { name, setting, convert: Some }
+    OlderName { name, setting, convert: str::to_owned }
 }
 
 /// Flask's: only a yes says something. Other programs put other things into `DEBUG`, so nothing else is a mistake.
-fn debug(value: String) -> Option<String> {
-    matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on").then(|| "debug".to_owned())
+fn debug(value: &str) -> String {
+    let is_yes = matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on");
+    if is_yes { "debug".to_owned() } else { String::new() }
 }
 
 /// Python's names of the levels.
-fn log_level(value: String) -> Option<String> {
-    Some(match value.to_ascii_lowercase().as_str() {
-        "warning" => "warn".to_owned(),
-        "critical" | "fatal" => "error".to_owned(),
-        "notset" => "trace".to_owned(),
+fn log_level(value: &str) -> String {
+    match value.to_ascii_lowercase().as_str() {
+        "warning" => "warn",
+        "critical" | "fatal" => "error",
+        "notset" => "trace",
         _ => value,
-    })
+    }
+    .to_owned()
 }
 
 /// SQLAlchemy's URLs may name a Python driver: `postgresql+psycopg2://`, `sqlite+aiosqlite:///`.
-fn database_url(value: String) -> Option<String> {
+fn database_url(value: &str) -> String {
     let plain = value
         .split_once("://")
         .and_then(|(scheme, rest)| scheme.split_once('+').map(|(database, _driver)| format!("{database}://{rest}")));
-    Some(plain.unwrap_or(value))
+    plain.unwrap_or_else(|| value.to_owned())
 }
 
 #[cfg(test)]
@@ -70,18 +72,18 @@ mod tests {
     #[test]
     fn values_of_the_python_system_are_understood() {
         for (name, value, expected) in [
-            ("DEBUG", "true", Some("debug")),
-            ("DEBUG", "False", None),
-            ("DEBUG", "express:*", None),
-            ("LOG_LEVEL", "WARNING", Some("warn")),
-            ("LOG_LEVEL", "CRITICAL", Some("error")),
-            ("LOG_LEVEL", "INFO", Some("INFO")),
-            ("DATABASE_URL", "sqlite:///./blog.db", Some("sqlite:///./blog.db")),
-            ("DATABASE_URL", "postgresql+psycopg2://u:p+q@h/d", Some("postgresql://u:p+q@h/d")),
-            ("DATABASE_URL", "sqlite+aiosqlite:///./blog.db", Some("sqlite:///./blog.db")),
+            ("DEBUG", "true", "debug"),
+            ("DEBUG", "False", ""),
+            ("DEBUG", "express:*", ""),
+            ("LOG_LEVEL", "WARNING", "warn"),
+            ("LOG_LEVEL", "CRITICAL", "error"),
+            ("LOG_LEVEL", "INFO", "INFO"),
+            ("DATABASE_URL", "sqlite:///./blog.db", "sqlite:///./blog.db"),
+            ("DATABASE_URL", "postgresql+psycopg2://u:p+q@h/d", "postgresql://u:p+q@h/d"),
+            ("DATABASE_URL", "sqlite+aiosqlite:///./blog.db", "sqlite:///./blog.db"),
         ] {
             let older = OLDER_NAMES.iter().find(|older| older.name == name).expect("a known name");
-            assert_eq!((older.convert)(value.to_owned()).as_deref(), expected, "{name}={value}");
+            assert_eq!((older.convert)(value), expected, "{name}={value}");
         }
     }
 }

@@ -193,10 +193,8 @@ impl Collected {
         for older in OLDER_NAMES {
             let Some((_, value)) = variables.iter().find(|(name, _)| name == older.name) else { continue };
             let origin = origin_of(older.name.to_owned());
-            let Some(value) = self.utf8(older.setting, value, &origin).filter(|value| !value.trim().is_empty()) else {
-                continue;
-            };
-            if let Some(value) = (older.convert)(value.to_owned()) {
+            let Some(value) = self.utf8(older.setting, value, &origin).map(older.convert) else { continue };
+            if !value.trim().is_empty() {
                 from_older.push((older.setting, older.name));
                 self.given.push(Given { setting: older.setting.to_owned(), value: Value::from(value), origin });
             }

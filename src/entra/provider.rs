@@ -119,10 +119,14 @@ impl Provider {
     /// # Errors
     /// When discovery fails or names another issuer, and there are no endpoints from an earlier time.
     pub fn metadata(&self) -> Result<Arc<Metadata>, ProviderError> {
-        if let Some(metadata) = self.known_metadata(|known| self.clock.elapsed() < known.renew_at) {
+        let fresh = || self.known_metadata(|known| self.clock.elapsed() < known.renew_at);
+        if let Some(metadata) = fresh() {
             return Ok(metadata);
         }
         let outcome = self.discovery.run(|| {
+            if fresh().is_some() {
+                return Ok(());
+            }
             let url = self.authority.discovery_url();
             let metadata = Metadata::parse(&self.authority, &url, &self.get(&url)?)?;
             self.keep(Arc::new(metadata), METADATA_LIFETIME);

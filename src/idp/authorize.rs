@@ -16,7 +16,7 @@ use super::{
     page,
     parameters::Parameters,
     refusal::{Refusal, invalid_request},
-    session::Session,
+    session::{Session, Sessions},
     state::Idp,
 };
 use crate::config::IdpUser;
@@ -50,7 +50,7 @@ pub async fn pick(
         Ok(form) => form,
         Err(refusal) => return page::refused(&idp, &request, &refusal),
     };
-    if !picker::is_same_origin(&request) || !idp.sessions.is_own_form(&request, form.get(picker::FORM_TOKEN)) {
+    if !picker::is_same_origin(&request) || !Sessions::is_own_form(&request, form.get(picker::FORM_TOKEN)) {
         return page::refused(&idp, &request, &foreign_form());
     }
     match picker::choice(&idp, &form) {

@@ -67,7 +67,7 @@ pub fn id_token(
     if let Some(nonce) = nonce {
         claims.insert("nonce".to_owned(), json!(nonce));
     }
-    insert_roles(&mut claims, user_roles(user, client));
+    insert_roles(&mut claims, &user_roles(user, client));
     claims
 }
 
@@ -101,7 +101,7 @@ pub fn access_token(
     };
     claims.extend(object(names));
     if let Some(api) = &resource.api {
-        insert_roles(&mut claims, user_roles(user, api));
+        insert_roles(&mut claims, &user_roles(user, api));
     }
     claims
 }
@@ -119,7 +119,7 @@ pub fn app_only_token(
     claims.extend(object(json!({ "sub": service_principal, "oid": service_principal })));
     let roles = resource.api.iter().flat_map(|api| &api.registration.app_roles);
     let granted = roles.filter(|role| role.granted_to.iter().any(|id| id == client.client_id()));
-    insert_roles(&mut claims, granted.map(|role| role.value.clone()).collect());
+    insert_roles(&mut claims, &granted.map(|role| role.value.clone()).collect::<Vec<_>>());
     claims
 }
 
@@ -175,7 +175,7 @@ fn user_roles(user: &IdpUser, app: &App) -> Vec<String> {
     user.roles.iter().filter(defined).cloned().collect()
 }
 
-fn insert_roles(claims: &mut Map<String, Value>, roles: Vec<String>) {
+fn insert_roles(claims: &mut Map<String, Value>, roles: &[String]) {
     if !roles.is_empty() {
         claims.insert("roles".to_owned(), json!(roles));
     }

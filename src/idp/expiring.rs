@@ -5,14 +5,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Values by an unguessable name, each until a time of its own.
-#[derive(Debug)]
+/// Values by an unguessable name, each until a time of its own. Not `Debug`: names are codes, tokens and cookies.
 pub struct ExpiringMap<V> {
     capacity: usize,
     entries: Mutex<HashMap<String, Entry<V>>>,
 }
 
-#[derive(Debug)]
 struct Entry<V> {
     value: V,
     expires_at: i64,
@@ -45,6 +43,11 @@ impl<V: Clone> ExpiringMap<V> {
     /// The value of this name, if it has not expired.
     pub fn get(&self, name: &str, now: i64) -> Option<V> {
         self.update(name, now, |value| value.clone())
+    }
+
+    /// Whether this name is still here, expired or not: what expired goes only when room is needed.
+    pub fn has_held(&self, name: &str) -> bool {
+        self.lock().contains_key(name)
     }
 
     /// What `change` makes of the value of this name, which nobody else sees meanwhile.

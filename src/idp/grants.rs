@@ -1,5 +1,7 @@
 //! Authorization codes and refresh tokens: what they stand for, how long they live, how often they can be used.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
 use super::{
     expiring::ExpiringMap,
     random,
@@ -15,7 +17,7 @@ const REFRESH_SECONDS: i64 = 90 * 24 * 60 * 60;
 const CAPACITY: usize = 10_000;
 
 /// What a user allowed an application.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Grant {
     /// The application.
     pub client_id: String,
@@ -30,14 +32,14 @@ pub struct Grant {
 }
 
 /// What an authorization code is bound to.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Code {
     /// What it is exchanged for.
     pub grant: Grant,
     /// `nonce` of the authorization request, for the ID token.
     pub nonce: Option<String>,
     redirect_uri: String,
-    code_challenge: Option<String>,
+    challenge: Option<String>,
     expires_at: i64,
     redeemed: bool,
 }
@@ -62,7 +64,6 @@ pub struct CodeRequest {
 }
 
 /// Every code and refresh token that is out.
-#[derive(Debug)]
 pub struct Grants {
     codes: ExpiringMap<Code>,
     refresh_tokens: ExpiringMap<Grant>,
@@ -80,7 +81,7 @@ impl Grants {
         let CodeRequest { client_id, oid, sid, scope, nonce, redirect_uri, code_challenge } = request;
         let grant = Grant { client_id, oid, sid, scope, family: code.clone() };
         let expires_at = now + CODE_SECONDS;
-        let held = Code { grant, nonce, redirect_uri, code_challenge, expires_at, redeemed: false };
+        let held = Code { grant, nonce, redirect_uri, challenge: code_challenge, expires_at, redeemed: false };
         self.codes.insert(code.clone(), held, now + CODE_REMEMBERED_SECONDS, now);
         code
     }
@@ -125,11 +126,7 @@ impl Grants {
     /// AADSTS70000 when it is unknown or another client's, 700082 when it expired.
     pub fn refresh(&self, token: &str, client_id: &str, now: i64) -> Result<Grant, Refusal> {
         let grant = self.refresh_tokens.get(token, now).ok_or_else(|| {
-            if self.refresh_tokens.get(token, i64::MIN).is_some() {
-                refresh_token_expired()
-            } else {
-                malformed("refresh token")
-            }
+            if self.refresh_tokens.has_held(token) { refresh_token_expired() } else { malformed("refresh token") }
         })?;
         if grant.client_id == client_id { Ok(grant) } else { Err(malformed("refresh token")) }
     }
@@ -164,7 +161,7 @@ impl Code {
                 ),
             ));
         }
-        let fits = match (&self.code_challenge, verifier) {
+        let fits = match (&self.challenge, verifier) {
             (None, None) => true,
             (Some(challenge), Some(verifier)) => *challenge == s256(verifier),
             // RFC 9700 §4.8.2: a verifier without a challenge is a sign of a downgraded request.
@@ -178,7 +175,6 @@ const ALREADY_REDEEMED: u32 = 54005;
 
 /// RFC 7636 §4.2, method `S256`.
 fn s256(verifier: &str) -> String {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     URL_SAFE_NO_PAD.encode(openssl::sha::sha256(verifier.as_bytes()))
 }
 

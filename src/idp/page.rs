@@ -18,12 +18,6 @@ use crate::serve::RequestId;
 /// The templates, parsed once.
 pub struct Pages(Tera);
 
-impl std::fmt::Debug for Pages {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Pages")
-    }
-}
-
 /// What a page may do beside showing itself with the site's own style.
 #[derive(Debug, Default)]
 pub struct Allowed {

@@ -67,7 +67,7 @@ impl Scope {
             match name {
                 ".default" => known.scopes.extend(api.registration.scopes.iter().cloned()),
                 exposed if api.registration.scopes.iter().any(|scope| scope == exposed) => {
-                    known.scopes.push(exposed.to_owned())
+                    known.scopes.push(exposed.to_owned());
                 }
                 _ => return Err(not_consented(client)),
             }

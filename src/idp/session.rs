@@ -28,7 +28,6 @@ pub struct Session {
 }
 
 /// All sessions, by the cookie's value.
-#[derive(Debug)]
 pub struct Sessions {
     by_cookie: ExpiringMap<Session>,
     secure: bool,
@@ -87,7 +86,7 @@ impl Sessions {
     }
 
     /// Whether a form that carries `token` came from a page that this browser got from here.
-    pub fn is_own_form(&self, request: &HttpRequest, token: Option<&str>) -> bool {
+    pub fn is_own_form(request: &HttpRequest, token: Option<&str>) -> bool {
         let (Some(cookie), Some(token)) = (request.cookie(FORM_COOKIE), token) else { return false };
         !token.is_empty() && bool::from(cookie.value().as_bytes().ct_eq(token.as_bytes()))
     }

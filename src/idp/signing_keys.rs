@@ -36,7 +36,6 @@ pub enum KeyError {
 }
 
 /// One key pair with its self-signed certificate, as Entra publishes them.
-#[derive(Debug)]
 pub struct SigningKey {
     /// Name of the key in token headers and in the JWKS. As with Entra, it is also the certificate's `x5t`.
     pub kid: String,
@@ -125,7 +124,6 @@ pub fn signing_input(header: &Map<String, Value>, claims: &Map<String, Value>) -
 }
 
 /// The published keys; the newest one signs. There is always one.
-#[derive(Debug)]
 pub struct KeyRing {
     keys: RwLock<Vec<Arc<SigningKey>>>,
 }

@@ -9,7 +9,6 @@ use super::{
 use crate::config::IdpSettings;
 
 /// The provider, without its sockets.
-#[derive(Debug)]
 pub struct Idp {
     /// Addresses and issuers.
     pub authority: Authority,

@@ -2,9 +2,24 @@
 
 use std::{io, net::TcpListener};
 
-use actix_web::dev::ServerHandle;
+use actix_web::{
+    App, HttpServer,
+    dev::{Server as HttpServerTask, ServerHandle},
+    middleware::from_fn,
+    web,
+};
 
-use crate::{config::Settings, serve::ListenError};
+use super::{
+    error_page, routes, security_headers,
+    site::{Sessions, SettingProblem, Site},
+    templates::TemplateError,
+};
+use crate::{
+    config::Settings,
+    entra::{ProviderError, confidential_client::SignInError},
+    outbound::OutboundError,
+    serve::{self, ListenError, access_log, request_id},
+};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -13,41 +28,110 @@ pub enum StartError {
     /// It cannot listen.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Settings are missing or wrong: all of them, one per line.
+    #[error("{}", list(.0))]
+    Settings(Vec<SettingProblem>),
+    /// The settings name no authority, or its CA file cannot be used.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The client of Entra cannot be made: its certificate cannot be used.
+    #[error(transparent)]
+    Client(#[from] SignInError),
+    /// The CA file for requests to the API cannot be used.
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
+    /// A template is broken: a defect of the program.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// An address does not fit into a header.
+    #[error("an address in the settings does not fit into a header: {0}")]
+    Header(String),
+    /// The socket cannot be used.
+    #[error("the listening socket cannot be used: {0}")]
+    Socket(io::Error),
+}
+
+impl StartError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Listen(_) => "another program listens there: stop it, or set client.port",
+            Self::Settings(_) => {
+                "set them in blog.toml, or in the environment as BLOG_CLIENT__… (client.client_id is BLOG_CLIENT__CLIENT_ID)"
+            }
+            Self::Client(SignInError::Certificate(error)) => return Some(error.hint().into_owned()),
+            Self::Provider(_) | Self::Client(_) => "see entra.tenant_id, entra.authority_host and entra.ca_file",
+            Self::Outbound(_) => "entra.ca_file is a PEM file of the certificates to trust beside the system's",
+            Self::Header(_) => "see client.public_url and entra.authority_host",
+            Self::Template(_) | Self::Socket(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+fn list(problems: &[SettingProblem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// A bound server, not yet running.
-pub struct Server {}
+pub struct Server {
+    port: u16,
+    task: HttpServerTask,
+}
 
 impl Server {
-    /// Listens where the settings say, and prepares everything.
+    /// Listens where the settings say, and prepares everything. No network.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn bind(settings: &Settings) -> Result<Self, StartError> {
-        let _ = settings;
-        unimplemented!()
+        let listener = serve::listen(&settings.client.host, settings.client.port)?;
+        Self::on(listener, settings)
     }
+
     /// The same on a socket that listens already.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn on(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
-        let _ = (listener, settings);
-        unimplemented!()
+        let port = listener.local_addr().map_err(StartError::Socket)?.port();
+        let site = web::Data::new(Site::new(settings, port)?);
+        let sessions = Sessions::new(&settings.client, &site.public_url);
+        // The last one wrapped is the first that a request meets.
+        let application = move || {
+            App::new()
+                .app_data(site.clone())
+                .configure(routes::configure)
+                .wrap(from_fn(error_page::answer))
+                .wrap(sessions.middleware())
+                .wrap(from_fn(security_headers::add))
+                .wrap(from_fn(access_log::log))
+                .wrap(from_fn(request_id::assign))
+        };
+        let mut server =
+            HttpServer::new(application).disable_signals().shutdown_timeout(settings.server.shutdown_timeout.as_secs());
+        if settings.server.workers > 0 {
+            server = server.workers(settings.server.workers);
+        }
+        let task = server.listen(listener).map_err(StartError::Socket)?.run();
+        Ok(Self { port, task })
     }
+
     /// The port it listens on.
     pub fn port(&self) -> u16 {
-        unimplemented!()
+        self.port
     }
+
     /// Stops it from elsewhere.
     pub fn handle(&self) -> ServerHandle {
-        unimplemented!()
+        self.task.handle()
     }
+
     /// Serves until stopped.
     ///
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        unimplemented!()
+        self.task.await
     }
 }

@@ -1,8 +1,18 @@
 //! Black-box tests, by feature, on the real servers and the real binary. One binary: it links once.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on must fail")]
 
+mod api;
+mod browser;
+mod cert;
 mod cli;
 mod config;
 mod db;
+mod dev;
+mod docs;
+mod durability;
+mod entra;
+mod idp;
+mod msal;
 mod support;
+mod web;

@@ -1,8 +1,15 @@
 //! What the tests stand on.
 
+pub mod api;
 pub mod binary;
+pub mod browser;
+pub mod certificates;
 pub mod database;
+pub mod dev;
+pub mod entra;
+pub mod idp;
 pub mod system;
+pub mod web;
 
 /// The value of an environment variable that `tests/run` sets for tests that need something started or installed.
 /// Without it the test is skipped, with a line that says so; in CI nothing may be skipped.

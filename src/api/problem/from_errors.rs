@@ -23,7 +23,13 @@ impl From<BlogError> for Problem {
 
 impl From<DbError> for Problem {
     fn from(cause: DbError) -> Self {
-        Self::internal(cause)
+        match cause {
+            // It may be back in a moment; anything else will be no better the next time.
+            DbError::NoConnection { .. } | DbError::Closed => {
+                Self::unavailable("database_unavailable", "the database does not answer at present").because(cause)
+            }
+            cause => Self::internal(cause),
+        }
     }
 }
 

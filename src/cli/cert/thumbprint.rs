@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -96,11 +96,11 @@ fn configured(settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Re
     Ok(settings()?.client.certificate.path.ok_or(CertificateError::NotConfigured)?)
 }
 
-fn read(file: &PathBuf) -> Result<Vec<Found>, CertificateError> {
+fn read(file: &Path) -> Result<Vec<Found>, CertificateError> {
     let parse = |der: Vec<u8>| {
         let details = CertificateDetails::from_der(&der);
-        let details = details.ok_or_else(|| CertificateError::BadCertificate { path: file.clone() })?;
-        Ok(Found { file: file.clone(), details })
+        let details = details.ok_or_else(|| CertificateError::BadCertificate { path: file.to_owned() })?;
+        Ok(Found { file: file.to_owned(), details })
     };
     certificates_in(file)?.into_iter().map(parse).collect()
 }

@@ -5,22 +5,23 @@ use std::path::Path;
 
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use openssl::{asn1::Asn1Time, x509::X509};
+use chrono::Utc;
 
 use super::{
     folder::{self, Folder},
+    samples,
     values::Plan,
 };
 use crate::{
     config::{CertificateSettings, Settings},
     db::Database,
-    entra::{ClientCertificate, issue_certificate::NewCertificate},
+    entra::{ClientCertificate, certificate::certificates_in, issue_certificate::NewCertificate},
 };
 
 /// How long the certificate is good for.
 const CERTIFICATE_DAYS: u32 = 365;
 /// A certificate that would expire within so many days is made anew.
-const RENEW_DAYS: u32 = 14;
+const RENEW_DAYS: i64 = 14;
 /// Length of the cookie key before it is written as base64.
 const COOKIE_KEY_BYTES: usize = 48;
 
@@ -48,8 +49,13 @@ pub fn prepare(folder: &Folder, plan: &Plan, own: &Settings) -> anyhow::Result<P
     }
     folder.write_once(folder::COOKIE_KEY, &cookie_key()?)?;
     let settings = plan.settings(own)?;
+    let is_new = !folder.path().join(folder::DATABASE).exists();
     let database = Database::open(&settings.database)?;
     database.migrate()?;
+    if is_new {
+        samples::write(&database, &settings).context("cannot write the sample posts")?;
+        news.push("Made a database with a few posts.".to_owned());
+    }
     database.close();
     Ok(Prepared { settings, news })
 }
@@ -60,13 +66,8 @@ fn is_usable(folder: &Path) -> bool {
     let registered = folder.join(folder::CERTIFICATE);
     let settings = CertificateSettings { path: Some(combined), ..CertificateSettings::default() };
     let Ok(certificate) = ClientCertificate::load(&settings) else { return false };
-    let is_good = || -> Option<bool> {
-        let registered = X509::from_pem(&std::fs::read(registered).ok()?).ok()?;
-        let same = registered.to_der().ok().map(|der| crate::entra::Thumbprints::of(&der));
-        let soon = Asn1Time::days_from_now(RENEW_DAYS).ok()?;
-        Some(same.as_ref() == Some(certificate.thumbprints()) && registered.not_after() > soon.as_ref())
-    };
-    is_good().unwrap_or(false)
+    let is_registered = certificates_in(&registered).is_ok_and(|found| found.first() == certificate.chain().first());
+    is_registered && certificate.details().days_left(Utc::now()) > RENEW_DAYS
 }
 
 fn cookie_key() -> anyhow::Result<String> {

@@ -1,7 +1,10 @@
 //! The settings of `dev`, by name. The servers in this process and those that are started with `--print-env` read the
 //! very same list, so that they are the same system.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use serde_json::json;
@@ -51,15 +54,15 @@ impl Plan {
         format!("http://localhost:{}", self.ports.idp)
     }
 
-    /// Every setting that `dev` sets, with its value. Reads the cookie key from the folder.
+    /// Every setting that `dev` sets, with its value; what is logged is nobody's system. Reads the cookie key from the folder.
     ///
     /// # Errors
     /// When the folder has not been prepared, or a path in it is not UTF-8.
     pub fn values(&self, own: &Settings) -> anyhow::Result<Vec<(&'static str, String)>> {
-        let file = |name: &str| {
-            let path = self.data_dir.join(name);
+        let utf8 = |path: &Path| {
             path.to_str().map(str::to_owned).with_context(|| format!("the path {} is not UTF-8", path.display()))
         };
+        let file = |name: &str| utf8(&self.data_dir.join(name));
         let cookie_key = self.data_dir.join(folder::COOKIE_KEY);
         let cookie_key =
             fs::read_to_string(&cookie_key).with_context(|| format!("cannot read {}", cookie_key.display()))?;
@@ -79,12 +82,11 @@ impl Plan {
             ("api.app_id_uri", format!("api://{DEV_API_ID}")),
             ("api.client_id", DEV_API_ID.to_owned()),
             ("database.url", file(folder::DATABASE)?),
-            ("log.level", own.log.level.clone()),
             ("idp.port", self.ports.idp.to_string()),
             ("idp.tenant_id", DEV_TENANT_ID.to_owned()),
             ("idp.strict", "true".to_owned()),
             ("idp.access_token_seconds", own.idp.access_token_seconds.to_string()),
-            ("idp.state_dir", file("")?),
+            ("idp.state_dir", utf8(&self.data_dir)?),
             ("idp.users", json!(own.idp.users).to_string()),
             ("idp.apps", json!(self.apps()).to_string()),
         ])

@@ -43,7 +43,7 @@ impl CertificateDetails {
         Some(Self {
             subject: printable(certificate.subject()),
             issuer: printable(certificate.issuer()),
-            serial: hex::encode_upper(certificate.raw_serial()),
+            serial: serial(certificate.raw_serial()),
             key_type,
             key_bits,
             not_before: time(certificate.validity().not_before)?,
@@ -55,6 +55,11 @@ impl CertificateDetails {
     pub fn days_left(&self, now: DateTime<Utc>) -> i64 {
         (self.not_after - now).num_days()
     }
+}
+
+/// DER puts a zero byte before a number whose first bit is set; it is no part of the number.
+fn serial(raw: &[u8]) -> String {
+    hex::encode_upper(raw.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(raw))
 }
 
 fn key_of(key: &SubjectPublicKeyInfo<'_>) -> (&'static str, usize) {

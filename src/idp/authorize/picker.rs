@@ -62,7 +62,7 @@ pub fn choice<'a>(idp: &'a Idp, form: &Parameters) -> Choice<'a> {
 pub fn is_same_origin(request: &HttpRequest) -> bool {
     let Some(origin) = request.headers().get(ORIGIN) else { return true };
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let host = host.or_else(|| request.uri().authority().map(actix_web::http::uri::Authority::as_str));
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     match (origin, host) {
         (Some((_, origin_host)), Some(host)) => origin_host.eq_ignore_ascii_case(host),

@@ -42,7 +42,7 @@ fn objection(request: &ServiceRequest) -> Option<&'static str> {
     }
     // A name that an attacker's DNS points at this machine would pass for the same origin.
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let host = host.or_else(|| request.uri().authority().map(actix_web::http::uri::Authority::as_str));
     if !host.is_some_and(is_local_name) {
         return Some("the control interface goes by localhost and 127.0.0.1 only");
     }

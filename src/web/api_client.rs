@@ -1,0 +1,226 @@
+//! The REST API, as this site calls it: the user's access token, the request id passed on, one refresh and one retry
+//! when the API refuses the token. Never logs a token or a post.
+
+mod answer;
+mod shapes;
+
+use std::sync::Arc;
+
+use actix_web::{http::StatusCode, web};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::{
+    access_tokens::{AccessTokens, NoToken},
+    session::Ticket,
+};
+use crate::{entra::confidential_client::SignInError, serve::request_id};
+use answer::Answer;
+pub use shapes::{FieldError, NewPost, Post, PostList, PostQuery, Profile, VersionedPost};
+
+/// Why the API did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The sign-in has ended, or the API refused even a fresh token.
+    #[error("the user must sign in again")]
+    SignInAgain,
+    /// Entra could not prolong the sign-in.
+    #[error(transparent)]
+    SignIn(SignInError),
+    /// 403
+    #[error("the API forbids it")]
+    Forbidden,
+    /// 404
+    #[error("the API knows no such thing")]
+    NotFound,
+    /// 412: somebody changed the post meanwhile.
+    #[error("the post has changed meanwhile")]
+    Stale,
+    /// 422, with what is wrong with which field.
+    #[error("the API refused what was typed")]
+    Invalid(Vec<FieldError>),
+    /// 413
+    #[error("the API takes no text as long as this")]
+    TooLarge,
+    /// 429, with the seconds to wait when the API tells.
+    #[error("the API asks to slow down")]
+    TooManyRequests(Option<u64>),
+    /// No connection.
+    #[error("the API cannot be reached: {0}")]
+    Unreachable(String),
+    /// No answer in time.
+    #[error("the API did not answer in time")]
+    TimedOut,
+    /// Any other status.
+    #[error("the API answered with status {0}")]
+    Unexpected(u16),
+    /// An answer that is not what was agreed.
+    #[error("the API's answer makes no sense: {0}")]
+    Nonsense(String),
+}
+
+impl From<NoToken> for ApiError {
+    fn from(error: NoToken) -> Self {
+        match error {
+            NoToken::SignInAgain => Self::SignInAgain,
+            NoToken::Failed(error) => Self::SignIn(error),
+        }
+    }
+}
+
+/// The API at one address.
+pub struct ApiClient {
+    agent: ureq::Agent,
+    base: String,
+    tokens: Arc<AccessTokens>,
+}
+
+/// The API on behalf of one user, within one request to the site.
+pub struct UsersApi {
+    client: Arc<ApiClient>,
+    ticket: Ticket,
+    request_id: String,
+}
+
+/// One request, without its token.
+struct Call {
+    method: &'static str,
+    path: String,
+    if_match: Option<String>,
+    body: Option<serde_json::Value>,
+}
+
+impl Call {
+    fn new(method: &'static str, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), if_match: None, body: None }
+    }
+
+    fn json(mut self, post: &NewPost) -> Self {
+        self.body = Some(serde_json::json!({ "title": post.title, "content": post.content }));
+        self
+    }
+}
+
+impl ApiClient {
+    /// The API at `base`, over `agent`, whose timeout is the longest that one request may take.
+    pub fn new(agent: ureq::Agent, base: &Url, tokens: Arc<AccessTokens>) -> Self {
+        Self { agent, base: base.as_str().trim_end_matches('/').to_owned(), tokens }
+    }
+
+    /// For a signed-in user.
+    pub fn on_behalf_of(self: &Arc<Self>, ticket: Ticket, request_id: String) -> UsersApi {
+        UsersApi { client: Arc::clone(self), ticket, request_id }
+    }
+
+    /// Whether the API answers at all. Blocks.
+    pub fn is_alive(&self) -> bool {
+        self.agent.get(format!("{}/health/live", self.base)).call().is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// Blocks: a refresh, the call, and once more when the token is refused.
+    fn call(&self, ticket: &Ticket, request_id: &str, call: &Call) -> Result<Answer, ApiError> {
+        let token = self.tokens.valid(ticket)?;
+        let answer = self.send(&token, request_id, call)?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return answer.into_result();
+        }
+        log::info!("the API refused an access token; refreshing it request_id={request_id}");
+        let token = self.tokens.instead_of(ticket, &token)?;
+        self.send(&token, request_id, call)?.into_result()
+    }
+
+    fn send(&self, token: &SecretString, request_id: &str, call: &Call) -> Result<Answer, ApiError> {
+        let body = call.body.as_ref().map(ToString::to_string);
+        let mut request = http::Request::builder()
+            .method(call.method)
+            .uri(format!("{}{}", self.base, call.path))
+            .header("Authorization", format!("Bearer {}", token.expose_secret()))
+            .header("Accept", "application/json")
+            .header(request_id::HEADER.as_str(), request_id);
+        if let Some(etag) = &call.if_match {
+            request = request.header("If-Match", etag);
+        }
+        let sent = match body {
+            Some(json) => request.header("Content-Type", "application/json").body(json).map(|r| self.agent.run(r)),
+            None => request.body(()).map(|r| self.agent.run(r)),
+        };
+        let response = sent.map_err(|error| ApiError::Unreachable(error.to_string()))?.map_err(answer::no_answer)?;
+        Answer::read(response)
+    }
+}
+
+impl UsersApi {
+    /// `GET /v1/profile`
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn profile(&self) -> Result<Profile, ApiError> {
+        self.json(Call::new("GET", "/v1/profile")).await.map(|(profile, _)| profile)
+    }
+
+    /// `GET /v1/posts`
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn posts(&self, query: &PostQuery) -> Result<PostList, ApiError> {
+        let (posts, answer) = self.json(Call::new("GET", query.path())).await?;
+        Ok(PostList { posts, total: answer.total, next: answer.next_cursor })
+    }
+
+    /// `GET /v1/posts/{id}`
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn post(&self, id: u64) -> Result<VersionedPost, ApiError> {
+        let (post, answer) = self.json(Call::new("GET", format!("/v1/posts/{id}"))).await?;
+        Ok(VersionedPost { post, etag: answer.etag.unwrap_or_default() })
+    }
+
+    /// `POST /v1/posts`
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn create(&self, post: &NewPost) -> Result<Post, ApiError> {
+        self.json(Call::new("POST", "/v1/posts").json(post)).await.map(|(post, _)| post)
+    }
+
+    /// `PUT /v1/posts/{id}`, provided that the post still has this `etag`.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn change(&self, id: u64, post: &NewPost, etag: &str) -> Result<Post, ApiError> {
+        let mut call = Call::new("PUT", format!("/v1/posts/{id}")).json(post);
+        call.if_match = Some(etag.to_owned());
+        self.json(call).await.map(|(post, _)| post)
+    }
+
+    /// `DELETE /v1/posts/{id}`
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn delete(&self, id: u64) -> Result<(), ApiError> {
+        self.answer(Call::new("DELETE", format!("/v1/posts/{id}"))).await.map(drop)
+    }
+
+    async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<(T, Answer), ApiError> {
+        let answer = self.answer(call).await?;
+        let value = serde_json::from_slice(&answer.body).map_err(|error| nonsense(&error))?;
+        Ok((value, answer))
+    }
+
+    async fn answer(&self, call: Call) -> Result<Answer, ApiError> {
+        let (client, ticket, id) = (Arc::clone(&self.client), self.ticket.clone(), self.request_id.clone());
+        let result = web::block(move || client.call(&ticket, &id, &call)).await;
+        let result = result.unwrap_or_else(|error| Err(ApiError::Unreachable(error.to_string())));
+        if let Err(error) = &result {
+            log::info!("API call: {error} request_id={}", self.request_id);
+        }
+        result
+    }
+}
+
+/// Where the JSON goes wrong, without a word of it: the answer may hold a post.
+fn nonsense(error: &serde_json::Error) -> ApiError {
+    ApiError::Nonsense(format!("{:?} at line {} column {}", error.classify(), error.line(), error.column()))
+}

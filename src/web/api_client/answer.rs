@@ -1,0 +1,102 @@
+//! An answer of the API: its status, the headers that matter here, its body.
+
+use actix_web::http::StatusCode;
+use serde::Deserialize;
+use url::Url;
+
+use super::{ApiError, FieldError};
+
+/// Largest body read, in bytes: a page of posts of the longest content fits.
+const MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) etag: Option<String>,
+    /// `X-Total-Count`
+    pub(super) total: Option<u64>,
+    /// `after` of the `Link` with `rel="next"`.
+    pub(super) next_cursor: Option<String>,
+    /// `Retry-After` in seconds.
+    pub(super) retry_after: Option<u64>,
+    pub(super) body: Vec<u8>,
+}
+
+/// The part of a problem document (RFC 9457) that this site uses.
+#[derive(Deserialize)]
+struct Problem {
+    #[serde(default)]
+    errors: Vec<FieldError>,
+}
+
+impl Answer {
+    pub(super) fn read(mut response: http::Response<ureq::Body>) -> Result<Self, ApiError> {
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let [etag, total, link, retry_after] = ["etag", "x-total-count", "link", "retry-after"].map(header);
+        let status = StatusCode::from_u16(response.status().as_u16())
+            .map_err(|_| ApiError::Unexpected(response.status().as_u16()))?;
+        let body = response.body_mut().with_config().limit(MAX_BODY_BYTES).read_to_vec().map_err(no_answer)?;
+        Ok(Self {
+            status,
+            etag,
+            total: total.and_then(|text| text.parse().ok()),
+            next_cursor: link.as_deref().and_then(next_cursor),
+            retry_after: retry_after.and_then(|text| text.parse().ok()),
+            body,
+        })
+    }
+
+    pub(super) fn into_result(self) -> Result<Self, ApiError> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        Err(match self.status {
+            StatusCode::UNAUTHORIZED => ApiError::SignInAgain,
+            StatusCode::FORBIDDEN => ApiError::Forbidden,
+            StatusCode::NOT_FOUND | StatusCode::GONE => ApiError::NotFound,
+            StatusCode::PRECONDITION_FAILED => ApiError::Stale,
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
+            StatusCode::TOO_MANY_REQUESTS => ApiError::TooManyRequests(self.retry_after),
+            StatusCode::UNPROCESSABLE_ENTITY => ApiError::Invalid(self.field_errors()),
+            other => ApiError::Unexpected(other.as_u16()),
+        })
+    }
+
+    fn field_errors(&self) -> Vec<FieldError> {
+        serde_json::from_slice::<Problem>(&self.body).map(|problem| problem.errors).unwrap_or_default()
+    }
+}
+
+/// Names no address: the API's may be an internal one.
+pub(super) fn no_answer(error: ureq::Error) -> ApiError {
+    match error {
+        ureq::Error::Timeout(_) => ApiError::TimedOut,
+        other => ApiError::Unreachable(other.to_string()),
+    }
+}
+
+/// From `</v1/posts?limit=20&after=CURSOR>; rel="next"` (RFC 8288), absolute or relative.
+fn next_cursor(link: &str) -> Option<String> {
+    let next = link.split(',').find(|entry| {
+        entry.split(';').skip(1).any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"))
+    })?;
+    let target = next.trim().strip_prefix('<')?.split('>').next()?;
+    let url = Url::parse("http://api.invalid/").ok()?.join(target).ok()?;
+    url.query_pairs().find(|(name, _)| name == "after").map(|(_, value)| value.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_found_in_the_link_header() {
+        let cursor = |link| next_cursor(link).unwrap_or_default();
+        assert_eq!(cursor(r#"</v1/posts?limit=20&after=abc%3D>; rel="next""#), "abc=");
+        assert_eq!(cursor(r#"</a?after=x>; rel="prev", <http://h/v1/posts?after=y>; rel="next""#), "y");
+        assert_eq!(cursor("</v1/posts?after=z>; rel=next"), "z");
+        for other in ["", "<", "nonsense; rel=next", r#"</v1/posts>; rel="next""#, r#"</a?after=x>; rel="prev""#] {
+            assert_eq!(next_cursor(other), None, "{other}");
+        }
+    }
+}

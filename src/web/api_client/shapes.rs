@@ -1,0 +1,115 @@
+//! The JSON that the API speaks, as far as this site uses it.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use url::form_urlencoded;
+use uuid::Uuid;
+
+/// Who wrote a post.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Author {
+    /// Object id; a post taken over from elsewhere may have an author without one.
+    pub oid: Option<String>,
+    /// For display.
+    pub display_name: Option<String>,
+}
+
+impl Author {
+    /// Whether this is the user with that object id.
+    pub fn is(&self, object_id: Uuid) -> bool {
+        self.oid.as_deref().and_then(|oid| Uuid::parse_str(oid).ok()) == Some(object_id)
+    }
+}
+
+/// A post.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Post {
+    /// Row id.
+    pub id: u64,
+    /// Title.
+    pub title: String,
+    /// Content, plain text.
+    pub content: String,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Who wrote it.
+    pub author: Option<Author>,
+}
+
+/// A post and the version that was read.
+#[derive(Debug, Clone)]
+pub struct VersionedPost {
+    /// The post.
+    pub post: Post,
+    /// `ETag`; empty when the API sent none.
+    pub etag: String,
+}
+
+/// What is sent to make or change a post.
+#[derive(Debug, Clone)]
+pub struct NewPost {
+    /// Title.
+    pub title: String,
+    /// Content.
+    pub content: String,
+}
+
+/// Which posts to list.
+#[derive(Debug, Clone, Default)]
+pub struct PostQuery {
+    /// How many.
+    pub limit: u32,
+    /// Cursor of the page before.
+    pub after: Option<String>,
+    /// Only one's own.
+    pub only_mine: bool,
+}
+
+impl PostQuery {
+    pub(super) fn path(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("limit", &self.limit.to_string());
+        if let Some(after) = &self.after {
+            query.append_pair("after", after);
+        }
+        if self.only_mine {
+            query.append_pair("author", "me");
+        }
+        format!("/v1/posts?{}", query.finish())
+    }
+}
+
+/// A page of posts, newest first.
+#[derive(Debug, Clone)]
+pub struct PostList {
+    /// The posts.
+    pub posts: Vec<Post>,
+    /// How many there are in all, when the API tells.
+    pub total: Option<u64>,
+    /// Cursor of the next page.
+    pub next: Option<String>,
+}
+
+/// `GET /v1/profile`
+#[derive(Debug, Clone, Deserialize)]
+pub struct Profile {
+    /// Object id.
+    pub oid: String,
+    /// For display.
+    pub name: Option<String>,
+    /// For display.
+    pub email: Option<String>,
+    /// For display.
+    pub preferred_username: Option<String>,
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, Deserialize)]
+pub struct FieldError {
+    /// `title` or `content`.
+    pub field: String,
+    /// For the person who typed it.
+    pub message: String,
+}

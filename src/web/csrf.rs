@@ -1,0 +1,151 @@
+//! Forms that change something are taken only from pages of this site, sent by the session that they were made for.
+//!
+//! [`Checked`] is the only way for a handler to get at a form, so that none can forget the check. Two rules: the browser
+//! says that the form came from this origin (`Sec-Fetch-Site`, `Origin`), when it says anything; and the form holds the
+//! session's own token (OWASP: synchronizer token).
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    http::header::{HeaderName, ORIGIN},
+    web,
+};
+use serde::de::DeserializeOwned;
+use subtle::ConstantTimeEq;
+use url::Url;
+
+use super::{
+    error_page::{Kind, PageError},
+    session::Typed,
+    site::Site,
+    visit::{SignedIn, Visit},
+};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// A form of this site.
+pub trait ProtectedForm: DeserializeOwned + 'static {
+    /// The token that it was made with; empty when missing.
+    fn csrf_token(&self) -> &str;
+    /// What somebody typed into it, so that it is not lost when the form cannot be taken.
+    fn typed(&self) -> Option<Typed> {
+        None
+    }
+}
+
+/// A form that came from this site, and who sent it.
+pub struct Checked<F> {
+    /// The form.
+    pub form: F,
+    /// The user whose session it belongs to.
+    pub user: SignedIn,
+}
+
+impl<F: ProtectedForm> FromRequest for Checked<F> {
+    type Error = PageError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, PageError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let form = web::Form::<F>::from_request(&request, payload);
+        Box::pin(async move {
+            let form = form.await.map_err(|error| PageError::from_status(error.as_response_error().status_code()))?;
+            check(&request, form.into_inner())
+        })
+    }
+}
+
+fn check<F: ProtectedForm>(request: &HttpRequest, form: F) -> Result<Checked<F>, PageError> {
+    let visit = Visit::of(request)?;
+    let sender = Sender::of(request, &visit.site);
+    if sender == Sender::AnotherSite {
+        return Err(PageError::from(Kind::Forged).keeping(form.typed()));
+    }
+    let Some(account) = visit.session.account() else {
+        // The session has ended since the form was opened. Only a browser that vouches for the form's origin gets its
+        // text kept in a session: nobody else may plant a draft in one.
+        return match form.typed() {
+            Some(typed) if sender == Sender::ThisSite => Err(Kind::SignedOut(typed).into()),
+            typed => Err(PageError::from(Kind::Forged).keeping(typed)),
+        };
+    };
+    if !is_equal(form.csrf_token(), &account.csrf_token) {
+        return Err(PageError::from(Kind::Forged).keeping(form.typed()));
+    }
+    Ok(Checked { form, user: SignedIn { visit, account } })
+}
+
+/// In a time that tells nothing of where they differ.
+fn is_equal(given: &str, expected: &str) -> bool {
+    given.as_bytes().ct_eq(expected.as_bytes()).into()
+}
+
+/// Which site's page sent the request, by the headers that scripts cannot set.
+#[derive(Debug, PartialEq, Eq)]
+enum Sender {
+    ThisSite,
+    AnotherSite,
+    /// An old browser, or not a browser.
+    Unknown,
+}
+
+impl Sender {
+    fn of(request: &HttpRequest, site: &Site) -> Self {
+        let header = |name: HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
+        Self::from_headers(header(SEC_FETCH_SITE), header(ORIGIN), &site.public_url)
+    }
+
+    /// `same-site` is another site here: another port of this host, such as the identity provider's on a laptop.
+    fn from_headers(fetch_site: Option<&str>, origin: Option<&str>, public_url: &Url) -> Self {
+        if fetch_site.is_some_and(|value| !matches!(value, "same-origin" | "none")) {
+            return Self::AnotherSite;
+        }
+        match origin {
+            Some(origin) if origin == public_url.origin().ascii_serialization() => Self::ThisSite,
+            Some(_) => Self::AnotherSite,
+            None if fetch_site == Some("same-origin") => Self::ThisSite,
+            None => Self::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_of_another_origin_is_told_from_ones_own() {
+        let public_url = Url::parse("https://blog.example.com/").unwrap();
+        let own = Some("https://blog.example.com");
+        for (fetch_site, origin, expected) in [
+            (None, None, Sender::Unknown),
+            (Some("none"), None, Sender::Unknown),
+            (None, own, Sender::ThisSite),
+            (Some("same-origin"), None, Sender::ThisSite),
+            (Some("same-origin"), own, Sender::ThisSite),
+            (Some("cross-site"), own, Sender::AnotherSite),
+            (Some("same-site"), own, Sender::AnotherSite),
+            (Some("?"), own, Sender::AnotherSite),
+            (Some("same-origin"), Some("https://evil.example"), Sender::AnotherSite),
+            (None, Some("null"), Sender::AnotherSite),
+            (None, Some("?"), Sender::AnotherSite),
+            (None, Some("http://blog.example.com"), Sender::AnotherSite),
+            (None, Some("https://blog.example.com:8443"), Sender::AnotherSite),
+            (None, Some("https://blog.example.com.evil.example"), Sender::AnotherSite),
+            (None, Some("https://evil.example/https://blog.example.com"), Sender::AnotherSite),
+        ] {
+            assert_eq!(Sender::from_headers(fetch_site, origin, &public_url), expected, "{fetch_site:?} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_whole_token_is_the_token() {
+        assert!(is_equal("abc", "abc"));
+        for other in ["", "ab", "abcd", "abd", "ABC"] {
+            assert!(!is_equal(other, "abc"), "{other}");
+        }
+    }
+}

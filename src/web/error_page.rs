@@ -1,0 +1,283 @@
+//! The only place where an error becomes a page. Each page says what happened, what to do, and the request id; what
+//! somebody typed is shown, not lost.
+
+mod explanation;
+
+use std::fmt;
+
+use actix_web::{
+    Error, HttpResponse, ResponseError,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{ALLOW, RETRY_AFTER},
+    },
+    middleware::Next,
+};
+use serde::Serialize;
+use url::form_urlencoded;
+
+use super::{
+    api_client::ApiError,
+    pages::post_form,
+    return_path::ReturnPath,
+    session::{Account, Typed},
+    visit::Visit,
+};
+use crate::{
+    entra::{aadsts::EntraError, confidential_client::SignInError},
+    serve::RequestId,
+};
+use explanation::Explanation;
+pub use explanation::wait;
+
+/// What went wrong, with the status that it is answered with.
+#[derive(Debug)]
+pub enum Kind {
+    /// 400
+    BadRequest,
+    /// To the sign-in, and back to this page.
+    SignInAgain,
+    /// 401: the post form once more, since its session has ended.
+    SignedOut(Typed),
+    /// 403: a form that did not come from this site's page.
+    Forged,
+    /// 403: another user's post.
+    Forbidden,
+    /// 404
+    NotFound,
+    /// 405, with the methods that are allowed.
+    MethodNotAllowed(&'static str),
+    /// 413
+    TooLarge,
+    /// 429, with the seconds to wait when known.
+    TooManyRequests(Option<u64>),
+    /// 500
+    Internal,
+    /// 502: the API cannot be reached.
+    ApiUnreachable,
+    /// 502: the API did not answer in time.
+    ApiTimedOut,
+    /// 502: the API answered with an error of its own.
+    ApiFailed,
+    /// 502: the API refuses even a token that was issued a moment ago.
+    TokenRefused,
+    /// 502: Entra cannot be reached.
+    EntraUnreachable,
+    /// 502: Entra refused the site or the user, and said why.
+    SignInFailed(EntraError),
+    /// 502: Entra's answer did not pass the checks.
+    SignInRejected,
+    /// 500: the site's certificate cannot be used.
+    CertificateUnusable,
+    /// 403: the user did not consent.
+    SignInDeclined,
+    /// 400: a sign-in that is not under way in this browser.
+    SignInStale,
+}
+
+/// An error of a page.
+#[derive(Debug)]
+pub struct PageError(Box<Details>);
+
+#[derive(Debug)]
+struct Details {
+    kind: Kind,
+    kept: Option<Typed>,
+    sign_in_next: Option<ReturnPath>,
+}
+
+impl PageError {
+    /// Shows what was typed, too.
+    pub fn keeping(mut self, typed: Option<Typed>) -> Self {
+        self.0.kept = typed;
+        self
+    }
+
+    /// Where a new sign-in should lead.
+    pub fn leading_to(mut self, next: ReturnPath) -> Self {
+        self.0.sign_in_next = Some(next);
+        self
+    }
+
+    /// Of an error that actix-web found.
+    pub fn from_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Kind::NotFound,
+            StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge,
+            other if other.is_client_error() => Kind::BadRequest,
+            _ => Kind::Internal,
+        }
+        .into()
+    }
+}
+
+impl From<Kind> for PageError {
+    fn from(kind: Kind) -> Self {
+        Self(Box::new(Details { kind, kept: None, sign_in_next: None }))
+    }
+}
+
+impl From<ApiError> for PageError {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::SignInAgain => Kind::SignInAgain,
+            ApiError::SignIn(error) => return error.into(),
+            ApiError::Forbidden => Kind::Forbidden,
+            ApiError::NotFound => Kind::NotFound,
+            ApiError::TooLarge => Kind::TooLarge,
+            ApiError::TooManyRequests(seconds) => Kind::TooManyRequests(seconds),
+            ApiError::Unreachable(_) => Kind::ApiUnreachable,
+            ApiError::TimedOut => Kind::ApiTimedOut,
+            ApiError::Stale | ApiError::Invalid(_) | ApiError::Unexpected(_) | ApiError::Nonsense(_) => Kind::ApiFailed,
+        }
+        .into()
+    }
+}
+
+impl From<SignInError> for PageError {
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::Entra(answer) => Kind::SignInFailed(answer),
+            SignInError::Provider(_) => Kind::EntraUnreachable,
+            SignInError::Certificate(_) => Kind::CertificateUnusable,
+            SignInError::IdToken(_) => Kind::SignInRejected,
+        }
+        .into()
+    }
+}
+
+impl fmt::Display for PageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Explanation::of(&self.0.kind).heading)
+    }
+}
+
+impl ResponseError for PageError {
+    fn status_code(&self) -> StatusCode {
+        Explanation::of(&self.0.kind).status
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorPage<'a> {
+    #[serde(flatten)]
+    explanation: &'a Explanation,
+    kept: Option<&'a Typed>,
+    action_href: String,
+    entra: Option<EntraDetails<'a>>,
+}
+
+#[derive(Serialize)]
+struct EntraDetails<'a> {
+    code: Option<String>,
+    error: &'a str,
+    description: &'a str,
+    correlation_id: Option<&'a str>,
+}
+
+/// Middleware (for `actix_web::middleware::from_fn`): answers every error with its page. Belongs inside the session.
+///
+/// # Errors
+/// Those of the service it wraps that are not answers.
+pub async fn answer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let response = next.call(request).await?;
+    let Some(error) = response.response().error() else {
+        return Ok(response.map_into_boxed_body());
+    };
+    let page = match error.as_error::<PageError>() {
+        Some(error) => render(response.request(), error),
+        None => render(response.request(), &PageError::from_status(error.as_response_error().status_code())),
+    };
+    let (request, _) = response.into_parts();
+    Ok(ServiceResponse::new(request, page))
+}
+
+fn render(request: &actix_web::HttpRequest, error: &PageError) -> HttpResponse {
+    let answer = Visit::of(request).and_then(|visit| match &error.0.kind {
+        Kind::SignInAgain => sign_in_again(&visit),
+        Kind::SignedOut(typed) => post_form::signed_out(&visit, None, typed),
+        _ => explain(&visit, error),
+    });
+    // The page about the error could not be rendered either: the request id is all that is left to say.
+    answer.unwrap_or_else(|_| {
+        HttpResponse::InternalServerError()
+            .content_type("text/plain; charset=utf-8")
+            .body(format!("Something went wrong on our side. Request id: {}\n", RequestId::of(request).as_str()))
+    })
+}
+
+/// To the sign-in, and back. A signed-in user who is sent there twice in a row would go round in circles: the API
+/// refuses whatever Entra issues.
+fn sign_in_again(visit: &Visit) -> Result<HttpResponse, PageError> {
+    if let Some(account) = visit.session.account()
+        && end_sign_in(visit, &account) == SigningInAgain::IsInVain
+    {
+        return explain(visit, &Kind::TokenRefused.into());
+    }
+    let page = visit.request.uri().path_and_query().map_or("/", |path| path.as_str());
+    Ok(Visit::redirect(&sign_in_href(ReturnPath::parse(page).as_ref())))
+}
+
+/// Whether there is a point in signing in again.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SigningInAgain {
+    /// It may help.
+    MayHelp,
+    /// It was done a moment ago, and did not help.
+    IsInVain,
+}
+
+/// Ends a sign-in that is worth nothing any more; the session's drafts stay.
+pub fn end_sign_in(visit: &Visit, account: &Account) -> SigningInAgain {
+    visit.site.tokens.forget(&account.ticket);
+    visit.session.end_sign_in();
+    if visit.session.note_forced_sign_in() { SigningInAgain::IsInVain } else { SigningInAgain::MayHelp }
+}
+
+/// Address of the sign-in that leads to `next`.
+pub fn sign_in_href(next: Option<&ReturnPath>) -> String {
+    let Some(next) = next else { return "/login".to_owned() };
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next.as_str()).finish();
+    format!("/login?{query}")
+}
+
+fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> {
+    let explanation = Explanation::of(&error.0.kind);
+    if explanation.status.is_server_error() {
+        log::error!("{}: {} request_id={}", explanation.status.as_u16(), explanation.heading, visit.request_id());
+    }
+    let action_href = match (&error.0.sign_in_next, explanation.action_href) {
+        (Some(next), "/login") => sign_in_href(Some(next)),
+        (_, "") => visit.request.path().to_owned(),
+        (_, href) => href.to_owned(),
+    };
+    let entra = match &error.0.kind {
+        Kind::SignInFailed(answer) => Some(EntraDetails::of(answer)),
+        _ => None,
+    };
+    let page = ErrorPage { explanation: &explanation, kept: error.0.kept.as_ref(), action_href, entra };
+    let mut response = visit.page_with_status(explanation.status, "error.html", &page)?;
+    if let Kind::MethodNotAllowed(methods) = error.0.kind {
+        response.headers_mut().insert(ALLOW, methods.parse().map_err(|_| PageError::from(Kind::Internal))?);
+    }
+    if let Kind::TooManyRequests(Some(seconds)) = error.0.kind {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    Ok(response)
+}
+
+impl<'a> EntraDetails<'a> {
+    fn of(answer: &'a EntraError) -> Self {
+        Self {
+            code: answer.code.map(|code| format!("AADSTS{code}")),
+            error: &answer.error,
+            description: &answer.description,
+            correlation_id: answer.correlation_id.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The words of the error pages: what happened, and what to do about it.
+
+use actix_web::http::StatusCode;
+use serde::Serialize;
+
+use super::Kind;
+
+/// What an error page says.
+#[derive(Debug, Serialize)]
+pub(super) struct Explanation {
+    #[serde(serialize_with = "as_number")]
+    pub(super) status: StatusCode,
+    /// What tests and style sheets know the page by.
+    marker: &'static str,
+    pub(super) heading: &'static str,
+    happened: Vec<Span>,
+    advice: Vec<Span>,
+    /// Where the button leads; empty for the same page again.
+    #[serde(skip)]
+    pub(super) action_href: &'static str,
+    action_label: &'static str,
+}
+
+/// A piece of a sentence; what stands between back-ticks is to be typed as it is.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Span {
+    is_code: bool,
+    text: String,
+}
+
+impl Explanation {
+    pub(super) fn of(kind: &Kind) -> Self {
+        match kind {
+            Kind::BadRequest => of_status(
+                StatusCode::BAD_REQUEST,
+                "400",
+                "That request makes no sense here",
+                "The address or the form that your browser sent is not one that this site knows how to read.",
+                "Go back and try again from the page that you came from.",
+            ),
+            Kind::SignInAgain | Kind::SignedOut(_) => of_status(
+                StatusCode::UNAUTHORIZED,
+                "401",
+                "You are not signed in",
+                "Your sign-in has ended.",
+                "Sign in again.",
+            )
+            .with_action("/login", "Sign in"),
+            Kind::Forged => of_status(
+                StatusCode::FORBIDDEN,
+                "403",
+                "This form could not be trusted",
+                "The form did not come from a page of this site that was opened in your present session. That happens \
+                 when you signed in or out in another tab meanwhile, or when another site sent it. Nothing was changed.",
+                "Open the page again and repeat what you did.",
+            )
+            .with_action("", "Open the page again"),
+            Kind::Forbidden => of_status(
+                StatusCode::FORBIDDEN,
+                "403",
+                "This is not yours to change",
+                "Only the author of a post may edit or delete it. Nothing was changed.",
+                "If the post is yours, sign out and sign in with the account that wrote it.",
+            ),
+            Kind::NotFound => of_status(
+                StatusCode::NOT_FOUND,
+                "404",
+                "There is nothing here",
+                "The page does not exist, or the post was deleted.",
+                "Check the address, or look for it in the list of posts.",
+            ),
+            Kind::MethodNotAllowed(methods) => of_status(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "405",
+                "This page does not work that way",
+                format!("This address answers {methods} only. Nothing was changed."),
+                "Use the links and buttons of the site.",
+            ),
+            Kind::TooLarge => of_status(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "413",
+                "That is too much text",
+                "What you sent is longer than this site takes. Nothing was saved.",
+                "Use your browser's Back button to return to the form with your text, shorten it, and send it again.",
+            ),
+            Kind::TooManyRequests(seconds) => of_status(
+                StatusCode::TOO_MANY_REQUESTS,
+                "429",
+                "That was a little too fast",
+                "The blog's API received more requests than it takes in this time.",
+                wait(*seconds),
+            )
+            .with_action("", "Try again"),
+            Kind::Internal => of_status(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "500",
+                "Something went wrong on our side",
+                "The site made a mistake. It has been logged under the request id below.",
+                "Try again in a moment. If it happens again, tell whoever runs this site the request id.",
+            ),
+            Kind::ApiUnreachable => bad_gateway(
+                "The blog is out of reach",
+                "This site is up, but the API that keeps the posts could not be reached.",
+                "Try again in a moment. Your sign-in is not affected.",
+            ),
+            Kind::ApiTimedOut => bad_gateway(
+                "The blog takes too long to answer",
+                "This site is up, but the API that keeps the posts did not answer in time.",
+                "Try again in a moment. If you just sent something, look first whether it was saved.",
+            ),
+            Kind::ApiFailed => bad_gateway(
+                "The blog could not answer",
+                "This site is up, but the API that keeps the posts answered with an error of its own.",
+                "Try again in a moment. If it happens again, tell whoever runs this site the request id.",
+            ),
+            Kind::TokenRefused => bad_gateway(
+                "The blog does not accept your sign-in",
+                "You signed in a moment ago, but the API refuses the access token that was issued for it.",
+                "Signing in again will not help. Tell whoever runs this site: the API's application id, App ID URI, \
+                 tenant or required scope probably differ from the scope that the site asks for (client.api_scope).",
+            ),
+            Kind::EntraUnreachable => bad_gateway(
+                "Sign-in is out of reach",
+                "Microsoft Entra ID could not be reached, or did not answer as expected.",
+                "Try again in a moment. If it goes on, whoever runs this site finds the reason in its log, under the \
+                 request id below.",
+            ),
+            other => Self::of_sign_in(other),
+        }
+    }
+
+    fn of_sign_in(kind: &Kind) -> Self {
+        let (status, heading, happened, advice) = match kind {
+            Kind::SignInFailed(answer) => (StatusCode::BAD_GATEWAY, "Sign-in failed", answer.cause(), answer.advice()),
+            Kind::CertificateUnusable => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Sign-in failed",
+                "This site cannot prove to Microsoft Entra ID who it is: its certificate or private key cannot be used.",
+                "Tell whoever runs this site. `blogctl cert check` says what is wrong with the certificate.",
+            ),
+            Kind::SignInDeclined => (
+                StatusCode::FORBIDDEN,
+                "You are not signed in",
+                "You declined, so nothing was shared and nobody is signed in. That is fine: you can read about the site \
+                 on the home page without an account.",
+                "If that was a slip, try again. The site asks to know who you are and to call the blog's API for you.",
+            ),
+            Kind::SignInStale => (
+                StatusCode::BAD_REQUEST,
+                "This sign-in is no longer under way",
+                "It was already used, is older than ten minutes, or was started in another browser. A sign-in works \
+                 once, in the browser that started it.",
+                "Start again: it takes one click.",
+            ),
+            _ => (
+                StatusCode::BAD_GATEWAY,
+                "Sign-in failed",
+                "The answer of Microsoft Entra ID did not pass this site's checks, so nobody was signed in.",
+                "Try again. If it happens again, tell whoever runs this site the request id.",
+            ),
+        };
+        of_status(status, "sign-in", heading, happened, advice).with_action("/login", "Try to sign in again")
+    }
+
+    fn with_action(mut self, href: &'static str, label: &'static str) -> Self {
+        self.action_href = href;
+        self.action_label = label;
+        self
+    }
+}
+
+fn of_status(
+    status: StatusCode,
+    marker: &'static str,
+    heading: &'static str,
+    happened: impl Into<String>,
+    advice: impl Into<String>,
+) -> Explanation {
+    Explanation {
+        status,
+        marker,
+        heading,
+        happened: sentence(&happened.into()),
+        advice: sentence(&advice.into()),
+        action_href: "/",
+        action_label: "Go to the home page",
+    }
+}
+
+fn bad_gateway(heading: &'static str, happened: &'static str, advice: &'static str) -> Explanation {
+    of_status(StatusCode::BAD_GATEWAY, "502", heading, happened, advice).with_action("", "Try again")
+}
+
+/// How long to wait, in words.
+pub fn wait(seconds: Option<u64>) -> String {
+    match seconds {
+        None => "Wait a moment, then try again.".to_owned(),
+        Some(0 | 1) => "Wait a second, then try again.".to_owned(),
+        Some(seconds) => format!("Wait {seconds} seconds, then try again."),
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+/// Error messages of the program begin small and have no full stop; on a page they are sentences.
+fn sentence(message: &str) -> Vec<Span> {
+    let mut chars = message.chars();
+    let mut text: String = chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default();
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    let spans = text.split('`').enumerate().map(|(n, text)| Span { is_code: n % 2 == 1, text: text.to_owned() });
+    spans.filter(|span| !span.text.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_becomes_a_sentence_with_its_commands_marked() {
+        let spans = sentence("ask `blogctl cert check` why");
+        let texts: Vec<_> = spans.iter().map(|span| (span.is_code, span.text.as_str())).collect();
+        assert_eq!(texts, [(false, "Ask "), (true, "blogctl cert check"), (false, " why.")]);
+        assert_eq!(sentence("It is so."), [Span { is_code: false, text: "It is so.".to_owned() }]);
+    }
+}

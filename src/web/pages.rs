@@ -1,0 +1,14 @@
+//! One file per page: what it shows, and what its form does.
+
+pub mod callback;
+pub mod delete_post;
+pub mod edit_post;
+pub mod health;
+pub mod home;
+pub mod login;
+pub mod logout;
+pub mod new_post;
+pub mod post;
+pub mod post_form;
+pub mod posts;
+pub mod profile;

@@ -1,0 +1,90 @@
+//! `/callback`: the browser comes back from Entra. A sign-in works once, in the session that started it. Neither `code`
+//! nor `state` is ever logged.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::{
+    entra::{PendingSignIn, SignIn, aadsts::EntraError, confidential_client::SignInError},
+    web::{
+        error_page::{Kind, PageError},
+        return_path::ReturnPath,
+        session::{Account, Pending},
+        visit::Visit,
+    },
+};
+
+/// The user declined to consent.
+const DECLINED: u32 = 65004;
+/// The code was redeemed before, or is too old.
+const CODE_SPENT: [u32; 2] = [54005, 70008];
+
+/// What Entra adds to the redirect URI (RFC 6749 §4.1.2).
+#[derive(Deserialize)]
+pub struct CallbackQuery {
+    state: Option<String>,
+    code: Option<SecretString>,
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+/// `GET /callback`
+///
+/// # Errors
+/// When the sign-in is not under way in this session, Entra reports an error, or the code cannot be redeemed.
+pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<HttpResponse, PageError> {
+    let query = query.into_inner();
+    let Some(pending) = query.state.and_then(|state| visit.session.take_pending(&state)) else {
+        return Err(Kind::SignInStale.into());
+    };
+    let next = ReturnPath::parse(&pending.next).unwrap_or_else(ReturnPath::home);
+    if let Some(error) = query.error {
+        let answer = EntraError::from_callback(&error, query.error_description.as_deref().unwrap_or_default());
+        return Err(of_answer(&visit, answer).leading_to(next));
+    }
+    let Some(code) = query.code else {
+        return Err(PageError::from(Kind::SignInStale).leading_to(next));
+    };
+    let sign_in = redeem(&visit, code, pending).await.map_err(|error| error.leading_to(next.clone()))?;
+    if let Some(before) = visit.session.account() {
+        visit.site.tokens.forget(&before.ticket);
+    }
+    let account = Account::new(sign_in.user);
+    visit.site.tokens.keep(&account.ticket, sign_in.tokens);
+    visit.session.sign_in(&account);
+    Ok(Visit::redirect(next.as_str()))
+}
+
+async fn redeem(visit: &Visit, code: SecretString, pending: Pending) -> Result<SignIn, PageError> {
+    let pending = PendingSignIn { nonce: pending.nonce, code_verifier: SecretString::from(pending.code_verifier) };
+    let client = Arc::clone(&visit.site.client);
+    let result = web::block(move || client.redeem_code(&code, &pending)).await;
+    match result.map_err(|_| PageError::from(Kind::Internal))? {
+        Ok(sign_in) => Ok(sign_in),
+        Err(SignInError::Entra(answer)) => Err(of_answer(visit, answer)),
+        Err(error) => {
+            log::error!("sign-in failed: {error} request_id={}", visit.request_id());
+            Err(error.into())
+        }
+    }
+}
+
+fn of_answer(visit: &Visit, answer: EntraError) -> PageError {
+    log::warn!(
+        "sign-in refused: {} AADSTS{} correlation_id={} request_id={}",
+        answer.error,
+        answer.code.unwrap_or_default(),
+        answer.correlation_id.as_deref().unwrap_or("-"),
+        visit.request_id()
+    );
+    match answer.code {
+        Some(DECLINED) => Kind::SignInDeclined,
+        None if answer.error == "access_denied" => Kind::SignInDeclined,
+        Some(code) if CODE_SPENT.contains(&code) => Kind::SignInStale,
+        _ => Kind::SignInFailed(answer),
+    }
+    .into()
+}

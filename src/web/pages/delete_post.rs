@@ -1,0 +1,58 @@
+//! `/posts/{id}/delete`: asks, then deletes.
+
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+
+use crate::web::{
+    csrf::{Checked, ProtectedForm},
+    error_page::{Kind, PageError},
+    moment::Moment,
+    pages::posts::is_own,
+    visit::{SignedIn, Visit},
+};
+
+/// The delete button.
+#[derive(Deserialize)]
+pub struct DeleteForm {
+    #[serde(default)]
+    csrf_token: String,
+}
+
+impl ProtectedForm for DeleteForm {
+    fn csrf_token(&self) -> &str {
+        &self.csrf_token
+    }
+}
+
+#[derive(Serialize)]
+struct DeletePage {
+    id: u64,
+    title: String,
+    created: Moment,
+}
+
+/// `GET /posts/{id}/delete`: asks first.
+///
+/// # Errors
+/// When nobody is signed in, the post is not there or somebody else's, or the API does not answer.
+pub async fn ask(user: SignedIn, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
+    let post = user.api().post(id.into_inner()).await?.post;
+    if !is_own(&post, user.account.object_id) {
+        return Err(Kind::Forbidden.into());
+    }
+    let page = DeletePage { id: post.id, title: post.title, created: post.created_at.into() };
+    user.visit.page("delete_post.html", &page)
+}
+
+/// `POST /posts/{id}/delete`
+///
+/// # Errors
+/// When the form cannot be trusted, the post is not there or somebody else's, or the API does not answer.
+pub async fn delete(checked: Checked<DeleteForm>, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
+    let Checked { user, .. } = checked;
+    let id = id.into_inner();
+    user.api().delete(id).await?;
+    user.visit.session.drop_draft(&format!("/posts/{id}/edit"));
+    user.visit.session.set_flash("The post is deleted.");
+    Ok(Visit::redirect("/posts"))
+}

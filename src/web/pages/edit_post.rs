@@ -1,0 +1,53 @@
+//! `/posts/{id}/edit`: changes a post. Only its author gets to see the form; the API decides all the same.
+
+use actix_web::{HttpResponse, web};
+
+use crate::web::{
+    api_client::VersionedPost,
+    csrf::{Checked, ProtectedForm},
+    error_page::{Kind, PageError},
+    pages::{
+        post_form::{PostForm, PostFormPage, refused},
+        posts::is_own,
+    },
+    session::Typed,
+    visit::{SignedIn, Visit},
+};
+
+/// `GET /posts/{id}/edit`
+///
+/// # Errors
+/// When nobody is signed in, the post is not there or somebody else's, or the API does not answer.
+pub async fn show(user: SignedIn, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
+    let VersionedPost { post, etag } = user.api().post(id.into_inner()).await?;
+    if !is_own(&post, user.account.object_id) {
+        return Err(Kind::Forbidden.into());
+    }
+    let path = user.visit.request.path();
+    let page = match user.visit.session.draft(path, user.account.object_id) {
+        Some(typed) => PostFormPage::new(path, typed).restored(),
+        None => PostFormPage::new(path, Typed { title: post.title, content: post.content, etag }),
+    };
+    user.visit.page("post_form.html", &page)
+}
+
+/// `POST /posts/{id}/edit`
+///
+/// # Errors
+/// When the form cannot be trusted, or the post is not there or somebody else's.
+pub async fn save(checked: Checked<PostForm>, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
+    let Checked { form, user } = checked;
+    let id = id.into_inner();
+    let Some(etag) = form.etag() else {
+        // Without the version that was edited, saving might overwrite somebody's change unseen.
+        return Err(PageError::from(Kind::BadRequest).keeping(form.typed()));
+    };
+    match user.api().change(id, &form.post(), etag).await {
+        Ok(_) => {
+            user.visit.session.drop_draft(user.visit.request.path());
+            user.visit.session.set_flash("Your changes are saved.");
+            Ok(Visit::redirect(&format!("/posts/{id}")))
+        }
+        Err(error) => refused(&user, &form, Some(id), error).await,
+    }
+}

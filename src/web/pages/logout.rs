@@ -1,0 +1,82 @@
+//! `/logout`: ends the session here, then at Entra.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, http::StatusCode, web};
+use serde::{Deserialize, Serialize};
+
+use crate::web::{
+    csrf::{Checked, ProtectedForm},
+    error_page::PageError,
+    visit::Visit,
+};
+
+/// The sign-out button.
+#[derive(Deserialize)]
+pub struct LogoutForm {
+    #[serde(default)]
+    csrf_token: String,
+}
+
+impl ProtectedForm for LogoutForm {
+    fn csrf_token(&self) -> &str {
+        &self.csrf_token
+    }
+}
+
+#[derive(Serialize)]
+struct LogoutPage {}
+
+/// `GET /logout`: asks, since a link must not sign anybody out.
+///
+/// # Errors
+/// When the page cannot be rendered.
+pub async fn ask(visit: Visit) -> Result<HttpResponse, PageError> {
+    if visit.session.account().is_none() {
+        return Ok(Visit::redirect("/"));
+    }
+    visit.page("logout.html", &LogoutPage {})
+}
+
+/// `POST /logout`
+///
+/// # Errors
+/// When the form cannot be trusted.
+pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, PageError> {
+    let Checked { user, .. } = checked;
+    let visit = user.visit;
+    visit.site.tokens.forget(&user.account.ticket);
+    visit.session.purge();
+
+    let (client, home) = (Arc::clone(&visit.site.client), visit.site.public_url.clone());
+    let login_hint = user.account.login_hint;
+    let url = web::block(move || client.sign_out_url(&home, login_hint.as_deref())).await;
+    match url {
+        Ok(Ok(url)) => Ok(Visit::redirect(url.as_str())),
+        Ok(Err(error)) => {
+            log::warn!("signed out here but not at Entra: {error} request_id={}", visit.request_id());
+            visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {})
+        }
+        Err(_) => visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::templates::{Layout, Templates};
+
+    #[test]
+    fn who_is_signed_out_here_only_is_told_so() {
+        let layout = Layout {
+            css: "/c",
+            icon: "/i",
+            path: "/logout",
+            account: None,
+            flash: None,
+            request_id: "the-id".to_owned(),
+        };
+        let html = Templates::parse().unwrap().render("signed_out_here.html", &layout, &LogoutPage {}).unwrap();
+        assert!(html.contains("you may still be signed in there") && html.contains("the-id"));
+    }
+}

@@ -1,0 +1,49 @@
+//! `/posts/new`: writes a post.
+
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use crate::web::{
+    csrf::Checked,
+    error_page::PageError,
+    pages::post_form::{PostForm, PostFormPage, refused},
+    session::Typed,
+    visit::{SignedIn, Visit},
+};
+
+/// `/posts/new?empty=1`
+#[derive(Debug, Deserialize)]
+pub struct NewPostQuery {
+    /// `1`: an empty form, whatever text was kept.
+    empty: Option<String>,
+}
+
+/// `GET /posts/new`
+///
+/// # Errors
+/// When nobody is signed in.
+pub async fn show(user: SignedIn, query: web::Query<NewPostQuery>) -> Result<HttpResponse, PageError> {
+    let path = user.visit.request.path();
+    let kept = user.visit.session.draft(path, user.account.object_id);
+    let page = match kept {
+        Some(typed) if query.empty.as_deref() != Some("1") => PostFormPage::new(path, typed).restored(),
+        _ => PostFormPage::new(path, Typed::default()),
+    };
+    user.visit.page("post_form.html", &page)
+}
+
+/// `POST /posts/new`
+///
+/// # Errors
+/// When the form cannot be trusted.
+pub async fn publish(checked: Checked<PostForm>) -> Result<HttpResponse, PageError> {
+    let Checked { form, user } = checked;
+    match user.api().create(&form.post()).await {
+        Ok(post) => {
+            user.visit.session.drop_draft(user.visit.request.path());
+            user.visit.session.set_flash("Your post is published.");
+            Ok(Visit::redirect(&format!("/posts/{}", post.id)))
+        }
+        Err(error) => refused(&user, &form, None, error).await,
+    }
+}

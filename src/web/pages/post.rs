@@ -1,0 +1,73 @@
+//! `/posts/{id}`: one post.
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+
+use crate::web::{
+    api_client::Post,
+    error_page::PageError,
+    moment::Moment,
+    pages::posts::{author_name, is_own},
+    visit::SignedIn,
+};
+
+#[derive(Serialize)]
+struct PostPage {
+    id: u64,
+    title: String,
+    paragraphs: Vec<String>,
+    author: String,
+    created: Moment,
+    /// When it was changed after it was written.
+    updated: Option<Moment>,
+    is_own: bool,
+}
+
+/// `GET /posts/{id}`
+///
+/// # Errors
+/// When nobody is signed in, there is no such post, or the API does not answer.
+pub async fn show(user: SignedIn, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
+    let post = user.api().post(id.into_inner()).await?.post;
+    user.visit.page("post.html", &PostPage::of(post, &user))
+}
+
+impl PostPage {
+    fn of(post: Post, user: &SignedIn) -> Self {
+        Self {
+            id: post.id,
+            paragraphs: paragraphs(&post.content),
+            author: author_name(&post),
+            created: post.created_at.into(),
+            updated: (post.updated_at > post.created_at).then(|| post.updated_at.into()),
+            is_own: is_own(&post, user.account.object_id),
+            title: post.title,
+        }
+    }
+}
+
+/// Blank lines separate paragraphs; line breaks within one are kept by the style sheet.
+fn paragraphs(content: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut current: Vec<&str> = Vec::new();
+    for line in content.lines().chain([""]) {
+        if !line.trim().is_empty() {
+            current.push(line);
+        } else if !current.is_empty() {
+            all.push(current.join("\n"));
+            current.clear();
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blank_lines_part_paragraphs_and_line_breaks_stay() {
+        assert_eq!(paragraphs("a\nb\n\n \n  c\r\nd\n"), ["a\nb", "  c\nd"]);
+        assert!(paragraphs("\n \n").is_empty());
+    }
+}

@@ -1,0 +1,226 @@
+//! The form in which posts are written and edited: how it is shown, and how it comes back with what was typed when it
+//! could not be sent.
+
+use actix_web::{
+    HttpResponse,
+    http::{
+        StatusCode,
+        header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::web::{
+    api_client::{ApiError, FieldError, NewPost, Post},
+    csrf::ProtectedForm,
+    error_page::{Kind, PageError, SigningInAgain, end_sign_in, sign_in_href, wait},
+    return_path::ReturnPath,
+    session::Typed,
+    visit::{SignedIn, Visit},
+};
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub struct PostForm {
+    #[serde(default)]
+    csrf_token: String,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    content: String,
+    #[serde(default)]
+    etag: String,
+}
+
+impl PostForm {
+    /// What is sent to the API.
+    pub fn post(&self) -> NewPost {
+        NewPost { title: self.title.clone(), content: self.content.replace("\r\n", "\n") }
+    }
+
+    /// The version that was edited, if it can be one: it goes into a header.
+    pub fn etag(&self) -> Option<&str> {
+        let sane = (1..=200).contains(&self.etag.len()) && self.etag.bytes().all(|b| b.is_ascii_graphic());
+        sane.then_some(self.etag.as_str())
+    }
+
+    fn as_typed(&self) -> Typed {
+        Typed { title: self.title.clone(), content: self.content.replace("\r\n", "\n"), etag: self.etag.clone() }
+    }
+}
+
+impl ProtectedForm for PostForm {
+    fn csrf_token(&self) -> &str {
+        &self.csrf_token
+    }
+
+    fn typed(&self) -> Option<Typed> {
+        Some(self.as_typed())
+    }
+}
+
+/// The page.
+#[derive(Default, Serialize)]
+pub struct PostFormPage {
+    is_edit: bool,
+    cancel_href: String,
+    title: String,
+    content: String,
+    etag: String,
+    is_restored: bool,
+    summary: Option<String>,
+    sign_in_href: Option<String>,
+    title_error: Option<String>,
+    content_error: Option<String>,
+    current: Option<Current>,
+}
+
+/// The post as it is now, when somebody changed it meanwhile.
+#[derive(Serialize)]
+struct Current {
+    title: String,
+    content: String,
+}
+
+impl PostFormPage {
+    /// At this path, filled in.
+    pub fn new(path: &str, typed: Typed) -> Self {
+        let post = path.strip_suffix("/edit");
+        Self {
+            is_edit: post.is_some(),
+            cancel_href: post.unwrap_or("/posts").to_owned(),
+            title: typed.title,
+            content: typed.content,
+            etag: typed.etag,
+            ..Self::default()
+        }
+    }
+
+    /// Says that the text was kept from before a sign-in.
+    pub fn restored(mut self) -> Self {
+        self.is_restored = true;
+        self
+    }
+
+    fn refused_fields(mut self, errors: Vec<FieldError>) -> Self {
+        for FieldError { field, message } in errors {
+            let place = match field.as_str() {
+                "title" => &mut self.title_error,
+                "content" => &mut self.content_error,
+                _ => &mut self.summary,
+            };
+            place.get_or_insert(message);
+        }
+        self
+    }
+}
+
+/// The form once more, with what was typed and why the API did not take it.
+///
+/// # Errors
+/// When the page is another one: the post is gone or somebody else's; what was typed is on that one, too.
+pub async fn refused(
+    user: &SignedIn,
+    form: &PostForm,
+    id: Option<u64>,
+    error: ApiError,
+) -> Result<HttpResponse, PageError> {
+    let typed = form.as_typed();
+    let visit = &user.visit;
+    let mut page = PostFormPage::new(visit.request.path(), typed.clone());
+    let mut retry_after = None;
+    let (status, summary) = match error {
+        ApiError::Invalid(errors) => {
+            page = page.refused_fields(errors);
+            (StatusCode::UNPROCESSABLE_ENTITY, "The post was not saved: something needs your attention.".to_owned())
+        }
+        ApiError::TooLarge => {
+            page.content_error = Some("This text is longer than the blog takes.".to_owned());
+            (StatusCode::PAYLOAD_TOO_LARGE, "The post was not saved: it is too long.".to_owned())
+        }
+        ApiError::Stale => return stale(user, id, page).await,
+        ApiError::SignInAgain => return refused_sign_in(user, &typed),
+        ApiError::SignIn(_) => (
+            StatusCode::BAD_GATEWAY,
+            "The post was not saved: your sign-in could not be renewed with Microsoft Entra ID. Your text is still \
+             here; try again in a moment."
+                .to_owned(),
+        ),
+        ApiError::TooManyRequests(seconds) => {
+            retry_after = seconds;
+            let advice = wait(seconds);
+            let summary = format!("The post was not saved: the blog asks to slow down. Your text is still here. {advice}");
+            (StatusCode::TOO_MANY_REQUESTS, summary)
+        }
+        ApiError::Unreachable(_) => (
+            StatusCode::BAD_GATEWAY,
+            "The post was not saved: the blog's API could not be reached. Your text is still here; try again in a \
+             moment."
+                .to_owned(),
+        ),
+        ApiError::TimedOut => (
+            StatusCode::BAD_GATEWAY,
+            "The blog's API did not answer in time. Your text is still here. Look whether the post was saved before you \
+             try again."
+                .to_owned(),
+        ),
+        ApiError::Unexpected(_) | ApiError::Nonsense(_) => (
+            StatusCode::BAD_GATEWAY,
+            "The post was not saved: the blog's API answered with an error of its own. Your text is still here; try \
+             again in a moment."
+                .to_owned(),
+        ),
+        ApiError::Forbidden | ApiError::NotFound => return Err(PageError::from(error).keeping(Some(typed))),
+    };
+    page.summary = Some(match page.summary {
+        Some(detail) => format!("{summary} {detail}"),
+        None => summary,
+    });
+    let mut response = visit.page_with_status(status, "post_form.html", &page)?;
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    Ok(response)
+}
+
+/// The form once more, for somebody whose sign-in has ended: the text is kept over the next one.
+///
+/// # Errors
+/// When the page cannot be rendered.
+pub fn signed_out(visit: &Visit, owner: Option<Uuid>, typed: &Typed) -> Result<HttpResponse, PageError> {
+    let path = visit.request.path();
+    visit.session.keep_draft(path, owner, typed);
+    let mut page = PostFormPage::new(path, typed.clone());
+    page.summary =
+        Some("The post was not saved: your sign-in has ended. Your text is kept until you are back.".to_owned());
+    page.sign_in_href = Some(sign_in_href(ReturnPath::parse(path).as_ref()));
+    let mut response = visit.page_with_status(StatusCode::UNAUTHORIZED, "post_form.html", &page)?;
+    // RFC 9110 §15.5.2 asks for a challenge; no browser shows a dialogue for this one.
+    let challenge = HeaderValue::from_static("Cookie realm=\"blog\", form-action=\"/login\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    Ok(response)
+}
+
+fn refused_sign_in(user: &SignedIn, typed: &Typed) -> Result<HttpResponse, PageError> {
+    match end_sign_in(&user.visit, &user.account) {
+        SigningInAgain::MayHelp => signed_out(&user.visit, Some(user.account.object_id), typed),
+        SigningInAgain::IsInVain => Err(PageError::from(Kind::TokenRefused).keeping(Some(typed.clone()))),
+    }
+}
+
+/// Somebody changed the post meanwhile: both versions are shown, and saving once more is a decision.
+async fn stale(user: &SignedIn, id: Option<u64>, mut page: PostFormPage) -> Result<HttpResponse, PageError> {
+    let Some(id) = id else { return Err(Kind::ApiFailed.into()) };
+    let typed = Typed { title: page.title.clone(), content: page.content.clone(), etag: String::new() };
+    let now = user.api().post(id).await.map_err(|error| PageError::from(error).keeping(Some(typed)))?;
+    let Post { title, content, .. } = now.post;
+    page.etag = now.etag;
+    page.current = Some(Current { title, content });
+    page.summary = Some(
+        "The post was not saved: it was changed since you opened it. The version that is saved now is shown below your \
+         text. Saving again replaces it."
+            .to_owned(),
+    );
+    user.visit.page_with_status(StatusCode::PRECONDITION_FAILED, "post_form.html", &page)
+}

@@ -1,0 +1,151 @@
+//! `/posts`: the list, newest first, a page at a time.
+
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use crate::web::{
+    api_client::{Post, PostQuery},
+    error_page::PageError,
+    moment::Moment,
+    visit::SignedIn,
+};
+
+/// Posts on one page.
+const PAGE_SIZE: u32 = 20;
+/// Characters of a post's content that the list shows.
+const EXCERPT_CHARS: usize = 260;
+
+/// `/posts?after=CURSOR&by=me`
+#[derive(Debug, Default, Deserialize)]
+pub struct ListQuery {
+    /// Cursor of the page before.
+    after: Option<String>,
+    /// `me`: only one's own.
+    by: Option<String>,
+}
+
+impl ListQuery {
+    fn only_mine(&self) -> bool {
+        self.by.as_deref() == Some("me")
+    }
+}
+
+#[derive(Serialize)]
+struct ListPage {
+    posts: Vec<Card>,
+    total: Option<u64>,
+    only_mine: bool,
+    is_first: bool,
+    newest_href: String,
+    older_href: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Card {
+    id: u64,
+    title: String,
+    excerpt: String,
+    author: String,
+    created: Moment,
+    is_own: bool,
+}
+
+/// `GET /posts`
+///
+/// # Errors
+/// When nobody is signed in, or the API does not answer.
+pub async fn list(user: SignedIn, query: web::Query<ListQuery>) -> Result<HttpResponse, PageError> {
+    let only_mine = query.only_mine();
+    let after = query.after.clone().filter(|cursor| !cursor.is_empty());
+    let is_first = after.is_none();
+    let found = user.api().posts(&PostQuery { limit: PAGE_SIZE, after, only_mine }).await?;
+    let page = ListPage {
+        posts: found.posts.into_iter().map(|post| Card::of(post, user.account.object_id)).collect(),
+        total: found.total,
+        only_mine,
+        is_first,
+        newest_href: href(only_mine, None),
+        older_href: found.next.map(|cursor| href(only_mine, Some(&cursor))),
+    };
+    user.visit.page("posts.html", &page)
+}
+
+fn href(only_mine: bool, after: Option<&str>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    if only_mine {
+        query.append_pair("by", "me");
+    }
+    if let Some(after) = after {
+        query.append_pair("after", after);
+    }
+    let query = query.finish();
+    if query.is_empty() { "/posts".to_owned() } else { format!("/posts?{query}") }
+}
+
+impl Card {
+    fn of(post: Post, reader: Uuid) -> Self {
+        Self {
+            id: post.id,
+            excerpt: excerpt(&post.content),
+            author: author_name(&post),
+            created: post.created_at.into(),
+            is_own: is_own(&post, reader),
+            title: post.title,
+        }
+    }
+}
+
+/// What to call the author of a post.
+pub fn author_name(post: &Post) -> String {
+    let name = post.author.as_ref().and_then(|author| author.display_name.clone());
+    name.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| "Somebody".to_owned())
+}
+
+/// Whether the reader wrote it.
+pub fn is_own(post: &Post, reader: Uuid) -> bool {
+    post.author.as_ref().is_some_and(|author| author.is(reader))
+}
+
+/// The beginning of a text on one line, cut between words.
+fn excerpt(content: &str) -> String {
+    let mut text = String::new();
+    let mut chars = 0;
+    for word in content.split_whitespace() {
+        let length = word.chars().count() + 1;
+        if chars + length > EXCERPT_CHARS {
+            let room = EXCERPT_CHARS.saturating_sub(chars);
+            // A first word longer than the whole excerpt is cut, others are left out.
+            if text.is_empty() {
+                text.extend(word.chars().take(room));
+            }
+            return text + "…";
+        }
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(word);
+        chars += length;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_cut_between_words_and_never_long() {
+        assert_eq!(excerpt("one\n\n two\tthree "), "one two three");
+        let long = excerpt(&"word ".repeat(100));
+        assert!(long.ends_with("word…") && long.chars().count() <= EXCERPT_CHARS, "{long}");
+        assert_eq!(excerpt(&"é".repeat(1000)).chars().count(), EXCERPT_CHARS + 1);
+    }
+
+    #[test]
+    fn links_keep_the_filter() {
+        assert_eq!(href(false, None), "/posts");
+        assert_eq!(href(true, Some("a=b")), "/posts?by=me&after=a%3Db");
+    }
+}

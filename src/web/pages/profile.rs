@@ -1,0 +1,54 @@
+//! `/profile`: who one is, to this site and to the API, and how the site proved itself.
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+
+use crate::web::{error_page::PageError, moment::Moment, visit::SignedIn};
+
+#[derive(Serialize)]
+struct ProfilePage<'a> {
+    name: &'a str,
+    email: Option<&'a str>,
+    preferred_username: Option<&'a str>,
+    roles: &'a [String],
+    object_id: String,
+    tenant_id: String,
+    issuer: &'a str,
+    signed_in_at: Moment,
+    token_expires_at: Option<Moment>,
+    api_oid: String,
+    api_name: Option<String>,
+    api_email: Option<String>,
+    api_username: Option<String>,
+    sha1: String,
+    sha256: String,
+}
+
+/// `GET /profile`
+///
+/// # Errors
+/// When nobody is signed in, or the API does not answer.
+pub async fn show(user: SignedIn) -> Result<HttpResponse, PageError> {
+    let profile = user.api().profile().await?;
+    let SignedIn { visit, account } = &user;
+    let certificate = visit.site.client.certificate();
+    let page = ProfilePage {
+        name: account.display_name(),
+        email: account.email.as_deref(),
+        preferred_username: account.preferred_username.as_deref(),
+        roles: &account.roles,
+        object_id: account.object_id.to_string(),
+        tenant_id: account.tenant_id.to_string(),
+        issuer: &account.issuer,
+        signed_in_at: account.signed_in_at.into(),
+        // In memory: no waiting.
+        token_expires_at: visit.site.tokens.expires_at(&account.ticket).map(Moment::from),
+        api_oid: profile.oid,
+        api_name: profile.name,
+        api_email: profile.email,
+        api_username: profile.preferred_username,
+        sha1: certificate.thumbprints().sha1_hex(),
+        sha256: certificate.thumbprints().sha256_hex(),
+    };
+    visit.page("profile.html", &page)
+}

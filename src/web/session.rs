@@ -1,0 +1,359 @@
+//! What the site remembers about one browser, typed: who is signed in, sign-ins under way, a message to show once, and
+//! drafts. The only place that knows the names under which the session store keeps them.
+//!
+//! No token is ever in here: a session holds a [`Ticket`], and the tokens are in the
+//! [`TokenStore`](super::token_store::TokenStore) under it.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::{Ready, ready},
+};
+
+use actix_session::{Session, SessionExt};
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Duration, Utc};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use crate::entra::IdTokenClaims;
+
+/// Key of the signed-in account; the session store tells signed-in sessions from anonymous ones by it.
+pub const ACCOUNT: &str = "account";
+const PENDING: &str = "pending";
+const FLASH: &str = "flash";
+const DRAFTS: &str = "drafts";
+const FORCED_SIGN_IN: &str = "forced_sign_in";
+
+/// Most sign-ins under way in one browser: one per tab; the oldest goes first.
+const MAX_PENDING: usize = 8;
+/// Entra's codes live about ten minutes; so does a sign-in under way.
+const PENDING_LIFETIME: Duration = Duration::minutes(10);
+/// Most drafts in one session; the oldest goes first.
+const MAX_DRAFTS: usize = 4;
+/// Largest draft kept, in bytes; a longer one is shown again but not remembered.
+const MAX_DRAFT_BYTES: usize = 256 * 1024;
+/// A second forced sign-in within this time means that signing in does not help.
+const FORCED_SIGN_IN_MEMORY: Duration = Duration::minutes(2);
+
+/// 256 random bits, base64url: what session ids, tickets and CSRF tokens are made of.
+pub fn random_id() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+}
+
+/// Names the tokens of one sign-in in the token store. Never leaves the server.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Ticket(String);
+
+impl Ticket {
+    /// A new one.
+    pub fn new() -> Self {
+        Self(random_id())
+    }
+}
+
+/// Who is signed in, from the ID token. Names and addresses are for display only.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Account {
+    /// Under which the tokens are kept.
+    pub ticket: Ticket,
+    /// Proves that a form came from this session.
+    pub csrf_token: String,
+    /// `tid`
+    pub tenant_id: Uuid,
+    /// `oid`: with `tenant_id`, how a person is known.
+    pub object_id: Uuid,
+    /// `name`
+    pub name: Option<String>,
+    /// `email`
+    pub email: Option<String>,
+    /// `preferred_username`
+    pub preferred_username: Option<String>,
+    /// `roles`
+    pub roles: Vec<String>,
+    /// `login_hint`, for sign-out.
+    pub login_hint: Option<String>,
+    /// `iss`
+    pub issuer: String,
+    /// When.
+    pub signed_in_at: DateTime<Utc>,
+}
+
+impl Account {
+    /// Of a validated ID token, with a new ticket and CSRF token.
+    pub fn new(user: IdTokenClaims) -> Self {
+        Self {
+            ticket: Ticket::new(),
+            csrf_token: random_id(),
+            tenant_id: user.tenant_id,
+            object_id: user.object_id,
+            name: user.name,
+            email: user.email,
+            preferred_username: user.preferred_username,
+            roles: user.roles,
+            login_hint: user.login_hint,
+            issuer: user.issuer,
+            signed_in_at: Utc::now(),
+        }
+    }
+
+    /// What to call them: the first of name, user name and e-mail address that there is.
+    pub fn display_name(&self) -> &str {
+        let names = [&self.name, &self.preferred_username, &self.email];
+        names.into_iter().flatten().map(|name| name.trim()).find(|name| !name.is_empty()).unwrap_or("Your account")
+    }
+}
+
+/// A sign-in that was sent to Entra and has not come back.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Pending {
+    /// The key that must come back.
+    pub state: String,
+    /// `nonce` that the ID token must hold.
+    pub nonce: String,
+    /// PKCE `code_verifier`.
+    pub code_verifier: String,
+    /// Where to go afterwards.
+    pub next: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+}
+
+/// What somebody typed into the post form.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Typed {
+    /// Title.
+    pub title: String,
+    /// Content.
+    pub content: String,
+    /// `ETag` of the post when its form was opened; empty for a new post.
+    #[serde(default)]
+    pub etag: String,
+}
+
+/// Shows how long it is, and nothing of it: what people write is not for logs.
+impl fmt::Debug for Typed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Typed({} bytes)", self.title.len() + self.content.len())
+    }
+}
+
+/// Something typed, kept over a sign-in.
+#[derive(Clone, Serialize, Deserialize)]
+struct Draft {
+    path: String,
+    /// `oid` of who typed it, when known: nobody else gets to see it.
+    owner: Option<Uuid>,
+    typed: Typed,
+}
+
+/// The session of the browser that sent the request. Reading costs nothing; only a write makes a session.
+pub struct TypedSession(Session);
+
+impl TypedSession {
+    /// Of this request.
+    pub fn of(request: &HttpRequest) -> Self {
+        Self(request.get_session())
+    }
+
+    /// Who is signed in.
+    pub fn account(&self) -> Option<Account> {
+        self.read(ACCOUNT)
+    }
+
+    /// Signs in, under a new session id: one that somebody planted in the browser before is worth nothing
+    /// (session fixation).
+    pub fn sign_in(&self, account: &Account) {
+        self.0.renew();
+        self.write(ACCOUNT, account);
+    }
+
+    /// Forgets who is signed in; drafts stay.
+    pub fn end_sign_in(&self) {
+        self.0.remove(ACCOUNT);
+    }
+
+    /// Ends the session: its id is dead from now on.
+    pub fn purge(&self) {
+        self.0.purge();
+    }
+
+    /// Remembers a sign-in under way.
+    pub fn add_pending(&self, pending: Pending) {
+        let mut all = self.pending();
+        all.push(pending);
+        let surplus = all.len().saturating_sub(MAX_PENDING);
+        all.drain(..surplus);
+        self.write(PENDING, &all);
+    }
+
+    /// Takes the sign-in that `state` names: it works once, in this session, for ten minutes.
+    pub fn take_pending(&self, state: &str) -> Option<Pending> {
+        let mut all = self.pending();
+        let at = all.iter().position(|pending| pending.state == state)?;
+        let found = all.remove(at);
+        self.write(PENDING, &all);
+        Some(found)
+    }
+
+    /// Says something on the next page.
+    pub fn set_flash(&self, text: &str) {
+        self.write(FLASH, &text);
+    }
+
+    /// What is to be said, once.
+    pub fn take_flash(&self) -> Option<String> {
+        let text = self.read(FLASH)?;
+        self.0.remove(FLASH);
+        Some(text)
+    }
+
+    /// Keeps what was typed at `path` until it can be sent. Too long a text is not kept.
+    pub fn keep_draft(&self, path: &str, owner: Option<Uuid>, typed: &Typed) {
+        if typed.title.len() + typed.content.len() > MAX_DRAFT_BYTES {
+            return;
+        }
+        let mut all: Vec<Draft> = self.read(DRAFTS).unwrap_or_default();
+        all.retain(|draft| draft.path != path);
+        all.push(Draft { path: path.to_owned(), owner, typed: typed.clone() });
+        let surplus = all.len().saturating_sub(MAX_DRAFTS);
+        all.drain(..surplus);
+        self.write(DRAFTS, &all);
+    }
+
+    /// What was typed at `path`, if `reader` may see it.
+    pub fn draft(&self, path: &str, reader: Uuid) -> Option<Typed> {
+        let all: Vec<Draft> = self.read(DRAFTS)?;
+        let draft = all.into_iter().find(|draft| draft.path == path)?;
+        draft.owner.is_none_or(|owner| owner == reader).then_some(draft.typed)
+    }
+
+    /// Forgets what was typed at `path`.
+    pub fn drop_draft(&self, path: &str) {
+        let Some(mut all) = self.read::<Vec<Draft>>(DRAFTS) else { return };
+        all.retain(|draft| draft.path != path);
+        self.write(DRAFTS, &all);
+    }
+
+    /// Notes that the user was sent to sign in although signed in. `true` when that happened a moment ago too: then
+    /// signing in does not help, and sending the browser there again would go on for ever.
+    pub fn note_forced_sign_in(&self) -> bool {
+        let before: Option<DateTime<Utc>> = self.read(FORCED_SIGN_IN);
+        self.write(FORCED_SIGN_IN, &Utc::now());
+        before.is_some_and(|at| Utc::now() - at < FORCED_SIGN_IN_MEMORY)
+    }
+
+    fn pending(&self) -> Vec<Pending> {
+        let mut all: Vec<Pending> = self.read(PENDING).unwrap_or_default();
+        all.retain(|pending| Utc::now() - pending.started_at < PENDING_LIFETIME);
+        all
+    }
+
+    /// Something unreadable, say written by another version, counts as absent.
+    fn read<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        self.0.get(key).unwrap_or_else(|_| {
+            log::warn!("session entry {key} is unreadable and ignored");
+            None
+        })
+    }
+
+    fn write<T: Serialize>(&self, key: &str, value: &T) {
+        if self.0.insert(key, value).is_err() {
+            log::error!("session entry {key} cannot be written");
+        }
+    }
+}
+
+impl FromRequest for TypedSession {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self::of(request)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn pending(state: &str, started_at: DateTime<Utc>) -> Pending {
+        Pending {
+            state: state.to_owned(),
+            nonce: "n".to_owned(),
+            code_verifier: "v".to_owned(),
+            next: "/".to_owned(),
+            started_at,
+        }
+    }
+
+    fn session() -> TypedSession {
+        TypedSession::of(&TestRequest::default().to_http_request())
+    }
+
+    #[test]
+    fn a_sign_in_under_way_can_be_taken_once() {
+        let session = session();
+        session.add_pending(pending("a", Utc::now()));
+        assert!(session.take_pending("b").is_none());
+        assert!(session.take_pending("a").is_some());
+        assert!(session.take_pending("a").is_none());
+    }
+
+    #[test]
+    fn a_sign_in_older_than_ten_minutes_is_gone() {
+        let session = session();
+        session.add_pending(pending("old", Utc::now() - Duration::seconds(601)));
+        session.add_pending(pending("young", Utc::now() - Duration::seconds(590)));
+        assert!(session.take_pending("old").is_none());
+        assert!(session.take_pending("young").is_some());
+    }
+
+    #[test]
+    fn the_ninth_sign_in_under_way_pushes_the_oldest_out() {
+        let session = session();
+        for n in 0..9 {
+            session.add_pending(pending(&n.to_string(), Utc::now()));
+        }
+        assert!(session.take_pending("0").is_none());
+        assert!((1..9).all(|n| session.take_pending(&n.to_string()).is_some()));
+    }
+
+    #[test]
+    fn a_draft_is_shown_to_nobody_but_its_author() {
+        let (alice, bob) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let typed = Typed { title: "t".to_owned(), content: "c".to_owned(), etag: String::new() };
+        let session = session();
+        session.keep_draft("/posts/new", Some(alice), &typed);
+        assert!(session.draft("/posts/new", bob).is_none());
+        assert!(session.draft("/posts/7/edit", alice).is_none());
+        assert_eq!(session.draft("/posts/new", alice).map(|typed| typed.content).as_deref(), Some("c"));
+        session.drop_draft("/posts/new");
+        assert!(session.draft("/posts/new", alice).is_none());
+    }
+
+    #[test]
+    fn a_draft_too_long_to_keep_is_not_kept() {
+        let typed = Typed { content: "x".repeat(MAX_DRAFT_BYTES + 1), ..Typed::default() };
+        let session = session();
+        session.keep_draft("/posts/new", None, &typed);
+        assert!(session.draft("/posts/new", Uuid::nil()).is_none());
+    }
+
+    #[test]
+    fn a_second_forced_sign_in_in_a_row_is_noticed() {
+        let session = session();
+        assert!(!session.note_forced_sign_in());
+        assert!(session.note_forced_sign_in());
+    }
+
+    #[test]
+    fn ids_hold_256_bits_and_differ() {
+        let (one, other) = (random_id(), random_id());
+        assert_ne!(one, other);
+        assert_eq!(URL_SAFE_NO_PAD.decode(one).map(|bytes| bytes.len()), Ok(32));
+    }
+}

@@ -1,0 +1,244 @@
+//! What all requests share, made once from the settings. No network: the site starts while Entra or the API is down.
+
+use std::{fmt, sync::Arc};
+
+use actix_session::{SessionMiddleware, config::BrowserSession};
+use actix_web::cookie::{Key, SameSite};
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::{
+    access_tokens::AccessTokens,
+    api_client::ApiClient,
+    pages::health::HealthMemory,
+    security_headers::SecurityHeaders,
+    server::StartError,
+    session_store::{Lifetime, MemorySessionStore},
+    static_files::StaticFiles,
+    templates::Templates,
+    token_store::MemoryTokenStore,
+};
+use crate::{
+    config::{ClientSettings, Settings},
+    entra::{ConfidentialClient, Provider},
+    outbound,
+};
+
+/// Fewest characters of `client.cookie_key`: 32 bytes are what key derivation asks for.
+const MIN_COOKIE_KEY: usize = 32;
+
+/// A setting that is missing or wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingProblem {
+    /// Such as `client.client_id`.
+    pub setting: &'static str,
+    /// What is wrong with it, and what is expected.
+    pub problem: String,
+}
+
+impl fmt::Display for SettingProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.setting, self.problem)
+    }
+}
+
+/// Everything that requests share.
+pub struct Site {
+    /// The pages.
+    pub templates: Templates,
+    /// Style sheet and icon.
+    pub assets: StaticFiles,
+    /// On every answer.
+    pub headers: SecurityHeaders,
+    /// Entra, as this site knows it.
+    pub provider: Arc<Provider>,
+    /// This site, as Entra knows it.
+    pub client: Arc<ConfidentialClient>,
+    /// The users' tokens.
+    pub tokens: Arc<AccessTokens>,
+    /// The API.
+    pub api: Arc<ApiClient>,
+    /// How browsers reach the site.
+    pub public_url: Url,
+    /// What `/health` found out last.
+    pub health: HealthMemory,
+}
+
+impl Site {
+    /// Checks the settings and loads the certificate. `port` is the one that the site listens on.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn new(settings: &Settings, port: u16) -> Result<Self, StartError> {
+        let problems = problems(&settings.client);
+        if !problems.is_empty() {
+            return Err(StartError::Settings(problems));
+        }
+        let client_settings = &settings.client;
+        let public_url = public_url(client_settings, port)?;
+        let redirect_uri = match &client_settings.redirect_uri {
+            Some(uri) => uri.clone(),
+            None => public_url.join("callback").map_err(|_| not_a_base(&public_url))?,
+        };
+        let provider = Arc::new(Provider::new(&settings.entra)?);
+        let headers = SecurityHeaders::new(&public_url, &provider.authority().discovery_url())
+            .map_err(|error| StartError::Header(error.to_string()))?;
+        let client = Arc::new(ConfidentialClient::new(Arc::clone(&provider), client_settings, redirect_uri)?);
+        let store = MemoryTokenStore::new(client_settings.max_sessions, lifetime(client_settings));
+        let tokens = Arc::new(AccessTokens::new(Box::new(store), Arc::clone(&client)));
+        let agent = outbound::agent(client_settings.api_timeout, settings.entra.ca_file.as_deref())?;
+        Ok(Self {
+            templates: Templates::parse()?,
+            assets: StaticFiles::load(),
+            headers,
+            provider,
+            client,
+            api: Arc::new(ApiClient::new(agent, &client_settings.api_base_url, Arc::clone(&tokens))),
+            tokens,
+            public_url,
+            health: HealthMemory::default(),
+        })
+    }
+}
+
+/// The session cookie and what is behind it. A clone is another handle to the same sessions.
+#[derive(Clone)]
+pub struct Sessions {
+    store: MemorySessionStore,
+    key: Key,
+    secure: bool,
+}
+
+impl Sessions {
+    /// For a site at `public_url`.
+    pub fn new(settings: &ClientSettings, public_url: &Url) -> Self {
+        let secret = settings.cookie_key.as_ref().map_or("", |key| key.expose_secret());
+        // A fixed-size digest, so that no length of the setting is too short for the derivation.
+        let key = Key::derive_from(&openssl::sha::sha512(secret.as_bytes()));
+        let store = MemorySessionStore::new(settings.max_sessions, lifetime(settings));
+        Self { store, key, secure: public_url.scheme() == "https" }
+    }
+
+    /// The middleware. The cookie holds the session id, encrypted, and ends with the browser.
+    pub fn middleware(&self) -> SessionMiddleware<MemorySessionStore> {
+        // A `__Host-` cookie comes from this host over HTTPS only (RFC 6265bis §4.1.3.2).
+        let name = if self.secure { "__Host-blogctl" } else { "blogctl" };
+        SessionMiddleware::builder(self.store.clone(), self.key.clone())
+            .cookie_name(name.to_owned())
+            .cookie_secure(self.secure)
+            .cookie_http_only(true)
+            .cookie_same_site(SameSite::Lax)
+            .cookie_path("/".to_owned())
+            .session_lifecycle(BrowserSession::default())
+            .build()
+    }
+}
+
+fn lifetime(settings: &ClientSettings) -> Lifetime {
+    Lifetime { idle: settings.session_idle, max: settings.session_max }
+}
+
+/// All that is wrong with the settings, at once.
+fn problems(settings: &ClientSettings) -> Vec<SettingProblem> {
+    let mut found = Vec::new();
+    let mut report = |setting, problem: &str| found.push(SettingProblem { setting, problem: problem.to_owned() });
+    if settings.client_id.trim().is_empty() {
+        report("client.client_id", "is not set: the application (client) id of the web site's registration, a GUID");
+    } else if uuid::Uuid::parse_str(settings.client_id.trim()).is_err() {
+        report("client.client_id", "is not a GUID: the portal shows it as Application (client) ID");
+    }
+    if settings.api_scope.trim().is_empty() {
+        report("client.api_scope", "is not set: the API's scope, such as api://…/access_as_user");
+    }
+    if settings.certificate.path.is_none() {
+        report("client.cert_path", "is not set: a PEM file with the certificate and its private key");
+    }
+    match &settings.cookie_key {
+        None => report("client.cookie_key", "is not set: 32 or more random characters"),
+        Some(key) if key.expose_secret().chars().count() < MIN_COOKIE_KEY => {
+            report("client.cookie_key", "is too short: 32 or more random characters");
+        }
+        Some(_) => {}
+    }
+    for (setting, url) in [("client.public_url", &settings.public_url), ("client.redirect_uri", &settings.redirect_uri)]
+    {
+        if url.as_ref().is_some_and(|url| !matches!(url.scheme(), "http" | "https") || !url.has_host()) {
+            report(setting, "is not an http or https address");
+        }
+    }
+    if !matches!(settings.api_base_url.scheme(), "http" | "https") {
+        report("client.api_base_url", "is not an http or https address");
+    }
+    found
+}
+
+/// `client.public_url`, else the origin of `client.redirect_uri`, else `http://localhost:{port}`; ends with a slash.
+fn public_url(settings: &ClientSettings, port: u16) -> Result<Url, StartError> {
+    let mut url = match (&settings.public_url, &settings.redirect_uri) {
+        (Some(url), _) => url.clone(),
+        (None, Some(uri)) => uri.join("/").map_err(|_| not_a_base(uri))?,
+        (None, None) => {
+            let local = format!("http://localhost:{port}/");
+            Url::parse(&local).map_err(|_| StartError::Header(local))?
+        }
+    };
+    url.set_query(None);
+    url.set_fragment(None);
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+fn not_a_base(url: &Url) -> StartError {
+    StartError::Settings(vec![SettingProblem {
+        setting: "client.public_url",
+        problem: format!("cannot be used as the address of a site: {url}"),
+    }])
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn settings(public_url: Option<&str>, redirect_uri: Option<&str>) -> ClientSettings {
+        let parse = |text: &str| Url::parse(text).unwrap();
+        ClientSettings {
+            public_url: public_url.map(parse),
+            redirect_uri: redirect_uri.map(parse),
+            ..ClientSettings::default()
+        }
+    }
+
+    #[test]
+    fn the_public_url_is_the_one_set_or_follows_from_what_is_set() {
+        for (public_url_set, redirect_uri, expected) in [
+            (Some("https://blog.example.com"), Some("https://other.example/callback"), "https://blog.example.com/"),
+            (None, Some("https://blog.example.com/auth/callback?x"), "https://blog.example.com/"),
+            (None, None, "http://localhost:5123/"),
+        ] {
+            let url = public_url(&settings(public_url_set, redirect_uri), 5123).unwrap();
+            assert_eq!(url.as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn all_missing_settings_are_reported_at_once() {
+        let found: Vec<_> = problems(&ClientSettings::default()).into_iter().map(|found| found.setting).collect();
+        assert_eq!(found, ["client.client_id", "client.api_scope", "client.cert_path", "client.cookie_key"]);
+    }
+
+    #[test]
+    fn a_short_cookie_key_is_refused() {
+        let has_problem = |key: &str| {
+            let settings = ClientSettings { cookie_key: Some(SecretString::from(key)), ..ClientSettings::default() };
+            problems(&settings).iter().any(|found| found.setting == "client.cookie_key")
+        };
+        assert!(has_problem(""));
+        assert!(has_problem(&"k".repeat(31)));
+        assert!(!has_problem(&"k".repeat(32)));
+    }
+}

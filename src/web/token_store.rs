@@ -1,0 +1,114 @@
+//! The tokens of signed-in users, on the server. They never reach the cookie, a page or a log.
+//!
+//! They live apart from the session's other state because two requests of one session may run at once: a refreshed
+//! token must be there for the second before the first is answered, and must not come back after a sign-out.
+
+use std::time::{Duration, Instant};
+
+use moka::{Expiry, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+
+use super::{session::Ticket, session_store::Lifetime};
+use crate::entra::TokenSet;
+
+/// Where tokens are kept. May block: call it where blocking is allowed, unless the implementation says otherwise.
+pub trait TokenStore: Send + Sync {
+    /// Keeps the tokens of a new sign-in.
+    fn insert(&self, ticket: &Ticket, tokens: TokenSet);
+    /// Replaces the tokens of a sign-in that is still there; after a sign-out it does nothing.
+    fn replace(&self, ticket: &Ticket, tokens: TokenSet);
+    /// The tokens, unless the sign-in has ended.
+    fn get(&self, ticket: &Ticket) -> Option<TokenSet>;
+    /// Ends the sign-in.
+    fn remove(&self, ticket: &Ticket);
+}
+
+/// Tokens in this process, bounded and expiring as sessions are. Takes microseconds.
+pub struct MemoryTokenStore(Cache<Ticket, Record>);
+
+#[derive(Clone)]
+struct Record {
+    tokens: TokenSet,
+    started: Instant,
+}
+
+impl MemoryTokenStore {
+    /// Room for the tokens of `max_sessions` sign-ins; the least recently used go first.
+    pub fn new(max_sessions: u64, lifetime: Lifetime) -> Self {
+        Self(
+            Cache::builder()
+                .max_capacity(max_sessions)
+                .eviction_policy(EvictionPolicy::lru())
+                .expire_after(EndOfSignIn(lifetime))
+                .build(),
+        )
+    }
+}
+
+impl TokenStore for MemoryTokenStore {
+    fn insert(&self, ticket: &Ticket, tokens: TokenSet) {
+        self.0.insert(ticket.clone(), Record { tokens, started: Instant::now() });
+    }
+
+    fn replace(&self, ticket: &Ticket, tokens: TokenSet) {
+        self.0.entry_by_ref(ticket).and_compute_with(|found| match found {
+            Some(entry) => Op::Put(Record { tokens, started: entry.into_value().started }),
+            None => Op::Nop,
+        });
+    }
+
+    fn get(&self, ticket: &Ticket) -> Option<TokenSet> {
+        self.0.get(ticket).map(|record| record.tokens)
+    }
+
+    fn remove(&self, ticket: &Ticket) {
+        self.0.invalidate(ticket);
+    }
+}
+
+struct EndOfSignIn(Lifetime);
+
+impl Expiry<Ticket, Record> for EndOfSignIn {
+    fn expire_after_create(&self, _: &Ticket, record: &Record, now: Instant) -> Option<Duration> {
+        Some(self.0.left(record.started, now))
+    }
+
+    fn expire_after_read(
+        &self,
+        _: &Ticket,
+        record: &Record,
+        now: Instant,
+        _: Option<Duration>,
+        _: Instant,
+    ) -> Option<Duration> {
+        Some(self.0.left(record.started, now))
+    }
+
+    fn expire_after_update(&self, _: &Ticket, record: &Record, now: Instant, _: Option<Duration>) -> Option<Duration> {
+        Some(self.0.left(record.started, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+    use secrecy::{ExposeSecret, SecretString};
+
+    use super::*;
+
+    fn tokens(access: &str) -> TokenSet {
+        TokenSet { access_token: SecretString::from(access), expires_at: Utc::now(), refresh_token: None }
+    }
+
+    #[test]
+    fn tokens_that_arrive_after_a_sign_out_are_not_kept() {
+        let hour = Duration::from_hours(1);
+        let store = MemoryTokenStore::new(10, Lifetime { idle: hour, max: hour });
+        let ticket = Ticket::new();
+        store.insert(&ticket, tokens("one"));
+        store.replace(&ticket, tokens("two"));
+        assert_eq!(store.get(&ticket).unwrap().access_token.expose_secret(), "two");
+        store.remove(&ticket);
+        store.replace(&ticket, tokens("three"));
+        assert!(store.get(&ticket).is_none());
+    }
+}

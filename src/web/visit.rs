@@ -1,0 +1,136 @@
+//! One request to the site: what every page needs of it, and how a page is answered.
+
+use std::future::{Ready, ready};
+
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse,
+    dev::Payload,
+    http::{StatusCode, header},
+    web,
+};
+use serde::Serialize;
+
+use super::{
+    api_client::UsersApi,
+    error_page::{Kind, PageError},
+    session::{Account, TypedSession},
+    site::Site,
+    templates::{Layout, LayoutAccount},
+};
+use crate::serve::RequestId;
+
+/// A visitor, signed in or not.
+pub struct Visit {
+    /// The request.
+    pub request: HttpRequest,
+    /// What the whole site shares.
+    pub site: web::Data<Site>,
+    /// What is remembered of this browser.
+    pub session: TypedSession,
+}
+
+impl Visit {
+    /// Of this request.
+    ///
+    /// # Errors
+    /// When the server was put together without a [`Site`].
+    pub fn of(request: &HttpRequest) -> Result<Self, PageError> {
+        let Some(site) = request.app_data::<web::Data<Site>>() else {
+            return Err(Kind::Internal.into());
+        };
+        Ok(Self { request: request.clone(), site: site.clone(), session: TypedSession::of(request) })
+    }
+
+    /// The request's id.
+    pub fn request_id(&self) -> String {
+        RequestId::of(&self.request).as_str().to_owned()
+    }
+
+    /// A page, with what is to be said once.
+    ///
+    /// # Errors
+    /// When the template cannot be rendered.
+    pub fn page<T: Serialize>(&self, template: &str, page: &T) -> Result<HttpResponse, PageError> {
+        let flash = self.session.take_flash();
+        self.render(StatusCode::OK, template, page, flash)
+    }
+
+    /// A page that tells of a mistake.
+    ///
+    /// # Errors
+    /// When the template cannot be rendered.
+    pub fn page_with_status<T: Serialize>(
+        &self,
+        status: StatusCode,
+        template: &str,
+        page: &T,
+    ) -> Result<HttpResponse, PageError> {
+        self.render(status, template, page, None)
+    }
+
+    /// Sends the browser on with a GET.
+    pub fn redirect(to: &str) -> HttpResponse {
+        HttpResponse::SeeOther().insert_header((header::LOCATION, to)).finish()
+    }
+
+    fn render<T: Serialize>(
+        &self,
+        status: StatusCode,
+        template: &str,
+        page: &T,
+        flash: Option<String>,
+    ) -> Result<HttpResponse, PageError> {
+        let account = self.session.account();
+        let layout = Layout {
+            css: self.site.assets.url("site.css"),
+            icon: self.site.assets.url("icon.svg"),
+            path: self.request.path(),
+            account: account
+                .as_ref()
+                .map(|account| LayoutAccount { name: account.display_name(), csrf_token: &account.csrf_token }),
+            flash,
+            request_id: self.request_id(),
+        };
+        let html = self.site.templates.render(template, &layout, page).map_err(|error| {
+            log::error!("{error} request_id={}", self.request_id());
+            PageError::from(Kind::Internal)
+        })?;
+        Ok(HttpResponse::build(status).content_type("text/html; charset=utf-8").body(html))
+    }
+}
+
+impl FromRequest for Visit {
+    type Error = PageError;
+    type Future = Ready<Result<Self, PageError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request))
+    }
+}
+
+/// A visitor who is signed in: a handler that takes this is closed to all others.
+pub struct SignedIn {
+    /// The visit.
+    pub visit: Visit,
+    /// Who.
+    pub account: Account,
+}
+
+impl SignedIn {
+    /// The API on the user's behalf.
+    pub fn api(&self) -> UsersApi {
+        self.visit.site.api.on_behalf_of(self.account.ticket.clone(), self.visit.request_id())
+    }
+}
+
+impl FromRequest for SignedIn {
+    type Error = PageError;
+    type Future = Ready<Result<Self, PageError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Visit::of(request).and_then(|visit| match visit.session.account() {
+            Some(account) => Ok(Self { visit, account }),
+            None => Err(Kind::SignInAgain.into()),
+        }))
+    }
+}

@@ -1,0 +1,11 @@
+//! `serve-api`, asked over HTTP with tokens from the identity provider look-alike.
+
+mod access;
+mod conditions;
+mod cors;
+mod health;
+mod lists;
+mod posts;
+mod problems;
+mod start;
+mod users;

@@ -1,0 +1,61 @@
+//! Health, asked by those who have no token.
+
+use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
+use serde_json::json;
+
+use crate::support::api::TestApi;
+
+#[test]
+fn a_healthy_api_says_so() {
+    let api = TestApi::start();
+    let ready = api.nobody().get_until("/health/ready", 200);
+    insta::assert_snapshot!(ready.snapshot(), @r#"
+    {
+      "status": "ok",
+      "checks": {
+        "database": {
+          "status": "ok"
+        },
+        "signing_keys": {
+          "status": "ok"
+        }
+      }
+    }
+    "#);
+    assert_eq!(api.nobody().get("/health").text, ready.text);
+    let live = api.nobody().get("/health/live");
+    assert_eq!((live.status, live.text.as_str()), (200, r#"{"status":"ok"}"#));
+    assert_eq!(live.header("Cache-Control"), "no-store");
+}
+
+#[test]
+fn without_its_database_the_api_is_not_ready_and_shows_nothing_of_the_reason() {
+    let api = TestApi::start();
+    let path = &api.settings.database.url;
+    api.nobody().get_until("/health/ready", 200);
+    let mut other = SqliteConnection::establish(path).expect("the same file");
+    other
+        .batch_execute("ALTER TABLE blog_posts RENAME TO gone1; ALTER TABLE post_counts RENAME TO gone2;")
+        .expect("renamed");
+
+    let ready = api.nobody().get("/health/ready");
+    let expected = json!({
+        "status": "unavailable",
+        "checks": { "database": { "status": "unavailable" }, "signing_keys": { "status": "ok" } },
+    });
+    assert_eq!((ready.status, ready.json()), (503, expected));
+    assert_eq!(api.nobody().get("/health/live").status, 200, "it lives all the same");
+
+    for answer in [api.alice().get("/v1/posts"), api.alice().get("/v1/posts/1")] {
+        let detail = answer.problem(500, "internal");
+        assert_eq!(detail, "something went wrong on the server; it was logged under this request id");
+        for internal in [path.as_str(), "table", "blog_posts", "post_counts", "statement"] {
+            assert!(!answer.text.contains(internal), "{internal}: {}", answer.text);
+        }
+    }
+
+    other
+        .batch_execute("ALTER TABLE gone1 RENAME TO blog_posts; ALTER TABLE gone2 RENAME TO post_counts;")
+        .expect("renamed");
+    assert_eq!(api.nobody().get("/health/ready").status, 200);
+}

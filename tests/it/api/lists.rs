@@ -1,0 +1,174 @@
+//! Lists of posts: order, pages, filters.
+
+use serde_json::{Value, json};
+
+use crate::support::api::{Answer, Client, TestApi, each_api};
+
+fn titles(answer: &Answer) -> Vec<String> {
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let json = answer.json();
+    let posts = json.as_array().expect("a bare array");
+    posts.iter().map(|post| post["title"].as_str().expect("text").to_owned()).collect()
+}
+
+/// The path in `Link: <…>; rel="next"`.
+fn next(answer: &Answer) -> Option<String> {
+    let link = answer.header("Link");
+    let path = link.strip_prefix('<')?.strip_suffix(">; rel=\"next\"")?;
+    assert!(path.starts_with("/v1/posts?"), "{link}");
+    Some(path.to_owned())
+}
+
+fn write_numbered(client: &Client, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        client.write(&format!("post {number}"), "x");
+    }
+}
+
+#[test]
+fn the_newest_is_first_and_pages_follow() {
+    each_api(|api| {
+        let alice = api.alice();
+        assert_eq!(alice.get("/v1/posts").json(), json!([]));
+        write_numbered(&alice, 0..5);
+
+        let all = alice.get("/v1/posts");
+        assert_eq!(titles(&all), ["post 4", "post 3", "post 2", "post 1", "post 0"]);
+        assert_eq!((all.header("X-Total-Count"), next(&all)), ("5", None));
+        assert_eq!(all.json()[0]["author"]["display_name"], "Alice Archer");
+
+        let page = alice.get("/v1/posts?skip=1&limit=2");
+        assert_eq!(titles(&page), ["post 3", "post 2"]);
+        assert_eq!(page.header("X-Total-Count"), "5");
+        let page = alice.get(&next(&page).expect("more"));
+        assert_eq!((titles(&page), next(&page)), (vec!["post 1".to_owned(), "post 0".to_owned()], None));
+
+        assert_eq!(titles(&alice.get("/v1/posts?skip=4")), ["post 0"]);
+        assert_eq!(titles(&alice.get("/v1/posts?skip=5")), [""; 0]);
+        assert_eq!(titles(&alice.get("/v1/posts?skip=9223372036854775807")), [""; 0]);
+    });
+}
+
+#[test]
+fn following_next_shows_each_post_once_while_others_are_written_and_deleted() {
+    each_api(|api| {
+        let alice = api.alice();
+        write_numbered(&alice, 0..7);
+        let mut seen = Vec::new();
+        let mut page = alice.get("/v1/posts?limit=2");
+        let mut written = 100;
+        loop {
+            seen.extend(titles(&page));
+            // What comes in front, and what has been shown and goes, must move nothing.
+            written += 1;
+            alice.write(&format!("post {written}"), "x");
+            let shown = page.json()[0]["id"].as_i64().expect("an id");
+            assert_eq!(alice.delete(&format!("/v1/posts/{shown}")).status, 204);
+            let Some(path) = next(&page) else { break };
+            page = alice.get(&path);
+        }
+        let expected: Vec<String> = (0..7).rev().map(|number| format!("post {number}")).collect();
+        assert_eq!(seen, expected);
+    });
+}
+
+#[test]
+fn a_list_is_filtered_by_author() {
+    each_api(|api| {
+        let (alice, bob) = (api.alice(), api.bob());
+        write_numbered(&alice, 0..3);
+        bob.write("bob's", "x");
+
+        let mine = alice.get("/v1/posts?author=me&limit=2");
+        assert_eq!(
+            (titles(&mine), mine.header("X-Total-Count")),
+            (vec!["post 2".to_owned(), "post 1".to_owned()], "3")
+        );
+        assert_eq!(titles(&alice.get(&next(&mine).expect("more"))), ["post 0"]);
+        let bobs_id = &bob.get("/v1/posts?author=me").json()[0]["author_id"];
+        assert_eq!(titles(&alice.get(&format!("/v1/posts?author={bobs_id}"))), ["bob's"]);
+        assert_eq!(titles(&alice.get("/v1/posts?author=999999")), [""; 0]);
+    });
+}
+
+#[test]
+fn a_list_is_filtered_by_text_and_the_text_is_no_pattern() {
+    each_api(|api| {
+        let alice = api.alice();
+        for (title, content) in [
+            ("Rust", "a language"),
+            ("Sale", "100% off"),
+            ("Names", "snake_case"),
+            ("Paths", "C:\\temp"),
+            ("Quote", "it's \"so\"; DROP TABLE users --"),
+        ] {
+            alice.write(title, content);
+        }
+        for (query, expected) in [
+            ("rust", &["Rust"][..]),
+            ("LANG", &["Rust"]),
+            ("%25", &["Sale"]),
+            ("_", &["Names"]),
+            ("e_c", &["Names"]),
+            ("r%25t", &[]),
+            ("r_st", &[]),
+            ("%5C", &["Paths"]),
+            ("%5Ctemp", &["Paths"]),
+            ("it%27s", &["Quote"]),
+            ("%22so%22", &["Quote"]),
+            ("nowhere", &[]),
+        ] {
+            let found = alice.get(&format!("/v1/posts?q={query}"));
+            assert_eq!(titles(&found), expected, "{query}");
+            assert_eq!(found.header("X-Total-Count"), expected.len().to_string(), "{query}");
+        }
+        assert_eq!(titles(&alice.get("/v1/posts?q=")).len(), 5);
+        let first = alice.get("/v1/posts?q=a&limit=1");
+        assert!(next(&first).expect("more").contains("q=a&"), "{first:?}");
+    });
+}
+
+#[test]
+fn wrong_parameters_are_all_named_and_unknown_ones_ignored() {
+    let api = TestApi::start();
+    let alice = api.alice();
+    let answer = alice.get("/v1/posts?skip=-1&limit=1001&after=garbage&author=you&q=%00");
+    let named: Vec<_> = answer.wrong_fields().into_iter().map(|(field, _)| field).collect();
+    assert_eq!(named, ["skip", "after", "limit", "author", "q"]);
+    for query in ["limit=0", "limit=x", "skip=1.0", "after=", "limit=1&limit=2", "after=AQAAAAAAAAABAAAAAAAAAAE%3D"] {
+        assert_eq!(alice.get(&format!("/v1/posts?{query}")).wrong_fields().len(), 1, "{query}");
+    }
+    assert_eq!(alice.get("/v1/posts?sort=asc&limit=1000&page=3").json(), Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_cursor_of_any_place_is_taken() {
+    each_api(|api| {
+        api.alice().write("a", "b");
+        // Far before, at, and far after everything.
+        for (micros, expected) in [(1_i64, 0), (4_000_000_000_000_000, 1), (-8_000_000_000_000_000_000, 0)] {
+            use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+            let cursor = URL_SAFE_NO_PAD.encode([&[1][..], &micros.to_be_bytes(), &1_i64.to_be_bytes()].concat());
+            let answer = api.alice().get(&format!("/v1/posts?after={cursor}"));
+            assert_eq!(titles(&answer).len(), expected, "{micros}");
+        }
+    });
+}
+
+#[test]
+fn a_list_is_compressed_for_who_can_read_that_and_a_single_post_never() {
+    let api = TestApi::start();
+    let alice = api.alice();
+    let id = alice.write("a", &"many times the same. ".repeat(200));
+    let ask = |path: &str| alice.call("GET", path).header("Accept-Encoding", "gzip").send();
+
+    let list = ask("/v1/posts");
+    assert_eq!((list.status, list.header("Content-Encoding")), (200, "gzip"));
+    let plain = alice.get("/v1/posts");
+    assert_eq!(plain.header("Content-Encoding"), "");
+    for answer in [&list, &plain] {
+        let vary: Vec<_> = answer.headers.get_all("Vary").iter().map(|value| value.to_str().expect("text")).collect();
+        assert!(vary.join(",").contains("Accept-Encoding"), "{vary:?}");
+    }
+    assert_eq!(ask(&format!("/v1/posts/{id}")).header("Content-Encoding"), "", "its ETag is strong");
+}

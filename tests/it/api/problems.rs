@@ -1,0 +1,122 @@
+//! What goes wrong in HTTP, and how it is said.
+
+use serde_json::json;
+
+use crate::support::api::TestApi;
+
+#[test]
+fn a_body_that_cannot_be_used_is_refused_with_its_reason() {
+    let api = TestApi::with(|settings| settings.api.max_body_bytes = 1000);
+    let alice = api.alice();
+    let send = |content_type: &str, body: &str| {
+        let post = alice.call("POST", "/v1/posts").body(content_type, body).send();
+        let put = alice.call("PUT", "/v1/posts/1").body(content_type, body).send();
+        [post, put]
+    };
+    let good = r#"{"title":"a","content":"b"}"#;
+    let too_long = format!("{{\"title\":\"a\",\"content\":\"{}\"}}", "x".repeat(1000));
+    for (content_type, body, status, code) in [
+        ("application/json", "", 400, "malformed_json"),
+        ("application/json", "{", 400, "malformed_json"),
+        ("application/json", "{'title':'a'}", 400, "malformed_json"),
+        ("application/json", "{\"title\":\"a\",\"content\":\"b\"} x", 400, "malformed_json"),
+        ("application/json", "{\"title\":\"\\ud800\",\"content\":\"b\"}", 400, "malformed_json"),
+        ("application/json", &"[".repeat(900), 422, "invalid"),
+        ("application/json", "[\"a\",\"b\"]", 422, "invalid"),
+        ("application/json", "null", 422, "invalid"),
+        ("application/json", &too_long, 413, "body_too_large"),
+        ("text/plain", good, 415, "unsupported_media_type"),
+        ("application/x-www-form-urlencoded", "title=a&content=b", 415, "unsupported_media_type"),
+        ("nonsense", good, 415, "unsupported_media_type"),
+    ] {
+        for answer in send(content_type, body) {
+            answer.problem(status, code);
+        }
+    }
+    assert_eq!(alice.get("/v1/posts").json(), json!([]), "nothing was written");
+    assert_eq!(send("application/json; charset=utf-8", good)[0].status, 201);
+}
+
+#[test]
+fn deeply_nested_json_is_refused_and_hurts_nobody() {
+    let api = TestApi::start();
+    let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
+    let send = |body: &str| api.alice().call("POST", "/v1/posts").body("application/json", body).send();
+    send(&format!("{{\"title\":{open}{close}}}")).problem(400, "malformed_json");
+    send(&format!("{{\"unknown\":{open}{close}}}")).problem(422, "invalid");
+    send(&open).problem(422, "invalid");
+    assert_eq!(api.alice().get("/v1/posts").status, 200);
+}
+
+#[test]
+fn a_path_that_is_not_there_is_a_404_problem() {
+    let api = TestApi::start();
+    for path in ["/", "/v2/posts", "/healthy", "/health/", "/favicon.ico", "/%00", "/v1x"] {
+        let answer = api.nobody().get(path);
+        assert_eq!(answer.problem(404, "not_found"), "Not Found", "{path}");
+        assert_eq!(answer.json()["instance"], path);
+    }
+    for path in ["/v1", "/v1/", "/v1/nothing", "/v1/posts/", "/v1/posts/1/x", "/v1/users", "/v1//posts"] {
+        api.alice().get(path).problem(404, "not_found");
+    }
+}
+
+#[test]
+fn a_method_that_a_route_does_not_know_is_405_and_says_which_it_knows() {
+    let api = TestApi::start();
+    for (path, allow) in [
+        ("/health", "GET, HEAD"),
+        ("/health/live", "GET, HEAD"),
+        ("/health/ready", "GET, HEAD"),
+        ("/v1/profile", "GET, HEAD"),
+        ("/v1/users/me", "POST"),
+        ("/v1/posts", "GET, HEAD, POST"),
+        ("/v1/posts/1", "GET, HEAD, PUT, DELETE"),
+    ] {
+        let known: Vec<&str> = allow.split(", ").collect();
+        for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"] {
+            if known.contains(&method) {
+                continue;
+            }
+            let answer = api.alice().call(method, path).send();
+            answer.problem(405, "method_not_allowed");
+            assert_eq!(answer.header("Allow"), allow, "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn head_answers_as_get_does_but_without_the_body() {
+    let api = TestApi::start();
+    let alice = api.alice();
+    let id = alice.write("a", "b");
+    for path in ["/health", "/health/live", "/v1/profile", "/v1/posts", &format!("/v1/posts/{id}"), "/v1/posts/0"] {
+        let (get, head) = (alice.get(path), alice.call("HEAD", path).send());
+        assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path}");
+        for name in ["Content-Type", "Content-Length", "ETag", "X-Total-Count", "Cache-Control"] {
+            assert_eq!(head.header(name), get.header(name), "{path} {name}");
+        }
+    }
+}
+
+#[test]
+fn a_sane_request_id_comes_back_and_another_does_not() {
+    let api = TestApi::start();
+    let ask = |path: &str, id: &str| api.nobody().call("GET", path).header("X-Request-ID", id).send();
+    for path in ["/health/live", "/v1/posts", "/nowhere"] {
+        assert_eq!(ask(path, "my-id_1.a").header("X-Request-ID"), "my-id_1.a", "{path}");
+        for insane in ["", "a b", "<script>", &"x".repeat(65), "a;b", "\u{e4}"] {
+            let id = ask(path, insane).header("X-Request-ID").to_owned();
+            assert_ne!(id, insane, "{path}");
+            assert_eq!(id.len(), 36, "{path}: a new one: {id}");
+        }
+    }
+    assert_eq!(ask("/nowhere", "my-id").json()["request_id"], "my-id");
+}
+
+#[test]
+fn no_encoding_at_all_is_a_406_problem() {
+    let api = TestApi::start();
+    let call = api.alice().call("GET", "/v1/posts").header("Accept-Encoding", "identity;q=0, br");
+    call.send().problem(406, "not_acceptable");
+}

@@ -1,0 +1,82 @@
+//! Starting, and starting again.
+
+use blogctl::{
+    api::{Server, StartError},
+    config::Settings,
+};
+use serde_json::json;
+
+use crate::support::api::{TestApi, each_api};
+
+fn refusal(change: impl FnOnce(&mut Settings)) -> StartError {
+    let api = TestApi::start();
+    let mut settings = api.settings.clone();
+    settings.api.port = 0;
+    change(&mut settings);
+    Server::bind(&settings).err().expect("it does not start")
+}
+
+#[test]
+fn posts_are_there_after_a_restart() {
+    each_api(|mut api| {
+        let id = api.alice().write("Keep", "me");
+        let before = api.alice().get(&format!("/v1/posts/{id}"));
+        api.restart();
+        let after = api.alice().get(&format!("/v1/posts/{id}"));
+        assert_eq!((after.status, after.json()), (200, before.json()));
+        assert_eq!(after.header("ETag"), before.header("ETag"));
+    });
+}
+
+#[test]
+fn a_missing_sqlite_file_is_made_and_migrated() {
+    let api = TestApi::start();
+    assert_eq!(api.alice().get("/v1/posts").json(), json!([]));
+    assert!(std::path::Path::new(&api.settings.database.url).exists());
+}
+
+#[test]
+fn a_database_that_lacks_migrations_is_refused_with_the_command_that_applies_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let error = refusal(|settings| {
+        settings.database.url = folder.path().join("new.db").display().to_string();
+        settings.database.migrate_at_start = Some(false);
+    });
+    assert!(matches!(error, StartError::PendingMigrations), "{error}");
+    assert!(error.to_string().contains("run blogctl migrate run"), "{error}");
+}
+
+#[test]
+fn settings_that_would_let_too_many_in_are_refused() {
+    let error = refusal(|settings| {
+        settings.api.app_id_uri.clear();
+        settings.api.client_id = None;
+    });
+    assert!(matches!(error, StartError::NoAudience), "{error}");
+    let error = refusal(|settings| settings.api.required_scope.clear());
+    assert!(matches!(error, StartError::NoRequiredScope), "{error}");
+    let error = refusal(|settings| settings.api.cors_origins = vec!["*".to_owned(), "https://a.example".to_owned()]);
+    assert!(matches!(error, StartError::CorsOrigin(_)), "{error}");
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("bound").port();
+    let error = refusal(|settings| settings.api.port = port);
+    assert!(matches!(error, StartError::Listen(_)), "{error}");
+    assert!(error.to_string().contains(&port.to_string()), "{error}");
+}
+
+#[test]
+fn starting_does_not_wait_for_the_identity_provider() {
+    let mut api = TestApi::start();
+    // Takes the connection and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = silent.local_addr().expect("bound").port();
+    api.settings.entra.authority_host = Some(format!("http://127.0.0.1:{port}").parse().expect("a URL"));
+    api.restart();
+    assert_eq!(api.nobody().get("/health/live").status, 200);
+    assert_eq!(api.nobody().get("/health/ready").json()["checks"]["database"]["status"], "ok");
+}

@@ -1,0 +1,232 @@
+//! `blogctl cert`: the real binary, compared with the `openssl` program.
+
+use std::{fs, path::Path, process::Command};
+
+use openssl::pkey::{PKey, Private};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{
+    binary::Ended,
+    certificates::{TestCertificate, file, key_pem, pem},
+    entra::keys,
+};
+
+fn key() -> &'static PKey<Private> {
+    &keys()[0].key
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// Runs `blogctl cert …` in `folder`; gives what it printed.
+fn cert(folder: &Path, arguments: &[&str]) -> String {
+    let ended = run(folder, arguments);
+    assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
+    ended.stdout
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Ended {
+    Ended::of(folder, &[&["cert"], arguments].concat())
+}
+
+/// What `openssl x509 -fingerprint` says, without colons.
+fn fingerprint(path: &Path, digest: &str) -> String {
+    let output = Command::new("openssl").args(["x509", "-noout", "-fingerprint", digest, "-in"]).arg(path).output();
+    let output = output.expect("the openssl program");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let line = String::from_utf8(output.stdout).expect("text");
+    line.trim().split_once('=').expect("NAME=HEX").1.replace(':', "")
+}
+
+#[test]
+fn thumbprints_are_those_that_openssl_computes() {
+    let folder = folder();
+    let certificate = TestCertificate::new("site", key()).make();
+    file(folder.path(), "cert.pem", &[&pem(&certificate)]);
+    file(folder.path(), "cert.der", &[&certificate.to_der().expect("DER")]);
+    file(folder.path(), "client.pem", &[&key_pem(key()), &pem(&certificate)]);
+    for name in ["cert.pem", "cert.der", "client.pem"] {
+        let path = folder.path().join(name);
+        let (sha1, sha256) = (fingerprint(&path, "-sha1"), fingerprint(&path, "-sha256"));
+        assert_eq!((sha1.len(), sha256.len()), (40, 64));
+        assert_eq!(cert(folder.path(), &["thumbprint", "--format", "sha1-hex", name]).trim_end(), sha1);
+        assert_eq!(cert(folder.path(), &["thumbprint", "--format", "sha256-hex", name]).trim_end(), sha256);
+        let text = cert(folder.path(), &["thumbprint", name]);
+        assert!(text.contains(&sha1) && text.contains(&sha256), "{text}");
+    }
+}
+
+#[test]
+fn the_base64_notations_hold_the_same_bytes() {
+    let folder = folder();
+    let path = file(folder.path(), "cert.pem", &[&pem(&TestCertificate::new("site", key()).make())]);
+    let json: Value = serde_json::from_str(&cert(folder.path(), &["thumbprint", "--json", "cert.pem"])).expect("JSON");
+    let bytes = |digest| hex::decode(fingerprint(&path, digest)).expect("hex");
+    let base64 = |digest| openssl::base64::encode_block(&bytes(digest));
+    let base64url = |digest| base64(digest).replace('+', "-").replace('/', "_").replace('=', "");
+    assert_eq!(json[0]["x5t"], base64url("-sha1"));
+    assert_eq!(json[0]["x5t#S256"], base64url("-sha256"));
+    assert_eq!(json[0]["customKeyIdentifier"], base64("-sha1"));
+    for (format, member) in [("x5t", "x5t"), ("x5t-s256", "x5t#S256")] {
+        let line = cert(folder.path(), &["thumbprint", "--format", format, "cert.pem"]);
+        assert_eq!(Some(line.trim_end()), json[0][member].as_str());
+    }
+}
+
+#[test]
+fn each_certificate_of_a_chain_and_of_several_files_is_shown_with_its_subject() {
+    let folder = folder();
+    let root_key = &keys()[1].key;
+    let root = TestCertificate::new("root", root_key).make();
+    let leaf = TestCertificate { issuer: Some((&root, root_key)), ..TestCertificate::new("site", key()) }.make();
+    file(folder.path(), "chain.pem", &[&pem(&leaf), &key_pem(key()), &pem(&root)]);
+    file(folder.path(), "other.pem", &[&pem(&TestCertificate::new("other", key()).make())]);
+    let json = cert(folder.path(), &["thumbprint", "--json", "chain.pem", "other.pem"]);
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let subjects: Vec<_> = json.as_array().expect("an array").iter().map(|found| found["subject"].as_str()).collect();
+    assert_eq!(subjects, [Some("CN=site"), Some("CN=root"), Some("CN=other")]);
+    assert_eq!(json[0]["issuer"], "CN=root");
+    assert_eq!((json[0]["key_type"].as_str(), json[0]["key_bits"].as_u64()), (Some("RSA"), Some(2048)));
+    assert_eq!(json[0]["days_left"], 29);
+    let lines = cert(folder.path(), &["thumbprint", "--format", "x5t", "chain.pem", "other.pem"]);
+    assert_eq!(lines.lines().count(), 3);
+}
+
+#[test]
+fn without_a_file_the_configured_certificate_is_shown() {
+    let folder = folder();
+    file(folder.path(), "site.pem", &[&key_pem(key()), &pem(&TestCertificate::new("site", key()).make())]);
+    fs::write(folder.path().join("blog.toml"), "[client]\ncert_path = \"site.pem\"\n").expect("written");
+    let shown = cert(folder.path(), &["thumbprint", "--format", "sha1-hex"]);
+    assert_eq!(shown, cert(folder.path(), &["thumbprint", "--format", "sha1-hex", "site.pem"]));
+}
+
+#[test]
+fn no_private_key_is_ever_printed() {
+    let folder = folder();
+    file(folder.path(), "client.pem", &[&key_pem(key()), &pem(&TestCertificate::new("site", key()).make())]);
+    let pem = String::from_utf8(key_pem(key())).expect("text");
+    let secret = pem.lines().nth(1).expect("a line of base64");
+    for arguments in
+        [&["thumbprint", "client.pem"][..], &["thumbprint", "--json", "client.pem"], &["check", "client.pem"]]
+    {
+        assert!(!cert(folder.path(), arguments).contains(secret), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_none_fails_with_its_name_and_a_hint_and_prints_nothing_to_stdout() {
+    let folder = folder();
+    file(folder.path(), "good.pem", &[&pem(&TestCertificate::new("site", key()).make())]);
+    file(folder.path(), "bad.pem", &[b"hello"]);
+    for bad in ["bad.pem", "missing.pem"] {
+        let ended = run(folder.path(), &["thumbprint", "good.pem", bad]);
+        assert_eq!(ended.code, Some(1));
+        assert!(
+            ended.stderr.contains(&format!("error: {bad} ")) && ended.stderr.contains("hint: "),
+            "{}",
+            ended.stderr
+        );
+        assert_eq!(ended.stdout, "");
+    }
+}
+
+#[test]
+fn a_new_certificate_is_one_that_openssl_and_the_check_take() {
+    let folder = folder();
+    let shown = cert(folder.path(), &["new", "--cn", "my blog", "--days", "90", "--out", "keys", "--name", "site"]);
+    let (combined, certificate) = (folder.path().join("keys/site.pem"), folder.path().join("keys/site-cert.pem"));
+    for expected in ["keys/site.pem", "keys/site-cert.pem", &fingerprint(&certificate, "-sha1"), "CN=my blog", "Upload"]
+    {
+        assert!(shown.contains(expected), "{expected:?} in\n{shown}");
+    }
+    let openssl = |arguments: &[&str], path: &Path| {
+        let output = Command::new("openssl").args(arguments).arg(path).output().expect("the openssl program");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let of_key = openssl(&["pkey", "-pubout", "-in"], &combined);
+    assert_eq!(openssl(&["x509", "-noout", "-pubkey", "-in"], &certificate), of_key);
+    let text = openssl(&["x509", "-noout", "-text", "-in"], &certificate);
+    for expected in ["Version: 3", "CA:FALSE", "Digital Signature", "sha256WithRSAEncryption", "2048 bit"] {
+        assert!(text.contains(expected), "{expected:?} in\n{text}");
+    }
+    let checked = cert(folder.path(), &["check", "keys/site.pem"]);
+    assert!(checked.contains("✓") && !checked.contains("✗"), "{checked}");
+}
+
+#[test]
+fn an_existing_key_is_replaced_by_force_only() {
+    let folder = folder();
+    cert(folder.path(), &["new"]);
+    let path = folder.path().join("cert/client.pem");
+    let before = fs::read(&path).expect("written");
+    let refused = run(folder.path(), &["new"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("cert/client.pem exists already") && refused.stderr.contains("--force"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(fs::read(&path).expect("there"), before);
+    cert(folder.path(), &["new", "--force"]);
+    assert_ne!(fs::read(&path).expect("there"), before);
+}
+
+#[test]
+fn sizes_and_days_that_are_not_on_offer_are_wrong_usage() {
+    let folder = folder();
+    for arguments in [&["new", "--bits", "1024"][..], &["new", "--days", "0"], &["new", "--days", "3651"]] {
+        assert_eq!(run(folder.path(), arguments).code, Some(2), "{arguments:?}");
+    }
+    assert!(!folder.path().join("cert").exists());
+}
+
+#[test]
+fn a_failed_check_says_what_is_wrong_and_what_to_do_and_exits_1() {
+    let folder = folder();
+    let expired = TestCertificate { valid: (-9, -3), ..TestCertificate::new("site", key()) }.make();
+    file(folder.path(), "expired.pem", &[&key_pem(key()), &pem(&expired)]);
+    file(folder.path(), "cert.pem", &[&pem(&TestCertificate::new("site", key()).make())]);
+    file(folder.path(), "key.pem", &[&key_pem(&keys()[1].key)]);
+    for (arguments, expected) in [
+        (&["check", "expired.pem"][..], "✗ certificate expired.pem expired 3 days ago"),
+        (
+            &["check", "cert.pem", "--key", "key.pem"],
+            "✗ certificate cert.pem does not belong to the private key in key.pem",
+        ),
+        (&["check", "cert.pem"], "✗ cert.pem holds no private key"),
+        (&["check", "missing.pem"], "✗ missing.pem cannot be read"),
+        (&["check"], "✗ client.cert_path is not set"),
+    ] {
+        let ended = run(folder.path(), arguments);
+        assert_eq!(ended.code, Some(1), "{arguments:?}");
+        assert!(ended.stdout.contains(expected) && ended.stdout.contains("hint: "), "{}", ended.stdout);
+    }
+}
+
+#[test]
+fn the_configured_certificate_is_checked_with_its_passphrase_and_thumbprint() {
+    let folder = folder();
+    let encrypted = key().private_key_to_pem_pkcs8_passphrase(openssl::symm::Cipher::aes_256_cbc(), b"open sesame");
+    let path =
+        file(folder.path(), "site.pem", &[&pem(&TestCertificate::new("site", key()).make()), &encrypted.expect("PEM")]);
+    let configure = |thumbprint: &str| {
+        let settings = format!(
+            "[client]\ncert_path = \"site.pem\"\nkey_passphrase = \"open sesame\"\ncert_thumbprint = \"{thumbprint}\"\n"
+        );
+        fs::write(folder.path().join("blog.toml"), settings).expect("written");
+    };
+    configure(&fingerprint(&path, "-sha256"));
+    assert!(cert(folder.path(), &["check"]).contains("✓ client.cert_thumbprint is its thumbprint"));
+    assert!(
+        cert(folder.path(), &["check", "site.pem"]).contains("✓ in date"),
+        "the passphrase serves a named file too"
+    );
+    configure(&"0".repeat(40));
+    let ended = run(folder.path(), &["check"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stdout.contains(&fingerprint(&path, "-sha1")), "{}", ended.stdout);
+}

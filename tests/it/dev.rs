@@ -1,0 +1,312 @@
+//! `blogctl dev`: what it makes, what it reuses, what it refuses, how it ends; and the same system as three processes.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::support::{
+    binary::{Ended, Running, blogctl},
+    web::{ALICE, BOB, Browser},
+};
+
+const ANY_PORTS: [&str; 6] = ["--idp-port", "0", "--api-port", "0", "--client-port", "0"];
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// `blogctl dev` on free ports.
+fn dev(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = blogctl(folder);
+    command.arg("dev").args(ANY_PORTS).args(arguments);
+    command
+}
+
+/// A running system.
+struct Dev {
+    process: Running,
+    client: String,
+    api: String,
+    idp: String,
+}
+
+impl Dev {
+    fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut process = Running::start(&mut dev(folder, arguments));
+        let client = process.url_after("Open http");
+        let (api, idp) = (process.url_after("API "), process.url_after("Identity provider"));
+        Self { process, client, api, idp }
+    }
+
+    /// Ends it like Ctrl-C; gives all that it printed.
+    fn stop(self) -> String {
+        self.end_by("INT")
+    }
+
+    fn end_by(mut self, signal: &str) -> String {
+        // All is up once the last line of the summary is there.
+        self.process.wait_for("Ctrl-C");
+        self.process.signal(signal);
+        let (status, output) = self.process.ended();
+        assert_eq!(status.code(), Some(0), "{output}");
+        output
+    }
+}
+
+fn sign_in(browser: &Browser, client: &str, oid: &str) {
+    let picker = browser.get(&format!("{client}/login?next=%2Fposts"));
+    let page = browser.pick(&picker, oid);
+    assert_eq!((page.status, page.url.path()), (200, "/posts"), "{}", page.text());
+}
+
+fn publish(browser: &Browser, client: &str, title: &str) {
+    let form = browser.get(&format!("{client}/posts/new")).form("Publish");
+    let page = browser.submit(&form.with("title", title).with("content", "Some words."));
+    assert!(page.status == 200 && page.text().contains(title), "{}", page.text());
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+}
+
+#[test]
+fn the_first_start_makes_what_it_needs_for_its_owner_only() {
+    let folder = folder();
+    let dev = Dev::start(folder.path(), &[]);
+    let made = folder.path().join(".blogctl");
+    assert_eq!(mode(&made), 0o700);
+    assert_eq!(mode(&made.join("client.pem")), 0o600);
+    assert_eq!(mode(&made.join("cookie.key")), 0o600);
+    assert!(made.join("client-cert.pem").exists() && made.join("blog.db").exists());
+
+    let status = |url: &str| Browser::new().get_once(url).status;
+    assert_eq!(status(&dev.client), 200);
+    assert_eq!(status(&format!("{}/health/live", dev.api)), 200);
+    assert_eq!(status(&format!("{}/v1/posts", dev.api)), 401);
+    assert_eq!(status(&format!("{}/common/v2.0/.well-known/openid-configuration", dev.idp)), 200);
+
+    let output = dev.stop();
+    for user in ["Alice Archer", "Bob Brandt", "Chiara Conti"] {
+        assert!(output.contains(user), "{output}");
+    }
+    assert!(output.contains(&made.display().to_string()), "tells where data is: {output}");
+    assert!(output.contains("Stopped"), "says good-bye: {output}");
+    assert!(!output.contains('\u{1b}'), "no colour in a pipe: {output}");
+}
+
+#[test]
+fn somebody_signs_in_and_writes_a_post_that_is_there_after_a_restart() {
+    let folder = folder();
+    let first = Dev::start(folder.path(), &[]);
+    let browser = Browser::new();
+    sign_in(&browser, &first.client, ALICE);
+    publish(&browser, &first.client, "Written before the restart");
+    first.stop();
+    let key = fs::read(folder.path().join(".blogctl/client.pem")).expect("a key");
+    let cookie_key = fs::read(folder.path().join(".blogctl/cookie.key")).expect("a key");
+
+    let second = Dev::start(folder.path(), &[]);
+    let browser = Browser::new();
+    sign_in(&browser, &second.client, BOB);
+    let posts = browser.get(&format!("{}/posts", second.client)).text();
+    assert!(posts.contains("Written before the restart"), "{posts}");
+    assert_eq!(fs::read(folder.path().join(".blogctl/client.pem")).expect("a key"), key, "reused");
+    assert_eq!(fs::read(folder.path().join(".blogctl/cookie.key")).expect("a key"), cookie_key, "reused");
+    let output = second.stop();
+    assert!(!output.contains("Made"), "nothing is made twice: {output}");
+}
+
+#[test]
+fn the_first_start_has_sample_posts_by_the_users_who_can_sign_in() {
+    let folder = folder();
+    let dev = Dev::start(folder.path(), &[]);
+    let browser = Browser::new();
+    sign_in(&browser, &dev.client, ALICE);
+    let posts = browser.get(&format!("{}/posts", dev.client)).text();
+    for author in ["Alice Archer", "Bob Brandt", "Chiara Conti"] {
+        assert!(posts.contains(author), "{author} wrote something: {posts}");
+    }
+    assert!(posts.contains("Things to try"), "{posts}");
+    dev.stop();
+}
+
+#[test]
+fn a_damaged_certificate_is_made_anew() {
+    let folder = folder();
+    Dev::start(folder.path(), &[]).stop();
+    fs::write(folder.path().join(".blogctl/client.pem"), "not a certificate").expect("written");
+    let dev = Dev::start(folder.path(), &[]);
+    sign_in(&Browser::new(), &dev.client, ALICE);
+    assert!(dev.stop().contains("certificate"));
+}
+
+#[test]
+fn fresh_names_what_it_deletes_and_deletes_nothing_else() {
+    let folder = folder();
+    let made = folder.path().join(".blogctl");
+    let first = Dev::start(folder.path(), &[]);
+    let browser = Browser::new();
+    sign_in(&browser, &first.client, ALICE);
+    publish(&browser, &first.client, "Gone with the old");
+    first.stop();
+    let key = fs::read(made.join("client.pem")).expect("a key");
+    let precious = folder.path().join("precious.txt");
+    fs::write(&precious, "precious").expect("written");
+    fs::write(made.join("notes.txt"), "mine").expect("written");
+    fs::remove_file(made.join("cookie.key")).expect("removed");
+    symlink(&precious, made.join("cookie.key")).expect("linked");
+
+    let fresh = Dev::start(folder.path(), &["--fresh"]);
+    let browser = Browser::new();
+    sign_in(&browser, &fresh.client, ALICE);
+    let posts = browser.get(&format!("{}/posts", fresh.client)).text();
+    assert!(!posts.contains("Gone with the old"), "{posts}");
+    let output = fresh.stop();
+
+    for name in ["client.pem", "client-cert.pem", "cookie.key", "blog.db"] {
+        let named = made.join(name).display().to_string();
+        assert!(output.lines().any(|line| line.trim() == named), "{named} is named: {output}");
+    }
+    assert_ne!(fs::read(made.join("client.pem")).expect("a key"), key);
+    assert_eq!(fs::read_to_string(&precious).expect("still there"), "precious");
+    assert_eq!(fs::read_to_string(made.join("notes.txt")).expect("still there"), "mine");
+}
+
+#[test]
+fn a_port_in_use_is_told_with_its_flag_and_leaves_nothing() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("bound").port().to_string();
+    for flag in ["--idp-port", "--api-port", "--client-port"] {
+        let folder = folder();
+        // The later of two equal flags would be refused: replace the one of the table.
+        let mut ports = ANY_PORTS;
+        let place = ports.iter().position(|part| *part == flag).expect("a flag") + 1;
+        ports[place] = &port;
+        let ended = Ended::of_command(blogctl(folder.path()).arg("dev").args(ports));
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
+        assert!(ended.stderr.contains(&port) && ended.stderr.contains(flag), "{}", ended.stderr);
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing is left");
+    }
+}
+
+#[test]
+fn a_second_dev_in_the_same_folder_is_refused() {
+    let folder = folder();
+    let first = Dev::start(folder.path(), &[]);
+    let second = Ended::of_command(&mut dev(folder.path(), &[]));
+    assert_eq!(second.code, Some(1), "{}", second.stderr);
+    assert!(second.stderr.contains("another blogctl dev") && second.stderr.contains("--data-dir"), "{}", second.stderr);
+    first.stop();
+}
+
+#[test]
+fn a_folder_that_is_not_its_own_is_left_alone() {
+    let folder = folder();
+    let others = folder.path().join("others");
+    fs::create_dir(&others).expect("made");
+    fs::write(others.join("blog.db"), "precious").expect("written");
+    for arguments in [&["--data-dir", "others"][..], &["--data-dir", "others", "--fresh"]] {
+        let ended = Ended::of_command(&mut dev(folder.path(), arguments));
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert!(ended.stderr.contains("others"), "{}", ended.stderr);
+    }
+    assert_eq!(fs::read_to_string(others.join("blog.db")).expect("still there"), "precious");
+    assert_eq!(fs::read_dir(&others).expect("a folder").count(), 1);
+}
+
+#[test]
+fn it_ends_well_on_sigterm_too() {
+    let folder = folder();
+    let output = Dev::start(folder.path(), &[]).end_by("TERM");
+    assert!(output.contains("Stopped"), "{output}");
+}
+
+#[test]
+fn settings_for_a_real_tenant_do_no_harm() {
+    let folder = folder();
+    let real = "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
+    let settings = format!(
+        "[entra]\ntenant_id = \"{real}\"\n[client]\nclient_id = \"{real}\"\napi_base_url = \"https://api.example\"\n\
+         [database]\nurl = \"postgres://db.example/blog\"\n[server]\nno_such_setting = 1"
+    );
+    fs::write(folder.path().join("blog.toml"), settings).expect("written");
+    let mut command = dev(folder.path(), &["--print-env"]);
+    let printed = Ended::of_command(command.env("TENANT_ID", "not even a GUID").env("CLIENT_ID", real)).stdout;
+    assert!(printed.contains("BLOG_ENTRA__AUTHORITY_HOST=http://localhost:"), "{printed}");
+    for harmful in [real, "not even", "api.example", "db.example"] {
+        assert!(!printed.contains(harmful), "{harmful} in {printed}");
+    }
+}
+
+#[test]
+fn users_of_your_own_can_sign_in() {
+    let folder = folder();
+    let oid = "5eed0000-0000-4000-8000-000000000007";
+    let settings = format!("[[idp.users]]\noid = \"{oid}\"\nname = \"Zoe Zimmer\"\nemail = \"zoe@contoso.example\"");
+    fs::write(folder.path().join("blog.toml"), settings).expect("written");
+    let dev = Dev::start(folder.path(), &[]);
+    sign_in(&Browser::new(), &dev.client, oid);
+    let output = dev.stop();
+    assert!(output.contains("Zoe Zimmer") && !output.contains("Alice"), "{output}");
+}
+
+#[test]
+fn a_mistake_in_what_it_takes_is_told() {
+    let ended = Ended::of_command(&mut dev(folder().path(), &["--set", "log.level=loud"]));
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("log.level"), "{}", ended.stderr);
+}
+
+#[test]
+fn three_processes_with_the_printed_settings_are_the_same_system() {
+    // A quote and a space in the path: the lines must survive a shell.
+    let outer = folder();
+    let folder: PathBuf = outer.path().join("it's a folder");
+    fs::create_dir(&folder).expect("made");
+    let printed = Ended::of_command(&mut dev(&folder, &["--print-env"]));
+    assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+    let env_file = outer.path().join("dev.env");
+    fs::write(&env_file, &printed.stdout).expect("written");
+    let role = |role: &str| {
+        let mut command = Command::new("sh");
+        let script = "set -a; . \"$0\"; exec \"$1\" \"$2\"";
+        command.args(["-c", script]).arg(&env_file).arg(env!("CARGO_BIN_EXE_blogctl")).arg(role).current_dir(&folder);
+        Running::start(&mut command)
+    };
+
+    let mut processes = ["serve-idp", "serve-api", "serve-client"].map(role);
+    let urls = processes.each_mut().map(|process| process.url_after("listening on http"));
+    let client = urls[2].replace("127.0.0.1", "localhost");
+    let browser = Browser::new();
+    sign_in(&browser, &client, ALICE);
+    publish(&browser, &client, "By three processes");
+
+    for process in processes {
+        process.signal("TERM");
+        let (status, output) = process.ended();
+        assert_eq!(status.code(), Some(0), "{output}");
+    }
+    let together = Dev::start(&folder, &[]);
+    let browser = Browser::new();
+    sign_in(&browser, &together.client, ALICE);
+    let posts = browser.get(&format!("{}/posts", together.client)).text();
+    assert!(posts.contains("By three processes"), "the same database: {posts}");
+    together.stop();
+}
+
+#[test]
+fn the_settings_of_a_running_system_can_be_printed() {
+    let folder = folder();
+    let running = Dev::start(folder.path(), &[]);
+    let printed = Ended::of_command(&mut dev(folder.path(), &["--print-env"]));
+    assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+    let cookie_key = fs::read_to_string(folder.path().join(".blogctl/cookie.key")).expect("a key");
+    assert!(printed.stdout.contains(cookie_key.trim()), "{}", printed.stdout);
+    running.stop();
+}

@@ -1,0 +1,210 @@
+//! The documentation says what the program does: links lead somewhere, tables are complete, commands exist.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use blogctl::{
+    config::{Entry, Role, Settings, Sources},
+    entra::aadsts::KNOWN,
+};
+use serde_json::Value as Json;
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut broken = Vec::new();
+    for page in pages() {
+        let text = read(&page);
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+        for target in targets.filter(|target| !target.starts_with("http")) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { page.clone() } else { page.with_file_name("").join(file) };
+            let leads_there = file.exists() && (anchor.is_empty() || anchors(&read(&file)).contains(anchor));
+            if !leads_there {
+                broken.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn the_settings_page_has_every_setting_with_its_default_and_older_name() {
+    let mut documented = settings_page();
+    for entry in entries(Vec::new()) {
+        let row = documented.remove(entry.name);
+        let cells = row.unwrap_or_else(|| panic!("docs/settings.md does not name {}", entry.name));
+        assert_eq!(literal(&cells[0]), shown(&entry), "default of {}", entry.name);
+        let Some(older) = literal(&cells[1]).filter(|name| is_older_name(name)) else { continue };
+        let with_older = entries(vec![(older.clone().into(), "true".into())]);
+        let origin = with_older.iter().find(|with| with.name == entry.name).map(|with| with.origin.clone());
+        assert_eq!(origin, Some(format!("environment variable {older}")), "older name of {}", entry.name);
+    }
+    assert!(documented.is_empty(), "docs/settings.md names settings that do not exist: {:?}", documented.keys());
+}
+
+#[test]
+fn the_page_for_users_of_the_python_system_has_every_older_name() {
+    let page = read(&root().join("docs/from-python.md"));
+    let mut seen = 0;
+    for (setting, cells) in settings_page() {
+        let Some(older) = literal(&cells[1]).filter(|name| is_older_name(name)) else { continue };
+        let row = format!("| `{older}` | `{setting}`");
+        assert!(page.contains(&row), "docs/from-python.md has no row {row}");
+        seen += 1;
+    }
+    assert!(seen > 10, "only {seen} older names found");
+}
+
+#[test]
+fn the_readme_names_every_command() {
+    let readme = read(&root().join("README.md"));
+    let help = text(&blogctl(&["--help"]).stdout);
+    let listed = help.split_once("Commands:\n").expect("a list of commands").1;
+    let listed = listed.lines().take_while(|line| !line.trim().is_empty());
+    let commands: Vec<&str> = listed
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help")
+        .collect();
+    assert!(commands.contains(&"dev") && commands.contains(&"serve-api"), "{commands:?}");
+    for command in commands {
+        assert!(readme.contains(&format!("`blogctl {command}")), "README.md does not name blogctl {command}");
+    }
+}
+
+#[test]
+fn every_command_line_in_the_documentation_is_one_that_blogctl_takes() {
+    let mut seen = 0;
+    for page in pages() {
+        let page_text = read(&page);
+        // Every second part between fences is code.
+        let code = page_text.split("```").skip(1).step_by(2);
+        for line in code.flat_map(str::lines).filter_map(|line| line.trim().strip_prefix("blogctl ")) {
+            let line = line.split(" #").next().unwrap_or_default();
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let names = words.iter().take(2).take_while(|word| is_command_name(word)).copied().collect::<Vec<_>>();
+            let help = (1..=names.len()).rev().map(|n| help_of(&names[..n])).find(|help| help.status.success());
+            let help = text(&help.unwrap_or_else(|| panic!("{}: blogctl {line}", page.display())).stdout);
+            for flag in words.iter().filter(|word| word.starts_with("--")) {
+                let flag = flag.split('=').next().unwrap_or_default();
+                assert!(help.contains(flag), "{}: blogctl {line}: there is no {flag}", page.display());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen >= 10, "only {seen} command lines found");
+}
+
+#[test]
+fn each_dependency_has_its_sentence_and_each_sentence_its_dependency() {
+    let page = read(&root().join("docs/decisions/0012-dependencies.md"));
+    let first_cells = page.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let explained: BTreeSet<&str> = first_cells
+        .flat_map(|cell| cell.split(", "))
+        .filter_map(|name| name.trim_matches('`').split('`').next())
+        .collect();
+    let manifest: toml::Table = read(&root().join("Cargo.toml")).parse().expect("TOML");
+    let sections = ["dependencies", "dev-dependencies"].map(|section| manifest[section].as_table().expect("a table"));
+    let used: BTreeSet<&str> = sections.iter().flat_map(|section| section.keys()).map(String::as_str).collect();
+    assert_eq!(explained, used);
+}
+
+#[test]
+fn troubleshooting_explains_exactly_the_codes_that_the_site_explains() {
+    let page = read(&root().join("docs/troubleshooting.md"));
+    let first_cells = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    let documented: BTreeSet<u32> =
+        first_cells.flat_map(|cell| cell.split(", ")).filter_map(|code| code.trim().parse().ok()).collect();
+    let known: BTreeSet<u32> = KNOWN.iter().map(|known| known.code).collect();
+    // Statuses of the API's answers stand in tables of the same page.
+    let documented: BTreeSet<u32> = documented.into_iter().filter(|code| *code > 599).collect();
+    assert_eq!(documented, known);
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Markdown page of the repository.
+fn pages() -> Vec<PathBuf> {
+    let pages: Vec<PathBuf> = ["", "cert", "docs", "docs/decisions"]
+        .iter()
+        .flat_map(|folder| fs::read_dir(root().join(folder)).expect("a folder"))
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    assert!(pages.len() > 10, "{pages:?}");
+    pages
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("a page")
+}
+
+/// The anchors that a page's headings get.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let slug = |heading: &str| -> String {
+        let kept = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    page.lines().filter(|line| line.starts_with('#')).map(slug).collect()
+}
+
+/// The rows of the settings tables: the cells behind each setting's name.
+fn settings_page() -> BTreeMap<String, Vec<String>> {
+    let page = read(&root().join("docs/settings.md"));
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    rows.filter(|(name, _)| name.contains('.'))
+        .map(|(name, cells)| {
+            let cells = cells.split('|').map(|cell| cell.trim().to_owned()).collect();
+            (name.trim_matches(['[', ']']).to_owned(), cells)
+        })
+        .collect()
+}
+
+fn entries(environment: Vec<(OsString, OsString)>) -> Vec<Entry> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sources = Sources { folder: Some(folder.path().to_owned()), environment, ..Sources::default() };
+    Settings::load_leniently(&sources, Role::Any).0.entries
+}
+
+/// What stands between backquotes, unless it is a pattern such as `{public_url}/callback`.
+fn literal(cell: &str) -> Option<String> {
+    let inner = cell.strip_prefix('`')?.strip_suffix('`')?;
+    (!inner.contains('{')).then(|| inner.to_owned())
+}
+
+/// A default as the page shows it; `None` when it tells it in words.
+fn shown(entry: &Entry) -> Option<String> {
+    match &entry.default {
+        Json::Null | Json::Array(_) => None,
+        Json::String(text) => Some(text.trim_end_matches('/').to_owned()),
+        other => Some(other.to_string()),
+    }
+}
+
+fn is_older_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+}
+
+fn is_command_name(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_lowercase()) && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+}
+
+fn help_of(command: &[&str]) -> Output {
+    blogctl(&[command, &["--help"]].concat())
+}
+
+fn blogctl(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_blogctl")).args(arguments).output().expect("blogctl runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}

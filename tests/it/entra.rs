@@ -1,0 +1,9 @@
+//! What `src/entra` promises, against a scripted provider and tokens that OpenSSL made.
+
+mod access_token;
+mod assertion;
+mod certificate;
+mod id_token;
+mod provider;
+mod sign_in;
+mod signing_keys;

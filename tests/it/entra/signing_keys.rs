@@ -1,0 +1,176 @@
+//! When signing keys are fetched, counted at the provider, and what a removed key takes with it.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use blogctl::{
+    config::ApiSettings,
+    entra::{AccessTokenValidator, Provider, Refusal, TokenError, clock::Clock, signing_keys::KeyPolicy},
+};
+use serde_json::json;
+
+use crate::support::entra::{API, Answer, ScriptedProvider, keys, wait_until};
+
+struct Bench {
+    provider: ScriptedProvider,
+    entra: Arc<Provider>,
+    validator: AccessTokenValidator,
+    clock: Clock,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let provider = ScriptedProvider::start();
+        let clock = Clock::default();
+        let entra = Provider::with_policy(&provider.settings(), KeyPolicy::default(), clock.clone());
+        let entra = Arc::new(entra.expect("a provider"));
+        let settings = ApiSettings { client_id: Some(API.to_owned()), ..ApiSettings::default() };
+        let validator = AccessTokenValidator::new(Arc::clone(&entra), &settings);
+        Self { provider, entra, validator, clock }
+    }
+
+    /// Of the key with this index, good for three hours.
+    fn token(&self, key: usize) -> String {
+        let mut claims = self.provider.access_claims();
+        let exp = json!(chrono::Utc::now().timestamp() + 3 * 3600);
+        claims.as_object_mut().expect("an object").insert("exp".to_owned(), exp);
+        keys().get(key).expect("one of two").sign(&claims)
+    }
+
+    fn forged(&self, kid: &str) -> String {
+        let claims = self.provider.access_claims().to_string();
+        keys()[1].sign_with_header(&json!({"alg": "RS256", "kid": kid}), &claims)
+    }
+}
+
+const UNKNOWN: TokenError = TokenError::Refused(Refusal::UnknownKey);
+
+#[test]
+fn keys_are_fetched_once_for_ten_thousand_requests() {
+    let bench = Bench::new();
+    let token = bench.token(0);
+    assert!(bench.validator.validate_now(&token).is_none(), "keys must be fetched first");
+    assert!(!bench.validator.is_ready());
+    bench.validator.validate(&token).expect("valid");
+    assert!(bench.validator.is_ready());
+    for _ in 0..10_000 {
+        assert!(bench.validator.validate_now(&token).is_some_and(|outcome| outcome.is_ok()));
+    }
+    let script = bench.provider.script();
+    assert_eq!((script.discoveries, script.key_fetches), (1, 1));
+}
+
+#[test]
+fn a_new_key_is_found_by_the_token_that_needs_it() {
+    let bench = Bench::new();
+    bench.validator.prepare().expect("keys");
+    bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
+    let token = bench.token(1);
+    assert!(bench.validator.validate_now(&token).is_none(), "a fetch must tell");
+    bench.validator.validate(&token).expect("answered from the fetch, not refused");
+}
+
+#[test]
+fn invented_kids_cause_one_fetch_whoever_waits_for_it() {
+    let bench = Bench::new();
+    bench.validator.prepare().expect("keys");
+    thread::scope(|scope| {
+        for n in 0..16 {
+            let bench = &bench;
+            scope.spawn(move || {
+                for m in 0..20 {
+                    let refused = bench.validator.validate(&bench.forged(&format!("invented {n} {m}")));
+                    assert_eq!(refused.expect_err("refused"), UNKNOWN);
+                }
+            });
+        }
+    });
+    assert_eq!(bench.provider.script().key_fetches, 2);
+    let refused = bench.validator.validate_now(&bench.forged("one more"));
+    assert_eq!(refused.expect("without a fetch").expect_err("refused"), UNKNOWN);
+}
+
+#[test]
+fn tokens_that_are_not_even_in_shape_cause_no_fetch() {
+    let bench = Bench::new();
+    for token in ["", "a.b.c", "e30.e30.e30"] {
+        assert!(bench.validator.validate_now(token).is_some_and(|outcome| outcome.is_err()));
+        bench.validator.validate(token).expect_err("refused");
+    }
+    assert_eq!(bench.provider.script().key_fetches, 0);
+}
+
+#[test]
+fn a_removed_key_stops_working_at_the_next_refresh_and_its_remembered_tokens_with_it() {
+    let bench = Bench::new();
+    bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
+    let (removed, kept) = (bench.token(0), bench.token(1));
+    for token in [&removed, &kept] {
+        bench.validator.validate(token).expect("valid");
+    }
+    bench.provider.publish(&[keys()[1].jwk()]);
+    bench.validator.validate(&removed).expect("not known to be removed yet");
+    bench.entra.refresh_keys().expect("refreshed");
+    assert_eq!(bench.validator.validate(&removed).expect_err("refused"), UNKNOWN);
+    bench.validator.validate(&kept).expect("verified anew with its key");
+}
+
+#[test]
+fn keys_an_hour_old_are_refreshed_beside_the_requests() {
+    let bench = Bench::new();
+    let token = bench.token(0);
+    bench.validator.validate(&token).expect("valid");
+    bench.provider.publish(&[keys()[1].jwk()]);
+    bench.clock.advance(Duration::from_mins(67));
+    assert!(
+        bench.validator.validate_now(&token).is_some_and(|outcome| outcome.is_ok()),
+        "nobody waits for the refresh"
+    );
+    wait_until("the refresh", || bench.validator.validate_now(&token).is_none_or(|outcome| outcome.is_err()));
+    assert_eq!(bench.provider.script().key_fetches, 2);
+}
+
+#[test]
+fn known_keys_outlive_an_outage_of_the_provider_and_no_outage_of_a_day() {
+    let bench = Bench::new();
+    let token = bench.token(0);
+    bench.validator.validate(&token).expect("valid");
+    bench.provider.script().jwks = Answer::with_status(503, &json!({}));
+    bench.entra.refresh_keys().expect_err("down");
+    bench.validator.validate(&token).expect("still valid");
+    let unknown = bench.validator.validate(&bench.token(1)).expect_err("not known to be unknown");
+    assert_eq!(unknown, TokenError::KeysUnavailable);
+    bench.clock.advance(Duration::from_hours(24));
+    assert_eq!(bench.validator.validate(&token).expect_err("too old"), TokenError::KeysUnavailable);
+    assert!(!bench.validator.is_ready());
+}
+
+#[test]
+fn an_answer_that_is_not_the_providers_own_key_set_is_refused() {
+    let elsewhere = ScriptedProvider::start();
+    let redirect = format!("Location: {}keys\r\n", elsewhere.url).leak();
+    for (name, answer) in [
+        ("redirect", Answer { status: 302, headers: redirect, body: String::new() }),
+        ("error", Answer::with_status(500, &json!({"keys": [keys()[0].jwk()]}))),
+        ("page", Answer { status: 200, headers: "Content-Type: text/html\r\n", body: "<html>".to_owned() }),
+        ("too long", Answer::json(&json!({"keys": [keys()[0].jwk()], "x": "x".repeat(1_100_000)}))),
+    ] {
+        let bench = Bench::new();
+        bench.provider.script().jwks = answer;
+        assert_eq!(bench.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
+        assert_eq!(bench.validator.validate(&bench.token(0)).expect_err("no keys"), TokenError::KeysUnavailable);
+    }
+    assert_eq!(elsewhere.script().key_fetches, 0, "redirects are not followed");
+}
+
+#[test]
+fn a_configured_jwks_uri_is_used_in_place_of_the_discovered_one() {
+    let provider = ScriptedProvider::start();
+    let mut settings = provider.settings();
+    settings.jwks_uri = Some(provider.url.join("/elsewhere/keys").expect("a URL"));
+    provider.script().discovery.insert("jwks_uri", json!("http://localhost:1/keys"));
+    let entra = Arc::new(Provider::new(&settings).expect("a provider"));
+    let settings = ApiSettings { client_id: Some(API.to_owned()), ..ApiSettings::default() };
+    let validator = AccessTokenValidator::new(entra, &settings);
+    validator.validate(&keys()[0].sign(&provider.access_claims())).expect("valid");
+    assert_eq!(provider.script().discoveries, 0);
+}

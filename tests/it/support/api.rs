@@ -1,0 +1,261 @@
+//! The API beside the identity provider, without the site, and a client that calls it.
+
+use std::time::{Duration, Instant};
+
+use blogctl::{
+    config::{DatabaseSettings, IdpUser, Settings},
+    serve,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use ureq::http::{HeaderMap, Request, request};
+
+use super::{
+    database::each_database,
+    idp::{IdpControl, TokenBuilder, agent},
+    system::{TestServer, settings_for},
+};
+
+/// The API and its identity provider on free ports.
+pub struct TestApi {
+    pub idp: TestServer,
+    pub settings: Settings,
+    server: Option<TestServer>,
+    _folder: TempDir,
+}
+
+impl TestApi {
+    /// On an SQLite file of its own.
+    pub fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// The same with settings changed by `change`.
+    pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [idp, api, web] = [(); 3].map(|()| serve::listen("127.0.0.1", 0).expect("a free port"));
+        let mut settings = settings_for(folder.path(), &idp, &api, &web);
+        change(&mut settings);
+        Self {
+            idp: TestServer::idp(idp, settings.clone()),
+            server: Some(TestServer::api(api, settings.clone())),
+            settings,
+            _folder: folder,
+        }
+    }
+
+    /// Stops the API, and starts another with the same settings.
+    pub fn restart(&mut self) {
+        self.server.take().expect("it runs").stop();
+        let listener = serve::listen("127.0.0.1", 0).expect("a free port");
+        self.server = Some(TestServer::api(listener, self.settings.clone()));
+    }
+
+    /// The development users by number, from 0: Alice, Bob, Chiara.
+    pub fn user(&self, number: usize) -> &IdpUser {
+        self.settings.idp.users.get(number).expect("a development user")
+    }
+
+    pub fn alice(&self) -> Client {
+        self.bearer(|token| token.user(&self.user(0).oid))
+    }
+
+    pub fn bob(&self) -> Client {
+        self.bearer(|token| token.user(&self.user(1).oid))
+    }
+
+    /// Without a token.
+    pub fn nobody(&self) -> Client {
+        self.client(None)
+    }
+
+    /// With Alice's token, changed.
+    pub fn bearer(&self, change: impl FnOnce(TokenBuilder<'_>) -> TokenBuilder<'_>) -> Client {
+        self.holder_of(&change(self.control().token()).mint())
+    }
+
+    /// With any token.
+    pub fn holder_of(&self, token: &str) -> Client {
+        self.client(Some(token.to_owned()))
+    }
+
+    /// Commands the identity provider.
+    pub fn control(&self) -> IdpControl {
+        IdpControl::of(&self.idp)
+    }
+
+    fn client(&self, token: Option<String>) -> Client {
+        Client { base: self.server.as_ref().expect("it runs").url(""), token }
+    }
+}
+
+/// Runs `test` on an API over an empty SQLite database, and over an empty PostgreSQL one where there is a server.
+pub fn each_api(test: impl Fn(TestApi)) {
+    each_database(|database| {
+        // The database's own folder, and the one to clean up, outlive the API.
+        test(TestApi::with(|settings| {
+            let migrate_at_start = Some(true);
+            settings.database = DatabaseSettings { migrate_at_start, ..database.clone() };
+        }));
+    });
+}
+
+/// Somebody who calls the API.
+#[derive(Clone)]
+pub struct Client {
+    base: String,
+    token: Option<String>,
+}
+
+impl Client {
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        let call = Call { request: Request::builder().method(method).uri(format!("{}{path}", self.base)), body: None };
+        match &self.token {
+            Some(token) => call.header("Authorization", &format!("Bearer {token}")),
+            None => call,
+        }
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.call("GET", path).send()
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call("POST", path).json(body).send()
+    }
+
+    pub fn put(&self, path: &str, body: &Value) -> Answer {
+        self.call("PUT", path).json(body).send()
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", path).send()
+    }
+
+    /// Writes a post; its id.
+    pub fn write(&self, title: &str, content: &str) -> i64 {
+        let answer = self.post("/v1/posts", &json!({ "title": title, "content": content }));
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.value("id").as_i64().expect("an id")
+    }
+
+    /// Asks until the answer has this status.
+    pub fn get_until(&self, path: &str, status: u16) -> Answer {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            let answer = self.get(path);
+            if answer.status == status {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{path} never answers {status}: {} {}", answer.status, answer.text);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// A request being made.
+pub struct Call {
+    request: request::Builder,
+    body: Option<Vec<u8>>,
+}
+
+impl Call {
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.body("application/json", &body.to_string())
+    }
+
+    pub fn body(mut self, content_type: &str, body: &str) -> Self {
+        self.body = Some(body.as_bytes().to_vec());
+        self.header("Content-Type", content_type)
+    }
+
+    pub fn send(self) -> Answer {
+        let agent = agent();
+        let answer = match self.body {
+            Some(body) => agent.run(self.request.body(body).expect("a request")),
+            None => agent.run(self.request.body(()).expect("a request")),
+        };
+        let mut answer = answer.expect("an answer");
+        Answer {
+            status: answer.status().as_u16(),
+            headers: answer.headers().clone(),
+            text: answer.body_mut().with_config().limit(100_000_000).read_to_string().unwrap_or_default(),
+        }
+    }
+}
+
+/// What the API said.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).expect(&self.text)
+    }
+
+    /// One field of the JSON object.
+    pub fn value(&self, name: &str) -> Value {
+        self.json().get(name).cloned().unwrap_or_default()
+    }
+
+    /// The JSON, indented, without what differs from run to run: times and request ids.
+    pub fn snapshot(&self) -> String {
+        let mut json = self.json();
+        redact(&mut json);
+        serde_json::to_string_pretty(&json).expect("JSON")
+    }
+
+    /// Checks that this is a problem document with this status and code; its `detail`.
+    #[track_caller]
+    pub fn problem(&self, status: u16, code: &str) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("Content-Type"), "application/problem+json", "{self:?}");
+        assert_eq!(self.value("status"), status, "{self:?}");
+        assert_eq!(self.value("code"), code, "{self:?}");
+        assert_eq!(self.value("request_id"), self.header("X-Request-ID"), "{self:?}");
+        self.value("detail").as_str().expect("detail is a string").to_owned()
+    }
+
+    /// `(field, message)` of each wrong field of a 422.
+    #[track_caller]
+    pub fn wrong_fields(&self) -> Vec<(String, String)> {
+        self.problem(422, "invalid");
+        let errors = self.value("errors");
+        let text = |error: &Value, name| error.get(name).and_then(Value::as_str).expect("text").to_owned();
+        errors.as_array().expect("errors").iter().map(|error| (text(error, "field"), text(error, "message"))).collect()
+    }
+}
+
+fn redact(json: &mut Value) {
+    match json {
+        Value::Array(items) => items.iter_mut().for_each(redact),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match name.as_str() {
+                    "created_at" | "updated_at" => *value = json!(shape_of_time(value.as_str().expect("a time"))),
+                    "request_id" => *value = json!("[request id]"),
+                    _ => redact(value),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Digits become `0`, so that the form still shows.
+fn shape_of_time(time: &str) -> String {
+    time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
+}

@@ -1,0 +1,72 @@
+//! Certificates of every kind, made with OpenSSL, and the files that hold them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use blogctl::config::CertificateSettings;
+use chrono::Utc;
+use openssl::{
+    asn1::Asn1Time,
+    bn::BigNum,
+    hash::MessageDigest,
+    nid::Nid,
+    pkey::{PKey, Private},
+    x509::{X509, X509NameBuilder, extension::BasicConstraints},
+};
+
+/// Key and certificate to be made.
+pub struct TestCertificate<'a> {
+    pub common_name: &'a str,
+    pub key: &'a PKey<Private>,
+    /// Certificate and key of the issuer; self-signed without.
+    pub issuer: Option<(&'a X509, &'a PKey<Private>)>,
+    /// Validity, in days from now.
+    pub valid: (i64, i64),
+}
+
+impl<'a> TestCertificate<'a> {
+    pub fn new(common_name: &'a str, key: &'a PKey<Private>) -> Self {
+        Self { common_name, key, issuer: None, valid: (-1, 30) }
+    }
+
+    pub fn make(&self) -> X509 {
+        let mut name = X509NameBuilder::new().expect("a name");
+        name.append_entry_by_nid(Nid::COMMONNAME, self.common_name).expect("a name");
+        let name = name.build();
+        let time = |days: i64| Asn1Time::from_unix(Utc::now().timestamp() + days * 86_400).expect("a time");
+        let mut builder = X509::builder().expect("a builder");
+        builder.set_version(2).expect("v3");
+        let serial = BigNum::from_u32(4711).expect("a number").to_asn1_integer().expect("a number");
+        builder.set_serial_number(&serial).expect("a serial number");
+        builder.set_subject_name(&name).expect("a subject");
+        builder.set_issuer_name(self.issuer.map_or(&*name, |(issuer, _)| issuer.subject_name())).expect("an issuer");
+        builder.set_not_before(&time(self.valid.0)).expect("a time");
+        builder.set_not_after(&time(self.valid.1)).expect("a time");
+        builder.set_pubkey(self.key).expect("a key");
+        let constraints = BasicConstraints::new().critical().ca().build().expect("an extension");
+        builder.append_extension(constraints).expect("an extension");
+        builder.sign(self.issuer.map_or(self.key, |(_, key)| key), MessageDigest::sha256()).expect("a signature");
+        builder.build()
+    }
+}
+
+pub fn pem(certificate: &X509) -> Vec<u8> {
+    certificate.to_pem().expect("PEM")
+}
+
+pub fn key_pem(key: &PKey<Private>) -> Vec<u8> {
+    key.private_key_to_pem_pkcs8().expect("PEM")
+}
+
+/// Writes the parts one after the other; returns the path.
+pub fn file(folder: &Path, name: &str, parts: &[&[u8]]) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, parts.concat()).expect("written");
+    path
+}
+
+pub fn settings(path: &Path) -> CertificateSettings {
+    CertificateSettings { path: Some(path.to_owned()), ..CertificateSettings::default() }
+}

@@ -1,0 +1,54 @@
+//! `blogctl dev` as a process of its own, on free ports, in a folder of its own.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::binary::{Running, blogctl};
+
+/// Runs until dropped.
+pub struct Dev {
+    pub running: Running,
+    site: String,
+    api: String,
+    idp: String,
+    /// Deleted when dropped: after the process has ended.
+    folder: Option<TempDir>,
+}
+
+impl Dev {
+    /// Starts it in a new folder, and waits until it says where to go.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut dev = Self::start_in(folder.path(), &[]);
+        dev.folder = Some(folder);
+        dev
+    }
+
+    /// Starts it in `folder` with more arguments.
+    pub fn start_in(folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = blogctl(folder);
+        command.args(["dev", "--idp-port", "0", "--api-port", "0", "--client-port", "0"]).args(arguments);
+        let mut running = Running::start(&mut command);
+        let site = origin(&running.url_after("Web site"));
+        let api = origin(&running.url_after("API"));
+        let idp = origin(&running.url_after("Identity provider"));
+        Self { running, site, api, idp, folder: None }
+    }
+
+    pub fn site(&self, path: &str) -> String {
+        format!("{}{path}", self.site)
+    }
+
+    pub fn api(&self, path: &str) -> String {
+        format!("{}{path}", self.api)
+    }
+
+    pub fn idp(&self, path: &str) -> String {
+        format!("{}{path}", self.idp)
+    }
+}
+
+fn origin(url: &str) -> String {
+    url.trim_end_matches('/').to_owned()
+}

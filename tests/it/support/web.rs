@@ -1,0 +1,413 @@
+//! A little browser: keeps cookies, follows redirects from the site to the identity provider and back, submits forms
+//! with all their hidden fields and with the headers that browsers add. And an API that plays the part it is told.
+
+#![expect(clippy::panic, reason = "a test that cannot go on must fail")]
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, web};
+use blogctl::serve;
+use url::Url;
+
+use super::system::{TestServer, TestSystem};
+
+pub const ALICE: &str = "0a11ce00-0000-4000-8000-000000000001";
+pub const BOB: &str = "0a11ce00-0000-4000-8000-000000000002";
+
+/// Most redirects in a row.
+const MAX_REDIRECTS: usize = 15;
+
+/// What a browser shows.
+#[derive(Debug, Clone)]
+pub struct Page {
+    pub url: Url,
+    pub status: u16,
+    pub headers: BTreeMap<String, String>,
+    /// Every `Set-Cookie` of the last answer.
+    pub set_cookies: Vec<String>,
+    pub body: String,
+    /// All addresses on the way, the last one included.
+    pub visited: Vec<Url>,
+}
+
+/// One form of a page.
+#[derive(Debug, Clone)]
+pub struct Form {
+    pub action: Url,
+    pub fields: Vec<(String, String)>,
+}
+
+/// A browser with a cookie jar. Ports do not part cookies, as in a real one.
+pub struct Browser {
+    agent: ureq::Agent,
+    jar: Mutex<BTreeMap<String, String>>,
+}
+
+impl Page {
+    /// Value of a header; empty when absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// Where it redirects to.
+    pub fn location(&self) -> Url {
+        self.url.join(self.header("location")).expect("a location")
+    }
+
+    /// The kind of error page that it is; empty when it is none.
+    pub fn error(&self) -> &str {
+        between(&self.body, "data-error=\"", "\"").unwrap_or("")
+    }
+
+    /// Text with entities resolved.
+    pub fn text(&self) -> String {
+        unescape(&self.body)
+    }
+
+    /// The form that holds `mark`, a piece of its HTML.
+    pub fn form(&self, mark: &str) -> Form {
+        let html = self
+            .body
+            .split("<form")
+            .skip(1)
+            .filter_map(|rest| rest.split("</form>").next())
+            .find(|html| html.contains(mark))
+            .unwrap_or_else(|| panic!("a form with {mark:?} on {}: {}", self.url, self.body));
+        let head = html.split('>').next().expect("a tag");
+        let action = attribute(head, "action").unwrap_or_default();
+        let mut fields = Vec::new();
+        for tag in html.split("<input").skip(1).filter_map(|rest| rest.split('>').next()) {
+            if let Some(name) = attribute(tag, "name") {
+                fields.push((name, attribute(tag, "value").unwrap_or_default()));
+            }
+        }
+        for area in html.split("<textarea").skip(1) {
+            let (tag, rest) = area.split_once('>').expect("a tag");
+            let text = rest.split("</textarea>").next().expect("its end");
+            // A browser drops the first line break.
+            let text = unescape(text.strip_prefix('\n').unwrap_or(text));
+            fields.push((attribute(tag, "name").unwrap_or_default(), text));
+        }
+        let action = if action.is_empty() { self.url.clone() } else { self.url.join(&action).expect("an address") };
+        Form { action, fields }
+    }
+}
+
+impl Form {
+    /// With this field set.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.fields.retain(|(known, _)| known != name);
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Without this field.
+    pub fn without(mut self, name: &str) -> Self {
+        self.fields.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// Value of a field; empty when absent.
+    pub fn value(&self, name: &str) -> &str {
+        self.fields.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+}
+
+impl Default for Browser {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Browser {
+    pub fn new() -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_global(Some(std::time::Duration::from_mins(1)))
+            .build()
+            .into();
+        Self { agent, jar: Mutex::default() }
+    }
+
+    /// Another browser with the same cookies.
+    pub fn clone_cookies(&self) -> Self {
+        let copy = Self::new();
+        *copy.jar.lock().expect("a jar") = self.jar.lock().expect("a jar").clone();
+        copy
+    }
+
+    /// Value of a cookie.
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        self.jar.lock().expect("a jar").get(name).cloned()
+    }
+
+    pub fn set_cookie(&self, name: &str, value: &str) {
+        self.jar.lock().expect("a jar").insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Opens a page, following redirects.
+    pub fn get(&self, url: &str) -> Page {
+        self.follow(self.get_once(url))
+    }
+
+    /// Sends one GET.
+    pub fn get_once(&self, url: &str) -> Page {
+        self.request("GET", &Url::parse(url).expect("a URL"), None, &[])
+    }
+
+    /// Sends a form as a browser does from the form's own page, following redirects.
+    pub fn submit(&self, form: &Form) -> Page {
+        self.follow(self.submit_once(form))
+    }
+
+    /// Sends a form without following redirects.
+    pub fn submit_once(&self, form: &Form) -> Page {
+        let origin = form.action.origin().ascii_serialization();
+        self.post(form, &[("Origin", &origin), ("Sec-Fetch-Site", "same-origin")])
+    }
+
+    /// Sends a form with these headers only, without following redirects.
+    pub fn post(&self, form: &Form, headers: &[(&str, &str)]) -> Page {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form.fields.iter().map(|(name, value)| (name, value.replace('\n', "\r\n"))))
+            .finish();
+        self.request("POST", &form.action, Some(body), headers)
+    }
+
+    /// Sends any request.
+    pub fn request(&self, method: &str, url: &Url, form: Option<String>, headers: &[(&str, &str)]) -> Page {
+        let mut request = http::Request::builder().method(method).uri(url.as_str());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let cookies: Vec<String> =
+            self.jar.lock().expect("a jar").iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if !cookies.is_empty() {
+            request = request.header("Cookie", cookies.join("; "));
+        }
+        let mut response = match form {
+            Some(form) => {
+                let request = request.header("Content-Type", "application/x-www-form-urlencoded").body(form);
+                self.agent.run(request.expect("a request"))
+            }
+            None => self.agent.run(request.body(()).expect("a request")),
+        }
+        .unwrap_or_else(|error| panic!("{method} {url}: {error}"));
+        let set_cookies: Vec<String> = response
+            .headers()
+            .get_all("set-cookie")
+            .iter()
+            .map(|value| value.to_str().expect("text").to_owned())
+            .collect();
+        self.keep(&set_cookies);
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        Page {
+            url: url.clone(),
+            status: response.status().as_u16(),
+            headers,
+            set_cookies,
+            body: response.body_mut().read_to_string().unwrap_or_default(),
+            visited: vec![url.clone()],
+        }
+    }
+
+    /// Signs in on the site as one of the look-alike's users, and lands on `next`.
+    pub fn sign_in(&self, system: &TestSystem, oid: &str, next: &str) -> Page {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+        let picker = self.get(&system.web.url(&format!("/login?{query}")));
+        self.pick(&picker, oid)
+    }
+
+    /// Picks a user on the look-alike's page.
+    pub fn pick(&self, picker: &Page, oid: &str) -> Page {
+        self.submit(&picker.form(oid).with("oid", oid).without("email"))
+    }
+
+    /// Writes a post and gives the page that it leads to.
+    pub fn publish(&self, system: &TestSystem, title: &str, content: &str) -> Page {
+        let form = self.get(&system.web.url("/posts/new")).form("Publish");
+        self.submit(&form.with("title", title).with("content", content))
+    }
+
+    fn follow(&self, mut page: Page) -> Page {
+        for _ in 0..MAX_REDIRECTS {
+            if !(300..400).contains(&page.status) {
+                return page;
+            }
+            let mut visited = page.visited.clone();
+            page = self.request("GET", &page.location(), None, &[]);
+            visited.append(&mut page.visited);
+            page.visited = visited;
+        }
+        panic!("redirected for ever: {:?}", page.visited);
+    }
+
+    fn keep(&self, set_cookies: &[String]) {
+        let mut jar = self.jar.lock().expect("a jar");
+        for cookie in set_cookies {
+            let (name, value) = cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
+            if value.is_empty() || cookie.contains("Max-Age=0") {
+                jar.remove(name);
+            } else {
+                jar.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    text.split_once(start)?.1.split(end).next()
+}
+
+fn attribute(tag: &str, name: &str) -> Option<String> {
+    between(tag, &format!(" {name}=\""), "\"").map(unescape)
+}
+
+fn unescape(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (entity, plain) in [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#x27;", "'"),
+        ("&#39;", "'"),
+        ("&#x2F;", "/"),
+        ("&amp;", "&"),
+    ] {
+        text = text.replace(entity, plain);
+    }
+    text
+}
+
+/// One request that the playing API got.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub method: String,
+    pub path: String,
+    pub token: String,
+    pub request_id: String,
+    pub if_match: String,
+}
+
+type Play = Box<dyn Fn(&Seen) -> HttpResponse + Send>;
+
+/// An API that answers whatever the test says.
+pub struct PlayedApi {
+    pub server: TestServer,
+    state: PlayState,
+}
+
+#[derive(Clone)]
+struct PlayState {
+    play: Arc<Mutex<Play>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+struct PlayServer {
+    port: u16,
+    task: actix_web::dev::Server,
+}
+
+impl PlayedApi {
+    pub fn start(play: impl Fn(&Seen) -> HttpResponse + Send + 'static) -> Self {
+        let state = PlayState { play: Arc::new(Mutex::new(Box::new(play))), seen: Arc::default() };
+        let shared = state.clone();
+        let server = TestServer::start(
+            move || PlayServer::new(shared),
+            |server: &PlayServer| (server.port, server.handle()),
+            |server| server.task,
+        );
+        Self { server, state }
+    }
+
+    /// Answers so from now on.
+    pub fn play(&self, play: impl Fn(&Seen) -> HttpResponse + Send + 'static) {
+        *self.state.play.lock().expect("a play") = Box::new(play);
+    }
+
+    /// All that was asked.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state.seen.lock().expect("a list").clone()
+    }
+
+    pub fn url(&self) -> Url {
+        Url::parse(&self.server.url("")).expect("a URL")
+    }
+}
+
+impl PlayServer {
+    fn new(state: PlayState) -> Self {
+        let listener = serve::listen("127.0.0.1", 0).expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let task = HttpServer::new(move || {
+            App::new().app_data(web::Data::new(state.clone())).default_service(web::to(answer))
+        })
+        .workers(2)
+        .disable_signals()
+        .listen(listener)
+        .expect("it listens")
+        .run();
+        Self { port, task }
+    }
+
+    fn handle(&self) -> ServerHandle {
+        self.task.handle()
+    }
+}
+
+async fn answer(request: HttpRequest, state: web::Data<PlayState>) -> HttpResponse {
+    let header = |name: &str| {
+        let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
+    let seen = Seen {
+        method: request.method().to_string(),
+        path: request.uri().to_string(),
+        token: header("authorization").trim_start_matches("Bearer ").to_owned(),
+        request_id: header("x-request-id"),
+        if_match: header("if-match"),
+    };
+    state.seen.lock().expect("a list").push(seen.clone());
+    (state.play.lock().expect("a play"))(&seen)
+}
+
+/// A post as the API sends it.
+pub fn post_json(id: u64, title: &str, content: &str, oid: &str) -> serde_json::Value {
+    let time = "2026-11-20T10:00:00Z";
+    serde_json::json!({
+        "id": id, "title": title, "content": content, "author_id": 1, "created_at": time, "updated_at": time,
+        "author": { "id": 1, "oid": oid, "display_name": "Alice Archer", "created_at": time, "updated_at": time },
+    })
+}
+
+/// Tells the look-alike what to do.
+pub fn control(system: &TestSystem, method: &str, path: &str, body: Option<&serde_json::Value>) -> serde_json::Value {
+    let url = Url::parse(&system.idp.url(&format!("/_control{path}"))).expect("a URL");
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
+    let request = http::Request::builder().method(method).uri(url.as_str());
+    let mut response = match body {
+        Some(body) => {
+            agent.run(request.header("Content-Type", "application/json").body(body.to_string()).expect("a request"))
+        }
+        None => agent.run(request.body(()).expect("a request")),
+    }
+    .expect("an answer");
+    assert!(response.status().is_success(), "{method} {path}: {}", response.status());
+    response.body_mut().read_json().unwrap_or(serde_json::Value::Null)
+}
+
+/// How many token requests of this kind the look-alike got.
+pub fn grants(system: &TestSystem, grant_type: &str) -> usize {
+    let requests = control(system, "GET", "/requests", None);
+    let all = requests.as_array().expect("a list");
+    all.iter().filter(|entry| entry["grant_type"] == grant_type).count()
+}

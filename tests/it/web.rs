@@ -1,0 +1,10 @@
+//! The site, as browsers meet it: on real servers, over HTTP.
+
+mod api_failures;
+mod forms;
+mod headers;
+mod health;
+mod posts;
+mod session;
+mod sign_in;
+mod start;

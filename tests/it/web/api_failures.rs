@@ -1,0 +1,195 @@
+//! The API down, slow or refusing: each has its page, and nothing that was typed is lost.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, http::StatusCode};
+use blogctl::serve;
+use serde_json::json;
+
+use crate::support::{
+    system::TestSystem,
+    web::{ALICE, BOB, Browser, PlayedApi, grants, post_json},
+};
+
+fn system_with(api: &PlayedApi) -> TestSystem {
+    let url = api.url();
+    TestSystem::with(move |settings| settings.client.api_base_url = url)
+}
+
+fn status(code: u16) -> HttpResponse {
+    HttpResponse::build(StatusCode::from_u16(code).expect("a status"))
+        .json(json!({ "title": "secret detail of the API", "status": code }))
+}
+
+#[test]
+fn the_api_down_is_explained_and_what_was_typed_stays() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
+    let TestSystem { idp, api, web, settings, folder } = system;
+    api.stop();
+
+    for path in ["/posts", "/posts/1", "/profile", "/posts/1/edit", "/posts/1/delete"] {
+        let page = browser.get(&web.url(path));
+        assert_eq!((page.status, page.error()), (502, "502"), "{path}");
+        assert!(page.body.contains("id=\"request-id\""));
+    }
+    let page = browser.submit(&form.with("title", "Patience").with("content", "Still\n\nhere"));
+    assert_eq!((page.status, page.url.path()), (502, "/posts/new"));
+    assert!(page.body.contains("role=\"alert\""));
+    let form = page.form("Publish");
+    assert_eq!((form.value("title"), form.value("content")), ("Patience", "Still\n\nhere"));
+
+    // And when the API is back, the same form goes through.
+    let listener = serve::listen("127.0.0.1", settings.api.port).expect("the port is free again");
+    let api = crate::support::system::TestServer::api(listener, settings.clone());
+    assert!(browser.submit(&form).text().contains("<h1>Patience</h1>"));
+    drop((idp, api, folder));
+}
+
+#[test]
+fn an_api_that_does_not_answer_in_time_is_given_up() {
+    // Connections are taken by the system, and nobody ever answers.
+    let silent = serve::listen("127.0.0.1", 0).expect("a free port");
+    let port = silent.local_addr().expect("bound").port();
+    let system = TestSystem::with(|settings| {
+        settings.client.api_base_url = format!("http://localhost:{port}").parse().expect("a URL");
+        settings.client.api_timeout = Duration::from_millis(200);
+    });
+    let browser = Browser::new();
+    let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
+    let page = browser.get(&system.web.url("/posts"));
+    assert_eq!((page.status, page.error()), (502, "502"));
+    assert!(page.text().contains("too long to answer"));
+    let page = browser.submit(&form.with("title", "Slow").with("content", "kept"));
+    assert_eq!((page.status, page.form("Publish").value("content")), (502, "kept"));
+    drop(silent);
+}
+
+#[test]
+fn each_answer_of_the_api_has_its_page() {
+    let api = PlayedApi::start(|_| status(500));
+    let system = system_with(&api);
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    for (answer, expected, marker) in [
+        (403, 403, "403"),
+        (404, 404, "404"),
+        (410, 404, "404"),
+        (429, 429, "429"),
+        (400, 502, "502"),
+        (422, 502, "502"),
+        (500, 502, "502"),
+        (502, 502, "502"),
+        (503, 502, "502"),
+        (302, 502, "502"),
+    ] {
+        api.play(move |_| status(answer));
+        let page = browser.get(&system.web.url("/posts"));
+        assert_eq!((page.status, page.error()), (expected, marker), "{answer}");
+        assert!(!page.text().contains("secret detail"), "{answer}");
+        assert!(page.text().contains("What to do"));
+    }
+    for nonsense in ["", "<html>", "{}", "[1]", "[{}]"] {
+        api.play(move |_| HttpResponse::Ok().body(nonsense));
+        assert_eq!(browser.get(&system.web.url("/posts")).error(), "502", "{nonsense:?}");
+    }
+}
+
+#[test]
+fn a_refused_form_comes_back_with_its_text() {
+    let api = PlayedApi::start(|_| status(500));
+    let system = system_with(&api);
+    let browser = Browser::new();
+    let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
+    let form = form.with("title", "Kept title").with("content", "Kept text");
+    for (answer, expected) in [(500, 502), (503, 502), (400, 502), (413, 413), (422, 422), (429, 429)] {
+        api.play(move |_| status(answer));
+        let page = browser.submit(&form);
+        assert_eq!(page.status, expected, "{answer}");
+        let form = page.form("Publish");
+        assert_eq!((form.value("title"), form.value("content")), ("Kept title", "Kept text"), "{answer}");
+        assert!(page.body.contains("role=\"alert\""), "{answer}");
+    }
+    for (answer, marker) in [(403, "403"), (404, "404")] {
+        api.play(move |_| status(answer));
+        let page = browser.submit(&form);
+        assert_eq!((page.status, page.error()), (answer, marker));
+        assert!(page.text().contains("Kept title") && page.text().contains("Kept text"), "{answer}");
+    }
+}
+
+#[test]
+fn how_long_to_wait_is_passed_on() {
+    let api = PlayedApi::start(|_| HttpResponse::TooManyRequests().insert_header(("Retry-After", "17")).finish());
+    let system = system_with(&api);
+    let browser = Browser::new();
+    let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
+    for page in [browser.get(&system.web.url("/posts")), browser.submit(&form.with("title", "a").with("content", "b"))]
+    {
+        assert_eq!((page.status, page.header("retry-after")), (429, "17"));
+        assert!(page.text().contains("Wait 17 seconds"));
+    }
+}
+
+#[test]
+fn a_refused_token_is_refreshed_once_and_the_request_repeated() {
+    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let system = system_with(&api);
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/posts");
+    let refused = api.seen().last().expect("a request").token.clone();
+    api.play(move |seen| {
+        if seen.token == refused {
+            HttpResponse::Unauthorized().finish()
+        } else {
+            HttpResponse::Ok().json(json!([post_json(7, "Fresh", "text", BOB)]))
+        }
+    });
+    let page = browser.get(&system.web.url("/posts"));
+    assert_eq!((page.status, page.url.path()), (200, "/posts"));
+    assert!(page.text().contains("Fresh") && !page.visited.iter().any(|url| url.path() == "/login"));
+    assert_eq!(grants(&system, "refresh_token"), 1);
+}
+
+#[test]
+fn a_token_refused_again_leads_to_sign_in_and_then_to_an_explanation_not_round_in_circles() {
+    let api = PlayedApi::start(|_| HttpResponse::Unauthorized().finish());
+    let system = system_with(&api);
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let page = browser.get(&system.web.url("/posts"));
+    assert_eq!(page.visited.iter().filter(|url| url.path() == "/login").count(), 1, "{:?}", page.visited);
+    assert_eq!((page.status, page.error()), (502, "502"));
+    assert!(page.text().contains("does not accept your sign-in"));
+}
+
+#[test]
+fn the_api_gets_the_request_id_and_nothing_but_the_token() {
+    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let system = system_with(&api);
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let url = system.web.url("/posts?after=a%26b&by=me").parse().expect("a URL");
+    let page = browser.request("GET", &url, None, &[("X-Request-ID", "seen-by-both")]);
+    assert_eq!((page.status, page.header("x-request-id")), (200, "seen-by-both"));
+    let seen = api.seen();
+    let seen = seen.last().expect("a request");
+    assert_eq!(seen.request_id, "seen-by-both");
+    assert_eq!(seen.path, "/v1/posts?limit=20&after=a%26b&author=me");
+    assert_eq!(seen.token.split('.').count(), 3);
+}
+
+#[test]
+fn a_change_names_the_version_that_it_changes() {
+    let api = PlayedApi::start(|_| {
+        HttpResponse::Ok().insert_header(("ETag", "\"v1\"")).json(post_json(7, "Title", "Text", ALICE))
+    });
+    let system = system_with(&api);
+    let browser = Browser::new();
+    let form = browser.sign_in(&system, ALICE, "/posts/7/edit").form("Save changes");
+    browser.submit_once(&form);
+    let seen = api.seen();
+    let put = seen.iter().find(|seen| seen.method == "PUT").expect("a change");
+    assert_eq!((put.path.as_str(), put.if_match.as_str()), ("/v1/posts/7", "\"v1\""));
+}

@@ -1,0 +1,250 @@
+//! The session cookie, its life and its end; tokens and their refresh.
+
+use std::{sync::Barrier, thread};
+
+use actix_web::HttpResponse;
+use serde_json::json;
+
+use crate::support::{
+    system::TestSystem,
+    web::{ALICE, BOB, Browser, PlayedApi, control, grants},
+};
+
+const COOKIE: &str = "blogctl";
+
+#[test]
+fn the_cookie_is_closed_to_scripts_and_to_other_sites_and_holds_no_token() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let page = browser.get_once(&system.web.url("/login"));
+    let cookie = page.set_cookies.iter().find(|cookie| cookie.starts_with("blogctl=")).expect("a session cookie");
+    for flag in ["HttpOnly", "SameSite=Lax", "Path=/"] {
+        assert!(cookie.split("; ").any(|part| part == flag), "{flag}: {cookie}");
+    }
+    assert!(!cookie.contains("Domain") && !cookie.contains("Max-Age") && !cookie.contains("Secure"), "{cookie}");
+    browser.sign_in(&system, ALICE, "/");
+    let value = browser.cookie(COOKIE).expect("a cookie");
+    assert!(value.len() < 200, "an id, not a session: {value}");
+}
+
+#[test]
+fn on_https_the_cookie_is_secure_and_bound_to_the_host() {
+    let system = TestSystem::with(|settings| {
+        settings.client.public_url = Some(url::Url::parse("https://blog.example.com").expect("a URL"));
+    });
+    let page = Browser::new().get_once(&system.web.url("/login"));
+    let cookie = page.set_cookies.first().expect("a session cookie");
+    assert!(cookie.starts_with("__Host-blogctl="), "{cookie}");
+    for flag in ["HttpOnly", "SameSite=Lax", "Path=/", "Secure"] {
+        assert!(cookie.split("; ").any(|part| part == flag), "{flag}: {cookie}");
+    }
+    assert!(!page.header("strict-transport-security").is_empty());
+    let redirect_uri =
+        page.location().query_pairs().find(|(name, _)| name == "redirect_uri").map(|(_, v)| v.into_owned());
+    assert_eq!(redirect_uri.as_deref(), Some("https://blog.example.com/callback"));
+}
+
+#[test]
+fn a_visitor_who_only_looks_gets_no_session() {
+    let system = TestSystem::start();
+    for path in ["/", "/posts", "/profile", "/nope", "/logout", "/callback?state=x&code=y", "/health/live"] {
+        let page = Browser::new().get_once(&system.web.url(path));
+        assert!(page.set_cookies.is_empty(), "{path}: {:?}", page.set_cookies);
+    }
+}
+
+#[test]
+fn a_session_id_from_before_the_sign_in_is_worth_nothing_after_it() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let picker = browser.get(&system.web.url("/login"));
+    let planted = browser.clone_cookies();
+    let before = browser.cookie(COOKIE);
+    browser.pick(&picker, ALICE);
+    assert!(before.is_some());
+    assert_ne!(browser.cookie(COOKIE), before);
+    let page = planted.get_once(&system.web.url("/profile"));
+    assert_eq!(page.status, 303, "the old id is not signed in");
+    assert_eq!(browser.get(&system.web.url("/profile")).status, 200);
+}
+
+#[test]
+fn a_session_id_of_ones_own_making_is_not_taken() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    browser.set_cookie(COOKIE, "bWFkZS11cA");
+    browser.sign_in(&system, ALICE, "/");
+    assert_ne!(browser.cookie(COOKIE).as_deref(), Some("bWFkZS11cA"));
+}
+
+#[test]
+fn sign_out_ends_the_session_here_and_at_entra() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let page = browser.sign_in(&system, ALICE, "/profile");
+    let stolen = browser.clone_cookies();
+
+    let out = browser.submit_once(&page.form("Sign out"));
+    let to = out.location();
+    assert_eq!((out.status, to.port()), (303, Some(system.idp.port)));
+    let parameter = |name: &str| to.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned());
+    assert_eq!(parameter("post_logout_redirect_uri"), Some(system.web.url("/")));
+    assert!(parameter("logout_hint").is_some());
+
+    assert!(browser.cookie(COOKIE).is_none(), "the cookie is taken away");
+    assert_eq!(stolen.get_once(&system.web.url("/profile")).status, 303, "the old cookie is dead");
+
+    let home = browser.get(to.as_str());
+    assert_eq!(home.url.as_str(), system.web.url("/"));
+    assert!(home.body.contains(">Sign in</a>"));
+    let again = browser.get(&system.web.url("/profile"));
+    assert_eq!(again.url.port(), Some(system.idp.port), "Entra asks again who it is");
+}
+
+#[test]
+fn a_link_signs_nobody_out() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let page = browser.get(&system.web.url("/logout"));
+    assert!(page.text().contains("Sign out?"));
+    assert_eq!(browser.get(&system.web.url("/profile")).status, 200);
+}
+
+#[test]
+fn sign_out_works_here_when_entra_is_down() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let page = browser.sign_in(&system, ALICE, "/profile");
+    let old = browser.clone_cookies();
+    let TestSystem { idp, api, web, settings, folder } = system;
+    let entra = idp.port;
+    idp.stop();
+    // Entra's addresses are remembered: the browser is sent there as always.
+    let out = browser.submit_once(&page.form("Sign out"));
+    assert_eq!((out.status, out.location().port()), (303, Some(entra)));
+    assert!(browser.cookie(COOKIE).is_none());
+    assert_eq!(old.get_once(&web.url("/profile")).status, 303);
+    drop((api, settings, folder));
+}
+
+#[test]
+fn an_access_token_is_refreshed_before_it_ends() {
+    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let url = api.url();
+    let system = TestSystem::with(move |settings| {
+        settings.idp.access_token_seconds = 100;
+        settings.client.api_base_url = url;
+    });
+    let browser = Browser::new();
+    assert_eq!(browser.sign_in(&system, ALICE, "/posts").status, 200);
+    assert_eq!(browser.get(&system.web.url("/posts")).status, 200);
+    let seen = api.seen();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(grants(&system, "refresh_token"), 2, "under two minutes are left, so each request refreshes");
+    assert_ne!(seen.first().map(|seen| &seen.token), seen.last().map(|seen| &seen.token));
+}
+
+#[test]
+fn a_token_with_time_left_is_not_refreshed() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/posts");
+    browser.get(&system.web.url("/posts"));
+    assert_eq!(grants(&system, "refresh_token"), 0);
+}
+
+#[test]
+fn while_entra_is_down_a_token_serves_as_long_as_it_lasts() {
+    let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let fault = json!({ "down": true, "only_path": "oauth2/v2.0/token" });
+    control(&system, "PUT", "/fault", Some(&fault));
+    assert_eq!(browser.get(&system.web.url("/posts")).status, 200);
+}
+
+#[test]
+fn parallel_requests_refresh_once() {
+    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let url = api.url();
+    let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/posts");
+    let refused = api.seen().last().expect("a request").token.clone();
+    api.play(move |seen| {
+        if seen.token == refused { HttpResponse::Unauthorized().finish() } else { HttpResponse::Ok().json(json!([])) }
+    });
+    let barrier = Barrier::new(6);
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let tab = browser.clone_cookies();
+                barrier.wait();
+                assert_eq!(tab.get(&system.web.url("/posts")).status, 200);
+            });
+        }
+    });
+    assert_eq!(grants(&system, "refresh_token"), 1);
+}
+
+#[test]
+fn a_refused_refresh_leads_through_the_sign_in_and_back() {
+    let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })));
+    let page = browser.get(&system.web.url("/posts?by=me"));
+    assert_eq!((page.status, page.url.as_str()), (200, system.web.url("/posts?by=me").as_str()));
+    assert!(page.visited.iter().any(|url| url.path() == "/login"));
+}
+
+#[test]
+fn a_refused_refresh_while_sending_a_post_loses_no_text() {
+    let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
+    let browser = Browser::new();
+    let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
+    control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })));
+    let page = browser.submit(&form.with("title", "Kept title").with("content", "Kept text\n\nin two"));
+    assert_eq!(page.status, 401);
+    assert!(!page.header("www-authenticate").is_empty());
+    assert_eq!(page.form("Publish").value("content"), "Kept text\n\nin two");
+    assert!(page.text().contains("href=\"/login?next=%2Fposts%2Fnew\""), "{}", page.body);
+
+    let back = browser.get(&system.web.url("/login?next=%2Fposts%2Fnew"));
+    assert_eq!(back.url.path(), "/posts/new");
+    let form = back.form("Publish");
+    assert_eq!((form.value("title"), form.value("content")), ("Kept title", "Kept text\n\nin two"));
+    let post = browser.submit(&form);
+    assert!(post.text().contains("<h1>Kept title</h1>"), "{}", post.body);
+    let empty = browser.get(&system.web.url("/posts/new")).form("Publish");
+    assert_eq!(empty.value("content"), "", "what is published is no draft any more");
+}
+
+#[test]
+fn text_sent_after_the_session_ended_is_kept_over_the_next_sign_in() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let page = browser.sign_in(&system, ALICE, "/posts/new");
+    let form = page.form("Publish").with("title", "Late").with("content", "Too late");
+    browser.submit(&page.form("Sign out"));
+    let refused = browser.submit(&form);
+    assert_eq!(refused.status, 401);
+    assert_eq!(refused.form("Publish").value("content"), "Too late");
+    let picker = browser.get(&system.web.url("/login?next=%2Fposts%2Fnew"));
+    let back = browser.pick(&picker, ALICE);
+    assert_eq!(back.form("Publish").value("content"), "Too late");
+}
+
+#[test]
+fn a_draft_is_not_shown_to_the_next_user_of_the_browser() {
+    let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
+    let browser = Browser::new();
+    let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
+    control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })));
+    browser.submit(&form.with("title", "Private").with("content", "For Alice"));
+    let picker = browser.get(&system.web.url("/login?switch=1&next=/posts/new"));
+    let page = browser.pick(&picker, BOB);
+    assert!(page.text().contains("Bob Brandt"));
+    assert_eq!(page.form("Publish").value("content"), "");
+}

@@ -1,0 +1,206 @@
+//! Signing in: the way there and back, and all that may go wrong on it.
+
+use crate::support::{
+    system::TestSystem,
+    web::{ALICE, BOB, Browser, control},
+};
+use blogctl::config::DEV_CLIENT_ID;
+use serde_json::json;
+
+/// Signs Alice in up to the redirect that carries the code, and gives that address without opening it.
+fn callback_url(browser: &Browser, system: &TestSystem) -> String {
+    let picker = browser.get(&system.web.url("/login?next=/posts"));
+    let form = picker.form(ALICE).with("oid", ALICE).without("email");
+    browser.submit_once(&form).location().to_string()
+}
+
+#[test]
+fn one_signs_in_with_a_certificate_and_lands_where_one_wanted_to_go() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+
+    let picker = browser.get(&system.web.url("/posts/new"));
+    assert_eq!(picker.url.port(), Some(system.idp.port), "{}", picker.url);
+    assert!(picker.visited.iter().any(|url| url.path() == "/login" && url.query() == Some("next=%2Fposts%2Fnew")));
+
+    let page = browser.pick(&picker, ALICE);
+    assert_eq!((page.status, page.url.as_str()), (200, system.web.url("/posts/new").as_str()));
+    assert!(page.body.contains("<span id=\"account\""), "{}", page.body);
+    assert!(page.text().contains(">Alice Archer</span>"));
+    assert!(page.body.contains(">Sign out</button>"));
+}
+
+#[test]
+fn the_authorization_request_has_pkce_state_and_nonce() {
+    let system = TestSystem::start();
+    let url = Browser::new().get_once(&system.web.url("/login")).location();
+    let has = |name: &str| url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned());
+    assert_eq!(has("code_challenge_method").as_deref(), Some("S256"));
+    assert_eq!(has("response_mode").as_deref(), Some("query"));
+    assert_eq!(has("redirect_uri"), Some(system.web.url("/callback")));
+    assert!(has("code_challenge").is_some_and(|value| value.len() == 43));
+    assert!(has("state").is_some_and(|value| value.len() >= 43));
+    assert!(has("nonce").is_some_and(|value| value.len() >= 22));
+    assert_eq!(has("prompt"), None);
+}
+
+#[test]
+fn another_account_can_be_picked() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let picker = browser.get(&system.web.url("/login?switch=1&next=/profile"));
+    assert_eq!(picker.url.port(), Some(system.idp.port));
+    let page = browser.pick(&picker, BOB);
+    assert_eq!(page.url.path(), "/profile");
+    assert!(page.text().contains("Bob Brandt"));
+}
+
+#[test]
+fn who_is_signed_in_already_goes_straight_on() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let page = browser.get_once(&system.web.url("/login?next=/profile"));
+    assert_eq!((page.status, page.location().as_str()), (303, system.web.url("/profile").as_str()));
+}
+
+#[test]
+fn no_next_leads_off_the_site() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let foreign =
+        ["//evil.example", "/\\evil.example", "https://evil.example", "%2f%2fevil.example", "/%09/evil.example"];
+    for next in foreign {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+        let page = browser.get(&system.web.url(&format!("/login?{query}")));
+        let page = if page.url.port() == Some(system.idp.port) { browser.pick(&page, ALICE) } else { page };
+        assert_eq!(page.url.as_str(), system.web.url("/"), "{next}");
+    }
+}
+
+#[test]
+fn a_callback_works_once() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let url = callback_url(&browser, &system);
+    assert_eq!(browser.get_once(&url).status, 303);
+    let again = browser.get(&url);
+    assert_eq!((again.status, again.error()), (400, "sign-in"));
+    assert!(again.text().contains("no longer under way"));
+    // The sign-in that worked is not harmed.
+    assert_eq!(browser.get(&system.web.url("/profile")).status, 200);
+}
+
+#[test]
+fn a_callback_started_in_another_browser_signs_nobody_in() {
+    let system = TestSystem::start();
+    let (attacker, victim) = (Browser::new(), Browser::new());
+    let url = callback_url(&attacker, &system);
+    victim.get_once(&system.web.url("/login"));
+    let page = victim.get(&url);
+    assert_eq!((page.status, page.error()), (400, "sign-in"));
+    assert!(!page.body.contains("id=\"account\""));
+    assert_eq!(Browser::new().get(&url).status, 400);
+}
+
+#[test]
+fn a_callback_without_what_belongs_in_it_is_refused() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let url = callback_url(&browser, &system);
+    let state = url::Url::parse(&url).expect("a URL");
+    let state = state.query_pairs().find(|(name, _)| name == "state").map(|(_, value)| value.into_owned());
+    let state = state.expect("a state");
+    for query in [
+        String::new(),
+        "?code=abc".to_owned(),
+        "?code=abc&state=".to_owned(),
+        "?code=abc&state=made-up".to_owned(),
+        "?error=access_denied&error_description=AADSTS700027:+%3Cscript%3E&state=made-up".to_owned(),
+        format!("?state={state}"),
+    ] {
+        let page = browser.get(&system.web.url(&format!("/callback{query}")));
+        assert_eq!((page.status, page.error()), (400, "sign-in"), "{query}");
+        assert!(!page.body.contains("700027"), "what a stranger writes is not shown: {query}");
+    }
+    // The last one used the state up.
+    assert_eq!(browser.get(&url).status, 400);
+}
+
+#[test]
+fn a_code_of_ones_own_making_is_refused() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let url = callback_url(&browser, &system);
+    let mut url = url::Url::parse(&url).expect("a URL");
+    let pairs: Vec<_> = url.query_pairs().into_owned().filter(|(name, _)| name != "code").collect();
+    url.query_pairs_mut().clear().extend_pairs(pairs).append_pair("code", "made-up");
+    let page = browser.get(url.as_str());
+    assert_eq!(page.error(), "sign-in");
+    assert!(page.status >= 400);
+    assert!(!page.body.contains("made-up") && !page.body.contains("id=\"account\""));
+}
+
+#[test]
+fn who_declines_gets_a_gentle_page_and_may_try_again() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let picker = browser.get(&system.web.url("/login?next=/profile"));
+    let page = browser.submit(&picker.form("name=\"cancel\"").with("cancel", "1").without("email"));
+    assert_eq!((page.status, page.error()), (403, "sign-in"));
+    assert!(page.text().contains("You declined"));
+    assert!(page.text().contains("href=\"/login?next=%2Fprofile\""), "{}", page.body);
+}
+
+#[test]
+fn a_certificate_that_is_not_registered_is_explained() {
+    let system = TestSystem::start();
+    control(&system, "DELETE", &format!("/apps/{DEV_CLIENT_ID}/certificates"), None);
+    let page = Browser::new().sign_in(&system, ALICE, "/posts");
+    assert_eq!((page.status, page.error()), (502, "sign-in"));
+    assert!(page.text().contains("AADSTS700027"));
+    assert!(page.text().contains("What to do"));
+    assert!(page.body.contains("id=\"request-id\""));
+}
+
+#[test]
+fn any_refusal_of_the_token_endpoint_is_named() {
+    let system = TestSystem::start();
+    for code in [700_016, 7_000_218, 50_011] {
+        control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": 1, "code": code } })));
+        let page = Browser::new().sign_in(&system, ALICE, "/posts");
+        assert_eq!(page.error(), "sign-in", "{code}");
+        assert!(page.text().contains(&format!("AADSTS{code}")), "{}", page.body);
+    }
+}
+
+#[test]
+fn the_site_starts_without_entra_and_explains_that_sign_in_is_out_of_reach() {
+    let TestSystem { idp, api, web, settings, folder } = TestSystem::start();
+    idp.stop();
+    let browser = Browser::new();
+    let home = browser.get(&web.url("/"));
+    assert_eq!(home.status, 200);
+    let page = browser.get(&web.url("/login?next=/posts"));
+    assert_eq!((page.status, page.error()), (502, "502"));
+    assert!(page.text().contains("Sign-in is out of reach"));
+    drop((api, settings, folder));
+}
+
+#[test]
+fn two_tabs_can_sign_in_one_after_the_other() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let first = browser.get(&system.web.url("/login?next=/profile"));
+    let second = browser.get(&system.web.url("/login?next=/posts/new"));
+    assert_eq!(browser.pick(&second, ALICE).url.path(), "/posts/new");
+    assert_eq!(browser.pick(&first, ALICE).url.path(), "/profile");
+}
+
+#[test]
+fn on_a_laptop_a_sign_in_begun_under_the_other_name_moves_to_the_sites_own() {
+    let system = TestSystem::start();
+    let page = Browser::new().get_once(&format!("http://127.0.0.1:{}/login?next=/posts", system.web.port));
+    assert_eq!(page.location().as_str(), system.web.url("/login?next=%2Fposts"));
+}
