@@ -1,6 +1,8 @@
 //! What a post and a user are, and who may do what. No HTTP and no SQL in here.
 
+pub mod import;
 pub mod post;
+pub mod sample;
 pub mod service;
 pub mod text;
 pub mod user;

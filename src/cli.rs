@@ -4,9 +4,12 @@
 mod cert;
 mod completions;
 mod config;
+mod confirm;
 mod dev;
 mod failure;
 mod logging;
+mod migrate;
+mod seed;
 mod serve_api;
 mod serve_client;
 mod serve_idp;
@@ -57,6 +60,8 @@ enum Command {
     ServeApi(serve_api::Arguments),
     ServeClient(serve_client::Arguments),
     ServeIdp(serve_idp::Arguments),
+    Seed(seed::Arguments),
+    Migrate(migrate::Arguments),
     Cert(cert::CertCommand),
     Config(config::Arguments),
     Completions(completions::Arguments),
@@ -88,6 +93,8 @@ fn run(Arguments { settings, command }: Arguments) -> anyhow::Result<ExitCode> {
         Command::ServeApi(arguments) => serve_api::run(&arguments, settings)?,
         Command::ServeClient(arguments) => serve_client::run(&arguments, settings)?,
         Command::ServeIdp(arguments) => serve_idp::run(&arguments, settings)?,
+        Command::Seed(arguments) => seed::run(&arguments, settings)?,
+        Command::Migrate(arguments) => migrate::run(&arguments, settings)?,
         Command::Cert(command) => return cert::run(command, || Ok(settings.load(Role::Any, Vec::new())?)),
         Command::Config(arguments) => config::run(&arguments, settings)?,
         Command::Completions(arguments) => completions::run(&arguments)?,

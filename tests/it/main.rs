@@ -13,6 +13,8 @@ mod docs;
 mod durability;
 mod entra;
 mod idp;
+mod migrate;
 mod msal;
+mod seed;
 mod support;
 mod web;

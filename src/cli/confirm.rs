@@ -1,0 +1,27 @@
+//! Asking before data is destroyed.
+
+use std::io::{self, IsTerminal, Write};
+
+use super::failure::WrongUsage;
+
+/// Asks on a terminal whether to go on. Elsewhere nobody can answer: there it takes `--yes`, which `yes` says was given.
+///
+/// # Errors
+/// When the answer is no, or there is no terminal and no `--yes`.
+pub fn destruction(question: &str, yes: bool) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(WrongUsage(format!("{question} there is no terminal to answer on, so say it with --yes")).into());
+    }
+    let mut stderr = anstream::stderr().lock();
+    write!(stderr, "{question} [y/N] ")?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    if !["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+        anyhow::bail!("not confirmed, so nothing was changed");
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! `blogctl seed`
+
+use std::{
+    io::{self, IsTerminal, Write},
+    time::Instant,
+};
+
+use clap::{Args, value_parser};
+use indicatif::{ProgressBar, ProgressStyle};
+use uuid::Uuid;
+
+use super::{confirm, failure::Hint, settings::SettingsArguments};
+use crate::{
+    blog::sample::{self, DEFAULT_SEED, Sample},
+    config::{DEV_TENANT_ID, Role, Settings},
+    db::{Database, DatabaseUrl},
+};
+
+/// Add sample users and posts to the database
+///
+/// The same --seed gives the same rows, times and object ids included. Users of the seed that are there already write
+/// more posts. Users belong to the tenant of the setting entra.tenant_id, or without one to that of the development
+/// identity provider.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  blogctl seed
+  blogctl seed --users 5 --count 50
+  blogctl seed --clear --yes --count 100000    in place of everything that is there
+  blogctl seed --seed 7                        other posts
+  blogctl seed --set database.url=sqlite:///./other.db")]
+pub struct Arguments {
+    /// How many users write, 1 to 10000
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(1..=10_000))]
+    users: u32,
+    /// How many posts to add, 0 to 10000000
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u64).range(0..=10_000_000))]
+    count: u64,
+    /// Another number, other users and posts
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
+    seed: u64,
+    /// Delete every post and every user first; asks before it does
+    #[arg(long)]
+    clear: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Adds them, and prints what was done.
+///
+/// # Errors
+/// When settings are wrong, deletion is not confirmed, or the database fails.
+pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
+    let settings = settings.load(Role::Any, Vec::new())?;
+    if arguments.clear {
+        let url = DatabaseUrl::parse(&settings.database.url)?;
+        confirm::destruction(&format!("delete every post and every user in {url}?"), arguments.yes)?;
+    }
+    let database = open(&settings)?;
+    let begun = Instant::now();
+    let cleared = if arguments.clear { Some(sample::clear(&database)?) } else { None };
+    let sample = Sample {
+        tid: tenant(&settings)?,
+        users: sample::users(usize::try_from(arguments.users)?, arguments.seed),
+        posts: arguments.count,
+        seed: arguments.seed,
+    };
+    let progress = progress(arguments.count);
+    sample::fill(&database, &sample, |added| progress.inc(added))?;
+    progress.finish_and_clear();
+
+    let mut summary = format!("Sample data in {}\n", database.url());
+    if let Some((posts, users)) = cleared {
+        summary += &format!("  deleted  {posts} posts, {users} users\n");
+    }
+    summary += &format!("  users    {}\n  posts    {}\n", arguments.users, arguments.count);
+    summary += &format!("  seed     {}\n  time     {:.2} s\n", arguments.seed, begun.elapsed().as_secs_f64());
+    database.close();
+    anstream::stdout().lock().write_all(summary.as_bytes())?;
+    Ok(())
+}
+
+/// The database with its schema: an SQLite file gets it here, PostgreSQL from whoever runs the migrations.
+fn open(settings: &Settings) -> anyhow::Result<Database> {
+    let database = Database::open(&settings.database)?;
+    if matches!(database.url(), DatabaseUrl::Sqlite(_)) {
+        database.migrate()?;
+    } else if database.has_pending_migrations()? {
+        return Err(anyhow::anyhow!("the database {} lacks migrations", database.url()))
+            .hint("run blogctl migrate run");
+    }
+    Ok(database)
+}
+
+fn tenant(settings: &Settings) -> anyhow::Result<Uuid> {
+    let tenant_id = settings.entra.tenant_id.as_str();
+    Ok(Uuid::try_parse(if tenant_id.is_empty() { DEV_TENANT_ID } else { tenant_id })?)
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn progress(posts: u64) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} posts, {eta} left");
+    ProgressBar::new(posts).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

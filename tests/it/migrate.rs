@@ -1,0 +1,275 @@
+//! `blogctl migrate`: run, status, revert, and taking over the Python system's file.
+
+use std::path::Path;
+
+use blogctl::{
+    blog::{Blog, Filter, Page, Paging},
+    config::DatabaseSettings,
+    db::Database,
+};
+use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
+use tempfile::TempDir;
+
+use crate::support::{
+    binary::Ended,
+    database::{block_on, draft, each_database},
+};
+
+const TENANT: &str = "0a11ce00-0000-4000-8000-00000000000f";
+
+fn migrate(settings: &DatabaseSettings, arguments: &[&str]) -> Ended {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("database.url={}", settings.url);
+    let tenant = format!("entra.tenant_id={TENANT}");
+    Ended::of(folder.path(), &[&["migrate", "--set", &url, "--set", &tenant], arguments].concat())
+}
+
+#[test]
+fn run_status_and_revert_tell_what_they_do() {
+    each_database(|settings| {
+        let before = migrate(settings, &["status"]);
+        assert_eq!(before.code, Some(0), "{before:?}");
+        assert!(before.stdout.contains("  pending  0001_users_and_posts\n"), "{before:?}");
+        assert!(before.stdout.contains("blogctl migrate run"), "{before:?}");
+
+        let ran = migrate(settings, &["run"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.stdout.starts_with("applied 0001_users_and_posts\napplied 0002_post_counts\n"), "{ran:?}");
+        let again = migrate(settings, &["run"]);
+        assert_eq!(again.code, Some(0), "{again:?}");
+        assert!(!again.stdout.contains("applied") && again.stdout.contains("up to date"), "{again:?}");
+
+        let refused = migrate(settings, &["revert"]);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains("--yes") && refused.stderr.contains("0002_post_counts"), "{refused:?}");
+        let reverted = migrate(settings, &["revert", "--yes"]);
+        assert_eq!((reverted.code, reverted.stdout.as_str()), (Some(0), "reverted 0002_post_counts\n"), "{reverted:?}");
+
+        let status = migrate(settings, &["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
+        assert_eq!(
+            status,
+            serde_json::json!([
+                {"version": "0001", "name": "0001_users_and_posts", "applied": true},
+                {"version": "0002", "name": "0002_post_counts", "applied": false},
+            ])
+        );
+    });
+}
+
+/// A file as SQLModel and SQLAlchemy made it.
+struct Legacy {
+    folder: TempDir,
+    connection: SqliteConnection,
+}
+
+impl Legacy {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("old blog?.db");
+        let uri = path.display().to_string();
+        let mut connection = SqliteConnection::establish(&uri).expect("a file");
+        connection
+            .batch_execute(
+                "CREATE TABLE users (
+                    id INTEGER NOT NULL, oid VARCHAR NOT NULL, display_name VARCHAR NOT NULL,
+                    created_at DATETIME NOT NULL, updated_at DATETIME NOT NULL, PRIMARY KEY (id));
+                 CREATE UNIQUE INDEX ix_users_oid ON users (oid);
+                 CREATE TABLE blog_posts (
+                    id INTEGER NOT NULL, title VARCHAR(200) NOT NULL, content VARCHAR NOT NULL,
+                    author_id INTEGER NOT NULL, created_at DATETIME NOT NULL, updated_at DATETIME NOT NULL,
+                    PRIMARY KEY (id), FOREIGN KEY(author_id) REFERENCES users (id));
+                 PRAGMA foreign_keys = OFF;
+                 INSERT INTO users VALUES
+                    (3, '0A11CE00-0000-4000-8000-000000000001', 'Alice', '2025-01-01 10:00:00', '2025-01-02 10:00:00'),
+                    (8, '0a11ce00-0000-4000-8000-000000000002', '', '2025-01-01 10:00:00.5', '2025-01-01 10:00:00.5');
+                 INSERT INTO blog_posts VALUES
+                    (5, 'First', 'Text' || char(13, 10) || 'more', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
+                    (9, ' Second ', 'Text', 8, '2025-02-01 10:00:00.123456', '2025-02-03 10:00:00'),
+                    (10, 'Twin', 'One', 8, '2025-02-05 10:00:00', '2025-02-05 10:00:00'),
+                    (11, 'Twin', 'Two', 8, '2025-02-05 10:00:00', '2025-02-05 10:00:00');",
+            )
+            .expect("written");
+        Self { folder, connection }
+    }
+
+    fn add(&mut self, statement: &str) {
+        self.connection.batch_execute(statement).expect("written");
+    }
+
+    fn import_into(&self, settings: &DatabaseSettings, arguments: &[&str]) -> Ended {
+        let path = self.folder.path().join("old blog?.db").display().to_string();
+        migrate(settings, &[&["import", &path], arguments].concat())
+    }
+}
+
+const INVALID: &str =
+    "INSERT INTO users VALUES (20, 'mallory', 'Mallory', '2025-01-01 10:00:00', '2025-01-01 10:00:00');
+     INSERT INTO blog_posts VALUES
+        (30, '', 'No title', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
+        (31, 'No content', ' ', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
+        (32, 'Of somebody without a GUID', 'Text', 20, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
+        (33, 'Of nobody', 'Text', 99, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
+        (34, 'Some day', 'Text', 3, 'yesterday', '2025-02-01 10:00:00'),
+        (35, hex(zeroblob(101)), 'Long title', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00');";
+
+fn open(settings: &DatabaseSettings) -> Blog {
+    Blog::new(Database::open(settings).expect("opens"))
+}
+
+fn list(settings: &DatabaseSettings) -> Page {
+    block_on(open(settings).posts(Filter::default(), Paging::Skip(0), 100)).expect("a page")
+}
+
+#[test]
+fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
+    let legacy = Legacy::new();
+    each_database(|settings| {
+        let ended = legacy.import_into(settings, &[]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        for told in ["users    2 added, 0 there already", "posts    4 added, 0 there already", "ids      kept"] {
+            assert!(ended.stdout.contains(told), "{ended:?}");
+        }
+        let posts = list(settings).posts;
+        assert_eq!(posts.iter().map(|post| post.id).collect::<Vec<_>>(), [11, 10, 9, 5]);
+        let (first, second) = (&posts[3], &posts[2]);
+        assert_eq!((first.title.as_str(), first.content.as_str()), ("First", "Text\nmore"));
+        assert_eq!(first.created_at.to_rfc3339(), "2025-02-01T10:00:00+00:00");
+        assert_eq!(first.author.id, 3);
+        assert_eq!(first.author.key.oid.to_string(), "0a11ce00-0000-4000-8000-000000000001");
+        assert_eq!(first.author.key.tid.to_string(), TENANT);
+        assert_eq!((second.title.as_str(), second.author.display_name.as_str()), ("Second", "Unknown user"));
+        assert_eq!(second.created_at.to_rfc3339(), "2025-02-01T10:00:00.123456+00:00");
+        assert_eq!(second.updated_at.to_rfc3339(), "2025-02-03T10:00:00+00:00");
+
+        // New rows continue after the ids that came along; and Alice is known again when she signs in.
+        let blog = open(settings);
+        block_on(async {
+            let (alice, is_new) = blog.ensure_user(first.author.key, "Alice").await.expect("a user");
+            assert_eq!((alice.id, is_new), (3, false));
+            let (_, is_new) = blog.ensure_user(crate::support::database::key(77), "New").await.expect("a user");
+            assert!(is_new);
+            let post = blog.create(&alice, draft("New")).await.expect("written");
+            assert!(post.id > 11, "{}", post.id);
+        });
+    });
+}
+
+#[test]
+fn again_it_adds_only_what_is_new() {
+    each_database(|settings| {
+        let mut legacy = Legacy::new();
+        assert_eq!(legacy.import_into(settings, &[]).code, Some(0));
+        legacy.add(
+            "INSERT INTO blog_posts VALUES
+                (40, 'Later', 'Text', 3, '2025-03-01 10:00:00', '2025-03-01 10:00:00'),
+                (41, 'Triplet', 'Three', 8, '2025-02-05 10:00:00', '2025-02-05 10:00:00');",
+        );
+        let again = legacy.import_into(settings, &[]);
+        assert_eq!(again.code, Some(0), "{again:?}");
+        for told in ["users    0 added, 2 there already", "posts    2 added, 4 there already", "ids      new"] {
+            assert!(again.stdout.contains(told), "{again:?}");
+        }
+        let third = legacy.import_into(settings, &[]);
+        assert!(third.stdout.contains("posts    0 added, 6 there already"), "{third:?}");
+        assert_eq!(list(settings).total, 6);
+    });
+}
+
+#[test]
+fn posts_that_are_there_keep_their_ids_and_those_that_come_get_new_ones() {
+    each_database(|settings| {
+        let blog = open(settings);
+        Database::open(settings).expect("opens").migrate().expect("migrates");
+        let mine = block_on(async {
+            let author = blog.ensure_user(crate::support::database::key(1), "Ann").await.expect("a user").0;
+            let mut last = None;
+            for n in 0..6 {
+                last = Some(blog.create(&author, draft(&format!("Mine {n}"))).await.expect("written"));
+            }
+            last.expect("written")
+        });
+        let ended = Legacy::new().import_into(settings, &[]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!(block_on(blog.post(mine.id)).expect("there"), mine);
+        assert_eq!(list(settings).total, 10);
+    });
+}
+
+#[test]
+fn rows_that_break_a_rule_are_named_and_stop_it_unless_they_are_to_be_skipped() {
+    each_database(|settings| {
+        let mut legacy = Legacy::new();
+        legacy.add(INVALID);
+        let refused = legacy.import_into(settings, &[]);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("7 rows break a rule"), "{refused:?}");
+        assert!(refused.stderr.contains("--skip-invalid"), "{refused:?}");
+        let rows = [
+            "users 20: oid is not a GUID",
+            "blog_posts 30: title must not be empty",
+            "blog_posts 31: content must not be empty",
+            "blog_posts 32: its author is missing or not valid",
+            "blog_posts 33: its author is missing or not valid",
+            "blog_posts 34: created_at is not a time",
+            "blog_posts 35: title must be 1 to 200 characters long, is 202",
+        ];
+        for row in rows {
+            assert!(refused.stderr.contains(row), "{row}: {refused:?}");
+        }
+        assert_eq!(list(settings).total, 0);
+
+        let skipped = legacy.import_into(settings, &["--skip-invalid"]);
+        assert_eq!(skipped.code, Some(0), "{skipped:?}");
+        assert!(skipped.stdout.contains("skipped  7 rows"), "{skipped:?}");
+        assert!(rows.iter().all(|row| skipped.stdout.contains(row)), "{skipped:?}");
+        assert_eq!(list(settings).total, 4);
+    });
+}
+
+#[test]
+fn what_is_no_file_of_the_python_system_is_refused_and_nothing_is_written_to_it() {
+    each_database(|settings| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let text = folder.path().join("notes.txt");
+        std::fs::write(&text, "only text ".repeat(200)).expect("written");
+        let empty = folder.path().join("empty.db");
+        std::fs::write(&empty, "").expect("written");
+        for (path, said) in [
+            (folder.path().join("missing.db").as_path(), "there is no such file"),
+            (text.as_path(), "no database of the Python system"),
+            (empty.as_path(), "no such table: users"),
+        ] {
+            let ended = migrate(settings, &["import", &path.display().to_string()]);
+            assert_eq!(ended.code, Some(1), "{ended:?}");
+            assert!(ended.stderr.contains(said), "{ended:?}");
+        }
+        assert!(!folder.path().join("missing.db").exists());
+        assert_eq!(std::fs::metadata(&empty).expect("there").len(), 0);
+    });
+}
+
+#[test]
+fn without_a_tenant_nobody_knows_whose_users_they_are() {
+    let legacy = Legacy::new();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = legacy.folder.path().join("old blog?.db").display().to_string();
+    let ended = Ended::of(folder.path(), &["migrate", "import", &path]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("entra.tenant_id is not set"), "{ended:?}");
+}
+
+#[test]
+fn a_database_that_cannot_be_opened_is_named_without_its_password() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let missing = Path::new("missing").join("blog.db").display().to_string();
+    for (url, said) in [
+        (missing.as_str(), "make it first"),
+        ("mysql://blog:s3cret@host/blog", "`mysql` is not a database that blogctl knows"),
+        ("postgres://blog:s3cret@127.0.0.1:9/blog", "postgres://127.0.0.1:9/blog"),
+    ] {
+        let ended = Ended::of(folder.path(), &["migrate", "status", "--set", &format!("database.url={url}")]);
+        assert_ne!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.stderr.contains(said) && !ended.stderr.contains("s3cret"), "{ended:?}");
+    }
+}

@@ -1,0 +1,165 @@
+//! `blogctl seed`: what it adds, that it can be repeated, and what it refuses.
+
+use std::path::Path;
+
+use blogctl::{
+    blog::{Blog, Filter, Page, Paging, sample},
+    config::DatabaseSettings,
+    db::Database,
+};
+use uuid::Uuid;
+
+use crate::support::{
+    binary::Ended,
+    database::{SqliteFile, block_on, each_database},
+};
+
+fn seed(settings: &DatabaseSettings, arguments: &[&str]) -> Ended {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("database.url={}", settings.url);
+    Ended::of(folder.path(), &[&["seed", "--set", &url], arguments].concat())
+}
+
+fn page(settings: &DatabaseSettings) -> Page {
+    let database = Database::open(settings).expect("opens");
+    block_on(Blog::new(database).posts(Filter::default(), Paging::Skip(0), 1000)).expect("a page")
+}
+
+fn migrate(settings: &DatabaseSettings) {
+    Database::open(settings).expect("opens").migrate().expect("migrates");
+}
+
+#[test]
+fn twenty_posts_by_three_users_unless_told_otherwise() {
+    let file = SqliteFile::new();
+    let ended = seed(&file.settings, &[]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for line in [&format!("Sample data in {}\n", file.settings.url), "users    3\n", "posts    20\n", "seed     42\n"] {
+        assert!(ended.stdout.contains(line), "{ended:?}");
+    }
+    // No bar where there is no terminal.
+    assert_eq!(ended.stderr, "");
+    let page = page(&file.settings);
+    assert_eq!(page.total, 20);
+    let tid = Uuid::parse_str(blogctl::config::DEV_TENANT_ID).expect("a GUID");
+    assert!(page.posts.iter().all(|post| post.author.key.tid == tid));
+}
+
+#[test]
+fn as_many_as_asked_for_in_the_tenant_of_the_settings_on_both_databases() {
+    each_database(|settings| {
+        migrate(settings);
+        let tid = "0a11ce00-0000-4000-8000-00000000000f";
+        let tenant = format!("entra.tenant_id={tid}");
+        let ended = seed(settings, &["--users", "5", "--count", "50", "--set", &tenant]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let page = page(settings);
+        assert_eq!(page.total, 50);
+        assert!(page.posts.iter().all(|post| post.author.key.tid.to_string() == tid));
+    });
+}
+
+#[test]
+fn the_same_seed_gives_the_same_rows_on_every_database_and_another_seed_others() {
+    let reference = SqliteFile::new();
+    assert_eq!(seed(&reference.settings, &["--seed", "7"]).code, Some(0));
+    let reference = page(&reference.settings).posts;
+    each_database(|settings| {
+        migrate(settings);
+        assert_eq!(seed(settings, &["--seed", "7"]).code, Some(0));
+        assert_eq!(page(settings).posts, reference);
+    });
+    let other = SqliteFile::new();
+    assert_eq!(seed(&other.settings, &["--seed", "8"]).code, Some(0));
+    let other = page(&other.settings).posts;
+    assert!(other.iter().zip(&reference).all(|(other, post)| other.content != post.content));
+}
+
+#[test]
+fn again_it_adds_posts_of_the_same_users() {
+    let file = SqliteFile::new();
+    for total in [20, 40] {
+        assert_eq!(seed(&file.settings, &[]).code, Some(0));
+        assert_eq!(page(&file.settings).total, total);
+    }
+    let users: std::collections::HashSet<i64> = page(&file.settings).posts.iter().map(|post| post.author.id).collect();
+    assert_eq!(users.len(), 3);
+}
+
+#[test]
+fn clear_replaces_what_is_there_but_without_a_terminal_only_with_yes() {
+    each_database(|settings| {
+        migrate(settings);
+        assert_eq!(seed(settings, &[]).code, Some(0));
+
+        let refused = seed(settings, &["--clear"]);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains("--yes"), "{refused:?}");
+        assert_eq!(page(settings).total, 20);
+
+        let cleared = seed(settings, &["--clear", "--yes", "--users", "1", "--count", "4"]);
+        assert_eq!(cleared.code, Some(0), "{cleared:?}");
+        assert!(cleared.stdout.contains("deleted  20 posts, 3 users"), "{cleared:?}");
+        assert_eq!(page(settings).total, 4);
+    });
+}
+
+#[test]
+fn a_refused_clear_does_not_even_make_the_file() {
+    let file = SqliteFile::new();
+    assert_eq!(seed(&file.settings, &["--clear"]).code, Some(2));
+    assert!(!Path::new(&file.settings.url).exists());
+}
+
+#[test]
+fn numbers_out_of_bounds_are_wrong_usage() {
+    let file = SqliteFile::new();
+    for arguments in
+        [["--users", "0"], ["--users", "10001"], ["--count", "10000001"], ["--count", "-1"], ["--seed", "x"]]
+    {
+        let ended = seed(&file.settings, &arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:?}");
+    }
+    let nothing = seed(&file.settings, &["--count", "0"]);
+    assert_eq!(nothing.code, Some(0), "{nothing:?}");
+    assert_eq!(page(&file.settings).total, 0);
+}
+
+#[test]
+fn it_works_beside_an_open_database_that_writes() {
+    let file = SqliteFile::new();
+    let database = Database::open(&file.settings).expect("opens");
+    database.migrate().expect("migrates");
+    let blog = Blog::new(database);
+    std::thread::scope(|scope| {
+        let seeding = scope.spawn(|| seed(&file.settings, &["--count", "5000"]));
+        block_on(async {
+            let author = blog.ensure_user(crate::support::database::key(1), "Ann").await.expect("a user").0;
+            for n in 0..20 {
+                let draft = crate::support::database::draft(&format!("Post {n}"));
+                blog.create(&author, draft).await.expect("written beside the seed");
+            }
+        });
+        let ended = seeding.join().expect("it ends");
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    });
+    assert_eq!(page(&file.settings).total, 5020);
+}
+
+#[test]
+fn a_sample_may_be_written_by_users_that_are_given() {
+    each_database(|settings| {
+        let database = Database::open(settings).expect("opens");
+        database.migrate().expect("migrates");
+        let users: Vec<_> = [("Alice", 1), ("Bob", 2)]
+            .map(|(name, number)| sample::SampleUser { oid: Uuid::from_u128(number), display_name: name.to_owned() })
+            .into();
+        let sample = sample::Sample { tid: Uuid::from_u128(9), users, posts: 2500, seed: 1 };
+        let mut told = Vec::new();
+        sample::fill(&database, &sample, |added| told.push(added)).expect("filled");
+        assert_eq!(told, [1000, 1000, 500]);
+        let page = page(settings);
+        assert_eq!(page.total, 2500);
+        assert!(page.posts.iter().all(|post| ["Alice", "Bob"].contains(&post.author.display_name.as_str())));
+    });
+}
