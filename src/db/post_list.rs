@@ -1,14 +1,14 @@
 //! Lists of posts, newest first: by time, then by id, so that the order is the same at every asking.
 
-mod older_than;
+mod page_query;
 
 use diesel::{prelude::*, sql_types::Text, sqlite::SqliteConnection};
 
-use self::older_than::OlderThan;
+use self::page_query::PageQuery;
 use super::{
     Connection, DbError, on_either,
     posts::{PostColumns, PostRow},
-    schema::{blog_posts, post_counts, users},
+    schema::{blog_posts, post_counts},
     users::UserRow,
 };
 
@@ -64,35 +64,17 @@ macro_rules! narrowed {
     }};
 }
 
-/// The posts after a place, with their authors, newest first. Costs the same at any depth when all are wanted.
+/// The posts after a place, with their authors, newest first. Costs the same at any depth, but for a text.
 pub fn after(
     connection: &mut Connection<'_>,
     wanted: &Wanted,
     place: Place,
     limit: i64,
 ) -> Result<Vec<PostRow>, DbError> {
-    // The left join pins the plan. After ANALYZE, SQLite would turn an inner join around: every user first, then a
-    // sort of all their posts, a hundred times slower. The left table of a left join is always walked first. There
-    // is an author for each post: the foreign key says so.
-    let rows: Vec<(PostColumns, Option<UserRow>)> = if wanted.is_everything() {
-        on_either!(connection, |c| blog_posts::table
-            .left_join(users::table)
-            .filter(OlderThan(place))
-            .order((blog_posts::created_at_micros.desc(), blog_posts::id.desc()))
-            .limit(limit)
-            .select((PostColumns::as_select(), Option::<UserRow>::as_select()))
-            .load(c))?
-    } else {
-        on_either!(connection, |c| {
-            let posts = blog_posts::table.left_join(users::table).filter(OlderThan(place));
-            narrowed!(posts.into_boxed(), wanted)
-                .order((blog_posts::created_at_micros.desc(), blog_posts::id.desc()))
-                .limit(limit)
-                .select((PostColumns::as_select(), Option::<UserRow>::as_select()))
-                .load(c)
-        })?
-    };
-    Ok(rows.into_iter().filter_map(|(post, author)| Some(PostRow { post, author: author? })).collect())
+    let text = wanted.text.as_ref().map(|text| text.to_lowercase());
+    let query = PageQuery::new(connection, wanted, text.as_deref(), place, limit);
+    let rows: Vec<(PostColumns, UserRow)> = on_either!(connection, |c| query.load(c))?;
+    Ok(rows.into_iter().map(|(post, author)| PostRow { post, author }).collect())
 }
 
 /// The place after so many posts; `None` when there are not so many. Walks an index, not the posts, but walks it.

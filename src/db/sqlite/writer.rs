@@ -62,6 +62,8 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(DbError::Closed)?;
         queue.send(Box::new(Write::new(work, reply))).await.map_err(|_| DbError::Closed)?;
+        // The thread ends when nobody can queue any more; whoever only waits for an answer must not hold it up.
+        drop(queue);
         answer.await.map_err(|_| DbError::Closed)?
     }
 
