@@ -40,6 +40,6 @@ fn connect(path: &Path, pragmas: &str) -> Result<SqliteConnection, DbError> {
     busy::retry(|| connection.batch_execute(FOR_ALL))
         .and_then(|()| busy::retry(|| connection.batch_execute(pragmas)))
         .and_then(|()| post_list::register_holds_text(&mut connection))
-        .map_err(|reason| error(path, reason))?;
+        .map_err(|reason| error(path, &reason))?;
     Ok(connection)
 }
