@@ -176,9 +176,9 @@ impl Arguments {
 
 fn listen(port: u16, flag: &str) -> anyhow::Result<TcpListener> {
     match serve::listen(LOOPBACK, port) {
-        Err(error @ ListenError::InUse { .. }) => {
-            Err(error).hint(format!("choose another with {flag} PORT (0 picks a free one), or stop who listens there"))
-        }
+        Err(error @ ListenError::InUse { .. }) => Err(error).hint(format!(
+            "choose another with {flag} PORT (0 picks a free one), or stop the program that listens there"
+        )),
         other => Ok(other?),
     }
 }

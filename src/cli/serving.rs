@@ -52,8 +52,9 @@ where
     E: Into<anyhow::Error>,
 {
     match result {
-        Err(error) if matches!(of(&error), Some(ListenError::InUse { .. })) => Err(error)
-            .hint(format!("choose another with {flag} PORT (or the setting {setting}), or stop who listens there")),
+        Err(error) if matches!(of(&error), Some(ListenError::InUse { .. })) => Err(error).hint(format!(
+            "choose another with {flag} PORT (or the setting {setting}), or stop the program that listens there"
+        )),
         other => other.map_err(Into::into),
     }
 }

@@ -160,7 +160,7 @@ fn with_defaults(url: &str) -> String {
     for (name, value) in [("connect_timeout", "5"), ("application_name", "blogctl")] {
         if !url.contains(&format!("{name}=")) {
             url.push(if url.contains('?') { '&' } else { '?' });
-            url.push_str(&format!("{name}={value}"));
+            url.extend([name, "=", value]);
         }
     }
     url

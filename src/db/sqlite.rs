@@ -29,12 +29,12 @@ impl SqliteDatabase {
     /// Opens the file, and makes it when it is missing.
     pub fn open(path: &Path) -> Result<Self, DbError> {
         if path.is_dir() {
-            return Err(open::error(path, "this is a folder; name a file in it"));
+            return Err(open::error(path, &"this is a folder; name a file in it"));
         }
         if let Some(folder) = path.parent()
             && !folder.is_dir()
         {
-            return Err(open::error(path, format!("there is no folder {}; make it first", folder.display())));
+            return Err(open::error(path, &format!("there is no folder {}; make it first", folder.display())));
         }
         // First the writer: its connection makes the file and switches it to WAL.
         let writer = Writer::start(path)?;

@@ -3,6 +3,7 @@
 pub mod callback;
 pub mod delete_post;
 pub mod edit_post;
+pub mod front_channel_logout;
 pub mod health;
 pub mod home;
 pub mod login;

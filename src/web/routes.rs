@@ -8,7 +8,10 @@ use actix_web::{
 
 use super::{
     error_page::{Kind, PageError},
-    pages::{callback, delete_post, edit_post, health, home, login, logout, new_post, post, posts, profile},
+    pages::{
+        callback, delete_post, edit_post, front_channel_logout, health, home, login, logout, new_post, post, posts,
+        profile,
+    },
     static_files,
 };
 
@@ -22,6 +25,7 @@ pub fn configure(app: &mut web::ServiceConfig) {
         .service(page("/login").route(get().to(login::start)))
         .service(page("/callback").route(get().to(callback::finish)))
         .service(form("/logout").route(get().to(logout::ask)).route(web::post().to(logout::sign_out)))
+        .service(page(front_channel_logout::PATH).route(web::get().to(front_channel_logout::end)))
         .service(page("/profile").route(get().to(profile::show)))
         .service(page("/posts").route(get().to(posts::list)))
         .service(form("/posts/new").route(get().to(new_post::show)).route(web::post().to(new_post::publish)))

@@ -1,5 +1,5 @@
-//! The headers that every answer of the site has, whatever it is: no script at all, no framing, no sniffing, no referrer
-//! to other sites, no copy of a page in any cache.
+//! The headers that every answer of the site has, whatever it is: no script at all, no framing (but for one empty answer
+//! to the authority), no sniffing, no referrer to other sites, no copy of a page in any cache.
 
 use actix_web::{
     Error,
@@ -14,7 +14,7 @@ use actix_web::{
 };
 use url::Url;
 
-use super::site::Site;
+use super::{pages::front_channel_logout, site::Site};
 
 const ALWAYS: [(HeaderName, &str); 7] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -31,7 +31,11 @@ const ALWAYS: [(HeaderName, &str); 7] = [
 ];
 
 /// The headers of one site.
-pub struct SecurityHeaders(Vec<(HeaderName, HeaderValue)>);
+pub struct SecurityHeaders {
+    ordinary: Vec<(HeaderName, HeaderValue)>,
+    /// The policy of the one answer that the authority shows in a frame.
+    framed: HeaderValue,
+}
 
 impl SecurityHeaders {
     /// For a site at `public_url` whose users are signed out at `authority`.
@@ -42,15 +46,20 @@ impl SecurityHeaders {
         let mut headers: Vec<_> =
             ALWAYS.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
         headers.push((CONTENT_SECURITY_POLICY, HeaderValue::from_str(&policy(authority))?));
+        let framed = format!("default-src 'none'; frame-ancestors {}", authority.origin().ascii_serialization());
         if public_url.scheme() == "https" {
             headers.push((STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000")));
         }
-        Ok(Self(headers))
+        Ok(Self { ordinary: headers, framed: HeaderValue::from_str(&framed)? })
     }
 
-    fn add_to(&self, headers: &mut HeaderMap) {
-        for (name, value) in &self.0 {
+    fn add_to(&self, headers: &mut HeaderMap, path: &str) {
+        for (name, value) in &self.ordinary {
             headers.insert(name.clone(), value.clone());
+        }
+        if path == front_channel_logout::PATH {
+            headers.remove(X_FRAME_OPTIONS);
+            headers.insert(CONTENT_SECURITY_POLICY, self.framed.clone());
         }
         if !headers.contains_key(CACHE_CONTROL) {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -69,7 +78,8 @@ pub async fn add(
     let site = request.app_data::<web::Data<Site>>().cloned();
     let mut response = next.call(request).await?;
     if let Some(site) = site {
-        site.headers.add_to(response.headers_mut());
+        let path = response.request().path().to_owned();
+        site.headers.add_to(response.headers_mut(), &path);
     }
     Ok(response)
 }
@@ -92,7 +102,7 @@ mod tests {
         let authority = Url::parse("https://login.microsoftonline.com/t/v2.0").unwrap();
         let has_hsts = |url: &str| {
             let headers = SecurityHeaders::new(&Url::parse(url).unwrap(), &authority).unwrap();
-            headers.0.iter().any(|(name, _)| name == STRICT_TRANSPORT_SECURITY)
+            headers.ordinary.iter().any(|(name, _)| name == STRICT_TRANSPORT_SECURITY)
         };
         assert!(has_hsts("https://blog.example.com/"));
         assert!(!has_hsts("http://localhost:5000/"));

@@ -11,7 +11,7 @@ use actix_web::{
 
 use super::{
     error_page, routes, security_headers,
-    site::{Sessions, SettingProblem, Site},
+    site::{SettingProblem, Site},
     templates::TemplateError,
 };
 use crate::{
@@ -96,14 +96,13 @@ impl Server {
     pub fn on(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
         let port = listener.local_addr().map_err(StartError::Socket)?.port();
         let site = web::Data::new(Site::new(settings, port)?);
-        let sessions = Sessions::new(&settings.client, &site.public_url);
         // The last one wrapped is the first that a request meets.
         let application = move || {
             App::new()
                 .app_data(site.clone())
                 .configure(routes::configure)
                 .wrap(from_fn(error_page::answer))
-                .wrap(sessions.middleware())
+                .wrap(site.sessions.middleware())
                 .wrap(from_fn(security_headers::add))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))

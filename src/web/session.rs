@@ -5,6 +5,7 @@
 //! [`TokenStore`](super::token_store::TokenStore) under it.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     fmt,
     future::{Ready, ready},
@@ -76,6 +77,9 @@ pub struct Account {
     pub login_hint: Option<String>,
     /// `iss`
     pub issuer: String,
+    /// `sid`: the provider's session, by which it tells that it has ended.
+    #[serde(default)]
+    pub provider_session_id: Option<String>,
     /// When.
     pub signed_in_at: DateTime<Utc>,
 }
@@ -94,8 +98,20 @@ impl Account {
             roles: user.roles,
             login_hint: user.login_hint,
             issuer: user.issuer,
+            provider_session_id: user.session_id,
             signed_in_at: Utc::now(),
         }
+    }
+
+    /// Who is signed in by a session's state, as the session store has it.
+    pub fn in_state(state: &HashMap<String, String>) -> Option<Self> {
+        serde_json::from_str(state.get(ACCOUNT)?).ok()
+    }
+
+    /// The provider's session that the sign-in belongs to, if it said which.
+    pub fn provider_session(&self) -> Option<ProviderSession> {
+        let sid = self.provider_session_id.clone()?;
+        Some(ProviderSession { issuer: self.issuer.clone(), sid })
     }
 
     /// What to call them: the first of name, user name and e-mail address that there is.
@@ -103,6 +119,15 @@ impl Account {
         let names = [&self.name, &self.preferred_username, &self.email];
         names.into_iter().flatten().map(|name| name.trim()).find(|name| !name.is_empty()).unwrap_or("Your account")
     }
+}
+
+/// A session at the provider (OpenID Connect Front-Channel Logout 1.0 §3).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ProviderSession {
+    /// `iss`
+    pub issuer: String,
+    /// `sid`
+    pub sid: String,
 }
 
 /// A sign-in that was sent to Entra and has not come back.

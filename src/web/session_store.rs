@@ -12,12 +12,15 @@ use std::{
 use actix_session::storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError};
 use moka::{Expiry, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 
-use super::session::{ACCOUNT, random_id};
+use super::session::{ACCOUNT, Account, ProviderSession, Ticket, random_id};
 
 type State = HashMap<String, String>;
 
 /// An ordinary session weighs 1; each further so many bytes weigh 1 more, so that `max_sessions` bounds memory too.
 const BYTES_PER_WEIGHT: usize = 8 * 1024;
+
+/// Most sessions here that are found by one session at the provider; the oldest is forgotten first.
+const MAX_PER_PROVIDER_SESSION: usize = 16;
 
 /// How long sessions live.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +46,8 @@ impl Lifetime {
 pub struct MemorySessionStore {
     anonymous: Cache<String, Record>,
     signed_in: Cache<String, Record>,
+    /// Ids of the signed-in sessions that belong to one session at the provider.
+    by_provider_session: Cache<ProviderSession, Arc<Vec<String>>>,
 }
 
 #[derive(Clone)]
@@ -54,7 +59,23 @@ struct Record {
 impl MemorySessionStore {
     /// Room for `max_sessions` anonymous and as many signed-in ones; the least recently used go first.
     pub fn new(max_sessions: u64, lifetime: Lifetime) -> Self {
-        Self { anonymous: cache(max_sessions, lifetime), signed_in: cache(max_sessions, lifetime) }
+        let by_provider_session = Cache::builder().max_capacity(max_sessions).time_to_live(lifetime.max).build();
+        Self { anonymous: cache(max_sessions, lifetime), signed_in: cache(max_sessions, lifetime), by_provider_session }
+    }
+
+    /// Ends every session that belongs to a session at the provider, and gives the tickets of their sign-ins.
+    pub fn end_provider_session(&self, session: &ProviderSession) -> Vec<Ticket> {
+        let ids = self.by_provider_session.remove(session).unwrap_or_default();
+        let ended = ids.iter().filter_map(|id| self.signed_in.remove(id));
+        ended.filter_map(|record| Account::in_state(&record.state)).map(|account| account.ticket).collect()
+    }
+
+    fn index(&self, session: ProviderSession, id: &str) {
+        self.by_provider_session.entry(session).and_upsert_with(|found| {
+            let before = found.map(moka::Entry::into_value).unwrap_or_default();
+            let surplus = (before.len() + 1).saturating_sub(MAX_PER_PROVIDER_SESSION);
+            Arc::new(before.iter().skip(surplus).cloned().chain([id.to_owned()]).collect())
+        });
     }
 
     fn record(&self, id: &str) -> Option<Record> {
@@ -71,6 +92,10 @@ impl SessionStore for MemorySessionStore {
         let id = random_id();
         let key = SessionKey::try_from(id.clone()).map_err(|error| SaveError::Other(error.into()))?;
         let cache = if state.contains_key(ACCOUNT) { &self.signed_in } else { &self.anonymous };
+        // A sign-in always comes here, never through `update`: it renews the session id.
+        if let Some(session) = Account::in_state(&state).and_then(|account| account.provider_session()) {
+            self.index(session, &id);
+        }
         cache.insert(id, Record { state: Arc::new(state), started: Instant::now() });
         Ok(key)
     }

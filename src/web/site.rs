@@ -13,6 +13,7 @@ use super::{
     pages::health::HealthMemory,
     security_headers::SecurityHeaders,
     server::StartError,
+    session::{ProviderSession, Ticket},
     session_store::{Lifetime, MemorySessionStore},
     static_files::StaticFiles,
     templates::Templates,
@@ -58,6 +59,8 @@ pub struct Site {
     pub tokens: Arc<AccessTokens>,
     /// The API.
     pub api: Arc<ApiClient>,
+    /// The users' sessions.
+    pub sessions: Sessions,
     /// How browsers reach the site.
     pub public_url: Url,
     /// What `/health` found out last.
@@ -95,6 +98,7 @@ impl Site {
             client,
             api: Arc::new(ApiClient::new(agent, &client_settings.api_base_url, Arc::clone(&tokens))),
             tokens,
+            sessions: Sessions::new(client_settings, &public_url),
             public_url,
             health: HealthMemory::default(),
         })
@@ -117,6 +121,11 @@ impl Sessions {
         let key = Key::derive_from(&openssl::sha::sha512(secret.as_bytes()));
         let store = MemorySessionStore::new(settings.max_sessions, lifetime(settings));
         Self { store, key, secure: public_url.scheme() == "https" }
+    }
+
+    /// Ends every session that belongs to a session at the provider, and gives the tickets of their sign-ins.
+    pub fn end_provider_session(&self, session: &ProviderSession) -> Vec<Ticket> {
+        self.store.end_provider_session(session)
     }
 
     /// The middleware. The cookie holds the session id, encrypted, and ends with the browser.

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     binary::{Ended, Running, blogctl},
+    dev::Dev,
     web::{ALICE, BOB, Browser},
 };
 
@@ -21,42 +22,25 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-/// `blogctl dev` on free ports.
+/// `blogctl dev` on free ports, to be run to its end.
 fn dev(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = blogctl(folder);
     command.arg("dev").args(ANY_PORTS).args(arguments);
     command
 }
 
-/// A running system.
-struct Dev {
-    process: Running,
-    client: String,
-    api: String,
-    idp: String,
+/// Ends it like Ctrl-C; gives all that it printed.
+fn stop(dev: Dev) -> String {
+    end_by(dev, "INT")
 }
 
-impl Dev {
-    fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let mut process = Running::start(&mut dev(folder, arguments));
-        let client = process.url_after("Open http");
-        let (api, idp) = (process.url_after("API "), process.url_after("Identity provider"));
-        Self { process, client, api, idp }
-    }
-
-    /// Ends it like Ctrl-C; gives all that it printed.
-    fn stop(self) -> String {
-        self.end_by("INT")
-    }
-
-    fn end_by(mut self, signal: &str) -> String {
-        // All is up once the last line of the summary is there.
-        self.process.wait_for("Ctrl-C");
-        self.process.signal(signal);
-        let (status, output) = self.process.ended();
-        assert_eq!(status.code(), Some(0), "{output}");
-        output
-    }
+fn end_by(mut dev: Dev, signal: &str) -> String {
+    // All is up once the last line of the summary is there.
+    dev.running.wait_for("Ctrl-C");
+    dev.running.signal(signal);
+    let (status, output) = dev.running.ended();
+    assert_eq!(status.code(), Some(0), "{output}");
+    output
 }
 
 fn sign_in(browser: &Browser, client: &str, oid: &str) {
@@ -78,7 +62,7 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn the_first_start_makes_what_it_needs_for_its_owner_only() {
     let folder = folder();
-    let dev = Dev::start(folder.path(), &[]);
+    let dev = Dev::start_in(folder.path(), &[]);
     let made = folder.path().join(".blogctl");
     assert_eq!(mode(&made), 0o700);
     assert_eq!(mode(&made.join("client.pem")), 0o600);
@@ -86,12 +70,12 @@ fn the_first_start_makes_what_it_needs_for_its_owner_only() {
     assert!(made.join("client-cert.pem").exists() && made.join("blog.db").exists());
 
     let status = |url: &str| Browser::new().get_once(url).status;
-    assert_eq!(status(&dev.client), 200);
-    assert_eq!(status(&format!("{}/health/live", dev.api)), 200);
-    assert_eq!(status(&format!("{}/v1/posts", dev.api)), 401);
-    assert_eq!(status(&format!("{}/common/v2.0/.well-known/openid-configuration", dev.idp)), 200);
+    assert_eq!(status(&dev.site("/")), 200);
+    assert_eq!(status(&dev.api("/health/live")), 200);
+    assert_eq!(status(&dev.api("/v1/posts")), 401);
+    assert_eq!(status(&dev.idp("/common/v2.0/.well-known/openid-configuration")), 200);
 
-    let output = dev.stop();
+    let output = stop(dev);
     for user in ["Alice Archer", "Bob Brandt", "Chiara Conti"] {
         assert!(output.contains(user), "{output}");
     }
@@ -103,58 +87,58 @@ fn the_first_start_makes_what_it_needs_for_its_owner_only() {
 #[test]
 fn somebody_signs_in_and_writes_a_post_that_is_there_after_a_restart() {
     let folder = folder();
-    let first = Dev::start(folder.path(), &[]);
+    let first = Dev::start_in(folder.path(), &[]);
     let browser = Browser::new();
-    sign_in(&browser, &first.client, ALICE);
-    publish(&browser, &first.client, "Written before the restart");
-    first.stop();
+    sign_in(&browser, &first.site(""), ALICE);
+    publish(&browser, &first.site(""), "Written before the restart");
+    stop(first);
     let key = fs::read(folder.path().join(".blogctl/client.pem")).expect("a key");
     let cookie_key = fs::read(folder.path().join(".blogctl/cookie.key")).expect("a key");
 
-    let second = Dev::start(folder.path(), &[]);
+    let second = Dev::start_in(folder.path(), &[]);
     let browser = Browser::new();
-    sign_in(&browser, &second.client, BOB);
-    let posts = browser.get(&format!("{}/posts", second.client)).text();
+    sign_in(&browser, &second.site(""), BOB);
+    let posts = browser.get(&second.site("/posts")).text();
     assert!(posts.contains("Written before the restart"), "{posts}");
     assert_eq!(fs::read(folder.path().join(".blogctl/client.pem")).expect("a key"), key, "reused");
     assert_eq!(fs::read(folder.path().join(".blogctl/cookie.key")).expect("a key"), cookie_key, "reused");
-    let output = second.stop();
+    let output = stop(second);
     assert!(!output.contains("Made"), "nothing is made twice: {output}");
 }
 
 #[test]
 fn the_first_start_has_sample_posts_by_the_users_who_can_sign_in() {
     let folder = folder();
-    let dev = Dev::start(folder.path(), &[]);
+    let dev = Dev::start_in(folder.path(), &[]);
     let browser = Browser::new();
-    sign_in(&browser, &dev.client, ALICE);
-    let posts = browser.get(&format!("{}/posts", dev.client)).text();
+    sign_in(&browser, &dev.site(""), ALICE);
+    let posts = browser.get(&dev.site("/posts")).text();
     for author in ["Alice Archer", "Bob Brandt", "Chiara Conti"] {
         assert!(posts.contains(author), "{author} wrote something: {posts}");
     }
     assert!(posts.contains("Things to try"), "{posts}");
-    dev.stop();
+    stop(dev);
 }
 
 #[test]
 fn a_damaged_certificate_is_made_anew() {
     let folder = folder();
-    Dev::start(folder.path(), &[]).stop();
+    stop(Dev::start_in(folder.path(), &[]));
     fs::write(folder.path().join(".blogctl/client.pem"), "not a certificate").expect("written");
-    let dev = Dev::start(folder.path(), &[]);
-    sign_in(&Browser::new(), &dev.client, ALICE);
-    assert!(dev.stop().contains("certificate"));
+    let dev = Dev::start_in(folder.path(), &[]);
+    sign_in(&Browser::new(), &dev.site(""), ALICE);
+    assert!(stop(dev).contains("certificate"));
 }
 
 #[test]
 fn fresh_names_what_it_deletes_and_deletes_nothing_else() {
     let folder = folder();
     let made = folder.path().join(".blogctl");
-    let first = Dev::start(folder.path(), &[]);
+    let first = Dev::start_in(folder.path(), &[]);
     let browser = Browser::new();
-    sign_in(&browser, &first.client, ALICE);
-    publish(&browser, &first.client, "Gone with the old");
-    first.stop();
+    sign_in(&browser, &first.site(""), ALICE);
+    publish(&browser, &first.site(""), "Gone with the old");
+    stop(first);
     let key = fs::read(made.join("client.pem")).expect("a key");
     let precious = folder.path().join("precious.txt");
     fs::write(&precious, "precious").expect("written");
@@ -162,12 +146,12 @@ fn fresh_names_what_it_deletes_and_deletes_nothing_else() {
     fs::remove_file(made.join("cookie.key")).expect("removed");
     symlink(&precious, made.join("cookie.key")).expect("linked");
 
-    let fresh = Dev::start(folder.path(), &["--fresh"]);
+    let fresh = Dev::start_in(folder.path(), &["--fresh"]);
     let browser = Browser::new();
-    sign_in(&browser, &fresh.client, ALICE);
-    let posts = browser.get(&format!("{}/posts", fresh.client)).text();
+    sign_in(&browser, &fresh.site(""), ALICE);
+    let posts = browser.get(&fresh.site("/posts")).text();
     assert!(!posts.contains("Gone with the old"), "{posts}");
-    let output = fresh.stop();
+    let output = stop(fresh);
 
     for name in ["client.pem", "client-cert.pem", "cookie.key", "blog.db"] {
         let named = made.join(name).display().to_string();
@@ -198,11 +182,11 @@ fn a_port_in_use_is_told_with_its_flag_and_leaves_nothing() {
 #[test]
 fn a_second_dev_in_the_same_folder_is_refused() {
     let folder = folder();
-    let first = Dev::start(folder.path(), &[]);
+    let first = Dev::start_in(folder.path(), &[]);
     let second = Ended::of_command(&mut dev(folder.path(), &[]));
     assert_eq!(second.code, Some(1), "{}", second.stderr);
     assert!(second.stderr.contains("another blogctl dev") && second.stderr.contains("--data-dir"), "{}", second.stderr);
-    first.stop();
+    stop(first);
 }
 
 #[test]
@@ -223,7 +207,7 @@ fn a_folder_that_is_not_its_own_is_left_alone() {
 #[test]
 fn it_ends_well_on_sigterm_too() {
     let folder = folder();
-    let output = Dev::start(folder.path(), &[]).end_by("TERM");
+    let output = end_by(Dev::start_in(folder.path(), &[]), "TERM");
     assert!(output.contains("Stopped"), "{output}");
 }
 
@@ -250,9 +234,9 @@ fn users_of_your_own_can_sign_in() {
     let oid = "5eed0000-0000-4000-8000-000000000007";
     let settings = format!("[[idp.users]]\noid = \"{oid}\"\nname = \"Zoe Zimmer\"\nemail = \"zoe@contoso.example\"");
     fs::write(folder.path().join("blog.toml"), settings).expect("written");
-    let dev = Dev::start(folder.path(), &[]);
-    sign_in(&Browser::new(), &dev.client, oid);
-    let output = dev.stop();
+    let dev = Dev::start_in(folder.path(), &[]);
+    sign_in(&Browser::new(), &dev.site(""), oid);
+    let output = stop(dev);
     assert!(output.contains("Zoe Zimmer") && !output.contains("Alice"), "{output}");
 }
 
@@ -292,21 +276,21 @@ fn three_processes_with_the_printed_settings_are_the_same_system() {
         let (status, output) = process.ended();
         assert_eq!(status.code(), Some(0), "{output}");
     }
-    let together = Dev::start(&folder, &[]);
+    let together = Dev::start_in(&folder, &[]);
     let browser = Browser::new();
-    sign_in(&browser, &together.client, ALICE);
-    let posts = browser.get(&format!("{}/posts", together.client)).text();
+    sign_in(&browser, &together.site(""), ALICE);
+    let posts = browser.get(&together.site("/posts")).text();
     assert!(posts.contains("By three processes"), "the same database: {posts}");
-    together.stop();
+    stop(together);
 }
 
 #[test]
 fn the_settings_of_a_running_system_can_be_printed() {
     let folder = folder();
-    let running = Dev::start(folder.path(), &[]);
+    let running = Dev::start_in(folder.path(), &[]);
     let printed = Ended::of_command(&mut dev(folder.path(), &["--print-env"]));
     assert_eq!(printed.code, Some(0), "{}", printed.stderr);
     let cookie_key = fs::read_to_string(folder.path().join(".blogctl/cookie.key")).expect("a key");
     assert!(printed.stdout.contains(cookie_key.trim()), "{}", printed.stdout);
-    running.stop();
+    stop(running);
 }

@@ -19,7 +19,7 @@ use crate::support::{dev::Dev, idp::IdpControl};
 const WRITERS: usize = 8;
 /// Acknowledged posts to wait for before the process is killed.
 const BEFORE_THE_KILL: usize = 200;
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_post_is_there_after_a_restart() {

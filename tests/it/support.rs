@@ -13,6 +13,7 @@ pub mod web;
 
 /// The value of an environment variable that `tests/run` sets for tests that need something started or installed.
 /// Without it the test is skipped, with a line that says so; in CI nothing may be skipped.
+#[expect(clippy::print_stderr, reason = "who runs the tests must see what was skipped")]
 pub fn needs(variable: &str) -> Option<String> {
     let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
     if value.is_none() {

@@ -30,16 +30,16 @@ pub(super) fn for_reading(path: &Path) -> Result<SqliteConnection, DbError> {
 }
 
 /// The file cannot be opened.
-pub(super) fn error(path: &Path, reason: impl ToString) -> DbError {
+pub(super) fn error(path: &Path, reason: &dyn ToString) -> DbError {
     DbError::Open { database: path.display().to_string(), reason: reason.to_string() }
 }
 
 fn connect(path: &Path, pragmas: &str) -> Result<SqliteConnection, DbError> {
-    let name = path.to_str().ok_or_else(|| error(path, "the path is not UTF-8"))?;
-    let mut connection = SqliteConnection::establish(name).map_err(|reason| error(path, reason))?;
+    let name = path.to_str().ok_or_else(|| error(path, &"the path is not UTF-8"))?;
+    let mut connection = SqliteConnection::establish(name).map_err(|reason| error(path, &reason))?;
     busy::retry(|| connection.batch_execute(FOR_ALL))
         .and_then(|()| busy::retry(|| connection.batch_execute(pragmas)))
         .and_then(|()| post_list::register_holds_text(&mut connection))
-        .map_err(|reason| error(path, reason))?;
+        .map_err(|reason| error(path, &reason))?;
     Ok(connection)
 }

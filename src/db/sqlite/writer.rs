@@ -46,7 +46,7 @@ impl Writer {
         let thread = thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || work_off(connection, jobs, &owned))
-            .map_err(|reason| open::error(path, reason))?;
+            .map_err(|reason| open::error(path, &reason))?;
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 

@@ -113,7 +113,11 @@ fn every_change_makes_another_version() {
         let author = test.user(1).await;
         let mut version = test.blog.create(&author, draft("Counted")).await.expect("written").version();
         for _ in 0..50 {
-            let post = test.blog.posts(Default::default(), blogctl::blog::Paging::Skip(0), 1).await.expect("read");
+            let post = test
+                .blog
+                .posts(blogctl::blog::Filter::default(), blogctl::blog::Paging::Skip(0), 1)
+                .await
+                .expect("read");
             let changed = test.blog.change(author.key, post.posts[0].id, new_title("Same title"), Some(version));
             let changed = changed.await.expect("changed").version();
             assert!(changed.0 > version.0);

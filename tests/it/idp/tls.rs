@@ -8,7 +8,7 @@ use openssl::{
     x509::X509,
 };
 
-use super::provider::{Answer, Provider};
+use super::provider::{Answer, Browser, Provider};
 
 fn with_tls() -> Provider {
     Provider::with(|settings| settings.idp.tls = true)
@@ -36,6 +36,16 @@ fn it_serves_https_that_the_ca_file_makes_trustworthy() {
         let base = format!("https://localhost:{}", provider.server.port);
         assert_eq!(found.text_of("token_endpoint"), format!("{base}/common/oauth2/v2.0/token"), "{host}");
     }
+}
+
+#[test]
+fn its_cookies_travel_over_https_only() {
+    let provider = with_tls();
+    let url = Browser::new(&provider).authorize_url(&[]);
+    let path = url.split_once(&format!(":{}", provider.server.port)).expect("an address").1;
+    let page = get(&provider, "localhost", path);
+    assert_eq!(page.status, 200, "{}", page.text);
+    assert!(page.header("Set-Cookie").contains("; Secure"), "{}", page.header("Set-Cookie"));
 }
 
 #[test]

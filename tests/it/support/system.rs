@@ -30,7 +30,7 @@ pub struct TestServer {
 
 impl TestServer {
     /// Builds a server on a new thread and runs it there.
-    pub fn start<S: 'static, R>(
+    pub fn start<S, R>(
         build: impl FnOnce() -> S + Send + 'static,
         parts: fn(&S) -> (u16, ServerHandle),
         run: fn(S) -> R,

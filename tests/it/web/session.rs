@@ -248,3 +248,45 @@ fn a_draft_is_not_shown_to_the_next_user_of_the_browser() {
     assert!(page.text().contains("Bob Brandt"));
     assert_eq!(page.form("Publish").value("content"), "");
 }
+
+#[test]
+fn a_sign_out_at_the_provider_ends_the_session_here_without_a_cookie() {
+    let system = TestSystem::with(|settings| {
+        let url = format!("http://localhost:{}/front-channel-logout", settings.client.port);
+        for app in settings.idp.apps.iter_mut().filter(|app| !app.redirect_uris.is_empty()) {
+            app.front_channel_logout_uri = Some(url.clone());
+        }
+    });
+    let (alice, bob) = (Browser::new(), Browser::new());
+    alice.sign_in(&system, ALICE, "/");
+    bob.sign_in(&system, BOB, "/");
+
+    let tenant = &system.settings.entra.tenant_id;
+    let page = alice.get(&system.idp.url(&format!("/{tenant}/oauth2/v2.0/logout")));
+    let (_, rest) = page.body.split_once("<iframe").expect("a frame for the site");
+    let (_, rest) = rest.split_once("src=\"").expect("its address");
+    let frame = rest.split('"').next().expect("its end").replace("&amp;", "&").replace("&#x2F;", "/");
+
+    let provider = Browser::new();
+    let wrong_issuer = frame.replace("iss=http", "iss=https");
+    assert_ne!(wrong_issuer, frame);
+    assert_eq!(provider.get_once(&wrong_issuer).status, 200, "an unknown session is no secret");
+    assert_eq!(alice.get_once(&system.web.url("/profile")).status, 200, "another issuer's session ends nothing");
+
+    let answer = provider.get_once(&frame);
+    assert_eq!((answer.status, answer.header("x-frame-options")), (200, ""));
+    let idp_origin = system.idp.url("");
+    assert_eq!(answer.header("content-security-policy"), format!("default-src 'none'; frame-ancestors {idp_origin}"));
+    assert!(answer.set_cookies.is_empty());
+    assert_eq!(alice.get_once(&system.web.url("/profile")).status, 303, "the session is dead");
+    assert_eq!(bob.get_once(&system.web.url("/profile")).status, 200, "another user's session lives on");
+}
+
+#[test]
+fn a_front_channel_sign_out_that_names_no_session_is_refused() {
+    let system = TestSystem::start();
+    for query in ["", "?sid=a", "?iss=b", "?sid=a&sid=b&iss=c"] {
+        let page = Browser::new().get_once(&system.web.url(&format!("/front-channel-logout{query}")));
+        assert_eq!(page.status, 400, "{query}");
+    }
+}
