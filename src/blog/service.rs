@@ -71,6 +71,10 @@ impl Blog {
     /// The database's.
     pub async fn posts(&self, filter: Filter, paging: Paging, limit: u32) -> Result<Page, BlogError> {
         let limit = limit.clamp(1, MAX_LIMIT);
+        // No title and no content holds a NUL, and PostgreSQL takes no text with one.
+        if filter.text.as_ref().is_some_and(|text| text.contains('\0')) {
+            return Ok(Page { posts: Vec::new(), total: 0, next: None });
+        }
         let wanted = Wanted { author_id: filter.author_id, text: filter.text };
         let is_near = match paging {
             Paging::Skip(skip) => skip <= SHORT_SKIP,

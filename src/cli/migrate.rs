@@ -55,38 +55,45 @@ enum Action {
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
     let settings = settings.load(Role::Any, Vec::new())?;
     let database = Database::open(&settings.database)?;
-    let text = match &arguments.action {
-        Action::Run => ran(&migrate::run(&database)?, &database),
+    let lines = match &arguments.action {
+        Action::Run => apply(&database)?,
         Action::Revert { yes } => revert(&database, *yes)?,
-        Action::Status { json: true } => serde_json::to_string_pretty(&migrate::status(&database)?)? + "\n",
-        Action::Status { json: false } => listed(&migrate::status(&database)?, &database),
+        Action::Status { json: true } => vec![serde_json::to_string_pretty(&migrate::status(&database)?)?],
+        Action::Status { json: false } => status(&database)?,
         Action::Import(arguments) => import::run(arguments, &settings, &database)?,
     };
-    database.close();
-    anstream::stdout().lock().write_all(text.as_bytes())?;
+    let mut out = anstream::stdout().lock();
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
     Ok(())
 }
 
-fn ran(applied: &[Migration], database: &Database) -> String {
-    let lines: String = applied.iter().map(|migration| format!("applied {}\n", migration.name)).collect();
-    format!("{lines}{} is up to date\n", database.url())
+fn apply(database: &Database) -> anyhow::Result<Vec<String>> {
+    let applied = migrate::run(database)?;
+    let mut lines: Vec<String> = applied.iter().map(|migration| format!("applied {}", migration.name)).collect();
+    lines.push(format!("{} is up to date", database.url()));
+    Ok(lines)
 }
 
-fn revert(database: &Database, yes: bool) -> anyhow::Result<String> {
+fn revert(database: &Database, yes: bool) -> anyhow::Result<Vec<String>> {
     let newest = migrate::status(database)?.into_iter().rfind(|migration| migration.applied);
-    let Some(newest) = newest else { return Ok(format!("{} has no migration to revert\n", database.url())) };
+    let Some(newest) = newest else { return Ok(vec![format!("{} has no migration to revert", database.url())]) };
     confirm::destruction(&format!("revert {} of {}, and lose what it holds?", newest.name, database.url()), yes)?;
-    let reverted = migrate::revert(database)?.map_or(String::new(), |migration| migration.name);
-    Ok(format!("reverted {reverted}\n"))
+    let reverted = migrate::revert(database)?;
+    Ok(reverted.iter().map(|migration| format!("reverted {}", migration.name)).collect())
 }
 
-fn listed(migrations: &[Migration], database: &Database) -> String {
+fn status(database: &Database) -> anyhow::Result<Vec<String>> {
+    let migrations = migrate::status(database)?;
     let line = |migration: &Migration| {
         let state = if migration.applied { "applied" } else { "pending" };
-        format!("  {state}  {}\n", migration.name)
+        format!("  {state}  {}", migration.name)
     };
-    let pending = migrations.iter().filter(|migration| !migration.applied).count();
-    let lines: String = migrations.iter().map(line).collect();
-    let advice = if pending == 0 { "" } else { "apply what is pending with blogctl migrate run\n" };
-    format!("{}\n{lines}{advice}", database.url())
+    let mut lines = vec![database.url().to_string()];
+    lines.extend(migrations.iter().map(line));
+    if migrations.iter().any(|migration| !migration.applied) {
+        lines.push("apply what is pending with blogctl migrate run".to_owned());
+    }
+    Ok(lines)
 }

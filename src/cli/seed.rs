@@ -70,14 +70,14 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     sample::fill(&database, &sample, |added| progress.inc(added))?;
     progress.finish_and_clear();
 
-    let mut summary = format!("Sample data in {}\n", database.url());
+    let seconds = begun.elapsed().as_secs_f64();
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "Sample data in {}", database.url())?;
     if let Some((posts, users)) = cleared {
-        summary += &format!("  deleted  {posts} posts, {users} users\n");
+        writeln!(out, "  deleted  {posts} posts, {users} users")?;
     }
-    summary += &format!("  users    {}\n  posts    {}\n", arguments.users, arguments.count);
-    summary += &format!("  seed     {}\n  time     {:.2} s\n", arguments.seed, begun.elapsed().as_secs_f64());
-    database.close();
-    anstream::stdout().lock().write_all(summary.as_bytes())?;
+    writeln!(out, "  users    {}\n  posts    {}", arguments.users, arguments.count)?;
+    writeln!(out, "  seed     {}\n  time     {seconds:.2} s", arguments.seed)?;
     Ok(())
 }
 

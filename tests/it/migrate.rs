@@ -265,7 +265,7 @@ fn a_database_that_cannot_be_opened_is_named_without_its_password() {
     let missing = Path::new("missing").join("blog.db").display().to_string();
     for (url, said) in [
         (missing.as_str(), "make it first"),
-        ("mysql://blog:s3cret@host/blog", "`mysql` is not a database that blogctl knows"),
+        ("mysql://blog:s3cret@host/blog", "database.url"),
         ("postgres://blog:s3cret@127.0.0.1:9/blog", "postgres://127.0.0.1:9/blog"),
     ] {
         let ended = Ended::of(folder.path(), &["migrate", "status", "--set", &format!("database.url={url}")]);

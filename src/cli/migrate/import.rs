@@ -32,11 +32,11 @@ pub struct Arguments {
     skip_invalid: bool,
 }
 
-/// Takes it over; what was done, as text.
+/// Takes it over; what was done, in lines.
 ///
 /// # Errors
 /// When there is no tenant, rows are invalid and not to be skipped, or a database fails.
-pub fn run(arguments: &Arguments, settings: &Settings, database: &Database) -> anyhow::Result<String> {
+pub fn run(arguments: &Arguments, settings: &Settings, database: &Database) -> anyhow::Result<Vec<String>> {
     let tenant_id = settings.entra.tenant_id.as_str();
     if tenant_id.is_empty() {
         return Err(WrongUsage(
@@ -53,32 +53,33 @@ pub fn run(arguments: &Arguments, settings: &Settings, database: &Database) -> a
         Err(ImportError::InvalidRows(rows)) => Err(anyhow::anyhow!(
             "{} rows break a rule, so nothing was taken over:\n{}",
             rows.len(),
-            listed(&rows).trim_end()
+            listed(&rows).join("\n")
         ))
         .hint("mend them in the file, or take over the others with --skip-invalid"),
         Err(error) => Err(error.into()),
     }
 }
 
-fn told(report: &Report, database: &Database) -> String {
+fn told(report: &Report, database: &Database) -> Vec<String> {
     let Report { users_added, users_known, posts_added, posts_known, invalid, ids_kept } = report;
-    let ids = if *ids_kept { "kept" } else { "new" };
-    let mut text = format!(
-        "Taken over into {}\n  users    {users_added} added, {users_known} there already\n  \
-         posts    {posts_added} added, {posts_known} there already\n  ids      {ids}\n",
-        database.url()
-    );
+    let mut lines = vec![
+        format!("Taken over into {}", database.url()),
+        format!("  users    {users_added} added, {users_known} there already"),
+        format!("  posts    {posts_added} added, {posts_known} there already"),
+        format!("  ids      {}", if *ids_kept { "kept" } else { "new" }),
+    ];
     if !invalid.is_empty() {
-        text += &format!("  skipped  {} rows that break a rule\n{}", invalid.len(), listed(invalid));
+        lines.push(format!("  skipped  {} rows that break a rule", invalid.len()));
+        lines.extend(listed(invalid));
     }
-    text
+    lines
 }
 
-fn listed(rows: &[InvalidRow]) -> String {
-    let line = |InvalidRow { table, id, reason }: &InvalidRow| format!("    {table} {id}: {reason}\n");
-    let mut text: String = rows.iter().take(LISTED).map(line).collect();
+fn listed(rows: &[InvalidRow]) -> Vec<String> {
+    let line = |InvalidRow { table, id, reason }: &InvalidRow| format!("    {table} {id}: {reason}");
+    let mut lines: Vec<String> = rows.iter().take(LISTED).map(line).collect();
     if rows.len() > LISTED {
-        text += &format!("    and {} more\n", rows.len() - LISTED);
+        lines.push(format!("    and {} more", rows.len() - LISTED));
     }
-    text
+    lines
 }

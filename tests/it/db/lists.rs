@@ -162,6 +162,7 @@ fn a_text_filter_looks_into_title_and_content_whatever_the_case_and_knows_no_wil
             ("' OR '1'='1", vec![]),
             ("rye", vec!["1000 ryes", "100% rye"]),
             ("nowhere", vec![]),
+            ("rye\0", vec![]),
         ] {
             let page = test.list(Filter { author_id: None, text: Some(text.to_owned()) }, Paging::Skip(0), 10).await;
             assert_eq!((titles(&page.posts), page.total), (found.clone(), found.len() as u64), "{text}");

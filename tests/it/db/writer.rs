@@ -1,15 +1,19 @@
 //! Grouped writes: one job does not fail another, and nobody is answered before the commit.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
 use blogctl::{
     blog::{Blog, BlogError, Filter, Paging},
-    db::{Database, DbError, posts, posts::NewPost, users},
+    db::{Connection, Database, DbError, posts, posts::NewPost, users},
 };
 use chrono::{DateTime, Utc};
+use diesel::connection::SimpleConnection;
 use futures_util::{FutureExt, future::join_all};
 
 use crate::support::database::{SqliteFile, block_on, draft, each_blog, key};
@@ -48,6 +52,49 @@ fn a_write_that_fails_or_panics_takes_no_other_with_it() {
         kept.sort_unstable();
         answered.sort_unstable();
         assert_eq!((kept, page.total), (answered, 15));
+    });
+}
+
+#[test]
+fn when_the_commit_fails_every_write_of_the_transaction_is_told_and_the_next_one_works() {
+    let file = SqliteFile::new();
+    let database = Database::open(&file.settings).expect("opens");
+    database.migrate().expect("migrates");
+    let blog = Blog::new(database.clone());
+    block_on(async {
+        let author = blog.ensure_user(key(1), "Ann").await.expect("a user").0;
+        // Looked at only when the whole transaction is committed: the commit fails.
+        let poison = database.write(|connection| -> Result<(), DbError> {
+            let Connection::Sqlite(c) = connection else { panic!("SQLite") };
+            c.batch_execute("PRAGMA defer_foreign_keys = ON")?;
+            let at = DateTime::UNIX_EPOCH;
+            let orphan = NewPost { author_id: 999, title: "Orphan", content: "Text", created_at: at, updated_at: at };
+            posts::insert(connection, &orphan).map(drop)
+        });
+        // While a first write holds the writer, the others queue up, and so share the next transaction.
+        let (started, has_started) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let mut first = Box::pin(database.write(move |_| -> Result<(), DbError> {
+            started.send(()).expect("the test waits for it");
+            released.recv().expect("the test releases it");
+            Ok(())
+        }));
+        assert!(first.as_mut().now_or_never().is_none());
+        has_started.recv().expect("it runs");
+        let mut poison = Box::pin(poison);
+        assert!(poison.as_mut().now_or_never().is_none());
+        let mut others: Vec<_> = (0..10).map(|n| Box::pin(blog.create(&author, draft(&format!("Post {n}"))))).collect();
+        assert!(others.iter_mut().all(|other| other.as_mut().now_or_never().is_none()));
+        release.send(()).expect("it waits");
+        let (first, poisoned, others) = (first.await, poison.await, join_all(others).await);
+        first.expect("a transaction of its own");
+        assert!(matches!(poisoned, Err(DbError::NotCommitted(_))), "{poisoned:?}");
+        for other in &others {
+            assert!(matches!(other, Err(BlogError::Database(DbError::NotCommitted(_)))), "{other:?}");
+        }
+        blog.create(&author, draft("Afterwards")).await.expect("the writer goes on");
+        let page = blog.posts(Filter::default(), Paging::Skip(0), 100).await.expect("a page");
+        assert_eq!((page.total, page.posts.len()), (1, 1));
     });
 }
 
