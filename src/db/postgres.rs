@@ -7,6 +7,7 @@ use std::{
 };
 
 use diesel::{
+    Connection as _,
     pg::PgConnection,
     r2d2::{self, ConnectionManager, PooledConnection},
 };
@@ -30,8 +31,12 @@ pub(super) struct PostgresDatabase {
 }
 
 impl PostgresDatabase {
-    /// Opens the pool and one connection, to know that the server answers.
+    /// Connects once, to know that the server answers, and opens the pool.
     pub fn open(url: &str, shown: &str, pool_size: u32) -> Result<Self, DbError> {
+        let url = with_defaults(url);
+        // Not through the pool, which would try again and again before it told.
+        PgConnection::establish(&url)
+            .map_err(|reason| DbError::Open { database: shown.to_owned(), reason: one_line(reason) })?;
         let pool_size = pool_size.max(1);
         let pool = r2d2::Pool::builder()
             .max_size(pool_size)
@@ -39,17 +44,12 @@ impl PostgresDatabase {
             .connection_timeout(PATIENCE)
             // The error comes back to whoever wanted the connection; it need not be logged as well.
             .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(Manager::new(with_defaults(url)));
-        let opened = Self {
+            .build_unchecked(Manager::new(url));
+        Ok(Self {
             shown: shown.into(),
             pool: Mutex::new(Some(pool)),
             permits: Arc::new(Semaphore::new(pool_size as usize)),
-        };
-        match opened.connection() {
-            Ok(_) => Ok(opened),
-            Err(DbError::NoConnection { database, reason, .. }) => Err(DbError::Open { database, reason }),
-            Err(error) => Err(error),
-        }
+        })
     }
 
     /// Reads on a blocking thread.
@@ -147,11 +147,12 @@ impl<E> From<diesel::result::Error> for Ended<E> {
 }
 
 fn no_connection(shown: &str, reason: impl Display) -> DbError {
-    DbError::NoConnection {
-        database: shown.to_owned(),
-        seconds: PATIENCE.as_secs(),
-        reason: reason.to_string().trim().to_owned(),
-    }
+    DbError::NoConnection { database: shown.to_owned(), seconds: PATIENCE.as_secs(), reason: one_line(reason) }
+}
+
+/// libpq's messages may have several lines, one for each address that it tried.
+fn one_line(reason: impl Display) -> String {
+    reason.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
 /// The URL with a time limit for connecting and a name that the server's own lists show, unless it names its own.
