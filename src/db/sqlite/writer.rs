@@ -8,7 +8,10 @@ mod job;
 use std::{
     mem,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
 };
 
@@ -28,12 +31,21 @@ const MAX_BATCH: usize = 64;
 /// Jobs that may wait; whoever has more to write waits before it queues.
 const MAX_QUEUED: usize = 1024;
 
-type Jobs = mpsc::Receiver<Box<dyn Job>>;
+/// What the thread is told.
+enum Message {
+    Write(Box<dyn Job>),
+    /// Take nothing more; what is queued is still written.
+    Close,
+}
+
+type Queue = mpsc::Receiver<Message>;
 
 /// The writer thread, and the way to it.
 pub(super) struct Writer {
     /// `None` once closed.
-    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    queue: Mutex<Option<mpsc::Sender<Message>>>,
+    /// Says the same as [`Message::Close`], to a thread whose queue is full.
+    closing: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -41,13 +53,15 @@ impl Writer {
     /// Opens the writer's connection and starts its thread.
     pub fn start(path: &Path) -> Result<Self, DbError> {
         let connection = open::for_writing(path)?;
-        let (queue, jobs) = mpsc::channel(MAX_QUEUED);
+        let (queue, messages) = mpsc::channel(MAX_QUEUED);
+        let closing = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&closing);
         let owned: Box<Path> = path.into();
         let thread = thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || work_off(connection, jobs, &owned))
+            .spawn(move || work_off(connection, messages, &told, &owned))
             .map_err(|reason| open::error(path, &reason))?;
-        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue: Mutex::new(Some(queue)), closing, thread: Mutex::new(Some(thread)) })
     }
 
     /// Queues the work, and returns what it returned, after the commit.
@@ -61,15 +75,18 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(DbError::Closed)?;
-        queue.send(Box::new(Write::new(work, reply))).await.map_err(|_| DbError::Closed)?;
-        // The thread ends when nobody can queue any more; whoever only waits for an answer must not hold it up.
-        drop(queue);
+        queue.send(Message::Write(Box::new(Write::new(work, reply)))).await.map_err(|_| DbError::Closed)?;
         answer.await.map_err(|_| DbError::Closed)?
     }
 
-    /// Lets the thread finish what is queued, and waits for its end.
+    /// Lets the thread finish what is queued, and waits for its end. Does not wait for writes that have found no place
+    /// in the queue yet: they are refused.
     pub fn close(&self) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.closing.store(true, Ordering::Release);
+        if let Some(queue) = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // An idle thread must be woken; one whose queue is full is awake, and looks at `closing`.
+            let _ = queue.try_send(Message::Close);
+        }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             log::error!("the SQLite writer ended with a panic");
@@ -77,14 +94,19 @@ impl Writer {
     }
 }
 
-/// The thread: takes what is queued, commits it, answers; until every sender is gone.
-fn work_off(mut connection: SqliteConnection, mut jobs: Jobs, path: &Path) {
-    while let Some(first) = jobs.blocking_recv() {
-        let mut batch = vec![first];
-        while batch.len() < MAX_BATCH
-            && let Ok(job) = jobs.try_recv()
-        {
-            batch.push(job);
+/// The thread: takes what is queued, commits it, answers; until it is told to close, or every sender is gone.
+fn work_off(mut connection: SqliteConnection, mut queue: Queue, closing: &AtomicBool, path: &Path) {
+    while let Some(first) = next_message(&mut queue, closing) {
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            if let Message::Write(job) = message {
+                batch.push(job);
+            }
+            next = if batch.len() < MAX_BATCH { queue.try_recv().ok() } else { None };
+        }
+        if batch.is_empty() {
+            continue;
         }
         let committed = commit(&mut connection, &mut batch).map_err(Arc::new);
         if let Err(error) = &committed {
@@ -99,6 +121,12 @@ fn work_off(mut connection: SqliteConnection, mut jobs: Jobs, path: &Path) {
             job.answer(committed.as_ref().copied().map_err(Arc::clone));
         }
     }
+}
+
+/// Waits for a message. While closing it does not wait: whoever has a place in the queue but has not used it yet may never
+/// be polled again, and must not keep the thread alive.
+fn next_message(queue: &mut Queue, closing: &AtomicBool) -> Option<Message> {
+    if closing.load(Ordering::Acquire) { queue.try_recv().ok() } else { queue.blocking_recv() }
 }
 
 /// One transaction for all. An error means that none of them was written.
