@@ -23,7 +23,9 @@ fn run(arguments: &[&str]) -> Ended {
 
 #[test]
 fn help_teaches() {
-    for command in ["", "dev", "serve-api", "serve-client", "serve-idp", "config", "completions"] {
+    for command in
+        ["", "dev", "serve-api", "serve-client", "serve-idp", "seed", "cert", "migrate", "config", "completions"]
+    {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|part| !part.is_empty()).collect();
         let Ended { code, stdout, stderr } = run(&arguments);
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{command}");
