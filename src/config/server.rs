@@ -10,9 +10,9 @@ use super::loader::Loader;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Environment {
-    /// Plain HTTP on loopback is fine.
+    /// The site may call the API over plain HTTP wherever it is, such as at a container's name.
     Development,
-    /// The default: cookies are `Secure` and weak settings are refused.
+    /// The default: plain HTTP on loopback only.
     #[default]
     Production,
 }

@@ -16,8 +16,8 @@ const MAX_DESCRIPTION_CHARS: usize = 400;
 /// What kind of remedy an error needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// Reload the certificate, and repeat the request once.
-    ReloadCertificate,
+    /// The certificate must be registered, or replaced by one that is.
+    Certificate,
     /// An operator must mend the registration or the settings.
     Configuration,
     /// An administrator or the user must consent.
@@ -117,7 +117,7 @@ impl EntraError {
         match self.remedy() {
             Remedy::SignInAgain => "Sign in again.",
             Remedy::Consent => "Sign in again and accept what the application asks for, or ask an administrator to.",
-            Remedy::Configuration | Remedy::ReloadCertificate => {
+            Remedy::Configuration | Remedy::Certificate => {
                 "The operator of this site must compare its settings with the app registration in the Entra admin center."
             }
             Remedy::Other => {
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(EntraError::from_token_endpoint(body).unwrap().code, Some(7_000_215));
         let body = br#"{"error":"invalid_client","error_description":"AADSTS700027: nope"}"#;
         let error = EntraError::from_token_endpoint(body).unwrap();
-        assert_eq!((error.code, error.remedy()), (Some(700_027), Remedy::ReloadCertificate));
+        assert_eq!((error.code, error.remedy()), (Some(700_027), Remedy::Certificate));
         assert_eq!(error.label(), "AADSTS700027");
     }
 

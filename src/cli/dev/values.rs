@@ -113,6 +113,7 @@ impl Plan {
             app.certificates = vec![self.data_dir.join(folder::CERTIFICATE)];
             app.redirect_uris = vec![format!("{}/callback", self.client_url())];
             app.post_logout_redirect_uris = vec![format!("{}/", self.client_url())];
+            app.front_channel_logout_uri = Some(format!("{}/front-channel-logout", self.client_url()));
         }
         apps
     }

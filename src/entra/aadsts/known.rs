@@ -5,44 +5,44 @@ use super::{KnownCode, Remedy};
 
 /// Every code that blogctl explains, in the order of what has to be done about it.
 pub const KNOWN: &[KnownCode] = &[
-    // The certificate. On these six, and on no other, the certificate is loaded again and the request repeated once.
+    // The certificate. These six, and no other, are about the one that was used: another one may be accepted.
     KnownCode {
         code: 700_027,
-        remedy: Remedy::ReloadCertificate,
+        remedy: Remedy::Certificate,
         cause: "the certificate that this site used is not registered for its application, or the signature is not of its key",
         advice: "The operator must upload the certificate in the Entra admin center under App registrations › the site › \
                  Certificates & secrets, and compare the thumbprint shown there with `blogctl cert thumbprint`.",
     },
     KnownCode {
         code: 700_024,
-        remedy: Remedy::ReloadCertificate,
+        remedy: Remedy::Certificate,
         cause: "the client assertion is outside its period of validity",
         advice: "The clock of the machine that runs this site is probably wrong: the operator must set it (NTP).",
     },
     KnownCode {
         code: 7_000_214,
-        remedy: Remedy::ReloadCertificate,
+        remedy: Remedy::Certificate,
         cause: "the certificate that this site signed with has been revoked",
         advice: "The operator must make a new certificate, upload it under App registrations › Certificates & secrets, and \
                  put it in place of the old one.",
     },
     KnownCode {
         code: 7_000_277,
-        remedy: Remedy::ReloadCertificate,
+        remedy: Remedy::Certificate,
         cause: "the certificate that this site signed with was revoked or barred for this application",
         advice: "The operator must make a new certificate, upload it under App registrations › Certificates & secrets, and \
                  put it in place of the old one.",
     },
     KnownCode {
         code: 1_000_502,
-        remedy: Remedy::ReloadCertificate,
+        remedy: Remedy::Certificate,
         cause: "the certificate that this site signed with is not in its period of validity",
         advice: "The operator must make a new certificate (`blogctl cert new`), upload it under App registrations › \
                  Certificates & secrets, and put it in place of the old one.",
     },
     KnownCode {
         code: 7_000_274,
-        remedy: Remedy::ReloadCertificate,
+        remedy: Remedy::Certificate,
         cause: "the certificate that this site signed with is out of date, or did not make the signature",
         advice: "The operator must run `blogctl cert check`, and compare `blogctl cert thumbprint` with App registrations › \
                  Certificates & secrets.",
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn every_code_of_the_protocol_notes_has_its_remedy() {
         for (remedy, codes) in [
-            (Remedy::ReloadCertificate, &[700_027, 700_024, 7_000_214, 7_000_277, 1_000_502, 7_000_274][..]),
+            (Remedy::Certificate, &[700_027, 700_024, 7_000_214, 7_000_277, 1_000_502, 7_000_274][..]),
             (
                 Remedy::Configuration,
                 &[
@@ -237,9 +237,8 @@ mod tests {
     }
 
     #[test]
-    fn the_certificate_is_reloaded_on_exactly_six_codes() {
-        let mut codes: Vec<_> =
-            KNOWN.iter().filter(|k| k.remedy == Remedy::ReloadCertificate).map(|k| k.code).collect();
+    fn exactly_six_codes_are_about_the_certificate() {
+        let mut codes: Vec<_> = KNOWN.iter().filter(|k| k.remedy == Remedy::Certificate).map(|k| k.code).collect();
         codes.sort_unstable();
         assert_eq!(codes, [700_024, 700_027, 1_000_502, 7_000_214, 7_000_274, 7_000_277]);
     }

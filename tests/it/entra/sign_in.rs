@@ -210,7 +210,7 @@ fn an_answer_that_does_not_say_or_exaggerates_how_long_a_token_lives_is_not_beli
 fn an_error_answer_becomes_its_code_with_cause_and_remedy() {
     let bench = Bench::new();
     for (code, error, remedy) in [
-        (700_027, "invalid_client", Remedy::ReloadCertificate),
+        (700_027, "invalid_client", Remedy::Certificate),
         (700_016, "unauthorized_client", Remedy::Configuration),
         (65_001, "invalid_grant", Remedy::Consent),
         (54_005, "invalid_grant", Remedy::SignInAgain),
