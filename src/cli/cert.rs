@@ -13,6 +13,12 @@ use crate::config::Settings;
 
 /// Show, make and check the certificate that the web site proves itself with.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  blogctl cert new --out cert --name client
+  blogctl cert check cert/client.pem
+  blogctl cert thumbprint cert/client-cert.pem
+  blogctl cert thumbprint --format x5t-s256 cert/client-cert.pem")]
 pub struct CertCommand {
     #[command(subcommand)]
     action: Action,
