@@ -134,7 +134,7 @@ fn cache(max_sessions: u64, lifetime: Lifetime) -> Cache<String, Record> {
         .max_capacity(max_sessions)
         .weigher(|_, record: &Record| weight(&record.state))
         .eviction_policy(EvictionPolicy::lru())
-        .expire_after(EndOfSession(lifetime))
+        .expire_after(EndOfLife(lifetime))
         .build()
 }
 
@@ -143,26 +143,32 @@ fn weight(state: &State) -> u32 {
     u32::try_from(bytes / BYTES_PER_WEIGHT).unwrap_or(u32::MAX - 1) + 1
 }
 
-struct EndOfSession(Lifetime);
+/// A record that lives from when it began.
+pub trait Started {
+    /// When it began.
+    fn started(&self) -> Instant;
+}
 
-impl Expiry<String, Record> for EndOfSession {
-    fn expire_after_create(&self, _: &String, record: &Record, now: Instant) -> Option<Duration> {
-        Some(self.0.left(record.started, now))
+impl Started for Record {
+    fn started(&self) -> Instant {
+        self.started
+    }
+}
+
+/// Ends records as sessions end; using one prolongs it.
+pub struct EndOfLife(pub Lifetime);
+
+impl<K, R: Started> Expiry<K, R> for EndOfLife {
+    fn expire_after_create(&self, _: &K, record: &R, now: Instant) -> Option<Duration> {
+        Some(self.0.left(record.started(), now))
     }
 
-    fn expire_after_read(
-        &self,
-        _: &String,
-        record: &Record,
-        now: Instant,
-        _: Option<Duration>,
-        _: Instant,
-    ) -> Option<Duration> {
-        Some(self.0.left(record.started, now))
+    fn expire_after_read(&self, _: &K, record: &R, now: Instant, _: Option<Duration>, _: Instant) -> Option<Duration> {
+        Some(self.0.left(record.started(), now))
     }
 
-    fn expire_after_update(&self, _: &String, record: &Record, now: Instant, _: Option<Duration>) -> Option<Duration> {
-        Some(self.0.left(record.started, now))
+    fn expire_after_update(&self, _: &K, record: &R, now: Instant, _: Option<Duration>) -> Option<Duration> {
+        Some(self.0.left(record.started(), now))
     }
 }
 

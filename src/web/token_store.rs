@@ -3,11 +3,14 @@
 //! They live apart from the session's other state because two requests of one session may run at once: a refreshed
 //! token must be there for the second before the first is answered, and must not come back after a sign-out.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use moka::{Expiry, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 
-use super::{session::Ticket, session_store::Lifetime};
+use super::{
+    session::Ticket,
+    session_store::{EndOfLife, Lifetime, Started},
+};
 use crate::entra::TokenSet;
 
 /// Where tokens are kept. May block: call it where blocking is allowed, unless the implementation says otherwise.
@@ -38,7 +41,7 @@ impl MemoryTokenStore {
             Cache::builder()
                 .max_capacity(max_sessions)
                 .eviction_policy(EvictionPolicy::lru())
-                .expire_after(EndOfSignIn(lifetime))
+                .expire_after(EndOfLife(lifetime))
                 .build(),
         )
     }
@@ -65,31 +68,16 @@ impl TokenStore for MemoryTokenStore {
     }
 }
 
-struct EndOfSignIn(Lifetime);
-
-impl Expiry<Ticket, Record> for EndOfSignIn {
-    fn expire_after_create(&self, _: &Ticket, record: &Record, now: Instant) -> Option<Duration> {
-        Some(self.0.left(record.started, now))
-    }
-
-    fn expire_after_read(
-        &self,
-        _: &Ticket,
-        record: &Record,
-        now: Instant,
-        _: Option<Duration>,
-        _: Instant,
-    ) -> Option<Duration> {
-        Some(self.0.left(record.started, now))
-    }
-
-    fn expire_after_update(&self, _: &Ticket, record: &Record, now: Instant, _: Option<Duration>) -> Option<Duration> {
-        Some(self.0.left(record.started, now))
+impl Started for Record {
+    fn started(&self) -> Instant {
+        self.started
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use chrono::Utc;
     use secrecy::{ExposeSecret, SecretString};
 
