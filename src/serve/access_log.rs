@@ -24,9 +24,13 @@ pub async fn log(
     let started = Instant::now();
     let id = RequestId::of(request.request());
     let line = format!("{} {}", request.method(), request.path());
-    let response = next.call(request).await?;
+    let result = next.call(request).await;
     let ms = started.elapsed().as_secs_f64() * 1000.0;
-    let status = response.status().as_u16();
+    let status = match &result {
+        Ok(response) => response.status(),
+        Err(error) => error.as_response_error().status_code(),
+    }
+    .as_u16();
     log::info!(target: "blogctl::access", "{line} {status} {ms:.1}ms request_id={}", id.as_str());
-    Ok(response)
+    result
 }
