@@ -1,8 +1,8 @@
 //! The database: SQLite (embedded) or PostgreSQL, one repository code for both. The only place with SQL.
 //!
 //! [`Database`] runs work on a connection: [`Database::read_short`], [`Database::read_long`], [`Database::write`]. The
-//! work calls the repositories [`users`], [`posts`] and [`post_list`], which make no decision: what a rule looks at and
-//! what it then writes is in one piece of work, and so in one transaction.
+//! work calls the repositories [`users`], [`posts`], [`post_list`] and [`post_search`], which make no decision: what a
+//! rule looks at and what it then writes is in one piece of work, and so in one transaction.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ mod error;
 pub mod legacy;
 pub mod migrate;
 pub mod post_list;
+pub mod post_search;
 mod postgres;
 pub mod posts;
 pub mod schema;
@@ -131,6 +132,19 @@ impl Database {
         }
     }
 
+    /// Lets the full-text index catch up with what has been written, by whomever, before a search. After a storm of
+    /// writes it catches up some way only, so that a search is not kept waiting; the writer goes on when it is idle.
+    /// PostgreSQL's is never behind.
+    ///
+    /// # Errors
+    /// When the index cannot be written to.
+    pub async fn catch_up_with_search(&self) -> Result<(), DbError> {
+        match &self.opened.engine {
+            Engine::Sqlite(sqlite) => sqlite.catch_up_with_search().await,
+            Engine::Postgres(_) => Ok(()),
+        }
+    }
+
     /// A connection for long work of its own, that blocks.
     ///
     /// # Errors
@@ -147,7 +161,12 @@ impl Database {
     /// # Errors
     /// When one fails, or a newer blogctl has migrated the database.
     pub fn migrate(&self) -> Result<(), DbError> {
-        migrate::run(self).map(drop)
+        migrate::run(self)?;
+        // The posts of before a new index.
+        if let Engine::Sqlite(sqlite) = &self.opened.engine {
+            sqlite.index_when_idle();
+        }
+        Ok(())
     }
 
     /// Whether migrations are pending. Blocks.

@@ -95,17 +95,17 @@ pub enum Paging {
 pub struct Filter {
     /// Only by the user with this row id.
     pub author_id: Option<i64>,
-    /// Only those whose title or content holds this text, whatever its case.
+    /// Only those whose title or content holds these words, best match first.
     pub text: Option<String>,
 }
 
-/// A page of posts, newest first.
+/// A page of posts, newest first, or of a search, best match first.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The posts.
     pub posts: Vec<Post>,
     /// How many the filter has in all.
     pub total: u64,
-    /// Where the next page begins; `None` on the last.
-    pub next: Option<Cursor>,
+    /// Where the next page begins; `None` on the last. In a search a place, since ranks change with every post.
+    pub next: Option<Paging>,
 }

@@ -9,6 +9,7 @@ use super::{
 use crate::db::{
     Connection, Database, DbError,
     post_list::{self, Place, Wanted},
+    post_search::{self, Sought},
     posts::{self, Changes, NewPost},
     users::{self, NewUser},
 };
@@ -31,6 +32,10 @@ pub enum BlogError {
     /// The post has changed since the version that the caller named.
     #[error("the post has changed meanwhile")]
     Stale,
+    /// A cursor with words to search for: the order of what is found changes with every post, so a place in it means
+    /// nothing later.
+    #[error("a search has no cursor; use skip")]
+    NoCursorInSearch,
     /// The database.
     #[error(transparent)]
     Database(#[from] DbError),
@@ -68,14 +73,13 @@ impl Blog {
     /// A page of posts; `limit` 1–1000, beyond which it is taken for the nearest of the two.
     ///
     /// # Errors
-    /// The database's.
+    /// [`BlogError::NoCursorInSearch`], or the database's.
     pub async fn posts(&self, filter: Filter, paging: Paging, limit: u32) -> Result<Page, BlogError> {
         let limit = limit.clamp(1, MAX_LIMIT);
-        // No title and no content holds a NUL, and PostgreSQL takes no text with one.
-        if filter.text.as_ref().is_some_and(|text| text.contains('\0')) {
-            return Ok(Page { posts: Vec::new(), total: 0, next: None });
+        if let Some(text) = filter.text {
+            return self.search(&text, filter.author_id, paging, limit).await;
         }
-        let wanted = Wanted { author_id: filter.author_id, text: filter.text };
+        let wanted = Wanted { author_id: filter.author_id };
         let is_near = match paging {
             Paging::Skip(skip) => skip <= SHORT_SKIP,
             Paging::After(_) => true,
@@ -83,6 +87,19 @@ impl Blog {
         let is_short = wanted.is_everything() && is_near && limit <= SHORT_LIMIT;
         let read = move |connection: &mut Connection<'_>| read_page(connection, &wanted, paging, limit);
         if is_short { self.database.read_short(read).await } else { self.database.read_long(read).await }
+    }
+
+    /// The posts that hold all words of a text, best match first.
+    async fn search(&self, text: &str, author_id: Option<i64>, paging: Paging, limit: u32) -> Result<Page, BlogError> {
+        let Paging::Skip(skip) = paging else { return Err(BlogError::NoCursorInSearch) };
+        let Some(sought) = Sought::new(text, author_id) else {
+            return Ok(Page { posts: Vec::new(), total: 0, next: None });
+        };
+        // A post that was written before is found, unless there is a storm of them. Readers do without.
+        if let Err(error) = self.database.catch_up_with_search().await {
+            log::warn!("a search does without the newest posts: {error}");
+        }
+        self.database.read_long(move |connection| read_found(connection, &sought, skip, limit)).await
     }
 
     /// One post.
@@ -214,7 +231,19 @@ fn read_page(connection: &mut Connection<'_>, wanted: &Wanted, paging: Paging, l
     };
     let is_last = posts.len() <= limit as usize;
     posts.truncate(limit as usize);
-    let next = posts.last().filter(|_| !is_last).map(Cursor::of);
+    let next = posts.last().filter(|_| !is_last).map(|post| Paging::After(Cursor::of(post)));
+    Ok(Page { posts, total: u64::try_from(total).unwrap_or(0), next })
+}
+
+fn read_found(connection: &mut Connection<'_>, sought: &Sought, skip: u64, limit: u32) -> Result<Page, BlogError> {
+    let total = post_search::count(connection, sought)?;
+    let begin = i64::try_from(skip).unwrap_or(i64::MAX);
+    // Past the end there is nothing to rank.
+    let ids =
+        if begin < total { post_search::ranked(connection, sought, begin, i64::from(limit))? } else { Vec::new() };
+    let end = begin.saturating_add(i64::from(limit));
+    let posts = posts::by_ids(connection, &ids)?.into_iter().map(Post::from).collect();
+    let next = (end < total).then(|| Paging::Skip(u64::try_from(end).unwrap_or(u64::MAX)));
     Ok(Page { posts, total: u64::try_from(total).unwrap_or(0), next })
 }
 

@@ -69,8 +69,13 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     let progress = progress(arguments.count);
     sample::fill(&database, &sample, |added| progress.inc(added))?;
     progress.finish_and_clear();
-
     let seconds = begun.elapsed().as_secs_f64();
+
+    let begun = Instant::now();
+    let progress = self::progress(arguments.count);
+    database.connect()?.index_for_search(|indexed| progress.inc(indexed))?;
+    progress.finish_and_clear();
+    let index_seconds = begun.elapsed().as_secs_f64();
     let mut out = anstream::stdout().lock();
     writeln!(out, "Sample data in {}", database.url())?;
     if let Some((posts, users)) = cleared {
@@ -78,6 +83,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     }
     writeln!(out, "  users    {}\n  posts    {}", arguments.users, arguments.count)?;
     writeln!(out, "  seed     {}\n  time     {seconds:.2} s", arguments.seed)?;
+    writeln!(out, "  index    {index_seconds:.2} s for full-text search")?;
     Ok(())
 }
 

@@ -8,6 +8,9 @@ use diesel::{
 
 use super::{Connection, DbError, postgres, sqlite};
 
+/// Posts that the full-text index takes in as one transaction.
+const INDEXED_AT_ONCE: usize = 1000;
+
 /// A connection to either database that is the caller's own. On SQLite it writes beside the writer thread, as another
 /// process would.
 pub enum BlockingConnection {
@@ -37,6 +40,24 @@ impl BlockingConnection {
         match self {
             Self::Sqlite(connection) => sqlite::transaction(connection, work),
             Self::Postgres(connection) => postgres::transaction(connection, work),
+        }
+    }
+
+    /// Brings the full-text index up to everything that has been written; `progress` is told how many posts were taken
+    /// in. PostgreSQL's always is.
+    ///
+    /// # Errors
+    /// The database's; what was taken in before stays.
+    pub fn index_for_search(&mut self, mut progress: impl FnMut(u64)) -> Result<(), DbError> {
+        loop {
+            let taken: usize = self.transaction(|connection| match connection {
+                Connection::Sqlite(c) => Ok(sqlite::take_into_search_index(c, INDEXED_AT_ONCE)?),
+                Connection::Postgres(_) => Ok::<_, DbError>(0),
+            })?;
+            if taken == 0 {
+                return Ok(());
+            }
+            progress(taken as u64);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod page_query;
 
-use diesel::{prelude::*, sql_types::Text, sqlite::SqliteConnection};
+use diesel::prelude::*;
 
 use self::page_query::PageQuery;
 use super::{
@@ -17,14 +17,12 @@ use super::{
 pub struct Wanted {
     /// Only by the user with this row id.
     pub author_id: Option<i64>,
-    /// Only those whose title or content holds this text, whatever its case.
-    pub text: Option<String>,
 }
 
 impl Wanted {
     /// Whether every post is wanted.
     pub fn is_everything(&self) -> bool {
-        self.author_id.is_none() && self.text.is_none()
+        self.author_id.is_none()
     }
 }
 
@@ -42,13 +40,6 @@ impl Place {
     pub const TOP: Self = Self { created_at_micros: i64::MAX, id: i64::MAX };
 }
 
-#[diesel::declare_sql_function]
-extern "SQL" {
-    /// Whether a text holds another, whatever the case. No wildcard means anything in it. A migration makes it in
-    /// PostgreSQL; `register_holds_text` on each connection to SQLite, whose own `LIKE` and `lower` know only ASCII.
-    fn holds_text(text: Text, searched: Text) -> diesel::sql_types::Bool;
-}
-
 /// A boxed query, narrowed to what is wanted. A macro, since the query's type differs with the database.
 macro_rules! narrowed {
     ($query:expr, $wanted:expr) => {{
@@ -56,23 +47,18 @@ macro_rules! narrowed {
         if let Some(author_id) = $wanted.author_id {
             query = query.filter(blog_posts::author_id.eq(author_id));
         }
-        if let Some(text) = &$wanted.text {
-            let text = text.to_lowercase();
-            query = query.filter(holds_text(blog_posts::title, text.clone()).or(holds_text(blog_posts::content, text)));
-        }
         query
     }};
 }
 
-/// The posts after a place, with their authors, newest first. Costs the same at any depth, but for a text.
+/// The posts after a place, with their authors, newest first. Costs the same at any depth.
 pub fn after(
     connection: &mut Connection<'_>,
     wanted: &Wanted,
     place: Place,
     limit: i64,
 ) -> Result<Vec<PostRow>, DbError> {
-    let text = wanted.text.as_ref().map(|text| text.to_lowercase());
-    let query = PageQuery::new(connection, wanted, text.as_deref(), place, limit);
+    let query = PageQuery::new(connection, wanted, place, limit);
     let rows: Vec<(PostColumns, UserRow)> = on_either!(connection, |c| query.load(c))?;
     Ok(rows.into_iter().map(|(post, author)| PostRow { post, author }).collect())
 }
@@ -106,11 +92,4 @@ pub fn count(connection: &mut Connection<'_>, wanted: &Wanted) -> Result<i64, Db
 pub fn count_all(connection: &mut Connection<'_>) -> Result<i64, DbError> {
     let slots: Vec<i64> = on_either!(connection, |c| post_counts::table.select(post_counts::posts).load(c))?;
     Ok(slots.into_iter().sum())
-}
-
-/// Gives an SQLite connection the function that `holds_text` calls.
-pub(super) fn register_holds_text(connection: &mut SqliteConnection) -> QueryResult<()> {
-    holds_text_utils::register_impl(connection, |text: String, searched: String| {
-        text.to_lowercase().contains(&searched)
-    })
 }

@@ -1,7 +1,9 @@
 //! Posts in the database, one by one. Lists are in [`super::post_list`].
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{connection::SimpleConnection, prelude::*};
 
 use super::{
     Connection, DbError, on_either,
@@ -74,6 +76,18 @@ pub fn by_id(connection: &mut Connection<'_>, id: i64) -> Result<Option<PostRow>
     Ok(found.map(|(post, author)| PostRow { post, author }))
 }
 
+/// The posts with these ids and their authors, in the order of the ids; one that is not there is left out.
+pub fn by_ids(connection: &mut Connection<'_>, ids: &[i64]) -> Result<Vec<PostRow>, DbError> {
+    let found: Vec<(PostColumns, UserRow)> = on_either!(connection, |c| blog_posts::table
+        .inner_join(users::table)
+        .filter(blog_posts::id.eq_any(ids))
+        .select((PostColumns::as_select(), UserRow::as_select()))
+        .load(c))?;
+    let mut found: HashMap<i64, PostRow> =
+        found.into_iter().map(|(post, author)| (post.id, PostRow { post, author })).collect();
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+}
+
 /// As [`by_id`], in a transaction that means to change or delete it: nobody else does before this transaction ends.
 pub fn by_id_locked(connection: &mut Connection<'_>, id: i64) -> Result<Option<PostRow>, DbError> {
     // SQLite: a transaction that writes has the only write lock there is.
@@ -125,7 +139,12 @@ pub fn delete(connection: &mut Connection<'_>, id: i64) -> Result<(), DbError> {
 
 /// Deletes every post.
 pub fn delete_all(connection: &mut Connection<'_>) -> Result<usize, DbError> {
-    Ok(on_either!(connection, |c| diesel::delete(blog_posts::table).execute(c))?)
+    let deleted = on_either!(connection, |c| diesel::delete(blog_posts::table).execute(c))?;
+    // At once, and not post by post.
+    if let Connection::Sqlite(c) = connection {
+        c.batch_execute("INSERT INTO post_search (post_search) VALUES ('delete-all'); DELETE FROM posts_to_index")?;
+    }
+    Ok(deleted)
 }
 
 /// How many posts an author wrote at exactly this time.

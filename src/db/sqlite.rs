@@ -7,6 +7,7 @@
 mod busy;
 mod long_reads;
 mod open;
+mod search_index;
 mod short_reads;
 mod writer;
 
@@ -14,8 +15,12 @@ use std::path::Path;
 
 use diesel::sqlite::SqliteConnection;
 
+pub(super) use self::search_index::take_in as take_into_search_index;
 use self::{long_reads::LongReads, short_reads::ShortReads, writer::Writer};
 use super::{Connection, DbError, blocking::BlockingConnection};
+
+/// How far a search brings the index up: some thirty milliseconds of work.
+const MOST_STEPS_OF_A_SEARCH: usize = 8;
 
 /// An open SQLite file.
 pub(super) struct SqliteDatabase {
@@ -71,6 +76,30 @@ impl SqliteDatabase {
         E: From<DbError> + Send + 'static,
     {
         self.writer.run(work).await
+    }
+
+    /// See [`super::Database::catch_up_with_search`].
+    pub async fn catch_up_with_search(&self) -> Result<(), DbError> {
+        for _ in 0..MOST_STEPS_OF_A_SEARCH {
+            let is_behind = |connection: &mut Connection<'_>| match connection {
+                Connection::Sqlite(c) => Ok::<_, DbError>(search_index::is_behind(c)?),
+                Connection::Postgres(_) => Ok(false),
+            };
+            if !self.read_short(is_behind)? {
+                return Ok(());
+            }
+            self.write(|connection| match connection {
+                Connection::Sqlite(c) => Ok::<_, DbError>(search_index::take_in(c, search_index::STEP).map(drop)?),
+                Connection::Postgres(_) => Ok(()),
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the writer that the index may be behind.
+    pub fn index_when_idle(&self) {
+        self.writer.index_when_idle();
     }
 
     /// A connection for long work of its own, beside the writer.

@@ -5,4 +5,5 @@ mod migrations;
 mod opening;
 mod plans;
 mod rules;
+mod search;
 mod writer;

@@ -41,9 +41,9 @@ fn run_status_and_revert_tell_what_they_do() {
 
         let refused = migrate(settings, &["revert"]);
         assert_eq!(refused.code, Some(2), "{refused:?}");
-        assert!(refused.stderr.contains("--yes") && refused.stderr.contains("0002_post_counts"), "{refused:?}");
+        assert!(refused.stderr.contains("--yes") && refused.stderr.contains("0004_search"), "{refused:?}");
         let reverted = migrate(settings, &["revert", "--yes"]);
-        assert_eq!((reverted.code, reverted.stdout.as_str()), (Some(0), "reverted 0002_post_counts\n"), "{reverted:?}");
+        assert_eq!((reverted.code, reverted.stdout.as_str()), (Some(0), "reverted 0004_search\n"), "{reverted:?}");
 
         let status = migrate(settings, &["status", "--json"]);
         let status: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
@@ -51,7 +51,8 @@ fn run_status_and_revert_tell_what_they_do() {
             status,
             serde_json::json!([
                 {"version": "0001", "name": "0001_users_and_posts", "applied": true},
-                {"version": "0002", "name": "0002_post_counts", "applied": false},
+                {"version": "0002", "name": "0002_post_counts", "applied": true},
+                {"version": "0004", "name": "0004_search", "applied": false},
             ])
         );
     });

@@ -25,7 +25,7 @@ const MAX_TEXT_CHARS: usize = 200;
 
 /// A page of posts, newest first, for everybody who is signed in. `Link` leads to the next page by a cursor, which costs
 /// the same at any depth and neither repeats nor leaves out a post when others are written meanwhile; `skip` stays for
-/// older clients.
+/// older clients, and for searches: their order is that of the rank, which changes with every post.
 pub async fn list(caller: Caller, request: HttpRequest, blog: web::Data<Blog>) -> Result<HttpResponse, Problem> {
     let Query { paging, limit, author, text } = Query::parse(request.query_string()).map_err(Problem::invalid)?;
     let author_id = match author {
@@ -84,6 +84,10 @@ impl Query {
                 sane.then(|| text.trim().to_owned())
             },
         );
+        if after.is_some() && text.as_ref().is_some_and(|text| !text.is_empty()) {
+            let message = "cannot be combined with q: what a search finds is ranked anew each time, so go on with skip";
+            parameters.errors.push(FieldError::new("after", message));
+        }
         let paging = match (after, skip) {
             (Some(_), Some(_)) => {
                 parameters.errors.push(FieldError::new("after", "cannot be combined with skip"));
@@ -140,16 +144,15 @@ mod tests {
     #[test]
     fn every_parameter_is_understood() {
         let cursor = Cursor { created_at_micros: 5, id: 6 };
-        let query = format!("after={}&limit=1000&author=me&q=+a%26b+&unknown=x", cursor::encode(cursor));
-        let expected = Query {
-            paging: Paging::After(cursor),
-            limit: 1000,
-            author: Some(Author::Me),
-            text: Some("a&b".to_owned()),
-        };
+        let query = format!("after={}&limit=1000&author=me&q=+&unknown=x", cursor::encode(cursor));
+        let expected = Query { paging: Paging::After(cursor), limit: 1000, author: Some(Author::Me), text: None };
         assert_eq!(Query::parse(&query), Ok(expected));
+        let query = "skip=5&q=+a%26b+";
+        let expected = Query { paging: Paging::Skip(5), limit: 100, author: None, text: Some("a&b".to_owned()) };
+        assert_eq!(Query::parse(query), Ok(expected));
+        let query = "skip=7&limit=1&author=9&q=";
         let expected = Query { paging: Paging::Skip(7), limit: 1, author: Some(Author::Id(9)), text: None };
-        assert_eq!(Query::parse("skip=7&limit=1&author=9&q="), Ok(expected));
+        assert_eq!(Query::parse(query), Ok(expected));
     }
 
     #[test]
@@ -165,6 +168,7 @@ mod tests {
             ("limit=1&limit=1", &["limit"]),
             ("after=garbage", &["after"]),
             (&format!("after={cursor}&skip=0"), &["after"]),
+            (&format!("after={cursor}&q=x"), &["after"]),
             ("author=you", &["author"]),
             ("q=%00", &["q"]),
             (&format!("q={}", "x".repeat(201)), &["q"]),

@@ -16,6 +16,7 @@ impl From<BlogError> for Problem {
             BlogError::NotFound => Self::post_not_found(),
             BlogError::NotAuthor => Self::not_author("Not authorized to change this post"),
             BlogError::Stale => Self::stale(),
+            BlogError::NoCursorInSearch => Self::invalid(vec![FieldError::new("after", "cannot be combined with q")]),
             BlogError::Database(cause) => Self::from(cause),
         }
     }

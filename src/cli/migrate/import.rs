@@ -49,7 +49,10 @@ pub fn run(arguments: &Arguments, settings: &Settings, database: &Database) -> a
     let invalid_rows = if arguments.skip_invalid { InvalidRows::Skip } else { InvalidRows::Refuse };
     let max_content_chars = settings.api.max_content_chars;
     match import::run(database, Import { file: &arguments.file, tid, max_content_chars, invalid_rows }) {
-        Ok(report) => Ok(told(&report, database)),
+        Ok(report) => {
+            database.connect()?.index_for_search(|_| {})?;
+            Ok(told(&report, database))
+        }
         Err(ImportError::InvalidRows(rows)) => Err(anyhow::anyhow!(
             "{} rows break a rule, so nothing was taken over:\n{}",
             rows.len(),

@@ -16,38 +16,34 @@ use super::{Place, Wanted};
 use crate::db::Connection;
 
 /// The posts after a place that are wanted.
-pub(super) struct PageQuery<'a> {
+pub(super) struct PageQuery {
     /// SQLite's `INDEXED BY …`; empty on PostgreSQL, whose planner counts what a `LIMIT` saves.
     index_hint: &'static str,
     author_id: Option<i64>,
-    /// In lower case.
-    text: Option<&'a str>,
     place: Place,
     limit: i64,
 }
 
-impl<'a> PageQuery<'a> {
-    /// `text` is that of `wanted`, in lower case.
-    pub fn new(connection: &Connection<'_>, wanted: &Wanted, text: Option<&'a str>, place: Place, limit: i64) -> Self {
+impl PageQuery {
+    pub fn new(connection: &Connection<'_>, wanted: &Wanted, place: Place, limit: i64) -> Self {
         let index_hint = match (connection, wanted.author_id) {
             (Connection::Sqlite(_), None) => " INDEXED BY blog_posts_newest",
             (Connection::Sqlite(_), Some(_)) => " INDEXED BY blog_posts_newest_of_author",
             (Connection::Postgres(_), _) => "",
         };
-        Self { index_hint, author_id: wanted.author_id, text, place, limit }
+        Self { index_hint, author_id: wanted.author_id, place, limit }
     }
 }
 
 /// Columns of [`super::PostColumns`], then of [`super::UserRow`]. The foreign key sees to it that there is an author.
-impl Query for PageQuery<'_> {
+impl Query for PageQuery {
     type SqlType = ((BigInt, Text, Text, BigInt, BigInt), (BigInt, Text, Text, Text, BigInt, BigInt));
 }
 
-impl<DB> QueryFragment<DB> for PageQuery<'_>
+impl<DB> QueryFragment<DB> for PageQuery
 where
     DB: Backend + HasSqlType<BigInt> + HasSqlType<Text>,
     i64: ToSql<BigInt, DB>,
-    str: ToSql<Text, DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         out.push_sql(
@@ -64,22 +60,15 @@ where
             out.push_sql(" AND p.author_id = ");
             out.push_bind_param::<BigInt, _>(author_id)?;
         }
-        if let Some(text) = self.text {
-            out.push_sql(" AND (holds_text(p.title, ");
-            out.push_bind_param::<Text, _>(text)?;
-            out.push_sql(") OR holds_text(p.content, ");
-            out.push_bind_param::<Text, _>(text)?;
-            out.push_sql("))");
-        }
         out.push_sql(" ORDER BY p.created_at_micros DESC, p.id DESC LIMIT ");
         out.push_bind_param::<BigInt, _>(&self.limit)
     }
 }
 
 /// The text differs with what is wanted, so Diesel keeps the prepared statement by its text.
-impl QueryId for PageQuery<'_> {
+impl QueryId for PageQuery {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl<Conn> RunQueryDsl<Conn> for PageQuery<'_> {}
+impl<Conn> RunQueryDsl<Conn> for PageQuery {}

@@ -5,7 +5,7 @@ use std::path::Path;
 use diesel::{Connection as _, connection::SimpleConnection, sqlite::SqliteConnection};
 
 use super::busy;
-use crate::db::{DbError, post_list};
+use crate::db::DbError;
 
 /// The memory-mapped file takes a fifth off the CPU of reads, and unlike a page cache it is shared by all connections;
 /// so the caches of the connections are small.
@@ -39,7 +39,6 @@ fn connect(path: &Path, pragmas: &str) -> Result<SqliteConnection, DbError> {
     let mut connection = SqliteConnection::establish(name).map_err(|reason| error(path, &reason))?;
     busy::retry(|| connection.batch_execute(FOR_ALL))
         .and_then(|()| busy::retry(|| connection.batch_execute(pragmas)))
-        .and_then(|()| post_list::register_holds_text(&mut connection))
         .map_err(|reason| error(path, &reason))?;
     Ok(connection)
 }

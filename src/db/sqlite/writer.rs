@@ -1,7 +1,8 @@
 //! The one writer of an SQLite file: a thread that commits what has queued up as one transaction.
 //!
 //! Each job runs in a savepoint, so that one that fails does not take others with it. Nobody gets an answer before the
-//! commit: an acknowledged write outlives `kill -9` and a power cut.
+//! commit: an acknowledged write outlives `kill -9` and a power cut. When there is little to do, it also keeps the
+//! full-text index up.
 
 mod job;
 
@@ -13,6 +14,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use diesel::{
@@ -20,10 +22,14 @@ use diesel::{
     connection::{AnsiTransactionManager, TransactionManager},
     sqlite::SqliteConnection,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Runtime,
+    sync::{mpsc, oneshot},
+    time,
+};
 
 use self::job::{Job, Undone, Write};
-use super::{busy, open};
+use super::{busy, open, search_index};
 use crate::db::{Connection, DbError};
 
 /// Jobs that one transaction holds at most: beyond this, waiting costs more than another sync of the disk saves.
@@ -31,9 +37,20 @@ const MAX_BATCH: usize = 64;
 /// Jobs that may wait; whoever has more to write waits before it queues.
 const MAX_QUEUED: usize = 1024;
 
+/// Writes and posts taken into the full-text index that one transaction holds together, if the writes alone are fewer:
+/// so the index is up to date but for storms.
+const INDEXED_WITH_WRITES: usize = 16;
+/// For how long nobody must have written before the thread works on the index alone. Between two transactions under load
+/// the queue is empty for a moment too.
+const IDLE: Duration = Duration::from_millis(20);
+/// Between two transactions for the index alone, so that another process gets to write too.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// What the thread is told.
 enum Message {
     Write(Box<dyn Job>),
+    /// The full-text index may be behind.
+    Index,
     /// Take nothing more; what is queued is still written.
     Close,
 }
@@ -55,11 +72,19 @@ impl Writer {
         let connection = open::for_writing(path)?;
         let (queue, messages) = mpsc::channel(MAX_QUEUED);
         let closing = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&closing);
-        let owned: Box<Path> = path.into();
+        let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let clock = clock.map_err(|reason| open::error(path, &reason))?;
+        let work = Work {
+            connection,
+            path: path.into(),
+            queue: messages,
+            closing: Arc::clone(&closing),
+            clock,
+            index: Index::UpToDate,
+        };
         let thread = thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || work_off(connection, messages, &told, &owned))
+            .spawn(move || work.off())
             .map_err(|reason| open::error(path, &reason))?;
         Ok(Self { queue: Mutex::new(Some(queue)), closing, thread: Mutex::new(Some(thread)) })
     }
@@ -79,6 +104,14 @@ impl Writer {
         answer.await.map_err(|_| DbError::Closed)?
     }
 
+    /// Tells the thread that the full-text index may be behind.
+    pub fn index_when_idle(&self) {
+        if let Some(queue) = &*self.queue.lock().unwrap_or_else(PoisonError::into_inner) {
+            // A full queue means writes, and they set off the same.
+            let _ = queue.try_send(Message::Index);
+        }
+    }
+
     /// Lets the thread finish what is queued, and waits for its end. Does not wait for writes that have found no place
     /// in the queue yet: they are refused.
     pub fn close(&self) {
@@ -94,44 +127,123 @@ impl Writer {
     }
 }
 
-/// The thread: takes what is queued, commits it, answers; until it is told to close, or every sender is gone.
-fn work_off(mut connection: SqliteConnection, mut queue: Queue, closing: &AtomicBool, path: &Path) {
-    while let Some(first) = next_message(&mut queue, closing) {
+/// What the thread works with.
+struct Work {
+    connection: SqliteConnection,
+    path: Box<Path>,
+    queue: Queue,
+    closing: Arc<AtomicBool>,
+    /// Only for waiting with a deadline.
+    clock: Runtime,
+    index: Index,
+}
+
+/// Whether the full-text index lacks something, as far as this thread knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Index {
+    UpToDate,
+    Behind,
+    /// And the thread is working on it.
+    CatchingUp,
+}
+
+/// What waiting for a message ended with.
+enum Waited {
+    Message(Message),
+    /// Nobody writes, and the index is behind.
+    Idle,
+    /// Told to close, or every sender is gone.
+    Closed,
+}
+
+impl Work {
+    /// Takes what is queued, commits it, answers.
+    fn off(mut self) {
+        loop {
+            match self.next_message() {
+                Waited::Message(first) => self.take(first),
+                Waited::Idle => self.index_alone(),
+                Waited::Closed => return,
+            }
+        }
+    }
+
+    /// Waits for a message. While closing it does not wait: whoever has a place in the queue but has not used it yet may
+    /// never be polled again, and must not keep the thread alive.
+    fn next_message(&mut self) -> Waited {
+        if self.closing.load(Ordering::Acquire) {
+            return self.queue.try_recv().map_or(Waited::Closed, Waited::Message);
+        }
+        let patience = match self.index {
+            Index::UpToDate => return self.queue.blocking_recv().map_or(Waited::Closed, Waited::Message),
+            Index::Behind => IDLE,
+            Index::CatchingUp => PAUSE,
+        };
+        // The timer is made within the runtime.
+        match self.clock.block_on(async { time::timeout(patience, self.queue.recv()).await }) {
+            Ok(message) => message.map_or(Waited::Closed, Waited::Message),
+            Err(_) => Waited::Idle,
+        }
+    }
+
+    fn take(&mut self, first: Message) {
         let mut batch = Vec::new();
         let mut next = Some(first);
         while let Some(message) = next {
-            if let Message::Write(job) = message {
-                batch.push(job);
+            match message {
+                Message::Write(job) => batch.push(job),
+                Message::Index => self.index = Index::Behind,
+                Message::Close => {}
             }
-            next = if batch.len() < MAX_BATCH { queue.try_recv().ok() } else { None };
+            next = if batch.len() < MAX_BATCH { self.queue.try_recv().ok() } else { None };
         }
         if batch.is_empty() {
-            continue;
+            return;
         }
-        let committed = commit(&mut connection, &mut batch).map_err(Arc::new);
-        if let Err(error) = &committed {
-            log::error!("{} writes to {} were not committed: {error}", batch.len(), path.display());
-            // Whatever state the connection is in, a new one is clean. Without one, the next batch tells.
-            match open::for_writing(path) {
-                Ok(fresh) => drop(mem::replace(&mut connection, fresh)),
-                Err(error) => log::error!("{error}"),
+        let committed = match commit(&mut self.connection, &mut batch) {
+            Ok(index) => {
+                self.index = index;
+                Ok(())
             }
-        }
+            Err(error) => {
+                log::error!("{} writes to {} were not committed: {error}", batch.len(), self.path.display());
+                // Whatever state the connection is in, a new one is clean. Without one, the next batch tells.
+                match open::for_writing(&self.path) {
+                    Ok(fresh) => drop(mem::replace(&mut self.connection, fresh)),
+                    Err(error) => log::error!("{error}"),
+                }
+                Err(Arc::new(error))
+            }
+        };
         for job in batch {
             job.answer(committed.as_ref().copied().map_err(Arc::clone));
         }
     }
+
+    /// A step of the index in a transaction of its own. Should it fail, the next write or search tries again.
+    fn index_alone(&mut self) {
+        let indexed = busy::begin_immediate(&mut self.connection).and_then(|()| {
+            let index = take_into_index(&mut self.connection, search_index::STEP);
+            AnsiTransactionManager::commit_transaction(&mut self.connection)?;
+            Ok(index)
+        });
+        self.index = match indexed {
+            Ok(Index::UpToDate) => Index::UpToDate,
+            Ok(Index::Behind | Index::CatchingUp) => Index::CatchingUp,
+            Err(error) => {
+                log::warn!("the full-text index of {} was not brought up: {error}", self.path.display());
+                drop(AnsiTransactionManager::rollback_transaction(&mut self.connection));
+                Index::UpToDate
+            }
+        };
+    }
 }
 
-/// Waits for a message. While closing it does not wait: whoever has a place in the queue but has not used it yet may never
-/// be polled again, and must not keep the thread alive.
-fn next_message(queue: &mut Queue, closing: &AtomicBool) -> Option<Message> {
-    if closing.load(Ordering::Acquire) { queue.try_recv().ok() } else { queue.blocking_recv() }
-}
-
-/// One transaction for all. An error means that none of them was written.
-fn commit(connection: &mut SqliteConnection, batch: &mut [Box<dyn Job>]) -> QueryResult<()> {
+/// One transaction for all, and for the index if they are few; whether it is behind then. An error means that none of
+/// them was written.
+fn commit(connection: &mut SqliteConnection, batch: &mut [Box<dyn Job>]) -> QueryResult<Index> {
     busy::begin_immediate(connection)?;
+    let room = INDEXED_WITH_WRITES.saturating_sub(batch.len());
     for job in batch {
         // A transaction within a transaction is a savepoint.
         match connection.transaction(|connection| job.run(&mut Connection::Sqlite(connection))) {
@@ -143,5 +255,20 @@ fn commit(connection: &mut SqliteConnection, batch: &mut [Box<dyn Job>]) -> Quer
             }
         }
     }
-    AnsiTransactionManager::commit_transaction(connection)
+    let index = if room > 0 { take_into_index(connection, room) } else { Index::Behind };
+    AnsiTransactionManager::commit_transaction(connection)?;
+    Ok(index)
+}
+
+/// A step of the index within a transaction. It may fail without harm to the writes: they can be searched later.
+fn take_into_index(connection: &mut SqliteConnection, at_most: usize) -> Index {
+    // A transaction within a transaction is a savepoint.
+    match connection.transaction(|connection| search_index::take_in(connection, at_most)) {
+        Ok(taken) if taken >= at_most => Index::Behind,
+        Ok(_) => Index::UpToDate,
+        Err(error) => {
+            log::warn!("the full-text index was not brought up: {error}");
+            Index::UpToDate
+        }
+    }
 }

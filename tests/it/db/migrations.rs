@@ -25,11 +25,11 @@ fn they_are_applied_once_and_reverted_one_by_one() {
         assert!(database.has_pending_migrations().expect("known"));
         let names = |done: &[migrate::Migration]| done.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
         let ran = migrate::run(&database).expect("migrates");
-        assert_eq!(names(&ran), ["0001_users_and_posts", "0002_post_counts"]);
+        assert_eq!(names(&ran), ["0001_users_and_posts", "0002_post_counts", "0004_search"]);
         assert!(!database.has_pending_migrations().expect("known"));
         assert_eq!(migrate::run(&database).expect("nothing to do"), []);
 
-        for name in ["0002_post_counts", "0001_users_and_posts"] {
+        for name in ["0004_search", "0002_post_counts", "0001_users_and_posts"] {
             let reverted = migrate::revert(&database).expect("reverts").expect("one");
             assert_eq!((reverted.name.as_str(), reverted.applied), (name, false));
         }
@@ -49,7 +49,7 @@ fn the_counts_are_right_when_their_migration_comes_to_a_full_table() {
         for n in 0..7 {
             test.blog.create(&author, draft(&format!("Post {n}"))).await.expect("written");
         }
-        migrate::revert(&test.database).expect("reverts");
+        while migrate::revert(&test.database).expect("reverts").is_some_and(|one| one.name != "0002_post_counts") {}
         test.database.migrate().expect("migrates");
         let page = test.blog.posts(Filter::default(), Paging::Skip(0), 1).await.expect("a page");
         assert_eq!(page.total, 7);
@@ -69,7 +69,7 @@ fn processes_that_start_at_once_migrate_once() {
                 })
                 .collect();
             let ran: Vec<usize> = starts.into_iter().map(|start| start.join().expect("no panic")).collect();
-            assert_eq!(ran.iter().sum::<usize>(), 2, "{ran:?}");
+            assert_eq!(ran.iter().sum::<usize>(), 3, "{ran:?}");
         });
     });
 }
