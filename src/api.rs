@@ -15,6 +15,7 @@ mod page_link;
 mod posts;
 mod problem;
 mod profile;
+mod ready;
 mod routes;
 mod server;
 mod users;

@@ -11,3 +11,5 @@ pub use post::{Cursor, Draft, Filter, Page, Paging, Post, PostChange, Version};
 pub use service::{Blog, BlogError};
 pub use text::{Content, InvalidText, Title};
 pub use user::{User, UserKey};
+
+pub use crate::db::Stamp;

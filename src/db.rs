@@ -27,6 +27,7 @@ pub use blocking::BlockingConnection;
 pub use connection::Connection;
 use connection::on_either;
 pub use error::DbError;
+pub use post_list::Stamp;
 pub use url::DatabaseUrl;
 
 use self::{postgres::PostgresDatabase, sqlite::SqliteDatabase};
@@ -74,6 +75,18 @@ impl Database {
     /// When it does not answer, or has no schema yet.
     pub async fn ping(&self) -> Result<(), DbError> {
         self.read_short(|connection| post_list::count_all(connection).map(drop)).await
+    }
+
+    /// What the database holds now, for whoever keeps something that was read from it. `None` where there is no cheap way
+    /// to know. Microseconds, on the calling thread.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub fn stamp(&self) -> Result<Option<Stamp>, DbError> {
+        match &self.opened.engine {
+            Engine::Sqlite(sqlite) => sqlite.read_short(post_list::stamp),
+            Engine::Postgres(_) => Ok(None),
+        }
     }
 
     /// Runs a read that takes microseconds on SQLite: a few rows by key. It runs on the calling thread there, since

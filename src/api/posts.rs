@@ -9,7 +9,7 @@ pub mod read;
 
 use actix_web::{
     HttpResponseBuilder,
-    http::header::{self, ETag},
+    http::header::{self, ETag, HeaderValue},
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -22,7 +22,7 @@ use crate::blog::Post;
 
 /// `{id,title,content,author_id,created_at,updated_at,author}`
 #[derive(Serialize)]
-struct PostJson<'a> {
+pub(super) struct PostJson<'a> {
     id: i64,
     title: &'a str,
     content: &'a str,
@@ -47,6 +47,9 @@ impl<'a> From<&'a Post> for PostJson<'a> {
         }
     }
 }
+
+/// The type of an answer whose JSON is ready.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The headers of an answer that shows one post: which state it shows, and that a cache must ask each time whether
 /// that is still it.

@@ -8,6 +8,7 @@ use super::{
     answer,
     cors::{InvalidOrigin, Origins},
     key_watch::KeyWatch,
+    ready::ReadyAnswers,
     routes,
 };
 use crate::{
@@ -101,6 +102,7 @@ impl Server {
         let data = AppData {
             blog: web::Data::new(Blog::new(database.clone())),
             database: web::Data::new(database.clone()),
+            ready: web::Data::new(ReadyAnswers::new(settings.api.ready_answers_mib)),
             validator: web::Data::from(Arc::clone(&validator)),
             settings: web::Data::new(settings.api.clone()),
         };
@@ -159,6 +161,7 @@ impl Server {
 struct AppData {
     blog: web::Data<Blog>,
     database: web::Data<Database>,
+    ready: web::Data<ReadyAnswers>,
     validator: web::Data<AccessTokenValidator>,
     settings: web::Data<ApiSettings>,
 }
@@ -168,6 +171,7 @@ impl AppData {
         config
             .app_data(self.blog.clone())
             .app_data(self.database.clone())
+            .app_data(self.ready.clone())
             .app_data(self.validator.clone())
             .app_data(self.settings.clone());
     }

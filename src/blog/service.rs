@@ -7,7 +7,7 @@ use super::{
     text::{UNKNOWN_NAME, clean_display_name},
 };
 use crate::db::{
-    Connection, Database, DbError,
+    Connection, Database, DbError, Stamp,
     post_list::{self, Place, Wanted},
     post_search::{self, Sought},
     posts::{self, Changes, NewPost},
@@ -100,6 +100,15 @@ impl Blog {
             log::warn!("a search does without the newest posts: {error}");
         }
         self.database.read_long(move |connection| read_found(connection, &sought, skip, limit)).await
+    }
+
+    /// What the blog holds now, for whoever keeps answers; `None` where there is no cheap way to know. Microseconds, on
+    /// the calling thread.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn stamp(&self) -> Result<Option<Stamp>, BlogError> {
+        Ok(self.database.stamp()?)
     }
 
     /// One post.

@@ -26,6 +26,8 @@ pub struct ApiSettings {
     pub max_content_chars: usize,
     /// `api.max_body_bytes`: largest request body.
     pub max_body_bytes: usize,
+    /// `api.ready_answers_mib`: memory for answers kept ready, in MiB; 0 keeps none. SQLite only.
+    pub ready_answers_mib: u32,
 }
 
 impl ApiSettings {
@@ -63,6 +65,12 @@ impl ApiSettings {
                 "a whole number from 1024 to 67108864",
                 |bytes| (1024..=64 * 1024 * 1024).contains(bytes),
             ),
+            ready_answers_mib: loader.get_if(
+                "api.ready_answers_mib",
+                default.ready_answers_mib,
+                "a whole number from 0 to 65536",
+                |mib| *mib <= 65_536,
+            ),
         }
     }
 }
@@ -78,6 +86,7 @@ impl Default for ApiSettings {
             cors_origins: Vec::new(),
             max_content_chars: 50_000,
             max_body_bytes: 1024 * 1024,
+            ready_answers_mib: 128,
         }
     }
 }

@@ -43,6 +43,8 @@ diesel::table! {
         slot -> Integer,
         /// The part.
         posts -> BigInt,
+        /// SQLite only: another random number whenever a post changes or goes, or its author changes.
+        state -> BigInt,
     }
 }
 

@@ -7,5 +7,6 @@ mod health;
 mod lists;
 mod posts;
 mod problems;
+mod ready;
 mod start;
 mod users;

@@ -9,9 +9,9 @@ use actix_web::{
 };
 use url::form_urlencoded;
 
-use super::PostJson;
+use super::JSON;
 use crate::{
-    api::{bearer::Caller, cursor, page_link, problem::FieldError, problem::Problem},
+    api::{bearer::Caller, cursor, page_link, problem::FieldError, problem::Problem, ready::ReadyAnswers},
     blog::{Blog, Filter, Paging},
 };
 
@@ -26,14 +26,19 @@ const MAX_TEXT_CHARS: usize = 200;
 /// A page of posts, newest first, for everybody who is signed in. `Link` leads to the next page by a cursor, which costs
 /// the same at any depth and neither repeats nor leaves out a post when others are written meanwhile; `skip` stays for
 /// older clients, and for searches: their order is that of the rank, which changes with every post.
-pub async fn list(caller: Caller, request: HttpRequest, blog: web::Data<Blog>) -> Result<HttpResponse, Problem> {
+pub async fn list(
+    caller: Caller,
+    request: HttpRequest,
+    blog: web::Data<Blog>,
+    ready: web::Data<ReadyAnswers>,
+) -> Result<HttpResponse, Problem> {
     let Query { paging, limit, author, text } = Query::parse(request.query_string()).map_err(Problem::invalid)?;
     let author_id = match author {
         None => None,
         Some(Author::Id(id)) => Some(id),
         Some(Author::Me) => Some(blog.ensure_user(caller.key(), caller.display_name()).await?.0.id),
     };
-    let page = blog.posts(Filter { author_id, text }, paging, limit).await?;
+    let page = ready.page(&blog, Filter { author_id, text }, paging, limit).await?;
 
     let mut answer = HttpResponse::Ok();
     answer
@@ -43,7 +48,7 @@ pub async fn list(caller: Caller, request: HttpRequest, blog: web::Data<Blog>) -
     if let Some(next) = page.next {
         answer.insert_header((header::LINK, page_link::next(&request, next).map_err(Problem::internal)?));
     }
-    Ok(answer.json(page.posts.iter().map(PostJson::from).collect::<Vec<_>>()))
+    Ok(answer.content_type(JSON).body(page.json.clone()))
 }
 
 /// The parameters of the list.

@@ -2,9 +2,9 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{PostJson, with_state_of};
+use super::{JSON, with_state_of};
 use crate::{
-    api::{bearer::Caller, etag, problem::Problem},
+    api::{bearer::Caller, etag, problem::Problem, ready::ReadyAnswers},
     blog::Blog,
 };
 
@@ -14,10 +14,11 @@ pub async fn read(
     request: HttpRequest,
     id: web::Path<i64>,
     blog: web::Data<Blog>,
+    ready: web::Data<ReadyAnswers>,
 ) -> Result<HttpResponse, Problem> {
-    let post = blog.post(id.into_inner()).await?;
-    if etag::is_known(&request, &post) {
-        return Ok(with_state_of(&post, &mut HttpResponse::NotModified()).finish());
+    let post = ready.post(&blog, id.into_inner()).await?;
+    if etag::is_known(&request, &post.head) {
+        return Ok(with_state_of(&post.head, &mut HttpResponse::NotModified()).finish());
     }
-    Ok(with_state_of(&post, &mut HttpResponse::Ok()).json(PostJson::from(&post)))
+    Ok(with_state_of(&post.head, &mut HttpResponse::Ok()).content_type(JSON).body(post.json.clone()))
 }
