@@ -171,7 +171,7 @@ class System:
         # The site's registration wants a certificate, though no site is started.
         blogctl("cert", "new", "--out", ".blogctl")
         self.idp = servers.start("idp", [BLOGCTL, "serve-idp", "--port", "0"])
-        self.idp.url = self.idp.wait_for(r"(http://\S+:\d+)")
+        self.idp.url = "http://localhost:" + self.idp.wait_for(r"http://\S+:(\d+)")
         self.api = start_api(servers, self.idp, self.database)
         self.tokens = {"good": self.mint("current"), "forged": self.mint("foreign")}
         for name, token in self.tokens.items():
@@ -324,7 +324,7 @@ def million(servers, options):
     if not (WORK / ".blogctl").exists():
         blogctl("cert", "new", "--out", ".blogctl")
     idp = servers.start("idp2", [BLOGCTL, "serve-idp", "--port", "0"])
-    idp.url = idp.wait_for(r"(http://\S+:\d+)")
+    idp.url = "http://localhost:" + idp.wait_for(r"http://\S+:(\d+)")
     system = System.__new__(System)
     system.idp, system.posts, system.cursor = idp, count, ""
     for statistics_of in ("without", "with"):

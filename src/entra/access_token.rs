@@ -7,6 +7,7 @@
 mod audience;
 mod claims;
 mod refusal;
+mod refused;
 mod remembered;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use audience::Audience;
 use claims::Claims;
 pub use refusal::{Claim, Refusal, TokenError};
+use refused::RefusedTokens;
 use remembered::RememberedTokens;
 
 use super::{
@@ -29,6 +31,7 @@ pub struct AccessTokenValidator {
     audience: Audience,
     required_scope: String,
     remembered: RememberedTokens,
+    refused: RefusedTokens,
 }
 
 impl AccessTokenValidator {
@@ -39,13 +42,14 @@ impl AccessTokenValidator {
             audience: Audience::new(settings),
             required_scope: settings.required_scope.clone(),
             remembered: RememberedTokens::new(),
+            refused: RefusedTokens::new(),
         }
     }
     /// Validates with what is in memory; `None` when a key must be fetched first: then call [`Self::validate`] on a
     /// thread that may block. Takes microseconds: 1 for a remembered token, 25 for a new one.
     pub fn validate_now(&self, token: &str) -> Option<Result<Arc<Principal>, TokenError>> {
-        if let Some(principal) = self.recall(token) {
-            return Some(Ok(principal));
+        if let Some(outcome) = self.recall(token) {
+            return Some(outcome);
         }
         let (jws, kid) = match UnverifiedJws::parse(token) {
             Ok(parsed) => parsed,
@@ -64,8 +68,8 @@ impl AccessTokenValidator {
     /// # Errors
     /// See [`TokenError`].
     pub fn validate(&self, token: &str) -> Result<Arc<Principal>, TokenError> {
-        if let Some(principal) = self.recall(token) {
-            return Ok(principal);
+        if let Some(outcome) = self.recall(token) {
+            return outcome;
         }
         let (jws, kid) = UnverifiedJws::parse(token)?;
         match self.provider.find_key(&kid) {
@@ -86,14 +90,25 @@ impl AccessTokenValidator {
         self.provider.keys_in_memory().is_some_and(|keys| !keys.is_empty())
     }
 
-    /// A token verified before, while it has not expired and every key of that time still counts.
-    fn recall(&self, token: &str) -> Option<Arc<Principal>> {
+    /// What came of a token before: verified, while it has not expired, or refused, while every key of that time still
+    /// counts.
+    fn recall(&self, token: &str) -> Option<Result<Arc<Principal>, TokenError>> {
         // Also when the token is remembered: this is what sets off the hourly refresh.
         let keys = self.provider.keys_in_memory()?;
-        self.remembered.get(token, keys.generation(), self.now())
+        let generation = keys.generation();
+        let principal = self.remembered.get(token, generation, self.now()).map(Ok);
+        principal.or_else(|| self.refused.get(token, generation).map(Err))
     }
 
     fn verify(&self, token: &str, jws: UnverifiedJws<'_>, key: &SigningKey) -> Result<Arc<Principal>, TokenError> {
+        let outcome = self.verify_anew(token, jws, key);
+        if let Err(error) = &outcome {
+            self.refused.insert(token, error, key.generation());
+        }
+        outcome
+    }
+
+    fn verify_anew(&self, token: &str, jws: UnverifiedJws<'_>, key: &SigningKey) -> Result<Arc<Principal>, TokenError> {
         let payload = jws.verify(key).map_err(|error| explain(error, jws))?;
         let claims = Claims::parse(&payload)?;
         let expires_at = claims.exp()?;
