@@ -108,7 +108,7 @@ pub fn count(connection: &mut Connection<'_>, wanted: &Wanted) -> Result<i64, Db
 /// as long as to read a post. A row of its own page, in memory: a few microseconds.
 pub fn stamp(connection: &mut Connection<'_>) -> Result<Option<Stamp>, DbError> {
     let Connection::Sqlite(c) = connection else { return Ok(None) };
-    let (posts, state) = post_counts::table.select((post_counts::posts, post_counts::state)).first(&mut **c)?;
+    let (posts, state) = post_counts::table.select((post_counts::posts, post_counts::state)).get_result(&mut **c)?;
     Ok(Some(Stamp { posts, state }))
 }
 

@@ -71,7 +71,8 @@ pub fn by_id(connection: &mut Connection<'_>, id: i64) -> Result<Option<PostRow>
         .inner_join(users::table)
         .filter(blog_posts::id.eq(id))
         .select((PostColumns::as_select(), UserRow::as_select()))
-        .first(c)
+        // Not `first`: SQLite compiles a statement anew whenever its `LIMIT` is bound, and there is one post at most.
+        .get_result(c)
         .optional())?;
     Ok(found.map(|(post, author)| PostRow { post, author }))
 }

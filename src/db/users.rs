@@ -64,7 +64,8 @@ pub fn by_key_written(connection: &mut Connection<'_>, tid: Uuid, oid: Uuid) -> 
         .filter(users::tid.eq(tid))
         .filter(users::oid.eq(oid))
         .select(UserRow::as_select())
-        .first(c))?)
+        // Not `first`: see `posts::by_id`.
+        .get_result(c))?)
 }
 
 /// Stores a user unless one with this key is there already; whether it did. Safe against another who does the same.

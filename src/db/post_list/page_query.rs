@@ -61,7 +61,10 @@ where
             out.push_bind_param::<BigInt, _>(author_id)?;
         }
         out.push_sql(" ORDER BY p.created_at_micros DESC, p.id DESC LIMIT ");
-        out.push_bind_param::<BigInt, _>(&self.limit)
+        out.push_bind_param::<BigInt, _>(&self.limit)?;
+        // SQLite looks at a bare parameter while it plans, and so compiles the statement anew for each binding.
+        out.push_sql(" + 0");
+        Ok(())
     }
 }
 
