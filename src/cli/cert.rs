@@ -3,7 +3,9 @@
 
 mod check;
 mod new;
+mod passphrase;
 mod thumbprint;
+mod upload;
 
 use std::process::ExitCode;
 

@@ -1,53 +1,27 @@
-//! Makes a key and a self-signed certificate for an app registration. Entra trusts a certificate because it was
-//! uploaded, not because somebody signed it: self-signed is no weaker here.
+//! Makes a key with a self-signed certificate, or with a request for somebody else to sign. Entra trusts a certificate
+//! because it was uploaded, not because somebody signed it: self-signed is no weaker here.
 
+mod destination;
 mod files;
+mod self_signed;
+mod signing_request;
+mod subject;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use chrono::Utc;
 use openssl::{
-    asn1::Asn1Time,
-    bn::{BigNum, MsbOption},
     error::ErrorStack,
-    hash::MessageDigest,
-    nid::Nid,
     pkey::{PKey, Private},
     rsa::Rsa,
-    x509::{
-        X509, X509NameBuilder,
-        extension::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier},
-    },
+    symm::Cipher,
 };
+use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-/// Valid from so long ago: Entra's clock may be a little behind ours.
-const BACKDATE_SECONDS: i64 = 5 * 60;
-const SECONDS_A_DAY: i64 = 24 * 60 * 60;
-/// Upper bound of a common name (RFC 5280, appendix A.1, `ub-common-name`).
-const MAX_COMMON_NAME_CHARS: usize = 64;
-/// X.509 version 3 is written 2.
-const X509_V3: i32 = 2;
-
-/// What to make.
-#[derive(Debug, Clone)]
-pub struct NewCertificate {
-    /// Subject common name.
-    pub common_name: String,
-    /// Valid from now for so many days, 1–3650.
-    pub days: u32,
-    /// RSA modulus size: 2048, 3072 or 4096.
-    pub bits: u32,
-}
-
-/// Where it was put.
-#[derive(Debug, Clone)]
-pub struct IssuedFiles {
-    /// The certificate alone: what is uploaded.
-    pub certificate: PathBuf,
-    /// Key and certificate in one PEM, mode 0600: what `client.cert_path` names.
-    pub combined: PathBuf,
-}
+pub use destination::Destination;
+pub use self_signed::{IssuedFiles, NewCertificate};
+pub use signing_request::{NewSigningRequest, RequestFiles};
+pub use subject::{AlternativeName, Subject};
 
 /// Why nothing was made.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +33,9 @@ pub enum IssueError {
     /// The common name is empty or too long.
     #[error("a common name has 1 to 64 characters")]
     CommonName,
+    /// An alternative name is of no known kind.
+    #[error("{0:?} is not a name like blog.example.com, an IP address, a URI or an e-mail address")]
+    AlternativeName(String),
     /// The time of validity is out of range.
     #[error("a certificate is made for 1 to 3650 days, not {0}")]
     Days(u32),
@@ -68,6 +45,9 @@ pub enum IssueError {
     /// The name would lead out of the folder.
     #[error("{0:?} is not a plain file name")]
     Name(String),
+    /// A PFX file without a passphrase would be a private key that only looks protected.
+    #[error("a PFX file needs a passphrase")]
+    PfxWithoutPassphrase,
     /// A file cannot be written.
     #[error("{} cannot be written: {reason}", path.display())]
     Write {
@@ -87,82 +67,28 @@ impl IssueError {
         match self {
             Self::Exists(_) => Some("choose another --name or --out, or replace it with --force"),
             Self::Write { .. } => Some("choose a folder that you may write to with --out"),
+            Self::PfxWithoutPassphrase => Some("give --passphrase-file FILE, or --passphrase-file - to type it"),
             _ => None,
         }
     }
 }
 
-impl NewCertificate {
-    /// Makes the key and the certificate, and writes `{name}-cert.pem` and `{name}.pem` into `folder` (made when
-    /// missing).
-    ///
-    /// # Errors
-    /// When a file exists and `overwrite` is false, or cannot be written.
-    pub fn write(&self, folder: &Path, name: &str, overwrite: bool) -> Result<IssuedFiles, IssueError> {
-        self.check()?;
-        let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
-        if !plain {
-            return Err(IssueError::Name(name.to_owned()));
-        }
-        let files = IssuedFiles {
-            certificate: folder.join(format!("{name}-cert.pem")),
-            combined: folder.join(format!("{name}.pem")),
-        };
-        // Before the key is made, which takes a while; the files are opened so that one made meanwhile is kept too.
-        let existing = [&files.combined, &files.certificate].into_iter().find(|path| path.symlink_metadata().is_ok());
-        if let Some(path) = existing.filter(|_| !overwrite) {
-            return Err(IssueError::Exists(path.clone()));
-        }
+/// A new RSA key of 2048, 3072 or 4096 bits: the sizes that Entra takes.
+fn new_key(bits: u32) -> Result<PKey<Private>, IssueError> {
+    Ok(PKey::from_rsa(Rsa::generate(bits)?)?)
+}
 
-        let key = PKey::from_rsa(Rsa::generate(self.bits)?)?;
-        let certificate = self.certificate(&key)?.to_pem()?;
-        let mut combined = Zeroizing::new(key.private_key_to_pem_pkcs8()?);
-        combined.extend_from_slice(&certificate);
+fn check_bits(bits: u32) -> Result<(), IssueError> {
+    if [2048, 3072, 4096].contains(&bits) { Ok(()) } else { Err(IssueError::Bits(bits)) }
+}
 
-        files::make_private_folder(folder)?;
-        let write = if overwrite { files::replace } else { files::create };
-        write(&files.combined, &combined, files::Access::OwnerOnly)?;
-        write(&files.certificate, &certificate, files::Access::Everyone)?;
-        Ok(files)
-    }
-
-    fn check(&self) -> Result<(), IssueError> {
-        if self.common_name.trim().is_empty() || self.common_name.chars().count() > MAX_COMMON_NAME_CHARS {
-            return Err(IssueError::CommonName);
+/// PKCS#8 PEM; encrypted with AES-256 when there is a passphrase.
+fn key_to_pem(key: &PKey<Private>, passphrase: Option<&SecretString>) -> Result<Zeroizing<Vec<u8>>, ErrorStack> {
+    let pem = match passphrase {
+        Some(passphrase) => {
+            key.private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), passphrase.expose_secret().as_bytes())
         }
-        if !(1..=3650).contains(&self.days) {
-            return Err(IssueError::Days(self.days));
-        }
-        if ![2048, 3072, 4096].contains(&self.bits) {
-            return Err(IssueError::Bits(self.bits));
-        }
-        Ok(())
-    }
-
-    fn certificate(&self, key: &PKey<Private>) -> Result<X509, ErrorStack> {
-        let mut name = X509NameBuilder::new()?;
-        name.append_entry_by_nid(Nid::COMMONNAME, &self.common_name)?;
-        let name = name.build();
-        let mut serial = BigNum::new()?;
-        // Random, positive and at most 20 octets (RFC 5280 §4.1.2.2).
-        serial.rand(127, MsbOption::MAYBE_ZERO, false)?;
-        let not_before = Utc::now().timestamp() - BACKDATE_SECONDS;
-        let not_after = not_before + i64::from(self.days) * SECONDS_A_DAY;
-
-        let mut builder = X509::builder()?;
-        builder.set_version(X509_V3)?;
-        builder.set_serial_number(&*serial.to_asn1_integer()?)?;
-        builder.set_subject_name(&name)?;
-        builder.set_issuer_name(&name)?;
-        builder.set_not_before(&*Asn1Time::from_unix(not_before)?)?;
-        builder.set_not_after(&*Asn1Time::from_unix(not_after)?)?;
-        builder.set_pubkey(key)?;
-        builder.append_extension(BasicConstraints::new().critical().build()?)?;
-        builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
-        builder.append_extension(ExtendedKeyUsage::new().client_auth().build()?)?;
-        let key_identifier = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None))?;
-        builder.append_extension(key_identifier)?;
-        builder.sign(key, MessageDigest::sha256())?;
-        Ok(builder.build())
-    }
+        None => key.private_key_to_pem_pkcs8(),
+    };
+    pem.map(Zeroizing::new)
 }

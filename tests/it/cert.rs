@@ -175,10 +175,124 @@ fn an_existing_key_is_replaced_by_force_only() {
     assert_ne!(fs::read(&path).expect("there"), before);
 }
 
+/// What `openssl ARGUMENTS PATH` prints.
+fn openssl(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("openssl").current_dir(folder).args(arguments).output().expect("the openssl program");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn alternative_names_of_every_kind_come_into_the_certificate_and_the_request() {
+    let folder = folder();
+    let names = ["blog.example.com", "192.0.2.7", "https://blog.example.com/", "ops@example.com"];
+    let sans: Vec<_> = names.iter().flat_map(|name| ["--san", name]).collect();
+    cert(folder.path(), &[&["new"][..], &sans].concat());
+    cert(folder.path(), &[&["new", "--csr"][..], &sans].concat());
+    let certificate = openssl(folder.path(), &["x509", "-noout", "-text", "-in", "cert/client-cert.pem"]);
+    let request = openssl(folder.path(), &["req", "-noout", "-text", "-verify", "-in", "cert/client.csr"]);
+    for text in [certificate, request] {
+        for expected in [
+            "DNS:blog.example.com",
+            "IP Address:192.0.2.7",
+            "URI:https://blog.example.com/",
+            "email:ops@example.com",
+            "TLS Web Client Authentication",
+        ] {
+            assert!(text.contains(expected), "{expected:?} in\n{text}");
+        }
+    }
+    for bad in ["a b", "blog.example.com,DNS:evil.example"] {
+        assert_eq!(run(folder.path(), &["new", "--force", "--san", bad]).code, Some(2), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_signed_request_and_its_key_are_a_certificate_that_the_check_takes() {
+    let folder = folder();
+    let shown = cert(folder.path(), &["new", "--csr", "--cn", "blog.example.com", "--bits", "3072"]);
+    for expected in ["cert/client-key.pem", "cert/client.csr", "authority"] {
+        assert!(shown.contains(expected), "{expected:?} in\n{shown}");
+    }
+    openssl(
+        folder.path(),
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-noenc",
+            "-subj",
+            "/CN=authority",
+            "-keyout",
+            "ca.key",
+            "-out",
+            "ca.pem",
+        ],
+    );
+    openssl(
+        folder.path(),
+        &[
+            "x509",
+            "-req",
+            "-in",
+            "cert/client.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-days",
+            "9",
+            "-out",
+            "signed.pem",
+        ],
+    );
+    let checked = cert(folder.path(), &["check", "signed.pem", "--key", "cert/client-key.pem"]);
+    assert!(checked.contains("3072"), "{checked}");
+    let refused = run(folder.path(), &["new", "--csr"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("cert/client-key.pem exists already"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_pfx_file_opens_with_its_passphrase_and_the_key_is_nowhere_in_the_clear() {
+    let folder = folder();
+    fs::write(folder.path().join("passphrase.txt"), "open sesame\nnot this\n").expect("written");
+    cert(folder.path(), &["new", "--pfx", "--passphrase-file", "passphrase.txt"]);
+    let opened =
+        openssl(folder.path(), &["pkcs12", "-in", "cert/client.pfx", "-passin", "pass:open sesame", "-nodes", "-info"]);
+    assert!(opened.contains("PRIVATE KEY") && opened.contains("CERTIFICATE"), "{opened}");
+    let pem = fs::read_to_string(folder.path().join("cert/client.pem")).expect("text");
+    assert!(pem.contains("BEGIN ENCRYPTED PRIVATE KEY") && !pem.contains("BEGIN PRIVATE KEY"), "{pem}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(folder.path().join("cert/client.pfx")).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn a_pfx_file_without_a_passphrase_is_wrong_usage_and_an_empty_one_fails() {
+    let folder = folder();
+    assert_eq!(run(folder.path(), &["new", "--pfx"]).code, Some(2));
+    fs::write(folder.path().join("empty.txt"), "\n").expect("written");
+    let ended = run(folder.path(), &["new", "--pfx", "--passphrase-file", "empty.txt"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("the first line of empty.txt is empty"), "{}", ended.stderr);
+    assert!(!folder.path().join("cert").exists());
+}
+
 #[test]
 fn sizes_and_days_that_are_not_on_offer_are_wrong_usage() {
     let folder = folder();
-    for arguments in [&["new", "--bits", "1024"][..], &["new", "--days", "0"], &["new", "--days", "3651"]] {
+    for arguments in [
+        &["new", "--bits", "1024"][..],
+        &["new", "--days", "0"],
+        &["new", "--days", "3651"],
+        &["new", "--csr", "--days", "9"],
+        &["new", "--csr", "--pfx", "--passphrase-file", "-"],
+    ] {
         assert_eq!(run(folder.path(), arguments).code, Some(2), "{arguments:?}");
     }
     assert!(!folder.path().join("cert").exists());

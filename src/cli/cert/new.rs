@@ -1,32 +1,54 @@
-//! `blogctl cert new`: a key and a self-signed certificate, and what to do with them.
+//! `blogctl cert new`: a key with a self-signed certificate or a signing request, and what to do with them.
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::Args;
 
+use super::{passphrase::Passphrase, upload};
 use crate::entra::{
     certificate::{CertificateDetails, CertificateError, certificates_in},
-    issue_certificate::{IssuedFiles, NewCertificate},
+    issue_certificate::{
+        AlternativeName, Destination, IssuedFiles, NewCertificate, NewSigningRequest, RequestFiles, Subject,
+    },
 };
 
 /// Make a private key and a self-signed certificate for an app registration
 ///
-/// Writes NAME.pem (key and certificate, readable by you alone) and NAME-cert.pem (the certificate, to upload).
+/// Writes NAME.pem (key and certificate, readable by you alone) and NAME-cert.pem (the certificate, to upload). With
+/// --csr: NAME-key.pem and NAME.csr, for an authority to sign.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  blogctl cert new
+  blogctl cert new --cn 'Blog web site' --san blog.example.com --days 180 --bits 3072
+  blogctl cert new --pfx --passphrase-file passphrase.txt
+  blogctl cert new --csr --cn blog.example.com --san blog.example.com")]
 pub(super) struct New {
     /// Common name of the subject, for people to recognise it by
     #[arg(long, value_name = "NAME", default_value = "blogctl")]
     cn: String,
+    /// Alternative name: a DNS name, IP address, URI or e-mail address. May be given several times
+    #[arg(long, value_name = "NAME")]
+    san: Vec<AlternativeName>,
     /// Valid for so many days, 1 to 3650
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: u32,
     /// Size of the RSA key: 2048, 3072 or 4096
     #[arg(long, default_value_t = 2048, value_parser = key_size)]
     bits: u32,
+    /// Make a signing request in place of a self-signed certificate
+    #[arg(long, conflicts_with_all = ["days", "pfx"])]
+    csr: bool,
+    /// Write NAME.pfx (PKCS#12) too
+    #[arg(long, requires = "passphrase_file")]
+    pfx: bool,
+    /// File whose first line protects the private key; - asks for it, or reads it from standard input
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<Passphrase>,
     /// Folder to write into; made when it is missing
     #[arg(long, value_name = "FOLDER", default_value = "cert")]
     out: PathBuf,
@@ -40,13 +62,22 @@ pub(super) struct New {
 
 impl New {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let new = NewCertificate { common_name: self.cn, days: self.days, bits: self.bits };
-        let files = new.write(&self.out, &self.name, self.force)?;
-        let bad = || CertificateError::BadCertificate { path: files.certificate.clone() };
-        let written = certificates_in(&files.certificate)?;
-        let details = written.first().and_then(|der| CertificateDetails::from_der(der)).ok_or_else(bad)?;
+        let passphrase = self.passphrase_file.as_ref().map(Passphrase::read).transpose()?;
+        let subject = Subject { common_name: self.cn, alternative_names: self.san };
+        let to = Destination { folder: self.out, name: self.name, overwrite: self.force, passphrase };
         let mut out = io::stdout().lock();
-        write_summary(&mut out, &files, &details)?;
+        if self.csr {
+            let files = NewSigningRequest { subject, bits: self.bits }.write(&to)?;
+            write_request_summary(&mut out, &files)?;
+        } else {
+            let new = NewCertificate { subject, days: self.days, bits: self.bits };
+            let files = if self.pfx { new.write_with_pfx(&to)? } else { new.write(&to)? };
+            write_files(&mut out, &files)?;
+            writeln!(out, "\nnext:")?;
+            upload::write_steps(&mut out, &files.certificate)?;
+            writeln!(out, "  2. set client.cert_path (CLIENT_CERT_PATH) to {}", files.combined.display())?;
+            writeln!(out, "  3. blogctl cert check")?;
+        }
         out.flush()?;
         Ok(ExitCode::SUCCESS)
     }
@@ -59,19 +90,34 @@ fn key_size(text: &str) -> Result<u32, String> {
     }
 }
 
-fn write_summary(out: &mut impl Write, files: &IssuedFiles, details: &CertificateDetails) -> io::Result<()> {
-    let (combined, certificate) = (files.combined.display(), files.certificate.display());
-    writeln!(out, "key and certificate  {combined} (keep it secret)")?;
-    writeln!(out, "certificate          {certificate}")?;
+/// Where everything is, and what identifies the new certificate.
+pub(super) fn write_files(out: &mut impl Write, files: &IssuedFiles) -> anyhow::Result<()> {
+    let details = details(&files.certificate)?;
+    writeln!(out, "key and certificate  {} (keep it secret)", files.combined.display())?;
+    if let Some(pfx) = &files.pfx {
+        writeln!(out, "the same as PFX      {} (keep it secret)", pfx.display())?;
+    }
+    writeln!(out, "certificate          {}", files.certificate.display())?;
     writeln!(out, "subject              {}", details.subject)?;
     writeln!(out, "valid until          {}", details.not_after.format("%Y-%m-%d"))?;
     writeln!(out, "SHA-1 (portal)       {}", details.thumbprints.sha1_hex())?;
     writeln!(out, "SHA-256              {}", details.thumbprints.sha256_hex())?;
-    writeln!(out)?;
-    writeln!(out, "next:")?;
-    writeln!(out, "  1. upload {certificate} in the Entra admin center: App registrations > your web site >")?;
-    writeln!(out, "     Certificates & secrets > Certificates > Upload certificate; or")?;
-    writeln!(out, "     az ad app credential reset --id CLIENT_ID --cert @{certificate} --append")?;
-    writeln!(out, "  2. set client.cert_path (CLIENT_CERT_PATH) to {combined}")?;
-    writeln!(out, "  3. blogctl cert check")
+    Ok(())
+}
+
+fn details(certificate: &Path) -> Result<CertificateDetails, CertificateError> {
+    let written = certificates_in(certificate)?;
+    let details = written.first().and_then(|der| CertificateDetails::from_der(der));
+    details.ok_or_else(|| CertificateError::BadCertificate { path: certificate.to_owned() })
+}
+
+fn write_request_summary(out: &mut impl Write, files: &RequestFiles) -> io::Result<()> {
+    let (key, request) = (files.key.display(), files.request.display());
+    writeln!(out, "key              {key} (keep it secret)")?;
+    writeln!(out, "signing request  {request}")?;
+    writeln!(out, "\nnext:")?;
+    writeln!(out, "  1. have your authority sign {request}; ask for PEM with the chain, leaf first")?;
+    writeln!(out, "  2. blogctl cert check THE-CERTIFICATE.pem --key {key}")?;
+    writeln!(out, "  3. upload the certificate to the app registration (cert/README.md, step 2)")?;
+    writeln!(out, "  4. set client.cert_path to the certificate and client.key_path to {key}")
 }

@@ -15,7 +15,11 @@ use super::{
 use crate::{
     config::{CertificateSettings, Settings},
     db::Database,
-    entra::{ClientCertificate, certificate::certificates_in, issue_certificate::NewCertificate},
+    entra::{
+        ClientCertificate,
+        certificate::certificates_in,
+        issue_certificate::{Destination, NewCertificate, Subject},
+    },
 };
 
 /// How long the certificate is good for.
@@ -40,8 +44,14 @@ pub struct Prepared {
 pub fn prepare(folder: &Folder, plan: &Plan, own: &Settings) -> anyhow::Result<Prepared> {
     let mut news = Vec::new();
     if !is_usable(folder.path()) {
-        NewCertificate { common_name: "blogctl dev".to_owned(), days: CERTIFICATE_DAYS, bits: 2048 }
-            .write(folder.path(), "client", true)
+        let to = Destination {
+            folder: folder.path().to_owned(),
+            name: "client".to_owned(),
+            overwrite: true,
+            passphrase: None,
+        };
+        NewCertificate { subject: Subject::named("blogctl dev"), days: CERTIFICATE_DAYS, bits: 2048 }
+            .write(&to)
             .context("cannot make a certificate")?;
         news.push(
             "Made a key and a certificate, and registered the certificate with the identity provider.".to_owned(),

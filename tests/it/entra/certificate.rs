@@ -8,7 +8,7 @@ use blogctl::{
     entra::{
         ClientCertificate, Thumbprints,
         certificate::CertificateError,
-        issue_certificate::{IssueError, NewCertificate},
+        issue_certificate::{Destination, IssueError, NewCertificate, Subject},
     },
 };
 use openssl::{
@@ -186,14 +186,22 @@ fn debug_output_shows_no_key() {
 }
 
 fn new(days: u32, bits: u32) -> NewCertificate {
-    NewCertificate { common_name: "blog".to_owned(), days, bits }
+    NewCertificate { subject: Subject::named("blog"), days, bits }
+}
+
+fn into(folder: &Path, name: &str) -> Destination {
+    Destination { folder: folder.to_owned(), name: name.to_owned(), ..Destination::default() }
+}
+
+fn over(folder: &Path, name: &str) -> Destination {
+    Destination { overwrite: true, ..into(folder, name) }
 }
 
 #[test]
 fn what_is_issued_can_be_loaded_and_its_key_is_the_owners_alone() {
     let folder = folder();
     let out = folder.path().join("deep/cert");
-    let files = new(90, 2048).write(&out, "client", false).expect("written");
+    let files = new(90, 2048).write(&into(&out, "client")).expect("written");
     let loaded = ClientCertificate::load(&settings(&files.combined)).expect("usable");
     let details = loaded.details();
     assert_eq!((details.subject.as_str(), details.issuer.as_str()), ("CN=blog", "CN=blog"));
@@ -212,18 +220,18 @@ fn what_is_issued_can_be_loaded_and_its_key_is_the_owners_alone() {
 fn nothing_is_overwritten_unless_asked_for() {
     let folder = folder();
     let read = |path: &Path| std::fs::read(path).expect("there");
-    let files = new(1, 2048).write(folder.path(), "client", false).expect("written");
+    let files = new(1, 2048).write(&into(folder.path(), "client")).expect("written");
     let (combined, certificate) = (read(&files.combined), read(&files.certificate));
-    let refused = new(1, 2048).write(folder.path(), "client", false);
+    let refused = new(1, 2048).write(&into(folder.path(), "client"));
     assert!(matches!(refused, Err(IssueError::Exists(path)) if path == files.combined));
     assert_eq!((read(&files.combined), read(&files.certificate)), (combined.clone(), certificate));
 
     std::fs::remove_file(&files.combined).expect("removed");
-    let refused = new(1, 2048).write(folder.path(), "client", false);
+    let refused = new(1, 2048).write(&into(folder.path(), "client"));
     assert!(matches!(refused, Err(IssueError::Exists(path)) if path == files.certificate));
     assert!(!files.combined.exists(), "all or nothing");
 
-    new(1, 2048).write(folder.path(), "client", true).expect("replaced");
+    new(1, 2048).write(&over(folder.path(), "client")).expect("replaced");
     assert_ne!(read(&files.combined), combined);
     ClientCertificate::load(&settings(&files.combined)).expect("usable");
     let left: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").collect();
@@ -233,7 +241,7 @@ fn nothing_is_overwritten_unless_asked_for() {
 #[test]
 fn what_cannot_be_asked_for_is_refused_before_anything_is_written() {
     let folder = folder();
-    let named = |common_name: &str| NewCertificate { common_name: common_name.to_owned(), days: 1, bits: 2048 };
+    let named = |common_name: &str| NewCertificate { subject: Subject::named(common_name), days: 1, bits: 2048 };
     for (new, name) in [
         (new(0, 2048), "client"),
         (new(3651, 2048), "client"),
@@ -246,7 +254,7 @@ fn what_cannot_be_asked_for_is_refused_before_anything_is_written() {
         (named("blog"), "/client"),
         (named("blog"), ".client"),
     ] {
-        new.write(folder.path(), name, true).expect_err("refused");
+        new.write(&over(folder.path(), name)).expect_err("refused");
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }

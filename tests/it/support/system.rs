@@ -14,7 +14,7 @@ use actix_web::dev::ServerHandle;
 use blogctl::{
     api,
     config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Environment, Settings},
-    entra::issue_certificate::NewCertificate,
+    entra::issue_certificate::{Destination, NewCertificate, Subject},
     idp, serve, web,
 };
 use secrecy::SecretString;
@@ -170,8 +170,9 @@ pub fn client_certificate() -> &'static (String, String) {
     static MADE: OnceLock<(String, String)> = OnceLock::new();
     MADE.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let files = NewCertificate { common_name: "blogctl tests".to_owned(), days: 30, bits: 2048 }
-            .write(folder.path(), "client", false)
+        let to = Destination { folder: folder.path().to_owned(), name: "client".to_owned(), ..Default::default() };
+        let files = NewCertificate { subject: Subject::named("blogctl tests"), days: 30, bits: 2048 }
+            .write(&to)
             .expect("a certificate");
         let read = |path| fs::read_to_string(path).expect("just written");
         (read(files.certificate), read(files.combined))

@@ -1,0 +1,59 @@
+//! Where the files go, and how their private key is protected.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use super::{
+    IssueError,
+    files::{self, Access},
+};
+
+/// A folder and the names of the files in it.
+#[derive(Debug, Clone, Default)]
+pub struct Destination {
+    /// Made when it is missing, for the owner alone.
+    pub folder: PathBuf,
+    /// Name of the files, without extension.
+    pub name: String,
+    /// Whether files that exist are replaced.
+    pub overwrite: bool,
+    /// Encrypts every private key that is written.
+    pub passphrase: Option<SecretString>,
+}
+
+impl Destination {
+    /// `{name}{ending}` in the folder.
+    pub(super) fn path(&self, ending: &str) -> PathBuf {
+        self.folder.join(format!("{}{ending}", self.name))
+    }
+
+    /// Before the key is made, which takes a while. A file that somebody makes meanwhile is kept too: see
+    /// [`Self::write`].
+    pub(super) fn check(&self, paths: &[&Path]) -> Result<(), IssueError> {
+        let plain = !self.name.is_empty() && !self.name.starts_with('.') && !self.name.contains(['/', '\\', '\0']);
+        if !plain {
+            return Err(IssueError::Name(self.name.clone()));
+        }
+        let existing = paths.iter().find(|path| path.symlink_metadata().is_ok());
+        match existing {
+            Some(path) if !self.overwrite => Err(IssueError::Exists(path.to_path_buf())),
+            _ => Ok(()),
+        }
+    }
+
+    /// What holds a private key: mode 0600.
+    pub(super) fn write_secret(&self, path: &Path, content: &[u8]) -> Result<(), IssueError> {
+        self.write(path, content, Access::OwnerOnly)
+    }
+
+    /// What is given away anyway.
+    pub(super) fn write_public(&self, path: &Path, content: &[u8]) -> Result<(), IssueError> {
+        self.write(path, content, Access::Everyone)
+    }
+
+    fn write(&self, path: &Path, content: &[u8], access: Access) -> Result<(), IssueError> {
+        files::make_private_folder(&self.folder)?;
+        if self.overwrite { files::replace(path, content, access) } else { files::create(path, content, access) }
+    }
+}

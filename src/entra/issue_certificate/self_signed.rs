@@ -1,0 +1,139 @@
+//! A key and a self-signed certificate: as PEM, and as PFX (PKCS#12, RFC 7292) where it is asked for.
+
+use std::path::{Path, PathBuf};
+
+use chrono::Utc;
+use openssl::{
+    asn1::Asn1Time,
+    bn::{BigNum, MsbOption},
+    error::ErrorStack,
+    hash::MessageDigest,
+    pkcs12::Pkcs12,
+    pkey::{PKey, Private},
+    x509::{
+        X509,
+        extension::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier},
+    },
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
+
+use super::{Destination, IssueError, Subject, check_bits, key_to_pem, new_key};
+
+/// Valid from so long ago: Entra's clock may be a little behind ours.
+const BACKDATE_SECONDS: i64 = 5 * 60;
+const SECONDS_A_DAY: i64 = 24 * 60 * 60;
+/// X.509 version 3 is written 2.
+const X509_V3: i32 = 2;
+
+/// What to make.
+#[derive(Debug, Clone)]
+pub struct NewCertificate {
+    /// Subject, and issuer too.
+    pub subject: Subject,
+    /// Valid from now for so many days, 1–3650.
+    pub days: u32,
+    /// RSA modulus size: 2048, 3072 or 4096.
+    pub bits: u32,
+}
+
+/// Where it was put.
+#[derive(Debug, Clone)]
+pub struct IssuedFiles {
+    /// The certificate alone: what is uploaded.
+    pub certificate: PathBuf,
+    /// Key and certificate in one PEM, mode 0600: what `client.cert_path` names.
+    pub combined: PathBuf,
+    /// The same as PFX, mode 0600, where it was asked for.
+    pub pfx: Option<PathBuf>,
+}
+
+impl NewCertificate {
+    /// Makes the key and the certificate, and writes `{name}-cert.pem` and `{name}.pem`.
+    ///
+    /// # Errors
+    /// When a file exists and is not to be replaced, or cannot be written.
+    pub fn write(&self, to: &Destination) -> Result<IssuedFiles, IssueError> {
+        self.write_with(to, None)
+    }
+    /// The same, and `{name}.pfx`, which needs a passphrase.
+    ///
+    /// # Errors
+    /// Those of [`Self::write`], and [`IssueError::PfxWithoutPassphrase`].
+    pub fn write_with_pfx(&self, to: &Destination) -> Result<IssuedFiles, IssueError> {
+        let passphrase = to.passphrase.as_ref().ok_or(IssueError::PfxWithoutPassphrase)?;
+        self.write_with(to, Some(passphrase))
+    }
+
+    fn write_with(&self, to: &Destination, pfx: Option<&SecretString>) -> Result<IssuedFiles, IssueError> {
+        self.check()?;
+        let files = IssuedFiles {
+            certificate: to.path("-cert.pem"),
+            combined: to.path(".pem"),
+            pfx: pfx.map(|_| to.path(".pfx")),
+        };
+        let paths = [Some(&files.combined), Some(&files.certificate), files.pfx.as_ref()];
+        to.check(&paths.into_iter().flatten().map(PathBuf::as_path).collect::<Vec<&Path>>())?;
+
+        let key = new_key(self.bits)?;
+        let certificate = self.certificate(&key)?;
+        let pem = certificate.to_pem()?;
+        let mut combined = key_to_pem(&key, to.passphrase.as_ref())?;
+        combined.extend_from_slice(&pem);
+
+        to.write_secret(&files.combined, &combined)?;
+        to.write_public(&files.certificate, &pem)?;
+        if let (Some(path), Some(passphrase)) = (&files.pfx, pfx) {
+            to.write_secret(path, &self.pfx(&key, &certificate, passphrase)?)?;
+        }
+        Ok(files)
+    }
+
+    fn check(&self) -> Result<(), IssueError> {
+        self.subject.check()?;
+        if !(1..=3650).contains(&self.days) {
+            return Err(IssueError::Days(self.days));
+        }
+        check_bits(self.bits)
+    }
+
+    fn certificate(&self, key: &PKey<Private>) -> Result<X509, ErrorStack> {
+        let name = self.subject.name()?;
+        let mut serial = BigNum::new()?;
+        // Random, positive and at most 20 octets (RFC 5280 §4.1.2.2).
+        serial.rand(127, MsbOption::MAYBE_ZERO, false)?;
+        let not_before = Utc::now().timestamp() - BACKDATE_SECONDS;
+        let not_after = not_before + i64::from(self.days) * SECONDS_A_DAY;
+
+        let mut builder = X509::builder()?;
+        builder.set_version(X509_V3)?;
+        builder.set_serial_number(&*serial.to_asn1_integer()?)?;
+        builder.set_subject_name(&name)?;
+        builder.set_issuer_name(&name)?;
+        builder.set_not_before(&*Asn1Time::from_unix(not_before)?)?;
+        builder.set_not_after(&*Asn1Time::from_unix(not_after)?)?;
+        builder.set_pubkey(key)?;
+        builder.append_extension(BasicConstraints::new().critical().build()?)?;
+        builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
+        builder.append_extension(ExtendedKeyUsage::new().client_auth().build()?)?;
+        let key_identifier = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None))?;
+        builder.append_extension(key_identifier)?;
+        if let Some(names) = self.subject.extension(&builder.x509v3_context(None, None))? {
+            builder.append_extension(names)?;
+        }
+        builder.sign(key, MessageDigest::sha256())?;
+        Ok(builder.build())
+    }
+
+    /// With OpenSSL 3's algorithms: AES-256 and a MAC of SHA-256.
+    fn pfx(
+        &self,
+        key: &PKey<Private>,
+        certificate: &X509,
+        passphrase: &SecretString,
+    ) -> Result<Zeroizing<Vec<u8>>, ErrorStack> {
+        let mut builder = Pkcs12::builder();
+        builder.name(&self.subject.common_name).pkey(key).cert(certificate);
+        Ok(Zeroizing::new(builder.build2(passphrase.expose_secret())?.to_der()?))
+    }
+}
