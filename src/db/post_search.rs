@@ -68,9 +68,8 @@ struct Number {
 pub fn ranked(connection: &mut Connection<'_>, sought: &Sought, skip: i64, limit: i64) -> Result<Vec<i64>, DbError> {
     let found: Vec<Number> = match connection {
         Connection::Sqlite(c) => diesel::sql_query(format!(
-            "WITH found AS MATERIALIZED (SELECT post_search.rowid AS id, bm25(post_search, 10.0, 1.0) AS rank {}) \
-             SELECT id AS number FROM found ORDER BY rank, id DESC LIMIT ? OFFSET ?",
-            FOUND_BY_FTS5
+            "WITH found AS MATERIALIZED (SELECT post_search.rowid AS id, bm25(post_search, 10.0, 1.0) AS rank {FOUND_BY_FTS5}) \
+             SELECT id AS number FROM found ORDER BY rank, id DESC LIMIT ? OFFSET ?"
         ))
         .bind::<Text, _>(sought.for_fts5())
         .bind::<Bool, _>(sought.author_id.is_none())

@@ -140,9 +140,9 @@ fn the_pages_of_a_search_follow_by_skip_and_take_no_cursor() {
         let last = alice.get(&next(&second).expect("more"));
         assert_eq!((titles(&last), next(&last)), (vec!["post 0".to_owned()], None));
 
-        let list = alice.get("/v1/posts?limit=2");
+        let plain = alice.get("/v1/posts?limit=2");
         let (_, cursor) =
-            next(&list).expect("more").split_once("after=").map(|(a, b)| (a.len(), b.to_owned())).expect("a cursor");
+            next(&plain).expect("more").split_once("after=").map(|(a, b)| (a.len(), b.to_owned())).expect("a cursor");
         let refused = alice.get(&format!("/v1/posts?q=post&after={cursor}"));
         let wrong = refused.wrong_fields();
         assert_eq!(wrong[0].0, "after");
