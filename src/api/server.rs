@@ -8,13 +8,14 @@ use super::{
     answer,
     cors::{InvalidOrigin, Origins},
     key_watch::KeyWatch,
+    resource_metadata::ResourceMetadata,
     routes,
 };
 use crate::{
     blog::Blog,
     config::{ApiSettings, DatabaseSettings, Settings},
     db::{Database, DatabaseUrl, DbError},
-    entra::{AccessTokenValidator, Provider, ProviderError},
+    entra::{AccessTokenValidator, Authority, Provider, ProviderError},
     serve::{self, ListenError, access_log, request_id},
 };
 
@@ -103,6 +104,7 @@ impl Server {
             database: web::Data::new(database.clone()),
             validator: web::Data::from(Arc::clone(&validator)),
             settings: web::Data::new(settings.api.clone()),
+            metadata: web::Data::new(metadata(settings)?),
         };
         // The middleware added last meets a request first.
         let mut server = HttpServer::new(move || {
@@ -161,6 +163,7 @@ struct AppData {
     database: web::Data<Database>,
     validator: web::Data<AccessTokenValidator>,
     settings: web::Data<ApiSettings>,
+    metadata: web::Data<ResourceMetadata>,
 }
 
 impl AppData {
@@ -169,7 +172,8 @@ impl AppData {
             .app_data(self.blog.clone())
             .app_data(self.database.clone())
             .app_data(self.validator.clone())
-            .app_data(self.settings.clone());
+            .app_data(self.settings.clone())
+            .app_data(self.metadata.clone());
     }
 }
 
@@ -183,6 +187,11 @@ fn validator(settings: &Settings) -> Result<AccessTokenValidator, StartError> {
     }
     let provider = Provider::new(&settings.entra)?;
     Ok(AccessTokenValidator::new(Arc::new(provider), api))
+}
+
+fn metadata(settings: &Settings) -> Result<ResourceMetadata, StartError> {
+    let authority = Authority::new(&settings.entra).map_err(ProviderError::from)?;
+    Ok(ResourceMetadata::new(&authority, &settings.api))
 }
 
 /// Opens the database in the state that this program needs. One replica's SQLite file is this process's own; a shared

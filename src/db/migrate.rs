@@ -106,10 +106,7 @@ fn texts(
     Ok(applied.map_err(DbError::Migration)?.iter().map(ToString::to_string).collect())
 }
 
-fn compare<DB: Backend>(
-    source: &EmbeddedMigrations,
-    mut applied: BTreeSet<String>,
-) -> Result<Vec<Migration>, DbError>
+fn compare<DB: Backend>(source: &EmbeddedMigrations, mut applied: BTreeSet<String>) -> Result<Vec<Migration>, DbError>
 where
     EmbeddedMigrations: MigrationSource<DB>,
 {

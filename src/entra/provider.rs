@@ -198,10 +198,11 @@ impl Provider {
     pub fn clock_difference(&self) -> Result<Option<TimeDelta>, ProviderError> {
         let url = self.authority.discovery_url();
         let asked = self.clock.now();
-        let response = self.agent.get(url.as_str()).call().map_err(|error| ProviderError::Unreachable {
-            url: url.clone(),
-            reason: error.to_string(),
-        })?;
+        let response = self
+            .agent
+            .get(url.as_str())
+            .call()
+            .map_err(|error| ProviderError::Unreachable { url: url.clone(), reason: error.to_string() })?;
         // The answer was written about half-way between question and arrival.
         let here = asked + (self.clock.now() - asked) / 2;
         let date = response.headers().get("date").and_then(|date| date.to_str().ok());

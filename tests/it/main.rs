@@ -10,6 +10,7 @@ mod config;
 mod db;
 mod dev;
 mod docs;
+mod doctor;
 mod durability;
 mod entra;
 mod idp;

@@ -45,10 +45,8 @@ pub fn look(settings: &DatabaseSettings) -> Result<Found, DbError> {
 }
 
 fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
-    let error = |reason: &dyn ToString| DbError::Open {
-        database: path.display().to_string(),
-        reason: reason.to_string(),
-    };
+    let error =
+        |reason: &dyn ToString| DbError::Open { database: path.display().to_string(), reason: reason.to_string() };
     if path.is_dir() {
         return Err(error(&"this is a folder; name a file in it"));
     }
@@ -79,10 +77,8 @@ fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
 }
 
 fn postgres(url: &str, shown: &str) -> Result<Vec<Migration>, DbError> {
-    let mut connection = PgConnection::establish(&postgres::with_defaults(url)).map_err(|reason| DbError::Open {
-        database: shown.to_owned(),
-        reason: postgres::one_line(reason),
-    })?;
+    let mut connection = PgConnection::establish(&postgres::with_defaults(url))
+        .map_err(|reason| DbError::Open { database: shown.to_owned(), reason: postgres::one_line(reason) })?;
     let table = diesel::sql_query(
         "SELECT c.relname::text AS version FROM pg_class c \
          WHERE c.oid = to_regclass('__diesel_schema_migrations')",
@@ -90,9 +86,8 @@ fn postgres(url: &str, shown: &str) -> Result<Vec<Migration>, DbError> {
     .get_result::<Applied>(&mut connection)
     .optional()?;
     let applied = match table {
-        Some(_) => {
-            diesel::sql_query("SELECT version::text AS version FROM __diesel_schema_migrations").load(&mut connection)?
-        }
+        Some(_) => diesel::sql_query("SELECT version::text AS version FROM __diesel_schema_migrations")
+            .load(&mut connection)?,
         None => Vec::new(),
     };
     compare::<diesel::pg::Pg>(&POSTGRES, versions(applied))
