@@ -7,6 +7,7 @@ mod config;
 mod confirm;
 mod dev;
 mod doctor;
+mod entra;
 mod failure;
 mod logging;
 mod migrate;
@@ -66,6 +67,7 @@ enum Command {
     Migrate(migrate::Arguments),
     Cert(cert::CertCommand),
     Doctor(doctor::Arguments),
+    Entra(entra::EntraCommand),
     Config(config::Arguments),
     Completions(completions::Arguments),
 }
@@ -100,6 +102,7 @@ fn run(Arguments { settings, command }: Arguments) -> anyhow::Result<ExitCode> {
         Command::Migrate(arguments) => migrate::run(&arguments, settings)?,
         Command::Cert(command) => return cert::run(command, || Ok(settings.load(Role::Any, Vec::new())?)),
         Command::Doctor(arguments) => return doctor::run(&arguments, settings),
+        Command::Entra(command) => return entra::run(&command, settings),
         Command::Config(arguments) => config::run(&arguments, settings)?,
         Command::Completions(arguments) => completions::run(&arguments)?,
     }

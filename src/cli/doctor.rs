@@ -17,9 +17,10 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use self::{
-    finding::{Check, Status},
-    run_checks::run_checks,
+use self::run_checks::run_checks;
+pub use self::{
+    finding::{Check, Finding, Said, Status},
+    print::lines,
 };
 use super::{logging, settings::SettingsArguments};
 use crate::config::{Loaded, Role, Settings};

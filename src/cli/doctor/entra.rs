@@ -64,7 +64,8 @@ fn run_clock(patient: &Patient) -> Vec<Said> {
 /// `seconds` is how far the authority is ahead.
 fn judge_clock(seconds: i64) -> Said {
     let seen = match seconds {
-        0 => "agrees with the authority's".to_owned(),
+        // The header has whole seconds, and servers write it ahead of time.
+        -2..=2 => "agrees with the authority's".to_owned(),
         ahead if ahead > 0 => format!("is {ahead} seconds behind the authority's"),
         behind => format!("is {} seconds ahead of the authority's", behind.unsigned_abs()),
     };
@@ -203,6 +204,7 @@ mod tests {
         ] {
             assert_eq!(clock(seconds).0, status, "{seconds}");
         }
+        assert_eq!(clock(-2).1, "agrees with the authority's");
         assert_eq!(clock(90).1, "is 90 seconds behind the authority's");
         assert_eq!(clock(-90).1, "is 90 seconds ahead of the authority's");
     }

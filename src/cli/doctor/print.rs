@@ -36,16 +36,20 @@ pub fn findings(findings: &[Finding], patient: &Patient, as_json: bool) -> anyho
 }
 
 fn as_text(findings: &[Finding], patient: &Patient) -> String {
-    let mut text = String::new();
-    let symbols = Symbols::of_locale();
-    let widest = findings.iter().map(|finding| finding.title.len()).max().unwrap_or(0);
-    let indent = symbols.width + 1 + widest + 2;
     let roles = match (patient.client, patient.api) {
         (true, false) => "the web site",
         (false, true) => "the API",
         _ => "web site and API",
     };
-    let _ = writeln!(text, "Checking the settings of {roles}\n");
+    format!("Checking the settings of {roles}\n\n{}", lines(findings))
+}
+
+/// The findings for people, and how many there are of each kind.
+pub fn lines(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    let symbols = Symbols::of_locale();
+    let widest = findings.iter().map(|finding| finding.title.len()).max().unwrap_or(0);
+    let indent = symbols.width + 1 + widest + 2;
     for Finding { title, status, seen, expected, remedy, .. } in findings {
         let (symbol, style) = symbols.of(*status);
         let skipped = if *status == Status::Skipped { "skipped: " } else { "" };
