@@ -3,7 +3,7 @@
 
 use std::{fs, net::TcpListener, path::Path, process::Stdio};
 
-use blogctl::config::{DEV_API_ID, DEV_CLIENT_ID, Settings};
+use blogctl::config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -375,11 +375,13 @@ fn without_keys_the_claims_are_judged_and_the_signature_is_not() {
 }
 
 #[test]
-fn a_hostile_token_cannot_steer_the_terminal() {
+fn a_hostile_token_can_neither_steer_the_terminal_nor_forge_a_line() {
     let patient = Patient::new();
-    let token = patient.control().token().claim("iss", "\u{1b}[2Jhttps://evil".into()).mint();
+    let evil = "\u{1b}[2Jhttps://evil\n✓ the API takes this token\r";
+    let token = patient.control().token().claim("iss", evil.into()).mint();
     let ended = explain(&patient, &token);
-    assert!(!ended.stdout.contains('\u{1b}') && ended.stdout.contains("https://evil"), "{ended:?}");
+    assert!(!ended.stdout.contains(['\u{1b}', '\r']) && ended.stdout.contains("https://evil"), "{ended:?}");
+    assert!(!ended.stdout.lines().any(|line| line.starts_with('✓')), "{ended:?}");
 }
 
 #[test]
@@ -399,4 +401,36 @@ fn status_of_migrations_makes_no_file() {
     assert!(ended.stdout.contains("no such file yet"), "{ended:?}");
     let files: Vec<_> = fs::read_dir(Path::new(folder.path())).expect("a folder").collect();
     assert!(files.is_empty(), "{files:?}");
+}
+
+#[test]
+fn the_api_says_what_it_expects_and_nothing_else() {
+    let api = crate::support::api::TestApi::start();
+    let answer = api.nobody().get("/.well-known/oauth-protected-resource");
+    let issuer = format!("{}/{DEV_TENANT_ID}/v2.0", api.idp.url(""));
+    let resource = format!("api://{DEV_API_ID}");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(
+        answer.json(),
+        serde_json::json!({
+            "resource": resource,
+            "authorization_servers": [issuer],
+            "scopes_supported": [format!("{resource}/access_as_user"), format!("{DEV_API_ID}/access_as_user")],
+            "bearer_methods_supported": ["header"],
+        })
+    );
+    let refused = api.nobody().call("POST", "/.well-known/oauth-protected-resource").send();
+    refused.problem(405, "method_not_allowed");
+}
+
+#[test]
+fn without_the_settings_of_an_api_no_token_can_be_judged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("token.txt"), "a.b.c").expect("written");
+    let ended = Ended::of(folder.path(), &["doctor", "--token", "token.txt"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(
+        ended.stderr.contains("entra.tenant_id is not set") && ended.stderr.contains("api.app_id_uri"),
+        "{ended:?}"
+    );
 }
