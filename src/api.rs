@@ -16,6 +16,7 @@ mod posts;
 mod problem;
 mod profile;
 mod ready;
+mod resource_metadata;
 mod routes;
 mod server;
 mod users;

@@ -6,6 +6,8 @@ mod completions;
 mod config;
 mod confirm;
 mod dev;
+mod doctor;
+mod entra;
 mod failure;
 mod logging;
 mod migrate;
@@ -42,6 +44,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings. Results go to stdout, l
 
 Examples:
   blogctl dev                      everything on this machine, nothing to set up
+  blogctl doctor                   what is wrong, and what to do about it
   blogctl config                   the settings in force, and where each came from
   blogctl serve-api --port 8000    the API alone
   BLOG_LOG__LEVEL=debug blogctl serve-client
@@ -63,6 +66,8 @@ enum Command {
     Seed(seed::Arguments),
     Migrate(migrate::Arguments),
     Cert(cert::CertCommand),
+    Doctor(doctor::Arguments),
+    Entra(entra::EntraCommand),
     Config(config::Arguments),
     Completions(completions::Arguments),
 }
@@ -96,6 +101,8 @@ fn run(Arguments { settings, command }: Arguments) -> anyhow::Result<ExitCode> {
         Command::Seed(arguments) => seed::run(&arguments, settings)?,
         Command::Migrate(arguments) => migrate::run(&arguments, settings)?,
         Command::Cert(command) => return cert::run(command, || Ok(settings.load(Role::Any, Vec::new())?)),
+        Command::Doctor(arguments) => return doctor::run(&arguments, settings),
+        Command::Entra(command) => return entra::run(&command, settings),
         Command::Config(arguments) => config::run(&arguments, settings)?,
         Command::Completions(arguments) => completions::run(&arguments)?,
     }

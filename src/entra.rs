@@ -13,6 +13,7 @@ pub mod issue_certificate;
 mod jws;
 pub mod principal;
 pub mod provider;
+pub mod registration;
 pub mod signing_keys;
 mod single_flight;
 

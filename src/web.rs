@@ -23,4 +23,4 @@ mod token_store;
 mod visit;
 
 pub use server::{Server, StartError};
-pub use site::SettingProblem;
+pub use site::{Addresses, SettingProblem};

@@ -11,7 +11,7 @@ use actix_web::{
 use super::{
     bearer, health, posts,
     problem::{FieldError, Problem},
-    profile, users,
+    profile, resource_metadata, users,
 };
 
 /// Mounts every route.
@@ -21,6 +21,11 @@ pub fn mount(config: &mut ServiceConfig) {
         .service(web::resource("/health").route(get().to(health::ready)).default_service(only("GET, HEAD")))
         .service(web::resource("/health/live").route(get().to(health::live)).default_service(only("GET, HEAD")))
         .service(web::resource("/health/ready").route(get().to(health::ready)).default_service(only("GET, HEAD")))
+        .service(
+            web::resource(resource_metadata::PATH)
+                .route(get().to(resource_metadata::read))
+                .default_service(only("GET, HEAD")),
+        )
         .service(
             web::scope("/v1")
                 .wrap(from_fn(bearer::require))

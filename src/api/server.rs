@@ -9,13 +9,14 @@ use super::{
     cors::{InvalidOrigin, Origins},
     key_watch::KeyWatch,
     ready::ReadyAnswers,
+    resource_metadata::ResourceMetadata,
     routes,
 };
 use crate::{
     blog::Blog,
     config::{ApiSettings, DatabaseSettings, Settings},
     db::{Database, DatabaseUrl, DbError},
-    entra::{AccessTokenValidator, Provider, ProviderError},
+    entra::{AccessTokenValidator, Authority, Provider, ProviderError},
     serve::{self, ListenError, access_log, request_id},
 };
 
@@ -105,6 +106,7 @@ impl Server {
             ready: web::Data::new(ReadyAnswers::new(settings.api.ready_answers_mib)),
             validator: web::Data::from(Arc::clone(&validator)),
             settings: web::Data::new(settings.api.clone()),
+            metadata: web::Data::new(metadata(settings)?),
         };
         // The middleware added last meets a request first.
         let mut server = HttpServer::new(move || {
@@ -164,6 +166,7 @@ struct AppData {
     ready: web::Data<ReadyAnswers>,
     validator: web::Data<AccessTokenValidator>,
     settings: web::Data<ApiSettings>,
+    metadata: web::Data<ResourceMetadata>,
 }
 
 impl AppData {
@@ -173,7 +176,8 @@ impl AppData {
             .app_data(self.database.clone())
             .app_data(self.ready.clone())
             .app_data(self.validator.clone())
-            .app_data(self.settings.clone());
+            .app_data(self.settings.clone())
+            .app_data(self.metadata.clone());
     }
 }
 
@@ -187,6 +191,11 @@ fn validator(settings: &Settings) -> Result<AccessTokenValidator, StartError> {
     }
     let provider = Provider::new(&settings.entra)?;
     Ok(AccessTokenValidator::new(Arc::new(provider), api))
+}
+
+fn metadata(settings: &Settings) -> Result<ResourceMetadata, StartError> {
+    let authority = Authority::new(&settings.entra).map_err(ProviderError::from)?;
+    Ok(ResourceMetadata::new(&authority, &settings.api))
 }
 
 /// Opens the database in the state that this program needs. One replica's SQLite file is this process's own; a shared

@@ -46,7 +46,7 @@ pub fn run(command: CertCommand, settings: impl FnOnce() -> anyhow::Result<Setti
 }
 
 /// `in 89 days`, `3 days ago`: when a certificate expires.
-fn relative_days(days: i64) -> String {
+pub fn relative_days(days: i64) -> String {
     match days {
         0 => "within a day".to_owned(),
         1 => "in 1 day".to_owned(),

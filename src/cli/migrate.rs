@@ -11,7 +11,7 @@ use crate::{
     config::Role,
     db::{
         Database,
-        migrate::{self, Migration},
+        migrate::{self, Found, Migration},
     },
 };
 
@@ -54,13 +54,13 @@ enum Action {
 /// When settings are wrong, reverting is not confirmed, or the database fails.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
     let settings = settings.load(Role::Any, Vec::new())?;
-    let database = Database::open(&settings.database)?;
+    let database = || Database::open(&settings.database);
     let lines = match &arguments.action {
-        Action::Run => apply(&database)?,
-        Action::Revert { yes } => revert(&database, *yes)?,
-        Action::Status { json: true } => vec![serde_json::to_string_pretty(&migrate::status(&database)?)?],
-        Action::Status { json: false } => status(&database)?,
-        Action::Import(arguments) => import::run(arguments, &settings, &database)?,
+        Action::Run => apply(&database()?)?,
+        Action::Revert { yes } => revert(&database()?, *yes)?,
+        // Only looked at: asking makes no file and no table.
+        Action::Status { json } => status(&migrate::look(&settings.database)?, *json)?,
+        Action::Import(arguments) => import::run(arguments, &settings, &database()?)?,
     };
     let mut out = anstream::stdout().lock();
     for line in lines {
@@ -84,13 +84,19 @@ fn revert(database: &Database, yes: bool) -> anyhow::Result<Vec<String>> {
     Ok(reverted.iter().map(|migration| format!("reverted {}", migration.name)).collect())
 }
 
-fn status(database: &Database) -> anyhow::Result<Vec<String>> {
-    let migrations = migrate::status(database)?;
+fn status(found: &Found, json: bool) -> anyhow::Result<Vec<String>> {
+    let migrations = &found.migrations;
+    if json {
+        return Ok(vec![serde_json::to_string_pretty(migrations)?]);
+    }
     let line = |migration: &Migration| {
         let state = if migration.applied { "applied" } else { "pending" };
         format!("  {state}  {}", migration.name)
     };
-    let mut lines = vec![database.url().to_string()];
+    let mut lines = vec![found.url.to_string()];
+    if !found.exists {
+        lines.push("  there is no such file yet".to_owned());
+    }
     lines.extend(migrations.iter().map(line));
     if migrations.iter().any(|migration| !migration.applied) {
         lines.push("apply what is pending with blogctl migrate run".to_owned());

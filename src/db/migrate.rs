@@ -3,6 +3,8 @@
 //! All of a run is one transaction under a lock: two processes that start at once do not get in each other's way, and
 //! a migration that fails leaves the database as it was.
 
+mod look;
+
 use std::collections::BTreeSet;
 
 use diesel::{
@@ -79,6 +81,8 @@ pub fn status(database: &Database) -> Result<Vec<Migration>, DbError> {
     })
 }
 
+pub use look::{Found, look};
+
 /// Makes other processes wait until this transaction ends. On SQLite the transaction itself does.
 fn lock(connection: &mut Connection<'_>) -> Result<(), DbError> {
     use diesel::RunQueryDsl;
@@ -91,19 +95,21 @@ fn lock(connection: &mut Connection<'_>) -> Result<(), DbError> {
 
 fn known_and_applied(connection: &mut Connection<'_>) -> Result<Vec<Migration>, DbError> {
     match connection {
-        Connection::Sqlite(c) => compare::<diesel::sqlite::Sqlite>(&SQLITE, c.applied_migrations()),
-        Connection::Postgres(c) => compare::<diesel::pg::Pg>(&POSTGRES, c.applied_migrations()),
+        Connection::Sqlite(c) => compare::<diesel::sqlite::Sqlite>(&SQLITE, texts(c.applied_migrations())?),
+        Connection::Postgres(c) => compare::<diesel::pg::Pg>(&POSTGRES, texts(c.applied_migrations())?),
     }
 }
 
-fn compare<DB: Backend>(
-    source: &EmbeddedMigrations,
+fn texts(
     applied: diesel::migration::Result<Vec<diesel::migration::MigrationVersion<'static>>>,
-) -> Result<Vec<Migration>, DbError>
+) -> Result<BTreeSet<String>, DbError> {
+    Ok(applied.map_err(DbError::Migration)?.iter().map(ToString::to_string).collect())
+}
+
+fn compare<DB: Backend>(source: &EmbeddedMigrations, mut applied: BTreeSet<String>) -> Result<Vec<Migration>, DbError>
 where
     EmbeddedMigrations: MigrationSource<DB>,
 {
-    let mut applied: BTreeSet<String> = applied.map_err(DbError::Migration)?.iter().map(ToString::to_string).collect();
     let mut known: Vec<Migration> = MigrationSource::<DB>::migrations(source)
         .map_err(DbError::Migration)?
         .iter()

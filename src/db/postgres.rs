@@ -151,12 +151,12 @@ fn no_connection(shown: &str, reason: impl Display) -> DbError {
 }
 
 /// libpq's messages may have several lines, one for each address that it tried.
-fn one_line(reason: impl Display) -> String {
+pub(super) fn one_line(reason: impl Display) -> String {
     reason.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
 /// The URL with a time limit for connecting and a name that the server's own lists show, unless it names its own.
-fn with_defaults(url: &str) -> String {
+pub(super) fn with_defaults(url: &str) -> String {
     let mut url = url.to_owned();
     for (name, value) in [("connect_timeout", "5"), ("application_name", "blogctl")] {
         if !url.contains(&format!("{name}=")) {

@@ -8,11 +8,13 @@ mod audience;
 mod claims;
 mod refusal;
 mod refused;
+mod remedy;
 mod remembered;
 
 use std::sync::Arc;
 
 use audience::Audience;
+pub use audience::names_of_api;
 use claims::Claims;
 pub use refusal::{Claim, Refusal, TokenError};
 use refused::RefusedTokens;
@@ -77,6 +79,15 @@ impl AccessTokenValidator {
             KeyLookup::Unknown => Err(Refusal::UnknownKey.into()),
             KeyLookup::Unavailable | KeyLookup::MustFetch => Err(TokenError::KeysUnavailable),
         }
+    }
+    /// What the rules say of the claims of a token whose signature cannot be checked. For explaining only: it makes no
+    /// [`Principal`], and lets nobody in. No I/O.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub fn judge_unverified(&self, token: &str) -> Result<(), TokenError> {
+        let (jws, _) = UnverifiedJws::parse(token)?;
+        self.principal(jws.peek().ok_or(Refusal::MalformedClaims)?).map(drop)
     }
     /// Fetches the signing keys if there are none yet; for readiness and for warming up at start. May block.
     ///

@@ -203,6 +203,25 @@ impl ConfidentialClient {
         Ok(self.token_set(&answer, Some(refresh_token)))
     }
 
+    /// Proves who the application is, without any user: asks for a token of its own for the API, and throws it away
+    /// unread. Blocks. Of all grants this is the one for which Entra must look at the certificate.
+    ///
+    /// # Errors
+    /// See [`SignInError`]; an [`EntraError`] tells by its code whether the certificate was what it refused.
+    pub fn prove(&self) -> Result<(), SignInError> {
+        let metadata = self.provider.metadata()?;
+        let assertion = self.assertion(&metadata)?;
+        let resource = self.api_scope.rsplit_once('/').map_or(self.api_scope.as_str(), |(resource, _)| resource);
+        self.oauth_client(&metadata)
+            .exchange_client_credentials()
+            .add_scope(Scope::new(format!("{resource}/.default")))
+            .add_extra_param("client_assertion_type", CLIENT_ASSERTION_TYPE)
+            .add_extra_param("client_assertion", assertion.expose_secret())
+            .request(&oauth::transport(self.provider.agent()))
+            .map_err(|error| oauth::sign_in_error(error, &metadata.token_endpoint))?;
+        Ok(())
+    }
+
     /// Where to send the browser to sign out at the provider too. May block (discovery).
     ///
     /// # Errors

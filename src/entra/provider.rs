@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, TimeDelta};
 use url::Url;
 
 pub use discovery::Metadata;
 
 use super::{
     Authority,
+    aadsts::EntraError,
     authority::{AuthorityError, is_secure},
     clock::Clock,
     signing_keys::{JwksError, KeyLookup, KeyPolicy, KeySet, SigningKeys},
@@ -188,6 +190,29 @@ impl Provider {
         self.keys.refresh(|| self.fetch_keys())
     }
 
+    /// How far the authority's clock is ahead of this machine's, by the `Date` of its answer, to about a second; `None`
+    /// when it tells no time. Blocks.
+    ///
+    /// # Errors
+    /// When the authority does not answer at all.
+    pub fn clock_difference(&self) -> Result<Option<TimeDelta>, ProviderError> {
+        let url = self.authority.discovery_url();
+        let asked = self.clock.now();
+        let response = self
+            .agent
+            .get(url.as_str())
+            .call()
+            .map_err(|error| ProviderError::Unreachable { url: url.clone(), reason: error.to_string() })?;
+        // The answer was written about half-way between question and arrival.
+        let here = asked + (self.clock.now() - asked) / 2;
+        let date = response.headers().get("date").and_then(|date| date.to_str().ok());
+        Ok(date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).map(|there| there.to_utc() - here))
+    }
+    /// How many of the published keys, as last fetched, can verify tokens.
+    pub fn usable_keys(&self) -> usize {
+        self.keys.current().map_or(0, |keys| keys.len())
+    }
+
     fn fetch_keys(&self) -> Result<Vec<u8>, ProviderError> {
         match &self.jwks_uri {
             Some(url) => self.get(url),
@@ -204,10 +229,15 @@ impl Provider {
             .call()
             .map_err(|error| unreachable(error.to_string()))?;
         // Redirects too: whoever answers for the provider must do so itself.
-        if response.status() != 200 {
-            return Err(unreachable(format!("answered {}", response.status())));
+        let status = response.status();
+        let body = outbound::read_body(&mut response).map_err(|error| unreachable(error.to_string()));
+        if status != 200 {
+            // An unknown tenant, for instance, is told as on the token endpoint.
+            let told = body.ok().and_then(|body| EntraError::from_token_endpoint(&body));
+            let told = told.map_or_else(String::new, |error| format!(" ({}: {})", error.label(), error.cause()));
+            return Err(unreachable(format!("answered {status}{told}")));
         }
-        outbound::read_body(&mut response).map_err(|error| unreachable(error.to_string()))
+        body
     }
 
     fn known_metadata(&self, wanted: impl FnOnce(&KnownMetadata) -> bool) -> Option<Arc<Metadata>> {

@@ -78,11 +78,7 @@ impl Site {
             return Err(StartError::Settings(problems));
         }
         let client_settings = &settings.client;
-        let public_url = public_url(client_settings, port)?;
-        let redirect_uri = match &client_settings.redirect_uri {
-            Some(uri) => uri.clone(),
-            None => public_url.join("callback").map_err(|_| not_a_base(&public_url))?,
-        };
+        let Addresses { public_url, redirect_uri } = Addresses::of(client_settings, port)?;
         let provider = Arc::new(Provider::new(&settings.entra)?);
         let headers = SecurityHeaders::new(&public_url, &provider.authority().discovery_url())
             .map_err(|error| StartError::Header(error.to_string()))?;
@@ -179,6 +175,30 @@ fn problems(settings: &ClientSettings) -> Vec<SettingProblem> {
         report("client.api_base_url", "is not an http or https address");
     }
     found
+}
+
+/// Where browsers find the site, and where Entra sends them back to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    /// Ends with a slash.
+    pub public_url: Url,
+    /// `client.redirect_uri`, else `callback` under the public URL.
+    pub redirect_uri: Url,
+}
+
+impl Addresses {
+    /// What the settings say, or what follows from them. `port` is the one that the site listens on.
+    ///
+    /// # Errors
+    /// When an address cannot be that of a site.
+    pub fn of(settings: &ClientSettings, port: u16) -> Result<Self, StartError> {
+        let public_url = public_url(settings, port)?;
+        let redirect_uri = match &settings.redirect_uri {
+            Some(uri) => uri.clone(),
+            None => public_url.join("callback").map_err(|_| not_a_base(&public_url))?,
+        };
+        Ok(Self { public_url, redirect_uri })
+    }
 }
 
 /// `client.public_url`, else the origin of `client.redirect_uri`, else `http://localhost:{port}`; ends with a slash.

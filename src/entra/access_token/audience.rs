@@ -34,6 +34,12 @@ impl Audience {
     }
 }
 
+/// What the API with these settings is called in `aud`, and before the name of a scope: its App ID URI, its client id.
+pub fn names_of_api(settings: &ApiSettings) -> Vec<String> {
+    let Audience { client_id, app_id_uri } = Audience::new(settings);
+    app_id_uri.into_iter().chain(client_id.map(|id| id.to_string())).collect()
+}
+
 pub(super) fn is_graph(aud: &str) -> bool {
     GRAPH.contains(&without_slash(aud))
 }

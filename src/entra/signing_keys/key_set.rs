@@ -87,6 +87,9 @@ impl KeySet {
     pub(in crate::entra) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
+    pub(in crate::entra) fn len(&self) -> usize {
+        self.keys.len()
+    }
     /// When, on [`super::Clock::elapsed`].
     pub(super) fn fetched_at(&self) -> Duration {
         self.fetched_at

@@ -171,7 +171,7 @@ pub fn client_certificate() -> &'static (String, String) {
     MADE.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let to = Destination { folder: folder.path().to_owned(), name: "client".to_owned(), ..Default::default() };
-        let files = NewCertificate { subject: Subject::named("blogctl tests"), days: 30, bits: 2048 }
+        let files = NewCertificate { subject: Subject::named("blogctl tests"), days: 90, bits: 2048 }
             .write(&to)
             .expect("a certificate");
         let read = |path| fs::read_to_string(path).expect("just written");

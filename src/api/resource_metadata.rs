@@ -1,0 +1,42 @@
+//! What tokens this API expects, for whoever sets up a client of it (members as in RFC 9728, "OAuth 2.0 Protected
+//! Resource Metadata"). Open to everybody: nothing in it is secret, every sign-in shows it in the browser's address bar.
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+
+use crate::{
+    config::ApiSettings,
+    entra::{Authority, access_token::names_of_api},
+};
+
+/// Where it is found (RFC 9728 §3).
+pub const PATH: &str = "/.well-known/oauth-protected-resource";
+
+/// The answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct ResourceMetadata {
+    /// The App ID URI, or the client id: the API as Entra ID knows it, not its address, which it does not know itself.
+    resource: String,
+    authorization_servers: [String; 1],
+    /// What a client may ask for, in each form that Entra ID takes.
+    scopes_supported: Vec<String>,
+    bearer_methods_supported: [&'static str; 1],
+}
+
+impl ResourceMetadata {
+    /// Of the API with these settings.
+    pub fn new(authority: &Authority, settings: &ApiSettings) -> Self {
+        let names = names_of_api(settings);
+        Self {
+            resource: names.first().cloned().unwrap_or_default(),
+            authorization_servers: [authority.issuer_v2()],
+            scopes_supported: names.iter().map(|name| format!("{name}/{}", settings.required_scope)).collect(),
+            bearer_methods_supported: ["header"],
+        }
+    }
+}
+
+/// `GET /.well-known/oauth-protected-resource`
+pub async fn read(metadata: web::Data<ResourceMetadata>) -> HttpResponse {
+    HttpResponse::Ok().json(metadata.get_ref())
+}

@@ -1,0 +1,142 @@
+//! `blogctl doctor`: whether a site and an API with these settings would work, found out without a user and without
+//! changing anything; and why a given access token is taken or refused.
+
+mod addresses;
+mod api;
+mod certificate;
+mod cookie_key;
+mod database;
+mod entra;
+mod finding;
+mod mistakes;
+mod print;
+mod run_checks;
+mod token;
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+use self::run_checks::run_checks;
+pub use self::{
+    finding::{Check, Finding, Said, Status},
+    print::lines,
+};
+use super::{logging, settings::SettingsArguments};
+use crate::config::{Loaded, Role, Settings};
+
+/// Find out what is wrong, and what to do about it
+///
+/// Checks settings, clock, certificate, Entra ID, addresses, cookie key, API and database; asks Entra ID for a token
+/// of the application's own to see whether it accepts the certificate. Needs no user, and changes nothing. With
+/// --token it tells claim by claim why the API takes or refuses an access token.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Exit codes: 0 all is well, warnings at most; 1 a check failed, or the token is refused; 2 wrong usage.
+
+Examples:
+  blogctl doctor
+  blogctl doctor --role api --json
+  blogctl doctor --token token.txt
+  pbpaste | blogctl doctor --token -    keeps the token out of files and of the shell's history")]
+pub struct Arguments {
+    /// Check what this role needs; without it, what the settings are for, or both
+    #[arg(long, value_enum)]
+    role: Option<RoleName>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Longest time for one check
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=120))]
+    timeout: u64,
+    /// Explain this access token instead; - reads it from standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "role")]
+    token: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RoleName {
+    /// serve-api
+    Api,
+    /// serve-client
+    Client,
+}
+
+/// What the checks look at.
+pub struct Patient {
+    settings: Settings,
+    client: bool,
+    api: bool,
+    timeout: Duration,
+}
+
+/// Checks, and prints what was found.
+///
+/// # Errors
+/// When the token cannot be read, or stdout not be written.
+pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<ExitCode> {
+    let timeout = Duration::from_secs(arguments.timeout);
+    let sources = settings.sources(Vec::new());
+    if let Some(file) = &arguments.token {
+        let (loaded, mistakes) = Settings::load_leniently(&sources, Role::Api);
+        start_logging(&loaded);
+        return token::run(file, &within(loaded.settings, timeout), mistakes, arguments.json);
+    }
+    let (loaded, mut mistakes) = Settings::load_leniently(&sources, Role::Any);
+    start_logging(&loaded);
+    let (client, api) = match arguments.role {
+        Some(role) => (role == RoleName::Client, role == RoleName::Api),
+        None => roles_of(&loaded),
+    };
+    for role in [(client, Role::Client), (api, Role::Api)].into_iter().filter_map(|(is, role)| is.then_some(role)) {
+        for mistake in Settings::load_leniently(&sources, role).1 {
+            if !mistakes.contains(&mistake) {
+                mistakes.push(mistake);
+            }
+        }
+    }
+    let given = loaded.entries.iter().filter(|entry| entry.origin != "default").count();
+    let (first, broken) = mistakes::findings(&mistakes, &loaded.warnings, given);
+    let patient = Arc::new(Patient { settings: within(loaded.settings, timeout), client, api, timeout });
+    let mut findings = first;
+    findings.extend(run_checks(&patient, &broken, checks(&patient)));
+    print::findings(&findings, &patient, arguments.json)?;
+    let worst = findings.iter().map(|finding| finding.status).max();
+    Ok(if worst == Some(Status::Failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// In the order in which they are shown.
+fn checks(patient: &Patient) -> Vec<Check> {
+    let mut checks = vec![entra::clock(), entra::discovery(), entra::signing_keys()];
+    if patient.client {
+        checks.extend([certificate::check(), entra::assertion(), addresses::check(), cookie_key::check()]);
+        checks.push(cookie_key::sessions());
+    }
+    checks.push(api::check());
+    if patient.api {
+        checks.push(database::check());
+    }
+    checks
+}
+
+/// No request may take longer than a check.
+fn within(mut settings: Settings, timeout: Duration) -> Settings {
+    settings.entra.timeout = settings.entra.timeout.min(timeout);
+    settings.client.api_timeout = settings.client.api_timeout.min(timeout);
+    settings
+}
+
+/// Which roles the settings are for: those of which something that only they need is given. Neither means both.
+fn roles_of(loaded: &Loaded) -> (bool, bool) {
+    let is_given =
+        |names: &[&str]| loaded.entries.iter().any(|entry| entry.origin != "default" && names.contains(&entry.name));
+    let client = is_given(&["client.client_id", "client.cert_path", "client.api_scope", "client.cookie_key"]);
+    let api = is_given(&["api.app_id_uri", "api.client_id"]);
+    if client || api { (client, api) } else { (true, true) }
+}
+
+/// What the checks find is in the report; the log stays silent unless somebody wants it.
+fn start_logging(loaded: &Loaded) {
+    let is_default = loaded.entries.iter().any(|entry| entry.name == "log.level" && entry.origin == "default");
+    logging::start(if is_default { "off" } else { &loaded.settings.log.level });
+}

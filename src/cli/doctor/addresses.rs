@@ -1,0 +1,79 @@
+//! Check: public URL and redirect URI. Nothing is asked; what cannot be meant is told.
+
+use url::{Host, Url};
+
+use super::{
+    Patient,
+    finding::{Check, Said},
+};
+use crate::{config::Environment, web::Addresses};
+
+/// The one path at which the site takes people back.
+const CALLBACK: &str = "/callback";
+
+pub fn check() -> Check {
+    Check {
+        name: "addresses",
+        title: "Addresses",
+        settings: &["client.public_url", "client.redirect_uri", "client.port"],
+        after: &[],
+        run,
+    }
+}
+
+fn run(patient: &Patient) -> Vec<Said> {
+    let client = &patient.settings.client;
+    let addresses = match Addresses::of(client, client.port) {
+        Ok(addresses) => addresses,
+        Err(error) => {
+            return vec![Said::failed(error.to_string(), "an http or https address", "correct client.public_url")];
+        }
+    };
+    let Addresses { public_url, redirect_uri } = &addresses;
+    let mut said = Vec::new();
+    if redirect_uri.path() != CALLBACK {
+        said.push(Said::failed(
+            format!("the redirect URI {redirect_uri} has the path {}", redirect_uri.path()),
+            format!("the path {CALLBACK}: the site takes people back there and nowhere else"),
+            format!(
+                "set client.redirect_uri (REDIRECT_URI) to {}, and register that",
+                public_url.join(CALLBACK).map_or_else(|_| CALLBACK.to_owned(), String::from)
+            ),
+        ));
+    }
+    let is_local = is_loopback(public_url);
+    if is_local && patient.settings.server.environment == Environment::Production {
+        said.push(Said::warning(
+            format!("the site is called {public_url}, which leads each visitor to their own machine"),
+            "an https address in production",
+            "set client.public_url to the address that visitors type, or server.environment to development",
+        ));
+    }
+    if is_local && client.port != 0 && public_url.port_or_known_default() != Some(client.port) {
+        said.push(Said::warning(
+            format!("the site is called {public_url}, but listens on port {}", client.port),
+            "the same port, unless something forwards it",
+            "make client.public_url or client.redirect_uri and client.port agree",
+        ));
+    }
+    if public_url.scheme() == "http" && matches!(public_url.host(), Some(Host::Ipv4(_) | Host::Ipv6(_))) {
+        said.push(Said::warning(
+            format!("the redirect URI is {redirect_uri}, by number"),
+            "http://localhost: the portal takes no other plain-http redirect URI",
+            "set client.public_url to http://localhost and the port",
+        ));
+    }
+    if said.is_empty() {
+        said.push(Said::ok(format!("{redirect_uri} must be registered as a redirect URI, and {public_url} as well")));
+    }
+    said
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

@@ -1,0 +1,139 @@
+//! Check: the API. Whether it answers, and whether it expects the tokens that the site will bring.
+
+use serde::Deserialize;
+
+use super::{
+    Patient,
+    finding::{Check, Said},
+};
+use crate::{
+    cli::serving::http_url,
+    entra::{Authority, access_token::names_of_api},
+    outbound,
+};
+
+pub fn check() -> Check {
+    Check { name: "api", title: "API", settings: &["client.api_base_url", "api.port"], after: &[], run }
+}
+
+/// What the API says of itself (RFC 9728).
+#[derive(Deserialize)]
+struct ResourceMetadata {
+    #[serde(default)]
+    authorization_servers: Vec<String>,
+    #[serde(default)]
+    scopes_supported: Vec<String>,
+}
+
+/// How asking it went.
+enum Asked {
+    Answer(u16, Vec<u8>),
+    Nothing(String),
+}
+
+fn run(patient: &Patient) -> Vec<Said> {
+    let api = &patient.settings.api;
+    // From the API's own machine it is looked for where it listens; the site knows its address.
+    let base = if patient.client {
+        patient.settings.client.api_base_url.to_string()
+    } else {
+        let host = if matches!(api.host.as_str(), "0.0.0.0" | "::") { "localhost" } else { &api.host };
+        http_url(host, api.port)
+    };
+    let base = base.trim_end_matches('/').to_owned();
+    let mut said = vec![match ask(patient, &format!("{base}/health/ready")) {
+        Asked::Answer(200, _) => Said::ok(format!("{base} answers, and is ready")),
+        Asked::Answer(503, _) => Said::warning(
+            format!("{base} answers, but is not ready"),
+            "its database and Entra ID's signing keys within its reach",
+            format!("see {base}/health/ready, the API's log, and blogctl doctor --role api beside it"),
+        ),
+        Asked::Answer(status, _) => {
+            return vec![Said::failed(
+                format!("{base}/health/ready answered {status}"),
+                "blogctl's API",
+                "see whether client.api_base_url (API_BASE_URL) is the API's address; another program may listen there",
+            )];
+        }
+        Asked::Nothing(reason) => return vec![not_there(patient, &base, &reason)],
+    }];
+    said.push(match ask(patient, &format!("{base}/.well-known/oauth-protected-resource")) {
+        Asked::Answer(200, body) => match serde_json::from_slice(&body) {
+            Ok(metadata) => compare(patient, &metadata),
+            Err(_) => tells_nothing("what it says of itself is not JSON as it should be"),
+        },
+        Asked::Answer(status, _) => tells_nothing(&format!("it does not tell what tokens it expects ({status})")),
+        Asked::Nothing(reason) => tells_nothing(&format!("it does not tell what tokens it expects: {reason}")),
+    });
+    said
+}
+
+fn ask(patient: &Patient, url: &str) -> Asked {
+    let answer = outbound::agent(patient.settings.client.api_timeout, patient.settings.entra.ca_file.as_deref())
+        .map_err(|error| error.to_string())
+        .and_then(|agent| agent.get(url).call().map_err(|error| error.to_string()));
+    match answer {
+        Ok(mut answer) => {
+            let body = outbound::read_body(&mut answer).unwrap_or_default();
+            Asked::Answer(answer.status().as_u16(), body)
+        }
+        Err(reason) => Asked::Nothing(reason),
+    }
+}
+
+/// The site cannot do without it; the API itself may just not have been started yet.
+fn not_there(patient: &Patient, base: &str, reason: &str) -> Said {
+    let seen = format!("{base} does not answer: {reason}");
+    if patient.client {
+        let remedy = "start blogctl serve-api, or set client.api_base_url (API_BASE_URL) to where it is";
+        Said::failed(seen, "the API at client.api_base_url", remedy)
+    } else {
+        Said::warning(
+            seen,
+            "the API, if it should be running",
+            "start blogctl serve-api when the other checks are well",
+        )
+    }
+}
+
+fn tells_nothing(seen: &str) -> Said {
+    Said::warning(
+        seen,
+        "its issuer and scopes at /.well-known/oauth-protected-resource",
+        "compare api.app_id_uri and entra.tenant_id of the API by hand, or use the same version of blogctl for both",
+    )
+}
+
+/// Its opinion of issuer and audience, beside what this system would bring.
+fn compare(patient: &Patient, metadata: &ResourceMetadata) -> Said {
+    let issuer = match Authority::new(&patient.settings.entra) {
+        Ok(authority) => authority.issuer_v2(),
+        Err(_) => return Said::skipped("what it expects cannot be compared: see Settings"),
+    };
+    if !metadata.authorization_servers.contains(&issuer) {
+        return Said::failed(
+            format!("it takes tokens of {}", list(&metadata.authorization_servers)),
+            format!("tokens of {issuer}"),
+            "give site and API the same entra.tenant_id (TENANT_ID), entra.cloud and entra.authority_host",
+        );
+    }
+    let wanted = if patient.client {
+        patient.settings.client.api_scope.clone()
+    } else {
+        let name = names_of_api(&patient.settings.api).into_iter().next().unwrap_or_default();
+        format!("{name}/{}", patient.settings.api.required_scope)
+    };
+    if !metadata.scopes_supported.contains(&wanted) {
+        return Said::failed(
+            format!("it takes tokens for the scope {}", list(&metadata.scopes_supported)),
+            format!("the scope {wanted}"),
+            "make client.api_scope (API_SCOPE) of the site agree with api.app_id_uri and api.required_scope of the API",
+        );
+    }
+    Said::ok(format!("it takes tokens of this issuer for {wanted}"))
+}
+
+fn list(items: &[String]) -> String {
+    let shown: Vec<_> = items.iter().map(|item| item.chars().take(200).collect::<String>()).collect();
+    if shown.is_empty() { "nobody".to_owned() } else { shown.join(" or ") }
+}

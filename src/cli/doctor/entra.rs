@@ -1,0 +1,225 @@
+//! Checks that ask Entra ID: clock, discovery, signing keys, and whether it accepts the certificate.
+
+use std::sync::Arc;
+
+use super::{
+    Patient,
+    finding::{Check, Said},
+};
+use crate::{
+    entra::{
+        ConfidentialClient, Provider, ProviderError,
+        aadsts::{EntraError, Remedy},
+        confidential_client::SignInError,
+    },
+    web::Addresses,
+};
+
+const AUTHORITY: &[&str] = &["entra.tenant_id", "entra.cloud", "entra.authority_host", "entra.ca_file"];
+
+/// Beyond this the API refuses fresh tokens, and Entra soon the assertions.
+const MOST_SECONDS: i64 = 60;
+/// Machines that keep time stay well within this; the comparison itself is good to a second or two.
+const FEW_SECONDS: i64 = 10;
+
+pub fn clock() -> Check {
+    Check { name: "clock", title: "Clock", settings: AUTHORITY, after: &[], run: run_clock }
+}
+
+pub fn discovery() -> Check {
+    Check { name: "discovery", title: "Discovery", settings: AUTHORITY, after: &[], run: run_discovery }
+}
+
+pub fn signing_keys() -> Check {
+    Check {
+        name: "signing_keys",
+        title: "Signing keys",
+        settings: &["entra.tenant_id", "entra.jwks_uri"],
+        after: &["discovery"],
+        run: run_signing_keys,
+    }
+}
+
+pub fn assertion() -> Check {
+    Check {
+        name: "assertion",
+        title: "Client assertion",
+        settings: &["client.client_id", "client.api_scope"],
+        after: &["certificate", "discovery"],
+        run: run_assertion,
+    }
+}
+
+fn run_clock(patient: &Patient) -> Vec<Said> {
+    let difference = Provider::new(&patient.settings.entra).and_then(|provider| provider.clock_difference());
+    let seconds = match difference {
+        Ok(Some(difference)) => difference.num_seconds(),
+        Ok(None) => return vec![Said::skipped("the authority's answer has no Date header to compare with")],
+        // That is what the check of discovery is about.
+        Err(_) => return vec![Said::skipped("the authority does not answer: see Discovery")],
+    };
+    vec![judge_clock(seconds)]
+}
+
+/// `seconds` is how far the authority is ahead.
+fn judge_clock(seconds: i64) -> Said {
+    let seen = match seconds {
+        // The header has whole seconds, and servers write it ahead of time.
+        -2..=2 => "agrees with the authority's".to_owned(),
+        ahead if ahead > 0 => format!("is {ahead} seconds behind the authority's"),
+        behind => format!("is {} seconds ahead of the authority's", behind.unsigned_abs()),
+    };
+    let remedy = "let this machine keep time by NTP; timedatectl tells whether it does";
+    if seconds.abs() > MOST_SECONDS {
+        let expected =
+            format!("{MOST_SECONDS} seconds apart at most; else tokens and assertions are not valid yet, or no more");
+        Said::failed(seen, expected, remedy)
+    } else if seconds.abs() > FEW_SECONDS {
+        Said::warning(seen, format!("{FEW_SECONDS} seconds apart at most"), remedy)
+    } else {
+        Said::ok(seen)
+    }
+}
+
+fn run_discovery(patient: &Patient) -> Vec<Said> {
+    let outcome = Provider::new(&patient.settings.entra)
+        .and_then(|provider| Ok((provider.metadata()?, provider.authority().issuer_v1())));
+    vec![match outcome {
+        Ok((metadata, issuer_v1)) => Said::ok(format!("issuer {}, and {issuer_v1} in v1 tokens", metadata.issuer)),
+        Err(error) => unreachable(&error, "the OpenID Connect configuration of the tenant"),
+    }]
+}
+
+fn run_signing_keys(patient: &Patient) -> Vec<Said> {
+    let outcome = Provider::new(&patient.settings.entra).and_then(|provider| {
+        provider.refresh_keys()?;
+        Ok(provider.usable_keys())
+    });
+    let expected = "one RSA key of 2048 bits or more for RS256, at least";
+    vec![match outcome {
+        Ok(0) => Said::failed(
+            "none of the published keys can verify a token",
+            expected,
+            "see whether entra.jwks_uri (JWKS_URI) names the keys of another service; it need not be set",
+        ),
+        Ok(1) => Said::ok("1 key that can verify tokens"),
+        Ok(keys) => Said::ok(format!("{keys} keys that can verify tokens")),
+        Err(error) => unreachable(&error, expected),
+    }]
+}
+
+fn run_assertion(patient: &Patient) -> Vec<Said> {
+    let client = &patient.settings.client;
+    let proven = Addresses::of(client, client.port).map_err(|error| error.to_string()).and_then(|addresses| {
+        let provider = Arc::new(Provider::new(&patient.settings.entra).map_err(|error| error.to_string())?);
+        let client = ConfidentialClient::new(provider, client, addresses.redirect_uri);
+        client.map_err(|error| error.to_string()).map(|client| client.prove())
+    });
+    let expected = "a token for the application itself, which is thrown away unread";
+    vec![match proven {
+        Ok(Ok(())) => Said::ok("Entra ID accepts the certificate for this client id"),
+        Ok(Err(SignInError::Entra(error))) => refused(&error, expected),
+        Ok(Err(SignInError::Provider(error))) => unreachable(&error, expected),
+        Ok(Err(error)) => Said::failed(error.to_string(), expected, "see the check of the certificate"),
+        Err(error) => Said::failed(error, expected, "see the checks above"),
+    }]
+}
+
+/// Entra looks at the certificate before anything else but the application and the resource; what it refuses later
+/// means that it was good.
+fn refused(error: &EntraError, expected: &str) -> Said {
+    // 501051: the API demands that callers are assigned to a role, and this application acts for users only.
+    const NOT_ASSIGNED: u32 = 501_051;
+    let seen = format!("{}: {}", error.label(), error.cause());
+    match (error.code, error.remedy()) {
+        (Some(NOT_ASSIGNED), _) => Said::ok(
+            "Entra ID accepts the certificate (and lets no application into the API by itself, which is as well)",
+        ),
+        (_, Remedy::Certificate | Remedy::Configuration) => {
+            Said::failed(seen, expected, to_the_operator(error.advice()))
+        }
+        _ => Said::warning(
+            format!("{seen} ({})", error.description),
+            expected,
+            "this is not about the certificate; try to sign in, and see docs/troubleshooting.md for the code",
+        ),
+    }
+}
+
+/// Advice is written for visitors of the site; here the operator reads it.
+fn to_the_operator(advice: &str) -> &str {
+    let advice = advice.rsplit_once("the operator must ").map_or(advice, |(_, what)| what);
+    advice.strip_prefix("The operator must ").unwrap_or(advice).trim_end_matches('.')
+}
+
+fn unreachable(error: &ProviderError, expected: &str) -> Said {
+    let remedy = match error {
+        ProviderError::Authority(_) => "correct entra.tenant_id (TENANT_ID) or entra.authority_host",
+        ProviderError::Outbound(_) => "set entra.ca_file to a PEM file of certificates, or leave it unset",
+        ProviderError::Issuer { .. } => {
+            "entra.tenant_id, entra.cloud and entra.authority_host must name one and the same tenant; a proxy may also \
+             have answered in Entra's place"
+        }
+        ProviderError::Insecure { .. } => "use https; plain http is taken on this machine only",
+        ProviderError::Jwks(_) => "see whether entra.jwks_uri (JWKS_URI) is right; it need not be set",
+        ProviderError::Unreachable { reason, .. } => remedy_for(reason),
+    };
+    Said::failed(error.to_string(), expected, remedy)
+}
+
+/// By the words of the layers below, which tell no more than words.
+fn remedy_for(reason: &str) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| reason.to_ascii_lowercase().contains(word));
+    if has(&["aadsts90002", "invalid_tenant"]) {
+        "compare entra.tenant_id (TENANT_ID) and entra.cloud with the Overview page of Microsoft Entra ID"
+    } else if has(&["certificate", "tls", "unknownissuer"]) {
+        "if a company proxy re-signs TLS, set entra.ca_file to its authority's certificate (PEM)"
+    } else if has(&["timeout", "timed out"]) {
+        "a firewall may swallow the requests: allow https to the authority, or set HTTPS_PROXY"
+    } else if has(&["refused", "dns", "lookup", "resolve", "host"]) {
+        "check entra.authority_host and entra.cloud, the name server and HTTPS_PROXY; blogctl dev needs no network"
+    } else {
+        "see whether entra.authority_host names Entra ID, and what stands between this machine and it"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::finding::Status, *};
+
+    fn clock(seconds: i64) -> (Status, String) {
+        let finding = super::clock().finding(judge_clock(seconds));
+        (finding.status, finding.seen)
+    }
+
+    #[test]
+    fn a_clock_may_be_a_few_seconds_off_and_never_more_than_a_minute() {
+        for (seconds, status) in [
+            (0, Status::Ok),
+            (-10, Status::Ok),
+            (11, Status::Warning),
+            (-60, Status::Warning),
+            (61, Status::Failed),
+            (-7200, Status::Failed),
+        ] {
+            assert_eq!(clock(seconds).0, status, "{seconds}");
+        }
+        assert_eq!(clock(-2).1, "agrees with the authority's");
+        assert_eq!(clock(90).1, "is 90 seconds behind the authority's");
+        assert_eq!(clock(-90).1, "is 90 seconds ahead of the authority's");
+    }
+
+    #[test]
+    fn each_cause_of_an_outage_has_its_remedy() {
+        for (reason, said) in [
+            ("answered 400 Bad Request (AADSTS90002: …)", "entra.tenant_id"),
+            ("io: invalid peer certificate: UnknownIssuer", "entra.ca_file"),
+            ("timeout: global", "firewall"),
+            ("host not found", "name server"),
+            ("io: Connection refused (os error 111)", "HTTPS_PROXY"),
+            ("answered 502 Bad Gateway", "between this machine and it"),
+        ] {
+            assert!(remedy_for(reason).contains(said), "{reason}");
+        }
+    }
+}

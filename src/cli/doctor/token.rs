@@ -1,0 +1,201 @@
+//! `blogctl doctor --token`: what an access token says, and why the API takes or refuses it. The API's own validation
+//! decides. The token itself, its signature and what it says of a person are never shown.
+
+mod claims;
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, Read as _, Write as _},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anstyle::Style;
+use anyhow::Context;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::json;
+
+use self::claims::{ShownClaim, UnverifiedToken};
+use super::{finding::Status, print};
+use crate::{
+    cli::failure::{Hint, WrongUsage},
+    config::{Mistake, Mistakes, Settings},
+    entra::{AccessTokenValidator, Provider, Refusal, TokenError, access_token::names_of_api},
+};
+
+const LABEL: Style = Style::new().dimmed();
+const NAME: Style = Style::new().bold();
+/// Longer than any token; a file of another kind must not fill memory.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+/// What is told of a token.
+#[derive(Serialize)]
+struct Verdict {
+    accepted: bool,
+    /// Stable code, as the API's problem document has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    sentence: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+    #[serde(skip)]
+    concerns: Option<&'static str>,
+}
+
+/// Explains the token in `file`.
+///
+/// # Errors
+/// When there is no token, or the API's settings are wrong.
+pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json: bool) -> anyhow::Result<ExitCode> {
+    mistakes.retain(|mistake| !["client.", "idp.", "database."].iter().any(|room| mistake.setting.starts_with(room)));
+    if !mistakes.is_empty() {
+        return Err(Mistakes(mistakes).into());
+    }
+    let token = read(file)?;
+    let token = token.expose_secret();
+    let provider = Arc::new(Provider::new(&settings.entra)?);
+    let validator = AccessTokenValidator::new(Arc::clone(&provider), &settings.api);
+    let verdict = verdict(&validator, token, settings);
+    let claims = UnverifiedToken::of(token).map(|token| token.shown(provider.authority(), &settings.api));
+    let claims = claims.unwrap_or_default();
+    let text = if as_json {
+        let claims: Vec<_> = claims.iter().map(|claim| marked(claim, &verdict)).collect();
+        serde_json::to_string_pretty(&json!({ "verdict": verdict, "claims": claims }))? + "\n"
+    } else {
+        as_text(&claims, &verdict)
+    };
+    anstream::stdout().lock().write_all(text.as_bytes())?;
+    Ok(if verdict.accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// As people paste it: with a header's name and scheme before it, in quotes, with line breaks.
+fn read(file: &Path) -> anyhow::Result<SecretString> {
+    let mut text = String::new();
+    let is_stdin = file == Path::new("-");
+    let outcome = if is_stdin {
+        io::stdin().lock().take(MOST_BYTES).read_to_string(&mut text)
+    } else {
+        fs::File::open(file).and_then(|opened| opened.take(MOST_BYTES).read_to_string(&mut text))
+    };
+    let name = if is_stdin { "standard input".to_owned() } else { file.display().to_string() };
+    outcome
+        .with_context(|| format!("cannot read {name}"))
+        .hint("name a text file that holds one access token, or - for standard input")?;
+    // A space at the end makes a lone "Bearer" a prefix, too.
+    let text = format!("{} ", text.trim());
+    let mut token = text.as_str();
+    for prefix in ["authorization:", "bearer "] {
+        if token.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)) {
+            token = token.get(prefix.len()..).unwrap_or_default().trim_start();
+        }
+    }
+    let token: String = token.trim().trim_matches(['"', '\'']).split_whitespace().collect();
+    if token.is_empty() {
+        return Err(WrongUsage(format!("{name} holds no token")).into());
+    }
+    Ok(token.into())
+}
+
+fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -> Verdict {
+    let scope = names_of_api(&settings.api).into_iter().next().unwrap_or_default();
+    let scope = format!("{scope}/{}", settings.api.required_scope);
+    match validator.validate(token) {
+        Ok(_) => Verdict {
+            accepted: true,
+            code: None,
+            sentence: "the API takes this token".to_owned(),
+            remedy: None,
+            concerns: None,
+        },
+        Err(TokenError::KeysUnavailable) => {
+            let otherwise = match validator.judge_unverified(token) {
+                Ok(()) => "apart from its signature it is as it should be".to_owned(),
+                Err(error) => format!("apart from its signature: {error}"),
+            };
+            Verdict {
+                accepted: false,
+                code: Some("keys_unavailable"),
+                sentence: format!(
+                    "its signature cannot be checked, since Entra ID's signing keys cannot be had; {otherwise}"
+                ),
+                remedy: Some("run blogctl doctor --role api to see what keeps this machine from Entra ID".to_owned()),
+                concerns: None,
+            }
+        }
+        Err(error) => refused(&error, token, settings, &scope),
+    }
+}
+
+fn refused(error: &TokenError, token: &str, settings: &Settings, scope: &str) -> Verdict {
+    let (code, concerns, remedy) = match error {
+        TokenError::Refused(refusal) => (refusal.code(), refusal.concerns(), refusal.remedy(scope)),
+        TokenError::InsufficientScope { .. } => (
+            "insufficient_scope",
+            Some("scp"),
+            format!(
+                "ask for {scope}, and have it granted under API permissions of the calling application's registration"
+            ),
+        ),
+        TokenError::KeysUnavailable => ("keys_unavailable", None, String::new()),
+    };
+    let (sentence, remedy) = special(error, token, settings, scope).unwrap_or((error.to_string(), remedy));
+    Verdict { accepted: false, code: Some(code), sentence, remedy: Some(remedy), concerns }
+}
+
+/// What is sent in place of an access token most often, and looks like something else to the rules.
+fn special(error: &TokenError, token: &str, settings: &Settings, scope: &str) -> Option<(String, String)> {
+    let TokenError::Refused(refusal) = error else { return None };
+    let ask = format!("send the access token that was issued for {scope}");
+    if *refusal == Refusal::Malformed {
+        if token.split('.').count() == 5 {
+            let told = "this is an encrypted token (JWE), which only its own receiver can read".to_owned();
+            return Some((told, ask));
+        }
+        if !token.contains('.') {
+            let told =
+                "this is no JWT at all but an opaque text, such as an authorization code or a refresh token".to_owned();
+            return Some((told, ask));
+        }
+        return None;
+    }
+    let is_id_token = UnverifiedToken::of(token).is_some_and(|token| token.is_id_token_for(&settings.client.client_id));
+    (is_id_token && matches!(refusal, Refusal::WrongAudience | Refusal::AppOnly)).then(|| {
+        let told = "this is an ID token: it tells the site who signed in, and is no access token".to_owned();
+        (told, format!("{ask}: access_token in the token endpoint's answer, not id_token"))
+    })
+}
+
+/// A claim as JSON, with whether it is the one that the verdict is about.
+fn marked(claim: &ShownClaim, verdict: &Verdict) -> serde_json::Value {
+    json!({
+        "claim": claim.name, "value": claim.value, "note": claim.note, "refused": verdict.concerns == Some(claim.name),
+    })
+}
+
+fn as_text(claims: &[ShownClaim], verdict: &Verdict) -> String {
+    let mut text = String::new();
+    let symbols = print::Symbols::of_locale();
+    let width = symbols.width;
+    let widest = claims.iter().map(|claim| claim.name.chars().count()).max().unwrap_or(0);
+    for ShownClaim { name, value, note } in claims {
+        let (symbol, style) =
+            if verdict.concerns == Some(*name) { symbols.of(Status::Failed) } else { (" ", Style::new()) };
+        let _ =
+            writeln!(text, "{style}{symbol:<width$}{style:#} {NAME}{name:<widest$}{NAME:#}  {}", print::safe(value));
+        if let Some(note) = note {
+            let _ = writeln!(text, "{:indent$}{LABEL}{}{LABEL:#}", "", print::safe(note), indent = width + widest + 3);
+        }
+    }
+    if !claims.is_empty() {
+        text.push('\n');
+    }
+    let (symbol, style) = symbols.of(if verdict.accepted { Status::Ok } else { Status::Failed });
+    let _ = writeln!(text, "{style}{symbol:<width$}{style:#} {}", print::safe(&verdict.sentence));
+    if let Some(remedy) = &verdict.remedy {
+        let _ = writeln!(text, "{:width$} {LABEL}remedy{LABEL:#} {}", "", print::safe(remedy));
+    }
+    text
+}

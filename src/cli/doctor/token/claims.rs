@@ -1,0 +1,140 @@
+//! What a token says, read without believing it. Only claims that the API looks at are shown with their values; of what
+//! tells about a person, no more than that it is there.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use crate::{
+    config::ApiSettings,
+    entra::{Authority, access_token::names_of_api},
+};
+
+/// Values come from whoever made the token.
+const MOST_CHARS: usize = 160;
+/// Longest token that is read.
+const MOST_BYTES: usize = 16 * 1024;
+
+/// Claims that tell about a person.
+const PERSONAL: [&str; 8] =
+    ["name", "given_name", "family_name", "email", "preferred_username", "upn", "unique_name", "ipaddr"];
+const TIMES: [&str; 3] = ["iat", "nbf", "exp"];
+const SHOWN: [&str; 16] = [
+    "ver", "iss", "aud", "tid", "oid", "idtyp", "scp", "roles", "azp", "appid", "azpacr", "appidacr", "iat", "nbf",
+    "exp", "xms_cc",
+];
+
+/// One line of the explanation.
+pub struct ShownClaim {
+    pub name: &'static str,
+    pub value: String,
+    /// What the API expects, or what the value means.
+    pub note: Option<String>,
+}
+
+/// A token that may say anything.
+pub struct UnverifiedToken {
+    header: Map<String, Value>,
+    claims: Map<String, Value>,
+}
+
+impl UnverifiedToken {
+    /// `None` when it is not a JWT with a payload to read.
+    pub fn of(token: &str) -> Option<Self> {
+        if token.len() > MOST_BYTES {
+            return None;
+        }
+        let mut parts = token.split('.');
+        let (header, payload, _, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
+            return None;
+        };
+        let object = |part: &str| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+        Some(Self { header: object(header)?, claims: object(payload)? })
+    }
+
+    /// An ID token has the site for its audience, or a nonce and no scope.
+    pub fn is_id_token_for(&self, client_id: &str) -> bool {
+        let is_for_site = !client_id.is_empty() && self.claims.get("aud").and_then(Value::as_str) == Some(client_id);
+        is_for_site || (self.claims.contains_key("nonce") && !self.claims.contains_key("scp"))
+    }
+
+    /// Header and claims, in the order in which they are looked at.
+    pub fn shown(&self, authority: &Authority, settings: &ApiSettings) -> Vec<ShownClaim> {
+        let mut shown = Vec::new();
+        for name in ["alg", "kid"] {
+            let note = (name == "alg").then(|| "expected RS256".to_owned());
+            shown.push(ShownClaim { name, value: text(self.header.get(name)), note });
+        }
+        for name in SHOWN {
+            let value = self.claims.get(name);
+            // Of v1's and v2's names for the same thing, the token has one; what must be there is shown as missing.
+            let note = note(name, value, authority, settings);
+            if value.is_some() || ["iss", "aud", "tid", "oid", "scp", "exp", "nbf"].contains(&name) {
+                let value = if TIMES.contains(&name) { time(value) } else { text(value) };
+                shown.push(ShownClaim { name, value, note });
+            }
+        }
+        let personal: Vec<_> = PERSONAL.into_iter().filter(|name| self.claims.contains_key(*name)).collect();
+        if !personal.is_empty() {
+            shown.push(ShownClaim {
+                name: "about the user",
+                value: format!("{} (not shown)", personal.join(", ")),
+                note: None,
+            });
+        }
+        shown
+    }
+}
+
+fn note(name: &str, value: Option<&Value>, authority: &Authority, settings: &ApiSettings) -> Option<String> {
+    let seconds = || value.and_then(Value::as_i64).map(|at| at - Utc::now().timestamp());
+    Some(match name {
+        "iss" => format!("expected {} or {}", authority.issuer_v2(), authority.issuer_v1()),
+        "aud" => format!("expected {}", names_of_api(settings).join(" or ")),
+        "tid" => format!("expected {}", authority.tenant_id()),
+        "scp" => format!("expected {} among its words", settings.required_scope),
+        "oid" => "expected a GUID: who calls".to_owned(),
+        "exp" => match seconds()? {
+            past if past <= 0 => format!("{} ago", span(past)),
+            ahead => format!("in {}", span(ahead)),
+        },
+        "nbf" => match seconds()? {
+            past if past <= 0 => return None,
+            ahead => format!("only in {}", span(ahead)),
+        },
+        "azpacr" | "appidacr" => match value.and_then(Value::as_str)? {
+            "0" => "the calling application proved nothing".to_owned(),
+            "1" => "the calling application proved itself by a secret".to_owned(),
+            "2" => "the calling application proved itself by a certificate".to_owned(),
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+fn span(seconds: i64) -> String {
+    let seconds = seconds.unsigned_abs();
+    match seconds {
+        0..120 => format!("{seconds} seconds"),
+        120..7200 => format!("{} minutes", seconds / 60),
+        7200..172_800 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+fn time(value: Option<&Value>) -> String {
+    let time = value.and_then(Value::as_i64).and_then(|at| DateTime::from_timestamp(at, 0));
+    time.map_or_else(|| text(value), |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
+fn text(value: Option<&Value>) -> String {
+    let whole = match value {
+        None => return "(missing)".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    match whole.char_indices().nth(MOST_CHARS) {
+        Some((end, _)) => format!("{}…", whole.get(..end).unwrap_or_default()),
+        None => whole,
+    }
+}

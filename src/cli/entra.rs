@@ -1,0 +1,58 @@
+//! `blogctl entra`: the app registrations that the settings need, and how existing ones differ from them. Nothing is
+//! asked of Entra ID: who has the rights runs the commands.
+
+mod diff;
+mod manifest;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::settings::SettingsArguments;
+use crate::{
+    config::{Role, Settings},
+    entra::{ClientCertificate, certificate::CertificateError, registration::Wanted},
+    web::Addresses,
+};
+
+/// Describe the app registrations in Entra ID that these settings need, and compare existing ones with them
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  blogctl entra manifest --format az > register.sh
+  blogctl entra manifest | jq .site.web
+  az ad app show --id CLIENT_ID | blogctl entra diff -
+  az ad app list --show-mine | blogctl entra diff -")]
+pub struct EntraCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Manifest(manifest::Manifest),
+    Diff(diff::Diff),
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// When settings are wrong, a file cannot be read or stdout not be written.
+pub fn run(command: &EntraCommand, settings: &SettingsArguments) -> anyhow::Result<ExitCode> {
+    let settings = settings.load(Role::Any, Vec::new())?;
+    match &command.action {
+        Action::Manifest(manifest) => manifest.run(&settings),
+        Action::Diff(diff) => diff.run(&settings),
+    }
+}
+
+/// What the settings lead to. A certificate that cannot be used is an error, unless none is set.
+fn wanted(settings: &Settings) -> anyhow::Result<Wanted> {
+    let certificate = match ClientCertificate::load(&settings.client.certificate) {
+        Ok(certificate) => certificate.chain().first().map(|der| (certificate.details().clone(), der.clone())),
+        Err(CertificateError::NotConfigured) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Addresses { public_url, redirect_uri } = Addresses::of(&settings.client, settings.client.port)?;
+    Ok(Wanted::of(settings, &public_url, &redirect_uri, certificate))
+}

@@ -1,0 +1,98 @@
+//! Which migrations a database has, found out without writing to it: no file is made, no table, no lock is taken.
+
+use std::{collections::BTreeSet, fs::OpenOptions, path::Path};
+
+use diesel::{
+    Connection as _, OptionalExtension as _, QueryableByName, RunQueryDsl, pg::PgConnection, sql_types::Text,
+    sqlite::SqliteConnection,
+};
+
+use super::{Migration, POSTGRES, SQLITE, compare};
+use crate::{
+    config::DatabaseSettings,
+    db::{DatabaseUrl, DbError, postgres},
+};
+
+/// What was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Where. Its `Display` shows no password.
+    pub url: DatabaseUrl,
+    /// Whether there is a database at all: an SQLite file that is missing is made when the API starts.
+    pub exists: bool,
+    /// Every migration that this binary knows, in order.
+    pub migrations: Vec<Migration>,
+}
+
+/// A row of the table in which Diesel keeps what was applied.
+#[derive(QueryableByName)]
+struct Applied {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+/// Looks at the database that the settings name. Blocks.
+///
+/// # Errors
+/// When the database cannot be read, its file not be written, or a newer blogctl has migrated it.
+pub fn look(settings: &DatabaseSettings) -> Result<Found, DbError> {
+    let url = DatabaseUrl::parse(&settings.url)?;
+    let (exists, migrations) = match &url {
+        DatabaseUrl::Sqlite(path) => sqlite(path)?,
+        DatabaseUrl::Postgres { url, shown } => (true, postgres(url, shown)?),
+    };
+    Ok(Found { url, exists, migrations })
+}
+
+fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
+    let error =
+        |reason: &dyn ToString| DbError::Open { database: path.display().to_string(), reason: reason.to_string() };
+    if path.is_dir() {
+        return Err(error(&"this is a folder; name a file in it"));
+    }
+    if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
+        return Err(error(&format!("there is no folder {}; make it first", folder.display())));
+    }
+    if !path.exists() {
+        return Ok((false, compare::<diesel::sqlite::Sqlite>(&SQLITE, BTreeSet::new())?));
+    }
+    // Opened for writing and closed at once: the API will have to.
+    OpenOptions::new().append(true).open(path).map_err(|reason| error(&reason))?;
+    let name = path.to_str().ok_or_else(|| error(&"the path is not UTF-8"))?;
+    // https://www.sqlite.org/uri.html: `?`, `#` and `%` mean something else.
+    let escaped = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let mut connection =
+        SqliteConnection::establish(&format!("file:{escaped}?mode=ro")).map_err(|reason| error(&reason))?;
+    let table = diesel::sql_query(
+        "SELECT name AS version FROM sqlite_master WHERE type = 'table' AND name = '__diesel_schema_migrations'",
+    )
+    .get_result::<Applied>(&mut connection)
+    .optional()
+    .map_err(|reason| error(&reason))?;
+    let applied = match table {
+        Some(_) => diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load(&mut connection)?,
+        None => Vec::new(),
+    };
+    Ok((true, compare::<diesel::sqlite::Sqlite>(&SQLITE, versions(applied))?))
+}
+
+fn postgres(url: &str, shown: &str) -> Result<Vec<Migration>, DbError> {
+    let mut connection = PgConnection::establish(&postgres::with_defaults(url))
+        .map_err(|reason| DbError::Open { database: shown.to_owned(), reason: postgres::one_line(reason) })?;
+    let table = diesel::sql_query(
+        "SELECT c.relname::text AS version FROM pg_class c \
+         WHERE c.oid = to_regclass('__diesel_schema_migrations')",
+    )
+    .get_result::<Applied>(&mut connection)
+    .optional()?;
+    let applied = match table {
+        Some(_) => diesel::sql_query("SELECT version::text AS version FROM __diesel_schema_migrations")
+            .load(&mut connection)?,
+        None => Vec::new(),
+    };
+    compare::<diesel::pg::Pg>(&POSTGRES, versions(applied))
+}
+
+fn versions(applied: Vec<Applied>) -> BTreeSet<String> {
+    applied.into_iter().map(|row| row.version).collect()
+}

@@ -1,0 +1,436 @@
+//! `blogctl doctor`: the real binary, on systems that are well and on ten that are not. Each report is a snapshot, to be
+//! read as somebody reads it whose site is down.
+
+use std::{fs, net::TcpListener, path::Path, process::Stdio};
+
+use blogctl::config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{
+    binary::{Ended, blogctl},
+    certificates::{TestCertificate, file, key_pem, pem},
+    dev::Dev,
+    entra::keys,
+    idp::{IdpControl, TokenBuilder},
+    system::TestSystem,
+};
+
+/// Random, and searched for in every report.
+const COOKIE_KEY: &str = "Zk3vQ9rT1xWb7LdMnc5HyEuP0sGaJ6fRoi8KXtVBw2Cq";
+
+/// A running system, and a folder with its settings in `blog.toml`.
+struct Patient {
+    system: TestSystem,
+    folder: TempDir,
+}
+
+impl Patient {
+    fn new() -> Self {
+        let patient = Self { system: TestSystem::start(), folder: tempfile::tempdir().expect("a folder") };
+        let Settings { entra, client, api, database, .. } = &patient.system.settings;
+        let authority = entra.authority_host.as_ref().expect("set").as_str().trim_end_matches('/');
+        let cert = client.certificate.path.as_ref().expect("set").display();
+        let text = format!(
+            "[server]\nenvironment = \"development\"\n[entra]\ntenant_id = \"{}\"\nauthority_host = \"{authority}\"\n\
+             [client]\nport = {}\nclient_id = \"{}\"\ncert_path = \"{cert}\"\napi_scope = \"{}\"\napi_base_url = \"{}\"\n\
+             cookie_key = \"{COOKIE_KEY}\"\n[api]\nport = {}\napp_id_uri = \"{}\"\n[database]\nurl = \"{}\"\n",
+            entra.tenant_id,
+            client.port,
+            client.client_id,
+            client.api_scope,
+            client.api_base_url,
+            api.port,
+            api.app_id_uri,
+            database.url,
+        );
+        fs::write(patient.folder.path().join("blog.toml"), text).expect("written");
+        patient
+    }
+
+    fn control(&self) -> IdpControl {
+        IdpControl::of(&self.system.idp)
+    }
+
+    /// The report with these settings changed.
+    fn doctor(&self, changes: &[&str]) -> Ended {
+        let set = changes.iter().flat_map(|change| ["--set", change]);
+        let arguments: Vec<&str> = ["doctor"].into_iter().chain(set).collect();
+        let ended = Ended::of(self.folder.path(), &arguments);
+        assert_no_secret(&ended);
+        ended
+    }
+
+    /// The report without what differs from run to run.
+    fn report(&self, changes: &[&str]) -> String {
+        self.shown(&self.doctor(changes))
+    }
+
+    fn shown(&self, ended: &Ended) -> String {
+        let mut text = format!("exit code {}\n{}", ended.code.expect("it ended by itself"), ended.stdout);
+        let settings = &self.system.settings;
+        for (port, name) in [(self.system.idp.port, "IDP"), (settings.api.port, "API"), (settings.client.port, "SITE")]
+        {
+            text = text.replace(&format!(":{port}"), &format!(":{name}")).replace(&format!("port {port}"), name);
+        }
+        for (folder, name) in [(self.system.folder.path(), "SYSTEM"), (self.folder.path(), "HERE")] {
+            text = text.replace(&folder.display().to_string(), name);
+        }
+        without_times_and_thumbprints(&text)
+    }
+}
+
+/// No key, no cookie key, no token: whatever is wrong.
+fn assert_no_secret(ended: &Ended) {
+    for text in [&ended.stdout, &ended.stderr] {
+        for secret in [COOKIE_KEY, "BEGIN PRIVATE", "BEGIN ENCRYPTED", "eyJ"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+}
+
+fn without_times_and_thumbprints(text: &str) -> String {
+    let is_date = |word: &str| word.len() == 10 && word.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    let is_thumbprint = |word: &str| word.len() == 40 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut shown = String::new();
+    for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
+        let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        let rest = &word[bare.len()..];
+        shown.push_str(if is_date(bare) {
+            "DATE"
+        } else if is_thumbprint(bare) {
+            "THUMBPRINT"
+        } else {
+            bare
+        });
+        shown.push_str(rest);
+    }
+    shown
+}
+
+#[test]
+fn a_system_that_is_well_gets_a_clean_bill() {
+    let patient = Patient::new();
+    insta::assert_snapshot!("doctor_well", patient.report(&[]));
+}
+
+#[test]
+fn what_dev_runs_is_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dev = Dev::start_in(folder.path(), &[]);
+    let port = |url: String| url.rsplit(':').next().expect("a port").to_owned();
+    let (idp, api, site) = (port(dev.idp("")), port(dev.api("")), port(dev.site("")));
+    let printed = Ended::of(
+        folder.path(),
+        &["dev", "--print-env", "--idp-port", &idp, "--api-port", &api, "--client-port", &site],
+    );
+    let mut command = blogctl(folder.path());
+    for line in printed.stdout.lines() {
+        let (name, value) = line.split_once('=').expect("NAME=value");
+        command.env(name, value.trim_matches('\''));
+    }
+    let ended = Ended::of_command(command.args(["doctor", "--json"]));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!(report["status"], "ok", "{report:#}");
+    let checks = report["checks"].as_array().expect("checks");
+    assert!(checks.len() >= 11 && checks.iter().all(|check| check["status"] == "ok"), "{report:#}");
+}
+
+#[test]
+fn nothing_is_set() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ended = Ended::of(folder.path(), &["doctor", "--set", "client.api_base_url=http://localhost:9"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    insta::assert_snapshot!(
+        "doctor_nothing_is_set",
+        ended.stdout.replace(&folder.path().display().to_string(), "HERE")
+    );
+    assert!(!folder.path().join("blog.db").exists(), "a check makes no file");
+}
+
+#[test]
+fn settings_are_mistyped() {
+    let patient = Patient::new();
+    let report = patient.report(&["client.port=fifty", "client.cokie_key=x", "entra.tenant_id=contoso"]);
+    insta::assert_snapshot!("doctor_settings_are_mistyped", report);
+}
+
+#[test]
+fn the_certificate_has_expired() {
+    let patient = Patient::new();
+    let key = &keys()[0].key;
+    let expired = TestCertificate { valid: (-40, -3), ..TestCertificate::new("site", key) }.make();
+    file(patient.folder.path(), "expired.pem", &[&key_pem(key), &pem(&expired)]);
+    insta::assert_snapshot!("doctor_certificate_expired", patient.report(&["client.cert_path=expired.pem"]));
+}
+
+#[test]
+fn the_key_is_of_another_certificate() {
+    let patient = Patient::new();
+    let certificate = TestCertificate::new("site", &keys()[0].key).make();
+    file(patient.folder.path(), "mixed.pem", &[&key_pem(&keys()[1].key), &pem(&certificate)]);
+    insta::assert_snapshot!("doctor_key_of_another_certificate", patient.report(&["client.cert_path=mixed.pem"]));
+}
+
+#[test]
+fn the_certificate_is_not_uploaded() {
+    let patient = Patient::new();
+    patient.control().remove_certificates(DEV_CLIENT_ID);
+    insta::assert_snapshot!("doctor_certificate_not_uploaded", patient.report(&[]));
+}
+
+#[test]
+fn the_client_id_is_of_nobody() {
+    let patient = Patient::new();
+    let report = patient.report(&["client.client_id=00000000-1111-4222-8333-444444444444"]);
+    insta::assert_snapshot!("doctor_client_id_of_nobody", report);
+}
+
+#[test]
+fn the_authority_is_out_of_reach() {
+    let patient = Patient::new();
+    let report = patient.report(&["entra.authority_host=http://localhost:9"]);
+    insta::assert_snapshot!("doctor_authority_out_of_reach", report);
+}
+
+#[test]
+fn the_tenant_does_not_exist() {
+    let patient = Patient::new();
+    let report = patient.report(&["entra.tenant_id=99999999-2222-4333-8444-555555555555"]);
+    insta::assert_snapshot!("doctor_tenant_does_not_exist", report);
+}
+
+#[test]
+fn the_site_asks_for_another_api() {
+    let patient = Patient::new();
+    let report = patient.report(&["client.api_scope=api://a9100000-0000-4000-8000-000000008999/access_as_user"]);
+    insta::assert_snapshot!("doctor_another_api", report);
+}
+
+#[test]
+fn the_api_is_not_there_and_its_database_neither() {
+    let patient = Patient::new();
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = nobody.local_addr().expect("bound").port();
+    drop(nobody);
+    let api = format!("client.api_base_url=http://localhost:{port}");
+    let report = patient.report(&[&api, "database.url=missing/blog.db"]).replace(&format!(":{port}"), ":NOBODY");
+    insta::assert_snapshot!("doctor_api_not_there", report);
+}
+
+#[test]
+fn it_is_meant_for_production_but_is_not_ready_for_it() {
+    let patient = Patient::new();
+    let folder = patient.folder.path();
+    let text = fs::read_to_string(folder.join("blog.toml")).expect("settings");
+    fs::write(folder.join("blog.toml"), text.replace(COOKIE_KEY, &"change-me ".repeat(4))).expect("written");
+    let report = patient.report(&[
+        "server.environment=production",
+        "client.redirect_uri=http://localhost:5123/getAToken",
+        "database.migrate_at_start=false",
+        "database.url=new.db",
+    ]);
+    insta::assert_snapshot!("doctor_not_ready_for_production", report);
+    assert!(!folder.join("new.db").exists(), "a check makes no file");
+}
+
+#[test]
+fn identity_provider_down_is_told_within_the_time_allowed() {
+    let patient = Patient::new();
+    patient.control().slow(std::time::Duration::from_secs(30));
+    let ended = Ended::of(patient.folder.path(), &["doctor", "--timeout", "1", "--role", "api", "--json"]);
+    patient.control().heal();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let discovery = report["checks"].as_array().expect("checks").iter().find(|check| check["check"] == "discovery");
+    let discovery = discovery.expect("the check");
+    assert_eq!(discovery["status"], "failed", "{report:#}");
+    assert!(discovery["remedy"].as_str().expect("text").contains("firewall"), "{report:#}");
+}
+
+#[test]
+fn each_role_is_checked_by_itself_and_wrong_usage_is_told_apart() {
+    let patient = Patient::new();
+    let names = |role: &str| {
+        let ended = Ended::of(patient.folder.path(), &["doctor", "--role", role, "--json"]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        let checks = report["checks"].as_array().expect("checks").clone();
+        checks.iter().map(|check| check["check"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    let (api, client) = (names("api"), names("client"));
+    let has = |names: &[String], name: &str| names.iter().any(|other| other == name);
+    assert!(has(&api, "database") && !has(&api, "certificate") && !has(&api, "cookie_key"), "{api:?}");
+    assert!(!has(&client, "database") && has(&client, "certificate") && has(&client, "assertion"), "{client:?}");
+    for wrong in [&["doctor", "--role", "idp"][..], &["doctor", "--timeout", "0"], &["doctor", "--token"]] {
+        assert_eq!(Ended::of(patient.folder.path(), wrong).code, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_locale_that_is_not_utf8_gets_plain_letters() {
+    let patient = Patient::new();
+    let ended = Ended::of_command(blogctl(patient.folder.path()).env("LC_ALL", "C").arg("doctor"));
+    assert!(ended.stdout.is_ascii() && ended.stdout.contains("ok Settings"), "{}", ended.stdout);
+}
+
+/// Explains a token given on standard input.
+fn explain(patient: &Patient, token: &str) -> Ended {
+    let path = patient.folder.path().join("stdin.txt");
+    fs::write(&path, token).expect("written");
+    let mut command = blogctl(patient.folder.path());
+    command.args(["doctor", "--token", "-"]).stdin(Stdio::from(fs::File::open(&path).expect("written")));
+    let ended = Ended::of_command(&mut command);
+    let signature = token.rsplit('.').next().filter(|part| part.len() > 100);
+    for text in [&ended.stdout, &ended.stderr] {
+        assert!(signature.is_none_or(|signature| !text.contains(signature)), "{text}");
+        for secret in ["eyJ", "alice@contoso.example", "Alice Archer"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+    ended
+}
+
+#[test]
+fn a_good_token_is_taken_however_it_was_pasted() {
+    let patient = Patient::new();
+    let token = patient.control().token().mint();
+    let (first, rest) = token.split_at(80);
+    for pasted in [
+        token.clone(),
+        format!("Bearer {token}\n"),
+        format!("Authorization: bearer {token}"),
+        format!("\"{token}\""),
+        format!("{first}\n{rest}\n"),
+    ] {
+        let ended = explain(&patient, &pasted);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.stdout.contains("✓ the API takes this token"), "{ended:?}");
+    }
+    let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "missing.txt"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+}
+
+#[test]
+fn each_refused_token_gets_its_sentence_and_its_remedy() {
+    let patient = Patient::new();
+    let control = patient.control();
+    let token = |change: fn(TokenBuilder<'_>) -> TokenBuilder<'_>| change(control.token()).mint();
+    let scope = format!("api://{DEV_API_ID}/access_as_user");
+    for (token, said, remedy) in [
+        (control.token().expired().mint(), "has expired", "get a new token"),
+        (control.token().not_yet_valid().mint(), "not valid yet", "clock"),
+        (control.token().app_only().mint(), "without a user", "let a user sign in"),
+        (control.token().id_token().mint(), "this is an ID token", "access_token in the token endpoint's answer"),
+        (token(|token| token.claim("aud", "00000003-0000-0000-c000-000000000000".into())), "Microsoft Graph", &scope),
+        (token(|token| token.claim("aud", "api://other".into())), "aud is not this API", "api.app_id_uri"),
+        (token(|token| token.scope("other")), "lacks the scope access_as_user", "API permissions"),
+        (token(|token| token.claim("tid", "99999999-2222-4333-8444-555555555555".into())), "tid", "entra.tenant_id"),
+        (token(|token| token.sign_with("foreign")), "signature is not valid", "whole and unchanged"),
+        (token(|token| token.sign_with("none").header("alg", "none".into())), "not a signed JWT", "three parts"),
+        (token(|token| token.without_claim("oid")), "no oid claim", &scope),
+        ("a.b.c.d.e".to_owned(), "encrypted token (JWE)", &scope),
+        ("0.AXoAq1w2e3".replace('.', ""), "no JWT at all", &scope),
+        ("{\"access_token\":\"x.y\"}".to_owned(), "not a signed JWT", "not JSON"),
+    ] {
+        let ended = explain(&patient, &token);
+        assert_eq!(ended.code, Some(1), "{said}: {ended:?}");
+        assert!(ended.stdout.contains(said) && ended.stdout.contains(remedy), "{said}: {}", ended.stdout);
+    }
+    for nothing in ["", " \n", "Bearer "] {
+        let ended = explain(&patient, nothing);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_token_for_graph_is_explained_claim_by_claim() {
+    let patient = Patient::new();
+    let fixed = [("iat", 1_900_000_000_i64), ("nbf", 1_900_000_000), ("exp", 1_900_003_600)];
+    let control = patient.control();
+    let token = control.token().claim("aud", "00000003-0000-0000-c000-000000000000".into());
+    let token = fixed.iter().fold(token, |token, (name, time)| token.claim(name, (*time).into()));
+    let kid = patient.control().kids().pop().expect("a key");
+    let shown = patient.shown(&explain(&patient, &token.mint())).replace(&kid, "KID");
+    let shown: Vec<_> =
+        shown.lines().filter(|line| !line.trim_start().starts_with("in ") && !line.contains("only in ")).collect();
+    insta::assert_snapshot!("doctor_token_for_graph", shown.join("\n"));
+}
+
+#[test]
+fn without_keys_the_claims_are_judged_and_the_signature_is_not() {
+    let patient = Patient::new();
+    let token = patient.control().token().expired().mint();
+    patient.control().down();
+    let ended = explain(&patient, &token);
+    patient.control().heal();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stdout.contains(
+            "signing keys cannot be had; apart from its signature: access token refused: the token has expired"
+        ),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_hostile_token_can_neither_steer_the_terminal_nor_forge_a_line() {
+    let patient = Patient::new();
+    let evil = "\u{1b}[2Jhttps://evil\n✓ the API takes this token\r";
+    let token = patient.control().token().claim("iss", evil.into()).mint();
+    let ended = explain(&patient, &token);
+    assert!(!ended.stdout.contains(['\u{1b}', '\r']) && ended.stdout.contains("https://evil"), "{ended:?}");
+    assert!(!ended.stdout.lines().any(|line| line.starts_with('✓')), "{ended:?}");
+}
+
+#[test]
+fn the_password_of_a_database_is_not_shown() {
+    let patient = Patient::new();
+    let ended = patient.doctor(&["database.url=postgres://blog:s3cretPassword@127.0.0.1:9/blog"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stdout.contains("postgres://127.0.0.1:9/blog"), "{ended:?}");
+    assert!(!format!("{ended:?}").contains("s3cretPassword"), "{ended:?}");
+}
+
+#[test]
+fn status_of_migrations_makes_no_file() {
+    let folder: TempDir = tempfile::tempdir().expect("a folder");
+    let ended = Ended::of(folder.path(), &["migrate", "status"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("no such file yet"), "{ended:?}");
+    let files: Vec<_> = fs::read_dir(Path::new(folder.path())).expect("a folder").collect();
+    assert!(files.is_empty(), "{files:?}");
+}
+
+#[test]
+fn the_api_says_what_it_expects_and_nothing_else() {
+    let api = crate::support::api::TestApi::start();
+    let answer = api.nobody().get("/.well-known/oauth-protected-resource");
+    let issuer = format!("{}/{DEV_TENANT_ID}/v2.0", api.idp.url(""));
+    let resource = format!("api://{DEV_API_ID}");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(
+        answer.json(),
+        serde_json::json!({
+            "resource": resource,
+            "authorization_servers": [issuer],
+            "scopes_supported": [format!("{resource}/access_as_user"), format!("{DEV_API_ID}/access_as_user")],
+            "bearer_methods_supported": ["header"],
+        })
+    );
+    let refused = api.nobody().call("POST", "/.well-known/oauth-protected-resource").send();
+    refused.problem(405, "method_not_allowed");
+}
+
+#[test]
+fn without_the_settings_of_an_api_no_token_can_be_judged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("token.txt"), "a.b.c").expect("written");
+    let ended = Ended::of(folder.path(), &["doctor", "--token", "token.txt"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(
+        ended.stderr.contains("entra.tenant_id is not set") && ended.stderr.contains("api.app_id_uri"),
+        "{ended:?}"
+    );
+}
