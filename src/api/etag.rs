@@ -54,7 +54,8 @@ pub async fn expected(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) ->
 /// (RFC 9110 §13.2.1: 404 and 403 come before 412).
 const NEVER: Version = Version(i64::MIN);
 
-fn tag(id: i64, version: Version) -> EntityTag {
+/// That of a post in a certain state.
+pub fn tag(id: i64, version: Version) -> EntityTag {
     EntityTag::new_strong(format!("{id}-{}", version.0))
 }
 

@@ -36,6 +36,12 @@ pub enum BlogError {
     /// nothing later.
     #[error("a search has no cursor; use skip")]
     NoCursorInSearch,
+    /// The author has created something else under the same key.
+    #[error("something else was created under this key")]
+    KeyReused,
+    /// What is to be kept of a creation could not be made.
+    #[error("the answer could not be made: {0}")]
+    NoAnswer(#[source] serde_json::Error),
     /// The database.
     #[error(transparent)]
     Database(#[from] DbError),
@@ -44,7 +50,7 @@ pub enum BlogError {
 /// The blog over its database. Cheap to clone.
 #[derive(Clone)]
 pub struct Blog {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl Blog {
@@ -126,15 +132,7 @@ impl Blog {
     /// The database's.
     pub async fn create(&self, author: &User, draft: Draft) -> Result<Post, BlogError> {
         let author = author.clone();
-        let create = move |connection: &mut Connection<'_>| {
-            let now = now();
-            let (title, content) = (draft.title.as_str(), draft.content.as_str());
-            let new = NewPost { author_id: author.id, title, content, created_at: now, updated_at: now };
-            let id = posts::insert(connection, &new)?;
-            let (title, content) = (title.to_owned(), content.to_owned());
-            Ok(Post { id, title, content, author, created_at: now, updated_at: now })
-        };
-        self.database.write(create).await
+        self.database.write(move |connection| insert(connection, author, &draft)).await
     }
 
     /// Changes a post of `user`'s own; with `expected`, only that version. A change of nothing leaves it as it is.
@@ -179,6 +177,15 @@ impl Blog {
         };
         self.database.write(work).await
     }
+}
+
+pub(super) fn insert(connection: &mut Connection<'_>, author: User, draft: &Draft) -> Result<Post, BlogError> {
+    let now = now();
+    let (title, content) = (draft.title.as_str(), draft.content.as_str());
+    let new = NewPost { author_id: author.id, title, content, created_at: now, updated_at: now };
+    let id = posts::insert(connection, &new)?;
+    let (title, content) = (title.to_owned(), content.to_owned());
+    Ok(Post { id, title, content, author, created_at: now, updated_at: now })
 }
 
 /// The rule of change and deletion. In the transaction that writes, so that what was looked at is what is written to.
@@ -257,7 +264,7 @@ fn read_found(connection: &mut Connection<'_>, sought: &Sought, skip: u64, limit
 }
 
 /// The time as it is stored: to the microsecond.
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
 }
 

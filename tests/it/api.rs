@@ -4,6 +4,7 @@ mod access;
 mod conditions;
 mod cors;
 mod health;
+mod idempotency;
 mod lists;
 mod posts;
 mod problems;
