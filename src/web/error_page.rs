@@ -130,7 +130,11 @@ impl From<ApiError> for PageError {
             ApiError::TooManyRequests(seconds) => Kind::TooManyRequests(seconds),
             ApiError::Unreachable(_) => Kind::ApiUnreachable,
             ApiError::TimedOut => Kind::ApiTimedOut,
-            ApiError::Stale | ApiError::Invalid(_) | ApiError::Unexpected(_) | ApiError::Nonsense(_) => Kind::ApiFailed,
+            ApiError::Stale
+            | ApiError::KeyReused
+            | ApiError::Invalid(_)
+            | ApiError::Unexpected(_)
+            | ApiError::Nonsense(_) => Kind::ApiFailed,
         }
         .into()
     }

@@ -296,6 +296,7 @@ pub struct Seen {
     pub token: String,
     pub request_id: String,
     pub if_match: String,
+    pub idempotency_key: String,
 }
 
 type Play = Box<dyn Fn(&Seen) -> HttpResponse + Send>;
@@ -375,6 +376,7 @@ async fn answer(request: HttpRequest, state: web::Data<PlayState>) -> HttpRespon
         token: header("authorization").trim_start_matches("Bearer ").to_owned(),
         request_id: header("x-request-id"),
         if_match: header("if-match"),
+        idempotency_key: header("idempotency-key"),
     };
     state.seen.lock().expect("a list").push(seen.clone());
     (state.play.lock().expect("a play"))(&seen)
