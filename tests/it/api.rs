@@ -3,6 +3,7 @@
 mod access;
 mod conditions;
 mod cors;
+mod fuzz;
 mod health;
 mod idempotency;
 mod lists;
