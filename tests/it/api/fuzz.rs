@@ -59,8 +59,13 @@ fn grammar(dev: &Dev) -> Grammar {
         routes: &[
             ("/v1/posts", &["GET", "POST", "POST", "POST", "HEAD"]),
             ("/v1/posts", &["GET", "POST", "POST", "POST", "HEAD"]),
+            ("/v1/posts", &["GET", "POST", "POST", "POST", "HEAD"]),
+            ("/v1/posts", &["GET", "POST", "POST", "POST", "HEAD"]),
+            ("/v1/posts", &["GET", "POST", "POST", "POST", "HEAD"]),
             ("/v1/posts", &["GET", "GET", "GET", "POST", "HEAD"]),
             ("/v1/posts/#", &["GET", "PUT", "PUT", "DELETE", "HEAD"]),
+            ("/v1/posts/#", &["GET", "GET", "PUT", "PUT", "HEAD"]),
+            ("/v1/posts/#", &["GET", "GET", "PUT", "PUT", "HEAD"]),
             ("/v1/posts/#", &["GET", "GET", "PUT", "PUT", "HEAD"]),
             ("/v1/posts/#", &["GET", "GET", "PUT", "PUT", "PUT"]),
             ("/v1/profile", &["GET"]),
@@ -89,16 +94,35 @@ fn random_requests_neither_break_it_nor_make_it_hang_nor_get_an_answer_that_is_n
     let port = port_of(&dev.api(""));
     let alice = Client::at(&dev.api(""), &IdpControl::at(&dev.idp("")).token().mint());
 
-    let mut statuses = BTreeMap::new();
-    run(seed, 0..WARM.min(requests), port, &grammar, &mut statuses);
+    let mut counts = BTreeMap::new();
+    run(seed, 0..WARM.min(requests), port, &grammar, &mut counts);
     let warm = dev.running.resident_kib();
-    run(seed, WARM.min(requests)..requests, port, &grammar, &mut statuses);
+    run(seed, WARM.min(requests)..requests, port, &grammar, &mut counts);
     let grown = dev.running.resident_kib().saturating_sub(warm);
 
-    eprintln!("seed {seed}, {requests} requests, answers by status {statuses:?}, {warm} KiB, then {grown} KiB more");
+    eprintln!("seed {seed}, {requests} requests, answers {counts:#?}, {warm} KiB, then {grown} KiB more");
     // They got everywhere, so the checks have seen every kind of answer.
-    for status in [200, 201, 204, 400, 401, 403, 404, 405, 413, 415, 422] {
-        assert!(requests < REQUESTS || statuses.contains_key(&status), "seed {seed}: no {status} in {statuses:?}");
+    for kind in [
+        "200",
+        "201",
+        "204",
+        "400 malformed_json",
+        "400 malformed_idempotency_key",
+        "401 bad_signature",
+        "401 expired",
+        "401 missing_token",
+        "403 insufficient_scope",
+        "403 not_author",
+        "404 not_found",
+        "404 post_not_found",
+        "405 method_not_allowed",
+        "412 stale",
+        "413 body_too_large",
+        "415 unsupported_media_type",
+        "422 idempotency_key_reused",
+        "422 invalid",
+    ] {
+        assert!(requests < REQUESTS || counts.contains_key(kind), "seed {seed}: no {kind} in {counts:#?}");
     }
     assert!(grown < MAY_GROW_KIB, "seed {seed}: {grown} KiB more than the {warm} KiB of after {WARM} requests");
     assert_eq!(alice.get("/health").status, 200);
@@ -112,10 +136,10 @@ fn random_requests_neither_break_it_nor_make_it_hang_nor_get_an_answer_that_is_n
 }
 
 /// Sends the requests with these numbers; what is wrong with an answer ends the test.
-fn run(seed: u64, numbers: std::ops::Range<u64>, port: u16, grammar: &Grammar, statuses: &mut BTreeMap<u16, u64>) {
+fn run(seed: u64, numbers: std::ops::Range<u64>, port: u16, grammar: &Grammar, counts: &mut BTreeMap<String, u64>) {
     let next = AtomicU64::new(numbers.start);
     let failures = Mutex::new(Vec::new());
-    let counts = Mutex::new(statuses);
+    let counts = Mutex::new(counts);
     thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
@@ -133,7 +157,7 @@ fn run(seed: u64, numbers: std::ops::Range<u64>, port: u16, grammar: &Grammar, s
                         Ok(answers) => {
                             let mut counts = counts.lock().expect("unpoisoned");
                             for answer in answers {
-                                *counts.entry(answer.status).or_default() += 1;
+                                *counts.entry(kind(&answer)).or_default() += 1;
                             }
                         }
                         Err(wrong) => {
@@ -148,6 +172,15 @@ fn run(seed: u64, numbers: std::ops::Range<u64>, port: u16, grammar: &Grammar, s
     });
     let failures = failures.into_inner().expect("unpoisoned");
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// Status, and the code of a problem.
+fn kind(answer: &RawAnswer) -> String {
+    let problem: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    match problem.as_ref().and_then(|problem| problem.get("code")?.as_str()) {
+        Some(code) => format!("{} {code}", answer.status),
+        None => answer.status.to_string(),
+    }
 }
 
 fn check(sent: &Sent, answers: &[RawAnswer]) -> Result<(), String> {

@@ -60,8 +60,8 @@ fn json_text(dice: &mut Dice) -> String {
 }
 
 fn post(dice: &mut Dice) -> Value {
-    let title = if dice.chance(70) { format!("Post {}", dice.below(10)) } else { dice.text() };
-    let content = if dice.chance(70) { "Some words about nothing.".to_owned() } else { dice.text() };
+    let title = if dice.chance(85) { format!("Post {}", dice.below(10)) } else { dice.text() };
+    let content = if dice.chance(85) { "Some words about nothing.".to_owned() } else { dice.text() };
     json!({ "title": title, "content": content })
 }
 
