@@ -6,6 +6,7 @@ mod cors;
 mod fuzz;
 mod health;
 mod idempotency;
+mod list_input;
 mod lists;
 mod posts;
 mod problems;
