@@ -10,6 +10,6 @@ pub mod user;
 pub use post::{Cursor, Draft, Filter, Page, Paging, Post, PostChange, Version};
 pub use service::{Blog, BlogError};
 pub use text::{Content, InvalidText, Title};
-pub use user::{User, UserKey};
+pub use user::{Actor, Rights, User, UserKey};
 
 pub use crate::db::Stamp;

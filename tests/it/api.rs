@@ -5,6 +5,7 @@ mod conditions;
 mod cors;
 mod health;
 mod lists;
+mod policies;
 mod posts;
 mod problems;
 mod ready;

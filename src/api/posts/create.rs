@@ -18,7 +18,7 @@ pub async fn create(
 ) -> Result<HttpResponse, Problem> {
     let draft = body.0.into_draft(settings.max_content_chars).map_err(Problem::invalid)?;
     let (author, _) = blog.ensure_user(caller.key(), caller.display_name()).await?;
-    let post = blog.create(&author, draft).await?;
+    let post = blog.create(caller.rights(), &author, draft).await?;
     Ok(with_state_of(&post, &mut HttpResponse::Created())
         .insert_header((header::LOCATION, format!("/v1/posts/{}", post.id)))
         .json(PostJson::from(&post)))
