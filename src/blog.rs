@@ -12,6 +12,6 @@ pub use once::{CreatedOnce, IdempotencyKey};
 pub use post::{Cursor, Draft, Filter, Page, Paging, Post, PostChange, Version};
 pub use service::{Blog, BlogError};
 pub use text::{Content, InvalidText, Title};
-pub use user::{User, UserKey};
+pub use user::{Actor, Rights, User, UserKey};
 
 pub use crate::db::Stamp;

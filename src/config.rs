@@ -18,7 +18,7 @@ mod server;
 mod sources;
 mod value;
 
-pub use api::ApiSettings;
+pub use api::{ApiSettings, RequiredClientAuth};
 pub use client::{AssertionForm, CertificateSettings, ClientSettings};
 pub use database::DatabaseSettings;
 pub use entra::{Cloud, EntraSettings};

@@ -3,6 +3,7 @@
 
 pub mod aadsts;
 pub mod access_token;
+mod app_role;
 pub mod assertion;
 pub mod authority;
 pub mod certificate;
@@ -17,7 +18,8 @@ pub mod registration;
 pub mod signing_keys;
 mod single_flight;
 
-pub use access_token::{AccessTokenValidator, Refusal, TokenError};
+pub use access_token::{AccessTokenValidator, Forbidden, Refusal, TokenError};
+pub use app_role::AppRole;
 pub use authority::Authority;
 pub use certificate::{ClientCertificate, Thumbprints};
 pub use confidential_client::{AuthorizationRequest, ConfidentialClient, PendingSignIn, SignIn, SignInHints, TokenSet};

@@ -20,8 +20,8 @@ use actix_web::{
 
 use super::problem::Problem;
 use crate::{
-    blog::UserKey,
-    entra::{AccessTokenValidator, Principal},
+    blog::{Actor, Rights, UserKey},
+    entra::{AccessTokenValidator, AppRole, Principal},
 };
 
 /// The validated caller of the request at hand.
@@ -32,6 +32,20 @@ impl Caller {
     /// How the caller is known.
     pub fn key(&self) -> UserKey {
         UserKey { tid: self.tenant_id(), oid: self.object_id() }
+    }
+
+    /// Who acts, and what they may do.
+    pub fn actor(&self) -> Actor {
+        Actor { key: self.key(), rights: self.rights() }
+    }
+
+    /// What the caller may do: what the app role says where those decide, and else what every signed-in user may.
+    pub fn rights(&self) -> Rights {
+        match self.app_role() {
+            Some(AppRole::Reader) => Rights::Read,
+            None | Some(AppRole::Writer) => Rights::Write,
+            Some(AppRole::Admin) => Rights::Manage,
+        }
     }
 
     /// What to show as the caller's name; empty when the token has none, and then a name known from before stays. Never
@@ -80,9 +94,13 @@ pub async fn require(
 }
 
 async fn authenticate(request: &ServiceRequest) -> Result<Caller, Problem> {
-    let token = token(request.headers())?;
     let validator = request.app_data::<web::Data<AccessTokenValidator>>();
     let validator = validator.ok_or_else(|| Problem::internal("the API has no token validator"))?;
+    caller(request, validator).await.map_err(|problem| problem.signing_in_at(validator.authorization_uri()))
+}
+
+async fn caller(request: &ServiceRequest, validator: &web::Data<AccessTokenValidator>) -> Result<Caller, Problem> {
+    let token = token(request.headers())?;
     // A remembered token or a known key takes microseconds, on this thread; fetching keys blocks, so elsewhere.
     if let Some(validated) = validator.validate_now(token) {
         return Ok(Caller(validated?));
@@ -102,15 +120,19 @@ fn token(headers: &HeaderMap) -> Result<&str, Problem> {
     let text = value.to_str().map_err(|_| Problem::malformed_authorization())?;
     // RFC 9110 §11.1: the scheme's case does not matter.
     let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-    let token = token.trim_matches(' ');
     if !scheme.eq_ignore_ascii_case("Bearer") || token.is_empty() {
         return Err(Problem::missing_token());
     }
-    // Two headers that a proxy has joined look like "a, Bearer b".
-    if token.contains([' ', ',', '\t']) {
+    // Two headers that a proxy has joined look like "a, Bearer b"; a second space makes an odd token.
+    if !token.bytes().all(is_of_b64token) {
         return Err(Problem::malformed_authorization());
     }
     Ok(token)
+}
+
+/// RFC 6750 §2.1, `b64token`.
+fn is_of_b64token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
 }
 
 #[cfg(test)]
@@ -136,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_token_is_the_one_of_the_one_bearer_header() {
-        for good in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c", "Bearer   a.b.c "] {
+        for good in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c"] {
             assert_eq!(found(&[good.as_bytes()]), Ok("a.b.c".to_owned()), "{good:?}");
         }
     }
@@ -153,6 +175,10 @@ mod tests {
             (&[b"a.b.c"], "missing_token"),
             (&[b"Bearer a.b.c, Bearer d.e.f"], "malformed_authorization"),
             (&[b"Bearer a.b.c d"], "malformed_authorization"),
+            (&[b"Bearer  a.b.c"], "malformed_authorization"),
+            (&[b"Bearer\ta.b.c"], "missing_token"),
+            (&[b"Bearer a.b.c\t"], "malformed_authorization"),
+            (&[b"Bearer \"a.b.c\""], "malformed_authorization"),
             (&[b"Bearer a.b.\xff"], "malformed_authorization"),
             (&[b"Bearer a.b.c", b"Bearer a.b.c"], "malformed_authorization"),
             (&[b"Bearer a.b.c", b"Basic YTpi"], "malformed_authorization"),

@@ -50,17 +50,34 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    challenge: Option<Box<Challenge>>,
     #[source]
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), headers: Vec::new(), cause: None }
+        let (errors, headers) = (Vec::new(), Vec::new());
+        Self { status, code, detail: detail.into(), errors, headers, challenge: None, cause: None }
     }
 
     fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
+        self
+    }
+
+    /// With `WWW-Authenticate: Bearer` and these parameters (RFC 6750 §3).
+    fn with_challenge(mut self, parameters: &[(&'static str, &str)]) -> Self {
+        let parameters = parameters.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        self.challenge = Some(Box::new(Challenge { parameters }));
+        self
+    }
+
+    /// A 401 also says where a token may be had, as Entra's own APIs do.
+    pub fn signing_in_at(mut self, authorization_uri: &str) -> Self {
+        if let Some(challenge) = self.challenge.as_mut().filter(|_| self.status == StatusCode::UNAUTHORIZED) {
+            challenge.parameters.insert(0, ("authorization_uri", authorization_uri.to_owned()));
+        }
         self
     }
 
@@ -78,21 +95,25 @@ impl Problem {
     /// 401: the request holds no access token. The challenge names no error (RFC 6750 §3.1).
     pub fn missing_token() -> Self {
         let detail = "this needs an access token, sent as \"Authorization: Bearer …\"";
-        Self::new(StatusCode::UNAUTHORIZED, "missing_token", detail)
-            .with_header(header::WWW_AUTHENTICATE, challenge(&[]))
+        Self::new(StatusCode::UNAUTHORIZED, "missing_token", detail).with_challenge(&[])
     }
 
     /// 401: the request may hold several access tokens, or something beside one.
     pub fn malformed_authorization() -> Self {
         let detail = "send one Authorization header that holds one access token";
-        let value = challenge(&[("error", "invalid_request"), ("error_description", detail)]);
         Self::new(StatusCode::UNAUTHORIZED, "malformed_authorization", detail)
-            .with_header(header::WWW_AUTHENTICATE, value)
+            .with_challenge(&[("error", "invalid_request"), ("error_description", detail)])
     }
 
     /// 403: somebody else may do this, the caller may not.
     pub fn not_author(detail: &'static str) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "not_author", detail).with_header(header::WWW_AUTHENTICATE, challenge(&[]))
+        Self::new(StatusCode::FORBIDDEN, "not_author", detail).with_challenge(&[])
+    }
+
+    /// 403: the caller's app role lets them read only.
+    pub fn read_only() -> Self {
+        let detail = "your app role lets you read only: writing needs Blog.Writer or Blog.Admin";
+        Self::new(StatusCode::FORBIDDEN, "insufficient_role", detail).with_challenge(&[])
     }
 
     /// 404: there is no such route.
@@ -209,6 +230,9 @@ impl ResponseError for Problem {
         for (name, value) in &self.headers {
             response.headers_mut().append(name.clone(), value.clone());
         }
+        if let Some(challenge) = &self.challenge {
+            response.headers_mut().append(header::WWW_AUTHENTICATE, challenge.header());
+        }
         response
     }
 }
@@ -227,16 +251,24 @@ struct Document<'a> {
     errors: &'a [FieldError],
 }
 
-/// `WWW-Authenticate: Bearer realm="…", …` (RFC 6750 §3). Characters that a quoted string or its parameters may not
-/// hold there are dropped.
-fn challenge(parameters: &[(&str, &str)]) -> HeaderValue {
-    let mut text = format!("Bearer realm=\"{REALM}\"");
-    for (name, value) in parameters {
-        let value = value.replace('…', "...");
-        let value: String = value.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
-        let _ = write!(text, ", {name}=\"{value}\"");
+/// What `WWW-Authenticate` is to say.
+#[derive(Debug)]
+struct Challenge {
+    parameters: Vec<(&'static str, String)>,
+}
+
+impl Challenge {
+    /// `Bearer realm="…", …` (RFC 6750 §3). Characters that a quoted string or its parameters may not hold there are
+    /// dropped.
+    fn header(&self) -> HeaderValue {
+        let mut text = format!("Bearer realm=\"{REALM}\"");
+        for (name, value) in &self.parameters {
+            let value = value.replace('…', "...");
+            let value: String = value.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
+            let _ = write!(text, ", {name}=\"{value}\"");
+        }
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
     }
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
 }
 
 #[cfg(test)]
@@ -245,7 +277,8 @@ mod tests {
 
     #[test]
     fn a_challenge_cannot_be_broken_out_of() {
-        let value = challenge(&[("error", "x"), ("scope", "a\"b\\c\r\nX-Evil: 1\u{e9}…")]);
+        let parameters = vec![("error", "x".to_owned()), ("scope", "a\"b\\c\r\nX-Evil: 1\u{e9}…".to_owned())];
+        let value = Challenge { parameters }.header();
         assert_eq!(value, "Bearer realm=\"blogctl\", error=\"x\", scope=\"abcX-Evil: 1...\"");
     }
 

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use openssl::sha::Sha256;
 
 use super::{
-    Blog, BlogError, Draft, Post, User, Version,
+    Blog, BlogError, Draft, Post, Rights, User, Version,
     service::{insert, now},
 };
 use crate::db::{
@@ -60,14 +60,18 @@ impl Blog {
     /// waits for it.
     ///
     /// # Errors
-    /// [`BlogError::KeyReused`] when something else was created under the key, or the database's.
+    /// [`BlogError::ReadOnly`], else [`BlogError::KeyReused`] when something else was created under the key, or the database's.
     pub async fn create_once(
         &self,
+        rights: Rights,
         author: &User,
         draft: Draft,
         key: IdempotencyKey,
         answer: impl FnOnce(&Post) -> serde_json::Result<String> + Send + 'static,
     ) -> Result<CreatedOnce, BlogError> {
+        if rights < Rights::Write {
+            return Err(BlogError::ReadOnly);
+        }
         let author = author.clone();
         let work = move |connection: &mut Connection<'_>| {
             let (user_id, key, fingerprint) = (author.id, key.as_str(), fingerprint(&draft));

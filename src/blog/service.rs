@@ -1,9 +1,10 @@
-//! The rules: only the author changes or deletes a post, and only the version they saw.
+//! The rules: who may only read writes nothing; only the author, or who may manage, changes or deletes a post, and only
+//! the version they saw.
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::{
-    Cursor, Draft, Filter, Page, Paging, Post, PostChange, User, UserKey, Version,
+    Actor, Cursor, Draft, Filter, Page, Paging, Post, PostChange, Rights, User, UserKey, Version,
     text::{UNKNOWN_NAME, clean_display_name},
 };
 use crate::db::{
@@ -29,6 +30,9 @@ pub enum BlogError {
     /// The post is somebody else's.
     #[error("only the author may do this")]
     NotAuthor,
+    /// The caller may only read.
+    #[error("the caller may only read")]
+    ReadOnly,
     /// The post has changed since the version that the caller named.
     #[error("the post has changed meanwhile")]
     Stale,
@@ -129,25 +133,29 @@ impl Blog {
     /// Writes a new post.
     ///
     /// # Errors
-    /// The database's.
-    pub async fn create(&self, author: &User, draft: Draft) -> Result<Post, BlogError> {
+    /// [`BlogError::ReadOnly`], or the database's.
+    pub async fn create(&self, rights: Rights, author: &User, draft: Draft) -> Result<Post, BlogError> {
+        if rights < Rights::Write {
+            return Err(BlogError::ReadOnly);
+        }
         let author = author.clone();
         self.database.write(move |connection| insert(connection, author, &draft)).await
     }
 
-    /// Changes a post of `user`'s own; with `expected`, only that version. A change of nothing leaves it as it is.
+    /// Changes a post of the actor's own, or anybody's for who may manage; with `expected`, only that version. A change
+    /// of nothing leaves it as it is.
     ///
     /// # Errors
-    /// [`BlogError::NotFound`], else [`BlogError::NotAuthor`], else [`BlogError::Stale`], or the database's.
+    /// [`BlogError::NotFound`], else [`BlogError::ReadOnly`], else [`BlogError::NotAuthor`], else [`BlogError::Stale`], or the database's.
     pub async fn change(
         &self,
-        user: UserKey,
+        actor: Actor,
         id: i64,
         change: PostChange,
         expected: Option<Version>,
     ) -> Result<Post, BlogError> {
         let work = move |connection: &mut Connection<'_>| {
-            let mut post = own_post(connection, user, id, expected)?;
+            let mut post = post_to_change(connection, actor, id, expected)?;
             if change.title.is_none() && change.content.is_none() {
                 return Ok(post);
             }
@@ -166,13 +174,13 @@ impl Blog {
         self.database.write(work).await
     }
 
-    /// Deletes a post of `user`'s own; with `expected`, only that version.
+    /// Deletes a post of the actor's own, or anybody's for who may manage; with `expected`, only that version.
     ///
     /// # Errors
     /// As [`Blog::change`].
-    pub async fn delete(&self, user: UserKey, id: i64, expected: Option<Version>) -> Result<(), BlogError> {
+    pub async fn delete(&self, actor: Actor, id: i64, expected: Option<Version>) -> Result<(), BlogError> {
         let work = move |connection: &mut Connection<'_>| {
-            own_post(connection, user, id, expected)?;
+            post_to_change(connection, actor, id, expected)?;
             Ok(posts::delete(connection, id)?)
         };
         self.database.write(work).await
@@ -189,14 +197,17 @@ pub(super) fn insert(connection: &mut Connection<'_>, author: User, draft: &Draf
 }
 
 /// The rule of change and deletion. In the transaction that writes, so that what was looked at is what is written to.
-fn own_post(
+fn post_to_change(
     connection: &mut Connection<'_>,
-    user: UserKey,
+    actor: Actor,
     id: i64,
     expected: Option<Version>,
 ) -> Result<Post, BlogError> {
     let post: Post = posts::by_id_locked(connection, id)?.ok_or(BlogError::NotFound)?.into();
-    if post.author.key != user {
+    if actor.rights < Rights::Write {
+        return Err(BlogError::ReadOnly);
+    }
+    if post.author.key != actor.key && actor.rights < Rights::Manage {
         return Err(BlogError::NotAuthor);
     }
     if expected.is_some_and(|expected| expected != post.version()) {

@@ -14,6 +14,26 @@ pub struct UserKey {
     pub oid: Uuid,
 }
 
+/// What a caller may do, each what stands before it, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rights {
+    /// Read.
+    Read,
+    /// Write posts; change and delete one's own.
+    Write,
+    /// Change and delete anybody's.
+    Manage,
+}
+
+/// Who does something, and what they may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Actor {
+    /// How the person, or the application, is known.
+    pub key: UserKey,
+    /// What they may do.
+    pub rights: Rights,
+}
+
 /// A user as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {

@@ -1,9 +1,24 @@
 //! `[api]`: the REST API and the tokens that it accepts.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     check::{A_GUID, browser_origin, guid, host, word},
     loader::Loader,
 };
+
+const GUIDS: &str = "GUIDs such as 7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
+
+/// How the calling application must have proved itself to Entra.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequiredClientAuth {
+    /// In any way, or, as a public client, not at all.
+    #[default]
+    Any,
+    /// By certificate: `azpacr` or `appidacr` is 2.
+    Certificate,
+}
 
 /// `[api]`.
 #[derive(Debug, Clone)]
@@ -19,6 +34,20 @@ pub struct ApiSettings {
     pub client_id: Option<String>,
     /// `api.required_scope`, older name `REQUIRED_SCOPE`: a token's `scp` must hold it.
     pub required_scope: String,
+    /// `api.tenants`: ids of further tenants whose tokens are taken, GUIDs, beside `entra.tenant_id`.
+    pub tenants: Vec<String>,
+    /// `api.clock_skew_seconds`: how far the clocks of Entra and this machine may be apart, 0–300.
+    pub clock_skew_seconds: u32,
+    /// `api.allow_app_only`: let applications call by themselves, without a user, by app role.
+    pub allow_app_only: bool,
+    /// `api.require_app_roles`: users too may do only what their app role says.
+    pub require_app_roles: bool,
+    /// `api.required_client_auth`: how the calling application must have proved itself.
+    pub required_client_auth: RequiredClientAuth,
+    /// `api.allowed_client_apps`: client ids of the applications that may call, GUIDs; all where it is empty.
+    pub allowed_client_apps: Vec<String>,
+    /// `api.required_acrs`: authentication contexts that a user's sign-in must have met, such as `c1`.
+    pub required_acrs: Vec<String>,
     /// `api.cors_origins`, older name `CORS_ORIGINS`: origins whose scripts may call the API, or `*` alone for
     /// everybody's; a comma list or an array.
     pub cors_origins: Vec<String>,
@@ -46,6 +75,27 @@ impl ApiSettings {
                 default.required_scope,
                 "the name of one scope, such as access_as_user, without the API's URI",
                 |scope| word(scope) && !scope.contains('/'),
+            ),
+            tenants: loader.get_if("api.tenants", default.tenants, GUIDS, |ids| all_guids(ids)),
+            clock_skew_seconds: loader.get_if(
+                "api.clock_skew_seconds",
+                default.clock_skew_seconds,
+                "a whole number from 0 to 300",
+                |seconds| *seconds <= 300,
+            ),
+            allow_app_only: loader.get("api.allow_app_only", default.allow_app_only),
+            require_app_roles: loader.get("api.require_app_roles", default.require_app_roles),
+            required_client_auth: loader.get("api.required_client_auth", default.required_client_auth),
+            allowed_client_apps: loader.get_if(
+                "api.allowed_client_apps",
+                default.allowed_client_apps,
+                GUIDS, |ids| all_guids(ids),
+            ),
+            required_acrs: loader.get_if(
+                "api.required_acrs",
+                default.required_acrs,
+                "authentication contexts from c1 to c99",
+                |acrs| acrs.iter().all(|acr| authentication_context(acr)),
             ),
             cors_origins: loader.get_if(
                 "api.cors_origins",
@@ -83,10 +133,28 @@ impl Default for ApiSettings {
             app_id_uri: String::new(),
             client_id: None,
             required_scope: "access_as_user".to_owned(),
+            tenants: Vec::new(),
+            clock_skew_seconds: 60,
+            allow_app_only: false,
+            require_app_roles: false,
+            required_client_auth: RequiredClientAuth::Any,
+            allowed_client_apps: Vec::new(),
+            required_acrs: Vec::new(),
             cors_origins: Vec::new(),
             max_content_chars: 50_000,
             max_body_bytes: 1024 * 1024,
             ready_answers_mib: 128,
         }
     }
+}
+
+fn all_guids(ids: &[String]) -> bool {
+    ids.iter().all(|id| guid(id))
+}
+
+/// As Entra numbers them: `c1` to `c99`.
+fn authentication_context(acr: &str) -> bool {
+    acr.strip_prefix('c').is_some_and(|number| {
+        !number.starts_with(['0', '+']) && number.parse::<u8>().is_ok_and(|number| (1..=99).contains(&number))
+    })
 }

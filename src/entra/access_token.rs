@@ -6,23 +6,27 @@
 
 mod audience;
 mod claims;
+mod policy;
 mod refusal;
 mod refused;
 mod remedy;
 mod remembered;
+mod tenants;
 
 use std::sync::Arc;
 
 use audience::Audience;
 pub use audience::names_of_api;
 use claims::Claims;
-pub use refusal::{Claim, Refusal, TokenError};
+use policy::Policy;
+pub use refusal::{Claim, Forbidden, Refusal, TokenError};
 use refused::RefusedTokens;
 use remembered::RememberedTokens;
+use tenants::Tenants;
 
 use super::{
     Principal, Provider,
-    jws::{JwsError, UnverifiedJws},
+    jws::{JwsError, TokenKind, UnverifiedJws},
     signing_keys::{KeyLookup, SigningKey},
 };
 use crate::config::ApiSettings;
@@ -31,7 +35,11 @@ use crate::config::ApiSettings;
 pub struct AccessTokenValidator {
     provider: Arc<Provider>,
     audience: Audience,
-    required_scope: String,
+    authorization_uri: String,
+    tenants: Tenants,
+    policy: Policy,
+    /// How far the clocks of Entra and this machine may be apart, in seconds.
+    skew: i64,
     remembered: RememberedTokens,
     refused: RefusedTokens,
 }
@@ -40,9 +48,12 @@ impl AccessTokenValidator {
     /// A validator with the provider's signing keys and the API's audience and scope. No I/O.
     pub fn new(provider: Arc<Provider>, settings: &ApiSettings) -> Self {
         Self {
+            authorization_uri: provider.authority().authorization_uri(),
+            tenants: Tenants::new(provider.authority(), &settings.tenants),
             provider,
             audience: Audience::new(settings),
-            required_scope: settings.required_scope.clone(),
+            policy: Policy::new(settings),
+            skew: i64::from(settings.clock_skew_seconds),
             remembered: RememberedTokens::new(),
             refused: RefusedTokens::new(),
         }
@@ -53,7 +64,7 @@ impl AccessTokenValidator {
         if let Some(outcome) = self.recall(token) {
             return Some(outcome);
         }
-        let (jws, kid) = match UnverifiedJws::parse(token) {
+        let (jws, kid) = match UnverifiedJws::parse(token, TokenKind::Access) {
             Ok(parsed) => parsed,
             Err(error) => return Some(Err(error.into())),
         };
@@ -73,7 +84,7 @@ impl AccessTokenValidator {
         if let Some(outcome) = self.recall(token) {
             return outcome;
         }
-        let (jws, kid) = UnverifiedJws::parse(token)?;
+        let (jws, kid) = UnverifiedJws::parse(token, TokenKind::Access)?;
         match self.provider.find_key(&kid) {
             KeyLookup::Found(key) => self.verify(token, jws, &key),
             KeyLookup::Unknown => Err(Refusal::UnknownKey.into()),
@@ -86,7 +97,7 @@ impl AccessTokenValidator {
     /// # Errors
     /// See [`TokenError`].
     pub fn judge_unverified(&self, token: &str) -> Result<(), TokenError> {
-        let (jws, _) = UnverifiedJws::parse(token)?;
+        let (jws, _) = UnverifiedJws::parse(token, TokenKind::Access)?;
         self.principal(jws.peek().ok_or(Refusal::MalformedClaims)?).map(drop)
     }
     /// Fetches the signing keys if there are none yet; for readiness and for warming up at start. May block.
@@ -95,6 +106,10 @@ impl AccessTokenValidator {
     /// [`TokenError::KeysUnavailable`].
     pub fn prepare(&self) -> Result<(), TokenError> {
         self.provider.prepare_keys().map_err(|_| TokenError::KeysUnavailable)
+    }
+    /// Where a user signs in to get a token, for a challenge (Microsoft Learn "Claims challenges").
+    pub fn authorization_uri(&self) -> &str {
+        &self.authorization_uri
     }
     /// Whether signing keys are in memory.
     pub fn is_ready(&self) -> bool {
@@ -122,29 +137,28 @@ impl AccessTokenValidator {
     fn verify_anew(&self, token: &str, jws: UnverifiedJws<'_>, key: &SigningKey) -> Result<Arc<Principal>, TokenError> {
         let payload = jws.verify(key).map_err(|error| explain(error, jws))?;
         let claims = Claims::parse(&payload)?;
-        let expires_at = claims.exp()?;
+        let usable_until = claims.usable_until(self.skew)?;
         let principal = Arc::new(self.principal(claims)?);
-        self.remembered.insert(token, &principal, key.generation(), expires_at, self.now());
+        self.remembered.insert(token, &principal, key.generation(), usable_until, self.now());
         Ok(principal)
     }
 
     /// The one function that makes a [`Principal`]: from the claims of a token whose signature has been verified.
     fn principal(&self, claims: Claims) -> Result<Principal, TokenError> {
-        claims.check_issuer(self.provider.authority())?;
+        let issuer = self.tenants.of_issuer(claims.iss.as_deref())?;
+        claims.check_kind()?;
         claims.check_audience(&self.audience)?;
-        claims.check_times(self.now())?;
-        let tenant_id = claims.tenant_id(self.provider.authority())?;
+        claims.check_times(self.now(), self.skew)?;
+        let tenant_id = claims.tenant_id(issuer)?;
         let object_id = claims.object_id()?;
-        let scopes = claims.delegated_scopes()?;
-        if !scopes.contains(&self.required_scope) {
-            return Err(TokenError::InsufficientScope { required: self.required_scope.clone() });
-        }
+        let app_role = self.policy.admit(&claims)?;
         Ok(Principal {
             tenant_id,
             object_id,
             app_id: claims.app_id(),
-            kind: super::PrincipalKind::Delegated,
-            scopes,
+            kind: claims.kind(),
+            scopes: claims.scopes(),
+            app_role,
             roles: claims.roles.unwrap_or_default(),
             name: claims.name,
             email: claims.email,

@@ -48,6 +48,14 @@ impl Authority {
         }
         Ok(Self { tenant_id, v1_host: without_slash(host).to_owned(), host: host.clone() })
     }
+    /// Another tenant of the same cloud.
+    pub(super) fn of_tenant(&self, tenant_id: Uuid) -> Self {
+        Self { tenant_id, ..self.clone() }
+    }
+    /// `{host}/{tenant}/oauth2/v2.0/authorize`: where a user signs in, for whoever lacks a token.
+    pub fn authorization_uri(&self) -> String {
+        format!("{}/{}/oauth2/v2.0/authorize", without_slash(&self.host), self.tenant_id)
+    }
     /// The tenant.
     pub fn tenant_id(&self) -> Uuid {
         self.tenant_id

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     Provider,
     authority::parse_guid,
-    jws::{JwsError, UnverifiedJws},
+    jws::{JwsError, TokenKind, UnverifiedJws},
     signing_keys::KeyLookup,
 };
 
@@ -110,7 +110,7 @@ pub(super) fn validate(
     client_id: &str,
     nonce: &str,
 ) -> Result<IdTokenClaims, IdTokenError> {
-    let (jws, kid) = UnverifiedJws::parse(id_token)?;
+    let (jws, kid) = UnverifiedJws::parse(id_token, TokenKind::Id)?;
     let key = match provider.find_key(&kid) {
         KeyLookup::Found(key) => key,
         KeyLookup::Unknown => return Err(IdTokenError::UnknownKey),

@@ -2,6 +2,8 @@
 
 use uuid::Uuid;
 
+use super::AppRole;
+
 /// Whether a user acts through an application, or an application acts by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrincipalKind {
@@ -20,6 +22,7 @@ pub struct Principal {
     pub(super) kind: PrincipalKind,
     pub(super) scopes: Vec<String>,
     pub(super) roles: Vec<String>,
+    pub(super) app_role: Option<AppRole>,
     pub(super) name: Option<String>,
     pub(super) email: Option<String>,
     pub(super) preferred_username: Option<String>,
@@ -49,6 +52,10 @@ impl Principal {
     /// The values of `roles`.
     pub fn roles(&self) -> &[String] {
         &self.roles
+    }
+    /// The highest app role of this API's, where those decide what a caller may do; `None` where they do not.
+    pub fn app_role(&self) -> Option<AppRole> {
+        self.app_role
     }
     /// `name`, for display only.
     pub fn name(&self) -> Option<&str> {

@@ -8,6 +8,7 @@ mod health;
 mod idempotency;
 mod list_input;
 mod lists;
+mod policies;
 mod posts;
 mod problems;
 mod ready;

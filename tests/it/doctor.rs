@@ -330,7 +330,7 @@ fn each_refused_token_gets_its_sentence_and_its_remedy() {
         (token(|token| token.sign_with("foreign")), "signature is not valid", "whole and unchanged"),
         (token(|token| token.sign_with("none").header("alg", "none".into())), "not a signed JWT", "three parts"),
         (token(|token| token.without_claim("oid")), "no oid claim", &scope),
-        ("a.b.c.d.e".to_owned(), "encrypted token (JWE)", &scope),
+        ("a.b.c.d.e".to_owned(), "encrypted (JWE)", &scope),
         ("0.AXoAq1w2e3".replace('.', ""), "no JWT at all", &scope),
         ("{\"access_token\":\"x.y\"}".to_owned(), "not a signed JWT", "not JSON"),
     ] {

@@ -151,7 +151,7 @@ fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
             assert_eq!((alice.id, is_new), (3, false));
             let (_, is_new) = blog.ensure_user(crate::support::database::key(77), "New").await.expect("a user");
             assert!(is_new);
-            let post = blog.create(&alice, draft("New")).await.expect("written");
+            let post = blog.create(blogctl::blog::Rights::Write, &alice, draft("New")).await.expect("written");
             assert!(post.id > 11, "{}", post.id);
         });
     });
@@ -187,7 +187,11 @@ fn posts_that_are_there_keep_their_ids_and_those_that_come_get_new_ones() {
             let author = blog.ensure_user(crate::support::database::key(1), "Ann").await.expect("a user").0;
             let mut last = None;
             for n in 0..6 {
-                last = Some(blog.create(&author, draft(&format!("Mine {n}"))).await.expect("written"));
+                last = Some(
+                    blog.create(blogctl::blog::Rights::Write, &author, draft(&format!("Mine {n}")))
+                        .await
+                        .expect("written"),
+                );
             }
             last.expect("written")
         });

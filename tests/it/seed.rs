@@ -137,7 +137,7 @@ fn it_works_beside_an_open_database_that_writes() {
             let author = blog.ensure_user(crate::support::database::key(1), "Ann").await.expect("a user").0;
             for n in 0..20 {
                 let draft = crate::support::database::draft(&format!("Post {n}"));
-                blog.create(&author, draft).await.expect("written beside the seed");
+                blog.create(blogctl::blog::Rights::Write, &author, draft).await.expect("written beside the seed");
             }
         });
         let ended = seeding.join().expect("it ends");

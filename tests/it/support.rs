@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 pub mod api;
+pub mod attacks;
 pub mod binary;
 pub mod browser;
 pub mod certificates;

@@ -22,7 +22,7 @@ pub async fn change(
     let id = id.into_inner();
     let change = body.0.into_change(settings.max_content_chars).map_err(Problem::invalid)?;
     let expected = etag::expected(&request, &blog, id).await?;
-    let post = blog.change(caller.key(), id, change, expected).await.map_err(|error| match error {
+    let post = blog.change(caller.actor(), id, change, expected).await.map_err(|error| match error {
         BlogError::NotAuthor => Problem::not_author("Not authorized to update this post"),
         error => Problem::from(error),
     })?;

@@ -31,9 +31,9 @@ pub async fn create(
     let draft = body.0.into_draft(settings.max_content_chars).map_err(Problem::invalid)?;
     let (author, _) = blog.ensure_user(caller.key(), caller.display_name()).await?;
     let created = if let Some(key) = key.0 {
-        blog.create_once(&author, draft, key, json).await?
+        blog.create_once(caller.rights(), &author, draft, key, json).await?
     } else {
-        let post = blog.create(&author, draft).await?;
+        let post = blog.create(caller.rights(), &author, draft).await?;
         let answer = json(&post).map_err(Problem::internal)?;
         CreatedOnce { post_id: post.id, version: post.version(), answer, is_replay: false }
     };

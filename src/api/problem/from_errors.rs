@@ -3,11 +3,12 @@
 use actix_web::{
     Error, ResponseError,
     error::{BlockingError, JsonPayloadError, PayloadError},
-    http::{StatusCode, header},
+    http::StatusCode,
 };
-use serde_json::error::Category;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{error::Category, json};
 
-use super::{FieldError, Problem, challenge};
+use super::{FieldError, Problem};
 use crate::{blog::BlogError, db::DbError, entra::TokenError};
 
 impl From<BlogError> for Problem {
@@ -15,6 +16,7 @@ impl From<BlogError> for Problem {
         match error {
             BlogError::NotFound => Self::post_not_found(),
             BlogError::NotAuthor => Self::not_author("Not authorized to change this post"),
+            BlogError::ReadOnly => Self::read_only(),
             BlogError::Stale => Self::stale(),
             BlogError::NoCursorInSearch => Self::invalid(vec![FieldError::new("after", "cannot be combined with q")]),
             BlogError::KeyReused => Self::idempotency_key_reused(),
@@ -42,16 +44,27 @@ impl From<TokenError> for Problem {
         match error {
             TokenError::Refused(refusal) => {
                 let description = refusal.description();
-                let value = challenge(&[("error", "invalid_token"), ("error_description", description)]);
                 Self::new(StatusCode::UNAUTHORIZED, refusal.code(), description)
-                    .with_header(header::WWW_AUTHENTICATE, value)
+                    .with_challenge(&[("error", "invalid_token"), ("error_description", description)])
+            }
+            TokenError::Forbidden(forbidden) => {
+                Self::new(StatusCode::FORBIDDEN, forbidden.code(), forbidden.description()).with_challenge(&[])
+            }
+            TokenError::ClaimsRequired { acr } => {
+                let detail = "a stronger sign-in is required: ask for a new token with these claims";
+                let claims = json!({ "access_token": { "acrs": { "essential": true, "value": acr } } });
+                let claims = STANDARD.encode(claims.to_string());
+                Self::new(StatusCode::UNAUTHORIZED, "insufficient_claims", detail).with_challenge(&[
+                    ("error", "insufficient_claims"),
+                    ("error_description", detail),
+                    ("claims", &claims),
+                ])
             }
             TokenError::InsufficientScope { required } => {
                 let detail = format!("the access token lacks the scope {required}");
-                let value =
-                    challenge(&[("error", "insufficient_scope"), ("error_description", &detail), ("scope", &required)]);
-                Self::new(StatusCode::FORBIDDEN, "insufficient_scope", detail)
-                    .with_header(header::WWW_AUTHENTICATE, value)
+                let parameters =
+                    [("error", "insufficient_scope"), ("error_description", &*detail), ("scope", &*required)];
+                Self::new(StatusCode::FORBIDDEN, "insufficient_scope", detail.clone()).with_challenge(&parameters)
             }
             error @ TokenError::KeysUnavailable => {
                 let detail = "access tokens cannot be checked at present: the signing keys are not available";

@@ -4,7 +4,7 @@ use actix_web::rt;
 use uuid::Uuid;
 
 use crate::{
-    blog::{Blog, Content, Draft, Title, UserKey},
+    blog::{Blog, Content, Draft, Rights, Title, UserKey},
     config::{IdpUser, Settings},
     db::Database,
 };
@@ -66,7 +66,7 @@ pub fn write(database: &Database, settings: &Settings) -> anyhow::Result<()> {
         for ((title, content), IdpUser { oid, name, .. }) in POSTS.iter().zip(settings.idp.users.iter().cycle()) {
             let (author, _) = blog.ensure_user(UserKey { tid, oid: Uuid::parse_str(oid)? }, name).await?;
             let content = Content::parse(content, settings.api.max_content_chars)?;
-            blog.create(&author, Draft { title: Title::parse(title)?, content }).await?;
+            blog.create(Rights::Write, &author, Draft { title: Title::parse(title)?, content }).await?;
         }
         Ok(())
     })

@@ -139,6 +139,16 @@ fn refused(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
                 "ask for {scope}, and have it granted under API permissions of the calling application's registration"
             ),
         ),
+        TokenError::Forbidden(forbidden) => {
+            (forbidden.code(), Some(forbidden.concerns()), forbidden.remedy().to_owned())
+        }
+        TokenError::ClaimsRequired { acr } => (
+            "insufficient_claims",
+            Some("acrs"),
+            format!(
+                "sign in again with the authentication context {acr}; a client that handles claims challenges does"
+            ),
+        ),
         TokenError::KeysUnavailable => ("keys_unavailable", None, String::new()),
     };
     let (sentence, remedy) = special(error, token, settings, scope).unwrap_or((error.to_string(), remedy));
@@ -150,10 +160,6 @@ fn special(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
     let TokenError::Refused(refusal) = error else { return None };
     let ask = format!("send the access token that was issued for {scope}");
     if *refusal == Refusal::Malformed {
-        if token.split('.').count() == 5 {
-            let told = "this is an encrypted token (JWE), which only its own receiver can read".to_owned();
-            return Some((told, ask));
-        }
         if !token.contains('.') {
             let told =
                 "this is no JWT at all but an opaque text, such as an authorization code or a refresh token".to_owned();
@@ -162,7 +168,7 @@ fn special(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
         return None;
     }
     let is_id_token = UnverifiedToken::of(token).is_some_and(|token| token.is_id_token_for(&settings.client.client_id));
-    (is_id_token && matches!(refusal, Refusal::WrongAudience | Refusal::AppOnly)).then(|| {
+    (is_id_token && matches!(refusal, Refusal::WrongAudience | Refusal::AppOnly | Refusal::IdToken)).then(|| {
         let told = "this is an ID token: it tells the site who signed in, and is no access token".to_owned();
         (told, format!("{ask}: access_token in the token endpoint's answer, not id_token"))
     })

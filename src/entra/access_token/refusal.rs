@@ -15,8 +15,6 @@ pub enum Claim {
     Object,
     /// `exp`
     Expiry,
-    /// `nbf`
-    NotBefore,
 }
 
 /// Why a token was refused. Each has a stable code that clients and logs may rely on.
@@ -27,9 +25,15 @@ pub enum Refusal {
     TooLong,
     /// Not a signed JWT.
     Malformed,
+    /// Encrypted (JWE), not signed.
+    Encrypted,
+    /// A token within a token (`cty`).
+    Nested,
+    /// `typ` is neither `JWT` nor `at+jwt`.
+    WrongType,
     /// `alg` is not RS256.
     WrongAlgorithm,
-    /// `crit` in the header.
+    /// `crit` or `b64` in the header.
     CriticalHeader,
     /// No `kid` in the header.
     MissingKeyId,
@@ -41,6 +45,8 @@ pub enum Refusal {
     MalformedClaims,
     /// A claim is missing.
     Missing(Claim),
+    /// An ID token: it says who signed in, and opens nothing.
+    IdToken,
     /// `iss` is not this tenant's.
     WrongIssuer,
     /// `aud` is not this API.
@@ -55,6 +61,8 @@ pub enum Refusal {
     Expired,
     /// `nbf` is to come.
     NotYetValid,
+    /// `iat` is to come.
+    IssuedInFuture,
     /// An application acts by itself, without a user.
     AppOnly,
 }
@@ -65,6 +73,9 @@ impl Refusal {
         match self {
             Self::TooLong => "token_too_long",
             Self::Malformed => "malformed_token",
+            Self::Encrypted => "encrypted_token",
+            Self::Nested => "nested_token",
+            Self::WrongType => "wrong_type",
             Self::WrongAlgorithm => "wrong_algorithm",
             Self::CriticalHeader => "critical_header",
             Self::MissingKeyId => "missing_kid",
@@ -72,6 +83,7 @@ impl Refusal {
             Self::BadSignature => "bad_signature",
             Self::MalformedClaims => "malformed_claims",
             Self::Missing(_) => "missing_claim",
+            Self::IdToken => "id_token",
             Self::WrongIssuer => "wrong_issuer",
             Self::WrongAudience => "wrong_audience",
             Self::ForGraph => "token_for_graph",
@@ -79,6 +91,7 @@ impl Refusal {
             Self::BadObjectId => "bad_object_id",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
+            Self::IssuedInFuture => "issued_in_future",
             Self::AppOnly => "app_only",
         }
     }
@@ -87,8 +100,11 @@ impl Refusal {
         match self {
             Self::TooLong => "the token is longer than 16 KB",
             Self::Malformed => "the token is not a signed JWT: three parts of base64url without padding are expected",
+            Self::Encrypted => "the token is encrypted (JWE): a signed JWT is expected",
+            Self::Nested => "the token holds another token (cty), which is not supported",
+            Self::WrongType => "the token's typ is neither JWT nor at+jwt",
             Self::WrongAlgorithm => "the token's alg is not RS256",
-            Self::CriticalHeader => "the token's header has crit, which is not supported",
+            Self::CriticalHeader => "the token's header has crit or b64, which are not supported",
             Self::MissingKeyId => "the token's header has no kid",
             Self::UnknownKey => "the token's kid names no signing key of this tenant",
             Self::BadSignature => "the token's signature is not valid",
@@ -98,7 +114,7 @@ impl Refusal {
             Self::Missing(Claim::Tenant) => "the token has no tid claim",
             Self::Missing(Claim::Object) => "the token has no oid claim",
             Self::Missing(Claim::Expiry) => "the token has no exp claim",
-            Self::Missing(Claim::NotBefore) => "the token has no nbf claim",
+            Self::IdToken => "this is an ID token: send the access token that came with it",
             Self::WrongIssuer => "the token's iss is not this API's tenant",
             Self::WrongAudience => {
                 "the token's aud is not this API: ask for a scope of this API, such as api://…/access_as_user"
@@ -110,6 +126,7 @@ impl Refusal {
             Self::BadObjectId => "the token's oid is not a GUID",
             Self::Expired => "the token has expired",
             Self::NotYetValid => "the token is not valid yet: compare the clocks",
+            Self::IssuedInFuture => "the token's iat is in the future: compare the clocks",
             Self::AppOnly => "the token is for an application without a user (no scp): a signed-in user is required",
         }
     }
@@ -120,10 +137,49 @@ impl From<JwsError> for Refusal {
         match error {
             JwsError::TooLong => Self::TooLong,
             JwsError::Malformed => Self::Malformed,
+            JwsError::Encrypted => Self::Encrypted,
+            JwsError::Nested => Self::Nested,
+            JwsError::Type => Self::WrongType,
             JwsError::Algorithm => Self::WrongAlgorithm,
             JwsError::Critical => Self::CriticalHeader,
             JwsError::MissingKeyId => Self::MissingKeyId,
             JwsError::Signature => Self::BadSignature,
+        }
+    }
+}
+
+/// Which policy of the API a valid token does not meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forbidden {
+    /// `azp`/`appid` is not in `api.allowed_client_apps`.
+    ClientApp,
+    /// The application proved itself otherwise than by certificate (`azpacr`/`appidacr` is not 2).
+    ClientAuthentication,
+    /// None of the API's app roles is in `roles`.
+    AppRole,
+    /// `acrs` lacks a value, and the client cannot handle a claims challenge.
+    AuthenticationContext,
+}
+
+impl Forbidden {
+    /// Stable code, such as `client_app_not_allowed`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ClientApp => "client_app_not_allowed",
+            Self::ClientAuthentication => "client_auth_not_allowed",
+            Self::AppRole => "insufficient_role",
+            Self::AuthenticationContext => "insufficient_claims",
+        }
+    }
+    /// One sentence for a developer. Holds nothing of the token.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::ClientApp => "the calling application is not among those that this API takes",
+            Self::ClientAuthentication => "the calling application must prove itself by certificate",
+            Self::AppRole => "the caller has none of the app roles Blog.Reader, Blog.Writer and Blog.Admin",
+            Self::AuthenticationContext => {
+                "a stronger sign-in is required, and the calling application does not say that it can ask for one (cp1)"
+            }
         }
     }
 }
@@ -134,6 +190,16 @@ pub enum TokenError {
     /// The token is not valid here: 401.
     #[error("access token refused: {}", .0.description())]
     Refused(Refusal),
+    /// The token is valid, but a policy of this API keeps its bearer out: 403.
+    #[error("access token refused by policy: {}", .0.description())]
+    Forbidden(Forbidden),
+    /// The token is valid, but the user must sign in again in the way that `claims` describes: 401 with a claims
+    /// challenge.
+    #[error("access token lacks the authentication context {acr}")]
+    ClaimsRequired {
+        /// The value that `acrs` must hold.
+        acr: String,
+    },
     /// The token is valid but lacks the required scope: 403.
     #[error("access token lacks the scope {required}")]
     InsufficientScope {

@@ -39,7 +39,8 @@ impl RefusedTokens {
     /// Notes what the signature or the claims were refused for.
     pub(super) fn insert(&self, token: &str, error: &TokenError, generation: u64) {
         // Time makes a token valid that is not valid yet, and keys may be had again.
-        if !matches!(error, TokenError::Refused(Refusal::NotYetValid) | TokenError::KeysUnavailable) {
+        let passes = matches!(error, TokenError::Refused(Refusal::NotYetValid | Refusal::IssuedInFuture));
+        if !passes && *error != TokenError::KeysUnavailable {
             self.cache.insert(sha256(token.as_bytes()), Refused { error: error.clone(), generation });
         }
     }
@@ -61,7 +62,11 @@ mod tests {
     #[test]
     fn what_may_become_right_by_itself_is_not_held_against_a_token() {
         let refused = RefusedTokens::new();
-        for error in [TokenError::Refused(Refusal::NotYetValid), TokenError::KeysUnavailable] {
+        for error in [
+            TokenError::Refused(Refusal::NotYetValid),
+            TokenError::Refused(Refusal::IssuedInFuture),
+            TokenError::KeysUnavailable,
+        ] {
             refused.insert("a.b.c", &error, 1);
             assert_eq!(refused.get("a.b.c", 1), None, "{error}");
         }

@@ -9,7 +9,6 @@ use std::{
 use moka::{Expiry, sync::Cache};
 use openssl::sha::sha256;
 
-use super::claims::{LEEWAY_SECONDS, has_expired};
 use crate::entra::Principal;
 
 /// An entry takes some 500 bytes.
@@ -24,7 +23,7 @@ pub(super) struct RememberedTokens {
 struct Remembered {
     principal: Arc<Principal>,
     generation: u64,
-    expires_at: i64,
+    usable_until: i64,
     lifetime: Duration,
 }
 
@@ -33,17 +32,17 @@ impl RememberedTokens {
         Self { cache: Cache::builder().max_capacity(MAX_TOKENS).expire_after(UntilTokenExpires).build() }
     }
 
-    /// What was verified with keys of `generation` and is not expired at `now`, in seconds since 1970.
+    /// What was verified with keys of `generation` and is usable at `now`, in seconds since 1970.
     pub(super) fn get(&self, token: &str, generation: u64, now: i64) -> Option<Arc<Principal>> {
         let remembered = self.cache.get(&sha256(token.as_bytes()))?;
-        let counts = remembered.generation == generation && !has_expired(remembered.expires_at, now);
+        let counts = remembered.generation == generation && now < remembered.usable_until;
         counts.then_some(remembered.principal)
     }
 
-    pub(super) fn insert(&self, token: &str, principal: &Arc<Principal>, generation: u64, expires_at: i64, now: i64) {
-        let seconds = expires_at.saturating_add(LEEWAY_SECONDS).saturating_sub(now);
+    pub(super) fn insert(&self, token: &str, principal: &Arc<Principal>, generation: u64, usable_until: i64, now: i64) {
+        let seconds = usable_until.saturating_sub(now);
         let lifetime = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-        let remembered = Remembered { principal: Arc::clone(principal), generation, expires_at, lifetime };
+        let remembered = Remembered { principal: Arc::clone(principal), generation, usable_until, lifetime };
         self.cache.insert(sha256(token.as_bytes()), remembered);
     }
 }

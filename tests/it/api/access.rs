@@ -2,9 +2,15 @@
 
 use serde_json::json;
 
-use crate::support::api::TestApi;
+use crate::support::{api::TestApi, attacks};
 
 const PLAIN_CHALLENGE: &str = "Bearer realm=\"blogctl\"";
+
+/// What a 401 says before its reason: where to sign in.
+fn challenge_401(api: &TestApi) -> String {
+    let (host, tenant) = (api.idp.url(""), &api.settings.entra.tenant_id);
+    format!("{PLAIN_CHALLENGE}, authorization_uri=\"{host}/{tenant}/oauth2/v2.0/authorize\"")
+}
 
 #[test]
 fn without_a_token_everything_under_v1_is_refused_before_anything_else() {
@@ -25,7 +31,7 @@ fn without_a_token_everything_under_v1_is_refused_before_anything_else() {
     ] {
         let answer = api.nobody().call(method, path).send();
         assert_eq!(answer.status, 401, "{method} {path}");
-        assert_eq!(answer.header("WWW-Authenticate"), PLAIN_CHALLENGE, "{method} {path}");
+        assert_eq!(answer.header("WWW-Authenticate"), challenge_401(&api), "{method} {path}");
         if method != "HEAD" {
             answer.problem(401, "missing_token");
         }
@@ -69,6 +75,11 @@ fn a_token_that_is_not_valid_here_is_refused_with_its_reason() {
         ("without an object id", "missing_claim", token().without_claim("oid")),
         ("for the application itself", "app_only", token().app_only()),
         ("an ID token", "wrong_audience", token().id_token()),
+        ("an ID token with a nonce", "id_token", token().id_token().claim("nonce", json!("n"))),
+        ("issued in the future", "issued_in_future", token().claim("iat", json!(4_000_000_000_i64))),
+        ("of another type", "wrong_type", token().header("typ", json!("logout+jwt"))),
+        ("a token in a token", "nested_token", token().header("cty", json!("JWT"))),
+        ("with b64", "critical_header", token().header("b64", json!(false))),
         ("signed by a stranger", "bad_signature", token().sign_with("foreign")),
         ("not signed", "malformed_token", token().sign_with("none")),
         ("said not to be signed", "wrong_algorithm", token().header("alg", json!("none"))),
@@ -80,7 +91,8 @@ fn a_token_that_is_not_valid_here_is_refused_with_its_reason() {
         assert_eq!(answer.header("Content-Type"), "application/problem+json", "{what}: {}", answer.text);
         let detail = answer.problem(401, code);
         let challenge = answer.header("WWW-Authenticate");
-        let expected = format!("{PLAIN_CHALLENGE}, error=\"invalid_token\", error_description=\"");
+        let expected = format!("{}, error=\"invalid_token\", error_description=\"", challenge_401(&api));
+        attacks::record("API: access tokens", what, answer.status == 401);
         assert!(challenge.starts_with(&expected), "{what}: {challenge}");
         assert!(!detail.is_empty(), "{what}");
     }

@@ -153,3 +153,16 @@ fn a_key_helps_nobody_without_a_token() {
     create(&api.alice(), "k", "One");
     create(&api.nobody(), "k", "One").problem(401, "missing_token");
 }
+
+#[test]
+fn a_key_gives_no_right_to_write_to_who_may_only_read() {
+    let api = TestApi::with(|settings| settings.api.require_app_roles = true);
+    let with_role = |role: &str| api.bearer(|token| token.claim("roles", json!([role])));
+    let made = create(&with_role("Blog.Writer"), "k", "One");
+    assert_eq!(made.status, 201, "{made:?}");
+    let reader = with_role("Blog.Reader");
+    for (key, title) in [("other", "One"), ("k", "One"), ("k", "Two")] {
+        create(&reader, key, title).problem(403, "insufficient_role");
+    }
+    assert_eq!(total(&reader), "1");
+}

@@ -185,7 +185,8 @@ fn the_stamp_differs_after_whatever_shows() {
     let author = block_on(blog.ensure_user(key, "Ann")).expect("a user").0;
     // Somebody who has written nothing shows nowhere.
     assert_eq!(stamp(), before);
-    block_on(blog.create(&author, crate::support::database::draft("A post"))).expect("written");
+    block_on(blog.create(blogctl::blog::Rights::Write, &author, crate::support::database::draft("A post")))
+        .expect("written");
     assert!(stamp() != before && stamp().shows_the_same_of_known_posts(before), "a new post changes no other");
     for change in [
         "rename",

@@ -66,7 +66,10 @@ fn the_counts_are_right_when_their_migration_comes_to_a_full_table() {
     each_blog(async |test| {
         let author = test.user(1).await;
         for n in 0..7 {
-            test.blog.create(&author, draft(&format!("Post {n}"))).await.expect("written");
+            test.blog
+                .create(blogctl::blog::Rights::Write, &author, draft(&format!("Post {n}")))
+                .await
+                .expect("written");
         }
         while migrate::revert(&test.database).expect("reverts").is_some_and(|one| one.name != "0002_post_counts") {}
         test.database.migrate().expect("migrates");
@@ -161,7 +164,8 @@ fn a_post_of_nobody_is_refused() {
         database.migrate().expect("migrates");
         let mut author = block_on(Blog::new(database.clone()).ensure_user(key(1), "Ann")).expect("a user").0;
         author.id += 1;
-        let outcome = block_on(Blog::new(database.clone()).create(&author, draft("Orphan")));
+        let outcome =
+            block_on(Blog::new(database.clone()).create(blogctl::blog::Rights::Write, &author, draft("Orphan")));
         assert!(outcome.is_err(), "{outcome:?}");
         let at: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().expect("a time");
         let orphan = NewPost { author_id: author.id, title: "Orphan", content: "Text", created_at: at, updated_at: at };

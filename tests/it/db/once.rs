@@ -1,6 +1,6 @@
 //! Creation under a key: how long it is remembered, and that the key and the post are written together or not at all.
 
-use blogctl::blog::{BlogError, CreatedOnce, IdempotencyKey, Post, User};
+use blogctl::blog::{BlogError, CreatedOnce, IdempotencyKey, Post, Rights, User};
 use diesel::{QueryableByName, RunQueryDsl, sql_types::BigInt};
 
 use crate::support::database::{TestBlog, draft, each_blog};
@@ -8,7 +8,9 @@ use crate::support::database::{TestBlog, draft, each_blog};
 impl TestBlog {
     async fn once(&self, author: &User, key: &str, title: &str) -> Result<CreatedOnce, BlogError> {
         let key = IdempotencyKey::parse(key).expect("a key");
-        self.blog.create_once(author, draft(title), key, |post: &Post| Ok(format!("made {}", post.id))).await
+        self.blog
+            .create_once(Rights::Write, author, draft(title), key, |post: &Post| Ok(format!("made {}", post.id)))
+            .await
     }
 
     fn execute(&self, statement: &str) {
@@ -85,10 +87,10 @@ fn without_the_key_there_is_no_post_and_without_the_post_no_key() {
         // What is done after the post was inserted fails.
         let key = || IdempotencyKey::parse("k").expect("a key");
         let fails = |_: &Post| serde_json::from_str("no JSON");
-        let outcome = test.blog.create_once(&author, draft("One"), key(), fails).await;
+        let outcome = test.blog.create_once(Rights::Write, &author, draft("One"), key(), fails).await;
         assert!(matches!(outcome, Err(BlogError::NoAnswer(_))), "{outcome:?}");
         let panics = |_: &Post| panic!("while the answer is made");
-        assert!(test.blog.create_once(&author, draft("One"), key(), panics).await.is_err());
+        assert!(test.blog.create_once(Rights::Write, &author, draft("One"), key(), panics).await.is_err());
         // Nobody has this row id, so the post cannot be inserted.
         let nobody = User { id: 999, ..author.clone() };
         assert!(test.once(&nobody, "k", "One").await.is_err());

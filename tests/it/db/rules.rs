@@ -13,7 +13,11 @@ fn new_title(title: &str) -> PostChange {
 fn a_post_is_read_back_as_it_was_written() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let written = test.blog.create(&author, draft("Grüße, 世界 👋 %_\\'\"")).await.expect("written");
+        let written = test
+            .blog
+            .create(blogctl::blog::Rights::Write, &author, draft("Grüße, 世界 👋 %_\\'\""))
+            .await
+            .expect("written");
         let read = test.blog.post(written.id).await.expect("read");
         assert_eq!(read, written);
         assert_eq!(read.author, author);
@@ -42,8 +46,8 @@ fn the_same_object_id_in_another_tenant_is_another_user() {
         let (there, is_new) = test.blog.ensure_user(there, "Eve").await.expect("a user");
         assert!(is_new);
         assert_ne!(there.id, here.id);
-        let post = test.blog.create(&here, draft("Mine")).await.expect("written");
-        let outcome = test.blog.delete(there.key, post.id, None).await;
+        let post = test.blog.create(blogctl::blog::Rights::Write, &here, draft("Mine")).await.expect("written");
+        let outcome = test.blog.delete(crate::support::database::acting(there.key), post.id, None).await;
         assert!(matches!(outcome, Err(BlogError::NotAuthor)), "{outcome:?}");
     });
 }
@@ -60,7 +64,7 @@ fn a_changed_name_is_taken_over_but_never_replaced_by_nothing() {
         let (user, _) = test.blog.ensure_user(key(1), &"é".repeat(500)).await.expect("a user");
         assert_eq!(user.display_name, "é".repeat(200));
         assert!(user.updated_at > first.updated_at);
-        let post = test.blog.create(&user, draft("Named")).await.expect("written");
+        let post = test.blog.create(blogctl::blog::Rights::Write, &user, draft("Named")).await.expect("written");
         assert_eq!(test.blog.post(post.id).await.expect("read").author, user);
     });
 }
@@ -80,17 +84,25 @@ fn one_user_comes_of_many_first_requests_at_once() {
 fn a_change_changes_what_it_names_and_nothing_else() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let other = test.blog.create(&author, draft("Other")).await.expect("written");
-        let before = test.blog.create(&author, draft("Before")).await.expect("written");
+        let other = test.blog.create(blogctl::blog::Rights::Write, &author, draft("Other")).await.expect("written");
+        let before = test.blog.create(blogctl::blog::Rights::Write, &author, draft("Before")).await.expect("written");
 
-        let after = test.blog.change(author.key, before.id, new_title("After"), None).await.expect("changed");
+        let after = test
+            .blog
+            .change(crate::support::database::acting(author.key), before.id, new_title("After"), None)
+            .await
+            .expect("changed");
         assert_eq!((after.title.as_str(), &after.content), ("After", &before.content));
         assert_eq!(after.created_at, before.created_at);
         assert!(after.updated_at > before.updated_at);
 
         let content = Some(Content::parse("New", 10).expect("a content"));
         let change = PostChange { title: None, content };
-        let last = test.blog.change(author.key, before.id, change, Some(after.version())).await.expect("changed");
+        let last = test
+            .blog
+            .change(crate::support::database::acting(author.key), before.id, change, Some(after.version()))
+            .await
+            .expect("changed");
         assert_eq!((last.title.as_str(), last.content.as_str()), ("After", "New"));
         assert_eq!(test.blog.post(before.id).await.expect("read"), last);
         assert_eq!(test.blog.post(other.id).await.expect("read"), other);
@@ -101,8 +113,12 @@ fn a_change_changes_what_it_names_and_nothing_else() {
 fn a_change_of_nothing_leaves_the_version_as_it_is() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let post = test.blog.create(&author, draft("Same")).await.expect("written");
-        let same = test.blog.change(author.key, post.id, PostChange::default(), None).await.expect("allowed");
+        let post = test.blog.create(blogctl::blog::Rights::Write, &author, draft("Same")).await.expect("written");
+        let same = test
+            .blog
+            .change(crate::support::database::acting(author.key), post.id, PostChange::default(), None)
+            .await
+            .expect("allowed");
         assert_eq!(same, post);
     });
 }
@@ -111,14 +127,20 @@ fn a_change_of_nothing_leaves_the_version_as_it_is() {
 fn every_change_makes_another_version() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let mut version = test.blog.create(&author, draft("Counted")).await.expect("written").version();
+        let mut version =
+            test.blog.create(blogctl::blog::Rights::Write, &author, draft("Counted")).await.expect("written").version();
         for _ in 0..50 {
             let post = test
                 .blog
                 .posts(blogctl::blog::Filter::default(), blogctl::blog::Paging::Skip(0), 1)
                 .await
                 .expect("read");
-            let changed = test.blog.change(author.key, post.posts[0].id, new_title("Same title"), Some(version));
+            let changed = test.blog.change(
+                crate::support::database::acting(author.key),
+                post.posts[0].id,
+                new_title("Same title"),
+                Some(version),
+            );
             let changed = changed.await.expect("changed").version();
             assert!(changed.0 > version.0);
             version = changed;
@@ -130,12 +152,15 @@ fn every_change_makes_another_version() {
 fn only_the_author_changes_or_deletes_a_post() {
     each_blog(async |test| {
         let (author, other) = (test.user(1).await, test.user(2).await);
-        let post = test.blog.create(&author, draft("Mine")).await.expect("written");
+        let post = test.blog.create(blogctl::blog::Rights::Write, &author, draft("Mine")).await.expect("written");
         // Even with the right version, and even when it is stale: whose it is comes first.
         for expected in [None, Some(post.version()), Some(Version(1))] {
-            let changed = test.blog.change(other.key, post.id, new_title("Stolen"), expected).await;
+            let changed = test
+                .blog
+                .change(crate::support::database::acting(other.key), post.id, new_title("Stolen"), expected)
+                .await;
             assert!(matches!(changed, Err(BlogError::NotAuthor)), "{changed:?}");
-            let deleted = test.blog.delete(other.key, post.id, expected).await;
+            let deleted = test.blog.delete(crate::support::database::acting(other.key), post.id, expected).await;
             assert!(matches!(deleted, Err(BlogError::NotAuthor)), "{deleted:?}");
         }
         assert_eq!(test.blog.post(post.id).await.expect("still there"), post);
@@ -146,15 +171,25 @@ fn only_the_author_changes_or_deletes_a_post() {
 fn a_stale_version_is_refused() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let first = test.blog.create(&author, draft("First")).await.expect("written");
-        let second =
-            test.blog.change(author.key, first.id, new_title("Second"), Some(first.version())).await.expect("changed");
-        let changed = test.blog.change(author.key, first.id, new_title("Lost"), Some(first.version())).await;
+        let first = test.blog.create(blogctl::blog::Rights::Write, &author, draft("First")).await.expect("written");
+        let second = test
+            .blog
+            .change(crate::support::database::acting(author.key), first.id, new_title("Second"), Some(first.version()))
+            .await
+            .expect("changed");
+        let changed = test
+            .blog
+            .change(crate::support::database::acting(author.key), first.id, new_title("Lost"), Some(first.version()))
+            .await;
         assert!(matches!(changed, Err(BlogError::Stale)), "{changed:?}");
-        let deleted = test.blog.delete(author.key, first.id, Some(first.version())).await;
+        let deleted =
+            test.blog.delete(crate::support::database::acting(author.key), first.id, Some(first.version())).await;
         assert!(matches!(deleted, Err(BlogError::Stale)), "{deleted:?}");
         assert_eq!(test.blog.post(first.id).await.expect("still there"), second);
-        test.blog.delete(author.key, first.id, Some(second.version())).await.expect("deleted");
+        test.blog
+            .delete(crate::support::database::acting(author.key), first.id, Some(second.version()))
+            .await
+            .expect("deleted");
     });
 }
 
@@ -162,9 +197,15 @@ fn a_stale_version_is_refused() {
 fn of_many_changes_of_one_version_at_once_one_wins() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let post = test.blog.create(&author, draft("Contested")).await.expect("written");
-        let changes =
-            (0..16).map(|n| test.blog.change(author.key, post.id, new_title(&format!("By {n}")), Some(post.version())));
+        let post = test.blog.create(blogctl::blog::Rights::Write, &author, draft("Contested")).await.expect("written");
+        let changes = (0..16).map(|n| {
+            test.blog.change(
+                crate::support::database::acting(author.key),
+                post.id,
+                new_title(&format!("By {n}")),
+                Some(post.version()),
+            )
+        });
         let outcomes = futures_util::future::join_all(changes).await;
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
         assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Err(BlogError::Stale))).count(), 15);
@@ -175,14 +216,16 @@ fn of_many_changes_of_one_version_at_once_one_wins() {
 fn what_is_not_there_is_not_found() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let post = test.blog.create(&author, draft("Short-lived")).await.expect("written");
-        test.blog.delete(author.key, post.id, None).await.expect("deleted");
+        let post =
+            test.blog.create(blogctl::blog::Rights::Write, &author, draft("Short-lived")).await.expect("written");
+        test.blog.delete(crate::support::database::acting(author.key), post.id, None).await.expect("deleted");
         for id in [post.id, 0, -1, i64::MAX, i64::MIN] {
             let read = test.blog.post(id).await;
             assert!(matches!(read, Err(BlogError::NotFound)), "{read:?}");
-            let changed = test.blog.change(author.key, id, new_title("Ghost"), None).await;
+            let changed =
+                test.blog.change(crate::support::database::acting(author.key), id, new_title("Ghost"), None).await;
             assert!(matches!(changed, Err(BlogError::NotFound)), "{changed:?}");
-            let deleted = test.blog.delete(author.key, id, Some(Version(1))).await;
+            let deleted = test.blog.delete(crate::support::database::acting(author.key), id, Some(Version(1))).await;
             assert!(matches!(deleted, Err(BlogError::NotFound)), "{deleted:?}");
         }
     });
@@ -192,9 +235,9 @@ fn what_is_not_there_is_not_found() {
 fn the_id_of_a_deleted_post_is_never_given_out_again() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let first = test.blog.create(&author, draft("First")).await.expect("written");
-        test.blog.delete(author.key, first.id, None).await.expect("deleted");
-        let second = test.blog.create(&author, draft("Second")).await.expect("written");
+        let first = test.blog.create(blogctl::blog::Rights::Write, &author, draft("First")).await.expect("written");
+        test.blog.delete(crate::support::database::acting(author.key), first.id, None).await.expect("deleted");
+        let second = test.blog.create(blogctl::blog::Rights::Write, &author, draft("Second")).await.expect("written");
         assert!(second.id > first.id);
     });
 }

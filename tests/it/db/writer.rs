@@ -83,7 +83,9 @@ fn when_the_commit_fails_every_write_of_the_transaction_is_told_and_the_next_one
         has_started.recv().expect("it runs");
         let mut poison = Box::pin(poison);
         assert!(poison.as_mut().now_or_never().is_none());
-        let mut others: Vec<_> = (0..10).map(|n| Box::pin(blog.create(&author, draft(&format!("Post {n}"))))).collect();
+        let mut others: Vec<_> = (0..10)
+            .map(|n| Box::pin(blog.create(blogctl::blog::Rights::Write, &author, draft(&format!("Post {n}")))))
+            .collect();
         assert!(others.iter_mut().all(|other| other.as_mut().now_or_never().is_none()));
         release.send(()).expect("it waits");
         let (first, poisoned, others) = (first.await, poison.await, join_all(others).await);
@@ -92,7 +94,7 @@ fn when_the_commit_fails_every_write_of_the_transaction_is_told_and_the_next_one
         for other in &others {
             assert!(matches!(other, Err(BlogError::Database(DbError::NotCommitted(_)))), "{other:?}");
         }
-        blog.create(&author, draft("Afterwards")).await.expect("the writer goes on");
+        blog.create(blogctl::blog::Rights::Write, &author, draft("Afterwards")).await.expect("the writer goes on");
         let page = blog.posts(Filter::default(), Paging::Skip(0), 100).await.expect("a page");
         assert_eq!((page.total, page.posts.len()), (1, 1));
     });
@@ -104,7 +106,11 @@ fn an_answered_write_is_seen_by_others_at_once() {
         let author = test.user(1).await;
         let mut beside = test.database.connect().expect("another connection");
         for n in 0..30 {
-            let post = test.blog.create(&author, draft(&format!("Post {n}"))).await.expect("written");
+            let post = test
+                .blog
+                .create(blogctl::blog::Rights::Write, &author, draft(&format!("Post {n}")))
+                .await
+                .expect("written");
             assert!(posts::by_id(&mut beside.lend(), post.id).expect("read").is_some());
         }
     });
@@ -114,11 +120,11 @@ fn an_answered_write_is_seen_by_others_at_once() {
 fn a_write_whose_caller_has_gone_is_written_all_the_same() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let mut abandoned = Box::pin(test.blog.create(&author, draft("Abandoned")));
+        let mut abandoned = Box::pin(test.blog.create(blogctl::blog::Rights::Write, &author, draft("Abandoned")));
         // Polled once: it is queued (SQLite) or running (PostgreSQL).
         assert!(abandoned.as_mut().now_or_never().is_none());
         drop(abandoned);
-        test.blog.create(&author, draft("Kept")).await.expect("written");
+        test.blog.create(blogctl::blog::Rights::Write, &author, draft("Kept")).await.expect("written");
         let total = async || test.blog.posts(Filter::default(), Paging::Skip(0), 10).await.expect("a page").total;
         let deadline = Instant::now() + Duration::from_secs(10);
         while total().await < 2 && Instant::now() < deadline {
@@ -136,8 +142,9 @@ fn what_was_queued_is_written_before_the_database_closes_and_there_after_a_resta
     let blog = Blog::new(database.clone());
     block_on(async {
         let author = blog.ensure_user(key(1), "Ann").await.expect("a user").0;
-        let mut queued: Vec<_> =
-            (0..100).map(|n| Box::pin(blog.create(&author, draft(&format!("Post {n}"))))).collect();
+        let mut queued: Vec<_> = (0..100)
+            .map(|n| Box::pin(blog.create(blogctl::blog::Rights::Write, &author, draft(&format!("Post {n}")))))
+            .collect();
         for write in &mut queued {
             // Some may be done already; what matters is that each is queued. Tokio's budget would keep some from it.
             drop(tokio::task::unconstrained(write.as_mut()).now_or_never());
@@ -166,7 +173,7 @@ fn closing_does_not_wait_for_writes_that_are_not_queued_yet() {
         let mut waiting = Vec::new();
         let mut written = 0;
         for n in 0..3000 {
-            let mut write = Box::pin(blog.create(&author, draft(&format!("Post {n}"))));
+            let mut write = Box::pin(blog.create(blogctl::blog::Rights::Write, &author, draft(&format!("Post {n}"))));
             match tokio::task::unconstrained(write.as_mut()).now_or_never() {
                 Some(result) => written += u64::from(result.is_ok()),
                 None => waiting.push(write),
@@ -194,7 +201,9 @@ fn two_processes_write_to_one_file() {
         block_on(async {
             let author = blog.ensure_user(key(number), "Ann").await.expect("a user").0;
             for n in 0..50 {
-                blog.create(&author, draft(&format!("Post {n}"))).await.expect("written beside the other");
+                blog.create(blogctl::blog::Rights::Write, &author, draft(&format!("Post {n}")))
+                    .await
+                    .expect("written beside the other");
             }
         });
     };
@@ -230,7 +239,9 @@ fn a_writer_waits_for_another_process_that_holds_the_lock_again_and_again() {
         block_on(async {
             let author = blog.ensure_user(key(1), "Ann").await.expect("a user").0;
             for n in 0..5 {
-                blog.create(&author, draft(&format!("Post {n}"))).await.expect("written in between");
+                blog.create(blogctl::blog::Rights::Write, &author, draft(&format!("Post {n}")))
+                    .await
+                    .expect("written in between");
             }
         });
         stop.store(true, Ordering::Relaxed);

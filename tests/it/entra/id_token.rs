@@ -90,7 +90,11 @@ fn each_wrong_signature_is_refused() {
         ("RS512", keys()[0].sign_rs512(&claims), algorithm),
         ("unsigned", format!("{input}."), shape),
         ("empty", String::new(), shape),
-        ("no kid", keys()[0].sign_with_header(&json!({"alg": "RS256"}), &claims.to_string()), "its header has no kid"),
+        (
+            "no kid",
+            keys()[0].sign_with_header(&json!({"typ": "JWT", "alg": "RS256"}), &claims.to_string()),
+            "its header has no kid",
+        ),
     ] {
         assert_eq!(verdict(&bench, &token), expected, "{name}");
     }
@@ -103,7 +107,8 @@ fn a_key_that_is_new_at_the_provider_is_fetched_and_an_unknown_one_refused() {
     assert_eq!(verdict(&bench, &keys()[0].sign(&claims)), "");
     bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
     assert_eq!(verdict(&bench, &keys()[1].sign(&claims)), "");
-    let unknown = keys()[0].sign_with_header(&json!({"alg": "RS256", "kid": "three"}), &claims.to_string());
+    let unknown =
+        keys()[0].sign_with_header(&json!({"typ": "JWT", "alg": "RS256", "kid": "three"}), &claims.to_string());
     assert_eq!(verdict(&bench, &unknown), "its kid names no signing key of this tenant");
     assert_eq!(bench.provider.script().key_fetches, 2);
 }

@@ -38,7 +38,7 @@ impl Bench {
 
     fn forged(&self, kid: &str) -> String {
         let claims = self.provider.access_claims().to_string();
-        keys()[1].sign_with_header(&json!({"alg": "RS256", "kid": kid}), &claims)
+        keys()[1].sign_with_header(&json!({"typ": "JWT", "alg": "RS256", "kid": kid}), &claims)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use blogctl::{
-    blog::{Blog, Content, Draft, Title, User, UserKey},
+    blog::{Actor, Blog, Content, Draft, Rights, Title, User, UserKey},
     config::DatabaseSettings,
     db::Database,
 };
@@ -113,4 +113,9 @@ impl Drop for PostgresDatabase {
 fn administer(admin_url: &str, statement: &str) {
     let mut connection = PgConnection::establish(admin_url).expect("the server of BLOGCTL_TEST_POSTGRES_URL");
     diesel::sql_query(statement).execute(&mut connection).expect(statement);
+}
+
+/// Somebody who may write, and change what is their own.
+pub fn acting(key: UserKey) -> Actor {
+    Actor { key, rights: Rights::Write }
 }

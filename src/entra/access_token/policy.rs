@@ -1,0 +1,75 @@
+//! What the settings demand of a token that Entra issued for this API: who may call at all. Off by default, but for the
+//! scope and for users only.
+
+use uuid::Uuid;
+
+use super::{
+    claims::Claims,
+    refusal::{Forbidden, Refusal, TokenError},
+};
+use crate::{
+    config::{ApiSettings, RequiredClientAuth},
+    entra::{AppRole, PrincipalKind, authority::parse_guid},
+};
+
+/// The policies of one API.
+pub(super) struct Policy {
+    required_scope: String,
+    require_app_roles: bool,
+    allow_app_only: bool,
+    only_certificates: bool,
+    allowed_client_apps: Vec<Uuid>,
+    required_acrs: Vec<String>,
+}
+
+impl Policy {
+    pub(super) fn new(settings: &ApiSettings) -> Self {
+        Self {
+            required_scope: settings.required_scope.clone(),
+            require_app_roles: settings.require_app_roles,
+            allow_app_only: settings.allow_app_only,
+            only_certificates: settings.required_client_auth == RequiredClientAuth::Certificate,
+            allowed_client_apps: settings.allowed_client_apps.iter().filter_map(|id| parse_guid(id)).collect(),
+            required_acrs: settings.required_acrs.clone(),
+        }
+    }
+
+    /// Whether the bearer may call, and with which app role where those decide; `None` where they do not.
+    pub(super) fn admit(&self, claims: &Claims) -> Result<Option<AppRole>, TokenError> {
+        let kind = claims.kind();
+        if kind == PrincipalKind::AppOnly && !self.allow_app_only {
+            return Err(Refusal::AppOnly.into());
+        }
+        if !self.allowed_client_apps.is_empty()
+            && !claims.app_id().is_some_and(|app| self.allowed_client_apps.contains(&app))
+        {
+            return Err(TokenError::Forbidden(Forbidden::ClientApp));
+        }
+        if self.only_certificates && !claims.client_used_certificate() {
+            return Err(TokenError::Forbidden(Forbidden::ClientAuthentication));
+        }
+        if kind == PrincipalKind::Delegated {
+            if !claims.scopes().contains(&self.required_scope) {
+                return Err(TokenError::InsufficientScope { required: self.required_scope.clone() });
+            }
+            self.check_authentication_context(claims)?;
+        }
+        // An application has no scope that could say what it may do, so for it roles always decide.
+        if kind == PrincipalKind::Delegated && !self.require_app_roles {
+            return Ok(None);
+        }
+        let role = claims.roles.iter().flatten().filter_map(|role| AppRole::of_value(role)).max();
+        role.map(Some).ok_or(TokenError::Forbidden(Forbidden::AppRole))
+    }
+
+    /// Of users only: an application signs in by nothing stronger. A client that does not handle a claims challenge
+    /// would take it for an invalid token and loop (Microsoft Learn "Claims challenges, claims requests and client
+    /// capabilities").
+    fn check_authentication_context(&self, claims: &Claims) -> Result<(), TokenError> {
+        match self.required_acrs.iter().find(|acr| !claims.meets(acr)) {
+            None => Ok(()),
+            Some(acr) if claims.client_takes_challenges() => Err(TokenError::ClaimsRequired { acr: acr.clone() }),
+            Some(_) => Err(TokenError::Forbidden(Forbidden::AuthenticationContext)),
+        }
+    }
+}

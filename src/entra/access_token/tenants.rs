@@ -1,0 +1,33 @@
+//! Whose tokens count: the tenant's of the settings, and those of `api.tenants`, each by its own two issuers. All tenants
+//! of a cloud sign with the same keys, so who issued a token is for `iss` to say, and for `tid` to confirm.
+
+use uuid::Uuid;
+
+use super::refusal::{Claim, Refusal};
+use crate::entra::{Authority, authority::parse_guid};
+
+/// One tenant and what its tokens call their issuer.
+pub(super) struct Tenant {
+    pub(super) id: Uuid,
+    v1: String,
+    v2: String,
+}
+
+/// The tenants whose tokens count.
+pub(super) struct Tenants(Vec<Tenant>);
+
+impl Tenants {
+    /// The authority's own, and `others`; what is no GUID among these names nobody.
+    pub(super) fn new(authority: &Authority, others: &[String]) -> Self {
+        let others = others.iter().filter_map(|id| parse_guid(id)).map(|id| authority.of_tenant(id));
+        let all = std::iter::once(authority.clone()).chain(others);
+        Self(all.map(|of| Tenant { id: of.tenant_id(), v1: of.issuer_v1(), v2: of.issuer_v2() }).collect())
+    }
+
+    /// The tenant whose issuer `iss` is, exactly. The version of a token follows the API's manifest, so either form may
+    /// come.
+    pub(super) fn of_issuer(&self, iss: Option<&str>) -> Result<&Tenant, Refusal> {
+        let iss = iss.ok_or(Refusal::Missing(Claim::Issuer))?;
+        self.0.iter().find(|tenant| iss == tenant.v2 || iss == tenant.v1).ok_or(Refusal::WrongIssuer)
+    }
+}
