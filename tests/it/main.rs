@@ -16,6 +16,7 @@ mod entra;
 mod idp;
 mod migrate;
 mod msal;
+mod properties;
 mod registration;
 mod seed;
 mod support;
