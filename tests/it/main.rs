@@ -13,6 +13,7 @@ mod docs;
 mod doctor;
 mod durability;
 mod entra;
+mod fuzz;
 mod idp;
 mod migrate;
 mod msal;

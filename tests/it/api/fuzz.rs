@@ -4,37 +4,24 @@
 //! `BLOGCTL_FUZZ_SEED` sets another seed, `BLOGCTL_FUZZ_REQUESTS` another number. A failure names the request's number:
 //! with the same seed it has the same bytes.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-};
-
 use serde_json::Value;
 
 use crate::support::{
     api::Client,
     dev::Dev,
-    fuzz::{self, End, Grammar, Sent},
+    fuzz::{
+        End, Grammar, Sent,
+        run::{self, Target},
+    },
     idp::IdpControl,
     raw_http::{self, RawAnswer},
 };
 
-const SEED: u64 = 20_261_124;
 const REQUESTS: u64 = 20_000;
-/// Connections at once.
-const CLIENTS: usize = 12;
 /// After so many requests the process has everything that it keeps.
 const WARM: u64 = 4000;
 /// What it may hold more at the end, for posts in SQLite's caches and answers kept ready.
 const MAY_GROW_KIB: u64 = 96 * 1024;
-
-fn number_from(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
-}
 
 fn grammar(dev: &Dev) -> Grammar {
     let control = IdpControl::at(&dev.idp(""));
@@ -42,8 +29,8 @@ fn grammar(dev: &Dev) -> Grammar {
     let bearer = |token: &str| format!("Bearer {token}");
     let (head, payload_and_signature) = good.split_once('.').expect("a JWT");
     let (payload, signature) = payload_and_signature.split_once('.').expect("a JWT");
-    let mut authorizations = vec![bearer(&good); 80];
-    authorizations.extend([
+    let mut credentials = vec![bearer(&good); 80];
+    credentials.extend([
         bearer(&control.token().user("0a11ce00-0000-4000-8000-000000000002").mint()),
         bearer(&control.token().expired().mint()),
         bearer(&control.token().scope("other").mint()),
@@ -79,7 +66,9 @@ fn grammar(dev: &Dev) -> Grammar {
             ("/v1", &["GET"]),
         ],
         parameters: &["skip", "limit", "after", "author", "q", "sort", "access_token"],
-        authorizations,
+        credential: "Authorization",
+        credentials,
+        form_key: Vec::new(),
         content_type: "application/json",
     }
 }
@@ -87,17 +76,16 @@ fn grammar(dev: &Dev) -> Grammar {
 #[test]
 #[expect(clippy::print_stderr, reason = "a failure elsewhere may need the seed, too")]
 fn random_requests_neither_break_it_nor_make_it_hang_nor_get_an_answer_that_is_not_promised() {
-    let seed = number_from("BLOGCTL_FUZZ_SEED", SEED);
-    let requests = number_from("BLOGCTL_FUZZ_REQUESTS", REQUESTS);
+    let (seed, requests) = (run::seed(), run::requests(REQUESTS));
     let dev = Dev::start();
-    let grammar = grammar(&dev);
-    let port = port_of(&dev.api(""));
+    let target = Target { url: &dev.api(""), grammar: &grammar(&dev), check };
     let alice = Client::at(&dev.api(""), &IdpControl::at(&dev.idp("")).token().mint());
 
-    let mut counts = BTreeMap::new();
-    run(seed, 0..WARM.min(requests), port, &grammar, &mut counts);
+    let mut counts = target.run(seed, 0..WARM.min(requests));
     let warm = dev.running.resident_kib();
-    run(seed, WARM.min(requests)..requests, port, &grammar, &mut counts);
+    for (kind, count) in target.run(seed, WARM.min(requests)..requests) {
+        *counts.entry(kind).or_default() += count;
+    }
     let grown = dev.running.resident_kib().saturating_sub(warm);
 
     eprintln!("seed {seed}, {requests} requests, answers {counts:#?}, {warm} KiB, then {grown} KiB more");
@@ -128,59 +116,7 @@ fn random_requests_neither_break_it_nor_make_it_hang_nor_get_an_answer_that_is_n
     assert_eq!(alice.get("/health").status, 200);
     let id = alice.write("Still here", "As if nothing had been.");
     assert_eq!(alice.get(&format!("/v1/posts/{id}")).status, 200);
-    dev.running.signal("TERM");
-    let (status, output) = dev.running.ended();
-    assert_eq!(status.code(), Some(0), "{}", output.lines().rev().take(20).collect::<Vec<_>>().join("\n"));
-    let panics: Vec<_> = output.lines().filter(|line| line.contains("panicked")).collect();
-    assert!(panics.is_empty(), "seed {seed}: {panics:?}");
-}
-
-/// Sends the requests with these numbers; what is wrong with an answer ends the test.
-fn run(seed: u64, numbers: std::ops::Range<u64>, port: u16, grammar: &Grammar, counts: &mut BTreeMap<String, u64>) {
-    let next = AtomicU64::new(numbers.start);
-    let failures = Mutex::new(Vec::new());
-    let counts = Mutex::new(counts);
-    thread::scope(|scope| {
-        for _ in 0..CLIENTS {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= numbers.end || failures.lock().expect("unpoisoned").len() >= 5 {
-                        return;
-                    }
-                    let sent = fuzz::sent(seed, number, grammar);
-                    let outcome = raw_http::exchange(port, &sent).and_then(|answers| {
-                        check(&sent, &answers)?;
-                        Ok(answers)
-                    });
-                    match outcome {
-                        Ok(answers) => {
-                            let mut counts = counts.lock().expect("unpoisoned");
-                            for answer in answers {
-                                *counts.entry(kind(&answer)).or_default() += 1;
-                            }
-                        }
-                        Err(wrong) => {
-                            let shown = raw_http::shown(&sent.bytes);
-                            let failure = format!("seed {seed}, request {number}: {wrong}\n  sent: {shown}");
-                            failures.lock().expect("unpoisoned").push(failure);
-                        }
-                    }
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().expect("unpoisoned");
-    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-}
-
-/// Status, and the code of a problem.
-fn kind(answer: &RawAnswer) -> String {
-    let problem: Option<Value> = serde_json::from_slice(&answer.body).ok();
-    match problem.as_ref().and_then(|problem| problem.get("code")?.as_str()) {
-        Some(code) => format!("{} {code}", answer.status),
-        None => answer.status.to_string(),
-    }
+    run::ends_well(dev, seed);
 }
 
 fn check(sent: &Sent, answers: &[RawAnswer]) -> Result<(), String> {
@@ -235,8 +171,4 @@ fn check_problem(sent: &Sent, answer: &RawAnswer) -> Result<(), String> {
         return Err("errors without field and message".to_owned());
     }
     Ok(())
-}
-
-fn port_of(url: &str) -> u16 {
-    url::Url::parse(url).expect("a URL").port().expect("a port")
 }

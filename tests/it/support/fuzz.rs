@@ -4,6 +4,7 @@
 mod body;
 mod framing;
 mod head;
+pub mod run;
 
 use rand_chacha::{
     ChaCha8Rng,
@@ -16,8 +17,12 @@ pub struct Grammar {
     pub routes: &'static [(&'static str, &'static [&'static str])],
     /// Query and form parameters.
     pub parameters: &'static [&'static str],
-    /// Values of `Authorization`, good and bad.
-    pub authorizations: Vec<String>,
+    /// The header that says who asks.
+    pub credential: &'static str,
+    /// Values of it, good and bad.
+    pub credentials: Vec<String>,
+    /// Fields of a form that let it through, if it has them.
+    pub form_key: Vec<(&'static str, String)>,
     /// The type of bodies.
     pub content_type: &'static str,
 }

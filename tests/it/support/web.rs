@@ -146,6 +146,12 @@ impl Browser {
         self.jar.lock().expect("a jar").get(name).cloned()
     }
 
+    /// All of them, as a request header holds them.
+    pub fn cookie_header(&self) -> String {
+        let jar = self.jar.lock().expect("a jar");
+        jar.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
     pub fn set_cookie(&self, name: &str, value: &str) {
         self.jar.lock().expect("a jar").insert(name.to_owned(), value.to_owned());
     }

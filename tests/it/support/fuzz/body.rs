@@ -20,6 +20,9 @@ pub fn body(dice: &mut Dice, grammar: &Grammar) -> Vec<u8> {
 
 fn form(dice: &mut Dice, grammar: &Grammar) -> Vec<u8> {
     let mut form = form_urlencoded::Serializer::new(String::new());
+    if dice.chance(70) {
+        form.extend_pairs(&grammar.form_key);
+    }
     for _ in 0..dice.below(8) {
         form.append_pair(dice.pick(grammar.parameters), &dice.text());
     }

@@ -67,8 +67,8 @@ pub fn head(dice: &mut Dice, grammar: &Grammar) -> Head {
         Head { method: method.to_owned(), target, version, headers: Vec::new(), is_broken: is_broken || is_odd };
     head.add("Host", "localhost");
     if dice.chance(92) {
-        let authorization = grammar.authorizations[dice.below(grammar.authorizations.len())].clone();
-        head.add("Authorization", authorization);
+        let credential = grammar.credentials[dice.below(grammar.credentials.len())].clone();
+        head.add(grammar.credential, credential);
     }
     if head.takes_body() && dice.chance(95) {
         let kind = if dice.chance(90) { grammar.content_type } else { dice.pick(CONTENT_TYPES) };
