@@ -5,6 +5,7 @@ mod conditions;
 mod cors;
 mod health;
 mod lists;
+mod older_mistakes;
 mod policies;
 mod posts;
 mod problems;
