@@ -38,6 +38,10 @@ pub struct EntraSettings {
     /// `entra.ca_file`: PEM certificates trusted beside the system's, for a company proxy or the development
     /// identity provider with `--tls`.
     pub ca_file: Option<PathBuf>,
+    /// `entra.keys_max_age_hours`: the last good signing keys outlive an outage of Entra for so long.
+    pub keys_max_age: Duration,
+    /// `entra.keys_cache_file`: the last good signing keys are kept here too, for a restart during an outage.
+    pub keys_cache_file: Option<PathBuf>,
     /// `entra.timeout_seconds`: longest time for one request to Entra, connecting included.
     pub timeout: Duration,
 }
@@ -58,6 +62,13 @@ impl EntraSettings {
             jwks_uri: loader
                 .get_if("entra.jwks_uri", default.jwks_uri, A_SECURE_URL, |url| url.as_ref().is_none_or(secure_url)),
             ca_file: loader.get("entra.ca_file", default.ca_file),
+            keys_max_age: Duration::from_hours(loader.get_if(
+                "entra.keys_max_age_hours",
+                default.keys_max_age.as_secs() / 3600,
+                "a whole number of hours from 1 to 168",
+                |hours| (1..=168).contains(hours),
+            )),
+            keys_cache_file: loader.get("entra.keys_cache_file", default.keys_cache_file),
             timeout: Duration::from_secs(loader.get_if(
                 "entra.timeout_seconds",
                 default.timeout.as_secs(),
@@ -76,6 +87,8 @@ impl Default for EntraSettings {
             authority_host: None,
             jwks_uri: None,
             ca_file: None,
+            keys_max_age: Duration::from_hours(24),
+            keys_cache_file: None,
             timeout: Duration::from_secs(10),
         }
     }

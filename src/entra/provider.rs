@@ -18,7 +18,7 @@ use super::{
     aadsts::EntraError,
     authority::{AuthorityError, is_secure},
     clock::Clock,
-    signing_keys::{JwksError, KeyLookup, KeyPolicy, KeySet, SigningKeys},
+    signing_keys::{FetchedKeys, JwksError, KeyCacheFile, KeyLookup, KeyPolicy, KeySet, SigningKeys},
     single_flight::SingleFlight,
 };
 use crate::{
@@ -92,7 +92,8 @@ impl Provider {
     /// # Errors
     /// When the settings name no authority or the CA file is unusable.
     pub fn new(settings: &EntraSettings) -> Result<Self, ProviderError> {
-        Self::with_policy(settings, KeyPolicy::default(), Clock::default())
+        let policy = KeyPolicy { expire_after: settings.keys_max_age, ..KeyPolicy::default() };
+        Self::with_policy(settings, policy, Clock::default())
     }
     /// As [`Self::new`], with other intervals for the signing keys and another clock.
     ///
@@ -102,13 +103,18 @@ impl Provider {
         if let Some(url) = settings.jwks_uri.as_ref().filter(|url| !is_secure(url)) {
             return Err(ProviderError::Insecure { name: "entra.jwks_uri", url: url.clone() });
         }
+        let authority = Authority::new(settings)?;
+        let cache_file = settings.keys_cache_file.clone().map(|path| {
+            let source = settings.jwks_uri.clone().unwrap_or_else(|| authority.discovery_url());
+            KeyCacheFile::new(path, source.to_string())
+        });
         Ok(Self {
-            authority: Authority::new(settings)?,
+            authority,
             agent: outbound::agent(settings.timeout, settings.ca_file.as_deref())?,
             jwks_uri: settings.jwks_uri.clone(),
             metadata: Mutex::new(None),
             discovery: SingleFlight::new(),
-            keys: SigningKeys::new(policy, clock.clone()),
+            keys: SigningKeys::new(policy, clock.clone(), cache_file),
             clock,
         })
     }
@@ -130,7 +136,7 @@ impl Provider {
                 return Ok(());
             }
             let url = self.authority.discovery_url();
-            let metadata = Metadata::parse(&self.authority, &url, &self.get(&url)?)?;
+            let metadata = Metadata::parse(&self.authority, &url, &self.get(&url)?.body)?;
             self.keep(Arc::new(metadata), METADATA_LIFETIME);
             Ok(())
         });
@@ -213,14 +219,15 @@ impl Provider {
         self.keys.current().map_or(0, |keys| keys.len())
     }
 
-    fn fetch_keys(&self) -> Result<Vec<u8>, ProviderError> {
-        match &self.jwks_uri {
-            Some(url) => self.get(url),
-            None => self.get(&self.metadata()?.jwks_uri),
-        }
+    fn fetch_keys(&self) -> Result<FetchedKeys, ProviderError> {
+        let answer = match &self.jwks_uri {
+            Some(url) => self.get(url)?,
+            None => self.get(&self.metadata()?.jwks_uri)?,
+        };
+        Ok(FetchedKeys { jwks: answer.body, max_age: answer.max_age })
     }
 
-    fn get(&self, url: &Url) -> Result<Vec<u8>, ProviderError> {
+    fn get(&self, url: &Url) -> Result<Answer, ProviderError> {
         let unreachable = |reason: String| ProviderError::Unreachable { url: url.clone(), reason };
         let mut response = self
             .agent
@@ -230,6 +237,7 @@ impl Provider {
             .map_err(|error| unreachable(error.to_string()))?;
         // Redirects too: whoever answers for the provider must do so itself.
         let status = response.status();
+        let max_age = response.headers().get("cache-control").and_then(|value| max_age(value.to_str().ok()?));
         let body = outbound::read_body(&mut response).map_err(|error| unreachable(error.to_string()));
         if status != 200 {
             // An unknown tenant, for instance, is told as on the token endpoint.
@@ -237,7 +245,7 @@ impl Provider {
             let told = told.map_or_else(String::new, |error| format!(" ({}: {})", error.label(), error.cause()));
             return Err(unreachable(format!("answered {status}{told}")));
         }
-        body
+        Ok(Answer { body: body?, max_age })
     }
 
     fn known_metadata(&self, wanted: impl FnOnce(&KnownMetadata) -> bool) -> Option<Arc<Metadata>> {
@@ -248,5 +256,46 @@ impl Provider {
     fn keep(&self, metadata: Arc<Metadata>, lifetime: Duration) {
         let renew_at = self.clock.elapsed() + lifetime;
         *self.metadata.lock().unwrap_or_else(PoisonError::into_inner) = Some(KnownMetadata { metadata, renew_at });
+    }
+}
+
+/// What the provider answered.
+struct Answer {
+    body: Vec<u8>,
+    max_age: Option<Duration>,
+}
+
+/// How long an answer may be kept (RFC 9111 §5.2.2); `None` when it does not say.
+fn max_age(cache_control: &str) -> Option<Duration> {
+    let mut directives = cache_control.split(',').map(str::trim);
+    if directives.clone().any(|directive| matches!(directive.to_ascii_lowercase().as_str(), "no-store" | "no-cache")) {
+        return Some(Duration::ZERO);
+    }
+    directives.find_map(|directive| {
+        let (name, seconds) = directive.split_once('=')?;
+        let seconds = seconds.trim_matches('"').parse().ok()?;
+        name.eq_ignore_ascii_case("max-age").then(|| Duration::from_secs(seconds))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_an_answer_may_be_kept_is_read_from_cache_control() {
+        for (header, seconds) in [
+            ("max-age=600", Some(600)),
+            ("public, Max-Age=\"60\", must-revalidate", Some(60)),
+            ("no-store", Some(0)),
+            ("private, No-Cache, max-age=600", Some(0)),
+            ("private", None),
+            ("max-age=x", None),
+            ("max-age=-1", None),
+            ("s-maxage=5", None),
+            ("", None),
+        ] {
+            assert_eq!(max_age(header), seconds.map(Duration::from_secs), "{header:?}");
+        }
     }
 }

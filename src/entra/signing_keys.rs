@@ -2,6 +2,7 @@
 //! (Microsoft Learn "Signing key rollover"). Never lets the sender of tokens cause traffic to the provider: an unknown
 //! `kid` leads to one fetch in five minutes, however many are invented.
 
+mod cache_file;
 mod key_set;
 
 use std::{
@@ -14,16 +15,19 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 
+pub(super) use cache_file::KeyCacheFile;
 pub use key_set::JwksError;
-pub(super) use key_set::{KeySet, SigningKey};
+pub(super) use key_set::{KeySet, Lifetime, SigningKey};
 
 use super::{ProviderError, clock::Clock, single_flight::SingleFlight};
 
 /// When signing keys are fetched, and how long they count.
 #[derive(Debug, Clone)]
 pub struct KeyPolicy {
-    /// Keys this old are fetched again in the background.
+    /// Keys this old are fetched again in the background; sooner if the provider says so (`Cache-Control`).
     pub refresh_after: Duration,
+    /// But never sooner than this.
+    pub refresh_not_before: Duration,
     /// A random part of this is added to `refresh_after`, so that replicas do not ask all at once.
     pub refresh_jitter: Duration,
     /// Keys this old no longer count: the last good ones survive an outage of the provider for so long.
@@ -40,6 +44,7 @@ impl Default for KeyPolicy {
     fn default() -> Self {
         Self {
             refresh_after: Duration::from_hours(1),
+            refresh_not_before: Duration::from_mins(5),
             refresh_jitter: Duration::from_mins(6),
             expire_after: Duration::from_hours(24),
             unknown_kid_interval: Duration::from_mins(5),
@@ -47,6 +52,14 @@ impl Default for KeyPolicy {
             retry_without_keys_after: Duration::from_secs(1),
         }
     }
+}
+
+/// An answer of the key endpoint.
+pub(super) struct FetchedKeys {
+    /// The key set, as JSON.
+    pub(super) jwks: Vec<u8>,
+    /// How long it may be kept, as `Cache-Control` says.
+    pub(super) max_age: Option<Duration>,
 }
 
 /// What there is for a `kid`.
@@ -65,6 +78,7 @@ pub(super) enum KeyLookup {
 pub(super) struct SigningKeys {
     policy: KeyPolicy,
     clock: Clock,
+    cache_file: Option<KeyCacheFile>,
     set: ArcSwapOption<KeySet>,
     flight: SingleFlight,
     schedule: Mutex<Schedule>,
@@ -81,10 +95,11 @@ struct Schedule {
 }
 
 impl SigningKeys {
-    pub(super) fn new(policy: KeyPolicy, clock: Clock) -> Self {
+    pub(super) fn new(policy: KeyPolicy, clock: Clock, cache_file: Option<KeyCacheFile>) -> Self {
         Self {
             policy,
             clock,
+            cache_file,
             set: ArcSwapOption::empty(),
             flight: SingleFlight::new(),
             schedule: Mutex::default(),
@@ -95,7 +110,7 @@ impl SigningKeys {
     /// The keys in memory, unless they are too old to count.
     pub(super) fn current(&self) -> Option<Arc<KeySet>> {
         let set = self.set.load_full()?;
-        (self.clock.elapsed() < set.fetched_at() + self.policy.expire_after).then_some(set)
+        (self.clock.elapsed() < set.lifetime().expires_at).then_some(set)
     }
 
     /// What memory says of a `kid`. Never blocks on the network.
@@ -118,7 +133,7 @@ impl SigningKeys {
     }
 
     /// What the provider says of a `kid`, after a fetch where the policy allows one. Blocks.
-    pub(super) fn find(&self, kid: &str, fetch: impl FnOnce() -> Result<Vec<u8>, ProviderError>) -> KeyLookup {
+    pub(super) fn find(&self, kid: &str, fetch: impl FnOnce() -> Result<FetchedKeys, ProviderError>) -> KeyLookup {
         match self.look_up(kid) {
             KeyLookup::MustFetch => {}
             known => return known,
@@ -144,7 +159,10 @@ impl SigningKeys {
     }
 
     /// Fetches keys if there are none that count. Blocks.
-    pub(super) fn prepare(&self, fetch: impl FnOnce() -> Result<Vec<u8>, ProviderError>) -> Result<(), ProviderError> {
+    pub(super) fn prepare(
+        &self,
+        fetch: impl FnOnce() -> Result<FetchedKeys, ProviderError>,
+    ) -> Result<(), ProviderError> {
         if self.current().is_some() {
             return Ok(());
         }
@@ -152,7 +170,10 @@ impl SigningKeys {
     }
 
     /// Fetches keys now. Blocks.
-    pub(super) fn refresh(&self, fetch: impl FnOnce() -> Result<Vec<u8>, ProviderError>) -> Result<(), ProviderError> {
+    pub(super) fn refresh(
+        &self,
+        fetch: impl FnOnce() -> Result<FetchedKeys, ProviderError>,
+    ) -> Result<(), ProviderError> {
         self.flight.run(|| self.replace(fetch))
     }
 
@@ -161,7 +182,7 @@ impl SigningKeys {
         let Some(set) = self.set.load_full() else { return false };
         let now = self.clock.elapsed();
         // The common case needs no lock.
-        if now < set.fetched_at() + self.policy.refresh_after {
+        if now < set.lifetime().refresh_from {
             return false;
         }
         let schedule = self.schedule();
@@ -176,31 +197,69 @@ impl SigningKeys {
     }
 
     /// Puts new keys in place of the old; an old one that is not among them stops working. Keeps the old when the fetch
-    /// fails.
-    fn replace(&self, fetch: impl FnOnce() -> Result<Vec<u8>, ProviderError>) -> Result<(), ProviderError> {
-        let outcome = fetch().and_then(|jwks| {
-            KeySet::parse(&jwks, self.clock.elapsed(), self.set.load().as_deref()).map_err(ProviderError::from)
+    /// fails, or, when there are none, takes those of the cache file.
+    fn replace(&self, fetch: impl FnOnce() -> Result<FetchedKeys, ProviderError>) -> Result<(), ProviderError> {
+        let outcome = fetch().and_then(|fetched| {
+            let set = self.parse(&fetched.jwks, self.lifetime_of_new(fetched.max_age))?;
+            Ok((set, fetched.jwks))
         });
         let now = self.clock.elapsed();
         let mut schedule = self.schedule();
         schedule.last_fetch_failed = outcome.is_err();
         match outcome {
-            Ok(set) => {
-                schedule.refresh_at =
-                    now + self.policy.refresh_after + self.policy.refresh_jitter.mul_f64(rand::random());
+            Ok((set, jwks)) => {
+                let jitter = self.policy.refresh_jitter.mul_f64(rand::random());
+                schedule.refresh_at = set.lifetime().refresh_from + jitter;
                 self.set.store(Some(Arc::new(set)));
+                drop(schedule);
+                if let Some(file) = &self.cache_file {
+                    file.write(&jwks, self.clock.now());
+                }
                 Ok(())
             }
             Err(error) => {
-                let wait = match self.current() {
-                    Some(_) => self.policy.retry_after,
-                    None => self.policy.retry_without_keys_after,
-                };
-                schedule.retry_at = now + wait;
                 log::warn!("the signing keys could not be fetched: {error}");
-                Err(error)
+                let had_keys = self.current().is_some();
+                let found_keys = !had_keys && self.take_from_cache_file();
+                let is_urgent = !had_keys && !found_keys;
+                schedule.retry_at =
+                    now + if is_urgent { self.policy.retry_without_keys_after } else { self.policy.retry_after };
+                if found_keys { Ok(()) } else { Err(error) }
             }
         }
+    }
+
+    fn take_from_cache_file(&self) -> bool {
+        let Some((jwks, age)) = self.cache_file.as_ref().and_then(|file| file.read(self.clock.now())) else {
+            return false;
+        };
+        let Some(left) = self.policy.expire_after.checked_sub(age).filter(|left| !left.is_zero()) else {
+            log::warn!("the signing keys in the cache file are too old to count");
+            return false;
+        };
+        let now = self.clock.elapsed();
+        match self.parse(&jwks, Lifetime { refresh_from: now, expires_at: now + left }) {
+            Ok(set) => {
+                log::warn!("going on with signing keys of the cache file, fetched {} minutes ago", age.as_secs() / 60);
+                self.set.store(Some(Arc::new(set)));
+                true
+            }
+            Err(error) => {
+                log::warn!("the cache file of signing keys is of no use: {error}");
+                false
+            }
+        }
+    }
+
+    fn lifetime_of_new(&self, max_age: Option<Duration>) -> Lifetime {
+        let KeyPolicy { refresh_after, refresh_not_before, expire_after, .. } = self.policy;
+        let fresh_for = max_age.unwrap_or(refresh_after).max(refresh_not_before).min(refresh_after);
+        let now = self.clock.elapsed();
+        Lifetime { refresh_from: now + fresh_for, expires_at: now + expire_after }
+    }
+
+    fn parse(&self, jwks: &[u8], lifetime: Lifetime) -> Result<KeySet, JwksError> {
+        KeySet::parse(jwks, lifetime, self.set.load().as_deref())
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
@@ -215,15 +274,17 @@ mod tests {
 
     use super::*;
 
-    const JWKS: &[u8] = br#"{"keys":[]}"#;
+    fn empty() -> FetchedKeys {
+        FetchedKeys { jwks: br#"{"keys":[]}"#.to_vec(), max_age: None }
+    }
 
-    fn failing() -> Result<Vec<u8>, ProviderError> {
+    fn failing() -> Result<FetchedKeys, ProviderError> {
         Err(ProviderError::Issuer { expected: String::new(), found: String::new() })
     }
 
     fn keys() -> (SigningKeys, Clock) {
         let clock = Clock::default();
-        (SigningKeys::new(KeyPolicy::default(), clock.clone()), clock)
+        (SigningKeys::new(KeyPolicy::default(), clock.clone(), None), clock)
     }
 
     #[test]
@@ -232,7 +293,7 @@ mod tests {
         let fetches = Cell::new(0);
         let fetch = || {
             fetches.set(fetches.get() + 1);
-            Ok(JWKS.to_vec())
+            Ok(empty())
         };
         keys.prepare(fetch).unwrap();
         for n in 0..100 {
@@ -249,7 +310,7 @@ mod tests {
     #[test]
     fn an_unknown_kid_is_not_called_unknown_while_the_provider_is_down() {
         let (keys, _) = keys();
-        keys.prepare(|| Ok(JWKS.to_vec())).unwrap();
+        keys.prepare(|| Ok(empty())).unwrap();
         assert!(matches!(keys.find("new", failing), KeyLookup::Unavailable));
         assert!(matches!(keys.find("new", || panic!("asked again")), KeyLookup::Unavailable));
     }
@@ -261,14 +322,14 @@ mod tests {
         assert!(matches!(keys.look_up("one"), KeyLookup::Unavailable));
         clock.advance(KeyPolicy::default().retry_without_keys_after);
         assert!(matches!(keys.look_up("one"), KeyLookup::MustFetch));
-        assert!(matches!(keys.find("one", || Ok(JWKS.to_vec())), KeyLookup::Unknown));
+        assert!(matches!(keys.find("one", || Ok(empty())), KeyLookup::Unknown));
     }
 
     #[test]
     fn a_refresh_is_due_after_an_hour_and_told_to_one_caller() {
         let (keys, clock) = keys();
         assert!(!keys.begin_refresh(), "nothing to refresh yet");
-        keys.prepare(|| Ok(JWKS.to_vec())).unwrap();
+        keys.prepare(|| Ok(empty())).unwrap();
         clock.advance(Duration::from_mins(59));
         assert!(!keys.begin_refresh());
         clock.advance(Duration::from_mins(8));
@@ -282,9 +343,20 @@ mod tests {
     }
 
     #[test]
+    fn the_provider_may_ask_for_an_earlier_refresh_within_bounds() {
+        let (keys, _) = keys();
+        for (max_age, minutes) in [(None, 60), (Some(0), 5), (Some(600), 10), (Some(86_400), 60), (Some(u64::MAX), 60)]
+        {
+            let begun = keys.clock.elapsed();
+            let refresh_from = keys.lifetime_of_new(max_age.map(Duration::from_secs)).refresh_from;
+            assert_eq!(refresh_from.saturating_sub(begun).as_secs() / 60, minutes, "{max_age:?}");
+        }
+    }
+
+    #[test]
     fn the_last_good_keys_survive_an_outage_of_a_day_and_no_longer() {
         let (keys, clock) = keys();
-        keys.prepare(|| Ok(JWKS.to_vec())).unwrap();
+        keys.prepare(|| Ok(empty())).unwrap();
         clock.advance(Duration::from_mins(24 * 60 - 1));
         keys.refresh(failing).unwrap_err();
         assert!(keys.current().is_some());
@@ -296,7 +368,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_no_key_set_counts_as_a_failure() {
         let (keys, _) = keys();
-        keys.prepare(|| Ok(b"<html>".to_vec())).unwrap_err();
+        keys.prepare(|| Ok(FetchedKeys { jwks: b"<html>".to_vec(), max_age: None })).unwrap_err();
         assert!(keys.current().is_none());
     }
 }

@@ -8,6 +8,7 @@ mod health;
 mod idempotency;
 mod list_input;
 mod lists;
+mod older_mistakes;
 mod policies;
 mod posts;
 mod problems;

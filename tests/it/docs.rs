@@ -208,3 +208,17 @@ fn blogctl(arguments: &[&str]) -> Output {
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
+
+#[test]
+fn the_security_page_names_tests_that_exist() {
+    let page = read(&root().join("docs/security.md"));
+    let mut named = 0;
+    for name in page.split('`').filter(|text| text.contains("::") && !text.contains(' ') && *text != "module::name") {
+        let (module, test) = name.rsplit_once("::").expect("just seen");
+        let file = root().join("tests/it").join(format!("{}.rs", module.replace("::", "/")));
+        assert!(file.exists(), "{name}: there is no {}", file.display());
+        assert!(read(&file).contains(&format!("fn {test}()")), "there is no test {name}");
+        named += 1;
+    }
+    assert!(named > 30, "only {named} tests are named");
+}

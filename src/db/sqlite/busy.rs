@@ -15,8 +15,9 @@ use diesel::{
 /// How long a writer waits for another process.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// SQLite's own busy handler asks every 100 ms after a while, and misses the moment between two transactions of a
-/// process that writes a lot. Asking costs microseconds.
-const INTERVAL: Duration = Duration::from_millis(2);
+/// process that writes a lot: some microseconds out of milliseconds, so it takes thousands of attempts to meet one. An
+/// attempt costs microseconds, too.
+const INTERVAL: Duration = Duration::from_micros(200);
 
 /// Begins a transaction with the write lock.
 pub(super) fn begin_immediate(connection: &mut SqliteConnection) -> QueryResult<()> {

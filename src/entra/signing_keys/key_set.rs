@@ -19,7 +19,16 @@ pub struct JwksError;
 pub(in crate::entra) struct KeySet {
     keys: HashMap<String, Arc<VerifyingKey>>,
     generation: u64,
-    fetched_at: Duration,
+    lifetime: Lifetime,
+}
+
+/// How long a key set counts. Moments on [`super::Clock::elapsed`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::entra) struct Lifetime {
+    /// From when it is to be fetched again in the background.
+    pub(in crate::entra) refresh_from: Duration,
+    /// From when it no longer counts.
+    pub(in crate::entra) expires_at: Duration,
 }
 
 struct VerifyingKey {
@@ -63,7 +72,7 @@ struct Jwk {
 impl KeySet {
     /// Reads an answer of the provider; keys that are no use for RS256 are left out. `previous` is the set that this one
     /// comes after.
-    pub(super) fn parse(json: &[u8], fetched_at: Duration, previous: Option<&Self>) -> Result<Self, JwksError> {
+    pub(super) fn parse(json: &[u8], lifetime: Lifetime, previous: Option<&Self>) -> Result<Self, JwksError> {
         let jwks: Jwks = serde_json::from_slice(json).map_err(|_| JwksError)?;
         let mut keys = HashMap::new();
         for value in jwks.keys {
@@ -73,7 +82,7 @@ impl KeySet {
             keys.entry(kid).or_insert_with(|| Arc::new(key));
         }
         let generation = previous.map_or(0, |previous| previous.generation + u64::from(previous.has_lost_to(&keys)));
-        Ok(Self { keys, generation, fetched_at })
+        Ok(Self { keys, generation, lifetime })
     }
     pub(super) fn get(&self, kid: &str) -> Option<SigningKey> {
         let key = Arc::clone(self.keys.get(kid)?);
@@ -90,9 +99,8 @@ impl KeySet {
     pub(in crate::entra) fn len(&self) -> usize {
         self.keys.len()
     }
-    /// When, on [`super::Clock::elapsed`].
-    pub(super) fn fetched_at(&self) -> Duration {
-        self.fetched_at
+    pub(super) fn lifetime(&self) -> Lifetime {
+        self.lifetime
     }
     fn has_lost_to(&self, new: &HashMap<String, Arc<VerifyingKey>>) -> bool {
         self.keys.iter().any(|(kid, old)| new.get(kid).is_none_or(|new| new.public_key_der != old.public_key_der))
@@ -132,7 +140,7 @@ mod tests {
     }
 
     fn set(keys: &[Value], previous: Option<&KeySet>) -> KeySet {
-        KeySet::parse(json!({ "keys": keys }).to_string().as_bytes(), Duration::ZERO, previous).unwrap()
+        KeySet::parse(json!({ "keys": keys }).to_string().as_bytes(), Lifetime::default(), previous).unwrap()
     }
 
     #[test]
@@ -188,7 +196,7 @@ mod tests {
     #[test]
     fn what_is_no_key_set_is_an_error() {
         for answer in ["", "[]", "{}", r#"{"keys":{}}"#, "<html>"] {
-            assert!(KeySet::parse(answer.as_bytes(), Duration::ZERO, None).is_err(), "{answer:?}");
+            assert!(KeySet::parse(answer.as_bytes(), Lifetime::default(), None).is_err(), "{answer:?}");
         }
     }
 }

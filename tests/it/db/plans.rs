@@ -191,3 +191,16 @@ fn what_a_request_by_key_runs_is_kept_as_a_prepared_statement() {
     }
     assert_eq!(*cached.lock().expect("not poisoned"), 4, "each of the four is prepared once and kept");
 }
+
+#[test]
+fn the_authors_of_a_list_come_with_it_in_one_statement() {
+    let file = SqliteFile::new();
+    let mut connection = analyzed(&file, 5);
+    let mut authors = std::collections::BTreeSet::new();
+    let run = statements(&mut connection, |c| {
+        let posts = post_list::after(c, &Wanted::default(), Place::TOP, 50).expect("read");
+        authors.extend(posts.into_iter().map(|row| blogctl::blog::Post::from(row).author.id));
+    });
+    assert!(authors.len() > 1, "several authors");
+    assert_eq!(run.len(), 1, "{run:#?}");
+}

@@ -223,6 +223,8 @@ fn a_writer_waits_for_another_process_that_holds_the_lock_again_and_again() {
     database.migrate().expect("migrates");
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        // Also when this fails: the scope would wait for ever.
+        let _stopper = Stopper(&stop);
         // As `blogctl seed` does: one transaction after another, hardly a moment between them.
         scope.spawn(|| {
             let mut beside = database.connect().expect("another connection");
@@ -244,6 +246,14 @@ fn a_writer_waits_for_another_process_that_holds_the_lock_again_and_again() {
                     .expect("written in between");
             }
         });
-        stop.store(true, Ordering::Relaxed);
     });
+}
+
+/// Stops a thread of this scope at its end, however it ends.
+struct Stopper<'a>(&'a AtomicBool);
+
+impl Drop for Stopper<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -174,3 +174,64 @@ fn a_configured_jwks_uri_is_used_in_place_of_the_discovered_one() {
     validator.validate(&keys()[0].sign(&provider.access_claims())).expect("valid");
     assert_eq!(provider.script().discoveries, 0);
 }
+
+/// A server that is started with this cache file, while the provider publishes `jwks`, or nothing.
+fn started_with(cache: &std::path::Path, provider: &ScriptedProvider) -> (AccessTokenValidator, Clock) {
+    let mut settings = provider.settings();
+    settings.keys_cache_file = Some(cache.to_owned());
+    let clock = Clock::default();
+    let entra = Provider::with_policy(&settings, KeyPolicy::default(), clock.clone()).expect("a provider");
+    let settings = ApiSettings { client_id: Some(API.to_owned()), ..ApiSettings::default() };
+    (AccessTokenValidator::new(Arc::new(entra), &settings), clock)
+}
+
+#[test]
+fn a_restart_during_an_outage_goes_on_with_the_keys_of_the_cache_file_for_a_day() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = folder.path().join("keys.json");
+    let bench = Bench::new();
+    let token = bench.token(0);
+    let (first, _) = started_with(&cache, &bench.provider);
+    first.validate(&token).expect("valid");
+
+    bench.provider.script().jwks = Answer::with_status(503, &json!({}));
+    let (second, clock) = started_with(&cache, &bench.provider);
+    second.prepare().expect("the keys of the file");
+    second.validate(&token).expect("valid by the keys of the file");
+    assert_eq!(second.validate(&bench.token(1)).expect_err("not among them"), TokenError::KeysUnavailable);
+    let (third, late) = started_with(&cache, &bench.provider);
+    late.advance(Duration::from_hours(25));
+    assert_eq!(third.prepare(), Err(TokenError::KeysUnavailable), "too old to count");
+
+    bench.provider.publish(&[keys()[1].jwk()]);
+    clock.advance(Duration::from_mins(2));
+    wait_until("the keys are fetched again", || second.validate(&bench.token(1)).is_ok());
+    assert_eq!(second.validate(&token).expect_err("the old key is gone"), UNKNOWN);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_cache_file_that_others_may_write_or_that_is_something_else_is_not_used() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = folder.path().join("keys.json");
+    let bench = Bench::new();
+    let (first, _) = started_with(&cache, &bench.provider);
+    first.prepare().expect("keys");
+    let good = std::fs::read_to_string(&cache).expect("written");
+    assert_eq!(std::fs::metadata(&cache).expect("there").permissions().mode() & 0o777, 0o600);
+    bench.provider.script().jwks = Answer::with_status(503, &json!({}));
+    for (name, text, mode) in [
+        ("as it was", good.clone(), 0o600),
+        ("writable by others", good.clone(), 0o666),
+        ("of another tenant", good.replace(blogctl::config::DEV_TENANT_ID, API), 0o600),
+        ("of a time to come", good.replace("\"fetched_at\":\"20", "\"fetched_at\":\"21"), 0o600),
+        ("cut off", good.get(..good.len() / 2).expect("ASCII").to_owned(), 0o600),
+        ("empty", String::new(), 0o600),
+    ] {
+        std::fs::write(&cache, text).expect("written");
+        std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(mode)).expect("set");
+        let (server, _) = started_with(&cache, &bench.provider);
+        assert_eq!(server.prepare().is_ok(), name == "as it was", "{name}");
+    }
+}

@@ -121,6 +121,11 @@ impl Client {
         }
     }
 
+    /// The same, over connections that are kept: for many requests.
+    pub fn kept_alive(&self) -> KeptAlive {
+        KeptAlive { client: self.clone(), agent: agent() }
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         self.call("GET", path).send()
     }
@@ -155,6 +160,26 @@ impl Client {
             assert!(Instant::now() < deadline, "{path} never answers {status}: {} {}", answer.status, answer.text);
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+/// A client for many requests, of which only the status counts.
+pub struct KeptAlive {
+    client: Client,
+    agent: ureq::Agent,
+}
+
+impl KeptAlive {
+    pub fn status(&self, path: &str) -> u16 {
+        self.status_with_token(path, self.client.token.as_deref().expect("a token"))
+    }
+
+    pub fn status_with_token(&self, path: &str, token: &str) -> u16 {
+        let request = self.agent.get(format!("{}{path}", self.client.base));
+        let mut answer = request.header("Authorization", format!("Bearer {token}")).call().expect("an answer");
+        // A connection is kept only when its answer has been read.
+        answer.body_mut().read_to_string().expect("text");
+        answer.status().as_u16()
     }
 }
 
