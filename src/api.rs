@@ -16,6 +16,7 @@ mod page_link;
 mod posts;
 mod problem;
 mod profile;
+mod rate_limit;
 mod ready;
 mod resource_metadata;
 mod routes;

@@ -1,9 +1,11 @@
 //! What every server of blogctl does the same: listen, give each request an id, log it in one line, stop gracefully.
 
 pub mod access_log;
+pub mod client_address;
 pub mod listen;
 pub mod request_id;
 pub mod stop;
 
+pub use client_address::TrustedProxies;
 pub use listen::{ListenError, listen};
 pub use request_id::RequestId;

@@ -18,10 +18,13 @@ use actix_web::{
     web,
 };
 
-use super::problem::Problem;
+use super::{
+    problem::Problem,
+    rate_limit::{RateLimits, Remaining},
+};
 use crate::{
     blog::{Actor, Rights, UserKey},
-    entra::{AccessTokenValidator, AppRole, Principal},
+    entra::{AccessTokenValidator, AppRole, Principal, TokenError},
 };
 
 /// The validated caller of the request at hand.
@@ -73,7 +76,8 @@ impl FromRequest for Caller {
     }
 }
 
-/// Middleware (for `actix_web::middleware::from_fn`): lets pass only requests with a valid access token.
+/// Middleware (for `actix_web::middleware::from_fn`): lets pass only requests with a valid access token, within the
+/// rate limits.
 ///
 /// # Errors
 /// Those of the service it wraps.
@@ -82,9 +86,13 @@ pub async fn require(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static>>, Error> {
     let mut response = match authenticate(&request).await {
-        Ok(caller) => {
+        Ok((caller, remaining)) => {
             request.extensions_mut().insert(caller);
-            next.call(request).await?.map_into_left_body()
+            let mut response = next.call(request).await?.map_into_left_body();
+            for (name, value) in remaining.into_iter().flat_map(|remaining| remaining.headers) {
+                response.headers_mut().insert(name, value);
+            }
+            response
         }
         // Not `into_response`, which forgets the problem.
         Err(problem) => request.error_response(problem).map_into_right_body(),
@@ -93,20 +101,40 @@ pub async fn require(
     Ok(response)
 }
 
-async fn authenticate(request: &ServiceRequest) -> Result<Caller, Problem> {
+async fn authenticate(request: &ServiceRequest) -> Result<(Caller, Option<Remaining>), Problem> {
     let validator = request.app_data::<web::Data<AccessTokenValidator>>();
     let validator = validator.ok_or_else(|| Problem::internal("the API has no token validator"))?;
-    caller(request, validator).await.map_err(|problem| problem.signing_in_at(validator.authorization_uri()))
+    let limits = request.app_data::<web::Data<RateLimits>>();
+    let limits = limits.ok_or_else(|| Problem::internal("the API has no rate limits"))?;
+    limits.admit(request.request())?;
+    let caller = caller(request, validator, limits).await;
+    let caller = caller.map_err(|problem| problem.signing_in_at(validator.authorization_uri()))?;
+    let remaining = limits.admit_caller(caller.key(), request.method())?;
+    Ok((caller, remaining))
 }
 
-async fn caller(request: &ServiceRequest, validator: &web::Data<AccessTokenValidator>) -> Result<Caller, Problem> {
+async fn caller(
+    request: &ServiceRequest,
+    validator: &web::Data<AccessTokenValidator>,
+    limits: &RateLimits,
+) -> Result<Caller, Problem> {
     let token = token(request.headers())?;
-    // A remembered token or a known key takes microseconds, on this thread; fetching keys blocks, so elsewhere.
-    if let Some(validated) = validator.validate_now(token) {
-        return Ok(Caller(validated?));
+    if let Some(principal) = validator.recall_valid(token) {
+        return Ok(Caller(principal));
     }
-    let (validator, token) = (Arc::clone(validator), token.to_owned());
-    Ok(Caller(web::block(move || validator.validate(&token)).await??))
+    // Only now: whoever shares an address with somebody who guesses tokens goes on with a token that is known.
+    limits.admit_unknown_token(request.request())?;
+    // A known key takes microseconds, on this thread; fetching keys blocks, so elsewhere.
+    let outcome = if let Some(outcome) = validator.validate_now(token) {
+        outcome
+    } else {
+        let (validator, token) = (Arc::clone(validator), token.to_owned());
+        web::block(move || validator.validate(&token)).await?
+    };
+    if matches!(outcome, Err(TokenError::Refused(_))) {
+        limits.note_refused_token(request.request());
+    }
+    Ok(Caller(outcome?))
 }
 
 /// The one token of the one `Authorization` header. Nowhere else is one looked for: not in the query (RFC 6750 §2.3

@@ -160,6 +160,19 @@ impl Problem {
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail) }
     }
 
+    /// 429 with `Retry-After`: the budget of this name is used up, and has something again in so many seconds.
+    pub fn too_many_requests(budget: &'static str, seconds: u64, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+        let detail = match budget {
+            "address" => "too many requests from this address",
+            "failures" => "too many refused access tokens from this address",
+            "writes" => "too many writes of this caller",
+            _ => "too many reads of this caller",
+        };
+        let detail = format!("{detail}: ask again in {seconds} s");
+        let problem = Self { headers, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail) };
+        problem.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
     /// 500. The cause is logged, not sent.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let detail = "something went wrong on the server; it was logged under this request id";

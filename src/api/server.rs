@@ -8,6 +8,7 @@ use super::{
     answer,
     cors::{InvalidOrigin, Origins},
     key_watch::KeyWatch,
+    rate_limit::RateLimits,
     ready::ReadyAnswers,
     resource_metadata::ResourceMetadata,
     routes,
@@ -17,7 +18,7 @@ use crate::{
     config::{ApiSettings, DatabaseSettings, Settings},
     db::{Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
-    serve::{self, ListenError, access_log, request_id},
+    serve::{self, ListenError, TrustedProxies, access_log, request_id},
 };
 
 /// How long an idle connection is kept: longer than load balancers usually do, so that they end it, not we under them.
@@ -105,6 +106,10 @@ impl Server {
             database: web::Data::new(database.clone()),
             ready: web::Data::new(ReadyAnswers::new(settings.api.ready_answers_mib)),
             validator: web::Data::from(Arc::clone(&validator)),
+            limits: web::Data::new(RateLimits::new(
+                &settings.api,
+                TrustedProxies::new(&settings.server.trusted_proxies),
+            )),
             settings: web::Data::new(settings.api.clone()),
             metadata: web::Data::new(metadata(settings)?),
         };
@@ -165,6 +170,7 @@ struct AppData {
     database: web::Data<Database>,
     ready: web::Data<ReadyAnswers>,
     validator: web::Data<AccessTokenValidator>,
+    limits: web::Data<RateLimits>,
     settings: web::Data<ApiSettings>,
     metadata: web::Data<ResourceMetadata>,
 }
@@ -176,6 +182,7 @@ impl AppData {
             .app_data(self.database.clone())
             .app_data(self.ready.clone())
             .app_data(self.validator.clone())
+            .app_data(self.limits.clone())
             .app_data(self.settings.clone())
             .app_data(self.metadata.clone());
     }

@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Settings that `dev` takes from you; all others it sets itself.
-const TAKEN: [&str; 3] = ["log.level", "idp.users", "idp.access_token_seconds"];
+const TAKEN: [&str; 4] = ["log.level", "api.rate_limits", "idp.users", "idp.access_token_seconds"];
 
 /// What is logged unless log.level is set: requests would bury the summary.
 const QUIET: &str = "warn";

@@ -55,6 +55,22 @@ pub struct ApiSettings {
     pub max_content_chars: usize,
     /// `api.max_body_bytes`: largest request body.
     pub max_body_bytes: usize,
+    /// `api.rate_limits`: whether the limits below are in force.
+    pub rate_limits: bool,
+    /// `api.limit_address_per_second`: requests that one address may send, all callers behind it together.
+    pub limit_address_per_second: u32,
+    /// `api.limit_address_burst`: requests that one address may send at once.
+    pub limit_address_burst: u32,
+    /// `api.limit_failures_per_minute`: refused access tokens of one address, after which unknown ones are not looked at.
+    pub limit_failures_per_minute: u32,
+    /// `api.limit_reads_per_second`: reads of one caller.
+    pub limit_reads_per_second: u32,
+    /// `api.limit_reads_burst`: reads of one caller at once.
+    pub limit_reads_burst: u32,
+    /// `api.limit_writes_per_second`: writes of one caller.
+    pub limit_writes_per_second: u32,
+    /// `api.limit_writes_burst`: writes of one caller at once.
+    pub limit_writes_burst: u32,
     /// `api.ready_answers_mib`: memory for answers kept ready, in MiB; 0 keeps none. SQLite only.
     pub ready_answers_mib: u32,
 }
@@ -115,6 +131,14 @@ impl ApiSettings {
                 "a whole number from 1024 to 67108864",
                 |bytes| (1024..=64 * 1024 * 1024).contains(bytes),
             ),
+            rate_limits: loader.get("api.rate_limits", default.rate_limits),
+            limit_address_per_second: loader.get_if("api.limit_address_per_second", default.limit_address_per_second, A_LIMIT, |limit| is_a_limit(*limit)),
+            limit_address_burst: loader.get_if("api.limit_address_burst", default.limit_address_burst, A_LIMIT, |limit| is_a_limit(*limit)),
+            limit_failures_per_minute: loader.get_if("api.limit_failures_per_minute", default.limit_failures_per_minute, A_LIMIT, |limit| is_a_limit(*limit)),
+            limit_reads_per_second: loader.get_if("api.limit_reads_per_second", default.limit_reads_per_second, A_LIMIT, |limit| is_a_limit(*limit)),
+            limit_reads_burst: loader.get_if("api.limit_reads_burst", default.limit_reads_burst, A_LIMIT, |limit| is_a_limit(*limit)),
+            limit_writes_per_second: loader.get_if("api.limit_writes_per_second", default.limit_writes_per_second, A_LIMIT, |limit| is_a_limit(*limit)),
+            limit_writes_burst: loader.get_if("api.limit_writes_burst", default.limit_writes_burst, A_LIMIT, |limit| is_a_limit(*limit)),
             ready_answers_mib: loader.get_if(
                 "api.ready_answers_mib",
                 default.ready_answers_mib,
@@ -143,9 +167,25 @@ impl Default for ApiSettings {
             cors_origins: Vec::new(),
             max_content_chars: 50_000,
             max_body_bytes: 1024 * 1024,
+            rate_limits: true,
+            limit_address_per_second: 1000,
+            limit_address_burst: 2000,
+            limit_failures_per_minute: 60,
+            limit_reads_per_second: 100,
+            limit_reads_burst: 500,
+            limit_writes_per_second: 10,
+            limit_writes_burst: 100,
             ready_answers_mib: 128,
         }
     }
+}
+
+/// Beyond any server.
+const MAX_LIMIT: u32 = 100_000_000;
+const A_LIMIT: &str = "a whole number from 1 to 100000000";
+
+fn is_a_limit(limit: u32) -> bool {
+    (1..=MAX_LIMIT).contains(&limit)
 }
 
 fn all_guids(ids: &[String]) -> bool {

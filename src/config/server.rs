@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::loader::Loader;
+use super::{check::network, loader::Loader};
 
 /// Whether this is somebody's laptop or the real thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub struct ServerSettings {
     pub environment: Environment,
     /// `server.workers`: threads that serve requests, per server; 0 means one per processor core.
     pub workers: usize,
+    /// `server.trusted_proxies`: networks (CIDR) or addresses of proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<String>,
     /// `server.shutdown_seconds`: how long a stopping server waits for requests that still run.
     pub shutdown_timeout: Duration,
 }
@@ -41,6 +43,12 @@ impl ServerSettings {
             workers: loader.get_if("server.workers", default.workers, "a whole number from 0 to 1024", |workers| {
                 *workers <= MAX_WORKERS
             }),
+            trusted_proxies: loader.get_if(
+                "server.trusted_proxies",
+                default.trusted_proxies,
+                "networks such as 10.0.0.0/8, or IP addresses",
+                |networks| networks.iter().all(|text| network(text)),
+            ),
             shutdown_timeout: Duration::from_secs(loader.get_if(
                 "server.shutdown_seconds",
                 default.shutdown_timeout.as_secs(),
@@ -53,6 +61,11 @@ impl ServerSettings {
 
 impl Default for ServerSettings {
     fn default() -> Self {
-        Self { environment: Environment::Production, workers: 0, shutdown_timeout: Duration::from_secs(10) }
+        Self {
+            environment: Environment::Production,
+            workers: 0,
+            trusted_proxies: Vec::new(),
+            shutdown_timeout: Duration::from_secs(10),
+        }
     }
 }

@@ -12,6 +12,7 @@ mod older_mistakes;
 mod policies;
 mod posts;
 mod problems;
+mod rate_limit;
 mod ready;
 mod start;
 mod users;

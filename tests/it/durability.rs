@@ -38,7 +38,7 @@ fn a_post_is_there_after_a_restart() {
 #[test]
 fn killed_in_the_middle_of_writes_it_loses_no_acknowledged_post() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let dev = Dev::start_in(folder.path(), &[]);
+    let dev = Dev::start_in(folder.path(), &["--set", "api.rate_limits=false"]);
     let token = IdpControl::at(&dev.idp("")).token().mint();
     let url = dev.api("/v1/posts");
 

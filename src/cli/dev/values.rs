@@ -82,6 +82,7 @@ impl Plan {
             ("api.app_id_uri", format!("api://{DEV_API_ID}")),
             ("api.client_id", DEV_API_ID.to_owned()),
             ("database.url", file(folder::DATABASE)?),
+            ("api.rate_limits", own.api.rate_limits.to_string()),
             ("idp.port", self.ports.idp.to_string()),
             ("idp.tenant_id", DEV_TENANT_ID.to_owned()),
             ("idp.strict", "true".to_owned()),

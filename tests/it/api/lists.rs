@@ -90,7 +90,8 @@ fn a_walk_through_all_pages_misses_and_repeats_nothing_while_many_write() {
                     let (bob, is_walked) = (&bob, &is_walked);
                     scope.spawn(move || {
                         let mut written = 0;
-                        while !is_walked.load(Ordering::SeqCst) {
+                        // No more than the rate limit lets through at once.
+                        while written < 20 && !is_walked.load(Ordering::SeqCst) {
                             bob.write(&format!("writer {writer}, {written}"), "x");
                             written += 1;
                         }

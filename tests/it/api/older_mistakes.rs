@@ -34,7 +34,7 @@ fn storm(count: usize, request: impl Fn(usize) -> u16 + Sync, expected: u16) {
 
 #[test]
 fn ten_thousand_requests_cause_one_fetch_of_the_signing_keys() {
-    let api = TestApi::start();
+    let api = TestApi::with(|settings| settings.api.rate_limits = false);
     let alice = api.alice();
     alice.get_until("/v1/profile", 200);
     let client = alice.kept_alive();
@@ -44,7 +44,7 @@ fn ten_thousand_requests_cause_one_fetch_of_the_signing_keys() {
 
 #[test]
 fn ten_thousand_invented_kids_cause_two_fetches_at_most() {
-    let api = TestApi::start();
+    let api = TestApi::with(|settings| settings.api.rate_limits = false);
     api.alice().get_until("/v1/profile", 200);
     let token = api.control().token().mint();
     let (_, rest) = token.split_once('.').expect("a JWT");
@@ -134,4 +134,15 @@ fn a_list_has_one_order_whatever_the_database_likes() {
         let ids: Vec<_> = list.as_array().expect("a list").iter().filter_map(|post| post["id"].as_i64()).collect();
         assert_eq!(ids, written, "newest first, by when it was written");
     }
+}
+
+#[test]
+fn over_the_rate_limit_is_429_and_never_500() {
+    let api = TestApi::with(|settings| (settings.api.limit_reads_burst, settings.api.limit_reads_per_second) = (3, 1));
+    let alice = api.alice();
+    let answers: Vec<_> = (0..20).map(|_| alice.get("/v1/posts/0")).collect();
+    assert!(answers.iter().all(|answer| matches!(answer.status, 404 | 429)), "{answers:#?}");
+    let refused = answers.iter().find(|answer| answer.status == 429).expect("over the limit");
+    refused.problem(429, "too_many_requests");
+    assert!(refused.header("Retry-After").parse::<u64>().is_ok_and(|seconds| seconds >= 1));
 }

@@ -1,0 +1,128 @@
+//! Whose request it is, by IP address: the peer's, or what a trusted proxy says of the peer's own client.
+//!
+//! `X-Forwarded-For` alone is read, and only of proxies that `server.trusted_proxies` lists: a header that a proxy does not
+//! set itself is one that its clients choose. Each proxy adds the address that it saw on the right, so the first from the
+//! right that is no proxy of ours is the client; what stands further left is hearsay.
+
+use std::net::IpAddr;
+
+use actix_web::http::header::HeaderMap;
+use ipnet::IpNet;
+
+/// The networks of the proxies that may say for whom they ask.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// From networks such as `10.0.0.0/8`, or addresses; what is neither trusts nobody.
+    pub fn new(networks: &[String]) -> Self {
+        Self(networks.iter().filter_map(|text| parse_network(text)).collect())
+    }
+
+    /// The client's address. `peer` is who is at the other end of the connection.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer.to_canonical();
+        if !self.trusts(client) {
+            return client;
+        }
+        let values: Vec<_> = headers.get_all("x-forwarded-for").collect();
+        let entries = values.into_iter().rev().flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
+        for entry in entries {
+            // What is no address ends the chain: nobody vouches for what stands before it.
+            let Some(said) = std::str::from_utf8(entry).ok().and_then(parse_address) else { break };
+            client = said;
+            if !self.trusts(client) {
+                break;
+            }
+        }
+        client
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// A network in CIDR form, or one address.
+pub fn parse_network(text: &str) -> Option<IpNet> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+/// An address as proxies write it: with a port after it at times, IPv6 in brackets then.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        let has_port = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+        return address.parse::<IpAddr>().ok().filter(|_| has_port).map(|address| address.to_canonical());
+    }
+    let (address, port) = text.rsplit_once(':')?;
+    port.parse::<u16>().ok()?;
+    address.parse::<std::net::Ipv4Addr>().ok().map(IpAddr::V4)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn client(trusted: &[&str], peer: &str, forwarded: &[&[u8]]) -> String {
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            let value = HeaderValue::from_bytes(value).expect("a header value");
+            headers.append(HeaderName::from_static("x-forwarded-for"), value);
+        }
+        let trusted: Vec<String> = trusted.iter().map(|text| (*text).to_owned()).collect();
+        TrustedProxies::new(&trusted).client(peer.parse().expect("an address"), &headers).to_string()
+    }
+
+    #[test]
+    fn nobody_is_believed_who_is_not_listed() {
+        assert_eq!(client(&[], "203.0.113.9", &[b"1.2.3.4"]), "203.0.113.9");
+        assert_eq!(client(&["10.0.0.0/8"], "203.0.113.9", &[b"1.2.3.4"]), "203.0.113.9");
+        assert_eq!(client(&["nonsense"], "203.0.113.9", &[b"1.2.3.4"]), "203.0.113.9");
+    }
+
+    #[test]
+    fn the_first_from_the_right_that_is_no_proxy_of_ours_is_the_client() {
+        let ours = ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"];
+        for (forwarded, expected) in [
+            (&[&b"1.2.3.4"[..]][..], "1.2.3.4"),
+            (&[b"6.6.6.6, 1.2.3.4"], "1.2.3.4"),
+            (&[b"6.6.6.6, 1.2.3.4, 10.1.1.1 ,192.0.2.7"], "1.2.3.4"),
+            (&[b"6.6.6.6", b"1.2.3.4"], "1.2.3.4"),
+            (&[b"1.2.3.4:5678"], "1.2.3.4"),
+            (&[b"[2001:db9::1]:443"], "2001:db9::1"),
+            (&[b"[2001:db9::1]"], "2001:db9::1"),
+            (&[b"::ffff:1.2.3.4"], "1.2.3.4"),
+            (&[b"10.2.2.2, 10.1.1.1"], "10.2.2.2"),
+            (&[], "10.0.0.1"),
+            (&[b""], "10.0.0.1"),
+            (&[b"unknown"], "10.0.0.1"),
+            (&[b"1.2.3.4, _hidden, 10.1.1.1"], "10.1.1.1"),
+            (&[b"1.2.3.4, \xff"], "10.0.0.1"),
+            (&[b"1.2.3.4:port"], "10.0.0.1"),
+        ] {
+            assert_eq!(client(&ours, "10.0.0.1", forwarded), expected, "{forwarded:?}");
+        }
+        assert_eq!(client(&ours, "::ffff:10.0.0.1", &[b"1.2.3.4"]), "1.2.3.4", "IPv4 on a socket for both");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_stranger_forwards_the_peer_is_the_client(value in "[ -~]{0,60}") {
+            prop_assert_eq!(client(&["10.0.0.0/8"], "203.0.113.9", &[value.as_bytes()]), "203.0.113.9");
+        }
+
+        #[test]
+        fn no_header_of_a_proxy_makes_anything_panic(value in proptest::collection::vec(0x20_u8..0x7f, 0..60)) {
+            client(&["0.0.0.0/0", "::/0"], "10.0.0.1", &[&value]);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Rate limits, as callers meet them.
+
+use serde_json::json;
+
+use crate::support::{api::TestApi, attacks};
+
+#[test]
+fn an_answer_says_what_is_left_and_one_callers_excess_is_nobody_elses() {
+    let api =
+        TestApi::with(|settings| (settings.api.limit_writes_burst, settings.api.limit_writes_per_second) = (2, 1));
+    let (alice, bob, post) = (api.alice(), api.bob(), json!({"title": "a", "content": "b"}));
+    let first = alice.post("/v1/posts", &post);
+    assert_eq!((first.status, first.header("RateLimit")), (201, "\"writes\";r=1"));
+    assert_eq!(first.header("RateLimit-Policy"), "\"writes\";q=2;w=2");
+    let answers: Vec<_> = (0..20).map(|_| alice.post("/v1/posts", &post)).collect();
+    let refused = answers.iter().find(|answer| answer.status == 429).expect("over the limit");
+    attacks::record("API: rate limits", "a flood of writes", true);
+    refused.problem(429, "too_many_requests");
+    assert!(refused.header("RateLimit").starts_with("\"writes\";r=0;t="), "{}", refused.header("RateLimit"));
+    assert_eq!(refused.header("Retry-After"), "1");
+    assert_eq!(alice.get("/v1/posts").status, 200, "reads have a budget of their own");
+    assert_eq!(bob.post("/v1/posts", &post).status, 201, "and so has another caller");
+}
+
+#[test]
+fn a_forwarded_address_of_a_stranger_helps_nobody_over_the_limit() {
+    let api =
+        TestApi::with(|settings| (settings.api.limit_address_burst, settings.api.limit_address_per_second) = (5, 1));
+    let flood = |api: &TestApi| {
+        let one = |n: u32| {
+            let call = api.nobody().call("GET", "/v1/posts").header("X-Forwarded-For", &format!("198.51.100.{n}"));
+            call.send().status
+        };
+        (0..200).map(one).filter(|status| *status == 429).count()
+    };
+    let refused = flood(&api);
+    attacks::record("API: rate limits", "a flood under invented addresses", refused > 0);
+    assert!(refused > 0);
+    assert_eq!(api.nobody().get("/health/live").status, 200, "health has no limit");
+    let behind_a_proxy = TestApi::with(|settings| {
+        (settings.api.limit_address_burst, settings.api.limit_address_per_second) = (5, 1);
+        settings.server.trusted_proxies = vec!["127.0.0.0/8".to_owned()];
+    });
+    assert_eq!(flood(&behind_a_proxy), 0, "two hundred clients of a proxy that is trusted");
+}
+
+#[test]
+fn who_guesses_tokens_is_shut_out_and_who_has_a_known_one_is_not() {
+    let api = TestApi::with(|settings| settings.api.limit_failures_per_minute = 3);
+    let alice = api.alice();
+    assert_eq!(alice.get("/v1/posts").status, 200);
+    let guess = |n: u32| api.bearer(|token| token.sign_with("foreign").claim("n", json!(n))).get("/v1/posts").status;
+    let statuses: Vec<_> = (0..8).map(guess).collect();
+    assert_eq!(statuses, [401, 401, 401, 401, 429, 429, 429, 429]);
+    attacks::record("API: rate limits", "guessing tokens", true);
+    assert_eq!(alice.get("/v1/posts").status, 200, "from the same address");
+    api.bob().get("/v1/posts").problem(429, "too_many_requests");
+}
+
+#[test]
+fn switched_off_there_are_no_limits_and_no_headers() {
+    let api = TestApi::with(|settings| (settings.api.rate_limits, settings.api.limit_reads_burst) = (false, 1));
+    let answers: Vec<_> = (0..10).map(|_| api.alice().get("/v1/posts")).collect();
+    assert!(answers.iter().all(|answer| answer.status == 200 && answer.header("RateLimit").is_empty()));
+}
