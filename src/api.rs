@@ -9,6 +9,7 @@ mod cors;
 mod cursor;
 mod etag;
 mod health;
+mod idempotency;
 mod json_body;
 mod key_watch;
 mod page_link;

@@ -1,12 +1,14 @@
 //! What a post and a user are, and who may do what. No HTTP and no SQL in here.
 
 pub mod import;
+pub mod once;
 pub mod post;
 pub mod sample;
 pub mod service;
 pub mod text;
 pub mod user;
 
+pub use once::{CreatedOnce, IdempotencyKey};
 pub use post::{Cursor, Draft, Filter, Page, Paging, Post, PostChange, Version};
 pub use service::{Blog, BlogError};
 pub use text::{Content, InvalidText, Title};

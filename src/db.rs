@@ -1,7 +1,7 @@
 //! The database: SQLite (embedded) or PostgreSQL, one repository code for both. The only place with SQL.
 //!
 //! [`Database`] runs work on a connection: [`Database::read_short`], [`Database::read_long`], [`Database::write`]. The
-//! work calls the repositories [`users`], [`posts`], [`post_list`] and [`post_search`], which make no decision: what a
+//! work calls the repositories [`users`], [`posts`], [`post_list`], [`post_search`] and [`idempotency`], which make no decision: what a
 //! rule looks at and what it then writes is in one piece of work, and so in one transaction.
 
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use crate::config::DatabaseSettings;
 mod blocking;
 mod connection;
 mod error;
+pub mod idempotency;
 pub mod legacy;
 pub mod migrate;
 pub mod post_list;

@@ -6,6 +6,7 @@ use actix_cors::Cors;
 use actix_web::{http::header, middleware::Condition};
 use url::Url;
 
+use super::idempotency;
 use crate::serve::request_id;
 
 /// How long a browser may remember a preflight answer, in seconds.
@@ -46,10 +47,12 @@ impl Origins {
                 header::CONTENT_TYPE,
                 header::IF_MATCH,
                 header::IF_NONE_MATCH,
+                idempotency::HEADER,
                 request_id::HEADER,
             ])
             .expose_headers([
                 "ETag",
+                "Idempotent-Replayed",
                 "Link",
                 "Location",
                 "Retry-After",

@@ -54,7 +54,8 @@ pub async fn expected(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) ->
 /// (RFC 9110 §13.2.1: 404 and 403 come before 412).
 const NEVER: Version = Version(i64::MIN);
 
-fn tag(id: i64, version: Version) -> EntityTag {
+/// That of a post in a certain state.
+pub fn tag(id: i64, version: Version) -> EntityTag {
     EntityTag::new_strong(format!("{id}-{}", version.0))
 }
 
@@ -67,7 +68,62 @@ fn version(given: &EntityTag, id: i64) -> Option<Version> {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::{http::header::HeaderValue, test::TestRequest};
+    use chrono::DateTime;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
     use super::*;
+    use crate::blog::{User, UserKey};
+
+    fn post(id: i64, micros: i64) -> Post {
+        let at = DateTime::from_timestamp_micros(micros).expect("a time");
+        let key = UserKey { tid: Uuid::nil(), oid: Uuid::nil() };
+        let author = User { id: 1, key, display_name: "Ann".to_owned(), created_at: at, updated_at: at };
+        Post { id, title: "T".to_owned(), content: "C".to_owned(), author, created_at: at, updated_at: at }
+    }
+
+    fn request(name: header::HeaderName, value: &[u8]) -> Option<HttpRequest> {
+        let value = HeaderValue::from_bytes(value).ok()?;
+        Some(TestRequest::default().insert_header((name, value)).to_http_request())
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_of_tags_is_searched_whatever_else_it_holds(
+            id in 1..i64::MAX,
+            micros in 0_i64..4_000_000_000_000_000,
+            others in prop::collection::vec("(W/)?\"[!#-~]{0,20}\"", 0..5),
+            place in 0_usize..5,
+        ) {
+            let post = post(id, micros);
+            let own = of(&post).to_string();
+            let is_among = others.iter().any(|other| other.trim_start_matches("W/") == own);
+            let mut tags = others;
+            let known = request(header::IF_NONE_MATCH, tags.join(", ").as_bytes()).expect("a request");
+            prop_assert_eq!(is_known(&known, &post), is_among);
+            tags.insert(place.min(tags.len()), own);
+            let known = request(header::IF_NONE_MATCH, tags.join(", ").as_bytes()).expect("a request");
+            prop_assert!(is_known(&known, &post));
+        }
+
+        #[test]
+        fn no_bytes_name_a_post_that_they_do_not_spell(id in 1..i64::MAX, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let post = post(id, 1_700_000_000_000_000);
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if let Some(request) = request(header::IF_NONE_MATCH, &bytes) {
+                prop_assert!(!is_known(&request, &post) || text.trim() == "*" || text.contains(&of(&post).to_string()));
+            }
+        }
+
+        #[test]
+        fn only_the_own_spelling_of_a_tag_names_a_version(id in 1..i64::MAX, micros in any::<i64>(), text in "[-+0-9]{0,24}") {
+            prop_assert_eq!(version(&tag(id, Version(micros)), id), Some(Version(micros)));
+            if let Some(found) = version(&EntityTag::new_strong(text.clone()), id) {
+                prop_assert_eq!(text, format!("{id}-{}", found.0));
+            }
+        }
+    }
 
     #[test]
     fn only_the_exact_strong_tag_of_the_post_names_a_version() {

@@ -86,6 +86,12 @@ impl Problem {
         self
     }
 
+    /// 400: the request's `Idempotency-Key` is none.
+    pub fn malformed_idempotency_key() -> Self {
+        let detail = "send one Idempotency-Key header that holds 1 to 255 visible ASCII characters";
+        Self::new(StatusCode::BAD_REQUEST, "malformed_idempotency_key", detail)
+    }
+
     /// 401: the request holds no access token. The challenge names no error (RFC 6750 §3.1).
     pub fn missing_token() -> Self {
         let detail = "this needs an access token, sent as \"Authorization: Bearer …\"";
@@ -136,6 +142,12 @@ impl Problem {
     pub fn stale() -> Self {
         let detail = "the post has changed since the version that If-Match names; get it again";
         Self::new(StatusCode::PRECONDITION_FAILED, "stale", detail)
+    }
+
+    /// 422: something else was created under the request's `Idempotency-Key`.
+    pub fn idempotency_key_reused() -> Self {
+        let detail = "another post was created under this Idempotency-Key; a new post needs a new key";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
     }
 
     /// 422: fields or parameters are not as they must be; all of them, not just the first.

@@ -40,6 +40,12 @@ pub enum BlogError {
     /// nothing later.
     #[error("a search has no cursor; use skip")]
     NoCursorInSearch,
+    /// The author has created something else under the same key.
+    #[error("something else was created under this key")]
+    KeyReused,
+    /// What is to be kept of a creation could not be made.
+    #[error("the answer could not be made: {0}")]
+    NoAnswer(#[source] serde_json::Error),
     /// The database.
     #[error(transparent)]
     Database(#[from] DbError),
@@ -48,7 +54,7 @@ pub enum BlogError {
 /// The blog over its database. Cheap to clone.
 #[derive(Clone)]
 pub struct Blog {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl Blog {
@@ -133,15 +139,7 @@ impl Blog {
             return Err(BlogError::ReadOnly);
         }
         let author = author.clone();
-        let create = move |connection: &mut Connection<'_>| {
-            let now = now();
-            let (title, content) = (draft.title.as_str(), draft.content.as_str());
-            let new = NewPost { author_id: author.id, title, content, created_at: now, updated_at: now };
-            let id = posts::insert(connection, &new)?;
-            let (title, content) = (title.to_owned(), content.to_owned());
-            Ok(Post { id, title, content, author, created_at: now, updated_at: now })
-        };
-        self.database.write(create).await
+        self.database.write(move |connection| insert(connection, author, &draft)).await
     }
 
     /// Changes a post of the actor's own, or anybody's for who may manage; with `expected`, only that version. A change
@@ -187,6 +185,15 @@ impl Blog {
         };
         self.database.write(work).await
     }
+}
+
+pub(super) fn insert(connection: &mut Connection<'_>, author: User, draft: &Draft) -> Result<Post, BlogError> {
+    let now = now();
+    let (title, content) = (draft.title.as_str(), draft.content.as_str());
+    let new = NewPost { author_id: author.id, title, content, created_at: now, updated_at: now };
+    let id = posts::insert(connection, &new)?;
+    let (title, content) = (title.to_owned(), content.to_owned());
+    Ok(Post { id, title, content, author, created_at: now, updated_at: now })
 }
 
 /// The rule of change and deletion. In the transaction that writes, so that what was looked at is what is written to.
@@ -268,7 +275,7 @@ fn read_found(connection: &mut Connection<'_>, sought: &Sought, skip: u64, limit
 }
 
 /// The time as it is stored: to the microsecond.
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
 }
 

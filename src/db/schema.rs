@@ -48,5 +48,27 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    /// What was answered to creations that named a key.
+    idempotency_keys (id) {
+        /// Row id.
+        id -> BigInt,
+        /// Whose key it is.
+        user_id -> BigInt,
+        /// 1–255 visible ASCII characters.
+        key -> Text,
+        /// SHA-256 of what was to be created.
+        fingerprint -> Binary,
+        /// The post that was; it may be gone.
+        post_id -> BigInt,
+        /// Its version then.
+        post_version -> BigInt,
+        /// What was answered.
+        answer -> Text,
+        /// Microseconds since 1970, UTC.
+        created_at_micros -> BigInt,
+    }
+}
+
 diesel::joinable!(blog_posts -> users (author_id));
 diesel::allow_tables_to_appear_in_same_query!(users, blog_posts);

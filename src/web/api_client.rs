@@ -37,6 +37,9 @@ pub enum ApiError {
     /// 412: somebody changed the post meanwhile.
     #[error("the post has changed meanwhile")]
     Stale,
+    /// 422: another post was made under the same key.
+    #[error("another post was made under the same key")]
+    KeyReused,
     /// 422, with what is wrong with which field.
     #[error("the API refused what was typed")]
     Invalid(Vec<FieldError>),
@@ -88,12 +91,13 @@ struct Call {
     method: &'static str,
     path: String,
     if_match: Option<String>,
+    idempotency_key: Option<String>,
     body: Option<serde_json::Value>,
 }
 
 impl Call {
     fn new(method: &'static str, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), if_match: None, body: None }
+        Self { method, path: path.into(), if_match: None, idempotency_key: None, body: None }
     }
 
     fn json(mut self, post: &NewPost) -> Self {
@@ -141,6 +145,9 @@ impl ApiClient {
         if let Some(etag) = &call.if_match {
             request = request.header("If-Match", etag);
         }
+        if let Some(key) = &call.idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
         let sent = match body {
             Some(json) => request.header("Content-Type", "application/json").body(json).map(|r| self.agent.run(r)),
             None => request.body(()).map(|r| self.agent.run(r)),
@@ -177,12 +184,14 @@ impl UsersApi {
         Ok(VersionedPost { post, etag: answer.etag.unwrap_or_default() })
     }
 
-    /// `POST /v1/posts`
+    /// `POST /v1/posts`; with a `key`, sent again it makes no second post.
     ///
     /// # Errors
     /// See [`ApiError`].
-    pub async fn create(&self, post: &NewPost) -> Result<Post, ApiError> {
-        self.json(Call::new("POST", "/v1/posts").json(post)).await.map(|(post, _)| post)
+    pub async fn create(&self, post: &NewPost, key: Option<&str>) -> Result<Post, ApiError> {
+        let mut call = Call::new("POST", "/v1/posts").json(post);
+        call.idempotency_key = key.map(str::to_owned);
+        self.json(call).await.map(|(post, _)| post)
     }
 
     /// `PUT /v1/posts/{id}`, provided that the post still has this `etag`.

@@ -130,7 +130,9 @@ impl From<ApiError> for PageError {
             ApiError::TooManyRequests(seconds) => Kind::TooManyRequests(seconds),
             ApiError::Unreachable(_) => Kind::ApiUnreachable,
             ApiError::TimedOut => Kind::ApiTimedOut,
-            ApiError::Stale | ApiError::Invalid(_) | ApiError::Unexpected(_) | ApiError::Nonsense(_) => Kind::ApiFailed,
+            // Not of a form, which says itself what is wrong with it: an address that somebody made up.
+            ApiError::Invalid(_) => Kind::BadRequest,
+            ApiError::Stale | ApiError::KeyReused | ApiError::Unexpected(_) | ApiError::Nonsense(_) => Kind::ApiFailed,
         }
         .into()
     }

@@ -3,7 +3,10 @@
 mod access;
 mod conditions;
 mod cors;
+mod fuzz;
 mod health;
+mod idempotency;
+mod list_input;
 mod lists;
 mod older_mistakes;
 mod policies;

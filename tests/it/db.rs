@@ -2,6 +2,7 @@
 
 mod lists;
 mod migrations;
+mod once;
 mod opening;
 mod plans;
 mod rules;

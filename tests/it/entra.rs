@@ -4,6 +4,7 @@ mod access_token;
 mod assertion;
 mod certificate;
 mod id_token;
+mod properties;
 mod provider;
 mod sign_in;
 mod signing_keys;

@@ -52,6 +52,7 @@ fn run_status_and_revert_tell_what_they_do() {
             serde_json::json!([
                 {"version": "0001", "name": "0001_users_and_posts", "applied": true},
                 {"version": "0002", "name": "0002_post_counts", "applied": true},
+                {"version": "0003", "name": "0003_idempotency_keys", "applied": true},
                 {"version": "0004", "name": "0004_search", "applied": false},
             ])
         );

@@ -8,7 +8,9 @@ pub mod certificates;
 pub mod database;
 pub mod dev;
 pub mod entra;
+pub mod fuzz;
 pub mod idp;
+pub mod raw_http;
 pub mod system;
 pub mod web;
 

@@ -19,6 +19,8 @@ impl From<BlogError> for Problem {
             BlogError::ReadOnly => Self::read_only(),
             BlogError::Stale => Self::stale(),
             BlogError::NoCursorInSearch => Self::invalid(vec![FieldError::new("after", "cannot be combined with q")]),
+            BlogError::KeyReused => Self::idempotency_key_reused(),
+            BlogError::NoAnswer(cause) => Self::internal(cause),
             BlogError::Database(cause) => Self::from(cause),
         }
     }

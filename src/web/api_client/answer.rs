@@ -26,6 +26,8 @@ pub(super) struct Answer {
 #[derive(Deserialize)]
 struct Problem {
     #[serde(default)]
+    code: String,
+    #[serde(default)]
     errors: Vec<FieldError>,
 }
 
@@ -57,13 +59,17 @@ impl Answer {
             StatusCode::PRECONDITION_FAILED => ApiError::Stale,
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
             StatusCode::TOO_MANY_REQUESTS => ApiError::TooManyRequests(self.retry_after),
-            StatusCode::UNPROCESSABLE_ENTITY => ApiError::Invalid(self.field_errors()),
+            StatusCode::UNPROCESSABLE_ENTITY => self.refusal(),
             other => ApiError::Unexpected(other.as_u16()),
         })
     }
 
-    fn field_errors(&self) -> Vec<FieldError> {
-        serde_json::from_slice::<Problem>(&self.body).map(|problem| problem.errors).unwrap_or_default()
+    fn refusal(&self) -> ApiError {
+        match serde_json::from_slice::<Problem>(&self.body) {
+            Ok(problem) if problem.code == "idempotency_key_reused" => ApiError::KeyReused,
+            Ok(problem) => ApiError::Invalid(problem.errors),
+            Err(_) => ApiError::Invalid(Vec::new()),
+        }
     }
 }
 

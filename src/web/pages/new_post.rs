@@ -38,7 +38,7 @@ pub async fn show(user: SignedIn, query: web::Query<NewPostQuery>) -> Result<Htt
 /// When the form cannot be trusted.
 pub async fn publish(checked: Checked<PostForm>) -> Result<HttpResponse, PageError> {
     let Checked { form, user } = checked;
-    match user.api().create(&form.post()).await {
+    match user.api().create(&form.post(), form.key()).await {
         Ok(post) => {
             user.visit.session.drop_draft(user.visit.request.path());
             user.visit.session.set_flash("Your post is published.");

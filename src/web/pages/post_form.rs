@@ -16,7 +16,7 @@ use crate::web::{
     csrf::ProtectedForm,
     error_page::{Kind, PageError, SigningInAgain, end_sign_in, sign_in_href, wait},
     return_path::ReturnPath,
-    session::Typed,
+    session::{Typed, random_id},
     visit::{SignedIn, Visit},
 };
 
@@ -31,6 +31,8 @@ pub struct PostForm {
     content: String,
     #[serde(default)]
     etag: String,
+    #[serde(default)]
+    key: String,
 }
 
 impl PostForm {
@@ -41,13 +43,22 @@ impl PostForm {
 
     /// The version that was edited, if it can be one: it goes into a header.
     pub fn etag(&self) -> Option<&str> {
-        let sane = (1..=200).contains(&self.etag.len()) && self.etag.bytes().all(|b| b.is_ascii_graphic());
-        sane.then_some(self.etag.as_str())
+        for_header(&self.etag)
+    }
+
+    /// What makes a form that is sent twice one post, if it can: it goes into a header.
+    pub fn key(&self) -> Option<&str> {
+        for_header(&self.key)
     }
 
     fn as_typed(&self) -> Typed {
         Typed { title: self.title.clone(), content: self.content.replace("\r\n", "\n"), etag: self.etag.clone() }
     }
+}
+
+fn for_header(text: &str) -> Option<&str> {
+    let sane = (1..=200).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    sane.then_some(text)
 }
 
 impl ProtectedForm for PostForm {
@@ -68,6 +79,8 @@ pub struct PostFormPage {
     title: String,
     content: String,
     etag: String,
+    /// Of a new post: the same whenever this form is sent.
+    key: Option<String>,
     is_restored: bool,
     summary: Option<String>,
     sign_in_href: Option<String>,
@@ -93,6 +106,7 @@ impl PostFormPage {
             title: typed.title,
             content: typed.content,
             etag: typed.etag,
+            key: post.is_none().then(random_id),
             ..Self::default()
         }
     }
@@ -129,6 +143,12 @@ pub async fn refused(
     let typed = form.as_typed();
     let visit = &user.visit;
     let mut page = PostFormPage::new(visit.request.path(), typed.clone());
+    if let (Some(kept), Some(sent)) = (&mut page.key, form.key())
+        && !matches!(error, ApiError::KeyReused)
+    {
+        // The post may have been made all the same: sent once more, the form must not make a second one.
+        sent.clone_into(kept);
+    }
     let mut retry_after = None;
     let (status, summary) = match error {
         ApiError::Invalid(errors) => {
@@ -139,6 +159,12 @@ pub async fn refused(
             page.content_error = Some("This text is longer than the blog takes.".to_owned());
             (StatusCode::PAYLOAD_TOO_LARGE, "The post was not saved: it is too long.".to_owned())
         }
+        ApiError::KeyReused => (
+            StatusCode::CONFLICT,
+            "A post was published from this form before you changed the text: look at your posts. This text is not \
+             saved; publishing it now makes another post."
+                .to_owned(),
+        ),
         ApiError::Stale => return stale(user, id, page).await,
         ApiError::SignInAgain => return refused_sign_in(user, &typed),
         ApiError::SignIn(_) => (
@@ -150,7 +176,8 @@ pub async fn refused(
         ApiError::TooManyRequests(seconds) => {
             retry_after = seconds;
             let advice = wait(seconds);
-            let summary = format!("The post was not saved: the blog asks to slow down. Your text is still here. {advice}");
+            let summary =
+                format!("The post was not saved: the blog asks to slow down. Your text is still here. {advice}");
             (StatusCode::TOO_MANY_REQUESTS, summary)
         }
         ApiError::Unreachable(_) => (
@@ -161,8 +188,8 @@ pub async fn refused(
         ),
         ApiError::TimedOut => (
             StatusCode::BAD_GATEWAY,
-            "The blog's API did not answer in time. Your text is still here. Look whether the post was saved before you \
-             try again."
+            "The blog's API did not answer in time. The post may have been saved or not. Your text is still here; try \
+             again in a moment: it will not be saved twice."
                 .to_owned(),
         ),
         ApiError::Unexpected(_) | ApiError::Nonsense(_) => (

@@ -1,10 +1,16 @@
 //! Lists of posts: order, pages, filters.
 
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
 use serde_json::{Value, json};
 
 use crate::support::api::{Answer, Client, TestApi, each_api};
 
-fn titles(answer: &Answer) -> Vec<String> {
+pub(super) fn titles(answer: &Answer) -> Vec<String> {
     assert_eq!(answer.status, 200, "{}", answer.text);
     let json = answer.json();
     let posts = json.as_array().expect("a bare array");
@@ -12,14 +18,14 @@ fn titles(answer: &Answer) -> Vec<String> {
 }
 
 /// The path in `Link: <…>; rel="next"`.
-fn next(answer: &Answer) -> Option<String> {
+pub(super) fn next(answer: &Answer) -> Option<String> {
     let link = answer.header("Link");
     let path = link.strip_prefix('<')?.strip_suffix(">; rel=\"next\"")?;
     assert!(path.starts_with("/v1/posts?"), "{link}");
     Some(path.to_owned())
 }
 
-fn write_numbered(client: &Client, numbers: std::ops::Range<u32>) {
+pub(super) fn write_numbered(client: &Client, numbers: std::ops::Range<u32>) {
     for number in numbers {
         client.write(&format!("post {number}"), "x");
     }
@@ -70,6 +76,55 @@ fn following_next_shows_each_post_once_while_others_are_written_and_deleted() {
         let expected: Vec<String> = (0..7).rev().map(|number| format!("post {number}")).collect();
         assert_eq!(seen, expected);
     });
+}
+
+#[test]
+fn a_walk_through_all_pages_misses_and_repeats_nothing_while_many_write() {
+    each_api(|api| {
+        let (alice, bob) = (api.alice(), api.bob());
+        write_numbered(&alice, 0..60);
+        let is_walked = AtomicBool::new(false);
+        let (walks, written) = thread::scope(|scope| {
+            let writers: Vec<_> = (0..4)
+                .map(|writer| {
+                    let (bob, is_walked) = (&bob, &is_walked);
+                    scope.spawn(move || {
+                        let mut written = 0;
+                        while !is_walked.load(Ordering::SeqCst) {
+                            bob.write(&format!("writer {writer}, {written}"), "x");
+                            written += 1;
+                        }
+                        written
+                    })
+                })
+                .collect();
+            let walks: Vec<Vec<String>> =
+                ["limit=7", "limit=1", "limit=7&author=me"].map(|query| walk(&alice, query)).into();
+            is_walked.store(true, Ordering::SeqCst);
+            (walks, writers.into_iter().map(|writer| writer.join().expect("no panic")).sum::<u32>())
+        });
+        assert!(written > 0, "nobody wrote meanwhile");
+        let of_before: Vec<String> = (0..60).rev().map(|number| format!("post {number}")).collect();
+        for seen in walks {
+            let distinct: HashSet<&String> = seen.iter().collect();
+            assert_eq!(distinct.len(), seen.len(), "repeated: {seen:?}");
+            let kept: Vec<&String> = seen.iter().filter(|title| title.starts_with("post ")).collect();
+            assert_eq!(kept, of_before.iter().collect::<Vec<_>>());
+        }
+    });
+}
+
+/// Every title from the first page to the last.
+fn walk(client: &Client, query: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    let mut page = client.get(&format!("/v1/posts?{query}"));
+    loop {
+        seen.extend(titles(&page));
+        let Some(path) = next(&page) else { return seen };
+        // The parameters go along, and only the place changes.
+        assert!(path.starts_with(&format!("/v1/posts?{query}&after=")), "{path}");
+        page = client.get(&path);
+    }
 }
 
 #[test]

@@ -22,14 +22,14 @@ type RoleOrCode = Result<Option<AppRole>, &'static str>;
 
 const OTHER_TENANT: &str = "99999999-2222-4333-8444-555555555555";
 
-struct Bench {
-    provider: ScriptedProvider,
-    validator: AccessTokenValidator,
+pub(super) struct Bench {
+    pub(super) provider: ScriptedProvider,
+    pub(super) validator: AccessTokenValidator,
     clock: Clock,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(|_| {})
     }
 
@@ -49,7 +49,7 @@ impl Bench {
         Self { provider, validator, clock }
     }
 
-    fn token(&self, change: impl FnOnce(&mut Value)) -> String {
+    pub(super) fn token(&self, change: impl FnOnce(&mut Value)) -> String {
         let mut claims = self.provider.access_claims();
         change(&mut claims);
         keys()[0].sign(&claims)

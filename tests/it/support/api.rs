@@ -108,6 +108,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// With a token, of an API that runs elsewhere.
+    pub fn at(base: &str, token: &str) -> Self {
+        Self { base: base.to_owned(), token: Some(token.to_owned()) }
+    }
+
     pub fn call(&self, method: &str, path: &str) -> Call {
         let call = Call { request: Request::builder().method(method).uri(format!("{}{path}", self.base)), body: None };
         match &self.token {

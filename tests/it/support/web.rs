@@ -146,6 +146,12 @@ impl Browser {
         self.jar.lock().expect("a jar").get(name).cloned()
     }
 
+    /// All of them, as a request header holds them.
+    pub fn cookie_header(&self) -> String {
+        let jar = self.jar.lock().expect("a jar");
+        jar.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
     pub fn set_cookie(&self, name: &str, value: &str) {
         self.jar.lock().expect("a jar").insert(name.to_owned(), value.to_owned());
     }
@@ -296,6 +302,7 @@ pub struct Seen {
     pub token: String,
     pub request_id: String,
     pub if_match: String,
+    pub idempotency_key: String,
 }
 
 type Play = Box<dyn Fn(&Seen) -> HttpResponse + Send>;
@@ -375,6 +382,7 @@ async fn answer(request: HttpRequest, state: web::Data<PlayState>) -> HttpRespon
         token: header("authorization").trim_start_matches("Bearer ").to_owned(),
         request_id: header("x-request-id"),
         if_match: header("if-match"),
+        idempotency_key: header("idempotency-key"),
     };
     state.seen.lock().expect("a list").push(seen.clone());
     (state.play.lock().expect("a play"))(&seen)

@@ -203,3 +203,20 @@ fn the_profile_shows_who_one_is_and_how_the_site_proved_itself() {
     assert!(text.contains(&sha1.thumbprints().sha1_hex()));
     assert!(!text.contains("eyJ"), "no token on a page");
 }
+
+#[test]
+fn a_made_up_address_is_no_failure_of_the_site() {
+    let system = TestSystem::start();
+    let browser = signed_in(&system, ALICE);
+    for (path, status) in [
+        ("/posts?after=garbage", 400),
+        ("/posts/9223372036854775808", 400),
+        ("/posts/9223372036854775808/edit", 400),
+        ("/posts/9223372036854775808/delete", 400),
+        ("/posts/9223372036854775807", 404),
+        ("/posts/-1", 404),
+    ] {
+        let page = browser.get(&system.web.url(path));
+        assert_eq!((page.status, page.error()), (status, status.to_string().as_str()), "{path}");
+    }
+}

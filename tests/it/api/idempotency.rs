@@ -1,0 +1,168 @@
+//! `Idempotency-Key`: a creation that may be sent again.
+
+use std::thread;
+
+use serde_json::json;
+
+use crate::support::api::{Answer, Client, TestApi, each_api};
+
+fn create(client: &Client, key: &str, title: &str) -> Answer {
+    client
+        .call("POST", "/v1/posts")
+        .header("Idempotency-Key", key)
+        .json(&json!({ "title": title, "content": "x" }))
+        .send()
+}
+
+fn total(client: &Client) -> String {
+    client.get("/v1/posts?limit=1").header("X-Total-Count").to_owned()
+}
+
+#[test]
+fn the_same_request_again_is_answered_as_the_first_and_makes_no_second_post() {
+    each_api(|api| {
+        let alice = api.alice();
+        let first = create(&alice, "retry-1", "Once");
+        assert_eq!((first.status, first.header("Idempotent-Replayed")), (201, ""), "{first:?}");
+        // Whatever became of the post meanwhile.
+        let path = first.header("Location").to_owned();
+        let unchanged = alice.get(&path);
+        assert_eq!((&unchanged.text, unchanged.header("ETag")), (&first.text, first.header("ETag")));
+        let changes: [&dyn Fn(); 3] =
+            [&|| (), &|| assert_eq!(alice.put(&path, &json!({ "title": "Changed" })).status, 200), &|| {
+                assert_eq!(alice.delete(&path).status, 204);
+            }];
+        for change in changes {
+            change();
+            let again = create(&alice, "retry-1", "Once");
+            assert_eq!((again.status, again.header("Idempotent-Replayed")), (201, "true"), "{again:?}");
+            assert_eq!(again.text, first.text);
+            for name in ["Location", "ETag", "Content-Type", "Cache-Control"] {
+                assert_eq!(again.header(name), first.header(name), "{name}");
+            }
+        }
+        assert_eq!(total(&alice), "0");
+    });
+}
+
+#[test]
+fn the_same_post_in_other_json_is_the_same_request() {
+    let api = TestApi::start();
+    let alice = api.alice();
+    let send = |body: &str| {
+        let call = alice.call("POST", "/v1/posts").header("Idempotency-Key", "\"k\"");
+        call.body("application/json", body).send()
+    };
+    let first = send(r#"{"title":"A","content":"b"}"#);
+    let again = send(r#" { "content": "\u0062", "title": " A ", "id": 7 } "#);
+    assert_eq!((again.status, &again.text), (201, &first.text));
+    // In quotes or not, it is the same key.
+    let again = alice.call("POST", "/v1/posts").header("Idempotency-Key", "k");
+    let again = again.json(&json!({ "title": "A", "content": "b" })).send();
+    assert_eq!(again.text, first.text);
+    assert_eq!(total(&alice), "1");
+}
+
+#[test]
+fn another_post_under_the_same_key_is_refused() {
+    each_api(|api| {
+        let alice = api.alice();
+        let first = create(&alice, "k", "One");
+        let detail = create(&alice, "k", "Two").problem(422, "idempotency_key_reused");
+        assert!(detail.contains("new key"), "{detail}");
+        assert_eq!(create(&alice, "k", "One").text, first.text, "the first stands");
+        assert_eq!(create(&alice, "K", "Two").status, 201, "another key");
+        assert_eq!(total(&alice), "2");
+    });
+}
+
+#[test]
+fn keys_of_different_people_are_different_keys() {
+    each_api(|api| {
+        let (alice, bob) = (api.alice(), api.bob());
+        create(&alice, "k", "Hers");
+        let his = create(&bob, "k", "His");
+        assert_eq!((his.status, his.header("Idempotent-Replayed")), (201, ""), "{his:?}");
+        let same = create(&bob, "k2", "Hers");
+        assert_eq!(same.header("Idempotent-Replayed"), "");
+        assert_eq!(total(&alice), "3");
+    });
+}
+
+#[test]
+fn without_a_key_each_request_makes_a_post() {
+    let api = TestApi::start();
+    let alice = api.alice();
+    assert_ne!(alice.write("Same", "x"), alice.write("Same", "x"));
+}
+
+#[test]
+fn what_was_refused_leaves_the_key_free() {
+    each_api(|api| {
+        let alice = api.alice();
+        assert_eq!(create(&alice, "k", " ").wrong_fields().len(), 1);
+        let made = create(&alice, "k", "Better");
+        assert_eq!((made.status, made.header("Idempotent-Replayed")), (201, ""));
+    });
+}
+
+#[test]
+fn requests_at_the_same_time_make_one_post() {
+    each_api(|api| {
+        let alice = api.alice();
+        for round in 0..5 {
+            let key = format!("round-{round}");
+            let answers: Vec<Answer> = thread::scope(|scope| {
+                let sent: Vec<_> =
+                    (0..8).map(|_| scope.spawn(|| create(&alice, &key, &format!("Post {round}")))).collect();
+                sent.into_iter().map(|one| one.join().expect("no panic")).collect()
+            });
+            let first = answers.iter().filter(|answer| answer.header("Idempotent-Replayed").is_empty()).count();
+            assert_eq!(first, 1, "{answers:?}");
+            assert!(answers.iter().all(|answer| answer.status == 201 && answer.text == answers[0].text), "{answers:?}");
+        }
+        assert_eq!(total(&alice), "5");
+    });
+}
+
+#[test]
+fn a_restart_forgets_no_key() {
+    let mut api = TestApi::start();
+    let first = create(&api.alice(), "k", "Once");
+    api.restart();
+    let again = create(&api.alice(), "k", "Once");
+    assert_eq!((again.header("Idempotent-Replayed"), &again.text), ("true", &first.text));
+}
+
+#[test]
+fn a_key_that_is_none_is_refused_before_anything_is_written() {
+    let api = TestApi::start();
+    let alice = api.alice();
+    for key in ["", "\"\"", "a b", "\"a", "é", &"k".repeat(256)] {
+        create(&alice, key, "One").problem(400, "malformed_idempotency_key");
+    }
+    let twice = alice.call("POST", "/v1/posts").header("Idempotency-Key", "a").header("Idempotency-Key", "a");
+    twice.json(&json!({ "title": "One", "content": "x" })).send().problem(400, "malformed_idempotency_key");
+    assert_eq!(total(&alice), "0");
+    assert_eq!(create(&alice, &"k".repeat(255), "One").status, 201);
+}
+
+#[test]
+fn a_key_helps_nobody_without_a_token() {
+    let api = TestApi::start();
+    create(&api.alice(), "k", "One");
+    create(&api.nobody(), "k", "One").problem(401, "missing_token");
+}
+
+#[test]
+fn a_key_gives_no_right_to_write_to_who_may_only_read() {
+    let api = TestApi::with(|settings| settings.api.require_app_roles = true);
+    let with_role = |role: &str| api.bearer(|token| token.claim("roles", json!([role])));
+    let made = create(&with_role("Blog.Writer"), "k", "One");
+    assert_eq!(made.status, 201, "{made:?}");
+    let reader = with_role("Blog.Reader");
+    for (key, title) in [("other", "One"), ("k", "One"), ("k", "Two")] {
+        create(&reader, key, title).problem(403, "insufficient_role");
+    }
+    assert_eq!(total(&reader), "1");
+}

@@ -1,0 +1,108 @@
+//! What holds for every text that may stand in a setting, wherever it comes from: settings, or mistakes that say where.
+
+use std::{ffi::OsString, fs, os::unix::ffi::OsStringExt};
+
+use blogctl::config::{Flag, Role, Settings, Sources};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+fn names() -> Vec<&'static str> {
+    let loaded = Settings::load(&Sources::default(), Role::Any).expect("the defaults are good");
+    loaded.entries.iter().map(|entry| entry.name).collect()
+}
+
+fn variable(name: &str) -> String {
+    format!("BLOG_{}", name.replace('.', "__").to_uppercase())
+}
+
+/// Text that values are parsed from, and anything else.
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "[-+]?[0-9]{0,25}(ms|s|m|h|d|KiB|MiB)?",
+        "(https?|postgres|redis|sqlite|file)?(://?)?[a-z0-9@:/?#%\\[\\].-]{0,30}",
+        "[\\[{\"', =.}\\]a-z0-9]{0,30}",
+        "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        prop::sample::select(vec![
+            "true",
+            "on",
+            "",
+            "*",
+            "[]",
+            "{}",
+            "null",
+            "production",
+            "debug",
+            "{{x}}",
+            "${HOME}"
+        ])
+        .prop_map(str::to_owned),
+    ]
+}
+
+/// Loads; whatever comes of it must be fit to be told.
+fn check(sources: &Sources, said: &str) -> Result<(), TestCaseError> {
+    match Settings::load(sources, Role::Any) {
+        Ok(loaded) => prop_assert!(!loaded.entries.is_empty()),
+        Err(mistakes) => {
+            prop_assert!(!mistakes.0.is_empty());
+            for mistake in &mistakes.0 {
+                prop_assert!(!mistake.setting.is_empty() && !mistake.problem.is_empty(), "{said}: {mistake:?}");
+                prop_assert!(!mistake.hint.is_empty(), "{said}: {mistake:?}");
+            }
+            prop_assert!(!mistakes.to_string().is_empty());
+        }
+    }
+    Ok(())
+}
+
+fn in_folder(folder: &TempDir) -> Sources {
+    Sources { folder: Some(folder.path().to_owned()), ..Sources::default() }
+}
+
+proptest! {
+    #[test]
+    fn any_text_in_any_variable_or_flag_is_a_setting_or_a_mistake(name in prop::sample::select(names()), text in value()) {
+        let environment = vec![(variable(name).into(), text.clone().into())];
+        check(&Sources { environment, ..Sources::default() }, &format!("{name} = {text:?}"))?;
+        let flag = Flag { name: "--set".to_owned(), setting: name.to_owned(), value: text.clone() };
+        check(&Sources { flags: vec![flag], ..Sources::default() }, &format!("{name} = {text:?}"))?;
+    }
+
+    #[test]
+    fn any_variables_at_all_are_settings_or_mistakes(
+        given in prop::collection::vec((any::<Vec<u8>>(), any::<Vec<u8>>()), 0..4),
+        name in prop::sample::select(names()),
+        bytes in any::<Vec<u8>>(),
+    ) {
+        let mut environment: Vec<(OsString, OsString)> = Vec::new();
+        for (name, value) in given {
+            let prefixed = [b"BLOG_".to_vec(), name].concat();
+            environment.push((OsString::from_vec(prefixed), OsString::from_vec(value)));
+        }
+        environment.push((variable(name).into(), OsString::from_vec(bytes)));
+        check(&Sources { environment, ..Sources::default() }, name)?;
+    }
+
+    #[test]
+    fn any_value_in_the_file_is_a_setting_or_a_mistake(
+        name in prop::sample::select(names()),
+        text in prop_oneof![value(), value().prop_map(|text| format!("{text:?}")), value().prop_map(|text| format!("[{text:?}]"))],
+    ) {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("blog.toml"), format!("{name} = {text}\n")).expect("written");
+        check(&in_folder(&folder), &format!("{name} = {text}"))?;
+    }
+
+    #[test]
+    fn any_bytes_in_the_files_are_settings_or_mistakes(toml in any::<Vec<u8>>(), env in prop_oneof![
+        any::<Vec<u8>>(), "(export )?[A-Z_]{0,12}[= ]{0,3}[\"'$#a-z\\\\ ]{0,12}\n?".prop_map(String::into_bytes)
+    ]) {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("blog.toml"), &toml).expect("written");
+        check(&in_folder(&folder), "blog.toml")?;
+        fs::remove_file(folder.path().join("blog.toml")).expect("removed");
+        fs::write(folder.path().join(".env"), &env).expect("written");
+        check(&in_folder(&folder), ".env")?;
+    }
+}
