@@ -47,8 +47,8 @@ const OTHER_FOLDER: &str = "name another folder with --data-dir FOLDER";
 /// Needs no tenant and no settings. Makes a folder .blogctl with a key and a certificate, registers the certificate with
 /// the look-alike, and keeps posts in SQLite; a second start uses all of it again. Listens on this machine only.
 ///
-/// Of your own settings only log.level, idp.users and idp.access_token_seconds are taken, so that a blog.toml for a real
-/// tenant does no harm here.
+/// Of your own settings only log.level, api.rate_limits, idp.users and idp.access_token_seconds are taken, so that a
+/// blog.toml for a real tenant does no harm here.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 Examples:
