@@ -24,7 +24,7 @@ pub use database::DatabaseSettings;
 pub use entra::{Cloud, EntraSettings};
 pub use idp::{AppRegistration, AppRole, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, IdpSettings, IdpUser, TokenVersion};
 pub use loader::Entry;
-pub use log::LogSettings;
+pub use log::{LogFormat, LogSettings};
 pub use mistake::{Mistake, Mistakes};
 pub use role::Role;
 pub use server::{Environment, ServerSettings};

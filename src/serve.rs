@@ -5,7 +5,9 @@ pub mod client_address;
 pub mod listen;
 pub mod request_id;
 pub mod stop;
+pub mod trace;
 
 pub use client_address::TrustedProxies;
 pub use listen::{ListenError, listen};
 pub use request_id::RequestId;
+pub use trace::TraceContext;

@@ -106,8 +106,8 @@ impl Place {
         let Self { method, path, id } = self;
         let (id, code) = (id.as_str(), problem.code());
         match problem.causes() {
-            Some(causes) => log::error!("{method} {path} {code}: {causes} request_id={id}"),
-            None => log::info!("{method} {path} refused: {code} request_id={id}"),
+            Some(causes) => log::error!(request_id = id; "{method} {path} {code}: {causes}"),
+            None => log::info!(request_id = id; "{method} {path} refused: {code}"),
         }
         problem.document(path, id)
     }

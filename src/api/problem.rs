@@ -32,12 +32,25 @@ pub struct FieldError {
     pub field: String,
     /// What is expected, to be read after the field's name: `must be …`.
     pub message: String,
+    /// Where in the body it is, as a JSON pointer (RFC 6901); `None` for what is not in the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
 }
 
 impl FieldError {
     /// `field` is not as `message` says.
     pub fn new(field: &str, message: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), message: message.into() }
+        Self { field: field.to_owned(), message: message.into(), pointer: None }
+    }
+
+    /// The member `field` of the body is not as `message` says.
+    pub fn in_body(field: &str, message: impl Into<String>) -> Self {
+        Self { pointer: Some(format!("/{field}")), ..Self::new(field, message) }
+    }
+
+    /// The body as a whole is not as `message` says.
+    pub fn body(message: impl Into<String>) -> Self {
+        Self { pointer: Some(String::new()), ..Self::new("body", message) }
     }
 }
 
@@ -153,7 +166,7 @@ impl Problem {
     /// 422: fields or parameters are not as they must be; all of them, not just the first.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let mut detail = String::new();
-        for FieldError { field, message } in &errors {
+        for FieldError { field, message, .. } in &errors {
             let separator = if detail.is_empty() { "" } else { "; " };
             let _ = write!(detail, "{separator}{field} {message}");
         }

@@ -1,4 +1,9 @@
-//! Title, content and display name: parsed once at the edge, so that invalid ones do not exist inside.
+//! Title, content and display name: parsed once at the edge, so that invalid ones do not exist inside. Text is kept in
+//! Unicode's normal form C, so that what looks the same is the same, to a search and to a comparison.
+
+use std::borrow::Cow;
+
+use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
 /// Longest title, in characters (Unicode scalar values). The schema's CHECK says the same.
 pub const MAX_TITLE_CHARS: usize = 200;
@@ -25,6 +30,7 @@ impl Title {
     /// # Errors
     /// When it is empty or nothing of it can be seen, too long, or holds control characters.
     pub fn parse(text: &str) -> Result<Self, InvalidText> {
+        let text = normal(text);
         let title = text.trim();
         let allowed = |c: char| !c.is_control() && !is_line_separator(c);
         check("title", title, MAX_TITLE_CHARS, allowed, "must be on one line, without control characters")?;
@@ -47,7 +53,7 @@ impl Content {
     /// # Errors
     /// When it is empty or nothing of it can be seen, too long, or holds control characters.
     pub fn parse(text: &str, max_chars: usize) -> Result<Self, InvalidText> {
-        let content = text.replace("\r\n", "\n").replace('\r', "\n");
+        let content = normal(text).replace("\r\n", "\n").replace('\r', "\n");
         let allowed = |c: char| !c.is_control() || c == '\t' || c == '\n';
         check(
             "content",
@@ -70,10 +76,14 @@ pub const UNKNOWN_NAME: &str = "Unknown user";
 /// A display name as a token or another database gives it, made fit to store: without control characters, white space
 /// around it, or more than 200 characters. `None` when nothing is left that can be seen.
 pub fn clean_display_name(text: &str) -> Option<String> {
-    let kept: String = text.chars().filter(|c| !c.is_control() && !is_line_separator(*c)).collect();
+    let kept: String = text.nfc().filter(|c| !c.is_control() && !is_line_separator(*c)).collect();
     let short: String = kept.trim().chars().take(MAX_DISPLAY_NAME_CHARS).collect();
     let name = short.trim_end();
     name.chars().any(is_visible).then(|| name.to_owned())
+}
+
+fn normal(text: &str) -> Cow<'_, str> {
+    if is_nfc(text) { text.into() } else { text.nfc().collect::<String>().into() }
 }
 
 fn check(
@@ -142,6 +152,15 @@ mod tests {
     }
 
     #[test]
+    fn what_looks_the_same_is_kept_the_same_and_counted_so() {
+        assert_eq!(Title::parse("cafe\u{301}").expect("a title").as_str(), "café");
+        assert_eq!(Content::parse("A\u{30A}\r\n", 2).expect("a content").as_str(), "Å\n");
+        assert_eq!(clean_display_name("Rene\u{301}e").as_deref(), Some("Renée"));
+        assert!(Title::parse(&"e\u{301}".repeat(200)).is_ok(), "two hundred characters, as they are kept");
+        assert_eq!(Title::parse("ﬁ ²").expect("a title").as_str(), "ﬁ ²", "not the compatibility form");
+    }
+
+    #[test]
     fn what_cannot_be_seen_is_empty() {
         for text in ["", " ", "\t\r\n", "\u{200B}\u{200D}", "\u{FEFF}", "\u{3164}", "\u{2060} \u{AD}", "\u{202E}"] {
             assert_eq!(title_message(text), "must not be empty", "{text:?}");
@@ -186,7 +205,8 @@ mod tests {
                 prop_assert!((1..=200).contains(&title.chars().count()));
                 prop_assert_eq!(title, title.trim());
                 prop_assert!(!title.chars().any(char::is_control));
-                prop_assert!(text.contains(title));
+                prop_assert!(normal(&text).contains(title));
+                prop_assert!(is_nfc(title));
                 let again = Title::parse(title);
                 prop_assert_eq!(again.as_ref().map(Title::as_str), Ok(title));
             }

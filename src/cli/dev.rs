@@ -134,7 +134,7 @@ fn own_settings(arguments: &SettingsArguments) -> anyhow::Result<Settings> {
     if is_default("log.level") {
         QUIET.clone_into(&mut loaded.settings.log.level);
     }
-    logging::start(&loaded.settings.log.level);
+    logging::start(&loaded.settings.log);
     Ok(loaded.settings)
 }
 

@@ -138,5 +138,9 @@ fn roles_of(loaded: &Loaded) -> (bool, bool) {
 /// What the checks find is in the report; the log stays silent unless somebody wants it.
 fn start_logging(loaded: &Loaded) {
     let is_default = loaded.entries.iter().any(|entry| entry.name == "log.level" && entry.origin == "default");
-    logging::start(if is_default { "off" } else { &loaded.settings.log.level });
+    let mut settings = loaded.settings.log.clone();
+    if is_default {
+        "off".clone_into(&mut settings.level);
+    }
+    logging::start(&settings);
 }

@@ -45,7 +45,7 @@ impl SettingsArguments {
     /// Everything that is wrong with the settings.
     pub fn load_with_origins(&self, role: Role, flags: Vec<Flag>) -> Result<Loaded, Mistakes> {
         let loaded = Settings::load(&self.sources(flags), role)?;
-        logging::start(&loaded.settings.log.level);
+        logging::start(&loaded.settings.log);
         for warning in &loaded.warnings {
             log::warn!("{warning}");
         }

@@ -1,5 +1,7 @@
 //! `[log]`: what is logged.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     check::{A_LOG_FILTER, log_filter},
     loader::Loader,
@@ -12,17 +14,33 @@ pub struct LogSettings {
     /// as `info,blogctl::entra=debug`.
     /// The older `DEBUG=true` means `debug`.
     pub level: String,
+    /// `log.format`: `text` or `json`.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line, for programs.
+    Json,
 }
 
 impl LogSettings {
     pub(super) fn read(loader: &mut Loader) -> Self {
         let default = Self::default();
-        Self { level: loader.get_if("log.level", default.level, A_LOG_FILTER, |level| log_filter(level)) }
+        Self {
+            level: loader.get_if("log.level", default.level, A_LOG_FILTER, |level| log_filter(level)),
+            format: loader.get("log.format", default.format),
+        }
     }
 }
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { level: "info".to_owned() }
+        Self { level: "info".to_owned(), format: LogFormat::Text }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 use url::Url;
 
-use super::{AppRegistration, AssertionForm, Cloud, Environment, IdpUser, RequiredClientAuth};
+use super::{AppRegistration, AssertionForm, Cloud, Environment, IdpUser, LogFormat, RequiredClientAuth};
 
 /// What stands in place of a secret.
 pub const HIDDEN: &str = "********";
@@ -227,6 +227,7 @@ choices! {
     Environment => "development or production",
     Cloud => "public, us-government or china",
     AssertionForm => "ps256-sha256 or rs256-sha1",
+    LogFormat => "text or json",
     RequiredClientAuth => "any or certificate",
 }
 

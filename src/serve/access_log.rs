@@ -1,16 +1,16 @@
-//! One log line per request: method, path, status, duration, request id. Never a query string: it may hold an
+//! One log line per request: method, path, status, duration, request id, and the trace if it is part of one. Never a query string: it may hold an
 //! authorization code.
 
 use std::time::Instant;
 
 use actix_web::{
-    Error,
+    Error, HttpMessage,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     middleware::Next,
 };
 
-use super::RequestId;
+use super::{RequestId, TraceContext};
 
 /// Middleware (for `actix_web::middleware::from_fn`): logs the request after it has been answered. Belongs inside
 /// [`super::request_id::assign`], which makes the id.
@@ -24,6 +24,7 @@ pub async fn log(
     let started = Instant::now();
     let id = RequestId::of(request.request());
     let line = format!("{} {}", request.method(), request.path());
+    let trace = request.extensions().get::<TraceContext>().map(|trace| trace.trace_id().to_owned());
     let result = next.call(request).await;
     let ms = started.elapsed().as_secs_f64() * 1000.0;
     let status = match &result {
@@ -31,6 +32,12 @@ pub async fn log(
         Err(error) => error.as_response_error().status_code(),
     }
     .as_u16();
-    log::info!(target: "blogctl::access", "{line} {status} {ms:.1}ms request_id={}", id.as_str());
+    let id = id.as_str();
+    match trace.as_deref() {
+        None => log::info!(target: "blogctl::access", request_id = id; "{line} {status} {ms:.1}ms"),
+        Some(trace) => {
+            log::info!(target: "blogctl::access", request_id = id, trace_id = trace; "{line} {status} {ms:.1}ms");
+        }
+    }
     result
 }

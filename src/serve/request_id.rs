@@ -1,4 +1,5 @@
-//! The request id: taken from `X-Request-ID` when sane, made otherwise, and sent back in the answer.
+//! The request id: taken from `X-Request-ID` when sane, made otherwise, and sent back in the answer. And the trace that
+//! the request is part of, if its sender says so.
 
 use std::{convert::Infallible, future::Ready, future::ready};
 
@@ -10,6 +11,8 @@ use actix_web::{
     middleware::Next,
 };
 use uuid::Uuid;
+
+use super::TraceContext;
 
 /// `X-Request-ID`
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,7 +56,7 @@ impl FromRequest for RequestId {
     }
 }
 
-/// Middleware (for `actix_web::middleware::from_fn`): gives the request its id and sends it back.
+/// Middleware (for `actix_web::middleware::from_fn`): gives the request its id and sends it back; notes the trace.
 ///
 /// # Errors
 /// Those of the service it wraps.
@@ -64,6 +67,9 @@ pub async fn assign(
     let id = request.headers().get(HEADER).and_then(RequestId::from_client).unwrap_or_else(RequestId::new);
     let header = HeaderValue::from_str(id.as_str());
     request.extensions_mut().insert(id);
+    if let Some(trace) = TraceContext::from_headers(request.headers()) {
+        request.extensions_mut().insert(trace);
+    }
     let mut response = next.call(request).await?;
     if let Ok(value) = header {
         response.headers_mut().insert(HEADER, value);

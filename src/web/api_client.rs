@@ -15,7 +15,10 @@ use super::{
     access_tokens::{AccessTokens, NoToken},
     session::Ticket,
 };
-use crate::{entra::confidential_client::SignInError, serve::request_id};
+use crate::{
+    entra::confidential_client::SignInError,
+    serve::{TraceContext, request_id, trace},
+};
 use answer::Answer;
 pub use shapes::{FieldError, NewPost, Post, PostList, PostQuery, Profile, VersionedPost};
 
@@ -83,7 +86,7 @@ pub struct ApiClient {
 pub struct UsersApi {
     client: Arc<ApiClient>,
     ticket: Ticket,
-    request_id: String,
+    correlation: Correlation,
 }
 
 /// One request, without its token.
@@ -106,6 +109,15 @@ impl Call {
     }
 }
 
+/// What ties a call to the request that it is made for, in the logs of both servers.
+#[derive(Debug, Clone)]
+pub struct Correlation {
+    /// See [`crate::serve::RequestId`].
+    pub request_id: String,
+    /// The trace that the request is part of.
+    pub trace: TraceContext,
+}
+
 impl ApiClient {
     /// The API at `base`, over `agent`, whose timeout is the longest that one request may take.
     pub fn new(agent: ureq::Agent, base: &Url, tokens: Arc<AccessTokens>) -> Self {
@@ -113,8 +125,8 @@ impl ApiClient {
     }
 
     /// For a signed-in user.
-    pub fn on_behalf_of(self: &Arc<Self>, ticket: Ticket, request_id: String) -> UsersApi {
-        UsersApi { client: Arc::clone(self), ticket, request_id }
+    pub fn on_behalf_of(self: &Arc<Self>, ticket: Ticket, correlation: Correlation) -> UsersApi {
+        UsersApi { client: Arc::clone(self), ticket, correlation }
     }
 
     /// Whether the API answers at all. Blocks.
@@ -123,25 +135,29 @@ impl ApiClient {
     }
 
     /// Blocks: a refresh, the call, and once more when the token is refused.
-    fn call(&self, ticket: &Ticket, request_id: &str, call: &Call) -> Result<Answer, ApiError> {
+    fn call(&self, ticket: &Ticket, correlation: &Correlation, call: &Call) -> Result<Answer, ApiError> {
         let token = self.tokens.valid(ticket)?;
-        let answer = self.send(&token, request_id, call)?;
+        let answer = self.send(&token, correlation, call)?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return answer.into_result();
         }
-        log::info!("the API refused an access token; refreshing it request_id={request_id}");
+        log::info!(request_id = correlation.request_id; "the API refused an access token; refreshing it");
         let token = self.tokens.instead_of(ticket, &token)?;
-        self.send(&token, request_id, call)?.into_result()
+        self.send(&token, correlation, call)?.into_result()
     }
 
-    fn send(&self, token: &SecretString, request_id: &str, call: &Call) -> Result<Answer, ApiError> {
+    fn send(&self, token: &SecretString, correlation: &Correlation, call: &Call) -> Result<Answer, ApiError> {
         let body = call.body.as_ref().map(ToString::to_string);
         let mut request = http::Request::builder()
             .method(call.method)
             .uri(format!("{}{}", self.base, call.path))
             .header("Authorization", format!("Bearer {}", token.expose_secret()))
             .header("Accept", "application/json")
-            .header(request_id::HEADER.as_str(), request_id);
+            .header(request_id::HEADER.as_str(), &correlation.request_id)
+            .header(trace::PARENT.as_str(), correlation.trace.parent_of_next());
+        if let Some(state) = correlation.trace.state() {
+            request = request.header(trace::STATE.as_str(), state);
+        }
         if let Some(etag) = &call.if_match {
             request = request.header("If-Match", etag);
         }
@@ -219,11 +235,12 @@ impl UsersApi {
     }
 
     async fn answer(&self, call: Call) -> Result<Answer, ApiError> {
-        let (client, ticket, id) = (Arc::clone(&self.client), self.ticket.clone(), self.request_id.clone());
-        let result = web::block(move || client.call(&ticket, &id, &call)).await;
+        let (client, ticket) = (Arc::clone(&self.client), self.ticket.clone());
+        let correlation = self.correlation.clone();
+        let result = web::block(move || client.call(&ticket, &correlation, &call)).await;
         let result = result.unwrap_or_else(|error| Err(ApiError::Unreachable(error.to_string())));
         if let Err(error) = &result {
-            log::info!("API call: {error} request_id={}", self.request_id);
+            log::info!(request_id = self.correlation.request_id; "API call: {error}");
         }
         result
     }

@@ -251,7 +251,7 @@ pub fn sign_in_href(next: Option<&ReturnPath>) -> String {
 fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> {
     let explanation = Explanation::of(&error.0.kind);
     if explanation.status.is_server_error() {
-        log::error!("{}: {} request_id={}", explanation.status.as_u16(), explanation.heading, visit.request_id());
+        log::error!(request_id = visit.request_id(); "{}: {}", explanation.status.as_u16(), explanation.heading);
     }
     let action_href = match (&error.0.sign_in_next, explanation.action_href) {
         (Some(next), "/login") => sign_in_href(Some(next)),

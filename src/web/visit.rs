@@ -11,13 +11,13 @@ use actix_web::{
 use serde::Serialize;
 
 use super::{
-    api_client::UsersApi,
+    api_client::{Correlation, UsersApi},
     error_page::{Kind, PageError},
     session::{Account, TypedSession},
     site::Site,
     templates::{Layout, LayoutAccount},
 };
-use crate::serve::RequestId;
+use crate::serve::{RequestId, TraceContext};
 
 /// A visitor, signed in or not.
 pub struct Visit {
@@ -39,6 +39,11 @@ impl Visit {
             return Err(Kind::Internal.into());
         };
         Ok(Self { request: request.clone(), site: site.clone(), session: TypedSession::of(request) })
+    }
+
+    /// What a call to the API is to carry of this request.
+    pub fn correlation(&self) -> Correlation {
+        Correlation { request_id: self.request_id(), trace: TraceContext::of(&self.request) }
     }
 
     /// The request's id.
@@ -92,7 +97,7 @@ impl Visit {
             request_id: self.request_id(),
         };
         let html = self.site.templates.render(template, &layout, page).map_err(|error| {
-            log::error!("{error} request_id={}", self.request_id());
+            log::error!(request_id = self.request_id(); "{error}");
             PageError::from(Kind::Internal)
         })?;
         Ok(HttpResponse::build(status).content_type("text/html; charset=utf-8").body(html))
@@ -119,7 +124,7 @@ pub struct SignedIn {
 impl SignedIn {
     /// The API on the user's behalf.
     pub fn api(&self) -> UsersApi {
-        self.visit.site.api.on_behalf_of(self.account.ticket.clone(), self.visit.request_id())
+        self.visit.site.api.on_behalf_of(self.account.ticket.clone(), self.visit.correlation())
     }
 }
 

@@ -11,8 +11,8 @@ use crate::support::{
     binary::{Ended, blogctl},
     certificates::{TestCertificate, file, key_pem, pem},
     dev::Dev,
-    entra::keys,
-    idp::{IdpControl, TokenBuilder},
+    entra::{keys, wait_until},
+    idp::{IdpControl, TokenBuilder, agent},
     system::TestSystem,
 };
 
@@ -45,6 +45,9 @@ impl Patient {
             database.url,
         );
         fs::write(patient.folder.path().join("blog.toml"), text).expect("written");
+        // It fetches the signing keys beside its start; until then it says that it is not ready.
+        let health = patient.system.api.url("/health/ready");
+        wait_until("the API is ready", || agent().get(&health).call().is_ok_and(|answer| answer.status() == 200));
         patient
     }
 

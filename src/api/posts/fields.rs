@@ -52,7 +52,7 @@ impl Fields {
         let title = self.title.optional("title", Title::parse);
         let content = self.content.optional("content", |text| Content::parse(text, max_content_chars));
         match (title, content) {
-            (Ok(None), Ok(None)) => Err(vec![FieldError::new("body", "must hold title, content or both")]),
+            (Ok(None), Ok(None)) => Err(vec![FieldError::body("must hold title, content or both")]),
             (Ok(title), Ok(content)) => Ok(PostChange { title, content }),
             (title, content) => Err([title.err(), content.err()].into_iter().flatten().collect()),
         }
@@ -62,10 +62,10 @@ impl Fields {
 impl Field {
     fn required<T>(self, name: &str, parse: impl Fn(&str) -> Result<T, InvalidText>) -> Result<T, FieldError> {
         match self {
-            Self::Absent => Err(FieldError::new(name, "is required")),
-            Self::Null | Self::NoText => Err(FieldError::new(name, "must be a string")),
-            Self::Repeated => Err(FieldError::new(name, "is given more than once")),
-            Self::Text(text) => parse(&text).map_err(|error| FieldError::new(name, error.message)),
+            Self::Absent => Err(FieldError::in_body(name, "is required")),
+            Self::Null | Self::NoText => Err(FieldError::in_body(name, "must be a string")),
+            Self::Repeated => Err(FieldError::in_body(name, "is given more than once")),
+            Self::Text(text) => parse(&text).map_err(|error| FieldError::in_body(name, error.message)),
         }
     }
 
@@ -166,13 +166,16 @@ mod tests {
     fn a_change_of_nothing_is_refused() {
         for json in ["{}", r#"{"title":null}"#, r#"{"tittle":"a"}"#] {
             let errors = fields(json).into_change(100).expect_err(json);
-            assert_eq!(errors, [FieldError::new("body", "must hold title, content or both")], "{json}");
+            assert_eq!(errors, [FieldError::body("must hold title, content or both")], "{json}");
         }
     }
 
     #[test]
     fn all_that_is_wrong_is_named() {
         let errors = fields(r#"{"title":7}"#).into_draft(100).expect_err("nothing is right");
-        assert_eq!(errors, [FieldError::new("title", "must be a string"), FieldError::new("content", "is required")]);
+        assert_eq!(
+            errors,
+            [FieldError::in_body("title", "must be a string"), FieldError::in_body("content", "is required")]
+        );
     }
 }

@@ -88,7 +88,7 @@ impl From<JsonPayloadError> for Problem {
             }
             JsonPayloadError::ContentType => Self::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             JsonPayloadError::Deserialize(error) if error.classify() == Category::Data => {
-                Self::invalid(vec![FieldError::new("body", "must be a JSON object")])
+                Self::invalid(vec![FieldError::body("must be a JSON object")])
             }
             JsonPayloadError::Deserialize(error) => {
                 let detail = format!("the body is not JSON (line {}, column {})", error.line(), error.column());

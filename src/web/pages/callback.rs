@@ -66,7 +66,7 @@ async fn redeem(visit: &Visit, code: SecretString, pending: Pending) -> Result<S
         Ok(sign_in) => Ok(sign_in),
         Err(SignInError::Entra(answer)) => Err(of_answer(visit, answer)),
         Err(error) => {
-            log::error!("sign-in failed: {error} request_id={}", visit.request_id());
+            log::error!(request_id = visit.request_id(); "sign-in failed: {error}");
             Err(error.into())
         }
     }
@@ -74,11 +74,11 @@ async fn redeem(visit: &Visit, code: SecretString, pending: Pending) -> Result<S
 
 fn of_answer(visit: &Visit, answer: EntraError) -> PageError {
     log::warn!(
-        "sign-in refused: {} AADSTS{} correlation_id={} request_id={}",
+        request_id = visit.request_id();
+        "sign-in refused: {} AADSTS{} correlation_id={}",
         answer.error,
         answer.code.unwrap_or_default(),
-        answer.correlation_id.as_deref().unwrap_or("-"),
-        visit.request_id()
+        answer.correlation_id.as_deref().unwrap_or("-")
     );
     match answer.code {
         Some(DECLINED) => Kind::SignInDeclined,

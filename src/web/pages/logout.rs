@@ -54,7 +54,7 @@ pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, Page
     match url {
         Ok(Ok(url)) => Ok(Visit::redirect(url.as_str())),
         Ok(Err(error)) => {
-            log::warn!("signed out here but not at Entra: {error} request_id={}", visit.request_id());
+            log::warn!(request_id = visit.request_id(); "signed out here but not at Entra: {error}");
             visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {})
         }
         Err(_) => visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {}),

@@ -1,6 +1,6 @@
 //! What goes wrong in HTTP, and how it is said.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::api::TestApi;
 
@@ -65,16 +65,16 @@ fn a_path_that_is_not_there_is_a_404_problem() {
 fn a_method_that_a_route_does_not_know_is_405_and_says_which_it_knows() {
     let api = TestApi::start();
     for (path, allow) in [
-        ("/health", "GET, HEAD"),
-        ("/health/live", "GET, HEAD"),
-        ("/health/ready", "GET, HEAD"),
-        ("/v1/profile", "GET, HEAD"),
-        ("/v1/users/me", "POST"),
-        ("/v1/posts", "GET, HEAD, POST"),
-        ("/v1/posts/1", "GET, HEAD, PUT, DELETE"),
+        ("/health", "GET, HEAD, OPTIONS"),
+        ("/health/live", "GET, HEAD, OPTIONS"),
+        ("/health/ready", "GET, HEAD, OPTIONS"),
+        ("/v1/profile", "GET, HEAD, OPTIONS"),
+        ("/v1/users/me", "POST, OPTIONS"),
+        ("/v1/posts", "GET, HEAD, POST, OPTIONS"),
+        ("/v1/posts/1", "GET, HEAD, PUT, DELETE, OPTIONS"),
     ] {
         let known: Vec<&str> = allow.split(", ").collect();
-        for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"] {
+        for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "PROPFIND"] {
             if known.contains(&method) {
                 continue;
             }
@@ -119,4 +119,32 @@ fn no_encoding_at_all_is_a_406_problem() {
     let api = TestApi::start();
     let call = api.alice().call("GET", "/v1/posts").header("Accept-Encoding", "identity;q=0, compress");
     call.send().problem(406, "not_acceptable");
+}
+
+#[test]
+fn options_is_answered_with_what_the_route_knows() {
+    let api = TestApi::start();
+    for (path, allow) in [
+        ("/v1/posts", "GET, HEAD, POST, OPTIONS"),
+        ("/v1/posts/1", "GET, HEAD, PUT, DELETE, OPTIONS"),
+        ("/v1/profile", "GET, HEAD, OPTIONS"),
+        ("/health/live", "GET, HEAD, OPTIONS"),
+    ] {
+        let answer = api.alice().call("OPTIONS", path).send();
+        assert_eq!((answer.status, answer.header("Allow"), answer.text.as_str()), (204, allow, ""), "{path}");
+    }
+    api.nobody().call("OPTIONS", "/v1/posts").send().problem(401, "missing_token");
+}
+
+#[test]
+fn wrong_members_of_a_body_have_a_pointer_and_wrong_parameters_none() {
+    let api = TestApi::start();
+    let body = api.alice().post("/v1/posts", &json!({ "title": " ", "content": 7 }));
+    let pointers = |errors: &Value| -> Vec<Value> {
+        errors.as_array().expect("errors").iter().map(|error| error["pointer"].clone()).collect()
+    };
+    assert_eq!(pointers(&body.value("errors")), [json!("/title"), json!("/content")]);
+    let whole = api.alice().post("/v1/posts", &json!([1]));
+    assert_eq!(pointers(&whole.value("errors")), [json!("")]);
+    assert_eq!(pointers(&api.alice().get("/v1/posts?limit=0").value("errors")), [Value::Null]);
 }

@@ -301,6 +301,8 @@ pub struct Seen {
     pub path: String,
     pub token: String,
     pub request_id: String,
+    pub traceparent: String,
+    pub tracestate: String,
     pub if_match: String,
     pub idempotency_key: String,
 }
@@ -381,6 +383,8 @@ async fn answer(request: HttpRequest, state: web::Data<PlayState>) -> HttpRespon
         path: request.uri().to_string(),
         token: header("authorization").trim_start_matches("Bearer ").to_owned(),
         request_id: header("x-request-id"),
+        traceparent: header("traceparent"),
+        tracestate: header("tracestate"),
         if_match: header("if-match"),
         idempotency_key: header("idempotency-key"),
     };

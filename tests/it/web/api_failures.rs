@@ -193,3 +193,23 @@ fn a_change_names_the_version_that_it_changes() {
     let put = seen.iter().find(|seen| seen.method == "PUT").expect("a change");
     assert_eq!((put.path.as_str(), put.if_match.as_str()), ("/v1/posts/7", "\"v1\""));
 }
+
+#[test]
+fn a_trace_goes_on_to_the_api_and_one_is_begun_where_there_is_none() {
+    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let system = system_with(&api);
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let url = system.web.url("/posts").parse().expect("a URL");
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let given = format!("00-{trace}-00f067aa0ba902b7-01");
+    browser.request("GET", &url, None, &[("traceparent", &given), ("tracestate", "vendor=a")]);
+    browser.request("GET", &url, None, &[("traceparent", "garbage"), ("tracestate", "vendor=a")]);
+    let seen = api.seen();
+    let [.., with, without] = seen.as_slice() else { panic!("two requests") };
+    assert!(with.traceparent.starts_with(&format!("00-{trace}-")) && with.traceparent != given, "{}", with.traceparent);
+    assert_eq!(with.tracestate, "vendor=a");
+    let begun: Vec<_> = without.traceparent.split('-').map(str::len).collect();
+    assert_eq!((begun, without.tracestate.as_str()), (vec![2, 32, 16, 2], ""), "{}", without.traceparent);
+    assert!(!without.traceparent.contains(trace));
+}
