@@ -1,0 +1,130 @@
+//! Micro-benchmarks of what each request, or each sign-in, pays for: `cargo bench --bench micro`.
+//!
+//! The tokens come from the development identity provider on a free port, so nothing here is made up.
+
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on should stop")]
+
+use std::{net::TcpListener, sync::Arc, thread};
+
+use blogctl::{
+    config::{ApiSettings, AssertionForm, CertificateSettings, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings},
+    entra::{
+        AccessTokenValidator, ClientCertificate, Provider,
+        assertion::ClientAssertion,
+        issue_certificate::{Destination, NewCertificate, Subject},
+    },
+    idp,
+};
+use chrono::Utc;
+use divan::Bencher;
+use serde_json::{Value, json};
+use url::Url;
+
+fn main() {
+    divan::main();
+}
+
+/// An identity provider that runs until the process ends, what is needed to validate its tokens, and one of them.
+struct Bench {
+    provider: Arc<Provider>,
+    settings: ApiSettings,
+    token: String,
+    forged: String,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pem = certificate(folder.path());
+        let mut settings = Settings::default();
+        settings.entra.tenant_id = DEV_TENANT_ID.to_owned();
+        for app in &mut settings.idp.apps {
+            app.certificates = app.certificates.iter().map(|_| pem.clone()).collect();
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://localhost:{}", listener.local_addr().expect("bound").port());
+        settings.entra.authority_host = Some(Url::parse(&url).expect("a URL"));
+        let entra = settings.entra.clone();
+        thread::spawn(move || {
+            let server = idp::Server::on(listener, &settings).expect("the provider");
+            actix_web::rt::System::new().block_on(server.run()).expect("it runs");
+        });
+        let provider = Arc::new(Provider::new(&entra).expect("a provider"));
+        let mint = |sign_with: &str| -> String {
+            let scope = format!("api://{DEV_API_ID}/access_as_user");
+            let body = json!({ "client_id": DEV_CLIENT_ID, "scope": scope, "sign_with": sign_with });
+            let mut answer = ureq::post(format!("{url}/_control/tokens")).send_json(body).expect("a token");
+            let answer: Value = answer.body_mut().read_json().expect("JSON");
+            answer["token"].as_str().expect("a token").to_owned()
+        };
+        let settings = ApiSettings { client_id: Some(DEV_API_ID.to_owned()), ..ApiSettings::default() };
+        let (token, forged) = (mint("current"), mint("foreign"));
+        Self { provider, settings, token, forged }
+    }
+
+    fn validator(&self) -> AccessTokenValidator {
+        let validator = AccessTokenValidator::new(Arc::clone(&self.provider), &self.settings);
+        validator.prepare().expect("keys");
+        validator
+    }
+}
+
+fn certificate(folder: &std::path::Path) -> std::path::PathBuf {
+    let to = Destination { folder: folder.to_owned(), name: "client".to_owned(), overwrite: false, passphrase: None };
+    let new = NewCertificate { subject: Subject::named("bench"), days: 30, bits: 2048 };
+    new.write(&to).expect("a certificate").combined
+}
+
+/// The first request with a token: decoding, RS256, every rule.
+#[divan::bench]
+fn validate_a_new_token(bencher: Bencher<'_, '_>) {
+    let bench = Bench::new();
+    bencher
+        .with_inputs(|| bench.validator())
+        .bench_refs(|validator| validator.validate_now(&bench.token).expect("keys are in memory").expect("valid"));
+}
+
+/// Every other request with it.
+#[divan::bench]
+fn validate_a_remembered_token(bencher: Bencher<'_, '_>) {
+    let bench = Bench::new();
+    let validator = bench.validator();
+    validator.validate(&bench.token).expect("valid");
+    bencher.bench(|| validator.validate_now(&bench.token).expect("keys are in memory").expect("valid"));
+}
+
+/// A forgery, each time as if for the first time.
+#[divan::bench]
+fn refuse_a_new_forgery(bencher: Bencher<'_, '_>) {
+    let bench = Bench::new();
+    bencher.with_inputs(|| bench.validator()).bench_refs(|validator| {
+        validator.validate_now(&bench.forged).expect("keys are in memory").expect_err("forged")
+    });
+}
+
+/// A forgery that was refused a moment ago.
+#[divan::bench]
+fn refuse_a_known_forgery(bencher: Bencher<'_, '_>) {
+    let bench = Bench::new();
+    let validator = bench.validator();
+    validator.validate(&bench.forged).expect_err("forged");
+    bencher.bench(|| validator.validate_now(&bench.forged).expect("keys are in memory").expect_err("forged"));
+}
+
+/// What each sign-in and each refresh signs: PS256 with a key of 2048 bits.
+#[divan::bench]
+fn build_a_client_assertion(bencher: Bencher<'_, '_>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = CertificateSettings { path: Some(certificate(folder.path())), ..CertificateSettings::default() };
+    let certificate = ClientCertificate::load(&settings).expect("a certificate");
+    let audience = Url::parse("https://login.microsoftonline.com/common/oauth2/v2.0/token").expect("a URL");
+    let form = AssertionForm::Ps256Sha256;
+    let assertion = ClientAssertion {
+        certificate: &certificate,
+        form,
+        send_x5c: false,
+        client_id: DEV_CLIENT_ID,
+        audience: &audience,
+    };
+    bencher.bench(|| assertion.sign(Utc::now()).expect("an assertion"));
+}
