@@ -6,6 +6,7 @@
 
 mod access_tokens;
 mod api_client;
+mod certificate_watch;
 mod csrf;
 mod error_page;
 mod moment;

@@ -1,11 +1,12 @@
 //! The confidential client: authorization code flow with PKCE, authenticated by certificate
 //! (RFC 6749 §4.1, RFC 7636, RFC 7523 §2.2). What it sends and keeps never appears in a message or a log.
 
+mod certificates;
 mod oauth;
 
 use std::{fmt, sync::Arc};
 
-use arc_swap::ArcSwap;
+use certificates::Certificates;
 use chrono::{DateTime, TimeDelta, Utc};
 use oauth::{OAuthClient, TokenAnswer};
 use oauth2::{AuthorizationCode, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RefreshToken, Scope, TokenResponse};
@@ -14,7 +15,7 @@ use url::Url;
 
 use super::{
     IdTokenClaims, Metadata, Provider, ProviderError,
-    aadsts::EntraError,
+    aadsts::{EntraError, Remedy},
     assertion::ClientAssertion,
     certificate::{CertificateError, ClientCertificate},
     id_token::{self, IdTokenError},
@@ -105,8 +106,8 @@ pub enum SignInError {
 /// The application as Entra knows it: client id, certificate, redirect URI, scopes.
 pub struct ConfidentialClient {
     provider: Arc<Provider>,
-    /// Swappable, since certificates are renewed more often than sites are restarted.
-    certificate: ArcSwap<ClientCertificate>,
+    /// Certificates are renewed more often than sites are restarted.
+    certificates: Certificates,
     client_id: String,
     redirect_uri: Url,
     api_scope: String,
@@ -122,7 +123,7 @@ impl ConfidentialClient {
     pub fn new(provider: Arc<Provider>, settings: &ClientSettings, redirect_uri: Url) -> Result<Self, SignInError> {
         Ok(Self {
             provider,
-            certificate: ArcSwap::from_pointee(ClientCertificate::load(&settings.certificate)?),
+            certificates: Certificates::load(&settings.certificate)?,
             client_id: settings.client_id.clone(),
             redirect_uri,
             api_scope: settings.api_scope.clone(),
@@ -133,7 +134,7 @@ impl ConfidentialClient {
 
     /// The certificate that the application proves itself with.
     pub fn certificate(&self) -> Arc<ClientCertificate> {
-        self.certificate.load_full()
+        self.certificates.in_use()
     }
 
     /// Starts a sign-in. May block (discovery).
@@ -168,18 +169,17 @@ impl ConfidentialClient {
     /// # Errors
     /// See [`SignInError`].
     pub fn redeem_code(&self, code: &SecretString, pending: &PendingSignIn) -> Result<SignIn, SignInError> {
-        let metadata = self.provider.metadata()?;
-        let assertion = self.assertion(&metadata)?;
         let scopes = self.scopes().collect::<Vec<_>>().join(" ");
-        let answer = self
-            .oauth_client(&metadata)
-            .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
-            .set_pkce_verifier(PkceCodeVerifier::new(pending.code_verifier.expose_secret().to_owned()))
-            .add_extra_param("scope", scopes)
-            .add_extra_param("client_assertion_type", CLIENT_ASSERTION_TYPE)
-            .add_extra_param("client_assertion", assertion.expose_secret())
-            .request(&oauth::transport(self.provider.agent()))
-            .map_err(|error| oauth::sign_in_error(error, &metadata.token_endpoint))?;
+        let answer = self.authenticated(|metadata, assertion| {
+            self.oauth_client(metadata)
+                .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
+                .set_pkce_verifier(PkceCodeVerifier::new(pending.code_verifier.expose_secret().to_owned()))
+                .add_extra_param("scope", scopes.as_str())
+                .add_extra_param("client_assertion_type", CLIENT_ASSERTION_TYPE)
+                .add_extra_param("client_assertion", assertion.expose_secret())
+                .request(&oauth::transport(self.provider.agent()))
+                .map_err(|error| oauth::sign_in_error(error, &metadata.token_endpoint))
+        })?;
         let id_token = answer.extra_fields().id_token.as_ref().ok_or(IdTokenError::Absent)?;
         let user = id_token::validate(&self.provider, id_token.expose_secret(), &self.client_id, &pending.nonce)?;
         Ok(SignIn { user, tokens: self.token_set(&answer, None) })
@@ -190,16 +190,15 @@ impl ConfidentialClient {
     /// # Errors
     /// See [`SignInError`].
     pub fn refresh(&self, refresh_token: &SecretString) -> Result<TokenSet, SignInError> {
-        let metadata = self.provider.metadata()?;
-        let assertion = self.assertion(&metadata)?;
-        let answer = self
-            .oauth_client(&metadata)
-            .exchange_refresh_token(&RefreshToken::new(refresh_token.expose_secret().to_owned()))
-            .add_scopes(self.scopes().map(|scope| Scope::new(scope.to_owned())))
-            .add_extra_param("client_assertion_type", CLIENT_ASSERTION_TYPE)
-            .add_extra_param("client_assertion", assertion.expose_secret())
-            .request(&oauth::transport(self.provider.agent()))
-            .map_err(|error| oauth::sign_in_error(error, &metadata.token_endpoint))?;
+        let answer = self.authenticated(|metadata, assertion| {
+            self.oauth_client(metadata)
+                .exchange_refresh_token(&RefreshToken::new(refresh_token.expose_secret().to_owned()))
+                .add_scopes(self.scopes().map(|scope| Scope::new(scope.to_owned())))
+                .add_extra_param("client_assertion_type", CLIENT_ASSERTION_TYPE)
+                .add_extra_param("client_assertion", assertion.expose_secret())
+                .request(&oauth::transport(self.provider.agent()))
+                .map_err(|error| oauth::sign_in_error(error, &metadata.token_endpoint))
+        })?;
         Ok(self.token_set(&answer, Some(refresh_token)))
     }
 
@@ -210,7 +209,7 @@ impl ConfidentialClient {
     /// See [`SignInError`]; an [`EntraError`] tells by its code whether the certificate was what it refused.
     pub fn prove(&self) -> Result<(), SignInError> {
         let metadata = self.provider.metadata()?;
-        let assertion = self.assertion(&metadata)?;
+        let assertion = self.assertion(&metadata, &self.certificate())?;
         let resource = self.api_scope.rsplit_once('/').map_or(self.api_scope.as_str(), |(resource, _)| resource);
         self.oauth_client(&metadata)
             .exchange_client_credentials()
@@ -244,9 +243,49 @@ impl ConfidentialClient {
         oauth::client(&self.client_id, &self.redirect_uri, metadata)
     }
 
-    fn assertion(&self, metadata: &Metadata) -> Result<SecretString, CertificateError> {
+    /// Sends a request with a client assertion; once more, with another certificate, if there is one that may do better
+    /// and Entra's answer is one of the six that mean the certificate. Never on any other, never a third time
+    /// (AzureAD/microsoft-identity-web#3652 loops on every `invalid_client`).
+    fn authenticated<T>(
+        &self,
+        request: impl Fn(&Metadata, &SecretString) -> Result<T, SignInError>,
+    ) -> Result<T, SignInError> {
+        let metadata = self.provider.metadata()?;
+        let used = self.certificate();
+        let outcome = match self.assertion(&metadata, &used) {
+            Ok(assertion) => request(&metadata, &assertion),
+            Err(error) => Err(error.into()),
+        };
+        let is_about_certificate = match &outcome {
+            Err(SignInError::Entra(answer)) => answer.remedy() == Remedy::Certificate,
+            Err(SignInError::Certificate(_)) => true,
+            _ => false,
+        };
+        if !is_about_certificate {
+            return outcome;
+        }
+        match self.certificates.instead_of(&used, self.provider.clock().now()) {
+            Some(other) => request(&metadata, &self.assertion(&metadata, &other)?),
+            None => outcome,
+        }
+    }
+
+    /// Reads the certificate's files again. A new certificate is taken if it is of its key and in date; otherwise the one
+    /// in use stays. `true` when a new one is in use now. Reads files, no network.
+    ///
+    /// # Errors
+    /// Why what is in the files cannot be used.
+    pub fn reload_certificate(&self) -> Result<bool, CertificateError> {
+        self.certificates.reload(self.provider.clock().now())
+    }
+
+    fn assertion(
+        &self,
+        metadata: &Metadata,
+        certificate: &ClientCertificate,
+    ) -> Result<SecretString, CertificateError> {
         let assertion = ClientAssertion {
-            certificate: &self.certificate.load(),
+            certificate,
             form: self.form,
             send_x5c: self.send_x5c,
             client_id: &self.client_id,

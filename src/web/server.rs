@@ -1,6 +1,6 @@
 //! Puts the site together: Entra client, sessions, pages, API client.
 
-use std::{io, net::TcpListener};
+use std::{io, net::TcpListener, sync::Arc};
 
 use actix_web::{
     App, HttpServer,
@@ -10,6 +10,7 @@ use actix_web::{
 };
 
 use super::{
+    certificate_watch::CertificateWatch,
     error_page, routes, security_headers,
     site::{SettingProblem, Site},
     templates::TemplateError,
@@ -77,6 +78,7 @@ fn list(problems: &[SettingProblem]) -> String {
 pub struct Server {
     port: u16,
     task: HttpServerTask,
+    watch: CertificateWatch,
 }
 
 impl Server {
@@ -96,6 +98,8 @@ impl Server {
     pub fn on(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
         let port = listener.local_addr().map_err(StartError::Socket)?.port();
         let site = web::Data::new(Site::new(settings, port)?);
+        let client = Arc::clone(&site.client);
+        let watch = CertificateWatch::start(client, &settings.client.certificate).map_err(StartError::Socket)?;
         // The last one wrapped is the first that a request meets.
         let application = move || {
             App::new()
@@ -113,7 +117,7 @@ impl Server {
             server = server.workers(settings.server.workers);
         }
         let task = server.listen(listener).map_err(StartError::Socket)?.run();
-        Ok(Self { port, task })
+        Ok(Self { port, task, watch })
     }
 
     /// The port it listens on.
@@ -131,6 +135,9 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        self.task.await
+        let Self { task, watch, .. } = self;
+        let served = task.await;
+        drop(watch);
+        served
     }
 }

@@ -5,6 +5,7 @@ mod forms;
 mod headers;
 mod health;
 mod posts;
+mod rotation;
 mod sent_twice;
 mod session;
 mod sign_in;

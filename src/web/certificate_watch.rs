@@ -1,0 +1,181 @@
+//! Sees to it that a renewed certificate is used without a restart, and that nobody is surprised when one ends: watches the
+//! files, and looks by itself now and then where watching fails.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread,
+    time::Duration,
+};
+
+use chrono::Utc;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use crate::{config::CertificateSettings, entra::ConfidentialClient};
+
+/// How often to look without having been told to: not every file system tells.
+const LOOK: Duration = Duration::from_mins(1);
+/// How long a folder must be quiet before its files are read: certificate and key may be two files.
+const SETTLE: Duration = Duration::from_millis(300);
+/// Days before the end of which the log warns, each once.
+const WARN_DAYS: [i64; 4] = [1, 7, 14, 30];
+
+enum Wake {
+    Changed,
+    Stop,
+}
+
+/// Dropped, it ends the watch.
+pub struct CertificateWatch {
+    stop: Sender<Wake>,
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl CertificateWatch {
+    /// Watches on a thread of its own.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(client: Arc<ConfidentialClient>, settings: &CertificateSettings) -> io::Result<Self> {
+        let (wake, woken) = mpsc::channel();
+        let watcher = watcher(&folders(settings), wake.clone())
+            .inspect_err(|error| {
+                log::warn!("the certificate's folder is not watched, but looked at each minute: {error}");
+            })
+            .ok();
+        let mut watch = Watch { client, last_error: None, warned_at: None };
+        thread::Builder::new().name("certificate-watch".to_owned()).spawn(move || watch.run(&woken))?;
+        Ok(Self { stop: wake, _watcher: watcher })
+    }
+}
+
+impl Drop for CertificateWatch {
+    fn drop(&mut self) {
+        // A thread that has ended already needs no telling.
+        let _ = self.stop.send(Wake::Stop);
+    }
+}
+
+/// The folders, not the files: an editor, `mv` and Kubernetes (`..data`) put another file in a file's place.
+fn folders(settings: &CertificateSettings) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = [&settings.path, &settings.key_path]
+        .into_iter()
+        .flatten()
+        .filter_map(|file| file.parent())
+        .map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }.to_owned())
+        .collect();
+    folders.dedup();
+    folders
+}
+
+fn watcher(folders: &[PathBuf], wake: Sender<Wake>) -> notify::Result<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading a file is an event, too; so is our own.
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            // Nobody listens any more when the site stops.
+            let _ = wake.send(Wake::Changed);
+        }
+    })?;
+    for folder in folders {
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    }
+    Ok(watcher)
+}
+
+struct Watch {
+    client: Arc<ConfidentialClient>,
+    /// What was logged last, so that one mistake is logged once and not each minute.
+    last_error: Option<String>,
+    warned_at: Option<i64>,
+}
+
+impl Watch {
+    fn run(&mut self, woken: &Receiver<Wake>) {
+        self.warn_of_the_end();
+        loop {
+            match woken.recv_timeout(LOOK) {
+                Ok(Wake::Changed) => while let Ok(Wake::Changed) = woken.recv_timeout(SETTLE) {},
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.look();
+            self.warn_of_the_end();
+        }
+    }
+
+    fn look(&mut self) {
+        match self.client.reload_certificate() {
+            Ok(is_new) => {
+                self.last_error = None;
+                if is_new {
+                    self.warned_at = None;
+                }
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if self.last_error.as_ref() != Some(&text) {
+                    log::error!(
+                        "the certificate's files cannot be used, the old one stays: {text}; hint: {}",
+                        error.hint()
+                    );
+                }
+                self.last_error = Some(text);
+            }
+        }
+    }
+
+    fn warn_of_the_end(&mut self) {
+        let certificate = self.client.certificate();
+        let days = certificate.details().days_left(Utc::now());
+        let Some(threshold) = threshold(days).filter(|threshold| self.warned_at != Some(*threshold)) else { return };
+        let ends = certificate.details().not_after.format("%Y-%m-%d %H:%M UTC");
+        if days < 0 {
+            log::error!("the certificate has expired ({ends}): nobody can sign in; see docs/rotate-a-certificate.md");
+        } else {
+            log::warn!("the certificate expires in {days} days ({ends}); see docs/rotate-a-certificate.md");
+        }
+        self.warned_at = Some(threshold);
+    }
+}
+
+/// The smallest threshold that is reached; -1 stands for the end itself.
+fn threshold(days: i64) -> Option<i64> {
+    if days < 0 { Some(-1) } else { WARN_DAYS.into_iter().find(|threshold| days <= *threshold) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_threshold_is_reached_in_turn() {
+        for (days, expected) in [
+            (90, None),
+            (31, None),
+            (30, Some(30)),
+            (15, Some(30)),
+            (14, Some(14)),
+            (7, Some(7)),
+            (2, Some(7)),
+            (1, Some(1)),
+            (0, Some(1)),
+            (-1, Some(-1)),
+        ] {
+            assert_eq!(threshold(days), expected, "{days}");
+        }
+    }
+
+    #[test]
+    fn the_folder_of_a_bare_name_is_this_one() {
+        let settings = CertificateSettings {
+            path: Some("client.pem".into()),
+            key_path: Some("keys/client.key".into()),
+            ..CertificateSettings::default()
+        };
+        assert_eq!(folders(&settings), [PathBuf::from("."), PathBuf::from("keys")]);
+    }
+}
