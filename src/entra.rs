@@ -17,8 +17,9 @@ pub mod provider;
 pub mod registration;
 pub mod signing_keys;
 mod single_flight;
+mod whole_file;
 
-pub use access_token::{AccessTokenValidator, Forbidden, Refusal, TokenError};
+pub use access_token::{AccessTokenValidator, Forbidden, PresentedToken, Refusal, TokenError};
 pub use app_role::AppRole;
 pub use authority::Authority;
 pub use certificate::{ClientCertificate, Thumbprints};

@@ -20,11 +20,11 @@ use actix_web::{
 
 use super::{
     problem::Problem,
-    rate_limit::{RateLimits, Remaining},
+    rate_limit::{RateLimits, Remaining, Source},
 };
 use crate::{
     blog::{Actor, Rights, UserKey},
-    entra::{AccessTokenValidator, AppRole, Principal, TokenError},
+    entra::{AccessTokenValidator, AppRole, PresentedToken, Principal, TokenError},
 };
 
 /// The validated caller of the request at hand.
@@ -106,8 +106,8 @@ async fn authenticate(request: &ServiceRequest) -> Result<(Caller, Option<Remain
     let validator = validator.ok_or_else(|| Problem::internal("the API has no token validator"))?;
     let limits = request.app_data::<web::Data<RateLimits>>();
     let limits = limits.ok_or_else(|| Problem::internal("the API has no rate limits"))?;
-    limits.admit(request.request())?;
-    let caller = caller(request, validator, limits).await;
+    let source = limits.admit(request.request())?;
+    let caller = caller(request, validator, limits, source).await;
     let caller = caller.map_err(|problem| problem.signing_in_at(validator.authorization_uri()))?;
     let remaining = limits.admit_caller(caller.key(), request.method())?;
     Ok((caller, remaining))
@@ -117,22 +117,24 @@ async fn caller(
     request: &ServiceRequest,
     validator: &web::Data<AccessTokenValidator>,
     limits: &RateLimits,
+    source: Option<Source>,
 ) -> Result<Caller, Problem> {
-    let token = token(request.headers())?;
-    if let Some(principal) = validator.recall_valid(token) {
+    let token = PresentedToken::new(token(request.headers())?);
+    let known = validator.recall(&token);
+    if let Some(Ok(principal)) = known {
         return Ok(Caller(principal));
     }
     // Only now: whoever shares an address with somebody who guesses tokens goes on with a token that is known.
-    limits.admit_unknown_token(request.request())?;
+    limits.admit_unknown_token(source)?;
     // A known key takes microseconds, on this thread; fetching keys blocks, so elsewhere.
-    let outcome = if let Some(outcome) = validator.validate_now(token) {
+    let outcome = if let Some(outcome) = known.or_else(|| validator.verify_now(&token)) {
         outcome
     } else {
-        let (validator, token) = (Arc::clone(validator), token.to_owned());
+        let (validator, token) = (Arc::clone(validator), token.as_str().to_owned());
         web::block(move || validator.validate(&token)).await?
     };
     if matches!(outcome, Err(TokenError::Refused(_))) {
-        limits.note_refused_token(request.request());
+        limits.note_refused_token(source);
     }
     Ok(Caller(outcome?))
 }

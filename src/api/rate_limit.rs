@@ -40,8 +40,10 @@ const STATE: HeaderName = HeaderName::from_static("ratelimit");
 
 /// An address as far as it tells callers apart: of IPv6 the first 64 bits, since whoever has one has all the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Source {
+pub enum Source {
+    /// All of it.
     V4(u32),
+    /// Its first half.
     V6(u64),
 }
 
@@ -111,11 +113,16 @@ pub struct Exceeded {
 
 impl From<Exceeded> for Problem {
     fn from(exceeded: Exceeded) -> Self {
-        let seconds = seconds_up(exceeded.wait).max(1);
-        let state = HeaderValue::try_from(format!("\"{}\";r=0;t={seconds}", exceeded.name));
-        let state = state.unwrap_or(HeaderValue::from_static(""));
-        Self::too_many_requests(exceeded.name, seconds, vec![(POLICY, exceeded.policy), (STATE, state)])
+        let Exceeded { name, policy, wait } = exceeded;
+        let seconds = seconds_up(wait).max(1);
+        Self::too_many_requests(name, seconds, headers(policy, &format!("\"{name}\";r=0;t={seconds}")).to_vec())
     }
+}
+
+/// The headers that tell of a budget: what it is, and what is left of it.
+fn headers(policy: HeaderValue, state: &str) -> [(HeaderName, HeaderValue); 2] {
+    let state = HeaderValue::try_from(state).unwrap_or(HeaderValue::from_static(""));
+    [(POLICY, policy), (STATE, state)]
 }
 
 /// What an answer says of the budget that its request was taken from.
@@ -152,23 +159,23 @@ impl<C: Clock + Clone> RateLimits<C> {
         Self { proxies, budgets }
     }
 
-    /// Counts a request of an address, before anything else is done for it.
+    /// Counts a request of an address, before anything else is done for it; says whose it is, where limits are on.
     ///
     /// # Errors
     /// When the address has used up its budget.
-    pub fn admit(&self, request: &HttpRequest) -> Result<(), Exceeded> {
-        match (&self.budgets, self.source(request)) {
-            (Some(budgets), Some(source)) => budgets.requests.take(&source).map(drop),
-            _ => Ok(()),
-        }
+    pub fn admit(&self, request: &HttpRequest) -> Result<Option<Source>, Exceeded> {
+        let (Some(budgets), Some(peer)) = (&self.budgets, request.peer_addr()) else { return Ok(None) };
+        let source = self.proxies.client(peer.ip(), request.headers()).into();
+        budgets.requests.take(&source)?;
+        Ok(Some(source))
     }
 
     /// Whether a token that nobody has seen before may be looked at.
     ///
     /// # Errors
     /// When too many tokens of the address have been refused lately.
-    pub fn admit_unknown_token(&self, request: &HttpRequest) -> Result<(), Exceeded> {
-        let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else { return Ok(()) };
+    pub fn admit_unknown_token(&self, source: Option<Source>) -> Result<(), Exceeded> {
+        let (Some(budgets), Some(source)) = (&self.budgets, source) else { return Ok(()) };
         let wait = budgets.shut_out.get(&source).map(|until| until.saturating_duration_since(Instant::now()));
         match wait.filter(|wait| !wait.is_zero()) {
             None => Ok(()),
@@ -177,8 +184,8 @@ impl<C: Clock + Clone> RateLimits<C> {
     }
 
     /// Counts a token that was refused.
-    pub fn note_refused_token(&self, request: &HttpRequest) {
-        let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else { return };
+    pub fn note_refused_token(&self, source: Option<Source>) {
+        let (Some(budgets), Some(source)) = (&self.budgets, source) else { return };
         if let Err(exceeded) = budgets.failures.take(&source) {
             budgets.shut_out.insert(source, Instant::now() + exceeded.wait);
         }
@@ -192,14 +199,8 @@ impl<C: Clock + Clone> RateLimits<C> {
         let Some(budgets) = &self.budgets else { return Ok(None) };
         let budget = if method.is_safe() { &budgets.reads } else { &budgets.writes };
         let left = budget.take(&caller)?.remaining_burst_capacity();
-        let state = HeaderValue::try_from(format!("\"{}\";r={left}", budget.name));
-        let state = state.unwrap_or(HeaderValue::from_static(""));
-        Ok(Some(Remaining { headers: [(POLICY, budget.policy.clone()), (STATE, state)] }))
-    }
-
-    fn source(&self, request: &HttpRequest) -> Option<Source> {
-        let peer = request.peer_addr()?.ip();
-        Some(self.proxies.client(peer, request.headers()).into())
+        let state = format!("\"{}\";r={left}", budget.name);
+        Ok(Some(Remaining { headers: headers(budget.policy.clone(), &state) }))
     }
 }
 
@@ -226,7 +227,7 @@ mod tests {
             limit_failures_per_minute: 2,
             ..ApiSettings::default()
         };
-        let trusted: Vec<String> = trusted.iter().map(|text| (*text).to_owned()).collect();
+        let trusted: Vec<_> = trusted.iter().map(|text| text.parse().expect("a network")).collect();
         RateLimits::on(clock.clone(), &settings, TrustedProxies::new(&trusted))
     }
 
@@ -267,7 +268,7 @@ mod tests {
         let outcomes: Vec<_> =
             (0..4).map(|n| untrusting.admit(&from("192.0.2.1", &format!("1.1.1.{n}"))).is_ok()).collect();
         assert_eq!(outcomes, [true, true, true, false], "one address, whatever it forwards");
-        let trusting = limits(&clock, &["192.0.2.1"]);
+        let trusting = limits(&clock, &["192.0.2.1/32"]);
         assert!((0..9).all(|n| trusting.admit(&from("192.0.2.1", &format!("1.1.1.{n}"))).is_ok()), "nine clients");
     }
 
@@ -296,12 +297,13 @@ mod tests {
     fn after_too_many_refused_tokens_unknown_ones_are_not_looked_at() {
         let clock = FakeRelativeClock::default();
         let limits = limits(&clock, &[]);
-        let (guesser, other) = (from("192.0.2.1", ""), from("192.0.2.2", ""));
+        let source = |address: &str| Some(Source::from(address.parse::<IpAddr>().expect("an address")));
+        let (guesser, other) = (source("192.0.2.1"), source("192.0.2.2"));
         for _ in 0..3 {
-            limits.admit_unknown_token(&guesser).expect("still within the budget");
-            limits.note_refused_token(&guesser);
+            limits.admit_unknown_token(guesser).expect("still within the budget");
+            limits.note_refused_token(guesser);
         }
-        assert_eq!(limits.admit_unknown_token(&guesser).expect_err("shut out").name, "failures");
-        limits.admit_unknown_token(&other).expect("nobody else is");
+        assert_eq!(limits.admit_unknown_token(guesser).expect_err("shut out").name, "failures");
+        limits.admit_unknown_token(other).expect("nobody else is");
     }
 }

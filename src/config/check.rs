@@ -69,11 +69,6 @@ pub fn log_filter(text: &str) -> bool {
     })
 }
 
-/// A network in CIDR form, or one address.
-pub fn network(text: &str) -> bool {
-    text.parse::<ipnet::IpNet>().is_ok() || text.parse::<IpAddr>().is_ok()
-}
-
 /// Hex of a SHA-1 or SHA-256 digest, whatever stands between the digits.
 pub fn thumbprint(text: &str) -> bool {
     let digits: Vec<char> = text.chars().filter(char::is_ascii_alphanumeric).collect();

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{check::network, loader::Loader};
+use super::loader::Loader;
 
 /// Whether this is somebody's laptop or the real thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ pub struct ServerSettings {
     /// `server.workers`: threads that serve requests, per server; 0 means one per processor core.
     pub workers: usize,
     /// `server.trusted_proxies`: networks (CIDR) or addresses of proxies whose `X-Forwarded-For` counts.
-    pub trusted_proxies: Vec<String>,
+    pub trusted_proxies: Vec<IpNet>,
     /// `server.shutdown_seconds`: how long a stopping server waits for requests that still run.
     pub shutdown_timeout: Duration,
 }
@@ -43,12 +44,7 @@ impl ServerSettings {
             workers: loader.get_if("server.workers", default.workers, "a whole number from 0 to 1024", |workers| {
                 *workers <= MAX_WORKERS
             }),
-            trusted_proxies: loader.get_if(
-                "server.trusted_proxies",
-                default.trusted_proxies,
-                "networks such as 10.0.0.0/8, or IP addresses",
-                |networks| networks.iter().all(|text| network(text)),
-            ),
+            trusted_proxies: loader.get("server.trusted_proxies", default.trusted_proxies),
             shutdown_timeout: Duration::from_secs(loader.get_if(
                 "server.shutdown_seconds",
                 default.shutdown_timeout.as_secs(),

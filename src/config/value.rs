@@ -2,9 +2,10 @@
 //!
 //! A file has numbers, booleans and arrays; the environment and flags have text only. Both are taken for every type.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use figment::value::Value;
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
@@ -184,6 +185,22 @@ impl SettingValue for Vec<String> {
     }
     fn show(&self) -> Json {
         json!(self)
+    }
+}
+
+/// In CIDR form; an address alone is a network of its own.
+impl SettingValue for Vec<IpNet> {
+    const EXPECTED: &'static str = "networks such as 10.0.0.0/8, or IP addresses";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        let network = |text: &String| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        Vec::<String>::read(value)?
+            .iter()
+            .map(|text| network(text).ok_or_else(|| format!("{text:?} is neither")))
+            .collect()
+    }
+    fn show(&self) -> Json {
+        json!(self.iter().map(ToString::to_string).collect::<Vec<_>>())
     }
 }
 

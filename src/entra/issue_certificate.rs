@@ -2,7 +2,6 @@
 //! because it was uploaded, not because somebody signed it: self-signed is no weaker here.
 
 mod destination;
-mod files;
 mod self_signed;
 mod signing_request;
 mod subject;

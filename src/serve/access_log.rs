@@ -1,5 +1,5 @@
-//! One log line per request: method, path, status, duration, request id, and the trace if it is part of one. Never a query string: it may hold an
-//! authorization code.
+//! One log line per request: method, path, status, duration, request id, and the trace if it is part of one. Never a
+//! query string: it may hold an authorization code.
 
 use std::time::Instant;
 

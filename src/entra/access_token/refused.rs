@@ -6,17 +6,15 @@
 use std::time::Duration;
 
 use moka::sync::Cache;
-use openssl::sha::sha256;
 
-use super::{Refusal, TokenError};
+use super::{Refusal, TokenError, presented::Digest};
 
 /// An entry takes some 200 bytes.
 const MAX_TOKENS: u64 = 10_000;
 const LIFETIME: Duration = Duration::from_mins(1);
 
 pub(super) struct RefusedTokens {
-    /// Only hashes, as for the good ones.
-    cache: Cache<[u8; 32], Refused>,
+    cache: Cache<Digest, Refused>,
 }
 
 #[derive(Clone)]
@@ -31,32 +29,37 @@ impl RefusedTokens {
     }
 
     /// Why it was refused, with keys of `generation`.
-    pub(super) fn get(&self, token: &str, generation: u64) -> Option<TokenError> {
-        let refused = self.cache.get(&sha256(token.as_bytes()))?;
+    pub(super) fn get(&self, token: &Digest, generation: u64) -> Option<TokenError> {
+        let refused = self.cache.get(token)?;
         (refused.generation == generation).then_some(refused.error)
     }
 
     /// Notes what the signature or the claims were refused for.
-    pub(super) fn insert(&self, token: &str, error: &TokenError, generation: u64) {
+    pub(super) fn insert(&self, token: Digest, error: &TokenError, generation: u64) {
         // Time makes a token valid that is not valid yet, and keys may be had again.
         let passes = matches!(error, TokenError::Refused(Refusal::NotYetValid | Refusal::IssuedInFuture));
         if !passes && *error != TokenError::KeysUnavailable {
-            self.cache.insert(sha256(token.as_bytes()), Refused { error: error.clone(), generation });
+            self.cache.insert(token, Refused { error: error.clone(), generation });
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use openssl::sha::sha256;
+
     use super::*;
+
+    const THIS: Digest = [1; 32];
+    const OTHER: Digest = [2; 32];
 
     #[test]
     fn a_refusal_counts_for_that_token_and_those_keys_only() {
         let refused = RefusedTokens::new();
         let error = TokenError::Refused(Refusal::BadSignature);
-        refused.insert("a.b.c", &error, 1);
-        assert_eq!(refused.get("a.b.c", 1), Some(error));
-        assert_eq!((refused.get("a.b.c", 2), refused.get("a.b.d", 1)), (None, None));
+        refused.insert(THIS, &error, 1);
+        assert_eq!(refused.get(&THIS, 1), Some(error));
+        assert_eq!((refused.get(&THIS, 2), refused.get(&OTHER, 1)), (None, None));
     }
 
     #[test]
@@ -67,8 +70,8 @@ mod tests {
             TokenError::Refused(Refusal::IssuedInFuture),
             TokenError::KeysUnavailable,
         ] {
-            refused.insert("a.b.c", &error, 1);
-            assert_eq!(refused.get("a.b.c", 1), None, "{error}");
+            refused.insert(THIS, &error, 1);
+            assert_eq!(refused.get(&THIS, 1), None, "{error}");
         }
     }
 
@@ -76,7 +79,7 @@ mod tests {
     fn a_flood_of_forgeries_takes_no_more_than_its_room() {
         let refused = RefusedTokens::new();
         for number in 0..3 * MAX_TOKENS {
-            refused.insert(&number.to_string(), &TokenError::Refused(Refusal::BadSignature), 1);
+            refused.insert(sha256(&number.to_be_bytes()), &TokenError::Refused(Refusal::BadSignature), 1);
         }
         refused.cache.run_pending_tasks();
         assert!(refused.cache.entry_count() <= MAX_TOKENS, "{}", refused.cache.entry_count());

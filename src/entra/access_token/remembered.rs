@@ -7,16 +7,15 @@ use std::{
 };
 
 use moka::{Expiry, sync::Cache};
-use openssl::sha::sha256;
 
+use super::presented::Digest;
 use crate::entra::Principal;
 
 /// An entry takes some 500 bytes.
 const MAX_TOKENS: u64 = 20_000;
 
 pub(super) struct RememberedTokens {
-    /// Only hashes: who reads this memory finds no token that could be sent.
-    cache: Cache<[u8; 32], Remembered>,
+    cache: Cache<Digest, Remembered>,
 }
 
 #[derive(Clone)]
@@ -33,34 +32,35 @@ impl RememberedTokens {
     }
 
     /// What was verified with keys of `generation` and is usable at `now`, in seconds since 1970.
-    pub(super) fn get(&self, token: &str, generation: u64, now: i64) -> Option<Arc<Principal>> {
-        let remembered = self.cache.get(&sha256(token.as_bytes()))?;
+    pub(super) fn get(&self, token: &Digest, generation: u64, now: i64) -> Option<Arc<Principal>> {
+        let remembered = self.cache.get(token)?;
         let counts = remembered.generation == generation && now < remembered.usable_until;
         counts.then_some(remembered.principal)
     }
 
-    pub(super) fn insert(&self, token: &str, principal: &Arc<Principal>, generation: u64, usable_until: i64, now: i64) {
+    pub(super) fn insert(
+        &self,
+        token: Digest,
+        principal: &Arc<Principal>,
+        generation: u64,
+        usable_until: i64,
+        now: i64,
+    ) {
         let seconds = usable_until.saturating_sub(now);
         let lifetime = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
         let remembered = Remembered { principal: Arc::clone(principal), generation, usable_until, lifetime };
-        self.cache.insert(sha256(token.as_bytes()), remembered);
+        self.cache.insert(token, remembered);
     }
 }
 
 /// Frees the memory; whether a token still counts is decided by [`RememberedTokens::get`].
 struct UntilTokenExpires;
 
-impl Expiry<[u8; 32], Remembered> for UntilTokenExpires {
-    fn expire_after_create(&self, _: &[u8; 32], value: &Remembered, _: Instant) -> Option<Duration> {
+impl Expiry<Digest, Remembered> for UntilTokenExpires {
+    fn expire_after_create(&self, _: &Digest, value: &Remembered, _: Instant) -> Option<Duration> {
         Some(value.lifetime.min(LONGEST))
     }
-    fn expire_after_update(
-        &self,
-        _: &[u8; 32],
-        value: &Remembered,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
+    fn expire_after_update(&self, _: &Digest, value: &Remembered, _: Instant, _: Option<Duration>) -> Option<Duration> {
         Some(value.lifetime.min(LONGEST))
     }
 }

@@ -1,13 +1,15 @@
 //! Where the files go, and how their private key is protected.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::DirBuilder,
+    io,
+    path::{Path, PathBuf},
+};
 
 use secrecy::SecretString;
 
-use super::{
-    IssueError,
-    files::{self, Access},
-};
+use super::IssueError;
+use crate::entra::whole_file::{self, Access};
 
 /// A folder and the names of the files in it.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +55,23 @@ impl Destination {
     }
 
     fn write(&self, path: &Path, content: &[u8], access: Access) -> Result<(), IssueError> {
-        files::make_private_folder(&self.folder)?;
-        if self.overwrite { files::replace(path, content, access) } else { files::create(path, content, access) }
+        make_private_folder(&self.folder).map_err(|reason| IssueError::Write { path: self.folder.clone(), reason })?;
+        let write = if self.overwrite { whole_file::replace } else { whole_file::create };
+        write(path, content, access).map_err(|reason| match reason.kind() {
+            io::ErrorKind::AlreadyExists => IssueError::Exists(path.to_owned()),
+            _ => IssueError::Write { path: path.to_owned(), reason },
+        })
     }
+}
+
+/// Makes the folder and those above it, for the owner alone, where they are missing.
+fn make_private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(folder)
 }

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     path::PathBuf,
     time::Duration,
 };
@@ -12,7 +12,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::outbound::MAX_BODY_BYTES;
+use crate::{
+    entra::whole_file::{self, Access},
+    outbound::MAX_BODY_BYTES,
+};
 
 /// Where the keys of one source are kept.
 pub(in crate::entra) struct KeyCacheFile {
@@ -55,20 +58,7 @@ impl KeyCacheFile {
 
     fn try_to_write(&self, jwks: &[u8], now: DateTime<Utc>) -> io::Result<()> {
         let kept = Kept { source: self.source.clone(), fetched_at: now, jwks: serde_json::from_slice(jwks)? };
-        let mut aside = self.path.clone().into_os_string();
-        aside.push(format!(".{}", std::process::id()));
-        let aside = PathBuf::from(aside);
-        let written = create(&aside).and_then(|mut file| {
-            file.write_all(&serde_json::to_vec(&kept)?)?;
-            file.sync_all()
-        });
-        // Whole or not at all: a reader never sees half a file.
-        let outcome = written.and_then(|()| fs::rename(&aside, &self.path));
-        if outcome.is_err() {
-            // What could not be written may not be there to remove.
-            let _ = fs::remove_file(&aside);
-        }
-        outcome
+        whole_file::replace(&self.path, &serde_json::to_vec(&kept)?, Access::OwnerOnly)
     }
 
     fn try_to_read(&self, now: DateTime<Utc>) -> io::Result<(Vec<u8>, Duration)> {
@@ -83,17 +73,6 @@ impl KeyCacheFile {
         let age = (now - kept.fetched_at).to_std().map_err(|_| io::Error::other("they are of a time to come"))?;
         Ok((kept.jwks.get().as_bytes().to_vec(), age))
     }
-}
-
-#[cfg(unix)]
-fn create(path: &std::path::Path) -> io::Result<fs::File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
-}
-
-#[cfg(not(unix))]
-fn create(path: &std::path::Path) -> io::Result<fs::File> {
-    fs::File::create(path)
 }
 
 #[cfg(unix)]

@@ -1,0 +1,62 @@
+//! Writes files that must be whole: what is private is never readable by others, not even for a moment, and an old file is
+//! there until the new one is complete.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// Who may read a file.
+#[derive(Clone, Copy)]
+pub(super) enum Access {
+    OwnerOnly,
+    Everyone,
+}
+
+/// Writes a file that must not exist yet.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] when it does; otherwise those of the file system, and then there is no file.
+pub(super) fn create(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
+    let mut file = create_new(path, access)?;
+    // Half a file is of no use to anybody; that it could not be written is what must be told.
+    file.write_all(content).and_then(|()| file.sync_all()).inspect_err(|_| discard(path))
+}
+
+/// Writes a file beside the one that may exist, and puts it in its place: a reader never sees half of it.
+///
+/// # Errors
+/// Those of the file system; what was there before is there still.
+pub(super) fn replace(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
+    let new = beside(path);
+    create(&new, content, access)?;
+    fs::rename(&new, path).inspect_err(|_| discard(&new))
+}
+
+fn create_new(path: &Path, access: Access) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(match access {
+            Access::OwnerOnly => 0o600,
+            Access::Everyone => 0o644,
+        });
+    }
+    options.open(path)
+}
+
+/// That it cannot be removed either adds nothing to what is told already.
+fn discard(path: &Path) {
+    let _ = fs::remove_file(path);
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}", uuid::Uuid::new_v4()));
+    path.with_file_name(name)
+}
