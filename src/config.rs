@@ -19,6 +19,7 @@ mod sources;
 mod value;
 
 pub use api::{ApiSettings, RequiredClientAuth};
+pub use check::is_loopback;
 pub use client::{AssertionForm, CertificateSettings, ClientSettings};
 pub use database::DatabaseSettings;
 pub use entra::{Cloud, EntraSettings};

@@ -11,6 +11,7 @@ mod csrf;
 mod error_page;
 mod moment;
 mod pages;
+mod public_address;
 mod return_path;
 mod routes;
 mod security_headers;

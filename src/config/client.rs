@@ -51,6 +51,9 @@ pub struct ClientSettings {
     /// `client.public_url`: how browsers reach the site, such as `https://blog.example.com`. When not set:
     /// the origin of `redirect_uri`, else `http://localhost:{port}`.
     pub public_url: Option<Url>,
+    /// `client.allow_plain_http`: takes an HTTP `public_url` on another host than this machine, for an inner network
+    /// whose owner knows that sessions can be read there.
+    pub allow_plain_http: bool,
     /// `client.redirect_uri`, older name `REDIRECT_URI`: as registered. When not set: `{public_url}/callback`.
     pub redirect_uri: Option<Url>,
     /// `client.client_id`, older name `CLIENT_ID`: the application (client) id of the web site, a GUID.
@@ -98,18 +101,21 @@ impl ClientSettings {
     pub(super) fn read(loader: &mut Loader, environment: Environment) -> Self {
         let default = Self::default();
         let between = |range: RangeInclusive<u64>| move |number: &u64| range.contains(number);
+        let allow_plain_http = loader.get("client.allow_plain_http", default.allow_plain_http);
+        let is_secure = |url: &Url| secure_url(url) || (allow_plain_http && plain_url(url));
         let settings = Self {
+            allow_plain_http,
             host: loader.get_if("client.host", default.host, "an IP address or a host name", |name| host(name)),
             port: loader.get("client.port", default.port),
             public_url: loader.get_if(
                 "client.public_url",
                 default.public_url,
-                "an https URL (http is taken on localhost only) with nothing after host and port",
-                |url| url.as_ref().is_none_or(|url| secure_url(url) && origin(url)),
+                "an https URL with nothing after host and port (http on localhost only, unless client.allow_plain_http)",
+                |url| url.as_ref().is_none_or(|url| is_secure(url) && origin(url)),
             ),
             // Entra ID itself takes http redirect URIs on localhost only.
             redirect_uri: loader.get_if("client.redirect_uri", default.redirect_uri, A_SECURE_URL, |url| {
-                url.as_ref().is_none_or(secure_url)
+                url.as_ref().is_none_or(is_secure)
             }),
             client_id: loader.get_if("client.client_id", default.client_id, A_GUID, |id| id.is_empty() || guid(id)),
             certificate: CertificateSettings::read(loader),
@@ -178,6 +184,7 @@ impl Default for ClientSettings {
             host: "127.0.0.1".to_owned(),
             port: 5000,
             public_url: None,
+            allow_plain_http: false,
             redirect_uri: None,
             client_id: String::new(),
             certificate: CertificateSettings::default(),

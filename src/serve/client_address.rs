@@ -1,12 +1,13 @@
-//! Whose request it is, by IP address: the peer's, or what a trusted proxy says of the peer's own client.
+//! Whose request it is, by IP address: the peer's, or what a trusted proxy says of the peer's own client. And what else
+//! such a proxy says of the request that it passes on.
 //!
-//! `X-Forwarded-For` alone is read, and only of proxies that `server.trusted_proxies` lists: a header that a proxy does not
+//! For addresses `X-Forwarded-For` alone is read, and only of proxies that `server.trusted_proxies` lists: a header that a proxy does not
 //! set itself is one that its clients choose. Each proxy adds the address that it saw on the right, so the first from the
 //! right that is no proxy of ours is the client; what stands further left is hearsay.
 
 use std::net::IpAddr;
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 /// The networks of the proxies that may say for whom they ask.
@@ -38,6 +39,16 @@ impl TrustedProxies {
         client
     }
 
+    /// What a trusted proxy says in a header such as `X-Forwarded-Host`; of several proxies in a row, the first, which
+    /// the client talked to. `None` from anybody else, and where it says nothing.
+    pub fn forwarded<'r>(&self, peer: Option<IpAddr>, headers: &'r HeaderMap, name: &HeaderName) -> Option<&'r str> {
+        if !self.trusts(peer?.to_canonical()) {
+            return None;
+        }
+        let value = headers.get(name)?.to_str().ok()?;
+        value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
+    }
+
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
@@ -61,7 +72,7 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::{HeaderName, HeaderValue};
+    use actix_web::http::header::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;

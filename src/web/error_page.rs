@@ -16,7 +16,7 @@ use actix_web::{
     middleware::Next,
 };
 use serde::Serialize;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 use super::{
     api_client::ApiError,
@@ -51,6 +51,13 @@ pub enum Kind {
     MethodNotAllowed(&'static str),
     /// 413
     TooLarge,
+    /// 421: a sign-in by another address than the site's own.
+    OtherAddress {
+        /// The origin that the browser used.
+        used: String,
+        /// How browsers reach the site.
+        own: Url,
+    },
     /// 429, with the seconds to wait when known.
     TooManyRequests(Option<u64>),
     /// 500
@@ -254,7 +261,13 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
         log::error!(request_id = visit.request_id(); "{}: {}", explanation.status.as_u16(), explanation.heading);
     }
     let action_href = match (&error.0.sign_in_next, explanation.action_href) {
-        (Some(next), "/login") => sign_in_href(Some(next)),
+        (Some(next), "/login") => {
+            let href = sign_in_href(Some(next));
+            match &error.0.kind {
+                Kind::OtherAddress { own, .. } => format!("{}{href}", own.origin().ascii_serialization()),
+                _ => href,
+            }
+        }
         (_, "") => visit.request.path().to_owned(),
         (_, href) => href.to_owned(),
     };

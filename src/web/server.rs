@@ -16,7 +16,7 @@ use super::{
     templates::TemplateError,
 };
 use crate::{
-    config::Settings,
+    config::{Settings, is_loopback},
     entra::{ProviderError, confidential_client::SignInError},
     outbound::OutboundError,
     serve::{self, ListenError, access_log, request_id},
@@ -98,6 +98,9 @@ impl Server {
     pub fn on(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
         let port = listener.local_addr().map_err(StartError::Socket)?.port();
         let site = web::Data::new(Site::new(settings, port)?);
+        if site.public_url.scheme() == "http" && !is_loopback(&site.public_url) {
+            log::warn!("{} is plain http: whoever is on the way can take over sessions", site.public_url);
+        }
         let client = Arc::clone(&site.client);
         let watch = CertificateWatch::start(client, &settings.client.certificate).map_err(StartError::Socket)?;
         // The last one wrapped is the first that a request meets.

@@ -23,6 +23,7 @@ use crate::{
     config::{ClientSettings, Settings},
     entra::{ConfidentialClient, Provider},
     outbound,
+    serve::TrustedProxies,
 };
 
 /// Fewest characters of `client.cookie_key`: 32 bytes are what key derivation asks for.
@@ -63,6 +64,8 @@ pub struct Site {
     pub sessions: Sessions,
     /// How browsers reach the site.
     pub public_url: Url,
+    /// Who may say how a browser came, in place of the request itself.
+    pub proxies: TrustedProxies,
     /// What `/health` found out last.
     pub health: HealthMemory,
 }
@@ -96,6 +99,7 @@ impl Site {
             tokens,
             sessions: Sessions::new(client_settings, &public_url),
             public_url,
+            proxies: TrustedProxies::new(&settings.server.trusted_proxies),
             health: HealthMemory::default(),
         })
     }

@@ -267,6 +267,7 @@ fn what_does_not_make_sense_is_refused() {
         ("api.required_client_auth", "secret"),
         ("api.required_acrs", "c100"),
         ("api.limit_reads_burst", "0"),
+        ("client.allow_plain_http", "perhaps"),
         ("server.trusted_proxies", "10.0.0.0/33"),
         ("entra.keys_max_age_hours", "0"),
         ("log.format", "xml"),
@@ -284,6 +285,16 @@ fn what_does_not_make_sense_is_refused() {
         assert_eq!((mistake.setting.as_str(), mistake.origin.as_deref()), (setting, Some("flag --set")), "{value}");
         assert!(!mistake.hint.is_empty(), "{setting} {value}");
     }
+}
+
+#[test]
+fn a_site_on_plain_http_must_be_meant() {
+    let base = given().flag("client.public_url", "http://blog.internal");
+    assert_eq!(base.the_mistake().setting, "client.public_url");
+    let settings = base.flag("client.allow_plain_http", "true").load().settings;
+    assert_eq!(settings.client.public_url.expect("set").as_str(), "http://blog.internal/");
+    let mistake = given().flag("client.public_url", "ftp://blog").flag("client.allow_plain_http", "true").the_mistake();
+    assert_eq!(mistake.setting, "client.public_url");
 }
 
 #[test]

@@ -437,3 +437,11 @@ fn without_the_settings_of_an_api_no_token_can_be_judged() {
         "{ended:?}"
     );
 }
+
+#[test]
+fn a_site_on_plain_http_is_warned_about_even_when_it_is_meant() {
+    let patient = Patient::new();
+    let report =
+        patient.report(&["client.public_url=http://blog.internal", "client.allow_plain_http=true", "client.port=0"]);
+    assert!(report.contains("! Addresses") && report.contains("can read and take over sessions"), "{report}");
+}

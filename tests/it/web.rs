@@ -5,6 +5,7 @@ mod forms;
 mod headers;
 mod health;
 mod posts;
+mod public_address;
 mod rotation;
 mod sent_twice;
 mod session;

@@ -1,12 +1,15 @@
 //! Check: public URL and redirect URI. Nothing is asked; what cannot be meant is told.
 
-use url::{Host, Url};
+use url::Host;
 
 use super::{
     Patient,
     finding::{Check, Said},
 };
-use crate::{config::Environment, web::Addresses};
+use crate::{
+    config::{Environment, is_loopback},
+    web::Addresses,
+};
 
 /// The one path at which the site takes people back.
 const CALLBACK: &str = "/callback";
@@ -56,7 +59,15 @@ fn run(patient: &Patient) -> Vec<Said> {
             "make client.public_url or client.redirect_uri and client.port agree",
         ));
     }
-    if public_url.scheme() == "http" && matches!(public_url.host(), Some(Host::Ipv4(_) | Host::Ipv6(_))) {
+    if public_url.scheme() == "http" && !is_local {
+        said.push(Said::warning(
+            format!("the site is called {public_url}: whoever is on the way can read and take over sessions"),
+            "https: Entra ID takes no plain-http redirect URI but localhost's",
+            "put a reverse proxy with TLS in front, set client.public_url to its https address, and unset \
+             client.allow_plain_http",
+        ));
+    }
+    if is_local && public_url.scheme() == "http" && matches!(public_url.host(), Some(Host::Ipv4(_) | Host::Ipv6(_))) {
         said.push(Said::warning(
             format!("the redirect URI is {redirect_uri}, by number"),
             "http://localhost: the portal takes no other plain-http redirect URI",
@@ -67,13 +78,4 @@ fn run(patient: &Patient) -> Vec<Said> {
         said.push(Said::ok(format!("{redirect_uri} must be registered as a redirect URI, and {public_url} as well")));
     }
     said
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }

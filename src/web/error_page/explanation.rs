@@ -83,6 +83,7 @@ impl Explanation {
                 "What you sent is longer than this site takes. Nothing was saved.",
                 "Use your browser's Back button to return to the form with your text, shorten it, and send it again.",
             ),
+            Kind::OtherAddress { used, own } => Self::of_other_address(used, &own.origin().ascii_serialization()),
             Kind::TooManyRequests(seconds) => of_status(
                 StatusCode::TOO_MANY_REQUESTS,
                 "429",
@@ -127,6 +128,25 @@ impl Explanation {
             ),
             other => Self::of_sign_in(other),
         }
+    }
+
+    fn of_other_address(used: &str, own: &str) -> Self {
+        of_status(
+            StatusCode::MISDIRECTED_REQUEST,
+            "421",
+            "This is not the site's own address",
+            format!(
+                "You came to the site as `{used}`, but Microsoft Entra ID knows it as `{own}`. It would not send you back \
+                 to `{used}` (AADSTS50011: the redirect URI does not match), and a sign-in that ends at another address \
+                 than it began at is lost."
+            ),
+            format!(
+                "Sign in at `{own}`. For whoever runs this site: if `{used}` is right, set `client.public_url` to it and \
+                 register `{used}/callback`. If a reverse proxy is in front, let it pass on the name that the browser \
+                 used as `Host`, or list it in `server.trusted_proxies` and let it send `X-Forwarded-Host`."
+            ),
+        )
+        .with_action("/login", "Go to the site's own address")
     }
 
     fn of_sign_in(kind: &Kind) -> Self {

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::{HttpResponse, web};
 use chrono::Utc;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use url::Host;
 
 use crate::{
     entra::SignInHints,
     web::{
         error_page::{Kind, PageError, sign_in_href},
+        public_address::{Arrival, arrival},
         return_path::ReturnPath,
         session::Pending,
         visit::Visit,
@@ -33,8 +33,18 @@ pub struct LoginQuery {
 /// When Entra's addresses cannot be had.
 pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpResponse, PageError> {
     let next = query.next.as_deref().and_then(ReturnPath::parse);
-    if let Some(elsewhere) = other_loopback_name(&visit) {
-        return Ok(Visit::redirect(&format!("{elsewhere}{}", sign_in_href(next.as_ref()))));
+    // A sign-in that starts under one name and ends under another would be lost, with its cookie.
+    match arrival(&visit.request, &visit.site.public_url, &visit.site.proxies) {
+        Arrival::AtHome => {}
+        Arrival::OtherLoopbackName => {
+            let home = visit.site.public_url.origin().ascii_serialization();
+            return Ok(Visit::redirect(&format!("{home}{}", sign_in_href(next.as_ref()))));
+        }
+        Arrival::Elsewhere(used) => {
+            let error = PageError::from(Kind::OtherAddress { used, own: visit.site.public_url.clone() });
+            return Err(error.leading_to(next.unwrap_or_else(ReturnPath::home)));
+        }
+        Arrival::Nowhere => return Err(Kind::BadRequest.into()),
     }
     let next = next.unwrap_or_else(ReturnPath::home);
     let switch = query.switch.as_deref() == Some("1");
@@ -59,23 +69,4 @@ pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpRe
         started_at: Utc::now(),
     });
     Ok(Visit::redirect(request.url.as_str()))
-}
-
-/// On a laptop, `127.0.0.1` and `localhost` are the same server but not the same cookies: a sign-in that starts under one
-/// name and ends under the other would be lost. Gives the origin of the site's own name when it is the other one.
-fn other_loopback_name(visit: &Visit) -> Option<String> {
-    let public = &visit.site.public_url;
-    let asked = visit.request.headers().get(header::HOST)?.to_str().ok()?;
-    let asked = url::Url::parse(&format!("http://{asked}/")).ok()?;
-    let both_local = is_loopback(public) && is_loopback(&asked);
-    (both_local && public.host() != asked.host()).then(|| public.origin().ascii_serialization())
-}
-
-fn is_loopback(url: &url::Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }

@@ -32,7 +32,8 @@ fn on_https_the_cookie_is_secure_and_bound_to_the_host() {
     let system = TestSystem::with(|settings| {
         settings.client.public_url = Some(url::Url::parse("https://blog.example.com").expect("a URL"));
     });
-    let page = Browser::new().get_once(&system.web.url("/login"));
+    let login = system.web.url("/login").parse().expect("a URL");
+    let page = Browser::new().request("GET", &login, None, &[("Host", "blog.example.com")]);
     let cookie = page.set_cookies.first().expect("a session cookie");
     assert!(cookie.starts_with("__Host-blogctl="), "{cookie}");
     for flag in ["HttpOnly", "SameSite=Lax", "Path=/", "Secure"] {

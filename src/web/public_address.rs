@@ -1,0 +1,149 @@
+//! Under which address a browser came, and whether it is the site's own.
+//!
+//! Everything that the site says of itself (redirect URI, cookies, HSTS, which origin's forms are taken) follows from
+//! `client.public_url` and never from a request. A browser that came by another address would sign in there for nothing:
+//! its sign-in would come back to the public URL, where it has no cookie.
+
+use actix_web::{
+    HttpRequest,
+    http::header::{HOST, HeaderName},
+};
+use url::Url;
+
+use crate::{config::is_loopback, serve::TrustedProxies};
+
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// How a browser came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// By the site's own address, or it does not say.
+    AtHome,
+    /// By another name of this machine, such as `127.0.0.1` for `localhost`: cookies would be lost, but it is plain where
+    /// it should go.
+    OtherLoopbackName,
+    /// By an address that is not the site's, such as `http://10.0.0.7:5000`.
+    Elsewhere(String),
+    /// By something that is no address.
+    Nowhere,
+}
+
+/// How the browser that sent `request` came to the site at `public_url`.
+pub fn arrival(request: &HttpRequest, public_url: &Url, proxies: &TrustedProxies) -> Arrival {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let forwarded = |header| proxies.forwarded(peer, request.headers(), &header);
+    let named = request.headers().get(HOST).map(|host| host.to_str().unwrap_or_default());
+    let Some(host) = forwarded(FORWARDED_HOST).or(named) else { return Arrival::AtHome };
+    // Without a proxy that says, nobody knows whether the browser used TLS.
+    let scheme = forwarded(FORWARDED_PROTO).map_or_else(|| public_url.scheme().to_owned(), str::to_ascii_lowercase);
+    let Some(used) = origin(&scheme, host) else { return Arrival::Nowhere };
+    // Ports do not part cookies (RFC 6265 §8.5), and a proxy may leave its own out.
+    if used.host() == public_url.host() && used.scheme() == public_url.scheme() {
+        Arrival::AtHome
+    } else if is_loopback(&used) && is_loopback(public_url) {
+        Arrival::OtherLoopbackName
+    } else {
+        Arrival::Elsewhere(used.origin().ascii_serialization())
+    }
+}
+
+/// `None` when the two are more, or less, than an origin.
+fn origin(scheme: &str, host: &str) -> Option<Url> {
+    let url = Url::parse(&format!("{scheme}://{host}/")).ok()?;
+    let is_origin = matches!(scheme, "http" | "https")
+        && url.path() == "/"
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    is_origin.then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// By these headers, from a proxy that is trusted or a stranger.
+    fn came(public_url: &str, headers: &[(&'static str, &str)], is_trusted: bool) -> Arrival {
+        let mut request = TestRequest::default().peer_addr("10.0.0.1:1".parse().expect("an address"));
+        for header in headers {
+            request = request.append_header(*header);
+        }
+        let proxies = if is_trusted { vec!["10.0.0.0/8".parse().expect("a network")] } else { Vec::new() };
+        let public_url = Url::parse(public_url).expect("a URL");
+        arrival(&request.to_http_request(), &public_url, &TrustedProxies::new(&proxies))
+    }
+
+    fn elsewhere(origin: &str) -> Arrival {
+        Arrival::Elsewhere(origin.to_owned())
+    }
+
+    const BLOG: &str = "https://blog.example.com/";
+
+    #[test]
+    fn the_name_that_the_browser_used_must_be_the_sites_own() {
+        for (host, expected) in [
+            ("blog.example.com", Arrival::AtHome),
+            ("BLOG.example.com", Arrival::AtHome),
+            ("blog.example.com:443", Arrival::AtHome),
+            ("blog.example.com:8443", Arrival::AtHome),
+            ("blog.example.com.", elsewhere("https://blog.example.com.")),
+            ("evil.example", elsewhere("https://evil.example")),
+            ("blog.example.com.evil.example", elsewhere("https://blog.example.com.evil.example")),
+            ("10.0.0.7:5000", elsewhere("https://10.0.0.7:5000")),
+            ("localhost", elsewhere("https://localhost")),
+            ("user@blog.example.com", Arrival::Nowhere),
+            ("blog.example.com/path", Arrival::Nowhere),
+            ("blog.example.com?q", Arrival::Nowhere),
+            ("blog.example.com#f", Arrival::Nowhere),
+            ("a b", Arrival::Nowhere),
+            ("", Arrival::Nowhere),
+        ] {
+            assert_eq!(came(BLOG, &[("Host", host)], false), expected, "{host:?}");
+        }
+        assert_eq!(came(BLOG, &[], false), Arrival::AtHome, "no browser");
+    }
+
+    #[test]
+    fn names_of_this_machine_are_told_from_each_other() {
+        let local = "http://localhost:5000/";
+        assert_eq!(came(local, &[("Host", "localhost:5000")], false), Arrival::AtHome);
+        for other in ["127.0.0.1:5000", "[::1]:5000", "127.1.2.3"] {
+            assert_eq!(came(local, &[("Host", other)], false), Arrival::OtherLoopbackName, "{other}");
+        }
+        assert_eq!(came(local, &[("Host", "laptop:5000")], false), elsewhere("http://laptop:5000"));
+    }
+
+    #[test]
+    fn what_is_forwarded_counts_from_a_trusted_proxy_only() {
+        let inside = ("Host", "127.0.0.1:5000");
+        let headers = [inside, ("X-Forwarded-Host", "blog.example.com"), ("X-Forwarded-Proto", "https")];
+        assert_eq!(came(BLOG, &headers, true), Arrival::AtHome);
+        assert_eq!(came(BLOG, &headers, false), elsewhere("https://127.0.0.1:5000"));
+
+        let forged =
+            [("Host", "blog.example.com"), ("X-Forwarded-Host", "evil.example"), ("X-Forwarded-Proto", "http")];
+        assert_eq!(came(BLOG, &forged, false), Arrival::AtHome, "a stranger's word");
+        assert_eq!(came(BLOG, &forged, true), elsewhere("http://evil.example"));
+
+        let plain = [("Host", "blog.example.com"), ("X-Forwarded-Proto", "http")];
+        assert_eq!(came(BLOG, &plain, true), elsewhere("http://blog.example.com"), "cookies would not come back");
+        let chain =
+            [inside, ("X-Forwarded-Host", "blog.example.com, inner.example"), ("X-Forwarded-Proto", "https,http")];
+        assert_eq!(came(BLOG, &chain, true), Arrival::AtHome, "the browser's own proxy comes first");
+        assert_eq!(came(BLOG, &[inside, ("X-Forwarded-Proto", "gopher")], true), Arrival::Nowhere);
+    }
+
+    proptest! {
+        #[test]
+        fn no_host_makes_anything_panic_or_passes_for_another(host in "[ -~]{0,40}") {
+            let arrival = came(BLOG, &[("Host", &host)], false);
+            let own = host.to_ascii_lowercase();
+            prop_assert!(arrival != Arrival::AtHome || own.starts_with("blog.example.com"), "{host:?}");
+        }
+    }
+}
