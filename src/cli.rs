@@ -85,7 +85,9 @@ pub fn main() -> ExitCode {
             return error.print().map_or(ExitCode::SUCCESS, |()| ExitCode::from(code));
         }
     };
-    match run(arguments) {
+    let outcome = run(arguments);
+    logging::finish();
+    match outcome {
         Ok(code) => code,
         Err(error) => failure::report(&error),
     }

@@ -95,9 +95,7 @@ impl Place {
         let headers = response.headers_mut();
         harden(headers);
         headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
-        if let Ok(id) = HeaderValue::from_str(self.id.as_str()) {
-            headers.insert(request_id::HEADER, id);
-        }
+        headers.insert(request_id::HEADER, self.id.to_header());
         let response = response.set_body(BoxBody::new(self.document(problem)));
         InternalError::from_response(problem.code(), response).into()
     }

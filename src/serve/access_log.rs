@@ -23,7 +23,7 @@ pub async fn log(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     let id = RequestId::of(request.request());
-    let line = format!("{} {}", request.method(), request.path());
+    let (method, path) = (request.method().clone(), request.path().to_owned());
     let trace = request.extensions().get::<TraceContext>().map(|trace| trace.trace_id().to_owned());
     let result = next.call(request).await;
     let ms = started.elapsed().as_secs_f64() * 1000.0;
@@ -34,9 +34,9 @@ pub async fn log(
     .as_u16();
     let id = id.as_str();
     match trace.as_deref() {
-        None => log::info!(target: "blogctl::access", request_id = id; "{line} {status} {ms:.1}ms"),
+        None => log::info!(target: "blogctl::access", request_id = id; "{method} {path} {status} {ms:.1}ms"),
         Some(trace) => {
-            log::info!(target: "blogctl::access", request_id = id, trace_id = trace; "{line} {status} {ms:.1}ms");
+            log::info!(target: "blogctl::access", request_id = id, trace_id = trace; "{method} {path} {status} {ms:.1}ms");
         }
     }
     result

@@ -10,7 +10,7 @@ use actix_web::{
     http::header::{HeaderName, HeaderValue},
     middleware::Next,
 };
-use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::TraceContext;
 
@@ -20,9 +20,9 @@ pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id taken from a client.
 const MAX_LENGTH: usize = 64;
 
-/// Names one request in logs, answers and calls to other servers.
+/// Names one request in logs, answers and calls to other servers. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(String);
+pub struct RequestId(HeaderValue);
 
 impl RequestId {
     /// The id that the middleware gave this request; a new one outside the middleware.
@@ -32,18 +32,27 @@ impl RequestId {
 
     /// The id as text: 1–64 characters of `A–Z a–z 0–9 . _ -`.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.to_str().unwrap_or_default()
     }
 
+    /// The id as a header's value.
+    pub fn to_header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+
+    /// From this thread's generator: to ask the system for each would be a good part of a small request.
     fn new() -> Self {
-        Self(Uuid::new_v4().to_string())
+        let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+        let mut text = [0; Hyphenated::LENGTH];
+        // Hex and hyphens always are a header's value.
+        Self(HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).unwrap_or(HeaderValue::from_static("-")))
     }
 
     fn from_client(value: &HeaderValue) -> Option<Self> {
-        let text = value.to_str().ok()?;
-        let sane = (1..=MAX_LENGTH).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-        sane.then(|| Self(text.to_owned()))
+        let bytes = value.as_bytes();
+        let is_sane = (1..=MAX_LENGTH).contains(&bytes.len())
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        is_sane.then(|| Self(value.clone()))
     }
 }
 
@@ -65,15 +74,13 @@ pub async fn assign(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let id = request.headers().get(HEADER).and_then(RequestId::from_client).unwrap_or_else(RequestId::new);
-    let header = HeaderValue::from_str(id.as_str());
+    let header = id.to_header();
     request.extensions_mut().insert(id);
     if let Some(trace) = TraceContext::from_headers(request.headers()) {
         request.extensions_mut().insert(trace);
     }
     let mut response = next.call(request).await?;
-    if let Ok(value) = header {
-        response.headers_mut().insert(HEADER, value);
-    }
+    response.headers_mut().insert(HEADER, header);
     Ok(response)
 }
 
@@ -92,6 +99,6 @@ mod tests {
     #[test]
     fn a_sane_id_is_taken() {
         let value = HeaderValue::from_static("req-1.a_B");
-        assert_eq!(RequestId::from_client(&value), Some(RequestId("req-1.a_B".to_owned())));
+        assert_eq!(RequestId::from_client(&value), Some(RequestId(value)));
     }
 }
