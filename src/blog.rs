@@ -11,7 +11,7 @@ pub mod user;
 pub use once::{CreatedOnce, IdempotencyKey};
 pub use post::{Cursor, Draft, Filter, Page, Paging, Post, PostChange, Version};
 pub use service::{Blog, BlogError};
-pub use text::{Content, InvalidText, Title};
+pub use text::{Content, InvalidText, MAX_TITLE_CHARS, Title};
 pub use user::{Actor, Rights, User, UserKey};
 
 pub use crate::db::Stamp;

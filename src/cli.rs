@@ -11,6 +11,7 @@ mod entra;
 mod failure;
 mod logging;
 mod migrate;
+mod openapi;
 mod seed;
 mod serve_api;
 mod serve_client;
@@ -68,6 +69,7 @@ enum Command {
     Cert(cert::CertCommand),
     Doctor(doctor::Arguments),
     Entra(entra::EntraCommand),
+    Openapi(openapi::Arguments),
     Config(config::Arguments),
     Completions(completions::Arguments),
 }
@@ -105,6 +107,7 @@ fn run(Arguments { settings, command }: Arguments) -> anyhow::Result<ExitCode> {
         Command::Cert(command) => return cert::run(command, || Ok(settings.load(Role::Any, Vec::new())?)),
         Command::Doctor(arguments) => return doctor::run(&arguments, settings),
         Command::Entra(command) => return entra::run(&command, settings),
+        Command::Openapi(_) => openapi::run(settings)?,
         Command::Config(arguments) => config::run(&arguments, settings)?,
         Command::Completions(arguments) => completions::run(&arguments)?,
     }

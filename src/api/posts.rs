@@ -13,6 +13,7 @@ use actix_web::{
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     etag,
@@ -20,9 +21,10 @@ use super::{
 };
 use crate::blog::Post;
 
-/// `{id,title,content,author_id,created_at,updated_at,author}`
-#[derive(Serialize)]
-pub(super) struct PostJson<'a> {
+/// A post, with its author.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Post)]
+pub struct PostJson<'a> {
     id: i64,
     title: &'a str,
     content: &'a str,
@@ -32,6 +34,25 @@ pub(super) struct PostJson<'a> {
     #[serde(serialize_with = "rfc3339")]
     updated_at: DateTime<Utc>,
     author: UserJson<'a>,
+}
+
+/// What a new post is made of.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only described, never made: the fields are read one by one, to name all that are wrong")]
+pub struct NewPost {
+    #[schema(example = "Hello")]
+    title: String,
+    #[schema(example = "First line\nSecond line")]
+    content: String,
+}
+
+/// What is to be changed of a post; one of the two at least.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "as for a new post")]
+pub struct ChangedPost {
+    #[schema(example = "Hello again")]
+    title: Option<String>,
+    content: Option<String>,
 }
 
 impl<'a> From<&'a Post> for PostJson<'a> {

@@ -15,6 +15,7 @@ use actix_web::{
     },
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Media type of a problem document.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -26,13 +27,13 @@ const REALM: &str = "blogctl";
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// One field of a request that is not as it must be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Name of the field or the parameter; `body` for the body as a whole.
     pub field: String,
     /// What is expected, to be read after the field's name: `must be …`.
     pub message: String,
-    /// Where in the body it is, as a JSON pointer (RFC 6901); `None` for what is not in the body.
+    /// Where in the body it is, as a JSON pointer (RFC 6901); absent for what is not in the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
 }
@@ -263,16 +264,30 @@ impl ResponseError for Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// A problem document (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem, example = json!({
+    "type": "about:blank", "title": "Unprocessable Entity", "status": 422, "detail": "title is required",
+    "instance": "/v1/posts", "code": "invalid", "request_id": "0b0e5f0e-7f5c-4a54-9d5c-4a4f5cf1f4a5",
+    "errors": [{"field": "title", "message": "is required", "pointer": "/title"}],
+}))]
+pub struct Document<'a> {
+    /// Always `about:blank`: the status says it all, `code` says the rest.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The status in words.
     title: &'static str,
+    /// The status.
     status: u16,
+    /// What is wrong with this request, for a person.
     detail: &'a str,
+    /// The path of the request.
     instance: &'a str,
+    /// The stable reason: build on it, not on `detail`.
     code: &'static str,
+    /// As in `X-Request-ID`.
     request_id: &'a str,
+    /// Fields and parameters that are not as they must be, all of them.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
 }

@@ -2,12 +2,15 @@
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{bearer::Caller, problem::Problem};
+use super::{bearer::Caller, openapi::Guarded, problem::Problem};
 use crate::blog::Blog;
 
-#[derive(Serialize)]
+/// Who the token says the caller is; `null` where it does not say.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Profile)]
 struct ProfileJson<'a> {
     oid: Uuid,
     name: Option<&'a str>,
@@ -16,6 +19,15 @@ struct ProfileJson<'a> {
 }
 
 /// `GET /v1/profile`. A caller who is new becomes a user.
+#[utoipa::path(
+    get,
+    path = "/v1/profile",
+    operation_id = "getProfile",
+    tag = "users",
+    summary = "Who the token says you are",
+    security(("access_token" = []), ("entra_id" = [])),
+    responses((status = 200, description = "The caller", body = ProfileJson), Guarded),
+)]
 pub async fn read(caller: Caller, blog: web::Data<Blog>) -> Result<HttpResponse, Problem> {
     blog.ensure_user(caller.key(), caller.display_name()).await?;
     Ok(HttpResponse::Ok().json(ProfileJson {

@@ -3,6 +3,7 @@
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     config::ApiSettings,
@@ -13,7 +14,7 @@ use crate::{
 pub const PATH: &str = "/.well-known/oauth-protected-resource";
 
 /// The answer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ResourceMetadata {
     /// The App ID URI, or the client id: the API as Entra ID knows it, not its address, which it does not know itself.
     resource: String,
@@ -37,6 +38,15 @@ impl ResourceMetadata {
 }
 
 /// `GET /.well-known/oauth-protected-resource`
+#[utoipa::path(
+    get,
+    path = PATH,
+    operation_id = "getResourceMetadata",
+    tag = "service",
+    summary = "What tokens this API expects",
+    description = "OAuth 2.0 Protected Resource Metadata (RFC 9728).",
+    responses((status = 200, description = "The metadata", body = ResourceMetadata)),
+)]
 pub async fn read(metadata: web::Data<ResourceMetadata>) -> HttpResponse {
     HttpResponse::Ok().json(metadata.get_ref())
 }

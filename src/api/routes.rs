@@ -10,7 +10,7 @@ use actix_web::{
 };
 
 use super::{
-    bearer, health, posts,
+    bearer, docs, health, openapi, posts,
     problem::{FieldError, Problem},
     profile, resource_metadata, users,
 };
@@ -19,7 +19,7 @@ use super::{
 pub fn mount(config: &mut ServiceConfig) {
     config
         .app_data(web::PathConfig::default().error_handler(|_, _: &HttpRequest| not_an_id().into()))
-        .service(web::resource("/health").route(get().to(health::ready)).default_service(only("GET, HEAD, OPTIONS")))
+        .service(web::resource("/health").route(get().to(health::health)).default_service(only("GET, HEAD, OPTIONS")))
         .service(
             web::resource("/health/live").route(get().to(health::live)).default_service(only("GET, HEAD, OPTIONS")),
         )
@@ -29,6 +29,21 @@ pub fn mount(config: &mut ServiceConfig) {
         .service(
             web::resource(resource_metadata::PATH)
                 .route(get().to(resource_metadata::read))
+                .default_service(only("GET, HEAD, OPTIONS")),
+        )
+        .service(
+            web::resource(openapi::PATH)
+                .route(get().to(openapi::read).wrap(Compress::default()))
+                .default_service(only("GET, HEAD, OPTIONS")),
+        )
+        .service(
+            web::resource(docs::PATH)
+                .route(get().to(docs::page).wrap(Compress::default()))
+                .default_service(only("GET, HEAD, OPTIONS")),
+        )
+        .service(
+            web::resource("/v1/docs/{name}")
+                .route(get().to(docs::part).wrap(Compress::default()))
                 .default_service(only("GET, HEAD, OPTIONS")),
         )
         .service(

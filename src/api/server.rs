@@ -8,6 +8,7 @@ use super::{
     answer,
     cors::{InvalidOrigin, Origins},
     key_watch::KeyWatch,
+    openapi::Description,
     rate_limit::RateLimits,
     ready::ReadyAnswers,
     resource_metadata::ResourceMetadata,
@@ -52,6 +53,9 @@ pub enum StartError {
     /// An entry of `api.cors_origins` is no origin.
     #[error(transparent)]
     CorsOrigin(#[from] InvalidOrigin),
+    /// The description of the API cannot be written: a defect of the program.
+    #[error("the description of the API cannot be written: {0}")]
+    Description(#[source] serde_json::Error),
     /// The database cannot be opened or asked.
     #[error(transparent)]
     Database(#[from] DbError),
@@ -69,7 +73,7 @@ impl StartError {
             Self::NoRequiredScope => Some("set api.required_scope to a scope that the API exposes"),
             Self::CorsOrigin(_) => Some("write origins like https://blog.example.com, or * alone for everybody's"),
             Self::PendingMigrations => Some("or set database.migrate_at_start = true"),
-            Self::Socket(_) | Self::Provider(_) | Self::Database(_) => None,
+            Self::Socket(_) | Self::Provider(_) | Self::Description(_) | Self::Database(_) => None,
         }
     }
 }
@@ -112,6 +116,9 @@ impl Server {
             )),
             settings: web::Data::new(settings.api.clone()),
             metadata: web::Data::new(metadata(settings)?),
+            description: web::Data::new(
+                Description::new(&settings.entra, &settings.api).map_err(StartError::Description)?,
+            ),
         };
         // The middleware added last meets a request first.
         let mut server = HttpServer::new(move || {
@@ -173,6 +180,7 @@ struct AppData {
     limits: web::Data<RateLimits>,
     settings: web::Data<ApiSettings>,
     metadata: web::Data<ResourceMetadata>,
+    description: web::Data<Description>,
 }
 
 impl AppData {
@@ -184,7 +192,8 @@ impl AppData {
             .app_data(self.validator.clone())
             .app_data(self.limits.clone())
             .app_data(self.settings.clone())
-            .app_data(self.metadata.clone());
+            .app_data(self.metadata.clone())
+            .app_data(self.description.clone());
     }
 }
 

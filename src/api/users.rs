@@ -3,13 +3,15 @@
 use actix_web::{HttpResponse, web};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{bearer::Caller, problem::Problem};
+use super::{bearer::Caller, openapi::Guarded, problem::Problem};
 use crate::blog::{Blog, User};
 
-/// `{id,oid,display_name,created_at,updated_at}`
-#[derive(Serialize)]
+/// A user: whoever has called this API with a token of their own.
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
 pub struct UserJson<'a> {
     id: i64,
     oid: Uuid,
@@ -38,6 +40,20 @@ pub fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::
 }
 
 /// `POST /v1/users/me`: the caller becomes a user. 201 when that is new, 200 when known; the name shown is the token's.
+#[utoipa::path(
+    post,
+    path = "/v1/users/me",
+    operation_id = "registerUser",
+    tag = "users",
+    summary = "Become a user",
+    description = "Whoever writes a post, or asks for their profile, becomes one by that; the name shown is the token's.",
+    security(("access_token" = []), ("entra_id" = [])),
+    responses(
+        (status = 200, description = "The caller is a user already", body = UserJson),
+        (status = 201, description = "The caller is a user now", body = UserJson),
+        Guarded,
+    ),
+)]
 pub async fn register(caller: Caller, blog: web::Data<Blog>) -> Result<HttpResponse, Problem> {
     let (user, made) = blog.ensure_user(caller.key(), caller.display_name()).await?;
     let mut answer = if made { HttpResponse::Created() } else { HttpResponse::Ok() };

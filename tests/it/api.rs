@@ -3,6 +3,7 @@
 mod access;
 mod conditions;
 mod cors;
+mod description;
 mod fuzz;
 mod health;
 mod idempotency;
@@ -14,5 +15,6 @@ mod posts;
 mod problems;
 mod rate_limit;
 mod ready;
+mod schemathesis;
 mod start;
 mod users;

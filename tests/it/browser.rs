@@ -2,7 +2,7 @@
 
 use blogctl::config::DEV_CLIENT_ID;
 
-use crate::support::{browser::Browser, dev::Dev, idp::IdpControl, needs, system::client_certificate};
+use crate::support::{browser::Browser, dev::Dev, idp::IdpControl, needs, system::client_certificate, web::ALICE};
 
 const DRIVER: &str = "BLOGCTL_TEST_CHROMEDRIVER";
 
@@ -177,4 +177,27 @@ async fn pick(browser: &Browser, name: &str) {
     browser.find("button[data-user]").await;
     browser.click(name).await;
     browser.find("#account").await;
+}
+
+#[actix_web::test]
+async fn a_call_is_tried_on_the_page_of_the_api_with_a_pasted_token() {
+    let Some(driver) = needs(DRIVER) else { return };
+    let dev = Dev::start();
+    let token = IdpControl::at(&dev.idp("")).token().user(ALICE).mint();
+    let browser = Browser::open(&driver).await;
+    browser.go(&dev.api("/v1/docs")).await;
+    browser.find("#operations-posts-listPosts").await;
+    browser.picture("api").await;
+
+    browser.click("Authorize").await;
+    browser.find("#auth-bearer-value").await.send_keys(&token).await.expect("pasted");
+    browser.find(".auth-btn-wrapper button.authorize[type=submit]").await.click().await.expect("a click");
+    browser.find(".btn-done").await.click().await.expect("a click");
+    browser.find("#operations-users-getProfile .opblock-summary-control").await.click().await.expect("a click");
+    browser.find("#operations-users-getProfile button.execute").await.click().await.expect("a click");
+    let answer = browser.text("#operations-users-getProfile .live-responses-table .response").await;
+    assert!(answer.contains("200") && answer.contains("Alice Archer"), "{answer}");
+    browser.picture("api-tried").await;
+    // The console holds no violation of the page's policy, or closing complains.
+    browser.close(&[]).await;
 }

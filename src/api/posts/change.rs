@@ -2,15 +2,42 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{PostJson, fields::Fields, with_state_of};
+use super::{ChangedPost, PostJson, fields::Fields, with_state_of};
 use crate::{
-    api::{bearer::Caller, etag, json_body::JsonBody, problem::Problem},
+    api::{
+        bearer::Caller,
+        etag,
+        json_body::JsonBody,
+        openapi::{Guarded, WithBody},
+        problem::{Document, Problem},
+    },
     blog::{Blog, BlogError},
     config::ApiSettings,
 };
 
 /// Changes title, content or both; what is not given stays. The author only, and with `If-Match` only the state that it
 /// names.
+#[utoipa::path(
+    put,
+    path = "/v1/posts/{id}",
+    operation_id = "changePost",
+    tag = "posts",
+    summary = "Change a post of yours",
+    description = "What is not given, or `null`, stays. With `If-Match` only if the post is in one of the states named.",
+    params(
+        ("id" = i64, Path, description = "The post"),
+        ("If-Match" = Option<String>, Header, description = "The state that you saw, from `ETag`"),
+    ),
+    request_body = ChangedPost,
+    security(("access_token" = []), ("entra_id" = [])),
+    responses(
+        (status = 200, description = "The post as it is now", body = PostJson, headers(("ETag" = String, description = "Its state"))),
+        (status = 404, description = "No such post", body = Document, content_type = "application/problem+json"),
+        (status = 412, description = "The post is not in a state that `If-Match` names", body = Document, content_type = "application/problem+json"),
+        WithBody,
+        Guarded,
+    ),
+)]
 pub async fn change(
     caller: Caller,
     request: HttpRequest,

@@ -6,13 +6,14 @@ use actix_web::{
     web,
 };
 
-use super::{JSON, PostJson, fields::Fields};
+use super::{JSON, NewPost, PostJson, fields::Fields};
 use crate::{
     api::{
         bearer::Caller,
         etag,
         idempotency::{REPLAYED, RequestKey},
         json_body::JsonBody,
+        openapi::{Guarded, WithBody},
         problem::Problem,
     },
     blog::{Blog, CreatedOnce, Post},
@@ -21,6 +22,33 @@ use crate::{
 
 /// Writes a post in the caller's name; a caller who is new becomes a user. Under an `Idempotency-Key` it is written once,
 /// however often the request comes.
+#[utoipa::path(
+    post,
+    path = "/v1/posts",
+    operation_id = "createPost",
+    tag = "posts",
+    summary = "Write a post",
+    description = "In your name. Under an `Idempotency-Key` it is written once, however often the request comes; each \
+                   answer is that of the first.",
+    params((
+        "Idempotency-Key" = Option<String>, Header, description = "A key of your own for this creation, such as a UUID",
+        min_length = 1, max_length = 255, pattern = r"^[!#-~][!-~]*$",
+    )),
+    request_body = NewPost,
+    security(("access_token" = []), ("entra_id" = [])),
+    responses(
+        (
+            status = 201, description = "The post", body = PostJson,
+            headers(
+                ("Location" = String, description = "Its path"),
+                ("ETag" = String, description = "Its state"),
+                ("Idempotent-Replayed" = Option<String>, description = "`true` when this is an earlier request's answer"),
+            ),
+        ),
+        WithBody,
+        Guarded,
+    ),
+)]
 pub async fn create(
     caller: Caller,
     key: RequestKey,

@@ -3,11 +3,35 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::{
-    api::{bearer::Caller, etag, problem::Problem},
+    api::{
+        bearer::Caller,
+        etag,
+        openapi::Guarded,
+        problem::{Document, Problem},
+    },
     blog::{Blog, BlogError},
 };
 
 /// Deletes a post. The author only, and with `If-Match` only in the state that it names.
+#[utoipa::path(
+    delete,
+    path = "/v1/posts/{id}",
+    operation_id = "deletePost",
+    tag = "posts",
+    summary = "Delete a post of yours",
+    params(
+        ("id" = i64, Path, description = "The post"),
+        ("If-Match" = Option<String>, Header, description = "The state that you saw, from `ETag`"),
+    ),
+    security(("access_token" = []), ("entra_id" = [])),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, description = "No such post", body = Document, content_type = "application/problem+json"),
+        (status = 412, description = "The post is not in a state that `If-Match` names", body = Document, content_type = "application/problem+json"),
+        (status = 422, description = "`id` is no integer", body = Document, content_type = "application/problem+json"),
+        Guarded,
+    ),
+)]
 pub async fn delete(
     caller: Caller,
     request: HttpRequest,

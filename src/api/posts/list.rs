@@ -9,9 +9,16 @@ use actix_web::{
 };
 use url::form_urlencoded;
 
-use super::JSON;
+use super::{JSON, PostJson};
 use crate::{
-    api::{bearer::Caller, cursor, page_link, problem::FieldError, problem::Problem, ready::ReadyAnswers},
+    api::{
+        bearer::Caller,
+        cursor,
+        openapi::Guarded,
+        page_link,
+        problem::{Document, FieldError, Problem},
+        ready::ReadyAnswers,
+    },
     blog::{Blog, Filter, Paging},
 };
 
@@ -26,6 +33,44 @@ const MAX_TEXT_CHARS: usize = 200;
 /// A page of posts, newest first, for everybody who is signed in. `Link` leads to the next page by a cursor, which costs
 /// the same at any depth and neither repeats nor leaves out a post when others are written meanwhile; `skip` stays for
 /// older clients, and for searches: their order is that of the rank, which changes with every post.
+#[utoipa::path(
+    get,
+    path = "/v1/posts",
+    operation_id = "listPosts",
+    tag = "posts",
+    summary = "A page of posts, newest first",
+    description = "With `q` a full-text search: posts that hold all the words, best match first. As long as there are \
+                   more, `Link` leads to the next page; following it shows each post once, even while others are \
+                   written. `after` goes neither with `skip` nor with `q`.",
+    params(
+        ("limit" = Option<i64>, Query, description = "Posts per page; 100 if not given", minimum = 1, maximum = 1000),
+        ("after" = Option<String>, Query, description = "The page after this cursor: take it from `Link`, do not make one"),
+        ("skip" = Option<i64>, Query, description = "Leave out so many posts; slow when large", minimum = 0),
+        (
+            "author" = Option<String>, Query, description = "Only posts of this user: `me`, or an id",
+            pattern = r"^(me|-?[0-9]{1,18})$",
+        ),
+        (
+            "q" = Option<String>, Query, description = "Words to look for", max_length = 200,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
+        ),
+    ),
+    security(("access_token" = []), ("entra_id" = [])),
+    responses(
+        (
+            status = 200, description = "The page", body = Vec<PostJson>,
+            headers(
+                ("X-Total-Count" = i64, description = "How many posts the filter has in all"),
+                ("Link" = String, description = "The next page, as `rel=\"next\"`; absent on the last one"),
+            ),
+        ),
+        (status = 406, description = "`Accept-Encoding` forbids every form", body = Document,
+         content_type = "application/problem+json"),
+        (status = 422, description = "Parameters are not as they must be; `errors` names them all", body = Document,
+         content_type = "application/problem+json"),
+        Guarded,
+    ),
+)]
 pub async fn list(
     caller: Caller,
     request: HttpRequest,

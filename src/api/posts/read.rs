@@ -2,13 +2,38 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{JSON, with_state_of};
+use super::{JSON, PostJson, with_state_of};
 use crate::{
-    api::{bearer::Caller, etag, problem::Problem, ready::ReadyAnswers},
+    api::{
+        bearer::Caller,
+        etag,
+        openapi::Guarded,
+        problem::{Document, Problem},
+        ready::ReadyAnswers,
+    },
     blog::Blog,
 };
 
 /// One post, for everybody who is signed in; 304 when `If-None-Match` names the state that it is in.
+#[utoipa::path(
+    get,
+    path = "/v1/posts/{id}",
+    operation_id = "getPost",
+    tag = "posts",
+    summary = "One post",
+    params(
+        ("id" = i64, Path, description = "The post"),
+        ("If-None-Match" = Option<String>, Header, description = "States that you have already"),
+    ),
+    security(("access_token" = []), ("entra_id" = [])),
+    responses(
+        (status = 200, description = "The post", body = PostJson, headers(("ETag" = String, description = "Its state"))),
+        (status = 304, description = "It is in a state that you have", headers(("ETag" = String, description = "Its state"))),
+        (status = 404, description = "No such post", body = Document, content_type = "application/problem+json"),
+        (status = 422, description = "`id` is no integer", body = Document, content_type = "application/problem+json"),
+        Guarded,
+    ),
+)]
 pub async fn read(
     _: Caller,
     request: HttpRequest,

@@ -43,7 +43,7 @@ pub fn started(plan: &Plan, prepared: &Prepared) -> String {
         let _ = writeln!(text, "  {LABEL}{label:<18}{LABEL:#} {value}");
     };
     line("Web site", &url);
-    line("API", &plan.api_url());
+    line("API", &format!("{}  (to read and try: /v1/docs)", plan.api_url()));
     line("Identity provider", &format!("{}  (a look-alike of Entra ID, for development)", plan.idp_url()));
     let users = &prepared.settings.idp.users;
     let widest = users.iter().map(|user| user.name.chars().count()).max().unwrap_or(0);

@@ -80,6 +80,11 @@ impl TestApi {
     }
 
     /// Commands the identity provider.
+    /// The address of a path.
+    pub fn url(&self, path: &str) -> String {
+        self.server.as_ref().expect("it runs").url(path)
+    }
+
     pub fn control(&self) -> IdpControl {
         IdpControl::of(&self.idp)
     }
