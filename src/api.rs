@@ -3,12 +3,15 @@
 //! A request walks straight through: middleware ([`server`]) → handler (one file per thing a user can do) → the rules
 //! in [`crate::blog`]. No handler holds SQL or a rule, and only [`problem`] makes an error into a response.
 
+mod accept;
 mod answer;
 mod bearer;
+mod compression;
 mod cors;
 mod cursor;
 mod docs;
 mod etag;
+mod head_limits;
 mod health;
 mod idempotency;
 mod json_body;

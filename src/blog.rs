@@ -9,7 +9,7 @@ pub mod text;
 pub mod user;
 
 pub use once::{CreatedOnce, IdempotencyKey};
-pub use post::{Cursor, Draft, Filter, Page, Paging, Post, PostChange, Version};
+pub use post::{Cursor, Draft, Expected, Filter, Page, Paging, Post, PostChange, Version};
 pub use service::{Blog, BlogError};
 pub use text::{Content, InvalidText, MAX_TITLE_CHARS, Title};
 pub use user::{Actor, Rights, User, UserKey};

@@ -7,7 +7,7 @@ use actix_web::{http::header, middleware::Condition};
 use url::Url;
 
 use super::idempotency;
-use crate::serve::request_id;
+use crate::serve::{request_id, trace};
 
 /// How long a browser may remember a preflight answer, in seconds.
 const MAX_AGE_SECONDS: usize = 3600;
@@ -46,15 +46,22 @@ impl Origins {
                 header::AUTHORIZATION,
                 header::CONTENT_TYPE,
                 header::IF_MATCH,
+                header::IF_MODIFIED_SINCE,
                 header::IF_NONE_MATCH,
+                header::IF_UNMODIFIED_SINCE,
                 idempotency::HEADER,
                 request_id::HEADER,
+                trace::PARENT,
+                trace::STATE,
             ])
             .expose_headers([
                 "ETag",
                 "Idempotent-Replayed",
+                "Last-Modified",
                 "Link",
                 "Location",
+                "RateLimit",
+                "RateLimit-Policy",
                 "Retry-After",
                 "WWW-Authenticate",
                 "X-Request-ID",

@@ -1,38 +1,56 @@
-//! Entity tags of posts, and the conditions that requests make of them (RFC 9110 §8.8.3, §13.1).
+//! The states that posts are in, as HTTP tells them, and the conditions that requests make of them: entity tags and times of
+//! modification (RFC 9110 §8.8, §13).
+
+use std::time::SystemTime;
 
 use actix_web::{
     HttpRequest,
-    http::header::{self, EntityTag, Header as _, IfMatch, IfNoneMatch},
+    http::header::{self, EntityTag, Header, HttpDate, IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince},
     web,
 };
+use chrono::{DateTime, Utc};
 
-use crate::blog::{Blog, BlogError, Post, Version};
+use super::compression::of_plain_form;
+use crate::blog::{Blog, BlogError, Expected, Post, Version};
 
-/// Strong: a changed post has another one. That is why answers with one are never compressed.
+/// Strong: a post that shows anything else has another one. Compressed forms have their own:
+/// see [`super::compression`].
 pub fn of(post: &Post) -> EntityTag {
     tag(post.id, post.version())
 }
 
-/// Whether `If-None-Match` names the post's state, so that the caller has it already.
-pub fn is_known(request: &HttpRequest, post: &Post) -> bool {
+/// `Last-Modified` of the post.
+pub fn last_modified(post: &Post) -> HttpDate {
+    SystemTime::from(post.last_modified()).into()
+}
+
+/// Whether the caller has the post's state already: the tag by which `If-None-Match` names it or, without that header, the
+/// state's own when `If-Modified-Since` is late enough (RFC 9110 §13.2.2).
+pub fn known(request: &HttpRequest, post: &Post) -> Option<EntityTag> {
     if !request.headers().contains_key(header::IF_NONE_MATCH) {
-        return false;
+        let since = date::<IfModifiedSince>(request, |since| since.0)?;
+        let modified = post.last_modified().timestamp();
+        return (modified <= since.timestamp()).then(|| of(post));
     }
-    match IfNoneMatch::parse(request) {
-        Ok(IfNoneMatch::Any) => true,
-        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&of(post))),
-        Err(_) => false,
+    match IfNoneMatch::parse(request).ok()? {
+        IfNoneMatch::Any => Some(of(post)),
+        IfNoneMatch::Items(tags) => {
+            let own = of(post);
+            let named = tags.into_iter().find(|known| of_plain_form(known.tag()) == own.tag())?;
+            Some(EntityTag::new_strong(named.tag().to_owned()))
+        }
     }
 }
 
-/// The version of post `id` that `If-Match` demands, for the service to compare when it writes; `None` when the
-/// request makes no condition. Tags that are weak, another post's or nobody's match nothing.
+/// The state of post `id` that the request demands, for the service to compare when it writes; `None` when it makes no
+/// condition. Tags that are weak, another post's or nobody's match nothing. `If-Unmodified-Since` counts without
+/// `If-Match` only.
 ///
 /// # Errors
 /// Those of reading the post, where several tags leave it open which one is meant.
-pub async fn expected(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) -> Result<Option<Version>, BlogError> {
+pub async fn expected(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) -> Result<Option<Expected>, BlogError> {
     if !request.headers().contains_key(header::IF_MATCH) {
-        return Ok(None);
+        return Ok(date::<IfUnmodifiedSince>(request, |since| since.0).map(Expected::UnmodifiedSince));
     }
     let tags = match IfMatch::parse(request) {
         Ok(IfMatch::Any) => return Ok(None),
@@ -40,14 +58,15 @@ pub async fn expected(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) ->
         Err(_) => Vec::new(),
     };
     let versions: Vec<Version> = tags.iter().filter_map(|tag| version(tag, id)).collect();
-    match versions.as_slice() {
-        [] => Ok(Some(NEVER)),
-        [version] => Ok(Some(*version)),
+    let version = match versions.as_slice() {
+        [] => NEVER,
+        [version] => *version,
         several => {
             let current = blog.post(id).await?.version();
-            Ok(Some(if several.contains(&current) { current } else { NEVER }))
+            if several.contains(&current) { current } else { NEVER }
         }
-    }
+    };
+    Ok(Some(Expected::Version(version)))
 }
 
 /// The version of no post: who expects it is told that the post has changed, after everything else is in order
@@ -60,10 +79,19 @@ pub fn tag(id: i64, version: Version) -> EntityTag {
 }
 
 fn version(given: &EntityTag, id: i64) -> Option<Version> {
-    let (_, version) = given.tag().split_once('-')?;
+    // What is written replaces every form, so each of them will do.
+    let plain = EntityTag::new(given.weak, of_plain_form(given.tag()).to_owned());
+    let (_, version) = plain.tag().split_once('-')?;
     let version = Version(version.parse().ok()?);
     // Compared as a whole and strongly, so that other spellings of the same numbers do not pass.
-    given.strong_eq(&tag(id, version)).then_some(version)
+    plain.strong_eq(&tag(id, version)).then_some(version)
+}
+
+/// The time of a condition; what is no time makes none (RFC 9110 §13.1.3, §13.1.4).
+fn date<H: Header>(request: &HttpRequest, time: impl Fn(H) -> HttpDate) -> Option<DateTime<Utc>> {
+    let mut values = request.headers().get_all(H::name());
+    let is_one = values.next().is_some() && values.next().is_none();
+    H::parse(request).ok().filter(|_| is_one).map(|header| SystemTime::from(time(header)).into())
 }
 
 #[cfg(test)]
@@ -100,11 +128,11 @@ mod tests {
             let own = of(&post).to_string();
             let is_among = others.iter().any(|other| other.trim_start_matches("W/") == own);
             let mut tags = others;
-            let known = request(header::IF_NONE_MATCH, tags.join(", ").as_bytes()).expect("a request");
-            prop_assert_eq!(is_known(&known, &post), is_among);
+            let condition = request(header::IF_NONE_MATCH, tags.join(", ").as_bytes()).expect("a request");
+            prop_assert_eq!(known(&condition, &post).is_some(), is_among);
             tags.insert(place.min(tags.len()), own);
-            let known = request(header::IF_NONE_MATCH, tags.join(", ").as_bytes()).expect("a request");
-            prop_assert!(is_known(&known, &post));
+            let condition = request(header::IF_NONE_MATCH, tags.join(", ").as_bytes()).expect("a request");
+            prop_assert!(known(&condition, &post).is_some());
         }
 
         #[test]
@@ -112,7 +140,7 @@ mod tests {
             let post = post(id, 1_700_000_000_000_000);
             let text = String::from_utf8_lossy(&bytes).into_owned();
             if let Some(request) = request(header::IF_NONE_MATCH, &bytes) {
-                prop_assert!(!is_known(&request, &post) || text.trim() == "*" || text.contains(&of(&post).to_string()));
+                prop_assert!(known(&request, &post).is_none() || text.trim() == "*" || text.contains(&of(&post).to_string()));
             }
         }
 

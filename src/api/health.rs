@@ -1,16 +1,22 @@
 //! Health: whether the process lives, and whether it can do its work. Open to everybody, so the text says which part
 //! is missing and nothing else: no address, no path, no message of a driver.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{HttpResponse, http::StatusCode, rt::time::timeout, web};
 use serde::Serialize;
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use crate::{db::Database, entra::AccessTokenValidator};
 
 /// How long the database may take to answer. Shorter than what probes usually wait.
 const DATABASE_ANSWER: Duration = Duration::from_secs(2);
+/// For how long an answer is given again: anybody may ask, thousands of times a second.
+const FRESH: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -50,6 +56,43 @@ pub async fn live() -> HttpResponse {
     HttpResponse::Ok().json(Health { status: Status::Ok, checks: None })
 }
 
+/// Asks whether requests can be served, for everybody who wants to know, at most once in [`FRESH`].
+pub struct Probe {
+    database: Database,
+    validator: Arc<AccessTokenValidator>,
+    /// Whoever finds it old holds it while asking; the others wait for that answer.
+    last: Mutex<Option<(Instant, Status)>>,
+}
+
+impl Probe {
+    /// For an API with these. Asks nothing yet.
+    pub fn new(database: Database, validator: Arc<AccessTokenValidator>) -> Self {
+        Self { database, validator, last: Mutex::const_new(None) }
+    }
+
+    async fn database(&self) -> Status {
+        let mut last = self.last.lock().await;
+        if let Some((asked, status)) = *last
+            && asked.elapsed() < FRESH
+        {
+            return status;
+        }
+        let status = match timeout(DATABASE_ANSWER, self.database.ping()).await {
+            Ok(Ok(())) => Status::Ok,
+            Ok(Err(error)) => unavailable(&error.to_string()),
+            Err(_) => unavailable("the database does not answer in time"),
+        };
+        *last = Some((Instant::now(), status));
+        status
+    }
+
+    /// Only what is in memory: whoever asks here must not cause traffic to the identity provider. The server itself
+    /// fetches the keys from its start on.
+    fn signing_keys(&self) -> Status {
+        if self.validator.is_ready() { Status::Ok } else { Status::Unavailable }
+    }
+}
+
 /// `GET /health`: the same as `GET /health/ready`, at the older API's address.
 #[utoipa::path(
     get,
@@ -62,8 +105,8 @@ pub async fn live() -> HttpResponse {
         (status = 503, description = "Something that they need is away; `checks` says what", body = Health),
     ),
 )]
-pub async fn health(database: web::Data<Database>, validator: web::Data<AccessTokenValidator>) -> HttpResponse {
-    ready(database, validator).await
+pub async fn health(probe: web::Data<Probe>) -> HttpResponse {
+    ready(probe).await
 }
 
 /// `GET /health/ready`: 200 when requests can be served, 503 when something that they need is away.
@@ -78,16 +121,8 @@ pub async fn health(database: web::Data<Database>, validator: web::Data<AccessTo
         (status = 503, description = "Something that they need is away; `checks` says what", body = Health),
     ),
 )]
-pub async fn ready(database: web::Data<Database>, validator: web::Data<AccessTokenValidator>) -> HttpResponse {
-    let database = match timeout(DATABASE_ANSWER, database.ping()).await {
-        Ok(Ok(())) => Status::Ok,
-        Ok(Err(error)) => unavailable(&error.to_string()),
-        Err(_) => unavailable("the database does not answer in time"),
-    };
-    // Only what is in memory: whoever asks here must not cause traffic to the identity provider. The server itself
-    // fetches the keys from its start on.
-    let signing_keys = if validator.is_ready() { Status::Ok } else { Status::Unavailable };
-
+pub async fn ready(probe: web::Data<Probe>) -> HttpResponse {
+    let (database, signing_keys) = (probe.database().await, probe.signing_keys());
     let status = if (database, signing_keys) == (Status::Ok, Status::Ok) { Status::Ok } else { Status::Unavailable };
     let code = if status == Status::Ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let checks = Checks { database: Check { status: database }, signing_keys: Check { status: signing_keys } };

@@ -1,21 +1,26 @@
 //! A JSON request body of bounded size that must arrive in bounded time.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{
+    future::{Future, ready},
+    pin::Pin,
+    time::Duration,
+};
 
 use actix_web::{
     FromRequest, HttpRequest,
     dev::{JsonBody as Reading, Payload},
     error::JsonPayloadError,
+    http::{
+        Version,
+        header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    },
     rt::time::timeout,
     web,
 };
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
-use crate::config::ApiSettings;
-
-/// How long a body may take to arrive: one that trickles in must not hold its connection for ever.
-const ARRIVAL: Duration = Duration::from_secs(30);
+use crate::config::{ApiSettings, ServerSettings};
 
 /// The parsed body of a request with `Content-Type: application/json`.
 pub struct JsonBody<T>(pub T);
@@ -25,10 +30,18 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let headers = request.headers();
+        let has_length = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+        // HTTP/2 ends a body without saying its length before.
+        if !has_length && request.version() < Version::HTTP_2 {
+            return Box::pin(ready(Err(Problem::length_required())));
+        }
         let limit = request.app_data::<web::Data<ApiSettings>>().map(|settings| settings.max_body_bytes);
         let limit = limit.unwrap_or_else(|| ApiSettings::default().max_body_bytes);
+        let arrival = request.app_data::<web::Data<ServerSettings>>().map(|settings| settings.body_timeout);
+        let arrival = arrival.unwrap_or_else(|| ServerSettings::default().body_timeout);
         let reading = Reading::<T>::new(request, payload, None, true).limit(limit);
-        Box::pin(async move { within(ARRIVAL, reading).await.map(Self) })
+        Box::pin(async move { within(arrival, reading).await.map(Self) })
     }
 }
 
@@ -49,6 +62,6 @@ mod tests {
     async fn a_body_that_never_arrives_is_not_waited_for() {
         let problem = within::<()>(Duration::ZERO, pending()).await.expect_err("nothing arrives");
         assert_eq!((problem.status_code().as_u16(), problem.code()), (408, "body_timeout"));
-        assert_eq!(within(ARRIVAL, ready(Ok(7))).await.ok(), Some(7));
+        assert_eq!(within(Duration::from_secs(30), ready(Ok(7))).await.ok(), Some(7));
     }
 }

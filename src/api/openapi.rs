@@ -16,7 +16,7 @@ use utoipa::{
 };
 
 pub(super) use self::common::{Guarded, WithBody};
-use super::{health, posts, problem, profile, resource_metadata, users};
+use super::{compression::of_plain_form, health, posts, problem, profile, resource_metadata, users};
 use crate::{
     config::{ApiSettings, EntraSettings},
     entra::{Authority, access_token::names_of_api},
@@ -136,7 +136,7 @@ pub async fn read(request: HttpRequest, description: web::Data<Description>) -> 
     let Description { json, etag } = description.get_ref();
     let is_known = match IfNoneMatch::parse(&request) {
         Ok(IfNoneMatch::Any) => request.headers().contains_key(header::IF_NONE_MATCH),
-        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(etag)),
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| of_plain_form(tag.tag()) == etag.tag()),
         Err(_) => false,
     };
     let mut answer = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };

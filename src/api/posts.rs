@@ -9,7 +9,7 @@ pub mod read;
 
 use actix_web::{
     HttpResponseBuilder,
-    http::header::{self, ETag, HeaderValue},
+    http::header::{self, ETag, HeaderValue, LastModified},
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -73,7 +73,11 @@ impl<'a> From<&'a Post> for PostJson<'a> {
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The headers of an answer that shows one post: which state it shows, and that a cache must ask each time whether
-/// that is still it.
+/// that is still it. Forms differ by encoding, whether or not this answer is compressed.
 fn with_state_of<'a>(post: &Post, answer: &'a mut HttpResponseBuilder) -> &'a mut HttpResponseBuilder {
-    answer.insert_header(ETag(etag::of(post))).insert_header((header::CACHE_CONTROL, "private, no-cache"))
+    answer
+        .insert_header(ETag(etag::of(post)))
+        .insert_header(LastModified(etag::last_modified(post)))
+        .insert_header((header::CACHE_CONTROL, "private, no-cache"))
+        .append_header((header::VARY, "Accept-Encoding"))
 }

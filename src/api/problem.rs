@@ -147,14 +147,37 @@ impl Problem {
             .with_header(header::ALLOW, HeaderValue::from_static(allow))
     }
 
+    /// 406: the caller wants none of what this API has.
+    pub fn not_acceptable() -> Self {
+        let detail = "this API answers in application/json, which Accept leaves out";
+        Self::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail)
+    }
+
+    /// 411: there is no telling whether a body follows.
+    pub fn length_required() -> Self {
+        let detail = "send a body, with its Content-Length or in chunks";
+        Self::new(StatusCode::LENGTH_REQUIRED, "length_required", detail)
+    }
+
+    /// 414: path and query are longer than any that this API knows.
+    pub fn uri_too_long() -> Self {
+        Self::new(StatusCode::URI_TOO_LONG, "uri_too_long", "path and query hold more than 8192 bytes")
+    }
+
+    /// 431: all headers together are too large.
+    pub fn headers_too_large() -> Self {
+        let detail = "the headers hold more than 32768 bytes";
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", detail)
+    }
+
     /// 408: the body did not arrive in time.
     pub fn body_timeout() -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body of the request did not arrive in time")
     }
 
-    /// 412: the post is not, or no longer, in the state that `If-Match` names.
+    /// 412: the post is not, or no longer, in the state that the request demands.
     pub fn stale() -> Self {
-        let detail = "the post has changed since the version that If-Match names; get it again";
+        let detail = "the post has changed since the state that the request names; get it again";
         Self::new(StatusCode::PRECONDITION_FAILED, "stale", detail)
     }
 

@@ -5,12 +5,14 @@ use std::future::ready;
 use actix_web::{
     HttpRequest, HttpResponse, Route, guard,
     http::{Method, header},
-    middleware::{Compress, from_fn},
+    middleware::from_fn,
     web::{self, ServiceConfig},
 };
 
 use super::{
-    bearer, docs, health, openapi, posts,
+    accept, bearer,
+    compression::compressed,
+    docs, health, openapi, posts,
     problem::{FieldError, Problem},
     profile, resource_metadata, users,
 };
@@ -33,21 +35,25 @@ pub fn mount(config: &mut ServiceConfig) {
         )
         .service(
             web::resource(openapi::PATH)
-                .route(get().to(openapi::read).wrap(Compress::default()))
+                .route(compressed(get().to(openapi::read)))
+                .route(get().to(openapi::read))
                 .default_service(only("GET, HEAD, OPTIONS")),
         )
         .service(
             web::resource(docs::PATH)
-                .route(get().to(docs::page).wrap(Compress::default()))
+                .route(compressed(get().to(docs::page)))
+                .route(get().to(docs::page))
                 .default_service(only("GET, HEAD, OPTIONS")),
         )
         .service(
             web::resource("/v1/docs/{name}")
-                .route(get().to(docs::part).wrap(Compress::default()))
+                .route(compressed(get().to(docs::part)))
+                .route(get().to(docs::part))
                 .default_service(only("GET, HEAD, OPTIONS")),
         )
         .service(
             web::scope("/v1")
+                .wrap(from_fn(accept::require_json))
                 .wrap(from_fn(bearer::require))
                 .service(
                     web::resource("/profile")
@@ -61,13 +67,14 @@ pub fn mount(config: &mut ServiceConfig) {
                 )
                 .service(
                     web::resource("/posts")
-                        // Compressed only here: an answer with a strong ETag may not have two forms (RFC 9110 §8.8.3.3).
-                        .route(get().to(posts::list::list).wrap(Compress::default()))
+                        .route(compressed(get().to(posts::list::list)))
+                        .route(get().to(posts::list::list))
                         .route(web::post().to(posts::create::create))
                         .default_service(only("GET, HEAD, POST, OPTIONS")),
                 )
                 .service(
                     web::resource("/posts/{id}")
+                        .route(compressed(get().to(posts::read::read)))
                         .route(get().to(posts::read::read))
                         .route(web::put().to(posts::change::change))
                         .route(web::delete().to(posts::delete::delete))

@@ -1,12 +1,14 @@
 //! Puts the API together: database, token validation, routes, middleware.
 
-use std::{io, net::TcpListener, sync::Arc, time::Duration};
+use std::{io, net::TcpListener, sync::Arc};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
     answer,
     cors::{InvalidOrigin, Origins},
+    head_limits,
+    health::Probe,
     key_watch::KeyWatch,
     openapi::Description,
     rate_limit::RateLimits,
@@ -16,20 +18,11 @@ use super::{
 };
 use crate::{
     blog::Blog,
-    config::{ApiSettings, DatabaseSettings, Settings},
+    config::{ApiSettings, DatabaseSettings, ServerSettings, Settings},
     db::{Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
-    serve::{self, ListenError, TrustedProxies, access_log, request_id},
+    serve::{self, ListenError, TrustedProxies, access_log, connections, request_id},
 };
-
-/// How long an idle connection is kept: longer than load balancers usually do, so that they end it, not we under them.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long the head of a request may take to arrive.
-const HEAD_ARRIVAL: Duration = Duration::from_secs(10);
-/// How long a client may take to end its side.
-const DISCONNECT: Duration = Duration::from_secs(5);
-/// Most connections per worker.
-const MAX_CONNECTIONS: usize = 10_000;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +100,7 @@ impl Server {
 
         let data = AppData {
             blog: web::Data::new(Blog::new(database.clone())),
-            database: web::Data::new(database.clone()),
+            health: web::Data::new(Probe::new(database.clone(), Arc::clone(&validator))),
             ready: web::Data::new(ReadyAnswers::new(settings.api.ready_answers_mib)),
             validator: web::Data::from(Arc::clone(&validator)),
             limits: web::Data::new(RateLimits::new(
@@ -115,29 +108,29 @@ impl Server {
                 TrustedProxies::new(&settings.server.trusted_proxies),
             )),
             settings: web::Data::new(settings.api.clone()),
+            server: web::Data::new(settings.server.clone()),
             metadata: web::Data::new(metadata(settings)?),
             description: web::Data::new(
                 Description::new(&settings.entra, &settings.api).map_err(StartError::Description)?,
             ),
         };
         // The middleware added last meets a request first.
-        let mut server = HttpServer::new(move || {
+        let server = HttpServer::new(move || {
             App::new()
                 .configure(|config| data.mount(config))
                 .configure(routes::mount)
                 .wrap(origins.middleware())
+                .wrap(from_fn(head_limits::check))
                 .wrap(from_fn(answer::complete))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
-        });
-        if settings.server.workers > 0 {
-            server = server.workers(settings.server.workers);
-        }
+        })
+        .workers(connections::workers(&settings.server))
+        .max_connections(connections::connections_per_worker(&settings.server))
+        .keep_alive(connections::KEEP_ALIVE)
+        .client_request_timeout(settings.server.head_timeout)
+        .client_disconnect_timeout(connections::DISCONNECT);
         let http = server
-            .keep_alive(KEEP_ALIVE)
-            .client_request_timeout(HEAD_ARRIVAL)
-            .client_disconnect_timeout(DISCONNECT)
-            .max_connections(MAX_CONNECTIONS)
             .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
             .disable_signals()
             .listen(listener)
@@ -174,11 +167,12 @@ impl Server {
 #[derive(Clone)]
 struct AppData {
     blog: web::Data<Blog>,
-    database: web::Data<Database>,
+    health: web::Data<Probe>,
     ready: web::Data<ReadyAnswers>,
     validator: web::Data<AccessTokenValidator>,
     limits: web::Data<RateLimits>,
     settings: web::Data<ApiSettings>,
+    server: web::Data<ServerSettings>,
     metadata: web::Data<ResourceMetadata>,
     description: web::Data<Description>,
 }
@@ -187,11 +181,12 @@ impl AppData {
     fn mount(&self, config: &mut web::ServiceConfig) {
         config
             .app_data(self.blog.clone())
-            .app_data(self.database.clone())
+            .app_data(self.health.clone())
             .app_data(self.ready.clone())
             .app_data(self.validator.clone())
             .app_data(self.limits.clone())
             .app_data(self.settings.clone())
+            .app_data(self.server.clone())
             .app_data(self.metadata.clone())
             .app_data(self.description.clone());
     }

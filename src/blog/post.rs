@@ -1,6 +1,6 @@
 //! A post, the ways to ask for posts, and what a change may hold.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 
 use super::{Content, Title, User};
 use crate::db::posts::PostRow;
@@ -23,9 +23,24 @@ pub struct Post {
 }
 
 impl Post {
-    /// Changes whenever the post changes: what an `ETag` is made from.
+    /// Changes whenever the post or its author changes: what an `ETag` is made from. Both times grow with every change, so
+    /// no two states have the same sum.
     pub fn version(&self) -> Version {
-        Version(self.updated_at.timestamp_micros())
+        Version(self.updated_at.timestamp_micros().wrapping_add(self.author.updated_at.timestamp_micros()))
+    }
+
+    /// When the post or its author last changed.
+    pub fn last_modified(&self) -> DateTime<Utc> {
+        self.updated_at.max(self.author.updated_at)
+    }
+
+    /// Whether the post is as somebody expects it to be.
+    pub(super) fn is_as(&self, expected: Expected) -> bool {
+        match expected {
+            Expected::Version(version) => self.version() == version,
+            // Such a time has whole seconds.
+            Expected::UnmodifiedSince(time) => self.last_modified().trunc_subsecs(0) <= time,
+        }
     }
 }
 
@@ -46,6 +61,15 @@ impl From<PostRow> for Post {
 /// A state of a post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version(pub i64);
+
+/// In what state a post must be for a change or deletion to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// In this one.
+    Version(Version),
+    /// Not modified since then; in whole seconds, so that of two changes within one the later may go unnoticed.
+    UnmodifiedSince(DateTime<Utc>),
+}
 
 /// A new post.
 #[derive(Debug, Clone)]

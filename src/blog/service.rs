@@ -4,7 +4,7 @@
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::{
-    Actor, Cursor, Draft, Filter, Page, Paging, Post, PostChange, Rights, User, UserKey, Version,
+    Actor, Cursor, Draft, Expected, Filter, Page, Paging, Post, PostChange, Rights, User, UserKey,
     text::{UNKNOWN_NAME, clean_display_name},
 };
 use crate::db::{
@@ -142,7 +142,7 @@ impl Blog {
         self.database.write(move |connection| insert(connection, author, &draft)).await
     }
 
-    /// Changes a post of the actor's own, or anybody's for who may manage; with `expected`, only that version. A change
+    /// Changes a post of the actor's own, or anybody's for who may manage; with `expected`, only in that state. A change
     /// of nothing leaves it as it is.
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl Blog {
         actor: Actor,
         id: i64,
         change: PostChange,
-        expected: Option<Version>,
+        expected: Option<Expected>,
     ) -> Result<Post, BlogError> {
         let work = move |connection: &mut Connection<'_>| {
             let mut post = post_to_change(connection, actor, id, expected)?;
@@ -174,11 +174,11 @@ impl Blog {
         self.database.write(work).await
     }
 
-    /// Deletes a post of the actor's own, or anybody's for who may manage; with `expected`, only that version.
+    /// Deletes a post of the actor's own, or anybody's for who may manage; with `expected`, only in that state.
     ///
     /// # Errors
     /// As [`Blog::change`].
-    pub async fn delete(&self, actor: Actor, id: i64, expected: Option<Version>) -> Result<(), BlogError> {
+    pub async fn delete(&self, actor: Actor, id: i64, expected: Option<Expected>) -> Result<(), BlogError> {
         let work = move |connection: &mut Connection<'_>| {
             post_to_change(connection, actor, id, expected)?;
             Ok(posts::delete(connection, id)?)
@@ -201,7 +201,7 @@ fn post_to_change(
     connection: &mut Connection<'_>,
     actor: Actor,
     id: i64,
-    expected: Option<Version>,
+    expected: Option<Expected>,
 ) -> Result<Post, BlogError> {
     let post: Post = posts::by_id_locked(connection, id)?.ok_or(BlogError::NotFound)?.into();
     if actor.rights < Rights::Write {
@@ -210,7 +210,7 @@ fn post_to_change(
     if post.author.key != actor.key && actor.rights < Rights::Manage {
         return Err(BlogError::NotAuthor);
     }
-    if expected.is_some_and(|expected| expected != post.version()) {
+    if expected.is_some_and(|expected| !post.is_as(expected)) {
         return Err(BlogError::Stale);
     }
     Ok(post)

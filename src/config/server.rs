@@ -27,12 +27,20 @@ pub struct ServerSettings {
     pub workers: usize,
     /// `server.trusted_proxies`: networks (CIDR) or addresses of proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// `server.max_connections`: most connections at once, per server; more wait to be accepted.
+    pub max_connections: usize,
+    /// `server.head_seconds`: how long the head of a request may take to arrive.
+    pub head_timeout: Duration,
+    /// `server.body_seconds`: how long its body may take.
+    pub body_timeout: Duration,
     /// `server.shutdown_seconds`: how long a stopping server waits for requests that still run.
     pub shutdown_timeout: Duration,
 }
 
-/// Longest wait at the end; what stops a container usually kills it after 30 seconds.
-const MAX_SHUTDOWN_SECONDS: u64 = 300;
+/// Longest wait: for a request, and at the end; what stops a container usually kills it after 30 seconds.
+const MAX_SECONDS: u64 = 300;
+/// More than one machine's ports.
+const MAX_CONNECTIONS: usize = 1_000_000;
 /// More threads than any machine has use for.
 const MAX_WORKERS: usize = 1024;
 
@@ -45,11 +53,29 @@ impl ServerSettings {
                 *workers <= MAX_WORKERS
             }),
             trusted_proxies: loader.get("server.trusted_proxies", default.trusted_proxies),
+            max_connections: loader.get_if(
+                "server.max_connections",
+                default.max_connections,
+                "a whole number from 1 to 1000000",
+                |connections| (1..=MAX_CONNECTIONS).contains(connections),
+            ),
+            head_timeout: Duration::from_secs(loader.get_if(
+                "server.head_seconds",
+                default.head_timeout.as_secs(),
+                "a whole number of seconds from 1 to 300",
+                |seconds| (1..=MAX_SECONDS).contains(seconds),
+            )),
+            body_timeout: Duration::from_secs(loader.get_if(
+                "server.body_seconds",
+                default.body_timeout.as_secs(),
+                "a whole number of seconds from 1 to 300",
+                |seconds| (1..=MAX_SECONDS).contains(seconds),
+            )),
             shutdown_timeout: Duration::from_secs(loader.get_if(
                 "server.shutdown_seconds",
                 default.shutdown_timeout.as_secs(),
                 "a whole number of seconds from 0 to 300",
-                |seconds| *seconds <= MAX_SHUTDOWN_SECONDS,
+                |seconds| *seconds <= MAX_SECONDS,
             )),
         }
     }
@@ -61,6 +87,9 @@ impl Default for ServerSettings {
             environment: Environment::Production,
             workers: 0,
             trusted_proxies: Vec::new(),
+            max_connections: 10_000,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(10),
         }
     }

@@ -10,7 +10,11 @@ use std::pin::Pin;
 use actix_web::{
     FromRequest, HttpRequest,
     dev::Payload,
-    http::header::{HeaderName, ORIGIN},
+    http::{
+        StatusCode,
+        header::{HeaderName, ORIGIN},
+    },
+    rt::time::timeout,
     web,
 };
 use serde::de::DeserializeOwned;
@@ -52,7 +56,9 @@ impl<F: ProtectedForm> FromRequest for Checked<F> {
         let request = request.clone();
         let form = web::Form::<F>::from_request(&request, payload);
         Box::pin(async move {
-            let form = form.await.map_err(|error| PageError::from_status(error.as_response_error().status_code()))?;
+            let limit = Visit::of(&request)?.site.body_timeout;
+            let form = timeout(limit, form).await.map_err(|_| PageError::from_status(StatusCode::REQUEST_TIMEOUT))?;
+            let form = form.map_err(|error| PageError::from_status(error.as_response_error().status_code()))?;
             check(&request, form.into_inner())
         })
     }

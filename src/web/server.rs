@@ -19,7 +19,7 @@ use crate::{
     config::{Settings, is_loopback},
     entra::{ProviderError, confidential_client::SignInError},
     outbound::OutboundError,
-    serve::{self, ListenError, access_log, request_id},
+    serve::{self, ListenError, access_log, connections, request_id},
 };
 
 /// Why the server did not start.
@@ -114,11 +114,14 @@ impl Server {
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
         };
-        let mut server =
-            HttpServer::new(application).disable_signals().shutdown_timeout(settings.server.shutdown_timeout.as_secs());
-        if settings.server.workers > 0 {
-            server = server.workers(settings.server.workers);
-        }
+        let server = HttpServer::new(application)
+            .workers(connections::workers(&settings.server))
+            .max_connections(connections::connections_per_worker(&settings.server))
+            .keep_alive(connections::KEEP_ALIVE)
+            .client_request_timeout(settings.server.head_timeout)
+            .client_disconnect_timeout(connections::DISCONNECT)
+            .disable_signals()
+            .shutdown_timeout(settings.server.shutdown_timeout.as_secs());
         let task = server.listen(listener).map_err(StartError::Socket)?.run();
         Ok(Self { port, task, watch })
     }

@@ -1,6 +1,6 @@
 //! What all requests share, made once from the settings. No network: the site starts while Entra or the API is down.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use actix_session::{SessionMiddleware, config::BrowserSession};
 use actix_web::cookie::{Key, SameSite};
@@ -66,6 +66,8 @@ pub struct Site {
     pub public_url: Url,
     /// Who may say how a browser came, in place of the request itself.
     pub proxies: TrustedProxies,
+    /// How long a form may take to arrive.
+    pub body_timeout: Duration,
     /// What `/health` found out last.
     pub health: HealthMemory,
 }
@@ -100,6 +102,7 @@ impl Site {
             sessions: Sessions::new(client_settings, &public_url),
             public_url,
             proxies: TrustedProxies::new(&settings.server.trusted_proxies),
+            body_timeout: settings.server.body_timeout,
             health: HealthMemory::default(),
         })
     }

@@ -2,6 +2,7 @@
 
 mod access;
 mod conditions;
+mod connections;
 mod cors;
 mod description;
 mod fuzz;

@@ -21,6 +21,9 @@ impl IntoResponses for Guarded {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[
             (401, "No access token, or not one for this API; `code` says why", &["WWW-Authenticate"]),
+            (406, "`Accept` leaves out JSON, or `Accept-Encoding` every form", &[]),
+            (414, "Path and query are too long", &[]),
+            (431, "The headers are too large", &[]),
             (403, "The token does not allow this, or the post is somebody else's", &["WWW-Authenticate"]),
             (429, "Too many requests of this caller, or from this address", &["Retry-After"]),
             (500, "A fault of the server, logged under the request id", &[]),
@@ -37,6 +40,7 @@ impl IntoResponses for WithBody {
         problems(&[
             (400, "The body is not JSON, or a header is malformed", &[]),
             (408, "The body did not arrive in time", &[]),
+            (411, "There is neither a body nor a length", &[]),
             (413, "The body is too large", &[]),
             (415, "The body is not `application/json`", &[]),
             (422, "Fields or parameters are not as they must be; `errors` names them all", &[]),

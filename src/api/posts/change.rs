@@ -27,11 +27,15 @@ use crate::{
     params(
         ("id" = i64, Path, description = "The post"),
         ("If-Match" = Option<String>, Header, description = "The state that you saw, from `ETag`"),
+        (
+            "If-Unmodified-Since" = Option<String>, Header,
+            description = "`Last-Modified` of the state that you saw; counts without `If-Match` only",
+        ),
     ),
     request_body = ChangedPost,
     security(("access_token" = []), ("entra_id" = [])),
     responses(
-        (status = 200, description = "The post as it is now", body = PostJson, headers(("ETag" = String, description = "Its state"))),
+        (status = 200, description = "The post as it is now", body = PostJson, headers(("ETag" = String, description = "Its state"), ("Last-Modified" = String))),
         (status = 404, description = "No such post", body = Document, content_type = "application/problem+json"),
         (status = 412, description = "The post is not in a state that `If-Match` names", body = Document, content_type = "application/problem+json"),
         WithBody,

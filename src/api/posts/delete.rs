@@ -22,6 +22,10 @@ use crate::{
     params(
         ("id" = i64, Path, description = "The post"),
         ("If-Match" = Option<String>, Header, description = "The state that you saw, from `ETag`"),
+        (
+            "If-Unmodified-Since" = Option<String>, Header,
+            description = "`Last-Modified` of the state that you saw; counts without `If-Match` only",
+        ),
     ),
     security(("access_token" = []), ("entra_id" = [])),
     responses(

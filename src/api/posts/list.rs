@@ -64,8 +64,6 @@ const MAX_TEXT_CHARS: usize = 200;
                 ("Link" = String, description = "The next page, as `rel=\"next\"`; absent on the last one"),
             ),
         ),
-        (status = 406, description = "`Accept-Encoding` forbids every form", body = Document,
-         content_type = "application/problem+json"),
         (status = 422, description = "Parameters are not as they must be; `errors` names them all", body = Document,
          content_type = "application/problem+json"),
         Guarded,

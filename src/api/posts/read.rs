@@ -1,6 +1,6 @@
 //! `GET /v1/posts/{id}`
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, http::header::ETag, web};
 
 use super::{JSON, PostJson, with_state_of};
 use crate::{
@@ -24,11 +24,12 @@ use crate::{
     params(
         ("id" = i64, Path, description = "The post"),
         ("If-None-Match" = Option<String>, Header, description = "States that you have already"),
+        ("If-Modified-Since" = Option<String>, Header, description = "Counts without `If-None-Match` only"),
     ),
     security(("access_token" = []), ("entra_id" = [])),
     responses(
-        (status = 200, description = "The post", body = PostJson, headers(("ETag" = String, description = "Its state"))),
-        (status = 304, description = "It is in a state that you have", headers(("ETag" = String, description = "Its state"))),
+        (status = 200, description = "The post", body = PostJson, headers(("ETag" = String, description = "Its state"), ("Last-Modified" = String))),
+        (status = 304, description = "It is in a state that you have", headers(("ETag" = String, description = "Its state"), ("Last-Modified" = String))),
         (status = 404, description = "No such post", body = Document, content_type = "application/problem+json"),
         (status = 422, description = "`id` is no integer", body = Document, content_type = "application/problem+json"),
         Guarded,
@@ -42,8 +43,8 @@ pub async fn read(
     ready: web::Data<ReadyAnswers>,
 ) -> Result<HttpResponse, Problem> {
     let post = ready.post(&blog, id.into_inner()).await?;
-    if etag::is_known(&request, &post.head) {
-        return Ok(with_state_of(&post.head, &mut HttpResponse::NotModified()).finish());
+    if let Some(known) = etag::known(&request, &post.head) {
+        return Ok(with_state_of(&post.head, &mut HttpResponse::NotModified()).insert_header(ETag(known)).finish());
     }
     Ok(with_state_of(&post.head, &mut HttpResponse::Ok()).content_type(JSON).body(post.json.clone()))
 }

@@ -90,3 +90,80 @@ fn of_two_changes_to_the_same_state_one_wins() {
         assert_eq!(statuses.iter().filter(|&&status| status == 412).count(), 7, "{statuses:?}");
     });
 }
+
+#[test]
+fn a_new_name_of_the_author_is_another_state() {
+    each_api(|api| {
+        let alice = api.alice();
+        let path = format!("/v1/posts/{}", alice.write("a", "b"));
+        let before = alice.get(&path);
+        let renamed = api.bearer(|token| token.user(&api.user(0).oid).claim("name", json!("Alice Other")));
+        assert_eq!(renamed.post("/v1/users/me", &json!({})).status, 200);
+        let after = alice.call("GET", &path).header("If-None-Match", before.header("ETag")).send();
+        assert_eq!((after.status, after.json()["author"]["display_name"].as_str()), (200, Some("Alice Other")));
+        assert_ne!(after.header("ETag"), before.header("ETag"));
+        let put =
+            alice.call("PUT", &path).header("If-Match", before.header("ETag")).json(&json!({"title": "c"})).send();
+        put.problem(412, "stale");
+    });
+}
+
+#[test]
+fn times_of_modification_are_conditions_too() {
+    each_api(|api| {
+        let alice = api.alice();
+        let path = format!("/v1/posts/{}", alice.write("a", "b"));
+        let modified = alice.get(&path).header("Last-Modified").to_owned();
+        assert!(modified.ends_with(" GMT"), "{modified}");
+        let (past, future) = ("Thu, 01 Jan 2015 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT");
+
+        let ask = |time: &str| alice.call("GET", &path).header("If-Modified-Since", time).send();
+        assert_eq!((ask(&modified).status, ask(future).status, ask(past).status), (304, 304, 200));
+        assert_eq!(ask(&modified).header("Last-Modified"), modified);
+        assert_eq!(ask("yesterday").status, 200, "no time, no condition");
+        let both = alice.call("GET", &path).header("If-Modified-Since", future).header("If-None-Match", "\"x\"").send();
+        assert_eq!(both.status, 200, "the tag decides");
+
+        let put = |name: &str, value: &str| {
+            alice.call("PUT", &path).header(name, value).json(&json!({ "title": "c" })).send()
+        };
+        put("If-Unmodified-Since", past).problem(412, "stale");
+        assert_eq!(put("If-Unmodified-Since", &modified).status, 200);
+        assert_eq!(put("If-Unmodified-Since", "yesterday").status, 200, "no time, no condition");
+        let etag = alice.get(&path).header("ETag").to_owned();
+        let both = alice.call("PUT", &path).header("If-Unmodified-Since", past).header("If-Match", &etag);
+        assert_eq!(both.json(&json!({ "title": "d" })).send().status, 200, "the tag decides");
+        alice.call("DELETE", &path).header("If-Unmodified-Since", past).send().problem(412, "stale");
+        assert_eq!(alice.call("DELETE", &path).header("If-Unmodified-Since", future).send().status, 204);
+    });
+}
+
+#[test]
+fn a_compressed_answer_has_a_tag_of_its_own_that_counts_as_well() {
+    let api = TestApi::start();
+    let alice = api.alice();
+    let long = format!("/v1/posts/{}", alice.write("a", &"many words ".repeat(200)));
+    let short = format!("/v1/posts/{}", alice.write("a", "b"));
+    let ask = |path: &str, coding: &str| alice.call("GET", path).header("Accept-Encoding", coding).send();
+    let plain = alice.get(&long);
+    assert_eq!(plain.header("Content-Encoding"), "");
+    for coding in ["gzip", "br", "zstd"] {
+        let own = alice.get(&long).header("ETag").trim_end_matches('"').to_owned();
+        let answer = ask(&long, coding);
+        assert_eq!((answer.status, answer.header("Content-Encoding")), (200, coding));
+        assert_eq!(answer.header("ETag"), format!("{own};{coding}\""));
+        assert!(answer.header("Vary").to_ascii_lowercase().contains("accept-encoding"));
+        let tag = answer.header("ETag");
+        let known = alice.call("GET", &long).header("Accept-Encoding", coding).header("If-None-Match", tag).send();
+        assert_eq!((known.status, known.header("ETag")), (304, tag));
+        let put =
+            |title: &str| alice.call("PUT", &long).header("If-Match", tag).json(&json!({ "title": title })).send();
+        assert_eq!(put("c").status, 200, "{coding}");
+        put("d").problem(412, "stale");
+    }
+    for coding in ["gzip", "br, gzip", "identity", "*;q=0, identity"] {
+        let answer = ask(&short, coding);
+        assert_eq!((answer.status, answer.header("Content-Encoding")), (200, ""), "too short for {coding}");
+        assert!(!answer.header("ETag").contains(';'));
+    }
+}

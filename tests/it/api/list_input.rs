@@ -129,7 +129,7 @@ fn no_text_to_search_for_is_a_query_or_a_failure() {
                 assert_eq!(found.status, 200, "{text:?}{more}: {}", found.text);
             }
         }
-        for long in ["a".repeat(201), "a".repeat(10_000), "%F0%9F%A6%80".repeat(201), "%22".repeat(10_000)] {
+        for long in ["a".repeat(201), "a".repeat(8000), "%F0%9F%A6%80".repeat(201), "%22".repeat(2600)] {
             let wrong = alice.get(&format!("/v1/posts?q={long}")).wrong_fields();
             assert_eq!(wrong[0].0, "q");
         }

@@ -1,6 +1,6 @@
 //! Who may do what to a post, and what is stored.
 
-use blogctl::blog::{BlogError, Content, PostChange, Title, User, UserKey, Version};
+use blogctl::blog::{BlogError, Content, Expected, PostChange, Title, User, UserKey, Version};
 use uuid::Uuid;
 
 use crate::support::database::{draft, each_blog, key};
@@ -100,7 +100,12 @@ fn a_change_changes_what_it_names_and_nothing_else() {
         let change = PostChange { title: None, content };
         let last = test
             .blog
-            .change(crate::support::database::acting(author.key), before.id, change, Some(after.version()))
+            .change(
+                crate::support::database::acting(author.key),
+                before.id,
+                change,
+                Some(Expected::Version(after.version())),
+            )
             .await
             .expect("changed");
         assert_eq!((last.title.as_str(), last.content.as_str()), ("After", "New"));
@@ -139,7 +144,7 @@ fn every_change_makes_another_version() {
                 crate::support::database::acting(author.key),
                 post.posts[0].id,
                 new_title("Same title"),
-                Some(version),
+                Some(Expected::Version(version)),
             );
             let changed = changed.await.expect("changed").version();
             assert!(changed.0 > version.0);
@@ -154,7 +159,7 @@ fn only_the_author_changes_or_deletes_a_post() {
         let (author, other) = (test.user(1).await, test.user(2).await);
         let post = test.blog.create(blogctl::blog::Rights::Write, &author, draft("Mine")).await.expect("written");
         // Even with the right version, and even when it is stale: whose it is comes first.
-        for expected in [None, Some(post.version()), Some(Version(1))] {
+        for expected in [None, Some(Expected::Version(post.version())), Some(Expected::Version(Version(1)))] {
             let changed = test
                 .blog
                 .change(crate::support::database::acting(other.key), post.id, new_title("Stolen"), expected)
@@ -174,20 +179,32 @@ fn a_stale_version_is_refused() {
         let first = test.blog.create(blogctl::blog::Rights::Write, &author, draft("First")).await.expect("written");
         let second = test
             .blog
-            .change(crate::support::database::acting(author.key), first.id, new_title("Second"), Some(first.version()))
+            .change(
+                crate::support::database::acting(author.key),
+                first.id,
+                new_title("Second"),
+                Some(Expected::Version(first.version())),
+            )
             .await
             .expect("changed");
         let changed = test
             .blog
-            .change(crate::support::database::acting(author.key), first.id, new_title("Lost"), Some(first.version()))
+            .change(
+                crate::support::database::acting(author.key),
+                first.id,
+                new_title("Lost"),
+                Some(Expected::Version(first.version())),
+            )
             .await;
         assert!(matches!(changed, Err(BlogError::Stale)), "{changed:?}");
-        let deleted =
-            test.blog.delete(crate::support::database::acting(author.key), first.id, Some(first.version())).await;
+        let deleted = test
+            .blog
+            .delete(crate::support::database::acting(author.key), first.id, Some(Expected::Version(first.version())))
+            .await;
         assert!(matches!(deleted, Err(BlogError::Stale)), "{deleted:?}");
         assert_eq!(test.blog.post(first.id).await.expect("still there"), second);
         test.blog
-            .delete(crate::support::database::acting(author.key), first.id, Some(second.version()))
+            .delete(crate::support::database::acting(author.key), first.id, Some(Expected::Version(second.version())))
             .await
             .expect("deleted");
     });
@@ -203,7 +220,7 @@ fn of_many_changes_of_one_version_at_once_one_wins() {
                 crate::support::database::acting(author.key),
                 post.id,
                 new_title(&format!("By {n}")),
-                Some(post.version()),
+                Some(Expected::Version(post.version())),
             )
         });
         let outcomes = futures_util::future::join_all(changes).await;
@@ -225,7 +242,10 @@ fn what_is_not_there_is_not_found() {
             let changed =
                 test.blog.change(crate::support::database::acting(author.key), id, new_title("Ghost"), None).await;
             assert!(matches!(changed, Err(BlogError::NotFound)), "{changed:?}");
-            let deleted = test.blog.delete(crate::support::database::acting(author.key), id, Some(Version(1))).await;
+            let deleted = test
+                .blog
+                .delete(crate::support::database::acting(author.key), id, Some(Expected::Version(Version(1))))
+                .await;
             assert!(matches!(deleted, Err(BlogError::NotFound)), "{deleted:?}");
         }
     });

@@ -1,0 +1,175 @@
+//! HTTP/1.1 at its edges, by hand: what comes slowly, too much, several at once, or wrong.
+
+use std::{
+    io::{ErrorKind, Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::support::{
+    api::TestApi,
+    attacks,
+    fuzz::{End, Sent},
+    raw_http::{RawAnswer, exchange},
+};
+
+fn port(api: &TestApi) -> u16 {
+    url::Url::parse(&api.url("/")).expect("a URL").port().expect("a port")
+}
+
+fn send(api: &TestApi, bytes: &str, methods: &[&str], end: End) -> Vec<RawAnswer> {
+    let methods = methods.iter().map(|&method| method.to_owned()).collect();
+    exchange(port(api), &Sent { bytes: bytes.as_bytes().to_vec(), methods, end }).expect("HTTP")
+}
+
+fn problem(answer: &RawAnswer) -> (u16, String) {
+    assert_eq!(answer.header("content-type"), "application/problem+json", "{answer:?}");
+    let document: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!(document["status"], answer.status);
+    (answer.status, document["code"].as_str().expect("a code").to_owned())
+}
+
+/// Sends and waits until the other side ends the connection; gives what came.
+fn until_it_hangs_up(api: &TestApi, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port(api))).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(25))).expect("a time limit");
+    stream.write_all(bytes.as_bytes()).expect("sent");
+    let mut received = Vec::new();
+    match stream.read_to_end(&mut received) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("it waits for ever: {bytes:?}"),
+        _ => String::from_utf8_lossy(&received).into_owned(),
+    }
+}
+
+#[test]
+fn whoever_sends_a_head_or_a_body_too_slowly_is_not_waited_for() {
+    let api = TestApi::with(|settings| {
+        settings.server.head_timeout = Duration::from_secs(1);
+        settings.server.body_timeout = Duration::from_secs(1);
+    });
+    let answer = until_it_hangs_up(&api, "GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Slow: ");
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    attacks::record("API: connections", "a head that trickles in", true);
+
+    let token = api.control().token().user(&api.user(0).oid).mint();
+    let head = format!(
+        "POST /v1/posts HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: 1000\r\nConnection: close\r\n\r\n{{\"title\":"
+    );
+    let answer = until_it_hangs_up(&api, &head);
+    attacks::record("API: connections", "a body that trickles in", answer.starts_with("HTTP/1.1 408 "));
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"code\":\"body_timeout\""), "{answer}");
+    assert_eq!(api.alice().get("/v1/posts").status, 200, "others are served");
+}
+
+#[test]
+fn requests_in_a_row_on_one_connection_are_answered_in_their_order() {
+    let api = TestApi::start();
+    let one = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let bytes = format!("{}{}{}", one("/health/live"), one("/nothing"), one("/v1/profile"));
+    let answers = send(&api, &bytes, &["GET", "GET", "GET"], End::Whole);
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [200, 404, 401]);
+    assert_eq!(answers.last().map(problem), Some((401, "missing_token".to_owned())));
+}
+
+#[test]
+fn a_body_may_come_in_chunks_and_must_have_one_length() {
+    let api = TestApi::start();
+    let token = api.control().token().user(&api.user(0).oid).mint();
+    let post = |headers: &str, body: &str| {
+        let head = format!("POST /v1/posts HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n");
+        let bytes = format!("{head}Content-Type: application/json\r\nConnection: close\r\n{headers}\r\n{body}");
+        send(&api, &bytes, &["POST"], End::Whole)
+    };
+    let json = r#"{"title":"a","content":"b"}"#;
+    let chunks = format!("b\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n", &json[..11], json.len() - 11, &json[11..]);
+    assert_eq!(post("Transfer-Encoding: chunked\r\n", &chunks)[0].status, 201);
+    assert_eq!(post(&format!("Content-Length: {}\r\n", json.len()), json)[0].status, 201);
+    assert_eq!(problem(&post("", "")[0]), (411, "length_required".to_owned()));
+
+    let length = format!("Content-Length: {}\r\n", json.len());
+    for (name, headers, body) in [
+        ("two lengths", format!("{length}Content-Length: 5\r\n"), json),
+        ("a length and chunks", format!("{length}Transfer-Encoding: chunked\r\n"), &chunks),
+        ("chunks that are not last", "Transfer-Encoding: chunked, gzip\r\n".to_owned(), &chunks),
+        ("a length that is none", "Content-Length: +5\r\n".to_owned(), json),
+    ] {
+        let answers = post(&headers, body);
+        let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+        let is_refused = statuses == [400] || statuses == [501];
+        attacks::record("API: connections", &format!("request smuggling: {name}"), is_refused);
+        assert!(is_refused, "{name}: {statuses:?}");
+    }
+    assert_eq!(api.alice().get("/v1/posts").json().as_array().map(Vec::len), Some(2), "the good two");
+}
+
+#[test]
+fn a_head_that_is_too_large_is_refused_by_what_is_too_large() {
+    let api = TestApi::start();
+    let get = |path: &str, headers: &str| {
+        send(
+            &api,
+            &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"),
+            &["GET"],
+            End::Whole,
+        )
+    };
+    let long = format!("/v1/posts?q={}", "x".repeat(9000));
+    assert_eq!(problem(&get(&long, "")[0]), (414, "uri_too_long".to_owned()));
+    let large = format!("X-Large: {}\r\n", "x".repeat(40_000));
+    assert_eq!(problem(&get("/health/live", &large)[0]), (431, "headers_too_large".to_owned()));
+    let many: String = (0..60).map(|n| format!("X-{n}: {}\r\n", "y".repeat(700))).collect();
+    assert_eq!(problem(&get("/health/live", &many)[0]), (431, "headers_too_large".to_owned()));
+    // Beyond what the web server itself reads: its own answer, without a document.
+    let huge = format!("X-Huge: {}\r\n", "x".repeat(200_000));
+    assert_eq!(get("/health/live", &huge).first().map(|answer| answer.status), Some(431));
+    for fits in [format!("X-Fits: {}\r\n", "x".repeat(30_000)), String::new()] {
+        assert_eq!(get(&format!("/health/live?q={}", "x".repeat(8000)), &fits)[0].status, 200);
+    }
+    attacks::record("API: connections", "a head that is too large", true);
+}
+
+#[test]
+fn beyond_the_most_connections_others_wait_until_one_ends() {
+    let api = TestApi::with(|settings| {
+        settings.server.workers = 1;
+        settings.server.max_connections = 2;
+    });
+    let open = || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port(&api))).expect("a connection");
+        stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+        stream
+    };
+    let status = |stream: &mut TcpStream, patience: Duration| {
+        stream.set_read_timeout(Some(patience)).expect("a time limit");
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).map(|()| String::from_utf8_lossy(&start).into_owned())
+    };
+    let long = Duration::from_secs(25);
+    let (mut first, mut second) = (open(), open());
+    for stream in [&mut first, &mut second] {
+        assert_eq!(status(stream, long).expect("an answer"), "HTTP/1.1 200");
+    }
+    let mut third = open();
+    let waits = status(&mut third, Duration::from_millis(500)).is_err();
+    attacks::record("API: connections", "more connections than there may be", waits);
+    assert!(waits, "it is not served yet");
+    drop(first);
+    assert_eq!(status(&mut third, long).expect("an answer"), "HTTP/1.1 200");
+}
+
+#[test]
+fn a_client_that_takes_no_json_is_told_that_there_is_nothing_else() {
+    let api = TestApi::start();
+    let alice = api.alice();
+    let ask = |accept: &str| alice.call("GET", "/v1/posts").header("Accept", accept).send();
+    for accept in ["text/html", "application/xml;q=0.9", "application/json;q=0, text/plain"] {
+        ask(accept).problem(406, "not_acceptable");
+    }
+    for accept in ["*/*", "application/json", "text/html, */*;q=0.1", "nonsense"] {
+        assert_eq!(ask(accept).status, 200, "{accept}");
+    }
+}
