@@ -121,7 +121,7 @@ fn a_head_that_is_too_large_is_refused_by_what_is_too_large() {
     assert_eq!(problem(&get(&long, "")[0]), (414, "uri_too_long".to_owned()));
     let large = format!("X-Large: {}\r\n", "x".repeat(40_000));
     assert_eq!(problem(&get("/health/live", &large)[0]), (431, "headers_too_large".to_owned()));
-    let many: String = (0..60).map(|n| format!("X-{n}: {}\r\n", "y".repeat(700))).collect();
+    let many = (0..60).map(|n| format!("X-{n}: {}\r\n", "y".repeat(700))).collect::<Vec<_>>().concat();
     assert_eq!(problem(&get("/health/live", &many)[0]), (431, "headers_too_large".to_owned()));
     // Beyond what the web server itself reads: its own answer, without a document.
     let huge = format!("X-Huge: {}\r\n", "x".repeat(200_000));
