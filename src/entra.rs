@@ -7,6 +7,7 @@ mod app_role;
 pub mod assertion;
 pub mod authority;
 pub mod certificate;
+mod claims_request;
 pub mod clock;
 pub mod confidential_client;
 pub mod id_token;
@@ -23,6 +24,7 @@ pub use access_token::{AccessTokenValidator, Forbidden, PresentedToken, Refusal,
 pub use app_role::AppRole;
 pub use authority::Authority;
 pub use certificate::{ClientCertificate, Thumbprints};
+pub use claims_request::ClaimsChallenge;
 pub use confidential_client::{AuthorizationRequest, ConfidentialClient, PendingSignIn, SignIn, SignInHints, TokenSet};
 pub use id_token::IdTokenClaims;
 pub use principal::{Principal, PrincipalKind};

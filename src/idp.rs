@@ -22,6 +22,7 @@ mod parameters;
 mod random;
 mod refusal;
 mod registrations;
+mod requested_claims;
 mod scope;
 mod server;
 mod session;

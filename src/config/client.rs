@@ -29,13 +29,17 @@ pub enum AssertionForm {
 /// Where the certificate and its private key are.
 #[derive(Debug, Clone, Default)]
 pub struct CertificateSettings {
-    /// `client.cert_path`, older name `CLIENT_CERT_PATH`: PEM file with the certificate, its chain if any, and the
-    /// private key unless `key_path` names another file.
+    /// `client.cert_path`, older name `CLIENT_CERT_PATH`: PFX file, or PEM file with the certificate, its chain if
+    /// any, and the private key unless `key_path` names another file.
     pub path: Option<PathBuf>,
+    /// `client.cert_base64`: the same as a PFX or PEM file holds, in base64, in place of a file.
+    pub base64: Option<SecretString>,
     /// `client.key_path`: PEM file with the private key (PKCS#8, PKCS#1 or encrypted PKCS#8).
     pub key_path: Option<PathBuf>,
-    /// `client.key_passphrase`: opens an encrypted private key.
+    /// `client.key_passphrase`: opens an encrypted private key or PFX file.
     pub key_passphrase: Option<SecretString>,
+    /// `client.key_passphrase_file`: file that holds the passphrase, in place of it.
+    pub key_passphrase_file: Option<PathBuf>,
     /// `client.cert_thumbprint`, older name `CLIENT_CERT_THUMBPRINT`: SHA-1 or SHA-256, hex with or without colons or
     /// spaces. Only compared with the certificate's own; it need not be set.
     pub thumbprint: Option<String>,
@@ -81,19 +85,35 @@ pub struct ClientSettings {
 }
 
 impl CertificateSettings {
+    /// Whether they name a certificate at all.
+    pub fn is_given(&self) -> bool {
+        self.path.is_some() || self.base64.is_some()
+    }
+
     fn read(loader: &mut Loader) -> Self {
         let default = Self::default();
-        Self {
+        let settings = Self {
             path: loader.get("client.cert_path", default.path),
+            base64: loader.get("client.cert_base64", default.base64),
             key_path: loader.get("client.key_path", default.key_path),
             key_passphrase: loader.get("client.key_passphrase", default.key_passphrase),
+            key_passphrase_file: loader.get("client.key_passphrase_file", default.key_passphrase_file),
             thumbprint: loader.get_if(
                 "client.cert_thumbprint",
                 default.thumbprint,
                 "40 (SHA-1) or 64 (SHA-256) hex digits, with or without colons or spaces",
                 |text| text.as_deref().is_none_or(thumbprint),
             ),
+        };
+        if settings.path.is_some() && settings.base64.is_some() {
+            let hint = "set client.cert_path or client.cert_base64, and leave out the other";
+            loader.refuse("client.cert_base64", "is set beside client.cert_path, and only one can be meant", hint);
         }
+        if settings.key_passphrase.is_some() && settings.key_passphrase_file.is_some() {
+            let hint = "set client.key_passphrase or client.key_passphrase_file, and leave out the other";
+            loader.refuse("client.key_passphrase_file", "is set beside client.key_passphrase", hint);
+        }
+        settings
     }
 }
 

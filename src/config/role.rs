@@ -40,7 +40,7 @@ impl Role {
                     "the application (client) id of the web site's registration",
                 );
                 demand(
-                    client.certificate.path.is_none(),
+                    !client.certificate.is_given(),
                     "client.cert_path",
                     "a PEM file with the certificate and its key, as blogctl cert new makes it",
                 );

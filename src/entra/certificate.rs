@@ -4,6 +4,8 @@
 mod details;
 mod error;
 mod pem;
+mod pfx;
+mod source;
 mod thumbprints;
 
 use std::{
@@ -25,6 +27,7 @@ use zeroize::Zeroizing;
 pub use details::CertificateDetails;
 pub use error::CertificateError;
 pub use pem::certificates_in;
+use source::Found;
 pub use thumbprints::Thumbprints;
 
 use crate::config::{AssertionForm, CertificateSettings};
@@ -49,24 +52,20 @@ impl ClientCertificate {
     /// When a file cannot be read or parsed, key and certificate do not belong together, the certificate is out of date
     /// or weak, or its thumbprint is not the configured one.
     pub fn load(settings: &CertificateSettings) -> Result<Self, CertificateError> {
-        let path = settings.path.as_deref().ok_or(CertificateError::NotConfigured)?;
-        let key_path = settings.key_path.as_deref().unwrap_or(path);
-        let certificates = pem::read_certificates(path)?;
-        let key = pem::read_key(key_path, settings.key_passphrase.as_ref())?;
-        check_key(&key, key_path)?;
-
+        let Found { certificates, key, path, key_path } = source::read(settings)?;
+        check_key(&key, &key_path)?;
         let leaf = certificates
             .iter()
             .position(|certificate| belongs_to(certificate, &key))
-            .ok_or_else(|| CertificateError::KeyMismatch { certificate: path.to_owned(), key: key_path.to_owned() })?;
-        let chain = pem::chain_from(leaf, certificates, path)?;
+            .ok_or_else(|| CertificateError::KeyMismatch { certificate: path.clone(), key: key_path.clone() })?;
+        let chain = pem::chain_from(leaf, certificates, &path)?;
         let details = chain
             .first()
             .and_then(|der| CertificateDetails::from_der(der))
-            .ok_or_else(|| CertificateError::BadCertificate { path: path.to_owned() })?;
-        let (ps256, rs256) = signers(&key).ok_or_else(|| CertificateError::BadKey { path: key_path.to_owned() })?;
+            .ok_or_else(|| CertificateError::BadCertificate { path: path.clone() })?;
+        let (ps256, rs256) = signers(&key).ok_or(CertificateError::BadKey { path: key_path })?;
 
-        let loaded = Self { path: path.to_owned(), details, chain, ps256, rs256 };
+        let loaded = Self { path, details, chain, ps256, rs256 };
         loaded.check_dates(Utc::now())?;
         if let Some(configured) = &settings.thumbprint {
             loaded.check_thumbprint(configured)?;

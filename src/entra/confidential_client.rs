@@ -18,6 +18,7 @@ use super::{
     aadsts::{EntraError, Remedy},
     assertion::ClientAssertion,
     certificate::{CertificateError, ClientCertificate},
+    claims_request::{ClaimsChallenge, claims_parameter},
     id_token::{self, IdTokenError},
 };
 use crate::config::{AssertionForm, ClientSettings};
@@ -42,6 +43,10 @@ pub struct SignInHints {
     pub prompt: Option<String>,
     /// `login_hint`: whom to sign in.
     pub login_hint: Option<String>,
+    /// `domain_hint`: of which organisation, so that Entra need not ask.
+    pub domain_hint: Option<String>,
+    /// What an API has demanded of the token.
+    pub challenge: Option<ClaimsChallenge>,
 }
 
 /// What must be kept, on the server, between sending the browser away and its coming back. `Debug` shows nothing of it.
@@ -152,12 +157,16 @@ impl ConfidentialClient {
             .set_pkce_challenge(challenge)
             .add_extra_param("nonce", nonce.as_str())
             // Never form_post: a cross-site POST comes without the session cookie, which is SameSite=Lax.
-            .add_extra_param("response_mode", "query");
+            .add_extra_param("response_mode", "query")
+            .add_extra_param("claims", claims_parameter(hints.challenge.as_ref()));
         if let Some(prompt) = &hints.prompt {
             request = request.add_extra_param("prompt", prompt.as_str());
         }
         if let Some(login_hint) = &hints.login_hint {
             request = request.add_extra_param("login_hint", login_hint.as_str());
+        }
+        if let Some(domain_hint) = &hints.domain_hint {
+            request = request.add_extra_param("domain_hint", domain_hint.as_str());
         }
         let (url, state) = request.url();
         let pending = PendingSignIn { nonce, code_verifier: SecretString::from(verifier.into_secret()) };
@@ -194,6 +203,8 @@ impl ConfidentialClient {
             self.oauth_client(metadata)
                 .exchange_refresh_token(&RefreshToken::new(refresh_token.expose_secret().to_owned()))
                 .add_scopes(self.scopes().map(|scope| Scope::new(scope.to_owned())))
+                // Else the new token would no longer say that challenges are handled.
+                .add_extra_param("claims", claims_parameter(None))
                 .add_extra_param("client_assertion_type", CLIENT_ASSERTION_TYPE)
                 .add_extra_param("client_assertion", assertion.expose_secret())
                 .request(&oauth::transport(self.provider.agent()))

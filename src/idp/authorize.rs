@@ -74,7 +74,7 @@ fn is_hinted(user: &IdpUser, hint: &str) -> bool {
 }
 
 fn send_code(idp: &Idp, session: &Session, authorization: AuthorizationRequest) -> HttpResponse {
-    let AuthorizationRequest { client, return_address, scope, nonce, code_challenge, .. } = authorization;
+    let AuthorizationRequest { client, return_address, scope, claims, nonce, code_challenge, .. } = authorization;
     idp.sessions.went_to(&session.sid, client.client_id());
     let code = idp.grants.issue_code(
         CodeRequest {
@@ -82,6 +82,7 @@ fn send_code(idp: &Idp, session: &Session, authorization: AuthorizationRequest) 
             oid: session.oid.clone(),
             sid: session.sid.clone(),
             scope,
+            claims,
             nonce,
             redirect_uri: return_address.redirect_uri.clone(),
             code_challenge,

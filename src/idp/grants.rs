@@ -6,6 +6,7 @@ use super::{
     expiring::ExpiringMap,
     random,
     refusal::{Refusal, invalid_grant},
+    requested_claims::RequestedClaims,
     scope::Scope,
 };
 
@@ -27,6 +28,8 @@ pub struct Grant {
     pub sid: String,
     /// What was asked for.
     pub scope: Scope,
+    /// What its access tokens are to say besides.
+    pub claims: RequestedClaims,
     /// The code that all refresh tokens of this grant come from.
     family: String,
 }
@@ -55,6 +58,8 @@ pub struct CodeRequest {
     pub sid: String,
     /// What was asked for.
     pub scope: Scope,
+    /// What the access token is to say besides.
+    pub claims: RequestedClaims,
     /// `nonce`, for the ID token.
     pub nonce: Option<String>,
     /// Where the code is sent, and what must be sent with it.
@@ -78,8 +83,8 @@ impl Grants {
     /// A new authorization code.
     pub fn issue_code(&self, request: CodeRequest, now: i64) -> String {
         let code = random::secret();
-        let CodeRequest { client_id, oid, sid, scope, nonce, redirect_uri, code_challenge } = request;
-        let grant = Grant { client_id, oid, sid, scope, family: code.clone() };
+        let CodeRequest { client_id, oid, sid, scope, claims, nonce, redirect_uri, code_challenge } = request;
+        let grant = Grant { client_id, oid, sid, scope, claims, family: code.clone() };
         let expires_at = now + CODE_SECONDS;
         let held = Code { grant, nonce, redirect_uri, challenge: code_challenge, expires_at, redeemed: false };
         self.codes.insert(code.clone(), held, now + CODE_REMEMBERED_SECONDS, now);

@@ -16,7 +16,7 @@ use super::{
     session::Ticket,
 };
 use crate::{
-    entra::confidential_client::SignInError,
+    entra::{ClaimsChallenge, confidential_client::SignInError},
     serve::{TraceContext, request_id, trace},
 };
 use answer::Answer;
@@ -28,6 +28,9 @@ pub enum ApiError {
     /// The sign-in has ended, or the API refused even a fresh token.
     #[error("the user must sign in again")]
     SignInAgain,
+    /// 401 with a claims challenge: the API demands more of the token than a refresh can bring.
+    #[error("the API asks for a stronger sign-in")]
+    StepUp(ClaimsChallenge),
     /// Entra could not prolong the sign-in.
     #[error(transparent)]
     SignIn(SignInError),
@@ -138,7 +141,7 @@ impl ApiClient {
     fn call(&self, ticket: &Ticket, correlation: &Correlation, call: &Call) -> Result<Answer, ApiError> {
         let token = self.tokens.valid(ticket)?;
         let answer = self.send(&token, correlation, call)?;
-        if answer.status != StatusCode::UNAUTHORIZED {
+        if answer.status != StatusCode::UNAUTHORIZED || answer.challenge.is_some() {
             return answer.into_result();
         }
         log::info!(request_id = correlation.request_id; "the API refused an access token; refreshing it");

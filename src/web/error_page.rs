@@ -26,7 +26,7 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    entra::{aadsts::EntraError, confidential_client::SignInError},
+    entra::{ClaimsChallenge, aadsts::EntraError, confidential_client::SignInError},
     serve::RequestId,
 };
 use explanation::Explanation;
@@ -39,6 +39,10 @@ pub enum Kind {
     BadRequest,
     /// To the sign-in, and back to this page.
     SignInAgain,
+    /// To the sign-in with what the API demands, and back to this page.
+    StepUp(ClaimsChallenge),
+    /// 403: the API demands what the sign-in that it led to did not bring.
+    StepUpInVain,
     /// 401: the post form once more, since its session has ended.
     SignedOut(Typed),
     /// 403: a form that did not come from this site's page.
@@ -130,6 +134,7 @@ impl From<ApiError> for PageError {
     fn from(error: ApiError) -> Self {
         match error {
             ApiError::SignInAgain => Kind::SignInAgain,
+            ApiError::StepUp(challenge) => Kind::StepUp(challenge),
             ApiError::SignIn(error) => return error.into(),
             ApiError::Forbidden => Kind::Forbidden,
             ApiError::NotFound => Kind::NotFound,
@@ -209,6 +214,7 @@ pub async fn answer(
 fn render(request: &actix_web::HttpRequest, error: &PageError) -> HttpResponse {
     let answer = Visit::of(request).and_then(|visit| match &error.0.kind {
         Kind::SignInAgain => sign_in_again(&visit),
+        Kind::StepUp(challenge) => step_up(&visit, challenge),
         Kind::SignedOut(typed) => post_form::signed_out(&visit, None, typed),
         _ => explain(&visit, error),
     });
@@ -228,8 +234,22 @@ fn sign_in_again(visit: &Visit) -> Result<HttpResponse, PageError> {
     {
         return explain(visit, &Kind::TokenRefused.into());
     }
-    let page = visit.request.uri().path_and_query().map_or("/", |path| path.as_str());
-    Ok(Visit::redirect(&sign_in_href(ReturnPath::parse(page).as_ref())))
+    Ok(Visit::redirect(&sign_in_href(ReturnPath::parse(page_of(visit)).as_ref())))
+}
+
+/// To a sign-in that brings what the API demands, and back. The user stays signed in meanwhile: other pages may not ask for
+/// as much.
+fn step_up(visit: &Visit, challenge: &ClaimsChallenge) -> Result<HttpResponse, PageError> {
+    if visit.session.demand(challenge) {
+        return explain(visit, &Kind::StepUpInVain.into());
+    }
+    log::info!(request_id = visit.request_id(); "the API demands a stronger sign-in");
+    Ok(Visit::redirect(&sign_in_href(ReturnPath::parse(page_of(visit)).as_ref())))
+}
+
+/// The page that was asked for, with its query.
+fn page_of(visit: &Visit) -> &str {
+    visit.request.uri().path_and_query().map_or("/", |path| path.as_str())
 }
 
 /// Whether there is a point in signing in again.

@@ -18,7 +18,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::entra::IdTokenClaims;
+use crate::entra::{ClaimsChallenge, IdTokenClaims};
 
 /// Key of the signed-in account; the session store tells signed-in sessions from anonymous ones by it.
 pub const ACCOUNT: &str = "account";
@@ -26,6 +26,7 @@ const PENDING: &str = "pending";
 const FLASH: &str = "flash";
 const DRAFTS: &str = "drafts";
 const FORCED_SIGN_IN: &str = "forced_sign_in";
+const DEMAND: &str = "demand";
 
 /// Most sign-ins under way in one browser: one per tab; the oldest goes first.
 const MAX_PENDING: usize = 8;
@@ -173,6 +174,14 @@ struct Draft {
     typed: Typed,
 }
 
+/// What the API demands of a sign-in, as JSON.
+#[derive(Serialize, Deserialize)]
+struct Demand {
+    claims: String,
+    made_at: DateTime<Utc>,
+    answered_at: Option<DateTime<Utc>>,
+}
+
 /// The session of the browser that sent the request. Reading costs nothing; only a write makes a session.
 pub struct TypedSession(Session);
 
@@ -267,6 +276,32 @@ impl TypedSession {
         let before: Option<DateTime<Utc>> = self.read(FORCED_SIGN_IN);
         self.write(FORCED_SIGN_IN, &Utc::now());
         before.is_some_and(|at| Utc::now() - at < FORCED_SIGN_IN_MEMORY)
+    }
+
+    /// Keeps what the API demands of the next sign-in. `true` when it demanded the same before a sign-in that was completed
+    /// a moment ago: that one did not bring it, and the next one would not either.
+    pub fn demand(&self, challenge: &ClaimsChallenge) -> bool {
+        let (claims, now) = (challenge.to_json(), Utc::now());
+        let before: Option<Demand> = self.read(DEMAND);
+        let is_in_vain = before.is_some_and(|before| {
+            before.claims == claims && before.answered_at.is_some_and(|at| now - at < FORCED_SIGN_IN_MEMORY)
+        });
+        self.write(DEMAND, &Demand { claims, made_at: now, answered_at: None });
+        is_in_vain
+    }
+
+    /// What the API demands of a sign-in that begins now, if anything.
+    pub fn demanded(&self) -> Option<ClaimsChallenge> {
+        let demand: Demand = self.read(DEMAND)?;
+        let is_open = demand.answered_at.is_none() && Utc::now() - demand.made_at < PENDING_LIFETIME;
+        ClaimsChallenge::from_json(demand.claims.as_bytes()).filter(|_| is_open)
+    }
+
+    /// Notes that somebody has signed in after the demand.
+    pub fn answer_demand(&self) {
+        if let Some(demand) = self.read::<Demand>(DEMAND) {
+            self.write(DEMAND, &Demand { answered_at: Some(Utc::now()), ..demand });
+        }
     }
 
     fn pending(&self) -> Vec<Pending> {
@@ -366,6 +401,25 @@ mod tests {
         let session = session();
         session.keep_draft("/posts/new", None, &typed);
         assert!(session.draft("/posts/new", Uuid::nil()).is_none());
+    }
+
+    #[test]
+    fn a_demand_holds_for_the_next_sign_in_and_is_in_vain_if_that_did_not_help() {
+        let challenge = |value: &str| {
+            let json = serde_json::json!({ "access_token": { "acrs": { "value": value } } }).to_string();
+            ClaimsChallenge::from_json(json.as_bytes()).expect("a challenge")
+        };
+        let session = session();
+        assert_eq!(session.demanded(), None);
+        assert!(!session.demand(&challenge("c1")));
+        assert!(!session.demand(&challenge("c1")), "nobody has signed in meanwhile");
+        assert_eq!(session.demanded(), Some(challenge("c1")));
+        session.answer_demand();
+        assert_eq!(session.demanded(), None);
+        assert!(!session.demand(&challenge("c2")), "another one");
+        session.answer_demand();
+        assert!(session.demand(&challenge("c2")));
+        assert!(!session.demand(&challenge("c2")), "asked for once more, by the user's own choice");
     }
 
     #[test]

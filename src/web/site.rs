@@ -6,6 +6,7 @@ use actix_session::{SessionMiddleware, config::BrowserSession};
 use actix_web::cookie::{Key, SameSite};
 use secrecy::ExposeSecret;
 use url::Url;
+use uuid::Uuid;
 
 use super::{
     access_tokens::AccessTokens,
@@ -131,6 +132,11 @@ impl Sessions {
         self.store.end_provider_session(session)
     }
 
+    /// Ends every session of a user, and gives the tickets of their sign-ins.
+    pub fn end_sessions_of(&self, tenant_id: Uuid, object_id: Uuid) -> Vec<Ticket> {
+        self.store.end_sessions_of(tenant_id, object_id)
+    }
+
     /// The middleware. The cookie holds the session id, encrypted, and ends with the browser.
     pub fn middleware(&self) -> SessionMiddleware<MemorySessionStore> {
         // A `__Host-` cookie comes from this host over HTTPS only (RFC 6265bis §4.1.3.2).
@@ -156,14 +162,14 @@ fn problems(settings: &ClientSettings) -> Vec<SettingProblem> {
     let mut report = |setting, problem: &str| found.push(SettingProblem { setting, problem: problem.to_owned() });
     if settings.client_id.trim().is_empty() {
         report("client.client_id", "is not set: the application (client) id of the web site's registration, a GUID");
-    } else if uuid::Uuid::parse_str(settings.client_id.trim()).is_err() {
+    } else if Uuid::parse_str(settings.client_id.trim()).is_err() {
         report("client.client_id", "is not a GUID: the portal shows it as Application (client) ID");
     }
     if settings.api_scope.trim().is_empty() {
         report("client.api_scope", "is not set: the API's scope, such as api://…/access_as_user");
     }
-    if settings.certificate.path.is_none() {
-        report("client.cert_path", "is not set: a PEM file with the certificate and its private key");
+    if !settings.certificate.is_given() {
+        report("client.cert_path", "is not set: a PEM or PFX file with the certificate and its private key");
     }
     match &settings.cookie_key {
         None => report("client.cookie_key", "is not set: 32 or more random characters"),

@@ -291,6 +291,14 @@ fn what_does_not_make_sense_is_refused() {
 }
 
 #[test]
+fn of_two_places_for_the_same_thing_neither_is_guessed() {
+    let both = given().flag("client.cert_path", "a.pem").flag("client.cert_base64", "AAAA");
+    assert_eq!(both.the_mistake().setting, "client.cert_base64");
+    let both = given().flag("client.key_passphrase", "a").flag("client.key_passphrase_file", "b");
+    assert_eq!(both.the_mistake().setting, "client.key_passphrase_file");
+}
+
+#[test]
 fn a_site_on_plain_http_must_be_meant() {
     let base = given().flag("client.public_url", "http://blog.internal");
     assert_eq!(base.the_mistake().setting, "client.public_url");

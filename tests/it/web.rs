@@ -1,6 +1,7 @@
 //! The site, as browsers meet it: on real servers, over HTTP.
 
 mod api_failures;
+mod certificate_forms;
 mod forms;
 mod headers;
 mod health;
@@ -11,3 +12,4 @@ mod sent_twice;
 mod session;
 mod sign_in;
 mod start;
+mod step_up;

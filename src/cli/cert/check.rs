@@ -17,13 +17,13 @@ use crate::{
 
 /// Check that key and certificate can be read, belong together, are strong enough and in date
 ///
-/// Without a file, what client.cert_path and the settings beside it name is checked.
+/// Without a file, what client.cert_path (or client.cert_base64) and the settings beside it name is checked.
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// PEM file with the certificate, and with the private key unless --key names another
+    /// PFX file, or PEM file with the certificate, and with the private key unless --key names another
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// PEM file with the private key. A passphrase is taken from client.key_passphrase
+    /// PEM file with the private key. A passphrase is taken from client.key_passphrase or its file
     #[arg(long, value_name = "FILE", requires = "file")]
     key: Option<PathBuf>,
 }
@@ -53,8 +53,8 @@ impl Check {
         let Some(file) = self.file else { return Ok(settings()?.client.certificate) };
         // A named file is checked whatever state the settings are in; only the passphrase is looked for there, since
         // one on the command line would be seen by every user of the machine.
-        let key_passphrase = settings().ok().and_then(|settings| settings.client.certificate.key_passphrase);
-        Ok(CertificateSettings { path: Some(file), key_path: self.key, key_passphrase, thumbprint: None })
+        let own = settings().map(|settings| settings.client.certificate).unwrap_or_default();
+        Ok(CertificateSettings { path: Some(file), base64: None, key_path: self.key, thumbprint: None, ..own })
     }
 }
 

@@ -19,8 +19,17 @@ pub enum CertificateError {
         /// What the system says.
         reason: io::Error,
     },
-    /// A file is not PEM.
-    #[error("{} is not a PEM file", path.display())]
+    /// The setting that stands for a file holds something else.
+    #[error("client.cert_base64 is not base64")]
+    BadBase64,
+    /// A PFX file is encrypted by algorithms that this OpenSSL does not have.
+    #[error("{} is a PFX file of an old kind, which this OpenSSL cannot decrypt", path.display())]
+    LegacyPfx {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is neither PEM nor PFX.
+    #[error("{} is neither a PEM nor a PFX file", path.display())]
     NotPem {
         /// The file.
         path: PathBuf,
@@ -130,12 +139,16 @@ impl CertificateError {
     pub fn hint(&self) -> Cow<'static, str> {
         let hint = match self {
             Self::NotConfigured => {
-                "set client.cert_path (CLIENT_CERT_PATH) to a PEM file with key and certificate; blogctl cert new makes one"
+                "set client.cert_path (CLIENT_CERT_PATH) to a PEM or PFX file with key and certificate; blogctl cert new makes one"
             }
             Self::Unreadable { .. } => "check that the file exists and that the user blogctl runs as may read it",
-            Self::NotPem { path } => {
+            Self::NotPem { .. } => {
+                "give a PEM file (it has lines such as -----BEGIN CERTIFICATE-----) or a PFX file (.pfx, .p12)"
+            }
+            Self::BadBase64 => "put what base64 -w0 FILE prints into client.cert_base64",
+            Self::LegacyPfx { path } => {
                 let file = path.display();
-                return format!("convert a .pfx file with: openssl pkcs12 -in {file} -out {file}.pem -nodes").into();
+                return format!("convert it with: openssl pkcs12 -legacy -in {file} -out {file}.pem -nodes").into();
             }
             Self::NoCertificate { .. } | Self::BadCertificate { .. } => {
                 "the file needs a block that starts with -----BEGIN CERTIFICATE-----"
@@ -144,7 +157,9 @@ impl CertificateError {
                 "put the key into the same file, or set client.key_path to the file that has it (PKCS#8 or PKCS#1)"
             }
             Self::BadKey { .. } => "check it with: openssl pkey -in FILE -noout",
-            Self::PassphraseMissing { .. } => "set client.key_passphrase (BLOG_CLIENT__KEY_PASSPHRASE)",
+            Self::PassphraseMissing { .. } => {
+                "set client.key_passphrase (BLOG_CLIENT__KEY_PASSPHRASE) or client.key_passphrase_file"
+            }
             Self::PassphraseWrong { .. } => "check client.key_passphrase with: openssl pkey -in FILE -noout",
             Self::NotRsa { .. } | Self::Weak { .. } => {
                 "Entra ID needs an RSA key of 2048 bits or more: make a new one with blogctl cert new, and upload its certificate"

@@ -22,7 +22,7 @@ const KEY_LABEL: &[u8] = b"PRIVATE KEY-----";
 /// When the file cannot be read, or holds no certificate that can be parsed.
 pub fn certificates_in(path: &Path) -> Result<Vec<Vec<u8>>, CertificateError> {
     let bytes = read(path)?;
-    if !contains(&bytes, PEM_START)
+    if !is_pem(&bytes)
         && let Ok(certificate) = X509::from_der(&bytes)
     {
         return Ok(vec![to_der(&certificate, path)?]);
@@ -30,16 +30,19 @@ pub fn certificates_in(path: &Path) -> Result<Vec<Vec<u8>>, CertificateError> {
     parse_certificates(&bytes, path)?.iter().map(|certificate| to_der(certificate, path)).collect()
 }
 
-pub(super) fn read_certificates(path: &Path) -> Result<Vec<X509>, CertificateError> {
-    parse_certificates(&read(path)?, path)
+/// Whether there is PEM in it.
+pub(super) fn is_pem(bytes: &[u8]) -> bool {
+    contains(bytes, PEM_START)
 }
 
-pub(super) fn read_key(path: &Path, passphrase: Option<&SecretString>) -> Result<PKey<Private>, CertificateError> {
-    let pem = read(path)?;
-    if !contains(&pem, KEY_LABEL) {
+pub(super) fn parse_key(
+    pem: &[u8],
+    path: &Path,
+    passphrase: Option<&SecretString>,
+) -> Result<PKey<Private>, CertificateError> {
+    if !contains(pem, KEY_LABEL) {
         return Err(CertificateError::NoKey { path: path.to_owned() });
     }
-    warn_when_others_may_read(path);
     let was_asked = Cell::new(false);
     let answer = |buffer: &mut [u8]| {
         was_asked.set(true);
@@ -49,7 +52,7 @@ pub(super) fn read_key(path: &Path, passphrase: Option<&SecretString>) -> Result
         target.copy_from_slice(passphrase);
         Ok(passphrase.len())
     };
-    PKey::private_key_from_pem_callback(&pem, answer).map_err(|_: ErrorStack| {
+    PKey::private_key_from_pem_callback(pem, answer).map_err(|_: ErrorStack| {
         let path = path.to_owned();
         match (was_asked.get(), passphrase) {
             (false, _) => CertificateError::BadKey { path },
@@ -78,8 +81,8 @@ fn has_issued(issuer: &X509, certificate: &X509) -> bool {
     issuer.public_key().is_ok_and(|key| certificate.verify(&key).unwrap_or(false))
 }
 
-fn parse_certificates(bytes: &[u8], path: &Path) -> Result<Vec<X509>, CertificateError> {
-    if !contains(bytes, PEM_START) {
+pub(super) fn parse_certificates(bytes: &[u8], path: &Path) -> Result<Vec<X509>, CertificateError> {
+    if !is_pem(bytes) {
         return Err(CertificateError::NotPem { path: path.to_owned() });
     }
     let certificates =
@@ -91,7 +94,7 @@ fn parse_certificates(bytes: &[u8], path: &Path) -> Result<Vec<X509>, Certificat
 }
 
 /// Wiped when dropped: it may hold a private key.
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
     let bytes = fs::read(path).map_err(|reason| CertificateError::Unreadable { path: path.to_owned(), reason })?;
     Ok(Zeroizing::new(bytes))
 }
@@ -106,7 +109,7 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 
 /// The group may read it: that is how secrets are mounted into containers.
 #[cfg(unix)]
-fn warn_when_others_may_read(path: &Path) {
+pub(super) fn warn_when_others_may_read(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
 
     const READ_OR_WRITE_BY_OTHERS: u32 = 0o006;
@@ -118,4 +121,4 @@ fn warn_when_others_may_read(path: &Path) {
 }
 
 #[cfg(not(unix))]
-fn warn_when_others_may_read(_: &Path) {}
+pub(super) fn warn_when_others_may_read(_: &Path) {}

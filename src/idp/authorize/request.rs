@@ -6,6 +6,7 @@ use crate::idp::{
     parameters::Parameters,
     refusal::{self, Refusal, invalid_request},
     registrations::App,
+    requested_claims::RequestedClaims,
     scope::Scope,
     state::Idp,
 };
@@ -25,6 +26,8 @@ pub struct AuthorizationRequest {
     pub code_challenge: Option<String>,
     /// What the user is to be asked.
     pub prompt: Option<Prompt>,
+    /// What the access token is to say besides.
+    pub claims: RequestedClaims,
     /// Who is expected to sign in: e-mail address, object id, or the ID token's `login_hint`.
     pub login_hint: Option<String>,
 }
@@ -100,6 +103,7 @@ impl AuthorizationRequest {
         let scope = Scope::parse(parameters.require("scope")?, &idp.registrations, client, idp.authority.domain())?;
         let code_challenge = code_challenge(parameters, idp.require_pkce || client.registration.public_client)?;
         let prompt = parameters.get("prompt").map(Prompt::read).transpose()?;
+        let claims = RequestedClaims::read(parameters)?;
         let nonce = parameters.get("nonce").map(str::to_owned);
         let login_hint = parameters.get("login_hint").map(str::to_owned);
         Ok(move |client, return_address| Self {
@@ -109,6 +113,7 @@ impl AuthorizationRequest {
             nonce,
             code_challenge,
             prompt,
+            claims,
             login_hint,
         })
     }

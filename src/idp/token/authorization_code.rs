@@ -6,6 +6,7 @@ use crate::idp::{
     parameters::Parameters,
     refusal::Refusal,
     registrations::App,
+    requested_claims::RequestedClaims,
     scope::{self, Scope},
     state::Idp,
 };
@@ -22,7 +23,9 @@ pub fn exchange(idp: &Idp, client: &App, proof: ClientProof, form: &Parameters) 
         .get("scope")
         .map(|text| Scope::parse(text, &idp.registrations, client, idp.authority.domain()).map(|scope| (text, scope)))
         .transpose()?;
-    let code = idp.grants.redeem_code(code, client.client_id(), redirect_uri, verifier, idp.clock.now())?;
+    let claims = RequestedClaims::read(form)?;
+    let mut code = idp.grants.redeem_code(code, client.client_id(), redirect_uri, verifier, idp.clock.now())?;
+    code.grant.claims = claims.and(&code.grant.claims);
     if let Some((text, _)) = asked.as_ref().filter(|(_, scope)| !scope.is_within(&code.grant.scope)) {
         return Err(scope::not_valid(text));
     }

@@ -2,7 +2,8 @@
 
 use super::response::{self, TokenResponse, UserTokens};
 use crate::idp::{
-    claims::ClientProof, parameters::Parameters, refusal::Refusal, registrations::App, scope::Scope, state::Idp,
+    claims::ClientProof, parameters::Parameters, refusal::Refusal, registrations::App,
+    requested_claims::RequestedClaims, scope::Scope, state::Idp,
 };
 
 /// New tokens, a new refresh token included, for whatever the application may ask for: as with Entra, a refresh token
@@ -16,7 +17,9 @@ pub fn exchange(idp: &Idp, client: &App, proof: ClientProof, form: &Parameters) 
         .get("scope")
         .map(|text| Scope::parse(text, &idp.registrations, client, idp.authority.domain()))
         .transpose()?;
-    let grant = idp.grants.refresh(token, client.client_id(), idp.clock.now())?;
+    let claims = RequestedClaims::read(form)?;
+    let mut grant = idp.grants.refresh(token, client.client_id(), idp.clock.now())?;
+    grant.claims = claims.and(&grant.claims);
     let tokens = UserTokens {
         grant: &grant,
         scope: asked.as_ref().unwrap_or(&grant.scope),

@@ -62,7 +62,8 @@ pub fn for_user(
         idp.registrations.user(&grant.oid).ok_or_else(|| invalid_grant(50034, "The user account does not exist."))?;
     let signed_in = SignedIn { user, sid: &grant.sid };
     let (validity, expires_in) = validity(idp);
-    let access_claims = claims::access_token(&idp.authority, client, proof, &scope.resource, signed_in, validity);
+    let mut access_claims = claims::access_token(&idp.authority, client, proof, &scope.resource, signed_in, validity);
+    access_claims.extend(tokens.grant.claims.as_claims());
     let id_claims = scope.openid.then(|| claims::id_token(&idp.authority, client, signed_in, nonce, validity));
     let client_info = client_info.then(|| {
         let ids = json!({ "uid": user.oid, "utid": idp.authority.tenant_id() });

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{ApiError, FieldError};
+use crate::entra::ClaimsChallenge;
 
 /// Largest body read, in bytes: a page of posts of the longest content fits.
 const MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
@@ -19,6 +20,8 @@ pub(super) struct Answer {
     pub(super) next_cursor: Option<String>,
     /// `Retry-After` in seconds.
     pub(super) retry_after: Option<u64>,
+    /// `claims` of `WWW-Authenticate`.
+    pub(super) challenge: Option<ClaimsChallenge>,
     pub(super) body: Vec<u8>,
 }
 
@@ -34,7 +37,8 @@ struct Problem {
 impl Answer {
     pub(super) fn read(mut response: http::Response<ureq::Body>) -> Result<Self, ApiError> {
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let [etag, total, link, retry_after] = ["etag", "x-total-count", "link", "retry-after"].map(header);
+        let [etag, total, link, retry_after, challenge] =
+            ["etag", "x-total-count", "link", "retry-after", "www-authenticate"].map(header);
         let status = StatusCode::from_u16(response.status().as_u16())
             .map_err(|_| ApiError::Unexpected(response.status().as_u16()))?;
         let body = response.body_mut().with_config().limit(MAX_BODY_BYTES).read_to_vec().map_err(no_answer)?;
@@ -43,6 +47,7 @@ impl Answer {
             etag,
             total: total.and_then(|text| text.parse().ok()),
             next_cursor: link.as_deref().and_then(next_cursor),
+            challenge: challenge.as_deref().and_then(claims_in),
             retry_after: retry_after.and_then(|text| text.parse().ok()),
             body,
         })
@@ -53,7 +58,10 @@ impl Answer {
             return Ok(self);
         }
         Err(match self.status {
-            StatusCode::UNAUTHORIZED => ApiError::SignInAgain,
+            StatusCode::UNAUTHORIZED => match self.challenge {
+                Some(challenge) => ApiError::StepUp(challenge),
+                None => ApiError::SignInAgain,
+            },
             StatusCode::FORBIDDEN => ApiError::Forbidden,
             StatusCode::NOT_FOUND | StatusCode::GONE => ApiError::NotFound,
             StatusCode::PRECONDITION_FAILED => ApiError::Stale,
@@ -81,6 +89,21 @@ pub(super) fn no_answer(error: ureq::Error) -> ApiError {
     }
 }
 
+/// From `Bearer error="insufficient_claims", claims="…"` (Microsoft Learn "Claims challenges"); parameters in any order.
+fn claims_in(challenge: &str) -> Option<ClaimsChallenge> {
+    let (scheme, parameters) = challenge.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("Bearer") {
+        return None;
+    }
+    let value = |name: &str| {
+        parameters.split(',').find_map(|parameter| {
+            let (found, value) = parameter.trim().split_once('=')?;
+            found.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
+        })
+    };
+    value("claims").filter(|_| value("error") == Some("insufficient_claims")).and_then(ClaimsChallenge::decode)
+}
+
 /// From `</v1/posts?limit=20&after=CURSOR>; rel="next"` (RFC 8288), absolute or relative.
 fn next_cursor(link: &str) -> Option<String> {
     let next = link.split(',').find(|entry| {
@@ -94,6 +117,26 @@ fn next_cursor(link: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_challenge_is_read_and_nothing_else_is_one() {
+        let claims = "eyJhY2Nlc3NfdG9rZW4iOnt9fQ==";
+        for good in [
+            format!("Bearer realm=\"x\", error=\"insufficient_claims\", claims=\"{claims}\""),
+            format!("bearer claims={claims}, error=insufficient_claims"),
+        ] {
+            assert!(claims_in(&good).is_some(), "{good}");
+        }
+        for other in [
+            "Bearer".to_owned(),
+            "Bearer error=\"invalid_token\"".to_owned(),
+            format!("Bearer error=\"invalid_token\", claims=\"{claims}\""),
+            format!("Basic error=\"insufficient_claims\", claims=\"{claims}\""),
+            "Bearer error=\"insufficient_claims\", claims=\"?\"".to_owned(),
+        ] {
+            assert_eq!(claims_in(&other), None, "{other}");
+        }
+    }
 
     #[test]
     fn the_next_page_is_found_in_the_link_header() {

@@ -38,7 +38,7 @@ impl Explanation {
                 "The address or the form that your browser sent is not one that this site knows how to read.",
                 "Go back and try again from the page that you came from.",
             ),
-            Kind::SignInAgain | Kind::SignedOut(_) => of_status(
+            Kind::SignInAgain | Kind::SignedOut(_) | Kind::StepUp(_) => of_status(
                 StatusCode::UNAUTHORIZED,
                 "401",
                 "You are not signed in",
@@ -151,6 +151,14 @@ impl Explanation {
 
     fn of_sign_in(kind: &Kind) -> Self {
         let (status, heading, happened, advice) = match kind {
+            Kind::StepUpInVain => (
+                StatusCode::FORBIDDEN,
+                "The blog asks for a stronger sign-in",
+                "For this, the blog's API asks for more than an ordinary sign-in, another factor for instance. You have \
+                 just signed in again, and Microsoft Entra ID did not confirm it.",
+                "You are still signed in for everything else. Whoever runs this site: the authentication context in \
+                 `api.required_acrs` must be published to apps, and a Conditional Access policy must grant it.",
+            ),
             Kind::SignInFailed(answer) => (StatusCode::BAD_GATEWAY, "Sign-in failed", answer.cause(), answer.advice()),
             Kind::CertificateUnusable => (
                 StatusCode::INTERNAL_SERVER_ERROR,

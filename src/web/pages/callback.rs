@@ -55,6 +55,7 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
     let account = Account::new(sign_in.user);
     visit.site.tokens.keep(&account.ticket, sign_in.tokens);
     visit.session.sign_in(&account);
+    visit.session.answer_demand();
     Ok(Visit::redirect(next.as_str()))
 }
 

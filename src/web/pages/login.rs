@@ -18,13 +18,37 @@ use crate::{
     },
 };
 
-/// `/login?next=/posts/new&switch=1`
-#[derive(Debug, Deserialize)]
+/// Longest hint, in bytes: more than any name of an account.
+const MAX_HINT: usize = 320;
+
+/// `/login?next=/posts/new&switch=1`. What is not as it must be is ignored: anybody may write such a link.
+#[derive(Deserialize)]
 pub struct LoginQuery {
-    /// Where to go afterwards: a path of this site, anything else is ignored.
+    /// Where to go afterwards: a path of this site.
     next: Option<String>,
     /// `1`: let the user pick another account.
     switch: Option<String>,
+    /// `login`, `select_account` or `consent`: what Entra is to ask for even of somebody who is signed in there.
+    prompt: Option<String>,
+    /// Whom to sign in: an account's name.
+    login_hint: Option<String>,
+    /// Of which organisation: a domain, `organizations` or `consumers`.
+    domain_hint: Option<String>,
+}
+
+impl LoginQuery {
+    fn hints(&self) -> SignInHints {
+        let prompt = self.prompt.as_deref().filter(|prompt| ["login", "select_account", "consent"].contains(prompt));
+        let prompt = if self.switch.as_deref() == Some("1") { Some("select_account") } else { prompt };
+        let sane = |hint: &&String| !hint.is_empty() && hint.len() <= MAX_HINT && !hint.contains(char::is_control);
+        let is_domain = |hint: &&String| hint.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+        SignInHints {
+            prompt: prompt.map(str::to_owned),
+            login_hint: self.login_hint.as_ref().filter(sane).cloned(),
+            domain_hint: self.domain_hint.as_ref().filter(sane).filter(is_domain).cloned(),
+            challenge: None,
+        }
+    }
 }
 
 /// `GET /login`
@@ -47,12 +71,16 @@ pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpRe
         Arrival::Nowhere => return Err(Kind::BadRequest.into()),
     }
     let next = next.unwrap_or_else(ReturnPath::home);
-    let switch = query.switch.as_deref() == Some("1");
-    if !switch && visit.session.account().is_some() {
-        return Ok(Visit::redirect(next.as_str()));
+    let mut hints = SignInHints { challenge: visit.session.demanded(), ..query.hints() };
+    if let Some(account) = visit.session.account() {
+        if hints.prompt.is_none() && hints.challenge.is_none() {
+            return Ok(Visit::redirect(next.as_str()));
+        }
+        if hints.challenge.is_some() && hints.prompt.is_none() {
+            // More is wanted of this user; another one is not meant.
+            hints.login_hint = account.login_hint.clone();
+        }
     }
-
-    let hints = SignInHints { prompt: switch.then(|| "select_account".to_owned()), login_hint: None };
     let client = Arc::clone(&visit.site.client);
     let request = web::block(move || client.authorization_request(&hints))
         .await

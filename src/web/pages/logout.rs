@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::web::{
     csrf::{Checked, ProtectedForm},
     error_page::PageError,
+    session::Account,
     visit::Visit,
 };
 
@@ -16,6 +17,8 @@ use crate::web::{
 pub struct LogoutForm {
     #[serde(default)]
     csrf_token: String,
+    /// `1`: in other browsers, too.
+    everywhere: Option<String>,
 }
 
 impl ProtectedForm for LogoutForm {
@@ -43,10 +46,13 @@ pub async fn ask(visit: Visit) -> Result<HttpResponse, PageError> {
 /// # Errors
 /// When the form cannot be trusted.
 pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, PageError> {
-    let Checked { user, .. } = checked;
+    let Checked { form, user } = checked;
     let visit = user.visit;
     visit.site.tokens.forget(&user.account.ticket);
     visit.session.purge();
+    if form.everywhere.as_deref() == Some("1") {
+        end_everywhere(&visit, &user.account).await;
+    }
 
     let (client, home) = (Arc::clone(&visit.site.client), visit.site.public_url.clone());
     let login_hint = user.account.login_hint;
@@ -58,6 +64,22 @@ pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, Page
             visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {})
         }
         Err(_) => visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {}),
+    }
+}
+
+/// Ends the user's sessions in other browsers. Entra's own sessions there are not this site's to end.
+async fn end_everywhere(visit: &Visit, account: &Account) {
+    let (site, tenant, object) = (visit.site.clone(), account.tenant_id, account.object_id);
+    let ended = web::block(move || {
+        let tickets = site.sessions.end_sessions_of(tenant, object);
+        for ticket in &tickets {
+            site.tokens.forget(ticket);
+        }
+        tickets.len()
+    });
+    match ended.await {
+        Ok(count) => log::info!(request_id = visit.request_id(); "signed out everywhere: {count} other sessions ended"),
+        Err(error) => log::error!(request_id = visit.request_id(); "other sessions could not be ended: {error}"),
     }
 }
 

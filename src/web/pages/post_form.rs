@@ -11,6 +11,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::entra::ClaimsChallenge;
 use crate::web::{
     api_client::{ApiError, FieldError, NewPost, Post},
     csrf::ProtectedForm,
@@ -167,6 +168,7 @@ pub async fn refused(
         ),
         ApiError::Stale => return stale(user, id, page).await,
         ApiError::SignInAgain => return refused_sign_in(user, &typed),
+        ApiError::StepUp(challenge) => return step_up(user, &challenge, &typed),
         ApiError::SignIn(_) => (
             StatusCode::BAD_GATEWAY,
             "The post was not saved: your sign-in could not be renewed with Microsoft Entra ID. Your text is still \
@@ -216,11 +218,20 @@ pub async fn refused(
 /// # Errors
 /// When the page cannot be rendered.
 pub fn signed_out(visit: &Visit, owner: Option<Uuid>, typed: &Typed) -> Result<HttpResponse, PageError> {
+    let summary = "The post was not saved: your sign-in has ended. Your text is kept until you are back.";
+    kept_until_back(visit, owner, typed, summary)
+}
+
+fn kept_until_back(
+    visit: &Visit,
+    owner: Option<Uuid>,
+    typed: &Typed,
+    summary: &str,
+) -> Result<HttpResponse, PageError> {
     let path = visit.request.path();
     visit.session.keep_draft(path, owner, typed);
     let mut page = PostFormPage::new(path, typed.clone());
-    page.summary =
-        Some("The post was not saved: your sign-in has ended. Your text is kept until you are back.".to_owned());
+    page.summary = Some(summary.to_owned());
     page.sign_in_href = Some(sign_in_href(ReturnPath::parse(path).as_ref()));
     let mut response = visit.page_with_status(StatusCode::UNAUTHORIZED, "post_form.html", &page)?;
     // RFC 9110 §15.5.2 asks for a challenge; no browser shows a dialogue for this one.
@@ -234,6 +245,16 @@ fn refused_sign_in(user: &SignedIn, typed: &Typed) -> Result<HttpResponse, PageE
         SigningInAgain::MayHelp => signed_out(&user.visit, Some(user.account.object_id), typed),
         SigningInAgain::IsInVain => Err(PageError::from(Kind::TokenRefused).keeping(Some(typed.clone()))),
     }
+}
+
+/// The API demands more than the sign-in has: the text is kept over another one.
+fn step_up(user: &SignedIn, challenge: &ClaimsChallenge, typed: &Typed) -> Result<HttpResponse, PageError> {
+    if user.visit.session.demand(challenge) {
+        return Err(PageError::from(Kind::StepUpInVain).keeping(Some(typed.clone())));
+    }
+    let summary = "The post was not saved: for this the blog asks you to sign in once more, with another factor for \
+                   instance. Your text is kept until you are back.";
+    kept_until_back(&user.visit, Some(user.account.object_id), typed, summary)
 }
 
 /// Somebody changed the post meanwhile: both versions are shown, and saving once more is a decision.

@@ -106,8 +106,8 @@ fn each_way_in_which_it_goes_wrong_has_its_own_message_that_names_the_file() {
     for (settings, expected) in [
         (CertificateSettings::default(), "client.cert_path is not set"),
         (missing, "missing.pem cannot be read: No such file"),
-        (at("a.pfx", &[&der]), "a.pfx is not a PEM file"),
-        (at("empty.pem", &[]), "empty.pem is not a PEM file"),
+        (at("a.pfx", &[&der]), "a.pfx is neither a PEM nor a PFX file"),
+        (at("empty.pem", &[]), "empty.pem is neither a PEM nor a PFX file"),
         (at("key-only.pem", &[&key_pem(key())]), "key-only.pem holds no certificate"),
         (at("garbled.pem", &[garbled]), "garbled.pem holds a certificate that cannot be parsed"),
         (at("cert-only.pem", &[&certificate]), "cert-only.pem holds no private key"),

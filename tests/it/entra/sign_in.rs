@@ -110,6 +110,7 @@ fn hints_are_passed_on() {
     let hints = SignInHints {
         prompt: Some("select_account".to_owned()),
         login_hint: Some("alice+x@contoso.example".to_owned()),
+        ..SignInHints::default()
     };
     let query = query(&bench.client.authorization_request(&hints).expect("a request").url);
     assert_eq!(query["prompt"], "select_account");

@@ -291,3 +291,26 @@ fn a_front_channel_sign_out_that_names_no_session_is_refused() {
         assert_eq!(page.status, 400, "{query}");
     }
 }
+
+#[test]
+fn signing_out_everywhere_ends_all_sessions_of_the_user_and_nobody_elses() {
+    let system = TestSystem::start();
+    let [here, there, bobs] = [(); 3].map(|()| Browser::new());
+    here.sign_in(&system, ALICE, "/");
+    there.sign_in(&system, ALICE, "/");
+    bobs.sign_in(&system, BOB, "/");
+    let stolen = there.clone_cookies();
+    let is_signed_in = |browser: &Browser| browser.get_once(&system.web.url("/posts")).status == 200;
+    assert!(is_signed_in(&here) && is_signed_in(&there) && is_signed_in(&bobs));
+
+    let asked = here.get(&system.web.url("/logout"));
+    let form = asked.form("everywhere").with("everywhere", "1");
+    let forged = here.post(&form.clone().with("csrf_token", "forged"), &[]);
+    assert_eq!(forged.error(), "403");
+    assert!(is_signed_in(&there), "a forged form ends nothing");
+    assert_eq!(here.submit_once(&form).status, 303);
+    for (browser, whose) in [(&here, "here"), (&there, "there"), (&stolen, "a copy of the cookie")] {
+        assert!(!is_signed_in(browser), "{whose}");
+    }
+    assert!(is_signed_in(&bobs));
+}

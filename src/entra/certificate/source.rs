@@ -1,0 +1,69 @@
+//! Where certificate and private key come from: a file, or a setting that holds what a file would, in base64 (as Azure App
+//! Service and Kubernetes secrets give it).
+
+use std::path::{Path, PathBuf};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use openssl::{
+    pkey::{PKey, Private},
+    x509::X509,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
+
+use super::{CertificateError, pem, pfx};
+use crate::config::CertificateSettings;
+
+/// What stands for a file's name in messages.
+const SETTING: &str = "client.cert_base64";
+
+/// Certificates, in any order, and the private key of one of them.
+pub(super) struct Found {
+    pub(super) certificates: Vec<X509>,
+    pub(super) key: PKey<Private>,
+    /// What held the certificates.
+    pub(super) path: PathBuf,
+    /// What held the key.
+    pub(super) key_path: PathBuf,
+}
+
+/// Reads what the settings name.
+pub(super) fn read(settings: &CertificateSettings) -> Result<Found, CertificateError> {
+    let (path, bytes) = match (&settings.path, &settings.base64) {
+        (Some(path), _) => (path.clone(), pem::read(path)?),
+        (None, Some(text)) => (PathBuf::from(SETTING), decoded(text)?),
+        (None, None) => return Err(CertificateError::NotConfigured),
+    };
+    let passphrase = passphrase(settings)?;
+    if !pem::is_pem(&bytes) && pfx::is_der(&bytes) {
+        if settings.path.is_some() {
+            pem::warn_when_others_may_read(&path);
+        }
+        let (certificates, key) = pfx::parse(&bytes, &path, passphrase.as_ref())?;
+        return Ok(Found { certificates, key, key_path: path.clone(), path });
+    }
+    let certificates = pem::parse_certificates(&bytes, &path)?;
+    let (key_path, key) = match &settings.key_path {
+        Some(key_path) => (key_path.clone(), pem::parse_key(&pem::read(key_path)?, key_path, passphrase.as_ref())?),
+        None => (path.clone(), pem::parse_key(&bytes, &path, passphrase.as_ref())?),
+    };
+    if key_path != Path::new(SETTING) {
+        pem::warn_when_others_may_read(&key_path);
+    }
+    Ok(Found { certificates, key, path, key_path })
+}
+
+fn decoded(text: &SecretString) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
+    // Wrapped lines, as `base64` prints them.
+    let joined: Zeroizing<String> =
+        Zeroizing::new(text.expose_secret().chars().filter(|c| !c.is_ascii_whitespace()).collect());
+    STANDARD.decode(joined.as_bytes()).map(Zeroizing::new).map_err(|_| CertificateError::BadBase64)
+}
+
+/// The setting's, or the file's without the line end that editors add.
+fn passphrase(settings: &CertificateSettings) -> Result<Option<SecretString>, CertificateError> {
+    let Some(path) = &settings.key_passphrase_file else { return Ok(settings.key_passphrase.clone()) };
+    let bytes = pem::read(path)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| CertificateError::PassphraseWrong { path: path.clone() })?;
+    Ok(Some(SecretString::from(text.trim_end_matches(['\r', '\n']))))
+}

@@ -1,0 +1,90 @@
+//! What the application says of itself and asks for in the `claims` parameter: that it handles claims challenges (`cp1`),
+//! and what such a challenge demanded (Microsoft Learn "Claims challenges, claims requests, and client capabilities").
+
+use base64::{
+    Engine as _,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use serde_json::{Map, Value, json};
+
+/// Longest challenge taken, in bytes of base64: Entra's are some hundred.
+const MAX_CHALLENGE: usize = 4096;
+
+/// Padded or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What an API demands of a token, as its challenge says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimsChallenge(Map<String, Value>);
+
+impl ClaimsChallenge {
+    /// From `claims` of a `WWW-Authenticate` header: base64 of a JSON object. `None` when it is none.
+    pub fn decode(claims: &str) -> Option<Self> {
+        if claims.len() > MAX_CHALLENGE {
+            return None;
+        }
+        let json = BASE64.decode(claims).or_else(|_| BASE64URL.decode(claims)).ok()?;
+        Self::from_json(&json)
+    }
+
+    /// From the JSON itself.
+    pub fn from_json(json: &[u8]) -> Option<Self> {
+        match serde_json::from_slice(json).ok()? {
+            Value::Object(claims) if claims.values().all(Value::is_object) => Some(Self(claims)),
+            _ => None,
+        }
+    }
+
+    /// The JSON, to keep it over a detour.
+    pub fn to_json(&self) -> String {
+        Value::Object(self.0.clone()).to_string()
+    }
+}
+
+/// The `claims` parameter: always that challenges are handled, and what a challenge demanded.
+pub(super) fn claims_parameter(challenge: Option<&ClaimsChallenge>) -> String {
+    let mut claims = challenge.map(|challenge| challenge.0.clone()).unwrap_or_default();
+    let access_token = claims.entry("access_token").or_insert_with(|| json!({}));
+    if let Value::Object(access_token) = access_token {
+        access_token.insert("xms_cc".to_owned(), json!({ "values": ["cp1"] }));
+    }
+    Value::Object(claims).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+    use super::*;
+
+    #[test]
+    fn a_challenge_is_asked_for_beside_what_is_always_said() {
+        let demand = json!({ "access_token": { "acrs": { "essential": true, "value": "c1" } } }).to_string();
+        for encoded in [STANDARD.encode(&demand), STANDARD_NO_PAD.encode(&demand), URL_SAFE_NO_PAD.encode(&demand)] {
+            let challenge = ClaimsChallenge::decode(&encoded).expect("a challenge");
+            let parameter: Value = serde_json::from_str(&claims_parameter(Some(&challenge))).expect("JSON");
+            let expected = json!({ "access_token": {
+                "acrs": { "essential": true, "value": "c1" }, "xms_cc": { "values": ["cp1"] },
+            } });
+            assert_eq!(parameter, expected);
+            assert_eq!(ClaimsChallenge::from_json(challenge.to_json().as_bytes()), Some(challenge));
+        }
+        assert_eq!(claims_parameter(None), r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#);
+    }
+
+    #[test]
+    fn what_is_no_challenge_is_none() {
+        for bad in
+            ["", "!", "bnVsbA", &STANDARD.encode("[]"), &STANDARD.encode(r#"{"access_token":1}"#), &"A".repeat(5000)]
+        {
+            assert_eq!(ClaimsChallenge::decode(bad), None, "{bad}");
+        }
+    }
+}
