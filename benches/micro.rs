@@ -7,6 +7,8 @@
 use std::{net::TcpListener, sync::Arc, thread};
 
 use blogctl::{
+    api::posts_as_json,
+    blog::{Post, User, UserKey},
     config::{ApiSettings, AssertionForm, CertificateSettings, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings},
     entra::{
         AccessTokenValidator, ClientCertificate, Provider,
@@ -19,6 +21,7 @@ use chrono::Utc;
 use divan::Bencher;
 use serde_json::{Value, json};
 use url::Url;
+use uuid::Uuid;
 
 fn main() {
     divan::main();
@@ -127,4 +130,22 @@ fn build_a_client_assertion(bencher: Bencher<'_, '_>) {
         audience: &audience,
     };
     bencher.bench(|| assertion.sign(Utc::now()).expect("an assertion"));
+}
+
+/// A page of twenty posts of a kilobyte each, as the list shows it.
+#[divan::bench]
+fn write_a_page_as_json(bencher: Bencher<'_, '_>) {
+    let now = Utc::now();
+    let key = UserKey { tid: Uuid::nil(), oid: Uuid::nil() };
+    let author = User { id: 1, key, display_name: "Alice Archer".to_owned(), created_at: now, updated_at: now };
+    let post = |id| Post {
+        id,
+        title: "What the first winter taught us".to_owned(),
+        content: "A line of \"ordinary\" prose, with a word or two in it.\n".repeat(16),
+        author: author.clone(),
+        created_at: now,
+        updated_at: now,
+    };
+    let posts: Vec<Post> = (1..=20).map(post).collect();
+    bencher.bench(|| posts_as_json(&posts).expect("JSON"));
 }

@@ -30,4 +30,5 @@ mod users;
 
 pub use cors::InvalidOrigin;
 pub use openapi::Description;
+pub use posts::posts_as_json;
 pub use server::{Server, StartError};

@@ -21,7 +21,7 @@ use actix_web::{
 };
 
 use super::problem::{MEDIA_TYPE, Problem};
-use crate::serve::{RequestId, request_id};
+use crate::serve::{RequestId, TraceContext, request_id};
 
 /// Middleware (for `actix_web::middleware::from_fn`). Belongs inside [`request_id::assign`] and outside everything that
 /// may refuse a request.
@@ -38,6 +38,7 @@ pub async fn complete(
         method: request.method().clone(),
         path: request.path().to_owned(),
         id: RequestId::of(request.request()),
+        trace: TraceContext::id_of(request.request()),
     };
     match caught(async move { next.call(request).await }).await {
         Ok(Ok(response)) => Ok(place.finish(response)),
@@ -70,6 +71,7 @@ struct Place {
     method: Method,
     path: String,
     id: RequestId,
+    trace: String,
 }
 
 impl Place {
@@ -101,11 +103,11 @@ impl Place {
     }
 
     fn document(&self, problem: &Problem) -> Vec<u8> {
-        let Self { method, path, id } = self;
-        let (id, code) = (id.as_str(), problem.code());
+        let Self { method, path, id, trace } = self;
+        let (id, trace, code) = (id.as_str(), trace.as_str(), problem.code());
         match problem.causes() {
-            Some(causes) => log::error!(request_id = id; "{method} {path} {code}: {causes}"),
-            None => log::info!(request_id = id; "{method} {path} refused: {code}"),
+            Some(causes) => log::error!(request_id = id, trace_id = trace; "{method} {path} {code}: {causes}"),
+            None => log::info!(request_id = id, trace_id = trace; "{method} {path} refused: {code}"),
         }
         problem.document(path, id)
     }

@@ -69,6 +69,14 @@ impl<'a> From<&'a Post> for PostJson<'a> {
     }
 }
 
+/// A page of posts as the API shows it: a JSON array in UTF-8.
+///
+/// # Errors
+/// None of its own: JSON of posts can always be written.
+pub fn posts_as_json(posts: &[Post]) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&posts.iter().map(PostJson::from).collect::<Vec<_>>())
+}
+
 /// The type of an answer whose JSON is ready.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 

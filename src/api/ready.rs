@@ -11,7 +11,10 @@ use actix_web::web::Bytes;
 use moka::sync::Cache;
 use serde::Serialize;
 
-use super::{posts::PostJson, problem::Problem};
+use super::{
+    posts::{PostJson, posts_as_json},
+    problem::Problem,
+};
 use crate::blog::{Blog, Filter, Paging, Post, Stamp};
 
 /// What an entry takes beside its JSON, roughly.
@@ -99,7 +102,7 @@ impl ReadyAnswers {
             return Ok(kept);
         }
         let page = blog.posts(filter, paging, limit).await?;
-        let json = json(&page.posts.iter().map(PostJson::from).collect::<Vec<_>>())?;
+        let json = posts_as_json(&page.posts).map(Bytes::from).map_err(Problem::internal)?;
         let made = Arc::new(ReadyPage { json, total: page.total, next: page.next, stamp });
         if stamp.is_some() && made.json.len() <= MAX_TOP_BYTES {
             self.tops.insert(limit, Arc::clone(&made));

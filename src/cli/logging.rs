@@ -69,6 +69,9 @@ struct AsText<'w, W>(&'w mut W);
 
 impl<'kvs, W: Write> VisitSource<'kvs> for AsText<'_, W> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
+        if is_nothing(&value) {
+            return Ok(());
+        }
         write!(self.0, " {key}=")?;
         Ok(write!(OneLine(self.0), "{value}")?)
     }
@@ -79,9 +82,16 @@ struct AsMembers(Map<String, Json>);
 
 impl<'kvs> VisitSource<'kvs> for AsMembers {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        self.0.insert(key.to_string(), Json::String(value.to_string()));
+        if !is_nothing(&value) {
+            self.0.insert(key.to_string(), Json::String(value.to_string()));
+        }
         Ok(())
     }
+}
+
+/// Empty text stands for a field that this record does not have.
+fn is_nothing(value: &Value<'_>) -> bool {
+    value.to_borrowed_str().is_some_and(str::is_empty)
 }
 
 /// Passes text on without control characters, so that what a client sends can neither forge a line nor steer a terminal.
@@ -142,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_record_is_one_json_object_in_one_line_whatever_it_holds() {
-        let fields = [("request_id", "id-1"), ("message", "not this one")];
+        let fields = [("request_id", "id-1"), ("trace_id", ""), ("message", "not this one")];
         let record = Record::builder()
             .level(log::Level::Warn)
             .target("blogctl::access")

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use actix_web::{
-    Error, HttpMessage,
+    Error,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     middleware::Next,
@@ -24,7 +24,7 @@ pub async fn log(
     let started = Instant::now();
     let id = RequestId::of(request.request());
     let (method, path) = (request.method().clone(), request.path().to_owned());
-    let trace = request.extensions().get::<TraceContext>().map(|trace| trace.trace_id().to_owned());
+    let trace = TraceContext::id_of(request.request());
     let result = next.call(request).await;
     let ms = started.elapsed().as_secs_f64() * 1000.0;
     let status = match &result {
@@ -32,12 +32,7 @@ pub async fn log(
         Err(error) => error.as_response_error().status_code(),
     }
     .as_u16();
-    let id = id.as_str();
-    match trace.as_deref() {
-        None => log::info!(target: "blogctl::access", request_id = id; "{method} {path} {status} {ms:.1}ms"),
-        Some(trace) => {
-            log::info!(target: "blogctl::access", request_id = id, trace_id = trace; "{method} {path} {status} {ms:.1}ms");
-        }
-    }
+    let (id, trace) = (id.as_str(), trace.as_str());
+    log::info!(target: "blogctl::access", request_id = id, trace_id = trace; "{method} {path} {status} {ms:.1}ms");
     result
 }

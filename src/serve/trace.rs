@@ -49,6 +49,11 @@ impl TraceContext {
         request.extensions().get::<Self>().cloned().unwrap_or_else(Self::begin)
     }
 
+    /// Its id for the log lines of a request; empty, and then not shown, when the request is part of none.
+    pub fn id_of(request: &HttpRequest) -> String {
+        request.extensions().get::<Self>().map_or_else(String::new, |trace| trace.trace_id.clone())
+    }
+
     /// A new trace, which nobody has asked to be recorded.
     fn begin() -> Self {
         Self { trace_id: random_hex(32), flags: "00".to_owned(), state: None }

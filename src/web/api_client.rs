@@ -144,7 +144,7 @@ impl ApiClient {
         if answer.status != StatusCode::UNAUTHORIZED || answer.challenge.is_some() {
             return answer.into_result();
         }
-        log::info!(request_id = correlation.request_id; "the API refused an access token; refreshing it");
+        log::info!(request_id = correlation.request_id, trace_id = correlation.trace.trace_id(); "the API refused an access token; refreshing it");
         let token = self.tokens.instead_of(ticket, &token)?;
         self.send(&token, correlation, call)?.into_result()
     }
@@ -243,7 +243,7 @@ impl UsersApi {
         let result = web::block(move || client.call(&ticket, &correlation, &call)).await;
         let result = result.unwrap_or_else(|error| Err(ApiError::Unreachable(error.to_string())));
         if let Err(error) = &result {
-            log::info!(request_id = self.correlation.request_id; "API call: {error}");
+            log::info!(request_id = self.correlation.request_id, trace_id = self.correlation.trace.trace_id(); "API call: {error}");
         }
         result
     }

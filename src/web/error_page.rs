@@ -243,7 +243,7 @@ fn step_up(visit: &Visit, challenge: &ClaimsChallenge) -> Result<HttpResponse, P
     if visit.session.demand(challenge) {
         return explain(visit, &Kind::StepUpInVain.into());
     }
-    log::info!(request_id = visit.request_id(); "the API demands a stronger sign-in");
+    log::info!(request_id = visit.request_id(), trace_id = visit.trace_id(); "the API demands a stronger sign-in");
     Ok(Visit::redirect(&sign_in_href(ReturnPath::parse(page_of(visit)).as_ref())))
 }
 
@@ -278,7 +278,7 @@ pub fn sign_in_href(next: Option<&ReturnPath>) -> String {
 fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> {
     let explanation = Explanation::of(&error.0.kind);
     if explanation.status.is_server_error() {
-        log::error!(request_id = visit.request_id(); "{}: {}", explanation.status.as_u16(), explanation.heading);
+        log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "{}: {}", explanation.status.as_u16(), explanation.heading);
     }
     let action_href = match (&error.0.sign_in_next, explanation.action_href) {
         (Some(next), "/login") => {

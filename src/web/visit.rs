@@ -51,6 +51,11 @@ impl Visit {
         RequestId::of(&self.request).as_str().to_owned()
     }
 
+    /// The trace that the request is part of, for log lines; empty when it is part of none.
+    pub fn trace_id(&self) -> String {
+        TraceContext::id_of(&self.request)
+    }
+
     /// A page, with what is to be said once.
     ///
     /// # Errors
@@ -97,7 +102,7 @@ impl Visit {
             request_id: self.request_id(),
         };
         let html = self.site.templates.render(template, &layout, page).map_err(|error| {
-            log::error!(request_id = self.request_id(); "{error}");
+            log::error!(request_id = self.request_id(), trace_id = self.trace_id(); "{error}");
             PageError::from(Kind::Internal)
         })?;
         Ok(HttpResponse::build(status).content_type("text/html; charset=utf-8").body(html))

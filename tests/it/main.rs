@@ -15,6 +15,7 @@ mod durability;
 mod entra;
 mod fuzz;
 mod idp;
+mod logs;
 mod migrate;
 mod msal;
 mod properties;

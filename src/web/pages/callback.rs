@@ -67,7 +67,7 @@ async fn redeem(visit: &Visit, code: SecretString, pending: Pending) -> Result<S
         Ok(sign_in) => Ok(sign_in),
         Err(SignInError::Entra(answer)) => Err(of_answer(visit, answer)),
         Err(error) => {
-            log::error!(request_id = visit.request_id(); "sign-in failed: {error}");
+            log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "sign-in failed: {error}");
             Err(error.into())
         }
     }
@@ -75,7 +75,7 @@ async fn redeem(visit: &Visit, code: SecretString, pending: Pending) -> Result<S
 
 fn of_answer(visit: &Visit, answer: EntraError) -> PageError {
     log::warn!(
-        request_id = visit.request_id();
+        request_id = visit.request_id(), trace_id = visit.trace_id();
         "sign-in refused: {} AADSTS{} correlation_id={}",
         answer.error,
         answer.code.unwrap_or_default(),

@@ -86,7 +86,7 @@ pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpRe
         .await
         .map_err(|_| PageError::from(Kind::Internal))?
         .map_err(|error| {
-            log::error!(request_id = visit.request_id(); "sign-in cannot be started: {error}");
+            log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "sign-in cannot be started: {error}");
             PageError::from(error).leading_to(next.clone())
         })?;
     visit.session.add_pending(Pending {

@@ -60,7 +60,7 @@ pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, Page
     match url {
         Ok(Ok(url)) => Ok(Visit::redirect(url.as_str())),
         Ok(Err(error)) => {
-            log::warn!(request_id = visit.request_id(); "signed out here but not at Entra: {error}");
+            log::warn!(request_id = visit.request_id(), trace_id = visit.trace_id(); "signed out here but not at Entra: {error}");
             visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {})
         }
         Err(_) => visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {}),
@@ -77,9 +77,14 @@ async fn end_everywhere(visit: &Visit, account: &Account) {
         }
         tickets.len()
     });
+    let (request_id, trace_id) = (visit.request_id(), visit.trace_id());
     match ended.await {
-        Ok(count) => log::info!(request_id = visit.request_id(); "signed out everywhere: {count} other sessions ended"),
-        Err(error) => log::error!(request_id = visit.request_id(); "other sessions could not be ended: {error}"),
+        Ok(count) => {
+            log::info!(request_id = request_id, trace_id = trace_id; "signed out everywhere: {count} other sessions ended");
+        }
+        Err(error) => {
+            log::error!(request_id = request_id, trace_id = trace_id; "other sessions could not be ended: {error}");
+        }
     }
 }
 
