@@ -44,14 +44,3 @@ pub fn run(command: CertCommand, settings: impl FnOnce() -> anyhow::Result<Setti
         Action::Check(check) => check.run(settings),
     }
 }
-
-/// `in 89 days`, `3 days ago`: when a certificate expires.
-pub fn relative_days(days: i64) -> String {
-    match days {
-        0 => "within a day".to_owned(),
-        1 => "in 1 day".to_owned(),
-        -1 => "1 day ago".to_owned(),
-        days if days > 0 => format!("in {days} days"),
-        days => format!("{} days ago", days.unsigned_abs()),
-    }
-}

@@ -3,6 +3,7 @@
 
 mod details;
 mod error;
+mod examination;
 mod pem;
 mod pfx;
 mod source;
@@ -24,8 +25,9 @@ use openssl::{
 };
 use zeroize::Zeroizing;
 
-pub use details::CertificateDetails;
+pub use details::{CertificateDetails, relative_days};
 pub use error::CertificateError;
+pub use examination::{Examination, Observation, Severity};
 pub use pem::certificates_in;
 use source::Found;
 pub use thumbprints::Thumbprints;
@@ -68,7 +70,7 @@ impl ClientCertificate {
         let loaded = Self { path, details, chain, ps256, rs256 };
         loaded.check_dates(Utc::now())?;
         if let Some(configured) = &settings.thumbprint {
-            loaded.check_thumbprint(configured)?;
+            check_thumbprint(&loaded.details, configured, &loaded.path)?;
         }
         Ok(loaded)
     }
@@ -89,15 +91,7 @@ impl ClientCertificate {
     /// # Errors
     /// [`CertificateError::Expired`] or [`CertificateError::NotYetValid`].
     pub fn check_dates(&self, now: DateTime<Utc>) -> Result<(), CertificateError> {
-        let CertificateDetails { not_before, not_after, .. } = self.details;
-        let path = self.path.clone();
-        if now > not_after {
-            return Err(CertificateError::Expired { path, not_after, days: (now - not_after).num_days() });
-        }
-        if now < not_before {
-            return Err(CertificateError::NotYetValid { path, not_before });
-        }
-        Ok(())
+        check_dates(&self.details, &self.path, now)
     }
     /// What signs in the given form.
     pub(super) fn signer(&self, form: AssertionForm) -> &dyn JwsSigner {
@@ -110,20 +104,6 @@ impl ClientCertificate {
     pub(super) fn signing_failed(&self) -> CertificateError {
         CertificateError::Signing { path: self.path.clone() }
     }
-
-    fn check_thumbprint(&self, configured: &str) -> Result<(), CertificateError> {
-        let thumbprints = self.thumbprints();
-        let wanted = thumbprints::normalized(configured);
-        let actual = match wanted.len() {
-            40 => thumbprints.sha1_hex(),
-            64 => thumbprints.sha256_hex(),
-            _ => return Err(CertificateError::ThumbprintFormat { configured: configured.to_owned() }),
-        };
-        if wanted == actual {
-            return Ok(());
-        }
-        Err(CertificateError::ThumbprintMismatch { path: self.path.clone(), configured: wanted, actual })
-    }
 }
 
 impl fmt::Debug for ClientCertificate {
@@ -133,6 +113,32 @@ impl fmt::Debug for ClientCertificate {
             .field("details", &self.details)
             .finish_non_exhaustive()
     }
+}
+
+fn check_dates(details: &CertificateDetails, path: &Path, now: DateTime<Utc>) -> Result<(), CertificateError> {
+    let CertificateDetails { not_before, not_after, .. } = *details;
+    let path = path.to_owned();
+    if now > not_after {
+        return Err(CertificateError::Expired { path, not_after, days: (now - not_after).num_days() });
+    }
+    if now < not_before {
+        return Err(CertificateError::NotYetValid { path, not_before });
+    }
+    Ok(())
+}
+
+fn check_thumbprint(details: &CertificateDetails, configured: &str, path: &Path) -> Result<(), CertificateError> {
+    let thumbprints = &details.thumbprints;
+    let wanted = thumbprints::normalized(configured);
+    let actual = match wanted.len() {
+        40 => thumbprints.sha1_hex(),
+        64 => thumbprints.sha256_hex(),
+        _ => return Err(CertificateError::ThumbprintFormat { configured: configured.to_owned() }),
+    };
+    if wanted == actual {
+        return Ok(());
+    }
+    Err(CertificateError::ThumbprintMismatch { path: path.to_owned(), configured: wanted, actual })
 }
 
 fn check_key(key: &PKey<Private>, path: &Path) -> Result<(), CertificateError> {

@@ -8,14 +8,18 @@ use std::{
 
 use chrono::Utc;
 use clap::Args;
+use serde::Serialize;
+use serde_json::json;
 
-use super::relative_days;
 use crate::{
     config::{CertificateSettings, Settings},
-    entra::{ClientCertificate, certificate::CertificateError},
+    entra::certificate::{Examination, Observation, Severity},
 };
 
-/// Check that key and certificate can be read, belong together, are strong enough and in date
+/// Check key and certificate: everything that is wrong at once
+///
+/// That they can be read and belong together, strength, dates, thumbprint, signature, chain and file modes. ✗ cannot be used
+/// (exit code 1), ! works and should be looked at.
 ///
 /// Without a file, what client.cert_path (or client.cert_base64) and the settings beside it name is checked.
 #[derive(Debug, Args)]
@@ -26,24 +30,33 @@ pub(super) struct Check {
     /// PEM file with the private key. A passphrase is taken from client.key_passphrase or its file
     #[arg(long, value_name = "FILE", requires = "file")]
     key: Option<PathBuf>,
+    /// Print a JSON object: usable, observations (severity, seen, hint), sha1_hex, not_after
+    #[arg(long)]
+    json: bool,
+}
+
+/// One observation in `--json`: scripts rely on these names.
+#[derive(Serialize)]
+struct Line<'a> {
+    severity: &'static str,
+    seen: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
 }
 
 impl Check {
     pub(super) fn run(self, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<ExitCode> {
+        let json = self.json;
         let settings = self.certificate_settings(settings)?;
+        let examination = Examination::of(&settings, Utc::now());
         let mut out = io::stdout().lock();
-        let code = match ClientCertificate::load(&settings) {
-            Ok(certificate) => {
-                write_findings(&mut out, &certificate, &settings)?;
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                write_failure(&mut out, &error)?;
-                ExitCode::FAILURE
-            }
-        };
+        if json {
+            write_json(&mut out, &examination)?;
+        } else {
+            write_text(&mut out, &examination)?;
+        }
         out.flush()?;
-        Ok(code)
+        Ok(if examination.severity() == Severity::Bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
     fn certificate_settings(
@@ -58,23 +71,40 @@ impl Check {
     }
 }
 
-fn write_findings(
-    out: &mut impl Write,
-    certificate: &ClientCertificate,
-    settings: &CertificateSettings,
-) -> io::Result<()> {
-    let details = certificate.details();
-    let days = relative_days(details.days_left(Utc::now()));
-    writeln!(out, "✓ {} is the certificate of its private key", details.subject)?;
-    writeln!(out, "✓ the key is {} with {} bits", details.key_type, details.key_bits)?;
-    writeln!(out, "✓ in date; expires {days} ({})", details.not_after.format("%Y-%m-%d"))?;
-    if settings.thumbprint.is_some() {
-        writeln!(out, "✓ client.cert_thumbprint is its thumbprint")?;
+fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result<()> {
+    for Observation { severity, seen, hint } in &examination.observations {
+        let mark = match severity {
+            Severity::Good => '✓',
+            Severity::Warning => '!',
+            Severity::Bad => '✗',
+        };
+        writeln!(out, "{mark} {seen}")?;
+        if let Some(hint) = hint {
+            writeln!(out, "  hint: {hint}")?;
+        }
     }
-    writeln!(out, "  SHA-1 as the portal must show it: {}", details.thumbprints.sha1_hex())
+    match &examination.details {
+        Some(details) => writeln!(out, "  SHA-1 as the portal must show it: {}", details.thumbprints.sha1_hex()),
+        None => Ok(()),
+    }
 }
 
-fn write_failure(out: &mut impl Write, error: &CertificateError) -> io::Result<()> {
-    writeln!(out, "✗ {error}")?;
-    writeln!(out, "  hint: {}", error.hint())
+fn write_json(out: &mut impl Write, examination: &Examination) -> anyhow::Result<()> {
+    let line = |one: &Observation| {
+        let severity = match one.severity {
+            Severity::Good => "good",
+            Severity::Warning => "warning",
+            Severity::Bad => "bad",
+        };
+        json!(Line { severity, seen: &one.seen, hint: one.hint.as_deref() })
+    };
+    let report = json!({
+        "usable": examination.severity() != Severity::Bad,
+        "observations": examination.observations.iter().map(line).collect::<Vec<_>>(),
+        "sha1_hex": examination.details.as_ref().map(|details| details.thumbprints.sha1_hex()),
+        "not_after": examination.details.as_ref().map(|details| details.not_after),
+    });
+    serde_json::to_writer_pretty(&mut *out, &report)?;
+    writeln!(out)?;
+    Ok(())
 }

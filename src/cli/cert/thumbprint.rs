@@ -10,10 +10,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::relative_days;
 use crate::{
     config::Settings,
-    entra::certificate::{CertificateDetails, CertificateError, certificates_in},
+    entra::certificate::{CertificateDetails, CertificateError, certificates_in, relative_days},
 };
 
 /// Show the thumbprints of certificates: SHA-1 as the portal shows it, and what assertions carry

@@ -6,7 +6,7 @@ use super::{
     Patient,
     finding::{Check, Said},
 };
-use crate::{cli::cert::relative_days, entra::ClientCertificate};
+use crate::entra::{ClientCertificate, certificate::relative_days};
 
 /// A month is about what it takes to get a change through in a large organisation.
 const WARN_DAYS: i64 = 30;

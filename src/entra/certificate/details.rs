@@ -57,6 +57,17 @@ impl CertificateDetails {
     }
 }
 
+/// `in 89 days`, `3 days ago`: when a certificate expires.
+pub fn relative_days(days: i64) -> String {
+    match days {
+        0 => "within a day".to_owned(),
+        1 => "in 1 day".to_owned(),
+        -1 => "1 day ago".to_owned(),
+        days if days > 0 => format!("in {days} days"),
+        days => format!("{} days ago", days.unsigned_abs()),
+    }
+}
+
 /// DER puts a zero byte before a number whose first bit is set; it is no part of the number.
 fn serial(raw: &[u8]) -> String {
     hex::encode_upper(raw.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(raw))

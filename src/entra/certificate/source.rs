@@ -27,8 +27,26 @@ pub(super) struct Found {
     pub(super) key_path: PathBuf,
 }
 
+/// The same, where one of the two may be missing or wrong.
+pub(super) struct Parts {
+    pub(super) certificates: Result<Vec<X509>, CertificateError>,
+    pub(super) key: Result<PKey<Private>, CertificateError>,
+    pub(super) path: PathBuf,
+    pub(super) key_path: PathBuf,
+}
+
 /// Reads what the settings name.
 pub(super) fn read(settings: &CertificateSettings) -> Result<Found, CertificateError> {
+    let Parts { certificates, key, path, key_path } = read_apart(settings)?;
+    let found = Found { certificates: certificates?, key: key?, path, key_path };
+    if found.key_path != Path::new(SETTING) {
+        pem::warn_when_others_may_read(&found.key_path);
+    }
+    Ok(found)
+}
+
+/// Reads what the settings name, each part for itself.
+pub(super) fn read_apart(settings: &CertificateSettings) -> Result<Parts, CertificateError> {
     let (path, bytes) = match (&settings.path, &settings.base64) {
         (Some(path), _) => (path.clone(), pem::read(path)?),
         (None, Some(text)) => (PathBuf::from(SETTING), decoded(text)?),
@@ -36,21 +54,18 @@ pub(super) fn read(settings: &CertificateSettings) -> Result<Found, CertificateE
     };
     let passphrase = passphrase(settings)?;
     if !pem::is_pem(&bytes) && pfx::is_der(&bytes) {
-        if settings.path.is_some() {
-            pem::warn_when_others_may_read(&path);
-        }
         let (certificates, key) = pfx::parse(&bytes, &path, passphrase.as_ref())?;
-        return Ok(Found { certificates, key, key_path: path.clone(), path });
+        return Ok(Parts { certificates: Ok(certificates), key: Ok(key), key_path: path.clone(), path });
     }
-    let certificates = pem::parse_certificates(&bytes, &path)?;
+    let certificates = pem::parse_certificates(&bytes, &path);
     let (key_path, key) = match &settings.key_path {
-        Some(key_path) => (key_path.clone(), pem::parse_key(&pem::read(key_path)?, key_path, passphrase.as_ref())?),
-        None => (path.clone(), pem::parse_key(&bytes, &path, passphrase.as_ref())?),
+        Some(key_path) => {
+            let key = pem::read(key_path).and_then(|bytes| pem::parse_key(&bytes, key_path, passphrase.as_ref()));
+            (key_path.clone(), key)
+        }
+        None => (path.clone(), pem::parse_key(&bytes, &path, passphrase.as_ref())),
     };
-    if key_path != Path::new(SETTING) {
-        pem::warn_when_others_may_read(&key_path);
-    }
-    Ok(Found { certificates, key, path, key_path })
+    Ok(Parts { certificates, key, path, key_path })
 }
 
 fn decoded(text: &SecretString) -> Result<Zeroizing<Vec<u8>>, CertificateError> {

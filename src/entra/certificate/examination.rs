@@ -1,0 +1,187 @@
+//! Everything that can be said of a certificate and its key at once: what [`super::ClientCertificate::load`] would refuse, not
+//! just the first of it, and what works but should be known.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use openssl::{
+    nid::Nid,
+    pkey::{PKey, Private},
+    x509::X509,
+};
+
+use super::{
+    CertificateDetails, CertificateError, MIN_KEY_BITS, belongs_to, check_dates, check_key, check_thumbprint, pem,
+    relative_days, source,
+};
+use crate::config::CertificateSettings;
+
+/// Days before its end from which a certificate is worth a warning.
+const SOON: i64 = 30;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As it should be.
+    Good,
+    /// It works, and should be looked at.
+    Warning,
+    /// It cannot be used.
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was seen.
+    pub seen: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Observation {
+    fn good(seen: String) -> Self {
+        Self { severity: Severity::Good, seen, hint: None }
+    }
+
+    fn warning(seen: String, hint: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, seen, hint: Some(hint.into()) }
+    }
+}
+
+impl From<&CertificateError> for Observation {
+    fn from(error: &CertificateError) -> Self {
+        Self { severity: Severity::Bad, seen: error.to_string(), hint: Some(error.hint().into_owned()) }
+    }
+}
+
+/// What was looked at, and the certificate itself where one can be read.
+#[derive(Debug)]
+pub struct Examination {
+    /// In the order in which they are best mended.
+    pub observations: Vec<Observation>,
+    /// Of the certificate that belongs to the key, or of the first in the file when none does.
+    pub details: Option<CertificateDetails>,
+}
+
+impl Examination {
+    /// Looks at what the settings name. Reads files, no network.
+    pub fn of(settings: &CertificateSettings, now: DateTime<Utc>) -> Self {
+        let mut observations = Vec::new();
+        let parts = match source::read_apart(settings) {
+            Ok(parts) => parts,
+            Err(error) => return Self { observations: vec![Observation::from(&error)], details: None },
+        };
+        let key = noted(parts.key, &mut observations);
+        let certificates = noted(parts.certificates, &mut observations).unwrap_or_default();
+        let leaf = key.as_ref().and_then(|key| certificates.iter().position(|one| belongs_to(one, key)));
+        if let (Some(_), None, false) = (&key, leaf, certificates.is_empty()) {
+            let (certificate, key) = (parts.path.clone(), parts.key_path.clone());
+            observations.push(Observation::from(&CertificateError::KeyMismatch { certificate, key }));
+        }
+        let details = certificates.get(leaf.unwrap_or(0)).and_then(|one| one.to_der().ok());
+        let details = details.and_then(|der| CertificateDetails::from_der(&der));
+        if let (Some(_), Some(details)) = (leaf, &details) {
+            observations.push(Observation::good(format!("{} is the certificate of its private key", details.subject)));
+        }
+        if let Some(key) = &key {
+            observations.push(of_key(key, &parts.key_path));
+        }
+        if let Some(details) = &details {
+            observations.push(of_dates(details, &parts.path, now));
+            if let Some(configured) = &settings.thumbprint {
+                observations.push(match check_thumbprint(details, configured, &parts.path) {
+                    Ok(()) => Observation::good("client.cert_thumbprint is its thumbprint".to_owned()),
+                    Err(error) => Observation::from(&error),
+                });
+            }
+        }
+        observations.extend(certificates.get(leaf.unwrap_or(0)).and_then(of_signature));
+        observations.extend(leaf.and_then(|leaf| of_order(leaf, &certificates, &parts.path)));
+        observations.extend(of_mode(&parts.key_path));
+        Self { observations, details }
+    }
+
+    /// The worst of all.
+    pub fn severity(&self) -> Severity {
+        self.observations.iter().map(|one| one.severity).max().unwrap_or(Severity::Good)
+    }
+}
+
+fn noted<T>(part: Result<T, CertificateError>, observations: &mut Vec<Observation>) -> Option<T> {
+    part.inspect_err(|error| observations.push(Observation::from(error))).ok()
+}
+
+fn of_key(key: &PKey<Private>, path: &Path) -> Observation {
+    match check_key(key, path) {
+        Ok(()) => {
+            Observation::good(format!("the key is RSA with {} bits, and {MIN_KEY_BITS} are the least", key.bits()))
+        }
+        Err(error) => Observation::from(&error),
+    }
+}
+
+fn of_dates(details: &CertificateDetails, path: &Path, now: DateTime<Utc>) -> Observation {
+    if let Err(error) = check_dates(details, path, now) {
+        return Observation::from(&error);
+    }
+    let (days, end) = (relative_days(details.days_left(now)), details.not_after.format("%Y-%m-%d"));
+    if details.days_left(now) <= SOON {
+        let hint = "make the next one beside it with blogctl cert new --name, and follow docs/rotate-a-certificate.md";
+        return Observation::warning(format!("in date, but expires {days} ({end})"), hint);
+    }
+    Observation::good(format!("in date; expires {days} ({end})"))
+}
+
+/// Entra ID takes the public key and never looks at who signed it; other readers of the file may.
+fn of_signature(certificate: &X509) -> Option<Observation> {
+    let name = match certificate.signature_algorithm().object().nid() {
+        Nid::SHA1WITHRSAENCRYPTION | Nid::ECDSA_WITH_SHA1 => "SHA-1",
+        Nid::MD5WITHRSAENCRYPTION => "MD5",
+        _ => return None,
+    };
+    let seen = format!("the certificate is signed with {name}, which nobody should rely on any more");
+    Some(Observation::warning(seen, "have it issued with SHA-256; blogctl cert new does so"))
+}
+
+/// Whether the file has the leaf first, then its issuers, and nothing else.
+fn of_order(leaf: usize, certificates: &[X509], path: &Path) -> Option<Observation> {
+    if certificates.len() < 2 {
+        return None;
+    }
+    let der = |certificate: &X509| certificate.to_der().ok();
+    let ordered = pem::chain_from(leaf, certificates.to_vec(), path).ok()?;
+    let given: Vec<Vec<u8>> = certificates.iter().filter_map(der).collect();
+    if ordered == given {
+        let seen = format!("the chain of {} certificates is whole and in its order", given.len());
+        return Some(Observation::good(seen));
+    }
+    let strangers = given.len() - ordered.len();
+    if strangers > 0 {
+        let seen = format!("{} holds {strangers} more certificates, which are not of its chain", path.display());
+        return Some(Observation::warning(seen, "leave only the certificate and its issuers in the file"));
+    }
+    let seen = format!("{} has its certificates in another order than leaf first", path.display());
+    Some(Observation::warning(seen, "put the certificate first, then the issuer of each; blogctl sorts them itself"))
+}
+
+#[cfg(unix)]
+fn of_mode(path: &Path) -> Option<Observation> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    let who = match mode {
+        mode if mode & 0o006 != 0 => "every user of this machine",
+        mode if mode & 0o020 != 0 => "the file's group",
+        mode => return Some(Observation::good(format!("the key's file has mode {mode:04o}"))),
+    };
+    let seen = format!("{who} may read or replace the private key in {} (mode {mode:04o})", path.display());
+    Some(Observation::warning(seen, format!("chmod 600 {}", path.display())))
+}
+
+#[cfg(not(unix))]
+fn of_mode(_: &Path) -> Option<Observation> {
+    None
+}
