@@ -1,6 +1,12 @@
 //! A certificate is replaced while the site runs.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
 
 use blogctl::config::DEV_CLIENT_ID;
 
@@ -9,7 +15,7 @@ use crate::support::{
     entra::{rsa_key, wait_until},
     idp::IdpControl,
     system::TestSystem,
-    web::{ALICE, Browser},
+    web::{ALICE, Browser, grants},
 };
 
 /// Another certificate: what is registered, and the file with its key.
@@ -124,4 +130,78 @@ fn on_another_refusal_the_request_is_not_repeated_and_on_these_once() {
         assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 2, "AADSTS{code}: once more, and no third time");
         control.heal();
     }
+}
+
+/// People who sign in and go on reading, while `step` changes certificates after each so many sign-ins.
+fn under_load(system: &TestSystem, steps: &[&dyn Fn()]) {
+    const PEOPLE: usize = 4;
+    const SIGN_INS: usize = 13;
+    let done = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let people: Vec<_> = (0..PEOPLE)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..SIGN_INS {
+                        let browser = Browser::new();
+                        assert_eq!(browser.sign_in(system, ALICE, "/posts").status, 200);
+                        // Tokens live so short that each page needs a refresh.
+                        for _ in 0..3 {
+                            assert_eq!(browser.get(&system.web.url("/posts")).status, 200);
+                        }
+                        done.fetch_add(1, Ordering::SeqCst);
+                    }
+                })
+            })
+            .collect();
+        for (n, step) in steps.iter().enumerate() {
+            let due = (n + 1) * PEOPLE * SIGN_INS / (steps.len() + 1);
+            while done.load(Ordering::SeqCst) < due && people.iter().all(|person| !person.is_finished()) {
+                thread::yield_now();
+            }
+            step();
+        }
+        for person in people {
+            person.join().expect("nobody's sign-in or refresh has failed");
+        }
+    });
+    assert_eq!(done.load(Ordering::SeqCst), PEOPLE * SIGN_INS);
+    assert!(grants(system, "refresh_token") >= PEOPLE * SIGN_INS, "refreshes were among it");
+}
+
+fn with_short_tokens() -> TestSystem {
+    TestSystem::with(|settings| settings.idp.access_token_seconds = 60)
+}
+
+#[test]
+fn nobody_notices_a_rotation_that_begins_with_the_file() {
+    let system = with_short_tokens();
+    let (certificate, file) = another();
+    let control = IdpControl::of(&system.idp);
+    under_load(
+        &system,
+        &[
+            // Entra does not know it yet: the one before is used.
+            &|| put(&file_of(&system), &file),
+            // And now only the new one.
+            &|| control.replace_certificates(DEV_CLIENT_ID, &[&certificate]),
+        ],
+    );
+    assert!(signs_in(&system));
+}
+
+#[test]
+fn nobody_notices_a_rotation_that_begins_with_the_registration() {
+    let system = with_short_tokens();
+    let (certificate, file) = another();
+    let control = IdpControl::of(&system.idp);
+    under_load(
+        &system,
+        &[
+            &|| control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]),
+            &|| put(&file_of(&system), &file),
+            // The old one goes, whether or not the site has looked at its file already.
+            &|| control.replace_certificates(DEV_CLIENT_ID, &[&certificate]),
+        ],
+    );
+    assert!(signs_in(&system));
 }
