@@ -64,6 +64,8 @@ pub struct ClientSettings {
     pub client_id: String,
     /// The certificate, `client.cert_path` and so on.
     pub certificate: CertificateSettings,
+    /// `client.expiry_warning_days`: days before the certificate's end at which the log warns, once each.
+    pub expiry_warning_days: Vec<u32>,
     /// `client.assertion`: `ps256-sha256` or `rs256-sha1`.
     pub assertion: AssertionForm,
     /// `client.send_x5c`: put the certificate chain into each assertion, for registrations by subject name and issuer.
@@ -139,6 +141,12 @@ impl ClientSettings {
             }),
             client_id: loader.get_if("client.client_id", default.client_id, A_GUID, |id| id.is_empty() || guid(id)),
             certificate: CertificateSettings::read(loader),
+            expiry_warning_days: loader.get_if(
+                "client.expiry_warning_days",
+                default.expiry_warning_days,
+                "up to ten numbers of days from 0 to 3650",
+                |days| days.len() <= 10 && days.iter().all(|days| *days <= 3650),
+            ),
             assertion: loader.get("client.assertion", default.assertion),
             send_x5c: loader.get("client.send_x5c", default.send_x5c),
             api_scope: loader.get_if(
@@ -208,6 +216,7 @@ impl Default for ClientSettings {
             redirect_uri: None,
             client_id: String::new(),
             certificate: CertificateSettings::default(),
+            expiry_warning_days: vec![30, 14, 7, 1],
             assertion: AssertionForm::Ps256Sha256,
             send_x5c: false,
             api_scope: String::new(),

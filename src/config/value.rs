@@ -188,6 +188,22 @@ impl SettingValue for Vec<String> {
     }
 }
 
+/// An array, or a comma list.
+impl SettingValue for Vec<u32> {
+    const EXPECTED: &'static str = "an array of whole numbers, or one text with commas between them";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        if value.as_str().is_none() {
+            return structured(value);
+        }
+        let number = |text: &String| text.parse().map_err(|_| format!("{text:?} is no such number"));
+        Vec::<String>::read(value)?.iter().map(number).collect()
+    }
+    fn show(&self) -> Json {
+        json!(self.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+}
+
 /// In CIDR form; an address alone is a network of its own.
 impl SettingValue for Vec<IpNet> {
     const EXPECTED: &'static str = "networks such as 10.0.0.0/8, or IP addresses";

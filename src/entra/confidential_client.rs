@@ -142,6 +142,11 @@ impl ConfidentialClient {
         self.certificates.in_use()
     }
 
+    /// Whether the certificate's files hold something now that cannot be used, so that the one from before is.
+    pub fn has_unusable_files(&self) -> bool {
+        self.certificates.is_broken()
+    }
+
     /// Starts a sign-in. May block (discovery).
     ///
     /// # Errors

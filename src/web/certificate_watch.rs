@@ -15,14 +15,15 @@ use std::{
 use chrono::Utc;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use crate::{config::CertificateSettings, entra::ConfidentialClient};
+use crate::{
+    config::{CertificateSettings, ClientSettings},
+    entra::ConfidentialClient,
+};
 
 /// How often to look without having been told to: not every file system tells.
 const LOOK: Duration = Duration::from_mins(1);
 /// How long a folder must be quiet before its files are read: certificate and key may be two files.
 const SETTLE: Duration = Duration::from_millis(300);
-/// Days before the end of which the log warns, each once.
-const WARN_DAYS: [i64; 4] = [1, 7, 14, 30];
 
 enum Wake {
     Changed,
@@ -40,14 +41,16 @@ impl CertificateWatch {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(client: Arc<ConfidentialClient>, settings: &CertificateSettings) -> io::Result<Self> {
+    pub fn start(client: Arc<ConfidentialClient>, settings: &ClientSettings) -> io::Result<Self> {
         let (wake, woken) = mpsc::channel();
-        let watcher = watcher(&folders(settings), wake.clone())
+        let watcher = watcher(&folders(&settings.certificate), wake.clone())
             .inspect_err(|error| {
                 log::warn!("the certificate's folder is not watched, but looked at each minute: {error}");
             })
             .ok();
-        let mut watch = Watch { client, last_error: None, warned_at: None };
+        let mut thresholds: Vec<i64> = settings.expiry_warning_days.iter().copied().map(i64::from).collect();
+        thresholds.sort_unstable();
+        let mut watch = Watch { client, thresholds, last_error: None, warned_at: None };
         thread::Builder::new().name("certificate-watch".to_owned()).spawn(move || watch.run(&woken))?;
         Ok(Self { stop: wake, _watcher: watcher })
     }
@@ -88,6 +91,8 @@ fn watcher(folders: &[PathBuf], wake: Sender<Wake>) -> notify::Result<Recommende
 
 struct Watch {
     client: Arc<ConfidentialClient>,
+    /// Days before the end at which to warn, the smallest first.
+    thresholds: Vec<i64>,
     /// What was logged last, so that one mistake is logged once and not each minute.
     last_error: Option<String>,
     warned_at: Option<i64>,
@@ -131,7 +136,10 @@ impl Watch {
     fn warn_of_the_end(&mut self) {
         let certificate = self.client.certificate();
         let days = certificate.details().days_left(Utc::now());
-        let Some(threshold) = threshold(days).filter(|threshold| self.warned_at != Some(*threshold)) else { return };
+        let Some(threshold) = threshold(days, &self.thresholds).filter(|threshold| self.warned_at != Some(*threshold))
+        else {
+            return;
+        };
         let ends = certificate.details().not_after.format("%Y-%m-%d %H:%M UTC");
         if days < 0 {
             log::error!("the certificate has expired ({ends}): nobody can sign in; see docs/rotate-a-certificate.md");
@@ -143,8 +151,8 @@ impl Watch {
 }
 
 /// The smallest threshold that is reached; -1 stands for the end itself.
-fn threshold(days: i64) -> Option<i64> {
-    if days < 0 { Some(-1) } else { WARN_DAYS.into_iter().find(|threshold| days <= *threshold) }
+fn threshold(days: i64, thresholds: &[i64]) -> Option<i64> {
+    if days < 0 { Some(-1) } else { thresholds.iter().copied().find(|threshold| days <= *threshold) }
 }
 
 #[cfg(test)]
@@ -165,8 +173,9 @@ mod tests {
             (0, Some(1)),
             (-1, Some(-1)),
         ] {
-            assert_eq!(threshold(days), expected, "{days}");
+            assert_eq!(threshold(days, &[1, 7, 14, 30]), expected, "{days}");
         }
+        assert_eq!((threshold(5, &[]), threshold(-5, &[])), (None, Some(-1)), "its end is always told");
     }
 
     #[test]

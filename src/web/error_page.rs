@@ -64,6 +64,8 @@ pub enum Kind {
     },
     /// 429, with the seconds to wait when known.
     TooManyRequests(Option<u64>),
+    /// 503: not now, but when somebody really opens it.
+    Prefetched,
     /// 500
     Internal,
     /// 502: the API cannot be reached.

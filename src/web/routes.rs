@@ -23,7 +23,12 @@ pub fn configure(app: &mut web::ServiceConfig) {
     app.app_data(web::FormConfig::default().limit(MAX_FORM_BYTES))
         .service(page("/").route(get().to(home::show)))
         .service(page("/login").route(get().to(login::start)))
-        .service(page("/callback").route(get().to(callback::finish)))
+        // Only GET: whoever just looks must not use up the code.
+        .service(
+            web::resource("/callback")
+                .route(web::get().to(callback::finish))
+                .default_service(web::to(|| async { refuse("GET") })),
+        )
         .service(form("/logout").route(get().to(logout::ask)).route(web::post().to(logout::sign_out)))
         .service(page(front_channel_logout::PATH).route(web::get().to(front_channel_logout::end)))
         .service(page("/profile").route(get().to(profile::show)))

@@ -102,7 +102,7 @@ impl Server {
             log::warn!("{} is plain http: whoever is on the way can take over sessions", site.public_url);
         }
         let client = Arc::clone(&site.client);
-        let watch = CertificateWatch::start(client, &settings.client.certificate).map_err(StartError::Socket)?;
+        let watch = CertificateWatch::start(client, &settings.client).map_err(StartError::Socket)?;
         // The last one wrapped is the first that a request meets.
         let application = move || {
             App::new()

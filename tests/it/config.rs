@@ -268,6 +268,8 @@ fn what_does_not_make_sense_is_refused() {
         ("api.required_acrs", "c100"),
         ("api.limit_reads_burst", "0"),
         ("client.allow_plain_http", "perhaps"),
+        ("client.expiry_warning_days", "30,soon"),
+        ("client.expiry_warning_days", "99999"),
         ("server.max_connections", "0"),
         ("server.head_seconds", "0"),
         ("server.body_seconds", "301"),

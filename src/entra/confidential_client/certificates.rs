@@ -1,7 +1,10 @@
 //! The certificate in use, and the one before it: while a new certificate is on its way into the file here and into the
 //! registration there, either may be the one that Entra accepts.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
@@ -15,6 +18,10 @@ use crate::{
 pub(super) struct Certificates {
     settings: CertificateSettings,
     held: ArcSwap<Held>,
+    /// Held by whoever decides which one is used: between looking and changing nobody else may. Requests only look.
+    deciding: Mutex<()>,
+    /// Whether what is in the files now cannot be used.
+    is_broken: AtomicBool,
 }
 
 struct Held {
@@ -27,7 +34,12 @@ impl Certificates {
     /// Loads and checks the configured one.
     pub(super) fn load(settings: &CertificateSettings) -> Result<Self, CertificateError> {
         let in_use = Arc::new(ClientCertificate::load(settings)?);
-        Ok(Self { settings: settings.clone(), held: ArcSwap::from_pointee(Held { in_use, other: None }) })
+        Ok(Self {
+            settings: settings.clone(),
+            held: ArcSwap::from_pointee(Held { in_use, other: None }),
+            deciding: Mutex::new(()),
+            is_broken: AtomicBool::new(false),
+        })
     }
 
     pub(super) fn in_use(&self) -> Arc<ClientCertificate> {
@@ -37,8 +49,14 @@ impl Certificates {
     /// Reads the files again. A certificate that is new there is taken if it is of its key and in date; otherwise the
     /// one in use stays. `true` when a new one is in use now.
     pub(super) fn reload(&self, now: DateTime<Utc>) -> Result<bool, CertificateError> {
-        let new = ClientCertificate::load(&self.settings)?;
-        new.check_dates(now)?;
+        let _deciding = self.decide();
+        self.reload_alone(now)
+    }
+
+    fn reload_alone(&self, now: DateTime<Utc>) -> Result<bool, CertificateError> {
+        let new = ClientCertificate::load(&self.settings).and_then(|new| new.check_dates(now).map(|()| new));
+        self.is_broken.store(new.is_err(), Ordering::Relaxed);
+        let new = new?;
         let held = self.held.load_full();
         // One that is known already stays where it is: which of the two is used is for Entra to say.
         if is_same(&new, &held.in_use) || held.other.as_ref().is_some_and(|other| is_same(&new, other)) {
@@ -53,6 +71,16 @@ impl Certificates {
         Ok(true)
     }
 
+    fn decide(&self) -> MutexGuard<'_, ()> {
+        // It guards no data that a panic could leave half changed.
+        self.deciding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether what is in the files now cannot be used.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Relaxed)
+    }
+
     /// The certificate to try after Entra has refused `refused`, if there is one that may do better: what another request
     /// found, what is new in the files, or the one before.
     pub(super) fn instead_of(
@@ -60,10 +88,11 @@ impl Certificates {
         refused: &Arc<ClientCertificate>,
         now: DateTime<Utc>,
     ) -> Option<Arc<ClientCertificate>> {
+        let _deciding = self.decide();
         if !is_same(&self.in_use(), refused) {
             return Some(self.in_use());
         }
-        match self.reload(now) {
+        match self.reload_alone(now) {
             Ok(true) => return Some(self.in_use()),
             Ok(false) => {}
             Err(error) => log::error!("the certificate's files cannot be used: {error}; hint: {}", error.hint()),

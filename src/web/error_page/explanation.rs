@@ -151,6 +151,12 @@ impl Explanation {
 
     fn of_sign_in(kind: &Kind) -> Self {
         let (status, heading, happened, advice) = match kind {
+            Kind::Prefetched => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Not before you open it",
+                "Your browser asked for this page in advance. It works once, so it is kept until you really open it.",
+                "Open the page, or start again: it takes one click.",
+            ),
             Kind::StepUpInVain => (
                 StatusCode::FORBIDDEN,
                 "The blog asks for a stronger sign-in",

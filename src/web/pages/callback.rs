@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -36,6 +36,9 @@ pub struct CallbackQuery {
 /// # Errors
 /// When the sign-in is not under way in this session, Entra reports an error, or the code cannot be redeemed.
 pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<HttpResponse, PageError> {
+    if is_prefetch(&visit.request) {
+        return Err(Kind::Prefetched.into());
+    }
     let query = query.into_inner();
     let Some(pending) = query.state.and_then(|state| visit.session.take_pending(&state)) else {
         return Err(Kind::SignInStale.into());
@@ -57,6 +60,14 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
     visit.session.sign_in(&account);
     visit.session.answer_demand();
     Ok(Visit::redirect(next.as_str()))
+}
+
+/// A browser that fetches what somebody may open next asks for it again when they do; a code works once.
+fn is_prefetch(request: &HttpRequest) -> bool {
+    ["Sec-Purpose", "Purpose", "X-Moz"].iter().any(|name| {
+        let value = request.headers().get(*name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.to_ascii_lowercase().contains("prefetch")
+    })
 }
 
 async fn redeem(visit: &Visit, code: SecretString, pending: Pending) -> Result<SignIn, PageError> {

@@ -10,10 +10,11 @@ use std::{
 };
 
 use actix_web::{HttpResponse, http::StatusCode, web};
-use serde_json::json;
+use chrono::Utc;
+use serde_json::{Value, json};
 
 use crate::{
-    entra::Provider,
+    entra::{ConfidentialClient, Provider, certificate::CertificateError},
     web::{
         api_client::ApiClient,
         error_page::{Kind, PageError},
@@ -23,6 +24,9 @@ use crate::{
 
 /// How long an answer is remembered.
 const FRESH: Duration = Duration::from_secs(5);
+
+/// Days before its end from which a certificate ends soon.
+const SOON: i64 = 30;
 
 /// What was found out last.
 #[derive(Default)]
@@ -39,9 +43,28 @@ pub async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok" }))
 }
 
-/// `GET /health/ready`
-pub async fn ready() -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "status": "ok" }))
+/// `GET /health/ready`: with the state of the certificate, for whoever watches it; also an expired one takes nothing away
+/// from what the site can still explain.
+///
+/// # Errors
+/// When the server was put together without a site.
+pub async fn ready(visit: Visit) -> Result<HttpResponse, PageError> {
+    let certificate = certificate(&visit.site.client);
+    Ok(HttpResponse::Ok().json(json!({ "status": "ok", "checks": { "certificate": certificate } })))
+}
+
+/// How many days the certificate has left, in words that machines compare; and whether its files are in order.
+fn certificate(client: &ConfidentialClient) -> Value {
+    let (now, certificate) = (Utc::now(), client.certificate());
+    let days_left = certificate.details().days_left(now);
+    let status = match certificate.check_dates(now) {
+        Err(CertificateError::NotYetValid { .. }) => "not_yet_valid",
+        Err(_) => "expired",
+        Ok(()) if days_left <= SOON => "expires_soon",
+        Ok(()) => "ok",
+    };
+    let files = if client.has_unusable_files() { "unusable" } else { "ok" };
+    json!({ "status": status, "days_left": days_left, "files": files })
 }
 
 /// `GET /health`: 503 when Entra or the API does not answer.
@@ -58,7 +81,11 @@ pub async fn report(visit: Visit) -> Result<HttpResponse, PageError> {
     let status = if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok(HttpResponse::build(status).json(json!({
         "status": word(all),
-        "checks": { "entra": word(checks.entra), "api": word(checks.api) },
+        "checks": {
+            "entra": word(checks.entra),
+            "api": word(checks.api),
+            "certificate": certificate(&visit.site.client),
+        },
     })))
 }
 

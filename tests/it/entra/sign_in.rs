@@ -97,6 +97,7 @@ fn the_browser_is_sent_to_the_authorize_endpoint_with_everything_that_it_needs()
         ("nonce", &request.pending.nonce),
         ("code_challenge", &challenge),
         ("code_challenge_method", "S256"),
+        ("claims", r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#),
     ];
     for (name, value) in expected {
         assert_eq!(query.get(name).map(String::as_str), Some(value), "{name}");

@@ -1,6 +1,10 @@
 //! A headless Chromium, driven through WebDriver as a person would: by what is written on links and buttons.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use thirtyfour::{
     ChromiumLikeCapabilities, LoggingPrefsLogLevel, common::capabilities::chrome::ChromeCapabilities, prelude::*,
@@ -52,7 +56,15 @@ impl Browser {
 
     /// Waits for an element and gives its text.
     pub async fn text(&self, css: &str) -> String {
-        self.find(css).await.text().await.expect("text")
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.find(css).await.text().await {
+                Ok(text) => return text,
+                // Of the page before, which went away in between.
+                Err(_) if Instant::now() < deadline => {}
+                Err(error) => panic!("no text of {css}: {error}"),
+            }
+        }
     }
 
     /// Whether there is such an element on the page that is shown now.

@@ -1,6 +1,11 @@
 //! What machines that watch the site are told.
 
-use crate::support::{system::TestSystem, web::Browser};
+use crate::support::{
+    certificates::{TestCertificate, key_pem, pem},
+    entra::{rsa_key, wait_until},
+    system::TestSystem,
+    web::{ALICE, Browser},
+};
 
 #[test]
 fn health_names_what_does_not_answer() {
@@ -23,4 +28,35 @@ fn the_site_is_ready_to_explain_itself_while_the_others_are_down() {
     assert!(page.body.contains("\"entra\":\"unavailable\"") && page.body.contains("\"api\":\"unavailable\""));
     assert!(!page.body.contains("http"), "no address: {}", page.body);
     drop((settings, folder));
+}
+
+#[test]
+fn the_state_of_the_certificate_is_told_without_taking_the_site_away() {
+    let state = |days: (i64, i64)| {
+        let system = TestSystem::with(|settings| {
+            let key = rsa_key(2048);
+            let certificate = TestCertificate { valid: days, ..TestCertificate::new("site", &key) }.make();
+            let path = settings.client.certificate.path.clone().expect("set");
+            std::fs::write(path, [pem(&certificate), key_pem(&key)].concat()).expect("written");
+        });
+        let page = Browser::new().get(&system.web.url("/health/ready"));
+        assert_eq!(page.status, 200);
+        let body: serde_json::Value = serde_json::from_str(&page.body).expect("JSON");
+        body["checks"]["certificate"].clone()
+    };
+    let long = state((-1, 90));
+    assert_eq!((long["status"].as_str(), long["files"].as_str()), (Some("ok"), Some("ok")), "{long}");
+    assert!((88..=90).contains(&long["days_left"].as_i64().expect("a number")), "{long}");
+    assert_eq!(state((-1, 20))["status"], "expires_soon");
+}
+
+#[test]
+fn files_that_cannot_be_used_are_told_while_the_old_certificate_serves() {
+    let system = TestSystem::start();
+    let path = system.settings.client.certificate.path.clone().expect("set");
+    std::fs::write(path, "no certificate").expect("written");
+    wait_until("it has looked", || {
+        Browser::new().get(&system.web.url("/health/ready")).body.contains("\"files\":\"unusable\"")
+    });
+    assert_eq!(Browser::new().sign_in(&system, ALICE, "/posts").status, 200);
 }

@@ -204,3 +204,19 @@ fn on_a_laptop_a_sign_in_begun_under_the_other_name_moves_to_the_sites_own() {
     let page = Browser::new().get_once(&format!("http://127.0.0.1:{}/login?next=/posts", system.web.port));
     assert_eq!(page.location().as_str(), system.web.url("/login?next=%2Fposts"));
 }
+
+#[test]
+fn whoever_only_looks_at_the_callback_does_not_use_up_the_code() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let callback: url::Url = callback_url(&browser, &system).parse().expect("a URL");
+    let head = browser.request("HEAD", &callback, None, &[]);
+    assert_eq!((head.status, head.header("allow")), (405, "GET"));
+    for (name, value) in [("Sec-Purpose", "prefetch;prerender"), ("Purpose", "prefetch"), ("X-Moz", "prefetch")] {
+        let page = browser.request("GET", &callback, None, &[(name, value)]);
+        assert_eq!((page.status, page.error()), (503, "sign-in"), "{name}");
+    }
+    assert_eq!(crate::support::web::grants(&system, "authorization_code"), 0);
+    let page = browser.get_once(callback.as_str());
+    assert_eq!((page.status, page.location().path()), (303, "/posts"), "and now really");
+}
