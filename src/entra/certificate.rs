@@ -37,6 +37,16 @@ use crate::config::{AssertionForm, CertificateSettings};
 /// Shorter RSA keys are refused (NIST SP 800-131A; Entra refuses them too).
 pub const MIN_KEY_BITS: u32 = 2048;
 
+/// The certificates that the settings name, in DER, whether or not there is a key of one of them.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn certificates_of(settings: &CertificateSettings) -> Result<Vec<Vec<u8>>, CertificateError> {
+    let source::Parts { certificates, path, .. } = source::read_apart(settings)?;
+    let der = |one: &X509| one.to_der().map_err(|_| CertificateError::BadCertificate { path: path.clone() });
+    certificates?.iter().map(der).collect()
+}
+
 /// A certificate with its private key: they belong together, are in date, RSA of 2048 bits or more.
 pub struct ClientCertificate {
     path: PathBuf,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
-    binary::Ended,
+    binary::{Ended, blogctl},
     certificates::{TestCertificate, file, key_pem, pem},
     entra::keys,
 };
@@ -389,4 +389,29 @@ fn everything_that_is_wrong_is_told_at_once() {
     for expected in ["✗ missing.pem cannot be read", "✗ no-cert.pem holds no certificate"] {
         assert!(ended.stdout.contains(expected), "{expected:?} in\n{}", ended.stdout);
     }
+}
+
+#[test]
+fn the_thumbprint_of_every_form_is_the_same() {
+    let folder = folder();
+    let certificate = TestCertificate::new("site", key()).make();
+    let combined = file(folder.path(), "client.pem", &[&key_pem(key()), &pem(&certificate)]);
+    openssl(
+        folder.path(),
+        &["pkcs12", "-export", "-in", "client.pem", "-out", "client.pfx", "-passout", "pass:open sesame"],
+    );
+    let expected = cert(folder.path(), &["thumbprint", "--format", "sha1-hex", "client.pem"]);
+    let with = |name: &str, value: &str, arguments: &[&str]| {
+        let mut command = blogctl(folder.path());
+        command.args(["cert", "thumbprint", "--format", "sha1-hex"]).args(arguments).env(name, value);
+        Ended::of_command(&mut command)
+    };
+    let opened = with("BLOG_CLIENT__KEY_PASSPHRASE", "open sesame", &["client.pfx"]);
+    assert_eq!((opened.code, &opened.stdout), (Some(0), &expected), "{}", opened.stderr);
+    let base64 = openssl::base64::encode_block(&fs::read(combined).expect("a file"));
+    let configured = with("BLOG_CLIENT__CERT_BASE64", &base64, &[]);
+    assert_eq!((configured.code, &configured.stdout), (Some(0), &expected), "{}", configured.stderr);
+    let closed = run(folder.path(), &["thumbprint", "client.pfx"]);
+    assert_eq!(closed.code, Some(1));
+    assert!(closed.stderr.contains("no passphrase is set"), "{}", closed.stderr);
 }

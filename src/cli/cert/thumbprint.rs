@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -11,17 +11,17 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::{
-    config::Settings,
-    entra::certificate::{CertificateDetails, CertificateError, certificates_in, relative_days},
+    config::{CertificateSettings, Settings},
+    entra::certificate::{CertificateDetails, CertificateError, certificates_of, relative_days},
 };
 
 /// Show the thumbprints of certificates: SHA-1 as the portal shows it, and what assertions carry
 ///
-/// Files may be PEM (a chain, or combined with the private key, which is not read) or DER. Without a file, the
-/// certificate in client.cert_path is shown.
+/// Files may be PEM (a chain, or combined with the private key), DER, or PFX, which client.key_passphrase opens. Without a
+/// file, the configured certificate is shown: client.cert_path or client.cert_base64.
 #[derive(Debug, Args)]
 pub(super) struct Thumbprint {
-    /// PEM or DER files
+    /// PEM, DER or PFX files
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print everything as a JSON array
@@ -74,11 +74,21 @@ struct Found {
 
 impl Thumbprint {
     pub(super) fn run(self, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<ExitCode> {
-        let files = if self.files.is_empty() { vec![configured(settings)?] } else { self.files };
         // All are read before anything is printed: a script gets every line or none.
         let mut found = Vec::new();
-        for file in files {
-            found.extend(read(&file)?);
+        if self.files.is_empty() {
+            found.extend(read(&settings()?.client.certificate)?);
+        } else {
+            // Only a PFX file needs the passphrase; files are read whatever state the settings are in.
+            let own = settings().map(|settings| settings.client.certificate).unwrap_or_default();
+            for file in self.files {
+                found.extend(read(&CertificateSettings {
+                    path: Some(file),
+                    base64: None,
+                    key_path: None,
+                    ..own.clone()
+                })?);
+            }
         }
         let mut out = io::stdout().lock();
         match (self.json, self.format) {
@@ -91,17 +101,14 @@ impl Thumbprint {
     }
 }
 
-fn configured(settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<PathBuf> {
-    Ok(settings()?.client.certificate.path.ok_or(CertificateError::NotConfigured)?)
-}
-
-fn read(file: &Path) -> Result<Vec<Found>, CertificateError> {
+fn read(settings: &CertificateSettings) -> Result<Vec<Found>, CertificateError> {
+    let file = settings.path.clone().unwrap_or_else(|| PathBuf::from("client.cert_base64"));
     let parse = |der: Vec<u8>| {
         let details = CertificateDetails::from_der(&der);
-        let details = details.ok_or_else(|| CertificateError::BadCertificate { path: file.to_owned() })?;
-        Ok(Found { file: file.to_owned(), details })
+        let details = details.ok_or_else(|| CertificateError::BadCertificate { path: file.clone() })?;
+        Ok(Found { file: file.clone(), details })
     };
-    certificates_in(file)?.into_iter().map(parse).collect()
+    certificates_of(settings)?.into_iter().map(parse).collect()
 }
 
 fn write_json(out: &mut impl Write, found: &[Found]) -> anyhow::Result<()> {

@@ -53,11 +53,16 @@ pub(super) fn read_apart(settings: &CertificateSettings) -> Result<Parts, Certif
         (None, None) => return Err(CertificateError::NotConfigured),
     };
     let passphrase = passphrase(settings)?;
-    if !pem::is_pem(&bytes) && pfx::is_der(&bytes) {
+    let is_der = !pem::is_pem(&bytes) && pfx::is_der(&bytes);
+    let alone = if is_der { X509::from_der(&bytes).ok() } else { None };
+    if is_der && alone.is_none() {
         let (certificates, key) = pfx::parse(&bytes, &path, passphrase.as_ref())?;
         return Ok(Parts { certificates: Ok(certificates), key: Ok(key), key_path: path.clone(), path });
     }
-    let certificates = pem::parse_certificates(&bytes, &path);
+    let certificates = match alone {
+        Some(certificate) => Ok(vec![certificate]),
+        None => pem::parse_certificates(&bytes, &path),
+    };
     let (key_path, key) = match &settings.key_path {
         Some(key_path) => {
             let key = pem::read(key_path).and_then(|bytes| pem::parse_key(&bytes, key_path, passphrase.as_ref()));

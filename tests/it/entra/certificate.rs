@@ -106,7 +106,7 @@ fn each_way_in_which_it_goes_wrong_has_its_own_message_that_names_the_file() {
     for (settings, expected) in [
         (CertificateSettings::default(), "client.cert_path is not set"),
         (missing, "missing.pem cannot be read: No such file"),
-        (at("a.pfx", &[&der]), "a.pfx is neither a PEM nor a PFX file"),
+        (at("a.pfx", &[&der]), "a.pfx holds no private key"),
         (at("empty.pem", &[]), "empty.pem is neither a PEM nor a PFX file"),
         (at("key-only.pem", &[&key_pem(key())]), "key-only.pem holds no certificate"),
         (at("garbled.pem", &[garbled]), "garbled.pem holds a certificate that cannot be parsed"),
