@@ -32,10 +32,18 @@ pub fn known(request: &HttpRequest, post: &Post) -> Option<EntityTag> {
         let modified = post.last_modified().timestamp();
         return (modified <= since.timestamp()).then(|| of(post));
     }
+    named(request, &of(post))
+}
+
+/// The tag by which `If-None-Match` names the state that has this tag: its own, or that of a compressed form. `None` when
+/// it names others, or is not there.
+pub fn named(request: &HttpRequest, own: &EntityTag) -> Option<EntityTag> {
+    if !request.headers().contains_key(header::IF_NONE_MATCH) {
+        return None;
+    }
     match IfNoneMatch::parse(request).ok()? {
-        IfNoneMatch::Any => Some(of(post)),
+        IfNoneMatch::Any => Some(own.clone()),
         IfNoneMatch::Items(tags) => {
-            let own = of(post);
             let named = tags.into_iter().find(|known| of_plain_form(known.tag()) == own.tag())?;
             Some(EntityTag::new_strong(named.tag().to_owned()))
         }

@@ -6,7 +6,7 @@ mod texts;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{self, ETag, EntityTag, Header as _, IfNoneMatch},
+    http::header::{self, ETag, EntityTag},
     web,
 };
 use openssl::sha::sha256;
@@ -15,8 +15,8 @@ use utoipa::{
     openapi::security::{AuthorizationCode, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme},
 };
 
-pub(super) use self::common::{Guarded, WithBody};
-use super::{compression::of_plain_form, health, posts, problem, profile, resource_metadata, users};
+pub(super) use self::common::{Conditional, Guarded, OfOnePost, WithBody};
+use super::{etag, health, posts, problem, profile, resource_metadata, users};
 use crate::{
     config::{ApiSettings, EntraSettings},
     entra::{Authority, access_token::names_of_api},
@@ -133,13 +133,9 @@ fn entra_id(entra: &EntraSettings, api: &ApiSettings) -> SecurityScheme {
     ),
 )]
 pub async fn read(request: HttpRequest, description: web::Data<Description>) -> HttpResponse {
-    let Description { json, etag } = description.get_ref();
-    let is_known = match IfNoneMatch::parse(&request) {
-        Ok(IfNoneMatch::Any) => request.headers().contains_key(header::IF_NONE_MATCH),
-        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| of_plain_form(tag.tag()) == etag.tag()),
-        Err(_) => false,
-    };
+    let Description { json, etag: own } = description.get_ref();
+    let is_known = etag::named(&request, own).is_some();
     let mut answer = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    answer.insert_header(ETag(etag.clone())).insert_header((header::CACHE_CONTROL, "no-cache"));
+    answer.insert_header(ETag(own.clone())).insert_header((header::CACHE_CONTROL, "no-cache"));
     if is_known { answer.finish() } else { answer.content_type("application/json").body(json.clone()) }
 }

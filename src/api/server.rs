@@ -115,7 +115,7 @@ impl Server {
             ),
         };
         // The middleware added last meets a request first.
-        let server = HttpServer::new(move || {
+        let http = HttpServer::new(move || {
             App::new()
                 .configure(|config| data.mount(config))
                 .configure(routes::mount)
@@ -129,13 +129,12 @@ impl Server {
         .max_connections(connections::connections_per_worker(&settings.server))
         .keep_alive(connections::KEEP_ALIVE)
         .client_request_timeout(settings.server.head_timeout)
-        .client_disconnect_timeout(connections::DISCONNECT);
-        let http = server
-            .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
-            .disable_signals()
-            .listen(listener)
-            .map_err(StartError::Socket)?
-            .run();
+        .client_disconnect_timeout(connections::DISCONNECT)
+        .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
+        .disable_signals()
+        .listen(listener)
+        .map_err(StartError::Socket)?
+        .run();
         Ok(Self { port, http, database, validator })
     }
 

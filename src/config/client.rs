@@ -92,6 +92,11 @@ impl CertificateSettings {
         self.path.is_some() || self.base64.is_some()
     }
 
+    /// What holds the certificate, for messages: the file, or the name of the setting that stands for one.
+    pub fn place(&self) -> PathBuf {
+        self.path.clone().unwrap_or_else(|| PathBuf::from("client.cert_base64"))
+    }
+
     fn read(loader: &mut Loader) -> Self {
         let default = Self::default();
         let settings = Self {

@@ -25,7 +25,7 @@ use openssl::{
 };
 use zeroize::Zeroizing;
 
-pub use details::{CertificateDetails, relative_days};
+pub use details::{CertificateDetails, SOON_DAYS, relative_days};
 pub use error::CertificateError;
 pub use examination::{Examination, Observation, Severity};
 pub use pem::certificates_in;
@@ -43,8 +43,7 @@ pub const MIN_KEY_BITS: u32 = 2048;
 /// When they cannot be read.
 pub fn certificates_of(settings: &CertificateSettings) -> Result<Vec<Vec<u8>>, CertificateError> {
     let source::Parts { certificates, path, .. } = source::read_apart(settings)?;
-    let der = |one: &X509| one.to_der().map_err(|_| CertificateError::BadCertificate { path: path.clone() });
-    certificates?.iter().map(der).collect()
+    pem::all_to_der(&certificates?, &path)
 }
 
 /// A certificate with its private key: they belong together, are in date, RSA of 2048 bits or more.

@@ -1,9 +1,9 @@
 //! Whose request it is, by IP address: the peer's, or what a trusted proxy says of the peer's own client. And what else
 //! such a proxy says of the request that it passes on.
 //!
-//! For addresses `X-Forwarded-For` alone is read, and only of proxies that `server.trusted_proxies` lists: a header that a proxy does not
-//! set itself is one that its clients choose. Each proxy adds the address that it saw on the right, so the first from the
-//! right that is no proxy of ours is the client; what stands further left is hearsay.
+//! For addresses `X-Forwarded-For` alone is read, and only of proxies that `server.trusted_proxies` lists: a header that a
+//! proxy does not set itself is one that its clients choose. Each proxy adds the address that it saw on the right, so the
+//! first from the right that is no proxy of ours is the client; what stands further left is hearsay.
 
 use std::net::IpAddr;
 

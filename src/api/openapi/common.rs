@@ -32,6 +32,24 @@ impl IntoResponses for Guarded {
     }
 }
 
+/// What a route about one post may answer, besides its own.
+pub struct OfOnePost;
+
+impl IntoResponses for OfOnePost {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[(404, "No such post", &[]), (422, "`id` is no integer", &[])])
+    }
+}
+
+/// What a route that looks at `If-Match` may answer, besides its own.
+pub struct Conditional;
+
+impl IntoResponses for Conditional {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[(412, "The post is not in a state that `If-Match` names", &[])])
+    }
+}
+
 /// What a body may be refused for.
 pub struct WithBody;
 

@@ -6,8 +6,8 @@ use crate::{
     api::{
         bearer::Caller,
         etag,
-        openapi::Guarded,
-        problem::{Document, Problem},
+        openapi::{Conditional, Guarded, OfOnePost},
+        problem::Problem,
     },
     blog::{Blog, BlogError},
 };
@@ -30,9 +30,8 @@ use crate::{
     security(("access_token" = []), ("entra_id" = [])),
     responses(
         (status = 204, description = "It is gone"),
-        (status = 404, description = "No such post", body = Document, content_type = "application/problem+json"),
-        (status = 412, description = "The post is not in a state that `If-Match` names", body = Document, content_type = "application/problem+json"),
-        (status = 422, description = "`id` is no integer", body = Document, content_type = "application/problem+json"),
+        OfOnePost,
+        Conditional,
         Guarded,
     ),
 )]

@@ -7,8 +7,8 @@ use crate::{
     api::{
         bearer::Caller,
         etag,
-        openapi::Guarded,
-        problem::{Document, Problem},
+        openapi::{Guarded, OfOnePost},
+        problem::Problem,
         ready::ReadyAnswers,
     },
     blog::Blog,
@@ -30,8 +30,7 @@ use crate::{
     responses(
         (status = 200, description = "The post", body = PostJson, headers(("ETag" = String, description = "Its state"), ("Last-Modified" = String))),
         (status = 304, description = "It is in a state that you have", headers(("ETag" = String, description = "Its state"), ("Last-Modified" = String))),
-        (status = 404, description = "No such post", body = Document, content_type = "application/problem+json"),
-        (status = 422, description = "`id` is no integer", body = Document, content_type = "application/problem+json"),
+        OfOnePost,
         Guarded,
     ),
 )]

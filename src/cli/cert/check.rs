@@ -8,7 +8,6 @@ use std::{
 
 use chrono::Utc;
 use clap::Args;
-use serde::Serialize;
 use serde_json::json;
 
 use crate::{
@@ -33,15 +32,6 @@ pub(super) struct Check {
     /// Print a JSON object: usable, observations (severity, seen, hint), sha1_hex, not_after
     #[arg(long)]
     json: bool,
-}
-
-/// One observation in `--json`: scripts rely on these names.
-#[derive(Serialize)]
-struct Line<'a> {
-    severity: &'static str,
-    seen: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
 }
 
 impl Check {
@@ -90,17 +80,9 @@ fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result<()>
 }
 
 fn write_json(out: &mut impl Write, examination: &Examination) -> anyhow::Result<()> {
-    let line = |one: &Observation| {
-        let severity = match one.severity {
-            Severity::Good => "good",
-            Severity::Warning => "warning",
-            Severity::Bad => "bad",
-        };
-        json!(Line { severity, seen: &one.seen, hint: one.hint.as_deref() })
-    };
     let report = json!({
         "usable": examination.severity() != Severity::Bad,
-        "observations": examination.observations.iter().map(line).collect::<Vec<_>>(),
+        "observations": examination.observations,
         "sha1_hex": examination.details.as_ref().map(|details| details.thumbprints.sha1_hex()),
         "not_after": examination.details.as_ref().map(|details| details.not_after),
     });

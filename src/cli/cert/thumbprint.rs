@@ -102,7 +102,7 @@ impl Thumbprint {
 }
 
 fn read(settings: &CertificateSettings) -> Result<Vec<Found>, CertificateError> {
-    let file = settings.path.clone().unwrap_or_else(|| PathBuf::from("client.cert_base64"));
+    let file = settings.place();
     let parse = |der: Vec<u8>| {
         let details = CertificateDetails::from_der(&der);
         let details = details.ok_or_else(|| CertificateError::BadCertificate { path: file.clone() })?;

@@ -6,10 +6,10 @@ use super::{
     Patient,
     finding::{Check, Said},
 };
-use crate::entra::{ClientCertificate, certificate::relative_days};
-
-/// A month is about what it takes to get a change through in a large organisation.
-const WARN_DAYS: i64 = 30;
+use crate::entra::{
+    ClientCertificate,
+    certificate::{SOON_DAYS, relative_days},
+};
 
 pub fn check() -> Check {
     Check { name: "certificate", title: "Certificate", settings: &["client.cert_path"], after: &[], run }
@@ -34,10 +34,10 @@ fn run(patient: &Patient) -> Vec<Said> {
         details.not_after.format("%Y-%m-%d"),
         details.thumbprints.sha1_hex()
     );
-    if days < WARN_DAYS {
+    if days < SOON_DAYS {
         let remedy = "make a new one with blogctl cert new, upload it beside the old one under Certificates & secrets \
                       of the site's registration, then put it in place";
-        return vec![Said::warning(seen, format!("{WARN_DAYS} days or more before it expires"), remedy)];
+        return vec![Said::warning(seen, format!("{SOON_DAYS} days or more before it expires"), remedy)];
     }
     vec![Said::ok(seen)]
 }

@@ -11,6 +11,10 @@ use x509_parser::{
 
 use super::Thumbprints;
 
+/// Days before its end from which a certificate ends soon: about what it takes to get a change through in a large
+/// organisation.
+pub const SOON_DAYS: i64 = 30;
+
 /// What a certificate says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateDetails {

@@ -9,18 +9,17 @@ use openssl::{
     pkey::{PKey, Private},
     x509::X509,
 };
+use serde::Serialize;
 
 use super::{
-    CertificateDetails, CertificateError, MIN_KEY_BITS, belongs_to, check_dates, check_key, check_thumbprint, pem,
-    relative_days, source,
+    CertificateDetails, CertificateError, MIN_KEY_BITS, SOON_DAYS, belongs_to, check_dates, check_key,
+    check_thumbprint, pem, relative_days, source,
 };
 use crate::config::CertificateSettings;
 
-/// Days before its end from which a certificate is worth a warning.
-const SOON: i64 = 30;
-
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// As it should be.
     Good,
@@ -30,14 +29,15 @@ pub enum Severity {
     Bad,
 }
 
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One thing that was looked at. Scripts rely on the names of its members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Observation {
     /// How bad it is.
     pub severity: Severity,
     /// What was seen.
     pub seen: String,
     /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
@@ -81,7 +81,8 @@ impl Examination {
             let (certificate, key) = (parts.path.clone(), parts.key_path.clone());
             observations.push(Observation::from(&CertificateError::KeyMismatch { certificate, key }));
         }
-        let details = certificates.get(leaf.unwrap_or(0)).and_then(|one| one.to_der().ok());
+        let certificate = certificates.get(leaf.unwrap_or(0));
+        let details = certificate.and_then(|one| one.to_der().ok());
         let details = details.and_then(|der| CertificateDetails::from_der(&der));
         if let (Some(_), Some(details)) = (leaf, &details) {
             observations.push(Observation::good(format!("{} is the certificate of its private key", details.subject)));
@@ -98,7 +99,7 @@ impl Examination {
                 });
             }
         }
-        observations.extend(certificates.get(leaf.unwrap_or(0)).and_then(of_signature));
+        observations.extend(certificate.and_then(of_signature));
         observations.extend(leaf.and_then(|leaf| of_order(leaf, &certificates, &parts.path)));
         observations.extend(of_mode(&parts.key_path));
         Self { observations, details }
@@ -128,7 +129,7 @@ fn of_dates(details: &CertificateDetails, path: &Path, now: DateTime<Utc>) -> Ob
         return Observation::from(&error);
     }
     let (days, end) = (relative_days(details.days_left(now)), details.not_after.format("%Y-%m-%d"));
-    if details.days_left(now) <= SOON {
+    if details.days_left(now) <= SOON_DAYS {
         let hint = "make the next one beside it with blogctl cert new --name, and follow docs/rotate-a-certificate.md";
         return Observation::warning(format!("in date, but expires {days} ({end})"), hint);
     }

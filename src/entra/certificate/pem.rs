@@ -21,13 +21,11 @@ const KEY_LABEL: &[u8] = b"PRIVATE KEY-----";
 /// # Errors
 /// When the file cannot be read, or holds no certificate that can be parsed.
 pub fn certificates_in(path: &Path) -> Result<Vec<Vec<u8>>, CertificateError> {
-    let bytes = read(path)?;
-    if !is_pem(&bytes)
-        && let Ok(certificate) = X509::from_der(&bytes)
-    {
-        return Ok(vec![to_der(&certificate, path)?]);
-    }
-    parse_certificates(&bytes, path)?.iter().map(|certificate| to_der(certificate, path)).collect()
+    all_to_der(&parse_certificates(&read(path)?, path)?, path)
+}
+
+pub(super) fn all_to_der(certificates: &[X509], path: &Path) -> Result<Vec<Vec<u8>>, CertificateError> {
+    certificates.iter().map(|certificate| to_der(certificate, path)).collect()
 }
 
 /// Whether there is PEM in it.
@@ -81,9 +79,11 @@ fn has_issued(issuer: &X509, certificate: &X509) -> bool {
     issuer.public_key().is_ok_and(|key| certificate.verify(&key).unwrap_or(false))
 }
 
+/// Those of PEM, or the one that is in DER.
 pub(super) fn parse_certificates(bytes: &[u8], path: &Path) -> Result<Vec<X509>, CertificateError> {
     if !is_pem(bytes) {
-        return Err(CertificateError::NotPem { path: path.to_owned() });
+        let alone = X509::from_der(bytes).map_err(|_| CertificateError::NotPem { path: path.to_owned() })?;
+        return Ok(vec![alone]);
     }
     let certificates =
         X509::stack_from_pem(bytes).map_err(|_| CertificateError::BadCertificate { path: path.to_owned() })?;

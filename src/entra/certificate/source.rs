@@ -1,7 +1,7 @@
 //! Where certificate and private key come from: a file, or a setting that holds what a file would, in base64 (as Azure App
 //! Service and Kubernetes secrets give it).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use openssl::{
@@ -13,9 +13,6 @@ use zeroize::Zeroizing;
 
 use super::{CertificateError, pem, pfx};
 use crate::config::CertificateSettings;
-
-/// What stands for a file's name in messages.
-const SETTING: &str = "client.cert_base64";
 
 /// Certificates, in any order, and the private key of one of them.
 pub(super) struct Found {
@@ -39,7 +36,8 @@ pub(super) struct Parts {
 pub(super) fn read(settings: &CertificateSettings) -> Result<Found, CertificateError> {
     let Parts { certificates, key, path, key_path } = read_apart(settings)?;
     let found = Found { certificates: certificates?, key: key?, path, key_path };
-    if found.key_path != Path::new(SETTING) {
+    // A key in a setting is in no file.
+    if settings.path.is_some() || settings.key_path.is_some() {
         pem::warn_when_others_may_read(&found.key_path);
     }
     Ok(found)
@@ -47,22 +45,18 @@ pub(super) fn read(settings: &CertificateSettings) -> Result<Found, CertificateE
 
 /// Reads what the settings name, each part for itself.
 pub(super) fn read_apart(settings: &CertificateSettings) -> Result<Parts, CertificateError> {
-    let (path, bytes) = match (&settings.path, &settings.base64) {
-        (Some(path), _) => (path.clone(), pem::read(path)?),
-        (None, Some(text)) => (PathBuf::from(SETTING), decoded(text)?),
+    let path = settings.place();
+    let bytes = match (&settings.path, &settings.base64) {
+        (Some(path), _) => pem::read(path)?,
+        (None, Some(text)) => decoded(text)?,
         (None, None) => return Err(CertificateError::NotConfigured),
     };
     let passphrase = passphrase(settings)?;
-    let is_der = !pem::is_pem(&bytes) && pfx::is_der(&bytes);
-    let alone = if is_der { X509::from_der(&bytes).ok() } else { None };
-    if is_der && alone.is_none() {
+    let certificates = pem::parse_certificates(&bytes, &path);
+    if certificates.is_err() && !pem::is_pem(&bytes) && pfx::is_der(&bytes) {
         let (certificates, key) = pfx::parse(&bytes, &path, passphrase.as_ref())?;
         return Ok(Parts { certificates: Ok(certificates), key: Ok(key), key_path: path.clone(), path });
     }
-    let certificates = match alone {
-        Some(certificate) => Ok(vec![certificate]),
-        None => pem::parse_certificates(&bytes, &path),
-    };
     let (key_path, key) = match &settings.key_path {
         Some(key_path) => {
             let key = pem::read(key_path).and_then(|bytes| pem::parse_key(&bytes, key_path, passphrase.as_ref()));

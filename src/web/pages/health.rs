@@ -14,7 +14,10 @@ use chrono::Utc;
 use serde_json::{Value, json};
 
 use crate::{
-    entra::{ConfidentialClient, Provider, certificate::CertificateError},
+    entra::{
+        ConfidentialClient, Provider,
+        certificate::{CertificateError, SOON_DAYS},
+    },
     web::{
         api_client::ApiClient,
         error_page::{Kind, PageError},
@@ -24,9 +27,6 @@ use crate::{
 
 /// How long an answer is remembered.
 const FRESH: Duration = Duration::from_secs(5);
-
-/// Days before its end from which a certificate ends soon.
-const SOON: i64 = 30;
 
 /// What was found out last.
 #[derive(Default)]
@@ -60,7 +60,7 @@ fn certificate(client: &ConfidentialClient) -> Value {
     let status = match certificate.check_dates(now) {
         Err(CertificateError::NotYetValid { .. }) => "not_yet_valid",
         Err(_) => "expired",
-        Ok(()) if days_left <= SOON => "expires_soon",
+        Ok(()) if days_left <= SOON_DAYS => "expires_soon",
         Ok(()) => "ok",
     };
     let files = if client.has_unusable_files() { "unusable" } else { "ok" };

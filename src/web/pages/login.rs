@@ -72,14 +72,14 @@ pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpRe
     }
     let next = next.unwrap_or_else(ReturnPath::home);
     let mut hints = SignInHints { challenge: visit.session.demanded(), ..query.hints() };
-    if let Some(account) = visit.session.account() {
-        if hints.prompt.is_none() && hints.challenge.is_none() {
+    if let Some(account) = visit.session.account()
+        && hints.prompt.is_none()
+    {
+        if hints.challenge.is_none() {
             return Ok(Visit::redirect(next.as_str()));
         }
-        if hints.challenge.is_some() && hints.prompt.is_none() {
-            // More is wanted of this user; another one is not meant.
-            hints.login_hint = account.login_hint.clone();
-        }
+        // More is wanted of this user; another one is not meant.
+        hints.login_hint = account.login_hint;
     }
     let client = Arc::clone(&visit.site.client);
     let request = web::block(move || client.authorization_request(&hints))
