@@ -4,8 +4,10 @@
 //! declared, in the file of its section.
 
 mod api;
+mod azure;
 mod check;
 mod client;
+mod credential;
 mod database;
 mod entra;
 mod idp;
@@ -19,11 +21,16 @@ mod sources;
 mod value;
 
 pub use api::{ApiSettings, RequiredClientAuth};
+pub use azure::{AzureIdentity, AzureSettings};
 pub use check::is_loopback;
 pub use client::{AssertionForm, CertificateSettings, ClientSettings};
+pub use credential::{CredentialSettings, ManagedIdentitySettings, VaultSettings, WorkloadIdentitySettings};
 pub use database::DatabaseSettings;
 pub use entra::{Cloud, EntraSettings};
-pub use idp::{AppRegistration, AppRole, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, IdpSettings, IdpUser, TokenVersion};
+pub use idp::{
+    AppRegistration, AppRole, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, FederatedIdentity, IdpSettings, IdpUser,
+    TokenVersion,
+};
 pub use loader::Entry;
 pub use log::{LogFormat, LogSettings};
 pub use mistake::{Mistake, Mistakes};
@@ -43,6 +50,8 @@ pub struct Settings {
     pub entra: EntraSettings,
     /// `[client]`: the web site.
     pub client: ClientSettings,
+    /// `[azure]`: which identity this machine has in Azure.
+    pub azure: AzureSettings,
     /// `[api]`: the REST API.
     pub api: ApiSettings,
     /// `[database]`: where the API keeps posts.
@@ -81,6 +90,7 @@ impl Settings {
         let settings = Self {
             entra: EntraSettings::read(&mut loader),
             client: ClientSettings::read(&mut loader, server.environment),
+            azure: AzureSettings::read(&mut loader),
             api: ApiSettings::read(&mut loader),
             database: DatabaseSettings::read(&mut loader),
             log: LogSettings::read(&mut loader),

@@ -2,11 +2,12 @@
 //!
 //! One binary, two roles: [`web`] is the site that users sign in to (`blogctl serve-client`), [`api`] is the
 //! REST API that accepts only valid access tokens (`blogctl serve-api`). Arrows point one way:
-//! `cli → api, web, idp → blog → db`, and `api, web → entra`.
+//! `cli → api, web, idp → blog → db`, and `api, web → entra → azure`.
 
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod azure;
 pub mod blog;
 pub mod cli;
 pub mod config;

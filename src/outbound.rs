@@ -10,7 +10,9 @@ use std::{
 
 use ureq::{
     Agent, Proxy, ProxyProtocol,
+    config::ConfigBuilder,
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+    typestate::AgentScope,
 };
 
 /// Most bytes of an answer that are read; a longer one is an error. Entra's largest, the key set, is some 20 KB.
@@ -46,15 +48,21 @@ pub fn agent(timeout: Duration, ca_file: Option<&Path>) -> Result<Agent, Outboun
     if let Some(path) = ca_file {
         roots.extend(certificates_in(path)?);
     }
-    let config = Agent::config_builder()
+    let tls = TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build();
+    Ok(Agent::new_with_config(config(timeout).proxy(proxy()).tls_config(tls).build()))
+}
+
+/// An agent for services of this very machine and its host: without proxy, and for plain HTTP only.
+pub fn local_agent(timeout: Duration) -> Agent {
+    Agent::new_with_config(config(timeout).proxy(None).build())
+}
+
+fn config(timeout: Duration) -> ConfigBuilder<AgentScope> {
+    Agent::config_builder()
         .timeout_global(Some(timeout))
         .http_status_as_error(false)
         .max_redirects(0)
-        .proxy(proxy())
         .user_agent(USER_AGENT)
-        .tls_config(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build())
-        .build();
-    Ok(Agent::new_with_config(config))
 }
 
 /// Reads an answer's body, [`MAX_BODY_BYTES`] at most.

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use super::settings::SettingsArguments;
 use crate::{
     config::{Role, Settings},
-    entra::{ClientCertificate, certificate::CertificateError, registration::Wanted},
+    entra::{CredentialSource, registration::Wanted},
     web::Addresses,
 };
 
@@ -48,11 +48,11 @@ pub fn run(command: &EntraCommand, settings: &SettingsArguments) -> anyhow::Resu
 
 /// What the settings lead to. A certificate that cannot be used is an error, unless none is set.
 fn wanted(settings: &Settings) -> anyhow::Result<Wanted> {
-    let certificate = match ClientCertificate::load(&settings.client.certificate) {
-        Ok(certificate) => certificate.chain().first().map(|der| (certificate.details().clone(), der.clone())),
-        Err(CertificateError::NotConfigured) => None,
-        Err(error) => return Err(error.into()),
-    };
+    let loaded = CredentialSource::all(settings)?.iter().map(CredentialSource::load).collect::<Result<Vec<_>, _>>()?;
+    let certificate = loaded.iter().find_map(|credential| {
+        let certificate = credential.certificate()?;
+        Some((certificate.details().clone(), certificate.chain().first()?.clone()))
+    });
     let Addresses { public_url, redirect_uri } = Addresses::of(&settings.client, settings.client.port)?;
     Ok(Wanted::of(settings, &public_url, &redirect_uri, certificate))
 }

@@ -12,7 +12,7 @@ use anstyle::{AnsiColor, Style};
 use crate::{
     api,
     config::Mistakes,
-    entra::{certificate::CertificateError, issue_certificate::IssueError},
+    entra::{CredentialError, certificate::CertificateError, issue_certificate::IssueError},
     web,
 };
 
@@ -82,6 +82,9 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 fn hint_of(error: &anyhow::Error) -> Option<Cow<'static, str>> {
     if let Some(error) = error.downcast_ref::<CertificateError>() {
         return Some(error.hint());
+    }
+    if let Some(error) = error.downcast_ref::<CredentialError>() {
+        return Some(error.hint().into());
     }
     if let Some(error) = error.downcast_ref::<web::StartError>() {
         return error.hint().map(Cow::from);

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    Environment,
+    CredentialSettings, Environment,
     check::{A_GUID, A_SECURE_URL, guid, host, origin, plain_url, secure_url, thumbprint, word},
+    credential::hidden,
     loader::Loader,
 };
 
@@ -27,21 +28,28 @@ pub enum AssertionForm {
 }
 
 /// Where the certificate and its private key are.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct CertificateSettings {
     /// `client.cert_path`, older name `CLIENT_CERT_PATH`: PFX file, or PEM file with the certificate, its chain if
     /// any, and the private key unless `key_path` names another file.
+    #[serde(rename = "cert_path", skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// `client.cert_base64`: the same as a PFX or PEM file holds, in base64, in place of a file.
+    #[serde(rename = "cert_base64", serialize_with = "hidden", skip_serializing_if = "Option::is_none")]
     pub base64: Option<SecretString>,
     /// `client.key_path`: PEM file with the private key (PKCS#8, PKCS#1 or encrypted PKCS#8).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key_path: Option<PathBuf>,
     /// `client.key_passphrase`: opens an encrypted private key or PFX file.
+    #[serde(serialize_with = "hidden", skip_serializing_if = "Option::is_none")]
     pub key_passphrase: Option<SecretString>,
     /// `client.key_passphrase_file`: file that holds the passphrase, in place of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key_passphrase_file: Option<PathBuf>,
     /// `client.cert_thumbprint`, older name `CLIENT_CERT_THUMBPRINT`: SHA-1 or SHA-256, hex with or without colons or
     /// spaces. Only compared with the certificate's own; it need not be set.
+    #[serde(rename = "cert_thumbprint", skip_serializing_if = "Option::is_none")]
     pub thumbprint: Option<String>,
 }
 
@@ -64,6 +72,9 @@ pub struct ClientSettings {
     pub client_id: String,
     /// The certificate, `client.cert_path` and so on.
     pub certificate: CertificateSettings,
+    /// `[[client.credential]]`: what the site may prove itself with, the first that can be used; in place of
+    /// `client.cert_path` and so on. See [`Self::credentials`].
+    pub credential: Vec<CredentialSettings>,
     /// `client.expiry_warning_days`: days before the certificate's end at which the log warns, once each.
     pub expiry_warning_days: Vec<u32>,
     /// `client.assertion`: `ps256-sha256` or `rs256-sha1`.
@@ -125,6 +136,14 @@ impl CertificateSettings {
 }
 
 impl ClientSettings {
+    /// What the site may prove itself with, in order; `client.cert_path` and its like are a list of one.
+    pub fn credentials(&self) -> Vec<CredentialSettings> {
+        match &*self.credential {
+            [] if self.certificate.is_given() => vec![CredentialSettings::File(self.certificate.clone())],
+            list => list.to_vec(),
+        }
+    }
+
     pub(super) fn read(loader: &mut Loader, environment: Environment) -> Self {
         let default = Self::default();
         let between = |range: RangeInclusive<u64>| move |number: &u64| range.contains(number);
@@ -146,6 +165,7 @@ impl ClientSettings {
             }),
             client_id: loader.get_if("client.client_id", default.client_id, A_GUID, |id| id.is_empty() || guid(id)),
             certificate: CertificateSettings::read(loader),
+            credential: read_credentials(loader, default.credential),
             expiry_warning_days: loader.get_if(
                 "client.expiry_warning_days",
                 default.expiry_warning_days,
@@ -198,6 +218,10 @@ impl ClientSettings {
                 between(1..=10_000_000),
             ),
         };
+        if settings.certificate.is_given() && !settings.credential.is_empty() {
+            let hint = "put the file into an entry with source = \"file\", or leave out client.credential";
+            loader.refuse("client.credential", "is set beside client.cert_path or client.cert_base64", hint);
+        }
         if let (Some(public), Some(redirect)) = (&settings.public_url, &settings.redirect_uri)
             && public.origin() != redirect.origin()
         {
@@ -221,6 +245,7 @@ impl Default for ClientSettings {
             redirect_uri: None,
             client_id: String::new(),
             certificate: CertificateSettings::default(),
+            credential: Vec::new(),
             expiry_warning_days: vec![30, 14, 7, 1],
             assertion: AssertionForm::Ps256Sha256,
             send_x5c: false,
@@ -233,6 +258,15 @@ impl Default for ClientSettings {
             max_sessions: 10_000,
         }
     }
+}
+
+fn read_credentials(loader: &mut Loader, default: Vec<CredentialSettings>) -> Vec<CredentialSettings> {
+    let list: Vec<CredentialSettings> = loader.get("client.credential", default);
+    for (n, problem) in list.iter().enumerate().filter_map(|(n, entry)| Some((n + 1, entry.problem()?))) {
+        let hint = "see docs/certificates.md for each source and its keys";
+        loader.refuse("client.credential", &format!("entry {n} {problem}"), hint);
+    }
+    list
 }
 
 fn default_api_base_url() -> Url {

@@ -47,6 +47,23 @@ pub struct AppRole {
     pub granted_to: Vec<String>,
 }
 
+/// A federated credential of an app registration: tokens of this issuer, for this subject, in place of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FederatedIdentity {
+    /// `iss`; its keys are found by OpenID Connect discovery.
+    pub issuer: String,
+    /// `sub`, such as `system:serviceaccount:NAMESPACE:NAME`.
+    pub subject: String,
+    /// `aud`.
+    #[serde(default = "token_exchange")]
+    pub audience: String,
+}
+
+fn token_exchange() -> String {
+    "api://AzureADTokenExchange".to_owned()
+}
+
 /// An app registration of the development identity provider. One that has `app_id_uri` is an API.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -57,6 +74,8 @@ pub struct AppRegistration {
     pub name: String,
     /// PEM files whose first certificate each is registered for the application.
     pub certificates: Vec<PathBuf>,
+    /// Whose tokens prove the application, too.
+    pub federated_credentials: Vec<FederatedIdentity>,
     /// Entra's "Allow public client flows": the application cannot keep a key, so it proves nothing, and must use PKCE.
     pub public_client: bool,
     /// Redirect URIs, compared exactly.

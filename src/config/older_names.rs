@@ -1,6 +1,7 @@
-//! Names that settings had in the Python system, and what their values meant there. They stay valid; the new name wins.
+//! Names by which others know a setting: the Python system's, and those that Azure sets in a container. They stay valid; the
+//! setting's own name wins.
 
-/// An environment variable of the Python system.
+/// An environment variable of the Python system, or of Azure.
 pub struct OlderName {
     /// The variable.
     pub name: &'static str,
@@ -22,6 +23,11 @@ pub const OLDER_NAMES: &[OlderName] = &[
     older("API_BASE_URL", "client.api_base_url"),
     older("FLASK_SECRET_KEY", "client.cookie_key"),
     older("FLASK_PORT", "client.port"),
+    older("AZURE_CLIENT_ID", "azure.client_id"),
+    older("AZURE_FEDERATED_TOKEN_FILE", "azure.federated_token_file"),
+    older("IDENTITY_ENDPOINT", "azure.identity_endpoint"),
+    older("IDENTITY_HEADER", "azure.identity_header"),
+    older("AZURE_POD_IDENTITY_AUTHORITY_HOST", "azure.imds_url"),
     older("API_APP_ID_URI", "api.app_id_uri"),
     older("REQUIRED_SCOPE", "api.required_scope"),
     older("CORS_ORIGINS", "api.cors_origins"),

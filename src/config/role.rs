@@ -40,9 +40,9 @@ impl Role {
                     "the application (client) id of the web site's registration",
                 );
                 demand(
-                    !client.certificate.is_given(),
+                    client.credentials().is_empty(),
                     "client.cert_path",
-                    "a PEM file with the certificate and its key, as blogctl cert new makes it",
+                    "a PEM or PFX file with the certificate and its key, as blogctl cert new makes it",
                 );
                 demand(
                     client.api_scope.is_empty(),

@@ -11,7 +11,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 use url::Url;
 
-use super::{AppRegistration, AssertionForm, Cloud, Environment, IdpUser, LogFormat, RequiredClientAuth};
+use super::{
+    AppRegistration, AssertionForm, AzureIdentity, Cloud, CredentialSettings, Environment, IdpUser, LogFormat,
+    RequiredClientAuth,
+};
 
 /// What stands in place of a secret.
 pub const HIDDEN: &str = "********";
@@ -240,6 +243,22 @@ structured! {
     Vec<AppRegistration> => "tables [[idp.apps]] (in the environment: an array of objects in JSON)",
 }
 
+/// It may hold a passphrase: a wrong one is never repeated.
+impl SettingValue for Vec<CredentialSettings> {
+    const EXPECTED: &'static str =
+        "tables [[client.credential]] with source and its keys (in the environment: an array of objects in JSON)";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        structured(value)
+    }
+    fn show(&self) -> Json {
+        shown(self)
+    }
+    fn quote(_: &Value) -> String {
+        "has a value that will not do".to_owned()
+    }
+}
+
 macro_rules! choices {
     ($($type:ty => $expected:literal),* $(,)?) => { $(
         impl SettingValue for $type {
@@ -260,6 +279,7 @@ choices! {
     Environment => "development or production",
     Cloud => "public, us-government or china",
     AssertionForm => "ps256-sha256 or rs256-sha1",
+    AzureIdentity => "auto, managed, workload or cli",
     LogFormat => "text or json",
     RequiredClientAuth => "any or certificate",
 }

@@ -2,7 +2,10 @@
 //! Never kept: one that is sent again may be past its `exp` (AADSTS700024), and a strict server counts `jti`s.
 
 use chrono::{DateTime, Utc};
-use josekit::jws::{self, JwsHeader};
+use josekit::{
+    JoseError,
+    jws::{self, JwsHeader},
+};
 use secrecy::SecretString;
 use serde::Serialize;
 use url::Url;
@@ -44,17 +47,17 @@ struct Claims<'a> {
 }
 
 impl ClientAssertion<'_> {
-    /// Makes and signs one, with a `jti` of its own. An RSA signature: one to five milliseconds.
+    /// Makes and signs one, with a `jti` of its own. An RSA signature: one to five
+    /// milliseconds, or a request to Key Vault.
     ///
     /// # Errors
     /// When the certificate is not in date at `now`, or its key does not sign.
     pub fn sign(&self, now: DateTime<Utc>) -> Result<SecretString, CertificateError> {
         self.certificate.check_dates(now)?;
-        let failed = || self.certificate.signing_failed();
-        let claims = serde_json::to_vec(&self.claims(now.timestamp())).map_err(|_| failed())?;
-        let signer = self.certificate.signer(self.form);
-        let assertion = jws::serialize_compact(&claims, &self.header(), signer).map_err(|_| failed())?;
-        Ok(assertion.into())
+        let signed = serde_json::to_vec(&self.claims(now.timestamp()))
+            .map_err(|error| JoseError::InvalidJson(error.into()))
+            .and_then(|claims| jws::serialize_compact(&claims, &self.header(), self.certificate.signer(self.form)));
+        signed.map(SecretString::from).map_err(|error| self.certificate.signing_failed(&error))
     }
 
     /// `alg` is added by the signer.

@@ -56,6 +56,13 @@ impl Authority {
     pub fn authorization_uri(&self) -> String {
         format!("{}/{}/oauth2/v2.0/authorize", without_slash(&self.host), self.tenant_id)
     }
+    /// `{host}/{tenant}/oauth2/v2.0/token`, for who cannot ask discovery first.
+    pub fn token_endpoint(&self) -> Url {
+        let mut url = self.host.clone();
+        let base = self.host.path().trim_end_matches('/');
+        url.set_path(&format!("{base}/{}/oauth2/v2.0/token", self.tenant_id));
+        url
+    }
     /// The tenant.
     pub fn tenant_id(&self) -> Uuid {
         self.tenant_id

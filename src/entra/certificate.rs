@@ -8,31 +8,39 @@ mod pem;
 mod pfx;
 mod source;
 mod thumbprints;
+mod vault_signer;
 
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
-use josekit::jws::{
-    JwsSigner, PS256, RS256,
-    alg::{rsassa::RsassaJwsSigner, rsassa_pss::RsassaPssJwsSigner},
+use josekit::{
+    JoseError,
+    jws::{JwsSigner, PS256, RS256},
 };
 use openssl::{
-    pkey::{PKey, Private},
+    pkey::{HasPublic, PKey, Private},
     x509::X509,
 };
+use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
 pub use details::{CertificateDetails, SOON_DAYS, relative_days};
 pub use error::CertificateError;
 pub use examination::{Examination, Observation, Severity};
 pub use pem::certificates_in;
-use source::Found;
+use source::{Found, Parts};
 pub use thumbprints::Thumbprints;
+use vault_signer::VaultSigner;
 
-use crate::config::{AssertionForm, CertificateSettings};
+use crate::{
+    azure::{KeyVault, VaultSecret},
+    config::{AssertionForm, CertificateSettings},
+};
 
 /// Shorter RSA keys are refused (NIST SP 800-131A; Entra refuses them too).
 pub const MIN_KEY_BITS: u32 = 2048;
@@ -42,18 +50,23 @@ pub const MIN_KEY_BITS: u32 = 2048;
 /// # Errors
 /// When they cannot be read.
 pub fn certificates_of(settings: &CertificateSettings) -> Result<Vec<Vec<u8>>, CertificateError> {
-    let source::Parts { certificates, path, .. } = source::read_apart(settings)?;
+    let Parts { certificates, path, .. } = source::read_apart(settings)?;
     pem::all_to_der(&certificates?, &path)
 }
 
-/// A certificate with its private key: they belong together, are in date, RSA of 2048 bits or more.
+/// A certificate with its private key, wherever that is: they belong together, are in date, RSA of 2048 bits or more.
 pub struct ClientCertificate {
     path: PathBuf,
     details: CertificateDetails,
     /// DER, leaf first, each followed by its issuer.
     chain: Vec<Vec<u8>>,
-    ps256: RsassaPssJwsSigner,
-    rs256: RsassaJwsSigner,
+    signers: Signers,
+}
+
+/// What signs in each form of assertion.
+struct Signers {
+    ps256: Box<dyn JwsSigner>,
+    rs256: Box<dyn JwsSigner>,
 }
 
 impl ClientCertificate {
@@ -63,25 +76,71 @@ impl ClientCertificate {
     /// When a file cannot be read or parsed, key and certificate do not belong together, the certificate is out of date
     /// or weak, or its thumbprint is not the configured one.
     pub fn load(settings: &CertificateSettings) -> Result<Self, CertificateError> {
-        let Found { certificates, key, path, key_path } = source::read(settings)?;
+        let loaded = Self::of(source::read(settings)?)?;
+        if let Some(configured) = &settings.thumbprint {
+            check_thumbprint(&loaded.details, configured, &loaded.path)?;
+        }
+        Ok(loaded)
+    }
+
+    /// The newest version of a certificate in a vault, whose key stays there and signs. Asks the vault.
+    ///
+    /// # Errors
+    /// When the vault refuses, or the certificate is out of date, not RSA or weak.
+    pub fn in_vault(vault: &Arc<KeyVault>, name: &str) -> Result<Self, CertificateError> {
+        let path = vault_place(vault, name);
+        let found = vault.certificate(name)?;
+        let leaf = X509::from_der(&found.der).map_err(|_| CertificateError::BadCertificate { path: path.clone() })?;
+        let key = leaf.public_key().map_err(|_| CertificateError::BadCertificate { path: path.clone() })?;
+        check_key(&key, &path)?;
+        let bad_key = || CertificateError::BadKey { path: path.clone() };
+        let public = key.public_key_to_der().map_err(|_| bad_key())?;
+        let signer = |form| VaultSigner::new(vault, &found.key_id, &public, form).ok_or_else(bad_key);
+        let signers = Signers {
+            ps256: Box::new(signer(AssertionForm::Ps256Sha256)?),
+            rs256: Box::new(signer(AssertionForm::Rs256Sha1)?),
+        };
+        Self::checked(path, vec![found.der], signers)
+    }
+
+    /// The newest version of a certificate in a vault, downloaded with its key. Asks the vault.
+    ///
+    /// # Errors
+    /// When the vault refuses or does not give the key away, and as [`Self::load`].
+    pub fn from_vault(vault: &KeyVault, name: &str) -> Result<Self, CertificateError> {
+        let path = vault_place(vault, name);
+        let VaultSecret { value, is_pem } = vault.secret(&vault.certificate(name)?.secret_id)?;
+        let text = value.expose_secret().as_bytes();
+        let not_base64 = |_| CertificateError::NotPem { path: path.clone() };
+        let bytes = if is_pem { text.to_vec() } else { STANDARD.decode(text).map_err(not_base64)? };
+        let bytes = Zeroizing::new(bytes);
+        Self::of(Parts::in_one(&bytes, &path, None)?.whole()?)
+    }
+
+    fn of(found: Found) -> Result<Self, CertificateError> {
+        let Found { certificates, key, path, key_path } = found;
         check_key(&key, &key_path)?;
         let leaf = certificates
             .iter()
             .position(|certificate| belongs_to(certificate, &key))
             .ok_or_else(|| CertificateError::KeyMismatch { certificate: path.clone(), key: key_path.clone() })?;
         let chain = pem::chain_from(leaf, certificates, &path)?;
+        let signers = Signers::of(&key).ok_or(CertificateError::BadKey { path: key_path })?;
+        Self::checked(path, chain, signers)
+    }
+
+    fn checked(path: PathBuf, chain: Vec<Vec<u8>>, signers: Signers) -> Result<Self, CertificateError> {
         let details = chain
             .first()
             .and_then(|der| CertificateDetails::from_der(der))
             .ok_or_else(|| CertificateError::BadCertificate { path: path.clone() })?;
-        let (ps256, rs256) = signers(&key).ok_or(CertificateError::BadKey { path: key_path })?;
+        check_dates(&details, &path, Utc::now())?;
+        Ok(Self { path, details, chain, signers })
+    }
 
-        let loaded = Self { path, details, chain, ps256, rs256 };
-        loaded.check_dates(Utc::now())?;
-        if let Some(configured) = &settings.thumbprint {
-            check_thumbprint(&loaded.details, configured, &loaded.path)?;
-        }
-        Ok(loaded)
+    /// Where it comes from: a file, a setting, or an address in a vault.
+    pub fn place(&self) -> &Path {
+        &self.path
     }
     /// Of the leaf.
     pub fn thumbprints(&self) -> &Thumbprints {
@@ -105,13 +164,14 @@ impl ClientCertificate {
     /// What signs in the given form.
     pub(super) fn signer(&self, form: AssertionForm) -> &dyn JwsSigner {
         match form {
-            AssertionForm::Ps256Sha256 => &self.ps256,
-            AssertionForm::Rs256Sha1 => &self.rs256,
+            AssertionForm::Ps256Sha256 => self.signers.ps256.as_ref(),
+            AssertionForm::Rs256Sha1 => self.signers.rs256.as_ref(),
         }
     }
-    /// The error of a signature that could not be made.
-    pub(super) fn signing_failed(&self) -> CertificateError {
-        CertificateError::Signing { path: self.path.clone() }
+    /// The error of a signature that could not be made: what a vault has said, if it was one.
+    pub(super) fn signing_failed(&self, error: &JoseError) -> CertificateError {
+        VaultSigner::said(error)
+            .map_or_else(|| CertificateError::Signing { path: self.path.clone() }, CertificateError::Azure)
     }
 }
 
@@ -150,7 +210,7 @@ fn check_thumbprint(details: &CertificateDetails, configured: &str, path: &Path)
     Err(CertificateError::ThumbprintMismatch { path: path.to_owned(), configured: wanted, actual })
 }
 
-fn check_key(key: &PKey<Private>, path: &Path) -> Result<(), CertificateError> {
+fn check_key<T: HasPublic>(key: &PKey<T>, path: &Path) -> Result<(), CertificateError> {
     if key.rsa().is_err() {
         return Err(CertificateError::NotRsa { path: path.to_owned() });
     }
@@ -164,8 +224,16 @@ fn belongs_to(certificate: &X509, key: &PKey<Private>) -> bool {
     certificate.public_key().is_ok_and(|public| public.public_eq(key))
 }
 
-/// The signers of both forms, made once. They take PKCS#1, which josekit wraps for each as its algorithm wants it.
-fn signers(key: &PKey<Private>) -> Option<(RsassaPssJwsSigner, RsassaJwsSigner)> {
-    let der = Zeroizing::new(key.rsa().ok()?.private_key_to_der().ok()?);
-    Some((PS256.signer_from_der(der.as_slice()).ok()?, RS256.signer_from_der(der.as_slice()).ok()?))
+fn vault_place(vault: &KeyVault, name: &str) -> PathBuf {
+    PathBuf::from(format!("{}certificates/{name}", vault.url()))
+}
+
+impl Signers {
+    /// Made once. They take PKCS#1, which josekit wraps for each as its algorithm wants it.
+    fn of(key: &PKey<Private>) -> Option<Self> {
+        let der = Zeroizing::new(key.rsa().ok()?.private_key_to_der().ok()?);
+        let ps256 = PS256.signer_from_der(der.as_slice()).ok()?;
+        let rs256 = RS256.signer_from_der(der.as_slice()).ok()?;
+        Some(Self { ps256: Box::new(ps256), rs256: Box::new(rs256) })
+    }
 }

@@ -1,13 +1,13 @@
 //! The confidential client: authorization code flow with PKCE, authenticated by certificate
 //! (RFC 6749 §4.1, RFC 7636, RFC 7523 §2.2). What it sends and keeps never appears in a message or a log.
 
-mod certificates;
+mod credentials;
 mod oauth;
 
 use std::{fmt, sync::Arc};
 
-use certificates::Certificates;
 use chrono::{DateTime, TimeDelta, Utc};
+use credentials::Credentials;
 use oauth::{OAuthClient, TokenAnswer};
 use oauth2::{AuthorizationCode, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RefreshToken, Scope, TokenResponse};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -16,12 +16,11 @@ use url::Url;
 use super::{
     IdTokenClaims, Metadata, Provider, ProviderError,
     aadsts::{EntraError, Remedy},
-    assertion::ClientAssertion,
-    certificate::{CertificateError, ClientCertificate},
     claims_request::{ClaimsChallenge, claims_parameter},
+    credential::{AssertionRequest, Credential, CredentialError, CredentialSource},
     id_token::{self, IdTokenError},
 };
-use crate::config::{AssertionForm, ClientSettings};
+use crate::config::{AssertionForm, Settings};
 
 /// RFC 7523 §2.2
 const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -100,19 +99,19 @@ pub enum SignInError {
     /// Discovery or the token endpoint could not be reached in time, or answered nonsense.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// The certificate cannot be used.
+    /// There is nothing to prove oneself with.
     #[error(transparent)]
-    Certificate(#[from] CertificateError),
+    Credential(#[from] CredentialError),
     /// The ID token is not valid.
     #[error("the ID token was refused: {0}")]
     IdToken(#[from] IdTokenError),
 }
 
-/// The application as Entra knows it: client id, certificate, redirect URI, scopes.
+/// The application as Entra knows it: client id, credential, redirect URI, scopes.
 pub struct ConfidentialClient {
     provider: Arc<Provider>,
     /// Certificates are renewed more often than sites are restarted.
-    certificates: Certificates,
+    credentials: Credentials,
     client_id: String,
     redirect_uri: Url,
     api_scope: String,
@@ -121,14 +120,17 @@ pub struct ConfidentialClient {
 }
 
 impl ConfidentialClient {
-    /// Loads and checks the certificate; no network. `redirect_uri` is `client.redirect_uri` or what it defaults to.
+    /// Takes the first credential that can be used: reads files, and asks Azure for what is there; Entra itself is not
+    /// asked. `redirect_uri` is `client.redirect_uri` or what it defaults to.
     ///
     /// # Errors
-    /// When the certificate cannot be used.
-    pub fn new(provider: Arc<Provider>, settings: &ClientSettings, redirect_uri: Url) -> Result<Self, SignInError> {
+    /// When no credential can be used.
+    pub fn new(provider: Arc<Provider>, settings: &Settings, redirect_uri: Url) -> Result<Self, SignInError> {
+        let sources = CredentialSource::all(settings).map_err(ProviderError::from)?;
+        let settings = &settings.client;
         Ok(Self {
             provider,
-            certificates: Certificates::load(&settings.certificate)?,
+            credentials: Credentials::load(sources)?,
             client_id: settings.client_id.clone(),
             redirect_uri,
             api_scope: settings.api_scope.clone(),
@@ -137,14 +139,14 @@ impl ConfidentialClient {
         })
     }
 
-    /// The certificate that the application proves itself with.
-    pub fn certificate(&self) -> Arc<ClientCertificate> {
-        self.certificates.in_use()
+    /// What the application proves itself with.
+    pub fn credential(&self) -> Arc<Credential> {
+        self.credentials.in_use()
     }
 
-    /// Whether the certificate's files hold something now that cannot be used, so that the one from before is.
+    /// Whether the credential's files (or vault) hold something now that cannot be used, so that the one from before is.
     pub fn has_unusable_files(&self) -> bool {
-        self.certificates.is_broken()
+        self.credentials.is_broken()
     }
 
     /// Starts a sign-in. May block (discovery).
@@ -225,7 +227,7 @@ impl ConfidentialClient {
     /// See [`SignInError`]; an [`EntraError`] tells by its code whether the certificate was what it refused.
     pub fn prove(&self) -> Result<(), SignInError> {
         let metadata = self.provider.metadata()?;
-        let assertion = self.assertion(&metadata, &self.certificate())?;
+        let assertion = self.assertion(&metadata, &self.credential())?;
         let resource = self.api_scope.rsplit_once('/').map_or(self.api_scope.as_str(), |(resource, _)| resource);
         self.oauth_client(&metadata)
             .exchange_client_credentials()
@@ -259,7 +261,7 @@ impl ConfidentialClient {
         oauth::client(&self.client_id, &self.redirect_uri, metadata)
     }
 
-    /// Sends a request with a client assertion; once more, with another certificate, if there is one that may do better
+    /// Sends a request with a client assertion; once more, with another credential, if there is one that may do better
     /// and Entra's answer is one of the six that mean the certificate. Never on any other, never a third time
     /// (AzureAD/microsoft-identity-web#3652 loops on every `invalid_client`).
     fn authenticated<T>(
@@ -267,47 +269,42 @@ impl ConfidentialClient {
         request: impl Fn(&Metadata, &SecretString) -> Result<T, SignInError>,
     ) -> Result<T, SignInError> {
         let metadata = self.provider.metadata()?;
-        let used = self.certificate();
+        let used = self.credential();
         let outcome = match self.assertion(&metadata, &used) {
             Ok(assertion) => request(&metadata, &assertion),
             Err(error) => Err(error.into()),
         };
-        let is_about_certificate = match &outcome {
+        let is_about_credential = match &outcome {
             Err(SignInError::Entra(answer)) => answer.remedy() == Remedy::Certificate,
-            Err(SignInError::Certificate(_)) => true,
+            Err(SignInError::Credential(_)) => true,
             _ => false,
         };
-        if !is_about_certificate {
+        if !is_about_credential {
             return outcome;
         }
-        match self.certificates.instead_of(&used, self.provider.clock().now()) {
+        match self.credentials.instead_of(&used, self.provider.clock().now()) {
             Some(other) => request(&metadata, &self.assertion(&metadata, &other)?),
             None => outcome,
         }
     }
 
-    /// Reads the certificate's files again. A new certificate is taken if it is of its key and in date; otherwise the one
-    /// in use stays. `true` when a new one is in use now. Reads files, no network.
+    /// Looks at the credential's source again, and at those before it. A new certificate is taken if it is of its key and in
+    /// date; otherwise the one in use stays. `true` when a new one is in use now. Reads files; asks a vault once an hour.
     ///
     /// # Errors
-    /// Why what is in the files cannot be used.
-    pub fn reload_certificate(&self) -> Result<bool, CertificateError> {
-        self.certificates.reload(self.provider.clock().now())
+    /// Why what is there cannot be used.
+    pub fn reload_credential(&self) -> Result<bool, CredentialError> {
+        self.credentials.reload(self.provider.clock().now())
     }
 
-    fn assertion(
-        &self,
-        metadata: &Metadata,
-        certificate: &ClientCertificate,
-    ) -> Result<SecretString, CertificateError> {
-        let assertion = ClientAssertion {
-            certificate,
+    fn assertion(&self, metadata: &Metadata, credential: &Credential) -> Result<SecretString, CredentialError> {
+        let request = AssertionRequest {
             form: self.form,
             send_x5c: self.send_x5c,
             client_id: &self.client_id,
             audience: &metadata.token_endpoint,
         };
-        assertion.sign(self.provider.clock().now())
+        credential.assertion(&request, self.provider.clock().now())
     }
 
     /// `offline_access` brings the refresh token, `openid` the ID token; the API's scope decides whom the access

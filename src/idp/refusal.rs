@@ -117,8 +117,10 @@ pub fn by_code(code: u32) -> Refusal {
         500_011 => "invalid_resource",
         90033 | 90006 => "temporarily_unavailable",
         70003 => "unsupported_grant_type",
-        700_021 | 700_023 | 700_024 | 700_027 | 7_000_214 | 7_000_215 | 7_000_218 | 7_000_222 | 7_000_274
-        | 7_000_277 | 1_000_502 | 5_002_723 | 5_002_738 | 50027 | 90014 => "invalid_client",
+        700_021 | 700_023 | 700_024 | 700_027 | 7_000_214 | 7_000_215 | 7_000_218 | 7_000_222 | 7_000_274 | 50166
+        | 700_211 | 700_212 | 700_213 | 7_000_277 | 1_000_502 | 5_002_723 | 5_002_738 | 50027 | 90014 => {
+            "invalid_client"
+        }
         _ => "invalid_request",
     };
     Refusal::new(code, error, "The development identity provider was told to refuse this request.")

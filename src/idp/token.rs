@@ -4,6 +4,7 @@ mod assertion;
 mod authorization_code;
 mod client_authentication;
 mod client_credentials;
+mod federated;
 mod refresh_token;
 mod response;
 

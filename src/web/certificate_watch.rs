@@ -16,7 +16,7 @@ use chrono::Utc;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::{
-    config::{CertificateSettings, ClientSettings},
+    config::{CertificateSettings, ClientSettings, CredentialSettings},
     entra::ConfidentialClient,
 };
 
@@ -43,7 +43,7 @@ impl CertificateWatch {
     /// When no thread can be started.
     pub fn start(client: Arc<ConfidentialClient>, settings: &ClientSettings) -> io::Result<Self> {
         let (wake, woken) = mpsc::channel();
-        let watcher = watcher(&folders(&settings.certificate), wake.clone())
+        let watcher = watcher(&folders(&files(settings)), wake.clone())
             .inspect_err(|error| {
                 log::warn!("the certificate's folder is not watched, but looked at each minute: {error}");
             })
@@ -64,15 +64,25 @@ impl Drop for CertificateWatch {
 }
 
 /// The folders, not the files: an editor, `mv` and Kubernetes (`..data`) put another file in a file's place.
-fn folders(settings: &CertificateSettings) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = [&settings.path, &settings.key_path]
-        .into_iter()
+fn folders(files: &[CertificateSettings]) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = files
+        .iter()
+        .flat_map(|file| [&file.path, &file.key_path])
         .flatten()
         .filter_map(|file| file.parent())
         .map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }.to_owned())
         .collect();
+    folders.sort_unstable();
     folders.dedup();
     folders
+}
+
+fn files(settings: &ClientSettings) -> Vec<CertificateSettings> {
+    let file = |entry| match entry {
+        CredentialSettings::File(file) => Some(file),
+        _ => None,
+    };
+    settings.credentials().into_iter().filter_map(file).collect()
 }
 
 fn watcher(folders: &[PathBuf], wake: Sender<Wake>) -> notify::Result<RecommendedWatcher> {
@@ -113,7 +123,7 @@ impl Watch {
     }
 
     fn look(&mut self) {
-        match self.client.reload_certificate() {
+        match self.client.reload_credential() {
             Ok(is_new) => {
                 self.last_error = None;
                 if is_new {
@@ -124,7 +134,7 @@ impl Watch {
                 let text = error.to_string();
                 if self.last_error.as_ref() != Some(&text) {
                     log::error!(
-                        "the certificate's files cannot be used, the old one stays: {text}; hint: {}",
+                        "the certificate cannot be read again, the old one stays: {text}; hint: {}",
                         error.hint()
                     );
                 }
@@ -134,7 +144,8 @@ impl Watch {
     }
 
     fn warn_of_the_end(&mut self) {
-        let certificate = self.client.certificate();
+        let credential = self.client.credential();
+        let Some(certificate) = credential.certificate() else { return };
         let days = certificate.details().days_left(Utc::now());
         let Some(threshold) = threshold(days, &self.thresholds).filter(|threshold| self.warned_at != Some(*threshold))
         else {
@@ -185,6 +196,6 @@ mod tests {
             key_path: Some("keys/client.key".into()),
             ..CertificateSettings::default()
         };
-        assert_eq!(folders(&settings), [PathBuf::from("."), PathBuf::from("keys")]);
+        assert_eq!(folders(&[settings]), [PathBuf::from("."), PathBuf::from("keys")]);
     }
 }

@@ -157,7 +157,7 @@ impl From<SignInError> for PageError {
         match error {
             SignInError::Entra(answer) => Kind::SignInFailed(answer),
             SignInError::Provider(_) => Kind::EntraUnreachable,
-            SignInError::Certificate(_) => Kind::CertificateUnusable,
+            SignInError::Credential(_) => Kind::CertificateUnusable,
             SignInError::IdToken(_) => Kind::SignInRejected,
         }
         .into()

@@ -60,7 +60,7 @@ impl StartError {
             Self::Settings(_) => {
                 "set them in blog.toml, or in the environment as BLOG_CLIENT__… (client.client_id is BLOG_CLIENT__CLIENT_ID)"
             }
-            Self::Client(SignInError::Certificate(error)) => return Some(error.hint().into_owned()),
+            Self::Client(SignInError::Credential(error)) => return Some(error.hint()),
             Self::Provider(_) | Self::Client(_) => "see entra.tenant_id, entra.authority_host and entra.ca_file",
             Self::Outbound(_) => "entra.ca_file is a PEM file of the certificates to trust beside the system's",
             Self::Header(_) => "see client.public_url and entra.authority_host",

@@ -1,4 +1,5 @@
-//! What all requests share, made once from the settings. No network: the site starts while Entra or the API is down.
+//! What all requests share, made once from the settings. Neither Entra nor the API is asked: the site starts while they are
+//! down. A credential that is in Azure must be there.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -74,7 +75,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Checks the settings and loads the certificate. `port` is the one that the site listens on.
+    /// Checks the settings and loads the credential. `port` is the one that the site listens on.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -88,7 +89,7 @@ impl Site {
         let provider = Arc::new(Provider::new(&settings.entra)?);
         let headers = SecurityHeaders::new(&public_url, &provider.authority().discovery_url())
             .map_err(|error| StartError::Header(error.to_string()))?;
-        let client = Arc::new(ConfidentialClient::new(Arc::clone(&provider), client_settings, redirect_uri)?);
+        let client = Arc::new(ConfidentialClient::new(Arc::clone(&provider), settings, redirect_uri)?);
         let store = MemoryTokenStore::new(client_settings.max_sessions, lifetime(client_settings));
         let tokens = Arc::new(AccessTokens::new(Box::new(store), Arc::clone(&client)));
         let agent = outbound::agent(client_settings.api_timeout, settings.entra.ca_file.as_deref())?;
@@ -168,7 +169,7 @@ fn problems(settings: &ClientSettings) -> Vec<SettingProblem> {
     if settings.api_scope.trim().is_empty() {
         report("client.api_scope", "is not set: the API's scope, such as api://…/access_as_user");
     }
-    if !settings.certificate.is_given() {
+    if settings.credentials().is_empty() {
         report("client.cert_path", "is not set: a PEM or PFX file with the certificate and its private key");
     }
     match &settings.cookie_key {

@@ -51,7 +51,8 @@ fn the_settings_page_has_every_setting_with_its_default_and_older_name() {
 fn the_page_for_users_of_the_python_system_has_every_older_name() {
     let page = read(&root().join("docs/from-python.md"));
     let mut seen = 0;
-    for (setting, cells) in settings_page() {
+    // Azure's names are not that system's.
+    for (setting, cells) in settings_page().into_iter().filter(|(setting, _)| !setting.starts_with("azure.")) {
         let Some(older) = literal(&cells[1]).filter(|name| is_older_name(name)) else { continue };
         let row = format!("| `{older}` | `{setting}`");
         assert!(page.contains(&row), "docs/from-python.md has no row {row}");

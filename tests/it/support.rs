@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod attacks;
+pub mod azure;
 pub mod binary;
 pub mod browser;
 pub mod certificates;

@@ -2,6 +2,7 @@
 
 mod api_failures;
 mod certificate_forms;
+mod credentials;
 mod forms;
 mod headers;
 mod health;

@@ -6,13 +6,16 @@ use std::{
     process::ExitCode,
 };
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
 
 use crate::{
     config::{CertificateSettings, Settings},
-    entra::certificate::{Examination, Observation, Severity},
+    entra::{
+        CredentialSource,
+        certificate::{Examination, Observation, Severity},
+    },
 };
 
 /// Check key and certificate: everything that is wrong at once
@@ -20,7 +23,8 @@ use crate::{
 /// That they can be read and belong together, strength, dates, thumbprint, signature, chain and file modes. ✗ cannot be used
 /// (exit code 1), ! works and should be looked at.
 ///
-/// Without a file, what client.cert_path (or client.cert_base64) and the settings beside it name is checked.
+/// Without a file, what the settings name is checked: client.cert_path (or client.cert_base64), or each entry of
+/// client.credential, of which one that can be used is enough.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// PFX file, or PEM file with the certificate, and with the private key unless --key names another
@@ -37,28 +41,74 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<ExitCode> {
         let json = self.json;
-        let settings = self.certificate_settings(settings)?;
-        let examination = Examination::of(&settings, Utc::now());
+        let (examination, is_usable) = self.examine(settings)?;
         let mut out = io::stdout().lock();
         if json {
-            write_json(&mut out, &examination)?;
+            write_json(&mut out, &examination, is_usable)?;
         } else {
             write_text(&mut out, &examination)?;
         }
         out.flush()?;
-        Ok(if examination.severity() == Severity::Bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(if is_usable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn certificate_settings(
-        self,
-        settings: impl FnOnce() -> anyhow::Result<Settings>,
-    ) -> anyhow::Result<CertificateSettings> {
-        let Some(file) = self.file else { return Ok(settings()?.client.certificate) };
+    /// What was found, and whether the site can use it: of a list, one entry at least.
+    fn examine(self, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<(Examination, bool)> {
+        let now = Utc::now();
+        let alone = |examination: Examination| {
+            let is_usable = is_usable(&examination);
+            (examination, is_usable)
+        };
+        let Some(file) = self.file else {
+            let settings = settings()?;
+            let sources = CredentialSource::all(&settings)?;
+            return Ok(match &*sources {
+                [] => alone(Examination::of(&settings.client.certificate, now)),
+                [one] => alone(examine(one, now)),
+                several => of_list(several, now),
+            });
+        };
         // A named file is checked whatever state the settings are in; only the passphrase is looked for there, since
         // one on the command line would be seen by every user of the machine.
         let own = settings().map(|settings| settings.client.certificate).unwrap_or_default();
-        Ok(CertificateSettings { path: Some(file), base64: None, key_path: self.key, thumbprint: None, ..own })
+        let settings =
+            CertificateSettings { path: Some(file), base64: None, key_path: self.key, thumbprint: None, ..own };
+        Ok(alone(Examination::of(&settings, now)))
     }
+}
+
+fn is_usable(examination: &Examination) -> bool {
+    examination.severity() != Severity::Bad
+}
+
+fn examine(source: &CredentialSource, now: DateTime<Utc>) -> Examination {
+    if let Some(file) = source.file() {
+        return Examination::of(file, now);
+    }
+    match source.load() {
+        Ok(credential) => match credential.certificate() {
+            Some(certificate) => Examination::of_loaded(certificate, now),
+            None => Examination::of_one(Observation::good(format!("there are {}", credential.name()))),
+        },
+        Err(error) => Examination::of_one(Observation::bad(error.to_string(), error.hint())),
+    }
+}
+
+/// All entries in one, each observation with the name of its entry; the certificate is that of the first that can be used.
+fn of_list(sources: &[CredentialSource], now: DateTime<Utc>) -> (Examination, bool) {
+    let mut all = Examination { observations: Vec::new(), details: None };
+    let mut is_any_usable = false;
+    for source in sources {
+        let Examination { observations, details } = examine(source, now);
+        let usable = observations.iter().all(|one| one.severity != Severity::Bad);
+        if usable && !is_any_usable {
+            all.details = details;
+        }
+        is_any_usable |= usable;
+        let named = |one: Observation| Observation { seen: format!("{}: {}", source.name(), one.seen), ..one };
+        all.observations.extend(observations.into_iter().map(named));
+    }
+    (all, is_any_usable)
 }
 
 fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result<()> {
@@ -79,9 +129,9 @@ fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result<()>
     }
 }
 
-fn write_json(out: &mut impl Write, examination: &Examination) -> anyhow::Result<()> {
+fn write_json(out: &mut impl Write, examination: &Examination, is_usable: bool) -> anyhow::Result<()> {
     let report = json!({
-        "usable": examination.severity() != Severity::Bad,
+        "usable": is_usable,
         "observations": examination.observations,
         "sha1_hex": examination.details.as_ref().map(|details| details.thumbprints.sha1_hex()),
         "not_after": examination.details.as_ref().map(|details| details.not_after),

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -12,7 +12,10 @@ use serde::Serialize;
 
 use crate::{
     config::{CertificateSettings, Settings},
-    entra::certificate::{CertificateDetails, CertificateError, certificates_of, relative_days},
+    entra::{
+        CredentialSource,
+        certificate::{CertificateDetails, CertificateError, certificates_of, relative_days},
+    },
 };
 
 /// Show the thumbprints of certificates: SHA-1 as the portal shows it, and what assertions carry
@@ -77,7 +80,7 @@ impl Thumbprint {
         // All are read before anything is printed: a script gets every line or none.
         let mut found = Vec::new();
         if self.files.is_empty() {
-            found.extend(read(&settings()?.client.certificate)?);
+            found.extend(read_all(&settings()?)?);
         } else {
             // Only a PFX file needs the passphrase; files are read whatever state the settings are in.
             let own = settings().map(|settings| settings.client.certificate).unwrap_or_default();
@@ -101,14 +104,31 @@ impl Thumbprint {
     }
 }
 
+/// Of all entries of `client.credential` that are certificates.
+fn read_all(settings: &Settings) -> anyhow::Result<Vec<Found>> {
+    let sources = CredentialSource::all(settings)?;
+    if sources.is_empty() {
+        return Err(CertificateError::NotConfigured.into());
+    }
+    let mut found = Vec::new();
+    for source in &sources {
+        let place = source.file().map_or_else(|| source.name().into(), CertificateSettings::place);
+        found.extend(parse(&place, source.certificates()?)?);
+    }
+    Ok(found)
+}
+
 fn read(settings: &CertificateSettings) -> Result<Vec<Found>, CertificateError> {
-    let file = settings.place();
+    parse(&settings.place(), certificates_of(settings)?)
+}
+
+fn parse(file: &Path, certificates: Vec<Vec<u8>>) -> Result<Vec<Found>, CertificateError> {
     let parse = |der: Vec<u8>| {
         let details = CertificateDetails::from_der(&der);
-        let details = details.ok_or_else(|| CertificateError::BadCertificate { path: file.clone() })?;
-        Ok(Found { file: file.clone(), details })
+        let details = details.ok_or_else(|| CertificateError::BadCertificate { path: file.to_owned() })?;
+        Ok(Found { file: file.to_owned(), details })
     };
-    certificates_of(settings)?.into_iter().map(parse).collect()
+    certificates.into_iter().map(parse).collect()
 }
 
 fn write_json(out: &mut impl Write, found: &[Found]) -> anyhow::Result<()> {

@@ -1,5 +1,7 @@
 //! Check: key and certificate.
 
+use std::sync::Arc;
+
 use chrono::Utc;
 
 use super::{
@@ -7,25 +9,54 @@ use super::{
     finding::{Check, Said},
 };
 use crate::entra::{
-    ClientCertificate,
-    certificate::{SOON_DAYS, relative_days},
+    ClientCertificate, Credential, CredentialError, CredentialSource,
+    certificate::{CertificateError, SOON_DAYS, relative_days},
 };
 
 pub fn check() -> Check {
-    Check { name: "certificate", title: "Certificate", settings: &["client.cert_path"], after: &[], run }
+    let settings = &["client.cert_path", "client.credential"];
+    Check { name: "certificate", title: "Certificate", settings, after: &[], run }
 }
 
+const EXPECTED: &str = "a certificate in date with its own RSA key of 2048 bits or more";
+
+/// Of each entry of the list: one that can be used is enough.
 fn run(patient: &Patient) -> Vec<Said> {
-    let certificate = match ClientCertificate::load(&patient.settings.client.certificate) {
-        Ok(certificate) => certificate,
-        Err(error) => {
-            let expected = "a certificate in date with its own RSA key of 2048 bits or more";
-            return vec![Said::failed(error.to_string(), expected, error.hint())];
+    let sources = match CredentialSource::all(&patient.settings) {
+        Ok(sources) => sources,
+        Err(error) => return vec![Said::failed(error.to_string(), EXPECTED, "correct entra.ca_file")],
+    };
+    if sources.is_empty() {
+        let error = CertificateError::NotConfigured;
+        return vec![Said::failed(error.to_string(), EXPECTED, error.hint())];
+    }
+    let loaded: Vec<_> = sources.iter().map(|source| (source, source.load())).collect();
+    let is_any_usable = loaded.iter().any(|(_, loaded)| loaded.is_ok());
+    let is_list = sources.len() > 1;
+    let said = |(source, loaded): &(&CredentialSource, Result<Arc<Credential>, CredentialError>)| {
+        let named = |seen: String| if is_list { format!("{}: {seen}", source.name()) } else { seen };
+        match loaded {
+            Ok(credential) => of_credential(credential, named),
+            Err(error) if is_any_usable => {
+                Said::warning(named(error.to_string()), "every entry usable, though one is enough", error.hint())
+            }
+            Err(error) => Said::failed(named(error.to_string()), EXPECTED, error.hint()),
         }
     };
+    loaded.iter().map(said).collect()
+}
+
+fn of_credential(credential: &Credential, named: impl Fn(String) -> String) -> Said {
+    match credential.certificate() {
+        Some(certificate) => of_certificate(certificate, named),
+        None => Said::ok(named(format!("there are {}", credential.name()))),
+    }
+}
+
+fn of_certificate(certificate: &ClientCertificate, named: impl Fn(String) -> String) -> Said {
     let details = certificate.details();
     let days = details.days_left(Utc::now());
-    let seen = format!(
+    let seen = named(format!(
         "{}, {} {} bits, expires {} ({}), thumbprint {}",
         details.subject,
         details.key_type,
@@ -33,11 +64,11 @@ fn run(patient: &Patient) -> Vec<Said> {
         relative_days(days),
         details.not_after.format("%Y-%m-%d"),
         details.thumbprints.sha1_hex()
-    );
+    ));
     if days < SOON_DAYS {
         let remedy = "make a new one with blogctl cert new, upload it beside the old one under Certificates & secrets \
                       of the site's registration, then put it in place";
-        return vec![Said::warning(seen, format!("{SOON_DAYS} days or more before it expires"), remedy)];
+        return Said::warning(seen, format!("{SOON_DAYS} days or more before it expires"), remedy);
     }
-    vec![Said::ok(seen)]
+    Said::ok(seen)
 }

@@ -112,7 +112,7 @@ fn run_assertion(patient: &Patient) -> Vec<Said> {
     let client = &patient.settings.client;
     let proven = Addresses::of(client, client.port).map_err(|error| error.to_string()).and_then(|addresses| {
         let provider = Arc::new(Provider::new(&patient.settings.entra).map_err(|error| error.to_string())?);
-        let client = ConfidentialClient::new(provider, client, addresses.redirect_uri);
+        let client = ConfidentialClient::new(provider, &patient.settings, addresses.redirect_uri);
         client.map_err(|error| error.to_string()).map(|client| client.prove())
     });
     let expected = "a token for the application itself, which is thrown away unread";

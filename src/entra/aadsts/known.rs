@@ -124,6 +124,30 @@ pub const KNOWN: &[KnownCode] = &[
         advice: "This site never sends a secret; the operator must see what changes its requests on the way.",
     },
     KnownCode {
+        code: 700_211,
+        remedy: Remedy::Configuration,
+        cause: "the issuer of the federated token that this site proves itself with is not registered for its application",
+        advice: "The operator must compare `iss` of the token with Certificates & secrets › Federated credentials of the site's registration; for a cluster it is the OIDC issuer URL, with its slash at the end.",
+    },
+    KnownCode {
+        code: 700_212,
+        remedy: Remedy::Configuration,
+        cause: "the federated token that this site proves itself with is for another audience",
+        advice: "The operator must have the token issued for api://AzureADTokenExchange, the audience under Certificates & secrets › Federated credentials.",
+    },
+    KnownCode {
+        code: 700_213,
+        remedy: Remedy::Configuration,
+        cause: "the subject of the federated token that this site proves itself with is not registered for its application",
+        advice: "The operator must compare `sub` of the token with Certificates & secrets › Federated credentials of the site's registration: system:serviceaccount:NAMESPACE:NAME, or the object id of the managed identity.",
+    },
+    KnownCode {
+        code: 70_021,
+        remedy: Remedy::Configuration,
+        cause: "no federated credential of the application fits the token that this site proves itself with",
+        advice: "The operator must compare issuer, subject and audience of the token with Certificates & secrets › Federated credentials.",
+    },
+    KnownCode {
         code: 50_105,
         remedy: Remedy::Configuration,
         cause: "the user is not assigned to the application",

@@ -4,6 +4,8 @@ use std::{borrow::Cow, io, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 
+use crate::azure::AzureError;
+
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -126,7 +128,10 @@ pub enum CertificateError {
         /// What the certificate has.
         actual: String,
     },
-    /// OpenSSL did not sign.
+    /// Azure did not give it, or did not sign.
+    #[error(transparent)]
+    Azure(#[from] AzureError),
+    /// OpenSSL did not sign, or a vault signed with another key.
     #[error("the private key of {} did not sign", path.display())]
     Signing {
         /// The file.
@@ -178,6 +183,7 @@ impl CertificateError {
             Self::ThumbprintMismatch { .. } => {
                 "one of the two settings names the wrong certificate; client.cert_thumbprint may also be left unset"
             }
+            Self::Azure(error) => return error.hint().into(),
             Self::Signing { .. } => "check the key with: openssl pkey -in FILE -check -noout",
         };
         Cow::Borrowed(hint)

@@ -12,8 +12,8 @@ use openssl::{
 use serde::Serialize;
 
 use super::{
-    CertificateDetails, CertificateError, MIN_KEY_BITS, SOON_DAYS, belongs_to, check_dates, check_key,
-    check_thumbprint, pem, relative_days, source,
+    CertificateDetails, CertificateError, ClientCertificate, MIN_KEY_BITS, SOON_DAYS, belongs_to, check_dates,
+    check_key, check_thumbprint, pem, relative_days, source,
 };
 use crate::config::CertificateSettings;
 
@@ -42,8 +42,14 @@ pub struct Observation {
 }
 
 impl Observation {
-    fn good(seen: String) -> Self {
+    /// As it should be.
+    pub fn good(seen: String) -> Self {
         Self { severity: Severity::Good, seen, hint: None }
+    }
+
+    /// It cannot be used.
+    pub fn bad(seen: String, hint: String) -> Self {
+        Self { severity: Severity::Bad, seen, hint: Some(hint) }
     }
 
     fn warning(seen: String, hint: impl Into<String>) -> Self {
@@ -53,7 +59,7 @@ impl Observation {
 
 impl From<&CertificateError> for Observation {
     fn from(error: &CertificateError) -> Self {
-        Self { severity: Severity::Bad, seen: error.to_string(), hint: Some(error.hint().into_owned()) }
+        Self::bad(error.to_string(), error.hint().into_owned())
     }
 }
 
@@ -103,6 +109,21 @@ impl Examination {
         observations.extend(leaf.and_then(|leaf| of_order(leaf, &certificates, &parts.path)));
         observations.extend(of_mode(&parts.key_path));
         Self { observations, details }
+    }
+
+    /// Of a certificate that is not in a file: what a vault has told of it.
+    pub fn of_loaded(certificate: &ClientCertificate, now: DateTime<Utc>) -> Self {
+        let details = certificate.details();
+        let observations = vec![
+            Observation::good(format!("{} can be used", details.subject)),
+            of_dates(details, certificate.place(), now),
+        ];
+        Self { observations, details: Some(details.clone()) }
+    }
+
+    /// Of what cannot even be looked at, or is no certificate.
+    pub fn of_one(observation: Observation) -> Self {
+        Self { observations: vec![observation], details: None }
     }
 
     /// The worst of all.

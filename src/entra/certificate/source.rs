@@ -1,7 +1,7 @@
 //! Where certificate and private key come from: a file, or a setting that holds what a file would, in base64 (as Azure App
 //! Service and Kubernetes secrets give it).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use openssl::{
@@ -32,10 +32,33 @@ pub(super) struct Parts {
     pub(super) key_path: PathBuf,
 }
 
+impl Parts {
+    /// Those of a PEM or PFX file's content that holds both.
+    pub(super) fn in_one(
+        bytes: &[u8],
+        path: &Path,
+        passphrase: Option<&SecretString>,
+    ) -> Result<Self, CertificateError> {
+        let certificates = pem::parse_certificates(bytes, path);
+        let (certificates, key) = if certificates.is_err() && !pem::is_pem(bytes) && pfx::is_der(bytes) {
+            let (certificates, key) = pfx::parse(bytes, path, passphrase)?;
+            (Ok(certificates), Ok(key))
+        } else {
+            (certificates, pem::parse_key(bytes, path, passphrase))
+        };
+        Ok(Self { certificates, key, path: path.to_owned(), key_path: path.to_owned() })
+    }
+
+    /// Both, or what is wrong with the first that is.
+    pub(super) fn whole(self) -> Result<Found, CertificateError> {
+        let Self { certificates, key, path, key_path } = self;
+        Ok(Found { certificates: certificates?, key: key?, path, key_path })
+    }
+}
+
 /// Reads what the settings name.
 pub(super) fn read(settings: &CertificateSettings) -> Result<Found, CertificateError> {
-    let Parts { certificates, key, path, key_path } = read_apart(settings)?;
-    let found = Found { certificates: certificates?, key: key?, path, key_path };
+    let found = read_apart(settings)?.whole()?;
     // A key in a setting is in no file.
     if settings.path.is_some() || settings.key_path.is_some() {
         pem::warn_when_others_may_read(&found.key_path);
@@ -52,19 +75,13 @@ pub(super) fn read_apart(settings: &CertificateSettings) -> Result<Parts, Certif
         (None, None) => return Err(CertificateError::NotConfigured),
     };
     let passphrase = passphrase(settings)?;
-    let certificates = pem::parse_certificates(&bytes, &path);
-    if certificates.is_err() && !pem::is_pem(&bytes) && pfx::is_der(&bytes) {
-        let (certificates, key) = pfx::parse(&bytes, &path, passphrase.as_ref())?;
-        return Ok(Parts { certificates: Ok(certificates), key: Ok(key), key_path: path.clone(), path });
-    }
-    let (key_path, key) = match &settings.key_path {
-        Some(key_path) => {
-            let key = pem::read(key_path).and_then(|bytes| pem::parse_key(&bytes, key_path, passphrase.as_ref()));
-            (key_path.clone(), key)
-        }
-        None => (path.clone(), pem::parse_key(&bytes, &path, passphrase.as_ref())),
+    let parts = Parts::in_one(&bytes, &path, passphrase.as_ref())?;
+    // A PFX file has its key in it, whatever else is named.
+    let Some(key_path) = settings.key_path.as_ref().filter(|_| pem::is_pem(&bytes) || parts.key.is_err()) else {
+        return Ok(parts);
     };
-    Ok(Parts { certificates, key, path, key_path })
+    let key = pem::read(key_path).and_then(|bytes| pem::parse_key(&bytes, key_path, passphrase.as_ref()));
+    Ok(Parts { key, key_path: key_path.clone(), ..parts })
 }
 
 fn decoded(text: &SecretString) -> Result<Zeroizing<Vec<u8>>, CertificateError> {

@@ -5,7 +5,7 @@
 //! Entra takes does too: padded thumbprints, fractional times, no `nbf`, one `jti` for several requests.
 
 mod parts;
-mod times;
+pub mod times;
 
 pub use self::parts::Parts;
 use self::parts::Thumbprint;
@@ -116,7 +116,8 @@ fn demand_new_jti(idp: &Idp, client: &App, parts: &Parts, expires_at: i64, now: 
     if is_new { Ok(()) } else { Err(not_strict("its 'jti' has been used before; every request needs a fresh one")) }
 }
 
-fn unsupported_algorithm(alg: &str) -> Refusal {
+/// AADSTS5002738: no algorithm that Entra takes.
+pub fn unsupported_algorithm(alg: &str) -> Refusal {
     invalid_client(
         5_002_738,
         format!(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::assertion;
+use super::{assertion, federated};
 use crate::idp::{
     claims::ClientProof,
     parameters::Parameters,
@@ -48,7 +48,11 @@ pub fn authenticate(idp: &Idp, tenant: &str, form: &Parameters) -> Result<(Arc<A
             format!("The client assertion type '{assertion_type}' is not supported; it must be '{JWT_BEARER}'."),
         ));
     }
-    assertion::verify(idp, tenant, &client, assertion)?;
+    if federated::is_meant(&client, assertion) {
+        federated::verify(&client, assertion, idp.clock.now())?;
+    } else {
+        assertion::verify(idp, tenant, &client, assertion)?;
+    }
     Ok((client, ClientProof::Certificate))
 }
 

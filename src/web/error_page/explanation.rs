@@ -169,8 +169,8 @@ impl Explanation {
             Kind::CertificateUnusable => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Sign-in failed",
-                "This site cannot prove to Microsoft Entra ID who it is: its certificate or private key cannot be used.",
-                "Tell whoever runs this site. `blogctl cert check` says what is wrong with the certificate.",
+                "This site cannot prove to Microsoft Entra ID who it is: its certificate, or what stands for one, cannot be used.",
+                "Tell whoever runs this site. `blogctl cert check` says what is wrong.",
             ),
             Kind::SignInDeclined => (
                 StatusCode::FORBIDDEN,

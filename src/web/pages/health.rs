@@ -53,9 +53,11 @@ pub async fn ready(visit: Visit) -> Result<HttpResponse, PageError> {
     Ok(HttpResponse::Ok().json(json!({ "status": "ok", "checks": { "certificate": certificate } })))
 }
 
-/// How many days the certificate has left, in words that machines compare; and whether its files are in order.
+/// How many days the certificate has left, in words that machines compare; and whether its files (or vault) are in order. A
+/// site that proves itself by a federated token has none.
 fn certificate(client: &ConfidentialClient) -> Value {
-    let (now, certificate) = (Utc::now(), client.certificate());
+    let (now, credential) = (Utc::now(), client.credential());
+    let Some(certificate) = credential.certificate() else { return json!({ "status": "not_needed" }) };
     let days_left = certificate.details().days_left(now);
     let status = match certificate.check_dates(now) {
         Err(CertificateError::NotYetValid { .. }) => "not_yet_valid",

@@ -3,7 +3,10 @@
 use actix_web::HttpResponse;
 use serde::Serialize;
 
-use crate::web::{error_page::PageError, moment::Moment, visit::SignedIn};
+use crate::{
+    entra::{ClientCertificate, Thumbprints},
+    web::{error_page::PageError, moment::Moment, visit::SignedIn},
+};
 
 #[derive(Serialize)]
 struct ProfilePage<'a> {
@@ -20,8 +23,9 @@ struct ProfilePage<'a> {
     api_name: Option<String>,
     api_email: Option<String>,
     api_username: Option<String>,
-    sha1: String,
-    sha256: String,
+    /// None of them when it is a federated token that the site proves itself with.
+    sha1: Option<String>,
+    sha256: Option<String>,
 }
 
 /// `GET /profile`
@@ -31,7 +35,8 @@ struct ProfilePage<'a> {
 pub async fn show(user: SignedIn) -> Result<HttpResponse, PageError> {
     let profile = user.api().profile().await?;
     let SignedIn { visit, account } = &user;
-    let certificate = visit.site.client.certificate();
+    let credential = visit.site.client.credential();
+    let thumbprints = credential.certificate().map(ClientCertificate::thumbprints);
     let page = ProfilePage {
         name: account.display_name(),
         email: account.email.as_deref(),
@@ -47,8 +52,8 @@ pub async fn show(user: SignedIn) -> Result<HttpResponse, PageError> {
         api_name: profile.name,
         api_email: profile.email,
         api_username: profile.preferred_username,
-        sha1: certificate.thumbprints().sha1_hex(),
-        sha256: certificate.thumbprints().sha256_hex(),
+        sha1: thumbprints.map(Thumbprints::sha1_hex),
+        sha256: thumbprints.map(Thumbprints::sha256_hex),
     };
     visit.page("profile.html", &page)
 }

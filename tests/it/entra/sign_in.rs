@@ -3,9 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use blogctl::{
-    config::ClientSettings,
+    config::{ClientSettings, Settings},
     entra::{
-        ConfidentialClient, PendingSignIn, Provider, ProviderError, SignInHints, aadsts::Remedy,
+        ConfidentialClient, CredentialError, PendingSignIn, Provider, ProviderError, SignInHints, aadsts::Remedy,
         certificate::CertificateError, clock::Clock, confidential_client::SignInError, signing_keys::KeyPolicy,
     },
 };
@@ -40,12 +40,13 @@ impl Bench {
         let clock = Clock::default();
         let entra =
             Provider::with_policy(&provider.settings(), KeyPolicy::default(), clock.clone()).expect("a provider");
-        let settings = ClientSettings {
+        let client = ClientSettings {
             client_id: SITE.to_owned(),
             api_scope: format!("api://{API}/access_as_user"),
             certificate: settings(&path),
             ..ClientSettings::default()
         };
+        let settings = Settings { entra: provider.settings(), client, ..Settings::default() };
         let redirect_uri = Url::parse(REDIRECT_URI).expect("a URL");
         let client = ConfidentialClient::new(Arc::new(entra), &settings, redirect_uri).expect("a client");
         Self { provider, client, clock, _folder: folder }
@@ -287,7 +288,10 @@ fn a_certificate_that_expires_while_the_site_runs_is_told_as_such_and_nothing_is
     let bench = Bench::new();
     bench.clock.advance(std::time::Duration::from_hours(31 * 24));
     let error = bench.redeem().expect_err("expired");
-    assert!(matches!(error, SignInError::Certificate(CertificateError::Expired { .. })), "{error}");
+    assert!(
+        matches!(error, SignInError::Credential(CredentialError::Certificate(CertificateError::Expired { .. }))),
+        "{error}"
+    );
     assert!(bench.provider.script().token_forms.is_empty());
 }
 

@@ -1,0 +1,19 @@
+//! What Azure does for a program that runs there, as far as a credential needs it: tokens that say which machine this is
+//! (managed identity, workload identity), and Key Vault. Calls reach the network, block, and repeat what may pass.
+//!
+//! Sources: Microsoft Learn "How to use managed identities for Azure resources on an Azure VM to acquire an access token",
+//! "How to use managed identities for App Service", "Key Vault REST API reference" (7.4), "Authentication, requests and
+//! responses" of Key Vault.
+
+mod cli;
+mod error;
+mod exchange;
+mod key_vault;
+mod managed_identity;
+mod token_source;
+mod workload_identity;
+
+pub use error::AzureError;
+pub use key_vault::{KeyVault, VaultCertificate, VaultSecret};
+pub use token_source::{Azure, TokenSource};
+pub use workload_identity::FederatedTokenFile;

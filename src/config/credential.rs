@@ -1,0 +1,120 @@
+//! `[[client.credential]]`: what the web site may prove itself with, in order of preference.
+
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+use url::Url;
+
+use super::{
+    CertificateSettings,
+    check::{guid, origin, secure_url, thumbprint},
+    value::HIDDEN,
+};
+
+/// One entry of the list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "source", rename_all = "snake_case")]
+pub enum CredentialSettings {
+    /// A certificate with its key, in a file or a setting: the same keys as `client.cert_path` and so on.
+    File(CertificateSettings),
+    /// A certificate of Key Vault whose key stays there and signs.
+    KeyVaultSign(VaultSettings),
+    /// A certificate of Key Vault that is downloaded with its key.
+    KeyVaultCertificate(VaultSettings),
+    /// The federated token that a cluster keeps in a file.
+    WorkloadIdentity(WorkloadIdentitySettings),
+    /// A token of a managed identity.
+    ManagedIdentity(ManagedIdentitySettings),
+}
+
+/// A certificate in Key Vault.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaultSettings {
+    /// Address of the vault, such as `https://NAME.vault.azure.net`.
+    pub vault_url: Url,
+    /// Name of the certificate in it; its newest version is used.
+    pub certificate: String,
+}
+
+/// A federated token in a file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadIdentitySettings {
+    /// The file; `azure.federated_token_file` when not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// A managed identity.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManagedIdentitySettings {
+    /// Client id of a user-assigned one; `azure.client_id` when not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+}
+
+impl CredentialSettings {
+    /// The name of its `source`.
+    pub fn source(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::KeyVaultSign(_) => "key_vault_sign",
+            Self::KeyVaultCertificate(_) => "key_vault_certificate",
+            Self::WorkloadIdentity(_) => "workload_identity",
+            Self::ManagedIdentity(_) => "managed_identity",
+        }
+    }
+
+    /// What is wrong with it, if anything.
+    pub(super) fn problem(&self) -> Option<String> {
+        match self {
+            Self::File(file) => file.problem(),
+            Self::KeyVaultSign(vault) | Self::KeyVaultCertificate(vault) => vault.problem(),
+            Self::WorkloadIdentity(_) => None,
+            Self::ManagedIdentity(ManagedIdentitySettings { client_id }) => {
+                let id = client_id.as_ref().filter(|id| !guid(id))?;
+                Some(format!("client_id {id:?} is not a GUID"))
+            }
+        }
+    }
+}
+
+impl CertificateSettings {
+    fn problem(&self) -> Option<String> {
+        let problem = match (&self.path, &self.base64) {
+            (None, None) => "names neither cert_path nor cert_base64",
+            (Some(_), Some(_)) => "names both cert_path and cert_base64, and only one can be meant",
+            _ if self.key_passphrase.is_some() && self.key_passphrase_file.is_some() => {
+                "names both key_passphrase and key_passphrase_file, and only one can be meant"
+            }
+            _ if self.thumbprint.as_deref().is_some_and(|text| !thumbprint(text)) => {
+                "has a cert_thumbprint that is not 40 or 64 hex digits"
+            }
+            _ => return None,
+        };
+        Some(problem.to_owned())
+    }
+}
+
+impl VaultSettings {
+    fn problem(&self) -> Option<String> {
+        let Self { vault_url, certificate } = self;
+        // Azure's own rule for names.
+        let is_name = (1..=127).contains(&certificate.len())
+            && certificate.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if !(secure_url(vault_url) && origin(vault_url)) {
+            return Some(format!("vault_url {vault_url} is not an https URL with nothing after the host"));
+        }
+        (!is_name).then(|| format!("certificate {certificate:?} is not a name: letters, digits and hyphens"))
+    }
+}
+
+/// For showing settings.
+#[expect(clippy::ref_option, reason = "serde calls it so")]
+pub(super) fn hidden<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = secret.as_ref().map(|secret| if secret.expose_secret().is_empty() { "" } else { HIDDEN });
+    text.serialize(serializer)
+}

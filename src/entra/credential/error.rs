@@ -1,0 +1,38 @@
+//! Why there is nothing to prove oneself with.
+
+use crate::{azure::AzureError, entra::certificate::CertificateError};
+
+/// Why a credential cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialError {
+    /// A certificate cannot.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// Azure gives no token.
+    #[error(transparent)]
+    Azure(#[from] AzureError),
+    /// None of several can: what each of them says, in the order of the list.
+    #[error("none of the entries of client.credential can be used{}", lines(.0))]
+    NoneUsable(Vec<String>),
+}
+
+impl CredentialError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Certificate(error) => error.hint().into_owned(),
+            Self::Azure(error) => error.hint(),
+            Self::NoneUsable(_) => "one entry that can be used is enough; see docs/certificates.md".to_owned(),
+        }
+    }
+
+    /// With what to do about it, in one line.
+    pub(in crate::entra) fn with_hint(&self) -> String {
+        format!("{self}; hint: {}", self.hint())
+    }
+}
+
+fn lines(reasons: &[String]) -> String {
+    reasons.iter().fold(String::new(), |text, reason| text + "\n  " + reason)
+}

@@ -1,0 +1,144 @@
+//! Where a credential comes from: an entry of `client.credential`.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::{Credential, CredentialError, FederatedCredential};
+use crate::{
+    azure::{Azure, KeyVault, TokenSource},
+    config::{CertificateSettings, Cloud, CredentialSettings, ManagedIdentitySettings, Settings, VaultSettings},
+    entra::{
+        Authority,
+        certificate::{CertificateError, ClientCertificate, certificates_of},
+    },
+    outbound::{self, OutboundError},
+};
+
+/// What a vault holds changes about never: it is asked so often, and when Entra refuses what it gave.
+const ASK_VAULT_AFTER: Duration = Duration::from_hours(1);
+
+/// One entry. It keeps what it found in a vault for a while.
+#[derive(Debug)]
+pub struct CredentialSource {
+    name: String,
+    origin: Origin,
+    last: Mutex<Option<(Instant, Arc<Credential>)>>,
+}
+
+#[derive(Debug)]
+enum Origin {
+    File(CertificateSettings),
+    VaultKey(Arc<KeyVault>, String),
+    VaultDownload(Arc<KeyVault>, String),
+    TokenFile(Azure, Option<PathBuf>),
+    ManagedIdentity(Arc<TokenSource>, Cloud),
+}
+
+impl CredentialSource {
+    /// Those of the settings, in their order; none when none is set. No network.
+    ///
+    /// # Errors
+    /// When the CA file cannot be used.
+    pub fn all(settings: &Settings) -> Result<Vec<Self>, OutboundError> {
+        let Settings { entra, client, azure, server, .. } = settings;
+        let agent = outbound::agent(entra.timeout, entra.ca_file.as_deref())?;
+        let token_endpoint = Authority::new(entra).ok().map(|authority| authority.token_endpoint());
+        let azure = Azure::new(azure, server.environment, agent, token_endpoint, &client.client_id);
+        let sources = client.credentials();
+        Ok(sources.iter().map(|source| Self::new(source, &azure, entra.cloud)).collect())
+    }
+
+    fn new(settings: &CredentialSettings, azure: &Azure, cloud: Cloud) -> Self {
+        let vault = |vault: &VaultSettings| (Arc::new(azure.key_vault(&vault.vault_url)), vault.certificate.clone());
+        let (what, origin) = match settings {
+            CredentialSettings::File(file) => (file.place().display().to_string(), Origin::File(file.clone())),
+            CredentialSettings::KeyVaultSign(in_vault) => {
+                let (vault, name) = vault(in_vault);
+                (format!("{name} in {}", in_vault.vault_url), Origin::VaultKey(vault, name))
+            }
+            CredentialSettings::KeyVaultCertificate(in_vault) => {
+                let (vault, name) = vault(in_vault);
+                (format!("{name} in {}", in_vault.vault_url), Origin::VaultDownload(vault, name))
+            }
+            CredentialSettings::WorkloadIdentity(workload) => {
+                let file = azure.federated_token_file(workload.token_file.as_deref());
+                let what = file.map_or_else(|_| "no file".to_owned(), |file| file.path.display().to_string());
+                (what, Origin::TokenFile(azure.clone(), workload.token_file.clone()))
+            }
+            CredentialSettings::ManagedIdentity(ManagedIdentitySettings { client_id }) => {
+                let tokens = azure.managed_identity(client_id.as_deref());
+                (tokens.identity(), Origin::ManagedIdentity(Arc::new(tokens), cloud))
+            }
+        };
+        Self { name: format!("{} ({what})", settings.source()), origin, last: Mutex::default() }
+    }
+
+    /// Kind and place, for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file's settings, if it is a file.
+    pub fn file(&self) -> Option<&CertificateSettings> {
+        match &self.origin {
+            Origin::File(settings) => Some(settings),
+            _ => None,
+        }
+    }
+
+    /// The credential as it is now, checked: a file is read, a vault asked, a token fetched. May block.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    pub fn load(&self) -> Result<Arc<Credential>, CredentialError> {
+        let federated = |federated: FederatedCredential| -> Result<_, CredentialError> {
+            // Whether there is a token at all is known only by getting one.
+            federated.assertion()?;
+            Ok(Credential::Federated(federated))
+        };
+        let found = match &self.origin {
+            Origin::File(settings) => Credential::Certificate(ClientCertificate::load(settings)?),
+            Origin::VaultKey(vault, name) => Credential::Certificate(ClientCertificate::in_vault(vault, name)?),
+            Origin::VaultDownload(vault, name) => Credential::Certificate(ClientCertificate::from_vault(vault, name)?),
+            Origin::TokenFile(azure, path) => {
+                federated(FederatedCredential::of_file(azure.federated_token_file(path.as_deref())?))?
+            }
+            Origin::ManagedIdentity(tokens, cloud) => {
+                federated(FederatedCredential::of_managed_identity(Arc::clone(tokens), *cloud))?
+            }
+        };
+        let found = Arc::new(found);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&found)));
+        Ok(found)
+    }
+
+    /// The same, but for what a vault said within the last hour.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    pub(in crate::entra) fn look(&self) -> Result<Arc<Credential>, CredentialError> {
+        let is_vault = matches!(self.origin, Origin::VaultKey(..) | Origin::VaultDownload(..));
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match last {
+            Some((at, credential)) if is_vault && at.elapsed() < ASK_VAULT_AFTER => Ok(credential),
+            _ => self.load(),
+        }
+    }
+
+    /// The certificates in DER, without their keys: of a file all that are in it. None for a token. May block.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn certificates(&self) -> Result<Vec<Vec<u8>>, CertificateError> {
+        match &self.origin {
+            Origin::File(settings) => certificates_of(settings),
+            Origin::VaultKey(vault, name) | Origin::VaultDownload(vault, name) => {
+                Ok(vec![vault.certificate(name)?.der])
+            }
+            Origin::TokenFile(..) | Origin::ManagedIdentity(..) => Ok(Vec::new()),
+        }
+    }
+}

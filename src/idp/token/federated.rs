@@ -1,0 +1,134 @@
+//! A client assertion of somebody whom the registration trusts (Microsoft Learn "Workload identity federation"): signed by
+//! the keys that its issuer publishes, for exactly one subject and audience.
+//!
+//! The issuer's keys are fetched for each assertion: development is no place for stale ones.
+
+use std::time::Duration;
+
+use josekit::{
+    jwk::Jwk,
+    jws::{JwsVerifier as _, PS256, RS256},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use super::assertion::{Parts, times};
+use crate::{
+    config::FederatedIdentity,
+    idp::{
+        refusal::{Refusal, invalid_client},
+        registrations::App,
+    },
+    outbound,
+};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Deserialize)]
+struct Configuration {
+    issuer: String,
+    jwks_uri: String,
+}
+
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Map<String, Value>>,
+}
+
+/// Whether `assertion` claims to be one: the client has federated credentials, and it is not its own issuer.
+pub fn is_meant(client: &App, assertion: &str) -> bool {
+    !client.registration.federated_credentials.is_empty()
+        && Parts::read(assertion).is_ok_and(|parts| parts.text("iss").is_ok_and(|issuer| issuer != client.client_id()))
+}
+
+/// Verifies it. Reaches the issuer.
+///
+/// # Errors
+/// AADSTS700211, 700212 and 700213 when no credential has its issuer, audience and subject; 50166 when the issuer does not
+/// show its keys, 5002738 for its algorithm, 700027 when none of them has signed it, 700024 for its times.
+pub fn verify(client: &App, assertion: &str, now: i64) -> Result<(), Refusal> {
+    let parts = Parts::read(assertion)?;
+    let trusted = &client.registration.federated_credentials;
+    let (issuer, subject, audience) = (parts.text("iss")?, parts.text("sub")?, audience(&parts.claims)?);
+    let of_issuer: Vec<_> = trusted.iter().filter(|one| one.issuer == issuer).collect();
+    if of_issuer.is_empty() {
+        return Err(no_match(700_211, "issuer", issuer));
+    }
+    let of_subject: Vec<&&FederatedIdentity> = of_issuer.iter().filter(|one| one.subject == subject).collect();
+    if of_subject.is_empty() {
+        return Err(no_match(700_213, "subject", subject));
+    }
+    if !of_subject.iter().any(|one| one.audience == audience) {
+        return Err(no_match(700_212, "audience", audience));
+    }
+    check_signature(&parts, &keys(issuer)?)?;
+    // Another's token: it lives as long as its issuer likes, and is used more than once.
+    times::check(&parts.claims, now, false).map(|_| ())
+}
+
+/// Text, or an array of one: Kubernetes writes an array.
+fn audience(claims: &Map<String, Value>) -> Result<&str, Refusal> {
+    let audience = match claims.get("aud") {
+        Some(Value::Array(all)) if all.len() == 1 => all.first(),
+        other => other,
+    };
+    audience.and_then(Value::as_str).ok_or_else(|| no_match(700_212, "audience", ""))
+}
+
+fn check_signature(parts: &Parts, keys: &[Map<String, Value>]) -> Result<(), Refusal> {
+    let refused = |reason: &str| {
+        invalid_client(700_027, format!("Client assertion failed signature validation. [Reason - {reason}]"))
+    };
+    let kid = parts.header.get("kid");
+    let key = keys.iter().find(|key| kid.is_some() && key.get("kid") == kid);
+    let key = key.ok_or_else(|| refused("The key was not found."))?;
+    // Nothing but the key itself: josekit refuses members that others write in their own way, such as `x5t`.
+    let parts_of_key = key.iter().filter(|(name, _)| matches!(name.as_str(), "kty" | "n" | "e"));
+    let key = Jwk::from_map(parts_of_key.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>())
+        .map_err(|_| refused("The key cannot be read."))?;
+    let alg = parts.alg()?;
+    let verified = match alg {
+        "RS256" => RS256.verifier_from_jwk(&key).map(|verifier| verifier.verify(input(parts), &parts.signature)),
+        "PS256" => PS256.verifier_from_jwk(&key).map(|verifier| verifier.verify(input(parts), &parts.signature)),
+        other => return Err(super::assertion::unsupported_algorithm(other)),
+    };
+    match verified {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(refused("The key was found, but use of the key to verify the signature failed.")),
+    }
+}
+
+fn input(parts: &Parts) -> &[u8] {
+    parts.signing_input.as_bytes()
+}
+
+/// By OpenID Connect Discovery, as Entra does it.
+fn keys(issuer: &str) -> Result<Vec<Map<String, Value>>, Refusal> {
+    let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+    let configuration: Configuration = fetch(&url)?;
+    if configuration.issuer != issuer {
+        return Err(unavailable(&url));
+    }
+    fetch::<KeySet>(&configuration.jwks_uri).map(|set| set.keys)
+}
+
+fn fetch<T: DeserializeOwned>(url: &str) -> Result<T, Refusal> {
+    let agent = outbound::agent(TIMEOUT, None).map_err(|_| unavailable(url))?;
+    let mut answer = agent.get(url).call().map_err(|_| unavailable(url))?;
+    let body = outbound::read_body(&mut answer).map_err(|_| unavailable(url))?;
+    serde_json::from_slice(&body).map_err(|_| unavailable(url))
+}
+
+fn unavailable(url: &str) -> Refusal {
+    invalid_client(50166, format!("Request to External OIDC endpoint failed. Endpoint: '{url}'."))
+}
+
+fn no_match(code: u32, what: &str, value: &str) -> Refusal {
+    invalid_client(
+        code,
+        format!(
+            "No matching federated identity record found for presented assertion {what} '{value}'. Check your federated \
+             identity credential Subject, Audience and Issuer against the presented assertion."
+        ),
+    )
+}

@@ -1,0 +1,331 @@
+//! Azure as its documentation has it, played by one small server: the instance metadata service and App Service's endpoint,
+//! a key vault, and an issuer of federated tokens. It shares no code with what it plays to.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use blogctl::serve;
+use chrono::Utc;
+use openssl::{
+    hash::MessageDigest,
+    pkey::{PKey, Private},
+    rsa::Padding,
+    sign::{RsaPssSaltlen, Signer},
+    x509::X509,
+};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{entra::keys, system::TestServer};
+
+/// What App Service puts into the container.
+pub const IDENTITY_HEADER: &str = "the identity header of this container";
+/// Object id of the managed identity.
+pub const IDENTITY: &str = "1de00000-0000-4000-8000-00000000cafe";
+
+/// One request.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub method: String,
+    pub path: String,
+    pub query: HashMap<String, String>,
+    pub token: Option<String>,
+    pub metadata: Option<String>,
+    pub identity_header: Option<String>,
+    pub body: Value,
+}
+
+/// A certificate in the vault; `exportable` ones give their key away.
+pub struct InVault {
+    pub certificate: X509,
+    pub key: PKey<Private>,
+    pub exportable: bool,
+    /// `application/x-pkcs12`, or `application/x-pem-file`.
+    pub as_pem: bool,
+}
+
+pub struct PlayedAzure {
+    pub server: TestServer,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    base: Mutex<String>,
+    certificates: Mutex<HashMap<String, InVault>>,
+    /// Tokens that the vault takes.
+    tokens: Mutex<HashSet<String>>,
+    asked: Mutex<Vec<Asked>>,
+    /// By beginning of path: answers in place of the right ones, and how often.
+    failures: Mutex<Vec<(String, usize, u16, Value)>>,
+    /// What the vault says that tokens must be for.
+    resource: Mutex<Option<String>>,
+    /// How long tokens live.
+    lifetime: Mutex<Option<i64>>,
+}
+
+struct Server {
+    port: u16,
+    task: actix_web::dev::Server,
+}
+
+impl PlayedAzure {
+    pub fn start() -> Self {
+        let state = Arc::new(State::default());
+        let shared = Arc::clone(&state);
+        let server = TestServer::start(
+            move || Server::new(shared),
+            |server: &Server| (server.port, server.handle()),
+            |server| server.task,
+        );
+        *lock(&state.base) = format!("http://localhost:{}", server.port);
+        Self { server, state }
+    }
+
+    pub fn url(&self) -> Url {
+        Url::parse(&self.server.url("")).expect("a URL")
+    }
+
+    /// Puts a certificate into the vault; a new version, where there is one of this name.
+    pub fn put(&self, name: &str, in_vault: InVault) {
+        lock(&self.state.certificates).insert(name.to_owned(), in_vault);
+    }
+
+    /// Answers so, `times` times, to what begins with `path`.
+    pub fn fail(&self, path: &str, times: usize, status: u16, body: Value) {
+        lock(&self.state.failures).push((path.to_owned(), times, status, body));
+    }
+
+    pub fn heal(&self) {
+        lock(&self.state.failures).clear();
+    }
+
+    /// The vault takes none of the tokens given so far.
+    pub fn revoke_tokens(&self) {
+        lock(&self.state.tokens).clear();
+    }
+
+    /// The vault says that tokens must be for this.
+    pub fn demand_tokens_for(&self, resource: &str) {
+        *lock(&self.state.resource) = Some(resource.to_owned());
+    }
+
+    pub fn tokens_live(&self, seconds: i64) {
+        *lock(&self.state.lifetime) = Some(seconds);
+    }
+
+    /// All that was asked for under a path.
+    pub fn asked(&self, path: &str) -> Vec<Asked> {
+        lock(&self.state.asked).iter().filter(|asked| asked.path.starts_with(path)).cloned().collect()
+    }
+
+    pub fn forget(&self) {
+        lock(&self.state.asked).clear();
+    }
+
+    /// A token of the cluster's issuer, which lives here, too.
+    pub fn federated_token(&self, subject: &str, change: impl FnOnce(&mut Value)) -> String {
+        self.state.federated_token(subject, "api://AzureADTokenExchange", change)
+    }
+}
+
+impl State {
+    fn federated_token(&self, subject: &str, audience: &str, change: impl FnOnce(&mut Value)) -> String {
+        let now = Utc::now().timestamp();
+        let mut claims = json!({
+            "iss": *lock(&self.base), "sub": subject, "aud": [audience], "iat": now, "nbf": now, "exp": now + 3600,
+        });
+        change(&mut claims);
+        keys()[0].sign(&claims)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("not poisoned")
+}
+
+impl Server {
+    fn new(state: Arc<State>) -> Self {
+        let listener = serve::listen("127.0.0.1", 0).expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let task = HttpServer::new(move || {
+            App::new().app_data(web::Data::from(Arc::clone(&state))).default_service(web::to(answer))
+        })
+        .workers(2)
+        .disable_signals()
+        .listen(listener)
+        .expect("it listens")
+        .run();
+        Self { port, task }
+    }
+
+    fn handle(&self) -> ServerHandle {
+        self.task.handle()
+    }
+}
+
+async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>) -> HttpResponse {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let asked = Asked {
+        method: request.method().to_string(),
+        path: request.path().to_owned(),
+        query: url::form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect(),
+        token: header("authorization").and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned)),
+        metadata: header("metadata"),
+        identity_header: header("x-identity-header"),
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    };
+    lock(&state.asked).push(asked.clone());
+    if let Some(failure) = failure(&state, &asked) {
+        return failure;
+    }
+    match asked.path.as_str() {
+        "/metadata/identity/oauth2/token" => imds(&state, &asked),
+        "/msi/token" => app_service(&state, &asked),
+        "/.well-known/openid-configuration" => {
+            let base = lock(&state.base).clone();
+            HttpResponse::Ok().json(json!({ "issuer": base, "jwks_uri": format!("{base}/openid/v1/jwks") }))
+        }
+        "/openid/v1/jwks" => HttpResponse::Ok().json(json!({ "keys": [keys()[0].jwk()] })),
+        _ => vault(&state, &asked),
+    }
+}
+
+fn failure(state: &State, asked: &Asked) -> Option<HttpResponse> {
+    let mut failures = lock(&state.failures);
+    let at = failures.iter().position(|(path, times, ..)| asked.path.starts_with(path) && *times > 0)?;
+    let (_, times, status, body) = &mut failures[at];
+    *times -= 1;
+    let status = StatusCode::from_u16(*status).expect("a status");
+    Some(HttpResponse::build(status).insert_header(("Retry-After", "0")).json(body.clone()))
+}
+
+fn imds(state: &State, asked: &Asked) -> HttpResponse {
+    if asked.metadata.as_deref() != Some("true") {
+        return error(400, "bad_request_102", "Required metadata header not specified");
+    }
+    if asked.query.get("api-version").map(String::as_str) != Some("2018-02-01") {
+        return error(400, "invalid_request", "api-version");
+    }
+    token(state, asked)
+}
+
+fn app_service(state: &State, asked: &Asked) -> HttpResponse {
+    if asked.identity_header.as_deref() != Some(IDENTITY_HEADER) {
+        return error(401, "unauthorized", "X-IDENTITY-HEADER");
+    }
+    if asked.query.get("api-version").map(String::as_str) != Some("2019-08-01") {
+        return error(400, "invalid_request", "api-version");
+    }
+    token(state, asked)
+}
+
+/// `expires_on` is text, as in both of them.
+fn token(state: &State, asked: &Asked) -> HttpResponse {
+    let Some(resource) = asked.query.get("resource") else { return error(400, "invalid_resource", "resource") };
+    let lifetime = lock(&state.lifetime).unwrap_or(3600);
+    let token = if resource.starts_with("api://AzureADTokenExchange") {
+        state.federated_token(IDENTITY, resource, |claims| claims["aud"] = json!(resource))
+    } else {
+        let token = format!("a token for {resource} number {}", lock(&state.tokens).len()).replace(' ', "-");
+        lock(&state.tokens).insert(token.clone());
+        token
+    };
+    let expires_on = (Utc::now().timestamp() + lifetime).to_string();
+    HttpResponse::Ok().json(json!({
+        "access_token": token, "expires_on": expires_on, "resource": resource, "token_type": "Bearer",
+    }))
+}
+
+fn vault(state: &State, asked: &Asked) -> HttpResponse {
+    let is_known = asked.token.as_ref().is_some_and(|token| lock(&state.tokens).contains(token));
+    if !is_known {
+        let resource = lock(&state.resource).clone().unwrap_or_else(|| lock(&state.base).clone());
+        let challenge = format!(
+            r#"Bearer authorization="https://login.microsoftonline.com/11111111-2222-4333-8444-555555555555", resource="{resource}""#
+        );
+        let body = json!({ "error": { "code": "Unauthorized", "message": "AKV10000: Request is missing a Bearer or PoP token." }});
+        return HttpResponse::Unauthorized().insert_header(("WWW-Authenticate", challenge)).json(body);
+    }
+    if asked.query.get("api-version").map(String::as_str) != Some("7.4") {
+        return error(400, "BadParameter", "api-version must be specified");
+    }
+    let parts: Vec<&str> = asked.path.trim_start_matches('/').split('/').collect();
+    let certificates = lock(&state.certificates);
+    let Some(found) = parts.get(1).and_then(|name| certificates.get(*name)) else {
+        return error(404, "CertificateNotFound", "A certificate with (name/id) was not found in this key vault.");
+    };
+    let (base, name) = (lock(&state.base).clone(), parts[1]);
+    match (asked.method.as_str(), &*parts) {
+        ("GET", ["certificates", _]) => HttpResponse::Ok().json(json!({
+            "id": format!("{base}/certificates/{name}/v1"),
+            "kid": format!("{base}/keys/{name}/v1"),
+            "sid": format!("{base}/secrets/{name}/v1"),
+            "cer": STANDARD.encode(found.certificate.to_der().expect("DER")),
+            "attributes": { "enabled": true },
+        })),
+        ("POST", ["keys", _, "v1", "sign"]) => sign(found, asked),
+        ("GET", ["secrets", _, "v1"]) => HttpResponse::Ok().json(secret(found)),
+        _ => error(404, "NotFound", "no such address"),
+    }
+}
+
+/// Signs the digest that was sent, and nothing else.
+fn sign(found: &InVault, asked: &Asked) -> HttpResponse {
+    let digest = URL_SAFE_NO_PAD.decode(asked.body["value"].as_str().unwrap_or("")).unwrap_or_default();
+    if digest.len() != 32 {
+        return error(400, "BadParameter", "Invalid length of 'value'");
+    }
+    let mut signature = vec![0; 512];
+    let mut context = openssl::pkey_ctx::PkeyCtx::new(&found.key).expect("a context");
+    context.sign_init().expect("signing");
+    match asked.body["alg"].as_str() {
+        Some("PS256") => {
+            context.set_rsa_padding(Padding::PKCS1_PSS).expect("PSS");
+            context.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH).expect("PSS");
+        }
+        Some("RS256") => context.set_rsa_padding(Padding::PKCS1).expect("PKCS#1"),
+        _ => return error(400, "BadParameter", "alg"),
+    }
+    context.set_signature_md(openssl::md::Md::sha256()).expect("SHA-256");
+    let length = context.sign(&digest, Some(&mut signature)).expect("a signature");
+    signature.truncate(length);
+    HttpResponse::Ok().json(json!({ "kid": "…", "value": URL_SAFE_NO_PAD.encode(signature) }))
+}
+
+fn secret(found: &InVault) -> Value {
+    let certificate = found.certificate.to_pem().expect("PEM");
+    if found.as_pem {
+        let key = found.key.private_key_to_pem_pkcs8().expect("PEM");
+        let both = if found.exportable { [key, certificate].concat() } else { certificate };
+        return json!({ "value": String::from_utf8(both).expect("text"), "contentType": "application/x-pem-file" });
+    }
+    let mut builder = openssl::pkcs12::Pkcs12::builder();
+    builder.cert(&found.certificate);
+    if found.exportable {
+        builder.pkey(&found.key);
+    }
+    let pfx = builder.build2("").expect("a PFX").to_der().expect("DER");
+    json!({ "value": STANDARD.encode(pfx), "contentType": "application/x-pkcs12" })
+}
+
+fn error(status: u16, code: &str, message: &str) -> HttpResponse {
+    let status = StatusCode::from_u16(status).expect("a status");
+    HttpResponse::build(status).json(json!({ "error": { "code": code, "message": message } }))
+}
+
+/// Signs RS256 with any key, for tokens that nobody should take.
+pub fn signed_by(key: &PKey<Private>, header: &Value, claims: &Value) -> String {
+    let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let input = format!("{}.{}", encode(header), encode(claims));
+    let mut signer = Signer::new(MessageDigest::sha256(), key).expect("a signer");
+    let signature = signer.sign_oneshot_to_vec(input.as_bytes()).expect("a signature");
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+}

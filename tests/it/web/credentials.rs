@@ -1,0 +1,495 @@
+//! The list of credentials: every source signs in, each one's failures are told, and the next of the list steps in.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use blogctl::{
+    config::{
+        CertificateSettings, CredentialSettings, DEV_CLIENT_ID, Environment, FederatedIdentity,
+        ManagedIdentitySettings, Settings, VaultSettings, WorkloadIdentitySettings,
+    },
+    entra::{CredentialSource, Provider, confidential_client::ConfidentialClient},
+};
+use openssl::{pkey::PKey, x509::X509};
+use secrecy::SecretString;
+use serde_json::json;
+use url::Url;
+
+use crate::support::{
+    azure::{Asked, IDENTITY, IDENTITY_HEADER, InVault, PlayedAzure, signed_by},
+    certificates::{TestCertificate, file, key_pem, pem},
+    entra::{keys, rsa_key},
+    idp::IdpControl,
+    system::{TestSystem, client_certificate},
+    web::{ALICE, Browser, grants},
+};
+
+const NAME: &str = "blog-site";
+const SUBJECT: &str = "system:serviceaccount:blog:site";
+
+/// The registered certificate with its key.
+fn registered(exportable: bool, as_pem: bool) -> InVault {
+    let both = client_certificate().1.as_bytes();
+    let key = PKey::private_key_from_pem(both).expect("a key");
+    InVault { certificate: X509::from_pem(both).expect("a certificate"), key, exportable, as_pem }
+}
+
+fn in_vault(azure: &PlayedAzure) -> VaultSettings {
+    VaultSettings { vault_url: azure.url(), certificate: NAME.to_owned() }
+}
+
+/// Settings of a virtual machine whose only credential is `entry`.
+fn on_a_machine(settings: &mut Settings, azure: &PlayedAzure, entries: Vec<CredentialSettings>) {
+    settings.server.environment = Environment::Production;
+    settings.azure.imds_url = azure.url();
+    settings.client.certificate = CertificateSettings::default();
+    settings.client.credential = entries;
+}
+
+fn trust(settings: &mut Settings, azure: &PlayedAzure, subject: &str) {
+    let issuer = azure.server.url("");
+    for app in settings.idp.apps.iter_mut().filter(|app| app.client_id == DEV_CLIENT_ID) {
+        // Without a certificate: only the token can be what is taken.
+        app.certificates.clear();
+        app.federated_credentials = vec![FederatedIdentity {
+            issuer: issuer.clone(),
+            subject: subject.to_owned(),
+            audience: "api://AzureADTokenExchange".to_owned(),
+        }];
+    }
+}
+
+fn signs_in(system: &TestSystem) -> bool {
+    Browser::new().sign_in(system, ALICE, "/posts").status == 200
+}
+
+fn assert_signs_in(system: &TestSystem) {
+    let page = Browser::new().sign_in(system, ALICE, "/posts");
+    assert_eq!((page.status, page.url.path()), (200, "/posts"), "{}", page.body);
+}
+
+/// Nothing was sent to Entra; the page says whose business it is.
+fn assert_nothing_to_sign_with(system: &TestSystem) {
+    let control = IdpControl::of(&system.idp);
+    control.forget_requests();
+    let page = Browser::new().sign_in(system, ALICE, "/posts");
+    assert_eq!((page.status, page.error()), (500, "sign-in"), "{}", page.body);
+    assert!(page.text().contains("blogctl cert check"), "{}", page.body);
+    assert!(control.requests_to("/oauth2/v2.0/token").is_empty());
+}
+
+/// What the one source of these settings says.
+fn failure(azure: &PlayedAzure, entry: CredentialSettings, change: impl FnOnce(&mut Settings)) -> (String, String) {
+    let mut settings = Settings::default();
+    on_a_machine(&mut settings, azure, vec![entry]);
+    change(&mut settings);
+    let source = CredentialSource::all(&settings).expect("sources").remove(0);
+    let error = source.load().expect_err("it fails");
+    (error.to_string(), error.hint())
+}
+
+fn signatures(azure: &PlayedAzure) -> Vec<Asked> {
+    azure.asked("/keys/")
+}
+
+#[test]
+fn a_key_that_stays_in_the_vault_signs_in_on_a_virtual_machine() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = TestSystem::with(|settings| {
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+    });
+    assert_signs_in(&system);
+    assert_signs_in(&system);
+    assert_eq!(azure.asked("/certificates/").len(), 2, "once without a token, for the challenge, and once with");
+    assert_eq!(azure.asked("/metadata/").len(), 1, "the token is kept");
+    assert!(azure.asked("/secrets/").is_empty(), "the key is never asked for");
+    let signed = signatures(&azure);
+    assert_eq!(signed.len(), 2, "one for each assertion: {signed:?}");
+    assert!(signed.iter().all(|asked| asked.body["alg"] == "PS256"));
+    assert_ne!(signed[0].body["value"], signed[1].body["value"], "each its own");
+}
+
+#[test]
+fn the_older_form_is_signed_in_the_vault_too() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = TestSystem::with(|settings| {
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+        settings.client.assertion = blogctl::config::AssertionForm::Rs256Sha1;
+        settings.idp.strict = false;
+    });
+    assert_signs_in(&system);
+    assert!(signatures(&azure).iter().all(|asked| asked.body["alg"] == "RS256"));
+}
+
+#[test]
+fn a_certificate_is_downloaded_from_the_vault_as_pfx_and_as_pem() {
+    for as_pem in [false, true] {
+        let azure = PlayedAzure::start();
+        azure.put(NAME, registered(true, as_pem));
+        let system = TestSystem::with(|settings| {
+            on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultCertificate(in_vault(&azure))]);
+        });
+        assert_signs_in(&system);
+        assert!(signatures(&azure).is_empty(), "it signs here");
+    }
+}
+
+#[test]
+fn a_key_that_the_vault_does_not_give_away_is_told() {
+    for as_pem in [false, true] {
+        let azure = PlayedAzure::start();
+        azure.put(NAME, registered(false, as_pem));
+        let (error, _) = failure(&azure, CredentialSettings::KeyVaultCertificate(in_vault(&azure)), |_| {});
+        assert!(error.ends_with(&format!("/certificates/{NAME} holds no private key")), "{error}");
+    }
+}
+
+#[test]
+fn app_service_gives_the_token_for_the_vault() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let app_service = |settings: &mut Settings, header: &str| {
+        settings.azure.identity_endpoint = Some(Url::parse(&azure.server.url("/msi/token")).expect("a URL"));
+        settings.azure.identity_header = Some(SecretString::from(header));
+        settings.azure.client_id = Some(IDENTITY.to_owned());
+    };
+    let system = TestSystem::with(|settings| {
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+        app_service(settings, IDENTITY_HEADER);
+    });
+    assert_signs_in(&system);
+    assert!(azure.asked("/metadata/").is_empty());
+    let asked = azure.asked("/msi/token").remove(0);
+    assert_eq!(asked.query["client_id"], IDENTITY);
+    let entry = CredentialSettings::KeyVaultSign(in_vault(&azure));
+    let (error, hint) = failure(&azure, entry, |settings| app_service(settings, "another"));
+    assert!(error.contains("IDENTITY_ENDPOINT) answered 401"), "{error}");
+    assert!(hint.contains("IDENTITY_HEADER") && !error.contains("another"), "{hint}");
+}
+
+#[test]
+fn a_managed_identity_signs_in_by_its_token() {
+    let azure = PlayedAzure::start();
+    let system = TestSystem::with(|settings| {
+        let entry = ManagedIdentitySettings { client_id: Some(IDENTITY.to_owned()) };
+        on_a_machine(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
+        trust(settings, &azure, IDENTITY);
+    });
+    assert_signs_in(&system);
+    assert_signs_in(&system);
+    let asked = azure.asked("/metadata/");
+    assert_eq!(asked.len(), 1, "the token is kept");
+    assert_eq!(asked[0].query["resource"], "api://AzureADTokenExchange");
+    assert_eq!(asked[0].query["client_id"], IDENTITY);
+    let page = Browser::new().sign_in(&system, ALICE, "/profile");
+    assert!(page.text().contains("By a token that the platform issued"), "{}", page.body);
+    let health = Browser::new().get(&system.web.url("/health/ready"));
+    assert!(health.body.contains("not_needed"), "{}", health.body);
+}
+
+/// A system whose site has the token file of a cluster.
+fn in_a_cluster(azure: &PlayedAzure) -> (TestSystem, PathBuf) {
+    let mut path = PathBuf::new();
+    let system = TestSystem::with(|settings| {
+        let folder = settings.idp.state_dir.clone();
+        path = file(&folder, "azure-identity-token", &[azure.federated_token(SUBJECT, |_| {}).as_bytes(), b"\n"]);
+        settings.azure.federated_token_file = Some(path.clone());
+        let entry = CredentialSettings::WorkloadIdentity(WorkloadIdentitySettings::default());
+        on_a_machine(settings, azure, vec![entry]);
+        trust(settings, azure, SUBJECT);
+        settings.idp.access_token_seconds = 1;
+    });
+    (system, path)
+}
+
+#[test]
+fn the_federated_token_of_a_cluster_is_the_assertion_for_codes_and_refreshes() {
+    let azure = PlayedAzure::start();
+    let (system, path) = in_a_cluster(&azure);
+    let browser = Browser::new();
+    assert_eq!(browser.sign_in(&system, ALICE, "/posts").status, 200);
+    assert_eq!(browser.get(&system.web.url("/posts")).status, 200);
+    assert_ne!(grants(&system, "refresh_token"), 0, "the token lives for a second");
+    // Nobody has told the site; it reads the file each time.
+    fs::write(&path, azure.federated_token(SUBJECT, |claims| claims["jti"] = json!("the second"))).expect("written");
+    assert_signs_in(&system);
+    fs::write(&path, azure.federated_token("system:serviceaccount:blog:other", |_| {})).expect("written");
+    assert!(!signs_in(&system), "the file is the assertion, and not what was in it before");
+    fs::remove_file(&path).expect("removed");
+    assert_nothing_to_sign_with(&system);
+}
+
+#[test]
+fn the_look_alike_takes_no_federated_token_but_the_right_one() {
+    let azure = PlayedAzure::start();
+    let (system, path) = in_a_cluster(&azure);
+    let other = rsa_key(2048);
+    let header = json!({ "typ": "JWT", "alg": "RS256", "kid": keys()[0].kid });
+    let claims = |token: &str| {
+        use base64::Engine as _;
+        let payload = token.split('.').nth(1).expect("a payload");
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).expect("base64url");
+        serde_json::from_slice::<serde_json::Value>(&bytes).expect("JSON")
+    };
+    let right = azure.federated_token(SUBJECT, |_| {});
+    let now = chrono::Utc::now().timestamp();
+    for (wrong, code) in [
+        (azure.federated_token(SUBJECT, |claims| claims["iss"] = json!("https://evil.example")), 700_211),
+        (azure.federated_token("system:serviceaccount:blog:sites", |_| {}), 700_213),
+        (azure.federated_token(SUBJECT, |claims| claims["aud"] = json!("api://other")), 700_212),
+        (azure.federated_token(SUBJECT, |claims| claims["aud"] = json!(["api://AzureADTokenExchange", "b"])), 700_212),
+        (signed_by(&other, &header, &claims(&right)), 700_027),
+        (signed_by(&keys()[0].key, &json!({ "alg": "RS256", "kid": "nobody's" }), &claims(&right)), 700_027),
+        (format!("{}.", right.rsplit_once('.').expect("a signature").0), 700_027),
+        (azure.federated_token(SUBJECT, |claims| claims["nbf"] = json!(now + 3600)), 700_024),
+    ] {
+        fs::write(&path, &wrong).expect("written");
+        let control = IdpControl::of(&system.idp);
+        control.forget_requests();
+        let page = Browser::new().sign_in(&system, ALICE, "/posts");
+        assert!(page.text().contains(&format!("AADSTS{code}")), "{code}: {}", page.body);
+        assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 1, "there is nothing else to try");
+    }
+    fs::write(&path, right).expect("written");
+    assert_signs_in(&system);
+}
+
+#[test]
+fn a_token_file_that_will_not_do_is_told_with_its_name() {
+    let azure = PlayedAzure::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let expired = azure.federated_token(SUBJECT, |claims| claims["exp"] = json!(1_700_000_000));
+    for (name, content, said) in [
+        ("no-token", "not a token".to_owned(), "does not hold a JWT"),
+        ("expired", expired, "holds a token that has expired; nobody renews it"),
+        ("large", "x".repeat(70_000), "more than a token can have"),
+    ] {
+        let path = file(folder.path(), name, &[content.as_bytes()]);
+        let entry = WorkloadIdentitySettings { token_file: Some(path.clone()) };
+        let (error, hint) = failure(&azure, CredentialSettings::WorkloadIdentity(entry), |_| {});
+        assert!(error.contains(&path.display().to_string()) && error.contains(said), "{error}");
+        assert!(hint.contains("azure.workload.identity/use"), "{hint}");
+        assert!(!error.contains("eyJ"), "{error}");
+    }
+    let missing = WorkloadIdentitySettings { token_file: Some(folder.path().join("missing")) };
+    let (error, _) = failure(&azure, CredentialSettings::WorkloadIdentity(missing), |_| {});
+    assert!(error.contains("cannot be read"), "{error}");
+    let unset = CredentialSettings::WorkloadIdentity(WorkloadIdentitySettings::default());
+    let (error, _) = failure(&azure, unset, |_| {});
+    assert_eq!(error, "azure.federated_token_file is not set");
+}
+
+#[test]
+fn a_workload_identity_opens_the_vault() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    azure.tokens_live(3600);
+    // The look-alike issues no tokens for vaults, so the refusal shows that it was asked, and by whom.
+    let (system, path) = in_a_cluster(&azure);
+    let entry = CredentialSettings::KeyVaultSign(in_vault(&azure));
+    let (error, hint) = failure(&azure, entry, |settings| {
+        settings.entra = system.settings.entra.clone();
+        settings.client.client_id = DEV_CLIENT_ID.to_owned();
+        settings.azure.federated_token_file = Some(path);
+    });
+    assert!(error.starts_with("the token endpoint for workload identities answered 400"), "{error}");
+    assert!(hint.contains("azure.client_id"), "{hint}");
+    assert!(azure.asked("/metadata/").is_empty());
+}
+
+#[test]
+fn what_the_vault_refuses_names_the_permission_that_is_missing() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(true, false));
+    let forbidden =
+        json!({ "error": { "code": "Forbidden", "message": "The user, group or application does not have …" }});
+    let firewall = json!({ "error": { "code": "Forbidden", "message": "Client address is not authorized",
+                           "innererror": { "code": "ForbiddenByFirewall" } }});
+    let sign = || CredentialSettings::KeyVaultSign(in_vault(&azure));
+    let download = || CredentialSettings::KeyVaultCertificate(in_vault(&azure));
+    for (path, status, body, entry, said) in [
+        (
+            "/certificates/",
+            403,
+            &forbidden,
+            sign(),
+            "the role \"Key Vault Certificate User\" on the vault, or the permission certificates/get",
+        ),
+        (
+            "/secrets/",
+            403,
+            &forbidden,
+            download(),
+            "the role \"Key Vault Secrets User\" on the vault, or the permission secrets/get",
+        ),
+        ("/secrets/", 403, &firewall, download(), "the vault's firewall"),
+    ] {
+        azure.heal();
+        // The first request has no token, and asks for the challenge.
+        if path == "/certificates/" {
+            let warm = CredentialSource::all(&{
+                let mut settings = Settings::default();
+                on_a_machine(&mut settings, &azure, vec![entry.clone()]);
+                settings
+            })
+            .expect("sources")
+            .remove(0);
+            warm.load().expect("it works");
+            azure.fail(path, 1, status, body.clone());
+            let error = warm.load().expect_err("refused");
+            assert!(error.hint().contains(said), "{}", error.hint());
+            assert!(error.to_string().contains("answered 403 (Forbidden"), "{error}");
+            continue;
+        }
+        azure.fail(path, 1, status, body.clone());
+        let (error, hint) = failure(&azure, entry, |_| {});
+        assert!(hint.contains(said), "{error}: {hint}");
+    }
+    azure.heal();
+    let nothing = VaultSettings { certificate: "nothing".to_owned(), ..in_vault(&azure) };
+    let (error, hint) = failure(&azure, CredentialSettings::KeyVaultSign(nothing), |_| {});
+    assert!(
+        error.contains("answered 404 (CertificateNotFound") && hint.contains("there is no nothing"),
+        "{error}: {hint}"
+    );
+}
+
+#[test]
+fn a_signature_that_the_vault_refuses_is_told_and_the_next_credential_signs() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = TestSystem::with(|settings| {
+        let of_file = CredentialSettings::File(settings.client.certificate.clone());
+        let entries = vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), of_file];
+        on_a_machine(settings, &azure, entries);
+        // Another certificate in the file, registered, too.
+        let key = rsa_key(2048);
+        let certificate = TestCertificate::new("second", &key).make();
+        let folder = settings.idp.state_dir.clone();
+        fs::write(folder.join("client.pem"), [pem(&certificate), key_pem(&key)].concat()).expect("written");
+        let public = file(&folder, "second.pem", &[&pem(&certificate)]);
+        for app in settings.idp.apps.iter_mut().filter(|app| app.client_id == DEV_CLIENT_ID) {
+            app.certificates.push(public.clone());
+        }
+    });
+    assert_signs_in(&system);
+    assert_eq!(signatures(&azure).len(), 1);
+    let forbidden = json!({ "error": { "code": "Forbidden", "message": "keys/sign" }});
+    azure.fail("/keys/", 100, 403, forbidden);
+    assert_signs_in(&system);
+    assert_eq!(signatures(&azure).len(), 2, "tried once");
+    assert_signs_in(&system);
+    assert_eq!(signatures(&azure).len(), 2, "what works is remembered");
+}
+
+#[test]
+fn entra_decides_between_two_credentials_and_the_one_it_takes_is_remembered() {
+    let azure = PlayedAzure::start();
+    let system = TestSystem::with(|settings| {
+        let good = CredentialSettings::File(settings.client.certificate.clone());
+        let key = rsa_key(2048);
+        let stranger = [pem(&TestCertificate::new("not uploaded", &key).make()), key_pem(&key)].concat();
+        let path = file(&settings.idp.state_dir, "stranger.pem", &[&stranger]);
+        let stranger =
+            CredentialSettings::File(CertificateSettings { path: Some(path), ..CertificateSettings::default() });
+        on_a_machine(settings, &azure, vec![stranger, good]);
+    });
+    let control = IdpControl::of(&system.idp);
+    let sent = || control.requests_to("/oauth2/v2.0/token").len();
+    assert_signs_in(&system);
+    assert_eq!(sent(), 2, "the first is refused, the second taken");
+    control.forget_requests();
+    assert_signs_in(&system);
+    assert_eq!(sent(), 1, "and remembered");
+}
+
+#[test]
+fn busy_services_are_asked_again_and_a_refused_token_is_replaced_once() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let busy = json!({ "error": { "code": "Throttled", "message": "try again" }});
+    azure.fail("/metadata/", 2, 429, busy.clone());
+    azure.fail("/certificates/", 1, 503, busy.clone());
+    let system = TestSystem::with(|settings| {
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+    });
+    assert_eq!(azure.asked("/metadata/").len(), 3);
+    assert_eq!(azure.asked("/certificates/").len(), 3);
+    azure.fail("/keys/", 2, 500, busy.clone());
+    assert_signs_in(&system);
+    assert_eq!(signatures(&azure).len(), 3);
+
+    azure.forget();
+    azure.revoke_tokens();
+    assert_signs_in(&system);
+    assert_eq!((signatures(&azure).len(), azure.asked("/metadata/").len()), (2, 1), "a fresh token, once");
+
+    azure.forget();
+    azure.fail("/keys/", 100, 500, busy);
+    assert_nothing_to_sign_with(&system);
+    assert_eq!(signatures(&azure).len(), 4, "and no more");
+}
+
+#[test]
+fn no_token_is_sent_to_who_asks_for_one_of_somebody_else() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    for foreign in ["https://graph.microsoft.com", "https://vault.azure.net", "http://localhost:1"] {
+        azure.demand_tokens_for(foreign);
+        azure.forget();
+        let (error, hint) = failure(&azure, CredentialSettings::KeyVaultSign(in_vault(&azure)), |_| {});
+        assert!(error.contains(foreign) && error.contains("none was sent"), "{error}");
+        assert!(hint.contains("vault_url"), "{hint}");
+        assert!(azure.asked("/metadata/").is_empty(), "no token was even asked for");
+        assert!(azure.asked("/").iter().all(|asked| asked.token.is_none()));
+    }
+}
+
+#[test]
+fn a_signature_by_another_key_does_not_leave_this_machine() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = TestSystem::with(|settings| {
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+    });
+    let wrong = InVault { key: rsa_key(2048), ..registered(false, false) };
+    azure.put(NAME, wrong);
+    assert_nothing_to_sign_with(&system);
+}
+
+#[test]
+fn a_new_version_in_the_vault_is_found_when_entra_refuses_the_old_one() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = TestSystem::with(|settings| {
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+    });
+    assert_signs_in(&system);
+    let key = rsa_key(2048);
+    let certificate = TestCertificate::new("renewed", &key).make();
+    let text = String::from_utf8(pem(&certificate)).expect("PEM");
+    azure.put(NAME, InVault { certificate, key, exportable: false, as_pem: false });
+    let control = IdpControl::of(&system.idp);
+    control.replace_certificates(DEV_CLIENT_ID, &[&text]);
+    assert_signs_in(&system);
+}
+
+#[test]
+fn where_no_entry_can_be_used_all_reasons_are_told() {
+    let azure = PlayedAzure::start();
+    let mut settings = Settings::default();
+    settings.entra.tenant_id = blogctl::config::DEV_TENANT_ID.to_owned();
+    let missing = CertificateSettings { path: Some("missing.pem".into()), ..CertificateSettings::default() };
+    let workload = CredentialSettings::WorkloadIdentity(WorkloadIdentitySettings::default());
+    let entries = vec![CredentialSettings::File(missing), workload, CredentialSettings::KeyVaultSign(in_vault(&azure))];
+    on_a_machine(&mut settings, &azure, entries);
+    let provider = Arc::new(Provider::new(&settings.entra).expect("a provider"));
+    let redirect_uri = Url::parse("http://localhost:5000/callback").expect("a URL");
+    let error = ConfidentialClient::new(provider, &settings, redirect_uri).err().expect("none").to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 4, "{error}");
+    assert!(lines[1].contains("1. file (missing.pem): missing.pem cannot be read"), "{error}");
+    assert!(lines[2].contains("2. workload_identity (no file): azure.federated_token_file is not set"), "{error}");
+    assert!(lines[3].contains("3. key_vault_sign (blog-site in "), "{error}");
+}
