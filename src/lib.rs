@@ -16,4 +16,5 @@ pub mod entra;
 pub mod idp;
 pub mod outbound;
 pub mod serve;
+pub mod vault;
 pub mod web;

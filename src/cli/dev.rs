@@ -13,12 +13,12 @@ mod values;
 use std::{future::Future, io, net::TcpListener, path::PathBuf, pin::Pin};
 
 use actix_web::{dev::ServerHandle, rt};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use self::{
     folder::{Folder, FolderError},
     prepare::Prepared,
-    values::{Plan, Ports},
+    values::{Plan, Ports, VAULT_CERTIFICATE},
 };
 use super::{
     failure::{Hint, WrongUsage},
@@ -30,7 +30,7 @@ use crate::{
     config::{Mistakes, Role, Settings},
     idp,
     serve::{self, ListenError, stop},
-    web,
+    vault, web,
 };
 
 /// Settings that `dev` takes from you; all others it sets itself.
@@ -55,6 +55,8 @@ Examples:
   blogctl dev
   blogctl dev --client-port 5050    when another program has port 5000
   blogctl dev --set log.level=info  with a line for each request
+  blogctl dev --credential key-vault
+                                    the key in a look-alike of Azure Key Vault
   blogctl dev --fresh               start over: new posts, key and certificate
 
 The same as three processes, each in a terminal of its own:
@@ -72,6 +74,12 @@ pub struct Arguments {
     /// Port of the web site; 0 picks a free one
     #[arg(long, value_name = "PORT", default_value_t = 5000)]
     client_port: u16,
+    /// Port of the key vault, with --credential key-vault; 0 picks a free one
+    #[arg(long, value_name = "PORT", default_value_t = 9001)]
+    vault_port: u16,
+    /// What the web site proves itself with
+    #[arg(long, value_enum, default_value_t = CredentialKind::File, conflicts_with = "print_env")]
+    credential: CredentialKind,
     /// Folder of key, certificate and database
     #[arg(long, value_name = "FOLDER", default_value = ".blogctl")]
     data_dir: PathBuf,
@@ -81,6 +89,15 @@ pub struct Arguments {
     /// Print NAME=value lines for serve-idp, serve-api and serve-client, and exit
     #[arg(long, conflicts_with = "fresh")]
     print_env: bool,
+}
+
+/// Where the site's private key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CredentialKind {
+    /// In a file: the site signs
+    File,
+    /// In a look-alike of Azure Key Vault: the vault signs, and the site has no key
+    KeyVault,
 }
 
 /// Runs until SIGINT or SIGTERM.
@@ -143,11 +160,17 @@ struct Sockets {
     idp: TcpListener,
     api: TcpListener,
     client: TcpListener,
+    vault: Option<TcpListener>,
 }
 
 impl Sockets {
     fn bind(arguments: &Arguments) -> anyhow::Result<Self> {
+        let vault = match arguments.credential {
+            CredentialKind::File => None,
+            CredentialKind::KeyVault => Some(listen(arguments.vault_port, "--vault-port")?),
+        };
         Ok(Self {
+            vault,
             idp: listen(arguments.idp_port, "--idp-port")?,
             api: listen(arguments.api_port, "--api-port")?,
             client: listen(arguments.client_port, "--client-port")?,
@@ -156,7 +179,8 @@ impl Sockets {
 
     fn ports(&self) -> io::Result<Ports> {
         let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
-        Ok(Ports { idp: port(&self.idp)?, api: port(&self.api)?, client: port(&self.client)? })
+        let vault = self.vault.as_ref().map(port).transpose()?;
+        Ok(Ports { idp: port(&self.idp)?, api: port(&self.api)?, client: port(&self.client)?, vault })
     }
 }
 
@@ -170,6 +194,7 @@ impl Arguments {
             idp: or_free(self.idp_port, free.idp),
             api: or_free(self.api_port, free.api),
             client: or_free(self.client_port, free.client),
+            vault: None,
         })
     }
 }
@@ -185,6 +210,9 @@ fn listen(port: u16, flag: &str) -> anyhow::Result<TcpListener> {
 
 fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<()> {
     let settings = &prepared.settings;
+    // Before the site, which asks it while it starts.
+    let key = plan.data_dir.join(folder::KEY_AND_CERTIFICATE);
+    let _vault = sockets.vault.map(|socket| vault::Server::start(socket, VAULT_CERTIFICATE, &key)).transpose()?;
     rt::System::new().block_on(async {
         let idp = idp::Server::on(sockets.idp, settings)?;
         let api = api::Server::on(sockets.api, settings)?;

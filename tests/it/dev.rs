@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::support::{
     binary::{Ended, Running, blogctl},
     dev::Dev,
+    idp::agent,
     web::{ALICE, BOB, Browser},
 };
 
@@ -293,4 +294,34 @@ fn the_settings_of_a_running_system_can_be_printed() {
     let cookie_key = fs::read_to_string(folder.path().join(".blogctl/cookie.key")).expect("a key");
     assert!(printed.stdout.contains(cookie_key.trim()), "{}", printed.stdout);
     stop(running);
+}
+
+#[test]
+fn with_a_key_vault_the_site_signs_in_without_a_key_and_the_vault_keeps_it() {
+    let folder = folder();
+    let mut running = Running::start(&mut dev(folder.path(), &["--credential", "key-vault", "--vault-port", "0"]));
+    let site = running.url_after("Web site");
+    let vault = running.url_after("Key vault");
+    sign_in(&Browser::new(), site.trim_end_matches('/'), ALICE);
+
+    let agent = agent();
+    let get = |path: &str, name: &str, value: &str| {
+        let mut answer =
+            agent.get(format!("{}{path}", vault.trim_end_matches('/'))).header(name, value).call().expect("an answer");
+        let body: serde_json::Value = answer.body_mut().read_json().expect("JSON");
+        (answer.status().as_u16(), body)
+    };
+    let token_path = format!("/metadata/identity/oauth2/token?api-version=2018-02-01&resource={vault}");
+    let (status, _) = get(&token_path, "Accept", "*/*");
+    assert_eq!(status, 400, "what a page of a browser can send gets no token");
+    let (_, token) = get(&token_path, "Metadata", "true");
+    let bearer = format!("Bearer {}", token["access_token"].as_str().expect("a token"));
+    assert_eq!(get("/certificates/blog-site?api-version=7.4", "Authorization", "Bearer x").0, 401);
+    let (status, found) = get("/certificates/blog-site?api-version=7.4", "Authorization", &bearer);
+    assert_eq!(status, 200, "{found}");
+    let secret = found["sid"].as_str().expect("an address").rsplit('/').next().expect("a version").to_owned();
+    let (status, refusal) = get(&format!("/secrets/blog-site/{secret}?api-version=7.4"), "Authorization", &bearer);
+    assert_eq!((status, &refusal["error"]["code"]), (403, &serde_json::json!("Forbidden")), "the key stays there");
+    assert_eq!(get("/certificates/other?api-version=7.4", "Authorization", &bearer).0, 404);
+    assert_eq!(get("/certificates/blog-site?api-version=7.0", "Authorization", &bearer).0, 400);
 }

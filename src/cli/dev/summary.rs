@@ -45,6 +45,9 @@ pub fn started(plan: &Plan, prepared: &Prepared) -> String {
     line("Web site", &url);
     line("API", &format!("{}  (to read and try: /v1/docs)", plan.api_url()));
     line("Identity provider", &format!("{}  (a look-alike of Entra ID, for development)", plan.idp_url()));
+    if let Some(url) = plan.vault_url() {
+        line("Key vault", &format!("{url}  (a look-alike; the site's key is there, and signs there)"));
+    }
     let users = &prepared.settings.idp.users;
     let widest = users.iter().map(|user| user.name.chars().count()).max().unwrap_or(0);
     for (n, IdpUser { name, email, .. }) in users.iter().enumerate() {

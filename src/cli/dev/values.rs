@@ -19,6 +19,9 @@ const WORKERS: u16 = 2;
 /// Ctrl-C should not keep anybody waiting for a browser's idle connections.
 const SHUTDOWN_SECONDS: u16 = 2;
 
+/// What the certificate is called in the vault.
+pub const VAULT_CERTIFICATE: &str = "blog-site";
+
 /// Where everything is to be.
 pub struct Plan {
     /// The folder, as an absolute path.
@@ -36,6 +39,8 @@ pub struct Ports {
     pub api: u16,
     /// Web site.
     pub client: u16,
+    /// Key vault, where the site's key is in one.
+    pub vault: Option<u16>,
 }
 
 impl Plan {
@@ -54,6 +59,11 @@ impl Plan {
         format!("http://localhost:{}", self.ports.idp)
     }
 
+    /// What the key vault is called.
+    pub fn vault_url(&self) -> Option<String> {
+        self.ports.vault.map(|port| format!("http://localhost:{port}"))
+    }
+
     /// Every setting that `dev` sets, with its value; what is logged is nobody's system. Reads the cookie key from the folder.
     ///
     /// # Errors
@@ -66,7 +76,7 @@ impl Plan {
         let cookie_key = self.data_dir.join(folder::COOKIE_KEY);
         let cookie_key =
             fs::read_to_string(&cookie_key).with_context(|| format!("cannot read {}", cookie_key.display()))?;
-        Ok(vec![
+        let mut values = vec![
             ("server.environment", "development".to_owned()),
             ("server.workers", WORKERS.to_string()),
             ("server.shutdown_seconds", SHUTDOWN_SECONDS.to_string()),
@@ -74,7 +84,6 @@ impl Plan {
             ("entra.authority_host", self.idp_url()),
             ("client.port", self.ports.client.to_string()),
             ("client.client_id", DEV_CLIENT_ID.to_owned()),
-            ("client.cert_path", file(folder::KEY_AND_CERTIFICATE)?),
             ("client.api_scope", format!("api://{DEV_API_ID}/access_as_user")),
             ("client.api_base_url", self.api_url()),
             ("client.cookie_key", cookie_key.trim().to_owned()),
@@ -90,7 +99,17 @@ impl Plan {
             ("idp.state_dir", utf8(&self.data_dir)?),
             ("idp.users", json!(own.idp.users).to_string()),
             ("idp.apps", json!(self.apps()).to_string()),
-        ])
+        ];
+        match self.vault_url() {
+            None => values.push(("client.cert_path", file(folder::KEY_AND_CERTIFICATE)?)),
+            Some(url) => {
+                let entry = json!([{ "source": "key_vault_sign", "vault_url": url, "certificate": VAULT_CERTIFICATE }]);
+                values.push(("client.credential", entry.to_string()));
+                values.push(("azure.identity", "managed".to_owned()));
+                values.push(("azure.imds_url", url));
+            }
+        }
+        Ok(values)
     }
 
     /// The settings that these values make, on top of the defaults and nothing else.

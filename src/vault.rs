@@ -1,0 +1,9 @@
+//! A look-alike of Azure Key Vault and of a virtual machine's metadata service, for `blogctl dev --credential key-vault`: one
+//! certificate, whose key signs and is never given away. For loopback only; it shares no code with `src/azure/`.
+
+mod key;
+mod server;
+mod tokens;
+
+pub use key::KeyError;
+pub use server::{Server, StartError};
