@@ -104,18 +104,22 @@ impl Thumbprint {
     }
 }
 
-/// Of all entries of `client.credential` that are certificates.
+/// Of all entries of `client.credential` that are certificates; one that cannot be read is told, and is an error only when
+/// there is no other.
 fn read_all(settings: &Settings) -> anyhow::Result<Vec<Found>> {
-    let sources = CredentialSource::all(settings)?;
-    if sources.is_empty() {
-        return Err(CertificateError::NotConfigured.into());
-    }
     let mut found = Vec::new();
-    for source in &sources {
+    let mut error = CertificateError::NotConfigured;
+    for source in &CredentialSource::all(settings)? {
         let place = source.file().map_or_else(|| source.name().into(), CertificateSettings::place);
-        found.extend(parse(&place, source.certificates()?)?);
+        match source.certificates().and_then(|certificates| parse(&place, certificates)) {
+            Ok(read) => found.extend(read),
+            Err(failure) => {
+                log::warn!("{} cannot be read: {failure}; hint: {}", source.name(), failure.hint());
+                error = failure;
+            }
+        }
     }
-    Ok(found)
+    if found.is_empty() { Err(error.into()) } else { Ok(found) }
 }
 
 fn read(settings: &CertificateSettings) -> Result<Vec<Found>, CertificateError> {

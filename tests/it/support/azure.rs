@@ -194,8 +194,25 @@ async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>)
             HttpResponse::Ok().json(json!({ "issuer": base, "jwks_uri": format!("{base}/openid/v1/jwks") }))
         }
         "/openid/v1/jwks" => HttpResponse::Ok().json(json!({ "keys": [keys()[0].jwk()] })),
+        path if path.ends_with("/oauth2/v2.0/token") => token_endpoint(&state, &body),
         _ => vault(&state, &asked),
     }
+}
+
+/// Entra's, for workload identities: the assertion must be a token of this issuer.
+fn token_endpoint(state: &State, body: &[u8]) -> HttpResponse {
+    let form: HashMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
+    let resource = form["scope"].strip_suffix("/.default").expect("a scope of its own");
+    let is_whole = form["grant_type"] == "client_credentials"
+        && form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        && form["client_assertion"].split('.').count() == 3;
+    if !is_whole {
+        return HttpResponse::BadRequest().json(json!({ "error": "invalid_request" }));
+    }
+    let token = format!("a-token-of-{}", form["client_id"]);
+    assert_eq!(resource, *lock(&state.base));
+    lock(&state.tokens).insert(token.clone());
+    HttpResponse::Ok().json(json!({ "access_token": token, "expires_in": 3600, "token_type": "Bearer" }))
 }
 
 fn failure(state: &State, asked: &Asked) -> Option<HttpResponse> {

@@ -17,7 +17,7 @@ use url::Url;
 use crate::support::{
     azure::{Asked, IDENTITY, IDENTITY_HEADER, InVault, PlayedAzure, signed_by},
     certificates::{TestCertificate, file, key_pem, pem},
-    entra::{keys, rsa_key},
+    entra::{keys, rsa_key, wait_until},
     idp::IdpControl,
     system::{TestSystem, client_certificate},
     web::{ALICE, Browser, grants},
@@ -284,18 +284,97 @@ fn a_token_file_that_will_not_do_is_told_with_its_name() {
 fn a_workload_identity_opens_the_vault() {
     let azure = PlayedAzure::start();
     azure.put(NAME, registered(false, false));
-    azure.tokens_live(3600);
-    // The look-alike issues no tokens for vaults, so the refusal shows that it was asked, and by whom.
-    let (system, path) = in_a_cluster(&azure);
-    let entry = CredentialSettings::KeyVaultSign(in_vault(&azure));
-    let (error, hint) = failure(&azure, entry, |settings| {
-        settings.entra = system.settings.entra.clone();
-        settings.client.client_id = DEV_CLIENT_ID.to_owned();
-        settings.azure.federated_token_file = Some(path);
-    });
-    assert!(error.starts_with("the token endpoint for workload identities answered 400"), "{error}");
-    assert!(hint.contains("azure.client_id"), "{hint}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = file(folder.path(), "token", &[azure.federated_token(SUBJECT, |_| {}).as_bytes()]);
+    let mut settings = Settings::default();
+    on_a_machine(&mut settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+    settings.entra.tenant_id = blogctl::config::DEV_TENANT_ID.to_owned();
+    settings.entra.authority_host = Some(azure.url());
+    settings.client.client_id = DEV_CLIENT_ID.to_owned();
+    settings.azure.federated_token_file = Some(path);
+    let load = |settings: &Settings| CredentialSource::all(settings).expect("sources").remove(0).load();
+    load(&settings).expect("a certificate");
+    let used = azure.asked("/certificates/").pop().and_then(|asked| asked.token);
+    assert_eq!(used, Some(format!("a-token-of-{DEV_CLIENT_ID}")), "the site's own, unless another is set");
+    settings.azure.client_id = Some(IDENTITY.to_owned());
+    load(&settings).expect("a certificate");
+    let used = azure.asked("/certificates/").pop().and_then(|asked| asked.token);
+    assert_eq!(used, Some(format!("a-token-of-{IDENTITY}")));
     assert!(azure.asked("/metadata/").is_empty());
+
+    let refusal =
+        json!({ "error": "invalid_client", "error_description": "AADSTS700213: No matching …\r\nTrace ID: x" });
+    azure.fail("/11111111-", 1, 401, refusal);
+    let error = load(&settings).expect_err("refused");
+    let expected =
+        "the token endpoint for workload identities answered 401 (invalid_client: AADSTS700213: No matching …)";
+    assert_eq!(error.to_string(), expected);
+    assert!(error.hint().contains("azure.client_id"), "{}", error.hint());
+}
+
+/// A program `az` that writes down what it was asked, and answers with a token that opens the vault.
+fn azure_cli(folder: &std::path::Path, azure: &PlayedAzure, script: &str) -> std::process::Command {
+    use std::os::unix::fs::PermissionsExt as _;
+    let token = format!("{}metadata/identity/oauth2/token", azure.url());
+    let mut answer = crate::support::idp::agent()
+        .get(token)
+        .query("api-version", "2018-02-01")
+        .query("resource", azure.server.url(""))
+        .header("Metadata", "true")
+        .call()
+        .expect("a token");
+    let token: serde_json::Value = answer.body_mut().read_json().expect("JSON");
+    let script = script.replace("TOKEN", token["access_token"].as_str().expect("text"));
+    let az = file(folder, "az", &[b"#!/bin/sh\n", script.as_bytes()]);
+    fs::set_permissions(&az, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let entry = json!([{ "source": "key_vault_sign", "vault_url": azure.server.url(""), "certificate": NAME }]);
+    let mut command = crate::support::binary::blogctl(folder);
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("set"));
+    command.env("PATH", path).env("BLOG_CLIENT__CREDENTIAL", entry.to_string());
+    command.env("BLOG_SERVER__ENVIRONMENT", "development").args(["cert", "check"]);
+    command
+}
+
+#[test]
+fn in_development_whoever_ran_az_login_opens_the_vault() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = r#"echo "$@" > asked; echo '{"accessToken":"TOKEN","expires_on":4102444800}'"#;
+    let ended = azure_cli(folder.path(), &azure, script).output().expect("it runs");
+    let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert!(ended.status.success() && text.contains("can be used"), "{text}");
+    let asked = fs::read_to_string(folder.path().join("asked")).expect("it was asked");
+    let resource = azure.server.url("");
+    assert_eq!(asked.trim(), format!("account get-access-token --output json --resource {resource}"));
+
+    let failing = "echo \"ERROR: Please run 'az login' to setup account.\" >&2; exit 1";
+    let ended = azure_cli(folder.path(), &azure, failing).output().expect("it runs");
+    let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert!(!ended.status.success() && text.contains("Please run 'az login' to setup account."), "{text}");
+    assert!(text.contains("azure.identity"), "{text}");
+}
+
+#[test]
+fn a_thumbprint_is_read_from_wherever_the_certificate_is() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let folder = tempfile::tempdir().expect("a folder");
+    let entries = json!([
+        { "source": "file", "cert_path": "missing.pem" },
+        { "source": "key_vault_certificate", "vault_url": azure.server.url(""), "certificate": NAME },
+        { "source": "workload_identity" },
+    ]);
+    let mut command = crate::support::binary::blogctl(folder.path());
+    command.env("BLOG_CLIENT__CREDENTIAL", entries.to_string()).env("BLOG_AZURE__IMDS_URL", azure.server.url(""));
+    let ended = command.args(["cert", "thumbprint", "--format", "sha256-hex"]).output().expect("it runs");
+    let expected =
+        registered(false, false).certificate.digest(openssl::hash::MessageDigest::sha256()).expect("a digest");
+    let printed = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert_eq!(printed.trim(), hex::encode_upper(expected), "{ended:?}");
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(told.contains("missing.pem cannot be read"), "{told}");
+    assert!(azure.asked("/secrets/").is_empty(), "the key is not needed for that");
 }
 
 #[test]
@@ -429,6 +508,20 @@ fn busy_services_are_asked_again_and_a_refused_token_is_replaced_once() {
     azure.fail("/keys/", 100, 500, busy);
     assert_nothing_to_sign_with(&system);
     assert_eq!(signatures(&azure).len(), 4, "and no more");
+}
+
+#[test]
+fn a_token_is_renewed_before_its_end() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    azure.tokens_live(4);
+    let system = TestSystem::with(|settings| {
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+    });
+    wait_until("half of its life is over", || {
+        assert_signs_in(&system);
+        azure.asked("/metadata/").len() > 1
+    });
 }
 
 #[test]
