@@ -1,9 +1,10 @@
-//! `blogctl cert`: thumbprints of certificates, a new key and certificate, a check of the configured ones. None of them
-//! needs the network.
+//! `blogctl cert`: thumbprints of certificates, a new key and certificate, a check and the renewal of the configured ones.
+//! Entra ID is asked by the renewal alone, Azure only where a certificate is there.
 
 mod check;
 mod new;
 mod passphrase;
+mod renew;
 mod thumbprint;
 mod upload;
 
@@ -13,12 +14,13 @@ use clap::{Args, Subcommand};
 
 use crate::config::Settings;
 
-/// Show, make and check the certificate that the web site proves itself with.
+/// Show, make, check and renew the certificate that the web site proves itself with.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   blogctl cert new --out cert --name client
   blogctl cert check cert/client.pem
+  blogctl cert renew --wait 30
   blogctl cert thumbprint cert/client-cert.pem
   blogctl cert thumbprint --format x5t-s256 cert/client-cert.pem")]
 pub struct CertCommand {
@@ -31,6 +33,7 @@ enum Action {
     Thumbprint(thumbprint::Thumbprint),
     New(new::New),
     Check(check::Check),
+    Renew(renew::Renew),
 }
 
 /// Runs one of them. `settings` is asked only where the configured certificate is meant.
@@ -42,5 +45,6 @@ pub fn run(command: CertCommand, settings: impl FnOnce() -> anyhow::Result<Setti
         Action::Thumbprint(thumbprint) => thumbprint.run(settings),
         Action::New(new) => new.run(),
         Action::Check(check) => check.run(settings),
+        Action::Renew(renew) => renew.run(settings),
     }
 }

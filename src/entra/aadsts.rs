@@ -66,6 +66,10 @@ struct ErrorBody {
     correlation_id: Option<String>,
 }
 
+/// AADSTS501051: the API demands that callers are assigned to a role, and an application that acts for users only is not. The
+/// credential was accepted by then.
+pub const APPLICATION_NOT_ASSIGNED: u32 = 501_051;
+
 impl EntraError {
     /// From the body of the token endpoint's error answer; `None` when it is not one.
     pub fn from_token_endpoint(body: &[u8]) -> Option<Self> {

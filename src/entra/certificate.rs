@@ -33,6 +33,7 @@ pub use details::{CertificateDetails, SOON_DAYS, relative_days};
 pub use error::CertificateError;
 pub use examination::{Examination, Observation, Severity};
 pub use pem::certificates_in;
+pub use source::passphrase;
 use source::{Found, Parts};
 pub use thumbprints::Thumbprints;
 use vault_signer::VaultSigner;
@@ -52,6 +53,14 @@ pub const MIN_KEY_BITS: u32 = 2048;
 pub fn certificates_of(settings: &CertificateSettings) -> Result<Vec<Vec<u8>>, CertificateError> {
     let Parts { certificates, path, .. } = source::read_apart(settings)?;
     pem::all_to_der(&certificates?, &path)
+}
+
+/// Whether a file is PEM, and so not PFX.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn is_pem_file(path: &Path) -> Result<bool, CertificateError> {
+    Ok(pem::is_pem(&pem::read(path)?))
 }
 
 /// A certificate with its private key, wherever that is: they belong together, are in date, RSA of 2048 bits or more.

@@ -2,6 +2,7 @@
 //! because it was uploaded, not because somebody signed it: self-signed is no weaker here.
 
 mod destination;
+mod renewal;
 mod self_signed;
 mod signing_request;
 mod subject;
@@ -18,6 +19,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 pub use destination::Destination;
+pub use renewal::Renewal;
 pub use self_signed::{IssuedFiles, NewCertificate};
 pub use signing_request::{NewSigningRequest, RequestFiles};
 pub use subject::{AlternativeName, Subject};
@@ -51,6 +53,14 @@ pub enum IssueError {
     #[error("{} cannot be written: {reason}", path.display())]
     Write {
         /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        reason: std::io::Error,
+    },
+    /// A file cannot be read.
+    #[error("{} cannot be read: {reason}", path.display())]
+    Read {
+        /// The file.
         path: PathBuf,
         /// What the system says.
         reason: std::io::Error,

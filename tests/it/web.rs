@@ -8,6 +8,7 @@ mod headers;
 mod health;
 mod posts;
 mod public_address;
+mod renewal;
 mod rotation;
 mod sent_twice;
 mod session;

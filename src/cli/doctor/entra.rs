@@ -9,7 +9,7 @@ use super::{
 use crate::{
     entra::{
         ConfidentialClient, Provider, ProviderError,
-        aadsts::{EntraError, Remedy},
+        aadsts::{APPLICATION_NOT_ASSIGNED, EntraError, Remedy},
         confidential_client::SignInError,
     },
     web::Addresses,
@@ -128,11 +128,9 @@ fn run_assertion(patient: &Patient) -> Vec<Said> {
 /// Entra looks at the certificate before anything else but the application and the resource; what it refuses later
 /// means that it was good.
 fn refused(error: &EntraError, expected: &str) -> Said {
-    // 501051: the API demands that callers are assigned to a role, and this application acts for users only.
-    const NOT_ASSIGNED: u32 = 501_051;
     let seen = format!("{}: {}", error.label(), error.cause());
     match (error.code, error.remedy()) {
-        (Some(NOT_ASSIGNED), _) => Said::ok(
+        (Some(APPLICATION_NOT_ASSIGNED), _) => Said::ok(
             "Entra ID accepts the certificate (and lets no application into the API by itself, which is as well)",
         ),
         (_, Remedy::Certificate | Remedy::Configuration) => {

@@ -91,8 +91,11 @@ fn decoded(text: &SecretString) -> Result<Zeroizing<Vec<u8>>, CertificateError> 
     STANDARD.decode(joined.as_bytes()).map(Zeroizing::new).map_err(|_| CertificateError::BadBase64)
 }
 
-/// The setting's, or the file's without the line end that editors add.
-fn passphrase(settings: &CertificateSettings) -> Result<Option<SecretString>, CertificateError> {
+/// The passphrase of the settings, or their file's without the line end that editors add.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn passphrase(settings: &CertificateSettings) -> Result<Option<SecretString>, CertificateError> {
     let Some(path) = &settings.key_passphrase_file else { return Ok(settings.key_passphrase.clone()) };
     let bytes = pem::read(path)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| CertificateError::PassphraseWrong { path: path.clone() })?;

@@ -22,6 +22,8 @@ use super::{Destination, IssueError, Subject, check_bits, key_to_pem, new_key};
 
 /// Valid from so long ago: Entra's clock may be a little behind ours.
 const BACKDATE_SECONDS: i64 = 5 * 60;
+/// Ten years.
+const MAX_DAYS: u32 = 3650;
 const SECONDS_A_DAY: i64 = 24 * 60 * 60;
 /// X.509 version 3 is written 2.
 const X509_V3: i32 = 2;
@@ -49,6 +51,22 @@ pub struct IssuedFiles {
 }
 
 impl NewCertificate {
+    /// One like a self-signed certificate (in DER): its common and alternative names, length of life and size of key. `None`
+    /// when somebody else has issued it, or it has no common name.
+    pub fn like(certificate: &[u8]) -> Option<Self> {
+        let certificate = X509::from_der(certificate).ok()?;
+        let key = certificate.public_key().ok()?;
+        if !certificate.verify(&key).ok()? {
+            return None;
+        }
+        let life = certificate.not_before().diff(certificate.not_after()).ok()?;
+        Some(Self {
+            subject: Subject::of(&certificate)?,
+            days: u32::try_from(life.days).ok()?.clamp(1, MAX_DAYS),
+            bits: [2048, 3072, 4096].into_iter().find(|bits| *bits >= key.bits()).unwrap_or(4096),
+        })
+    }
+
     /// Makes the key and the certificate, and writes `{name}-cert.pem` and `{name}.pem`.
     ///
     /// # Errors
@@ -91,7 +109,7 @@ impl NewCertificate {
 
     fn check(&self) -> Result<(), IssueError> {
         self.subject.check()?;
-        if !(1..=3650).contains(&self.days) {
+        if !(1..=MAX_DAYS).contains(&self.days) {
             return Err(IssueError::Days(self.days));
         }
         check_bits(self.bits)

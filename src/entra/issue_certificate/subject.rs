@@ -5,7 +5,7 @@ use std::{net::IpAddr, str::FromStr};
 use openssl::{
     error::ErrorStack,
     nid::Nid,
-    x509::{X509Extension, X509Name, X509NameBuilder, X509v3Context, extension::SubjectAlternativeName},
+    x509::{X509, X509Extension, X509Name, X509NameBuilder, X509v3Context, extension::SubjectAlternativeName},
 };
 use url::Url;
 
@@ -27,6 +27,23 @@ impl Subject {
     /// With a common name alone.
     pub fn named(common_name: impl Into<String>) -> Self {
         Self { common_name: common_name.into(), alternative_names: Vec::new() }
+    }
+
+    /// That of a certificate; `None` without a common name. Kinds of names that are never made here are left out.
+    pub(super) fn of(certificate: &X509) -> Option<Self> {
+        let common_name = certificate.subject_name().entries_by_nid(Nid::COMMONNAME).next()?;
+        let common_name = common_name.data().to_string().ok()?;
+        let names = certificate.subject_alt_names();
+        let text = |name: &openssl::x509::GeneralNameRef| {
+            let address = || match name.ipaddress()? {
+                bytes if bytes.len() == 4 => <[u8; 4]>::try_from(bytes).ok().map(|four| IpAddr::from(four).to_string()),
+                bytes => <[u8; 16]>::try_from(bytes).ok().map(|sixteen| IpAddr::from(sixteen).to_string()),
+            };
+            let written = name.dnsname().or_else(|| name.uri()).or_else(|| name.email());
+            written.map(str::to_owned).or_else(address)
+        };
+        let alternative_names = names.iter().flatten().filter_map(text).filter_map(|name| name.parse().ok()).collect();
+        Some(Self { common_name, alternative_names })
     }
 
     pub(super) fn check(&self) -> Result<(), IssueError> {

@@ -540,6 +540,20 @@ fn no_token_is_sent_to_who_asks_for_one_of_somebody_else() {
 }
 
 #[test]
+fn a_key_beyond_the_vault_is_not_taken() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let mut settings = Settings::default();
+    on_a_machine(&mut settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+    let source = CredentialSource::all(&settings).expect("sources").remove(0);
+    source.load().expect("a certificate");
+    let own = azure.server.url("/secrets/a/1");
+    azure.fail("/certificates/", 1, 200, json!({ "cer": "AA==", "kid": "https://evil.example/keys/a/1", "sid": own }));
+    let error = source.load().expect_err("refused").to_string();
+    assert!(error.contains("its key or secret is not in this vault"), "{error}");
+}
+
+#[test]
 fn a_signature_by_another_key_does_not_leave_this_machine() {
     let azure = PlayedAzure::start();
     azure.put(NAME, registered(false, false));

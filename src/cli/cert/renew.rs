@@ -1,0 +1,167 @@
+//! `blogctl cert renew`: the next certificate beside the one in use, and the switch to it when Entra ID accepts it.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::anyhow;
+use clap::Args;
+
+use super::{new, upload};
+use crate::{
+    cli::failure::Hint,
+    config::{CertificateSettings, CredentialSettings, Settings},
+    entra::{
+        ConfidentialClient, Provider,
+        aadsts::{APPLICATION_NOT_ASSIGNED, Remedy},
+        certificate::{self, CertificateDetails, CertificateError},
+        confidential_client::SignInError,
+        issue_certificate::{NewCertificate, Renewal},
+    },
+    web::Addresses,
+};
+
+/// How often Entra ID is asked while waiting.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+
+/// Renew the configured certificate: make the next one, and switch when Entra ID accepts it
+///
+/// The first run makes the next key and certificate beside the ones in use (client.next.pem beside client.pem), with the same
+/// names and size, and says what to upload. A later run asks Entra ID for a token with the next one. If Entra ID accepts it, it
+/// is put in place, which a running site sees by itself, and the old one is kept as client.previous.pem; else nothing is
+/// changed, with exit code 1.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  blogctl cert renew              make the next one, and say what to upload
+  blogctl cert renew --wait 30    and wait until Entra ID accepts it, then switch")]
+pub(super) struct Renew {
+    /// Valid for so many days, 1 to 3650 [default: as long as the one in use]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    days: Option<u32>,
+    /// Wait for so many minutes until Entra ID accepts the next one
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    wait: Option<u64>,
+}
+
+/// What Entra ID thinks of the next one.
+enum Verdict {
+    Accepted,
+    NotYet(String),
+}
+
+impl Renew {
+    pub(super) fn run(self, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<ExitCode> {
+        let settings = settings()?;
+        let file = renewable(&settings)?;
+        let current = file.place();
+        let renewal = Renewal::of(&current, certificate::passphrase(&file)?);
+        let next = renewal.next();
+        let mut out = io::stdout().lock();
+        let is_new = !renewal.is_begun();
+        if is_new {
+            let files = renewal.begin(&self.like(&file, &current)?)?;
+            new::write_files(&mut out, &files)?;
+            writeln!(out, "\nnext:")?;
+            upload::write_steps(&mut out, &files.certificate)?;
+            writeln!(out, "     beside the old one, which stays until the new one is in use")?;
+            if self.wait.is_none() {
+                writeln!(out, "  2. blogctl cert renew, again: it switches when Entra ID accepts the new one")?;
+                out.flush()?;
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+        let candidate = CertificateSettings { path: Some(next.combined.clone()), thumbprint: None, ..file };
+        let deadline = Instant::now() + Duration::from_mins(self.wait.unwrap_or(0));
+        loop {
+            let reason = match ask(&settings, &candidate)? {
+                Verdict::Accepted => break,
+                Verdict::NotYet(reason) => reason,
+            };
+            if Instant::now() + ASK_EVERY > deadline {
+                writeln!(out, "Entra ID does not accept {} yet: {reason}", next.combined.display())?;
+                upload::write_steps(&mut out, &next.certificate)?;
+                writeln!(out, "     It can take some minutes. Nothing has been changed.")?;
+                out.flush()?;
+                return Ok(ExitCode::FAILURE);
+            }
+            out.flush()?;
+            thread::sleep(ASK_EVERY);
+        }
+        let previous = renewal.put_in_place()?;
+        writeln!(out, "Entra ID accepts the new certificate. It is in {} now, and a running", current.display())?;
+        writeln!(out, "site uses it within a minute. The old one is kept in {}.", previous.display())?;
+        writeln!(
+            out,
+            "When the site has signed somebody in with the new one (its profile page shows the thumbprint),"
+        )?;
+        writeln!(out, "remove the old one from the app registration, and delete that file.")?;
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn like(&self, file: &CertificateSettings, current: &Path) -> anyhow::Result<NewCertificate> {
+        let certificates = certificate::certificates_of(file)?;
+        let der = certificates.first().ok_or_else(|| CertificateError::NoCertificate { path: current.to_owned() })?;
+        let like = NewCertificate::like(der).ok_or_else(|| {
+            let issuer = CertificateDetails::from_der(der).map_or_else(String::new, |details| details.issuer);
+            anyhow!("{} was issued by {issuer}, and not by itself", current.display())
+        });
+        let like = like.hint("have its authority issue the next one: blogctl cert new --csr makes the request")?;
+        Ok(NewCertificate { days: self.days.unwrap_or(like.days), ..like })
+    }
+}
+
+/// The file that can be renewed: PEM, with the key in it.
+fn renewable(settings: &Settings) -> anyhow::Result<CertificateSettings> {
+    let entries = settings.client.credentials();
+    if entries.is_empty() {
+        return Err(CertificateError::NotConfigured.into());
+    }
+    let files = entries.iter().filter_map(|entry| match entry {
+        CredentialSettings::File(file) => Some(file),
+        _ => None,
+    });
+    let hint = "make it with blogctl cert new --name, and follow docs/rotate-a-certificate.md";
+    let Some(file) = files.clone().find(|file| file.path.is_some()).or_else(|| files.clone().next()) else {
+        return Err(anyhow!("no entry of client.credential is a file"))
+            .hint("Key Vault renews its certificates itself, and a federated token needs no renewal");
+    };
+    let place: PathBuf = file.place();
+    if file.path.is_none() {
+        return Err(anyhow!("the certificate is in the setting {}, which no command can change", place.display()))
+            .hint(hint);
+    }
+    if file.key_path.is_some() {
+        return Err(anyhow!("key and certificate are two files, which cannot change in one step")).hint(hint);
+    }
+    if !certificate::is_pem_file(&place)? {
+        return Err(anyhow!("{} is not a PEM file", place.display())).hint(hint);
+    }
+    Ok(file.clone())
+}
+
+/// Asks Entra ID for a token of the application itself.
+fn ask(settings: &Settings, candidate: &CertificateSettings) -> anyhow::Result<Verdict> {
+    let mut settings = settings.clone();
+    settings.client.credential.clear();
+    settings.client.certificate = candidate.clone();
+    let addresses = Addresses::of(&settings.client, settings.client.port)?;
+    let provider = Arc::new(Provider::new(&settings.entra)?);
+    let outcome =
+        ConfidentialClient::new(provider, &settings, addresses.redirect_uri).and_then(|client| client.prove());
+    match outcome {
+        Ok(()) => Ok(Verdict::Accepted),
+        Err(SignInError::Entra(error)) if error.code == Some(APPLICATION_NOT_ASSIGNED) => Ok(Verdict::Accepted),
+        Err(SignInError::Entra(error)) if error.remedy() == Remedy::Certificate => {
+            Ok(Verdict::NotYet(format!("{} ({})", error.cause(), error.label())))
+        }
+        Err(SignInError::Credential(error)) => Err(error.into()),
+        Err(error) => Err(error).hint("blogctl doctor says more; nothing has been changed"),
+    }
+}

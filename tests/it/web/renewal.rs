@@ -1,0 +1,181 @@
+//! `blogctl cert renew`: the next certificate beside the one in use, and the switch when Entra ID accepts it, while the site
+//! runs.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use blogctl::config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID};
+
+use crate::support::{
+    binary::blogctl,
+    certificates::{TestCertificate, file, key_pem, pem},
+    entra::{keys, rsa_key, wait_until},
+    idp::IdpControl,
+    system::TestSystem,
+    web::{ALICE, Browser},
+};
+
+fn renew(system: &TestSystem, folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = blogctl(folder);
+    command
+        .args(["cert", "renew"])
+        .args(arguments)
+        .env("BLOG_ENTRA__TENANT_ID", DEV_TENANT_ID)
+        .env("BLOG_ENTRA__AUTHORITY_HOST", system.idp.url(""))
+        .env("BLOG_CLIENT__CLIENT_ID", DEV_CLIENT_ID)
+        .env("BLOG_CLIENT__CERT_PATH", "client.pem")
+        .env("BLOG_CLIENT__API_SCOPE", format!("api://{DEV_API_ID}/access_as_user"));
+    command
+}
+
+fn run(system: &TestSystem, arguments: &[&str]) -> (Option<i32>, String) {
+    told(&renew(system, system.folder.path(), arguments).output().expect("it runs"))
+}
+
+fn told(output: &Output) -> (Option<i32>, String) {
+    let text = [&*output.stdout, &output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).expect("text"))
+}
+
+fn read(folder: &Path, name: &str) -> String {
+    fs::read_to_string(folder.join(name)).expect(name)
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    let mut names: Vec<_> = entries.map(|name| name.into_string().expect("text")).collect();
+    names.retain(|name| name.starts_with("client"));
+    names.sort();
+    names
+}
+
+fn used(control: &IdpControl) -> serde_json::Value {
+    control.requests_to("/oauth2/v2.0/token").last().expect("a request")["assertion_header"]["x5t#S256"].clone()
+}
+
+#[test]
+fn the_next_certificate_is_made_uploaded_accepted_and_used_by_the_running_site() {
+    let system = TestSystem::start();
+    let folder = system.folder.path();
+    let control = IdpControl::of(&system.idp);
+    let old = read(folder, "client.pem");
+    let old_certificate = read(folder, "client-cert.pem");
+
+    let (code, text) = run(&system, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("upload ./client.next-cert.pem") && text.contains("subject              CN=blogctl tests"),
+        "{text}"
+    );
+    assert_eq!(files(folder), ["client-cert.pem", "client.next-cert.pem", "client.next.pem", "client.pem"]);
+    let mode = fs::metadata(folder.join("client.next.pem")).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    let next = read(folder, "client.next.pem");
+
+    let (code, text) = run(&system, &[]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("does not accept") && text.contains("AADSTS700027") && text.contains("Nothing has been changed"),
+        "{text}"
+    );
+    assert_eq!((read(folder, "client.pem"), read(folder, "client.next.pem")), (old.clone(), next.clone()));
+
+    control.replace_certificates(DEV_CLIENT_ID, &[&old_certificate, &read(folder, "client.next-cert.pem")]);
+    assert_eq!(Browser::new().sign_in(&system, ALICE, "/posts").status, 200);
+    let before = used(&control);
+    let (code, text) = run(&system, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!((read(folder, "client.pem"), read(folder, "client.previous.pem")), (next, old));
+    assert_eq!(files(folder), ["client-cert.pem", "client.pem", "client.previous.pem"]);
+    wait_until("the site uses it", || {
+        assert_eq!(Browser::new().sign_in(&system, ALICE, "/posts").status, 200, "and nobody fails");
+        used(&control) != before
+    });
+}
+
+#[test]
+fn it_waits_until_entra_accepts() {
+    let system = TestSystem::start();
+    let folder = system.folder.path();
+    let old = read(folder, "client-cert.pem");
+    let mut child = renew(&system, folder, &["--wait", "2", "--days", "40"]);
+    let child = child.stdout(std::process::Stdio::piped()).spawn().expect("it starts");
+    let control = IdpControl::of(&system.idp);
+    wait_until("it has asked", || !control.requests_to("/oauth2/v2.0/token").is_empty());
+    control.replace_certificates(DEV_CLIENT_ID, &[&old, &read(folder, "client.next-cert.pem")]);
+    let (code, text) = told(&child.wait_with_output().expect("it ends"));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("Entra ID accepts the new certificate"), "{text}");
+    let ends = openssl::x509::X509::from_pem(read(folder, "client-cert.pem").as_bytes()).expect("PEM");
+    let days = openssl::asn1::Asn1Time::days_from_now(0).expect("now").diff(ends.not_after()).expect("a time").days;
+    assert!((39..=40).contains(&days), "{days}");
+}
+
+#[test]
+fn an_interrupted_switch_is_finished_and_loses_nothing() {
+    let system = TestSystem::start();
+    let folder = system.folder.path();
+    let old = read(folder, "client.pem");
+    assert_eq!(run(&system, &[]).0, Some(0));
+    let next = read(folder, "client.next.pem");
+    // As if it had ended right after the switch.
+    fs::write(folder.join("client.previous.pem"), &old).expect("written");
+    fs::write(folder.join("client.pem"), &next).expect("written");
+    IdpControl::of(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&read(folder, "client.next-cert.pem")]);
+    let (code, text) = run(&system, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!((read(folder, "client.pem"), read(folder, "client.previous.pem")), (next, old));
+}
+
+#[test]
+fn what_cannot_be_renewed_so_says_how_else() {
+    let system = TestSystem::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (issuer_key, key) = (rsa_key(2048), &keys()[0].key);
+    let authority = TestCertificate::new("Company CA", &issuer_key).make();
+    let issued =
+        TestCertificate { issuer: Some((&authority, &issuer_key)), ..TestCertificate::new("site", key) }.make();
+    file(folder.path(), "client.pem", &[&key_pem(key), &pem(&issued)]);
+    let told_with = |name: &str, value: &str, cert_path: &str| {
+        let mut command = renew(&system, folder.path(), &[]);
+        command.env("BLOG_CLIENT__CERT_PATH", cert_path).env(name, value);
+        told(&command.output().expect("it runs"))
+    };
+    file(folder.path(), "client.pfx", &[b"\x30\x82"]);
+    for (name, value, cert_path, said) in [
+        ("BLOG_LOG__LEVEL", "info", "client.pem", "was issued by CN=Company CA"),
+        ("BLOG_CLIENT__KEY_PATH", "client.key", "client.pem", "are two files"),
+        ("BLOG_CLIENT__CERT_BASE64", "AAAA", "", "client.cert_base64, which no command can change"),
+        ("BLOG_LOG__LEVEL", "info", "client.pfx", "is not a PEM file"),
+        ("BLOG_LOG__LEVEL", "info", "missing.pem", "missing.pem cannot be read"),
+        (
+            "BLOG_CLIENT__CREDENTIAL",
+            r#"[{"source":"workload_identity"}]"#,
+            "",
+            "no entry of client.credential is a file",
+        ),
+        ("BLOG_LOG__LEVEL", "info", "", "client.cert_path is not set"),
+    ] {
+        let (code, text) = told_with(name, value, cert_path);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(said) && text.contains("hint:"), "{said}: {text}");
+    }
+    let left: Vec<PathBuf> =
+        fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    assert_eq!(left.len(), 2, "nothing was made: {left:?}");
+}
+
+#[test]
+fn a_next_file_that_cannot_be_used_is_told_and_kept() {
+    let system = TestSystem::start();
+    let folder = system.folder.path();
+    fs::write(folder.join("client.next.pem"), "half a file").expect("written");
+    let (code, text) = run(&system, &[]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("client.next.pem"), "{text}");
+    assert_eq!(read(folder, "client.next.pem"), "half a file");
+}
