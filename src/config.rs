@@ -22,7 +22,7 @@ mod value;
 
 pub use api::{ApiSettings, RequiredClientAuth};
 pub use azure::{AzureIdentity, AzureSettings};
-pub use check::is_loopback;
+pub use check::{is_loopback, weakness};
 pub use client::{AssertionForm, CertificateSettings, ClientSettings};
 pub use credential::{CredentialSettings, ManagedIdentitySettings, VaultSettings, WorkloadIdentitySettings};
 pub use database::DatabaseSettings;

@@ -1,6 +1,6 @@
 //! What a value must be beyond its type. Each check says yes or no; the message stands where the setting is read.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use log::LevelFilter;
 use url::{Host, Url};
@@ -75,6 +75,32 @@ pub fn thumbprint(text: &str) -> bool {
     matches!(digits.len(), 40 | 64) && digits.iter().all(char::is_ascii_hexdigit)
 }
 
+/// What a key of 128 random bits has, by the measure of [`bits`].
+const ENOUGH_BITS: f64 = 96.0;
+/// Words that stand in examples and never in a random key.
+const EXAMPLES: [&str; 8] =
+    ["secret", "changeme", "change-me", "example", "password", "your-", "cookie key", "12345678"];
+
+/// Why a key can be guessed, if it looks so; says nothing of the key itself.
+pub fn weakness(key: &str) -> Option<&'static str> {
+    let lower = key.to_lowercase();
+    if EXAMPLES.iter().any(|word| lower.contains(word)) {
+        return Some("holds words that stand in examples, so that it can be guessed");
+    }
+    (bits(key) < ENOUGH_BITS).then_some("repeats too much to be random")
+}
+
+/// Shannon's measure of the characters as they occur: an upper bound of what an attacker has to guess.
+#[expect(clippy::cast_precision_loss, reason = "a key has some dozen characters")]
+fn bits(key: &str) -> f64 {
+    let mut counts: BTreeMap<char, usize> = BTreeMap::new();
+    for c in key.chars() {
+        *counts.entry(c).or_default() += 1;
+    }
+    let length = key.chars().count() as f64;
+    counts.values().map(|&count| -(count as f64) * (count as f64 / length).log2()).sum()
+}
+
 /// Printable, in one word.
 pub fn word(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
@@ -133,6 +159,20 @@ mod tests {
         assert!(thumbprint(&"aB".repeat(20)) && thumbprint(&"0f:".repeat(32)) && thumbprint(&"AA ".repeat(20)));
         for bad in ["", "zz", &"ab".repeat(19), &"g0".repeat(20), &"ab".repeat(33)] {
             assert!(!thumbprint(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn random_keys_of_each_usual_form_have_bits_enough_and_repetition_has_not() {
+        for good in [
+            "9f86d081884c7d659a2feaa0c55ad015",
+            "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ",
+            "dZ7!kq2_Xw9-Lm4+Rt6=Bn8~Hs1.Gv3,",
+        ] {
+            assert_eq!(weakness(good), None, "{good}: {}", bits(good));
+        }
+        for bad in ["a".repeat(64), "ab".repeat(20), "abc".repeat(11), format!("change-me {}", "x8Kq".repeat(10))] {
+            assert!(weakness(&bad).is_some(), "{bad}: {}", bits(&bad));
         }
     }
 }

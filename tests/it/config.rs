@@ -123,7 +123,7 @@ fn every_older_name_is_taken() {
         .variable("REDIRECT_URI", "https://blog.example/callback")
         .variable("API_SCOPE", "api://blog/access_as_user")
         .variable("API_BASE_URL", "https://api.example")
-        .variable("FLASK_SECRET_KEY", &"k".repeat(32))
+        .variable("FLASK_SECRET_KEY", "Zk3vQ9rT1xWb7LdMnc5HyEuP0sGaJ6fRoi8KXtVBw2Cq")
         .variable("FLASK_PORT", "5050")
         .variable("API_APP_ID_URI", "api://blog")
         .variable("REQUIRED_SCOPE", "blog.write")
@@ -281,6 +281,9 @@ fn what_does_not_make_sense_is_refused() {
         ("client.credential", r#"[{"source":"key_vault_sign","vault_url":"https://v.example/x","certificate":"a"}]"#),
         ("client.credential", r#"[{"source":"key_vault_sign","vault_url":"https://v.example","certificate":"../a"}]"#),
         ("client.credential", r#"[{"source":"managed_identity","client_id":"mine"}]"#),
+        ("client.cookie_key", "change-me change-me change-me change-me"),
+        ("client.cookie_key", "abababababababababababababababababab"),
+        ("client.cookie_key_file", "/nowhere/cookie.key"),
         ("azure.identity", "me"),
         ("azure.client_id", "mine"),
         ("azure.identity_endpoint", "169.254.1.1"),
@@ -344,6 +347,24 @@ fn credentials_are_a_list_in_a_file_and_json_in_the_environment() {
     let wrong = given().variable("BLOG_CLIENT__CREDENTIAL", r#"[{"source":"fil","key_passphrase":"open sesame"}]"#);
     let mistake = wrong.the_mistake();
     assert!(!format!("{mistake:?}").contains("sesame"), "{mistake:?}");
+}
+
+#[test]
+fn the_cookie_key_may_be_in_a_file_and_in_development_it_may_be_simple() {
+    const RANDOM: &str = "Zk3vQ9rT1xWb7LdMnc5HyEuP0sGaJ6fRoi8KXtVBw2Cq";
+    let in_file = |text: &str| {
+        let layers = given().file("cookie.key", format!("{text}\n"));
+        let path = layers.sources.folder.clone().expect("a folder").join("cookie.key");
+        layers.flag("client.cookie_key_file", &path.display().to_string())
+    };
+    let key = in_file(RANDOM).load().settings.client.cookie_key.expect("read");
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&key), RANDOM, "without the line end");
+    assert_eq!(in_file("short").the_mistake().setting, "client.cookie_key_file");
+    assert_eq!(in_file(&"change-me ".repeat(4)).the_mistake().setting, "client.cookie_key_file");
+    let both = in_file(RANDOM).flag("client.cookie_key", RANDOM);
+    assert_eq!(both.the_mistake().setting, "client.cookie_key_file");
+    let simple = in_file(&"change-me ".repeat(4)).flag("server.environment", "development");
+    assert!(simple.load().settings.client.cookie_key.is_some());
 }
 
 #[test]
