@@ -58,10 +58,11 @@ impl Authority {
     }
     /// `{host}/{tenant}/oauth2/v2.0/token`, for who cannot ask discovery first.
     pub fn token_endpoint(&self) -> Url {
-        let mut url = self.host.clone();
-        let base = self.host.path().trim_end_matches('/');
-        url.set_path(&format!("{base}/{}/oauth2/v2.0/token", self.tenant_id));
-        url
+        self.at("oauth2/v2.0/token")
+    }
+    /// `{host}/{tenant}/v2.0/adminconsent`
+    pub fn admin_consent_url(&self) -> Url {
+        self.at("v2.0/adminconsent")
     }
     /// The tenant.
     pub fn tenant_id(&self) -> Uuid {
@@ -69,9 +70,12 @@ impl Authority {
     }
     /// `{host}/{tenant}/v2.0/.well-known/openid-configuration`
     pub fn discovery_url(&self) -> Url {
+        self.at("v2.0/.well-known/openid-configuration")
+    }
+    fn at(&self, path: &str) -> Url {
         let mut url = self.host.clone();
         let base = self.host.path().trim_end_matches('/');
-        url.set_path(&format!("{base}/{}/v2.0/.well-known/openid-configuration", self.tenant_id));
+        url.set_path(&format!("{base}/{}/{path}", self.tenant_id));
         url
     }
     /// Issuer of v2 tokens: `{host}/{tenant}/v2.0`.

@@ -228,7 +228,7 @@ impl ConfidentialClient {
     pub fn prove(&self) -> Result<(), SignInError> {
         let metadata = self.provider.metadata()?;
         let assertion = self.assertion(&metadata, &self.credential())?;
-        let resource = self.api_scope.rsplit_once('/').map_or(self.api_scope.as_str(), |(resource, _)| resource);
+        let resource = self.api_resource();
         self.oauth_client(&metadata)
             .exchange_client_credentials()
             .add_scope(Scope::new(format!("{resource}/.default")))
@@ -255,6 +255,23 @@ impl ConfidentialClient {
             }
         }
         Ok(url)
+    }
+
+    /// Where an administrator consents to what the application asks for, on behalf of everybody (Microsoft Learn "Admin consent
+    /// URI"). Comes back to the redirect URI with `admin_consent=True`.
+    pub fn admin_consent_url(&self) -> Url {
+        let mut url = self.provider.authority().admin_consent_url();
+        let resource = self.api_resource();
+        url.query_pairs_mut()
+            .append_pair("client_id", &self.client_id)
+            .append_pair("scope", &format!("{resource}/.default"))
+            .append_pair("redirect_uri", self.redirect_uri.as_str());
+        url
+    }
+
+    /// The API's App ID URI: its scope without the last part.
+    fn api_resource(&self) -> &str {
+        self.api_scope.rsplit_once('/').map_or(self.api_scope.as_str(), |(resource, _)| resource)
     }
 
     fn oauth_client(&self, metadata: &Metadata) -> OAuthClient {

@@ -26,7 +26,11 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    entra::{ClaimsChallenge, aadsts::EntraError, confidential_client::SignInError},
+    entra::{
+        ClaimsChallenge,
+        aadsts::{EntraError, Remedy},
+        confidential_client::SignInError,
+    },
     serve::RequestId,
 };
 use explanation::Explanation;
@@ -84,6 +88,8 @@ pub enum Kind {
     SignInRejected,
     /// 500: the site's certificate cannot be used.
     CertificateUnusable,
+    /// 403: Entra wants somebody's consent first.
+    ConsentNeeded(EntraError),
     /// 403: the user did not consent.
     SignInDeclined,
     /// 400: a sign-in that is not under way in this browser.
@@ -155,6 +161,7 @@ impl From<ApiError> for PageError {
 impl From<SignInError> for PageError {
     fn from(error: SignInError) -> Self {
         match error {
+            SignInError::Entra(answer) if answer.remedy() == Remedy::Consent => Kind::ConsentNeeded(answer),
             SignInError::Entra(answer) => Kind::SignInFailed(answer),
             SignInError::Provider(_) => Kind::EntraUnreachable,
             SignInError::Credential(_) => Kind::CertificateUnusable,
@@ -183,6 +190,8 @@ struct ErrorPage<'a> {
     kept: Option<&'a Typed>,
     action_href: String,
     entra: Option<EntraDetails<'a>>,
+    /// Where an administrator consents for everybody.
+    admin_consent_url: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -287,6 +296,8 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
             let href = sign_in_href(Some(next));
             match &error.0.kind {
                 Kind::OtherAddress { own, .. } => format!("{}{href}", own.origin().ascii_serialization()),
+                // Entra asks for consent again then, and not just says that it is missing.
+                Kind::ConsentNeeded(_) => format!("{href}&prompt=consent"),
                 _ => href,
             }
         }
@@ -294,10 +305,15 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
         (_, href) => href.to_owned(),
     };
     let entra = match &error.0.kind {
-        Kind::SignInFailed(answer) => Some(EntraDetails::of(answer)),
+        Kind::SignInFailed(answer) | Kind::ConsentNeeded(answer) => Some(EntraDetails::of(answer)),
         _ => None,
     };
-    let page = ErrorPage { explanation: &explanation, kept: error.0.kept.as_ref(), action_href, entra };
+    let admin_consent_url = match &error.0.kind {
+        Kind::ConsentNeeded(_) => Some(visit.site.client.admin_consent_url().into()),
+        _ => None,
+    };
+    let page =
+        ErrorPage { explanation: &explanation, kept: error.0.kept.as_ref(), action_href, entra, admin_consent_url };
     let mut response = visit.page_with_status(explanation.status, "error.html", &page)?;
     if let Kind::MethodNotAllowed(methods) = error.0.kind {
         response.headers_mut().insert(ALLOW, methods.parse().map_err(|_| PageError::from(Kind::Internal))?);

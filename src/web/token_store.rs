@@ -5,22 +5,36 @@
 
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
 use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+use secrecy::SecretString;
 
 use super::{
     session::Ticket,
     session_store::{EndOfLife, Lifetime, Started},
 };
-use crate::entra::TokenSet;
+
+/// The tokens of one sign-in, and when to renew them. `Debug` shows none of them.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// For the API.
+    pub access_token: SecretString,
+    /// When the access token ends.
+    pub expires_at: DateTime<Utc>,
+    /// Replaced at each use.
+    pub refresh_token: Option<SecretString>,
+    /// From when on the access token is refreshed before it is used.
+    pub refresh_at: DateTime<Utc>,
+}
 
 /// Where tokens are kept. May block: call it where blocking is allowed, unless the implementation says otherwise.
 pub trait TokenStore: Send + Sync {
     /// Keeps the tokens of a new sign-in.
-    fn insert(&self, ticket: &Ticket, tokens: TokenSet);
+    fn insert(&self, ticket: &Ticket, tokens: Kept);
     /// Replaces the tokens of a sign-in that is still there; after a sign-out it does nothing.
-    fn replace(&self, ticket: &Ticket, tokens: TokenSet);
+    fn replace(&self, ticket: &Ticket, tokens: Kept);
     /// The tokens, unless the sign-in has ended.
-    fn get(&self, ticket: &Ticket) -> Option<TokenSet>;
+    fn get(&self, ticket: &Ticket) -> Option<Kept>;
     /// Ends the sign-in.
     fn remove(&self, ticket: &Ticket);
 }
@@ -30,7 +44,7 @@ pub struct MemoryTokenStore(Cache<Ticket, Record>);
 
 #[derive(Clone)]
 struct Record {
-    tokens: TokenSet,
+    tokens: Kept,
     started: Instant,
 }
 
@@ -48,18 +62,18 @@ impl MemoryTokenStore {
 }
 
 impl TokenStore for MemoryTokenStore {
-    fn insert(&self, ticket: &Ticket, tokens: TokenSet) {
+    fn insert(&self, ticket: &Ticket, tokens: Kept) {
         self.0.insert(ticket.clone(), Record { tokens, started: Instant::now() });
     }
 
-    fn replace(&self, ticket: &Ticket, tokens: TokenSet) {
+    fn replace(&self, ticket: &Ticket, tokens: Kept) {
         self.0.entry_by_ref(ticket).and_compute_with(|found| match found {
             Some(entry) => Op::Put(Record { tokens, started: entry.into_value().started }),
             None => Op::Nop,
         });
     }
 
-    fn get(&self, ticket: &Ticket) -> Option<TokenSet> {
+    fn get(&self, ticket: &Ticket) -> Option<Kept> {
         self.0.get(ticket).map(|record| record.tokens)
     }
 
@@ -78,13 +92,13 @@ impl Started for Record {
 mod tests {
     use std::time::Duration;
 
-    use chrono::Utc;
-    use secrecy::{ExposeSecret, SecretString};
+    use secrecy::ExposeSecret;
 
     use super::*;
 
-    fn tokens(access: &str) -> TokenSet {
-        TokenSet { access_token: SecretString::from(access), expires_at: Utc::now(), refresh_token: None }
+    fn tokens(access: &str) -> Kept {
+        let now = Utc::now();
+        Kept { access_token: SecretString::from(access), expires_at: now, refresh_token: None, refresh_at: now }
     }
 
     #[test]

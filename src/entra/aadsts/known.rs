@@ -158,7 +158,7 @@ pub const KNOWN: &[KnownCode] = &[
         code: 65_001,
         remedy: Remedy::Consent,
         cause: "nobody has consented to what the application asks for",
-        advice: "Sign in again and accept, or ask an administrator to grant consent under App registrations › API permissions.",
+        advice: "Sign in again and accept what the site asks for. If your organisation does not let you, an administrator must consent for everybody.",
     },
     KnownCode {
         code: 65_004,
@@ -169,14 +169,16 @@ pub const KNOWN: &[KnownCode] = &[
     KnownCode {
         code: 90_094,
         remedy: Remedy::Consent,
-        cause: "an administrator must consent to what the application asks for",
-        advice: "Ask an administrator to grant consent under App registrations › API permissions.",
+        cause: "your organisation lets only administrators consent to what this site asks for",
+        advice: "An administrator must consent once for everybody; after that, sign in again. Send them the address below, or ask \
+                 them to look under Enterprise applications › the site › Permissions.",
     },
     KnownCode {
         code: 90_095,
         remedy: Remedy::Consent,
-        cause: "an administrator must approve the request for consent",
-        advice: "Ask an administrator to look at Enterprise applications › Admin consent requests.",
+        cause: "your request for consent waits for an administrator",
+        advice: "An administrator must approve it under Enterprise applications › Admin consent requests, or consent for everybody by \
+                 the address below; after that, sign in again.",
     },
     // Sign in again.
     KnownCode {

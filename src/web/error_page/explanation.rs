@@ -165,6 +165,9 @@ impl Explanation {
                 "You are still signed in for everything else. Whoever runs this site: the authentication context in \
                  `api.required_acrs` must be published to apps, and a Conditional Access policy must grant it.",
             ),
+            Kind::ConsentNeeded(answer) => {
+                (StatusCode::FORBIDDEN, "This site needs consent first", answer.cause(), answer.advice())
+            }
             Kind::SignInFailed(answer) => (StatusCode::BAD_GATEWAY, "Sign-in failed", answer.cause(), answer.advice()),
             Kind::CertificateUnusable => (
                 StatusCode::INTERNAL_SERVER_ERROR,

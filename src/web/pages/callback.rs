@@ -8,7 +8,11 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
-    entra::{PendingSignIn, SignIn, aadsts::EntraError, confidential_client::SignInError},
+    entra::{
+        PendingSignIn, SignIn,
+        aadsts::{EntraError, Remedy},
+        confidential_client::SignInError,
+    },
     web::{
         error_page::{Kind, PageError},
         return_path::ReturnPath,
@@ -29,6 +33,10 @@ pub struct CallbackQuery {
     code: Option<SecretString>,
     error: Option<String>,
     error_description: Option<String>,
+    /// Who answers (RFC 9207). Entra does not say it; who does must be the one that was asked.
+    iss: Option<String>,
+    /// `True` after an administrator has consented (Microsoft Learn "Admin consent URI").
+    admin_consent: Option<String>,
 }
 
 /// `GET /callback`
@@ -40,10 +48,18 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
         return Err(Kind::Prefetched.into());
     }
     let query = query.into_inner();
+    if query.admin_consent.as_deref() == Some("True") && query.code.is_none() {
+        // Nobody is signed in by it, and nothing changes here: everybody may come by this address.
+        return Ok(Visit::redirect("/"));
+    }
     let Some(pending) = query.state.and_then(|state| visit.session.take_pending(&state)) else {
         return Err(Kind::SignInStale.into());
     };
     let next = ReturnPath::parse(&pending.next).unwrap_or_else(ReturnPath::home);
+    if query.iss.is_some_and(|issuer| issuer != visit.site.provider.authority().issuer_v2()) {
+        log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "sign-in refused: another issuer answers");
+        return Err(PageError::from(Kind::SignInRejected).leading_to(next));
+    }
     if let Some(error) = query.error {
         let answer = EntraError::from_callback(&error, query.error_description.as_deref().unwrap_or_default());
         return Err(of_answer(&visit, answer).leading_to(next));
@@ -96,6 +112,7 @@ fn of_answer(visit: &Visit, answer: EntraError) -> PageError {
         Some(DECLINED) => Kind::SignInDeclined,
         None if answer.error == "access_denied" => Kind::SignInDeclined,
         Some(code) if CODE_SPENT.contains(&code) => Kind::SignInStale,
+        _ if answer.remedy() == Remedy::Consent => Kind::ConsentNeeded(answer),
         _ => Kind::SignInFailed(answer),
     }
     .into()

@@ -220,3 +220,60 @@ fn whoever_only_looks_at_the_callback_does_not_use_up_the_code() {
     let page = browser.get_once(callback.as_str());
     assert_eq!((page.status, page.location().path()), (303, "/posts"), "and now really");
 }
+
+#[test]
+fn missing_consent_leads_to_a_page_that_says_who_must_do_what() {
+    let system = TestSystem::start();
+    for (code, said) in [
+        (65_001, "Sign in again and accept what the site asks for"),
+        (90_094, "An administrator must consent once for everybody"),
+        (90_095, "waits for an administrator"),
+    ] {
+        control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": 1, "code": code } })));
+        let page = Browser::new().sign_in(&system, ALICE, "/posts");
+        assert_eq!((page.status, page.error()), (403, "sign-in"), "{code}");
+        let text = page.text();
+        assert!(text.contains(&format!("AADSTS{code}")) && text.contains(said), "{text}");
+        assert!(text.contains("href=\"/login?next=%2Fposts&prompt=consent\""), "{text}");
+        let (_, rest) = text.split_once("id=\"admin-consent\" href=\"").expect("an address for the administrator");
+        let url = url::Url::parse(rest.split('"').next().expect("its end")).expect("a URL");
+        assert!(url.path().ends_with("/v2.0/adminconsent"), "{url}");
+        let parameter =
+            |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        assert_eq!(parameter("client_id").as_deref(), Some(DEV_CLIENT_ID));
+        let scope = parameter("scope").expect("a scope");
+        assert!(scope.starts_with("api://") && scope.ends_with("/.default"), "{scope}");
+        assert_eq!(parameter("redirect_uri"), Some(system.web.url("/callback")));
+    }
+}
+
+#[test]
+fn an_administrator_who_comes_back_from_consenting_is_signed_in_by_nothing() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let page = browser.get_once(&system.web.url("/callback?admin_consent=True&tenant=x&state=y"));
+    assert_eq!((page.status, page.location().as_str()), (303, system.web.url("/").as_str()));
+    assert_eq!(browser.get_once(&system.web.url("/profile")).status, 303);
+}
+
+#[test]
+fn an_answer_of_another_issuer_is_refused_and_one_that_names_the_right_one_taken() {
+    let system = TestSystem::start();
+    let tenant = &system.settings.entra.tenant_id;
+    let own = system.idp.url(&format!("/{tenant}/v2.0"));
+    for (issuer, is_right) in [
+        (own.clone(), true),
+        ("https://login.microsoftonline.com/common/v2.0".to_owned(), false),
+        (format!("{own}/"), false),
+        (String::new(), false),
+    ] {
+        let browser = Browser::new();
+        let mut url = url::Url::parse(&callback_url(&browser, &system)).expect("a URL");
+        url.query_pairs_mut().append_pair("iss", &issuer);
+        let refused = browser.get_once(url.as_str()).status != 303;
+        if !is_right {
+            crate::support::attacks::record("mix-up", &format!("issuer {issuer:?} in the callback"), refused);
+        }
+        assert_eq!(!refused, is_right, "{issuer}");
+    }
+}
