@@ -1,8 +1,15 @@
 //! The main job as a person does it: `blogctl dev` as a process of its own, and a real browser.
 
-use blogctl::config::DEV_CLIENT_ID;
+use blogctl::config::{DEV_CLIENT_ID, DEV_TENANT_ID};
 
-use crate::support::{browser::Browser, dev::Dev, idp::IdpControl, needs, system::client_certificate, web::ALICE};
+use crate::support::{
+    browser::Browser,
+    dev::Dev,
+    idp::IdpControl,
+    needs,
+    system::{TestSystem, client_certificate},
+    web::ALICE,
+};
 
 const DRIVER: &str = "BLOGCTL_TEST_CHROMEDRIVER";
 
@@ -166,6 +173,103 @@ async fn pages_fit_a_narrow_screen_in_light_and_dark() {
         }
     }
     browser.close(&[]).await;
+}
+
+#[actix_web::test]
+async fn a_long_text_survives_a_session_that_ends_meanwhile() {
+    let Some(driver) = needs(DRIVER) else { return };
+    let dev = Dev::start();
+    let browser = Browser::open(&driver).await;
+    browser.go(&dev.site("/posts/new")).await;
+    pick(&browser, "Alice Archer").await;
+    let sentences: Vec<_> =
+        (1..=40).map(|n| format!("Sentence {n} of something that took an hour to write.")).collect();
+    let long = sentences.join(" ");
+    browser.fill("title", "Written slowly").await;
+    browser.fill("content", &long).await;
+    // The session ends, here and at the provider.
+    browser.driver.delete_all_cookies().await.expect("no cookies");
+    browser.click("Publish").await;
+    browser.find("main a[href^='/login']").await;
+    assert_eq!(browser.value("content").await.trim(), long.trim(), "shown again at once");
+    browser.picture("session-ended").await;
+    browser.find("main a[href^='/login']").await.click().await.expect("a click");
+    pick(&browser, "Alice Archer").await;
+    assert_eq!(browser.value("title").await, "Written slowly");
+    assert_eq!(browser.value("content").await.trim(), long.trim(), "and after the sign-in");
+    browser.click("Publish").await;
+    browser.find("article .content").await;
+    assert!(browser.text("article .content").await.contains("Sentence 40 of something"));
+    browser.close(&[401]).await;
+}
+
+#[actix_web::test]
+async fn sign_ins_in_several_tabs_all_work() {
+    let Some(driver) = needs(DRIVER) else { return };
+    let dev = Dev::start();
+    let browser = Browser::open(&driver).await;
+    let mut tabs = vec![browser.driver.window().await.expect("a tab")];
+    for _ in 0..2 {
+        tabs.push(browser.driver.new_tab().await.expect("another tab"));
+    }
+    let pages = ["/posts", "/profile", "/posts/new"];
+    // All three stand before the account picker at once.
+    for (tab, page) in tabs.iter().zip(pages) {
+        browser.driver.switch_to_window(tab.clone()).await.expect("that tab");
+        browser.go(&dev.site(page)).await;
+        browser.find("button[data-user]").await;
+    }
+    for (tab, page) in tabs.iter().zip(pages).rev() {
+        browser.driver.switch_to_window(tab.clone()).await.expect("that tab");
+        pick(&browser, "Bob Brandt").await;
+        assert_eq!(browser.path().await, page, "each comes to its own page");
+    }
+    for tab in &tabs {
+        browser.driver.switch_to_window(tab.clone()).await.expect("that tab");
+        browser.go(&dev.site("/profile")).await;
+        browser.find("#api").await;
+    }
+    browser.close(&[]).await;
+}
+
+#[actix_web::test]
+async fn a_sign_out_at_the_provider_signs_out_here() {
+    let Some(driver) = needs(DRIVER) else { return };
+    let dev = Dev::start();
+    let browser = Browser::open(&driver).await;
+    browser.go(&dev.site("/")).await;
+    sign_in(&browser, "Alice Archer").await;
+    // As if another application had sent the browser there.
+    browser.go(&dev.idp(&format!("/{DEV_TENANT_ID}/oauth2/v2.0/logout"))).await;
+    let frame = browser.find("iframe").await;
+    frame.enter_frame().await.expect("the site's answer, in its frame");
+    browser.driver.enter_default_frame().await.expect("the page");
+    browser.go(&dev.site("/")).await;
+    browser.find("header a[href^='/login']").await;
+    assert!(!browser.has("#account").await, "the session here has ended, too");
+    browser.close(&[]).await;
+}
+
+#[actix_web::test]
+async fn a_stronger_sign_in_that_the_api_demands_is_one_detour() {
+    let Some(driver) = needs(DRIVER) else { return };
+    let system = TestSystem::with(|settings| settings.api.required_acrs = vec!["c1".to_owned()]);
+    let browser = Browser::open(&driver).await;
+    browser.go(&system.web.url("/posts/new")).await;
+    pick(&browser, "Alice Archer").await;
+    browser.fill("title", "With a second factor").await;
+    browser.fill("content", "Kept over the detour.").await;
+    browser.click("Publish").await;
+    // The API has said that this sign-in is not enough: the text is shown, and is there after the other one, which asks nothing.
+    browser.find("main a[href^='/login']").await.click().await.expect("a click");
+    browser.gone("main a[href^='/login']").await;
+    assert_eq!(browser.value("content").await, "Kept over the detour.");
+    browser.click("Publish").await;
+    browser.find("article .content").await;
+    assert_eq!(browser.text("h1").await, "With a second factor");
+    browser.go(&system.web.url("/posts")).await;
+    browser.find("article.post-card").await;
+    browser.close(&[401]).await;
 }
 
 /// From any page of the site, signed out.

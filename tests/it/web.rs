@@ -1,6 +1,7 @@
 //! The site, as browsers meet it: on real servers, over HTTP.
 
 mod api_failures;
+mod attacks;
 mod certificate_forms;
 mod credentials;
 mod forms;

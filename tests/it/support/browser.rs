@@ -72,6 +72,15 @@ impl Browser {
         !self.driver.find_all(By::Css(css)).await.expect("a page").is_empty()
     }
 
+    /// Waits until there is no such element any more: another page is shown.
+    pub async fn gone(&self, css: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.has(css).await {
+            assert!(Instant::now() < deadline, "still there: {css}\n{}", self.describe().await);
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// Clicks the link or button on which `label` is written.
     pub async fn click(&self, label: &str) {
         let path =

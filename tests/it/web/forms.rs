@@ -1,6 +1,7 @@
 //! Forms that did not come from a page of this site change nothing, and lose no text.
 
 use crate::support::{
+    attacks,
     system::TestSystem,
     web::{ALICE, BOB, Browser, Form},
 };
@@ -50,6 +51,8 @@ fn a_form_that_cannot_be_trusted_changes_nothing() {
     for form in &forms {
         for attempt in attempts(form, &foreign_token) {
             let page = send(&browser, &attempt);
+            let path = form.action.path().replace(post.url.path(), "/posts/ID");
+            attacks::record("CSRF", &format!("{} to {path}", attempt.name), page.status == 403);
             assert_eq!((page.status, page.error()), (403, "403"), "{} to {}", attempt.name, form.action);
             if !form.value("content").is_empty() {
                 assert!(page.text().contains("forged text"), "{}: the text is shown", attempt.name);

@@ -1,0 +1,312 @@
+//! What somebody would try who wants another's session, text or browser. Each row is recorded with how it really ended; the
+//! rows on forms, ID tokens and host names stand beside the tests of those.
+
+use blogctl::config::IdpUser;
+
+use crate::support::{
+    attacks::record,
+    system::TestSystem,
+    web::{ALICE, BOB, Browser, Page},
+};
+
+const COOKIE: &str = "blogctl";
+
+/// Notes the attack, and fails when it was not refused.
+fn refused(family: &str, attack: &str, is_refused: bool, page: &Page) {
+    record(family, attack, is_refused);
+    assert!(is_refused, "{family}, {attack}: {} {:?} {}", page.status, page.headers, page.body);
+}
+
+fn login(system: &TestSystem, next: &str) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+    system.web.url(&format!("/login?{query}"))
+}
+
+fn is_signed_in(browser: &Browser, system: &TestSystem) -> bool {
+    browser.get_once(&system.web.url("/profile")).status == 200
+}
+
+/// The address with which the provider sends `browser` back, not opened yet.
+fn callback(browser: &Browser, system: &TestSystem, oid: &str) -> url::Url {
+    let picker = browser.get(&login(system, "/"));
+    browser.submit_once(&picker.form(oid).with("oid", oid).without("email")).location()
+}
+
+#[test]
+fn no_spelling_of_next_leads_to_another_site() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let spellings = [
+        "//evil.example",
+        "///evil.example",
+        "////evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "\\/evil.example",
+        "/\\/evil.example",
+        "//\\evil.example",
+        "\\evil.example",
+        "http://evil.example",
+        "https://evil.example",
+        "HTTPS://evil.example",
+        "https:evil.example",
+        "https:/evil.example",
+        "https:///evil.example",
+        "http:\\\\evil.example",
+        "javascript:alert(1)",
+        "JaVaScRiPt:alert(1)",
+        "data:text/html,x",
+        "vbscript:x",
+        "mailto:a@evil.example",
+        "ftp://evil.example",
+        "//evil.example/%2f..",
+        "/%2fevil.example",
+        "%2f%2fevil.example",
+        "/%2f%2fevil.example",
+        "/%5cevil.example",
+        "/%5c%5cevil.example",
+        "/.//evil.example",
+        "/..//evil.example",
+        "/%2e%2e//evil.example",
+        "\t//evil.example",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "/\r/evil.example",
+        "/\u{b}/evil.example",
+        " //evil.example",
+        "/ /evil.example",
+        "/%09/evil.example",
+        "/%0a/evil.example",
+        "//user@evil.example",
+        "//evil.example:443/",
+        "//[::1]/",
+        "//127.0.0.1",
+        "/\u{2215}evil.example",
+        "/\u{ff0f}evil.example",
+        "@evil.example",
+        "evil.example",
+        "//evil。example",
+        "/\u{2f}/evil.example",
+        "http://localhost@evil.example",
+        "//localhost.evil.example",
+    ];
+    assert!(spellings.len() >= 50, "{}", spellings.len());
+    for next in spellings {
+        let page = browser.get_once(&login(&system, next));
+        let location = page.header("location").to_owned();
+        // What a browser makes of it, relative to this site.
+        let target = page.url.join(&location).expect("an address");
+        let stays = page.status == 303 && target.origin() == page.url.origin() && target.path() == "/";
+        refused("open redirect", &format!("{next:?}"), stays, &page);
+    }
+}
+
+#[test]
+fn nobody_slips_a_session_or_an_account_under_somebody_else() {
+    let system = TestSystem::start();
+    // Session fixation: the cookie is planted before its victim signs in.
+    let attacker = Browser::new();
+    attacker.get_once(&login(&system, "/"));
+    let planted = attacker.cookie(COOKIE).expect("a session");
+    let victim = Browser::new();
+    victim.set_cookie(COOKIE, &planted);
+    let page = victim.sign_in(&system, ALICE, "/profile");
+    assert_eq!(page.status, 200);
+    refused("session", "a planted session id is signed in by its victim", !is_signed_in(&attacker, &system), &page);
+
+    // Login CSRF: the victim is to write into the attacker's account.
+    let attacker = Browser::new();
+    let callback_of_attacker = callback(&attacker, &system, BOB);
+    let victim = Browser::new();
+    victim.get_once(&login(&system, "/"));
+    let page = victim.get(callback_of_attacker.as_str());
+    refused("session", "a callback of the attacker's sign-in", !is_signed_in(&victim, &system), &page);
+    let page = Browser::new().get(callback_of_attacker.as_str());
+    refused("session", "the same without any session", page.status == 400, &page);
+
+    // Code injection: the attacker's code with the victim's own state; PKCE and nonce are of another sign-in.
+    let (attacker, victim) = (Browser::new(), Browser::new());
+    let foreign = callback(&attacker, &system, BOB);
+    let mut own = callback(&victim, &system, ALICE);
+    let code =
+        foreign.query_pairs().find(|(name, _)| name == "code").map(|(_, code)| code.into_owned()).expect("a code");
+    let state =
+        own.query_pairs().find(|(name, _)| name == "state").map(|(_, state)| state.into_owned()).expect("a state");
+    own.query_pairs_mut().clear().append_pair("code", &code).append_pair("state", &state);
+    let page = victim.get(own.as_str());
+    refused("session", "another user's code under one's own state", !is_signed_in(&victim, &system), &page);
+
+    // Replay, of a callback and of a cookie.
+    let browser = Browser::new();
+    let url = callback(&browser, &system, ALICE);
+    assert_eq!(browser.get_once(url.as_str()).status, 303);
+    let page = browser.get_once(url.as_str());
+    refused("session", "a callback opened twice", page.status == 400, &page);
+    let copied = browser.clone_cookies();
+    let form = browser.get(&system.web.url("/posts")).form("Sign out");
+    browser.submit_once(&form);
+    let page = copied.get_once(&system.web.url("/profile"));
+    refused("session", "a copied cookie after the sign-out", page.status == 303, &page);
+}
+
+#[test]
+fn no_cookie_but_the_sites_own_is_taken() {
+    let system = TestSystem::with(|settings| {
+        settings.client.public_url = Some(url::Url::parse("https://blog.example.com").expect("a URL"));
+        for app in &mut settings.idp.apps {
+            app.redirect_uris = vec!["https://blog.example.com/callback".to_owned()];
+        }
+    });
+    // The site as if a proxy that ends TLS were in front.
+    let ask = |path: &str, cookie: &str| {
+        let url = system.web.url(path).parse().expect("a URL");
+        let headers = [("Host", "blog.example.com"), ("Cookie", cookie)];
+        Browser::new().request("GET", &url, None, if cookie.is_empty() { &headers[..1] } else { &headers })
+    };
+    let login = ask("/login?next=/profile", "");
+    let pending = login.set_cookies[0].split(';').next().expect("a cookie").to_owned();
+    let at_provider = Browser::new();
+    let picker = at_provider.get(login.location().as_str());
+    let back = at_provider.submit_once(&picker.form(ALICE).with("oid", ALICE).without("email")).location();
+    let signed_in = ask(&format!("/callback?{}", back.query().expect("a query")), &pending);
+    assert_eq!(signed_in.status, 303, "{}", signed_in.body);
+    let own = signed_in.set_cookies[0].split(';').next().expect("a cookie").to_owned();
+    assert_eq!(ask("/profile", &own).status, 200);
+
+    let (name, value) = own.split_once('=').expect("a cookie");
+    assert_eq!(name, "__Host-blogctl");
+    for (attack, cookie) in [
+        ("without the prefix that binds it to the host", format!("blogctl={value}")),
+        ("with the weaker prefix", format!("__Secure-blogctl={value}")),
+        ("in another case", format!("__host-blogctl={value}")),
+        ("cut short", format!("{name}={}", &value[..value.len() - 2])),
+        ("with something behind", format!("{name}={value}AA")),
+        ("one bit changed", format!("{name}={}", flipped(value))),
+        ("empty", format!("{name}=")),
+        ("of one's own making", format!("{name}=bWFkZS11cA==")),
+    ] {
+        let page = ask("/profile", &cookie);
+        refused("cookie", attack, page.status == 303, &page);
+    }
+    let large = format!("{name}={}", "a".repeat(60_000));
+    let page = ask("/profile", &large);
+    refused("cookie", "60 KB of it", page.status == 303 || page.status == 431 || page.status == 400, &page);
+    let others: Vec<String> = (0..500).map(|n| format!("c{n}=x")).collect();
+    let many = format!("{}; {own}", others.join("; "));
+    let page = ask("/profile", &many);
+    record("cookie", "behind 500 others", page.status < 500);
+    assert!(page.status < 500, "{}", page.status);
+}
+
+/// Another first character.
+fn flipped(value: &str) -> String {
+    let first = if value.starts_with('A') { 'B' } else { 'A' };
+    format!("{first}{}", &value[1..])
+}
+
+#[test]
+fn what_people_are_called_and_write_is_shown_and_never_obeyed() {
+    const PAYLOADS: [&str; 10] = [
+        "<script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)>",
+        "'><svg/onload=alert(1)>",
+        "</textarea><script>alert(1)</script>",
+        "</title><script>alert(1)</script>",
+        "<iframe srcdoc='<script>alert(1)</script>'>",
+        "{{ 7919 * 7927 }}{% raw %}<b>x</b>",
+        "javascript:alert(1)//<a href=\"javascript:alert(1)\">x</a>",
+        "&lt;script&gt;alert(1)&lt;/script&gt;<b>",
+        "\u{202e}<b onmouseover=alert(1)>x</b>",
+    ];
+    for (n, payload) in PAYLOADS.iter().enumerate() {
+        let system = TestSystem::with(|settings| {
+            settings.idp.users = vec![IdpUser {
+                oid: ALICE.to_owned(),
+                name: payload.to_string(),
+                email: format!("{}@contoso.example", payload.replace(char::is_whitespace, "")),
+                roles: vec![payload.to_string()],
+            }];
+        });
+        let browser = Browser::new();
+        browser.sign_in(&system, ALICE, "/");
+        let post = browser.publish(&system, payload, payload);
+        assert_eq!(post.status, 200, "{}", post.body);
+        let id = post.url.path().to_owned();
+        for path in ["/", "/posts", &id, &format!("{id}/edit"), &format!("{id}/delete"), "/profile", "/logout"] {
+            let page = browser.get(&system.web.url(path));
+            let obeyed = [
+                "<script>alert",
+                "<img src=x",
+                "<svg/onload",
+                "<iframe srcdoc",
+                "<b onmouseover",
+                "<a href=\"javascript",
+                "<b>x",
+                "62773913",
+            ]
+            .iter()
+            .any(|mark| page.body.contains(mark));
+            refused("stored script", &format!("payload {n} on {}", path.replace(&id, "/posts/ID")), !obeyed, &page);
+        }
+        let page = browser.get(&system.web.url("/posts"));
+        assert!(page.text().contains(payload.trim()), "it is shown as it was written: {}", page.body);
+    }
+}
+
+#[test]
+fn no_text_of_a_visitor_becomes_a_header() {
+    let system = TestSystem::start();
+    let signed_in = Browser::new();
+    signed_in.sign_in(&system, ALICE, "/");
+    let injected = "x%0d%0aSet-Cookie:%20planted=1%0d%0aX-Planted:%201";
+    for path in [
+        format!("/login?next=/posts{injected}"),
+        format!("/login?next={injected}"),
+        format!("/login?login_hint={injected}"),
+        format!("/login?domain_hint={injected}"),
+        format!("/login?prompt={injected}"),
+        format!("/posts?q={injected}"),
+        format!("/posts?cursor={injected}"),
+        format!("/posts/{injected}"),
+        format!("/callback?state={injected}&code={injected}"),
+        format!("/callback?state=x&error={injected}&error_description={injected}"),
+        format!("/front-channel-logout?iss={injected}&sid={injected}"),
+        format!("/{injected}"),
+    ] {
+        for browser in [&signed_in, &Browser::new()] {
+            let page = browser.get_once(&system.web.url(&path));
+            let planted =
+                page.headers.contains_key("x-planted") || page.set_cookies.iter().any(|one| one.contains("planted=1"));
+            // Where the browser is sent, a parameter may hold the text, encoded.
+            let split = page.headers.values().any(|value| value.contains(['\r', '\n']));
+            refused(
+                "header injection",
+                path.split('?').next().unwrap_or(&path),
+                !planted && !split && page.status < 500,
+                &page,
+            );
+        }
+    }
+    let form = signed_in.get(&system.web.url("/posts/new")).form("Publish");
+    let page =
+        signed_in.submit_once(&form.with("title", "a\r\nSet-Cookie: planted=1").with("content", "b\r\n\r\nX: y"));
+    let planted = page.set_cookies.iter().any(|one| one.contains("planted"));
+    refused("header injection", "the title of a post", !planted && page.status < 500, &page);
+}
+
+#[test]
+fn no_page_can_be_framed_by_anybody() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let post = browser.publish(&system, "Framed", "text").url.path().to_owned();
+    for path in
+        ["/", "/posts", "/posts/new", &post, &format!("{post}/delete"), "/profile", "/logout", "/nothing", "/callback"]
+    {
+        let page = browser.get_once(&system.web.url(path));
+        let denied = page.header("x-frame-options") == "DENY"
+            && page.header("content-security-policy").contains("frame-ancestors 'none'");
+        refused("clickjacking", &path.replace(&post, "/posts/ID"), denied, &page);
+    }
+}
