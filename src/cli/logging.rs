@@ -10,7 +10,7 @@ use std::{
 
 use env_logger::Target;
 use log::{
-    Record,
+    LevelFilter, Record,
     kv::{Error, Key, Value, VisitSource},
 };
 use serde_json::{Map, Value as Json, json};
@@ -18,13 +18,17 @@ use serde_json::{Map, Value as Json, json};
 use self::background::Background;
 use crate::config::{LogFormat, LogSettings};
 
+/// At `trace` this writes every byte that is sent and received, tokens and assertions included: whoever asks for all that there
+/// is to log does not ask for those.
+const WIRE: &str = "ureq_proto::util";
+
 /// The lines on their way, when they are not written at once.
 static BACKGROUND: OnceLock<Background> = OnceLock::new();
 
 /// Starts logging; a second call changes nothing. The settings have been checked.
 pub fn start(settings: &LogSettings) {
     let mut builder = env_logger::Builder::new();
-    builder.parse_filters(&settings.level).target(target());
+    builder.parse_filters(&settings.level).filter_module(WIRE, LevelFilter::Info).target(target());
     match settings.format {
         LogFormat::Text => builder.format(|line, record| {
             let style = line.default_level_style(record.level());

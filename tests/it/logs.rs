@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use crate::support::{
     binary::{Running, blogctl},
+    dev::Dev,
     idp::agent,
+    web::{ALICE, Browser},
 };
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -63,4 +65,33 @@ fn a_request_of_no_trace_has_none_in_its_lines_and_forges_none() {
     let own: Vec<&str> = log.lines().filter(|line| line.contains("request_id=the-request")).collect();
     assert_eq!(own.len(), 2, "{log}");
     assert!(own.iter().all(|line| !line.contains(" trace_id=")), "{own:?}");
+}
+
+#[test]
+fn no_line_holds_a_code_a_state_a_token_a_cookie_or_a_key_however_much_is_logged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let arguments = ["--set", "log.level=trace,ureq_proto::util=trace", "--set", "idp.access_token_seconds=1", "--credential", "key-vault"];
+    let mut dev = Dev::start_in(folder.path(), &[&arguments[..], &["--vault-port", "0"]].concat());
+    let browser = Browser::new();
+    let picker = browser.get(&dev.site("/login?next=%2Fposts"));
+    let page = browser.pick(&picker, ALICE);
+    assert_eq!(page.status, 200, "{}", page.body);
+    assert_eq!(browser.get(&dev.site("/profile")).status, 200, "with a refresh");
+    let mut secrets = vec!["eyJ".to_owned(), "BEGIN".to_owned()];
+    for url in page.visited.iter().chain(&picker.visited) {
+        let pairs = url.query_pairs().filter(|(name, _)| ["code", "state", "nonce"].contains(&name.as_ref()));
+        secrets.extend(pairs.map(|(_, value)| value.into_owned()));
+    }
+    assert!(secrets.len() >= 5, "{secrets:?}");
+    secrets.push(browser.cookie("blogctl").expect("a session"));
+    let key = std::fs::read_to_string(folder.path().join(".blogctl/cookie.key")).expect("a key");
+    secrets.push(key.trim().to_owned());
+    dev.running.wait_for("Ctrl-C");
+    dev.running.signal("INT");
+    let (_, log) = dev.running.ended();
+    assert!(log.contains("/callback") && log.contains("TRACE"), "it was logged at all");
+    for secret in secrets {
+        let line = log.lines().find(|line| line.contains(&secret));
+        assert_eq!(line, None, "{secret}");
+    }
 }

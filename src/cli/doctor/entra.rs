@@ -113,26 +113,28 @@ fn run_assertion(patient: &Patient) -> Vec<Said> {
     let proven = Addresses::of(client, client.port).map_err(|error| error.to_string()).and_then(|addresses| {
         let provider = Arc::new(Provider::new(&patient.settings.entra).map_err(|error| error.to_string())?);
         let client = ConfidentialClient::new(provider, &patient.settings, addresses.redirect_uri);
-        client.map_err(|error| error.to_string()).map(|client| client.prove())
+        let client = client.map_err(|error| error.to_string())?;
+        let what = if client.credential().certificate().is_some() { "certificate" } else { "federated token" };
+        Ok((what, client.prove()))
     });
     let expected = "a token for the application itself, which is thrown away unread";
     vec![match proven {
-        Ok(Ok(())) => Said::ok("Entra ID accepts the certificate for this client id"),
-        Ok(Err(SignInError::Entra(error))) => refused(&error, expected),
-        Ok(Err(SignInError::Provider(error))) => unreachable(&error, expected),
-        Ok(Err(error)) => Said::failed(error.to_string(), expected, "see the check of the certificate"),
+        Ok((what, Ok(()))) => Said::ok(format!("Entra ID accepts the {what} for this client id")),
+        Ok((what, Err(SignInError::Entra(error)))) => refused(&error, what, expected),
+        Ok((_, Err(SignInError::Provider(error)))) => unreachable(&error, expected),
+        Ok((_, Err(error))) => Said::failed(error.to_string(), expected, "see the check of the certificate"),
         Err(error) => Said::failed(error, expected, "see the checks above"),
     }]
 }
 
 /// Entra looks at the certificate before anything else but the application and the resource; what it refuses later
 /// means that it was good.
-fn refused(error: &EntraError, expected: &str) -> Said {
+fn refused(error: &EntraError, what: &str, expected: &str) -> Said {
     let seen = format!("{}: {}", error.label(), error.cause());
     match (error.code, error.remedy()) {
-        (Some(APPLICATION_NOT_ASSIGNED), _) => Said::ok(
-            "Entra ID accepts the certificate (and lets no application into the API by itself, which is as well)",
-        ),
+        (Some(APPLICATION_NOT_ASSIGNED), _) => Said::ok(format!(
+            "Entra ID accepts the {what} (and lets no application into the API by itself, which is as well)"
+        )),
         (_, Remedy::Certificate | Remedy::Configuration) => {
             Said::failed(seen, expected, to_the_operator(error.advice()))
         }

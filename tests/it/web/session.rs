@@ -167,6 +167,7 @@ fn while_entra_is_down_a_token_serves_as_long_as_it_lasts() {
 
 #[test]
 fn parallel_requests_refresh_once() {
+    const TABS: usize = 50;
     let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
     let url = api.url();
     let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
@@ -176,9 +177,9 @@ fn parallel_requests_refresh_once() {
     api.play(move |seen| {
         if seen.token == refused { HttpResponse::Unauthorized().finish() } else { HttpResponse::Ok().json(json!([])) }
     });
-    let barrier = Barrier::new(6);
+    let barrier = Barrier::new(TABS);
     thread::scope(|scope| {
-        for _ in 0..6 {
+        for _ in 0..TABS {
             scope.spawn(|| {
                 let tab = browser.clone_cookies();
                 barrier.wait();
