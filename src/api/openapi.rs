@@ -137,5 +137,7 @@ pub async fn read(request: HttpRequest, description: web::Data<Description>) -> 
     let is_known = etag::named(&request, own).is_some();
     let mut answer = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     answer.insert_header(ETag(own.clone())).insert_header((header::CACHE_CONTROL, "no-cache"));
+    // Also where it is not compressed: a cache must not give it to who asked otherwise.
+    answer.insert_header((header::VARY, "Accept-Encoding"));
     if is_known { answer.finish() } else { answer.content_type("application/json").body(json.clone()) }
 }
