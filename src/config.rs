@@ -7,6 +7,7 @@ mod api;
 mod azure;
 mod check;
 mod client;
+mod cookie_keys;
 mod credential;
 mod database;
 mod entra;

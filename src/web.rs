@@ -1,16 +1,19 @@
 //! `serve-client`: the web site. Users sign in with Entra ID; tokens stay on the server.
 //!
-//! A request meets, in this order: request id and access log, [`security_headers`], the session cookie
+//! A request meets, in this order: request id and access log, [`security_headers`], [`cookies`], the session
 //! ([`session_store`]), [`error_page`], then one of [`pages`]. Posts are fetched over HTTP ([`api_client`]); nothing in
 //! here knows the API's code or the database.
 
 mod access_tokens;
 mod api_client;
 mod certificate_watch;
+mod cookies;
 mod csrf;
 mod error_page;
+mod key_ring;
 mod moment;
 mod pages;
+mod pending_sign_ins;
 mod public_address;
 mod return_path;
 mod routes;
@@ -18,6 +21,7 @@ mod security_headers;
 mod server;
 mod session;
 mod session_store;
+mod sessions;
 mod site;
 mod static_files;
 mod templates;

@@ -1,23 +1,18 @@
 //! `[client]`: the web site and the certificate that it proves itself with.
 
-use std::{fs, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
     CredentialSettings, Environment,
-    check::{A_GUID, A_SECURE_URL, guid, host, origin, plain_url, secure_url, thumbprint, weakness, word},
+    check::{A_GUID, A_SECURE_URL, guid, host, origin, plain_url, secure_url, thumbprint, word},
+    cookie_keys,
     credential::hidden,
     loader::Loader,
 };
-
-/// Shortest cookie key: 32 characters hold 128 bits even in hex.
-const MIN_COOKIE_KEY_CHARS: usize = 32;
-
-/// What a cookie key must be.
-const A_COOKIE_KEY: &str = "32 random characters or more, such as openssl rand -base64 48 prints";
 
 /// How a client assertion names the certificate and is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -90,9 +85,9 @@ pub struct ClientSettings {
     pub api_base_url: Url,
     /// `client.api_timeout_seconds`: longest time for one request to the API.
     pub api_timeout: Duration,
-    /// `client.cookie_key`, older name `FLASK_SECRET_KEY`, or the text of `client.cookie_key_file`: signs and encrypts the
-    /// session cookie; 32 characters or more, and in production none that can be guessed.
-    pub cookie_key: Option<SecretString>,
+    /// `client.cookie_key`, older name `FLASK_SECRET_KEY`, or the lines of `client.cookie_key_file`: the first encrypts
+    /// cookies, all of them decrypt; each 32 characters or more, and in production none that can be guessed.
+    pub cookie_keys: Vec<SecretString>,
     /// `client.session_idle_minutes`: a session that nobody uses ends after this.
     pub session_idle: Duration,
     /// `client.session_max_hours`: every session ends after this.
@@ -197,7 +192,7 @@ impl ClientSettings {
                 "a whole number of seconds from 1 to 120",
                 between(1..=120),
             )),
-            cookie_key: read_cookie_key(loader, environment),
+            cookie_keys: cookie_keys::read(loader, environment),
             session_idle: Duration::from_mins(loader.get_if(
                 "client.session_idle_minutes",
                 default.session_idle.as_secs() / 60,
@@ -251,52 +246,12 @@ impl Default for ClientSettings {
             api_scope: String::new(),
             api_base_url: default_api_base_url(),
             api_timeout: Duration::from_secs(10),
-            cookie_key: None,
+            cookie_keys: Vec::new(),
             session_idle: Duration::from_hours(1),
             session_max: Duration::from_hours(12),
             max_sessions: 10_000,
         }
     }
-}
-
-/// From the setting, or from the file that another setting names. In development any will do that is long enough.
-fn read_cookie_key(loader: &mut Loader, environment: Environment) -> Option<SecretString> {
-    let is_long = |key: &str| key.chars().count() >= MIN_COOKIE_KEY_CHARS;
-    let weakness = |key: &str| match environment {
-        Environment::Production => weakness(key),
-        Environment::Development => None,
-    };
-    let given: Option<SecretString> =
-        loader.get_if("client.cookie_key", None, A_COOKIE_KEY, |key: &Option<SecretString>| {
-            key.as_ref().is_none_or(|key| is_long(key.expose_secret()))
-        });
-    let name = "client.cookie_key_file";
-    let file: Option<PathBuf> = loader.get(name, None);
-    let (key, name) = match (given, file) {
-        (Some(_), Some(_)) => {
-            loader.refuse(name, "is set beside client.cookie_key", "set one of them, and leave out the other");
-            return None;
-        }
-        (None, Some(path)) => match fs::read_to_string(&path) {
-            Ok(text) if is_long(text.trim_end()) => (SecretString::from(text.trim_end()), name),
-            Ok(_) => {
-                loader.refuse(name, "names a file whose text is too short", &format!("it must hold {A_COOKIE_KEY}"));
-                return None;
-            }
-            Err(error) => {
-                let hint = "check that the file exists and that the user blogctl runs as may read it";
-                loader.refuse(name, &format!("names a file that cannot be read: {error}"), hint);
-                return None;
-            }
-        },
-        (Some(key), None) => (key, "client.cookie_key"),
-        (None, None) => return None,
-    };
-    if let Some(weakness) = weakness(key.expose_secret()) {
-        loader.refuse(name, weakness, &format!("set it to {A_COOKIE_KEY}"));
-        return None;
-    }
-    Some(key)
 }
 
 fn read_credentials(loader: &mut Loader, default: Vec<CredentialSettings>) -> Vec<CredentialSettings> {

@@ -50,7 +50,7 @@ impl Role {
                     "the API's scope, such as api://GUID/access_as_user",
                 );
                 demand(
-                    client.cookie_key.is_none(),
+                    client.cookie_keys.is_empty(),
                     "client.cookie_key",
                     "32 random characters or more, such as openssl rand -base64 48 prints",
                 );

@@ -158,6 +158,30 @@ impl SettingValue for SecretString {
     }
 }
 
+/// An array (also in JSON), or one text, which may hold commas. Empty text is none.
+impl SettingValue for Vec<SecretString> {
+    const EXPECTED: &'static str = "text, or an array of texts";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        match value.as_str() {
+            Some(text) if text.trim().is_empty() => Ok(Vec::new()),
+            Some(text) if !text.trim_start().starts_with('[') => Ok(vec![SecretString::from(text)]),
+            // What is wrong with it could be part of it.
+            _ => structured(value).map_err(|_| String::new()),
+        }
+    }
+    fn show(&self) -> Json {
+        match self.len() {
+            0 => Json::Null,
+            1 => json!(HIDDEN),
+            count => json!(vec![HIDDEN; count]),
+        }
+    }
+    fn quote(_: &Value) -> String {
+        "has a value that will not do".to_owned()
+    }
+}
+
 /// Empty text is the same as not set.
 impl<T: SettingValue> SettingValue for Option<T> {
     const EXPECTED: &'static str = T::EXPECTED;

@@ -2,8 +2,8 @@
 
 use url::Url;
 
-/// Longest path taken, in bytes.
-const MAX_LENGTH: usize = 2000;
+/// Longest path taken, in bytes: up to eight are in cookies, which come with every request.
+const MAX_LENGTH: usize = 512;
 
 /// Pages that are part of signing in and out: coming back to one would go round in circles.
 const NOT_BACK_TO: [&str; 3] = ["/login", "/callback", "/logout"];

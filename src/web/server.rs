@@ -11,7 +11,7 @@ use actix_web::{
 
 use super::{
     certificate_watch::CertificateWatch,
-    error_page, routes, security_headers,
+    cookies, error_page, routes, security_headers,
     site::{SettingProblem, Site},
     templates::TemplateError,
 };
@@ -109,7 +109,8 @@ impl Server {
                 .app_data(site.clone())
                 .configure(routes::configure)
                 .wrap(from_fn(error_page::answer))
-                .wrap(site.sessions.middleware())
+                .wrap(site.sessions.middleware(&site.keys, site.cookies))
+                .wrap(from_fn(cookies::sort_out))
                 .wrap(from_fn(security_headers::add))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))

@@ -1,5 +1,5 @@
-//! What the site remembers about one browser, typed: who is signed in, sign-ins under way, a message to show once, and
-//! drafts. The only place that knows the names under which the session store keeps them.
+//! What the site remembers about one browser, typed: who is signed in, a message to show once, drafts, and
+//! what the API demands of a sign-in. The only place that knows the names under which the session store keeps them.
 //!
 //! No token is ever in here: a session holds a [`Ticket`], and the tokens are in the
 //! [`TokenStore`](super::token_store::TokenStore) under it.
@@ -24,37 +24,19 @@ use crate::entra::ClaimsChallenge;
 
 /// Key of the signed-in account; the session store tells signed-in sessions from anonymous ones by it.
 pub const ACCOUNT: &str = "account";
-const PENDING: &str = "pending";
 const FLASH: &str = "flash";
 const DRAFTS: &str = "drafts";
 const FORCED_SIGN_IN: &str = "forced_sign_in";
 const DEMAND: &str = "demand";
 
-/// Most sign-ins under way in one browser: one per tab; the oldest goes first.
-const MAX_PENDING: usize = 8;
-/// Entra's codes live about ten minutes; so does a sign-in under way.
-const PENDING_LIFETIME: Duration = Duration::minutes(10);
+/// A demand that nobody has signed in for after so long is forgotten.
+const DEMAND_LIFETIME: Duration = Duration::minutes(10);
 /// Most drafts in one session; the oldest goes first.
 const MAX_DRAFTS: usize = 4;
 /// Largest draft kept, in bytes; a longer one is shown again but not remembered.
 const MAX_DRAFT_BYTES: usize = 256 * 1024;
 /// A second forced sign-in within this time means that signing in does not help.
 const FORCED_SIGN_IN_MEMORY: Duration = Duration::minutes(2);
-
-/// A sign-in that was sent to Entra and has not come back.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Pending {
-    /// The key that must come back.
-    pub state: String,
-    /// `nonce` that the ID token must hold.
-    pub nonce: String,
-    /// PKCE `code_verifier`.
-    pub code_verifier: String,
-    /// Where to go afterwards.
-    pub next: String,
-    /// When it began.
-    pub started_at: DateTime<Utc>,
-}
 
 /// What somebody typed into the post form.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,24 +105,6 @@ impl TypedSession {
         self.0.purge();
     }
 
-    /// Remembers a sign-in under way.
-    pub fn add_pending(&self, pending: Pending) {
-        let mut all = self.pending();
-        all.push(pending);
-        let surplus = all.len().saturating_sub(MAX_PENDING);
-        all.drain(..surplus);
-        self.write(PENDING, &all);
-    }
-
-    /// Takes the sign-in that `state` names: it works once, in this session, for ten minutes.
-    pub fn take_pending(&self, state: &str) -> Option<Pending> {
-        let mut all = self.pending();
-        let at = all.iter().position(|pending| pending.state == state)?;
-        let found = all.remove(at);
-        self.write(PENDING, &all);
-        Some(found)
-    }
-
     /// Says something on the next page.
     pub fn set_flash(&self, text: &str) {
         self.write(FLASH, &text);
@@ -203,7 +167,7 @@ impl TypedSession {
     /// What the API demands of a sign-in that begins now, if anything.
     pub fn demanded(&self) -> Option<ClaimsChallenge> {
         let demand: Demand = self.read(DEMAND)?;
-        let is_open = demand.answered_at.is_none() && Utc::now() - demand.made_at < PENDING_LIFETIME;
+        let is_open = demand.answered_at.is_none() && Utc::now() - demand.made_at < DEMAND_LIFETIME;
         ClaimsChallenge::from_json(demand.claims.as_bytes()).filter(|_| is_open)
     }
 
@@ -212,12 +176,6 @@ impl TypedSession {
         if let Some(demand) = self.read::<Demand>(DEMAND) {
             self.write(DEMAND, &Demand { answered_at: Some(Utc::now()), ..demand });
         }
-    }
-
-    fn pending(&self) -> Vec<Pending> {
-        let mut all: Vec<Pending> = self.read(PENDING).unwrap_or_default();
-        all.retain(|pending| Utc::now() - pending.started_at < PENDING_LIFETIME);
-        all
     }
 
     /// Something unreadable, say written by another version, counts as absent.
@@ -250,46 +208,8 @@ mod tests {
 
     use super::*;
 
-    fn pending(state: &str, started_at: DateTime<Utc>) -> Pending {
-        Pending {
-            state: state.to_owned(),
-            nonce: "n".to_owned(),
-            code_verifier: "v".to_owned(),
-            next: "/".to_owned(),
-            started_at,
-        }
-    }
-
     fn session() -> TypedSession {
         TypedSession::of(&TestRequest::default().to_http_request())
-    }
-
-    #[test]
-    fn a_sign_in_under_way_can_be_taken_once() {
-        let session = session();
-        session.add_pending(pending("a", Utc::now()));
-        assert!(session.take_pending("b").is_none());
-        assert!(session.take_pending("a").is_some());
-        assert!(session.take_pending("a").is_none());
-    }
-
-    #[test]
-    fn a_sign_in_older_than_ten_minutes_is_gone() {
-        let session = session();
-        session.add_pending(pending("old", Utc::now() - Duration::seconds(601)));
-        session.add_pending(pending("young", Utc::now() - Duration::seconds(590)));
-        assert!(session.take_pending("old").is_none());
-        assert!(session.take_pending("young").is_some());
-    }
-
-    #[test]
-    fn the_ninth_sign_in_under_way_pushes_the_oldest_out() {
-        let session = session();
-        for n in 0..9 {
-            session.add_pending(pending(&n.to_string(), Utc::now()));
-        }
-        assert!(session.take_pending("0").is_none());
-        assert!((1..9).all(|n| session.take_pending(&n.to_string()).is_some()));
     }
 
     #[test]

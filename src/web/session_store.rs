@@ -14,6 +14,7 @@ use moka::{Expiry, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 use uuid::Uuid;
 
 use super::session::{ACCOUNT, Account, ProviderSession, Ticket, random_id};
+use crate::config::ClientSettings;
 
 type State = HashMap<String, String>;
 
@@ -33,6 +34,11 @@ pub struct Lifetime {
 }
 
 impl Lifetime {
+    /// Of the settings.
+    pub fn of(settings: &ClientSettings) -> Self {
+        Self { idle: settings.session_idle, max: settings.session_max }
+    }
+
     /// How long something that began at `started` and is used at `now` may go on without further use.
     pub fn left(self, started: Instant, now: Instant) -> Duration {
         self.idle.min(self.max.saturating_sub(now.saturating_duration_since(started)))

@@ -3,23 +3,14 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use actix_session::{SessionMiddleware, config::BrowserSession};
-use actix_web::cookie::{Key, SameSite};
 use secrecy::ExposeSecret;
 use url::Url;
 use uuid::Uuid;
 
 use super::{
-    access_tokens::AccessTokens,
-    api_client::ApiClient,
-    pages::health::HealthMemory,
-    security_headers::SecurityHeaders,
-    server::StartError,
-    session::{ProviderSession, Ticket},
-    session_store::{Lifetime, MemorySessionStore},
-    static_files::StaticFiles,
-    templates::Templates,
-    token_store::MemoryTokenStore,
+    access_tokens::AccessTokens, api_client::ApiClient, cookies::Flags, key_ring::KeyRing, pages::health::HealthMemory,
+    pending_sign_ins::PendingSignIns, security_headers::SecurityHeaders, server::StartError, session_store::Lifetime,
+    sessions::Sessions, static_files::StaticFiles, templates::Templates, token_store::MemoryTokenStore,
 };
 use crate::{
     config::{ClientSettings, Settings},
@@ -64,6 +55,12 @@ pub struct Site {
     pub api: Arc<ApiClient>,
     /// The users' sessions.
     pub sessions: Sessions,
+    /// Sign-ins that have not come back yet.
+    pub pending_sign_ins: PendingSignIns,
+    /// What seals cookies.
+    pub keys: KeyRing,
+    /// What cookies have in common.
+    pub cookies: Flags,
     /// How browsers reach the site.
     pub public_url: Url,
     /// Who may say how a browser came, in place of the request itself.
@@ -90,7 +87,9 @@ impl Site {
         let headers = SecurityHeaders::new(&public_url, &provider.authority().discovery_url())
             .map_err(|error| StartError::Header(error.to_string()))?;
         let client = Arc::new(ConfidentialClient::new(Arc::clone(&provider), settings, redirect_uri)?);
-        let store = MemoryTokenStore::new(client_settings.max_sessions, lifetime(client_settings));
+        let (keys, cookies) =
+            (KeyRing::new(&client_settings.cookie_keys), Flags { is_secure: public_url.scheme() == "https" });
+        let store = MemoryTokenStore::new(client_settings.max_sessions, Lifetime::of(client_settings));
         let tokens = Arc::new(AccessTokens::new(Box::new(store), Arc::clone(&client)));
         let agent = outbound::agent(client_settings.api_timeout, settings.entra.ca_file.as_deref())?;
         Ok(Self {
@@ -101,60 +100,16 @@ impl Site {
             client,
             api: Arc::new(ApiClient::new(agent, &client_settings.api_base_url, Arc::clone(&tokens))),
             tokens,
-            sessions: Sessions::new(client_settings, &public_url),
+            sessions: Sessions::new(client_settings),
+            pending_sign_ins: PendingSignIns::new(keys.clone(), cookies),
+            keys,
+            cookies,
             public_url,
             proxies: TrustedProxies::new(&settings.server.trusted_proxies),
             body_timeout: settings.server.body_timeout,
             health: HealthMemory::default(),
         })
     }
-}
-
-/// The session cookie and what is behind it. A clone is another handle to the same sessions.
-#[derive(Clone)]
-pub struct Sessions {
-    store: MemorySessionStore,
-    key: Key,
-    secure: bool,
-}
-
-impl Sessions {
-    /// For a site at `public_url`.
-    pub fn new(settings: &ClientSettings, public_url: &Url) -> Self {
-        let secret = settings.cookie_key.as_ref().map_or("", |key| key.expose_secret());
-        // A fixed-size digest, so that no length of the setting is too short for the derivation.
-        let key = Key::derive_from(&openssl::sha::sha512(secret.as_bytes()));
-        let store = MemorySessionStore::new(settings.max_sessions, lifetime(settings));
-        Self { store, key, secure: public_url.scheme() == "https" }
-    }
-
-    /// Ends every session that belongs to a session at the provider, and gives the tickets of their sign-ins.
-    pub fn end_provider_session(&self, session: &ProviderSession) -> Vec<Ticket> {
-        self.store.end_provider_session(session)
-    }
-
-    /// Ends every session of a user, and gives the tickets of their sign-ins.
-    pub fn end_sessions_of(&self, tenant_id: Uuid, object_id: Uuid) -> Vec<Ticket> {
-        self.store.end_sessions_of(tenant_id, object_id)
-    }
-
-    /// The middleware. The cookie holds the session id, encrypted, and ends with the browser.
-    pub fn middleware(&self) -> SessionMiddleware<MemorySessionStore> {
-        // A `__Host-` cookie comes from this host over HTTPS only (RFC 6265bis §4.1.3.2).
-        let name = if self.secure { "__Host-blogctl" } else { "blogctl" };
-        SessionMiddleware::builder(self.store.clone(), self.key.clone())
-            .cookie_name(name.to_owned())
-            .cookie_secure(self.secure)
-            .cookie_http_only(true)
-            .cookie_same_site(SameSite::Lax)
-            .cookie_path("/".to_owned())
-            .session_lifecycle(BrowserSession::default())
-            .build()
-    }
-}
-
-fn lifetime(settings: &ClientSettings) -> Lifetime {
-    Lifetime { idle: settings.session_idle, max: settings.session_max }
 }
 
 /// All that is wrong with the settings, at once.
@@ -172,12 +127,11 @@ fn problems(settings: &ClientSettings) -> Vec<SettingProblem> {
     if settings.credentials().is_empty() {
         report("client.cert_path", "is not set: a PEM or PFX file with the certificate and its private key");
     }
-    match &settings.cookie_key {
-        None => report("client.cookie_key", "is not set: 32 or more random characters"),
-        Some(key) if key.expose_secret().chars().count() < MIN_COOKIE_KEY => {
-            report("client.cookie_key", "is too short: 32 or more random characters");
-        }
-        Some(_) => {}
+    if settings.cookie_keys.is_empty() {
+        report("client.cookie_key", "is not set: 32 or more random characters");
+    }
+    if settings.cookie_keys.iter().any(|key| key.expose_secret().chars().count() < MIN_COOKIE_KEY) {
+        report("client.cookie_key", "is too short: 32 or more random characters");
     }
     for (setting, url) in [("client.public_url", &settings.public_url), ("client.redirect_uri", &settings.redirect_uri)]
     {
@@ -277,7 +231,7 @@ mod tests {
     #[test]
     fn a_short_cookie_key_is_refused() {
         let has_problem = |key: &str| {
-            let settings = ClientSettings { cookie_key: Some(SecretString::from(key)), ..ClientSettings::default() };
+            let settings = ClientSettings { cookie_keys: vec![SecretString::from(key)], ..ClientSettings::default() };
             problems(&settings).iter().any(|found| found.setting == "client.cookie_key")
         };
         assert!(has_problem(""));

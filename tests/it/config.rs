@@ -357,14 +357,33 @@ fn the_cookie_key_may_be_in_a_file_and_in_development_it_may_be_simple() {
         let path = layers.sources.folder.clone().expect("a folder").join("cookie.key");
         layers.flag("client.cookie_key_file", &path.display().to_string())
     };
-    let key = in_file(RANDOM).load().settings.client.cookie_key.expect("read");
-    assert_eq!(secrecy::ExposeSecret::expose_secret(&key), RANDOM, "without the line end");
+    let texts = |layers: &Given| -> Vec<String> {
+        let keys = layers.load().settings.client.cookie_keys;
+        keys.iter().map(|key| secrecy::ExposeSecret::expose_secret(key).to_owned()).collect()
+    };
+    assert_eq!(texts(&in_file(RANDOM)), [RANDOM], "without the line end");
     assert_eq!(in_file("short").the_mistake().setting, "client.cookie_key_file");
     assert_eq!(in_file(&"change-me ".repeat(4)).the_mistake().setting, "client.cookie_key_file");
     let both = in_file(RANDOM).flag("client.cookie_key", RANDOM);
     assert_eq!(both.the_mistake().setting, "client.cookie_key_file");
     let simple = in_file(&"change-me ".repeat(4)).flag("server.environment", "development");
-    assert!(simple.load().settings.client.cookie_key.is_some());
+    assert_eq!(simple.load().settings.client.cookie_keys.len(), 1);
+
+    let older: String = RANDOM.chars().rev().collect();
+    let two = format!("{RANDOM}\r\n\n  {older}");
+    assert_eq!(texts(&in_file(&two)), [RANDOM, &older], "a key a line, the newest first");
+    assert_eq!(in_file(&format!("{RANDOM}\nshort")).the_mistake().setting, "client.cookie_key_file");
+    let array = given().file("blog.toml", format!("[client]\ncookie_key = [\"{RANDOM}\", \"{older}\"]"));
+    assert_eq!(texts(&array), [RANDOM, &older]);
+    let variable = given().variable("BLOG_CLIENT__COOKIE_KEY", &format!("[\"{RANDOM}\", \"{older}\"]"));
+    assert_eq!(texts(&variable), [RANDOM, &older]);
+    let comma = format!("{RANDOM},{older}");
+    assert_eq!(texts(&given().variable("FLASK_SECRET_KEY", &comma)), [comma], "a comma may be part of a key");
+    for bad in ["[1, 2]", "[\"hunter2", &format!("[\"{RANDOM}\", \"short\"]")] {
+        let mistake = given().variable("BLOG_CLIENT__COOKIE_KEY", bad).the_mistake();
+        assert_eq!(mistake.setting, "client.cookie_key");
+        assert!(!format!("{mistake:?}").contains("hunter2"), "{mistake:?}");
+    }
 }
 
 #[test]

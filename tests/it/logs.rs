@@ -70,7 +70,14 @@ fn a_request_of_no_trace_has_none_in_its_lines_and_forges_none() {
 #[test]
 fn no_line_holds_a_code_a_state_a_token_a_cookie_or_a_key_however_much_is_logged() {
     let folder = tempfile::tempdir().expect("a folder");
-    let arguments = ["--set", "log.level=trace,ureq_proto::util=trace", "--set", "idp.access_token_seconds=1", "--credential", "key-vault"];
+    let arguments = [
+        "--set",
+        "log.level=trace,ureq_proto::util=trace",
+        "--set",
+        "idp.access_token_seconds=1",
+        "--credential",
+        "key-vault",
+    ];
     let mut dev = Dev::start_in(folder.path(), &[&arguments[..], &["--vault-port", "0"]].concat());
     let browser = Browser::new();
     let picker = browser.get(&dev.site("/login?next=%2Fposts"));

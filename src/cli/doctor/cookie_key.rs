@@ -21,14 +21,20 @@ pub fn sessions() -> Check {
 }
 
 fn run(patient: &Patient) -> Vec<Said> {
-    let Some(key) = &patient.settings.client.cookie_key else {
+    let keys = &patient.settings.client.cookie_keys;
+    let Some(first) = keys.first() else {
         return vec![Said::failed("is not set", EXPECTED, REMEDY)];
     };
-    let key = key.expose_secret();
-    match weakness(key) {
-        Some(weakness) => vec![Said::failed(weakness, EXPECTED, REMEDY)],
-        None => vec![Said::ok(format!("{} characters that look random", key.chars().count()))],
+    if let Some(weakness) = keys.iter().find_map(|key| weakness(key.expose_secret())) {
+        return vec![Said::failed(weakness, EXPECTED, REMEDY)];
     }
+    let length = first.expose_secret().chars().count();
+    let older = match keys.len() - 1 {
+        0 => String::new(),
+        1 => "; an older key is still taken".to_owned(),
+        count => format!("; {count} older keys are still taken"),
+    };
+    vec![Said::ok(format!("{length} characters that look random{older}"))]
 }
 
 /// Sessions are never elsewhere: there is nothing to reach, but something to know.

@@ -15,8 +15,9 @@ use crate::{
     },
     web::{
         error_page::{Kind, PageError},
+        pending_sign_ins::Pending,
         return_path::ReturnPath,
-        session::{Account, Pending},
+        session::Account,
         visit::Visit,
     },
 };
@@ -52,7 +53,7 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
         // Nobody is signed in by it, and nothing changes here: everybody may come by this address.
         return Ok(Visit::redirect("/"));
     }
-    let Some(pending) = query.state.and_then(|state| visit.session.take_pending(&state)) else {
+    let Some(pending) = query.state.and_then(|state| visit.site.pending_sign_ins.take(&visit.request, &state)) else {
         return Err(Kind::SignInStale.into());
     };
     let next = ReturnPath::parse(&pending.next).unwrap_or_else(ReturnPath::home);

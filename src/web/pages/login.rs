@@ -11,9 +11,9 @@ use crate::{
     entra::SignInHints,
     web::{
         error_page::{Kind, PageError, sign_in_href},
+        pending_sign_ins::Pending,
         public_address::{Arrival, arrival},
         return_path::ReturnPath,
-        session::Pending,
         visit::Visit,
     },
 };
@@ -89,12 +89,13 @@ pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpRe
             log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "sign-in cannot be started: {error}");
             PageError::from(error).leading_to(next.clone())
         })?;
-    visit.session.add_pending(Pending {
-        state: request.state,
+    let pending = Pending {
         nonce: request.pending.nonce,
         code_verifier: request.pending.code_verifier.expose_secret().to_owned(),
         next: next.as_str().to_owned(),
         started_at: Utc::now(),
-    });
+    };
+    let remembered = visit.site.pending_sign_ins.begin(&visit.request, &request.state, &pending);
+    remembered.ok_or_else(|| PageError::from(Kind::Internal))?;
     Ok(Visit::redirect(request.url.as_str()))
 }

@@ -146,8 +146,8 @@ pub fn settings_for(folder: &Path, idp: &TcpListener, api: &TcpListener, web: &T
     settings.client.certificate.path = Some(folder.join("client.pem"));
     settings.client.api_scope = format!("api://{DEV_API_ID}/access_as_user");
     settings.client.api_base_url = url(port(api));
-    settings.client.cookie_key =
-        Some(SecretString::from("a cookie key for tests only, 64 characters long, not a real one!"));
+    settings.client.cookie_keys =
+        vec![SecretString::from("a cookie key for tests only, 64 characters long, not a real one!")];
     settings.api.port = port(api);
     settings.api.app_id_uri = format!("api://{DEV_API_ID}");
     settings.api.client_id = Some(DEV_API_ID.to_owned());

@@ -107,8 +107,10 @@ fn nobody_slips_a_session_or_an_account_under_somebody_else() {
     let system = TestSystem::start();
     // Session fixation: the cookie is planted before its victim signs in.
     let attacker = Browser::new();
-    attacker.get_once(&login(&system, "/"));
-    let planted = attacker.cookie(COOKIE).expect("a session");
+    let form = attacker.sign_in(&system, BOB, "/posts/new").form("Publish");
+    attacker.submit(&attacker.get(&system.web.url("/logout")).form("Sign out"));
+    attacker.submit(&form);
+    let planted = attacker.cookie(COOKIE).expect("a session, which holds a draft");
     let victim = Browser::new();
     victim.set_cookie(COOKIE, &planted);
     let page = victim.sign_in(&system, ALICE, "/profile");

@@ -85,8 +85,8 @@ fn a_trusted_proxy_says_by_which_address_the_browser_came() {
     };
     let page = by("blog.example.com", "https");
     assert!(leads_to_entra(&page), "{} {:?}", page.status, page.headers);
-    let cookie = page.set_cookies.first().expect("a session");
-    assert!(cookie.starts_with("__Host-blogctl=") && cookie.contains("Secure"), "{cookie}");
+    let cookie = page.set_cookies.first().expect("a cookie");
+    assert!(cookie.starts_with("__Host-blogctl-sign-in-") && cookie.contains("Secure"), "{cookie}");
     assert!(page.header("strict-transport-security").starts_with("max-age="));
 
     let plain = by("blog.example.com", "http");

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{
     system::TestSystem,
-    web::{ALICE, BOB, Browser, PlayedApi, control, grants},
+    web::{ALICE, BOB, Browser, Page, PlayedApi, control, grants},
 };
 
 const COOKIE: &str = "blogctl";
@@ -16,15 +16,26 @@ const COOKIE: &str = "blogctl";
 fn the_cookie_is_closed_to_scripts_and_to_other_sites_and_holds_no_token() {
     let system = TestSystem::start();
     let browser = Browser::new();
-    let page = browser.get_once(&system.web.url("/login"));
-    let cookie = page.set_cookies.iter().find(|cookie| cookie.starts_with("blogctl=")).expect("a session cookie");
-    for flag in ["HttpOnly", "SameSite=Lax", "Path=/"] {
-        assert!(cookie.split("; ").any(|part| part == flag), "{flag}: {cookie}");
+    let login = browser.get_once(&system.web.url("/login"));
+    let picker = browser.get(login.location().as_str());
+    let callback = browser.submit_once(&picker.form(ALICE).with("oid", ALICE).without("email")).location();
+    let back = browser.get_once(callback.as_str());
+    let cookie = |page: &Page, start: &str| {
+        let found = page.set_cookies.iter().find(|cookie| cookie.starts_with(start));
+        found.unwrap_or_else(|| panic!("{start}: {:?}", page.set_cookies)).clone()
+    };
+    let (under_way, session) = (cookie(&login, "blogctl-sign-in-"), cookie(&back, "blogctl="));
+    for cookie in [&under_way, &session, &cookie(&back, "blogctl-sign-in-")] {
+        for flag in ["HttpOnly", "SameSite=Lax", "Path=/"] {
+            assert!(cookie.split("; ").any(|part| part == flag), "{flag}: {cookie}");
+        }
+        assert!(!cookie.contains("Domain") && !cookie.contains("Secure"), "{cookie}");
     }
-    assert!(!cookie.contains("Domain") && !cookie.contains("Max-Age") && !cookie.contains("Secure"), "{cookie}");
-    browser.sign_in(&system, ALICE, "/");
+    assert!(under_way.contains("Max-Age=600"), "{under_way}");
+    assert!(!session.contains("Max-Age") && !session.contains("Expires"), "it ends with the browser: {session}");
     let value = browser.cookie(COOKIE).expect("a cookie");
     assert!(value.len() < 200, "an id, not a session: {value}");
+    assert!(!browser.cookie_header().contains("sign-in"), "what was under way is over");
 }
 
 #[test]
@@ -34,8 +45,8 @@ fn on_https_the_cookie_is_secure_and_bound_to_the_host() {
     });
     let login = system.web.url("/login").parse().expect("a URL");
     let page = Browser::new().request("GET", &login, None, &[("Host", "blog.example.com")]);
-    let cookie = page.set_cookies.first().expect("a session cookie");
-    assert!(cookie.starts_with("__Host-blogctl="), "{cookie}");
+    let cookie = page.set_cookies.first().expect("a cookie");
+    assert!(cookie.starts_with("__Host-blogctl-sign-in-"), "{cookie}");
     for flag in ["HttpOnly", "SameSite=Lax", "Path=/", "Secure"] {
         assert!(cookie.split("; ").any(|part| part == flag), "{flag}: {cookie}");
     }
@@ -58,15 +69,23 @@ fn a_visitor_who_only_looks_gets_no_session() {
 fn a_session_id_from_before_the_sign_in_is_worth_nothing_after_it() {
     let system = TestSystem::start();
     let browser = Browser::new();
-    let picker = browser.get(&system.web.url("/login"));
-    let planted = browser.clone_cookies();
-    let before = browser.cookie(COOKIE);
-    browser.pick(&picker, ALICE);
+    // A session of one's own, without a sign-in: it holds a draft.
+    let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
+    browser.submit(&browser.get(&system.web.url("/logout")).form("Sign out"));
+    browser.submit(&form.with("title", "Late").with("content", "Too late"));
+    let (planted, before) = (browser.clone_cookies(), browser.cookie(COOKIE));
     assert!(before.is_some());
+    browser.sign_in(&system, ALICE, "/");
     assert_ne!(browser.cookie(COOKIE), before);
     let page = planted.get_once(&system.web.url("/profile"));
     assert_eq!(page.status, 303, "the old id is not signed in");
     assert_eq!(browser.get(&system.web.url("/profile")).status, 200);
+    // Nor is the id of one account good for the next.
+    let (of_alice, id) = (browser.clone_cookies(), browser.cookie(COOKIE));
+    let picker = browser.get(&system.web.url("/login?switch=1"));
+    browser.pick(&picker, BOB);
+    assert_ne!(browser.cookie(COOKIE), id);
+    assert_eq!(of_alice.get_once(&system.web.url("/profile")).status, 303);
 }
 
 #[test]

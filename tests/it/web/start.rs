@@ -35,7 +35,7 @@ fn all_missing_settings_are_named_at_once() {
     let (message, hint) = complaint(|settings| {
         settings.client.client_id = String::new();
         settings.client.api_scope = String::new();
-        settings.client.cookie_key = Some(SecretString::from("short and secret"));
+        settings.client.cookie_keys = vec![SecretString::from("short and secret")];
     });
     for setting in ["client.client_id", "client.api_scope", "client.cookie_key"] {
         assert!(message.contains(setting), "{message}");
