@@ -16,6 +16,7 @@ mod loader;
 mod log;
 mod mistake;
 mod older_names;
+mod redis;
 mod role;
 mod server;
 mod sources;
@@ -35,6 +36,7 @@ pub use idp::{
 pub use loader::Entry;
 pub use log::{LogFormat, LogSettings};
 pub use mistake::{Mistake, Mistakes};
+pub use redis::{RedisSettings, RedisUrl};
 pub use role::Role;
 pub use server::{Environment, ServerSettings};
 pub use sources::{DEFAULT_FILE, FILE_VARIABLE, Flag, Sources, variable_of};
@@ -53,6 +55,8 @@ pub struct Settings {
     pub client: ClientSettings,
     /// `[azure]`: which identity this machine has in Azure.
     pub azure: AzureSettings,
+    /// `[redis]`: what replicas of the web site share.
+    pub redis: RedisSettings,
     /// `[api]`: the REST API.
     pub api: ApiSettings,
     /// `[database]`: where the API keeps posts.
@@ -92,6 +96,7 @@ impl Settings {
             entra: EntraSettings::read(&mut loader),
             client: ClientSettings::read(&mut loader, server.environment),
             azure: AzureSettings::read(&mut loader),
+            redis: RedisSettings::read(&mut loader),
             api: ApiSettings::read(&mut loader),
             database: DatabaseSettings::read(&mut loader),
             log: LogSettings::read(&mut loader),

@@ -1,7 +1,7 @@
 //! `serve-client`: the web site. Users sign in with Entra ID; tokens stay on the server.
 //!
 //! A request meets, in this order: request id and access log, [`security_headers`], [`cookies`], the session
-//! ([`session_store`]), [`error_page`], then one of [`pages`]. Posts are fetched over HTTP ([`api_client`]); nothing in
+//! ([`sessions`]), [`error_page`], then one of [`pages`]. Posts are fetched over HTTP ([`api_client`]); nothing in
 //! here knows the API's code or the database.
 
 mod access_tokens;
@@ -15,12 +15,12 @@ mod moment;
 mod pages;
 mod pending_sign_ins;
 mod public_address;
+mod redis_store;
 mod return_path;
 mod routes;
 mod security_headers;
 mod server;
 mod session;
-mod session_store;
 mod sessions;
 mod site;
 mod static_files;
@@ -28,5 +28,7 @@ mod templates;
 mod token_store;
 mod visit;
 
+pub use key_ring::KeyRing;
+pub use redis_store::{RedisSetupError, RedisStore, StoreError};
 pub use server::{Server, StartError};
 pub use site::{Addresses, SettingProblem};

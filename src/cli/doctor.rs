@@ -11,6 +11,7 @@ mod finding;
 mod mistakes;
 mod print;
 mod run_checks;
+mod sessions;
 mod token;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
@@ -110,7 +111,7 @@ fn checks(patient: &Patient) -> Vec<Check> {
     let mut checks = vec![entra::clock(), entra::discovery(), entra::signing_keys()];
     if patient.client {
         checks.extend([certificate::check(), entra::assertion(), addresses::check(), cookie_key::check()]);
-        checks.push(cookie_key::sessions());
+        checks.push(sessions::check());
     }
     checks.push(api::check());
     if patient.api {
@@ -123,6 +124,7 @@ fn checks(patient: &Patient) -> Vec<Check> {
 fn within(mut settings: Settings, timeout: Duration) -> Settings {
     settings.entra.timeout = settings.entra.timeout.min(timeout);
     settings.client.api_timeout = settings.client.api_timeout.min(timeout);
+    settings.redis.timeout = settings.redis.timeout.min(timeout);
     settings
 }
 

@@ -11,6 +11,7 @@ use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
+    redis_store::StoreError,
     session::Ticket,
     token_store::{Kept, TokenStore},
 };
@@ -37,6 +38,9 @@ pub enum NoToken {
     /// Entra was asked and could not help, for a reason that signing in again does not mend.
     #[error(transparent)]
     Failed(#[from] SignInError),
+    /// Nobody knows what tokens there are.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// The tokens of all signed-in users, and how to refresh them.
@@ -53,18 +57,21 @@ impl AccessTokens {
     }
 
     /// Keeps the tokens of a new sign-in.
-    pub fn keep(&self, ticket: &Ticket, tokens: TokenSet) {
-        self.store.insert(ticket, Kept::new(tokens));
+    ///
+    /// # Errors
+    /// When the place for them does not answer; so for the next two.
+    pub fn keep(&self, ticket: &Ticket, tokens: TokenSet) -> Result<(), StoreError> {
+        self.store.insert(ticket, Kept::new(tokens))
     }
 
-    /// Ends a sign-in: a confidential client's refresh token outlives the sign-out at Entra, so it must be deleted.
-    pub fn forget(&self, ticket: &Ticket) {
-        self.store.remove(ticket);
+    /// Ends sign-ins: a confidential client's refresh token outlives the sign-out at Entra, so it must be deleted.
+    pub fn forget(&self, tickets: &[Ticket]) -> Result<(), StoreError> {
+        tickets.iter().try_for_each(|ticket| self.store.remove(ticket))
     }
 
     /// When the user's access token ends, if there is one.
-    pub fn expires_at(&self, ticket: &Ticket) -> Option<DateTime<Utc>> {
-        self.store.get(ticket).map(|tokens| tokens.expires_at)
+    pub fn expires_at(&self, ticket: &Ticket) -> Result<Option<DateTime<Utc>>, StoreError> {
+        Ok(self.store.get(ticket)?.map(|tokens| tokens.expires_at))
     }
 
     /// An access token with time left.
@@ -72,7 +79,7 @@ impl AccessTokens {
     /// # Errors
     /// When there is none and none can be had.
     pub fn valid(&self, ticket: &Ticket) -> Result<SecretString, NoToken> {
-        let tokens = self.store.get(ticket).ok_or(NoToken::SignInAgain)?;
+        let tokens = self.store.get(ticket)?.ok_or(NoToken::SignInAgain)?;
         if tokens.refresh_at > Utc::now() {
             return Ok(tokens.access_token);
         }
@@ -99,7 +106,9 @@ impl AccessTokens {
         let lock = self.refreshing.get_with_by_ref(ticket, Arc::default);
         // The lock guards no data: one left by a panic is as good as any.
         let _turn = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let tokens = self.store.get(ticket).ok_or(NoToken::SignInAgain)?;
+        // And then among all replicas.
+        let _turn_of_all = self.store.turn(ticket)?;
+        let tokens = self.store.get(ticket)?.ok_or(NoToken::SignInAgain)?;
         if tokens.access_token.expose_secret() != old.expose_secret() {
             return Ok(tokens.access_token);
         }
@@ -110,7 +119,7 @@ impl AccessTokens {
         // RFC 6749 §6: without a new refresh token, the old one stays.
         fresh.refresh_token = fresh.refresh_token.or(Some(refresh_token));
         let access_token = fresh.access_token.clone();
-        self.store.replace(ticket, Kept::new(fresh));
+        self.store.replace(ticket, Kept::new(fresh))?;
         Ok(access_token)
     }
 }

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::{
     access_tokens::{AccessTokens, NoToken},
+    redis_store::StoreError,
     session::Ticket,
 };
 use crate::{
@@ -34,6 +35,9 @@ pub enum ApiError {
     /// Entra could not prolong the sign-in.
     #[error(transparent)]
     SignIn(SignInError),
+    /// Nobody knows what tokens the user has.
+    #[error(transparent)]
+    Sessions(StoreError),
     /// 403
     #[error("the API forbids it")]
     Forbidden,
@@ -74,6 +78,7 @@ impl From<NoToken> for ApiError {
         match error {
             NoToken::SignInAgain => Self::SignInAgain,
             NoToken::Failed(error) => Self::SignIn(error),
+            NoToken::Store(error) => Self::Sessions(error),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use actix_web::{
     Error, HttpMessage as _, HttpRequest,
-    body::MessageBody,
+    body::{BoxBody, MessageBody},
     cookie::{Cookie, CookieBuilder, CookieJar, SameSite},
     dev::{ServiceRequest, ServiceResponse},
     http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE},
@@ -14,7 +14,12 @@ use actix_web::{
     web,
 };
 
-use super::{key_ring::KeyRing, site::Site};
+use super::{
+    error_page,
+    key_ring::KeyRing,
+    sessions::{Trouble, noting_trouble},
+    site::Site,
+};
 
 /// What all cookies of the site have in common.
 #[derive(Debug, Clone, Copy)]
@@ -71,14 +76,15 @@ impl Cookies {
     }
 }
 
-/// Middleware (for `actix_web::middleware::from_fn`), outside of the session's.
+/// Middleware (for `actix_web::middleware::from_fn`), outside of the session's: cookies in and out, and a page when what a
+/// request changed in its session is lost.
 ///
 /// # Errors
 /// Those of the service it wraps.
 pub async fn sort_out(
     mut request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     if let Some(site) = request.app_data::<web::Data<Site>>().cloned() {
         let own = own_cookies(request.headers(), site.cookies, &site.keys);
         let line = own.iter().map(|cookie| cookie.encoded().stripped().to_string()).collect::<Vec<_>>().join("; ");
@@ -90,7 +96,12 @@ pub async fn sort_out(
         }
         request.extensions_mut().insert(Cookies { given: own, changes: Vec::new() });
     }
-    let mut response = next.call(request).await?;
+    let (response, trouble) = noting_trouble(next.call(request)).await;
+    let mut response = response?.map_into_boxed_body();
+    if trouble == Some(Trouble::NotWritten) {
+        let page = error_page::session_lost(response.request()).await;
+        response = ServiceResponse::new(response.into_parts().0, page);
+    }
     let changes = response.request().extensions_mut().remove::<Cookies>().unwrap_or_default().changes;
     for cookie in changes {
         if let Ok(value) = HeaderValue::try_from(cookie.encoded().to_string()) {

@@ -6,7 +6,7 @@ mod explanation;
 use std::fmt;
 
 use actix_web::{
-    Error, HttpResponse, ResponseError,
+    Error, HttpRequest, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -21,8 +21,11 @@ use url::{Url, form_urlencoded};
 use super::{
     api_client::ApiError,
     pages::post_form,
+    redis_store::StoreError,
     return_path::ReturnPath,
-    session::{Account, Typed},
+    routes,
+    session::{Account, Typed, TypedSession},
+    sessions,
     visit::Visit,
 };
 use crate::{
@@ -72,6 +75,8 @@ pub enum Kind {
     Prefetched,
     /// 500
     Internal,
+    /// 503: the place where sessions are kept does not answer.
+    SessionsUnreachable,
     /// 502: the API cannot be reached.
     ApiUnreachable,
     /// 502: the API did not answer in time.
@@ -144,6 +149,7 @@ impl From<ApiError> for PageError {
             ApiError::SignInAgain => Kind::SignInAgain,
             ApiError::StepUp(challenge) => Kind::StepUp(challenge),
             ApiError::SignIn(error) => return error.into(),
+            ApiError::Sessions(_) => Kind::SessionsUnreachable,
             ApiError::Forbidden => Kind::Forbidden,
             ApiError::NotFound => Kind::NotFound,
             ApiError::TooLarge => Kind::TooLarge,
@@ -155,6 +161,13 @@ impl From<ApiError> for PageError {
             ApiError::Stale | ApiError::KeyReused | ApiError::Unexpected(_) | ApiError::Nonsense(_) => Kind::ApiFailed,
         }
         .into()
+    }
+}
+
+impl From<StoreError> for PageError {
+    fn from(error: StoreError) -> Self {
+        log::error!("{error}");
+        Kind::SessionsUnreachable.into()
     }
 }
 
@@ -210,25 +223,39 @@ pub async fn answer(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    if sessions::trouble().is_some() && routes::needs_session(request.path()) {
+        let page = render(request.request(), &Kind::SessionsUnreachable.into()).await;
+        return Ok(request.into_response(page));
+    }
     let response = next.call(request).await?;
     let Some(error) = response.response().error() else {
         return Ok(response.map_into_boxed_body());
     };
     let page = match error.as_error::<PageError>() {
-        Some(error) => render(response.request(), error),
-        None => render(response.request(), &PageError::from_status(error.as_response_error().status_code())),
+        Some(error) => render(response.request(), error).await,
+        None => render(response.request(), &PageError::from_status(error.as_response_error().status_code())).await,
     };
     let (request, _) = response.into_parts();
     Ok(ServiceResponse::new(request, page))
 }
 
-fn render(request: &actix_web::HttpRequest, error: &PageError) -> HttpResponse {
-    let answer = Visit::of(request).and_then(|visit| match &error.0.kind {
-        Kind::SignInAgain => sign_in_again(&visit),
-        Kind::StepUp(challenge) => step_up(&visit, challenge),
-        Kind::SignedOut(typed) => post_form::signed_out(&visit, None, typed),
-        _ => explain(&visit, error),
-    });
+/// The page in place of an answer that was made, when what the request changed in its session is lost.
+pub async fn session_lost(request: &HttpRequest) -> HttpResponse {
+    // Who is signed in or out by what is lost is not shown so.
+    TypedSession::of(request).purge();
+    render(request, &Kind::SessionsUnreachable.into()).await
+}
+
+async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
+    let answer = match Visit::of(request) {
+        Ok(visit) => match &error.0.kind {
+            Kind::SignInAgain => sign_in_again(&visit).await,
+            Kind::StepUp(challenge) => step_up(&visit, challenge),
+            Kind::SignedOut(typed) => post_form::signed_out(&visit, None, typed),
+            _ => explain(&visit, error),
+        },
+        Err(error) => Err(error),
+    };
     // The page about the error could not be rendered either: the request id is all that is left to say.
     answer.unwrap_or_else(|_| {
         HttpResponse::InternalServerError()
@@ -239,9 +266,9 @@ fn render(request: &actix_web::HttpRequest, error: &PageError) -> HttpResponse {
 
 /// To the sign-in, and back. A signed-in user who is sent there twice in a row would go round in circles: the API
 /// refuses whatever Entra issues.
-fn sign_in_again(visit: &Visit) -> Result<HttpResponse, PageError> {
+async fn sign_in_again(visit: &Visit) -> Result<HttpResponse, PageError> {
     if let Some(account) = visit.session.account()
-        && end_sign_in(visit, &account) == SigningInAgain::IsInVain
+        && end_sign_in(visit, &account).await? == SigningInAgain::IsInVain
     {
         return explain(visit, &Kind::TokenRefused.into());
     }
@@ -273,10 +300,14 @@ pub enum SigningInAgain {
 }
 
 /// Ends a sign-in that is worth nothing any more; the session's drafts stay.
-pub fn end_sign_in(visit: &Visit, account: &Account) -> SigningInAgain {
-    visit.site.tokens.forget(&account.ticket);
+///
+/// # Errors
+/// When the place where the tokens are does not answer.
+pub async fn end_sign_in(visit: &Visit, account: &Account) -> Result<SigningInAgain, PageError> {
+    let ticket = account.ticket.clone();
+    visit.blocking(move |site| site.tokens.forget(&[ticket])).await?;
     visit.session.end_sign_in();
-    if visit.session.note_forced_sign_in() { SigningInAgain::IsInVain } else { SigningInAgain::MayHelp }
+    Ok(if visit.session.note_forced_sign_in() { SigningInAgain::IsInVain } else { SigningInAgain::MayHelp })
 }
 
 /// Address of the sign-in that leads to `next`.

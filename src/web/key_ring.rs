@@ -28,6 +28,15 @@ impl KeyRing {
         Self(texts.iter().map(|text| Key::derive_from(&sha512(text.expose_secret().as_bytes()))).collect())
     }
 
+    /// With a key that nobody knows, where there is none.
+    #[must_use]
+    pub fn or_random(mut self) -> Self {
+        if self.0.is_empty() {
+            self.0.push(Key::generate());
+        }
+        self
+    }
+
     /// The key that seals, if there is any.
     pub fn first(&self) -> Option<&Key> {
         self.0.first()

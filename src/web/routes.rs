@@ -46,6 +46,11 @@ pub fn configure(app: &mut web::ServiceConfig) {
         .default_service(web::to(|| async { Err::<&str, PageError>(Kind::NotFound.into()) }));
 }
 
+/// Whether an address has anything to do with who asks: the others answer also when nobody knows that.
+pub fn needs_session(path: &str) -> bool {
+    !["/static/", "/health", front_channel_logout::PATH].iter().any(|start| path.starts_with(start))
+}
+
 /// An address that only shows something.
 fn page(path: &str) -> Resource {
     web::resource(path).default_service(web::to(|| async { refuse("GET, HEAD") }))

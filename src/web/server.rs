@@ -11,7 +11,9 @@ use actix_web::{
 
 use super::{
     certificate_watch::CertificateWatch,
-    cookies, error_page, routes, security_headers,
+    cookies, error_page,
+    redis_store::RedisSetupError,
+    routes, security_headers,
     site::{SettingProblem, Site},
     templates::TemplateError,
 };
@@ -41,6 +43,9 @@ pub enum StartError {
     /// The CA file for requests to the API cannot be used.
     #[error(transparent)]
     Outbound(#[from] OutboundError),
+    /// The Redis of the settings cannot even be tried.
+    #[error(transparent)]
+    Redis(#[from] RedisSetupError),
     /// A template is broken: a defect of the program.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -63,6 +68,7 @@ impl StartError {
             Self::Client(SignInError::Credential(error)) => return Some(error.hint()),
             Self::Provider(_) | Self::Client(_) => "see entra.tenant_id, entra.authority_host and entra.ca_file",
             Self::Outbound(_) => "entra.ca_file is a PEM file of the certificates to trust beside the system's",
+            Self::Redis(_) => "see redis.url and redis.ca_file, a PEM file of the certificates to trust",
             Self::Header(_) => "see client.public_url and entra.authority_host",
             Self::Template(_) | Self::Socket(_) => return None,
         };

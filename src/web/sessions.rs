@@ -1,44 +1,87 @@
-//! The users' sessions, whichever browser they are in: the middleware that finds a request's own, and how they are ended
-//! from elsewhere.
+//! The users' sessions: in this process, or in Redis, which several replicas share. The middleware that finds a request's own,
+//! and how they are ended from elsewhere.
+//!
+//! The cookie holds only a session id, encrypted. A session ends after a time without use and, whatever happens, after a
+//! longest time.
 
-use actix_session::{SessionMiddleware, config::BrowserSession};
-use actix_web::cookie::SameSite;
+mod lifetime;
+mod memory;
+mod redis;
+mod trouble;
+
+use std::collections::HashMap;
+
+use actix_session::{
+    SessionMiddleware,
+    config::BrowserSession,
+    storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError},
+};
+use actix_web::{
+    cookie::{SameSite, time},
+    web,
+};
 use uuid::Uuid;
 
+pub use self::{
+    lifetime::{EndOfLife, Lifetime, Started},
+    trouble::{Trouble, noting_trouble, trouble},
+};
+use self::{memory::MemorySessions, redis::RedisSessions, trouble::or_trouble};
 use super::{
     cookies::Flags,
     key_ring::KeyRing,
-    session::{ProviderSession, Ticket},
-    session_store::{Lifetime, MemorySessionStore},
+    redis_store::{RedisStore, StoreError},
+    session::{ProviderSession, Ticket, random_id},
 };
 use crate::config::ClientSettings;
 
-/// All of them. A clone is another handle to the same sessions.
+type State = HashMap<String, String>;
+
+/// Sessions, wherever they are. A clone is another handle to the same ones.
 #[derive(Clone)]
-pub struct Sessions {
-    store: MemorySessionStore,
+pub enum Sessions {
+    /// In this process.
+    InMemory(MemorySessions),
+    /// In Redis.
+    InRedis(RedisSessions),
 }
 
 impl Sessions {
-    /// None yet.
-    pub fn new(settings: &ClientSettings) -> Self {
-        Self { store: MemorySessionStore::new(settings.max_sessions, Lifetime::of(settings)) }
+    /// In `redis`, or else in this process.
+    pub fn new(settings: &ClientSettings, redis: Option<&RedisStore>) -> Self {
+        let lifetime = Lifetime::of(settings);
+        match redis {
+            None => Self::InMemory(MemorySessions::new(settings.max_sessions, lifetime)),
+            Some(redis) => Self::InRedis(RedisSessions::new(redis.clone(), lifetime)),
+        }
     }
 
-    /// Ends every session that belongs to a session at the provider, and gives the tickets of their sign-ins.
-    pub fn end_provider_session(&self, session: &ProviderSession) -> Vec<Ticket> {
-        self.store.end_provider_session(session)
+    /// Ends every session that belongs to a session at the provider, and gives the tickets of their sign-ins. Blocks.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn end_provider_session(&self, session: &ProviderSession) -> Result<Vec<Ticket>, StoreError> {
+        match self {
+            Self::InMemory(store) => Ok(store.end_provider_session(session)),
+            Self::InRedis(store) => store.end_provider_session(session),
+        }
     }
 
-    /// Ends every session of a user, and gives the tickets of their sign-ins.
-    pub fn end_sessions_of(&self, tenant_id: Uuid, object_id: Uuid) -> Vec<Ticket> {
-        self.store.end_sessions_of(tenant_id, object_id)
+    /// Ends every session of a user, and gives the tickets of their sign-ins. Blocks.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn end_sessions_of(&self, tenant_id: Uuid, object_id: Uuid) -> Result<Vec<Ticket>, StoreError> {
+        match self {
+            Self::InMemory(store) => Ok(store.end_sessions_of(tenant_id, object_id)),
+            Self::InRedis(store) => store.end_sessions_of(tenant_id, object_id),
+        }
     }
 
     /// The middleware, inside of [`sort_out`](super::cookies::sort_out). The cookie holds the session id, encrypted by the
     /// newest key, and ends with the browser.
-    pub fn middleware(&self, keys: &KeyRing, flags: Flags) -> SessionMiddleware<MemorySessionStore> {
-        SessionMiddleware::builder(self.store.clone(), keys.newest())
+    pub fn middleware(&self, keys: &KeyRing, flags: Flags) -> SessionMiddleware<Self> {
+        SessionMiddleware::builder(self.clone(), keys.newest())
             .cookie_name(flags.session_name().to_owned())
             .cookie_secure(flags.is_secure)
             .cookie_http_only(true)
@@ -46,5 +89,76 @@ impl Sessions {
             .cookie_path("/".to_owned())
             .session_lifecycle(BrowserSession::default())
             .build()
+    }
+
+    /// Whether the place where they are answers. Blocks.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn ping(&self) -> Result<(), StoreError> {
+        match self {
+            Self::InMemory(_) => Ok(()),
+            Self::InRedis(store) => store.ping(),
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    web::block(work).await.unwrap_or_else(|_| Err(StoreError::stopping()))
+}
+
+impl SessionStore for Sessions {
+    async fn load(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
+        Ok(match self {
+            Self::InMemory(store) => store.load(key.as_ref()),
+            Self::InRedis(store) => {
+                let (store, id) = (store.clone(), key.as_ref().to_owned());
+                or_trouble(blocking(move || store.load(&id)).await, Trouble::NotRead, None)
+            }
+        })
+    }
+
+    /// A sign-in always comes here, never through `update`: it renews the session id.
+    async fn save(&self, state: State, _: &time::Duration) -> Result<SessionKey, SaveError> {
+        let id = random_id();
+        let key = SessionKey::try_from(id.clone()).map_err(|error| SaveError::Other(error.into()))?;
+        match self {
+            Self::InMemory(store) => store.save(id, state),
+            Self::InRedis(store) => {
+                let store = store.clone();
+                or_trouble(blocking(move || store.save(&id, state)).await, Trouble::NotWritten, ());
+            }
+        }
+        Ok(key)
+    }
+
+    /// A session that has ended meanwhile, say by a sign-out in another tab, stays ended.
+    async fn update(&self, key: SessionKey, state: State, _: &time::Duration) -> Result<SessionKey, UpdateError> {
+        match self {
+            Self::InMemory(store) => store.update(key.as_ref(), state),
+            Self::InRedis(store) => {
+                let (store, id) = (store.clone(), key.as_ref().to_owned());
+                or_trouble(blocking(move || store.update(&id, &state)).await, Trouble::NotWritten, ());
+            }
+        }
+        Ok(key)
+    }
+
+    /// Loading has already counted as use.
+    async fn update_ttl(&self, _: &SessionKey, _: &time::Duration) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn delete(&self, key: &SessionKey) -> anyhow::Result<()> {
+        match self {
+            Self::InMemory(store) => store.delete(key.as_ref()),
+            Self::InRedis(store) => {
+                let (store, id) = (store.clone(), key.as_ref().to_owned());
+                or_trouble(blocking(move || store.delete(&id)).await, Trouble::NotWritten, ());
+            }
+        }
+        Ok(())
     }
 }

@@ -8,9 +8,19 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{
-    access_tokens::AccessTokens, api_client::ApiClient, cookies::Flags, key_ring::KeyRing, pages::health::HealthMemory,
-    pending_sign_ins::PendingSignIns, security_headers::SecurityHeaders, server::StartError, session_store::Lifetime,
-    sessions::Sessions, static_files::StaticFiles, templates::Templates, token_store::MemoryTokenStore,
+    access_tokens::AccessTokens,
+    api_client::ApiClient,
+    cookies::Flags,
+    key_ring::KeyRing,
+    pages::health::HealthMemory,
+    pending_sign_ins::PendingSignIns,
+    redis_store::RedisStore,
+    security_headers::SecurityHeaders,
+    server::StartError,
+    sessions::{Lifetime, Sessions},
+    static_files::StaticFiles,
+    templates::Templates,
+    token_store::{MemoryTokens, RedisTokens, TokenStore},
 };
 use crate::{
     config::{ClientSettings, Settings},
@@ -89,8 +99,12 @@ impl Site {
         let client = Arc::new(ConfidentialClient::new(Arc::clone(&provider), settings, redirect_uri)?);
         let (keys, cookies) =
             (KeyRing::new(&client_settings.cookie_keys), Flags { is_secure: public_url.scheme() == "https" });
-        let store = MemoryTokenStore::new(client_settings.max_sessions, Lifetime::of(client_settings));
-        let tokens = Arc::new(AccessTokens::new(Box::new(store), Arc::clone(&client)));
+        let redis = RedisStore::of(&settings.redis, &keys)?;
+        let store: Box<dyn TokenStore> = match &redis {
+            Some(redis) => Box::new(RedisTokens::new(redis.clone(), client_settings.session_idle)),
+            None => Box::new(MemoryTokens::new(client_settings.max_sessions, Lifetime::of(client_settings))),
+        };
+        let tokens = Arc::new(AccessTokens::new(store, Arc::clone(&client)));
         let agent = outbound::agent(client_settings.api_timeout, settings.entra.ca_file.as_deref())?;
         Ok(Self {
             templates: Templates::parse()?,
@@ -100,7 +114,7 @@ impl Site {
             client,
             api: Arc::new(ApiClient::new(agent, &client_settings.api_base_url, Arc::clone(&tokens))),
             tokens,
-            sessions: Sessions::new(client_settings),
+            sessions: Sessions::new(client_settings, redis.as_ref()),
             pending_sign_ins: PendingSignIns::new(keys.clone(), cookies),
             keys,
             cookies,

@@ -56,6 +56,23 @@ impl Visit {
         TraceContext::id_of(&self.request)
     }
 
+    /// Does what may block, away from the serving threads.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn blocking<T, E>(
+        &self,
+        work: impl FnOnce(&Site) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, PageError>
+    where
+        T: Send + 'static,
+        E: Into<PageError> + Send + 'static,
+    {
+        let site = self.site.clone();
+        let outcome = web::block(move || work(&site)).await.map_err(|_| PageError::from(Kind::Internal))?;
+        outcome.map_err(Into::into)
+    }
+
     /// A page, with what is to be said once.
     ///
     /// # Errors

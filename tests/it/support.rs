@@ -12,6 +12,7 @@ pub mod entra;
 pub mod fuzz;
 pub mod idp;
 pub mod raw_http;
+pub mod redis;
 pub mod system;
 pub mod web;
 

@@ -10,6 +10,7 @@ mod health;
 mod posts;
 mod public_address;
 mod renewal;
+mod replicas;
 mod rotation;
 mod sent_twice;
 mod session;

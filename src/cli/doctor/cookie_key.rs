@@ -1,4 +1,4 @@
-//! Checks: the cookie key, and where sessions are kept. The key itself is never shown, not even in part.
+//! Check: the cookie key, which is never shown, not even in part.
 
 use secrecy::ExposeSecret;
 
@@ -16,10 +16,6 @@ pub fn check() -> Check {
     Check { name: "cookie_key", title: "Cookie key", settings: &["client.cookie_key"], after: &[], run }
 }
 
-pub fn sessions() -> Check {
-    Check { name: "sessions", title: "Sessions", settings: &[], after: &[], run: run_sessions }
-}
-
 fn run(patient: &Patient) -> Vec<Said> {
     let keys = &patient.settings.client.cookie_keys;
     let Some(first) = keys.first() else {
@@ -35,12 +31,4 @@ fn run(patient: &Patient) -> Vec<Said> {
         count => format!("; {count} older keys are still taken"),
     };
     vec![Said::ok(format!("{length} characters that look random{older}"))]
-}
-
-/// Sessions are never elsewhere: there is nothing to reach, but something to know.
-fn run_sessions(patient: &Patient) -> Vec<Said> {
-    let most = patient.settings.client.max_sessions;
-    vec![Said::ok(format!(
-        "in memory, {most} at most, no Redis: run one replica, or keep visitors on theirs; a restart signs everybody out"
-    ))]
 }

@@ -99,6 +99,41 @@ impl Explanation {
                 "The site made a mistake. It has been logged under the request id below.",
                 "Try again in a moment. If it happens again, tell whoever runs this site the request id.",
             ),
+            other => Self::of_backend(other).unwrap_or_else(|| Self::of_sign_in(other)),
+        }
+    }
+
+    fn of_other_address(used: &str, own: &str) -> Self {
+        of_status(
+            StatusCode::MISDIRECTED_REQUEST,
+            "421",
+            "This is not the site's own address",
+            format!(
+                "You came to the site as `{used}`, but Microsoft Entra ID knows it as `{own}`. It would not send you back \
+                 to `{used}` (AADSTS50011: the redirect URI does not match), and a sign-in that ends at another address \
+                 than it began at is lost."
+            ),
+            format!(
+                "Sign in at `{own}`. For whoever runs this site: if `{used}` is right, set `client.public_url` to it and \
+                 register `{used}/callback`. If a reverse proxy is in front, let it pass on the name that the browser \
+                 used as `Host`, or list it in `server.trusted_proxies` and let it send `X-Forwarded-Host`."
+            ),
+        )
+        .with_action("/login", "Go to the site's own address")
+    }
+
+    /// Of what stands behind the site.
+    fn of_backend(kind: &Kind) -> Option<Self> {
+        Some(match kind {
+            Kind::SessionsUnreachable => of_status(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "503",
+                "Your session is out of reach",
+                "This site cannot look up just now who is signed in.",
+                "Try again in a moment. If you sent a form, your browser's Back button leads back to it with your text; look \
+                 first whether it was saved.",
+            )
+            .with_action("", "Try again"),
             Kind::ApiUnreachable => bad_gateway(
                 "The blog is out of reach",
                 "This site is up, but the API that keeps the posts could not be reached.",
@@ -126,27 +161,8 @@ impl Explanation {
                 "Try again in a moment. If it goes on, whoever runs this site finds the reason in its log, under the \
                  request id below.",
             ),
-            other => Self::of_sign_in(other),
-        }
-    }
-
-    fn of_other_address(used: &str, own: &str) -> Self {
-        of_status(
-            StatusCode::MISDIRECTED_REQUEST,
-            "421",
-            "This is not the site's own address",
-            format!(
-                "You came to the site as `{used}`, but Microsoft Entra ID knows it as `{own}`. It would not send you back \
-                 to `{used}` (AADSTS50011: the redirect URI does not match), and a sign-in that ends at another address \
-                 than it began at is lost."
-            ),
-            format!(
-                "Sign in at `{own}`. For whoever runs this site: if `{used}` is right, set `client.public_url` to it and \
-                 register `{used}/callback`. If a reverse proxy is in front, let it pass on the name that the browser \
-                 used as `Host`, or list it in `server.trusted_proxies` and let it send `X-Forwarded-Host`."
-            ),
-        )
-        .with_action("/login", "Go to the site's own address")
+            _ => return None,
+        })
     }
 
     fn of_sign_in(kind: &Kind) -> Self {

@@ -69,11 +69,13 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
         return Err(PageError::from(Kind::SignInStale).leading_to(next));
     };
     let sign_in = redeem(&visit, code, pending).await.map_err(|error| error.leading_to(next.clone()))?;
-    if let Some(before) = visit.session.account() {
-        visit.site.tokens.forget(&before.ticket);
-    }
     let account = Account::new(sign_in.user);
-    visit.site.tokens.keep(&account.ticket, sign_in.tokens);
+    let (ticket, before) = (account.ticket.clone(), visit.session.account().map(|before| before.ticket));
+    let kept = visit.blocking(move |site| {
+        site.tokens.keep(&ticket, sign_in.tokens)?;
+        site.tokens.forget(before.as_slice())
+    });
+    kept.await.map_err(|error| error.leading_to(next.clone()))?;
     visit.session.sign_in(&account);
     visit.session.answer_demand();
     Ok(Visit::redirect(next.as_str()))

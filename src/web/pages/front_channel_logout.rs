@@ -4,7 +4,7 @@
 use actix_web::{HttpResponse, http::header::ContentType, web};
 use serde::Deserialize;
 
-use crate::web::{error_page::PageError, session::ProviderSession, site::Site};
+use crate::web::{error_page::PageError, session::ProviderSession, visit::Visit};
 
 /// Where the provider calls; to be registered as the front-channel logout URL.
 pub const PATH: &str = "/front-channel-logout";
@@ -20,15 +20,16 @@ pub struct Notice {
 /// a stranger nothing. `sid` cannot be guessed, and all that it can do is to sign out.
 ///
 /// # Errors
-/// When a parameter is missing.
-pub async fn end(site: web::Data<Site>, notice: web::Query<Notice>) -> Result<HttpResponse, PageError> {
+/// When a parameter is missing, or the place where sessions are does not answer.
+pub async fn end(visit: Visit, notice: web::Query<Notice>) -> Result<HttpResponse, PageError> {
     let Notice { iss: issuer, sid } = notice.into_inner();
-    let ended = site.sessions.end_provider_session(&ProviderSession { issuer, sid });
-    for ticket in &ended {
-        site.tokens.forget(ticket);
-    }
-    if !ended.is_empty() {
-        log::info!("the provider ended a session: {} signed out here", ended.len());
+    let ended = visit.blocking(move |site| {
+        let tickets = site.sessions.end_provider_session(&ProviderSession { issuer, sid })?;
+        site.tokens.forget(&tickets).map(|()| tickets.len())
+    });
+    let count = ended.await?;
+    if count > 0 {
+        log::info!("the provider ended a session: {count} signed out here");
     }
     Ok(HttpResponse::Ok().content_type(ContentType::html()).body("<!doctype html><title>Signed out</title>"))
 }

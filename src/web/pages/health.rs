@@ -1,28 +1,24 @@
 //! `/health`: for machines that watch the site.
 //!
-//! `live`: the process answers. `ready`: the site can serve; that holds as soon as it runs, since it explains to its
-//! visitors when Entra or the API is down, which a load balancer that took it away could not. `/health` itself asks both,
-//! and remembers their answer for a few seconds, so that nobody can make the site flood them.
+//! `live`: the process answers. `ready`: the site can serve; that holds as soon as it runs and finds sessions, since it
+//! explains to its visitors when Entra or the API is down, which a load balancer that took it away could not. `/health`
+//! itself asks both, too. Answers are remembered for a few seconds, so that nobody can make the site flood anybody.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use actix_web::{HttpResponse, http::StatusCode, web};
+use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode};
 use chrono::Utc;
 use serde_json::{Value, json};
 
 use crate::{
     entra::{
-        ConfidentialClient, Provider,
+        ConfidentialClient,
         certificate::{CertificateError, SOON_DAYS},
     },
-    web::{
-        api_client::ApiClient,
-        error_page::{Kind, PageError},
-        visit::Visit,
-    },
+    web::{error_page::PageError, site::Site, visit::Visit},
 };
 
 /// How long an answer is remembered.
@@ -30,27 +26,36 @@ const FRESH: Duration = Duration::from_secs(5);
 
 /// What was found out last.
 #[derive(Default)]
-pub struct HealthMemory(Mutex<Option<(Instant, Checks)>>);
+pub struct HealthMemory {
+    servers: Remembered<Servers>,
+    sessions: Remembered<bool>,
+}
 
 #[derive(Clone, Copy)]
-struct Checks {
+struct Servers {
     entra: bool,
     api: bool,
 }
+
+/// An answer, and when it was given.
+struct Remembered<T>(Mutex<Option<(Instant, T)>>);
 
 /// `GET /health/live`
 pub async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok" }))
 }
 
-/// `GET /health/ready`: with the state of the certificate, for whoever watches it; also an expired one takes nothing away
-/// from what the site can still explain.
+/// `GET /health/ready`: 503 when this replica does not reach the Redis in which sessions are: another one may. With the state
+/// of the certificate, for whoever watches it; also an expired one takes nothing away from what the site can still explain.
 ///
 /// # Errors
-/// When the server was put together without a site.
+/// When the check itself breaks.
 pub async fn ready(visit: Visit) -> Result<HttpResponse, PageError> {
-    let certificate = certificate(&visit.site.client);
-    Ok(HttpResponse::Ok().json(json!({ "status": "ok", "checks": { "certificate": certificate } })))
+    let has_sessions = visit.blocking(|site| Ok::<_, PageError>(site.health.has_sessions(site))).await?;
+    Ok(answer(has_sessions).json(json!({
+        "status": word(has_sessions),
+        "checks": { "sessions": word(has_sessions), "certificate": certificate(&visit.site.client) },
+    })))
 }
 
 /// How many days the certificate has left, in words that machines compare; and whether its files (or vault) are in order. A
@@ -69,39 +74,61 @@ fn certificate(client: &ConfidentialClient) -> Value {
     json!({ "status": status, "days_left": days_left, "files": files })
 }
 
-/// `GET /health`: 503 when Entra or the API does not answer.
+/// `GET /health`: 503 when Entra, the API or the place of the sessions does not answer.
 ///
 /// # Errors
 /// When the check itself breaks.
 pub async fn report(visit: Visit) -> Result<HttpResponse, PageError> {
-    let site = visit.site.clone();
-    let checks = web::block(move || site.health.check(&site.provider, &site.api))
-        .await
-        .map_err(|_| PageError::from(Kind::Internal))?;
-    let word = |is_well: bool| if is_well { "ok" } else { "unavailable" };
-    let all = checks.entra && checks.api;
-    let status = if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    Ok(HttpResponse::build(status).json(json!({
+    let checks = visit.blocking(|site| Ok::<_, PageError>((site.health.servers(site), site.health.has_sessions(site))));
+    let (Servers { entra, api }, sessions) = checks.await?;
+    let all = entra && api && sessions;
+    Ok(answer(all).json(json!({
         "status": word(all),
         "checks": {
-            "entra": word(checks.entra),
-            "api": word(checks.api),
+            "entra": word(entra),
+            "api": word(api),
+            "sessions": word(sessions),
             "certificate": certificate(&visit.site.client),
         },
     })))
 }
 
+fn answer(is_well: bool) -> HttpResponseBuilder {
+    HttpResponse::build(if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE })
+}
+
+fn word(is_well: bool) -> &'static str {
+    if is_well { "ok" } else { "unavailable" }
+}
+
+/// All of them block.
 impl HealthMemory {
-    /// Blocks. One caller at a time asks; the others wait, and get the same answer.
-    fn check(&self, provider: &Provider, api: &Arc<ApiClient>) -> Checks {
+    fn servers(&self, site: &Site) -> Servers {
+        self.servers.or_ask(|| Servers { entra: site.provider.metadata().is_ok(), api: site.api.is_alive() })
+    }
+
+    fn has_sessions(&self, site: &Site) -> bool {
+        self.sessions.or_ask(|| site.sessions.ping().is_ok())
+    }
+}
+
+impl<T: Copy> Remembered<T> {
+    /// One caller at a time asks; the others wait, and get the same answer.
+    fn or_ask(&self, ask: impl FnOnce() -> T) -> T {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, checks)) = *last
+        if let Some((at, answer)) = *last
             && at.elapsed() < FRESH
         {
-            return checks;
+            return answer;
         }
-        let checks = Checks { entra: provider.metadata().is_ok(), api: api.is_alive() };
-        *last = Some((Instant::now(), checks));
-        checks
+        let answer = ask();
+        *last = Some((Instant::now(), answer));
+        answer
+    }
+}
+
+impl<T> Default for Remembered<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
     }
 }

@@ -48,11 +48,12 @@ pub async fn ask(visit: Visit) -> Result<HttpResponse, PageError> {
 pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, PageError> {
     let Checked { form, user } = checked;
     let visit = user.visit;
-    visit.site.tokens.forget(&user.account.ticket);
-    visit.session.purge();
+    let ticket = user.account.ticket.clone();
+    visit.blocking(move |site| site.tokens.forget(&[ticket])).await?;
     if form.everywhere.as_deref() == Some("1") {
-        end_everywhere(&visit, &user.account).await;
+        end_everywhere(&visit, &user.account).await?;
     }
+    visit.session.purge();
 
     let (client, home) = (Arc::clone(&visit.site.client), visit.site.public_url.clone());
     let login_hint = user.account.login_hint;
@@ -67,25 +68,16 @@ pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, Page
     }
 }
 
-/// Ends the user's sessions in other browsers. Entra's own sessions there are not this site's to end.
-async fn end_everywhere(visit: &Visit, account: &Account) {
-    let (site, tenant, object) = (visit.site.clone(), account.tenant_id, account.object_id);
-    let ended = web::block(move || {
-        let tickets = site.sessions.end_sessions_of(tenant, object);
-        for ticket in &tickets {
-            site.tokens.forget(ticket);
-        }
-        tickets.len()
+/// Ends the user's sessions in all browsers. Entra's own sessions there are not this site's to end.
+async fn end_everywhere(visit: &Visit, account: &Account) -> Result<(), PageError> {
+    let (tenant, object) = (account.tenant_id, account.object_id);
+    let ended = visit.blocking(move |site| {
+        let tickets = site.sessions.end_sessions_of(tenant, object)?;
+        site.tokens.forget(&tickets).map(|()| tickets.len())
     });
-    let (request_id, trace_id) = (visit.request_id(), visit.trace_id());
-    match ended.await {
-        Ok(count) => {
-            log::info!(request_id = request_id, trace_id = trace_id; "signed out everywhere: {count} other sessions ended");
-        }
-        Err(error) => {
-            log::error!(request_id = request_id, trace_id = trace_id; "other sessions could not be ended: {error}");
-        }
-    }
+    let count = ended.await?;
+    log::info!(request_id = visit.request_id(), trace_id = visit.trace_id(); "signed out everywhere: {count} sessions ended");
+    Ok(())
 }
 
 #[cfg(test)]

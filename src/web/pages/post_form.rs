@@ -167,7 +167,7 @@ pub async fn refused(
                 .to_owned(),
         ),
         ApiError::Stale => return stale(user, id, page).await,
-        ApiError::SignInAgain => return refused_sign_in(user, &typed),
+        ApiError::SignInAgain => return refused_sign_in(user, &typed).await,
         ApiError::StepUp(challenge) => return step_up(user, &challenge, &typed),
         ApiError::SignIn(_) => (
             StatusCode::BAD_GATEWAY,
@@ -200,7 +200,9 @@ pub async fn refused(
              again in a moment."
                 .to_owned(),
         ),
-        ApiError::Forbidden | ApiError::NotFound => return Err(PageError::from(error).keeping(Some(typed))),
+        ApiError::Forbidden | ApiError::NotFound | ApiError::Sessions(_) => {
+            return Err(PageError::from(error).keeping(Some(typed)));
+        }
     };
     page.summary = Some(match page.summary {
         Some(detail) => format!("{summary} {detail}"),
@@ -240,8 +242,8 @@ fn kept_until_back(
     Ok(response)
 }
 
-fn refused_sign_in(user: &SignedIn, typed: &Typed) -> Result<HttpResponse, PageError> {
-    match end_sign_in(&user.visit, &user.account) {
+async fn refused_sign_in(user: &SignedIn, typed: &Typed) -> Result<HttpResponse, PageError> {
+    match end_sign_in(&user.visit, &user.account).await.map_err(|error| error.keeping(Some(typed.clone())))? {
         SigningInAgain::MayHelp => signed_out(&user.visit, Some(user.account.object_id), typed),
         SigningInAgain::IsInVain => Err(PageError::from(Kind::TokenRefused).keeping(Some(typed.clone()))),
     }

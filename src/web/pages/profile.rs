@@ -35,6 +35,8 @@ struct ProfilePage<'a> {
 pub async fn show(user: SignedIn) -> Result<HttpResponse, PageError> {
     let profile = user.api().profile().await?;
     let SignedIn { visit, account } = &user;
+    let ticket = account.ticket.clone();
+    let token_expires_at = visit.blocking(move |site| site.tokens.expires_at(&ticket)).await?;
     let credential = visit.site.client.credential();
     let thumbprints = credential.certificate().map(ClientCertificate::thumbprints);
     let page = ProfilePage {
@@ -46,8 +48,7 @@ pub async fn show(user: SignedIn) -> Result<HttpResponse, PageError> {
         tenant_id: account.tenant_id.to_string(),
         issuer: &account.issuer,
         signed_in_at: account.signed_in_at.into(),
-        // In memory: no waiting.
-        token_expires_at: visit.site.tokens.expires_at(&account.ticket).map(Moment::from),
+        token_expires_at: token_expires_at.map(Moment::from),
         api_oid: profile.oid,
         api_name: profile.name,
         api_email: profile.email,

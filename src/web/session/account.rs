@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ACCOUNT;
-use crate::entra::IdTokenClaims;
+use crate::{entra::IdTokenClaims, web::redis_store::Name};
 
 /// 256 random bits, base64url: what session ids, tickets and CSRF tokens are made of.
 pub fn random_id() -> String {
@@ -23,6 +23,11 @@ impl Ticket {
     /// A new one.
     pub fn new() -> Self {
         Self(random_id())
+    }
+
+    /// What its records are called outside of this process.
+    pub fn name(&self) -> Name {
+        Name::of(&self.0)
     }
 }
 

@@ -1,0 +1,335 @@
+//! Redis, for what replicas of the site share: records that end by themselves, and turns that one replica at a time takes.
+//! Calls block.
+//!
+//! Who reads Redis learns little: records are sealed by the cookie key, and their names are digests of what names them
+//! here, so that nobody can take a session id out of a name. Every command is of Redis 2.6, and of one key at a time.
+
+use std::{
+    fs, io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use ::redis::{
+    Client, Commands as _, Connection, ConnectionLike as _, RedisError, RedisResult, Script, TlsCertificates, cmd, pipe,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::Utc;
+use openssl::sha::sha256;
+use zeroize::Zeroizing;
+
+use super::{key_ring::KeyRing, session::random_id};
+use crate::config::RedisSettings;
+
+/// Most connections at once; each is held for the time of one command.
+const MAX_CONNECTIONS: u32 = 16;
+/// How long nobody tries after nobody was there.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How often to ask whether it is one's turn.
+const ASK_FOR_TURN: Duration = Duration::from_millis(25);
+
+/// Redis did not do what was asked: nobody knows who is signed in.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("sessions are out of reach: {0}")]
+pub struct StoreError(String);
+
+impl StoreError {
+    /// The site ends, and takes no more work.
+    pub fn stopping() -> Self {
+        Self("the site is stopping".to_owned())
+    }
+}
+
+/// Why Redis cannot even be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisSetupError {
+    /// The CA file cannot be read.
+    #[error("redis.ca_file {path} cannot be read: {reason}")]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: io::Error,
+    },
+    /// The client cannot be made.
+    #[error("redis.url cannot be used: {0}")]
+    Client(RedisError),
+}
+
+/// A kind of record.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind(pub &'static str);
+
+/// The name of one record of a kind: a digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(String);
+
+impl Name {
+    /// Of what names the record here, which must not be guessed or is of any form.
+    pub fn of(text: &str) -> Self {
+        Self(URL_SAFE_NO_PAD.encode(sha256(text.as_bytes())))
+    }
+}
+
+/// One Redis. A clone is another handle to the same connections.
+#[derive(Clone)]
+pub struct RedisStore(Arc<Shared>);
+
+struct Shared {
+    pool: r2d2::Pool<Manager>,
+    /// When nobody was there last, so that not every request waits for nobody.
+    unreachable_at: Mutex<Option<Instant>>,
+    keys: KeyRing,
+    prefix: String,
+}
+
+impl RedisStore {
+    /// The Redis of the settings, if they name one. No network: a site starts while Redis is down.
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    pub fn of(settings: &RedisSettings, keys: &KeyRing) -> Result<Option<Self>, RedisSetupError> {
+        let Some(manager) = Manager::of(settings)? else { return Ok(None) };
+        let pool = r2d2::Pool::builder()
+            .max_size(MAX_CONNECTIONS)
+            .min_idle(Some(0))
+            .connection_timeout(settings.timeout)
+            // A connection that has ended is noticed by its use, and replaced.
+            .test_on_check_out(false)
+            .error_handler(Box::new(r2d2::NopErrorHandler))
+            .build_unchecked(manager);
+        let (keys, prefix) = (keys.clone(), settings.key_prefix.clone());
+        Ok(Some(Self(Arc::new(Shared { pool, unreachable_at: Mutex::new(None), keys, prefix }))))
+    }
+
+    /// Keeps a record, new or in place of another, for `life`.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn put(&self, kind: Kind, name: &Name, plain: &[u8], life: Duration) -> Result<(), StoreError> {
+        let sealed = self.seal(kind, name, plain)?;
+        self.run(|redis| cmd("SET").arg(self.key(kind, name)).arg(&sealed).arg("PX").arg(millis(life)).exec(redis))
+    }
+
+    /// Replaces a record that is still there; one that has ended stays so.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn replace(&self, kind: Kind, name: &Name, plain: &[u8], life: Duration) -> Result<(), StoreError> {
+        let sealed = self.seal(kind, name, plain)?;
+        let key = self.key(kind, name);
+        self.run(|redis| cmd("SET").arg(&key).arg(&sealed).arg("PX").arg(millis(life)).arg("XX").exec(redis))
+    }
+
+    /// A record, which goes on for `life` from now. One that no key opens any more counts as ended.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn get(&self, kind: Kind, name: &Name, life: Duration) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let key = self.key(kind, name);
+        let (sealed,): (Option<Vec<u8>>,) = self
+            .run(|redis| pipe().atomic().get(&key).cmd("PEXPIRE").arg(&key).arg(millis(life)).ignore().query(redis))?;
+        Ok(sealed.and_then(|sealed| self.open(kind, name, &sealed)))
+    }
+
+    /// Takes a record away, and gives it to who was first.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn take(&self, kind: Kind, name: &Name) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let key = self.key(kind, name);
+        let (sealed,): (Option<Vec<u8>>,) =
+            self.run(|redis| pipe().atomic().get(&key).del(&key).ignore().query(redis))?;
+        Ok(sealed.and_then(|sealed| self.open(kind, name, &sealed)))
+    }
+
+    /// Ends a record.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn remove(&self, kind: Kind, name: &Name) -> Result<(), StoreError> {
+        self.run(|redis| cmd("DEL").arg(self.key(kind, name)).exec(redis))
+    }
+
+    /// Adds a record's name to a list of such, each of which is in it for `life`.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn enlist(&self, kind: Kind, list: &Name, member: &Name, life: Duration) -> Result<(), StoreError> {
+        let (key, life, now) = (self.key(kind, list), millis(life), Utc::now().timestamp_millis());
+        let ended = now.saturating_sub(i64::try_from(life).unwrap_or(i64::MAX));
+        self.run(|redis| {
+            pipe()
+                .atomic()
+                .zadd(&key, &member.0, now)
+                .zrembyscore(&key, "-inf", ended)
+                .cmd("PEXPIRE")
+                .arg(&key)
+                .arg(life)
+                .exec(redis)
+        })
+    }
+
+    /// The names in a list; some of their records may have ended.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn members(&self, kind: Kind, list: &Name) -> Result<Vec<Name>, StoreError> {
+        let key = self.key(kind, list);
+        let members: Vec<String> = self.run(|redis| redis.zrange(&key, 0, -1))?;
+        Ok(members.into_iter().map(Name).collect())
+    }
+
+    /// Takes a name out of a list.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn strike(&self, kind: Kind, list: &Name, member: &Name) -> Result<(), StoreError> {
+        self.run(|redis| cmd("ZREM").arg(self.key(kind, list)).arg(&member.0).exec(redis))
+    }
+
+    /// Waits for one's turn, which ends when it is dropped, or after `life` when its owner is gone. Who has waited for
+    /// `patience` goes on without.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn turn(&self, kind: Kind, name: &Name, life: Duration, patience: Duration) -> Result<Turn, StoreError> {
+        let (key, owner) = (self.key(kind, name), random_id());
+        let mut left = patience;
+        loop {
+            let mine: Option<String> =
+                self.run(|redis| cmd("SET").arg(&key).arg(&owner).arg("PX").arg(millis(life)).arg("NX").query(redis))?;
+            if mine.is_some() || left.is_zero() {
+                return Ok(Turn { store: self.clone(), key, owner });
+            }
+            thread::sleep(ASK_FOR_TURN);
+            left = left.saturating_sub(ASK_FOR_TURN);
+        }
+    }
+
+    /// Whether Redis answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn ping(&self) -> Result<(), StoreError> {
+        self.run(|redis| cmd("PING").exec(redis))
+    }
+
+    /// Writes a record, reads it back and removes it. Gives the version of Redis where it may be asked.
+    ///
+    /// # Errors
+    /// When any of that fails.
+    pub fn probe(&self) -> Result<Option<String>, StoreError> {
+        const LIFE: Duration = Duration::from_mins(1);
+        let (kind, name) = (Kind("probe"), Name::of(&random_id()));
+        self.put(kind, &name, b"probe", LIFE)?;
+        if self.take(kind, &name)?.is_none() {
+            return Err(StoreError("a record that was just written is not there".to_owned()));
+        }
+        let info: Option<String> = self.run(|redis| cmd("INFO").arg("server").query(redis)).ok();
+        let version = |info: String| {
+            info.lines().find_map(|line| line.strip_prefix("redis_version:")).map(|version| version.trim().to_owned())
+        };
+        Ok(info.and_then(version))
+    }
+
+    /// With a connection; with another one when that has ended while nobody used it, as after a restart of Redis.
+    fn run<T>(&self, command: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, StoreError> {
+        let attempt = || -> Result<RedisResult<T>, StoreError> { Ok(command(&mut *self.connection()?)) };
+        match attempt()? {
+            Err(error) if error.is_connection_dropped() => attempt()?,
+            outcome => outcome,
+        }
+        .map_err(|error| StoreError(error.to_string()))
+    }
+
+    fn connection(&self) -> Result<r2d2::PooledConnection<Manager>, StoreError> {
+        let unreachable_at = || self.0.unreachable_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if unreachable_at().is_some_and(|at| at.elapsed() < PAUSE) {
+            return Err(StoreError("it was not there a moment ago".to_owned()));
+        }
+        let connection = self.0.pool.get();
+        *unreachable_at() = connection.is_err().then(Instant::now);
+        connection.map_err(|error| StoreError(error.to_string()))
+    }
+
+    fn key(&self, Kind(kind): Kind, Name(name): &Name) -> String {
+        format!("{}:{kind}:{name}", self.0.prefix)
+    }
+
+    /// To its own place, so that nobody can put one record in another's.
+    fn seal(&self, Kind(kind): Kind, Name(name): &Name, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let sealed = self.0.keys.seal(&format!("{kind}:{name}"), plain);
+        sealed.ok_or_else(|| StoreError("a record cannot be sealed".to_owned()))
+    }
+
+    fn open(&self, Kind(kind): Kind, Name(name): &Name, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.0.keys.open(&format!("{kind}:{name}"), sealed)
+    }
+}
+
+/// One's turn. Dropped, it is the next one's.
+pub struct Turn {
+    store: RedisStore,
+    key: String,
+    owner: String,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Only one's own: it may have run out meanwhile, and be somebody else's.
+        let script =
+            Script::new("if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('del',KEYS[1]) end return 0");
+        let ended = self.store.run(|redis| script.key(&self.key).arg(&self.owner).invoke::<u64>(redis));
+        if let Err(error) = ended {
+            log::warn!("a turn to refresh is not given back and ends by itself: {error}");
+        }
+    }
+}
+
+/// Makes connections.
+struct Manager {
+    client: Client,
+    timeout: Duration,
+}
+
+impl Manager {
+    fn of(settings: &RedisSettings) -> Result<Option<Self>, RedisSetupError> {
+        let Some(url) = &settings.url else { return Ok(None) };
+        let client = match &settings.ca_file {
+            None => Client::open(url.expose()),
+            Some(path) => {
+                let pem = fs::read(path).map_err(|reason| RedisSetupError::CaFile { path: path.clone(), reason })?;
+                Client::build_with_tls(url.expose(), TlsCertificates { client_tls: None, root_cert: Some(pem) })
+            }
+        };
+        Ok(Some(Self { client: client.map_err(RedisSetupError::Client)?, timeout: settings.timeout }))
+    }
+}
+
+impl r2d2::ManageConnection for Manager {
+    type Connection = Connection;
+    type Error = RedisError;
+
+    fn connect(&self) -> RedisResult<Connection> {
+        let connection = self.client.get_connection_with_timeout(self.timeout)?;
+        connection.set_read_timeout(Some(self.timeout))?;
+        connection.set_write_timeout(Some(self.timeout))?;
+        Ok(connection)
+    }
+
+    fn is_valid(&self, connection: &mut Connection) -> RedisResult<()> {
+        cmd("PING").exec(connection)
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        !connection.is_open()
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    // Redis refuses a life of nothing.
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}

@@ -1,0 +1,64 @@
+//! How long sessions live, and the tokens that belong to them.
+
+use std::time::{Duration, Instant};
+
+use moka::Expiry;
+
+use crate::config::ClientSettings;
+
+/// How long sessions live.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetime {
+    /// Without use.
+    pub idle: Duration,
+    /// In all.
+    pub max: Duration,
+}
+
+impl Lifetime {
+    /// Of the settings.
+    pub fn of(settings: &ClientSettings) -> Self {
+        Self { idle: settings.session_idle, max: settings.session_max }
+    }
+
+    /// How long something that began at `started` and is used at `now` may go on without further use.
+    pub fn left(self, started: Instant, now: Instant) -> Duration {
+        self.idle.min(self.max.saturating_sub(now.saturating_duration_since(started)))
+    }
+}
+
+/// A record that lives from when it began.
+pub trait Started {
+    /// When it began.
+    fn started(&self) -> Instant;
+}
+
+/// Ends records as sessions end; using one prolongs it.
+pub struct EndOfLife(pub Lifetime);
+
+impl<K, R: Started> Expiry<K, R> for EndOfLife {
+    fn expire_after_create(&self, _: &K, record: &R, now: Instant) -> Option<Duration> {
+        Some(self.0.left(record.started(), now))
+    }
+
+    fn expire_after_read(&self, _: &K, record: &R, now: Instant, _: Option<Duration>, _: Instant) -> Option<Duration> {
+        Some(self.0.left(record.started(), now))
+    }
+
+    fn expire_after_update(&self, _: &K, record: &R, now: Instant, _: Option<Duration>) -> Option<Duration> {
+        Some(self.0.left(record.started(), now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn use_prolongs_a_session_but_not_beyond_its_longest_time() {
+        let lifetime = Lifetime { idle: Duration::from_mins(1), max: Duration::from_secs(100) };
+        let start = Instant::now();
+        let left = |after| lifetime.left(start, start + Duration::from_secs(after)).as_secs();
+        assert_eq!([left(0), left(30), left(50), left(99), left(100), left(500)], [60, 60, 50, 1, 0, 0]);
+    }
+}

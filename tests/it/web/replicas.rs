@@ -1,0 +1,305 @@
+//! Sessions in Redis: two replicas are one site, a restart ends nothing, and Redis itself learns and decides little.
+
+use std::{fs, sync::Barrier, thread};
+
+use actix_web::HttpResponse;
+use blogctl::{config::Settings, serve};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use redis::Commands as _;
+use secrecy::SecretString;
+use serde_json::json;
+
+use crate::support::{
+    attacks::record,
+    entra::wait_until,
+    redis::{RedisServer, settings as redis_at},
+    system::{TestServer, TestSystem},
+    web::{ALICE, BOB, Browser, PlayedApi, grants},
+};
+
+/// A system whose site keeps sessions in `redis`.
+fn sharing(redis: &RedisServer, change: impl FnOnce(&mut Settings)) -> TestSystem {
+    TestSystem::with(|settings| {
+        settings.redis = redis.settings();
+        change(settings);
+    })
+}
+
+/// Another replica of the site: elsewhere, but with the same public URL.
+fn replica(system: &TestSystem) -> TestServer {
+    let mut settings = system.settings.clone();
+    settings.client.public_url = Some(system.web.url("").parse().expect("a URL"));
+    settings.client.redirect_uri = None;
+    TestServer::web(serve::listen("127.0.0.1", 0).expect("a free port"), settings)
+}
+
+fn is_signed_in(browser: &Browser, web: &TestServer) -> bool {
+    browser.get_once(&web.url("/profile")).status == 200
+}
+
+#[test]
+fn who_signs_in_on_one_replica_is_signed_in_on_all_and_signs_out_of_all() {
+    let Some(redis) = RedisServer::start() else { return };
+    let system = sharing(&redis, |_| {});
+    let other = replica(&system);
+    let [here, there] = [(); 2].map(|()| Browser::new());
+    here.sign_in(&system, ALICE, "/");
+    assert!(is_signed_in(&here, &other));
+    // Begun on one, finished on the other.
+    let begun = there.get_once(&other.url("/login?next=/posts")).location();
+    assert_eq!(there.pick(&there.get(begun.as_str()), ALICE).url.path(), "/posts");
+    assert!(is_signed_in(&there, &system.web) && is_signed_in(&there, &other));
+
+    let copied = here.clone_cookies();
+    let form = here.get(&other.url("/logout")).form("everywhere").with("everywhere", "1");
+    let origin = system.web.url("");
+    let bob = Browser::new();
+    bob.sign_in(&system, BOB, "/");
+    let out = here.post(&form, &[("Origin", &origin), ("Sec-Fetch-Site", "same-origin")]);
+    assert_eq!(out.status, 303, "{}", out.body);
+    for (browser, whose) in [(&here, "own"), (&copied, "copied"), (&there, "another browser's")] {
+        assert!(!is_signed_in(browser, &system.web) && !is_signed_in(browser, &other), "{whose}");
+    }
+    assert!(is_signed_in(&bob, &system.web) && is_signed_in(&bob, &other));
+}
+
+#[test]
+fn a_sign_out_at_the_provider_reaches_sessions_of_every_replica() {
+    let Some(redis) = RedisServer::start() else { return };
+    let system = sharing(&redis, |settings| {
+        let url = format!("http://localhost:{}/front-channel-logout", settings.client.port);
+        for app in settings.idp.apps.iter_mut().filter(|app| !app.redirect_uris.is_empty()) {
+            app.front_channel_logout_uri = Some(url.clone());
+        }
+    });
+    let other = replica(&system);
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let tenant = &system.settings.entra.tenant_id;
+    let page = browser.get(&system.idp.url(&format!("/{tenant}/oauth2/v2.0/logout")));
+    let (_, rest) = page.text().split_once("src=\"").map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a frame");
+    let notice =
+        rest.split('"').next().expect("its end").replace(&system.web.port.to_string(), &other.port.to_string());
+    assert_eq!(Browser::new().get_once(&notice).status, 200);
+    assert!(!is_signed_in(&browser, &system.web));
+}
+
+#[test]
+fn a_restart_ends_no_session_and_a_new_cookie_key_neither_while_the_old_one_is_listed() {
+    let Some(redis) = RedisServer::start() else { return };
+    let TestSystem { idp, api, web, mut settings, folder } = sharing(&redis, |_| {});
+    let system = TestSystem { idp, api, web, settings: settings.clone(), folder };
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let TestSystem { idp, api, web, folder, .. } = system;
+    let restarted = |web: TestServer, settings: &Settings| {
+        let port = web.port;
+        web.stop();
+        TestServer::web(serve::listen("127.0.0.1", port).expect("the same port"), settings.clone())
+    };
+    let web = restarted(web, &settings);
+    assert!(is_signed_in(&browser, &web));
+    assert_eq!(browser.get(&web.url("/posts")).status, 200, "tokens are there, too");
+
+    let next = SecretString::from("the next key for tests only, 64 characters long, not a real one!");
+    settings.client.cookie_keys.insert(0, next);
+    let web = restarted(web, &settings);
+    assert!(is_signed_in(&browser, &web), "the older key still opens");
+
+    settings.client.cookie_keys.truncate(1);
+    let web = restarted(web, &settings);
+    let page = browser.get_once(&web.url("/profile"));
+    assert_eq!(page.status, 303, "a sign-in, and no failure");
+    drop((idp, api, web, folder));
+}
+
+#[test]
+fn all_replicas_together_refresh_once() {
+    const TABS: usize = 20;
+    let Some(redis) = RedisServer::start() else { return };
+    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let url = api.url();
+    let system = sharing(&redis, move |settings| settings.client.api_base_url = url);
+    let other = replica(&system);
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/posts");
+    let refused = api.seen().last().expect("a request").token.clone();
+    api.play(move |seen| {
+        if seen.token == refused { HttpResponse::Unauthorized().finish() } else { HttpResponse::Ok().json(json!([])) }
+    });
+    let barrier = Barrier::new(TABS);
+    thread::scope(|scope| {
+        for n in 0..TABS {
+            let (browser, barrier) = (browser.clone_cookies(), &barrier);
+            let url = if n % 2 == 0 { system.web.url("/posts") } else { other.url("/posts") };
+            scope.spawn(move || {
+                barrier.wait();
+                assert_eq!(browser.get(&url).status, 200);
+            });
+        }
+    });
+    assert_eq!(grants(&system, "refresh_token"), 1);
+}
+
+#[test]
+fn without_redis_the_site_says_so_and_comes_back_with_it() {
+    let Some(mut redis) = RedisServer::start() else { return };
+    let system = sharing(&redis, |_| {});
+    let browser = Browser::new();
+    let page = browser.sign_in(&system, ALICE, "/posts/new");
+    let form = page.form("Publish").with("title", "Written").with("content", "meanwhile");
+    let css = page.body.split("href=\"").find_map(|rest| rest.split('"').next().filter(|href| href.contains(".css")));
+    let css = css.expect("a style sheet").replace("&#x2F;", "/");
+    redis.stop();
+
+    for path in ["/", "/posts", "/profile", "/logout"] {
+        let page = browser.get_once(&system.web.url(path));
+        assert_eq!((page.status, page.error()), (503, "503"), "{path}");
+        assert!(page.body.contains("id=\"request-id\"") && page.text().contains("out of reach"), "{}", page.body);
+        assert!(!page.header("content-security-policy").is_empty() && page.set_cookies.is_empty());
+        assert!(!page.body.contains("localhost:") && !page.body.contains("hunter2"), "{}", page.body);
+    }
+    assert_eq!(browser.submit_once(&form).status, 503);
+    assert_eq!(browser.get_once(&system.web.url(&css)).status, 200, "what needs no session is there");
+    assert_eq!(Browser::new().get_once(&system.web.url("/")).status, 200, "visitors are served");
+    let ready = browser.get_once(&system.web.url("/health/ready"));
+    assert_eq!(ready.status, 503, "{}", ready.body);
+    assert!(ready.body.contains("\"sessions\":\"unavailable\""), "{}", ready.body);
+    assert_eq!(browser.get_once(&system.web.url("/health/live")).status, 200);
+
+    let late = Browser::new();
+    let page = late.sign_in(&system, BOB, "/");
+    assert_eq!((page.status, page.error()), (503, "503"), "{}", page.body);
+    assert!(!page.body.contains("id=\"account\""), "nobody is shown as signed in");
+
+    assert!(redis.resume());
+    wait_until("the site looks for Redis again", || browser.get_once(&system.web.url("/profile")).status == 303);
+    let again = browser.get(&system.web.url("/profile"));
+    let again = if again.url.port() == Some(system.idp.port) { browser.pick(&again, ALICE) } else { again };
+    assert_eq!((again.status, again.url.path()), (200, "/profile"), "it was empty: people sign in again");
+}
+
+#[test]
+fn the_site_starts_while_redis_is_down() {
+    let Some(mut redis) = RedisServer::start() else { return };
+    redis.stop();
+    let system = sharing(&redis, |_| {});
+    assert_eq!(Browser::new().get_once(&system.web.url("/")).status, 200);
+    assert!(redis.resume());
+    wait_until("somebody can sign in", || Browser::new().sign_in(&system, ALICE, "/profile").status == 200);
+}
+
+/// Every key with its value, as bytes.
+fn everything(redis: &RedisServer) -> Vec<(String, Vec<u8>)> {
+    let mut connection = redis.connection();
+    let keys: Vec<String> = connection.keys("*").expect("keys");
+    let value = |connection: &mut redis::Connection, key: &String| -> Vec<u8> {
+        connection.get(key).unwrap_or_else(|_| {
+            let members: Vec<String> = connection.zrange(key, 0, -1).expect("a list");
+            members.join(" ").into_bytes()
+        })
+    };
+    keys.into_iter().map(|key| (key.clone(), value(&mut connection, &key))).collect()
+}
+
+#[test]
+fn redis_learns_neither_tokens_nor_names_nor_session_ids_and_keeps_nothing_for_ever() {
+    let Some(redis) = RedisServer::start() else { return };
+    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let url = api.url();
+    let system = sharing(&redis, move |settings| settings.client.api_base_url = url);
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/posts");
+    let token = api.seen().last().expect("a request").token.clone();
+    let all = everything(&redis);
+    let kinds = |kind: &str| all.iter().filter(|(key, _)| key.starts_with(&format!("blogctl:{kind}:"))).count();
+    assert_eq!((kinds("session"), kinds("tokens")), (1, 1), "{:?}", all.iter().map(|(key, _)| key).collect::<Vec<_>>());
+    assert_eq!((kinds("sessions-of-user"), kinds("sessions-of-provider-session")), (1, 1));
+    let cookie = browser.cookie("blogctl").expect("a cookie");
+    for secret in [token.as_str(), &token[..20], &cookie, "Alice", ALICE, "account", "access_token", "eyJ"] {
+        let is_there = all.iter().any(|(key, value)| {
+            key.contains(secret) || value.windows(secret.len()).any(|bytes| bytes == secret.as_bytes())
+        });
+        record("session", "reading Redis", !is_there);
+        assert!(!is_there, "{secret}");
+    }
+    let mut connection = redis.connection();
+    let limits = &system.settings.client;
+    for (key, _) in &all {
+        let life: i64 = connection.pttl(key).expect("a life");
+        let longest = if key.contains("sessions-of") { limits.session_max } else { limits.session_idle };
+        assert!(life > 0 && life.unsigned_abs() <= u64::try_from(longest.as_millis()).expect("fits"), "{key}: {life}");
+    }
+}
+
+#[test]
+fn a_record_that_somebody_moved_or_made_in_redis_is_worth_nothing() {
+    let Some(redis) = RedisServer::start() else { return };
+    let system = sharing(&redis, |_| {});
+    let [alice, mallory] = [(); 2].map(|()| Browser::new());
+    let session_keys = || -> Vec<String> {
+        everything(&redis).into_iter().map(|(key, _)| key).filter(|key| key.starts_with("blogctl:session:")).collect()
+    };
+    alice.sign_in(&system, ALICE, "/");
+    let of_alice = session_keys().first().cloned().expect("a session");
+    mallory.sign_in(&system, BOB, "/");
+    let of_mallory = session_keys().into_iter().find(|key| *key != of_alice).expect("another");
+    let mut connection = redis.connection();
+    let stolen: Vec<u8> = connection.get(&of_alice).expect("a record");
+    for (attack, record_of) in [("another session's record", stolen), ("a record of one's own making", b"{}".to_vec())]
+    {
+        let _: () = connection.set(&of_mallory, record_of).expect("written");
+        let page = mallory.get_once(&system.web.url("/profile"));
+        record("session", attack, page.status == 303);
+        assert_eq!(page.status, 303, "{attack}: {}", page.body);
+    }
+    assert!(is_signed_in(&alice, &system.web));
+}
+
+#[test]
+fn a_session_ends_by_its_longest_time_however_much_it_is_used() {
+    let Some(redis) = RedisServer::start() else { return };
+    let system = sharing(&redis, |settings| settings.client.session_max = std::time::Duration::ZERO);
+    let browser = Browser::new();
+    let login = browser.get(&system.web.url("/login?next=/"));
+    browser.submit_once(&login.form(ALICE).with("oid", ALICE).without("email"));
+    assert!(!is_signed_in(&browser, &system.web));
+    assert!(everything(&redis).iter().all(|(key, _)| !key.starts_with("blogctl:session:")));
+}
+
+#[test]
+fn redis_is_reached_over_tls_and_by_nobody_in_its_place() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [ca_path, cert_path, key_path] = ["ca.pem", "cert.pem", "key.pem"].map(|name| folder.path().join(name));
+    let authority = {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority")
+    };
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+    let certificate = params.signed_by(&key, &authority).expect("a certificate");
+    fs::write(&ca_path, authority.pem()).expect("written");
+    fs::write(&cert_path, certificate.pem()).expect("written");
+    fs::write(&key_path, key.serialize_pem()).expect("written");
+    let Some(redis) = RedisServer::with(Some([cert_path, key_path])) else { return };
+
+    let trusting = TestSystem::with(|settings| {
+        settings.redis = redis.settings();
+        settings.redis.ca_file = Some(ca_path.clone());
+    });
+    assert_eq!(Browser::new().sign_in(&trusting, ALICE, "/profile").status, 200);
+
+    let distrusting = sharing(&redis, |_| {});
+    assert_eq!(Browser::new().sign_in(&distrusting, ALICE, "/profile").status, 503);
+}
+
+#[test]
+fn a_wrong_password_is_no_way_in_and_is_not_shown() {
+    let Some(redis) = RedisServer::start() else { return };
+    let url = redis.url().replace("hunter2-of-redis", "hunter3");
+    let system = TestSystem::with(|settings| settings.redis = redis_at(&url));
+    let page = Browser::new().sign_in(&system, ALICE, "/profile");
+    assert_eq!(page.status, 503);
+    assert!(!page.body.contains("hunter3"));
+}
