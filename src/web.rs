@@ -9,6 +9,7 @@ mod api_client;
 mod certificate_watch;
 mod cookies;
 mod csrf;
+mod drafts;
 mod error_page;
 mod key_ring;
 mod moment;

@@ -42,6 +42,21 @@ impl ClaimsChallenge {
         }
     }
 
+    /// Whether a token that `self` asked for should have been enough for `other`: continuous access evaluation asks for a
+    /// token issued after some time (`nbf`), and for a later one each time.
+    pub fn demands_the_same(&self, other: &Self) -> bool {
+        let without_time = |claims: &Map<String, Value>| {
+            let mut claims = claims.clone();
+            for wanted in claims.values_mut() {
+                if let Some(nbf) = wanted.get_mut("nbf") {
+                    *nbf = Value::Null;
+                }
+            }
+            claims
+        };
+        without_time(&self.0) == without_time(&other.0)
+    }
+
     /// The JSON, to keep it over a detour.
     pub fn to_json(&self) -> String {
         Value::Object(self.0.clone()).to_string()

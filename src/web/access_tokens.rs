@@ -2,8 +2,8 @@
 //! request at a time, since parallel refreshes sign users out. Blocks: never call it on a serving thread.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration as StdDuration,
+    sync::{Arc, Mutex, PoisonError, TryLockError},
+    time::{Duration as StdDuration, Instant},
 };
 
 use chrono::{DateTime, Duration, Utc};
@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{
     redis_store::StoreError,
     session::Ticket,
-    token_store::{Kept, TokenStore},
+    token_store::{Kept, TokenStore, Wait},
 };
 use crate::entra::{
     ConfidentialClient, TokenSet,
@@ -26,6 +26,10 @@ const REFRESH_BEFORE: Duration = Duration::minutes(2);
 /// And up to so much earlier, each token at a time of its own: people who signed in together after a restart would otherwise
 /// all be refreshed in the same minute, hour by hour.
 const REFRESH_JITTER: Duration = Duration::minutes(3);
+/// A token that is still good is not refreshed again for so long after that failed.
+const TRY_AGAIN_AFTER: Duration = Duration::seconds(30);
+/// Who waited for a refresh that failed, and who comes so shortly after, does not ask again.
+const ONE_FAILURE_FOR: StdDuration = StdDuration::from_secs(5);
 /// Locks are forgotten after this; far longer than a refresh can take.
 const LOCK_LIFETIME: StdDuration = StdDuration::from_mins(10);
 
@@ -38,6 +42,9 @@ pub enum NoToken {
     /// Entra was asked and could not help, for a reason that signing in again does not mend.
     #[error(transparent)]
     Failed(#[from] SignInError),
+    /// The same, a moment ago, for somebody else.
+    #[error("a refresh failed a moment ago")]
+    FailedJustNow,
     /// Nobody knows what tokens there are.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -47,8 +54,11 @@ pub enum NoToken {
 pub struct AccessTokens {
     store: Box<dyn TokenStore>,
     client: Arc<ConfidentialClient>,
-    refreshing: Cache<Ticket, Arc<Mutex<()>>>,
+    refreshing: Cache<Ticket, Arc<Mutex<LastFailure>>>,
 }
+
+/// When a refresh failed last, for those who waited for it.
+type LastFailure = Option<Instant>;
 
 impl AccessTokens {
     /// Kept in `store`, refreshed by `client`.
@@ -80,17 +90,12 @@ impl AccessTokens {
     /// When there is none and none can be had.
     pub fn valid(&self, ticket: &Ticket) -> Result<SecretString, NoToken> {
         let tokens = self.store.get(ticket)?.ok_or(NoToken::SignInAgain)?;
-        if tokens.refresh_at > Utc::now() {
+        let now = Utc::now();
+        if tokens.refresh_at > now {
             return Ok(tokens.access_token);
         }
-        match self.refresh(ticket, &tokens.access_token) {
-            // Entra cannot be asked just now: the token serves as long as it lasts.
-            Err(NoToken::Failed(error)) if tokens.expires_at > Utc::now() => {
-                log::warn!("access token not refreshed, the old one is used while it lasts: {error}");
-                Ok(tokens.access_token)
-            }
-            other => other,
-        }
+        let wait = if tokens.expires_at > now { Wait::NotAtAll } else { Wait::ForTheOther };
+        self.refresh(ticket, &tokens.access_token, wait)
     }
 
     /// Another access token than `refused`, which the API did not take.
@@ -98,29 +103,74 @@ impl AccessTokens {
     /// # Errors
     /// When none can be had.
     pub fn instead_of(&self, ticket: &Ticket, refused: &SecretString) -> Result<SecretString, NoToken> {
-        self.refresh(ticket, refused)
+        self.refresh(ticket, refused, Wait::ForTheOther)
     }
 
-    /// Whoever comes second waits, and finds the first one's new token.
-    fn refresh(&self, ticket: &Ticket, old: &SecretString) -> Result<SecretString, NoToken> {
+    /// One at a time. Whoever comes second waits, and finds the first one's new token; who does not wait goes on with the
+    /// old one, which is still good.
+    fn refresh(&self, ticket: &Ticket, old: &SecretString, wait: Wait) -> Result<SecretString, NoToken> {
         let lock = self.refreshing.get_with_by_ref(ticket, Arc::default);
-        // The lock guards no data: one left by a panic is as good as any.
-        let _turn = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        // And then among all replicas.
-        let _turn_of_all = self.store.turn(ticket)?;
+        // A failure that a panic has left behind is as good as any.
+        let turn_here = match wait {
+            Wait::ForTheOther => Some(lock.lock().unwrap_or_else(PoisonError::into_inner)),
+            Wait::NotAtAll => match lock.try_lock() {
+                Ok(turn) => Some(turn),
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            },
+        };
+        let Some(mut last_failure) = turn_here else { return Ok(old.clone()) };
+        // And then among all replicas. Who has waited too long for another one goes on all the same.
+        let turn = self.store.turn(ticket, wait)?;
+        if turn.is_none() && wait == Wait::NotAtAll {
+            return Ok(old.clone());
+        }
         let tokens = self.store.get(ticket)?.ok_or(NoToken::SignInAgain)?;
         if tokens.access_token.expose_secret() != old.expose_secret() {
             return Ok(tokens.access_token);
         }
-        let Some(refresh_token) = tokens.refresh_token else {
-            return Err(NoToken::SignInAgain);
+        // Somebody has just tried.
+        match wait {
+            Wait::NotAtAll if tokens.refresh_at > Utc::now() => return Ok(tokens.access_token),
+            Wait::ForTheOther if last_failure.is_some_and(|at| at.elapsed() < ONE_FAILURE_FOR) => {
+                return Err(NoToken::FailedJustNow);
+            }
+            _ => {}
+        }
+        let outcome = self.ask(ticket, &tokens);
+        *last_failure = matches!(outcome, Err(NoToken::Failed(_))).then(Instant::now);
+        match outcome {
+            // Entra cannot be asked just now: the token serves as long as it lasts.
+            Err(NoToken::Failed(error)) if wait == Wait::NotAtAll => {
+                log::warn!("access token not refreshed, the old one is used while it lasts: {error}");
+                let access_token = tokens.access_token.clone();
+                self.store.replace(ticket, Kept { refresh_at: Utc::now() + TRY_AGAIN_AFTER, ..tokens })?;
+                Ok(access_token)
+            }
+            other => other,
+        }
+    }
+
+    fn ask(&self, ticket: &Ticket, tokens: &Kept) -> Result<SecretString, NoToken> {
+        let refreshed = match &tokens.refresh_token {
+            Some(refresh_token) => self.client.refresh(refresh_token).map_err(no_token),
+            None => Err(NoToken::SignInAgain),
         };
-        let mut fresh = self.client.refresh(&refresh_token).map_err(no_token)?;
-        // RFC 6749 §6: without a new refresh token, the old one stays.
-        fresh.refresh_token = fresh.refresh_token.or(Some(refresh_token));
-        let access_token = fresh.access_token.clone();
-        self.store.replace(ticket, Kept::new(fresh))?;
-        Ok(access_token)
+        match refreshed {
+            Ok(mut fresh) => {
+                // RFC 6749 §6: without a new refresh token, the old one stays.
+                fresh.refresh_token = fresh.refresh_token.or_else(|| tokens.refresh_token.clone());
+                let access_token = fresh.access_token.clone();
+                self.store.replace(ticket, Kept::new(fresh))?;
+                Ok(access_token)
+            }
+            Err(NoToken::SignInAgain) => {
+                // So that those who wait do not ask the same again.
+                self.store.remove(ticket)?;
+                Err(NoToken::SignInAgain)
+            }
+            Err(other) => Err(other),
+        }
     }
 }
 

@@ -35,6 +35,9 @@ pub enum ApiError {
     /// Entra could not prolong the sign-in.
     #[error(transparent)]
     SignIn(SignInError),
+    /// The same, for somebody else, a moment ago.
+    #[error("the sign-in could not be prolonged a moment ago")]
+    NotRefreshed,
     /// Nobody knows what tokens the user has.
     #[error(transparent)]
     Sessions(StoreError),
@@ -78,6 +81,7 @@ impl From<NoToken> for ApiError {
         match error {
             NoToken::SignInAgain => Self::SignInAgain,
             NoToken::Failed(error) => Self::SignIn(error),
+            NoToken::FailedJustNow => Self::NotRefreshed,
             NoToken::Store(error) => Self::Sessions(error),
         }
     }

@@ -102,6 +102,10 @@ pub async fn sort_out(
         let page = error_page::session_lost(response.request()).await;
         response = ServiceResponse::new(response.into_parts().0, page);
     }
+    if trouble == Some(Trouble::Ended) {
+        // The session middleware would set the cookie of a session that is no more, in place of a younger one's.
+        keep_removals(response.headers_mut());
+    }
     let changes = response.request().extensions_mut().remove::<Cookies>().unwrap_or_default().changes;
     for cookie in changes {
         if let Ok(value) = HeaderValue::try_from(cookie.encoded().to_string()) {
@@ -109,6 +113,16 @@ pub async fn sort_out(
         }
     }
     Ok(response)
+}
+
+/// Leaves only those `Set-Cookie` headers that take a cookie away.
+fn keep_removals(headers: &mut HeaderMap) {
+    let set: Vec<HeaderValue> = headers.remove(SET_COOKIE).collect();
+    for value in set {
+        if value.to_str().is_ok_and(|text| text.contains("Max-Age=0")) {
+            headers.append(SET_COOKIE, value);
+        }
+    }
 }
 
 fn own_cookies(headers: &HeaderMap, flags: Flags, keys: &KeyRing) -> Vec<Cookie<'static>> {

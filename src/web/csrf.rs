@@ -22,7 +22,8 @@ use subtle::ConstantTimeEq;
 use url::Url;
 
 use super::{
-    error_page::{Kind, PageError},
+    drafts,
+    error_page::{Kind, PageError, Unsent},
     session::Typed,
     site::Site,
     visit::{SignedIn, Visit},
@@ -37,6 +38,14 @@ pub trait ProtectedForm: DeserializeOwned + 'static {
     /// What somebody typed into it, so that it is not lost when the form cannot be taken.
     fn typed(&self) -> Option<Typed> {
         None
+    }
+    /// The seal that says whose form it is, where something is typed into it.
+    fn author(&self) -> Option<&str> {
+        None
+    }
+    /// What to do when its session has ended, and nothing was typed.
+    fn when_signed_out() -> Kind {
+        Kind::SignInAgain
     }
 }
 
@@ -71,12 +80,14 @@ fn check<F: ProtectedForm>(request: &HttpRequest, form: F) -> Result<Checked<F>,
         return Err(PageError::from(Kind::Forged).keeping(form.typed()));
     }
     let Some(account) = visit.session.account() else {
-        // The session has ended since the form was opened. Only a browser that vouches for the form's origin gets its
-        // text kept in a session: nobody else may plant a draft in one.
-        return match form.typed() {
-            Some(typed) if sender == Sender::ThisSite => Err(Kind::SignedOut(typed).into()),
-            typed => Err(PageError::from(Kind::Forged).keeping(typed)),
-        };
+        // The session has ended since the form was opened. Text is kept for whom the form was made for, and for nobody who
+        // made up a form.
+        let author = form.author().and_then(|seal| drafts::author(&visit.site.keys, seal));
+        return Err(match (sender, form.typed(), author) {
+            (Sender::ThisSite, Some(typed), Some(author)) => Kind::SignedOut(Box::new(Unsent { typed, author })).into(),
+            (Sender::ThisSite, None, _) => F::when_signed_out().into(),
+            (_, typed, _) => PageError::from(Kind::Forged).keeping(typed),
+        });
     };
     if !is_equal(form.csrf_token(), &account.csrf_token) {
         return Err(PageError::from(Kind::Forged).keeping(form.typed()));

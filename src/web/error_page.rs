@@ -24,7 +24,7 @@ use super::{
     redis_store::StoreError,
     return_path::ReturnPath,
     routes,
-    session::{Account, Typed, TypedSession},
+    session::{Account, Typed, TypedSession, UserKey},
     sessions,
     visit::Visit,
 };
@@ -51,7 +51,9 @@ pub enum Kind {
     /// 403: the API demands what the sign-in that it led to did not bring.
     StepUpInVain,
     /// 401: the post form once more, since its session has ended.
-    SignedOut(Typed),
+    SignedOut(Box<Unsent>),
+    /// To the home page: who wanted to sign out is signed out already.
+    SignedOutAlready,
     /// 403: a form that did not come from this site's page.
     Forged,
     /// 403: another user's post.
@@ -99,6 +101,15 @@ pub enum Kind {
     SignInDeclined,
     /// 400: a sign-in that is not under way in this browser.
     SignInStale,
+}
+
+/// What somebody sent who is not signed in any more.
+#[derive(Debug)]
+pub struct Unsent {
+    /// The text.
+    pub typed: Typed,
+    /// Whose it is.
+    pub author: UserKey,
 }
 
 /// An error of a page.
@@ -149,6 +160,7 @@ impl From<ApiError> for PageError {
             ApiError::SignInAgain => Kind::SignInAgain,
             ApiError::StepUp(challenge) => Kind::StepUp(challenge),
             ApiError::SignIn(error) => return error.into(),
+            ApiError::NotRefreshed => Kind::EntraUnreachable,
             ApiError::Sessions(_) => Kind::SessionsUnreachable,
             ApiError::Forbidden => Kind::Forbidden,
             ApiError::NotFound => Kind::NotFound,
@@ -251,7 +263,8 @@ async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
         Ok(visit) => match &error.0.kind {
             Kind::SignInAgain => sign_in_again(&visit).await,
             Kind::StepUp(challenge) => step_up(&visit, challenge),
-            Kind::SignedOut(typed) => post_form::signed_out(&visit, None, typed),
+            Kind::SignedOut(unsent) => post_form::signed_out(&visit, unsent.author, &unsent.typed).await,
+            Kind::SignedOutAlready => Ok(Visit::redirect("/")),
             _ => explain(&visit, error),
         },
         Err(error) => Err(error),
@@ -299,7 +312,7 @@ pub enum SigningInAgain {
     IsInVain,
 }
 
-/// Ends a sign-in that is worth nothing any more; the session's drafts stay.
+/// Ends a sign-in that is worth nothing any more.
 ///
 /// # Errors
 /// When the place where the tokens are does not answer.

@@ -113,14 +113,16 @@ impl RedisStore {
         self.run(|redis| cmd("SET").arg(self.key(kind, name)).arg(&sealed).arg("PX").arg(millis(life)).exec(redis))
     }
 
-    /// Replaces a record that is still there; one that has ended stays so.
+    /// Replaces a record that is still there; one that has ended stays so. `false` then.
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn replace(&self, kind: Kind, name: &Name, plain: &[u8], life: Duration) -> Result<(), StoreError> {
+    pub fn replace(&self, kind: Kind, name: &Name, plain: &[u8], life: Duration) -> Result<bool, StoreError> {
         let sealed = self.seal(kind, name, plain)?;
         let key = self.key(kind, name);
-        self.run(|redis| cmd("SET").arg(&key).arg(&sealed).arg("PX").arg(millis(life)).arg("XX").exec(redis))
+        let replaced: Option<String> =
+            self.run(|redis| cmd("SET").arg(&key).arg(&sealed).arg("PX").arg(millis(life)).arg("XX").query(redis))?;
+        Ok(replaced.is_some())
     }
 
     /// A record, which goes on for `life` from now. One that no key opens any more counts as ended.
@@ -145,12 +147,13 @@ impl RedisStore {
         Ok(sealed.and_then(|sealed| self.open(kind, name, &sealed)))
     }
 
-    /// Ends a record.
+    /// Ends a record; `false` when there was none.
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn remove(&self, kind: Kind, name: &Name) -> Result<(), StoreError> {
-        self.run(|redis| cmd("DEL").arg(self.key(kind, name)).exec(redis))
+    pub fn remove(&self, kind: Kind, name: &Name) -> Result<bool, StoreError> {
+        let removed: u64 = self.run(|redis| cmd("DEL").arg(self.key(kind, name)).query(redis))?;
+        Ok(removed > 0)
     }
 
     /// Adds a record's name to a list of such, each of which is in it for `life`.
@@ -190,19 +193,27 @@ impl RedisStore {
         self.run(|redis| cmd("ZREM").arg(self.key(kind, list)).arg(&member.0).exec(redis))
     }
 
-    /// Waits for one's turn, which ends when it is dropped, or after `life` when its owner is gone. Who has waited for
-    /// `patience` goes on without.
+    /// Waits for one's turn, which ends when it is dropped, or after `life` when its owner is gone. `None` after `patience`.
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn turn(&self, kind: Kind, name: &Name, life: Duration, patience: Duration) -> Result<Turn, StoreError> {
+    pub fn lock(
+        &self,
+        kind: Kind,
+        name: &Name,
+        life: Duration,
+        patience: Duration,
+    ) -> Result<Option<Lock>, StoreError> {
         let (key, owner) = (self.key(kind, name), random_id());
         let mut left = patience;
         loop {
             let mine: Option<String> =
                 self.run(|redis| cmd("SET").arg(&key).arg(&owner).arg("PX").arg(millis(life)).arg("NX").query(redis))?;
-            if mine.is_some() || left.is_zero() {
-                return Ok(Turn { store: self.clone(), key, owner });
+            if mine.is_some() {
+                return Ok(Some(Lock { store: self.clone(), key, owner }));
+            }
+            if left.is_zero() {
+                return Ok(None);
             }
             thread::sleep(ASK_FOR_TURN);
             left = left.saturating_sub(ASK_FOR_TURN);
@@ -271,13 +282,13 @@ impl RedisStore {
 }
 
 /// One's turn. Dropped, it is the next one's.
-pub struct Turn {
+pub struct Lock {
     store: RedisStore,
     key: String,
     owner: String,
 }
 
-impl Drop for Turn {
+impl Drop for Lock {
     fn drop(&mut self) {
         // Only one's own: it may have run out meanwhile, and be somebody else's.
         let script =

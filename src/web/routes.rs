@@ -25,7 +25,7 @@ pub fn configure(app: &mut web::ServiceConfig) {
         .service(page("/login").route(get().to(login::start)))
         // Only GET: whoever just looks must not use up the code.
         .service(
-            web::resource("/callback")
+            web::resource(callback::PATH)
                 .route(web::get().to(callback::finish))
                 .default_service(web::to(|| async { refuse("GET") })),
         )

@@ -14,7 +14,10 @@ use actix_web::{
 };
 use url::Url;
 
-use super::{pages::front_channel_logout, site::Site};
+use super::{
+    pages::{callback, front_channel_logout},
+    site::Site,
+};
 
 const ALWAYS: [(HeaderName, &str); 7] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -46,7 +49,10 @@ impl SecurityHeaders {
         let mut headers: Vec<_> =
             ALWAYS.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
         headers.push((CONTENT_SECURITY_POLICY, HeaderValue::from_str(&policy(authority))?));
-        let framed = format!("default-src 'none'; frame-ancestors {}", authority.origin().ascii_serialization());
+        let framed = format!(
+            "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors {}",
+            authority.origin().ascii_serialization()
+        );
         if public_url.scheme() == "https" {
             headers.push((STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000")));
         }
@@ -60,6 +66,10 @@ impl SecurityHeaders {
         if path == front_channel_logout::PATH {
             headers.remove(X_FRAME_OPTIONS);
             headers.insert(CONTENT_SECURITY_POLICY, self.framed.clone());
+        }
+        if path == callback::PATH {
+            // Its address holds `code` and `state`; not even the style sheet's request may repeat it.
+            headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
         }
         if !headers.contains_key(CACHE_CONTROL) {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

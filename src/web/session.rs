@@ -16,25 +16,21 @@ use actix_session::{Session, SessionExt};
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use uuid::Uuid;
 
-pub use account::{Account, ProviderSession, Ticket, random_id};
+pub use account::{Account, ProviderSession, Ticket, UserKey, random_id};
 
 use crate::entra::ClaimsChallenge;
 
 /// Key of the signed-in account; the session store tells signed-in sessions from anonymous ones by it.
 pub const ACCOUNT: &str = "account";
 const FLASH: &str = "flash";
-const DRAFTS: &str = "drafts";
 const FORCED_SIGN_IN: &str = "forced_sign_in";
 const DEMAND: &str = "demand";
 
 /// A demand that nobody has signed in for after so long is forgotten.
 const DEMAND_LIFETIME: Duration = Duration::minutes(10);
-/// Most drafts in one session; the oldest goes first.
-const MAX_DRAFTS: usize = 4;
-/// Largest draft kept, in bytes; a longer one is shown again but not remembered.
-const MAX_DRAFT_BYTES: usize = 256 * 1024;
+/// So many different demands, each answered a moment before the next, are one too many.
+const MAX_DEMANDS_IN_A_ROW: u8 = 3;
 /// A second forced sign-in within this time means that signing in does not help.
 const FORCED_SIGN_IN_MEMORY: Duration = Duration::minutes(2);
 
@@ -53,17 +49,15 @@ pub struct Typed {
 /// Shows how long it is, and nothing of it: what people write is not for logs.
 impl fmt::Debug for Typed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Typed({} bytes)", self.title.len() + self.content.len())
+        write!(f, "Typed({} bytes)", self.len())
     }
 }
 
-/// Something typed, kept over a sign-in.
-#[derive(Clone, Serialize, Deserialize)]
-struct Draft {
-    path: String,
-    /// `oid` of who typed it, when known: nobody else gets to see it.
-    owner: Option<Uuid>,
-    typed: Typed,
+impl Typed {
+    /// In bytes.
+    pub fn len(&self) -> usize {
+        self.title.len() + self.content.len() + self.etag.len()
+    }
 }
 
 /// What the API demands of a sign-in, as JSON.
@@ -72,6 +66,9 @@ struct Demand {
     claims: String,
     made_at: DateTime<Utc>,
     answered_at: Option<DateTime<Utc>>,
+    /// How many were answered just before this one.
+    #[serde(default)]
+    in_a_row: u8,
 }
 
 /// The session of the browser that sent the request. Reading costs nothing; only a write makes a session.
@@ -95,9 +92,10 @@ impl TypedSession {
         self.write(ACCOUNT, account);
     }
 
-    /// Forgets who is signed in; drafts stay.
+    /// Forgets who is signed in, under a new session id: the old one is dead wherever it was copied to.
     pub fn end_sign_in(&self) {
         self.0.remove(ACCOUNT);
+        self.0.renew();
     }
 
     /// Ends the session: its id is dead from now on.
@@ -117,33 +115,6 @@ impl TypedSession {
         Some(text)
     }
 
-    /// Keeps what was typed at `path` until it can be sent. Too long a text is not kept.
-    pub fn keep_draft(&self, path: &str, owner: Option<Uuid>, typed: &Typed) {
-        if typed.title.len() + typed.content.len() > MAX_DRAFT_BYTES {
-            return;
-        }
-        let mut all: Vec<Draft> = self.read(DRAFTS).unwrap_or_default();
-        all.retain(|draft| draft.path != path);
-        all.push(Draft { path: path.to_owned(), owner, typed: typed.clone() });
-        let surplus = all.len().saturating_sub(MAX_DRAFTS);
-        all.drain(..surplus);
-        self.write(DRAFTS, &all);
-    }
-
-    /// What was typed at `path`, if `reader` may see it.
-    pub fn draft(&self, path: &str, reader: Uuid) -> Option<Typed> {
-        let all: Vec<Draft> = self.read(DRAFTS)?;
-        let draft = all.into_iter().find(|draft| draft.path == path)?;
-        draft.owner.is_none_or(|owner| owner == reader).then_some(draft.typed)
-    }
-
-    /// Forgets what was typed at `path`.
-    pub fn drop_draft(&self, path: &str) {
-        let Some(mut all) = self.read::<Vec<Draft>>(DRAFTS) else { return };
-        all.retain(|draft| draft.path != path);
-        self.write(DRAFTS, &all);
-    }
-
     /// Notes that the user was sent to sign in although signed in. `true` when that happened a moment ago too: then
     /// signing in does not help, and sending the browser there again would go on for ever.
     pub fn note_forced_sign_in(&self) -> bool {
@@ -152,15 +123,20 @@ impl TypedSession {
         before.is_some_and(|at| Utc::now() - at < FORCED_SIGN_IN_MEMORY)
     }
 
-    /// Keeps what the API demands of the next sign-in. `true` when it demanded the same before a sign-in that was completed
-    /// a moment ago: that one did not bring it, and the next one would not either.
+    /// Keeps what the API demands of the next sign-in. `true` when a sign-in that was completed a moment ago should have
+    /// brought it, and did not: the next one would not either. That is so of the same demand, and of any that comes after
+    /// several others.
     pub fn demand(&self, challenge: &ClaimsChallenge) -> bool {
-        let (claims, now) = (challenge.to_json(), Utc::now());
+        let now = Utc::now();
         let before: Option<Demand> = self.read(DEMAND);
-        let is_in_vain = before.is_some_and(|before| {
-            before.claims == claims && before.answered_at.is_some_and(|at| now - at < FORCED_SIGN_IN_MEMORY)
-        });
-        self.write(DEMAND, &Demand { claims, made_at: now, answered_at: None });
+        let answered = before.filter(|before| before.answered_at.is_some_and(|at| now - at < FORCED_SIGN_IN_MEMORY));
+        let in_a_row = answered.as_ref().map_or(0, |before| before.in_a_row.saturating_add(1));
+        let is_same = answered
+            .and_then(|before| ClaimsChallenge::from_json(before.claims.as_bytes()))
+            .is_some_and(|before| before.demands_the_same(challenge));
+        let is_in_vain = is_same || in_a_row >= MAX_DEMANDS_IN_A_ROW;
+        let in_a_row = if is_in_vain { 0 } else { in_a_row };
+        self.write(DEMAND, &Demand { claims: challenge.to_json(), made_at: now, answered_at: None, in_a_row });
         is_in_vain
     }
 
@@ -213,27 +189,6 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_is_shown_to_nobody_but_its_author() {
-        let (alice, bob) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let typed = Typed { title: "t".to_owned(), content: "c".to_owned(), etag: String::new() };
-        let session = session();
-        session.keep_draft("/posts/new", Some(alice), &typed);
-        assert!(session.draft("/posts/new", bob).is_none());
-        assert!(session.draft("/posts/7/edit", alice).is_none());
-        assert_eq!(session.draft("/posts/new", alice).map(|typed| typed.content).as_deref(), Some("c"));
-        session.drop_draft("/posts/new");
-        assert!(session.draft("/posts/new", alice).is_none());
-    }
-
-    #[test]
-    fn a_draft_too_long_to_keep_is_not_kept() {
-        let typed = Typed { content: "x".repeat(MAX_DRAFT_BYTES + 1), ..Typed::default() };
-        let session = session();
-        session.keep_draft("/posts/new", None, &typed);
-        assert!(session.draft("/posts/new", Uuid::nil()).is_none());
-    }
-
-    #[test]
     fn a_demand_holds_for_the_next_sign_in_and_is_in_vain_if_that_did_not_help() {
         let challenge = |value: &str| {
             let json = serde_json::json!({ "access_token": { "acrs": { "value": value } } }).to_string();
@@ -250,6 +205,26 @@ mod tests {
         session.answer_demand();
         assert!(session.demand(&challenge("c2")));
         assert!(!session.demand(&challenge("c2")), "asked for once more, by the user's own choice");
+    }
+
+    #[test]
+    fn demands_that_are_different_each_time_end_too() {
+        let demand =
+            |json: &serde_json::Value| ClaimsChallenge::from_json(json.to_string().as_bytes()).expect("a challenge");
+        let nbf = |time: u64| demand(&serde_json::json!({ "access_token": { "nbf": { "value": time.to_string() } } }));
+        let session = session();
+        assert!(!session.demand(&nbf(1)));
+        session.answer_demand();
+        assert!(session.demand(&nbf(2)), "a later time is the same demand: a new token");
+
+        let acrs = |n: usize| demand(&serde_json::json!({ "access_token": { "acrs": { "value": n.to_string() } } }));
+        let session = self::session();
+        let tries = (0..10).take_while(|n| {
+            let is_in_vain = session.demand(&acrs(*n));
+            session.answer_demand();
+            !is_in_vain
+        });
+        assert_eq!(tries.count(), 3);
     }
 
     #[test]

@@ -20,18 +20,21 @@ use actix_web::{
     cookie::{SameSite, time},
     web,
 };
-use uuid::Uuid;
 
 pub use self::{
     lifetime::{EndOfLife, Lifetime, Started},
     trouble::{Trouble, noting_trouble, trouble},
 };
-use self::{memory::MemorySessions, redis::RedisSessions, trouble::or_trouble};
+use self::{
+    memory::MemorySessions,
+    redis::RedisSessions,
+    trouble::{forget, note, or_trouble},
+};
 use super::{
     cookies::Flags,
     key_ring::KeyRing,
     redis_store::{RedisStore, StoreError},
-    session::{ProviderSession, Ticket, random_id},
+    session::{ACCOUNT, ProviderSession, Ticket, UserKey, random_id},
 };
 use crate::config::ClientSettings;
 
@@ -71,10 +74,10 @@ impl Sessions {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn end_sessions_of(&self, tenant_id: Uuid, object_id: Uuid) -> Result<Vec<Ticket>, StoreError> {
+    pub fn end_sessions_of(&self, user: UserKey) -> Result<Vec<Ticket>, StoreError> {
         match self {
-            Self::InMemory(store) => Ok(store.end_sessions_of(tenant_id, object_id)),
-            Self::InRedis(store) => store.end_sessions_of(tenant_id, object_id),
+            Self::InMemory(store) => Ok(store.end_sessions_of(user)),
+            Self::InRedis(store) => store.end_sessions_of(user),
         }
     }
 
@@ -124,8 +127,12 @@ impl SessionStore for Sessions {
     async fn save(&self, state: State, _: &time::Duration) -> Result<SessionKey, SaveError> {
         let id = random_id();
         let key = SessionKey::try_from(id.clone()).map_err(|error| SaveError::Other(error.into()))?;
+        if state.contains_key(ACCOUNT) {
+            // Somebody has signed in, whatever has become of the session before.
+            forget(Trouble::Ended);
+        }
         match self {
-            Self::InMemory(store) => store.save(id, state),
+            Self::InMemory(store) => store.save(&id, state),
             Self::InRedis(store) => {
                 let store = store.clone();
                 or_trouble(blocking(move || store.save(&id, state)).await, Trouble::NotWritten, ());
@@ -136,12 +143,15 @@ impl SessionStore for Sessions {
 
     /// A session that has ended meanwhile, say by a sign-out in another tab, stays ended.
     async fn update(&self, key: SessionKey, state: State, _: &time::Duration) -> Result<SessionKey, UpdateError> {
-        match self {
+        let is_there = match self {
             Self::InMemory(store) => store.update(key.as_ref(), state),
             Self::InRedis(store) => {
                 let (store, id) = (store.clone(), key.as_ref().to_owned());
-                or_trouble(blocking(move || store.update(&id, &state)).await, Trouble::NotWritten, ());
+                or_trouble(blocking(move || store.update(&id, &state)).await, Trouble::NotWritten, true)
             }
+        };
+        if !is_there {
+            note(Trouble::Ended);
         }
         Ok(key)
     }
@@ -152,12 +162,15 @@ impl SessionStore for Sessions {
     }
 
     async fn delete(&self, key: &SessionKey) -> anyhow::Result<()> {
-        match self {
+        let was_there = match self {
             Self::InMemory(store) => store.delete(key.as_ref()),
             Self::InRedis(store) => {
                 let (store, id) = (store.clone(), key.as_ref().to_owned());
-                or_trouble(blocking(move || store.delete(&id)).await, Trouble::NotWritten, ());
+                or_trouble(blocking(move || store.delete(&id)).await, Trouble::NotWritten, true)
             }
+        };
+        if !was_there {
+            note(Trouble::Ended);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::{
     access_tokens::AccessTokens,
     api_client::ApiClient,
     cookies::Flags,
+    drafts::Drafts,
     key_ring::KeyRing,
     pages::health::HealthMemory,
     pending_sign_ins::PendingSignIns,
@@ -65,6 +66,8 @@ pub struct Site {
     pub api: Arc<ApiClient>,
     /// The users' sessions.
     pub sessions: Sessions,
+    /// What people typed and could not send.
+    pub drafts: Drafts,
     /// Sign-ins that have not come back yet.
     pub pending_sign_ins: PendingSignIns,
     /// What seals cookies.
@@ -101,7 +104,9 @@ impl Site {
             (KeyRing::new(&client_settings.cookie_keys), Flags { is_secure: public_url.scheme() == "https" });
         let redis = RedisStore::of(&settings.redis, &keys)?;
         let store: Box<dyn TokenStore> = match &redis {
-            Some(redis) => Box::new(RedisTokens::new(redis.clone(), client_settings.session_idle)),
+            Some(redis) => {
+                Box::new(RedisTokens::new(redis.clone(), client_settings.session_idle, settings.entra.timeout))
+            }
             None => Box::new(MemoryTokens::new(client_settings.max_sessions, Lifetime::of(client_settings))),
         };
         let tokens = Arc::new(AccessTokens::new(store, Arc::clone(&client)));
@@ -115,6 +120,7 @@ impl Site {
             api: Arc::new(ApiClient::new(agent, &client_settings.api_base_url, Arc::clone(&tokens))),
             tokens,
             sessions: Sessions::new(client_settings, redis.as_ref()),
+            drafts: Drafts::new(client_settings.session_max, redis),
             pending_sign_ins: PendingSignIns::new(keys.clone(), cookies),
             keys,
             cookies,

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 pub use self::{memory::MemoryTokens, redis::RedisTokens};
 use super::{
-    redis_store::{StoreError, Turn},
+    redis_store::{Lock, StoreError},
     session::Ticket,
 };
 
@@ -28,6 +28,20 @@ pub struct Kept {
     pub refresh_at: DateTime<Utc>,
 }
 
+/// How long to wait for one's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all: the token at hand will do.
+    NotAtAll,
+    /// As long as a refresh may take.
+    ForTheOther,
+}
+
+/// One's turn to refresh; over when it is dropped.
+pub struct Turn {
+    _lock: Option<Lock>,
+}
+
 /// Where tokens are kept. Blocks.
 pub trait TokenStore: Send + Sync {
     /// Keeps the tokens of a new sign-in.
@@ -41,6 +55,6 @@ pub trait TokenStore: Send + Sync {
     fn get(&self, ticket: &Ticket) -> Result<Option<Kept>, StoreError>;
     /// Ends the sign-in.
     fn remove(&self, ticket: &Ticket) -> Result<(), StoreError>;
-    /// Waits until no other replica refreshes these tokens; until it is dropped, none does.
-    fn turn(&self, ticket: &Ticket) -> Result<Option<Turn>, StoreError>;
+    /// Waits until no other replica refreshes these tokens; until it is dropped, none does. `None` when the wait was too long.
+    fn turn(&self, ticket: &Ticket, wait: Wait) -> Result<Option<Turn>, StoreError>;
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{
     api_client::{Correlation, UsersApi},
     error_page::{Kind, PageError},
-    session::{Account, TypedSession},
+    session::{Account, Typed, TypedSession},
     site::Site,
     templates::{Layout, LayoutAccount},
 };
@@ -144,6 +144,22 @@ pub struct SignedIn {
 }
 
 impl SignedIn {
+    /// What the user typed on this page, and could not send.
+    ///
+    /// # Errors
+    /// When the place for it does not answer.
+    pub async fn draft(&self) -> Result<Option<Typed>, PageError> {
+        let (author, path) = (self.account.user(), self.visit.request.path().to_owned());
+        self.visit.blocking(move |site| site.drafts.find(author, &path)).await
+    }
+
+    /// Forgets what the user typed at `path`: it is sent, or its post is gone.
+    pub async fn forget_draft(&self, path: &str) {
+        let (author, path) = (self.account.user(), path.to_owned());
+        // The worst is a text that is offered once more.
+        let _ = self.visit.blocking(move |site| site.drafts.forget(author, &path)).await;
+    }
+
     /// The API on the user's behalf.
     pub fn api(&self) -> UsersApi {
         self.visit.site.api.on_behalf_of(self.account.ticket.clone(), self.visit.correlation())

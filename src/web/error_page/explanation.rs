@@ -38,7 +38,7 @@ impl Explanation {
                 "The address or the form that your browser sent is not one that this site knows how to read.",
                 "Go back and try again from the page that you came from.",
             ),
-            Kind::SignInAgain | Kind::SignedOut(_) | Kind::StepUp(_) => of_status(
+            Kind::SignInAgain | Kind::SignedOut(_) | Kind::SignedOutAlready | Kind::StepUp(_) => of_status(
                 StatusCode::UNAUTHORIZED,
                 "401",
                 "You are not signed in",

@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// Where Entra sends the browser back to.
+pub const PATH: &str = "/callback";
+
 /// The user declined to consent.
 const DECLINED: u32 = 65004;
 /// The code was redeemed before, or is too old.

@@ -52,7 +52,7 @@ pub async fn delete(checked: Checked<DeleteForm>, id: web::Path<u64>) -> Result<
     let Checked { user, .. } = checked;
     let id = id.into_inner();
     user.api().delete(id).await?;
-    user.visit.session.drop_draft(&format!("/posts/{id}/edit"));
+    user.forget_draft(&format!("/posts/{id}/edit")).await;
     user.visit.session.set_flash("The post is deleted.");
     Ok(Visit::redirect("/posts"))
 }

@@ -23,10 +23,10 @@ pub async fn show(user: SignedIn, id: web::Path<u64>) -> Result<HttpResponse, Pa
     if !is_own(&post, user.account.object_id) {
         return Err(Kind::Forbidden.into());
     }
-    let path = user.visit.request.path();
-    let page = match user.visit.session.draft(path, user.account.object_id) {
-        Some(typed) => PostFormPage::new(path, typed).restored(),
-        None => PostFormPage::new(path, Typed { title: post.title, content: post.content, etag }),
+    let page = |typed| PostFormPage::new(&user.visit, user.account.user(), typed);
+    let page = match user.draft().await? {
+        Some(typed) => page(typed).restored(),
+        None => page(Typed { title: post.title, content: post.content, etag }),
     };
     user.visit.page("post_form.html", &page)
 }
@@ -44,7 +44,7 @@ pub async fn save(checked: Checked<PostForm>, id: web::Path<u64>) -> Result<Http
     };
     match user.api().change(id, &form.post(), etag).await {
         Ok(_) => {
-            user.visit.session.drop_draft(user.visit.request.path());
+            user.forget_draft(user.visit.request.path()).await;
             user.visit.session.set_flash("Your changes are saved.");
             Ok(Visit::redirect(&format!("/posts/{id}")))
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::web::{
     csrf::{Checked, ProtectedForm},
-    error_page::PageError,
+    error_page::{Kind, PageError},
     session::Account,
     visit::Visit,
 };
@@ -24,6 +24,10 @@ pub struct LogoutForm {
 impl ProtectedForm for LogoutForm {
     fn csrf_token(&self) -> &str {
         &self.csrf_token
+    }
+
+    fn when_signed_out() -> Kind {
+        Kind::SignedOutAlready
     }
 }
 
@@ -48,8 +52,14 @@ pub async fn ask(visit: Visit) -> Result<HttpResponse, PageError> {
 pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, PageError> {
     let Checked { form, user } = checked;
     let visit = user.visit;
-    let ticket = user.account.ticket.clone();
-    visit.blocking(move |site| site.tokens.forget(&[ticket])).await?;
+    // With it the browser's other sessions: those that a late answer has pushed out of its cookie, too.
+    let (ticket, at_provider) = (user.account.ticket.clone(), user.account.provider_session());
+    let ended = visit.blocking(move |site| {
+        let others = at_provider.map(|session| site.sessions.end_provider_session(&session)).transpose()?;
+        site.tokens.forget(&[ticket])?;
+        site.tokens.forget(&others.unwrap_or_default())
+    });
+    ended.await?;
     if form.everywhere.as_deref() == Some("1") {
         end_everywhere(&visit, &user.account).await?;
     }
@@ -70,9 +80,9 @@ pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, Page
 
 /// Ends the user's sessions in all browsers. Entra's own sessions there are not this site's to end.
 async fn end_everywhere(visit: &Visit, account: &Account) -> Result<(), PageError> {
-    let (tenant, object) = (account.tenant_id, account.object_id);
+    let user = account.user();
     let ended = visit.blocking(move |site| {
-        let tickets = site.sessions.end_sessions_of(tenant, object)?;
+        let tickets = site.sessions.end_sessions_of(user)?;
         site.tokens.forget(&tickets).map(|()| tickets.len())
     });
     let count = ended.await?;

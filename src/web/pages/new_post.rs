@@ -23,11 +23,10 @@ pub struct NewPostQuery {
 /// # Errors
 /// When nobody is signed in.
 pub async fn show(user: SignedIn, query: web::Query<NewPostQuery>) -> Result<HttpResponse, PageError> {
-    let path = user.visit.request.path();
-    let kept = user.visit.session.draft(path, user.account.object_id);
-    let page = match kept {
-        Some(typed) if query.empty.as_deref() != Some("1") => PostFormPage::new(path, typed).restored(),
-        _ => PostFormPage::new(path, Typed::default()),
+    let page = |typed| PostFormPage::new(&user.visit, user.account.user(), typed);
+    let page = match user.draft().await? {
+        Some(typed) if query.empty.as_deref() != Some("1") => page(typed).restored(),
+        _ => page(Typed::default()),
     };
     user.visit.page("post_form.html", &page)
 }
@@ -40,7 +39,7 @@ pub async fn publish(checked: Checked<PostForm>) -> Result<HttpResponse, PageErr
     let Checked { form, user } = checked;
     match user.api().create(&form.post(), form.key()).await {
         Ok(post) => {
-            user.visit.session.drop_draft(user.visit.request.path());
+            user.forget_draft(user.visit.request.path()).await;
             user.visit.session.set_flash("Your post is published.");
             Ok(Visit::redirect(&format!("/posts/{}", post.id)))
         }

@@ -1,6 +1,16 @@
 //! The form in which posts are written and edited: how it is shown, and how it comes back with what was typed when it
 //! could not be sent.
 
+use crate::entra::ClaimsChallenge;
+use crate::web::{
+    api_client::{ApiError, FieldError, NewPost, Post},
+    csrf::ProtectedForm,
+    drafts,
+    error_page::{Kind, PageError, SigningInAgain, end_sign_in, sign_in_href, wait},
+    return_path::ReturnPath,
+    session::{Typed, UserKey, random_id},
+    visit::{SignedIn, Visit},
+};
 use actix_web::{
     HttpResponse,
     http::{
@@ -9,17 +19,6 @@ use actix_web::{
     },
 };
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
-
-use crate::entra::ClaimsChallenge;
-use crate::web::{
-    api_client::{ApiError, FieldError, NewPost, Post},
-    csrf::ProtectedForm,
-    error_page::{Kind, PageError, SigningInAgain, end_sign_in, sign_in_href, wait},
-    return_path::ReturnPath,
-    session::{Typed, random_id},
-    visit::{SignedIn, Visit},
-};
 
 /// What the form sends.
 #[derive(Deserialize)]
@@ -34,6 +33,8 @@ pub struct PostForm {
     etag: String,
     #[serde(default)]
     key: String,
+    #[serde(default)]
+    author: String,
 }
 
 impl PostForm {
@@ -70,6 +71,10 @@ impl ProtectedForm for PostForm {
     fn typed(&self) -> Option<Typed> {
         Some(self.as_typed())
     }
+
+    fn author(&self) -> Option<&str> {
+        Some(&self.author)
+    }
 }
 
 /// The page.
@@ -82,6 +87,8 @@ pub struct PostFormPage {
     etag: String,
     /// Of a new post: the same whenever this form is sent.
     key: Option<String>,
+    /// The seal that says whose form it is.
+    author: String,
     is_restored: bool,
     summary: Option<String>,
     sign_in_href: Option<String>,
@@ -98,10 +105,11 @@ struct Current {
 }
 
 impl PostFormPage {
-    /// At this path, filled in.
-    pub fn new(path: &str, typed: Typed) -> Self {
-        let post = path.strip_suffix("/edit");
+    /// At the path of this visit, filled in, for `author`.
+    pub fn new(visit: &Visit, author: UserKey, typed: Typed) -> Self {
+        let post = visit.request.path().strip_suffix("/edit");
         Self {
+            author: drafts::seal(&visit.site.keys, author),
             is_edit: post.is_some(),
             cancel_href: post.unwrap_or("/posts").to_owned(),
             title: typed.title,
@@ -143,7 +151,7 @@ pub async fn refused(
 ) -> Result<HttpResponse, PageError> {
     let typed = form.as_typed();
     let visit = &user.visit;
-    let mut page = PostFormPage::new(visit.request.path(), typed.clone());
+    let mut page = PostFormPage::new(visit, user.account.user(), typed.clone());
     if let (Some(kept), Some(sent)) = (&mut page.key, form.key())
         && !matches!(error, ApiError::KeyReused)
     {
@@ -168,8 +176,8 @@ pub async fn refused(
         ),
         ApiError::Stale => return stale(user, id, page).await,
         ApiError::SignInAgain => return refused_sign_in(user, &typed).await,
-        ApiError::StepUp(challenge) => return step_up(user, &challenge, &typed),
-        ApiError::SignIn(_) => (
+        ApiError::StepUp(challenge) => return step_up(user, &challenge, &typed).await,
+        ApiError::SignIn(_) | ApiError::NotRefreshed => (
             StatusCode::BAD_GATEWAY,
             "The post was not saved: your sign-in could not be renewed with Microsoft Entra ID. Your text is still \
              here; try again in a moment."
@@ -219,21 +227,25 @@ pub async fn refused(
 ///
 /// # Errors
 /// When the page cannot be rendered.
-pub fn signed_out(visit: &Visit, owner: Option<Uuid>, typed: &Typed) -> Result<HttpResponse, PageError> {
-    let summary = "The post was not saved: your sign-in has ended. Your text is kept until you are back.";
-    kept_until_back(visit, owner, typed, summary)
+pub async fn signed_out(visit: &Visit, author: UserKey, typed: &Typed) -> Result<HttpResponse, PageError> {
+    kept_until_back(visit, author, typed, "The post was not saved: your sign-in has ended.").await
 }
 
-fn kept_until_back(
+async fn kept_until_back(
     visit: &Visit,
-    owner: Option<Uuid>,
+    author: UserKey,
     typed: &Typed,
     summary: &str,
 ) -> Result<HttpResponse, PageError> {
     let path = visit.request.path();
-    visit.session.keep_draft(path, owner, typed);
-    let mut page = PostFormPage::new(path, typed.clone());
-    page.summary = Some(summary.to_owned());
+    let (at, text) = (path.to_owned(), typed.clone());
+    let kept = visit.blocking(move |site| site.drafts.keep(author, &at, text)).await;
+    let promise = match kept {
+        Ok(()) => "Your text is kept until you are back.",
+        Err(_) => "Your text could not be kept: copy it before you sign in.",
+    };
+    let mut page = PostFormPage::new(visit, author, typed.clone());
+    page.summary = Some(format!("{summary} {promise}"));
     page.sign_in_href = Some(sign_in_href(ReturnPath::parse(path).as_ref()));
     let mut response = visit.page_with_status(StatusCode::UNAUTHORIZED, "post_form.html", &page)?;
     // RFC 9110 §15.5.2 asks for a challenge; no browser shows a dialogue for this one.
@@ -244,19 +256,19 @@ fn kept_until_back(
 
 async fn refused_sign_in(user: &SignedIn, typed: &Typed) -> Result<HttpResponse, PageError> {
     match end_sign_in(&user.visit, &user.account).await.map_err(|error| error.keeping(Some(typed.clone())))? {
-        SigningInAgain::MayHelp => signed_out(&user.visit, Some(user.account.object_id), typed),
+        SigningInAgain::MayHelp => signed_out(&user.visit, user.account.user(), typed).await,
         SigningInAgain::IsInVain => Err(PageError::from(Kind::TokenRefused).keeping(Some(typed.clone()))),
     }
 }
 
 /// The API demands more than the sign-in has: the text is kept over another one.
-fn step_up(user: &SignedIn, challenge: &ClaimsChallenge, typed: &Typed) -> Result<HttpResponse, PageError> {
+async fn step_up(user: &SignedIn, challenge: &ClaimsChallenge, typed: &Typed) -> Result<HttpResponse, PageError> {
     if user.visit.session.demand(challenge) {
         return Err(PageError::from(Kind::StepUpInVain).keeping(Some(typed.clone())));
     }
     let summary = "The post was not saved: for this the blog asks you to sign in once more, with another factor for \
-                   instance. Your text is kept until you are back.";
-    kept_until_back(&user.visit, Some(user.account.object_id), typed, summary)
+                   instance.";
+    kept_until_back(&user.visit, user.account.user(), typed, summary).await
 }
 
 /// Somebody changed the post meanwhile: both versions are shown, and saving once more is a decision.

@@ -31,6 +31,15 @@ impl Ticket {
     }
 }
 
+/// How a person is known: never by name or address, which change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct UserKey {
+    /// `tid`
+    pub tenant_id: Uuid,
+    /// `oid`
+    pub object_id: Uuid,
+}
+
 /// Who is signed in, from the ID token. Names and addresses are for display only.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Account {
@@ -83,6 +92,11 @@ impl Account {
     /// Who is signed in by a session's state, as the session store has it.
     pub fn in_state(state: &HashMap<String, String>) -> Option<Self> {
         serde_json::from_str(state.get(ACCOUNT)?).ok()
+    }
+
+    /// Who it is.
+    pub fn user(&self) -> UserKey {
+        UserKey { tenant_id: self.tenant_id, object_id: self.object_id }
     }
 
     /// The provider's session that the sign-in belongs to, if it said which.

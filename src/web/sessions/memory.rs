@@ -1,30 +1,36 @@
 //! Sessions in this process: bounded, ending after a time without use and, whatever happens, after a longest time.
 
-use std::{sync::Arc, time::Instant};
+use std::{hash::Hash, sync::Arc, time::Instant};
 
-use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
-use uuid::Uuid;
+use moka::{
+    ops::compute::{CompResult, Op},
+    policy::EvictionPolicy,
+    sync::Cache,
+};
 
 use super::{EndOfLife, Lifetime, Started, State};
-use crate::web::session::{ACCOUNT, Account, ProviderSession, Ticket};
+use crate::web::session::{ACCOUNT, Account, ProviderSession, Ticket, UserKey};
 
 /// An ordinary session weighs 1; each further so many bytes weigh 1 more, so that `max_sessions` bounds memory too.
 const BYTES_PER_WEIGHT: usize = 8 * 1024;
 
-/// Most sessions here that are found by one session at the provider; the oldest is forgotten first.
-const MAX_PER_PROVIDER_SESSION: usize = 16;
+/// Most sessions of one user, and of one session at the provider; beyond that the oldest ends, so that nobody pushes others
+/// out by signing in again and again.
+const MAX_OF_ONE: usize = 32;
 
 /// Sessions in this process. A clone is another handle to the same sessions.
 ///
-/// Anonymous and signed-in sessions are bounded apart: a flood of visitors who start a sign-in pushes nobody out who
-/// is signed in.
+/// Anonymous and signed-in sessions are bounded apart: a flood of visitors pushes nobody out who is signed in.
 #[derive(Clone)]
 pub struct MemorySessions {
     anonymous: Cache<String, Record>,
     signed_in: Cache<String, Record>,
-    /// Ids of the signed-in sessions that belong to one session at the provider.
-    by_provider_session: Cache<ProviderSession, Arc<Vec<String>>>,
+    of_user: Index<UserKey>,
+    of_provider_session: Index<ProviderSession>,
 }
+
+/// Ids of the signed-in sessions that something has, the oldest first. Some may have ended.
+type Index<K> = Cache<K, Arc<Vec<String>>>;
 
 #[derive(Clone)]
 struct Record {
@@ -35,69 +41,84 @@ struct Record {
 impl MemorySessions {
     /// Room for `max_sessions` anonymous and as many signed-in ones; the least recently used go first.
     pub fn new(max_sessions: u64, lifetime: Lifetime) -> Self {
-        let by_provider_session = Cache::builder().max_capacity(max_sessions).time_to_live(lifetime.max).build();
-        Self { anonymous: cache(max_sessions, lifetime), signed_in: cache(max_sessions, lifetime), by_provider_session }
+        Self {
+            anonymous: cache(max_sessions, lifetime),
+            signed_in: cache(max_sessions, lifetime),
+            of_user: index(max_sessions, lifetime),
+            of_provider_session: index(max_sessions, lifetime),
+        }
     }
 
     pub fn load(&self, id: &str) -> Option<State> {
-        self.record(id).map(|record| (*record.state).clone())
+        let record = self.signed_in.get(id).or_else(|| self.anonymous.get(id))?;
+        Some((*record.state).clone())
     }
 
-    pub fn save(&self, id: String, state: State) {
+    pub fn save(&self, id: &str, state: State) {
+        let account = Account::in_state(&state);
         let cache = if state.contains_key(ACCOUNT) { &self.signed_in } else { &self.anonymous };
-        if let Some(session) = Account::in_state(&state).and_then(|account| account.provider_session()) {
-            self.index(session, &id);
+        cache.insert(id.to_owned(), Record { state: Arc::new(state), started: Instant::now() });
+        let Some(account) = account else { return };
+        self.enlist(&self.of_user, account.user(), id);
+        if let Some(session) = account.provider_session() {
+            self.enlist(&self.of_provider_session, session, id);
         }
-        cache.insert(id, Record { state: Arc::new(state), started: Instant::now() });
     }
 
-    pub fn update(&self, id: &str, state: State) {
+    /// `false` of a session that is not there any more.
+    pub fn update(&self, id: &str, state: State) -> bool {
         let state = Arc::new(state);
-        for cache in [&self.signed_in, &self.anonymous] {
-            cache.entry_by_ref(id).and_compute_with(|found| match found {
+        [&self.signed_in, &self.anonymous].into_iter().any(|cache| {
+            let outcome = cache.entry_by_ref(id).and_compute_with(|found| match found {
                 Some(entry) => Op::Put(Record { state: Arc::clone(&state), started: entry.into_value().started }),
                 None => Op::Nop,
             });
-        }
+            matches!(outcome, CompResult::ReplacedWith(_))
+        })
     }
 
-    pub fn delete(&self, id: &str) {
-        self.signed_in.invalidate(id);
-        self.anonymous.invalidate(id);
+    /// `false` of a session that was not there.
+    pub fn delete(&self, id: &str) -> bool {
+        self.signed_in.remove(id).is_some() | self.anonymous.remove(id).is_some()
     }
 
     /// Ends every session that belongs to a session at the provider, and gives the tickets of their sign-ins.
     pub fn end_provider_session(&self, session: &ProviderSession) -> Vec<Ticket> {
-        let ids = self.by_provider_session.remove(session).unwrap_or_default();
+        self.end(self.of_provider_session.remove(session))
+    }
+
+    /// Ends every session of a user, and gives the tickets of their sign-ins.
+    pub fn end_sessions_of(&self, user: UserKey) -> Vec<Ticket> {
+        self.end(self.of_user.remove(&user))
+    }
+
+    fn end(&self, ids: Option<Arc<Vec<String>>>) -> Vec<Ticket> {
+        let ids = ids.unwrap_or_default();
         let ended = ids.iter().filter_map(|id| self.signed_in.remove(id));
         ended.filter_map(|record| Account::in_state(&record.state)).map(|account| account.ticket).collect()
     }
 
-    /// Ends every session of a user, and gives the tickets of their sign-ins. Looks through all sessions: some tens of
-    /// milliseconds when there are ten thousand.
-    pub fn end_sessions_of(&self, tenant_id: Uuid, object_id: Uuid) -> Vec<Ticket> {
-        let of_user = self.signed_in.iter().filter_map(|(id, record)| {
-            let account = Account::in_state(&record.state)?;
-            ((account.tenant_id, account.object_id) == (tenant_id, object_id)).then_some((id, account.ticket))
-        });
-        let (ids, tickets): (Vec<_>, Vec<_>) = of_user.unzip();
-        for id in ids {
-            self.signed_in.invalidate(id.as_str());
-        }
-        tickets
-    }
-
-    fn index(&self, session: ProviderSession, id: &str) {
-        self.by_provider_session.entry(session).and_upsert_with(|found| {
+    fn enlist<K: Hash + Eq + Send + Sync + 'static>(&self, index: &Index<K>, key: K, id: &str) {
+        index.entry(key).and_upsert_with(|found| {
             let before = found.map(moka::Entry::into_value).unwrap_or_default();
-            let surplus = (before.len() + 1).saturating_sub(MAX_PER_PROVIDER_SESSION);
-            Arc::new(before.iter().skip(surplus).cloned().chain([id.to_owned()]).collect())
+            let alive: Vec<_> = before.iter().filter(|id| self.signed_in.contains_key(*id)).cloned().collect();
+            let surplus = (alive.len() + 1).saturating_sub(MAX_OF_ONE);
+            let (oldest, others) = alive.split_at(surplus);
+            for id in oldest {
+                self.signed_in.invalidate(id);
+            }
+            Arc::new(others.iter().cloned().chain([id.to_owned()]).collect())
         });
     }
+}
 
-    fn record(&self, id: &str) -> Option<Record> {
-        self.signed_in.get(id).or_else(|| self.anonymous.get(id))
-    }
+fn index<K: Hash + Eq + Send + Sync + 'static>(max_sessions: u64, lifetime: Lifetime) -> Index<K> {
+    // Not by how often a key is asked for, as is this cache's habit: it is asked for once.
+    Cache::builder()
+        .max_capacity(max_sessions)
+        .eviction_policy(EvictionPolicy::lru())
+        .time_to_live(lifetime.max)
+        .build()
 }
 
 fn cache(max_sessions: u64, lifetime: Lifetime) -> Cache<String, Record> {
@@ -124,7 +145,11 @@ impl Started for Record {
 mod tests {
     use std::{collections::HashMap, time::Duration};
 
+    use moka::Expiry as _;
+    use uuid::Uuid;
+
     use super::*;
+    use crate::entra::IdTokenClaims;
 
     const HOUR: Duration = Duration::from_hours(1);
 
@@ -136,19 +161,93 @@ mod tests {
         HashMap::from([(key.to_owned(), value.to_owned())])
     }
 
+    /// The session of a sign-in of user `user` in session `sid` at the provider.
+    fn signed_in(user: u128, sid: &str) -> State {
+        let account = Account::new(IdTokenClaims {
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::from_u128(user),
+            session_id: Some(sid.to_owned()),
+            issuer: "issuer".to_owned(),
+            subject: String::new(),
+            name: None,
+            email: None,
+            preferred_username: None,
+            roles: Vec::new(),
+            login_hint: None,
+        });
+        state(ACCOUNT, &serde_json::to_string(&account).unwrap())
+    }
+
+    fn provider_session(sid: &str) -> ProviderSession {
+        ProviderSession { issuer: "issuer".to_owned(), sid: sid.to_owned() }
+    }
+
+    #[test]
+    fn all_sessions_of_a_user_or_of_a_session_at_the_provider_end_and_no_others() {
+        let store = store(100, HOUR);
+        for (id, user, sid) in [("a", 1, "x"), ("b", 1, "x"), ("c", 1, "y"), ("d", 2, "z")] {
+            store.save(id, signed_in(user, sid));
+        }
+        let alive = || ["a", "b", "c", "d"].map(|id| store.load(id).is_some());
+        assert_eq!(store.end_provider_session(&provider_session("x")).len(), 2);
+        assert_eq!(alive(), [false, false, true, true]);
+        assert_eq!(store.end_provider_session(&provider_session("x")).len(), 0);
+        let user = UserKey { tenant_id: Uuid::nil(), object_id: Uuid::from_u128(1) };
+        assert_eq!(store.end_sessions_of(user).len(), 1);
+        assert_eq!(alive(), [false, false, false, true]);
+    }
+
+    #[test]
+    fn who_signs_in_again_and_again_is_found_all_the_same_and_pushes_nobody_out() {
+        let store = store(100, HOUR);
+        store.save("other", signed_in(2, "y"));
+        store.save("first", signed_in(1, "x"));
+        for n in 0..20 {
+            store.save(&n.to_string(), signed_in(1, "x"));
+            assert!(store.delete(&n.to_string()));
+        }
+        assert!(store.load("first").is_some(), "sessions that have ended do not count");
+        for n in 0..200 {
+            store.save(&format!("again {n}"), signed_in(1, "x"));
+        }
+        store.signed_in.run_pending_tasks();
+        assert!(store.load("other").is_some());
+        assert!(store.load("first").is_none() && store.load("again 199").is_some(), "the oldest end");
+        assert_eq!(store.end_provider_session(&provider_session("x")).len(), MAX_OF_ONE);
+    }
+
+    #[test]
+    fn use_counts_and_a_change_does_not_begin_anew() {
+        let lifetime = Lifetime { idle: Duration::from_mins(1), max: Duration::from_secs(100) };
+        let (start, end) = (Instant::now(), EndOfLife(lifetime));
+        let record = Record { state: Arc::default(), started: start };
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let seconds = |left: Option<Duration>| left.map(|left| left.as_secs());
+        assert_eq!(seconds(end.expire_after_create(&0, &record, at(0))), Some(60));
+        assert_eq!(seconds(end.expire_after_read(&0, &record, at(30), None, at(0))), Some(60), "used");
+        assert_eq!(seconds(end.expire_after_read(&0, &record, at(70), None, at(0))), Some(30), "its longest time");
+        assert_eq!(seconds(end.expire_after_update(&0, &record, at(90), None)), Some(10), "changed");
+
+        let store = store(10, HOUR);
+        store.save("id", state("a", "1"));
+        let began = store.anonymous.get("id").map(|record| record.started);
+        assert!(store.update("id", state("a", "2")));
+        assert_eq!(store.anonymous.get("id").map(|record| record.started), began);
+    }
+
     #[test]
     fn a_session_that_has_ended_is_not_brought_back_by_a_late_write() {
         let store = store(10, HOUR);
-        store.save("id".to_owned(), state(ACCOUNT, "1"));
-        store.delete("id");
-        store.update("id", state(ACCOUNT, "2"));
+        store.save("id", state(ACCOUNT, "1"));
+        assert!(store.delete("id") && !store.delete("id"));
+        assert!(!store.update("id", state(ACCOUNT, "2")));
         assert!(store.load("id").is_none());
     }
 
     #[test]
     fn a_write_replaces_the_state_under_the_same_id() {
         let store = store(10, HOUR);
-        store.save("id".to_owned(), state("a", "1"));
+        store.save("id", state("a", "1"));
         store.update("id", state("a", "2"));
         assert_eq!(store.load("id"), Some(state("a", "2")));
     }
@@ -163,9 +262,9 @@ mod tests {
     #[test]
     fn a_flood_of_anonymous_sessions_pushes_nobody_out_who_is_signed_in() {
         let store = store(5, HOUR);
-        store.save("id".to_owned(), state(ACCOUNT, "1"));
+        store.save("id", state(ACCOUNT, "1"));
         for n in 0..100 {
-            store.save(n.to_string(), state("draft", "1"));
+            store.save(&n.to_string(), state("draft", "1"));
         }
         store.anonymous.run_pending_tasks();
         assert!(store.anonymous.entry_count() <= 5);
@@ -175,7 +274,7 @@ mod tests {
     #[test]
     fn a_session_without_lifetime_left_is_gone() {
         let store = store(5, Duration::ZERO);
-        store.save("id".to_owned(), state(ACCOUNT, "1"));
+        store.save("id", state(ACCOUNT, "1"));
         assert!(store.load("id").is_none());
     }
 

@@ -2,12 +2,11 @@
 //! provider, has. Calls block.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::{Lifetime, State};
 use crate::web::{
     redis_store::{Kind, Name, RedisStore, StoreError},
-    session::{Account, ProviderSession, Ticket},
+    session::{Account, ProviderSession, Ticket, UserKey},
 };
 
 const SESSION: Kind = Kind("session");
@@ -46,19 +45,20 @@ impl RedisSessions {
         let name = Name::of(id);
         self.redis.put(SESSION, &name, &json(&state), self.lifetime.idle)?;
         let Some(account) = Account::in_state(&state) else { return Ok(()) };
-        self.redis.enlist(OF_USER, &of_user(account.tenant_id, account.object_id), &name, self.lifetime.max)?;
+        self.redis.enlist(OF_USER, &of_user(account.user()), &name, self.lifetime.max)?;
         match account.provider_session() {
             Some(session) => self.redis.enlist(OF_PROVIDER_SESSION, &of_provider(&session), &name, self.lifetime.max),
             None => Ok(()),
         }
     }
 
-    /// Only of a session that is still there.
-    pub fn update(&self, id: &str, state: &State) -> Result<(), StoreError> {
+    /// Only of a session that is still there; `false` of another.
+    pub fn update(&self, id: &str, state: &State) -> Result<bool, StoreError> {
         self.redis.replace(SESSION, &Name::of(id), &json(state), self.lifetime.idle)
     }
 
-    pub fn delete(&self, id: &str) -> Result<(), StoreError> {
+    /// `false` of a session that was not there.
+    pub fn delete(&self, id: &str) -> Result<bool, StoreError> {
         self.redis.remove(SESSION, &Name::of(id))
     }
 
@@ -68,8 +68,8 @@ impl RedisSessions {
     }
 
     /// Ends every session of a user, and gives the tickets of their sign-ins.
-    pub fn end_sessions_of(&self, tenant_id: Uuid, object_id: Uuid) -> Result<Vec<Ticket>, StoreError> {
-        self.end(OF_USER, &of_user(tenant_id, object_id))
+    pub fn end_sessions_of(&self, user: UserKey) -> Result<Vec<Ticket>, StoreError> {
+        self.end(OF_USER, &of_user(user))
     }
 
     pub fn ping(&self) -> Result<(), StoreError> {
@@ -97,7 +97,7 @@ impl RedisSessions {
     }
 }
 
-fn of_user(tenant_id: Uuid, object_id: Uuid) -> Name {
+fn of_user(UserKey { tenant_id, object_id }: UserKey) -> Name {
     Name::of(&format!("{tenant_id} {object_id}"))
 }
 

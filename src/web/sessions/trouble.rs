@@ -14,6 +14,8 @@ pub enum Trouble {
     NotRead,
     /// What the request changed is lost.
     NotWritten,
+    /// The session has ended while the request was served: it must not come back, not even as a cookie.
+    Ended,
 }
 
 tokio::task_local! {
@@ -30,12 +32,22 @@ pub fn trouble() -> Option<Trouble> {
     TROUBLE.try_with(Cell::get).ok().flatten()
 }
 
+/// Notes it, unless something else has been wrong before.
+pub(super) fn note(kind: Trouble) {
+    // Outside of a request, as in a test, nobody asks.
+    let _ = TROUBLE.try_with(|trouble| trouble.set(Some(trouble.get().unwrap_or(kind))));
+}
+
+/// Takes a note back.
+pub(super) fn forget(kind: Trouble) {
+    let _ = TROUBLE.try_with(|trouble| trouble.set(trouble.get().filter(|noted| *noted != kind)));
+}
+
 /// `otherwise` in place of what could not be had, and a note of it.
 pub(super) fn or_trouble<T>(outcome: Result<T, StoreError>, kind: Trouble, otherwise: T) -> T {
     outcome.unwrap_or_else(|error| {
         log::error!("{error}");
-        // Outside of a request, as in a test, nobody asks.
-        let _ = TROUBLE.try_with(|trouble| trouble.set(Some(trouble.get().unwrap_or(kind))));
+        note(kind);
         otherwise
     })
 }

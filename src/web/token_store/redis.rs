@@ -7,23 +7,23 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Kept, TokenStore};
+use super::{Kept, TokenStore, Turn, Wait};
 use crate::web::{
-    redis_store::{Kind, RedisStore, StoreError, Turn},
+    redis_store::{Kind, RedisStore, StoreError},
     session::Ticket,
 };
 
 const TOKENS: Kind = Kind("tokens");
 const TURN: Kind = Kind("refreshing");
-/// When a replica ends while it refreshes, the others wait for so long.
-const TURN_LIFE: Duration = Duration::from_secs(30);
-/// How long to wait for another replica that refreshes the same tokens.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What a refresh takes beside its requests, at most.
+const SLACK: Duration = Duration::from_secs(5);
 
 /// In one Redis.
 pub struct RedisTokens {
     redis: RedisStore,
     idle: Duration,
+    /// Longest time for a refresh.
+    longest_refresh: Duration,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -35,9 +35,10 @@ struct Record<T> {
 }
 
 impl RedisTokens {
-    /// Tokens that nobody uses for `idle` end.
-    pub fn new(redis: RedisStore, idle: Duration) -> Self {
-        Self { redis, idle }
+    /// Tokens that nobody uses for `idle` end. A request to Entra takes `timeout` at most.
+    pub fn new(redis: RedisStore, idle: Duration, timeout: Duration) -> Self {
+        // With another credential it may be repeated.
+        Self { redis, idle, longest_refresh: timeout * 2 + SLACK }
     }
 }
 
@@ -47,7 +48,7 @@ impl TokenStore for RedisTokens {
     }
 
     fn replace(&self, ticket: &Ticket, tokens: Kept) -> Result<(), StoreError> {
-        self.redis.replace(TOKENS, &ticket.name(), &json(&tokens), self.idle)
+        self.redis.replace(TOKENS, &ticket.name(), &json(&tokens), self.idle).map(drop)
     }
 
     fn get(&self, ticket: &Ticket) -> Result<Option<Kept>, StoreError> {
@@ -61,11 +62,13 @@ impl TokenStore for RedisTokens {
     }
 
     fn remove(&self, ticket: &Ticket) -> Result<(), StoreError> {
-        self.redis.remove(TOKENS, &ticket.name())
+        self.redis.remove(TOKENS, &ticket.name()).map(drop)
     }
 
-    fn turn(&self, ticket: &Ticket) -> Result<Option<Turn>, StoreError> {
-        self.redis.turn(TURN, &ticket.name(), TURN_LIFE, PATIENCE).map(Some)
+    fn turn(&self, ticket: &Ticket, wait: Wait) -> Result<Option<Turn>, StoreError> {
+        let patience = if wait == Wait::NotAtAll { Duration::ZERO } else { self.longest_refresh };
+        let lock = self.redis.lock(TURN, &ticket.name(), self.longest_refresh, patience)?;
+        Ok(lock.map(|lock| Turn { _lock: Some(lock) }))
     }
 }
 

@@ -152,6 +152,10 @@ impl Browser {
         jar.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 
+    pub fn forget_cookie(&self, name: &str) {
+        self.jar.lock().expect("a jar").remove(name);
+    }
+
     pub fn set_cookie(&self, name: &str, value: &str) {
         self.jar.lock().expect("a jar").insert(name.to_owned(), value.to_owned());
     }
@@ -390,6 +394,14 @@ async fn answer(request: HttpRequest, state: web::Data<PlayState>) -> HttpRespon
     };
     state.seen.lock().expect("a list").push(seen.clone());
     (state.play.lock().expect("a play"))(&seen)
+}
+
+/// The cookie of a session in which nobody is signed in any more, since Entra has refused a refresh. Wants tokens that are short.
+pub fn signed_out_session(browser: &Browser, system: &TestSystem, oid: &str) -> String {
+    browser.sign_in(system, oid, "/");
+    control(system, "PUT", "/fault", Some(&serde_json::json!({ "fail_next": { "count": 1, "code": 700_082 } })));
+    assert_eq!(browser.get_once(&system.web.url("/posts")).status, 303);
+    browser.cookie("blogctl").expect("a session")
 }
 
 /// A post as the API sends it.

@@ -6,7 +6,7 @@ use blogctl::config::IdpUser;
 use crate::support::{
     attacks::record,
     system::TestSystem,
-    web::{ALICE, BOB, Browser, Page},
+    web::{ALICE, BOB, Browser, Page, signed_out_session},
 };
 
 const COOKIE: &str = "blogctl";
@@ -104,13 +104,10 @@ fn no_spelling_of_next_leads_to_another_site() {
 
 #[test]
 fn nobody_slips_a_session_or_an_account_under_somebody_else() {
-    let system = TestSystem::start();
+    let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
     // Session fixation: the cookie is planted before its victim signs in.
     let attacker = Browser::new();
-    let form = attacker.sign_in(&system, BOB, "/posts/new").form("Publish");
-    attacker.submit(&attacker.get(&system.web.url("/logout")).form("Sign out"));
-    attacker.submit(&form);
-    let planted = attacker.cookie(COOKIE).expect("a session, which holds a draft");
+    let planted = signed_out_session(&attacker, &system, BOB);
     let victim = Browser::new();
     victim.set_cookie(COOKIE, &planted);
     let page = victim.sign_in(&system, ALICE, "/profile");

@@ -19,12 +19,14 @@ fn check(page: &Page, what: &str, authority: &str) {
     }
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "same-origin"),
         ("cross-origin-opener-policy", "same-origin"),
         ("x-frame-options", "DENY"),
     ] {
         assert_eq!(page.header(name), value, "{what}: {name}");
     }
+    // The address of a callback holds code and state: it is told to nobody, not even to this site's own log.
+    let referrer = if page.url.path() == "/callback" { "strict-origin" } else { "same-origin" };
+    assert_eq!(page.header("referrer-policy"), referrer, "{what}");
     assert!(!page.header("permissions-policy").is_empty(), "{what}");
     assert!(!page.header("x-request-id").is_empty(), "{what}");
     assert!(!page.body.contains("<script") && !page.body.contains("style=\""), "{what}");
@@ -40,12 +42,15 @@ fn every_kind_of_answer_has_the_security_headers() {
     let get = |who: &Browser, path: &str| who.get_once(&system.web.url(path));
     let post =
         |path: &str| visitor.request("POST", &system.web.url(path).parse().expect("a URL"), Some(String::new()), &[]);
+    let callback = system.web.url("/callback?code=c&state=s").parse().expect("a URL");
     let answers = [
         ("page", 200, get(&visitor, "/")),
         ("signed-in page", 200, get(&browser, "/posts")),
         ("redirect to sign-in", 303, get(&visitor, "/posts")),
         ("redirect to Entra", 303, get(&visitor, "/login")),
         ("stale callback", 400, get(&visitor, "/callback?code=c&state=s")),
+        ("prefetched callback", 503, visitor.request("GET", &callback, None, &[("Purpose", "prefetch")])),
+        ("declined at Entra", 400, get(&visitor, "/callback?error=access_denied&state=s")),
         ("bad query", 400, get(&browser, "/posts?after=a&after=b")),
         ("no such page", 404, get(&visitor, "/nope")),
         ("no such post", 404, get(&browser, "/posts/999999")),
@@ -64,7 +69,7 @@ fn every_kind_of_answer_has_the_security_headers() {
         assert_eq!(page.header("cache-control"), expected, "{what}");
         if status >= 400 && page.header("content-type").starts_with("text/html") && what != "refused form" {
             assert!(page.body.contains(page.header("x-request-id")), "{what}: the request id is on the page");
-            let marker = if what == "stale callback" { "sign-in".to_owned() } else { status.to_string() };
+            let marker = if page.url.path() == "/callback" { "sign-in".to_owned() } else { status.to_string() };
             assert_eq!(page.error(), marker, "{what}");
         }
     }

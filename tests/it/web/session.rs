@@ -1,13 +1,20 @@
 //! The session cookie, its life and its end; tokens and their refresh.
 
-use std::{sync::Barrier, thread};
+use std::{
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
 
 use actix_web::HttpResponse;
 use serde_json::json;
 
 use crate::support::{
+    entra::wait_until,
     system::TestSystem,
-    web::{ALICE, BOB, Browser, Page, PlayedApi, control, grants},
+    web::{ALICE, BOB, Browser, Page, PlayedApi, control, grants, signed_out_session},
 };
 
 const COOKIE: &str = "blogctl";
@@ -67,16 +74,12 @@ fn a_visitor_who_only_looks_gets_no_session() {
 
 #[test]
 fn a_session_id_from_before_the_sign_in_is_worth_nothing_after_it() {
-    let system = TestSystem::start();
+    let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
     let browser = Browser::new();
-    // A session of one's own, without a sign-in: it holds a draft.
-    let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
-    browser.submit(&browser.get(&system.web.url("/logout")).form("Sign out"));
-    browser.submit(&form.with("title", "Late").with("content", "Too late"));
-    let (planted, before) = (browser.clone_cookies(), browser.cookie(COOKIE));
-    assert!(before.is_some());
-    browser.sign_in(&system, ALICE, "/");
-    assert_ne!(browser.cookie(COOKIE), before);
+    let before = signed_out_session(&browser, &system, ALICE);
+    let planted = browser.clone_cookies();
+    browser.get(&system.web.url("/login"));
+    assert_ne!(browser.cookie(COOKIE), Some(before));
     let page = planted.get_once(&system.web.url("/profile"));
     assert_eq!(page.status, 303, "the old id is not signed in");
     assert_eq!(browser.get(&system.web.url("/profile")).status, 200);
@@ -252,9 +255,132 @@ fn text_sent_after_the_session_ended_is_kept_over_the_next_sign_in() {
     let refused = browser.submit(&form);
     assert_eq!(refused.status, 401);
     assert_eq!(refused.form("Publish").value("content"), "Too late");
+    // Somebody else comes first.
+    let picker = browser.get(&system.web.url("/login?next=%2Fposts%2Fnew"));
+    let bob = browser.pick(&picker, BOB);
+    assert_eq!(bob.form("Publish").value("content"), "", "it is for nobody else's eyes");
+    browser.submit(&bob.form("Sign out"));
     let picker = browser.get(&system.web.url("/login?next=%2Fposts%2Fnew"));
     let back = browser.pick(&picker, ALICE);
     assert_eq!(back.form("Publish").value("content"), "Too late");
+}
+
+#[test]
+fn a_long_text_is_kept_too_and_who_makes_up_a_form_has_nothing_kept() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let page = browser.sign_in(&system, ALICE, "/posts/new");
+    let long = "word ".repeat(60_000);
+    let form = page.form("Publish").with("title", "Long").with("content", &long);
+    browser.submit(&page.form("Sign out"));
+    for forged in [form.clone().without("author"), form.clone().with("author", "bWFkZS11cA")] {
+        let refused = browser.submit(&forged);
+        assert_eq!((refused.status, refused.error()), (403, "403"));
+        assert!(refused.text().contains("word word"), "the text is shown all the same");
+    }
+    let kept = |browser: &Browser| {
+        let picker = browser.get(&system.web.url("/login?next=%2Fposts%2Fnew"));
+        let back = browser.pick(&picker, ALICE);
+        let content = back.form("Publish").value("content").to_owned();
+        browser.submit(&back.form("Sign out"));
+        content
+    };
+    assert_eq!(kept(&browser), "");
+    let refused = browser.submit(&form);
+    assert_eq!(refused.status, 401);
+    assert!(refused.text().contains("Your text is kept until you are back."));
+    assert!(kept(&browser) == long);
+}
+
+#[test]
+fn an_answer_that_comes_late_neither_ends_the_next_sign_in_nor_loses_its_text() {
+    let (opened, gate) = (Arc::new(AtomicBool::new(false)), Arc::new(Barrier::new(2)));
+    let (seen_post, wait) = (Arc::clone(&opened), Arc::clone(&gate));
+    let api = PlayedApi::start(move |seen| {
+        if seen.method == "POST" {
+            seen_post.store(true, Ordering::SeqCst);
+            wait.wait();
+            return HttpResponse::Unauthorized().finish();
+        }
+        HttpResponse::Ok().json(json!([]))
+    });
+    let url = api.url();
+    let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
+    let browser = Browser::new();
+    let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
+    let form = form.with("title", "On its way").with("content", "for long");
+    let tab = browser.clone_cookies();
+    let late = thread::spawn(move || tab.submit_once(&form));
+    wait_until("the post is on its way", || opened.load(Ordering::SeqCst));
+    let picker = browser.get(&system.web.url("/login?prompt=login&next=/"));
+    let again = browser.pick(&picker, ALICE);
+    assert_eq!(again.status, 200);
+    gate.wait();
+
+    let late = late.join().expect("an answer");
+    assert_eq!(late.status, 401, "{}", late.body);
+    assert!(late.text().contains("Your text is kept"));
+    assert!(late.set_cookies.is_empty(), "no cookie in place of the new session's: {:?}", late.set_cookies);
+    let page = browser.get(&system.web.url("/posts/new"));
+    assert_eq!(page.form("Publish").value("content"), "for long");
+    let copied = browser.clone_cookies();
+    browser.submit_once(&page.form("Sign out"));
+    assert_eq!(copied.get_once(&system.web.url("/profile")).status, 303, "and it ends by its own sign-out");
+}
+
+#[test]
+fn a_sign_in_that_ends_by_itself_leaves_no_session_id_behind() {
+    let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let (before, copied) = (browser.cookie(COOKIE), browser.clone_cookies());
+    control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })));
+    assert_eq!(browser.get_once(&system.web.url("/posts")).status, 303);
+    assert_ne!(browser.cookie(COOKIE), before);
+    assert_eq!(copied.get_once(&system.web.url("/posts")).status, 303);
+}
+
+#[test]
+fn a_refresh_that_fails_or_is_refused_is_asked_for_once_however_many_wait() {
+    const TABS: usize = 50;
+    const TRANSIENT: u32 = 90_033;
+    for (code, status) in [(TRANSIENT, 200), (700_082, 303)] {
+        let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
+        let browser = Browser::new();
+        browser.sign_in(&system, ALICE, "/");
+        control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": TABS, "code": code } })));
+        let barrier = Barrier::new(TABS);
+        thread::scope(|scope| {
+            for _ in 0..TABS {
+                let (tab, barrier, url) = (browser.clone_cookies(), &barrier, system.web.url("/posts"));
+                scope.spawn(move || {
+                    barrier.wait();
+                    let page = tab.get_once(&url);
+                    // While one asks, the others go on with the token that is still good.
+                    assert!(page.status == status || page.status == 200, "{code}: {}", page.status);
+                });
+            }
+        });
+        assert_eq!(grants(&system, "refresh_token"), 1, "{code}");
+        assert_eq!(browser.get_once(&system.web.url("/posts")).status, status, "{code}");
+    }
+}
+
+#[test]
+fn forms_whose_session_has_ended_lead_on() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let post = browser.publish(&system, "Kept", "text");
+    let delete = browser.get(&format!("{}/delete", post.url)).form("Delete post");
+    let sign_out = post.form("Sign out");
+    browser.submit_once(&sign_out);
+    let again = browser.submit_once(&sign_out);
+    assert_eq!((again.status, again.location().as_str()), (303, system.web.url("/").as_str()));
+    let deleted = browser.submit_once(&delete);
+    let next = format!("/login?next={}", delete.action.path().replace('/', "%2F"));
+    assert_eq!((deleted.status, deleted.location().as_str()), (303, system.web.url(&next).as_str()));
+    assert_eq!(browser.post(&sign_out, &[]).status, 403, "not of who knows where from");
 }
 
 #[test]
@@ -280,6 +406,10 @@ fn a_sign_out_at_the_provider_ends_the_session_here_without_a_cookie() {
     });
     let (alice, bob) = (Browser::new(), Browser::new());
     alice.sign_in(&system, ALICE, "/");
+    // Another session here of the same one at the provider, as of a second profile of the browser that shares it.
+    let second = alice.clone_cookies();
+    second.forget_cookie(COOKIE);
+    assert_eq!(second.get(&system.web.url("/login?next=/profile")).url.path(), "/profile");
     bob.sign_in(&system, BOB, "/");
 
     let tenant = &system.settings.entra.tenant_id;
@@ -297,9 +427,13 @@ fn a_sign_out_at_the_provider_ends_the_session_here_without_a_cookie() {
     let answer = provider.get_once(&frame);
     assert_eq!((answer.status, answer.header("x-frame-options")), (200, ""));
     let idp_origin = system.idp.url("");
-    assert_eq!(answer.header("content-security-policy"), format!("default-src 'none'; frame-ancestors {idp_origin}"));
+    assert_eq!(
+        answer.header("content-security-policy"),
+        format!("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors {idp_origin}")
+    );
     assert!(answer.set_cookies.is_empty());
     assert_eq!(alice.get_once(&system.web.url("/profile")).status, 303, "the session is dead");
+    assert_eq!(second.get_once(&system.web.url("/profile")).status, 303, "and the other one, too");
     assert_eq!(bob.get_once(&system.web.url("/profile")).status, 200, "another user's session lives on");
 }
 

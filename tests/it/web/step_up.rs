@@ -83,6 +83,24 @@ fn a_demand_that_a_sign_in_does_not_meet_ends_with_a_page_and_not_in_a_circle() 
 }
 
 #[test]
+fn a_demand_that_is_a_later_one_each_time_ends_too() {
+    // As continuous access evaluation does: a token issued after this very moment.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let api = PlayedApi::start(move |_| {
+        let nbf = 1_800_000_000 + asked.fetch_add(1, Ordering::SeqCst);
+        let claims = json!({ "access_token": { "nbf": { "essential": true, "value": nbf.to_string() } } });
+        let claims = STANDARD.encode(claims.to_string());
+        let value = format!("Bearer realm=\"\", error=\"insufficient_claims\", claims=\"{claims}\"");
+        HttpResponse::Unauthorized().insert_header(("WWW-Authenticate", value)).finish()
+    });
+    let url = api.url();
+    let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
+    let page = Browser::new().sign_in(&system, ALICE, "/posts");
+    assert_eq!((page.status, page.error()), (403, "sign-in"), "{}", page.body);
+    assert_eq!(api.seen().len(), 2, "one try");
+}
+
+#[test]
 fn text_that_is_sent_when_the_demand_comes_is_kept_over_it() {
     // The first call is the post itself.
     let (system, api) = demanding(|asked| asked == 0);

@@ -1,0 +1,162 @@
+//! What people typed and could not send, kept until they are back. It belongs to its author, not to a session: sessions end,
+//! and the next one in the same browser may be somebody else's.
+//!
+//! A form tells whose it is by a seal, since its author may not be signed in any more when it arrives.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, TimeDelta, Utc};
+use moka::{policy::EvictionPolicy, sync::Cache};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    key_ring::KeyRing,
+    redis_store::{Kind, Name, RedisStore, StoreError},
+    session::{Typed, UserKey},
+};
+
+const DRAFT: Kind = Kind("draft");
+/// Most bytes of drafts in memory; the least recently used go first.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// What a form's seal is bound to.
+const SEAL: &str = "author of a form";
+/// A form may be open for so long before it is sent.
+const SEAL_LIFETIME: TimeDelta = TimeDelta::days(7);
+
+/// The drafts of all users.
+pub enum Drafts {
+    /// In this process.
+    InMemory(Cache<(UserKey, String), Arc<Typed>>),
+    /// In Redis, for so long.
+    InRedis(RedisStore, Duration),
+}
+
+impl Drafts {
+    /// None yet; each is kept for `life`.
+    pub fn new(life: Duration, redis: Option<RedisStore>) -> Self {
+        match redis {
+            Some(redis) => Self::InRedis(redis, life),
+            None => Self::InMemory(
+                Cache::builder()
+                    .max_capacity(MAX_BYTES)
+                    .weigher(|(_, path): &(UserKey, String), typed: &Arc<Typed>| {
+                        u32::try_from(path.len() + typed.len()).unwrap_or(u32::MAX)
+                    })
+                    .eviction_policy(EvictionPolicy::lru())
+                    .time_to_live(life)
+                    .build(),
+            ),
+        }
+    }
+
+    /// Keeps what was typed at `path`, in place of what was kept there before. Blocks, as the others do.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn keep(&self, author: UserKey, path: &str, typed: Typed) -> Result<(), StoreError> {
+        match self {
+            Self::InMemory(cache) => cache.insert((author, path.to_owned()), Arc::new(typed)),
+            // Texts are always JSON.
+            Self::InRedis(redis, life) => {
+                let json = serde_json::to_vec(&typed).unwrap_or_default();
+                redis.put(DRAFT, &name(author, path), &json, *life)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What `author` typed at `path`.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn find(&self, author: UserKey, path: &str) -> Result<Option<Typed>, StoreError> {
+        match self {
+            Self::InMemory(cache) => Ok(cache.get(&(author, path.to_owned())).map(|typed| (*typed).clone())),
+            Self::InRedis(redis, life) => {
+                let json = redis.get(DRAFT, &name(author, path), *life)?;
+                Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
+            }
+        }
+    }
+
+    /// Forgets what `author` typed at `path`.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn forget(&self, author: UserKey, path: &str) -> Result<(), StoreError> {
+        match self {
+            Self::InMemory(cache) => cache.invalidate(&(author, path.to_owned())),
+            Self::InRedis(redis, _) => {
+                redis.remove(DRAFT, &name(author, path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name(author: UserKey, path: &str) -> Name {
+    Name::of(&format!("{} {} {path}", author.tenant_id, author.object_id))
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    author: UserKey,
+    at: DateTime<Utc>,
+}
+
+/// What a form of `author` holds to say so.
+pub fn seal(keys: &KeyRing, author: UserKey) -> String {
+    let json = serde_json::to_vec(&Sealed { author, at: Utc::now() }).unwrap_or_default();
+    keys.seal(SEAL, &json).map(|sealed| URL_SAFE_NO_PAD.encode(sealed)).unwrap_or_default()
+}
+
+/// Whose form it is; `None` when it does not say so by a seal of this site.
+pub fn author(keys: &KeyRing, seal: &str) -> Option<UserKey> {
+    let json = keys.open(SEAL, &URL_SAFE_NO_PAD.decode(seal).ok()?)?;
+    let Sealed { author, at } = serde_json::from_slice(&json).ok()?;
+    (Utc::now() - at < SEAL_LIFETIME).then_some(author)
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn user(number: u128) -> UserKey {
+        UserKey { tenant_id: Uuid::nil(), object_id: Uuid::from_u128(number) }
+    }
+
+    fn typed(content: &str) -> Typed {
+        Typed { title: "t".to_owned(), content: content.to_owned(), etag: String::new() }
+    }
+
+    #[test]
+    fn a_draft_is_its_authors_and_its_pages() {
+        let drafts = Drafts::new(Duration::from_hours(1), None);
+        let content = |author, path| drafts.find(author, path).unwrap().map(|typed| typed.content);
+        drafts.keep(user(1), "/posts/new", typed("one")).unwrap();
+        drafts.keep(user(1), "/posts/7/edit", typed("two")).unwrap();
+        drafts.keep(user(1), "/posts/new", typed("three")).unwrap();
+        assert_eq!(content(user(1), "/posts/new").as_deref(), Some("three"));
+        assert_eq!(content(user(1), "/posts/7/edit").as_deref(), Some("two"));
+        assert_eq!(content(user(2), "/posts/new"), None);
+        drafts.forget(user(1), "/posts/new").unwrap();
+        assert_eq!(content(user(1), "/posts/new"), None);
+    }
+
+    #[test]
+    fn whose_a_form_is_cannot_be_made_up() {
+        let ring = |text: &str| KeyRing::new(&[SecretString::from(text)]);
+        let (own, strange) = (ring("own"), ring("strange"));
+        assert_eq!(author(&own, &seal(&own, user(1))), Some(user(1)));
+        for bad in [seal(&strange, user(1)), String::new(), "AAAA".to_owned()] {
+            assert_eq!(author(&own, &bad), None, "{bad}");
+        }
+        let old = Sealed { author: user(1), at: Utc::now() - SEAL_LIFETIME };
+        let old = own.seal(SEAL, &serde_json::to_vec(&old).unwrap()).unwrap();
+        assert_eq!(author(&own, &URL_SAFE_NO_PAD.encode(old)), None, "a week later");
+    }
+}
