@@ -8,7 +8,7 @@ pub mod request_id;
 pub mod stop;
 pub mod trace;
 
-pub use client_address::TrustedProxies;
+pub use client_address::{Source, TrustedProxies};
 pub use listen::{ListenError, listen};
 pub use request_id::RequestId;
 pub use trace::TraceContext;

@@ -11,6 +11,7 @@ mod cookies;
 mod csrf;
 mod drafts;
 mod error_page;
+mod failed_sign_ins;
 mod key_ring;
 mod moment;
 mod pages;

@@ -20,11 +20,12 @@ use actix_web::{
 
 use super::{
     problem::Problem,
-    rate_limit::{RateLimits, Remaining, Source},
+    rate_limit::{RateLimits, Remaining},
 };
 use crate::{
     blog::{Actor, Rights, UserKey},
     entra::{AccessTokenValidator, AppRole, PresentedToken, Principal, TokenError},
+    serve::Source,
 };
 
 /// The validated caller of the request at hand.

@@ -8,7 +8,6 @@
 mod store;
 
 use std::{
-    net::IpAddr,
     num::NonZeroU32,
     time::{Duration, Instant},
 };
@@ -29,7 +28,11 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use store::BoundedStore;
 
 use super::problem::Problem;
-use crate::{blog::UserKey, config::ApiSettings, serve::TrustedProxies};
+use crate::{
+    blog::UserKey,
+    config::ApiSettings,
+    serve::{Source, TrustedProxies},
+};
 
 /// Most addresses, and most callers, that are remembered at once, in each budget: some 20 MB in all.
 const MAX_KEYS: u64 = 20_000;
@@ -37,24 +40,6 @@ const MAX_KEYS: u64 = 20_000;
 /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
-
-/// An address as far as it tells callers apart: of IPv6 the first 64 bits, since whoever has one has all the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// All of it.
-    V4(u32),
-    /// Its first half.
-    V6(u64),
-}
-
-impl From<IpAddr> for Source {
-    fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.to_bits()),
-            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
-        }
-    }
-}
 
 /// The budgets of one server. Shared by all workers.
 pub struct RateLimits<C: Clock = DefaultClock> {
@@ -211,6 +196,8 @@ fn seconds_up(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
+    use std::net::IpAddr;
+
     use governor::clock::FakeRelativeClock;
     use uuid::Uuid;
 

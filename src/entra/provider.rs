@@ -31,6 +31,9 @@ const METADATA_LIFETIME: Duration = Duration::from_hours(24);
 /// After a failed renewal, the endpoints known so far serve for so long before the next try.
 const METADATA_RETRY: Duration = Duration::from_mins(1);
 
+/// Longest time to find out whether the authority answers: somebody waits who only wants to sign out.
+const LOOK: Duration = Duration::from_secs(3);
+
 /// Why the provider could not be asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ProviderError {
@@ -194,6 +197,13 @@ impl Provider {
     /// When discovery or the key endpoint does not answer as it should; the keys known so far stay.
     pub fn refresh_keys(&self) -> Result<(), ProviderError> {
         self.keys.refresh(|| self.fetch_keys())
+    }
+
+    /// Whether the authority answers just now, whatever is known of it already. Blocks for three seconds at most.
+    pub fn answers(&self) -> bool {
+        let url = self.authority.discovery_url();
+        let request = self.agent.get(url.as_str()).config().timeout_global(Some(LOOK)).build();
+        request.call().is_ok_and(|answer| answer.status().is_success())
     }
 
     /// How far the authority's clock is ahead of this machine's, by the `Date` of its answer, to about a second; `None`

@@ -14,6 +14,24 @@ use ipnet::IpNet;
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
+/// An address as far as it tells callers apart: of IPv6 the first 64 bits, since whoever has one has all the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// All of it.
+    V4(u32),
+    /// Its first half.
+    V6(u64),
+}
+
+impl From<IpAddr> for Source {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address.to_bits()),
+            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
+        }
+    }
+}
+
 impl TrustedProxies {
     /// Those of `server.trusted_proxies`.
     pub fn new(networks: &[IpNet]) -> Self {

@@ -20,7 +20,7 @@ use url::{Url, form_urlencoded};
 
 use super::{
     api_client::ApiError,
-    pages::post_form,
+    pages::{callback, post_form},
     redis_store::StoreError,
     return_path::ReturnPath,
     routes,
@@ -38,6 +38,9 @@ use crate::{
 };
 use explanation::Explanation;
 pub use explanation::wait;
+
+/// The user may consent for themselves.
+const CONSENT_IS_THE_USERS: u32 = 65001;
 
 /// What went wrong, with the status that it is answered with.
 #[derive(Debug)]
@@ -97,8 +100,10 @@ pub enum Kind {
     CertificateUnusable,
     /// 403: Entra wants somebody's consent first.
     ConsentNeeded(EntraError),
-    /// 403: the user did not consent.
+    /// 200: the user did not want to sign in; no error, but a choice.
     SignInDeclined,
+    /// 403: an administrator did not consent for everybody.
+    AdminConsentDeclined,
     /// 400: a sign-in that is not under way in this browser.
     SignInStale,
 }
@@ -214,6 +219,7 @@ struct ErrorPage<'a> {
     explanation: &'a Explanation,
     kept: Option<&'a Typed>,
     action_href: String,
+    another_account_href: Option<String>,
     entra: Option<EntraDetails<'a>>,
     /// Where an administrator consents for everybody.
     admin_consent_url: Option<String>,
@@ -265,6 +271,7 @@ async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
             Kind::StepUp(challenge) => step_up(&visit, challenge),
             Kind::SignedOut(unsent) => post_form::signed_out(&visit, unsent.author, &unsent.typed).await,
             Kind::SignedOutAlready => Ok(Visit::redirect("/")),
+            Kind::SignInDeclined => declined(&visit, error.0.sign_in_next.as_ref()),
             _ => explain(&visit, error),
         },
         Err(error) => Err(error),
@@ -330,6 +337,29 @@ pub fn sign_in_href(next: Option<&ReturnPath>) -> String {
     format!("/login?{query}")
 }
 
+#[derive(Serialize)]
+struct DeclinedPage<'a> {
+    stay: &'a str,
+    again: String,
+    another: String,
+}
+
+fn declined(visit: &Visit, next: Option<&ReturnPath>) -> Result<HttpResponse, PageError> {
+    let page = DeclinedPage {
+        stay: next.map_or("/", ReturnPath::as_str),
+        again: sign_in_href(next),
+        another: another_account_href(next),
+    };
+    visit.page("declined.html", &page)
+}
+
+/// Address of the sign-in that lets the user pick another account.
+fn another_account_href(next: Option<&ReturnPath>) -> String {
+    let href = sign_in_href(next);
+    let separator = if href.contains('?') { '&' } else { '?' };
+    format!("{href}{separator}switch=1")
+}
+
 fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> {
     let explanation = Explanation::of(&error.0.kind);
     if explanation.status.is_server_error() {
@@ -341,7 +371,9 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
             match &error.0.kind {
                 Kind::OtherAddress { own, .. } => format!("{}{href}", own.origin().ascii_serialization()),
                 // Entra asks for consent again then, and not just says that it is missing.
-                Kind::ConsentNeeded(_) => format!("{href}&prompt=consent"),
+                Kind::ConsentNeeded(answer) if answer.code == Some(CONSENT_IS_THE_USERS) => {
+                    format!("{href}&prompt=consent")
+                }
                 _ => href,
             }
         }
@@ -353,11 +385,27 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
         _ => None,
     };
     let admin_consent_url = match &error.0.kind {
-        Kind::ConsentNeeded(_) => Some(visit.site.client.admin_consent_url().into()),
+        Kind::ConsentNeeded(_) | Kind::AdminConsentDeclined => {
+            let mut url = visit.site.client.admin_consent_url();
+            url.query_pairs_mut().append_pair("state", callback::ADMIN_CONSENT);
+            Some(url.into())
+        }
         _ => None,
     };
-    let page =
-        ErrorPage { explanation: &explanation, kept: error.0.kept.as_ref(), action_href, entra, admin_consent_url };
+    // Whom this account's rights are not enough for may have another.
+    let another_account_href = match &error.0.kind {
+        Kind::ConsentNeeded(_) | Kind::SignInFailed(_) => Some(another_account_href(error.0.sign_in_next.as_ref())),
+        Kind::Forbidden => Some(another_account_href(ReturnPath::parse(page_of(visit)).as_ref())),
+        _ => None,
+    };
+    let page = ErrorPage {
+        explanation: &explanation,
+        kept: error.0.kept.as_ref(),
+        action_href,
+        another_account_href,
+        entra,
+        admin_consent_url,
+    };
     let mut response = visit.page_with_status(explanation.status, "error.html", &page)?;
     if let Kind::MethodNotAllowed(methods) = error.0.kind {
         response.headers_mut().insert(ALLOW, methods.parse().map_err(|_| PageError::from(Kind::Internal))?);

@@ -9,9 +9,8 @@ use std::time::Duration as StdDuration;
 use actix_web::{HttpRequest, cookie::Cookie};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 use openssl::sha::sha256;
-use serde::{Deserialize, Serialize};
 
 use super::{
     cookies::{Cookies, Flags},
@@ -24,11 +23,15 @@ const MAX_PENDING: usize = 8;
 const LIFETIME: Duration = Duration::minutes(10);
 /// Most states that are remembered as used. Beyond that Entra alone sees to it that a code works once.
 const MAX_USED: u64 = 100_000;
+/// Bytes of `nonce` and of the PKCE verifier.
+const SECRET_BYTES: usize = 32;
+/// Most cookies of strangers that one answer has the browser forget.
+const MAX_REMOVALS: usize = 20;
 /// Bytes of the digest of `state` that name a cookie.
 const NAME_BYTES: usize = 16;
 
 /// What must be there when the browser comes back.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Pending {
     /// `nonce` that the ID token must hold.
     pub nonce: String,
@@ -38,6 +41,31 @@ pub struct Pending {
     pub next: String,
     /// When it began.
     pub started_at: DateTime<Utc>,
+}
+
+/// In few bytes, since a browser that opens all its tabs again begins many: milliseconds since 1970, the two secrets without their
+/// base64url, and the path.
+impl Pending {
+    fn to_bytes(&self) -> Option<Vec<u8>> {
+        let secret = |text: &str| URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == SECRET_BYTES);
+        let (nonce, verifier) = (secret(&self.nonce)?, secret(&self.code_verifier)?);
+        Some(
+            [&self.started_at.timestamp_millis().to_be_bytes(), nonce.as_slice(), &verifier, self.next.as_bytes()]
+                .concat(),
+        )
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (time, rest) = bytes.split_first_chunk()?;
+        let (nonce, rest) = rest.split_at_checked(SECRET_BYTES)?;
+        let (verifier, next) = rest.split_at_checked(SECRET_BYTES)?;
+        Some(Self {
+            nonce: URL_SAFE_NO_PAD.encode(nonce),
+            code_verifier: URL_SAFE_NO_PAD.encode(verifier),
+            next: String::from_utf8(next.to_vec()).ok()?,
+            started_at: DateTime::from_timestamp_millis(i64::from_be_bytes(*time))?,
+        })
+    }
 }
 
 /// Keeps and finds them.
@@ -52,16 +80,23 @@ impl PendingSignIns {
     /// Sealed with these keys.
     pub fn new(keys: KeyRing, flags: Flags) -> Self {
         let lifetime = LIFETIME.to_std().unwrap_or(StdDuration::ZERO);
-        Self { keys, flags, used: Cache::builder().max_capacity(MAX_USED).time_to_live(lifetime).build() }
+        Self {
+            keys,
+            flags,
+            used: Cache::builder()
+                .max_capacity(MAX_USED)
+                .eviction_policy(EvictionPolicy::lru())
+                .time_to_live(lifetime)
+                .build(),
+        }
     }
 
     /// Remembers one in the browser that sent `request`, and has it forget those that are too old or too many.
     /// `None` when it cannot be sealed.
     pub fn begin(&self, request: &HttpRequest, state: &str, pending: &Pending) -> Option<()> {
         let name = self.name_of(state);
-        let text = serde_json::to_vec(pending).ok()?;
-        let value = URL_SAFE_NO_PAD.encode(self.keys.seal(&name, &text)?);
-        self.make_room(request);
+        let value = URL_SAFE_NO_PAD.encode(self.keys.seal(&name, &pending.to_bytes()?)?);
+        self.leave(MAX_PENDING - 1, request);
         let max_age = actix_web::cookie::time::Duration::seconds(LIFETIME.num_seconds());
         Cookies::set(request, self.flags.cookie(name, value).max_age(max_age).finish());
         Some(())
@@ -69,6 +104,8 @@ impl PendingSignIns {
 
     /// Takes the one that `state` names: it works once, in this browser, for ten minutes.
     pub fn take(&self, request: &HttpRequest, state: &str) -> Option<Pending> {
+        // Many may have begun at once, none of them knowing of the others.
+        self.leave(MAX_PENDING, request);
         let name = self.name_of(state);
         let mut cookies = Cookies::of(request).into_iter().filter(|cookie| cookie.name() == name).peekable();
         cookies.peek()?;
@@ -78,14 +115,15 @@ impl PendingSignIns {
         self.used.entry(name).or_insert(()).is_fresh().then_some(pending)
     }
 
-    fn make_room(&self, request: &HttpRequest) {
+    /// The youngest, so many of them.
+    fn leave(&self, most: usize, request: &HttpRequest) {
         let prefix = self.prefix();
         let cookies = Cookies::of(request).into_iter().filter(|cookie| cookie.name().starts_with(&prefix));
         let (mut alive, dead): (Vec<_>, Vec<_>) =
             cookies.map(|cookie| (self.open(&cookie), cookie)).partition(|(pending, _)| pending.is_some());
         alive.sort_by_key(|(pending, _)| pending.as_ref().map(|pending| pending.started_at));
-        let surplus = (alive.len() + 1).saturating_sub(MAX_PENDING);
-        for (_, cookie) in dead.iter().chain(alive.iter().take(surplus)) {
+        let surplus = alive.len().saturating_sub(most);
+        for (_, cookie) in dead.iter().chain(alive.iter().take(surplus)).take(MAX_REMOVALS) {
             self.remove(request, cookie.name());
         }
     }
@@ -93,7 +131,7 @@ impl PendingSignIns {
     /// `None` of one that is not ours, or too old.
     fn open(&self, cookie: &Cookie<'_>) -> Option<Pending> {
         let sealed = URL_SAFE_NO_PAD.decode(cookie.value()).ok()?;
-        let pending: Pending = serde_json::from_slice(&self.keys.open(cookie.name(), &sealed)?).ok()?;
+        let pending = Pending::from_bytes(&self.keys.open(cookie.name(), &sealed)?)?;
         let age = Utc::now() - pending.started_at;
         (age < LIFETIME).then_some(pending)
     }
@@ -129,9 +167,9 @@ mod tests {
 
     fn begun(minutes_ago: i64) -> Pending {
         Pending {
-            nonce: "n".to_owned(),
-            code_verifier: "v".to_owned(),
-            next: "/".to_owned(),
+            nonce: URL_SAFE_NO_PAD.encode([1; SECRET_BYTES]),
+            code_verifier: URL_SAFE_NO_PAD.encode([2; SECRET_BYTES]),
+            next: "/posts/new".to_owned(),
             started_at: Utc::now() - Duration::minutes(minutes_ago),
         }
     }
@@ -163,8 +201,11 @@ mod tests {
         let jar = kept(&[], &first);
         assert!(sign_ins.take(&request(&jar), "b").is_none(), "another state");
         assert!(sign_ins.take(&request(&[]), "a").is_none(), "another browser");
+        assert!(jar[0].value().len() < 200, "{}", jar[0].value().len());
         let back = request(&jar);
-        assert!(sign_ins.take(&back, "a").is_some());
+        let taken = sign_ins.take(&back, "a").unwrap();
+        let begun = begun(0);
+        assert_eq!((taken.nonce, taken.code_verifier, taken.next), (begun.nonce, begun.code_verifier, begun.next));
         assert!(kept(&jar, &back).is_empty());
         assert!(sign_ins.take(&request(&jar), "a").is_none());
     }

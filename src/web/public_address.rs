@@ -38,14 +38,20 @@ pub fn arrival(request: &HttpRequest, public_url: &Url, proxies: &TrustedProxies
     // Without a proxy that says, nobody knows whether the browser used TLS.
     let scheme = forwarded(FORWARDED_PROTO).map_or_else(|| public_url.scheme().to_owned(), str::to_ascii_lowercase);
     let Some(used) = origin(&scheme, host) else { return Arrival::Nowhere };
-    // Ports do not part cookies (RFC 6265 §8.5), and a proxy may leave its own out.
-    if used.host() == public_url.host() && used.scheme() == public_url.scheme() {
+    // A proxy may leave the port out; one that is named is where the browser looks for the site.
+    let is_own_port = !names_a_port(host) || used.port_or_known_default() == public_url.port_or_known_default();
+    if used.host() == public_url.host() && used.scheme() == public_url.scheme() && is_own_port {
         Arrival::AtHome
-    } else if is_loopback(&used) && is_loopback(public_url) {
+    } else if is_loopback(&used) && is_loopback(public_url) && is_own_port {
         Arrival::OtherLoopbackName
     } else {
         Arrival::Elsewhere(used.origin().ascii_serialization())
     }
+}
+
+/// Of a host as a request names it, IPv6 in brackets.
+fn names_a_port(host: &str) -> bool {
+    host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// `None` when the two are more, or less, than an origin.
@@ -90,7 +96,7 @@ mod tests {
             ("blog.example.com", Arrival::AtHome),
             ("BLOG.example.com", Arrival::AtHome),
             ("blog.example.com:443", Arrival::AtHome),
-            ("blog.example.com:8443", Arrival::AtHome),
+            ("blog.example.com:8443", elsewhere("https://blog.example.com:8443")),
             ("blog.example.com.", elsewhere("https://blog.example.com.")),
             ("evil.example", elsewhere("https://evil.example")),
             ("blog.example.com.evil.example", elsewhere("https://blog.example.com.evil.example")),
@@ -112,7 +118,11 @@ mod tests {
     fn names_of_this_machine_are_told_from_each_other() {
         let local = "http://localhost:5000/";
         assert_eq!(came(local, &[("Host", "localhost:5000")], false), Arrival::AtHome);
-        for other in ["127.0.0.1:5000", "[::1]:5000", "127.1.2.3"] {
+        assert_eq!(came(local, &[("Host", "localhost")], false), Arrival::AtHome, "a proxy left the port out");
+        for port in ["localhost:8080", "127.0.0.1:8080"] {
+            assert_eq!(came(local, &[("Host", port)], false), elsewhere(&format!("http://{port}")), "{port}");
+        }
+        for other in ["127.0.0.1:5000", "[::1]:5000", "127.1.2.3", "[::1]"] {
             assert_eq!(came(local, &[("Host", other)], false), Arrival::OtherLoopbackName, "{other}");
         }
         assert_eq!(came(local, &[("Host", "laptop:5000")], false), elsewhere("http://laptop:5000"));

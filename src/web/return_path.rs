@@ -3,7 +3,7 @@
 use url::Url;
 
 /// Longest path taken, in bytes: up to eight are in cookies, which come with every request.
-const MAX_LENGTH: usize = 512;
+const MAX_LENGTH: usize = 300;
 
 /// Pages that are part of signing in and out: coming back to one would go round in circles.
 const NOT_BACK_TO: [&str; 3] = ["/login", "/callback", "/logout"];

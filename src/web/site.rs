@@ -12,6 +12,7 @@ use super::{
     api_client::ApiClient,
     cookies::Flags,
     drafts::Drafts,
+    failed_sign_ins::FailedSignIns,
     key_ring::KeyRing,
     pages::health::HealthMemory,
     pending_sign_ins::PendingSignIns,
@@ -70,6 +71,8 @@ pub struct Site {
     pub drafts: Drafts,
     /// Sign-ins that have not come back yet.
     pub pending_sign_ins: PendingSignIns,
+    /// How many sign-ins have failed.
+    pub failed_sign_ins: FailedSignIns,
     /// What seals cookies.
     pub keys: KeyRing,
     /// What cookies have in common.
@@ -111,6 +114,7 @@ impl Site {
         };
         let tokens = Arc::new(AccessTokens::new(store, Arc::clone(&client)));
         let agent = outbound::agent(client_settings.api_timeout, settings.entra.ca_file.as_deref())?;
+        let proxies = TrustedProxies::new(&settings.server.trusted_proxies);
         Ok(Self {
             templates: Templates::parse()?,
             assets: StaticFiles::load(),
@@ -125,7 +129,8 @@ impl Site {
             keys,
             cookies,
             public_url,
-            proxies: TrustedProxies::new(&settings.server.trusted_proxies),
+            failed_sign_ins: FailedSignIns::new(proxies.clone()),
+            proxies,
             body_timeout: settings.server.body_timeout,
             health: HealthMemory::default(),
         })

@@ -34,5 +34,5 @@ impl CredentialError {
 }
 
 fn lines(reasons: &[String]) -> String {
-    reasons.iter().fold(String::new(), |text, reason| text + "\n  " + reason)
+    reasons.iter().fold(String::new(), |text, reason| text + "\n  " + reason.as_str())
 }

@@ -191,12 +191,13 @@ impl Explanation {
                 "This site cannot prove to Microsoft Entra ID who it is: its certificate, or what stands for one, cannot be used.",
                 "Tell whoever runs this site. `blogctl cert check` says what is wrong.",
             ),
-            Kind::SignInDeclined => (
+            Kind::AdminConsentDeclined => (
                 StatusCode::FORBIDDEN,
-                "You are not signed in",
-                "You declined, so nothing was shared and nobody is signed in. That is fine: you can read about the site \
-                 on the home page without an account.",
-                "If that was a slip, try again. The site asks to know who you are and to call the blog's API for you.",
+                "Consent was not given",
+                "Nobody has consented to what this site asks for on behalf of the organisation. Whoever followed the link \
+                 declined, or may not decide it.",
+                "An administrator with the role Cloud Application Administrator, or a higher one, must follow the link \
+                 below and accept. Until then, only those sign in who may consent for themselves.",
             ),
             Kind::SignInStale => (
                 StatusCode::BAD_REQUEST,

@@ -25,6 +25,9 @@ use crate::{
 /// Where Entra sends the browser back to.
 pub const PATH: &str = "/callback";
 
+/// `state` of who follows the link for administrators; it is no sign-in of this browser's, and nothing depends on it.
+pub const ADMIN_CONSENT: &str = "admin-consent";
+
 /// The user declined to consent.
 const DECLINED: u32 = 65004;
 /// The code was redeemed before, or is too old.
@@ -52,9 +55,10 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
         return Err(Kind::Prefetched.into());
     }
     let query = query.into_inner();
-    if query.admin_consent.as_deref() == Some("True") && query.code.is_none() {
-        // Nobody is signed in by it, and nothing changes here: everybody may come by this address.
-        return Ok(Visit::redirect("/"));
+    // Nobody is signed in by it, and nothing changes here: everybody may come by this address.
+    if query.code.is_none() && (query.admin_consent.is_some() || query.state.as_deref() == Some(ADMIN_CONSENT)) {
+        let is_given = query.admin_consent.as_deref() == Some("True") && query.error.is_none();
+        return if is_given { Ok(Visit::redirect("/")) } else { Err(Kind::AdminConsentDeclined.into()) };
     }
     let Some(pending) = query.state.and_then(|state| visit.site.pending_sign_ins.take(&visit.request, &state)) else {
         return Err(Kind::SignInStale.into());
@@ -71,6 +75,9 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
     let Some(code) = query.code else {
         return Err(PageError::from(Kind::SignInStale).leading_to(next));
     };
+    if let Some(seconds) = visit.site.failed_sign_ins.wait(&visit.request) {
+        return Err(PageError::from(Kind::TooManyRequests(Some(seconds))).leading_to(next));
+    }
     let sign_in = redeem(&visit, code, pending).await.map_err(|error| error.leading_to(next.clone()))?;
     let account = Account::new(sign_in.user);
     let (ticket, before) = (account.ticket.clone(), visit.session.account().map(|before| before.ticket));
@@ -96,7 +103,11 @@ async fn redeem(visit: &Visit, code: SecretString, pending: Pending) -> Result<S
     let pending = PendingSignIn { nonce: pending.nonce, code_verifier: SecretString::from(pending.code_verifier) };
     let client = Arc::clone(&visit.site.client);
     let result = web::block(move || client.redeem_code(&code, &pending)).await;
-    match result.map_err(|_| PageError::from(Kind::Internal))? {
+    let result = result.map_err(|_| PageError::from(Kind::Internal))?;
+    if result.is_err() {
+        visit.site.failed_sign_ins.note(&visit.request);
+    }
+    match result {
         Ok(sign_in) => Ok(sign_in),
         Err(SignInError::Entra(answer)) => Err(of_answer(visit, answer)),
         Err(error) => {

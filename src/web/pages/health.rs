@@ -27,18 +27,18 @@ const FRESH: Duration = Duration::from_secs(5);
 /// What was found out last.
 #[derive(Default)]
 pub struct HealthMemory {
-    servers: Remembered<Servers>,
-    sessions: Remembered<bool>,
-}
-
-#[derive(Clone, Copy)]
-struct Servers {
-    entra: bool,
-    api: bool,
+    entra: Remembered,
+    api: Remembered,
+    sessions: Remembered,
 }
 
 /// An answer, and when it was given.
-struct Remembered<T>(Mutex<Option<(Instant, T)>>);
+#[derive(Default)]
+struct Remembered {
+    last: Mutex<Option<(Instant, bool)>>,
+    /// Held by who asks.
+    asking: Mutex<()>,
+}
 
 /// `GET /health/live`
 pub async fn live() -> HttpResponse {
@@ -79,8 +79,11 @@ fn certificate(client: &ConfidentialClient) -> Value {
 /// # Errors
 /// When the check itself breaks.
 pub async fn report(visit: Visit) -> Result<HttpResponse, PageError> {
-    let checks = visit.blocking(|site| Ok::<_, PageError>((site.health.servers(site), site.health.has_sessions(site))));
-    let (Servers { entra, api }, sessions) = checks.await?;
+    let checks = visit.blocking(|site| {
+        let health = &site.health;
+        Ok::<_, PageError>([health.entra_answers(site), health.api_answers(site), health.has_sessions(site)])
+    });
+    let [entra, api, sessions] = checks.await?;
     let all = entra && api && sessions;
     Ok(answer(all).json(json!({
         "status": word(all),
@@ -103,8 +106,13 @@ fn word(is_well: bool) -> &'static str {
 
 /// All of them block.
 impl HealthMemory {
-    fn servers(&self, site: &Site) -> Servers {
-        self.servers.or_ask(|| Servers { entra: site.provider.metadata().is_ok(), api: site.api.is_alive() })
+    /// Whether Entra answers, or did a moment ago.
+    pub fn entra_answers(&self, site: &Site) -> bool {
+        self.entra.or_ask(|| site.provider.answers())
+    }
+
+    fn api_answers(&self, site: &Site) -> bool {
+        self.api.or_ask(|| site.api.is_alive())
     }
 
     fn has_sessions(&self, site: &Site) -> bool {
@@ -112,23 +120,52 @@ impl HealthMemory {
     }
 }
 
-impl<T: Copy> Remembered<T> {
-    /// One caller at a time asks; the others wait, and get the same answer.
-    fn or_ask(&self, ask: impl FnOnce() -> T) -> T {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, answer)) = *last
-            && at.elapsed() < FRESH
-        {
+impl Remembered {
+    /// One caller at a time asks. The others get what was known before, so that a server that hangs holds one thread and not
+    /// all of them; only while nothing is known do they wait.
+    fn or_ask(&self, ask: impl FnOnce() -> bool) -> bool {
+        let last = || *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = || last().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, answer)| answer);
+        if let Some(answer) = fresh() {
             return answer;
         }
-        let answer = ask();
-        *last = Some((Instant::now(), answer));
+        let turn = match (self.asking.try_lock(), last()) {
+            (Ok(turn), _) => turn,
+            (Err(_), Some((_, answer))) => return answer,
+            (Err(_), None) => self.asking.lock().unwrap_or_else(PoisonError::into_inner),
+        };
+        let answer = fresh().unwrap_or_else(ask);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), answer));
+        drop(turn);
         answer
     }
 }
 
-impl<T> Default for Remembered<T> {
-    fn default() -> Self {
-        Self(Mutex::new(None))
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn while_one_asks_the_others_get_what_was_known_before() {
+        let remembered = Remembered::default();
+        let long_ago = Instant::now().checked_sub(FRESH).unwrap();
+        *remembered.last.lock().unwrap() = Some((long_ago, true));
+        let [asked, go_on] = [(); 2].map(|()| Barrier::new(2));
+        std::thread::scope(|scope| {
+            let slow = scope.spawn(|| {
+                remembered.or_ask(|| {
+                    asked.wait();
+                    go_on.wait();
+                    false
+                })
+            });
+            asked.wait();
+            assert!(remembered.or_ask(|| unreachable!("one asks already")));
+            go_on.wait();
+            assert!(!slow.join().unwrap());
+        });
+        assert!(!remembered.or_ask(|| unreachable!("it was asked a moment ago")));
     }
 }

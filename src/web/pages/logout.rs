@@ -1,8 +1,6 @@
 //! `/logout`: ends the session here, then at Entra.
 
-use std::sync::Arc;
-
-use actix_web::{HttpResponse, http::StatusCode, web};
+use actix_web::{HttpResponse, http::StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::web::{
@@ -65,17 +63,18 @@ pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, Page
     }
     visit.session.purge();
 
-    let (client, home) = (Arc::clone(&visit.site.client), visit.site.public_url.clone());
     let login_hint = user.account.login_hint;
-    let url = web::block(move || client.sign_out_url(&home, login_hint.as_deref())).await;
-    match url {
-        Ok(Ok(url)) => Ok(Visit::redirect(url.as_str())),
-        Ok(Err(error)) => {
-            log::warn!(request_id = visit.request_id(), trace_id = visit.trace_id(); "signed out here but not at Entra: {error}");
-            visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {})
-        }
-        Err(_) => visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {}),
+    let url = visit.blocking(move |site| {
+        // Its addresses may be known from better times.
+        let answers = site.health.entra_answers(site);
+        let url = answers.then(|| site.client.sign_out_url(&site.public_url, login_hint.as_deref()).ok());
+        Ok::<_, PageError>(url.flatten())
+    });
+    if let Some(url) = url.await? {
+        return Ok(Visit::redirect(url.as_str()));
     }
+    log::warn!(request_id = visit.request_id(), trace_id = visit.trace_id(); "signed out here but not at Entra, which does not answer");
+    visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {})
 }
 
 /// Ends the user's sessions in all browsers. Entra's own sessions there are not this site's to end.

@@ -12,7 +12,8 @@ struct Attempt {
     headers: Vec<(&'static str, String)>,
 }
 
-fn attempts(form: &Form, foreign_token: &str) -> Vec<Attempt> {
+/// `stale` is the token of the same user's session before this one.
+fn attempts(form: &Form, foreign_token: &str, stale: &str) -> Vec<Attempt> {
     let own = form.action.origin().ascii_serialization();
     let attempt = |name, form: Form, headers| Attempt { name, form, headers };
     let own_headers = || vec![("Origin", own.clone()), ("Sec-Fetch-Site", "same-origin".to_owned())];
@@ -21,6 +22,7 @@ fn attempts(form: &Form, foreign_token: &str) -> Vec<Attempt> {
         attempt("empty token", form.clone().with("csrf_token", ""), own_headers()),
         attempt("made-up token", form.clone().with("csrf_token", "made-up"), own_headers()),
         attempt("another session's token", form.clone().with("csrf_token", foreign_token), own_headers()),
+        attempt("an earlier session's token", form.clone().with("csrf_token", stale), own_headers()),
         attempt("no token, no headers", form.clone().without("csrf_token"), vec![]),
         attempt("foreign origin", form.clone(), vec![("Origin", "https://evil.example".to_owned())]),
         attempt("opaque origin", form.clone(), vec![("Origin", "null".to_owned())]),
@@ -38,7 +40,11 @@ fn send(browser: &Browser, attempt: &Attempt) -> crate::support::web::Page {
 fn a_form_that_cannot_be_trusted_changes_nothing() {
     let system = TestSystem::start();
     let (browser, other) = (Browser::new(), Browser::new());
-    let new = browser.sign_in(&system, ALICE, "/posts/new");
+    // As many as there are routes that change something; a new one belongs into the list below.
+    assert_eq!(include_str!("../../../src/web/routes.rs").matches("web::post()").count(), 4);
+    let stale = browser.sign_in(&system, ALICE, "/posts/new").form("Publish").value("csrf_token").to_owned();
+    let picker = browser.get(&system.web.url("/login?prompt=login&next=/posts/new"));
+    let new = browser.pick(&picker, ALICE);
     let foreign_token = other.sign_in(&system, BOB, "/posts/new").form("Publish").value("csrf_token").to_owned();
     let post = browser.publish(&system, "Safe", "unchanged");
 
@@ -47,9 +53,10 @@ fn a_form_that_cannot_be_trusted_changes_nothing() {
         browser.get(&format!("{}/edit", post.url)).form("Save changes").with("content", "forged text"),
         browser.get(&format!("{}/delete", post.url)).form("Delete post"),
         new.form("Sign out"),
+        browser.get(&system.web.url("/logout")).form("everywhere").with("everywhere", "1"),
     ];
     for form in &forms {
-        for attempt in attempts(form, &foreign_token) {
+        for attempt in attempts(form, &foreign_token, &stale) {
             let page = send(&browser, &attempt);
             let path = form.action.path().replace(post.url.path(), "/posts/ID");
             attacks::record("CSRF", &format!("{} to {path}", attempt.name), page.status == 403);

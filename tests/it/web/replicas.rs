@@ -46,7 +46,9 @@ fn who_signs_in_on_one_replica_is_signed_in_on_all_and_signs_out_of_all() {
     here.sign_in(&system, ALICE, "/");
     assert!(is_signed_in(&here, &other));
     // Begun on one, finished on the other.
-    let begun = there.get_once(&other.url("/login?next=/posts")).location();
+    let host = format!("localhost:{}", system.web.port);
+    let login = other.url("/login?next=/posts").parse().expect("a URL");
+    let begun = there.request("GET", &login, None, &[("Host", &host)]).location();
     assert_eq!(there.pick(&there.get(begun.as_str()), ALICE).url.path(), "/posts");
     assert!(is_signed_in(&there, &system.web) && is_signed_in(&there, &other));
 

@@ -152,9 +152,24 @@ fn who_declines_gets_a_gentle_page_and_may_try_again() {
     let browser = Browser::new();
     let picker = browser.get(&system.web.url("/login?next=/profile"));
     let page = browser.submit(&picker.form("name=\"cancel\"").with("cancel", "1").without("email"));
-    assert_eq!((page.status, page.error()), (403, "sign-in"));
-    assert!(page.text().contains("You declined"));
-    assert!(page.text().contains("href=\"/login?next=%2Fprofile\""), "{}", page.body);
+    assert_eq!((page.status, page.error()), (200, ""), "no error, but a choice");
+    assert!(page.text().contains("You declined") && page.text().contains("nobody is signed in"));
+    for choice in ["/login?next=%2Fprofile", "/login?next=%2Fprofile&switch=1", "/"] {
+        assert!(page.text().contains(&format!("href=\"{choice}\"")), "{choice}: {}", page.body);
+    }
+}
+
+#[test]
+fn who_is_signed_in_and_declines_another_account_is_told_so_and_stays() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let picker = browser.get(&system.web.url("/login?switch=1&next=/profile"));
+    let page = browser.submit(&picker.form("name=\"cancel\"").with("cancel", "1").without("email"));
+    let text = page.text();
+    assert!(text.contains("still signed in as") && text.contains("Alice Archer"), "{text}");
+    assert!(!text.contains("nobody is signed in") && text.contains("href=\"/profile\""), "{text}");
+    assert_eq!(browser.get(&system.web.url("/profile")).status, 200);
 }
 
 #[test]
@@ -315,7 +330,10 @@ fn missing_consent_leads_to_a_page_that_says_who_must_do_what() {
         assert_eq!((page.status, page.error()), (403, "sign-in"), "{code}");
         let text = page.text();
         assert!(text.contains(&format!("AADSTS{code}")) && text.contains(said), "{text}");
-        assert!(text.contains("href=\"/login?next=%2Fposts&prompt=consent\""), "{text}");
+        // Only who may consent for himself is asked again.
+        let again = if code == 65_001 { "/login?next=%2Fposts&prompt=consent" } else { "/login?next=%2Fposts" };
+        assert!(text.contains(&format!("href=\"{again}\"")), "{text}");
+        assert!(text.contains("href=\"/login?next=%2Fposts&switch=1\""), "an administrator may be at the same machine");
         let (_, rest) = text.split_once("id=\"admin-consent\" href=\"").expect("an address for the administrator");
         let url = url::Url::parse(rest.split('"').next().expect("its end")).expect("a URL");
         assert!(url.path().ends_with("/v2.0/adminconsent"), "{url}");
@@ -325,6 +343,24 @@ fn missing_consent_leads_to_a_page_that_says_who_must_do_what() {
         let scope = parameter("scope").expect("a scope");
         assert!(scope.starts_with("api://") && scope.ends_with("/.default"), "{scope}");
         assert_eq!(parameter("redirect_uri"), Some(system.web.url("/callback")));
+        assert_eq!(parameter("state").as_deref(), Some("admin-consent"));
+    }
+}
+
+#[test]
+fn an_administrator_who_declines_is_told_who_must_accept() {
+    let system = TestSystem::start();
+    for query in [
+        "error=access_denied&error_description=AADSTS65004%3A+declined&state=admin-consent",
+        "admin_consent=True&error=access_denied&state=admin-consent",
+        "admin_consent=False",
+    ] {
+        let page = Browser::new().get_once(&system.web.url(&format!("/callback?{query}")));
+        assert_eq!((page.status, page.error()), (403, "sign-in"), "{query}");
+        assert!(
+            page.text().contains("Consent was not given") && page.text().contains("id=\"admin-consent\""),
+            "{query}"
+        );
     }
 }
 
