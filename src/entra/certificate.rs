@@ -4,6 +4,7 @@
 mod details;
 mod error;
 mod examination;
+mod mode;
 mod pem;
 mod pfx;
 mod source;
@@ -29,7 +30,7 @@ use openssl::{
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
-pub use details::{CertificateDetails, SOON_DAYS, relative_days};
+pub use details::{CertificateDetails, SOON_DAYS};
 pub use error::CertificateError;
 pub use examination::{Examination, Observation, Severity};
 pub use pem::certificates_in;

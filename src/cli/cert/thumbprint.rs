@@ -14,7 +14,7 @@ use crate::{
     config::{CertificateSettings, Settings},
     entra::{
         CredentialSource,
-        certificate::{CertificateDetails, CertificateError, certificates_of, relative_days},
+        certificate::{CertificateDetails, CertificateError, certificates_of},
     },
 };
 
@@ -199,7 +199,7 @@ fn write_text(out: &mut impl Write, found: &[Found]) -> io::Result<()> {
                     "{} to {} ({expiry} {})",
                     details.not_before.format("%Y-%m-%d"),
                     details.not_after.format("%Y-%m-%d"),
-                    relative_days(details.days_left(now))
+                    details.relative_end(now)
                 ),
             ),
             ("SHA-1 (portal)", thumbprints.sha1_hex()),

@@ -4,6 +4,7 @@ use std::{borrow::Cow, io, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 
+use super::details::days_ago;
 use crate::azure::AzureError;
 
 /// Why a certificate cannot be used.
@@ -20,6 +21,18 @@ pub enum CertificateError {
         path: PathBuf,
         /// What the system says.
         reason: io::Error,
+    },
+    /// A folder, a pipe or a device.
+    #[error("{} is not a file", path.display())]
+    NotAFile {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// No certificate is so large.
+    #[error("{} is larger than 1 MiB", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
     },
     /// The setting that stands for a file holds something else.
     #[error("client.cert_base64 is not base64")]
@@ -103,7 +116,7 @@ pub enum CertificateError {
         not_before: DateTime<Utc>,
     },
     /// Too late.
-    #[error("certificate {} expired {} ({})", path.display(), ago(*days), not_after.format("%Y-%m-%d"))]
+    #[error("certificate {} expired {} ({})", path.display(), days_ago(*days), not_after.format("%Y-%m-%d"))]
     Expired {
         /// The file.
         path: PathBuf,
@@ -147,7 +160,8 @@ impl CertificateError {
                 "set client.cert_path (CLIENT_CERT_PATH) to a PEM or PFX file with key and certificate; blogctl cert new makes one"
             }
             Self::Unreadable { .. } => "check that the file exists and that the user blogctl runs as may read it",
-            Self::NotPem { .. } => {
+            Self::NotAFile { .. } => "give a file; folders, pipes and devices are not read",
+            Self::NotPem { .. } | Self::TooLarge { .. } => {
                 "give a PEM file (it has lines such as -----BEGIN CERTIFICATE-----) or a PFX file (.pfx, .p12)"
             }
             Self::BadBase64 => "put what base64 -w0 FILE prints into client.cert_base64",
@@ -195,13 +209,5 @@ fn mismatch(certificate: &PathBuf, key: &PathBuf) -> String {
         format!("{}: no certificate in it belongs to its private key", key.display())
     } else {
         format!("certificate {} does not belong to the private key in {}", certificate.display(), key.display())
-    }
-}
-
-fn ago(days: i64) -> String {
-    match days {
-        0 => "today".to_owned(),
-        1 => "1 day ago".to_owned(),
-        days => format!("{days} days ago"),
     }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{
     CertificateDetails, CertificateError, ClientCertificate, MIN_KEY_BITS, SOON_DAYS, belongs_to, check_dates,
-    check_key, check_thumbprint, pem, relative_days, source,
+    check_key, check_thumbprint, pem, source,
 };
 use crate::config::CertificateSettings;
 
@@ -149,7 +149,7 @@ fn of_dates(details: &CertificateDetails, path: &Path, now: DateTime<Utc>) -> Ob
     if let Err(error) = check_dates(details, path, now) {
         return Observation::from(&error);
     }
-    let (days, end) = (relative_days(details.days_left(now)), details.not_after.format("%Y-%m-%d"));
+    let (days, end) = (details.relative_end(now), details.not_after.format("%Y-%m-%d"));
     if details.days_left(now) <= SOON_DAYS {
         let hint = "make the next one beside it with blogctl cert new --name, and follow docs/rotate-a-certificate.md";
         return Observation::warning(format!("in date, but expires {days} ({end})"), hint);

@@ -11,7 +11,7 @@ use openssl::{
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use super::{CertificateError, pem, pfx};
+use super::{CertificateError, mode, pem, pfx};
 use crate::config::CertificateSettings;
 
 /// Certificates, in any order, and the private key of one of them.
@@ -61,7 +61,7 @@ pub(super) fn read(settings: &CertificateSettings) -> Result<Found, CertificateE
     let found = read_apart(settings)?.whole()?;
     // A key in a setting is in no file.
     if settings.path.is_some() || settings.key_path.is_some() {
-        pem::warn_when_others_may_read(&found.key_path);
+        mode::warn_when_others_may_read(&found.key_path);
     }
     Ok(found)
 }
