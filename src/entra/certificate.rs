@@ -56,6 +56,17 @@ pub fn certificates_of(settings: &CertificateSettings) -> Result<Vec<Vec<u8>>, C
     pem::all_to_der(&certificates?, &path)
 }
 
+/// The certificate that belongs to the private key, in DER, whether or not it is in date.
+///
+/// # Errors
+/// When one of the two cannot be read, or they do not belong together.
+pub fn leaf_of(settings: &CertificateSettings) -> Result<Vec<u8>, CertificateError> {
+    let Found { certificates, key, path, key_path } = source::read_apart(settings)?.whole()?;
+    let leaf = certificates.iter().find(|certificate| belongs_to(certificate, &key));
+    let Some(leaf) = leaf else { return Err(CertificateError::KeyMismatch { certificate: path, key: key_path }) };
+    leaf.to_der().map_err(|_| CertificateError::BadCertificate { path })
+}
+
 /// Whether a file is PEM, and so not PFX.
 ///
 /// # Errors
