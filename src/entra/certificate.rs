@@ -7,6 +7,7 @@ mod examination;
 mod mode;
 mod pem;
 mod pfx;
+mod signature;
 mod source;
 mod thumbprints;
 mod vault_signer;
@@ -135,7 +136,7 @@ impl ClientCertificate {
         let not_base64 = |_| CertificateError::NotPem { path: path.clone() };
         let bytes = if is_pem { text.to_vec() } else { STANDARD.decode(text).map_err(not_base64)? };
         let bytes = Zeroizing::new(bytes);
-        Self::of(Parts::in_one(&bytes, &path, None)?.whole()?)
+        Self::of(Parts::in_one(&bytes, &path, &|| Ok(None))?.whole()?)
     }
 
     fn of(found: Found) -> Result<Self, CertificateError> {

@@ -86,13 +86,13 @@ pub enum CertificateError {
         path: PathBuf,
     },
     /// The key is of another kind.
-    #[error("the private key in {} is not RSA", path.display())]
+    #[error("the key in {} is not RSA", path.display())]
     NotRsa {
         /// The file.
         path: PathBuf,
     },
     /// The key is too short.
-    #[error("the private key in {} has {bits} bits, and 2048 are the least", path.display())]
+    #[error("the key in {} has {bits} bits, and 2048 are the least", path.display())]
     Weak {
         /// The file.
         path: PathBuf,
@@ -173,7 +173,8 @@ impl CertificateError {
                 "the file needs a block that starts with -----BEGIN CERTIFICATE-----"
             }
             Self::NoKey { .. } => {
-                "put the key into the same file, or set client.key_path to the file that has it (PKCS#8 or PKCS#1)"
+                "put the key into the same file, or name the file that has it (PKCS#8 or PKCS#1): client.key_path, or --key of \
+                 blogctl cert check"
             }
             Self::BadKey { .. } => "check it with: openssl pkey -in FILE -noout",
             Self::PassphraseMissing { .. } => {
@@ -188,8 +189,8 @@ impl CertificateError {
             }
             Self::NotYetValid { .. } => "check this machine's clock, or use the certificate that is valid now",
             Self::Expired { .. } => {
-                "make a new one with blogctl cert new, upload it under Certificates & secrets of the app registration, \
-                 then set client.cert_path to it"
+                "make the next one with blogctl cert renew, or as docs/rotate-a-certificate.md has it, and upload it under \
+                 Certificates & secrets of the app registration"
             }
             Self::ThumbprintFormat { .. } => {
                 "give 40 (SHA-1) or 64 (SHA-256) hex digits, as blogctl cert thumbprint prints them, or leave it unset"

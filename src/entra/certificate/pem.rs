@@ -2,7 +2,7 @@
 //! which it goes wrong.
 
 use std::{
-    cell::Cell,
+    cell::OnceCell,
     fs::{self, File},
     io::{self, Read as _},
     path::Path,
@@ -17,6 +17,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use super::CertificateError;
+
+/// Finds the passphrase, if there is one. It may be in a file that cannot be read, which matters only where it is needed.
+pub(super) type Passphrase<'a> = &'a dyn Fn() -> Result<Option<SecretString>, CertificateError>;
 
 const PEM_START: &[u8] = b"-----BEGIN ";
 const KEY_LABEL: &[u8] = b"PRIVATE KEY-----";
@@ -40,29 +43,34 @@ pub(super) fn is_pem(bytes: &[u8]) -> bool {
     contains(bytes, PEM_START)
 }
 
+/// `passphrase` is asked only if the key is encrypted.
 pub(super) fn parse_key(
     pem: &[u8],
     path: &Path,
-    passphrase: Option<&SecretString>,
+    passphrase: Passphrase<'_>,
 ) -> Result<PKey<Private>, CertificateError> {
     if !contains(pem, KEY_LABEL) {
         return Err(CertificateError::NoKey { path: path.to_owned() });
     }
-    let was_asked = Cell::new(false);
+    let answered = OnceCell::new();
     let answer = |buffer: &mut [u8]| {
-        was_asked.set(true);
-        let passphrase = passphrase.map_or(&[][..], |passphrase| passphrase.expose_secret().as_bytes());
+        let passphrase = match answered.get_or_init(passphrase) {
+            Ok(Some(passphrase)) => passphrase.expose_secret().as_bytes(),
+            _ => &[],
+        };
         // Longer than OpenSSL's buffer (1 KB) cannot be the right one; 0 tells OpenSSL that there is none.
         let Some(target) = buffer.get_mut(..passphrase.len()) else { return Ok(0) };
         target.copy_from_slice(passphrase);
         Ok(passphrase.len())
     };
-    PKey::private_key_from_pem_callback(pem, answer).map_err(|_: ErrorStack| {
+    let key = PKey::private_key_from_pem_callback(pem, answer);
+    key.map_err(|_: ErrorStack| {
         let path = path.to_owned();
-        match (was_asked.get(), passphrase) {
-            (false, _) => CertificateError::BadKey { path },
-            (true, None) => CertificateError::PassphraseMissing { path },
-            (true, Some(_)) => CertificateError::PassphraseWrong { path },
+        match answered.into_inner() {
+            None => CertificateError::BadKey { path },
+            Some(Ok(None)) => CertificateError::PassphraseMissing { path },
+            Some(Ok(Some(_))) => CertificateError::PassphraseWrong { path },
+            Some(Err(error)) => error,
         }
     })
 }
