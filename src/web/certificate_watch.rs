@@ -71,7 +71,7 @@ struct Watch {
 impl Watch {
     fn run(&mut self, woken: &Receiver<Wake>) {
         self.warn_of_the_end();
-        while wait(woken) {
+        while wait(woken, LOOK) {
             self.folders.watch();
             self.look();
             self.warn_of_the_end();
@@ -99,9 +99,9 @@ impl Watch {
     }
 }
 
-/// Until it is time to look; `false` when there is nothing to watch for any more.
-fn wait(woken: &Receiver<Wake>) -> bool {
-    match woken.recv_timeout(LOOK) {
+/// Until it is time to look, which it is after `at_most`; `false` when there is nothing to watch for any more.
+fn wait(woken: &Receiver<Wake>, at_most: Duration) -> bool {
+    match woken.recv_timeout(at_most) {
         Ok(Wake::Changed) => settle(woken, SETTLE, SETTLE_AT_MOST),
         Err(RecvTimeoutError::Timeout) => true,
         Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => false,
@@ -146,11 +146,17 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_tells_it_is_looked_all_the_same() {
+        let (_wake, woken) = mpsc::channel();
+        assert!(wait(&woken, Duration::from_millis(1)));
+    }
+
+    #[test]
     fn a_change_does_not_hide_that_it_shall_stop() {
         let (wake, woken) = mpsc::channel();
         wake.send(Wake::Changed).expect("somebody listens");
         wake.send(Wake::Changed).expect("somebody listens");
         wake.send(Wake::Stop).expect("somebody listens");
-        assert!(!wait(&woken));
+        assert!(!wait(&woken, LOOK));
     }
 }

@@ -1,8 +1,16 @@
-//! What `blogctl cert new` refuses before it writes, and what it says to do with what it wrote.
+//! What `blogctl cert new` refuses before it writes, and what it says to do with what it wrote; what has a thumbprint.
 
 use std::fs;
 
+use serde_json::json;
+
 use super::{cert, folder, run};
+use crate::support::{
+    azure::{InVault, PlayedAzure},
+    binary::{Ended, blogctl},
+    certificates::{TestCertificate, file, pem},
+    entra::keys,
+};
 
 #[test]
 fn names_that_cannot_be_are_wrong_usage_and_nothing_is_written() {
@@ -98,4 +106,20 @@ fn a_federated_token_has_no_thumbprint() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("no entry of client.credential is a certificate"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("cert_path"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_thumbprint_of_a_key_that_stays_in_a_vault_is_that_of_its_certificate() {
+    let azure = PlayedAzure::start();
+    let key = keys()[0].key.clone();
+    let certificate = TestCertificate::new("site", &key).make();
+    azure.put("blog-site", InVault { certificate: certificate.clone(), key, exportable: false, as_pem: false });
+    let folder = folder();
+    let entry = json!([{ "source": "key_vault_sign", "vault_url": azure.server.url(""), "certificate": "blog-site" }]);
+    let mut command = blogctl(folder.path());
+    command.env("BLOG_CLIENT__CREDENTIAL", entry.to_string()).env("BLOG_AZURE__IMDS_URL", azure.server.url(""));
+    let ended = Ended::of_command(command.args(["cert", "thumbprint", "--format", "sha256-hex"]));
+    file(folder.path(), "cert.pem", &[&pem(&certificate)]);
+    assert_eq!(ended.stdout, cert(folder.path(), &["thumbprint", "--format", "sha256-hex", "cert.pem"]), "{ended:?}");
+    assert!(azure.asked("/secrets/").is_empty(), "the key is not needed for that");
 }
