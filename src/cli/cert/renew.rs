@@ -37,8 +37,8 @@ const UNCHANGED: &str = "blogctl doctor says more; nothing has been changed";
 ///
 /// The first run makes the next key and certificate beside the ones in use (client.next.pem beside client.pem), with the same
 /// names and size, and says what to upload. A later run asks Entra ID for a token with the next one. If Entra ID accepts it, it
-/// is put in place, which a running site sees by itself, and the old one is kept as client.previous.pem; else nothing is
-/// changed, with exit code 1.
+/// is put in place, which a running site sees by itself; else nothing is changed, with exit code 1. The old one is kept as
+/// client.previous.pem, in place of one from before, and client-cert.pem is the new certificate then.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

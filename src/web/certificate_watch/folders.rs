@@ -19,7 +19,7 @@ const MOUNTED_DATA: &str = "..data";
 /// What is watched, and what stands in the way.
 pub(super) struct Folders {
     watcher: Option<RecommendedWatcher>,
-    folders: BTreeSet<PathBuf>,
+    wanted: BTreeSet<PathBuf>,
     /// Those of which the log has that they are not watched.
     told: BTreeSet<PathBuf>,
 }
@@ -28,7 +28,7 @@ impl Folders {
     /// Those of the settings' files; nothing is watched yet. Each change of one of the files wakes.
     pub(super) fn of(settings: &ClientSettings, wake: Sender<Wake>) -> Self {
         let files = files(settings);
-        let folders = files.iter().filter_map(|file| folder(file)).collect();
+        let wanted = files.iter().filter_map(|file| folder(file)).collect();
         let names: BTreeSet<OsString> = files.iter().filter_map(|file| file.file_name()).map(OsStr::to_owned).collect();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if event.is_ok_and(|event| concerns(&event, &names)) {
@@ -41,13 +41,13 @@ impl Folders {
                 log::warn!("the certificate's files are not watched, but looked at each minute: {error}");
             })
             .ok();
-        Self { watcher, folders, told: BTreeSet::new() }
+        Self { watcher, wanted, told: BTreeSet::new() }
     }
 
     /// Watches every folder that is there. One that is missing, or that somebody has made anew, is watched from the next call.
     pub(super) fn watch(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
-        for folder in &self.folders {
+        for folder in &self.wanted {
             // A folder that was made anew has the old one's name; whether that one is watched cannot be asked.
             let _ = watcher.unwatch(folder);
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
@@ -94,7 +94,6 @@ fn concerns(event: &Event, names: &BTreeSet<OsString>) -> bool {
 mod tests {
     use std::{
         fs,
-        os::unix::fs::symlink,
         sync::mpsc::{self, Receiver},
         time::Duration,
     };
@@ -118,7 +117,7 @@ mod tests {
     #[test]
     fn the_folders_of_all_files_are_meant_and_that_of_a_bare_name_is_this_one() {
         let (wake, _woken) = mpsc::channel();
-        let folders = Folders::of(&settings(Path::new("client.pem")), wake).folders;
+        let folders = Folders::of(&settings(Path::new("client.pem")), wake).wanted;
         assert_eq!(folders, [".", "keys", "secrets"].map(PathBuf::from).into());
     }
 
@@ -168,8 +167,11 @@ mod tests {
         assert!(is_woken(&woken), "the one that was made anew");
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_secret_that_kubernetes_exchanges_is_seen() {
+        use std::os::unix::fs::symlink;
+
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         for (version, content) in [("..2026_01", "old"), ("..2026_02", "new")] {

@@ -23,15 +23,15 @@ fn six_refusals_are_answered_with_another_certificate_once_and_all_others_never(
     let provider = ScriptedProvider::start();
     let folder = tempfile::tempdir().expect("a folder");
     // Two that can be used: at each refusal there is another one.
-    let entry = |n: usize| {
+    let certificate = |n: usize| {
         let key = &keys()[n].key;
-        let certificate = pem(&TestCertificate::new("site", key).make());
-        CredentialSettings::File(settings(&file(folder.path(), &format!("{n}.pem"), &[&key_pem(key), &certificate])))
+        let leaf = pem(&TestCertificate::new("site", key).make());
+        CredentialSettings::File(settings(&file(folder.path(), &format!("{n}.pem"), &[&key_pem(key), &leaf])))
     };
     let client = ClientSettings {
         client_id: SITE.to_owned(),
         api_scope: format!("api://{API}/access_as_user"),
-        credential: vec![entry(0), entry(1)],
+        credential: vec![certificate(0), certificate(1)],
         ..ClientSettings::default()
     };
     let settings = Settings { entra: provider.settings(), client, ..Settings::default() };
