@@ -175,6 +175,10 @@ fn renewable(settings: &Settings) -> anyhow::Result<CertificateSettings> {
     if file.key_path.is_some() {
         return Err(anyhow!("key and certificate are two files, which cannot change in one step")).hint(hint);
     }
+    if file.thumbprint.is_some() {
+        return Err(anyhow!("client.cert_thumbprint names the certificate in use, and would keep the next one out"))
+            .hint("leave it unset: nothing needs it");
+    }
     if !certificate::is_pem_file(&place)? {
         return Err(anyhow!("{} is not a PEM file", place.display())).hint(hint);
     }

@@ -254,6 +254,7 @@ fn what_cannot_be_renewed_so_says_how_else() {
     for (name, value, cert_path, said) in [
         ("BLOG_LOG__LEVEL", "info", "client.pem", "was issued by CN=Company CA"),
         ("BLOG_CLIENT__KEY_PATH", "client.key", "client.pem", "are two files"),
+        ("BLOG_CLIENT__CERT_THUMBPRINT", &"A".repeat(40), "client.pem", "client.cert_thumbprint names the certificate"),
         ("BLOG_CLIENT__CERT_BASE64", "AAAA", "", "client.cert_base64, which no command can change"),
         ("BLOG_LOG__LEVEL", "info", "client.pfx", "is not a PEM file"),
         ("BLOG_LOG__LEVEL", "info", "missing.pem", "missing.pem cannot be read"),
