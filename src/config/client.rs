@@ -143,6 +143,11 @@ impl ClientSettings {
         }
     }
 
+    /// Days before its end from which a certificate ends soon: those of the first warning.
+    pub fn soon_days(&self) -> i64 {
+        self.expiry_warning_days.iter().max().copied().map_or(0, i64::from)
+    }
+
     pub(super) fn read(loader: &mut Loader, environment: Environment) -> Self {
         let default = Self::default();
         let between = |range: RangeInclusive<u64>| move |number: &u64| range.contains(number);

@@ -4,8 +4,10 @@
 mod details;
 mod error;
 mod examination;
+mod mode;
 mod pem;
 mod pfx;
+mod signature;
 mod source;
 mod thumbprints;
 mod vault_signer;
@@ -29,7 +31,7 @@ use openssl::{
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
-pub use details::{CertificateDetails, SOON_DAYS, relative_days};
+pub use details::{CertificateDetails, SOON_DAYS};
 pub use error::CertificateError;
 pub use examination::{Examination, Observation, Severity};
 pub use pem::certificates_in;
@@ -53,6 +55,17 @@ pub const MIN_KEY_BITS: u32 = 2048;
 pub fn certificates_of(settings: &CertificateSettings) -> Result<Vec<Vec<u8>>, CertificateError> {
     let Parts { certificates, path, .. } = source::read_apart(settings)?;
     pem::all_to_der(&certificates?, &path)
+}
+
+/// The certificate that belongs to the private key, in DER, whether or not it is in date.
+///
+/// # Errors
+/// When one of the two cannot be read, or they do not belong together.
+pub fn leaf_of(settings: &CertificateSettings) -> Result<Vec<u8>, CertificateError> {
+    let Found { certificates, key, path, key_path } = source::read_apart(settings)?.whole()?;
+    let leaf = certificates.iter().find(|certificate| belongs_to(certificate, &key));
+    let Some(leaf) = leaf else { return Err(CertificateError::KeyMismatch { certificate: path, key: key_path }) };
+    leaf.to_der().map_err(|_| CertificateError::BadCertificate { path })
 }
 
 /// Whether a file is PEM, and so not PFX.
@@ -123,7 +136,7 @@ impl ClientCertificate {
         let not_base64 = |_| CertificateError::NotPem { path: path.clone() };
         let bytes = if is_pem { text.to_vec() } else { STANDARD.decode(text).map_err(not_base64)? };
         let bytes = Zeroizing::new(bytes);
-        Self::of(Parts::in_one(&bytes, &path, None)?.whole()?)
+        Self::of(Parts::in_one(&bytes, &path, &|| Ok(None))?.whole()?)
     }
 
     fn of(found: Found) -> Result<Self, CertificateError> {

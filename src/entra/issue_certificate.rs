@@ -7,7 +7,7 @@ mod self_signed;
 mod signing_request;
 mod subject;
 
-use std::path::PathBuf;
+use std::{io::ErrorKind, path::PathBuf};
 
 use openssl::{
     error::ErrorStack,
@@ -18,7 +18,7 @@ use openssl::{
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-pub use destination::Destination;
+pub use destination::{Destination, check_file_name};
 pub use renewal::Renewal;
 pub use self_signed::{IssuedFiles, NewCertificate};
 pub use signing_request::{NewSigningRequest, RequestFiles};
@@ -31,8 +31,14 @@ pub enum IssueError {
     /// A file is there already, and `overwrite` was not asked for.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
-    /// The common name is empty or too long.
-    #[error("a common name has 1 to 64 characters")]
+    /// Something that is not a file is where one shall be written.
+    #[error("{} is there already, and is not a file", .0.display())]
+    NotAFile(PathBuf),
+    /// A PFX file that would not be replaced, and then holds the key of before.
+    #[error("{} is there already, and would keep the old key", .0.display())]
+    OldPfx(PathBuf),
+    /// The common name is empty or too long, or would not be seen as it is.
+    #[error("a common name has 1 to 64 characters, and no control characters")]
     CommonName,
     /// An alternative name is of no known kind.
     #[error("{0:?} is not a name like blog.example.com, an IP address, a URI or an e-mail address")]
@@ -75,7 +81,16 @@ impl IssueError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Exists(_) => Some("choose another --name or --out, or replace it with --force"),
-            Self::Write { .. } => Some("choose a folder that you may write to with --out"),
+            Self::NotAFile(_) => Some("choose another --name or --out"),
+            Self::OldPfx(_) => Some("replace it too with --pfx, or move it away"),
+            Self::Write { reason, .. } => match reason.kind() {
+                ErrorKind::InvalidFilename => Some("choose a shorter --name"),
+                ErrorKind::NotADirectory | ErrorKind::AlreadyExists => Some("choose a folder with --out"),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                    Some("choose a folder that you may write to with --out")
+                }
+                _ => None,
+            },
             Self::PfxWithoutPassphrase => Some("give --passphrase-file FILE, or --passphrase-file - to type it"),
             _ => None,
         }

@@ -161,7 +161,8 @@ impl Provider {
     pub(super) fn agent(&self) -> &ureq::Agent {
         &self.agent
     }
-    pub(super) fn clock(&self) -> &Clock {
+    /// What time it is here.
+    pub fn clock(&self) -> &Clock {
         &self.clock
     }
     /// The signing keys in memory. Starts a refresh in the background when one is due; never blocks.

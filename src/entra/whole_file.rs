@@ -35,6 +35,41 @@ pub(super) fn replace(path: &Path, content: &[u8], access: Access) -> io::Result
     fs::rename(&new, path).inspect_err(|_| discard(&new))
 }
 
+/// As [`replace`], with the mode and the owner of the file that is there: whoever could read that one can read the new one.
+///
+/// # Errors
+/// Those of the file system, also when there is no such file; [`io::ErrorKind::PermissionDenied`] when its owner is another, whom
+/// only root can make the owner of the new one.
+pub(super) fn replace_alike(path: &Path, content: &[u8]) -> io::Result<()> {
+    let new = beside(path);
+    create(&new, content, Access::OwnerOnly)?;
+    let put = || {
+        liken(&new, path)?;
+        fs::rename(&new, path)
+    };
+    put().inspect_err(|_| discard(&new))
+}
+
+#[cfg(unix)]
+fn liken(new: &Path, old: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    let (old, made) = (fs::metadata(old)?, fs::metadata(new)?);
+    let differing = |old: u32, new: u32| (old != new).then_some(old);
+    let (user, group) = (differing(old.uid(), made.uid()), differing(old.gid(), made.gid()));
+    if user.is_some() || group.is_some() {
+        chown(new, user, group)?;
+    }
+    // Last: a new group must not get what the one before could do.
+    fs::set_permissions(new, old.permissions())
+}
+
+/// A new file has what its folder hands down.
+#[cfg(not(unix))]
+fn liken(_: &Path, old: &Path) -> io::Result<()> {
+    fs::metadata(old).map(|_| ())
+}
+
 fn create_new(path: &Path, access: Access) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

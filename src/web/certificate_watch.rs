@@ -1,29 +1,31 @@
 //! Sees to it that a renewed certificate is used without a restart, and that nobody is surprised when one ends: watches the
 //! files, and looks by itself now and then where watching fails.
 
+mod ending;
+mod folders;
+
 use std::{
     io,
-    path::{Path, PathBuf},
     sync::{
         Arc,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::Utc;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use ending::Ending;
+use folders::Folders;
 
-use crate::{
-    config::{CertificateSettings, ClientSettings, CredentialSettings},
-    entra::ConfidentialClient,
-};
+use crate::{config::ClientSettings, entra::ConfidentialClient};
 
 /// How often to look without having been told to: not every file system tells.
 const LOOK: Duration = Duration::from_mins(1);
-/// How long a folder must be quiet before its files are read: certificate and key may be two files.
+/// How long the files must be left alone before they are read: certificate and key may be two.
 const SETTLE: Duration = Duration::from_millis(300);
+/// They are read after this in any case: somebody may write to one of them all the time.
+const SETTLE_AT_MOST: Duration = Duration::from_secs(2);
 
 enum Wake {
     Changed,
@@ -33,7 +35,6 @@ enum Wake {
 /// Dropped, it ends the watch.
 pub struct CertificateWatch {
     stop: Sender<Wake>,
-    _watcher: Option<RecommendedWatcher>,
 }
 
 impl CertificateWatch {
@@ -43,16 +44,12 @@ impl CertificateWatch {
     /// When no thread can be started.
     pub fn start(client: Arc<ConfidentialClient>, settings: &ClientSettings) -> io::Result<Self> {
         let (wake, woken) = mpsc::channel();
-        let watcher = watcher(&folders(&files(settings)), wake.clone())
-            .inspect_err(|error| {
-                log::warn!("the certificate's folder is not watched, but looked at each minute: {error}");
-            })
-            .ok();
-        let mut thresholds: Vec<i64> = settings.expiry_warning_days.iter().copied().map(i64::from).collect();
-        thresholds.sort_unstable();
-        let mut watch = Watch { client, thresholds, last_error: None, warned_at: None };
+        let mut folders = Folders::of(settings, wake.clone());
+        // Here, and not on the thread: what changes from now on is seen.
+        folders.watch();
+        let mut watch = Watch { client, folders, ending: Ending::new(&settings.expiry_warning_days), last_error: None };
         thread::Builder::new().name("certificate-watch".to_owned()).spawn(move || watch.run(&woken))?;
-        Ok(Self { stop: wake, _watcher: watcher })
+        Ok(Self { stop: wake })
     }
 }
 
@@ -63,139 +60,103 @@ impl Drop for CertificateWatch {
     }
 }
 
-/// The folders, not the files: an editor, `mv` and Kubernetes (`..data`) put another file in a file's place.
-fn folders(files: &[CertificateSettings]) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = files
-        .iter()
-        .flat_map(|file| [&file.path, &file.key_path])
-        .flatten()
-        .filter_map(|file| file.parent())
-        .map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }.to_owned())
-        .collect();
-    folders.sort_unstable();
-    folders.dedup();
-    folders
-}
-
-fn files(settings: &ClientSettings) -> Vec<CertificateSettings> {
-    let file = |entry| match entry {
-        CredentialSettings::File(file) => Some(file),
-        _ => None,
-    };
-    settings.credentials().into_iter().filter_map(file).collect()
-}
-
-fn watcher(folders: &[PathBuf], wake: Sender<Wake>) -> notify::Result<RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Reading a file is an event, too; so is our own.
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            // Nobody listens any more when the site stops.
-            let _ = wake.send(Wake::Changed);
-        }
-    })?;
-    for folder in folders {
-        watcher.watch(folder, RecursiveMode::NonRecursive)?;
-    }
-    Ok(watcher)
-}
-
 struct Watch {
     client: Arc<ConfidentialClient>,
-    /// Days before the end at which to warn, the smallest first.
-    thresholds: Vec<i64>,
+    folders: Folders,
+    ending: Ending,
     /// What was logged last, so that one mistake is logged once and not each minute.
     last_error: Option<String>,
-    warned_at: Option<i64>,
 }
 
 impl Watch {
     fn run(&mut self, woken: &Receiver<Wake>) {
         self.warn_of_the_end();
-        loop {
-            match woken.recv_timeout(LOOK) {
-                Ok(Wake::Changed) => while let Ok(Wake::Changed) = woken.recv_timeout(SETTLE) {},
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            }
+        while wait(woken, LOOK) {
+            self.folders.watch();
             self.look();
             self.warn_of_the_end();
         }
     }
 
     fn look(&mut self) {
-        match self.client.reload_credential() {
-            Ok(is_new) => {
-                self.last_error = None;
-                if is_new {
-                    self.warned_at = None;
-                }
-            }
-            Err(error) => {
-                let text = error.to_string();
-                if self.last_error.as_ref() != Some(&text) {
-                    log::error!(
-                        "the certificate cannot be read again, the old one stays: {text}; hint: {}",
-                        error.hint()
-                    );
-                }
-                self.last_error = Some(text);
-            }
+        let Err(error) = self.client.reload_credential() else {
+            self.last_error = None;
+            return;
+        };
+        let text = error.to_string();
+        if self.last_error.as_ref() != Some(&text) {
+            log::error!("the certificate cannot be read again, the old one stays: {text}; hint: {}", error.hint());
         }
+        self.last_error = Some(text);
     }
 
     fn warn_of_the_end(&mut self) {
         let credential = self.client.credential();
         let Some(certificate) = credential.certificate() else { return };
-        let days = certificate.details().days_left(Utc::now());
-        let Some(threshold) = threshold(days, &self.thresholds).filter(|threshold| self.warned_at != Some(*threshold))
-        else {
-            return;
-        };
-        let ends = certificate.details().not_after.format("%Y-%m-%d %H:%M UTC");
-        if days < 0 {
-            log::error!("the certificate has expired ({ends}): nobody can sign in; see docs/rotate-a-certificate.md");
-        } else {
-            log::warn!("the certificate expires in {days} days ({ends}); see docs/rotate-a-certificate.md");
+        if let Some((level, text)) = self.ending.news(certificate.details(), Utc::now()) {
+            log::log!(level, "{text}");
         }
-        self.warned_at = Some(threshold);
     }
 }
 
-/// The smallest threshold that is reached; -1 stands for the end itself.
-fn threshold(days: i64, thresholds: &[i64]) -> Option<i64> {
-    if days < 0 { Some(-1) } else { thresholds.iter().copied().find(|threshold| days <= *threshold) }
+/// Until it is time to look, which it is after `at_most`; `false` when there is nothing to watch for any more.
+fn wait(woken: &Receiver<Wake>, at_most: Duration) -> bool {
+    match woken.recv_timeout(at_most) {
+        Ok(Wake::Changed) => settle(woken, SETTLE, SETTLE_AT_MOST),
+        Err(RecvTimeoutError::Timeout) => true,
+        Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => false,
+    }
+}
+
+/// Until nothing has changed for `quiet`, or `at_most` has passed; `false` as in [`wait`].
+fn settle(woken: &Receiver<Wake>, quiet: Duration, at_most: Duration) -> bool {
+    let deadline = Instant::now() + at_most;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match woken.recv_timeout(quiet.min(left)) {
+            Ok(Wake::Changed) if !left.is_zero() => {}
+            Ok(Wake::Changed) | Err(RecvTimeoutError::Timeout) => return true,
+            Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
-    fn each_threshold_is_reached_in_turn() {
-        for (days, expected) in [
-            (90, None),
-            (31, None),
-            (30, Some(30)),
-            (15, Some(30)),
-            (14, Some(14)),
-            (7, Some(7)),
-            (2, Some(7)),
-            (1, Some(1)),
-            (0, Some(1)),
-            (-1, Some(-1)),
-        ] {
-            assert_eq!(threshold(days, &[1, 7, 14, 30]), expected, "{days}");
-        }
-        assert_eq!((threshold(5, &[]), threshold(-5, &[])), (None, Some(-1)), "its end is always told");
+    fn files_that_never_come_to_rest_are_read_all_the_same() {
+        let (wake, woken) = mpsc::channel();
+        let is_read = AtomicBool::new(false);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_read.load(Ordering::SeqCst) && Instant::now() < deadline {
+                    wake.send(Wake::Changed).expect("somebody listens");
+                    thread::yield_now();
+                }
+                assert!(is_read.load(Ordering::SeqCst), "not read within ten seconds");
+            });
+            assert!(settle(&woken, SETTLE, Duration::from_millis(20)));
+            is_read.store(true, Ordering::SeqCst);
+        });
     }
 
     #[test]
-    fn the_folder_of_a_bare_name_is_this_one() {
-        let settings = CertificateSettings {
-            path: Some("client.pem".into()),
-            key_path: Some("keys/client.key".into()),
-            ..CertificateSettings::default()
-        };
-        assert_eq!(folders(&[settings]), [PathBuf::from("."), PathBuf::from("keys")]);
+    fn where_nothing_tells_it_is_looked_all_the_same() {
+        let (_wake, woken) = mpsc::channel();
+        assert!(wait(&woken, Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn a_change_does_not_hide_that_it_shall_stop() {
+        let (wake, woken) = mpsc::channel();
+        wake.send(Wake::Changed).expect("somebody listens");
+        wake.send(Wake::Changed).expect("somebody listens");
+        wake.send(Wake::Stop).expect("somebody listens");
+        assert!(!wait(&woken, LOOK));
     }
 }

@@ -1,5 +1,8 @@
 //! `blogctl cert`: the real binary, compared with the `openssl` program.
 
+mod check;
+mod files;
+
 use std::{fs, path::Path, process::Command};
 
 use openssl::pkey::{PKey, Private};
@@ -296,99 +299,6 @@ fn sizes_and_days_that_are_not_on_offer_are_wrong_usage() {
         assert_eq!(run(folder.path(), arguments).code, Some(2), "{arguments:?}");
     }
     assert!(!folder.path().join("cert").exists());
-}
-
-#[test]
-fn a_failed_check_says_what_is_wrong_and_what_to_do_and_exits_1() {
-    let folder = folder();
-    let expired = TestCertificate { valid: (-9, -3), ..TestCertificate::new("site", key()) }.make();
-    file(folder.path(), "expired.pem", &[&key_pem(key()), &pem(&expired)]);
-    file(folder.path(), "cert.pem", &[&pem(&TestCertificate::new("site", key()).make())]);
-    file(folder.path(), "key.pem", &[&key_pem(&keys()[1].key)]);
-    for (arguments, expected) in [
-        (&["check", "expired.pem"][..], "✗ certificate expired.pem expired 3 days ago"),
-        (
-            &["check", "cert.pem", "--key", "key.pem"],
-            "✗ certificate cert.pem does not belong to the private key in key.pem",
-        ),
-        (&["check", "cert.pem"], "✗ cert.pem holds no private key"),
-        (&["check", "missing.pem"], "✗ missing.pem cannot be read"),
-        (&["check"], "✗ client.cert_path is not set"),
-    ] {
-        let ended = run(folder.path(), arguments);
-        assert_eq!(ended.code, Some(1), "{arguments:?}");
-        assert!(ended.stdout.contains(expected) && ended.stdout.contains("hint: "), "{}", ended.stdout);
-    }
-}
-
-#[test]
-fn the_configured_certificate_is_checked_with_its_passphrase_and_thumbprint() {
-    let folder = folder();
-    let encrypted = key().private_key_to_pem_pkcs8_passphrase(openssl::symm::Cipher::aes_256_cbc(), b"open sesame");
-    let path =
-        file(folder.path(), "site.pem", &[&pem(&TestCertificate::new("site", key()).make()), &encrypted.expect("PEM")]);
-    let configure = |thumbprint: &str| {
-        let settings = format!(
-            "[client]\ncert_path = \"site.pem\"\nkey_passphrase = \"open sesame\"\ncert_thumbprint = \"{thumbprint}\"\n"
-        );
-        fs::write(folder.path().join("blog.toml"), settings).expect("written");
-    };
-    configure(&fingerprint(&path, "-sha256"));
-    assert!(cert(folder.path(), &["check"]).contains("✓ client.cert_thumbprint is its thumbprint"));
-    assert!(cert(folder.path(), &["check", "site.pem"]).contains("in date"), "the passphrase serves a named file too");
-    configure(&"0".repeat(40));
-    let ended = run(folder.path(), &["check"]);
-    assert_eq!(ended.code, Some(1));
-    assert!(ended.stdout.contains(&fingerprint(&path, "-sha1")), "{}", ended.stdout);
-}
-
-#[test]
-fn everything_that_is_wrong_is_told_at_once() {
-    let folder = folder();
-    let stranger = pem(&TestCertificate::new("stranger", &keys()[1].key).make());
-    let expired = pem(&TestCertificate { valid: (-40, -3), ..TestCertificate::new("site", key()) }.make());
-    let path = file(folder.path(), "all.pem", &[&stranger, &expired, &key_pem(key())]);
-    let mode = |mode| {
-        use std::os::unix::fs::PermissionsExt as _;
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("changed");
-    };
-    mode(0o644);
-    fs::write(
-        folder.path().join("blog.toml"),
-        format!("[client]\ncert_path = \"all.pem\"\ncert_thumbprint = \"{}\"", "a".repeat(40)),
-    )
-    .expect("written");
-    let ended = run(folder.path(), &["check"]);
-    assert_eq!(ended.code, Some(1));
-    for expected in [
-        "✓ CN=site is the certificate of its private key",
-        "✗ certificate all.pem expired 3 days ago",
-        "✗ client.cert_thumbprint is AAAA",
-        "! all.pem holds 1 more certificates, which are not of its chain",
-        "! every user of this machine may read or replace the private key in all.pem (mode 0644)",
-    ] {
-        assert!(ended.stdout.contains(expected), "{expected:?} in\n{}", ended.stdout);
-    }
-    let json: Value = serde_json::from_str(&run(folder.path(), &["check", "--json"]).stdout).expect("JSON");
-    assert_eq!(json["usable"], false);
-    let of = |severity: &str| {
-        json["observations"].as_array().expect("a list").iter().filter(|one| one["severity"] == severity).count()
-    };
-    assert_eq!((of("bad"), of("warning")), (2, 2), "{json}");
-
-    // What can still be used, but should be looked at.
-    let soon = pem(&TestCertificate { valid: (-40, 9), ..TestCertificate::new("site", key()) }.make());
-    file(folder.path(), "soon.pem", &[&soon, &key_pem(key())]);
-    let ended = run(folder.path(), &["check", "soon.pem"]);
-    assert_eq!(ended.code, Some(0));
-    assert!(ended.stdout.contains("! in date, but expires in"), "{}", ended.stdout);
-    // Neither half of two files is passed over for the other.
-    file(folder.path(), "no-cert.pem", &[&key_pem(key())]);
-    let ended = run(folder.path(), &["check", "no-cert.pem", "--key", "missing.pem"]);
-    assert_eq!(ended.code, Some(1));
-    for expected in ["✗ missing.pem cannot be read", "✗ no-cert.pem holds no certificate"] {
-        assert!(ended.stdout.contains(expected), "{expected:?} in\n{}", ended.stdout);
-    }
 }
 
 #[test]

@@ -6,5 +6,6 @@ mod certificate;
 mod id_token;
 mod properties;
 mod provider;
+mod refusals;
 mod sign_in;
 mod signing_keys;

@@ -3,6 +3,7 @@
 mod api_failures;
 mod attacks;
 mod certificate_forms;
+mod certificate_watch;
 mod credentials;
 mod forms;
 mod headers;

@@ -62,18 +62,25 @@ impl Check {
         let Some(file) = self.file else {
             let settings = settings()?;
             let sources = CredentialSource::all(&settings)?;
+            let examiner = Examiner { soon_days: settings.client.soon_days(), now };
             return Ok(match &*sources {
-                [] => alone(Examination::of(&settings.client.certificate, now)),
-                [one] => alone(examine(one, now)),
-                several => of_list(several, now),
+                [] => alone(Examination::of(&settings.client.certificate, examiner.soon_days, now)),
+                [one] => alone(examiner.examine(one)),
+                several => examiner.examine_all(several),
             });
         };
         // A named file is checked whatever state the settings are in; only the passphrase is looked for there, since
         // one on the command line would be seen by every user of the machine.
-        let own = settings().map(|settings| settings.client.certificate).unwrap_or_default();
-        let settings =
-            CertificateSettings { path: Some(file), base64: None, key_path: self.key, thumbprint: None, ..own };
-        Ok(alone(Examination::of(&settings, now)))
+        let own = settings().map(|settings| settings.client).unwrap_or_default();
+        let soon_days = own.soon_days();
+        let file = CertificateSettings {
+            path: Some(file),
+            base64: None,
+            key_path: self.key,
+            thumbprint: None,
+            ..own.certificate
+        };
+        Ok(alone(Examination::of(&file, soon_days, now)))
     }
 }
 
@@ -81,34 +88,42 @@ fn is_usable(examination: &Examination) -> bool {
     examination.severity() != Severity::Bad
 }
 
-fn examine(source: &CredentialSource, now: DateTime<Utc>) -> Examination {
-    if let Some(file) = source.file() {
-        return Examination::of(file, now);
-    }
-    match source.load() {
-        Ok(credential) => match credential.certificate() {
-            Some(certificate) => Examination::of_loaded(certificate, now),
-            None => Examination::of_one(Observation::good(format!("there are {}", credential.name()))),
-        },
-        Err(error) => Examination::of_one(Observation::bad(error.to_string(), error.hint())),
-    }
+/// By what an end is judged.
+struct Examiner {
+    soon_days: i64,
+    now: DateTime<Utc>,
 }
 
-/// All entries in one, each observation with the name of its entry; the certificate is that of the first that can be used.
-fn of_list(sources: &[CredentialSource], now: DateTime<Utc>) -> (Examination, bool) {
-    let mut all = Examination { observations: Vec::new(), details: None };
-    let mut is_any_usable = false;
-    for source in sources {
-        let Examination { observations, details } = examine(source, now);
-        let usable = observations.iter().all(|one| one.severity != Severity::Bad);
-        if usable && !is_any_usable {
-            all.details = details;
+impl Examiner {
+    fn examine(&self, source: &CredentialSource) -> Examination {
+        if let Some(file) = source.file() {
+            return Examination::of(file, self.soon_days, self.now);
         }
-        is_any_usable |= usable;
-        let named = |one: Observation| Observation { seen: format!("{}: {}", source.name(), one.seen), ..one };
-        all.observations.extend(observations.into_iter().map(named));
+        match source.load() {
+            Ok(credential) => match credential.certificate() {
+                Some(certificate) => Examination::of_loaded(certificate, self.soon_days, self.now),
+                None => Examination::of_one(Observation::good(format!("there are {}", credential.name()))),
+            },
+            Err(error) => Examination::of_one(Observation::bad(error.to_string(), error.hint())),
+        }
     }
-    (all, is_any_usable)
+
+    /// All entries in one, each observation with the name of its entry; the certificate is that of the first that can be used.
+    fn examine_all(&self, sources: &[CredentialSource]) -> (Examination, bool) {
+        let mut all = Examination { observations: Vec::new(), details: None };
+        let mut is_any_usable = false;
+        for source in sources {
+            let Examination { observations, details } = self.examine(source);
+            let usable = observations.iter().all(|one| one.severity != Severity::Bad);
+            if usable && !is_any_usable {
+                all.details = details;
+            }
+            is_any_usable |= usable;
+            let named = |one: Observation| Observation { seen: format!("{}: {}", source.name(), one.seen), ..one };
+            all.observations.extend(observations.into_iter().map(named));
+        }
+        (all, is_any_usable)
+    }
 }
 
 fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result<()> {

@@ -8,11 +8,15 @@ use std::{
 
 use clap::Args;
 
-use super::{passphrase::Passphrase, upload};
+use super::{
+    passphrase::Passphrase,
+    upload::{CLIENT_ID, shell_word, write_step},
+};
 use crate::entra::{
     certificate::{CertificateDetails, CertificateError, certificates_in},
     issue_certificate::{
-        AlternativeName, Destination, IssuedFiles, NewCertificate, NewSigningRequest, RequestFiles, Subject,
+        AlternativeName, Destination, IssueError, IssuedFiles, NewCertificate, NewSigningRequest, RequestFiles,
+        Subject, check_file_name,
     },
 };
 
@@ -29,7 +33,7 @@ Examples:
   blogctl cert new --csr --cn blog.example.com --san blog.example.com")]
 pub(super) struct New {
     /// Common name of the subject, for people to recognise it by
-    #[arg(long, value_name = "NAME", default_value = "blogctl")]
+    #[arg(long, value_name = "NAME", default_value = "blogctl", value_parser = common_name)]
     cn: String,
     /// Alternative name: a DNS name, IP address, URI or e-mail address. May be given several times
     #[arg(long, value_name = "NAME")]
@@ -53,7 +57,7 @@ pub(super) struct New {
     #[arg(long, value_name = "FOLDER", default_value = "cert")]
     out: PathBuf,
     /// Name of the files, without extension
-    #[arg(long, default_value = "client")]
+    #[arg(long, default_value = "client", value_parser = file_name)]
     name: String,
     /// Replace files that exist. The old private key is gone then
     #[arg(long)]
@@ -63,7 +67,7 @@ pub(super) struct New {
 impl New {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let passphrase = self.passphrase_file.as_ref().map(Passphrase::read).transpose()?;
-        let subject = Subject { common_name: self.cn, alternative_names: self.san };
+        let subject = Subject::new(self.cn, self.san);
         let to = Destination { folder: self.out, name: self.name, overwrite: self.force, passphrase };
         let mut out = io::stdout().lock();
         if self.csr {
@@ -74,13 +78,21 @@ impl New {
             let files = if self.pfx { new.write_with_pfx(&to)? } else { new.write(&to)? };
             write_files(&mut out, &files)?;
             writeln!(out, "\nnext:")?;
-            upload::write_steps(&mut out, &files.certificate)?;
+            write_step(&mut out, 1, &files.certificate, CLIENT_ID)?;
             writeln!(out, "  2. set client.cert_path (CLIENT_CERT_PATH) to {}", files.combined.display())?;
             writeln!(out, "  3. blogctl cert check")?;
         }
         out.flush()?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn common_name(text: &str) -> Result<String, IssueError> {
+    Subject::named(text).check().map(|()| text.to_owned())
+}
+
+fn file_name(text: &str) -> Result<String, IssueError> {
+    check_file_name(text).map(|()| text.to_owned())
 }
 
 fn key_size(text: &str) -> Result<u32, String> {
@@ -112,12 +124,15 @@ fn details(certificate: &Path) -> Result<CertificateDetails, CertificateError> {
 }
 
 fn write_request_summary(out: &mut impl Write, files: &RequestFiles) -> io::Result<()> {
+    /// What the authority will send.
+    const SIGNED: &str = "THE-CERTIFICATE.pem";
     let (key, request) = (files.key.display(), files.request.display());
     writeln!(out, "key              {key} (keep it secret)")?;
     writeln!(out, "signing request  {request}")?;
     writeln!(out, "\nnext:")?;
     writeln!(out, "  1. have your authority sign {request}; ask for PEM with the chain, leaf first")?;
-    writeln!(out, "  2. blogctl cert check THE-CERTIFICATE.pem --key {key}")?;
-    writeln!(out, "  3. upload the certificate to the app registration (cert/README.md, step 2)")?;
-    writeln!(out, "  4. set client.cert_path to the certificate and client.key_path to {key}")
+    writeln!(out, "  2. blogctl cert check {SIGNED} --key {}", shell_word(&key.to_string()))?;
+    write_step(out, 3, SIGNED, CLIENT_ID)?;
+    writeln!(out, "  4. set client.cert_path to {SIGNED} and client.key_path to {key}")?;
+    writeln!(out, "  5. blogctl cert check")
 }

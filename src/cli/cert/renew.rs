@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     sync::Arc,
     thread,
@@ -12,29 +12,33 @@ use std::{
 use anyhow::anyhow;
 use clap::Args;
 
-use super::{new, upload};
+use super::{
+    new,
+    upload::{CLIENT_ID, write_step},
+};
 use crate::{
     cli::failure::Hint,
     config::{CertificateSettings, CredentialSettings, Settings},
     entra::{
-        ConfidentialClient, Provider,
+        ConfidentialClient, Provider, ProviderError,
         aadsts::{APPLICATION_NOT_ASSIGNED, Remedy},
         certificate::{self, CertificateDetails, CertificateError},
         confidential_client::SignInError,
-        issue_certificate::{NewCertificate, Renewal},
+        issue_certificate::{IssueError, NewCertificate, Renewal},
     },
     web::Addresses,
 };
 
 /// How often Entra ID is asked while waiting.
 const ASK_EVERY: Duration = Duration::from_secs(5);
+const UNCHANGED: &str = "blogctl doctor says more; nothing has been changed";
 
 /// Renew the configured certificate: make the next one, and switch when Entra ID accepts it
 ///
 /// The first run makes the next key and certificate beside the ones in use (client.next.pem beside client.pem), with the same
 /// names and size, and says what to upload. A later run asks Entra ID for a token with the next one. If Entra ID accepts it, it
-/// is put in place, which a running site sees by itself, and the old one is kept as client.previous.pem; else nothing is
-/// changed, with exit code 1.
+/// is put in place, which a running site sees by itself; else nothing is changed, with exit code 1. The old one is kept as
+/// client.previous.pem, in place of one from before, and client-cert.pem is the new certificate then.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -53,48 +57,49 @@ pub(super) struct Renew {
 enum Verdict {
     Accepted,
     NotYet(String),
+    Unreachable(ProviderError),
 }
 
 impl Renew {
     pub(super) fn run(self, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<ExitCode> {
         let settings = settings()?;
         let file = renewable(&settings)?;
-        let current = file.place();
-        let renewal = Renewal::of(&current, certificate::passphrase(&file)?);
+        let renewal = hinted(Renewal::of(&file.place(), certificate::passphrase(&file)?))?;
         let next = renewal.next();
+        let client_id = match settings.client.client_id.as_str() {
+            "" => CLIENT_ID,
+            known => known,
+        };
         let mut out = io::stdout().lock();
-        let is_new = !renewal.is_begun();
-        if is_new {
-            let files = renewal.begin(&self.like(&file, &current)?)?;
+        if renewal.is_begun() {
+            hinted(renewal.restore_certificate())?;
+        } else {
+            let files = hinted(renewal.begin(&self.like(&file)?))?;
             new::write_files(&mut out, &files)?;
             writeln!(out, "\nnext:")?;
-            upload::write_steps(&mut out, &files.certificate)?;
+            write_step(&mut out, 1, &files.certificate, client_id)?;
             writeln!(out, "     beside the old one, which stays until the new one is in use")?;
             if self.wait.is_none() {
                 writeln!(out, "  2. blogctl cert renew, again: it switches when Entra ID accepts the new one")?;
                 out.flush()?;
                 return Ok(ExitCode::SUCCESS);
             }
+            out.flush()?;
         }
         let candidate = CertificateSettings { path: Some(next.combined.clone()), thumbprint: None, ..file };
-        let deadline = Instant::now() + Duration::from_mins(self.wait.unwrap_or(0));
-        loop {
-            let reason = match ask(&settings, &candidate)? {
-                Verdict::Accepted => break,
-                Verdict::NotYet(reason) => reason,
-            };
-            if Instant::now() + ASK_EVERY > deadline {
-                writeln!(out, "Entra ID does not accept {} yet: {reason}", next.combined.display())?;
-                upload::write_steps(&mut out, &next.certificate)?;
-                writeln!(out, "     It can take some minutes. Nothing has been changed.")?;
-                out.flush()?;
-                return Ok(ExitCode::FAILURE);
-            }
+        if let Some(reason) = self.refusal(&candidate_client(&settings, candidate)?)? {
+            writeln!(out, "Entra ID does not accept {} yet: {reason}", next.combined.display())?;
+            write_step(&mut out, 1, &next.certificate, client_id)?;
+            writeln!(out, "     It can take some minutes. Nothing has been changed.")?;
             out.flush()?;
-            thread::sleep(ASK_EVERY);
+            return Ok(ExitCode::FAILURE);
         }
-        let previous = renewal.put_in_place()?;
-        writeln!(out, "Entra ID accepts the new certificate. It is in {} now, and a running", current.display())?;
+        let previous = hinted(renewal.put_in_place())?;
+        writeln!(
+            out,
+            "Entra ID accepts the new certificate. It is in {} now, and a running",
+            renewal.current().display()
+        )?;
         writeln!(out, "site uses it within a minute. The old one is kept in {}.", previous.display())?;
         writeln!(
             out,
@@ -105,16 +110,46 @@ impl Renew {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn like(&self, file: &CertificateSettings, current: &Path) -> anyhow::Result<NewCertificate> {
-        let certificates = certificate::certificates_of(file)?;
-        let der = certificates.first().ok_or_else(|| CertificateError::NoCertificate { path: current.to_owned() })?;
-        let like = NewCertificate::like(der).ok_or_else(|| {
-            let issuer = CertificateDetails::from_der(der).map_or_else(String::new, |details| details.issuer);
-            anyhow!("{} was issued by {issuer}, and not by itself", current.display())
+    /// Asks Entra ID until it accepts or the time is over; the last reason then.
+    fn refusal(&self, client: &ConfidentialClient) -> anyhow::Result<Option<String>> {
+        let deadline = Instant::now() + Duration::from_mins(self.wait.unwrap_or(0));
+        loop {
+            let reason = match (ask(client)?, self.wait) {
+                (Verdict::Accepted, _) => return Ok(None),
+                (Verdict::NotYet(reason), _) => reason,
+                // Whoever waits waits for the network, too.
+                (Verdict::Unreachable(error), Some(_)) => error.to_string(),
+                (Verdict::Unreachable(error), None) => return Err(error).hint(UNCHANGED),
+            };
+            if Instant::now() + ASK_EVERY > deadline {
+                return Ok(Some(reason));
+            }
+            thread::sleep(ASK_EVERY);
+        }
+    }
+
+    fn like(&self, file: &CertificateSettings) -> anyhow::Result<NewCertificate> {
+        let der = certificate::leaf_of(file)?;
+        let like = NewCertificate::like(&der).ok_or_else(|| {
+            let issuer = CertificateDetails::from_der(&der).map_or_else(String::new, |details| details.issuer);
+            anyhow!("{} was issued by {issuer}, and not by itself", file.place().display())
         });
         let like = like.hint("have its authority issue the next one: blogctl cert new --csr makes the request")?;
         Ok(NewCertificate { days: self.days.unwrap_or(like.days), ..like })
     }
+}
+
+/// Where there is no option to choose another place, the advice is another than that of `cert new`.
+fn hinted<T>(outcome: Result<T, IssueError>) -> anyhow::Result<T> {
+    outcome.or_else(|error| {
+        let hint = match &error {
+            IssueError::Write { reason, .. } if reason.kind() == io::ErrorKind::PermissionDenied => {
+                "run it as the owner of the file in use, who may write to its folder, or as root"
+            }
+            _ => "mend that, and run it again: it goes on where it stopped",
+        };
+        Err(error).hint(hint)
+    })
 }
 
 /// The file that can be renewed: PEM, with the key in it.
@@ -140,28 +175,40 @@ fn renewable(settings: &Settings) -> anyhow::Result<CertificateSettings> {
     if file.key_path.is_some() {
         return Err(anyhow!("key and certificate are two files, which cannot change in one step")).hint(hint);
     }
+    if file.thumbprint.is_some() {
+        return Err(anyhow!("client.cert_thumbprint names the certificate in use, and would keep the next one out"))
+            .hint("leave it unset: nothing needs it");
+    }
     if !certificate::is_pem_file(&place)? {
         return Err(anyhow!("{} is not a PEM file", place.display())).hint(hint);
     }
     Ok(file.clone())
 }
 
-/// Asks Entra ID for a token of the application itself.
-fn ask(settings: &Settings, candidate: &CertificateSettings) -> anyhow::Result<Verdict> {
+/// The site, as it will be with the next certificate.
+fn candidate_client(settings: &Settings, candidate: CertificateSettings) -> anyhow::Result<ConfidentialClient> {
     let mut settings = settings.clone();
     settings.client.credential.clear();
-    settings.client.certificate = candidate.clone();
+    settings.client.certificate = candidate;
     let addresses = Addresses::of(&settings.client, settings.client.port)?;
     let provider = Arc::new(Provider::new(&settings.entra)?);
-    let outcome =
-        ConfidentialClient::new(provider, &settings, addresses.redirect_uri).and_then(|client| client.prove());
-    match outcome {
+    match ConfidentialClient::new(provider, &settings, addresses.redirect_uri) {
+        Ok(client) => Ok(client),
+        Err(SignInError::Credential(error)) => Err(error.into()),
+        Err(error) => Err(error).hint(UNCHANGED),
+    }
+}
+
+/// Asks Entra ID for a token of the application itself.
+fn ask(client: &ConfidentialClient) -> anyhow::Result<Verdict> {
+    match client.prove() {
         Ok(()) => Ok(Verdict::Accepted),
         Err(SignInError::Entra(error)) if error.code == Some(APPLICATION_NOT_ASSIGNED) => Ok(Verdict::Accepted),
         Err(SignInError::Entra(error)) if error.remedy() == Remedy::Certificate => {
             Ok(Verdict::NotYet(format!("{} ({})", error.cause(), error.label())))
         }
+        Err(SignInError::Provider(error @ ProviderError::Unreachable { .. })) => Ok(Verdict::Unreachable(error)),
         Err(SignInError::Credential(error)) => Err(error.into()),
-        Err(error) => Err(error).hint("blogctl doctor says more; nothing has been changed"),
+        Err(error) => Err(error).hint(UNCHANGED),
     }
 }

@@ -6,15 +6,17 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::anyhow;
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::{
+    cli::failure::Hint as _,
     config::{CertificateSettings, Settings},
     entra::{
         CredentialSource,
-        certificate::{CertificateDetails, CertificateError, certificates_of, relative_days},
+        certificate::{CertificateDetails, CertificateError, certificates_of},
     },
 };
 
@@ -107,19 +109,26 @@ impl Thumbprint {
 /// Of all entries of `client.credential` that are certificates; one that cannot be read is told, and is an error only when
 /// there is no other.
 fn read_all(settings: &Settings) -> anyhow::Result<Vec<Found>> {
+    let sources = CredentialSource::all(settings)?;
     let mut found = Vec::new();
-    let mut error = CertificateError::NotConfigured;
-    for source in &CredentialSource::all(settings)? {
+    let mut last = None;
+    for source in &sources {
         let place = source.file().map_or_else(|| source.name().into(), CertificateSettings::place);
         match source.certificates().and_then(|certificates| parse(&place, certificates)) {
             Ok(read) => found.extend(read),
             Err(failure) => {
                 log::warn!("{} cannot be read: {failure}; hint: {}", source.name(), failure.hint());
-                error = failure;
+                last = Some(failure);
             }
         }
     }
-    if found.is_empty() { Err(error.into()) } else { Ok(found) }
+    match last {
+        _ if !found.is_empty() => Ok(found),
+        Some(failure) => Err(failure.into()),
+        None if sources.is_empty() => Err(CertificateError::NotConfigured.into()),
+        None => Err(anyhow!("no entry of client.credential is a certificate"))
+            .hint("a federated token has no thumbprint; name the FILE of another certificate to see its own"),
+    }
 }
 
 fn read(settings: &CertificateSettings) -> Result<Vec<Found>, CertificateError> {
@@ -199,7 +208,7 @@ fn write_text(out: &mut impl Write, found: &[Found]) -> io::Result<()> {
                     "{} to {} ({expiry} {})",
                     details.not_before.format("%Y-%m-%d"),
                     details.not_after.format("%Y-%m-%d"),
-                    relative_days(details.days_left(now))
+                    details.relative_end(now)
                 ),
             ),
             ("SHA-1 (portal)", thumbprints.sha1_hex()),

@@ -1,14 +1,52 @@
 //! How a certificate gets into an app registration: the same steps after each command that makes one.
 
 use std::{
+    borrow::Cow,
     io::{self, Write},
     path::Path,
 };
 
-/// Step 1 of a list: the portal, or the Azure command line.
-pub(super) fn write_steps(out: &mut impl Write, certificate: &Path) -> io::Result<()> {
+/// What stands for a client id that is not known.
+pub(super) const CLIENT_ID: &str = "CLIENT_ID";
+
+/// A step of a list, by its number: the portal, or the Azure command line.
+pub(super) fn write_step(
+    out: &mut impl Write,
+    number: u8,
+    certificate: impl AsRef<Path>,
+    client_id: &str,
+) -> io::Result<()> {
+    let certificate = certificate.as_ref();
+    let argument = shell_word(&format!("@{}", certificate.display())).into_owned();
     let certificate = certificate.display();
-    writeln!(out, "  1. upload {certificate} in the Entra admin center: App registrations > your web site >")?;
+    writeln!(out, "  {number}. upload {certificate} in the Entra admin center: App registrations > your web site >")?;
     writeln!(out, "     Certificates & secrets > Certificates > Upload certificate; or")?;
-    writeln!(out, "     az ad app credential reset --id CLIENT_ID --cert @{certificate} --append")
+    writeln!(out, "     az ad app credential reset --id {client_id} --cert {argument} --append")
+}
+
+/// As a POSIX shell takes it for one word.
+pub(super) fn shell_word(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "@%+=:,./_-".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return Cow::from(text);
+    }
+    Cow::from(format!("'{}'", text.replace('\'', r"'\''")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_takes_any_path_for_one_word() {
+        for (text, expected) in [
+            ("@cert/client-cert.pem", "@cert/client-cert.pem"),
+            ("@cert/sp ace.pem", "'@cert/sp ace.pem'"),
+            ("it's", r"'it'\''s'"),
+            ("$(id)", "'$(id)'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(text), expected);
+        }
+    }
 }

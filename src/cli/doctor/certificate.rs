@@ -10,7 +10,7 @@ use super::{
 };
 use crate::entra::{
     ClientCertificate, Credential, CredentialError, CredentialSource,
-    certificate::{CertificateError, SOON_DAYS, relative_days},
+    certificate::{CertificateError, SOON_DAYS},
 };
 
 pub fn check() -> Check {
@@ -55,17 +55,17 @@ fn of_credential(credential: &Credential, named: impl Fn(String) -> String) -> S
 
 fn of_certificate(certificate: &ClientCertificate, named: impl Fn(String) -> String) -> Said {
     let details = certificate.details();
-    let days = details.days_left(Utc::now());
+    let now = Utc::now();
     let seen = named(format!(
         "{}, {} {} bits, expires {} ({}), thumbprint {}",
         details.subject,
         details.key_type,
         details.key_bits,
-        relative_days(days),
+        details.relative_end(now),
         details.not_after.format("%Y-%m-%d"),
         details.thumbprints.sha1_hex()
     ));
-    if days < SOON_DAYS {
+    if details.days_left(now) < SOON_DAYS {
         let remedy = "make a new one with blogctl cert new, upload it beside the old one under Certificates & secrets \
                       of the site's registration, then put it in place";
         return Said::warning(seen, format!("{SOON_DAYS} days or more before it expires"), remedy);

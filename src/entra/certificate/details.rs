@@ -14,6 +14,7 @@ use super::Thumbprints;
 /// Days before its end from which a certificate ends soon: about what it takes to get a change through in a large
 /// organisation.
 pub const SOON_DAYS: i64 = 30;
+const MILLISECONDS_A_DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// What a certificate says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,20 +56,30 @@ impl CertificateDetails {
             thumbprints: Thumbprints::of(der),
         })
     }
-    /// Whole days from `now` until it expires; negative when it has.
+    /// Whole days from `now` until it expires; negative when it has: -1 on the first day after.
     pub fn days_left(&self, now: DateTime<Utc>) -> i64 {
-        (self.not_after - now).num_days()
+        // Rounded down: no day is left, and none is over yet, are two things.
+        (self.not_after - now).num_milliseconds().div_euclid(MILLISECONDS_A_DAY)
+    }
+    /// When it expires or has expired: `in 89 days`, `within a day`, `3 days ago`.
+    pub fn relative_end(&self, now: DateTime<Utc>) -> String {
+        if now > self.not_after {
+            return days_ago((now - self.not_after).num_days());
+        }
+        match self.days_left(now) {
+            0 => "within a day".to_owned(),
+            1 => "in 1 day".to_owned(),
+            days => format!("in {days} days"),
+        }
     }
 }
 
-/// `in 89 days`, `3 days ago`: when a certificate expires.
-pub fn relative_days(days: i64) -> String {
+/// `days` are whole ones.
+pub(super) fn days_ago(days: i64) -> String {
     match days {
-        0 => "within a day".to_owned(),
-        1 => "in 1 day".to_owned(),
-        -1 => "1 day ago".to_owned(),
-        days if days > 0 => format!("in {days} days"),
-        days => format!("{} days ago", days.unsigned_abs()),
+        0 => "less than a day ago".to_owned(),
+        1 => "1 day ago".to_owned(),
+        days => format!("{days} days ago"),
     }
 }
 
@@ -94,4 +105,39 @@ fn printable(name: &X509Name<'_>) -> String {
 
 fn time(time: ASN1Time) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(time.timestamp(), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn its_end_is_told_as_it_is_on_either_side() {
+        let not_after = DateTime::UNIX_EPOCH;
+        let details = CertificateDetails {
+            subject: "CN=site".to_owned(),
+            issuer: "CN=site".to_owned(),
+            serial: "01".to_owned(),
+            key_type: "RSA",
+            key_bits: 2048,
+            not_before: not_after - TimeDelta::days(365),
+            not_after,
+            thumbprints: Thumbprints::of(b"site"),
+        };
+        for (hours_after, days_left, expected) in [
+            (-50, 2, "in 2 days"),
+            (-47, 1, "in 1 day"),
+            (-23, 0, "within a day"),
+            (0, 0, "within a day"),
+            (1, -1, "less than a day ago"),
+            (25, -2, "1 day ago"),
+            (50, -3, "2 days ago"),
+        ] {
+            let now = not_after + TimeDelta::hours(hours_after);
+            assert_eq!((details.days_left(now), &*details.relative_end(now)), (days_left, expected), "{hours_after}");
+        }
+        assert_eq!(details.days_left(not_after + TimeDelta::seconds(1)), -1, "from its first second on");
+    }
 }

@@ -4,6 +4,7 @@ use std::{borrow::Cow, io, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 
+use super::details::days_ago;
 use crate::azure::AzureError;
 
 /// Why a certificate cannot be used.
@@ -20,6 +21,18 @@ pub enum CertificateError {
         path: PathBuf,
         /// What the system says.
         reason: io::Error,
+    },
+    /// A folder, a pipe or a device.
+    #[error("{} is not a file", path.display())]
+    NotAFile {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// No certificate is so large.
+    #[error("{} is larger than 1 MiB", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
     },
     /// The setting that stands for a file holds something else.
     #[error("client.cert_base64 is not base64")]
@@ -73,13 +86,13 @@ pub enum CertificateError {
         path: PathBuf,
     },
     /// The key is of another kind.
-    #[error("the private key in {} is not RSA", path.display())]
+    #[error("the key in {} is not RSA", path.display())]
     NotRsa {
         /// The file.
         path: PathBuf,
     },
     /// The key is too short.
-    #[error("the private key in {} has {bits} bits, and 2048 are the least", path.display())]
+    #[error("the key in {} has {bits} bits, and 2048 are the least", path.display())]
     Weak {
         /// The file.
         path: PathBuf,
@@ -103,7 +116,7 @@ pub enum CertificateError {
         not_before: DateTime<Utc>,
     },
     /// Too late.
-    #[error("certificate {} expired {} ({})", path.display(), ago(*days), not_after.format("%Y-%m-%d"))]
+    #[error("certificate {} expired {} ({})", path.display(), days_ago(*days), not_after.format("%Y-%m-%d"))]
     Expired {
         /// The file.
         path: PathBuf,
@@ -147,7 +160,8 @@ impl CertificateError {
                 "set client.cert_path (CLIENT_CERT_PATH) to a PEM or PFX file with key and certificate; blogctl cert new makes one"
             }
             Self::Unreadable { .. } => "check that the file exists and that the user blogctl runs as may read it",
-            Self::NotPem { .. } => {
+            Self::NotAFile { .. } => "give a file; folders, pipes and devices are not read",
+            Self::NotPem { .. } | Self::TooLarge { .. } => {
                 "give a PEM file (it has lines such as -----BEGIN CERTIFICATE-----) or a PFX file (.pfx, .p12)"
             }
             Self::BadBase64 => "put what base64 -w0 FILE prints into client.cert_base64",
@@ -159,7 +173,8 @@ impl CertificateError {
                 "the file needs a block that starts with -----BEGIN CERTIFICATE-----"
             }
             Self::NoKey { .. } => {
-                "put the key into the same file, or set client.key_path to the file that has it (PKCS#8 or PKCS#1)"
+                "put the key into the same file, or name the file that has it (PKCS#8 or PKCS#1): client.key_path, or --key of \
+                 blogctl cert check"
             }
             Self::BadKey { .. } => "check it with: openssl pkey -in FILE -noout",
             Self::PassphraseMissing { .. } => {
@@ -174,8 +189,8 @@ impl CertificateError {
             }
             Self::NotYetValid { .. } => "check this machine's clock, or use the certificate that is valid now",
             Self::Expired { .. } => {
-                "make a new one with blogctl cert new, upload it under Certificates & secrets of the app registration, \
-                 then set client.cert_path to it"
+                "make the next one with blogctl cert renew, or as docs/rotate-a-certificate.md has it, and upload it under \
+                 Certificates & secrets of the app registration"
             }
             Self::ThumbprintFormat { .. } => {
                 "give 40 (SHA-1) or 64 (SHA-256) hex digits, as blogctl cert thumbprint prints them, or leave it unset"
@@ -195,13 +210,5 @@ fn mismatch(certificate: &PathBuf, key: &PathBuf) -> String {
         format!("{}: no certificate in it belongs to its private key", key.display())
     } else {
         format!("certificate {} does not belong to the private key in {}", certificate.display(), key.display())
-    }
-}
-
-fn ago(days: i64) -> String {
-    match days {
-        0 => "today".to_owned(),
-        1 => "1 day ago".to_owned(),
-        days => format!("{days} days ago"),
     }
 }

@@ -5,15 +5,14 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use openssl::{
-    nid::Nid,
     pkey::{PKey, Private},
     x509::X509,
 };
 use serde::Serialize;
 
 use super::{
-    CertificateDetails, CertificateError, ClientCertificate, MIN_KEY_BITS, SOON_DAYS, belongs_to, check_dates,
-    check_key, check_thumbprint, pem, relative_days, source,
+    CertificateDetails, CertificateError, ClientCertificate, MIN_KEY_BITS, belongs_to, check_dates, check_key,
+    check_thumbprint, pem, signature::weak_digest, source,
 };
 use crate::config::CertificateSettings;
 
@@ -73,8 +72,8 @@ pub struct Examination {
 }
 
 impl Examination {
-    /// Looks at what the settings name. Reads files, no network.
-    pub fn of(settings: &CertificateSettings, now: DateTime<Utc>) -> Self {
+    /// Looks at what the settings name; an end within `soon_days` is one that comes soon. Reads files, no network.
+    pub fn of(settings: &CertificateSettings, soon_days: i64, now: DateTime<Utc>) -> Self {
         let mut observations = Vec::new();
         let parts = match source::read_apart(settings) {
             Ok(parts) => parts,
@@ -88,16 +87,18 @@ impl Examination {
             observations.push(Observation::from(&CertificateError::KeyMismatch { certificate, key }));
         }
         let certificate = certificates.get(leaf.unwrap_or(0));
-        let details = certificate.and_then(|one| one.to_der().ok());
-        let details = details.and_then(|der| CertificateDetails::from_der(&der));
+        let der = certificate.and_then(|one| one.to_der().ok());
+        let details = der.as_deref().and_then(CertificateDetails::from_der);
         if let (Some(_), Some(details)) = (leaf, &details) {
             observations.push(Observation::good(format!("{} is the certificate of its private key", details.subject)));
         }
         if let Some(key) = &key {
             observations.push(of_key(key, &parts.key_path));
+        } else if let Some(Err(error)) = certificate.map(|one| check_public_key(one, &parts.path)) {
+            observations.push(Observation::from(&error));
         }
         if let Some(details) = &details {
-            observations.push(of_dates(details, &parts.path, now));
+            observations.push(of_dates(details, &parts.path, soon_days, now));
             if let Some(configured) = &settings.thumbprint {
                 observations.push(match check_thumbprint(details, configured, &parts.path) {
                     Ok(()) => Observation::good("client.cert_thumbprint is its thumbprint".to_owned()),
@@ -105,18 +106,18 @@ impl Examination {
                 });
             }
         }
-        observations.extend(certificate.and_then(of_signature));
+        observations.extend(der.as_deref().and_then(weak_digest).map(of_weak_digest));
         observations.extend(leaf.and_then(|leaf| of_order(leaf, &certificates, &parts.path)));
-        observations.extend(of_mode(&parts.key_path));
+        observations.extend(key.and_then(|_| of_mode(&parts.key_path)));
         Self { observations, details }
     }
 
     /// Of a certificate that is not in a file: what a vault has told of it.
-    pub fn of_loaded(certificate: &ClientCertificate, now: DateTime<Utc>) -> Self {
+    pub fn of_loaded(certificate: &ClientCertificate, soon_days: i64, now: DateTime<Utc>) -> Self {
         let details = certificate.details();
         let observations = vec![
             Observation::good(format!("{} can be used", details.subject)),
-            of_dates(details, certificate.place(), now),
+            of_dates(details, certificate.place(), soon_days, now),
         ];
         Self { observations, details: Some(details.clone()) }
     }
@@ -145,27 +146,27 @@ fn of_key(key: &PKey<Private>, path: &Path) -> Observation {
     }
 }
 
-fn of_dates(details: &CertificateDetails, path: &Path, now: DateTime<Utc>) -> Observation {
+fn check_public_key(certificate: &X509, path: &Path) -> Result<(), CertificateError> {
+    let key = certificate.public_key().map_err(|_| CertificateError::BadCertificate { path: path.to_owned() })?;
+    check_key(&key, path)
+}
+
+fn of_dates(details: &CertificateDetails, path: &Path, soon_days: i64, now: DateTime<Utc>) -> Observation {
     if let Err(error) = check_dates(details, path, now) {
         return Observation::from(&error);
     }
-    let (days, end) = (relative_days(details.days_left(now)), details.not_after.format("%Y-%m-%d"));
-    if details.days_left(now) <= SOON_DAYS {
-        let hint = "make the next one beside it with blogctl cert new --name, and follow docs/rotate-a-certificate.md";
+    let (days, end) = (details.relative_end(now), details.not_after.format("%Y-%m-%d"));
+    if details.days_left(now) <= soon_days {
+        let hint = "make the next one beside it with blogctl cert renew, or as docs/rotate-a-certificate.md has it";
         return Observation::warning(format!("in date, but expires {days} ({end})"), hint);
     }
     Observation::good(format!("in date; expires {days} ({end})"))
 }
 
 /// Entra ID takes the public key and never looks at who signed it; other readers of the file may.
-fn of_signature(certificate: &X509) -> Option<Observation> {
-    let name = match certificate.signature_algorithm().object().nid() {
-        Nid::SHA1WITHRSAENCRYPTION | Nid::ECDSA_WITH_SHA1 => "SHA-1",
-        Nid::MD5WITHRSAENCRYPTION => "MD5",
-        _ => return None,
-    };
+fn of_weak_digest(name: &'static str) -> Observation {
     let seen = format!("the certificate is signed with {name}, which nobody should rely on any more");
-    Some(Observation::warning(seen, "have it issued with SHA-256; blogctl cert new does so"))
+    Observation::warning(seen, "have it issued with SHA-256; blogctl cert new does so")
 }
 
 /// Whether the file has the leaf first, then its issuers, and nothing else.
@@ -182,7 +183,12 @@ fn of_order(leaf: usize, certificates: &[X509], path: &Path) -> Option<Observati
     }
     let strangers = given.len() - ordered.len();
     if strangers > 0 {
-        let seen = format!("{} holds {strangers} more certificates, which are not of its chain", path.display());
+        let them = if strangers == 1 {
+            "1 more certificate, which is"
+        } else {
+            &*format!("{strangers} more certificates, which are")
+        };
+        let seen = format!("{} holds {them} not of its chain", path.display());
         return Some(Observation::warning(seen, "leave only the certificate and its issuers in the file"));
     }
     let seen = format!("{} has its certificates in another order than leaf first", path.display());
@@ -194,12 +200,15 @@ fn of_mode(path: &Path) -> Option<Observation> {
     use std::os::unix::fs::PermissionsExt as _;
 
     let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
-    let who = match mode {
-        mode if mode & 0o006 != 0 => "every user of this machine",
-        mode if mode & 0o020 != 0 => "the file's group",
-        mode => return Some(Observation::good(format!("the key's file has mode {mode:04o}"))),
+    // The group may read it: that is how secrets are mounted into containers.
+    let who = match (mode & 0o006, mode & 0o020) {
+        (0, 0) => return Some(Observation::good(format!("the key's file has mode {mode:04o}"))),
+        (0, _) => "the file's group may replace",
+        (0o004, _) => "every user of this machine may read",
+        (0o002, _) => "every user of this machine may replace",
+        _ => "every user of this machine may read or replace",
     };
-    let seen = format!("{who} may read or replace the private key in {} (mode {mode:04o})", path.display());
+    let seen = format!("{who} the private key in {} (mode {mode:04o})", path.display());
     Some(Observation::warning(seen, format!("chmod 600 {}", path.display())))
 }
 

@@ -1,7 +1,12 @@
 //! Reads certificates and private keys from files. Parsing is OpenSSL's; what is added here tells the ways apart in
 //! which it goes wrong.
 
-use std::{cell::Cell, fs, path::Path};
+use std::{
+    cell::OnceCell,
+    fs::{self, File},
+    io::{self, Read as _},
+    path::Path,
+};
 
 use openssl::{
     error::ErrorStack,
@@ -13,8 +18,13 @@ use zeroize::Zeroizing;
 
 use super::CertificateError;
 
+/// Finds the passphrase, if there is one. It may be in a file that cannot be read, which matters only where it is needed.
+pub(super) type Passphrase<'a> = &'a dyn Fn() -> Result<Option<SecretString>, CertificateError>;
+
 const PEM_START: &[u8] = b"-----BEGIN ";
 const KEY_LABEL: &[u8] = b"PRIVATE KEY-----";
+/// Of a file; a chain of ten certificates with its key has some 20 KiB.
+const MAX_BYTES: u64 = 1024 * 1024;
 
 /// The certificates in a PEM file (others of its blocks are passed over) or of a DER file, in DER.
 ///
@@ -33,29 +43,34 @@ pub(super) fn is_pem(bytes: &[u8]) -> bool {
     contains(bytes, PEM_START)
 }
 
+/// `passphrase` is asked only if the key is encrypted.
 pub(super) fn parse_key(
     pem: &[u8],
     path: &Path,
-    passphrase: Option<&SecretString>,
+    passphrase: Passphrase<'_>,
 ) -> Result<PKey<Private>, CertificateError> {
     if !contains(pem, KEY_LABEL) {
         return Err(CertificateError::NoKey { path: path.to_owned() });
     }
-    let was_asked = Cell::new(false);
+    let answered = OnceCell::new();
     let answer = |buffer: &mut [u8]| {
-        was_asked.set(true);
-        let passphrase = passphrase.map_or(&[][..], |passphrase| passphrase.expose_secret().as_bytes());
+        let passphrase = match answered.get_or_init(passphrase) {
+            Ok(Some(passphrase)) => passphrase.expose_secret().as_bytes(),
+            _ => &[],
+        };
         // Longer than OpenSSL's buffer (1 KB) cannot be the right one; 0 tells OpenSSL that there is none.
         let Some(target) = buffer.get_mut(..passphrase.len()) else { return Ok(0) };
         target.copy_from_slice(passphrase);
         Ok(passphrase.len())
     };
-    PKey::private_key_from_pem_callback(pem, answer).map_err(|_: ErrorStack| {
+    let key = PKey::private_key_from_pem_callback(pem, answer);
+    key.map_err(|_: ErrorStack| {
         let path = path.to_owned();
-        match (was_asked.get(), passphrase) {
-            (false, _) => CertificateError::BadKey { path },
-            (true, None) => CertificateError::PassphraseMissing { path },
-            (true, Some(_)) => CertificateError::PassphraseWrong { path },
+        match answered.into_inner() {
+            None => CertificateError::BadKey { path },
+            Some(Ok(None)) => CertificateError::PassphraseMissing { path },
+            Some(Ok(Some(_))) => CertificateError::PassphraseWrong { path },
+            Some(Err(error)) => error,
         }
     })
 }
@@ -93,10 +108,21 @@ pub(super) fn parse_certificates(bytes: &[u8], path: &Path) -> Result<Vec<X509>,
     Ok(certificates)
 }
 
-/// Wiped when dropped: it may hold a private key.
+/// Wiped when dropped: it may hold a private key. A pipe or a device is not opened, which could take for ever.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
-    let bytes = fs::read(path).map_err(|reason| CertificateError::Unreadable { path: path.to_owned(), reason })?;
-    Ok(Zeroizing::new(bytes))
+    let unreadable = |reason: io::Error| CertificateError::Unreadable { path: path.to_owned(), reason };
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(CertificateError::NotAFile { path: path.to_owned() });
+    }
+    let file = File::open(path).map_err(unreadable)?;
+    // Of its size at once: a buffer that grows leaves copies behind, which nothing wipes.
+    let size = file.metadata().map_err(unreadable)?.len();
+    if size > MAX_BYTES {
+        return Err(CertificateError::TooLarge { path: path.to_owned() });
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1));
+    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
 }
 
 fn to_der(certificate: &X509, path: &Path) -> Result<Vec<u8>, CertificateError> {
@@ -106,19 +132,3 @@ fn to_der(certificate: &X509, path: &Path) -> Result<Vec<u8>, CertificateError> 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
 }
-
-/// The group may read it: that is how secrets are mounted into containers.
-#[cfg(unix)]
-pub(super) fn warn_when_others_may_read(path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    const READ_OR_WRITE_BY_OTHERS: u32 = 0o006;
-    let Ok(metadata) = fs::metadata(path) else { return };
-    if metadata.permissions().mode() & READ_OR_WRITE_BY_OTHERS != 0 {
-        let file = path.display();
-        log::warn!("every user of this machine may read the private key in {file}: chmod 600 {file}");
-    }
-}
-
-#[cfg(not(unix))]
-pub(super) fn warn_when_others_may_read(_: &Path) {}

@@ -9,9 +9,9 @@ use openssl::{
     provider::Provider,
     x509::X509,
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 
-use super::CertificateError;
+use super::{CertificateError, pem::Passphrase};
 
 /// First byte of everything in DER that is a sequence.
 const SEQUENCE: u8 = 0x30;
@@ -25,11 +25,12 @@ pub(super) fn is_der(bytes: &[u8]) -> bool {
 pub(super) fn parse(
     bytes: &[u8],
     path: &Path,
-    passphrase: Option<&SecretString>,
+    passphrase: Passphrase<'_>,
 ) -> Result<(Vec<X509>, PKey<Private>), CertificateError> {
     let path = || path.to_owned();
     let pfx = Pkcs12::from_der(bytes).map_err(|_| CertificateError::NotPem { path: path() })?;
-    let text = passphrase.map_or("", |passphrase| passphrase.expose_secret());
+    let passphrase = passphrase()?;
+    let text = passphrase.as_ref().map_or("", |passphrase| passphrase.expose_secret());
     let parsed = match pfx.parse2(text) {
         Err(error) if is_unsupported(&error) && has_legacy_algorithms() => pfx.parse2(text),
         outcome => outcome,

@@ -11,7 +11,11 @@ use openssl::{
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use super::{CertificateError, pem, pfx};
+use super::{
+    CertificateError, mode,
+    pem::{self, Passphrase},
+    pfx,
+};
 use crate::config::CertificateSettings;
 
 /// Certificates, in any order, and the private key of one of them.
@@ -34,11 +38,7 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Those of a PEM or PFX file's content that holds both.
-    pub(super) fn in_one(
-        bytes: &[u8],
-        path: &Path,
-        passphrase: Option<&SecretString>,
-    ) -> Result<Self, CertificateError> {
+    pub(super) fn in_one(bytes: &[u8], path: &Path, passphrase: Passphrase<'_>) -> Result<Self, CertificateError> {
         let certificates = pem::parse_certificates(bytes, path);
         let (certificates, key) = if certificates.is_err() && !pem::is_pem(bytes) && pfx::is_der(bytes) {
             let (certificates, key) = pfx::parse(bytes, path, passphrase)?;
@@ -61,7 +61,7 @@ pub(super) fn read(settings: &CertificateSettings) -> Result<Found, CertificateE
     let found = read_apart(settings)?.whole()?;
     // A key in a setting is in no file.
     if settings.path.is_some() || settings.key_path.is_some() {
-        pem::warn_when_others_may_read(&found.key_path);
+        mode::warn_when_others_may_read(&found.key_path);
     }
     Ok(found)
 }
@@ -70,18 +70,26 @@ pub(super) fn read(settings: &CertificateSettings) -> Result<Found, CertificateE
 pub(super) fn read_apart(settings: &CertificateSettings) -> Result<Parts, CertificateError> {
     let path = settings.place();
     let bytes = match (&settings.path, &settings.base64) {
-        (Some(path), _) => pem::read(path)?,
-        (None, Some(text)) => decoded(text)?,
-        (None, None) => return Err(CertificateError::NotConfigured),
+        (Some(path), _) => pem::read(path),
+        (None, Some(text)) => decoded(text),
+        (None, None) => Err(CertificateError::NotConfigured),
     };
-    let passphrase = passphrase(settings)?;
-    let parts = Parts::in_one(&bytes, &path, passphrase.as_ref())?;
+    let passphrase = || passphrase(settings);
+    let key_in = |path: &Path| pem::read(path).and_then(|bytes| pem::parse_key(&bytes, path, &passphrase));
+    let (bytes, key_path) = match (bytes, &settings.key_path) {
+        (Ok(bytes), key_path) => (bytes, key_path),
+        // The key is looked at all the same: one mistake must not hide the other.
+        (Err(error), Some(key_path)) => {
+            return Ok(Parts { certificates: Err(error), key: key_in(key_path), path, key_path: key_path.clone() });
+        }
+        (Err(error), None) => return Err(error),
+    };
+    let parts = Parts::in_one(&bytes, &path, &passphrase)?;
     // A PFX file has its key in it, whatever else is named.
-    let Some(key_path) = settings.key_path.as_ref().filter(|_| pem::is_pem(&bytes) || parts.key.is_err()) else {
+    let Some(key_path) = key_path.as_ref().filter(|_| pem::is_pem(&bytes) || parts.key.is_err()) else {
         return Ok(parts);
     };
-    let key = pem::read(key_path).and_then(|bytes| pem::parse_key(&bytes, key_path, passphrase.as_ref()));
-    Ok(Parts { key, key_path: key_path.clone(), ..parts })
+    Ok(Parts { key: key_in(key_path), key_path: key_path.clone(), ..parts })
 }
 
 fn decoded(text: &SecretString) -> Result<Zeroizing<Vec<u8>>, CertificateError> {

@@ -30,18 +30,18 @@ impl Destination {
         self.folder.join(format!("{}{ending}", self.name))
     }
 
-    /// Before the key is made, which takes a while. A file that somebody makes meanwhile is kept too: see
-    /// [`Self::write`].
+    /// Before the key is made, which takes a while, and before the first of the files is replaced. A file that somebody makes
+    /// meanwhile is kept too: see [`Self::write`].
     pub(super) fn check(&self, paths: &[&Path]) -> Result<(), IssueError> {
-        let plain = !self.name.is_empty() && !self.name.starts_with('.') && !self.name.contains(['/', '\\', '\0']);
-        if !plain {
-            return Err(IssueError::Name(self.name.clone()));
+        check_file_name(&self.name)?;
+        for path in paths {
+            match path.symlink_metadata() {
+                Ok(_) if !self.overwrite => return Err(IssueError::Exists(path.to_path_buf())),
+                Ok(metadata) if !metadata.is_file() => return Err(IssueError::NotAFile(path.to_path_buf())),
+                _ => {}
+            }
         }
-        let existing = paths.iter().find(|path| path.symlink_metadata().is_ok());
-        match existing {
-            Some(path) if !self.overwrite => Err(IssueError::Exists(path.to_path_buf())),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// What holds a private key: mode 0600.
@@ -62,6 +62,15 @@ impl Destination {
             _ => IssueError::Write { path: path.to_owned(), reason },
         })
     }
+}
+
+/// Whether files can be called so without leading out of their folder.
+///
+/// # Errors
+/// [`IssueError::Name`] when they cannot.
+pub fn check_file_name(name: &str) -> Result<(), IssueError> {
+    let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
+    if is_plain { Ok(()) } else { Err(IssueError::Name(name.to_owned())) }
 }
 
 /// Makes the folder and those above it, for the owner alone, where they are missing.

@@ -51,8 +51,8 @@ pub struct IssuedFiles {
 }
 
 impl NewCertificate {
-    /// One like a self-signed certificate (in DER): its common and alternative names, length of life and size of key. `None`
-    /// when somebody else has issued it, or it has no common name.
+    /// One like a self-signed certificate (in DER): its subject and alternative names, length of life and size of key. `None`
+    /// when somebody else has issued it.
     pub fn like(certificate: &[u8]) -> Option<Self> {
         let certificate = X509::from_der(certificate).ok()?;
         let key = certificate.public_key().ok()?;
@@ -61,7 +61,7 @@ impl NewCertificate {
         }
         let life = certificate.not_before().diff(certificate.not_after()).ok()?;
         Some(Self {
-            subject: Subject::of(&certificate)?,
+            subject: Subject::of(&certificate).ok()?,
             days: u32::try_from(life.days).ok()?.clamp(1, MAX_DAYS),
             bits: [2048, 3072, 4096].into_iter().find(|bits| *bits >= key.bits()).unwrap_or(4096),
         })
@@ -92,6 +92,10 @@ impl NewCertificate {
         };
         let paths = [Some(&files.combined), Some(&files.certificate), files.pfx.as_ref()];
         to.check(&paths.into_iter().flatten().map(PathBuf::as_path).collect::<Vec<&Path>>())?;
+        let other_pfx = to.path(".pfx");
+        if to.overwrite && pfx.is_none() && other_pfx.symlink_metadata().is_ok() {
+            return Err(IssueError::OldPfx(other_pfx));
+        }
 
         let key = new_key(self.bits)?;
         let certificate = self.certificate(&key)?;
@@ -99,11 +103,12 @@ impl NewCertificate {
         let mut combined = key_to_pem(&key, to.passphrase.as_ref())?;
         combined.extend_from_slice(&pem);
 
-        to.write_secret(&files.combined, &combined)?;
         to.write_public(&files.certificate, &pem)?;
         if let (Some(path), Some(passphrase)) = (&files.pfx, pfx) {
             to.write_secret(path, &self.pfx(&key, &certificate, passphrase)?)?;
         }
+        // Last: where it is, nothing is missing, and where the others could not be written, the old key is there still.
+        to.write_secret(&files.combined, &combined)?;
         Ok(files)
     }
 
@@ -151,7 +156,7 @@ impl NewCertificate {
         passphrase: &SecretString,
     ) -> Result<Zeroizing<Vec<u8>>, ErrorStack> {
         let mut builder = Pkcs12::builder();
-        builder.name(&self.subject.common_name).pkey(key).cert(certificate);
+        builder.name(self.subject.common_name()).pkey(key).cert(certificate);
         Ok(Zeroizing::new(builder.build2(passphrase.expose_secret())?.to_der()?))
     }
 }

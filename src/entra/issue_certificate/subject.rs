@@ -18,21 +18,33 @@ const MAX_COMMON_NAME_CHARS: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub struct Subject {
     /// 1–64 characters.
-    pub common_name: String,
+    common_name: String,
     /// `subjectAltName` (RFC 5280 §4.2.1.6); the extension is left out when there is none.
-    pub alternative_names: Vec<AlternativeName>,
+    alternative_names: Vec<AlternativeName>,
+    /// The whole name in DER, in place of the common name alone: organisation, country and so on of the certificate to be
+    /// renewed stay as they are.
+    whole: Option<Vec<u8>>,
 }
 
 impl Subject {
-    /// With a common name alone.
-    pub fn named(common_name: impl Into<String>) -> Self {
-        Self { common_name: common_name.into(), alternative_names: Vec::new() }
+    /// With alternative names, of which each is taken once.
+    pub fn new(common_name: impl Into<String>, mut alternative_names: Vec<AlternativeName>) -> Self {
+        let mut seen = Vec::new();
+        alternative_names.retain(|name| {
+            let is_new = !seen.contains(name);
+            seen.push(name.clone());
+            is_new
+        });
+        Self { common_name: common_name.into(), alternative_names, whole: None }
     }
 
-    /// That of a certificate; `None` without a common name. Kinds of names that are never made here are left out.
-    pub(super) fn of(certificate: &X509) -> Option<Self> {
-        let common_name = certificate.subject_name().entries_by_nid(Nid::COMMONNAME).next()?;
-        let common_name = common_name.data().to_string().ok()?;
+    /// With a common name alone.
+    pub fn named(common_name: impl Into<String>) -> Self {
+        Self::new(common_name, Vec::new())
+    }
+
+    /// That of a certificate. Kinds of alternative names that are never made here are left out.
+    pub(super) fn of(certificate: &X509) -> Result<Self, ErrorStack> {
         let names = certificate.subject_alt_names();
         let text = |name: &openssl::x509::GeneralNameRef| {
             let address = || match name.ipaddress()? {
@@ -43,17 +55,30 @@ impl Subject {
             written.map(str::to_owned).or_else(address)
         };
         let alternative_names = names.iter().flatten().filter_map(text).filter_map(|name| name.parse().ok()).collect();
-        Some(Self { common_name, alternative_names })
+        let whole = certificate.subject_name().to_der()?;
+        Ok(Self { whole: Some(whole), ..Self::new(String::new(), alternative_names) })
     }
 
-    pub(super) fn check(&self) -> Result<(), IssueError> {
-        if self.common_name.trim().is_empty() || self.common_name.chars().count() > MAX_COMMON_NAME_CHARS {
-            return Err(IssueError::CommonName);
-        }
-        Ok(())
+    /// Whether a certificate can have it.
+    ///
+    /// # Errors
+    /// [`IssueError::CommonName`] when it cannot.
+    pub fn check(&self) -> Result<(), IssueError> {
+        let name = &self.common_name;
+        let is_good = !name.trim().is_empty()
+            && name.chars().count() <= MAX_COMMON_NAME_CHARS
+            && !name.contains(|c: char| c.is_control());
+        if is_good || self.whole.is_some() { Ok(()) } else { Err(IssueError::CommonName) }
+    }
+
+    pub(super) fn common_name(&self) -> &str {
+        &self.common_name
     }
 
     pub(super) fn name(&self) -> Result<X509Name, ErrorStack> {
+        if let Some(whole) = &self.whole {
+            return X509Name::from_der(whole);
+        }
         let mut name = X509NameBuilder::new()?;
         name.append_entry_by_nid(Nid::COMMONNAME, &self.common_name)?;
         Ok(name.build())
@@ -97,18 +122,25 @@ impl FromStr for AlternativeName {
             return Ok(Self::Ip(address));
         }
         // Characters that OpenSSL's own syntax of extensions, or a reader, could take for something else.
-        let clean = !text.is_empty() && text.is_ascii() && !text.contains([',', ';', '"', '\\', '\'']);
-        let name = match text.split_once('@') {
-            _ if !clean || text.contains(|c: char| c.is_whitespace() || c.is_control()) => None,
-            _ if text.contains("://") => Url::parse(text).ok().map(Self::Uri),
-            Some((user, host)) => (!user.is_empty() && is_dns_name(host)).then(|| Self::Email(text.to_owned())),
-            None => is_dns_name(text.strip_prefix("*.").unwrap_or(text)).then(|| Self::Dns(text.to_owned())),
+        let is_clean = text.is_ascii()
+            && !text.contains([',', ';', '"', '\\', '\''])
+            && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+        let name = match (text.split_once(':'), text.split_once('@')) {
+            _ if !is_clean => None,
+            (Some((scheme, rest)), _) => is_uri(scheme, rest).then(|| Url::parse(text).ok().map(Self::Uri)).flatten(),
+            (None, Some((user, host))) => (!user.is_empty() && is_dns_name(host)).then(|| Self::Email(text.to_owned())),
+            (None, None) => is_dns_name(text.strip_prefix("*.").unwrap_or(text)).then(|| Self::Dns(text.to_owned())),
         };
         name.ok_or_else(|| IssueError::AlternativeName(text.to_owned()))
     }
 }
 
-/// RFC 1123 §2.1: labels of letters, digits and inner hyphens.
+/// RFC 3986 §3.1 allows schemes that look like a host, and what follows them to look like a port.
+fn is_uri(scheme: &str, rest: &str) -> bool {
+    !scheme.contains('.') && !rest.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// RFC 1123 §2.1: labels of letters, digits and inner hyphens, the last one not a number, lest it look like an address.
 fn is_dns_name(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -116,7 +148,8 @@ fn is_dns_name(name: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    name.len() <= 253 && name.split('.').all(is_label)
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    name.len() <= 253 && name.split('.').all(is_label) && !name.rsplit('.').next().is_some_and(is_number)
 }
 
 #[cfg(test)]
@@ -132,6 +165,9 @@ mod tests {
             ("2001:db8::1", AlternativeName::Ip("2001:db8::1".parse().expect("an address"))),
             ("ops@example.com", AlternativeName::Email("ops@example.com".to_owned())),
             ("https://a.example/b", AlternativeName::Uri("https://a.example/b".parse().expect("a URL"))),
+            ("urn:uuid:6e8bc430", AlternativeName::Uri("urn:uuid:6e8bc430".parse().expect("a URL"))),
+            ("mailto:ops@example.com", AlternativeName::Uri("mailto:ops@example.com".parse().expect("a URL"))),
+            ("10.example", AlternativeName::Dns("10.example".to_owned())),
         ] {
             assert_eq!(text.parse::<AlternativeName>().ok(), Some(expected), "{text}");
         }
@@ -139,10 +175,34 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused() {
-        for text in
-            ["", "a b", "-a.example", "a..b", "@example.com", "a@", "a,DNS:b", "*.*.example", "ü.example", "a\nb"]
-        {
+        for text in [
+            "",
+            "a b",
+            "-a.example",
+            "a..b",
+            "@example.com",
+            "a@",
+            "a,DNS:b",
+            "*.*.example",
+            "ü.example",
+            "a\nb",
+            "10.0.0.256",
+            "1234",
+            "blog.example.com:8080",
+            "localhost:8080",
+        ] {
             assert!(text.parse::<AlternativeName>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_name_is_taken_once_and_a_common_name_is_one_that_is_seen_as_it_is() {
+        let dns = |name: &str| AlternativeName::Dns(name.to_owned());
+        let subject = Subject::new("site", vec![dns("b.example"), dns("a.example"), dns("b.example")]);
+        assert_eq!(subject.alternative_names, [dns("b.example"), dns("a.example")]);
+        for bad in ["", " ", "a\nb", "a\u{1b}[31m", &"a".repeat(65)] {
+            assert!(Subject::named(bad).check().is_err(), "{bad:?}");
+        }
+        assert!(Subject::named("a".repeat(64)).check().is_ok());
     }
 }

@@ -10,14 +10,10 @@ use std::{
 };
 
 use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode};
-use chrono::Utc;
 use serde_json::{Value, json};
 
 use crate::{
-    entra::{
-        ConfidentialClient,
-        certificate::{CertificateError, SOON_DAYS},
-    },
+    entra::certificate::{CertificateError, SOON_DAYS},
     web::{error_page::PageError, site::Site, visit::Visit},
 };
 
@@ -54,14 +50,14 @@ pub async fn ready(visit: Visit) -> Result<HttpResponse, PageError> {
     let has_sessions = visit.blocking(|site| Ok::<_, PageError>(site.health.has_sessions(site))).await?;
     Ok(answer(has_sessions).json(json!({
         "status": word(has_sessions),
-        "checks": { "sessions": word(has_sessions), "certificate": certificate(&visit.site.client) },
+        "checks": { "sessions": word(has_sessions), "certificate": certificate(&visit.site) },
     })))
 }
 
 /// How many days the certificate has left, in words that machines compare; and whether its files (or vault) are in order. A
 /// site that proves itself by a federated token has none.
-fn certificate(client: &ConfidentialClient) -> Value {
-    let (now, credential) = (Utc::now(), client.credential());
+fn certificate(site: &Site) -> Value {
+    let (now, credential) = (site.provider.clock().now(), site.client.credential());
     let Some(certificate) = credential.certificate() else { return json!({ "status": "not_needed" }) };
     let days_left = certificate.details().days_left(now);
     let status = match certificate.check_dates(now) {
@@ -70,7 +66,7 @@ fn certificate(client: &ConfidentialClient) -> Value {
         Ok(()) if days_left <= SOON_DAYS => "expires_soon",
         Ok(()) => "ok",
     };
-    let files = if client.has_unusable_files() { "unusable" } else { "ok" };
+    let files = if site.client.has_unusable_files() { "unusable" } else { "ok" };
     json!({ "status": status, "days_left": days_left, "files": files })
 }
 
@@ -91,7 +87,7 @@ pub async fn report(visit: Visit) -> Result<HttpResponse, PageError> {
             "entra": word(entra),
             "api": word(api),
             "sessions": word(sessions),
-            "certificate": certificate(&visit.site.client),
+            "certificate": certificate(&visit.site),
         },
     })))
 }

@@ -114,7 +114,7 @@ fn each_way_in_which_it_goes_wrong_has_its_own_message_that_names_the_file() {
         (at("bad-key.pem", &[&certificate, garbled_key]), "bad-key.pem holds a private key that cannot be parsed"),
         (at("other.pem", &[&certificate, &key_pem(&keys()[1].key)]), "other.pem: no certificate in it belongs to its"),
         (at("weak.pem", &[&weak_certificate, &key_pem(&weak)]), "weak.pem has 1024 bits, and 2048 are the least"),
-        (at("ec.pem", &[&elliptic_certificate, &key_pem(&elliptic)]), "the private key in"),
+        (at("ec.pem", &[&elliptic_certificate, &key_pem(&elliptic)]), "the key in"),
         (at("old.pem", &[&dated((-40, -3)), &key_pem(key())]), "old.pem expired 3 days ago (20"),
         (at("new.pem", &[&dated((2, 30)), &key_pem(key())]), "new.pem is not valid before 20"),
     ] {

@@ -32,18 +32,24 @@ impl<'a> TestCertificate<'a> {
     }
 
     pub fn make(&self) -> X509 {
+        let time = |days: i64| Utc::now().timestamp() + days * 86_400;
+        self.make_between(time(self.valid.0), time(self.valid.1))
+    }
+
+    /// Valid from and until these seconds since 1970, whatever `valid` says.
+    pub fn make_between(&self, from: i64, until: i64) -> X509 {
         let mut name = X509NameBuilder::new().expect("a name");
         name.append_entry_by_nid(Nid::COMMONNAME, self.common_name).expect("a name");
         let name = name.build();
-        let time = |days: i64| Asn1Time::from_unix(Utc::now().timestamp() + days * 86_400).expect("a time");
+        let time = |seconds: i64| Asn1Time::from_unix(seconds).expect("a time");
         let mut builder = X509::builder().expect("a builder");
         builder.set_version(2).expect("v3");
         let serial = BigNum::from_u32(4711).expect("a number").to_asn1_integer().expect("a number");
         builder.set_serial_number(&serial).expect("a serial number");
         builder.set_subject_name(&name).expect("a subject");
         builder.set_issuer_name(self.issuer.map_or(&*name, |(issuer, _)| issuer.subject_name())).expect("an issuer");
-        builder.set_not_before(&time(self.valid.0)).expect("a time");
-        builder.set_not_after(&time(self.valid.1)).expect("a time");
+        builder.set_not_before(&time(from)).expect("a time");
+        builder.set_not_after(&time(until)).expect("a time");
         builder.set_pubkey(self.key).expect("a key");
         let constraints = BasicConstraints::new().critical().ca().build().expect("an extension");
         builder.append_extension(constraints).expect("an extension");

@@ -51,6 +51,25 @@ fn the_state_of_the_certificate_is_told_without_taking_the_site_away() {
 }
 
 #[test]
+fn an_expired_certificate_is_told_while_the_site_explains_itself() {
+    let system = TestSystem::with(|settings| {
+        let key = rsa_key(2048);
+        let now = chrono::Utc::now().timestamp();
+        let certificate = TestCertificate::new("site", &key).make_between(now - 60, now + 6);
+        let path = settings.client.certificate.path.clone().expect("set");
+        std::fs::write(path, [pem(&certificate), key_pem(&key)].concat()).expect("written");
+    });
+    let state = || {
+        let page = Browser::new().get(&system.web.url("/health/ready"));
+        assert_eq!(page.status, 200);
+        let body: serde_json::Value = serde_json::from_str(&page.body).expect("JSON");
+        body["checks"]["certificate"].clone()
+    };
+    wait_until("it has expired", || state()["status"] == "expired");
+    assert_eq!(state()["days_left"], -1, "from its first second on");
+}
+
+#[test]
 fn files_that_cannot_be_used_are_told_while_the_old_certificate_serves() {
     let system = TestSystem::start();
     let path = system.settings.client.certificate.path.clone().expect("set");

@@ -3,9 +3,9 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use blogctl::config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID};
@@ -98,15 +98,18 @@ fn the_next_certificate_is_made_uploaded_accepted_and_used_by_the_running_site()
 }
 
 #[test]
-fn it_waits_until_entra_accepts() {
+fn it_waits_until_entra_answers_and_accepts() {
     let system = TestSystem::start();
     let folder = system.folder.path();
     let old = read(folder, "client-cert.pem");
     let mut child = renew(&system, folder, &["--wait", "2", "--days", "40"]);
-    let child = child.stdout(std::process::Stdio::piped()).spawn().expect("it starts");
     let control = IdpControl::of(&system.idp);
+    // Whoever waits waits for the network, too.
+    control.down_at("/oauth2/v2.0/token");
+    let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     wait_until("it has asked", || !control.requests_to("/oauth2/v2.0/token").is_empty());
     control.replace_certificates(DEV_CLIENT_ID, &[&old, &read(folder, "client.next-cert.pem")]);
+    control.heal();
     let (code, text) = told(&child.wait_with_output().expect("it ends"));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("Entra ID accepts the new certificate"), "{text}");
@@ -116,19 +119,121 @@ fn it_waits_until_entra_accepts() {
 }
 
 #[test]
-fn an_interrupted_switch_is_finished_and_loses_nothing() {
+fn a_run_that_ended_at_any_point_is_finished_by_the_next_and_nothing_is_lost() {
     let system = TestSystem::start();
     let folder = system.folder.path();
+    let control = IdpControl::of(&system.idp);
+    let copy = |from: &str, to: &str| fs::write(folder.join(to), read(folder, from)).expect("written");
+    let remove = |name: &str| fs::remove_file(folder.join(name)).expect("removed");
+    let keep = || copy("client.pem", "client.previous.pem");
+    let switch = || {
+        keep();
+        copy("client.next.pem", "client.pem");
+    };
+    let publish = || {
+        switch();
+        copy("client.next-cert.pem", "client-cert.pem");
+    };
+    let points: [(&str, &dyn Fn()); 6] = [
+        ("the certificate was made, and the key was not", &|| {
+            remove("client.next.pem");
+            fs::write(folder.join("client.next-cert.pem"), "half of ").expect("written");
+            let (code, text) = run(&system, &[]);
+            assert_eq!(code, Some(0), "it begins anew: {text}");
+        }),
+        ("the certificate to upload is missing", &|| remove("client.next-cert.pem")),
+        ("the old one was kept", &keep),
+        ("the new one was put in place", &switch),
+        ("its certificate, too", &publish),
+        ("the first of the next ones was removed", &|| {
+            publish();
+            remove("client.next-cert.pem");
+        }),
+    ];
+    for (point, end_there) in points {
+        let old = read(folder, "client.pem");
+        assert_eq!(run(&system, &[]).0, Some(0), "{point}");
+        end_there();
+        control.replace_certificates(DEV_CLIENT_ID, &[]);
+        let (code, text) = run(&system, &[]);
+        assert_eq!(code, Some(1), "{point}: {text}");
+        let (next, certificate) = (read(folder, "client.next.pem"), read(folder, "client.next-cert.pem"));
+        assert!(next.contains(&certificate), "{point}: what is uploaded is of the key");
+        control.replace_certificates(DEV_CLIENT_ID, &[&certificate]);
+        let (code, text) = run(&system, &[]);
+        assert_eq!(code, Some(0), "{point}: {text}");
+        assert_eq!(files(folder), ["client-cert.pem", "client.pem", "client.previous.pem"], "{point}");
+        assert_eq!((read(folder, "client.pem"), read(folder, "client.previous.pem")), (next, old), "{point}");
+        assert_eq!(read(folder, "client-cert.pem"), certificate, "{point}");
+    }
+}
+
+/// Makes the next certificate, registers it, and switches to it.
+fn renew_at_once(system: &TestSystem) {
+    let (code, text) = run(system, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    let next = read(system.folder.path(), "client.next-cert.pem");
+    IdpControl::of(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&next]);
+    let (code, text) = run(system, &[]);
+    assert_eq!(code, Some(0), "{text}");
+}
+
+#[test]
+fn whoever_could_read_the_old_file_can_read_the_new_one() {
+    let system = TestSystem::start();
+    let path = system.folder.path().join("client.pem");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("changed");
+    // Only root may give a file away.
+    let is_given_away = chown(&path, Some(12_345), Some(23_456)).is_ok();
+    let before = fs::metadata(&path).expect("there");
+    renew_at_once(&system);
+    let after = fs::metadata(&path).expect("there");
+    assert_eq!(after.mode() & 0o7777, 0o640);
+    assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()), "given away: {is_given_away}");
+    assert_ne!(after.ino(), before.ino(), "it is another file");
+}
+
+#[test]
+fn a_link_stays_and_what_it_leads_to_is_renewed() {
+    let system = TestSystem::start();
+    let folder = system.folder.path();
+    fs::create_dir(folder.join("keys")).expect("made");
+    fs::rename(folder.join("client.pem"), folder.join("keys/site.pem")).expect("moved");
+    symlink("keys/site.pem", folder.join("client.pem")).expect("linked");
     let old = read(folder, "client.pem");
-    assert_eq!(run(&system, &[]).0, Some(0));
-    let next = read(folder, "client.next.pem");
-    // As if it had ended right after the switch.
-    fs::write(folder.join("client.previous.pem"), &old).expect("written");
-    fs::write(folder.join("client.pem"), &next).expect("written");
-    IdpControl::of(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&read(folder, "client.next-cert.pem")]);
     let (code, text) = run(&system, &[]);
     assert_eq!(code, Some(0), "{text}");
-    assert_eq!((read(folder, "client.pem"), read(folder, "client.previous.pem")), (next, old));
+    IdpControl::of(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&read(folder, "keys/site.next-cert.pem")]);
+    let (code, text) = run(&system, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(folder.join("client.pem").is_symlink());
+    assert_ne!(read(folder, "client.pem"), old);
+    assert_eq!(read(folder, "keys/site.previous.pem"), old);
+}
+
+#[test]
+fn the_next_one_has_the_whole_name_of_the_one_that_belongs_to_the_key() {
+    let system = TestSystem::start();
+    let folder = system.folder.path();
+    let subject = "/C=DE/O=Contoso/OU=Web/CN=the blog";
+    let made = Command::new("openssl")
+        .current_dir(folder)
+        .args(["req", "-x509", "-newkey", "rsa:3072", "-noenc", "-days", "20", "-subj", subject])
+        .args(["-addext", "subjectAltName=DNS:blog.example.com,IP:192.0.2.7", "-keyout", "own.key", "-out", "own.pem"])
+        .output()
+        .expect("the openssl program");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let stranger = pem(&TestCertificate::new("stranger", &keys()[1].key).make());
+    file(folder, "client.pem", &[&stranger, read(folder, "own.pem").as_bytes(), read(folder, "own.key").as_bytes()]);
+    let (code, text) = run(&system, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    let parse = |name: &str| openssl::x509::X509::from_pem(read(folder, name).as_bytes()).expect("a certificate");
+    let (own, next) = (parse("own.pem"), parse("client.next-cert.pem"));
+    let der = |name: &openssl::x509::X509NameRef| name.to_der().expect("DER");
+    assert_eq!((der(next.subject_name()), der(next.issuer_name())), (der(own.subject_name()), der(own.subject_name())));
+    assert_eq!(next.subject_alt_names().expect("names").len(), 2);
+    assert_eq!(next.public_key().expect("a key").bits(), 3072);
+    assert!(text.contains(&format!("--id {DEV_CLIENT_ID} ")), "the command can be run as it is: {text}");
 }
 
 #[test]
@@ -149,6 +254,7 @@ fn what_cannot_be_renewed_so_says_how_else() {
     for (name, value, cert_path, said) in [
         ("BLOG_LOG__LEVEL", "info", "client.pem", "was issued by CN=Company CA"),
         ("BLOG_CLIENT__KEY_PATH", "client.key", "client.pem", "are two files"),
+        ("BLOG_CLIENT__CERT_THUMBPRINT", &"A".repeat(40), "client.pem", "client.cert_thumbprint names the certificate"),
         ("BLOG_CLIENT__CERT_BASE64", "AAAA", "", "client.cert_base64, which no command can change"),
         ("BLOG_LOG__LEVEL", "info", "client.pfx", "is not a PEM file"),
         ("BLOG_LOG__LEVEL", "info", "missing.pem", "missing.pem cannot be read"),

@@ -1,21 +1,22 @@
 //! A certificate is replaced while the site runs.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::PathBuf,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
-    time::Duration,
 };
 
 use blogctl::config::DEV_CLIENT_ID;
+use serde_json::Value;
 
 use crate::support::{
     certificates::{TestCertificate, key_pem, pem},
     entra::{rsa_key, wait_until},
     idp::IdpControl,
     system::TestSystem,
-    web::{ALICE, Browser, grants},
+    web::{ALICE, Browser, Page},
 };
 
 /// Another certificate: what is registered, and the file with its key.
@@ -39,6 +40,11 @@ fn put(path: &PathBuf, content: &[u8]) {
     let aside = path.with_extension("aside");
     fs::write(&aside, content).expect("written");
     fs::rename(&aside, path).expect("renamed");
+}
+
+/// The certificate of the last token request.
+fn used(control: &IdpControl) -> Value {
+    control.requests_to("/oauth2/v2.0/token").last().expect("a request")["assertion_header"]["x5t#S256"].clone()
 }
 
 fn signs_in(system: &TestSystem) -> bool {
@@ -67,8 +73,7 @@ fn a_certificate_that_entra_does_not_take_yet_gives_way_to_the_one_before() {
     let (certificate, file) = another();
     let thumbprint = || {
         assert!(signs_in(&system), "none fails");
-        let requests = control.requests_to("/oauth2/v2.0/token");
-        requests.last().expect("a request")["assertion_header"]["x5t#S256"].clone()
+        used(&control)
     };
     let old = thumbprint();
     put(&file_of(&system), &file);
@@ -97,16 +102,42 @@ fn a_new_file_is_used_without_anybodys_asking_and_a_broken_one_is_not() {
     // A certificate beside somebody else's key.
     let broken = [certificate.as_bytes(), &other].concat();
     let key_at = broken.windows(11).rposition(|part| part == b"-----BEGIN ").expect("a key");
+    let sign_in = || {
+        assert!(signs_in(&system), "nobody fails");
+        used(&control)
+    };
+    let old = sign_in();
     put(&file_of(&system), &[certificate.as_bytes(), &broken[key_at..]].concat());
-    std::thread::sleep(Duration::from_millis(50));
-    assert!(signs_in(&system), "the old one stays");
+    wait_until("it has looked", || {
+        Browser::new().get(&system.web.url("/health/ready")).body.contains("\"files\":\"unusable\"")
+    });
+    assert_eq!(sign_in(), old, "the old one stays");
     put(&file_of(&system), &file);
-    let mut used = Vec::new();
+    wait_until("the new one is used", || sign_in() != old);
+}
+
+#[test]
+fn two_files_that_are_replaced_one_after_the_other_are_used_when_they_belong_together() {
+    let system = TestSystem::with(|settings| {
+        let path = settings.client.certificate.path.clone().expect("set");
+        settings.client.certificate.key_path = Some(path.with_file_name("site.key"));
+        fs::copy(&path, path.with_file_name("site.key")).expect("copied");
+    });
+    let control = IdpControl::of(&system.idp);
+    let (certificate, file) = another();
+    control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
+    assert!(signs_in(&system));
+    let old = used(&control);
+    put(&file_of(&system), certificate.as_bytes());
+    wait_until("it has looked", || {
+        Browser::new().get(&system.web.url("/health/ready")).body.contains("\"files\":\"unusable\"")
+    });
+    assert!(signs_in(&system));
+    assert_eq!(used(&control), old, "one half is not used with the other half of before");
+    put(&system.folder.path().join("site.key"), &file);
     wait_until("the new one is used", || {
-        assert!(signs_in(&system));
-        let requests = control.requests_to("/oauth2/v2.0/token");
-        used.push(requests.last().expect("a request")["assertion_header"]["x5t#S256"].clone());
-        used.last() != used.first()
+        assert!(signs_in(&system), "nobody fails");
+        used(&control) != old
     });
 }
 
@@ -114,45 +145,48 @@ fn a_new_file_is_used_without_anybodys_asking_and_a_broken_one_is_not() {
 fn on_another_refusal_the_request_is_not_repeated_and_on_these_once() {
     let system = TestSystem::start();
     let control = IdpControl::of(&system.idp);
-    let (_, file) = another();
-    for (code, expected) in [(700_016, 1), (7_000_215, 1), (50_011, 1)] {
+    let (certificate, file) = another();
+    control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
+    assert!(signs_in(&system));
+    let old = used(&control);
+    put(&file_of(&system), &file);
+    wait_until("there are two that can be used", || {
+        assert!(signs_in(&system));
+        used(&control) != old
+    });
+    let six = [700_027, 700_024, 7_000_214, 7_000_277, 1_000_502, 7_000_274].map(|code| (code, 2));
+    for (code, expected) in [(700_016, 1), (7_000_215, 1), (50_011, 1), (999_999, 1)].into_iter().chain(six) {
         control.forget_requests();
         control.fail_next(9, code);
         assert!(!signs_in(&system));
         assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), expected, "AADSTS{code}");
         control.heal();
     }
-    put(&file_of(&system), &file);
-    for code in [700_027, 700_024, 7_000_214, 7_000_277, 1_000_502, 7_000_274] {
-        control.forget_requests();
-        control.fail_next(9, code);
-        assert!(!signs_in(&system));
-        assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 2, "AADSTS{code}: once more, and no third time");
-        control.heal();
-    }
 }
 
-/// People who sign in and go on reading, while `step` changes certificates after each so many sign-ins.
-fn under_load(system: &TestSystem, steps: &[&dyn Fn()]) {
+/// People who sign in and go on reading, while each of the `steps` changes certificates; gives the token requests.
+fn under_load(system: &TestSystem, steps: &[&dyn Fn()]) -> Vec<Value> {
     const PEOPLE: usize = 4;
-    const SIGN_INS: usize = 13;
-    let done = AtomicUsize::new(0);
+    const SIGN_INS: usize = 25;
+    let control = IdpControl::of(&system.idp);
+    control.forget_requests();
+    let (done, pages, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    let read = |page: &Page| {
+        assert_eq!((page.status, page.url.path()), (200, "/posts"), "nobody is sent away");
+        pages.fetch_add(1, Ordering::SeqCst);
+    };
+    let live = || {
+        let mut own = 0;
+        while own < SIGN_INS || !is_over.load(Ordering::SeqCst) {
+            let browser = Browser::new();
+            read(&browser.sign_in(system, ALICE, "/posts"));
+            read(&browser.get(&system.web.url("/posts")));
+            own += 1;
+            done.fetch_add(1, Ordering::SeqCst);
+        }
+    };
     thread::scope(|scope| {
-        let people: Vec<_> = (0..PEOPLE)
-            .map(|_| {
-                scope.spawn(|| {
-                    for _ in 0..SIGN_INS {
-                        let browser = Browser::new();
-                        assert_eq!(browser.sign_in(system, ALICE, "/posts").status, 200);
-                        // Tokens live so short that each page needs a refresh.
-                        for _ in 0..3 {
-                            assert_eq!(browser.get(&system.web.url("/posts")).status, 200);
-                        }
-                        done.fetch_add(1, Ordering::SeqCst);
-                    }
-                })
-            })
-            .collect();
+        let people: Vec<_> = (0..PEOPLE).map(|_| scope.spawn(live)).collect();
         for (n, step) in steps.iter().enumerate() {
             let due = (n + 1) * PEOPLE * SIGN_INS / (steps.len() + 1);
             while done.load(Ordering::SeqCst) < due && people.iter().all(|person| !person.is_finished()) {
@@ -160,16 +194,34 @@ fn under_load(system: &TestSystem, steps: &[&dyn Fn()]) {
             }
             step();
         }
+        is_over.store(true, Ordering::SeqCst);
         for person in people {
             person.join().expect("nobody's sign-in or refresh has failed");
         }
     });
-    assert_eq!(done.load(Ordering::SeqCst), PEOPLE * SIGN_INS);
-    assert!(grants(system, "refresh_token") >= PEOPLE * SIGN_INS, "refreshes were among it");
+    let requests = control.requests_to("/oauth2/v2.0/token");
+    let granted = |grant: &str| {
+        requests.iter().filter(|request| request["grant_type"] == grant && request["status"] == 200).count()
+    };
+    let (done, pages) = (done.into_inner(), pages.into_inner());
+    assert!(done >= PEOPLE * SIGN_INS && granted("authorization_code") == done, "{done} sign-ins");
+    // Tokens live so short that each page needs a refresh; a page from the token of before would hide one that failed.
+    assert_eq!(granted("refresh_token"), pages, "a refresh for each page");
+    let certificates: BTreeSet<_> = requests
+        .iter()
+        .filter(|request| request["status"] == 200)
+        .map(|request| request["assertion_header"]["x5t#S256"].to_string())
+        .collect();
+    assert_eq!(certificates.len(), 2, "both have been used");
+    requests
 }
 
 fn with_short_tokens() -> TestSystem {
-    TestSystem::with(|settings| settings.idp.access_token_seconds = 60)
+    TestSystem::with(|settings| settings.idp.access_token_seconds = 1)
+}
+
+fn is_refused(request: &Value) -> bool {
+    request["status"] == 401
 }
 
 #[test]
@@ -177,15 +229,19 @@ fn nobody_notices_a_rotation_that_begins_with_the_file() {
     let system = with_short_tokens();
     let (certificate, file) = another();
     let control = IdpControl::of(&system.idp);
-    under_load(
+    let requests = under_load(
         &system,
         &[
             // Entra does not know it yet: the one before is used.
-            &|| put(&file_of(&system), &file),
+            &|| {
+                put(&file_of(&system), &file);
+                wait_until("the new one is tried", || control.requests_to("/oauth2/v2.0/token").iter().any(is_refused));
+            },
             // And now only the new one.
             &|| control.replace_certificates(DEV_CLIENT_ID, &[&certificate]),
         ],
     );
+    assert!(requests.iter().any(is_refused), "Entra did not know it");
     assert!(signs_in(&system));
 }
 

@@ -1,0 +1,125 @@
+//! What `blogctl cert new` refuses before it writes, and what it says to do with what it wrote; what has a thumbprint.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::{cert, folder, run};
+use crate::support::{
+    azure::{InVault, PlayedAzure},
+    binary::{Ended, blogctl},
+    certificates::{TestCertificate, file, pem},
+    entra::keys,
+};
+
+#[test]
+fn names_that_cannot_be_are_wrong_usage_and_nothing_is_written() {
+    let folder = folder();
+    for arguments in [
+        &["new", "--cn", ""][..],
+        &["new", "--cn", &"x".repeat(65)],
+        &["new", "--cn", "a\u{1b}[31mb"],
+        &["new", "--name", "a/b"],
+        &["new", "--name", "../a"],
+        &["new", "--san", "10.0.0.256"],
+        &["new", "--san", "blog.example.com:8080"],
+    ] {
+        let ended = run(folder.path(), arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stderr);
+    }
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn what_stands_in_the_way_is_told_with_a_hint_that_helps() {
+    let folder = folder();
+    fs::write(folder.path().join("file"), "").expect("written");
+    fs::create_dir_all(folder.path().join("keys/client-cert.pem")).expect("made");
+    for (arguments, said, hint) in [
+        (&["new", "--name", &"x".repeat(250)][..], "cannot be written", "choose a shorter --name"),
+        (&["new", "--out", "file"], "cannot be written", "choose a folder with --out"),
+        (&["new", "--out", "file/deeper"], "cannot be written", "choose a folder with --out"),
+        (&["new", "--out", "keys", "--force"], "is not a file", "choose another --name or --out"),
+    ] {
+        let ended = run(folder.path(), arguments);
+        assert_eq!(ended.code, Some(1), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(said) && ended.stderr.contains(hint), "{arguments:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn force_replaces_all_files_of_a_key_or_none() {
+    let folder = folder();
+    let read = |name: &str| fs::read(folder.path().join("cert").join(name)).expect("there");
+    fs::write(folder.path().join("passphrase"), "open sesame").expect("written");
+    let with_pfx = ["new", "--pfx", "--passphrase-file", "passphrase", "--force"];
+    cert(folder.path(), &with_pfx);
+    let (pem, pfx) = (read("client.pem"), read("client.pfx"));
+
+    let refused = run(folder.path(), &["new", "--force"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("client.pfx is there already") && refused.stderr.contains("--pfx"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!((read("client.pem"), read("client.pfx")), (pem.clone(), pfx.clone()), "the old key is there still");
+
+    fs::remove_file(folder.path().join("cert/client-cert.pem")).expect("removed");
+    fs::create_dir(folder.path().join("cert/client-cert.pem")).expect("made");
+    assert_eq!(run(folder.path(), &with_pfx).code, Some(1));
+    assert_eq!(
+        (read("client.pem"), read("client.pfx")),
+        (pem.clone(), pfx.clone()),
+        "nothing before everything can be"
+    );
+
+    fs::remove_dir(folder.path().join("cert/client-cert.pem")).expect("removed");
+    cert(folder.path(), &with_pfx);
+    assert!(read("client.pem") != pem && read("client.pfx") != pfx);
+}
+
+#[test]
+fn the_steps_can_be_copied_into_a_shell() {
+    let folder = folder();
+    let told = cert(folder.path(), &["new", "--name", "my site"]);
+    assert!(
+        told.contains("az ad app credential reset --id CLIENT_ID --cert '@cert/my site-cert.pem' --append"),
+        "{told}"
+    );
+    let told = cert(folder.path(), &["new", "--csr", "--name", "my site"]);
+    for expected in [
+        "blogctl cert check THE-CERTIFICATE.pem --key 'cert/my site-key.pem'",
+        "Certificates & secrets > Certificates > Upload certificate",
+        "--cert @THE-CERTIFICATE.pem --append",
+    ] {
+        assert!(told.contains(expected), "{expected:?} in\n{told}");
+    }
+}
+
+#[test]
+fn a_federated_token_has_no_thumbprint() {
+    let folder = folder();
+    fs::write(folder.path().join("blog.toml"), "[[client.credential]]\nsource = \"managed_identity\"\n")
+        .expect("written");
+    let ended = run(folder.path(), &["thumbprint"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("no entry of client.credential is a certificate"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("cert_path"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_thumbprint_of_a_key_that_stays_in_a_vault_is_that_of_its_certificate() {
+    let azure = PlayedAzure::start();
+    let key = keys()[0].key.clone();
+    let certificate = TestCertificate::new("site", &key).make();
+    azure.put("blog-site", InVault { certificate: certificate.clone(), key, exportable: false, as_pem: false });
+    let folder = folder();
+    let entry = json!([{ "source": "key_vault_sign", "vault_url": azure.server.url(""), "certificate": "blog-site" }]);
+    let mut command = blogctl(folder.path());
+    command.env("BLOG_CLIENT__CREDENTIAL", entry.to_string()).env("BLOG_AZURE__IMDS_URL", azure.server.url(""));
+    let ended = Ended::of_command(command.args(["cert", "thumbprint", "--format", "sha256-hex"]));
+    file(folder.path(), "cert.pem", &[&pem(&certificate)]);
+    assert_eq!(ended.stdout, cert(folder.path(), &["thumbprint", "--format", "sha256-hex", "cert.pem"]), "{ended:?}");
+    assert!(azure.asked("/secrets/").is_empty(), "the key is not needed for that");
+}
