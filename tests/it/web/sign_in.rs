@@ -147,6 +147,29 @@ fn a_code_of_ones_own_making_is_refused() {
 }
 
 #[test]
+fn who_makes_codes_up_is_shut_out_and_others_are_not() {
+    let system = TestSystem::with(|settings| {
+        settings.server.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("one")];
+    });
+    // A sign-in that is really under way, with a code of one's own making.
+    let guess = |address: &str| {
+        let browser = Browser::new();
+        let to = browser.get_once(&system.web.url("/login")).location();
+        let state = to.query_pairs().find(|(name, _)| name == "state").map(|(_, value)| value.into_owned());
+        let url = system.web.url(&format!("/callback?code=made-up&state={}", state.expect("a state")));
+        browser.request("GET", &url.parse().expect("a URL"), None, &[("X-Forwarded-For", address)])
+    };
+    let shut_out = (0..60).map(|_| guess("192.0.2.1")).find(|page| page.status == 429).expect("after many");
+    assert!(!shut_out.header("retry-after").is_empty());
+    let asked = crate::support::web::grants(&system, "authorization_code");
+    assert_eq!(guess("192.0.2.1").status, 429);
+    assert_eq!(crate::support::web::grants(&system, "authorization_code"), asked, "Entra is not asked any more");
+    assert_ne!(guess("192.0.2.2").status, 429, "another address");
+    let picker = Browser::new();
+    assert_eq!(picker.sign_in(&system, ALICE, "/profile").status, 200);
+}
+
+#[test]
 fn who_declines_gets_a_gentle_page_and_may_try_again() {
     let system = TestSystem::start();
     let browser = Browser::new();
