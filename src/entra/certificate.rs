@@ -66,6 +66,7 @@ pub fn is_pem_file(path: &Path) -> Result<bool, CertificateError> {
 /// A certificate with its private key, wherever that is: they belong together, are in date, RSA of 2048 bits or more.
 pub struct ClientCertificate {
     path: PathBuf,
+    key_place: PathBuf,
     details: CertificateDetails,
     /// DER, leaf first, each followed by its issuer.
     chain: Vec<Vec<u8>>,
@@ -109,7 +110,7 @@ impl ClientCertificate {
             ps256: Box::new(signer(AssertionForm::Ps256Sha256)?),
             rs256: Box::new(signer(AssertionForm::Rs256Sha1)?),
         };
-        Self::checked(path, vec![found.der], signers)
+        Self::checked(path, found.key_id.as_str().into(), vec![found.der], signers)
     }
 
     /// The newest version of a certificate in a vault, downloaded with its key. Asks the vault.
@@ -134,22 +135,31 @@ impl ClientCertificate {
             .position(|certificate| belongs_to(certificate, &key))
             .ok_or_else(|| CertificateError::KeyMismatch { certificate: path.clone(), key: key_path.clone() })?;
         let chain = pem::chain_from(leaf, certificates, &path)?;
-        let signers = Signers::of(&key).ok_or(CertificateError::BadKey { path: key_path })?;
-        Self::checked(path, chain, signers)
+        let signers = Signers::of(&key).ok_or_else(|| CertificateError::BadKey { path: key_path.clone() })?;
+        Self::checked(path, key_path, chain, signers)
     }
 
-    fn checked(path: PathBuf, chain: Vec<Vec<u8>>, signers: Signers) -> Result<Self, CertificateError> {
+    fn checked(
+        path: PathBuf,
+        key_place: PathBuf,
+        chain: Vec<Vec<u8>>,
+        signers: Signers,
+    ) -> Result<Self, CertificateError> {
         let details = chain
             .first()
             .and_then(|der| CertificateDetails::from_der(der))
             .ok_or_else(|| CertificateError::BadCertificate { path: path.clone() })?;
         check_dates(&details, &path, Utc::now())?;
-        Ok(Self { path, details, chain, signers })
+        Ok(Self { path, key_place, details, chain, signers })
     }
 
     /// Where it comes from: a file, a setting, or an address in a vault.
     pub fn place(&self) -> &Path {
         &self.path
+    }
+    /// Where its key is, and signs: a file, a setting, or this version of it in a vault.
+    pub fn key_place(&self) -> &Path {
+        &self.key_place
     }
     /// Of the leaf.
     pub fn thumbprints(&self) -> &Thumbprints {

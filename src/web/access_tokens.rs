@@ -79,7 +79,7 @@ impl AccessTokens {
         match self.refresh(ticket, &tokens.access_token) {
             // Entra cannot be asked just now: the token serves as long as it lasts.
             Err(NoToken::Failed(error)) if tokens.expires_at > Utc::now() => {
-                log::warn!("access token not refreshed, the old one is used while it lasts: {error}");
+                log::warn!("access token not refreshed, the old one is used while it lasts: {}", error.with_hint());
                 Ok(tokens.access_token)
             }
             other => other,
