@@ -46,6 +46,9 @@ use crate::{
 /// Shorter RSA keys are refused (NIST SP 800-131A; Entra refuses them too).
 pub const MIN_KEY_BITS: u32 = 2048;
 
+/// What a vault signs to show that it does: no assertion, and nothing that anybody takes for one.
+const PROBE: &[u8] = b"blogctl asks whether this key signs";
+
 /// The certificates that the settings name, in DER, whether or not there is a key of one of them.
 ///
 /// # Errors
@@ -93,11 +96,12 @@ impl ClientCertificate {
         Ok(loaded)
     }
 
-    /// The newest version of a certificate in a vault, whose key stays there and signs. Asks the vault.
+    /// The newest version of a certificate in a vault, whose key stays there and signs. Asks the vault, and has it sign once in
+    /// the form that assertions will have: who may read a certificate may not always use its key.
     ///
     /// # Errors
     /// When the vault refuses, or the certificate is out of date, not RSA or weak.
-    pub fn in_vault(vault: &Arc<KeyVault>, name: &str) -> Result<Self, CertificateError> {
+    pub fn in_vault(vault: &Arc<KeyVault>, name: &str, form: AssertionForm) -> Result<Self, CertificateError> {
         let path = vault_place(vault, name);
         let found = vault.certificate(name)?;
         let leaf = X509::from_der(&found.der).map_err(|_| CertificateError::BadCertificate { path: path.clone() })?;
@@ -110,7 +114,9 @@ impl ClientCertificate {
             ps256: Box::new(signer(AssertionForm::Ps256Sha256)?),
             rs256: Box::new(signer(AssertionForm::Rs256Sha1)?),
         };
-        Self::checked(path, found.key_id.as_str().into(), vec![found.der], signers)
+        let loaded = Self::checked(path, found.key_id.as_str().into(), vec![found.der], signers)?;
+        loaded.signer(form).sign(PROBE).map_err(|error| loaded.signing_failed(&error))?;
+        Ok(loaded)
     }
 
     /// The newest version of a certificate in a vault, downloaded with its key. Asks the vault.

@@ -1,6 +1,6 @@
 //! The list of credentials: every source signs in, each one's failures are told, and the next of the list steps in.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use blogctl::{
     config::{
@@ -19,6 +19,7 @@ use crate::support::{
     certificates::{TestCertificate, file, key_pem, pem},
     entra::{keys, rsa_key, wait_until},
     idp::IdpControl,
+    logs,
     system::{TestSystem, client_certificate},
     web::{ALICE, Browser, grants},
 };
@@ -104,9 +105,9 @@ fn a_key_that_stays_in_the_vault_signs_in_on_a_virtual_machine() {
     assert_eq!(azure.asked("/metadata/").len(), 1, "the token is kept");
     assert!(azure.asked("/secrets/").is_empty(), "the key is never asked for");
     let signed = signatures(&azure);
-    assert_eq!(signed.len(), 2, "one for each assertion: {signed:?}");
+    assert_eq!(signed.len(), 3, "one at start, to see that it can, and one for each assertion: {signed:?}");
     assert!(signed.iter().all(|asked| asked.body["alg"] == "PS256"));
-    assert_ne!(signed[0].body["value"], signed[1].body["value"], "each its own");
+    assert_ne!(signed[1].body["value"], signed[2].body["value"], "each its own");
 }
 
 #[test]
@@ -295,11 +296,11 @@ fn a_workload_identity_opens_the_vault() {
     let load = |settings: &Settings| CredentialSource::all(settings).expect("sources").remove(0).load();
     load(&settings).expect("a certificate");
     let used = azure.asked("/certificates/").pop().and_then(|asked| asked.token);
-    assert_eq!(used, Some(format!("a-token-of-{DEV_CLIENT_ID}")), "the site's own, unless another is set");
+    assert_eq!(used, Some(format!("token-1-of-{DEV_CLIENT_ID}")), "the site's own, unless another is set");
     settings.azure.client_id = Some(IDENTITY.to_owned());
     load(&settings).expect("a certificate");
     let used = azure.asked("/certificates/").pop().and_then(|asked| asked.token);
-    assert_eq!(used, Some(format!("a-token-of-{IDENTITY}")));
+    assert_eq!(used, Some(format!("token-2-of-{IDENTITY}")));
     assert!(azure.asked("/metadata/").is_empty());
 
     let refusal =
@@ -436,6 +437,7 @@ fn what_the_vault_refuses_names_the_permission_that_is_missing() {
 
 #[test]
 fn a_signature_that_the_vault_refuses_is_told_and_the_next_credential_signs() {
+    logs::keep();
     let azure = PlayedAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
@@ -453,13 +455,92 @@ fn a_signature_that_the_vault_refuses_is_told_and_the_next_credential_signs() {
         }
     });
     assert_signs_in(&system);
-    assert_eq!(signatures(&azure).len(), 1);
-    let forbidden = json!({ "error": { "code": "Forbidden", "message": "keys/sign" }});
-    azure.fail("/keys/", 100, 403, forbidden);
+    azure.forget();
+    azure.fail("/keys/", 100, 403, forbidden());
     assert_signs_in(&system);
-    assert_eq!(signatures(&azure).len(), 2, "tried once");
+    assert_eq!(signatures(&azure).len(), 2, "tried once, and once more when the vault was asked again");
     assert_signs_in(&system);
     assert_eq!(signatures(&azure).len(), 2, "what works is remembered");
+    let told = logs::with(&azure.server.url(""));
+    let why = told.iter().find(|line| line.contains("Entra ID was not asked")).expect("why the first did not do");
+    assert!(why.contains("answered 403") && why.contains("\"Key Vault Crypto User\""), "{why}");
+    assert!(why.contains("keys/sign"), "{why}");
+}
+
+fn forbidden() -> serde_json::Value {
+    json!({ "error": { "code": "Forbidden", "message": "The user, group or application does not have …" }})
+}
+
+#[test]
+fn a_certificate_whose_key_may_not_be_used_gives_way_at_start_and_the_log_names_the_permission() {
+    logs::keep();
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    azure.fail("/keys/", 100, 403, forbidden());
+    let system = TestSystem::with(|settings| {
+        let of_file = CredentialSettings::File(settings.client.certificate.clone());
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), of_file]);
+    });
+    let asked = signatures(&azure).len();
+    assert_signs_in(&system);
+    assert_eq!(signatures(&azure).len(), asked, "the file signs");
+    let told = logs::with(&azure.server.url(""));
+    let line = told.iter().find(|line| line.contains("credential 1 key_vault_sign")).expect("why it is not used");
+    assert!(line.contains("keys/sign") && line.contains("Key Vault Crypto User"), "{line}");
+    let file = system.folder.path().join("client.pem").display().to_string();
+    let used = logs::with(&file);
+    assert!(used.iter().any(|line| line.contains("the site proves itself by")), "{used:?}");
+}
+
+#[test]
+fn where_nothing_else_is_in_the_list_the_log_says_what_the_vault_refuses() {
+    logs::keep();
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = TestSystem::with(|settings| {
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+    });
+    azure.fail("/keys/", 100, 403, forbidden());
+    assert_nothing_to_sign_with(&system);
+    let told = logs::with(&azure.server.url(""));
+    let failed = told.iter().find(|line| line.contains("sign-in failed")).expect("a line about the sign-in");
+    assert!(failed.contains("keys/sign") && failed.contains("Key Vault Crypto User"), "{failed}");
+}
+
+#[test]
+fn the_same_certificate_by_another_way_steps_in_where_the_vault_does_not_sign() {
+    type Another = fn(&PlayedAzure, &Settings) -> CredentialSettings;
+    let of_file: Another = |_, settings| CredentialSettings::File(settings.client.certificate.clone());
+    let download: Another = |azure, _| CredentialSettings::KeyVaultCertificate(in_vault(azure));
+    for another in [of_file, download] {
+        let azure = PlayedAzure::start();
+        azure.put(NAME, registered(true, false));
+        let system = TestSystem::with(|settings| {
+            let entries = vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), another(&azure, settings)];
+            on_a_machine(settings, &azure, entries);
+        });
+        assert_signs_in(&system);
+        azure.fail("/keys/", 100, 403, forbidden());
+        assert_signs_in(&system);
+    }
+}
+
+#[test]
+fn what_entra_refuses_is_not_sent_again_by_another_way() {
+    logs::keep();
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(true, false));
+    let system = TestSystem::with(|settings| {
+        let sign = CredentialSettings::KeyVaultSign(in_vault(&azure));
+        on_a_machine(settings, &azure, vec![sign, CredentialSettings::KeyVaultCertificate(in_vault(&azure))]);
+    });
+    let control = IdpControl::of(&system.idp);
+    control.remove_certificates(DEV_CLIENT_ID);
+    assert!(!signs_in(&system));
+    assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 1, "the other entry has the same certificate");
+    let told = logs::with(&azure.server.url(""));
+    let refused = told.iter().find(|line| line.contains("was refused by Entra ID")).expect("that Entra refused");
+    assert!(refused.contains("AADSTS700027") && refused.contains("correlation_id="), "{refused}");
 }
 
 #[test]
@@ -495,6 +576,7 @@ fn busy_services_are_asked_again_and_a_refused_token_is_replaced_once() {
     });
     assert_eq!(azure.asked("/metadata/").len(), 3);
     assert_eq!(azure.asked("/certificates/").len(), 3);
+    azure.forget();
     azure.fail("/keys/", 2, 500, busy.clone());
     assert_signs_in(&system);
     assert_eq!(signatures(&azure).len(), 3);
@@ -560,8 +642,7 @@ fn a_signature_by_another_key_does_not_leave_this_machine() {
     let system = TestSystem::with(|settings| {
         on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
     });
-    let wrong = InVault { key: rsa_key(2048), ..registered(false, false) };
-    azure.put(NAME, wrong);
+    azure.swap_key(NAME, rsa_key(2048));
     assert_nothing_to_sign_with(&system);
 }
 
@@ -572,14 +653,74 @@ fn a_new_version_in_the_vault_is_found_when_entra_refuses_the_old_one() {
     let system = TestSystem::with(|settings| {
         on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
     });
+    let control = IdpControl::of(&system.idp);
     assert_signs_in(&system);
+    let old = sent(&control).pop().expect("a request").0;
+    let text = put_new_version(&azure);
+    control.replace_certificates(DEV_CLIENT_ID, &[&text]);
+    azure.forget();
+    control.forget_requests();
+    assert_signs_in(&system);
+    assert_eq!(signed_by_versions(&azure), ["v1", "v2", "v2"], "the old one, then the new one on trial, then for good");
+    let requests = sent(&control);
+    assert_eq!(requests.iter().map(|(_, status)| *status).collect::<Vec<_>>(), [401, 200]);
+    assert!(requests[0].0 == old && requests[1].0 != old, "the old certificate was refused, the new one taken");
+}
+
+#[test]
+fn a_new_version_that_entra_does_not_take_yet_gives_way_to_the_one_before_which_still_signs() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = TestSystem::with(|settings| {
+        // The file's folder is watched.
+        let of_file = CredentialSettings::File(settings.client.certificate.clone());
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), of_file]);
+        settings.azure.vault_check = Duration::ZERO;
+    });
+    let control = IdpControl::of(&system.idp);
+    let old = fs::read_to_string(system.folder.path().join("client-cert.pem")).expect("there");
+    assert_signs_in(&system);
+    let text = put_new_version(&azure);
+    azure.forget();
+    // Whatever happens in a folder that is watched makes the site look at all that it has.
+    fs::write(system.folder.path().join("touched"), "").expect("written");
+    let refused = || sent(&control).iter().any(|(_, status)| *status == 401);
+    wait_until("the new one is found without anybody's asking, and tried", || {
+        assert_signs_in(&system);
+        refused()
+    });
+    azure.forget();
+    control.forget_requests();
+    assert_signs_in(&system);
+    assert_eq!(sent(&control).len(), 1, "what Entra takes is remembered");
+    assert!(signed_by_versions(&azure).contains(&"v1".to_owned()));
+    control.replace_certificates(DEV_CLIENT_ID, &[&old, &text]);
+    assert_signs_in(&system);
+    control.replace_certificates(DEV_CLIENT_ID, &[&text]);
+    assert_signs_in(&system);
+}
+
+/// Into the vault; gives the certificate.
+fn put_new_version(azure: &PlayedAzure) -> String {
     let key = rsa_key(2048);
     let certificate = TestCertificate::new("renewed", &key).make();
     let text = String::from_utf8(pem(&certificate)).expect("PEM");
     azure.put(NAME, InVault { certificate, key, exportable: false, as_pem: false });
-    let control = IdpControl::of(&system.idp);
-    control.replace_certificates(DEV_CLIENT_ID, &[&text]);
-    assert_signs_in(&system);
+    text
+}
+
+/// Thumbprint and status of each token request.
+fn sent(control: &IdpControl) -> Vec<(serde_json::Value, u64)> {
+    let requests = control.requests_to("/oauth2/v2.0/token");
+    let parts = |request: &serde_json::Value| {
+        (request["assertion_header"]["x5t#S256"].clone(), request["status"].as_u64().expect("a status"))
+    };
+    requests.iter().map(parts).collect()
+}
+
+fn signed_by_versions(azure: &PlayedAzure) -> Vec<String> {
+    let version = |asked: &Asked| asked.path.split('/').nth(3).expect("a version").to_owned();
+    signatures(azure).iter().map(version).collect()
 }
 
 #[test]
