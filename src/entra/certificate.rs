@@ -39,7 +39,7 @@ pub use thumbprints::Thumbprints;
 use vault_signer::VaultSigner;
 
 use crate::{
-    azure::{KeyVault, VaultSecret},
+    azure::{KeyVault, Patience, VaultSecret},
     config::{AssertionForm, CertificateSettings},
 };
 
@@ -101,21 +101,28 @@ impl ClientCertificate {
     ///
     /// # Errors
     /// When the vault refuses, or the certificate is out of date, not RSA or weak.
-    pub fn in_vault(vault: &Arc<KeyVault>, name: &str, form: AssertionForm) -> Result<Self, CertificateError> {
+    pub fn in_vault(
+        vault: &Arc<KeyVault>,
+        name: &str,
+        form: AssertionForm,
+        patience: Patience,
+    ) -> Result<Self, CertificateError> {
         let path = vault_place(vault, name);
-        let found = vault.certificate(name)?;
+        let found = vault.certificate(name, patience)?;
         let leaf = X509::from_der(&found.der).map_err(|_| CertificateError::BadCertificate { path: path.clone() })?;
         let key = leaf.public_key().map_err(|_| CertificateError::BadCertificate { path: path.clone() })?;
         check_key(&key, &path)?;
         let bad_key = || CertificateError::BadKey { path: path.clone() };
         let public = key.public_key_to_der().map_err(|_| bad_key())?;
         let signer = |form| VaultSigner::new(vault, &found.key_id, &public, form).ok_or_else(bad_key);
-        let signers = Signers {
-            ps256: Box::new(signer(AssertionForm::Ps256Sha256)?),
-            rs256: Box::new(signer(AssertionForm::Rs256Sha1)?),
+        let (ps256, rs256) = (signer(AssertionForm::Ps256Sha256)?, signer(AssertionForm::Rs256Sha1)?);
+        let used = match form {
+            AssertionForm::Ps256Sha256 => ps256.clone(),
+            AssertionForm::Rs256Sha1 => rs256.clone(),
         };
+        let signers = Signers { ps256: Box::new(ps256), rs256: Box::new(rs256) };
         let loaded = Self::checked(path, found.key_id.as_str().into(), vec![found.der], signers)?;
-        loaded.signer(form).sign(PROBE).map_err(|error| loaded.signing_failed(&error))?;
+        used.probe(PROBE, patience).map_err(|error| loaded.signing_failed(&error))?;
         Ok(loaded)
     }
 
@@ -123,9 +130,9 @@ impl ClientCertificate {
     ///
     /// # Errors
     /// When the vault refuses or does not give the key away, and as [`Self::load`].
-    pub fn from_vault(vault: &KeyVault, name: &str) -> Result<Self, CertificateError> {
+    pub fn from_vault(vault: &KeyVault, name: &str, patience: Patience) -> Result<Self, CertificateError> {
         let path = vault_place(vault, name);
-        let VaultSecret { value, is_pem } = vault.secret(&vault.certificate(name)?.secret_id)?;
+        let VaultSecret { value, is_pem } = vault.secret(name, patience)?;
         let text = value.expose_secret().as_bytes();
         let not_base64 = |_| CertificateError::NotPem { path: path.clone() };
         let bytes = if is_pem { text.to_vec() } else { STANDARD.decode(text).map_err(not_base64)? };

@@ -302,13 +302,16 @@ impl ConfidentialClient {
     ) -> Result<T, SignInError> {
         let metadata = self.provider.metadata()?;
         let used = self.credential();
-        let outcome = match self.assertion(&metadata, &used) {
-            Ok(assertion) => request(&metadata, &assertion),
-            Err(error) => Err(error.into()),
+        let assertion = self.assertion(&metadata, &used);
+        let outcome = match &assertion {
+            Ok(assertion) => request(&metadata, assertion),
+            Err(error) => Err(error.clone().into()),
         };
-        let trouble = match &outcome {
-            Err(SignInError::Entra(answer)) if answer.remedy() == Remedy::Certificate => Trouble::Refused(answer),
-            Err(SignInError::Credential(error)) => Trouble::Unusable(error),
+        let trouble = match (&outcome, &assertion) {
+            (Err(SignInError::Entra(answer)), Ok(assertion)) if answer.remedy() == Remedy::Certificate => {
+                Trouble::Refused { answer, assertion }
+            }
+            (_, Err(error)) => Trouble::Unusable(error),
             _ => return outcome,
         };
         match self.credentials.instead_of(&used, &trouble, self.provider.clock().now()) {

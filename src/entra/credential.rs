@@ -17,7 +17,7 @@ pub use federated::FederatedCredential;
 pub use source::CredentialSource;
 
 use super::{ClientCertificate, assertion::ClientAssertion};
-use crate::config::AssertionForm;
+use crate::{azure::Patience, config::AssertionForm};
 
 /// One of the two.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Credential {
             Self::Certificate(certificate) => {
                 Ok(ClientAssertion { certificate, form, send_x5c, client_id, audience }.sign(now)?)
             }
-            Self::Federated(federated) => Ok(federated.assertion()?),
+            Self::Federated(federated) => Ok(federated.assertion(Patience::Request)?),
         }
     }
 

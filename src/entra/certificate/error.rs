@@ -1,13 +1,13 @@
 //! Why a certificate cannot be used. Each message names the file, each hint the remedy; neither holds key material.
 
-use std::{borrow::Cow, io, path::PathBuf};
+use std::{borrow::Cow, io, path::PathBuf, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
 use crate::azure::AzureError;
 
 /// Why a certificate cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
     /// No path is set.
@@ -19,7 +19,7 @@ pub enum CertificateError {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        reason: io::Error,
+        reason: Arc<io::Error>,
     },
     /// The setting that stands for a file holds something else.
     #[error("client.cert_base64 is not base64")]

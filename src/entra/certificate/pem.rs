@@ -1,7 +1,7 @@
 //! Reads certificates and private keys from files. Parsing is OpenSSL's; what is added here tells the ways apart in
 //! which it goes wrong.
 
-use std::{cell::Cell, fs, path::Path};
+use std::{cell::Cell, fs, path::Path, sync::Arc};
 
 use openssl::{
     error::ErrorStack,
@@ -95,8 +95,8 @@ pub(super) fn parse_certificates(bytes: &[u8], path: &Path) -> Result<Vec<X509>,
 
 /// Wiped when dropped: it may hold a private key.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
-    let bytes = fs::read(path).map_err(|reason| CertificateError::Unreadable { path: path.to_owned(), reason })?;
-    Ok(Zeroizing::new(bytes))
+    let unreadable = |reason| CertificateError::Unreadable { path: path.to_owned(), reason: Arc::new(reason) };
+    fs::read(path).map(Zeroizing::new).map_err(unreadable)
 }
 
 fn to_der(certificate: &X509, path: &Path) -> Result<Vec<u8>, CertificateError> {

@@ -9,6 +9,7 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use secrecy::SecretString;
 
 use crate::entra::{
     aadsts::EntraError,
@@ -34,8 +35,8 @@ struct Held {
 
 /// Why another credential than the one in use is wanted.
 pub(super) enum Trouble<'a> {
-    /// Entra refused it.
-    Refused(&'a EntraError),
+    /// Entra refused it, with this assertion.
+    Refused { answer: &'a EntraError, assertion: &'a SecretString },
     /// It gave no assertion; Entra never saw it.
     Unusable(&'a CredentialError),
 }
@@ -45,15 +46,23 @@ impl Trouble<'_> {
     /// the same certificate with its key in a file does.
     fn may_pass_with(&self, other: &Credential, used: &Credential) -> bool {
         match self {
-            Self::Refused(_) => !other.is_same_for_entra(used),
+            Self::Refused { .. } => !other.is_same_for_entra(used),
             Self::Unusable(_) => !other.is_same(used),
+        }
+    }
+
+    /// Whether `used` itself may pass now: a token, of which there is a newer one.
+    fn has_passed(&self, used: &Credential) -> bool {
+        match (self, used) {
+            (Self::Refused { assertion, .. }, Credential::Federated(federated)) => federated.has_another(assertion),
+            _ => false,
         }
     }
 
     fn tell(&self, used: &Credential) {
         let used = used.name();
         match self {
-            Self::Refused(answer) => log::warn!(
+            Self::Refused { answer, .. } => log::warn!(
                 "{used} was refused by Entra ID: {} ({}), correlation_id={}",
                 answer.label(),
                 answer.cause(),
@@ -181,7 +190,10 @@ impl Credentials {
             return Some(self.in_use());
         }
         trouble.tell(used);
-        match self.reload_alone(&mut told, now, CredentialSource::load) {
+        if trouble.has_passed(used) {
+            return Some(Arc::clone(used));
+        }
+        match self.reload_alone(&mut told, now, CredentialSource::load_anew) {
             Ok(true) if may_pass(&self.in_use()) => return Some(self.in_use()),
             Ok(_) => {}
             Err(error) => log::error!("what the credential in use is read from cannot be used: {}", error.with_hint()),

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Credential, CredentialError, FederatedCredential};
 use crate::{
-    azure::{Azure, KeyVault, TokenSource},
+    azure::{Azure, KeyVault, Patience, TokenSource},
     config::{
         AssertionForm, CertificateSettings, Cloud, CredentialSettings, ManagedIdentitySettings, Settings, VaultSettings,
     },
@@ -19,6 +19,11 @@ use crate::{
     outbound::{self, OutboundError},
 };
 
+/// A vault that did not give what was wanted is asked again after this: a new role takes some minutes.
+const ASK_AGAIN: Duration = Duration::from_mins(5);
+/// While users wait, one tries, and the others are told the same.
+const JUST_NOW: Duration = Duration::from_secs(5);
+
 /// One entry. It keeps what it found in a vault for a while.
 #[derive(Debug)]
 pub struct CredentialSource {
@@ -26,8 +31,10 @@ pub struct CredentialSource {
     origin: Origin,
     /// What a vault holds changes a few times a year: it is asked so often, and when Entra refuses what it gave.
     vault_check: Duration,
-    last: Mutex<Option<(Instant, Arc<Credential>)>>,
+    last: Mutex<Option<(Instant, Loaded)>>,
 }
+
+type Loaded = Result<Arc<Credential>, CredentialError>;
 
 #[derive(Debug)]
 enum Origin {
@@ -68,32 +75,24 @@ impl CredentialSource {
         }
     }
 
-    /// The credential as it is now, checked: a file is read, a vault asked, a token fetched. May block.
+    /// The credential as it is now, checked: a file is read, a vault asked, a token fetched. Blocks, as long as it is worth
+    /// while to wait at start.
     ///
     /// # Errors
     /// See [`CredentialError`].
     pub fn load(&self) -> Result<Arc<Credential>, CredentialError> {
-        let federated = |federated: FederatedCredential| -> Result<_, CredentialError> {
-            // Whether there is a token at all is known only by getting one.
-            federated.assertion()?;
-            Ok(Credential::Federated(federated))
-        };
-        let found = match &self.origin {
-            Origin::File(settings) => Credential::Certificate(ClientCertificate::load(settings)?),
-            Origin::VaultKey(vault, name, form) => {
-                Credential::Certificate(ClientCertificate::in_vault(vault, name, *form)?)
-            }
-            Origin::VaultDownload(vault, name) => Credential::Certificate(ClientCertificate::from_vault(vault, name)?),
-            Origin::TokenFile(azure, path) => {
-                federated(FederatedCredential::of_file(azure.federated_token_file(path.as_deref())?))?
-            }
-            Origin::ManagedIdentity(tokens, cloud) => {
-                federated(FederatedCredential::of_managed_identity(Arc::clone(tokens), *cloud))?
-            }
-        };
-        let found = Arc::new(found);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&found)));
-        Ok(found)
+        self.remembered(self.read(Patience::Start))
+    }
+
+    /// The same while users wait; who waited until a vault had failed another is told the same.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    pub(in crate::entra) fn load_anew(&self) -> Result<Arc<Credential>, CredentialError> {
+        match self.last() {
+            Some((at, Err(error))) if self.is_vault() && at.elapsed() < JUST_NOW => Err(error),
+            _ => self.remembered(self.read(Patience::Request)),
+        }
     }
 
     /// The same, but for what a vault said not long ago.
@@ -101,12 +100,51 @@ impl CredentialSource {
     /// # Errors
     /// See [`CredentialError`].
     pub(in crate::entra) fn look(&self) -> Result<Arc<Credential>, CredentialError> {
-        let is_vault = matches!(self.origin, Origin::VaultKey(..) | Origin::VaultDownload(..));
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match last {
-            Some((at, credential)) if is_vault && at.elapsed() < self.vault_check => Ok(credential),
-            _ => self.load(),
+        match self.last() {
+            Some((at, last)) if self.is_vault() && at.elapsed() < self.pause_after(&last) => last,
+            _ => self.remembered(self.read(Patience::Request)),
         }
+    }
+
+    fn is_vault(&self) -> bool {
+        matches!(self.origin, Origin::VaultKey(..) | Origin::VaultDownload(..))
+    }
+
+    fn pause_after(&self, last: &Loaded) -> Duration {
+        if last.is_ok() { self.vault_check } else { self.vault_check.min(ASK_AGAIN) }
+    }
+
+    fn last(&self) -> Option<(Instant, Loaded)> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remembered(&self, loaded: Loaded) -> Loaded {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), loaded.clone()));
+        loaded
+    }
+
+    fn read(&self, patience: Patience) -> Loaded {
+        let federated = |federated: FederatedCredential| -> Result<_, CredentialError> {
+            // Whether there is a token at all is known only by getting one.
+            federated.assertion(patience)?;
+            Ok(Credential::Federated(federated))
+        };
+        let found = match &self.origin {
+            Origin::File(settings) => Credential::Certificate(ClientCertificate::load(settings)?),
+            Origin::VaultKey(vault, name, form) => {
+                Credential::Certificate(ClientCertificate::in_vault(vault, name, *form, patience)?)
+            }
+            Origin::VaultDownload(vault, name) => {
+                Credential::Certificate(ClientCertificate::from_vault(vault, name, patience)?)
+            }
+            Origin::TokenFile(azure, path) => {
+                federated(FederatedCredential::of_file(azure.federated_token_file(path.as_deref())?))?
+            }
+            Origin::ManagedIdentity(tokens, cloud) => {
+                federated(FederatedCredential::of_managed_identity(Arc::clone(tokens), *cloud))?
+            }
+        };
+        Ok(Arc::new(found))
     }
 
     /// The certificates in DER, without their keys: of a file all that are in it. None for a token. May block.
@@ -117,7 +155,7 @@ impl CredentialSource {
         match &self.origin {
             Origin::File(settings) => certificates_of(settings),
             Origin::VaultKey(vault, name, _) | Origin::VaultDownload(vault, name) => {
-                Ok(vec![vault.certificate(name)?.der])
+                Ok(vec![vault.certificate(name, Patience::Start)?.der])
             }
             Origin::TokenFile(..) | Origin::ManagedIdentity(..) => Ok(Vec::new()),
         }

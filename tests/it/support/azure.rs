@@ -66,6 +66,8 @@ struct State {
     /// How many tokens there were.
     given: Mutex<usize>,
     asked: Mutex<Vec<Asked>>,
+    /// How many requests came with a token that the vault does not take.
+    refused: Mutex<usize>,
     failures: Mutex<Vec<Failure>>,
     /// What the vault says that tokens must be for.
     resource: Mutex<Option<String>>,
@@ -73,7 +75,7 @@ struct State {
     lifetime: Mutex<Option<i64>>,
 }
 
-/// An answer in place of the right one to what begins with `path`, and how often still.
+/// An answer in place of the right one to what begins with `path`, and how often still. A vault looks at the token first.
 struct Failure {
     path: String,
     times: usize,
@@ -147,6 +149,11 @@ impl PlayedAzure {
     /// All that was asked for under a path.
     pub fn asked(&self, path: &str) -> Vec<Asked> {
         lock(&self.state.asked).iter().filter(|asked| asked.path.starts_with(path)).cloned().collect()
+    }
+
+    /// How many requests came with a token that the vault does not take.
+    pub fn refused(&self) -> usize {
+        *lock(&self.state.refused)
     }
 
     pub fn forget(&self) {
@@ -257,7 +264,11 @@ fn token_endpoint(state: &State, body: &[u8]) -> HttpResponse {
 
 fn failure(state: &State, asked: &Asked) -> Option<HttpResponse> {
     let mut failures = lock(&state.failures);
+    let is_vault = ["/certificates/", "/keys/", "/secrets/"].iter().any(|start| asked.path.starts_with(start));
     let failure = failures.iter_mut().find(|one| asked.path.starts_with(&one.path) && one.times > 0)?;
+    if is_vault && failure.status < 429 && asked.token.is_none() {
+        return None;
+    }
     failure.times -= 1;
     let Failure { status, header: (name, value), body, .. } = failure;
     let status = StatusCode::from_u16(*status).expect("a status");
@@ -288,7 +299,12 @@ fn app_service(state: &State, asked: &Asked) -> HttpResponse {
 fn token(state: &State, asked: &Asked) -> HttpResponse {
     let Some(resource) = asked.query.get("resource") else { return error(400, "invalid_resource", "resource") };
     let token = if resource.starts_with("api://AzureADTokenExchange") {
-        state.federated_token(IDENTITY, resource, |claims| claims["aud"] = json!(resource))
+        *lock(&state.given) += 1;
+        let number = *lock(&state.given);
+        state.federated_token(IDENTITY, resource, |claims| {
+            claims["aud"] = json!(resource);
+            claims["uti"] = json!(number);
+        })
     } else {
         state.token_for(resource, "the-machine")
     };
@@ -300,6 +316,9 @@ fn token(state: &State, asked: &Asked) -> HttpResponse {
 
 fn vault(state: &State, asked: &Asked) -> HttpResponse {
     if !asked.token.as_ref().is_some_and(|token| state.takes(token)) {
+        if asked.token.is_some() {
+            *lock(&state.refused) += 1;
+        }
         let resource = lock(&state.resource).clone().unwrap_or_else(|| lock(&state.base).clone());
         let challenge = format!(
             r#"Bearer authorization="https://login.microsoftonline.com/11111111-2222-4333-8444-555555555555", resource="{resource}""#
