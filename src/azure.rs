@@ -5,15 +5,19 @@
 //! "How to use managed identities for App Service", "Key Vault REST API reference" (7.4), "Authentication, requests and
 //! responses" of Key Vault.
 
+mod challenge;
 mod cli;
 mod error;
 mod exchange;
+mod kept_token;
 mod key_vault;
 mod managed_identity;
+mod recent;
 mod token_source;
 mod workload_identity;
 
 pub use error::AzureError;
+pub use exchange::Patience;
 pub use key_vault::{KeyVault, VaultCertificate, VaultSecret};
 pub use token_source::{Azure, TokenSource};
 pub use workload_identity::FederatedTokenFile;

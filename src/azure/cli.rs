@@ -1,15 +1,24 @@
 //! Tokens of the developer who ran `az login`: for laptops, never for servers.
 
-use std::{io, process::Command};
+use std::{
+    io::{self, Read},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use chrono::{Local, NaiveDateTime, Utc};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{AzureError, token_source::Token};
+use zeroize::Zeroizing;
 
-/// Longest part of its error text that a message repeats.
-const MAX_REASON_CHARS: usize = 300;
+use super::{AzureError, exchange::printable, kept_token::Token};
+
+/// It starts a Python program, which takes a second or two, and may wait for the network or for ever.
+const LONGEST: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_millis(20);
 /// For answers that name no end.
 const UNKNOWN_LIFETIME_SECONDS: i64 = 5 * 60;
 
@@ -24,22 +33,72 @@ struct TokenAnswer {
     expires_on: Option<String>,
 }
 
-/// A token for `resource`.
-pub(super) fn token(resource: &str) -> Result<Token, AzureError> {
+/// A token for `resource`, of `tenant` where it is known whose it must be.
+pub(super) fn token(resource: &str, tenant: Option<&str>) -> Result<Token, AzureError> {
     let wrong = |reason: &str| AzureError::Cli { reason: reason.to_owned() };
-    let ended = Command::new("az")
-        .args(["account", "get-access-token", "--output", "json", "--resource", resource])
-        .output()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => wrong("there is no program az"),
-            _ => wrong(&error.to_string()),
-        })?;
-    if !ended.status.success() {
-        let text = String::from_utf8_lossy(&ended.stderr);
-        let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("it failed without a word");
-        return Err(wrong(&line.chars().take(MAX_REASON_CHARS).collect::<String>()));
+    let mut command = Command::new("az");
+    command.args(["account", "get-access-token", "--output", "json", "--resource", resource]);
+    if let Some(tenant) = tenant {
+        command.args(["--tenant", tenant]);
     }
-    parse(&ended.stdout).ok_or_else(|| wrong("its answer is not a token in JSON"))
+    let (status, stdout, stderr) = run(&mut command, LONGEST).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => wrong("there is no program az"),
+        io::ErrorKind::TimedOut => wrong("it has not ended within 15 seconds"),
+        _ => wrong(&error.to_string()),
+    })?;
+    if !status.success() {
+        let text = String::from_utf8_lossy(&stderr);
+        let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("it failed without a word");
+        return Err(wrong(&printable(line)));
+    }
+    parse(&stdout).ok_or_else(|| wrong("its answer is not a token in JSON"))
+}
+
+type Ended = (ExitStatus, Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>);
+
+/// Runs it to its end, or until `longest` is over.
+fn run(command: &mut Command, longest: Duration) -> io::Result<Ended> {
+    let end = Instant::now() + longest;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (stdout, stderr) = (read(child.stdout.take()), read(child.stderr.take()));
+    let outcome = status(&mut child, end).and_then(|status| {
+        let left = || end.saturating_duration_since(Instant::now());
+        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        Ok((status, stdout.recv_timeout(left()).map_err(late)?, stderr.recv_timeout(left()).map_err(late)?))
+    });
+    if outcome.is_err() {
+        // It may have ended by now.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    outcome
+}
+
+/// A pipe that is not read would stop it; what it has started may keep one open after its end.
+fn read(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Zeroizing<Vec<u8>>> {
+    let (send, received) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Zeroizing::new(Vec::new());
+        if let Some(mut pipe) = pipe {
+            // What was read until an error is what there is.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        // Nobody listens any more when it took too long.
+        let _ = send.send(bytes);
+    });
+    received
+}
+
+fn status(child: &mut Child, end: Instant) -> io::Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if Instant::now() >= end {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        thread::sleep(LOOK);
+    }
 }
 
 fn parse(json: &[u8]) -> Option<Token> {
@@ -57,6 +116,15 @@ fn parse(json: &[u8]) -> Option<Token> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended() {
+        let ended = run(Command::new("sleep").arg("600"), Duration::from_millis(50));
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let (status, stdout, stderr) =
+            run(Command::new("sh").args(["-c", "echo out; echo err >&2"]), Duration::from_secs(60)).unwrap();
+        assert_eq!((status.success(), &stdout[..], &stderr[..]), (true, &b"out\n"[..], &b"err\n"[..]));
+    }
 
     #[test]
     fn the_answers_of_old_and_new_versions_are_read() {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::exchange::is_busy;
+
 /// Why Azure did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -69,6 +71,15 @@ pub enum AzureError {
 }
 
 impl AzureError {
+    /// Whether nothing is wrong but that the service is away or busy just now.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { status, .. } => is_busy(*status),
+            _ => false,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {

@@ -1,35 +1,43 @@
-//! One request to Azure with its answer, repeated with back-off while the answer is one that passes.
+//! One request to Azure with its answer, repeated with back-off while the answer is one that passes, and within a limit that
+//! holds for all tries together.
 
 use std::{
-    cell::Cell,
-    rc::Rc,
-    thread,
-    time::{Duration, SystemTime},
+    io, thread,
+    time::{Duration, Instant, SystemTime},
 };
 
-use backon::{BlockingRetryable as _, ExponentialBuilder};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use ureq::{Body, http::Response};
+use ureq::{Agent, Body, http::Response};
+use zeroize::Zeroizing;
 
 use super::AzureError;
 use crate::outbound;
 
-/// Tries after the first. With the delays below, the last is some three seconds after the first: a user waits for it.
-const RETRIES: usize = 3;
-const FIRST_DELAY: Duration = Duration::from_millis(250);
-const LONGEST_DELAY: Duration = Duration::from_secs(2);
-/// `Retry-After` is honoured up to this.
-const LONGEST_WISH: Duration = Duration::from_secs(5);
+/// The first pause is the service's own, the following are twice as long each.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+/// Even where a service asks for less.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Longest part of somebody's error text that a message repeats.
-const MAX_DETAIL_CHARS: usize = 300;
+const MAX_DETAIL_CHARS: usize = 500;
 
-/// An answer, whatever its status.
+/// Who waits for the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// The start of the site, or somebody who has given a command.
+    Start,
+    /// A user whose page hangs.
+    Request,
+}
+
+/// An answer, whatever its status. It may hold a token, or a private key.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) challenge: Option<String>,
-    body: Vec<u8>,
+    retry_after: Option<Duration>,
+    body: Zeroizing<Vec<u8>>,
 }
 
 /// Whom to ask, and what passes by itself.
@@ -42,6 +50,9 @@ pub(super) struct Service<'a> {
     pub(super) passes: fn(u16) -> bool,
     /// Whether to ask again after a connection that failed.
     pub(super) reconnects: bool,
+    pub(super) first_pause: Duration,
+    /// All tries together, at start; a user's are over sooner.
+    pub(super) longest: Duration,
 }
 
 enum Failure {
@@ -49,43 +60,68 @@ enum Failure {
     Passing(Answer),
 }
 
-impl Service<'_> {
-    /// Asks, again and again while the answer is one that passes; the last answer is the outcome.
-    pub(super) fn ask(&self, request: impl Fn() -> Result<Response<Body>, ureq::Error>) -> Result<Answer, AzureError> {
-        let wish = Rc::new(Cell::new(Duration::ZERO));
-        let wished = Rc::clone(&wish);
-        let attempt = || {
-            let mut response = request().map_err(Failure::Connection)?;
-            let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-            let (challenge, retry_after) = (header("www-authenticate"), header("retry-after"));
-            let status = response.status().as_u16();
-            let body = outbound::read_body(&mut response).map_err(Failure::Connection)?;
-            let answer = Answer { status, challenge, body };
-            if !(self.passes)(status) {
-                return Ok(answer);
-            }
-            wish.set(retry_after.and_then(|text| wait_of(&text)).unwrap_or_default().min(LONGEST_WISH));
-            Err(Failure::Passing(answer))
-        };
-        let pauses = ExponentialBuilder::default()
-            .with_min_delay(FIRST_DELAY)
-            .with_max_delay(LONGEST_DELAY)
-            .with_max_times(RETRIES)
-            .with_jitter();
-        let outcome = attempt
-            .retry(pauses)
-            .sleep(move |pause: Duration| thread::sleep(pause.max(wished.take())))
-            .when(|failure| matches!(failure, Failure::Passing(_)) || self.reconnects)
-            .notify(|_, pause| log::debug!("{} is asked again in {pause:?}", self.name))
-            .call();
-        match outcome {
-            Ok(answer) | Err(Failure::Passing(answer)) => Ok(answer),
-            Err(Failure::Connection(error)) => Err(AzureError::Unreachable {
-                service: self.name.to_owned(),
-                reason: error.to_string(),
-                hint: self.hint,
-            }),
+impl Patience {
+    fn limit(self, service: &Service<'_>) -> Duration {
+        match self {
+            Self::Start => service.longest,
+            Self::Request => Duration::from_secs(8),
         }
+    }
+
+    fn repeats(self) -> usize {
+        match self {
+            Self::Start => 8,
+            Self::Request => 3,
+        }
+    }
+}
+
+impl Service<'_> {
+    /// Asks, again and again while the answer is one that passes; the last answer is the outcome. `request` is told how long it
+    /// may take. When the service itself asks for a longer pause than there is time for, that is the end.
+    pub(super) fn ask(
+        &self,
+        agent: &Agent,
+        patience: Patience,
+        request: impl Fn(Duration) -> Result<Response<Body>, ureq::Error>,
+    ) -> Result<Answer, AzureError> {
+        let end = Instant::now() + patience.limit(self);
+        let one = agent.config().timeouts().global.unwrap_or(self.longest);
+        let mut pauses = ExponentialBuilder::default()
+            .with_min_delay(self.first_pause)
+            .with_max_delay(LONGEST_PAUSE)
+            .with_max_times(patience.repeats())
+            .with_jitter()
+            .build();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let failure = match attempt(request(one.min(left))) {
+                Ok(answer) if !(self.passes)(answer.status) => return Ok(answer),
+                Ok(answer) => Failure::Passing(answer),
+                Err(error) if self.reconnects && may_pass(&error) => Failure::Connection(error),
+                Err(error) => return Err(self.unreachable(&error)),
+            };
+            let pause = pauses.next().map(|pause| match &failure {
+                Failure::Passing(Answer { retry_after: Some(wish), .. }) => SHORTEST_PAUSE.max(*wish),
+                _ => pause,
+            });
+            match pause {
+                Some(pause) if Instant::now() + pause < end => {
+                    log::debug!("{} is asked again in {pause:?}", self.name);
+                    thread::sleep(pause);
+                }
+                _ => {
+                    return match failure {
+                        Failure::Passing(answer) => Ok(answer),
+                        Failure::Connection(error) => Err(self.unreachable(&error)),
+                    };
+                }
+            }
+        }
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> AzureError {
+        AzureError::Unreachable { service: self.name.to_owned(), reason: error.to_string(), hint: self.hint }
     }
 
     pub(super) fn malformed(&self, what: &'static str) -> AzureError {
@@ -122,27 +158,105 @@ impl Answer {
             text("/error/message").or_else(|| text("/error_description")).or_else(|| text("/message")),
         ];
         let joined = parts.into_iter().flatten().collect::<Vec<_>>().join(": ");
-        let line = joined.lines().next().unwrap_or_default();
+        let mut lines = joined.lines();
         // Entra's trace ids are of no use without its portal.
-        line.split(" Trace ID:").next().unwrap_or_default().chars().take(MAX_DETAIL_CHARS).collect()
+        let first = lines.next().unwrap_or_default().split(" Trace ID:").next().unwrap_or_default();
+        // Azure's access control says who may not do what in lines of their own.
+        let who_and_what = lines.filter(|line| line.starts_with("Caller:") || line.starts_with("Action:"));
+        printable(&std::iter::once(first).chain(who_and_what).collect::<Vec<_>>().join("; "))
     }
 
-    /// Its own code of an error, such as `KeyNotFound`.
-    pub(super) fn has_code(&self, code: &str) -> bool {
-        self.detail().split(": ").any(|part| part == code)
+    /// Whether its error has this code, such as `KeyNotFound`, or these words.
+    pub(super) fn says(&self, code: &str) -> bool {
+        self.detail().contains(code)
+    }
+}
+
+fn attempt(response: Result<Response<Body>, ureq::Error>) -> Result<Answer, ureq::Error> {
+    let mut response = response?;
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let challenge = header("www-authenticate").map(str::to_owned);
+    let retry_after = header("retry-after").and_then(|text| wait_of(text, SystemTime::now()));
+    let status = response.status().as_u16();
+    let body = Zeroizing::new(outbound::read_body(&mut response)?);
+    Ok(Answer { status, challenge, retry_after, body })
+}
+
+/// A network may be better a moment later; a certificate, an address or an answer that is too long will not.
+fn may_pass(error: &ureq::Error) -> bool {
+    match error {
+        // What TLS finds wrong comes as such an error, too.
+        ureq::Error::Io(error) => error.kind() != io::ErrorKind::InvalidData,
+        ureq::Error::Timeout(_) | ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
+        _ => false,
     }
 }
 
 /// Seconds, or a date (RFC 9110 §10.2.3).
-fn wait_of(retry_after: &str) -> Option<Duration> {
+fn wait_of(retry_after: &str, now: SystemTime) -> Option<Duration> {
     if let Ok(seconds) = retry_after.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
     let date = chrono::DateTime::parse_from_rfc2822(retry_after.trim()).ok()?;
-    SystemTime::from(date).duration_since(SystemTime::now()).ok()
+    Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
 }
 
-/// 429 and 5xx: what every service of Azure asks callers to repeat.
+/// What somebody else has written, for a log or a terminal: one line without control characters, not too long.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL_CHARS).collect()
+}
+
+/// 408, 429 and 5xx: what every service of Azure asks callers to repeat.
 pub(super) fn is_busy(status: u16) -> bool {
-    matches!(status, 429 | 500..=599)
+    matches!(status, 408 | 429 | 500..=599)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_asked_for_in_seconds_or_by_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("1", Some(1)),
+            (" 120 ", Some(120)),
+            ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
+            ("Sun, 06 Nov 1994 08:49:27 GMT", Some(0)),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+            ("99999999999999999999999", None),
+        ] {
+            assert_eq!(wait_of(text, now), expected.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    fn answer(body: &Value) -> Answer {
+        let body = Zeroizing::new(body.to_string().into_bytes());
+        Answer { status: 403, challenge: None, retry_after: None, body }
+    }
+
+    #[test]
+    fn of_an_error_the_lines_are_kept_that_say_who_may_not_do_what() {
+        let message = "Caller is not authorized to perform action on resource.\r\nIf role assignments were changed recently, \
+                       please observe propagation time.\r\nCaller: appid=1;oid=2\r\n\
+                       Action: 'Microsoft.KeyVault/vaults/keys/sign/action'\r\nVault: blog;location=west";
+        let body = serde_json::json!({ "error": {
+            "code": "Forbidden", "message": message, "innererror": { "code": "ForbiddenByRbac" },
+        }});
+        assert_eq!(
+            answer(&body).detail(),
+            "Forbidden: ForbiddenByRbac: Caller is not authorized to perform action on resource.; Caller: appid=1;oid=2; \
+             Action: 'Microsoft.KeyVault/vaults/keys/sign/action'"
+        );
+    }
+
+    #[test]
+    fn what_others_write_cannot_move_the_cursor() {
+        let body = serde_json::json!({ "error": { "code": "x", "message": "a\u{1b}[2Jb\u{7}" }});
+        assert_eq!(answer(&body).detail(), "x: a [2Jb ");
+    }
 }

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use base64::{
@@ -12,15 +13,14 @@ use base64::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use ureq::{
-    Agent, Body,
-    http::{Response, Uri},
-};
+use ureq::{Agent, Body, RequestBuilder, http::Response};
 use url::Url;
 
 use super::{
-    AzureError, TokenSource,
+    AzureError, Patience, TokenSource,
+    challenge::Challenge,
     exchange::{Answer, Service, is_busy},
+    recent::RecentFailures,
 };
 
 const API_VERSION: &str = "7.4";
@@ -31,18 +31,18 @@ pub struct KeyVault {
     agent: Agent,
     tokens: TokenSource,
     /// Whom tokens must be for, as the vault has said.
-    resource: Mutex<Option<String>>,
+    challenge: Mutex<Option<Challenge>>,
+    /// By permission; `None` when the vault did not answer at all.
+    failures: RecentFailures<Option<&'static str>>,
 }
 
-/// A certificate as the vault shows it: public parts, and where the others are.
+/// A certificate as the vault shows it: its public part, and where its key is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VaultCertificate {
     /// The certificate, in DER.
     pub der: Vec<u8>,
     /// This version of its key.
     pub key_id: Url,
-    /// This version of the secret that holds certificate and key, where the key may be taken out.
-    pub secret_id: Url,
 }
 
 /// What the vault keeps for a certificate whose key may be taken out.
@@ -58,7 +58,6 @@ pub struct VaultSecret {
 struct CertificateAnswer {
     cer: String,
     kid: Url,
-    sid: Url,
 }
 
 #[derive(Deserialize)]
@@ -78,15 +77,20 @@ struct SecretAnswer {
 struct Operation<'a> {
     /// `certificates/get` and so on, as access policies call it.
     permission: &'static str,
-    /// The role that has it, where the vault goes by roles.
+    /// The same, where the vault goes by roles.
+    action: &'static str,
+    /// The smallest of Azure's own roles that has it.
     role: &'static str,
     /// What it is about.
     object: &'a str,
 }
 
+/// What is sent to an address, with or without a token, within a time.
+type Send<'a> = &'a dyn Fn(Option<&SecretString>, Duration) -> Result<Response<Body>, ureq::Error>;
+
 impl KeyVault {
     pub(super) fn new(url: Url, agent: Agent, tokens: TokenSource) -> Self {
-        Self { url, agent, tokens, resource: Mutex::new(None) }
+        Self { url, agent, tokens, challenge: Mutex::default(), failures: RecentFailures::default() }
     }
 
     /// Address of the vault.
@@ -98,45 +102,53 @@ impl KeyVault {
     ///
     /// # Errors
     /// See [`AzureError`]; a refusal names the permission that is missing.
-    pub fn certificate(&self, name: &str) -> Result<VaultCertificate, AzureError> {
-        let operation = Operation { permission: "certificates/get", role: "Key Vault Certificate User", object: name };
+    pub fn certificate(&self, name: &str, patience: Patience) -> Result<VaultCertificate, AzureError> {
+        let operation = Operation {
+            permission: "certificates/get",
+            action: "certificates/read",
+            role: "Key Vault Reader",
+            object: name,
+        };
         let url = self.at(&format!("/certificates/{name}"));
-        let answer = self.authorized(&operation, |token| self.get(&url, token))?;
+        let answer = self.authorized(&operation, patience, &|token, limit| self.get(&url, token, limit))?;
         let found: CertificateAnswer =
             answer.json().ok_or_else(|| self.malformed("it is not a certificate of Key Vault"))?;
         let der = STANDARD.decode(&found.cer).map_err(|_| self.malformed("cer is not base64"))?;
-        // They are fetched with our token: from this vault, or not at all.
-        for id in [&found.kid, &found.sid] {
-            if id.origin() != self.url.origin() {
-                return Err(self.malformed("its key or secret is not in this vault"));
-            }
+        // It is asked with our token: in this vault, or not at all.
+        if found.kid.origin() != self.url.origin() {
+            return Err(self.malformed("its key is not in this vault"));
         }
-        Ok(VaultCertificate { der, key_id: found.kid, secret_id: found.sid })
+        Ok(VaultCertificate { der, key_id: found.kid })
     }
 
     /// Has a digest (SHA-256) signed by a key. `alg` is `PS256` or `RS256`.
     ///
     /// # Errors
     /// See [`AzureError`].
-    pub fn sign(&self, key_id: &Url, alg: &str, digest: &[u8; 32]) -> Result<Vec<u8>, AzureError> {
+    pub fn sign(&self, key_id: &Url, alg: &str, digest: &[u8; 32], patience: Patience) -> Result<Vec<u8>, AzureError> {
         let object = key_id.path();
-        let operation = Operation { permission: "keys/sign", role: "Key Vault Crypto User", object };
+        let operation =
+            Operation { permission: "keys/sign", action: "keys/sign/action", role: "Key Vault Crypto User", object };
         let url = self.at(&format!("{}/sign", object.trim_end_matches('/')));
         let body = json!({ "alg": alg, "value": URL_SAFE_NO_PAD.encode(digest) });
-        let answer = self.authorized(&operation, |token| self.post(&url, token, &body))?;
+        let answer = self.authorized(&operation, patience, &|token, limit| self.post(&url, token, &body, limit))?;
         let SignAnswer { value } = answer.json().ok_or_else(|| self.malformed("it is not a signature"))?;
         URL_SAFE_NO_PAD.decode(value.trim_end_matches('=')).map_err(|_| self.malformed("value is not base64url"))
     }
 
-    /// A secret: for a certificate, itself with its key.
+    /// The newest version of a secret: for the name of a certificate, that with its key.
     ///
     /// # Errors
     /// See [`AzureError`].
-    pub fn secret(&self, secret_id: &Url) -> Result<VaultSecret, AzureError> {
-        let object = secret_id.path();
-        let operation = Operation { permission: "secrets/get", role: "Key Vault Secrets User", object };
-        let url = self.at(object);
-        let answer = self.authorized(&operation, |token| self.get(&url, token))?;
+    pub fn secret(&self, name: &str, patience: Patience) -> Result<VaultSecret, AzureError> {
+        let operation = Operation {
+            permission: "secrets/get",
+            action: "secrets/getSecret/action",
+            role: "Key Vault Certificate User",
+            object: name,
+        };
+        let url = self.at(&format!("/secrets/{name}"));
+        let answer = self.authorized(&operation, patience, &|token, limit| self.get(&url, token, limit))?;
         let SecretAnswer { value, content_type } = answer.json().ok_or_else(|| self.malformed("it is not a secret"))?;
         Ok(VaultSecret { value, is_pem: content_type == "application/x-pem-file" })
     }
@@ -145,87 +157,105 @@ impl KeyVault {
         format!("{}{path}?api-version={API_VERSION}", self.url.as_str().trim_end_matches('/'))
     }
 
-    fn get(&self, url: &str, token: Option<&SecretString>) -> Result<Response<Body>, ureq::Error> {
-        let request = self.agent.get(url);
-        match token {
-            Some(token) => request.header("Authorization", bearer(token)),
-            None => request,
-        }
-        .call()
+    fn get(&self, url: &str, token: Option<&SecretString>, limit: Duration) -> Result<Response<Body>, ureq::Error> {
+        prepared(self.agent.get(url), token, limit).call()
     }
 
     /// Without a token, nothing is sent but the question who may ask.
-    fn post(&self, url: &str, token: Option<&SecretString>, body: &Value) -> Result<Response<Body>, ureq::Error> {
-        let request = self.agent.post(url);
-        match token {
-            Some(token) => request.header("Authorization", bearer(token)).send_json(body),
-            None => request.send_empty(),
+    fn post(
+        &self,
+        url: &str,
+        token: Option<&SecretString>,
+        body: &Value,
+        limit: Duration,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let request = prepared(self.agent.post(url), token, limit);
+        if token.is_some() { request.send_json(body) } else { request.send_empty() }
+    }
+
+    /// Asks, unless the vault was away or too busy for the same a moment ago.
+    fn authorized(&self, operation: &Operation<'_>, patience: Patience, send: Send<'_>) -> Result<Answer, AzureError> {
+        let permission = Some(operation.permission);
+        if let Some(error) = self.failures.of(&None).or_else(|| self.failures.of(&permission)) {
+            return Err(error);
         }
+        self.ask(operation, patience, send).inspect_err(|error| match error {
+            AzureError::Unreachable { .. } => self.failures.keep(None, error),
+            error if error.is_outage() => self.failures.keep(permission, error),
+            _ => {}
+        })
     }
 
     /// Asks with a token; with a fresh one when the vault refuses the one at hand. The first request of all has none: the
     /// vault answers whom tokens must be for.
-    fn authorized(
-        &self,
-        operation: &Operation<'_>,
-        request: impl Fn(Option<&SecretString>) -> Result<Response<Body>, ureq::Error>,
-    ) -> Result<Answer, AzureError> {
+    fn ask(&self, operation: &Operation<'_>, patience: Patience, send: Send<'_>) -> Result<Answer, AzureError> {
         let name = self.name();
         let service = Service {
             name: &name,
             hint: "see vault_url, the vault's firewall and private endpoint, and HTTPS_PROXY",
             passes: is_busy,
             reconnects: true,
+            first_pause: Duration::from_millis(250),
+            longest: Duration::from_secs(20),
         };
-        let known = self.resource.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let resource = match known {
-            Some(resource) => resource,
-            None => self.learn_resource(&service.ask(|| request(None))?)?,
+        let known = self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let challenge = match known {
+            Some(challenge) => challenge,
+            None => self.learn(&service.ask(&self.agent, patience, |limit| send(None, limit))?)?,
         };
-        let mut answer = None;
-        for _ in 0..2 {
-            let token = self.tokens.token(&resource)?;
-            let given = service.ask(|| request(Some(&token)))?;
-            if given.is_success() {
-                return Ok(given);
-            }
-            if given.status != 401 {
-                return Err(service.refused(&given, self.hint(operation, &given)));
-            }
-            self.tokens.forget(&resource);
-            answer = Some(given);
+        let Challenge { resource, tenant } = &challenge;
+        let with_token = || {
+            let token = self.tokens.token(resource, tenant.as_deref(), patience)?;
+            let answer = service.ask(&self.agent, patience, |limit| send(Some(&token), limit))?;
+            Ok((token, answer))
+        };
+        let (token, mut answer) = with_token()?;
+        if answer.status == 401 {
+            self.tokens.forget(resource, tenant.as_deref(), &token);
+            (_, answer) = with_token()?;
         }
-        answer.map_or_else(
-            || Err(self.malformed("there was none")),
-            |answer| Err(service.refused(&answer, self.hint(operation, &answer))),
-        )
+        if answer.is_success() {
+            return Ok(answer);
+        }
+        Err(service.refused(&answer, self.hint(operation, &answer, tenant.as_deref())))
     }
 
-    /// From the challenge of a request without a token. The vault's host must lie under the domain that tokens are for:
-    /// else whoever answers could have tokens for somebody else sent to himself.
-    fn learn_resource(&self, answer: &Answer) -> Result<String, AzureError> {
-        let challenge = answer.challenge.as_deref().filter(|_| answer.status == 401);
-        let challenge = challenge.ok_or_else(|| self.malformed("it does not ask for a token"))?;
-        let resource =
-            resource_in(challenge).ok_or_else(|| self.malformed("it does not say whom a token must be for"))?;
-        if !is_own_domain(&self.url, &resource) {
-            return Err(AzureError::ForeignChallenge { vault: self.name(), resource });
+    /// From the challenge of a request without a token.
+    fn learn(&self, answer: &Answer) -> Result<Challenge, AzureError> {
+        let header = answer.challenge.as_deref().filter(|_| answer.status == 401);
+        let header = header.ok_or_else(|| self.malformed("it does not ask for a token"))?;
+        let challenge =
+            Challenge::parse(header).ok_or_else(|| self.malformed("it does not say whom a token must be for"))?;
+        if !challenge.is_of(&self.url) {
+            return Err(AzureError::ForeignChallenge { vault: self.name(), resource: challenge.resource });
         }
-        *self.resource.lock().unwrap_or_else(PoisonError::into_inner) = Some(resource.clone());
-        Ok(resource)
+        *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = Some(challenge.clone());
+        Ok(challenge)
     }
 
-    fn hint(&self, operation: &Operation<'_>, answer: &Answer) -> String {
-        let Operation { permission, role, object } = operation;
+    fn hint(&self, operation: &Operation<'_>, answer: &Answer, tenant: Option<&str>) -> String {
+        let Operation { permission, action, role, object } = operation;
         let identity = self.tokens.identity();
         match answer.status {
-            401 => format!("the vault does not take tokens of {identity}: it must be of the vault's own tenant"),
-            403 if answer.has_code("ForbiddenByFirewall") || answer.has_code("ForbiddenByConnection") => {
+            401 => {
+                let tenant = tenant.unwrap_or("ID");
+                format!(
+                    "{identity} must be of the vault's own tenant, {tenant}: name another with azure.identity and \
+                     azure.client_id, or run az login --tenant {tenant}"
+                )
+            }
+            403 if answer.says("ForbiddenByFirewall") || answer.says("ForbiddenByConnection") => {
                 "allow this machine's network in the vault's firewall, or reach it by its private endpoint".to_owned()
             }
+            // "Operation sign is not allowed on a disabled key", or an expired one: nobody's role mends that.
+            403 if answer.says("is not allowed on a") => {
+                format!(
+                    "the newest version of {object} is disabled or out of date: enable it in the portal, or renew it"
+                )
+            }
             403 => format!(
-                "give {identity} the role \"{role}\" on the vault, or the permission {permission} in its access policy; \
-                 a new role takes some minutes"
+                "give {identity} a role with Microsoft.KeyVault/vaults/{action}, such as \"{role}\" on {object} alone, or \
+                 the permission {permission} in the vault's access policy; a new role takes some minutes"
             ),
             404 => format!("there is no {object} in the vault, or it is deleted: compare the name with the portal"),
             429 => "the vault is asked too often; fewer programs may share it".to_owned(),
@@ -248,80 +278,10 @@ impl fmt::Debug for KeyVault {
     }
 }
 
-fn bearer(token: &SecretString) -> String {
-    format!("Bearer {}", token.expose_secret())
-}
-
-/// `resource`, or `scope` without `/.default`, of a Bearer challenge.
-fn resource_in(challenge: &str) -> Option<String> {
-    let challenges = http_auth::parse_challenges(challenge).ok()?;
-    let bearer = challenges.iter().find(|challenge| challenge.scheme.eq_ignore_ascii_case("bearer"))?;
-    let parameter = |wanted: &str| {
-        let found = bearer.params.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
-        Some(found.1.to_unescaped())
-    };
-    let scope = || parameter("scope").map(|scope| scope.trim_end_matches("/.default").to_owned());
-    parameter("resource").or_else(scope).map(|resource| resource.trim_end_matches('/').to_owned())
-}
-
-/// `https://name.vault.azure.net` is under `https://vault.azure.net`. On this machine, host and port are the same.
-fn is_own_domain(vault: &Url, resource: &str) -> bool {
-    let (Ok(resource), Some(own)) = (resource.parse::<Uri>(), vault.host_str()) else { return false };
-    let (Some(host), Some(scheme)) = (resource.host(), resource.scheme_str()) else { return false };
-    if crate::config::is_loopback(vault) {
-        let port = resource.port_u16().or_else(|| (scheme == "http").then_some(80));
-        return host == own && port == vault.port_or_known_default();
-    }
-    scheme == "https" && own.strip_suffix(host).is_some_and(|name| name.len() > 1 && name.ends_with('.'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_challenge_says_whom_the_token_is_for() {
-        for (challenge, expected) in [
-            (
-                r#"Bearer authorization="https://login.microsoftonline.com/t", resource="https://vault.azure.net""#,
-                Some("https://vault.azure.net"),
-            ),
-            (
-                r#"Bearer authorization_uri="https://x/t", scope="https://vault.azure.cn/.default""#,
-                Some("https://vault.azure.cn"),
-            ),
-            (r#"Basic realm="x", Bearer resource="https://vault.azure.net/""#, Some("https://vault.azure.net")),
-            (r#"Basic realm="x""#, None),
-            (r#"Bearer authorization="https://x/t""#, None),
-            ("resource", None),
-            ("", None),
-        ] {
-            assert_eq!(resource_in(challenge).as_deref(), expected, "{challenge}");
-        }
-    }
-
-    #[test]
-    fn tokens_are_for_the_domain_that_the_vault_is_in_and_no_other() {
-        let is_own = |vault: &str, resource: &str| is_own_domain(&Url::parse(vault).unwrap(), resource);
-        for (vault, resource) in [
-            ("https://blog.vault.azure.net", "https://vault.azure.net"),
-            ("https://blog.vault.usgovcloudapi.net", "https://vault.usgovcloudapi.net"),
-            ("http://localhost:9001", "http://localhost:9001"),
-        ] {
-            assert!(is_own(vault, resource), "{vault} {resource}");
-        }
-        for (vault, resource) in [
-            ("https://blog.vault.azure.net", "https://graph.microsoft.com"),
-            ("https://blog.vault.azure.net", "https://blog.vault.azure.net"),
-            ("https://blog.vault.azure.net", "http://vault.azure.net"),
-            ("https://evilvault.azure.net", "https://vault.azure.net"),
-            ("https://vault.azure.net.evil.example", "https://vault.azure.net"),
-            ("https://blog.vault.azure.net", "vault.azure.net"),
-            ("https://blog.vault.azure.net", "https://"),
-            ("http://localhost:9001", "https://vault.azure.net"),
-            ("http://localhost:9001", "http://localhost:9002"),
-        ] {
-            assert!(!is_own(vault, resource), "{vault} {resource}");
-        }
+fn prepared<B>(request: RequestBuilder<B>, token: Option<&SecretString>, limit: Duration) -> RequestBuilder<B> {
+    let request = request.config().timeout_global(Some(limit)).build();
+    match token {
+        Some(token) => request.header("Authorization", format!("Bearer {}", token.expose_secret())),
+        None => request,
     }
 }

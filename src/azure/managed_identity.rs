@@ -1,13 +1,19 @@
 //! Tokens of the identity that Azure gives a virtual machine, an App Service or a Container App. The endpoint is on the
 //! machine itself; nothing is secret but the token.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 use ureq::Agent;
 use url::Url;
 
-use super::{AzureError, exchange::Service, token_source::Token};
+use super::{
+    AzureError, Patience,
+    exchange::{Answer, Service, is_busy},
+    kept_token::Token,
+};
 
 /// On a virtual machine: the instance metadata service, at a link-local address.
 const IMDS_VERSION: &str = "2018-02-01";
@@ -36,11 +42,12 @@ pub(super) fn token(
     endpoint: &Endpoint,
     resource: &str,
     client_id: Option<&str>,
+    patience: Patience,
 ) -> Result<Token, AzureError> {
     let service = service(endpoint);
-    let answer = service.ask(|| request(agent, endpoint, resource, client_id))?;
+    let answer = service.ask(agent, patience, |limit| request(agent, endpoint, resource, client_id, limit))?;
     if !answer.is_success() {
-        return Err(service.refused(&answer, hint(answer.status, client_id)));
+        return Err(service.refused(&answer, hint(endpoint, &answer, client_id)));
     }
     let TokenAnswer { access_token, expires_on } =
         answer.json().ok_or_else(|| service.malformed("it is not a token answer"))?;
@@ -57,6 +64,7 @@ fn request(
     endpoint: &Endpoint,
     resource: &str,
     client_id: Option<&str>,
+    limit: Duration,
 ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
     let (request, version) = match endpoint {
         Endpoint::Imds(base) => {
@@ -73,6 +81,9 @@ fn request(
         Some(id) => request.query("client_id", id),
         None => request,
     }
+    .config()
+    .timeout_global(Some(limit))
+    .build()
     .call()
 }
 
@@ -82,28 +93,44 @@ fn service(endpoint: &Endpoint) -> Service<'static> {
             name: "the managed identity endpoint of virtual machines (IMDS)",
             hint: "a managed identity is there on Azure only; on a laptop set azure.identity = \"cli\"",
             // 404 and 410 are what it says while it starts or is updated.
-            passes: |status| matches!(status, 404 | 410 | 429 | 500..=599),
+            passes: |status| matches!(status, 404 | 410) || is_busy(status),
             // Beyond Azure nobody is there: asking again would only make the start slow.
             reconnects: false,
+            // Its documentation asks for a second at least, and says that an update (410) takes up to 70.
+            first_pause: Duration::from_secs(1),
+            longest: Duration::from_secs(80),
         },
         Endpoint::AppService(..) => Service {
             name: "the managed identity endpoint of App Service (IDENTITY_ENDPOINT)",
             hint: "see whether the app has a managed identity, and restart it after one was added",
-            passes: super::exchange::is_busy,
+            passes: is_busy,
             reconnects: true,
+            first_pause: Duration::from_millis(250),
+            longest: Duration::from_secs(20),
         },
     }
 }
 
-fn hint(status: u16, client_id: Option<&str>) -> String {
-    match (status, client_id) {
-        (400, Some(id)) => {
+/// By what Microsoft Learn says of each error of the two endpoints.
+fn hint(endpoint: &Endpoint, answer: &Answer, client_id: Option<&str>) -> String {
+    match (answer.status, endpoint, client_id) {
+        (400, ..) if answer.says("invalid_resource") => {
+            "nobody gives tokens for this resource here: see vault_url, and whether entra.cloud is the machine's own cloud"
+                .to_owned()
+        }
+        (400, _, Some(id)) => {
             format!("assign the user-assigned identity with client id {id} to this machine or app, or correct the id")
         }
-        (400, None) => {
+        (400, _, None) => {
             "enable the system-assigned identity, or name a user-assigned one with azure.client_id".to_owned()
         }
-        (401 | 403, _) => "IDENTITY_HEADER is not the one of this container: let the platform set it".to_owned(),
+        (401 | 403, Endpoint::AppService(..), _) => {
+            "IDENTITY_HEADER is not the one of this container: let the platform set it".to_owned()
+        }
+        (401 | 403, Endpoint::Imds(_), _) => {
+            "see azure.imds_url, and that no proxy or firewall answers in place of the metadata service".to_owned()
+        }
+        (408 | 410 | 429 | 500.., ..) => "it is busy or being updated: try again in a minute or two".to_owned(),
         _ => "see whether the machine or app has a managed identity; it can take minutes to work after it was added"
             .to_owned(),
     }

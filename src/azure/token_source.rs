@@ -7,13 +7,13 @@ use std::{
     time::Duration,
 };
 
-use chrono::Utc;
 use secrecy::SecretString;
 use ureq::Agent;
 use url::Url;
 
 use super::{
-    AzureError, FederatedTokenFile, KeyVault, cli,
+    AzureError, FederatedTokenFile, KeyVault, Patience, cli,
+    kept_token::{KeptToken, Token},
     managed_identity::{self, Endpoint},
     workload_identity,
 };
@@ -22,25 +22,8 @@ use crate::{
     outbound,
 };
 
-/// A token is renewed so long before its end, or at half of a life that is shorter.
-const RENEW_BEFORE_SECONDS: i64 = 5 * 60;
 /// The endpoints of managed identities are on the machine itself.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A token and its times, in seconds since 1970.
-#[derive(Clone)]
-pub(super) struct Token {
-    value: SecretString,
-    renew_at: i64,
-}
-
-impl Token {
-    /// `None` when `end` has passed.
-    pub(super) fn until(value: SecretString, end: i64) -> Option<Self> {
-        let left = end - Utc::now().timestamp();
-        (left > 0).then(|| Self { value, renew_at: end - RENEW_BEFORE_SECONDS.min(left / 2) })
-    }
-}
 
 /// Azure, as this process reaches it. A clone is another handle to the same.
 #[derive(Clone)]
@@ -61,8 +44,8 @@ struct Shared {
     tokens: Arc<Kept>,
 }
 
-/// By resource.
-type Kept = Mutex<HashMap<String, Token>>;
+/// By resource and tenant.
+type Kept = Mutex<HashMap<(String, Option<String>), Arc<KeptToken>>>;
 
 impl Azure {
     /// No I/O. `agent` reaches the network; `token_endpoint` is the tenant's; `client_id` the application's own.
@@ -158,21 +141,24 @@ pub struct TokenSource {
 
 impl TokenSource {
     /// A token for `resource`, such as `https://vault.azure.net`: the one at hand while it is good. Who comes while another
-    /// fetches one waits for that one.
+    /// fetches one waits for that one. `tenant` is whose it must be, where that is known and there is a choice.
     ///
     /// # Errors
     /// See [`AzureError`].
-    pub fn token(&self, resource: &str) -> Result<SecretString, AzureError> {
+    pub fn token(&self, resource: &str, tenant: Option<&str>, patience: Patience) -> Result<SecretString, AzureError> {
+        self.kept(resource, tenant).get(|| self.fetch(resource, tenant, patience))
+    }
+
+    fn kept(&self, resource: &str, tenant: Option<&str>) -> Arc<KeptToken> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(token) = kept.get(resource)
-            && Utc::now().timestamp() < token.renew_at
-        {
-            return Ok(token.value.clone());
-        }
+        Arc::clone(kept.entry((resource.to_owned(), tenant.map(str::to_owned))).or_default())
+    }
+
+    fn fetch(&self, resource: &str, tenant: Option<&str>, patience: Patience) -> Result<Token, AzureError> {
         let azure = &self.azure.0;
-        let token = match &self.identity {
+        match &self.identity {
             Identity::Managed { endpoint, client_id } => {
-                managed_identity::token(&azure.local, endpoint, resource, client_id.as_deref())
+                managed_identity::token(&azure.local, endpoint, resource, client_id.as_deref(), patience)
             }
             Identity::Workload { client_id } => {
                 let file = self.azure.federated_token_file(None)?;
@@ -180,17 +166,15 @@ impl TokenSource {
                     setting: "entra.tenant_id",
                     hint: "set it to the directory (tenant) id of the application",
                 })?;
-                workload_identity::token(&azure.agent, endpoint, &file, client_id, resource)
+                workload_identity::token(&azure.agent, endpoint, &file, client_id, resource, patience)
             }
-            Identity::Cli => cli::token(resource),
-        }?;
-        kept.insert(resource.to_owned(), token.clone());
-        Ok(token.value)
+            Identity::Cli => cli::token(resource, tenant),
+        }
     }
 
-    /// Forgets the token for `resource`, which somebody has refused.
-    pub(super) fn forget(&self, resource: &str) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(resource);
+    /// Forgets the token for `resource` that somebody has refused.
+    pub(crate) fn forget(&self, resource: &str, tenant: Option<&str>, refused: &SecretString) {
+        self.kept(resource, tenant).forget(refused);
     }
 
     /// Whose tokens these are, for messages.

@@ -1,7 +1,7 @@
 //! Workload identity: a token that the cluster keeps in a file says who this is, and Entra ID takes it in place of a
 //! signature (Microsoft Learn "Workload identity federation", "Use Microsoft Entra Workload ID with AKS").
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::Utc;
@@ -12,9 +12,9 @@ use ureq::Agent;
 use url::Url;
 
 use super::{
-    AzureError,
-    exchange::{Service, is_busy},
-    token_source::Token,
+    AzureError, Patience,
+    exchange::{Answer, Service, is_busy},
+    kept_token::Token,
 };
 
 /// Longest file that can be a token.
@@ -71,12 +71,15 @@ pub(super) fn token(
     file: &FederatedTokenFile,
     client_id: &str,
     resource: &str,
+    patience: Patience,
 ) -> Result<Token, AzureError> {
     let service = Service {
         name: "the token endpoint for workload identities",
         hint: "see entra.authority_host and entra.ca_file",
         passes: is_busy,
         reconnects: true,
+        first_pause: Duration::from_millis(250),
+        longest: Duration::from_secs(20),
     };
     let assertion = file.read()?;
     let form = [
@@ -86,14 +89,30 @@ pub(super) fn token(
         ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
         ("client_assertion", assertion.expose_secret()),
     ];
-    let answer = service.ask(|| agent.post(token_endpoint.as_str()).send_form(form))?;
+    let request = |limit| {
+        let request = agent.post(token_endpoint.as_str()).config().timeout_global(Some(limit)).build();
+        request.send_form(form)
+    };
+    let answer = service.ask(agent, patience, request)?;
     if !answer.is_success() {
-        let hint = "the federated credential of this client id (azure.client_id) must name the cluster's issuer, and \
-                    system:serviceaccount:NAMESPACE:NAME as its subject";
-        return Err(service.refused(&answer, hint));
+        return Err(service.refused(&answer, hint(&answer)));
     }
     let TokenAnswer { access_token, expires_in } =
         answer.json().ok_or_else(|| service.malformed("it is not a token answer"))?;
-    Token::until(access_token, Utc::now().timestamp() + expires_in)
+    Token::until(access_token, Utc::now().timestamp().saturating_add(expires_in))
         .ok_or_else(|| service.malformed("the token has expired already"))
+}
+
+fn hint(answer: &Answer) -> &'static str {
+    if is_busy(answer.status) {
+        "Entra ID is busy: try again in a minute or two"
+    } else if answer.says("AADSTS90002") {
+        "azure.tenant_id (AZURE_TENANT_ID), else entra.tenant_id, must be the tenant of this identity"
+    } else if answer.says("AADSTS700016") {
+        "there is no application with this client id (azure.client_id, AZURE_CLIENT_ID) in the tenant \
+         (azure.tenant_id, else entra.tenant_id)"
+    } else {
+        "the federated credential of this client id (azure.client_id) must name the cluster's issuer, and \
+         system:serviceaccount:NAMESPACE:NAME as its subject"
+    }
 }

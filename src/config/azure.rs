@@ -1,7 +1,7 @@
 //! `[azure]`: which identity this machine has in Azure, for credentials that come from there. What Azure itself sets in a
 //! container (`IDENTITY_ENDPOINT`, `AZURE_FEDERATED_TOKEN_FILE` and so on) is read under those names, too.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,8 @@ pub struct AzureSettings {
     pub identity_header: Option<SecretString>,
     /// `azure.imds_url`, Azure's `AZURE_POD_IDENTITY_AUTHORITY_HOST`: the instance metadata service of virtual machines.
     pub imds_url: Url,
+    /// `azure.vault_check_minutes`: how often a key vault is asked for a newer version, 1 to 1440.
+    pub vault_check: Duration,
 }
 
 impl AzureSettings {
@@ -64,6 +66,12 @@ impl AzureSettings {
                 "an http or https URL with nothing after host and port",
                 plain_url,
             ),
+            vault_check: Duration::from_mins(loader.get_if(
+                "azure.vault_check_minutes",
+                default.vault_check.as_secs() / 60,
+                "a whole number of minutes from 1 to 1440",
+                |minutes| (1..=1440).contains(minutes),
+            )),
         }
     }
 }
@@ -77,6 +85,7 @@ impl Default for AzureSettings {
             identity_endpoint: None,
             identity_header: None,
             imds_url: default_imds_url(),
+            vault_check: Duration::from_hours(1),
         }
     }
 }

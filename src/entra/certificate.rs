@@ -41,12 +41,15 @@ pub use thumbprints::Thumbprints;
 use vault_signer::VaultSigner;
 
 use crate::{
-    azure::{KeyVault, VaultSecret},
+    azure::{KeyVault, Patience, VaultSecret},
     config::{AssertionForm, CertificateSettings},
 };
 
 /// Shorter RSA keys are refused (NIST SP 800-131A; Entra refuses them too).
 pub const MIN_KEY_BITS: u32 = 2048;
+
+/// What a vault signs to show that it does: no assertion, and nothing that anybody takes for one.
+const PROBE: &[u8] = b"blogctl asks whether this key signs";
 
 /// The certificates that the settings name, in DER, whether or not there is a key of one of them.
 ///
@@ -79,6 +82,7 @@ pub fn is_pem_file(path: &Path) -> Result<bool, CertificateError> {
 /// A certificate with its private key, wherever that is: they belong together, are in date, RSA of 2048 bits or more.
 pub struct ClientCertificate {
     path: PathBuf,
+    key_place: PathBuf,
     details: CertificateDetails,
     /// DER, leaf first, each followed by its issuer.
     chain: Vec<Vec<u8>>,
@@ -105,33 +109,43 @@ impl ClientCertificate {
         Ok(loaded)
     }
 
-    /// The newest version of a certificate in a vault, whose key stays there and signs. Asks the vault.
+    /// The newest version of a certificate in a vault, whose key stays there and signs. Asks the vault, and has it sign once in
+    /// the form that assertions will have: who may read a certificate may not always use its key.
     ///
     /// # Errors
     /// When the vault refuses, or the certificate is out of date, not RSA or weak.
-    pub fn in_vault(vault: &Arc<KeyVault>, name: &str) -> Result<Self, CertificateError> {
+    pub fn in_vault(
+        vault: &Arc<KeyVault>,
+        name: &str,
+        form: AssertionForm,
+        patience: Patience,
+    ) -> Result<Self, CertificateError> {
         let path = vault_place(vault, name);
-        let found = vault.certificate(name)?;
+        let found = vault.certificate(name, patience)?;
         let leaf = X509::from_der(&found.der).map_err(|_| CertificateError::BadCertificate { path: path.clone() })?;
         let key = leaf.public_key().map_err(|_| CertificateError::BadCertificate { path: path.clone() })?;
         check_key(&key, &path)?;
         let bad_key = || CertificateError::BadKey { path: path.clone() };
         let public = key.public_key_to_der().map_err(|_| bad_key())?;
         let signer = |form| VaultSigner::new(vault, &found.key_id, &public, form).ok_or_else(bad_key);
-        let signers = Signers {
-            ps256: Box::new(signer(AssertionForm::Ps256Sha256)?),
-            rs256: Box::new(signer(AssertionForm::Rs256Sha1)?),
+        let (ps256, rs256) = (signer(AssertionForm::Ps256Sha256)?, signer(AssertionForm::Rs256Sha1)?);
+        let used = match form {
+            AssertionForm::Ps256Sha256 => ps256.clone(),
+            AssertionForm::Rs256Sha1 => rs256.clone(),
         };
-        Self::checked(path, vec![found.der], signers)
+        let signers = Signers { ps256: Box::new(ps256), rs256: Box::new(rs256) };
+        let loaded = Self::checked(path, found.key_id.as_str().into(), vec![found.der], signers)?;
+        used.probe(PROBE, patience).map_err(|error| loaded.signing_failed(&error))?;
+        Ok(loaded)
     }
 
     /// The newest version of a certificate in a vault, downloaded with its key. Asks the vault.
     ///
     /// # Errors
     /// When the vault refuses or does not give the key away, and as [`Self::load`].
-    pub fn from_vault(vault: &KeyVault, name: &str) -> Result<Self, CertificateError> {
+    pub fn from_vault(vault: &KeyVault, name: &str, patience: Patience) -> Result<Self, CertificateError> {
         let path = vault_place(vault, name);
-        let VaultSecret { value, is_pem } = vault.secret(&vault.certificate(name)?.secret_id)?;
+        let VaultSecret { value, is_pem } = vault.secret(name, patience)?;
         let text = value.expose_secret().as_bytes();
         let not_base64 = |_| CertificateError::NotPem { path: path.clone() };
         let bytes = if is_pem { text.to_vec() } else { STANDARD.decode(text).map_err(not_base64)? };
@@ -147,22 +161,31 @@ impl ClientCertificate {
             .position(|certificate| belongs_to(certificate, &key))
             .ok_or_else(|| CertificateError::KeyMismatch { certificate: path.clone(), key: key_path.clone() })?;
         let chain = pem::chain_from(leaf, certificates, &path)?;
-        let signers = Signers::of(&key).ok_or(CertificateError::BadKey { path: key_path })?;
-        Self::checked(path, chain, signers)
+        let signers = Signers::of(&key).ok_or_else(|| CertificateError::BadKey { path: key_path.clone() })?;
+        Self::checked(path, key_path, chain, signers)
     }
 
-    fn checked(path: PathBuf, chain: Vec<Vec<u8>>, signers: Signers) -> Result<Self, CertificateError> {
+    fn checked(
+        path: PathBuf,
+        key_place: PathBuf,
+        chain: Vec<Vec<u8>>,
+        signers: Signers,
+    ) -> Result<Self, CertificateError> {
         let details = chain
             .first()
             .and_then(|der| CertificateDetails::from_der(der))
             .ok_or_else(|| CertificateError::BadCertificate { path: path.clone() })?;
         check_dates(&details, &path, Utc::now())?;
-        Ok(Self { path, details, chain, signers })
+        Ok(Self { path, key_place, details, chain, signers })
     }
 
     /// Where it comes from: a file, a setting, or an address in a vault.
     pub fn place(&self) -> &Path {
         &self.path
+    }
+    /// Where its key is, and signs: a file, a setting, or this version of it in a vault.
+    pub fn key_place(&self) -> &Path {
+        &self.key_place
     }
     /// Of the leaf.
     pub fn thumbprints(&self) -> &Thumbprints {

@@ -7,7 +7,7 @@ mod oauth;
 use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use credentials::Credentials;
+use credentials::{Credentials, Trouble};
 use oauth::{OAuthClient, TokenAnswer};
 use oauth2::{AuthorizationCode, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RefreshToken, Scope, TokenResponse};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -105,6 +105,21 @@ pub enum SignInError {
     /// The ID token is not valid.
     #[error("the ID token was refused: {0}")]
     IdToken(#[from] IdTokenError),
+}
+
+impl SignInError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Credential(error) => Some(error.hint()),
+            _ => None,
+        }
+    }
+
+    /// With what to do about it, in one line, for the log.
+    pub fn with_hint(&self) -> String {
+        self.hint().map_or_else(|| self.to_string(), |hint| format!("{self}; hint: {hint}"))
+    }
 }
 
 /// The application as Entra knows it: client id, credential, redirect URI, scopes.
@@ -287,19 +302,19 @@ impl ConfidentialClient {
     ) -> Result<T, SignInError> {
         let metadata = self.provider.metadata()?;
         let used = self.credential();
-        let outcome = match self.assertion(&metadata, &used) {
-            Ok(assertion) => request(&metadata, &assertion),
-            Err(error) => Err(error.into()),
+        let assertion = self.assertion(&metadata, &used);
+        let outcome = match &assertion {
+            Ok(assertion) => request(&metadata, assertion),
+            Err(error) => Err(error.clone().into()),
         };
-        let is_about_credential = match &outcome {
-            Err(SignInError::Entra(answer)) => answer.remedy() == Remedy::Certificate,
-            Err(SignInError::Credential(_)) => true,
-            _ => false,
+        let trouble = match (&outcome, &assertion) {
+            (Err(SignInError::Entra(answer)), Ok(assertion)) if answer.remedy() == Remedy::Certificate => {
+                Trouble::Refused { answer, assertion }
+            }
+            (_, Err(error)) => Trouble::Unusable(error),
+            _ => return outcome,
         };
-        if !is_about_credential {
-            return outcome;
-        }
-        match self.credentials.instead_of(&used, self.provider.clock().now()) {
+        match self.credentials.instead_of(&used, &trouble, self.provider.clock().now()) {
             Some(other) => request(&metadata, &self.assertion(&metadata, &other)?),
             None => outcome,
         }

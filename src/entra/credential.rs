@@ -17,7 +17,7 @@ pub use federated::FederatedCredential;
 pub use source::CredentialSource;
 
 use super::{ClientCertificate, assertion::ClientAssertion};
-use crate::config::AssertionForm;
+use crate::{azure::Patience, config::AssertionForm};
 
 /// One of the two.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Credential {
             Self::Certificate(certificate) => {
                 Ok(ClientAssertion { certificate, form, send_x5c, client_id, audience }.sign(now)?)
             }
-            Self::Federated(federated) => Ok(federated.assertion()?),
+            Self::Federated(federated) => Ok(federated.assertion(Patience::Request)?),
         }
     }
 
@@ -76,13 +76,23 @@ impl Credential {
         Ok(self.certificate().map_or(Ok(()), |certificate| certificate.check_dates(now))?)
     }
 
-    /// Whether both are the same certificate, or tokens of the same origin.
-    pub fn is_same(&self, other: &Self) -> bool {
+    /// Whether Entra sees no difference: the same certificate, whoever signs for it, or tokens of the same origin.
+    pub fn is_same_for_entra(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Certificate(one), Self::Certificate(other)) => one.chain().first() == other.chain().first(),
             (Self::Federated(one), Self::Federated(other)) => one.origin() == other.origin(),
             _ => false,
         }
+    }
+
+    /// Whether both are the same certificate and sign with the same key in the same place: where one does not sign, the other
+    /// does not either.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let has_same_signer = match (self, other) {
+            (Self::Certificate(one), Self::Certificate(other)) => one.key_place() == other.key_place(),
+            _ => true,
+        };
+        has_same_signer && self.is_same_for_entra(other)
     }
 
     /// Which one it is, for the log.

@@ -142,7 +142,7 @@ impl AccessTokens {
         match outcome {
             // Entra cannot be asked just now: the token serves as long as it lasts.
             Err(NoToken::Failed(error)) if wait == Wait::NotAtAll => {
-                log::warn!("access token not refreshed, the old one is used while it lasts: {error}");
+                log::warn!("access token not refreshed, the old one is used while it lasts: {}", error.with_hint());
                 let access_token = tokens.access_token.clone();
                 self.store.replace(ticket, Kept { refresh_at: Utc::now() + TRY_AGAIN_AFTER, ..tokens })?;
                 Ok(access_token)

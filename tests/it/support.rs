@@ -11,6 +11,7 @@ pub mod dev;
 pub mod entra;
 pub mod fuzz;
 pub mod idp;
+pub mod logs;
 pub mod raw_http;
 pub mod redis;
 pub mod system;

@@ -110,21 +110,31 @@ fn run_signing_keys(patient: &Patient) -> Vec<Said> {
 
 fn run_assertion(patient: &Patient) -> Vec<Said> {
     let client = &patient.settings.client;
-    let proven = Addresses::of(client, client.port).map_err(|error| error.to_string()).and_then(|addresses| {
-        let provider = Arc::new(Provider::new(&patient.settings.entra).map_err(|error| error.to_string())?);
-        let client = ConfidentialClient::new(provider, &patient.settings, addresses.redirect_uri);
-        let client = client.map_err(|error| error.to_string())?;
-        let what = if client.credential().certificate().is_some() { "certificate" } else { "federated token" };
-        Ok((what, client.prove()))
-    });
     let expected = "a token for the application itself, which is thrown away unread";
-    vec![match proven {
-        Ok((what, Ok(()))) => Said::ok(format!("Entra ID accepts the {what} for this client id")),
-        Ok((what, Err(SignInError::Entra(error)))) => refused(&error, what, expected),
-        Ok((_, Err(SignInError::Provider(error)))) => unreachable(&error, expected),
-        Ok((_, Err(error))) => Said::failed(error.to_string(), expected, "see the check of the certificate"),
-        Err(error) => Said::failed(error, expected, "see the checks above"),
+    let addresses = match Addresses::of(client, client.port) {
+        Ok(addresses) => addresses,
+        Err(error) => return vec![Said::failed(error.to_string(), expected, "see the checks above")],
+    };
+    let client = Provider::new(&patient.settings.entra)
+        .map_err(SignInError::from)
+        .and_then(|provider| ConfidentialClient::new(Arc::new(provider), &patient.settings, addresses.redirect_uri));
+    vec![match client.and_then(|client| prove(&client, expected)) {
+        Ok(said) => said,
+        Err(SignInError::Provider(error)) => unreachable(&error, expected),
+        Err(error) => {
+            let remedy = error.hint().unwrap_or_else(|| "see the checks above".to_owned());
+            Said::failed(error.to_string(), expected, remedy)
+        }
     }]
+}
+
+fn prove(client: &ConfidentialClient, expected: &str) -> Result<Said, SignInError> {
+    let what = if client.credential().certificate().is_some() { "certificate" } else { "federated token" };
+    match client.prove() {
+        Ok(()) => Ok(Said::ok(format!("Entra ID accepts the {what} for this client id"))),
+        Err(SignInError::Entra(error)) => Ok(refused(&error, what, expected)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Entra looks at the certificate before anything else but the application and the resource; what it refuses later

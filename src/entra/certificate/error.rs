@@ -1,6 +1,6 @@
 //! Why a certificate cannot be used. Each message names the file, each hint the remedy; neither holds key material.
 
-use std::{borrow::Cow, io, path::PathBuf};
+use std::{borrow::Cow, io, path::PathBuf, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
@@ -8,7 +8,7 @@ use super::details::days_ago;
 use crate::azure::AzureError;
 
 /// Why a certificate cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
     /// No path is set.
@@ -20,7 +20,7 @@ pub enum CertificateError {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        reason: io::Error,
+        reason: Arc<io::Error>,
     },
     /// A folder, a pipe or a device.
     #[error("{} is not a file", path.display())]

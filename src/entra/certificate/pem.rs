@@ -6,6 +6,7 @@ use std::{
     fs::{self, File},
     io::{self, Read as _},
     path::Path,
+    sync::Arc,
 };
 
 use openssl::{
@@ -110,7 +111,8 @@ pub(super) fn parse_certificates(bytes: &[u8], path: &Path) -> Result<Vec<X509>,
 
 /// Wiped when dropped: it may hold a private key. A pipe or a device is not opened, which could take for ever.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
-    let unreadable = |reason: io::Error| CertificateError::Unreadable { path: path.to_owned(), reason };
+    let unreadable =
+        |reason: io::Error| CertificateError::Unreadable { path: path.to_owned(), reason: Arc::new(reason) };
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(CertificateError::NotAFile { path: path.to_owned() });
     }

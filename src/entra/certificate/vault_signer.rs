@@ -10,7 +10,7 @@ use openssl::sha::sha256;
 use url::Url;
 
 use crate::{
-    azure::{AzureError, KeyVault},
+    azure::{AzureError, KeyVault, Patience},
     config::AssertionForm,
 };
 
@@ -36,6 +36,20 @@ impl VaultSigner {
             AssertionForm::Rs256Sha1 => Box::new(RS256.verifier_from_der(public_key).ok()?),
         };
         Some(Self { vault: Arc::clone(vault), key_id: key_id.clone(), form, verifier })
+    }
+
+    /// Signs a text for nobody: whether it can.
+    pub(super) fn probe(&self, text: &[u8], patience: Patience) -> Result<(), JoseError> {
+        self.sign_with(text, patience).map(drop)
+    }
+
+    fn sign_with(&self, message: &[u8], patience: Patience) -> Result<Vec<u8>, JoseError> {
+        let signature = self
+            .vault
+            .sign(&self.key_id, self.algorithm().name(), &sha256(message), patience)
+            .map_err(|error| JoseError::InvalidSignature(VaultRefusal(error).into()))?;
+        self.verifier.verify(message, &signature)?;
+        Ok(signature)
     }
 
     /// What the vault has said, if `error` is of its signature.
@@ -64,12 +78,7 @@ impl JwsSigner for VaultSigner {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, JoseError> {
-        let signature = self
-            .vault
-            .sign(&self.key_id, self.algorithm().name(), &sha256(message))
-            .map_err(|error| JoseError::InvalidSignature(VaultRefusal(error).into()))?;
-        self.verifier.verify(message, &signature)?;
-        Ok(signature)
+        self.sign_with(message, Patience::Request)
     }
 
     fn box_clone(&self) -> Box<dyn JwsSigner> {

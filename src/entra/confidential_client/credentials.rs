@@ -9,8 +9,10 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use secrecy::SecretString;
 
 use crate::entra::{
+    aadsts::EntraError,
     certificate::CertificateError,
     credential::{Credential, CredentialError, CredentialSource, Placed},
 };
@@ -29,6 +31,48 @@ struct Held {
     in_use: Placed,
     /// Tried when Entra refuses the one in use, the first first; one that was refused goes to the end.
     others: Vec<Placed>,
+}
+
+/// Why another credential than the one in use is wanted.
+pub(super) enum Trouble<'a> {
+    /// Entra refused it, with this assertion.
+    Refused { answer: &'a EntraError, assertion: &'a SecretString },
+    /// It gave no assertion; Entra never saw it.
+    Unusable(&'a CredentialError),
+}
+
+impl Trouble<'_> {
+    /// Whether `other` may do better than `used`. What Entra refused it refuses whoever signs; where a vault does not sign,
+    /// the same certificate with its key in a file does.
+    fn may_pass_with(&self, other: &Credential, used: &Credential) -> bool {
+        match self {
+            Self::Refused { .. } => !other.is_same_for_entra(used),
+            Self::Unusable(_) => !other.is_same(used),
+        }
+    }
+
+    /// Whether `used` itself may pass now: a token, of which there is a newer one.
+    fn has_passed(&self, used: &Credential) -> bool {
+        match (self, used) {
+            (Self::Refused { assertion, .. }, Credential::Federated(federated)) => federated.has_another(assertion),
+            _ => false,
+        }
+    }
+
+    fn tell(&self, used: &Credential) {
+        let used = used.name();
+        match self {
+            Self::Refused { answer, .. } => log::warn!(
+                "{used} was refused by Entra ID: {} ({}), correlation_id={}",
+                answer.label(),
+                answer.cause(),
+                answer.correlation_id.as_deref().unwrap_or("-")
+            ),
+            Self::Unusable(error) => {
+                log::warn!("{used} could not be used, and Entra ID was not asked: {}", error.with_hint());
+            }
+        }
+    }
 }
 
 /// What the log has of each source that cannot be used, so that it is there once and not each minute.
@@ -94,8 +138,14 @@ impl Credentials {
                     forget(told, position);
                     return Ok(false);
                 }
-                // One that is known already stays where it is: which of them is used is for Entra to say.
-                Ok(new) if held.knows(&new) => forget(told, position),
+                // One that is known already stays where it is: which of them is used is for Entra to say. What comes after it
+                // in the list is for when the one in use does not do.
+                Ok(new) if held.knows(&new) => {
+                    forget(told, position);
+                    if is_own && held.in_use.credential.check_dates(now).is_ok() {
+                        return Ok(false);
+                    }
+                }
                 Ok(credential) => {
                     forget(told, position);
                     log::info!("a new credential is in use: {}", credential.name());
@@ -126,24 +176,35 @@ impl Credentials {
         self.is_broken.load(Ordering::Relaxed)
     }
 
-    /// The credential to try after Entra has refused `refused`, or after it could not be used, if there is one that may do
-    /// better: what another request found, what is new in its source, the one before, or the next in the list.
-    pub(super) fn instead_of(&self, refused: &Arc<Credential>, now: DateTime<Utc>) -> Option<Arc<Credential>> {
+    /// The credential to try after `used`, if there is one that may do better: what another request found, what is new in its
+    /// source, the one before, or the next in the list.
+    pub(super) fn instead_of(
+        &self,
+        used: &Arc<Credential>,
+        trouble: &Trouble<'_>,
+        now: DateTime<Utc>,
+    ) -> Option<Arc<Credential>> {
         let mut told = self.decide();
-        if !self.in_use().is_same(refused) {
+        let may_pass = |other: &Credential| trouble.may_pass_with(other, used);
+        if may_pass(&self.in_use()) {
             return Some(self.in_use());
         }
-        match self.reload_alone(&mut told, now, CredentialSource::load) {
-            Ok(true) => return Some(self.in_use()),
-            Ok(false) => {}
+        trouble.tell(used);
+        if trouble.has_passed(used) {
+            return Some(Arc::clone(used));
+        }
+        match self.reload_alone(&mut told, now, CredentialSource::load_anew) {
+            Ok(true) if may_pass(&self.in_use()) => return Some(self.in_use()),
+            Ok(_) => {}
             Err(error) => log::error!("what the credential in use is read from cannot be used: {}", error.with_hint()),
         }
         let held = self.held.load_full();
         let mut others = held.others.clone();
         others.extend(self.further(&held, &mut told, now));
-        let at = others.iter().position(|other| other.credential.check_dates(now).is_ok())?;
+        let may_do = |other: &Credential| may_pass(other) && other.check_dates(now).is_ok();
+        let at = others.iter().position(|other| may_do(&other.credential))?;
         let next = others.remove(at);
-        log::warn!("{} was refused; trying {}", refused.name(), next.credential.name());
+        log::warn!("trying {} in its place", next.credential.name());
         others.push(held.in_use.clone());
         let credential = Arc::clone(&next.credential);
         self.put(Held { in_use: next, others });

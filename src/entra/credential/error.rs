@@ -3,7 +3,7 @@
 use crate::{azure::AzureError, entra::certificate::CertificateError};
 
 /// Why a credential cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {
     /// A certificate cannot.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    azure::{AzureError, FederatedTokenFile, TokenSource},
+    azure::{AzureError, FederatedTokenFile, Patience, TokenSource},
     config::Cloud,
 };
 
@@ -51,10 +51,18 @@ impl FederatedCredential {
     ///
     /// # Errors
     /// When there is none.
-    pub fn assertion(&self) -> Result<SecretString, AzureError> {
+    pub fn assertion(&self, patience: Patience) -> Result<SecretString, AzureError> {
         match &self.tokens {
             Tokens::File(file) => file.read(),
-            Tokens::ManagedIdentity { source, audience } => source.token(audience),
+            Tokens::ManagedIdentity { source, audience } => source.token(audience, None, patience),
         }
+    }
+
+    /// Whether there is another token than `refused`, which Entra did not take, now that it is asked for.
+    pub fn has_another(&self, refused: &SecretString) -> bool {
+        if let Tokens::ManagedIdentity { source, audience } = &self.tokens {
+            source.forget(audience, None, refused);
+        }
+        self.assertion(Patience::Request).is_ok_and(|token| token.expose_secret() != refused.expose_secret())
     }
 }

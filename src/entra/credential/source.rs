@@ -8,8 +8,10 @@ use std::{
 
 use super::{Credential, CredentialError, FederatedCredential};
 use crate::{
-    azure::{Azure, KeyVault, TokenSource},
-    config::{CertificateSettings, Cloud, CredentialSettings, ManagedIdentitySettings, Settings, VaultSettings},
+    azure::{Azure, KeyVault, Patience, TokenSource},
+    config::{
+        AssertionForm, CertificateSettings, Cloud, CredentialSettings, ManagedIdentitySettings, Settings, VaultSettings,
+    },
     entra::{
         Authority,
         certificate::{CertificateError, ClientCertificate, certificates_of},
@@ -17,21 +19,27 @@ use crate::{
     outbound::{self, OutboundError},
 };
 
-/// What a vault holds changes about never: it is asked so often, and when Entra refuses what it gave.
-const ASK_VAULT_AFTER: Duration = Duration::from_hours(1);
+/// A vault that did not give what was wanted is asked again after this: a new role takes some minutes.
+const ASK_AGAIN: Duration = Duration::from_mins(5);
+/// While users wait, one tries, and the others are told the same.
+const JUST_NOW: Duration = Duration::from_secs(5);
 
 /// One entry. It keeps what it found in a vault for a while.
 #[derive(Debug)]
 pub struct CredentialSource {
     name: String,
     origin: Origin,
-    last: Mutex<Option<(Instant, Arc<Credential>)>>,
+    /// What a vault holds changes a few times a year: it is asked so often, and when Entra refuses what it gave.
+    vault_check: Duration,
+    last: Mutex<Option<(Instant, Loaded)>>,
 }
+
+type Loaded = Result<Arc<Credential>, CredentialError>;
 
 #[derive(Debug)]
 enum Origin {
     File(CertificateSettings),
-    VaultKey(Arc<KeyVault>, String),
+    VaultKey(Arc<KeyVault>, String, AssertionForm),
     VaultDownload(Arc<KeyVault>, String),
     TokenFile(Azure, Option<PathBuf>),
     ManagedIdentity(Arc<TokenSource>, Cloud),
@@ -46,34 +54,12 @@ impl CredentialSource {
         let Settings { entra, client, azure, server, .. } = settings;
         let agent = outbound::agent(entra.timeout, entra.ca_file.as_deref())?;
         let token_endpoint = Authority::new(entra).ok().map(|authority| authority.token_endpoint());
-        let azure = Azure::new(azure, server.environment, agent, token_endpoint, &client.client_id);
-        let sources = client.credentials();
-        Ok(sources.iter().map(|source| Self::new(source, &azure, entra.cloud)).collect())
-    }
-
-    fn new(settings: &CredentialSettings, azure: &Azure, cloud: Cloud) -> Self {
-        let vault = |vault: &VaultSettings| (Arc::new(azure.key_vault(&vault.vault_url)), vault.certificate.clone());
-        let (what, origin) = match settings {
-            CredentialSettings::File(file) => (file.place().display().to_string(), Origin::File(file.clone())),
-            CredentialSettings::KeyVaultSign(in_vault) => {
-                let (vault, name) = vault(in_vault);
-                (format!("{name} in {}", in_vault.vault_url), Origin::VaultKey(vault, name))
-            }
-            CredentialSettings::KeyVaultCertificate(in_vault) => {
-                let (vault, name) = vault(in_vault);
-                (format!("{name} in {}", in_vault.vault_url), Origin::VaultDownload(vault, name))
-            }
-            CredentialSettings::WorkloadIdentity(workload) => {
-                let file = azure.federated_token_file(workload.token_file.as_deref());
-                let what = file.map_or_else(|_| "no file".to_owned(), |file| file.path.display().to_string());
-                (what, Origin::TokenFile(azure.clone(), workload.token_file.clone()))
-            }
-            CredentialSettings::ManagedIdentity(ManagedIdentitySettings { client_id }) => {
-                let tokens = azure.managed_identity(client_id.as_deref());
-                (tokens.identity(), Origin::ManagedIdentity(Arc::new(tokens), cloud))
-            }
+        let reached = Azure::new(azure, server.environment, agent, token_endpoint, &client.client_id);
+        let new = |entry: &CredentialSettings| {
+            let (name, origin) = origin(entry, &reached, entra.cloud, client.assertion);
+            Self { name, origin, vault_check: azure.vault_check, last: Mutex::default() }
         };
-        Self { name: format!("{} ({what})", settings.source()), origin, last: Mutex::default() }
+        Ok(client.credentials().iter().map(new).collect())
     }
 
     /// Kind and place, for messages.
@@ -89,20 +75,68 @@ impl CredentialSource {
         }
     }
 
-    /// The credential as it is now, checked: a file is read, a vault asked, a token fetched. May block.
+    /// The credential as it is now, checked: a file is read, a vault asked, a token fetched. Blocks, as long as it is worth
+    /// while to wait at start.
     ///
     /// # Errors
     /// See [`CredentialError`].
     pub fn load(&self) -> Result<Arc<Credential>, CredentialError> {
+        self.remembered(self.read(Patience::Start))
+    }
+
+    /// The same while users wait; who waited until a vault had failed another is told the same.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    pub(in crate::entra) fn load_anew(&self) -> Result<Arc<Credential>, CredentialError> {
+        match self.last() {
+            Some((at, Err(error))) if self.is_vault() && at.elapsed() < JUST_NOW => Err(error),
+            _ => self.remembered(self.read(Patience::Request)),
+        }
+    }
+
+    /// The same, but for what a vault said not long ago.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    pub(in crate::entra) fn look(&self) -> Result<Arc<Credential>, CredentialError> {
+        match self.last() {
+            Some((at, last)) if self.is_vault() && at.elapsed() < self.pause_after(&last) => last,
+            _ => self.remembered(self.read(Patience::Request)),
+        }
+    }
+
+    fn is_vault(&self) -> bool {
+        matches!(self.origin, Origin::VaultKey(..) | Origin::VaultDownload(..))
+    }
+
+    fn pause_after(&self, last: &Loaded) -> Duration {
+        if last.is_ok() { self.vault_check } else { self.vault_check.min(ASK_AGAIN) }
+    }
+
+    fn last(&self) -> Option<(Instant, Loaded)> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remembered(&self, loaded: Loaded) -> Loaded {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), loaded.clone()));
+        loaded
+    }
+
+    fn read(&self, patience: Patience) -> Loaded {
         let federated = |federated: FederatedCredential| -> Result<_, CredentialError> {
             // Whether there is a token at all is known only by getting one.
-            federated.assertion()?;
+            federated.assertion(patience)?;
             Ok(Credential::Federated(federated))
         };
         let found = match &self.origin {
             Origin::File(settings) => Credential::Certificate(ClientCertificate::load(settings)?),
-            Origin::VaultKey(vault, name) => Credential::Certificate(ClientCertificate::in_vault(vault, name)?),
-            Origin::VaultDownload(vault, name) => Credential::Certificate(ClientCertificate::from_vault(vault, name)?),
+            Origin::VaultKey(vault, name, form) => {
+                Credential::Certificate(ClientCertificate::in_vault(vault, name, *form, patience)?)
+            }
+            Origin::VaultDownload(vault, name) => {
+                Credential::Certificate(ClientCertificate::from_vault(vault, name, patience)?)
+            }
             Origin::TokenFile(azure, path) => {
                 federated(FederatedCredential::of_file(azure.federated_token_file(path.as_deref())?))?
             }
@@ -110,22 +144,7 @@ impl CredentialSource {
                 federated(FederatedCredential::of_managed_identity(Arc::clone(tokens), *cloud))?
             }
         };
-        let found = Arc::new(found);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&found)));
-        Ok(found)
-    }
-
-    /// The same, but for what a vault said within the last hour.
-    ///
-    /// # Errors
-    /// See [`CredentialError`].
-    pub(in crate::entra) fn look(&self) -> Result<Arc<Credential>, CredentialError> {
-        let is_vault = matches!(self.origin, Origin::VaultKey(..) | Origin::VaultDownload(..));
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match last {
-            Some((at, credential)) if is_vault && at.elapsed() < ASK_VAULT_AFTER => Ok(credential),
-            _ => self.load(),
-        }
+        Ok(Arc::new(found))
     }
 
     /// The certificates in DER, without their keys: of a file all that are in it. None for a token. May block.
@@ -135,10 +154,36 @@ impl CredentialSource {
     pub fn certificates(&self) -> Result<Vec<Vec<u8>>, CertificateError> {
         match &self.origin {
             Origin::File(settings) => certificates_of(settings),
-            Origin::VaultKey(vault, name) | Origin::VaultDownload(vault, name) => {
-                Ok(vec![vault.certificate(name)?.der])
+            Origin::VaultKey(vault, name, _) | Origin::VaultDownload(vault, name) => {
+                Ok(vec![vault.certificate(name, Patience::Start)?.der])
             }
             Origin::TokenFile(..) | Origin::ManagedIdentity(..) => Ok(Vec::new()),
         }
     }
+}
+
+/// Name and origin of an entry.
+fn origin(entry: &CredentialSettings, azure: &Azure, cloud: Cloud, form: AssertionForm) -> (String, Origin) {
+    let vault = |vault: &VaultSettings| (Arc::new(azure.key_vault(&vault.vault_url)), vault.certificate.clone());
+    let (what, origin) = match entry {
+        CredentialSettings::File(file) => (file.place().display().to_string(), Origin::File(file.clone())),
+        CredentialSettings::KeyVaultSign(in_vault) => {
+            let (vault, name) = vault(in_vault);
+            (format!("{name} in {}", in_vault.vault_url), Origin::VaultKey(vault, name, form))
+        }
+        CredentialSettings::KeyVaultCertificate(in_vault) => {
+            let (vault, name) = vault(in_vault);
+            (format!("{name} in {}", in_vault.vault_url), Origin::VaultDownload(vault, name))
+        }
+        CredentialSettings::WorkloadIdentity(workload) => {
+            let file = azure.federated_token_file(workload.token_file.as_deref());
+            let what = file.map_or_else(|_| "no file".to_owned(), |file| file.path.display().to_string());
+            (what, Origin::TokenFile(azure.clone(), workload.token_file.clone()))
+        }
+        CredentialSettings::ManagedIdentity(ManagedIdentitySettings { client_id }) => {
+            let tokens = azure.managed_identity(client_id.as_deref());
+            (tokens.identity(), Origin::ManagedIdentity(Arc::new(tokens), cloud))
+        }
+    };
+    (format!("{} ({what})", entry.source()), origin)
 }

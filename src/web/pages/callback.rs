@@ -111,7 +111,7 @@ async fn redeem(visit: &Visit, code: SecretString, pending: Pending) -> Result<S
         Ok(sign_in) => Ok(sign_in),
         Err(SignInError::Entra(answer)) => Err(of_answer(visit, answer)),
         Err(error) => {
-            log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "sign-in failed: {error}");
+            log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "sign-in failed: {}", error.with_hint());
             Err(error.into())
         }
     }

@@ -2,7 +2,7 @@
 //! a key vault, and an issuer of federated tokens. It shares no code with what it plays to.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -59,16 +59,29 @@ pub struct PlayedAzure {
 #[derive(Default)]
 struct State {
     base: Mutex<String>,
-    certificates: Mutex<HashMap<String, InVault>>,
-    /// Tokens that the vault takes.
-    tokens: Mutex<HashSet<String>>,
+    /// By name, the versions `v1`, `v2` and so on.
+    certificates: Mutex<HashMap<String, Vec<InVault>>>,
+    /// Tokens that the vault takes: for which resource, and until when.
+    tokens: Mutex<HashMap<String, (String, i64)>>,
+    /// How many tokens there were.
+    given: Mutex<usize>,
     asked: Mutex<Vec<Asked>>,
-    /// By beginning of path: answers in place of the right ones, and how often.
-    failures: Mutex<Vec<(String, usize, u16, Value)>>,
+    /// How many requests came with a token that the vault does not take.
+    refused: Mutex<usize>,
+    failures: Mutex<Vec<Failure>>,
     /// What the vault says that tokens must be for.
     resource: Mutex<Option<String>>,
     /// How long tokens live.
     lifetime: Mutex<Option<i64>>,
+}
+
+/// An answer in place of the right one to what begins with `path`, and how often still. A vault looks at the token first.
+struct Failure {
+    path: String,
+    times: usize,
+    status: u16,
+    header: (&'static str, String),
+    body: Value,
 }
 
 struct Server {
@@ -95,12 +108,24 @@ impl PlayedAzure {
 
     /// Puts a certificate into the vault; a new version, where there is one of this name.
     pub fn put(&self, name: &str, in_vault: InVault) {
-        lock(&self.state.certificates).insert(name.to_owned(), in_vault);
+        lock(&self.state.certificates).entry(name.to_owned()).or_default().push(in_vault);
+    }
+
+    /// Puts another key in the place of the newest version's.
+    pub fn swap_key(&self, name: &str, key: PKey<Private>) {
+        let mut certificates = lock(&self.state.certificates);
+        certificates.get_mut(name).and_then(|versions| versions.last_mut()).expect("there").key = key;
     }
 
     /// Answers so, `times` times, to what begins with `path`.
     pub fn fail(&self, path: &str, times: usize, status: u16, body: Value) {
-        lock(&self.state.failures).push((path.to_owned(), times, status, body));
+        self.fail_with(path, times, status, ("Retry-After", "0"), body);
+    }
+
+    /// The same, with this header.
+    pub fn fail_with(&self, path: &str, times: usize, status: u16, header: (&'static str, &str), body: Value) {
+        let (path, header) = (path.to_owned(), (header.0, header.1.to_owned()));
+        lock(&self.state.failures).push(Failure { path, times, status, header, body });
     }
 
     pub fn heal(&self) {
@@ -126,6 +151,11 @@ impl PlayedAzure {
         lock(&self.state.asked).iter().filter(|asked| asked.path.starts_with(path)).cloned().collect()
     }
 
+    /// How many requests came with a token that the vault does not take.
+    pub fn refused(&self) -> usize {
+        *lock(&self.state.refused)
+    }
+
     pub fn forget(&self) {
         lock(&self.state.asked).clear();
     }
@@ -137,6 +167,25 @@ impl PlayedAzure {
 }
 
 impl State {
+    /// A token that opens the vault.
+    fn token_for(&self, resource: &str, of: &str) -> String {
+        let mut given = lock(&self.given);
+        *given += 1;
+        let token = format!("token-{given}-of-{of}");
+        let end = Utc::now().timestamp() + self.lifetime();
+        lock(&self.tokens).insert(token.clone(), (resource.to_owned(), end));
+        token
+    }
+
+    fn lifetime(&self) -> i64 {
+        lock(&self.lifetime).unwrap_or(3600)
+    }
+
+    fn takes(&self, token: &str) -> bool {
+        let base = lock(&self.base).clone();
+        lock(&self.tokens).get(token).is_some_and(|(resource, end)| *resource == base && Utc::now().timestamp() < *end)
+    }
+
     fn federated_token(&self, subject: &str, audience: &str, change: impl FnOnce(&mut Value)) -> String {
         let now = Utc::now().timestamp();
         let mut claims = json!({
@@ -209,19 +258,21 @@ fn token_endpoint(state: &State, body: &[u8]) -> HttpResponse {
     if !is_whole {
         return HttpResponse::BadRequest().json(json!({ "error": "invalid_request" }));
     }
-    let token = format!("a-token-of-{}", form["client_id"]);
-    assert_eq!(resource, *lock(&state.base));
-    lock(&state.tokens).insert(token.clone());
-    HttpResponse::Ok().json(json!({ "access_token": token, "expires_in": 3600, "token_type": "Bearer" }))
+    let token = state.token_for(resource, &form["client_id"]);
+    HttpResponse::Ok().json(json!({ "access_token": token, "expires_in": state.lifetime(), "token_type": "Bearer" }))
 }
 
 fn failure(state: &State, asked: &Asked) -> Option<HttpResponse> {
     let mut failures = lock(&state.failures);
-    let at = failures.iter().position(|(path, times, ..)| asked.path.starts_with(path) && *times > 0)?;
-    let (_, times, status, body) = &mut failures[at];
-    *times -= 1;
+    let is_vault = ["/certificates/", "/keys/", "/secrets/"].iter().any(|start| asked.path.starts_with(start));
+    let failure = failures.iter_mut().find(|one| asked.path.starts_with(&one.path) && one.times > 0)?;
+    if is_vault && failure.status < 429 && asked.token.is_none() {
+        return None;
+    }
+    failure.times -= 1;
+    let Failure { status, header: (name, value), body, .. } = failure;
     let status = StatusCode::from_u16(*status).expect("a status");
-    Some(HttpResponse::build(status).insert_header(("Retry-After", "0")).json(body.clone()))
+    Some(HttpResponse::build(status).insert_header((*name, value.as_str())).json(body.clone()))
 }
 
 fn imds(state: &State, asked: &Asked) -> HttpResponse {
@@ -247,23 +298,27 @@ fn app_service(state: &State, asked: &Asked) -> HttpResponse {
 /// `expires_on` is text, as in both of them.
 fn token(state: &State, asked: &Asked) -> HttpResponse {
     let Some(resource) = asked.query.get("resource") else { return error(400, "invalid_resource", "resource") };
-    let lifetime = lock(&state.lifetime).unwrap_or(3600);
     let token = if resource.starts_with("api://AzureADTokenExchange") {
-        state.federated_token(IDENTITY, resource, |claims| claims["aud"] = json!(resource))
+        *lock(&state.given) += 1;
+        let number = *lock(&state.given);
+        state.federated_token(IDENTITY, resource, |claims| {
+            claims["aud"] = json!(resource);
+            claims["uti"] = json!(number);
+        })
     } else {
-        let token = format!("a token for {resource} number {}", lock(&state.tokens).len()).replace(' ', "-");
-        lock(&state.tokens).insert(token.clone());
-        token
+        state.token_for(resource, "the-machine")
     };
-    let expires_on = (Utc::now().timestamp() + lifetime).to_string();
+    let expires_on = (Utc::now().timestamp() + state.lifetime()).to_string();
     HttpResponse::Ok().json(json!({
         "access_token": token, "expires_on": expires_on, "resource": resource, "token_type": "Bearer",
     }))
 }
 
 fn vault(state: &State, asked: &Asked) -> HttpResponse {
-    let is_known = asked.token.as_ref().is_some_and(|token| lock(&state.tokens).contains(token));
-    if !is_known {
+    if !asked.token.as_ref().is_some_and(|token| state.takes(token)) {
+        if asked.token.is_some() {
+            *lock(&state.refused) += 1;
+        }
         let resource = lock(&state.resource).clone().unwrap_or_else(|| lock(&state.base).clone());
         let challenge = format!(
             r#"Bearer authorization="https://login.microsoftonline.com/11111111-2222-4333-8444-555555555555", resource="{resource}""#
@@ -276,20 +331,26 @@ fn vault(state: &State, asked: &Asked) -> HttpResponse {
     }
     let parts: Vec<&str> = asked.path.trim_start_matches('/').split('/').collect();
     let certificates = lock(&state.certificates);
-    let Some(found) = parts.get(1).and_then(|name| certificates.get(*name)) else {
+    let Some((name, versions)) = parts.get(1).and_then(|name| certificates.get_key_value(*name)) else {
         return error(404, "CertificateNotFound", "A certificate with (name/id) was not found in this key vault.");
     };
-    let (base, name) = (lock(&state.base).clone(), parts[1]);
+    let newest = format!("v{}", versions.len());
+    let version = parts.get(2).copied().unwrap_or(&newest);
+    let number: Option<usize> = version.strip_prefix('v').and_then(|number| number.parse().ok());
+    let Some(found) = number.and_then(|number| versions.get(number.checked_sub(1)?)) else {
+        return error(404, "KeyNotFound", "no such version");
+    };
+    let base = lock(&state.base).clone();
     match (asked.method.as_str(), &*parts) {
         ("GET", ["certificates", _]) => HttpResponse::Ok().json(json!({
-            "id": format!("{base}/certificates/{name}/v1"),
-            "kid": format!("{base}/keys/{name}/v1"),
-            "sid": format!("{base}/secrets/{name}/v1"),
+            "id": format!("{base}/certificates/{name}/{version}"),
+            "kid": format!("{base}/keys/{name}/{version}"),
+            "sid": format!("{base}/secrets/{name}/{version}"),
             "cer": STANDARD.encode(found.certificate.to_der().expect("DER")),
             "attributes": { "enabled": true },
         })),
-        ("POST", ["keys", _, "v1", "sign"]) => sign(found, asked),
-        ("GET", ["secrets", _, "v1"]) => HttpResponse::Ok().json(secret(found)),
+        ("POST", ["keys", _, _, "sign"]) => sign(found, asked),
+        ("GET", ["secrets", _] | ["secrets", _, _]) => HttpResponse::Ok().json(secret(found)),
         _ => error(404, "NotFound", "no such address"),
     }
 }

@@ -1,6 +1,8 @@
 //! The list of credentials: every source signs in, each one's failures are told, and the next of the list steps in.
 
-use std::{fs, path::PathBuf, sync::Arc};
+mod outages;
+
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use blogctl::{
     config::{
@@ -19,6 +21,7 @@ use crate::support::{
     certificates::{TestCertificate, file, key_pem, pem},
     entra::{keys, rsa_key, wait_until},
     idp::IdpControl,
+    logs,
     system::{TestSystem, client_certificate},
     web::{ALICE, Browser, grants},
 };
@@ -104,9 +107,9 @@ fn a_key_that_stays_in_the_vault_signs_in_on_a_virtual_machine() {
     assert_eq!(azure.asked("/metadata/").len(), 1, "the token is kept");
     assert!(azure.asked("/secrets/").is_empty(), "the key is never asked for");
     let signed = signatures(&azure);
-    assert_eq!(signed.len(), 2, "one for each assertion: {signed:?}");
+    assert_eq!(signed.len(), 3, "one at start, to see that it can, and one for each assertion: {signed:?}");
     assert!(signed.iter().all(|asked| asked.body["alg"] == "PS256"));
-    assert_ne!(signed[0].body["value"], signed[1].body["value"], "each its own");
+    assert_ne!(signed[1].body["value"], signed[2].body["value"], "each its own");
 }
 
 #[test]
@@ -166,6 +169,40 @@ fn app_service_gives_the_token_for_the_vault() {
     let (error, hint) = failure(&azure, entry, |settings| app_service(settings, "another"));
     assert!(error.contains("IDENTITY_ENDPOINT) answered 401"), "{error}");
     assert!(hint.contains("IDENTITY_HEADER") && !error.contains("another"), "{hint}");
+}
+
+#[test]
+fn app_service_gives_the_token_that_is_the_assertion() {
+    let azure = PlayedAzure::start();
+    let system = TestSystem::with(|settings| {
+        let entry = ManagedIdentitySettings { client_id: Some(IDENTITY.to_owned()) };
+        on_a_machine(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
+        trust(settings, &azure, IDENTITY);
+        settings.azure.identity_endpoint = Some(Url::parse(&azure.server.url("/msi/token")).expect("a URL"));
+        settings.azure.identity_header = Some(SecretString::from(IDENTITY_HEADER));
+    });
+    assert_signs_in(&system);
+    let asked = azure.asked("/msi/token").remove(0);
+    assert_eq!((&*asked.query["resource"], &*asked.query["client_id"]), ("api://AzureADTokenExchange", IDENTITY));
+    assert!(azure.asked("/metadata/").is_empty());
+}
+
+#[test]
+fn a_managed_identitys_token_that_entra_refuses_is_replaced_once_by_another() {
+    let azure = PlayedAzure::start();
+    let system = TestSystem::with(|settings| {
+        let entry = ManagedIdentitySettings { client_id: Some(IDENTITY.to_owned()) };
+        on_a_machine(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
+        trust(settings, &azure, IDENTITY);
+    });
+    let control = IdpControl::of(&system.idp);
+    control.fail_next(1, 700_024);
+    assert_signs_in(&system);
+    assert_eq!((control.requests_to("/oauth2/v2.0/token").len(), azure.asked("/metadata/").len()), (2, 2));
+    control.forget_requests();
+    control.fail_next(9, 700_024);
+    assert!(!signs_in(&system));
+    assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 2, "once more, and no third time");
 }
 
 #[test]
@@ -295,11 +332,11 @@ fn a_workload_identity_opens_the_vault() {
     let load = |settings: &Settings| CredentialSource::all(settings).expect("sources").remove(0).load();
     load(&settings).expect("a certificate");
     let used = azure.asked("/certificates/").pop().and_then(|asked| asked.token);
-    assert_eq!(used, Some(format!("a-token-of-{DEV_CLIENT_ID}")), "the site's own, unless another is set");
+    assert_eq!(used, Some(format!("token-1-of-{DEV_CLIENT_ID}")), "the site's own, unless another is set");
     settings.azure.client_id = Some(IDENTITY.to_owned());
     load(&settings).expect("a certificate");
     let used = azure.asked("/certificates/").pop().and_then(|asked| asked.token);
-    assert_eq!(used, Some(format!("a-token-of-{IDENTITY}")));
+    assert_eq!(used, Some(format!("token-2-of-{IDENTITY}")));
     assert!(azure.asked("/metadata/").is_empty());
 
     let refusal =
@@ -346,7 +383,9 @@ fn in_development_whoever_ran_az_login_opens_the_vault() {
     assert!(ended.status.success() && text.contains("can be used"), "{text}");
     let asked = fs::read_to_string(folder.path().join("asked")).expect("it was asked");
     let resource = azure.server.url("");
-    assert_eq!(asked.trim(), format!("account get-access-token --output json --resource {resource}"));
+    let tenant = "11111111-2222-4333-8444-555555555555";
+    let expected = format!("account get-access-token --output json --resource {resource} --tenant {tenant}");
+    assert_eq!(asked.trim(), expected, "the tenant is the vault's");
 
     let failing = "echo \"ERROR: Please run 'az login' to setup account.\" >&2; exit 1";
     let ended = azure_cli(folder.path(), &azure, failing).output().expect("it runs");
@@ -381,49 +420,31 @@ fn a_thumbprint_is_read_from_wherever_the_certificate_is() {
 fn what_the_vault_refuses_names_the_permission_that_is_missing() {
     let azure = PlayedAzure::start();
     azure.put(NAME, registered(true, false));
-    let forbidden =
-        json!({ "error": { "code": "Forbidden", "message": "The user, group or application does not have …" }});
-    let firewall = json!({ "error": { "code": "Forbidden", "message": "Client address is not authorized",
-                           "innererror": { "code": "ForbiddenByFirewall" } }});
+    let said = |code: &str, message: &str| json!({ "error": { "code": "Forbidden", "message": message, "innererror": { "code": code } }});
+    let firewall = said("ForbiddenByFirewall", "Client address is not authorized");
+    let disabled = said("KeyDisabled", "Operation sign is not allowed on a disabled key.");
+    let message = "Caller is not authorized.\r\nCaller: appid=1;oid=2\r\nAction: 'Microsoft.KeyVault/x'\r\nVault: blog";
+    let by_role = said("ForbiddenByRbac", message);
+    let unauthorized = json!({ "error": { "code": "Unauthorized", "message": "AKV10032: Invalid issuer." }});
     let sign = || CredentialSettings::KeyVaultSign(in_vault(&azure));
     let download = || CredentialSettings::KeyVaultCertificate(in_vault(&azure));
-    for (path, status, body, entry, said) in [
-        (
-            "/certificates/",
-            403,
-            &forbidden,
-            sign(),
-            "the role \"Key Vault Certificate User\" on the vault, or the permission certificates/get",
-        ),
-        (
-            "/secrets/",
-            403,
-            &forbidden,
-            download(),
-            "the role \"Key Vault Secrets User\" on the vault, or the permission secrets/get",
-        ),
-        ("/secrets/", 403, &firewall, download(), "the vault's firewall"),
+    for (path, status, body, entry, seen, hint) in [
+        ("/certificates/", 403, forbidden(), sign(), "(Forbidden", "certificates/read, such as \"Key Vault Reader\""),
+        ("/certificates/", 403, forbidden(), sign(), "(Forbidden", "or the permission certificates/get"),
+        ("/keys/", 403, forbidden(), sign(), "(Forbidden", "keys/sign/action, such as \"Key Vault Crypto User\""),
+        ("/keys/", 403, forbidden(), sign(), "(Forbidden", "or the permission keys/sign"),
+        ("/secrets/", 403, forbidden(), download(), "(Forbidden", "secrets/getSecret/action, such as \"Key Vault Cert"),
+        ("/secrets/", 403, forbidden(), download(), "(Forbidden", "or the permission secrets/get"),
+        ("/secrets/", 403, firewall, download(), "ForbiddenByFirewall", "the vault's firewall"),
+        ("/keys/", 403, disabled, sign(), "a disabled key", "enable it in the portal"),
+        ("/keys/", 403, by_role, sign(), "oid=2; Action: 'Microsoft.KeyVault/x'", "keys/sign"),
+        ("/certificates/", 401, unauthorized, sign(), "AKV10032", "tenant, 11111111-2222-4333-8444-555555555555"),
     ] {
         azure.heal();
-        // The first request has no token, and asks for the challenge.
-        if path == "/certificates/" {
-            let warm = CredentialSource::all(&{
-                let mut settings = Settings::default();
-                on_a_machine(&mut settings, &azure, vec![entry.clone()]);
-                settings
-            })
-            .expect("sources")
-            .remove(0);
-            warm.load().expect("it works");
-            azure.fail(path, 1, status, body.clone());
-            let error = warm.load().expect_err("refused");
-            assert!(error.hint().contains(said), "{}", error.hint());
-            assert!(error.to_string().contains("answered 403 (Forbidden"), "{error}");
-            continue;
-        }
-        azure.fail(path, 1, status, body.clone());
-        let (error, hint) = failure(&azure, entry, |_| {});
-        assert!(hint.contains(said), "{error}: {hint}");
+        azure.fail(path, 2, status, body);
+        let (error, told) = failure(&azure, entry, |_| {});
+        assert!(error.contains(&format!("answered {status}")) && error.contains(seen), "{error}");
+        assert!(told.contains(hint), "{error}: {told}");
     }
     azure.heal();
     let nothing = VaultSettings { certificate: "nothing".to_owned(), ..in_vault(&azure) };
@@ -436,6 +457,7 @@ fn what_the_vault_refuses_names_the_permission_that_is_missing() {
 
 #[test]
 fn a_signature_that_the_vault_refuses_is_told_and_the_next_credential_signs() {
+    logs::keep();
     let azure = PlayedAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
@@ -453,13 +475,92 @@ fn a_signature_that_the_vault_refuses_is_told_and_the_next_credential_signs() {
         }
     });
     assert_signs_in(&system);
-    assert_eq!(signatures(&azure).len(), 1);
-    let forbidden = json!({ "error": { "code": "Forbidden", "message": "keys/sign" }});
-    azure.fail("/keys/", 100, 403, forbidden);
+    azure.forget();
+    azure.fail("/keys/", 100, 403, forbidden());
     assert_signs_in(&system);
-    assert_eq!(signatures(&azure).len(), 2, "tried once");
+    assert_eq!(signatures(&azure).len(), 2, "tried once, and once more when the vault was asked again");
     assert_signs_in(&system);
     assert_eq!(signatures(&azure).len(), 2, "what works is remembered");
+    let told = logs::with(&azure.server.url(""));
+    let why = told.iter().find(|line| line.contains("Entra ID was not asked")).expect("why the first did not do");
+    assert!(why.contains("answered 403") && why.contains("\"Key Vault Crypto User\""), "{why}");
+    assert!(why.contains("keys/sign"), "{why}");
+}
+
+fn forbidden() -> serde_json::Value {
+    json!({ "error": { "code": "Forbidden", "message": "The user, group or application does not have …" }})
+}
+
+#[test]
+fn a_certificate_whose_key_may_not_be_used_gives_way_at_start_and_the_log_names_the_permission() {
+    logs::keep();
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    azure.fail("/keys/", 100, 403, forbidden());
+    let system = TestSystem::with(|settings| {
+        let of_file = CredentialSettings::File(settings.client.certificate.clone());
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), of_file]);
+    });
+    let asked = signatures(&azure).len();
+    assert_signs_in(&system);
+    assert_eq!(signatures(&azure).len(), asked, "the file signs");
+    let told = logs::with(&azure.server.url(""));
+    let line = told.iter().find(|line| line.contains("credential 1 key_vault_sign")).expect("why it is not used");
+    assert!(line.contains("keys/sign") && line.contains("Key Vault Crypto User"), "{line}");
+    let file = system.folder.path().join("client.pem").display().to_string();
+    let used = logs::with(&file);
+    assert!(used.iter().any(|line| line.contains("the site proves itself by")), "{used:?}");
+}
+
+#[test]
+fn where_nothing_else_is_in_the_list_the_log_says_what_the_vault_refuses() {
+    logs::keep();
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = TestSystem::with(|settings| {
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+    });
+    azure.fail("/keys/", 100, 403, forbidden());
+    assert_nothing_to_sign_with(&system);
+    let told = logs::with(&azure.server.url(""));
+    let failed = told.iter().find(|line| line.contains("sign-in failed")).expect("a line about the sign-in");
+    assert!(failed.contains("keys/sign") && failed.contains("Key Vault Crypto User"), "{failed}");
+}
+
+#[test]
+fn the_same_certificate_by_another_way_steps_in_where_the_vault_does_not_sign() {
+    type Another = fn(&PlayedAzure, &Settings) -> CredentialSettings;
+    let of_file: Another = |_, settings| CredentialSettings::File(settings.client.certificate.clone());
+    let download: Another = |azure, _| CredentialSettings::KeyVaultCertificate(in_vault(azure));
+    for another in [of_file, download] {
+        let azure = PlayedAzure::start();
+        azure.put(NAME, registered(true, false));
+        let system = TestSystem::with(|settings| {
+            let entries = vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), another(&azure, settings)];
+            on_a_machine(settings, &azure, entries);
+        });
+        assert_signs_in(&system);
+        azure.fail("/keys/", 100, 403, forbidden());
+        assert_signs_in(&system);
+    }
+}
+
+#[test]
+fn what_entra_refuses_is_not_sent_again_by_another_way() {
+    logs::keep();
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(true, false));
+    let system = TestSystem::with(|settings| {
+        let sign = CredentialSettings::KeyVaultSign(in_vault(&azure));
+        on_a_machine(settings, &azure, vec![sign, CredentialSettings::KeyVaultCertificate(in_vault(&azure))]);
+    });
+    let control = IdpControl::of(&system.idp);
+    control.remove_certificates(DEV_CLIENT_ID);
+    assert!(!signs_in(&system));
+    assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 1, "the other entry has the same certificate");
+    let told = logs::with(&azure.server.url(""));
+    let refused = told.iter().find(|line| line.contains("was refused by Entra ID")).expect("that Entra refused");
+    assert!(refused.contains("AADSTS700027") && refused.contains("correlation_id="), "{refused}");
 }
 
 #[test]
@@ -481,47 +582,6 @@ fn entra_decides_between_two_credentials_and_the_one_it_takes_is_remembered() {
     control.forget_requests();
     assert_signs_in(&system);
     assert_eq!(sent(), 1, "and remembered");
-}
-
-#[test]
-fn busy_services_are_asked_again_and_a_refused_token_is_replaced_once() {
-    let azure = PlayedAzure::start();
-    azure.put(NAME, registered(false, false));
-    let busy = json!({ "error": { "code": "Throttled", "message": "try again" }});
-    azure.fail("/metadata/", 2, 429, busy.clone());
-    azure.fail("/certificates/", 1, 503, busy.clone());
-    let system = TestSystem::with(|settings| {
-        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
-    });
-    assert_eq!(azure.asked("/metadata/").len(), 3);
-    assert_eq!(azure.asked("/certificates/").len(), 3);
-    azure.fail("/keys/", 2, 500, busy.clone());
-    assert_signs_in(&system);
-    assert_eq!(signatures(&azure).len(), 3);
-
-    azure.forget();
-    azure.revoke_tokens();
-    assert_signs_in(&system);
-    assert_eq!((signatures(&azure).len(), azure.asked("/metadata/").len()), (2, 1), "a fresh token, once");
-
-    azure.forget();
-    azure.fail("/keys/", 100, 500, busy);
-    assert_nothing_to_sign_with(&system);
-    assert_eq!(signatures(&azure).len(), 4, "and no more");
-}
-
-#[test]
-fn a_token_is_renewed_before_its_end() {
-    let azure = PlayedAzure::start();
-    azure.put(NAME, registered(false, false));
-    azure.tokens_live(4);
-    let system = TestSystem::with(|settings| {
-        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
-    });
-    wait_until("half of its life is over", || {
-        assert_signs_in(&system);
-        azure.asked("/metadata/").len() > 1
-    });
 }
 
 #[test]
@@ -550,7 +610,7 @@ fn a_key_beyond_the_vault_is_not_taken() {
     let own = azure.server.url("/secrets/a/1");
     azure.fail("/certificates/", 1, 200, json!({ "cer": "AA==", "kid": "https://evil.example/keys/a/1", "sid": own }));
     let error = source.load().expect_err("refused").to_string();
-    assert!(error.contains("its key or secret is not in this vault"), "{error}");
+    assert!(error.contains("its key is not in this vault"), "{error}");
 }
 
 #[test]
@@ -560,8 +620,7 @@ fn a_signature_by_another_key_does_not_leave_this_machine() {
     let system = TestSystem::with(|settings| {
         on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
     });
-    let wrong = InVault { key: rsa_key(2048), ..registered(false, false) };
-    azure.put(NAME, wrong);
+    azure.swap_key(NAME, rsa_key(2048));
     assert_nothing_to_sign_with(&system);
 }
 
@@ -572,14 +631,74 @@ fn a_new_version_in_the_vault_is_found_when_entra_refuses_the_old_one() {
     let system = TestSystem::with(|settings| {
         on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
     });
+    let control = IdpControl::of(&system.idp);
     assert_signs_in(&system);
+    let old = sent(&control).pop().expect("a request").0;
+    let text = put_new_version(&azure);
+    control.replace_certificates(DEV_CLIENT_ID, &[&text]);
+    azure.forget();
+    control.forget_requests();
+    assert_signs_in(&system);
+    assert_eq!(signed_by_versions(&azure), ["v1", "v2", "v2"], "the old one, then the new one on trial, then for good");
+    let requests = sent(&control);
+    assert_eq!(requests.iter().map(|(_, status)| *status).collect::<Vec<_>>(), [401, 200]);
+    assert!(requests[0].0 == old && requests[1].0 != old, "the old certificate was refused, the new one taken");
+}
+
+#[test]
+fn a_new_version_that_entra_does_not_take_yet_gives_way_to_the_one_before_which_still_signs() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = TestSystem::with(|settings| {
+        // The file's folder is watched.
+        let of_file = CredentialSettings::File(settings.client.certificate.clone());
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), of_file]);
+        settings.azure.vault_check = Duration::ZERO;
+    });
+    let control = IdpControl::of(&system.idp);
+    let old = fs::read_to_string(system.folder.path().join("client-cert.pem")).expect("there");
+    assert_signs_in(&system);
+    let text = put_new_version(&azure);
+    azure.forget();
+    // Whatever happens in a folder that is watched makes the site look at all that it has.
+    fs::write(system.folder.path().join("touched"), "").expect("written");
+    let refused = || sent(&control).iter().any(|(_, status)| *status == 401);
+    wait_until("the new one is found without anybody's asking, and tried", || {
+        assert_signs_in(&system);
+        refused()
+    });
+    azure.forget();
+    control.forget_requests();
+    assert_signs_in(&system);
+    assert_eq!(sent(&control).len(), 1, "what Entra takes is remembered");
+    assert!(signed_by_versions(&azure).contains(&"v1".to_owned()));
+    control.replace_certificates(DEV_CLIENT_ID, &[&old, &text]);
+    assert_signs_in(&system);
+    control.replace_certificates(DEV_CLIENT_ID, &[&text]);
+    assert_signs_in(&system);
+}
+
+/// Into the vault; gives the certificate.
+fn put_new_version(azure: &PlayedAzure) -> String {
     let key = rsa_key(2048);
     let certificate = TestCertificate::new("renewed", &key).make();
     let text = String::from_utf8(pem(&certificate)).expect("PEM");
     azure.put(NAME, InVault { certificate, key, exportable: false, as_pem: false });
-    let control = IdpControl::of(&system.idp);
-    control.replace_certificates(DEV_CLIENT_ID, &[&text]);
-    assert_signs_in(&system);
+    text
+}
+
+/// Thumbprint and status of each token request.
+fn sent(control: &IdpControl) -> Vec<(serde_json::Value, u64)> {
+    let requests = control.requests_to("/oauth2/v2.0/token");
+    let parts = |request: &serde_json::Value| {
+        (request["assertion_header"]["x5t#S256"].clone(), request["status"].as_u64().expect("a status"))
+    };
+    requests.iter().map(parts).collect()
+}
+
+fn signed_by_versions(azure: &PlayedAzure) -> Vec<String> {
+    let version = |asked: &Asked| asked.path.split('/').nth(3).expect("a version").to_owned();
+    signatures(azure).iter().map(version).collect()
 }
 
 #[test]

@@ -149,7 +149,8 @@ fn a_code_of_ones_own_making_is_refused() {
 #[test]
 fn who_makes_codes_up_is_shut_out_and_others_are_not() {
     let system = TestSystem::with(|settings| {
-        settings.server.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("one")];
+        settings.server.trusted_proxies =
+            vec!["127.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("one")];
     });
     // A sign-in that is really under way, with a code of one's own making.
     let guess = |address: &str| {

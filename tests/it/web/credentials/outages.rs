@@ -1,0 +1,185 @@
+//! What passes is asked again, what does not is not; nobody waits for long, and nobody waits for what another has waited for.
+
+use super::*;
+
+fn busy() -> serde_json::Value {
+    json!({ "error": { "code": "Throttled", "message": "try again" }})
+}
+
+fn with_the_vault_alone(azure: &PlayedAzure) -> TestSystem {
+    TestSystem::with(|settings| {
+        on_a_machine(settings, azure, vec![CredentialSettings::KeyVaultSign(in_vault(azure))]);
+    })
+}
+
+fn source(azure: &PlayedAzure) -> CredentialSource {
+    let mut settings = Settings::default();
+    on_a_machine(&mut settings, azure, vec![CredentialSettings::KeyVaultSign(in_vault(azure))]);
+    CredentialSource::all(&settings).expect("sources").remove(0)
+}
+
+/// So many people at once, each in a browser; how many of them came in.
+fn at_once(people: usize, system: &TestSystem) -> usize {
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..people).map(|_| scope.spawn(|| signs_in(system))).collect();
+        all.into_iter().map(|one| usize::from(one.join().expect("it ends"))).sum()
+    })
+}
+
+#[test]
+fn busy_services_are_asked_again_and_a_refused_token_is_replaced_once() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    azure.fail("/metadata/", 2, 429, busy());
+    azure.fail("/certificates/", 1, 503, busy());
+    let system = TestSystem::with(|settings| {
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+    });
+    assert_eq!(azure.asked("/metadata/").len(), 3);
+    assert_eq!(azure.asked("/certificates/").len(), 3);
+    azure.forget();
+    azure.fail("/keys/", 2, 500, busy());
+    assert_signs_in(&system);
+    assert_eq!(signatures(&azure).len(), 3);
+
+    azure.forget();
+    azure.revoke_tokens();
+    assert_signs_in(&system);
+    assert_eq!((signatures(&azure).len(), azure.asked("/metadata/").len()), (2, 1), "a fresh token, once");
+
+    azure.forget();
+    azure.fail("/keys/", 100, 500, busy());
+    assert_nothing_to_sign_with(&system);
+    assert_eq!(signatures(&azure).len(), 4, "and no more");
+}
+
+#[test]
+fn a_token_is_renewed_before_its_end() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    azure.tokens_live(4);
+    let system = TestSystem::with(|settings| {
+        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+    });
+    wait_until("half of its life is over, again and again", || {
+        assert_signs_in(&system);
+        azure.asked("/metadata/").len() > 3
+    });
+    assert_eq!(azure.refused(), 0, "the vault has never seen one that had ended");
+}
+
+#[test]
+fn people_who_wait_for_a_vault_that_is_away_do_not_queue_behind_one_another() {
+    const PEOPLE: usize = 20;
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = with_the_vault_alone(&azure);
+    azure.forget();
+    azure.fail("/", 10_000, 503, busy());
+    assert_eq!(at_once(PEOPLE, &system), 0);
+    let looked = azure.asked("/certificates/").len();
+    assert!((1..PEOPLE).contains(&looked), "one looks whether there is a new version, not each: {looked}");
+    azure.heal();
+    wait_until("people sign in again", || signs_in(&system));
+}
+
+#[test]
+fn who_all_need_a_new_token_share_one() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = with_the_vault_alone(&azure);
+    azure.forget();
+    azure.revoke_tokens();
+    assert_eq!(at_once(20, &system), 20);
+    assert_eq!(azure.asked("/metadata/").len(), 1);
+}
+
+#[test]
+fn a_pause_that_a_service_asks_for_is_kept_and_one_that_is_too_long_is_the_end() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = with_the_vault_alone(&azure);
+    azure.forget();
+    azure.fail_with("/keys/", 1, 429, ("Retry-After", "1"), busy());
+    assert_signs_in(&system);
+    assert_eq!(signatures(&azure).len(), 2);
+    for wish in ["60", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+        let azure = PlayedAzure::start();
+        azure.put(NAME, registered(false, false));
+        azure.fail_with("/keys/", 100, 429, ("Retry-After", wish), busy());
+        let error = source(&azure).load().expect_err("busy");
+        assert_eq!(signatures(&azure).len(), 1, "nobody waits so long: {error}");
+    }
+}
+
+#[test]
+fn the_metadata_service_is_asked_again_while_it_starts_and_not_when_it_refuses() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    for status in [404, 408, 410, 429, 500, 503] {
+        azure.forget();
+        azure.fail("/metadata/", 1, status, json!({ "error": "busy" }));
+        source(&azure).load().expect("it passes");
+        assert_eq!(azure.asked("/metadata/").len(), 2, "{status}");
+    }
+    for (status, code, hint) in [
+        (400, "invalid_request", "system-assigned identity"),
+        (400, "invalid_resource", "vault_url"),
+        (401, "unknown_source", "azure.imds_url"),
+        (403, "forbidden", "azure.imds_url"),
+    ] {
+        azure.forget();
+        azure.heal();
+        azure.fail("/metadata/", 100, status, json!({ "error": code }));
+        let error = source(&azure).load().expect_err("refused");
+        assert_eq!(azure.asked("/metadata/").len(), 1, "{status}");
+        assert!(error.to_string().contains(code) && error.hint().contains(hint), "{error}: {}", error.hint());
+    }
+}
+
+#[test]
+fn a_redirect_is_not_followed_with_a_token() {
+    let (azure, elsewhere) = (PlayedAzure::start(), PlayedAzure::start());
+    azure.put(NAME, registered(false, false));
+    for path in ["/metadata/", "/certificates/", "/keys/"] {
+        azure.heal();
+        azure.fail_with(path, 1, 302, ("Location", &elsewhere.server.url("/elsewhere")), json!({}));
+        let error = source(&azure).load().expect_err("refused").to_string();
+        assert!(error.contains("answered 302"), "{error}");
+    }
+    assert!(elsewhere.asked("/").is_empty());
+}
+
+#[test]
+fn a_vault_is_asked_now_and_then_whether_it_has_something_new_also_one_that_fails() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = file(folder.path(), "client.pem", &[client_certificate().1.as_bytes()]);
+    let client = |vault_check: Duration| {
+        let mut settings = Settings::default();
+        settings.entra.tenant_id = blogctl::config::DEV_TENANT_ID.to_owned();
+        let of_file = CertificateSettings { path: Some(path.clone()), ..CertificateSettings::default() };
+        let entries = vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), CredentialSettings::File(of_file)];
+        on_a_machine(&mut settings, &azure, entries);
+        settings.azure.vault_check = vault_check;
+        let provider = Arc::new(Provider::new(&settings.entra).expect("a provider"));
+        let redirect_uri = Url::parse("http://localhost:5000/callback").expect("a URL");
+        ConfidentialClient::new(provider, &settings, redirect_uri).expect("a credential")
+    };
+    let asked_by = |client: &ConfidentialClient| {
+        azure.forget();
+        assert!(!client.reload_credential().expect("nothing new"));
+        azure.asked("/").len()
+    };
+    let (often, seldom) = (client(Duration::ZERO), client(Duration::from_hours(1)));
+    assert_eq!((asked_by(&often), asked_by(&seldom)), (2, 0), "certificate and signature each time, or not at all");
+    put_new_version(&azure);
+    assert!(often.reload_credential().expect("a new version"));
+    assert!(often.credential().name().contains("CN=renewed"), "{}", often.credential().name());
+
+    azure.fail("/keys/", 1000, 403, forbidden());
+    let (often, seldom) = (client(Duration::ZERO), client(Duration::from_hours(1)));
+    assert_ne!(asked_by(&often), 0);
+    assert_eq!(asked_by(&seldom), 0, "and a vault that fails is not asked each minute");
+}
