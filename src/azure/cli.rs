@@ -122,7 +122,7 @@ mod tests {
         let ended = run(Command::new("sleep").arg("600"), Duration::from_millis(50));
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
         let (status, stdout, stderr) =
-            run(Command::new("sh").args(["-c", "echo out; echo err >&2"]), Duration::from_secs(60)).unwrap();
+            run(Command::new("sh").args(["-c", "echo out; echo err >&2"]), Duration::from_mins(1)).unwrap();
         assert_eq!((status.success(), &stdout[..], &stderr[..]), (true, &b"out\n"[..], &b"err\n"[..]));
     }
 

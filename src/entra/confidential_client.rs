@@ -159,9 +159,10 @@ impl ConfidentialClient {
         self.credentials.in_use()
     }
 
-    /// Whether the credential's files (or vault) hold something now that cannot be used, so that the one from before is.
-    pub fn has_unusable_files(&self) -> bool {
-        self.credentials.is_broken()
+    /// For each entry of the list its kind, and why what it holds now cannot be used, if so: `expired`, `key_mismatch` and so
+    /// on. Entries after the one in use are not looked at before they are wanted.
+    pub fn unusable_entries(&self) -> Vec<(&str, Option<&'static str>)> {
+        self.credentials.unusable()
     }
 
     /// Starts a sign-in. May block (discovery).
@@ -312,12 +313,30 @@ impl ConfidentialClient {
                 Trouble::Refused { answer, assertion }
             }
             (_, Err(error)) => Trouble::Unusable(error),
-            _ => return outcome,
+            _ => {
+                if proves_acceptance(&outcome) {
+                    self.credentials.accepted(&used);
+                }
+                return outcome;
+            }
         };
-        match self.credentials.instead_of(&used, &trouble, self.provider.clock().now()) {
-            Some(other) => request(&metadata, &self.assertion(&metadata, &other)?),
-            None => outcome,
-        }
+        let Some(other) = self.credentials.instead_of(&used, &trouble, self.now()) else { return outcome };
+        let second = match self.assertion(&metadata, &other.credential) {
+            Ok(assertion) => request(&metadata, &assertion),
+            Err(error) => {
+                log::warn!("{} could not be used either: {}", other.credential.name(), error.with_hint());
+                self.credentials.tried(&other, false);
+                // What the first one met is what is to be mended.
+                return outcome;
+            }
+        };
+        self.credentials.tried(&other, proves_acceptance(&second));
+        second
+    }
+
+    /// This machine's time, as the client takes it.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.provider.clock().now()
     }
 
     /// Looks at the credential's source again, and at those before it. A new certificate is taken if it is of its key and in
@@ -372,5 +391,14 @@ impl fmt::Debug for PendingSignIn {
 impl fmt::Debug for AuthorizationRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizationRequest").finish_non_exhaustive()
+    }
+}
+
+/// Whether Entra has taken the client's credential: it gave tokens, or refused for a reason that comes after that.
+fn proves_acceptance<T>(outcome: &Result<T, SignInError>) -> bool {
+    match outcome {
+        Ok(_) => true,
+        Err(SignInError::Entra(answer)) => matches!(answer.remedy(), Remedy::SignInAgain | Remedy::Consent),
+        Err(_) => false,
     }
 }

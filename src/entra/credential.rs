@@ -6,7 +6,10 @@ mod error;
 mod federated;
 mod source;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
@@ -21,6 +24,7 @@ use crate::{azure::Patience, config::AssertionForm};
 
 /// One of the two.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are a handful of them, each behind an Arc")]
 pub enum Credential {
     /// A certificate with its key.
     Certificate(ClientCertificate),
@@ -109,9 +113,26 @@ impl Credential {
     }
 }
 
-/// A credential, and the place of its source in the list.
+/// A credential, and the place of its source in the list. Clones know of each other whether Entra has accepted it.
 #[derive(Debug, Clone)]
 pub(super) struct Placed {
     pub(super) position: usize,
     pub(super) credential: Arc<Credential>,
+    was_accepted: Arc<AtomicBool>,
+}
+
+impl Placed {
+    pub(super) fn new(position: usize, credential: Arc<Credential>) -> Self {
+        Self { position, credential, was_accepted: Arc::default() }
+    }
+
+    /// Notes that Entra has accepted it.
+    pub(super) fn accept(&self) {
+        self.was_accepted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether Entra has ever accepted it.
+    pub(super) fn was_accepted(&self) -> bool {
+        self.was_accepted.load(Ordering::Relaxed)
+    }
 }

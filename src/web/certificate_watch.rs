@@ -14,7 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::Utc;
 use ending::Ending;
 use folders::Folders;
 
@@ -93,7 +92,7 @@ impl Watch {
     fn warn_of_the_end(&mut self) {
         let credential = self.client.credential();
         let Some(certificate) = credential.certificate() else { return };
-        if let Some((level, text)) = self.ending.news(certificate.details(), Utc::now()) {
+        if let Some((level, text)) = self.ending.news(certificate.details(), self.client.now()) {
             log::log!(level, "{text}");
         }
     }

@@ -107,6 +107,7 @@ impl Server {
         if site.public_url.scheme() == "http" && !is_loopback(&site.public_url) {
             log::warn!("{} is plain http: whoever is on the way can take over sessions", site.public_url);
         }
+        log::info!("the site proves itself by {}", site.client.credential().name());
         let client = Arc::clone(&site.client);
         let watch = CertificateWatch::start(client, &settings.client).map_err(StartError::Socket)?;
         // The last one wrapped is the first that a request meets.

@@ -81,6 +81,8 @@ pub struct Site {
     pub public_url: Url,
     /// Who may say how a browser came, in place of the request itself.
     pub proxies: TrustedProxies,
+    /// So many days before its end the certificate ends soon.
+    pub soon_days: i64,
     /// How long a form may take to arrive.
     pub body_timeout: Duration,
     /// What `/health` found out last.
@@ -131,6 +133,7 @@ impl Site {
             public_url,
             failed_sign_ins: FailedSignIns::new(proxies.clone()),
             proxies,
+            soon_days: client_settings.soon_days(),
             body_timeout: settings.server.body_timeout,
             health: HealthMemory::default(),
         })

@@ -153,6 +153,23 @@ pub enum CertificateError {
 }
 
 impl CertificateError {
+    /// Why, in one word that machines compare; tells nothing of where it is.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotConfigured => "not_configured",
+            Self::Unreadable { .. } | Self::NotAFile { .. } | Self::TooLarge { .. } => "unreadable",
+            Self::PassphraseMissing { .. } | Self::PassphraseWrong { .. } => "passphrase",
+            Self::NoKey { .. } => "no_key",
+            Self::NotRsa { .. } | Self::Weak { .. } => "weak_key",
+            Self::KeyMismatch { .. } => "key_mismatch",
+            Self::NotYetValid { .. } => "not_yet_valid",
+            Self::Expired { .. } => "expired",
+            Self::ThumbprintFormat { .. } | Self::ThumbprintMismatch { .. } => "thumbprint",
+            Self::Azure(_) => "azure",
+            Self::Signing { .. } => "does_not_sign",
+            _ => "malformed",
+        }
+    }
     /// What to do about it.
     pub fn hint(&self) -> Cow<'static, str> {
         let hint = match self {

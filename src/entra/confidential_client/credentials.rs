@@ -2,10 +2,7 @@
 //! this one. While a new certificate is on its way into the file here and into the registration there, either may be the one
 //! that Entra accepts.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
@@ -23,15 +20,21 @@ pub(super) struct Credentials {
     held: ArcSwap<Held>,
     /// Held by whoever decides which one is used: between looking and changing nobody else may. Requests only look.
     deciding: Mutex<Told>,
-    /// Whether what the source of the one in use holds now cannot be used.
-    is_broken: AtomicBool,
+    /// Why what each source holds now cannot be used, as far as it was looked at.
+    unusable: ArcSwap<Vec<Option<&'static str>>>,
 }
 
 struct Held {
     in_use: Placed,
-    /// Tried when Entra refuses the one in use, the first first; one that was refused goes to the end.
+    /// Tried when the one in use does not do, in this order: what else its source holds now, those before it, what the list holds
+    /// besides.
     others: Vec<Placed>,
+    /// Those that did not do either, the longest ago first: tried when there are no others.
+    in_vain: Vec<Placed>,
 }
+
+/// Most credentials kept that no source holds any more: the one before, and the one before that.
+const MAX_OF_BEFORE: usize = 2;
 
 /// Why another credential than the one in use is wanted.
 pub(super) enum Trouble<'a> {
@@ -82,23 +85,24 @@ impl Credentials {
     /// The first of the list that can be used.
     pub(super) fn load(sources: Vec<CredentialSource>) -> Result<Self, CredentialError> {
         let mut told = vec![None; sources.len()];
+        let mut unusable = vec![None; sources.len()];
         let mut errors = Vec::new();
         for (position, source) in sources.iter().enumerate() {
             match source.load() {
                 Ok(credential) => {
-                    log::info!("the site proves itself by {}", credential.name());
-                    let in_use = Placed { position, credential };
+                    let in_use = Placed::new(position, credential);
                     return Ok(Self {
                         sources,
-                        held: ArcSwap::from_pointee(Held { in_use, others: Vec::new() }),
+                        held: ArcSwap::from_pointee(Held { in_use, others: Vec::new(), in_vain: Vec::new() }),
                         deciding: Mutex::new(told),
-                        is_broken: AtomicBool::new(false),
+                        unusable: ArcSwap::from_pointee(unusable),
                     });
                 }
                 Err(error) => {
                     if sources.len() > 1 {
                         tell(&mut told, position, source, &error);
                     }
+                    note(&mut unusable, position, Some(&error));
                     errors.push((format!("{}. {}: {error}", position + 1, source.name()), error));
                 }
             }
@@ -126,13 +130,24 @@ impl Credentials {
         now: DateTime<Utc>,
         read: fn(&CredentialSource) -> Result<Arc<Credential>, CredentialError>,
     ) -> Result<bool, CredentialError> {
+        let mut unusable = self.unusable.load_full().to_vec();
+        let outcome = self.look_through(told, &mut unusable, now, read);
+        self.unusable.store(Arc::new(unusable));
+        outcome
+    }
+
+    fn look_through(
+        &self,
+        told: &mut Told,
+        unusable: &mut [Option<&'static str>],
+        now: DateTime<Utc>,
+        read: fn(&CredentialSource) -> Result<Arc<Credential>, CredentialError>,
+    ) -> Result<bool, CredentialError> {
         let held = self.held.load_full();
         for (position, source) in self.sources.iter().enumerate() {
             let is_own = position == held.in_use.position;
             let read = read(source).and_then(|new| new.check_dates(now).map(|()| new));
-            if is_own {
-                self.is_broken.store(read.is_err(), Ordering::Relaxed);
-            }
+            note(unusable, position, read.as_ref().err());
             match read {
                 Ok(new) if new.is_same(&held.in_use.credential) => {
                     forget(told, position);
@@ -149,7 +164,7 @@ impl Credentials {
                 Ok(credential) => {
                     forget(told, position);
                     log::info!("a new credential is in use: {}", credential.name());
-                    self.put(held.replaced_by(Placed { position, credential }));
+                    self.held.store(Arc::new(held.replaced_by(Placed::new(position, credential))));
                     return Ok(true);
                 }
                 // What was good when it was read stays good until its end.
@@ -165,59 +180,78 @@ impl Credentials {
         self.deciding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, mut held: Held) {
-        // Certificates of long ago are of no use.
-        held.others.truncate(self.sources.len() + 1);
-        self.held.store(Arc::new(held));
-    }
-
-    /// Whether what the source of the one in use holds now cannot be used.
-    pub(super) fn is_broken(&self) -> bool {
-        self.is_broken.load(Ordering::Relaxed)
+    /// Why what each source holds now cannot be used, in the order of the list; of one that can, `None`.
+    pub(super) fn unusable(&self) -> Vec<(&str, Option<&'static str>)> {
+        let unusable = self.unusable.load();
+        self.sources.iter().map(CredentialSource::kind).zip(unusable.iter().copied()).collect()
     }
 
     /// The credential to try after `used`, if there is one that may do better: what another request found, what is new in its
-    /// source, the one before, or the next in the list.
+    /// source, what the list holds besides, or the one before. [`Self::tried`] wants to know how it went.
     pub(super) fn instead_of(
         &self,
         used: &Arc<Credential>,
         trouble: &Trouble<'_>,
         now: DateTime<Utc>,
-    ) -> Option<Arc<Credential>> {
+    ) -> Option<Placed> {
         let mut told = self.decide();
         let may_pass = |other: &Credential| trouble.may_pass_with(other, used);
-        if may_pass(&self.in_use()) {
-            return Some(self.in_use());
+        let in_use = || self.held.load().in_use.clone();
+        if may_pass(&in_use().credential) {
+            return Some(in_use());
         }
         trouble.tell(used);
         if trouble.has_passed(used) {
-            return Some(Arc::clone(used));
+            return Some(in_use());
         }
         match self.reload_alone(&mut told, now, CredentialSource::load_anew) {
-            Ok(true) if may_pass(&self.in_use()) => return Some(self.in_use()),
+            Ok(true) if may_pass(&in_use().credential) => return Some(in_use()),
             Ok(_) => {}
             Err(error) => log::error!("what the credential in use is read from cannot be used: {}", error.with_hint()),
         }
-        let held = self.held.load_full();
-        let mut others = held.others.clone();
-        others.extend(self.further(&held, &mut told, now));
+        let held = self.held.load().with_all(&self.current(&mut told, now));
         let may_do = |other: &Credential| may_pass(other) && other.check_dates(now).is_ok();
-        let at = others.iter().position(|other| may_do(&other.credential))?;
-        let next = others.remove(at);
+        let next = held.others.iter().chain(&held.in_vain).find(|other| may_do(&other.credential)).cloned();
+        self.held.store(Arc::new(held));
+        let next = next?;
         log::warn!("trying {} in its place", next.credential.name());
-        others.push(held.in_use.clone());
-        let credential = Arc::clone(&next.credential);
-        self.put(Held { in_use: next, others });
-        Some(credential)
+        Some(next)
     }
 
-    /// The usable ones of the list that are not known yet.
-    fn further(&self, held: &Held, told: &mut Told, now: DateTime<Utc>) -> Vec<Placed> {
+    /// Notes how it went with what [`Self::instead_of`] gave. What Entra took is in use from now on; what it did not take is
+    /// the last to be tried again. Only its answer counts: that there is another credential does not make the one in use worse.
+    pub(super) fn tried(&self, other: &Placed, is_accepted: bool) {
+        let _deciding = self.decide();
+        let held = self.held.load_full();
+        if held.in_use.credential.is_same(&other.credential) {
+            return;
+        }
+        let without = |list: &[Placed]| -> Vec<_> {
+            list.iter().filter(|known| !known.credential.is_same(&other.credential)).cloned().collect()
+        };
+        let (others, mut in_vain) = (without(&held.others), without(&held.in_vain));
+        if is_accepted {
+            other.accept();
+        }
+        let (in_use, lost) = if is_accepted { (other, &held.in_use) } else { (&held.in_use, other) };
+        in_vain.push(lost.clone());
+        self.held.store(Arc::new(Held { in_use: in_use.clone(), others, in_vain }));
+    }
+
+    /// Notes that Entra took it.
+    pub(super) fn accepted(&self, credential: &Arc<Credential>) {
+        let held = self.held.load();
+        if Arc::ptr_eq(&held.in_use.credential, credential) {
+            held.in_use.accept();
+        }
+    }
+
+    /// What the sources hold now and can be used, in the order of the list.
+    fn current(&self, told: &mut Told, now: DateTime<Utc>) -> Vec<Placed> {
         let mut found = Vec::new();
-        for (position, source) in self.sources.iter().enumerate().filter(|(n, _)| *n != held.in_use.position) {
+        for (position, source) in self.sources.iter().enumerate() {
             match source.look().and_then(|other| other.check_dates(now).map(|()| other)) {
-                Ok(credential) if !held.knows(&credential) => found.push(Placed { position, credential }),
-                Ok(_) => {}
+                Ok(credential) => found.push(Placed::new(position, credential)),
                 Err(error) => tell(told, position, source, &error),
             }
         }
@@ -226,14 +260,38 @@ impl Credentials {
 }
 
 impl Held {
+    fn all(&self) -> impl Iterator<Item = &Placed> {
+        std::iter::once(&self.in_use).chain(&self.others).chain(&self.in_vain)
+    }
+
     fn knows(&self, credential: &Credential) -> bool {
-        std::iter::once(&self.in_use).chain(&self.others).any(|known| known.credential.is_same(credential))
+        self.all().any(|known| known.credential.is_same(credential))
     }
 
     /// The one in use until now is the first to be tried when Entra does not take the new one yet.
     fn replaced_by(&self, new: Placed) -> Self {
         let others = std::iter::once(&self.in_use).chain(&self.others).cloned().collect();
-        Self { in_use: new, others }
+        Self { in_use: new, others, in_vain: self.in_vain.clone() }
+    }
+
+    /// With all that the sources hold now; of what none of them holds any more, only the last few that Entra has accepted: the
+    /// others were mistakes.
+    fn with_all(&self, current: &[Placed]) -> Self {
+        let is_current = |one: &Placed| current.iter().any(|other| other.credential.is_same(&one.credential));
+        let (current_ones, before): (Vec<_>, Vec<_>) = self.others.iter().cloned().partition(is_current);
+        let new = current.iter().filter(|one| !self.knows(&one.credential)).cloned();
+        let (own, besides): (Vec<_>, Vec<_>) =
+            new.chain(current_ones).partition(|one| one.position == self.in_use.position);
+        let before = before.into_iter().filter(Placed::was_accepted).take(MAX_OF_BEFORE);
+        let (mut in_vain, before_in_vain): (Vec<_>, Vec<_>) = self.in_vain.iter().cloned().partition(is_current);
+        in_vain.extend(before_in_vain.into_iter().filter(Placed::was_accepted).rev().take(MAX_OF_BEFORE));
+        Self { in_use: self.in_use.clone(), others: own.into_iter().chain(before).chain(besides).collect(), in_vain }
+    }
+}
+
+fn note(unusable: &mut [Option<&'static str>], position: usize, error: Option<&CredentialError>) {
+    if let Some(place) = unusable.get_mut(position) {
+        *place = error.map(CredentialError::reason);
     }
 }
 

@@ -27,6 +27,15 @@ impl CredentialError {
         }
     }
 
+    /// Why, in one word that machines compare; tells nothing of where it is.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Certificate(error) => error.reason(),
+            Self::Azure(_) => "azure",
+            Self::NoneUsable(_) => "none_usable",
+        }
+    }
+
     /// With what to do about it, in one line.
     pub(in crate::entra) fn with_hint(&self) -> String {
         format!("{self}; hint: {}", self.hint())

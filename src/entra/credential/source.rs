@@ -27,6 +27,7 @@ const JUST_NOW: Duration = Duration::from_secs(5);
 /// One entry. It keeps what it found in a vault for a while.
 #[derive(Debug)]
 pub struct CredentialSource {
+    kind: &'static str,
     name: String,
     origin: Origin,
     /// What a vault holds changes a few times a year: it is asked so often, and when Entra refuses what it gave.
@@ -57,9 +58,14 @@ impl CredentialSource {
         let reached = Azure::new(azure, server.environment, agent, token_endpoint, &client.client_id);
         let new = |entry: &CredentialSettings| {
             let (name, origin) = origin(entry, &reached, entra.cloud, client.assertion);
-            Self { name, origin, vault_check: azure.vault_check, last: Mutex::default() }
+            Self { kind: entry.source(), name, origin, vault_check: azure.vault_check, last: Mutex::default() }
         };
         Ok(client.credentials().iter().map(new).collect())
+    }
+
+    /// Its `source` in the settings.
+    pub fn kind(&self) -> &str {
+        self.kind
     }
 
     /// Kind and place, for messages.

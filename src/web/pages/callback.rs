@@ -99,12 +99,22 @@ fn is_prefetch(request: &HttpRequest) -> bool {
     })
 }
 
+/// Whether a sign-in failed by what the browser brought, and not by this site, its credential or an outage: those must shut
+/// nobody out.
+fn is_the_visitors(error: &SignInError) -> bool {
+    match error {
+        SignInError::Entra(answer) => !matches!(answer.remedy(), Remedy::Certificate | Remedy::Configuration),
+        SignInError::IdToken(_) => true,
+        _ => false,
+    }
+}
+
 async fn redeem(visit: &Visit, code: SecretString, pending: Pending) -> Result<SignIn, PageError> {
     let pending = PendingSignIn { nonce: pending.nonce, code_verifier: SecretString::from(pending.code_verifier) };
     let client = Arc::clone(&visit.site.client);
     let result = web::block(move || client.redeem_code(&code, &pending)).await;
     let result = result.map_err(|_| PageError::from(Kind::Internal))?;
-    if result.is_err() {
+    if result.as_ref().is_err_and(is_the_visitors) {
         visit.site.failed_sign_ins.note(&visit.request);
     }
     match result {

@@ -13,7 +13,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    entra::certificate::{CertificateError, SOON_DAYS},
+    entra::certificate::CertificateError,
     web::{error_page::PageError, site::Site, visit::Visit},
 };
 
@@ -54,20 +54,28 @@ pub async fn ready(visit: Visit) -> Result<HttpResponse, PageError> {
     })))
 }
 
-/// How many days the certificate has left, in words that machines compare; and whether its files (or vault) are in order. A
-/// site that proves itself by a federated token has none.
+/// How many days the certificate has left, in words that machines compare; and which entries of the list cannot be used, and
+/// why, without saying where they are. A site that proves itself by a federated token has no certificate.
 fn certificate(site: &Site) -> Value {
-    let (now, credential) = (site.provider.clock().now(), site.client.credential());
-    let Some(certificate) = credential.certificate() else { return json!({ "status": "not_needed" }) };
+    let (now, credential) = (site.client.now(), site.client.credential());
+    let entries = site.client.unusable_entries();
+    let unusable: Vec<_> = entries
+        .iter()
+        .enumerate()
+        .filter_map(|(n, (source, reason))| Some(json!({ "entry": n + 1, "source": source, "reason": (*reason)? })))
+        .collect();
+    let files = if unusable.is_empty() { "ok" } else { "unusable" };
+    let Some(certificate) = credential.certificate() else {
+        return json!({ "status": "not_needed", "files": files, "unusable": unusable });
+    };
     let days_left = certificate.details().days_left(now);
     let status = match certificate.check_dates(now) {
         Err(CertificateError::NotYetValid { .. }) => "not_yet_valid",
         Err(_) => "expired",
-        Ok(()) if days_left <= SOON_DAYS => "expires_soon",
+        Ok(()) if days_left <= site.soon_days => "expires_soon",
         Ok(()) => "ok",
     };
-    let files = if site.client.has_unusable_files() { "unusable" } else { "ok" };
-    json!({ "status": status, "days_left": days_left, "files": files })
+    json!({ "status": status, "days_left": days_left, "files": files, "unusable": unusable })
 }
 
 /// `GET /health`: 503 when Entra, the API or the place of the sessions does not answer.

@@ -564,6 +564,32 @@ fn what_entra_refuses_is_not_sent_again_by_another_way() {
 }
 
 #[test]
+fn one_refusal_that_passes_makes_no_other_credential_the_one_in_use() {
+    let azure = PlayedAzure::start();
+    let system = TestSystem::with(|settings| {
+        let good = CredentialSettings::File(settings.client.certificate.clone());
+        // A token that the registration does not trust, which Entra says in a way that is not about certificates.
+        let path = file(&settings.idp.state_dir, "token", &[azure.federated_token("nobody", |_| {}).as_bytes()]);
+        let federated = CredentialSettings::WorkloadIdentity(WorkloadIdentitySettings { token_file: Some(path) });
+        on_a_machine(settings, &azure, vec![good, federated]);
+    });
+    let control = IdpControl::of(&system.idp);
+    assert_signs_in(&system);
+    crate::support::web::control(
+        &system,
+        "PUT",
+        "/fault",
+        Some(&json!({ "fail_next": { "count": 1, "code": 700_024 } })),
+    );
+    control.forget_requests();
+    assert!(!signs_in(&system), "the other one is refused, too");
+    assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 2);
+    control.forget_requests();
+    assert_signs_in(&system);
+    assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 1, "by the one that has always been good");
+}
+
+#[test]
 fn entra_decides_between_two_credentials_and_the_one_it_takes_is_remembered() {
     let azure = PlayedAzure::start();
     let system = TestSystem::with(|settings| {
@@ -660,8 +686,9 @@ fn a_new_version_that_entra_does_not_take_yet_gives_way_to_the_one_before_which_
     assert_signs_in(&system);
     let text = put_new_version(&azure);
     azure.forget();
-    // Whatever happens in a folder that is watched makes the site look at all that it has.
-    fs::write(system.folder.path().join("touched"), "").expect("written");
+    // Whatever happens to a file that is watched makes the site look at all that it has.
+    let path = system.folder.path().join("client.pem");
+    fs::write(&path, fs::read(&path).expect("there")).expect("written");
     let refused = || sent(&control).iter().any(|(_, status)| *status == 401);
     wait_until("the new one is found without anybody's asking, and tried", || {
         assert_signs_in(&system);

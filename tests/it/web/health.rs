@@ -1,5 +1,7 @@
 //! What machines that watch the site are told.
 
+use serde_json::{Value, json};
+
 use crate::support::{
     certificates::{TestCertificate, key_pem, pem},
     entra::{rsa_key, wait_until},
@@ -73,9 +75,21 @@ fn an_expired_certificate_is_told_while_the_site_explains_itself() {
 fn files_that_cannot_be_used_are_told_while_the_old_certificate_serves() {
     let system = TestSystem::start();
     let path = system.settings.client.certificate.path.clone().expect("set");
-    std::fs::write(path, "no certificate").expect("written");
-    wait_until("it has looked", || {
-        Browser::new().get(&system.web.url("/health/ready")).body.contains("\"files\":\"unusable\"")
-    });
+    let key = rsa_key(2048);
+    let expired = TestCertificate { valid: (-30, -1), ..TestCertificate::new("site", &key) }.make();
+    for (content, reason) in [
+        (b"no certificate".to_vec(), "malformed"),
+        ([pem(&expired), key_pem(&key)].concat(), "expired"),
+        ([pem(&expired), key_pem(&rsa_key(2048))].concat(), "key_mismatch"),
+    ] {
+        std::fs::write(&path, content).expect("written");
+        let expected = json!([{ "entry": 1, "source": "file", "reason": reason }]);
+        wait_until("it has looked", || {
+            let ready = Browser::new().get(&system.web.url("/health/ready"));
+            let body: Value = serde_json::from_str(&ready.body).expect("JSON");
+            body["checks"]["certificate"]["files"] == "unusable"
+                && body["checks"]["certificate"]["unusable"] == expected
+        });
+    }
     assert_eq!(Browser::new().sign_in(&system, ALICE, "/posts").status, 200);
 }

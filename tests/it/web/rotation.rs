@@ -35,6 +35,19 @@ fn registered(system: &TestSystem) -> String {
     fs::read_to_string(system.folder.path().join("client-cert.pem")).expect("there")
 }
 
+/// When the site has found what is in its file now.
+fn taken_by(system: &TestSystem, control: &IdpControl, before: &Value) {
+    wait_until("the new file is found", || signs_in(system) && used_first(control) != *before);
+}
+
+/// The certificate that the site tried first in its last sign-in.
+fn used_first(control: &IdpControl) -> Value {
+    let requests = control.requests_to("/oauth2/v2.0/token");
+    let first = requests.first().expect("a request")["assertion_header"]["x5t#S256"].clone();
+    control.forget_requests();
+    first
+}
+
 /// Puts a file in another's place in one step, as tools that renew certificates do.
 fn put(path: &PathBuf, content: &[u8]) {
     let aside = path.with_extension("aside");
@@ -63,6 +76,23 @@ fn a_certificate_that_entra_takes_already_is_found_in_the_file_at_the_first_refu
     assert!(signs_in(&system), "whether or not the watch was faster");
     let sent = control.requests_to("/oauth2/v2.0/token").len();
     assert!((1..=2).contains(&sent), "{sent} token requests");
+}
+
+#[test]
+fn what_the_file_holds_now_is_tried_before_what_it_held_for_a_while() {
+    let system = TestSystem::start();
+    let control = IdpControl::of(&system.idp);
+    assert!(signs_in(&system));
+    let own = used_first(&control);
+    let ((_, wrong), (certificate, right)) = (another(), another());
+    put(&file_of(&system), &wrong);
+    taken_by(&system, &control, &own);
+    // The one of before serves, and is the one in use again. Then the mistake is mended, still before the upload.
+    put(&file_of(&system), &right);
+    taken_by(&system, &control, &own);
+    assert!(signs_in(&system), "by the one of before");
+    control.replace_certificates(DEV_CLIENT_ID, &[&certificate]);
+    assert!(signs_in(&system), "by the one in the file, and not by the mistake");
 }
 
 #[test]
