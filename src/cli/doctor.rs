@@ -3,6 +3,7 @@
 
 mod addresses;
 mod api;
+mod assertion;
 mod certificate;
 mod cookie_key;
 mod database;
@@ -110,7 +111,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
 fn checks(patient: &Patient) -> Vec<Check> {
     let mut checks = vec![entra::clock(), entra::discovery(), entra::signing_keys()];
     if patient.client {
-        checks.extend([certificate::check(), entra::assertion(), addresses::check(), cookie_key::check()]);
+        checks.extend([certificate::check(), assertion::check(), addresses::check(), cookie_key::check()]);
         checks.push(sessions::check());
     }
     checks.push(api::check());

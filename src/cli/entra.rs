@@ -3,6 +3,7 @@
 
 mod diff;
 mod manifest;
+mod script;
 
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ use clap::{Args, Subcommand};
 use super::settings::SettingsArguments;
 use crate::{
     config::{Role, Settings},
-    entra::{CredentialSource, registration::Wanted},
+    entra::registration::Wanted,
     web::Addresses,
 };
 
@@ -46,13 +47,8 @@ pub fn run(command: &EntraCommand, settings: &SettingsArguments) -> anyhow::Resu
     }
 }
 
-/// What the settings lead to. A certificate that cannot be used is an error, unless none is set.
+/// What the settings lead to. A credential that cannot be read is told there, and keeps nobody from the rest.
 fn wanted(settings: &Settings) -> anyhow::Result<Wanted> {
-    let loaded = CredentialSource::all(settings)?.iter().map(CredentialSource::load).collect::<Result<Vec<_>, _>>()?;
-    let certificate = loaded.iter().find_map(|credential| {
-        let certificate = credential.certificate()?;
-        Some((certificate.details().clone(), certificate.chain().first()?.clone()))
-    });
     let Addresses { public_url, redirect_uri } = Addresses::of(&settings.client, settings.client.port)?;
-    Ok(Wanted::of(settings, &public_url, &redirect_uri, certificate))
+    Ok(Wanted::of(settings, &public_url, &redirect_uri)?)
 }

@@ -101,9 +101,11 @@ impl Loader {
         });
     }
 
-    /// Records that a setting is needed and not there. Not when its value was wrong: that has been told.
-    pub fn demand(&mut self, name: &'static str, what: &str) {
-        if self.mistakes.iter().any(|mistake| mistake.setting == name) {
+    /// Records that a setting is needed and not there. Not when its value was wrong, or that of one of `others` that may
+    /// stand in its place: that has been told.
+    pub fn demand(&mut self, name: &'static str, others: &[&str], what: &str) {
+        let is_it = |mistake: &Mistake| mistake.setting == name || others.contains(&mistake.setting.as_str());
+        if self.mistakes.iter().any(is_it) {
             return;
         }
         let (section, key) = name.split_once('.').unwrap_or(("", name));

@@ -269,11 +269,12 @@ structured! {
 
 /// It may hold a passphrase: a wrong one is never repeated.
 impl SettingValue for Vec<CredentialSettings> {
-    const EXPECTED: &'static str =
-        "tables [[client.credential]] with source and its keys (in the environment: an array of objects in JSON)";
+    const EXPECTED: &'static str = "tables [[client.credential]] with source (file, key_vault_sign, key_vault_certificate, \
+                                    workload_identity or managed_identity) and its keys (in the environment: an array of \
+                                    objects in JSON)";
 
     fn read(value: &Value) -> Result<Self, String> {
-        structured(value)
+        structured(value).map_err(|problem| if is_about_a_name(&problem) { problem } else { String::new() })
     }
     fn show(&self) -> Json {
         shown(self)
@@ -314,6 +315,11 @@ fn structured<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
         Some(json) => serde_json::from_str(json).map_err(|error| error.to_string()),
         None => value.deserialize().map_err(|error| error.to_string()),
     }
+}
+
+/// Whether what serde says of a structure is about the name of a member only: anything else repeats values.
+fn is_about_a_name(problem: &str) -> bool {
+    ["missing field", "unknown field"].iter().any(|start| problem.starts_with(start))
 }
 
 fn shown(value: &impl Serialize) -> Json {

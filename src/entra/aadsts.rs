@@ -66,6 +66,9 @@ struct ErrorBody {
     correlation_id: Option<String>,
 }
 
+/// How advice for the operator begins on a visitor's page.
+const OPERATOR_MUST: &str = "The operator must ";
+
 /// AADSTS501051: the API demands that callers are assigned to a role, and an application that acts for users only is not. The
 /// credential was accepted by then.
 pub const APPLICATION_NOT_ASSIGNED: u32 = 501_051;
@@ -122,12 +125,25 @@ impl EntraError {
             Remedy::SignInAgain => "Sign in again.",
             Remedy::Consent => "Sign in again and accept what the application asks for, or ask an administrator to.",
             Remedy::Configuration | Remedy::Certificate => {
-                "The operator of this site must compare its settings with the app registration in the Entra admin center."
+                "The operator must compare this site's settings with the app registration in the Entra admin center."
             }
             Remedy::Other => {
                 "Try again in a moment; if it goes on, give the code and the correlation id to the operator of this site."
             }
         }
+    }
+
+    /// The advice as a remedy for the operator, who need not be told who must do it: lower case, no full stop.
+    pub fn remedy_of_operator(&self) -> String {
+        let advice = self.advice();
+        let advice = advice.strip_prefix(OPERATOR_MUST).unwrap_or(advice).trim_end_matches('.');
+        let mut chars = advice.chars();
+        chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+    }
+
+    /// Whether blogctl knows the code, so that cause and advice are about it.
+    pub fn is_known(&self) -> bool {
+        self.known().is_some()
     }
 
     /// The code as Entra writes it, such as `AADSTS700027`, or the OAuth error when there is none.
@@ -240,6 +256,22 @@ mod tests {
         assert_eq!(error.correlation_id.as_deref(), Some(id));
         assert_eq!(EntraError::from_callback("e", "Correlation ID: <script>alert(1)</script>").correlation_id, None);
         assert_eq!(EntraError::from_callback("e", "Correlation ID: ä").correlation_id, None);
+    }
+
+    #[test]
+    fn the_operator_gets_each_advice_as_a_remedy_that_stands_by_itself() {
+        for known in KNOWN {
+            let error = EntraError::from_callback("e", &format!("AADSTS{}: x", known.code));
+            let remedy = error.remedy_of_operator();
+            assert!(remedy.starts_with(|c: char| c.is_lowercase()) && !remedy.ends_with('.'), "{remedy}");
+            assert!(!remedy.starts_with("the operator"), "{remedy}");
+            assert!(!["set it", "look at it"].iter().any(|start| remedy.starts_with(start)), "{remedy}");
+            if known.remedy != Remedy::SignInAgain {
+                assert!(remedy.split_whitespace().count() >= 5, "{}: {remedy}", known.code);
+            }
+        }
+        let unknown = EntraError::from_callback("invalid_client", "AADSTS1: x").remedy_of_operator();
+        assert!(unknown.starts_with("compare this site's settings with"), "{unknown}");
     }
 
     #[test]

@@ -3,15 +3,20 @@
 
 mod described;
 mod drift;
+mod proof;
 
 use url::Url;
 use uuid::Uuid;
 
 pub use described::{APP_ROLES, UNKNOWN_API, described};
-pub use drift::{Drift, Severity, drift};
+pub use drift::{Drift, NotAnExport, Severity, drift};
+pub use proof::Proof;
 
-use super::{access_token::names_of_api, authority::parse_guid, certificate::CertificateDetails};
-use crate::config::Settings;
+use super::{access_token::names_of_api, authority::parse_guid};
+use crate::{
+    config::{Cloud, Settings},
+    outbound::OutboundError,
+};
 
 /// Where Entra calls when somebody signs out elsewhere.
 const FRONT_CHANNEL_LOGOUT: &str = "front-channel-logout";
@@ -31,18 +36,19 @@ pub struct Wanted {
     pub redirect_uris: [Url; 2],
     /// Front-channel logout URL. Entra takes https, and http on localhost.
     pub logout_url: Option<Url>,
-    /// The certificate that the site proves itself with, and its DER; `None` when there is none yet.
-    pub certificate: Option<(CertificateDetails, Vec<u8>)>,
+    /// What the site proves itself with, in order; empty when there is nothing yet.
+    pub proofs: Vec<Proof>,
+    /// Where the tenant is.
+    pub cloud: Cloud,
 }
 
 impl Wanted {
-    /// What these settings lead to. `public_url` and `redirect_uri` as the site works them out.
-    pub fn of(
-        settings: &Settings,
-        public_url: &Url,
-        redirect_uri: &Url,
-        certificate: Option<(CertificateDetails, Vec<u8>)>,
-    ) -> Self {
+    /// What these settings lead to. `public_url` and `redirect_uri` as the site works them out. Reads files, and asks vaults
+    /// for certificates.
+    ///
+    /// # Errors
+    /// When the CA file cannot be used.
+    pub fn of(settings: &Settings, public_url: &Url, redirect_uri: &Url) -> Result<Self, OutboundError> {
         // The site's settings name the API, too: where only they are, that is who is meant.
         let of_site = settings.client.api_scope.rsplit_once('/');
         let mut names = names_of_api(&settings.api);
@@ -52,14 +58,15 @@ impl Wanted {
             name.clone_into(&mut scope);
         }
         let guid_in = |name: &String| parse_guid(name.strip_prefix("api://").unwrap_or(name));
-        Self {
+        Ok(Self {
             api_client_id: names.iter().rev().find_map(guid_in),
             app_id_uri: names.into_iter().find(|name| name.contains("://")),
             scope,
             site_client_id: parse_guid(&settings.client.client_id),
             redirect_uris: [redirect_uri.clone(), public_url.clone()],
             logout_url: public_url.join(FRONT_CHANNEL_LOGOUT).ok(),
-            certificate,
-        }
+            proofs: Proof::all(settings)?,
+            cloud: settings.entra.cloud,
+        })
     }
 }

@@ -344,9 +344,36 @@ fn credentials_are_a_list_in_a_file_and_json_in_the_environment() {
     assert_eq!(one.credentials().len(), 1, "the short form is a list of one");
     let both = given().file("blog.toml", tables).flag("client.cert_path", "a.pem");
     assert_eq!(both.the_mistake().setting, "client.credential");
-    let wrong = given().variable("BLOG_CLIENT__CREDENTIAL", r#"[{"source":"fil","key_passphrase":"open sesame"}]"#);
-    let mistake = wrong.the_mistake();
-    assert!(!format!("{mistake:?}").contains("sesame"), "{mistake:?}");
+}
+
+#[test]
+fn of_a_wrong_credential_names_are_told_and_values_are_not() {
+    for wrong in [
+        r#"[{"source":"fil","key_passphrase":"sesame"}]"#,
+        r#"[{"source":"file","cert_path":"a","key_passphrase":12345678}]"#,
+        r#"[{"source":"file","cert_path":["sesame"],"key_passphrase":"sesame"}]"#,
+        r#"["sesame"]"#,
+        "[sesame",
+    ] {
+        let mistake = given().variable("BLOG_CLIENT__CREDENTIAL", wrong).the_mistake();
+        let told = format!("{mistake:?}");
+        assert!(!told.contains("sesame") && !told.contains("12345678"), "{wrong}: {told}");
+        assert!(mistake.hint.contains("key_vault_sign, key_vault_certificate"), "{told}");
+    }
+    for wrong in ["credential = 12345678", "credential = [12345678]", "credential = { key_passphrase = 12345678 }"] {
+        let mistake = given().file("blog.toml", format!("[client]\n{wrong}")).the_mistake();
+        assert!(!format!("{mistake:?}").contains("12345678"), "{wrong}: {mistake:?}");
+    }
+    let table = "[[client.credential]]\nsource = \"file\"\ncert_path = \"a\"\nkey_passphrase = 12345678";
+    let mistake = given().file("blog.toml", table).the_mistake();
+    assert!(!format!("{mistake:?}").contains("12345678"), "{mistake:?}");
+    for (wrong, name) in [
+        (r#"[{"source":"key_vault_sign","vault_url":"https://v.example"}]"#, "`certificate`"),
+        (r#"[{"source":"file","cert_pth":"a"}]"#, "`cert_pth`"),
+    ] {
+        let mistake = given().variable("BLOG_CLIENT__CREDENTIAL", wrong).the_mistake();
+        assert!(mistake.hint.contains(name), "{mistake:?}");
+    }
 }
 
 #[test]
@@ -438,6 +465,20 @@ fn a_role_demands_only_what_it_needs() {
     );
     let wrong = given().variable("TENANT_ID", "contoso").variable("API_APP_ID_URI", "api://blog");
     assert_eq!(names(wrong.mistakes_for(Role::Api)), ["entra.tenant_id"], "told once");
+}
+
+#[test]
+fn what_is_wrong_in_another_place_is_not_told_as_missing_here() {
+    for (setting, value, phantom) in [
+        ("client.cookie_key_file", "/nowhere/cookie.key", "client.cookie_key"),
+        ("client.credential", r#"[{"source":"vault"}]"#, "client.cert_path"),
+        ("api.client_id", "blog", "api.app_id_uri"),
+    ] {
+        let role = if setting.starts_with("api") { Role::Api } else { Role::Client };
+        let mistakes = given().flag(setting, value).mistakes_for(role);
+        let names: Vec<_> = mistakes.iter().map(|mistake| mistake.setting.as_str()).collect();
+        assert!(names.contains(&setting) && !names.contains(&phantom), "{names:?}");
+    }
 }
 
 #[test]

@@ -13,7 +13,13 @@ const REMEDY: &str = "set client.cookie_key (FLASK_SECRET_KEY) to what openssl r
                       signed in will have to sign in again";
 
 pub fn check() -> Check {
-    Check { name: "cookie_key", title: "Cookie key", settings: &["client.cookie_key"], after: &[], run }
+    Check {
+        name: "cookie_key",
+        title: "Cookie key",
+        settings: &["client.cookie_key", "client.cookie_key_file"],
+        after: &[],
+        run,
+    }
 }
 
 fn run(patient: &Patient) -> Vec<Said> {

@@ -1,19 +1,10 @@
-//! Checks that ask Entra ID: clock, discovery, signing keys, and whether it accepts the certificate.
-
-use std::sync::Arc;
+//! Checks that ask Entra ID for what everybody may have: clock, discovery and signing keys.
 
 use super::{
     Patient,
     finding::{Check, Said},
 };
-use crate::{
-    entra::{
-        ConfidentialClient, Provider, ProviderError,
-        aadsts::{APPLICATION_NOT_ASSIGNED, EntraError, Remedy},
-        confidential_client::SignInError,
-    },
-    web::Addresses,
-};
+use crate::entra::{Provider, ProviderError};
 
 const AUTHORITY: &[&str] = &["entra.tenant_id", "entra.cloud", "entra.authority_host", "entra.ca_file"];
 
@@ -37,16 +28,6 @@ pub fn signing_keys() -> Check {
         settings: &["entra.tenant_id", "entra.jwks_uri"],
         after: &["discovery"],
         run: run_signing_keys,
-    }
-}
-
-pub fn assertion() -> Check {
-    Check {
-        name: "assertion",
-        title: "Client assertion",
-        settings: &["client.client_id", "client.api_scope"],
-        after: &["certificate", "discovery"],
-        run: run_assertion,
     }
 }
 
@@ -108,61 +89,7 @@ fn run_signing_keys(patient: &Patient) -> Vec<Said> {
     }]
 }
 
-fn run_assertion(patient: &Patient) -> Vec<Said> {
-    let client = &patient.settings.client;
-    let expected = "a token for the application itself, which is thrown away unread";
-    let addresses = match Addresses::of(client, client.port) {
-        Ok(addresses) => addresses,
-        Err(error) => return vec![Said::failed(error.to_string(), expected, "see the checks above")],
-    };
-    let client = Provider::new(&patient.settings.entra)
-        .map_err(SignInError::from)
-        .and_then(|provider| ConfidentialClient::new(Arc::new(provider), &patient.settings, addresses.redirect_uri));
-    vec![match client.and_then(|client| prove(&client, expected)) {
-        Ok(said) => said,
-        Err(SignInError::Provider(error)) => unreachable(&error, expected),
-        Err(error) => {
-            let remedy = error.hint().unwrap_or_else(|| "see the checks above".to_owned());
-            Said::failed(error.to_string(), expected, remedy)
-        }
-    }]
-}
-
-fn prove(client: &ConfidentialClient, expected: &str) -> Result<Said, SignInError> {
-    let what = if client.credential().certificate().is_some() { "certificate" } else { "federated token" };
-    match client.prove() {
-        Ok(()) => Ok(Said::ok(format!("Entra ID accepts the {what} for this client id"))),
-        Err(SignInError::Entra(error)) => Ok(refused(&error, what, expected)),
-        Err(error) => Err(error),
-    }
-}
-
-/// Entra looks at the certificate before anything else but the application and the resource; what it refuses later
-/// means that it was good.
-fn refused(error: &EntraError, what: &str, expected: &str) -> Said {
-    let seen = format!("{}: {}", error.label(), error.cause());
-    match (error.code, error.remedy()) {
-        (Some(APPLICATION_NOT_ASSIGNED), _) => Said::ok(format!(
-            "Entra ID accepts the {what} (and lets no application into the API by itself, which is as well)"
-        )),
-        (_, Remedy::Certificate | Remedy::Configuration) => {
-            Said::failed(seen, expected, to_the_operator(error.advice()))
-        }
-        _ => Said::warning(
-            format!("{seen} ({})", error.description),
-            expected,
-            "this is not about the certificate; try to sign in, and see docs/troubleshooting.md for the code",
-        ),
-    }
-}
-
-/// Advice is written for visitors of the site; here the operator reads it.
-fn to_the_operator(advice: &str) -> &str {
-    let advice = advice.rsplit_once("the operator must ").map_or(advice, |(_, what)| what);
-    advice.strip_prefix("The operator must ").unwrap_or(advice).trim_end_matches('.')
-}
-
-fn unreachable(error: &ProviderError, expected: &str) -> Said {
+pub fn unreachable(error: &ProviderError, expected: &str) -> Said {
     let remedy = match error {
         ProviderError::Authority(_) => "correct entra.tenant_id (TENANT_ID) or entra.authority_host",
         ProviderError::Outbound(_) => "set entra.ca_file to a PEM file of certificates, or leave it unset",
@@ -182,14 +109,28 @@ fn remedy_for(reason: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| reason.to_ascii_lowercase().contains(word));
     if has(&["aadsts90002", "invalid_tenant"]) {
         "compare entra.tenant_id (TENANT_ID) and entra.cloud with the Overview page of Microsoft Entra ID"
-    } else if has(&["certificate", "tls", "unknownissuer"]) {
-        "if a company proxy re-signs TLS, set entra.ca_file to its authority's certificate (PEM)"
+    } else if let Some(remedy) = remedy_for_tls(reason) {
+        remedy
     } else if has(&["timeout", "timed out"]) {
         "a firewall may swallow the requests: allow https to the authority, or set HTTPS_PROXY"
     } else if has(&["refused", "dns", "lookup", "resolve", "host"]) {
         "check entra.authority_host and entra.cloud, the name server and HTTPS_PROXY; blogctl dev needs no network"
     } else {
         "see whether entra.authority_host names Entra ID, and what stands between this machine and it"
+    }
+}
+
+/// What the words of an outage say of TLS, if anything.
+pub fn remedy_for_tls(reason: &str) -> Option<&'static str> {
+    let reason = reason.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    // rustls names the error, and newer versions add a sentence; both names begin so.
+    if has(&["expired", "not valid yet", "notvalidyet"]) {
+        Some("set this machine's clock (NTP) first: by it the server's certificate is out of date")
+    } else if has(&["certificate", "tls", "unknownissuer"]) {
+        Some("if a company proxy re-signs TLS, set entra.ca_file to its authority's certificate (PEM)")
+    } else {
+        None
     }
 }
 
@@ -224,6 +165,9 @@ mod tests {
         for (reason, said) in [
             ("answered 400 Bad Request (AADSTS90002: …)", "entra.tenant_id"),
             ("io: invalid peer certificate: UnknownIssuer", "entra.ca_file"),
+            ("io: invalid peer certificate: Expired", "clock (NTP)"),
+            ("io: invalid peer certificate: certificate not valid yet: verification time 1 (UNIX)", "clock (NTP)"),
+            ("io: invalid peer certificate: NotValidYet", "clock (NTP)"),
             ("timeout: global", "firewall"),
             ("host not found", "name server"),
             ("io: Connection refused (os error 111)", "HTTPS_PROXY"),

@@ -7,9 +7,10 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use chrono::Utc;
 use clap::Args;
+use uuid::Uuid;
 
 use crate::{
     cli::{
@@ -17,7 +18,7 @@ use crate::{
         failure::Hint,
     },
     config::Settings,
-    entra::registration::{Drift, Severity, drift},
+    entra::registration::{Drift, Severity, Wanted, drift},
 };
 
 const SITE: Check = Check { name: "site", title: "Web site", settings: &[], after: &[], run: |_| Vec::new() };
@@ -25,8 +26,8 @@ const API: Check = Check { name: "api", title: "API", settings: &[], after: &[],
 
 /// Compare exported app registrations with what these settings need
 ///
-/// Takes what az ad app show, az ad app list and Microsoft Graph print. Exit code 1 when they differ; warnings, such as
-/// client secrets that nobody needs, do not count.
+/// Takes what az ad app show, az ad app list and Microsoft Graph print. Exit code 1 when something differs without which
+/// nobody can sign in; warnings, such as optional claims and client secrets that nobody needs, do not count.
 #[derive(Debug, Args)]
 pub(super) struct Diff {
     /// The export; - reads it from standard input
@@ -50,15 +51,28 @@ impl Diff {
         let export = serde_json::from_str(text.trim_start_matches('\u{feff}'))
             .with_context(|| format!("{name} is not JSON"))
             .hint("export it with az ad app show --id CLIENT_ID > FILE")?;
-        let found = drift(&export, &super::wanted(settings)?, Utc::now())
-            .with_context(|| format!("{name} holds none of the registrations that the settings name"))
-            .hint("compare its appId with client.client_id and api.client_id (or the GUID in api.app_id_uri)")?;
+        let wanted = super::wanted(settings)?;
+        let found = match drift(&export, &wanted, Utc::now()) {
+            Ok(found) => found,
+            Err(error) => return Err(anyhow!("{name} {error}")).hint(error.hint()),
+        };
         let findings: Vec<Finding> = found.into_iter().map(finding).collect();
-        let text = if self.json { serde_json::to_string_pretty(&findings)? + "\n" } else { lines(&findings) };
+        let text = if self.json {
+            serde_json::to_string_pretty(&findings)? + "\n"
+        } else {
+            heading(&wanted) + &lines(&findings)
+        };
         anstream::stdout().lock().write_all(text.as_bytes())?;
         let differs = findings.iter().any(|finding| finding.status == Status::Failed);
         Ok(if differs { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
+}
+
+/// Which registrations the settings name.
+fn heading(wanted: &Wanted) -> String {
+    let named = |id: Option<Uuid>| id.map_or_else(|| "not named by the settings".to_owned(), |id| id.to_string());
+    let (site, api) = (named(wanted.site_client_id), named(wanted.api_client_id));
+    format!("Comparing the registrations of the web site ({site}) and the API ({api}) with these settings\n\n")
 }
 
 fn finding(drift: Drift) -> Finding {

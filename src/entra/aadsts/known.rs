@@ -10,14 +10,14 @@ pub const KNOWN: &[KnownCode] = &[
         code: 700_027,
         remedy: Remedy::Certificate,
         cause: "the certificate that this site used is not registered for its application, or the signature is not of its key",
-        advice: "The operator must upload the certificate in the Entra admin center under App registrations › the site › \
-                 Certificates & secrets, and compare the thumbprint shown there with `blogctl cert thumbprint`.",
+        advice: "The operator must upload the certificate in the Entra admin center under App registrations › the \
+                 site's registration › Certificates & secrets, and compare the thumbprint shown there with `blogctl cert thumbprint`.",
     },
     KnownCode {
         code: 700_024,
         remedy: Remedy::Certificate,
         cause: "the client assertion is outside its period of validity",
-        advice: "The clock of the machine that runs this site is probably wrong: the operator must set it (NTP).",
+        advice: "The operator must set the clock of the machine that runs this site (NTP): it disagrees with Entra ID's.",
     },
     KnownCode {
         code: 7_000_214,
@@ -58,21 +58,21 @@ pub const KNOWN: &[KnownCode] = &[
         code: 7_000_218,
         remedy: Remedy::Configuration,
         cause: "the request held no client assertion",
-        advice: "Something between this site and Entra ID, such as a proxy, changed the request; the operator must look at it.",
+        advice: "The operator must see what changes this site's requests on the way, such as a proxy.",
     },
     KnownCode {
         code: 700_025,
         remedy: Remedy::Configuration,
         cause: "the application is registered as a public client, which may not authenticate",
-        advice: "The operator must register the redirect URI under App registrations › Authentication › Web, not under \
-                 mobile and desktop applications.",
+        advice: "The operator must register the redirect URI under App registrations › Authentication › Redirect URI \
+                 configuration › Web, not under mobile and desktop applications.",
     },
     KnownCode {
         code: 50_011,
         remedy: Remedy::Configuration,
         cause: "the redirect URI is not registered",
         advice: "The operator must add exactly the address in client.redirect_uri (scheme, host, port and path) under App \
-                 registrations › Authentication › Web.",
+                 registrations › Authentication › Redirect URI configuration › Web.",
     },
     KnownCode {
         code: 500_011,
@@ -85,7 +85,7 @@ pub const KNOWN: &[KnownCode] = &[
         code: 650_057,
         remedy: Remedy::Configuration,
         cause: "the site's registration does not list the permission that it asks for",
-        advice: "The operator must add the API's scope under App registrations › API permissions of the site.",
+        advice: "The operator must add the API's scope under App registrations › the site's registration › API permissions.",
     },
     KnownCode {
         code: 90_002,
@@ -115,13 +115,13 @@ pub const KNOWN: &[KnownCode] = &[
         code: 7_000_215,
         remedy: Remedy::Configuration,
         cause: "a client secret was sent, and it is wrong",
-        advice: "This site never sends a secret; the operator must see what changes its requests on the way.",
+        advice: "The operator must see what changes this site's requests on the way, such as a proxy: the site never sends a secret.",
     },
     KnownCode {
         code: 7_000_222,
         remedy: Remedy::Configuration,
         cause: "a client secret was sent, and it has expired",
-        advice: "This site never sends a secret; the operator must see what changes its requests on the way.",
+        advice: "The operator must see what changes this site's requests on the way, such as a proxy: the site never sends a secret.",
     },
     KnownCode {
         code: 700_211,
@@ -152,6 +152,20 @@ pub const KNOWN: &[KnownCode] = &[
         remedy: Remedy::Configuration,
         cause: "the user is not assigned to the application",
         advice: "An administrator must assign the user under Enterprise applications › Users and groups.",
+    },
+    KnownCode {
+        code: 7_000_229,
+        remedy: Remedy::Configuration,
+        cause: "the application is registered, but this tenant has no service principal of it",
+        advice: "An administrator must make it, by `az ad sp create --id` and the client id or by consenting for everybody under App \
+                 registrations › the site's registration › API permissions.",
+    },
+    KnownCode {
+        code: 53_003,
+        remedy: Remedy::Configuration,
+        cause: "a Conditional Access policy of the tenant blocks this sign-in",
+        advice: "An administrator must look the sign-in up in the sign-in logs of Microsoft Entra ID, which name the policy, and \
+                 change the policy or what it demands.",
     },
     // Consent.
     KnownCode {
@@ -229,7 +243,7 @@ pub const KNOWN: &[KnownCode] = &[
 mod tests {
     use std::collections::HashSet;
 
-    use super::*;
+    use super::{super::OPERATOR_MUST, *};
 
     #[test]
     fn no_code_stands_twice_and_every_entry_says_something() {
@@ -238,6 +252,15 @@ mod tests {
             assert!(seen.insert(known.code), "{} stands twice", known.code);
             assert!(known.cause.len() > 15 && known.advice.ends_with('.'), "{}", known.code);
             assert_ne!(known.remedy, Remedy::Other, "{}", known.code);
+        }
+    }
+
+    #[test]
+    fn what_others_than_the_visitor_must_do_begins_with_who_must_do_it() {
+        for known in KNOWN.iter().filter(|k| matches!(k.remedy, Remedy::Certificate | Remedy::Configuration)) {
+            let advice = known.advice;
+            let is_said = advice.starts_with(OPERATOR_MUST) || advice.starts_with("An administrator must ");
+            assert!(is_said, "{}: {advice}", known.code);
         }
     }
 

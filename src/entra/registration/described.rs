@@ -1,12 +1,12 @@
 //! The registrations as Graph JSON: what `POST /applications` takes.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chrono::SecondsFormat;
+use chrono::{SecondsFormat, Utc};
 use openssl::sha::sha1;
 use serde_json::{Value, json};
 use uuid::{Builder, Uuid};
 
-use super::Wanted;
+use super::{Proof, Wanted};
 
 /// Roles that the API knows, and what each lets its holder do.
 pub const APP_ROLES: [(&str, &str); 3] = [
@@ -80,18 +80,24 @@ fn site(wanted: &Wanted) -> Value {
             "resourceAccess": [{ "id": stable_id("scope", &wanted.scope), "type": "Scope" }],
         }],
         "optionalClaims": { "idToken": claims },
-        "keyCredentials": wanted.certificate.iter().map(|(details, der)| {
-            let time = |time: chrono::DateTime<chrono::Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
-            json!({
-                "type": "AsymmetricX509Cert",
-                "usage": "Verify",
-                "displayName": details.subject,
-                "customKeyIdentifier": details.thumbprints.custom_key_identifier(),
-                "startDateTime": time(details.not_before),
-                "endDateTime": time(details.not_after),
-                "key": STANDARD.encode(der),
-            })
-        }).collect::<Vec<_>>(),
+        "keyCredentials": wanted.proofs.iter().filter_map(key_credential).collect::<Vec<_>>(),
+    })
+}
+
+/// Of a certificate that has not expired.
+fn key_credential(proof: &Proof) -> Option<Value> {
+    let Proof::Certificate { details, der } = proof else { return None };
+    let time = |time: chrono::DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    (details.not_after >= Utc::now()).then(|| {
+        json!({
+            "type": "AsymmetricX509Cert",
+            "usage": "Verify",
+            "displayName": details.subject,
+            "customKeyIdentifier": details.thumbprints.custom_key_identifier(),
+            "startDateTime": time(details.not_before),
+            "endDateTime": time(details.not_after),
+            "key": STANDARD.encode(der),
+        })
     })
 }
 

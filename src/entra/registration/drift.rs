@@ -1,14 +1,15 @@
 //! What of an exported registration is not as the settings need it. Exports are read leniently: `az ad app show`, Graph
 //! itself and lists of either leave out or add members as they like.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+mod api;
+mod credentials;
+mod site;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use uuid::Uuid;
 
-use super::{APP_ROLES, Wanted};
-
-/// A certificate that expires sooner is told.
-const WARN_DAYS: i64 = 30;
+use super::Wanted;
 
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,31 +37,83 @@ pub struct Drift {
     pub remedy: String,
 }
 
-/// Compares an export (a registration, an array of them, or `{"value": […]}`) with what is wanted; `None` when it holds
-/// neither of the two registrations.
-pub fn drift(export: &Value, wanted: &Wanted, now: DateTime<Utc>) -> Option<Vec<Drift>> {
+/// Why there is nothing to compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnExport {
+    /// It holds other registrations, or none.
+    #[error("holds none of the registrations that the settings name")]
+    OfOthers,
+    /// It is what `blogctl entra manifest` prints.
+    #[error("is what blogctl entra manifest prints: how registrations should be, not how they are")]
+    Manifest,
+    /// It is in the form of Azure AD Graph, which has other names for everything.
+    #[error("is in the older form of Azure AD Graph, as old portals and old versions of az export it")]
+    OldForm,
+}
+
+impl NotAnExport {
+    /// What to do about it.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::OfOthers => {
+                "compare its appId with client.client_id and api.client_id (or the GUID in api.app_id_uri)"
+            }
+            Self::Manifest | Self::OldForm => "export it with az ad app show --id CLIENT_ID > FILE",
+        }
+    }
+}
+
+/// Compares an export (a registration, an array of them, or `{"value": […]}`) with what is wanted.
+///
+/// # Errors
+/// When it holds neither of the two registrations.
+pub fn drift(export: &Value, wanted: &Wanted, now: DateTime<Utc>) -> Result<Vec<Drift>, NotAnExport> {
+    if ["api", "site"].iter().all(|name| export.get(name).is_some_and(Value::is_object)) {
+        return Err(NotAnExport::Manifest);
+    }
     let apps: Vec<&Value> = match export.get("value").unwrap_or(export) {
         Value::Array(apps) => apps.iter().collect(),
         app => vec![app],
     };
-    let find = |id: Option<uuid::Uuid>| {
+    let find = |id: Option<Uuid>| {
         let id = id?.to_string();
-        apps.iter()
-            .copied()
-            .find(|app| app.get("appId").and_then(Value::as_str).is_some_and(|own| own.eq_ignore_ascii_case(&id)))
+        apps.iter().copied().find(|app| member(app, "appId").eq_ignore_ascii_case(&id))
     };
     let (api, site) = (find(wanted.api_client_id), find(wanted.site_client_id));
     if api.is_none() && site.is_none() {
-        return None;
+        return Err(NotAnExport::OfOthers);
+    }
+    if [api, site].iter().flatten().any(|app| is_of_old_form(app)) {
+        return Err(NotAnExport::OldForm);
     }
     let mut found = Vec::new();
-    if let Some(app) = site {
-        Compared { app, registration: "site", found: &mut found }.site(wanted, api, now);
+    match (site, wanted.site_client_id) {
+        (Some(app), _) => Compared { app, registration: "site", found: &mut found }.site(wanted, api, now),
+        (None, Some(id)) => found.push(missing("site", "web site", id)),
+        (None, None) => {}
     }
-    if let Some(app) = api {
-        Compared { app, registration: "api", found: &mut found }.api(wanted);
+    match (api, wanted.api_client_id) {
+        (Some(app), _) => Compared { app, registration: "api", found: &mut found }.api(wanted),
+        (None, Some(id)) => found.push(missing("api", "API", id)),
+        (None, None) => {}
     }
-    Some(found)
+    Ok(found)
+}
+
+fn is_of_old_form(app: &Value) -> bool {
+    ["replyUrlsWithType", "replyUrls", "accessTokenAcceptedVersion", "oauth2Permissions"]
+        .iter()
+        .any(|name| app.get(name).is_some())
+}
+
+fn missing(registration: &'static str, name: &str, id: Uuid) -> Drift {
+    Drift {
+        registration,
+        severity: Severity::Warning,
+        seen: format!("the {name}'s registration ({id}) is not in this export"),
+        expected: "both registrations".to_owned(),
+        remedy: format!("export it with az ad app show --id {id}, or all of them with az ad app list"),
+    }
 }
 
 struct Compared<'a> {
@@ -70,256 +123,61 @@ struct Compared<'a> {
 }
 
 impl Compared<'_> {
-    fn site(&mut self, wanted: &Wanted, api: Option<&Value>, now: DateTime<Utc>) {
-        self.audience();
-        self.redirect_uris(wanted);
-        if let Some(logout_url) = &wanted.logout_url {
-            let seen = self.text("/web/logoutUrl");
-            self.must(
-                seen == logout_url.as_str(),
-                &format!("the front-channel logout URL is {}", or_none(&seen)),
-                logout_url.as_str(),
-                "Authentication › Front-channel logout URL",
-            );
-        }
-        let is_public = self.app.pointer("/isFallbackPublicClient").and_then(Value::as_bool).unwrap_or(false);
-        self.must(
-            !is_public,
-            if is_public { "public client flows are allowed" } else { "it is a confidential client" },
-            "no public client flows",
-            "Authentication › Allow public client flows: No",
-        );
-        self.permission(wanted, api);
-        for name in ["login_hint", "sid"] {
-            self.optional_claim("idToken", name, "ID");
-        }
-        self.certificate(wanted, now);
-        self.secrets();
-    }
-
-    fn api(&mut self, wanted: &Wanted) {
-        self.audience();
-        if let Some(uri) = &wanted.app_id_uri {
-            let uris = self.texts("/identifierUris");
-            let plain = |text: &str| text.trim_end_matches('/').to_owned();
-            let has = uris.iter().any(|own| plain(own) == plain(uri));
-            self.must(
-                has,
-                &format!("the Application ID URI is {}", list(&uris)),
-                uri,
-                "Expose an API › Application ID URI",
-            );
-        }
-        let scopes = self.array("/api/oauth2PermissionScopes");
-        let scope = scopes.iter().find(|scope| member(scope, "value") == wanted.scope);
-        let is_enabled = scope.is_some_and(|scope| scope.get("isEnabled").and_then(Value::as_bool).unwrap_or(true));
-        let seen = match scope {
-            Some(_) if is_enabled => format!("the scope {} is exposed", wanted.scope),
-            Some(_) => format!("the scope {} is disabled", wanted.scope),
-            None => format!(
-                "the scopes are {}",
-                list(&scopes.iter().map(|scope| member(scope, "value")).collect::<Vec<_>>())
-            ),
-        };
-        self.must(is_enabled, &seen, &format!("the scope {}, enabled", wanted.scope), "Expose an API › Add a scope");
-        let version = self.app.pointer("/api/requestedAccessTokenVersion").and_then(Value::as_i64).unwrap_or(1);
-        self.must(
-            version == 2,
-            &format!("access tokens are of version {version}"),
-            "version 2",
-            "Manifest › api › requestedAccessTokenVersion: 2 (blogctl takes version 1 as well)",
-        );
-        self.optional_claim("accessToken", "idtyp", "Access");
-        let roles: Vec<_> = self.array("/appRoles").iter().map(|role| member(role, "value")).collect();
-        let missing: Vec<_> =
-            APP_ROLES.iter().map(|(role, _)| (*role).to_owned()).filter(|role| !roles.contains(role)).collect();
-        if missing.is_empty() {
-            self.agrees("the app roles are there");
-        } else {
-            self.push(
-                Severity::Warning,
-                format!("there is no app role {}", list(&missing)),
-                "Blog.Reader, Blog.Writer and Blog.Admin",
-                "App roles › Create app role; needed only where roles decide who may write",
-            );
-        }
-        self.secrets();
-    }
-
     fn audience(&mut self) {
         let seen = self.text("/signInAudience");
+        let whose = match seen.as_str() {
+            "AzureADMyOrg" => "accounts of this tenant only",
+            "AzureADMultipleOrgs" => "accounts of any tenant",
+            "AzureADandPersonalMicrosoftAccount" => "accounts of any tenant and personal Microsoft accounts",
+            "PersonalMicrosoftAccount" => "personal Microsoft accounts only",
+            _ => "accounts of another kind",
+        };
         self.must(
             seen == "AzureADMyOrg",
-            &format!("accounts of {} sign in", or_none(&seen)),
-            "AzureADMyOrg: this tenant only",
+            &format!("{whose} can sign in ({})", or_none(&seen)),
+            "accounts of this tenant only (AzureADMyOrg)",
             "Authentication › Supported account types: single tenant",
         );
     }
 
-    fn redirect_uris(&mut self, wanted: &Wanted) {
-        let registered = self.texts("/web/redirectUris");
-        for uri in &wanted.redirect_uris {
-            let is_elsewhere = ["/spa/redirectUris", "/publicClient/redirectUris"]
-                .iter()
-                .any(|platform| self.texts(platform).iter().any(|own| own == uri.as_str()));
-            // Entra drops the slash behind a bare host, and compares without it.
-            let has = registered
-                .iter()
-                .any(|own| own == uri.as_str() || (uri.path() == "/" && format!("{own}/") == uri.as_str()));
-            let seen = match (has, is_elsewhere) {
-                (true, _) => format!("the redirect URI {uri} is registered"),
-                (false, true) => format!("the redirect URI {uri} is registered on another platform than Web"),
-                (false, false) => format!("the redirect URIs are {}", list(&registered)),
-            };
-            self.must(
-                has,
-                &seen,
-                &format!("{uri} on the platform Web"),
-                "Authentication › Redirect URI configuration › Web",
-            );
-        }
-    }
-
-    fn permission(&mut self, wanted: &Wanted, api: Option<&Value>) {
-        let Some(api_client_id) = wanted.api_client_id.map(|id| id.to_string()) else { return };
-        // With the API's own export the very scope can be told; without, any delegated permission for it will do.
-        let scope_id = api.and_then(|api| {
-            let scopes = api.pointer("/api/oauth2PermissionScopes")?.as_array()?;
-            scopes.iter().find(|scope| member(scope, "value") == wanted.scope).map(|scope| member(scope, "id"))
-        });
-        let is_it = |access: &Value| {
-            member(access, "type") == "Scope"
-                && scope_id.as_ref().is_none_or(|id| member(access, "id").eq_ignore_ascii_case(id))
-        };
-        let has = self.array("/requiredResourceAccess").iter().any(|resource| {
-            member(resource, "resourceAppId").eq_ignore_ascii_case(&api_client_id)
-                && resource.get("resourceAccess").and_then(Value::as_array).is_some_and(|list| list.iter().any(is_it))
-        });
-        let seen = if has { "the permission for the API is there" } else { "the permission for the API is missing" };
-        self.must(
-            has,
-            seen,
-            &format!("the delegated permission {} of {api_client_id}", wanted.scope),
-            "API permissions › Add a permission › My APIs",
-        );
-    }
-
-    fn optional_claim(&mut self, token: &str, name: &str, portal: &str) {
+    /// `serves` is what is lost without it.
+    fn optional_claim(&mut self, token: &str, name: &str, portal: &str, serves: &str) {
         let claims = self.array(&format!("/optionalClaims/{token}"));
         let has = claims.iter().any(|claim| member(claim, "name") == name);
-        let seen = if has {
-            format!("the optional claim {name} is there")
-        } else {
-            format!("the optional claim {name} is missing")
-        };
-        self.must(
+        let seen = format!("the optional claim {name} is {}", if has { "there" } else { "missing" });
+        self.should(
             has,
             &seen,
-            &format!("{name} in {portal} tokens"),
+            &format!("{name} in {portal} tokens: {serves}"),
             &format!("Token configuration › Add optional claim › {portal}"),
         );
     }
 
-    fn certificate(&mut self, wanted: &Wanted, now: DateTime<Utc>) {
-        const WHERE: &str = "Certificates & secrets › Certificates › Upload certificate (the file without the key)";
-        let keys = self.array("/keyCredentials");
-        for key in &keys {
-            let ends = DateTime::parse_from_rfc3339(&member(key, "endDateTime")).ok();
-            if ends.is_some_and(|ends| ends < now) {
-                let seen = format!("an expired certificate is still there: {}", identified(key));
-                self.push(
-                    Severity::Warning,
-                    seen,
-                    "certificates in date",
-                    "Certificates & secrets › Certificates: delete it",
-                );
-            }
-        }
-        let Some((details, der)) = &wanted.certificate else {
-            self.push(
-                Severity::Warning,
-                "there is no certificate here to compare with".to_owned(),
-                "the one that client.cert_path names",
-                "blogctl cert check tells what is wrong with it",
-            );
-            return;
-        };
-        let thumbprints = &details.thumbprints;
-        let sha1 = thumbprints.sha1_hex();
-        // Graph gives SHA-1 or SHA-256 in base64, az has given both in hex, too.
-        let base64 = [thumbprints.custom_key_identifier(), STANDARD.encode(thumbprints.sha256)];
-        let hex = [&sha1, &thumbprints.sha256_hex()];
-        let is_it = |key: &&Value| {
-            let id = member(key, "customKeyIdentifier");
-            member(key, "key") == STANDARD.encode(der)
-                || base64.contains(&id)
-                || hex.iter().any(|own| own.eq_ignore_ascii_case(&id))
-        };
-        let uploaded = keys.iter().copied().find(is_it);
-        let Some(uploaded) = uploaded else {
-            let others: Vec<_> = keys.iter().map(|key| identified(key)).collect();
-            self.must(
-                false,
-                &format!("the certificates are {}", list(&others)),
-                &format!("the one in use, thumbprint {sha1}"),
-                WHERE,
-            );
-            return;
-        };
-        let ends = DateTime::parse_from_rfc3339(&member(uploaded, "endDateTime")).ok();
-        let starts = DateTime::parse_from_rfc3339(&member(uploaded, "startDateTime")).ok();
-        let days = ends.map(|ends| (ends.to_utc() - now).num_days());
-        if ends.is_some_and(|ends| ends < now) {
-            self.must(
-                false,
-                "the certificate in use has expired",
-                "one in date",
-                "make another with blogctl cert new, and upload it",
-            );
-        } else if starts.is_some_and(|starts| starts > now) {
-            self.must(
-                false,
-                "the certificate in use is not valid yet",
-                "one in date",
-                "wait, or use another; compare the clock",
-            );
-        } else if let Some(days) = days.filter(|days| *days < WARN_DAYS) {
-            self.push(
-                Severity::Warning,
-                format!("the certificate in use expires in {days} days"),
-                "30 days or more",
-                "make another with blogctl cert new, and upload it beside this one",
-            );
-        } else {
-            self.agrees(&format!("the certificate {sha1} is uploaded"));
-        }
-    }
-
     /// blogctl never uses one, and whoever finds one needs no certificate.
     fn secrets(&mut self) {
-        let count = self.array("/passwordCredentials").len();
-        if count > 0 {
-            self.push(
-                Severity::Warning,
-                match count {
-                    1 => "there is 1 client secret".to_owned(),
-                    count => format!("there are {count} client secrets"),
-                },
-                "none: a certificate is the only credential",
-                "Certificates & secrets › Client secrets: delete them",
-            );
-        }
+        let seen = match self.array("/passwordCredentials").len() {
+            0 => return,
+            1 => "there is 1 client secret".to_owned(),
+            count => format!("there are {count} client secrets"),
+        };
+        let expected = "none: a certificate is the only credential";
+        self.push(Severity::Warning, seen, expected, "Certificates & secrets › Client secrets: delete them");
     }
 
+    /// Without it the system does not work, or lets in whom it should not.
     fn must(&mut self, agrees: bool, seen: &str, expected: &str, remedy: &str) {
-        if agrees {
-            self.agrees(seen);
-        } else {
-            self.push(Severity::Differs, seen.to_owned(), expected, remedy);
-        }
+        self.judge(agrees, Severity::Differs, seen, expected, remedy);
     }
-    fn agrees(&mut self, seen: &str) {
-        self.push(Severity::Agrees, seen.to_owned(), "", "");
+    /// The system works without it.
+    fn should(&mut self, agrees: bool, seen: &str, expected: &str, remedy: &str) {
+        self.judge(agrees, Severity::Warning, seen, expected, remedy);
+    }
+    fn judge(&mut self, agrees: bool, otherwise: Severity, seen: &str, expected: &str, remedy: &str) {
+        if agrees {
+            self.push(Severity::Agrees, seen.to_owned(), "", "");
+        } else {
+            self.push(otherwise, seen.to_owned(), expected, remedy);
+        }
     }
     fn push(&mut self, severity: Severity, seen: String, expected: &str, remedy: &str) {
         let (expected, remedy) = (expected.to_owned(), remedy.to_owned());
@@ -343,20 +201,15 @@ fn member(object: &Value, name: &str) -> String {
     object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// How people can tell which certificate it is.
-fn identified(key: &Value) -> String {
-    let id = member(key, "customKeyIdentifier");
-    let id = match STANDARD.decode(&id) {
-        Ok(bytes) if matches!(bytes.len(), 20 | 32) => hex::encode_upper(bytes),
-        _ => id,
-    };
-    if id.is_empty() { or_none(&member(key, "displayName")) } else { id }
-}
-
 fn or_none(text: &str) -> String {
     if text.is_empty() { "not set".to_owned() } else { text.to_owned() }
 }
 
-fn list(items: &[String]) -> String {
-    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+/// `the scopes are a, b`, or what is said when there are none.
+fn listed(items: &[String], what: &str, none: &str) -> String {
+    match items {
+        [] => none.to_owned(),
+        [one] => format!("the only {what} is {one}"),
+        items => format!("the {what}s are {}", items.join(", ")),
+    }
 }

@@ -1,0 +1,213 @@
+//! Check: whether Entra ID accepts what the site proves itself with. Asked for each entry of the list, since a sign-in
+//! goes on to the next one when Entra refuses a certificate.
+
+use std::sync::Arc;
+
+use super::{
+    Patient,
+    entra::unreachable,
+    finding::{Check, Said},
+};
+use crate::{
+    config::{CertificateSettings, Settings},
+    entra::{
+        ConfidentialClient, CredentialSource, Provider, ProviderError,
+        aadsts::{APPLICATION_NOT_ASSIGNED, EntraError, Remedy},
+        confidential_client::SignInError,
+    },
+    web::Addresses,
+};
+
+const EXPECTED: &str = "a token for the application itself, which is thrown away unread";
+
+pub fn check() -> Check {
+    Check {
+        name: "assertion",
+        title: "Client assertion",
+        settings: &["client.client_id", "client.api_scope"],
+        after: &["certificate", "discovery"],
+        run,
+    }
+}
+
+/// One entry of the list, and what Entra said of it.
+struct Proof {
+    name: String,
+    /// `certificate` or `federated token`.
+    what: &'static str,
+    answer: Answer,
+}
+
+enum Answer {
+    Accepted,
+    /// The credential was good; the API lets no application in by itself.
+    AcceptedWithoutRole,
+    Refused(EntraError),
+    /// Entra was not asked: why, and what to do.
+    Failed {
+        reason: String,
+        remedy: String,
+    },
+}
+
+fn run(patient: &Patient) -> Vec<Said> {
+    match proofs(&patient.settings) {
+        Ok(proofs) if proofs.is_empty() => vec![Said::skipped("there is nothing to prove it with: see Credential")],
+        Ok(proofs) => judge(&proofs),
+        Err(SignInError::Provider(error)) => vec![unreachable(&error, EXPECTED)],
+        Err(error) => vec![Said::failed(error.to_string(), EXPECTED, "see the checks above")],
+    }
+}
+
+/// Of each entry that can be used; the check of the credential tells of the others.
+fn proofs(settings: &Settings) -> Result<Vec<Proof>, SignInError> {
+    let provider = Arc::new(Provider::new(&settings.entra)?);
+    let client = &settings.client;
+    // It is not sent with this grant; where it cannot be worked out, the check of addresses says so.
+    let redirect_uri = Addresses::of(client, client.port)
+        .map_or_else(|_| client.api_base_url.clone(), |addresses| addresses.redirect_uri);
+    let mut proofs = Vec::new();
+    for entry in client.credentials() {
+        let mut alone = settings.clone();
+        alone.client.certificate = CertificateSettings::default();
+        alone.client.credential = vec![entry];
+        let name = CredentialSource::all(&alone).map_err(ProviderError::from)?;
+        let name = name.first().map_or_else(String::new, |source| source.name().to_owned());
+        let Ok(client) = ConfidentialClient::new(Arc::clone(&provider), &alone, redirect_uri.clone()) else { continue };
+        let what = if client.credential().certificate().is_some() { "certificate" } else { "federated token" };
+        let answer = match client.prove() {
+            Ok(()) => Answer::Accepted,
+            Err(SignInError::Entra(error)) if error.code == Some(APPLICATION_NOT_ASSIGNED) => {
+                Answer::AcceptedWithoutRole
+            }
+            Err(SignInError::Entra(error)) => Answer::Refused(error),
+            Err(SignInError::Provider(error)) => return Err(error.into()),
+            Err(error) => {
+                let remedy = error.hint().unwrap_or_else(|| "see the check of the credential".to_owned());
+                Answer::Failed { reason: error.to_string(), remedy }
+            }
+        };
+        proofs.push(Proof { name, what, answer });
+    }
+    Ok(proofs)
+}
+
+fn judge(proofs: &[Proof]) -> Vec<Said> {
+    let is_list = proofs.len() > 1;
+    let accepted = proofs.iter().position(Proof::is_accepted);
+    let said = |(at, proof): (usize, &Proof)| match &proof.answer {
+        Answer::Accepted | Answer::AcceptedWithoutRole => Said::ok(proof.accepted(is_list)),
+        Answer::Refused(error) => {
+            // A sign-in tries the next entry on the codes of the certificate, and on no other.
+            let goes_on = accepted.is_some_and(|accepted| at > accepted || error.remedy() == Remedy::Certificate);
+            refused(error, proof, is_list, goes_on)
+        }
+        Answer::Failed { reason, remedy } if accepted.is_some() => {
+            Said::warning(proof.named(reason, is_list), EXPECTED, remedy)
+        }
+        Answer::Failed { reason, remedy } => Said::failed(proof.named(reason, is_list), EXPECTED, remedy),
+    };
+    proofs.iter().enumerate().map(said).collect()
+}
+
+impl Proof {
+    fn is_accepted(&self) -> bool {
+        matches!(self.answer, Answer::Accepted | Answer::AcceptedWithoutRole)
+    }
+
+    fn accepted(&self, is_list: bool) -> String {
+        let seen = if is_list {
+            format!("{} is accepted", self.name)
+        } else {
+            format!("Entra ID accepts the {} for this client id", self.what)
+        };
+        match self.answer {
+            Answer::AcceptedWithoutRole => seen + " (and lets no application into the API by itself, which is as well)",
+            _ => seen,
+        }
+    }
+
+    fn named(&self, seen: &str, is_list: bool) -> String {
+        if is_list { format!("{}: {seen}", self.name) } else { seen.to_owned() }
+    }
+}
+
+/// Entra looks at the credential before anything else but the application and the resource; what it refuses later means
+/// that it was good. Of codes that blogctl does not know, Entra's own words are all there is to go by.
+fn refused(error: &EntraError, proof: &Proof, is_list: bool, goes_on: bool) -> Said {
+    let mut seen = proof.named(&format!("{}: {}", error.label(), error.cause()), is_list);
+    let is_configuration = matches!(error.remedy(), Remedy::Certificate | Remedy::Configuration);
+    if !(error.description.is_empty() || error.is_known() && is_configuration) {
+        seen = format!("{seen} ({})", error.description);
+    }
+    let remedy = match (error.is_known(), error.code) {
+        (true, _) if is_configuration => error.remedy_of_operator(),
+        (true, _) => format!("this is not about the {}: {}", proof.what, error.remedy_of_operator()),
+        (false, Some(code)) => format!("read https://login.microsoftonline.com/error?code={code}, and try to sign in"),
+        (false, None) => "try to sign in, and look into the sign-in logs of Microsoft Entra ID".to_owned(),
+    };
+    match (is_configuration, goes_on) {
+        (true, true) => Said::warning(seen, "every entry accepted, though one is enough", remedy),
+        (true, false) => Said::failed(seen, EXPECTED, remedy),
+        (false, _) => Said::warning(seen, EXPECTED, remedy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::finding::Status, *};
+
+    fn proof(name: &str, answer: Answer) -> Proof {
+        Proof { name: name.to_owned(), what: "certificate", answer }
+    }
+
+    fn refusal(error: &str, description: &str) -> Answer {
+        Answer::Refused(EntraError::from_callback(error, description))
+    }
+
+    fn judged(proofs: &[Proof]) -> Vec<(Status, String, String)> {
+        let finding = |said| {
+            let finding = check().finding(said);
+            (finding.status, finding.seen, finding.remedy.unwrap_or_default())
+        };
+        judge(proofs).into_iter().map(finding).collect()
+    }
+
+    #[test]
+    fn a_list_is_well_when_sign_ins_get_to_an_entry_that_is_accepted() {
+        let not_registered = || proof("old", refusal("invalid_client", "AADSTS700027: x"));
+        let federated = || proof("cluster", refusal("invalid_client", "AADSTS700213: x"));
+        let good = || proof("new", Answer::Accepted);
+        let statuses = |proofs: &[Proof]| judged(proofs).into_iter().map(|(status, ..)| status).collect::<Vec<_>>();
+        assert_eq!(statuses(&[not_registered(), good()]), [Status::Warning, Status::Ok]);
+        assert_eq!(statuses(&[good(), federated()]), [Status::Ok, Status::Warning]);
+        assert_eq!(statuses(&[federated(), good()]), [Status::Failed, Status::Ok], "sign-ins end at the first");
+        assert_eq!(statuses(&[not_registered(), not_registered()]), [Status::Failed, Status::Failed]);
+        assert_eq!(judged(&[not_registered(), good()])[1].1, "new is accepted");
+    }
+
+    #[test]
+    fn of_a_code_that_is_not_known_entras_own_words_are_shown_and_nothing_is_claimed() {
+        for (error, status) in [("invalid_client", Status::Failed), ("invalid_request", Status::Warning)] {
+            let found = judged(&[proof("one", refusal(error, "AADSTS5002723: Invalid JWT token"))]).remove(0);
+            assert_eq!(found.0, status);
+            assert!(found.1.contains("AADSTS5002723: Invalid JWT token"), "{found:?}");
+            assert!(found.2.contains("https://login.microsoftonline.com/error?code=5002723"), "{found:?}");
+            assert!(!found.2.contains("not about"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_known_code_gets_the_remedy_of_its_own() {
+        let found = judged(&[proof("one", refusal("invalid_client", "AADSTS700024: x"))]).remove(0);
+        assert!(found.0 == Status::Failed && found.2.starts_with("set the clock of the machine"), "{found:?}");
+        let found = judged(&[proof("one", refusal("invalid_grant", "AADSTS65001: x"))]).remove(0);
+        assert!(found.0 == Status::Warning && found.2.starts_with("this is not about the certificate: "), "{found:?}");
+    }
+
+    #[test]
+    fn a_role_that_is_missing_means_that_the_certificate_was_good() {
+        let found = judged(&[proof("one", Answer::AcceptedWithoutRole)]).remove(0);
+        assert!(found.0 == Status::Ok && found.1.starts_with("Entra ID accepts the certificate"), "{found:?}");
+    }
+}
