@@ -103,6 +103,15 @@ impl Settings {
             idp: IdpSettings::read(&mut loader),
             server,
         };
+        // An identity that Azure gives the machine itself cannot have its tokens exchanged; the list goes on only where that is
+        // known.
+        if settings.azure.client_id.is_none()
+            && let Some(at) = settings.client.credential.iter().position(CredentialSettings::names_no_identity)
+        {
+            let problem =
+                format!("entry {} names no user-assigned identity, and Entra ID takes tokens of no other", at + 1);
+            loader.refuse("client.credential", &problem, "set its client_id, or azure.client_id (AZURE_CLIENT_ID)");
+        }
         role.demand(&settings, &mut loader);
         let (entries, mistakes, warnings) = loader.finish();
         (Loaded { settings, entries, warnings }, mistakes)

@@ -39,6 +39,9 @@ pub struct CertificateSettings {
     /// `client.key_path`: PEM file with the private key (PKCS#8, PKCS#1 or encrypted PKCS#8).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_path: Option<PathBuf>,
+    /// `client.key_base64`: the same as such a file holds, in base64, in place of a file.
+    #[serde(serialize_with = "hidden", skip_serializing_if = "Option::is_none")]
+    pub key_base64: Option<SecretString>,
     /// `client.key_passphrase`: opens an encrypted private key or PFX file.
     #[serde(serialize_with = "hidden", skip_serializing_if = "Option::is_none")]
     pub key_passphrase: Option<SecretString>,
@@ -113,6 +116,7 @@ impl CertificateSettings {
             path: loader.get("client.cert_path", default.path),
             base64: loader.get("client.cert_base64", default.base64),
             key_path: loader.get("client.key_path", default.key_path),
+            key_base64: loader.get("client.key_base64", default.key_base64),
             key_passphrase: loader.get("client.key_passphrase", default.key_passphrase),
             key_passphrase_file: loader.get("client.key_passphrase_file", default.key_passphrase_file),
             thumbprint: loader.get_if(

@@ -68,6 +68,11 @@ impl CredentialSettings {
         }
     }
 
+    /// Whether it is a managed identity that is not named.
+    pub(super) fn names_no_identity(&self) -> bool {
+        matches!(self, Self::ManagedIdentity(ManagedIdentitySettings { client_id: None }))
+    }
+
     /// What is wrong with it, if anything.
     pub(super) fn problem(&self) -> Option<String> {
         match self {
@@ -87,6 +92,9 @@ impl CertificateSettings {
         let problem = match (&self.path, &self.base64) {
             (None, None) => "names neither cert_path nor cert_base64",
             (Some(_), Some(_)) => "names both cert_path and cert_base64, and only one can be meant",
+            _ if self.key_path.is_some() && self.key_base64.is_some() => {
+                "names both key_path and key_base64, and only one can be meant"
+            }
             _ if self.key_passphrase.is_some() && self.key_passphrase_file.is_some() => {
                 "names both key_passphrase and key_passphrase_file, and only one can be meant"
             }

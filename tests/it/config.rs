@@ -377,6 +377,17 @@ fn of_a_wrong_credential_names_are_told_and_values_are_not() {
 }
 
 #[test]
+fn a_managed_identity_must_be_named_somewhere() {
+    const ID: &str = "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
+    let unnamed = || given().file("blog.toml", "[[client.credential]]\nsource = \"managed_identity\"\n");
+    let mistake = unnamed().the_mistake();
+    assert!(mistake.setting == "client.credential" && mistake.problem.contains("entry 1"), "{mistake:?}");
+    assert_eq!(unnamed().variable("AZURE_CLIENT_ID", ID).load().settings.client.credential.len(), 1);
+    let named = format!("[[client.credential]]\nsource = \"managed_identity\"\nclient_id = \"{ID}\"\n");
+    assert_eq!(given().file("blog.toml", named).load().settings.client.credential.len(), 1);
+}
+
+#[test]
 fn the_cookie_key_may_be_in_a_file_and_in_development_it_may_be_simple() {
     const RANDOM: &str = "Zk3vQ9rT1xWb7LdMnc5HyEuP0sGaJ6fRoi8KXtVBw2Cq";
     let in_file = |text: &str| {

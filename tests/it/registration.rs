@@ -191,7 +191,7 @@ fn an_app_id_uri_that_was_chosen_stays_and_one_that_names_a_registration_is_made
 #[test]
 fn one_credential_that_cannot_be_used_here_keeps_nobody_from_the_others() {
     let system = System::new().with_credentials(
-        "[[client.credential]]\nsource = \"managed_identity\"\n\
+        "[[client.credential]]\nsource = \"managed_identity\"\nclient_id = \"7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f\"\n\
          [[client.credential]]\nsource = \"file\"\ncert_path = \"expired.pem\"\n\
          [[client.credential]]\nsource = \"file\"\ncert_path = \"missing.pem\"\n\
          [[client.credential]]\nsource = \"file\"\ncert_path = \"client.pem\"\n\
@@ -258,7 +258,7 @@ fn a_site_without_a_certificate_is_told_what_its_federated_credential_needs() {
         let tenant = "11111111-2222-4333-8444-555555555555";
         let system = System::new().with_credentials(&format!(
             "[[client.credential]]\nsource = \"workload_identity\"\n\
-             [[client.credential]]\nsource = \"managed_identity\"\n\
+             [[client.credential]]\nsource = \"managed_identity\"\nclient_id = \"7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f\"\n\
              [entra]\ntenant_id = \"{tenant}\"\ncloud = \"{cloud}\"\n"
         ));
         let script = system.script();

@@ -35,8 +35,11 @@ pub enum CertificateError {
         path: PathBuf,
     },
     /// The setting that stands for a file holds something else.
-    #[error("client.cert_base64 is not base64")]
-    BadBase64,
+    #[error("{setting} is not base64")]
+    BadBase64 {
+        /// Which one.
+        setting: &'static str,
+    },
     /// A PFX file is encrypted by algorithms that this OpenSSL does not have.
     #[error("{} is a PFX file of an old kind, which this OpenSSL cannot decrypt", path.display())]
     LegacyPfx {
@@ -181,7 +184,7 @@ impl CertificateError {
             Self::NotPem { .. } | Self::TooLarge { .. } => {
                 "give a PEM file (it has lines such as -----BEGIN CERTIFICATE-----) or a PFX file (.pfx, .p12)"
             }
-            Self::BadBase64 => "put what base64 -w0 FILE prints into client.cert_base64",
+            Self::BadBase64 { .. } => "put what base64 -w0 FILE prints into it",
             Self::LegacyPfx { path } => {
                 let file = path.display();
                 return format!("convert it with: openssl pkcs12 -legacy -in {file} -out {file}.pem -nodes").into();

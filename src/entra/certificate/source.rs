@@ -60,23 +60,33 @@ impl Parts {
 pub(super) fn read(settings: &CertificateSettings) -> Result<Found, CertificateError> {
     let found = read_apart(settings)?.whole()?;
     // A key in a setting is in no file.
-    if settings.path.is_some() || settings.key_path.is_some() {
+    if settings.key_path.is_some() || (settings.path.is_some() && settings.key_base64.is_none()) {
         mode::warn_when_others_may_read(&found.key_path);
     }
     Ok(found)
 }
+
+/// Stands in messages where the key is in no file.
+const KEY_SETTING: &str = "client.key_base64";
 
 /// Reads what the settings name, each part for itself.
 pub(super) fn read_apart(settings: &CertificateSettings) -> Result<Parts, CertificateError> {
     let path = settings.place();
     let bytes = match (&settings.path, &settings.base64) {
         (Some(path), _) => pem::read(path),
-        (None, Some(text)) => decoded(text),
+        (None, Some(text)) => decoded(text, "client.cert_base64"),
         (None, None) => Err(CertificateError::NotConfigured),
     };
     let passphrase = || passphrase(settings);
-    let key_in = |path: &Path| pem::read(path).and_then(|bytes| pem::parse_key(&bytes, path, &passphrase));
-    let (bytes, key_path) = match (bytes, &settings.key_path) {
+    let key_in = |path: &Path| {
+        let bytes = match (&settings.key_path, &settings.key_base64) {
+            (None, Some(text)) => decoded(text, KEY_SETTING),
+            _ => pem::read(path),
+        };
+        bytes.and_then(|bytes| pem::parse_key(&bytes, path, &passphrase))
+    };
+    let key_path = settings.key_path.clone().or_else(|| settings.key_base64.as_ref().map(|_| KEY_SETTING.into()));
+    let (bytes, key_path) = match (bytes, &key_path) {
         (Ok(bytes), key_path) => (bytes, key_path),
         // The key is looked at all the same: one mistake must not hide the other.
         (Err(error), Some(key_path)) => {
@@ -92,11 +102,11 @@ pub(super) fn read_apart(settings: &CertificateSettings) -> Result<Parts, Certif
     Ok(Parts { key: key_in(key_path), key_path: key_path.clone(), ..parts })
 }
 
-fn decoded(text: &SecretString) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
+fn decoded(text: &SecretString, setting: &'static str) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
     // Wrapped lines, as `base64` prints them.
     let joined: Zeroizing<String> =
         Zeroizing::new(text.expose_secret().chars().filter(|c| !c.is_ascii_whitespace()).collect());
-    STANDARD.decode(joined.as_bytes()).map(Zeroizing::new).map_err(|_| CertificateError::BadBase64)
+    STANDARD.decode(joined.as_bytes()).map(Zeroizing::new).map_err(|_| CertificateError::BadBase64 { setting })
 }
 
 /// The passphrase of the settings, or their file's without the line end that editors add.

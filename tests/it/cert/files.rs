@@ -100,8 +100,11 @@ fn the_steps_can_be_copied_into_a_shell() {
 #[test]
 fn a_federated_token_has_no_thumbprint() {
     let folder = folder();
-    fs::write(folder.path().join("blog.toml"), "[[client.credential]]\nsource = \"managed_identity\"\n")
-        .expect("written");
+    fs::write(
+        folder.path().join("blog.toml"),
+        "[[client.credential]]\nsource = \"managed_identity\"\nclient_id = \"7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f\"\n",
+    )
+    .expect("written");
     let ended = run(folder.path(), &["thumbprint"]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("no entry of client.credential is a certificate"), "{}", ended.stderr);

@@ -79,6 +79,13 @@ fn a_setting_in_base64_signs_in() {
         settings.base64 = Some(SecretString::from(lines.join("\n")));
         settings.key_passphrase = Some(SecretString::from(PASSPHRASE));
     });
+    // As a secret of Kubernetes has them: tls.crt and tls.key.
+    signs_in(|_, settings| {
+        let (certificate, combined) = client_certificate();
+        let key = combined.find("-----BEGIN PRIVATE KEY-----").map(|at| &combined[at..]).expect("a key");
+        let secret = |text: &str| Some(SecretString::from(STANDARD.encode(text)));
+        (settings.base64, settings.key_base64) = (secret(certificate), secret(key));
+    });
 }
 
 #[test]
