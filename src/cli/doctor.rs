@@ -29,9 +29,10 @@ use crate::config::{Loaded, Role, Settings};
 
 /// Find out what is wrong, and what to do about it
 ///
-/// Checks settings, clock, certificate, Entra ID, addresses, cookie key, API and database; asks Entra ID for a token
-/// of the application's own to see whether it accepts the certificate. Needs no user, and changes nothing. With
-/// --token it tells claim by claim why the API takes or refuses an access token.
+/// Checks settings, clock, Entra ID and its signing keys, what the site proves itself with, addresses, cookie key, sessions,
+/// API and database; asks Entra ID for a token of the application's own to see whether it accepts each credential. Needs no
+/// user, and changes nothing but for one record in Redis, which it removes again. With --token it tells claim by claim why the
+/// API takes or refuses an access token.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Exit codes: 0 all is well, warnings at most; 1 a check failed, or the token is refused; 2 wrong usage.
@@ -121,7 +122,7 @@ fn checks(patient: &Patient) -> Vec<Check> {
     checks
 }
 
-/// No request may take longer than a check.
+/// No request may take longer than a check. Those for Azure have limits of their own.
 fn within(mut settings: Settings, timeout: Duration) -> Settings {
     settings.entra.timeout = settings.entra.timeout.min(timeout);
     settings.client.api_timeout = settings.client.api_timeout.min(timeout);
@@ -133,7 +134,17 @@ fn within(mut settings: Settings, timeout: Duration) -> Settings {
 fn roles_of(loaded: &Loaded) -> (bool, bool) {
     let is_given =
         |names: &[&str]| loaded.entries.iter().any(|entry| entry.origin != "default" && names.contains(&entry.name));
-    let client = is_given(&["client.client_id", "client.cert_path", "client.api_scope", "client.cookie_key"]);
+    let client = is_given(&[
+        "client.client_id",
+        "client.cert_path",
+        "client.cert_base64",
+        "client.credential",
+        "client.api_scope",
+        "client.cookie_key",
+        "client.cookie_key_file",
+        "client.public_url",
+        "client.redirect_uri",
+    ]);
     let api = is_given(&["api.app_id_uri", "api.client_id"]);
     if client || api { (client, api) } else { (true, true) }
 }

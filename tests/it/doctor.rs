@@ -252,6 +252,101 @@ fn identity_provider_down_is_told_within_the_time_allowed() {
     assert!(discovery["remedy"].as_str().expect("text").contains("firewall"), "{report:#}");
 }
 
+/// The lines of one check.
+fn of(report: &str, title: &str) -> String {
+    let mut is_of_it = false;
+    let lines = report.lines().filter(|line| {
+        if !line.starts_with("   ") {
+            is_of_it = line.contains(title);
+        }
+        is_of_it
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_answers_in_place_of_the_api_is_told_apart() {
+    let patient = Patient::new();
+    let with_api_at = |url: &str| of(&patient.report(&[&format!("client.api_base_url={url}")]), " API ");
+    let site = with_api_at(&patient.system.web.url(""));
+    assert!(site.contains('✗') && site.contains("is not blogctl's API; it may be the web site"), "{site}");
+    let tls = with_api_at(&patient.system.api.url("").replace("http:", "https:"));
+    assert!(tls.contains("write http:// in client.api_base_url"), "{tls}");
+    let default = patient.report(&[&format!("client.api_scope=api://{DEV_API_ID}/.default")]);
+    assert!(of(&default, " API ").contains("it takes tokens of this issuer"), "{default}");
+    let other = patient.report(&["client.api_scope=api://other/.default"]);
+    assert!(of(&other, " API ").contains("the scope api://other/.default"), "{other}");
+}
+
+#[test]
+fn an_api_that_is_not_ready_says_why() {
+    use actix_web::HttpResponse;
+    let patient = Patient::new();
+    let api = crate::support::web::PlayedApi::start(|seen| {
+        if seen.path == "/health/ready" {
+            let checks = serde_json::json!({ "database": "unavailable", "signing_keys": "ok" });
+            return HttpResponse::ServiceUnavailable().json(serde_json::json!({ "checks": checks }));
+        }
+        HttpResponse::NotFound().finish()
+    });
+    let report = patient.report(&[&format!("client.api_base_url={}", api.url())]);
+    assert!(report.contains("is not ready: database\n"), "{report}");
+}
+
+#[test]
+fn sessions_in_redis_are_tried() {
+    let Some(mut redis) = crate::support::redis::RedisServer::start() else { return };
+    let patient = Patient::new();
+    let sessions = |url: &str| {
+        let ended = patient.doctor(&[&format!("redis.url={url}")]);
+        assert!(!ended.stdout.contains("hunter"), "no password: {}", ended.stdout);
+        (ended.code, of(&ended.stdout, " Sessions "))
+    };
+    let (code, well) = sessions(&redis.url());
+    assert_eq!(code, Some(0), "{well}");
+    assert!(well.contains("✓ Sessions") && well.contains("in Redis 7") || well.contains("in Redis "), "{well}");
+    let left: Vec<String> = redis::Commands::keys(&mut redis.connection(), "*").expect("keys");
+    assert_eq!(left, Vec::<String>::new(), "nothing is left behind");
+    let (code, wrong) = sessions(&redis.url().replace("hunter2", "hunter3"));
+    assert!(code == Some(1) && wrong.contains("✗ Sessions"), "{wrong}");
+    let url = redis.url();
+    redis.stop();
+    let (code, away) = sessions(&url);
+    assert!(code == Some(1) && away.contains("start it, correct redis.url"), "{away}");
+    let (_, plain) = sessions("redis://redis.invalid:1");
+    assert!(plain.contains("set redis.url to a rediss:// address"), "{plain}");
+}
+
+#[test]
+fn a_cookie_key_that_the_site_takes_in_development_is_no_failure() {
+    let patient = Patient::new();
+    let weak = "a".repeat(40);
+    let (development, production) = ("server.environment=development", "server.environment=production");
+    let key = format!("client.cookie_key={weak}");
+    assert!(of(&patient.report(&[&key, development]), "Cookie key").starts_with('!'));
+    assert!(patient.report(&[&key, production]).contains("client.cookie_key"), "refused with the settings");
+}
+
+#[test]
+fn each_entry_of_a_list_is_checked_and_one_that_is_accepted_is_enough() {
+    let patient = Patient::new();
+    let own = patient.system.settings.client.certificate.path.clone().expect("set");
+    let folder = patient.folder.path();
+    let key = crate::support::entra::rsa_key(2048);
+    let stranger = pem(&TestCertificate::new("stranger", &key).make());
+    file(folder, "stranger.pem", &[&stranger, &key_pem(&key)]);
+    let text = fs::read_to_string(folder.join("blog.toml")).expect("there");
+    let list = format!(
+        "[[client.credential]]\nsource = \"file\"\ncert_path = \"stranger.pem\"\n[[client.credential]]\n\
+         source = \"file\"\ncert_path = \"{}\"\n[[client.credential]]\nsource = \"workload_identity\"\n\
+         token_file = \"missing\"\n",
+        own.display()
+    );
+    let without: String = text.split_inclusive('\n').filter(|line| !line.starts_with("cert_path")).collect();
+    fs::write(folder.join("blog.toml"), without + list.as_str()).expect("written");
+    insta::assert_snapshot!("doctor_list_of_credentials", patient.report(&[]));
+}
+
 #[test]
 fn each_role_is_checked_by_itself_and_wrong_usage_is_told_apart() {
     let patient = Patient::new();

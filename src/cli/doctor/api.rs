@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::{
     Patient,
+    entra::remedy_for_tls,
     finding::{Check, Said},
 };
 use crate::{
@@ -13,7 +14,13 @@ use crate::{
 };
 
 pub fn check() -> Check {
-    Check { name: "api", title: "API", settings: &["client.api_base_url", "api.port"], after: &[], run }
+    Check {
+        name: "api",
+        title: "API",
+        settings: &["client.api_base_url", "api.port", "entra.ca_file"],
+        after: &[],
+        run,
+    }
 }
 
 /// What the API says of itself (RFC 9728).
@@ -43,8 +50,8 @@ fn run(patient: &Patient) -> Vec<Said> {
     let base = base.trim_end_matches('/').to_owned();
     let mut said = vec![match ask(patient, &format!("{base}/health/ready")) {
         Asked::Answer(200, _) => Said::ok(format!("{base} answers, and is ready")),
-        Asked::Answer(503, _) => Said::warning(
-            format!("{base} answers, but is not ready"),
+        Asked::Answer(503, body) => Said::warning(
+            format!("{base} answers, but is not ready{}", not_ready(&body)),
             "its database and Entra ID's signing keys within its reach",
             format!("see {base}/health/ready, the API's log, and blogctl doctor --role api beside it"),
         ),
@@ -62,6 +69,12 @@ fn run(patient: &Patient) -> Vec<Said> {
             Ok(metadata) => compare(patient, &metadata),
             Err(_) => tells_nothing("what it says of itself is not JSON as it should be"),
         },
+        // Every API of this program has the route.
+        Asked::Answer(404, _) => Said::failed(
+            format!("{base} is not blogctl's API; it may be the web site"),
+            "blogctl's API, which tells what tokens it expects",
+            "set client.api_base_url (API_BASE_URL) to where blogctl serve-api listens, by default port 8000",
+        ),
         Asked::Answer(status, _) => tells_nothing(&format!("it does not tell what tokens it expects ({status})")),
         Asked::Nothing(reason) => tells_nothing(&format!("it does not tell what tokens it expects: {reason}")),
     });
@@ -81,11 +94,32 @@ fn ask(patient: &Patient, url: &str) -> Asked {
     }
 }
 
+/// What of it is not ready, as it says itself.
+fn not_ready(body: &[u8]) -> String {
+    let checks = serde_json::from_slice::<serde_json::Value>(body).ok();
+    let checks = checks.as_ref().and_then(|report| report.get("checks")?.as_object());
+    let failed = checks.into_iter().flatten().filter(|(_, state)| *state != "ok" && state["status"] != "ok");
+    // Whatever answers there has chosen the names.
+    let name =
+        |name: &String| name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect::<String>();
+    let names: Vec<_> = failed.map(|(check, _)| name(check)).take(5).collect();
+    if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }
+}
+
 /// The site cannot do without it; the API itself may just not have been started yet.
 fn not_there(patient: &Patient, base: &str, reason: &str) -> Said {
     let seen = format!("{base} does not answer: {reason}");
     if patient.client {
-        let remedy = "start blogctl serve-api, or set client.api_base_url (API_BASE_URL) to where it is";
+        let is_other_scheme = reason.contains("InvalidContentType") || reason.contains("corrupt message");
+        let remedy = if is_other_scheme {
+            "write http:// in client.api_base_url (API_BASE_URL), if nothing ends TLS in front of the API"
+        } else if let Some(remedy) = remedy_for_tls(reason) {
+            remedy
+        } else if reason.to_ascii_lowercase().contains("timeout") {
+            "see whether a firewall swallows the requests, and whether client.api_base_url (API_BASE_URL) is right"
+        } else {
+            "start blogctl serve-api, or set client.api_base_url (API_BASE_URL) to where it is"
+        };
         Said::failed(seen, "the API at client.api_base_url", remedy)
     } else {
         Said::warning(
@@ -120,10 +154,20 @@ fn compare(patient: &Patient, metadata: &ResourceMetadata) -> Said {
     let wanted = if patient.client {
         patient.settings.client.api_scope.clone()
     } else {
-        let name = names_of_api(&patient.settings.api).into_iter().next().unwrap_or_default();
-        format!("{name}/{}", patient.settings.api.required_scope)
+        let name = names_of_api(&patient.settings.api).into_iter().next();
+        name.map(|name| format!("{name}/{}", patient.settings.api.required_scope)).unwrap_or_default()
     };
-    if !metadata.scopes_supported.contains(&wanted) {
+    if wanted.is_empty() {
+        return Said::skipped("the scope that it expects cannot be compared: see Settings");
+    }
+    // All scopes of the API that are granted: Entra ID takes that, too.
+    let is_taken = match wanted.strip_suffix("/.default") {
+        Some(api) => {
+            metadata.scopes_supported.iter().any(|scope| scope.rsplit_once('/').is_some_and(|(of, _)| of == api))
+        }
+        None => metadata.scopes_supported.contains(&wanted),
+    };
+    if !is_taken {
         return Said::failed(
             format!("it takes tokens for the scope {}", list(&metadata.scopes_supported)),
             format!("the scope {wanted}"),

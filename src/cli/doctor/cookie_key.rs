@@ -6,11 +6,11 @@ use super::{
     Patient,
     finding::{Check, Said},
 };
-use crate::config::weakness;
+use crate::config::{Environment, weakness};
 
 const EXPECTED: &str = "32 random characters or more";
-const REMEDY: &str = "set client.cookie_key (FLASK_SECRET_KEY) to what openssl rand -base64 48 prints; everybody who is \
-                      signed in will have to sign in again";
+const REMEDY: &str = "set client.cookie_key (FLASK_SECRET_KEY), or client.cookie_key_file, to what openssl rand -base64 48 \
+                      prints; put first in a list before the old key, it signs nobody out";
 
 pub fn check() -> Check {
     Check {
@@ -28,7 +28,11 @@ fn run(patient: &Patient) -> Vec<Said> {
         return vec![Said::failed("is not set", EXPECTED, REMEDY)];
     };
     if let Some(weakness) = keys.iter().find_map(|key| weakness(key.expose_secret())) {
-        return vec![Said::failed(weakness, EXPECTED, REMEDY)];
+        // The site starts with it in development, and in production it does not.
+        return vec![match patient.settings.server.environment {
+            Environment::Development => Said::warning(weakness, EXPECTED, REMEDY),
+            Environment::Production => Said::failed(weakness, EXPECTED, REMEDY),
+        }];
     }
     let length = first.expose_secret().chars().count();
     let older = match keys.len() - 1 {

@@ -45,9 +45,9 @@ fn in_redis(redis: &RedisStore, url: &RedisUrl) -> Vec<Said> {
     }];
     if !url.is_private() {
         said.push(Said::warning(
-            format!("{url} is reached without TLS"),
-            "rediss://",
-            "whoever is on the way can read the password and end sessions; records themselves are encrypted",
+            format!("{url} is reached without TLS: whoever is on the way can read its password and end sessions"),
+            "rediss:// (records themselves are encrypted in any case)",
+            "set redis.url to a rediss:// address",
         ));
     }
     said

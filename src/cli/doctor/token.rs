@@ -45,12 +45,28 @@ struct Verdict {
     concerns: Option<&'static str>,
 }
 
+impl Verdict {
+    /// Version 1 tokens call the calling application otherwise.
+    fn with_names_of(mut self, claims: &[ShownClaim]) -> Self {
+        let older = [("azp", "appid"), ("azpacr", "appidacr")];
+        let is_there = |name: &str| claims.iter().any(|claim| claim.name == name);
+        if let Some((_, older)) =
+            older.into_iter().find(|(name, older)| self.concerns == Some(*name) && !is_there(name) && is_there(older))
+        {
+            self.concerns = Some(older);
+        }
+        self
+    }
+}
+
 /// Explains the token in `file`.
 ///
 /// # Errors
 /// When there is no token, or the API's settings are wrong.
 pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json: bool) -> anyhow::Result<ExitCode> {
-    mistakes.retain(|mistake| !["client.", "idp.", "database."].iter().any(|room| mistake.setting.starts_with(room)));
+    mistakes.retain(|mistake| {
+        !["client.", "idp.", "database.", "azure.", "redis."].iter().any(|room| mistake.setting.starts_with(room))
+    });
     if !mistakes.is_empty() {
         return Err(Mistakes(mistakes).into());
     }
@@ -61,6 +77,7 @@ pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json
     let verdict = verdict(&validator, token, settings);
     let claims = UnverifiedToken::of(token).map(|token| token.shown(provider.authority(), &settings.api));
     let claims = claims.unwrap_or_default();
+    let verdict = verdict.with_names_of(&claims);
     let text = if as_json {
         let claims: Vec<_> = claims.iter().map(|claim| marked(claim, &verdict)).collect();
         serde_json::to_string_pretty(&json!({ "verdict": verdict, "claims": claims }))? + "\n"
@@ -92,6 +109,9 @@ fn read(file: &Path) -> anyhow::Result<SecretString> {
             token = token.get(prefix.len()..).unwrap_or_default().trim_start();
         }
     }
+    // The whole answer of a token endpoint.
+    let answer = serde_json::from_str::<serde_json::Value>(token).ok();
+    let token = answer.as_ref().and_then(|answer| answer.get("access_token")?.as_str()).unwrap_or(token);
     let token: String = token.trim().trim_matches(['"', '\'']).split_whitespace().collect();
     if token.is_empty() {
         return Err(WrongUsage(format!("{name} holds no token")).into());

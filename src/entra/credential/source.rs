@@ -68,6 +68,11 @@ impl CredentialSource {
         self.kind
     }
 
+    /// Whether it gives tokens and no certificate.
+    pub fn is_token(&self) -> bool {
+        matches!(self.origin, Origin::TokenFile(..) | Origin::ManagedIdentity(..))
+    }
+
     /// Kind and place, for messages.
     pub fn name(&self) -> &str {
         &self.name

@@ -89,9 +89,16 @@ impl UnverifiedToken {
 fn note(name: &str, value: Option<&Value>, authority: &Authority, settings: &ApiSettings) -> Option<String> {
     let seconds = || value.and_then(Value::as_i64).map(|at| at - Utc::now().timestamp());
     Some(match name {
-        "iss" => format!("expected {} or {}", authority.issuer_v2(), authority.issuer_v1()),
+        "iss" if settings.tenants.is_empty() => {
+            format!("expected {} or {}", authority.issuer_v2(), authority.issuer_v1())
+        }
+        "iss" => "expected an issuer of the tenant that tid names".to_owned(),
         "aud" => format!("expected {}", names_of_api(settings).join(" or ")),
-        "tid" => format!("expected {}", authority.tenant_id()),
+        "tid" => {
+            let tenants = std::iter::once(authority.tenant_id().to_string()).chain(settings.tenants.iter().cloned());
+            format!("expected {}", tenants.collect::<Vec<_>>().join(" or "))
+        }
+        "scp" if settings.allow_app_only && value.is_none() => "an application without a user has none".to_owned(),
         "scp" => format!("expected {} among its words", settings.required_scope),
         "oid" => "expected a GUID: who calls".to_owned(),
         "exp" => match seconds()? {
