@@ -32,6 +32,11 @@ pub fn iso(unix_seconds: i64) -> String {
     format(unix_seconds, "%Y-%m-%dT%H:%M:%SZ")
 }
 
+/// A time as HTTP has it (RFC 9110 §5.6.7).
+pub fn http_date(unix_seconds: i64) -> String {
+    format(unix_seconds, "%a, %d %b %Y %H:%M:%S GMT")
+}
+
 fn format(unix_seconds: i64, pattern: &str) -> String {
     let time: Option<DateTime<Utc>> = DateTime::from_timestamp(unix_seconds, 0);
     time.map_or_else(|| unix_seconds.to_string(), |time| time.format(pattern).to_string())

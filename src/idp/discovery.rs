@@ -1,10 +1,14 @@
 //! What the provider says about itself: OpenID configuration and public keys.
 
-use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{CACHE_CONTROL, DATE},
+    web,
+};
 use serde_json::{Value, json};
 use tera::Context;
 
-use super::{authority::TOKEN, page::Allowed, refusal::Refusal, state::Idp};
+use super::{authority::TOKEN, clock::http_date, page::Allowed, refusal::Refusal, state::Idp};
 use crate::serve::RequestId;
 
 /// `GET /{tenant}/v2.0/.well-known/openid-configuration` (OpenID Connect Discovery §4).
@@ -13,7 +17,10 @@ pub async fn configuration(idp: web::Data<Idp>, tenant: web::Path<String>, reque
         return refused(&idp, &request, &refusal);
     }
     let endpoint = |path: &str| idp.authority.endpoint(&tenant, path);
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "max-age=86400, private")).json(json!({
+    let mut answer = HttpResponse::Ok();
+    // By the provider's own clock, which is how callers notice that theirs is wrong.
+    answer.insert_header((DATE, http_date(idp.clock.now())));
+    answer.insert_header((CACHE_CONTROL, "max-age=86400, private")).json(json!({
         "issuer": idp.authority.discovered_issuer(&tenant),
         "authorization_endpoint": endpoint("oauth2/v2.0/authorize"),
         "token_endpoint": endpoint(TOKEN),

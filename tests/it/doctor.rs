@@ -1,7 +1,7 @@
 //! `blogctl doctor`: the real binary, on systems that are well and on ten that are not. Each report is a snapshot, to be
 //! read as somebody reads it whose site is down.
 
-use std::{fs, net::TcpListener, path::Path, process::Stdio};
+use std::{fs, net::TcpListener, path::Path, process::Stdio, time::Duration};
 
 use blogctl::config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings};
 use serde_json::Value;
@@ -276,6 +276,18 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
     assert!(of(&default, " API ").contains("it takes tokens of this issuer"), "{default}");
     let other = patient.report(&["client.api_scope=api://other/.default"]);
     assert!(of(&other, " API ").contains("the scope api://other/.default"), "{other}");
+}
+
+#[test]
+fn a_clock_that_differs_from_the_authoritys_is_told_with_its_direction() {
+    let patient = Patient::new();
+    let clock = || of(&patient.report(&[]), " Clock ");
+    patient.control().advance_clock(Duration::from_secs(20));
+    let slow = clock();
+    assert!(slow.starts_with('!') && slow.contains("behind"), "{slow}");
+    patient.control().advance_clock(Duration::from_mins(10));
+    let far = clock();
+    assert!(far.starts_with('✗') && far.contains("behind"), "{far}");
 }
 
 #[test]
