@@ -87,6 +87,7 @@ pub struct ClientCertificate {
     /// DER, leaf first, each followed by its issuer.
     chain: Vec<Vec<u8>>,
     signers: Signers,
+    is_in_vault: bool,
 }
 
 /// What signs in each form of assertion.
@@ -120,6 +121,15 @@ impl ClientCertificate {
         form: AssertionForm,
         patience: Patience,
     ) -> Result<Self, CertificateError> {
+        Self::signed_in_vault(vault, name, form, patience).map_err(CertificateError::of_vault)
+    }
+
+    fn signed_in_vault(
+        vault: &Arc<KeyVault>,
+        name: &str,
+        form: AssertionForm,
+        patience: Patience,
+    ) -> Result<Self, CertificateError> {
         let path = vault_place(vault, name);
         let found = vault.certificate(name, patience)?;
         let leaf = X509::from_der(&found.der).map_err(|_| CertificateError::BadCertificate { path: path.clone() })?;
@@ -135,6 +145,7 @@ impl ClientCertificate {
         };
         let signers = Signers { ps256: Box::new(ps256), rs256: Box::new(rs256) };
         let loaded = Self::checked(path, found.key_id.as_str().into(), vec![found.der], signers)?;
+        let loaded = Self { is_in_vault: true, ..loaded };
         used.probe(PROBE, patience).map_err(|error| loaded.signing_failed(&error))?;
         Ok(loaded)
     }
@@ -150,7 +161,8 @@ impl ClientCertificate {
         let not_base64 = |_| CertificateError::NotPem { path: path.clone() };
         let bytes = if is_pem { text.to_vec() } else { STANDARD.decode(text).map_err(not_base64)? };
         let bytes = Zeroizing::new(bytes);
-        Self::of(Parts::in_one(&bytes, &path, &|| Ok(None))?.whole()?)
+        let loaded = Parts::in_one(&bytes, &path, &|| Ok(None)).and_then(Parts::whole).and_then(Self::of);
+        Ok(Self { is_in_vault: true, ..loaded.map_err(CertificateError::of_vault)? })
     }
 
     fn of(found: Found) -> Result<Self, CertificateError> {
@@ -176,7 +188,7 @@ impl ClientCertificate {
             .and_then(|der| CertificateDetails::from_der(der))
             .ok_or_else(|| CertificateError::BadCertificate { path: path.clone() })?;
         check_dates(&details, &path, Utc::now())?;
-        Ok(Self { path, key_place, details, chain, signers })
+        Ok(Self { path, key_place, details, chain, signers, is_in_vault: false })
     }
 
     /// Where it comes from: a file, a setting, or an address in a vault.
@@ -204,7 +216,7 @@ impl ClientCertificate {
     /// # Errors
     /// [`CertificateError::Expired`] or [`CertificateError::NotYetValid`].
     pub fn check_dates(&self, now: DateTime<Utc>) -> Result<(), CertificateError> {
-        check_dates(&self.details, &self.path, now)
+        check_dates(&self.details, &self.path, now).map_err(|error| self.told(error))
     }
     /// What signs in the given form.
     pub(super) fn signer(&self, form: AssertionForm) -> &dyn JwsSigner {
@@ -215,8 +227,13 @@ impl ClientCertificate {
     }
     /// The error of a signature that could not be made: what a vault has said, if it was one.
     pub(super) fn signing_failed(&self, error: &JoseError) -> CertificateError {
-        VaultSigner::said(error)
-            .map_or_else(|| CertificateError::Signing { path: self.path.clone() }, CertificateError::Azure)
+        let said = VaultSigner::said(error);
+        let said = said.map_or_else(|| CertificateError::Signing { path: self.path.clone() }, CertificateError::Azure);
+        self.told(said)
+    }
+
+    fn told(&self, error: CertificateError) -> CertificateError {
+        if self.is_in_vault { error.of_vault() } else { error }
     }
 }
 

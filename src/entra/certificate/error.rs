@@ -144,6 +144,9 @@ pub enum CertificateError {
         /// What the certificate has.
         actual: String,
     },
+    /// Any of these, of a certificate in a vault: there it is to be mended.
+    #[error(transparent)]
+    InVault(Box<CertificateError>),
     /// Azure did not give it, or did not sign.
     #[error(transparent)]
     Azure(#[from] AzureError),
@@ -156,6 +159,40 @@ pub enum CertificateError {
 }
 
 impl CertificateError {
+    /// The same of a certificate that is in a vault.
+    pub(super) fn of_vault(self) -> Self {
+        match self {
+            already @ (Self::Azure(_) | Self::InVault(_)) => already,
+            other => Self::InVault(Box::new(other)),
+        }
+    }
+
+    fn hint_in_vault(&self) -> Cow<'static, str> {
+        let hint = match self {
+            Self::NoKey { .. } => {
+                "its policy does not let the key be taken out (exportable): use source = \"key_vault_sign\", or make a version \
+                 whose key may be"
+            }
+            Self::Expired { .. } => {
+                "let the vault issue a new version of the certificate, and upload that under Certificates & secrets of the app \
+                 registration"
+            }
+            Self::NotRsa { .. } | Self::Weak { .. } => {
+                "Entra ID needs an RSA key of 2048 bits or more: change the certificate's policy in the vault, and issue a new \
+                 version"
+            }
+            Self::Signing { .. } => {
+                "the vault signed with another key than the certificate's: see what answers at vault_url, and whether the key \
+                 was replaced without its certificate"
+            }
+            Self::NotPem { .. } | Self::NoCertificate { .. } | Self::BadCertificate { .. } | Self::BadKey { .. } => {
+                "look at the certificate in the vault: only one with its own key, as PFX or PEM, can be used"
+            }
+            other => return other.hint(),
+        };
+        Cow::Borrowed(hint)
+    }
+
     /// Why, in one word that machines compare; tells nothing of where it is.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -168,6 +205,7 @@ impl CertificateError {
             Self::NotYetValid { .. } => "not_yet_valid",
             Self::Expired { .. } => "expired",
             Self::ThumbprintFormat { .. } | Self::ThumbprintMismatch { .. } => "thumbprint",
+            Self::InVault(error) => error.reason(),
             Self::Azure(_) => "azure",
             Self::Signing { .. } => "does_not_sign",
             _ => "malformed",
@@ -218,6 +256,7 @@ impl CertificateError {
             Self::ThumbprintMismatch { .. } => {
                 "one of the two settings names the wrong certificate; client.cert_thumbprint may also be left unset"
             }
+            Self::InVault(error) => return error.hint_in_vault(),
             Self::Azure(error) => return error.hint().into(),
             Self::Signing { .. } => "check the key with: openssl pkey -in FILE -check -noout",
         };

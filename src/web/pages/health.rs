@@ -12,10 +12,7 @@ use std::{
 use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode};
 use serde_json::{Value, json};
 
-use crate::{
-    entra::certificate::CertificateError,
-    web::{error_page::PageError, site::Site, visit::Visit},
-};
+use crate::web::{error_page::PageError, site::Site, visit::Visit};
 
 /// How long an answer is remembered.
 const FRESH: Duration = Duration::from_secs(5);
@@ -70,8 +67,8 @@ fn certificate(site: &Site) -> Value {
     };
     let days_left = certificate.details().days_left(now);
     let status = match certificate.check_dates(now) {
-        Err(CertificateError::NotYetValid { .. }) => "not_yet_valid",
-        Err(_) => "expired",
+        // "expired" or "not_yet_valid".
+        Err(error) => error.reason(),
         Ok(()) if days_left <= site.soon_days => "expires_soon",
         Ok(()) => "ok",
     };

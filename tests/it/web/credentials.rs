@@ -143,8 +143,9 @@ fn a_key_that_the_vault_does_not_give_away_is_told() {
     for as_pem in [false, true] {
         let azure = PlayedAzure::start();
         azure.put(NAME, registered(false, as_pem));
-        let (error, _) = failure(&azure, CredentialSettings::KeyVaultCertificate(in_vault(&azure)), |_| {});
+        let (error, hint) = failure(&azure, CredentialSettings::KeyVaultCertificate(in_vault(&azure)), |_| {});
         assert!(error.ends_with(&format!("/certificates/{NAME} holds no private key")), "{error}");
+        assert!(hint.contains("exportable") && hint.contains("key_vault_sign"), "{hint}");
     }
 }
 
