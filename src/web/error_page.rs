@@ -2,6 +2,7 @@
 //! somebody typed is shown, not lost.
 
 mod explanation;
+mod onward;
 
 use std::fmt;
 
@@ -16,7 +17,7 @@ use actix_web::{
     middleware::Next,
 };
 use serde::Serialize;
-use url::{Url, form_urlencoded};
+use url::Url;
 
 use super::{
     api_client::ApiError,
@@ -24,7 +25,7 @@ use super::{
     redis_store::StoreError,
     return_path::ReturnPath,
     routes,
-    session::{Account, Typed, TypedSession, UserKey},
+    session::{Typed, TypedSession, UserKey},
     sessions,
     visit::Visit,
 };
@@ -38,6 +39,8 @@ use crate::{
 };
 use explanation::Explanation;
 pub use explanation::wait;
+pub use onward::{SigningInAgain, end_sign_in, sign_in_href};
+use onward::{another_account_href, declined, page_of, sign_in_again, step_up};
 
 /// The user may consent for themselves.
 const CONSENT_IS_THE_USERS: u32 = 65001;
@@ -282,82 +285,6 @@ async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
             .content_type("text/plain; charset=utf-8")
             .body(format!("Something went wrong on our side. Request id: {}\n", RequestId::of(request).as_str()))
     })
-}
-
-/// To the sign-in, and back. A signed-in user who is sent there twice in a row would go round in circles: the API
-/// refuses whatever Entra issues.
-async fn sign_in_again(visit: &Visit) -> Result<HttpResponse, PageError> {
-    if let Some(account) = visit.session.account()
-        && end_sign_in(visit, &account).await? == SigningInAgain::IsInVain
-    {
-        return explain(visit, &Kind::TokenRefused.into());
-    }
-    Ok(Visit::redirect(&sign_in_href(ReturnPath::parse(page_of(visit)).as_ref())))
-}
-
-/// To a sign-in that brings what the API demands, and back. The user stays signed in meanwhile: other pages may not ask for
-/// as much.
-fn step_up(visit: &Visit, challenge: &ClaimsChallenge) -> Result<HttpResponse, PageError> {
-    if visit.session.demand(challenge) {
-        return explain(visit, &Kind::StepUpInVain.into());
-    }
-    log::info!(request_id = visit.request_id(), trace_id = visit.trace_id(); "the API demands a stronger sign-in");
-    Ok(Visit::redirect(&sign_in_href(ReturnPath::parse(page_of(visit)).as_ref())))
-}
-
-/// The page that was asked for, with its query.
-fn page_of(visit: &Visit) -> &str {
-    visit.request.uri().path_and_query().map_or("/", |path| path.as_str())
-}
-
-/// Whether there is a point in signing in again.
-#[derive(Debug, PartialEq, Eq)]
-pub enum SigningInAgain {
-    /// It may help.
-    MayHelp,
-    /// It was done a moment ago, and did not help.
-    IsInVain,
-}
-
-/// Ends a sign-in that is worth nothing any more.
-///
-/// # Errors
-/// When the place where the tokens are does not answer.
-pub async fn end_sign_in(visit: &Visit, account: &Account) -> Result<SigningInAgain, PageError> {
-    let ticket = account.ticket.clone();
-    visit.blocking(move |site| site.tokens.forget(&[ticket])).await?;
-    visit.session.end_sign_in();
-    Ok(if visit.session.note_forced_sign_in() { SigningInAgain::IsInVain } else { SigningInAgain::MayHelp })
-}
-
-/// Address of the sign-in that leads to `next`.
-pub fn sign_in_href(next: Option<&ReturnPath>) -> String {
-    let Some(next) = next else { return "/login".to_owned() };
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next.as_str()).finish();
-    format!("/login?{query}")
-}
-
-#[derive(Serialize)]
-struct DeclinedPage<'a> {
-    stay: &'a str,
-    again: String,
-    another: String,
-}
-
-fn declined(visit: &Visit, next: Option<&ReturnPath>) -> Result<HttpResponse, PageError> {
-    let page = DeclinedPage {
-        stay: next.map_or("/", ReturnPath::as_str),
-        again: sign_in_href(next),
-        another: another_account_href(next),
-    };
-    visit.page("declined.html", &page)
-}
-
-/// Address of the sign-in that lets the user pick another account.
-fn another_account_href(next: Option<&ReturnPath>) -> String {
-    let href = sign_in_href(next);
-    let separator = if href.contains('?') { '&' } else { '?' };
-    format!("{href}{separator}switch=1")
 }
 
 fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> {
