@@ -279,6 +279,21 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
 }
 
 #[test]
+fn a_database_file_that_cannot_be_is_told_apart_from_one_that_is_not_there_yet() {
+    let patient = Patient::new();
+    let folder = patient.folder.path();
+    let database =
+        |file: &str| of(&patient.report(&[&format!("database.url={}", folder.join(file).display())]), " Database ");
+    assert!(database("new.db").contains("serve-api makes it when it starts"));
+    let nowhere = database("missing/new.db");
+    assert!(nowhere.starts_with('✗') && nowhere.contains("there is no folder HERE/missing"), "{nowhere}");
+    fs::write(folder.join("text.db"), "this is no database, whatever it is called; it is long enough to be looked at")
+        .expect("written");
+    let text = database("text.db");
+    assert!(text.starts_with('✗') && text.contains("that it is a database"), "{text}");
+}
+
+#[test]
 fn a_clock_that_differs_from_the_authoritys_is_told_with_its_direction() {
     let patient = Patient::new();
     let clock = || of(&patient.report(&[]), " Clock ");

@@ -67,15 +67,17 @@ fn run(patient: &Patient) -> Vec<Said> {
              client.allow_plain_http",
         ));
     }
-    if is_local && public_url.scheme() == "http" && matches!(public_url.host(), Some(Host::Ipv4(_) | Host::Ipv6(_))) {
+    if is_local && public_url.scheme() == "http" && public_url.host() != Some(Host::Domain("localhost")) {
         said.push(Said::warning(
-            format!("the redirect URI is {redirect_uri}, by number"),
+            format!("the redirect URI is {redirect_uri}"),
             "http://localhost: the portal takes no other plain-http redirect URI",
             "set client.public_url to http://localhost and the port",
         ));
     }
     if said.is_empty() {
-        said.push(Said::ok(format!("{redirect_uri} must be registered as a redirect URI, and {public_url} as well")));
+        said.push(Said::ok(format!(
+            "to be registered as redirect URIs (platform Web): {redirect_uri} (sign-in) and {public_url} (after sign-out)"
+        )));
     }
     said
 }
