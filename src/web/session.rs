@@ -180,9 +180,12 @@ impl FromRequest for TypedSession {
 
 #[cfg(test)]
 mod tests {
+    use actix_session::SessionStatus;
     use actix_web::test::TestRequest;
+    use uuid::Uuid;
 
     use super::*;
+    use crate::entra::IdTokenClaims;
 
     fn session() -> TypedSession {
         TypedSession::of(&TestRequest::default().to_http_request())
@@ -225,6 +228,29 @@ mod tests {
             !is_in_vain
         });
         assert_eq!(tries.count(), 3);
+    }
+
+    #[test]
+    fn whenever_somebody_signs_in_or_a_sign_in_ends_the_session_gets_a_new_id() {
+        let of_nobody = session();
+        of_nobody.set_flash("hello");
+        assert_eq!(of_nobody.0.status(), SessionStatus::Changed);
+        of_nobody.end_sign_in();
+        assert_eq!(of_nobody.0.status(), SessionStatus::Renewed);
+        let of_alice = session();
+        of_alice.sign_in(&Account::new(IdTokenClaims {
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::nil(),
+            subject: String::new(),
+            name: None,
+            email: None,
+            preferred_username: None,
+            roles: Vec::new(),
+            session_id: None,
+            login_hint: None,
+            issuer: String::new(),
+        }));
+        assert_eq!(of_alice.0.status(), SessionStatus::Renewed);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::support::{
     entra::wait_until,
     redis::{RedisServer, settings as redis_at},
     system::{TestServer, TestSystem},
-    web::{ALICE, BOB, Browser, PlayedApi, grants},
+    web::{ALICE, BOB, Browser, PlayedApi, control, grants},
 };
 
 /// A system whose site keeps sessions in `redis`.
@@ -232,6 +232,23 @@ fn redis_learns_neither_tokens_nor_names_nor_session_ids_and_keeps_nothing_for_e
         let longest = if key.contains("sessions-of") { limits.session_max } else { limits.session_idle };
         assert!(life > 0 && life.unsigned_abs() <= u64::try_from(longest.as_millis()).expect("fits"), "{key}: {life}");
     }
+}
+
+#[test]
+fn a_sign_in_that_ends_by_itself_leaves_no_session_id_behind() {
+    let Some(redis) = RedisServer::start() else { return };
+    let system = sharing(&redis, |settings| settings.idp.access_token_seconds = 100);
+    let sessions = || -> Vec<String> {
+        everything(&redis).into_iter().map(|(key, _)| key).filter(|key| key.starts_with("blogctl:session:")).collect()
+    };
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/");
+    let before = sessions();
+    control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })));
+    assert_eq!(browser.get_once(&system.web.url("/posts")).status, 303);
+    let after = sessions();
+    assert_eq!((before.len(), after.len()), (1, 1));
+    assert_ne!(before, after, "what was copied before names nothing any more");
 }
 
 #[test]

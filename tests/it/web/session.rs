@@ -329,18 +329,6 @@ fn an_answer_that_comes_late_neither_ends_the_next_sign_in_nor_loses_its_text() 
 }
 
 #[test]
-fn a_sign_in_that_ends_by_itself_leaves_no_session_id_behind() {
-    let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
-    let browser = Browser::new();
-    browser.sign_in(&system, ALICE, "/");
-    let (before, copied) = (browser.cookie(COOKIE), browser.clone_cookies());
-    control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })));
-    assert_eq!(browser.get_once(&system.web.url("/posts")).status, 303);
-    assert_ne!(browser.cookie(COOKIE), before);
-    assert_eq!(copied.get_once(&system.web.url("/posts")).status, 303);
-}
-
-#[test]
 fn a_refresh_that_fails_or_is_refused_is_asked_for_once_however_many_wait() {
     const TABS: usize = 50;
     const TRANSIENT: u32 = 90_033;
