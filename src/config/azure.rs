@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    check::{A_GUID, guid, plain_url},
+    check::{A_GUID, A_SECURE_URL, guid, plain_url, secure_url},
     loader::Loader,
 };
 
@@ -34,6 +34,11 @@ pub struct AzureSettings {
     pub identity: AzureIdentity,
     /// `azure.client_id`, Azure's `AZURE_CLIENT_ID`: of a user-assigned managed identity or of the workload identity, a GUID.
     pub client_id: Option<String>,
+    /// `azure.tenant_id`, Azure's `AZURE_TENANT_ID`: of the workload identity, a GUID; `entra.tenant_id` when not set.
+    pub tenant_id: Option<String>,
+    /// `azure.authority_host`, Azure's `AZURE_AUTHORITY_HOST`: where the workload identity exchanges its token; the site's own
+    /// authority when not set.
+    pub authority_host: Option<Url>,
     /// `azure.federated_token_file`, Azure's `AZURE_FEDERATED_TOKEN_FILE`: where the cluster keeps the token.
     pub federated_token_file: Option<PathBuf>,
     /// `azure.identity_endpoint`, Azure's `IDENTITY_ENDPOINT`: where App Service and Container Apps give tokens.
@@ -52,6 +57,10 @@ impl AzureSettings {
         Self {
             identity: loader.get("azure.identity", default.identity),
             client_id: loader.get_if("azure.client_id", default.client_id, A_GUID, |id| id.as_deref().is_none_or(guid)),
+            tenant_id: loader.get_if("azure.tenant_id", default.tenant_id, A_GUID, |id| id.as_deref().is_none_or(guid)),
+            authority_host: loader.get_if("azure.authority_host", default.authority_host, A_SECURE_URL, |url| {
+                url.as_ref().is_none_or(secure_url)
+            }),
             federated_token_file: loader.get("azure.federated_token_file", default.federated_token_file),
             identity_endpoint: loader.get_if(
                 "azure.identity_endpoint",
@@ -81,6 +90,8 @@ impl Default for AzureSettings {
         Self {
             identity: AzureIdentity::Auto,
             client_id: None,
+            tenant_id: None,
+            authority_host: None,
             federated_token_file: None,
             identity_endpoint: None,
             identity_header: None,

@@ -24,6 +24,8 @@ pub const OLDER_NAMES: &[OlderName] = &[
     older("FLASK_SECRET_KEY", "client.cookie_key"),
     older("FLASK_PORT", "client.port"),
     older("AZURE_CLIENT_ID", "azure.client_id"),
+    older("AZURE_TENANT_ID", "azure.tenant_id"),
+    older("AZURE_AUTHORITY_HOST", "azure.authority_host"),
     older("AZURE_FEDERATED_TOKEN_FILE", "azure.federated_token_file"),
     older("IDENTITY_ENDPOINT", "azure.identity_endpoint"),
     older("IDENTITY_HEADER", "azure.identity_header"),

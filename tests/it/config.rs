@@ -430,10 +430,13 @@ fn what_azure_sets_in_a_container_is_read() {
         .variable("AZURE_FEDERATED_TOKEN_FILE", "/var/run/secrets/azure/tokens/azure-identity-token")
         .variable("IDENTITY_ENDPOINT", "http://169.254.129.3:8081/msi/token")
         .variable("IDENTITY_HEADER", "a header")
+        .variable("AZURE_TENANT_ID", "11111111-2222-4333-8444-555555555555")
+        .variable("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.us/")
         .load()
         .settings
         .azure;
     assert!(settings.federated_token_file.is_some() && settings.identity_header.is_some());
+    assert!(settings.tenant_id.is_some() && settings.authority_host.is_some());
     assert_eq!(settings.identity_endpoint.expect("set").port(), Some(8081));
 }
 

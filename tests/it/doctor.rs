@@ -438,6 +438,24 @@ fn a_good_token_is_taken_however_it_was_pasted() {
 }
 
 #[test]
+fn what_the_verdict_is_about_is_among_the_claims_that_are_shown() {
+    let patient = Patient::new();
+    let nested = patient.control().token().header("cty", "JWT".into()).mint();
+    let ended = explain(&patient, &nested);
+    assert!(
+        ended.code == Some(1) && ended.stdout.lines().any(|line| line.contains("cty") && line.contains("JWT")),
+        "{ended:?}"
+    );
+    let typed = patient.control().token().header("typ", "dpop+jwt".into()).mint();
+    let ended = explain(&patient, &typed);
+    assert!(ended.code == Some(1) && ended.stdout.contains("dpop+jwt"), "{ended:?}");
+    // The whole answer of a token endpoint, as people paste it.
+    let good = patient.control().token().mint();
+    let answer = serde_json::json!({ "token_type": "Bearer", "access_token": good, "expires_in": 3600 });
+    assert_eq!(explain(&patient, &answer.to_string()).code, Some(0));
+}
+
+#[test]
 fn each_refused_token_gets_its_sentence_and_its_remedy() {
     let patient = Patient::new();
     let control = patient.control();

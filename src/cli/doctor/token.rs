@@ -75,7 +75,8 @@ pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json
     let provider = Arc::new(Provider::new(&settings.entra)?);
     let validator = AccessTokenValidator::new(Arc::clone(&provider), &settings.api);
     let verdict = verdict(&validator, token, settings);
-    let claims = UnverifiedToken::of(token).map(|token| token.shown(provider.authority(), &settings.api));
+    let claims =
+        UnverifiedToken::of(token).map(|token| token.shown(provider.authority(), &settings.api, verdict.concerns));
     let claims = claims.unwrap_or_default();
     let verdict = verdict.with_names_of(&claims);
     let text = if as_json {

@@ -10,7 +10,8 @@ use super::{Credential, CredentialError, FederatedCredential};
 use crate::{
     azure::{Azure, KeyVault, Patience, TokenSource},
     config::{
-        AssertionForm, CertificateSettings, Cloud, CredentialSettings, ManagedIdentitySettings, Settings, VaultSettings,
+        AssertionForm, CertificateSettings, Cloud, CredentialSettings, EntraSettings, ManagedIdentitySettings,
+        Settings, VaultSettings,
     },
     entra::{
         Authority,
@@ -54,7 +55,13 @@ impl CredentialSource {
     pub fn all(settings: &Settings) -> Result<Vec<Self>, OutboundError> {
         let Settings { entra, client, azure, server, .. } = settings;
         let agent = outbound::agent(entra.timeout, entra.ca_file.as_deref())?;
-        let token_endpoint = Authority::new(entra).ok().map(|authority| authority.token_endpoint());
+        // The identity of the machine or pod may be of another tenant than the site.
+        let of_identity = EntraSettings {
+            tenant_id: azure.tenant_id.clone().unwrap_or_else(|| entra.tenant_id.clone()),
+            authority_host: azure.authority_host.clone().or_else(|| entra.authority_host.clone()),
+            ..entra.clone()
+        };
+        let token_endpoint = Authority::new(&of_identity).ok().map(|authority| authority.token_endpoint());
         let reached = Azure::new(azure, server.environment, agent, token_endpoint, &client.client_id);
         let new = |entry: &CredentialSettings| {
             let (name, origin) = origin(entry, &reached, entra.cloud, client.assertion);

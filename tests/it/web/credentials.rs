@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use blogctl::{
     config::{
-        CertificateSettings, CredentialSettings, DEV_CLIENT_ID, Environment, FederatedIdentity,
+        AzureSettings, CertificateSettings, CredentialSettings, DEV_CLIENT_ID, Environment, FederatedIdentity,
         ManagedIdentitySettings, Settings, VaultSettings, WorkloadIdentitySettings,
     },
     entra::{CredentialSource, Provider, confidential_client::ConfidentialClient},
@@ -339,6 +339,14 @@ fn a_workload_identity_opens_the_vault() {
     let used = azure.asked("/certificates/").pop().and_then(|asked| asked.token);
     assert_eq!(used, Some(format!("token-2-of-{IDENTITY}")));
     assert!(azure.asked("/metadata/").is_empty());
+    // An identity of another tenant than the site's, as the cluster says.
+    let other = "99999999-2222-4333-8444-555555555555";
+    let elsewhere = Settings {
+        azure: AzureSettings { tenant_id: Some(other.to_owned()), ..settings.azure.clone() },
+        ..settings.clone()
+    };
+    load(&elsewhere).expect("a certificate");
+    assert_eq!(azure.asked(&format!("/{other}/oauth2/v2.0/token")).len(), 1);
 
     let refusal =
         json!({ "error": "invalid_client", "error_description": "AADSTS700213: No matching …\r\nTrace ID: x" });

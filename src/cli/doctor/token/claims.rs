@@ -58,8 +58,13 @@ impl UnverifiedToken {
         is_for_site || (self.claims.contains_key("nonce") && !self.claims.contains_key("scp"))
     }
 
-    /// Header and claims, in the order in which they are looked at.
-    pub fn shown(&self, authority: &Authority, settings: &ApiSettings) -> Vec<ShownClaim> {
+    /// Header and claims, in the order in which they are looked at, and the one that is `concerned`.
+    pub fn shown(
+        &self,
+        authority: &Authority,
+        settings: &ApiSettings,
+        concerned: Option<&'static str>,
+    ) -> Vec<ShownClaim> {
         let mut shown = Vec::new();
         for name in ["alg", "kid"] {
             let note = (name == "alg").then(|| "expected RS256".to_owned());
@@ -73,6 +78,12 @@ impl UnverifiedToken {
                 let value = if TIMES.contains(&name) { time(value) } else { text(value) };
                 shown.push(ShownClaim { name, value, note });
             }
+        }
+        // What the verdict is about is always there to see, also when the token lacks it.
+        let is_of_v1 = concerned.is_some_and(|name| ["azp", "azpacr"].contains(&name));
+        if let Some(name) = concerned.filter(|name| !is_of_v1 && shown.iter().all(|claim| claim.name != *name)) {
+            let value = self.claims.get(name).or_else(|| self.header.get(name));
+            shown.push(ShownClaim { name, value: text(value), note: None });
         }
         let personal: Vec<_> = PERSONAL.into_iter().filter(|name| self.claims.contains_key(*name)).collect();
         if !personal.is_empty() {
