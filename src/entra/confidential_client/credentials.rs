@@ -2,7 +2,10 @@
 //! this one. While a new certificate is on its way into the file here and into the registration there, either may be the one
 //! that Entra accepts.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
@@ -17,13 +20,15 @@ use crate::entra::{
 /// What the application may prove itself with.
 pub(super) struct Credentials {
     sources: Vec<CredentialSource>,
+    /// Changed by what is a function of it alone, so that no change is lost; nobody waits for it.
     held: ArcSwap<Held>,
-    /// Held by whoever decides which one is used: between looking and changing nobody else may. Requests only look.
-    deciding: Mutex<Told>,
+    /// Held by whoever looks at the sources, which may take seconds: who wants the same waits for what the first one finds.
+    looking: Mutex<Told>,
     /// Why what each source holds now cannot be used, as far as it was looked at.
     unusable: ArcSwap<Vec<Option<&'static str>>>,
 }
 
+#[derive(Clone)]
 struct Held {
     in_use: Placed,
     /// Tried when the one in use does not do, in this order: what else its source holds now, those before it, what the list holds
@@ -81,6 +86,9 @@ impl Trouble<'_> {
 /// What the log has of each source that cannot be used, so that it is there once and not each minute.
 type Told = Vec<Option<String>>;
 
+/// How a source is looked at.
+type Read<'a> = &'a dyn Fn(&CredentialSource) -> Result<Arc<Credential>, CredentialError>;
+
 impl Credentials {
     /// The first of the list that can be used.
     pub(super) fn load(sources: Vec<CredentialSource>) -> Result<Self, CredentialError> {
@@ -94,7 +102,7 @@ impl Credentials {
                     return Ok(Self {
                         sources,
                         held: ArcSwap::from_pointee(Held { in_use, others: Vec::new(), in_vain: Vec::new() }),
-                        deciding: Mutex::new(told),
+                        looking: Mutex::new(told),
                         unusable: ArcSwap::from_pointee(unusable),
                     });
                 }
@@ -103,14 +111,14 @@ impl Credentials {
                         tell(&mut told, position, source, &error);
                     }
                     note(&mut unusable, position, Some(&error));
-                    errors.push((format!("{}. {}: {error}", position + 1, source.name()), error));
+                    errors.push((format!("{}. {}", position + 1, source.name()), error));
                 }
             }
         }
         match errors.len() {
             0 => Err(CertificateError::NotConfigured.into()),
             1 => Err(errors.remove(0).1),
-            _ => Err(CredentialError::NoneUsable(errors.into_iter().map(|(text, _)| text).collect())),
+            _ => Err(CredentialError::NoneUsable(errors)),
         }
     }
 
@@ -121,15 +129,10 @@ impl Credentials {
     /// Looks at the sources again, in their order, up to the one in use. A credential that is new there is taken if it can be
     /// used; otherwise the one in use stays. `true` when a new one is in use now.
     pub(super) fn reload(&self, now: DateTime<Utc>) -> Result<bool, CredentialError> {
-        self.reload_alone(&mut self.decide(), now, CredentialSource::look)
+        self.reload_alone(&mut self.look(), now, &CredentialSource::look)
     }
 
-    fn reload_alone(
-        &self,
-        told: &mut Told,
-        now: DateTime<Utc>,
-        read: fn(&CredentialSource) -> Result<Arc<Credential>, CredentialError>,
-    ) -> Result<bool, CredentialError> {
+    fn reload_alone(&self, told: &mut Told, now: DateTime<Utc>, read: Read<'_>) -> Result<bool, CredentialError> {
         let mut unusable = self.unusable.load_full().to_vec();
         let outcome = self.look_through(told, &mut unusable, now, read);
         self.unusable.store(Arc::new(unusable));
@@ -141,7 +144,7 @@ impl Credentials {
         told: &mut Told,
         unusable: &mut [Option<&'static str>],
         now: DateTime<Utc>,
-        read: fn(&CredentialSource) -> Result<Arc<Credential>, CredentialError>,
+        read: Read<'_>,
     ) -> Result<bool, CredentialError> {
         let held = self.held.load_full();
         for (position, source) in self.sources.iter().enumerate() {
@@ -164,7 +167,8 @@ impl Credentials {
                 Ok(credential) => {
                     forget(told, position);
                     log::info!("a new credential is in use: {}", credential.name());
-                    self.held.store(Arc::new(held.replaced_by(Placed::new(position, credential))));
+                    let new = Placed::new(position, credential);
+                    self.held.rcu(|held| held.replaced_by(&new));
                     return Ok(true);
                 }
                 // What was good when it was read stays good until its end.
@@ -175,9 +179,9 @@ impl Credentials {
         Ok(false)
     }
 
-    fn decide(&self) -> MutexGuard<'_, Told> {
+    fn look(&self) -> MutexGuard<'_, Told> {
         // It guards nothing that a panic could leave half changed.
-        self.deciding.lock().unwrap_or_else(PoisonError::into_inner)
+        self.looking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why what each source holds now cannot be used, in the order of the list; of one that can, `None`.
@@ -194,9 +198,10 @@ impl Credentials {
         trouble: &Trouble<'_>,
         now: DateTime<Utc>,
     ) -> Option<Placed> {
-        let mut told = self.decide();
+        let wanted = Instant::now();
         let may_pass = |other: &Credential| trouble.may_pass_with(other, used);
         let in_use = || self.held.load().in_use.clone();
+        let mut told = self.look();
         if may_pass(&in_use().credential) {
             return Some(in_use());
         }
@@ -204,38 +209,42 @@ impl Credentials {
         if trouble.has_passed(used) {
             return Some(in_use());
         }
-        match self.reload_alone(&mut told, now, CredentialSource::load_anew) {
+        let anew = |source: &CredentialSource| source.load_anew(wanted);
+        match self.reload_alone(&mut told, now, &anew) {
             Ok(true) if may_pass(&in_use().credential) => return Some(in_use()),
             Ok(_) => {}
             Err(error) => log::error!("what the credential in use is read from cannot be used: {}", error.with_hint()),
         }
-        let held = self.held.load().with_all(&self.current(&mut told, now));
         let may_do = |other: &Credential| may_pass(other) && other.check_dates(now).is_ok();
-        let next = held.others.iter().chain(&held.in_vain).find(|other| may_do(&other.credential)).cloned();
-        self.held.store(Arc::new(held));
-        let next = next?;
+        // What was well a while ago comes first: who waits for it is a person. With nothing else, those are asked again that
+        // were not.
+        let next = self.other(&mut told, now, &CredentialSource::look, may_do);
+        let next = next.or_else(|| self.other(&mut told, now, &anew, may_do))?;
         log::warn!("trying {} in its place", next.credential.name());
         Some(next)
+    }
+
+    /// The first that may do of all that is known and of what the sources hold now.
+    fn other(
+        &self,
+        told: &mut Told,
+        now: DateTime<Utc>,
+        read: Read<'_>,
+        may_do: impl Fn(&Credential) -> bool,
+    ) -> Option<Placed> {
+        let current = self.current(told, now, read);
+        self.held.rcu(|held| held.with_all(&current));
+        let held = self.held.load();
+        held.others.iter().chain(&held.in_vain).find(|other| may_do(&other.credential)).cloned()
     }
 
     /// Notes how it went with what [`Self::instead_of`] gave. What Entra took is in use from now on; what it did not take is
     /// the last to be tried again. Only its answer counts: that there is another credential does not make the one in use worse.
     pub(super) fn tried(&self, other: &Placed, is_accepted: bool) {
-        let _deciding = self.decide();
-        let held = self.held.load_full();
-        if held.in_use.credential.is_same(&other.credential) {
-            return;
-        }
-        let without = |list: &[Placed]| -> Vec<_> {
-            list.iter().filter(|known| !known.credential.is_same(&other.credential)).cloned().collect()
-        };
-        let (others, mut in_vain) = (without(&held.others), without(&held.in_vain));
         if is_accepted {
             other.accept();
         }
-        let (in_use, lost) = if is_accepted { (other, &held.in_use) } else { (&held.in_use, other) };
-        in_vain.push(lost.clone());
-        self.held.store(Arc::new(Held { in_use: in_use.clone(), others, in_vain }));
+        self.held.rcu(|held| held.after(other, is_accepted));
     }
 
     /// Notes that Entra took it.
@@ -247,10 +256,10 @@ impl Credentials {
     }
 
     /// What the sources hold now and can be used, in the order of the list.
-    fn current(&self, told: &mut Told, now: DateTime<Utc>) -> Vec<Placed> {
+    fn current(&self, told: &mut Told, now: DateTime<Utc>, read: Read<'_>) -> Vec<Placed> {
         let mut found = Vec::new();
         for (position, source) in self.sources.iter().enumerate() {
-            match source.look().and_then(|other| other.check_dates(now).map(|()| other)) {
+            match read(source).and_then(|other| other.check_dates(now).map(|()| other)) {
                 Ok(credential) => found.push(Placed::new(position, credential)),
                 Err(error) => tell(told, position, source, &error),
             }
@@ -269,9 +278,23 @@ impl Held {
     }
 
     /// The one in use until now is the first to be tried when Entra does not take the new one yet.
-    fn replaced_by(&self, new: Placed) -> Self {
+    fn replaced_by(&self, new: &Placed) -> Self {
         let others = std::iter::once(&self.in_use).chain(&self.others).cloned().collect();
-        Self { in_use: new, others, in_vain: self.in_vain.clone() }
+        Self { in_use: new.clone(), others, in_vain: self.in_vain.clone() }
+    }
+
+    /// After `other` was tried in place of the one in use.
+    fn after(&self, other: &Placed, is_accepted: bool) -> Self {
+        if self.in_use.credential.is_same(&other.credential) {
+            return self.clone();
+        }
+        let without = |list: &[Placed]| -> Vec<_> {
+            list.iter().filter(|known| !known.credential.is_same(&other.credential)).cloned().collect()
+        };
+        let (others, mut in_vain) = (without(&self.others), without(&self.in_vain));
+        let (in_use, lost) = if is_accepted { (other, &self.in_use) } else { (&self.in_use, other) };
+        in_vain.push(lost.clone());
+        Self { in_use: in_use.clone(), others, in_vain }
     }
 
     /// With all that the sources hold now; of what none of them holds any more, only the last few that Entra has accepted: the

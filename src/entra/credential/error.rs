@@ -12,9 +12,9 @@ pub enum CredentialError {
     /// Azure gives no token.
     #[error(transparent)]
     Azure(#[from] AzureError),
-    /// None of several can: what each of them says, in the order of the list.
+    /// None of several can: their names and what each of them says, in the order of the list.
     #[error("none of the entries of client.credential can be used{}", lines(.0))]
-    NoneUsable(Vec<String>),
+    NoneUsable(Vec<(String, CredentialError)>),
 }
 
 impl CredentialError {
@@ -42,6 +42,6 @@ impl CredentialError {
     }
 }
 
-fn lines(reasons: &[String]) -> String {
-    reasons.iter().fold(String::new(), |text, reason| text + "\n  " + reason.as_str())
+fn lines(entries: &[(String, CredentialError)]) -> String {
+    entries.iter().fold(String::new(), |text, (name, error)| format!("{text}\n  {name}: {}", error.with_hint()))
 }

@@ -22,7 +22,7 @@ use crate::{
 
 /// A vault that did not give what was wanted is asked again after this: a new role takes some minutes.
 const ASK_AGAIN: Duration = Duration::from_mins(5);
-/// While users wait, one tries, and the others are told the same.
+/// While users wait, a vault that has just failed is not asked by the next one, too.
 const JUST_NOW: Duration = Duration::from_secs(5);
 
 /// One entry. It keeps what it found in a vault for a while.
@@ -33,7 +33,14 @@ pub struct CredentialSource {
     origin: Origin,
     /// What a vault holds changes a few times a year: it is asked so often, and when Entra refuses what it gave.
     vault_check: Duration,
-    last: Mutex<Option<(Instant, Loaded)>>,
+    last: Mutex<Option<Look>>,
+}
+
+/// A look at what is there, and when it began.
+#[derive(Debug, Clone)]
+struct Look {
+    since: Instant,
+    loaded: Loaded,
 }
 
 type Loaded = Result<Arc<Credential>, CredentialError>;
@@ -99,17 +106,18 @@ impl CredentialSource {
     /// # Errors
     /// See [`CredentialError`].
     pub fn load(&self) -> Result<Arc<Credential>, CredentialError> {
-        self.remembered(self.read(Patience::Start))
+        self.read(Patience::Start)
     }
 
-    /// The same while users wait; who waited until a vault had failed another is told the same.
+    /// The same while users wait, for somebody who has wanted it since `wanted`: what a vault has said to another since then,
+    /// or that it failed a moment before, is an answer to this one, too.
     ///
     /// # Errors
     /// See [`CredentialError`].
-    pub(in crate::entra) fn load_anew(&self) -> Result<Arc<Credential>, CredentialError> {
-        match self.last() {
-            Some((at, Err(error))) if self.is_vault() && at.elapsed() < JUST_NOW => Err(error),
-            _ => self.remembered(self.read(Patience::Request)),
+    pub(in crate::entra) fn load_anew(&self, wanted: Instant) -> Result<Arc<Credential>, CredentialError> {
+        match self.last_of_vault() {
+            Some(Look { since, loaded }) if since >= wanted || loaded.is_err() && since.elapsed() < JUST_NOW => loaded,
+            _ => self.read(Patience::Request),
         }
     }
 
@@ -118,36 +126,40 @@ impl CredentialSource {
     /// # Errors
     /// See [`CredentialError`].
     pub(in crate::entra) fn look(&self) -> Result<Arc<Credential>, CredentialError> {
-        match self.last() {
-            Some((at, last)) if self.is_vault() && at.elapsed() < self.pause_after(&last) => last,
-            _ => self.remembered(self.read(Patience::Request)),
+        match self.last_of_vault() {
+            Some(Look { since, loaded }) if since.elapsed() < self.pause_after(&loaded) => loaded,
+            _ => self.read(Patience::Request),
         }
     }
 
-    fn is_vault(&self) -> bool {
-        matches!(self.origin, Origin::VaultKey(..) | Origin::VaultDownload(..))
+    /// Files are read each time, and tokens kept by whoever fetches them.
+    fn last_of_vault(&self) -> Option<Look> {
+        match self.origin {
+            Origin::VaultKey(..) | Origin::VaultDownload(..) => {
+                self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+            }
+            Origin::File(_) | Origin::TokenFile(..) | Origin::ManagedIdentity(..) => None,
+        }
     }
 
     fn pause_after(&self, last: &Loaded) -> Duration {
         if last.is_ok() { self.vault_check } else { self.vault_check.min(ASK_AGAIN) }
     }
 
-    fn last(&self) -> Option<(Instant, Loaded)> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn remembered(&self, loaded: Loaded) -> Loaded {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), loaded.clone()));
+    fn read(&self, patience: Patience) -> Loaded {
+        let since = Instant::now();
+        let loaded = self.found(patience).map(Arc::new);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Look { since, loaded: loaded.clone() });
         loaded
     }
 
-    fn read(&self, patience: Patience) -> Loaded {
+    fn found(&self, patience: Patience) -> Result<Credential, CredentialError> {
         let federated = |federated: FederatedCredential| -> Result<_, CredentialError> {
             // Whether there is a token at all is known only by getting one.
             federated.assertion(patience)?;
             Ok(Credential::Federated(federated))
         };
-        let found = match &self.origin {
+        Ok(match &self.origin {
             Origin::File(settings) => Credential::Certificate(ClientCertificate::load(settings)?),
             Origin::VaultKey(vault, name, form) => {
                 Credential::Certificate(ClientCertificate::in_vault(vault, name, *form, patience)?)
@@ -161,8 +173,7 @@ impl CredentialSource {
             Origin::ManagedIdentity(tokens, cloud) => {
                 federated(FederatedCredential::of_managed_identity(Arc::clone(tokens), *cloud))?
             }
-        };
-        Ok(Arc::new(found))
+        })
     }
 
     /// The certificates in DER, without their keys: of a file all that are in it. None for a token. May block.

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web};
@@ -73,6 +74,8 @@ struct State {
     resource: Mutex<Option<String>>,
     /// How long tokens live.
     lifetime: Mutex<Option<i64>>,
+    /// How long each answer takes.
+    delay: Mutex<Duration>,
 }
 
 /// An answer in place of the right one to what begins with `path`, and how often still. A vault looks at the token first.
@@ -130,6 +133,11 @@ impl PlayedAzure {
 
     pub fn heal(&self) {
         lock(&self.state.failures).clear();
+    }
+
+    /// Takes so long for each answer from now on.
+    pub fn be_slow(&self, delay: Duration) {
+        *lock(&self.state.delay) = delay;
     }
 
     /// The vault takes none of the tokens given so far.
@@ -232,6 +240,8 @@ async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>)
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
     lock(&state.asked).push(asked.clone());
+    let delay = *lock(&state.delay);
+    actix_web::rt::time::sleep(delay).await;
     if let Some(failure) = failure(&state, &asked) {
         return failure;
     }

@@ -751,7 +751,12 @@ fn where_no_entry_can_be_used_all_reasons_are_told() {
     let error = ConfidentialClient::new(provider, &settings, redirect_uri).err().expect("none").to_string();
     let lines: Vec<&str> = error.lines().collect();
     assert_eq!(lines.len(), 4, "{error}");
-    assert!(lines[1].contains("1. file (missing.pem): missing.pem cannot be read"), "{error}");
-    assert!(lines[2].contains("2. workload_identity (no file): azure.federated_token_file is not set"), "{error}");
-    assert!(lines[3].contains("3. key_vault_sign (blog-site in "), "{error}");
+    for (line, (reason, hint)) in lines[1..].iter().zip([
+        ("1. file (missing.pem): missing.pem cannot be read", "check that the file exists"),
+        ("2. workload_identity (no file): azure.federated_token_file is not set", "azure.workload.identity/use"),
+        ("3. key_vault_sign (blog-site in ", "there is no blog-site in the vault"),
+    ]) {
+        let (told, remedy) = line.split_once("; hint: ").expect("what to do about it");
+        assert!(told.contains(reason) && remedy.contains(hint), "{error}");
+    }
 }

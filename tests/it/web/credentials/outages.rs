@@ -84,6 +84,44 @@ fn people_who_wait_for_a_vault_that_is_away_do_not_queue_behind_one_another() {
 }
 
 #[test]
+fn who_all_are_refused_at_once_share_one_look_at_the_vault() {
+    const PEOPLE: usize = 20;
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = with_the_vault_alone(&azure);
+    IdpControl::of(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&put_new_version(&azure)]);
+    azure.forget();
+    azure.be_slow(Duration::from_millis(200));
+    assert_eq!(at_once(PEOPLE, &system), PEOPLE, "by the new version");
+    let looked = azure.asked("/certificates/").len();
+    assert!((1..PEOPLE / 2).contains(&looked), "{looked}");
+
+    IdpControl::of(&system.idp).remove_certificates(DEV_CLIENT_ID);
+    azure.forget();
+    assert_eq!(at_once(PEOPLE, &system), 0);
+    let looked = azure.asked("/certificates/").len();
+    assert!((1..PEOPLE / 2).contains(&looked), "who waited for the answer that nothing is new had it, too: {looked}");
+}
+
+#[test]
+fn a_fallback_that_was_away_is_asked_again_when_nothing_else_does() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = TestSystem::with(|settings| {
+        let key = rsa_key(2048);
+        let stranger = [pem(&TestCertificate::new("not uploaded", &key).make()), key_pem(&key)].concat();
+        let path = file(&settings.idp.state_dir, "stranger.pem", &[&stranger]);
+        let stranger = CertificateSettings { path: Some(path), ..CertificateSettings::default() };
+        let entries = vec![CredentialSettings::File(stranger), CredentialSettings::KeyVaultSign(in_vault(&azure))];
+        on_a_machine(settings, &azure, entries);
+    });
+    azure.fail("/keys/", 1000, 403, forbidden());
+    assert!(!signs_in(&system));
+    azure.heal();
+    wait_until("the vault has its luck again, long before it is asked by the clock", || signs_in(&system));
+}
+
+#[test]
 fn who_all_need_a_new_token_share_one() {
     let azure = PlayedAzure::start();
     azure.put(NAME, registered(false, false));
