@@ -1,7 +1,17 @@
 //! `blogctl doctor`: the real binary, on systems that are well and on ten that are not. Each report is a snapshot, to be
 //! read as somebody reads it whose site is down.
 
-use std::{fs, net::TcpListener, path::Path, process::Stdio, time::Duration};
+use std::{
+    fs::{self, Permissions},
+    net::TcpListener,
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        process::CommandExt as _,
+    },
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use blogctl::config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings};
 use serde_json::Value;
@@ -291,6 +301,40 @@ fn a_database_file_that_cannot_be_is_told_apart_from_one_that_is_not_there_yet()
         .expect("written");
     let text = database("text.db");
     assert!(text.starts_with('✗') && text.contains("that it is a database"), "{text}");
+}
+
+#[test]
+fn a_folder_in_which_no_database_can_be_made_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    fs::create_dir(&data).expect("made");
+    let program = folder.path().join("blogctl");
+    // By another process: one that this process writes cannot be run while a test beside this one is starting a process.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_blogctl")).arg(&program).status().expect("it runs");
+    assert!(copied.success());
+    let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
+    mode(folder.path(), 0o755);
+    let database = |name: &str| {
+        let mut command = Command::new(&program);
+        command.env_clear().current_dir(folder.path()).args(["doctor", "--role", "api"]);
+        command.env("BLOG_DATABASE__URL", data.join(name).display().to_string());
+        if fs::metadata("/proc/self").expect("this process").uid() == 0 {
+            // Nothing is forbidden to root.
+            command.uid(65_534).gid(65_534);
+        }
+        of(&Ended::of_command(&mut command).stdout, " Database ")
+    };
+    fs::write(data.join("there.db"), "").expect("written");
+    mode(&data.join("there.db"), 0o666);
+    mode(&data, 0o555);
+    for name in ["new.db", "there.db"] {
+        let told = database(name);
+        let expected = format!("no file can be made in the folder {}: Permission denied", data.display());
+        assert!(told.starts_with('✗') && told.contains(&expected), "{told}");
+        assert!(told.contains("may read and write the file and its folder"), "{told}");
+    }
+    mode(&data, 0o777);
+    assert!(database("new.db").starts_with('✓'), "{}", database("new.db"));
 }
 
 #[test]

@@ -33,16 +33,6 @@ fn run(patient: &Patient) -> Vec<Said> {
     let url = &found.url;
     let pending: Vec<_> = found.migrations.iter().filter(|migration| !migration.applied).collect();
     let at_start = settings.migrate_at_start.unwrap_or(matches!(url, DatabaseUrl::Sqlite(_)));
-    if let DatabaseUrl::Sqlite(file) = url
-        && !found.exists
-        && let Some(folder) = file.parent().filter(|folder| !folder.is_dir())
-    {
-        return vec![Said::failed(
-            format!("{url} cannot be made: there is no folder {}", folder.display()),
-            EXPECTED,
-            "make the folder, writable for the user that serve-api runs as, or correct database.url (DATABASE_URL)",
-        )];
-    }
     vec![match (found.exists, pending.as_slice(), at_start) {
         (true, [], _) => Said::ok(format!("{url} has every migration")),
         (false, _, true) => Said::ok(format!("{url} does not exist yet: serve-api makes it when it starts")),

@@ -1,11 +1,12 @@
 //! Which migrations a database has, found out without writing to it: no file is made, no table, no lock is taken.
 
-use std::{collections::BTreeSet, fs::OpenOptions, path::Path};
+use std::{collections::BTreeSet, fs::OpenOptions, io, path::Path};
 
 use diesel::{
     Connection as _, OptionalExtension as _, QueryableByName, RunQueryDsl, pg::PgConnection, sql_types::Text,
     sqlite::SqliteConnection,
 };
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::{Migration, POSTGRES, SQLITE, compare};
 use crate::{
@@ -34,7 +35,7 @@ struct Applied {
 /// Looks at the database that the settings name. Blocks.
 ///
 /// # Errors
-/// When the database cannot be read, its file not be written, or a newer blogctl has migrated it.
+/// When the database cannot be read, its file or folder not be written, or a newer blogctl has migrated it.
 pub fn look(settings: &DatabaseSettings) -> Result<Found, DbError> {
     let url = DatabaseUrl::parse(&settings.url)?;
     let (exists, migrations) = match &url {
@@ -50,8 +51,14 @@ fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
     if path.is_dir() {
         return Err(error(&"this is a folder; name a file in it"));
     }
-    if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
-        return Err(error(&format!("there is no folder {}; make it first", folder.display())));
+    if let Some(folder) = path.parent() {
+        if !folder.is_dir() {
+            return Err(error(&format!("there is no folder {}; make it first", folder.display())));
+        }
+        // SQLite keeps files of its own beside the database.
+        accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(|reason| {
+            error(&format!("no file can be made in the folder {}: {}", folder.display(), io::Error::from(reason)))
+        })?;
     }
     if !path.exists() {
         return Ok((false, compare::<diesel::sqlite::Sqlite>(&SQLITE, BTreeSet::new())?));
