@@ -18,6 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
+    azure::{PlayedAzure, registered},
     binary::{Ended, blogctl},
     certificates::{TestCertificate, file, key_pem, pem},
     dev::Dev,
@@ -59,6 +60,14 @@ impl Patient {
         let health = patient.system.api.url("/health/ready");
         wait_until("the API is ready", || agent().get(&health).call().is_ok_and(|answer| answer.status() == 200));
         patient
+    }
+
+    /// This list in place of the one certificate.
+    fn has_credentials(&self, list: &str) {
+        let path = self.folder.path().join("blog.toml");
+        let text = fs::read_to_string(&path).expect("there");
+        let without: String = text.split_inclusive('\n').filter(|line| !line.starts_with("cert_path")).collect();
+        fs::write(path, without + list).expect("written");
     }
 
     fn control(&self) -> IdpControl {
@@ -406,16 +415,36 @@ fn each_entry_of_a_list_is_checked_and_one_that_is_accepted_is_enough() {
     let key = crate::support::entra::rsa_key(2048);
     let stranger = pem(&TestCertificate::new("stranger", &key).make());
     file(folder, "stranger.pem", &[&stranger, &key_pem(&key)]);
-    let text = fs::read_to_string(folder.join("blog.toml")).expect("there");
-    let list = format!(
+    patient.has_credentials(&format!(
         "[[client.credential]]\nsource = \"file\"\ncert_path = \"stranger.pem\"\n[[client.credential]]\n\
          source = \"file\"\ncert_path = \"{}\"\n[[client.credential]]\nsource = \"workload_identity\"\n\
          token_file = \"missing\"\n",
         own.display()
-    );
-    let without: String = text.split_inclusive('\n').filter(|line| !line.starts_with("cert_path")).collect();
-    fs::write(folder.join("blog.toml"), without + list.as_str()).expect("written");
+    ));
     insta::assert_snapshot!("doctor_list_of_credentials", patient.report(&[]));
+}
+
+#[test]
+fn a_vault_that_does_not_sign_is_told_with_the_permission_that_is_missing() {
+    let azure = PlayedAzure::start();
+    azure.put("blog-site", registered(false, false));
+    let patient = Patient::new();
+    patient.has_credentials(&format!(
+        "[[client.credential]]\nsource = \"key_vault_sign\"\nvault_url = \"{0}\"\ncertificate = \"blog-site\"\n\
+         [azure]\nimds_url = \"{0}\"\nidentity = \"managed\"\n",
+        azure.server.url("")
+    ));
+    let ended = patient.doctor(&[]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(of(&ended.stdout, " Client assertion ").contains("accepts the certificate"), "{}", ended.stdout);
+
+    let forbidden = serde_json::json!({ "error": { "code": "Forbidden", "message": "not allowed" }});
+    azure.fail("/keys/", 100, 403, forbidden);
+    let ended = patient.doctor(&[]);
+    assert_ne!(ended.code, Some(0), "{ended:?}");
+    let told = of(&ended.stdout, " Certificate ");
+    assert!(told.starts_with('✗') && told.contains("answered 403 (Forbidden"), "{told}");
+    assert!(told.contains("keys/sign") && told.contains("\"Key Vault Crypto User\""), "{told}");
 }
 
 #[test]

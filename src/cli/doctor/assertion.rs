@@ -52,7 +52,7 @@ enum Answer {
 
 fn run(patient: &Patient) -> Vec<Said> {
     match proofs(&patient.settings) {
-        Ok(proofs) if proofs.is_empty() => vec![Said::skipped("there is nothing to prove it with: see Credential")],
+        Ok(proofs) if proofs.is_empty() => vec![Said::skipped("there is nothing to prove it with: see Certificate")],
         Ok(proofs) => judge(&proofs),
         Err(SignInError::Provider(error)) => vec![unreachable(&error, EXPECTED)],
         Err(error) => vec![Said::failed(error.to_string(), EXPECTED, "see the checks above")],
@@ -203,6 +203,15 @@ mod tests {
         assert!(found.0 == Status::Failed && found.2.starts_with("set the clock of the machine"), "{found:?}");
         let found = judged(&[proof("one", refusal("invalid_grant", "AADSTS65001: x"))]).remove(0);
         assert!(found.0 == Status::Warning && found.2.starts_with("this is not about the certificate: "), "{found:?}");
+    }
+
+    #[test]
+    fn what_never_got_as_far_as_entra_says_why_and_what_to_do() {
+        let not_signed = || proof("vault", Answer::Failed { reason: "403".to_owned(), remedy: "a role".to_owned() });
+        let told = |status, seen: &str| (status, seen.to_owned(), "a role".to_owned());
+        assert_eq!(judged(&[not_signed()]), [told(Status::Failed, "403")]);
+        let found = judged(&[not_signed(), proof("file", Answer::Accepted)]);
+        assert_eq!(found[0], told(Status::Warning, "vault: 403"), "sign-ins go on to the file");
     }
 
     #[test]

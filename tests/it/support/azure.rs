@@ -24,7 +24,10 @@ use openssl::{
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{entra::keys, system::TestServer};
+use super::{
+    entra::keys,
+    system::{TestServer, client_certificate},
+};
 
 /// What App Service puts into the container.
 pub const IDENTITY_HEADER: &str = "the identity header of this container";
@@ -50,6 +53,13 @@ pub struct InVault {
     pub exportable: bool,
     /// `application/x-pkcs12`, or `application/x-pem-file`.
     pub as_pem: bool,
+}
+
+/// The certificate of the site that is registered, with its key.
+pub fn registered(exportable: bool, as_pem: bool) -> InVault {
+    let both = client_certificate().1.as_bytes();
+    let key = PKey::private_key_from_pem(both).expect("a key");
+    InVault { certificate: X509::from_pem(both).expect("a certificate"), key, exportable, as_pem }
 }
 
 pub struct PlayedAzure {

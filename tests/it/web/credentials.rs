@@ -11,13 +11,12 @@ use blogctl::{
     },
     entra::{CredentialSource, Provider, confidential_client::ConfidentialClient},
 };
-use openssl::{pkey::PKey, x509::X509};
 use secrecy::SecretString;
 use serde_json::json;
 use url::Url;
 
 use crate::support::{
-    azure::{Asked, IDENTITY, IDENTITY_HEADER, InVault, PlayedAzure, signed_by},
+    azure::{Asked, IDENTITY, IDENTITY_HEADER, InVault, PlayedAzure, registered, signed_by},
     certificates::{TestCertificate, file, key_pem, pem},
     entra::{keys, rsa_key, wait_until},
     idp::IdpControl,
@@ -28,13 +27,6 @@ use crate::support::{
 
 const NAME: &str = "blog-site";
 const SUBJECT: &str = "system:serviceaccount:blog:site";
-
-/// The registered certificate with its key.
-fn registered(exportable: bool, as_pem: bool) -> InVault {
-    let both = client_certificate().1.as_bytes();
-    let key = PKey::private_key_from_pem(both).expect("a key");
-    InVault { certificate: X509::from_pem(both).expect("a certificate"), key, exportable, as_pem }
-}
 
 fn in_vault(azure: &PlayedAzure) -> VaultSettings {
     VaultSettings { vault_url: azure.url(), certificate: NAME.to_owned() }
