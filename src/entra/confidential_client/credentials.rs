@@ -200,19 +200,27 @@ impl Credentials {
     ) -> Option<Placed> {
         let wanted = Instant::now();
         let may_pass = |other: &Credential| trouble.may_pass_with(other, used);
-        let in_use = || self.held.load().in_use.clone();
+        let another_in_use = || Some(self.held.load().in_use.clone()).filter(|in_use| may_pass(&in_use.credential));
+        if let Some(another) = another_in_use() {
+            return Some(another);
+        }
         let mut told = self.look();
-        if may_pass(&in_use().credential) {
-            return Some(in_use());
+        // Who had to wait may find that it is done.
+        if let Some(another) = another_in_use() {
+            return Some(another);
         }
         trouble.tell(used);
         if trouble.has_passed(used) {
-            return Some(in_use());
+            return Some(self.held.load().in_use.clone());
         }
         let anew = |source: &CredentialSource| source.load_anew(wanted);
         match self.reload_alone(&mut told, now, &anew) {
-            Ok(true) if may_pass(&in_use().credential) => return Some(in_use()),
-            Ok(_) => {}
+            Ok(true) => {
+                if let Some(another) = another_in_use() {
+                    return Some(another);
+                }
+            }
+            Ok(false) => {}
             Err(error) => log::error!("what the credential in use is read from cannot be used: {}", error.with_hint()),
         }
         let may_do = |other: &Credential| may_pass(other) && other.check_dates(now).is_ok();
@@ -234,8 +242,8 @@ impl Credentials {
     ) -> Option<Placed> {
         let current = self.current(told, now, read);
         self.held.rcu(|held| held.with_all(&current));
-        let held = self.held.load();
-        held.others.iter().chain(&held.in_vain).find(|other| may_do(&other.credential)).cloned()
+        // Meanwhile another request may have put what will do into use.
+        self.held.load().all().find(|other| may_do(&other.credential)).cloned()
     }
 
     /// Notes how it went with what [`Self::instead_of`] gave. What Entra took is in use from now on; what it did not take is
