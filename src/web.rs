@@ -13,6 +13,7 @@ mod drafts;
 mod error_page;
 mod failed_sign_ins;
 mod key_ring;
+mod lost_sessions;
 mod moment;
 mod pages;
 mod pending_sign_ins;

@@ -109,6 +109,8 @@ pub enum Kind {
     AdminConsentDeclined,
     /// 400: a sign-in that is not under way in this browser.
     SignInStale,
+    /// 503: sign-ins succeed one after another, and none of them lasts.
+    SessionLost,
 }
 
 /// What somebody sent who is not signed in any more.

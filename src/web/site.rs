@@ -14,6 +14,7 @@ use super::{
     drafts::Drafts,
     failed_sign_ins::FailedSignIns,
     key_ring::KeyRing,
+    lost_sessions::LostSessions,
     pages::health::HealthMemory,
     pending_sign_ins::PendingSignIns,
     redis_store::RedisStore,
@@ -71,6 +72,8 @@ pub struct Site {
     pub drafts: Drafts,
     /// Sign-ins that have not come back yet.
     pub pending_sign_ins: PendingSignIns,
+    /// Which browsers sign in again and again.
+    pub lost_sessions: LostSessions,
     /// How many sign-ins have failed.
     pub failed_sign_ins: FailedSignIns,
     /// What seals cookies.
@@ -128,6 +131,7 @@ impl Site {
             sessions: Sessions::new(client_settings, redis.as_ref()),
             drafts: Drafts::new(client_settings.session_max, redis),
             pending_sign_ins: PendingSignIns::new(keys.clone(), cookies),
+            lost_sessions: LostSessions::new(keys.clone(), cookies),
             keys,
             cookies,
             public_url,

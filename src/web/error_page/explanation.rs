@@ -206,6 +206,13 @@ impl Explanation {
                  once, in the browser that started it.",
                 "Start again: it takes one click.",
             ),
+            Kind::SessionLost => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Your sign-in is lost again and again",
+                "You have just signed in three times within a minute, and each time the site did not know you a moment later.",
+                "Wait a minute, then try again. Whoever runs this site: replicas that do not share sessions do this. Set \
+                 `redis.url` on all of them, or have the load balancer send each browser to the same one.",
+            ),
             _ => (
                 StatusCode::BAD_GATEWAY,
                 "Sign-in failed",

@@ -87,6 +87,7 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
     });
     kept.await.map_err(|error| error.leading_to(next.clone()))?;
     visit.session.sign_in(&account);
+    visit.site.lost_sessions.note_sign_in(&visit.request);
     visit.session.answer_demand();
     Ok(Visit::redirect(next.as_str()))
 }

@@ -81,6 +81,18 @@ pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpRe
         // More is wanted of this user; another one is not meant.
         hints.login_hint = account.login_hint;
     }
+    // Whoever asks for something else than to be let through has decided so.
+    if visit.session.account().is_none()
+        && hints.prompt.is_none()
+        && visit.site.lost_sessions.is_going_round(&visit.request)
+    {
+        log::error!(
+            request_id = visit.request_id(), trace_id = visit.trace_id();
+            "a browser signs in again and again, and its session is lost each time; hint: let replicas share sessions \
+             (redis.url), or send each browser to the same one"
+        );
+        return Err(PageError::from(Kind::SessionLost).leading_to(next));
+    }
     let client = Arc::clone(&visit.site.client);
     let request = web::block(move || client.authorization_request(&hints))
         .await

@@ -62,6 +62,7 @@ pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, Page
         end_everywhere(&visit, &user.account).await?;
     }
     visit.session.purge();
+    visit.site.lost_sessions.forget(&visit.request);
 
     let login_hint = user.account.login_hint;
     let url = visit.blocking(move |site| {

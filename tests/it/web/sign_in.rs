@@ -418,3 +418,31 @@ fn an_answer_of_another_issuer_is_refused_and_one_that_names_the_right_one_taken
         assert_eq!(!refused, is_right, "{issuer}");
     }
 }
+
+#[test]
+fn who_signs_in_again_and_again_and_is_never_known_gets_a_page_and_no_circle() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/posts");
+    for _ in 0..2 {
+        // Each request meets a replica that has never heard of this session.
+        browser.forget_cookie("blogctl");
+        assert_eq!(browser.get(&system.web.url("/profile")).status, 200, "a sign-in without a click");
+    }
+    browser.forget_cookie("blogctl");
+    let page = browser.get(&system.web.url("/profile"));
+    assert_eq!((page.status, page.error(), page.url.path()), (503, "sign-in", "/login"), "{}", page.body);
+    assert!(page.text().contains("lost again and again") && page.text().contains("redis.url"), "{}", page.body);
+    assert!(page.text().contains("href=\"/login?next=%2Fprofile\""), "{}", page.body);
+
+    let planted = Browser::new();
+    planted.set_cookie("blogctl-signed-in", &"A".repeat(80));
+    assert_eq!(planted.sign_in(&system, ALICE, "/posts").status, 200, "what is not the site's own counts for nothing");
+
+    let chosen = browser.get(&system.web.url("/login?switch=1"));
+    assert_eq!(browser.pick(&chosen, ALICE).url.path(), "/", "who asks for it gets through");
+    let out = browser.get(&system.web.url("/logout")).form("Sign out");
+    browser.submit(&out);
+    assert_eq!(browser.cookie("blogctl-signed-in"), None, "who signs out was signed in");
+    assert_eq!(browser.sign_in(&system, ALICE, "/posts").status, 200);
+}
