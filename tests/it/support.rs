@@ -6,6 +6,7 @@ pub mod azure;
 pub mod binary;
 pub mod browser;
 pub mod certificates;
+pub mod cookie_jar;
 pub mod database;
 pub mod dev;
 pub mod entra;

@@ -197,15 +197,14 @@ fn a_form_that_did_not_come_from_the_own_page_signs_nobody_in() {
         ("another origin", &browser, own, Some("https://evil.example")),
         ("origin that hides itself", &browser, own, Some("null")),
     ] {
-        let request = browser.agent.post(&action);
-        let request = origin.iter().fold(request, |request, origin| request.header("Origin", *origin));
-        let answer = super::provider::Answer::of(request.send_form([("form_token", token), ("oid", alice)]));
+        let origin: Vec<_> = origin.iter().map(|origin| ("Origin", *origin)).collect();
+        let answer = browser.post(&action, &origin, &[("form_token", token), ("oid", alice)]);
         assert_eq!((answer.status, answer.header("Location")), (400, ""), "{name}");
         assert!(answer.headers.get("Set-Cookie").is_none(), "{name}");
     }
     let origin = provider.server.url("");
-    let answer = browser.agent.post(&action).header("Origin", &origin).send_form([("form_token", own), ("oid", alice)]);
-    assert_eq!(answer.expect("an answer").status(), 303, "the same from the own page");
+    let answer = browser.post(&action, &[("Origin", &origin)], &[("form_token", own), ("oid", alice)]);
+    assert_eq!(answer.status, 303, "the same from the own page");
 }
 
 #[test]
@@ -221,8 +220,7 @@ fn the_form_cannot_be_changed_to_skip_a_check() {
         (&[("client_id", "nobody")], "AADSTS700016"),
     ] {
         let url = browser.authorize_url(changes).replace("/oauth2/v2.0/authorize?", "/login?");
-        let answer =
-            super::provider::Answer::of(browser.agent.post(&url).send_form([("form_token", token), ("oid", alice)]));
+        let answer = browser.post(&url, &[], &[("form_token", token), ("oid", alice)]);
         assert_eq!((answer.status, answer.header("Location")), (400, ""));
         assert!(answer.text.contains(code), "{}", answer.text);
     }

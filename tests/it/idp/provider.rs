@@ -13,6 +13,7 @@ use url::Url;
 
 use super::client_assertion::{Assertion, Identity, expired, not_yet_valid, of_other_client, registered};
 use crate::support::{
+    cookie_jar::CookieJar,
     idp::{IdpControl, agent},
     system::TestServer,
 };
@@ -211,12 +212,13 @@ impl Answer {
 /// A browser: keeps cookies, follows nothing, posts forms as it finds them.
 pub struct Browser<'a> {
     provider: &'a Provider,
-    pub agent: ureq::Agent,
+    agent: ureq::Agent,
+    jar: CookieJar,
 }
 
 impl<'a> Browser<'a> {
     pub fn new(provider: &'a Provider) -> Self {
-        Self { provider, agent: agent() }
+        Self { provider, agent: agent(), jar: CookieJar::default() }
     }
 
     /// The address of an authorization request of the site, with parameters added or replaced.
@@ -237,7 +239,20 @@ impl<'a> Browser<'a> {
     }
 
     pub fn get(&self, url: &str) -> Answer {
-        Answer::of(self.agent.get(url).call())
+        self.keeping(self.agent.get(url).header("Cookie", self.jar.header()).call())
+    }
+
+    /// Posts a form with these headers.
+    pub fn post(&self, url: &str, headers: &[(&str, &str)], form: &[(&str, &str)]) -> Answer {
+        let request = self.agent.post(url).header("Cookie", self.jar.header());
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        self.keeping(request.send_form(form.iter().copied()))
+    }
+
+    fn keeping(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
+        let answer = Answer::of(answer);
+        self.jar.keep(&answer.headers);
+        answer
     }
 
     pub fn authorize(&self, changes: &[(&str, &str)]) -> Answer {
@@ -248,7 +263,7 @@ impl<'a> Browser<'a> {
     pub fn submit(&self, page: &Answer, name: &str, value: &str) -> Answer {
         let action = self.provider.server.url(&unescape(between(&page.text, "action=\"", "\"")));
         let token = between(&page.text, "name=\"form_token\" value=\"", "\"");
-        Answer::of(self.agent.post(&action).send_form([("form_token", token), (name, value)]))
+        self.post(&action, &[], &[("form_token", token), (name, value)])
     }
 
     /// Opens the account picker, and picks a user by e-mail address, whose button carries the object id.

@@ -12,7 +12,10 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, w
 use blogctl::serve;
 use url::Url;
 
-use super::system::{TestServer, TestSystem};
+use super::{
+    cookie_jar::CookieJar,
+    system::{TestServer, TestSystem},
+};
 
 pub const ALICE: &str = "0a11ce00-0000-4000-8000-000000000001";
 pub const BOB: &str = "0a11ce00-0000-4000-8000-000000000002";
@@ -40,10 +43,10 @@ pub struct Form {
     pub fields: Vec<(String, String)>,
 }
 
-/// A browser with a cookie jar. Ports do not part cookies, as in a real one.
+/// A browser with a cookie jar.
 pub struct Browser {
     agent: ureq::Agent,
-    jar: Mutex<BTreeMap<String, String>>,
+    jar: CookieJar,
 }
 
 impl Page {
@@ -131,33 +134,30 @@ impl Browser {
             .timeout_global(Some(std::time::Duration::from_mins(1)))
             .build()
             .into();
-        Self { agent, jar: Mutex::default() }
+        Self { agent, jar: CookieJar::default() }
     }
 
     /// Another browser with the same cookies.
     pub fn clone_cookies(&self) -> Self {
-        let copy = Self::new();
-        *copy.jar.lock().expect("a jar") = self.jar.lock().expect("a jar").clone();
-        copy
+        Self { jar: self.jar.clone(), ..Self::new() }
     }
 
     /// Value of a cookie.
     pub fn cookie(&self, name: &str) -> Option<String> {
-        self.jar.lock().expect("a jar").get(name).cloned()
+        self.jar.get(name)
     }
 
     /// All of them, as a request header holds them.
     pub fn cookie_header(&self) -> String {
-        let jar = self.jar.lock().expect("a jar");
-        jar.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+        self.jar.header()
     }
 
     pub fn forget_cookie(&self, name: &str) {
-        self.jar.lock().expect("a jar").remove(name);
+        self.jar.forget(name);
     }
 
     pub fn set_cookie(&self, name: &str, value: &str) {
-        self.jar.lock().expect("a jar").insert(name.to_owned(), value.to_owned());
+        self.jar.set(name, value);
     }
 
     /// Opens a page, following redirects.
@@ -195,10 +195,9 @@ impl Browser {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let cookies: Vec<String> =
-            self.jar.lock().expect("a jar").iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies = self.jar.header();
         if !cookies.is_empty() {
-            request = request.header("Cookie", cookies.join("; "));
+            request = request.header("Cookie", cookies);
         }
         let mut response = match form {
             Some(form) => {
@@ -208,13 +207,7 @@ impl Browser {
             None => self.agent.run(request.body(()).expect("a request")),
         }
         .unwrap_or_else(|error| panic!("{method} {url}: {error}"));
-        let set_cookies: Vec<String> = response
-            .headers()
-            .get_all("set-cookie")
-            .iter()
-            .map(|value| value.to_str().expect("text").to_owned())
-            .collect();
-        self.keep(&set_cookies);
+        let set_cookies = self.jar.keep(response.headers());
         let headers = response
             .headers()
             .iter()
@@ -259,18 +252,6 @@ impl Browser {
             page.visited = visited;
         }
         panic!("redirected for ever: {:?}", page.visited);
-    }
-
-    fn keep(&self, set_cookies: &[String]) {
-        let mut jar = self.jar.lock().expect("a jar");
-        for cookie in set_cookies {
-            let (name, value) = cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
-            if value.is_empty() || cookie.contains("Max-Age=0") {
-                jar.remove(name);
-            } else {
-                jar.insert(name.to_owned(), value.to_owned());
-            }
-        }
     }
 }
 

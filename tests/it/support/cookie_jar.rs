@@ -1,0 +1,54 @@
+//! The cookies of a browser, by name. Ports do not part them, as in a real one.
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use ureq::http::HeaderMap;
+
+#[derive(Debug, Default)]
+pub struct CookieJar(Mutex<BTreeMap<String, String>>);
+
+impl Clone for CookieJar {
+    fn clone(&self) -> Self {
+        Self(Mutex::new(self.with(|cookies| cookies.clone())))
+    }
+}
+
+impl CookieJar {
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.with(|cookies| cookies.get(name).cloned())
+    }
+
+    pub fn set(&self, name: &str, value: &str) {
+        self.with(|cookies| cookies.insert(name.to_owned(), value.to_owned()));
+    }
+
+    pub fn forget(&self, name: &str) {
+        self.with(|cookies| cookies.remove(name));
+    }
+
+    /// All of them, as a request header holds them.
+    pub fn header(&self) -> String {
+        self.with(|cookies| {
+            cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+        })
+    }
+
+    /// Does what the `Set-Cookie` headers of an answer say, and gives them.
+    pub fn keep(&self, answer: &HeaderMap) -> Vec<String> {
+        let values = answer.get_all("set-cookie").iter().map(|value| value.to_str().expect("text").to_owned());
+        let set_cookies: Vec<String> = values.collect();
+        for cookie in &set_cookies {
+            let (name, value) = cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
+            if value.is_empty() || cookie.contains("Max-Age=0") {
+                self.forget(name);
+            } else {
+                self.set(name, value);
+            }
+        }
+        set_cookies
+    }
+
+    fn with<T>(&self, use_them: impl FnOnce(&mut BTreeMap<String, String>) -> T) -> T {
+        use_them(&mut self.0.lock().expect("a jar"))
+    }
+}
