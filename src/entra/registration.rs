@@ -28,6 +28,8 @@ pub struct Wanted {
     pub api_client_id: Option<Uuid>,
     /// App ID URI of the API, when the settings tell.
     pub app_id_uri: Option<String>,
+    /// Whether tokens of other tenants count, too: they get some only where the API's registration is of any tenant.
+    pub is_of_many_tenants: bool,
     /// Name of the scope that the API demands, such as `access_as_user`.
     pub scope: String,
     /// Client id of the site, when the settings tell.
@@ -61,6 +63,7 @@ impl Wanted {
         Ok(Self {
             api_client_id: names.iter().rev().find_map(guid_in),
             app_id_uri: names.into_iter().find(|name| name.contains("://")),
+            is_of_many_tenants: !settings.api.tenants.is_empty(),
             scope,
             site_client_id: parse_guid(&settings.client.client_id),
             redirect_uris: [redirect_uri.clone(), public_url.clone()],

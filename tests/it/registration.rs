@@ -1,7 +1,10 @@
 //! `blogctl entra manifest` and `blogctl entra diff`: registrations made from the settings agree with them, and each
 //! thing that is changed in one is told.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::{Command, Output},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{TimeDelta, Utc};
@@ -112,37 +115,50 @@ fn the_manifest_is_what_graph_takes() {
     insta::assert_snapshot!("registration_manifest", serde_json::to_string_pretty(&manifest).expect("JSON"));
 }
 
-/// Runs a script with an az that gives client ids as Entra does, and keeps what it was given. What the script told, and
-/// each call of az.
-fn run_script(system: &System) -> (String, String) {
+/// Runs `register.sh` with an az that gives client ids as Entra does, and keeps what it was given. `case` comes before what
+/// this az knows.
+fn run_az(system: &System, case: &str) -> Output {
     let folder = system.folder.path();
-    fs::write(folder.join("register.sh"), system.script()).expect("written");
     let az = format!(
         r#"#!/bin/sh
 echo "$@" >> calls
 case "$*" in
+{case}
 "cloud show"*) echo https://graph.of.cloud/;;
 *site-of-api.json*) cp "${{9#@}}" site.json; echo {SITE};;
 *api.json*) echo {API};;
-*credential*) for part in "$@"; do case "$part" in @*) cat "${{part#@}}" >> certs.pem;; esac; done;;
 *tenantId*) echo 11111111-2222-4333-8444-555555555555;;
 esac
 "#
     );
     fs::write(folder.join("az"), az).expect("written");
+    let _ = fs::remove_file(folder.join("calls"));
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("a path"));
     let made = Command::new("chmod").args(["+x", "az"]).current_dir(folder).status().expect("chmod");
     assert!(made.success());
-    let ran = Command::new("sh").arg("register.sh").current_dir(folder).env("PATH", path).output().expect("sh");
+    Command::new("sh").arg("register.sh").current_dir(folder).env("PATH", path).output().expect("sh")
+}
+
+/// Runs the script. What it told, and each call of az.
+fn run_script(system: &System) -> (String, String) {
+    let folder = system.folder.path();
+    fs::write(folder.join("register.sh"), system.script()).expect("written");
+    let ran = run_az(system, "");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let told = String::from_utf8(ran.stdout).expect("text");
     (told, fs::read_to_string(folder.join("calls")).expect("calls"))
 }
 
-/// What the script has uploaded, in DER.
+/// What the script has sent for the site.
+fn sent(system: &System) -> Value {
+    serde_json::from_slice(&fs::read(system.folder.path().join("site.json")).expect("sent")).expect("JSON")
+}
+
+/// The certificates in it, in DER.
 fn uploaded(system: &System) -> Vec<Vec<u8>> {
-    let pem = fs::read(system.folder.path().join("certs.pem")).unwrap_or_default();
-    X509::stack_from_pem(&pem).expect("certificates").iter().map(|one| one.to_der().expect("DER")).collect()
+    let sent = sent(system);
+    let keys = sent["keyCredentials"].as_array().expect("keys").iter();
+    keys.map(|key| STANDARD.decode(key["key"].as_str().expect("text")).expect("base64")).collect()
 }
 
 #[test]
@@ -153,10 +169,68 @@ fn the_script_is_one_that_a_shell_takes_and_says_what_to_set() {
     assert!(told.contains(&format!("client_id = \"{SITE}\"")) && !told.contains("cloud ="), "{told}");
     assert!(calls.contains(&format!("--identifier-uris api://{API}")), "{calls}");
     assert!(calls.contains("--url https://graph.of.cloud/v1.0/applications "), "{calls}");
-    let site: Value =
-        serde_json::from_slice(&fs::read(system.folder.path().join("site.json")).expect("sent")).expect("JSON");
-    assert_eq!(site["requiredResourceAccess"][0]["resourceAppId"], API);
+    assert_eq!(sent(&system)["requiredResourceAccess"][0]["resourceAppId"], API);
     assert_eq!(uploaded(&system), [system.certificate.to_der().expect("DER")]);
+}
+
+#[test]
+fn no_setting_is_run_by_the_shell_and_each_is_printed_as_it_is() {
+    for hostile in [
+        "$(touch${IFS}PWNED)",
+        "`touch${IFS}PWNED`",
+        "';touch${IFS}PWNED;'",
+        "\";touch${IFS}PWNED;\"",
+        "&touch${IFS}PWNED&",
+        "${undefined_variable}",
+        "a\\\"b\\",
+        "\"",
+        "%s%n*~",
+    ] {
+        let system = System::new();
+        let path = system.folder.path().join("blog.toml");
+        let text = fs::read_to_string(&path).expect("settings");
+        let (site, _) = text.split_once("[api]").expect("the API's settings");
+        let scope = format!("api://blog/{}", hostile.replace('/', ""));
+        let mut settings: toml::Table = site.parse().expect("TOML");
+        let client = settings["client"].as_table_mut().expect("a table");
+        client.insert("api_scope".to_owned(), format!("{scope}/s{hostile}").into());
+        fs::write(&path, settings.to_string()).expect("written");
+        let (told, calls) = run_script(&system);
+        assert!(!system.folder.path().join("PWNED").exists(), "{hostile}: {told}");
+        let told: toml::Table = told.parse().unwrap_or_else(|error| panic!("{hostile}: {error}: {told}"));
+        assert_eq!(told["client"]["api_scope"].as_str(), Some(&*format!("{scope}/s{hostile}")), "{hostile}");
+        assert_eq!(told["api"]["app_id_uri"].as_str(), Some(&*scope), "{hostile}");
+        assert!(calls.contains(&format!("--identifier-uris {scope}\n")), "{hostile}: {calls}");
+    }
+}
+
+#[test]
+fn a_registration_that_is_not_known_everywhere_yet_is_waited_for() {
+    let system = System::new();
+    let script = system.script().replace("sleep 5", "sleep 0");
+    fs::write(system.folder.path().join("register.sh"), script).expect("written");
+    let failing = |times: usize| {
+        let case = format!(
+            "*\"sp create\"*) if [ $(grep -c 'sp create' calls) -le {times} ]; then echo not found >&2; exit 1; fi;;"
+        );
+        run_az(&system, &case)
+    };
+    assert!(failing(5).status.success());
+    let ended = failing(100);
+    assert!(!ended.status.success());
+    let told = String::from_utf8(ended.stderr).expect("text");
+    assert!(told.contains(&format!("The API's registration is {API}")), "what is to be deleted: {told}");
+    assert_eq!(told.matches("once more").count(), 5, "{told}");
+}
+
+#[test]
+fn an_az_that_fails_ends_the_script_before_anything_is_made() {
+    let system = System::new();
+    fs::write(system.folder.path().join("register.sh"), system.script()).expect("written");
+    let ended = run_az(&system, "\"cloud show\"*) exit 1;;");
+    assert!(!ended.status.success());
+    let calls = fs::read_to_string(system.folder.path().join("calls")).expect("calls");
+    assert!(!calls.contains("POST"), "{calls}");
 }
 
 #[test]
@@ -358,7 +432,8 @@ fn each_difference_is_told_with_its_place_in_the_portal() {
         ),
         ("/0/identifierUris", json!([]), "no Application ID URI is set", "Expose an API"),
         ("/0/api/oauth2PermissionScopes", json!([]), "no scope is exposed", "Add a scope"),
-        ("/0/api/oauth2PermissionScopes/0/isEnabled", json!(false), "is disabled", "Expose an API"),
+        ("/0/api/oauth2PermissionScopes/0/isEnabled", json!(false), "is disabled", "State: Enabled"),
+        ("/1/keyCredentials/0/usage", json!("Sign"), "no certificate is uploaded", "Upload certificate"),
         ("/0/api/oauth2PermissionScopes/0/id", json!(SITE), "permission for the API is missing", "API permissions"),
     ] {
         let mut export = json!(system.exported());
@@ -375,6 +450,10 @@ fn each_difference_is_told_with_its_place_in_the_portal() {
         ("/0/optionalClaims/accessToken", json!([]), "optional claim idtyp is missing"),
         ("/1/passwordCredentials", json!([{ "hint": "abc" }]), "1 client secret"),
         ("/0/appRoles", json!([]), "no app role Blog.Reader"),
+        ("/0/appRoles/1/isEnabled", json!(false), "the app role Blog.Writer is disabled"),
+        ("/0/appRoles/2/allowedMemberTypes", json!(["User"]), "Blog.Admin cannot be given to applications"),
+        ("/0/api/oauth2PermissionScopes/0/type", json!("Admin"), "only administrators can consent"),
+        ("/1/web/implicitGrantSettings/enableIdTokenIssuance", json!(true), "the implicit grant is on"),
         ("/1/keyCredentials/0/endDateTime", json!(soon), "expires in 2 days"),
     ] {
         let mut export = json!(system.exported());
@@ -384,6 +463,75 @@ fn each_difference_is_told_with_its_place_in_the_portal() {
         assert_eq!(ended.code, Some(0), "a warning: {ended:?}");
         assert!(ended.stdout.contains("! ") && ended.stdout.contains(said), "{pointer}: {}", ended.stdout);
     }
+}
+
+#[test]
+fn what_nobody_has_asked_for_is_told() {
+    let system = System::new();
+    let [api, site] = system.exported();
+    let (mut encrypted, mut open) = (api.clone(), site);
+    encrypted["tokenEncryptionKeyId"] = json!(SITE);
+    let ended = system.diff(&encrypted);
+    assert!(ended.code == Some(1) && ended.stdout.contains("the API's tokens are encrypted"), "{ended:?}");
+
+    open["web"]["redirectUris"].as_array_mut().expect("URIs").push(json!("https://*.example/callback"));
+    open["spa"] = json!({ "redirectUris": ["http://blog.example.com/callback", "http://127.0.0.1:5000/callback"] });
+    let other = TestCertificate::new("other", &keys()[1].key).make();
+    let digest = other.digest(openssl::hash::MessageDigest::sha1()).expect("a digest");
+    let ends = Utc::now() + TimeDelta::days(90);
+    let key = |ends: &str| json!({ "customKeyIdentifier": STANDARD.encode(digest), "endDateTime": ends });
+    let list = open["keyCredentials"].as_array_mut().expect("keys");
+    list.extend([key(&ends.to_rfc3339()), key("soon"), key("2020-01-01T00:00:00Z")]);
+    let ended = system.diff(&json!([api, open]));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let thumbprint = hex::encode_upper(digest);
+    for said in [
+        "sign-ins may end at https://*.example/callback, too, whatever stands for its *",
+        "sign-ins may end at http://blog.example.com/callback, too, without TLS",
+        "sign-ins may end at http://127.0.0.1:5000/callback, too\n",
+        &format!("do not have: {thumbprint}, valid until {}", ends.format("%Y-%m-%d")),
+        &format!("do not have: {thumbprint}, valid until nobody knows when"),
+        &format!("an expired certificate is still there: {thumbprint}"),
+    ] {
+        assert!(ended.stdout.contains(said), "{said}: {}", ended.stdout);
+    }
+}
+
+#[test]
+fn an_api_of_many_tenants_is_registered_for_them() {
+    let system = System::new().with("tenants = [\"99999999-2222-4333-8444-555555555555\"]\n");
+    let [api, site] = system.exported();
+    assert_eq!(
+        (&api["signInAudience"], &site["signInAudience"]),
+        (&json!("AzureADMultipleOrgs"), &json!("AzureADMyOrg"))
+    );
+    assert_eq!(system.diff(&json!([api, site])).code, Some(0));
+    let mut alone = api;
+    alone["signInAudience"] = json!("AzureADMyOrg");
+    let ended = system.diff(&json!([alone, site]));
+    assert!(ended.code == Some(1) && ended.stdout.contains("multitenant"), "{ended:?}");
+}
+
+#[test]
+fn an_api_that_the_settings_know_by_its_uri_alone_is_found_by_it() {
+    let system = System::new();
+    let path = system.folder.path().join("blog.toml");
+    let settings = fs::read_to_string(&path).expect("settings");
+    fs::write(path, settings.replace(&format!("api://{API}"), "api://blog")).expect("written");
+    let manifest = system.entra(&["manifest"]);
+    assert!(manifest.stderr.contains("in the place of @API_CLIENT_ID@"), "{}", manifest.stderr);
+    let [mut api, mut site] = system.exported();
+    site["requiredResourceAccess"][0]["resourceAppId"] = json!(API);
+    assert_eq!(system.diff(&json!([site, api])).code, Some(0));
+    let alone = system.diff(&site);
+    assert!(alone.stdout.contains("az ad app list --identifier-uri api://blog"), "{}", alone.stdout);
+    assert!(alone.stdout.contains("the permission for the API cannot be compared"), "{}", alone.stdout);
+    api["api"]["oauth2PermissionScopes"] = json!([]);
+    let ended = system.diff(&json!([site, api]));
+    assert!(ended.code == Some(1) && ended.stdout.contains("no scope is exposed"), "{ended:?}");
+    site["requiredResourceAccess"] = json!([]);
+    let ended = system.diff(&json!([site, api]));
+    assert!(ended.stdout.contains("permission for the API is missing"), "{}", ended.stdout);
 }
 
 #[test]

@@ -70,8 +70,10 @@ impl Diff {
 
 /// Which registrations the settings name.
 fn heading(wanted: &Wanted) -> String {
-    let named = |id: Option<Uuid>| id.map_or_else(|| "not named by the settings".to_owned(), |id| id.to_string());
-    let (site, api) = (named(wanted.site_client_id), named(wanted.api_client_id));
+    let named = |name: Option<String>| name.unwrap_or_else(|| "not named by the settings".to_owned());
+    let text = |id: Option<Uuid>| id.map(|id| id.to_string());
+    let site = named(text(wanted.site_client_id));
+    let api = named(text(wanted.api_client_id).or_else(|| wanted.app_id_uri.clone()));
     format!("Comparing the registrations of the web site ({site}) and the API ({api}) with these settings\n\n")
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::script::script;
 use crate::{
     config::Settings,
-    entra::registration::{Proof, Wanted, described},
+    entra::registration::{Proof, UNKNOWN_API, Wanted, described},
 };
 
 /// Print the two app registrations that these settings need
@@ -47,8 +47,16 @@ impl Manifest {
     }
 }
 
-/// What Graph takes in other ways than as members of an application; the script has it as comments.
+/// What Graph takes in other ways than as members of an application, and what cannot be known yet; the script sees to it, or has
+/// it as comments.
 fn notes(wanted: &Wanted) -> String {
+    let unknown = if wanted.api_client_id.is_none() {
+        format!(
+            "note: put the API's client id in the place of {UNKNOWN_API} when the API is registered; --format az does so\n"
+        )
+    } else {
+        String::new()
+    };
     let note = |proof: &Proof| match proof {
         Proof::Certificate { details, .. } if details.not_after < Utc::now() => {
             format!("note: the certificate {} has expired, and is left out\n", details.subject)
@@ -61,5 +69,5 @@ fn notes(wanted: &Wanted) -> String {
             format!("note: {name} is left out: {reason}\n  hint: {remedy}\n")
         }
     };
-    wanted.proofs.iter().map(note).collect()
+    unknown + &wanted.proofs.iter().map(note).collect::<String>()
 }

@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::Utc;
 use serde_json::{Value, json};
 
@@ -15,8 +14,20 @@ use crate::{
 const START: &str = "set -eu
 folder=$(mktemp -d)
 trap 'rm -r \"$folder\"' EXIT
-graph=$(az cloud show --query endpoints.microsoftGraphResourceId --output tsv | sed 's,/*$,,')/v1.0/applications
+graph=$(az cloud show --query endpoints.microsoftGraphResourceId --output tsv)
+graph=${graph%/}/v1.0/applications
+tenant=$(az account show --query tenantId --output tsv)
 create() { az rest --method POST --url \"$graph\" --headers Content-Type=application/json --body \"@$1\" --query appId --output tsv; }
+# A registration takes seconds to be known everywhere.
+patiently() {
+    tries=1
+    until \"$@\"; do
+        if [ $tries -ge 6 ]; then return 1; fi
+        tries=$((tries + 1))
+        echo \"once more in 5 seconds ...\" >&2
+        sleep 5
+    done
+}
 ";
 
 /// The script for these registrations, `api` and `site` as Graph takes them.
@@ -26,10 +37,6 @@ pub(super) fn script(wanted: &Wanted, mut api: Value, mut site: Value) -> serde_
     }
     if let Some(id) = site.pointer_mut("/requiredResourceAccess/0/resourceAppId") {
         *id = json!(UNKNOWN_API);
-    }
-    if let Some(site) = site.as_object_mut() {
-        // Uploaded by itself, so that the same command serves for the next one.
-        site.remove("keyCredentials");
     }
     // A URI that holds the client id of a registration is of that one only; any other is the operator's choice.
     let is_of_registration =
@@ -41,12 +48,14 @@ pub(super) fn script(wanted: &Wanted, mut api: Value, mut site: Value) -> serde_
         "{START}\n\
          cat > \"$folder/api.json\" <<'JSON'\n{}\nJSON\n\
          api=$(create \"$folder/api.json\")\n\
-         az ad app update --id \"$api\" --identifier-uris {}\n\
-         az ad sp create --id \"$api\" --output none\n\n\
+         echo \"The API's registration is $api\" >&2\n\
+         patiently az ad app update --id \"$api\" --identifier-uris {}\n\
+         patiently az ad sp create --id \"$api\" --output none\n\n\
          cat > \"$folder/site.json\" <<'JSON'\n{}\nJSON\n\
          sed \"s/{UNKNOWN_API}/$api/\" \"$folder/site.json\" > \"$folder/site-of-api.json\"\n\
          site=$(create \"$folder/site-of-api.json\")\n\
-         az ad sp create --id \"$site\" --output none\n",
+         echo \"The web site's registration is $site\" >&2\n\
+         patiently az ad sp create --id \"$site\" --output none\n",
         serde_json::to_string_pretty(&api)?,
         chosen.map_or_else(|| "\"api://$api\"".to_owned(), quoted),
         serde_json::to_string_pretty(&site)?,
@@ -55,38 +64,79 @@ pub(super) fn script(wanted: &Wanted, mut api: Value, mut site: Value) -> serde_
         text.push_str(&step(n + 1, proof));
     }
     if wanted.proofs.is_empty() {
-        text.push_str(
-            "\n# There is no certificate yet. After blogctl cert new:\n\
-             #   az ad app credential reset --id \"$site\" --cert @cert/client-cert.pem --append\n",
-        );
+        text.push_str("\n# There is no certificate yet. After blogctl cert new:\n");
+        text.push_str(UPLOAD);
     }
-    let uri = chosen.map_or_else(|| "api://$api".to_owned(), str::to_owned);
-    let cloud = cloud_names(wanted.cloud).map_or_else(String::new, |(name, _)| format!("cloud = \"{name}\"\n"));
-    let _ = write!(
-        text,
-        "\ncat <<SETTINGS\n[entra]\ntenant_id = \"$(az account show --query tenantId --output tsv)\"\n{cloud}\
-         [client]\nclient_id = \"$site\"\napi_scope = \"{uri}/{}\"\n[api]\napp_id_uri = \"{uri}\"\nclient_id = \"$api\"\nSETTINGS\n",
-        wanted.scope
-    );
+    text.push_str(&settings(wanted, chosen));
     Ok(text)
+}
+
+/// Prints the settings that follow. `chosen` is the App ID URI, unless it is made of the new client id.
+fn settings(wanted: &Wanted, chosen: Option<&str>) -> String {
+    let of_uri = |name: &str, rest: &str| match chosen {
+        Some(uri) => line(name, &[Part::Text(uri), Part::Text(rest)]),
+        None => line(name, &[Part::Text("api://"), Part::Variable("api"), Part::Text(rest)]),
+    };
+    let scope = format!("/{}", wanted.scope);
+    let cloud = cloud_names(wanted.cloud).map(|(name, _)| line("cloud", &[Part::Text(name)]));
+    let lines = [Some("'[entra]'".to_owned()), Some(line("tenant_id", &[Part::Variable("tenant")])), cloud]
+        .into_iter()
+        .flatten()
+        .chain([
+            "'[client]'".to_owned(),
+            line("client_id", &[Part::Variable("site")]),
+            of_uri("api_scope", &scope),
+            "'[api]'".to_owned(),
+            of_uri("app_id_uri", ""),
+            line("client_id", &[Part::Variable("api")]),
+        ]);
+    format!("\nprintf '%s\\n' \\\n    {}\n", lines.collect::<Vec<_>>().join(" \\\n    "))
+}
+
+/// A piece of a setting's value.
+enum Part<'a> {
+    Text(&'a str),
+    /// Of the script; it holds a GUID.
+    Variable(&'static str),
+}
+
+/// A word of the shell: a setting as a TOML file has it.
+fn line(name: &str, value: &[Part<'_>]) -> String {
+    let value: String = value
+        .iter()
+        .map(|part| match part {
+            Part::Text(text) => quoted(&escaped(text)),
+            Part::Variable(name) => format!("\"${name}\""),
+        })
+        .collect();
+    format!("'{name} = \"'{value}'\"'")
+}
+
+/// Inside of a TOML string, which takes all of JSON's escapes.
+fn escaped(text: &str) -> String {
+    let string = json!(text).to_string().replace('\u{7f}', "\\u007f");
+    string.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default().to_owned()
 }
 
 fn heading(wanted: &Wanted) -> String {
     let mut text = String::from(
-        "#!/bin/sh\n# Makes the two app registrations of blogctl in the tenant that az is signed in to (az login).\n",
+        "#!/bin/sh\n# Makes the two app registrations of blogctl in the tenant that az is signed in to (az login).\n\
+         # Each run makes new ones. After a run that failed half-way, delete what it has made, by the ids that it told:\n\
+         #   az ad app delete --id CLIENT_ID\n",
     );
     if let Some((_, name)) = cloud_names(wanted.cloud) {
         let _ = writeln!(text, "# Before signing in: az cloud set --name {name}");
     }
     if wanted.site_client_id.is_some() || wanted.api_client_id.is_some() {
-        text.push_str(
-            "# The settings name registrations already. This makes new ones; compare the old ones with blogctl entra diff.\n",
-        );
+        text.push_str("# The settings name registrations already: compare those with blogctl entra diff.\n");
     }
     text
 }
 
-/// What the site's registration needs for one entry of the list.
+/// How a certificate is added to a registration that is there.
+const UPLOAD: &str = "#   az ad app credential reset --id \"$site\" --cert @cert/client-cert.pem --append\n";
+
+/// What one entry of the list needs besides. Certificates come with the registration.
 fn step(n: usize, proof: &Proof) -> String {
     match proof {
         Proof::Certificate { details, .. } if details.not_after < Utc::now() => format!(
@@ -94,13 +144,9 @@ fn step(n: usize, proof: &Proof) -> String {
             comment(&details.subject),
             details.not_after.format("%Y-%m-%d")
         ),
-        Proof::Certificate { der, .. } => format!(
-            "\ncat > \"$folder/cert-{n}.pem\" <<'PEM'\n{}PEM\n\
-             az ad app credential reset --id \"$site\" --cert \"@$folder/cert-{n}.pem\" --append --output none\n",
-            pem(der)
-        ),
+        Proof::Certificate { .. } => String::new(),
         Proof::Unreadable { name, reason, remedy } => format!(
-            "\n# Not uploaded: {}: {}\n#   hint: {}\n# Afterwards: az ad app credential reset --id \"$site\" --cert @FILE --append\n",
+            "\n# Not uploaded: {}: {}\n#   hint: {}\n# Afterwards:\n{UPLOAD}",
             comment(name),
             comment(reason),
             comment(remedy)
@@ -139,11 +185,4 @@ fn quoted(text: &str) -> String {
 /// Behind a `#`: what follows a line break would be run.
 fn comment(text: &str) -> String {
     text.split(|c: char| c.is_control()).collect::<Vec<_>>().join(" ")
-}
-
-/// The certificate alone: the file that client.cert_path names may hold the key as well.
-fn pem(der: &[u8]) -> String {
-    let base64 = STANDARD.encode(der);
-    let lines: Vec<&str> = base64.as_bytes().chunks(64).filter_map(|line| str::from_utf8(line).ok()).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }

@@ -15,6 +15,11 @@ pub const APP_ROLES: [(&str, &str); 3] = [
     ("Blog.Admin", "Read posts, and change and delete those of anybody"),
 ];
 
+/// `signInAudience` of a registration that is of its own tenant alone.
+pub(super) const ONE_TENANT: &str = "AzureADMyOrg";
+/// `signInAudience` of a registration of which other tenants may have a service principal.
+pub(super) const MANY_TENANTS: &str = "AzureADMultipleOrgs";
+
 /// Stands for a client id that nobody knows before the registration has been made.
 pub const UNKNOWN_API: &str = "@API_CLIENT_ID@";
 
@@ -40,7 +45,7 @@ fn api(wanted: &Wanted) -> Value {
     let does = "Read and write blog posts as you";
     let mut api = json!({
         "displayName": "Blog API",
-        "signInAudience": "AzureADMyOrg",
+        "signInAudience": if wanted.is_of_many_tenants { MANY_TENANTS } else { ONE_TENANT },
         "api": {
             "requestedAccessTokenVersion": 2,
             "oauth2PermissionScopes": [{
@@ -68,7 +73,7 @@ fn site(wanted: &Wanted) -> Value {
     let claims = ["email", "login_hint", "sid"].map(|name| json!({ "name": name, "essential": false }));
     json!({
         "displayName": "Blog web site",
-        "signInAudience": "AzureADMyOrg",
+        "signInAudience": ONE_TENANT,
         "isFallbackPublicClient": false,
         "web": {
             "redirectUris": wanted.redirect_uris,

@@ -9,7 +9,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Wanted;
+use super::{
+    Wanted,
+    described::{MANY_TENANTS, ONE_TENANT},
+};
 
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,11 +78,16 @@ pub fn drift(export: &Value, wanted: &Wanted, now: DateTime<Utc>) -> Result<Vec<
         Value::Array(apps) => apps.iter().collect(),
         app => vec![app],
     };
-    let find = |id: Option<Uuid>| {
-        let id = id?.to_string();
+    let find = |id: Uuid| {
+        let id = id.to_string();
         apps.iter().copied().find(|app| member(app, "appId").eq_ignore_ascii_case(&id))
     };
-    let (api, site) = (find(wanted.api_client_id), find(wanted.site_client_id));
+    let find_by_uri = |uri: &String| apps.iter().copied().find(|app| identifier_uris(app).any(|own| is_same(own, uri)));
+    let site = wanted.site_client_id.and_then(find);
+    let api = match (wanted.api_client_id, &wanted.app_id_uri) {
+        (Some(id), _) => find(id),
+        (None, uri) => uri.as_ref().and_then(find_by_uri),
+    };
     if api.is_none() && site.is_none() {
         return Err(NotAnExport::OfOthers);
     }
@@ -89,15 +97,25 @@ pub fn drift(export: &Value, wanted: &Wanted, now: DateTime<Utc>) -> Result<Vec<
     let mut found = Vec::new();
     match (site, wanted.site_client_id) {
         (Some(app), _) => Compared { app, registration: "site", found: &mut found }.site(wanted, api, now),
-        (None, Some(id)) => found.push(missing("site", "web site", id)),
+        (None, Some(id)) => found.push(missing("site", "web site", &id.to_string(), "az ad app show --id")),
         (None, None) => {}
     }
-    match (api, wanted.api_client_id) {
-        (Some(app), _) => Compared { app, registration: "api", found: &mut found }.api(wanted),
-        (None, Some(id)) => found.push(missing("api", "API", id)),
-        (None, None) => {}
+    match (api, wanted.api_client_id, &wanted.app_id_uri) {
+        (Some(app), ..) => Compared { app, registration: "api", found: &mut found }.api(wanted),
+        (None, Some(id), _) => found.push(missing("api", "API", &id.to_string(), "az ad app show --id")),
+        (None, None, Some(uri)) => found.push(missing("api", "API", uri, "az ad app list --identifier-uri")),
+        (None, None, None) => {}
     }
     Ok(found)
+}
+
+fn identifier_uris(app: &Value) -> impl Iterator<Item = &str> {
+    app.get("identifierUris").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// Entra takes an App ID URI with and without a slash at its end for the same.
+fn is_same(uri: &str, other: &str) -> bool {
+    uri.trim_end_matches('/') == other.trim_end_matches('/')
 }
 
 fn is_of_old_form(app: &Value) -> bool {
@@ -106,13 +124,13 @@ fn is_of_old_form(app: &Value) -> bool {
         .any(|name| app.get(name).is_some())
 }
 
-fn missing(registration: &'static str, name: &str, id: Uuid) -> Drift {
+fn missing(registration: &'static str, name: &str, id: &str, export: &str) -> Drift {
     Drift {
         registration,
         severity: Severity::Warning,
         seen: format!("the {name}'s registration ({id}) is not in this export"),
         expected: "both registrations".to_owned(),
-        remedy: format!("export it with az ad app show --id {id}, or all of them with az ad app list"),
+        remedy: format!("export it with {export} {id}, or all of them with az ad app list"),
     }
 }
 
@@ -123,21 +141,29 @@ struct Compared<'a> {
 }
 
 impl Compared<'_> {
-    fn audience(&mut self) {
+    fn audience(&mut self, is_of_many_tenants: bool) {
         let seen = self.text("/signInAudience");
         let whose = match seen.as_str() {
-            "AzureADMyOrg" => "accounts of this tenant only",
-            "AzureADMultipleOrgs" => "accounts of any tenant",
+            ONE_TENANT => "accounts of this tenant only",
+            MANY_TENANTS => "accounts of any tenant",
             "AzureADandPersonalMicrosoftAccount" => "accounts of any tenant and personal Microsoft accounts",
             "PersonalMicrosoftAccount" => "personal Microsoft accounts only",
             _ => "accounts of another kind",
         };
-        self.must(
-            seen == "AzureADMyOrg",
-            &format!("{whose} can sign in ({})", or_none(&seen)),
-            "accounts of this tenant only (AzureADMyOrg)",
-            "Authentication › Supported account types: single tenant",
-        );
+        let (wanted, expected, remedy) = if is_of_many_tenants {
+            (
+                MANY_TENANTS,
+                "accounts of any tenant (AzureADMultipleOrgs), since api.tenants names further ones",
+                "Authentication › Supported account types: multitenant; then consent in each of those tenants",
+            )
+        } else {
+            (
+                ONE_TENANT,
+                "accounts of this tenant only (AzureADMyOrg)",
+                "Authentication › Supported account types: single tenant",
+            )
+        };
+        self.must(seen == wanted, &format!("{whose} can sign in ({})", or_none(&seen)), expected, remedy);
     }
 
     /// `serves` is what is lost without it.

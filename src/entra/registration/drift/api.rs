@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::{Compared, Severity, listed, member};
+use super::{Compared, Severity, is_same, listed, member};
 use crate::entra::registration::{APP_ROLES, Wanted};
 
 impl Compared<'_> {
     pub(super) fn api(&mut self, wanted: &Wanted) {
-        self.audience();
+        self.audience(wanted.is_of_many_tenants);
         self.app_id_uri(wanted);
         self.scope(wanted);
         let version = self.app.pointer("/api/requestedAccessTokenVersion").and_then(Value::as_i64).unwrap_or(1);
@@ -19,14 +19,14 @@ impl Compared<'_> {
         );
         self.optional_claim("accessToken", "idtyp", "Access", "it tells applications from users");
         self.roles();
+        self.encryption();
         self.secrets();
     }
 
     fn app_id_uri(&mut self, wanted: &Wanted) {
         let Some(uri) = &wanted.app_id_uri else { return };
         let uris = self.texts("/identifierUris");
-        let plain = |text: &str| text.trim_end_matches('/').to_owned();
-        let has = uris.iter().any(|own| plain(own) == plain(uri));
+        let has = uris.iter().any(|own| is_same(own, uri));
         self.must(
             has,
             &listed(&uris, "Application ID URI", "no Application ID URI is set"),
@@ -45,21 +45,61 @@ impl Compared<'_> {
             Some(_) => format!("the scope {} is disabled", wanted.scope),
             None => listed(&names(), "scope", "no scope is exposed"),
         };
-        self.must(is_enabled, &seen, &format!("the scope {}, enabled", wanted.scope), "Expose an API › Add a scope");
+        let remedy = if scope.is_some() {
+            "Expose an API › the scope › State: Enabled"
+        } else {
+            "Expose an API › Add a scope"
+        };
+        self.must(is_enabled, &seen, &format!("the scope {}, enabled", wanted.scope), remedy);
+        if scope.is_some_and(|scope| member(scope, "type") == "Admin") {
+            self.push(
+                Severity::Warning,
+                format!("only administrators can consent to the scope {}", wanted.scope),
+                "users too, or an administrator's consent for everybody",
+                "Expose an API › the scope › Who can consent: Admins and users",
+            );
+        }
     }
 
     fn roles(&mut self) {
-        let roles: Vec<_> = self.array("/appRoles").iter().map(|role| member(role, "value")).collect();
-        let known = APP_ROLES.iter().map(|(role, _)| *role);
-        let missing: Vec<_> = known.filter(|role| !roles.iter().any(|own| own == role)).collect();
-        if missing.is_empty() {
+        let roles = self.array("/appRoles");
+        let found = |name: &str| roles.iter().find(|role| member(role, "value") == name);
+        let known = APP_ROLES.map(|(name, _)| (name, found(name)));
+        let missing: Vec<_> = known.iter().filter(|(_, role)| role.is_none()).map(|(name, _)| *name).collect();
+        let missing = (!missing.is_empty()).then(|| format!("there is no app role {}", missing.join(", ")));
+        let problems = known.iter().filter_map(|(name, role)| problem_of_role(name, (*role)?));
+        let problems: Vec<_> = missing.into_iter().chain(problems).collect();
+        if problems.is_empty() {
             return self.push(Severity::Agrees, "the app roles are there".to_owned(), "", "");
         }
         self.push(
             Severity::Warning,
-            format!("there is no app role {}", missing.join(", ")),
-            "Blog.Reader, Blog.Writer and Blog.Admin",
-            "App roles › Create app role; needed only where roles decide who may write",
+            problems.join("; "),
+            "Blog.Reader, Blog.Writer and Blog.Admin, enabled, for users and applications",
+            "App roles; needed only where roles decide who may write",
         );
     }
+
+    /// The API has no key to open such tokens with.
+    fn encryption(&mut self) {
+        let key = self.text("/tokenEncryptionKeyId");
+        if !key.is_empty() {
+            self.must(
+                false,
+                &format!("the API's tokens are encrypted (tokenEncryptionKeyId {key})"),
+                "tokens that are signed only: blogctl refuses encrypted ones",
+                "Manifest › tokenEncryptionKeyId: null",
+            );
+        }
+    }
+}
+
+fn problem_of_role(name: &str, role: &Value) -> Option<String> {
+    if role.get("isEnabled").and_then(Value::as_bool) == Some(false) {
+        return Some(format!("the app role {name} is disabled"));
+    }
+    let types: Vec<_> = role.get("allowedMemberTypes")?.as_array()?.iter().filter_map(Value::as_str).collect();
+    let missing =
+        [("User", "users"), ("Application", "applications")].into_iter().find(|(own, _)| !types.contains(own));
+    missing.map(|(_, whom)| format!("the app role {name} cannot be given to {whom}"))
 }

@@ -22,7 +22,9 @@ struct Problem {
 
 impl Compared<'_> {
     pub(super) fn credentials(&mut self, wanted: &Wanted, now: DateTime<Utc>) {
-        let keys = self.array("/keyCredentials");
+        // Those for signing are of SAML, and prove nothing.
+        let is_for_proof = |key: &&Value| member(key, "usage") != "Sign";
+        let keys: Vec<_> = self.array("/keyCredentials").into_iter().filter(is_for_proof).collect();
         let mut judged = Vec::new();
         for proof in &wanted.proofs {
             match proof {
@@ -80,14 +82,27 @@ impl Compared<'_> {
         }
     }
 
+    /// Whoever has the key of one that is in date can be the site.
     fn left_over<'k>(&mut self, keys: impl Iterator<Item = &'k Value>, now: DateTime<Utc>) {
-        for key in keys.filter(|key| time(key, "endDateTime").is_some_and(|ends| ends < now)) {
-            self.push(
-                Severity::Warning,
-                format!("an expired certificate is still there: {}", identified(key)),
-                "certificates in date",
-                "Certificates & secrets › Certificates: delete it",
-            );
+        for key in keys {
+            let id = identified(key);
+            match time(key, "endDateTime") {
+                Some(ends) if ends < now => self.push(
+                    Severity::Warning,
+                    format!("an expired certificate is still there: {id}"),
+                    "certificates in date",
+                    "Certificates & secrets › Certificates: delete it",
+                ),
+                ends => self.push(
+                    Severity::Warning,
+                    format!(
+                        "a certificate is there that these settings do not have: {id}, valid until {}",
+                        ends.map_or_else(|| "nobody knows when".to_owned(), |ends| ends.format("%Y-%m-%d").to_string())
+                    ),
+                    "the site's own: whoever has the key of another can be the site",
+                    "Certificates & secrets › Certificates: delete it, unless it is the site's next one or the one before",
+                ),
+            }
         }
     }
 }

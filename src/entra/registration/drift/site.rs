@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use url::{Host, Url};
 
-use super::{Compared, listed, member, or_none};
+use super::{Compared, Severity, listed, member, or_none};
 use crate::entra::registration::Wanted;
 
 /// Optional claims of ID tokens, and what each is for.
@@ -15,15 +16,21 @@ const CLAIMS: [(&str, &str); 3] = [
 
 impl Compared<'_> {
     pub(super) fn site(&mut self, wanted: &Wanted, api: Option<&Value>, now: DateTime<Utc>) {
-        self.audience();
+        self.audience(false);
         self.redirect_uris(wanted);
+        self.further_redirect_uris(wanted);
+        self.implicit_grant();
         if let Some(logout_url) = &wanted.logout_url {
             let seen = self.text("/web/logoutUrl");
             self.should(
                 seen == logout_url.as_str(),
                 &format!("the front-channel logout URL is {}", or_none(&seen)),
                 &format!("{logout_url}: signing out elsewhere ends the session here"),
-                "Authentication › Front-channel logout URL",
+                if logout_url.scheme() == "http" {
+                    "Manifest › web › logoutUrl: the portal's form takes no http address"
+                } else {
+                    "Authentication › Front-channel logout URL"
+                },
             );
         }
         let is_public = self.app.pointer("/isFallbackPublicClient").and_then(Value::as_bool).unwrap_or(false);
@@ -47,10 +54,7 @@ impl Compared<'_> {
             let is_elsewhere = ["/spa/redirectUris", "/publicClient/redirectUris"]
                 .iter()
                 .any(|platform| self.texts(platform).iter().any(|own| own == uri.as_str()));
-            // Entra drops the slash behind a bare host, and compares without it.
-            let has = registered
-                .iter()
-                .any(|own| own == uri.as_str() || (uri.path() == "/" && format!("{own}/") == uri.as_str()));
+            let has = registered.iter().any(|own| is_uri(own, uri));
             let seen = match (has, is_elsewhere) {
                 (true, _) => format!("the redirect URI {uri} is registered"),
                 (false, true) => format!("the redirect URI {uri} is registered on another platform than Web"),
@@ -65,8 +69,54 @@ impl Compared<'_> {
         }
     }
 
+    /// Entra sends the browser, with its code, to any of them that a link names.
+    fn further_redirect_uris(&mut self, wanted: &Wanted) {
+        let platforms = ["/web/redirectUris", "/spa/redirectUris", "/publicClient/redirectUris"];
+        let registered = platforms.iter().flat_map(|platform| self.texts(platform)).collect::<Vec<_>>();
+        for uri in registered {
+            if wanted.redirect_uris.iter().any(|own| is_uri(&uri, own)) {
+                continue;
+            }
+            let danger = if uri.contains('*') {
+                ", whatever stands for its *"
+            } else if uri.starts_with("http://") && !is_loopback(&uri) {
+                ", without TLS"
+            } else {
+                ""
+            };
+            self.push(
+                Severity::Warning,
+                format!("sign-ins may end at {uri}, too{danger}"),
+                "the redirect URIs of these settings alone",
+                "Authentication › Redirect URI configuration: delete it, unless another deployment uses it",
+            );
+        }
+    }
+
+    fn implicit_grant(&mut self) {
+        let is_on = |name: &str| {
+            self.app.pointer(&format!("/web/implicitGrantSettings/{name}")).and_then(Value::as_bool).unwrap_or(false)
+        };
+        if is_on("enableIdTokenIssuance") || is_on("enableAccessTokenIssuance") {
+            self.push(
+                Severity::Warning,
+                "the implicit grant is on".to_owned(),
+                "off: it puts tokens into addresses, and blogctl never uses it",
+                "Authentication › Implicit grant and hybrid flows: neither",
+            );
+        }
+    }
+
     fn permission(&mut self, wanted: &Wanted, api: Option<&Value>) {
-        let Some(api_client_id) = wanted.api_client_id.map(|id| id.to_string()) else { return };
+        let of_export = || api.map(|api| member(api, "appId"));
+        let Some(api_client_id) = wanted.api_client_id.map(|id| id.to_string()).or_else(of_export) else {
+            return self.push(
+                Severity::Warning,
+                "the permission for the API cannot be compared".to_owned(),
+                "an export of the API's registration beside this one, or api.client_id",
+                "export all of them with az ad app list",
+            );
+        };
         // With the API's own export the very scope can be told; without, any delegated permission for it will do.
         let scope_id = api.and_then(|api| {
             let scopes = api.pointer("/api/oauth2PermissionScopes")?.as_array()?;
@@ -88,4 +138,18 @@ impl Compared<'_> {
             "API permissions › Add a permission › My APIs",
         );
     }
+}
+
+/// Entra drops the slash behind a bare host, and compares without it.
+fn is_uri(registered: &str, uri: &Url) -> bool {
+    registered == uri.as_str() || (uri.path() == "/" && format!("{registered}/") == uri.as_str())
+}
+
+fn is_loopback(uri: &str) -> bool {
+    Url::parse(uri).is_ok_and(|uri| match uri.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    })
 }
