@@ -2,7 +2,7 @@
 //!
 //! A file has numbers, booleans and arrays; the environment and flags have text only. Both are taken for every type.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{borrow::Cow, net::IpAddr, path::PathBuf};
 
 use figment::value::Value;
 use ipnet::IpNet;
@@ -47,9 +47,19 @@ pub fn text(value: &Value) -> Result<&str, String> {
     value.as_str().ok_or_else(String::new)
 }
 
+/// A URL is often wrong because of the user's name and password in it.
+pub fn without_userinfo(text: &str) -> Cow<'_, str> {
+    // Up to the last @: who forgot to encode a password has characters in it that seem to end it.
+    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, host)) => format!("{scheme}://{HIDDEN}@{host}").into(),
+        None => text.into(),
+    }
+}
+
 fn quote(value: &Value) -> String {
     match value {
         Value::String(_, text) => {
+            let text = without_userinfo(text);
             let short: String = text.chars().take(LONGEST_QUOTE).collect();
             let more = if short.len() < text.len() { "…" } else { "" };
             format!("is {short:?}{more}")

@@ -311,6 +311,33 @@ fn what_does_not_make_sense_is_refused() {
 }
 
 #[test]
+fn a_password_in_a_wrong_address_is_not_repeated() {
+    let vault = |url: &str| format!(r#"[{{"source":"key_vault_sign","vault_url":"{url}","certificate":"a"}}]"#);
+    for url in
+        ["https://u:s3cretpw@host.example", "https://u:s3cretpw/?#@host.example", "https://s3cretpw@host.example"]
+    {
+        for (setting, value) in [
+            ("client.public_url", url.to_owned()),
+            ("client.redirect_uri", url.to_owned()),
+            ("client.api_base_url", url.to_owned()),
+            ("entra.authority_host", url.to_owned()),
+            ("entra.jwks_uri", url.to_owned()),
+            ("azure.imds_url", url.to_owned()),
+            ("azure.identity_endpoint", url.to_owned()),
+            ("server.cors_origins", url.to_owned()),
+            ("api.app_id_uri", format!("{url} x")),
+            ("client.credential", vault(url)),
+        ] {
+            let mistake = given().flag(setting, &value).the_mistake();
+            assert!(!format!("{mistake:?}").contains("s3cretpw"), "{setting}: {mistake:?}");
+        }
+    }
+    let long = format!("https://{}:s3cretpw@host.example", "u".repeat(90));
+    let mistake = given().flag("client.public_url", &long).the_mistake();
+    assert!(mistake.problem.contains("https://********@host.example"), "{mistake:?}");
+}
+
+#[test]
 fn of_two_places_for_the_same_thing_neither_is_guessed() {
     let both = given().flag("client.cert_path", "a.pem").flag("client.cert_base64", "AAAA");
     assert_eq!(both.the_mistake().setting, "client.cert_base64");
