@@ -30,6 +30,8 @@ pub enum Patience {
     Start,
     /// A user whose page hangs.
     Request,
+    /// Somebody who has said how long one answer may take.
+    Within(Duration),
 }
 
 /// An answer, whatever its status. It may hold a token, or a private key.
@@ -65,13 +67,14 @@ impl Patience {
         match self {
             Self::Start => service.longest,
             Self::Request => Duration::from_secs(8),
+            Self::Within(limit) => limit.min(service.longest),
         }
     }
 
     fn repeats(self) -> usize {
         match self {
             Self::Start => 8,
-            Self::Request => 3,
+            Self::Request | Self::Within(_) => 3,
         }
     }
 }

@@ -6,6 +6,7 @@ mod api;
 mod assertion;
 mod certificate;
 mod cookie_key;
+mod credentials;
 mod database;
 mod entra;
 mod finding;
@@ -15,11 +16,16 @@ mod run_checks;
 mod sessions;
 mod token;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 
-use self::run_checks::run_checks;
+use self::{credentials::Entry, run_checks::run_checks};
 pub use self::{
     finding::{Check, Finding, Said, Status},
     print::lines,
@@ -49,7 +55,7 @@ pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Longest time for one check
+    /// Longest time for one answer; a check may need two
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=120))]
     timeout: u64,
     /// Explain this access token instead; - reads it from standard input
@@ -71,6 +77,14 @@ pub struct Patient {
     client: bool,
     api: bool,
     timeout: Duration,
+    /// What `client.credential` lists, for all checks that need it.
+    credentials: OnceLock<Result<Vec<Entry>, String>>,
+}
+
+impl Patient {
+    fn credentials(&self) -> &Result<Vec<Entry>, String> {
+        self.credentials.get_or_init(|| credentials::load(self))
+    }
 }
 
 /// Checks, and prints what was found.
@@ -100,7 +114,13 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     }
     let given = loaded.entries.iter().filter(|entry| entry.origin != "default").count();
     let (first, broken) = mistakes::findings(&mistakes, &loaded.warnings, given);
-    let patient = Arc::new(Patient { settings: within(loaded.settings, timeout), client, api, timeout });
+    let patient = Arc::new(Patient {
+        settings: within(loaded.settings, timeout),
+        client,
+        api,
+        timeout,
+        credentials: OnceLock::new(),
+    });
     let mut findings = first;
     findings.extend(run_checks(&patient, &broken, checks(&patient)));
     print::findings(&findings, &patient, arguments.json)?;
@@ -122,11 +142,12 @@ fn checks(patient: &Patient) -> Vec<Check> {
     checks
 }
 
-/// No request may take longer than a check. Those for Azure have limits of their own.
+/// No request may take longer than a check, and no file may be written: one that root has written the service cannot read.
 fn within(mut settings: Settings, timeout: Duration) -> Settings {
     settings.entra.timeout = settings.entra.timeout.min(timeout);
     settings.client.api_timeout = settings.client.api_timeout.min(timeout);
     settings.redis.timeout = settings.redis.timeout.min(timeout);
+    settings.entra.keys_cache_file = None;
     settings
 }
 

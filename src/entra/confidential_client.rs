@@ -20,7 +20,7 @@ use super::{
     credential::{AssertionRequest, Credential, CredentialError, CredentialSource},
     id_token::{self, IdTokenError},
 };
-use crate::config::{AssertionForm, Settings};
+use crate::config::{AssertionForm, ClientSettings, Settings};
 
 /// RFC 7523 §2.2
 const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -142,16 +142,29 @@ impl ConfidentialClient {
     /// When no credential can be used.
     pub fn new(provider: Arc<Provider>, settings: &Settings, redirect_uri: Url) -> Result<Self, SignInError> {
         let sources = CredentialSource::all(settings).map_err(ProviderError::from)?;
-        let settings = &settings.client;
-        Ok(Self {
+        Ok(Self::of(provider, Credentials::load(sources)?, &settings.client, redirect_uri))
+    }
+
+    /// The application with this credential alone. Asks nobody.
+    pub fn with_credential(
+        provider: Arc<Provider>,
+        settings: &ClientSettings,
+        redirect_uri: Url,
+        credential: Arc<Credential>,
+    ) -> Self {
+        Self::of(provider, Credentials::only(credential), settings, redirect_uri)
+    }
+
+    fn of(provider: Arc<Provider>, credentials: Credentials, settings: &ClientSettings, redirect_uri: Url) -> Self {
+        Self {
             provider,
-            credentials: Credentials::load(sources)?,
+            credentials,
             client_id: settings.client_id.clone(),
             redirect_uri,
             api_scope: settings.api_scope.clone(),
             form: settings.assertion,
             send_x5c: settings.send_x5c,
-        })
+        }
     }
 
     /// What the application proves itself with.

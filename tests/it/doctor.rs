@@ -2,10 +2,11 @@
 //! read as somebody reads it whose site is down.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, Permissions},
     net::TcpListener,
     os::unix::{
-        fs::{MetadataExt as _, PermissionsExt as _},
+        fs::{MetadataExt as _, PermissionsExt as _, symlink},
         process::CommandExt as _,
     },
     path::Path,
@@ -13,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use actix_web::HttpResponse;
 use blogctl::config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -25,6 +27,7 @@ use crate::support::{
     entra::{keys, wait_until},
     idp::{IdpControl, TokenBuilder, agent},
     system::TestSystem,
+    web::PlayedApi,
 };
 
 /// Random, and searched for in every report.
@@ -295,6 +298,97 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
     assert!(of(&default, " API ").contains("it takes tokens of this issuer"), "{default}");
     let other = patient.report(&["client.api_scope=api://other/.default"]);
     assert!(of(&other, " API ").contains("the scope api://other/.default"), "{other}");
+
+    let page = PlayedApi::start(|_| HttpResponse::Ok().body("<html>Welcome</html>"));
+    for arguments in [
+        ["--set", &format!("client.api_base_url={}", page.url()), "--role", "client"],
+        ["--set", &format!("api.port={}", page.url().port().expect("set")), "--role", "api"],
+    ] {
+        let ended = Ended::of(patient.folder.path(), &[&["doctor"][..], &arguments].concat());
+        let told = of(&ended.stdout, " API ");
+        assert!(ended.code == Some(1) && told.starts_with('✗'), "{told}");
+        assert!(told.contains("is not blogctl's API") && !told.contains('✓'), "{told}");
+        let setting = if arguments[3] == "api" { "api.port" } else { "client.api_base_url" };
+        assert!(told.contains(setting), "{told}");
+    }
+    let ended = patient.doctor(&["entra.ca_file=missing.pem"]);
+    let told = of(&ended.stdout, " API ");
+    assert!(told.contains("missing.pem") && told.contains("correct entra.ca_file"), "never asked: {told}");
+    assert!(!told.contains("does not answer"), "{told}");
+}
+
+#[test]
+fn settings_of_site_and_api_that_contradict_each_other_are_told_also_while_the_api_is_down() {
+    let patient = Patient::new();
+    for change in [
+        "api.required_scope=other",
+        "api.app_id_uri=api://99999999-1111-4222-8333-444444444444",
+        "client.api_scope=api://99999999-1111-4222-8333-444444444444/.default",
+    ] {
+        let ended = patient.doctor(&[change, "client.api_base_url=http://localhost:9"]);
+        let told = of(&ended.stdout, " API ");
+        assert!(
+            told.contains("✗ API") && told.contains("the site asks for tokens that this API would refuse"),
+            "{told}"
+        );
+    }
+    let ended = Ended::of(patient.folder.path(), &["doctor", "--role", "client", "--set", "api.required_scope=other"]);
+    assert_eq!(ended.code, Some(0), "the API's settings may be of another machine: {ended:?}");
+}
+
+#[test]
+fn a_key_that_everybody_may_read_is_told() {
+    let patient = Patient::new();
+    let path = patient.system.settings.client.certificate.path.clone().expect("set");
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("a mode");
+    let ended = patient.doctor(&[]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let told = of(&ended.stdout, " Certificate ");
+    assert!(told.contains("! Certificate") && told.contains(&format!("chmod 600 {}", path.display())), "{told}");
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let patient = Patient::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = format!("database.url={}", folder.path().join("blog.db").display());
+    let migrated = Ended::of(folder.path(), &["migrate", "run", "--set", &database]);
+    assert_eq!(migrated.code, Some(0), "{migrated:?}");
+    let cache = format!("entra.keys_cache_file={}", folder.path().join("keys.json").display());
+    let files = || {
+        let names = fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+        names.collect::<BTreeSet<_>>()
+    };
+    let before = files();
+    let ended = patient.doctor(&[&database, &cache]);
+    assert!(of(&ended.stdout, " Database ").contains("has every migration"), "{ended:?}");
+    let token = patient.control().token().mint();
+    let explained = folder.path().join("token.txt");
+    fs::write(&explained, token).expect("written");
+    Ended::of(patient.folder.path(), &["doctor", "--token", &explained.display().to_string(), "--set", &cache]);
+    fs::remove_file(explained).expect("there");
+    assert_eq!(files(), before);
+}
+
+#[test]
+fn one_vault_that_hangs_holds_up_no_other_entry() {
+    let azure = PlayedAzure::start();
+    azure.put("blog-site", registered(false, false));
+    let patient = Patient::new();
+    let own = patient.system.settings.client.certificate.path.clone().expect("set");
+    patient.has_credentials(&format!(
+        "[[client.credential]]\nsource = \"key_vault_sign\"\nvault_url = \"{0}\"\ncertificate = \"blog-site\"\n\
+         [[client.credential]]\nsource = \"file\"\ncert_path = \"{1}\"\n\
+         [azure]\nimds_url = \"{0}\"\nidentity = \"managed\"\n",
+        azure.server.url(""),
+        own.display()
+    ));
+    azure.be_slow(Duration::from_mins(10));
+    let ended = Ended::of(patient.folder.path(), &["doctor", "--timeout", "2"]);
+    let told = of(&ended.stdout, " Certificate ");
+    assert!(ended.code == Some(0) && told.contains("! Certificate") && told.contains("✓ Certificate"), "{ended:?}");
+    assert_eq!(azure.asked("/certificates/").len(), 1, "once for all checks");
+    assert!(of(&ended.stdout, " Client assertion ").contains("is accepted"), "{ended:?}");
 }
 
 #[test]
@@ -308,8 +402,12 @@ fn a_database_file_that_cannot_be_is_told_apart_from_one_that_is_not_there_yet()
     assert!(nowhere.starts_with('✗') && nowhere.contains("there is no folder HERE/missing"), "{nowhere}");
     fs::write(folder.join("text.db"), "this is no database, whatever it is called; it is long enough to be looked at")
         .expect("written");
+    assert!(nowhere.contains("make the folder"), "{nowhere}");
     let text = database("text.db");
     assert!(text.starts_with('✗') && text.contains("that it is a database"), "{text}");
+    symlink(folder.join("nowhere/blog.db"), folder.join("link.db")).expect("a link");
+    let link = database("link.db");
+    assert!(link.starts_with('✗') && link.contains("a link to a file that is not there"), "{link}");
 }
 
 #[test]
@@ -360,14 +458,13 @@ fn a_clock_that_differs_from_the_authoritys_is_told_with_its_direction() {
 
 #[test]
 fn an_api_that_is_not_ready_says_why() {
-    use actix_web::HttpResponse;
     let patient = Patient::new();
-    let api = crate::support::web::PlayedApi::start(|seen| {
+    let api = PlayedApi::start(|seen| {
         if seen.path == "/health/ready" {
             let checks = serde_json::json!({ "database": "unavailable", "signing_keys": "ok" });
             return HttpResponse::ServiceUnavailable().json(serde_json::json!({ "checks": checks }));
         }
-        HttpResponse::NotFound().finish()
+        HttpResponse::Ok().json(serde_json::json!({}))
     });
     let report = patient.report(&[&format!("client.api_base_url={}", api.url())]);
     assert!(report.contains("is not ready: database\n"), "{report}");

@@ -1,6 +1,7 @@
 //! Check: the API. Whether it answers, and whether it expects the tokens that the site will bring.
 
 use serde::Deserialize;
+use ureq::Agent;
 
 use super::{
     Patient,
@@ -9,6 +10,7 @@ use super::{
 };
 use crate::{
     cli::serving::http_url,
+    config::Settings,
     entra::{Authority, access_token::names_of_api},
     outbound,
 };
@@ -40,6 +42,7 @@ enum Asked {
 
 fn run(patient: &Patient) -> Vec<Said> {
     let api = &patient.settings.api;
+    let contradiction = contradiction(patient);
     // From the API's own machine it is looked for where it listens; the site knows its address.
     let base = if patient.client {
         patient.settings.client.api_base_url.to_string()
@@ -47,8 +50,31 @@ fn run(patient: &Patient) -> Vec<Said> {
         let host = if matches!(api.host.as_str(), "0.0.0.0" | "::") { "localhost" } else { &api.host };
         http_url(host, api.port)
     };
-    let base = base.trim_end_matches('/').to_owned();
-    let mut said = vec![match ask(patient, &format!("{base}/health/ready")) {
+    let base = base.trim_end_matches('/');
+    let agent = outbound::agent(patient.settings.client.api_timeout, patient.settings.entra.ca_file.as_deref());
+    let answers = match agent {
+        Ok(agent) => of_answers(patient, &agent, base),
+        Err(error) => vec![Said::failed(error.to_string(), "a PEM file of certificates", "correct entra.ca_file")],
+    };
+    contradiction.into_iter().chain(answers).collect()
+}
+
+/// What the settings of both, where they stand together, say of each other.
+fn contradiction(patient: &Patient) -> Option<Said> {
+    let Settings { client, api, .. } = &patient.settings;
+    let expected: Vec<_> = names_of_api(api).into_iter().map(|name| format!("{name}/{}", api.required_scope)).collect();
+    let is_one = patient.client && patient.api && !expected.is_empty() && !client.api_scope.is_empty();
+    (is_one && !is_taken(&client.api_scope, &expected)).then(|| {
+        Said::failed(
+            format!("client.api_scope is {}", client.api_scope),
+            format!("{}, as api.app_id_uri, api.client_id and api.required_scope have it", list(&expected)),
+            "make them agree: the site asks for tokens that this API would refuse",
+        )
+    })
+}
+
+fn of_answers(patient: &Patient, agent: &Agent, base: &str) -> Vec<Said> {
+    let ready = match ask(agent, &format!("{base}/health/ready")) {
         Asked::Answer(200, _) => Said::ok(format!("{base} answers, and is ready")),
         Asked::Answer(503, body) => Said::warning(
             format!("{base} answers, but is not ready{}", not_ready(&body)),
@@ -56,42 +82,43 @@ fn run(patient: &Patient) -> Vec<Said> {
             format!("see {base}/health/ready, the API's log, and blogctl doctor --role api beside it"),
         ),
         Asked::Answer(status, _) => {
-            return vec![Said::failed(
-                format!("{base}/health/ready answered {status}"),
-                "blogctl's API",
-                "see whether client.api_base_url (API_BASE_URL) is the API's address; another program may listen there",
-            )];
+            return vec![of_another(patient, format!("{base}/health/ready answered {status}"))];
         }
-        Asked::Nothing(reason) => return vec![not_there(patient, &base, &reason)],
-    }];
-    said.push(match ask(patient, &format!("{base}/.well-known/oauth-protected-resource")) {
+        Asked::Nothing(reason) => return vec![not_there(patient, base, &reason)],
+    };
+    // Every API of this program has the route.
+    let metadata = match ask(agent, &format!("{base}/.well-known/oauth-protected-resource")) {
         Asked::Answer(200, body) => match serde_json::from_slice(&body) {
             Ok(metadata) => compare(patient, &metadata),
-            Err(_) => tells_nothing("what it says of itself is not JSON as it should be"),
+            Err(_) => return vec![of_another(patient, format!("{base} answers, but is not blogctl's API"))],
         },
-        // Every API of this program has the route.
-        Asked::Answer(404, _) => Said::failed(
-            format!("{base} is not blogctl's API; it may be the web site"),
-            "blogctl's API, which tells what tokens it expects",
-            "set client.api_base_url (API_BASE_URL) to where blogctl serve-api listens, by default port 8000",
-        ),
+        Asked::Answer(404, _) => {
+            let seen = format!("{base} is not blogctl's API; it may be the web site");
+            return vec![of_another(patient, seen)];
+        }
         Asked::Answer(status, _) => tells_nothing(&format!("it does not tell what tokens it expects ({status})")),
         Asked::Nothing(reason) => tells_nothing(&format!("it does not tell what tokens it expects: {reason}")),
-    });
-    said
+    };
+    vec![ready, metadata]
 }
 
-fn ask(patient: &Patient, url: &str) -> Asked {
-    let answer = outbound::agent(patient.settings.client.api_timeout, patient.settings.entra.ca_file.as_deref())
-        .map_err(|error| error.to_string())
-        .and_then(|agent| agent.get(url).call().map_err(|error| error.to_string()));
-    match answer {
-        Ok(mut answer) => {
-            let body = outbound::read_body(&mut answer).unwrap_or_default();
-            Asked::Answer(answer.status().as_u16(), body)
-        }
-        Err(reason) => Asked::Nothing(reason),
-    }
+fn ask(agent: &Agent, url: &str) -> Asked {
+    let answer = agent.get(url).call().and_then(|mut answer| {
+        let body = outbound::read_body(&mut answer)?;
+        Ok(Asked::Answer(answer.status().as_u16(), body))
+    });
+    answer.unwrap_or_else(|error| Asked::Nothing(error.to_string()))
+}
+
+/// Another program is where the API should be.
+fn of_another(patient: &Patient, seen: String) -> Said {
+    let remedy = if patient.client {
+        "set client.api_base_url (API_BASE_URL) to where blogctl serve-api listens, by default port 8000; another program may \
+         listen there"
+    } else {
+        "another program listens where the API would: stop it, or choose another api.port"
+    };
+    Said::failed(seen, "blogctl's API, which tells what tokens it expects", remedy)
 }
 
 /// What of it is not ready, as it says itself.
@@ -160,14 +187,7 @@ fn compare(patient: &Patient, metadata: &ResourceMetadata) -> Said {
     if wanted.is_empty() {
         return Said::skipped("the scope that it expects cannot be compared: see Settings");
     }
-    // All scopes of the API that are granted: Entra ID takes that, too.
-    let is_taken = match wanted.strip_suffix("/.default") {
-        Some(api) => {
-            metadata.scopes_supported.iter().any(|scope| scope.rsplit_once('/').is_some_and(|(of, _)| of == api))
-        }
-        None => metadata.scopes_supported.contains(&wanted),
-    };
-    if !is_taken {
+    if !is_taken(&wanted, &metadata.scopes_supported) {
         return Said::failed(
             format!("it takes tokens for the scope {}", list(&metadata.scopes_supported)),
             format!("the scope {wanted}"),
@@ -175,6 +195,15 @@ fn compare(patient: &Patient, metadata: &ResourceMetadata) -> Said {
         );
     }
     Said::ok(format!("it takes tokens of this issuer for {wanted}"))
+}
+
+/// Whether a site that asks for the scope `wanted` gets a token for an API that expects one of `scopes`.
+fn is_taken(wanted: &str, scopes: &[String]) -> bool {
+    match wanted.strip_suffix("/.default") {
+        // All scopes of the API that are granted: Entra ID takes that, too.
+        Some(api) => scopes.iter().any(|scope| scope.rsplit_once('/').is_some_and(|(of, _)| of == api)),
+        None => scopes.iter().any(|scope| scope == wanted),
+    }
 }
 
 fn list(items: &[String]) -> String {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::{
     Patient,
+    credentials::Entry,
     entra::unreachable,
     finding::{Check, Said},
 };
 use crate::{
-    config::{CertificateSettings, Settings},
     entra::{
-        ConfidentialClient, CredentialSource, Provider, ProviderError,
+        ConfidentialClient, Provider, ProviderError,
         aadsts::{APPLICATION_NOT_ASSIGNED, EntraError, Remedy},
         confidential_client::SignInError,
     },
@@ -51,49 +51,46 @@ enum Answer {
 }
 
 fn run(patient: &Patient) -> Vec<Said> {
-    match proofs(&patient.settings) {
+    match proofs(patient) {
         Ok(proofs) if proofs.is_empty() => vec![Said::skipped("there is nothing to prove it with: see Certificate")],
-        Ok(proofs) => judge(&proofs),
-        Err(SignInError::Provider(error)) => vec![unreachable(&error, EXPECTED)],
-        Err(error) => vec![Said::failed(error.to_string(), EXPECTED, "see the checks above")],
+        Ok(proofs) => judge(&proofs, patient.credentials().as_ref().is_ok_and(|entries| entries.len() > 1)),
+        Err(error) => vec![unreachable(&error, EXPECTED)],
     }
 }
 
 /// Of each entry that can be used; the check of the credential tells of the others.
-fn proofs(settings: &Settings) -> Result<Vec<Proof>, SignInError> {
-    let provider = Arc::new(Provider::new(&settings.entra)?);
-    let client = &settings.client;
+fn proofs(patient: &Patient) -> Result<Vec<Proof>, ProviderError> {
+    let Ok(entries) = patient.credentials() else { return Ok(Vec::new()) };
+    let settings = &patient.settings.client;
+    let provider = Arc::new(Provider::new(&patient.settings.entra)?);
     // It is not sent with this grant; where it cannot be worked out, the check of addresses says so.
-    let redirect_uri = Addresses::of(client, client.port)
-        .map_or_else(|_| client.api_base_url.clone(), |addresses| addresses.redirect_uri);
+    let redirect_uri = Addresses::of(settings, settings.port)
+        .map_or_else(|_| settings.api_base_url.clone(), |addresses| addresses.redirect_uri);
     let mut proofs = Vec::new();
-    for entry in client.credentials() {
-        let mut alone = settings.clone();
-        alone.client.certificate = CertificateSettings::default();
-        alone.client.credential = vec![entry];
-        let name = CredentialSource::all(&alone).map_err(ProviderError::from)?;
-        let name = name.first().map_or_else(String::new, |source| source.name().to_owned());
-        let Ok(client) = ConfidentialClient::new(Arc::clone(&provider), &alone, redirect_uri.clone()) else { continue };
-        let what = if client.credential().certificate().is_some() { "certificate" } else { "federated token" };
+    for Entry { source, loaded } in entries {
+        let Ok(credential) = loaded else { continue };
+        let (provider, uri) = (Arc::clone(&provider), redirect_uri.clone());
+        let client = ConfidentialClient::with_credential(provider, settings, uri, Arc::clone(credential));
+        let what = if credential.certificate().is_some() { "certificate" } else { "federated token" };
         let answer = match client.prove() {
             Ok(()) => Answer::Accepted,
             Err(SignInError::Entra(error)) if error.code == Some(APPLICATION_NOT_ASSIGNED) => {
                 Answer::AcceptedWithoutRole
             }
             Err(SignInError::Entra(error)) => Answer::Refused(error),
-            Err(SignInError::Provider(error)) => return Err(error.into()),
+            Err(SignInError::Provider(error)) => return Err(error),
             Err(error) => {
                 let remedy = error.hint().unwrap_or_else(|| "see the check of the credential".to_owned());
                 Answer::Failed { reason: error.to_string(), remedy }
             }
         };
-        proofs.push(Proof { name, what, answer });
+        proofs.push(Proof { name: source.name().to_owned(), what, answer });
     }
     Ok(proofs)
 }
 
-fn judge(proofs: &[Proof]) -> Vec<Said> {
-    let is_list = proofs.len() > 1;
+/// `is_list`: whether the settings have several entries, so that each is to be named.
+fn judge(proofs: &[Proof], is_list: bool) -> Vec<Said> {
     let accepted = proofs.iter().position(Proof::is_accepted);
     let said = |(at, proof): (usize, &Proof)| match &proof.answer {
         Answer::Accepted | Answer::AcceptedWithoutRole => Said::ok(proof.accepted(is_list)),
@@ -170,7 +167,7 @@ mod tests {
             let finding = check().finding(said);
             (finding.status, finding.seen, finding.remedy.unwrap_or_default())
         };
-        judge(proofs).into_iter().map(finding).collect()
+        judge(proofs, proofs.len() > 1).into_iter().map(finding).collect()
     }
 
     #[test]

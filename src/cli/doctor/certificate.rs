@@ -1,14 +1,16 @@
 //! Check: key and certificate.
 
-use std::sync::Arc;
-
 use chrono::Utc;
 
 use super::{
     Patient,
+    credentials::Entry,
     finding::{Check, Said},
 };
-use crate::entra::{ClientCertificate, Credential, CredentialError, CredentialSource, certificate::CertificateError};
+use crate::entra::{
+    ClientCertificate, Credential, CredentialSource,
+    certificate::{CertificateError, Observation, Severity},
+};
 
 pub fn check() -> Check {
     let settings = &[
@@ -26,41 +28,53 @@ const A_TOKEN: &str = "a token of this machine's or pod's identity";
 
 /// Of each entry of the list: one that can be used is enough.
 fn run(patient: &Patient) -> Vec<Said> {
-    let sources = match CredentialSource::all(&patient.settings) {
-        Ok(sources) => sources,
-        Err(error) => return vec![Said::failed(error.to_string(), "a PEM file", "correct entra.ca_file")],
+    let entries = match patient.credentials() {
+        Ok(entries) => entries,
+        Err(reason) => return vec![Said::failed(reason, "a PEM file", "correct entra.ca_file")],
     };
-    if sources.is_empty() {
+    if entries.is_empty() {
         let error = CertificateError::NotConfigured;
         return vec![Said::failed(error.to_string(), A_CERTIFICATE, error.hint())];
     }
-    let loaded: Vec<_> = sources.iter().map(|source| (source, source.load())).collect();
-    let is_any_usable = loaded.iter().any(|(_, loaded)| loaded.is_ok());
-    let is_list = sources.len() > 1;
-    let said = |(source, loaded): &(&CredentialSource, Result<Arc<Credential>, CredentialError>)| {
+    let is_any_usable = entries.iter().any(|entry| entry.loaded.is_ok());
+    let is_list = entries.len() > 1;
+    let said = |Entry { source, loaded }: &Entry| {
         let named = |seen: String| if is_list { format!("{}: {seen}", source.name()) } else { seen };
         match loaded {
-            Ok(credential) => of_credential(credential, patient.settings.client.soon_days(), named),
+            Ok(credential) => of_credential(credential, source, patient.settings.client.soon_days(), named),
             Err(error) if is_any_usable => {
-                Said::warning(named(error.to_string()), "every entry usable, though one is enough", error.hint())
+                vec![Said::warning(named(error.seen()), "every entry usable, though one is enough", error.remedy())]
             }
             Err(error) => {
                 let expected = if source.is_token() { A_TOKEN } else { A_CERTIFICATE };
-                Said::failed(named(error.to_string()), expected, error.hint())
+                vec![Said::failed(named(error.seen()), expected, error.remedy())]
             }
         }
     };
-    loaded.iter().map(said).collect()
+    entries.iter().flat_map(said).collect()
 }
 
-fn of_credential(credential: &Credential, soon_days: i64, named: impl Fn(String) -> String) -> Said {
-    match credential.certificate() {
-        Some(certificate) => of_certificate(certificate, soon_days, named),
-        None => Said::ok(named(format!("can prove itself by {}", credential.name()))),
-    }
+fn of_credential(
+    credential: &Credential,
+    source: &CredentialSource,
+    soon_days: i64,
+    named: impl Fn(String) -> String,
+) -> Vec<Said> {
+    let Some(certificate) = credential.certificate() else {
+        return vec![Said::ok(named(format!("can prove itself by {}", credential.name())))];
+    };
+    let mode = source.file().and_then(Observation::of_key_file);
+    let mode = mode.filter(|mode| mode.severity != Severity::Good).map(|mode| {
+        Said::warning(
+            named(mode.seen),
+            "a key that only the site's user may read or replace",
+            mode.hint.unwrap_or_default(),
+        )
+    });
+    std::iter::once(of_certificate(certificate, soon_days, &named)).chain(mode).collect()
 }
 
-fn of_certificate(certificate: &ClientCertificate, soon_days: i64, named: impl Fn(String) -> String) -> Said {
+fn of_certificate(certificate: &ClientCertificate, soon_days: i64, named: &impl Fn(String) -> String) -> Said {
     let details = certificate.details();
     let now = Utc::now();
     let seen = named(format!(

@@ -10,7 +10,9 @@ use crate::config::{Environment, weakness};
 
 const EXPECTED: &str = "32 random characters or more";
 const REMEDY: &str = "set client.cookie_key (FLASK_SECRET_KEY), or client.cookie_key_file, to what openssl rand -base64 48 \
-                      prints; put first in a list before the old key, it signs nobody out";
+                      prints";
+const REPLACE: &str = "replace it by what openssl rand -base64 48 prints; people sign in again, once. Whoever has guessed it could \
+                       make cookies";
 
 pub fn check() -> Check {
     Check {
@@ -30,8 +32,8 @@ fn run(patient: &Patient) -> Vec<Said> {
     if let Some(weakness) = keys.iter().find_map(|key| weakness(key.expose_secret())) {
         // The site starts with it in development, and in production it does not.
         return vec![match patient.settings.server.environment {
-            Environment::Development => Said::warning(weakness, EXPECTED, REMEDY),
-            Environment::Production => Said::failed(weakness, EXPECTED, REMEDY),
+            Environment::Development => Said::warning(weakness, EXPECTED, REPLACE),
+            Environment::Production => Said::failed(weakness, EXPECTED, REPLACE),
         }];
     }
     let length = first.expose_secret().chars().count();

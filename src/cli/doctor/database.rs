@@ -20,6 +20,9 @@ fn run(patient: &Patient) -> Vec<Said> {
             let remedy = match &error {
                 DbError::NewerSchema { .. } => "use the blogctl that migrated it, or a newer one",
                 DbError::Url(_) => "correct database.url (DATABASE_URL)",
+                DbError::Open { reason, .. } if reason.contains("there is no folder") => {
+                    "make the folder, writable for the user that serve-api runs as, or correct database.url (DATABASE_URL)"
+                }
                 _ if matches!(DatabaseUrl::parse(&settings.url), Ok(DatabaseUrl::Sqlite(_))) => {
                     "see that the user blogctl runs as may read and write the file and its folder, and that it is a database"
                 }

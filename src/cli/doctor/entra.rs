@@ -109,8 +109,12 @@ fn remedy_for(reason: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| reason.to_ascii_lowercase().contains(word));
     if has(&["aadsts90002", "invalid_tenant"]) {
         "compare entra.tenant_id (TENANT_ID) and entra.cloud with the Overview page of Microsoft Entra ID"
+    } else if has(&["aadsts"]) {
+        "read what Entra ID says, and compare entra.tenant_id, entra.cloud and entra.authority_host with the portal"
     } else if let Some(remedy) = remedy_for_tls(reason) {
         remedy
+    } else if has(&["invalidcontenttype", "corrupt message"]) {
+        "what answers there does not speak TLS: see the scheme and port of entra.authority_host, and HTTPS_PROXY"
     } else if has(&["timeout", "timed out"]) {
         "a firewall may swallow the requests: allow https to the authority, or set HTTPS_PROXY"
     } else if has(&["refused", "dns", "lookup", "resolve", "host"]) {
@@ -169,6 +173,8 @@ mod tests {
             ("io: invalid peer certificate: certificate not valid yet: verification time 1 (UNIX)", "clock (NTP)"),
             ("io: invalid peer certificate: NotValidYet", "clock (NTP)"),
             ("timeout: global", "firewall"),
+            ("answered 400 Bad Request (AADSTS900144: the request was refused)", "read what Entra ID says"),
+            ("io: received corrupt message of type InvalidContentType", "does not speak TLS"),
             ("host not found", "name server"),
             ("io: Connection refused (os error 111)", "HTTPS_PROXY"),
             ("answered 502 Bad Gateway", "between this machine and it"),

@@ -52,13 +52,20 @@ fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
         return Err(error(&"this is a folder; name a file in it"));
     }
     if let Some(folder) = path.parent() {
-        if !folder.is_dir() {
-            return Err(error(&format!("there is no folder {}; make it first", folder.display())));
+        match folder.metadata() {
+            Ok(found) if found.is_dir() => {}
+            Err(reason) if reason.kind() != io::ErrorKind::NotFound => {
+                return Err(error(&format!("the folder {} is out of reach: {reason}", folder.display())));
+            }
+            _ => return Err(error(&format!("there is no folder {}; make it first", folder.display()))),
         }
         // SQLite keeps files of its own beside the database.
         accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(|reason| {
             error(&format!("no file can be made in the folder {}: {}", folder.display(), io::Error::from(reason)))
         })?;
+    }
+    if path.is_symlink() && !path.exists() {
+        return Err(error(&"this is a link to a file that is not there"));
     }
     if !path.exists() {
         return Ok((false, compare::<diesel::sqlite::Sqlite>(&SQLITE, BTreeSet::new())?));
@@ -68,8 +75,11 @@ fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
     let name = path.to_str().ok_or_else(|| error(&"the path is not UTF-8"))?;
     // https://www.sqlite.org/uri.html: `?`, `#` and `%` mean something else.
     let escaped = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    // Nobody has it open where no log lies beside it; to read it with locks then would leave a log behind.
+    let is_at_rest = !Path::new(&format!("{name}-wal")).exists();
+    let options = if is_at_rest { "mode=ro&immutable=1" } else { "mode=ro" };
     let mut connection =
-        SqliteConnection::establish(&format!("file:{escaped}?mode=ro")).map_err(|reason| error(&reason))?;
+        SqliteConnection::establish(&format!("file:{escaped}?{options}")).map_err(|reason| error(&reason))?;
     let table = diesel::sql_query(
         "SELECT name AS version FROM sqlite_master WHERE type = 'table' AND name = '__diesel_schema_migrations'",
     )

@@ -51,6 +51,11 @@ impl Observation {
         Self { severity: Severity::Bad, seen, hint: Some(hint) }
     }
 
+    /// Of the mode of the file that holds the key, where there is one.
+    pub fn of_key_file(settings: &CertificateSettings) -> Option<Self> {
+        of_mode(settings.key_path.as_deref().or(settings.path.as_deref())?)
+    }
+
     fn warning(seen: String, hint: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, seen, hint: Some(hint.into()) }
     }

@@ -122,6 +122,17 @@ impl Credentials {
         }
     }
 
+    /// This one, which nothing can replace.
+    pub(super) fn only(credential: Arc<Credential>) -> Self {
+        let in_use = Placed::new(0, credential);
+        Self {
+            sources: Vec::new(),
+            held: ArcSwap::from_pointee(Held { in_use, others: Vec::new(), in_vain: Vec::new() }),
+            looking: Mutex::default(),
+            unusable: ArcSwap::default(),
+        }
+    }
+
     pub(super) fn in_use(&self) -> Arc<Credential> {
         Arc::clone(&self.held.load().in_use.credential)
     }

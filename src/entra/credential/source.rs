@@ -109,6 +109,14 @@ impl CredentialSource {
         self.read(Patience::Start)
     }
 
+    /// The same, but Azure may take `limit` at most for each answer.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    pub fn load_within(&self, limit: Duration) -> Result<Arc<Credential>, CredentialError> {
+        self.read(Patience::Within(limit))
+    }
+
     /// The same while users wait, for somebody who has wanted it since `wanted`: what a vault has said to another since then,
     /// or that it failed a moment before, is an answer to this one, too.
     ///

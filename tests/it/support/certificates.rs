@@ -1,7 +1,8 @@
 //! Certificates of every kind, made with OpenSSL, and the files that hold them.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -66,10 +67,11 @@ pub fn key_pem(key: &PKey<Private>) -> Vec<u8> {
     key.private_key_to_pem_pkcs8().expect("PEM")
 }
 
-/// Writes the parts one after the other; returns the path.
+/// Writes the parts one after the other, for the owner alone: one may be a key. Returns the path.
 pub fn file(folder: &Path, name: &str, parts: &[&[u8]]) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, parts.concat()).expect("written");
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a mode");
     path
 }
 

@@ -21,6 +21,8 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 use url::Url;
 
+use super::certificates::file;
+
 /// A server that runs on a thread of its own until dropped.
 pub struct TestServer {
     pub port: u16,
@@ -134,7 +136,7 @@ pub fn settings_for(folder: &Path, idp: &TcpListener, api: &TcpListener, web: &T
     let url = |port: u16| Url::parse(&format!("http://localhost:{port}")).expect("a URL");
     let (cert, combined) = client_certificate();
     fs::write(folder.join("client-cert.pem"), cert).expect("written");
-    fs::write(folder.join("client.pem"), combined).expect("written");
+    file(folder, "client.pem", &[combined.as_bytes()]);
 
     let mut settings = Settings::default();
     settings.server.environment = Environment::Development;
