@@ -15,14 +15,20 @@ use std::{
 };
 
 use actix_web::HttpResponse;
-use blogctl::config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings};
+use blogctl::{
+    config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings},
+    db::Database,
+};
+use diesel::{Connection as _, PgConnection, RunQueryDsl as _, connection::SimpleConnection as _};
 use serde_json::Value;
 use tempfile::TempDir;
+use url::Url;
 
 use crate::support::{
     azure::{PlayedAzure, registered},
     binary::{Ended, blogctl},
     certificates::{TestCertificate, file, key_pem, pem},
+    database::each_database,
     dev::Dev,
     entra::{keys, wait_until},
     idp::{IdpControl, TokenBuilder, agent},
@@ -445,6 +451,39 @@ fn a_folder_in_which_no_database_can_be_made_is_told() {
 }
 
 #[test]
+fn a_postgres_that_takes_no_writes_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    each_database(|settings| {
+        let Ok(mut url) = Url::parse(&settings.url) else { return };
+        Database::open(settings).expect("opens").migrate().expect("migrates");
+        let database = |url: &Url| {
+            let mut command = blogctl(folder.path());
+            let ended = Ended::of_command(command.env("DATABASE_URL", url.as_str()).args(["doctor", "--role", "api"]));
+            of(&ended.stdout, " Database ")
+        };
+        assert!(database(&url).starts_with('✓'), "{}", database(&url));
+        let mut read_only = url.clone();
+        read_only.set_query(Some("options=-c%20default_transaction_read_only%3Don"));
+        let told = database(&read_only);
+        assert!(told.starts_with('✗') && told.contains("its transactions are read-only"), "{told}");
+
+        let mut admin = PgConnection::establish(&settings.url).expect("the server");
+        let role = format!("reader_of{}", url.path().replace('/', "_"));
+        for statement in [
+            format!("CREATE ROLE {role} LOGIN PASSWORD 'reads'"),
+            format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"),
+        ] {
+            diesel::sql_query(statement).execute(&mut admin).expect("done");
+        }
+        url.set_username(&role).and_then(|()| url.set_password(Some("reads"))).expect("a user");
+        let told = database(&url);
+        let dropped = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+        admin.batch_execute(&dropped).expect("dropped");
+        assert!(told.starts_with('✗') && told.contains("may not read and write all of blog_posts"), "{told}");
+    });
+}
+
+#[test]
 fn a_clock_that_differs_from_the_authoritys_is_told_with_its_direction() {
     let patient = Patient::new();
     let clock = || of(&patient.report(&[]), " Clock ");
@@ -486,10 +525,11 @@ fn sessions_in_redis_are_tried() {
     assert_eq!(left, Vec::<String>::new(), "nothing is left behind");
     let (code, wrong) = sessions(&redis.url().replace("hunter2", "hunter3"));
     assert!(code == Some(1) && wrong.contains("✗ Sessions"), "{wrong}");
+    assert!(wrong.contains("correct user and password in redis.url"), "{wrong}");
     let url = redis.url();
     redis.stop();
     let (code, away) = sessions(&url);
-    assert!(code == Some(1) && away.contains("start it, correct redis.url"), "{away}");
+    assert!(code == Some(1) && away.contains("start it, or correct host and port in redis.url"), "{away}");
     let (_, plain) = sessions("redis://redis.invalid:1");
     assert!(plain.contains("set redis.url to a rediss:// address"), "{plain}");
 }

@@ -26,9 +26,7 @@ fn run(patient: &Patient) -> Vec<Said> {
                 _ if matches!(DatabaseUrl::parse(&settings.url), Ok(DatabaseUrl::Sqlite(_))) => {
                     "see that the user blogctl runs as may read and write the file and its folder, and that it is a database"
                 }
-                _ => {
-                    "see that the database runs and that database.url (DATABASE_URL) names it, with a user who may write"
-                }
+                error => remedy_for_postgres(&error.to_string()),
             };
             return vec![Said::failed(error.to_string(), EXPECTED, remedy)];
         }
@@ -36,6 +34,14 @@ fn run(patient: &Patient) -> Vec<Said> {
     let url = &found.url;
     let pending: Vec<_> = found.migrations.iter().filter(|migration| !migration.applied).collect();
     let at_start = settings.migrate_at_start.unwrap_or(matches!(url, DatabaseUrl::Sqlite(_)));
+    if let Some(obstacle) = &found.obstacle {
+        return vec![Said::failed(
+            format!("{url} can be read and not written: {obstacle}"),
+            EXPECTED,
+            "let database.url (DATABASE_URL) name the primary server, and a user who may select, insert, update and delete in all \
+             tables",
+        )];
+    }
     vec![match (found.exists, pending.as_slice(), at_start) {
         (true, [], _) => Said::ok(format!("{url} has every migration")),
         (false, _, true) => Said::ok(format!("{url} does not exist yet: serve-api makes it when it starts")),
@@ -54,4 +60,40 @@ fn run(patient: &Patient) -> Vec<Said> {
             "run blogctl migrate run, or set database.migrate_at_start = true",
         ),
     }]
+}
+
+/// By the words of the server and of its client library.
+fn remedy_for_postgres(reason: &str) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if has(&["password authentication failed", "no password supplied", "role"]) {
+        "correct user and password in database.url (DATABASE_URL); what is not a letter or digit in them is percent-encoded"
+    } else if has(&["does not exist"]) {
+        "make the database, or correct its name in database.url (DATABASE_URL)"
+    } else if has(&["pg_hba.conf", "SSL", "certificate"]) {
+        "see the server's pg_hba.conf, and sslmode and sslrootcert in database.url (DATABASE_URL)"
+    } else if has(&["could not translate host name", "Connection refused", "timeout expired", "No route"]) {
+        "start the server, or correct host and port in database.url (DATABASE_URL); a firewall may be between"
+    } else {
+        "see that the database runs and that database.url (DATABASE_URL) names it, with a user who may write"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_postgres_says_has_its_remedy() {
+        for (reason, said) in [
+            ("FATAL: password authentication failed for user \"blog\"", "user and password"),
+            ("FATAL: role \"blog\" does not exist", "user and password"),
+            ("FATAL: database \"blog\" does not exist", "make the database"),
+            ("FATAL: no pg_hba.conf entry for host \"10.0.0.1\", user \"blog\", no encryption", "pg_hba.conf"),
+            ("connection to server at \"127.0.0.1\", port 9 failed: Connection refused", "start the server"),
+            ("could not translate host name \"db\" to address", "host and port"),
+            ("FATAL: sorry, too many clients already", "see that the database runs"),
+        ] {
+            assert!(remedy_for_postgres(reason).contains(said), "{reason}");
+        }
+    }
 }

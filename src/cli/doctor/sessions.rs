@@ -38,9 +38,8 @@ fn in_redis(redis: &RedisStore, url: &RedisUrl) -> Vec<Said> {
     let mut said = vec![match redis.probe() {
         Ok(version) => Said::ok(format!("in Redis{} at {url}", version.map_or_else(String::new, |v| format!(" {v}")))),
         Err(error) => {
-            let remedy = "start it, correct redis.url (host, port, user, password; rediss:// where it wants TLS), or see \
-                          its firewall";
-            Said::failed(format!("{error} ({url})"), EXPECTED, remedy)
+            let reason = error.to_string();
+            Said::failed(format!("{reason} ({url})"), EXPECTED, remedy_for(&reason))
         }
     }];
     if !url.is_private() {
@@ -51,4 +50,44 @@ fn in_redis(redis: &RedisStore, url: &RedisUrl) -> Vec<Said> {
         ));
     }
     said
+}
+
+/// By the words of the server and of its client library.
+fn remedy_for(reason: &str) -> &'static str {
+    let reason = reason.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if has(&["noauth", "wrongpass", "auth", "password"]) {
+        "correct user and password in redis.url; what is not a letter or digit in them is percent-encoded"
+    } else if has(&["noperm"]) {
+        "let its user run GET, SET, DEL, PEXPIRE, EVAL and the commands of sorted sets on redis.key_prefix"
+    } else if has(&["readonly"]) {
+        "let redis.url name the primary, which takes writes"
+    } else if has(&["certificate", "tls", "unknownissuer"]) {
+        "set redis.ca_file to the PEM file of the authority that has signed its certificate"
+    } else if has(&["refused", "timed out", "timeout", "lookup", "resolve"]) {
+        "start it, or correct host and port in redis.url; a firewall may be between"
+    } else {
+        "see that a Redis answers there; redis.url is rediss:// where it wants TLS, and redis:// where it does not"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_redis_says_has_its_remedy() {
+        for (reason, said) in [
+            ("NOAUTH: Authentication required.", "user and password"),
+            ("WRONGPASS: invalid username-password pair", "user and password"),
+            ("Password authentication failed- AuthenticationFailed", "user and password"),
+            ("NOPERM: this user has no permissions", "let its user run"),
+            ("READONLY: You can't write against a read only replica.", "primary"),
+            ("invalid peer certificate: UnknownIssuer", "redis.ca_file"),
+            ("Connection refused (os error 111)", "host and port"),
+            ("Response type not string compatible", "rediss://"),
+        ] {
+            assert!(remedy_for(reason).contains(said), "{reason}");
+        }
+    }
 }

@@ -23,6 +23,8 @@ pub struct Found {
     pub exists: bool,
     /// Every migration that this binary knows, in order.
     pub migrations: Vec<Migration>,
+    /// What keeps this user from writing, if anything does that can be seen.
+    pub obstacle: Option<String>,
 }
 
 /// A row of the table in which Diesel keeps what was applied.
@@ -32,17 +34,30 @@ struct Applied {
     version: String,
 }
 
+/// A row of one column.
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    text: String,
+}
+
 /// Looks at the database that the settings name. Blocks.
 ///
 /// # Errors
 /// When the database cannot be read, its file or folder not be written, or a newer blogctl has migrated it.
 pub fn look(settings: &DatabaseSettings) -> Result<Found, DbError> {
     let url = DatabaseUrl::parse(&settings.url)?;
-    let (exists, migrations) = match &url {
-        DatabaseUrl::Sqlite(path) => sqlite(path)?,
-        DatabaseUrl::Postgres { url, shown } => (true, postgres(url, shown)?),
+    let (exists, migrations, obstacle) = match &url {
+        DatabaseUrl::Sqlite(path) => {
+            let (exists, migrations) = sqlite(path)?;
+            (exists, migrations, None)
+        }
+        DatabaseUrl::Postgres { url, shown } => {
+            let (migrations, obstacle) = postgres(url, shown)?;
+            (true, migrations, obstacle)
+        }
     };
-    Ok(Found { url, exists, migrations })
+    Ok(Found { url, exists, migrations, obstacle })
 }
 
 fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
@@ -93,7 +108,7 @@ fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
     Ok((true, compare::<diesel::sqlite::Sqlite>(&SQLITE, versions(applied))?))
 }
 
-fn postgres(url: &str, shown: &str) -> Result<Vec<Migration>, DbError> {
+fn postgres(url: &str, shown: &str) -> Result<(Vec<Migration>, Option<String>), DbError> {
     let mut connection = PgConnection::establish(&postgres::with_defaults(url))
         .map_err(|reason| DbError::Open { database: shown.to_owned(), reason: postgres::one_line(reason) })?;
     let table = diesel::sql_query(
@@ -107,7 +122,27 @@ fn postgres(url: &str, shown: &str) -> Result<Vec<Migration>, DbError> {
             .load(&mut connection)?,
         None => Vec::new(),
     };
-    compare::<diesel::pg::Pg>(&POSTGRES, versions(applied))
+    let obstacle = obstacle(&mut connection)?;
+    Ok((compare::<diesel::pg::Pg>(&POSTGRES, versions(applied))?, obstacle))
+}
+
+/// What keeps the user of `connection` from writing: the server, or rights that are missing.
+fn obstacle(connection: &mut PgConnection) -> Result<Option<String>, DbError> {
+    let read_only =
+        diesel::sql_query("SELECT current_setting('transaction_read_only') AS text").get_result::<Line>(connection)?;
+    if read_only.text == "on" {
+        return Ok(Some("its transactions are read-only (default_transaction_read_only, or a standby)".to_owned()));
+    }
+    let closed = diesel::sql_query(
+        "SELECT c.relname::text AS text FROM pg_class c \
+         WHERE c.relkind = 'r' AND c.relname IN ('users', 'blog_posts', 'post_counts', 'idempotency_keys') AND pg_table_is_visible(c.oid) \
+         AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') \
+                  AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')) \
+         ORDER BY 1",
+    )
+    .load::<Line>(connection)?;
+    let closed: Vec<_> = closed.into_iter().map(|row| row.text).collect();
+    Ok((!closed.is_empty()).then(|| format!("its user may not read and write all of {}", closed.join(", "))))
 }
 
 fn versions(applied: Vec<Applied>) -> BTreeSet<String> {
