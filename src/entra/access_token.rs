@@ -17,7 +17,7 @@ mod tenants;
 use std::sync::Arc;
 
 use audience::Audience;
-pub use audience::names_of_api;
+pub use audience::{is_audience, names_of_api};
 use claims::Claims;
 use policy::Policy;
 pub use presented::PresentedToken;

@@ -638,10 +638,18 @@ fn a_good_token_is_taken_however_it_was_pasted() {
         format!("Authorization: bearer {token}"),
         format!("\"{token}\""),
         format!("{first}\n{rest}\n"),
+        format!("\u{feff}{token}"),
+        format!("{{\"accessToken\":\"{token}\",\"expiresOn\":\"2026-01-01\"}}"),
     ] {
         let ended = explain(&patient, &pasted);
         assert_eq!(ended.code, Some(0), "{ended:?}");
         assert!(ended.stdout.contains("✓ the API takes this token"), "{ended:?}");
+    }
+    for bytes_of in [u16::to_le_bytes, u16::to_be_bytes] {
+        let of_powershell: Vec<u8> = format!("\u{feff}{token}\r\n").encode_utf16().flat_map(bytes_of).collect();
+        fs::write(patient.folder.path().join("token.txt"), of_powershell).expect("written");
+        let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "token.txt"]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
     }
     let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "missing.txt"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -681,7 +689,7 @@ fn each_refused_token_gets_its_sentence_and_its_remedy() {
         (token(|token| token.scope("other")), "lacks the scope access_as_user", "API permissions"),
         (token(|token| token.claim("tid", "99999999-2222-4333-8444-555555555555".into())), "tid", "entra.tenant_id"),
         (token(|token| token.sign_with("foreign")), "signature is not valid", "whole and unchanged"),
-        (token(|token| token.sign_with("none").header("alg", "none".into())), "not a signed JWT", "three parts"),
+        (token(|token| token.sign_with("none").header("alg", "none".into())), "is not signed: anybody", &scope),
         (token(|token| token.without_claim("oid")), "no oid claim", &scope),
         ("a.b.c.d.e".to_owned(), "encrypted (JWE)", &scope),
         ("0.AXoAq1w2e3".replace('.', ""), "no JWT at all", &scope),
@@ -691,10 +699,31 @@ fn each_refused_token_gets_its_sentence_and_its_remedy() {
         assert_eq!(ended.code, Some(1), "{said}: {ended:?}");
         assert!(ended.stdout.contains(said) && ended.stdout.contains(remedy), "{said}: {}", ended.stdout);
     }
-    for nothing in ["", " \n", "Bearer "] {
+    let two = format!("{0}\n{0}\n", control.token().mint());
+    let error = "{\"error\":\"invalid_grant\",\"error_description\":\"AADSTS70008: …\"}";
+    for (nothing, said) in [
+        ("", "holds no token"),
+        (" \n", "holds no token"),
+        ("Bearer ", "holds no token"),
+        (&two, "holds several tokens"),
+        (error, "an error of the token endpoint, invalid_grant"),
+    ] {
         let ended = explain(&patient, nothing);
-        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.code == Some(2) && ended.stderr.contains(said), "{ended:?}");
     }
+}
+
+#[test]
+fn every_claim_that_is_at_fault_is_marked_and_the_sentence_is_about_the_first() {
+    let patient = Patient::new();
+    let token = patient.control().token().expired().scope("other").claim("aud", "api://other".into()).mint();
+    let ended = explain(&patient, &token);
+    let marked: Vec<_> = ended.stdout.lines().filter(|line| line.starts_with('✗')).collect();
+    let names: Vec<_> = marked.iter().map(|line| line.split_whitespace().nth(1).expect("a name")).collect();
+    assert_eq!(names, ["aud", "scp", "exp", "access"], "{}", ended.stdout);
+    assert!(marked[3].contains("aud is not this API"), "{}", ended.stdout);
+    let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "-", "--json"]);
+    assert_eq!(ended.code, Some(2), "standard input is empty: {ended:?}");
 }
 
 #[test]

@@ -13,10 +13,11 @@ use std::{
 };
 
 use anstyle::Style;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use self::claims::{ShownClaim, UnverifiedToken};
 use super::{finding::Status, print};
@@ -46,6 +47,11 @@ struct Verdict {
 }
 
 impl Verdict {
+    /// Whether `claim` is one of those for which the token is refused, or would be if the first were mended.
+    fn is_about(&self, claim: &ShownClaim) -> bool {
+        !self.accepted && (claim.is_wrong || self.concerns == Some(claim.name))
+    }
+
     /// Version 1 tokens call the calling application otherwise.
     fn with_names_of(mut self, claims: &[ShownClaim]) -> Self {
         let older = [("azp", "appid"), ("azpacr", "appidacr")];
@@ -89,19 +95,20 @@ pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json
     Ok(if verdict.accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// As people paste it: with a header's name and scheme before it, in quotes, with line breaks.
+/// As people paste it: with a header's name and scheme before it, in quotes, with line breaks, within the whole answer of a
+/// token endpoint or of az.
 fn read(file: &Path) -> anyhow::Result<SecretString> {
-    let mut text = String::new();
+    let mut bytes = Zeroizing::new(Vec::new());
     let is_stdin = file == Path::new("-");
     let outcome = if is_stdin {
-        io::stdin().lock().take(MOST_BYTES).read_to_string(&mut text)
+        io::stdin().lock().take(MOST_BYTES).read_to_end(&mut bytes)
     } else {
-        fs::File::open(file).and_then(|opened| opened.take(MOST_BYTES).read_to_string(&mut text))
+        fs::File::open(file).and_then(|opened| opened.take(MOST_BYTES).read_to_end(&mut bytes))
     };
     let name = if is_stdin { "standard input".to_owned() } else { file.display().to_string() };
-    outcome
-        .with_context(|| format!("cannot read {name}"))
-        .hint("name a text file that holds one access token, or - for standard input")?;
+    let hint = "name a text file that holds one access token, or - for standard input";
+    outcome.with_context(|| format!("cannot read {name}")).hint(hint)?;
+    let text = text_of(&bytes).ok_or_else(|| anyhow!("{name} holds no text")).hint(hint)?;
     // A space at the end makes a lone "Bearer" a prefix, too.
     let text = format!("{} ", text.trim());
     let mut token = text.as_str();
@@ -110,14 +117,35 @@ fn read(file: &Path) -> anyhow::Result<SecretString> {
             token = token.get(prefix.len()..).unwrap_or_default().trim_start();
         }
     }
-    // The whole answer of a token endpoint.
     let answer = serde_json::from_str::<serde_json::Value>(token).ok();
-    let token = answer.as_ref().and_then(|answer| answer.get("access_token")?.as_str()).unwrap_or(token);
+    let member = |name: &str| answer.as_ref().and_then(|answer| answer.get(name)?.as_str());
+    if let Some(error) = member("error") {
+        let error: String = error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(60).collect();
+        return Err(WrongUsage(format!("{name} holds an error of the token endpoint, {error}, and no token")).into());
+    }
+    let token = ["access_token", "accessToken", "id_token"].into_iter().find_map(member).unwrap_or(token);
+    if token.split_whitespace().filter(|word| word.starts_with("eyJ") && word.matches('.').count() == 2).count() > 1 {
+        return Err(WrongUsage(format!("{name} holds several tokens: give one")).into());
+    }
     let token: String = token.trim().trim_matches(['"', '\'']).split_whitespace().collect();
     if token.is_empty() {
         return Err(WrongUsage(format!("{name} holds no token")).into());
     }
     Ok(token.into())
+}
+
+/// UTF-8, or what PowerShell writes into files: UTF-16 behind its mark.
+fn text_of(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
+        let (pairs, []) = rest.as_chunks() else { return None };
+        String::from_utf16(&pairs.iter().map(|pair| unit(*pair)).collect::<Vec<_>>()).ok()
+    };
+    let text = match bytes {
+        [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        [0xEF, 0xBB, 0xBF, rest @ ..] | rest => str::from_utf8(rest).ok().map(str::to_owned),
+    };
+    text.map(Zeroizing::new)
 }
 
 fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -> Verdict {
@@ -132,18 +160,23 @@ fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -
             concerns: None,
         },
         Err(TokenError::KeysUnavailable) => {
-            let otherwise = match validator.judge_unverified(token) {
-                Ok(()) => "apart from its signature it is as it should be".to_owned(),
-                Err(error) => format!("apart from its signature: {error}"),
+            let otherwise =
+                validator.judge_unverified(token).err().map(|error| refused(&error, token, settings, &scope));
+            let (sentence, concerns, remedy) = match otherwise {
+                None => ("apart from its signature it is as it should be".to_owned(), None, None),
+                Some(verdict) => {
+                    (format!("apart from its signature: {}", verdict.sentence), verdict.concerns, verdict.remedy)
+                }
             };
+            let keys = "run blogctl doctor --role api to see what keeps this machine from Entra ID";
             Verdict {
                 accepted: false,
                 code: Some("keys_unavailable"),
                 sentence: format!(
-                    "its signature cannot be checked, since Entra ID's signing keys cannot be had; {otherwise}"
+                    "its signature cannot be checked, since Entra ID's signing keys cannot be had; {sentence}"
                 ),
-                remedy: Some("run blogctl doctor --role api to see what keeps this machine from Entra ID".to_owned()),
-                concerns: None,
+                remedy: Some(remedy.map_or_else(|| keys.to_owned(), |remedy| format!("{keys}; {remedy}"))),
+                concerns,
             }
         }
         Err(error) => refused(&error, token, settings, &scope),
@@ -186,7 +219,10 @@ fn special(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
                 "this is no JWT at all but an opaque text, such as an authorization code or a refresh token".to_owned();
             return Some((told, ask));
         }
-        return None;
+        return UnverifiedToken::of(token).filter(UnverifiedToken::is_unsigned).map(|_| {
+            let told = "this token is not signed: anybody can make one like it (alg none, or no signature)".to_owned();
+            (told, ask)
+        });
     }
     let is_id_token = UnverifiedToken::of(token).is_some_and(|token| token.is_id_token_for(&settings.client.client_id));
     (is_id_token && matches!(refusal, Refusal::WrongAudience | Refusal::AppOnly | Refusal::IdToken)).then(|| {
@@ -198,7 +234,7 @@ fn special(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
 /// A claim as JSON, with whether it is the one that the verdict is about.
 fn marked(claim: &ShownClaim, verdict: &Verdict) -> serde_json::Value {
     json!({
-        "claim": claim.name, "value": claim.value, "note": claim.note, "refused": verdict.concerns == Some(claim.name),
+        "claim": claim.name, "value": claim.value, "note": claim.note, "refused": verdict.is_about(claim),
     })
 }
 
@@ -207,9 +243,9 @@ fn as_text(claims: &[ShownClaim], verdict: &Verdict) -> String {
     let symbols = print::Symbols::of_locale();
     let width = symbols.width;
     let widest = claims.iter().map(|claim| claim.name.chars().count()).max().unwrap_or(0);
-    for ShownClaim { name, value, note } in claims {
-        let (symbol, style) =
-            if verdict.concerns == Some(*name) { symbols.of(Status::Failed) } else { (" ", Style::new()) };
+    for claim in claims {
+        let ShownClaim { name, value, note, .. } = claim;
+        let (symbol, style) = if verdict.is_about(claim) { symbols.of(Status::Failed) } else { (" ", Style::new()) };
         let _ =
             writeln!(text, "{style}{symbol:<width$}{style:#} {NAME}{name:<widest$}{NAME:#}  {}", print::safe(value));
         if let Some(note) = note {

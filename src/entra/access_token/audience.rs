@@ -40,6 +40,11 @@ pub fn names_of_api(settings: &ApiSettings) -> Vec<String> {
     app_id_uri.into_iter().chain(client_id.map(|id| id.to_string())).collect()
 }
 
+/// Whether a token with this `aud` is for the API with these settings.
+pub fn is_audience(settings: &ApiSettings, aud: &str) -> bool {
+    Audience::new(settings).accepts(aud)
+}
+
 pub(super) fn is_graph(aud: &str) -> bool {
     GRAPH.contains(&without_slash(aud))
 }

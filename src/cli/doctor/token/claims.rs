@@ -4,10 +4,14 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::{
     config::ApiSettings,
-    entra::{Authority, access_token::names_of_api},
+    entra::{
+        Authority,
+        access_token::{is_audience, names_of_api},
+    },
 };
 
 /// Values come from whoever made the token.
@@ -30,12 +34,15 @@ pub struct ShownClaim {
     pub value: String,
     /// What the API expects, or what the value means.
     pub note: Option<String>,
+    /// Whether the API would refuse the token for it, as far as it can be told by itself.
+    pub is_wrong: bool,
 }
 
 /// A token that may say anything.
 pub struct UnverifiedToken {
     header: Map<String, Value>,
     claims: Map<String, Value>,
+    is_unsigned: bool,
 }
 
 impl UnverifiedToken {
@@ -45,17 +52,22 @@ impl UnverifiedToken {
             return None;
         }
         let mut parts = token.split('.');
-        let (header, payload, _, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
+        let (header, payload, signature, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
             return None;
         };
         let object = |part: &str| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
-        Some(Self { header: object(header)?, claims: object(payload)? })
+        Some(Self { header: object(header)?, claims: object(payload)?, is_unsigned: signature.is_empty() })
     }
 
     /// An ID token has the site for its audience, or a nonce and no scope.
     pub fn is_id_token_for(&self, client_id: &str) -> bool {
         let is_for_site = !client_id.is_empty() && self.claims.get("aud").and_then(Value::as_str) == Some(client_id);
         is_for_site || (self.claims.contains_key("nonce") && !self.claims.contains_key("scp"))
+    }
+
+    /// Whether nobody vouches for it.
+    pub fn is_unsigned(&self) -> bool {
+        self.is_unsigned || self.header.get("alg").and_then(Value::as_str) == Some("none")
     }
 
     /// Header and claims, in the order in which they are looked at, and the one that is `concerned`.
@@ -68,22 +80,25 @@ impl UnverifiedToken {
         let mut shown = Vec::new();
         for name in ["alg", "kid"] {
             let note = (name == "alg").then(|| "expected RS256".to_owned());
-            shown.push(ShownClaim { name, value: text(self.header.get(name)), note });
+            let value = text(self.header.get(name));
+            let is_wrong = name == "alg" && value != "RS256";
+            shown.push(ShownClaim { name, value, note, is_wrong });
         }
         for name in SHOWN {
             let value = self.claims.get(name);
             // Of v1's and v2's names for the same thing, the token has one; what must be there is shown as missing.
             let note = note(name, value, authority, settings);
             if value.is_some() || ["iss", "aud", "tid", "oid", "scp", "exp", "nbf"].contains(&name) {
+                let is_wrong = is_wrong(name, value, authority, settings);
                 let value = if TIMES.contains(&name) { time(value) } else { text(value) };
-                shown.push(ShownClaim { name, value, note });
+                shown.push(ShownClaim { name, value, note, is_wrong });
             }
         }
         // What the verdict is about is always there to see, also when the token lacks it.
         let is_of_v1 = concerned.is_some_and(|name| ["azp", "azpacr"].contains(&name));
         if let Some(name) = concerned.filter(|name| !is_of_v1 && shown.iter().all(|claim| claim.name != *name)) {
             let value = self.claims.get(name).or_else(|| self.header.get(name));
-            shown.push(ShownClaim { name, value: text(value), note: None });
+            shown.push(ShownClaim { name, value: text(value), note: None, is_wrong: false });
         }
         let personal: Vec<_> = PERSONAL.into_iter().filter(|name| self.claims.contains_key(*name)).collect();
         if !personal.is_empty() {
@@ -91,6 +106,7 @@ impl UnverifiedToken {
                 name: "about the user",
                 value: format!("{} (not shown)", personal.join(", ")),
                 note: None,
+                is_wrong: false,
             });
         }
         shown
@@ -128,6 +144,35 @@ fn note(name: &str, value: Option<&Value>, authority: &Authority, settings: &Api
         },
         _ => return None,
     })
+}
+
+/// The API's own validation decides, and stops at the first; this is for those that come after.
+fn is_wrong(name: &str, value: Option<&Value>, authority: &Authority, settings: &ApiSettings) -> bool {
+    let text = value.and_then(Value::as_str);
+    let seconds = || value.and_then(Value::as_i64);
+    let (now, skew) = (Utc::now().timestamp(), i64::from(settings.clock_skew_seconds));
+    match name {
+        "iss" if settings.tenants.is_empty() => {
+            !text.is_some_and(|iss| iss == authority.issuer_v2() || iss == authority.issuer_v1())
+        }
+        "iss" => text.is_none(),
+        "aud" => !text.is_some_and(|aud| is_audience(settings, aud)),
+        "tid" => {
+            let own = authority.tenant_id().to_string();
+            let is_known =
+                |tid: &str| std::iter::once(&own).chain(&settings.tenants).any(|own| own.eq_ignore_ascii_case(tid));
+            !text.is_some_and(is_known)
+        }
+        "oid" => text.is_none_or(|oid| Uuid::try_parse(oid).is_err()),
+        "scp" => match text {
+            Some(scp) => !scp.split_whitespace().any(|word| word == settings.required_scope),
+            None => value.is_some() || !settings.allow_app_only,
+        },
+        "exp" => seconds().is_none_or(|exp| exp.saturating_add(skew) <= now),
+        "nbf" | "iat" if value.is_some() => seconds().is_none_or(|from| from.saturating_sub(skew) > now),
+        "roles" => value.is_some_and(|roles| !roles.is_array()),
+        _ => false,
+    }
 }
 
 fn span(seconds: i64) -> String {
