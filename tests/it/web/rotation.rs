@@ -4,12 +4,23 @@ use std::{
     collections::BTreeSet,
     fs,
     path::PathBuf,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     thread,
 };
 
-use blogctl::config::DEV_CLIENT_ID;
+use blogctl::{
+    config::DEV_CLIENT_ID,
+    entra::{
+        Provider,
+        confidential_client::{ConfidentialClient, PendingSignIn, SignInError},
+    },
+};
+use secrecy::SecretString;
 use serde_json::Value;
+use url::Url;
 
 use crate::support::{
     certificates::{TestCertificate, key_pem, pem},
@@ -290,4 +301,30 @@ fn nobody_notices_a_rotation_that_begins_with_the_registration() {
         ],
     );
     assert!(signs_in(&system));
+}
+
+#[test]
+fn what_entra_has_refused_is_not_put_in_use_again_by_looking_at_the_file() {
+    let system = TestSystem::start();
+    let provider = Arc::new(Provider::new(&system.settings.entra).expect("a provider"));
+    let redirect_uri = Url::parse(&system.web.url("/callback")).expect("a URL");
+    let client = ConfidentialClient::new(provider, &system.settings, redirect_uri).expect("a credential");
+    let in_use = || client.credential().name();
+    // A code that nobody has issued is refused after the certificate was taken.
+    let is_taken = || {
+        let pending = PendingSignIn { nonce: String::new(), code_verifier: SecretString::from("verifier") };
+        let error = client.redeem_code(&SecretString::from("nobody's"), &pending).expect_err("refused");
+        assert!(matches!(&error, SignInError::Entra(answer) if answer.error == "invalid_grant"), "{error}");
+    };
+    is_taken();
+    let own = in_use();
+    put(&file_of(&system), &another().1);
+    assert!(client.reload_credential().expect("a new one"));
+    assert_ne!(in_use(), own);
+    is_taken();
+    assert_eq!(in_use(), own, "Entra takes the one of before");
+    for _ in 0..2 {
+        assert!(!client.reload_credential().expect("nothing new"));
+        assert_eq!(in_use(), own, "else every look would cost somebody a request that is refused");
+    }
 }
