@@ -12,7 +12,7 @@ use std::{
 };
 
 use blogctl::{
-    config::DEV_CLIENT_ID,
+    config::{CertificateSettings, CredentialSettings, DEV_CLIENT_ID},
     entra::{
         Provider,
         confidential_client::{ConfidentialClient, PendingSignIn, SignInError},
@@ -306,9 +306,17 @@ fn nobody_notices_a_rotation_that_begins_with_the_registration() {
 #[test]
 fn what_entra_has_refused_is_not_put_in_use_again_by_looking_at_the_file() {
     let system = TestSystem::start();
-    let provider = Arc::new(Provider::new(&system.settings.entra).expect("a provider"));
+    let later = system.folder.path().join("later.pem");
+    put(&later, &another().1);
+    let mut settings = system.settings.clone();
+    let of_file = |path: &PathBuf| {
+        CredentialSettings::File(CertificateSettings { path: Some(path.clone()), ..CertificateSettings::default() })
+    };
+    settings.client.credential = vec![of_file(&file_of(&system)), of_file(&later)];
+    settings.client.certificate = CertificateSettings::default();
+    let provider = Arc::new(Provider::new(&settings.entra).expect("a provider"));
     let redirect_uri = Url::parse(&system.web.url("/callback")).expect("a URL");
-    let client = ConfidentialClient::new(provider, &system.settings, redirect_uri).expect("a credential");
+    let client = ConfidentialClient::new(provider, &settings, redirect_uri).expect("a credential");
     let in_use = || client.credential().name();
     // A code that nobody has issued is refused after the certificate was taken.
     let is_taken = || {
@@ -326,5 +334,7 @@ fn what_entra_has_refused_is_not_put_in_use_again_by_looking_at_the_file() {
     for _ in 0..2 {
         assert!(!client.reload_credential().expect("nothing new"));
         assert_eq!(in_use(), own, "else every look would cost somebody a request that is refused");
+        // What is new further down in the list is for when the one in use does not do.
+        put(&later, &another().1);
     }
 }
