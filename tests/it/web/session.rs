@@ -142,6 +142,11 @@ fn sign_out_works_here_when_entra_is_down() {
     let old = browser.clone_cookies();
     let TestSystem { idp, api, web, settings, folder } = system;
     idp.stop();
+    // A connection from before may be served a moment longer than new ones.
+    let health = web.url("/health");
+    wait_until("the last connection has ended", || {
+        browser.get_once(&health).body.contains("\"entra\":\"unavailable\"")
+    });
     // Entra's addresses are remembered; a browser that is sent there would show an error of its own.
     let out = browser.submit_once(&page.form("Sign out"));
     assert_eq!(out.status, 200, "{}", out.body);
