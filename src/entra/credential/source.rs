@@ -22,8 +22,6 @@ use crate::{
 
 /// A vault that did not give what was wanted is asked again after this: a new role takes some minutes.
 const ASK_AGAIN: Duration = Duration::from_mins(5);
-/// While users wait, a vault that has just failed is not asked by the next one, too.
-const JUST_NOW: Duration = Duration::from_secs(5);
 
 /// One entry. It keeps what it found in a vault for a while.
 #[derive(Debug)]
@@ -117,14 +115,14 @@ impl CredentialSource {
         self.read(Patience::Within(limit))
     }
 
-    /// The same while users wait, for somebody who has wanted it since `wanted`: what a vault has said to another since then,
-    /// or that it failed a moment before, is an answer to this one, too.
+    /// The same while users wait, for somebody who has wanted it since `wanted`: what a vault has said to another since then
+    /// is an answer to this one, too.
     ///
     /// # Errors
     /// See [`CredentialError`].
     pub(in crate::entra) fn load_anew(&self, wanted: Instant) -> Result<Arc<Credential>, CredentialError> {
         match self.last_of_vault() {
-            Some(Look { since, loaded }) if since >= wanted || loaded.is_err() && since.elapsed() < JUST_NOW => loaded,
+            Some(Look { since, loaded }) if since >= wanted => loaded,
             _ => self.read(Patience::Request),
         }
     }
