@@ -810,6 +810,36 @@ fn without_the_settings_of_an_api_no_token_can_be_judged() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("token.txt"), "a.b.c").expect("written");
     let ended = Ended::of(folder.path(), &["doctor", "--token", "token.txt"]);
+#[test]
+fn a_password_in_any_address_is_not_shown() {
+    let patient = Patient::new();
+    for change in [
+        "client.public_url=https://u:s3cretpw@blog.example",
+        "client.redirect_uri=https://blog.example/callback?code=s3cretpw",
+        "client.api_base_url=https://api.example/?key=s3cretpw",
+        "client.api_base_url=u:s3cretpw@api.example",
+        "client.port=https://u:s3cretpw@host",
+        "azure.identity_endpoint=http://10.0.0.1/#s3cretpw",
+        "server.trusted_proxies=https://u:s3cretpw@proxy",
+        "database.url=postgres://blog@127.0.0.1:9/blog?sslmode=s3cretpw",
+        "database.url=postgres://blog@127.0.0.1:9/blog?sslmode=s3cretpw%21",
+        "database.url=postgres://blog@127.0.0.1:9/blog?password=s3cretpw",
+        "database.url=postgres://blog@127.0.0.1:9/blog?s3cretpw",
+        "database.url=postgres://blog@127.0.0.1:9/blog?s3cretpw=1",
+        "database.url=postgres://blog:s3cretpw%zz@127.0.0.1:9/blog",
+        "redis.url=http://u:s3cretpw@cache.example",
+    ] {
+        let is_of_database = change.starts_with("database.");
+        let serves: &[&[&str]] = if is_of_database { &[&["serve-api"], &["migrate", "status"]] } else { &[] };
+        for command in [&["doctor"][..], &["doctor", "--json"], &["config"]].iter().chain(serves) {
+            let ended = Ended::of(patient.folder.path(), &[*command, &["--set", change]].concat());
+            assert!(!format!("{ended:?}").contains("s3cretpw"), "{command:?} {change}: {ended:?}");
+            let is_told = ended.code != Some(0) || (is_of_database && *command == ["config"]);
+            assert!(is_told, "{command:?} {change}: {ended:?}");
+        }
+    }
+}
+
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(
         ended.stderr.contains("entra.tenant_id is not set") && ended.stderr.contains("api.app_id_uri"),

@@ -109,8 +109,11 @@ fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
 }
 
 fn postgres(url: &str, shown: &str) -> Result<(Vec<Migration>, Option<String>), DbError> {
-    let mut connection = PgConnection::establish(&postgres::with_defaults(url))
-        .map_err(|reason| DbError::Open { database: shown.to_owned(), reason: postgres::one_line(reason) })?;
+    let url = postgres::with_defaults(url);
+    let mut connection = PgConnection::establish(&url).map_err(|reason| DbError::Open {
+        database: shown.to_owned(),
+        reason: postgres::of_connecting(reason, &url),
+    })?;
     let table = diesel::sql_query(
         "SELECT c.relname::text AS version FROM pg_class c \
          WHERE c.oid = to_regclass('__diesel_schema_migrations')",
