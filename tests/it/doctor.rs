@@ -14,12 +14,13 @@ use std::{
     time::Duration,
 };
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, web::Bytes};
 use blogctl::{
     config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings},
     db::Database,
 };
 use diesel::{Connection as _, PgConnection, RunQueryDsl as _, connection::SimpleConnection as _};
+use futures_util::stream;
 use serde_json::Value;
 use tempfile::TempDir;
 use url::Url;
@@ -317,6 +318,16 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
         let setting = if arguments[3] == "api" { "api.port" } else { "client.api_base_url" };
         assert!(told.contains(setting), "{told}");
     }
+    let endless = PlayedApi::start(|_| {
+        let part = || Ok::<_, actix_web::Error>(Bytes::from_static(&[b'x'; 4096]));
+        HttpResponse::Ok().streaming(stream::repeat_with(part))
+    });
+    let port = format!("api.port={}", endless.url().port().expect("set"));
+    let ended = Ended::of(patient.folder.path(), &["doctor", "--role", "api", "--set", &port]);
+    let told = of(&ended.stdout, " API ");
+    assert!(ended.code == Some(1) && told.starts_with('✗'), "{told}");
+    assert!(told.contains("did not come to its end") && told.contains("api.port"), "{told}");
+
     let ended = patient.doctor(&["entra.ca_file=missing.pem"]);
     let told = of(&ended.stdout, " API ");
     assert!(told.contains("missing.pem") && told.contains("correct entra.ca_file"), "never asked: {told}");
@@ -340,6 +351,11 @@ fn settings_of_site_and_api_that_contradict_each_other_are_told_also_while_the_a
     }
     let ended = Ended::of(patient.folder.path(), &["doctor", "--role", "client", "--set", "api.required_scope=other"]);
     assert_eq!(ended.code, Some(0), "the API's settings may be of another machine: {ended:?}");
+
+    let client_id = |id: &str| of(&patient.report(&[&format!("api.client_id={id}")]), " API ");
+    let other = client_id("99999999-1111-4222-8333-444444444444");
+    assert!(other.contains("! API") && other.contains("and api.client_id is 99999999-1111"), "{other}");
+    assert!(!client_id(DEV_API_ID).contains("! API"));
 }
 
 #[test]
