@@ -15,6 +15,7 @@ use std::{
 };
 
 use actix_web::{HttpResponse, web::Bytes};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use blogctl::{
     config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings},
     db::Database,
@@ -367,6 +368,24 @@ fn a_key_that_everybody_may_read_is_told() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let told = of(&ended.stdout, " Certificate ");
     assert!(told.contains("! Certificate") && told.contains(&format!("chmod 600 {}", path.display())), "{told}");
+
+    // Everybody may read a certificate; its key is elsewhere.
+    let both = fs::read_to_string(&path).expect("there");
+    let (key, public) = split_pem(&both);
+    let alone = patient.folder.path().join("public.pem");
+    fs::write(&alone, public).expect("written");
+    fs::set_permissions(&alone, Permissions::from_mode(0o644)).expect("a mode");
+    let cert = format!("client.cert_path={}", alone.display());
+    let told = of(&patient.report(&[&cert, &format!("client.key_base64={}", STANDARD.encode(key))]), " Certificate ");
+    assert!(told.contains('✓') && !told.contains('!'), "{told}");
+}
+
+/// The private key of a PEM text, and the rest of it.
+fn split_pem(both: &str) -> (String, String) {
+    let parts: Vec<_> = both.split_inclusive("-----\n").collect();
+    let blocks = parts.chunks(2).map(<[&str]>::concat);
+    let (keys, rest): (Vec<_>, Vec<_>) = blocks.partition(|block| block.contains("PRIVATE KEY"));
+    (keys.concat(), rest.concat())
 }
 
 #[test]
@@ -792,6 +811,36 @@ fn the_password_of_a_database_is_not_shown() {
 }
 
 #[test]
+fn a_password_in_any_address_is_not_shown() {
+    let patient = Patient::new();
+    for change in [
+        "client.public_url=https://u:s3cretpw@blog.example",
+        "client.redirect_uri=https://blog.example/callback?code=s3cretpw",
+        "client.api_base_url=https://api.example/?key=s3cretpw",
+        "client.api_base_url=u:s3cretpw@api.example",
+        "client.port=https://u:s3cretpw@host",
+        "azure.identity_endpoint=http://10.0.0.1/#s3cretpw",
+        "server.trusted_proxies=https://u:s3cretpw@proxy",
+        "database.url=postgres://blog@127.0.0.1:9/blog?sslmode=s3cretpw",
+        "database.url=postgres://blog@127.0.0.1:9/blog?sslmode=s3cretpw%21",
+        "database.url=postgres://blog@127.0.0.1:9/blog?password=s3cretpw",
+        "database.url=postgres://blog@127.0.0.1:9/blog?s3cretpw",
+        "database.url=postgres://blog@127.0.0.1:9/blog?s3cretpw=1",
+        "database.url=postgres://blog:s3cretpw%zz@127.0.0.1:9/blog",
+        "redis.url=http://u:s3cretpw@cache.example",
+    ] {
+        let is_of_database = change.starts_with("database.");
+        let serves: &[&[&str]] = if is_of_database { &[&["serve-api"], &["migrate", "status"]] } else { &[] };
+        for command in [&["doctor"][..], &["doctor", "--json"], &["config"]].iter().chain(serves) {
+            let ended = Ended::of(patient.folder.path(), &[*command, &["--set", change]].concat());
+            assert!(!format!("{ended:?}").contains("s3cretpw"), "{command:?} {change}: {ended:?}");
+            let is_told = ended.code != Some(0) || (is_of_database && *command == ["config"]);
+            assert!(is_told, "{command:?} {change}: {ended:?}");
+        }
+    }
+}
+
+#[test]
 fn status_of_migrations_makes_no_file() {
     let folder: TempDir = tempfile::tempdir().expect("a folder");
     let ended = Ended::of(folder.path(), &["migrate", "status"]);
@@ -826,36 +875,6 @@ fn without_the_settings_of_an_api_no_token_can_be_judged() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("token.txt"), "a.b.c").expect("written");
     let ended = Ended::of(folder.path(), &["doctor", "--token", "token.txt"]);
-#[test]
-fn a_password_in_any_address_is_not_shown() {
-    let patient = Patient::new();
-    for change in [
-        "client.public_url=https://u:s3cretpw@blog.example",
-        "client.redirect_uri=https://blog.example/callback?code=s3cretpw",
-        "client.api_base_url=https://api.example/?key=s3cretpw",
-        "client.api_base_url=u:s3cretpw@api.example",
-        "client.port=https://u:s3cretpw@host",
-        "azure.identity_endpoint=http://10.0.0.1/#s3cretpw",
-        "server.trusted_proxies=https://u:s3cretpw@proxy",
-        "database.url=postgres://blog@127.0.0.1:9/blog?sslmode=s3cretpw",
-        "database.url=postgres://blog@127.0.0.1:9/blog?sslmode=s3cretpw%21",
-        "database.url=postgres://blog@127.0.0.1:9/blog?password=s3cretpw",
-        "database.url=postgres://blog@127.0.0.1:9/blog?s3cretpw",
-        "database.url=postgres://blog@127.0.0.1:9/blog?s3cretpw=1",
-        "database.url=postgres://blog:s3cretpw%zz@127.0.0.1:9/blog",
-        "redis.url=http://u:s3cretpw@cache.example",
-    ] {
-        let is_of_database = change.starts_with("database.");
-        let serves: &[&[&str]] = if is_of_database { &[&["serve-api"], &["migrate", "status"]] } else { &[] };
-        for command in [&["doctor"][..], &["doctor", "--json"], &["config"]].iter().chain(serves) {
-            let ended = Ended::of(patient.folder.path(), &[*command, &["--set", change]].concat());
-            assert!(!format!("{ended:?}").contains("s3cretpw"), "{command:?} {change}: {ended:?}");
-            let is_told = ended.code != Some(0) || (is_of_database && *command == ["config"]);
-            assert!(is_told, "{command:?} {change}: {ended:?}");
-        }
-    }
-}
-
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(
         ended.stderr.contains("entra.tenant_id is not set") && ended.stderr.contains("api.app_id_uri"),
