@@ -599,6 +599,19 @@ fn each_entry_of_a_list_is_checked_and_one_that_is_accepted_is_enough() {
 #[test]
 fn a_vault_that_does_not_sign_is_told_with_the_permission_that_is_missing() {
     let azure = PlayedAzure::start();
+#[test]
+fn entries_do_not_wait_for_each_other_while_entra_is_slow() {
+    let patient = Patient::new();
+    let own = patient.system.settings.client.certificate.path.clone().expect("set");
+    let entry = format!("[[client.credential]]\nsource = \"file\"\ncert_path = \"{}\"\n", own.display());
+    patient.has_credentials(&entry.repeat(5));
+    patient.control().slow(Duration::from_millis(1200));
+    let ended = Ended::of(patient.folder.path(), &["doctor", "--timeout", "2", "--role", "client"]);
+    patient.control().heal();
+    let told = of(&ended.stdout, " Client assertion ");
+    assert_eq!(told.matches("is accepted").count(), 5, "{}", ended.stdout);
+}
+
     azure.put("blog-site", registered(false, false));
     let patient = Patient::new();
     patient.has_credentials(&format!(
