@@ -15,7 +15,10 @@ use std::{
 };
 
 use actix_web::{HttpResponse, web::Bytes};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use blogctl::{
     config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings},
     db::Database,
@@ -597,9 +600,6 @@ fn each_entry_of_a_list_is_checked_and_one_that_is_accepted_is_enough() {
 }
 
 #[test]
-fn a_vault_that_does_not_sign_is_told_with_the_permission_that_is_missing() {
-    let azure = PlayedAzure::start();
-#[test]
 fn entries_do_not_wait_for_each_other_while_entra_is_slow() {
     let patient = Patient::new();
     let own = patient.system.settings.client.certificate.path.clone().expect("set");
@@ -612,6 +612,9 @@ fn entries_do_not_wait_for_each_other_while_entra_is_slow() {
     assert_eq!(told.matches("is accepted").count(), 5, "{}", ended.stdout);
 }
 
+#[test]
+fn a_vault_that_does_not_sign_is_told_with_the_permission_that_is_missing() {
+    let azure = PlayedAzure::start();
     azure.put("blog-site", registered(false, false));
     let patient = Patient::new();
     patient.has_credentials(&format!(
@@ -770,8 +773,61 @@ fn every_claim_that_is_at_fault_is_marked_and_the_sentence_is_about_the_first() 
     let names: Vec<_> = marked.iter().map(|line| line.split_whitespace().nth(1).expect("a name")).collect();
     assert_eq!(names, ["aud", "scp", "exp", "access"], "{}", ended.stdout);
     assert!(marked[3].contains("aud is not this API"), "{}", ended.stdout);
-    let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "-", "--json"]);
-    assert_eq!(ended.code, Some(2), "standard input is empty: {ended:?}");
+}
+
+#[test]
+fn json_is_printed_also_where_there_is_no_token() {
+    let patient = Patient::new();
+    let path = patient.folder.path().join("input");
+    for (input, code, said) in [
+        (&b""[..], 2, "holds no token"),
+        (b"\x80\xff\x00binary", 1, "holds no text"),
+        (b"{\"error\":\"invalid_grant\"}", 2, "an error of the token endpoint"),
+        (b"{\"value\":\"x.y.z\"}", 2, "holds JSON without access_token"),
+    ] {
+        fs::write(&path, input).expect("written");
+        let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "input", "--json"]);
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        let verdict = &report["verdict"];
+        assert_eq!((&verdict["accepted"], &verdict["code"]), (&false.into(), &"no_token".into()), "{report:#}");
+        assert!(verdict["sentence"].as_str().expect("text").contains(said), "{report:#}");
+        assert_eq!(report["claims"], serde_json::json!([]));
+    }
+}
+
+#[test]
+fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
+    let patient = Patient::new();
+    let control = patient.control();
+    let said = |ended: &Ended| ended.stdout.clone();
+    for (claim, value, fault, is_shown) in [
+        ("exp", Value::from("tomorrow"), "exp is not a whole number of seconds", true),
+        ("scp", serde_json::json!(["access_as_user"]), "scp is not a text", true),
+        ("roles", "Blog.Admin".into(), "roles is not an array of texts", true),
+        ("acrs", 1.into(), "acrs is neither a text nor an array of texts", true),
+        ("email", serde_json::json!(["alice@contoso.example"]), "email is not a text", false),
+    ] {
+        let ended = explain(&patient, &control.token().claim(claim, value).mint());
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(said(&ended).contains(&format!("the token's claim {fault}")), "{}", said(&ended));
+        let is_marked = said(&ended).lines().any(|line| line.starts_with(&format!("✗ {claim} ")));
+        assert_eq!(is_marked, is_shown, "{}", said(&ended));
+    }
+    // Nobody's signature is looked at while the keys cannot be had.
+    let token = control.token().mint();
+    let mut parts: Vec<_> = token.split('.').map(str::to_owned).collect();
+    let payload = String::from_utf8(URL_SAFE_NO_PAD.decode(&parts[1]).expect("base64url")).expect("text");
+    parts[1] = URL_SAFE_NO_PAD.encode(payload.replacen('{', "{\"aud\":\"api://other\",", 1));
+    control.down();
+    let ended = explain(&patient, &parts.join("."));
+    control.heal();
+    assert!(said(&ended).contains("the token's claim aud is there more than once"), "{}", said(&ended));
+
+    // One audience is one, also in an array.
+    let one = control.token().claim("aud", serde_json::json!([format!("api://{DEV_API_ID}")])).expired().mint();
+    let ended = explain(&patient, &one);
+    assert!(!said(&ended).lines().any(|line| line.starts_with("✗ aud")), "{}", said(&ended));
 }
 
 #[test]
