@@ -23,7 +23,7 @@ use blogctl::{
     config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings},
     db::Database,
 };
-use diesel::{Connection as _, PgConnection, RunQueryDsl as _, connection::SimpleConnection as _};
+use diesel::{Connection as _, PgConnection, RunQueryDsl as _, SqliteConnection, connection::SimpleConnection as _};
 use futures_util::stream;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -451,7 +451,32 @@ fn a_database_file_that_cannot_be_is_told_apart_from_one_that_is_not_there_yet()
     assert!(text.starts_with('✗') && text.contains("that it is a database"), "{text}");
     symlink(folder.join("nowhere/blog.db"), folder.join("link.db")).expect("a link");
     let link = database("link.db");
-    assert!(link.starts_with('✗') && link.contains("a link to a file that is not there"), "{link}");
+    assert!(link.starts_with('✗') && link.contains("there is no folder HERE/nowhere"), "{link}");
+    fs::create_dir(folder.join("nowhere")).expect("made");
+    assert!(database("link.db").contains("serve-api makes it when it starts"), "SQLite makes what the link leads to");
+    symlink("circle.db", folder.join("circle.db")).expect("a link");
+    let circle = database("circle.db");
+    assert!(circle.starts_with('✗') && circle.contains("leads in a circle"), "{circle}");
+}
+
+#[test]
+fn what_is_in_the_log_of_a_running_database_counts_also_behind_a_link() {
+    let patient = Patient::new();
+    let folder = patient.folder.path();
+    let database = |name: &str| format!("database.url={}", folder.join(name).display());
+    let migrated = Ended::of(folder, &["migrate", "run", "--set", &database("real.db")]);
+    assert_eq!(migrated.code, Some(0), "{migrated:?}");
+    fs::create_dir(folder.join("links")).expect("made");
+    symlink("../real.db", folder.join("links/blog.db")).expect("a link");
+    let path = folder.join("real.db");
+    let mut running = SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("opens");
+    let newest = "(SELECT max(version) FROM __diesel_schema_migrations)";
+    let forget = format!("DELETE FROM __diesel_schema_migrations WHERE version = {newest}");
+    diesel::sql_query(forget).execute(&mut running).expect("deleted");
+    for name in ["real.db", "links/blog.db"] {
+        let told = of(&patient.report(&[&database(name)]), " Database ");
+        assert!(told.contains("lacks 1 of"), "{name}: {told}");
+    }
 }
 
 #[test]
@@ -484,6 +509,16 @@ fn a_folder_in_which_no_database_can_be_made_is_told() {
         assert!(told.starts_with('✗') && told.contains(&expected), "{told}");
         assert!(told.contains("may read and write the file and its folder"), "{told}");
     }
+    fs::create_dir(data.join("inner"))
+        .or_else(|_| {
+            mode(&data, 0o755);
+            fs::create_dir(data.join("inner"))
+        })
+        .expect("made");
+    mode(&data, 0o600);
+    let told = database("inner/new.db");
+    let expected = format!("the folder {} is out of reach: Permission denied", data.join("inner").display());
+    assert!(told.starts_with('✗') && told.contains(&expected) && !told.contains("make the folder"), "{told}");
     mode(&data, 0o777);
     assert!(database("new.db").starts_with('✓'), "{}", database("new.db"));
 }
