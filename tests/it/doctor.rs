@@ -599,6 +599,8 @@ fn sessions_in_redis_are_tried() {
     let (code, wrong) = sessions(&redis.url().replace("hunter2", "hunter3"));
     assert!(code == Some(1) && wrong.contains("✗ Sessions"), "{wrong}");
     assert!(wrong.contains("correct user and password in redis.url"), "{wrong}");
+    let (_, tls) = sessions(&redis.url().replacen("redis://", "rediss://", 1));
+    assert!(tls.contains("is silent to rediss://"), "{tls}");
     let url = redis.url();
     redis.stop();
     let (code, away) = sessions(&url);
