@@ -615,7 +615,12 @@ fn a_cookie_key_that_the_site_takes_in_development_is_no_failure() {
     let weak = "a".repeat(40);
     let (development, production) = ("server.environment=development", "server.environment=production");
     let key = format!("client.cookie_key={weak}");
-    assert!(of(&patient.report(&[&key, development]), "Cookie key").starts_with('!'));
+    let told = of(&patient.report(&[&key, development]), "Cookie key");
+    assert!(told.starts_with('!') && told.contains("replace it") && told.contains("people sign in again"), "{told}");
+    assert!(!told.contains("in a list"), "beside a new key the old one is as weak as before: {told}");
+    let words = "client.cookie_key=correct horse battery staple correct horse";
+    let told = of(&patient.report(&[words, development]), "Cookie key");
+    assert!(told.starts_with('!') && told.contains("made of words") && !told.contains("horse"), "{told}");
     assert!(patient.report(&[&key, production]).contains("client.cookie_key"), "refused with the settings");
 }
 
