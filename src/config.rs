@@ -14,6 +14,7 @@ mod entra;
 mod idp;
 mod loader;
 mod log;
+mod masked;
 mod mistake;
 mod older_names;
 mod redis;
@@ -40,6 +41,7 @@ pub use redis::{RedisSettings, RedisUrl};
 pub use role::Role;
 pub use server::{Environment, ServerSettings};
 pub use sources::{DEFAULT_FILE, FILE_VARIABLE, Flag, Sources, variable_of};
+pub use value::HIDDEN;
 
 use loader::Loader;
 use sources::Collected;

@@ -14,6 +14,7 @@ mod mistakes;
 mod print;
 mod run_checks;
 mod sessions;
+mod side_by_side;
 mod token;
 
 use std::{

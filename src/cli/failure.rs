@@ -66,16 +66,33 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    let mut text = format!("{ERROR}error:{ERROR:#} {}\n", message(error));
-    let hinted = error.downcast_ref::<Hinted>();
-    let cause = hinted.map_or(error, |hinted| &hinted.cause);
-    if let Some(hint) = hinted.map(|hinted| Cow::from(&hinted.hint)).or_else(|| hint_of(cause)) {
+    let Told { message, hint, exit_code } = told(error);
+    let mut text = format!("{ERROR}error:{ERROR:#} {message}\n");
+    if let Some(hint) = hint {
         let _ = writeln!(text, "  {HINT}hint:{HINT:#} {hint}");
     }
     // Nothing can be told when stderr is closed; the exit code still says it.
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
+    exit_code
+}
+
+/// What there is to tell of a failure.
+pub struct Told<'a> {
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<Cow<'a, str>>,
+    /// Of the process.
+    pub exit_code: ExitCode,
+}
+
+/// The failure in its parts, for whoever tells it otherwise.
+pub fn told(error: &anyhow::Error) -> Told<'_> {
+    let hinted = error.downcast_ref::<Hinted>();
+    let cause = hinted.map_or(error, |hinted| &hinted.cause);
+    let hint = hinted.map(|hinted| Cow::from(&hinted.hint)).or_else(|| hint_of(cause));
     let is_usage = cause.is::<Mistakes>() || cause.is::<WrongUsage>();
-    ExitCode::from(if is_usage { WRONG_USAGE } else { 1 })
+    Told { message: message(error), hint, exit_code: ExitCode::from(if is_usage { WRONG_USAGE } else { 1 }) }
 }
 
 /// What the rooms' own errors advise.

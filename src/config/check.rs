@@ -87,7 +87,41 @@ pub fn weakness(key: &str) -> Option<&'static str> {
     if EXAMPLES.iter().any(|word| lower.contains(word)) {
         return Some("holds words that stand in examples, so that it can be guessed");
     }
-    (bits(key) < ENOUGH_BITS).then_some("repeats too much to be random")
+    if bits(key) < ENOUGH_BITS {
+        return Some("repeats too much to be random");
+    }
+    if is_made_of_words(key) {
+        return Some("is made of words, so that it can be guessed");
+    }
+    follows_rows(&lower).then_some("follows the rows of a keyboard or the alphabet, so that it can be guessed")
+}
+
+/// Letters alone, with something between them where words are set apart: in a random key there are digits, and no spaces.
+fn is_made_of_words(key: &str) -> bool {
+    let has_spaces = key.contains(char::is_whitespace);
+    let is_set_apart = has_spaces || key.contains(['-', '_', '.']);
+    let is_of_word = |c: char| if has_spaces { c.is_alphabetic() } else { c.is_lowercase() };
+    is_set_apart && key.chars().all(|c| is_of_word(c) || c.is_whitespace() || "-_.,'".contains(c))
+}
+
+/// What fingers type one after the other.
+const ROWS: [&str; 5] = ["abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "qwertzuiop", "asdfghjkl", "zxcvbnm"];
+/// Shortest part of a row that counts: three neighbours happen.
+const SHORTEST_RUN: usize = 4;
+
+/// Whether half of it or more is parts of rows, there or back. Random base64 of 40 characters has hardly one such part.
+fn follows_rows(lower: &str) -> bool {
+    let chars: Vec<char> = lower.chars().collect();
+    let is_neighbour = |one: char, next: char| {
+        let follows = |row: &str| {
+            row.contains(&*String::from_iter([one, next])) || row.contains(&*String::from_iter([next, one]))
+        };
+        ROWS.iter().any(|row| follows(row))
+            || (one.is_ascii_digit() && next.is_ascii_digit() && (one as u32).abs_diff(next as u32) == 1)
+    };
+    let runs = chars.chunk_by(|one, next| is_neighbour(*one, *next));
+    let in_rows: usize = runs.map(<[char]>::len).filter(|length| *length >= SHORTEST_RUN).sum();
+    2 * in_rows >= chars.len()
 }
 
 /// Shannon's measure of the characters as they occur: an upper bound of what an attacker has to guess.
@@ -171,8 +205,38 @@ mod tests {
         ] {
             assert_eq!(weakness(good), None, "{good}: {}", bits(good));
         }
+        for bad in [
+            "qwertyuiopasdfghjklzxcvbnmqwertyuiop",
+            "POIUYTREWQ-asdfghjkl-mnbvcxz-2345678",
+            "0123456789abcdef0123456789abcdef",
+            "zyxwvutsrqponmlkjihgfedcba7654321",
+            "correct horse battery staple correct horse",
+            "Correct Horse Battery Staple, and another one",
+            "correct-horse-battery-staple-correct-horse",
+        ] {
+            assert!(weakness(bad).is_some(), "{bad}");
+        }
         for bad in ["a".repeat(64), "ab".repeat(20), "abc".repeat(11), format!("change-me {}", "x8Kq".repeat(10))] {
             assert!(weakness(&bad).is_some(), "{bad}: {}", bits(&bad));
+        }
+    }
+
+    #[test]
+    fn no_random_key_is_taken_for_words_or_rows() {
+        use base64::{
+            Engine as _,
+            engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+        };
+        for _ in 0..2000 {
+            let mut random = [0; 48];
+            openssl::rand::rand_bytes(&mut random).expect("randomness");
+            let hex = random.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+            for key in [STANDARD.encode(random), URL_SAFE_NO_PAD.encode(random), hex] {
+                let short: String = key.chars().take(32).collect();
+                for key in [key, short] {
+                    assert!(!is_made_of_words(&key) && !follows_rows(&key.to_lowercase()), "{key}");
+                }
+            }
         }
     }
 }

@@ -9,7 +9,8 @@ use url::Url;
 use super::{
     CertificateSettings,
     check::{guid, origin, secure_url, thumbprint},
-    value::{HIDDEN, without_userinfo},
+    masked::masked,
+    value::HIDDEN,
 };
 
 /// One entry of the list.
@@ -114,7 +115,7 @@ impl VaultSettings {
         let is_name = (1..=127).contains(&certificate.len())
             && certificate.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !(secure_url(vault_url) && origin(vault_url)) {
-            let shown = without_userinfo(vault_url.as_str());
+            let shown = masked(vault_url.as_str());
             return Some(format!("vault_url {shown} is not an https URL with nothing else than a host"));
         }
         (!is_name).then(|| format!("certificate {certificate:?} is not a name: letters, digits and hyphens"))

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::{
     loader::Loader,
+    masked::masked,
     value::{HIDDEN, SettingValue, text},
 };
 
@@ -78,10 +79,16 @@ impl SettingValue for DatabaseUrl {
 /// The address with any password hidden.
 pub fn without_password(address: &str) -> String {
     let is_file = !address.contains("://") && !address.starts_with("postgres");
-    if is_file || address.starts_with("sqlite") {
+    if is_file {
         return address.to_owned();
     }
-    let all_hidden = || format!("{}://{HIDDEN}", address.split(':').next().unwrap_or_default());
+    if address.starts_with("sqlite") {
+        return masked(address);
+    }
+    let all_hidden = || match address.split_once(':') {
+        Some((scheme, _)) => format!("{scheme}://{HIDDEN}"),
+        None => HIDDEN.to_owned(),
+    };
     let Ok(mut url) = Url::parse(address) else { return all_hidden() };
     // libpq takes passwords in the query too, and an unencoded / ? # in one moves the rest of it behind the host.
     if url.cannot_be_a_base() || url.query().is_some() || url.fragment().is_some() || url.path().contains('@') {
@@ -116,6 +123,8 @@ mod tests {
             "postgres://db.example/blog?user=blog&password=hunter2",
             "postgres://blog:hunter2@[not a host/blog",
             "mysql://blog:hunter2@db.example/blog",
+            "postgres//hunter2",
+            "sqlite:///blog.db?password=hunter2",
         ] {
             let settings = DatabaseSettings { url: address.to_owned(), ..DatabaseSettings::default() };
             let quoted = DatabaseUrl::quote(&Value::from(address));

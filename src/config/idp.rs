@@ -8,6 +8,7 @@ use url::Url;
 use super::{
     check::{A_GUID, guid, host, plain_url, word},
     loader::Loader,
+    masked::masked,
 };
 
 /// Which form an API's access tokens have, Entra's `accessTokenAcceptedVersion`.
@@ -208,7 +209,7 @@ fn wrong_app(apps: &[AppRegistration]) -> Option<String> {
         } else {
             uris.clone()
                 .find(wrong_uri)
-                .map(|uri| format!("has an app {id} whose URI {uri:?} is not an http or https URL"))
+                .map(|uri| format!("has an app {id} whose URI {:?} is not an http or https URL", masked(uri)))
         }
     })
 }

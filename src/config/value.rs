@@ -2,7 +2,7 @@
 //!
 //! A file has numbers, booleans and arrays; the environment and flags have text only. Both are taken for every type.
 
-use std::{borrow::Cow, net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf};
 
 use figment::value::Value;
 use ipnet::IpNet;
@@ -13,7 +13,7 @@ use url::Url;
 
 use super::{
     AppRegistration, AssertionForm, AzureIdentity, Cloud, CredentialSettings, Environment, IdpUser, LogFormat,
-    RequiredClientAuth,
+    RequiredClientAuth, masked::masked,
 };
 
 /// What stands in place of a secret.
@@ -47,19 +47,11 @@ pub fn text(value: &Value) -> Result<&str, String> {
     value.as_str().ok_or_else(String::new)
 }
 
-/// A URL is often wrong because of the user's name and password in it.
-pub fn without_userinfo(text: &str) -> Cow<'_, str> {
-    // Up to the last @: who forgot to encode a password has characters in it that seem to end it.
-    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
-        Some((scheme, host)) => format!("{scheme}://{HIDDEN}@{host}").into(),
-        None => text.into(),
-    }
-}
-
 fn quote(value: &Value) -> String {
     match value {
         Value::String(_, text) => {
-            let text = without_userinfo(text);
+            // Before it is cut: what is left of a password would no longer look like one.
+            let text = masked(text);
             let short: String = text.chars().take(LONGEST_QUOTE).collect();
             let more = if short.len() < text.len() { "…" } else { "" };
             format!("is {short:?}{more}")
@@ -139,7 +131,7 @@ impl SettingValue for Url {
         Self::parse(text(value)?.trim()).map_err(|error| error.to_string())
     }
     fn show(&self) -> Json {
-        json!(self.as_str())
+        json!(masked(self.as_str()))
     }
 }
 
@@ -233,7 +225,7 @@ impl SettingValue for Vec<u32> {
         if value.as_str().is_none() {
             return structured(value);
         }
-        let number = |text: &String| text.parse().map_err(|_| format!("{text:?} is no such number"));
+        let number = |text: &String| text.parse().map_err(|_| format!("{:?} is no such number", masked(text)));
         Vec::<String>::read(value)?.iter().map(number).collect()
     }
     fn show(&self) -> Json {
@@ -249,7 +241,7 @@ impl SettingValue for Vec<IpNet> {
         let network = |text: &String| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         Vec::<String>::read(value)?
             .iter()
-            .map(|text| network(text).ok_or_else(|| format!("{text:?} is neither")))
+            .map(|text| network(text).ok_or_else(|| format!("{:?} is neither", masked(text))))
             .collect()
     }
     fn show(&self) -> Json {

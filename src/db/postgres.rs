@@ -12,8 +12,10 @@ use diesel::{
     r2d2::{self, ConnectionManager, PooledConnection},
 };
 use tokio::{sync::Semaphore, time};
+use url::Url;
 
 use super::{Connection, DbError, blocking::BlockingConnection};
+use crate::config::HIDDEN;
 
 type Manager = ConnectionManager<PgConnection>;
 
@@ -36,7 +38,7 @@ impl PostgresDatabase {
         let url = with_defaults(url);
         // Not through the pool, which would try again and again before it told.
         PgConnection::establish(&url)
-            .map_err(|reason| DbError::Open { database: shown.to_owned(), reason: one_line(reason) })?;
+            .map_err(|reason| DbError::Open { database: shown.to_owned(), reason: of_connecting(reason, &url) })?;
         let pool_size = pool_size.max(1);
         let pool = r2d2::Pool::builder()
             .max_size(pool_size)
@@ -151,8 +153,20 @@ fn no_connection(shown: &str, reason: impl Display) -> DbError {
 }
 
 /// libpq's messages may have several lines, one for each address that it tried.
-pub(super) fn one_line(reason: impl Display) -> String {
+fn one_line(reason: impl Display) -> String {
     reason.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; ")
+}
+
+/// Why there is no connection, in one line. libpq quotes what it does not understand, and a password may be that: neither it
+/// nor a part of the query is repeated.
+pub(super) fn of_connecting(reason: impl Display, url: &str) -> String {
+    let told = one_line(reason);
+    let Ok(url) = Url::parse(url) else { return told };
+    let query = url.query().unwrap_or_default();
+    let as_written = query.split('&').chain(query.split(['&', '='])).chain(url.password()).map(str::to_owned);
+    let decoded = url.query_pairs().map(|(_, value)| value.into_owned());
+    let quoted = as_written.chain(decoded).filter(|part| !part.is_empty());
+    quoted.fold(told, |told, part| told.replace(&format!("\"{part}\""), &format!("\"{HIDDEN}\"")))
 }
 
 /// The URL with a time limit for connecting and a name that the server's own lists show, unless it names its own.

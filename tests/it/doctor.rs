@@ -14,12 +14,17 @@ use std::{
     time::Duration,
 };
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, web::Bytes};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use blogctl::{
     config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings},
     db::Database,
 };
-use diesel::{Connection as _, PgConnection, RunQueryDsl as _, connection::SimpleConnection as _};
+use diesel::{Connection as _, PgConnection, RunQueryDsl as _, SqliteConnection, connection::SimpleConnection as _};
+use futures_util::stream;
 use serde_json::Value;
 use tempfile::TempDir;
 use url::Url;
@@ -317,6 +322,16 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
         let setting = if arguments[3] == "api" { "api.port" } else { "client.api_base_url" };
         assert!(told.contains(setting), "{told}");
     }
+    let endless = PlayedApi::start(|_| {
+        let part = || Ok::<_, actix_web::Error>(Bytes::from_static(&[b'x'; 4096]));
+        HttpResponse::Ok().streaming(stream::repeat_with(part))
+    });
+    let port = format!("api.port={}", endless.url().port().expect("set"));
+    let ended = Ended::of(patient.folder.path(), &["doctor", "--role", "api", "--set", &port]);
+    let told = of(&ended.stdout, " API ");
+    assert!(ended.code == Some(1) && told.starts_with('✗'), "{told}");
+    assert!(told.contains("did not come to its end") && told.contains("api.port"), "{told}");
+
     let ended = patient.doctor(&["entra.ca_file=missing.pem"]);
     let told = of(&ended.stdout, " API ");
     assert!(told.contains("missing.pem") && told.contains("correct entra.ca_file"), "never asked: {told}");
@@ -340,6 +355,11 @@ fn settings_of_site_and_api_that_contradict_each_other_are_told_also_while_the_a
     }
     let ended = Ended::of(patient.folder.path(), &["doctor", "--role", "client", "--set", "api.required_scope=other"]);
     assert_eq!(ended.code, Some(0), "the API's settings may be of another machine: {ended:?}");
+
+    let client_id = |id: &str| of(&patient.report(&[&format!("api.client_id={id}")]), " API ");
+    let other = client_id("99999999-1111-4222-8333-444444444444");
+    assert!(other.contains("! API") && other.contains("and api.client_id is 99999999-1111"), "{other}");
+    assert!(!client_id(DEV_API_ID).contains("! API"));
 }
 
 #[test]
@@ -351,6 +371,24 @@ fn a_key_that_everybody_may_read_is_told() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let told = of(&ended.stdout, " Certificate ");
     assert!(told.contains("! Certificate") && told.contains(&format!("chmod 600 {}", path.display())), "{told}");
+
+    // Everybody may read a certificate; its key is elsewhere.
+    let both = fs::read_to_string(&path).expect("there");
+    let (key, public) = split_pem(&both);
+    let alone = patient.folder.path().join("public.pem");
+    fs::write(&alone, public).expect("written");
+    fs::set_permissions(&alone, Permissions::from_mode(0o644)).expect("a mode");
+    let cert = format!("client.cert_path={}", alone.display());
+    let told = of(&patient.report(&[&cert, &format!("client.key_base64={}", STANDARD.encode(key))]), " Certificate ");
+    assert!(told.contains('✓') && !told.contains('!'), "{told}");
+}
+
+/// The private key of a PEM text, and the rest of it.
+fn split_pem(both: &str) -> (String, String) {
+    let parts: Vec<_> = both.split_inclusive("-----\n").collect();
+    let blocks = parts.chunks(2).map(<[&str]>::concat);
+    let (keys, rest): (Vec<_>, Vec<_>) = blocks.partition(|block| block.contains("PRIVATE KEY"));
+    (keys.concat(), rest.concat())
 }
 
 #[test]
@@ -413,7 +451,32 @@ fn a_database_file_that_cannot_be_is_told_apart_from_one_that_is_not_there_yet()
     assert!(text.starts_with('✗') && text.contains("that it is a database"), "{text}");
     symlink(folder.join("nowhere/blog.db"), folder.join("link.db")).expect("a link");
     let link = database("link.db");
-    assert!(link.starts_with('✗') && link.contains("a link to a file that is not there"), "{link}");
+    assert!(link.starts_with('✗') && link.contains("there is no folder HERE/nowhere"), "{link}");
+    fs::create_dir(folder.join("nowhere")).expect("made");
+    assert!(database("link.db").contains("serve-api makes it when it starts"), "SQLite makes what the link leads to");
+    symlink("circle.db", folder.join("circle.db")).expect("a link");
+    let circle = database("circle.db");
+    assert!(circle.starts_with('✗') && circle.contains("leads in a circle"), "{circle}");
+}
+
+#[test]
+fn what_is_in_the_log_of_a_running_database_counts_also_behind_a_link() {
+    let patient = Patient::new();
+    let folder = patient.folder.path();
+    let database = |name: &str| format!("database.url={}", folder.join(name).display());
+    let migrated = Ended::of(folder, &["migrate", "run", "--set", &database("real.db")]);
+    assert_eq!(migrated.code, Some(0), "{migrated:?}");
+    fs::create_dir(folder.join("links")).expect("made");
+    symlink("../real.db", folder.join("links/blog.db")).expect("a link");
+    let path = folder.join("real.db");
+    let mut running = SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("opens");
+    let newest = "(SELECT max(version) FROM __diesel_schema_migrations)";
+    let forget = format!("DELETE FROM __diesel_schema_migrations WHERE version = {newest}");
+    diesel::sql_query(forget).execute(&mut running).expect("deleted");
+    for name in ["real.db", "links/blog.db"] {
+        let told = of(&patient.report(&[&database(name)]), " Database ");
+        assert!(told.contains("lacks 1 of"), "{name}: {told}");
+    }
 }
 
 #[test]
@@ -446,6 +509,16 @@ fn a_folder_in_which_no_database_can_be_made_is_told() {
         assert!(told.starts_with('✗') && told.contains(&expected), "{told}");
         assert!(told.contains("may read and write the file and its folder"), "{told}");
     }
+    fs::create_dir(data.join("inner"))
+        .or_else(|_| {
+            mode(&data, 0o755);
+            fs::create_dir(data.join("inner"))
+        })
+        .expect("made");
+    mode(&data, 0o600);
+    let told = database("inner/new.db");
+    let expected = format!("the folder {} is out of reach: Permission denied", data.join("inner").display());
+    assert!(told.starts_with('✗') && told.contains(&expected) && !told.contains("make the folder"), "{told}");
     mode(&data, 0o777);
     assert!(database("new.db").starts_with('✓'), "{}", database("new.db"));
 }
@@ -526,6 +599,8 @@ fn sessions_in_redis_are_tried() {
     let (code, wrong) = sessions(&redis.url().replace("hunter2", "hunter3"));
     assert!(code == Some(1) && wrong.contains("✗ Sessions"), "{wrong}");
     assert!(wrong.contains("correct user and password in redis.url"), "{wrong}");
+    let (_, tls) = sessions(&redis.url().replacen("redis://", "rediss://", 1));
+    assert!(tls.contains("is silent to rediss://"), "{tls}");
     let url = redis.url();
     redis.stop();
     let (code, away) = sessions(&url);
@@ -540,7 +615,12 @@ fn a_cookie_key_that_the_site_takes_in_development_is_no_failure() {
     let weak = "a".repeat(40);
     let (development, production) = ("server.environment=development", "server.environment=production");
     let key = format!("client.cookie_key={weak}");
-    assert!(of(&patient.report(&[&key, development]), "Cookie key").starts_with('!'));
+    let told = of(&patient.report(&[&key, development]), "Cookie key");
+    assert!(told.starts_with('!') && told.contains("replace it") && told.contains("people sign in again"), "{told}");
+    assert!(!told.contains("in a list"), "beside a new key the old one is as weak as before: {told}");
+    let words = "client.cookie_key=correct horse battery staple correct horse";
+    let told = of(&patient.report(&[words, development]), "Cookie key");
+    assert!(told.starts_with('!') && told.contains("made of words") && !told.contains("horse"), "{told}");
     assert!(patient.report(&[&key, production]).contains("client.cookie_key"), "refused with the settings");
 }
 
@@ -559,6 +639,19 @@ fn each_entry_of_a_list_is_checked_and_one_that_is_accepted_is_enough() {
         own.display()
     ));
     insta::assert_snapshot!("doctor_list_of_credentials", patient.report(&[]));
+}
+
+#[test]
+fn entries_do_not_wait_for_each_other_while_entra_is_slow() {
+    let patient = Patient::new();
+    let own = patient.system.settings.client.certificate.path.clone().expect("set");
+    let entry = format!("[[client.credential]]\nsource = \"file\"\ncert_path = \"{}\"\n", own.display());
+    patient.has_credentials(&entry.repeat(5));
+    patient.control().slow(Duration::from_millis(1200));
+    let ended = Ended::of(patient.folder.path(), &["doctor", "--timeout", "2", "--role", "client"]);
+    patient.control().heal();
+    let told = of(&ended.stdout, " Client assertion ");
+    assert_eq!(told.matches("is accepted").count(), 5, "{}", ended.stdout);
 }
 
 #[test]
@@ -722,8 +815,61 @@ fn every_claim_that_is_at_fault_is_marked_and_the_sentence_is_about_the_first() 
     let names: Vec<_> = marked.iter().map(|line| line.split_whitespace().nth(1).expect("a name")).collect();
     assert_eq!(names, ["aud", "scp", "exp", "access"], "{}", ended.stdout);
     assert!(marked[3].contains("aud is not this API"), "{}", ended.stdout);
-    let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "-", "--json"]);
-    assert_eq!(ended.code, Some(2), "standard input is empty: {ended:?}");
+}
+
+#[test]
+fn json_is_printed_also_where_there_is_no_token() {
+    let patient = Patient::new();
+    let path = patient.folder.path().join("input");
+    for (input, code, said) in [
+        (&b""[..], 2, "holds no token"),
+        (b"\x80\xff\x00binary", 1, "holds no text"),
+        (b"{\"error\":\"invalid_grant\"}", 2, "an error of the token endpoint"),
+        (b"{\"value\":\"x.y.z\"}", 2, "holds JSON without access_token"),
+    ] {
+        fs::write(&path, input).expect("written");
+        let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "input", "--json"]);
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        let verdict = &report["verdict"];
+        assert_eq!((&verdict["accepted"], &verdict["code"]), (&false.into(), &"no_token".into()), "{report:#}");
+        assert!(verdict["sentence"].as_str().expect("text").contains(said), "{report:#}");
+        assert_eq!(report["claims"], serde_json::json!([]));
+    }
+}
+
+#[test]
+fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
+    let patient = Patient::new();
+    let control = patient.control();
+    let said = |ended: &Ended| ended.stdout.clone();
+    for (claim, value, fault, is_shown) in [
+        ("exp", Value::from("tomorrow"), "exp is not a whole number of seconds", true),
+        ("scp", serde_json::json!(["access_as_user"]), "scp is not a text", true),
+        ("roles", "Blog.Admin".into(), "roles is not an array of texts", true),
+        ("acrs", 1.into(), "acrs is neither a text nor an array of texts", true),
+        ("email", serde_json::json!(["alice@contoso.example"]), "email is not a text", false),
+    ] {
+        let ended = explain(&patient, &control.token().claim(claim, value).mint());
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(said(&ended).contains(&format!("the token's claim {fault}")), "{}", said(&ended));
+        let is_marked = said(&ended).lines().any(|line| line.starts_with(&format!("✗ {claim} ")));
+        assert_eq!(is_marked, is_shown, "{}", said(&ended));
+    }
+    // Nobody's signature is looked at while the keys cannot be had.
+    let token = control.token().mint();
+    let mut parts: Vec<_> = token.split('.').map(str::to_owned).collect();
+    let payload = String::from_utf8(URL_SAFE_NO_PAD.decode(&parts[1]).expect("base64url")).expect("text");
+    parts[1] = URL_SAFE_NO_PAD.encode(payload.replacen('{', "{\"aud\":\"api://other\",", 1));
+    control.down();
+    let ended = explain(&patient, &parts.join("."));
+    control.heal();
+    assert!(said(&ended).contains("the token's claim aud is there more than once"), "{}", said(&ended));
+
+    // One audience is one, also in an array.
+    let one = control.token().claim("aud", serde_json::json!([format!("api://{DEV_API_ID}")])).expired().mint();
+    let ended = explain(&patient, &one);
+    assert!(!said(&ended).lines().any(|line| line.starts_with("✗ aud")), "{}", said(&ended));
 }
 
 #[test]
@@ -773,6 +919,36 @@ fn the_password_of_a_database_is_not_shown() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stdout.contains("postgres://127.0.0.1:9/blog"), "{ended:?}");
     assert!(!format!("{ended:?}").contains("s3cretPassword"), "{ended:?}");
+}
+
+#[test]
+fn a_password_in_any_address_is_not_shown() {
+    let patient = Patient::new();
+    for change in [
+        "client.public_url=https://u:s3cretpw@blog.example",
+        "client.redirect_uri=https://blog.example/callback?code=s3cretpw",
+        "client.api_base_url=https://api.example/?key=s3cretpw",
+        "client.api_base_url=u:s3cretpw@api.example",
+        "client.port=https://u:s3cretpw@host",
+        "azure.identity_endpoint=http://10.0.0.1/#s3cretpw",
+        "server.trusted_proxies=https://u:s3cretpw@proxy",
+        "database.url=postgres://blog@127.0.0.1:9/blog?sslmode=s3cretpw",
+        "database.url=postgres://blog@127.0.0.1:9/blog?sslmode=s3cretpw%21",
+        "database.url=postgres://blog@127.0.0.1:9/blog?password=s3cretpw",
+        "database.url=postgres://blog@127.0.0.1:9/blog?s3cretpw",
+        "database.url=postgres://blog@127.0.0.1:9/blog?s3cretpw=1",
+        "database.url=postgres://blog:s3cretpw%zz@127.0.0.1:9/blog",
+        "redis.url=http://u:s3cretpw@cache.example",
+    ] {
+        let is_of_database = change.starts_with("database.");
+        let serves: &[&[&str]] = if is_of_database { &[&["serve-api"], &["migrate", "status"]] } else { &[] };
+        for command in [&["doctor"][..], &["doctor", "--json"], &["config"]].iter().chain(serves) {
+            let ended = Ended::of(patient.folder.path(), &[*command, &["--set", change]].concat());
+            assert!(!format!("{ended:?}").contains("s3cretpw"), "{command:?} {change}: {ended:?}");
+            let is_told = ended.code != Some(0) || (is_of_database && *command == ["config"]);
+            assert!(is_told, "{command:?} {change}: {ended:?}");
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use ureq::Agent;
+use uuid::Uuid;
 
 use super::{
     Patient,
@@ -37,6 +38,8 @@ struct ResourceMetadata {
 /// How asking it went.
 enum Asked {
     Answer(u16, Vec<u8>),
+    /// It began one.
+    Unfinished(String),
     Nothing(String),
 }
 
@@ -63,14 +66,29 @@ fn run(patient: &Patient) -> Vec<Said> {
 fn contradiction(patient: &Patient) -> Option<Said> {
     let Settings { client, api, .. } = &patient.settings;
     let expected: Vec<_> = names_of_api(api).into_iter().map(|name| format!("{name}/{}", api.required_scope)).collect();
-    let is_one = patient.client && patient.api && !expected.is_empty() && !client.api_scope.is_empty();
-    (is_one && !is_taken(&client.api_scope, &expected)).then(|| {
-        Said::failed(
+    if !(patient.client && patient.api) || expected.is_empty() || client.api_scope.is_empty() {
+        return None;
+    }
+    if !is_taken(&client.api_scope, &expected) {
+        return Some(Said::failed(
             format!("client.api_scope is {}", client.api_scope),
             format!("{}, as api.app_id_uri, api.client_id and api.required_scope have it", list(&expected)),
             "make them agree: the site asks for tokens that this API would refuse",
-        )
-    })
+        ));
+    }
+    // `aud` of v2 tokens is the client id of whom they are for; where the scope holds one, it can be compared.
+    let (name, _) = client.api_scope.rsplit_once('/')?;
+    let asked_for = guid(name.strip_prefix("api://").unwrap_or(name))?;
+    let own = api.client_id.as_deref().and_then(guid).filter(|own| *own != asked_for)?;
+    Some(Said::warning(
+        format!("client.api_scope is of the application {asked_for}, and api.client_id is {own}"),
+        "one and the same: the API refuses v2 tokens that are for another client id",
+        "correct api.client_id, or leave it out where api.app_id_uri is api://GUID",
+    ))
+}
+
+fn guid(text: &str) -> Option<Uuid> {
+    Uuid::parse_str(text.trim()).ok()
 }
 
 fn of_answers(patient: &Patient, agent: &Agent, base: &str) -> Vec<Said> {
@@ -83,6 +101,10 @@ fn of_answers(patient: &Patient, agent: &Agent, base: &str) -> Vec<Said> {
         ),
         Asked::Answer(status, _) => {
             return vec![of_another(patient, format!("{base}/health/ready answered {status}"))];
+        }
+        Asked::Unfinished(reason) => {
+            let seen = format!("{base}/health/ready began an answer that did not come to its end: {reason}");
+            return vec![of_another(patient, seen)];
         }
         Asked::Nothing(reason) => return vec![not_there(patient, base, &reason)],
     };
@@ -97,17 +119,21 @@ fn of_answers(patient: &Patient, agent: &Agent, base: &str) -> Vec<Said> {
             return vec![of_another(patient, seen)];
         }
         Asked::Answer(status, _) => tells_nothing(&format!("it does not tell what tokens it expects ({status})")),
-        Asked::Nothing(reason) => tells_nothing(&format!("it does not tell what tokens it expects: {reason}")),
+        Asked::Unfinished(reason) | Asked::Nothing(reason) => {
+            tells_nothing(&format!("it does not tell what tokens it expects: {reason}"))
+        }
     };
     vec![ready, metadata]
 }
 
 fn ask(agent: &Agent, url: &str) -> Asked {
-    let answer = agent.get(url).call().and_then(|mut answer| {
-        let body = outbound::read_body(&mut answer)?;
-        Ok(Asked::Answer(answer.status().as_u16(), body))
-    });
-    answer.unwrap_or_else(|error| Asked::Nothing(error.to_string()))
+    match agent.get(url).call() {
+        Ok(mut answer) => match outbound::read_body(&mut answer) {
+            Ok(body) => Asked::Answer(answer.status().as_u16(), body),
+            Err(error) => Asked::Unfinished(error.to_string()),
+        },
+        Err(error) => Asked::Nothing(error.to_string()),
+    }
 }
 
 /// Another program is where the API should be.

@@ -1,13 +1,14 @@
 //! Check: whether Entra ID accepts what the site proves itself with. Asked for each entry of the list, since a sign-in
 //! goes on to the next one when Entra refuses a certificate.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::{
     Patient,
-    credentials::Entry,
-    entra::unreachable,
+    credentials::{Entry, MORE_TIME, TOO_SLOW},
+    entra::{remedy_of, unreachable},
     finding::{Check, Said},
+    side_by_side::side_by_side,
 };
 use crate::{
     entra::{
@@ -43,7 +44,7 @@ enum Answer {
     /// The credential was good; the API lets no application in by itself.
     AcceptedWithoutRole,
     Refused(EntraError),
-    /// Entra was not asked: why, and what to do.
+    /// Entra was not asked, or said nothing: why, and what to do.
     Failed {
         reason: String,
         remedy: String,
@@ -58,7 +59,7 @@ fn run(patient: &Patient) -> Vec<Said> {
     }
 }
 
-/// Of each entry that can be used; the check of the credential tells of the others.
+/// Of each entry that can be used, side by side; the check of the credential tells of the others.
 fn proofs(patient: &Patient) -> Result<Vec<Proof>, ProviderError> {
     let Ok(entries) = patient.credentials() else { return Ok(Vec::new()) };
     let settings = &patient.settings.client;
@@ -66,27 +67,40 @@ fn proofs(patient: &Patient) -> Result<Vec<Proof>, ProviderError> {
     // It is not sent with this grant; where it cannot be worked out, the check of addresses says so.
     let redirect_uri = Addresses::of(settings, settings.port)
         .map_or_else(|_| settings.api_base_url.clone(), |addresses| addresses.redirect_uri);
-    let mut proofs = Vec::new();
+    // The token endpoint may need as long as it is allowed to, and a vault that signs as long again.
+    let deadline = Instant::now() + patient.timeout * 2;
+    let (mut named, mut works) = (Vec::new(), Vec::new());
     for Entry { source, loaded } in entries {
         let Ok(credential) = loaded else { continue };
         let (provider, uri) = (Arc::clone(&provider), redirect_uri.clone());
         let client = ConfidentialClient::with_credential(provider, settings, uri, Arc::clone(credential));
         let what = if credential.certificate().is_some() { "certificate" } else { "federated token" };
-        let answer = match client.prove() {
-            Ok(()) => Answer::Accepted,
-            Err(SignInError::Entra(error)) if error.code == Some(APPLICATION_NOT_ASSIGNED) => {
-                Answer::AcceptedWithoutRole
-            }
-            Err(SignInError::Entra(error)) => Answer::Refused(error),
-            Err(SignInError::Provider(error)) => return Err(error),
-            Err(error) => {
-                let remedy = error.hint().unwrap_or_else(|| "see the check of the credential".to_owned());
-                Answer::Failed { reason: error.to_string(), remedy }
-            }
-        };
-        proofs.push(Proof { name: source.name().to_owned(), what, answer });
+        named.push((source.name().to_owned(), what));
+        works.push(move || client.prove());
     }
-    Ok(proofs)
+    let proof = |((name, what), outcome): (_, Option<_>)| Proof { name, what, answer: Answer::of(outcome) };
+    Ok(named.into_iter().zip(side_by_side(works, deadline)).map(proof).collect())
+}
+
+impl Answer {
+    /// `None` when it did not come in time.
+    fn of(outcome: Option<Result<(), SignInError>>) -> Self {
+        match outcome {
+            Some(Ok(())) => Self::Accepted,
+            Some(Err(SignInError::Entra(error))) if error.code == Some(APPLICATION_NOT_ASSIGNED) => {
+                Self::AcceptedWithoutRole
+            }
+            Some(Err(SignInError::Entra(error))) => Self::Refused(error),
+            Some(Err(SignInError::Provider(error))) => {
+                Self::Failed { reason: error.to_string(), remedy: remedy_of(&error).to_owned() }
+            }
+            Some(Err(error)) => {
+                let remedy = error.hint().unwrap_or_else(|| "see the check of the credential".to_owned());
+                Self::Failed { reason: error.to_string(), remedy }
+            }
+            None => Self::Failed { reason: TOO_SLOW.to_owned(), remedy: MORE_TIME.to_owned() },
+        }
+    }
 }
 
 /// `is_list`: whether the settings have several entries, so that each is to be named.

@@ -1,13 +1,14 @@
 //! The entries of `client.credential`, loaded once for all checks, side by side: one that hangs holds up nobody.
 
-use std::{
-    sync::{Arc, mpsc},
-    thread,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
-use super::Patient;
+use super::{Patient, side_by_side::side_by_side};
 use crate::entra::{Credential, CredentialError, CredentialSource};
+
+/// What is said of an entry that hangs.
+pub const TOO_SLOW: &str = "it did not answer in time";
+/// What to do about it.
+pub const MORE_TIME: &str = "look for a firewall that lets requests hang, or allow more time with --timeout";
 
 /// One entry of the list.
 pub struct Entry {
@@ -26,7 +27,7 @@ impl Unusable {
     pub fn seen(&self) -> String {
         match self {
             Self::Error(error) => error.to_string(),
-            Self::TooSlow => "it did not answer in time".to_owned(),
+            Self::TooSlow => TOO_SLOW.to_owned(),
         }
     }
 
@@ -34,9 +35,7 @@ impl Unusable {
     pub fn remedy(&self) -> String {
         match self {
             Self::Error(error) => error.hint(),
-            Self::TooSlow => {
-                "look for a firewall that lets requests hang, or allow more time with --timeout".to_owned()
-            }
+            Self::TooSlow => MORE_TIME.to_owned(),
         }
     }
 }
@@ -46,24 +45,12 @@ pub fn load(patient: &Patient) -> Result<Vec<Entry>, String> {
     let sources = CredentialSource::all(&patient.settings).map_err(|error| error.to_string())?;
     // A vault takes several requests, of which the first to hang ends it.
     let deadline = Instant::now() + patient.timeout * 2;
-    let started: Vec<_> = sources.into_iter().map(|source| start(Arc::new(source), patient)).collect();
-    let entry = |(source, loading): (_, mpsc::Receiver<Result<Arc<Credential>, CredentialError>>)| {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let loaded = match loading.recv_timeout(left) {
-            Ok(loaded) => loaded.map_err(Unusable::Error),
-            Err(_) => Err(Unusable::TooSlow),
-        };
+    let limit = patient.timeout;
+    let sources: Vec<_> = sources.into_iter().map(Arc::new).collect();
+    let loads = sources.iter().map(Arc::clone).map(|source| move || source.load_within(limit)).collect();
+    let entry = |(source, loaded): (_, Option<Result<_, _>>)| {
+        let loaded = loaded.map_or(Err(Unusable::TooSlow), |loaded| loaded.map_err(Unusable::Error));
         Entry { source, loaded }
     };
-    Ok(started.into_iter().map(entry).collect())
-}
-
-type Loading = mpsc::Receiver<Result<Arc<Credential>, CredentialError>>;
-
-fn start(source: Arc<CredentialSource>, patient: &Patient) -> (Arc<CredentialSource>, Loading) {
-    let (send, receive) = mpsc::channel();
-    let (loading, limit) = (Arc::clone(&source), patient.timeout);
-    // Who waited too long is no longer there.
-    thread::spawn(move || drop(send.send(loading.load_within(limit))));
-    (source, receive)
+    Ok(sources.into_iter().zip(side_by_side(loads, deadline)).map(entry).collect())
 }

@@ -26,6 +26,7 @@ fn run(patient: &Patient) -> Vec<Said> {
                 _ if matches!(DatabaseUrl::parse(&settings.url), Ok(DatabaseUrl::Sqlite(_))) => {
                     "see that the user blogctl runs as may read and write the file and its folder, and that it is a database"
                 }
+                DbError::Open { reason, .. } => remedy_for_postgres(reason),
                 error => remedy_for_postgres(&error.to_string()),
             };
             return vec![Said::failed(error.to_string(), EXPECTED, remedy)];
@@ -65,11 +66,11 @@ fn run(patient: &Patient) -> Vec<Said> {
 /// By the words of the server and of its client library.
 fn remedy_for_postgres(reason: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if has(&["password authentication failed", "no password supplied", "role"]) {
+    if has(&["password authentication failed", "no password supplied", "role \""]) {
         "correct user and password in database.url (DATABASE_URL); what is not a letter or digit in them is percent-encoded"
     } else if has(&["does not exist"]) {
         "make the database, or correct its name in database.url (DATABASE_URL)"
-    } else if has(&["pg_hba.conf", "SSL", "certificate"]) {
+    } else if has(&["pg_hba.conf", "SSL", "sslmode", "certificate"]) {
         "see the server's pg_hba.conf, and sslmode and sslrootcert in database.url (DATABASE_URL)"
     } else if has(&["could not translate host name", "Connection refused", "timeout expired", "No route"]) {
         "start the server, or correct host and port in database.url (DATABASE_URL); a firewall may be between"
@@ -91,6 +92,8 @@ mod tests {
             ("FATAL: no pg_hba.conf entry for host \"10.0.0.1\", user \"blog\", no encryption", "pg_hba.conf"),
             ("connection to server at \"127.0.0.1\", port 9 failed: Connection refused", "start the server"),
             ("could not translate host name \"db\" to address", "host and port"),
+            ("invalid sslmode value: \"********\"", "sslmode"),
+            ("could not translate host name \"role-db\" to address", "host and port"),
             ("FATAL: sorry, too many clients already", "see that the database runs"),
         ] {
             assert!(remedy_for_postgres(reason).contains(said), "{reason}");

@@ -90,7 +90,12 @@ fn run_signing_keys(patient: &Patient) -> Vec<Said> {
 }
 
 pub fn unreachable(error: &ProviderError, expected: &str) -> Said {
-    let remedy = match error {
+    Said::failed(error.to_string(), expected, remedy_of(error))
+}
+
+/// What to do when Entra cannot be asked.
+pub fn remedy_of(error: &ProviderError) -> &'static str {
+    match error {
         ProviderError::Authority(_) => "correct entra.tenant_id (TENANT_ID) or entra.authority_host",
         ProviderError::Outbound(_) => "set entra.ca_file to a PEM file of certificates, or leave it unset",
         ProviderError::Issuer { .. } => {
@@ -100,8 +105,7 @@ pub fn unreachable(error: &ProviderError, expected: &str) -> Said {
         ProviderError::Insecure { .. } => "use https; plain http is taken on this machine only",
         ProviderError::Jwks(_) => "see whether entra.jwks_uri (JWKS_URI) is right; it need not be set",
         ProviderError::Unreachable { reason, .. } => remedy_for(reason),
-    };
-    Said::failed(error.to_string(), expected, remedy)
+    }
 }
 
 /// By the words of the layers below, which tell no more than words.

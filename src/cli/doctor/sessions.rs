@@ -55,15 +55,21 @@ fn in_redis(redis: &RedisStore, url: &RedisUrl) -> Vec<Said> {
 /// By the words of the server and of its client library.
 fn remedy_for(reason: &str) -> &'static str {
     let reason = reason.to_ascii_lowercase();
+    // Whatever keeps it from connecting, the pool says first that it has waited.
+    let reason = reason.split_once("waiting for connection: ").map_or(&*reason, |(_, cause)| cause);
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if has(&["noauth", "wrongpass", "auth", "password"]) {
+    // Before all else: an authority is no authentication.
+    if has(&["certificate", "tls", "unknownissuer"]) {
+        "set redis.ca_file to the PEM file of the authority that has signed its certificate"
+    } else if has(&["noauth", "wrongpass", "authentication", "password"]) {
         "correct user and password in redis.url; what is not a letter or digit in them is percent-encoded"
     } else if has(&["noperm"]) {
         "let its user run GET, SET, DEL, PEXPIRE, EVAL and the commands of sorted sets on redis.key_prefix"
     } else if has(&["readonly"]) {
         "let redis.url name the primary, which takes writes"
-    } else if has(&["certificate", "tls", "unknownissuer"]) {
-        "set redis.ca_file to the PEM file of the authority that has signed its certificate"
+    } else if reason.ends_with("waiting for connection") {
+        // It knows no TLS, and waits for the end of what it takes for a command.
+        "see host, port and scheme of redis.url: a Redis without TLS is silent to rediss://, and so may be a firewall"
     } else if has(&["refused", "timed out", "timeout", "lookup", "resolve"]) {
         "start it, or correct host and port in redis.url; a firewall may be between"
     } else {
@@ -84,8 +90,14 @@ mod tests {
             ("NOPERM: this user has no permissions", "let its user run"),
             ("READONLY: You can't write against a read only replica.", "primary"),
             ("invalid peer certificate: UnknownIssuer", "redis.ca_file"),
+            ("the certificate is of an unknown authority", "redis.ca_file"),
+            ("failed to lookup address information of auth-cache", "host and port"),
             ("Connection refused (os error 111)", "host and port"),
             ("Response type not string compatible", "rediss://"),
+            ("timed out waiting for connection: received corrupt message of type InvalidContentType", "redis:// where"),
+            ("timed out waiting for connection: Connection reset by peer (os error 104)", "rediss:// where"),
+            ("timed out waiting for connection: Connection refused (os error 111)", "host and port"),
+            ("timed out waiting for connection", "is silent to rediss://"),
         ] {
             assert!(remedy_for(reason).contains(said), "{reason}");
         }

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use self::claims::{ShownClaim, UnverifiedToken};
 use super::{finding::Status, print};
 use crate::{
-    cli::failure::{Hint, WrongUsage},
+    cli::failure::{self, Hint, Told, WrongUsage},
     config::{Mistake, Mistakes, Settings},
     entra::{AccessTokenValidator, Provider, Refusal, TokenError, access_token::names_of_api},
 };
@@ -76,7 +76,18 @@ pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json
     if !mistakes.is_empty() {
         return Err(Mistakes(mistakes).into());
     }
-    let token = read(file)?;
+    let token = match read(file) {
+        Ok(token) => token,
+        // Whoever reads JSON reads nothing else.
+        Err(error) if as_json => {
+            let Told { message, hint, exit_code } = failure::told(&error);
+            let verdict = json!({ "accepted": false, "code": "no_token", "sentence": message, "remedy": hint });
+            let text = serde_json::to_string_pretty(&json!({ "verdict": verdict, "claims": [] }))? + "\n";
+            anstream::stdout().lock().write_all(text.as_bytes())?;
+            return Ok(exit_code);
+        }
+        Err(error) => return Err(error),
+    };
     let token = token.expose_secret();
     let provider = Arc::new(Provider::new(&settings.entra)?);
     let validator = AccessTokenValidator::new(Arc::clone(&provider), &settings.api);
@@ -123,7 +134,12 @@ fn read(file: &Path) -> anyhow::Result<SecretString> {
         let error: String = error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(60).collect();
         return Err(WrongUsage(format!("{name} holds an error of the token endpoint, {error}, and no token")).into());
     }
-    let token = ["access_token", "accessToken", "id_token"].into_iter().find_map(member).unwrap_or(token);
+    let within = ["access_token", "accessToken", "id_token"].into_iter().find_map(member);
+    if within.is_none() && answer.as_ref().is_some_and(serde_json::Value::is_object) {
+        let said = format!("{name} holds JSON without access_token, accessToken or id_token");
+        return Err(WrongUsage(said).into());
+    }
+    let token = within.unwrap_or(token);
     if token.split_whitespace().filter(|word| word.starts_with("eyJ") && word.matches('.').count() == 2).count() > 1 {
         return Err(WrongUsage(format!("{name} holds several tokens: give one")).into());
     }
@@ -205,7 +221,15 @@ fn refused(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
         ),
         TokenError::KeysUnavailable => ("keys_unavailable", None, String::new()),
     };
-    let (sentence, remedy) = special(error, token, settings, scope).unwrap_or((error.to_string(), remedy));
+    let malformed = match error {
+        TokenError::Refused(Refusal::MalformedClaims) => claims::malformed(token),
+        _ => None,
+    };
+    let (sentence, remedy) = match &malformed {
+        Some(claim) => (format!("access token refused: the token's claim {} {}", claim.name, claim.fault), remedy),
+        None => special(error, token, settings, scope).unwrap_or((error.to_string(), remedy)),
+    };
+    let concerns = concerns.or_else(|| malformed.filter(|claim| !claim.is_personal()).map(|claim| claim.name));
     Verdict { accepted: false, code: Some(code), sentence, remedy: Some(remedy), concerns }
 }
 

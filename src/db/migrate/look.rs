@@ -1,6 +1,11 @@
 //! Which migrations a database has, found out without writing to it: no file is made, no table, no lock is taken.
 
-use std::{collections::BTreeSet, fs::OpenOptions, io, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs::OpenOptions,
+    io,
+    path::{Path, PathBuf},
+};
 
 use diesel::{
     Connection as _, OptionalExtension as _, QueryableByName, RunQueryDsl, pg::PgConnection, sql_types::Text,
@@ -13,6 +18,9 @@ use crate::{
     config::DatabaseSettings,
     db::{DatabaseUrl, DbError, postgres},
 };
+
+/// Links one after the other; systems follow no more.
+const MOST_LINKS: usize = 40;
 
 /// What was found.
 #[derive(Debug)]
@@ -63,6 +71,7 @@ pub fn look(settings: &DatabaseSettings) -> Result<Found, DbError> {
 fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
     let error =
         |reason: &dyn ToString| DbError::Open { database: path.display().to_string(), reason: reason.to_string() };
+    let path = &*behind_links(path).map_err(|reason| error(&reason))?;
     if path.is_dir() {
         return Err(error(&"this is a folder; name a file in it"));
     }
@@ -78,9 +87,6 @@ fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
         accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(|reason| {
             error(&format!("no file can be made in the folder {}: {}", folder.display(), io::Error::from(reason)))
         })?;
-    }
-    if path.is_symlink() && !path.exists() {
-        return Err(error(&"this is a link to a file that is not there"));
     }
     if !path.exists() {
         return Ok((false, compare::<diesel::sqlite::Sqlite>(&SQLITE, BTreeSet::new())?));
@@ -108,9 +114,22 @@ fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
     Ok((true, compare::<diesel::sqlite::Sqlite>(&SQLITE, versions(applied))?))
 }
 
+/// Where links lead, also when nothing is there yet: SQLite makes that file, and keeps its own beside it.
+fn behind_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = path.read_link() else { return Ok(path) };
+        path = path.parent().unwrap_or(Path::new("/")).join(target);
+    }
+    Err(io::Error::other("it is a link that leads in a circle"))
+}
+
 fn postgres(url: &str, shown: &str) -> Result<(Vec<Migration>, Option<String>), DbError> {
-    let mut connection = PgConnection::establish(&postgres::with_defaults(url))
-        .map_err(|reason| DbError::Open { database: shown.to_owned(), reason: postgres::one_line(reason) })?;
+    let url = postgres::with_defaults(url);
+    let mut connection = PgConnection::establish(&url).map_err(|reason| DbError::Open {
+        database: shown.to_owned(),
+        reason: postgres::of_connecting(reason, &url),
+    })?;
     let table = diesel::sql_query(
         "SELECT c.relname::text AS version FROM pg_class c \
          WHERE c.oid = to_regclass('__diesel_schema_migrations')",

@@ -51,9 +51,11 @@ impl Observation {
         Self { severity: Severity::Bad, seen, hint: Some(hint) }
     }
 
-    /// Of the mode of the file that holds the key, where there is one.
+    /// Of the mode of the file that holds the key, where there is one: a key in a setting is in no file, whatever holds the
+    /// certificate.
     pub fn of_key_file(settings: &CertificateSettings) -> Option<Self> {
-        of_mode(settings.key_path.as_deref().or(settings.path.as_deref())?)
+        let parts = source::read_apart(settings).ok()?;
+        parts.key.ok().and_then(|_| of_mode(&parts.key_path))
     }
 
     fn warning(seen: String, hint: impl Into<String>) -> Self {

@@ -1,13 +1,19 @@
 //! What a token says, read without believing it. Only claims that the API looks at are shown with their values; of what
 //! tells about a person, no more than that it is there.
 
+use std::fmt;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    config::ApiSettings,
+    config::{ApiSettings, RequiredClientAuth},
     entra::{
         Authority,
         access_token::{is_audience, names_of_api},
@@ -18,6 +24,105 @@ use crate::{
 const MOST_CHARS: usize = 160;
 /// Longest token that is read.
 const MOST_BYTES: usize = 16 * 1024;
+
+/// A claim for which a payload cannot be read at all.
+pub struct MalformedClaim {
+    pub name: &'static str,
+    /// What is wrong with it.
+    pub fault: &'static str,
+}
+
+impl MalformedClaim {
+    /// Whether its value is not shown.
+    pub fn is_personal(&self) -> bool {
+        PERSONAL.contains(&self.name)
+    }
+}
+
+/// What a claim that the API reads must be.
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Time,
+    /// RFC 7519 §4.1.3
+    TextOrTexts,
+    Texts,
+}
+
+const KINDS: [(&str, Kind); 22] = [
+    ("iss", Kind::Text),
+    ("aud", Kind::TextOrTexts),
+    ("tid", Kind::Text),
+    ("oid", Kind::Text),
+    ("exp", Kind::Time),
+    ("nbf", Kind::Time),
+    ("iat", Kind::Time),
+    ("nonce", Kind::Text),
+    ("scp", Kind::Text),
+    ("idtyp", Kind::Text),
+    ("azp", Kind::Text),
+    ("azpacr", Kind::Text),
+    ("appid", Kind::Text),
+    ("appidacr", Kind::Text),
+    ("acrs", Kind::TextOrTexts),
+    ("xms_cc", Kind::TextOrTexts),
+    ("roles", Kind::Texts),
+    ("name", Kind::Text),
+    ("email", Kind::Text),
+    ("preferred_username", Kind::Text),
+    ("upn", Kind::Text),
+    ("unique_name", Kind::Text),
+];
+
+impl Kind {
+    /// What is wrong with a value, if anything. `null` is as good as none.
+    fn fault_of(self, value: &Value) -> Option<&'static str> {
+        let is_texts = |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_string));
+        let (is_right, fault) = match self {
+            Self::Text => (value.is_string(), "is not a text"),
+            Self::Time => (value.is_i64(), "is not a whole number of seconds"),
+            Self::TextOrTexts => (value.is_string() || is_texts(value), "is neither a text nor an array of texts"),
+            Self::Texts => (is_texts(value), "is not an array of texts"),
+        };
+        (!is_right && !value.is_null()).then_some(fault)
+    }
+}
+
+/// The claim of a token's payload that is of the wrong type, or there twice; `None` when it is no JSON object.
+pub fn malformed(token: &str) -> Option<MalformedClaim> {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let Members(members) = serde_json::from_slice(&payload).ok()?;
+    KINDS.iter().find_map(|(name, kind)| {
+        let values: Vec<_> = members.iter().filter(|(own, _)| own == name).map(|(_, value)| value).collect();
+        let of_type = values.iter().find_map(|value| kind.fault_of(value));
+        let fault = of_type.or_else(|| (values.len() > 1).then_some("is there more than once"))?;
+        Some(MalformedClaim { name, fault })
+    })
+}
+
+/// The members of an object as they are written: one of them may be there twice.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit;
+        impl<'de> Visitor<'de> for Visit {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Visit)
+    }
+}
 
 /// Claims that tell about a person.
 const PERSONAL: [&str; 8] =
@@ -151,28 +256,47 @@ fn is_wrong(name: &str, value: Option<&Value>, authority: &Authority, settings: 
     let text = value.and_then(Value::as_str);
     let seconds = || value.and_then(Value::as_i64);
     let (now, skew) = (Utc::now().timestamp(), i64::from(settings.clock_skew_seconds));
+    let kind = KINDS.iter().find(|(own, _)| *own == name).map(|(_, kind)| *kind);
+    if value.zip(kind).is_some_and(|(value, kind)| kind.fault_of(value).is_some()) {
+        return true;
+    }
     match name {
         "iss" if settings.tenants.is_empty() => {
             !text.is_some_and(|iss| iss == authority.issuer_v2() || iss == authority.issuer_v1())
         }
         "iss" => text.is_none(),
-        "aud" => !text.is_some_and(|aud| is_audience(settings, aud)),
+        "aud" => {
+            let only = value.and_then(Value::as_array).and_then(|several| match &**several {
+                [one] => one.as_str(),
+                _ => None,
+            });
+            !text.or(only).is_some_and(|aud| is_audience(settings, aud))
+        }
         "tid" => {
             let own = authority.tenant_id().to_string();
             let is_known =
                 |tid: &str| std::iter::once(&own).chain(&settings.tenants).any(|own| own.eq_ignore_ascii_case(tid));
             !text.is_some_and(is_known)
         }
-        "oid" => text.is_none_or(|oid| Uuid::try_parse(oid).is_err()),
+        "oid" => text.is_none_or(|oid| guid(oid).is_none()),
         "scp" => match text {
             Some(scp) => !scp.split_whitespace().any(|word| word == settings.required_scope),
             None => value.is_some() || !settings.allow_app_only,
         },
         "exp" => seconds().is_none_or(|exp| exp.saturating_add(skew) <= now),
-        "nbf" | "iat" if value.is_some() => seconds().is_none_or(|from| from.saturating_sub(skew) > now),
-        "roles" => value.is_some_and(|roles| !roles.is_array()),
+        "nbf" | "iat" => seconds().is_some_and(|from| from.saturating_sub(skew) > now),
+        "azp" | "appid" if !settings.allowed_client_apps.is_empty() => {
+            let is_allowed = |app: Uuid| settings.allowed_client_apps.iter().any(|own| guid(own) == Some(app));
+            !text.and_then(guid).is_some_and(is_allowed)
+        }
+        "azpacr" | "appidacr" => settings.required_client_auth == RequiredClientAuth::Certificate && text != Some("2"),
         _ => false,
     }
+}
+
+/// With hyphens, as Entra writes it; `Uuid` reads other forms, too.
+fn guid(text: &str) -> Option<Uuid> {
+    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
 fn span(seconds: i64) -> String {
