@@ -109,7 +109,7 @@ impl Service<'_> {
                 _ => pause,
             });
             match pause {
-                Some(pause) if Instant::now() + pause < end => {
+                Some(pause) if pause < end.saturating_duration_since(Instant::now()) => {
                     log::debug!("{} is asked again in {pause:?}", self.name);
                     thread::sleep(pause);
                 }

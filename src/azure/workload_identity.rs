@@ -1,7 +1,12 @@
 //! Workload identity: a token that the cluster keeps in a file says who this is, and Entra ID takes it in place of a
 //! signature (Microsoft Learn "Workload identity federation", "Use Microsoft Entra Workload ID with AKS").
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    path::PathBuf,
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::Utc;
@@ -10,6 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use ureq::Agent;
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::{
     AzureError, Patience,
@@ -34,11 +40,20 @@ impl FederatedTokenFile {
     /// When it cannot be read, is not a JWT, or its token has expired.
     pub fn read(&self) -> Result<SecretString, AzureError> {
         let wrong = |reason: String| AzureError::TokenFile { path: self.path.clone(), reason };
-        let length = fs::metadata(&self.path).map_err(|error| wrong(format!("cannot be read: {error}")))?.len();
+        let unreadable = |error| wrong(format!("cannot be read: {error}"));
+        let metadata = fs::metadata(&self.path).map_err(unreadable)?;
+        // To open a pipe could take for ever.
+        if !metadata.is_file() {
+            return Err(wrong("is not a file".to_owned()));
+        }
+        let length = metadata.len();
         if length > MAX_BYTES {
             return Err(wrong(format!("has {length} bytes, more than a token can have")));
         }
-        let text = fs::read_to_string(&self.path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        // Of its size at once: a text that grows leaves copies behind, which nothing wipes.
+        let mut text = Zeroizing::new(String::with_capacity(usize::try_from(length).unwrap_or_default() + 1));
+        let file = File::open(&self.path).map_err(unreadable)?;
+        file.take(MAX_BYTES).read_to_string(&mut text).map_err(unreadable)?;
         let token = text.trim();
         let claims = claims(token).ok_or_else(|| wrong("does not hold a JWT".to_owned()))?;
         match claims.get("exp").and_then(Value::as_i64) {

@@ -130,6 +130,10 @@ impl CertificateSettings {
             let hint = "set client.cert_path or client.cert_base64, and leave out the other";
             loader.refuse("client.cert_base64", "is set beside client.cert_path, and only one can be meant", hint);
         }
+        if settings.key_path.is_some() && settings.key_base64.is_some() {
+            let hint = "set client.key_path or client.key_base64, and leave out the other";
+            loader.refuse("client.key_base64", "is set beside client.key_path, and only one can be meant", hint);
+        }
         if settings.key_passphrase.is_some() && settings.key_passphrase_file.is_some() {
             let hint = "set client.key_passphrase or client.key_passphrase_file, and leave out the other";
             loader.refuse("client.key_passphrase_file", "is set beside client.key_passphrase", hint);

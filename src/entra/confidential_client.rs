@@ -7,7 +7,7 @@ mod oauth;
 use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use credentials::{Credentials, Trouble};
+use credentials::{Credentials, Trouble, Verdict};
 use oauth::{OAuthClient, TokenAnswer};
 use oauth2::{AuthorizationCode, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RefreshToken, Scope, TokenResponse};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -327,7 +327,7 @@ impl ConfidentialClient {
             }
             (_, Err(error)) => Trouble::Unusable(error),
             _ => {
-                if proves_acceptance(&outcome) {
+                if verdict(&outcome) == Verdict::Accepted {
                     self.credentials.accepted(&used);
                 }
                 return outcome;
@@ -338,12 +338,12 @@ impl ConfidentialClient {
             Ok(assertion) => request(&metadata, &assertion),
             Err(error) => {
                 log::warn!("{} could not be used either: {}", other.credential.name(), error.with_hint());
-                self.credentials.tried(&other, false);
+                self.credentials.tried(&other, Verdict::Unknown);
                 // What the first one met is what is to be mended.
                 return outcome;
             }
         };
-        self.credentials.tried(&other, proves_acceptance(&second));
+        self.credentials.tried(&other, verdict(&second));
         second
     }
 
@@ -407,11 +407,13 @@ impl fmt::Debug for AuthorizationRequest {
     }
 }
 
-/// Whether Entra has taken the client's credential: it gave tokens, or refused for a reason that comes after that.
-fn proves_acceptance<T>(outcome: &Result<T, SignInError>) -> bool {
-    match outcome {
-        Ok(_) => true,
-        Err(SignInError::Entra(answer)) => matches!(answer.remedy(), Remedy::SignInAgain | Remedy::Consent),
-        Err(_) => false,
+/// What an outcome says of the client's credential: Entra took it when it gave tokens, or refused for a reason that comes after.
+fn verdict<T>(outcome: &Result<T, SignInError>) -> Verdict {
+    let Err(error) = outcome else { return Verdict::Accepted };
+    let SignInError::Entra(answer) = error else { return Verdict::Unknown };
+    match answer.remedy() {
+        Remedy::SignInAgain | Remedy::Consent => Verdict::Accepted,
+        Remedy::Certificate => Verdict::Refused,
+        Remedy::Configuration | Remedy::Other => Verdict::Unknown,
     }
 }

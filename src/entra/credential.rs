@@ -113,26 +113,38 @@ impl Credential {
     }
 }
 
-/// A credential, and the place of its source in the list. Clones know of each other whether Entra has accepted it.
+/// A credential, and the place of its source in the list. Clones know of each other what Entra has said of it.
 #[derive(Debug, Clone)]
 pub(super) struct Placed {
     pub(super) position: usize,
     pub(super) credential: Arc<Credential>,
-    was_accepted: Arc<AtomicBool>,
+    verdicts: Arc<Verdicts>,
+}
+
+/// What Entra has ever said of a credential, to this process.
+#[derive(Debug, Default)]
+struct Verdicts {
+    accepted: AtomicBool,
+    refused: AtomicBool,
 }
 
 impl Placed {
     pub(super) fn new(position: usize, credential: Arc<Credential>) -> Self {
-        Self { position, credential, was_accepted: Arc::default() }
+        Self { position, credential, verdicts: Arc::default() }
     }
 
     /// Notes that Entra has accepted it.
     pub(super) fn accept(&self) {
-        self.was_accepted.store(true, Ordering::Relaxed);
+        self.verdicts.accepted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether Entra has ever accepted it.
-    pub(super) fn was_accepted(&self) -> bool {
-        self.was_accepted.load(Ordering::Relaxed)
+    /// Notes that Entra has refused it.
+    pub(super) fn refuse(&self) {
+        self.verdicts.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether Entra has refused it and never accepted it.
+    pub(super) fn is_mistake(&self) -> bool {
+        self.verdicts.refused.load(Ordering::Relaxed) && !self.verdicts.accepted.load(Ordering::Relaxed)
     }
 }

@@ -43,14 +43,14 @@ pub struct Pending {
     pub started_at: DateTime<Utc>,
 }
 
-/// In few bytes, since a browser that opens all its tabs again begins many: milliseconds since 1970, the two secrets without their
+/// In few bytes, since a browser that opens all its tabs again begins many: microseconds since 1970, the two secrets without their
 /// base64url, and the path.
 impl Pending {
     fn to_bytes(&self) -> Option<Vec<u8>> {
         let secret = |text: &str| URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == SECRET_BYTES);
         let (nonce, verifier) = (secret(&self.nonce)?, secret(&self.code_verifier)?);
         Some(
-            [&self.started_at.timestamp_millis().to_be_bytes(), nonce.as_slice(), &verifier, self.next.as_bytes()]
+            [&self.started_at.timestamp_micros().to_be_bytes(), nonce.as_slice(), &verifier, self.next.as_bytes()]
                 .concat(),
         )
     }
@@ -63,7 +63,7 @@ impl Pending {
             nonce: URL_SAFE_NO_PAD.encode(nonce),
             code_verifier: URL_SAFE_NO_PAD.encode(verifier),
             next: String::from_utf8(next.to_vec()).ok()?,
-            started_at: DateTime::from_timestamp_millis(i64::from_be_bytes(*time))?,
+            started_at: DateTime::from_timestamp_micros(i64::from_be_bytes(*time))?,
         })
     }
 }

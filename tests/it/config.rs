@@ -341,6 +341,8 @@ fn a_password_in_a_wrong_address_is_not_repeated() {
 fn of_two_places_for_the_same_thing_neither_is_guessed() {
     let both = given().flag("client.cert_path", "a.pem").flag("client.cert_base64", "AAAA");
     assert_eq!(both.the_mistake().setting, "client.cert_base64");
+    let both = given().flag("client.key_path", "a.pem").flag("client.key_base64", "AAAA");
+    assert_eq!(both.the_mistake().setting, "client.key_base64");
     let both = given().flag("client.key_passphrase", "a").flag("client.key_passphrase_file", "b");
     assert_eq!(both.the_mistake().setting, "client.key_passphrase_file");
 }

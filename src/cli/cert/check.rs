@@ -77,6 +77,7 @@ impl Check {
             path: Some(file),
             base64: None,
             key_path: self.key,
+            key_base64: None,
             thumbprint: None,
             ..own.certificate
         };

@@ -91,6 +91,7 @@ impl Thumbprint {
                     path: Some(file),
                     base64: None,
                     key_path: None,
+                    key_base64: None,
                     ..own.clone()
                 })?);
             }

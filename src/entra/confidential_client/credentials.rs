@@ -40,6 +40,20 @@ struct Held {
 
 /// Most credentials kept that no source holds any more: the one before, and the one before that.
 const MAX_OF_BEFORE: usize = 2;
+/// Most kept of those that are not in use, before it is looked which of them a source still holds: certificates may be renewed
+/// every hour, for years.
+const MAX_OTHERS: usize = 8;
+
+/// How it went with a credential that was tried in place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Entra took it.
+    Accepted,
+    /// Entra refused it.
+    Refused,
+    /// It gave no assertion, or Entra no answer that tells.
+    Unknown,
+}
 
 /// Why another credential than the one in use is wanted.
 pub(super) enum Trouble<'a> {
@@ -221,6 +235,9 @@ impl Credentials {
             return Some(another);
         }
         trouble.tell(used);
+        if let (Trouble::Refused { .. }, Some(known)) = (trouble, self.held.load().find(used)) {
+            known.refuse();
+        }
         if trouble.has_passed(used) {
             return Some(self.held.load().in_use.clone());
         }
@@ -259,11 +276,13 @@ impl Credentials {
 
     /// Notes how it went with what [`Self::instead_of`] gave. What Entra took is in use from now on; what it did not take is
     /// the last to be tried again. Only its answer counts: that there is another credential does not make the one in use worse.
-    pub(super) fn tried(&self, other: &Placed, is_accepted: bool) {
-        if is_accepted {
-            other.accept();
+    pub(super) fn tried(&self, other: &Placed, verdict: Verdict) {
+        match verdict {
+            Verdict::Accepted => other.accept(),
+            Verdict::Refused => other.refuse(),
+            Verdict::Unknown => {}
         }
-        self.held.rcu(|held| held.after(other, is_accepted));
+        self.held.rcu(|held| held.after(other, verdict == Verdict::Accepted));
     }
 
     /// Notes that Entra took it.
@@ -293,12 +312,16 @@ impl Held {
     }
 
     fn knows(&self, credential: &Credential) -> bool {
-        self.all().any(|known| known.credential.is_same(credential))
+        self.find(credential).is_some()
+    }
+
+    fn find(&self, credential: &Credential) -> Option<&Placed> {
+        self.all().find(|known| known.credential.is_same(credential))
     }
 
     /// The one in use until now is the first to be tried when Entra does not take the new one yet.
     fn replaced_by(&self, new: &Placed) -> Self {
-        let others = std::iter::once(&self.in_use).chain(&self.others).cloned().collect();
+        let others = std::iter::once(&self.in_use).chain(&self.others).take(MAX_OTHERS).cloned().collect();
         Self { in_use: new.clone(), others, in_vain: self.in_vain.clone() }
     }
 
@@ -316,17 +339,16 @@ impl Held {
         Self { in_use: in_use.clone(), others, in_vain }
     }
 
-    /// With all that the sources hold now; of what none of them holds any more, only the last few that Entra has accepted: the
-    /// others were mistakes.
+    /// With all that the sources hold now; of what none of them holds any more, only the last few, and no mistakes.
     fn with_all(&self, current: &[Placed]) -> Self {
         let is_current = |one: &Placed| current.iter().any(|other| other.credential.is_same(&one.credential));
         let (current_ones, before): (Vec<_>, Vec<_>) = self.others.iter().cloned().partition(is_current);
         let new = current.iter().filter(|one| !self.knows(&one.credential)).cloned();
         let (own, besides): (Vec<_>, Vec<_>) =
             new.chain(current_ones).partition(|one| one.position == self.in_use.position);
-        let before = before.into_iter().filter(Placed::was_accepted).take(MAX_OF_BEFORE);
+        let before = before.into_iter().filter(|one| !one.is_mistake()).take(MAX_OF_BEFORE);
         let (mut in_vain, before_in_vain): (Vec<_>, Vec<_>) = self.in_vain.iter().cloned().partition(is_current);
-        in_vain.extend(before_in_vain.into_iter().filter(Placed::was_accepted).rev().take(MAX_OF_BEFORE));
+        in_vain.extend(before_in_vain.into_iter().filter(|one| !one.is_mistake()).rev().take(MAX_OF_BEFORE));
         Self { in_use: self.in_use.clone(), others: own.into_iter().chain(before).chain(besides).collect(), in_vain }
     }
 }

@@ -302,6 +302,9 @@ fn a_token_file_that_will_not_do_is_told_with_its_name() {
         assert!(hint.contains("azure.workload.identity/use"), "{hint}");
         assert!(!error.contains("eyJ"), "{error}");
     }
+    let folder_itself = WorkloadIdentitySettings { token_file: Some(folder.path().to_owned()) };
+    let (error, _) = failure(&azure, CredentialSettings::WorkloadIdentity(folder_itself), |_| {});
+    assert!(error.ends_with("is not a file"), "{error}");
     let missing = WorkloadIdentitySettings { token_file: Some(folder.path().join("missing")) };
     let (error, _) = failure(&azure, CredentialSettings::WorkloadIdentity(missing), |_| {});
     assert!(error.contains("cannot be read"), "{error}");

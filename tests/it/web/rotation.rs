@@ -318,18 +318,12 @@ fn what_entra_has_refused_is_not_put_in_use_again_by_looking_at_the_file() {
     let redirect_uri = Url::parse(&system.web.url("/callback")).expect("a URL");
     let client = ConfidentialClient::new(provider, &settings, redirect_uri).expect("a credential");
     let in_use = || client.credential().name();
-    // A code that nobody has issued is refused after the certificate was taken.
-    let is_taken = || {
-        let pending = PendingSignIn { nonce: String::new(), code_verifier: SecretString::from("verifier") };
-        let error = client.redeem_code(&SecretString::from("nobody's"), &pending).expect_err("refused");
-        assert!(matches!(&error, SignInError::Entra(answer) if answer.error == "invalid_grant"), "{error}");
-    };
-    is_taken();
+    assert_is_taken(&client);
     let own = in_use();
     put(&file_of(&system), &another().1);
     assert!(client.reload_credential().expect("a new one"));
     assert_ne!(in_use(), own);
-    is_taken();
+    assert_is_taken(&client);
     assert_eq!(in_use(), own, "Entra takes the one of before");
     for _ in 0..2 {
         assert!(!client.reload_credential().expect("nothing new"));
@@ -337,4 +331,22 @@ fn what_entra_has_refused_is_not_put_in_use_again_by_looking_at_the_file() {
         // What is new further down in the list is for when the one in use does not do.
         put(&later, &another().1);
     }
+}
+
+#[test]
+fn after_a_restart_the_certificate_of_before_serves_although_nobody_has_tried_it_yet() {
+    let system = TestSystem::start();
+    let provider = Arc::new(Provider::new(&system.settings.entra).expect("a provider"));
+    let redirect_uri = Url::parse(&system.web.url("/callback")).expect("a URL");
+    let client = ConfidentialClient::new(provider, &system.settings, redirect_uri).expect("a credential");
+    put(&file_of(&system), &another().1);
+    assert!(client.reload_credential().expect("a new one"));
+    assert_is_taken(&client);
+}
+
+/// A code that nobody has issued is refused after the certificate was taken.
+fn assert_is_taken(client: &ConfidentialClient) {
+    let pending = PendingSignIn { nonce: String::new(), code_verifier: SecretString::from("verifier") };
+    let error = client.redeem_code(&SecretString::from("nobody's"), &pending).expect_err("refused");
+    assert!(matches!(&error, SignInError::Entra(answer) if answer.error == "invalid_grant"), "{error}");
 }
