@@ -34,6 +34,7 @@ use crate::{
         ClaimsChallenge,
         aadsts::{EntraError, Remedy},
         confidential_client::SignInError,
+        id_token::IdTokenError,
     },
     serve::RequestId,
 };
@@ -79,6 +80,8 @@ pub enum Kind {
     },
     /// 429, with the seconds to wait when known.
     TooManyRequests(Option<u64>),
+    /// 429, with the seconds to wait: too many sign-ins from this address have failed.
+    TooManyFailures(u64),
     /// 503: not now, but when somebody really opens it.
     Prefetched,
     /// 500
@@ -198,7 +201,7 @@ impl From<SignInError> for PageError {
         match error {
             SignInError::Entra(answer) if answer.remedy() == Remedy::Consent => Kind::ConsentNeeded(answer),
             SignInError::Entra(answer) => Kind::SignInFailed(answer),
-            SignInError::Provider(_) => Kind::EntraUnreachable,
+            SignInError::Provider(_) | SignInError::IdToken(IdTokenError::KeysUnavailable) => Kind::EntraUnreachable,
             SignInError::Credential(_) => Kind::CertificateUnusable,
             SignInError::IdToken(_) => Kind::SignInRejected,
         }
@@ -295,7 +298,8 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
         log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "{}: {}", explanation.status.as_u16(), explanation.heading);
     }
     let action_href = match (&error.0.sign_in_next, explanation.action_href) {
-        (Some(next), "/login") => {
+        // What was to be repeated is a sign-in, whose address works once.
+        (Some(next), "/login" | "") => {
             let href = sign_in_href(Some(next));
             match &error.0.kind {
                 Kind::OtherAddress { own, .. } => format!("{}{href}", own.origin().ascii_serialization()),
@@ -306,7 +310,7 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
                 _ => href,
             }
         }
-        (_, "") => visit.request.path().to_owned(),
+        (_, "") => page_of(visit).to_owned(),
         (_, href) => href.to_owned(),
     };
     let entra = match &error.0.kind {
@@ -339,7 +343,7 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
     if let Kind::MethodNotAllowed(methods) = error.0.kind {
         response.headers_mut().insert(ALLOW, methods.parse().map_err(|_| PageError::from(Kind::Internal))?);
     }
-    if let Kind::TooManyRequests(Some(seconds)) = error.0.kind {
+    if let Kind::TooManyRequests(Some(seconds)) | Kind::TooManyFailures(seconds) = error.0.kind {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     Ok(response)

@@ -7,13 +7,17 @@
 use std::{
     fs, io,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use ::redis::{
-    Client, Commands as _, Connection, ConnectionLike as _, RedisError, RedisResult, Script, TlsCertificates, cmd, pipe,
+    Client, Commands as _, Connection, ConnectionLike as _, ErrorKind, RedisError, RedisResult, Script,
+    TlsCertificates, cmd, pipe,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::Utc;
@@ -79,6 +83,8 @@ pub struct RedisStore(Arc<Shared>);
 
 struct Shared {
     pool: r2d2::Pool<Manager>,
+    /// Of connections that may be used.
+    generation: Arc<AtomicUsize>,
     /// When nobody was there last, so that not every request waits for nobody.
     unreachable_at: Mutex<Option<Instant>>,
     keys: KeyRing,
@@ -91,17 +97,18 @@ impl RedisStore {
     /// # Errors
     /// When the settings cannot be used.
     pub fn of(settings: &RedisSettings, keys: &KeyRing) -> Result<Option<Self>, RedisSetupError> {
-        let Some(manager) = Manager::of(settings)? else { return Ok(None) };
+        let generation = Arc::default();
+        let Some(manager) = Manager::of(settings, &generation)? else { return Ok(None) };
         let pool = r2d2::Pool::builder()
             .max_size(MAX_CONNECTIONS)
             .min_idle(Some(0))
             .connection_timeout(settings.timeout)
-            // A connection that has ended is noticed by its use, and replaced.
-            .test_on_check_out(false)
+            // Asks nothing of Redis: see `Manager::is_valid`.
+            .test_on_check_out(true)
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(manager);
         let (keys, prefix) = (keys.clone(), settings.key_prefix.clone());
-        Ok(Some(Self(Arc::new(Shared { pool, unreachable_at: Mutex::new(None), keys, prefix }))))
+        Ok(Some(Self(Arc::new(Shared { pool, generation, unreachable_at: Mutex::new(None), keys, prefix }))))
     }
 
     /// Keeps a record, new or in place of another, for `life`.
@@ -205,18 +212,17 @@ impl RedisStore {
         patience: Duration,
     ) -> Result<Option<Lock>, StoreError> {
         let (key, owner) = (self.key(kind, name), random_id());
-        let mut left = patience;
+        let deadline = Instant::now() + patience;
         loop {
             let mine: Option<String> =
                 self.run(|redis| cmd("SET").arg(&key).arg(&owner).arg("PX").arg(millis(life)).arg("NX").query(redis))?;
             if mine.is_some() {
                 return Ok(Some(Lock { store: self.clone(), key, owner }));
             }
-            if left.is_zero() {
+            if Instant::now() >= deadline {
                 return Ok(None);
             }
             thread::sleep(ASK_FOR_TURN);
-            left = left.saturating_sub(ASK_FOR_TURN);
         }
     }
 
@@ -246,9 +252,19 @@ impl RedisStore {
         Ok(info.and_then(version))
     }
 
-    /// With a connection; with another one when that has ended while nobody used it, as after a restart of Redis.
+    /// With a connection; with a fresh one when that has ended while nobody used it, as after a restart of Redis. One that has
+    /// failed is not used again, nor are those made before it did: where a Redis has gone without a word, they are dead, too.
     fn run<T>(&self, command: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, StoreError> {
-        let attempt = || -> Result<RedisResult<T>, StoreError> { Ok(command(&mut *self.connection()?)) };
+        let attempt = || -> Result<RedisResult<T>, StoreError> {
+            let mut live = self.connection()?;
+            let outcome = command(&mut live.connection);
+            if let Err(error) = &outcome
+                && (error.is_io_error() || error.is_timeout() || error.is_connection_dropped())
+            {
+                live.generation.end(&self.0.generation);
+            }
+            Ok(outcome)
+        };
         match attempt()? {
             Err(error) if error.is_connection_dropped() => attempt()?,
             outcome => outcome,
@@ -261,9 +277,11 @@ impl RedisStore {
         if unreachable_at().is_some_and(|at| at.elapsed() < PAUSE) {
             return Err(StoreError("it was not there a moment ago".to_owned()));
         }
-        let connection = self.0.pool.get();
-        *unreachable_at() = connection.is_err().then(Instant::now);
-        connection.map_err(|error| StoreError(error.to_string()))
+        let connection = self.0.pool.get().map_err(|error| error.to_string());
+        // Without a reason all connections were in use; Redis itself may be well.
+        let is_gone = connection.as_ref().is_err_and(|error| error.contains(": "));
+        *unreachable_at() = is_gone.then(Instant::now);
+        connection.map_err(StoreError)
     }
 
     fn key(&self, Kind(kind): Kind, Name(name): &Name) -> String {
@@ -304,10 +322,32 @@ impl Drop for Lock {
 struct Manager {
     client: Client,
     timeout: Duration,
+    generation: Arc<AtomicUsize>,
+}
+
+/// A connection, and when it was made.
+struct Live {
+    connection: Connection,
+    generation: Generation,
+}
+
+#[derive(Clone, Copy)]
+struct Generation(usize);
+
+impl Generation {
+    fn is(self, now: &AtomicUsize) -> bool {
+        self.0 == now.load(Ordering::Acquire)
+    }
+
+    /// So that the next one begins; once, however many connections of it fail.
+    fn end(self, now: &AtomicUsize) {
+        // Somebody else's has ended it.
+        let _ = now.compare_exchange(self.0, self.0.wrapping_add(1), Ordering::AcqRel, Ordering::Acquire);
+    }
 }
 
 impl Manager {
-    fn of(settings: &RedisSettings) -> Result<Option<Self>, RedisSetupError> {
+    fn of(settings: &RedisSettings, generation: &Arc<AtomicUsize>) -> Result<Option<Self>, RedisSetupError> {
         let Some(url) = &settings.url else { return Ok(None) };
         let client = match &settings.ca_file {
             None => Client::open(url.expose()),
@@ -316,27 +356,32 @@ impl Manager {
                 Client::build_with_tls(url.expose(), TlsCertificates { client_tls: None, root_cert: Some(pem) })
             }
         };
-        Ok(Some(Self { client: client.map_err(RedisSetupError::Client)?, timeout: settings.timeout }))
+        let client = client.map_err(RedisSetupError::Client)?;
+        Ok(Some(Self { client, timeout: settings.timeout, generation: Arc::clone(generation) }))
     }
 }
 
 impl r2d2::ManageConnection for Manager {
-    type Connection = Connection;
+    type Connection = Live;
     type Error = RedisError;
 
-    fn connect(&self) -> RedisResult<Connection> {
+    fn connect(&self) -> RedisResult<Live> {
+        let generation = Generation(self.generation.load(Ordering::Acquire));
         let connection = self.client.get_connection_with_timeout(self.timeout)?;
         connection.set_read_timeout(Some(self.timeout))?;
         connection.set_write_timeout(Some(self.timeout))?;
-        Ok(connection)
+        Ok(Live { connection, generation })
     }
 
-    fn is_valid(&self, connection: &mut Connection) -> RedisResult<()> {
-        cmd("PING").exec(connection)
+    fn is_valid(&self, live: &mut Live) -> RedisResult<()> {
+        if live.generation.is(&self.generation) {
+            return Ok(());
+        }
+        Err((ErrorKind::Io, "it is of a time before Redis was away").into())
     }
 
-    fn has_broken(&self, connection: &mut Connection) -> bool {
-        !connection.is_open()
+    fn has_broken(&self, live: &mut Live) -> bool {
+        !(live.connection.is_open() && live.generation.is(&self.generation))
     }
 }
 

@@ -34,6 +34,11 @@ const MAX_DEMANDS_IN_A_ROW: u8 = 3;
 /// A second forced sign-in within this time means that signing in does not help.
 const FORCED_SIGN_IN_MEMORY: Duration = Duration::minutes(2);
 
+/// Not when a clock that was set back makes it a time to come.
+fn is_a_moment_ago(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    (Duration::zero()..FORCED_SIGN_IN_MEMORY).contains(&(now - at))
+}
+
 /// What somebody typed into the post form.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Typed {
@@ -120,7 +125,7 @@ impl TypedSession {
     pub fn note_forced_sign_in(&self) -> bool {
         let before: Option<DateTime<Utc>> = self.read(FORCED_SIGN_IN);
         self.write(FORCED_SIGN_IN, &Utc::now());
-        before.is_some_and(|at| Utc::now() - at < FORCED_SIGN_IN_MEMORY)
+        before.is_some_and(|at| is_a_moment_ago(at, Utc::now()))
     }
 
     /// Keeps what the API demands of the next sign-in. `true` when a sign-in that was completed a moment ago should have
@@ -129,7 +134,7 @@ impl TypedSession {
     pub fn demand(&self, challenge: &ClaimsChallenge) -> bool {
         let now = Utc::now();
         let before: Option<Demand> = self.read(DEMAND);
-        let answered = before.filter(|before| before.answered_at.is_some_and(|at| now - at < FORCED_SIGN_IN_MEMORY));
+        let answered = before.filter(|before| before.answered_at.is_some_and(|at| is_a_moment_ago(at, now)));
         let in_a_row = answered.as_ref().map_or(0, |before| before.in_a_row.saturating_add(1));
         let is_same = answered
             .and_then(|before| ClaimsChallenge::from_json(before.claims.as_bytes()))

@@ -86,10 +86,10 @@ fn of_certificate(certificate: &ClientCertificate, soon_days: i64, named: &impl 
         details.not_after.format("%Y-%m-%d"),
         details.thumbprints.sha1_hex()
     ));
-    if details.days_left(now) < soon_days {
+    if details.days_left(now) <= soon_days {
         let remedy = "make a new one with blogctl cert new, upload it beside the old one under Certificates & secrets \
                       of the site's registration, then put it in place";
-        return Said::warning(seen, format!("{soon_days} days or more before it expires"), remedy);
+        return Said::warning(seen, format!("more than {soon_days} days before it expires"), remedy);
     }
     Said::ok(seen)
 }

@@ -59,6 +59,8 @@ pub(super) enum TransportError {
     Entra(EntraError),
     #[error("HTTP status {0}")]
     Status(u16),
+    #[error("HTTP status {0} ({1})")]
+    Outage(u16, String),
     #[error(transparent)]
     Http(#[from] ureq::Error),
 }
@@ -71,13 +73,20 @@ pub(super) fn transport(agent: &Agent) -> impl Fn(HttpRequest) -> Result<HttpRes
         let body = outbound::read_body(&mut answer)?;
         let (parts, _) = answer.into_parts();
         if !parts.status.is_success() {
+            let status = parts.status.as_u16();
             return Err(match EntraError::from_token_endpoint(&body) {
+                Some(error) if is_outage(status, &error) => TransportError::Outage(status, error.label()),
                 Some(error) => TransportError::Entra(error),
-                None => TransportError::Status(parts.status.as_u16()),
+                None => TransportError::Status(status),
             });
         }
         Ok(HttpResponse::from_parts(parts, body))
     }
+}
+
+/// Whether the answer is not about the request: Entra is away or too busy just now.
+fn is_outage(status: u16, error: &EntraError) -> bool {
+    status == 429 || status >= 500 || matches!(error.error.as_str(), "temporarily_unavailable" | "server_error")
 }
 
 /// Ours from the crate's. Its parse error holds the answer, tokens included, so nothing of it is kept.
@@ -93,4 +102,25 @@ pub(super) fn sign_in_error(
         }
     };
     SignInError::Provider(ProviderError::Unreachable { url: token_endpoint.clone(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_from_a_refusal() {
+        let error = |body: &str| EntraError::from_token_endpoint(body.as_bytes()).unwrap();
+        let away = error(r#"{"error":"temporarily_unavailable","error_description":"AADSTS90033: x"}"#);
+        let refused = error(r#"{"error":"invalid_client","error_description":"AADSTS700027: x"}"#);
+        for (status, error, expected) in [
+            (400, &away, true),
+            (503, &refused, true),
+            (429, &refused, true),
+            (401, &refused, false),
+            (400, &refused, false),
+        ] {
+            assert_eq!(is_outage(status, error), expected, "{status} {}", error.error);
+        }
+    }
 }

@@ -92,6 +92,15 @@ impl Explanation {
                 wait(*seconds),
             )
             .with_action("", "Try again"),
+            Kind::TooManyFailures(seconds) => of_status(
+                StatusCode::TOO_MANY_REQUESTS,
+                "429",
+                "Too many sign-ins have failed here",
+                "Thirty sign-ins from your network's address have failed within a minute, perhaps not your own. None is tried \
+                 for a while.",
+                wait(Some(*seconds)),
+            )
+            .with_action("/login", "Try to sign in again"),
             Kind::Internal => of_status(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "500",

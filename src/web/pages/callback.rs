@@ -12,6 +12,7 @@ use crate::{
         PendingSignIn, SignIn,
         aadsts::{EntraError, Remedy},
         confidential_client::SignInError,
+        id_token::IdTokenError,
     },
     web::{
         error_page::{Kind, PageError},
@@ -76,7 +77,7 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
         return Err(PageError::from(Kind::SignInStale).leading_to(next));
     };
     if let Some(seconds) = visit.site.failed_sign_ins.wait(&visit.request) {
-        return Err(PageError::from(Kind::TooManyRequests(Some(seconds))).leading_to(next));
+        return Err(PageError::from(Kind::TooManyFailures(seconds)).leading_to(next));
     }
     let sign_in = redeem(&visit, code, pending).await.map_err(|error| error.leading_to(next.clone()))?;
     let account = Account::new(sign_in.user);
@@ -105,7 +106,7 @@ fn is_prefetch(request: &HttpRequest) -> bool {
 fn is_the_visitors(error: &SignInError) -> bool {
     match error {
         SignInError::Entra(answer) => !matches!(answer.remedy(), Remedy::Certificate | Remedy::Configuration),
-        SignInError::IdToken(_) => true,
+        SignInError::IdToken(error) => !matches!(error, IdTokenError::KeysUnavailable),
         _ => false,
     }
 }

@@ -5,7 +5,7 @@
 //! itself asks both, too. Answers are remembered for a few seconds, so that nobody can make the site flood anybody.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, TryLockError},
     time::{Duration, Instant},
 };
 
@@ -132,8 +132,10 @@ impl Remembered {
         }
         let turn = match (self.asking.try_lock(), last()) {
             (Ok(turn), _) => turn,
-            (Err(_), Some((_, answer))) => return answer,
-            (Err(_), None) => self.asking.lock().unwrap_or_else(PoisonError::into_inner),
+            // Whoever asked has panicked, and asks no more.
+            (Err(TryLockError::Poisoned(turn)), _) => turn.into_inner(),
+            (Err(TryLockError::WouldBlock), Some((_, answer))) => return answer,
+            (Err(TryLockError::WouldBlock), None) => self.asking.lock().unwrap_or_else(PoisonError::into_inner),
         };
         let answer = fresh().unwrap_or_else(ask);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), answer));
@@ -147,6 +149,16 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
+
+    #[test]
+    fn who_panics_while_asking_does_not_freeze_the_answer() {
+        let remembered = Remembered::default();
+        let long_ago = Instant::now().checked_sub(FRESH).unwrap();
+        *remembered.last.lock().unwrap() = Some((long_ago, false));
+        let asking = std::panic::AssertUnwindSafe(|| remembered.or_ask(|| panic!("while asking")));
+        assert!(std::panic::catch_unwind(asking).is_err());
+        assert!(remembered.or_ask(|| true));
+    }
 
     #[test]
     fn while_one_asks_the_others_get_what_was_known_before() {

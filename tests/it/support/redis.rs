@@ -43,6 +43,10 @@ impl RedisServer {
         panic!("redis-server does not start");
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// With the password that it wants.
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "rediss" } else { "redis" };

@@ -1,9 +1,22 @@
 //! Sessions in Redis: two replicas are one site, a restart ends nothing, and Redis itself learns and decides little.
 
-use std::{fs, sync::Barrier, thread};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use actix_web::HttpResponse;
-use blogctl::{config::Settings, serve};
+use blogctl::{
+    config::{RedisSettings, Settings},
+    serve,
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use redis::Commands as _;
 use secrecy::SecretString;
@@ -179,6 +192,78 @@ fn without_redis_the_site_says_so_and_comes_back_with_it() {
     let again = browser.get(&system.web.url("/profile"));
     let again = if again.url.port() == Some(system.idp.port) { browser.pick(&again, ALICE) } else { again };
     assert_eq!((again.status, again.url.path()), (200, "/profile"), "it was empty: people sign in again");
+}
+
+/// So many requests at once that there are several connections to Redis.
+fn warm_up(browser: &Browser, system: &TestSystem) {
+    const REQUESTS: usize = 12;
+    let barrier = Barrier::new(REQUESTS);
+    thread::scope(|scope| {
+        for _ in 0..REQUESTS {
+            let (browser, barrier) = (browser.clone_cookies(), &barrier);
+            scope.spawn(move || {
+                barrier.wait();
+                browser.get_once(&system.web.url("/profile"));
+            });
+        }
+    });
+}
+
+#[test]
+fn a_restart_of_redis_costs_no_request_however_many_connections_there_were() {
+    let Some(mut redis) = RedisServer::start() else { return };
+    let system = sharing(&redis, |_| {});
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/profile");
+    warm_up(&browser, &system);
+    redis.stop();
+    assert!(redis.resume());
+    let page = browser.get_once(&system.web.url("/profile"));
+    assert_eq!(page.status, 303, "it was empty: to the sign-in, and no page about Redis: {}", page.body);
+}
+
+#[test]
+fn connections_that_have_gone_silent_are_replaced_by_the_next_request() {
+    let Some(redis) = RedisServer::start() else { return };
+    let silent = Arc::new(AtomicBool::new(false));
+    let front = in_front_of(&redis, &silent);
+    let system = sharing(&redis, |settings| {
+        let url = redis.url().replace(&format!(":{}/", redis.port()), &format!(":{front}/"));
+        settings.redis = RedisSettings { timeout: Duration::from_millis(300), ..redis_at(&url) };
+    });
+    let browser = Browser::new();
+    browser.sign_in(&system, ALICE, "/profile");
+    warm_up(&browser, &system);
+    silent.store(true, Ordering::SeqCst);
+    assert_eq!(browser.get_once(&system.web.url("/profile")).status, 503, "nobody answers");
+    assert_eq!(browser.get_once(&system.web.url("/profile")).status, 200, "on a connection of its own");
+}
+
+/// A port that leads to `redis`; what is connected when `silent` becomes true hears nothing any more, and is not told.
+fn in_front_of(redis: &RedisServer, silent: &Arc<AtomicBool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let (port, to, silent) = (listener.local_addr().expect("bound").port(), redis.port(), Arc::clone(silent));
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", to))) else { return };
+            let was_silent = silent.load(Ordering::SeqCst);
+            for (mut from, mut to) in
+                [(client.try_clone().expect("a socket"), server.try_clone().expect("a socket")), (server, client)]
+            {
+                let silent = Arc::clone(&silent);
+                thread::spawn(move || {
+                    let mut buffer = [0; 4096];
+                    while let Ok(length @ 1..) = from.read(&mut buffer) {
+                        let is_heard = was_silent || !silent.load(Ordering::SeqCst);
+                        if is_heard && to.write_all(&buffer[..length]).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        }
+    });
+    port
 }
 
 #[test]

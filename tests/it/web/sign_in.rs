@@ -446,3 +446,13 @@ fn who_signs_in_again_and_again_and_is_never_known_gets_a_page_and_no_circle() {
     assert_eq!(browser.cookie("blogctl-signed-in"), None, "who signs out was signed in");
     assert_eq!(browser.sign_in(&system, ALICE, "/posts").status, 200);
 }
+
+#[test]
+fn a_sign_in_that_met_an_outage_begins_anew_and_is_not_sent_again() {
+    let system = TestSystem::start();
+    control(&system, "PUT", "/fault", Some(&json!({ "down": true, "only_path": "/token" })));
+    let page = Browser::new().sign_in(&system, ALICE, "/posts?by=me");
+    assert_eq!((page.status, page.error()), (502, "502"), "{}", page.body);
+    assert!(page.text().contains("href=\"/login?next=%2Fposts%3Fby%3Dme\""), "{}", page.body);
+    assert!(!page.text().contains("href=\"/callback"), "a code works once: {}", page.body);
+}
