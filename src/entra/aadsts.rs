@@ -8,6 +8,7 @@ mod known;
 
 pub use known::KNOWN;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// A GUID has 36 characters, the shortest client secret 40.
 const LONGEST_HARMLESS_RUN: usize = 36;
@@ -54,16 +55,16 @@ pub struct EntraError {
     pub correlation_id: Option<String>,
 }
 
-/// The token endpoint's error answer (RFC 6749 §5.2 and Entra's own members).
+/// The token endpoint's error answer (RFC 6749 §5.2 and Entra's own members). One member that is odd must not hide the others.
 #[derive(Deserialize)]
 struct ErrorBody {
     error: String,
     #[serde(default)]
-    error_description: String,
+    error_description: Value,
     #[serde(default)]
-    error_codes: Vec<u32>,
+    error_codes: Value,
     #[serde(default)]
-    correlation_id: Option<String>,
+    correlation_id: Value,
 }
 
 /// How advice for the operator begins on a visitor's page.
@@ -77,12 +78,13 @@ impl EntraError {
     /// From the body of the token endpoint's error answer; `None` when it is not one.
     pub fn from_token_endpoint(body: &[u8]) -> Option<Self> {
         let body: ErrorBody = serde_json::from_slice(body).ok()?;
-        let code = body.error_codes.first().copied().or_else(|| code_in(&body.error_description));
+        let description = body.error_description.as_str().unwrap_or_default();
+        let code = body.error_codes.get(0).and_then(Value::as_u64).and_then(|code| u32::try_from(code).ok());
         Some(Self {
             error: error_name(&body.error),
-            code,
-            description: clean(&body.error_description),
-            correlation_id: body.correlation_id.as_deref().and_then(guid),
+            code: code.or_else(|| code_in(description)),
+            description: clean(description),
+            correlation_id: body.correlation_id.as_str().and_then(guid),
         })
     }
 
@@ -213,6 +215,13 @@ mod tests {
         let error = EntraError::from_token_endpoint(body).unwrap();
         assert_eq!((error.code, error.remedy()), (Some(700_027), Remedy::Certificate));
         assert_eq!(error.label(), "AADSTS700027");
+        for odd in [
+            &br#"{"error":"invalid_client","error_description":null,"error_codes":[7000215],"correlation_id":7}"#[..],
+            br#"{"error":"invalid_client","error_description":"AADSTS7000215: x","error_codes":[99999999999]}"#,
+            br#"{"error":"invalid_client","error_description":"AADSTS7000215: x","error_codes":"none"}"#,
+        ] {
+            assert_eq!(EntraError::from_token_endpoint(odd).unwrap().code, Some(7_000_215));
+        }
     }
 
     #[test]

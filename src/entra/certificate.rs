@@ -13,6 +13,7 @@ mod thumbprints;
 mod vault_signer;
 
 use std::{
+    cmp::Ordering,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -66,7 +67,7 @@ pub fn certificates_of(settings: &CertificateSettings) -> Result<Vec<Vec<u8>>, C
 /// When one of the two cannot be read, or they do not belong together.
 pub fn leaf_of(settings: &CertificateSettings) -> Result<Vec<u8>, CertificateError> {
     let Found { certificates, key, path, key_path } = source::read_apart(settings)?.whole()?;
-    let leaf = certificates.iter().find(|certificate| belongs_to(certificate, &key));
+    let leaf = leaf_among(&certificates, &key).and_then(|at| certificates.get(at));
     let Some(leaf) = leaf else { return Err(CertificateError::KeyMismatch { certificate: path, key: key_path }) };
     leaf.to_der().map_err(|_| CertificateError::BadCertificate { path })
 }
@@ -168,9 +169,7 @@ impl ClientCertificate {
     fn of(found: Found) -> Result<Self, CertificateError> {
         let Found { certificates, key, path, key_path } = found;
         check_key(&key, &key_path)?;
-        let leaf = certificates
-            .iter()
-            .position(|certificate| belongs_to(certificate, &key))
+        let leaf = leaf_among(&certificates, &key)
             .ok_or_else(|| CertificateError::KeyMismatch { certificate: path.clone(), key: key_path.clone() })?;
         let chain = pem::chain_from(leaf, certificates, &path)?;
         let signers = Signers::of(&key).ok_or_else(|| CertificateError::BadKey { path: key_path.clone() })?;
@@ -280,6 +279,13 @@ fn check_key<T: HasPublic>(key: &PKey<T>, path: &Path) -> Result<(), Certificate
         return Err(CertificateError::Weak { path: path.to_owned(), bits: key.bits() });
     }
     Ok(())
+}
+
+/// The certificate of the key: of several, as after a renewal that kept the key, the one that ends last.
+fn leaf_among(certificates: &[X509], key: &PKey<Private>) -> Option<usize> {
+    let own = certificates.iter().enumerate().filter(|(_, certificate)| belongs_to(certificate, key));
+    own.max_by(|(_, one), (_, other)| one.not_after().partial_cmp(other.not_after()).unwrap_or(Ordering::Equal))
+        .map(|(at, _)| at)
 }
 
 fn belongs_to(certificate: &X509, key: &PKey<Private>) -> bool {

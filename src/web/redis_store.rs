@@ -216,7 +216,10 @@ impl RedisStore {
         loop {
             let mine: Option<String> =
                 self.run(|redis| cmd("SET").arg(&key).arg(&owner).arg("PX").arg(millis(life)).arg("NX").query(redis))?;
-            if mine.is_some() {
+            // When the answer was lost, the command was sent again, and met its own work.
+            let is_mine =
+                mine.is_some() || self.run(|redis| redis.get::<_, Option<String>>(&key))?.as_ref() == Some(&owner);
+            if is_mine {
                 return Ok(Some(Lock { store: self.clone(), key, owner }));
             }
             if Instant::now() >= deadline {

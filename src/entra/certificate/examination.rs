@@ -11,8 +11,8 @@ use openssl::{
 use serde::Serialize;
 
 use super::{
-    CertificateDetails, CertificateError, ClientCertificate, MIN_KEY_BITS, belongs_to, check_dates, check_key,
-    check_thumbprint, pem, signature::weak_digest, source,
+    CertificateDetails, CertificateError, ClientCertificate, MIN_KEY_BITS, check_dates, check_key, check_thumbprint,
+    leaf_among, pem, signature::weak_digest, source,
 };
 use crate::config::CertificateSettings;
 
@@ -88,7 +88,7 @@ impl Examination {
         };
         let key = noted(parts.key, &mut observations);
         let certificates = noted(parts.certificates, &mut observations).unwrap_or_default();
-        let leaf = key.as_ref().and_then(|key| certificates.iter().position(|one| belongs_to(one, key)));
+        let leaf = key.as_ref().and_then(|key| leaf_among(&certificates, key));
         if let (Some(_), None, false) = (&key, leaf, certificates.is_empty()) {
             let (certificate, key) = (parts.path.clone(), parts.key_path.clone());
             observations.push(Observation::from(&CertificateError::KeyMismatch { certificate, key }));

@@ -3,6 +3,7 @@
 
 use std::{
     cell::OnceCell,
+    cmp::Ordering,
     fs::{self, File},
     io::{self, Read as _},
     path::Path,
@@ -84,15 +85,23 @@ pub(super) fn chain_from(
 ) -> Result<Vec<Vec<u8>>, CertificateError> {
     let mut last = certificates.swap_remove(leaf);
     let mut chain = vec![to_der(&last, path)?];
-    while let Some(issuer) = certificates.iter().position(|candidate| has_issued(candidate, &last)) {
+    while let Some(issuer) = certificates.iter().position(|candidate| has_issued(candidate, &last) && !is_root(&last)) {
         last = certificates.swap_remove(issuer);
         chain.push(to_der(&last, path)?);
     }
     Ok(chain)
 }
 
+fn is_root(certificate: &X509) -> bool {
+    has_name_of(certificate, certificate)
+}
+
+fn has_name_of(issuer: &X509, certificate: &X509) -> bool {
+    issuer.subject_name().try_cmp(certificate.issuer_name()).is_ok_and(Ordering::is_eq)
+}
+
 fn has_issued(issuer: &X509, certificate: &X509) -> bool {
-    issuer.public_key().is_ok_and(|key| certificate.verify(&key).unwrap_or(false))
+    has_name_of(issuer, certificate) && issuer.public_key().is_ok_and(|key| certificate.verify(&key).unwrap_or(false))
 }
 
 /// Those of PEM, or the one that is in DER.

@@ -1,7 +1,11 @@
 //! Where certificate and private key come from: a file, or a setting that holds what a file would, in base64 (as Azure App
 //! Service and Kubernetes secrets give it).
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use openssl::{
@@ -103,9 +107,9 @@ pub(super) fn read_apart(settings: &CertificateSettings) -> Result<Parts, Certif
 }
 
 fn decoded(text: &SecretString, setting: &'static str) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
-    // Wrapped lines, as `base64` prints them.
-    let joined: Zeroizing<String> =
-        Zeroizing::new(text.expose_secret().chars().filter(|c| !c.is_ascii_whitespace()).collect());
+    // Wrapped lines, as `base64` prints them. Of its size at once: a text that grows leaves copies behind.
+    let mut joined = Zeroizing::new(String::with_capacity(text.expose_secret().len()));
+    joined.extend(text.expose_secret().chars().filter(|c| !c.is_ascii_whitespace()));
     STANDARD.decode(joined.as_bytes()).map(Zeroizing::new).map_err(|_| CertificateError::BadBase64 { setting })
 }
 
@@ -116,6 +120,10 @@ fn decoded(text: &SecretString, setting: &'static str) -> Result<Zeroizing<Vec<u
 pub fn passphrase(settings: &CertificateSettings) -> Result<Option<SecretString>, CertificateError> {
     let Some(path) = &settings.key_passphrase_file else { return Ok(settings.key_passphrase.clone()) };
     let bytes = pem::read(path)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| CertificateError::PassphraseWrong { path: path.clone() })?;
+    let not_text = |error| CertificateError::Unreadable {
+        path: path.clone(),
+        reason: Arc::new(io::Error::new(io::ErrorKind::InvalidData, error)),
+    };
+    let text = std::str::from_utf8(&bytes).map_err(not_text)?;
     Ok(Some(SecretString::from(text.trim_end_matches(['\r', '\n']))))
 }

@@ -39,7 +39,7 @@ impl Ending {
             Threshold::End => (
                 Level::Error,
                 format!(
-                    "the certificate expired {when} ({ends}): nobody can sign in; see docs/rotate-a-certificate.md"
+                    "the certificate expired {when} ({ends}): nobody signs in by it; see docs/rotate-a-certificate.md"
                 ),
             ),
             Threshold::Days(_) => {

@@ -15,13 +15,17 @@ use crate::web::{
 
 const TOKENS: Kind = Kind("tokens");
 const TURN: Kind = Kind("refreshing");
-/// What a refresh takes beside its requests, at most.
+/// What a refresh takes beside its requests, mostly.
 const SLACK: Duration = Duration::from_secs(5);
+/// And at most, where a vault signs and is slow.
+const SLACK_OF_AZURE: Duration = Duration::from_mins(1);
 
 /// In one Redis.
 pub struct RedisTokens {
     redis: RedisStore,
     idle: Duration,
+    /// How long one waits for another's refresh.
+    patience: Duration,
     /// Longest time for a refresh.
     longest_refresh: Duration,
 }
@@ -38,7 +42,7 @@ impl RedisTokens {
     /// Tokens that nobody uses for `idle` end. A request to Entra takes `timeout` at most.
     pub fn new(redis: RedisStore, idle: Duration, timeout: Duration) -> Self {
         // With another credential it may be repeated.
-        Self { redis, idle, longest_refresh: timeout * 2 + SLACK }
+        Self { redis, idle, patience: timeout * 2 + SLACK, longest_refresh: timeout * 4 + SLACK_OF_AZURE }
     }
 }
 
@@ -66,7 +70,7 @@ impl TokenStore for RedisTokens {
     }
 
     fn turn(&self, ticket: &Ticket, wait: Wait) -> Result<Option<Turn>, StoreError> {
-        let patience = if wait == Wait::NotAtAll { Duration::ZERO } else { self.longest_refresh };
+        let patience = if wait == Wait::NotAtAll { Duration::ZERO } else { self.patience };
         let lock = self.redis.lock(TURN, &ticket.name(), self.longest_refresh, patience)?;
         Ok(lock.map(|lock| Turn { _lock: Some(lock) }))
     }

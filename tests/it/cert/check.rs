@@ -192,6 +192,19 @@ fn a_chain_may_stand_in_another_order_which_is_told() {
 }
 
 #[test]
+fn of_two_certificates_of_one_key_the_one_that_ends_last_counts() {
+    let folder = folder();
+    let [expired, renewed] = [(-400, -3), (-1, 90)]
+        .map(|valid| pem(&TestCertificate { valid, ..TestCertificate::new("site", key()) }.make()));
+    for (name, parts) in [("appended.pem", [&expired, &renewed]), ("put-first.pem", [&renewed, &expired])] {
+        file(folder.path(), name, &[&key_pem(key()), parts[0], parts[1]]);
+        let told = cert(folder.path(), &["check", name]);
+        assert!(told.contains("✓ in date") && !told.contains("chain of 2"), "{told}");
+        assert!(told.contains("holds 1 more certificate, which is not of its chain"), "{told}");
+    }
+}
+
+#[test]
 fn a_mode_is_told_of_what_holds_a_key_and_as_it_is() {
     let folder = folder();
     let certificate = pem(&TestCertificate::new("site", key()).make());
