@@ -22,9 +22,8 @@ use subtle::ConstantTimeEq;
 use url::Url;
 
 use super::{
-    drafts,
+    drafts::{self, Typed},
     error_page::{Kind, PageError, Unsent},
-    session::Typed,
     site::Site,
     visit::{SignedIn, Visit},
 };

@@ -3,7 +3,7 @@
 //!
 //! A form tells whose it is by a seal, since its author may not be signed in any more when it arrives.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     key_ring::KeyRing,
     redis_store::{Kind, Name, RedisStore, StoreError},
-    session::{Typed, UserKey},
+    session::UserKey,
 };
 
 const DRAFT: Kind = Kind("draft");
@@ -23,6 +23,32 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 const SEAL: &str = "author of a form";
 /// A form may be open for so long before it is sent.
 const SEAL_LIFETIME: TimeDelta = TimeDelta::days(7);
+
+/// What somebody typed into the post form.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Typed {
+    /// Title.
+    pub title: String,
+    /// Content.
+    pub content: String,
+    /// `ETag` of the post when its form was opened; empty for a new post.
+    #[serde(default)]
+    pub etag: String,
+}
+
+/// Shows how long it is, and nothing of it: what people write is not for logs.
+impl fmt::Debug for Typed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Typed({} bytes)", self.len())
+    }
+}
+
+impl Typed {
+    /// In bytes.
+    pub fn len(&self) -> usize {
+        self.title.len() + self.content.len() + self.etag.len()
+    }
+}
 
 /// The drafts of all users.
 pub enum Drafts {
@@ -73,8 +99,8 @@ impl Drafts {
     pub fn find(&self, author: UserKey, path: &str) -> Result<Option<Typed>, StoreError> {
         match self {
             Self::InMemory(cache) => Ok(cache.get(&(author, path.to_owned())).map(|typed| (*typed).clone())),
-            Self::InRedis(redis, life) => {
-                let json = redis.get(DRAFT, &name(author, path), *life)?;
+            Self::InRedis(redis, _) => {
+                let json = redis.look(DRAFT, &name(author, path))?;
                 Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
             }
         }

@@ -21,11 +21,12 @@ use url::Url;
 
 use super::{
     api_client::ApiError,
+    drafts::Typed,
     pages::{callback, post_form},
     redis_store::StoreError,
     return_path::ReturnPath,
     routes,
-    session::{Typed, TypedSession, UserKey},
+    session::{TypedSession, UserKey},
     sessions,
     visit::Visit,
 };

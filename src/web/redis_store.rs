@@ -143,6 +143,15 @@ impl RedisStore {
         Ok(sealed.and_then(|sealed| self.open(kind, name, &sealed)))
     }
 
+    /// A record, whose life goes on as it is.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn look(&self, kind: Kind, name: &Name) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let sealed: Option<Vec<u8>> = self.run(|redis| redis.get(self.key(kind, name)))?;
+        Ok(sealed.and_then(|sealed| self.open(kind, name, &sealed)))
+    }
+
     /// Takes a record away, and gives it to who was first.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! What the site remembers about one browser, typed: who is signed in, a message to show once, drafts, and
-//! what the API demands of a sign-in. The only place that knows the names under which the session store keeps them.
+//! What the site remembers about one browser, typed: who is signed in, a message to show once, and what the
+//! API demands of a sign-in. The only place that knows the names under which the session store keeps them.
 //!
 //! No token is ever in here: a session holds a [`Ticket`], and the tokens are in the
 //! [`TokenStore`](super::token_store::TokenStore) under it.
@@ -8,7 +8,6 @@ mod account;
 
 use std::{
     convert::Infallible,
-    fmt,
     future::{Ready, ready},
 };
 
@@ -37,32 +36,6 @@ const FORCED_SIGN_IN_MEMORY: Duration = Duration::minutes(2);
 /// Not when a clock that was set back makes it a time to come.
 fn is_a_moment_ago(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     (Duration::zero()..FORCED_SIGN_IN_MEMORY).contains(&(now - at))
-}
-
-/// What somebody typed into the post form.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Typed {
-    /// Title.
-    pub title: String,
-    /// Content.
-    pub content: String,
-    /// `ETag` of the post when its form was opened; empty for a new post.
-    #[serde(default)]
-    pub etag: String,
-}
-
-/// Shows how long it is, and nothing of it: what people write is not for logs.
-impl fmt::Debug for Typed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Typed({} bytes)", self.len())
-    }
-}
-
-impl Typed {
-    /// In bytes.
-    pub fn len(&self) -> usize {
-        self.title.len() + self.content.len() + self.etag.len()
-    }
 }
 
 /// What the API demands of a sign-in, as JSON.

@@ -12,8 +12,9 @@ use serde::Serialize;
 
 use super::{
     api_client::{Correlation, UsersApi},
+    drafts::Typed,
     error_page::{Kind, PageError},
-    session::{Account, Typed, TypedSession},
+    session::{Account, TypedSession},
     site::Site,
     templates::{Layout, LayoutAccount},
 };

@@ -5,12 +5,12 @@ use actix_web::{HttpResponse, web};
 use crate::web::{
     api_client::VersionedPost,
     csrf::{Checked, ProtectedForm},
+    drafts::Typed,
     error_page::{Kind, PageError},
     pages::{
         post_form::{PostForm, PostFormPage, refused},
         posts::is_own,
     },
-    session::Typed,
     visit::{SignedIn, Visit},
 };
 

@@ -5,9 +5,9 @@ use serde::Deserialize;
 
 use crate::web::{
     csrf::Checked,
+    drafts::Typed,
     error_page::PageError,
     pages::post_form::{PostForm, PostFormPage, refused},
-    session::Typed,
     visit::{SignedIn, Visit},
 };
 

@@ -5,10 +5,10 @@ use crate::entra::ClaimsChallenge;
 use crate::web::{
     api_client::{ApiError, FieldError, NewPost, Post},
     csrf::ProtectedForm,
-    drafts,
+    drafts::{self, Typed},
     error_page::{Kind, PageError, SigningInAgain, end_sign_in, sign_in_href, wait},
     return_path::ReturnPath,
-    session::{Typed, UserKey, random_id},
+    session::{UserKey, random_id},
     visit::{SignedIn, Visit},
 };
 use actix_web::{
