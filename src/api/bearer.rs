@@ -25,7 +25,6 @@ use super::{
 use crate::{
     blog::{Actor, Rights, UserKey},
     entra::{AccessTokenValidator, AppRole, PresentedToken, Principal, TokenError},
-    serve::Source,
 };
 
 /// The validated caller of the request at hand.
@@ -78,7 +77,7 @@ impl FromRequest for Caller {
 }
 
 /// Middleware (for `actix_web::middleware::from_fn`): lets pass only requests with a valid access token, within the
-/// rate limits.
+/// caller's rate limits. That of the address has been checked before: see [`super::admission`].
 ///
 /// # Errors
 /// Those of the service it wraps.
@@ -107,8 +106,7 @@ async fn authenticate(request: &ServiceRequest) -> Result<(Caller, Option<Remain
     let validator = validator.ok_or_else(|| Problem::internal("the API has no token validator"))?;
     let limits = request.app_data::<web::Data<RateLimits>>();
     let limits = limits.ok_or_else(|| Problem::internal("the API has no rate limits"))?;
-    let source = limits.admit(request.request())?;
-    let caller = caller(request, validator, limits, source).await;
+    let caller = caller(request, validator, limits).await;
     let caller = caller.map_err(|problem| problem.signing_in_at(validator.authorization_uri()))?;
     let remaining = limits.admit_caller(caller.key(), request.method())?;
     Ok((caller, remaining))
@@ -118,7 +116,6 @@ async fn caller(
     request: &ServiceRequest,
     validator: &web::Data<AccessTokenValidator>,
     limits: &RateLimits,
-    source: Option<Source>,
 ) -> Result<Caller, Problem> {
     let token = PresentedToken::new(token(request.headers())?);
     let known = validator.recall(&token);
@@ -126,6 +123,7 @@ async fn caller(
         return Ok(Caller(principal));
     }
     // Only now: whoever shares an address with somebody who guesses tokens goes on with a token that is known.
+    let source = limits.source(request.request());
     limits.admit_unknown_token(source)?;
     // A known key takes microseconds, on this thread; fetching keys blocks, so elsewhere.
     let outcome = if let Some(outcome) = known.or_else(|| validator.verify_now(&token)) {
@@ -155,16 +153,23 @@ fn token(headers: &HeaderMap) -> Result<&str, Problem> {
         return Err(Problem::missing_token());
     }
     // Two headers that a proxy has joined look like "a, Bearer b"; a second space makes an odd token.
-    if !token.bytes().all(is_of_b64token) {
+    if !token.bytes().all(|byte| B64TOKEN.get(usize::from(byte)).is_some_and(|is_allowed| *is_allowed)) {
         return Err(Problem::malformed_authorization());
     }
     Ok(token)
 }
 
-/// RFC 6750 §2.1, `b64token`.
-fn is_of_b64token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
-}
+/// Which bytes a token may hold (RFC 6750 §2.1, `b64token`), as a table: a token has more than a thousand of them.
+static B64TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        let is_allowed = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+        table[byte as usize] = is_allowed;
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

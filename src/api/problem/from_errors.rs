@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{error::Category, json};
 
 use super::{FieldError, Problem};
-use crate::{blog::BlogError, db::DbError, entra::TokenError};
+use crate::{blog::BlogError, db::DbError, entra::TokenError, serve::content_coding::NotAcceptable};
 
 impl From<BlogError> for Problem {
     fn from(error: BlogError) -> Self {
@@ -71,6 +71,12 @@ impl From<TokenError> for Problem {
                 Self::unavailable("keys_unavailable", detail).because(error)
             }
         }
+    }
+}
+
+impl From<NotAcceptable> for Problem {
+    fn from(_: NotAcceptable) -> Self {
+        Self::no_acceptable_coding()
     }
 }
 
