@@ -245,7 +245,7 @@ mod tests {
             assert_eq!(thousands(number), expected);
         }
         let text = loss_in_text(12_345);
-        assert!(text.ends_with("\n") && text.contains("WARN  blogctl::log 12,345 lines lost"), "{text}");
+        assert!(text.ends_with('\n') && text.contains("WARN  blogctl::log 12,345 lines lost"), "{text}");
         let line: Json = serde_json::from_str(&loss_in_json(1)).expect("JSON");
         assert_eq!((&line["level"], &line["lost_lines"]), (&json!("warn"), &json!(1)));
         assert!(line["message"].as_str().expect("text").starts_with("1 line lost"));
