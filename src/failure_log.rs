@@ -41,9 +41,8 @@ impl FailureLog {
 
     fn is_news(&self, now: Duration, message: &str) -> bool {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = reported
-            .as_ref()
-            .is_none_or(|last| last.message != message && now.saturating_sub(last.at) >= LEAST_PAUSE);
+        let is_news =
+            reported.as_ref().is_none_or(|last| last.message != message && now.saturating_sub(last.at) >= LEAST_PAUSE);
         if is_news {
             *reported = Some(Reported { message: message.to_owned(), at: now });
         }

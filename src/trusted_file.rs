@@ -231,7 +231,8 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         symlink(&real, at("link")).unwrap();
         symlink("/dev/zero", at("zero")).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+            .unwrap();
         fs::create_dir(at("folder")).unwrap();
         for (name, expected) in [
             ("link", "it is a symbolic link"),

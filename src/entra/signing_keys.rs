@@ -219,12 +219,11 @@ impl SigningKeys {
     /// Puts new keys in place of the old; an old one that is not among them stops working. Keeps the old when the fetch
     /// fails, or, when there are none, takes those of the cache file.
     fn replace(&self, fetch: impl FnOnce() -> Result<FetchedKeys, ProviderError>) -> Result<(), ProviderError> {
-        let outcome = fetch().and_then(|fetched| {
-            match self.parse(&fetched.jwks, self.lifetime_of_new(fetched.max_age)) {
+        let outcome =
+            fetch().and_then(|fetched| match self.parse(&fetched.jwks, self.lifetime_of_new(fetched.max_age)) {
                 Ok(set) => Ok((set, fetched.jwks)),
                 Err(error) => Err(ProviderError::Jwks { url: fetched.url, error }),
-            }
-        });
+            });
         let now = self.clock.elapsed();
         let mut schedule = self.schedule();
         schedule.last_fetch_failed = outcome.is_err();

@@ -204,7 +204,11 @@ fn a_key_set_without_a_usable_key_leaves_the_keys_in_use_and_is_fetched_again_in
         let warned = warnings();
         for _ in 0..20 {
             bench.validator.validate(&known).expect(name);
-            assert_eq!(bench.validator.validate(&new).expect_err("not known yet"), TokenError::KeysUnavailable, "{name}");
+            assert_eq!(
+                bench.validator.validate(&new).expect_err("not known yet"),
+                TokenError::KeysUnavailable,
+                "{name}"
+            );
         }
         assert_eq!(bench.provider.script().key_fetches, fetches + 1, "{name}: not one for each request");
         assert!(warnings() <= warned + 1, "{name}: one warning, not one for each request");
