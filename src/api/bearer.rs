@@ -153,23 +153,27 @@ fn token(headers: &HeaderMap) -> Result<&str, Problem> {
         return Err(Problem::missing_token());
     }
     // Two headers that a proxy has joined look like "a, Bearer b"; a second space makes an odd token.
-    if !token.bytes().all(|byte| B64TOKEN.get(usize::from(byte)).is_some_and(|is_allowed| *is_allowed)) {
+    if !is_b64token(token) {
         return Err(Problem::malformed_authorization());
     }
     Ok(token)
 }
 
-/// Which bytes a token may hold (RFC 6750 §2.1, `b64token`), as a table: a token has more than a thousand of them.
-static B64TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        let is_allowed = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
-        table[byte as usize] = is_allowed;
-        byte += 1;
-    }
-    table
-};
+/// RFC 6750 §2.1, `b64token`. Without branches, so that the compiler looks at 16 bytes at once: a token has more than a
+/// thousand.
+fn is_b64token(token: &str) -> bool {
+    let is_in = |byte: u8, first: u8, last: u8| byte.wrapping_sub(first) <= last - first;
+    token.bytes().fold(true, |is_all, byte| {
+        let is_allowed = is_in(byte | 0x20, b'a', b'z')
+            // - . / and the digits stand side by side.
+            | is_in(byte, b'-', b'9')
+            | (byte == b'_')
+            | (byte == b'~')
+            | (byte == b'+')
+            | (byte == b'=');
+        is_all & is_allowed
+    })
+}
 
 #[cfg(test)]
 mod tests {
@@ -197,6 +201,19 @@ mod tests {
         for good in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c"] {
             assert_eq!(found(&[good.as_bytes()]), Ok("a.b.c".to_owned()), "{good:?}");
         }
+    }
+
+    #[test]
+    fn a_token_holds_the_bytes_of_the_rfc_and_no_other() {
+        for byte in 0..=127_u8 {
+            let expected = byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+            for token in
+                [char::from(byte).to_string(), format!("{}{}{}", "a".repeat(40), char::from(byte), "b".repeat(40))]
+            {
+                assert_eq!(is_b64token(&token), expected, "{byte}");
+            }
+        }
+        assert!(!is_b64token("é") && !is_b64token("a…"));
     }
 
     #[test]

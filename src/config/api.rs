@@ -23,6 +23,7 @@ pub enum RequiredClientAuth {
 
 /// `[api]`.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct ApiSettings {
     /// `api.host`: address to listen on.
     pub host: String,
