@@ -8,7 +8,6 @@ use crate::web::{
     drafts::Typed,
     error_page::{Kind, PageError, SigningInAgain, end_sign_in, sign_in_href, wait},
     form_seal::FormSeal,
-    return_path::ReturnPath,
     session::random_id,
     visit::{SignedIn, Visit},
 };
@@ -243,7 +242,7 @@ async fn kept_until_back(
     };
     let mut page = PostFormPage::new(visit, seal, typed.clone());
     page.summary = Some(format!("{summary} {promise}"));
-    page.sign_in_href = Some(sign_in_href(ReturnPath::parse(path).as_ref()));
+    page.sign_in_href = Some(sign_in_href(visit.site.return_path(path).as_ref()));
     let mut response = visit.page_with_status(StatusCode::UNAUTHORIZED, "post_form.html", &page)?;
     // RFC 9110 §15.5.2 asks for a challenge; no browser shows a dialogue for this one.
     let challenge = HeaderValue::from_static("Cookie realm=\"blog\", form-action=\"/login\"");
