@@ -93,7 +93,8 @@ impl<F: ProtectedForm> FromRequest for Checked<F> {
 
 /// What says whose form it is, of a form with text that comes without a session.
 fn seal<F: ProtectedForm>(visit: &Visit, sender: &Sender) -> Option<FormSeal> {
-    let may_be_sealed = *sender == Sender::ThisSite && F::MAX_BYTES > SMALL_FORM_BYTES && visit.session.account().is_none();
+    let may_be_sealed =
+        *sender == Sender::ThisSite && F::MAX_BYTES > SMALL_FORM_BYTES && visit.session.account().is_none();
     FormSeal::from_request(&visit.site.keys, &visit.request).filter(|_| may_be_sealed)
 }
 

@@ -75,7 +75,8 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
         return Err(PageError::from(Kind::SignInStale).leading_to(next));
     };
     let reserved = visit.site.failed_sign_ins.reserve(&visit.request).await;
-    let reserved = reserved.map_err(|seconds| PageError::from(Kind::TooManyFailures(seconds)).leading_to(next.clone()))?;
+    let reserved =
+        reserved.map_err(|seconds| PageError::from(Kind::TooManyFailures(seconds)).leading_to(next.clone()))?;
     let sign_in = redeem(&visit, code, pending, reserved).await.map_err(|error| error.leading_to(next.clone()))?;
     let account = Account::new(sign_in.user);
     let (ticket, before) = (account.ticket.clone(), visit.session.account().map(|before| before.ticket));

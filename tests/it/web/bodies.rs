@@ -112,8 +112,8 @@ fn a_form_of_another_type_is_refused_before_its_body_is_there() {
     let system = TestSystem::start();
     let origin = system.web.url("");
     for kind in ["multipart/form-data; boundary=x", "application/json", "text/plain", ""] {
-        let head = form(&origin, "/posts/new", "Content-Length: 100\r\n")
-            .replace("application/x-www-form-urlencoded", kind);
+        let head =
+            form(&origin, "/posts/new", "Content-Length: 100\r\n").replace("application/x-www-form-urlencoded", kind);
         let mut stream = send(system.web.port, &head, b"content=", 1);
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).expect("an answer before the body");
@@ -122,7 +122,8 @@ fn a_form_of_another_type_is_refused_before_its_body_is_there() {
 }
 
 fn answers(system: &TestSystem, cookie_lines: &[Vec<u8>], path: &str) -> Vec<RawAnswer> {
-    let mut bytes = format!("GET {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n", system.web.port).into_bytes();
+    let mut bytes =
+        format!("GET {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n", system.web.port).into_bytes();
     for line in cookie_lines {
         bytes.extend_from_slice(&[b"Cookie: ", line.as_slice(), b"\r\n"].concat());
     }
@@ -147,7 +148,12 @@ fn cookies_of_other_applications_in_any_bytes_sign_nobody_out() {
             vec![own.clone(), other.to_vec()],
         ] {
             let answers = answers(&system, &lines, "/profile");
-            assert_eq!(answers.first().map(|answer| answer.status), Some(200), "{:?}", other.escape_ascii().to_string());
+            assert_eq!(
+                answers.first().map(|answer| answer.status),
+                Some(200),
+                "{:?}",
+                other.escape_ascii().to_string()
+            );
         }
     }
     // And a sign-in works, here and at the identity provider, whose own cookies come on the same host.

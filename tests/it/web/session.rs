@@ -279,14 +279,19 @@ fn a_long_text_is_kept_too_and_who_makes_up_a_form_has_nothing_kept() {
     let form = page.form("Publish").with("title", "Long").with("content", &long);
     browser.submit(&page.form("Sign out"));
     let seal = form.action.query().expect("a seal").to_owned();
-    for (query, content) in [(None, long.as_str()), (Some("form=bWFkZS11cA"), &long), (None, "word word"), (Some(&seal[..9]), "word")]
+    for (query, content) in
+        [(None, long.as_str()), (Some("form=bWFkZS11cA"), &long), (None, "word word"), (Some(&seal[..9]), "word")]
     {
         let mut forged = form.clone().with("content", content);
         forged.action.set_query(query);
         let refused = browser.submit(&forged);
         assert_eq!((refused.status, refused.error()), (403, "403"));
         let is_short = content.len() < 100;
-        assert_eq!(refused.text().contains("word"), is_short, "a short text is shown all the same, a long one not read");
+        assert_eq!(
+            refused.text().contains("word"),
+            is_short,
+            "a short text is shown all the same, a long one not read"
+        );
     }
     let mut elsewhere = form.clone();
     elsewhere.action.set_path("/posts/7/edit");
