@@ -4,6 +4,7 @@ pub mod access_log;
 pub mod client_address;
 pub mod connections;
 pub mod content_coding;
+pub mod cookie_header;
 pub mod listen;
 pub mod request_id;
 pub mod sliced_body;
