@@ -142,7 +142,7 @@ fn clients_that_request_large_files_and_never_read_take_no_memory() {
         assert_eq!(client.get(path).status, 200);
     }
     let before = dev.running.peak_kib();
-    let hold = |n: usize, path: &str, coding: &str| {
+    let request_and_leave = |n: usize, path: &str, coding: &str| {
         let mut stream = TcpStream::connect(&address).expect("a connection");
         stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a time limit");
         let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {alice}\r\n");
@@ -151,17 +151,21 @@ fn clients_that_request_large_files_and_never_read_take_no_memory() {
         assert_eq!(stream.peek(&mut [0; 1]).expect("an answer"), 1, "{n}");
         stream
     };
-    let mut held = Vec::new();
+    let mut streams = Vec::new();
     for n in 0..200 {
-        held.push(hold(n, "/v1/docs/swagger-ui-bundle.js", if n % 2 == 0 { "identity" } else { "gzip" }));
+        streams.push(request_and_leave(
+            n,
+            "/v1/docs/swagger-ui-bundle.js",
+            if n % 2 == 0 { "identity" } else { "gzip" },
+        ));
     }
     let files = dev.running.peak_kib() - before;
     for n in 0..100 {
-        held.push(hold(n, "/v1/posts?limit=20", "identity"));
+        streams.push(request_and_leave(n, "/v1/posts?limit=20", "identity"));
     }
     let all = dev.running.peak_kib() - before;
     attacks::record("API: open routes", "large files that nobody reads", files <= 20 * 1024);
     assert!(files <= 20 * 1024, "200 clients that do not read take {files} KiB");
     assert!(all <= 40 * 1024, "with 100 more that do not read a page of 1 MB: {all} KiB");
-    drop(held);
+    drop(streams);
 }

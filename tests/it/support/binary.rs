@@ -115,13 +115,6 @@ impl Running {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
-    /// Most memory that it ever held, in KiB (Linux).
-    pub fn peak_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line about memory");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
-    }
-
     /// Waits for its end; gives the exit status and every line it has written.
     pub fn ended(mut self) -> (ExitStatus, String) {
         let deadline = Instant::now() + DEADLINE;
