@@ -86,7 +86,7 @@ impl Blog {
         if let Err(error) = self.database.catch_up_with_search().await {
             log::warn!("a search does without the newest posts: {error}");
         }
-        self.database.read_long(move |connection| read_found(connection, &sought, skip, view).map(make)).await
+        self.database.search(move |connection| read_found(connection, &sought, skip, view).map(make)).await
     }
 }
 
