@@ -78,6 +78,8 @@ pub enum Kind {
         used: String,
         /// How browsers reach the site.
         own: Url,
+        /// Path of its redirect URI.
+        redirect_path: String,
     },
     /// 429, with the seconds to wait when known.
     TooManyRequests(Option<u64>),
@@ -250,7 +252,7 @@ pub async fn answer(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if sessions::trouble().is_some() && routes::needs_session(request.path()) {
+    if sessions::trouble().is_some() && routes::needs_session(request.match_info().as_str()) {
         let page = render(request.request(), &Kind::SessionsUnreachable.into()).await;
         return Ok(request.into_response(page));
     }
@@ -329,7 +331,7 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
     // Whom this account's rights are not enough for may have another.
     let another_account_href = match &error.0.kind {
         Kind::ConsentNeeded(_) | Kind::SignInFailed(_) => Some(another_account_href(error.0.sign_in_next.as_ref())),
-        Kind::Forbidden => Some(another_account_href(ReturnPath::parse(page_of(visit)).as_ref())),
+        Kind::Forbidden => Some(another_account_href(visit.site.return_path(page_of(visit)).as_ref())),
         _ => None,
     };
     let page = ErrorPage {
