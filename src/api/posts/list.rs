@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn without_parameters_it_is_the_first_hundred() {
-        let expected = Query { paging: Paging::Skip(0), view: View { limit: 100, excerpt: None }, author: None, text: None };
+        let expected =
+            Query { paging: Paging::Skip(0), view: View { limit: 100, excerpt: None }, author: None, text: None };
         assert_eq!(Query::parse(""), Ok(expected));
     }
 
@@ -204,13 +205,28 @@ mod tests {
     fn every_parameter_is_understood() {
         let cursor = Cursor { created_at_micros: 5, id: 6 };
         let query = format!("after={}&limit=1000&author=me&q=+&unknown=x", cursor::encode(cursor));
-        let expected = Query { paging: Paging::After(cursor), view: View { limit: 1000, excerpt: None }, author: Some(Author::Me), text: None };
+        let expected = Query {
+            paging: Paging::After(cursor),
+            view: View { limit: 1000, excerpt: None },
+            author: Some(Author::Me),
+            text: None,
+        };
         assert_eq!(Query::parse(&query), Ok(expected));
         let query = "skip=5&q=+a%26b+";
-        let expected = Query { paging: Paging::Skip(5), view: View { limit: 100, excerpt: None }, author: None, text: Some("a&b".to_owned()) };
+        let expected = Query {
+            paging: Paging::Skip(5),
+            view: View { limit: 100, excerpt: None },
+            author: None,
+            text: Some("a&b".to_owned()),
+        };
         assert_eq!(Query::parse(query), Ok(expected));
         let query = "skip=7&limit=1&excerpt=1000&author=9&q=";
-        let expected = Query { paging: Paging::Skip(7), view: View { limit: 1, excerpt: Some(1000) }, author: Some(Author::Id(9)), text: None };
+        let expected = Query {
+            paging: Paging::Skip(7),
+            view: View { limit: 1, excerpt: Some(1000) },
+            author: Some(Author::Id(9)),
+            text: None,
+        };
         assert_eq!(Query::parse(query), Ok(expected));
     }
 

@@ -133,9 +133,7 @@ impl PageQuery {
             }
         }
         // The second shows that there is more, however large the first one is.
-        out.push_sql(
-            ") AS p LEFT JOIN users AS u ON u.id = p.author_id WHERE p.number <= 2 OR p.ahead <= ",
-        );
+        out.push_sql(") AS p LEFT JOIN users AS u ON u.id = p.author_id WHERE p.number <= 2 OR p.ahead <= ");
         out.push_bind_param::<BigInt, _>(&self.max_bytes)?;
         out.push_sql(" ORDER BY p.number");
         Ok(())
@@ -161,11 +159,7 @@ impl PageQuery {
 
 const NEWEST_FIRST: &str = " ORDER BY p.created_at_micros DESC, p.id DESC";
 
-fn after_place<'b, DB>(
-    out: &mut AstPass<'_, 'b, DB>,
-    author_id: Option<&'b i64>,
-    place: &'b Place,
-) -> QueryResult<()>
+fn after_place<'b, DB>(out: &mut AstPass<'_, 'b, DB>, author_id: Option<&'b i64>, place: &'b Place) -> QueryResult<()>
 where
     DB: Backend + HasSqlType<BigInt>,
     i64: ToSql<BigInt, DB>,
