@@ -59,7 +59,7 @@ impl PageQuery {
             Connection::Sqlite(_) => Engine::Sqlite,
             Connection::Postgres(_) => Engine::Postgres,
         };
-        let content_chars = extent.content_chars.map(|chars| i64::try_from(chars).unwrap_or(i64::MAX));
+        let content_chars = extent.content_chars.map(i64::from);
         Self { engine, source, content_chars, max_bytes: i64::try_from(extent.max_bytes).unwrap_or(i64::MAX) }
     }
 
