@@ -37,7 +37,7 @@ use crate::{
         confidential_client::SignInError,
         id_token::IdTokenError,
     },
-    serve::RequestId,
+    serve::{Refusal, RequestId},
 };
 use explanation::Explanation;
 pub use explanation::wait;
@@ -79,6 +79,8 @@ pub enum Kind {
         /// How browsers reach the site.
         own: Url,
     },
+    /// What every server refuses before a handler sees the request.
+    Refused(Refusal),
     /// 429, with the seconds to wait when known.
     TooManyRequests(Option<u64>),
     /// 429, with the seconds to wait: too many sign-ins from this address have failed.
@@ -260,7 +262,11 @@ pub async fn answer(
     };
     let page = match error.as_error::<PageError>() {
         Some(error) => render(response.request(), error).await,
-        None => render(response.request(), &PageError::from_status(error.as_response_error().status_code())).await,
+        None => {
+            let refusal = error.as_error::<Refusal>().map(|refusal| Kind::Refused(*refusal).into());
+            let error = refusal.unwrap_or_else(|| PageError::from_status(error.as_response_error().status_code()));
+            render(response.request(), &error).await
+        }
     };
     let (request, _) = response.into_parts();
     Ok(ServiceResponse::new(request, page))
@@ -343,6 +349,11 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
     let mut response = visit.page_with_status(explanation.status, "error.html", &page)?;
     if let Kind::MethodNotAllowed(methods) = error.0.kind {
         response.headers_mut().insert(ALLOW, methods.parse().map_err(|_| PageError::from(Kind::Internal))?);
+    }
+    if let Kind::Refused(refusal) = error.0.kind {
+        for (name, value) in refusal.headers() {
+            response.headers_mut().append(name, value);
+        }
     }
     if let Kind::TooManyRequests(Some(seconds)) | Kind::TooManyFailures(seconds) = error.0.kind {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
