@@ -91,13 +91,14 @@ impl Database {
     }
 
     /// Runs a read that takes microseconds on SQLite: a few rows by key. It runs on the calling thread there, since
-    /// handing it over would take longer than the read.
+    /// handing it over would take longer than the read. It may run twice: again on a fresh connection when the first one
+    /// turns out to be lost.
     ///
     /// # Errors
     /// The work's own, or the database's.
     pub async fn read_short<T, E>(
         &self,
-        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
+        work: impl Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
@@ -115,7 +116,25 @@ impl Database {
     /// The work's own, or the database's.
     pub async fn read_long<T, E>(
         &self,
-        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
+        work: impl Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        match &self.opened.engine {
+            Engine::Sqlite(sqlite) => sqlite.read_long(work).await,
+            Engine::Postgres(postgres) => postgres.read(work).await,
+        }
+    }
+
+    /// Runs a full-text search: in a lane of its own, so that a flood of searches delays no other read.
+    ///
+    /// # Errors
+    /// [`DbError::SearchBusy`], [`DbError::Deadline`], the work's own, or the database's.
+    pub async fn search<T, E>(
+        &self,
+        work: impl Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,

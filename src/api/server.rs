@@ -201,7 +201,7 @@ fn validator(settings: &Settings) -> Result<AccessTokenValidator, StartError> {
     if api.required_scope.is_empty() {
         return Err(StartError::NoRequiredScope);
     }
-    let provider = Provider::new(&settings.entra)?;
+    let provider = Provider::for_tenants(&settings.entra, &api.tenants)?;
     Ok(AccessTokenValidator::new(Arc::new(provider), api))
 }
 

@@ -109,7 +109,7 @@ impl Blog {
         if let Err(error) = self.database.catch_up_with_search().await {
             log::warn!("a search does without the newest posts: {error}");
         }
-        self.database.read_long(move |connection| read_found(connection, &sought, skip, limit)).await
+        self.database.search(move |connection| read_found(connection, &sought, skip, limit)).await
     }
 
     /// What the blog holds now, for whoever keeps answers; `None` where there is no cheap way to know. Microseconds, on

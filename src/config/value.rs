@@ -13,7 +13,7 @@ use url::Url;
 
 use super::{
     AppRegistration, AssertionForm, AzureIdentity, Cloud, CredentialSettings, Environment, IdpUser, LogFormat,
-    RequiredClientAuth, masked::masked,
+    PreparedStatements, RequiredClientAuth, masked::masked,
 };
 
 /// What stands in place of a secret.
@@ -308,6 +308,7 @@ choices! {
     AssertionForm => "ps256-sha256 or rs256-sha1",
     AzureIdentity => "auto, managed, workload or cli",
     LogFormat => "text or json",
+    PreparedStatements => "auto, on or off",
     RequiredClientAuth => "any or certificate",
 }
 

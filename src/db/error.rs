@@ -27,6 +27,15 @@ pub enum DbError {
         /// What the database said last.
         reason: String,
     },
+    /// The request's time was over before the database had done it.
+    #[error("the database did not answer within {seconds} seconds")]
+    Deadline {
+        /// The time that the request had.
+        seconds: u64,
+    },
+    /// As many searches run and wait as may.
+    #[error("too many searches are running and waiting; see database.search_connections and database.search_queue")]
+    SearchBusy,
     /// A statement failed.
     #[error("the database refused a statement: {0}")]
     Statement(#[from] diesel::result::Error),

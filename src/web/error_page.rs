@@ -78,6 +78,8 @@ pub enum Kind {
         used: String,
         /// How browsers reach the site.
         own: Url,
+        /// Path of its redirect URI.
+        redirect_path: String,
     },
     /// What every server refuses before a handler sees the request.
     Refused(Refusal),
@@ -252,7 +254,7 @@ pub async fn answer(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if sessions::trouble().is_some() && routes::needs_session(request.path()) {
+    if sessions::trouble().is_some() && routes::needs_session(request.match_info().as_str()) {
         let page = render(request.request(), &Kind::SessionsUnreachable.into()).await;
         return Ok(request.into_response(page));
     }
@@ -335,7 +337,7 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
     // Whom this account's rights are not enough for may have another.
     let another_account_href = match &error.0.kind {
         Kind::ConsentNeeded(_) | Kind::SignInFailed(_) => Some(another_account_href(error.0.sign_in_next.as_ref())),
-        Kind::Forbidden => Some(another_account_href(ReturnPath::parse(page_of(visit)).as_ref())),
+        Kind::Forbidden => Some(another_account_href(visit.site.return_path(page_of(visit)).as_ref())),
         _ => None,
     };
     let page = ErrorPage {

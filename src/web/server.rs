@@ -114,7 +114,7 @@ impl Server {
         let application = move || {
             App::new()
                 .app_data(site.clone())
-                .configure(routes::configure)
+                .configure(|app| routes::configure(app, &site.redirect_path))
                 .wrap(from_fn(request_guard::check))
                 .wrap(from_fn(error_page::answer))
                 .wrap(site.sessions.middleware(&site.keys, site.cookies))

@@ -296,6 +296,13 @@ fn what_does_not_make_sense_is_refused() {
         ("log.format", "xml"),
         ("database.url", "mysql://localhost/blog"),
         ("database.pool_size", "0"),
+        ("database.prepared_statements", "maybe"),
+        ("database.deadline_seconds", "0"),
+        ("database.statement_timeout_seconds", "301"),
+        ("database.connect_timeout_seconds", "1"),
+        ("database.search_connections", "0"),
+        ("database.search_deadline_seconds", "301"),
+        ("database.file_mode", "0777"),
         ("log.level", "loud"),
         ("idp.tenant_id", ""),
         ("idp.users", "[]"),
@@ -486,6 +493,21 @@ fn the_redirect_uri_must_be_on_the_public_url() {
         .flag("client.redirect_uri", "https://b.example/callback")
         .the_mistake();
     assert_eq!(mistake.setting, "client.redirect_uri");
+}
+
+#[test]
+fn the_redirect_uri_may_have_any_path_that_no_page_of_the_site_has() {
+    for path in ["/callback", "/getAToken", "/signin-oidc", "/auth/redirect"] {
+        let uri = format!("https://blog.example{path}");
+        let settings = given().flag("client.redirect_uri", &uri).load().settings;
+        assert_eq!(settings.client.redirect_uri.expect("set").path(), path);
+    }
+    for path in ["", "/", "/login", "/posts", "/posts/new", "/static/x", "/health", "/a%20b"] {
+        let uri = format!("https://blog.example{path}");
+        let mistake = given().flag("client.redirect_uri", &uri).the_mistake();
+        assert_eq!(mistake.setting, "client.redirect_uri", "{path}");
+        assert!(mistake.problem.contains("take people back") && mistake.hint.contains("/getAToken"), "{mistake:?}");
+    }
 }
 
 #[test]

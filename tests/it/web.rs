@@ -10,6 +10,7 @@ mod headers;
 mod health;
 mod posts;
 mod public_address;
+mod redirect_path;
 mod renewal;
 mod replicas;
 mod rotation;

@@ -84,8 +84,10 @@ impl Explanation {
                 "What you sent is longer than this site takes. Nothing was saved.",
                 "Use your browser's Back button to return to the form with your text, shorten it, and send it again.",
             ),
-            Kind::OtherAddress { used, own } => Self::of_other_address(used, &own.origin().ascii_serialization()),
             Kind::Refused(refusal) => Self::of_refusal(*refusal),
+            Kind::OtherAddress { used, own, redirect_path } => {
+                Self::of_other_address(used, &own.origin().ascii_serialization(), redirect_path)
+            }
             Kind::TooManyRequests(seconds) => of_status(
                 StatusCode::TOO_MANY_REQUESTS,
                 "429",
@@ -125,7 +127,7 @@ impl Explanation {
         of_status(refusal.status_code(), marker, heading, happened, refusal.detail())
     }
 
-    fn of_other_address(used: &str, own: &str) -> Self {
+    fn of_other_address(used: &str, own: &str, redirect_path: &str) -> Self {
         of_status(
             StatusCode::MISDIRECTED_REQUEST,
             "421",
@@ -137,7 +139,7 @@ impl Explanation {
             ),
             format!(
                 "Sign in at `{own}`. For whoever runs this site: if `{used}` is right, set `client.public_url` to it and \
-                 register `{used}/callback`. If a reverse proxy is in front, let it pass on the name that the browser \
+                 register `{used}{redirect_path}`. If a reverse proxy is in front, let it pass on the name that the browser \
                  used as `Host`, or list it in `server.trusted_proxies` and let it send `X-Forwarded-Host`."
             ),
         )

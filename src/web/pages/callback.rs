@@ -1,4 +1,4 @@
-//! `/callback`: the browser comes back from Entra. A sign-in works once, in the session that started it. Neither `code`
+//! The redirect URI, `/callback` unless `client.redirect_uri` has another path: the browser comes back from Entra. A sign-in works once, in the session that started it. Neither `code`
 //! nor `state` is ever logged.
 
 use std::sync::Arc;
@@ -23,9 +23,6 @@ use crate::{
     },
 };
 
-/// Where Entra sends the browser back to.
-pub const PATH: &str = "/callback";
-
 /// `state` of who follows the link for administrators; it is no sign-in of this browser's, and nothing depends on it.
 pub const ADMIN_CONSENT: &str = "admin-consent";
 
@@ -47,7 +44,7 @@ pub struct CallbackQuery {
     admin_consent: Option<String>,
 }
 
-/// `GET /callback`
+/// `GET` of the redirect URI.
 ///
 /// # Errors
 /// When the sign-in is not under way in this session, Entra reports an error, or the code cannot be redeemed.
@@ -64,7 +61,7 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
     let Some(pending) = query.state.and_then(|state| visit.site.pending_sign_ins.take(&visit.request, &state)) else {
         return Err(Kind::SignInStale.into());
     };
-    let next = ReturnPath::parse(&pending.next).unwrap_or_else(ReturnPath::home);
+    let next = visit.site.return_path(&pending.next).unwrap_or_else(ReturnPath::home);
     if query.iss.is_some_and(|issuer| issuer != visit.site.provider.authority().issuer_v2()) {
         log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "sign-in refused: another issuer answers");
         return Err(PageError::from(Kind::SignInRejected).leading_to(next));

@@ -7,7 +7,6 @@ use crate::web::{
     csrf::ProtectedForm,
     drafts::{self, Typed},
     error_page::{Kind, PageError, SigningInAgain, end_sign_in, sign_in_href, wait},
-    return_path::ReturnPath,
     session::{UserKey, random_id},
     visit::{SignedIn, Visit},
 };
@@ -246,7 +245,7 @@ async fn kept_until_back(
     };
     let mut page = PostFormPage::new(visit, author, typed.clone());
     page.summary = Some(format!("{summary} {promise}"));
-    page.sign_in_href = Some(sign_in_href(ReturnPath::parse(path).as_ref()));
+    page.sign_in_href = Some(sign_in_href(visit.site.return_path(path).as_ref()));
     let mut response = visit.page_with_status(StatusCode::UNAUTHORIZED, "post_form.html", &page)?;
     // RFC 9110 §15.5.2 asks for a challenge; no browser shows a dialogue for this one.
     let challenge = HeaderValue::from_static("Cookie realm=\"blog\", form-action=\"/login\"");
