@@ -262,13 +262,13 @@ pub async fn answer(
     let Some(error) = response.response().error() else {
         return Ok(response.map_into_boxed_body());
     };
-    let page = match error.as_error::<PageError>() {
-        Some(error) => render(response.request(), error).await,
-        None => {
-            let refusal = error.as_error::<Refusal>().map(|refusal| Kind::Refused(*refusal).into());
-            let error = refusal.unwrap_or_else(|| PageError::from_status(error.as_response_error().status_code()));
-            render(response.request(), &error).await
-        }
+    let status = error.as_response_error().status_code();
+    let page = if let Some(error) = error.as_error::<PageError>() {
+        render(response.request(), error).await
+    } else if let Some(refusal) = error.as_error::<Refusal>() {
+        render(response.request(), &Kind::Refused(*refusal).into()).await
+    } else {
+        render(response.request(), &PageError::from_status(status)).await
     };
     let (request, _) = response.into_parts();
     Ok(ServiceResponse::new(request, page))
