@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod client_address;
 pub mod connections;
+pub mod cookie_header;
 pub mod listen;
 pub mod refusal;
 pub mod request_guard;

@@ -101,15 +101,15 @@ impl Running {
 
     /// Memory that it holds, in KiB (Linux).
     pub fn resident_kib(&self) -> u64 {
-        self.memory_kib("VmRSS:")
+        self.status("VmRSS:")
     }
 
-    /// The most memory that it has ever held, in KiB (Linux).
+    /// Most memory that it has held at once, in KiB (Linux).
     pub fn peak_kib(&self) -> u64 {
-        self.memory_kib("VmHWM:")
+        self.status("VmHWM:")
     }
 
-    fn memory_kib(&self, name: &str) -> u64 {
+    fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line about memory");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
