@@ -6,6 +6,8 @@ pub mod connections;
 pub mod content_coding;
 pub mod cookie_header;
 pub mod listen;
+pub mod refusal;
+pub mod request_guard;
 pub mod request_id;
 pub mod sliced_body;
 pub mod static_file;
@@ -14,6 +16,7 @@ pub mod trace;
 
 pub use client_address::{Source, TrustedProxies};
 pub use listen::{ListenError, listen};
+pub use refusal::Refusal;
 pub use request_id::RequestId;
 pub use static_file::StaticFile;
 pub use trace::TraceContext;

@@ -26,7 +26,7 @@ use crate::{
     config::{ApiSettings, DatabaseSettings, ServerSettings, Settings},
     db::{Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
-    serve::{self, ListenError, TrustedProxies, access_log, connections, request_id},
+    serve::{self, ListenError, TrustedProxies, access_log, connections, request_guard, request_id},
 };
 
 /// Why the server did not start.
@@ -125,6 +125,7 @@ impl Server {
             App::new()
                 .configure(|config| data.mount(config))
                 .configure(|config| routes::mount(config, docs))
+                .wrap(from_fn(request_guard::check))
                 .wrap(from_fn(head_limits::check))
                 .wrap(from_fn(admission::admit))
                 .wrap(origins.middleware())
@@ -136,6 +137,7 @@ impl Server {
         .workers(connections::workers(&settings.server))
         .max_connections(connections::connections_per_worker(&settings.server))
         .keep_alive(connections::KEEP_ALIVE)
+        .tcp_nodelay(true)
         .client_request_timeout(settings.server.head_timeout)
         .client_disconnect_timeout(connections::DISCONNECT)
         .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
