@@ -25,14 +25,14 @@ mod value;
 
 pub use api::{ApiSettings, RequiredClientAuth};
 pub use azure::{AzureIdentity, AzureSettings};
-pub use check::{is_loopback, weakness};
+pub use check::weakness;
 pub use client::{AssertionForm, CertificateSettings, ClientSettings};
 pub use credential::{CredentialSettings, ManagedIdentitySettings, VaultSettings, WorkloadIdentitySettings};
 pub use database::{DatabaseSettings, FileMode, PreparedStatements};
 pub use entra::{Cloud, EntraSettings};
 pub use idp::{
     AppRegistration, AppRole, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, FederatedIdentity, IdpSettings, IdpUser,
-    TokenVersion,
+    SIGNING_KEYS_FILE, TokenVersion,
 };
 pub use loader::Entry;
 pub use log::{LogFormat, LogSettings};

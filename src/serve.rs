@@ -4,6 +4,7 @@ pub mod access_log;
 pub mod client_address;
 pub mod connections;
 pub mod listen;
+pub mod local_programs;
 pub mod request_id;
 pub mod stop;
 pub mod trace;
