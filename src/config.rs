@@ -25,7 +25,7 @@ mod value;
 
 pub use api::{ApiSettings, RequiredClientAuth};
 pub use azure::{AzureIdentity, AzureSettings};
-pub use check::weakness;
+pub use check::{A_REDIRECT_PATH, redirect_path, weakness};
 pub use client::{AssertionForm, CertificateSettings, ClientSettings};
 pub use credential::{CredentialSettings, ManagedIdentitySettings, VaultSettings, WorkloadIdentitySettings};
 pub use database::{DatabaseSettings, FileMode, PreparedStatements};

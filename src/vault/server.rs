@@ -34,6 +34,7 @@ use super::{
 use crate::serve::{
     access_log,
     local_programs::{self, Objection},
+    request_guard,
     request_id,
 };
 
@@ -88,11 +89,17 @@ impl Server {
                         .app_data(vault.clone())
                         .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
                         .wrap(from_fn(only_local_programs))
+                        .wrap(from_fn(request_guard::check))
                         .wrap(from_fn(access_log::log))
                         .wrap(from_fn(request_id::assign))
                         .configure(routes)
                 };
-                let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(1).listen(listener);
+                let server = HttpServer::new(app)
+                    .workers(1)
+                    .tcp_nodelay(true)
+                    .disable_signals()
+                    .shutdown_timeout(1)
+                    .listen(listener);
                 let outcome = server.map(HttpServer::run);
                 let handle = outcome.as_ref().map(actix_web::dev::Server::handle);
                 // Who waits is there: it holds the other end until this arrives.

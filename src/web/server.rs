@@ -22,7 +22,7 @@ use crate::{
     entra::{ProviderError, confidential_client::SignInError},
     loopback::is_loopback,
     outbound::OutboundError,
-    serve::{self, ListenError, access_log, connections, request_id},
+    serve::{self, ListenError, access_log, connections, request_guard, request_id},
 };
 
 /// Why the server did not start.
@@ -115,7 +115,8 @@ impl Server {
         let application = move || {
             App::new()
                 .app_data(site.clone())
-                .configure(routes::configure)
+                .configure(|app| routes::configure(app, &site.redirect_path))
+                .wrap(from_fn(request_guard::check))
                 .wrap(from_fn(error_page::answer))
                 .wrap(site.sessions.middleware(&site.keys, site.cookies))
                 .wrap(from_fn(cookies::sort_out))
@@ -127,6 +128,7 @@ impl Server {
             .workers(connections::workers(&settings.server))
             .max_connections(connections::connections_per_worker(&settings.server))
             .keep_alive(connections::KEEP_ALIVE)
+            .tcp_nodelay(true)
             .client_request_timeout(settings.server.head_timeout)
             .client_disconnect_timeout(connections::DISCONNECT)
             .disable_signals()
