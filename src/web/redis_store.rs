@@ -256,8 +256,8 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn unlist(&self, kind: Kind, list: &Name, entries: Vec<String>) -> Result<(), StoreError> {
-        self.run(|redis| cmd("ZREM").arg(self.key(kind, list)).arg(&entries).exec(redis))
+    pub fn unlist(&self, kind: Kind, list: &Name, entries: &[String]) -> Result<(), StoreError> {
+        self.run(|redis| cmd("ZREM").arg(self.key(kind, list)).arg(entries).exec(redis))
     }
 
     /// Notes `entry` with a time, for `life`; of more than `most` entries the oldest are forgotten.

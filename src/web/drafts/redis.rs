@@ -48,7 +48,7 @@ impl RedisDrafts {
         let entries: Vec<_> = entries(&name).take(json.len() / BYTES_PER_ENTRY + 1).collect();
         let lists = lists(author);
         for list in &lists {
-            self.redis.unlist(list.kind, &list.name, entries_of(&name))?;
+            self.redis.unlist(list.kind, &list.name, &entries_of(&name))?;
             let length = self.redis.list(list.kind, &list.name, &entries, self.life)?;
             // As many entries as there are drafts at least.
             if length > list.max_entries.min(list.max_drafts) {
@@ -66,7 +66,7 @@ impl RedisDrafts {
     pub fn forget(&self, author: UserKey, path: &str) -> Result<(), StoreError> {
         let name = name(author, path);
         self.redis.remove(DRAFT, &name)?;
-        lists(author).iter().try_for_each(|list| self.redis.unlist(list.kind, &list.name, entries_of(&name)))
+        lists(author).iter().try_for_each(|list| self.redis.unlist(list.kind, &list.name, &entries_of(&name)))
     }
 
     /// Removes the oldest drafts of `list` until the rest fits, but never `kept`. Of an author whose draft another one's list
@@ -91,7 +91,7 @@ impl RedisDrafts {
             let name = Name::from_digest(draft);
             self.redis.remove(DRAFT, &name)?;
             for list in lists {
-                self.redis.unlist(list.kind, &list.name, entries_of(&name))?;
+                self.redis.unlist(list.kind, &list.name, &entries_of(&name))?;
             }
         }
         Ok(())
