@@ -34,8 +34,7 @@ use super::{
 use crate::serve::{
     access_log,
     local_programs::{self, Objection},
-    request_guard,
-    request_id,
+    request_guard, request_id,
 };
 
 const API_VERSION: &str = "7.4";
