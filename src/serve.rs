@@ -6,6 +6,7 @@ pub mod connections;
 pub mod content_coding;
 pub mod cookie_header;
 pub mod listen;
+pub mod local_programs;
 pub mod refusal;
 pub mod request_guard;
 pub mod request_id;
