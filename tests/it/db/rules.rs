@@ -162,10 +162,10 @@ fn only_the_author_changes_or_deletes_a_post() {
         for expected in [None, Some(Expected::Version(post.version())), Some(Expected::Version(Version(1)))] {
             let changed = test
                 .blog
-                .change(crate::support::database::acting(other.key), post.id, new_title("Stolen"), expected)
+                .change(crate::support::database::acting(other.key), post.id, new_title("Stolen"), expected.clone())
                 .await;
             assert!(matches!(changed, Err(BlogError::NotAuthor)), "{changed:?}");
-            let deleted = test.blog.delete(crate::support::database::acting(other.key), post.id, expected.clone()).await;
+            let deleted = test.blog.delete(crate::support::database::acting(other.key), post.id, expected).await;
             assert!(matches!(deleted, Err(BlogError::NotAuthor)), "{deleted:?}");
         }
         assert_eq!(test.blog.post(post.id).await.expect("still there"), post);
