@@ -239,10 +239,16 @@ fn rename_if_later(
         Some(issued_at) => users::record_name_token(connection, user.id, issued_at)?,
         None => true,
     };
-    if is_later && name != user.display_name {
+    if name == user.display_name {
+        return Ok(());
+    }
+    if is_later {
         user.updated_at = later_than(user.updated_at);
         name.clone_into(&mut user.display_name);
         users::rename(connection, user.id, name, user.updated_at)?;
+    } else {
+        // PostgreSQL: whoever recorded a later token may have renamed the user since this transaction read the row.
+        *user = users::by_key_written(connection, user.key.tid, user.key.oid)?.into();
     }
     Ok(())
 }
