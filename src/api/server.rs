@@ -2,7 +2,12 @@
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{
+    App, HttpServer,
+    dev::{ServerHandle, Service as _},
+    middleware::from_fn,
+    web,
+};
 
 use super::{
     answer,
@@ -19,7 +24,7 @@ use super::{
 use crate::{
     blog::Blog,
     config::{ApiSettings, DatabaseSettings, ServerSettings, Settings},
-    db::{Database, DatabaseUrl, DbError},
+    db::{self, Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
     serve::{self, ListenError, TrustedProxies, access_log, connections, request_id},
 };
@@ -114,11 +119,13 @@ impl Server {
                 Description::new(&settings.entra, &settings.api).map_err(StartError::Description)?,
             ),
         };
+        let database_time = settings.database.deadline;
         // The middleware added last meets a request first.
         let http = HttpServer::new(move || {
             App::new()
                 .configure(|config| data.mount(config))
                 .configure(routes::mount)
+                .wrap_fn(move |request, service| db::within(database_time, service.call(request)))
                 .wrap(origins.middleware())
                 .wrap(from_fn(head_limits::check))
                 .wrap(from_fn(answer::complete))

@@ -12,6 +12,7 @@ mod list_input;
 mod lists;
 mod older_mistakes;
 mod policies;
+mod pooler;
 mod posts;
 mod problems;
 mod rate_limit;

@@ -5,6 +5,7 @@ mod migrations;
 mod once;
 mod opening;
 mod plans;
+mod pooler;
 mod rules;
 mod search;
 mod writer;
