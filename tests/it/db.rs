@@ -4,6 +4,7 @@ mod lists;
 mod migrations;
 mod once;
 mod opening;
+mod outages;
 mod plans;
 mod pooler;
 mod rules;
