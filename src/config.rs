@@ -25,7 +25,7 @@ mod value;
 
 pub use api::{ApiSettings, RequiredClientAuth};
 pub use azure::{AzureIdentity, AzureSettings};
-pub use check::{is_loopback, weakness};
+pub use check::{A_REDIRECT_PATH, is_loopback, redirect_path, weakness};
 pub use client::{AssertionForm, CertificateSettings, ClientSettings};
 pub use credential::{CredentialSettings, ManagedIdentitySettings, VaultSettings, WorkloadIdentitySettings};
 pub use database::{DatabaseSettings, FileMode, PreparedStatements};

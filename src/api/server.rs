@@ -26,7 +26,7 @@ use crate::{
     config::{ApiSettings, DatabaseSettings, ServerSettings, Settings},
     db::{self, Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
-    serve::{self, ListenError, TrustedProxies, access_log, connections, request_id},
+    serve::{self, ListenError, TrustedProxies, access_log, connections, request_guard, request_id},
 };
 
 /// Why the server did not start.
@@ -126,6 +126,7 @@ impl Server {
                 .configure(|config| data.mount(config))
                 .configure(routes::mount)
                 .wrap_fn(move |request, service| db::within(database_time, service.call(request)))
+                .wrap(from_fn(request_guard::check))
                 .wrap(origins.middleware())
                 .wrap(from_fn(head_limits::check))
                 .wrap(from_fn(answer::complete))
@@ -135,6 +136,7 @@ impl Server {
         .workers(connections::workers(&settings.server))
         .max_connections(connections::connections_per_worker(&settings.server))
         .keep_alive(connections::KEEP_ALIVE)
+        .tcp_nodelay(true)
         .client_request_timeout(settings.server.head_timeout)
         .client_disconnect_timeout(connections::DISCONNECT)
         .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
@@ -206,7 +208,7 @@ fn validator(settings: &Settings) -> Result<AccessTokenValidator, StartError> {
     if api.required_scope.is_empty() {
         return Err(StartError::NoRequiredScope);
     }
-    let provider = Provider::new(&settings.entra)?;
+    let provider = Provider::for_tenants(&settings.entra, &api.tenants)?;
     Ok(AccessTokenValidator::new(Arc::new(provider), api))
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use super::failure::WrongUsage;
+use super::{failure::WrongUsage, logging};
 
 /// Asks on a terminal whether to go on. Elsewhere nobody can answer: there it takes `--yes`, which `yes` says was given.
 ///
@@ -15,6 +15,8 @@ pub fn destruction(question: &str, yes: bool) -> anyhow::Result<()> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(WrongUsage(format!("{question} there is no terminal to answer on, so say it with --yes")).into());
     }
+    // What was logged stands above the question.
+    logging::finish();
     let mut stderr = anstream::stderr().lock();
     write!(stderr, "{question} [y/N] ")?;
     stderr.flush()?;

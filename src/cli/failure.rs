@@ -3,12 +3,13 @@
 use std::{
     borrow::Cow,
     fmt::{self, Write as _},
-    io::{self, Write as _},
+    io,
     process::ExitCode,
 };
 
 use anstyle::{AnsiColor, Style};
 
+use super::logging;
 use crate::{
     api,
     config::Mistakes,
@@ -71,8 +72,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(hint) = hint {
         let _ = writeln!(text, "  {HINT}hint:{HINT:#} {hint}");
     }
-    // Nothing can be told when stderr is closed; the exit code still says it.
-    let _ = anstream::stderr().lock().write_all(text.as_bytes());
+    logging::say_last(text);
     exit_code
 }
 

@@ -4,11 +4,16 @@ mod background;
 
 use std::{
     fmt,
-    io::{self, IsTerminal as _, Write},
-    sync::OnceLock,
+    io::{self, Write},
+    panic::{self, PanicHookInfo},
+    sync::{OnceLock, mpsc},
+    thread,
+    time::Duration,
 };
 
-use env_logger::Target;
+use anstream::{AutoStream, ColorChoice};
+use chrono::{SecondsFormat, Utc};
+use env_logger::{Target, WriteStyle};
 use log::{
     LevelFilter, Record,
     kv::{Error, Key, Value, VisitSource},
@@ -22,13 +27,31 @@ use crate::config::{LogFormat, LogSettings};
 /// is to log does not ask for those.
 const WIRE: &str = "ureq_proto::util";
 
+/// Says at `info` how the web framework works inside: worker threads, runtime, its own words for a signal.
+const FRAMEWORK: &str = "actix_server";
+
+/// Target of what this module itself has to say.
+const OWN: &str = "blogctl::log";
+
+/// Longest wait for stderr to take the last message of a process.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// The lines on their way, when they are not written at once.
 static BACKGROUND: OnceLock<Background> = OnceLock::new();
 
 /// Starts logging; a second call changes nothing. The settings have been checked.
 pub fn start(settings: &LogSettings) {
     let mut builder = env_logger::Builder::new();
-    builder.parse_filters(&settings.level).filter_module(WIRE, LevelFilter::Info).target(target());
+    if !settings.level.to_ascii_lowercase().split(',').any(|part| ["debug", "trace"].contains(&part.trim())) {
+        // Before the settings: whoever names the framework there gets it.
+        builder.filter_module(FRAMEWORK, LevelFilter::Warn);
+    }
+    let style = match AutoStream::choice(&io::stderr()) {
+        ColorChoice::Never => WriteStyle::Never,
+        _ => WriteStyle::Always,
+    };
+    builder.parse_filters(&settings.level).filter_module(WIRE, LevelFilter::Info);
+    builder.target(target(settings.format)).write_style(style);
     match settings.format {
         LogFormat::Text => builder.format(|line, record| {
             let style = line.default_level_style(record.level());
@@ -56,16 +79,88 @@ pub fn finish() {
     }
 }
 
-/// At once for somebody who looks on; otherwise in the background.
-fn target() -> Target {
-    let stderr = io::stderr();
-    if stderr.is_terminal() {
-        return Target::Stderr;
+/// Says the last words of a process on stderr, behind what was logged. A reader that is stuck holds up nothing for longer than
+/// [`LAST_WORDS`].
+pub fn say_last(text: String) {
+    finish();
+    let (said, is_said) = mpsc::channel();
+    let saying = thread::Builder::new().name("last words".to_owned()).spawn(move || {
+        // Nothing can be told when stderr is closed; the exit code still says it.
+        let _ = anstream::stderr().lock().write_all(text.as_bytes());
+        let _ = said.send(());
+    });
+    if saying.is_ok() {
+        let _ = is_said.recv_timeout(LAST_WORDS);
     }
-    match Background::start(stderr) {
-        Ok(background) => Target::Pipe(Box::new(BACKGROUND.get_or_init(|| background).clone())),
+}
+
+/// In the background, also on a terminal: one on which somebody pressed Ctrl-S takes nothing.
+fn target(format: LogFormat) -> Target {
+    let notice = match format {
+        LogFormat::Text => loss_in_text,
+        LogFormat::Json => loss_in_json,
+    };
+    match Background::start(io::stderr(), notice) {
+        Ok(background) => {
+            log_panics();
+            Target::Pipe(Box::new(BACKGROUND.get_or_init(|| background).clone()))
+        }
         Err(_) => Target::Stderr,
     }
+}
+
+/// A panic is a line of the log like any other: written at once, it would wait for a reader that is stuck, and with it the thread
+/// that serves requests.
+fn log_panics() {
+    let log = |info: &PanicHookInfo<'_>| {
+        let thread = thread::current();
+        let (thread, place) = (thread.name().unwrap_or("without a name"), info.location());
+        let place = place.map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        // Only what stands in the code itself: a message that is put together may hold a part of a token or a key.
+        let message = info.payload().downcast_ref::<&'static str>().copied().unwrap_or("see there");
+        if log::log_enabled!(target: OWN, log::Level::Error) {
+            log::error!(target: OWN, "thread {thread} panicked at {place}: {message}");
+        } else {
+            say_last(format!("thread {thread} panicked at {place}: {message}\n"));
+        }
+        if thread == "main" {
+            // With it the process ends.
+            finish();
+        }
+    };
+    panic::set_hook(Box::new(log));
+}
+
+fn loss_in_text(lost: u64) -> String {
+    format!("{} WARN  {OWN} {}\n", now(), loss(lost))
+}
+
+fn loss_in_json(lost: u64) -> String {
+    let line = json!({ "time": now(), "level": "warn", "target": OWN, "message": loss(lost), "lost_lines": lost });
+    format!("{line}\n")
+}
+
+fn loss(lost: u64) -> String {
+    let lines = if lost == 1 { "line" } else { "lines" };
+    format!("{} {lines} lost: stderr took no more, and a server does not wait for its log", thousands(lost))
+}
+
+/// As other lines have it.
+fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// `12,345`
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// What a record has beside its message, such as `request_id`, as ` key=value`.
@@ -141,6 +236,20 @@ fn as_json(time: &str, record: &Record<'_>) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lost_lines_are_told_in_one_line_of_either_format() {
+        for (number, expected) in
+            [(1, "1"), (999, "999"), (1000, "1,000"), (12_345, "12,345"), (1_234_567, "1,234,567")]
+        {
+            assert_eq!(thousands(number), expected);
+        }
+        let text = loss_in_text(12_345);
+        assert!(text.ends_with('\n') && text.contains("WARN  blogctl::log 12,345 lines lost"), "{text}");
+        let line: Json = serde_json::from_str(&loss_in_json(1)).expect("JSON");
+        assert_eq!((&line["level"], &line["lost_lines"]), (&json!("warn"), &json!(1)));
+        assert!(line["message"].as_str().expect("text").starts_with("1 line lost"));
+    }
 
     #[test]
     fn a_message_cannot_forge_a_second_line() {

@@ -44,6 +44,27 @@ pub fn browser_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| plain_url(&url) && url.origin().ascii_serialization() == text)
 }
 
+/// What [`redirect_path`] demands.
+pub const A_REDIRECT_PATH: &str = "use /callback, or another path of letters, digits and - . _ ~ that no page of the site has, such as \
+                                   /getAToken or /auth/redirect, and register the same address in Entra ID";
+/// Pages of the site. `web` has a test that no route is missing here.
+const SITE_PAGES: [&str; 6] = ["/", "/login", "/logout", "/profile", "/front-channel-logout", "/robots.txt"];
+/// First segments of paths that belong to the site, whatever follows.
+const SITE_FOLDERS: [&str; 3] = ["posts", "static", "health"];
+/// Longest path of a redirect URI, in bytes. Entra ID takes 256 for the whole URI.
+const MAX_REDIRECT_PATH: usize = 200;
+
+/// Whether the site can take people back from a sign-in at this path: it belongs to no other page, and every proxy and
+/// browser reads it in the same way.
+pub fn redirect_path(path: &str) -> bool {
+    let is_plain = path.len() <= MAX_REDIRECT_PATH
+        && path.starts_with('/')
+        && !path.contains("//")
+        && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte));
+    let first = path.split('/').nth(1).unwrap_or_default();
+    is_plain && !SITE_PAGES.contains(&path) && !SITE_FOLDERS.contains(&first)
+}
+
 /// `localhost`, `127.0.0.0/8` or `::1`.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
@@ -175,6 +196,40 @@ mod tests {
         assert!(browser_origin("https://a.example") && browser_origin("http://localhost:3000"));
         for bad in ["*", "null", "https://a.example/", "https://A.example", "https://a.example:443", "a.example", ""] {
             assert!(!browser_origin(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_path_belongs_to_no_page_and_reads_in_one_way() {
+        for good in ["/callback", "/getAToken", "/auth/redirect", "/signin-oidc", "/.auth/login/aad/callback", "/a/"] {
+            assert!(redirect_path(good), "{good}");
+        }
+        for bad in [
+            "",
+            "/",
+            "callback",
+            "/login",
+            "/logout",
+            "/profile",
+            "/posts",
+            "/posts/",
+            "/posts/new",
+            "/static/x",
+            "/health",
+            "/health/live",
+            "/front-channel-logout",
+            "/robots.txt",
+            "//a",
+            "/a//b",
+            "/%61",
+            "/a%2fb",
+            "/{id}",
+            "/a b",
+            "/é",
+            "/a;b",
+            &format!("/{}", "a".repeat(MAX_REDIRECT_PATH)),
+        ] {
+            assert!(!redirect_path(bad), "{bad}");
         }
     }
 

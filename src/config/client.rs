@@ -8,7 +8,10 @@ use url::Url;
 
 use super::{
     CredentialSettings, Environment,
-    check::{A_GUID, A_SECURE_URL, guid, host, origin, plain_url, secure_url, thumbprint, word},
+    check::{
+        A_GUID, A_REDIRECT_PATH, A_SECURE_URL, guid, host, origin, plain_url, redirect_path, secure_url, thumbprint,
+        word,
+    },
     cookie_keys,
     credential::hidden,
     loader::Loader,
@@ -67,7 +70,8 @@ pub struct ClientSettings {
     /// `client.allow_plain_http`: takes an HTTP `public_url` on another host than this machine, for an inner network
     /// whose owner knows that sessions can be read there.
     pub allow_plain_http: bool,
-    /// `client.redirect_uri`, older name `REDIRECT_URI`: as registered. When not set: `{public_url}/callback`.
+    /// `client.redirect_uri`, older name `REDIRECT_URI`: as registered; the site takes people back at its path. When not set:
+    /// `{public_url}/callback`.
     pub redirect_uri: Option<Url>,
     /// `client.client_id`, older name `CLIENT_ID`: the application (client) id of the web site, a GUID.
     pub client_id: String,
@@ -237,6 +241,11 @@ impl ClientSettings {
                 "is on another host or port than client.public_url, so that the browser would not send its cookie there",
                 "make both begin the same, or leave one of them out",
             );
+        }
+        if let Some(uri) = settings.redirect_uri.as_ref().filter(|uri| !redirect_path(uri.path())) {
+            let problem =
+                format!("has the path {}, at which the site cannot take people back from a sign-in", uri.path());
+            loader.refuse("client.redirect_uri", &problem, A_REDIRECT_PATH);
         }
         settings
     }

@@ -134,7 +134,7 @@ impl AccessTokenValidator {
 
     /// Whether signing keys are in memory.
     pub fn is_ready(&self) -> bool {
-        self.provider.keys_in_memory().is_some_and(|keys| !keys.is_empty())
+        self.provider.keys_in_memory().is_some()
     }
 
     fn verify(
@@ -159,6 +159,10 @@ impl AccessTokenValidator {
         let payload = jws.verify(key).map_err(|error| explain(error, jws))?;
         let claims = Claims::parse(&payload)?;
         let usable_until = claims.usable_until(self.skew)?;
+        // `principal` makes sure that `tid` is this issuer's tenant.
+        if !key.signs_for(&self.tenants.of_issuer(claims.iss.as_deref())?.authority) {
+            return Err(Refusal::UnknownKey.into());
+        }
         let principal = Arc::new(self.principal(claims)?);
         self.remembered.insert(*token.digest(), &principal, key.generation(), usable_until, self.now());
         Ok(principal)

@@ -48,9 +48,10 @@ impl Authority {
         }
         Ok(Self { tenant_id, v1_host: without_slash(host).to_owned(), host: host.clone() })
     }
-    /// Another tenant of the same cloud.
-    pub(super) fn of_tenant(&self, tenant_id: Uuid) -> Self {
-        Self { tenant_id, ..self.clone() }
+    /// This authority, and those of other tenants of the same cloud. An entry that is not a GUID names no tenant.
+    pub(super) fn with_tenants(&self, others: &[String]) -> Vec<Self> {
+        let others = others.iter().filter_map(|id| parse_guid(id)).map(|tenant_id| Self { tenant_id, ..self.clone() });
+        std::iter::once(self.clone()).chain(others).collect()
     }
     /// `{host}/{tenant}/oauth2/v2.0/authorize`: where a user signs in, for whoever lacks a token.
     pub fn authorization_uri(&self) -> String {

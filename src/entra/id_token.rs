@@ -116,6 +116,9 @@ pub(super) fn validate(
         KeyLookup::Unknown => return Err(IdTokenError::UnknownKey),
         KeyLookup::Unavailable | KeyLookup::MustFetch => return Err(IdTokenError::KeysUnavailable),
     };
+    if !key.signs_for(provider.authority()) {
+        return Err(IdTokenError::UnknownKey);
+    }
     let payload = jws.verify(&key)?;
     let claims: Claims = serde_json::from_slice(&payload).map_err(|_| IdTokenError::MalformedClaims)?;
     claims.check(provider, client_id, nonce)

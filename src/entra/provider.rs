@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     config::EntraSettings,
+    failure_log::FailureLog,
     outbound::{self, OutboundError},
 };
 
@@ -67,9 +68,14 @@ pub enum ProviderError {
         /// Its address.
         url: Url,
     },
-    /// The key endpoint answered with something else.
-    #[error(transparent)]
-    Jwks(#[from] JwksError),
+    /// The key endpoint answered, but with no keys that verify our tokens.
+    #[error("{url}: {error}")]
+    Jwks {
+        /// What was fetched.
+        url: Url,
+        /// What is wrong with the answer.
+        error: JwksError,
+    },
 }
 
 /// One authority over one HTTP agent, with what it told cached.
@@ -80,6 +86,7 @@ pub struct Provider {
     clock: Clock,
     metadata: Mutex<Option<KnownMetadata>>,
     discovery: SingleFlight,
+    discovery_failures: FailureLog,
     keys: SigningKeys,
 }
 
@@ -95,14 +102,27 @@ impl Provider {
     /// # Errors
     /// When the settings name no authority or the CA file is unusable.
     pub fn new(settings: &EntraSettings) -> Result<Self, ProviderError> {
-        let policy = KeyPolicy { expire_after: settings.keys_max_age, ..KeyPolicy::default() };
-        Self::with_policy(settings, policy, Clock::default())
+        Self::for_tenants(settings, &[])
     }
-    /// As [`Self::new`], with other intervals for the signing keys and another clock.
+    /// As [`Self::new`], with signing keys for tokens of these tenants too, as in `api.tenants`. An entry that is not a GUID
+    /// names no tenant.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn with_policy(settings: &EntraSettings, policy: KeyPolicy, clock: Clock) -> Result<Self, ProviderError> {
+    pub fn for_tenants(settings: &EntraSettings, others: &[String]) -> Result<Self, ProviderError> {
+        let policy = KeyPolicy { expire_after: settings.keys_max_age, ..KeyPolicy::default() };
+        Self::with_policy(settings, others, policy, Clock::default())
+    }
+    /// As [`Self::for_tenants`], with other intervals for the signing keys and another clock.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_policy(
+        settings: &EntraSettings,
+        others: &[String],
+        policy: KeyPolicy,
+        clock: Clock,
+    ) -> Result<Self, ProviderError> {
         if let Some(url) = settings.jwks_uri.as_ref().filter(|url| !is_secure(url)) {
             return Err(ProviderError::Insecure { name: "entra.jwks_uri", url: url.clone() });
         }
@@ -112,12 +132,13 @@ impl Provider {
             KeyCacheFile::new(path, source.to_string())
         });
         Ok(Self {
-            authority,
             agent: outbound::agent(settings.timeout, settings.ca_file.as_deref())?,
             jwks_uri: settings.jwks_uri.clone(),
             metadata: Mutex::new(None),
             discovery: SingleFlight::new(),
-            keys: SigningKeys::new(policy, clock.clone(), cache_file),
+            discovery_failures: FailureLog::default(),
+            keys: SigningKeys::new(policy, clock.clone(), cache_file, authority.with_tenants(others)),
+            authority,
             clock,
         })
     }
@@ -141,12 +162,14 @@ impl Provider {
             let url = self.authority.discovery_url();
             let metadata = Metadata::parse(&self.authority, &url, &self.get(&url)?.body)?;
             self.keep(Arc::new(metadata), METADATA_LIFETIME);
+            self.discovery_failures.recovered("discovery works again");
             Ok(())
         });
         match (outcome, self.known_metadata(|_| true)) {
             (Ok(()), Some(metadata)) => Ok(metadata),
             (Err(error), Some(metadata)) => {
-                log::warn!("discovery failed, going on with the endpoints known so far: {error}");
+                let message = format!("discovery failed, going on with the endpoints known so far: {error}");
+                self.discovery_failures.failed(self.clock.elapsed(), &message);
                 self.keep(Arc::clone(&metadata), METADATA_RETRY);
                 Ok(metadata)
             }
@@ -231,11 +254,12 @@ impl Provider {
     }
 
     fn fetch_keys(&self) -> Result<FetchedKeys, ProviderError> {
-        let answer = match &self.jwks_uri {
-            Some(url) => self.get(url)?,
-            None => self.get(&self.metadata()?.jwks_uri)?,
+        let url = match &self.jwks_uri {
+            Some(url) => url.clone(),
+            None => self.metadata()?.jwks_uri.clone(),
         };
-        Ok(FetchedKeys { jwks: answer.body, max_age: answer.max_age })
+        let answer = self.get(&url)?;
+        Ok(FetchedKeys { url, jwks: answer.body, max_age: answer.max_age })
     }
 
     fn get(&self, url: &Url) -> Result<Answer, ProviderError> {

@@ -14,12 +14,15 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use url::Url;
 
 pub(super) use cache_file::KeyCacheFile;
+use cache_file::{CacheFileError, KeptKeys};
 pub use key_set::JwksError;
 pub(super) use key_set::{KeySet, Lifetime, SigningKey};
 
-use super::{ProviderError, clock::Clock, single_flight::SingleFlight};
+use super::{Authority, ProviderError, clock::Clock, single_flight::SingleFlight};
+use crate::failure_log::FailureLog;
 
 /// When signing keys are fetched, and how long they count.
 #[derive(Debug, Clone)]
@@ -56,6 +59,8 @@ impl Default for KeyPolicy {
 
 /// An answer of the key endpoint.
 pub(super) struct FetchedKeys {
+    /// Where it came from.
+    pub(super) url: Url,
     /// The key set, as JSON.
     pub(super) jwks: Vec<u8>,
     /// How long it may be kept, as `Cache-Control` says.
@@ -77,12 +82,16 @@ pub(super) enum KeyLookup {
 /// The cached keys and when to ask for new ones. Fetching itself is the caller's.
 pub(super) struct SigningKeys {
     policy: KeyPolicy,
+    /// Whose tokens the keys are for.
+    tenants: Vec<Authority>,
     clock: Clock,
     cache_file: Option<KeyCacheFile>,
     set: ArcSwapOption<KeySet>,
     flight: SingleFlight,
     schedule: Mutex<Schedule>,
     refreshing: AtomicBool,
+    fetch_failures: FailureLog,
+    file_failures: FailureLog,
 }
 
 /// Moments on [`Clock::elapsed`].
@@ -95,15 +104,23 @@ struct Schedule {
 }
 
 impl SigningKeys {
-    pub(super) fn new(policy: KeyPolicy, clock: Clock, cache_file: Option<KeyCacheFile>) -> Self {
+    pub(super) fn new(
+        policy: KeyPolicy,
+        clock: Clock,
+        cache_file: Option<KeyCacheFile>,
+        tenants: Vec<Authority>,
+    ) -> Self {
         Self {
             policy,
+            tenants,
             clock,
             cache_file,
             set: ArcSwapOption::empty(),
             flight: SingleFlight::new(),
             schedule: Mutex::default(),
             refreshing: AtomicBool::new(false),
+            fetch_failures: FailureLog::default(),
+            file_failures: FailureLog::default(),
         }
     }
 
@@ -146,8 +163,11 @@ impl SigningKeys {
             let had_keys = self.current().is_some();
             let outcome = self.replace(fetch);
             if had_keys {
+                // A failed fetch says nothing of the key, so it is tried again sooner.
+                let KeyPolicy { unknown_kid_interval, retry_after, .. } = self.policy;
+                let pause = if outcome.is_ok() { unknown_kid_interval } else { retry_after };
                 // Only now, so that all who come while it runs wait for its result.
-                self.schedule().unknown_kid_at = self.clock.elapsed() + self.policy.unknown_kid_interval;
+                self.schedule().unknown_kid_at = self.clock.elapsed() + pause;
             }
             outcome
         });
@@ -199,10 +219,11 @@ impl SigningKeys {
     /// Puts new keys in place of the old; an old one that is not among them stops working. Keeps the old when the fetch
     /// fails, or, when there are none, takes those of the cache file.
     fn replace(&self, fetch: impl FnOnce() -> Result<FetchedKeys, ProviderError>) -> Result<(), ProviderError> {
-        let outcome = fetch().and_then(|fetched| {
-            let set = self.parse(&fetched.jwks, self.lifetime_of_new(fetched.max_age))?;
-            Ok((set, fetched.jwks))
-        });
+        let outcome =
+            fetch().and_then(|fetched| match self.parse(&fetched.jwks, self.lifetime_of_new(fetched.max_age)) {
+                Ok(set) => Ok((set, fetched.jwks)),
+                Err(error) => Err(ProviderError::Jwks { url: fetched.url, error }),
+            });
         let now = self.clock.elapsed();
         let mut schedule = self.schedule();
         schedule.last_fetch_failed = outcome.is_err();
@@ -212,16 +233,21 @@ impl SigningKeys {
                 schedule.refresh_at = set.lifetime().refresh_from + jitter;
                 self.set.store(Some(Arc::new(set)));
                 drop(schedule);
-                if let Some(file) = &self.cache_file {
-                    file.write(&jwks, self.clock.now());
-                }
+                self.fetch_failures.recovered("the signing keys could be fetched again");
+                self.keep_in_cache_file(&jwks);
                 Ok(())
             }
             Err(error) => {
-                log::warn!("the signing keys could not be fetched: {error}");
                 let had_keys = self.current().is_some();
                 let found_keys = !had_keys && self.take_from_cache_file();
                 let is_urgent = !had_keys && !found_keys;
+                let consequence = if is_urgent {
+                    "no access token can be verified until they are"
+                } else {
+                    "the last good ones stay in use"
+                };
+                let message = format!("the signing keys could not be fetched, {consequence}: {error}");
+                self.fetch_failures.failed(now, &message);
                 schedule.retry_at =
                     now + if is_urgent { self.policy.retry_without_keys_after } else { self.policy.retry_after };
                 if found_keys { Ok(()) } else { Err(error) }
@@ -229,26 +255,42 @@ impl SigningKeys {
         }
     }
 
+    /// A file that cannot be written is no reason to reject a request: the log says so.
+    fn keep_in_cache_file(&self, jwks: &[u8]) {
+        let Some(file) = &self.cache_file else { return };
+        match file.write(jwks, self.clock.now()) {
+            Ok(()) => self.file_failures.recovered(&format!("{file}: the signing keys are kept again")),
+            Err(error) => self.report_cache_file(&format!("{file}: the signing keys are not kept there: {error}")),
+        }
+    }
+
     fn take_from_cache_file(&self) -> bool {
-        let Some((jwks, age)) = self.cache_file.as_ref().and_then(|file| file.read(self.clock.now())) else {
-            return false;
-        };
-        let Some(left) = self.policy.expire_after.checked_sub(age).filter(|left| !left.is_zero()) else {
-            log::warn!("the signing keys in the cache file are too old to count");
-            return false;
-        };
-        let now = self.clock.elapsed();
-        match self.parse(&jwks, Lifetime { refresh_from: now, expires_at: now + left }) {
-            Ok(set) => {
-                log::warn!("going on with signing keys of the cache file, fetched {} minutes ago", age.as_secs() / 60);
-                self.set.store(Some(Arc::new(set)));
+        let Some(file) = &self.cache_file else { return false };
+        match file.read(self.clock.now()).and_then(|kept| self.count_kept(&kept)) {
+            Ok(minutes) => {
+                log::warn!("going on with signing keys of {file}, fetched {minutes} minutes ago");
                 true
             }
+            Err(CacheFileError::NotFound) => false,
             Err(error) => {
-                log::warn!("the cache file of signing keys is of no use: {error}");
+                self.report_cache_file(&format!("{file}: the signing keys kept there are not used: {error}"));
                 false
             }
         }
+    }
+
+    /// Takes kept keys into use; returns their age in minutes.
+    fn count_kept(&self, kept: &KeptKeys) -> Result<u64, CacheFileError> {
+        let left = self.policy.expire_after.checked_sub(kept.age).filter(|left| !left.is_zero());
+        let left = left.ok_or(CacheFileError::TooOld)?;
+        let now = self.clock.elapsed();
+        let set = self.parse(&kept.jwks, Lifetime { refresh_from: now, expires_at: now + left })?;
+        self.set.store(Some(Arc::new(set)));
+        Ok(kept.age.as_secs() / 60)
+    }
+
+    fn report_cache_file(&self, message: &str) {
+        self.file_failures.failed(self.clock.elapsed(), message);
     }
 
     fn lifetime_of_new(&self, max_age: Option<Duration>) -> Lifetime {
@@ -259,7 +301,7 @@ impl SigningKeys {
     }
 
     fn parse(&self, jwks: &[u8], lifetime: Lifetime) -> Result<KeySet, JwksError> {
-        KeySet::parse(jwks, lifetime, self.set.load().as_deref())
+        KeySet::parse(jwks, &self.tenants, lifetime, self.set.load().as_deref())
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
@@ -272,10 +314,29 @@ impl SigningKeys {
 mod tests {
     use std::cell::Cell;
 
-    use super::*;
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use openssl::rsa::Rsa;
 
-    fn empty() -> FetchedKeys {
-        FetchedKeys { jwks: br#"{"keys":[]}"#.to_vec(), max_age: None }
+    use super::*;
+    use crate::config::{DEV_TENANT_ID, EntraSettings};
+
+    fn fetched(jwks: &[u8]) -> FetchedKeys {
+        FetchedKeys { url: Url::parse("http://localhost/keys").unwrap(), jwks: jwks.to_vec(), max_age: None }
+    }
+
+    /// A key set of one key, `one`.
+    fn good() -> FetchedKeys {
+        static JWKS: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+            let key = Rsa::generate(2048).unwrap();
+            let [n, e] = [key.n(), key.e()].map(|number| URL_SAFE_NO_PAD.encode(number.to_vec()));
+            serde_json::json!({ "keys": [{ "kty": "RSA", "kid": "one", "n": n, "e": e }] }).to_string()
+        });
+        fetched(JWKS.as_bytes())
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "stands in for a fetch")]
+    fn empty() -> Result<FetchedKeys, ProviderError> {
+        Ok(fetched(br#"{"keys":[]}"#))
     }
 
     fn failing() -> Result<FetchedKeys, ProviderError> {
@@ -284,7 +345,9 @@ mod tests {
 
     fn keys() -> (SigningKeys, Clock) {
         let clock = Clock::default();
-        (SigningKeys::new(KeyPolicy::default(), clock.clone(), None), clock)
+        let settings = EntraSettings { tenant_id: DEV_TENANT_ID.to_owned(), ..EntraSettings::default() };
+        let tenants = vec![Authority::new(&settings).unwrap()];
+        (SigningKeys::new(KeyPolicy::default(), clock.clone(), None, tenants), clock)
     }
 
     #[test]
@@ -293,7 +356,7 @@ mod tests {
         let fetches = Cell::new(0);
         let fetch = || {
             fetches.set(fetches.get() + 1);
-            Ok(empty())
+            Ok(good())
         };
         keys.prepare(fetch).unwrap();
         for n in 0..100 {
@@ -310,7 +373,7 @@ mod tests {
     #[test]
     fn an_unknown_kid_is_not_called_unknown_while_the_provider_is_down() {
         let (keys, _) = keys();
-        keys.prepare(|| Ok(empty())).unwrap();
+        keys.prepare(|| Ok(good())).unwrap();
         assert!(matches!(keys.find("new", failing), KeyLookup::Unavailable));
         assert!(matches!(keys.find("new", || panic!("asked again")), KeyLookup::Unavailable));
     }
@@ -322,14 +385,52 @@ mod tests {
         assert!(matches!(keys.look_up("one"), KeyLookup::Unavailable));
         clock.advance(KeyPolicy::default().retry_without_keys_after);
         assert!(matches!(keys.look_up("one"), KeyLookup::MustFetch));
-        assert!(matches!(keys.find("one", || Ok(empty())), KeyLookup::Unknown));
+        assert!(matches!(keys.find("two", || Ok(good())), KeyLookup::Unknown));
+    }
+
+    #[test]
+    fn an_unknown_kid_is_looked_for_again_a_minute_after_a_failed_fetch() {
+        for failure in [failing, empty] {
+            let (keys, clock) = keys();
+            keys.prepare(|| Ok(good())).unwrap();
+            assert!(matches!(keys.find("two", failure), KeyLookup::Unavailable));
+            clock.advance(Duration::from_secs(59));
+            assert!(matches!(keys.look_up("two"), KeyLookup::Unavailable));
+            clock.advance(Duration::from_secs(1));
+            assert!(matches!(keys.find("two", || Ok(good())), KeyLookup::Unknown));
+        }
+    }
+
+    #[test]
+    fn an_empty_key_set_never_replaces_good_keys_and_leads_to_another_fetch_in_a_minute() {
+        let (keys, clock) = keys();
+        keys.prepare(|| Ok(good())).unwrap();
+        clock.advance(Duration::from_mins(67));
+        assert!(keys.begin_refresh());
+        keys.refresh(empty).unwrap_err();
+        keys.end_refresh();
+        assert!(matches!(keys.look_up("one"), KeyLookup::Found(_)));
+        assert!(!keys.begin_refresh());
+        clock.advance(KeyPolicy::default().retry_after);
+        assert!(keys.begin_refresh());
+        keys.refresh(|| Ok(good())).unwrap();
+    }
+
+    #[test]
+    fn an_empty_key_set_at_first_leaves_the_keys_unavailable_and_not_the_token_unknown() {
+        let (keys, clock) = keys();
+        keys.prepare(empty).unwrap_err();
+        assert!(keys.current().is_none());
+        assert!(matches!(keys.look_up("one"), KeyLookup::Unavailable));
+        clock.advance(KeyPolicy::default().retry_without_keys_after);
+        assert!(matches!(keys.find("one", || Ok(good())), KeyLookup::Found(_)));
     }
 
     #[test]
     fn a_refresh_is_due_after_an_hour_and_told_to_one_caller() {
         let (keys, clock) = keys();
         assert!(!keys.begin_refresh(), "nothing to refresh yet");
-        keys.prepare(|| Ok(empty())).unwrap();
+        keys.prepare(|| Ok(good())).unwrap();
         clock.advance(Duration::from_mins(59));
         assert!(!keys.begin_refresh());
         clock.advance(Duration::from_mins(8));
@@ -356,7 +457,7 @@ mod tests {
     #[test]
     fn the_last_good_keys_survive_an_outage_of_a_day_and_no_longer() {
         let (keys, clock) = keys();
-        keys.prepare(|| Ok(empty())).unwrap();
+        keys.prepare(|| Ok(good())).unwrap();
         clock.advance(Duration::from_mins(24 * 60 - 1));
         keys.refresh(failing).unwrap_err();
         assert!(keys.current().is_some());
@@ -368,7 +469,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_no_key_set_counts_as_a_failure() {
         let (keys, _) = keys();
-        keys.prepare(|| Ok(FetchedKeys { jwks: b"<html>".to_vec(), max_age: None })).unwrap_err();
+        keys.prepare(|| Ok(fetched(b"<html>"))).unwrap_err();
         assert!(keys.current().is_none());
     }
 }

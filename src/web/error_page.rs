@@ -22,11 +22,12 @@ use url::Url;
 use super::{
     api_client::ApiError,
     drafts::Typed,
+    form_seal::FormSeal,
     pages::{callback, post_form},
     redis_store::StoreError,
     return_path::ReturnPath,
     routes,
-    session::{TypedSession, UserKey},
+    session::TypedSession,
     sessions,
     visit::Visit,
 };
@@ -37,7 +38,7 @@ use crate::{
         confidential_client::SignInError,
         id_token::IdTokenError,
     },
-    serve::RequestId,
+    serve::{Refusal, RequestId},
 };
 use explanation::Explanation;
 pub use explanation::wait;
@@ -78,7 +79,11 @@ pub enum Kind {
         used: String,
         /// How browsers reach the site.
         own: Url,
+        /// Path of its redirect URI.
+        redirect_path: String,
     },
+    /// What every server refuses before a handler sees the request.
+    Refused(Refusal),
     /// 429, with the seconds to wait when known.
     TooManyRequests(Option<u64>),
     /// 429, with the seconds to wait: too many sign-ins from this address have failed.
@@ -123,7 +128,7 @@ pub struct Unsent {
     /// The text.
     pub typed: Typed,
     /// Whose it is.
-    pub author: UserKey,
+    pub seal: FormSeal,
 }
 
 /// An error of a page.
@@ -250,7 +255,7 @@ pub async fn answer(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if sessions::trouble().is_some() && routes::needs_session(request.path()) {
+    if sessions::trouble().is_some() && routes::needs_session(request.match_info().as_str()) {
         let page = render(request.request(), &Kind::SessionsUnreachable.into()).await;
         return Ok(request.into_response(page));
     }
@@ -258,9 +263,13 @@ pub async fn answer(
     let Some(error) = response.response().error() else {
         return Ok(response.map_into_boxed_body());
     };
-    let page = match error.as_error::<PageError>() {
-        Some(error) => render(response.request(), error).await,
-        None => render(response.request(), &PageError::from_status(error.as_response_error().status_code())).await,
+    let status = error.as_response_error().status_code();
+    let page = if let Some(error) = error.as_error::<PageError>() {
+        render(response.request(), error).await
+    } else if let Some(refusal) = error.as_error::<Refusal>() {
+        render(response.request(), &Kind::Refused(*refusal).into()).await
+    } else {
+        render(response.request(), &PageError::from_status(status)).await
     };
     let (request, _) = response.into_parts();
     Ok(ServiceResponse::new(request, page))
@@ -278,7 +287,7 @@ async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
         Ok(visit) => match &error.0.kind {
             Kind::SignInAgain => sign_in_again(&visit).await,
             Kind::StepUp(challenge) => step_up(&visit, challenge),
-            Kind::SignedOut(unsent) => post_form::signed_out(&visit, unsent.author, &unsent.typed).await,
+            Kind::SignedOut(unsent) => post_form::signed_out(&visit, &unsent.seal, &unsent.typed).await,
             Kind::SignedOutAlready => Ok(Visit::redirect("/")),
             Kind::SignInDeclined => declined(&visit, error.0.sign_in_next.as_ref()),
             _ => explain(&visit, error),
@@ -329,7 +338,7 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
     // Whom this account's rights are not enough for may have another.
     let another_account_href = match &error.0.kind {
         Kind::ConsentNeeded(_) | Kind::SignInFailed(_) => Some(another_account_href(error.0.sign_in_next.as_ref())),
-        Kind::Forbidden => Some(another_account_href(ReturnPath::parse(page_of(visit)).as_ref())),
+        Kind::Forbidden => Some(another_account_href(visit.site.return_path(page_of(visit)).as_ref())),
         _ => None,
     };
     let page = ErrorPage {
@@ -343,6 +352,11 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
     let mut response = visit.page_with_status(explanation.status, "error.html", &page)?;
     if let Kind::MethodNotAllowed(methods) = error.0.kind {
         response.headers_mut().insert(ALLOW, methods.parse().map_err(|_| PageError::from(Kind::Internal))?);
+    }
+    if let Kind::Refused(refusal) = error.0.kind {
+        for (name, value) in refusal.headers() {
+            response.headers_mut().append(name, value);
+        }
     }
     if let Kind::TooManyRequests(Some(seconds)) | Kind::TooManyFailures(seconds) = error.0.kind {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());

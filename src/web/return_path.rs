@@ -5,7 +5,8 @@ use url::Url;
 /// Longest path taken, in bytes: up to eight are in cookies, which come with every request.
 const MAX_LENGTH: usize = 300;
 
-/// Pages that are part of signing in and out: coming back to one would go round in circles.
+/// Pages that are part of signing in and out: returning to one would loop. [`super::site::Site::return_path`] adds the path of
+/// the redirect URI.
 const NOT_BACK_TO: [&str; 3] = ["/login", "/callback", "/logout"];
 
 /// A path, with query, on this site.
@@ -32,6 +33,11 @@ impl ReturnPath {
             return None;
         }
         Some(Self(text.to_owned()))
+    }
+
+    /// The path alone.
+    pub fn without_query(&self) -> &str {
+        self.0.split_once('?').map_or(&self.0, |(path, _)| path)
     }
 
     /// As text, such as `/posts/new`.

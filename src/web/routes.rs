@@ -15,17 +15,13 @@ use super::{
     static_files,
 };
 
-/// Largest form taken, in bytes. Encoded text may be three times as long as itself; the API has the last word.
-const MAX_FORM_BYTES: usize = 4 * 1024 * 1024;
-
-/// All routes of the site.
-pub fn configure(app: &mut web::ServiceConfig) {
-    app.app_data(web::FormConfig::default().limit(MAX_FORM_BYTES))
-        .service(page("/").route(get().to(home::show)))
+/// All routes of the site; `redirect_path` is where Entra sends browsers back to.
+pub fn configure(app: &mut web::ServiceConfig, redirect_path: &str) {
+    app.service(page("/").route(get().to(home::show)))
         .service(page("/login").route(get().to(login::start)))
-        // Only GET: whoever just looks must not use up the code.
+        // GET only: a HEAD request must not redeem the code.
         .service(
-            web::resource(callback::PATH)
+            web::resource(redirect_path)
                 .route(web::get().to(callback::finish))
                 .default_service(web::to(|| async { refuse("GET") })),
         )
@@ -46,9 +42,11 @@ pub fn configure(app: &mut web::ServiceConfig) {
         .default_service(web::to(|| async { Err::<&str, PageError>(Kind::NotFound.into()) }));
 }
 
-/// Whether an address has anything to do with who asks: the others answer also when nobody knows that.
+/// Whether the page at `path`, percent-decoded, depends on the session: the others work while sessions are out of reach.
 pub fn needs_session(path: &str) -> bool {
-    !["/static/", "/health", front_channel_logout::PATH].iter().any(|start| path.starts_with(start))
+    let is_or_is_under =
+        |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    !["/static", "/health", front_channel_logout::PATH].into_iter().any(is_or_is_under)
 }
 
 /// An address that only shows something.
@@ -68,4 +66,31 @@ fn refuse(methods: &'static str) -> Result<&'static str, PageError> {
 /// HEAD is answered wherever GET is (RFC 9110 §9.1).
 fn get() -> Route {
     web::route().guard(Any(Get()).or(Head()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::redirect_path;
+
+    #[test]
+    fn no_route_of_the_site_can_be_the_path_of_the_redirect_uri() {
+        let (source, _) = include_str!("routes.rs").split_once("mod tests").expect("this module");
+        let literals = source.split('"').skip(1).step_by(2).filter(|text| text.starts_with('/'));
+        let routes: Vec<_> = literals.map(|path| path.replace("{id}", "7").replace("{name}", "x")).collect();
+        assert!(routes.len() > 10, "{routes:?}");
+        for path in routes.iter().map(String::as_str).chain([front_channel_logout::PATH]) {
+            assert!(!redirect_path(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_what_stands_below_a_folder_is_in_it() {
+        for path in ["/health", "/health/live", "/static/site.css", "/front-channel-logout"] {
+            assert!(!needs_session(path), "{path}");
+        }
+        for path in ["/", "/posts", "/healthy", "/front-channel-logout-2", "/statics"] {
+            assert!(needs_session(path), "{path}");
+        }
+    }
 }

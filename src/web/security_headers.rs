@@ -14,10 +14,7 @@ use actix_web::{
 };
 use url::Url;
 
-use super::{
-    pages::{callback, front_channel_logout},
-    site::Site,
-};
+use super::{pages::front_channel_logout, site::Site};
 
 const ALWAYS: [(HeaderName, &str); 7] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -59,7 +56,8 @@ impl SecurityHeaders {
         Ok(Self { ordinary: headers, framed: HeaderValue::from_str(&framed)? })
     }
 
-    fn add_to(&self, headers: &mut HeaderMap, path: &str) {
+    /// `path` is percent-decoded, as routes see it.
+    fn add_to(&self, headers: &mut HeaderMap, path: &str, redirect_path: &str) {
         for (name, value) in &self.ordinary {
             headers.insert(name.clone(), value.clone());
         }
@@ -67,7 +65,7 @@ impl SecurityHeaders {
             headers.remove(X_FRAME_OPTIONS);
             headers.insert(CONTENT_SECURITY_POLICY, self.framed.clone());
         }
-        if path == callback::PATH {
+        if path == redirect_path {
             // Its address holds `code` and `state`; not even the style sheet's request may repeat it.
             headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
         }
@@ -88,8 +86,8 @@ pub async fn add(
     let site = request.app_data::<web::Data<Site>>().cloned();
     let mut response = next.call(request).await?;
     if let Some(site) = site {
-        let path = response.request().path().to_owned();
-        site.headers.add_to(response.headers_mut(), &path);
+        let path = response.request().match_info().as_str().to_owned();
+        site.headers.add_to(response.headers_mut(), &path, &site.redirect_path);
     }
     Ok(response)
 }

@@ -18,6 +18,7 @@ use super::{
     pages::health::HealthMemory,
     pending_sign_ins::PendingSignIns,
     redis_store::RedisStore,
+    return_path::ReturnPath,
     security_headers::SecurityHeaders,
     server::StartError,
     sessions::{Lifetime, Sessions},
@@ -26,7 +27,7 @@ use super::{
     token_store::{MemoryTokens, RedisTokens, TokenStore},
 };
 use crate::{
-    config::{ClientSettings, Settings},
+    config::{A_REDIRECT_PATH, ClientSettings, Settings, redirect_path},
     entra::{ConfidentialClient, Provider},
     outbound,
     serve::TrustedProxies,
@@ -82,6 +83,8 @@ pub struct Site {
     pub cookies: Flags,
     /// How browsers reach the site.
     pub public_url: Url,
+    /// Path of the redirect URI: where Entra sends browsers back to.
+    pub redirect_path: String,
     /// Who may say how a browser came, in place of the request itself.
     pub proxies: TrustedProxies,
     /// So many days before its end the certificate ends soon.
@@ -107,6 +110,7 @@ impl Site {
         let provider = Arc::new(Provider::new(&settings.entra)?);
         let headers = SecurityHeaders::new(&public_url, &provider.authority().discovery_url())
             .map_err(|error| StartError::Header(error.to_string()))?;
+        let redirect_path = redirect_uri.path().to_owned();
         let client = Arc::new(ConfidentialClient::new(Arc::clone(&provider), settings, redirect_uri)?);
         let (keys, cookies) =
             (KeyRing::new(&client_settings.cookie_keys), Flags { is_secure: public_url.scheme() == "https" });
@@ -135,12 +139,20 @@ impl Site {
             keys,
             cookies,
             public_url,
+            redirect_path,
             failed_sign_ins: FailedSignIns::new(proxies.clone()),
             proxies,
             soon_days: client_settings.soon_days(),
             body_timeout: settings.server.body_timeout,
             health: HealthMemory::default(),
         })
+    }
+}
+
+impl Site {
+    /// The page to return to after a sign-in, if `text` names one: never the page that takes people back from it.
+    pub fn return_path(&self, text: &str) -> Option<ReturnPath> {
+        ReturnPath::parse(text).filter(|path| path.without_query() != self.redirect_path)
     }
 }
 
@@ -170,6 +182,9 @@ fn problems(settings: &ClientSettings) -> Vec<SettingProblem> {
         if url.as_ref().is_some_and(|url| !matches!(url.scheme(), "http" | "https") || !url.has_host()) {
             report(setting, "is not an http or https address");
         }
+    }
+    if settings.redirect_uri.as_ref().is_some_and(|uri| !redirect_path(uri.path())) {
+        report("client.redirect_uri", &format!("has the path of another page of the site: {A_REDIRECT_PATH}"));
     }
     if !matches!(settings.api_base_url.scheme(), "http" | "https") {
         report("client.api_base_url", "is not an http or https address");

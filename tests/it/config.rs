@@ -496,6 +496,21 @@ fn the_redirect_uri_must_be_on_the_public_url() {
 }
 
 #[test]
+fn the_redirect_uri_may_have_any_path_that_no_page_of_the_site_has() {
+    for path in ["/callback", "/getAToken", "/signin-oidc", "/auth/redirect"] {
+        let uri = format!("https://blog.example{path}");
+        let settings = given().flag("client.redirect_uri", &uri).load().settings;
+        assert_eq!(settings.client.redirect_uri.expect("set").path(), path);
+    }
+    for path in ["", "/", "/login", "/posts", "/posts/new", "/static/x", "/health", "/a%20b"] {
+        let uri = format!("https://blog.example{path}");
+        let mistake = given().flag("client.redirect_uri", &uri).the_mistake();
+        assert_eq!(mistake.setting, "client.redirect_uri", "{path}");
+        assert!(mistake.problem.contains("take people back") && mistake.hint.contains("/getAToken"), "{mistake:?}");
+    }
+}
+
+#[test]
 fn plain_http_to_the_api_is_for_development_only() {
     let base = given().flag("client.api_base_url", "http://api:8000");
     assert_eq!(base.the_mistake().setting, "client.api_base_url");

@@ -1,5 +1,13 @@
 //! The log of a server, as a process of its own writes it.
 
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
 use blogctl::config::DEV_TENANT_ID;
 use serde_json::Value;
 
@@ -12,9 +20,20 @@ use crate::support::{
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
+/// Longest wait for anything; reached only by a test that fails.
+const DEADLINE: Duration = Duration::from_mins(1);
+
 fn serve_api(format: &str) -> (Running, String, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut command = blogctl(folder.path());
+    let mut running = Running::start(&mut serve_api_in(folder.path(), format));
+    let url = running.url_after("listening on");
+    // In JSON a quotation mark follows.
+    let url = url.split('"').next().expect("a URL").trim_end_matches('/').to_owned();
+    (running, url, folder)
+}
+
+fn serve_api_in(folder: &std::path::Path, format: &str) -> Command {
+    let mut command = blogctl(folder);
     command.args(["serve-api", "--port", "0", "--set", &format!("log.format={format}")]);
     for setting in [
         &format!("entra.tenant_id={DEV_TENANT_ID}"),
@@ -23,11 +42,62 @@ fn serve_api(format: &str) -> (Running, String, tempfile::TempDir) {
     ] {
         command.args(["--set", setting]);
     }
-    let mut running = Running::start(&mut command);
-    let url = running.url_after("listening on");
-    // In JSON a quotation mark follows.
-    let url = url.split('"').next().expect("a URL").trim_end_matches('/').to_owned();
-    (running, url, folder)
+    command
+}
+
+/// A server whose log nobody reads but the test, when it wants to.
+struct Unread {
+    child: Child,
+    log: Option<BufReader<ChildStderr>>,
+    url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Unread {
+    /// Reads no further than the line that names the address.
+    fn start(format: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = serve_api_in(folder.path(), format);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut log = BufReader::new(child.stderr.take().expect("piped"));
+        let mut line = String::new();
+        while !line.contains("listening on") {
+            line.clear();
+            assert!(log.read_line(&mut line).expect("a log") > 0, "it ended");
+        }
+        let (_, url) = line.split_once("http").expect("a URL");
+        let url = url.split(|c: char| c.is_whitespace() || c == '"').next().expect("a URL");
+        Self { child, log: Some(log), url: format!("http{}", url.trim_end_matches('/')), _folder: folder }
+    }
+
+    /// Sends requests until far more was logged than pipe and queue hold.
+    fn overflow(&self) {
+        let long = "x".repeat(1500);
+        for n in 0..1500 {
+            assert_eq!(ask(&self.url, &format!("/{n}/{long}"), false), 404);
+        }
+    }
+
+    /// Stops it; whatever it has logged stays unread.
+    fn stopped(&mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().expect("kill runs").success());
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "a reader that is stuck keeps it from stopping");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 fn ask(url: &str, path: &str, traced: bool) -> u16 {
@@ -100,5 +170,78 @@ fn no_line_holds_a_code_a_state_a_token_a_cookie_or_a_key_however_much_is_logged
     for secret in secrets {
         let line = log.lines().find(|line| line.contains(&secret));
         assert_eq!(line, None, "{secret}");
+    }
+}
+
+#[test]
+fn a_server_whose_log_nobody_reads_answers_all_the_same_and_stops_when_told_to() {
+    let mut server = Unread::start("text");
+    server.overflow();
+    assert_eq!(ask(&server.url, "/health/live", false), 200);
+    assert!(server.stopped().success());
+}
+
+#[test]
+fn when_the_reader_of_the_log_is_back_one_line_says_how_many_lines_are_lost() {
+    let mut server = Unread::start("json");
+    server.overflow();
+    let log = server.log.take().expect("nobody has read it");
+    let (send, lines) = mpsc::channel();
+    thread::spawn(move || log.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+    let mut told = Vec::new();
+    let deadline = Instant::now() + DEADLINE;
+    // What is logged while the queue is still full is lost, too.
+    'asking: loop {
+        assert!(Instant::now() < deadline, "it logs again");
+        assert_eq!(ask(&server.url, "/marker", false), 404);
+        while let Ok(line) = lines.recv_timeout(Duration::from_millis(100)) {
+            if line.contains("/marker") {
+                break 'asking;
+            }
+            let line: Value = serde_json::from_str(&line).expect("every line is whole");
+            told.extend(line["lost_lines"].as_u64().map(|lost| (lost, line["message"].clone())));
+        }
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+    let (lost, message) = &told[0];
+    assert!(*lost > 0 && message.as_str().expect("text").contains(" lost: "), "{told:?}");
+}
+
+#[test]
+fn a_log_whose_reader_has_gone_away_stops_nothing() {
+    let mut server = Unread::start("text");
+    drop(server.log.take());
+    for _ in 0..100 {
+        assert_eq!(ask(&server.url, "/nothing", false), 404);
+    }
+    assert!(server.stopped().success());
+}
+
+#[test]
+fn a_failure_that_nobody_reads_ends_all_the_same() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    // Nobody reads: the pipe is filled before it starts.
+    let mut fill = std::fs::File::from(std::os::fd::OwnedFd::from(writer.try_clone().expect("another handle")));
+    let filler = thread::spawn(move || while fill.write_all(&[b'x'; 4096]).is_ok() {});
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = blogctl(folder.path());
+    command.args(["config", "--set", "client.port=none"]).stdout(Stdio::null()).stderr(writer);
+    let status = command.spawn().expect("it starts").wait().expect("it ends");
+    assert_eq!(status.code(), Some(2));
+    drop((command, reader));
+    filler.join().expect("it ends with the reader");
+}
+
+#[test]
+fn the_framework_says_nothing_of_itself_unless_it_is_asked_to() {
+    for (level, is_told) in [("info", false), ("info,actix_server=info", true), ("debug", true)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = serve_api_in(folder.path(), "text");
+        let mut running = Running::start(command.args(["--set", &format!("log.level={level}")]));
+        running.wait_for("listening on");
+        running.signal("TERM");
+        let (status, log) = running.ended();
+        assert!(status.success());
+        assert_eq!(log.contains("actix_server"), is_told, "{level}:\n{log}");
     }
 }

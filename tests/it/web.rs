@@ -2,6 +2,7 @@
 
 mod api_failures;
 mod attacks;
+mod bodies;
 mod certificate_forms;
 mod certificate_watch;
 mod credentials;
@@ -10,6 +11,7 @@ mod headers;
 mod health;
 mod posts;
 mod public_address;
+mod redirect_path;
 mod renewal;
 mod replicas;
 mod rotation;

@@ -13,6 +13,8 @@ use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::cli::logging;
+
 /// Where the passphrase comes from.
 #[derive(Debug, Clone)]
 pub(super) enum Passphrase {
@@ -49,6 +51,8 @@ impl Passphrase {
 
 /// Twice, unseen: nobody can check what they typed.
 fn typed() -> anyhow::Result<SecretString> {
+    // What was logged stands above the question.
+    logging::finish();
     let first = Zeroizing::new(rpassword::prompt_password("Passphrase: ")?);
     let again = Zeroizing::new(rpassword::prompt_password("Once more: ")?);
     match first == again {

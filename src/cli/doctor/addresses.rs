@@ -11,9 +11,6 @@ use crate::{
     web::Addresses,
 };
 
-/// The one path at which the site takes people back.
-const CALLBACK: &str = "/callback";
-
 pub fn check() -> Check {
     Check {
         name: "addresses",
@@ -34,16 +31,6 @@ fn run(patient: &Patient) -> Vec<Said> {
     };
     let Addresses { public_url, redirect_uri } = &addresses;
     let mut said = Vec::new();
-    if redirect_uri.path() != CALLBACK {
-        said.push(Said::failed(
-            format!("the redirect URI {redirect_uri} has the path {}", redirect_uri.path()),
-            format!("the path {CALLBACK}: the site takes people back there and nowhere else"),
-            format!(
-                "set client.redirect_uri (REDIRECT_URI) to {}, and register that",
-                public_url.join(CALLBACK).map_or_else(|_| CALLBACK.to_owned(), String::from)
-            ),
-        ));
-    }
     let is_local = is_loopback(public_url);
     if is_local && patient.settings.server.environment == Environment::Production {
         said.push(Said::warning(

@@ -89,7 +89,7 @@ pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json
         Err(error) => return Err(error),
     };
     let token = token.expose_secret();
-    let provider = Arc::new(Provider::new(&settings.entra)?);
+    let provider = Arc::new(Provider::for_tenants(&settings.entra, &settings.api.tenants)?);
     let validator = AccessTokenValidator::new(Arc::clone(&provider), &settings.api);
     let verdict = verdict(&validator, token, settings);
     let claims =

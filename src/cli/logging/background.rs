@@ -1,11 +1,13 @@
 //! Log lines on their way to stderr, written by a thread of its own.
 //!
 //! Otherwise each request would pay for a `write` of its own, and wait for the other threads' writes. A line is on its way
-//! for [`GATHER`] at most; when stderr takes no more, whoever logs waits, so that nothing is lost and memory is bounded.
-//! What is waiting when the process is killed (and not told to stop) is lost.
+//! for [`GATHER`] at most. A reader that stops (a hung log collector, a full disk, a terminal on which somebody pressed Ctrl-S)
+//! must not stop the server: when [`MAX_WAITING`] bytes wait, the next line waits [`WAIT_FOR_ROOM`] for room, then it is
+//! dropped and counted. Until the reader has taken what waits, further lines are dropped at once. Then one line says how many
+//! are lost. What waits when the process is killed (and not told to stop) is lost.
 
 use std::{
-    io::{self, Write},
+    io::{self, ErrorKind, Write},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
@@ -13,10 +15,17 @@ use std::{
 
 /// How long lines are gathered before they are written together.
 const GATHER: Duration = Duration::from_millis(5);
-/// Most bytes that wait.
+/// Most bytes that wait; as many again may be with the thread that writes.
 const MAX_WAITING: usize = 1024 * 1024;
+/// How long a line waits for room. Only the first line waits: those that come while it is dropped are dropped at once.
+const WAIT_FOR_ROOM: Duration = Duration::from_millis(10);
+/// How soon a non-blocking stderr that takes nothing is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(20);
 /// Longest wait at the end for a reader that takes nothing any more.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Writes the line that says how many lines are lost.
+pub(super) type LossNotice = fn(u64) -> String;
 
 /// A handle to the lines that wait. A clone is another handle to the same.
 #[derive(Clone)]
@@ -26,13 +35,15 @@ struct Shared {
     lines: Mutex<Lines>,
     /// Lines came, for the thread that writes.
     came: Condvar,
-    /// Lines went, for whoever waits for room or for the end.
+    /// Lines went, for a thread that waits for room or for the end.
     went: Condvar,
 }
 
 #[derive(Default)]
 struct Lines {
     waiting: Vec<u8>,
+    /// Lines dropped since the thread that writes has last taken what waits.
+    dropped: u64,
     is_writing: bool,
 }
 
@@ -41,26 +52,32 @@ impl Background {
     ///
     /// # Errors
     /// When there can be no thread.
-    pub(super) fn start(to: impl Write + Send + 'static) -> io::Result<Self> {
+    pub(super) fn start(to: impl Write + Send + 'static, notice: LossNotice) -> io::Result<Self> {
         let shared = Arc::new(Shared { lines: Mutex::default(), came: Condvar::new(), went: Condvar::new() });
         let background = Self(Arc::clone(&shared));
-        thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_to(to))?;
+        thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_to(to, notice))?;
         Ok(background)
     }
 
-    /// Waits until every line is written.
-    pub(super) fn finish(&self) {
+    /// Waits until every line is written, [`PATIENCE`] at most. Gives whether they are.
+    pub(super) fn finish(&self) -> bool {
         let is_busy = |lines: &mut Lines| lines.is_writing || !lines.waiting.is_empty();
-        // Whether in time or not: there is nothing more that could be done.
-        drop(self.0.went.wait_timeout_while(self.0.lines(), PATIENCE, is_busy));
+        let ended = self.0.went.wait_timeout_while(self.0.lines(), PATIENCE, is_busy);
+        !ended.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 
 impl Write for Background {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut lines = self.0.lines();
-        while lines.waiting.len() >= MAX_WAITING {
-            lines = self.0.went.wait(lines).unwrap_or_else(PoisonError::into_inner);
+        let is_full = |lines: &mut Lines| lines.dropped == 0 && !lines.has_room_for(line);
+        if is_full(&mut lines) {
+            let waited = self.0.went.wait_timeout_while(lines, WAIT_FOR_ROOM, is_full);
+            lines = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if lines.dropped > 0 || !lines.has_room_for(line) {
+            lines.dropped = lines.dropped.saturating_add(1);
+            return Ok(line.len());
         }
         let is_first = lines.waiting.is_empty() && !lines.is_writing;
         lines.waiting.extend_from_slice(line);
@@ -77,14 +94,24 @@ impl Write for Background {
     }
 }
 
+impl Lines {
+    /// One line is always taken: a long one must not be lost without need.
+    fn has_room_for(&self, line: &[u8]) -> bool {
+        self.waiting.is_empty() || self.waiting.len().saturating_add(line.len()) <= MAX_WAITING
+    }
+}
+
 impl Shared {
     fn lines(&self) -> MutexGuard<'_, Lines> {
         // Nothing that holds the lock can leave it half changed.
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_to(&self, mut to: impl Write) {
+    fn write_to(&self, mut to: impl Write, notice: LossNotice) {
         let mut batch = Vec::new();
+        // Lines that were taken and could not be written, as while a disk is full.
+        let mut failed = 0_u64;
+        let mut is_line_open = false;
         loop {
             let mut lines = self.lines();
             lines.is_writing = false;
@@ -93,26 +120,71 @@ impl Shared {
                 self.came.wait_while(lines, |lines| lines.waiting.is_empty()).unwrap_or_else(PoisonError::into_inner);
             lines.is_writing = true;
             std::mem::swap(&mut lines.waiting, &mut batch);
+            let dropped = std::mem::take(&mut lines.dropped);
             drop(lines);
-            // There is nowhere to say that stderr is gone.
-            let _ = to.write_all(&batch);
+            self.went.notify_all();
+            if failed > 0 {
+                // They are older than the batch. A line that was cut off is ended first.
+                let cut = if is_line_open { "\n" } else { "" };
+                let Ok(()) = write_whole(&mut to, format!("{cut}{}", notice(failed)).as_bytes()) else {
+                    failed = failed.saturating_add(lines_in(&batch)).saturating_add(dropped);
+                    batch.clear();
+                    thread::sleep(GATHER);
+                    continue;
+                };
+                (failed, is_line_open) = (0, false);
+            }
+            if dropped > 0 {
+                batch.extend_from_slice(notice(dropped).as_bytes());
+            }
+            if let Err(rest) = write_whole(&mut to, &batch) {
+                // The notice itself is a line too.
+                let notices = u64::from(dropped > 0);
+                failed = lines_in(rest).saturating_sub(notices).saturating_add(dropped);
+                is_line_open =
+                    rest.len() < batch.len() && !batch.get(..batch.len() - rest.len()).is_some_and(ends_line);
+            }
             batch.clear();
             thread::sleep(GATHER);
         }
     }
 }
 
+/// Writes all of it, however long that takes, unless the other end is gone or fails. The error is what was not written.
+fn write_whole<'b>(to: &mut impl Write, mut bytes: &'b [u8]) -> Result<(), &'b [u8]> {
+    while !bytes.is_empty() {
+        match to.write(bytes) {
+            Ok(0) => return Err(bytes),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Another process has made the pipe that it shares with this one non-blocking.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(TRY_AGAIN),
+            Err(_) => return Err(bytes),
+        }
+    }
+    Ok(())
+}
+
+fn lines_in(bytes: &[u8]) -> u64 {
+    bytes.split(|byte| *byte == b'\n').skip(1).count().try_into().unwrap_or(u64::MAX)
+}
+
+fn ends_line(bytes: &[u8]) -> bool {
+    bytes.last() == Some(&b'\n')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Takes lines, once the test lets it.
+    /// Takes lines, once the test lets it, and as many bytes as it has room for.
     #[derive(Clone, Default)]
     struct Gate(Arc<(Mutex<Taken>, Condvar)>);
 
     #[derive(Default)]
     struct Taken {
         is_open: bool,
+        is_full: bool,
         bytes: Vec<u8>,
     }
 
@@ -120,6 +192,11 @@ mod tests {
         fn open(&self) {
             self.0.0.lock().expect("a lock").is_open = true;
             self.0.1.notify_all();
+        }
+
+        /// Like a disk: further writes fail, until there is room again.
+        fn set_full(&self, is_full: bool) {
+            self.0.0.lock().expect("a lock").is_full = is_full;
         }
 
         fn written(&self) -> String {
@@ -131,8 +208,13 @@ mod tests {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let mut taken =
                 self.0.1.wait_while(self.0.0.lock().expect("a lock"), |taken| !taken.is_open).expect("a lock");
-            taken.bytes.extend_from_slice(bytes);
-            Ok(bytes.len())
+            if taken.is_full {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            // A pipe takes a part at a time.
+            let part = &bytes[..bytes.len().min(1000)];
+            taken.bytes.extend_from_slice(part);
+            Ok(part.len())
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -140,11 +222,19 @@ mod tests {
         }
     }
 
+    fn lost(count: u64) -> String {
+        format!("{count} lost\n")
+    }
+
+    fn start(gate: &Gate) -> Background {
+        Background::start(gate.clone(), lost).expect("a thread")
+    }
+
     #[test]
     fn every_line_of_every_thread_is_written_whole_and_in_its_order() {
         let gate = Gate::default();
         gate.open();
-        let background = Background::start(gate.clone()).expect("a thread");
+        let background = start(&gate);
         let threads: Vec<_> = (0..4)
             .map(|thread| {
                 let mut background = background.clone();
@@ -158,7 +248,7 @@ mod tests {
         for thread in threads {
             thread.join().expect("it ends");
         }
-        background.finish();
+        assert!(background.finish());
         let text = gate.written();
         for thread in 0..4 {
             let own: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(&format!("{thread} "))).collect();
@@ -168,20 +258,54 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_takes_nothing_stops_whoever_logs_instead_of_losing_lines() {
+    fn a_reader_that_takes_nothing_costs_lines_and_neither_time_nor_memory() {
         let gate = Gate::default();
-        let background = Background::start(gate.clone()).expect("a thread");
-        let mut logging = background.clone();
-        let line = vec![b'x'; 64 * 1024];
-        let all = 40 * line.len();
-        let logs = thread::spawn(move || (0..40).try_for_each(|_| logging.write_all(&line)));
-        while background.0.lines().waiting.len() < MAX_WAITING {
-            thread::yield_now();
+        let mut background = start(&gate);
+        let line = format!("{}\n", "x".repeat(999));
+        // If each of them waited, this would take 1,000 s.
+        let count = 100_000;
+        for _ in 0..count {
+            background.write_all(line.as_bytes()).expect("it is taken");
         }
-        assert!(!logs.is_finished(), "it waits for room");
+        assert!(background.0.lines().waiting.len() <= MAX_WAITING);
+        assert!(!background.finish(), "the reader is stuck, and the end does not wait for it");
         gate.open();
-        logs.join().expect("it ends").expect("it is taken");
-        background.finish();
-        assert_eq!(gate.written().len(), all);
+        assert!(background.finish());
+        background.write_all(b"and on it goes\n").expect("it is taken");
+        assert!(background.finish());
+        let text = gate.written();
+        let written = text.lines().filter(|line| line.starts_with('x')).count();
+        let told: Vec<_> = text.lines().filter(|line| line.ends_with(" lost")).collect();
+        assert_eq!(told, [format!("{} lost", count - written)], "one line counts all of them");
+        assert!(text.ends_with(" lost\nand on it goes\n"));
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_does_not_take_are_counted_when_it_has_room_again() {
+        let gate = Gate::default();
+        gate.open();
+        let mut background = start(&gate);
+        background.write_all(b"before\n").expect("it is taken");
+        assert!(background.finish());
+        gate.set_full(true);
+        for _ in 0..3 {
+            background.write_all(b"meanwhile\n").expect("it is taken");
+            assert!(background.finish(), "a write that fails holds up nobody");
+        }
+        gate.set_full(false);
+        background.write_all(b"after\n").expect("it is taken");
+        assert!(background.finish());
+        assert_eq!(gate.written(), "before\n3 lost\nafter\n");
+    }
+
+    #[test]
+    fn a_line_longer_than_the_queue_is_written_when_nothing_else_waits() {
+        let gate = Gate::default();
+        gate.open();
+        let mut background = start(&gate);
+        let line = "y".repeat(2 * MAX_WAITING) + "\n";
+        background.write_all(line.as_bytes()).expect("it is taken");
+        while !background.finish() {}
+        assert_eq!(gate.written(), line);
     }
 }

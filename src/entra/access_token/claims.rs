@@ -107,7 +107,7 @@ impl Claims {
     /// `tid`, which must be the tenant of the issuer: an issuer alone is not asked to vouch for it.
     pub(super) fn tenant_id(&self, issuer: &Tenant) -> Result<Uuid, Refusal> {
         let tenant_id = self.tid.as_deref().ok_or(Refusal::Missing(Claim::Tenant))?;
-        parse_guid(tenant_id).filter(|id| *id == issuer.id).ok_or(Refusal::WrongTenant)
+        parse_guid(tenant_id).filter(|id| *id == issuer.authority.tenant_id()).ok_or(Refusal::WrongTenant)
     }
 
     pub(super) fn object_id(&self) -> Result<Uuid, Refusal> {

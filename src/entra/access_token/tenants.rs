@@ -1,14 +1,12 @@
 //! Whose tokens count: the tenant's of the settings, and those of `api.tenants`, each by its own two issuers. All tenants
 //! of a cloud sign with the same keys, so who issued a token is for `iss` to say, and for `tid` to confirm.
 
-use uuid::Uuid;
-
 use super::refusal::{Claim, Refusal};
-use crate::entra::{Authority, authority::parse_guid};
+use crate::entra::Authority;
 
 /// One tenant and what its tokens call their issuer.
 pub(super) struct Tenant {
-    pub(super) id: Uuid,
+    pub(super) authority: Authority,
     v1: String,
     v2: String,
 }
@@ -19,9 +17,8 @@ pub(super) struct Tenants(Vec<Tenant>);
 impl Tenants {
     /// The authority's own, and `others`; what is no GUID among these names nobody.
     pub(super) fn new(authority: &Authority, others: &[String]) -> Self {
-        let others = others.iter().filter_map(|id| parse_guid(id)).map(|id| authority.of_tenant(id));
-        let all = std::iter::once(authority.clone()).chain(others);
-        Self(all.map(|of| Tenant { id: of.tenant_id(), v1: of.issuer_v1(), v2: of.issuer_v2() }).collect())
+        let tenant = |of: Authority| Tenant { v1: of.issuer_v1(), v2: of.issuer_v2(), authority: of };
+        Self(authority.with_tenants(others).into_iter().map(tenant).collect())
     }
 
     /// The tenant whose issuer `iss` is, exactly. The version of a token follows the API's manifest, so either form may

@@ -1,20 +1,17 @@
 //! The last good signing keys in a file, for a server that is restarted while the provider is away. Public keys only; but
-//! who can write the file can make keys count, so it is not read when others may write it.
+//! an attacker who can write the file can have tokens of their own accepted, so it is read under the rules of
+//! [`crate::trusted_file`].
 
-use std::{
-    fs,
-    io::{self, Read as _},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::JwksError;
 use crate::{
-    entra::whole_file::{self, Access},
     outbound::MAX_BODY_BYTES,
+    trusted_file::{self, Readers, TrustedFileError},
 };
 
 /// Where the keys of one source are kept.
@@ -22,6 +19,32 @@ pub(in crate::entra) struct KeyCacheFile {
     path: PathBuf,
     /// The address that they come from: another tenant's file is of no use.
     source: String,
+}
+
+/// Keys from the file.
+pub(super) struct KeptKeys {
+    pub(super) jwks: Vec<u8>,
+    pub(super) age: Duration,
+}
+
+/// Why the keys in the file do not count, or could not be written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CacheFileError {
+    /// There is no such file, as before the first fetch.
+    #[error("there is no such file")]
+    NotFound,
+    #[error(transparent)]
+    File(TrustedFileError),
+    #[error("it is not a file that blogctl wrote")]
+    Malformed(#[from] serde_json::Error),
+    #[error("they come from another tenant or address")]
+    AnotherSource,
+    #[error("they are dated in the future: compare the clocks")]
+    InFuture,
+    #[error("they are older than entra.keys_max_age_hours")]
+    TooOld,
+    #[error(transparent)]
+    Jwks(#[from] JwksError),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -37,54 +60,35 @@ impl KeyCacheFile {
         Self { path, source }
     }
 
-    /// Keeps what was fetched at `now`. That it cannot be written is no reason to refuse a request: it is logged.
-    pub(super) fn write(&self, jwks: &[u8], now: DateTime<Utc>) {
-        if let Err(error) = self.try_to_write(jwks, now) {
-            log::warn!("{}: the signing keys could not be kept: {error}", self.path.display());
-        }
-    }
-
-    /// What was kept, and its age at `now`.
-    pub(super) fn read(&self, now: DateTime<Utc>) -> Option<(Vec<u8>, Duration)> {
-        match self.try_to_read(now) {
-            Ok(kept) => Some(kept),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => {
-                log::warn!("{}: the signing keys kept there are not used: {error}", self.path.display());
-                None
-            }
-        }
-    }
-
-    fn try_to_write(&self, jwks: &[u8], now: DateTime<Utc>) -> io::Result<()> {
+    /// Keeps what was fetched at `now`.
+    pub(super) fn write(&self, jwks: &[u8], now: DateTime<Utc>) -> Result<(), CacheFileError> {
         let kept = Kept { source: self.source.clone(), fetched_at: now, jwks: serde_json::from_slice(jwks)? };
-        whole_file::replace(&self.path, &serde_json::to_vec(&kept)?, Access::OwnerOnly)
+        Ok(trusted_file::replace(&self.path, &serde_json::to_vec(&kept)?)?)
     }
 
-    fn try_to_read(&self, now: DateTime<Utc>) -> io::Result<(Vec<u8>, Duration)> {
-        let file = fs::File::open(&self.path)?;
-        check_owner_writes_alone(&file.metadata()?)?;
-        let mut text = Vec::new();
-        file.take(2 * MAX_BODY_BYTES).read_to_end(&mut text)?;
+    /// Reads what was kept, and its age at `now`.
+    pub(super) fn read(&self, now: DateTime<Utc>) -> Result<KeptKeys, CacheFileError> {
+        let text = trusted_file::read(&self.path, Readers::Anyone, 2 * MAX_BODY_BYTES)?;
         let kept: Kept = serde_json::from_slice(&text)?;
         if kept.source != self.source {
-            return Err(io::Error::other("they come from elsewhere"));
+            return Err(CacheFileError::AnotherSource);
         }
-        let age = (now - kept.fetched_at).to_std().map_err(|_| io::Error::other("they are of a time to come"))?;
-        Ok((kept.jwks.get().as_bytes().to_vec(), age))
+        let age = (now - kept.fetched_at).to_std().map_err(|_| CacheFileError::InFuture)?;
+        Ok(KeptKeys { jwks: kept.jwks.get().as_bytes().to_vec(), age })
     }
 }
 
-#[cfg(unix)]
-fn check_owner_writes_alone(metadata: &fs::Metadata) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt as _;
-    if !metadata.is_file() || metadata.mode() & 0o022 != 0 {
-        return Err(io::Error::other("others than its owner may write the file, or it is none"));
+impl fmt::Display for KeyCacheFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.display().fmt(formatter)
     }
-    Ok(())
 }
 
-#[cfg(not(unix))]
-fn check_owner_writes_alone(_: &fs::Metadata) -> io::Result<()> {
-    Ok(())
+impl From<TrustedFileError> for CacheFileError {
+    fn from(error: TrustedFileError) -> Self {
+        match error {
+            TrustedFileError::NotFound => Self::NotFound,
+            error => Self::File(error),
+        }
+    }
 }

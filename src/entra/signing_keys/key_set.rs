@@ -7,13 +7,32 @@ use josekit::jws::{JwsVerifier, RS256, alg::rsassa::RsassaJwsVerifier};
 use openssl::{bn::BigNum, pkey::PKey, rsa::Rsa};
 use serde::Deserialize;
 
+use crate::entra::Authority;
+
 /// Keys with a shorter modulus are ignored (NIST SP 800-131A).
 const MIN_MODULUS_BITS: i32 = 2048;
 
-/// The answer is not a key set.
+/// Most keys of a set that are looked at. Entra publishes about ten; each one costs a millisecond to read.
+const MAX_KEYS: usize = 200;
+
+/// Why an answer brings no keys. The keys from before stay in use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the answer is not a JSON web key set")]
-pub struct JwksError;
+pub enum JwksError {
+    /// Not JSON, or not of the form of RFC 7517.
+    #[error("the answer is not a JSON web key set")]
+    NotAKeySet,
+    /// A key set, but no token of ours can be verified with it.
+    #[error(
+        "the key set has no key that can verify a token: of {published} keys, {of_another_tenant} are of another tenant, and \
+         the others are not RSA keys for RS256 with 2048 bits or more"
+    )]
+    NoUsableKey {
+        /// How many keys the set has.
+        published: usize,
+        /// How many of them could verify RS256, but name another issuer.
+        of_another_tenant: usize,
+    },
+}
 
 /// Keys by `kid`.
 pub(in crate::entra) struct KeySet {
@@ -35,6 +54,23 @@ struct VerifyingKey {
     /// Building one takes ten times as long as a verification.
     verifier: RsassaJwsVerifier,
     public_key_der: Vec<u8>,
+    /// Whose tokens it signs, as published: an issuer, or a template with `{tenantid}`. Absent: everybody's.
+    issuer: Option<String>,
+}
+
+impl VerifyingKey {
+    /// Whether this key signs tokens of the authority's tenant. All tenants of a cloud share a key endpoint, and some keys on
+    /// it are one tenant's own: such a key must not vouch for another tenant (CISA, "Review of the Summer 2023 Microsoft
+    /// Exchange Online Intrusion"). A v1 issuer counts too, because the token's version does not follow the key set's.
+    fn signs_for(&self, authority: &Authority) -> bool {
+        let Some(issuer) = &self.issuer else { return true };
+        let issuer = issuer.replace("{tenantid}", &authority.tenant_id().to_string());
+        issuer == authority.issuer_v2() || issuer == authority.issuer_v1()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.public_key_der == other.public_key_der && self.issuer == other.issuer
+    }
 }
 
 /// A key, and the generation of the set that it was found in.
@@ -51,6 +87,10 @@ impl SigningKey {
     pub(in crate::entra) fn generation(&self) -> u64 {
         self.generation
     }
+    /// Whether the key signs tokens of this authority's tenant, by its own `issuer`. Ask this before a token counts.
+    pub(in crate::entra) fn signs_for(&self, authority: &Authority) -> bool {
+        self.key.signs_for(authority)
+    }
 }
 
 #[derive(Deserialize)]
@@ -65,21 +105,35 @@ struct Jwk {
     #[serde(rename = "use")]
     key_use: Option<String>,
     alg: Option<String>,
+    issuer: Option<String>,
     n: String,
     e: String,
 }
 
 impl KeySet {
-    /// Reads an answer of the provider; keys that are no use for RS256 are left out. `previous` is the set that this one
-    /// comes after.
-    pub(super) fn parse(json: &[u8], lifetime: Lifetime, previous: Option<&Self>) -> Result<Self, JwksError> {
-        let jwks: Jwks = serde_json::from_slice(json).map_err(|_| JwksError)?;
-        let mut keys = HashMap::new();
-        for value in jwks.keys {
+    /// Reads an answer of the provider; keys that are no use for RS256, or that sign for none of these tenants, are left out.
+    /// `previous` is the set that this one comes after.
+    pub(super) fn parse(
+        json: &[u8],
+        tenants: &[Authority],
+        lifetime: Lifetime,
+        previous: Option<&Self>,
+    ) -> Result<Self, JwksError> {
+        let jwks: Jwks = serde_json::from_slice(json).map_err(|_| JwksError::NotAKeySet)?;
+        let published = jwks.keys.len();
+        let (mut keys, mut of_another_tenant) = (HashMap::new(), 0);
+        for value in jwks.keys.into_iter().take(MAX_KEYS) {
             let Some((kid, key)) = serde_json::from_value(value).ok().and_then(usable) else {
                 continue;
             };
-            keys.entry(kid).or_insert_with(|| Arc::new(key));
+            if tenants.iter().any(|tenant| key.signs_for(tenant)) {
+                keys.entry(kid).or_insert_with(|| Arc::new(key));
+            } else {
+                of_another_tenant += 1;
+            }
+        }
+        if keys.is_empty() {
+            return Err(JwksError::NoUsableKey { published, of_another_tenant });
         }
         let generation = previous.map_or(0, |previous| previous.generation + u64::from(previous.has_lost_to(&keys)));
         Ok(Self { keys, generation, lifetime })
@@ -93,9 +147,6 @@ impl KeySet {
     pub(in crate::entra) fn generation(&self) -> u64 {
         self.generation
     }
-    pub(in crate::entra) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
     pub(in crate::entra) fn len(&self) -> usize {
         self.keys.len()
     }
@@ -103,7 +154,7 @@ impl KeySet {
         self.lifetime
     }
     fn has_lost_to(&self, new: &HashMap<String, Arc<VerifyingKey>>) -> bool {
-        self.keys.iter().any(|(kid, old)| new.get(kid).is_none_or(|new| new.public_key_der != old.public_key_der))
+        self.keys.iter().any(|(kid, old)| new.get(kid).is_none_or(|new| !new.is_same(old)))
     }
 }
 
@@ -124,7 +175,7 @@ fn usable(jwk: Jwk) -> Option<(String, VerifyingKey)> {
     let key = PKey::from_rsa(Rsa::from_public_components(modulus, exponent).ok()?).ok()?;
     let public_key_der = key.public_key_to_der().ok()?;
     let verifier = RS256.verifier_from_der(&public_key_der).ok()?;
-    Some((jwk.kid, VerifyingKey { verifier, public_key_der }))
+    Some((jwk.kid, VerifyingKey { verifier, public_key_der, issuer: jwk.issuer }))
 }
 
 #[cfg(test)]
@@ -133,6 +184,18 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::config::EntraSettings;
+
+    const TENANT: &str = "11111111-2222-4333-8444-555555555555";
+    const OTHER: &str = "99999999-2222-4333-8444-555555555555";
+
+    fn tenant(id: &str) -> Authority {
+        Authority::new(&EntraSettings { tenant_id: id.to_owned(), ..EntraSettings::default() }).unwrap()
+    }
+
+    fn parse(json: &str, previous: Option<&KeySet>) -> Result<KeySet, JwksError> {
+        KeySet::parse(json.as_bytes(), &[tenant(TENANT)], Lifetime::default(), previous)
+    }
 
     fn jwk(kid: &str, key: &Rsa<Private>) -> Value {
         let encode = |number: &openssl::bn::BigNumRef| URL_SAFE_NO_PAD.encode(number.to_vec());
@@ -140,7 +203,7 @@ mod tests {
     }
 
     fn set(keys: &[Value], previous: Option<&KeySet>) -> KeySet {
-        KeySet::parse(json!({ "keys": keys }).to_string().as_bytes(), Lifetime::default(), previous).unwrap()
+        parse(&json!({ "keys": keys }).to_string(), previous).unwrap()
     }
 
     #[test]
@@ -161,6 +224,9 @@ mod tests {
                 with("e", json!("AQ")),
                 with("e", json!("Ag")),
                 with("e", json!(null)),
+                with("issuer", json!(7)),
+                with("issuer", json!("")),
+                with("issuer", json!(format!("https://login.microsoftonline.com/{OTHER}/v2.0"))),
                 json!({"kty": "EC", "kid": "ec", "crv": "P-256", "x": "AA", "y": "AA"}),
                 json!("not an object"),
                 jwk("weak", &Rsa::generate(1024).unwrap()),
@@ -188,15 +254,78 @@ mod tests {
         assert_eq!(removed.generation(), added.generation() + 1);
         let changed = set(&[jwk("two", &one)], Some(&removed));
         assert_eq!(changed.generation(), removed.generation() + 1);
-        let emptied = set(&[], Some(&changed));
-        assert!(emptied.is_empty());
-        assert_eq!(emptied.generation(), changed.generation() + 1);
+        let mut narrowed = jwk("two", &one);
+        narrowed["issuer"] = json!("https://login.microsoftonline.com/{tenantid}/v2.0");
+        assert_eq!(set(&[narrowed], Some(&changed)).generation(), changed.generation() + 1, "for fewer tenants");
     }
 
     #[test]
     fn what_is_no_key_set_is_an_error() {
-        for answer in ["", "[]", "{}", r#"{"keys":{}}"#, "<html>"] {
-            assert!(KeySet::parse(answer.as_bytes(), Lifetime::default(), None).is_err(), "{answer:?}");
+        for answer in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":null}"#, "<html>", "null", "\u{feff}"] {
+            assert_eq!(parse(answer, None).err(), Some(JwksError::NotAKeySet), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_without_a_usable_key_is_an_error_that_says_why() {
+        let mut foreign = jwk("one", &Rsa::generate(2048).unwrap());
+        foreign["issuer"] = json!(format!("https://login.microsoftonline.com/{OTHER}/v2.0"));
+        let ec = json!({"kty": "EC", "kid": "ec", "crv": "P-256", "x": "AA", "y": "AA"});
+        for (keys, of_another_tenant) in
+            [(vec![], 0), (vec![json!({}), json!(null), json!([])], 0), (vec![ec.clone()], 0), (vec![ec, foreign], 1)]
+        {
+            let error = parse(&json!({ "keys": keys }).to_string(), None).err();
+            assert_eq!(error, Some(JwksError::NoUsableKey { published: keys.len(), of_another_tenant }), "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_signs_for_the_tenants_that_its_issuer_names() {
+        let key = Rsa::generate(2048).unwrap();
+        for (issuer, ours, others) in [
+            (json!(null), true, true),
+            (json!("https://login.microsoftonline.com/{tenantid}/v2.0"), true, true),
+            (json!("https://sts.windows.net/{tenantid}/"), true, true),
+            (json!(format!("https://login.microsoftonline.com/{TENANT}/v2.0")), true, false),
+            (json!(format!("https://sts.windows.net/{TENANT}/")), true, false),
+            (json!(format!("https://login.microsoftonline.com/{OTHER}/v2.0")), false, true),
+            (json!(format!("https://login.microsoftonline.us/{TENANT}/v2.0")), false, false),
+            (json!(format!("https://login.microsoftonline.com/{TENANT}/v2.0/")), false, false),
+            (json!(format!("https://login.microsoftonline.com/{TENANT}")), false, false),
+            (json!("https://evil.example/{tenantid}/v2.0"), false, false),
+            (json!("{tenantid}"), false, false),
+        ] {
+            let mut jwk = jwk("one", &key);
+            jwk["issuer"] = issuer.clone();
+            let (_, key) = usable(serde_json::from_value(jwk).unwrap()).unwrap();
+            assert_eq!((key.signs_for(&tenant(TENANT)), key.signs_for(&tenant(OTHER))), (ours, others), "{issuer}");
+        }
+    }
+
+    #[test]
+    fn of_two_keys_of_one_name_the_one_of_our_tenant_counts() {
+        let (theirs, ours) = (Rsa::generate(2048).unwrap(), Rsa::generate(2048).unwrap());
+        let mut foreign = jwk("one", &theirs);
+        foreign["issuer"] = json!(format!("https://login.microsoftonline.com/{OTHER}/v2.0"));
+        let found = set(&[foreign, jwk("one", &ours)], None);
+        let der = PKey::from_rsa(ours).unwrap().public_key_to_der().unwrap();
+        assert_eq!(found.keys["one"].public_key_der, der);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_makes_the_parser_panic(json in "\\PC{0,300}", bytes: Vec<u8>) {
+            let _ = parse(&json, None);
+            let _ = KeySet::parse(&bytes, &[tenant(TENANT)], Lifetime::default(), None);
+        }
+
+        #[test]
+        fn no_member_of_a_key_makes_the_parser_panic(
+            kty in "(RSA|EC|oct|)", kid in "\\PC{0,20}", n in "[-_A-Za-z0-9=+/]{0,700}", e in "[-_A-Za-z0-9]{0,12}",
+            issuer in proptest::option::of("\\PC{0,60}"),
+        ) {
+            let jwk = json!({"kty": kty, "kid": kid, "n": n, "e": e, "issuer": issuer});
+            let _ = parse(&json!({ "keys": [jwk] }).to_string(), None);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The words of the error pages: what happened, and what to do about it.
 
-use actix_web::http::StatusCode;
+use actix_web::{ResponseError as _, http::StatusCode};
 use serde::Serialize;
 
 use super::Kind;
+use crate::serve::Refusal;
 
 /// What an error page says.
 #[derive(Debug, Serialize)]
@@ -83,7 +84,10 @@ impl Explanation {
                 "What you sent is longer than this site takes. Nothing was saved.",
                 "Use your browser's Back button to return to the form with your text, shorten it, and send it again.",
             ),
-            Kind::OtherAddress { used, own } => Self::of_other_address(used, &own.origin().ascii_serialization()),
+            Kind::Refused(refusal) => Self::of_refusal(*refusal),
+            Kind::OtherAddress { used, own, redirect_path } => {
+                Self::of_other_address(used, &own.origin().ascii_serialization(), redirect_path)
+            }
             Kind::TooManyRequests(seconds) => of_status(
                 StatusCode::TOO_MANY_REQUESTS,
                 "429",
@@ -112,7 +116,18 @@ impl Explanation {
         }
     }
 
-    fn of_other_address(used: &str, own: &str) -> Self {
+    fn of_refusal(refusal: Refusal) -> Self {
+        let (marker, heading, happened) = match refusal {
+            Refusal::ContentEncoding => (
+                "415",
+                "This site cannot read compressed forms",
+                "Your browser, or a program between it and this site, compressed what it sent. Nothing was saved.",
+            ),
+        };
+        of_status(refusal.status_code(), marker, heading, happened, refusal.detail())
+    }
+
+    fn of_other_address(used: &str, own: &str, redirect_path: &str) -> Self {
         of_status(
             StatusCode::MISDIRECTED_REQUEST,
             "421",
@@ -124,7 +139,7 @@ impl Explanation {
             ),
             format!(
                 "Sign in at `{own}`. For whoever runs this site: if `{used}` is right, set `client.public_url` to it and \
-                 register `{used}/callback`. If a reverse proxy is in front, let it pass on the name that the browser \
+                 register `{used}{redirect_path}`. If a reverse proxy is in front, let it pass on the name that the browser \
                  used as `Host`, or list it in `server.trusted_proxies` and let it send `X-Forwarded-Host`."
             ),
         )

@@ -18,7 +18,7 @@ pub(super) async fn sign_in_again(visit: &Visit) -> Result<HttpResponse, PageErr
     {
         return explain(visit, &Kind::TokenRefused.into());
     }
-    Ok(Visit::redirect(&sign_in_href(ReturnPath::parse(page_of(visit)).as_ref())))
+    Ok(Visit::redirect(&sign_in_href(visit.site.return_path(page_of(visit)).as_ref())))
 }
 
 /// To a sign-in that brings what the API demands, and back. The user stays signed in meanwhile: other pages may not ask for
@@ -28,7 +28,7 @@ pub(super) fn step_up(visit: &Visit, challenge: &ClaimsChallenge) -> Result<Http
         return explain(visit, &Kind::StepUpInVain.into());
     }
     log::info!(request_id = visit.request_id(), trace_id = visit.trace_id(); "the API demands a stronger sign-in");
-    Ok(Visit::redirect(&sign_in_href(ReturnPath::parse(page_of(visit)).as_ref())))
+    Ok(Visit::redirect(&sign_in_href(visit.site.return_path(page_of(visit)).as_ref())))
 }
 
 /// The page that was asked for, with its query.

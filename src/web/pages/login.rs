@@ -56,7 +56,7 @@ impl LoginQuery {
 /// # Errors
 /// When Entra's addresses cannot be had.
 pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpResponse, PageError> {
-    let next = query.next.as_deref().and_then(ReturnPath::parse);
+    let next = query.next.as_deref().and_then(|text| visit.site.return_path(text));
     // A sign-in that starts under one name and ends under another would be lost, with its cookie.
     match arrival(&visit.request, &visit.site.public_url, &visit.site.proxies) {
         Arrival::AtHome => {}
@@ -65,7 +65,11 @@ pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpRe
             return Ok(Visit::redirect(&format!("{home}{}", sign_in_href(next.as_ref()))));
         }
         Arrival::Elsewhere(used) => {
-            let error = PageError::from(Kind::OtherAddress { used, own: visit.site.public_url.clone() });
+            let error = PageError::from(Kind::OtherAddress {
+                used,
+                own: visit.site.public_url.clone(),
+                redirect_path: visit.site.redirect_path.clone(),
+            });
             return Err(error.leading_to(next.unwrap_or_else(ReturnPath::home)));
         }
         Arrival::Nowhere => return Err(Kind::BadRequest.into()),

@@ -151,3 +151,26 @@ fn who_signed_in_is_known_by_tenant_and_object() {
     assert_eq!((user.tenant_id.to_string().as_str(), user.object_id.to_string().as_str()), (DEV_TENANT_ID, ALICE));
     assert_eq!(user.email.as_deref(), Some("victim@contoso.example"), "for display");
 }
+
+#[test]
+fn a_key_whose_issuer_is_another_tenant_verifies_no_id_token_of_ours() {
+    let bench = Bench::new();
+    let base = bench.provider.url.as_str().trim_end_matches('/').to_owned();
+    let unknown = "its kid names no signing key of this tenant";
+    for (name, issuer, expected) in [
+        ("a key of this tenant", bench.provider.issuer_v2(), ""),
+        ("a key of every tenant", format!("{base}/{{tenantid}}/v2.0"), ""),
+        ("a key of another tenant", format!("{base}/{OTHER_TENANT}/v2.0"), unknown),
+        ("a key of another host", format!("https://login.microsoftonline.com/{DEV_TENANT_ID}/v2.0"), unknown),
+    ] {
+        let mut jwk = keys()[1].jwk();
+        jwk["issuer"] = json!(issuer);
+        bench.provider.publish(&[keys()[0].jwk(), jwk]);
+        bench.refresh_keys();
+        let verdict = verdict(&bench, &keys()[1].sign(&bench.provider.id_claims(NONCE)));
+        if !expected.is_empty() {
+            record("ID token", name, !verdict.is_empty());
+        }
+        assert_eq!(verdict, expected, "{name}");
+    }
+}

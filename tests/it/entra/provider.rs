@@ -16,7 +16,7 @@ fn endpoints_are_discovered_once_a_day() {
     let scripted = ScriptedProvider::start();
     let clock = Clock::default();
     let provider =
-        Provider::with_policy(&scripted.settings(), KeyPolicy::default(), clock.clone()).expect("a provider");
+        Provider::with_policy(&scripted.settings(), &[], KeyPolicy::default(), clock.clone()).expect("a provider");
     for _ in 0..10 {
         let metadata = provider.metadata().expect("discovered");
         assert_eq!(metadata.token_endpoint.as_str(), scripted.token_endpoint());
@@ -45,7 +45,7 @@ fn the_endpoints_known_so_far_serve_when_the_provider_starts_to_lie() {
     let scripted = ScriptedProvider::start();
     let clock = Clock::default();
     let provider =
-        Provider::with_policy(&scripted.settings(), KeyPolicy::default(), clock.clone()).expect("a provider");
+        Provider::with_policy(&scripted.settings(), &[], KeyPolicy::default(), clock.clone()).expect("a provider");
     provider.metadata().expect("discovered");
     scripted.script().discovery.insert("issuer", json!("https://evil.example/v2.0"));
     scripted.script().discovery.insert("token_endpoint", json!("https://evil.example/token"));

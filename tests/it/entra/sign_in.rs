@@ -26,6 +26,7 @@ const REDIRECT_URI: &str = "http://localhost:5000/callback";
 pub struct Bench {
     pub provider: ScriptedProvider,
     pub client: ConfidentialClient,
+    entra: Arc<Provider>,
     clock: Clock,
     _folder: TempDir,
 }
@@ -39,7 +40,7 @@ impl Bench {
         let path = file(folder.path(), "client.pem", &[&key_pem(key), &certificate]);
         let clock = Clock::default();
         let entra =
-            Provider::with_policy(&provider.settings(), KeyPolicy::default(), clock.clone()).expect("a provider");
+            Provider::with_policy(&provider.settings(), &[], KeyPolicy::default(), clock.clone()).expect("a provider");
         let client = ClientSettings {
             client_id: SITE.to_owned(),
             api_scope: format!("api://{API}/access_as_user"),
@@ -48,8 +49,13 @@ impl Bench {
         };
         let settings = Settings { entra: provider.settings(), client, ..Settings::default() };
         let redirect_uri = Url::parse(REDIRECT_URI).expect("a URL");
-        let client = ConfidentialClient::new(Arc::new(entra), &settings, redirect_uri).expect("a client");
-        Self { provider, client, clock, _folder: folder }
+        let entra = Arc::new(entra);
+        let client = ConfidentialClient::new(Arc::clone(&entra), &settings, redirect_uri).expect("a client");
+        Self { provider, client, entra, clock, _folder: folder }
+    }
+
+    pub fn refresh_keys(&self) {
+        self.entra.refresh_keys().expect("keys");
     }
 
     pub fn answer(&self, answer: &Value) {

@@ -8,7 +8,13 @@ use blogctl::{
 };
 use serde_json::json;
 
-use crate::support::entra::{API, Answer, ScriptedProvider, keys, wait_until};
+use crate::support::{
+    entra::{API, Answer, ScriptedProvider, keys, wait_until},
+    logs,
+};
+
+/// A tenant that is not the one of these tests.
+const OTHER_TENANT: &str = "99999999-2222-4333-8444-555555555555";
 
 struct Bench {
     provider: ScriptedProvider,
@@ -21,7 +27,7 @@ impl Bench {
     fn new() -> Self {
         let provider = ScriptedProvider::start();
         let clock = Clock::default();
-        let entra = Provider::with_policy(&provider.settings(), KeyPolicy::default(), clock.clone());
+        let entra = Provider::with_policy(&provider.settings(), &[], KeyPolicy::default(), clock.clone());
         let entra = Arc::new(entra.expect("a provider"));
         let settings = ApiSettings { client_id: Some(API.to_owned()), ..ApiSettings::default() };
         let validator = AccessTokenValidator::new(Arc::clone(&entra), &settings);
@@ -162,6 +168,74 @@ fn an_answer_that_is_not_the_providers_own_key_set_is_refused() {
     assert_eq!(elsewhere.script().key_fetches, 0, "redirects are not followed");
 }
 
+/// Key sets of the right form in which no key can verify a token of ours.
+fn useless_key_sets(provider: &ScriptedProvider) -> Vec<(&'static str, Answer)> {
+    let with = |name: &str, value: serde_json::Value| {
+        let mut jwk = keys()[0].jwk();
+        jwk.as_object_mut().expect("an object").insert(name.to_owned(), value);
+        Answer::json(&json!({ "keys": [jwk] }))
+    };
+    vec![
+        ("no keys", Answer::json(&json!({ "keys": [] }))),
+        ("a key of another type", with("kty", json!("EC"))),
+        ("a key for encryption", with("use", json!("enc"))),
+        ("a key for another algorithm", with("alg", json!("PS256"))),
+        ("a key without kid", with("kid", json!(null))),
+        ("a key that is broken", with("n", json!("AQAB"))),
+        ("a key of another tenant", with("issuer", json!(format!("{}{OTHER_TENANT}/v2.0", provider.url)))),
+        ("not objects", Answer::json(&json!({ "keys": [null, 1, "x", []] }))),
+    ]
+}
+
+#[test]
+fn a_key_set_without_a_usable_key_leaves_the_keys_in_use_and_is_fetched_again_in_a_minute() {
+    logs::keep();
+    let bench = Bench::new();
+    let (known, new) = (bench.token(0), bench.token(1));
+    bench.validator.validate(&known).expect("valid");
+    let warnings = || {
+        let port = format!("localhost:{}/", bench.provider.url.port().expect("a port"));
+        logs::with(&port).iter().filter(|line| line.starts_with("WARN the signing keys")).count()
+    };
+    for (name, answer) in useless_key_sets(&bench.provider) {
+        bench.provider.script().jwks = answer;
+        let fetches = bench.provider.script().key_fetches;
+        bench.clock.advance(Duration::from_mins(5));
+        let warned = warnings();
+        for _ in 0..20 {
+            bench.validator.validate(&known).expect(name);
+            assert_eq!(
+                bench.validator.validate(&new).expect_err("not known yet"),
+                TokenError::KeysUnavailable,
+                "{name}"
+            );
+        }
+        assert_eq!(bench.provider.script().key_fetches, fetches + 1, "{name}: not one for each request");
+        assert!(warnings() <= warned + 1, "{name}: one warning, not one for each request");
+        assert!(bench.validator.is_ready(), "{name}");
+    }
+    assert!(warnings() >= 1, "the operator is told");
+    bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
+    bench.clock.advance(Duration::from_mins(1));
+    bench.validator.validate(&new).expect("fetched again");
+}
+
+#[test]
+fn a_first_key_set_without_a_usable_key_makes_the_api_unready_and_no_token_invalid() {
+    for (name, answer) in useless_key_sets(&ScriptedProvider::start()) {
+        // Each provider has a port of its own: what names another tenant elsewhere names no tenant here either.
+        let bench = Bench::new();
+        bench.provider.script().jwks = answer;
+        assert_eq!(bench.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
+        assert!(!bench.validator.is_ready(), "{name}");
+        assert_eq!(bench.validator.validate(&bench.token(0)).expect_err(name), TokenError::KeysUnavailable, "{name}");
+        bench.provider.publish(&[keys()[0].jwk()]);
+        bench.clock.advance(Duration::from_secs(1));
+        bench.validator.validate(&bench.token(0)).expect(name);
+        assert!(bench.validator.is_ready(), "{name}");
+    }
+}
+
 #[test]
 fn a_configured_jwks_uri_is_used_in_place_of_the_discovered_one() {
     let provider = ScriptedProvider::start();
@@ -180,7 +254,7 @@ fn started_with(cache: &std::path::Path, provider: &ScriptedProvider) -> (Access
     let mut settings = provider.settings();
     settings.keys_cache_file = Some(cache.to_owned());
     let clock = Clock::default();
-    let entra = Provider::with_policy(&settings, KeyPolicy::default(), clock.clone()).expect("a provider");
+    let entra = Provider::with_policy(&settings, &[], KeyPolicy::default(), clock.clone()).expect("a provider");
     let settings = ApiSettings { client_id: Some(API.to_owned()), ..ApiSettings::default() };
     (AccessTokenValidator::new(Arc::new(entra), &settings), clock)
 }
@@ -234,4 +308,86 @@ fn a_cache_file_that_others_may_write_or_that_is_something_else_is_not_used() {
         let (server, _) = started_with(&cache, &bench.provider);
         assert_eq!(server.prepare().is_ok(), name == "as it was", "{name}");
     }
+}
+
+/// A restart while the provider is down, with a cache file that `spoil` has changed. Says whether the API has keys, and what the
+/// log says of the file.
+fn restarted_with(spoil: impl FnOnce(&std::path::Path)) -> (bool, Vec<String>) {
+    logs::keep();
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = folder.path().join("keys.json");
+    let bench = Bench::new();
+    started_with(&cache, &bench.provider).0.prepare().expect("keys");
+    bench.provider.script().jwks = Answer::with_status(503, &json!({}));
+    spoil(&cache);
+    let (server, _) = started_with(&cache, &bench.provider);
+    let is_ready = server.prepare().is_ok();
+    for _ in 0..5 {
+        let _ = server.validate(&bench.token(0));
+    }
+    (is_ready, logs::with(&format!("{}: the signing keys", cache.display())))
+}
+
+#[cfg(unix)]
+#[test]
+fn the_log_says_once_why_a_cache_file_is_not_trusted() {
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::{PermissionsExt as _, symlink},
+        path::Path,
+    };
+
+    type Spoil = fn(&Path);
+    let chmod = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("changed");
+    assert_eq!(restarted_with(|_| {}), (true, Vec::new()));
+    let rows: [(&str, Spoil, &str); 6] = [
+        (
+            "a symbolic link",
+            |path| {
+                let real = path.with_extension("real");
+                fs::rename(path, &real).expect("moved");
+                symlink(real, path).expect("a link");
+            },
+            "it is a symbolic link",
+        ),
+        (
+            "a folder",
+            |path| {
+                fs::remove_file(path).expect("removed");
+                fs::create_dir(path).expect("a folder");
+            },
+            "it is not a regular file",
+        ),
+        (
+            "a FIFO, which would block who opens it",
+            |path| {
+                fs::remove_file(path).expect("removed");
+                let made = std::process::Command::new("mkfifo").arg(path).status().expect("mkfifo");
+                assert!(made.success());
+            },
+            "it is not a regular file",
+        ),
+        (
+            "endless",
+            |path| fs::File::options().write(true).open(path).expect("opened").set_len(1 << 40).expect("long"),
+            "it is larger than 2097152 bytes",
+        ),
+        (
+            "in a folder like /tmp",
+            |path| {
+                let folder = path.parent().expect("a folder");
+                fs::set_permissions(folder, Permissions::from_mode(0o1777)).expect("changed");
+            },
+            "other users may write to its folder",
+        ),
+        ("of another form", |path| fs::write(path, "[]").expect("written"), "it is not a file that blogctl wrote"),
+    ];
+    for (name, spoil, reason) in rows {
+        let (is_ready, lines) = restarted_with(spoil);
+        assert!(!is_ready, "{name}");
+        let [line] = lines.as_slice() else { panic!("{name}: {lines:?}") };
+        assert!(line.starts_with("WARN ") && line.contains(reason), "{name}: {line}");
+    }
+    let (is_ready, lines) = restarted_with(|path| chmod(path, 0o606));
+    assert!(!is_ready && lines.len() == 1, "{lines:?}");
 }
