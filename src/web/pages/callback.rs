@@ -78,13 +78,15 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
     let reserved =
         reserved.map_err(|seconds| PageError::from(Kind::TooManyFailures(seconds)).leading_to(next.clone()))?;
     let sign_in = redeem(&visit, code, pending, reserved).await.map_err(|error| error.leading_to(next.clone()))?;
-    let account = Account::new(sign_in.user);
-    let (ticket, before) = (account.ticket.clone(), visit.session.account().map(|before| before.ticket));
+    let mut account = Account::new(sign_in.user);
+    let (user, ticket) = (account.user(), account.ticket.clone());
+    let before = visit.session.account().map(|before| before.ticket);
     let kept = visit.blocking(move |site| {
         site.tokens.keep(&ticket, sign_in.tokens)?;
-        site.tokens.forget(before.as_slice())
+        site.tokens.forget(before.as_slice())?;
+        site.sign_outs.time_of_sign_in(user)
     });
-    kept.await.map_err(|error| error.leading_to(next.clone()))?;
+    account.signed_in_at = kept.await.map_err(|error| error.leading_to(next.clone()))?;
     visit.session.sign_in(&account);
     visit.site.lost_sessions.note_sign_in(&visit.request);
     visit.session.answer_demand();
