@@ -55,6 +55,7 @@ impl Origins {
                 trace::STATE,
             ])
             .expose_headers([
+                "Blog-Rights",
                 "ETag",
                 "Idempotent-Replayed",
                 "Last-Modified",
