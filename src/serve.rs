@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod client_address;
 pub mod connections;
+pub mod cookie_header;
 pub mod listen;
 pub mod request_id;
 pub mod stop;

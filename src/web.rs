@@ -12,6 +12,7 @@ mod csrf;
 mod drafts;
 mod error_page;
 mod failed_sign_ins;
+mod form_seal;
 mod key_ring;
 mod lost_sessions;
 mod moment;

@@ -14,6 +14,8 @@ use crate::blog::{Blog, User};
 #[schema(as = User)]
 pub struct UserJson<'a> {
     id: i64,
+    /// Tenant id: with `oid`, how the person is known.
+    tid: Uuid,
     oid: Uuid,
     display_name: &'a str,
     #[serde(serialize_with = "rfc3339")]
@@ -26,6 +28,7 @@ impl<'a> From<&'a User> for UserJson<'a> {
     fn from(user: &'a User) -> Self {
         Self {
             id: user.id,
+            tid: user.key.tid,
             oid: user.key.oid,
             display_name: &user.display_name,
             created_at: user.created_at,

@@ -7,6 +7,7 @@ use actix_web::{
 use subtle::ConstantTimeEq;
 
 use super::{expiring::ExpiringMap, random};
+use crate::serve::cookie_header::cookie;
 
 /// Cookies of `localhost` are shared by all its ports, so the names say whose they are.
 const SESSION_COOKIE: &str = "blogctl_idp_session";
@@ -41,12 +42,12 @@ impl Sessions {
 
     /// The session of this browser.
     pub fn of(&self, request: &HttpRequest, now: i64) -> Option<Session> {
-        self.by_cookie.get(request.cookie(SESSION_COOKIE)?.value(), now)
+        self.by_cookie.get(cookie(request.headers(), SESSION_COOKIE)?, now)
     }
 
     /// Signs a user in: a new session under a new cookie, whatever was there before is gone.
     pub fn start(&self, request: &HttpRequest, oid: &str, now: i64) -> (Session, Cookie<'static>) {
-        let before = request.cookie(SESSION_COOKIE).and_then(|cookie| self.by_cookie.remove(cookie.value()));
+        let before = cookie(request.headers(), SESSION_COOKIE).and_then(|name| self.by_cookie.remove(name));
         // Whoever signs in again keeps the `sid`: applications know the session by it.
         let session = before.filter(|session| session.oid == oid).unwrap_or_else(|| Session {
             sid: random::guid(),
@@ -70,8 +71,8 @@ impl Sessions {
     /// Ends the session of this browser and gives it back, with the cookie that clears the browser's.
     pub fn end(&self, request: &HttpRequest, now: i64) -> (Option<Session>, Cookie<'static>) {
         let ended = self.of(request, now);
-        if let Some(cookie) = request.cookie(SESSION_COOKIE) {
-            self.by_cookie.remove(cookie.value());
+        if let Some(name) = cookie(request.headers(), SESSION_COOKIE) {
+            self.by_cookie.remove(name);
         }
         let mut clearing = self.cookie(SESSION_COOKIE, String::new());
         clearing.make_removal();
@@ -80,15 +81,15 @@ impl Sessions {
 
     /// The value that this browser's forms must carry, with its cookie (a new one when it has none).
     pub fn form_token(&self, request: &HttpRequest) -> (String, Cookie<'static>) {
-        let known = request.cookie(FORM_COOKIE).map(|cookie| cookie.value().to_owned());
+        let known = cookie(request.headers(), FORM_COOKIE).map(str::to_owned);
         let token = known.filter(|value| value.len() == random::secret().len()).unwrap_or_else(random::secret);
         (token.clone(), self.cookie(FORM_COOKIE, token))
     }
 
     /// Whether a form that carries `token` came from a page that this browser got from here.
     pub fn is_own_form(request: &HttpRequest, token: Option<&str>) -> bool {
-        let (Some(cookie), Some(token)) = (request.cookie(FORM_COOKIE), token) else { return false };
-        !token.is_empty() && bool::from(cookie.value().as_bytes().ct_eq(token.as_bytes()))
+        let (Some(known), Some(token)) = (cookie(request.headers(), FORM_COOKIE), token) else { return false };
+        !token.is_empty() && bool::from(known.as_bytes().ct_eq(token.as_bytes()))
     }
 
     fn cookie(&self, name: &'static str, value: String) -> Cookie<'static> {

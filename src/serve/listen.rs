@@ -5,6 +5,10 @@ use std::{
     net::{SocketAddr, TcpListener, ToSocketAddrs},
 };
 
+/// What the system keeps of a connection before the server reads it, in bytes. The server's own buffer, of 128 KiB at most, fills by
+/// what is there at once, also of a body that it refuses by its head; the system's usual 128 KiB to 6 MiB would fill it each time.
+const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
+
 /// Why a server cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
@@ -35,8 +39,13 @@ pub enum ListenError {
 pub fn listen(host: &str, port: u16) -> Result<TcpListener, ListenError> {
     let other = |source| ListenError::Other { host: host.to_owned(), port, source };
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(other)?.collect();
-    TcpListener::bind(addresses.as_slice()).map_err(|error| match error.kind() {
+    let listener = TcpListener::bind(addresses.as_slice()).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse { host: host.to_owned(), port },
         _ => other(error),
-    })
+    })?;
+    // Connections inherit it. Without it the server works all the same.
+    if let Err(error) = rustix::net::sockopt::set_socket_recv_buffer_size(&listener, RECEIVE_BUFFER_BYTES) {
+        log::debug!("the size of the receive buffer cannot be set: {error}");
+    }
+    Ok(listener)
 }

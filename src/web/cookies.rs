@@ -20,6 +20,7 @@ use super::{
     sessions::{Trouble, noting_trouble},
     site::Site,
 };
+use crate::serve::cookie_header;
 
 /// What all cookies of the site have in common.
 #[derive(Debug, Clone, Copy)]
@@ -128,13 +129,9 @@ fn keep_removals(headers: &mut HeaderMap) {
 fn own_cookies(headers: &HeaderMap, flags: Flags, keys: &KeyRing) -> Vec<Cookie<'static>> {
     let session = flags.session_name();
     let further = format!("{session}-");
-    let all = headers
-        .get_all(COOKIE)
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| Cookie::parse_encoded(pair.trim().to_owned()).ok());
-    let (of_session, others): (Vec<_>, Vec<_>) = all
-        .filter(|cookie| cookie.name() == session || cookie.name().starts_with(&further))
+    let (of_session, others): (Vec<_>, Vec<_>) = cookie_header::cookies(headers)
+        .filter(|(name, _)| *name == session || name.starts_with(&further))
+        .filter_map(|(name, value)| Cookie::parse_encoded(format!("{name}={value}")).ok())
         .partition(|cookie| cookie.name() == session);
     let mut own: Vec<_> =
         of_session.into_iter().find_map(|cookie| by_newest_key(cookie, keys)).into_iter().chain(others).collect();
@@ -198,6 +195,17 @@ mod tests {
         assert_eq!(passed(&line, &both).0, ["id"]);
         assert!(passed(&line, &new).0.is_empty());
         assert_eq!(passed(&sealed(&both, "id"), &new).0, ["id"]);
+    }
+
+    #[test]
+    fn cookies_that_are_no_text_do_not_hide_ones_own() {
+        let keys = ring(&["key"]);
+        let own = sealed(&keys, "mine");
+        let mut headers = HeaderMap::new();
+        for line in [b"lang=fran\xe7ais; ".as_slice(), &[own.as_bytes(), b"; lang=fran\xc3\xa7ais"].concat(), b"\xff"] {
+            headers.append(COOKIE, HeaderValue::from_bytes(line).unwrap());
+        }
+        assert_eq!(own_cookies(&headers, FLAGS, &keys).len(), 1);
     }
 
     #[test]

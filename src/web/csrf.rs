@@ -3,43 +3,50 @@
 //! [`Checked`] is the only way for a handler to get at a form, so that none can forget the check. Two rules: the browser
 //! says that the form came from this origin (`Sec-Fetch-Site`, `Origin`), when it says anything; and the form holds the
 //! session's own token (OWASP: synchronizer token).
+//!
+//! A body costs memory before anybody has looked at it. So what the head says is checked first, and a long body is read of a
+//! sender only who is signed in, or whose form this site has sealed ([`FormSeal`]).
 
 use std::future::Future;
 use std::pin::Pin;
 
 use actix_web::{
     FromRequest, HttpRequest,
-    dev::Payload,
+    dev::{Payload, UrlEncoded},
+    error::UrlencodedError,
     http::{
         StatusCode,
         header::{HeaderName, ORIGIN},
     },
     rt::time::timeout,
-    web,
 };
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 use url::Url;
 
 use super::{
-    drafts::{self, Typed},
+    drafts::Typed,
     error_page::{Kind, PageError, Unsent},
+    form_seal::FormSeal,
     site::Site,
     visit::{SignedIn, Visit},
 };
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// Most bytes of a form that holds no text, and of any form of a sender whom nothing in the head makes known.
+pub const SMALL_FORM_BYTES: usize = 8 * 1024;
+/// Most bytes of a form with text. Encoded text may be three times as long as itself; the API has the last word.
+pub const TEXT_FORM_BYTES: usize = 4 * 1024 * 1024;
+
 /// A form of this site.
 pub trait ProtectedForm: DeserializeOwned + 'static {
+    /// Most bytes taken from its own user.
+    const MAX_BYTES: usize = SMALL_FORM_BYTES;
     /// The token that it was made with; empty when missing.
     fn csrf_token(&self) -> &str;
     /// What somebody typed into it, so that it is not lost when the form cannot be taken.
     fn typed(&self) -> Option<Typed> {
-        None
-    }
-    /// The seal that says whose form it is, where something is typed into it.
-    fn author(&self) -> Option<&str> {
         None
     }
     /// What to do when its session has ended, and nothing was typed.
@@ -61,29 +68,50 @@ impl<F: ProtectedForm> FromRequest for Checked<F> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, PageError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        let form = web::Form::<F>::from_request(&request, payload);
+        let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let limit = Visit::of(&request)?.site.body_timeout;
-            let form = timeout(limit, form).await.map_err(|_| PageError::from_status(StatusCode::REQUEST_TIMEOUT))?;
-            let form = form.map_err(|error| PageError::from_status(error.as_response_error().status_code()))?;
-            check(&request, form.into_inner())
+            let visit = Visit::of(&request)?;
+            let sender = Sender::of(&request, &visit.site);
+            let seal = seal::<F>(&visit, &sender);
+            let is_known = match sender {
+                Sender::AnotherSite => false,
+                Sender::ThisSite | Sender::Unknown => seal.is_some() || visit.session.account().is_some(),
+            };
+            let limit = if is_known { F::MAX_BYTES } else { SMALL_FORM_BYTES };
+            let form = UrlEncoded::<F>::new(&request, &mut payload).limit(limit);
+            let form = timeout(visit.site.body_timeout, form)
+                .await
+                .map_err(|_| PageError::from_status(StatusCode::REQUEST_TIMEOUT))?;
+            match form {
+                Ok(form) => check(visit, &sender, seal, form),
+                Err(UrlencodedError::Overflow { .. }) if limit < F::MAX_BYTES => Err(Kind::Forged.into()),
+                Err(error) => Err(PageError::from_status(actix_web::ResponseError::status_code(&error))),
+            }
         })
     }
 }
 
-fn check<F: ProtectedForm>(request: &HttpRequest, form: F) -> Result<Checked<F>, PageError> {
-    let visit = Visit::of(request)?;
-    let sender = Sender::of(request, &visit.site);
-    if sender == Sender::AnotherSite {
+/// What says whose form it is, of a form with text that comes without a session.
+fn seal<F: ProtectedForm>(visit: &Visit, sender: &Sender) -> Option<FormSeal> {
+    let may_be_sealed =
+        *sender == Sender::ThisSite && F::MAX_BYTES > SMALL_FORM_BYTES && visit.session.account().is_none();
+    FormSeal::from_request(&visit.site.keys, &visit.request).filter(|_| may_be_sealed)
+}
+
+fn check<F: ProtectedForm>(
+    visit: Visit,
+    sender: &Sender,
+    seal: Option<FormSeal>,
+    form: F,
+) -> Result<Checked<F>, PageError> {
+    if *sender == Sender::AnotherSite {
         return Err(PageError::from(Kind::Forged).keeping(form.typed()));
     }
     let Some(account) = visit.session.account() else {
         // The session has ended since the form was opened. Text is kept for whom the form was made for, and for nobody who
         // made up a form.
-        let author = form.author().and_then(|seal| drafts::author(&visit.site.keys, seal));
-        return Err(match (sender, form.typed(), author) {
-            (Sender::ThisSite, Some(typed), Some(author)) => Kind::SignedOut(Box::new(Unsent { typed, author })).into(),
+        return Err(match (sender, form.typed(), seal) {
+            (Sender::ThisSite, Some(typed), Some(seal)) => Kind::SignedOut(Box::new(Unsent { typed, seal })).into(),
             (Sender::ThisSite, None, _) => F::when_signed_out().into(),
             (_, typed, _) => PageError::from(Kind::Forged).keeping(typed),
         });

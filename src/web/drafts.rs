@@ -1,17 +1,12 @@
 //! What people typed and could not send, kept until they are back. It belongs to its author, not to a session: sessions end,
 //! and the next one in the same browser may be somebody else's.
-//!
-//! A form tells whose it is by a seal, since its author may not be signed in any more when it arrives.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, TimeDelta, Utc};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    key_ring::KeyRing,
     redis_store::{Kind, Name, RedisStore, StoreError},
     session::UserKey,
 };
@@ -19,10 +14,6 @@ use super::{
 const DRAFT: Kind = Kind("draft");
 /// Most bytes of drafts in memory; the least recently used go first.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
-/// What a form's seal is bound to.
-const SEAL: &str = "author of a form";
-/// A form may be open for so long before it is sent.
-const SEAL_LIFETIME: TimeDelta = TimeDelta::days(7);
 
 /// What somebody typed into the post form.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,28 +116,8 @@ fn name(author: UserKey, path: &str) -> Name {
     Name::of(&format!("{} {} {path}", author.tenant_id, author.object_id))
 }
 
-#[derive(Serialize, Deserialize)]
-struct Sealed {
-    author: UserKey,
-    at: DateTime<Utc>,
-}
-
-/// What a form of `author` holds to say so.
-pub fn seal(keys: &KeyRing, author: UserKey) -> String {
-    let json = serde_json::to_vec(&Sealed { author, at: Utc::now() }).unwrap_or_default();
-    keys.seal(SEAL, &json).map(|sealed| URL_SAFE_NO_PAD.encode(sealed)).unwrap_or_default()
-}
-
-/// Whose form it is; `None` when it does not say so by a seal of this site.
-pub fn author(keys: &KeyRing, seal: &str) -> Option<UserKey> {
-    let json = keys.open(SEAL, &URL_SAFE_NO_PAD.decode(seal).ok()?)?;
-    let Sealed { author, at } = serde_json::from_slice(&json).ok()?;
-    (Utc::now() - at < SEAL_LIFETIME).then_some(author)
-}
-
 #[cfg(test)]
 mod tests {
-    use secrecy::SecretString;
     use uuid::Uuid;
 
     use super::*;
@@ -171,18 +142,5 @@ mod tests {
         assert_eq!(content(user(2), "/posts/new"), None);
         drafts.forget(user(1), "/posts/new").unwrap();
         assert_eq!(content(user(1), "/posts/new"), None);
-    }
-
-    #[test]
-    fn whose_a_form_is_cannot_be_made_up() {
-        let ring = |text: &str| KeyRing::new(&[SecretString::from(text)]);
-        let (own, strange) = (ring("own"), ring("strange"));
-        assert_eq!(author(&own, &seal(&own, user(1))), Some(user(1)));
-        for bad in [seal(&strange, user(1)), String::new(), "AAAA".to_owned()] {
-            assert_eq!(author(&own, &bad), None, "{bad}");
-        }
-        let old = Sealed { author: user(1), at: Utc::now() - SEAL_LIFETIME };
-        let old = own.seal(SEAL, &serde_json::to_vec(&old).unwrap()).unwrap();
-        assert_eq!(author(&own, &URL_SAFE_NO_PAD.encode(old)), None, "a week later");
     }
 }

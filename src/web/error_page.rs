@@ -22,11 +22,12 @@ use url::Url;
 use super::{
     api_client::ApiError,
     drafts::Typed,
+    form_seal::FormSeal,
     pages::{callback, post_form},
     redis_store::StoreError,
     return_path::ReturnPath,
     routes,
-    session::{TypedSession, UserKey},
+    session::TypedSession,
     sessions,
     visit::Visit,
 };
@@ -125,7 +126,7 @@ pub struct Unsent {
     /// The text.
     pub typed: Typed,
     /// Whose it is.
-    pub author: UserKey,
+    pub seal: FormSeal,
 }
 
 /// An error of a page.
@@ -280,7 +281,7 @@ async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
         Ok(visit) => match &error.0.kind {
             Kind::SignInAgain => sign_in_again(&visit).await,
             Kind::StepUp(challenge) => step_up(&visit, challenge),
-            Kind::SignedOut(unsent) => post_form::signed_out(&visit, unsent.author, &unsent.typed).await,
+            Kind::SignedOut(unsent) => post_form::signed_out(&visit, &unsent.seal, &unsent.typed).await,
             Kind::SignedOutAlready => Ok(Visit::redirect("/")),
             Kind::SignInDeclined => declined(&visit, error.0.sign_in_next.as_ref()),
             _ => explain(&visit, error),

@@ -15,13 +15,9 @@ use super::{
     static_files,
 };
 
-/// Largest form taken, in bytes. Encoded text may be three times as long as itself; the API has the last word.
-const MAX_FORM_BYTES: usize = 4 * 1024 * 1024;
-
 /// All routes of the site; `redirect_path` is where Entra sends browsers back to.
 pub fn configure(app: &mut web::ServiceConfig, redirect_path: &str) {
-    app.app_data(web::FormConfig::default().limit(MAX_FORM_BYTES))
-        .service(page("/").route(get().to(home::show)))
+    app.service(page("/").route(get().to(home::show)))
         .service(page("/login").route(get().to(login::start)))
         // GET only: a HEAD request must not redeem the code.
         .service(

@@ -2,6 +2,7 @@
 
 mod api_failures;
 mod attacks;
+mod bodies;
 mod certificate_forms;
 mod certificate_watch;
 mod credentials;

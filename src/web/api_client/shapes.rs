@@ -5,9 +5,14 @@ use serde::Deserialize;
 use url::form_urlencoded;
 use uuid::Uuid;
 
+use crate::web::session::UserKey;
+
 /// Who wrote a post.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Author {
+    /// Tenant id; an API of an earlier version does not say it.
+    #[serde(default)]
+    pub tid: Option<String>,
     /// Object id; a post taken over from elsewhere may have an author without one.
     pub oid: Option<String>,
     /// For display.
@@ -15,9 +20,12 @@ pub struct Author {
 }
 
 impl Author {
-    /// Whether this is the user with that object id.
-    pub fn is(&self, object_id: Uuid) -> bool {
-        self.oid.as_deref().and_then(|oid| Uuid::parse_str(oid).ok()) == Some(object_id)
+    /// Whether this is that user. An object id is unique within its tenant only, so both must be equal, wherever the API
+    /// names both.
+    pub fn is(&self, user: UserKey) -> bool {
+        let is = |text: &str, id: Uuid| Uuid::parse_str(text).is_ok_and(|parsed| parsed == id);
+        self.oid.as_deref().is_some_and(|oid| is(oid, user.object_id))
+            && self.tid.as_deref().is_none_or(|tid| is(tid, user.tenant_id))
     }
 }
 
@@ -144,4 +152,30 @@ pub struct FieldError {
     pub field: String,
     /// For the person who typed it.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_author_is_known_by_tenant_and_object_id() {
+        let user = UserKey { tenant_id: Uuid::from_u128(1), object_id: Uuid::from_u128(2) };
+        let [tenant, oid, other] = [1, 2, 3].map(|n| Uuid::from_u128(n).to_string());
+        let is = |tid: Option<&String>, oid: Option<&String>| {
+            Author { tid: tid.cloned(), oid: oid.cloned(), display_name: None }.is(user)
+        };
+        assert!(is(Some(&tenant), Some(&oid)));
+        assert!(is(Some(&tenant.to_uppercase()), Some(&oid.replace('-', ""))));
+        assert!(is(None, Some(&oid)), "an earlier API");
+        for (tid, oid) in [
+            (Some(&other), Some(&oid)),
+            (Some(&tenant), Some(&other)),
+            (Some(&tenant), None),
+            (Some(&"nonsense".to_owned()), Some(&oid)),
+            (Some(&String::new()), Some(&oid)),
+        ] {
+            assert!(!is(tid, oid), "{tid:?} {oid:?}");
+        }
+    }
 }

@@ -16,6 +16,7 @@ use crate::{
     },
     web::{
         error_page::{Kind, PageError},
+        failed_sign_ins::Reservation,
         pending_sign_ins::Pending,
         return_path::ReturnPath,
         session::Account,
@@ -73,10 +74,10 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
     let Some(code) = query.code else {
         return Err(PageError::from(Kind::SignInStale).leading_to(next));
     };
-    if let Some(seconds) = visit.site.failed_sign_ins.wait(&visit.request) {
-        return Err(PageError::from(Kind::TooManyFailures(seconds)).leading_to(next));
-    }
-    let sign_in = redeem(&visit, code, pending).await.map_err(|error| error.leading_to(next.clone()))?;
+    let reserved = visit.site.failed_sign_ins.reserve(&visit.request).await;
+    let reserved =
+        reserved.map_err(|seconds| PageError::from(Kind::TooManyFailures(seconds)).leading_to(next.clone()))?;
+    let sign_in = redeem(&visit, code, pending, reserved).await.map_err(|error| error.leading_to(next.clone()))?;
     let account = Account::new(sign_in.user);
     let (ticket, before) = (account.ticket.clone(), visit.session.account().map(|before| before.ticket));
     let kept = visit.blocking(move |site| {
@@ -108,14 +109,23 @@ fn is_the_visitors(error: &SignInError) -> bool {
     }
 }
 
-async fn redeem(visit: &Visit, code: SecretString, pending: Pending) -> Result<SignIn, PageError> {
+async fn redeem(
+    visit: &Visit,
+    code: SecretString,
+    pending: Pending,
+    reserved: Reservation,
+) -> Result<SignIn, PageError> {
     let pending = PendingSignIn { nonce: pending.nonce, code_verifier: SecretString::from(pending.code_verifier) };
     let client = Arc::clone(&visit.site.client);
-    let result = web::block(move || client.redeem_code(&code, &pending)).await;
-    let result = result.map_err(|_| PageError::from(Kind::Internal))?;
-    if result.as_ref().is_err_and(is_the_visitors) {
-        visit.site.failed_sign_ins.note(&visit.request);
-    }
+    // There, and not here: it counts also when the browser has gone meanwhile.
+    let result = web::block(move || {
+        let result = client.redeem_code(&code, &pending);
+        if result.as_ref().is_err_and(is_the_visitors) {
+            reserved.fail();
+        }
+        result
+    });
+    let result = result.await.map_err(|_| PageError::from(Kind::Internal))?;
     match result {
         Ok(sign_in) => Ok(sign_in),
         Err(SignInError::Entra(answer)) => Err(of_answer(visit, answer)),

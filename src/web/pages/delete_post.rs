@@ -37,7 +37,7 @@ struct DeletePage {
 /// When nobody is signed in, the post is not there or somebody else's, or the API does not answer.
 pub async fn ask(user: SignedIn, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
     let post = user.api().post(id.into_inner()).await?.post;
-    if !is_own(&post, user.account.object_id) {
+    if !is_own(&post, user.account.user()) {
         return Err(Kind::Forbidden.into());
     }
     let page = DeletePage { id: post.id, title: post.title, created: post.created_at.into() };

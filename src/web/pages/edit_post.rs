@@ -7,6 +7,7 @@ use crate::web::{
     csrf::{Checked, ProtectedForm},
     drafts::Typed,
     error_page::{Kind, PageError},
+    form_seal::FormSeal,
     pages::{
         post_form::{PostForm, PostFormPage, refused},
         posts::is_own,
@@ -20,10 +21,10 @@ use crate::web::{
 /// When nobody is signed in, the post is not there or somebody else's, or the API does not answer.
 pub async fn show(user: SignedIn, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
     let VersionedPost { post, etag } = user.api().post(id.into_inner()).await?;
-    if !is_own(&post, user.account.object_id) {
+    if !is_own(&post, user.account.user()) {
         return Err(Kind::Forbidden.into());
     }
-    let page = |typed| PostFormPage::new(&user.visit, user.account.user(), typed);
+    let page = |typed| PostFormPage::new(&user.visit, &FormSeal::new(&user.account), typed);
     let page = match user.draft().await? {
         Some(typed) => page(typed).restored(),
         None => page(Typed { title: post.title, content: post.content, etag }),

@@ -7,6 +7,7 @@ use crate::web::{
     csrf::Checked,
     drafts::Typed,
     error_page::PageError,
+    form_seal::FormSeal,
     pages::post_form::{PostForm, PostFormPage, refused},
     visit::{SignedIn, Visit},
 };
@@ -23,7 +24,7 @@ pub struct NewPostQuery {
 /// # Errors
 /// When nobody is signed in.
 pub async fn show(user: SignedIn, query: web::Query<NewPostQuery>) -> Result<HttpResponse, PageError> {
-    let page = |typed| PostFormPage::new(&user.visit, user.account.user(), typed);
+    let page = |typed| PostFormPage::new(&user.visit, &FormSeal::new(&user.account), typed);
     let page = match user.draft().await? {
         Some(typed) if query.empty.as_deref() != Some("1") => page(typed).restored(),
         _ => page(Typed::default()),

@@ -40,7 +40,7 @@ impl PostPage {
             author: author_name(&post),
             created: post.created_at.into(),
             updated: (post.updated_at > post.created_at).then(|| post.updated_at.into()),
-            is_own: is_own(&post, user.account.object_id),
+            is_own: is_own(&post, user.account.user()),
             title: post.title,
         }
     }

@@ -4,10 +4,11 @@
 use crate::entra::ClaimsChallenge;
 use crate::web::{
     api_client::{ApiError, FieldError, NewPost, Post},
-    csrf::ProtectedForm,
-    drafts::{self, Typed},
+    csrf::{ProtectedForm, TEXT_FORM_BYTES},
+    drafts::Typed,
     error_page::{Kind, PageError, SigningInAgain, end_sign_in, sign_in_href, wait},
-    session::{UserKey, random_id},
+    form_seal::FormSeal,
+    session::random_id,
     visit::{SignedIn, Visit},
 };
 use actix_web::{
@@ -32,8 +33,6 @@ pub struct PostForm {
     etag: String,
     #[serde(default)]
     key: String,
-    #[serde(default)]
-    author: String,
 }
 
 impl PostForm {
@@ -63,16 +62,14 @@ fn for_header(text: &str) -> Option<&str> {
 }
 
 impl ProtectedForm for PostForm {
+    const MAX_BYTES: usize = TEXT_FORM_BYTES;
+
     fn csrf_token(&self) -> &str {
         &self.csrf_token
     }
 
     fn typed(&self) -> Option<Typed> {
         Some(self.as_typed())
-    }
-
-    fn author(&self) -> Option<&str> {
-        Some(&self.author)
     }
 }
 
@@ -86,8 +83,8 @@ pub struct PostFormPage {
     etag: String,
     /// Of a new post: the same whenever this form is sent.
     key: Option<String>,
-    /// The seal that says whose form it is.
-    author: String,
+    /// Where it is sent: its path, with the seal that says whose form it is.
+    action: String,
     is_restored: bool,
     summary: Option<String>,
     sign_in_href: Option<String>,
@@ -104,11 +101,11 @@ struct Current {
 }
 
 impl PostFormPage {
-    /// At the path of this visit, filled in, for `author`.
-    pub fn new(visit: &Visit, author: UserKey, typed: Typed) -> Self {
+    /// At the path of this visit, filled in, for the author whom `seal` names.
+    pub fn new(visit: &Visit, seal: &FormSeal, typed: Typed) -> Self {
         let post = visit.request.path().strip_suffix("/edit");
         Self {
-            author: drafts::seal(&visit.site.keys, author),
+            action: seal.action(&visit.site.keys, visit.request.path()),
             is_edit: post.is_some(),
             cancel_href: post.unwrap_or("/posts").to_owned(),
             title: typed.title,
@@ -150,7 +147,7 @@ pub async fn refused(
 ) -> Result<HttpResponse, PageError> {
     let typed = form.as_typed();
     let visit = &user.visit;
-    let mut page = PostFormPage::new(visit, user.account.user(), typed.clone());
+    let mut page = PostFormPage::new(visit, &FormSeal::new(&user.account), typed.clone());
     if let (Some(kept), Some(sent)) = (&mut page.key, form.key())
         && !matches!(error, ApiError::KeyReused)
     {
@@ -226,24 +223,24 @@ pub async fn refused(
 ///
 /// # Errors
 /// When the page cannot be rendered.
-pub async fn signed_out(visit: &Visit, author: UserKey, typed: &Typed) -> Result<HttpResponse, PageError> {
-    kept_until_back(visit, author, typed, "The post was not saved: your sign-in has ended.").await
+pub async fn signed_out(visit: &Visit, seal: &FormSeal, typed: &Typed) -> Result<HttpResponse, PageError> {
+    kept_until_back(visit, seal, typed, "The post was not saved: your sign-in has ended.").await
 }
 
 async fn kept_until_back(
     visit: &Visit,
-    author: UserKey,
+    seal: &FormSeal,
     typed: &Typed,
     summary: &str,
 ) -> Result<HttpResponse, PageError> {
     let path = visit.request.path();
-    let (at, text) = (path.to_owned(), typed.clone());
+    let (author, at, text) = (seal.author, path.to_owned(), typed.clone());
     let kept = visit.blocking(move |site| site.drafts.keep(author, &at, text)).await;
     let promise = match kept {
         Ok(()) => "Your text is kept until you are back.",
         Err(_) => "Your text could not be kept: copy it before you sign in.",
     };
-    let mut page = PostFormPage::new(visit, author, typed.clone());
+    let mut page = PostFormPage::new(visit, seal, typed.clone());
     page.summary = Some(format!("{summary} {promise}"));
     page.sign_in_href = Some(sign_in_href(visit.site.return_path(path).as_ref()));
     let mut response = visit.page_with_status(StatusCode::UNAUTHORIZED, "post_form.html", &page)?;
@@ -255,7 +252,7 @@ async fn kept_until_back(
 
 async fn refused_sign_in(user: &SignedIn, typed: &Typed) -> Result<HttpResponse, PageError> {
     match end_sign_in(&user.visit, &user.account).await.map_err(|error| error.keeping(Some(typed.clone())))? {
-        SigningInAgain::MayHelp => signed_out(&user.visit, user.account.user(), typed).await,
+        SigningInAgain::MayHelp => signed_out(&user.visit, &FormSeal::new(&user.account), typed).await,
         SigningInAgain::IsInVain => Err(PageError::from(Kind::TokenRefused).keeping(Some(typed.clone()))),
     }
 }
@@ -267,7 +264,7 @@ async fn step_up(user: &SignedIn, challenge: &ClaimsChallenge, typed: &Typed) ->
     }
     let summary = "The post was not saved: for this the blog asks you to sign in once more, with another factor for \
                    instance.";
-    kept_until_back(&user.visit, user.account.user(), typed, summary).await
+    kept_until_back(&user.visit, &FormSeal::new(&user.account), typed, summary).await
 }
 
 /// Somebody changed the post meanwhile: both versions are shown, and saving once more is a decision.

@@ -3,12 +3,12 @@
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
-use uuid::Uuid;
 
 use crate::web::{
     api_client::{Post, PostQuery},
     error_page::PageError,
     moment::Moment,
+    session::UserKey,
     visit::SignedIn,
 };
 
@@ -62,7 +62,7 @@ pub async fn list(user: SignedIn, query: web::Query<ListQuery>) -> Result<HttpRe
     let is_first = after.is_none();
     let found = user.api().posts(&PostQuery { limit: PAGE_SIZE, after, only_mine }).await?;
     let page = ListPage {
-        posts: found.posts.into_iter().map(|post| Card::of(post, user.account.object_id)).collect(),
+        posts: found.posts.into_iter().map(|post| Card::of(post, user.account.user())).collect(),
         total: found.total,
         only_mine,
         is_first,
@@ -85,7 +85,7 @@ fn href(only_mine: bool, after: Option<&str>) -> String {
 }
 
 impl Card {
-    fn of(post: Post, reader: Uuid) -> Self {
+    fn of(post: Post, reader: UserKey) -> Self {
         Self {
             id: post.id,
             excerpt: excerpt(&post.content),
@@ -104,7 +104,7 @@ pub fn author_name(post: &Post) -> String {
 }
 
 /// Whether the reader wrote it.
-pub fn is_own(post: &Post, reader: Uuid) -> bool {
+pub fn is_own(post: &Post, reader: UserKey) -> bool {
     post.author.as_ref().is_some_and(|author| author.is(reader))
 }
 

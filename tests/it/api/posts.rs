@@ -21,6 +21,7 @@ fn a_post_is_written_read_changed_and_deleted() {
               "updated_at": "0000-00-00T00:00:00.000000Z",
               "author": {
                 "id": 1,
+                "tid": "11111111-2222-4333-8444-555555555555",
                 "oid": "0a11ce00-0000-4000-8000-000000000001",
                 "display_name": "Alice Archer",
                 "created_at": "0000-00-00T00:00:00.000000Z",

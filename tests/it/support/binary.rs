@@ -101,8 +101,17 @@ impl Running {
 
     /// Memory that it holds, in KiB (Linux).
     pub fn resident_kib(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// Most memory that it has held at once, in KiB (Linux).
+    pub fn peak_kib(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line about memory");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line about memory");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 

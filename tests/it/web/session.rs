@@ -278,11 +278,24 @@ fn a_long_text_is_kept_too_and_who_makes_up_a_form_has_nothing_kept() {
     let long = "word ".repeat(60_000);
     let form = page.form("Publish").with("title", "Long").with("content", &long);
     browser.submit(&page.form("Sign out"));
-    for forged in [form.clone().without("author"), form.clone().with("author", "bWFkZS11cA")] {
+    let seal = form.action.query().expect("a seal").to_owned();
+    for (query, content) in
+        [(None, long.as_str()), (Some("form=bWFkZS11cA"), &long), (None, "word word"), (Some(&seal[..9]), "word")]
+    {
+        let mut forged = form.clone().with("content", content);
+        forged.action.set_query(query);
         let refused = browser.submit(&forged);
         assert_eq!((refused.status, refused.error()), (403, "403"));
-        assert!(refused.text().contains("word word"), "the text is shown all the same");
+        let is_short = content.len() < 100;
+        assert_eq!(
+            refused.text().contains("word"),
+            is_short,
+            "a short text is shown all the same, a long one not read"
+        );
     }
+    let mut elsewhere = form.clone();
+    elsewhere.action.set_path("/posts/7/edit");
+    assert_eq!(browser.submit(&elsewhere).status, 403, "the seal of another form");
     let kept = |browser: &Browser| {
         let picker = browser.get(&system.web.url("/login?next=%2Fposts%2Fnew"));
         let back = browser.pick(&picker, ALICE);

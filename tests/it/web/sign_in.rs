@@ -171,6 +171,36 @@ fn who_makes_codes_up_is_shut_out_and_others_are_not() {
 }
 
 #[test]
+fn however_many_made_up_codes_come_at_once_only_the_allowed_number_reach_the_provider() {
+    const ATTEMPTS: usize = 300;
+    let system = TestSystem::start();
+    let callbacks: Vec<_> = (0..ATTEMPTS)
+        .map(|_| {
+            let browser = Browser::new();
+            let to = browser.get_once(&system.web.url("/login")).location();
+            let state = to.query_pairs().find(|(name, _)| name == "state").map(|(_, value)| value.into_owned());
+            (browser, system.web.url(&format!("/callback?code=made-up&state={}", state.expect("a state"))))
+        })
+        .collect();
+    let barrier = std::sync::Barrier::new(ATTEMPTS);
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let barrier = &barrier;
+        let threads: Vec<_> = callbacks
+            .iter()
+            .map(|(browser, url)| {
+                scope.spawn(move || {
+                    barrier.wait();
+                    browser.get_once(url).status
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+    });
+    assert_eq!(crate::support::web::grants(&system, "authorization_code"), 30);
+    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), ATTEMPTS - 30, "{statuses:?}");
+}
+
+#[test]
 fn who_declines_gets_a_gentle_page_and_may_try_again() {
     let system = TestSystem::start();
     let browser = Browser::new();

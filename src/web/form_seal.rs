@@ -1,0 +1,119 @@
+//! Says whose form a request brings, before its body is read: a seal in the query of the form's address.
+//!
+//! Somebody who writes for an hour may send the form after their session has ended, and the site keeps the text until they are
+//! back. So it must read a long body of a sender without a session, which it does for nobody else. The seal can only come from a
+//! page that this site has shown to the author. It names the author and their sign-in, serves at the path of its form only, and
+//! ends after a week, or earlier by *sign out everywhere*.
+
+use actix_web::HttpRequest;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, TimeDelta, Utc};
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use super::{
+    key_ring::KeyRing,
+    session::{Account, UserKey},
+};
+
+/// The parameter of the form's address.
+const PARAMETER: &str = "form";
+/// A form may be open for so long before it is sent.
+pub const LIFETIME: TimeDelta = TimeDelta::days(7);
+
+/// Whose form it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormSeal {
+    /// The author.
+    pub author: UserKey,
+    /// When the author signed in, in whose session the form was shown.
+    pub signed_in_at: DateTime<Utc>,
+    shown_at: DateTime<Utc>,
+}
+
+impl FormSeal {
+    /// Of a form that is shown now.
+    pub fn new(account: &Account) -> Self {
+        Self { author: account.user(), signed_in_at: account.signed_in_at, shown_at: Utc::now() }
+    }
+
+    /// The address that the form at `path` is sent to.
+    pub fn action(&self, keys: &KeyRing, path: &str) -> String {
+        let sealed = keys.seal(&name(path), &self.to_bytes()).unwrap_or_default();
+        format!("{path}?{PARAMETER}={}", URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    /// What the address of `request` says. `None` when it says nothing, when another path's form says it, or too late.
+    pub fn from_request(keys: &KeyRing, request: &HttpRequest) -> Option<Self> {
+        let query = form_urlencoded::parse(request.query_string().as_bytes());
+        let (_, text) = query.into_iter().find(|(name, _)| name == PARAMETER)?;
+        let bytes = keys.open(&name(request.path()), &URL_SAFE_NO_PAD.decode(text.as_bytes()).ok()?)?;
+        let seal = Self::from_bytes(&bytes)?;
+        (Utc::now() - seal.shown_at < LIFETIME).then_some(seal)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let UserKey { tenant_id, object_id } = self.author;
+        let times = [self.signed_in_at, self.shown_at].map(|time| time.timestamp_micros().to_be_bytes());
+        [tenant_id.as_bytes().as_slice(), object_id.as_bytes(), times.as_flattened()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (tenant_id, rest) = bytes.split_first_chunk()?;
+        let (object_id, rest) = rest.split_first_chunk()?;
+        let (signed_in_at, rest) = rest.split_first_chunk()?;
+        let time = |bytes| DateTime::from_timestamp_micros(i64::from_be_bytes(bytes));
+        Some(Self {
+            author: UserKey { tenant_id: Uuid::from_bytes(*tenant_id), object_id: Uuid::from_bytes(*object_id) },
+            signed_in_at: time(*signed_in_at)?,
+            shown_at: time(rest.try_into().ok()?)?,
+        })
+    }
+}
+
+/// What a seal is bound to.
+fn name(path: &str) -> String {
+    format!("form at {path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn ring(text: &str) -> KeyRing {
+        KeyRing::new(&[SecretString::from(text)])
+    }
+
+    fn seal(age: TimeDelta) -> FormSeal {
+        let [signed_in_at, shown_at] = [1, 0].map(|seconds| {
+            let at = Utc::now() - age - TimeDelta::seconds(seconds);
+            DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap()
+        });
+        let author = UserKey { tenant_id: Uuid::from_u128(1), object_id: Uuid::from_u128(2) };
+        FormSeal { author, signed_in_at, shown_at }
+    }
+
+    fn read(keys: &KeyRing, address: &str) -> Option<FormSeal> {
+        FormSeal::from_request(keys, &TestRequest::with_uri(address).to_http_request())
+    }
+
+    #[test]
+    fn a_seal_says_whose_form_it_is_at_its_own_path_for_a_week() {
+        let (own, strange) = (ring("own"), ring("strange"));
+        let address = seal(TimeDelta::zero()).action(&own, "/posts/new");
+        assert!(address.len() < 200, "{address}");
+        let read_back = read(&own, &address).unwrap();
+        assert_eq!(read_back.author, seal(TimeDelta::zero()).author);
+        assert!(read_back.signed_in_at < read_back.shown_at);
+        assert!(read(&own, &address.replace("/new?", "/7/edit?")).is_none(), "another form");
+        assert!(read(&strange, &address).is_none());
+        for made_up in ["/posts/new", "/posts/new?form=", "/posts/new?form=AAAA", "/posts/new?form=%ff&form=!"] {
+            assert!(read(&own, made_up).is_none(), "{made_up}");
+        }
+        let kept_open = |days| read(&own, &seal(TimeDelta::days(days)).action(&own, "/posts/new")).is_some();
+        assert!(kept_open(6) && !kept_open(7));
+    }
+}
