@@ -29,6 +29,7 @@ mod sessions;
 mod site;
 mod static_files;
 mod templates;
+mod token_roles;
 mod token_store;
 mod visit;
 

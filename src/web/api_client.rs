@@ -78,7 +78,9 @@ pub enum ApiError {
     #[error("the API cannot do it at present")]
     Unavailable(Option<u64>),
     /// Whatever answered, with this status, is not the API.
-    #[error("client.api_base_url leads to something that is not the API: it answered with status {0} and no problem document")]
+    #[error(
+        "client.api_base_url leads to something that is not the API: it answered with status {0} and no problem document"
+    )]
     NotTheApi(u16),
     /// No connection.
     #[error("the API cannot be reached: {0}")]
@@ -181,7 +183,7 @@ impl ApiClient {
             answer = self.send(&token, correlation, call)?;
         }
         let rights = answer.rights;
-        let result = answer.into_result();
+        let result = answer.into_result(call.method);
         self.note_rights(ticket, rights, &result);
         result
     }
@@ -191,7 +193,7 @@ impl ApiClient {
         let rights = match (said, result) {
             (Some(said), _) => said,
             (None, Ok(_)) => Rights::Write,
-            (None, Err(ApiError::Forbidden(Forbidden::Role))) => Rights::Read,
+            (None, Err(ApiError::Forbidden(Forbidden::RoleToRead | Forbidden::RoleToWrite))) => Rights::Read,
             (None, Err(_)) => return,
         };
         if self.rights.get(ticket) != Some(rights) {
@@ -232,6 +234,11 @@ impl ApiClient {
 }
 
 impl UsersApi {
+    /// What the API said last that the user may do; `None` before its first response.
+    pub fn known_rights(&self) -> Option<Rights> {
+        self.client.known_rights(&self.ticket)
+    }
+
     /// `GET /v1/profile`
     ///
     /// # Errors

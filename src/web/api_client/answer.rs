@@ -47,8 +47,10 @@ struct Problem {
 pub enum Forbidden {
     /// The post is somebody else's.
     NotAuthor,
-    /// The user has no app role that allows it.
-    Role,
+    /// The user has no app role at all, so not even one to read.
+    RoleToRead,
+    /// The user's app role allows reading only.
+    RoleToWrite,
     /// A rule about this site and not about the user: its scope, its application, how it authenticates. With the code.
     Site(String),
 }
@@ -76,8 +78,8 @@ impl Answer {
         })
     }
 
-    /// The response, if the API did what it was asked.
-    pub(super) fn into_result(self) -> Result<Self, ApiError> {
+    /// The response to a request with this method, if the API did what it was asked.
+    pub(super) fn into_result(self, method: &str) -> Result<Self, ApiError> {
         if self.status.is_success() {
             return if self.is_json { Ok(self) } else { Err(self.not_the_api()) };
         }
@@ -94,10 +96,13 @@ impl Answer {
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
             StatusCode::TOO_MANY_REQUESTS => ApiError::TooManyRequests(self.retry_after),
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT if !is_problem => {
-                ApiError::Unreachable(format!("something in front of it responded with status {}", self.status.as_u16()))
+                ApiError::Unreachable(format!(
+                    "something in front of it responded with status {}",
+                    self.status.as_u16()
+                ))
             }
             status if !is_problem && !status.is_server_error() => self.not_the_api(),
-            StatusCode::FORBIDDEN => ApiError::Forbidden(Forbidden::of(problem.code)),
+            StatusCode::FORBIDDEN => ApiError::Forbidden(Forbidden::of(problem.code, method)),
             StatusCode::NOT_FOUND | StatusCode::GONE => ApiError::NotFound,
             StatusCode::PRECONDITION_FAILED => ApiError::Stale,
             StatusCode::SERVICE_UNAVAILABLE if !problem.code.is_empty() => ApiError::Unavailable(self.retry_after),
@@ -114,20 +119,23 @@ impl Answer {
         ApiError::NotTheApi(self.status.as_u16())
     }
 
-    /// `None` when the body is not a problem document: a JSON object with `code`, or with the `status` of the response.
+    /// `None` when the body is not a problem document: a JSON object with `code`, with `errors`, or with the `status` of the
+    /// response.
     fn problem(&self) -> Option<Problem> {
         let problem: Problem = serde_json::from_slice(&self.body).ok()?;
-        let is_one = !problem.code.is_empty() || problem.status == Some(self.status.as_u16());
+        let is_one =
+            !problem.code.is_empty() || !problem.errors.is_empty() || problem.status == Some(self.status.as_u16());
         is_one.then_some(problem)
     }
 }
 
 impl Forbidden {
-    fn of(code: String) -> Self {
+    fn of(code: String, method: &str) -> Self {
         match &*code {
             // An API that names no code knows one reason only.
             "" | "not_author" => Self::NotAuthor,
-            "insufficient_role" => Self::Role,
+            "insufficient_role" if method == "GET" => Self::RoleToRead,
+            "insufficient_role" => Self::RoleToWrite,
             _ => Self::Site(short_code(code)),
         }
     }
@@ -209,7 +217,8 @@ mod tests {
     fn answer(status: u16, content_type: &str, body: &str) -> Result<(), String> {
         let response = http::Response::builder().status(status).header("content-type", content_type);
         let body = ureq::Body::builder().data(body.as_bytes().to_vec());
-        let answer = Answer::read(response.body(body).expect("a response")).and_then(Answer::into_result);
+        let answer =
+            Answer::read(response.body(body).expect("a response")).and_then(|answer| answer.into_result("GET"));
         answer.map(drop).map_err(|error| format!("{error:?}"))
     }
 
@@ -226,7 +235,7 @@ mod tests {
             (404, json, "{\"status\":404}".to_owned(), "NotFound"),
             (403, html, "blocked".to_owned(), "NotTheApi(403)"),
             (403, json, problem(403, "not_author"), "Forbidden(NotAuthor)"),
-            (403, json, problem(403, "insufficient_role"), "Forbidden(Role)"),
+            (403, json, problem(403, "insufficient_role"), "Forbidden(RoleToRead)"),
             (403, json, problem(403, "insufficient_scope"), "Forbidden(Site(\"insufficient_scope\"))"),
             (403, json, problem(403, "<script>"), "Forbidden(Site(\"unknown\"))"),
             (401, json, problem(401, "wrong_audience"), "TokenRejected(\"wrong_audience\")"),
