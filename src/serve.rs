@@ -5,11 +5,14 @@ pub mod client_address;
 pub mod connections;
 pub mod cookie_header;
 pub mod listen;
+pub mod refusal;
+pub mod request_guard;
 pub mod request_id;
 pub mod stop;
 pub mod trace;
 
 pub use client_address::{Source, TrustedProxies};
 pub use listen::{ListenError, listen};
+pub use refusal::Refusal;
 pub use request_id::RequestId;
 pub use trace::TraceContext;

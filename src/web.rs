@@ -26,6 +26,7 @@ mod security_headers;
 mod server;
 mod session;
 mod sessions;
+mod sign_outs;
 mod site;
 mod static_files;
 mod templates;

@@ -78,10 +78,11 @@ impl Place {
     fn finish<B: MessageBody + 'static>(&self, mut response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
         harden(response.headers_mut());
         let status = response.status();
-        if !status.is_client_error() && !status.is_server_error() || has_own_body(response.headers()) {
+        let error = response.response().error();
+        let has_own_body = error.is_none() && has_own_body(response.headers());
+        if !status.is_client_error() && !status.is_server_error() || has_own_body {
             return response.map_into_left_body();
         }
-        let error = response.response().error();
         let body = match error.and_then(|error| error.as_error::<Problem>()) {
             Some(problem) => self.document(problem),
             None => self.document(&Problem::of_web_server(status, error)),

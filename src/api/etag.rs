@@ -116,7 +116,15 @@ mod tests {
         let at = DateTime::from_timestamp_micros(micros).expect("a time");
         let key = UserKey { tid: Uuid::nil(), oid: Uuid::nil() };
         let author = User { id: 1, key, display_name: "Ann".to_owned(), created_at: at, updated_at: at };
-        Post { id, title: "T".to_owned(), content: "C".to_owned(), author, created_at: at, updated_at: at }
+        Post {
+            id,
+            title: "T".to_owned(),
+            content: "C".to_owned(),
+            is_truncated: None,
+            author,
+            created_at: at,
+            updated_at: at,
+        }
     }
 
     fn request(name: header::HeaderName, value: &[u8]) -> Option<HttpRequest> {

@@ -21,7 +21,7 @@ use crate::{
     config::{ApiSettings, DatabaseSettings, ServerSettings, Settings},
     db::{Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
-    serve::{self, ListenError, TrustedProxies, access_log, connections, request_id},
+    serve::{self, ListenError, TrustedProxies, access_log, connections, request_guard, request_id},
 };
 
 /// Why the server did not start.
@@ -119,6 +119,7 @@ impl Server {
             App::new()
                 .configure(|config| data.mount(config))
                 .configure(routes::mount)
+                .wrap(from_fn(request_guard::check))
                 .wrap(origins.middleware())
                 .wrap(from_fn(head_limits::check))
                 .wrap(from_fn(answer::complete))
@@ -128,6 +129,7 @@ impl Server {
         .workers(connections::workers(&settings.server))
         .max_connections(connections::connections_per_worker(&settings.server))
         .keep_alive(connections::KEEP_ALIVE)
+        .tcp_nodelay(true)
         .client_request_timeout(settings.server.head_timeout)
         .client_disconnect_timeout(connections::DISCONNECT)
         .shutdown_timeout(settings.server.shutdown_timeout.as_secs())

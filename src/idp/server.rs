@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::Settings,
-    serve::{self, ListenError, access_log, request_id},
+    serve::{self, ListenError, access_log, request_guard, request_id},
 };
 
 /// Threads that serve requests, unless the settings say more: it serves one developer.
@@ -93,6 +93,7 @@ impl Server {
             App::new()
                 .app_data(idp.clone())
                 .app_data(web::PayloadConfig::new(MAX_FORM_BYTES))
+                .wrap(from_fn(request_guard::check))
                 .wrap(from_fn(fault::inject))
                 .wrap(from_fn(journal::record))
                 .wrap(from_fn(access_log::log))
@@ -102,6 +103,7 @@ impl Server {
         let workers = if settings.server.workers == 0 { WORKERS } else { settings.server.workers };
         let server = HttpServer::new(app)
             .workers(workers)
+            .tcp_nodelay(true)
             .disable_signals()
             .shutdown_timeout(settings.server.shutdown_timeout.as_secs());
         let server = if settings.idp.tls {

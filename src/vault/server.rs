@@ -30,7 +30,7 @@ use super::{
     key::{KeyError, VaultKey},
     tokens::Tokens,
 };
-use crate::serve::{access_log, request_id};
+use crate::serve::{access_log, request_guard, request_id};
 
 const API_VERSION: &str = "7.4";
 const IMDS_VERSION: &str = "2018-02-01";
@@ -79,11 +79,17 @@ impl Server {
                 let app = move || {
                     App::new()
                         .app_data(vault.clone())
+                        .wrap(from_fn(request_guard::check))
                         .wrap(from_fn(access_log::log))
                         .wrap(from_fn(request_id::assign))
                         .configure(routes)
                 };
-                let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(1).listen(listener);
+                let server = HttpServer::new(app)
+                    .workers(1)
+                    .tcp_nodelay(true)
+                    .disable_signals()
+                    .shutdown_timeout(1)
+                    .listen(listener);
                 let outcome = server.map(HttpServer::run);
                 let handle = outcome.as_ref().map(actix_web::dev::Server::handle);
                 // Who waits is there: it holds the other end until this arrives.

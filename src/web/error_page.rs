@@ -39,13 +39,13 @@ use crate::{
         confidential_client::SignInError,
         id_token::IdTokenError,
     },
-    serve::RequestId,
+    serve::{Refusal, RequestId},
 };
 use explanation::Explanation;
 pub use explanation::wait;
 pub use onward::{SigningInAgain, end_sign_in, sign_in_href};
 use onward::{another_account_href, declined, page_of, sign_in_again, step_up};
-use sign_in_refusal::Refusal;
+use sign_in_refusal::UserRefusal;
 
 /// The user may consent for themselves.
 const CONSENT_IS_THE_USERS: u32 = 65001;
@@ -96,6 +96,8 @@ pub enum Kind {
         /// Path of its redirect URI.
         redirect_path: String,
     },
+    /// What every server refuses before a handler sees the request.
+    Refused(Refusal),
     /// 429, with the seconds to wait when known.
     TooManyRequests(Option<u64>),
     /// 429, with the seconds to wait: too many sign-ins from this address have failed.
@@ -223,7 +225,7 @@ impl From<StoreError> for PageError {
 
 /// Whether Entra refused the user and not this site, so that the page addresses the user and nothing is to be repaired.
 pub fn is_about_the_user(answer: &EntraError) -> bool {
-    Refusal::of(answer).is_some()
+    UserRefusal::of(answer).is_some()
 }
 
 impl From<SignInError> for PageError {
@@ -287,9 +289,13 @@ pub async fn answer(
     let Some(error) = response.response().error() else {
         return Ok(response.map_into_boxed_body());
     };
-    let page = match error.as_error::<PageError>() {
-        Some(error) => render(response.request(), error).await,
-        None => render(response.request(), &PageError::from_status(error.as_response_error().status_code())).await,
+    let status = error.as_response_error().status_code();
+    let page = if let Some(error) = error.as_error::<PageError>() {
+        render(response.request(), error).await
+    } else if let Some(refusal) = error.as_error::<Refusal>() {
+        render(response.request(), &Kind::Refused(*refusal).into()).await
+    } else {
+        render(response.request(), &PageError::from_status(status)).await
     };
     let (request, _) = response.into_parts();
     Ok(ServiceResponse::new(request, page))
@@ -375,6 +381,11 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
     let mut response = visit.page_with_status(explanation.status, "error.html", &page)?;
     if let Kind::MethodNotAllowed(methods) = error.0.kind {
         response.headers_mut().insert(ALLOW, methods.parse().map_err(|_| PageError::from(Kind::Internal))?);
+    }
+    if let Kind::Refused(refusal) = error.0.kind {
+        for (name, value) in refusal.headers() {
+            response.headers_mut().append(name, value);
+        }
     }
     if let Kind::TooManyRequests(Some(seconds)) | Kind::ApiUnavailable(Some(seconds)) | Kind::TooManyFailures(seconds) =
         error.0.kind

@@ -14,6 +14,7 @@ mod doctor;
 mod durability;
 mod entra;
 mod fuzz;
+mod hostile;
 mod idp;
 mod logs;
 mod migrate;

@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{error::Category, json};
 
 use super::{FieldError, Problem};
-use crate::{blog::BlogError, db::DbError, entra::TokenError};
+use crate::{blog::BlogError, db::DbError, entra::TokenError, serve::Refusal};
 
 impl From<BlogError> for Problem {
     fn from(error: BlogError) -> Self {
@@ -77,6 +77,13 @@ impl From<TokenError> for Problem {
     }
 }
 
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let problem = Self::new(refusal.status_code(), refusal.code(), refusal.detail());
+        refusal.headers().into_iter().fold(problem, |problem, (name, value)| problem.with_header(name, value))
+    }
+}
+
 impl From<BlockingError> for Problem {
     fn from(cause: BlockingError) -> Self {
         Self::internal(cause)
@@ -108,6 +115,9 @@ impl Problem {
     pub fn of_web_server(status: StatusCode, error: Option<&Error>) -> Self {
         if let Some(refused) = error.and_then(|error| error.as_error::<actix_cors::CorsError>()) {
             return Self::new(refused.status_code(), "cors", refused.to_string());
+        }
+        if let Some(refusal) = error.and_then(|error| error.as_error::<Refusal>()) {
+            return Self::from(*refusal);
         }
         match error {
             Some(error) if status.is_server_error() => Self::internal(error.to_string()),

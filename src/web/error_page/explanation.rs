@@ -1,9 +1,10 @@
 //! The words of the error pages: what happened, and what to do about it.
 
-use actix_web::http::StatusCode;
+use actix_web::{ResponseError as _, http::StatusCode};
 use serde::Serialize;
 
-use super::{Kind, sign_in_refusal::Refusal};
+use super::{Kind, sign_in_refusal::UserRefusal};
+use crate::serve::Refusal;
 
 /// What an error page says.
 #[derive(Debug, Serialize)]
@@ -100,6 +101,7 @@ impl Explanation {
                 "What you sent is longer than this site takes. Nothing was saved.",
                 "Use your browser's Back button to return to the form with your text, shorten it, and send it again.",
             ),
+            Kind::Refused(refusal) => Self::of_refusal(*refusal),
             Kind::OtherAddress { used, own, redirect_path } => {
                 Self::of_other_address(used, &own.origin().ascii_serialization(), redirect_path)
             }
@@ -129,6 +131,17 @@ impl Explanation {
             ),
             other => Self::of_backend(other).unwrap_or_else(|| Self::of_sign_in(other)),
         }
+    }
+
+    fn of_refusal(refusal: Refusal) -> Self {
+        let (marker, heading, happened) = match refusal {
+            Refusal::ContentEncoding => (
+                "415",
+                "This site cannot read compressed forms",
+                "Your browser, or a program between it and this site, compressed what it sent. Nothing was saved.",
+            ),
+        };
+        of_status(refusal.status_code(), marker, heading, happened, refusal.detail())
     }
 
     fn of_other_address(used: &str, own: &str, redirect_path: &str) -> Self {
@@ -244,7 +257,7 @@ impl Explanation {
             Kind::ConsentNeeded(answer) => {
                 (StatusCode::FORBIDDEN, "This site needs consent first", answer.cause(), answer.advice())
             }
-            Kind::SignInFailed(answer) => match Refusal::of(answer) {
+            Kind::SignInFailed(answer) => match UserRefusal::of(answer) {
                 Some(refusal) => (StatusCode::FORBIDDEN, refusal.heading(), refusal.happened(), refusal.advice()),
                 None => (StatusCode::BAD_GATEWAY, "Sign-in failed", answer.cause(), answer.advice()),
             },

@@ -5,7 +5,7 @@ use crate::entra::aadsts::{EntraError, Remedy};
 
 /// What the user can do about a refused sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum UserRefusal {
     /// Be assigned to the application.
     NotAssigned,
     /// Meet what Conditional Access demands.
@@ -23,36 +23,36 @@ pub(super) enum Refusal {
 }
 
 /// Codes by what the user can do (Microsoft Learn, "Microsoft Entra authentication and authorization error codes").
-const CODES: [(Refusal, &[u32]); 7] = [
-    (Refusal::NotAssigned, &[50_105]),
+const CODES: [(UserRefusal, &[u32]); 7] = [
+    (UserRefusal::NotAssigned, &[50_105]),
     (
-        Refusal::Blocked,
+        UserRefusal::Blocked,
         &[
             50_005, 50_097, 50_127, 50_129, 50_131, 50_155, 53_000, 53_001, 53_002, 53_003, 53_008, 53_009, 53_010,
             53_011, 54_000, 135_011, 530_003, 530_021, 530_023, 530_032, 530_035,
         ],
     ),
     (
-        Refusal::AnotherFactor,
+        UserRefusal::AnotherFactor,
         &[
             50_072, 50_074, 50_076, 50_078, 50_079, 50_087, 50_088, 50_158, 50_203, 53_004, 500_121, 500_133, 135_010,
             530_034,
         ],
     ),
     (
-        Refusal::Password,
+        UserRefusal::Password,
         &[
             50_055, 50_056, 50_064, 50_125, 50_126, 50_133, 50_142, 50_144, 50_173, 120_000, 120_002, 120_003, 120_004,
             120_005, 120_012, 120_013,
         ],
     ),
-    (Refusal::Account, &[50_053, 50_057, 80_012, 500_571]),
+    (UserRefusal::Account, &[50_053, 50_057, 80_012, 500_571]),
     (
-        Refusal::WrongAccount,
+        UserRefusal::WrongAccount,
         &[16_003, 50_020, 50_034, 50_177, 50_178, 51_004, 90_072, 500_200, 500_202, 500_207, 500_208, 500_209],
     ),
     (
-        Refusal::Interrupted,
+        UserRefusal::Interrupted,
         &[
             16_000, 16_001, 16_002, 50_058, 50_085, 50_089, 50_132, 50_140, 50_143, 50_180, 50_196, 50_199, 70_043,
             70_044, 70_046, 700_082, 700_084, 501_481,
@@ -60,7 +60,7 @@ const CODES: [(Refusal, &[u32]); 7] = [
     ),
 ];
 
-impl Refusal {
+impl UserRefusal {
     /// `None` when the site, its registration or an outage is to blame.
     pub(super) fn of(answer: &EntraError) -> Option<Self> {
         if let Some(code) = answer.code {
@@ -152,8 +152,8 @@ mod tests {
 
     use super::*;
 
-    fn of(error: &str, code: u32) -> Option<Refusal> {
-        Refusal::of(&EntraError::from_callback(error, &format!("AADSTS{code}: x")))
+    fn of(error: &str, code: u32) -> Option<UserRefusal> {
+        UserRefusal::of(&EntraError::from_callback(error, &format!("AADSTS{code}: x")))
     }
 
     #[test]
@@ -167,22 +167,22 @@ mod tests {
     #[test]
     fn what_the_user_can_do_is_told_from_what_the_operator_must_do() {
         for (code, refusal) in [
-            (50_105, Refusal::NotAssigned),
-            (53_003, Refusal::Blocked),
-            (530_999, Refusal::Blocked),
-            (50_076, Refusal::AnotherFactor),
-            (50_055, Refusal::Password),
-            (50_057, Refusal::Account),
-            (50_020, Refusal::WrongAccount),
-            (90_072, Refusal::WrongAccount),
-            (700_082, Refusal::Interrupted),
+            (50_105, UserRefusal::NotAssigned),
+            (53_003, UserRefusal::Blocked),
+            (530_999, UserRefusal::Blocked),
+            (50_076, UserRefusal::AnotherFactor),
+            (50_055, UserRefusal::Password),
+            (50_057, UserRefusal::Account),
+            (50_020, UserRefusal::WrongAccount),
+            (90_072, UserRefusal::WrongAccount),
+            (700_082, UserRefusal::Interrupted),
         ] {
             assert_eq!(of("invalid_grant", code), Some(refusal), "{code}");
         }
         for code in [700_027, 50_011, 700_016, 500_011, 90_002, 7_000_215, 650_057] {
             assert_eq!(of("invalid_client", code), None, "{code}");
         }
-        assert_eq!(of("interaction_required", 1), Some(Refusal::Interrupted), "by the OAuth error");
+        assert_eq!(of("interaction_required", 1), Some(UserRefusal::Interrupted), "by the OAuth error");
         assert_eq!(of("server_error", 1), None);
     }
 }

@@ -81,12 +81,14 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
     let sign_in = redeem(&visit, code, pending, reserved).await.map_err(|error| error.leading_to(next.clone()))?;
     let mut account = Account::new(sign_in.user);
     account.seems_reader = allow_reading_only(&sign_in.tokens.access_token);
-    let (ticket, before) = (account.ticket.clone(), visit.session.account().map(|before| before.ticket));
+    let (user, ticket) = (account.user(), account.ticket.clone());
+    let before = visit.session.account().map(|before| before.ticket);
     let kept = visit.blocking(move |site| {
         site.tokens.keep(&ticket, sign_in.tokens)?;
-        site.tokens.forget(before.as_slice())
+        site.tokens.forget(before.as_slice())?;
+        site.sign_outs.time_of_sign_in(user)
     });
-    kept.await.map_err(|error| error.leading_to(next.clone()))?;
+    account.signed_in_at = kept.await.map_err(|error| error.leading_to(next.clone()))?;
     visit.session.sign_in(&account);
     // A session that remembers why it led here was not lost: each further attempt gets the same explanation as the first.
     if !visit.session.has_forced_sign_in() {

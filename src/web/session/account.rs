@@ -40,6 +40,13 @@ pub struct UserKey {
     pub object_id: Uuid,
 }
 
+impl UserKey {
+    /// What records about the user are called outside of this process.
+    pub fn name(self) -> Name {
+        Name::of(&format!("{} {}", self.tenant_id, self.object_id))
+    }
+}
+
 /// Who is signed in, from the ID token. Names and addresses are for display only.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Account {
