@@ -13,7 +13,7 @@ use actix_web::{
     Error, FromRequest, HttpMessage, HttpRequest,
     body::{EitherBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderMap, HeaderValue},
+    http::header::{self, HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
     web,
 };
@@ -27,6 +27,10 @@ use crate::{
     blog::{Actor, Blog, Rights, TokenName, UserKey},
     entra::{AccessTokenValidator, AppRole, PresentedToken, Principal, TokenError},
 };
+
+/// Says in every response to a caller what the caller may do here: `read`, `write` or `manage`. A client learns from it what
+/// to offer, whether app roles decide or not.
+pub const RIGHTS: HeaderName = HeaderName::from_static("blog-rights");
 
 /// The validated caller of the request at hand.
 #[derive(Clone)]
@@ -89,8 +93,10 @@ pub async fn require(
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static>>, Error> {
     let mut response = match authenticate(&request).await {
         Ok((caller, remaining)) => {
+            let rights = rights_value(caller.rights());
             request.extensions_mut().insert(caller);
             let mut response = next.call(request).await?.map_into_left_body();
+            response.headers_mut().insert(RIGHTS, rights);
             for (name, value) in remaining.into_iter().flat_map(|remaining| remaining.headers) {
                 response.headers_mut().insert(name, value);
             }
@@ -101,6 +107,14 @@ pub async fn require(
     };
     response.headers_mut().append(header::VARY, HeaderValue::from_static("Authorization"));
     Ok(response)
+}
+
+fn rights_value(rights: Rights) -> HeaderValue {
+    HeaderValue::from_static(match rights {
+        Rights::Read => "read",
+        Rights::Write => "write",
+        Rights::Manage => "manage",
+    })
 }
 
 async fn authenticate(request: &ServiceRequest) -> Result<(Caller, Option<Remaining>), Problem> {

@@ -72,6 +72,7 @@ impl Origins {
                 trace::STATE,
             ])
             .expose_headers([
+                "Blog-Rights",
                 "ETag",
                 "Idempotent-Replayed",
                 "Last-Modified",
