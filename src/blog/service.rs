@@ -144,7 +144,7 @@ impl Blog {
         expected: Option<Expected>,
     ) -> Result<Post, BlogError> {
         let work = move |connection: &mut Connection<'_>| {
-            let mut post = post_to_change(connection, actor, id, expected)?;
+            let mut post = post_to_change(connection, actor, id, expected.as_ref())?;
             if change.title.is_none() && change.content.is_none() {
                 return Ok(post);
             }
@@ -169,7 +169,7 @@ impl Blog {
     /// As [`Blog::change`].
     pub async fn delete(&self, actor: Actor, id: i64, expected: Option<Expected>) -> Result<(), BlogError> {
         let work = move |connection: &mut Connection<'_>| {
-            post_to_change(connection, actor, id, expected)?;
+            post_to_change(connection, actor, id, expected.as_ref())?;
             Ok(posts::delete(connection, id)?)
         };
         self.database.write(work).await
@@ -190,7 +190,7 @@ fn post_to_change(
     connection: &mut Connection<'_>,
     actor: Actor,
     id: i64,
-    expected: Option<Expected>,
+    expected: Option<&Expected>,
 ) -> Result<Post, BlogError> {
     let post: Post = posts::by_id_locked(connection, id)?.ok_or(BlogError::NotFound)?.into();
     if actor.rights < Rights::Write {
@@ -199,7 +199,7 @@ fn post_to_change(
     if post.author.key != actor.key && actor.rights < Rights::Manage {
         return Err(BlogError::NotAuthor);
     }
-    if expected.is_some_and(|expected| !post.is_as(&expected)) {
+    if expected.is_some_and(|expected| !post.is_as(expected)) {
         return Err(BlogError::Stale);
     }
     Ok(post)
