@@ -13,6 +13,7 @@ mod posts;
 mod public_address;
 mod redirect_path;
 mod refusals;
+mod rejected_forms;
 mod renewal;
 mod replicas;
 mod roles;
