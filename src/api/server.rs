@@ -4,7 +4,7 @@ use std::{io, net::TcpListener, sync::Arc};
 
 use actix_web::{
     App, HttpServer,
-    dev::ServerHandle,
+    dev::{ServerHandle, Service as _},
     middleware::{Condition, from_fn},
     web,
 };
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     blog::Blog,
     config::{ApiSettings, DatabaseSettings, ServerSettings, Settings},
-    db::{Database, DatabaseUrl, DbError},
+    db::{self, Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
     serve::{self, ListenError, TrustedProxies, access_log, connections, request_guard, request_id},
 };
@@ -119,12 +119,13 @@ impl Server {
                 Description::new(&settings.entra, &settings.api).map_err(StartError::Description)?,
             ),
         };
-        let docs = settings.api.docs;
+        let (docs, database_time) = (settings.api.docs, settings.database.deadline);
         // The middleware added last meets a request first.
         let http = HttpServer::new(move || {
             App::new()
                 .configure(|config| data.mount(config))
                 .configure(|config| routes::mount(config, docs))
+                .wrap_fn(move |request, service| db::within(database_time, service.call(request)))
                 .wrap(from_fn(request_guard::check))
                 .wrap(from_fn(head_limits::check))
                 .wrap(from_fn(admission::admit))

@@ -13,6 +13,7 @@ mod lists;
 mod older_mistakes;
 mod open_routes;
 mod policies;
+mod pooler;
 mod posts;
 mod problems;
 mod rate_limit;

@@ -34,12 +34,11 @@ impl From<BlogError> for Problem {
 impl From<DbError> for Problem {
     fn from(cause: DbError) -> Self {
         match cause {
-            // It may be back in a moment; anything else will be no better the next time.
-            DbError::NoConnection { .. } | DbError::Deadline { .. } | DbError::Closed => {
-                Self::unavailable("database_unavailable", "the database does not answer at present").because(cause)
-            }
             DbError::SearchBusy => {
                 Self::unavailable("search_busy", "too many searches are running; ask again later").because(cause)
+            }
+            cause if cause.is_transient() => {
+                Self::unavailable("database_unavailable", "the database does not answer at present").because(cause)
             }
             cause => Self::internal(cause),
         }
