@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::{
     api_client::{Correlation, Rights, UsersApi},
+    csrf,
     drafts::Typed,
     error_page::{Kind, PageError},
     session::{Account, TypedSession},
@@ -127,7 +128,7 @@ impl Visit {
             path: self.page_path(),
             account: account.as_ref().map(|account| LayoutAccount {
                 name: account.display_name(),
-                csrf_token: &account.csrf_token,
+                csrf_token: csrf::mask(&account.csrf_token),
                 may_write: self.site.api.known_rights(&account.ticket).map_or(!account.seems_reader, Rights::may_write),
             }),
             flash,

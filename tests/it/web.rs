@@ -5,6 +5,7 @@ mod attacks;
 mod bodies;
 mod certificate_forms;
 mod certificate_watch;
+mod compression;
 mod credentials;
 mod forms;
 mod headers;

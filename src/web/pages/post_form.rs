@@ -103,8 +103,6 @@ pub struct PostFormPage {
     action: String,
     /// Whether the text is from before a sign-in, or from an attempt of some time ago.
     is_restored: bool,
-    /// Whether the text was sent and not taken.
-    is_kept: bool,
     #[serde(skip)]
     is_stale: bool,
     /// Who wrote the post, if that is not the user.
@@ -148,7 +146,6 @@ impl PostFormPage {
         match rejection {
             None => Self { is_restored: true, ..page },
             Some(rejection) => Self {
-                is_kept: true,
                 is_stale: rejection.is_stale,
                 summary: Some(rejection.summary),
                 title_error: rejection.title_error,

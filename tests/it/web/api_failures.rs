@@ -177,7 +177,7 @@ fn the_api_gets_the_request_id_and_nothing_but_the_token() {
     let seen = api.seen();
     let seen = seen.last().expect("a request");
     assert_eq!(seen.request_id, "seen-by-both");
-    assert_eq!(seen.path, "/v1/posts?limit=20&after=a%26b&author=me");
+    assert_eq!(seen.path, "/v1/posts?limit=20&excerpt=400&after=a%26b&author=me");
     assert_eq!(seen.token.split('.').count(), 3);
 }
 

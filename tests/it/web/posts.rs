@@ -1,8 +1,10 @@
 //! Reading, writing, changing and deleting posts; whose they are; text that tries to be HTML.
 
+use actix_web::HttpResponse;
+
 use crate::support::{
     system::TestSystem,
-    web::{ALICE, BOB, Browser, Page},
+    web::{ALICE, BOB, Browser, Page, PlayedApi, post_json},
 };
 
 fn signed_in(system: &TestSystem, oid: &str) -> Browser {
@@ -184,6 +186,24 @@ fn the_list_has_pages() {
     let second = browser.get(&system.web.url(older));
     assert_eq!(second.body.matches("<article class=\"post-card\"").count(), 1);
     assert!(second.text().contains("Post number 1.") && !second.body.contains("rel=\"next\""));
+}
+
+#[test]
+fn the_list_fetches_excerpts_and_cuts_whole_contents_of_an_older_api() {
+    let system = TestSystem::start();
+    let browser = signed_in(&system, ALICE);
+    browser.publish(&system, "Long", &"word ".repeat(5_000));
+    browser.publish(&system, "Blank lines", &format!("first{}last", "\n".repeat(1_000)));
+    let list = browser.get(&system.web.url("/posts")).text();
+    assert!(list.contains("word word…") && list.contains("first…") && list.len() < 10_000, "{list}");
+
+    let whole = "word ".repeat(5_000);
+    let older = PlayedApi::start(move |_| HttpResponse::Ok().json([post_json(1, "Long", &whole, ALICE)]));
+    let url = older.url();
+    let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
+    let list = signed_in(&system, ALICE).get(&system.web.url("/posts")).text();
+    assert!(list.contains("word word…") && list.len() < 10_000, "{list}");
+    assert!(older.seen().iter().any(|seen| seen.path.contains("excerpt=")), "{:?}", older.seen());
 }
 
 #[test]
