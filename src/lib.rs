@@ -6,6 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod stable_codes;
+
 pub mod api;
 pub mod azure;
 pub mod blog;

@@ -50,6 +50,7 @@ struct Health {
     operation_id = "getLiveness",
     tag = "service",
     summary = "Whether the process answers at all",
+    description = "For restarting a process that hangs.",
     responses((status = 200, description = "It does", body = Health)),
 )]
 pub async fn live() -> HttpResponse {
@@ -100,6 +101,7 @@ impl Probe {
     operation_id = "getHealth",
     tag = "service",
     summary = "Whether requests can be served",
+    description = "The same as `/health/ready`, at the address of the older API.",
     responses(
         (status = 200, description = "They can", body = Health),
         (status = 503, description = "Something that they need is away; `checks` says what", body = Health),
@@ -116,6 +118,7 @@ pub async fn health(probe: web::Data<Probe>) -> HttpResponse {
     operation_id = "getReadiness",
     tag = "service",
     summary = "Whether requests can be served",
+    description = "For sending the process requests only when it can serve them; `checks` says what is missing.",
     responses(
         (status = 200, description = "They can", body = Health),
         (status = 503, description = "Something that they need is away; `checks` says what", body = Health),

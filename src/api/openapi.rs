@@ -11,7 +11,7 @@ use actix_web::{
 };
 use utoipa::{
     OpenApi,
-    openapi::security::{AuthorizationCode, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme},
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
 pub(super) use self::common::{Conditional, Guarded, OfOnePost, WithBody};
@@ -20,23 +20,13 @@ use super::{
     problem::{self, Problem},
     profile, resource_metadata, users,
 };
-use crate::{
-    config::{ApiSettings, EntraSettings},
-    entra::{Authority, access_token::names_of_api},
-    serve::StaticFile,
-};
+use crate::{config::ApiSettings, entra::access_token::names_of_api, serve::StaticFile};
 
 /// Where the description is found.
 pub const PATH: &str = "/v1/openapi.json";
 
 /// The security scheme for a token that the caller has already.
 pub(super) const BEARER: &str = "access_token";
-/// The security scheme for getting one from Entra ID.
-pub(super) const ENTRA: &str = "entra_id";
-
-/// Where people of any organisation sign in: for as long as the settings name no tenant.
-const ANY_TENANT: &str = "https://login.microsoftonline.com/organizations";
-
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -75,16 +65,18 @@ struct Handlers;
 pub struct Description(StaticFile);
 
 impl Description {
-    /// Of the API with these settings. Without a tenant it names the sign-in of all organisations.
+    /// Of the API with these settings.
     ///
     /// # Errors
     /// When it cannot be written as JSON.
-    pub fn new(entra: &EntraSettings, api: &ApiSettings) -> serde_json::Result<Self> {
+    pub fn new(api: &ApiSettings) -> serde_json::Result<Self> {
         let mut description = Handlers::openapi();
         common::complete(&mut description);
+        let about = description.info.description.get_or_insert_default();
+        about.push_str("\n\n**How to get a token.** ");
+        about.push_str(&how_to_get_a_token(api));
         if let Some(components) = &mut description.components {
-            components.security_schemes.insert(BEARER.to_owned(), bearer().into());
-            components.security_schemes.insert(ENTRA.to_owned(), entra_id(entra, api).into());
+            components.security_schemes.insert(BEARER.to_owned(), bearer(api));
             texts::describe(&mut components.schemas, api.max_content_chars);
         }
         let json = web::Bytes::from(serde_json::to_vec_pretty(&description)?);
@@ -98,26 +90,23 @@ impl Description {
     }
 }
 
-fn bearer() -> SecurityScheme {
-    let text = "An access token that was issued for this API, such as `az account get-access-token` prints.";
+fn bearer(api: &ApiSettings) -> SecurityScheme {
+    let text = format!("An access token for this API. {}", how_to_get_a_token(api));
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(Some(text));
     SecurityScheme::Http(scheme.build())
 }
 
-fn entra_id(entra: &EntraSettings, api: &ApiSettings) -> SecurityScheme {
-    let issuer = Authority::new(entra).map(|authority| authority.issuer_v2());
-    let base = issuer.as_deref().map_or(ANY_TENANT, |issuer| issuer.trim_end_matches("/v2.0"));
+/// In Markdown. The page shows it above the routes and beside the field for the token.
+fn how_to_get_a_token(api: &ApiSettings) -> String {
     let scope = match names_of_api(api).first() {
         Some(name) => format!("{name}/{}", api.required_scope),
         None => api.required_scope.clone(),
     };
-    let scopes = Scopes::from_iter([(scope, "Reading and writing posts in your name".to_owned())]);
-    let flow =
-        AuthorizationCode::new(format!("{base}/oauth2/v2.0/authorize"), format!("{base}/oauth2/v2.0/token"), scopes);
-    SecurityScheme::OAuth2(OAuth2::with_description(
-        [Flow::AuthorizationCode(flow)],
-        "The authorization code flow with PKCE. The client needs a registration of its own in the tenant.",
-    ))
+    format!(
+        "From the emulator of `blogctl dev`: `blogctl token`. From a tenant: \
+         `az account get-access-token --scope {scope} --query accessToken --output tsv`; the API must have authorized the \
+         Azure CLI for that."
+    )
 }
 
 /// `GET /v1/openapi.json`, for everybody: it says no more than the documentation does.

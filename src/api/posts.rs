@@ -56,6 +56,7 @@ pub struct NewPost {
 pub struct ChangedPost {
     #[schema(example = "Hello again")]
     title: Option<String>,
+    #[schema(example = "Another text")]
     content: Option<String>,
 }
 

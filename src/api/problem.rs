@@ -3,6 +3,7 @@
 //! A [`Problem`] says what the caller may know. Its cause, if it has one, goes to the log only: nothing internal ever
 //! appears in an answer.
 
+mod code;
 mod from_errors;
 
 use std::{error::Error, fmt::Write as _};
@@ -16,6 +17,8 @@ use actix_web::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+
+pub use code::Code;
 
 /// Media type of a problem document.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -60,7 +63,7 @@ impl FieldError {
 #[error("{status} {code}")]
 pub struct Problem {
     status: StatusCode,
-    code: &'static str,
+    code: Code,
     detail: String,
     errors: Vec<FieldError>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -70,7 +73,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
         let (errors, headers) = (Vec::new(), Vec::new());
         Self { status, code, detail: detail.into(), errors, headers, challenge: None, cause: None }
     }
@@ -103,54 +106,54 @@ impl Problem {
     /// 400: the request's `Idempotency-Key` is none.
     pub fn malformed_idempotency_key() -> Self {
         let detail = "send one Idempotency-Key header that holds 1 to 255 visible ASCII characters";
-        Self::new(StatusCode::BAD_REQUEST, "malformed_idempotency_key", detail)
+        Self::new(StatusCode::BAD_REQUEST, Code::MalformedIdempotencyKey, detail)
     }
 
     /// 401: the request holds no access token. The challenge names no error (RFC 6750 §3.1).
     pub fn missing_token() -> Self {
         let detail = "this needs an access token, sent as \"Authorization: Bearer …\"";
-        Self::new(StatusCode::UNAUTHORIZED, "missing_token", detail).with_challenge(&[])
+        Self::new(StatusCode::UNAUTHORIZED, Code::MissingToken, detail).with_challenge(&[])
     }
 
     /// 401: the request may hold several access tokens, or something beside one.
     pub fn malformed_authorization() -> Self {
         let detail = "send one Authorization header that holds one access token";
-        Self::new(StatusCode::UNAUTHORIZED, "malformed_authorization", detail)
+        Self::new(StatusCode::UNAUTHORIZED, Code::MalformedAuthorization, detail)
             .with_challenge(&[("error", "invalid_request"), ("error_description", detail)])
     }
 
     /// 403: somebody else may do this, the caller may not.
     pub fn not_author(detail: &'static str) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "not_author", detail).with_challenge(&[])
+        Self::new(StatusCode::FORBIDDEN, Code::NotAuthor, detail).with_challenge(&[])
     }
 
     /// 403: the caller's app role lets them read only.
     pub fn read_only() -> Self {
         let detail = "your app role lets you read only: writing needs Blog.Writer or Blog.Admin";
-        Self::new(StatusCode::FORBIDDEN, "insufficient_role", detail).with_challenge(&[])
+        Self::new(StatusCode::FORBIDDEN, Code::InsufficientRole, detail).with_challenge(&[])
     }
 
     /// 404: there is no such route.
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "Not Found")
+        Self::new(StatusCode::NOT_FOUND, Code::NotFound, "Not Found")
     }
 
     /// 404: there is no such post.
     pub fn post_not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "post_not_found", "Post not found")
+        Self::new(StatusCode::NOT_FOUND, Code::PostNotFound, "Post not found")
     }
 
     /// 405, with the methods that the route does know, such as `GET, HEAD` (RFC 9110 §15.5.6).
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let detail = format!("this takes {allow} only");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed, detail)
             .with_header(header::ALLOW, HeaderValue::from_static(allow))
     }
 
     /// 406: the caller wants none of what this API has.
     pub fn not_acceptable() -> Self {
         let detail = "this API answers in application/json, which Accept leaves out";
-        Self::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail)
+        Self::new(StatusCode::NOT_ACCEPTABLE, Code::NotAcceptable, detail)
     }
 
     /// 406: the caller accepts no content coding that this API has.
@@ -166,35 +169,35 @@ impl Problem {
     /// 411: there is no telling whether a body follows.
     pub fn length_required() -> Self {
         let detail = "send a body, with its Content-Length or in chunks";
-        Self::new(StatusCode::LENGTH_REQUIRED, "length_required", detail)
+        Self::new(StatusCode::LENGTH_REQUIRED, Code::LengthRequired, detail)
     }
 
     /// 414: path and query are longer than any that this API knows.
     pub fn uri_too_long() -> Self {
-        Self::new(StatusCode::URI_TOO_LONG, "uri_too_long", "path and query hold more than 8192 bytes")
+        Self::new(StatusCode::URI_TOO_LONG, Code::UriTooLong, "path and query hold more than 8192 bytes")
     }
 
     /// 431: all headers together are too large.
     pub fn headers_too_large() -> Self {
         let detail = "the headers hold more than 32768 bytes";
-        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", detail)
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Code::HeadersTooLarge, detail)
     }
 
     /// 408: the body did not arrive in time.
     pub fn body_timeout() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body of the request did not arrive in time")
+        Self::new(StatusCode::REQUEST_TIMEOUT, Code::BodyTimeout, "the body of the request did not arrive in time")
     }
 
     /// 412: the post is not, or no longer, in the state that the request demands.
     pub fn stale() -> Self {
         let detail = "the post has changed since the state that the request names; get it again";
-        Self::new(StatusCode::PRECONDITION_FAILED, "stale", detail)
+        Self::new(StatusCode::PRECONDITION_FAILED, Code::Stale, detail)
     }
 
     /// 422: something else was created under the request's `Idempotency-Key`.
     pub fn idempotency_key_reused() -> Self {
         let detail = "another post was created under this Idempotency-Key; a new post needs a new key";
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::IdempotencyKeyReused, detail)
     }
 
     /// 422: fields or parameters are not as they must be; all of them, not just the first.
@@ -204,7 +207,7 @@ impl Problem {
             let separator = if detail.is_empty() { "" } else { "; " };
             let _ = write!(detail, "{separator}{field} {message}");
         }
-        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail) }
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::Invalid, detail) }
     }
 
     /// 429 with `Retry-After`: the budget of this name is used up, and has something again in so many seconds.
@@ -217,18 +220,18 @@ impl Problem {
             _ => "too many reads of this caller",
         };
         let detail = format!("{detail}: ask again in {seconds} s");
-        let problem = Self { headers, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail) };
+        let problem = Self { headers, ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, detail) };
         problem.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
     }
 
     /// 500. The cause is logged, not sent.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let detail = "something went wrong on the server; it was logged under this request id";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).because(cause)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, detail).because(cause)
     }
 
     /// 503 with `Retry-After`: something that the API needs is away.
-    fn unavailable(code: &'static str, detail: &'static str) -> Self {
+    fn unavailable(code: Code, detail: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).with_header(header::RETRY_AFTER, RETRY_AFTER)
     }
 
@@ -236,12 +239,12 @@ impl Problem {
     fn of_status(status: StatusCode) -> Self {
         let (code, detail) = match status {
             StatusCode::NOT_FOUND => return Self::not_found(),
-            StatusCode::NOT_ACCEPTABLE => ("not_acceptable", "no encoding that Accept-Encoding allows is at hand"),
-            StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the body of the request is too large"),
+            StatusCode::NOT_ACCEPTABLE => (Code::NotAcceptable, "no encoding that Accept-Encoding allows is at hand"),
+            StatusCode::PAYLOAD_TOO_LARGE => (Code::BodyTooLarge, "the body of the request is too large"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                ("unsupported_media_type", "the body must be application/json, or another type that ends in +json")
+                (Code::UnsupportedMediaType, "the body must be application/json, or another type that ends in +json")
             }
-            status if status.is_client_error() => ("bad_request", "the request is malformed"),
+            status if status.is_client_error() => (Code::BadRequest, "the request is malformed"),
             _ => return Self::internal("the web server refused the request"),
         };
         Self::new(status, code, detail)
@@ -249,7 +252,7 @@ impl Problem {
 
     /// The stable reason, such as `expired`: for clients and logs.
     pub fn code(&self) -> &'static str {
-        self.code
+        self.code.as_str()
     }
 
     /// The cause and its causes, for the log; `None` when the problem is the caller's own.
@@ -273,7 +276,7 @@ impl Problem {
             status: self.status.as_u16(),
             detail: &self.detail,
             instance,
-            code: self.code,
+            code: self.code.as_str(),
             request_id,
             errors: &self.errors,
         };
@@ -304,7 +307,7 @@ impl ResponseError for Problem {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem, example = json!({
     "type": "about:blank", "title": "Unprocessable Entity", "status": 422, "detail": "title is required",
-    "instance": "/v1/posts", "code": "invalid", "request_id": "0b0e5f0e-7f5c-4a54-9d5c-4a4f5cf1f4a5",
+    "instance": "/v1/posts", "code": Code::Invalid, "request_id": "0b0e5f0e-7f5c-4a54-9d5c-4a4f5cf1f4a5",
     "errors": [{"field": "title", "message": "is required", "pointer": "/title"}],
 }))]
 pub struct Document<'a> {

@@ -25,7 +25,8 @@ struct ProfileJson<'a> {
     operation_id = "getProfile",
     tag = "users",
     summary = "Who the token says you are",
-    security(("access_token" = []), ("entra_id" = [])),
+    description = "A caller who is new becomes a user by that.",
+    security(("access_token" = [])),
     responses((status = 200, description = "The caller", body = ProfileJson), Guarded),
 )]
 pub async fn read(caller: Caller, blog: web::Data<Blog>) -> Result<HttpResponse, Problem> {

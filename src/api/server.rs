@@ -117,9 +117,7 @@ impl Server {
             settings: web::Data::new(settings.api.clone()),
             server: web::Data::new(settings.server.clone()),
             metadata: web::Data::new(MetadataDocument::new(&metadata(settings)?).map_err(StartError::Description)?),
-            description: web::Data::new(
-                Description::new(&settings.entra, &settings.api).map_err(StartError::Description)?,
-            ),
+            description: web::Data::new(Description::new(&settings.api).map_err(StartError::Description)?),
         };
         let (docs, database_time) = (settings.api.docs, settings.database.deadline);
         // The middleware added last meets a request first.

@@ -50,7 +50,7 @@ pub fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::
     tag = "users",
     summary = "Become a user",
     description = "Whoever writes a post, or asks for their profile, becomes one by that; the name shown is the token's.",
-    security(("access_token" = []), ("entra_id" = [])),
+    security(("access_token" = [])),
     responses(
         (status = 200, description = "The caller is a user already", body = UserJson),
         (status = 201, description = "The caller is a user now", body = UserJson),

@@ -24,7 +24,7 @@ pub struct Arguments {}
 /// When settings are wrong, or stdout cannot be written.
 pub fn run(settings: &SettingsArguments) -> anyhow::Result<()> {
     let settings = settings.load(Role::Any, Vec::new())?;
-    let description = Description::new(&settings.entra, &settings.api)?;
+    let description = Description::new(&settings.api)?;
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(description.json())?;
     stdout.write_all(b"\n")?;

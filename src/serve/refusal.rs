@@ -20,11 +20,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The stable reason.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::ContentEncoding => "unsupported_content_encoding",
-        }
+    stable_codes! {
+        Self::ContentEncoding => "unsupported_content_encoding",
     }
 
     /// What happened and what to do.

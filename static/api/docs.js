@@ -4,13 +4,55 @@ const follow = () => document.documentElement.classList.toggle('dark-mode', dark
 dark.addEventListener('change', follow);
 follow();
 
+// What people paste: the token, the header's value, or the whole header, quoted and wrapped.
+const tokenOf = (pasted) =>
+  pasted
+    .replace(/["'\s]+/g, ' ')
+    .trim()
+    .replace(/^(?:Bearer )?(?:Authorization: ?)?(?:Bearer )*/i, '')
+    .replace(/ /g, '');
+
 window.SwaggerUIBundle({
   url: '/v1/openapi.json',
   dom_id: '#description',
   presets: [window.SwaggerUIBundle.presets.apis],
   layout: 'BaseLayout',
-  deepLinking: true,
+  // A link inside each button, which assistive technology cannot reach.
+  deepLinking: false,
   persistAuthorization: false,
   tryItOutEnabled: true,
   validatorUrl: null,
+  requestInterceptor: (request) => {
+    const authorization = request.headers && request.headers.Authorization;
+    if (authorization) {
+      request.headers.Authorization = `Bearer ${tokenOf(authorization)}`;
+    }
+    return request;
+  },
 });
+
+// What Swagger UI leaves out for assistive technology: names of fields and buttons, levels of headings in their order.
+const page = document.querySelector('#description');
+const levels = { H3: '2', H4: '3', H5: '4' };
+const names = [
+  ['#servers', 'Server'],
+  ['textarea.body-param__text', 'Request body'],
+  ['.close-modal', 'Close'],
+];
+let isWaiting = false;
+const complete = () => {
+  isWaiting = false;
+  const each = (selector, change) => page.querySelectorAll(selector).forEach(change);
+  each('h3, h4, h5', (heading) => heading.setAttribute('aria-level', levels[heading.tagName]));
+  names.forEach(([selector, name]) => each(selector, (element) => element.setAttribute('aria-label', name)));
+  // Their names are not what is written on them.
+  each('.auth-container button[aria-label]', (button) => button.removeAttribute('aria-label'));
+  // Several landmarks of one name.
+  each('table[role=region]', (table) => table.removeAttribute('role'));
+};
+new MutationObserver(() => {
+  if (!isWaiting) {
+    isWaiting = true;
+    window.requestAnimationFrame(complete);
+  }
+}).observe(page, { childList: true, subtree: true });

@@ -1,6 +1,7 @@
 //! `serve-api`, asked over HTTP with tokens from the identity provider look-alike.
 
 mod access;
+mod clients;
 mod conditions;
 mod connections;
 mod cors;

@@ -95,6 +95,8 @@ fn header_of(name: &str) -> Header {
 pub(super) fn complete(description: &mut OpenApi) {
     for operation in description.paths.paths.values_mut().flat_map(operations) {
         let is_guarded = operation.security.is_some();
+        // Said, and not left out: what says nothing, generators take for what the whole API demands.
+        operation.security.get_or_insert_default();
         for parameter in operation.parameters.iter_mut().flatten() {
             // A header that need not be there is text all the same, and never `null`.
             if let RefOr::T(parameter) = parameter

@@ -25,7 +25,7 @@ use crate::{
     summary = "Change a post of yours",
     description = "What is not given, or `null`, stays. With `If-Match` only if the post is in one of the states named.",
     params(
-        ("id" = i64, Path, description = "The post"),
+        ("id" = i64, Path, description = "The post", example = 1),
         ("If-Match" = Option<String>, Header, description = "The state that you saw, from `ETag`"),
         ("If-None-Match" = Option<String>, Header, description = "States in which the post must not be; `*` is all of them"),
         (
@@ -34,7 +34,7 @@ use crate::{
         ),
     ),
     request_body = ChangedPost,
-    security(("access_token" = []), ("entra_id" = [])),
+    security(("access_token" = [])),
     responses(
         (status = 200, description = "The post as it is now", body = PostJson, headers(("ETag" = String, description = "Its state"), ("Last-Modified" = String))),
         OfOnePost,

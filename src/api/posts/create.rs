@@ -35,7 +35,7 @@ use crate::{
         min_length = 1, max_length = 255, pattern = r"^[!#-~][!-~]*$",
     )),
     request_body = NewPost,
-    security(("access_token" = []), ("entra_id" = [])),
+    security(("access_token" = [])),
     responses(
         (
             status = 201, description = "The post", body = PostJson,

@@ -19,8 +19,9 @@ use crate::{
     operation_id = "deletePost",
     tag = "posts",
     summary = "Delete a post of yours",
+    description = "With `If-Match` only if the post is in one of the states named.",
     params(
-        ("id" = i64, Path, description = "The post"),
+        ("id" = i64, Path, description = "The post", example = 1),
         ("If-Match" = Option<String>, Header, description = "The state that you saw, from `ETag`"),
         ("If-None-Match" = Option<String>, Header, description = "States in which the post must not be; `*` is all of them"),
         (
@@ -28,7 +29,7 @@ use crate::{
             description = "`Last-Modified` of the state that you saw; counts without `If-Match` only",
         ),
     ),
-    security(("access_token" = []), ("entra_id" = [])),
+    security(("access_token" = [])),
     responses(
         (status = 204, description = "It is gone"),
         OfOnePost,

@@ -62,7 +62,7 @@ const MAX_TEXT_CHARS: usize = 200;
             pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
         ),
     ),
-    security(("access_token" = []), ("entra_id" = [])),
+    security(("access_token" = [])),
     responses(
         (
             status = 200, description = "The page", body = Vec<PostJson>,

@@ -21,12 +21,13 @@ use crate::{
     operation_id = "getPost",
     tag = "posts",
     summary = "One post",
+    description = "For everybody who may read. With `If-None-Match` only if it is in another state.",
     params(
-        ("id" = i64, Path, description = "The post"),
+        ("id" = i64, Path, description = "The post", example = 1),
         ("If-None-Match" = Option<String>, Header, description = "States that you have already"),
         ("If-Modified-Since" = Option<String>, Header, description = "Counts without `If-None-Match` only"),
     ),
-    security(("access_token" = []), ("entra_id" = [])),
+    security(("access_token" = [])),
     responses(
         (status = 200, description = "The post", body = PostJson, headers(("ETag" = String, description = "Its state"), ("Last-Modified" = String))),
         (status = 304, description = "It is in a state that you have", headers(("ETag" = String, description = "Its state"), ("Last-Modified" = String))),

@@ -8,7 +8,7 @@ use actix_web::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{error::Category, json};
 
-use super::{FieldError, Problem};
+use super::{Code, FieldError, Problem};
 use crate::{
     blog::BlogError,
     db::DbError,
@@ -35,10 +35,10 @@ impl From<DbError> for Problem {
     fn from(cause: DbError) -> Self {
         match cause {
             DbError::SearchBusy => {
-                Self::unavailable("search_busy", "too many searches are running; ask again later").because(cause)
+                Self::unavailable(Code::SearchBusy, "too many searches are running; ask again later").because(cause)
             }
             cause if cause.is_transient() => {
-                Self::unavailable("database_unavailable", "the database does not answer at present").because(cause)
+                Self::unavailable(Code::DatabaseUnavailable, "the database does not answer at present").because(cause)
             }
             cause => Self::internal(cause),
         }
@@ -51,17 +51,17 @@ impl From<TokenError> for Problem {
         match error {
             TokenError::Refused(refusal) => {
                 let description = refusal.description();
-                Self::new(StatusCode::UNAUTHORIZED, refusal.code(), description)
+                Self::new(StatusCode::UNAUTHORIZED, Code::Token(refusal), description)
                     .with_challenge(&[("error", "invalid_token"), ("error_description", description)])
             }
             TokenError::Forbidden(forbidden) => {
-                Self::new(StatusCode::FORBIDDEN, forbidden.code(), forbidden.description()).with_challenge(&[])
+                Self::new(StatusCode::FORBIDDEN, Code::Policy(forbidden), forbidden.description()).with_challenge(&[])
             }
             TokenError::ClaimsRequired { acr } => {
                 let detail = "a stronger sign-in is required: ask for a new token with these claims";
                 let claims = json!({ "access_token": { "acrs": { "essential": true, "value": acr } } });
                 let claims = STANDARD.encode(claims.to_string());
-                Self::new(StatusCode::UNAUTHORIZED, "insufficient_claims", detail).with_challenge(&[
+                Self::new(StatusCode::UNAUTHORIZED, Code::InsufficientClaims, detail).with_challenge(&[
                     ("error", "insufficient_claims"),
                     ("error_description", detail),
                     ("claims", &claims),
@@ -71,11 +71,11 @@ impl From<TokenError> for Problem {
                 let detail = format!("the access token lacks the scope {required}");
                 let parameters =
                     [("error", "insufficient_scope"), ("error_description", &*detail), ("scope", &*required)];
-                Self::new(StatusCode::FORBIDDEN, "insufficient_scope", detail.clone()).with_challenge(&parameters)
+                Self::new(StatusCode::FORBIDDEN, Code::InsufficientScope, detail.clone()).with_challenge(&parameters)
             }
             error @ TokenError::KeysUnavailable => {
                 let detail = "access tokens cannot be checked at present: the signing keys are not available";
-                Self::unavailable("keys_unavailable", detail).because(error)
+                Self::unavailable(Code::KeysUnavailable, detail).because(error)
             }
         }
     }
@@ -89,7 +89,7 @@ impl From<NotAcceptable> for Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let problem = Self::new(refusal.status_code(), refusal.code(), refusal.detail());
+        let problem = Self::new(refusal.status_code(), Code::Request(refusal), refusal.detail());
         refusal.headers().into_iter().fold(problem, |problem, (name, value)| problem.with_header(name, value))
     }
 }
@@ -104,7 +104,7 @@ impl From<JsonPayloadError> for Problem {
     fn from(error: JsonPayloadError) -> Self {
         match error {
             JsonPayloadError::OverflowKnownLength { limit, .. } | JsonPayloadError::Overflow { limit } => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", format!("the body may have {limit} bytes"))
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::BodyTooLarge, format!("the body may have {limit} bytes"))
             }
             JsonPayloadError::ContentType => Self::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             JsonPayloadError::Deserialize(error) if error.classify() == Category::Data => {
@@ -112,10 +112,10 @@ impl From<JsonPayloadError> for Problem {
             }
             JsonPayloadError::Deserialize(error) => {
                 let detail = format!("the body is not JSON (line {}, column {})", error.line(), error.column());
-                Self::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
+                Self::new(StatusCode::BAD_REQUEST, Code::MalformedJson, detail)
             }
             JsonPayloadError::Payload(PayloadError::Overflow) => Self::of_status(StatusCode::PAYLOAD_TOO_LARGE),
-            _ => Self::new(StatusCode::BAD_REQUEST, "malformed_body", "the body of the request cannot be read"),
+            _ => Self::new(StatusCode::BAD_REQUEST, Code::MalformedBody, "the body of the request cannot be read"),
         }
     }
 }
@@ -124,7 +124,7 @@ impl Problem {
     /// The problem for a response that the web server itself, or a middleware of its kind, made.
     pub fn of_web_server(status: StatusCode, error: Option<&Error>) -> Self {
         if let Some(refused) = error.and_then(|error| error.as_error::<actix_cors::CorsError>()) {
-            return Self::new(refused.status_code(), "cors", refused.to_string());
+            return Self::new(refused.status_code(), Code::Cors, refused.to_string());
         }
         if let Some(refusal) = error.and_then(|error| error.as_error::<Refusal>()) {
             return Self::from(*refusal);

@@ -68,32 +68,29 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Stable code, such as `expired` or `wrong_audience`.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::TooLong => "token_too_long",
-            Self::Malformed => "malformed_token",
-            Self::Encrypted => "encrypted_token",
-            Self::Nested => "nested_token",
-            Self::WrongType => "wrong_type",
-            Self::WrongAlgorithm => "wrong_algorithm",
-            Self::CriticalHeader => "critical_header",
-            Self::MissingKeyId => "missing_kid",
-            Self::UnknownKey => "unknown_key",
-            Self::BadSignature => "bad_signature",
-            Self::MalformedClaims => "malformed_claims",
-            Self::Missing(_) => "missing_claim",
-            Self::IdToken => "id_token",
-            Self::WrongIssuer => "wrong_issuer",
-            Self::WrongAudience => "wrong_audience",
-            Self::ForGraph => "token_for_graph",
-            Self::WrongTenant => "wrong_tenant",
-            Self::BadObjectId => "bad_object_id",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::IssuedInFuture => "issued_in_future",
-            Self::AppOnly => "app_only",
-        }
+    stable_codes! {
+        Self::TooLong => "token_too_long",
+        Self::Malformed => "malformed_token",
+        Self::Encrypted => "encrypted_token",
+        Self::Nested => "nested_token",
+        Self::WrongType => "wrong_type",
+        Self::WrongAlgorithm => "wrong_algorithm",
+        Self::CriticalHeader => "critical_header",
+        Self::MissingKeyId => "missing_kid",
+        Self::UnknownKey => "unknown_key",
+        Self::BadSignature => "bad_signature",
+        Self::MalformedClaims => "malformed_claims",
+        Self::Missing(_) => "missing_claim",
+        Self::IdToken => "id_token",
+        Self::WrongIssuer => "wrong_issuer",
+        Self::WrongAudience => "wrong_audience",
+        Self::ForGraph => "token_for_graph",
+        Self::WrongTenant => "wrong_tenant",
+        Self::BadObjectId => "bad_object_id",
+        Self::Expired => "expired",
+        Self::NotYetValid => "not_yet_valid",
+        Self::IssuedInFuture => "issued_in_future",
+        Self::AppOnly => "app_only",
     }
     /// One sentence for a developer: what is wrong and what is expected. Holds nothing of the token.
     pub fn description(self) -> &'static str {
@@ -162,14 +159,11 @@ pub enum Forbidden {
 }
 
 impl Forbidden {
-    /// Stable code, such as `client_app_not_allowed`.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::ClientApp => "client_app_not_allowed",
-            Self::ClientAuthentication => "client_auth_not_allowed",
-            Self::AppRole => "insufficient_role",
-            Self::AuthenticationContext => "insufficient_claims",
-        }
+    stable_codes! {
+        Self::ClientApp => "client_app_not_allowed",
+        Self::ClientAuthentication => "client_auth_not_allowed",
+        Self::AppRole => "insufficient_role",
+        Self::AuthenticationContext => "insufficient_claims",
     }
     /// One sentence for a developer. Holds nothing of the token.
     pub fn description(self) -> &'static str {

@@ -47,18 +47,24 @@ fn it_is_whole_and_of_these_settings() {
     let api = TestApi::with(|settings| settings.api.max_content_chars = 77);
     let description = description(&api);
     assert_eq!(description["openapi"], "3.1.0");
-    let flow = &description["components"]["securitySchemes"]["entra_id"]["flows"]["authorizationCode"];
-    let authority = format!("http://localhost:{}/{}", api.idp.port, api.settings.entra.tenant_id);
-    assert_eq!(flow["authorizationUrl"], format!("{authority}/oauth2/v2.0/authorize"));
-    assert_eq!(flow["tokenUrl"], format!("{authority}/oauth2/v2.0/token"));
-    assert!(flow["scopes"].get(format!("{}/access_as_user", api.settings.api.app_id_uri)).is_some(), "{flow}");
+    let schemes = description["components"]["securitySchemes"].as_object().expect("schemes");
+    assert_eq!(schemes.keys().collect::<Vec<_>>(), ["access_token"], "only what works with this API alone");
+    let scope = format!("--scope {}/access_as_user", api.settings.api.app_id_uri);
+    for text in [&schemes["access_token"]["description"], &description["info"]["description"]] {
+        let text = text.as_str().expect("text");
+        assert!(text.contains("`blogctl token`") && text.contains(&scope), "{text}");
+    }
     assert_eq!(description["components"]["schemas"]["NewPost"]["properties"]["content"]["maxLength"], 77);
     let mut ids = BTreeSet::new();
     for (method, path, operation) in operations(&description) {
         assert!(ids.insert(operation["operationId"].as_str().expect("an id").to_owned()), "{method} {path}");
         assert!(!operation["summary"].as_str().expect("a summary").is_empty(), "{method} {path}");
         let is_open = operation["tags"] == json!(["service"]);
-        assert_eq!(operation.get("security").is_none(), is_open, "{method} {path}");
+        let expected = if is_open { json!([]) } else { json!([{"access_token": []}]) };
+        assert_eq!(operation["security"], expected, "{method} {path}");
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert_eq!(parameter.get("example").is_some(), parameter["in"] == "path", "{method} {path} {parameter}");
+        }
         for (status, answer) in operation["responses"].as_object().expect("answers") {
             let at = format!("{method} {path} {status}");
             assert!(answer["headers"].get("X-Request-ID").is_some(), "{at}");
@@ -168,7 +174,7 @@ fn the_command_prints_what_the_server_gives() {
 
     let bare = Ended::of(folder.path(), &["openapi"]);
     assert_eq!(bare.code, Some(0), "no setting has to be there: {}", bare.stderr);
-    assert!(bare.stdout.contains("https://login.microsoftonline.com/organizations/oauth2/v2.0/authorize"));
+    assert!(bare.stdout.contains("--scope access_as_user "));
 }
 
 #[test]
@@ -191,5 +197,35 @@ fn the_page_may_load_nothing_from_elsewhere() {
     );
     for other in ["index.html", "swagger-initializer.js", "oauth2-redirect.html", "..%2fopenapi.json", "nothing"] {
         api.nobody().get(&format!("/v1/docs/{other}")).problem(404, "not_found");
+    }
+}
+
+#[test]
+fn a_change_is_one_object_with_one_property_at_least() {
+    let api = TestApi::start();
+    let shape = &description(&api)["components"]["schemas"]["ChangedPost"];
+    assert_eq!((&shape["type"], &shape["minProperties"]), (&json!("object"), &json!(1)), "{shape}");
+    assert!(shape.get("required").is_none() && shape.get("anyOf").is_none(), "{shape}");
+    for name in ["title", "content"] {
+        assert_eq!(shape["properties"][name]["type"], "string", "{shape}");
+    }
+}
+
+#[test]
+fn the_codes_of_problems_are_those_of_the_documentation() {
+    let api = TestApi::start();
+    let codes = &description(&api)["components"]["schemas"]["Problem"]["properties"]["code"]["enum"];
+    let described: BTreeSet<&str> =
+        codes.as_array().expect("an enumeration").iter().map(|code| code.as_str().expect("text")).collect();
+    let page = include_str!("../../../docs/api.md");
+    let rows = page.lines().filter(|line| line.starts_with('|'));
+    let documented: BTreeSet<&str> = rows
+        .flat_map(|row| row.split('`').skip(1).step_by(2))
+        .filter(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+        .collect();
+    let missing: Vec<_> = described.difference(&documented).filter(|code| **code != "bad_request").collect();
+    assert!(missing.is_empty(), "docs/api.md does not name {missing:?}");
+    for code in ["stale", "expired", "client_app_not_allowed", "unsupported_content_encoding", "internal"] {
+        assert!(described.contains(code), "{code}: {described:?}");
     }
 }

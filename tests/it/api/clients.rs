@@ -1,0 +1,130 @@
+//! What others make of the description: linters find nothing, and clients generated from it compile and work.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::{api::TestApi, needs};
+
+/// A folder with the description of a running API, and the tools that `tests/clients` names.
+struct Workshop {
+    api: TestApi,
+    folder: TempDir,
+    tools: PathBuf,
+}
+
+impl Workshop {
+    /// `None` where the tools are not installed.
+    fn open() -> Option<Self> {
+        let tools = PathBuf::from(needs("BLOGCTL_TEST_CLIENTS")?);
+        let (api, folder) = (TestApi::start(), tempfile::tempdir().expect("a folder"));
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+        for file in ["client.ts", "client.py", "patterns.mjs", "redocly.yaml", "spectral.yaml"] {
+            fs::copy(own.join(file), folder.path().join(file)).expect(file);
+        }
+        fs::write(folder.path().join("api.json"), api.nobody().get("/v1/openapi.json").text).expect("written");
+        fs::write(folder.path().join("package.json"), r#"{"type":"module"}"#).expect("written");
+        symlink(tools.join("node_modules"), folder.path().join("node_modules")).expect("a link");
+        Some(Self { api, folder, tools })
+    }
+
+    fn token(&self) -> String {
+        self.api.control().token().user(&self.api.user(0).oid).mint()
+    }
+
+    /// Runs a tool to its end, which must be a good one; gives what it says.
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{0}/node_modules/.bin:{0}/python/bin:{path}", self.tools.display());
+        let ended = Command::new("timeout")
+            .args(["120", program])
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("PATH", path)
+            .env("NO_PROXY", "*")
+            .env("NO_COLOR", "1")
+            .env("REDOCLY_TELEMETRY", "off")
+            .env("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true")
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        assert!(ended.status.success(), "{program}: {said}\n{}", String::from_utf8_lossy(&ended.stderr));
+        said
+    }
+}
+
+#[test]
+fn linters_find_nothing_in_the_description() {
+    let Some(workshop) = Workshop::open() else { return };
+    workshop.run("redocly", &["lint", "--config", "redocly.yaml", "--max-problems", "20", "api.json"]);
+    workshop.run("spectral", &["lint", "--ruleset", "spectral.yaml", "--fail-severity", "hint", "api.json"]);
+}
+
+#[test]
+fn a_generated_typescript_client_compiles_and_works() {
+    let Some(workshop) = Workshop::open() else { return };
+    workshop.run("openapi-typescript", &["api.json", "--output", "api.d.ts"]);
+    let strict = ["--strict", "--skipLibCheck", "--noEmitOnError", "--target", "es2022", "--module", "nodenext"];
+    workshop.run("tsc", &[&strict[..], &["client.ts"]].concat());
+    let said = workshop.run("node", &["client.js", workshop.api.url("/").trim_end_matches('/'), &workshop.token()]);
+    assert!(said.contains("done"), "{said}");
+}
+
+#[test]
+fn a_generated_python_client_compiles_and_works() {
+    let Some(workshop) = Workshop::open() else { return };
+    let place = ["--path", "api.json", "--output-path", "blogctl_client", "--meta", "none", "--fail-on-warning"];
+    workshop.run("openapi-python-client", &[&["generate"], &place[..]].concat());
+    workshop.run("python", &["-m", "compileall", "-q", "blogctl_client"]);
+    let said = workshop.run("python", &["client.py", workshop.api.url("/").trim_end_matches('/'), &workshop.token()]);
+    assert!(said.contains("done"), "{said}");
+}
+
+#[test]
+fn the_patterns_say_what_the_api_does_and_take_linear_time() {
+    let Some(workshop) = Workshop::open() else { return };
+    let alice = workshop.api.alice();
+    let mut cases = Vec::new();
+    for text in [
+        "a",
+        " a ",
+        "a b",
+        "\ta\n",
+        "\u{3000}a",
+        "\u{200b}a",
+        "a\u{200b}",
+        "\u{200b}",
+        " \u{200b} ",
+        " ",
+        "\n",
+        "a\nb",
+        "a\tb",
+        "a\u{1}",
+        "\u{1}a",
+        "a\u{85}",
+        "a\u{2028}b",
+        "a\u{2028}",
+        "é",
+        "👋",
+        "\u{2800}",
+        "\u{feff}a",
+        "a\u{7f}b",
+    ] {
+        for name in ["title", "content"] {
+            let mut post = json!({ "title": "a", "content": "a" });
+            post[name] = json!(text);
+            let status = alice.post("/v1/posts", &post).status;
+            assert!(matches!(status, 201 | 422), "{name} {text:?}: {status}");
+            cases.push(json!([name, text, status == 201]));
+        }
+    }
+    fs::write(workshop.folder.path().join("cases.json"), json!(cases).to_string()).expect("written");
+    let said = workshop.run("node", &["patterns.mjs"]);
+    assert!(said.contains("done"), "{said}");
+}
