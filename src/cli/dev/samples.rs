@@ -58,6 +58,13 @@ const POSTS: [(&str, &str); 6] = [
     ),
 ];
 
+/// Those who may write where app roles decide, in turn; everybody when nobody may.
+fn authors(users: &[IdpUser]) -> impl Iterator<Item = &IdpUser> {
+    let only_reads = |user: &IdpUser| !user.roles.is_empty() && user.roles.iter().all(|role| role == "Blog.Reader");
+    let nobody_writes = users.iter().all(only_reads);
+    users.iter().filter(move |user| nobody_writes || !only_reads(user)).cycle()
+}
+
 /// Writes them.
 ///
 /// # Errors
@@ -67,7 +74,7 @@ pub fn write(database: &Database, settings: &Settings) -> anyhow::Result<()> {
     let blog = Blog::new(database.clone());
     let api_url = settings.client.api_base_url.as_str().trim_end_matches('/');
     rt::Runtime::new()?.block_on(async {
-        for ((title, content), IdpUser { oid, name, .. }) in POSTS.iter().zip(settings.idp.users.iter().cycle()) {
+        for ((title, content), IdpUser { oid, name, .. }) in POSTS.iter().zip(authors(&settings.idp.users)) {
             let (author, _) = blog.ensure_user(UserKey { tid, oid: Uuid::parse_str(oid)? }, name).await?;
             let content = Content::parse(&content.replace(API_URL, api_url), settings.api.max_content_chars)?;
             blog.create(Rights::Write, &author, Draft { title: Title::parse(title)?, content }).await?;

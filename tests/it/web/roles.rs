@@ -75,7 +75,10 @@ fn without_app_roles_everybody_writes_and_nobody_changes_what_others_wrote() {
 
 #[test]
 fn without_any_role_reading_names_the_roles_and_whom_to_ask() {
-    let system = TestSystem::with(|settings| settings.api.require_app_roles = true);
+    let system = TestSystem::with(|settings| {
+        settings.api.require_app_roles = true;
+        settings.idp.users.iter_mut().for_each(|user| user.roles.clear());
+    });
     let browser = Browser::new();
     let page = browser.sign_in(&system, BOB, "/posts");
     assert_eq!((page.status, page.error()), (403, "403"));
