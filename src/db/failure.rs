@@ -30,7 +30,7 @@ impl Failure {
     /// The kind of this error.
     pub fn of(error: &Error) -> Self {
         match error {
-            Error::DatabaseError(kind, information) => Self::of_kind(kind, information.message()),
+            Error::DatabaseError(kind, information) => Self::of_kind(*kind, information.message()),
             Error::RollbackErrorOnCommit { commit_error, rollback_error } => {
                 Self::of(commit_error).min(Self::of(rollback_error))
             }
@@ -51,7 +51,7 @@ impl Failure {
         matches!(self, Self::Lost | Self::Statements | Self::Outdated | Self::ReadOnly)
     }
 
-    fn of_kind(kind: &DatabaseErrorKind, message: &str) -> Self {
+    fn of_kind(kind: DatabaseErrorKind, message: &str) -> Self {
         match kind {
             DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => Self::Lost,
             DatabaseErrorKind::ReadOnlyTransaction => Self::ReadOnly,

@@ -18,8 +18,9 @@ use super::{
     templates::TemplateError,
 };
 use crate::{
-    config::{Settings, is_loopback},
+    config::Settings,
     entra::{ProviderError, confidential_client::SignInError},
+    loopback::is_loopback,
     outbound::OutboundError,
     serve::{self, ListenError, access_log, connections, request_guard, request_id},
 };

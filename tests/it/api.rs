@@ -11,6 +11,7 @@ mod idempotency;
 mod list_input;
 mod lists;
 mod older_mistakes;
+mod open_routes;
 mod policies;
 mod pooler;
 mod posts;

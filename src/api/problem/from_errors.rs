@@ -9,7 +9,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{error::Category, json};
 
 use super::{FieldError, Problem};
-use crate::{blog::BlogError, db::DbError, entra::TokenError, serve::Refusal};
+use crate::{
+    blog::BlogError,
+    db::DbError,
+    entra::TokenError,
+    serve::{Refusal, content_coding::NotAcceptable},
+};
 
 impl From<BlogError> for Problem {
     fn from(error: BlogError) -> Self {
@@ -73,6 +78,12 @@ impl From<TokenError> for Problem {
                 Self::unavailable("keys_unavailable", detail).because(error)
             }
         }
+    }
+}
+
+impl From<NotAcceptable> for Problem {
+    fn from(_: NotAcceptable) -> Self {
+        Self::no_acceptable_coding()
     }
 }
 

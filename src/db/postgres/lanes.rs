@@ -79,13 +79,13 @@ impl Lanes {
     /// Waits for a place.
     ///
     /// # Errors
-    /// [`DbError::SearchBusy`], [`DbError::Closed`], or the one that `late` makes, when there is none until `ends` or too
+    /// [`DbError::SearchBusy`], [`DbError::Closed`], or the one that `none_free` makes, when there is none until `ends` or too
     /// many wait already.
     pub async fn enter(
         &self,
         lane: Lane,
         ends: Instant,
-        late: impl Fn() -> DbError,
+        none_free: impl Fn() -> DbError,
     ) -> Result<OwnedSemaphorePermit, DbError> {
         let places = match lane {
             Lane::ShortRead => &self.short_reads,
@@ -108,7 +108,7 @@ impl Lanes {
         let before = places.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(Arc::clone(&places.waiting));
         if before >= places.most_waiting {
-            return Err(if lane == Lane::Search { DbError::SearchBusy } else { late() });
+            return Err(if lane == Lane::Search { DbError::SearchBusy } else { none_free() });
         }
         let own = Arc::clone(&places.own).acquire_owned();
         let permit = async {
@@ -119,7 +119,7 @@ impl Lanes {
                 own.await
             }
         };
-        let permit = time::timeout_at(ends.into(), permit).await.map_err(|_| late())?;
+        let permit = time::timeout_at(ends.into(), permit).await.map_err(|_| none_free())?;
         permit.map_err(|_: AcquireError| DbError::Closed)
     }
 

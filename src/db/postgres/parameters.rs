@@ -1,7 +1,10 @@
 //! What libpq is told beside the address: time limits, keep-alives, the name of the program, and the settings of a session.
 //! What `database.url` says itself is left as it is.
 
-use std::{fmt::Display, time::Duration};
+use std::{
+    fmt::{Display, Write as _},
+    time::Duration,
+};
 
 use url::Url;
 
@@ -25,7 +28,8 @@ pub(in crate::db) enum Purpose {
 pub(super) fn direct(url: &str, settings: &DatabaseSettings, purpose: Purpose, mark: &str) -> String {
     let mut options = format!("-c {MARK}={mark}");
     if let Some(statement_timeout) = statement_timeout(settings, purpose) {
-        options += &format!(
+        let _ = write!(
+            options,
             " -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
              -c default_transaction_isolation=read\\ committed",
             statement_timeout.as_millis(),
@@ -40,13 +44,13 @@ pub(super) fn direct(url: &str, settings: &DatabaseSettings, purpose: Purpose, m
     }
     query.retain(|(name, _)| name != "options");
     query.push(("options".to_owned(), options));
-    joined(address, with_limits(query, address, settings))
+    joined(address, &with_limits(query, address, settings))
 }
 
 /// For a connection through a pooler, which takes no settings of a session.
 pub(super) fn pooled(url: &str, settings: &DatabaseSettings) -> String {
     let (address, query) = parts(url);
-    joined(address, with_limits(query, address, settings))
+    joined(address, &with_limits(query, address, settings))
 }
 
 /// The server ends statements of this purpose after so long.
@@ -130,7 +134,7 @@ fn parts(url: &str) -> (&str, Vec<(String, String)>) {
     (address, query.split('&').filter_map(pair).collect())
 }
 
-fn joined(address: &str, query: Vec<(String, String)>) -> String {
+fn joined(address: &str, query: &[(String, String)]) -> String {
     let pairs: Vec<_> = query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
     format!("{address}?{}", pairs.join("&"))
 }

@@ -32,12 +32,14 @@ const LOOK: Duration = Duration::from_millis(200);
 pub(super) type Job = Box<dyn FnOnce(&mut Slot) -> Box<dyn FnOnce() + Send> + Send>;
 
 type Task = (Job, Arc<Lease>);
+/// A thread that waits, by its number.
+type Idle = (u64, Sender<Task>);
 
 /// Threads with connections for one purpose.
 pub(super) struct Workers {
     make_slot: Box<dyn Fn() -> Slot + Send + Sync>,
     /// Those that wait for work, the last one to finish on top; `None` once closed.
-    idle: Mutex<Option<Vec<(u64, Sender<Task>)>>>,
+    idle: Mutex<Option<Vec<Idle>>>,
     /// Work under way.
     leases: Mutex<HashMap<u64, Arc<Lease>>>,
     next: AtomicU64,
@@ -174,7 +176,9 @@ pub(super) fn watch(all: Vec<Arc<Workers>>) -> io::Result<()> {
     let look = move || {
         while !all.iter().all(|workers| workers.is_closed()) {
             thread::sleep(LOOK);
-            all.iter().for_each(|workers| workers.give_up_late());
+            for workers in &all {
+                workers.give_up_late();
+            }
         }
     };
     thread::Builder::new().name("postgres-watch".to_owned()).spawn(look).map(drop)

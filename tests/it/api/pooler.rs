@@ -83,7 +83,9 @@ fn mixed_load(pool_mode: &str) {
             .collect();
         running.into_iter().map(|thread| thread.join().expect("no client fails")).collect()
     });
-    left.into_iter().for_each(|posts| expected.extend(posts));
+    for posts in left {
+        expected.extend(posts);
+    }
 
     let rows: Vec<Row> = diesel::sql_query("SELECT id, title, content FROM blog_posts")
         .load(&mut postgres.connection())
