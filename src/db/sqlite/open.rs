@@ -21,6 +21,10 @@ const FOR_WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
 /// waits with them.
 const FOR_READING: &str = "PRAGMA busy_timeout = 1000; PRAGMA query_only = ON;";
 
+/// A first read. From then on the connection holds the write-ahead log open, and no other that closes takes it away as the
+/// last one.
+const FIRST_READ: &str = "SELECT count(*) FROM sqlite_schema";
+
 /// For how long a connection that is opened waits for another process.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -49,6 +53,7 @@ fn connect(file: &DatabaseFile, pragmas: &str) -> Result<SqliteConnection, DbErr
     let mut connection = connection.map_err(|reason| error(path, &reason))?;
     busy::retry(PATIENCE, || connection.batch_execute(FOR_ALL))
         .and_then(|()| busy::retry(PATIENCE, || connection.batch_execute(pragmas)))
+        .and_then(|()| busy::retry(PATIENCE, || connection.batch_execute(FIRST_READ)))
         .and_then(|()| searches::register(&mut connection, None))
         .map_err(|reason| error(path, &reason))?;
     // What was opened is the file that the other connections have open, too.
