@@ -79,8 +79,8 @@ impl Database {
         let count = |connection: &mut Connection<'_>| post_list::count_all(connection).map(drop);
         match &self.opened.engine {
             Engine::Sqlite(sqlite) => {
-                sqlite.check_file()?;
-                self.read_short(count).await
+                self.read_short(count).await?;
+                sqlite.check_file()
             }
             Engine::Postgres(postgres) => postgres.probe(count).await,
         }

@@ -49,7 +49,7 @@ fn connect(file: &DatabaseFile, pragmas: &str) -> Result<SqliteConnection, DbErr
     let name = path.to_str().ok_or_else(|| error(path, &"the path is not UTF-8"))?;
     // https://www.sqlite.org/uri.html: `?`, `#` and `%` mean something else.
     let escaped = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let connection = SqliteConnection::establish(&format!("file:{escaped}?mode=rw"));
+    let connection = SqliteConnection::establish(&format!("file://{escaped}?mode=rw"));
     let mut connection = connection.map_err(|reason| error(path, &reason))?;
     busy::retry(PATIENCE, || connection.batch_execute(FOR_ALL))
         .and_then(|()| busy::retry(PATIENCE, || connection.batch_execute(pragmas)))
