@@ -6,13 +6,14 @@ mod shapes;
 
 use std::sync::Arc;
 
-use actix_web::{http::StatusCode, web};
+use actix_web::http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::{
     access_tokens::{AccessTokens, NoToken},
+    lanes::{LaneError, Lanes},
     redis_store::StoreError,
     session::Ticket,
 };
@@ -62,6 +63,9 @@ pub enum ApiError {
     /// 429, with the seconds to wait when the API tells.
     #[error("the API asks to slow down")]
     TooManyRequests(Option<u64>),
+    /// The site itself asks too much at once, and nothing was sent.
+    #[error("too many requests are under way")]
+    Busy,
     /// No connection.
     #[error("the API cannot be reached: {0}")]
     Unreachable(String),
@@ -76,12 +80,23 @@ pub enum ApiError {
     Nonsense(String),
 }
 
+impl From<LaneError> for ApiError {
+    fn from(error: LaneError) -> Self {
+        match error {
+            LaneError::Busy(_) => Self::Busy,
+            LaneError::BrokenOff(_) => Self::Unreachable(error.to_string()),
+        }
+    }
+}
+
 impl From<NoToken> for ApiError {
     fn from(error: NoToken) -> Self {
         match error {
             NoToken::SignInAgain => Self::SignInAgain,
             NoToken::Failed(error) => Self::SignIn(error),
+            NoToken::StepUp(challenge) => Self::StepUp(challenge),
             NoToken::FailedJustNow => Self::NotRefreshed,
+            NoToken::Busy(error) => error.into(),
             NoToken::Store(error) => Self::Sessions(error),
         }
     }
@@ -92,6 +107,7 @@ pub struct ApiClient {
     agent: ureq::Agent,
     base: String,
     tokens: Arc<AccessTokens>,
+    lanes: Arc<Lanes>,
 }
 
 /// The API on behalf of one user, within one request to the site.
@@ -132,8 +148,8 @@ pub struct Correlation {
 
 impl ApiClient {
     /// The API at `base`, over `agent`, whose timeout is the longest that one request may take.
-    pub fn new(agent: ureq::Agent, base: &Url, tokens: Arc<AccessTokens>) -> Self {
-        Self { agent, base: base.as_str().trim_end_matches('/').to_owned(), tokens }
+    pub fn new(agent: ureq::Agent, base: &Url, tokens: Arc<AccessTokens>, lanes: Arc<Lanes>) -> Self {
+        Self { agent, base: base.as_str().trim_end_matches('/').to_owned(), tokens, lanes }
     }
 
     /// For a signed-in user.
@@ -144,18 +160,6 @@ impl ApiClient {
     /// Whether the API answers at all. Blocks.
     pub fn is_alive(&self) -> bool {
         self.agent.get(format!("{}/health/live", self.base)).call().is_ok_and(|answer| answer.status().is_success())
-    }
-
-    /// Blocks: a refresh, the call, and once more when the token is refused.
-    fn call(&self, ticket: &Ticket, correlation: &Correlation, call: &Call) -> Result<Answer, ApiError> {
-        let token = self.tokens.valid(ticket)?;
-        let answer = self.send(&token, correlation, call)?;
-        if answer.status != StatusCode::UNAUTHORIZED || answer.challenge.is_some() {
-            return answer.into_result();
-        }
-        log::info!(request_id = correlation.request_id, trace_id = correlation.trace.trace_id(); "the API refused an access token; refreshing it");
-        let token = self.tokens.instead_of(ticket, &token)?;
-        self.send(&token, correlation, call)?.into_result()
     }
 
     fn send(&self, token: &SecretString, correlation: &Correlation, call: &Call) -> Result<Answer, ApiError> {
@@ -247,14 +251,29 @@ impl UsersApi {
     }
 
     async fn answer(&self, call: Call) -> Result<Answer, ApiError> {
-        let (client, ticket) = (Arc::clone(&self.client), self.ticket.clone());
-        let correlation = self.correlation.clone();
-        let result = web::block(move || client.call(&ticket, &correlation, &call)).await;
-        let result = result.unwrap_or_else(|error| Err(ApiError::Unreachable(error.to_string())));
+        let result = self.call(&Arc::new(call)).await;
         if let Err(error) = &result {
             log::info!(request_id = self.correlation.request_id, trace_id = self.correlation.trace.trace_id(); "API call: {error}");
         }
         result
+    }
+
+    /// With a token that is refreshed, and once more, when the API refuses it.
+    async fn call(&self, call: &Arc<Call>) -> Result<Answer, ApiError> {
+        let tokens = &self.client.tokens;
+        let token = tokens.valid(&self.ticket).await?;
+        let answer = self.send(token.clone(), call).await?;
+        if answer.status != StatusCode::UNAUTHORIZED || answer.challenge.is_some() {
+            return answer.into_result();
+        }
+        log::info!(request_id = self.correlation.request_id, trace_id = self.correlation.trace.trace_id(); "the API refused an access token; refreshing it");
+        let token = tokens.instead_of(&self.ticket, token).await?;
+        self.send(token, call).await?.into_result()
+    }
+
+    async fn send(&self, token: SecretString, call: &Arc<Call>) -> Result<Answer, ApiError> {
+        let (client, correlation, call) = (Arc::clone(&self.client), self.correlation.clone(), Arc::clone(call));
+        self.client.lanes.api.run(move || client.send(&token, &correlation, &call)).await?
     }
 }
 

@@ -6,7 +6,7 @@ use crate::web::{
     api_client::{ApiError, FieldError, NewPost, Post},
     csrf::{ProtectedForm, TEXT_FORM_BYTES},
     drafts::Typed,
-    error_page::{Kind, PageError, SigningInAgain, end_sign_in, sign_in_href, wait},
+    error_page::{BUSY_SECONDS, Kind, PageError, SigningInAgain, end_sign_in, sign_in_href, wait},
     form_seal::FormSeal,
     session::random_id,
     visit::{SignedIn, Visit},
@@ -185,6 +185,15 @@ pub async fn refused(
             let summary =
                 format!("The post was not saved: the blog asks to slow down. Your text is still here. {advice}");
             (StatusCode::TOO_MANY_REQUESTS, summary)
+        }
+        ApiError::Busy => {
+            retry_after = Some(BUSY_SECONDS);
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The post was not saved: too many requests wait for the blog's API. Your text is still here; try again in a \
+                 few seconds."
+                    .to_owned(),
+            )
         }
         ApiError::Unreachable(_) => (
             StatusCode::BAD_GATEWAY,
