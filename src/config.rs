@@ -17,6 +17,7 @@ mod log;
 mod masked;
 mod mistake;
 mod older_names;
+mod origin;
 mod redis;
 mod role;
 mod server;
@@ -37,6 +38,7 @@ pub use idp::{
 pub use loader::Entry;
 pub use log::{LogFormat, LogSettings};
 pub use mistake::{Mistake, Mistakes};
+pub use origin::{OriginError, parse_origin};
 pub use redis::{RedisSettings, RedisUrl};
 pub use role::Role;
 pub use server::{Environment, ServerSettings};

@@ -31,6 +31,7 @@ mod sign_outs;
 mod site;
 mod static_files;
 mod templates;
+mod token_roles;
 mod token_store;
 mod visit;
 

@@ -99,7 +99,7 @@ impl Blog {
             return Err(BlogError::ReadOnly);
         }
         let author = author.clone();
-        self.database.write(move |connection| insert(connection, author, &draft)).await
+        self.database.write(move |connection| insert(connection, author.clone(), &draft)).await
     }
 
     /// Changes a post of the actor's own, or anybody's for who may manage; with `expected`, only in that state. A change

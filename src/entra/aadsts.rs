@@ -56,7 +56,7 @@ pub struct EntraError {
     /// Entra's correlation id, for its support.
     pub correlation_id: Option<String>,
     /// What a new sign-in must ask for (`interaction_required`, Microsoft Learn "Claims challenges").
-    pub claims: Option<ClaimsChallenge>,
+    pub claims: Option<Box<ClaimsChallenge>>,
 }
 
 /// The token endpoint's error answer (RFC 6749 §5.2 and Entra's own members). One member that is odd must not hide the others.
@@ -91,7 +91,7 @@ impl EntraError {
             code: code.or_else(|| code_in(description)),
             description: clean(description),
             correlation_id: body.correlation_id.as_str().and_then(guid),
-            claims: body.claims.as_str().and_then(ClaimsChallenge::from_error),
+            claims: body.claims.as_str().and_then(ClaimsChallenge::from_error).map(Box::new),
         })
     }
 

@@ -238,7 +238,7 @@ fn refresh_at(expires_at: DateTime<Utc>, now: DateTime<Utc>, fraction: f64) -> D
 
 fn no_token(error: SignInError) -> NoToken {
     match error {
-        SignInError::Entra(EntraError { claims: Some(claims), .. }) => NoToken::StepUp(claims),
+        SignInError::Entra(EntraError { claims: Some(claims), .. }) => NoToken::StepUp(*claims),
         SignInError::Entra(answer) if ends_the_sign_in(&answer) => {
             log::info!("refresh refused, the user must sign in again: {} {:?}", answer.error, answer.code);
             NoToken::SignInAgain

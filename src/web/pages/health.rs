@@ -17,7 +17,10 @@ use futures_util::future::join3;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::web::{lanes::Lane, site::Site, visit::Visit};
+use crate::{
+    background,
+    web::{lanes::Lane, site::Site, visit::Visit},
+};
 
 /// How long an answer is remembered.
 const FRESH: Duration = Duration::from_secs(5);
@@ -55,8 +58,17 @@ pub async fn ready(visit: Visit) -> HttpResponse {
     let has_sessions = has_sessions(&visit.site).await;
     answer(has_sessions).json(json!({
         "status": word(has_sessions),
-        "checks": { "sessions": word(has_sessions), "certificate": certificate(&visit.site) },
+        "checks": { "sessions": word(has_sessions), "certificate": certificate(&visit.site), "threads": threads() },
     }))
+}
+
+/// What has become of the threads beside the requests, such as the one that watches the certificate. One that has panicked takes
+/// nothing away from what the site can still do, but somebody should know.
+fn threads() -> Value {
+    let panicked = background::reports().into_iter().filter(|report| report.panics > 0);
+    let list =
+        panicked.map(|report| json!({ "name": report.name, "status": report.status.word(), "panics": report.panics }));
+    json!({ "status": background::status().word(), "panicked": list.collect::<Vec<_>>() })
 }
 
 /// How many days the certificate has left, in words that machines compare; and which entries of the list cannot be used, and
@@ -95,6 +107,7 @@ pub async fn report(visit: Visit) -> HttpResponse {
             "api": word(api),
             "sessions": word(sessions),
             "certificate": certificate(site),
+            "threads": threads(),
         },
     }))
 }

@@ -9,14 +9,10 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
 };
 
 use actix_web::HttpResponse;
-use blogctl::{
-    config::{RedisSettings, Settings},
-    serve,
-};
+use blogctl::{config::Settings, serve};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use redis::Commands as _;
 use secrecy::SecretString;
