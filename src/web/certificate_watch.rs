@@ -121,7 +121,10 @@ fn settle(woken: &Receiver<Wake>, quiet: Duration, at_most: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::{
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
 
     use super::*;
 
