@@ -7,6 +7,7 @@
 mod access_tokens;
 mod api_client;
 mod certificate_watch;
+mod compression;
 mod cookies;
 mod csrf;
 mod drafts;

@@ -37,11 +37,14 @@ impl Post {
     }
 
     /// Whether the post is as somebody expects it to be.
-    pub(super) fn is_as(&self, expected: Expected) -> bool {
+    pub(super) fn is_as(&self, expected: &Expected) -> bool {
         match expected {
-            Expected::Version(version) => self.version() == version,
+            Expected::Version(version) => self.version() == *version,
             // Such a time has whole seconds.
-            Expected::UnmodifiedSince(time) => self.last_modified().trunc_subsecs(0) <= time,
+            Expected::UnmodifiedSince(time) => self.last_modified().trunc_subsecs(0) <= *time,
+            Expected::NoneOf(versions) => !versions.contains(&self.version()),
+            Expected::Absent => false,
+            Expected::Both(conditions) => self.is_as(&conditions.0) && self.is_as(&conditions.1),
         }
     }
 }
@@ -66,12 +69,18 @@ impl From<PostRow> for Post {
 pub struct Version(pub i64);
 
 /// In what state a post must be for a change or deletion to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     /// In this one.
     Version(Version),
     /// Not modified since then; in whole seconds, so that of two changes within one the later may go unnoticed.
     UnmodifiedSince(DateTime<Utc>),
+    /// In none of these.
+    NoneOf(Vec<Version>),
+    /// There must be no such post.
+    Absent,
+    /// Two conditions at once.
+    Both(Box<(Expected, Expected)>),
 }
 
 /// A new post.

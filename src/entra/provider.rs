@@ -343,4 +343,11 @@ mod tests {
             assert_eq!(max_age(header), seconds.map(Duration::from_secs), "{header:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_makes_it_panic(header in "(max-age=[0-9\"]{0,30}|\\PC{0,60})") {
+            let _ = max_age(&header);
+        }
+    }
 }

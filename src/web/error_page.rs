@@ -49,7 +49,7 @@ use onward::{another_account_href, declined, page_of, sign_in_again, step_up};
 use sign_in_refusal::UserRefusal;
 
 /// What a page says of an outage that passes by itself, in `Retry-After`.
-pub const BUSY_SECONDS: u64 = 5;
+const BUSY_SECONDS: u64 = 5;
 /// The user may consent for themselves.
 const CONSENT_IS_THE_USERS: u32 = 65001;
 

@@ -11,7 +11,7 @@ use actix_web::{
 
 use super::{
     certificate_watch::CertificateWatch,
-    cookies, error_page,
+    compression, cookies, error_page,
     redis_store::RedisSetupError,
     routes, security_headers,
     site::{SettingProblem, Site},
@@ -123,6 +123,7 @@ impl Server {
                 .wrap(from_fn(error_page::answer))
                 .wrap(site.sessions.middleware(&site.keys, site.cookies))
                 .wrap(from_fn(cookies::sort_out))
+                .wrap(from_fn(compression::compress))
                 .wrap(from_fn(security_headers::add))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::{
     api_client::{Correlation, Rights, UsersApi},
+    csrf,
     drafts::Typed,
     error_page::{Kind, PageError},
     session::{Account, TypedSession},
@@ -52,6 +53,11 @@ impl Visit {
     /// What a call to the API is to carry of this request.
     pub fn correlation(&self) -> Correlation {
         Correlation { request_id: self.request_id(), trace: TraceContext::of(&self.request) }
+    }
+
+    /// The path of the page, percent-decoded, as routes see it.
+    pub fn page_path(&self) -> &str {
+        self.request.match_info().as_str()
     }
 
     /// The request's id.
@@ -122,10 +128,10 @@ impl Visit {
         let layout = Layout {
             css: self.site.assets.url("site.css"),
             icon: self.site.assets.url("icon.svg"),
-            path: self.request.path(),
+            path: self.page_path(),
             account: account.as_ref().map(|account| LayoutAccount {
                 name: account.display_name(),
-                csrf_token: &account.csrf_token,
+                csrf_token: csrf::mask(&account.csrf_token),
                 may_write: self.site.api.known_rights(&account.ticket).map_or(!account.seems_reader, Rights::may_write),
             }),
             flash,
@@ -162,8 +168,17 @@ impl SignedIn {
     /// # Errors
     /// When the place for it does not answer.
     pub async fn draft(&self) -> Result<Option<Typed>, PageError> {
-        let (author, path) = (self.account.user(), self.visit.request.path().to_owned());
+        let (author, path) = (self.account.user(), self.visit.page_path().to_owned());
         self.visit.blocking(move |site| site.drafts.find(author, &path)).await
+    }
+
+    /// Keeps what the user typed on this page, until it is sent.
+    ///
+    /// # Errors
+    /// When the place for it does not answer.
+    pub async fn keep_draft(&self, typed: Typed) -> Result<(), PageError> {
+        let (author, path) = (self.account.user(), self.visit.page_path().to_owned());
+        self.visit.blocking(move |site| site.drafts.keep(author, &path, typed)).await
     }
 
     /// Forgets what the user typed at `path`: it is sent, or its post is gone.

@@ -86,7 +86,7 @@ pub async fn list(
     let author_id = match author {
         None => None,
         Some(Author::Id(id)) => Some(id),
-        Some(Author::Me) => Some(blog.ensure_user(caller.key(), caller.display_name()).await?.0.id),
+        Some(Author::Me) => Some(blog.ensure_user(caller.key(), caller.token_name()).await?.0.id),
     };
     let page = ready.page(&blog, Filter { author_id, text }, paging, view).await?;
 

@@ -137,7 +137,7 @@ fn a_change_of_the_author_s_name_shows_with_the_post() {
         let id = alice.write("hers", "x");
         let name = |client: &Client| client.get(&format!("/v1/posts/{id}")).value("author")["display_name"].clone();
         assert_eq!(name(&alice), "Alice Archer");
-        let renamed = api.bearer(|token| token.user(&api.user(0).oid).claim("name", json!("Alice Baker")));
+        let renamed = api.named(0, "Alice Baker", 30);
         assert_eq!(renamed.call("POST", "/v1/users/me").send().status, 200);
         assert_eq!(name(&alice), "Alice Baker");
     });

@@ -261,7 +261,7 @@ fn a_refused_refresh_while_sending_a_post_loses_no_text() {
     let form = back.form("Publish");
     assert_eq!((form.value("title"), form.value("content")), ("Kept title", "Kept text\n\nin two"));
     let post = browser.submit(&form);
-    assert!(post.text().contains("<h1>Kept title</h1>"), "{}", post.body);
+    assert!(post.text().contains("<h1 dir=\"auto\">Kept title</h1>"), "{}", post.body);
     let empty = browser.get(&system.web.url("/posts/new")).form("Publish");
     assert_eq!(empty.value("content"), "", "what is published is no draft any more");
 }
