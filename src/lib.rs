@@ -11,6 +11,7 @@ mod stable_codes;
 
 pub mod api;
 pub mod azure;
+mod background;
 pub mod blog;
 pub mod cli;
 pub mod config;

@@ -98,7 +98,10 @@ pub async fn require(
             let mut response = next.call(request).await?.map_into_left_body();
             response.headers_mut().insert(RIGHTS, rights);
             for (name, value) in remaining.into_iter().flat_map(|remaining| remaining.headers) {
-                response.headers_mut().insert(name, value);
+                // A refusal of the handler by another budget tells of that one.
+                if !response.headers().contains_key(&name) {
+                    response.headers_mut().insert(name, value);
+                }
             }
             response
         }

@@ -217,6 +217,7 @@ impl Problem {
             "probes" => "too many health probes from this address",
             "failures" => "too many refused access tokens from this address",
             "writes" => "too many writes of this caller",
+            "searches" => "too many searches of this caller",
             _ => "too many reads of this caller",
         };
         let detail = format!("{detail}: ask again in {seconds} s");

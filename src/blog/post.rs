@@ -102,7 +102,7 @@ pub struct PostChange {
 }
 
 /// A place in the list, newest first: the posts after it are older. Opaque text outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
     /// `created_at` of the last post seen, microseconds since 1970.
     pub created_at_micros: i64,
@@ -118,7 +118,7 @@ impl Cursor {
 }
 
 /// Where a page of the list begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Paging {
     /// After so many posts.
     Skip(u64),
@@ -127,7 +127,7 @@ pub enum Paging {
 }
 
 /// Which posts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
     /// Only by the user with this row id.
     pub author_id: Option<i64>,
@@ -153,6 +153,8 @@ pub struct Page {
     pub total: u64,
     /// Whether more were found than a search counts; the newest of them were ranked.
     pub is_total_limited: bool,
+    /// Whether it tells of every post that was written before. A search does not while the index catches up.
+    pub is_current: bool,
     /// What the posts hold, in bytes, roughly.
     pub bytes: usize,
     /// Where the next page begins; `None` on the last. In a search a place, since ranks change with every post.

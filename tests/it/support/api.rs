@@ -109,6 +109,8 @@ pub fn each_api(test: impl Fn(TestApi)) {
         test(TestApi::with(|settings| {
             let migrate_at_start = Some(true);
             settings.database = DatabaseSettings { migrate_at_start, ..database.clone() };
+            // Enough for whole batteries of them.
+            settings.api.limit_searches_burst = 10_000;
         }));
     });
 }
