@@ -76,7 +76,7 @@ impl Description {
         about.push_str("\n\n**How to get a token.** ");
         about.push_str(&how_to_get_a_token(api));
         if let Some(components) = &mut description.components {
-            components.security_schemes.insert(BEARER.to_owned(), bearer(api));
+            components.security_schemes.insert(BEARER.to_owned(), bearer(api).into());
             texts::describe(&mut components.schemas, api.max_content_chars);
         }
         let json = web::Bytes::from(serde_json::to_vec_pretty(&description)?);

@@ -308,7 +308,7 @@ impl ResponseError for Problem {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem, example = json!({
     "type": "about:blank", "title": "Unprocessable Entity", "status": 422, "detail": "title is required",
-    "instance": "/v1/posts", "code": Code::Invalid, "request_id": "0b0e5f0e-7f5c-4a54-9d5c-4a4f5cf1f4a5",
+    "instance": "/v1/posts", "code": "invalid", "request_id": "0b0e5f0e-7f5c-4a54-9d5c-4a4f5cf1f4a5",
     "errors": [{"field": "title", "message": "is required", "pointer": "/title"}],
 }))]
 pub struct Document<'a> {
