@@ -2,6 +2,8 @@
 -- Requests are made before the clock starts, as far as they can be: the load generator shares the processors.
 
 local arguments, requests, next_request, sent = {}, {}, 0, 0
+-- What the client says in Accept-Encoding, as browsers and HTTP libraries do; nil for nothing.
+local codings
 
 local function read(file)
     local handle = assert(io.open(file))
@@ -12,6 +14,7 @@ end
 
 local function get(path, token)
     local headers = token and { ["Authorization"] = "Bearer " .. token } or {}
+    headers["Accept-Encoding"] = codings
     return wrk.format("GET", path, headers)
 end
 
@@ -49,6 +52,12 @@ function init(args)
         arguments[key] = value
     end
     if arguments.token then arguments.token = read(arguments.token) end
+    -- A kind may end in _gzip, for a client that accepts it, and in _alone, for one connection.
+    arguments.kind = arguments.kind:gsub("_alone$", "")
+    if arguments.kind:match("_gzip$") then
+        codings = "gzip, deflate"
+        arguments.kind = arguments.kind:gsub("_gzip$", "")
+    end
     arguments.posts = tonumber(arguments.posts or "1")
     math.randomseed(tonumber(arguments.seed or "1"))
     if arguments.kind == "forged_new" then

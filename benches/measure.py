@@ -42,6 +42,11 @@ SCENARIOS = [
     ("by_cursor", "20 from the middle, by cursor", "by_cursor", "good", None),
     ("by_skip", "20 at nine tenths, by `skip`", "by_skip", "good", None),
     ("search", "20 best of a search for two words", "search", "good", None),
+    ("by_id_gzip", "`GET /v1/posts/{id}`, random ids, `Accept-Encoding: gzip`", "by_id_gzip", "good", None),
+    ("list_gzip", "newest 20, `Accept-Encoding: gzip`", "list_gzip", "good", None),
+    ("by_cursor_gzip", "20 from the middle, by cursor, `Accept-Encoding: gzip`", "by_cursor_gzip", "good", None),
+    ("list_alone", "newest 20, one keep-alive client", "list_alone", "good", None),
+    ("list_gzip_alone", "newest 20, one keep-alive client, `Accept-Encoding: gzip`", "list_gzip_alone", "good", None),
     ("forged", "a forged token, the same each time", "forged", "forged", 0.5),
     ("forged_new", "a forged token, another each time", "forged_new", "forged", None),
     ("naive", "a post by the obvious way: a transaction each, no tokens", "write", "good", None),
@@ -262,7 +267,8 @@ def interleaved(system, options):
 
 def load(system, server, kind, token, seconds, seed, cursor=None, posts=None):
     """One run of wrk. A moment before it to warm up, which is not counted."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", "--timeout", "30s", "-s", ROOT / "benches/load.lua"]
+    connections = 1 if kind.endswith("_alone") else CONNECTIONS
+    command = ["wrk", "-t1", f"-c{connections}", "--timeout", "30s", "-s", ROOT / "benches/load.lua"]
     settings = [f"kind={kind}", f"posts={posts or system.posts}", f"cursor={cursor or system.cursor}", f"seed={seed}"]
     settings += [f"token={WORK / token}.token"] if token else []
     run = lambda length: subprocess.run(
