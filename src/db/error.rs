@@ -83,17 +83,17 @@ impl DbError {
     pub fn is_transient(&self) -> bool {
         match self {
             // It was open before; whether the address is right, the start has shown.
-            Self::Open { .. } | Self::NoConnection { .. } | Self::Deadline { .. } | Self::SearchBusy | Self::Closed => {
-                true
-            }
+            Self::Open { .. }
+            | Self::Pooler { .. }
+            | Self::NoConnection { .. }
+            | Self::Deadline { .. }
+            | Self::SearchBusy
+            | Self::Closed => true,
             Self::Statement(error) => Failure::of(error).is_transient(),
             Self::NotCommitted(error) => Failure::of(error).is_transient(),
-            Self::Url(_)
-            | Self::Pooler { .. }
-            | Self::Panicked
-            | Self::Migration(_)
-            | Self::NewerSchema { .. }
-            | Self::Legacy { .. } => false,
+            Self::Url(_) | Self::Panicked | Self::Migration(_) | Self::NewerSchema { .. } | Self::Legacy { .. } => {
+                false
+            }
         }
     }
 }
