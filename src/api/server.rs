@@ -2,7 +2,7 @@
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
     answer,
@@ -21,7 +21,7 @@ use crate::{
     config::{ApiSettings, DatabaseSettings, ServerSettings, Settings},
     db::{Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
-    serve::{self, ListenError, TrustedProxies, access_log, connections, request_guard, request_id},
+    serve::{self, ListenError, Listening, Options, Stopper, TrustedProxies, access_log, request_guard, request_id},
 };
 
 /// Why the server did not start.
@@ -75,6 +75,7 @@ impl StartError {
 pub struct Server {
     port: u16,
     http: actix_web::dev::Server,
+    stopper: Stopper,
     database: Database,
     validator: Arc<AccessTokenValidator>,
 }
@@ -115,7 +116,13 @@ impl Server {
             ),
         };
         // The middleware added last meets a request first.
-        let http = HttpServer::new(move || {
+        let options = Options {
+            name: "serve-api",
+            workers: serve::workers(&settings.server),
+            settings: &settings.server,
+            tls: None,
+        };
+        let Listening { server, stopper } = serve::server::listen(listener, &options, move || {
             App::new()
                 .configure(|config| data.mount(config))
                 .configure(routes::mount)
@@ -126,18 +133,8 @@ impl Server {
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
         })
-        .workers(connections::workers(&settings.server))
-        .max_connections(connections::connections_per_worker(&settings.server))
-        .keep_alive(connections::KEEP_ALIVE)
-        .tcp_nodelay(true)
-        .client_request_timeout(settings.server.head_timeout)
-        .client_disconnect_timeout(connections::DISCONNECT)
-        .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
-        .disable_signals()
-        .listen(listener)
-        .map_err(StartError::Socket)?
-        .run();
-        Ok(Self { port, http, database, validator })
+        .map_err(StartError::Socket)?;
+        Ok(Self { port, http: server, stopper, database, validator })
     }
 
     /// The port it listens on.
@@ -148,6 +145,11 @@ impl Server {
     /// Stops it from elsewhere.
     pub fn handle(&self) -> ServerHandle {
         self.http.handle()
+    }
+
+    /// Stops it so that nobody notices.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
     }
 
     /// Serves until stopped, then closes the database.

@@ -7,10 +7,11 @@ use std::{
     path::Path,
     sync::mpsc,
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer,
+    App, HttpRequest, HttpResponse,
     dev::ServerHandle,
     http::{
         StatusCode,
@@ -30,7 +31,10 @@ use super::{
     key::{KeyError, VaultKey},
     tokens::Tokens,
 };
-use crate::serve::{access_log, request_guard, request_id};
+use crate::{
+    config::ServerSettings,
+    serve::{self, Listening, Options, access_log, request_guard, request_id},
+};
 
 const API_VERSION: &str = "7.4";
 const IMDS_VERSION: &str = "2018-02-01";
@@ -84,17 +88,13 @@ impl Server {
                         .wrap(from_fn(request_id::assign))
                         .configure(routes)
                 };
-                let server = HttpServer::new(app)
-                    .workers(1)
-                    .tcp_nodelay(true)
-                    .disable_signals()
-                    .shutdown_timeout(1)
-                    .listen(listener);
-                let outcome = server.map(HttpServer::run);
-                let handle = outcome.as_ref().map(actix_web::dev::Server::handle);
+                let settings = ServerSettings { shutdown_timeout: Duration::from_secs(1), ..ServerSettings::default() };
+                let options = Options { name: "key vault", workers: 1, settings: &settings, tls: None };
+                let outcome = serve::server::listen(listener, &options, app);
+                let handle = outcome.as_ref().map(|listening| listening.server.handle());
                 // Who waits is there: it holds the other end until this arrives.
                 let _ = send.send(handle.map_err(|error| io::Error::new(error.kind(), error.to_string())));
-                if let Ok(server) = outcome
+                if let Ok(Listening { server, .. }) = outcome
                     && let Err(error) = server.await
                 {
                     log::error!("the vault has stopped: {error}");
