@@ -31,9 +31,7 @@ fn clients_that_read_nothing_are_bounded_in_bytes_and_others_are_served() {
 #[test]
 fn a_client_that_takes_nothing_for_too_long_is_disconnected() {
     let api = Api::start(&[("SERVER__SEND_SECONDS", "1")]);
-    assert_eq!(api.get("/health/live"), 200);
     let sockets = || api.running.sockets();
-    eventually("the first connection has ended", || sockets() <= 2);
     let before = sockets();
     let silent: Vec<_> = (0..10)
         .map(|_| {
@@ -42,8 +40,9 @@ fn a_client_that_takes_nothing_for_too_long_is_disconnected() {
             connection
         })
         .collect();
-    eventually("they are connected", || sockets() > before);
-    eventually("they are disconnected", || sockets() <= before);
+    eventually("they are connected", || sockets() >= before + 10);
+    // Room for a request of its own, for the signing keys.
+    eventually("they are disconnected", || sockets() <= before + 2);
     attacks::record("API: connections", "a client that takes nothing for ever", true);
     drop(silent);
 }
