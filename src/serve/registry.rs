@@ -448,7 +448,7 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
-    fn idle_since(place: &Place, since: u32) {
+    fn idle_since(place: &Place, since: u64) {
         place.shared.idle_since.store(since, Ordering::Relaxed);
     }
 
