@@ -4,6 +4,7 @@
 //! in [`crate::blog`]. No handler holds SQL or a rule, and only [`problem`] makes an error into a response.
 
 mod accept;
+mod admission;
 mod answer;
 mod bearer;
 mod compression;
@@ -16,6 +17,7 @@ mod health;
 mod idempotency;
 mod json_body;
 mod key_watch;
+mod name_updates;
 mod openapi;
 mod page_link;
 mod posts;

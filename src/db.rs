@@ -10,7 +10,9 @@ use crate::config::DatabaseSettings;
 
 mod blocking;
 mod connection;
+mod deadline;
 mod error;
+mod failure;
 pub mod idempotency;
 pub mod legacy;
 pub mod migrate;
@@ -27,6 +29,7 @@ pub mod users;
 pub use blocking::BlockingConnection;
 pub use connection::Connection;
 use connection::on_either;
+pub use deadline::within;
 pub use error::DbError;
 pub use post_list::Stamp;
 pub use url::DatabaseUrl;
@@ -57,10 +60,8 @@ impl Database {
     pub fn open(settings: &DatabaseSettings) -> Result<Self, DbError> {
         let url = DatabaseUrl::parse(&settings.url)?;
         let engine = match &url {
-            DatabaseUrl::Sqlite(path) => Engine::Sqlite(SqliteDatabase::open(path)?),
-            DatabaseUrl::Postgres { url, shown } => {
-                Engine::Postgres(PostgresDatabase::open(url, shown, settings.pool_size)?)
-            }
+            DatabaseUrl::Sqlite(path) => Engine::Sqlite(SqliteDatabase::open(path, settings)?),
+            DatabaseUrl::Postgres { url, shown } => Engine::Postgres(PostgresDatabase::open(url, shown, settings)?),
         };
         Ok(Self { opened: Arc::new(Opened { url, engine }) })
     }
@@ -75,7 +76,14 @@ impl Database {
     /// # Errors
     /// When it does not answer, or has no schema yet.
     pub async fn ping(&self) -> Result<(), DbError> {
-        self.read_short(|connection| post_list::count_all(connection).map(drop)).await
+        let count = |connection: &mut Connection<'_>| post_list::count_all(connection).map(drop);
+        match &self.opened.engine {
+            Engine::Sqlite(sqlite) => {
+                self.read_short(count).await?;
+                sqlite.check_file()
+            }
+            Engine::Postgres(postgres) => postgres.probe(count).await,
+        }
     }
 
     /// What the database holds now, for whoever keeps something that was read from it. `None` where there is no cheap way
@@ -106,7 +114,7 @@ impl Database {
     {
         match &self.opened.engine {
             Engine::Sqlite(sqlite) => sqlite.read_short(work),
-            Engine::Postgres(postgres) => postgres.read(work).await,
+            Engine::Postgres(postgres) => postgres.read_short(work).await,
         }
     }
 
@@ -124,11 +132,12 @@ impl Database {
     {
         match &self.opened.engine {
             Engine::Sqlite(sqlite) => sqlite.read_long(work).await,
-            Engine::Postgres(postgres) => postgres.read(work).await,
+            Engine::Postgres(postgres) => postgres.read_long(work).await,
         }
     }
 
-    /// Runs a full-text search: in a lane of its own, so that a flood of searches delays no other read.
+    /// Runs a full-text search: in a lane of its own, so that a flood of searches delays no other read. On SQLite, after the
+    /// index has caught up with what was written; PostgreSQL's is never behind.
     ///
     /// # Errors
     /// [`DbError::SearchBusy`], [`DbError::Deadline`], the work's own, or the database's.
@@ -141,20 +150,18 @@ impl Database {
         E: From<DbError> + Send + 'static,
     {
         match &self.opened.engine {
-            Engine::Sqlite(sqlite) => sqlite.read_long(work).await,
-            Engine::Postgres(postgres) => postgres.read(work).await,
+            Engine::Sqlite(sqlite) => sqlite.search(work).await,
+            Engine::Postgres(postgres) => postgres.search(work).await,
         }
     }
 
     /// Runs work that writes, in a transaction that an error of the work rolls back. Returns after the commit, never
-    /// before.
+    /// before. It may run again after a transaction that was rolled back for others; never when nobody knows whether it was
+    /// committed.
     ///
     /// # Errors
     /// The work's own, or the database's when the transaction is not committed.
-    pub async fn write<T, E>(
-        &self,
-        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    pub async fn write<T, E>(&self, work: impl Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
@@ -165,15 +172,14 @@ impl Database {
         }
     }
 
-    /// Lets the full-text index catch up with what has been written, by whomever, before a search. After a storm of
-    /// writes it catches up some way only, so that a search is not kept waiting; the writer goes on when it is idle.
-    /// PostgreSQL's is never behind.
+    /// Opens the connections that a server with so many serving threads will need, where they would otherwise be opened when
+    /// they are first used. Blocks.
     ///
     /// # Errors
-    /// When the index cannot be written to.
-    pub async fn catch_up_with_search(&self) -> Result<(), DbError> {
+    /// When one cannot be opened.
+    pub fn prepare(&self, threads: usize) -> Result<(), DbError> {
         match &self.opened.engine {
-            Engine::Sqlite(sqlite) => sqlite.catch_up_with_search().await,
+            Engine::Sqlite(sqlite) => sqlite.prepare(threads),
             Engine::Postgres(_) => Ok(()),
         }
     }

@@ -7,6 +7,7 @@
 mod access_tokens;
 mod api_client;
 mod certificate_watch;
+mod compression;
 mod cookies;
 mod csrf;
 mod drafts;
@@ -26,9 +27,11 @@ mod security_headers;
 mod server;
 mod session;
 mod sessions;
+mod sign_outs;
 mod site;
 mod static_files;
 mod templates;
+mod token_roles;
 mod token_store;
 mod visit;
 

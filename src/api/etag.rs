@@ -10,11 +10,13 @@ use actix_web::{
 };
 use chrono::{DateTime, Utc};
 
-use super::compression::of_plain_form;
-use crate::blog::{Blog, BlogError, Expected, Post, Version};
+use crate::{
+    blog::{Blog, BlogError, Expected, Post, Version},
+    serve::{content_coding::plain_tag, static_file::known_tag},
+};
 
 /// Strong: a post that shows anything else has another one. Compressed forms have their own:
-/// see [`super::compression`].
+/// see [`crate::serve::content_coding`].
 pub fn of(post: &Post) -> EntityTag {
     tag(post.id, post.version())
 }
@@ -32,31 +34,23 @@ pub fn known(request: &HttpRequest, post: &Post) -> Option<EntityTag> {
         let modified = post.last_modified().timestamp();
         return (modified <= since.timestamp()).then(|| of(post));
     }
-    named(request, &of(post))
-}
-
-/// The tag by which `If-None-Match` names the state that has this tag: its own, or that of a compressed form. `None` when
-/// it names others, or is not there.
-pub fn named(request: &HttpRequest, own: &EntityTag) -> Option<EntityTag> {
-    if !request.headers().contains_key(header::IF_NONE_MATCH) {
-        return None;
-    }
-    match IfNoneMatch::parse(request).ok()? {
-        IfNoneMatch::Any => Some(own.clone()),
-        IfNoneMatch::Items(tags) => {
-            let named = tags.into_iter().find(|known| of_plain_form(known.tag()) == own.tag())?;
-            Some(EntityTag::new_strong(named.tag().to_owned()))
-        }
-    }
+    known_tag(request, &of(post))
 }
 
 /// The state of post `id` that the request demands, for the service to compare when it writes; `None` when it makes no
-/// condition. Tags that are weak, another post's or nobody's match nothing. `If-Unmodified-Since` counts without
-/// `If-Match` only.
+/// condition (RFC 9110 §13.2.2).
 ///
 /// # Errors
 /// Those of reading the post, where several tags leave it open which one is meant.
 pub async fn expected(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) -> Result<Option<Expected>, BlogError> {
+    Ok(match (matching(request, blog, id).await?, none_matching(request, id)) {
+        (Some(one), Some(other)) => Some(Expected::Both(Box::new((one, other)))),
+        (one, other) => one.or(other),
+    })
+}
+
+/// `If-Match`: tags that are weak, another post's or nobody's match nothing. `If-Unmodified-Since` counts without it only.
+async fn matching(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) -> Result<Option<Expected>, BlogError> {
     if !request.headers().contains_key(header::IF_MATCH) {
         return Ok(date::<IfUnmodifiedSince>(request, |since| since.0).map(Expected::UnmodifiedSince));
     }
@@ -77,6 +71,21 @@ pub async fn expected(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) ->
     Ok(Some(Expected::Version(version)))
 }
 
+/// `If-None-Match` of a request that writes: `*` forbids it for any post that there is. Tags are compared weakly
+/// (RFC 9110 §13.1.2); an unparsable header is ignored.
+fn none_matching(request: &HttpRequest, id: i64) -> Option<Expected> {
+    if !request.headers().contains_key(header::IF_NONE_MATCH) {
+        return None;
+    }
+    match IfNoneMatch::parse(request).ok()? {
+        IfNoneMatch::Any => Some(Expected::Absent),
+        IfNoneMatch::Items(tags) => {
+            let strong = tags.into_iter().map(|tag| EntityTag::new_strong(tag.tag().to_owned()));
+            Some(Expected::NoneOf(strong.filter_map(|tag| version(&tag, id)).collect()))
+        }
+    }
+}
+
 /// The version of no post: who expects it is told that the post has changed, after everything else is in order
 /// (RFC 9110 §13.2.1: 404 and 403 come before 412).
 const NEVER: Version = Version(i64::MIN);
@@ -88,7 +97,7 @@ pub fn tag(id: i64, version: Version) -> EntityTag {
 
 fn version(given: &EntityTag, id: i64) -> Option<Version> {
     // What is written replaces every form, so each of them will do.
-    let plain = EntityTag::new(given.weak, of_plain_form(given.tag()).to_owned());
+    let plain = EntityTag::new(given.weak, plain_tag(given.tag()).to_owned());
     let (_, version) = plain.tag().split_once('-')?;
     let version = Version(version.parse().ok()?);
     // Compared as a whole and strongly, so that other spellings of the same numbers do not pass.

@@ -1,8 +1,9 @@
 //! Rate limits: how much one address, and one caller, may ask of this server. By the generic cell rate algorithm, in the
 //! memory of this process; with several replicas each counts by itself.
 //!
-//! Four budgets: all requests of an address, before anything costs; tokens of an address that were refused, so that
-//! guessing them does not cost a signature each; reads and writes of a caller. Memory is bounded: of more addresses or
+//! Six budgets: all requests of an address, before anything costs; its health probes, which no other request can use up;
+//! tokens of an address that were refused, so that guessing them does not cost a signature each; reads, writes and searches
+//! of a caller. Memory is bounded: of more addresses or
 //! callers than [`MAX_KEYS`] the ones unheard of for longest are forgotten, which gives them their full budget again.
 
 mod store;
@@ -37,6 +38,10 @@ use crate::{
 /// Most addresses, and most callers, that are remembered at once, in each budget: some 20 MB in all.
 const MAX_KEYS: u64 = 20_000;
 
+/// Health probes of one address. Load balancers and orchestrators send a few per second; the limit is for floods.
+const PROBES_PER_SECOND: u32 = 1000;
+const PROBES_BURST: u32 = 2000;
+
 /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
@@ -50,11 +55,13 @@ pub struct RateLimits<C: Clock = DefaultClock> {
 
 struct Budgets<C: Clock> {
     requests: Budget<Source, C>,
+    probes: Budget<Source, C>,
     failures: Budget<Source, C>,
     /// Until when no unknown token of an address is looked at.
     shut_out: Cache<Source, Instant>,
     reads: Budget<UserKey, C>,
     writes: Budget<UserKey, C>,
+    searches: Budget<UserKey, C>,
 }
 
 /// One limit for each key.
@@ -132,27 +139,43 @@ impl<C: Clock + Clone> RateLimits<C> {
             let (rate, burst) = (number(settings.limit_address_per_second), number(settings.limit_address_burst));
             let failures = number(settings.limit_failures_per_minute);
             let reads = (number(settings.limit_reads_per_second), number(settings.limit_reads_burst));
+            let searches = (number(settings.limit_searches_per_second), number(settings.limit_searches_burst));
             let writes = (number(settings.limit_writes_per_second), number(settings.limit_writes_burst));
             Budgets {
                 requests: Budget::new("address", rate, second, burst, clock.clone()),
+                probes: Budget::new("probes", number(PROBES_PER_SECOND), second, number(PROBES_BURST), clock.clone()),
                 failures: Budget::new("failures", failures, Duration::from_mins(1), failures, clock.clone()),
                 shut_out: Cache::builder().max_capacity(MAX_KEYS).eviction_policy(EvictionPolicy::lru()).build(),
                 reads: Budget::new("reads", reads.0, second, reads.1, clock.clone()),
+                searches: Budget::new("searches", searches.0, second, searches.1, clock.clone()),
                 writes: Budget::new("writes", writes.0, second, writes.1, clock),
             }
         });
         Self { proxies, budgets }
     }
 
-    /// Counts a request of an address, before anything else is done for it; says whose it is, where limits are on.
+    /// Counts a request of an address, before anything else is done for it.
     ///
     /// # Errors
     /// When the address has used up its budget.
-    pub fn admit(&self, request: &HttpRequest) -> Result<Option<Source>, Exceeded> {
-        let (Some(budgets), Some(peer)) = (&self.budgets, request.peer_addr()) else { return Ok(None) };
-        let source = self.proxies.client(peer.ip(), request.headers()).into();
-        budgets.requests.take(&source)?;
-        Ok(Some(source))
+    pub fn admit(&self, request: &HttpRequest) -> Result<(), Exceeded> {
+        let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else { return Ok(()) };
+        budgets.requests.take(&source).map(|_| ())
+    }
+
+    /// Counts a health probe of an address.
+    ///
+    /// # Errors
+    /// When the address has used up its budget of probes.
+    pub fn admit_probe(&self, request: &HttpRequest) -> Result<(), Exceeded> {
+        let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else { return Ok(()) };
+        budgets.probes.take(&source).map(|_| ())
+    }
+
+    /// The address to which a request counts, where limits are on.
+    pub fn source(&self, request: &HttpRequest) -> Option<Source> {
+        let peer = request.peer_addr().filter(|_| self.budgets.is_some())?;
+        Some(self.proxies.client(peer.ip(), request.headers()).into())
     }
 
     /// Whether a token that nobody has seen before may be looked at.
@@ -187,6 +210,15 @@ impl<C: Clock + Clone> RateLimits<C> {
         let state = format!("\"{}\";r={left}", budget.name);
         Ok(Some(Remaining { headers: headers(budget.policy.clone(), &state) }))
     }
+
+    /// Counts a search of a caller, which is a read as well.
+    ///
+    /// # Errors
+    /// When the caller has used up the budget of searches.
+    pub fn admit_search(&self, caller: UserKey) -> Result<(), Exceeded> {
+        let Some(budgets) = &self.budgets else { return Ok(()) };
+        budgets.searches.take(&caller).map(drop)
+    }
 }
 
 fn seconds_up(time: Duration) -> u64 {
@@ -212,6 +244,8 @@ mod tests {
             limit_writes_per_second: 1,
             limit_writes_burst: 1,
             limit_failures_per_minute: 2,
+            limit_searches_per_second: 1,
+            limit_searches_burst: 2,
             ..ApiSettings::default()
         };
         let trusted: Vec<_> = trusted.iter().map(|text| text.parse().expect("a network")).collect();
@@ -249,6 +283,16 @@ mod tests {
     }
 
     #[test]
+    fn probes_have_a_budget_of_their_own() {
+        let clock = FakeRelativeClock::default();
+        let limits = limits(&clock, &[]);
+        let one = from("192.0.2.1", "");
+        while limits.admit(&one).is_ok() {}
+        let probes = (0..3000).filter(|_| limits.admit_probe(&one).is_ok()).count();
+        assert_eq!(probes, 2000, "after all requests were used up");
+    }
+
+    #[test]
     fn nobody_escapes_by_a_header_and_proxies_of_ours_are_looked_through() {
         let clock = FakeRelativeClock::default();
         let untrusting = limits(&clock, &[]);
@@ -278,6 +322,19 @@ mod tests {
         limits.admit_caller(key(1), &Method::POST).expect("a write");
         limits.admit_caller(key(1), &Method::DELETE).expect_err("no second");
         limits.admit_caller(key(2), &Method::GET).expect("another caller has their own");
+    }
+
+    #[test]
+    fn searches_of_a_caller_have_a_budget_beside_the_reads() {
+        let clock = FakeRelativeClock::default();
+        let limits = limits(&clock, &[]);
+        limits.admit_search(key(1)).expect("a search");
+        limits.admit_search(key(1)).expect("another");
+        assert_eq!(limits.admit_search(key(1)).expect_err("no third").name, "searches");
+        limits.admit_caller(key(1), &Method::GET).expect("reads go on");
+        limits.admit_search(key(2)).expect("another caller has their own");
+        clock.advance(Duration::from_secs(1));
+        limits.admit_search(key(1)).expect("one a second");
     }
 
     #[test]

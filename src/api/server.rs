@@ -2,24 +2,30 @@
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{
+    App,
+    dev::{ServerHandle, Service as _},
+    middleware::{Condition, from_fn},
+    web,
+};
 
 use super::{
-    answer,
+    admission, answer,
     cors::{InvalidOrigin, Origins},
     head_limits,
     health::Probe,
     key_watch::KeyWatch,
+    name_updates::NameUpdates,
     openapi::Description,
     rate_limit::RateLimits,
     ready::ReadyAnswers,
-    resource_metadata::ResourceMetadata,
+    resource_metadata::{MetadataDocument, ResourceMetadata},
     routes,
 };
 use crate::{
     blog::Blog,
     config::{ApiSettings, DatabaseSettings, ServerSettings, Settings},
-    db::{Database, DatabaseUrl, DbError},
+    db::{self, Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
     serve::{self, ListenError, Listening, Options, Stopper, TrustedProxies, access_log, request_guard, request_id},
 };
@@ -64,7 +70,7 @@ impl StartError {
             Self::Listen(_) => Some("stop what listens there, or choose another port with api.port"),
             Self::NoAudience => Some("set api.app_id_uri to the Application ID URI of the API's app registration"),
             Self::NoRequiredScope => Some("set api.required_scope to a scope that the API exposes"),
-            Self::CorsOrigin(_) => Some("write origins like https://blog.example.com, or * alone for everybody's"),
+            Self::CorsOrigin(invalid) => Some(invalid.error.hint()),
             Self::PendingMigrations => Some("or set database.migrate_at_start = true"),
             Self::Socket(_) | Self::Provider(_) | Self::Description(_) | Self::Database(_) => None,
         }
@@ -98,23 +104,26 @@ impl Server {
         let origins = Origins::parse(&settings.api.cors_origins)?;
         let validator = Arc::new(validator(settings)?);
         let database = open(&settings.database)?;
+        database.prepare(connections::workers(&settings.server))?;
 
         let data = AppData {
             blog: web::Data::new(Blog::new(database.clone())),
             health: web::Data::new(Probe::new(database.clone(), Arc::clone(&validator))),
             ready: web::Data::new(ReadyAnswers::new(settings.api.ready_answers_mib)),
             validator: web::Data::from(Arc::clone(&validator)),
+            names: web::Data::new(NameUpdates::default()),
             limits: web::Data::new(RateLimits::new(
                 &settings.api,
                 TrustedProxies::new(&settings.server.trusted_proxies),
             )),
             settings: web::Data::new(settings.api.clone()),
             server: web::Data::new(settings.server.clone()),
-            metadata: web::Data::new(metadata(settings)?),
+            metadata: web::Data::new(MetadataDocument::new(&metadata(settings)?).map_err(StartError::Description)?),
             description: web::Data::new(
                 Description::new(&settings.entra, &settings.api).map_err(StartError::Description)?,
             ),
         };
+        let (docs, database_time) = (settings.api.docs, settings.database.deadline);
         // The middleware added last meets a request first.
         let options = Options {
             name: "serve-api",
@@ -125,10 +134,13 @@ impl Server {
         let Listening { server, stopper } = serve::server::listen(listener, &options, move || {
             App::new()
                 .configure(|config| data.mount(config))
-                .configure(routes::mount)
+                .configure(|config| routes::mount(config, docs))
+                .wrap_fn(move |request, service| db::within(database_time, service.call(request)))
                 .wrap(from_fn(request_guard::check))
-                .wrap(origins.middleware())
                 .wrap(from_fn(head_limits::check))
+                .wrap(from_fn(admission::admit))
+                .wrap(origins.middleware())
+                .wrap(Condition::new(origins.is_any_listed(), from_fn(admission::admit_preflight)))
                 .wrap(from_fn(answer::complete))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
@@ -174,9 +186,10 @@ struct AppData {
     ready: web::Data<ReadyAnswers>,
     validator: web::Data<AccessTokenValidator>,
     limits: web::Data<RateLimits>,
+    names: web::Data<NameUpdates>,
     settings: web::Data<ApiSettings>,
     server: web::Data<ServerSettings>,
-    metadata: web::Data<ResourceMetadata>,
+    metadata: web::Data<MetadataDocument>,
     description: web::Data<Description>,
 }
 
@@ -188,6 +201,7 @@ impl AppData {
             .app_data(self.ready.clone())
             .app_data(self.validator.clone())
             .app_data(self.limits.clone())
+            .app_data(self.names.clone())
             .app_data(self.settings.clone())
             .app_data(self.server.clone())
             .app_data(self.metadata.clone())

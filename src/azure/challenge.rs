@@ -34,7 +34,7 @@ impl Challenge {
     pub(super) fn is_of(&self, vault: &Url) -> bool {
         let (Ok(resource), Some(own)) = (self.resource.parse::<Uri>(), vault.host_str()) else { return false };
         let (Some(host), Some(scheme)) = (resource.host(), resource.scheme_str()) else { return false };
-        if crate::config::is_loopback(vault) {
+        if crate::loopback::is_loopback(vault) {
             let port = resource.port_u16().or_else(|| (scheme == "http").then_some(80));
             return host == own && port == vault.port_or_known_default();
         }
@@ -106,6 +106,18 @@ mod tests {
             ("http://localhost:9001", "http://localhost:9002"),
         ] {
             assert!(!is_own(vault, resource), "{vault} {resource}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_makes_it_panic_and_no_resource_elsewhere_is_the_vaults(
+            header in "(Bearer )?((resource|scope|authorization)=\"?[a-z:/.0-9\\[\\]@-]{0,40}\"?,? ?){0,3}\\PC{0,20}",
+        ) {
+            let vault = Url::parse("https://blog.vault.azure.net").unwrap();
+            if let Some(challenge) = Challenge::parse(&header) && challenge.is_of(&vault) {
+                proptest::prop_assert_eq!(challenge.resource, "https://vault.azure.net");
+            }
         }
     }
 }

@@ -115,8 +115,11 @@ pub struct IdpSettings {
     pub access_token_seconds: u64,
     /// `idp.tls`: serve HTTPS with a certificate for localhost under a CA made once in `state_dir`.
     pub tls: bool,
-    /// `idp.state_dir`: folder of the CA and the localhost certificate, used with `tls` only.
+    /// `idp.state_dir`: folder of the signing keys, and with `tls` of the CA and the localhost certificate.
     pub state_dir: PathBuf,
+    /// `idp.signing_keys_file`: the private keys that sign tokens, kept over a restart, mode 0600. When not set, `serve-idp`
+    /// keeps them in `idp-signing-keys.json` in `state_dir`, and a server made in code in memory.
+    pub signing_keys_file: Option<PathBuf>,
     /// `[[idp.users]]`: who can sign in.
     pub users: Vec<IdpUser>,
     /// `[[idp.apps]]`: the app registrations.
@@ -124,6 +127,9 @@ pub struct IdpSettings {
     /// `--i-know-this-is-not-a-real-identity-provider`: listen beyond loopback all the same. A flag, never a file's key.
     pub allow_remote: bool,
 }
+
+/// Name of the file of signing keys in `idp.state_dir`, unless `idp.signing_keys_file` names another.
+pub const SIGNING_KEYS_FILE: &str = "idp-signing-keys.json";
 
 /// Tenant that the look-alike plays unless told otherwise.
 pub const DEV_TENANT_ID: &str = "11111111-2222-4333-8444-555555555555";
@@ -152,6 +158,7 @@ impl IdpSettings {
             ),
             tls: loader.get("idp.tls", default.tls),
             state_dir: loader.get("idp.state_dir", default.state_dir),
+            signing_keys_file: loader.get("idp.signing_keys_file", default.signing_keys_file),
             users: loader.get("idp.users", default.users),
             apps: loader.get("idp.apps", default.apps),
             allow_remote: default.allow_remote,
@@ -222,6 +229,7 @@ impl Default for IdpSettings {
             email: email.to_owned(),
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         };
+        let role = |value: &str| AppRole { value: value.to_owned(), granted_to: Vec::new() };
         Self {
             host: "127.0.0.1".to_owned(),
             port: 9000,
@@ -232,10 +240,12 @@ impl Default for IdpSettings {
             access_token_seconds: 3600,
             tls: false,
             state_dir: PathBuf::from(".blogctl"),
+            signing_keys_file: None,
             users: vec![
-                user(1, "Alice Archer", "alice@contoso.example", &["Blog.Author"]),
-                user(2, "Bob Brandt", "bob@contoso.example", &[]),
-                user(3, "Chiara Conti", "chiara@contoso.example", &[]),
+                user(1, "Alice Archer", "alice@contoso.example", &["Blog.Writer"]),
+                user(2, "Bob Brandt", "bob@contoso.example", &["Blog.Writer"]),
+                user(3, "Chiara Conti", "chiara@contoso.example", &["Blog.Admin"]),
+                user(4, "Dana Dorn", "dana@contoso.example", &["Blog.Reader"]),
             ],
             apps: vec![
                 AppRegistration {
@@ -251,7 +261,7 @@ impl Default for IdpSettings {
                     name: "Blog (API)".to_owned(),
                     app_id_uri: Some(format!("api://{DEV_API_ID}")),
                     scopes: vec!["access_as_user".to_owned()],
-                    app_roles: vec![AppRole { value: "Blog.Author".to_owned(), granted_to: Vec::new() }],
+                    app_roles: ["Blog.Reader", "Blog.Writer", "Blog.Admin"].map(role).to_vec(),
                     token_version: TokenVersion::V2,
                     ..AppRegistration::default()
                 },

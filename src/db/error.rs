@@ -1,6 +1,8 @@
 //! Why the database did not do it. No message holds a password or a post's content.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
+
+use super::failure::Failure;
 
 /// Why the database did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +19,15 @@ pub enum DbError {
         /// What the database said, and what to do.
         reason: String,
     },
+    /// There is a connection pooler, and `database.prepared_statements` is `on`.
+    #[error(
+        "there is a connection pooler before the database {database}, through which prepared statements of one client \
+         are executed by another; set database.prepared_statements to auto, or name the server's own port in database.url"
+    )]
+    Pooler {
+        /// Which, without a password.
+        database: String,
+    },
     /// All connections are in use, or the server has gone.
     #[error("no connection to the database {database} within {seconds} seconds: {reason}")]
     NoConnection {
@@ -32,6 +43,15 @@ pub enum DbError {
     Deadline {
         /// The time that the request had.
         seconds: u64,
+    },
+    /// Somebody has deleted or replaced an SQLite file that is open.
+    #[error(
+        "{path} was deleted or replaced while the database is open: nothing is written until it is back; put the original \
+         back, or restart to go on with what is there now"
+    )]
+    FileGone {
+        /// The database or its write-ahead log.
+        path: String,
     },
     /// As many searches run and wait as may.
     #[error("too many searches are running and waiting; see database.search_connections and database.search_queue")]
@@ -65,4 +85,32 @@ pub enum DbError {
         /// Why.
         reason: String,
     },
+}
+
+impl DbError {
+    /// The time that began then is over.
+    pub(super) fn late_since(begun: Instant) -> Self {
+        Self::Deadline { seconds: begun.elapsed().as_secs().max(1) }
+    }
+
+    /// Whether it passes by itself, so that the same may succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            // It was open before; whether the address is right, the start has shown.
+            Self::Open { .. }
+            | Self::NoConnection { .. }
+            | Self::Deadline { .. }
+            | Self::FileGone { .. }
+            | Self::SearchBusy
+            | Self::Closed => true,
+            Self::Statement(error) => Failure::of(error).is_transient(),
+            Self::NotCommitted(error) => Failure::of(error).is_transient(),
+            Self::Url(_)
+            | Self::Pooler { .. }
+            | Self::Panicked
+            | Self::Migration(_)
+            | Self::NewerSchema { .. }
+            | Self::Legacy { .. } => false,
+        }
+    }
 }

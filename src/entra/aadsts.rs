@@ -289,4 +289,23 @@ mod tests {
         assert_eq!(EntraError::from_callback("temporarily_unavailable", "").remedy(), Remedy::Other);
         assert_eq!(EntraError::from_callback("invalid_client", "").remedy(), Remedy::Configuration);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_error_answer_makes_it_panic_or_gets_control_characters_or_long_runs_through(
+            error in "\\PC{0,60}",
+            description in "(AADSTS[0-9]{0,12}: )?(.|\n|\r|\t){0,200}( Correlation ID: [-0-9a-fé]{0,40})?",
+            codes in proptest::collection::vec(proptest::num::i64::ANY, 0..3),
+            bytes: Vec<u8>,
+        ) {
+            let _ = EntraError::from_token_endpoint(&bytes);
+            let body = serde_json::json!({ "error": error, "error_description": description, "error_codes": codes });
+            let found = [EntraError::from_token_endpoint(body.to_string().as_bytes()), Some(EntraError::from_callback(&error, &description))];
+            for found in found.into_iter().flatten() {
+                let text = format!("{} {} {} {}", found.error, found.label(), found.cause(), found.description);
+                proptest::prop_assert!(!text.chars().any(char::is_control), "{:?}", text);
+                proptest::prop_assert!(found.description.chars().count() <= MAX_DESCRIPTION_CHARS + 1);
+            }
+        }
+    }
 }

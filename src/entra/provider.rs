@@ -16,7 +16,7 @@ pub use discovery::Metadata;
 use super::{
     Authority,
     aadsts::EntraError,
-    authority::{AuthorityError, is_secure},
+    authority::AuthorityError,
     clock::Clock,
     signing_keys::{FetchedKeys, JwksError, KeyCacheFile, KeyLookup, KeyPolicy, KeySet, SigningKeys},
     single_flight::SingleFlight,
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     config::EntraSettings,
     failure_log::FailureLog,
+    loopback::is_secure,
     outbound::{self, OutboundError},
 };
 
@@ -331,6 +332,13 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(max_age(header), seconds.map(Duration::from_secs), "{header:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_makes_it_panic(header in "(max-age=[0-9\"]{0,30}|\\PC{0,60})") {
+            let _ = max_age(&header);
         }
     }
 }

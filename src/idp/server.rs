@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     config::Settings,
+    loopback::is_loopback_address,
     serve::{self, ListenError, Listening, Options, Stopper, access_log, request_guard, request_id},
 };
 
@@ -86,7 +87,7 @@ impl Server {
     /// See [`StartError`].
     pub fn on(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
         let address = listener.local_addr().map_err(StartError::Socket)?;
-        if !settings.idp.allow_remote && !address.ip().is_loopback() {
+        if !settings.idp.allow_remote && !is_loopback_address(address.ip()) {
             return Err(StartError::NotLoopback { host: address.ip().to_string() });
         }
         let port = address.port();
@@ -158,8 +159,8 @@ fn routes(config: &mut web::ServiceConfig) {
 /// Whether every address of this host is this machine's own.
 fn is_loopback(host: &str) -> bool {
     if let Ok(address) = host.parse::<IpAddr>() {
-        return address.is_loopback();
+        return is_loopback_address(address);
     }
     let addresses: Vec<SocketAddr> = (host, 0).to_socket_addrs().map(Iterator::collect).unwrap_or_default();
-    !addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback())
+    !addresses.is_empty() && addresses.iter().all(|address| is_loopback_address(address.ip()))
 }

@@ -11,15 +11,16 @@ use actix_web::{
 
 use super::{
     certificate_watch::CertificateWatch,
-    cookies, error_page,
+    compression, cookies, error_page,
     redis_store::RedisSetupError,
     routes, security_headers,
     site::{SettingProblem, Site},
     templates::TemplateError,
 };
 use crate::{
-    config::{Settings, is_loopback},
+    config::Settings,
     entra::{ProviderError, confidential_client::SignInError},
+    loopback::is_loopback,
     outbound::OutboundError,
     serve::{self, ListenError, Listening, Options, Stopper, access_log, request_guard, request_id},
 };
@@ -120,6 +121,7 @@ impl Server {
                 .wrap(from_fn(error_page::answer))
                 .wrap(site.sessions.middleware(&site.keys, site.cookies))
                 .wrap(from_fn(cookies::sort_out))
+                .wrap(from_fn(compression::compress))
                 .wrap(from_fn(security_headers::add))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))

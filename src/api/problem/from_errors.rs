@@ -9,7 +9,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{error::Category, json};
 
 use super::{FieldError, Problem};
-use crate::{blog::BlogError, db::DbError, entra::TokenError, serve::Refusal};
+use crate::{
+    blog::BlogError,
+    db::DbError,
+    entra::TokenError,
+    serve::{Refusal, content_coding::NotAcceptable},
+};
 
 impl From<BlogError> for Problem {
     fn from(error: BlogError) -> Self {
@@ -29,12 +34,11 @@ impl From<BlogError> for Problem {
 impl From<DbError> for Problem {
     fn from(cause: DbError) -> Self {
         match cause {
-            // It may be back in a moment; anything else will be no better the next time.
-            DbError::NoConnection { .. } | DbError::Deadline { .. } | DbError::Closed => {
-                Self::unavailable("database_unavailable", "the database does not answer at present").because(cause)
-            }
             DbError::SearchBusy => {
                 Self::unavailable("search_busy", "too many searches are running; ask again later").because(cause)
+            }
+            cause if cause.is_transient() => {
+                Self::unavailable("database_unavailable", "the database does not answer at present").because(cause)
             }
             cause => Self::internal(cause),
         }
@@ -74,6 +78,12 @@ impl From<TokenError> for Problem {
                 Self::unavailable("keys_unavailable", detail).because(error)
             }
         }
+    }
+}
+
+impl From<NotAcceptable> for Problem {
+    fn from(_: NotAcceptable) -> Self {
+        Self::no_acceptable_coding()
     }
 }
 

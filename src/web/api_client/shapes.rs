@@ -38,6 +38,9 @@ pub struct Post {
     pub title: String,
     /// Content, plain text.
     pub content: String,
+    /// Whether the content goes on: only if an excerpt was asked for.
+    #[serde(default)]
+    pub truncated: bool,
     /// When it was written.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
@@ -73,12 +76,14 @@ pub struct PostQuery {
     pub after: Option<String>,
     /// Only one's own.
     pub only_mine: bool,
+    /// Characters of each content to send; an API of an earlier version sends all of it.
+    pub excerpt: u32,
 }
 
 impl PostQuery {
     pub(super) fn path(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("limit", &self.limit.to_string());
+        query.append_pair("limit", &self.limit.to_string()).append_pair("excerpt", &self.excerpt.to_string());
         if let Some(after) = &self.after {
             query.append_pair("after", after);
         }
@@ -86,6 +91,38 @@ impl PostQuery {
             query.append_pair("author", "me");
         }
         format!("/v1/posts?{}", query.finish())
+    }
+}
+
+/// What the user may do in the blog, as the API says with every response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rights {
+    /// Read.
+    Read,
+    /// Write posts; change and delete one's own.
+    Write,
+    /// Change and delete everybody's.
+    Manage,
+}
+
+impl Rights {
+    pub(super) fn parse(value: &str) -> Option<Self> {
+        match value {
+            "read" => Some(Self::Read),
+            "write" => Some(Self::Write),
+            "manage" => Some(Self::Manage),
+            _ => None,
+        }
+    }
+
+    /// Whether a new post would be taken.
+    pub fn may_write(self) -> bool {
+        self >= Self::Write
+    }
+
+    /// Whether a change of a post would be taken.
+    pub fn may_change(self, is_own: bool) -> bool {
+        self >= if is_own { Self::Write } else { Self::Manage }
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::web::{
     csrf::Checked,
     drafts::Typed,
-    error_page::PageError,
+    error_page::{Kind, PageError},
     form_seal::FormSeal,
     pages::post_form::{PostForm, PostFormPage, refused},
     visit::{SignedIn, Visit},
@@ -22,12 +22,16 @@ pub struct NewPostQuery {
 /// `GET /posts/new`
 ///
 /// # Errors
-/// When nobody is signed in.
+/// When nobody is signed in, or the user may only read.
 pub async fn show(user: SignedIn, query: web::Query<NewPostQuery>) -> Result<HttpResponse, PageError> {
-    let page = |typed| PostFormPage::new(&user.visit, &FormSeal::new(&user.account), typed);
+    // Told before they write, and not after.
+    if !user.may_write().await {
+        return Err(Kind::ReadOnly.into());
+    }
+    let seal = FormSeal::new(&user.account);
     let page = match user.draft().await? {
-        Some(typed) if query.empty.as_deref() != Some("1") => page(typed).restored(),
-        _ => page(Typed::default()),
+        Some(typed) if query.empty.as_deref() != Some("1") => PostFormPage::kept(&user.visit, &seal, typed),
+        _ => PostFormPage::new(&user.visit, &seal, Typed::default()),
     };
     user.visit.page("post_form.html", &page)
 }
@@ -40,10 +44,10 @@ pub async fn publish(checked: Checked<PostForm>) -> Result<HttpResponse, PageErr
     let Checked { form, user } = checked;
     match user.api().create(&form.post(), form.key()).await {
         Ok(post) => {
-            user.forget_draft(user.visit.request.path()).await;
+            user.forget_draft(user.visit.page_path()).await;
             user.visit.session.set_flash("Your post is published.");
             Ok(Visit::redirect(&format!("/posts/{}", post.id)))
         }
-        Err(error) => refused(&user, &form, None, error).await,
+        Err(error) => refused(&user, &form, error).await,
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, web};
-use blogctl::serve;
+use blogctl::{config::DEV_API_ID, serve};
 use url::Url;
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
 
 pub const ALICE: &str = "0a11ce00-0000-4000-8000-000000000001";
 pub const BOB: &str = "0a11ce00-0000-4000-8000-000000000002";
+pub const CHIARA: &str = "0a11ce00-0000-4000-8000-000000000003";
 
 /// Most redirects in a row.
 const MAX_REDIRECTS: usize = 15;
@@ -383,6 +384,24 @@ pub fn signed_out_session(browser: &Browser, system: &TestSystem, oid: &str) -> 
     control(system, "PUT", "/fault", Some(&serde_json::json!({ "fail_next": { "count": 1, "code": 700_082 } })));
     assert_eq!(browser.get_once(&system.web.url("/posts")).status, 303);
     browser.cookie("blogctl").expect("a session")
+}
+
+/// Alice is a Writer, Bob a Reader, Chiara an Admin.
+pub fn system_with_roles(is_required: bool) -> TestSystem {
+    TestSystem::with(|settings| {
+        settings.api.require_app_roles = is_required;
+        for (user, role) in settings.idp.users.iter_mut().zip(["Blog.Writer", "Blog.Reader", "Blog.Admin"]) {
+            user.roles = vec![role.to_owned()];
+        }
+        let api = settings.idp.apps.iter_mut().find(|app| app.client_id == DEV_API_ID).expect("the API");
+        let role = api.app_roles.first().expect("a role").clone();
+        let named = |value: &str| {
+            let mut role = role.clone();
+            value.clone_into(&mut role.value);
+            role
+        };
+        api.app_roles = ["Blog.Reader", "Blog.Writer", "Blog.Admin"].map(named).to_vec();
+    })
 }
 
 /// A post as the API sends it.
