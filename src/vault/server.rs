@@ -1,14 +1,7 @@
 //! The vault's addresses and those of the metadata service, as their references have them (Key Vault REST API 7.4, IMDS
 //! 2018-02-01). A thread of its own serves them: the site asks while it starts.
 
-use std::{
-    io,
-    net::TcpListener,
-    path::Path,
-    sync::mpsc,
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{io, net::TcpListener, path::Path, sync::mpsc, thread::JoinHandle, time::Duration};
 
 use actix_web::{
     App, Error, HttpRequest, HttpResponse,
@@ -33,6 +26,7 @@ use super::{
     tokens::Tokens,
 };
 use crate::{
+    background,
     config::ServerSettings,
     serve::{
         self, Listening, Options, access_log,
@@ -85,7 +79,7 @@ impl Server {
             tokens: Tokens::default(),
         });
         let (send, started) = mpsc::channel();
-        let thread = thread::Builder::new().name("vault".to_owned()).spawn(move || {
+        let thread = background::spawn_once("vault", move || {
             rt::System::new().block_on(async move {
                 let app = move || {
                     App::new()
