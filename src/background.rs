@@ -142,16 +142,16 @@ mod tests {
 
     #[test]
     fn a_thread_that_panics_is_started_again_and_reported() {
-        let (begin, begun) = mpsc::channel();
+        let (sender, seen) = mpsc::channel();
         let mut attempts = 0;
         let (end, may_end) = mpsc::channel::<()>();
         let thread = spawn_with_pause("test-restarting", Duration::ZERO, move || {
             attempts += 1;
-            begin.send(attempts).unwrap();
+            sender.send(attempts).unwrap();
             assert!(attempts > 2, "attempt {attempts}");
-            drop(may_end.recv());
+            let _ = may_end.recv();
         });
-        assert_eq!(begun.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(seen.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(report("test-restarting"), Some((Status::Restarted, 2)));
         assert!(status() >= Status::Restarted);
         drop(end);

@@ -152,7 +152,9 @@ mod tests {
     async fn of_very_many_that_would_wait_the_last_are_refused_at_once() {
         let lane = Lane::new("a test", 1, Duration::from_mins(1)).unwrap();
         let (end, hangs) = mpsc::channel::<()>();
-        assert!(lane.start(move || drop(hangs.recv())));
+        assert!(lane.start(move || {
+            let _ = hangs.recv();
+        }));
         let waiting: Vec<_> = (0..MAX_WAITING)
             .map(|n| {
                 let mut work = Box::pin(lane.run(move || n));
@@ -181,7 +183,7 @@ mod tests {
         let (end, may_end) = mpsc::channel::<()>();
         let mut work = Box::pin(lane.run(move || {
             begun.send(()).unwrap();
-            drop(may_end.recv());
+            let _ = may_end.recv();
         }));
         assert!(work.as_mut().now_or_never().is_none());
         has_begun.recv().unwrap();

@@ -207,7 +207,7 @@ mod tests {
         *remembered.last.lock().unwrap() = Some((long_ago(), true));
         let (answer, hangs) = mpsc::channel::<()>();
         let hang = move || {
-            drop(hangs.recv());
+            let _ = hangs.recv();
             true
         };
         assert!(remembered.or_ask(&lane, hang).await, "from before");
@@ -225,7 +225,9 @@ mod tests {
     async fn without_a_free_thread_nobody_waits_for_ever() {
         let (remembered, lane) = (Arc::<Remembered>::default(), Lane::new("a test", 1, WAIT).unwrap());
         let (_end, hangs) = mpsc::channel::<()>();
-        assert!(lane.start(move || drop(hangs.recv())));
+        assert!(lane.start(move || {
+            let _ = hangs.recv();
+        }));
         assert!(!remembered.or_ask(&lane, || true).await);
         assert!(!remembered.is_asked.load(Ordering::Acquire), "the next one may ask");
     }
