@@ -15,6 +15,7 @@ mod error_page;
 mod failed_sign_ins;
 mod form_seal;
 mod key_ring;
+mod lanes;
 mod lost_sessions;
 mod moment;
 mod pages;

@@ -10,6 +10,8 @@ pub use known::KNOWN;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::claims_request::ClaimsChallenge;
+
 /// A GUID has 36 characters, the shortest client secret 40.
 const LONGEST_HARMLESS_RUN: usize = 36;
 const MAX_DESCRIPTION_CHARS: usize = 400;
@@ -53,6 +55,8 @@ pub struct EntraError {
     pub description: String,
     /// Entra's correlation id, for its support.
     pub correlation_id: Option<String>,
+    /// What a new sign-in must ask for (`interaction_required`, Microsoft Learn "Claims challenges").
+    pub claims: Option<Box<ClaimsChallenge>>,
 }
 
 /// The token endpoint's error answer (RFC 6749 §5.2 and Entra's own members). One member that is odd must not hide the others.
@@ -65,6 +69,8 @@ struct ErrorBody {
     error_codes: Value,
     #[serde(default)]
     correlation_id: Value,
+    #[serde(default)]
+    claims: Value,
 }
 
 /// How advice for the operator begins on a visitor's page.
@@ -85,6 +91,7 @@ impl EntraError {
             code: code.or_else(|| code_in(description)),
             description: clean(description),
             correlation_id: body.correlation_id.as_str().and_then(guid),
+            claims: body.claims.as_str().and_then(ClaimsChallenge::from_error).map(Box::new),
         })
     }
 
@@ -97,6 +104,7 @@ impl EntraError {
             correlation_id: error_description
                 .split_once("Correlation ID: ")
                 .and_then(|(_, rest)| guid(rest.get(..36)?)),
+            claims: None,
         }
     }
 

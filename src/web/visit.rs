@@ -70,7 +70,7 @@ impl Visit {
         TraceContext::id_of(&self.request)
     }
 
-    /// Does what may block, away from the serving threads.
+    /// Does what uses the users' sessions, tokens or drafts: at once when they are in memory, on the threads of Redis when they are there.
     ///
     /// # Errors
     /// Those of `work`.
@@ -83,7 +83,10 @@ impl Visit {
         E: Into<PageError> + Send + 'static,
     {
         let site = self.site.clone();
-        let outcome = web::block(move || work(&site)).await.map_err(|_| PageError::from(Kind::Internal))?;
+        let outcome = match self.site.redis.clone() {
+            Some(redis) => redis.off_thread(move || work(&site)).await?,
+            None => work(&site),
+        };
         outcome.map_err(Into::into)
     }
 

@@ -10,6 +10,7 @@ mod credentials;
 mod forms;
 mod headers;
 mod health;
+mod lanes;
 mod posts;
 mod public_address;
 mod redirect_path;

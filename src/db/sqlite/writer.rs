@@ -12,7 +12,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -29,7 +29,13 @@ use tokio::{
 
 use self::job::{Job, Refusal, Undone, Write};
 use super::{busy, file::DatabaseFile, open, search_index};
-use crate::db::{Connection, DbError};
+use crate::{
+    background,
+    db::{Connection, DbError},
+};
+
+/// Under which health reports it.
+const WRITER_THREAD: &str = "sqlite-writer";
 
 /// Jobs that one transaction holds at most: beyond this, waiting costs more than another sync of the disk saves.
 const MAX_BATCH: usize = 64;
@@ -84,10 +90,7 @@ impl Writer {
             clock,
             index: Index::UpToDate,
         };
-        let thread = thread::Builder::new()
-            .name("sqlite-writer".to_owned())
-            .spawn(move || work.off())
-            .map_err(|reason| error(&reason))?;
+        let thread = background::spawn_once(WRITER_THREAD, move || work.off()).map_err(|reason| error(&reason))?;
         Ok(Self { queue: Mutex::new(Some(queue)), closing, thread: Mutex::new(Some(thread)) })
     }
 
@@ -130,8 +133,9 @@ impl Writer {
             let _ = queue.try_send(Message::Close);
         }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            log::error!("the SQLite writer ended with a panic");
+        if let Some(thread) = thread {
+            // A panic there has been reported already.
+            let _ = thread.join();
         }
     }
 }

@@ -14,6 +14,7 @@ use url::Url;
 
 use super::{
     cookie_jar::CookieJar,
+    entra::wait_until,
     system::{TestServer, TestSystem},
 };
 
@@ -382,7 +383,8 @@ async fn answer(request: HttpRequest, state: web::Data<PlayState>) -> HttpRespon
 pub fn signed_out_session(browser: &Browser, system: &TestSystem, oid: &str) -> String {
     browser.sign_in(system, oid, "/");
     control(system, "PUT", "/fault", Some(&serde_json::json!({ "fail_next": { "count": 1, "code": 700_082 } })));
-    assert_eq!(browser.get_once(&system.web.url("/posts")).status, 303);
+    // The token at hand is good for another page; it is refreshed beside it.
+    wait_until("the refresh is refused", || browser.get_once(&system.web.url("/posts")).status == 303);
     browser.cookie("blogctl").expect("a session")
 }
 

@@ -44,6 +44,11 @@ pub(super) fn rejection(error: &ApiError) -> Option<(StatusCode, Rejection)> {
             StatusCode::TOO_MANY_REQUESTS,
             format!("The post was not saved: the blog asks to slow down. Your text is still here. {}", wait(*seconds)),
         ),
+        ApiError::Busy => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The post was not saved: too many requests wait for the blog's API. Your text is still here; try again in a few seconds."
+                .to_owned(),
+        ),
         ApiError::Unavailable(seconds) => (
             StatusCode::SERVICE_UNAVAILABLE,
             format!("The blog's API cannot save it just now. {MAYBE_SAVED} {}", wait(*seconds)),
