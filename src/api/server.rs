@@ -3,7 +3,7 @@
 use std::{io, net::TcpListener, sync::Arc};
 
 use actix_web::{
-    App, HttpServer,
+    App,
     dev::{ServerHandle, Service as _},
     middleware::{Condition, from_fn},
     web,
@@ -15,6 +15,7 @@ use super::{
     head_limits,
     health::Probe,
     key_watch::KeyWatch,
+    name_updates::NameUpdates,
     openapi::Description,
     rate_limit::RateLimits,
     ready::ReadyAnswers,
@@ -26,7 +27,7 @@ use crate::{
     config::{ApiSettings, DatabaseSettings, ServerSettings, Settings},
     db::{self, Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
-    serve::{self, ListenError, TrustedProxies, access_log, connections, request_guard, request_id},
+    serve::{self, ListenError, Listening, Options, Stopper, TrustedProxies, access_log, request_guard, request_id},
 };
 
 /// Why the server did not start.
@@ -80,6 +81,7 @@ impl StartError {
 pub struct Server {
     port: u16,
     http: actix_web::dev::Server,
+    stopper: Stopper,
     database: Database,
     validator: Arc<AccessTokenValidator>,
 }
@@ -102,12 +104,14 @@ impl Server {
         let origins = Origins::parse(&settings.api.cors_origins)?;
         let validator = Arc::new(validator(settings)?);
         let database = open(&settings.database)?;
+        database.prepare(connections::workers(&settings.server))?;
 
         let data = AppData {
             blog: web::Data::new(Blog::new(database.clone())),
             health: web::Data::new(Probe::new(database.clone(), Arc::clone(&validator))),
             ready: web::Data::new(ReadyAnswers::new(settings.api.ready_answers_mib)),
             validator: web::Data::from(Arc::clone(&validator)),
+            names: web::Data::new(NameUpdates::default()),
             limits: web::Data::new(RateLimits::new(
                 &settings.api,
                 TrustedProxies::new(&settings.server.trusted_proxies),
@@ -121,7 +125,13 @@ impl Server {
         };
         let (docs, database_time) = (settings.api.docs, settings.database.deadline);
         // The middleware added last meets a request first.
-        let http = HttpServer::new(move || {
+        let options = Options {
+            name: "serve-api",
+            workers: serve::workers(&settings.server),
+            settings: &settings.server,
+            tls: None,
+        };
+        let Listening { server, stopper } = serve::server::listen(listener, &options, move || {
             App::new()
                 .configure(|config| data.mount(config))
                 .configure(|config| routes::mount(config, docs))
@@ -135,18 +145,8 @@ impl Server {
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
         })
-        .workers(connections::workers(&settings.server))
-        .max_connections(connections::connections_per_worker(&settings.server))
-        .keep_alive(connections::KEEP_ALIVE)
-        .tcp_nodelay(true)
-        .client_request_timeout(settings.server.head_timeout)
-        .client_disconnect_timeout(connections::DISCONNECT)
-        .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
-        .disable_signals()
-        .listen(listener)
-        .map_err(StartError::Socket)?
-        .run();
-        Ok(Self { port, http, database, validator })
+        .map_err(StartError::Socket)?;
+        Ok(Self { port, http: server, stopper, database, validator })
     }
 
     /// The port it listens on.
@@ -157,6 +157,11 @@ impl Server {
     /// Stops it from elsewhere.
     pub fn handle(&self) -> ServerHandle {
         self.http.handle()
+    }
+
+    /// Stops it so that nobody notices.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
     }
 
     /// Serves until stopped, then closes the database.
@@ -181,6 +186,7 @@ struct AppData {
     ready: web::Data<ReadyAnswers>,
     validator: web::Data<AccessTokenValidator>,
     limits: web::Data<RateLimits>,
+    names: web::Data<NameUpdates>,
     settings: web::Data<ApiSettings>,
     server: web::Data<ServerSettings>,
     metadata: web::Data<MetadataDocument>,
@@ -195,6 +201,7 @@ impl AppData {
             .app_data(self.ready.clone())
             .app_data(self.validator.clone())
             .app_data(self.limits.clone())
+            .app_data(self.names.clone())
             .app_data(self.settings.clone())
             .app_data(self.server.clone())
             .app_data(self.metadata.clone())

@@ -10,7 +10,7 @@ mod samples;
 mod summary;
 mod values;
 
-use std::{future::Future, io, net::TcpListener, path::PathBuf, pin::Pin};
+use std::{future::Future, io, net::TcpListener, path::PathBuf, pin::Pin, time::Duration};
 
 use actix_web::{dev::ServerHandle, rt};
 use clap::{Args, ValueEnum};
@@ -29,12 +29,13 @@ use crate::{
     api,
     config::{Mistakes, Role, Settings},
     idp,
-    serve::{self, ListenError, stop},
+    serve::{self, ListenError, descriptors, stop},
     vault, web,
 };
 
 /// Settings that `dev` takes from you; all others it sets itself.
-const TAKEN: [&str; 4] = ["log.level", "api.rate_limits", "idp.users", "idp.access_token_seconds"];
+const TAKEN: [&str; 5] =
+    ["log.level", "api.rate_limits", "api.require_app_roles", "idp.users", "idp.access_token_seconds"];
 
 /// What is logged unless log.level is set: requests would bury the summary.
 const QUIET: &str = "warn";
@@ -47,14 +48,16 @@ const OTHER_FOLDER: &str = "name another folder with --data-dir FOLDER";
 /// Needs no tenant and no settings. Makes a folder .blogctl with a key and a certificate, registers the certificate with
 /// the look-alike, and keeps posts in SQLite; a second start uses all of it again. Listens on this machine only.
 ///
-/// Of your own settings only log.level, api.rate_limits, idp.users and idp.access_token_seconds are taken, so that a
-/// blog.toml for a real tenant does no harm here.
+/// Of your own settings only log.level, api.rate_limits, api.require_app_roles, idp.users and idp.access_token_seconds are
+/// taken, so that a blog.toml for a real tenant does no harm here.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 Examples:
   blogctl dev
   blogctl dev --client-port 5050    when another program has port 5000
   blogctl dev --set log.level=info  with a line for each request
+  blogctl dev --set api.require_app_roles=true
+                                    app roles decide who reads, writes and administrates
   blogctl dev --credential key-vault
                                     the key in a look-alike of Azure Key Vault
   blogctl dev --fresh               start over: new posts, key and certificate
@@ -142,7 +145,8 @@ fn own_settings(arguments: &SettingsArguments) -> anyhow::Result<Settings> {
     let (mut loaded, mut mistakes) = Settings::load_leniently(&arguments.sources(Vec::new()), Role::Any);
     mistakes.retain(|mistake| {
         let is_file = mistake.origin.is_none();
-        is_file || mistake.setting.starts_with("log.") || mistake.setting.starts_with("idp.")
+        let is_of = |section: &str| mistake.setting.starts_with(section);
+        is_file || is_of("log.") || is_of("idp.") || TAKEN.contains(&mistake.setting.as_str())
     });
     if !mistakes.is_empty() {
         return Err(Mistakes(mistakes).into());
@@ -210,6 +214,7 @@ fn listen(port: u16, flag: &str) -> anyhow::Result<TcpListener> {
 
 fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<()> {
     let settings = &prepared.settings;
+    descriptors::raise_limit();
     // Before the site, which asks it while it starts.
     let key = plan.data_dir.join(folder::KEY_AND_CERTIFICATE);
     let _vault = sockets.vault.map(|socket| vault::Server::start(socket, VAULT_CERTIFICATE, &key)).transpose()?;
@@ -218,13 +223,14 @@ fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<(
         let api = api::Server::on(sockets.api, settings)?;
         let web = web::Server::on(sockets.client, settings)?;
         let handles = vec![idp.handle(), api.handle(), web.handle()];
+        let stoppers = vec![idp.stopper(), api.stopper(), web.stopper()];
         let runs: Vec<Run> = vec![Box::pin(idp.run()), Box::pin(api.run()), Box::pin(web.run())];
         let run = async {
             // Not before signals are caught: whoever reads this may send one at once.
             summary::print(&summary::started(plan, prepared)).map_err(io::Error::other)?;
             all(handles.clone(), runs).await
         };
-        stop::on_signal(handles.clone(), run).await?;
+        stop::on_signal(stoppers, Duration::ZERO, run).await?;
         summary::print(&summary::stopped(plan))?;
         Ok(())
     })

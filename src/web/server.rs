@@ -3,7 +3,7 @@
 use std::{io, net::TcpListener, sync::Arc};
 
 use actix_web::{
-    App, HttpServer,
+    App,
     dev::{Server as HttpServerTask, ServerHandle},
     middleware::from_fn,
     web,
@@ -11,7 +11,7 @@ use actix_web::{
 
 use super::{
     certificate_watch::CertificateWatch,
-    cookies, error_page,
+    compression, cookies, error_page,
     redis_store::RedisSetupError,
     routes, security_headers,
     site::{SettingProblem, Site},
@@ -22,7 +22,7 @@ use crate::{
     entra::{ProviderError, confidential_client::SignInError},
     loopback::is_loopback,
     outbound::OutboundError,
-    serve::{self, ListenError, access_log, connections, request_guard, request_id},
+    serve::{self, ListenError, Listening, Options, Stopper, access_log, request_guard, request_id},
 };
 
 /// Why the server did not start.
@@ -47,6 +47,9 @@ pub enum StartError {
     /// The Redis of the settings cannot even be tried.
     #[error(transparent)]
     Redis(#[from] RedisSetupError),
+    /// There can be no threads.
+    #[error("no threads for requests to other servers: {0}")]
+    Threads(io::Error),
     /// A template is broken: a defect of the program.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -71,7 +74,7 @@ impl StartError {
             Self::Outbound(_) => "entra.ca_file is a PEM file of the certificates to trust beside the system's",
             Self::Redis(_) => "see redis.url and redis.ca_file, a PEM file of the certificates to trust",
             Self::Header(_) => "see client.public_url and entra.authority_host",
-            Self::Template(_) | Self::Socket(_) => return None,
+            Self::Template(_) | Self::Socket(_) | Self::Threads(_) => return None,
         };
         Some(hint.to_owned())
     }
@@ -85,6 +88,7 @@ fn list(problems: &[SettingProblem]) -> String {
 pub struct Server {
     port: u16,
     task: HttpServerTask,
+    stopper: Stopper,
     watch: CertificateWatch,
 }
 
@@ -120,21 +124,20 @@ impl Server {
                 .wrap(from_fn(error_page::answer))
                 .wrap(site.sessions.middleware(&site.keys, site.cookies))
                 .wrap(from_fn(cookies::sort_out))
+                .wrap(from_fn(compression::compress))
                 .wrap(from_fn(security_headers::add))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
         };
-        let server = HttpServer::new(application)
-            .workers(connections::workers(&settings.server))
-            .max_connections(connections::connections_per_worker(&settings.server))
-            .keep_alive(connections::KEEP_ALIVE)
-            .tcp_nodelay(true)
-            .client_request_timeout(settings.server.head_timeout)
-            .client_disconnect_timeout(connections::DISCONNECT)
-            .disable_signals()
-            .shutdown_timeout(settings.server.shutdown_timeout.as_secs());
-        let task = server.listen(listener).map_err(StartError::Socket)?.run();
-        Ok(Self { port, task, watch })
+        let options = Options {
+            name: "serve-client",
+            workers: serve::workers(&settings.server),
+            settings: &settings.server,
+            tls: None,
+        };
+        let Listening { server, stopper } =
+            serve::server::listen(listener, &options, application).map_err(StartError::Socket)?;
+        Ok(Self { port, task: server, stopper, watch })
     }
 
     /// The port it listens on.
@@ -145,6 +148,11 @@ impl Server {
     /// Stops it from elsewhere.
     pub fn handle(&self) -> ServerHandle {
         self.task.handle()
+    }
+
+    /// Stops it so that nobody notices.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
     }
 
     /// Serves until stopped.

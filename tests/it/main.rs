@@ -23,4 +23,5 @@ mod properties;
 mod registration;
 mod seed;
 mod support;
+mod token;
 mod web;

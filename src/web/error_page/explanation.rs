@@ -140,6 +140,16 @@ impl Explanation {
                 "This site cannot read compressed forms",
                 "Your browser, or a program between it and this site, compressed what it sent. Nothing was saved.",
             ),
+            Refusal::InvalidHost => (
+                "400",
+                "That request names no site",
+                "Your browser, or a program between it and this site, sent a host name that is none.",
+            ),
+            Refusal::Overloaded | Refusal::TooManyConnections => (
+                "503",
+                "This site has too much to do",
+                "More is being sent and received than this site can handle at once. Nothing was saved.",
+            ),
         };
         of_status(refusal.status_code(), marker, heading, happened, refusal.detail())
     }
@@ -173,6 +183,14 @@ impl Explanation {
                 "This site cannot look up just now who is signed in.",
                 "Try again in a moment. If you sent a form, your browser's Back button leads back to it with your text; look \
                  first whether it was saved.",
+            )
+            .with_action("", "Try again"),
+            Kind::Busy => of_status(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "503",
+                "This site is busy",
+                "Too many requests wait for the blog's API or for Microsoft Entra ID. This one was not sent.",
+                "Try again in a few seconds.",
             )
             .with_action("", "Try again"),
             Kind::ApiUnreachable => bad_gateway(

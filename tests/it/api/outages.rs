@@ -109,17 +109,11 @@ fn a_server_that_takes_no_writes_is_unavailable_for_writes_until_it_does() {
     is_unavailable(&alice.post("/v1/posts", &post));
     is_unavailable(&alice.delete(&format!("/v1/posts/{id}")));
     assert_eq!(alice.get(&format!("/v1/posts/{id}")).status, 200);
-    // Without closing anything: as after a failover, the old connections are the ones that are wrong.
-    let name = &postgres.name;
-    postgres
-        .connection()
-        .batch_execute(&format!("ALTER DATABASE {name} RESET default_transaction_read_only"))
-        .expect_err("read-only");
-    postgres
-        .connection()
-        .batch_execute(&format!(
-            "SET default_transaction_read_only = off; ALTER DATABASE {name} RESET default_transaction_read_only"
-        ))
+    // Without closing anything: as after a failover, it is the old connections that are wrong.
+    let mut admin = postgres.connection();
+    admin.batch_execute("SET default_transaction_read_only = off").expect("set");
+    admin
+        .batch_execute(&format!("ALTER DATABASE {} RESET default_transaction_read_only", postgres.name))
         .expect("reset");
     assert_eq!(alice.post("/v1/posts", &post).status, 201);
 }
