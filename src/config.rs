@@ -10,6 +10,7 @@ mod client;
 mod cookie_keys;
 mod credential;
 mod database;
+mod dotenv;
 mod entra;
 mod idp;
 mod loader;
@@ -19,8 +20,10 @@ mod mistake;
 mod older_names;
 mod redis;
 mod role;
+mod secret_text;
 mod server;
 mod sources;
+mod text_file;
 mod value;
 
 pub use api::{ApiSettings, RequiredClientAuth};
@@ -29,6 +32,7 @@ pub use check::{A_REDIRECT_PATH, is_loopback, redirect_path, weakness};
 pub use client::{AssertionForm, CertificateSettings, ClientSettings};
 pub use credential::{CredentialSettings, ManagedIdentitySettings, VaultSettings, WorkloadIdentitySettings};
 pub use database::{DatabaseSettings, FileMode, PreparedStatements};
+pub use dotenv::{DotEnv, parse as parse_dotenv};
 pub use entra::{Cloud, EntraSettings};
 pub use idp::{
     AppRegistration, AppRole, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, FederatedIdentity, IdpSettings, IdpUser,
@@ -39,8 +43,10 @@ pub use log::{LogFormat, LogSettings};
 pub use mistake::{Mistake, Mistakes};
 pub use redis::{RedisSettings, RedisUrl};
 pub use role::Role;
+pub use secret_text::{SecretKind, is_path, quotable, quotable_path, quotable_secret_path, secret_kind};
 pub use server::{Environment, ServerSettings};
 pub use sources::{DEFAULT_FILE, FILE_VARIABLE, Flag, Sources, variable_of};
+pub use text_file::text_in;
 pub use value::HIDDEN;
 
 use loader::Loader;
