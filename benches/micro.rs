@@ -142,6 +142,7 @@ fn write_a_page_as_json(bencher: Bencher<'_, '_>) {
         id,
         title: "What the first winter taught us".to_owned(),
         content: "A line of \"ordinary\" prose, with a word or two in it.\n".repeat(16),
+        is_truncated: None,
         author: author.clone(),
         created_at: now,
         updated_at: now,

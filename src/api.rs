@@ -4,6 +4,7 @@
 //! in [`crate::blog`]. No handler holds SQL or a rule, and only [`problem`] makes an error into a response.
 
 mod accept;
+mod admission;
 mod answer;
 mod bearer;
 mod compression;

@@ -1,7 +1,9 @@
 //! What a post and a user are, and who may do what. No HTTP and no SQL in here.
 
+mod excerpt;
 pub mod import;
 pub mod once;
+mod pages;
 pub mod post;
 pub mod sample;
 pub mod service;
@@ -9,7 +11,8 @@ pub mod text;
 pub mod user;
 
 pub use once::{CreatedOnce, IdempotencyKey};
-pub use post::{Cursor, Draft, Expected, Filter, Page, Paging, Post, PostChange, Version};
+pub use pages::MAX_PAGE_BYTES;
+pub use post::{Cursor, Draft, Expected, Filter, Page, Paging, Post, PostChange, Version, View};
 pub use service::{Blog, BlogError};
 pub use text::{Content, InvalidText, MAX_TITLE_CHARS, Title};
 pub use user::{Actor, Rights, User, UserKey};

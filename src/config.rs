@@ -18,6 +18,7 @@ mod log;
 mod masked;
 mod mistake;
 mod older_names;
+mod origin;
 mod redis;
 mod role;
 mod secret_text;
@@ -28,7 +29,7 @@ mod value;
 
 pub use api::{ApiSettings, RequiredClientAuth};
 pub use azure::{AzureIdentity, AzureSettings};
-pub use check::{A_REDIRECT_PATH, is_loopback, redirect_path, weakness};
+pub use check::{A_REDIRECT_PATH, redirect_path, weakness};
 pub use client::{AssertionForm, CertificateSettings, ClientSettings};
 pub use credential::{CredentialSettings, ManagedIdentitySettings, VaultSettings, WorkloadIdentitySettings};
 pub use database::{DatabaseSettings, FileMode, PreparedStatements};
@@ -36,11 +37,12 @@ pub use dotenv::{DotEnv, parse as parse_dotenv};
 pub use entra::{Cloud, EntraSettings};
 pub use idp::{
     AppRegistration, AppRole, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, FederatedIdentity, IdpSettings, IdpUser,
-    TokenVersion,
+    SIGNING_KEYS_FILE, TokenVersion,
 };
 pub use loader::Entry;
 pub use log::{LogFormat, LogSettings};
 pub use mistake::{Mistake, Mistakes};
+pub use origin::{OriginError, parse_origin};
 pub use redis::{RedisSettings, RedisUrl};
 pub use role::Role;
 pub use secret_text::{SecretKind, is_path, quotable, quotable_path, quotable_secret_path, secret_kind};

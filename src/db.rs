@@ -10,7 +10,9 @@ use crate::config::DatabaseSettings;
 
 mod blocking;
 mod connection;
+mod deadline;
 mod error;
+mod failure;
 pub mod idempotency;
 pub mod legacy;
 pub mod migrate;
@@ -27,6 +29,7 @@ pub mod users;
 pub use blocking::BlockingConnection;
 pub use connection::Connection;
 use connection::on_either;
+pub use deadline::within;
 pub use error::DbError;
 pub use post_list::Stamp;
 pub use url::DatabaseUrl;
@@ -58,9 +61,7 @@ impl Database {
         let url = DatabaseUrl::parse(&settings.url)?;
         let engine = match &url {
             DatabaseUrl::Sqlite(path) => Engine::Sqlite(SqliteDatabase::open(path)?),
-            DatabaseUrl::Postgres { url, shown } => {
-                Engine::Postgres(PostgresDatabase::open(url, shown, settings.pool_size)?)
-            }
+            DatabaseUrl::Postgres { url, shown } => Engine::Postgres(PostgresDatabase::open(url, shown, settings)?),
         };
         Ok(Self { opened: Arc::new(Opened { url, engine }) })
     }
@@ -75,7 +76,11 @@ impl Database {
     /// # Errors
     /// When it does not answer, or has no schema yet.
     pub async fn ping(&self) -> Result<(), DbError> {
-        self.read_short(|connection| post_list::count_all(connection).map(drop)).await
+        let count = |connection: &mut Connection<'_>| post_list::count_all(connection).map(drop);
+        match &self.opened.engine {
+            Engine::Sqlite(_) => self.read_short(count).await,
+            Engine::Postgres(postgres) => postgres.probe(count).await,
+        }
     }
 
     /// What the database holds now, for whoever keeps something that was read from it. `None` where there is no cheap way
@@ -106,7 +111,7 @@ impl Database {
     {
         match &self.opened.engine {
             Engine::Sqlite(sqlite) => sqlite.read_short(work),
-            Engine::Postgres(postgres) => postgres.read(work).await,
+            Engine::Postgres(postgres) => postgres.read_short(work).await,
         }
     }
 
@@ -124,7 +129,7 @@ impl Database {
     {
         match &self.opened.engine {
             Engine::Sqlite(sqlite) => sqlite.read_long(work).await,
-            Engine::Postgres(postgres) => postgres.read(work).await,
+            Engine::Postgres(postgres) => postgres.read_long(work).await,
         }
     }
 
@@ -142,19 +147,17 @@ impl Database {
     {
         match &self.opened.engine {
             Engine::Sqlite(sqlite) => sqlite.read_long(work).await,
-            Engine::Postgres(postgres) => postgres.read(work).await,
+            Engine::Postgres(postgres) => postgres.search(work).await,
         }
     }
 
     /// Runs work that writes, in a transaction that an error of the work rolls back. Returns after the commit, never
-    /// before.
+    /// before. It may run again after a transaction that was rolled back for others; never when nobody knows whether it was
+    /// committed.
     ///
     /// # Errors
     /// The work's own, or the database's when the transaction is not committed.
-    pub async fn write<T, E>(
-        &self,
-        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    pub async fn write<T, E>(&self, work: impl Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + Send + 'static,

@@ -15,6 +15,7 @@ pub mod db;
 pub mod entra;
 mod failure_log;
 pub mod idp;
+mod loopback;
 pub mod outbound;
 pub mod serve;
 mod trusted_file;

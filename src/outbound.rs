@@ -1,5 +1,9 @@
 //! Outbound HTTP: how an agent for requests to other servers is made. Timeouts always, proxy variables honoured,
-//! redirects never followed, system CAs plus one configured file. Calls block: never make them on a serving thread.
+//! redirects never followed, compressed answers neither asked for nor unpacked, system CAs plus one configured file. Calls
+//! block: never make them on a serving thread.
+
+mod local_names;
+mod proxy;
 
 use std::{
     fs,
@@ -9,19 +13,19 @@ use std::{
 };
 
 use ureq::{
-    Agent, Proxy, ProxyProtocol,
-    config::ConfigBuilder,
+    Agent,
+    config::{Config, ConfigBuilder},
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
     typestate::AgentScope,
+    unversioned::transport::DefaultConnector,
 };
+
+use self::{local_names::LocalNames, proxy::Proxies};
 
 /// Most bytes of an answer that are read; a longer one is an error. Entra's largest, the key set, is some 20 KB.
 pub const MAX_BODY_BYTES: u64 = 1024 * 1024;
 
 const USER_AGENT: &str = concat!("blogctl/", env!("CARGO_PKG_VERSION"));
-
-/// Hosts that no proxy can reach on this machine's behalf, in the syntax of `NO_PROXY`.
-const LOOPBACK: [&str; 4] = ["localhost", "127.*", "[::1]", "::1"];
 
 /// Why no agent could be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,12 +53,20 @@ pub fn agent(timeout: Duration, ca_file: Option<&Path>) -> Result<Agent, Outboun
         roots.extend(certificates_in(path)?);
     }
     let tls = TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build();
-    Ok(Agent::new_with_config(config(timeout).proxy(proxy()).tls_config(tls).build()))
+    Ok(agent_with(config(timeout).tls_config(tls), Proxies::from_environment()))
 }
 
 /// An agent for services of this very machine and its host: without proxy, and for plain HTTP only.
 pub fn local_agent(timeout: Duration) -> Agent {
-    Agent::new_with_config(config(timeout).proxy(None).build())
+    with_local_names(config(timeout).build())
+}
+
+fn agent_with(config: ConfigBuilder<AgentScope>, proxies: Proxies) -> Agent {
+    with_local_names(if proxies.is_empty() { config.build() } else { config.middleware(proxies).build() })
+}
+
+fn with_local_names(config: Config) -> Agent {
+    Agent::with_parts(config, DefaultConnector::default(), LocalNames::default())
 }
 
 fn config(timeout: Duration) -> ConfigBuilder<AgentScope> {
@@ -62,6 +74,8 @@ fn config(timeout: Duration) -> ConfigBuilder<AgentScope> {
         .timeout_global(Some(timeout))
         .http_status_as_error(false)
         .max_redirects(0)
+        // Otherwise the crate reads the variables itself, and understands fewer forms.
+        .proxy(None)
         .user_agent(USER_AGENT)
 }
 
@@ -99,35 +113,15 @@ fn certificates_in(path: &Path) -> Result<Vec<Certificate<'static>>, OutboundErr
     Ok(certificates)
 }
 
-/// The proxy that the system's variables name (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`), made anew so that loopback
-/// joins `NO_PROXY`: nobody means the development servers by those variables. These variables belong to the system,
-/// not to blogctl's settings, so they are read here.
-fn proxy() -> Option<Proxy> {
-    let named = Proxy::try_from_env()?;
-    if !matches!(named.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) {
-        log::warn!("the proxy that the environment names is not an HTTP proxy, and is not used");
-        return None;
-    }
-    let excepted = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default();
-    let builder = Proxy::builder(named.protocol()).host(named.host()).port(named.port());
-    let builder = match (named.username(), named.password()) {
-        (Some(username), Some(password)) => builder.username(username).password(password),
-        (Some(username), None) => builder.username(username),
-        _ => builder,
-    };
-    excepted
-        .split(',')
-        .map(str::trim)
-        .filter(|host| !host.is_empty())
-        .chain(LOOPBACK)
-        .fold(builder, ureq::ProxyBuilder::no_proxy)
-        .build()
-        .inspect_err(|_| log::warn!("the proxy that the environment names is not understood, and is not used"))
-        .ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{BufRead as _, BufReader, Write as _},
+        net::TcpListener,
+        sync::mpsc,
+        thread,
+    };
+
     use super::*;
 
     #[test]
@@ -152,5 +146,72 @@ mod tests {
         assert_eq!(config.timeouts().global, Some(Duration::from_secs(7)));
         assert_eq!(config.max_redirects(), 0);
         assert!(!config.http_status_as_error());
+    }
+
+    /// A server that answers every request by `answer`, and what it was sent: the first line of each request.
+    fn server(answer: &'static str) -> (u16, mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (send, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                let mut reader = BufReader::new(connection);
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|length| length > 0) {}
+                let _ = send.send(head);
+                let _ = reader.get_mut().write_all(answer.as_bytes());
+            }
+        });
+        (port, lines)
+    }
+
+    fn proxies(variables: &[(&str, String)]) -> Proxies {
+        Proxies::read(|name| variables.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone()))
+    }
+
+    #[test]
+    fn a_request_goes_through_the_proxy_or_directly_as_the_variables_say() {
+        let (proxy, seen) = server("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+        let variables = [
+            ("HTTPS_PROXY", format!("http://user:hunter2@127.0.0.1:{proxy}")),
+            ("NO_PROXY", "10.0.0.0/8,.corp.invalid,a.invalid:8443".to_owned()),
+        ];
+        let agent = agent_with(config(Duration::from_secs(5)), proxies(&variables));
+        for (url, target) in [
+            ("https://login.invalid/x", Some("CONNECT login.invalid:443 ")),
+            ("https://a.invalid/x", Some("CONNECT a.invalid:443 ")),
+            ("https://a.invalid:8443/x", None),
+            ("https://b.corp.invalid/x", None),
+            ("http://login.invalid/x", None),
+        ] {
+            // Of its own, which the one of the agent must not undo.
+            let request = agent.get(url).config().timeout_global(Some(Duration::from_secs(5))).build();
+            let error = request.call().expect_err("nothing there answers").to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+            let head = seen.try_recv().ok();
+            assert_eq!(head.is_some(), target.is_some(), "{url}: {error}");
+            assert!(target.is_none_or(|target| head.is_some_and(|head| head.starts_with(target))), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_agent_with_proxies_reaches_this_machine_without_them() {
+        let (port, seen) = server("HTTP/1.1 204 No Content\r\n\r\n");
+        let agent =
+            agent_with(config(Duration::from_secs(5)), proxies(&[("ALL_PROXY", "http://127.0.0.1:9".to_owned())]));
+        for host in ["localhost", "idp.localhost", "127.0.0.1", "[::ffff:127.0.0.1]"] {
+            let answer = agent.get(format!("http://{host}:{port}/x")).call().expect(host);
+            assert_eq!(answer.status(), 204, "{host}");
+            assert!(seen.recv().unwrap().starts_with("GET /x HTTP/1.1"), "{host}");
+        }
+    }
+
+    #[test]
+    fn no_compressed_answer_is_asked_for_and_none_is_unpacked() {
+        let (port, seen) =
+            server("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+        let mut answer = local_agent(Duration::from_secs(5)).get(format!("http://127.0.0.1:{port}/")).call().unwrap();
+        assert_eq!(read_body(&mut answer).unwrap(), b"abc", "as it came");
+        assert!(!seen.recv().unwrap().to_ascii_lowercase().contains("accept-encoding"));
     }
 }

@@ -3,13 +3,21 @@
 pub mod access_log;
 pub mod client_address;
 pub mod connections;
+pub mod content_coding;
 pub mod cookie_header;
 pub mod listen;
+pub mod local_programs;
+pub mod refusal;
+pub mod request_guard;
 pub mod request_id;
+pub mod sliced_body;
+pub mod static_file;
 pub mod stop;
 pub mod trace;
 
 pub use client_address::{Source, TrustedProxies};
 pub use listen::{ListenError, listen};
+pub use refusal::Refusal;
 pub use request_id::RequestId;
+pub use static_file::StaticFile;
 pub use trace::TraceContext;

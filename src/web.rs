@@ -26,9 +26,11 @@ mod security_headers;
 mod server;
 mod session;
 mod sessions;
+mod sign_outs;
 mod site;
 mod static_files;
 mod templates;
+mod token_roles;
 mod token_store;
 mod visit;
 

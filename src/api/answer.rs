@@ -10,7 +10,7 @@ use std::{
 
 use actix_web::{
     Error, HttpResponse, ResponseError,
-    body::{BoxBody, EitherBody, MessageBody},
+    body::{BodySize, BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
@@ -21,7 +21,10 @@ use actix_web::{
 };
 
 use super::problem::{MEDIA_TYPE, Problem};
-use crate::serve::{RequestId, TraceContext, request_id};
+use crate::serve::{
+    RequestId, TraceContext, request_id,
+    sliced_body::{MAX_WHOLE_BYTES, SlicedBody},
+};
 
 /// Middleware (for `actix_web::middleware::from_fn`). Belongs inside [`request_id::assign`] and outside everything that
 /// may refuse a request.
@@ -78,10 +81,11 @@ impl Place {
     fn finish<B: MessageBody + 'static>(&self, mut response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
         harden(response.headers_mut());
         let status = response.status();
-        if !status.is_client_error() && !status.is_server_error() || has_own_body(response.headers()) {
-            return response.map_into_left_body();
-        }
         let error = response.response().error();
+        let has_own_body = error.is_none() && has_own_body(response.headers());
+        if !status.is_client_error() && !status.is_server_error() || has_own_body {
+            return response.map_body(|_, body| sliced(body));
+        }
         let body = match error.and_then(|error| error.as_error::<Problem>()) {
             Some(problem) => self.document(problem),
             None => self.document(&Problem::of_web_server(status, error)),
@@ -110,6 +114,17 @@ impl Place {
             None => log::info!(request_id = id, trace_id = trace; "{method} {path} refused: {code}"),
         }
         problem.document(path, id)
+    }
+}
+
+/// A large body is sent in slices, so that a client that does not read it holds no copy of it.
+fn sliced<B: MessageBody + 'static>(body: B) -> EitherBody<B> {
+    if !matches!(body.size(), BodySize::Sized(bytes) if bytes > MAX_WHOLE_BYTES as u64) {
+        return EitherBody::left(body);
+    }
+    match body.try_into_bytes() {
+        Ok(bytes) => EitherBody::right(BoxBody::new(SlicedBody::new(bytes))),
+        Err(body) => EitherBody::left(body),
     }
 }
 

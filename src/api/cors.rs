@@ -4,18 +4,25 @@
 
 use actix_cors::Cors;
 use actix_web::{http::header, middleware::Condition};
-use url::Url;
 
 use super::idempotency;
-use crate::serve::{request_id, trace};
+use crate::{
+    config::{OriginError, parse_origin},
+    serve::{request_id, trace},
+};
 
 /// How long a browser may remember a preflight answer, in seconds.
 const MAX_AGE_SECONDS: usize = 3600;
 
-/// An entry of `api.cors_origins` that is no origin.
+/// An entry of `api.cors_origins` that is not an origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("api.cors_origins: {0:?} is no origin")]
-pub struct InvalidOrigin(pub String);
+#[error("api.cors_origins: entry {entry} {error}")]
+pub struct InvalidOrigin {
+    /// Which one, from 1.
+    pub entry: usize,
+    /// Why.
+    pub error: OriginError,
+}
 
 /// The origins whose scripts may call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +41,18 @@ impl Origins {
     pub fn parse(entries: &[String]) -> Result<Self, InvalidOrigin> {
         match entries {
             [any] if any == "*" => Ok(Self::Any),
-            entries => entries.iter().map(|entry| origin(entry)).collect::<Result<_, _>>().map(Self::Listed),
+            entries => {
+                let origin = |(entry, text): (usize, &String)| {
+                    parse_origin(text).map_err(|error| InvalidOrigin { entry, error })
+                };
+                (1..).zip(entries).map(origin).collect::<Result<_, _>>().map(Self::Listed)
+            }
         }
+    }
+
+    /// Whether scripts of any other site may call.
+    pub fn is_any_listed(&self) -> bool {
+        *self != Self::Listed(Vec::new())
     }
 
     /// The middleware; it does nothing when no origin is listed.
@@ -55,6 +72,7 @@ impl Origins {
                 trace::STATE,
             ])
             .expose_headers([
+                "Blog-Rights",
                 "ETag",
                 "Idempotent-Replayed",
                 "Last-Modified",
@@ -72,23 +90,10 @@ impl Origins {
             Self::Any => Condition::new(true, cors.allow_any_origin().send_wildcard()),
             Self::Listed(origins) => {
                 let cors = origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin));
-                Condition::new(!origins.is_empty(), cors)
+                Condition::new(self.is_any_listed(), cors)
             }
         }
     }
-}
-
-/// The origin as browsers write it, whether or not the entry ends in a slash.
-fn origin(entry: &str) -> Result<String, InvalidOrigin> {
-    let invalid = || InvalidOrigin(entry.to_owned());
-    let url = Url::parse(entry.trim()).map_err(|_| invalid())?;
-    let bare = matches!(url.scheme(), "http" | "https")
-        && url.path() == "/"
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
-    if bare { Ok(url.origin().ascii_serialization()) } else { Err(invalid()) }
 }
 
 #[cfg(test)]
@@ -108,11 +113,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_named() {
-        for bad in ["blog.example", "ftp://blog.example", "https://blog.example/path", "https://u@blog.example", "null"]
-        {
-            assert_eq!(parsed(&[bad]), Err(InvalidOrigin(bad.to_owned())));
-        }
-        assert_eq!(parsed(&["https://blog.example", "*"]), Err(InvalidOrigin("*".to_owned())));
+    fn what_is_not_an_origin_is_named_by_its_place() {
+        let invalid = |entry, error| Err(InvalidOrigin { entry, error });
+        assert_eq!(parsed(&["https://*.example"]), invalid(1, OriginError::Wildcard));
+        assert_eq!(parsed(&["https://blog.example", "*"]), invalid(2, OriginError::Wildcard));
+        assert_eq!(parsed(&["https://blog.example", "null"]), invalid(2, OriginError::Null));
     }
 }

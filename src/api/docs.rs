@@ -1,19 +1,25 @@
 //! `/v1/docs`: the description as a page (Swagger UI) where calls can be tried with a pasted token. All of it comes from
-//! this binary, and its policy lets it load nothing else.
+//! this binary, and its policy lets it load nothing else. `api.docs = false` turns it off.
 
-use std::sync::Arc;
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock},
+};
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     http::header::{self, HeaderValue},
-    web,
+    web::{self, Bytes},
 };
 use utoipa_swagger_ui::{Config, serve};
 
 use super::problem::Problem;
+use crate::serve::StaticFile;
 
 /// Where the page is found.
 pub const PATH: &str = "/v1/docs";
+/// Where its files are found.
+pub const FILES: &str = "/v1/docs/{name}";
 
 /// Swagger UI sets styles through the DOM, which no policy forbids, and shows its icons as `data:`.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -23,38 +29,57 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 /// A new version of this program may bring new files under the same names.
 const CACHING: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 
-const PAGE: &str = include_str!("../../static/api/index.html");
-const SCRIPT: &str = include_str!("../../static/api/docs.js");
-const STYLE: &str = include_str!("../../static/api/docs.css");
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
 
-/// What the page needs of Swagger UI.
-const PARTS: [&str; 3] = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"];
+/// The page, and what it needs of Swagger UI: shared by all servers of the process, and compressed once.
+static PAGE: LazyLock<StaticFile> =
+    LazyLock::new(|| file("text/html; charset=utf-8", include_bytes!("../../static/api/index.html")));
+static SCRIPT: LazyLock<StaticFile> = LazyLock::new(|| file(JAVASCRIPT, include_bytes!("../../static/api/docs.js")));
+static STYLE: LazyLock<StaticFile> = LazyLock::new(|| file(CSS, include_bytes!("../../static/api/docs.css")));
+static SWAGGER_SCRIPT: LazyLock<Option<StaticFile>> = LazyLock::new(|| swagger(JAVASCRIPT, "swagger-ui-bundle.js"));
+static SWAGGER_STYLE: LazyLock<Option<StaticFile>> = LazyLock::new(|| swagger(CSS, "swagger-ui.css"));
+static ICON: LazyLock<Option<StaticFile>> = LazyLock::new(|| swagger("image/png", "favicon-32x32.png"));
 
 /// `GET /v1/docs`
-pub async fn page() -> HttpResponse {
-    file("text/html; charset=utf-8", PAGE.as_bytes())
+///
+/// # Errors
+/// 406 when the client accepts no form of it.
+pub async fn page(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Ok(PAGE.respond(&request).await?)
 }
 
 /// `GET /v1/docs/{name}`
-pub async fn part(name: web::Path<String>) -> Result<HttpResponse, Problem> {
-    match name.as_str() {
-        "docs.js" => Ok(file("text/javascript; charset=utf-8", SCRIPT.as_bytes())),
-        "docs.css" => Ok(file("text/css; charset=utf-8", STYLE.as_bytes())),
-        name if PARTS.contains(&name) => {
-            let found = serve(name, Arc::new(Config::from(super::openapi::PATH)))
-                .map_err(|error| Problem::internal(error.to_string()))?;
-            let found = found.ok_or_else(Problem::not_found)?;
-            Ok(file(&found.content_type, &found.bytes))
-        }
-        _ => Err(Problem::not_found()),
-    }
+///
+/// # Errors
+/// 404 for a name that the page does not use, 406 when the client accepts no form of it.
+pub async fn part(request: HttpRequest, name: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let file = match name.as_str() {
+        "docs.js" => Some(&*SCRIPT),
+        "docs.css" => Some(&*STYLE),
+        "swagger-ui-bundle.js" => SWAGGER_SCRIPT.as_ref(),
+        "swagger-ui.css" => SWAGGER_STYLE.as_ref(),
+        "favicon-32x32.png" => ICON.as_ref(),
+        _ => None,
+    };
+    Ok(file.ok_or_else(Problem::not_found)?.respond(&request).await?)
 }
 
-fn file(content_type: &str, content: &[u8]) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type(content_type)
-        .insert_header((header::CACHE_CONTROL, CACHING))
-        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
-        .insert_header((header::VARY, "Accept-Encoding"))
-        .body(content.to_vec())
+fn file(content_type: &'static str, bytes: &'static [u8]) -> StaticFile {
+    with_headers(content_type, Bytes::from_static(bytes))
+}
+
+/// `None` when Swagger UI has no such file: a defect of the program that a test finds.
+fn swagger(content_type: &'static str, name: &str) -> Option<StaticFile> {
+    let found = serve(name, Arc::new(Config::from(super::openapi::PATH))).ok().flatten()?;
+    let bytes = match found.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => Bytes::from(bytes),
+    };
+    Some(with_headers(content_type, bytes))
+}
+
+fn with_headers(content_type: &'static str, bytes: Bytes) -> StaticFile {
+    let headers = [(header::CACHE_CONTROL, CACHING), (header::CONTENT_SECURITY_POLICY, POLICY)];
+    StaticFile::new(HeaderValue::from_static(content_type), &headers, bytes)
 }

@@ -5,16 +5,18 @@ use std::time::SystemTime;
 
 use actix_web::{
     HttpRequest,
-    http::header::{self, EntityTag, Header, HttpDate, IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince},
+    http::header::{self, EntityTag, Header, HttpDate, IfMatch, IfModifiedSince, IfUnmodifiedSince},
     web,
 };
 use chrono::{DateTime, Utc};
 
-use super::compression::of_plain_form;
-use crate::blog::{Blog, BlogError, Expected, Post, Version};
+use crate::{
+    blog::{Blog, BlogError, Expected, Post, Version},
+    serve::{content_coding::plain_tag, static_file::known_tag},
+};
 
 /// Strong: a post that shows anything else has another one. Compressed forms have their own:
-/// see [`super::compression`].
+/// see [`crate::serve::content_coding`].
 pub fn of(post: &Post) -> EntityTag {
     tag(post.id, post.version())
 }
@@ -32,22 +34,7 @@ pub fn known(request: &HttpRequest, post: &Post) -> Option<EntityTag> {
         let modified = post.last_modified().timestamp();
         return (modified <= since.timestamp()).then(|| of(post));
     }
-    named(request, &of(post))
-}
-
-/// The tag by which `If-None-Match` names the state that has this tag: its own, or that of a compressed form. `None` when
-/// it names others, or is not there.
-pub fn named(request: &HttpRequest, own: &EntityTag) -> Option<EntityTag> {
-    if !request.headers().contains_key(header::IF_NONE_MATCH) {
-        return None;
-    }
-    match IfNoneMatch::parse(request).ok()? {
-        IfNoneMatch::Any => Some(own.clone()),
-        IfNoneMatch::Items(tags) => {
-            let named = tags.into_iter().find(|known| of_plain_form(known.tag()) == own.tag())?;
-            Some(EntityTag::new_strong(named.tag().to_owned()))
-        }
-    }
+    known_tag(request, &of(post))
 }
 
 /// The state of post `id` that the request demands, for the service to compare when it writes; `None` when it makes no
@@ -88,7 +75,7 @@ pub fn tag(id: i64, version: Version) -> EntityTag {
 
 fn version(given: &EntityTag, id: i64) -> Option<Version> {
     // What is written replaces every form, so each of them will do.
-    let plain = EntityTag::new(given.weak, of_plain_form(given.tag()).to_owned());
+    let plain = EntityTag::new(given.weak, plain_tag(given.tag()).to_owned());
     let (_, version) = plain.tag().split_once('-')?;
     let version = Version(version.parse().ok()?);
     // Compared as a whole and strongly, so that other spellings of the same numbers do not pass.
@@ -116,7 +103,15 @@ mod tests {
         let at = DateTime::from_timestamp_micros(micros).expect("a time");
         let key = UserKey { tid: Uuid::nil(), oid: Uuid::nil() };
         let author = User { id: 1, key, display_name: "Ann".to_owned(), created_at: at, updated_at: at };
-        Post { id, title: "T".to_owned(), content: "C".to_owned(), author, created_at: at, updated_at: at }
+        Post {
+            id,
+            title: "T".to_owned(),
+            content: "C".to_owned(),
+            is_truncated: None,
+            author,
+            created_at: at,
+            updated_at: at,
+        }
     }
 
     fn request(name: header::HeaderName, value: &[u8]) -> Option<HttpRequest> {

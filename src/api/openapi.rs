@@ -6,20 +6,24 @@ mod texts;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{self, ETag, EntityTag},
+    http::header::{self, HeaderValue},
     web,
 };
-use openssl::sha::sha256;
 use utoipa::{
     OpenApi,
     openapi::security::{AuthorizationCode, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme},
 };
 
 pub(super) use self::common::{Conditional, Guarded, OfOnePost, WithBody};
-use super::{etag, health, posts, problem, profile, resource_metadata, users};
+use super::{
+    health, posts,
+    problem::{self, Problem},
+    profile, resource_metadata, users,
+};
 use crate::{
     config::{ApiSettings, EntraSettings},
     entra::{Authority, access_token::names_of_api},
+    serve::StaticFile,
 };
 
 /// Where the description is found.
@@ -68,10 +72,7 @@ struct Handlers;
 
 /// The description as the server gives it.
 #[derive(Clone)]
-pub struct Description {
-    json: web::Bytes,
-    etag: EntityTag,
-}
+pub struct Description(StaticFile);
 
 impl Description {
     /// Of the API with these settings. Without a tenant it names the sign-in of all organisations.
@@ -87,13 +88,13 @@ impl Description {
             texts::describe(&mut components.schemas, api.max_content_chars);
         }
         let json = web::Bytes::from(serde_json::to_vec_pretty(&description)?);
-        let etag = EntityTag::new_strong(hex::encode(sha256(&json)));
-        Ok(Self { json, etag })
+        let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+        Ok(Self(StaticFile::new(HeaderValue::from_static("application/json"), &headers, json)))
     }
 
     /// JSON, in UTF-8.
     pub fn json(&self) -> &[u8] {
-        &self.json
+        self.0.bytes()
     }
 }
 
@@ -126,18 +127,12 @@ fn entra_id(entra: &EntraSettings, api: &ApiSettings) -> SecurityScheme {
     operation_id = "getDescription",
     tag = "service",
     summary = "This description",
-    description = "OpenAPI 3.1. `/v1/docs` shows it as a page.",
+    description = "OpenAPI 3.1. `/v1/docs` shows it as a page, unless the operator has turned the page off.",
     responses(
         (status = 200, description = "The description", body = serde_json::Value, headers(("ETag" = String))),
         (status = 304, description = "It is still the one that `If-None-Match` names"),
     ),
 )]
-pub async fn read(request: HttpRequest, description: web::Data<Description>) -> HttpResponse {
-    let Description { json, etag: own } = description.get_ref();
-    let is_known = etag::named(&request, own).is_some();
-    let mut answer = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    answer.insert_header(ETag(own.clone())).insert_header((header::CACHE_CONTROL, "no-cache"));
-    // Also where it is not compressed: a cache must not give it to who asked otherwise.
-    answer.insert_header((header::VARY, "Accept-Encoding"));
-    if is_known { answer.finish() } else { answer.content_type("application/json").body(json.clone()) }
+pub async fn read(request: HttpRequest, description: web::Data<Description>) -> Result<HttpResponse, Problem> {
+    Ok(description.0.respond(&request).await?)
 }

@@ -28,6 +28,10 @@ pub struct PostJson<'a> {
     id: i64,
     title: &'a str,
     content: &'a str,
+    /// Only where `excerpt` was given: whether the content goes on after the excerpt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    truncated: Option<bool>,
     author_id: i64,
     #[serde(serialize_with = "rfc3339")]
     created_at: DateTime<Utc>,
@@ -61,6 +65,7 @@ impl<'a> From<&'a Post> for PostJson<'a> {
             id: post.id,
             title: &post.title,
             content: &post.content,
+            truncated: post.is_truncated,
             author_id: post.author.id,
             created_at: post.created_at,
             updated_at: post.updated_at,
@@ -69,12 +74,18 @@ impl<'a> From<&'a Post> for PostJson<'a> {
     }
 }
 
+/// What the JSON of a post takes beside title and content, roughly.
+const POST_BYTES: usize = 384;
+
 /// A page of posts as the API shows it: a JSON array in UTF-8.
 ///
 /// # Errors
 /// None of its own: JSON of posts can always be written.
 pub fn posts_as_json(posts: &[Post]) -> serde_json::Result<Vec<u8>> {
-    serde_json::to_vec(&posts.iter().map(PostJson::from).collect::<Vec<_>>())
+    let expected = posts.iter().map(|post| post.title.len() + post.content.len() + POST_BYTES).sum();
+    let mut json = Vec::with_capacity(expected);
+    serde_json::to_writer(&mut json, &posts.iter().map(PostJson::from).collect::<Vec<_>>())?;
+    Ok(json)
 }
 
 /// The type of an answer whose JSON is ready.

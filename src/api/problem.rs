@@ -153,6 +153,11 @@ impl Problem {
         Self::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail)
     }
 
+    /// 406: the caller accepts no content coding that this API has.
+    pub fn no_acceptable_coding() -> Self {
+        Self::of_status(StatusCode::NOT_ACCEPTABLE)
+    }
+
     /// 411: there is no telling whether a body follows.
     pub fn length_required() -> Self {
         let detail = "send a body, with its Content-Length or in chunks";
@@ -201,6 +206,7 @@ impl Problem {
     pub fn too_many_requests(budget: &'static str, seconds: u64, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
         let detail = match budget {
             "address" => "too many requests from this address",
+            "probes" => "too many health probes from this address",
             "failures" => "too many refused access tokens from this address",
             "writes" => "too many writes of this caller",
             _ => "too many reads of this caller",

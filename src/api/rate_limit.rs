@@ -1,7 +1,8 @@
 //! Rate limits: how much one address, and one caller, may ask of this server. By the generic cell rate algorithm, in the
 //! memory of this process; with several replicas each counts by itself.
 //!
-//! Four budgets: all requests of an address, before anything costs; tokens of an address that were refused, so that
+//! Five budgets: all requests of an address, before anything costs; its health probes, which no other request can use up;
+//! tokens of an address that were refused, so that
 //! guessing them does not cost a signature each; reads and writes of a caller. Memory is bounded: of more addresses or
 //! callers than [`MAX_KEYS`] the ones unheard of for longest are forgotten, which gives them their full budget again.
 
@@ -37,6 +38,10 @@ use crate::{
 /// Most addresses, and most callers, that are remembered at once, in each budget: some 20 MB in all.
 const MAX_KEYS: u64 = 20_000;
 
+/// Health probes of one address. Load balancers and orchestrators send a few per second; the limit is for floods.
+const PROBES_PER_SECOND: u32 = 1000;
+const PROBES_BURST: u32 = 2000;
+
 /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
@@ -50,6 +55,7 @@ pub struct RateLimits<C: Clock = DefaultClock> {
 
 struct Budgets<C: Clock> {
     requests: Budget<Source, C>,
+    probes: Budget<Source, C>,
     failures: Budget<Source, C>,
     /// Until when no unknown token of an address is looked at.
     shut_out: Cache<Source, Instant>,
@@ -135,6 +141,7 @@ impl<C: Clock + Clone> RateLimits<C> {
             let writes = (number(settings.limit_writes_per_second), number(settings.limit_writes_burst));
             Budgets {
                 requests: Budget::new("address", rate, second, burst, clock.clone()),
+                probes: Budget::new("probes", number(PROBES_PER_SECOND), second, number(PROBES_BURST), clock.clone()),
                 failures: Budget::new("failures", failures, Duration::from_mins(1), failures, clock.clone()),
                 shut_out: Cache::builder().max_capacity(MAX_KEYS).eviction_policy(EvictionPolicy::lru()).build(),
                 reads: Budget::new("reads", reads.0, second, reads.1, clock.clone()),
@@ -144,15 +151,28 @@ impl<C: Clock + Clone> RateLimits<C> {
         Self { proxies, budgets }
     }
 
-    /// Counts a request of an address, before anything else is done for it; says whose it is, where limits are on.
+    /// Counts a request of an address, before anything else is done for it.
     ///
     /// # Errors
     /// When the address has used up its budget.
-    pub fn admit(&self, request: &HttpRequest) -> Result<Option<Source>, Exceeded> {
-        let (Some(budgets), Some(peer)) = (&self.budgets, request.peer_addr()) else { return Ok(None) };
-        let source = self.proxies.client(peer.ip(), request.headers()).into();
-        budgets.requests.take(&source)?;
-        Ok(Some(source))
+    pub fn admit(&self, request: &HttpRequest) -> Result<(), Exceeded> {
+        let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else { return Ok(()) };
+        budgets.requests.take(&source).map(|_| ())
+    }
+
+    /// Counts a health probe of an address.
+    ///
+    /// # Errors
+    /// When the address has used up its budget of probes.
+    pub fn admit_probe(&self, request: &HttpRequest) -> Result<(), Exceeded> {
+        let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else { return Ok(()) };
+        budgets.probes.take(&source).map(|_| ())
+    }
+
+    /// The address to which a request counts, where limits are on.
+    pub fn source(&self, request: &HttpRequest) -> Option<Source> {
+        let peer = request.peer_addr().filter(|_| self.budgets.is_some())?;
+        Some(self.proxies.client(peer.ip(), request.headers()).into())
     }
 
     /// Whether a token that nobody has seen before may be looked at.
@@ -246,6 +266,16 @@ mod tests {
         clock.advance(Duration::from_secs(1));
         limits.admit(&one).expect("one a second");
         limits.admit(&one).expect_err("and no more");
+    }
+
+    #[test]
+    fn probes_have_a_budget_of_their_own() {
+        let clock = FakeRelativeClock::default();
+        let limits = limits(&clock, &[]);
+        let one = from("192.0.2.1", "");
+        while limits.admit(&one).is_ok() {}
+        let probes = (0..3000).filter(|_| limits.admit_probe(&one).is_ok()).count();
+        assert_eq!(probes, 2000, "after all requests were used up");
     }
 
     #[test]

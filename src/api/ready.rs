@@ -15,7 +15,7 @@ use super::{
     posts::{PostJson, posts_as_json},
     problem::Problem,
 };
-use crate::blog::{Blog, Filter, Paging, Post, Stamp};
+use crate::blog::{Blog, Filter, Page, Paging, Post, Stamp, View};
 
 /// What an entry takes beside its JSON, roughly.
 const ENTRY_BYTES: usize = 512;
@@ -28,8 +28,8 @@ const MAX_TOPS: u64 = 8;
 pub struct ReadyAnswers {
     /// `None` when none are to be kept.
     posts: Option<Cache<i64, Arc<ReadyPost>>>,
-    /// By length.
-    tops: Cache<u32, Arc<ReadyPage>>,
+    /// By length, and length of the excerpts.
+    tops: Cache<View, Arc<ReadyPage>>,
 }
 
 /// A post as an answer shows it.
@@ -48,6 +48,14 @@ pub struct ReadyPage {
     /// As in [`crate::blog::Page`].
     pub next: Option<Paging>,
     stamp: Option<Stamp>,
+}
+
+impl ReadyPage {
+    fn of(page: Page) -> serde_json::Result<Self> {
+        let Page { posts, total, next, .. } = page;
+        let json = Bytes::from(posts_as_json(&posts)?);
+        Ok(Self { json, total, next, stamp: None })
+    }
 }
 
 impl ReadyAnswers {
@@ -90,22 +98,21 @@ impl ReadyAnswers {
         blog: &Blog,
         filter: Filter,
         paging: Paging,
-        limit: u32,
+        view: View,
     ) -> Result<Arc<ReadyPage>, Problem> {
         // What everybody asks for. Pages further down are each their own, and few ask for the same.
-        let is_top = filter == Filter::default() && paging == Paging::Skip(0) && limit <= MAX_TOP_POSTS;
+        let is_top = filter == Filter::default() && paging == Paging::Skip(0) && view.limit <= MAX_TOP_POSTS;
         let stamp = if is_top { self.stamp(blog)? } else { None };
         if stamp.is_some()
-            && let Some(kept) = self.tops.get(&limit)
+            && let Some(kept) = self.tops.get(&view)
             && kept.stamp == stamp
         {
             return Ok(kept);
         }
-        let page = blog.posts(filter, paging, limit).await?;
-        let json = posts_as_json(&page.posts).map(Bytes::from).map_err(Problem::internal)?;
-        let made = Arc::new(ReadyPage { json, total: page.total, next: page.next, stamp });
+        let made = blog.page(filter, paging, view, ReadyPage::of).await?.map_err(Problem::internal)?;
+        let made = Arc::new(ReadyPage { stamp, ..made });
         if stamp.is_some() && made.json.len() <= MAX_TOP_BYTES {
-            self.tops.insert(limit, Arc::clone(&made));
+            self.tops.insert(view, Arc::clone(&made));
         }
         Ok(made)
     }

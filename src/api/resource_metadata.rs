@@ -1,13 +1,19 @@
 //! What tokens this API expects, for whoever sets up a client of it (members as in RFC 9728, "OAuth 2.0 Protected
 //! Resource Metadata"). Open to everybody: nothing in it is secret, every sign-in shows it in the browser's address bar.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderValue},
+    web::{self, Bytes},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::problem::Problem;
 use crate::{
     config::ApiSettings,
     entra::{Authority, access_token::names_of_api},
+    serve::StaticFile,
 };
 
 /// Where it is found (RFC 9728 §3).
@@ -45,8 +51,25 @@ impl ResourceMetadata {
     tag = "service",
     summary = "What tokens this API expects",
     description = "OAuth 2.0 Protected Resource Metadata (RFC 9728).",
-    responses((status = 200, description = "The metadata", body = ResourceMetadata)),
+    responses(
+        (status = 200, description = "The metadata", body = ResourceMetadata, headers(("ETag" = String))),
+        (status = 304, description = "It is still the one that `If-None-Match` names"),
+    ),
 )]
-pub async fn read(metadata: web::Data<ResourceMetadata>) -> HttpResponse {
-    HttpResponse::Ok().json(metadata.get_ref())
+pub async fn read(request: HttpRequest, metadata: web::Data<MetadataDocument>) -> Result<HttpResponse, Problem> {
+    Ok(metadata.0.respond(&request).await?)
+}
+
+/// The metadata as JSON, written once.
+#[derive(Clone)]
+pub struct MetadataDocument(StaticFile);
+
+impl MetadataDocument {
+    /// # Errors
+    /// None of its own: the metadata are texts only.
+    pub fn new(metadata: &ResourceMetadata) -> serde_json::Result<Self> {
+        let json = Bytes::from(serde_json::to_vec(metadata)?);
+        let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+        Ok(Self(StaticFile::new(HeaderValue::from_static("application/json"), &headers, json)))
+    }
 }

@@ -17,8 +17,9 @@ use super::{
     profile, resource_metadata, users,
 };
 
-/// Mounts every route.
-pub fn mount(config: &mut ServiceConfig) {
+/// Mounts every route; without `docs`, the page of the API is not there.
+pub fn mount(config: &mut ServiceConfig, docs: bool) {
+    mount_docs(config, docs);
     config
         .app_data(web::PathConfig::default().error_handler(|_, _: &HttpRequest| not_an_id().into()))
         .service(web::resource("/health").route(get().to(health::health)).default_service(only("GET, HEAD, OPTIONS")))
@@ -34,22 +35,7 @@ pub fn mount(config: &mut ServiceConfig) {
                 .default_service(only("GET, HEAD, OPTIONS")),
         )
         .service(
-            web::resource(openapi::PATH)
-                .route(compressed(get().to(openapi::read)))
-                .route(get().to(openapi::read))
-                .default_service(only("GET, HEAD, OPTIONS")),
-        )
-        .service(
-            web::resource(docs::PATH)
-                .route(compressed(get().to(docs::page)))
-                .route(get().to(docs::page))
-                .default_service(only("GET, HEAD, OPTIONS")),
-        )
-        .service(
-            web::resource("/v1/docs/{name}")
-                .route(compressed(get().to(docs::part)))
-                .route(get().to(docs::part))
-                .default_service(only("GET, HEAD, OPTIONS")),
+            web::resource(openapi::PATH).route(get().to(openapi::read)).default_service(only("GET, HEAD, OPTIONS")),
         )
         .service(
             web::scope("/v1")
@@ -81,7 +67,22 @@ pub fn mount(config: &mut ServiceConfig) {
                         .default_service(only("GET, HEAD, PUT, DELETE, OPTIONS")),
                 ),
         )
-        .default_service(web::to(async || HttpResponse::from_error(Problem::not_found())));
+        .default_service(web::to(not_found));
+}
+
+fn mount_docs(config: &mut ServiceConfig, docs: bool) {
+    for (path, page) in [(docs::PATH, get().to(docs::page)), (docs::FILES, get().to(docs::part))] {
+        config.service(if docs {
+            web::resource(path).route(page).default_service(only("GET, HEAD, OPTIONS"))
+        } else {
+            // Not left out: everything else under `/v1` demands a token first.
+            web::resource(path).default_service(web::to(not_found))
+        });
+    }
+}
+
+async fn not_found() -> HttpResponse {
+    HttpResponse::from_error(Problem::not_found())
 }
 
 /// GET, and HEAD with it (RFC 9110 §9.3.2); the server leaves out the body.

@@ -2,10 +2,15 @@
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{
+    App, HttpServer,
+    dev::{ServerHandle, Service as _},
+    middleware::{Condition, from_fn},
+    web,
+};
 
 use super::{
-    answer,
+    admission, answer,
     cors::{InvalidOrigin, Origins},
     head_limits,
     health::Probe,
@@ -13,15 +18,15 @@ use super::{
     openapi::Description,
     rate_limit::RateLimits,
     ready::ReadyAnswers,
-    resource_metadata::ResourceMetadata,
+    resource_metadata::{MetadataDocument, ResourceMetadata},
     routes,
 };
 use crate::{
     blog::Blog,
     config::{ApiSettings, DatabaseSettings, ServerSettings, Settings},
-    db::{Database, DatabaseUrl, DbError},
+    db::{self, Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
-    serve::{self, ListenError, TrustedProxies, access_log, connections, request_id},
+    serve::{self, ListenError, TrustedProxies, access_log, connections, request_guard, request_id},
 };
 
 /// Why the server did not start.
@@ -64,7 +69,7 @@ impl StartError {
             Self::Listen(_) => Some("stop what listens there, or choose another port with api.port"),
             Self::NoAudience => Some("set api.app_id_uri to the Application ID URI of the API's app registration"),
             Self::NoRequiredScope => Some("set api.required_scope to a scope that the API exposes"),
-            Self::CorsOrigin(_) => Some("write origins like https://blog.example.com, or * alone for everybody's"),
+            Self::CorsOrigin(invalid) => Some(invalid.error.hint()),
             Self::PendingMigrations => Some("or set database.migrate_at_start = true"),
             Self::Socket(_) | Self::Provider(_) | Self::Description(_) | Self::Database(_) => None,
         }
@@ -109,18 +114,23 @@ impl Server {
             )),
             settings: web::Data::new(settings.api.clone()),
             server: web::Data::new(settings.server.clone()),
-            metadata: web::Data::new(metadata(settings)?),
+            metadata: web::Data::new(MetadataDocument::new(&metadata(settings)?).map_err(StartError::Description)?),
             description: web::Data::new(
                 Description::new(&settings.entra, &settings.api).map_err(StartError::Description)?,
             ),
         };
+        let (docs, database_time) = (settings.api.docs, settings.database.deadline);
         // The middleware added last meets a request first.
         let http = HttpServer::new(move || {
             App::new()
                 .configure(|config| data.mount(config))
-                .configure(routes::mount)
-                .wrap(origins.middleware())
+                .configure(|config| routes::mount(config, docs))
+                .wrap_fn(move |request, service| db::within(database_time, service.call(request)))
+                .wrap(from_fn(request_guard::check))
                 .wrap(from_fn(head_limits::check))
+                .wrap(from_fn(admission::admit))
+                .wrap(origins.middleware())
+                .wrap(Condition::new(origins.is_any_listed(), from_fn(admission::admit_preflight)))
                 .wrap(from_fn(answer::complete))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
@@ -128,6 +138,7 @@ impl Server {
         .workers(connections::workers(&settings.server))
         .max_connections(connections::connections_per_worker(&settings.server))
         .keep_alive(connections::KEEP_ALIVE)
+        .tcp_nodelay(true)
         .client_request_timeout(settings.server.head_timeout)
         .client_disconnect_timeout(connections::DISCONNECT)
         .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
@@ -172,7 +183,7 @@ struct AppData {
     limits: web::Data<RateLimits>,
     settings: web::Data<ApiSettings>,
     server: web::Data<ServerSettings>,
-    metadata: web::Data<ResourceMetadata>,
+    metadata: web::Data<MetadataDocument>,
     description: web::Data<Description>,
 }
 

@@ -34,7 +34,7 @@ impl Challenge {
     pub(super) fn is_of(&self, vault: &Url) -> bool {
         let (Ok(resource), Some(own)) = (self.resource.parse::<Uri>(), vault.host_str()) else { return false };
         let (Some(host), Some(scheme)) = (resource.host(), resource.scheme_str()) else { return false };
-        if crate::config::is_loopback(vault) {
+        if crate::loopback::is_loopback(vault) {
             let port = resource.port_u16().or_else(|| (scheme == "http").then_some(80));
             return host == own && port == vault.port_or_known_default();
         }

@@ -67,7 +67,7 @@ impl Blog {
         author: &User,
         draft: Draft,
         key: IdempotencyKey,
-        answer: impl FnOnce(&Post) -> serde_json::Result<String> + Send + 'static,
+        answer: impl Fn(&Post) -> serde_json::Result<String> + Send + 'static,
     ) -> Result<CreatedOnce, BlogError> {
         if rights < Rights::Write {
             return Err(BlogError::ReadOnly);
@@ -84,7 +84,7 @@ impl Blog {
                 idempotency::delete(connection, user_id, key)?;
             }
             idempotency::delete_old(connection, now - LIFE, TAKEN_AWAY)?;
-            let post = insert(connection, author, &draft)?;
+            let post = insert(connection, author.clone(), &draft)?;
             let answer = answer(&post).map_err(BlogError::NoAnswer)?;
             let kept = KeptAnswer {
                 fingerprint: fingerprint.to_vec(),

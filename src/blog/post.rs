@@ -12,8 +12,10 @@ pub struct Post {
     pub id: i64,
     /// Title, as stored.
     pub title: String,
-    /// Content, as stored.
+    /// Content, as stored, or the excerpt that was asked for.
     pub content: String,
+    /// Whether the content goes on after the excerpt; `None` where no excerpt was asked for.
+    pub is_truncated: Option<bool>,
     /// Who wrote it.
     pub author: User,
     /// When it was written. Microseconds.
@@ -51,6 +53,7 @@ impl From<PostRow> for Post {
             id: post.id,
             title: post.title,
             content: post.content,
+            is_truncated: None,
             author: author.into(),
             created_at: post.created_at,
             updated_at: post.updated_at,
@@ -123,13 +126,26 @@ pub struct Filter {
     pub text: Option<String>,
 }
 
+/// How much of the posts a page shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct View {
+    /// Most posts, 1–1000; beyond that it is taken for the nearest of the two. A page also ends after a few MiB of text.
+    pub limit: u32,
+    /// Most characters of each content; all of them if not given.
+    pub excerpt: Option<u32>,
+}
+
 /// A page of posts, newest first, or of a search, best match first.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The posts.
     pub posts: Vec<Post>,
-    /// How many the filter has in all.
+    /// How many the filter has in all, but [`Page::is_total_limited`].
     pub total: u64,
+    /// Whether more were found than a search counts; the newest of them were ranked.
+    pub is_total_limited: bool,
+    /// What the posts hold, in bytes, roughly.
+    pub bytes: usize,
     /// Where the next page begins; `None` on the last. In a search a place, since ranks change with every post.
     pub next: Option<Paging>,
 }

@@ -4,22 +4,14 @@
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::{
-    Actor, Cursor, Draft, Expected, Filter, Page, Paging, Post, PostChange, Rights, User, UserKey,
+    Actor, Draft, Expected, Post, PostChange, Rights, User, UserKey,
     text::{UNKNOWN_NAME, clean_display_name},
 };
 use crate::db::{
     Connection, Database, DbError, Stamp,
-    post_list::{self, Place, Wanted},
-    post_search::{self, Sought},
     posts::{self, Changes, NewPost},
     users::{self, NewUser},
 };
-
-/// Most posts that a page holds.
-const MAX_LIMIT: u32 = 1000;
-/// A page up to this size, this deep in the list, takes well under a millisecond; others are read aside.
-const SHORT_LIMIT: u32 = 100;
-const SHORT_SKIP: u64 = 1000;
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -80,38 +72,6 @@ impl Blog {
         self.database.write(move |connection| make_or_rename(connection, key, name.as_deref())).await
     }
 
-    /// A page of posts; `limit` 1–1000, beyond which it is taken for the nearest of the two.
-    ///
-    /// # Errors
-    /// [`BlogError::NoCursorInSearch`], or the database's.
-    pub async fn posts(&self, filter: Filter, paging: Paging, limit: u32) -> Result<Page, BlogError> {
-        let limit = limit.clamp(1, MAX_LIMIT);
-        if let Some(text) = filter.text {
-            return self.search(&text, filter.author_id, paging, limit).await;
-        }
-        let wanted = Wanted { author_id: filter.author_id };
-        let is_near = match paging {
-            Paging::Skip(skip) => skip <= SHORT_SKIP,
-            Paging::After(_) => true,
-        };
-        let is_short = wanted.is_everything() && is_near && limit <= SHORT_LIMIT;
-        let read = move |connection: &mut Connection<'_>| read_page(connection, &wanted, paging, limit);
-        if is_short { self.database.read_short(read).await } else { self.database.read_long(read).await }
-    }
-
-    /// The posts that hold all words of a text, best match first.
-    async fn search(&self, text: &str, author_id: Option<i64>, paging: Paging, limit: u32) -> Result<Page, BlogError> {
-        let Paging::Skip(skip) = paging else { return Err(BlogError::NoCursorInSearch) };
-        let Some(sought) = Sought::new(text, author_id) else {
-            return Ok(Page { posts: Vec::new(), total: 0, next: None });
-        };
-        // A post that was written before is found, unless there is a storm of them. Readers do without.
-        if let Err(error) = self.database.catch_up_with_search().await {
-            log::warn!("a search does without the newest posts: {error}");
-        }
-        self.database.search(move |connection| read_found(connection, &sought, skip, limit)).await
-    }
-
     /// What the blog holds now, for whoever keeps answers; `None` where there is no cheap way to know. Microseconds, on
     /// the calling thread.
     ///
@@ -139,7 +99,7 @@ impl Blog {
             return Err(BlogError::ReadOnly);
         }
         let author = author.clone();
-        self.database.write(move |connection| insert(connection, author, &draft)).await
+        self.database.write(move |connection| insert(connection, author.clone(), &draft)).await
     }
 
     /// Changes a post of the actor's own, or anybody's for who may manage; with `expected`, only in that state. A change
@@ -193,7 +153,7 @@ pub(super) fn insert(connection: &mut Connection<'_>, author: User, draft: &Draf
     let new = NewPost { author_id: author.id, title, content, created_at: now, updated_at: now };
     let id = posts::insert(connection, &new)?;
     let (title, content) = (title.to_owned(), content.to_owned());
-    Ok(Post { id, title, content, author, created_at: now, updated_at: now })
+    Ok(Post { id, title, content, is_truncated: None, author, created_at: now, updated_at: now })
 }
 
 /// The rule of change and deletion. In the transaction that writes, so that what was looked at is what is written to.
@@ -240,38 +200,6 @@ fn make_or_rename(
         users::rename(connection, user.id, name, user.updated_at)?;
     }
     Ok((user, made))
-}
-
-fn read_page(connection: &mut Connection<'_>, wanted: &Wanted, paging: Paging, limit: u32) -> Result<Page, BlogError> {
-    let total = post_list::count(connection, wanted)?;
-    let place = match paging {
-        // More than i64 holds is past the end of every list.
-        Paging::Skip(skip) => post_list::place_after(connection, wanted, i64::try_from(skip).unwrap_or(i64::MAX))?,
-        Paging::After(cursor) => Some(Place { created_at_micros: cursor.created_at_micros, id: cursor.id }),
-    };
-    let mut posts: Vec<Post> = match place {
-        // One more than asked for tells whether there is a next page.
-        Some(place) => {
-            post_list::after(connection, wanted, place, i64::from(limit) + 1)?.into_iter().map(Post::from).collect()
-        }
-        None => Vec::new(),
-    };
-    let is_last = posts.len() <= limit as usize;
-    posts.truncate(limit as usize);
-    let next = posts.last().filter(|_| !is_last).map(|post| Paging::After(Cursor::of(post)));
-    Ok(Page { posts, total: u64::try_from(total).unwrap_or(0), next })
-}
-
-fn read_found(connection: &mut Connection<'_>, sought: &Sought, skip: u64, limit: u32) -> Result<Page, BlogError> {
-    let total = post_search::count(connection, sought)?;
-    let begin = i64::try_from(skip).unwrap_or(i64::MAX);
-    // Past the end there is nothing to rank.
-    let ids =
-        if begin < total { post_search::ranked(connection, sought, begin, i64::from(limit))? } else { Vec::new() };
-    let end = begin.saturating_add(i64::from(limit));
-    let posts = posts::by_ids(connection, &ids)?.into_iter().map(Post::from).collect();
-    let next = (end < total).then(|| Paging::Skip(u64::try_from(end).unwrap_or(u64::MAX)));
-    Ok(Page { posts, total: u64::try_from(total).unwrap_or(0), next })
 }
 
 /// The time as it is stored: to the microsecond.

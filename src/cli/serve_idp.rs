@@ -7,7 +7,7 @@ use super::{
     settings::{SettingsArguments, flag},
 };
 use crate::{
-    config::Role,
+    config::{Role, SIGNING_KEYS_FILE},
     idp::{Server, StartError},
 };
 
@@ -15,7 +15,7 @@ use crate::{
 ///
 /// For development and tests only: anybody can sign in as anybody. It verifies client assertions as Entra does, and
 /// gives the same errors. Users and app registrations are in [[idp.users]] and [[idp.apps]] of blog.toml, and have
-/// working defaults; what happens at run time is kept in memory.
+/// working defaults; what happens at run time is kept in memory. Only the signing keys outlive a restart, in a file.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -53,6 +53,8 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     ];
     let mut settings = settings.load(Role::Any, flags.into_iter().flatten().collect())?;
     settings.idp.allow_remote = arguments.allow_remote;
+    let state_dir = &settings.idp.state_dir;
+    settings.idp.signing_keys_file.get_or_insert_with(|| state_dir.join(SIGNING_KEYS_FILE));
     serve(|| {
         let bound = Server::bind(&settings);
         let server = listening(bound, "idp.port", "--port", |error| match error {

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    check::{A_GUID, browser_origin, guid, host, word},
+    check::{A_GUID, guid, host, word},
     loader::Loader,
+    origin::parse_origin,
 };
 
 const GUIDS: &str = "GUIDs such as 7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
@@ -22,6 +23,7 @@ pub enum RequiredClientAuth {
 
 /// `[api]`.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct ApiSettings {
     /// `api.host`: address to listen on.
     pub host: String,
@@ -51,6 +53,8 @@ pub struct ApiSettings {
     /// `api.cors_origins`, older name `CORS_ORIGINS`: origins whose scripts may call the API, or `*` alone for
     /// everybody's; a comma list or an array.
     pub cors_origins: Vec<String>,
+    /// `api.docs`: whether `/v1/docs` shows the API as a page.
+    pub docs: bool,
     /// `api.max_content_chars`: longest content of a post, in characters.
     pub max_content_chars: usize,
     /// `api.max_body_bytes`: largest request body.
@@ -83,9 +87,7 @@ impl ApiSettings {
             host: loader.get_if("api.host", default.host, "an IP address or a host name", |name| host(name)),
             port: loader.get("api.port", default.port),
             app_id_uri: loader.get_if("api.app_id_uri", default.app_id_uri, "an App ID URI such as api://GUID", uri),
-            client_id: loader.get_if("api.client_id", default.client_id, A_GUID, |id| {
-                id.as_deref().is_none_or(guid)
-            }),
+            client_id: loader.get_if("api.client_id", default.client_id, A_GUID, |id| id.as_deref().is_none_or(guid)),
             required_scope: loader.get_if(
                 "api.required_scope",
                 default.required_scope,
@@ -102,23 +104,16 @@ impl ApiSettings {
             allow_app_only: loader.get("api.allow_app_only", default.allow_app_only),
             require_app_roles: loader.get("api.require_app_roles", default.require_app_roles),
             required_client_auth: loader.get("api.required_client_auth", default.required_client_auth),
-            allowed_client_apps: loader.get_if(
-                "api.allowed_client_apps",
-                default.allowed_client_apps,
-                GUIDS, |ids| all_guids(ids),
-            ),
+            allowed_client_apps: loader
+                .get_if("api.allowed_client_apps", default.allowed_client_apps, GUIDS, |ids| all_guids(ids)),
             required_acrs: loader.get_if(
                 "api.required_acrs",
                 default.required_acrs,
                 "authentication contexts from c1 to c99",
                 |acrs| acrs.iter().all(|acr| authentication_context(acr)),
             ),
-            cors_origins: loader.get_if(
-                "api.cors_origins",
-                default.cors_origins,
-                "origins as browsers send them, such as https://blog.example.com without a slash at the end, or * alone",
-                |origins| *origins == ["*"] || origins.iter().all(|origin| browser_origin(origin)),
-            ),
+            cors_origins: read_cors_origins(loader, default.cors_origins),
+            docs: loader.get("api.docs", default.docs),
             max_content_chars: loader.get_if(
                 "api.max_content_chars",
                 default.max_content_chars,
@@ -132,13 +127,40 @@ impl ApiSettings {
                 |bytes| (1024..=64 * 1024 * 1024).contains(bytes),
             ),
             rate_limits: loader.get("api.rate_limits", default.rate_limits),
-            limit_address_per_second: loader.get_if("api.limit_address_per_second", default.limit_address_per_second, A_LIMIT, |limit| is_a_limit(*limit)),
-            limit_address_burst: loader.get_if("api.limit_address_burst", default.limit_address_burst, A_LIMIT, |limit| is_a_limit(*limit)),
-            limit_failures_per_minute: loader.get_if("api.limit_failures_per_minute", default.limit_failures_per_minute, A_LIMIT, |limit| is_a_limit(*limit)),
-            limit_reads_per_second: loader.get_if("api.limit_reads_per_second", default.limit_reads_per_second, A_LIMIT, |limit| is_a_limit(*limit)),
-            limit_reads_burst: loader.get_if("api.limit_reads_burst", default.limit_reads_burst, A_LIMIT, |limit| is_a_limit(*limit)),
-            limit_writes_per_second: loader.get_if("api.limit_writes_per_second", default.limit_writes_per_second, A_LIMIT, |limit| is_a_limit(*limit)),
-            limit_writes_burst: loader.get_if("api.limit_writes_burst", default.limit_writes_burst, A_LIMIT, |limit| is_a_limit(*limit)),
+            limit_address_per_second: loader.get_if(
+                "api.limit_address_per_second",
+                default.limit_address_per_second,
+                A_LIMIT,
+                |limit| is_a_limit(*limit),
+            ),
+            limit_address_burst: loader.get_if(
+                "api.limit_address_burst",
+                default.limit_address_burst,
+                A_LIMIT,
+                |limit| is_a_limit(*limit),
+            ),
+            limit_failures_per_minute: loader.get_if(
+                "api.limit_failures_per_minute",
+                default.limit_failures_per_minute,
+                A_LIMIT,
+                |limit| is_a_limit(*limit),
+            ),
+            limit_reads_per_second: loader.get_if(
+                "api.limit_reads_per_second",
+                default.limit_reads_per_second,
+                A_LIMIT,
+                |limit| is_a_limit(*limit),
+            ),
+            limit_reads_burst: loader
+                .get_if("api.limit_reads_burst", default.limit_reads_burst, A_LIMIT, |limit| is_a_limit(*limit)),
+            limit_writes_per_second: loader.get_if(
+                "api.limit_writes_per_second",
+                default.limit_writes_per_second,
+                A_LIMIT,
+                |limit| is_a_limit(*limit),
+            ),
+            limit_writes_burst: loader
+                .get_if("api.limit_writes_burst", default.limit_writes_burst, A_LIMIT, |limit| is_a_limit(*limit)),
             ready_answers_mib: loader.get_if(
                 "api.ready_answers_mib",
                 default.ready_answers_mib,
@@ -165,6 +187,7 @@ impl Default for ApiSettings {
             allowed_client_apps: Vec::new(),
             required_acrs: Vec::new(),
             cors_origins: Vec::new(),
+            docs: true,
             max_content_chars: 50_000,
             max_body_bytes: 1024 * 1024,
             rate_limits: true,
@@ -178,6 +201,17 @@ impl Default for ApiSettings {
             ready_answers_mib: 128,
         }
     }
+}
+
+/// Each entry is checked by itself, so that the message says which one is wrong and why.
+fn read_cors_origins(loader: &mut Loader, default: Vec<String>) -> Vec<String> {
+    let origins = loader.get("api.cors_origins", default);
+    if origins != ["*"]
+        && let Some((n, error)) = (1..).zip(&origins).find_map(|(n, entry)| Some((n, parse_origin(entry).err()?)))
+    {
+        loader.refuse("api.cors_origins", &format!("is wrong: entry {n} {error}"), error.hint());
+    }
+    origins
 }
 
 /// Beyond any server.

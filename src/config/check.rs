@@ -3,13 +3,17 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use log::LevelFilter;
-use url::{Host, Url};
+use url::Url;
 use uuid::Uuid;
+
+use crate::loopback::is_secure;
 
 /// What [`guid`] demands.
 pub const A_GUID: &str = "a GUID such as 7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
 /// What [`secure_url`] demands.
 pub const A_SECURE_URL: &str = "an https URL (http is taken on localhost only), without user name, query or fragment";
+/// What [`secure_address`] demands.
+pub const A_SECURE_ADDRESS: &str = "an https URL (http is taken on localhost only), without user name or fragment";
 /// What [`log_filter`] demands.
 pub const A_LOG_FILTER: &str =
     "error, warn, info, debug, trace or off, or a list of target=level such as info,blogctl::entra=debug";
@@ -21,7 +25,14 @@ pub fn guid(text: &str) -> bool {
 
 /// Reached over TLS, or on this very machine.
 pub fn secure_url(url: &Url) -> bool {
-    plain_url(url) && (url.scheme() == "https" || is_loopback(url))
+    plain_url(url) && is_secure(url)
+}
+
+/// As [`secure_url`], and may have a query.
+pub fn secure_address(url: &Url) -> bool {
+    let mut without_query = url.clone();
+    without_query.set_query(None);
+    secure_url(&without_query)
 }
 
 /// `http` or `https` with a host, and nothing in it that is secret or meaningless.
@@ -37,11 +48,6 @@ pub fn plain_url(url: &Url) -> bool {
 /// Scheme, host and port, nothing after them.
 pub fn origin(url: &Url) -> bool {
     plain_url(url) && url.path() == "/"
-}
-
-/// An origin exactly as browsers send it in `Origin` (RFC 6454 §6.2): anything else would never match.
-pub fn browser_origin(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| plain_url(&url) && url.origin().ascii_serialization() == text)
 }
 
 /// What [`redirect_path`] demands.
@@ -63,16 +69,6 @@ pub fn redirect_path(path: &str) -> bool {
         && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte));
     let first = path.split('/').nth(1).unwrap_or_default();
     is_plain && !SITE_PAGES.contains(&path) && !SITE_FOLDERS.contains(&first)
-}
-
-/// `localhost`, `127.0.0.0/8` or `::1`.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// An IP address, or what can be a host name.
@@ -189,14 +185,6 @@ mod tests {
             "file:///etc/passwd",
         ] {
             assert!(!secure_url(&url(bad)), "{bad}");
-        }
-    }
-
-    #[test]
-    fn an_origin_is_taken_only_as_browsers_send_it() {
-        assert!(browser_origin("https://a.example") && browser_origin("http://localhost:3000"));
-        for bad in ["*", "null", "https://a.example/", "https://A.example", "https://a.example:443", "a.example", ""] {
-            assert!(!browser_origin(bad), "{bad}");
         }
     }
 

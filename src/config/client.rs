@@ -107,6 +107,9 @@ pub struct ClientSettings {
     pub session_max: Duration,
     /// `client.max_sessions`: most sessions held in memory; the least recently used goes first.
     pub max_sessions: u64,
+    /// `client.sessions_per_user`: most sessions of one user, one per browser; beyond that the least recently used of the user's own
+    /// ends.
+    pub sessions_per_user: usize,
 }
 
 impl CertificateSettings {
@@ -245,6 +248,12 @@ impl ClientSettings {
                 "a whole number from 1 to 10000000",
                 between(1..=10_000_000),
             ),
+            sessions_per_user: loader.get_if(
+                "client.sessions_per_user",
+                default.sessions_per_user,
+                "a whole number from 1 to 1000",
+                |number| (1..=1000).contains(number),
+            ),
         };
         if settings.certificate.is_given() && !settings.credential.is_empty() {
             let hint = "put the file into an entry with source = \"file\", or leave out client.credential";
@@ -289,6 +298,7 @@ impl Default for ClientSettings {
             session_idle: Duration::from_hours(1),
             session_max: Duration::from_hours(12),
             max_sessions: 10_000,
+            sessions_per_user: 32,
         }
     }
 }

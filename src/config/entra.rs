@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    check::{A_GUID, A_SECURE_URL, guid, origin, secure_url},
+    check::{A_GUID, A_SECURE_ADDRESS, guid, origin, secure_address, secure_url},
     loader::Loader,
 };
 
@@ -33,7 +33,8 @@ pub struct EntraSettings {
     /// `entra.authority_host`: a base URL in place of the cloud's host, such as `http://localhost:9000` for the
     /// development identity provider. Plain HTTP is taken on loopback only.
     pub authority_host: Option<Url>,
-    /// `entra.jwks_uri`, older name `JWKS_URI`: signing keys from here, in place of the discovered address.
+    /// `entra.jwks_uri`, older name `JWKS_URI`: signing keys from here, in place of the discovered address. An
+    /// application with claims mapping has keys of its own, at `…/discovery/v2.0/keys?appid={client id}`.
     pub jwks_uri: Option<Url>,
     /// `entra.ca_file`: PEM certificates trusted beside the system's, for a company proxy or the development
     /// identity provider with `--tls`.
@@ -59,8 +60,9 @@ impl EntraSettings {
                 "an https URL (http is taken on localhost only) with nothing after host and port",
                 host_or_none,
             ),
-            jwks_uri: loader
-                .get_if("entra.jwks_uri", default.jwks_uri, A_SECURE_URL, |url| url.as_ref().is_none_or(secure_url)),
+            jwks_uri: loader.get_if("entra.jwks_uri", default.jwks_uri, A_SECURE_ADDRESS, |url| {
+                url.as_ref().is_none_or(secure_address)
+            }),
             ca_file: loader.get("entra.ca_file", default.ca_file),
             keys_max_age: Duration::from_hours(loader.get_if(
                 "entra.keys_max_age_hours",

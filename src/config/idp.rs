@@ -116,8 +116,11 @@ pub struct IdpSettings {
     pub access_token_seconds: u64,
     /// `idp.tls`: serve HTTPS with a certificate for localhost under a CA made once in `state_dir`.
     pub tls: bool,
-    /// `idp.state_dir`: folder of the CA and the localhost certificate, used with `tls` only.
+    /// `idp.state_dir`: folder of the signing keys, and with `tls` of the CA and the localhost certificate.
     pub state_dir: PathBuf,
+    /// `idp.signing_keys_file`: the private keys that sign tokens, kept over a restart, mode 0600. When not set, `serve-idp`
+    /// keeps them in `idp-signing-keys.json` in `state_dir`, and a server made in code in memory.
+    pub signing_keys_file: Option<PathBuf>,
     /// `[[idp.users]]`: who can sign in.
     pub users: Vec<IdpUser>,
     /// `[[idp.apps]]`: the app registrations.
@@ -125,6 +128,9 @@ pub struct IdpSettings {
     /// `--i-know-this-is-not-a-real-identity-provider`: listen beyond loopback all the same. A flag, never a file's key.
     pub allow_remote: bool,
 }
+
+/// Name of the file of signing keys in `idp.state_dir`, unless `idp.signing_keys_file` names another.
+pub const SIGNING_KEYS_FILE: &str = "idp-signing-keys.json";
 
 /// Tenant that the look-alike plays unless told otherwise.
 pub const DEV_TENANT_ID: &str = "11111111-2222-4333-8444-555555555555";
@@ -153,6 +159,7 @@ impl IdpSettings {
             ),
             tls: loader.get("idp.tls", default.tls),
             state_dir: loader.get("idp.state_dir", default.state_dir),
+            signing_keys_file: loader.get("idp.signing_keys_file", default.signing_keys_file),
             users: loader.get("idp.users", default.users),
             apps: loader.get("idp.apps", default.apps),
             allow_remote: default.allow_remote,
@@ -239,6 +246,7 @@ impl Default for IdpSettings {
             access_token_seconds: 3600,
             tls: false,
             state_dir: PathBuf::from(".blogctl"),
+            signing_keys_file: None,
             users: vec![
                 user(1, "Alice Archer", "alice@contoso.example", &["Blog.Author"]),
                 user(2, "Bob Brandt", "bob@contoso.example", &[]),

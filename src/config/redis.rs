@@ -1,6 +1,6 @@
 //! `[redis]`: what replicas of the web site share. Its URL may hold a password, which is never shown.
 
-use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use figment::value::Value;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -12,6 +12,7 @@ use super::{
     loader::Loader,
     value::{SettingValue, text},
 };
+use crate::loopback::is_loopback;
 
 /// `[redis]`.
 #[derive(Clone)]
@@ -39,12 +40,7 @@ impl RedisUrl {
 
     /// Whether it is reached over TLS, or on this very machine.
     pub fn is_private(&self) -> bool {
-        Url::parse(self.expose()).is_ok_and(|url| {
-            // Of schemes that it does not know, this crate takes addresses for names.
-            let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-            let is_loopback = |host: &str| host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-            url.scheme() == "rediss" || host == "localhost" || is_loopback(host)
-        })
+        Url::parse(self.expose()).is_ok_and(|url| url.scheme() == "rediss" || is_loopback(&url))
     }
 }
 

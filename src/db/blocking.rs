@@ -1,10 +1,6 @@
 //! A connection for long work of its own: migrations, sample data, taking over another database. Blocks the caller.
 
-use diesel::{
-    pg::PgConnection,
-    r2d2::{ConnectionManager, PooledConnection},
-    sqlite::SqliteConnection,
-};
+use diesel::{pg::PgConnection, sqlite::SqliteConnection};
 
 use super::{Connection, DbError, postgres, sqlite};
 
@@ -17,7 +13,7 @@ pub enum BlockingConnection {
     /// SQLite.
     Sqlite(SqliteConnection),
     /// PostgreSQL.
-    Postgres(PooledConnection<ConnectionManager<PgConnection>>),
+    Postgres(PgConnection),
 }
 
 impl BlockingConnection {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::failure::Failure;
+
 /// Why the database did not do it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -16,6 +18,15 @@ pub enum DbError {
         database: String,
         /// What the database said, and what to do.
         reason: String,
+    },
+    /// There is a connection pooler, and `database.prepared_statements` is `on`.
+    #[error(
+        "there is a connection pooler before the database {database}, through which prepared statements of one client \
+         are executed by another; set database.prepared_statements to auto, or name the server's own port in database.url"
+    )]
+    Pooler {
+        /// Which, without a password.
+        database: String,
     },
     /// All connections are in use, or the server has gone.
     #[error("no connection to the database {database} within {seconds} seconds: {reason}")]
@@ -65,4 +76,24 @@ pub enum DbError {
         /// Why.
         reason: String,
     },
+}
+
+impl DbError {
+    /// Whether it passes by itself, so that the same may succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            // It was open before; whether the address is right, the start has shown.
+            Self::Open { .. } | Self::NoConnection { .. } | Self::Deadline { .. } | Self::SearchBusy | Self::Closed => {
+                true
+            }
+            Self::Statement(error) => Failure::of(error).is_transient(),
+            Self::NotCommitted(error) => Failure::of(error).is_transient(),
+            Self::Url(_)
+            | Self::Pooler { .. }
+            | Self::Panicked
+            | Self::Migration(_)
+            | Self::NewerSchema { .. }
+            | Self::Legacy { .. } => false,
+        }
+    }
 }

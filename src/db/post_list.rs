@@ -2,7 +2,7 @@
 
 mod page_query;
 
-use diesel::prelude::*;
+use diesel::{connection::DefaultLoadingMode, prelude::*};
 
 use self::page_query::PageQuery;
 use super::{
@@ -56,6 +56,42 @@ impl Place {
     pub const TOP: Self = Self { created_at_micros: i64::MAX, id: i64::MAX };
 }
 
+/// How much a page holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Most posts.
+    pub limit: i64,
+    /// The page ends before the post with which it would hold more bytes than this; one post it always holds.
+    pub max_bytes: usize,
+    /// Characters that are read of each content; `None` for all of them.
+    pub content_chars: Option<u32>,
+}
+
+/// The rows of a page.
+#[derive(Debug)]
+pub struct PageRows {
+    /// The posts, in order.
+    pub rows: Vec<PostRow>,
+    /// Why there are no more.
+    pub end: PageEnd,
+    /// What the rows hold, in bytes.
+    pub bytes: usize,
+}
+
+/// Why a page ends where it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageEnd {
+    /// There are no more posts.
+    NothingMore,
+    /// It holds as many posts as were asked for.
+    Limit,
+    /// It holds as many bytes as it may.
+    Bytes,
+}
+
+/// What a post takes beside title and content, as a row and as JSON.
+const BYTES_BESIDE: usize = 384;
+
 /// A boxed query, narrowed to what is wanted. A macro, since the query's type differs with the database.
 macro_rules! narrowed {
     ($query:expr, $wanted:expr) => {{
@@ -72,11 +108,38 @@ pub fn after(
     connection: &mut Connection<'_>,
     wanted: &Wanted,
     place: Place,
-    limit: i64,
-) -> Result<Vec<PostRow>, DbError> {
-    let query = PageQuery::new(connection, wanted, place, limit);
-    let rows: Vec<(PostColumns, UserRow)> = on_either!(connection, |c| query.load(c))?;
-    Ok(rows.into_iter().map(|(post, author)| PostRow { post, author }).collect())
+    extent: Extent,
+) -> Result<PageRows, DbError> {
+    let query = PageQuery::newest(connection, wanted, place, extent);
+    on_either!(connection, |c| collect(query.load_iter::<Columns, DefaultLoadingMode>(c)?, extent))
+}
+
+/// The posts with these ids, with their authors, in the order of the ids; one that is not there is left out.
+pub fn by_ids(connection: &mut Connection<'_>, ids: &[i64], extent: Extent) -> Result<PageRows, DbError> {
+    let query = PageQuery::ids(connection, ids, extent);
+    on_either!(connection, |c| collect(query.load_iter::<Columns, DefaultLoadingMode>(c)?, extent))
+}
+
+type Columns = (PostColumns, UserRow);
+
+/// Takes rows until the page is full. The rest is not read.
+fn collect(rows: impl Iterator<Item = QueryResult<Columns>>, extent: Extent) -> Result<PageRows, DbError> {
+    let mut page = PageRows { rows: Vec::new(), end: PageEnd::NothingMore, bytes: 0 };
+    for row in rows {
+        let (post, author) = row?;
+        if i64::try_from(page.rows.len()).is_ok_and(|posts| posts >= extent.limit) {
+            page.end = PageEnd::Limit;
+            break;
+        }
+        let bytes = page.bytes + post.title.len() + post.content.len() + BYTES_BESIDE;
+        if bytes > extent.max_bytes && !page.rows.is_empty() {
+            page.end = PageEnd::Bytes;
+            break;
+        }
+        page.bytes = bytes;
+        page.rows.push(PostRow { post, author });
+    }
+    Ok(page)
 }
 
 /// The place after so many posts; `None` when there are not so many. Walks an index, not the posts, but walks it.

@@ -1,182 +1,340 @@
-//! PostgreSQL: a pool of connections, used on blocking threads.
+//! PostgreSQL: connections with threads of their own, in lanes that do not wait for each other.
+
+mod connect;
+mod lanes;
+mod parameters;
+mod slot;
+mod workers;
 
 use std::{
     fmt::Display,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use diesel::{
-    Connection as _,
+    connection::{AnsiTransactionManager, TransactionManager},
     pg::PgConnection,
-    r2d2::{self, ConnectionManager, PooledConnection},
 };
-use tokio::{sync::Semaphore, time};
-use url::Url;
+use tokio::{sync::oneshot, time};
 
-use super::{Connection, DbError, blocking::BlockingConnection};
-use crate::config::HIDDEN;
+use self::{
+    connect::{Connected, Connector, Route},
+    lanes::{Lane, Lanes},
+    parameters::Purpose,
+    slot::Slot,
+    workers::{Job, Workers},
+};
+use super::{Connection, DbError, blocking::BlockingConnection, deadline, failure::Failure};
+use crate::config::DatabaseSettings;
 
-type Manager = ConnectionManager<PgConnection>;
-
-/// How long a request waits for a connection.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a transaction that others were in the way of is tried in all.
+const MOST_ATTEMPTS: u32 = 4;
+/// Longest time for the readiness probe, connecting included.
+const PROBE: Duration = Duration::from_secs(2);
+/// What a transaction begins with. READ COMMITTED, whatever the server's default: with the rows locked that a rule looks at,
+/// nothing can fail to serialise.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// A PostgreSQL database.
 pub(super) struct PostgresDatabase {
-    /// Host, port and database, for messages.
-    shown: Arc<str>,
-    /// `None` once closed.
-    pool: Mutex<Option<r2d2::Pool<Manager>>>,
-    /// As many as connections: a blocking thread is taken only when a connection is free.
-    permits: Arc<Semaphore>,
+    settings: DatabaseSettings,
+    connector: Arc<Connector>,
+    lanes: Lanes,
+    pool: Arc<Workers>,
+    searches: Arc<Workers>,
+    probe: Arc<Workers>,
 }
 
 impl PostgresDatabase {
-    /// Connects once, to know that the server answers, and opens the pool.
-    pub fn open(url: &str, shown: &str, pool_size: u32) -> Result<Self, DbError> {
-        let url = with_defaults(url);
-        // Not through the pool, which would try again and again before it told.
-        PgConnection::establish(&url)
-            .map_err(|reason| DbError::Open { database: shown.to_owned(), reason: of_connecting(reason, &url) })?;
-        let pool_size = pool_size.max(1);
-        let pool = r2d2::Pool::builder()
-            .max_size(pool_size)
-            .min_idle(Some(0))
-            .connection_timeout(PATIENCE)
-            // The error comes back to whoever wanted the connection; it need not be logged as well.
-            .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(Manager::new(url));
-        Ok(Self {
-            shown: shown.into(),
-            pool: Mutex::new(Some(pool)),
-            permits: Arc::new(Semaphore::new(pool_size as usize)),
-        })
+    /// Connects, to know that the server answers and whether there is a pooler.
+    pub fn open(url: &str, shown: &str, settings: &DatabaseSettings) -> Result<Self, DbError> {
+        let connector = Arc::new(Connector::new(url, shown, settings));
+        find_pooler(&connector)?;
+        let workers = |purpose| {
+            let connector = Arc::clone(&connector);
+            Workers::new(move || Slot::new(Arc::clone(&connector), purpose))
+        };
+        let (pool, probe) = (workers(Purpose::Requests), workers(Purpose::Requests));
+        let searches = workers(Purpose::Searches);
+        workers::watch(vec![Arc::clone(&pool), Arc::clone(&searches), Arc::clone(&probe)])
+            .map_err(|reason| DbError::Open { database: shown.to_owned(), reason: reason.to_string() })?;
+        Ok(Self { settings: settings.clone(), lanes: Lanes::new(settings), connector, pool, searches, probe })
     }
 
-    /// Reads on a blocking thread.
-    pub async fn read<T, E>(
+    /// A read by key, or of a page near the top.
+    pub async fn read_short<T, E>(
         &self,
-        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
+        work: impl Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        self.run(move |connection| work(&mut Connection::Postgres(connection))).await
+        let ends = deadline::until(self.settings.deadline);
+        self.run(Lane::ShortRead, ends, move |slot| read(slot, ends, None, &work)).await
     }
 
-    /// Writes in a transaction on a blocking thread, and returns after its commit.
-    pub async fn write<T, E>(
+    /// A read that may take long.
+    pub async fn read_long<T, E>(
         &self,
-        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
+        work: impl Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        self.run(move |connection| transaction(connection, work)).await
+        let ends = deadline::until(self.settings.deadline);
+        let begin = self.begin(Purpose::Requests);
+        self.run(Lane::LongRead, ends, move |slot| read(slot, ends, Some(&begin), &work)).await
+    }
+
+    /// A search.
+    pub async fn search<T, E>(
+        &self,
+        work: impl Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let ends = deadline::until(self.settings.deadline.min(self.settings.search_deadline));
+        let begin = self.begin(Purpose::Searches);
+        self.run(Lane::Search, ends, move |slot| read(slot, ends, Some(&begin), &work)).await
+    }
+
+    /// The readiness probe's read. It waits for nothing but an earlier probe.
+    pub async fn probe<T, E>(&self, work: impl Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let ends = Instant::now() + PROBE;
+        self.run(Lane::Probe, ends, move |slot| read(slot, ends, None, &work)).await
+    }
+
+    /// Writes in a transaction, and returns after its commit.
+    pub async fn write<T, E>(&self, work: impl Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let ends = deadline::until(self.settings.deadline);
+        let begin = self.begin(Purpose::Requests);
+        self.run(Lane::Write, ends, move |slot| write(slot, ends, &begin, &work)).await
     }
 
     /// A connection for long work of its own.
     pub fn connect(&self) -> Result<BlockingConnection, DbError> {
-        self.connection().map(BlockingConnection::Postgres)
+        connect(&self.connector).map(BlockingConnection::Postgres)
     }
 
-    /// Closes the pool; connections that are in use close when they are done.
+    /// Turns away new work; connections that are in use close when they are done.
     pub fn close(&self) {
-        self.permits.close();
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.lanes.close();
+        for workers in [&self.pool, &self.searches, &self.probe] {
+            workers.close();
+        }
     }
 
-    async fn run<T, E>(&self, work: impl FnOnce(&mut PgConnection) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    async fn run<T, E>(
+        &self,
+        lane: Lane,
+        ends: Instant,
+        work: impl FnOnce(&mut Slot) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        let permit = time::timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned())
-            .await
-            .map_err(|_| no_connection(&self.shown, "all connections are in use; see database.pool_size"))?
-            .map_err(|_| DbError::Closed)?;
-        let pool = self.pool()?;
-        let shown = Arc::clone(&self.shown);
-        let running = tokio::task::spawn_blocking(move || {
-            let mut connection = pool.get().map_err(|error| no_connection(&shown, error))?;
-            let outcome = work(&mut connection);
-            // The connection goes back before its permit does.
-            drop(connection);
-            drop(permit);
-            outcome
+        let waited_from = Instant::now();
+        let permit = self.lanes.enter(lane, ends, || self.none_free(waited_from)).await?;
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |slot| {
+            // A client that has gone needs no answer to a read.
+            let is_needed = lane == Lane::Write || !reply.is_closed();
+            let outcome = is_needed.then(|| work(slot));
+            Box::new(move || {
+                if let Some(outcome) = outcome {
+                    let _ = reply.send(outcome);
+                }
+            })
         });
-        running.await.unwrap_or_else(|_| Err(DbError::Panicked.into()))
+        let workers = match lane {
+            Lane::Search => &self.searches,
+            Lane::Probe => &self.probe,
+            Lane::ShortRead | Lane::LongRead | Lane::Write => &self.pool,
+        };
+        workers.run(job, permit, ends).map_err(|reason| self.no_connection(waited_from, reason))?;
+        match time::timeout_at(ends.into(), answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(DbError::Panicked.into()),
+            Err(_) => Err(DbError::Deadline { seconds: whole_seconds(waited_from.elapsed()) }.into()),
+        }
     }
 
-    fn connection(&self) -> Result<PooledConnection<Manager>, DbError> {
-        self.pool()?.get().map_err(|error| no_connection(&self.shown, error))
+    fn begin(&self, purpose: Purpose) -> Begin {
+        let timeout = parameters::statement_timeout(&self.settings, purpose).unwrap_or(self.settings.deadline);
+        Begin { pooled: format!("{BEGIN}; {}", connect::local_settings(timeout, &self.settings)) }
     }
 
-    fn pool(&self) -> Result<r2d2::Pool<Manager>, DbError> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(DbError::Closed)
+    fn none_free(&self, since: Instant) -> DbError {
+        self.no_connection(since, "all connections are in use; see database.pool_size")
+    }
+
+    fn no_connection(&self, since: Instant, reason: impl Display) -> DbError {
+        DbError::NoConnection {
+            database: self.connector.shown().to_string(),
+            seconds: whole_seconds(since.elapsed()),
+            reason: parameters::one_line(reason),
+        }
     }
 }
 
-/// Runs the work in a transaction. READ COMMITTED, whatever the server's default: with the rows locked that a rule
-/// looks at, nothing can fail to serialise, and nothing need be tried again.
+/// How a transaction begins where the settings of the session do not reach the server process.
+struct Begin {
+    pooled: String,
+}
+
+impl Begin {
+    fn sql(&self, route: Route) -> &str {
+        match route {
+            Route::Direct => BEGIN,
+            Route::Pooled => &self.pooled,
+        }
+    }
+}
+
+/// Reads, once more on a fresh connection when the first one turns out to be lost. `begin` is for reads whose time the server
+/// must limit: through a pooler, that takes a transaction.
+fn read<T, E: From<DbError>>(
+    slot: &mut Slot,
+    ends: Instant,
+    begin: Option<&Begin>,
+    work: &impl Fn(&mut Connection<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let mut attempt = 1;
+    loop {
+        let (connection, route, is_fresh) = slot.ready()?;
+        let outcome = match begin.filter(|_| route == Route::Pooled) {
+            Some(begin) => in_transaction(connection, begin.sql(route), work).map_err(Ended::into_error),
+            None => work(&mut Connection::Postgres(connection)),
+        };
+        let failure = slot.settle();
+        let Err(error) = outcome else { return outcome };
+        let is_worth_it = match failure {
+            Some(Failure::Lost | Failure::ReadOnly) => !is_fresh && attempt == 1,
+            Some(Failure::Statements | Failure::Outdated | Failure::Conflict) => attempt < MOST_ATTEMPTS,
+            Some(Failure::Transient | Failure::Permanent) | None => false,
+        };
+        if !is_worth_it || Instant::now() >= ends {
+            return Err(error);
+        }
+        attempt += 1;
+    }
+}
+
+/// Writes in a transaction. Once more only where nothing can have been committed, and never when the connection is lost after
+/// the transaction has begun: then nobody knows.
+fn write<T, E: From<DbError>>(
+    slot: &mut Slot,
+    ends: Instant,
+    begin: &Begin,
+    work: &impl Fn(&mut Connection<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let mut attempt = 1;
+    loop {
+        let (connection, route, is_fresh) = slot.ready()?;
+        let outcome = in_transaction(connection, begin.sql(route), work);
+        let failure = slot.settle();
+        let ended = match outcome {
+            Ok(value) => return Ok(value),
+            Err(ended) => ended,
+        };
+        let is_worth_it = match failure {
+            Some(Failure::Lost) => matches!(ended, Ended::BeforeItBegan(_)) && !is_fresh && attempt == 1,
+            Some(Failure::ReadOnly) => !is_fresh && attempt == 1,
+            Some(Failure::Statements | Failure::Outdated | Failure::Conflict) => attempt < MOST_ATTEMPTS,
+            Some(Failure::Transient | Failure::Permanent) | None => false,
+        };
+        if !is_worth_it || Instant::now() >= ends {
+            return Err(ended.into_error());
+        }
+        attempt += 1;
+    }
+}
+
+/// Runs the work in a transaction without limits of its own.
 pub(super) fn transaction<T, E: From<DbError>>(
     connection: &mut PgConnection,
     work: impl FnOnce(&mut Connection<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    connection
-        .build_transaction()
-        .read_committed()
-        .run(|connection| work(&mut Connection::Postgres(connection)).map_err(Ended::ByTheWork))
-        .map_err(|ended| match ended {
-            Ended::ByTheWork(error) => error,
-            Ended::ByTheDatabase(error) => DbError::from(error).into(),
-        })
+    in_transaction(connection, BEGIN, work).map_err(Ended::into_error)
 }
 
-/// Why a transaction was rolled back.
+fn in_transaction<T, E>(
+    connection: &mut PgConnection,
+    begin: &str,
+    work: impl FnOnce(&mut Connection<'_>) -> Result<T, E>,
+) -> Result<T, Ended<E>> {
+    AnsiTransactionManager::begin_transaction_sql(connection, begin).map_err(Ended::BeforeItBegan)?;
+    match work(&mut Connection::Postgres(connection)) {
+        Ok(value) => {
+            AnsiTransactionManager::commit_transaction(connection).map_err(Ended::ByTheDatabase)?;
+            Ok(value)
+        }
+        Err(error) => match AnsiTransactionManager::rollback_transaction(connection) {
+            // What broke it is likely the same error.
+            Ok(()) | Err(diesel::result::Error::BrokenTransactionManager) => Err(Ended::ByTheWork(error)),
+            Err(reason) => {
+                log::debug!("a transaction was not rolled back cleanly: {reason}");
+                Err(Ended::ByTheWork(error))
+            }
+        },
+    }
+}
+
+/// Why a transaction was not committed, or is not known to be.
 enum Ended<E> {
+    BeforeItBegan(diesel::result::Error),
     ByTheWork(E),
     ByTheDatabase(diesel::result::Error),
 }
 
-impl<E> From<diesel::result::Error> for Ended<E> {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::ByTheDatabase(error)
-    }
-}
-
-fn no_connection(shown: &str, reason: impl Display) -> DbError {
-    DbError::NoConnection { database: shown.to_owned(), seconds: PATIENCE.as_secs(), reason: one_line(reason) }
-}
-
-/// libpq's messages may have several lines, one for each address that it tried.
-fn one_line(reason: impl Display) -> String {
-    reason.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; ")
-}
-
-/// Why there is no connection, in one line. libpq quotes what it does not understand, and a password may be that: neither it
-/// nor a part of the query is repeated.
-pub(super) fn of_connecting(reason: impl Display, url: &str) -> String {
-    let told = one_line(reason);
-    let Ok(url) = Url::parse(url) else { return told };
-    let query = url.query().unwrap_or_default();
-    let as_written = query.split('&').chain(query.split(['&', '='])).chain(url.password()).map(str::to_owned);
-    let decoded = url.query_pairs().map(|(_, value)| value.into_owned());
-    let quoted = as_written.chain(decoded).filter(|part| !part.is_empty());
-    quoted.fold(told, |told, part| told.replace(&format!("\"{part}\""), &format!("\"{HIDDEN}\"")))
-}
-
-/// The URL with a time limit for connecting and a name that the server's own lists show, unless it names its own.
-pub(super) fn with_defaults(url: &str) -> String {
-    let mut url = url.to_owned();
-    for (name, value) in [("connect_timeout", "5"), ("application_name", "blogctl")] {
-        if !url.contains(&format!("{name}=")) {
-            url.push(if url.contains('?') { '&' } else { '?' });
-            url.extend([name, "=", value]);
+impl<E: From<DbError>> Ended<E> {
+    fn into_error(self) -> E {
+        match self {
+            Self::ByTheWork(error) => error,
+            Self::BeforeItBegan(error) | Self::ByTheDatabase(error) => DbError::from(error).into(),
         }
     }
-    url
+}
+
+/// A connection for long work of its own, beside all others.
+pub(super) fn connect_once(url: &str, shown: &str, settings: &DatabaseSettings) -> Result<PgConnection, DbError> {
+    connect(&Connector::new(url, shown, settings))
+}
+
+fn connect(connector: &Connector) -> Result<PgConnection, DbError> {
+    connector.connect(Purpose::LongWork).map(|connected| connected.connection)
+}
+
+/// Connects twice. A pooler that hands on what a client sets, and lends the server process to others afterwards, shows the
+/// second connection the first one's mark, or the first one another process.
+fn find_pooler(connector: &Connector) -> Result<(), DbError> {
+    let mut first = connector.connect(Purpose::Requests)?;
+    if first.route == Route::Pooled {
+        return Ok(());
+    }
+    // A server that is full, or a user that may have one connection only.
+    let Ok(mut second) = connector.connect(Purpose::Requests) else { return Ok(()) };
+    let is_direct = |connected: &mut Connected| connector.verify(connected).unwrap_or(false);
+    if !(is_direct(&mut first) && is_direct(&mut second) && is_direct(&mut first)) {
+        connector.note_pooler();
+    }
+    connector.refuse_pooler()
+}
+
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs().max(1)
 }

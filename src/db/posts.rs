@@ -1,7 +1,5 @@
 //! Posts in the database, one by one. Lists are in [`super::post_list`].
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use diesel::{connection::SimpleConnection, prelude::*};
 
@@ -75,18 +73,6 @@ pub fn by_id(connection: &mut Connection<'_>, id: i64) -> Result<Option<PostRow>
         .get_result(c)
         .optional())?;
     Ok(found.map(|(post, author)| PostRow { post, author }))
-}
-
-/// The posts with these ids and their authors, in the order of the ids; one that is not there is left out.
-pub fn by_ids(connection: &mut Connection<'_>, ids: &[i64]) -> Result<Vec<PostRow>, DbError> {
-    let found: Vec<(PostColumns, UserRow)> = on_either!(connection, |c| blog_posts::table
-        .inner_join(users::table)
-        .filter(blog_posts::id.eq_any(ids))
-        .select((PostColumns::as_select(), UserRow::as_select()))
-        .load(c))?;
-    let mut found: HashMap<i64, PostRow> =
-        found.into_iter().map(|(post, author)| (post.id, PostRow { post, author })).collect();
-    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
 
 /// As [`by_id`], in a transaction that means to change or delete it: nobody else does before this transaction ends.

@@ -1,9 +1,12 @@
 //! The authority: which tenant of which cloud, its addresses and the issuers that its tokens may name.
 
-use url::{Host, Url};
+use url::Url;
 use uuid::Uuid;
 
-use crate::config::{Cloud, EntraSettings};
+use crate::{
+    config::{Cloud, EntraSettings},
+    loopback::is_secure,
+};
 
 /// Why the settings name no authority.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,17 +96,6 @@ impl Authority {
     pub(super) fn trusts(&self, endpoint: &Url) -> bool {
         endpoint.scheme() == "https" || (self.host.scheme() == "http" && is_secure(endpoint))
     }
-}
-
-/// HTTPS, or plain HTTP that does not leave this machine.
-pub(super) fn is_secure(url: &Url) -> bool {
-    let on_loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    url.scheme() == "https" || (url.scheme() == "http" && on_loopback)
 }
 
 /// A GUID as Entra writes it: hyphens, no braces.

@@ -16,7 +16,7 @@ pub use discovery::Metadata;
 use super::{
     Authority,
     aadsts::EntraError,
-    authority::{AuthorityError, is_secure},
+    authority::AuthorityError,
     clock::Clock,
     signing_keys::{FetchedKeys, JwksError, KeyCacheFile, KeyLookup, KeyPolicy, KeySet, SigningKeys},
     single_flight::SingleFlight,
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     config::EntraSettings,
     failure_log::FailureLog,
+    loopback::is_secure,
     outbound::{self, OutboundError},
 };
 

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     config::Settings,
-    serve::{self, ListenError, access_log, request_id},
+    loopback::is_loopback_address,
+    serve::{self, ListenError, access_log, request_guard, request_id},
 };
 
 /// Threads that serve requests, unless the settings say more: it serves one developer.
@@ -84,7 +85,7 @@ impl Server {
     /// See [`StartError`].
     pub fn on(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
         let address = listener.local_addr().map_err(StartError::Socket)?;
-        if !settings.idp.allow_remote && !address.ip().is_loopback() {
+        if !settings.idp.allow_remote && !is_loopback_address(address.ip()) {
             return Err(StartError::NotLoopback { host: address.ip().to_string() });
         }
         let port = address.port();
@@ -93,6 +94,7 @@ impl Server {
             App::new()
                 .app_data(idp.clone())
                 .app_data(web::PayloadConfig::new(MAX_FORM_BYTES))
+                .wrap(from_fn(request_guard::check))
                 .wrap(from_fn(fault::inject))
                 .wrap(from_fn(journal::record))
                 .wrap(from_fn(access_log::log))
@@ -102,6 +104,7 @@ impl Server {
         let workers = if settings.server.workers == 0 { WORKERS } else { settings.server.workers };
         let server = HttpServer::new(app)
             .workers(workers)
+            .tcp_nodelay(true)
             .disable_signals()
             .shutdown_timeout(settings.server.shutdown_timeout.as_secs());
         let server = if settings.idp.tls {
@@ -151,8 +154,8 @@ fn routes(config: &mut web::ServiceConfig) {
 /// Whether every address of this host is this machine's own.
 fn is_loopback(host: &str) -> bool {
     if let Ok(address) = host.parse::<IpAddr>() {
-        return address.is_loopback();
+        return is_loopback_address(address);
     }
     let addresses: Vec<SocketAddr> = (host, 0).to_socket_addrs().map(Iterator::collect).unwrap_or_default();
-    !addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback())
+    !addresses.is_empty() && addresses.iter().all(|address| is_loopback_address(address.ip()))
 }

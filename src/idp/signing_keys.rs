@@ -1,6 +1,12 @@
-//! The keys that sign tokens: made at start, published in the JWKS, rotated on demand, never written to disk.
+//! The keys that sign tokens: made at the first start, published in the JWKS, rotated on demand. A file keeps them over a
+//! restart, because those who verify tokens ask for new keys only every few minutes.
 
-use std::sync::{Arc, PoisonError, RwLock};
+mod key_file;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use base64::{
     Engine,
@@ -33,6 +39,14 @@ pub enum KeyError {
     /// josekit refused.
     #[error("cannot use a signing key: {0}")]
     Jose(#[from] JoseError),
+    /// There is a file of keys, and it is not used. It is never replaced: somebody may still want what is in it.
+    #[error("the signing keys in {path} cannot be used: {reason}; repair the file, or delete it to have new keys made")]
+    File {
+        /// The file, `idp.signing_keys_file`.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 /// One key pair with its self-signed certificate, as Entra publishes them.
@@ -53,6 +67,10 @@ impl SigningKey {
     pub fn generate() -> Result<Self, KeyError> {
         let private_key = PKey::from_rsa(Rsa::generate(2048)?)?;
         let certificate = self_signed(&private_key)?;
+        Self::new(private_key, &certificate)
+    }
+
+    fn new(private_key: PKey<Private>, certificate: &X509) -> Result<Self, KeyError> {
         Ok(Self {
             kid: URL_SAFE_NO_PAD.encode(certificate.digest(MessageDigest::sha1())?),
             certificate: STANDARD.encode(certificate.to_der()?),
@@ -85,6 +103,14 @@ impl SigningKey {
     /// Whether this key signed the JWS.
     pub fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
         self.verifier.verify(signing_input, signature).is_ok()
+    }
+
+    /// For the key file.
+    fn certificate_pem(&self) -> Result<String, String> {
+        let der = STANDARD.decode(&self.certificate).map_err(|error| error.to_string())?;
+        let pem =
+            X509::from_der(&der).and_then(|certificate| certificate.to_pem()).map_err(|error| error.to_string())?;
+        String::from_utf8(pem).map_err(|error| error.to_string())
     }
 
     /// The public half, with `kid`, `x5t`, `x5c` and no `alg`, as Entra's (`signing-key-rollover.md`).
@@ -123,18 +149,28 @@ pub fn signing_input(header: &Map<String, Value>, claims: &Map<String, Value>) -
     format!("{header}.{claims}")
 }
 
+/// Most keys that are published at once. Beyond that, each new key takes the place of the oldest.
+const MAX_KEYS: usize = 20;
+
 /// The published keys; the newest one signs. There is always one.
 pub struct KeyRing {
     keys: RwLock<Vec<Arc<SigningKey>>>,
+    file: Option<PathBuf>,
 }
 
 impl KeyRing {
-    /// One new key.
+    /// The keys of `file`, or one new key, which is kept there. Without a file, keys are in memory only.
     ///
     /// # Errors
-    /// When it cannot be made.
-    pub fn generate() -> Result<Self, KeyError> {
-        Ok(Self { keys: RwLock::new(vec![Arc::new(SigningKey::generate()?)]) })
+    /// When a key cannot be made, or the file is there and cannot be used.
+    pub fn open(file: Option<PathBuf>) -> Result<Self, KeyError> {
+        let kept = file.as_deref().map(key_file::read).transpose()?.flatten();
+        if let Some(kept) = kept {
+            return Ok(Self { keys: RwLock::new(kept.into_iter().map(Arc::new).collect()), file });
+        }
+        let ring = Self { keys: RwLock::new(vec![Arc::new(SigningKey::generate()?)]), file };
+        ring.keep(&ring.all());
+        Ok(ring)
     }
 
     /// Every published key, oldest first.
@@ -159,7 +195,11 @@ impl KeyRing {
     /// When it cannot be made.
     pub fn rotate(&self) -> Result<Arc<SigningKey>, KeyError> {
         let key = Arc::new(SigningKey::generate()?);
-        self.keys.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&key));
+        self.change(|keys| {
+            keys.push(Arc::clone(&key));
+            let surplus = keys.len().saturating_sub(MAX_KEYS);
+            keys.drain(..surplus);
+        });
         Ok(key)
     }
 
@@ -175,8 +215,23 @@ impl KeyRing {
         if known.len() == 1 {
             self.rotate()?;
         }
-        self.keys.write().unwrap_or_else(PoisonError::into_inner).retain(|key| key.kid != kid);
+        self.change(|keys| keys.retain(|key| key.kid != kid));
         Ok(true)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Arc<SigningKey>>)) {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut keys);
+        // While nobody else can change them, so that the file has the last state.
+        self.keep(&keys);
+    }
+
+    /// A file that cannot be written costs a restart its keys, which is no reason not to serve.
+    fn keep(&self, keys: &[Arc<SigningKey>]) {
+        let Some(file) = &self.file else { return };
+        if let Err(reason) = key_file::write(file, keys) {
+            log::warn!("the signing keys are in memory only, and new after a restart: {}: {reason}", file.display());
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Idp {
 }
 
 impl Idp {
-    /// Reads the registrations and makes a signing key; `port` is the one it listens on.
+    /// Reads the registrations and the signing keys, or makes one; `port` is the one it listens on.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -50,7 +50,7 @@ impl Idp {
             authority: Authority::new(base_url, &settings.tenant_id, &settings.domain),
             clock: Clock::default(),
             registrations: Registrations::load(settings)?,
-            signing_keys: KeyRing::generate()?,
+            signing_keys: KeyRing::open(settings.signing_keys_file.clone())?,
             sessions: Sessions::new(settings.tls),
             grants: Grants::new(),
             assertions_seen: ExpiringMap::new(MOST_ASSERTIONS),

@@ -10,13 +10,14 @@ use std::{
 };
 
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer,
-    dev::ServerHandle,
+    App, Error, HttpRequest, HttpResponse, HttpServer,
+    body::{EitherBody, MessageBody},
+    dev::{ServerHandle, ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
         header::{AUTHORIZATION, WWW_AUTHENTICATE},
     },
-    middleware::from_fn,
+    middleware::{Next, from_fn},
     rt, web,
 };
 use base64::{
@@ -30,9 +31,15 @@ use super::{
     key::{KeyError, VaultKey},
     tokens::Tokens,
 };
-use crate::serve::{access_log, request_id};
+use crate::serve::{
+    access_log,
+    local_programs::{self, Objection},
+    request_guard, request_id,
+};
 
 const API_VERSION: &str = "7.4";
+/// Largest body taken: a digest to sign is some 100 bytes.
+const MAX_BODY_BYTES: usize = 16 * 1024;
 const IMDS_VERSION: &str = "2018-02-01";
 
 /// Why it did not start.
@@ -79,11 +86,19 @@ impl Server {
                 let app = move || {
                     App::new()
                         .app_data(vault.clone())
+                        .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
+                        .wrap(from_fn(only_local_programs))
+                        .wrap(from_fn(request_guard::check))
                         .wrap(from_fn(access_log::log))
                         .wrap(from_fn(request_id::assign))
                         .configure(routes)
                 };
-                let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(1).listen(listener);
+                let server = HttpServer::new(app)
+                    .workers(1)
+                    .tcp_nodelay(true)
+                    .disable_signals()
+                    .shutdown_timeout(1)
+                    .listen(listener);
                 let outcome = server.map(HttpServer::run);
                 let handle = outcome.as_ref().map(actix_web::dev::Server::handle);
                 // Who waits is there: it holds the other end until this arrives.
@@ -108,6 +123,21 @@ impl Drop for Server {
             let _ = thread.join();
         }
     }
+}
+
+/// Middleware: refuses what a web page sent, or a browser that DNS led here under another name. Either could have assertions
+/// signed: the metadata service gives its token to everybody, as Azure's does.
+async fn only_local_programs<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let message = match local_programs::objection(&request) {
+        None => return Ok(next.call(request).await?.map_into_left_body()),
+        Some(Objection::AnotherMachine) => "Only this machine may use this vault.",
+        Some(Objection::WebPage) => "No web page may use this vault.",
+        Some(Objection::ForeignHost) => "This vault goes by localhost and 127.0.0.1 only.",
+    };
+    Ok(request.into_response(error(StatusCode::FORBIDDEN, "ForbiddenByFirewall", message).map_into_right_body()))
 }
 
 fn routes(config: &mut web::ServiceConfig) {

@@ -52,7 +52,7 @@ pub enum NoToken {
 
 /// The tokens of all signed-in users, and how to refresh them.
 pub struct AccessTokens {
-    store: Box<dyn TokenStore>,
+    store: Arc<dyn TokenStore>,
     client: Arc<ConfidentialClient>,
     refreshing: Cache<Ticket, Arc<Mutex<LastFailure>>>,
 }
@@ -62,7 +62,7 @@ type LastFailure = Option<Instant>;
 
 impl AccessTokens {
     /// Kept in `store`, refreshed by `client`.
-    pub fn new(store: Box<dyn TokenStore>, client: Arc<ConfidentialClient>) -> Self {
+    pub fn new(store: Arc<dyn TokenStore>, client: Arc<ConfidentialClient>) -> Self {
         Self { store, client, refreshing: Cache::builder().time_to_idle(LOCK_LIFETIME).build() }
     }
 

@@ -4,9 +4,10 @@
 mod answer;
 mod shapes;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{http::StatusCode, web};
+use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -21,14 +22,22 @@ use crate::{
     serve::{TraceContext, request_id, trace},
 };
 use answer::Answer;
-pub use shapes::{FieldError, NewPost, Post, PostList, PostQuery, Profile, VersionedPost};
+pub use answer::Forbidden;
+pub use shapes::{FieldError, NewPost, Post, PostList, PostQuery, Profile, Rights, VersionedPost};
+
+/// Most users whose rights are remembered, and for how long after their last request.
+const MAX_KNOWN_RIGHTS: u64 = 20_000;
+const RIGHTS_LIFETIME: Duration = Duration::from_hours(1);
 
 /// Why the API did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The sign-in has ended, or the API refused even a fresh token.
+    /// The sign-in has ended.
     #[error("the user must sign in again")]
     SignInAgain,
+    /// 401: the API rejects even a token that was issued a moment ago. With the code, empty when it names none.
+    #[error("the API rejects the access token: {0}")]
+    TokenRejected(String),
     /// 401 with a claims challenge: the API demands more of the token than a refresh can bring.
     #[error("the API asks for a stronger sign-in")]
     StepUp(ClaimsChallenge),
@@ -42,14 +51,17 @@ pub enum ApiError {
     #[error(transparent)]
     Sessions(StoreError),
     /// 403
-    #[error("the API forbids it")]
-    Forbidden,
+    #[error("the API forbids it: {0:?}")]
+    Forbidden(Forbidden),
     /// 404
     #[error("the API knows no such thing")]
     NotFound,
     /// 412: somebody changed the post meanwhile.
     #[error("the post has changed meanwhile")]
     Stale,
+    /// 400, 414 or 431: a hidden field or an address that this site did not make.
+    #[error("the API cannot read what the visitor sent")]
+    Malformed,
     /// 422: another post was made under the same key.
     #[error("another post was made under the same key")]
     KeyReused,
@@ -62,6 +74,14 @@ pub enum ApiError {
     /// 429, with the seconds to wait when the API tells.
     #[error("the API asks to slow down")]
     TooManyRequests(Option<u64>),
+    /// 503, with the seconds to wait when the API tells.
+    #[error("the API cannot do it at present")]
+    Unavailable(Option<u64>),
+    /// Whatever answered, with this status, is not the API.
+    #[error(
+        "client.api_base_url leads to something that is not the API: it answered with status {0} and no problem document"
+    )]
+    NotTheApi(u16),
     /// No connection.
     #[error("the API cannot be reached: {0}")]
     Unreachable(String),
@@ -92,6 +112,8 @@ pub struct ApiClient {
     agent: ureq::Agent,
     base: String,
     tokens: Arc<AccessTokens>,
+    /// What the API said last that each user may do.
+    rights: Cache<Ticket, Rights>,
 }
 
 /// The API on behalf of one user, within one request to the site.
@@ -133,7 +155,12 @@ pub struct Correlation {
 impl ApiClient {
     /// The API at `base`, over `agent`, whose timeout is the longest that one request may take.
     pub fn new(agent: ureq::Agent, base: &Url, tokens: Arc<AccessTokens>) -> Self {
-        Self { agent, base: base.as_str().trim_end_matches('/').to_owned(), tokens }
+        Self {
+            agent,
+            base: base.as_str().trim_end_matches('/').to_owned(),
+            tokens,
+            rights: Cache::builder().max_capacity(MAX_KNOWN_RIGHTS).time_to_idle(RIGHTS_LIFETIME).build(),
+        }
     }
 
     /// For a signed-in user.
@@ -149,13 +176,34 @@ impl ApiClient {
     /// Blocks: a refresh, the call, and once more when the token is refused.
     fn call(&self, ticket: &Ticket, correlation: &Correlation, call: &Call) -> Result<Answer, ApiError> {
         let token = self.tokens.valid(ticket)?;
-        let answer = self.send(&token, correlation, call)?;
-        if answer.status != StatusCode::UNAUTHORIZED || answer.challenge.is_some() {
-            return answer.into_result();
+        let mut answer = self.send(&token, correlation, call)?;
+        if answer.status == StatusCode::UNAUTHORIZED && answer.challenge.is_none() {
+            log::info!(request_id = correlation.request_id, trace_id = correlation.trace.trace_id(); "the API refused an access token; refreshing it");
+            let token = self.tokens.instead_of(ticket, &token)?;
+            answer = self.send(&token, correlation, call)?;
         }
-        log::info!(request_id = correlation.request_id, trace_id = correlation.trace.trace_id(); "the API refused an access token; refreshing it");
-        let token = self.tokens.instead_of(ticket, &token)?;
-        self.send(&token, correlation, call)?.into_result()
+        let rights = answer.rights;
+        let result = answer.into_result(call.method);
+        self.note_rights(ticket, rights, &result);
+        result
+    }
+
+    /// An API that does not say what a user may do has no roles: everybody may write.
+    fn note_rights(&self, ticket: &Ticket, said: Option<Rights>, result: &Result<Answer, ApiError>) {
+        let rights = match (said, result) {
+            (Some(said), _) => said,
+            (None, Ok(_)) => Rights::Write,
+            (None, Err(ApiError::Forbidden(Forbidden::RoleToRead | Forbidden::RoleToWrite))) => Rights::Read,
+            (None, Err(_)) => return,
+        };
+        if self.rights.get(ticket) != Some(rights) {
+            self.rights.insert(ticket.clone(), rights);
+        }
+    }
+
+    /// What the API said last that the user may do; `None` before the first response.
+    pub fn known_rights(&self, ticket: &Ticket) -> Option<Rights> {
+        self.rights.get(ticket)
     }
 
     fn send(&self, token: &SecretString, correlation: &Correlation, call: &Call) -> Result<Answer, ApiError> {
@@ -186,6 +234,11 @@ impl ApiClient {
 }
 
 impl UsersApi {
+    /// What the API said last that the user may do; `None` before its first response.
+    pub fn known_rights(&self) -> Option<Rights> {
+        self.client.known_rights(&self.ticket)
+    }
+
     /// `GET /v1/profile`
     ///
     /// # Errors
@@ -237,7 +290,9 @@ impl UsersApi {
     /// # Errors
     /// See [`ApiError`].
     pub async fn delete(&self, id: u64) -> Result<(), ApiError> {
-        self.answer(Call::new("DELETE", format!("/v1/posts/{id}"))).await.map(drop)
+        let answer = self.answer(Call::new("DELETE", format!("/v1/posts/{id}"))).await?;
+        // A catch-all page of another server is a success, too.
+        if answer.status == StatusCode::NO_CONTENT { Ok(()) } else { Err(answer.not_the_api()) }
     }
 
     async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<(T, Answer), ApiError> {

@@ -72,7 +72,7 @@ impl<F: ProtectedForm> FromRequest for Checked<F> {
         Box::pin(async move {
             let visit = Visit::of(&request)?;
             let sender = Sender::of(&request, &visit.site);
-            let seal = seal::<F>(&visit, &sender);
+            let seal = seal::<F>(&visit, &sender).await?;
             let is_known = match sender {
                 Sender::AnotherSite => false,
                 Sender::ThisSite | Sender::Unknown => seal.is_some() || visit.session.account().is_some(),
@@ -92,10 +92,14 @@ impl<F: ProtectedForm> FromRequest for Checked<F> {
 }
 
 /// What says whose form it is, of a form with text that comes without a session.
-fn seal<F: ProtectedForm>(visit: &Visit, sender: &Sender) -> Option<FormSeal> {
+async fn seal<F: ProtectedForm>(visit: &Visit, sender: &Sender) -> Result<Option<FormSeal>, PageError> {
     let may_be_sealed =
         *sender == Sender::ThisSite && F::MAX_BYTES > SMALL_FORM_BYTES && visit.session.account().is_none();
-    FormSeal::from_request(&visit.site.keys, &visit.request).filter(|_| may_be_sealed)
+    let seal = FormSeal::from_request(&visit.site.keys, &visit.request).filter(|_| may_be_sealed);
+    let Some(seal) = seal else { return Ok(None) };
+    let (author, signed_in_at) = (seal.author, seal.signed_in_at);
+    let has_ended = visit.blocking(move |site| site.sign_outs.has_ended(author, signed_in_at, None)).await?;
+    Ok(Some(seal).filter(|_| !has_ended))
 }
 
 fn check<F: ProtectedForm>(

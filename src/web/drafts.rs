@@ -1,19 +1,28 @@
 //! What people typed and could not send, kept until they are back. It belongs to its author, not to a session: sessions end,
 //! and the next one in the same browser may be somebody else's.
+//!
+//! Each author has room for so many drafts and bytes, and all of them together have room for so many bytes, in memory as in Redis:
+//! whoever keeps more loses their own oldest drafts, and nobody's drafts take the place of sessions.
 
-use std::{fmt, sync::Arc, time::Duration};
+mod memory;
+mod redis;
 
-use moka::{policy::EvictionPolicy, sync::Cache};
+use std::{fmt, time::Duration};
+
 use serde::{Deserialize, Serialize};
 
+use self::{memory::MemoryDrafts, redis::RedisDrafts};
 use super::{
-    redis_store::{Kind, Name, RedisStore, StoreError},
+    redis_store::{RedisStore, StoreError},
     session::UserKey,
 };
 
-const DRAFT: Kind = Kind("draft");
-/// Most bytes of drafts in memory; the least recently used go first.
-const MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// Most drafts of one author; the oldest goes first.
+const MAX_OF_AUTHOR: usize = 20;
+/// Most bytes of one author's drafts; the oldest goes first. Two of the longest forms.
+const MAX_BYTES_OF_AUTHOR: usize = 8 * 1024 * 1024;
+/// Most bytes of all drafts; in memory the least recently used author's go first, in Redis the oldest.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// What somebody typed into the post form.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,26 +53,17 @@ impl Typed {
 /// The drafts of all users.
 pub enum Drafts {
     /// In this process.
-    InMemory(Cache<(UserKey, String), Arc<Typed>>),
-    /// In Redis, for so long.
-    InRedis(RedisStore, Duration),
+    InMemory(MemoryDrafts),
+    /// In Redis.
+    InRedis(RedisDrafts),
 }
 
 impl Drafts {
     /// None yet; each is kept for `life`.
     pub fn new(life: Duration, redis: Option<RedisStore>) -> Self {
         match redis {
-            Some(redis) => Self::InRedis(redis, life),
-            None => Self::InMemory(
-                Cache::builder()
-                    .max_capacity(MAX_BYTES)
-                    .weigher(|(_, path): &(UserKey, String), typed: &Arc<Typed>| {
-                        u32::try_from(path.len() + typed.len()).unwrap_or(u32::MAX)
-                    })
-                    .eviction_policy(EvictionPolicy::lru())
-                    .time_to_live(life)
-                    .build(),
-            ),
+            Some(redis) => Self::InRedis(RedisDrafts::new(redis, life)),
+            None => Self::InMemory(MemoryDrafts::new(life)),
         }
     }
 
@@ -73,12 +73,8 @@ impl Drafts {
     /// When Redis does not answer.
     pub fn keep(&self, author: UserKey, path: &str, typed: Typed) -> Result<(), StoreError> {
         match self {
-            Self::InMemory(cache) => cache.insert((author, path.to_owned()), Arc::new(typed)),
-            // Texts are always JSON.
-            Self::InRedis(redis, life) => {
-                let json = serde_json::to_vec(&typed).unwrap_or_default();
-                redis.put(DRAFT, &name(author, path), &json, *life)?;
-            }
+            Self::InMemory(drafts) => drafts.keep(author, path, typed),
+            Self::InRedis(drafts) => return drafts.keep(author, path, &typed),
         }
         Ok(())
     }
@@ -89,11 +85,8 @@ impl Drafts {
     /// When Redis does not answer.
     pub fn find(&self, author: UserKey, path: &str) -> Result<Option<Typed>, StoreError> {
         match self {
-            Self::InMemory(cache) => Ok(cache.get(&(author, path.to_owned())).map(|typed| (*typed).clone())),
-            Self::InRedis(redis, _) => {
-                let json = redis.look(DRAFT, &name(author, path))?;
-                Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
-            }
+            Self::InMemory(drafts) => Ok(drafts.find(author, path)),
+            Self::InRedis(drafts) => drafts.find(author, path),
         }
     }
 
@@ -103,44 +96,9 @@ impl Drafts {
     /// When Redis does not answer.
     pub fn forget(&self, author: UserKey, path: &str) -> Result<(), StoreError> {
         match self {
-            Self::InMemory(cache) => cache.invalidate(&(author, path.to_owned())),
-            Self::InRedis(redis, _) => {
-                redis.remove(DRAFT, &name(author, path))?;
-            }
+            Self::InMemory(drafts) => drafts.forget(author, path),
+            Self::InRedis(drafts) => return drafts.forget(author, path),
         }
         Ok(())
-    }
-}
-
-fn name(author: UserKey, path: &str) -> Name {
-    Name::of(&format!("{} {} {path}", author.tenant_id, author.object_id))
-}
-
-#[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn user(number: u128) -> UserKey {
-        UserKey { tenant_id: Uuid::nil(), object_id: Uuid::from_u128(number) }
-    }
-
-    fn typed(content: &str) -> Typed {
-        Typed { title: "t".to_owned(), content: content.to_owned(), etag: String::new() }
-    }
-
-    #[test]
-    fn a_draft_is_its_authors_and_its_pages() {
-        let drafts = Drafts::new(Duration::from_hours(1), None);
-        let content = |author, path| drafts.find(author, path).unwrap().map(|typed| typed.content);
-        drafts.keep(user(1), "/posts/new", typed("one")).unwrap();
-        drafts.keep(user(1), "/posts/7/edit", typed("two")).unwrap();
-        drafts.keep(user(1), "/posts/new", typed("three")).unwrap();
-        assert_eq!(content(user(1), "/posts/new").as_deref(), Some("three"));
-        assert_eq!(content(user(1), "/posts/7/edit").as_deref(), Some("two"));
-        assert_eq!(content(user(2), "/posts/new"), None);
-        drafts.forget(user(1), "/posts/new").unwrap();
-        assert_eq!(content(user(1), "/posts/new"), None);
     }
 }

@@ -3,6 +3,7 @@
 
 mod explanation;
 mod onward;
+mod sign_in_refusal;
 
 use std::fmt;
 
@@ -20,7 +21,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::{
-    api_client::ApiError,
+    api_client::{ApiError, Forbidden},
     drafts::Typed,
     form_seal::FormSeal,
     pages::{callback, post_form},
@@ -38,12 +39,13 @@ use crate::{
         confidential_client::SignInError,
         id_token::IdTokenError,
     },
-    serve::RequestId,
+    serve::{Refusal, RequestId},
 };
 use explanation::Explanation;
 pub use explanation::wait;
 pub use onward::{SigningInAgain, end_sign_in, sign_in_href};
 use onward::{another_account_href, declined, page_of, sign_in_again, step_up};
+use sign_in_refusal::UserRefusal;
 
 /// The user may consent for themselves.
 const CONSENT_IS_THE_USERS: u32 = 65001;
@@ -55,6 +57,8 @@ pub enum Kind {
     BadRequest,
     /// To the sign-in, and back to this page.
     SignInAgain,
+    /// The same, because the API rejected the access token: with the code of its problem, empty when it names none.
+    TokenRejected(String),
     /// To the sign-in with what the API demands, and back to this page.
     StepUp(ClaimsChallenge),
     /// 403: the API demands what the sign-in that it led to did not bring.
@@ -66,7 +70,17 @@ pub enum Kind {
     /// 403: a form that did not come from this site's page.
     Forged,
     /// 403: another user's post.
-    Forbidden,
+    NotAuthor,
+    /// 403: the user's app role lets them read only.
+    ReadOnly,
+    /// 403: the user has no app role.
+    NoRole,
+    /// 502: a rule of the API keeps this site out, whoever uses it: with the code of its problem.
+    SiteForbidden(String),
+    /// 502: what answers at the API's address, with this status, is not the API.
+    NotTheApi(u16),
+    /// 503: the API cannot do it at present; with the seconds to wait when known.
+    ApiUnavailable(Option<u64>),
     /// 404
     NotFound,
     /// 405, with the methods that are allowed.
@@ -82,6 +96,8 @@ pub enum Kind {
         /// Path of its redirect URI.
         redirect_path: String,
     },
+    /// What every server refuses before a handler sees the request.
+    Refused(Refusal),
     /// 429, with the seconds to wait when known.
     TooManyRequests(Option<u64>),
     /// 429, with the seconds to wait: too many sign-ins from this address have failed.
@@ -98,11 +114,12 @@ pub enum Kind {
     ApiTimedOut,
     /// 502: the API answered with an error of its own.
     ApiFailed,
-    /// 502: the API refuses even a token that was issued a moment ago.
-    TokenRefused,
+    /// 502: the API refuses even a token that was issued a moment ago: with the code of its problem; `None` when the site has no
+    /// token at all.
+    TokenRefused(Option<String>),
     /// 502: Entra cannot be reached.
     EntraUnreachable,
-    /// 502: Entra refused the site or the user, and said why.
+    /// 502: Entra refused the site, and said why. 403: Entra refused the user.
     SignInFailed(EntraError),
     /// 502: Entra's answer did not pass the checks.
     SignInRejected,
@@ -179,14 +196,20 @@ impl From<ApiError> for PageError {
             ApiError::SignIn(error) => return error.into(),
             ApiError::NotRefreshed => Kind::EntraUnreachable,
             ApiError::Sessions(_) => Kind::SessionsUnreachable,
-            ApiError::Forbidden => Kind::Forbidden,
+            ApiError::TokenRejected(code) => Kind::TokenRejected(code),
+            ApiError::Forbidden(Forbidden::NotAuthor) => Kind::NotAuthor,
+            ApiError::Forbidden(Forbidden::RoleToWrite) => Kind::ReadOnly,
+            ApiError::Forbidden(Forbidden::RoleToRead) => Kind::NoRole,
+            ApiError::Forbidden(Forbidden::Site(code)) => Kind::SiteForbidden(code),
+            ApiError::NotTheApi(status) => Kind::NotTheApi(status),
+            ApiError::Unavailable(seconds) => Kind::ApiUnavailable(seconds),
             ApiError::NotFound => Kind::NotFound,
             ApiError::TooLarge => Kind::TooLarge,
             ApiError::TooManyRequests(seconds) => Kind::TooManyRequests(seconds),
             ApiError::Unreachable(_) => Kind::ApiUnreachable,
             ApiError::TimedOut => Kind::ApiTimedOut,
             // Not of a form, which says itself what is wrong with it: an address that somebody made up.
-            ApiError::Invalid(_) => Kind::BadRequest,
+            ApiError::Invalid(_) | ApiError::Malformed => Kind::BadRequest,
             ApiError::Stale | ApiError::KeyReused | ApiError::Unexpected(_) | ApiError::Nonsense(_) => Kind::ApiFailed,
         }
         .into()
@@ -198,6 +221,11 @@ impl From<StoreError> for PageError {
         log::error!("{error}");
         Kind::SessionsUnreachable.into()
     }
+}
+
+/// Whether Entra refused the user and not this site, so that the page addresses the user and nothing is to be repaired.
+pub fn is_about_the_user(answer: &EntraError) -> bool {
+    UserRefusal::of(answer).is_some()
 }
 
 impl From<SignInError> for PageError {
@@ -261,9 +289,13 @@ pub async fn answer(
     let Some(error) = response.response().error() else {
         return Ok(response.map_into_boxed_body());
     };
-    let page = match error.as_error::<PageError>() {
-        Some(error) => render(response.request(), error).await,
-        None => render(response.request(), &PageError::from_status(error.as_response_error().status_code())).await,
+    let status = error.as_response_error().status_code();
+    let page = if let Some(error) = error.as_error::<PageError>() {
+        render(response.request(), error).await
+    } else if let Some(refusal) = error.as_error::<Refusal>() {
+        render(response.request(), &Kind::Refused(*refusal).into()).await
+    } else {
+        render(response.request(), &PageError::from_status(status)).await
     };
     let (request, _) = response.into_parts();
     Ok(ServiceResponse::new(request, page))
@@ -279,7 +311,8 @@ pub async fn session_lost(request: &HttpRequest) -> HttpResponse {
 async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
     let answer = match Visit::of(request) {
         Ok(visit) => match &error.0.kind {
-            Kind::SignInAgain => sign_in_again(&visit).await,
+            Kind::SignInAgain => sign_in_again(&visit, None).await,
+            Kind::TokenRejected(code) => sign_in_again(&visit, Some(code)).await,
             Kind::StepUp(challenge) => step_up(&visit, challenge),
             Kind::SignedOut(unsent) => post_form::signed_out(&visit, &unsent.seal, &unsent.typed).await,
             Kind::SignedOutAlready => Ok(Visit::redirect("/")),
@@ -299,7 +332,7 @@ async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
 fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> {
     let explanation = Explanation::of(&error.0.kind);
     if explanation.status.is_server_error() {
-        log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "{}: {}", explanation.status.as_u16(), explanation.heading);
+        log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "{}: {}", explanation.status.as_u16(), log_text(&error.0.kind, explanation.heading));
     }
     let action_href = match (&error.0.sign_in_next, explanation.action_href) {
         // What was to be repeated is a sign-in, whose address works once.
@@ -332,7 +365,9 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
     // Whom this account's rights are not enough for may have another.
     let another_account_href = match &error.0.kind {
         Kind::ConsentNeeded(_) | Kind::SignInFailed(_) => Some(another_account_href(error.0.sign_in_next.as_ref())),
-        Kind::Forbidden => Some(another_account_href(visit.site.return_path(page_of(visit)).as_ref())),
+        Kind::NotAuthor | Kind::ReadOnly | Kind::NoRole => {
+            Some(another_account_href(visit.site.return_path(page_of(visit)).as_ref()))
+        }
         _ => None,
     };
     let page = ErrorPage {
@@ -347,10 +382,30 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
     if let Kind::MethodNotAllowed(methods) = error.0.kind {
         response.headers_mut().insert(ALLOW, methods.parse().map_err(|_| PageError::from(Kind::Internal))?);
     }
-    if let Kind::TooManyRequests(Some(seconds)) | Kind::TooManyFailures(seconds) = error.0.kind {
+    if let Kind::Refused(refusal) = error.0.kind {
+        for (name, value) in refusal.headers() {
+            response.headers_mut().append(name, value);
+        }
+    }
+    if let Kind::TooManyRequests(Some(seconds)) | Kind::ApiUnavailable(Some(seconds)) | Kind::TooManyFailures(seconds) =
+        error.0.kind
+    {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     Ok(response)
+}
+
+/// What the log says of an error of this site or of what stands behind it.
+fn log_text(kind: &Kind, heading: &str) -> String {
+    match kind {
+        Kind::SiteForbidden(code) | Kind::TokenRefused(Some(code)) if !code.is_empty() => {
+            format!("{heading}: the API answers {code}")
+        }
+        Kind::NotTheApi(status) => format!(
+            "{heading}: status {status} without a problem document; hint: client.api_base_url must be the address of serve-api"
+        ),
+        _ => heading.to_owned(),
+    }
 }
 
 impl<'a> EntraDetails<'a> {

@@ -10,7 +10,7 @@ use actix_web::{
 };
 use url::Url;
 
-use crate::{config::is_loopback, serve::TrustedProxies};
+use crate::{loopback::is_loopback, serve::TrustedProxies};
 
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

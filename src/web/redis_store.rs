@@ -67,13 +67,23 @@ pub enum RedisSetupError {
 pub struct Kind(pub &'static str);
 
 /// The name of one record of a kind: a digest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Name(String);
 
 impl Name {
     /// Of what names the record here, which must not be guessed or is of any form.
     pub fn of(text: &str) -> Self {
         Self(URL_SAFE_NO_PAD.encode(sha256(text.as_bytes())))
+    }
+
+    /// A name that a list holds.
+    pub fn from_digest(digest: String) -> Self {
+        Self(digest)
+    }
+
+    /// The digest.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -178,12 +188,11 @@ impl RedisStore {
     /// When Redis does not answer.
     pub fn enlist(&self, kind: Kind, list: &Name, member: &Name, life: Duration) -> Result<(), StoreError> {
         let (key, life, now) = (self.key(kind, list), millis(life), Utc::now().timestamp_millis());
-        let ended = now.saturating_sub(i64::try_from(life).unwrap_or(i64::MAX));
         self.run(|redis| {
             pipe()
                 .atomic()
                 .zadd(&key, &member.0, now)
-                .zrembyscore(&key, "-inf", ended)
+                .zrembyscore(&key, "-inf", before(now, life))
                 .cmd("PEXPIRE")
                 .arg(&key)
                 .arg(life)
@@ -207,6 +216,89 @@ impl RedisStore {
     /// When Redis does not answer.
     pub fn strike(&self, kind: Kind, list: &Name, member: &Name) -> Result<(), StoreError> {
         self.run(|redis| cmd("ZREM").arg(self.key(kind, list)).arg(&member.0).exec(redis))
+    }
+
+    /// How long a record goes on without use; `None` when there is none.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn life_left(&self, kind: Kind, name: &Name) -> Result<Option<Duration>, StoreError> {
+        let left: i64 = self.run(|redis| cmd("PTTL").arg(self.key(kind, name)).query(redis))?;
+        // Negative without a record, and of one that does not end, which this store never writes.
+        Ok(u64::try_from(left).ok().map(Duration::from_millis))
+    }
+
+    /// Adds entries to a list, each of which is in it for `life`. Gives its length.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn list(&self, kind: Kind, list: &Name, entries: &[String], life: Duration) -> Result<usize, StoreError> {
+        let (key, life, now) = (self.key(kind, list), millis(life), Utc::now().timestamp_millis());
+        let scored: Vec<_> = entries.iter().map(|entry| (now, entry)).collect();
+        let (length,): (usize,) = self.run(|redis| {
+            pipe()
+                .atomic()
+                .zadd_multiple(&key, &scored)
+                .ignore()
+                .zrembyscore(&key, "-inf", before(now, life))
+                .ignore()
+                .cmd("PEXPIRE")
+                .arg(&key)
+                .arg(life)
+                .ignore()
+                .zcard(&key)
+                .query(redis)
+        })?;
+        Ok(length)
+    }
+
+    /// Takes entries out of a list.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn unlist(&self, kind: Kind, list: &Name, entries: &[String]) -> Result<(), StoreError> {
+        self.run(|redis| cmd("ZREM").arg(self.key(kind, list)).arg(entries).exec(redis))
+    }
+
+    /// Notes `entry` with a time, for `life`; of more than `most` entries the oldest are forgotten.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn note(
+        &self,
+        kind: Kind,
+        list: &Name,
+        entry: &str,
+        at_millis: i64,
+        life: Duration,
+        most: isize,
+    ) -> Result<(), StoreError> {
+        let (key, life) = (self.key(kind, list), millis(life));
+        self.run(|redis| {
+            pipe()
+                .atomic()
+                .zadd(&key, entry, at_millis)
+                .zrembyscore(&key, "-inf", before(at_millis, life))
+                .zremrangebyrank(&key, 0, -most - 1)
+                .cmd("PEXPIRE")
+                .arg(&key)
+                .arg(life)
+                .exec(redis)
+        })
+    }
+
+    /// The times that were noted with two entries.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn noted(&self, kind: Kind, list: &Name, entries: [&str; 2]) -> Result<[Option<i64>; 2], StoreError> {
+        let key = self.key(kind, list);
+        let [first, second] = entries;
+        let noted: (Option<f64>, Option<f64>) =
+            self.run(|redis| pipe().atomic().zscore(&key, first).zscore(&key, second).query(redis))?;
+        #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 are whole, and fit")]
+        let millis = |score: f64| score as i64;
+        Ok([noted.0.map(millis), noted.1.map(millis)])
     }
 
     /// Waits for one's turn, which ends when it is dropped, or after `life` when its owner is gone. `None` after `patience`.
@@ -395,6 +487,11 @@ impl r2d2::ManageConnection for Manager {
     fn has_broken(&self, live: &mut Live) -> bool {
         !(live.connection.is_open() && live.generation.is(&self.generation))
     }
+}
+
+/// The time of entries of a list that have ended.
+fn before(now: i64, life: u64) -> i64 {
+    now.saturating_sub(i64::try_from(life).unwrap_or(i64::MAX))
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -18,10 +18,11 @@ use super::{
     templates::TemplateError,
 };
 use crate::{
-    config::{Settings, is_loopback},
+    config::Settings,
     entra::{ProviderError, confidential_client::SignInError},
+    loopback::is_loopback,
     outbound::OutboundError,
-    serve::{self, ListenError, access_log, connections, request_id},
+    serve::{self, ListenError, access_log, connections, request_guard, request_id},
 };
 
 /// Why the server did not start.
@@ -115,6 +116,7 @@ impl Server {
             App::new()
                 .app_data(site.clone())
                 .configure(|app| routes::configure(app, &site.redirect_path))
+                .wrap(from_fn(request_guard::check))
                 .wrap(from_fn(error_page::answer))
                 .wrap(site.sessions.middleware(&site.keys, site.cookies))
                 .wrap(from_fn(cookies::sort_out))
@@ -126,6 +128,7 @@ impl Server {
             .workers(connections::workers(&settings.server))
             .max_connections(connections::connections_per_worker(&settings.server))
             .keep_alive(connections::KEEP_ALIVE)
+            .tcp_nodelay(true)
             .client_request_timeout(settings.server.head_timeout)
             .client_disconnect_timeout(connections::DISCONNECT)
             .disable_signals()

@@ -101,6 +101,11 @@ impl TypedSession {
         before.is_some_and(|at| is_a_moment_ago(at, Utc::now()))
     }
 
+    /// Whether [`Self::note_forced_sign_in`] was called a moment ago.
+    pub fn has_forced_sign_in(&self) -> bool {
+        self.read::<DateTime<Utc>>(FORCED_SIGN_IN).is_some_and(|at| is_a_moment_ago(at, Utc::now()))
+    }
+
     /// Keeps what the API demands of the next sign-in. `true` when a sign-in that was completed a moment ago should have
     /// brought it, and did not: the next one would not either. That is so of the same demand, and of any that comes after
     /// several others.

@@ -9,7 +9,7 @@ mod memory;
 mod redis;
 mod trouble;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use actix_session::{
     SessionMiddleware,
@@ -35,6 +35,8 @@ use super::{
     key_ring::KeyRing,
     redis_store::{RedisStore, StoreError},
     session::{ACCOUNT, ProviderSession, Ticket, UserKey, random_id},
+    sign_outs::SignOuts,
+    token_store::TokenStore,
 };
 use crate::config::ClientSettings;
 
@@ -50,12 +52,20 @@ pub enum Sessions {
 }
 
 impl Sessions {
-    /// In `redis`, or else in this process.
-    pub fn new(settings: &ClientSettings, redis: Option<&RedisStore>) -> Self {
-        let lifetime = Lifetime::of(settings);
+    /// In `redis`, or else in this process. The tokens of a session that ends for want of room are taken out of `tokens`.
+    pub fn new(
+        settings: &ClientSettings,
+        redis: Option<&RedisStore>,
+        tokens: &Arc<dyn TokenStore>,
+        sign_outs: &SignOuts,
+    ) -> Self {
+        let (lifetime, per_user) = (Lifetime::of(settings), settings.sessions_per_user);
         match redis {
-            None => Self::InMemory(MemorySessions::new(settings.max_sessions, lifetime)),
-            Some(redis) => Self::InRedis(RedisSessions::new(redis.clone(), lifetime)),
+            None => Self::InMemory(MemorySessions::new(settings.max_sessions, per_user, lifetime, Some(tokens))),
+            Some(redis) => {
+                let (redis, tokens, sign_outs) = (redis.clone(), Arc::clone(tokens), sign_outs.clone());
+                Self::InRedis(RedisSessions { redis, lifetime, per_user, tokens, sign_outs })
+            }
         }
     }
 

@@ -22,6 +22,7 @@ use super::{
     security_headers::SecurityHeaders,
     server::StartError,
     sessions::{Lifetime, Sessions},
+    sign_outs::SignOuts,
     static_files::StaticFiles,
     templates::Templates,
     token_store::{MemoryTokens, RedisTokens, TokenStore},
@@ -69,6 +70,8 @@ pub struct Site {
     pub api: Arc<ApiClient>,
     /// The users' sessions.
     pub sessions: Sessions,
+    /// Which sign-ins were ended.
+    pub sign_outs: SignOuts,
     /// What people typed and could not send.
     pub drafts: Drafts,
     /// Sign-ins that have not come back yet.
@@ -115,12 +118,14 @@ impl Site {
         let (keys, cookies) =
             (KeyRing::new(&client_settings.cookie_keys), Flags { is_secure: public_url.scheme() == "https" });
         let redis = RedisStore::of(&settings.redis, &keys)?;
-        let store: Box<dyn TokenStore> = match &redis {
+        let store: Arc<dyn TokenStore> = match &redis {
             Some(redis) => {
-                Box::new(RedisTokens::new(redis.clone(), client_settings.session_idle, settings.entra.timeout))
+                Arc::new(RedisTokens::new(redis.clone(), client_settings.session_idle, settings.entra.timeout))
             }
-            None => Box::new(MemoryTokens::new(client_settings.max_sessions, Lifetime::of(client_settings))),
+            None => Arc::new(MemoryTokens::new(client_settings.max_sessions, Lifetime::of(client_settings))),
         };
+        let sign_outs = SignOuts::new(client_settings.session_max, redis.clone());
+        let sessions = Sessions::new(client_settings, redis.as_ref(), &store, &sign_outs);
         let tokens = Arc::new(AccessTokens::new(store, Arc::clone(&client)));
         let agent = outbound::agent(client_settings.api_timeout, settings.entra.ca_file.as_deref())?;
         let proxies = TrustedProxies::new(&settings.server.trusted_proxies);
@@ -132,7 +137,8 @@ impl Site {
             client,
             api: Arc::new(ApiClient::new(agent, &client_settings.api_base_url, Arc::clone(&tokens))),
             tokens,
-            sessions: Sessions::new(client_settings, redis.as_ref()),
+            sessions,
+            sign_outs,
             drafts: Drafts::new(client_settings.session_max, redis),
             pending_sign_ins: PendingSignIns::new(keys.clone(), cookies),
             lost_sessions: LostSessions::new(keys.clone(), cookies),

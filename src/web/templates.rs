@@ -43,6 +43,8 @@ pub struct LayoutAccount<'a> {
     pub name: &'a str,
     /// For the forms on the page.
     pub csrf_token: &'a str,
+    /// Whether the API has said that they may write posts.
+    pub may_write: bool,
 }
 
 impl Templates {

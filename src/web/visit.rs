@@ -1,17 +1,21 @@
 //! One request to the site: what every page needs of it, and how a page is answered.
 
-use std::future::{Ready, ready};
+use std::{
+    future::{Ready, ready},
+    time::Duration,
+};
 
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse,
     dev::Payload,
     http::{StatusCode, header},
+    rt::time::timeout,
     web,
 };
 use serde::Serialize;
 
 use super::{
-    api_client::{Correlation, UsersApi},
+    api_client::{Correlation, Rights, UsersApi},
     drafts::Typed,
     error_page::{Kind, PageError},
     session::{Account, TypedSession},
@@ -19,6 +23,9 @@ use super::{
     templates::{Layout, LayoutAccount},
 };
 use crate::serve::{RequestId, TraceContext};
+
+/// A page that asks only what to offer waits no longer than this.
+const RIGHTS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A visitor, signed in or not.
 pub struct Visit {
@@ -113,9 +120,11 @@ impl Visit {
             css: self.site.assets.url("site.css"),
             icon: self.site.assets.url("icon.svg"),
             path: self.request.path(),
-            account: account
-                .as_ref()
-                .map(|account| LayoutAccount { name: account.display_name(), csrf_token: &account.csrf_token }),
+            account: account.as_ref().map(|account| LayoutAccount {
+                name: account.display_name(),
+                csrf_token: &account.csrf_token,
+                may_write: self.site.api.known_rights(&account.ticket).map_or(!account.seems_reader, Rights::may_write),
+            }),
             flash,
             request_id: self.request_id(),
         };
@@ -159,6 +168,18 @@ impl SignedIn {
         let (author, path) = (self.account.user(), path.to_owned());
         // The worst is a text that is offered once more.
         let _ = self.visit.blocking(move |site| site.drafts.forget(author, &path)).await;
+    }
+
+    /// Whether the API would take a new post. Asks it only about somebody who seems to be a Reader; while it does not answer, its
+    /// answer to the post itself decides.
+    pub async fn may_write(&self) -> bool {
+        let known = self.api().known_rights();
+        if known.map_or(!self.account.seems_reader, Rights::may_write) {
+            return true;
+        }
+        // The role may be new, or not count.
+        let _ = timeout(RIGHTS_TIMEOUT, self.api().profile()).await;
+        self.api().known_rights().is_none_or(Rights::may_write)
     }
 
     /// The API on the user's behalf.

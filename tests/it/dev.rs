@@ -11,9 +11,10 @@ use std::{
 use tempfile::TempDir;
 
 use crate::support::{
+    attacks::record,
     binary::{Ended, Running, blogctl},
     dev::Dev,
-    idp::agent,
+    idp::{IdpControl, agent},
     web::{ALICE, BOB, Browser},
 };
 
@@ -324,4 +325,57 @@ fn with_a_key_vault_the_site_signs_in_without_a_key_and_the_vault_keeps_it() {
     assert_eq!((status, &refusal["error"]["code"]), (403, &serde_json::json!("Forbidden")), "the key stays there");
     assert_eq!(get("/certificates/other?api-version=7.4", "Authorization", &bearer).0, 404);
     assert_eq!(get("/certificates/blog-site?api-version=7.0", "Authorization", &bearer).0, 400);
+}
+
+#[test]
+fn no_web_page_and_no_foreign_name_gets_anything_from_the_vault() {
+    let folder = folder();
+    let mut running = Running::start(&mut dev(folder.path(), &["--credential", "key-vault", "--vault-port", "0"]));
+    let vault = running.url_after("Key vault");
+    let vault = vault.trim_end_matches('/');
+    let agent = agent();
+    let paths = [
+        format!("/metadata/identity/oauth2/token?api-version=2018-02-01&resource={vault}"),
+        "/certificates/blog-site?api-version=7.4".to_owned(),
+        "/secrets/blog-site/1?api-version=7.4".to_owned(),
+        "/nowhere".to_owned(),
+    ];
+    for (name, value) in [
+        ("Origin", "https://evil.example"),
+        ("Origin", "null"),
+        ("Origin", vault),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Site", "same-origin"),
+        ("Sec-Fetch-Site", "none"),
+        ("Host", "evil.example"),
+        ("Host", "localhost.evil.example:9001"),
+        ("Host", "169.254.169.254"),
+    ] {
+        for path in &paths {
+            let url = format!("{vault}{path}");
+            let get = agent.get(&url).header("Metadata", "true").header(name, value).call().expect("an answer");
+            let post = agent.post(&url).header("Metadata", "true").header(name, value).send("{}").expect("an answer");
+            let refused = [get.status().as_u16(), post.status().as_u16()] == [403, 403];
+            record("key vault emulator", &format!("{name}: {value} {path}"), refused);
+            assert!(refused, "{name}: {value} at {path}: {} and {}", get.status(), post.status());
+        }
+    }
+    let good = agent.get(format!("{vault}{}", paths[0])).header("Metadata", "true").call().expect("an answer");
+    assert_eq!(good.status(), 200);
+}
+
+#[test]
+fn two_restarts_keep_the_signing_keys_so_that_tokens_and_sign_ins_go_on() {
+    let folder = folder();
+    let kids = || {
+        let dev = Dev::start_in(folder.path(), &[]);
+        let kids = IdpControl::at(&dev.idp("")).kids();
+        stop(dev);
+        kids
+    };
+    let first = kids();
+    assert_eq!([kids(), kids()], [first.clone(), first.clone()]);
+    assert_eq!(mode(&folder.path().join(".blogctl/idp-signing-keys.json")), 0o600);
+    let dev = Dev::start_in(folder.path(), &["--fresh"]);
+    assert_ne!(IdpControl::at(&dev.idp("")).kids(), first, "--fresh starts over");
 }

@@ -15,6 +15,7 @@ mod dotenv;
 mod durability;
 mod entra;
 mod fuzz;
+mod hostile;
 mod idp;
 mod logs;
 mod migrate;

@@ -13,9 +13,11 @@ pub mod entra;
 pub mod fuzz;
 pub mod idp;
 pub mod logs;
+pub mod pgbouncer;
 pub mod raw_http;
 pub mod redis;
 pub mod system;
+pub mod tcp_proxy;
 pub mod web;
 
 /// The value of an environment variable that `tests/run` sets for tests that need something started or installed.

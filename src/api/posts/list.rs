@@ -19,7 +19,7 @@ use crate::{
         problem::{Document, FieldError, Problem},
         ready::ReadyAnswers,
     },
-    blog::{Blog, Filter, Paging},
+    blog::{Blog, Filter, Paging, View},
 };
 
 /// `X-Total-Count`
@@ -27,6 +27,8 @@ const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1000;
+/// Longest excerpt, in characters.
+const MAX_EXCERPT: u32 = 1000;
 /// Longest text to look for, in characters.
 const MAX_TEXT_CHARS: usize = 200;
 
@@ -41,11 +43,16 @@ const MAX_TEXT_CHARS: usize = 200;
     summary = "A page of posts, newest first",
     description = "With `q` a full-text search: posts that hold all the words, best match first. As long as there are \
                    more, `Link` leads to the next page; following it shows each post once, even while others are \
-                   written. `after` goes neither with `skip` nor with `q`.",
+                   written. A page may hold fewer posts than `limit`: it ends after 2 MiB of text, and `Link` goes on \
+                   exactly there. `after` goes neither with `skip` nor with `q`.",
     params(
         ("limit" = Option<i64>, Query, description = "Posts per page; 100 if not given", minimum = 1, maximum = 1000),
         ("after" = Option<String>, Query, description = "The page after this cursor: take it from `Link`, do not make one"),
         ("skip" = Option<i64>, Query, description = "Leave out so many posts; slow when large", minimum = 0),
+        (
+            "excerpt" = Option<i64>, Query, minimum = 1, maximum = 1000,
+            description = "Cut each `content` to at most so many characters; `truncated` then says whether it goes on",
+        ),
         (
             "author" = Option<String>, Query, description = "Only posts of this user: `me`, or an id",
             pattern = r"^(me|-?[0-9]{1,18})$",
@@ -75,13 +82,13 @@ pub async fn list(
     blog: web::Data<Blog>,
     ready: web::Data<ReadyAnswers>,
 ) -> Result<HttpResponse, Problem> {
-    let Query { paging, limit, author, text } = Query::parse(request.query_string()).map_err(Problem::invalid)?;
+    let Query { paging, view, author, text } = Query::parse(request.query_string()).map_err(Problem::invalid)?;
     let author_id = match author {
         None => None,
         Some(Author::Id(id)) => Some(id),
         Some(Author::Me) => Some(blog.ensure_user(caller.key(), caller.display_name()).await?.0.id),
     };
-    let page = ready.page(&blog, Filter { author_id, text }, paging, limit).await?;
+    let page = ready.page(&blog, Filter { author_id, text }, paging, view).await?;
 
     let mut answer = HttpResponse::Ok();
     answer
@@ -98,7 +105,7 @@ pub async fn list(
 #[derive(Debug, PartialEq, Eq)]
 struct Query {
     paging: Paging,
-    limit: u32,
+    view: View,
     author: Option<Author>,
     text: Option<String>,
 }
@@ -119,6 +126,9 @@ impl Query {
         let after = parameters.take("after", "must be a cursor from a Link header", cursor::decode);
         let limit = parameters.take("limit", &format!("must be an integer from 1 to {MAX_LIMIT}"), |text| {
             text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        });
+        let excerpt = parameters.take("excerpt", &format!("must be an integer from 1 to {MAX_EXCERPT}"), |text| {
+            text.parse().ok().filter(|chars| (1..=MAX_EXCERPT).contains(chars))
         });
         let author = parameters.take("author", "must be me or the id of a user", |text| match text {
             "me" => Some(Author::Me),
@@ -148,7 +158,8 @@ impl Query {
             return Err(parameters.errors);
         }
         let text = text.filter(|text| !text.is_empty());
-        Ok(Self { paging, limit: limit.unwrap_or(DEFAULT_LIMIT), author, text })
+        let view = View { limit: limit.unwrap_or(DEFAULT_LIMIT), excerpt };
+        Ok(Self { paging, view, author, text })
     }
 }
 
@@ -185,7 +196,8 @@ mod tests {
 
     #[test]
     fn without_parameters_it_is_the_first_hundred() {
-        let expected = Query { paging: Paging::Skip(0), limit: 100, author: None, text: None };
+        let expected =
+            Query { paging: Paging::Skip(0), view: View { limit: 100, excerpt: None }, author: None, text: None };
         assert_eq!(Query::parse(""), Ok(expected));
     }
 
@@ -193,13 +205,28 @@ mod tests {
     fn every_parameter_is_understood() {
         let cursor = Cursor { created_at_micros: 5, id: 6 };
         let query = format!("after={}&limit=1000&author=me&q=+&unknown=x", cursor::encode(cursor));
-        let expected = Query { paging: Paging::After(cursor), limit: 1000, author: Some(Author::Me), text: None };
+        let expected = Query {
+            paging: Paging::After(cursor),
+            view: View { limit: 1000, excerpt: None },
+            author: Some(Author::Me),
+            text: None,
+        };
         assert_eq!(Query::parse(&query), Ok(expected));
         let query = "skip=5&q=+a%26b+";
-        let expected = Query { paging: Paging::Skip(5), limit: 100, author: None, text: Some("a&b".to_owned()) };
+        let expected = Query {
+            paging: Paging::Skip(5),
+            view: View { limit: 100, excerpt: None },
+            author: None,
+            text: Some("a&b".to_owned()),
+        };
         assert_eq!(Query::parse(query), Ok(expected));
-        let query = "skip=7&limit=1&author=9&q=";
-        let expected = Query { paging: Paging::Skip(7), limit: 1, author: Some(Author::Id(9)), text: None };
+        let query = "skip=7&limit=1&excerpt=1000&author=9&q=";
+        let expected = Query {
+            paging: Paging::Skip(7),
+            view: View { limit: 1, excerpt: Some(1000) },
+            author: Some(Author::Id(9)),
+            text: None,
+        };
         assert_eq!(Query::parse(query), Ok(expected));
     }
 
@@ -214,6 +241,9 @@ mod tests {
             ("limit=1001", &["limit"]),
             ("limit=", &["limit"]),
             ("limit=1&limit=1", &["limit"]),
+            ("excerpt=0", &["excerpt"]),
+            ("excerpt=1001", &["excerpt"]),
+            ("excerpt=1&excerpt=2", &["excerpt"]),
             ("after=garbage", &["after"]),
             (&format!("after={cursor}&skip=0"), &["after"]),
             (&format!("after={cursor}&q=x"), &["after"]),

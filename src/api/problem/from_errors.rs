@@ -9,7 +9,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{error::Category, json};
 
 use super::{FieldError, Problem};
-use crate::{blog::BlogError, db::DbError, entra::TokenError};
+use crate::{
+    blog::BlogError,
+    db::DbError,
+    entra::TokenError,
+    serve::{Refusal, content_coding::NotAcceptable},
+};
 
 impl From<BlogError> for Problem {
     fn from(error: BlogError) -> Self {
@@ -29,12 +34,11 @@ impl From<BlogError> for Problem {
 impl From<DbError> for Problem {
     fn from(cause: DbError) -> Self {
         match cause {
-            // It may be back in a moment; anything else will be no better the next time.
-            DbError::NoConnection { .. } | DbError::Deadline { .. } | DbError::Closed => {
-                Self::unavailable("database_unavailable", "the database does not answer at present").because(cause)
-            }
             DbError::SearchBusy => {
                 Self::unavailable("search_busy", "too many searches are running; ask again later").because(cause)
+            }
+            cause if cause.is_transient() => {
+                Self::unavailable("database_unavailable", "the database does not answer at present").because(cause)
             }
             cause => Self::internal(cause),
         }
@@ -77,6 +81,19 @@ impl From<TokenError> for Problem {
     }
 }
 
+impl From<NotAcceptable> for Problem {
+    fn from(_: NotAcceptable) -> Self {
+        Self::no_acceptable_coding()
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let problem = Self::new(refusal.status_code(), refusal.code(), refusal.detail());
+        refusal.headers().into_iter().fold(problem, |problem, (name, value)| problem.with_header(name, value))
+    }
+}
+
 impl From<BlockingError> for Problem {
     fn from(cause: BlockingError) -> Self {
         Self::internal(cause)
@@ -108,6 +125,9 @@ impl Problem {
     pub fn of_web_server(status: StatusCode, error: Option<&Error>) -> Self {
         if let Some(refused) = error.and_then(|error| error.as_error::<actix_cors::CorsError>()) {
             return Self::new(refused.status_code(), "cors", refused.to_string());
+        }
+        if let Some(refusal) = error.and_then(|error| error.as_error::<Refusal>()) {
+            return Self::from(*refusal);
         }
         match error {
             Some(error) if status.is_server_error() => Self::internal(error.to_string()),

@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::config::SIGNING_KEYS_FILE;
+
 /// Key and certificate in one, mode 0600.
 pub const KEY_AND_CERTIFICATE: &str = "client.pem";
 /// The certificate, as it is registered with the look-alike.
@@ -20,7 +22,8 @@ pub const COOKIE_KEY: &str = "cookie.key";
 pub const DATABASE: &str = "blog.db";
 
 /// What `dev` makes, and `--fresh` deletes. SQLite adds two files beside the database.
-const OWN_FILES: [&str; 6] = [KEY_AND_CERTIFICATE, CERTIFICATE, COOKIE_KEY, DATABASE, "blog.db-wal", "blog.db-shm"];
+const OWN_FILES: [&str; 7] =
+    [KEY_AND_CERTIFICATE, CERTIFICATE, COOKIE_KEY, SIGNING_KEYS_FILE, DATABASE, "blog.db-wal", "blog.db-shm"];
 
 /// Marks the folder, and is locked while `dev` runs in it.
 const MARKER: &str = "blogctl-dev.txt";

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::folder;
 use crate::config::{
-    AppRegistration, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Flag, IdpSettings, Role, Settings, Sources,
+    AppRegistration, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Flag, IdpSettings, Role, SIGNING_KEYS_FILE, Settings,
+    Sources,
 };
 
 /// Enough for one person, and few threads on a laptop.
@@ -97,6 +98,7 @@ impl Plan {
             ("idp.strict", "true".to_owned()),
             ("idp.access_token_seconds", own.idp.access_token_seconds.to_string()),
             ("idp.state_dir", utf8(&self.data_dir)?),
+            ("idp.signing_keys_file", file(SIGNING_KEYS_FILE)?),
             ("idp.users", json!(own.idp.users).to_string()),
             ("idp.apps", json!(self.apps()).to_string()),
         ];

@@ -6,10 +6,7 @@ use super::{
     Patient,
     finding::{Check, Said},
 };
-use crate::{
-    config::{Environment, is_loopback},
-    web::Addresses,
-};
+use crate::{config::Environment, loopback::is_loopback, web::Addresses};
 
 pub fn check() -> Check {
     Check {

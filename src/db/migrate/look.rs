@@ -61,7 +61,7 @@ pub fn look(settings: &DatabaseSettings) -> Result<Found, DbError> {
             (exists, migrations, None)
         }
         DatabaseUrl::Postgres { url, shown } => {
-            let (migrations, obstacle) = postgres(url, shown)?;
+            let (migrations, obstacle) = postgres(url, shown, settings)?;
             (true, migrations, obstacle)
         }
     };
@@ -124,12 +124,8 @@ fn behind_links(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("it is a link that leads in a circle"))
 }
 
-fn postgres(url: &str, shown: &str) -> Result<(Vec<Migration>, Option<String>), DbError> {
-    let url = postgres::with_defaults(url);
-    let mut connection = PgConnection::establish(&url).map_err(|reason| DbError::Open {
-        database: shown.to_owned(),
-        reason: postgres::of_connecting(reason, &url),
-    })?;
+fn postgres(url: &str, shown: &str, settings: &DatabaseSettings) -> Result<(Vec<Migration>, Option<String>), DbError> {
+    let mut connection = postgres::connect_once(url, shown, settings)?;
     let table = diesel::sql_query(
         "SELECT c.relname::text AS version FROM pg_class c \
          WHERE c.oid = to_regclass('__diesel_schema_migrations')",

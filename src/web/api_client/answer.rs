@@ -1,10 +1,11 @@
-//! An answer of the API: its status, the headers that matter here, its body.
+//! A response of the API: its status, the headers that matter here, its body. And whether it is the API that responded: a
+//! proxy, or another program at the configured address, has no problem documents.
 
 use actix_web::http::StatusCode;
 use serde::Deserialize;
 use url::Url;
 
-use super::{ApiError, FieldError};
+use super::{ApiError, FieldError, Rights};
 use crate::entra::ClaimsChallenge;
 
 /// Largest body read, in bytes: a page of posts of the longest content fits.
@@ -22,16 +23,36 @@ pub(super) struct Answer {
     pub(super) retry_after: Option<u64>,
     /// `claims` of `WWW-Authenticate`.
     pub(super) challenge: Option<ClaimsChallenge>,
+    /// `Blog-Rights`
+    pub(super) rights: Option<Rights>,
+    /// `Content-Type` names JSON, or is absent.
+    is_json: bool,
+    /// `WWW-Authenticate` asks for something else than a bearer token.
+    wants_another_scheme: bool,
     pub(super) body: Vec<u8>,
 }
 
 /// The part of a problem document (RFC 9457) that this site uses.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Problem {
+    status: Option<u16>,
     #[serde(default)]
     code: String,
     #[serde(default)]
     errors: Vec<FieldError>,
+}
+
+/// Why the API forbids something, by the `code` of its problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forbidden {
+    /// The post is somebody else's.
+    NotAuthor,
+    /// The user has no app role at all, so not even one to read.
+    RoleToRead,
+    /// The user's app role allows reading only.
+    RoleToWrite,
+    /// A rule about this site and not about the user: its scope, its application, how it authenticates. With the code.
+    Site(String),
 }
 
 impl Answer {
@@ -39,6 +60,7 @@ impl Answer {
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let [etag, total, link, retry_after, challenge] =
             ["etag", "x-total-count", "link", "retry-after", "www-authenticate"].map(header);
+        let [rights, content_type] = ["blog-rights", "content-type"].map(header);
         let status = StatusCode::from_u16(response.status().as_u16())
             .map_err(|_| ApiError::Unexpected(response.status().as_u16()))?;
         let body = response.body_mut().with_config().limit(MAX_BODY_BYTES).read_to_vec().map_err(no_answer)?;
@@ -49,36 +71,80 @@ impl Answer {
             next_cursor: link.as_deref().and_then(next_cursor),
             challenge: challenge.as_deref().and_then(claims_in),
             retry_after: retry_after.and_then(|text| text.parse().ok()),
+            rights: rights.as_deref().and_then(Rights::parse),
+            is_json: content_type.as_deref().is_none_or(names_json),
+            wants_another_scheme: challenge.as_deref().is_some_and(|text| !is_bearer(text)),
             body,
         })
     }
 
-    pub(super) fn into_result(self) -> Result<Self, ApiError> {
+    /// The response to a request with this method, if the API did what it was asked.
+    pub(super) fn into_result(self, method: &str) -> Result<Self, ApiError> {
         if self.status.is_success() {
-            return Ok(self);
+            return if self.is_json { Ok(self) } else { Err(self.not_the_api()) };
         }
+        let problem = self.problem();
+        let is_problem = problem.is_some();
+        let problem = problem.unwrap_or_default();
         Err(match self.status {
+            StatusCode::UNAUTHORIZED if self.wants_another_scheme => self.not_the_api(),
             StatusCode::UNAUTHORIZED => match self.challenge {
                 Some(challenge) => ApiError::StepUp(challenge),
-                None => ApiError::SignInAgain,
+                None => ApiError::TokenRejected(short_code(problem.code)),
             },
-            StatusCode::FORBIDDEN => ApiError::Forbidden,
-            StatusCode::NOT_FOUND | StatusCode::GONE => ApiError::NotFound,
-            StatusCode::PRECONDITION_FAILED => ApiError::Stale,
+            // Proxies answer so themselves, and their answers mean the same.
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
             StatusCode::TOO_MANY_REQUESTS => ApiError::TooManyRequests(self.retry_after),
-            StatusCode::UNPROCESSABLE_ENTITY => self.refusal(),
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT if !is_problem => {
+                ApiError::Unreachable(format!(
+                    "something in front of it responded with status {}",
+                    self.status.as_u16()
+                ))
+            }
+            status if !is_problem && !status.is_server_error() => self.not_the_api(),
+            StatusCode::FORBIDDEN => ApiError::Forbidden(Forbidden::of(problem.code, method)),
+            StatusCode::NOT_FOUND | StatusCode::GONE => ApiError::NotFound,
+            StatusCode::PRECONDITION_FAILED => ApiError::Stale,
+            StatusCode::SERVICE_UNAVAILABLE if !problem.code.is_empty() => ApiError::Unavailable(self.retry_after),
+            StatusCode::UNPROCESSABLE_ENTITY if problem.code == "idempotency_key_reused" => ApiError::KeyReused,
+            StatusCode::UNPROCESSABLE_ENTITY => ApiError::Invalid(problem.errors),
+            // What a visitor can have written: a hidden field, or an address.
+            StatusCode::BAD_REQUEST if problem.code == "malformed_idempotency_key" => ApiError::Malformed,
+            StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ApiError::Malformed,
             other => ApiError::Unexpected(other.as_u16()),
         })
     }
 
-    fn refusal(&self) -> ApiError {
-        match serde_json::from_slice::<Problem>(&self.body) {
-            Ok(problem) if problem.code == "idempotency_key_reused" => ApiError::KeyReused,
-            Ok(problem) => ApiError::Invalid(problem.errors),
-            Err(_) => ApiError::Invalid(Vec::new()),
+    pub(super) fn not_the_api(&self) -> ApiError {
+        ApiError::NotTheApi(self.status.as_u16())
+    }
+
+    /// `None` when the body is not a problem document: a JSON object with `code`, with `errors`, or with the `status` of the
+    /// response.
+    fn problem(&self) -> Option<Problem> {
+        let problem: Problem = serde_json::from_slice(&self.body).ok()?;
+        let is_one =
+            !problem.code.is_empty() || !problem.errors.is_empty() || problem.status == Some(self.status.as_u16());
+        is_one.then_some(problem)
+    }
+}
+
+impl Forbidden {
+    fn of(code: String, method: &str) -> Self {
+        match &*code {
+            // An API that names no code knows one reason only.
+            "" | "not_author" => Self::NotAuthor,
+            "insufficient_role" if method == "GET" => Self::RoleToRead,
+            "insufficient_role" => Self::RoleToWrite,
+            _ => Self::Site(short_code(code)),
         }
     }
+}
+
+/// A code is shown and logged: only what looks like one.
+fn short_code(code: String) -> String {
+    let is_code = code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    if is_code { code } else { "unknown".to_owned() }
 }
 
 /// Names no address: the API's may be an internal one.
@@ -87,6 +153,16 @@ pub(super) fn no_answer(error: ureq::Error) -> ApiError {
         ureq::Error::Timeout(_) => ApiError::TimedOut,
         other => ApiError::Unreachable(other.to_string()),
     }
+}
+
+/// `application/json`, `application/problem+json` and their like.
+fn names_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+fn is_bearer(challenge: &str) -> bool {
+    challenge.split([' ', ',']).next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("Bearer"))
 }
 
 /// From `Bearer error="insufficient_claims", claims="…"` (Microsoft Learn "Claims challenges"); parameters in any order.
@@ -136,6 +212,47 @@ mod tests {
         ] {
             assert_eq!(claims_in(&other), None, "{other}");
         }
+    }
+
+    fn answer(status: u16, content_type: &str, body: &str) -> Result<(), String> {
+        let response = http::Response::builder().status(status).header("content-type", content_type);
+        let body = ureq::Body::builder().data(body.as_bytes().to_vec());
+        let answer =
+            Answer::read(response.body(body).expect("a response")).and_then(|answer| answer.into_result("GET"));
+        answer.map(drop).map_err(|error| format!("{error:?}"))
+    }
+
+    #[test]
+    fn only_a_problem_document_makes_an_error_one_of_the_api() {
+        let (html, json) = ("text/html", "application/problem+json; charset=utf-8");
+        let problem = |status: u16, code: &str| format!("{{\"status\":{status},\"code\":\"{code}\"}}");
+        for (status, content_type, body, expected) in [
+            (200, html, "<html>".to_owned(), "NotTheApi(200)"),
+            (302, html, String::new(), "NotTheApi(302)"),
+            (404, html, "<h1>Not Found</h1>".to_owned(), "NotTheApi(404)"),
+            (404, "application/json", "{\"detail\":\"Not Found\"}".to_owned(), "NotTheApi(404)"),
+            (404, json, problem(404, "post_not_found"), "NotFound"),
+            (404, json, "{\"status\":404}".to_owned(), "NotFound"),
+            (403, html, "blocked".to_owned(), "NotTheApi(403)"),
+            (403, json, problem(403, "not_author"), "Forbidden(NotAuthor)"),
+            (403, json, problem(403, "insufficient_role"), "Forbidden(RoleToRead)"),
+            (403, json, problem(403, "insufficient_scope"), "Forbidden(Site(\"insufficient_scope\"))"),
+            (403, json, problem(403, "<script>"), "Forbidden(Site(\"unknown\"))"),
+            (401, json, problem(401, "wrong_audience"), "TokenRejected(\"wrong_audience\")"),
+            (401, "text/plain", String::new(), "TokenRejected(\"\")"),
+            (400, json, problem(400, "malformed_idempotency_key"), "Malformed"),
+            (400, json, problem(400, "malformed_json"), "Unexpected(400)"),
+            (413, html, "too large".to_owned(), "TooLarge"),
+            (429, html, String::new(), "TooManyRequests(None)"),
+            (422, json, problem(422, "idempotency_key_reused"), "KeyReused"),
+            (500, html, String::new(), "Unexpected(500)"),
+            (503, json, problem(503, "database_unavailable"), "Unavailable(None)"),
+        ] {
+            assert_eq!(answer(status, content_type, &body).expect_err(expected), expected, "{status} {body}");
+        }
+        let unreachable = answer(503, html, "").expect_err("an error");
+        assert!(unreachable.starts_with("Unreachable"), "{unreachable}");
+        assert_eq!(answer(200, "application/json", "{}"), Ok(()));
     }
 
     #[test]

@@ -89,6 +89,38 @@ impl PostQuery {
     }
 }
 
+/// What the user may do in the blog, as the API says with every response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rights {
+    /// Read.
+    Read,
+    /// Write posts; change and delete one's own.
+    Write,
+    /// Change and delete everybody's.
+    Manage,
+}
+
+impl Rights {
+    pub(super) fn parse(value: &str) -> Option<Self> {
+        match value {
+            "read" => Some(Self::Read),
+            "write" => Some(Self::Write),
+            "manage" => Some(Self::Manage),
+            _ => None,
+        }
+    }
+
+    /// Whether a new post would be taken.
+    pub fn may_write(self) -> bool {
+        self >= Self::Write
+    }
+
+    /// Whether a change of a post would be taken.
+    pub fn may_change(self, is_own: bool) -> bool {
+        self >= if is_own { Self::Write } else { Self::Manage }
+    }
+}
+
 /// A page of posts, newest first.
 #[derive(Debug, Clone)]
 pub struct PostList {

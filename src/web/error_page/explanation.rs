@@ -1,9 +1,10 @@
 //! The words of the error pages: what happened, and what to do about it.
 
-use actix_web::http::StatusCode;
+use actix_web::{ResponseError as _, http::StatusCode};
 use serde::Serialize;
 
-use super::Kind;
+use super::{Kind, sign_in_refusal::UserRefusal};
+use crate::serve::Refusal;
 
 /// What an error page says.
 #[derive(Debug, Serialize)]
@@ -38,7 +39,7 @@ impl Explanation {
                 "The address or the form that your browser sent is not one that this site knows how to read.",
                 "Go back and try again from the page that you came from.",
             ),
-            Kind::SignInAgain | Kind::SignedOut(_) | Kind::SignedOutAlready | Kind::StepUp(_) => of_status(
+            Kind::SignInAgain | Kind::TokenRejected(_) | Kind::SignedOut(_) | Kind::SignedOutAlready | Kind::StepUp(_) => of_status(
                 StatusCode::UNAUTHORIZED,
                 "401",
                 "You are not signed in",
@@ -55,12 +56,28 @@ impl Explanation {
                 "Open the page again and repeat what you did.",
             )
             .with_action("", "Open the page again"),
-            Kind::Forbidden => of_status(
+            Kind::NotAuthor => of_status(
                 StatusCode::FORBIDDEN,
                 "403",
                 "This is not yours to change",
-                "Only the author of a post may edit or delete it. Nothing was changed.",
-                "If the post is yours, sign out and sign in with the account that wrote it.",
+                "Only the author of a post may edit or delete it, or an Admin of this blog. Nothing was changed.",
+                "If the post is yours, use the account that wrote it.",
+            )
+            .with_action("/posts", "Go to the posts"),
+            Kind::ReadOnly => of_status(
+                StatusCode::FORBIDDEN,
+                "403",
+                "You may read, but not write",
+                "Writing needs the app role `Blog.Writer` or `Blog.Admin`, and your account has neither. Nothing was changed.",
+                format!("{ASK_FOR_A_ROLE} `Blog.Writer`{WHERE_ROLES_ARE}"),
+            )
+            .with_action("/posts", "Go to the posts"),
+            Kind::NoRole => of_status(
+                StatusCode::FORBIDDEN,
+                "403",
+                "You have no role in this blog",
+                "Reading needs one of the app roles `Blog.Reader`, `Blog.Writer` and `Blog.Admin`, and your account has none.",
+                format!("{ASK_FOR_A_ROLE} `Blog.Reader`{WHERE_ROLES_ARE}"),
             ),
             Kind::NotFound => of_status(
                 StatusCode::NOT_FOUND,
@@ -68,7 +85,8 @@ impl Explanation {
                 "There is nothing here",
                 "The page does not exist, or the post was deleted.",
                 "Check the address, or look for it in the list of posts.",
-            ),
+            )
+            .with_action("/posts", "Go to the list of posts"),
             Kind::MethodNotAllowed(methods) => of_status(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "405",
@@ -83,6 +101,7 @@ impl Explanation {
                 "What you sent is longer than this site takes. Nothing was saved.",
                 "Use your browser's Back button to return to the form with your text, shorten it, and send it again.",
             ),
+            Kind::Refused(refusal) => Self::of_refusal(*refusal),
             Kind::OtherAddress { used, own, redirect_path } => {
                 Self::of_other_address(used, &own.origin().ascii_serialization(), redirect_path)
             }
@@ -112,6 +131,17 @@ impl Explanation {
             ),
             other => Self::of_backend(other).unwrap_or_else(|| Self::of_sign_in(other)),
         }
+    }
+
+    fn of_refusal(refusal: Refusal) -> Self {
+        let (marker, heading, happened) = match refusal {
+            Refusal::ContentEncoding => (
+                "415",
+                "This site cannot read compressed forms",
+                "Your browser, or a program between it and this site, compressed what it sent. Nothing was saved.",
+            ),
+        };
+        of_status(refusal.status_code(), marker, heading, happened, refusal.detail())
     }
 
     fn of_other_address(used: &str, own: &str, redirect_path: &str) -> Self {
@@ -160,11 +190,43 @@ impl Explanation {
                 "This site is up, but the API that keeps the posts answered with an error of its own.",
                 "Try again in a moment. If it happens again, tell whoever runs this site the request id.",
             ),
-            Kind::TokenRefused => bad_gateway(
+            Kind::ApiUnavailable(seconds) => of_status(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "503",
+                "The blog cannot answer just now",
+                "This site and the API that keeps the posts are up, but something that the API needs does not answer.",
+                format!("{} If you just sent something, look first whether it was saved.", wait(*seconds)),
+            )
+            .with_action("", "Try again"),
+            Kind::NotTheApi(status) => bad_gateway(
+                "The blog's API was not found",
+                format!(
+                    "This site is up, but what answers at the address of the API is something else: it answered with status \
+                     {status}, and not in the way of the API."
+                ),
+                "Whoever runs this site: `client.api_base_url` leads to another program, or to a proxy that answers itself. It \
+                 must be the address of `blogctl serve-api`, without `/v1`. `blogctl doctor` asks what is there.",
+            ),
+            Kind::SiteForbidden(code) => {
+                let (happened, advice) = of_forbidden_site(code);
+                bad_gateway("The blog's API does not accept this site", happened, advice)
+            }
+            Kind::TokenRefused(None) => bad_gateway(
+                "Your sign-in does not last",
+                "You signed in a moment ago, but this site has no access token for you any more.",
+                "Signing in again will not help. Whoever runs this site finds in its log why Microsoft Entra ID does not renew \
+                 access tokens, or why they are not kept.",
+            ),
+            Kind::TokenRefused(Some(code)) => bad_gateway(
                 "The blog does not accept your sign-in",
-                "You signed in a moment ago, but the API refuses the access token that was issued for it.",
-                "Signing in again will not help. Tell whoever runs this site: the API's application id, App ID URI, \
-                 tenant or required scope probably differ from the scope that the site asks for (client.api_scope).",
+                if code.is_empty() {
+                    "You signed in a moment ago, but the API refuses the access token that was issued for it.".to_owned()
+                } else {
+                    format!(
+                        "You signed in a moment ago, but the API refuses the access token that was issued for it (`{code}`)."
+                    )
+                },
+                format!("Signing in again will not help. Tell whoever runs this site: {}", of_refused_token(code)),
             ),
             Kind::EntraUnreachable => bad_gateway(
                 "Sign-in is out of reach",
@@ -195,7 +257,10 @@ impl Explanation {
             Kind::ConsentNeeded(answer) => {
                 (StatusCode::FORBIDDEN, "This site needs consent first", answer.cause(), answer.advice())
             }
-            Kind::SignInFailed(answer) => (StatusCode::BAD_GATEWAY, "Sign-in failed", answer.cause(), answer.advice()),
+            Kind::SignInFailed(answer) => match UserRefusal::of(answer) {
+                Some(refusal) => (StatusCode::FORBIDDEN, refusal.heading(), refusal.happened(), refusal.advice()),
+                None => (StatusCode::BAD_GATEWAY, "Sign-in failed", answer.cause(), answer.advice()),
+            },
             Kind::CertificateUnusable => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Sign-in failed",
@@ -259,7 +324,64 @@ fn of_status(
     }
 }
 
-fn bad_gateway(heading: &'static str, happened: &'static str, advice: &'static str) -> Explanation {
+/// Whom to ask for an app role, and for which.
+const ASK_FOR_A_ROLE: &str = "Ask whoever manages the accounts of this blog in Microsoft Entra ID to assign you";
+const WHERE_ROLES_ARE: &str = " under Enterprise applications › the blog's API › Users and groups. Then sign out and sign in again, so \
+                               that the new role counts.";
+
+/// What happened and what the operator must do when a rule of the API keeps the whole site out.
+fn of_forbidden_site(code: &str) -> (String, String) {
+    let (happened, advice) = match code {
+        "insufficient_scope" => (
+            "the access token that this site gets lacks the scope that the API requires",
+            "compare `client.api_scope` with the API's `api.required_scope`. The API's registration must expose that scope, and \
+             the site's registration must list it under API permissions.",
+        ),
+        "client_app_not_allowed" => (
+            "the API does not list this site among the applications that it takes",
+            "add the site's `client.client_id` to the API's `api.allowed_client_apps`.",
+        ),
+        "client_auth_not_allowed" => (
+            "the API takes only applications that prove themselves to Microsoft Entra ID by certificate, and the access token does \
+             not say that this site did",
+            "let the site use a certificate (`client.cert_path` or `client.credential`), or set the API's \
+             `api.required_client_auth` to `any`.",
+        ),
+        "insufficient_claims" => (
+            "the API asks for a stronger sign-in, and the access token does not say that this site can ask Microsoft Entra ID for \
+             one",
+            "see that the site's token requests reach Microsoft Entra ID unchanged (`xms_cc` must hold `cp1`), or change the API's \
+             `api.required_acrs`.",
+        ),
+        _ => {
+            ("a rule of the API keeps this site out", "look up the code among the problems of the API, in docs/api.md.")
+        }
+    };
+    let happened = format!("{happened} (`{code}`). It is not about your account.");
+    (happened, format!("Tell whoever runs this site: {advice}"))
+}
+
+/// What the operator must compare when the API refuses every access token.
+fn of_refused_token(code: &str) -> &'static str {
+    match code {
+        "wrong_issuer" | "wrong_tenant" | "unknown_key" | "bad_signature" | "wrong_algorithm" | "missing_kid" => {
+            "site and API use different tenants or authorities. Compare `entra.tenant_id` and `entra.authority_host` of both."
+        }
+        "expired" | "not_yet_valid" | "issued_in_future" => {
+            "the clock of the API's machine differs from Microsoft Entra ID's. Compare it with `blogctl doctor`."
+        }
+        "encrypted_token" | "nested_token" => {
+            "the API's registration encrypts its access tokens. Switch token encryption off there."
+        }
+        // A wrong audience, a token for Microsoft Graph, and an API that does not say why.
+        _ => {
+            "the API's application id, App ID URI, tenant or required scope probably differ from the scope that the site asks for \
+             (`client.api_scope`)."
+        }
+    }
+}
+
+fn bad_gateway(heading: &'static str, happened: impl Into<String>, advice: impl Into<String>) -> Explanation {
     of_status(StatusCode::BAD_GATEWAY, "502", heading, happened, advice).with_action("", "Try again")
 }
 

@@ -10,13 +10,13 @@ use crate::{
     web::{return_path::ReturnPath, session::Account, visit::Visit},
 };
 
-/// To the sign-in, and back. A signed-in user who is sent there twice in a row would go round in circles: the API
+/// To the sign-in, and back; `rejected` is why the API rejected the access token, if it did. A signed-in user who is sent there twice in a row would go round in circles: the API
 /// refuses whatever Entra issues.
-pub(super) async fn sign_in_again(visit: &Visit) -> Result<HttpResponse, PageError> {
+pub(super) async fn sign_in_again(visit: &Visit, rejected: Option<&String>) -> Result<HttpResponse, PageError> {
     if let Some(account) = visit.session.account()
         && end_sign_in(visit, &account).await? == SigningInAgain::IsInVain
     {
-        return explain(visit, &Kind::TokenRefused.into());
+        return explain(visit, &Kind::TokenRefused(rejected.cloned()).into());
     }
     Ok(Visit::redirect(&sign_in_href(visit.site.return_path(page_of(visit)).as_ref())))
 }

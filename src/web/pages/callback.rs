@@ -15,11 +15,12 @@ use crate::{
         id_token::IdTokenError,
     },
     web::{
-        error_page::{Kind, PageError},
+        error_page::{Kind, PageError, is_about_the_user},
         failed_sign_ins::Reservation,
         pending_sign_ins::Pending,
         return_path::ReturnPath,
         session::Account,
+        token_roles::allow_reading_only,
         visit::Visit,
     },
 };
@@ -78,15 +79,21 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
     let reserved =
         reserved.map_err(|seconds| PageError::from(Kind::TooManyFailures(seconds)).leading_to(next.clone()))?;
     let sign_in = redeem(&visit, code, pending, reserved).await.map_err(|error| error.leading_to(next.clone()))?;
-    let account = Account::new(sign_in.user);
-    let (ticket, before) = (account.ticket.clone(), visit.session.account().map(|before| before.ticket));
+    let mut account = Account::new(sign_in.user);
+    account.seems_reader = allow_reading_only(&sign_in.tokens.access_token);
+    let (user, ticket) = (account.user(), account.ticket.clone());
+    let before = visit.session.account().map(|before| before.ticket);
     let kept = visit.blocking(move |site| {
         site.tokens.keep(&ticket, sign_in.tokens)?;
-        site.tokens.forget(before.as_slice())
+        site.tokens.forget(before.as_slice())?;
+        site.sign_outs.time_of_sign_in(user)
     });
-    kept.await.map_err(|error| error.leading_to(next.clone()))?;
+    account.signed_in_at = kept.await.map_err(|error| error.leading_to(next.clone()))?;
     visit.session.sign_in(&account);
-    visit.site.lost_sessions.note_sign_in(&visit.request);
+    // A session that remembers why it led here was not lost: each further attempt gets the same explanation as the first.
+    if !visit.session.has_forced_sign_in() {
+        visit.site.lost_sessions.note_sign_in(&visit.request);
+    }
     visit.session.answer_demand();
     Ok(Visit::redirect(next.as_str()))
 }
@@ -137,8 +144,10 @@ async fn redeem(
 }
 
 fn of_answer(visit: &Visit, answer: EntraError) -> PageError {
-    log::warn!(
-        request_id = visit.request_id(), trace_id = visit.trace_id();
+    // A user's own business is no warning to the operator.
+    let level = if is_about_the_user(&answer) { log::Level::Info } else { log::Level::Warn };
+    log::log!(
+        level, request_id = visit.request_id(), trace_id = visit.trace_id();
         "sign-in refused: {} AADSTS{} correlation_id={}",
         answer.error,
         answer.code.unwrap_or_default(),

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::web::{
     csrf::{Checked, ProtectedForm},
-    error_page::{Kind, PageError},
+    error_page::PageError,
     moment::Moment,
-    pages::posts::is_own,
+    pages::posts::{author_name, is_own, require_change},
     visit::{SignedIn, Visit},
 };
 
@@ -28,6 +28,8 @@ impl ProtectedForm for DeleteForm {
 struct DeletePage {
     id: u64,
     title: String,
+    author: String,
+    is_own: bool,
     created: Moment,
 }
 
@@ -37,10 +39,14 @@ struct DeletePage {
 /// When nobody is signed in, the post is not there or somebody else's, or the API does not answer.
 pub async fn ask(user: SignedIn, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
     let post = user.api().post(id.into_inner()).await?.post;
-    if !is_own(&post, user.account.user()) {
-        return Err(Kind::Forbidden.into());
-    }
-    let page = DeletePage { id: post.id, title: post.title, created: post.created_at.into() };
+    require_change(&post, &user)?;
+    let page = DeletePage {
+        id: post.id,
+        author: author_name(&post),
+        is_own: is_own(&post, user.account.user()),
+        created: post.created_at.into(),
+        title: post.title,
+    };
     user.visit.page("delete_post.html", &page)
 }
 

@@ -1,4 +1,4 @@
-//! `/posts/{id}/edit`: changes a post. Only its author gets to see the form; the API decides all the same.
+//! `/posts/{id}/edit`: changes a post. Only its author and an Admin get to see the form; the API decides all the same.
 
 use actix_web::{HttpResponse, web};
 
@@ -10,7 +10,7 @@ use crate::web::{
     form_seal::FormSeal,
     pages::{
         post_form::{PostForm, PostFormPage, refused},
-        posts::is_own,
+        posts::{author_name, is_own, require_change},
     },
     visit::{SignedIn, Visit},
 };
@@ -21,15 +21,14 @@ use crate::web::{
 /// When nobody is signed in, the post is not there or somebody else's, or the API does not answer.
 pub async fn show(user: SignedIn, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
     let VersionedPost { post, etag } = user.api().post(id.into_inner()).await?;
-    if !is_own(&post, user.account.user()) {
-        return Err(Kind::Forbidden.into());
-    }
+    require_change(&post, &user)?;
+    let others_name = (!is_own(&post, user.account.user())).then(|| author_name(&post));
     let page = |typed| PostFormPage::new(&user.visit, &FormSeal::new(&user.account), typed);
     let page = match user.draft().await? {
         Some(typed) => page(typed).restored(),
         None => page(Typed { title: post.title, content: post.content, etag }),
     };
-    user.visit.page("post_form.html", &page)
+    user.visit.page("post_form.html", &page.of_author(others_name))
 }
 
 /// `POST /posts/{id}/edit`

@@ -1,9 +1,12 @@
-//! `/`: what this is.
+//! `/`: what this is, and what the visitor may do here.
 
 use actix_web::HttpResponse;
 use serde::Serialize;
 
-use crate::web::{error_page::PageError, visit::Visit};
+use crate::web::{
+    error_page::PageError,
+    visit::{SignedIn, Visit},
+};
 
 #[derive(Serialize)]
 struct HomePage {}
@@ -13,5 +16,13 @@ struct HomePage {}
 /// # Errors
 /// When the page cannot be rendered.
 pub async fn show(visit: Visit) -> Result<HttpResponse, PageError> {
+    if let Some(account) = visit.session.account() {
+        let user = SignedIn { visit, account };
+        if user.api().known_rights().is_none() {
+            // The page offers to write if the API would take it.
+            user.may_write().await;
+        }
+        return user.visit.page("home.html", &HomePage {});
+    }
     visit.page("home.html", &HomePage {})
 }

@@ -82,6 +82,7 @@ pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, Page
 async fn end_everywhere(visit: &Visit, account: &Account) -> Result<(), PageError> {
     let user = account.user();
     let ended = visit.blocking(move |site| {
+        site.sign_outs.end_everywhere(user)?;
         let tickets = site.sessions.end_sessions_of(user)?;
         site.tokens.forget(&tickets).map(|()| tickets.len())
     });

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::web::{
     csrf::Checked,
     drafts::Typed,
-    error_page::PageError,
+    error_page::{Kind, PageError},
     form_seal::FormSeal,
     pages::post_form::{PostForm, PostFormPage, refused},
     visit::{SignedIn, Visit},
@@ -22,8 +22,12 @@ pub struct NewPostQuery {
 /// `GET /posts/new`
 ///
 /// # Errors
-/// When nobody is signed in.
+/// When nobody is signed in, or the user may only read.
 pub async fn show(user: SignedIn, query: web::Query<NewPostQuery>) -> Result<HttpResponse, PageError> {
+    // Told before they write, and not after.
+    if !user.may_write().await {
+        return Err(Kind::ReadOnly.into());
+    }
     let page = |typed| PostFormPage::new(&user.visit, &FormSeal::new(&user.account), typed);
     let page = match user.draft().await? {
         Some(typed) if query.empty.as_deref() != Some("1") => page(typed).restored(),

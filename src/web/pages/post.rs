@@ -7,7 +7,7 @@ use crate::web::{
     api_client::Post,
     error_page::PageError,
     moment::Moment,
-    pages::posts::{author_name, is_own},
+    pages::posts::{author_name, is_own, may_change},
     visit::SignedIn,
 };
 
@@ -21,6 +21,8 @@ struct PostPage {
     /// When it was changed after it was written.
     updated: Option<Moment>,
     is_own: bool,
+    /// Its author's, or anybody's for an Admin.
+    may_change: bool,
 }
 
 /// `GET /posts/{id}`
@@ -41,6 +43,7 @@ impl PostPage {
             created: post.created_at.into(),
             updated: (post.updated_at > post.created_at).then(|| post.updated_at.into()),
             is_own: is_own(&post, user.account.user()),
+            may_change: may_change(&post, user),
             title: post.title,
         }
     }

@@ -41,9 +41,13 @@ impl PostForm {
         NewPost { title: self.title.clone(), content: self.content.replace("\r\n", "\n") }
     }
 
-    /// The version that was edited, if it can be one: it goes into a header.
+    /// The version that was edited, if it can be one: it goes into a header. `*` and a list would match more than that version.
     pub fn etag(&self) -> Option<&str> {
-        for_header(&self.etag)
+        let is_one = |tag: &&str| {
+            let tag = tag.strip_prefix("W/").unwrap_or(tag);
+            tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).is_some_and(|tag| !tag.contains('"'))
+        };
+        for_header(&self.etag).filter(is_one)
     }
 
     /// What makes a form that is sent twice one post, if it can: it goes into a header.
@@ -86,6 +90,8 @@ pub struct PostFormPage {
     /// Where it is sent: its path, with the seal that says whose form it is.
     action: String,
     is_restored: bool,
+    /// Who wrote the post, if that is not the user.
+    others_name: Option<String>,
     summary: Option<String>,
     sign_in_href: Option<String>,
     title_error: Option<String>,
@@ -122,6 +128,12 @@ impl PostFormPage {
         self
     }
 
+    /// Names the author of the post, if that is not the user.
+    pub fn of_author(mut self, others_name: Option<String>) -> Self {
+        self.others_name = others_name;
+        self
+    }
+
     fn refused_fields(mut self, errors: Vec<FieldError>) -> Self {
         for FieldError { field, message } in errors {
             let place = match field.as_str() {
@@ -149,7 +161,7 @@ pub async fn refused(
     let visit = &user.visit;
     let mut page = PostFormPage::new(visit, &FormSeal::new(&user.account), typed.clone());
     if let (Some(kept), Some(sent)) = (&mut page.key, form.key())
-        && !matches!(error, ApiError::KeyReused)
+        && !matches!(error, ApiError::KeyReused | ApiError::Malformed)
     {
         // The post may have been made all the same: sent once more, the form must not make a second one.
         sent.clone_into(kept);
@@ -170,8 +182,14 @@ pub async fn refused(
              saved; publishing it now makes another post."
                 .to_owned(),
         ),
+        ApiError::Malformed => (
+            StatusCode::BAD_REQUEST,
+            "The post was not saved: the form was changed on its way here. Your text is still here; send it again."
+                .to_owned(),
+        ),
         ApiError::Stale => return stale(user, id, page).await,
-        ApiError::SignInAgain => return refused_sign_in(user, &typed).await,
+        ApiError::SignInAgain => return refused_sign_in(user, &typed, None).await,
+        ApiError::TokenRejected(code) => return refused_sign_in(user, &typed, Some(code)).await,
         ApiError::StepUp(challenge) => return step_up(user, &challenge, &typed).await,
         ApiError::SignIn(_) | ApiError::NotRefreshed => (
             StatusCode::BAD_GATEWAY,
@@ -198,13 +216,21 @@ pub async fn refused(
              again in a moment: it will not be saved twice."
                 .to_owned(),
         ),
+        ApiError::Unavailable(seconds) => {
+            retry_after = seconds;
+            let advice = wait(seconds);
+            let summary = format!(
+                "The blog's API cannot do it just now. The post may have been saved or not. Your text is still here. {advice}"
+            );
+            (StatusCode::SERVICE_UNAVAILABLE, summary)
+        }
         ApiError::Unexpected(_) | ApiError::Nonsense(_) => (
             StatusCode::BAD_GATEWAY,
             "The post was not saved: the blog's API answered with an error of its own. Your text is still here; try \
              again in a moment."
                 .to_owned(),
         ),
-        ApiError::Forbidden | ApiError::NotFound | ApiError::Sessions(_) => {
+        ApiError::Forbidden(_) | ApiError::NotFound | ApiError::NotTheApi(_) | ApiError::Sessions(_) => {
             return Err(PageError::from(error).keeping(Some(typed)));
         }
     };
@@ -250,10 +276,10 @@ async fn kept_until_back(
     Ok(response)
 }
 
-async fn refused_sign_in(user: &SignedIn, typed: &Typed) -> Result<HttpResponse, PageError> {
+async fn refused_sign_in(user: &SignedIn, typed: &Typed, rejected: Option<String>) -> Result<HttpResponse, PageError> {
     match end_sign_in(&user.visit, &user.account).await.map_err(|error| error.keeping(Some(typed.clone())))? {
         SigningInAgain::MayHelp => signed_out(&user.visit, &FormSeal::new(&user.account), typed).await,
-        SigningInAgain::IsInVain => Err(PageError::from(Kind::TokenRefused).keeping(Some(typed.clone()))),
+        SigningInAgain::IsInVain => Err(PageError::from(Kind::TokenRefused(rejected)).keeping(Some(typed.clone()))),
     }
 }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use crate::web::{
-    api_client::{Post, PostQuery},
-    error_page::PageError,
+    api_client::{Post, PostQuery, Rights},
+    error_page::{Kind, PageError},
     moment::Moment,
     session::UserKey,
     visit::SignedIn,
@@ -106,6 +106,24 @@ pub fn author_name(post: &Post) -> String {
 /// Whether the reader wrote it.
 pub fn is_own(post: &Post, reader: UserKey) -> bool {
     post.author.as_ref().is_some_and(|author| author.is(reader))
+}
+
+/// Whether the API, which has just sent the post, would take a change of it from this user.
+pub fn may_change(post: &Post, user: &SignedIn) -> bool {
+    let rights = user.api().known_rights().unwrap_or(Rights::Write);
+    rights.may_change(is_own(post, user.account.user()))
+}
+
+/// Why this user may not change the post.
+///
+/// # Errors
+/// When the user may not.
+pub fn require_change(post: &Post, user: &SignedIn) -> Result<(), PageError> {
+    if may_change(post, user) {
+        return Ok(());
+    }
+    let reads_only = user.api().known_rights().is_some_and(|rights| !rights.may_write());
+    Err(if reads_only { Kind::ReadOnly.into() } else { Kind::NotAuthor.into() })
 }
 
 /// The beginning of a text on one line, cut between words.

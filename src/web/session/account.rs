@@ -40,6 +40,13 @@ pub struct UserKey {
     pub object_id: Uuid,
 }
 
+impl UserKey {
+    /// What records about the user are called outside of this process.
+    pub fn name(self) -> Name {
+        Name::of(&format!("{} {}", self.tenant_id, self.object_id))
+    }
+}
+
 /// Who is signed in, from the ID token. Names and addresses are for display only.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Account {
@@ -66,6 +73,10 @@ pub struct Account {
     /// `sid`: the provider's session, by which it tells that it has ended.
     #[serde(default)]
     pub provider_session_id: Option<String>,
+    /// Whether the access token's app roles look like those of somebody who may only read: what pages offer before the API
+    /// has said more.
+    #[serde(default)]
+    pub seems_reader: bool,
     /// When.
     pub signed_in_at: DateTime<Utc>,
 }
@@ -85,6 +96,7 @@ impl Account {
             login_hint: user.login_hint,
             issuer: user.issuer,
             provider_session_id: user.session_id,
+            seems_reader: false,
             signed_in_at: Utc::now(),
         }
     }

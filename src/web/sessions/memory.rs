@@ -1,22 +1,29 @@
 //! Sessions in this process: bounded, ending after a time without use and, whatever happens, after a longest time.
 
-use std::{hash::Hash, sync::Arc, time::Instant};
+use std::{
+    hash::Hash,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use moka::{
+    notification::RemovalCause,
     ops::compute::{CompResult, Op},
     policy::EvictionPolicy,
     sync::Cache,
 };
 
 use super::{EndOfLife, Lifetime, Started, State};
-use crate::web::session::{ACCOUNT, Account, ProviderSession, Ticket, UserKey};
+use crate::web::{
+    session::{ACCOUNT, Account, ProviderSession, Ticket, UserKey},
+    token_store::TokenStore,
+};
 
 /// An ordinary session weighs 1; each further so many bytes weigh 1 more, so that `max_sessions` bounds memory too.
 const BYTES_PER_WEIGHT: usize = 8 * 1024;
-
-/// Most sessions of one user, and of one session at the provider; beyond that the oldest ends, so that nobody pushes others
-/// out by signing in again and again.
-const MAX_OF_ONE: usize = 32;
 
 /// Sessions in this process. A clone is another handle to the same sessions.
 ///
@@ -27,41 +34,64 @@ pub struct MemorySessions {
     signed_in: Cache<String, Record>,
     of_user: Index<UserKey>,
     of_provider_session: Index<ProviderSession>,
+    /// Most sessions of one user; beyond that the least recently used of the user's own ends, so that nobody pushes others out by
+    /// signing in again and again.
+    per_user: usize,
+    /// Counts uses, to tell which was first.
+    uses: Arc<AtomicU64>,
 }
 
-/// Ids of the signed-in sessions that something has, the oldest first. Some may have ended.
-type Index<K> = Cache<K, Arc<Vec<String>>>;
+/// The signed-in sessions that something has. Some may have ended.
+type Index<K> = Cache<K, Arc<Vec<Member>>>;
+
+#[derive(Clone)]
+struct Member {
+    id: String,
+    /// That of its record; to look at the record itself would be a use.
+    last_used: Arc<AtomicU64>,
+}
 
 #[derive(Clone)]
 struct Record {
     state: Arc<State>,
     started: Instant,
+    /// By [`MemorySessions::uses`].
+    last_used: Arc<AtomicU64>,
 }
 
 impl MemorySessions {
-    /// Room for `max_sessions` anonymous and as many signed-in ones; the least recently used go first.
-    pub fn new(max_sessions: u64, lifetime: Lifetime) -> Self {
+    /// Room for `max_sessions` anonymous and as many signed-in ones; the least recently used go first, and with each its tokens.
+    pub fn new(max_sessions: u64, per_user: usize, lifetime: Lifetime, tokens: Option<&Arc<dyn TokenStore>>) -> Self {
         Self {
-            anonymous: cache(max_sessions, lifetime),
-            signed_in: cache(max_sessions, lifetime),
+            anonymous: cache(max_sessions, lifetime, None),
+            signed_in: cache(max_sessions, lifetime, tokens),
             of_user: index(max_sessions, lifetime),
             of_provider_session: index(max_sessions, lifetime),
+            per_user,
+            uses: Arc::default(),
         }
     }
 
     pub fn load(&self, id: &str) -> Option<State> {
         let record = self.signed_in.get(id).or_else(|| self.anonymous.get(id))?;
+        record.last_used.store(self.use_now(), Ordering::Relaxed);
         Some((*record.state).clone())
+    }
+
+    fn use_now(&self) -> u64 {
+        self.uses.fetch_add(1, Ordering::Relaxed)
     }
 
     pub fn save(&self, id: &str, state: State) {
         let account = Account::in_state(&state);
         let cache = if state.contains_key(ACCOUNT) { &self.signed_in } else { &self.anonymous };
-        cache.insert(id.to_owned(), Record { state: Arc::new(state), started: Instant::now() });
+        let last_used = Arc::new(AtomicU64::new(self.use_now()));
+        let member = Member { id: id.to_owned(), last_used: Arc::clone(&last_used) };
+        cache.insert(id.to_owned(), Record { state: Arc::new(state), started: Instant::now(), last_used });
         let Some(account) = account else { return };
-        self.enlist(&self.of_user, account.user(), id);
+        self.enlist(&self.of_user, account.user(), &member, self.per_user);
         if let Some(session) = account.provider_session() {
-            self.enlist(&self.of_provider_session, session, id);
+            self.enlist(&self.of_provider_session, session, &member, usize::MAX);
         }
     }
 
@@ -70,7 +100,7 @@ impl MemorySessions {
         let state = Arc::new(state);
         [&self.signed_in, &self.anonymous].into_iter().any(|cache| {
             let outcome = cache.entry_by_ref(id).and_compute_with(|found| match found {
-                Some(entry) => Op::Put(Record { state: Arc::clone(&state), started: entry.into_value().started }),
+                Some(entry) => Op::Put(Record { state: Arc::clone(&state), ..entry.into_value() }),
                 None => Op::Nop,
             });
             matches!(outcome, CompResult::ReplacedWith(_))
@@ -92,22 +122,25 @@ impl MemorySessions {
         self.end(self.of_user.remove(&user))
     }
 
-    fn end(&self, ids: Option<Arc<Vec<String>>>) -> Vec<Ticket> {
-        let ids = ids.unwrap_or_default();
-        let ended = ids.iter().filter_map(|id| self.signed_in.remove(id));
+    fn end(&self, members: Option<Arc<Vec<Member>>>) -> Vec<Ticket> {
+        let members = members.unwrap_or_default();
+        let ended = members.iter().filter_map(|member| self.signed_in.remove(&member.id));
         ended.filter_map(|record| Account::in_state(&record.state)).map(|account| account.ticket).collect()
     }
 
-    fn enlist<K: Hash + Eq + Send + Sync + 'static>(&self, index: &Index<K>, key: K, id: &str) {
+    /// Adds a session to those that something has, and ends the least recently used of them beyond `most`.
+    fn enlist<K: Hash + Eq + Send + Sync + 'static>(&self, index: &Index<K>, key: K, new: &Member, most: usize) {
         index.entry(key).and_upsert_with(|found| {
             let before = found.map(moka::Entry::into_value).unwrap_or_default();
-            let alive: Vec<_> = before.iter().filter(|id| self.signed_in.contains_key(*id)).cloned().collect();
-            let surplus = (alive.len() + 1).saturating_sub(MAX_OF_ONE);
-            let (oldest, others) = alive.split_at(surplus);
-            for id in oldest {
-                self.signed_in.invalidate(id);
+            let mut alive: Vec<_> =
+                before.iter().filter(|member| self.signed_in.contains_key(&member.id)).cloned().collect();
+            alive.sort_by_key(|member| member.last_used.load(Ordering::Relaxed));
+            let surplus = (alive.len() + 1).saturating_sub(most).min(alive.len());
+            for member in alive.drain(..surplus) {
+                self.signed_in.invalidate(&member.id);
             }
-            Arc::new(others.iter().cloned().chain([id.to_owned()]).collect())
+            alive.push(new.clone());
+            Arc::new(alive)
         });
     }
 }
@@ -121,8 +154,18 @@ fn index<K: Hash + Eq + Send + Sync + 'static>(max_sessions: u64, lifetime: Life
         .build()
 }
 
-fn cache(max_sessions: u64, lifetime: Lifetime) -> Cache<String, Record> {
+fn cache(max_sessions: u64, lifetime: Lifetime, tokens: Option<&Arc<dyn TokenStore>>) -> Cache<String, Record> {
+    let tokens = tokens.map(Arc::clone);
+    let forget_tokens = move |_: Arc<String>, record: Record, cause: RemovalCause| {
+        if cause != RemovalCause::Replaced
+            && let (Some(tokens), Some(account)) = (&tokens, Account::in_state(&record.state))
+        {
+            // In memory, as these sessions are: it cannot fail.
+            let _ = tokens.remove(&account.ticket);
+        }
+    };
     Cache::builder()
+        .eviction_listener(forget_tokens)
         .max_capacity(max_sessions)
         .weigher(|_, record: &Record| weight(&record.state))
         .eviction_policy(EvictionPolicy::lru())
@@ -149,12 +192,16 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::entra::IdTokenClaims;
+    use crate::{
+        entra::IdTokenClaims,
+        web::token_store::{Kept, MemoryTokens},
+    };
 
     const HOUR: Duration = Duration::from_hours(1);
+    const PER_USER: usize = 32;
 
     fn store(max_sessions: u64, max: Duration) -> MemorySessions {
-        MemorySessions::new(max_sessions, Lifetime { idle: HOUR, max })
+        MemorySessions::new(max_sessions, PER_USER, Lifetime { idle: HOUR, max }, None)
     }
 
     fn state(key: &str, value: &str) -> State {
@@ -212,15 +259,69 @@ mod tests {
         }
         store.signed_in.run_pending_tasks();
         assert!(store.load("other").is_some());
-        assert!(store.load("first").is_none() && store.load("again 199").is_some(), "the oldest end");
-        assert_eq!(store.end_provider_session(&provider_session("x")).len(), MAX_OF_ONE);
+        assert!(store.load("first").is_none() && store.load("again 199").is_some(), "the first used end");
+        assert_eq!(store.end_provider_session(&provider_session("x")).len(), PER_USER);
+    }
+
+    #[test]
+    fn beyond_the_limit_of_a_user_the_least_recently_used_session_ends_and_its_tokens_with_it() {
+        let lifetime = Lifetime { idle: HOUR, max: HOUR };
+        let tokens: Arc<dyn TokenStore> = Arc::new(MemoryTokens::new(100, lifetime));
+        let store = MemorySessions::new(100, 3, lifetime, Some(&tokens));
+        let sign_in = |id: &str, user| {
+            let state = signed_in(user, "x");
+            let ticket = Account::in_state(&state).unwrap().ticket;
+            let now = chrono::Utc::now();
+            let kept = Kept { access_token: "token".into(), expires_at: now, refresh_token: None, refresh_at: now };
+            tokens.insert(&ticket, kept).unwrap();
+            store.save(id, state);
+            ticket
+        };
+        let tickets = ["a", "b", "c"].map(|id| sign_in(id, 1));
+        let of_other = sign_in("other", 2);
+        assert!(store.load("a").is_some());
+        let newest = sign_in("d", 1);
+        store.signed_in.run_pending_tasks();
+        let has_tokens = |ticket: &Ticket| tokens.get(ticket).unwrap().is_some();
+        assert_eq!(
+            ["a", "b", "c", "d", "other"].map(|id| store.signed_in.contains_key(id)),
+            [true, false, true, true, true]
+        );
+        assert_eq!(tickets.each_ref().map(has_tokens), [true, false, true]);
+        assert!(has_tokens(&newest) && has_tokens(&of_other));
+        assert!(store.update("a", signed_in(1, "x")), "a change is no end");
+        store.signed_in.run_pending_tasks();
+        assert!(has_tokens(&tickets[0]));
+    }
+
+    #[test]
+    fn sessions_without_room_take_their_tokens_along() {
+        let lifetime = Lifetime { idle: HOUR, max: HOUR };
+        let tokens: Arc<dyn TokenStore> = Arc::new(MemoryTokens::new(100, lifetime));
+        let store = MemorySessions::new(5, 3, lifetime, Some(&tokens));
+        let tickets: Vec<_> = (0..20)
+            .map(|user| {
+                let state = signed_in(user, "x");
+                let ticket = Account::in_state(&state).unwrap().ticket;
+                let now = chrono::Utc::now();
+                let kept = Kept { access_token: "token".into(), expires_at: now, refresh_token: None, refresh_at: now };
+                tokens.insert(&ticket, kept).unwrap();
+                store.save(&user.to_string(), state);
+                ticket
+            })
+            .collect();
+        store.signed_in.run_pending_tasks();
+        let alive: Vec<_> = (0..20).map(|user| store.signed_in.contains_key(&user.to_string())).collect();
+        let kept: Vec<_> = tickets.iter().map(|ticket| tokens.get(ticket).unwrap().is_some()).collect();
+        assert_eq!(alive.iter().filter(|is_alive| **is_alive).count(), 5);
+        assert_eq!(alive, kept);
     }
 
     #[test]
     fn use_counts_and_a_change_does_not_begin_anew() {
         let lifetime = Lifetime { idle: Duration::from_mins(1), max: Duration::from_secs(100) };
         let (start, end) = (Instant::now(), EndOfLife(lifetime));
-        let record = Record { state: Arc::default(), started: start };
+        let record = Record { state: Arc::default(), started: start, last_used: Arc::default() };
         let at = |seconds| start + Duration::from_secs(seconds);
         let seconds = |left: Option<Duration>| left.map(|left| left.as_secs());
         assert_eq!(seconds(end.expire_after_create(&0, &record, at(0))), Some(60));

@@ -21,11 +21,12 @@ struct Record {
 }
 
 impl MemoryTokens {
-    /// Room for the tokens of `max_sessions` sign-ins; the least recently used go first.
+    /// Room for the tokens of `max_sessions` sign-ins. They go with their session; twice as many fit, so that tokens whose session
+    /// was never kept, since the browser had gone, push out no others.
     pub fn new(max_sessions: u64, lifetime: Lifetime) -> Self {
         Self(
             Cache::builder()
-                .max_capacity(max_sessions)
+                .max_capacity(max_sessions.saturating_mul(2))
                 .eviction_policy(EvictionPolicy::lru())
                 .expire_after(EndOfLife(lifetime))
                 .build(),

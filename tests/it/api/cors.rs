@@ -1,6 +1,9 @@
 //! Scripts of other sites.
 
-use crate::support::api::{Answer, TestApi};
+use crate::support::{
+    api::{Answer, TestApi},
+    binary::{Ended, blogctl},
+};
 
 const ORIGIN: &str = "https://app.example";
 
@@ -58,5 +61,37 @@ fn everybody_may_be_let_in_but_never_with_credentials() {
     ] {
         assert_eq!((answer.status, answer.header("Access-Control-Allow-Origin")), (200, "*"));
         assert_eq!(answer.header("Access-Control-Allow-Credentials"), "");
+    }
+}
+
+#[test]
+fn an_origin_that_no_browser_sends_stops_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (entry, reason, remedy) in [
+        ("https://*.example.com", "entry 1 has a wildcard", "or set * alone"),
+        ("https://a.example, *.a.example", "entry 2 has a wildcard", "list each origin"),
+        ("https://a.example,*", "entry 2 has a wildcard", "or set * alone"),
+        ("null", "entry 1 is null", "list its origin"),
+        ("https://a.example/app", "entry 1 has a path", "list origins such as"),
+        ("https://user:hunter2@a.example", "entry 1 has a user name or a password", "list origins such as"),
+        ("a.example", "entry 1 is not an origin", "list origins such as"),
+    ] {
+        for command in ["serve-api", "config"] {
+            let ended = Ended::of_command(blogctl(folder.path()).arg(command).env("CORS_ORIGINS", entry));
+            assert_ne!(ended.code, Some(0), "{command} {entry}: {ended:?}");
+            assert!(ended.stderr.contains(reason) && ended.stderr.contains(remedy), "{command} {entry}: {ended:?}");
+            assert!(!ended.stderr.contains("hunter2") && !ended.stdout.contains("hunter2"), "{ended:?}");
+        }
+    }
+}
+
+#[test]
+fn an_origin_is_understood_with_a_slash_in_upper_case_and_with_its_default_port() {
+    for entry in ["https://app.example/", "HTTPS://APP.example", "https://app.example:443"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ended = Ended::of_command(blogctl(folder.path()).arg("config").env("CORS_ORIGINS", entry));
+        assert_eq!(ended.code, Some(0), "{entry}: {ended:?}");
+        let api = TestApi::with(|settings| settings.api.cors_origins = vec![entry.to_owned()]);
+        assert_eq!(preflight(&api, ORIGIN, "PUT").header("Access-Control-Allow-Origin"), ORIGIN, "{entry}");
     }
 }

@@ -38,7 +38,7 @@ fn it_names_every_route_with_its_methods_and_no_other() {
         assert_eq!(allowed, described.iter().map(String::as_str).collect(), "{path}");
         paths.insert(path.clone());
     }
-    // The page and its parts are for people, and not described.
+    // The page and its parts are for people, and not described; they are mounted in one loop, or not at all.
     assert_eq!(paths.len() + 2, ROUTES.matches("web::resource(").count(), "a route is missing: {paths:?}");
 }
 

@@ -251,3 +251,61 @@ fn a_list_is_compressed_for_who_can_read_that() {
     let short = ask("/v1/posts?author=0");
     assert_eq!((short.text.as_str(), short.header("Content-Encoding")), ("[]", ""), "too short");
 }
+
+#[test]
+fn with_an_excerpt_contents_are_cut_and_say_so_on_every_page() {
+    each_api(|api| {
+        let alice = api.alice();
+        alice.write("short", "word");
+        alice.write("long", &"word ".repeat(100));
+        alice.write("longest", &"word ".repeat(1000));
+        for query in ["excerpt=7", "excerpt=7&author=me", "excerpt=7&skip=1", "excerpt=7&q=word", "excerpt=7&limit=1"] {
+            let mut page = alice.get(&format!("/v1/posts?{query}"));
+            loop {
+                for post in page.json().as_array().expect("posts") {
+                    let (content, is_short) = (&post["content"], post["title"] == "short");
+                    assert_eq!(*content, if is_short { "word" } else { "word wo" }, "{query}");
+                    assert_eq!(post["truncated"], json!(!is_short), "{query}");
+                }
+                let Some(path) = next(&page) else { break };
+                assert!(path.contains("excerpt=7"), "{path}");
+                page = alice.get(&path);
+            }
+        }
+        // Without it, nothing is cut and nothing is said; a kept answer of the one kind is not given for the other.
+        for _ in 0..2 {
+            let whole = alice.get("/v1/posts");
+            assert_eq!(whole.json()[1]["content"].as_str().map(str::len), Some(500));
+            assert_eq!(whole.json()[1].get("truncated"), None);
+            assert_eq!(alice.get("/v1/posts?excerpt=4").json()[1]["content"], "word");
+        }
+        let wrong = alice.get("/v1/posts?excerpt=0").wrong_fields();
+        assert_eq!(wrong, [("excerpt".to_owned(), "must be an integer from 1 to 1000".to_owned())]);
+    });
+}
+
+#[test]
+fn a_page_of_large_posts_ends_early_and_link_goes_on_exactly_there() {
+    each_api(|api| {
+        let alice = api.alice();
+        let content = "🦀".repeat(50_000);
+        let ids: Vec<i64> = (0..23).map(|number| alice.write(&format!("large {number}"), &content)).collect();
+        for query in ["limit=1000", "limit=100", "limit=1000&skip=0", "limit=1000&author=me", "limit=1000&q=large"] {
+            let mut seen = Vec::new();
+            let mut pages = 0;
+            let mut page = alice.get(&format!("/v1/posts?{query}"));
+            loop {
+                pages += 1;
+                assert_eq!((page.status, page.header("X-Total-Count")), (200, "23"), "{query}");
+                assert!(page.text.len() < 3 * 1024 * 1024, "{} bytes", page.text.len());
+                let posts = page.json();
+                seen.extend(posts.as_array().expect("posts").iter().map(|post| post["id"].as_i64().expect("an id")));
+                let Some(path) = next(&page) else { break };
+                page = alice.get(&path);
+            }
+            assert_eq!(pages, 3, "{query}");
+            seen.sort_unstable();
+            assert_eq!(seen, ids, "{query}");
+        }
+    });
+}

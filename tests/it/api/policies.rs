@@ -46,6 +46,20 @@ fn app_roles_say_who_reads_writes_and_changes_what_others_wrote() {
 }
 
 #[test]
+fn every_response_says_what_the_caller_may_do() {
+    let api = TestApi::with(|settings| settings.api.require_app_roles = true);
+    for (role, rights) in [("Blog.Reader", "read"), ("Blog.Writer", "write"), ("Blog.Admin", "manage")] {
+        let caller = with_roles(&api, 0, &json!([role]));
+        for path in ["/v1/posts", "/v1/posts?author=me", "/v1/profile", "/v1/posts/999999"] {
+            assert_eq!(caller.get(path).header("blog-rights"), rights, "{role} {path}");
+        }
+    }
+    let without = TestApi::start();
+    assert_eq!(with_roles(&without, 0, &json!(["Blog.Reader"])).get("/v1/posts").header("blog-rights"), "write");
+    assert_eq!(without.nobody().get("/v1/posts").header("blog-rights"), "");
+}
+
+#[test]
 fn without_app_roles_a_role_gives_no_right_over_others_posts() {
     let api = TestApi::start();
     let id = api.alice().write("hers", "text");

@@ -1,7 +1,7 @@
 //! Lists: order, pages, filters, totals.
 
 use blogctl::{
-    blog::{Filter, Page, Paging, Post},
+    blog::{Filter, MAX_PAGE_BYTES, Page, Paging, Post, View},
     db::{DbError, posts, posts::NewPost},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -180,5 +180,101 @@ fn the_total_follows_every_way_of_adding_and_deleting() {
         let deleted: Result<usize, DbError> = test.database.write(posts::delete_all).await;
         assert_eq!(deleted.expect("deleted"), 1000);
         assert_eq!(total().await, 0);
+    });
+}
+
+/// Every page from the first on, by `next`.
+async fn walk(test: &TestBlog, filter: &Filter, limit: u32) -> Vec<Page> {
+    let mut pages = Vec::new();
+    let mut next = Some(Paging::Skip(0));
+    while let Some(paging) = next {
+        let page = test.list(filter.clone(), paging, limit).await;
+        next = page.next;
+        pages.push(page);
+        assert!(pages.len() < 200, "a walk without end");
+    }
+    pages
+}
+
+#[test]
+fn a_page_ends_after_so_many_bytes_and_the_next_one_goes_on_exactly_there() {
+    each_blog(async |test| {
+        let (ann, bob) = (test.user(1).await, test.user(2).await);
+        // Of 200 KB each, one larger than a whole page, and small ones between them.
+        let (large, small) = (format!("word {}", "🦀".repeat(50_000)), "word".to_owned());
+        let whole_page = format!("word {}", "🦀".repeat(MAX_PAGE_BYTES / 4));
+        let mut contents = vec![large; 25];
+        contents.insert(7, whole_page.clone());
+        contents.insert(8, whole_page);
+        contents.extend(vec![small; 30]);
+        let posts = contents.len();
+        for (number, content) in contents.into_iter().enumerate() {
+            let author_id = if number == 0 { bob.id } else { ann.id };
+            let at = time("2026-01-01T00:00:00Z") + TimeDelta::seconds(i64::try_from(number).expect("small"));
+            let inserted: Result<i64, DbError> = test
+                .database
+                .write(move |c| {
+                    let title = format!("post {number}");
+                    let new = NewPost { author_id, title: &title, content: &content, created_at: at, updated_at: at };
+                    posts::insert(c, &new)
+                })
+                .await;
+            inserted.expect("written");
+        }
+        let of_ann = Filter { author_id: Some(ann.id), text: None };
+        let found = Filter { author_id: None, text: Some("word".to_owned()) };
+        for (filter, expected) in [(Filter::default(), posts), (of_ann, posts - 1), (found, posts)] {
+            for limit in [1000, 100, 20] {
+                let pages = walk(&test, &filter, limit).await;
+                assert!(pages.len() > 4, "{} pages of {filter:?}", pages.len());
+                for page in &pages {
+                    assert_eq!(page.total, expected as u64, "{filter:?}");
+                    let bytes: usize = page.posts.iter().map(|post| post.content.len()).sum();
+                    assert!(bytes <= MAX_PAGE_BYTES || page.posts.len() == 1, "{bytes} bytes of {filter:?}");
+                    assert!(!page.posts.is_empty() && page.posts.len() <= limit as usize);
+                }
+                let mut seen: Vec<i64> = pages.iter().flat_map(|page| &page.posts).map(|post| post.id).collect();
+                if filter.text.is_none() {
+                    assert!(seen.is_sorted_by(|a, b| a > b), "newest first: {seen:?}");
+                }
+                seen.sort_unstable();
+                seen.dedup();
+                assert_eq!(seen.len(), expected, "each post once: {filter:?}, {limit}");
+            }
+        }
+        // From any place of the older parameter, too.
+        let page = test.list(Filter::default(), Paging::Skip(31), 1000).await;
+        assert_eq!((page.posts.len(), page.posts[0].title.as_str()), (10, "post 25"));
+        let rest = test.list(Filter::default(), page.next.expect("more"), 1000).await;
+        assert_eq!(rest.posts[0].title, "post 15");
+    });
+}
+
+#[test]
+fn an_excerpt_is_the_beginning_of_the_content_and_says_whether_it_goes_on() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        let at = time("2026-01-01T00:00:00Z");
+        for content in ["abc", "abcd", "👨‍👩‍👧‍👦 abcdefgh", "äöü🦀"] {
+            let author_id = author.id;
+            let inserted: Result<i64, DbError> = test
+                .database
+                .write(move |c| {
+                    posts::insert(c, &NewPost { author_id, title: "word", content, created_at: at, updated_at: at })
+                })
+                .await;
+            inserted.expect("written");
+        }
+        let found = Filter { author_id: None, text: Some("word".to_owned()) };
+        let of_author = Filter { author_id: Some(author.id), text: None };
+        for filter in [Filter::default(), found, of_author] {
+            let view = View { limit: 10, excerpt: Some(3) };
+            let page = test.blog.page(filter, Paging::Skip(0), view, |page| page).await.expect("a page");
+            let shown: Vec<_> = page.posts.iter().map(|post| (post.content.as_str(), post.is_truncated)).collect();
+            let expected = [("äöü", true), ("👨\u{200d}👩", true), ("abc", true), ("abc", false)];
+            assert_eq!(shown, expected.map(|(content, goes_on)| (content, Some(goes_on))));
+        }
+        let whole = test.list(Filter::default(), Paging::Skip(0), 10).await;
+        assert!(whole.posts.iter().all(|post| post.is_truncated.is_none()));
     });
 }

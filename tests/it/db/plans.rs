@@ -6,7 +6,7 @@ use blogctl::{
     blog::Blog,
     db::{
         BlockingConnection, Connection, Database, DbError,
-        post_list::{self, Place, Wanted},
+        post_list::{self, Extent, Place, Wanted},
         post_search::{self, Sought},
         posts::{self, NewPost},
         users,
@@ -52,6 +52,10 @@ fn analyzed(file: &SqliteFile, users: u128) -> BlockingConnection {
     written.expect("written");
     batch(&mut connection, "ANALYZE");
     connection
+}
+
+fn up_to(limit: i64) -> Extent {
+    Extent { limit, max_bytes: 1024 * 1024, content_chars: None }
 }
 
 fn batch(connection: &mut BlockingConnection, statement: &str) {
@@ -106,7 +110,7 @@ fn lists_walk_an_index_and_sort_nothing_even_with_statistics() {
             for place in [Place::TOP, middle] {
                 for limit in [1, 2, 21, 1001] {
                     let ran = statements(&mut connection, |c| {
-                        post_list::after(c, wanted, place, limit).expect("a page");
+                        post_list::after(c, wanted, place, up_to(limit)).expect("a page");
                     });
                     let [statement] = ran.as_slice() else { panic!("one statement: {ran:?}") };
                     let plan = plan(&mut connection, statement);
@@ -183,7 +187,7 @@ fn what_a_request_by_key_runs_is_kept_as_a_prepared_statement() {
     let read_all = |c: &mut Connection<'_>| {
         posts::by_id(c, 7).expect("read");
         users::by_key(c, key(1).tid, key(1).oid).expect("read");
-        post_list::after(c, &Wanted::default(), Place::TOP, 21).expect("read");
+        post_list::after(c, &Wanted::default(), Place::TOP, up_to(20)).expect("read");
         post_list::count_all(c).expect("read");
     };
     for _ in 0..3 {
@@ -198,7 +202,7 @@ fn the_authors_of_a_list_come_with_it_in_one_statement() {
     let mut connection = analyzed(&file, 5);
     let mut authors = std::collections::BTreeSet::new();
     let run = statements(&mut connection, |c| {
-        let posts = post_list::after(c, &Wanted::default(), Place::TOP, 50).expect("read");
+        let posts = post_list::after(c, &Wanted::default(), Place::TOP, up_to(50)).expect("read").rows;
         authors.extend(posts.into_iter().map(|row| blogctl::blog::Post::from(row).author.id));
     });
     assert!(authors.len() > 1, "several authors");

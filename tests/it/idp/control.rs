@@ -150,3 +150,23 @@ fn requests_are_remembered_without_their_secrets() {
     provider.control.forget_requests();
     assert_eq!(provider.control.requests(), Vec::<serde_json::Value>::new());
 }
+
+#[test]
+fn signing_keys_outlive_restarts_rotated_or_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = || Provider::with(|settings| settings.idp.signing_keys_file = Some(folder.path().join("keys.json")));
+    let first = start();
+    let (token, kids) = (first.control.token().mint(), first.control.kids());
+    drop(first);
+    let second = start();
+    assert_eq!(second.control.kids(), kids);
+    let rotated = second.control.rotate_keys();
+    drop(second);
+    let third = start();
+    assert_eq!(third.control.kids(), [kids[0].clone(), rotated.clone()]);
+    assert_eq!(third.verified(&token).0["kid"], json!(kids[0]), "a token from before two restarts");
+    assert_eq!(third.verified(&third.control.token().mint()).0["kid"], json!(rotated));
+    third.control.remove_key(&kids[0]);
+    drop(third);
+    assert_eq!(start().control.kids(), [rotated]);
+}

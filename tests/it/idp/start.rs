@@ -72,3 +72,14 @@ fn two_registrations_with_one_client_id_are_refused() {
     let error = refusal(|settings| settings.idp.apps = vec![app.clone(), app]);
     assert!(error.to_string().contains("the same"), "{error}");
 }
+
+#[test]
+fn a_file_of_signing_keys_that_is_damaged_stops_the_start_and_is_left_as_it_is() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("keys.json");
+    fs::write(&path, "damaged").expect("written");
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");
+    let error = refusal(|settings| settings.idp.signing_keys_file = Some(path.clone())).to_string();
+    assert!(error.contains(&path.display().to_string()) && error.contains("delete it"), "{error}");
+    assert_eq!(fs::read_to_string(&path).expect("there"), "damaged");
+}

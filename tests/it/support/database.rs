@@ -80,13 +80,23 @@ impl SqliteFile {
 }
 
 /// A database on the test server, dropped at the end.
-struct PostgresDatabase {
-    settings: DatabaseSettings,
+pub struct PostgresDatabase {
+    pub settings: DatabaseSettings,
     admin_url: String,
-    name: String,
+    pub name: String,
 }
 
 impl PostgresDatabase {
+    /// `None` where there is no server to test with.
+    pub fn new() -> Option<Self> {
+        needs("BLOGCTL_TEST_POSTGRES_URL").map(|url| Self::create(&url))
+    }
+
+    /// A connection of the test's own, as the server's administrator.
+    pub fn connection(&self) -> PgConnection {
+        PgConnection::establish(&self.settings.url).expect("the database")
+    }
+
     fn create(admin_url: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("blogctl_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));

@@ -19,8 +19,13 @@ pub struct Dev {
 impl Dev {
     /// Starts it in a new folder, and waits until it says where to go.
     pub fn start() -> Self {
+        Self::start_in_new_folder(&[])
+    }
+
+    /// Starts it in a new folder with more arguments.
+    pub fn start_in_new_folder(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut dev = Self::start_in(folder.path(), &[]);
+        let mut dev = Self::start_in(folder.path(), arguments);
         dev.folder = Some(folder);
         dev
     }
@@ -42,6 +47,11 @@ impl Dev {
 
     pub fn api(&self, path: &str) -> String {
         format!("{}{path}", self.api)
+    }
+
+    /// The address of the key vault, which runs with `--credential key-vault`.
+    pub fn vault(&mut self) -> String {
+        origin(&self.running.url_after("Key vault"))
     }
 
     pub fn idp(&self, path: &str) -> String {

@@ -125,7 +125,9 @@ fn a_change_that_does_not_say_which_version_it_changes_is_refused() {
     let system = TestSystem::start();
     let browser = signed_in(&system, ALICE);
     let post = browser.publish(&system, "Versions", "original");
-    for etag in [None, Some(""), Some("*\r\nX-Evil: 1"), Some("a b")] {
+    for etag in
+        [None, Some(""), Some("*\r\nX-Evil: 1"), Some("a b"), Some("*"), Some("1-2"), Some("\"a\",\"b\""), Some("\"")]
+    {
         let form = edit_form(&browser, &post).with("content", "blind").without("etag");
         let form = etag.map_or(form.clone(), |etag| form.with("etag", etag));
         let page = browser.submit(&form);

@@ -360,6 +360,128 @@ fn a_record_that_somebody_moved_or_made_in_redis_is_worth_nothing() {
     assert!(is_signed_in(&alice, &system.web));
 }
 
+/// Every record as Redis itself writes it, to put it back later.
+fn snapshot(redis: &RedisServer) -> Vec<(String, Vec<u8>)> {
+    let mut connection = redis.connection();
+    let keys: Vec<String> = connection.keys("*").expect("keys");
+    let dump = |key: String| {
+        let bytes = redis::cmd("DUMP").arg(&key).query(&mut connection).expect("a record");
+        (key, bytes)
+    };
+    keys.into_iter().map(dump).collect()
+}
+
+fn put_back(redis: &RedisServer, records: &[(String, Vec<u8>)]) {
+    let mut connection = redis.connection();
+    for (key, bytes) in records {
+        let restore = redis::cmd("RESTORE").arg(key).arg(3_600_000).arg(bytes).arg("REPLACE").exec(&mut connection);
+        restore.expect("restored");
+    }
+}
+
+#[test]
+fn an_old_record_that_is_put_back_revives_no_session() {
+    let Some(redis) = RedisServer::start() else { return };
+    let system = sharing(&redis, |_| {});
+    let other = replica(&system);
+    for everywhere in [false, true] {
+        let [alice, bob] = [(); 2].map(|()| Browser::new());
+        alice.sign_in(&system, ALICE, "/");
+        bob.sign_in(&system, BOB, "/");
+        let copied = alice.clone_cookies();
+        assert!(is_signed_in(&copied, &other));
+        let before = snapshot(&redis);
+        let form = alice.get(&system.web.url("/logout")).form("everywhere");
+        let form = if everywhere { form.with("everywhere", "1") } else { form.without("everywhere") };
+        assert_eq!(alice.submit_once(&form).status, 303);
+        let is_refused = |what: &str| {
+            put_back(&redis, &before);
+            let page = copied.get_once(&system.web.url("/profile"));
+            record("session", what, page.status == 303);
+            assert_eq!(page.status, 303, "{what}, everywhere: {everywhere}: {}", page.body);
+        };
+        put_back(&redis, &before);
+        assert!(!is_signed_in(&copied, &other), "on a replica that was not asked to sign out");
+        is_refused("an old record, put back");
+        // Who may write may also delete what was noted; those who have seen the sign-out know all the same.
+        redis::cmd("FLUSHALL").exec(&mut redis.connection()).expect("done");
+        is_refused("all old records, and none of the newer ones");
+        put_back(&redis, &before);
+        assert!(!is_signed_in(&copied, &other), "this one has seen it, too");
+        assert!(is_signed_in(&bob, &system.web), "nobody else is concerned");
+        let again = Browser::new();
+        again.sign_in(&system, ALICE, "/");
+        assert!(is_signed_in(&again, &system.web) && is_signed_in(&again, &other), "a new sign-in is one");
+    }
+}
+
+#[test]
+fn many_sign_ins_of_one_user_end_the_least_recently_used_of_their_own_with_its_tokens() {
+    let Some(redis) = RedisServer::start() else { return };
+    let system = sharing(&redis, |settings| settings.client.sessions_per_user = 3);
+    let bob = Browser::new();
+    bob.sign_in(&system, BOB, "/");
+    let count =
+        |kind: &str| everything(&redis).iter().filter(|(key, _)| key.starts_with(&format!("blogctl:{kind}:"))).count();
+    let browsers = [(); 3].map(|()| Browser::new());
+    for browser in &browsers {
+        browser.sign_in(&system, ALICE, "/");
+    }
+    assert!(is_signed_in(&browsers[0], &system.web), "used last");
+    let newest = Browser::new();
+    newest.sign_in(&system, ALICE, "/");
+    assert_eq!((count("session"), count("tokens")), (4, 4), "three of one user, one of the other");
+    assert!(!is_signed_in(&browsers[1], &system.web), "the least recently used");
+    for browser in [&browsers[0], &browsers[2], &newest, &bob] {
+        assert!(is_signed_in(browser, &system.web));
+    }
+}
+
+#[test]
+fn drafts_in_redis_are_bounded_by_author_and_in_total() {
+    const LONG: usize = 3_500_000;
+    let Some(redis) = RedisServer::start() else { return };
+    let system = sharing(&redis, |_| {});
+    let [alice, bob] = [(); 2].map(|()| Browser::new());
+    let kept = |oid: &str| Browser::new().sign_in(&system, oid, "/posts/new").form("Publish").value("content").len();
+    for (browser, oid, length) in [(&bob, BOB, 10), (&alice, ALICE, LONG)] {
+        let page = browser.sign_in(&system, oid, "/posts/new");
+        browser.submit(&page.form("Sign out"));
+        let form = page.form("Publish").with("title", "t").with("content", &"x".repeat(length));
+        for _ in 0..3 {
+            assert_eq!(browser.submit(&form).status, 401);
+        }
+    }
+    let drafts = everything(&redis).into_iter().filter(|(key, _)| key.starts_with("blogctl:draft:"));
+    let lengths: Vec<usize> = drafts.map(|(_, record)| record.len()).collect();
+    assert_eq!(lengths.len(), 2, "one of each page: {lengths:?}");
+    assert_eq!((kept(BOB), kept(ALICE)), (10, LONG));
+    let alice = Browser::new();
+    alice.sign_in(&system, ALICE, "/");
+    // One author's drafts of many pages.
+    let posts: Vec<_> = (0..5).map(|n| alice.publish(&system, &format!("Post {n}"), "text").url).collect();
+    let forms: Vec<_> = posts
+        .iter()
+        .map(|url| {
+            let form = alice.get(&format!("{url}/edit")).form("Save changes");
+            form.with("content", &"y".repeat(LONG))
+        })
+        .collect();
+    let page = alice.get(&system.web.url("/"));
+    alice.submit(&page.form("Sign out"));
+    for form in &forms {
+        assert_eq!(alice.submit(form).status, 401);
+    }
+    let drafts = everything(&redis).into_iter().filter(|(key, _)| key.starts_with("blogctl:draft:"));
+    let total: usize = drafts.map(|(_, record)| record.len()).sum();
+    assert!(total <= 8 * 1024 * 1024 + 1000, "{total} bytes");
+    assert_eq!(kept(BOB), 10);
+    let alice = Browser::new();
+    assert_eq!(alice.sign_in(&system, ALICE, "/").status, 200);
+    let edited = |n: usize| alice.get(&format!("{}/edit", posts[n])).form("Save changes").value("content").len();
+    assert_eq!((edited(4), edited(3), edited(0)), (LONG, LONG, 4), "the newest are kept");
+}
+
 #[test]
 fn a_session_ends_by_its_longest_time_however_much_it_is_used() {
     let Some(redis) = RedisServer::start() else { return };

@@ -311,6 +311,45 @@ fn a_long_text_is_kept_too_and_who_makes_up_a_form_has_nothing_kept() {
 }
 
 #[test]
+fn one_users_old_forms_push_out_nobody_elses_drafts_and_end_with_signing_out_everywhere() {
+    let system = TestSystem::start();
+    let [alice, bob] = [(); 2].map(|()| Browser::new());
+    let of_bob = bob.sign_in(&system, BOB, "/posts/new");
+    bob.submit(&of_bob.form("Sign out"));
+    assert_eq!(bob.submit(&of_bob.form("Publish").with("title", "t").with("content", "of Bob")).status, 401);
+
+    let page = alice.sign_in(&system, ALICE, "/posts/new");
+    let post = alice.publish(&system, "Post", "text");
+    let edit = alice.get(&format!("{}/edit", post.url)).form("Save changes");
+    alice.submit(&page.form("Sign out"));
+    let long = "x".repeat(3_900_000);
+    let stranger = Browser::new();
+    for _ in 0..20 {
+        for form in [page.form("Publish"), edit.clone()] {
+            assert_eq!(stranger.submit(&form.with("title", "t").with("content", &long)).status, 401);
+        }
+    }
+    let back = bob.sign_in(&system, BOB, "/posts/new");
+    assert_eq!(back.form("Publish").value("content"), "of Bob");
+
+    let again = alice.sign_in(&system, ALICE, "/posts/new");
+    let everywhere = alice.get(&system.web.url("/logout")).form("everywhere").with("everywhere", "1");
+    assert_eq!(alice.submit_once(&everywhere).status, 303);
+    for form in [page.form("Publish"), again.form("Publish"), edit] {
+        let refused = stranger.submit(&form.with("title", "t").with("content", "planted"));
+        assert_eq!((refused.status, refused.error()), (403, "403"), "its seal has ended");
+    }
+    let alice = Browser::new();
+    let new = alice.sign_in(&system, ALICE, "/posts/new");
+    assert_ne!(new.form("Publish").value("content"), "planted");
+    // The promise holds for forms that were opened since.
+    alice.submit(&new.form("Sign out"));
+    assert_eq!(alice.submit(&new.form("Publish").with("title", "t").with("content", "kept")).status, 401);
+    let back = Browser::new().sign_in(&system, ALICE, "/posts/new");
+    assert_eq!(back.form("Publish").value("content"), "kept");
+}
+
+#[test]
 fn an_answer_that_comes_late_neither_ends_the_next_sign_in_nor_loses_its_text() {
     let (opened, gate) = (Arc::new(AtomicBool::new(false)), Arc::new(Barrier::new(2)));
     let (seen_post, wait) = (Arc::clone(&opened), Arc::clone(&gate));

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 
 use super::{Compared, Severity, listed, member, or_none};
-use crate::entra::registration::Wanted;
+use crate::{entra::registration::Wanted, loopback::is_loopback};
 
 /// Optional claims of ID tokens, and what each is for.
 const CLAIMS: [(&str, &str); 3] = [
@@ -79,7 +79,7 @@ impl Compared<'_> {
             }
             let danger = if uri.contains('*') {
                 ", whatever stands for its *"
-            } else if uri.starts_with("http://") && !is_loopback(&uri) {
+            } else if uri.starts_with("http://") && !Url::parse(&uri).is_ok_and(|uri| is_loopback(&uri)) {
                 ", without TLS"
             } else {
                 ""
@@ -143,13 +143,4 @@ impl Compared<'_> {
 /// Entra drops the slash behind a bare host, and compares without it.
 fn is_uri(registered: &str, uri: &Url) -> bool {
     registered == uri.as_str() || (uri.path() == "/" && format!("{registered}/") == uri.as_str())
-}
-
-fn is_loopback(uri: &str) -> bool {
-    Url::parse(uri).is_ok_and(|uri| match uri.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    })
 }

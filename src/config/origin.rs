@@ -1,0 +1,114 @@
+//! Origins of other sites, as browsers send them in `Origin` (RFC 6454 §6.2). An entry that no browser sends would let
+//! nobody in, silently: it is rejected, with the reason.
+
+use url::Url;
+
+/// Why an entry is not an origin. The entry itself is not repeated: it may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OriginError {
+    /// `https://*.example.com`, or `*` beside others.
+    #[error("has a wildcard, and browsers send the origin itself")]
+    Wildcard,
+    /// What sandboxed frames and files send.
+    #[error("is null, which every sandboxed page and local file sends")]
+    Null,
+    /// Anything that is not `scheme://host[:port]`.
+    #[error("is not an origin of the form scheme://host[:port]")]
+    NotAnOrigin,
+    /// An address of something on the site.
+    #[error("has a path, a query or a fragment, and browsers send none of them")]
+    Path,
+    /// A user name or a password.
+    #[error("has a user name or a password, and browsers send neither")]
+    UserInfo,
+    /// Pages are served over HTTP.
+    #[error("begins with neither https:// nor http://")]
+    Scheme,
+}
+
+impl OriginError {
+    /// What to do about it.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Wildcard => {
+                "list each origin, such as https://app.example.com, or set * alone, which lets every origin call"
+            }
+            Self::Null => {
+                "serve the page from a site and list its origin, or set * alone, which lets every origin call"
+            }
+            _ => "list origins such as https://app.example.com",
+        }
+    }
+}
+
+/// The origin as browsers write it: lower case, without a default port or a slash at the end, whether or not the entry is.
+///
+/// # Errors
+/// See [`OriginError`].
+pub fn parse_origin(entry: &str) -> Result<String, OriginError> {
+    let entry = entry.trim();
+    if entry.contains('*') {
+        return Err(OriginError::Wildcard);
+    }
+    if entry.eq_ignore_ascii_case("null") {
+        return Err(OriginError::Null);
+    }
+    if !entry.contains("://") {
+        return Err(OriginError::NotAnOrigin);
+    }
+    let url = Url::parse(entry).map_err(|_| OriginError::NotAnOrigin)?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(OriginError::Scheme);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(OriginError::UserInfo);
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(OriginError::Path);
+    }
+    Ok(url.origin().ascii_serialization())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_understood_however_it_is_written() {
+        for (entry, expected) in [
+            ("https://a.example", "https://a.example"),
+            ("https://a.example/", "https://a.example"),
+            (" HTTPS://A.Example ", "https://a.example"),
+            ("https://a.example:443", "https://a.example"),
+            ("http://localhost:3000/", "http://localhost:3000"),
+            ("http://[::1]:80", "http://[::1]"),
+            ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ] {
+            assert_eq!(parse_origin(entry).as_deref(), Ok(expected), "{entry}");
+        }
+    }
+
+    #[test]
+    fn what_no_browser_sends_is_rejected_with_its_reason() {
+        for (entry, expected) in [
+            ("*", OriginError::Wildcard),
+            ("https://*.a.example", OriginError::Wildcard),
+            ("*.a.example", OriginError::Wildcard),
+            ("https://a.example:*", OriginError::Wildcard),
+            ("null", OriginError::Null),
+            ("NULL", OriginError::Null),
+            ("", OriginError::NotAnOrigin),
+            ("a.example", OriginError::NotAnOrigin),
+            ("localhost:3000", OriginError::NotAnOrigin),
+            ("https://", OriginError::NotAnOrigin),
+            ("https://a.example/app", OriginError::Path),
+            ("https://a.example?x", OriginError::Path),
+            ("https://a.example/#x", OriginError::Path),
+            ("https://user:hunter2@a.example", OriginError::UserInfo),
+            ("ftp://a.example", OriginError::Scheme),
+            ("file:///index.html", OriginError::Scheme),
+        ] {
+            assert_eq!(parse_origin(entry), Err(expected), "{entry}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! How a connection to PostgreSQL is made, and whether there is a connection pooler in between.
+//!
+//! Diesel numbers the statements that it prepares, each connection from 0. A pooler that lends one connection of the server
+//! to several clients makes one client execute what another has prepared under the same name: a read becomes a deletion.
+//! So a statement gets a name only on a connection that is known to be direct.
+//!
+//! How it is known: a direct connection hands a setting that the client invents (`options=-c blogctl.connection=…`) to the
+//! server process that serves this client alone. A pooler has its own connections to the server, made before and without
+//! it: it rejects the option (PgBouncer), or ignores it, or lends a process that another client has named. Only a process
+//! that shows this connection's own random value is direct; when in doubt there is a pooler.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use diesel::{
+    Connection as _, QueryResult, QueryableByName, RunQueryDsl,
+    connection::{CacheSize, SimpleConnection},
+    pg::PgConnection,
+    sql_types::{Nullable, Text},
+};
+use uuid::Uuid;
+
+use super::parameters::{self, Purpose};
+use crate::{
+    config::{DatabaseSettings, PreparedStatements},
+    db::DbError,
+};
+
+/// Makes connections to one server.
+pub(in crate::db) struct Connector {
+    /// For libpq; holds the password.
+    url: String,
+    /// Host, port and database, for messages.
+    shown: Arc<str>,
+    settings: DatabaseSettings,
+    /// Whether a pooler has been seen. It stays: whoever put one there may do so again, for another connection.
+    has_pooler: AtomicBool,
+}
+
+/// Whom a connection reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::db) enum Route {
+    /// A server process of its own: settings of the session hold, and statements may have names.
+    Direct,
+    /// Perhaps another server process for each transaction: no statement has a name, no setting outlives a transaction.
+    Pooled,
+}
+
+/// A connection that has just been made.
+pub(in crate::db) struct Connected {
+    pub connection: PgConnection,
+    pub route: Route,
+    /// The value that only this connection's server process shows, where it is direct.
+    pub mark: String,
+}
+
+#[derive(QueryableByName)]
+struct Mark {
+    #[diesel(sql_type = Nullable<Text>)]
+    mark: Option<String>,
+}
+
+impl Connector {
+    pub fn new(url: &str, shown: &str, settings: &DatabaseSettings) -> Self {
+        // Only the server's own address is used from here on.
+        Self {
+            url: url.to_owned(),
+            shown: shown.into(),
+            settings: settings.clone(),
+            has_pooler: AtomicBool::new(false),
+        }
+    }
+
+    /// The server and database, for messages.
+    pub fn shown(&self) -> &Arc<str> {
+        &self.shown
+    }
+
+    /// Whether connections that are known as direct can no longer be trusted.
+    pub fn has_pooler(&self) -> bool {
+        self.has_pooler.load(Ordering::Relaxed)
+    }
+
+    /// Connects. Blocks for `database.connect_timeout_seconds` for each address of the server.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or there is a pooler that the settings exclude.
+    pub fn connect(&self, purpose: Purpose) -> Result<Connected, DbError> {
+        self.refuse_pooler()?;
+        if self.settings.prepared_statements == PreparedStatements::Off || self.has_pooler() {
+            return self.connect_pooled();
+        }
+        let mark = Uuid::new_v4().simple().to_string();
+        let url = parameters::direct(&self.url, &self.settings, purpose, &mark);
+        let refused = match PgConnection::establish(&url) {
+            Ok(mut connection) => match is_marked(&mut connection, &mark) {
+                Ok(true) => return Ok(Connected { connection, route: Route::Direct, mark }),
+                Ok(false) => None,
+                Err(reason) => Some(reason.to_string()),
+            },
+            Err(reason) => Some(parameters::of_connecting(reason, &url)),
+        };
+        if let Some(reason) = refused.filter(|reason| parameters::is_out_of_reach(reason)) {
+            return Err(self.not_opened(reason));
+        }
+        // Once more without options. When that fails as well, the options were not the reason.
+        let pooled = self.connect_pooled()?;
+        self.note_pooler();
+        self.refuse_pooler()?;
+        Ok(pooled)
+    }
+
+    /// # Errors
+    /// When there is a pooler and the settings say that statements have names.
+    pub fn refuse_pooler(&self) -> Result<(), DbError> {
+        if self.has_pooler() && self.settings.prepared_statements == PreparedStatements::On {
+            return Err(DbError::Pooler { database: self.shown.to_string() });
+        }
+        Ok(())
+    }
+
+    /// Whether this connection still reaches the server process that it reached when it was made.
+    pub fn verify(&self, connected: &mut Connected) -> QueryResult<bool> {
+        match connected.route {
+            Route::Direct => {
+                let is_same = is_marked(&mut connected.connection, &connected.mark)?;
+                if !is_same {
+                    self.note_pooler();
+                }
+                Ok(is_same)
+            }
+            Route::Pooled => diesel::sql_query("SELECT 1").execute(&mut connected.connection).map(|_| true),
+        }
+    }
+
+    /// From now on, every connection is taken for one through a pooler.
+    pub fn note_pooler(&self) {
+        if self.has_pooler.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        log::warn!(
+            "there is a connection pooler before the database {}: statements are no longer prepared under a name, and time \
+             limits hold within transactions only (docs/postgresql.md)",
+            self.shown
+        );
+    }
+
+    fn connect_pooled(&self) -> Result<Connected, DbError> {
+        let url = parameters::pooled(&self.url, &self.settings);
+        let mut connection =
+            PgConnection::establish(&url).map_err(|reason| self.not_opened(parameters::of_connecting(reason, &url)))?;
+        connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+        // A pooler that takes another connection for each statement can hold no transaction together.
+        connection
+            .batch_execute("BEGIN")
+            .and_then(|()| connection.batch_execute("COMMIT"))
+            .map_err(|reason| self.not_opened(format!("it takes no transaction: {}", parameters::one_line(reason))))?;
+        Ok(Connected { connection, route: Route::Pooled, mark: String::new() })
+    }
+
+    fn not_opened(&self, reason: String) -> DbError {
+        DbError::Open { database: self.shown.to_string(), reason }
+    }
+}
+
+/// Settings that a transaction through a pooler brings along, since those of the session reach nobody or somebody else.
+pub(in crate::db) fn local_settings(statement_timeout: Duration, settings: &DatabaseSettings) -> String {
+    format!(
+        "SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
+        statement_timeout.as_millis(),
+        settings.lock_timeout.as_millis(),
+        parameters::idle_in_transaction(settings).as_millis()
+    )
+}
+
+fn is_marked(connection: &mut PgConnection, mark: &str) -> QueryResult<bool> {
+    let found: Mark = diesel::sql_query(format!("SELECT current_setting('{}', true) AS mark", parameters::MARK))
+        .get_result(connection)?;
+    Ok(found.mark.as_deref() == Some(mark))
+}

@@ -1,0 +1,197 @@
+//! What libpq is told beside the address: time limits, keep-alives, the name of the program, and the settings of a session.
+//! What `database.url` says itself is left as it is.
+
+use std::{
+    fmt::{Display, Write as _},
+    time::Duration,
+};
+
+use url::Url;
+
+use crate::config::{DatabaseSettings, HIDDEN};
+
+/// The setting by which a connection knows its own server process. PostgreSQL takes any name with a dot in it.
+pub(super) const MARK: &str = "blogctl.connection";
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::db) enum Purpose {
+    /// Requests: their time is limited.
+    Requests,
+    /// Searches: the same, by a limit of their own.
+    Searches,
+    /// Migrations, sample data and the like, which take as long as they take.
+    LongWork,
+}
+
+/// For a direct connection, which hands settings of the session to its server process.
+pub(super) fn direct(url: &str, settings: &DatabaseSettings, purpose: Purpose, mark: &str) -> String {
+    let mut options = format!("-c {MARK}={mark}");
+    if let Some(statement_timeout) = statement_timeout(settings, purpose) {
+        let _ = write!(
+            options,
+            " -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
+             -c default_transaction_isolation=read\\ committed",
+            statement_timeout.as_millis(),
+            settings.lock_timeout.as_millis(),
+            idle_in_transaction(settings).as_millis()
+        );
+    }
+    let (address, mut query) = parts(url);
+    // The later of two values holds.
+    if let Some((_, own)) = query.iter().find(|(name, _)| name == "options") {
+        options = format!("{options} {own}");
+    }
+    query.retain(|(name, _)| name != "options");
+    query.push(("options".to_owned(), options));
+    joined(address, &with_limits(query, address, settings))
+}
+
+/// For a connection through a pooler, which takes no settings of a session.
+pub(super) fn pooled(url: &str, settings: &DatabaseSettings) -> String {
+    let (address, query) = parts(url);
+    joined(address, &with_limits(query, address, settings))
+}
+
+/// The server ends statements of this purpose after so long.
+pub(in crate::db) fn statement_timeout(settings: &DatabaseSettings, purpose: Purpose) -> Option<Duration> {
+    match purpose {
+        Purpose::Requests => Some(settings.statement_timeout.min(settings.deadline)),
+        Purpose::Searches => Some(settings.search_deadline.min(settings.deadline)),
+        Purpose::LongWork => None,
+    }
+}
+
+/// A transaction whose client has gone silent holds its locks no longer than this.
+pub(super) fn idle_in_transaction(settings: &DatabaseSettings) -> Duration {
+    settings.deadline + Duration::from_secs(5)
+}
+
+/// libpq's messages may have several lines, one for each address that it tried.
+pub(super) fn one_line(reason: impl Display) -> String {
+    reason.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; ")
+}
+
+/// Why there is no connection, in one line. libpq quotes what it does not understand, and a password may be that: neither it
+/// nor a part of the query is repeated.
+pub(super) fn of_connecting(reason: impl Display, url: &str) -> String {
+    let told = one_line(reason);
+    let (address, query) = parts(url);
+    let password = Url::parse(address).ok().and_then(|url| url.password().map(str::to_owned));
+    let as_written = url.split_once('?').map_or("", |(_, query)| query);
+    let pieces = as_written.split('&').chain(as_written.split(['&', '='])).map(str::to_owned);
+    let quoted = pieces.chain(password).chain(query.into_iter().map(|(_, value)| value));
+    quoted
+        .filter(|part| !part.is_empty())
+        .fold(told, |told, part| told.replace(&format!("\"{part}\""), &format!("\"{HIDDEN}\"")))
+}
+
+/// Whether the server was not reached at all, so that the same without options would end the same.
+pub(super) fn is_out_of_reach(reason: &str) -> bool {
+    [
+        "could not translate host name",
+        "Connection refused",
+        "timeout expired",
+        "No such file or directory",
+        "unreachable",
+    ]
+    .iter()
+    .any(|text| reason.contains(text))
+        && !reason.contains("FATAL")
+}
+
+fn with_limits(mut query: Vec<(String, String)>, address: &str, settings: &DatabaseSettings) -> Vec<(String, String)> {
+    let seconds = |time: Duration| time.as_secs().to_string();
+    let mut defaults = vec![
+        ("connect_timeout", seconds(settings.connect_timeout)),
+        ("tcp_user_timeout", settings.tcp_user_timeout.as_millis().to_string()),
+        ("keepalives_idle", seconds(settings.keepalives_idle)),
+        ("keepalives_interval", seconds(settings.keepalives_interval)),
+        ("keepalives_count", settings.keepalives_count.to_string()),
+        ("application_name", "blogctl".to_owned()),
+    ];
+    // Of several servers, the one that takes writes.
+    let hosts = query.iter().find(|(name, _)| name == "host").map_or(address, |(_, host)| host);
+    if hosts.contains(',') {
+        defaults.push(("target_session_attrs", "read-write".to_owned()));
+    }
+    for (name, value) in defaults {
+        if !query.iter().any(|(given, _)| given == name) {
+            query.push((name.to_owned(), value));
+        }
+    }
+    query
+}
+
+/// The address and the parameters of the query, as libpq decodes them: a plus sign is a plus sign.
+fn parts(url: &str) -> (&str, Vec<(String, String)>) {
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let decode = |text: &str| {
+        let text = text.replace('+', "%2B");
+        url::form_urlencoded::parse(text.as_bytes()).map(|(name, _)| name.into_owned()).next().unwrap_or_default()
+    };
+    let pair = |pair: &str| pair.split_once('=').map(|(name, value)| (decode(name), decode(value)));
+    (address, query.split('&').filter_map(pair).collect())
+}
+
+fn joined(address: &str, query: &[(String, String)]) -> String {
+    let pairs: Vec<_> = query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+    format!("{address}?{}", pairs.join("&"))
+}
+
+/// Percent-encoded, for any part of a URL.
+pub(in crate::db) fn encoded(text: &str) -> String {
+    // This encodes all but a blank as libpq reads it.
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_url_says_itself_is_left_as_it_is() {
+        let settings = DatabaseSettings::default();
+        let url = pooled(
+            "postgresql://u:p%20w@h:5433/b?sslmode=require&connect_timeout=2&application_name=a+b%20c",
+            &settings,
+        );
+        let (address, query) = parts(&url);
+        let value = |name| query.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
+        assert_eq!(address, "postgresql://u:p%20w@h:5433/b");
+        for (name, expected) in [
+            ("sslmode", Some("require")),
+            ("connect_timeout", Some("2")),
+            ("application_name", Some("a+b c")),
+            ("tcp_user_timeout", Some("8000")),
+            ("keepalives_idle", Some("10")),
+            ("options", None),
+            ("target_session_attrs", None),
+        ] {
+            assert_eq!(value(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn options_of_the_url_come_after_ours() {
+        let settings = DatabaseSettings::default();
+        let url = direct("postgresql://h/b?options=-c%20search_path%3Dx", &settings, Purpose::Requests, "m");
+        let (_, query) = parts(&url);
+        let options: Vec<_> = query.iter().filter(|(name, _)| name == "options").map(|(_, value)| value).collect();
+        assert_eq!(options.len(), 1);
+        let options = options.first().expect("one");
+        assert!(options.starts_with("-c blogctl.connection=m -c statement_timeout=8000 "), "{options}");
+        assert!(options.ends_with(" -c search_path=x"), "{options}");
+        assert!(!direct("postgresql://h/b", &settings, Purpose::LongWork, "m").contains("timeout%3D"));
+    }
+
+    #[test]
+    fn of_several_servers_the_one_that_takes_writes_is_used() {
+        let settings = DatabaseSettings::default();
+        for several in ["postgresql://h1,h2:5433/b", "postgresql:///b?host=h1,h2"] {
+            assert!(pooled(several, &settings).contains("target_session_attrs=read-write"), "{several}");
+        }
+        let own = pooled("postgresql://h1,h2/b?target_session_attrs=any", &settings);
+        assert!(own.contains("target_session_attrs=any") && !own.contains("read-write"), "{own}");
+    }
+}

@@ -1,0 +1,152 @@
+//! Content codings (RFC 9110 §8.4): which one a response takes, and how bytes are compressed. Each coded form of a
+//! resource has an entity tag of its own: a strong tag names one form, byte for byte (RFC 9110 §8.8.3.3).
+
+use std::io::{self, Write as _};
+
+use actix_web::{
+    HttpRequest,
+    http::header::{self, AcceptEncoding, ContentEncoding, Encoding, Header as _, HeaderValue},
+};
+use flate2::{Compression, write::GzEncoder};
+
+/// Below this size, compression saves nothing: the response fits into one packet, headers included.
+pub const MIN_BYTES: usize = 1024;
+/// Separates the tag of the uncompressed form from the name of the coding.
+const MARK: char = ';';
+/// Base-2 logarithm of brotli's window, in bytes. A larger one takes more memory and gains little on text of a few MiB.
+const BROTLI_WINDOW: u32 = 20;
+
+/// A coding that this program can apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 7932.
+    Brotli,
+    /// RFC 8878.
+    Zstd,
+}
+
+/// How much work compression may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// For a response that is made for one request.
+    Fast,
+    /// For bytes that are compressed once and sent many times.
+    Thorough,
+}
+
+/// `Accept-Encoding` rules out every form of the resource, the uncompressed one included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotAcceptable;
+
+impl Coding {
+    /// The coding that the client prefers; `None` for the uncompressed form. An unparsable header is ignored.
+    ///
+    /// # Errors
+    /// When the client accepts no form that there is.
+    pub fn negotiate(request: &HttpRequest) -> Result<Option<Self>, NotAcceptable> {
+        if !request.headers().contains_key(header::ACCEPT_ENCODING) {
+            return Ok(None);
+        }
+        let Ok(accepted) = AcceptEncoding::parse(request) else { return Ok(None) };
+        let supported = [Encoding::brotli(), Encoding::gzip(), Encoding::zstd(), Encoding::identity()];
+        match accepted.negotiate(supported.iter()) {
+            None => Err(NotAcceptable),
+            Some(Encoding::Known(ContentEncoding::Gzip)) => Ok(Some(Self::Gzip)),
+            Some(Encoding::Known(ContentEncoding::Brotli)) => Ok(Some(Self::Brotli)),
+            Some(Encoding::Known(ContentEncoding::Zstd)) => Ok(Some(Self::Zstd)),
+            Some(_) => Ok(None),
+        }
+    }
+
+    /// Compresses `bytes`.
+    ///
+    /// # Errors
+    /// None of its own: writing to memory cannot fail.
+    pub fn compress(self, bytes: &[u8], effort: Effort) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip => {
+                let level = if effort == Effort::Fast { Compression::fast() } else { Compression::default() };
+                let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), level);
+                encoder.write_all(bytes)?;
+                encoder.finish()
+            }
+            Self::Brotli => {
+                let quality = if effort == Effort::Fast { 3 } else { 5 };
+                let mut encoder = brotli::CompressorWriter::new(Vec::new(), 32 * 1024, quality, BROTLI_WINDOW);
+                encoder.write_all(bytes)?;
+                encoder.flush()?;
+                Ok(encoder.into_inner())
+            }
+            Self::Zstd => {
+                let level = if effort == Effort::Fast { 3 } else { 6 };
+                let mut compressed = zstd::bulk::compress(bytes, level)?;
+                compressed.shrink_to_fit();
+                Ok(compressed)
+            }
+        }
+    }
+
+    /// The value of `Content-Encoding`.
+    pub fn to_header(self) -> HeaderValue {
+        HeaderValue::from_static(self.name())
+    }
+
+    /// The entity tag of this form of a resource, without quotes; `plain` is that of the uncompressed form.
+    pub fn tag(self, plain: &str) -> String {
+        format!("{plain}{MARK}{}", self.name())
+    }
+
+    /// The name in HTTP's registry of codings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// The tag of the uncompressed form, whichever form `tag` names.
+pub fn plain_tag(tag: &str) -> &str {
+    tag.rsplit_once(MARK).filter(|(_, coding)| ["gzip", "br", "zstd"].contains(coding)).map_or(tag, |(plain, _)| plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn only_a_known_coding_is_removed_from_a_tag() {
+        for (tag, plain) in
+            [("7-1;gzip", "7-1"), ("7-1;br", "7-1"), ("7-1;zstd", "7-1"), ("7-1;x", "7-1;x"), ("7-1", "7-1")]
+        {
+            assert_eq!(plain_tag(tag), plain);
+        }
+        for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd] {
+            assert_eq!(plain_tag(&coding.tag("7-1")), "7-1");
+        }
+    }
+
+    #[test]
+    fn the_preferred_coding_is_chosen_and_an_impossible_wish_is_an_error() {
+        for (accepted, expected) in [
+            ("gzip, deflate, br, zstd", Ok(Some(Coding::Gzip))),
+            ("gzip;q=0.5, br", Ok(Some(Coding::Brotli))),
+            ("zstd", Ok(Some(Coding::Zstd))),
+            ("deflate", Ok(None)),
+            ("identity", Ok(None)),
+            ("", Ok(None)),
+            ("gzip;q=0", Ok(None)),
+            ("identity;q=0, compress", Err(NotAcceptable)),
+            ("*;q=0", Err(NotAcceptable)),
+        ] {
+            let request = TestRequest::default().insert_header((header::ACCEPT_ENCODING, accepted)).to_http_request();
+            assert_eq!(Coding::negotiate(&request), expected, "{accepted:?}");
+        }
+        assert_eq!(Coding::negotiate(&TestRequest::default().to_http_request()), Ok(None));
+    }
+}

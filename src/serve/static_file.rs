@@ -1,0 +1,200 @@
+//! Bytes that are the same for every client: shared by all responses, compressed once per coding, with a strong entity tag
+//! per form (RFC 9110 §8.8.3) and 304 for clients that have the form already.
+
+use std::{io, sync::Arc};
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    body::BoxBody,
+    http::header::{self, ETag, EntityTag, Header as _, HeaderName, HeaderValue, IfNoneMatch},
+    web::{self, Bytes},
+};
+use openssl::sha::sha256;
+use tokio::sync::OnceCell;
+
+use super::{
+    content_coding::{Coding, Effort, MIN_BYTES, NotAcceptable, plain_tag},
+    sliced_body::SlicedBody,
+};
+
+/// A file as it is sent. Cheap to clone.
+#[derive(Clone)]
+pub struct StaticFile(Arc<Inner>);
+
+struct Inner {
+    content_type: HeaderValue,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    tag: String,
+    bytes: Bytes,
+    is_compressible: bool,
+    gzip: OnceCell<Bytes>,
+    brotli: OnceCell<Bytes>,
+    zstd: OnceCell<Bytes>,
+}
+
+impl StaticFile {
+    /// `headers` are those of every response, 304 included, beside `ETag`, `Vary` and `Content-Type`.
+    pub fn new(content_type: HeaderValue, headers: &[(HeaderName, HeaderValue)], bytes: Bytes) -> Self {
+        let is_text = content_type.to_str().is_ok_and(|kind| {
+            ["text/", "application/json", "application/javascript", "image/svg+xml"]
+                .iter()
+                .any(|text| kind.starts_with(text))
+        });
+        Self(Arc::new(Inner {
+            headers: headers.to_vec(),
+            tag: hex::encode(sha256(&bytes)),
+            is_compressible: is_text && bytes.len() >= MIN_BYTES,
+            content_type,
+            bytes,
+            gzip: OnceCell::new(),
+            brotli: OnceCell::new(),
+            zstd: OnceCell::new(),
+        }))
+    }
+
+    /// The uncompressed bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// The response to a GET or HEAD request.
+    ///
+    /// # Errors
+    /// When the client accepts no form that there is.
+    pub async fn respond(&self, request: &HttpRequest) -> Result<HttpResponse, NotAcceptable> {
+        let inner = &*self.0;
+        let coding = Coding::negotiate(request)?.filter(|_| inner.is_compressible);
+        if let Some(known) = known_tag(request, &EntityTag::new_strong(inner.tag.clone())) {
+            return Ok(inner.with_headers(&mut HttpResponse::NotModified()).insert_header(ETag(known)).finish());
+        }
+        let mut response = HttpResponse::Ok();
+        inner.with_headers(&mut response).insert_header((header::CONTENT_TYPE, inner.content_type.clone()));
+        let compressed = match coding {
+            Some(coding) => inner.compressed(coding).await.map(|bytes| (coding, bytes)),
+            None => None,
+        };
+        let (tag, bytes) = match compressed {
+            Some((coding, bytes)) => {
+                response.insert_header((header::CONTENT_ENCODING, coding.to_header()));
+                (coding.tag(&inner.tag), bytes)
+            }
+            None => (inner.tag.clone(), inner.bytes.clone()),
+        };
+        response.insert_header(ETag(EntityTag::new_strong(tag)));
+        Ok(response.body(BoxBody::new(SlicedBody::new(bytes))))
+    }
+}
+
+impl Inner {
+    fn with_headers<'a>(&self, response: &'a mut HttpResponseBuilder) -> &'a mut HttpResponseBuilder {
+        for header in &self.headers {
+            response.insert_header(header.clone());
+        }
+        // Also on the uncompressed form: a cache must not give it to a client that asked otherwise.
+        response.append_header((header::VARY, "Accept-Encoding"))
+    }
+
+    /// Compressed by the first request that wants this form, off the serving thread; concurrent requests wait for it.
+    /// `None` when that failed.
+    async fn compressed(&self, coding: Coding) -> Option<Bytes> {
+        let form = match coding {
+            Coding::Gzip => &self.gzip,
+            Coding::Brotli => &self.brotli,
+            Coding::Zstd => &self.zstd,
+        };
+        let compress = || async {
+            let bytes = self.bytes.clone();
+            let compressed = web::block(move || coding.compress(&bytes, Effort::Thorough)).await;
+            compressed.map_err(io::Error::other).flatten().map(Bytes::from)
+        };
+        match form.get_or_try_init(compress).await {
+            Ok(bytes) => Some(bytes.clone()),
+            Err(error) => {
+                log::warn!("a static file is sent uncompressed: {} failed: {error}", coding.name());
+                None
+            }
+        }
+    }
+}
+
+/// The tag by which `If-None-Match` names the resource whose uncompressed form has the tag `own`: that one, or that of a
+/// compressed form. `None` when it names others, or is not there.
+pub fn known_tag(request: &HttpRequest, own: &EntityTag) -> Option<EntityTag> {
+    if !request.headers().contains_key(header::IF_NONE_MATCH) {
+        return None;
+    }
+    match IfNoneMatch::parse(request).ok()? {
+        IfNoneMatch::Any => Some(own.clone()),
+        IfNoneMatch::Items(tags) => {
+            let named = tags.into_iter().find(|known| plain_tag(known.tag()) == own.tag())?;
+            Some(EntityTag::new_strong(named.tag().to_owned()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use actix_web::{body, http::StatusCode, test::TestRequest};
+
+    use super::*;
+
+    fn file() -> StaticFile {
+        let text = "A line that is repeated.\n".repeat(4000);
+        let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+        StaticFile::new(HeaderValue::from_static("text/plain; charset=utf-8"), &headers, Bytes::from(text))
+    }
+
+    async fn response_to(file: &StaticFile, headers: &[(HeaderName, &str)]) -> HttpResponse {
+        let request =
+            headers.iter().fold(TestRequest::default(), |request, header| request.insert_header(header.clone()));
+        file.respond(&request.to_http_request()).await.expect("an acceptable form")
+    }
+
+    fn header<'a>(response: &'a HttpResponse, name: &HeaderName) -> &'a str {
+        response.headers().get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+
+    #[actix_web::test]
+    async fn each_form_is_compressed_once_and_has_a_tag_by_which_it_is_known() {
+        let file = file();
+        let mut tags = std::collections::BTreeSet::new();
+        for coding in ["", "gzip", "br", "zstd"] {
+            let first = response_to(&file, &[(header::ACCEPT_ENCODING, coding)]).await;
+            assert_eq!((first.status(), header(&first, &header::CONTENT_ENCODING)), (StatusCode::OK, coding));
+            assert_eq!(header(&first, &header::VARY), "Accept-Encoding");
+            let tag = header(&first, &header::ETAG).to_owned();
+            assert!(tags.insert(tag.clone()) && tag.starts_with('"'), "a strong tag of its own: {tag}");
+            let known = response_to(&file, &[(header::ACCEPT_ENCODING, coding), (header::IF_NONE_MATCH, &tag)]).await;
+            assert_eq!((known.status(), header(&known, &header::ETAG)), (StatusCode::NOT_MODIFIED, tag.as_str()));
+            assert_eq!(header(&known, &header::CACHE_CONTROL), "no-cache");
+
+            let bytes = body::to_bytes(first.into_body()).await.expect("a body");
+            let again = response_to(&file, &[(header::ACCEPT_ENCODING, coding)]).await;
+            let again = body::to_bytes(again.into_body()).await.expect("a body");
+            assert_eq!(bytes.as_ptr(), again.as_ptr(), "the same memory, not compressed or copied again");
+            assert_eq!(bytes.len() < file.bytes().len(), !coding.is_empty());
+            let mut text = Vec::new();
+            match coding {
+                "gzip" => {
+                    flate2::read::GzDecoder::new(&*bytes).read_to_end(&mut text).expect("gzip");
+                }
+                "br" => {
+                    brotli::Decompressor::new(&*bytes, 4096).read_to_end(&mut text).expect("brotli");
+                }
+                "zstd" => text = zstd::stream::decode_all(&*bytes).expect("zstd"),
+                _ => text.extend_from_slice(&bytes),
+            }
+            assert_eq!(text, file.bytes());
+        }
+        let other = response_to(&file, &[(header::IF_NONE_MATCH, "\"other\"")]).await;
+        assert_eq!(other.status(), StatusCode::OK);
+    }
+
+    #[actix_web::test]
+    async fn a_client_that_accepts_no_form_gets_none() {
+        let request = TestRequest::default().insert_header((header::ACCEPT_ENCODING, "identity;q=0, compress"));
+        assert!(file().respond(&request.to_http_request()).await.is_err());
+    }
+}

@@ -1,0 +1,124 @@
+//! Drafts in Redis: each is a sealed record. What bounds them are two lists, one of each author's drafts and one of all of them, with
+//! an entry for every few bytes of a draft, so that the length of a list says how many bytes there are.
+//!
+//! A draft is written before it is listed, and whoever lists one removes what is too much by then. So of many that are kept at once
+//! none is left out, and only those under way are beyond the bounds.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{MAX_BYTES, MAX_BYTES_OF_AUTHOR, MAX_OF_AUTHOR, Typed};
+use crate::web::{
+    redis_store::{Kind, Name, RedisStore, StoreError},
+    session::UserKey,
+};
+
+const DRAFT: Kind = Kind("draft");
+const OF_AUTHOR: Kind = Kind("drafts-of-author");
+const OF_ALL: Kind = Kind("drafts");
+
+/// Bytes for which a list has one entry.
+const BYTES_PER_ENTRY: usize = 16 * 1024;
+/// Most entries of one draft: no form is longer.
+const MAX_ENTRIES: usize = 4 * 1024 * 1024 / BYTES_PER_ENTRY + 2;
+
+/// In one Redis.
+pub struct RedisDrafts {
+    redis: RedisStore,
+    life: Duration,
+}
+
+/// One of the two lists, and what may be in it.
+struct List {
+    kind: Kind,
+    name: Name,
+    max_entries: usize,
+    max_drafts: usize,
+}
+
+impl RedisDrafts {
+    pub fn new(redis: RedisStore, life: Duration) -> Self {
+        Self { redis, life }
+    }
+
+    pub fn keep(&self, author: UserKey, path: &str, typed: &Typed) -> Result<(), StoreError> {
+        let name = name(author, path);
+        // Texts are always JSON.
+        let json = serde_json::to_vec(typed).unwrap_or_default();
+        self.redis.put(DRAFT, &name, &json, self.life)?;
+        let entries: Vec<_> = entries(&name).take(json.len() / BYTES_PER_ENTRY + 1).collect();
+        let lists = lists(author);
+        for list in &lists {
+            self.redis.unlist(list.kind, &list.name, &entries_of(&name))?;
+            let length = self.redis.list(list.kind, &list.name, &entries, self.life)?;
+            // As many entries as there are drafts at least.
+            if length > list.max_entries.min(list.max_drafts) {
+                self.make_room(list, &lists, &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn find(&self, author: UserKey, path: &str) -> Result<Option<Typed>, StoreError> {
+        let json = self.redis.look(DRAFT, &name(author, path))?;
+        Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
+    }
+
+    pub fn forget(&self, author: UserKey, path: &str) -> Result<(), StoreError> {
+        let name = name(author, path);
+        self.redis.remove(DRAFT, &name)?;
+        lists(author).iter().try_for_each(|list| self.redis.unlist(list.kind, &list.name, &entries_of(&name)))
+    }
+
+    /// Removes the oldest drafts of `list` until the rest fits, but never `kept`. Of an author whose draft another one's list
+    /// pushes out, the entries in their own list end by themselves.
+    fn make_room(&self, list: &List, lists: &[List], kept: &Name) -> Result<(), StoreError> {
+        let members = self.redis.members(list.kind, &list.name)?;
+        let draft_of = |entry: &Name| entry.as_str().split('#').next().unwrap_or_default().to_owned();
+        let mut drafts = Vec::new();
+        let mut seen = BTreeSet::new();
+        for draft in members.iter().map(draft_of) {
+            if seen.insert(draft.clone()) {
+                drafts.push(draft);
+            }
+        }
+        let (mut entries_left, mut drafts_left) = (members.len(), drafts.len());
+        for draft in drafts.into_iter().filter(|draft| draft != kept.as_str()) {
+            if entries_left <= list.max_entries && drafts_left <= list.max_drafts {
+                break;
+            }
+            entries_left -= members.iter().filter(|entry| draft_of(entry) == draft).count();
+            drafts_left -= 1;
+            let name = Name::from_digest(draft);
+            self.redis.remove(DRAFT, &name)?;
+            for list in lists {
+                self.redis.unlist(list.kind, &list.name, &entries_of(&name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name(author: UserKey, path: &str) -> Name {
+    Name::of(&format!("{} {} {path}", author.tenant_id, author.object_id))
+}
+
+fn lists(author: UserKey) -> [List; 2] {
+    [
+        List {
+            kind: OF_AUTHOR,
+            name: author.name(),
+            max_entries: MAX_BYTES_OF_AUTHOR / BYTES_PER_ENTRY,
+            max_drafts: MAX_OF_AUTHOR,
+        },
+        List { kind: OF_ALL, name: Name::of(""), max_entries: MAX_BYTES / BYTES_PER_ENTRY, max_drafts: usize::MAX },
+    ]
+}
+
+/// The entries that a draft may have.
+fn entries(name: &Name) -> impl Iterator<Item = String> {
+    (0..MAX_ENTRIES).map(move |n| format!("{}#{n}", name.as_str()))
+}
+
+fn entries_of(name: &Name) -> Vec<String> {
+    entries(name).collect()
+}
