@@ -123,7 +123,7 @@ fn content_in_place_of_path(paths: &[(&str, &Option<PathBuf>, &str)]) -> Option<
         let text = path.as_ref()?.to_str()?;
         let holds_secret = *key == "key_passphrase_file";
         let kind = secret_in_place_of_path(text);
-        if kind.is_none() && !(holds_secret && !is_path(text)) {
+        if kind.is_none() && (!holds_secret || is_path(text)) {
             return None;
         }
         let what = kind.map_or_else(|| "no path".to_owned(), |kind| kind.to_string());

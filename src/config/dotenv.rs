@@ -112,7 +112,7 @@ impl<'t> Reader<'t> {
 
     fn skip_export(&mut self) {
         let begin = self.at;
-        if !(self.take("export") && !self.skip(is_blank).is_empty()) {
+        if !self.take("export") || self.skip(is_blank).is_empty() {
             self.at = begin;
         }
     }

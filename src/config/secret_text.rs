@@ -86,7 +86,9 @@ pub fn secret_kind(text: &str) -> Option<SecretKind> {
     if is_encoded_key(text) {
         return Some(SecretKind::EncodedKey);
     }
-    if text.split(|c: char| c == '=' || !(is_base64(c) || c == '.')).any(is_token) || starts_with_ignoring_case(text, "bearer ") {
+    if text.split(|c: char| c == '=' || !(is_base64(c) || c == '.')).any(is_token)
+        || starts_with_ignoring_case(text, "bearer ")
+    {
         return Some(SecretKind::Token);
     }
     if is_connection_string(text) {
@@ -222,7 +224,7 @@ fn changes(word: &str) -> usize {
 }
 
 fn is_random(word: &str) -> bool {
-    let has = |is: fn(&u8) -> bool| word.as_bytes().iter().any(|byte| is(byte));
+    let has = |is: fn(&u8) -> bool| word.as_bytes().iter().any(is);
     // Thumbprints are 40 or 64 digits of hex. 40 is no usual size of a key, 64 is.
     let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit())
         && has(u8::is_ascii_digit)

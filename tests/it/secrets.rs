@@ -30,7 +30,7 @@ impl Secret {
         let compact: Vec<char> = self.text.chars().collect();
         compact.windows(WINDOW.min(compact.len())).find_map(|window| {
             let part: String = window.iter().collect();
-            let is_telling = part.chars().filter(|c| c.is_ascii_alphanumeric()).count() >= 8
+            let is_telling = part.chars().filter(char::is_ascii_alphanumeric).count() >= 8
                 && !HARMLESS.iter().any(|known| known.contains(&part));
             let at = output.find(&part).filter(|_| is_telling)?;
             output.get(at..at + part.len())
@@ -323,13 +323,7 @@ fn no_command_prints_anything_of_a_secret_in_an_argument() {
             let printed = format!("{}{}", ended.stdout, ended.stderr);
             // A name for a certificate may be of any form.
             assert!(ended.code > Some(0) || arguments.contains(&"--san"), "{}: {:?}", secret.name, arguments.first());
-            assert_eq!(
-                secret.leaked_in(&printed),
-                None,
-                "{}: {:?}:\n{printed}",
-                secret.name,
-                arguments.first()
-            );
+            assert_eq!(secret.leaked_in(&printed), None, "{}: {:?}:\n{printed}", secret.name, arguments.first());
             if secret.is_certain && arguments == ["doctor", "--token", text] {
                 assert_eq!(ended.code, Some(2), "{}:\n{printed}", secret.name);
             }

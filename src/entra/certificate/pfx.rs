@@ -56,7 +56,7 @@ fn is_about_passphrase(error: &ErrorStack) -> bool {
     error
         .errors()
         .iter()
-        .filter_map(|error| error.reason())
+        .filter_map(openssl::error::Error::reason)
         .any(|own| reasons.iter().any(|reason| own.contains(reason)))
 }
 
