@@ -76,7 +76,7 @@ impl Loader {
                 // "Not set", in a file that has every setting.
                 _ if is_blank(&found) && !entry.origin.starts_with(FLAG) => None,
                 Ok(value) if check(&value) => {
-                    entry.value = without_secrets(name, value.show(), T::FORM);
+                    entry.value = without_secrets(name, value.show());
                     taken = value;
                     None
                 }
@@ -180,20 +180,20 @@ fn is_blank(value: &Value) -> bool {
 }
 
 /// A setting's value as `blogctl config` shows it: nothing in it that could be a secret, whatever the setting is for.
-fn without_secrets(name: &str, value: Json, form: Form) -> Json {
+fn without_secrets(name: &str, value: Json) -> Json {
     match value {
         // Its digits are random, and public.
         Json::String(text) if name.ends_with("cert_thumbprint") && thumbprint(&text) => Json::String(text),
         // Names of people and registrations in a table are of any form.
-        Json::String(text) if secret_kind(&text).is_some_and(|kind| kind.is_certain() || form != Form::Structure) => {
+        Json::String(text) if secret_kind(&text).is_some_and(|kind| kind.is_certain() || name != "name") => {
             Json::String(HIDDEN.to_owned())
         }
-        Json::Array(items) => Json::Array(items.into_iter().map(|item| without_secrets(name, item, form)).collect()),
+        Json::Array(items) => Json::Array(items.into_iter().map(|item| without_secrets(name, item)).collect()),
         Json::Object(members) => Json::Object(
             members
                 .into_iter()
                 .map(|(key, value)| {
-                    let value = without_secrets(&key, value, form);
+                    let value = without_secrets(&key, value);
                     (key, value)
                 })
                 .collect(),

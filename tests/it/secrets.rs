@@ -28,7 +28,7 @@ impl Secret {
     /// The part of it that `output` repeats, if any.
     fn leaked_in<'o>(&self, output: &'o str) -> Option<&'o str> {
         let compact: Vec<char> = self.text.chars().collect();
-        compact.windows(WINDOW.min(compact.len())).find_map(|window| {
+        compact.windows(WINDOW.min(compact.len())).step_by(WINDOW / 2).find_map(|window| {
             let part: String = window.iter().collect();
             let is_telling = part.chars().filter(char::is_ascii_alphanumeric).count() >= 8
                 && !HARMLESS.iter().any(|known| known.contains(&part));
@@ -112,7 +112,8 @@ fn sources(folder: &Path, layer: &str, setting: &str, value: &str) -> Sources {
     sources
 }
 
-/// Everything that is ever said of settings: mistakes, warnings, values and where they came from.
+/// Everything that is ever said of settings: mistakes, warnings, values and where they came from; of the values those alone that
+/// are given.
 fn told(sources: &Sources) -> String {
     let mut told = String::new();
     for role in [Role::Any, Role::Api, Role::Client] {
@@ -123,7 +124,7 @@ fn told(sources: &Sources) -> String {
         for warning in loaded.warnings {
             let _ = writeln!(told, "{warning}");
         }
-        for entry in loaded.entries {
+        for entry in loaded.entries.into_iter().filter(|entry| entry.origin != "default") {
             let _ = writeln!(told, "{} {} {}", entry.name, entry.value, entry.origin);
         }
     }
