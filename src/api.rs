@@ -17,6 +17,7 @@ mod health;
 mod idempotency;
 mod json_body;
 mod key_watch;
+mod name_updates;
 mod openapi;
 mod page_link;
 mod posts;

@@ -15,6 +15,6 @@ pub use pages::MAX_PAGE_BYTES;
 pub use post::{Cursor, Draft, Expected, Filter, Page, Paging, Post, PostChange, Version, View};
 pub use service::{Blog, BlogError};
 pub use text::{Content, InvalidText, MAX_TITLE_CHARS, Title};
-pub use user::{Actor, Rights, User, UserKey};
+pub use user::{Actor, Rights, TokenName, User, UserKey};
 
 pub use crate::db::Stamp;

@@ -19,6 +19,7 @@ mod serve_client;
 mod serve_idp;
 mod serving;
 mod settings;
+mod token;
 
 use std::{env, ffi::OsString, process::ExitCode};
 
@@ -67,6 +68,7 @@ enum Command {
     ServeApi(serve_api::Arguments),
     ServeClient(serve_client::Arguments),
     ServeIdp(serve_idp::Arguments),
+    Token(token::Arguments),
     Seed(seed::Arguments),
     Migrate(migrate::Arguments),
     Cert(cert::CertCommand),
@@ -114,6 +116,7 @@ fn run(Arguments { settings, command }: Arguments) -> anyhow::Result<ExitCode> {
         Command::ServeApi(arguments) => serve_api::run(&arguments, settings)?,
         Command::ServeClient(arguments) => serve_client::run(&arguments, settings)?,
         Command::ServeIdp(arguments) => serve_idp::run(&arguments, settings)?,
+        Command::Token(arguments) => token::run(&arguments, settings)?,
         Command::Seed(arguments) => seed::run(&arguments, settings)?,
         Command::Migrate(arguments) => migrate::run(&arguments, settings)?,
         Command::Cert(command) => return cert::run(command, || Ok(settings.load(Role::Any, Vec::new())?)),

@@ -60,7 +60,7 @@ impl Database {
     pub fn open(settings: &DatabaseSettings) -> Result<Self, DbError> {
         let url = DatabaseUrl::parse(&settings.url)?;
         let engine = match &url {
-            DatabaseUrl::Sqlite(path) => Engine::Sqlite(SqliteDatabase::open(path)?),
+            DatabaseUrl::Sqlite(path) => Engine::Sqlite(SqliteDatabase::open(path, settings)?),
             DatabaseUrl::Postgres { url, shown } => Engine::Postgres(PostgresDatabase::open(url, shown, settings)?),
         };
         Ok(Self { opened: Arc::new(Opened { url, engine }) })
@@ -78,7 +78,10 @@ impl Database {
     pub async fn ping(&self) -> Result<(), DbError> {
         let count = |connection: &mut Connection<'_>| post_list::count_all(connection).map(drop);
         match &self.opened.engine {
-            Engine::Sqlite(_) => self.read_short(count).await,
+            Engine::Sqlite(sqlite) => {
+                self.read_short(count).await?;
+                sqlite.check_file()
+            }
             Engine::Postgres(postgres) => postgres.probe(count).await,
         }
     }
@@ -133,7 +136,8 @@ impl Database {
         }
     }
 
-    /// Runs a full-text search: in a lane of its own, so that a flood of searches delays no other read.
+    /// Runs a full-text search: in a lane of its own, so that a flood of searches delays no other read. On SQLite, after the
+    /// index has caught up with what was written; PostgreSQL's is never behind.
     ///
     /// # Errors
     /// [`DbError::SearchBusy`], [`DbError::Deadline`], the work's own, or the database's.
@@ -146,7 +150,7 @@ impl Database {
         E: From<DbError> + Send + 'static,
     {
         match &self.opened.engine {
-            Engine::Sqlite(sqlite) => sqlite.read_long(work).await,
+            Engine::Sqlite(sqlite) => sqlite.search(work).await,
             Engine::Postgres(postgres) => postgres.search(work).await,
         }
     }
@@ -168,15 +172,14 @@ impl Database {
         }
     }
 
-    /// Lets the full-text index catch up with what has been written, by whomever, before a search. After a storm of
-    /// writes it catches up some way only, so that a search is not kept waiting; the writer goes on when it is idle.
-    /// PostgreSQL's is never behind.
+    /// Opens the connections that a server with so many serving threads will need, where they would otherwise be opened when
+    /// they are first used. Blocks.
     ///
     /// # Errors
-    /// When the index cannot be written to.
-    pub async fn catch_up_with_search(&self) -> Result<(), DbError> {
+    /// When one cannot be opened.
+    pub fn prepare(&self, threads: usize) -> Result<(), DbError> {
         match &self.opened.engine {
-            Engine::Sqlite(sqlite) => sqlite.catch_up_with_search().await,
+            Engine::Sqlite(sqlite) => sqlite.prepare(threads),
             Engine::Postgres(_) => Ok(()),
         }
     }

@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod azure;
+mod background;
 pub mod blog;
 pub mod cli;
 pub mod config;

@@ -7,6 +7,7 @@
 mod access_tokens;
 mod api_client;
 mod certificate_watch;
+mod compression;
 mod cookies;
 mod csrf;
 mod drafts;
@@ -14,6 +15,7 @@ mod error_page;
 mod failed_sign_ins;
 mod form_seal;
 mod key_ring;
+mod lanes;
 mod lost_sessions;
 mod moment;
 mod pages;

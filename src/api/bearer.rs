@@ -19,11 +19,12 @@ use actix_web::{
 };
 
 use super::{
+    name_updates::NameUpdates,
     problem::Problem,
     rate_limit::{RateLimits, Remaining},
 };
 use crate::{
-    blog::{Actor, Rights, UserKey},
+    blog::{Actor, Blog, Rights, TokenName, UserKey},
     entra::{AccessTokenValidator, AppRole, PresentedToken, Principal, TokenError},
 };
 
@@ -55,10 +56,11 @@ impl Caller {
         }
     }
 
-    /// What to show as the caller's name; empty when the token has none, and then a name known from before stays. Never
-    /// an e-mail address in its place: the name is shown to everybody.
-    pub fn display_name(&self) -> &str {
-        self.name().unwrap_or_default()
+    /// What to show as the caller's name, and since when; empty when the token has none, and then a name known from before
+    /// stays. Never an e-mail address in its place: the name is shown to everybody.
+    pub fn token_name(&self) -> TokenName<'_> {
+        // Without a time, a token is older than every other.
+        TokenName { name: self.name().unwrap_or_default(), issued_at: Some(self.issued_at().unwrap_or(0)) }
     }
 }
 
@@ -96,7 +98,10 @@ pub async fn require(
             let mut response = next.call(request).await?.map_into_left_body();
             response.headers_mut().insert(RIGHTS, rights);
             for (name, value) in remaining.into_iter().flat_map(|remaining| remaining.headers) {
-                response.headers_mut().insert(name, value);
+                // A refusal of the handler by another budget tells of that one.
+                if !response.headers().contains_key(&name) {
+                    response.headers_mut().insert(name, value);
+                }
             }
             response
         }
@@ -149,7 +154,14 @@ async fn caller(
     if matches!(outcome, Err(TokenError::Refused(_))) {
         limits.note_refused_token(source);
     }
-    Ok(Caller(outcome?))
+    let caller = Caller(outcome?);
+    // Once per token, and beside this request: a user who only reads has a name to keep up to date, too.
+    if let (Some(updates), Some(blog)) =
+        (request.app_data::<web::Data<NameUpdates>>(), request.app_data::<web::Data<Blog>>())
+    {
+        updates.add(blog, &caller);
+    }
+    Ok(caller)
 }
 
 /// The one token of the one `Authorization` header. Nowhere else is one looked for: not in the query (RFC 6750 §2.3

@@ -3,8 +3,6 @@
 //! A body is compressed as a whole, so that a response has a length and small ones leave in one packet. What takes longer
 //! than a serving thread may spend on one request is compressed on other threads, a few at a time.
 
-use std::io;
-
 use actix_web::{
     Error, Route,
     body::{BodySize, BoxBody, EitherBody, MessageBody},
@@ -12,17 +10,10 @@ use actix_web::{
     guard,
     http::header::{self, HeaderMap, HeaderValue},
     middleware::{Next, from_fn},
-    web::{self, Bytes},
 };
-use tokio::sync::Semaphore;
 
 use super::problem::Problem;
-use crate::serve::content_coding::{Coding, Effort, MIN_BYTES};
-
-/// Largest body that is compressed on the serving thread: about a third of a millisecond.
-const MAX_INLINE_BYTES: usize = 32 * 1024;
-/// Larger bodies that are compressed at the same time, in the whole process; others wait without holding a thread.
-static LARGE: Semaphore = Semaphore::const_new(4);
+use crate::serve::content_coding::{Coding, MIN_BYTES};
 
 /// The same route for requests that have `Accept-Encoding`. Mount it before the plain one, which is spared the work.
 pub fn compressed(route: Route) -> Route {
@@ -51,19 +42,10 @@ async fn compress(
         Ok(bytes) => bytes,
         Err(body) => return Ok(ServiceResponse::new(request, response.set_body(body)).map_into_left_body()),
     };
-    let compressed = compress_bytes(coding, bytes).await.map_err(Problem::internal)?;
+    let compressed = coding.compress_body(bytes).await.map_err(Problem::internal)?;
     let mut response = response.set_body(BoxBody::new(compressed));
     name_form(response.headers_mut(), coding);
     Ok(ServiceResponse::new(request, response).map_into_right_body())
-}
-
-async fn compress_bytes(coding: Coding, bytes: Bytes) -> io::Result<Bytes> {
-    if bytes.len() <= MAX_INLINE_BYTES {
-        return coding.compress(&bytes, Effort::Fast).map(Bytes::from);
-    }
-    let _permit = LARGE.acquire().await.map_err(io::Error::other)?;
-    let compressed = web::block(move || coding.compress(&bytes, Effort::Fast)).await;
-    compressed.map_err(io::Error::other).flatten().map(Bytes::from)
 }
 
 fn name_form(headers: &mut HeaderMap, coding: Coding) {

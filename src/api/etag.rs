@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use actix_web::{
     HttpRequest,
-    http::header::{self, EntityTag, Header, HttpDate, IfMatch, IfModifiedSince, IfUnmodifiedSince},
+    http::header::{self, EntityTag, Header, HttpDate, IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince},
     web,
 };
 use chrono::{DateTime, Utc};
@@ -38,12 +38,19 @@ pub fn known(request: &HttpRequest, post: &Post) -> Option<EntityTag> {
 }
 
 /// The state of post `id` that the request demands, for the service to compare when it writes; `None` when it makes no
-/// condition. Tags that are weak, another post's or nobody's match nothing. `If-Unmodified-Since` counts without
-/// `If-Match` only.
+/// condition (RFC 9110 §13.2.2).
 ///
 /// # Errors
 /// Those of reading the post, where several tags leave it open which one is meant.
 pub async fn expected(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) -> Result<Option<Expected>, BlogError> {
+    Ok(match (matching(request, blog, id).await?, none_matching(request, id)) {
+        (Some(one), Some(other)) => Some(Expected::Both(Box::new((one, other)))),
+        (one, other) => one.or(other),
+    })
+}
+
+/// `If-Match`: tags that are weak, another post's or nobody's match nothing. `If-Unmodified-Since` counts without it only.
+async fn matching(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) -> Result<Option<Expected>, BlogError> {
     if !request.headers().contains_key(header::IF_MATCH) {
         return Ok(date::<IfUnmodifiedSince>(request, |since| since.0).map(Expected::UnmodifiedSince));
     }
@@ -62,6 +69,21 @@ pub async fn expected(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) ->
         }
     };
     Ok(Some(Expected::Version(version)))
+}
+
+/// `If-None-Match` of a request that writes: `*` forbids it for any post that there is. Tags are compared weakly
+/// (RFC 9110 §13.1.2); an unparsable header is ignored.
+fn none_matching(request: &HttpRequest, id: i64) -> Option<Expected> {
+    if !request.headers().contains_key(header::IF_NONE_MATCH) {
+        return None;
+    }
+    match IfNoneMatch::parse(request).ok()? {
+        IfNoneMatch::Any => Some(Expected::Absent),
+        IfNoneMatch::Items(tags) => {
+            let strong = tags.into_iter().map(|tag| EntityTag::new_strong(tag.tag().to_owned()));
+            Some(Expected::NoneOf(strong.filter_map(|tag| version(&tag, id)).collect()))
+        }
+    }
 }
 
 /// The version of no post: who expects it is told that the post has changed, after everything else is in order

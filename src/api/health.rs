@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
-use crate::{db::Database, entra::AccessTokenValidator};
+use crate::{background, db::Database, entra::AccessTokenValidator};
 
 /// How long the database may take to answer. Shorter than what probes usually wait.
 const DATABASE_ANSWER: Duration = Duration::from_secs(2);
@@ -34,6 +34,9 @@ struct Check {
 struct Checks {
     database: Check,
     signing_keys: Check,
+    /// `restarted` or `failed` when a thread beside the requests has panicked; the log says which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threads: Option<&'static str>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -125,7 +128,9 @@ pub async fn ready(probe: web::Data<Probe>) -> HttpResponse {
     let (database, signing_keys) = (probe.database().await, probe.signing_keys());
     let status = if (database, signing_keys) == (Status::Ok, Status::Ok) { Status::Ok } else { Status::Unavailable };
     let code = if status == Status::Ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let checks = Checks { database: Check { status: database }, signing_keys: Check { status: signing_keys } };
+    let threads =
+        Some(background::status()).filter(|status| *status > background::Status::Ok).map(background::Status::word);
+    let checks = Checks { database: Check { status: database }, signing_keys: Check { status: signing_keys }, threads };
     HttpResponse::build(code).json(Health { status, checks: Some(checks) })
 }
 

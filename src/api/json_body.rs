@@ -12,8 +12,9 @@ use actix_web::{
     error::JsonPayloadError,
     http::{
         Version,
-        header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+        header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
     },
+    mime::{self, Mime},
     rt::time::timeout,
     web,
 };
@@ -22,7 +23,7 @@ use serde::de::DeserializeOwned;
 use super::problem::Problem;
 use crate::config::{ApiSettings, ServerSettings};
 
-/// The parsed body of a request with `Content-Type: application/json`.
+/// The parsed body of a request with `Content-Type: application/json`, or another type whose suffix is `+json`.
 pub struct JsonBody<T>(pub T);
 
 impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
@@ -36,6 +37,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
         if !has_length && request.version() < Version::HTTP_2 {
             return Box::pin(ready(Err(Problem::length_required())));
         }
+        if !is_json(request) {
+            return Box::pin(ready(Err(Problem::unsupported_media_type())));
+        }
         let limit = request.app_data::<web::Data<ApiSettings>>().map(|settings| settings.max_body_bytes);
         let limit = limit.unwrap_or_else(|| ApiSettings::default().max_body_bytes);
         let arrival = request.app_data::<web::Data<ServerSettings>>().map(|settings| settings.body_timeout);
@@ -43,6 +47,17 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
         let reading = Reading::<T>::new(request, payload, None, true).limit(limit);
         Box::pin(async move { within(arrival, reading).await.map(Self) })
     }
+}
+
+/// The type decides (RFC 6838 §4.2.8 for `+json`), parameters do not (RFC 8259 §11). `text/json` and others are not
+/// registered; and a type that a form can send would let other sites' pages write without CORS.
+fn is_json(request: &HttpRequest) -> bool {
+    let mut values = request.headers().get_all(CONTENT_TYPE);
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let mime = value.to_str().ok().and_then(|value| value.parse::<Mime>().ok());
+    mime.is_some_and(|mime| {
+        mime.suffix() == Some(mime::JSON) || (mime.type_() == mime::APPLICATION && mime.subtype() == mime::JSON)
+    })
 }
 
 async fn within<T>(limit: Duration, reading: impl Future<Output = Result<T, JsonPayloadError>>) -> Result<T, Problem> {
@@ -54,9 +69,49 @@ async fn within<T>(limit: Duration, reading: impl Future<Output = Result<T, Json
 mod tests {
     use std::future::{pending, ready};
 
-    use actix_web::ResponseError as _;
+    use actix_web::{ResponseError as _, test::TestRequest};
 
     use super::*;
+
+    #[test]
+    fn only_json_types_are_json() {
+        let is_json = |values: &[&str]| {
+            let request = values
+                .iter()
+                .fold(TestRequest::default(), |request, value| request.append_header((CONTENT_TYPE, *value)));
+            super::is_json(&request.to_http_request())
+        };
+        for good in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;charset=UTF-8;x=\"y\"",
+            "application/merge-patch+json",
+            "application/vnd.blog.post+json; v=1",
+            "model/gltf+json",
+        ] {
+            assert!(is_json(&[good]), "{good}");
+        }
+        for bad in [
+            "text/json",
+            "text/plain",
+            "application/x-json",
+            "application/json+xml",
+            "application/jsonp",
+            "application/json-seq",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "image/json",
+            "json",
+            "+json",
+            "application/",
+            "*/*",
+            "",
+        ] {
+            assert!(!is_json(&[bad]), "{bad}");
+        }
+        assert!(!is_json(&[]) && !is_json(&["application/json", "text/plain"]));
+    }
 
     #[actix_web::test]
     async fn a_body_that_never_arrives_is_not_waited_for() {

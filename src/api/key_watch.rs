@@ -7,11 +7,10 @@ use std::{
         Arc,
         mpsc::{self, RecvTimeoutError, Sender},
     },
-    thread,
     time::Duration,
 };
 
-use crate::entra::AccessTokenValidator;
+use crate::{background, entra::AccessTokenValidator};
 
 /// Wait before the first attempt after a failure; doubled after each further one.
 const RETRY: Duration = Duration::from_secs(1);
@@ -32,7 +31,7 @@ impl KeyWatch {
     /// When no thread can be started.
     pub fn start(validator: Arc<AccessTokenValidator>) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel::<()>();
-        thread::Builder::new().name("key-watch".to_owned()).spawn(move || {
+        background::spawn_restarting("key-watch", move || {
             let mut retry = RETRY;
             loop {
                 let wait = match validator.prepare() {

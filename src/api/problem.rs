@@ -158,6 +158,11 @@ impl Problem {
         Self::of_status(StatusCode::NOT_ACCEPTABLE)
     }
 
+    /// 415: the body is not JSON.
+    pub fn unsupported_media_type() -> Self {
+        Self::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+    }
+
     /// 411: there is no telling whether a body follows.
     pub fn length_required() -> Self {
         let detail = "send a body, with its Content-Length or in chunks";
@@ -209,6 +214,7 @@ impl Problem {
             "probes" => "too many health probes from this address",
             "failures" => "too many refused access tokens from this address",
             "writes" => "too many writes of this caller",
+            "searches" => "too many searches of this caller",
             _ => "too many reads of this caller",
         };
         let detail = format!("{detail}: ask again in {seconds} s");
@@ -233,7 +239,9 @@ impl Problem {
             StatusCode::NOT_FOUND => return Self::not_found(),
             StatusCode::NOT_ACCEPTABLE => ("not_acceptable", "no encoding that Accept-Encoding allows is at hand"),
             StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the body of the request is too large"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", "the body must be application/json"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                ("unsupported_media_type", "the body must be application/json, or another type that ends in +json")
+            }
             status if status.is_client_error() => ("bad_request", "the request is malformed"),
             _ => return Self::internal("the web server refused the request"),
         };

@@ -29,7 +29,7 @@ struct ProfileJson<'a> {
     responses((status = 200, description = "The caller", body = ProfileJson), Guarded),
 )]
 pub async fn read(caller: Caller, blog: web::Data<Blog>) -> Result<HttpResponse, Problem> {
-    blog.ensure_user(caller.key(), caller.display_name()).await?;
+    blog.ensure_user(caller.key(), caller.token_name()).await?;
     Ok(HttpResponse::Ok().json(ProfileJson {
         oid: caller.object_id(),
         name: caller.name(),

@@ -1,9 +1,9 @@
 //! Rate limits: how much one address, and one caller, may ask of this server. By the generic cell rate algorithm, in the
 //! memory of this process; with several replicas each counts by itself.
 //!
-//! Five budgets: all requests of an address, before anything costs; its health probes, which no other request can use up;
-//! tokens of an address that were refused, so that
-//! guessing them does not cost a signature each; reads and writes of a caller. Memory is bounded: of more addresses or
+//! Six budgets: all requests of an address, before anything costs; its health probes, which no other request can use up;
+//! tokens of an address that were refused, so that guessing them does not cost a signature each; reads, writes and searches
+//! of a caller. Memory is bounded: of more addresses or
 //! callers than [`MAX_KEYS`] the ones unheard of for longest are forgotten, which gives them their full budget again.
 
 mod store;
@@ -61,6 +61,7 @@ struct Budgets<C: Clock> {
     shut_out: Cache<Source, Instant>,
     reads: Budget<UserKey, C>,
     writes: Budget<UserKey, C>,
+    searches: Budget<UserKey, C>,
 }
 
 /// One limit for each key.
@@ -138,6 +139,7 @@ impl<C: Clock + Clone> RateLimits<C> {
             let (rate, burst) = (number(settings.limit_address_per_second), number(settings.limit_address_burst));
             let failures = number(settings.limit_failures_per_minute);
             let reads = (number(settings.limit_reads_per_second), number(settings.limit_reads_burst));
+            let searches = (number(settings.limit_searches_per_second), number(settings.limit_searches_burst));
             let writes = (number(settings.limit_writes_per_second), number(settings.limit_writes_burst));
             Budgets {
                 requests: Budget::new("address", rate, second, burst, clock.clone()),
@@ -145,6 +147,7 @@ impl<C: Clock + Clone> RateLimits<C> {
                 failures: Budget::new("failures", failures, Duration::from_mins(1), failures, clock.clone()),
                 shut_out: Cache::builder().max_capacity(MAX_KEYS).eviction_policy(EvictionPolicy::lru()).build(),
                 reads: Budget::new("reads", reads.0, second, reads.1, clock.clone()),
+                searches: Budget::new("searches", searches.0, second, searches.1, clock.clone()),
                 writes: Budget::new("writes", writes.0, second, writes.1, clock),
             }
         });
@@ -207,6 +210,15 @@ impl<C: Clock + Clone> RateLimits<C> {
         let state = format!("\"{}\";r={left}", budget.name);
         Ok(Some(Remaining { headers: headers(budget.policy.clone(), &state) }))
     }
+
+    /// Counts a search of a caller, which is a read as well.
+    ///
+    /// # Errors
+    /// When the caller has used up the budget of searches.
+    pub fn admit_search(&self, caller: UserKey) -> Result<(), Exceeded> {
+        let Some(budgets) = &self.budgets else { return Ok(()) };
+        budgets.searches.take(&caller).map(drop)
+    }
 }
 
 fn seconds_up(time: Duration) -> u64 {
@@ -232,6 +244,8 @@ mod tests {
             limit_writes_per_second: 1,
             limit_writes_burst: 1,
             limit_failures_per_minute: 2,
+            limit_searches_per_second: 1,
+            limit_searches_burst: 2,
             ..ApiSettings::default()
         };
         let trusted: Vec<_> = trusted.iter().map(|text| text.parse().expect("a network")).collect();
@@ -308,6 +322,19 @@ mod tests {
         limits.admit_caller(key(1), &Method::POST).expect("a write");
         limits.admit_caller(key(1), &Method::DELETE).expect_err("no second");
         limits.admit_caller(key(2), &Method::GET).expect("another caller has their own");
+    }
+
+    #[test]
+    fn searches_of_a_caller_have_a_budget_beside_the_reads() {
+        let clock = FakeRelativeClock::default();
+        let limits = limits(&clock, &[]);
+        limits.admit_search(key(1)).expect("a search");
+        limits.admit_search(key(1)).expect("another");
+        assert_eq!(limits.admit_search(key(1)).expect_err("no third").name, "searches");
+        limits.admit_caller(key(1), &Method::GET).expect("reads go on");
+        limits.admit_search(key(2)).expect("another caller has their own");
+        clock.advance(Duration::from_secs(1));
+        limits.admit_search(key(1)).expect("one a second");
     }
 
     #[test]

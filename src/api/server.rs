@@ -15,6 +15,7 @@ use super::{
     head_limits,
     health::Probe,
     key_watch::KeyWatch,
+    name_updates::NameUpdates,
     openapi::Description,
     rate_limit::RateLimits,
     ready::ReadyAnswers,
@@ -102,12 +103,14 @@ impl Server {
         let origins = Origins::parse(&settings.api.cors_origins)?;
         let validator = Arc::new(validator(settings)?);
         let database = open(&settings.database)?;
+        database.prepare(connections::workers(&settings.server))?;
 
         let data = AppData {
             blog: web::Data::new(Blog::new(database.clone())),
             health: web::Data::new(Probe::new(database.clone(), Arc::clone(&validator))),
             ready: web::Data::new(ReadyAnswers::new(settings.api.ready_answers_mib)),
             validator: web::Data::from(Arc::clone(&validator)),
+            names: web::Data::new(NameUpdates::default()),
             limits: web::Data::new(RateLimits::new(
                 &settings.api,
                 TrustedProxies::new(&settings.server.trusted_proxies),
@@ -181,6 +184,7 @@ struct AppData {
     ready: web::Data<ReadyAnswers>,
     validator: web::Data<AccessTokenValidator>,
     limits: web::Data<RateLimits>,
+    names: web::Data<NameUpdates>,
     settings: web::Data<ApiSettings>,
     server: web::Data<ServerSettings>,
     metadata: web::Data<MetadataDocument>,
@@ -195,6 +199,7 @@ impl AppData {
             .app_data(self.ready.clone())
             .app_data(self.validator.clone())
             .app_data(self.limits.clone())
+            .app_data(self.names.clone())
             .app_data(self.settings.clone())
             .app_data(self.server.clone())
             .app_data(self.metadata.clone())

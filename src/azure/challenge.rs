@@ -108,4 +108,16 @@ mod tests {
             assert!(!is_own(vault, resource), "{vault} {resource}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_makes_it_panic_and_no_resource_elsewhere_is_the_vaults(
+            header in "(Bearer )?((resource|scope|authorization)=\"?[a-z:/.0-9\\[\\]@-]{0,40}\"?,? ?){0,3}\\PC{0,20}",
+        ) {
+            let vault = Url::parse("https://blog.vault.azure.net").unwrap();
+            if let Some(challenge) = Challenge::parse(&header) && challenge.is_of(&vault) {
+                proptest::prop_assert_eq!(challenge.resource, "https://vault.azure.net");
+            }
+        }
+    }
 }

@@ -54,6 +54,8 @@ pub(super) fn token(resource: &str, tenant: Option<&str>) -> Result<Token, Azure
     parse(&stdout).ok_or_else(|| wrong("its answer is not a token in JSON"))
 }
 
+const MAX_OUTPUT_BYTES: u64 = 1024 * 1024;
+
 type Ended = (ExitStatus, Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>);
 
 /// Runs it to its end, or until `longest` is over.
@@ -80,8 +82,8 @@ fn read(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Zeroizing<Ve
     thread::spawn(move || {
         let mut bytes = Zeroizing::new(Vec::new());
         if let Some(mut pipe) = pipe {
-            // What was read until an error is what there is.
-            let _ = pipe.read_to_end(&mut bytes);
+            // What was read until an error is what there is. A token is some 3 KB; a longer answer is cut off.
+            let _ = pipe.by_ref().take(MAX_OUTPUT_BYTES).read_to_end(&mut bytes);
         }
         // Nobody listens any more when it took too long.
         let _ = send.send(bytes);
@@ -124,6 +126,13 @@ mod tests {
         let (status, stdout, stderr) =
             run(Command::new("sh").args(["-c", "echo out; echo err >&2"]), Duration::from_mins(1)).unwrap();
         assert_eq!((status.success(), &stdout[..], &stderr[..]), (true, &b"out\n"[..], &b"err\n"[..]));
+    }
+
+    #[test]
+    fn a_program_that_never_stops_writing_is_cut_off() {
+        let ended = run(Command::new("sh").args(["-c", "yes; exit 0"]), Duration::from_millis(300));
+        let length = ended.map_or(0, |(_, stdout, _)| stdout.len());
+        assert!(u64::try_from(length).unwrap() <= MAX_OUTPUT_BYTES, "{length}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{Blog, BlogError, Cursor, Filter, Page, Paging, Post, View, excerpt};
 use crate::db::{
     Connection,
     post_list::{self, Extent, PageEnd, PageRows, Place, Wanted},
-    post_search::{self, Sought},
+    post_search::{self, Found, Sought},
 };
 
 /// Most posts that a page holds.
@@ -82,17 +82,14 @@ impl Blog {
     ) -> Result<T, BlogError> {
         let Paging::Skip(skip) = paging else { return Err(BlogError::NoCursorInSearch) };
         let Some(sought) = Sought::new(text, author_id) else { return Ok(make(Page::empty())) };
-        // A post that was written before is found, unless there is a storm of them. Readers do without.
-        if let Err(error) = self.database.catch_up_with_search().await {
-            log::warn!("a search does without the newest posts: {error}");
-        }
+        // A post that was written before is found, unless there is a storm of them.
         self.database.search(move |connection| read_found(connection, &sought, skip, view).map(make)).await
     }
 }
 
 impl Page {
     fn empty() -> Self {
-        Self { posts: Vec::new(), total: 0, is_total_limited: false, bytes: 0, next: None }
+        Self { posts: Vec::new(), total: 0, is_total_limited: false, is_current: true, bytes: 0, next: None }
     }
 }
 
@@ -114,23 +111,22 @@ fn read_page(
     let PageRows { rows, end, bytes } = post_list::after(connection, wanted, place, extent(view, max_bytes))?;
     let posts = posts(rows, view);
     let next = posts.last().filter(|_| end != PageEnd::NothingMore).map(|post| Paging::After(Cursor::of(post)));
-    Ok((Page { posts, total, is_total_limited: false, bytes, next }, end))
+    Ok((Page { posts, total, is_total_limited: false, is_current: true, bytes, next }, end))
 }
 
 fn read_found(connection: &mut Connection<'_>, sought: &Sought, skip: u64, view: View) -> Result<Page, BlogError> {
-    let total = post_search::count(connection, sought)?;
-    let begin = i64::try_from(skip).unwrap_or(i64::MAX);
-    // Past the end there is nothing to rank.
-    let ids =
-        if begin < total { post_search::ranked(connection, sought, begin, i64::from(view.limit))? } else { Vec::new() };
-    let PageRows { rows, end, bytes } = post_list::by_ids(connection, &ids, extent(view, MAX_PAGE_BYTES))?;
+    let Found { ids, is_limited, is_current } = post_search::found(connection, sought)?;
+    let total = ids.len();
+    let begin = usize::try_from(skip).unwrap_or(usize::MAX).min(total);
+    let end = begin.saturating_add(usize::try_from(view.limit).unwrap_or(usize::MAX)).min(total);
+    let ids = ids.get(begin..end).unwrap_or_default();
+    let PageRows { rows, end: page_end, bytes } = post_list::by_ids(connection, ids, extent(view, MAX_PAGE_BYTES))?;
     // Where the page ends early, the next one begins after the last post shown.
-    let last_shown = rows.last().filter(|_| end == PageEnd::Bytes).map(|row| row.post.id);
+    let last_shown = rows.last().filter(|_| page_end == PageEnd::Bytes).map(|row| row.post.id);
     let shown = last_shown.and_then(|last| ids.iter().position(|id| *id == last)).map(|at| at + 1);
-    let end = begin.saturating_add(i64::try_from(shown.unwrap_or(ids.len())).unwrap_or(i64::MAX));
-    let next = (!ids.is_empty() && end < total).then(|| Paging::Skip(u64::try_from(end).unwrap_or(u64::MAX)));
-    let total = u64::try_from(total).unwrap_or(0);
-    Ok(Page { posts: posts(rows, view), total, is_total_limited: false, bytes, next })
+    let end = begin + shown.unwrap_or(ids.len());
+    let next = (!ids.is_empty() && end < total).then_some(Paging::Skip(end as u64));
+    Ok(Page { posts: posts(rows, view), total: total as u64, is_total_limited: is_limited, is_current, bytes, next })
 }
 
 fn extent(view: View, max_bytes: usize) -> Extent {

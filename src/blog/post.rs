@@ -37,11 +37,14 @@ impl Post {
     }
 
     /// Whether the post is as somebody expects it to be.
-    pub(super) fn is_as(&self, expected: Expected) -> bool {
+    pub(super) fn is_as(&self, expected: &Expected) -> bool {
         match expected {
-            Expected::Version(version) => self.version() == version,
+            Expected::Version(version) => self.version() == *version,
             // Such a time has whole seconds.
-            Expected::UnmodifiedSince(time) => self.last_modified().trunc_subsecs(0) <= time,
+            Expected::UnmodifiedSince(time) => self.last_modified().trunc_subsecs(0) <= *time,
+            Expected::NoneOf(versions) => !versions.contains(&self.version()),
+            Expected::Absent => false,
+            Expected::Both(conditions) => self.is_as(&conditions.0) && self.is_as(&conditions.1),
         }
     }
 }
@@ -66,12 +69,18 @@ impl From<PostRow> for Post {
 pub struct Version(pub i64);
 
 /// In what state a post must be for a change or deletion to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     /// In this one.
     Version(Version),
     /// Not modified since then; in whole seconds, so that of two changes within one the later may go unnoticed.
     UnmodifiedSince(DateTime<Utc>),
+    /// In none of these.
+    NoneOf(Vec<Version>),
+    /// There must be no such post.
+    Absent,
+    /// Two conditions at once.
+    Both(Box<(Expected, Expected)>),
 }
 
 /// A new post.
@@ -93,7 +102,7 @@ pub struct PostChange {
 }
 
 /// A place in the list, newest first: the posts after it are older. Opaque text outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
     /// `created_at` of the last post seen, microseconds since 1970.
     pub created_at_micros: i64,
@@ -109,7 +118,7 @@ impl Cursor {
 }
 
 /// Where a page of the list begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Paging {
     /// After so many posts.
     Skip(u64),
@@ -118,7 +127,7 @@ pub enum Paging {
 }
 
 /// Which posts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
     /// Only by the user with this row id.
     pub author_id: Option<i64>,
@@ -144,6 +153,8 @@ pub struct Page {
     pub total: u64,
     /// Whether more were found than a search counts; the newest of them were ranked.
     pub is_total_limited: bool,
+    /// Whether it tells of every post that was written before. A search does not while the index catches up.
+    pub is_current: bool,
     /// What the posts hold, in bytes, roughly.
     pub bytes: usize,
     /// Where the next page begins; `None` on the last. In a search a place, since ranks change with every post.

@@ -4,7 +4,7 @@
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::{
-    Actor, Draft, Expected, Post, PostChange, Rights, User, UserKey,
+    Actor, Draft, Expected, Post, PostChange, Rights, TokenName, User, UserKey,
     text::{UNKNOWN_NAME, clean_display_name},
 };
 use crate::db::{
@@ -55,13 +55,14 @@ impl Blog {
         Self { database }
     }
 
-    /// The user, made if new (then `true`). A changed display name is taken over, but not one without anything to see:
-    /// some tokens of a person carry a name, and others none.
+    /// The user, made if new (then `true`). A changed display name is taken over from a token that was issued later than the
+    /// one that the name is from, but not one without anything to see: some tokens of a person carry a name, and others none.
     ///
     /// # Errors
     /// The database's.
-    pub async fn ensure_user(&self, key: UserKey, display_name: &str) -> Result<(User, bool), BlogError> {
-        let name = clean_display_name(display_name);
+    pub async fn ensure_user(&self, key: UserKey, name: impl Into<TokenName<'_>>) -> Result<(User, bool), BlogError> {
+        let TokenName { name, issued_at } = name.into();
+        let name = clean_display_name(name);
         // Almost always the user is known and has kept the name: a short read, and nothing to write.
         let known = self.database.read_short(move |connection| users::by_key(connection, key.tid, key.oid)).await?;
         if let Some(user) = known
@@ -69,7 +70,35 @@ impl Blog {
         {
             return Ok((user.into(), false));
         }
-        self.database.write(move |connection| make_or_rename(connection, key, name.as_deref())).await
+        self.database.write(move |connection| make_or_rename(connection, key, name.as_deref(), issued_at)).await
+    }
+
+    /// Takes over the name of a known user from a token; does nothing for a user who is not known, or when a later token
+    /// has been seen.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn update_name(&self, key: UserKey, name: TokenName<'_>) -> Result<(), BlogError> {
+        let TokenName { name, issued_at } = name;
+        let Some(name) = clean_display_name(name) else { return Ok(()) };
+        let has_news = self
+            .database
+            .read_short(move |connection| {
+                let Some(user) = users::by_key(connection, key.tid, key.oid)? else { return Ok(false) };
+                Ok::<_, DbError>(users::name_issued_at(connection, user.id)? < issued_at)
+            })
+            .await?;
+        if !has_news {
+            return Ok(());
+        }
+        self.database
+            .write(move |connection| {
+                if let Some(user) = users::by_key(connection, key.tid, key.oid)? {
+                    rename_if_later(connection, &mut user.into(), &name, issued_at)?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// What the blog holds now, for whoever keeps answers; `None` where there is no cheap way to know. Microseconds, on
@@ -115,7 +144,7 @@ impl Blog {
         expected: Option<Expected>,
     ) -> Result<Post, BlogError> {
         let work = move |connection: &mut Connection<'_>| {
-            let mut post = post_to_change(connection, actor, id, expected)?;
+            let mut post = post_to_change(connection, actor, id, expected.as_ref())?;
             if change.title.is_none() && change.content.is_none() {
                 return Ok(post);
             }
@@ -140,7 +169,7 @@ impl Blog {
     /// As [`Blog::change`].
     pub async fn delete(&self, actor: Actor, id: i64, expected: Option<Expected>) -> Result<(), BlogError> {
         let work = move |connection: &mut Connection<'_>| {
-            post_to_change(connection, actor, id, expected)?;
+            post_to_change(connection, actor, id, expected.as_ref())?;
             Ok(posts::delete(connection, id)?)
         };
         self.database.write(work).await
@@ -161,7 +190,7 @@ fn post_to_change(
     connection: &mut Connection<'_>,
     actor: Actor,
     id: i64,
-    expected: Option<Expected>,
+    expected: Option<&Expected>,
 ) -> Result<Post, BlogError> {
     let post: Post = posts::by_id_locked(connection, id)?.ok_or(BlogError::NotFound)?.into();
     if actor.rights < Rights::Write {
@@ -180,6 +209,7 @@ fn make_or_rename(
     connection: &mut Connection<'_>,
     key: UserKey,
     name: Option<&str>,
+    issued_at: Option<i64>,
 ) -> Result<(User, bool), BlogError> {
     let now = now();
     let new = NewUser {
@@ -192,14 +222,35 @@ fn make_or_rename(
     let made = users::insert_if_new(connection, &new)?;
     // Written above, or by another request before it.
     let mut user: User = users::by_key_written(connection, key.tid, key.oid)?.into();
-    if let Some(name) = name
-        && name != user.display_name
-    {
+    if let Some(name) = name {
+        rename_if_later(connection, &mut user, name, issued_at)?;
+    }
+    Ok((user, made))
+}
+
+/// Also records a token that says the same name: an older one, with another, may come after it.
+fn rename_if_later(
+    connection: &mut Connection<'_>,
+    user: &mut User,
+    name: &str,
+    issued_at: Option<i64>,
+) -> Result<(), DbError> {
+    let is_later = match issued_at {
+        Some(issued_at) => users::record_name_token(connection, user.id, issued_at)?,
+        None => true,
+    };
+    if name == user.display_name {
+        return Ok(());
+    }
+    if is_later {
         user.updated_at = later_than(user.updated_at);
         name.clone_into(&mut user.display_name);
         users::rename(connection, user.id, name, user.updated_at)?;
+    } else {
+        // PostgreSQL: whoever recorded a later token may have renamed the user since this transaction read the row.
+        *user = users::by_key_written(connection, user.key.tid, user.key.oid)?.into();
     }
-    Ok((user, made))
+    Ok(())
 }
 
 /// The time as it is stored: to the microsecond.

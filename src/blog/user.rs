@@ -14,6 +14,27 @@ pub struct UserKey {
     pub oid: Uuid,
 }
 
+/// What a token calls its user, and when it was issued: of several tokens the latest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenName<'a> {
+    /// For display only; nothing to see means that the token has no name.
+    pub name: &'a str,
+    /// `iat`: seconds since 1970. `None` is for names that are from no token: they count, and leave the rest as it is.
+    pub issued_at: Option<i64>,
+}
+
+impl<'a> From<&'a str> for TokenName<'a> {
+    fn from(name: &'a str) -> Self {
+        Self { name, issued_at: None }
+    }
+}
+
+impl<'a> From<&'a String> for TokenName<'a> {
+    fn from(name: &'a String) -> Self {
+        name.as_str().into()
+    }
+}
+
 /// What a caller may do, each what stands before it, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rights {

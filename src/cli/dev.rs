@@ -34,7 +34,8 @@ use crate::{
 };
 
 /// Settings that `dev` takes from you; all others it sets itself.
-const TAKEN: [&str; 4] = ["log.level", "api.rate_limits", "idp.users", "idp.access_token_seconds"];
+const TAKEN: [&str; 5] =
+    ["log.level", "api.rate_limits", "api.require_app_roles", "idp.users", "idp.access_token_seconds"];
 
 /// What is logged unless log.level is set: requests would bury the summary.
 const QUIET: &str = "warn";
@@ -47,14 +48,16 @@ const OTHER_FOLDER: &str = "name another folder with --data-dir FOLDER";
 /// Needs no tenant and no settings. Makes a folder .blogctl with a key and a certificate, registers the certificate with
 /// the look-alike, and keeps posts in SQLite; a second start uses all of it again. Listens on this machine only.
 ///
-/// Of your own settings only log.level, api.rate_limits, idp.users and idp.access_token_seconds are taken, so that a
-/// blog.toml for a real tenant does no harm here.
+/// Of your own settings only log.level, api.rate_limits, api.require_app_roles, idp.users and idp.access_token_seconds are
+/// taken, so that a blog.toml for a real tenant does no harm here.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 Examples:
   blogctl dev
   blogctl dev --client-port 5050    when another program has port 5000
   blogctl dev --set log.level=info  with a line for each request
+  blogctl dev --set api.require_app_roles=true
+                                    app roles decide who reads, writes and administrates
   blogctl dev --credential key-vault
                                     the key in a look-alike of Azure Key Vault
   blogctl dev --fresh               start over: new posts, key and certificate
@@ -142,7 +145,8 @@ fn own_settings(arguments: &SettingsArguments) -> anyhow::Result<Settings> {
     let (mut loaded, mut mistakes) = Settings::load_leniently(&arguments.sources(Vec::new()), Role::Any);
     mistakes.retain(|mistake| {
         let is_file = mistake.origin.is_none();
-        is_file || mistake.setting.starts_with("log.") || mistake.setting.starts_with("idp.")
+        let is_of = |section: &str| mistake.setting.starts_with(section);
+        is_file || is_of("log.") || is_of("idp.") || TAKEN.contains(&mistake.setting.as_str())
     });
     if !mistakes.is_empty() {
         return Err(Mistakes(mistakes).into());

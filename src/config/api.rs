@@ -75,6 +75,10 @@ pub struct ApiSettings {
     pub limit_writes_per_second: u32,
     /// `api.limit_writes_burst`: writes of one caller at once.
     pub limit_writes_burst: u32,
+    /// `api.limit_searches_per_second`: searches of one caller, which count as reads as well.
+    pub limit_searches_per_second: u32,
+    /// `api.limit_searches_burst`: searches of one caller at once.
+    pub limit_searches_burst: u32,
     /// `api.ready_answers_mib`: memory for answers kept ready, in MiB; 0 keeps none. SQLite only.
     pub ready_answers_mib: u32,
 }
@@ -161,6 +165,18 @@ impl ApiSettings {
             ),
             limit_writes_burst: loader
                 .get_if("api.limit_writes_burst", default.limit_writes_burst, A_LIMIT, |limit| is_a_limit(*limit)),
+            limit_searches_per_second: loader.get_if(
+                "api.limit_searches_per_second",
+                default.limit_searches_per_second,
+                A_LIMIT,
+                |limit| is_a_limit(*limit),
+            ),
+            limit_searches_burst: loader.get_if(
+                "api.limit_searches_burst",
+                default.limit_searches_burst,
+                A_LIMIT,
+                |limit| is_a_limit(*limit),
+            ),
             ready_answers_mib: loader.get_if(
                 "api.ready_answers_mib",
                 default.ready_answers_mib,
@@ -198,6 +214,8 @@ impl Default for ApiSettings {
             limit_reads_burst: 500,
             limit_writes_per_second: 10,
             limit_writes_burst: 100,
+            limit_searches_per_second: 5,
+            limit_searches_burst: 50,
             ready_answers_mib: 128,
         }
     }

@@ -236,6 +236,7 @@ impl Default for IdpSettings {
             email: email.to_owned(),
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         };
+        let role = |value: &str| AppRole { value: value.to_owned(), granted_to: Vec::new() };
         Self {
             host: "127.0.0.1".to_owned(),
             port: 9000,
@@ -248,9 +249,10 @@ impl Default for IdpSettings {
             state_dir: PathBuf::from(".blogctl"),
             signing_keys_file: None,
             users: vec![
-                user(1, "Alice Archer", "alice@contoso.example", &["Blog.Author"]),
-                user(2, "Bob Brandt", "bob@contoso.example", &[]),
-                user(3, "Chiara Conti", "chiara@contoso.example", &[]),
+                user(1, "Alice Archer", "alice@contoso.example", &["Blog.Writer"]),
+                user(2, "Bob Brandt", "bob@contoso.example", &["Blog.Writer"]),
+                user(3, "Chiara Conti", "chiara@contoso.example", &["Blog.Admin"]),
+                user(4, "Dana Dorn", "dana@contoso.example", &["Blog.Reader"]),
             ],
             apps: vec![
                 AppRegistration {
@@ -266,7 +268,7 @@ impl Default for IdpSettings {
                     name: "Blog (API)".to_owned(),
                     app_id_uri: Some(format!("api://{DEV_API_ID}")),
                     scopes: vec!["access_as_user".to_owned()],
-                    app_roles: vec![AppRole { value: "Blog.Author".to_owned(), granted_to: Vec::new() }],
+                    app_roles: ["Blog.Reader", "Blog.Writer", "Blog.Admin"].map(role).to_vec(),
                     token_version: TokenVersion::V2,
                     ..AppRegistration::default()
                 },

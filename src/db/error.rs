@@ -1,6 +1,6 @@
 //! Why the database did not do it. No message holds a password or a post's content.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::failure::Failure;
 
@@ -44,6 +44,15 @@ pub enum DbError {
         /// The time that the request had.
         seconds: u64,
     },
+    /// Somebody has deleted or replaced an SQLite file that is open.
+    #[error(
+        "{path} was deleted or replaced while the database is open: nothing is written until it is back; put the original \
+         back, or restart to go on with what is there now"
+    )]
+    FileGone {
+        /// The database or its write-ahead log.
+        path: String,
+    },
     /// As many searches run and wait as may.
     #[error("too many searches are running and waiting; see database.search_connections and database.search_queue")]
     SearchBusy,
@@ -79,13 +88,21 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// The time that began then is over.
+    pub(super) fn late_since(begun: Instant) -> Self {
+        Self::Deadline { seconds: begun.elapsed().as_secs().max(1) }
+    }
+
     /// Whether it passes by itself, so that the same may succeed a little later.
     pub fn is_transient(&self) -> bool {
         match self {
             // It was open before; whether the address is right, the start has shown.
-            Self::Open { .. } | Self::NoConnection { .. } | Self::Deadline { .. } | Self::SearchBusy | Self::Closed => {
-                true
-            }
+            Self::Open { .. }
+            | Self::NoConnection { .. }
+            | Self::Deadline { .. }
+            | Self::FileGone { .. }
+            | Self::SearchBusy
+            | Self::Closed => true,
             Self::Statement(error) => Failure::of(error).is_transient(),
             Self::NotCommitted(error) => Failure::of(error).is_transient(),
             Self::Url(_)

@@ -81,6 +81,7 @@ pub fn status(database: &Database) -> Result<Vec<Migration>, DbError> {
     })
 }
 
+pub(super) use look::behind_links;
 pub use look::{Found, look};
 
 /// Makes other processes wait until this transaction ends. On SQLite the transaction itself does.

@@ -70,5 +70,15 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    /// The token that each user's name is from.
+    name_tokens (user_id) {
+        /// Whose name.
+        user_id -> BigInt,
+        /// `iat` of the token: seconds since 1970, UTC.
+        issued_at -> BigInt,
+    }
+}
+
 diesel::joinable!(blog_posts -> users (author_id));
 diesel::allow_tables_to_appear_in_same_query!(users, blog_posts);

@@ -5,34 +5,40 @@
 //! one transaction writes eight times as much as many writers do at the same durability, and none of them starves.
 
 mod busy;
+mod file;
 mod long_reads;
 mod open;
 mod search_index;
+mod searches;
 mod short_reads;
 mod writer;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use diesel::sqlite::SqliteConnection;
 
-pub(super) use self::search_index::take_in as take_into_search_index;
-use self::{long_reads::LongReads, short_reads::ShortReads, writer::Writer};
-use super::{Connection, DbError, blocking::BlockingConnection};
+pub(super) use self::search_index::{is_behind as is_search_index_behind, take_in as take_into_search_index};
+use self::{file::DatabaseFile, long_reads::LongReads, searches::Searches, short_reads::ShortReads, writer::Writer};
+use super::{Connection, DbError, blocking::BlockingConnection, deadline};
+use crate::config::DatabaseSettings;
 
 /// How far a search brings the index up: some thirty milliseconds of work.
 const MOST_STEPS_OF_A_SEARCH: usize = 8;
 
 /// An open SQLite file.
 pub(super) struct SqliteDatabase {
-    path: Box<Path>,
+    file: Arc<DatabaseFile>,
+    /// Longest time in which a request may wait for and use the database.
+    time: Duration,
     short_reads: ShortReads,
     long_reads: LongReads,
+    searches: Searches,
     writer: Writer,
 }
 
 impl SqliteDatabase {
     /// Opens the file, and makes it when it is missing.
-    pub fn open(path: &Path) -> Result<Self, DbError> {
+    pub fn open(path: &Path, settings: &DatabaseSettings) -> Result<Self, DbError> {
         if path.is_dir() {
             return Err(open::error(path, &"this is a folder; name a file in it"));
         }
@@ -41,9 +47,30 @@ impl SqliteDatabase {
         {
             return Err(open::error(path, &format!("there is no folder {}; make it first", folder.display())));
         }
-        // First the writer: its connection makes the file and switches it to WAL.
-        let writer = Writer::start(path)?;
-        Ok(Self { path: path.into(), short_reads: ShortReads::new(path), long_reads: LongReads::new(path), writer })
+        let file = Arc::new(DatabaseFile::create(path, settings.file_mode.0)?);
+        // First the writer: its connection switches the file to WAL.
+        let writer = Writer::start(&file)?;
+        Ok(Self {
+            time: settings.deadline,
+            short_reads: ShortReads::new(Arc::clone(&file)),
+            long_reads: LongReads::new(Arc::clone(&file)),
+            searches: Searches::new(Arc::clone(&file), settings),
+            file,
+            writer,
+        })
+    }
+
+    /// Opens the connections that so many serving threads, long reads and searches will need: later there may be no
+    /// descriptor left.
+    pub fn prepare(&self, threads: usize) -> Result<(), DbError> {
+        self.short_reads.prepare(threads)?;
+        self.long_reads.prepare()?;
+        self.searches.prepare()
+    }
+
+    /// Whether the file is still the one that is open.
+    pub fn check_file(&self) -> Result<(), DbError> {
+        self.file.check()
     }
 
     /// Reads on this thread, now. For what takes microseconds only: a serving thread waits for it.
@@ -63,7 +90,7 @@ impl SqliteDatabase {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        self.long_reads.run(work).await
+        self.long_reads.run(deadline::until(self.time), work).await
     }
 
     /// Writes in a transaction, and returns after its commit.
@@ -75,11 +102,24 @@ impl SqliteDatabase {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        self.writer.run(work).await
+        self.writer.run(deadline::until(self.time), work).await
     }
 
-    /// See [`super::Database::catch_up_with_search`].
-    pub async fn catch_up_with_search(&self) -> Result<(), DbError> {
+    /// Searches, a few at a time, after the index has caught up.
+    pub async fn search<T, E>(
+        &self,
+        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        self.searches.run(self.catch_up(), work).await
+    }
+
+    /// Lets the full-text index catch up with what has been written, by whomever. After a storm of writes it catches up some
+    /// way only, so that a search is not kept waiting; the writer goes on when it is idle.
+    async fn catch_up(&self) -> Result<(), DbError> {
         for _ in 0..MOST_STEPS_OF_A_SEARCH {
             let is_behind = |connection: &mut Connection<'_>| match connection {
                 Connection::Sqlite(c) => Ok::<_, DbError>(search_index::is_behind(c)?),
@@ -104,12 +144,13 @@ impl SqliteDatabase {
 
     /// A connection for long work of its own, beside the writer.
     pub fn connect(&self) -> Result<BlockingConnection, DbError> {
-        Ok(BlockingConnection::Sqlite(open::for_writing(&self.path)?))
+        Ok(BlockingConnection::Sqlite(open::for_writing(&self.file)?))
     }
 
     /// Finishes queued writes and closes every connection. The writer's is the last: closing the last one takes the
     /// WAL into the file.
     pub fn close(&self) {
+        self.searches.close();
         self.short_reads.close();
         self.long_reads.close();
         self.writer.close();
@@ -123,7 +164,7 @@ pub(super) fn transaction<T, E: From<DbError>>(
 ) -> Result<T, E> {
     use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
-    busy::begin_immediate(connection).map_err(DbError::from)?;
+    busy::begin_immediate(connection, busy::PATIENCE).map_err(DbError::from)?;
     match work(&mut Connection::Sqlite(connection)) {
         Ok(value) => {
             AnsiTransactionManager::commit_transaction(connection).map_err(DbError::from)?;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Connection, DbError, on_either,
-    schema::users,
+    schema::{name_tokens, users},
     stored::{StoredGuid, StoredTime},
 };
 
@@ -96,6 +96,35 @@ pub fn rename(
     let changes = (users::display_name.eq(display_name), users::updated_at_micros.eq(updated_at.timestamp_micros()));
     on_either!(connection, |c| diesel::update(users::table.find(id)).set(changes).execute(c))?;
     Ok(())
+}
+
+/// When the token was issued that the user's name is from, in seconds since 1970; `None` if it is from no token.
+pub fn name_issued_at(connection: &mut Connection<'_>, id: i64) -> Result<Option<i64>, DbError> {
+    Ok(on_either!(connection, |c| name_tokens::table.find(id).select(name_tokens::issued_at).get_result(c).optional())?)
+}
+
+/// Records that a token names the user; whether it was issued later than every token that did before. Until the
+/// transaction ends, nobody else records one for this user.
+pub fn record_name_token(connection: &mut Connection<'_>, id: i64, issued_at: i64) -> Result<bool, DbError> {
+    if replace_older_name_token(connection, id, issued_at)? {
+        return Ok(true);
+    }
+    let values = (name_tokens::user_id.eq(id), name_tokens::issued_at.eq(issued_at));
+    let inserted = on_either!(connection, |c| diesel::insert_into(name_tokens::table)
+        .values(values)
+        .on_conflict(name_tokens::user_id)
+        .do_nothing()
+        .execute(c))?;
+    // Inserted by another in between: then its token may be the older one.
+    Ok(inserted == 1 || replace_older_name_token(connection, id, issued_at)?)
+}
+
+fn replace_older_name_token(connection: &mut Connection<'_>, id: i64, issued_at: i64) -> Result<bool, DbError> {
+    let replaced = on_either!(connection, |c| diesel::update(name_tokens::table.find(id))
+        .filter(name_tokens::issued_at.lt(issued_at))
+        .set(name_tokens::issued_at.eq(issued_at))
+        .execute(c))?;
+    Ok(replaced == 1)
 }
 
 /// How many users there are.

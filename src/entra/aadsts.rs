@@ -10,6 +10,8 @@ pub use known::KNOWN;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::claims_request::ClaimsChallenge;
+
 /// A GUID has 36 characters, the shortest client secret 40.
 const LONGEST_HARMLESS_RUN: usize = 36;
 const MAX_DESCRIPTION_CHARS: usize = 400;
@@ -53,6 +55,8 @@ pub struct EntraError {
     pub description: String,
     /// Entra's correlation id, for its support.
     pub correlation_id: Option<String>,
+    /// What a new sign-in must ask for (`interaction_required`, Microsoft Learn "Claims challenges").
+    pub claims: Option<Box<ClaimsChallenge>>,
 }
 
 /// The token endpoint's error answer (RFC 6749 §5.2 and Entra's own members). One member that is odd must not hide the others.
@@ -65,6 +69,8 @@ struct ErrorBody {
     error_codes: Value,
     #[serde(default)]
     correlation_id: Value,
+    #[serde(default)]
+    claims: Value,
 }
 
 /// How advice for the operator begins on a visitor's page.
@@ -85,6 +91,7 @@ impl EntraError {
             code: code.or_else(|| code_in(description)),
             description: clean(description),
             correlation_id: body.correlation_id.as_str().and_then(guid),
+            claims: body.claims.as_str().and_then(ClaimsChallenge::from_error).map(Box::new),
         })
     }
 
@@ -97,6 +104,7 @@ impl EntraError {
             correlation_id: error_description
                 .split_once("Correlation ID: ")
                 .and_then(|(_, rest)| guid(rest.get(..36)?)),
+            claims: None,
         }
     }
 
@@ -288,5 +296,24 @@ mod tests {
         assert_eq!(EntraError::from_callback("interaction_required", "").remedy(), Remedy::SignInAgain);
         assert_eq!(EntraError::from_callback("temporarily_unavailable", "").remedy(), Remedy::Other);
         assert_eq!(EntraError::from_callback("invalid_client", "").remedy(), Remedy::Configuration);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_error_answer_makes_it_panic_or_gets_control_characters_or_long_runs_through(
+            error in "\\PC{0,60}",
+            description in "(AADSTS[0-9]{0,12}: )?(.|\n|\r|\t){0,200}( Correlation ID: [-0-9a-fé]{0,40})?",
+            codes in proptest::collection::vec(proptest::num::i64::ANY, 0..3),
+            bytes: Vec<u8>,
+        ) {
+            let _ = EntraError::from_token_endpoint(&bytes);
+            let body = serde_json::json!({ "error": error, "error_description": description, "error_codes": codes });
+            let found = [EntraError::from_token_endpoint(body.to_string().as_bytes()), Some(EntraError::from_callback(&error, &description))];
+            for found in found.into_iter().flatten() {
+                let text = format!("{} {} {} {}", found.error, found.label(), found.cause(), found.description);
+                proptest::prop_assert!(!text.chars().any(char::is_control), "{:?}", text);
+                proptest::prop_assert!(found.description.chars().count() <= MAX_DESCRIPTION_CHARS + 1);
+            }
+        }
     }
 }

@@ -185,6 +185,7 @@ impl AccessTokenValidator {
             scopes: claims.scopes(),
             app_role,
             roles: claims.roles.unwrap_or_default(),
+            issued_at: claims.iat,
             name: claims.name,
             email: claims.email,
             preferred_username: claims.preferred_username.or(claims.upn).or(claims.unique_name),

@@ -34,6 +34,14 @@ impl ClaimsChallenge {
         Self::from_json(&json)
     }
 
+    /// From `claims` of the token endpoint's error answer: JSON in a string, or the same in base64.
+    pub fn from_error(claims: &str) -> Option<Self> {
+        if claims.len() > MAX_CHALLENGE {
+            return None;
+        }
+        Self::from_json(claims.as_bytes()).or_else(|| Self::decode(claims))
+    }
+
     /// From the JSON itself.
     pub fn from_json(json: &[u8]) -> Option<Self> {
         match serde_json::from_slice(json).ok()? {
@@ -92,6 +100,17 @@ mod tests {
             assert_eq!(ClaimsChallenge::from_json(challenge.to_json().as_bytes()), Some(challenge));
         }
         assert_eq!(claims_parameter(None), r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#);
+    }
+
+    #[test]
+    fn a_token_error_brings_its_claims_as_json() {
+        let demand = r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}}}"#;
+        let challenge = ClaimsChallenge::from_error(demand).expect("a challenge");
+        assert_eq!(challenge.to_json(), demand);
+        assert_eq!(ClaimsChallenge::from_error(&STANDARD.encode(demand)), Some(challenge));
+        for bad in ["", "{", "[]", r#"{"a":1}"#, &format!(r#"{{"a":{{"b":"{}"}}}}"#, "x".repeat(5000))] {
+            assert_eq!(ClaimsChallenge::from_error(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub struct Principal {
     pub(super) scopes: Vec<String>,
     pub(super) roles: Vec<String>,
     pub(super) app_role: Option<AppRole>,
+    pub(super) issued_at: Option<i64>,
     pub(super) name: Option<String>,
     pub(super) email: Option<String>,
     pub(super) preferred_username: Option<String>,
@@ -56,6 +57,10 @@ impl Principal {
     /// The highest app role of this API's, where those decide what a caller may do; `None` where they do not.
     pub fn app_role(&self) -> Option<AppRole> {
         self.app_role
+    }
+    /// `iat`: when the token was issued, in seconds since 1970.
+    pub fn issued_at(&self) -> Option<i64> {
+        self.issued_at
     }
     /// `name`, for display only.
     pub fn name(&self) -> Option<&str> {

@@ -4,7 +4,6 @@ mod discovery;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    thread,
     time::Duration,
 };
 
@@ -22,6 +21,7 @@ use super::{
     single_flight::SingleFlight,
 };
 use crate::{
+    background,
     config::EntraSettings,
     failure_log::FailureLog,
     loopback::is_secure,
@@ -193,14 +193,14 @@ impl Provider {
     pub(super) fn keys_in_memory(self: &Arc<Self>) -> Option<Arc<KeySet>> {
         if self.keys.begin_refresh() {
             let provider = Arc::clone(self);
+            let ends = EndsRefresh(Arc::clone(self));
             let refresh = move || {
+                let _ends = ends;
                 // A failure is logged there, and the keys at hand go on serving.
                 let _ = provider.keys.refresh(|| provider.fetch_keys());
-                provider.keys.end_refresh();
             };
-            if thread::Builder::new().name("signing-keys".to_owned()).spawn(refresh).is_err() {
-                self.keys.end_refresh();
-            }
+            // Without a thread it ends at once.
+            let _ = background::spawn_once("signing-keys", refresh);
         }
         self.keys.current()
     }
@@ -314,6 +314,15 @@ fn max_age(cache_control: &str) -> Option<Duration> {
     })
 }
 
+/// Ends the refresh of the signing keys also when it panics: otherwise there would never be another one.
+struct EndsRefresh(Arc<Provider>);
+
+impl Drop for EndsRefresh {
+    fn drop(&mut self) {
+        self.0.keys.end_refresh();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,6 +341,13 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(max_age(header), seconds.map(Duration::from_secs), "{header:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_makes_it_panic(header in "(max-age=[0-9\"]{0,30}|\\PC{0,60})") {
+            let _ = max_age(&header);
         }
     }
 }

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, Utc};
 
+const MOST_SECONDS: i64 = 100 * 366 * 86_400;
+
 /// Tells the time to everything in this room.
 #[derive(Debug, Default)]
 pub struct Clock {
@@ -16,9 +18,9 @@ impl Clock {
         Utc::now().timestamp().saturating_add(self.offset_seconds.load(Ordering::Relaxed))
     }
 
-    /// Sets how far this clock is ahead of the machine's; negative when behind.
+    /// Sets how far this clock is ahead of the machine's; negative when behind. A century at most, so that no sum overflows.
     pub fn set_offset(&self, seconds: i64) {
-        self.offset_seconds.store(seconds, Ordering::Relaxed);
+        self.offset_seconds.store(seconds.clamp(-MOST_SECONDS, MOST_SECONDS), Ordering::Relaxed);
     }
 }
 

@@ -6,8 +6,15 @@ use std::io::{self, Write as _};
 use actix_web::{
     HttpRequest,
     http::header::{self, AcceptEncoding, ContentEncoding, Encoding, Header as _, HeaderValue},
+    web::{self, Bytes},
 };
 use flate2::{Compression, write::GzEncoder};
+use tokio::sync::Semaphore;
+
+/// Largest body that is compressed on the serving thread: about a third of a millisecond.
+const MAX_INLINE_BYTES: usize = 32 * 1024;
+/// Larger bodies that are compressed at the same time, in the whole process; others wait without holding a thread.
+static LARGE: Semaphore = Semaphore::const_new(4);
 
 /// Below this size, compression saves nothing: the response fits into one packet, headers included.
 pub const MIN_BYTES: usize = 1024;
@@ -86,6 +93,19 @@ impl Coding {
                 Ok(compressed)
             }
         }
+    }
+
+    /// Compresses the body of a response that is made for one request: a large one on another thread, a few at a time.
+    ///
+    /// # Errors
+    /// When the threads are gone.
+    pub async fn compress_body(self, bytes: Bytes) -> io::Result<Bytes> {
+        if bytes.len() <= MAX_INLINE_BYTES {
+            return self.compress(&bytes, Effort::Fast).map(Bytes::from);
+        }
+        let _permit = LARGE.acquire().await.map_err(io::Error::other)?;
+        let compressed = web::block(move || self.compress(&bytes, Effort::Fast)).await;
+        compressed.map_err(io::Error::other).flatten().map(Bytes::from)
     }
 
     /// The value of `Content-Encoding`.

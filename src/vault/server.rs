@@ -1,13 +1,7 @@
 //! The vault's addresses and those of the metadata service, as their references have them (Key Vault REST API 7.4, IMDS
 //! 2018-02-01). A thread of its own serves them: the site asks while it starts.
 
-use std::{
-    io,
-    net::TcpListener,
-    path::Path,
-    sync::mpsc,
-    thread::{self, JoinHandle},
-};
+use std::{io, net::TcpListener, path::Path, sync::mpsc, thread::JoinHandle};
 
 use actix_web::{
     App, Error, HttpRequest, HttpResponse, HttpServer,
@@ -31,6 +25,7 @@ use super::{
     key::{KeyError, VaultKey},
     tokens::Tokens,
 };
+use crate::background;
 use crate::serve::{
     access_log,
     local_programs::{self, Objection},
@@ -81,7 +76,7 @@ impl Server {
             tokens: Tokens::default(),
         });
         let (send, started) = mpsc::channel();
-        let thread = thread::Builder::new().name("vault".to_owned()).spawn(move || {
+        let thread = background::spawn_once("vault", move || {
             rt::System::new().block_on(async move {
                 let app = move || {
                     App::new()

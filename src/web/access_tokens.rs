@@ -1,22 +1,24 @@
-//! A valid access token for a signed-in user, whenever the site needs one: refreshed shortly before it ends, and by one
-//! request at a time, since parallel refreshes sign users out. Blocks: never call it on a serving thread.
+//! A valid access token for a signed-in user, whenever the site needs one: refreshed shortly before it ends, in the background, and by
+//! one request at a time, since parallel refreshes sign users out.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, TryLockError},
+    sync::Arc,
     time::{Duration as StdDuration, Instant},
 };
 
 use chrono::{DateTime, Duration, Utc};
 use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
-    redis_store::StoreError,
+    lanes::{LaneError, Lanes},
+    redis_store::{RedisStore, StoreError},
     session::Ticket,
     token_store::{Kept, TokenStore, Wait},
 };
 use crate::entra::{
-    ConfidentialClient, TokenSet,
+    ClaimsChallenge, ConfidentialClient, TokenSet,
     aadsts::{EntraError, Remedy},
     confidential_client::SignInError,
 };
@@ -39,12 +41,18 @@ pub enum NoToken {
     /// The sign-in has ended, or Entra does not prolong it: the user must sign in again.
     #[error("the user must sign in again")]
     SignInAgain,
+    /// Entra wants more of the user than a refresh can bring: a sign-in with these claims.
+    #[error("Entra ID demands another sign-in")]
+    StepUp(ClaimsChallenge),
     /// Entra was asked and could not help, for a reason that signing in again does not mend.
     #[error(transparent)]
     Failed(#[from] SignInError),
     /// The same, a moment ago, for somebody else.
     #[error("a refresh failed a moment ago")]
     FailedJustNow,
+    /// Too many ask at once.
+    #[error(transparent)]
+    Busy(#[from] LaneError),
     /// Nobody knows what tokens there are.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -55,15 +63,23 @@ pub struct AccessTokens {
     store: Arc<dyn TokenStore>,
     client: Arc<ConfidentialClient>,
     refreshing: Cache<Ticket, Arc<Mutex<LastFailure>>>,
+    lanes: Arc<Lanes>,
+    /// Where the store is, unless it is in this process.
+    redis: Option<RedisStore>,
 }
 
 /// When a refresh failed last, for those who waited for it.
 type LastFailure = Option<Instant>;
 
 impl AccessTokens {
-    /// Kept in `store`, refreshed by `client`.
-    pub fn new(store: Arc<dyn TokenStore>, client: Arc<ConfidentialClient>) -> Self {
-        Self { store, client, refreshing: Cache::builder().time_to_idle(LOCK_LIFETIME).build() }
+    /// Kept in `store`, which is in `redis` or in this process; refreshed by `client`.
+    pub fn new(
+        store: Arc<dyn TokenStore>,
+        client: Arc<ConfidentialClient>,
+        lanes: Arc<Lanes>,
+        redis: Option<RedisStore>,
+    ) -> Self {
+        Self { store, client, refreshing: Cache::builder().time_to_idle(LOCK_LIFETIME).build(), lanes, redis }
     }
 
     /// Keeps the tokens of a new sign-in.
@@ -84,42 +100,66 @@ impl AccessTokens {
         Ok(self.store.get(ticket)?.map(|tokens| tokens.expires_at))
     }
 
-    /// An access token with time left.
+    /// An access token that is still good. One that ends soon is refreshed in the background: no page waits for that.
     ///
     /// # Errors
     /// When there is none and none can be had.
-    pub fn valid(&self, ticket: &Ticket) -> Result<SecretString, NoToken> {
-        let tokens = self.store.get(ticket)?.ok_or(NoToken::SignInAgain)?;
+    pub async fn valid(self: &Arc<Self>, ticket: &Ticket) -> Result<SecretString, NoToken> {
+        let tokens = self.look_up(ticket).await?.ok_or(NoToken::SignInAgain)?;
         let now = Utc::now();
-        if tokens.refresh_at > now {
-            return Ok(tokens.access_token);
+        if tokens.expires_at <= now {
+            return self.refresh(ticket, tokens.access_token).await;
         }
-        let wait = if tokens.expires_at > now { Wait::NotAtAll } else { Wait::ForTheOther };
-        self.refresh(ticket, &tokens.access_token, wait)
+        if tokens.refresh_at <= now {
+            self.refresh_in_background(ticket, &tokens.access_token);
+        }
+        Ok(tokens.access_token)
     }
 
     /// Another access token than `refused`, which the API did not take.
     ///
     /// # Errors
     /// When none can be had.
-    pub fn instead_of(&self, ticket: &Ticket, refused: &SecretString) -> Result<SecretString, NoToken> {
-        self.refresh(ticket, refused, Wait::ForTheOther)
+    pub async fn instead_of(self: &Arc<Self>, ticket: &Ticket, refused: SecretString) -> Result<SecretString, NoToken> {
+        self.refresh(ticket, refused).await
     }
 
-    /// One at a time. Whoever comes second waits, and finds the first one's new token; who does not wait goes on with the
-    /// old one, which is still good.
-    fn refresh(&self, ticket: &Ticket, old: &SecretString, wait: Wait) -> Result<SecretString, NoToken> {
-        let lock = self.refreshing.get_with_by_ref(ticket, Arc::default);
-        // A failure that a panic has left behind is as good as any.
-        let turn_here = match wait {
-            Wait::ForTheOther => Some(lock.lock().unwrap_or_else(PoisonError::into_inner)),
-            Wait::NotAtAll => match lock.try_lock() {
-                Ok(turn) => Some(turn),
-                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-                Err(TryLockError::WouldBlock) => None,
-            },
-        };
-        let Some(mut last_failure) = turn_here else { return Ok(old.clone()) };
+    async fn look_up(&self, ticket: &Ticket) -> Result<Option<Kept>, StoreError> {
+        match &self.redis {
+            Some(redis) => {
+                let (store, ticket) = (Arc::clone(&self.store), ticket.clone());
+                redis.off_thread(move || store.get(&ticket)).await.flatten()
+            }
+            None => self.store.get(ticket),
+        }
+    }
+
+    /// One at a time. Whoever comes second waits, without a thread, and finds the first one's new token.
+    async fn refresh(self: &Arc<Self>, ticket: &Ticket, old: SecretString) -> Result<SecretString, NoToken> {
+        let turn = self.refreshing.get_with_by_ref(ticket, Arc::default).lock_owned().await;
+        let (tokens, ticket) = (Arc::clone(self), ticket.clone());
+        // Goes on, and keeps the turn, also when the browser has gone meanwhile.
+        self.lanes.tokens.run(move || tokens.refresh_now(&ticket, &old, Wait::ForTheOther, turn)).await?
+    }
+
+    /// Unless somebody does so already, or the threads are in use: the token at hand is good.
+    fn refresh_in_background(self: &Arc<Self>, ticket: &Ticket, old: &SecretString) {
+        let Ok(turn) = self.refreshing.get_with_by_ref(ticket, Arc::default).try_lock_owned() else { return };
+        let (tokens, ticket, old) = (Arc::clone(self), ticket.clone(), old.clone());
+        self.lanes.tokens.start(move || {
+            if let Err(error) = tokens.refresh_now(&ticket, &old, Wait::NotAtAll, turn) {
+                log::info!("access token not refreshed ahead of its end: {error}");
+            }
+        });
+    }
+
+    fn refresh_now(
+        &self,
+        ticket: &Ticket,
+        old: &SecretString,
+        wait: Wait,
+        mut last_failure: OwnedMutexGuard<LastFailure>,
+    ) -> Result<SecretString, NoToken> {
         // And then among all replicas. Who has waited too long for another one goes on all the same.
         let turn = self.store.turn(ticket, wait)?;
         if turn.is_none() && wait == Wait::NotAtAll {
@@ -139,16 +179,20 @@ impl AccessTokens {
         }
         let outcome = self.ask(ticket, &tokens);
         *last_failure = matches!(outcome, Err(NoToken::Failed(_))).then(Instant::now);
-        match outcome {
-            // Entra cannot be asked just now: the token serves as long as it lasts.
-            Err(NoToken::Failed(error)) if wait == Wait::NotAtAll => {
+        // The token serves as long as it lasts: when Entra cannot be asked just now, for a while; when Entra wants more than a refresh
+        // can bring, until its end.
+        let again_at = match &outcome {
+            Err(NoToken::Failed(error)) => {
                 log::warn!("access token not refreshed, the old one is used while it lasts: {}", error.with_hint());
-                let access_token = tokens.access_token.clone();
-                self.store.replace(ticket, Kept { refresh_at: Utc::now() + TRY_AGAIN_AFTER, ..tokens })?;
-                Ok(access_token)
+                Utc::now() + TRY_AGAIN_AFTER
             }
-            other => other,
+            Err(NoToken::StepUp(_)) => tokens.expires_at,
+            _ => return outcome,
+        };
+        if wait == Wait::NotAtAll {
+            self.store.replace(ticket, Kept { refresh_at: again_at, ..tokens })?;
         }
+        outcome
     }
 
     fn ask(&self, ticket: &Ticket, tokens: &Kept) -> Result<SecretString, NoToken> {
@@ -194,6 +238,7 @@ fn refresh_at(expires_at: DateTime<Utc>, now: DateTime<Utc>, fraction: f64) -> D
 
 fn no_token(error: SignInError) -> NoToken {
     match error {
+        SignInError::Entra(EntraError { claims: Some(claims), .. }) => NoToken::StepUp(*claims),
         SignInError::Entra(answer) if ends_the_sign_in(&answer) => {
             log::info!("refresh refused, the user must sign in again: {} {:?}", answer.error, answer.code);
             NoToken::SignInAgain

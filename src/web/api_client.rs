@@ -6,7 +6,7 @@ mod shapes;
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::{http::StatusCode, web};
+use actix_web::http::StatusCode;
 use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -14,6 +14,7 @@ use url::Url;
 
 use super::{
     access_tokens::{AccessTokens, NoToken},
+    lanes::{LaneError, Lanes},
     redis_store::StoreError,
     session::Ticket,
 };
@@ -74,6 +75,9 @@ pub enum ApiError {
     /// 429, with the seconds to wait when the API tells.
     #[error("the API asks to slow down")]
     TooManyRequests(Option<u64>),
+    /// The site itself asks too much at once, and nothing was sent.
+    #[error("too many requests are under way")]
+    Busy,
     /// 503, with the seconds to wait when the API tells.
     #[error("the API cannot do it at present")]
     Unavailable(Option<u64>),
@@ -96,12 +100,23 @@ pub enum ApiError {
     Nonsense(String),
 }
 
+impl From<LaneError> for ApiError {
+    fn from(error: LaneError) -> Self {
+        match error {
+            LaneError::Busy(_) => Self::Busy,
+            LaneError::BrokenOff(_) => Self::Unreachable(error.to_string()),
+        }
+    }
+}
+
 impl From<NoToken> for ApiError {
     fn from(error: NoToken) -> Self {
         match error {
             NoToken::SignInAgain => Self::SignInAgain,
             NoToken::Failed(error) => Self::SignIn(error),
+            NoToken::StepUp(challenge) => Self::StepUp(challenge),
             NoToken::FailedJustNow => Self::NotRefreshed,
+            NoToken::Busy(error) => error.into(),
             NoToken::Store(error) => Self::Sessions(error),
         }
     }
@@ -112,6 +127,7 @@ pub struct ApiClient {
     agent: ureq::Agent,
     base: String,
     tokens: Arc<AccessTokens>,
+    lanes: Arc<Lanes>,
     /// What the API said last that each user may do.
     rights: Cache<Ticket, Rights>,
 }
@@ -154,11 +170,12 @@ pub struct Correlation {
 
 impl ApiClient {
     /// The API at `base`, over `agent`, whose timeout is the longest that one request may take.
-    pub fn new(agent: ureq::Agent, base: &Url, tokens: Arc<AccessTokens>) -> Self {
+    pub fn new(agent: ureq::Agent, base: &Url, tokens: Arc<AccessTokens>, lanes: Arc<Lanes>) -> Self {
         Self {
             agent,
             base: base.as_str().trim_end_matches('/').to_owned(),
             tokens,
+            lanes,
             rights: Cache::builder().max_capacity(MAX_KNOWN_RIGHTS).time_to_idle(RIGHTS_LIFETIME).build(),
         }
     }
@@ -168,24 +185,13 @@ impl ApiClient {
         UsersApi { client: Arc::clone(self), ticket, correlation }
     }
 
-    /// Whether the API answers at all. Blocks.
+    /// Whether the API answers at all, and not another program in its place. Blocks.
     pub fn is_alive(&self) -> bool {
-        self.agent.get(format!("{}/health/live", self.base)).call().is_ok_and(|answer| answer.status().is_success())
-    }
-
-    /// Blocks: a refresh, the call, and once more when the token is refused.
-    fn call(&self, ticket: &Ticket, correlation: &Correlation, call: &Call) -> Result<Answer, ApiError> {
-        let token = self.tokens.valid(ticket)?;
-        let mut answer = self.send(&token, correlation, call)?;
-        if answer.status == StatusCode::UNAUTHORIZED && answer.challenge.is_none() {
-            log::info!(request_id = correlation.request_id, trace_id = correlation.trace.trace_id(); "the API refused an access token; refreshing it");
-            let token = self.tokens.instead_of(ticket, &token)?;
-            answer = self.send(&token, correlation, call)?;
-        }
-        let rights = answer.rights;
-        let result = answer.into_result(call.method);
-        self.note_rights(ticket, rights, &result);
-        result
+        let answer = self.agent.get(format!("{}/health/live", self.base)).call();
+        answer.is_ok_and(|answer| {
+            let content_type = answer.headers().get("content-type").and_then(|value| value.to_str().ok());
+            answer.status().is_success() && content_type.is_some_and(answer::names_json)
+        })
     }
 
     /// An API that does not say what a user may do has no roles: everybody may write.
@@ -302,14 +308,32 @@ impl UsersApi {
     }
 
     async fn answer(&self, call: Call) -> Result<Answer, ApiError> {
-        let (client, ticket) = (Arc::clone(&self.client), self.ticket.clone());
-        let correlation = self.correlation.clone();
-        let result = web::block(move || client.call(&ticket, &correlation, &call)).await;
-        let result = result.unwrap_or_else(|error| Err(ApiError::Unreachable(error.to_string())));
+        let result = self.call(&Arc::new(call)).await;
         if let Err(error) = &result {
             log::info!(request_id = self.correlation.request_id, trace_id = self.correlation.trace.trace_id(); "API call: {error}");
         }
         result
+    }
+
+    /// With a token that is good, and once more with a new one when the API refuses it.
+    async fn call(&self, call: &Arc<Call>) -> Result<Answer, ApiError> {
+        let tokens = &self.client.tokens;
+        let token = tokens.valid(&self.ticket).await?;
+        let mut answer = self.send(token.clone(), call).await?;
+        if answer.status == StatusCode::UNAUTHORIZED && answer.challenge.is_none() {
+            log::info!(request_id = self.correlation.request_id, trace_id = self.correlation.trace.trace_id(); "the API refused an access token; refreshing it");
+            let token = tokens.instead_of(&self.ticket, token).await?;
+            answer = self.send(token, call).await?;
+        }
+        let rights = answer.rights;
+        let result = answer.into_result(call.method);
+        self.client.note_rights(&self.ticket, rights, &result);
+        result
+    }
+
+    async fn send(&self, token: SecretString, call: &Arc<Call>) -> Result<Answer, ApiError> {
+        let (client, correlation, call) = (Arc::clone(&self.client), self.correlation.clone(), Arc::clone(call));
+        self.client.lanes.api.run(move || client.send(&token, &correlation, &call)).await?
     }
 }
 

@@ -10,14 +10,13 @@ use std::{
         Arc,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
-    thread,
     time::{Duration, Instant},
 };
 
 use ending::Ending;
 use folders::Folders;
 
-use crate::{config::ClientSettings, entra::ConfidentialClient};
+use crate::{background, config::ClientSettings, entra::ConfidentialClient};
 
 /// How often to look without having been told to: not every file system tells.
 const LOOK: Duration = Duration::from_mins(1);
@@ -47,7 +46,7 @@ impl CertificateWatch {
         // Here, and not on the thread: what changes from now on is seen.
         folders.watch();
         let mut watch = Watch { client, folders, ending: Ending::new(&settings.expiry_warning_days), last_error: None };
-        thread::Builder::new().name("certificate-watch".to_owned()).spawn(move || watch.run(&woken))?;
+        background::spawn_restarting("certificate-watch", move || watch.run(&woken))?;
         Ok(Self { stop: wake })
     }
 }
@@ -122,7 +121,10 @@ fn settle(woken: &Receiver<Wake>, quiet: Duration, at_most: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::{
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
 
     use super::*;
 

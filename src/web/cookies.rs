@@ -17,6 +17,8 @@ use actix_web::{
 use super::{
     error_page,
     key_ring::KeyRing,
+    redis_store::budget,
+    routes,
     sessions::{Trouble, noting_trouble},
     site::Site,
 };
@@ -87,7 +89,11 @@ pub async fn sort_out(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if let Some(site) = request.app_data::<web::Data<Site>>().cloned() {
-        let own = own_cookies(request.headers(), site.cookies, &site.keys);
+        let mut own = own_cookies(request.headers(), site.cookies, &site.keys);
+        if !routes::needs_session(request.match_info().as_str()) {
+            // Health is told, and styles are sent, without looking a session up.
+            own.retain(|cookie| cookie.name() != site.cookies.session_name());
+        }
         let line = own.iter().map(|cookie| cookie.encoded().stripped().to_string()).collect::<Vec<_>>().join("; ");
         request.headers_mut().remove(COOKIE);
         if let Ok(line) = HeaderValue::try_from(line)
@@ -97,7 +103,7 @@ pub async fn sort_out(
         }
         request.extensions_mut().insert(Cookies { given: own, changes: Vec::new() });
     }
-    let (response, trouble) = noting_trouble(next.call(request)).await;
+    let (response, trouble) = budget::of_request(noting_trouble(next.call(request))).await;
     let mut response = response?.map_into_boxed_body();
     if trouble == Some(Trouble::NotWritten) {
         let page = error_page::session_lost(response.request()).await;

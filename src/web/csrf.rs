@@ -20,6 +20,7 @@ use actix_web::{
     },
     rt::time::timeout,
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 use url::Url;
@@ -120,10 +121,39 @@ fn check<F: ProtectedForm>(
             (_, typed, _) => PageError::from(Kind::Forged).keeping(typed),
         });
     };
-    if !is_equal(form.csrf_token(), &account.csrf_token) {
+    if !is_equal(&unmask(form.csrf_token()), &account.csrf_token) {
         return Err(PageError::from(Kind::Forged).keeping(form.typed()));
     }
     Ok(Checked { form, user: SignedIn { visit, account } })
+}
+
+/// Bytes of a token, and of the mask over it.
+const TOKEN_BYTES: usize = 32;
+
+/// The token as one page shows it: under a mask of its own, so that no two responses hold the same text. Responses are compressed,
+/// and whoever sees their lengths could otherwise find the token out piece by piece, by text of their own in the same response
+/// (BREACH; the OWASP cheat sheet on cross-site request forgery asks for this mask).
+pub fn mask(token: &str) -> String {
+    let pad: [u8; TOKEN_BYTES] = rand::random();
+    match URL_SAFE_NO_PAD.decode(token) {
+        Ok(bytes) if bytes.len() == TOKEN_BYTES => {
+            let masked = bytes.iter().zip(pad).map(|(byte, pad)| byte ^ pad);
+            URL_SAFE_NO_PAD.encode(pad.into_iter().chain(masked).collect::<Vec<_>>())
+        }
+        // No token of ours, so nothing to hide.
+        _ => token.to_owned(),
+    }
+}
+
+/// The token under a mask; anything else stays as it is, such as the token itself.
+fn unmask(given: &str) -> String {
+    let bytes = URL_SAFE_NO_PAD.decode(given).unwrap_or_default();
+    match bytes.split_at_checked(TOKEN_BYTES) {
+        Some((pad, masked)) if masked.len() == TOKEN_BYTES => {
+            URL_SAFE_NO_PAD.encode(masked.iter().zip(pad).map(|(byte, pad)| byte ^ pad).collect::<Vec<_>>())
+        }
+        _ => given.to_owned(),
+    }
 }
 
 /// In a time that tells nothing of where they differ.
@@ -186,6 +216,20 @@ mod tests {
             (None, Some("https://evil.example/https://blog.example.com"), Sender::AnotherSite),
         ] {
             assert_eq!(Sender::from_headers(fetch_site, origin, &public_url), expected, "{fetch_site:?} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_looks_different_on_each_page_and_is_the_same() {
+        let token = crate::web::session::random_id();
+        let masked: Vec<_> = (0..3).map(|_| mask(&token)).collect();
+        for one in &masked {
+            assert_eq!(unmask(one), token);
+            assert!(!one.contains(&token) && masked.iter().filter(|other| *other == one).count() == 1, "{masked:?}");
+        }
+        assert_eq!(unmask(&token), token, "of a page from before");
+        for made_up in ["", "made-up", &"A".repeat(86), &"A".repeat(85), &"é".repeat(43)] {
+            assert_ne!(unmask(made_up), token);
         }
     }
 

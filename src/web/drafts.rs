@@ -9,6 +9,7 @@ mod redis;
 
 use std::{fmt, time::Duration};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use self::{memory::MemoryDrafts, redis::RedisDrafts};
@@ -34,6 +35,34 @@ pub struct Typed {
     /// `ETag` of the post when its form was opened; empty for a new post.
     #[serde(default)]
     pub etag: String,
+    /// Idempotency key of the form of a new post; empty for another one.
+    #[serde(default)]
+    pub key: String,
+    /// Why it was not taken, if it was sent.
+    #[serde(default)]
+    pub rejection: Option<Rejection>,
+}
+
+/// Why a form was not taken: kept with its text, for the page that shows both after a redirect.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// What happened to the post, and what to do.
+    pub summary: String,
+    /// What is wrong with the title.
+    pub title_error: Option<String>,
+    /// What is wrong with the content.
+    pub content_error: Option<String>,
+    /// Whether somebody changed the post meanwhile.
+    pub is_stale: bool,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl Rejection {
+    fn len(&self) -> usize {
+        let errors = [&self.title_error, &self.content_error].into_iter().flatten().map(String::len);
+        self.summary.len() + errors.sum::<usize>()
+    }
 }
 
 /// Shows how long it is, and nothing of it: what people write is not for logs.
@@ -46,7 +75,8 @@ impl fmt::Debug for Typed {
 impl Typed {
     /// In bytes.
     pub fn len(&self) -> usize {
-        self.title.len() + self.content.len() + self.etag.len()
+        let rejection = self.rejection.as_ref().map_or(0, Rejection::len);
+        self.title.len() + self.content.len() + self.etag.len() + self.key.len() + rejection
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
     api_client::{ApiError, Forbidden},
     drafts::Typed,
     form_seal::FormSeal,
+    lanes::LaneError,
     pages::{callback, post_form},
     redis_store::StoreError,
     return_path::ReturnPath,
@@ -47,6 +48,8 @@ pub use onward::{SigningInAgain, end_sign_in, sign_in_href};
 use onward::{another_account_href, declined, page_of, sign_in_again, step_up};
 use sign_in_refusal::UserRefusal;
 
+/// What a page says of an outage that passes by itself, in `Retry-After`.
+const BUSY_SECONDS: u64 = 5;
 /// The user may consent for themselves.
 const CONSENT_IS_THE_USERS: u32 = 65001;
 
@@ -106,6 +109,8 @@ pub enum Kind {
     Prefetched,
     /// 500
     Internal,
+    /// 503: too many requests wait for the API or for Entra.
+    Busy,
     /// 503: the place where sessions are kept does not answer.
     SessionsUnreachable,
     /// 502: the API cannot be reached.
@@ -196,6 +201,7 @@ impl From<ApiError> for PageError {
             ApiError::SignIn(error) => return error.into(),
             ApiError::NotRefreshed => Kind::EntraUnreachable,
             ApiError::Sessions(_) => Kind::SessionsUnreachable,
+            ApiError::Busy => Kind::Busy,
             ApiError::TokenRejected(code) => Kind::TokenRejected(code),
             ApiError::Forbidden(Forbidden::NotAuthor) => Kind::NotAuthor,
             ApiError::Forbidden(Forbidden::RoleToWrite) => Kind::ReadOnly,
@@ -211,6 +217,17 @@ impl From<ApiError> for PageError {
             // Not of a form, which says itself what is wrong with it: an address that somebody made up.
             ApiError::Invalid(_) | ApiError::Malformed => Kind::BadRequest,
             ApiError::Stale | ApiError::KeyReused | ApiError::Unexpected(_) | ApiError::Nonsense(_) => Kind::ApiFailed,
+        }
+        .into()
+    }
+}
+
+impl From<LaneError> for PageError {
+    fn from(error: LaneError) -> Self {
+        log::warn!("{error}");
+        match error {
+            LaneError::Busy(_) => Kind::Busy,
+            LaneError::BrokenOff(_) => Kind::Internal,
         }
         .into()
     }
@@ -313,7 +330,7 @@ async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
         Ok(visit) => match &error.0.kind {
             Kind::SignInAgain => sign_in_again(&visit, None).await,
             Kind::TokenRejected(code) => sign_in_again(&visit, Some(code)).await,
-            Kind::StepUp(challenge) => step_up(&visit, challenge),
+            Kind::StepUp(challenge) => step_up(&visit, challenge, error.0.sign_in_next.as_ref()),
             Kind::SignedOut(unsent) => post_form::signed_out(&visit, &unsent.seal, &unsent.typed).await,
             Kind::SignedOutAlready => Ok(Visit::redirect("/")),
             Kind::SignInDeclined => declined(&visit, error.0.sign_in_next.as_ref()),
@@ -386,6 +403,9 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
         for (name, value) in refusal.headers() {
             response.headers_mut().append(name, value);
         }
+    }
+    if let Kind::Busy | Kind::SessionsUnreachable = error.0.kind {
+        response.headers_mut().insert(RETRY_AFTER, BUSY_SECONDS.into());
     }
     if let Kind::TooManyRequests(Some(seconds)) | Kind::ApiUnavailable(Some(seconds)) | Kind::TooManyFailures(seconds) =
         error.0.kind

@@ -47,7 +47,7 @@ impl FormSeal {
     pub fn from_request(keys: &KeyRing, request: &HttpRequest) -> Option<Self> {
         let query = form_urlencoded::parse(request.query_string().as_bytes());
         let (_, text) = query.into_iter().find(|(name, _)| name == PARAMETER)?;
-        let bytes = keys.open(&name(request.path()), &URL_SAFE_NO_PAD.decode(text.as_bytes()).ok()?)?;
+        let bytes = keys.open(&name(request.match_info().as_str()), &URL_SAFE_NO_PAD.decode(text.as_bytes()).ok()?)?;
         let seal = Self::from_bytes(&bytes)?;
         (Utc::now() - seal.shown_at < LIFETIME).then_some(seal)
     }

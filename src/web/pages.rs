@@ -13,3 +13,4 @@ pub mod post;
 pub mod post_form;
 pub mod posts;
 pub mod profile;
+pub mod robots;

@@ -4,11 +4,14 @@
 //! Who reads Redis learns little: records are sealed by the cookie key, and their names are digests of what names them
 //! here, so that nobody can take a session id out of a name. Every command is of Redis 2.6, and of one key at a time.
 
+mod breaker;
+pub mod budget;
+
 use std::{
     fs, io,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -19,18 +22,24 @@ use ::redis::{
     Client, Commands as _, Connection, ConnectionLike as _, ErrorKind, RedisError, RedisResult, Script,
     TlsCertificates, cmd, pipe,
 };
+use actix_web::rt::time::timeout;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::Utc;
 use openssl::sha::sha256;
 use zeroize::Zeroizing;
 
-use super::{key_ring::KeyRing, session::random_id};
+use self::breaker::Breaker;
+use super::{
+    key_ring::KeyRing,
+    lanes::{Lane, LaneError},
+    session::random_id,
+};
 use crate::config::RedisSettings;
 
 /// Most connections at once; each is held for the time of one command.
-const MAX_CONNECTIONS: u32 = 16;
-/// How long nobody tries after nobody was there.
-const PAUSE: Duration = Duration::from_millis(500);
+const MAX_CONNECTIONS: u32 = 24;
+/// Threads for requests that wait for Redis; refreshes of tokens have threads of their own.
+const THREADS: usize = 16;
 /// How often to ask whether it is one's turn.
 const ASK_FOR_TURN: Duration = Duration::from_millis(25);
 
@@ -40,9 +49,12 @@ const ASK_FOR_TURN: Duration = Duration::from_millis(25);
 pub struct StoreError(String);
 
 impl StoreError {
-    /// The site ends, and takes no more work.
-    pub fn stopping() -> Self {
-        Self("the site is stopping".to_owned())
+    fn of_lane(error: LaneError) -> Self {
+        Self(error.to_string())
+    }
+
+    fn too_slow() -> Self {
+        Self("it does not answer in time".to_owned())
     }
 }
 
@@ -57,6 +69,9 @@ pub enum RedisSetupError {
         /// Why.
         reason: io::Error,
     },
+    /// There can be no threads.
+    #[error("no threads for requests to Redis: {0}")]
+    Threads(io::Error),
     /// The client cannot be made.
     #[error("redis.url cannot be used: {0}")]
     Client(RedisError),
@@ -93,10 +108,14 @@ pub struct RedisStore(Arc<Shared>);
 
 struct Shared {
     pool: r2d2::Pool<Manager>,
+    /// One connection, for those who ask whether Redis answers: they do not wait behind requests.
+    for_probes: r2d2::Pool<Manager>,
     /// Of connections that may be used.
     generation: Arc<AtomicUsize>,
-    /// When nobody was there last, so that not every request waits for nobody.
-    unreachable_at: Mutex<Option<Instant>>,
+    breaker: Breaker,
+    lane: Lane,
+    /// Longest time for a command, and for all of one request.
+    timeout: Duration,
     keys: KeyRing,
     prefix: String,
 }
@@ -108,17 +127,44 @@ impl RedisStore {
     /// When the settings cannot be used.
     pub fn of(settings: &RedisSettings, keys: &KeyRing) -> Result<Option<Self>, RedisSetupError> {
         let generation = Arc::default();
-        let Some(manager) = Manager::of(settings, &generation)? else { return Ok(None) };
-        let pool = r2d2::Pool::builder()
-            .max_size(MAX_CONNECTIONS)
-            .min_idle(Some(0))
-            .connection_timeout(settings.timeout)
-            // Asks nothing of Redis: see `Manager::is_valid`.
-            .test_on_check_out(true)
-            .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(manager);
-        let (keys, prefix) = (keys.clone(), settings.key_prefix.clone());
-        Ok(Some(Self(Arc::new(Shared { pool, generation, unreachable_at: Mutex::new(None), keys, prefix }))))
+        let pool = |size| -> Result<_, RedisSetupError> {
+            let Some(manager) = Manager::of(settings, &generation)? else { return Ok(None) };
+            let pool = r2d2::Pool::builder()
+                .max_size(size)
+                .min_idle(Some(0))
+                .connection_timeout(settings.timeout)
+                // Asks nothing of Redis: see `Manager::is_valid`.
+                .test_on_check_out(true)
+                .error_handler(Box::new(r2d2::NopErrorHandler))
+                .build_unchecked(manager);
+            Ok(Some(pool))
+        };
+        let (Some(pool), Some(for_probes)) = (pool(MAX_CONNECTIONS)?, pool(1)?) else { return Ok(None) };
+        let lane = Lane::new("Redis", THREADS, settings.timeout).map_err(RedisSetupError::Threads)?;
+        let (keys, prefix, timeout) = (keys.clone(), settings.key_prefix.clone(), settings.timeout);
+        let breaker = Breaker::default();
+        Ok(Some(Self(Arc::new(Shared { pool, for_probes, generation, breaker, lane, timeout, keys, prefix }))))
+    }
+
+    /// Does `work`, which may use this store, on a thread of its lane. All that one request does so takes `redis.timeout_seconds` at
+    /// most.
+    ///
+    /// # Errors
+    /// When the time is over, or too many others wait.
+    pub async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let left = budget::left(self.0.timeout);
+        if left.is_zero() {
+            return Err(StoreError::too_slow());
+        }
+        let begun = Instant::now();
+        // A little earlier than here: the next request must not meet a connection that this one has found silent.
+        let deadline = begun + left.mul_f64(0.9);
+        let outcome = timeout(left, self.0.lane.run(move || budget::until(deadline, work))).await;
+        budget::spend(begun.elapsed());
+        outcome.map_err(|_| StoreError::too_slow())?.map_err(StoreError::of_lane)
     }
 
     /// Keeps a record, new or in place of another, for `life`.
@@ -330,12 +376,17 @@ impl RedisStore {
         }
     }
 
-    /// Whether Redis answers.
+    /// Whether Redis answers, on a connection for this alone.
     ///
     /// # Errors
     /// When it does not.
     pub fn ping(&self) -> Result<(), StoreError> {
-        self.run(|redis| cmd("PING").exec(redis))
+        let ping = || -> Result<(), StoreError> {
+            let mut live = self.0.for_probes.get().map_err(|error| StoreError(error.to_string()))?;
+            cmd("PING").exec(&mut live.connection).map_err(|error| StoreError(error.to_string()))
+        };
+        // The connection may have ended with the Redis of before.
+        ping().or_else(|_| ping())
     }
 
     /// Writes a record, reads it back and removes it. Gives the version of Redis where it may be asked.
@@ -361,6 +412,11 @@ impl RedisStore {
     fn run<T>(&self, command: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, StoreError> {
         let attempt = || -> Result<RedisResult<T>, StoreError> {
             let mut live = self.connection()?;
+            let left = Some(budget::left_here(self.0.timeout)).filter(|left| !left.is_zero());
+            let left = left.ok_or_else(StoreError::too_slow)?;
+            let set = live.connection.set_read_timeout(Some(left));
+            set.and_then(|()| live.connection.set_write_timeout(Some(left)))
+                .map_err(|error| StoreError(error.to_string()))?;
             let outcome = command(&mut live.connection);
             if let Err(error) = &outcome
                 && (error.is_io_error() || error.is_timeout() || error.is_connection_dropped())
@@ -377,14 +433,16 @@ impl RedisStore {
     }
 
     fn connection(&self) -> Result<r2d2::PooledConnection<Manager>, StoreError> {
-        let unreachable_at = || self.0.unreachable_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if unreachable_at().is_some_and(|at| at.elapsed() < PAUSE) {
+        let Some(attempt) = self.0.breaker.attempt() else {
             return Err(StoreError("it was not there a moment ago".to_owned()));
+        };
+        let connection = self.0.pool.get_timeout(budget::left_here(self.0.timeout)).map_err(|error| error.to_string());
+        // Without a reason, and while there are as many connections as there may be, all of them were in use; Redis itself may be well.
+        let is_gone = connection.as_ref().is_err_and(|error| error.contains(": "))
+            || (connection.is_err() && self.0.pool.state().connections < MAX_CONNECTIONS);
+        if !is_gone {
+            attempt.succeed();
         }
-        let connection = self.0.pool.get().map_err(|error| error.to_string());
-        // Without a reason all connections were in use; Redis itself may be well.
-        let is_gone = connection.as_ref().is_err_and(|error| error.contains(": "));
-        *unreachable_at() = is_gone.then(Instant::now);
         connection.map_err(StoreError)
     }
 

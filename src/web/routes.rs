@@ -10,7 +10,7 @@ use super::{
     error_page::{Kind, PageError},
     pages::{
         callback, delete_post, edit_post, front_channel_logout, health, home, login, logout, new_post, post, posts,
-        profile,
+        profile, robots,
     },
     static_files,
 };
@@ -36,6 +36,7 @@ pub fn configure(app: &mut web::ServiceConfig, redirect_path: &str) {
             form("/posts/{id}/delete").route(get().to(delete_post::ask)).route(web::post().to(delete_post::delete)),
         )
         .service(page("/static/{name}").route(get().to(static_files::serve)))
+        .service(page(robots::PATH).route(get().to(robots::show)))
         .service(page("/health").route(get().to(health::report)))
         .service(page("/health/live").route(get().to(health::live)))
         .service(page("/health/ready").route(get().to(health::ready)))
@@ -46,7 +47,7 @@ pub fn configure(app: &mut web::ServiceConfig, redirect_path: &str) {
 pub fn needs_session(path: &str) -> bool {
     let is_or_is_under =
         |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    !["/static", "/health", front_channel_logout::PATH].into_iter().any(is_or_is_under)
+    !["/static", "/health", front_channel_logout::PATH, robots::PATH].into_iter().any(is_or_is_under)
 }
 
 /// An address that only shows something.
@@ -79,7 +80,7 @@ mod tests {
         let literals = source.split('"').skip(1).step_by(2).filter(|text| text.starts_with('/'));
         let routes: Vec<_> = literals.map(|path| path.replace("{id}", "7").replace("{name}", "x")).collect();
         assert!(routes.len() > 10, "{routes:?}");
-        for path in routes.iter().map(String::as_str).chain([front_channel_logout::PATH]) {
+        for path in routes.iter().map(String::as_str).chain([front_channel_logout::PATH, robots::PATH]) {
             assert!(!redirect_path(path), "{path}");
         }
     }

@@ -11,7 +11,7 @@ use actix_web::{
 
 use super::{
     certificate_watch::CertificateWatch,
-    cookies, error_page,
+    compression, cookies, error_page,
     redis_store::RedisSetupError,
     routes, security_headers,
     site::{SettingProblem, Site},
@@ -47,6 +47,9 @@ pub enum StartError {
     /// The Redis of the settings cannot even be tried.
     #[error(transparent)]
     Redis(#[from] RedisSetupError),
+    /// There can be no threads.
+    #[error("no threads for requests to other servers: {0}")]
+    Threads(io::Error),
     /// A template is broken: a defect of the program.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -71,7 +74,7 @@ impl StartError {
             Self::Outbound(_) => "entra.ca_file is a PEM file of the certificates to trust beside the system's",
             Self::Redis(_) => "see redis.url and redis.ca_file, a PEM file of the certificates to trust",
             Self::Header(_) => "see client.public_url and entra.authority_host",
-            Self::Template(_) | Self::Socket(_) => return None,
+            Self::Template(_) | Self::Socket(_) | Self::Threads(_) => return None,
         };
         Some(hint.to_owned())
     }
@@ -120,6 +123,7 @@ impl Server {
                 .wrap(from_fn(error_page::answer))
                 .wrap(site.sessions.middleware(&site.keys, site.cookies))
                 .wrap(from_fn(cookies::sort_out))
+                .wrap(from_fn(compression::compress))
                 .wrap(from_fn(security_headers::add))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))

@@ -16,10 +16,7 @@ use actix_session::{
     config::BrowserSession,
     storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError},
 };
-use actix_web::{
-    cookie::{SameSite, time},
-    web,
-};
+use actix_web::cookie::{SameSite, time};
 
 pub use self::{
     lifetime::{EndOfLife, Lifetime, Started},
@@ -116,19 +113,14 @@ impl Sessions {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    web::block(work).await.unwrap_or_else(|_| Err(StoreError::stopping()))
-}
-
 impl SessionStore for Sessions {
     async fn load(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
         Ok(match self {
             Self::InMemory(store) => store.load(key.as_ref()),
             Self::InRedis(store) => {
                 let (store, id) = (store.clone(), key.as_ref().to_owned());
-                or_trouble(blocking(move || store.load(&id)).await, Trouble::NotRead, None)
+                let loaded = store.redis.clone().off_thread(move || store.load(&id)).await;
+                or_trouble(loaded.flatten(), Trouble::NotRead, None)
             }
         })
     }
@@ -145,7 +137,8 @@ impl SessionStore for Sessions {
             Self::InMemory(store) => store.save(&id, state),
             Self::InRedis(store) => {
                 let store = store.clone();
-                or_trouble(blocking(move || store.save(&id, state)).await, Trouble::NotWritten, ());
+                let saved = store.redis.clone().off_thread(move || store.save(&id, state)).await;
+                or_trouble(saved.flatten(), Trouble::NotWritten, ());
             }
         }
         Ok(key)
@@ -157,7 +150,8 @@ impl SessionStore for Sessions {
             Self::InMemory(store) => store.update(key.as_ref(), state),
             Self::InRedis(store) => {
                 let (store, id) = (store.clone(), key.as_ref().to_owned());
-                or_trouble(blocking(move || store.update(&id, &state)).await, Trouble::NotWritten, true)
+                let updated = store.redis.clone().off_thread(move || store.update(&id, &state)).await;
+                or_trouble(updated.flatten(), Trouble::NotWritten, true)
             }
         };
         if !is_there {
@@ -176,7 +170,8 @@ impl SessionStore for Sessions {
             Self::InMemory(store) => store.delete(key.as_ref()),
             Self::InRedis(store) => {
                 let (store, id) = (store.clone(), key.as_ref().to_owned());
-                or_trouble(blocking(move || store.delete(&id)).await, Trouble::NotWritten, true)
+                let deleted = store.redis.clone().off_thread(move || store.delete(&id)).await;
+                or_trouble(deleted.flatten(), Trouble::NotWritten, true)
             }
         };
         if !was_there {

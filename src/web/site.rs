@@ -14,6 +14,7 @@ use super::{
     drafts::Drafts,
     failed_sign_ins::FailedSignIns,
     key_ring::KeyRing,
+    lanes::Lanes,
     lost_sessions::LostSessions,
     pages::health::HealthMemory,
     pending_sign_ins::PendingSignIns,
@@ -70,6 +71,10 @@ pub struct Site {
     pub api: Arc<ApiClient>,
     /// The users' sessions.
     pub sessions: Sessions,
+    /// Where sessions, tokens and drafts are, unless they are in this process.
+    pub redis: Option<RedisStore>,
+    /// Threads for what blocks.
+    pub lanes: Arc<Lanes>,
     /// Which sign-ins were ended.
     pub sign_outs: SignOuts,
     /// What people typed and could not send.
@@ -126,7 +131,8 @@ impl Site {
         };
         let sign_outs = SignOuts::new(client_settings.session_max, redis.clone());
         let sessions = Sessions::new(client_settings, redis.as_ref(), &store, &sign_outs);
-        let tokens = Arc::new(AccessTokens::new(store, Arc::clone(&client)));
+        let lanes = Arc::new(Lanes::new().map_err(StartError::Threads)?);
+        let tokens = Arc::new(AccessTokens::new(store, Arc::clone(&client), Arc::clone(&lanes), redis.clone()));
         let agent = outbound::agent(client_settings.api_timeout, settings.entra.ca_file.as_deref())?;
         let proxies = TrustedProxies::new(&settings.server.trusted_proxies);
         Ok(Self {
@@ -135,11 +141,18 @@ impl Site {
             headers,
             provider,
             client,
-            api: Arc::new(ApiClient::new(agent, &client_settings.api_base_url, Arc::clone(&tokens))),
+            api: Arc::new(ApiClient::new(
+                agent,
+                &client_settings.api_base_url,
+                Arc::clone(&tokens),
+                Arc::clone(&lanes),
+            )),
             tokens,
             sessions,
             sign_outs,
-            drafts: Drafts::new(client_settings.session_max, redis),
+            drafts: Drafts::new(client_settings.session_max, redis.clone()),
+            redis,
+            lanes,
             pending_sign_ins: PendingSignIns::new(keys.clone(), cookies),
             lost_sessions: LostSessions::new(keys.clone(), cookies),
             keys,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, EntityTag, Header, IfNoneMatch},
+    http::header::{CACHE_CONTROL, HeaderValue},
     web,
 };
 use rust_embed::Embed;
@@ -14,6 +14,7 @@ use super::{
     error_page::{Kind, PageError},
     site::Site,
 };
+use crate::serve::StaticFile;
 
 #[derive(Embed)]
 #[folder = "static/web"]
@@ -21,19 +22,15 @@ struct Files;
 
 /// How many hex digits of the content's SHA-256 a name holds.
 const DIGITS: usize = 16;
+/// A name stands for one content, so it never has to be asked for again.
+const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// All static files.
 pub struct StaticFiles {
     /// From plain name to URL.
     urls: HashMap<String, String>,
     /// From the name in the URL.
-    files: HashMap<String, File>,
-}
-
-struct File {
-    content: web::Bytes,
-    content_type: &'static str,
-    etag: EntityTag,
+    files: HashMap<String, StaticFile>,
 }
 
 impl StaticFiles {
@@ -46,8 +43,7 @@ impl StaticFiles {
             let hashed = format!("{stem}.{digest}.{extension}");
             urls.insert(name.to_string(), format!("/static/{hashed}"));
             let content = web::Bytes::from(file.data.into_owned());
-            let etag = EntityTag::new_strong(digest);
-            files.insert(hashed, File { content, content_type: content_type(extension), etag });
+            files.insert(hashed, StaticFile::new(content_type(extension), &[(CACHE_CONTROL, FOR_EVER)], content));
         }
         Self { urls, files }
     }
@@ -70,27 +66,15 @@ pub async fn serve(
     let Some(file) = site.assets.files.get(name.as_str()) else {
         return Err(Kind::NotFound.into());
     };
-    let known = match IfNoneMatch::parse(&request) {
-        Ok(IfNoneMatch::Any) => true,
-        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(&file.etag)),
-        Err(_) => false,
-    };
-    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response
-        .insert_header((ETAG, file.etag.to_string()))
-        .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"));
-    if known {
-        return Ok(response.finish());
-    }
-    Ok(response.insert_header((CONTENT_TYPE, file.content_type)).body(file.content.clone()))
+    Ok(file.respond(&request).await.unwrap_or_else(|_| HttpResponse::NotAcceptable().finish()))
 }
 
-fn content_type(extension: &str) -> &'static str {
-    match extension {
+fn content_type(extension: &str) -> HeaderValue {
+    HeaderValue::from_static(match extension {
         "css" => "text/css; charset=utf-8",
         "svg" => "image/svg+xml",
         _ => "application/octet-stream",
-    }
+    })
 }
 
 #[cfg(test)]

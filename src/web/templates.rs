@@ -41,8 +41,8 @@ pub struct Layout<'a> {
 pub struct LayoutAccount<'a> {
     /// What to call them.
     pub name: &'a str,
-    /// For the forms on the page.
-    pub csrf_token: &'a str,
+    /// For the forms on the page, masked.
+    pub csrf_token: String,
     /// Whether the API has said that they may write posts.
     pub may_write: bool,
 }

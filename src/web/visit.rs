@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::{
     api_client::{Correlation, Rights, UsersApi},
+    csrf,
     drafts::Typed,
     error_page::{Kind, PageError},
     session::{Account, TypedSession},
@@ -54,6 +55,11 @@ impl Visit {
         Correlation { request_id: self.request_id(), trace: TraceContext::of(&self.request) }
     }
 
+    /// The path of the page, percent-decoded, as routes see it.
+    pub fn page_path(&self) -> &str {
+        self.request.match_info().as_str()
+    }
+
     /// The request's id.
     pub fn request_id(&self) -> String {
         RequestId::of(&self.request).as_str().to_owned()
@@ -64,7 +70,7 @@ impl Visit {
         TraceContext::id_of(&self.request)
     }
 
-    /// Does what may block, away from the serving threads.
+    /// Does what uses the users' sessions, tokens or drafts: at once when they are in memory, on the threads of Redis when they are there.
     ///
     /// # Errors
     /// Those of `work`.
@@ -77,7 +83,10 @@ impl Visit {
         E: Into<PageError> + Send + 'static,
     {
         let site = self.site.clone();
-        let outcome = web::block(move || work(&site)).await.map_err(|_| PageError::from(Kind::Internal))?;
+        let outcome = match self.site.redis.clone() {
+            Some(redis) => redis.off_thread(move || work(&site)).await?,
+            None => work(&site),
+        };
         outcome.map_err(Into::into)
     }
 
@@ -119,10 +128,10 @@ impl Visit {
         let layout = Layout {
             css: self.site.assets.url("site.css"),
             icon: self.site.assets.url("icon.svg"),
-            path: self.request.path(),
+            path: self.page_path(),
             account: account.as_ref().map(|account| LayoutAccount {
                 name: account.display_name(),
-                csrf_token: &account.csrf_token,
+                csrf_token: csrf::mask(&account.csrf_token),
                 may_write: self.site.api.known_rights(&account.ticket).map_or(!account.seems_reader, Rights::may_write),
             }),
             flash,
@@ -159,8 +168,17 @@ impl SignedIn {
     /// # Errors
     /// When the place for it does not answer.
     pub async fn draft(&self) -> Result<Option<Typed>, PageError> {
-        let (author, path) = (self.account.user(), self.visit.request.path().to_owned());
+        let (author, path) = (self.account.user(), self.visit.page_path().to_owned());
         self.visit.blocking(move |site| site.drafts.find(author, &path)).await
+    }
+
+    /// Keeps what the user typed on this page, until it is sent.
+    ///
+    /// # Errors
+    /// When the place for it does not answer.
+    pub async fn keep_draft(&self, typed: Typed) -> Result<(), PageError> {
+        let (author, path) = (self.account.user(), self.visit.page_path().to_owned());
+        self.visit.blocking(move |site| site.drafts.keep(author, &path, typed)).await
     }
 
     /// Forgets what the user typed at `path`: it is sent, or its post is gone.

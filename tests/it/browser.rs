@@ -8,7 +8,7 @@ use crate::support::{
     idp::IdpControl,
     needs,
     system::{TestSystem, client_certificate},
-    web::ALICE,
+    web::{ALICE, system_with_roles},
 };
 
 const DRIVER: &str = "BLOGCTL_TEST_CHROMEDRIVER";
@@ -68,11 +68,82 @@ async fn what_was_typed_is_kept_when_it_is_refused() {
     browser.fill("title", "   ").await;
     browser.fill("content", "Much thought went into this.").await;
     browser.click("Publish").await;
-    browser.find("#title-error").await;
+    assert_eq!(browser.text("#title-error").await, "Enter a title");
     assert_eq!(browser.value("content").await, "Much thought went into this.");
     assert!(!browser.has("#content-error").await, "only the wrong field is marked");
     browser.picture("refused").await;
-    browser.close(&[422]).await;
+
+    // Back to the form as it was opened, and then back from another page: the text is there, and nothing is sent again.
+    browser.driver.back().await.expect("back");
+    browser.find("form.post-form").await;
+    assert_eq!(browser.value("content").await, "Much thought went into this.");
+    browser.go(&dev.site("/posts/new")).await;
+    browser.click("Posts").await;
+    browser.find("article.post-card").await;
+    browser.driver.back().await.expect("back");
+    browser.gone("article.post-card").await;
+    assert_eq!(browser.value("content").await, "Much thought went into this.");
+    browser.driver.refresh().await.expect("reloaded");
+    assert_eq!(browser.value("content").await, "Much thought went into this.");
+    browser.fill("title", "At last").await;
+    browser.click("Publish").await;
+    browser.find("article .content").await;
+    assert_eq!(browser.text("h1").await, "At last");
+    browser.go(&dev.site("/posts/new")).await;
+    assert_eq!(browser.value("content").await, "", "what is published is no draft");
+    browser.close(&[]).await;
+}
+
+#[actix_web::test]
+async fn an_admin_edits_what_another_wrote_and_a_reader_is_not_offered_to_write() {
+    let Some(driver) = needs(DRIVER) else { return };
+    let system = system_with_roles(true);
+    let alice = Browser::open(&driver).await;
+    alice.go(&system.web.url("/posts/new")).await;
+    pick(&alice, "Alice Archer").await;
+    alice.fill("title", "عنوان بالعربية").await;
+    alice.fill("content", "Words of hers.").await;
+    alice.click("Publish").await;
+    alice.find("article .content").await;
+    let post = alice.path().await;
+    let direction = "return getComputedStyle(document.querySelector('h1')).direction";
+    let direction = alice.driver.execute(direction, vec![]).await.expect("a value");
+    assert_eq!(direction.json(), "rtl", "a title keeps the direction of its script");
+    alice.picture("right-to-left").await;
+    alice.close(&[]).await;
+
+    let chiara = Browser::open(&driver).await;
+    chiara.go(&system.web.url(&post)).await;
+    pick(&chiara, "Chiara Conti").await;
+    chiara.click("Edit").await;
+    assert!(chiara.text(".notice").await.contains("a post of Alice Archer"));
+    chiara.picture("admin-edit").await;
+    chiara.fill("content", "Moderated.").await;
+    chiara.click("Save changes").await;
+    chiara.find(".flash[role=status]").await;
+    assert!(chiara.text("article").await.contains("Moderated."));
+    assert_eq!(chiara.text("article .author").await, "Alice Archer");
+
+    let bob = Browser::open(&driver).await;
+    bob.go(&system.web.url("/")).await;
+    sign_in(&bob, "Bob Brandt").await;
+    for path in ["/", "/posts", &*post] {
+        bob.go(&system.web.url(path)).await;
+        bob.find("#account").await;
+        assert!(!bob.has("a[href='/posts/new']").await && !bob.has("a[href$='/edit']").await, "{path}");
+    }
+    bob.go(&system.web.url("/posts/new")).await;
+    bob.find("main[data-error='403']").await;
+    assert!(bob.text("main").await.contains("Blog.Writer"));
+    bob.picture("read-only").await;
+    bob.close(&[403]).await;
+
+    chiara.click("Delete").await;
+    chiara.find("form[method=post] button.danger").await;
+    chiara.picture("admin-delete").await;
+    chiara.click("Delete post").await;
+    chiara.find(".flash[role=status]").await;
+    chiara.close(&[]).await;
 }
 
 #[actix_web::test]
@@ -150,15 +221,29 @@ async fn pages_fit_a_narrow_screen_in_light_and_dark() {
     let browser = Browser::open(&driver).await;
     browser.go(&dev.site("/")).await;
     sign_in(&browser, "Alice Archer").await;
+    browser.go(&dev.site("/posts/new")).await;
+    browser.fill("content", "A text without a title.").await;
+    browser.click("Publish").await;
+    browser.find("#title-error").await;
     let tools = browser.driver.cdp();
     for scheme in ["light", "dark"] {
         let media = serde_json::json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         tools.send_raw("Emulation.setEmulatedMedia", media).await.expect("emulated");
-        for (size, width, height) in [("narrow", 320, 700), ("wide", 1400, 900)] {
+        for (size, width, height) in [("narrow", 320, 900), ("wide", 1400, 900)] {
             let metrics =
                 serde_json::json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
             tools.send_raw("Emulation.setDeviceMetricsOverride", metrics).await.expect("emulated");
-            for (name, path) in [("home", "/"), ("posts", "/posts"), ("new", "/posts/new"), ("profile", "/profile")] {
+            for (name, path) in [
+                ("home", "/"),
+                ("posts", "/posts"),
+                ("post", "/posts/1"),
+                ("rejected", "/posts/new"),
+                ("edit", "/posts/1/edit"),
+                ("delete", "/posts/1/delete"),
+                ("not-yours", "/posts/2/edit"),
+                ("missing", "/nothing"),
+                ("profile", "/profile"),
+            ] {
                 browser.go(&dev.site(path)).await;
                 let overflow = browser
                     .driver
@@ -172,7 +257,7 @@ async fn pages_fit_a_narrow_screen_in_light_and_dark() {
             }
         }
     }
-    browser.close(&[]).await;
+    browser.close(&[403, 404]).await;
 }
 
 #[actix_web::test]

@@ -24,9 +24,16 @@ fn run(arguments: &[&str]) -> Ended {
 #[test]
 fn help_teaches() {
     let servers = ["dev", "serve-api", "serve-client", "serve-idp"];
-    for command in
-        [""].into_iter().chain(servers).chain(["seed", "migrate", "cert", "doctor", "entra", "config", "completions"])
-    {
+    for command in [""].into_iter().chain(servers).chain([
+        "token",
+        "seed",
+        "migrate",
+        "cert",
+        "doctor",
+        "entra",
+        "config",
+        "completions",
+    ]) {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|part| !part.is_empty()).collect();
         let Ended { code, stdout, stderr } = run(&arguments);
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{command}");

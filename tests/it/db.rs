@@ -9,4 +9,6 @@ mod plans;
 mod pooler;
 mod rules;
 mod search;
+mod search_lane;
+mod sqlite_file;
 mod writer;

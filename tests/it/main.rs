@@ -25,4 +25,5 @@ mod registration;
 mod secrets;
 mod seed;
 mod support;
+mod token;
 mod web;

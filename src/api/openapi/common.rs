@@ -46,7 +46,7 @@ pub struct Conditional;
 
 impl IntoResponses for Conditional {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[(412, "The post is not in a state that `If-Match` names", &[])])
+        problems(&[(412, "The post is not in a state that the conditions allow", &[])])
     }
 }
 
@@ -60,7 +60,7 @@ impl IntoResponses for WithBody {
             (408, "The body did not arrive in time", &[]),
             (411, "There is neither a body nor a length", &[]),
             (413, "The body is too large", &[]),
-            (415, "The body is not `application/json`", &[]),
+            (415, "The body is neither `application/json` nor of another type that ends in `+json`", &[]),
             (422, "Fields or parameters are not as they must be; `errors` names them all", &[]),
         ])
     }

@@ -27,6 +27,7 @@ use crate::{
     params(
         ("id" = i64, Path, description = "The post"),
         ("If-Match" = Option<String>, Header, description = "The state that you saw, from `ETag`"),
+        ("If-None-Match" = Option<String>, Header, description = "States in which the post must not be; `*` is all of them"),
         (
             "If-Unmodified-Since" = Option<String>, Header,
             description = "`Last-Modified` of the state that you saw; counts without `If-Match` only",

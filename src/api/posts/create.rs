@@ -57,7 +57,7 @@ pub async fn create(
     blog: web::Data<Blog>,
 ) -> Result<HttpResponse, Problem> {
     let draft = body.0.into_draft(settings.max_content_chars).map_err(Problem::invalid)?;
-    let (author, _) = blog.ensure_user(caller.key(), caller.display_name()).await?;
+    let (author, _) = blog.ensure_user(caller.key(), caller.token_name()).await?;
     let created = if let Some(key) = key.0 {
         blog.create_once(caller.rights(), &author, draft, key, json).await?
     } else {

@@ -17,6 +17,7 @@ use crate::{
         openapi::Guarded,
         page_link,
         problem::{Document, FieldError, Problem},
+        rate_limit::RateLimits,
         ready::ReadyAnswers,
     },
     blog::{Blog, Filter, Paging, View},
@@ -24,6 +25,9 @@ use crate::{
 
 /// `X-Total-Count`
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
+
+/// `X-Total-Count-Limited`
+const TOTAL_LIMITED: HeaderName = HeaderName::from_static("x-total-count-limited");
 
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1000;
@@ -68,6 +72,7 @@ const MAX_TEXT_CHARS: usize = 200;
             status = 200, description = "The page", body = Vec<PostJson>,
             headers(
                 ("X-Total-Count" = i64, description = "How many posts the filter has in all"),
+                ("X-Total-Count-Limited" = bool, description = "`true` if more posts match the search than the newest 2,000, which are counted and ranked; absent otherwise"),
                 ("Link" = String, description = "The next page, as `rel=\"next\"`; absent on the last one"),
             ),
         ),
@@ -81,12 +86,16 @@ pub async fn list(
     request: HttpRequest,
     blog: web::Data<Blog>,
     ready: web::Data<ReadyAnswers>,
+    limits: web::Data<RateLimits>,
 ) -> Result<HttpResponse, Problem> {
     let Query { paging, view, author, text } = Query::parse(request.query_string()).map_err(Problem::invalid)?;
+    if text.is_some() {
+        limits.admit_search(caller.key())?;
+    }
     let author_id = match author {
         None => None,
         Some(Author::Id(id)) => Some(id),
-        Some(Author::Me) => Some(blog.ensure_user(caller.key(), caller.display_name()).await?.0.id),
+        Some(Author::Me) => Some(blog.ensure_user(caller.key(), caller.token_name()).await?.0.id),
     };
     let page = ready.page(&blog, Filter { author_id, text }, paging, view).await?;
 
@@ -95,6 +104,9 @@ pub async fn list(
         .insert_header((TOTAL_COUNT, page.total.to_string()))
         // Said whether or not this answer is compressed: another one for the same URL may be.
         .append_header((header::VARY, "Accept-Encoding"));
+    if page.is_total_limited {
+        answer.insert_header((TOTAL_LIMITED, "true"));
+    }
     if let Some(next) = page.next {
         answer.insert_header((header::LINK, page_link::next(&request, next).map_err(Problem::internal)?));
     }

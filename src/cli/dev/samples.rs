@@ -9,6 +9,9 @@ use crate::{
     db::Database,
 };
 
+/// Stands for the address of the API in a content.
+const API_URL: &str = "API_URL";
+
 /// Title and content, oldest first. Whoever can sign in takes turns as the author.
 const POSTS: [(&str, &str); 6] = [
     (
@@ -38,7 +41,7 @@ const POSTS: [(&str, &str); 6] = [
     (
         "Things to try",
         "Sign in as somebody else in a private window: you see the same posts, but can edit only your own.\n\nAsk the API \
-         without a token, with curl -i http://localhost:8000/v1/posts, and read the WWW-Authenticate header.\n\nStop it \
+         without a token, with curl -i API_URL/v1/posts, and read the WWW-Authenticate header.\n\nStop it \
          with Ctrl-C and start it again. Your posts are there: they were in the database before you saw them.",
     ),
     (
@@ -55,6 +58,13 @@ const POSTS: [(&str, &str); 6] = [
     ),
 ];
 
+/// Those who may write where app roles decide, in turn; everybody when nobody may.
+fn authors(users: &[IdpUser]) -> impl Iterator<Item = &IdpUser> {
+    let only_reads = |user: &IdpUser| !user.roles.is_empty() && user.roles.iter().all(|role| role == "Blog.Reader");
+    let nobody_writes = users.iter().all(only_reads);
+    users.iter().filter(move |user| nobody_writes || !only_reads(user)).cycle()
+}
+
 /// Writes them.
 ///
 /// # Errors
@@ -62,10 +72,11 @@ const POSTS: [(&str, &str); 6] = [
 pub fn write(database: &Database, settings: &Settings) -> anyhow::Result<()> {
     let tid = Uuid::parse_str(&settings.idp.tenant_id)?;
     let blog = Blog::new(database.clone());
+    let api_url = settings.client.api_base_url.as_str().trim_end_matches('/');
     rt::Runtime::new()?.block_on(async {
-        for ((title, content), IdpUser { oid, name, .. }) in POSTS.iter().zip(settings.idp.users.iter().cycle()) {
+        for ((title, content), IdpUser { oid, name, .. }) in POSTS.iter().zip(authors(&settings.idp.users)) {
             let (author, _) = blog.ensure_user(UserKey { tid, oid: Uuid::parse_str(oid)? }, name).await?;
-            let content = Content::parse(content, settings.api.max_content_chars)?;
+            let content = Content::parse(&content.replace(API_URL, api_url), settings.api.max_content_chars)?;
             blog.create(Rights::Write, &author, Draft { title: Title::parse(title)?, content }).await?;
         }
         Ok(())

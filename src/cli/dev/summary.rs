@@ -11,6 +11,9 @@ use anstyle::{AnsiColor, Style};
 use super::{prepare::Prepared, values::Plan};
 use crate::config::IdpUser;
 
+/// Where `blogctl token` looks unless told otherwise.
+const DEFAULT_IDP_PORT: u16 = 9000;
+
 const TITLE: Style = Style::new().bold();
 const LABEL: Style = Style::new().dimmed();
 const LINK: Style = AnsiColor::Cyan.on_default().underline();
@@ -49,10 +52,15 @@ pub fn started(plan: &Plan, prepared: &Prepared) -> String {
         line("Key vault", &format!("{url}  (a look-alike; the site's key is there, and signs there)"));
     }
     let users = &prepared.settings.idp.users;
-    let widest = users.iter().map(|user| user.name.chars().count()).max().unwrap_or(0);
-    for (n, IdpUser { name, email, .. }) in users.iter().enumerate() {
-        line(if n == 0 { "Sign in as" } else { "" }, &format!("{name:<widest$}  {email}"));
+    let widest = |text: fn(&IdpUser) -> &str| users.iter().map(|user| text(user).chars().count()).max().unwrap_or(0);
+    let (names, emails) = (widest(|user| &user.name), widest(|user| &user.email));
+    for (n, IdpUser { name, email, roles, .. }) in users.iter().enumerate() {
+        let user = format!("{name:<names$}  {email:<emails$}  {}", roles.join(", "));
+        line(if n == 0 { "Sign in as" } else { "" }, user.trim_end());
     }
+    let port = plan.ports.idp;
+    let flag = if port == DEFAULT_IDP_PORT { String::new() } else { format!(" --idp-port {port}") };
+    line("Token", &format!("blogctl token{flag}  (for curl and /v1/docs)"));
     line("Data", &format!("{}  (start over with --fresh)", plan.data_dir.display()));
     line("Stop", "Ctrl-C");
     text.push('\n');

@@ -93,6 +93,7 @@ impl Plan {
             ("api.client_id", DEV_API_ID.to_owned()),
             ("database.url", file(folder::DATABASE)?),
             ("api.rate_limits", own.api.rate_limits.to_string()),
+            ("api.require_app_roles", own.api.require_app_roles.to_string()),
             ("idp.port", self.ports.idp.to_string()),
             ("idp.tenant_id", DEV_TENANT_ID.to_owned()),
             ("idp.strict", "true".to_owned()),

@@ -55,7 +55,7 @@ impl Background {
     pub(super) fn start(to: impl Write + Send + 'static, notice: LossNotice) -> io::Result<Self> {
         let shared = Arc::new(Shared { lines: Mutex::default(), came: Condvar::new(), went: Condvar::new() });
         let background = Self(Arc::clone(&shared));
-        thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_to(to, notice))?;
+        crate::background::spawn_once("log", move || shared.write_to(to, notice))?;
         Ok(background)
     }
 

@@ -115,7 +115,7 @@ fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
 }
 
 /// Where links lead, also when nothing is there yet: SQLite makes that file, and keeps its own beside it.
-fn behind_links(path: &Path) -> io::Result<PathBuf> {
+pub(in crate::db) fn behind_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
         let Ok(target) = path.read_link() else { return Ok(path) };

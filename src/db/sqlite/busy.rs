@@ -12,30 +12,30 @@ use diesel::{
     sqlite::SqliteConnection,
 };
 
-/// How long a writer waits for another process.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a transaction without a deadline of its own waits for another process.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// SQLite's own busy handler asks every 100 ms after a while, and misses the moment between two transactions of a
 /// process that writes a lot: some microseconds out of milliseconds, so it takes thousands of attempts to meet one. An
 /// attempt costs microseconds, too.
 const INTERVAL: Duration = Duration::from_micros(200);
 
-/// Begins a transaction with the write lock.
-pub(super) fn begin_immediate(connection: &mut SqliteConnection) -> QueryResult<()> {
-    retry(|| AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE"))
+/// Begins a transaction with the write lock, for which it waits so long.
+pub(super) fn begin_immediate(connection: &mut SqliteConnection, patience: Duration) -> QueryResult<()> {
+    retry(patience, || AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE"))
 }
 
 /// Repeats what another connection's lock refuses, until it works or patience ends.
-pub(super) fn retry<T>(mut attempt: impl FnMut() -> QueryResult<T>) -> QueryResult<T> {
+pub(super) fn retry<T>(patience: Duration, mut attempt: impl FnMut() -> QueryResult<T>) -> QueryResult<T> {
     let begun = Instant::now();
     loop {
         match attempt() {
-            Err(error) if is_busy(&error) && begun.elapsed() < PATIENCE => thread::sleep(INTERVAL),
+            Err(error) if is_busy(&error) && begun.elapsed() < patience => thread::sleep(INTERVAL),
             outcome => return outcome,
         }
     }
 }
 
 /// SQLITE_BUSY; Diesel passes on SQLite's message alone.
-fn is_busy(error: &Error) -> bool {
+pub(super) fn is_busy(error: &Error) -> bool {
     matches!(error, Error::DatabaseError(DatabaseErrorKind::Unknown, info) if info.message() == "database is locked")
 }

@@ -1,17 +1,17 @@
-//! Reads that take milliseconds (deep `skip`, search), away from the serving threads.
+//! Reads that take milliseconds (deep `skip`, many posts, an author's), away from the serving threads.
 //!
 //! A few at a time, each on a connection from a small pool: with a connection per blocking thread there would be
 //! hundreds of them.
 
 use std::{
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use diesel::sqlite::SqliteConnection;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time};
 
-use super::open;
+use super::{file::DatabaseFile, open};
 use crate::db::{Connection, DbError};
 
 /// Reads at once, and connections at most.
@@ -19,19 +19,29 @@ const AT_ONCE: usize = 4;
 
 /// The long reads of one database.
 pub(super) struct LongReads {
-    path: Arc<Path>,
+    file: Arc<DatabaseFile>,
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<SqliteConnection>>>,
 }
 
 impl LongReads {
-    pub fn new(path: &Path) -> Self {
-        Self { path: path.into(), permits: Arc::new(Semaphore::new(AT_ONCE)), idle: Arc::default() }
+    pub fn new(file: Arc<DatabaseFile>) -> Self {
+        Self { file, permits: Arc::new(Semaphore::new(AT_ONCE)), idle: Arc::default() }
     }
 
-    /// Runs the work on a blocking thread when its turn comes.
+    /// Opens every connection.
+    pub fn prepare(&self) -> Result<(), DbError> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while idle.len() < AT_ONCE {
+            idle.push(open::for_reading(&self.file)?);
+        }
+        Ok(())
+    }
+
+    /// Runs the work on a blocking thread when its turn comes, if it comes in time.
     pub async fn run<T, E>(
         &self,
+        ends: Instant,
         work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -39,12 +49,14 @@ impl LongReads {
         E: From<DbError> + Send + 'static,
     {
         let permits = Arc::clone(&self.permits);
-        let permit = Arc::clone(&permits).acquire_owned().await.map_err(|_| DbError::Closed)?;
-        let (path, idle) = (Arc::clone(&self.path), Arc::clone(&self.idle));
+        let begun = Instant::now();
+        let turn = time::timeout_at(ends.into(), Arc::clone(&permits).acquire_owned()).await;
+        let permit = turn.map_err(|_| DbError::late_since(begun))?.map_err(|_| DbError::Closed)?;
+        let (file, idle) = (Arc::clone(&self.file), Arc::clone(&self.idle));
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let pooled = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut connection = pooled.map_or_else(|| open::for_reading(&path), Ok)?;
+            let mut connection = pooled.map_or_else(|| open::for_reading(&file), Ok)?;
             let outcome = work(&mut Connection::Sqlite(&mut connection));
             let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
             if !permits.is_closed() {
@@ -52,7 +64,10 @@ impl LongReads {
             }
             outcome
         });
-        reading.await.unwrap_or_else(|_| Err(DbError::Panicked.into()))
+        match time::timeout_at(ends.into(), reading).await {
+            Ok(outcome) => outcome.unwrap_or_else(|_| Err(DbError::Panicked.into())),
+            Err(_) => Err(DbError::late_since(begun).into()),
+        }
     }
 
     /// Closes the pool; a read that still runs closes its own connection at its end.

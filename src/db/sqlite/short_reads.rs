@@ -1,8 +1,8 @@
-//! Short reads on the calling thread's own connection, opened when the thread first reads.
+//! Short reads on the calling thread's own connection. Those of the serving threads are opened at the start, so that a lack
+//! of descriptors later does not stop them; other threads open one when they first read.
 
 use std::{
     cell::RefCell,
-    path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -11,7 +11,7 @@ use std::{
 
 use diesel::sqlite::SqliteConnection;
 
-use super::open;
+use super::{file::DatabaseFile, open};
 use crate::db::{Connection, DbError};
 
 /// A thread's connection. `None` once the database is closed. The mutex is for closing it from another thread; while
@@ -27,15 +27,31 @@ thread_local! {
 pub(super) struct ShortReads {
     /// Which database: several may be open at once, in tests.
     number: u64,
-    path: Box<Path>,
+    file: Arc<DatabaseFile>,
     /// Every thread's connection; `None` once closed.
     slots: Mutex<Option<Vec<Weak<Slot>>>>,
+    /// Opened, and not yet any thread's.
+    spare: Mutex<Vec<SqliteConnection>>,
 }
 
 impl ShortReads {
-    pub fn new(path: &Path) -> Self {
+    pub fn new(file: Arc<DatabaseFile>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), path: path.into(), slots: Mutex::new(Some(Vec::new())) }
+        Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            file,
+            slots: Mutex::new(Some(Vec::new())),
+            spare: Mutex::default(),
+        }
+    }
+
+    /// Opens connections for so many threads.
+    pub fn prepare(&self, threads: usize) -> Result<(), DbError> {
+        let mut spare = lock(&self.spare);
+        while spare.len() < threads {
+            spare.push(open::for_reading(&self.file)?);
+        }
+        Ok(())
     }
 
     /// Runs the work now, on this thread.
@@ -48,6 +64,7 @@ impl ShortReads {
 
     /// Waits for the reads that run, and closes every thread's connection.
     pub fn close(&self) {
+        lock(&self.spare).clear();
         for slot in lock(&self.slots).take().iter().flatten().filter_map(Weak::upgrade) {
             lock(&slot).take();
         }
@@ -63,7 +80,9 @@ impl ShortReads {
     fn open_slot(&self) -> Result<Arc<Slot>, DbError> {
         let mut slots = lock(&self.slots);
         let slots = slots.as_mut().ok_or(DbError::Closed)?;
-        let slot = Arc::new(Mutex::new(Some(open::for_reading(&self.path)?)));
+        let spare = lock(&self.spare).pop();
+        let connection = spare.map_or_else(|| open::for_reading(&self.file), Ok)?;
+        let slot = Arc::new(Mutex::new(Some(connection)));
         slots.retain(|slot| slot.strong_count() > 0);
         slots.push(Arc::downgrade(&slot));
         CONNECTIONS.with_borrow_mut(|connections| {

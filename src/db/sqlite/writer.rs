@@ -7,14 +7,13 @@
 mod job;
 
 use std::{
-    mem,
-    path::Path,
+    io, mem,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
-    time::Duration,
+    thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use diesel::{
@@ -28,9 +27,15 @@ use tokio::{
     time,
 };
 
-use self::job::{Job, Undone, Write};
-use super::{busy, open, search_index};
-use crate::db::{Connection, DbError};
+use self::job::{Job, Refusal, Undone, Write};
+use super::{busy, file::DatabaseFile, open, search_index};
+use crate::{
+    background,
+    db::{Connection, DbError},
+};
+
+/// Under which health reports it.
+const WRITER_THREAD: &str = "sqlite-writer";
 
 /// Jobs that one transaction holds at most: beyond this, waiting costs more than another sync of the disk saves.
 const MAX_BATCH: usize = 64;
@@ -43,6 +48,8 @@ const INDEXED_WITH_WRITES: usize = 16;
 /// For how long nobody must have written before the thread works on the index alone. Between two transactions under load
 /// the queue is empty for a moment too.
 const IDLE: Duration = Duration::from_millis(20);
+/// How long the index waits for another process, while writes may queue up behind it.
+const PATIENCE_OF_INDEX: Duration = Duration::from_millis(20);
 /// Between two transactions for the index alone, so that another process gets to write too.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -68,40 +75,45 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Opens the writer's connection and starts its thread.
-    pub fn start(path: &Path) -> Result<Self, DbError> {
-        let connection = open::for_writing(path)?;
+    pub fn start(file: &Arc<DatabaseFile>) -> Result<Self, DbError> {
+        let connection = open::for_writing(file)?;
+        let error = |reason: &io::Error| open::error(file.path(), reason);
         let (queue, messages) = mpsc::channel(MAX_QUEUED);
         let closing = Arc::new(AtomicBool::new(false));
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let clock = clock.map_err(|reason| open::error(path, &reason))?;
+        let clock = clock.map_err(|reason| error(&reason))?;
         let work = Work {
             connection,
-            path: path.into(),
+            file: Arc::clone(file),
             queue: messages,
             closing: Arc::clone(&closing),
             clock,
             index: Index::UpToDate,
         };
-        let thread = thread::Builder::new()
-            .name("sqlite-writer".to_owned())
-            .spawn(move || work.off())
-            .map_err(|reason| open::error(path, &reason))?;
+        let thread = background::spawn_once(WRITER_THREAD, move || work.off()).map_err(|reason| error(&reason))?;
         Ok(Self { queue: Mutex::new(Some(queue)), closing, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Queues the work, and returns what it returned, after the commit.
+    /// Queues the work, and returns what it returned, after the commit. Work that has not begun when its time is over never
+    /// does.
     pub async fn run<T, E>(
         &self,
+        ends: Instant,
         work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
+        let begun = Instant::now();
+        let late = || DbError::late_since(begun);
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(DbError::Closed)?;
-        queue.send(Message::Write(Box::new(Write::new(work, reply)))).await.map_err(|_| DbError::Closed)?;
-        answer.await.map_err(|_| DbError::Closed)?
+        let place = time::timeout_at(ends.into(), queue.reserve()).await;
+        let place = place.map_err(|_| late())?.map_err(|_| DbError::Closed)?;
+        place.send(Message::Write(Box::new(Write::new(work, ends, reply))));
+        let answered = time::timeout_at(ends.into(), answer).await.map_err(|_| late())?;
+        answered.map_err(|_| DbError::Closed)?
     }
 
     /// Tells the thread that the full-text index may be behind.
@@ -121,8 +133,9 @@ impl Writer {
             let _ = queue.try_send(Message::Close);
         }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            log::error!("the SQLite writer ended with a panic");
+        if let Some(thread) = thread {
+            // A panic there has been reported already.
+            let _ = thread.join();
         }
     }
 }
@@ -130,7 +143,7 @@ impl Writer {
 /// What the thread works with.
 struct Work {
     connection: SqliteConnection,
-    path: Box<Path>,
+    file: Arc<DatabaseFile>,
     queue: Queue,
     closing: Arc<AtomicBool>,
     /// Only for waiting with a deadline.
@@ -200,29 +213,38 @@ impl Work {
         if batch.is_empty() {
             return;
         }
-        let committed = match commit(&mut self.connection, &mut batch) {
-            Ok(index) => {
-                self.index = index;
-                Ok(())
-            }
-            Err(error) => {
-                log::error!("{} writes to {} were not committed: {error}", batch.len(), self.path.display());
-                // Whatever state the connection is in, a new one is clean. Without one, the next batch tells.
-                match open::for_writing(&self.path) {
-                    Ok(fresh) => drop(mem::replace(&mut self.connection, fresh)),
-                    Err(error) => log::error!("{error}"),
-                }
-                Err(Arc::new(error))
-            }
-        };
+        let outcome = self.commit(&mut batch);
         for job in batch {
-            job.answer(committed.as_ref().copied().map_err(Arc::clone));
+            job.answer(outcome.as_ref().copied().map_err(Refusal::clone));
         }
+    }
+
+    /// Commits the batch, to the file that the path leads to.
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Refusal> {
+        let gone = |error| Refusal::FileGone(Arc::new(error));
+        self.file.check().map_err(gone)?;
+        match commit(&mut self.connection, batch) {
+            Ok(index) => self.index = index,
+            Err(error) => {
+                log::error!("{} writes to {} were not committed: {error}", batch.len(), self.file.path().display());
+                // A lock of another process leaves the connection as it was. After anything else, whatever state it is in, a
+                // new one is clean. Without one, the next batch tells.
+                if !busy::is_busy(&error) {
+                    match open::for_writing(&self.file) {
+                        Ok(fresh) => drop(mem::replace(&mut self.connection, fresh)),
+                        Err(error) => log::error!("{error}"),
+                    }
+                }
+                return Err(Refusal::NotCommitted(Arc::new(error)));
+            }
+        }
+        // What was committed to a file without a name ends with this process.
+        self.file.check().map_err(gone)
     }
 
     /// A step of the index in a transaction of its own. Should it fail, the next write or search tries again.
     fn index_alone(&mut self) {
-        let indexed = busy::begin_immediate(&mut self.connection).and_then(|()| {
+        let indexed = busy::begin_immediate(&mut self.connection, PATIENCE_OF_INDEX).and_then(|()| {
             let index = take_into_index(&mut self.connection, search_index::STEP);
             AnsiTransactionManager::commit_transaction(&mut self.connection)?;
             Ok(index)
@@ -231,7 +253,7 @@ impl Work {
             Ok(Index::UpToDate) => Index::UpToDate,
             Ok(Index::Behind | Index::CatchingUp) => Index::CatchingUp,
             Err(error) => {
-                log::warn!("the full-text index of {} was not brought up: {error}", self.path.display());
+                log::warn!("the full-text index of {} was not brought up: {error}", self.file.path().display());
                 drop(AnsiTransactionManager::rollback_transaction(&mut self.connection));
                 Index::UpToDate
             }
@@ -242,7 +264,9 @@ impl Work {
 /// One transaction for all, and for the index if they are few; whether it is behind then. An error means that none of
 /// them was written.
 fn commit(connection: &mut SqliteConnection, batch: &mut [Box<dyn Job>]) -> QueryResult<Index> {
-    busy::begin_immediate(connection)?;
+    // As long as one of them has time.
+    let latest = batch.iter().map(|job| job.ends()).max().unwrap_or_else(Instant::now);
+    busy::begin_immediate(connection, latest.saturating_duration_since(Instant::now()))?;
     let room = INDEXED_WITH_WRITES.saturating_sub(batch.len());
     for job in batch {
         // A transaction within a transaction is a savepoint.

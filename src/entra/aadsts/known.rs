@@ -75,6 +75,91 @@ pub const KNOWN: &[KnownCode] = &[
                  registrations › Authentication › Redirect URI configuration › Web.",
     },
     KnownCode {
+        code: 500_112,
+        remedy: Remedy::Configuration,
+        cause: "the redirect URI sent with the authorization code differs from the one that the sign-in began with",
+        advice: "The operator must give every replica of this site the same client.redirect_uri or client.public_url, and end a \
+                 roll-out that changes it before people sign in again.",
+    },
+    KnownCode {
+        code: 500_113,
+        remedy: Remedy::Configuration,
+        cause: "the site's registration has no redirect URI at all",
+        advice: "The operator must add the address in client.redirect_uri under App registrations › Authentication › Redirect URI \
+                 configuration › Web.",
+    },
+    KnownCode {
+        code: 9_002_327,
+        remedy: Remedy::Configuration,
+        cause: "the redirect URI is registered for a single-page application, whose codes only a browser may redeem",
+        advice: "The operator must remove the redirect URI from the platform Single-page application and add it to the platform Web, \
+                 under App registrations › Authentication › Redirect URI configuration.",
+    },
+    KnownCode {
+        code: 7_000_112,
+        remedy: Remedy::Configuration,
+        cause: "the application is disabled in this tenant",
+        advice: "An administrator must enable it under Enterprise applications › the site › Properties › Enabled for users to sign \
+                 in, if it was not disabled on purpose. If sign-in works for the site, the API's entry is the disabled one.",
+    },
+    KnownCode {
+        code: 50_194,
+        remedy: Remedy::Configuration,
+        cause: "the application is registered for one tenant, and the request did not name it",
+        advice: "The operator must set entra.tenant_id to the Directory (tenant) ID of the registration's Overview page.",
+    },
+    KnownCode {
+        code: 90_009,
+        remedy: Remedy::Configuration,
+        cause: "the site asks for a token for itself: site and API have the same registration",
+        advice: "The operator must register the API on its own and set client.api_scope to its scope, or name the scope by client id: \
+                 CLIENT_ID/access_as_user.",
+    },
+    KnownCode {
+        code: 650_052,
+        remedy: Remedy::Configuration,
+        cause: "the tenant has no service principal of the API that the site asks a token for",
+        advice: "An administrator must make it, by `az ad sp create --id` and the API's client id, or by consenting for everybody.",
+    },
+    KnownCode {
+        code: 650_056,
+        remedy: Remedy::Configuration,
+        cause: "the site's registration is incomplete: it lists no permission, or nobody has consented to it in this tenant",
+        advice: "The operator must add the API's scope under App registrations › the site's registration › API permissions, and have an \
+                 administrator grant consent there.",
+    },
+    KnownCode {
+        code: 700_030,
+        remedy: Remedy::Configuration,
+        cause: "the subject name of the certificate that this site used is not authorised for its application, or the certificate is \
+                of another cloud",
+        advice: "The operator must compare the subject that `blogctl cert check` shows with trustedCertificateSubjects in the Manifest \
+                 of the site's registration, or upload the certificate itself under Certificates & secrets; in its file, the site's \
+                 own certificate must stand before those of its issuers.",
+    },
+    KnownCode {
+        code: 700_021,
+        remedy: Remedy::Configuration,
+        cause: "the client assertion names another application than the request",
+        advice: "The operator must see what changes this site's requests on the way, such as a proxy, or whose federated token the site \
+                 was given.",
+    },
+    KnownCode {
+        code: 700_023,
+        remedy: Remedy::Configuration,
+        cause: "the client assertion is addressed to another token endpoint",
+        advice: "The operator must compare entra.tenant_id, entra.cloud and entra.authority_host with the endpoints under App \
+                 registrations › Overview › Endpoints.",
+    },
+    KnownCode {
+        code: 7_002_138,
+        remedy: Remedy::Configuration,
+        cause: "the subject of the federated token that this site proves itself with is registered in another mix of upper and lower \
+                case",
+        advice: "The operator must delete the entry under Certificates & secrets › Federated credentials of the site's registration, and \
+                 add it again with `sub` of the token, letter by letter: upper and lower case count.",
+    },
+    KnownCode {
         code: 500_011,
         remedy: Remedy::Configuration,
         cause: "the API that the site asks a token for is not known in this tenant",
@@ -232,6 +317,45 @@ pub const KNOWN: &[KnownCode] = &[
         advice: "Sign in again and complete the additional step.",
     },
     KnownCode {
+        code: 50_020,
+        remedy: Remedy::SignInAgain,
+        cause: "the account is of another organisation, or a personal one, and is not in this tenant",
+        advice: "Sign in with an account of this organisation: sign out at Entra ID first, or use a private window. If this account \
+                 should have access, an administrator must invite it under Users › Invite external user; with other tenants' own \
+                 accounts, the registration needs Accounts in any organizational directory.",
+    },
+    KnownCode {
+        code: 90_072,
+        remedy: Remedy::SignInAgain,
+        cause: "the account is not in this tenant, so the tenant's multifactor authentication cannot be met",
+        advice: "Sign in with an account of this organisation: sign out at Entra ID first, or use a private window. If this account \
+                 should have access, an administrator must first invite it under Users › Invite external user.",
+    },
+    KnownCode {
+        code: 50_034,
+        remedy: Remedy::SignInAgain,
+        cause: "the account does not exist in this tenant",
+        advice: "Sign in with an account of this organisation, and look for a typing mistake in its name.",
+    },
+    KnownCode {
+        code: 50_074,
+        remedy: Remedy::SignInAgain,
+        cause: "your organisation asks for multifactor authentication, and the additional step was not completed",
+        advice: "Sign in again and complete the additional step.",
+    },
+    KnownCode {
+        code: 50_079,
+        remedy: Remedy::SignInAgain,
+        cause: "your organisation asks for multifactor authentication, and it is not set up for this account yet",
+        advice: "Sign in again and set the additional step up when asked.",
+    },
+    KnownCode {
+        code: 50_173,
+        remedy: Remedy::SignInAgain,
+        cause: "the sign-in ended, because the password was changed or an administrator revoked it",
+        advice: "Sign in again.",
+    },
+    KnownCode {
         code: 501_481,
         remedy: Remedy::SignInAgain,
         cause: "the code verifier does not belong to this sign-in",
@@ -272,11 +396,11 @@ mod tests {
                 Remedy::Configuration,
                 &[
                     700_016, 7_000_218, 700_025, 50_011, 500_011, 650_057, 90_002, 70_011, 28_003, 700_022, 7_000_215,
-                    7_000_222,
+                    7_000_222, 7_002_138, 7_000_112, 700_030, 500_112,
                 ],
             ),
             (Remedy::Consent, &[65_001, 65_004, 90_094, 90_095]),
-            (Remedy::SignInAgain, &[54_005, 70_008, 700_082, 70_043]),
+            (Remedy::SignInAgain, &[54_005, 70_008, 700_082, 70_043, 50_020, 90_072]),
         ] {
             for code in codes {
                 let found = KNOWN.iter().find(|known| known.code == *code).map(|known| known.remedy);

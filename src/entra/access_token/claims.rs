@@ -20,7 +20,7 @@ pub(super) struct Claims {
     oid: Option<String>,
     exp: Option<i64>,
     nbf: Option<i64>,
-    iat: Option<i64>,
+    pub(super) iat: Option<i64>,
     nonce: Option<String>,
     scp: Option<String>,
     idtyp: Option<String>,

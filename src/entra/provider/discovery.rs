@@ -111,4 +111,24 @@ mod tests {
         });
         assert!(matches!(refused, Err(ProviderError::Unreachable { .. })));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_document_makes_the_parser_panic_or_names_an_endpoint_in_plain_http(
+            name in "(issuer|authorization_endpoint|token_endpoint|jwks_uri|end_session_endpoint|other)",
+            value in "(https?://[a-z0-9.:\\[\\]@/?#%-]{0,40}|\\PC{0,60})",
+            bytes: Vec<u8>,
+        ) {
+            if let Ok(metadata) = parse(|document| document[&name] = json!(value)) {
+                for endpoint in [&metadata.authorization_endpoint, &metadata.token_endpoint, &metadata.jwks_uri] {
+                    proptest::prop_assert_eq!(endpoint.scheme(), "https");
+                }
+                let own = "https://login.microsoftonline.com/11111111-2222-4333-8444-555555555555/v2.0";
+                proptest::prop_assert_eq!(metadata.issuer, own);
+            }
+            let settings = EntraSettings { tenant_id: TENANT.to_owned(), ..EntraSettings::default() };
+            let authority = Authority::new(&settings).unwrap();
+            proptest::prop_assert!(Metadata::parse(&authority, &authority.discovery_url(), &bytes).is_err());
+        }
+    }
 }

@@ -110,13 +110,14 @@ struct Account<'a> {
     name: &'a str,
     email: &'a str,
     initials: String,
+    roles: &'a [String],
     hinted: bool,
 }
 
 impl<'a> Account<'a> {
     fn new(user: &'a IdpUser, hinted: bool) -> Self {
         let initials = user.name.split_whitespace().filter_map(|word| word.chars().next()).take(2).collect();
-        Self { oid: &user.oid, name: &user.name, email: &user.email, initials, hinted }
+        Self { oid: &user.oid, name: &user.name, email: &user.email, initials, roles: &user.roles, hinted }
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::problem;
 use crate::{
-    config::TokenVersion,
+    config::{IdpUser, TokenVersion},
     idp::{
         claims::{self, ClientProof, SignedIn, Validity},
         random,
@@ -31,6 +31,8 @@ pub struct MintRequest {
     client_id: String,
     /// The user's object id; the first user when absent.
     oid: Option<String>,
+    /// In place of `oid`: an object id, an e-mail address or the part before its `@`, or a name, in any case.
+    user: Option<String>,
     /// As in an authorization request, or `{resource}/.default` for an app-only token.
     scope: String,
     /// Form of an access token, in place of the API's registered one.
@@ -122,21 +124,31 @@ fn right_claims(idp: &Idp, request: &MintRequest) -> Result<Map<String, Value>, 
     if request.kind == Kind::AppOnly {
         return Ok(claims::app_only_token(&idp.authority, client, ClientProof::Certificate, &resource, validity));
     }
-    let named = request.oid.as_deref().and_then(|oid| idp.registrations.user(oid));
-    let user = match (&request.oid, named) {
-        (Some(oid), None) => return Err(Refusal::new(50034, "invalid_request", format!("There is no user {oid}."))),
-        (_, Some(user)) => user,
-        (None, None) => idp
-            .registrations
-            .users()
-            .first()
-            .ok_or_else(|| Refusal::new(50034, "invalid_request", "There are no users."))?,
-    };
+    let user = user(idp, request)?;
     let sid = random::guid();
     let signed_in = SignedIn { user, sid: &sid };
     Ok(match request.kind {
         Kind::Id => claims::id_token(&idp.authority, client, signed_in, None, validity),
         _ => claims::access_token(&idp.authority, client, ClientProof::Certificate, &resource, signed_in, validity),
+    })
+}
+
+fn user<'a>(idp: &'a Idp, request: &MintRequest) -> Result<&'a IdpUser, Refusal> {
+    let users = idp.registrations.users();
+    let no_user = |message: String| Refusal::new(50034, "invalid_request", message);
+    if let Some(oid) = &request.oid {
+        return idp.registrations.user(oid).ok_or_else(|| no_user(format!("There is no user {oid}.")));
+    }
+    let Some(wanted) = &request.user else {
+        return users.first().ok_or_else(|| no_user("There are no users.".to_owned()));
+    };
+    let is_called = |user: &&IdpUser| {
+        let before_at = user.email.split('@').next().unwrap_or_default();
+        [user.oid.as_str(), &user.email, before_at, &user.name].iter().any(|name| name.eq_ignore_ascii_case(wanted))
+    };
+    users.iter().find(is_called).ok_or_else(|| {
+        let known: Vec<_> = users.iter().map(|user| user.email.as_str()).collect();
+        no_user(format!("There is no user {wanted}; there are {}.", known.join(", ")))
     })
 }
 

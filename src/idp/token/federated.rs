@@ -44,7 +44,8 @@ pub fn is_meant(client: &App, assertion: &str) -> bool {
 /// Verifies it. Reaches the issuer.
 ///
 /// # Errors
-/// AADSTS700211, 700212 and 700213 when no credential has its issuer, audience and subject; 50166 when the issuer does not
+/// AADSTS700211, 700212 and 700213 when no credential has its issuer, audience and subject, 7002138 when a subject differs in upper
+/// and lower case; 50166 when the issuer does not
 /// show its keys, 5002738 for its algorithm, 700027 when none of them has signed it, 700024 for its times.
 pub fn verify(client: &App, assertion: &str, now: i64) -> Result<(), Refusal> {
     let parts = Parts::read(assertion)?;
@@ -56,7 +57,9 @@ pub fn verify(client: &App, assertion: &str, now: i64) -> Result<(), Refusal> {
     }
     let of_subject: Vec<&&FederatedIdentity> = of_issuer.iter().filter(|one| one.subject == subject).collect();
     if of_subject.is_empty() {
-        return Err(no_match(700_213, "subject", subject));
+        // Since August 2024, Entra names this mistake apart.
+        let is_close = of_issuer.iter().any(|one| one.subject.eq_ignore_ascii_case(subject));
+        return Err(no_match(if is_close { 7_002_138 } else { 700_213 }, "subject", subject));
     }
     if !of_subject.iter().any(|one| one.audience == audience) {
         return Err(no_match(700_212, "audience", audience));

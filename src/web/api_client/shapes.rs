@@ -38,6 +38,9 @@ pub struct Post {
     pub title: String,
     /// Content, plain text.
     pub content: String,
+    /// Whether the content goes on: only if an excerpt was asked for.
+    #[serde(default)]
+    pub truncated: bool,
     /// When it was written.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
@@ -73,12 +76,14 @@ pub struct PostQuery {
     pub after: Option<String>,
     /// Only one's own.
     pub only_mine: bool,
+    /// Characters of each content to send; an API of an earlier version sends all of it.
+    pub excerpt: u32,
 }
 
 impl PostQuery {
     pub(super) fn path(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("limit", &self.limit.to_string());
+        query.append_pair("limit", &self.limit.to_string()).append_pair("excerpt", &self.excerpt.to_string());
         if let Some(after) = &self.after {
             query.append_pair("after", after);
         }

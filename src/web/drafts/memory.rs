@@ -80,7 +80,7 @@ mod tests {
     }
 
     fn typed(content: &str) -> Typed {
-        Typed { title: "t".to_owned(), content: content.to_owned(), etag: String::new() }
+        Typed { title: "t".to_owned(), content: content.to_owned(), ..Typed::default() }
     }
 
     #[test]

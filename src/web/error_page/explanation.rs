@@ -175,6 +175,14 @@ impl Explanation {
                  first whether it was saved.",
             )
             .with_action("", "Try again"),
+            Kind::Busy => of_status(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "503",
+                "This site is busy",
+                "Too many requests wait for the blog's API or for Microsoft Entra ID. This one was not sent.",
+                "Try again in a few seconds.",
+            )
+            .with_action("", "Try again"),
             Kind::ApiUnreachable => bad_gateway(
                 "The blog is out of reach",
                 "This site is up, but the API that keeps the posts could not be reached.",

@@ -23,11 +23,18 @@ pub(super) async fn sign_in_again(visit: &Visit, rejected: Option<&String>) -> R
 
 /// To a sign-in that brings what the API demands, and back. The user stays signed in meanwhile: other pages may not ask for
 /// as much.
-pub(super) fn step_up(visit: &Visit, challenge: &ClaimsChallenge) -> Result<HttpResponse, PageError> {
+pub(super) fn step_up(
+    visit: &Visit,
+    challenge: &ClaimsChallenge,
+    next: Option<&ReturnPath>,
+) -> Result<HttpResponse, PageError> {
     if visit.session.demand(challenge) {
         return explain(visit, &Kind::StepUpInVain.into());
     }
-    log::info!(request_id = visit.request_id(), trace_id = visit.trace_id(); "the API demands a stronger sign-in");
+    log::info!(request_id = visit.request_id(), trace_id = visit.trace_id(); "a stronger sign-in is demanded");
+    if let Some(next) = next {
+        return Ok(Visit::redirect(&sign_in_href(Some(next))));
+    }
     Ok(Visit::redirect(&sign_in_href(visit.site.return_path(page_of(visit)).as_ref())))
 }
 

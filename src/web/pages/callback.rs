@@ -125,14 +125,14 @@ async fn redeem(
     let pending = PendingSignIn { nonce: pending.nonce, code_verifier: SecretString::from(pending.code_verifier) };
     let client = Arc::clone(&visit.site.client);
     // There, and not here: it counts also when the browser has gone meanwhile.
-    let result = web::block(move || {
+    let result = visit.site.lanes.tokens.run(move || {
         let result = client.redeem_code(&code, &pending);
         if result.as_ref().is_err_and(is_the_visitors) {
             reserved.fail();
         }
         result
     });
-    let result = result.await.map_err(|_| PageError::from(Kind::Internal))?;
+    let result = result.await?;
     match result {
         Ok(sign_in) => Ok(sign_in),
         Err(SignInError::Entra(answer)) => Err(of_answer(visit, answer)),
@@ -153,6 +153,11 @@ fn of_answer(visit: &Visit, answer: EntraError) -> PageError {
         answer.code.unwrap_or_default(),
         answer.correlation_id.as_deref().unwrap_or("-")
     );
+    if let Some(challenge) = answer.claims {
+        // The sign-in that has just ended may have asked for the same already: then there is no point in another one.
+        visit.session.answer_demand();
+        return Kind::StepUp(*challenge).into();
+    }
     match answer.code {
         Some(DECLINED) => Kind::SignInDeclined,
         None if answer.error == "access_denied" => Kind::SignInDeclined,

@@ -5,32 +5,46 @@
 //! itself asks both, too. Answers are remembered for a few seconds, so that nobody can make the site flood anybody.
 
 use std::{
-    sync::{Mutex, PoisonError, TryLockError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode};
+use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode, rt::time::timeout, web};
+use futures_util::future::join3;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
-use crate::web::{error_page::PageError, site::Site, visit::Visit};
+use crate::{
+    background,
+    web::{lanes::Lane, site::Site, visit::Visit},
+};
 
 /// How long an answer is remembered.
 const FRESH: Duration = Duration::from_secs(5);
 
+/// How long a probe waits for what it asks.
+const WAIT: Duration = Duration::from_secs(1);
+/// An answer from before serves for so long while nobody answers the next question.
+const STALE: Duration = Duration::from_secs(15);
+
 /// What was found out last.
 #[derive(Default)]
 pub struct HealthMemory {
-    entra: Remembered,
-    api: Remembered,
-    sessions: Remembered,
+    entra: Arc<Remembered>,
+    api: Arc<Remembered>,
+    sessions: Arc<Remembered>,
 }
 
 /// An answer, and when it was given.
 #[derive(Default)]
 struct Remembered {
     last: Mutex<Option<(Instant, bool)>>,
-    /// Held by who asks.
-    asking: Mutex<()>,
+    is_asked: AtomicBool,
+    /// Somebody has answered.
+    answered: Notify,
 }
 
 /// `GET /health/live`
@@ -40,15 +54,21 @@ pub async fn live() -> HttpResponse {
 
 /// `GET /health/ready`: 503 when this replica does not reach the Redis in which sessions are: another one may. With the state
 /// of the certificate, for whoever watches it; also an expired one takes nothing away from what the site can still explain.
-///
-/// # Errors
-/// When the check itself breaks.
-pub async fn ready(visit: Visit) -> Result<HttpResponse, PageError> {
-    let has_sessions = visit.blocking(|site| Ok::<_, PageError>(site.health.has_sessions(site))).await?;
-    Ok(answer(has_sessions).json(json!({
+pub async fn ready(visit: Visit) -> HttpResponse {
+    let has_sessions = has_sessions(&visit.site).await;
+    answer(has_sessions).json(json!({
         "status": word(has_sessions),
-        "checks": { "sessions": word(has_sessions), "certificate": certificate(&visit.site) },
-    })))
+        "checks": { "sessions": word(has_sessions), "certificate": certificate(&visit.site), "threads": threads() },
+    }))
+}
+
+/// What has become of the threads beside the requests, such as the one that watches the certificate. One that has panicked takes
+/// nothing away from what the site can still do, but somebody should know.
+fn threads() -> Value {
+    let panicked = background::reports().into_iter().filter(|report| report.panics > 0);
+    let list =
+        panicked.map(|report| json!({ "name": report.name, "status": report.status.word(), "panics": report.panics }));
+    json!({ "status": background::status().word(), "panicked": list.collect::<Vec<_>>() })
 }
 
 /// How many days the certificate has left, in words that machines compare; and which entries of the list cannot be used, and
@@ -76,25 +96,20 @@ fn certificate(site: &Site) -> Value {
 }
 
 /// `GET /health`: 503 when Entra, the API or the place of the sessions does not answer.
-///
-/// # Errors
-/// When the check itself breaks.
-pub async fn report(visit: Visit) -> Result<HttpResponse, PageError> {
-    let checks = visit.blocking(|site| {
-        let health = &site.health;
-        Ok::<_, PageError>([health.entra_answers(site), health.api_answers(site), health.has_sessions(site)])
-    });
-    let [entra, api, sessions] = checks.await?;
+pub async fn report(visit: Visit) -> HttpResponse {
+    let site = &visit.site;
+    let (entra, api, sessions) = join3(entra_answers(site), api_answers(site), has_sessions(site)).await;
     let all = entra && api && sessions;
-    Ok(answer(all).json(json!({
+    answer(all).json(json!({
         "status": word(all),
         "checks": {
             "entra": word(entra),
             "api": word(api),
             "sessions": word(sessions),
-            "certificate": certificate(&visit.site),
+            "certificate": certificate(site),
+            "threads": threads(),
         },
-    })))
+    }))
 }
 
 fn answer(is_well: bool) -> HttpResponseBuilder {
@@ -105,80 +120,115 @@ fn word(is_well: bool) -> &'static str {
     if is_well { "ok" } else { "unavailable" }
 }
 
-/// All of them block.
-impl HealthMemory {
-    /// Whether Entra answers, or did a moment ago.
-    pub fn entra_answers(&self, site: &Site) -> bool {
-        self.entra.or_ask(|| site.provider.answers())
-    }
+/// Whether Entra answers, or did a moment ago.
+pub async fn entra_answers(site: &web::Data<Site>) -> bool {
+    let asked = site.clone();
+    site.health.entra.or_ask(&site.lanes.probes, move || asked.provider.answers()).await
+}
 
-    fn api_answers(&self, site: &Site) -> bool {
-        self.api.or_ask(|| site.api.is_alive())
-    }
+async fn api_answers(site: &web::Data<Site>) -> bool {
+    let asked = site.clone();
+    site.health.api.or_ask(&site.lanes.probes, move || asked.api.is_alive()).await
+}
 
-    fn has_sessions(&self, site: &Site) -> bool {
-        self.sessions.or_ask(|| site.sessions.ping().is_ok())
+async fn has_sessions(site: &web::Data<Site>) -> bool {
+    if site.redis.is_none() {
+        return true;
     }
+    let asked = site.clone();
+    site.health.sessions.or_ask(&site.lanes.probes, move || asked.sessions.ping().is_ok()).await
 }
 
 impl Remembered {
-    /// One caller at a time asks. The others get what was known before, so that a server that hangs holds one thread and not
-    /// all of them; only while nothing is known do they wait.
-    fn or_ask(&self, ask: impl FnOnce() -> bool) -> bool {
-        let last = || *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || last().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, answer)| answer);
-        if let Some(answer) = fresh() {
+    /// One asks at a time, on a thread for that; all wait a little for the answer, and go on with the one of before.
+    async fn or_ask(self: &Arc<Self>, lane: &Lane, ask: impl FnOnce() -> bool + Send + 'static) -> bool {
+        if let Some(answer) = self.last(FRESH) {
             return answer;
         }
-        let turn = match (self.asking.try_lock(), last()) {
-            (Ok(turn), _) => turn,
-            // Whoever asked has panicked, and asks no more.
-            (Err(TryLockError::Poisoned(turn)), _) => turn.into_inner(),
-            (Err(TryLockError::WouldBlock), Some((_, answer))) => return answer,
-            (Err(TryLockError::WouldBlock), None) => self.asking.lock().unwrap_or_else(PoisonError::into_inner),
-        };
-        let answer = fresh().unwrap_or_else(ask);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), answer));
-        drop(turn);
-        answer
+        let answered = self.answered.notified();
+        tokio::pin!(answered);
+        answered.as_mut().enable();
+        if !self.is_asked.swap(true, Ordering::AcqRel) {
+            let asking = Asking(Arc::clone(self));
+            lane.start(move || {
+                let answer = ask();
+                *asking.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), answer));
+            });
+        }
+        // Answered in the meantime, or not at all.
+        if self.last(FRESH).is_none() {
+            let _ = timeout(WAIT, answered).await;
+        }
+        self.last(STALE).unwrap_or(false)
+    }
+
+    /// What was answered within this time.
+    fn last(&self, within: Duration) -> Option<bool> {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.filter(|(at, _)| at.elapsed() < within).map(|(_, answer)| answer)
+    }
+}
+
+/// Held by who asks; also one who panics, or finds no thread, asks no more.
+struct Asking(Arc<Remembered>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.is_asked.store(false, Ordering::Release);
+        self.0.answered.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
+    use std::sync::mpsc;
 
     use super::*;
 
-    #[test]
-    fn who_panics_while_asking_does_not_freeze_the_answer() {
-        let remembered = Remembered::default();
-        let long_ago = Instant::now().checked_sub(FRESH).unwrap();
-        *remembered.last.lock().unwrap() = Some((long_ago, false));
-        let asking = std::panic::AssertUnwindSafe(|| remembered.or_ask(|| panic!("while asking")));
-        assert!(std::panic::catch_unwind(asking).is_err());
-        assert!(remembered.or_ask(|| true));
+    fn lane() -> Lane {
+        Lane::new("a test", 4, WAIT).unwrap()
     }
 
-    #[test]
-    fn while_one_asks_the_others_get_what_was_known_before() {
-        let remembered = Remembered::default();
-        let long_ago = Instant::now().checked_sub(FRESH).unwrap();
-        *remembered.last.lock().unwrap() = Some((long_ago, true));
-        let [asked, go_on] = [(); 2].map(|()| Barrier::new(2));
-        std::thread::scope(|scope| {
-            let slow = scope.spawn(|| {
-                remembered.or_ask(|| {
-                    asked.wait();
-                    go_on.wait();
-                    false
-                })
-            });
-            asked.wait();
-            assert!(remembered.or_ask(|| unreachable!("one asks already")));
-            go_on.wait();
-            assert!(!slow.join().unwrap());
-        });
-        assert!(!remembered.or_ask(|| unreachable!("it was asked a moment ago")));
+    fn long_ago() -> Instant {
+        Instant::now().checked_sub(FRESH).unwrap()
+    }
+
+    #[actix_web::test]
+    async fn who_panics_while_asking_does_not_freeze_the_answer() {
+        let (remembered, lane) = (Arc::<Remembered>::default(), lane());
+        *remembered.last.lock().unwrap() = Some((long_ago(), false));
+        assert!(!remembered.or_ask(&lane, || panic!("while asking")).await);
+        assert!(remembered.or_ask(&lane, || true).await);
+    }
+
+    #[actix_web::test]
+    async fn while_one_asks_the_others_get_what_was_known_before_and_after_a_while_that_it_is_away() {
+        let (remembered, lane) = (Arc::<Remembered>::default(), lane());
+        *remembered.last.lock().unwrap() = Some((long_ago(), true));
+        let (answer, hangs) = mpsc::channel::<()>();
+        let hang = move || {
+            let _ = hangs.recv();
+            true
+        };
+        assert!(remembered.or_ask(&lane, hang).await, "from before");
+        assert!(remembered.or_ask(&lane, || unreachable!("one asks already")).await);
+        *remembered.last.lock().unwrap() = Some((Instant::now().checked_sub(STALE).unwrap(), true));
+        assert!(!remembered.or_ask(&lane, || unreachable!("one asks already")).await, "for too long");
+        drop(answer);
+        while remembered.is_asked.load(Ordering::Acquire) {
+            actix_web::rt::task::yield_now().await;
+        }
+        assert!(remembered.or_ask(&lane, || unreachable!("it was asked a moment ago")).await);
+    }
+
+    #[actix_web::test]
+    async fn without_a_free_thread_nobody_waits_for_ever() {
+        let (remembered, lane) = (Arc::<Remembered>::default(), Lane::new("a test", 1, WAIT).unwrap());
+        let (_end, hangs) = mpsc::channel::<()>();
+        assert!(lane.start(move || {
+            let _ = hangs.recv();
+        }));
+        assert!(!remembered.or_ask(&lane, || true).await);
+        assert!(!remembered.is_asked.load(Ordering::Acquire), "the next one may ask");
     }
 }

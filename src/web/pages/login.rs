@@ -98,13 +98,11 @@ pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpRe
         return Err(PageError::from(Kind::SessionLost).leading_to(next));
     }
     let client = Arc::clone(&visit.site.client);
-    let request = web::block(move || client.authorization_request(&hints))
-        .await
-        .map_err(|_| PageError::from(Kind::Internal))?
-        .map_err(|error| {
-            log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "sign-in cannot be started: {error}");
-            PageError::from(error).leading_to(next.clone())
-        })?;
+    let request = visit.site.lanes.discovery.run(move || client.authorization_request(&hints)).await;
+    let request = request.map_err(|error| PageError::from(error).leading_to(next.clone()))?.map_err(|error| {
+        log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "sign-in cannot be started: {error}");
+        PageError::from(error).leading_to(next.clone())
+    })?;
     let pending = Pending {
         nonce: request.pending.nonce,
         code_verifier: request.pending.code_verifier.expose_secret().to_owned(),

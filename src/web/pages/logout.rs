@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::web::{
     csrf::{Checked, ProtectedForm},
     error_page::{Kind, PageError},
+    pages::health,
     session::Account,
     visit::Visit,
 };
@@ -65,14 +66,13 @@ pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, Page
     visit.site.lost_sessions.forget(&visit.request);
 
     let login_hint = user.account.login_hint;
-    let url = visit.blocking(move |site| {
-        // Its addresses may be known from better times.
-        let answers = site.health.entra_answers(site);
-        let url = answers.then(|| site.client.sign_out_url(&site.public_url, login_hint.as_deref()).ok());
-        Ok::<_, PageError>(url.flatten())
-    });
-    if let Some(url) = url.await? {
-        return Ok(Visit::redirect(url.as_str()));
+    // Its addresses may be known from better times.
+    if health::entra_answers(&visit.site).await {
+        let site = visit.site.clone();
+        let url = move || site.client.sign_out_url(&site.public_url, login_hint.as_deref());
+        if let Ok(Ok(url)) = visit.site.lanes.discovery.run(url).await {
+            return Ok(Visit::redirect(url.as_str()));
+        }
     }
     log::warn!(request_id = visit.request_id(), trace_id = visit.trace_id(); "signed out here but not at Entra, which does not answer");
     visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {})

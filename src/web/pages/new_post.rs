@@ -28,10 +28,10 @@ pub async fn show(user: SignedIn, query: web::Query<NewPostQuery>) -> Result<Htt
     if !user.may_write().await {
         return Err(Kind::ReadOnly.into());
     }
-    let page = |typed| PostFormPage::new(&user.visit, &FormSeal::new(&user.account), typed);
+    let seal = FormSeal::new(&user.account);
     let page = match user.draft().await? {
-        Some(typed) if query.empty.as_deref() != Some("1") => page(typed).restored(),
-        _ => page(Typed::default()),
+        Some(typed) if query.empty.as_deref() != Some("1") => PostFormPage::kept(&user.visit, &seal, typed),
+        _ => PostFormPage::new(&user.visit, &seal, Typed::default()),
     };
     user.visit.page("post_form.html", &page)
 }
@@ -44,10 +44,10 @@ pub async fn publish(checked: Checked<PostForm>) -> Result<HttpResponse, PageErr
     let Checked { form, user } = checked;
     match user.api().create(&form.post(), form.key()).await {
         Ok(post) => {
-            user.forget_draft(user.visit.request.path()).await;
+            user.forget_draft(user.visit.page_path()).await;
             user.visit.session.set_flash("Your post is published.");
             Ok(Visit::redirect(&format!("/posts/{}", post.id)))
         }
-        Err(error) => refused(&user, &form, None, error).await,
+        Err(error) => refused(&user, &form, error).await,
     }
 }

@@ -1,12 +1,14 @@
 //! The form in which posts are written and edited: how it is shown, and how it comes back with what was typed when it
 //! could not be sent.
 
+mod rejection;
+
 use crate::entra::ClaimsChallenge;
 use crate::web::{
-    api_client::{ApiError, FieldError, NewPost, Post},
+    api_client::{ApiError, NewPost, VersionedPost},
     csrf::{ProtectedForm, TEXT_FORM_BYTES},
     drafts::Typed,
-    error_page::{Kind, PageError, SigningInAgain, end_sign_in, sign_in_href, wait},
+    error_page::{Kind, PageError, SigningInAgain, end_sign_in, sign_in_href},
     form_seal::FormSeal,
     session::random_id,
     visit::{SignedIn, Visit},
@@ -15,10 +17,14 @@ use actix_web::{
     HttpResponse,
     http::{
         StatusCode,
-        header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{HeaderValue, WWW_AUTHENTICATE},
     },
 };
+use chrono::{TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+
+/// For so long the form says why it was not taken; after that, that its text is from earlier.
+const REJECTION_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
 /// What the form sends.
 #[derive(Deserialize)]
@@ -56,7 +62,13 @@ impl PostForm {
     }
 
     fn as_typed(&self) -> Typed {
-        Typed { title: self.title.clone(), content: self.content.replace("\r\n", "\n"), etag: self.etag.clone() }
+        Typed {
+            title: self.title.clone(),
+            content: self.content.replace("\r\n", "\n"),
+            etag: self.etag.clone(),
+            key: self.key().unwrap_or_default().to_owned(),
+            rejection: None,
+        }
     }
 }
 
@@ -89,7 +101,10 @@ pub struct PostFormPage {
     key: Option<String>,
     /// Where it is sent: its path, with the seal that says whose form it is.
     action: String,
+    /// Whether the text is from before a sign-in, or from an attempt of some time ago.
     is_restored: bool,
+    #[serde(skip)]
+    is_stale: bool,
     /// Who wrote the post, if that is not the user.
     others_name: Option<String>,
     summary: Option<String>,
@@ -109,23 +124,35 @@ struct Current {
 impl PostFormPage {
     /// At the path of this visit, filled in, for the author whom `seal` names.
     pub fn new(visit: &Visit, seal: &FormSeal, typed: Typed) -> Self {
-        let post = visit.request.path().strip_suffix("/edit");
+        let path = visit.page_path();
+        let post = path.strip_suffix("/edit");
+        let key = if typed.key.is_empty() { random_id() } else { typed.key };
         Self {
-            action: seal.action(&visit.site.keys, visit.request.path()),
+            action: seal.action(&visit.site.keys, path),
             is_edit: post.is_some(),
             cancel_href: post.unwrap_or("/posts").to_owned(),
             title: typed.title,
             content: typed.content,
             etag: typed.etag,
-            key: post.is_none().then(random_id),
+            key: post.is_none().then_some(key),
             ..Self::default()
         }
     }
 
-    /// Says that the text was kept from before a sign-in.
-    pub fn restored(mut self) -> Self {
-        self.is_restored = true;
-        self
+    /// The same with text that was kept: says why it was not taken, or that it is from earlier.
+    pub fn kept(visit: &Visit, seal: &FormSeal, mut typed: Typed) -> Self {
+        let rejection = typed.rejection.take().filter(|rejection| Utc::now() - rejection.at < REJECTION_LIFETIME);
+        let page = Self::new(visit, seal, typed);
+        match rejection {
+            None => Self { is_restored: true, ..page },
+            Some(rejection) => Self {
+                is_stale: rejection.is_stale,
+                summary: Some(rejection.summary),
+                title_error: rejection.title_error,
+                content_error: rejection.content_error,
+                ..page
+            },
+        }
     }
 
     /// Names the author of the post, if that is not the user.
@@ -134,115 +161,45 @@ impl PostFormPage {
         self
     }
 
-    fn refused_fields(mut self, errors: Vec<FieldError>) -> Self {
-        for FieldError { field, message } in errors {
-            let place = match field.as_str() {
-                "title" => &mut self.title_error,
-                "content" => &mut self.content_error,
-                _ => &mut self.summary,
-            };
-            place.get_or_insert(message);
+    /// Beside text that was not saved because the post has changed, the post as it is now: saving once more is a decision.
+    pub fn beside(mut self, now: VersionedPost) -> Self {
+        if self.is_stale {
+            self.etag = now.etag;
+            self.current = Some(Current { title: now.post.title, content: now.post.content });
         }
         self
     }
 }
 
-/// The form once more, with what was typed and why the API did not take it.
+/// Keeps what was typed with the reason why the API did not take it, and leads to the form that shows both: Back, Forward and
+/// Reload then show the text, too, and send nothing again. If it cannot be kept, the form is shown at once.
 ///
 /// # Errors
-/// When the page is another one: the post is gone or somebody else's; what was typed is on that one, too.
-pub async fn refused(
-    user: &SignedIn,
-    form: &PostForm,
-    id: Option<u64>,
-    error: ApiError,
-) -> Result<HttpResponse, PageError> {
-    let typed = form.as_typed();
-    let visit = &user.visit;
-    let mut page = PostFormPage::new(visit, &FormSeal::new(&user.account), typed.clone());
-    if let (Some(kept), Some(sent)) = (&mut page.key, form.key())
-        && !matches!(error, ApiError::KeyReused | ApiError::Malformed)
-    {
-        // The post may have been made all the same: sent once more, the form must not make a second one.
-        sent.clone_into(kept);
-    }
-    let mut retry_after = None;
-    let (status, summary) = match error {
-        ApiError::Invalid(errors) => {
-            page = page.refused_fields(errors);
-            (StatusCode::UNPROCESSABLE_ENTITY, "The post was not saved: something needs your attention.".to_owned())
-        }
-        ApiError::TooLarge => {
-            page.content_error = Some("This text is longer than the blog takes.".to_owned());
-            (StatusCode::PAYLOAD_TOO_LARGE, "The post was not saved: it is too long.".to_owned())
-        }
-        ApiError::KeyReused => (
-            StatusCode::CONFLICT,
-            "A post was published from this form before you changed the text: look at your posts. This text is not \
-             saved; publishing it now makes another post."
-                .to_owned(),
-        ),
-        ApiError::Malformed => (
-            StatusCode::BAD_REQUEST,
-            "The post was not saved: the form was changed on its way here. Your text is still here; send it again."
-                .to_owned(),
-        ),
-        ApiError::Stale => return stale(user, id, page).await,
-        ApiError::SignInAgain => return refused_sign_in(user, &typed, None).await,
-        ApiError::TokenRejected(code) => return refused_sign_in(user, &typed, Some(code)).await,
-        ApiError::StepUp(challenge) => return step_up(user, &challenge, &typed).await,
-        ApiError::SignIn(_) | ApiError::NotRefreshed => (
-            StatusCode::BAD_GATEWAY,
-            "The post was not saved: your sign-in could not be renewed with Microsoft Entra ID. Your text is still \
-             here; try again in a moment."
-                .to_owned(),
-        ),
-        ApiError::TooManyRequests(seconds) => {
-            retry_after = seconds;
-            let advice = wait(seconds);
-            let summary =
-                format!("The post was not saved: the blog asks to slow down. Your text is still here. {advice}");
-            (StatusCode::TOO_MANY_REQUESTS, summary)
-        }
-        ApiError::Unreachable(_) => (
-            StatusCode::BAD_GATEWAY,
-            "The post was not saved: the blog's API could not be reached. Your text is still here; try again in a \
-             moment."
-                .to_owned(),
-        ),
-        ApiError::TimedOut => (
-            StatusCode::BAD_GATEWAY,
-            "The blog's API did not answer in time. The post may have been saved or not. Your text is still here; try \
-             again in a moment: it will not be saved twice."
-                .to_owned(),
-        ),
-        ApiError::Unavailable(seconds) => {
-            retry_after = seconds;
-            let advice = wait(seconds);
-            let summary = format!(
-                "The blog's API cannot do it just now. The post may have been saved or not. Your text is still here. {advice}"
-            );
-            (StatusCode::SERVICE_UNAVAILABLE, summary)
-        }
-        ApiError::Unexpected(_) | ApiError::Nonsense(_) => (
-            StatusCode::BAD_GATEWAY,
-            "The post was not saved: the blog's API answered with an error of its own. Your text is still here; try \
-             again in a moment."
-                .to_owned(),
-        ),
-        ApiError::Forbidden(_) | ApiError::NotFound | ApiError::NotTheApi(_) | ApiError::Sessions(_) => {
-            return Err(PageError::from(error).keeping(Some(typed)));
-        }
+/// When another page explains it: the post is gone or somebody else's; what was typed is on that one, too.
+pub async fn refused(user: &SignedIn, form: &PostForm, error: ApiError) -> Result<HttpResponse, PageError> {
+    let mut typed = form.as_typed();
+    let Some((status, rejection)) = rejection::rejection(&error) else {
+        return match error {
+            ApiError::SignInAgain => refused_sign_in(user, &typed, None).await,
+            ApiError::TokenRejected(code) => refused_sign_in(user, &typed, Some(code)).await,
+            ApiError::StepUp(challenge) => step_up(user, &challenge, &typed).await,
+            error => {
+                // On the error page, and at the form should there be a way back to it.
+                let _ = user.keep_draft(typed.clone()).await;
+                Err(PageError::from(error).keeping(Some(typed)))
+            }
+        };
     };
-    page.summary = Some(match page.summary {
-        Some(detail) => format!("{summary} {detail}"),
-        None => summary,
-    });
-    let mut response = visit.page_with_status(status, "post_form.html", &page)?;
-    if let Some(seconds) = retry_after {
-        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    // Otherwise the post may have been made all the same: sent once more, the form must not make a second one.
+    if matches!(error, ApiError::KeyReused | ApiError::Malformed) {
+        typed.key.clear();
     }
-    Ok(response)
+    typed.rejection = Some(rejection);
+    if user.keep_draft(typed.clone()).await.is_ok() {
+        return Ok(Visit::redirect(user.visit.page_path()));
+    }
+    let page = PostFormPage::kept(&user.visit, &FormSeal::new(&user.account), typed);
+    user.visit.page_with_status(status, "post_form.html", &page)
 }
 
 /// The form once more, for somebody whose sign-in has ended: the text is kept over the next one.
@@ -259,7 +216,7 @@ async fn kept_until_back(
     typed: &Typed,
     summary: &str,
 ) -> Result<HttpResponse, PageError> {
-    let path = visit.request.path();
+    let path = visit.page_path();
     let (author, at, text) = (seal.author, path.to_owned(), typed.clone());
     let kept = visit.blocking(move |site| site.drafts.keep(author, &at, text)).await;
     let promise = match kept {
@@ -291,20 +248,4 @@ async fn step_up(user: &SignedIn, challenge: &ClaimsChallenge, typed: &Typed) ->
     let summary = "The post was not saved: for this the blog asks you to sign in once more, with another factor for \
                    instance.";
     kept_until_back(&user.visit, &FormSeal::new(&user.account), typed, summary).await
-}
-
-/// Somebody changed the post meanwhile: both versions are shown, and saving once more is a decision.
-async fn stale(user: &SignedIn, id: Option<u64>, mut page: PostFormPage) -> Result<HttpResponse, PageError> {
-    let Some(id) = id else { return Err(Kind::ApiFailed.into()) };
-    let typed = Typed { title: page.title.clone(), content: page.content.clone(), etag: String::new() };
-    let now = user.api().post(id).await.map_err(|error| PageError::from(error).keeping(Some(typed)))?;
-    let Post { title, content, .. } = now.post;
-    page.etag = now.etag;
-    page.current = Some(Current { title, content });
-    page.summary = Some(
-        "The post was not saved: it was changed since you opened it. The version that is saved now is shown below your \
-         text. Saving again replaces it."
-            .to_owned(),
-    );
-    user.visit.page_with_status(StatusCode::PRECONDITION_FAILED, "post_form.html", &page)
 }

@@ -16,6 +16,8 @@ use crate::web::{
 const PAGE_SIZE: u32 = 20;
 /// Characters of a post's content that the list shows.
 const EXCERPT_CHARS: usize = 260;
+/// Characters of a post's content that the list asks for: more than it shows, since line breaks and indentation count there.
+const REQUESTED_CHARS: u32 = 400;
 
 /// `/posts?after=CURSOR&by=me`
 #[derive(Debug, Default, Deserialize)]
@@ -60,7 +62,7 @@ pub async fn list(user: SignedIn, query: web::Query<ListQuery>) -> Result<HttpRe
     let only_mine = query.only_mine();
     let after = query.after.clone().filter(|cursor| !cursor.is_empty());
     let is_first = after.is_none();
-    let found = user.api().posts(&PostQuery { limit: PAGE_SIZE, after, only_mine }).await?;
+    let found = user.api().posts(&PostQuery { limit: PAGE_SIZE, after, only_mine, excerpt: REQUESTED_CHARS }).await?;
     let page = ListPage {
         posts: found.posts.into_iter().map(|post| Card::of(post, user.account.user())).collect(),
         total: found.total,
@@ -88,7 +90,7 @@ impl Card {
     fn of(post: Post, reader: UserKey) -> Self {
         Self {
             id: post.id,
-            excerpt: excerpt(&post.content),
+            excerpt: excerpt(&post.content, post.truncated),
             author: author_name(&post),
             created: post.created_at.into(),
             is_own: is_own(&post, reader),
@@ -126,8 +128,8 @@ pub fn require_change(post: &Post, user: &SignedIn) -> Result<(), PageError> {
     Err(if reads_only { Kind::ReadOnly.into() } else { Kind::NotAuthor.into() })
 }
 
-/// The beginning of a text on one line, cut between words.
-fn excerpt(content: &str) -> String {
+/// The beginning of a text on one line, cut between words. `goes_on` says that there is more than `content`.
+fn excerpt(content: &str, goes_on: bool) -> String {
     let mut text = String::new();
     let mut chars = 0;
     for word in content.split_whitespace() {
@@ -146,6 +148,9 @@ fn excerpt(content: &str) -> String {
         text.push_str(word);
         chars += length;
     }
+    if goes_on {
+        text.push('…');
+    }
     text
 }
 
@@ -155,10 +160,11 @@ mod tests {
 
     #[test]
     fn an_excerpt_is_cut_between_words_and_never_long() {
-        assert_eq!(excerpt("one\n\n two\tthree "), "one two three");
-        let long = excerpt(&"word ".repeat(100));
+        assert_eq!(excerpt("one\n\n two\tthree ", false), "one two three");
+        let long = excerpt(&"word ".repeat(100), false);
         assert!(long.ends_with("word…") && long.chars().count() <= EXCERPT_CHARS, "{long}");
-        assert_eq!(excerpt(&"é".repeat(1000)).chars().count(), EXCERPT_CHARS + 1);
+        assert_eq!(excerpt(&"é".repeat(1000), true).chars().count(), EXCERPT_CHARS + 1);
+        assert_eq!(excerpt("one two", true), "one two…");
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn a_new_name_of_the_author_is_another_state() {
         let alice = api.alice();
         let path = format!("/v1/posts/{}", alice.write("a", "b"));
         let before = alice.get(&path);
-        let renamed = api.bearer(|token| token.user(&api.user(0).oid).claim("name", json!("Alice Other")));
+        let renamed = api.named(0, "Alice Other", 30);
         assert_eq!(renamed.post("/v1/users/me", &json!({})).status, 200);
         let after = alice.call("GET", &path).header("If-None-Match", before.header("ETag")).send();
         assert_eq!((after.status, after.json()["author"]["display_name"].as_str()), (200, Some("Alice Other")));
@@ -166,4 +166,42 @@ fn a_compressed_answer_has_a_tag_of_its_own_that_counts_as_well() {
         assert_eq!((answer.status, answer.header("Content-Encoding")), (200, ""), "too short for {coding}");
         assert!(!answer.header("ETag").contains(';'));
     }
+}
+
+#[test]
+fn a_write_that_must_not_meet_the_post_is_refused_where_it_does() {
+    each_api(|api| {
+        let alice = api.alice();
+        let path = format!("/v1/posts/{}", alice.write("a", "b"));
+        let call = |method: &str, path: &str, header: &[(&str, &str)]| {
+            let call = alice.call(method, path);
+            let call = header.iter().fold(call, |call, (name, value)| call.header(name, value));
+            if method == "PUT" { call.json(&json!({ "title": "c" })).send() } else { call.send() }
+        };
+        let own = alice.get(&path).header("ETag").to_owned();
+        let weak = format!("W/{own}");
+        let several = format!("\"x\", {own}");
+        let compressed = format!("{};gzip\"", own.trim_end_matches('"'));
+        for method in ["PUT", "DELETE"] {
+            for value in ["*", &own, &weak, &several, &compressed] {
+                call(method, &path, &[("If-None-Match", value)]).problem(412, "stale");
+                // Also where the state that is asked for is the right one.
+                call(method, &path, &[("If-Match", &own), ("If-None-Match", value)]).problem(412, "stale");
+            }
+            call(method, &path, &[("If-Match", "*"), ("If-None-Match", "*")]).problem(412, "stale");
+            call(method, "/v1/posts/999999", &[("If-None-Match", "*")]).problem(404, "post_not_found");
+        }
+        assert_eq!(alice.get(&path).header("ETag"), own, "nothing was written");
+        // Who may not change it is told so first.
+        let bob = api.bob().call("DELETE", &path).header("If-None-Match", "*").send();
+        bob.problem(403, "not_author");
+
+        call("PUT", &path, &[("If-Match", "\"x\""), ("If-None-Match", "\"y\"")]).problem(412, "stale");
+        let put = call("PUT", &path, &[("If-Match", &own), ("If-None-Match", "\"y\"")]);
+        assert_eq!(put.status, 200, "{put:?}");
+        for other in [own.as_str(), "\"x\", \"1-1\"", "garbage"] {
+            assert_eq!(call("PUT", &path, &[("If-None-Match", other)]).status, 200, "{other}");
+        }
+        assert_eq!(call("DELETE", &path, &[("If-None-Match", &own)]).status, 204, "it is in another state");
+    });
 }

@@ -59,3 +59,21 @@ fn without_its_database_the_api_is_not_ready_and_shows_nothing_of_the_reason() {
         .expect("renamed");
     api.nobody().get_until("/health/ready", 200);
 }
+
+#[test]
+fn without_its_sqlite_file_the_api_is_not_ready_refuses_writes_for_now_and_recovers_with_it() {
+    let api = TestApi::start();
+    let (alice, nobody) = (api.alice(), api.nobody());
+    alice.write("before", "x");
+    nobody.get_until("/health/ready", 200);
+    let path = std::path::PathBuf::from(&api.settings.database.url);
+    let aside = path.with_extension("aside");
+    std::fs::rename(&path, &aside).expect("moved away");
+    nobody.get_until("/health/ready", 503);
+    let refused = alice.post("/v1/posts", &serde_json::json!({ "title": "lost", "content": "x" }));
+    refused.problem(503, "database_unavailable");
+    assert!(!refused.header("Retry-After").is_empty() && !path.exists(), "{refused:?}");
+    std::fs::rename(&aside, &path).expect("moved back");
+    nobody.get_until("/health/ready", 200);
+    alice.write("after", "x");
+}

@@ -26,6 +26,8 @@ fn a_body_that_cannot_be_used_is_refused_with_its_reason() {
         ("application/json", "null", 422, "invalid"),
         ("application/json", &too_long, 413, "body_too_large"),
         ("text/plain", good, 415, "unsupported_media_type"),
+        ("text/json", good, 415, "unsupported_media_type"),
+        ("application/x-json", good, 415, "unsupported_media_type"),
         ("application/x-www-form-urlencoded", "title=a&content=b", 415, "unsupported_media_type"),
         ("nonsense", good, 415, "unsupported_media_type"),
     ] {
@@ -34,7 +36,9 @@ fn a_body_that_cannot_be_used_is_refused_with_its_reason() {
         }
     }
     assert_eq!(alice.get("/v1/posts").json(), json!([]), "nothing was written");
-    assert_eq!(send("application/json; charset=utf-8", good)[0].status, 201);
+    for content_type in ["application/json; charset=utf-8", "application/merge-patch+json", "APPLICATION/JSON"] {
+        assert_eq!(send(content_type, good)[0].status, 201, "{content_type}");
+    }
 }
 
 #[test]

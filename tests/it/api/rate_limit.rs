@@ -64,3 +64,18 @@ fn switched_off_there_are_no_limits_and_no_headers() {
     let answers: Vec<_> = (0..10).map(|_| api.alice().get("/v1/posts")).collect();
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.header("RateLimit").is_empty()));
 }
+
+#[test]
+fn searches_of_a_caller_have_a_limit_of_their_own() {
+    let api =
+        TestApi::with(|settings| (settings.api.limit_searches_burst, settings.api.limit_searches_per_second) = (3, 1));
+    let (alice, bob) = (api.alice(), api.bob());
+    let answers: Vec<_> = (0..20).map(|_| alice.get("/v1/posts?q=word")).collect();
+    let refused = answers.iter().find(|answer| answer.status == 429);
+    attacks::record("API: rate limits", "a flood of searches", refused.is_some());
+    let refused = refused.expect("over the limit");
+    refused.problem(429, "too_many_requests");
+    assert_eq!((refused.header("RateLimit-Policy"), refused.header("Retry-After")), ("\"searches\";q=3;w=3", "1"));
+    assert_eq!(alice.get("/v1/posts").status, 200, "lists are no searches");
+    assert_eq!(bob.get("/v1/posts?q=word").status, 200, "another caller has their own");
+}

@@ -137,7 +137,7 @@ fn a_change_of_the_author_s_name_shows_with_the_post() {
         let id = alice.write("hers", "x");
         let name = |client: &Client| client.get(&format!("/v1/posts/{id}")).value("author")["display_name"].clone();
         assert_eq!(name(&alice), "Alice Archer");
-        let renamed = api.bearer(|token| token.user(&api.user(0).oid).claim("name", json!("Alice Baker")));
+        let renamed = api.named(0, "Alice Baker", 30);
         assert_eq!(renamed.call("POST", "/v1/users/me").send().status, 200);
         assert_eq!(name(&alice), "Alice Baker");
     });
@@ -202,4 +202,29 @@ fn the_stamp_differs_after_whatever_shows() {
         }
         assert!(stamp() != before && !stamp().shows_the_same_of_known_posts(before), "{change}");
     }
+}
+
+#[test]
+fn a_kept_search_shows_what_was_written_since_and_is_the_one_that_was_asked_for() {
+    each_api(|api| {
+        let alice = api.alice();
+        let id = alice.write("first", "word");
+        let found = |query: &str| {
+            let answer = alice.get(&format!("/v1/posts?q=word{query}"));
+            assert_eq!(answer.status, 200, "{answer:?}");
+            (answer.header("X-Total-Count").to_owned(), answer.json().as_array().expect("posts").len())
+        };
+        for _ in 0..3 {
+            assert_eq!(found(""), ("1".to_owned(), 1));
+        }
+        alice.write("second", "word");
+        for _ in 0..3 {
+            assert_eq!((found(""), found("&limit=1")), (("2".to_owned(), 2), ("2".to_owned(), 1)));
+            assert_eq!((found("&skip=1"), found("&author=me")), (("2".to_owned(), 1), ("2".to_owned(), 2)));
+        }
+        assert_eq!(alice.put(&format!("/v1/posts/{id}"), &json!({ "content": "other" })).status, 200);
+        assert_eq!(found("").0, "1");
+        execute(&api.settings.database, "DELETE FROM blog_posts");
+        assert_eq!(found("").0, "0");
+    });
 }

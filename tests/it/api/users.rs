@@ -1,8 +1,14 @@
 //! The caller as a user.
 
+use std::time::{Duration, Instant};
+
+use blogctl::serve;
 use serde_json::json;
 
-use crate::support::api::{TestApi, each_api};
+use crate::support::{
+    api::{Client, TestApi, each_api},
+    system::TestServer,
+};
 
 #[test]
 fn the_profile_is_what_the_token_says() {
@@ -51,7 +57,7 @@ fn registering_makes_the_user_once() {
         let known = api.alice().call("POST", "/v1/users/me").send();
         assert_eq!((known.status, known.json()), (200, made.json()));
 
-        let renamed = api.bearer(|token| token.claim("name", json!("Alice Baker")));
+        let renamed = api.named(0, "Alice Baker", 30);
         let renamed = renamed.call("POST", "/v1/users/me").send();
         assert_eq!((renamed.status, &renamed.json()["id"]), (200, &made.json()["id"]));
         assert_eq!(renamed.json()["display_name"], "Alice Baker");
@@ -68,5 +74,87 @@ fn a_token_without_a_name_leaves_the_name_and_never_shows_the_address() {
         let new = api.bearer(|token| token.user(&api.user(1).oid).without_claim("name"));
         let new = new.call("POST", "/v1/users/me").send().json()["display_name"].to_string();
         assert!(!new.contains('@') && new.len() > 2, "{new}");
+    });
+}
+
+fn name_on(client: &Client, post: &str) -> String {
+    let answer = client.get(post);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.value("author")["display_name"].as_str().expect("a name").to_owned()
+}
+
+fn wait_for_name(client: &Client, post: &str, name: &str) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while name_on(client, post) != name {
+        assert!(Instant::now() < deadline, "the name never becomes {name}, it is {}", name_on(client, post));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn registered_name(client: &Client) -> String {
+    let answer = client.post("/v1/users/me", &json!({}));
+    assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+    answer.value("display_name").as_str().expect("a name").to_owned()
+}
+
+#[test]
+fn the_name_is_that_of_the_token_that_was_issued_last() {
+    each_api(|api| {
+        assert_eq!(registered_name(&api.named(0, "Second", -20)), "Second");
+        for (name, seconds, expected) in [
+            ("First", -30, "Second"),
+            ("At the same time", -20, "Second"),
+            ("Third", -10, "Third"),
+            ("First", -30, "Third"),
+            ("Second", -20, "Third"),
+        ] {
+            let client = api.named(0, name, seconds);
+            assert_eq!(registered_name(&client), expected, "{name}");
+            assert_eq!(client.get("/v1/profile").value("name"), name, "the profile is what the token says");
+            let post = format!("/v1/posts/{}", client.write("a", "b"));
+            assert_eq!(name_on(&client, &post), expected, "{name}");
+        }
+    });
+}
+
+#[test]
+fn who_only_reads_gets_a_new_name_too() {
+    each_api(|api| {
+        let alice = api.named(0, "Before", -30);
+        let post = format!("/v1/posts/{}", alice.write("a", "b"));
+        assert_eq!(name_on(&alice, &post), "Before");
+        let reader = api.named(0, "After", -10);
+        assert_eq!(reader.get("/v1/posts").status, 200);
+        wait_for_name(&alice, &post, "After");
+
+        // Somebody who has never written anything becomes no user by reading.
+        assert_eq!(api.bob().get(&post).status, 200);
+        assert_eq!(api.bob().post("/v1/users/me", &json!({})).status, 201);
+    });
+}
+
+#[test]
+fn replicas_with_different_tokens_agree_on_the_later_name() {
+    each_api(|api| {
+        let mut settings = api.settings.clone();
+        settings.database.migrate_at_start = Some(false);
+        let other = TestServer::api(serve::listen("127.0.0.1", 0).expect("a free port"), settings);
+        let at_both = |name: &str, seconds: i64| {
+            let here = api.named(0, name, seconds);
+            let there = here.at_server(&other.url(""));
+            (here, there)
+        };
+        let (older, older_there) = at_both("Older", -40);
+        let (later, later_there) = at_both("Later", -20);
+        let (between, between_there) = at_both("Between", -30);
+        let post = format!("/v1/posts/{}", older.write("a", "b"));
+        assert_eq!(later_there.get(&post).status, 200);
+        wait_for_name(&older, &post, "Later");
+        // Each replica sees these tokens for the first time, and some again and again.
+        for client in [&between, &older_there, &later, &between_there, &older, &older_there, &later_there] {
+            assert_eq!(registered_name(client), "Later");
+            assert_eq!(name_on(client, &post), "Later");
+        }
+        other.stop();
     });
 }

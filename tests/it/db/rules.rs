@@ -1,6 +1,6 @@
 //! Who may do what to a post, and what is stored.
 
-use blogctl::blog::{BlogError, Content, Expected, PostChange, Title, User, UserKey, Version};
+use blogctl::blog::{BlogError, Content, Expected, PostChange, Title, TokenName, User, UserKey, Version};
 use uuid::Uuid;
 
 use crate::support::database::{draft, each_blog, key};
@@ -162,7 +162,7 @@ fn only_the_author_changes_or_deletes_a_post() {
         for expected in [None, Some(Expected::Version(post.version())), Some(Expected::Version(Version(1)))] {
             let changed = test
                 .blog
-                .change(crate::support::database::acting(other.key), post.id, new_title("Stolen"), expected)
+                .change(crate::support::database::acting(other.key), post.id, new_title("Stolen"), expected.clone())
                 .await;
             assert!(matches!(changed, Err(BlogError::NotAuthor)), "{changed:?}");
             let deleted = test.blog.delete(crate::support::database::acting(other.key), post.id, expected).await;
@@ -259,5 +259,29 @@ fn the_id_of_a_deleted_post_is_never_given_out_again() {
         test.blog.delete(crate::support::database::acting(author.key), first.id, None).await.expect("deleted");
         let second = test.blog.create(blogctl::blog::Rights::Write, &author, draft("Second")).await.expect("written");
         assert!(second.id > first.id);
+    });
+}
+
+#[test]
+fn a_token_that_repeats_the_name_counts_too() {
+    each_blog(async |test| {
+        let token = |name, issued_at| TokenName { name, issued_at: Some(issued_at) };
+        let ann = key(5);
+        test.blog.update_name(ann, token("Nobody yet", 5)).await.expect("done");
+        let (user, is_new) = test.blog.ensure_user(ann, token("Ann", 10)).await.expect("a user");
+        assert!(is_new, "a name alone makes no user");
+        test.blog.update_name(ann, token("Ann", 30)).await.expect("done");
+        let name = async || test.blog.ensure_user(ann, token("", 0)).await.expect("a user").0;
+        let same = name().await;
+        assert_eq!(same, user, "the row of the user is as it was");
+        test.blog.update_name(ann, token("Late", 20)).await.expect("done");
+        assert_eq!(name().await.display_name, "Ann", "the token of 30 said so, and was issued later");
+        let (kept, _) = test.blog.ensure_user(ann, token("Late", 20)).await.expect("a user");
+        assert_eq!(kept.display_name, "Ann");
+        test.blog.update_name(ann, token("Anna", 40)).await.expect("done");
+        assert_eq!(name().await.display_name, "Anna");
+        test.blog.update_name(ann, token(" ", 50)).await.expect("done");
+        test.blog.update_name(ann, token("Annabel", 45)).await.expect("done");
+        assert_eq!(name().await.display_name, "Annabel", "a token without a name says nothing");
     });
 }

@@ -95,7 +95,7 @@ fn a_v2_token_makes_a_principal_of_what_it_says() {
     assert_eq!(principal.app_id().map(|id| id.to_string()).as_deref(), Some(SITE));
     assert_eq!(principal.kind(), PrincipalKind::Delegated);
     assert_eq!(principal.scopes(), ["access_as_user"]);
-    assert_eq!(principal.roles(), ["Blog.Author"]);
+    assert_eq!(principal.roles(), ["Blog.Writer"]);
     assert_eq!(principal.name(), Some("Alice Archer"));
     assert_eq!(principal.preferred_username(), Some("alice@contoso.example"));
     assert_eq!(principal.email(), None);
@@ -209,7 +209,7 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
         ("scope behind a tab", "scp", json!("x\taccess_as_user"), "insufficient_scope"),
         ("scope a list", "scp", json!(["access_as_user"]), "malformed_claims"),
         ("application with a scope", "idtyp", json!("app"), "app_only"),
-        ("roles a text", "roles", json!("Blog.Author"), "malformed_claims"),
+        ("roles a text", "roles", json!("Blog.Writer"), "malformed_claims"),
     ] {
         let token = bench.token(|claims| {
             if name.contains("role of its name") {

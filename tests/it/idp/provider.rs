@@ -319,7 +319,7 @@ fn apps(folder: &TempDir) -> Vec<AppRegistration> {
             redirect_uris: vec!["http://localhost:6000/callback".to_owned()],
             post_logout_redirect_uris: vec!["http://localhost:6000/".to_owned()],
             front_channel_logout_uri: Some("http://localhost:6000/front-channel?a=b".to_owned()),
-            app_roles: vec![AppRole { value: "Blog.Author".to_owned(), granted_to: Vec::new() }],
+            app_roles: vec![AppRole { value: "Blog.Writer".to_owned(), granted_to: Vec::new() }],
             ..AppRegistration::default()
         },
         AppRegistration {
@@ -335,7 +335,7 @@ fn apps(folder: &TempDir) -> Vec<AppRegistration> {
             app_id_uri: Some(format!("api://{DEV_API_ID}")),
             scopes: vec!["access_as_user".to_owned(), "posts.read".to_owned()],
             app_roles: vec![
-                AppRole { value: "Blog.Author".to_owned(), granted_to: Vec::new() },
+                AppRole { value: "Blog.Writer".to_owned(), granted_to: Vec::new() },
                 AppRole { value: "Posts.Read.All".to_owned(), granted_to: vec![SITE.to_owned()] },
             ],
             ..AppRegistration::default()

@@ -69,7 +69,7 @@ fn a_v2_access_token_has_the_claims_of_entras() {
         ("azp", json!(SITE)),
         ("azpacr", json!("2")),
         ("scp", json!("access_as_user")),
-        ("roles", json!(["Blog.Author"])),
+        ("roles", json!(["Blog.Writer"])),
         ("ver", json!("2.0")),
         ("preferred_username", json!("alice@contoso.example")),
     ] {

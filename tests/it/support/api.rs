@@ -64,6 +64,14 @@ impl TestApi {
         self.bearer(|token| token.user(&self.user(1).oid))
     }
 
+    /// A user by another name, with a token that was issued so many seconds after now.
+    pub fn named(&self, number: usize, name: &str, seconds: i64) -> Client {
+        let issued_at = chrono::Utc::now().timestamp() + seconds;
+        self.bearer(|token| {
+            token.user(&self.user(number).oid).claim("name", json!(name)).claim("iat", json!(issued_at))
+        })
+    }
+
     /// Without a token.
     pub fn nobody(&self) -> Client {
         self.client(None)
@@ -101,6 +109,8 @@ pub fn each_api(test: impl Fn(TestApi)) {
         test(TestApi::with(|settings| {
             let migrate_at_start = Some(true);
             settings.database = DatabaseSettings { migrate_at_start, ..database.clone() };
+            // Enough for whole batteries of them.
+            settings.api.limit_searches_burst = 10_000;
         }));
     });
 }
@@ -124,6 +134,11 @@ impl Client {
             Some(token) => call.header("Authorization", &format!("Bearer {token}")),
             None => call,
         }
+    }
+
+    /// The same caller at another server.
+    pub fn at_server(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), token: self.token.clone() }
     }
 
     /// The same, over connections that are kept: for many requests.

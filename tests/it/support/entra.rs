@@ -211,7 +211,7 @@ impl ScriptedProvider {
         json!({
             "iss": self.issuer_v2(), "aud": API, "tid": DEV_TENANT_ID, "oid": ALICE, "sub": "s", "ver": "2.0",
             "iat": now, "nbf": now, "exp": now + 3600, "scp": "access_as_user", "azp": SITE, "azpacr": "2",
-            "name": "Alice Archer", "preferred_username": "alice@contoso.example", "roles": ["Blog.Author"],
+            "name": "Alice Archer", "preferred_username": "alice@contoso.example", "roles": ["Blog.Writer"],
         })
     }
 

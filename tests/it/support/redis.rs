@@ -64,6 +64,22 @@ impl RedisServer {
         client.get_connection().expect("a connection")
     }
 
+    /// Answers nobody, but takes connections as before.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Answers again.
+    pub fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &pid]).status().expect("sh runs");
+        assert!(sent.success(), "signal {name} was not sent");
+    }
+
     /// Forgets everything, and answers nobody.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {

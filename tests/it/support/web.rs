@@ -9,16 +9,18 @@ use std::{
 };
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, web};
-use blogctl::serve;
+use blogctl::{config::DEV_API_ID, serve};
 use url::Url;
 
 use super::{
     cookie_jar::CookieJar,
+    entra::wait_until,
     system::{TestServer, TestSystem},
 };
 
 pub const ALICE: &str = "0a11ce00-0000-4000-8000-000000000001";
 pub const BOB: &str = "0a11ce00-0000-4000-8000-000000000002";
+pub const CHIARA: &str = "0a11ce00-0000-4000-8000-000000000003";
 
 /// Most redirects in a row.
 const MAX_REDIRECTS: usize = 15;
@@ -381,8 +383,27 @@ async fn answer(request: HttpRequest, state: web::Data<PlayState>) -> HttpRespon
 pub fn signed_out_session(browser: &Browser, system: &TestSystem, oid: &str) -> String {
     browser.sign_in(system, oid, "/");
     control(system, "PUT", "/fault", Some(&serde_json::json!({ "fail_next": { "count": 1, "code": 700_082 } })));
-    assert_eq!(browser.get_once(&system.web.url("/posts")).status, 303);
+    // The token at hand is good for another page; it is refreshed beside it.
+    wait_until("the refresh is refused", || browser.get_once(&system.web.url("/posts")).status == 303);
     browser.cookie("blogctl").expect("a session")
+}
+
+/// Alice is a Writer, Bob a Reader, Chiara an Admin.
+pub fn system_with_roles(is_required: bool) -> TestSystem {
+    TestSystem::with(|settings| {
+        settings.api.require_app_roles = is_required;
+        for (user, role) in settings.idp.users.iter_mut().zip(["Blog.Writer", "Blog.Reader", "Blog.Admin"]) {
+            user.roles = vec![role.to_owned()];
+        }
+        let api = settings.idp.apps.iter_mut().find(|app| app.client_id == DEV_API_ID).expect("the API");
+        let role = api.app_roles.first().expect("a role").clone();
+        let named = |value: &str| {
+            let mut role = role.clone();
+            value.clone_into(&mut role.value);
+            role
+        };
+        api.app_roles = ["Blog.Reader", "Blog.Writer", "Blog.Admin"].map(named).to_vec();
+    })
 }
 
 /// A post as the API sends it.

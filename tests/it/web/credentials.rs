@@ -267,6 +267,7 @@ fn the_look_alike_takes_no_federated_token_but_the_right_one() {
     for (wrong, code) in [
         (azure.federated_token(SUBJECT, |claims| claims["iss"] = json!("https://evil.example")), 700_211),
         (azure.federated_token("system:serviceaccount:blog:sites", |_| {}), 700_213),
+        (azure.federated_token("system:serviceaccount:blog:SITE", |_| {}), 7_002_138),
         (azure.federated_token(SUBJECT, |claims| claims["aud"] = json!("api://other")), 700_212),
         (azure.federated_token(SUBJECT, |claims| claims["aud"] = json!(["api://AzureADTokenExchange", "b"])), 700_212),
         (signed_by(&other, &header, &claims(&right)), 700_027),

@@ -122,6 +122,6 @@ fn a_form_that_is_too_large_is_refused() {
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
     let page = browser.submit(&form.clone().with("title", "Long").with("content", &"x".repeat(60_000)));
-    assert!(matches!(page.status, 413 | 422), "the API refuses it: {}", page.status);
+    assert!(page.text().contains("The post was not saved"), "the API refuses it: {}", page.text());
     assert_eq!(page.form("Publish").value("content").len(), 60_000, "and the text comes back");
 }

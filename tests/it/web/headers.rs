@@ -57,7 +57,8 @@ fn every_kind_of_answer_has_the_security_headers() {
         ("no post id", 404, get(&browser, "/posts/abc")),
         ("wrong method", 405, post("/")),
         ("forged form", 403, post("/logout")),
-        ("refused form", 422, browser.submit_once(&form)),
+        ("refused form", 303, browser.submit_once(&form)),
+        ("refused form, after the redirect", 200, get(&browser, "/posts/new")),
         ("health", 200, get(&visitor, "/health/live")),
         ("style sheet", 200, get(&visitor, &css)),
         ("no such file", 404, get(&visitor, "/static/site.css")),
@@ -67,7 +68,7 @@ fn every_kind_of_answer_has_the_security_headers() {
         check(&page, what, &authority);
         let expected = if what == "style sheet" { "public, max-age=31536000, immutable" } else { "no-store" };
         assert_eq!(page.header("cache-control"), expected, "{what}");
-        if status >= 400 && page.header("content-type").starts_with("text/html") && what != "refused form" {
+        if status >= 400 && page.header("content-type").starts_with("text/html") {
             assert!(page.body.contains(page.header("x-request-id")), "{what}: the request id is on the page");
             let marker = if page.url.path() == "/callback" { "sign-in".to_owned() } else { status.to_string() };
             assert_eq!(page.error(), marker, "{what}");

@@ -9,14 +9,10 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
 };
 
 use actix_web::HttpResponse;
-use blogctl::{
-    config::{RedisSettings, Settings},
-    serve,
-};
+use blogctl::{config::Settings, serve};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use redis::Commands as _;
 use secrecy::SecretString;
@@ -229,14 +225,14 @@ fn connections_that_have_gone_silent_are_replaced_by_the_next_request() {
     let front = in_front_of(&redis, &silent);
     let system = sharing(&redis, |settings| {
         let url = redis.url().replace(&format!(":{}/", redis.port()), &format!(":{front}/"));
-        settings.redis = RedisSettings { timeout: Duration::from_millis(300), ..redis_at(&url) };
+        settings.redis = redis_at(&url);
     });
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/profile");
     warm_up(&browser, &system);
     silent.store(true, Ordering::SeqCst);
     assert_eq!(browser.get_once(&system.web.url("/profile")).status, 503, "nobody answers");
-    assert_eq!(browser.get_once(&system.web.url("/profile")).status, 200, "on a connection of its own");
+    wait_until("a connection of its own", || browser.get_once(&system.web.url("/profile")).status == 200);
 }
 
 /// A port that leads to `redis`; what is connected when `silent` becomes true hears nothing any more, and is not told.
@@ -330,7 +326,7 @@ fn a_sign_in_that_ends_by_itself_leaves_no_session_id_behind() {
     browser.sign_in(&system, ALICE, "/");
     let before = sessions();
     control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })));
-    assert_eq!(browser.get_once(&system.web.url("/posts")).status, 303);
+    wait_until("the refresh is refused", || browser.get_once(&system.web.url("/posts")).status == 303);
     let after = sessions();
     assert_eq!((before.len(), after.len()), (1, 1));
     assert_ne!(before, after, "what was copied before names nothing any more");

@@ -1,31 +1,9 @@
 //! Who is offered what, where app roles decide: a Reader nothing to write, a Writer their own posts, an Admin everybody's.
 
-use blogctl::config::DEV_API_ID;
-
 use crate::support::{
     system::TestSystem,
-    web::{ALICE, BOB, Browser},
+    web::{ALICE, BOB, Browser, CHIARA, system_with_roles},
 };
-
-const CHIARA: &str = "0a11ce00-0000-4000-8000-000000000003";
-
-/// Alice is a Writer, Bob a Reader, Chiara an Admin.
-fn system_with_roles(is_required: bool) -> TestSystem {
-    TestSystem::with(|settings| {
-        settings.api.require_app_roles = is_required;
-        for (user, role) in settings.idp.users.iter_mut().zip(["Blog.Writer", "Blog.Reader", "Blog.Admin"]) {
-            user.roles = vec![role.to_owned()];
-        }
-        let api = settings.idp.apps.iter_mut().find(|app| app.client_id == DEV_API_ID).expect("the API");
-        let role = api.app_roles.first().expect("a role").clone();
-        let named = |value: &str| {
-            let mut role = role.clone();
-            value.clone_into(&mut role.value);
-            role
-        };
-        api.app_roles = ["Blog.Reader", "Blog.Writer", "Blog.Admin"].map(named).to_vec();
-    })
-}
 
 #[test]
 fn an_admin_edits_and_deletes_what_others_wrote_on_pages_that_say_whose_it_is() {
@@ -97,7 +75,10 @@ fn without_app_roles_everybody_writes_and_nobody_changes_what_others_wrote() {
 
 #[test]
 fn without_any_role_reading_names_the_roles_and_whom_to_ask() {
-    let system = TestSystem::with(|settings| settings.api.require_app_roles = true);
+    let system = TestSystem::with(|settings| {
+        settings.api.require_app_roles = true;
+        settings.idp.users.iter_mut().for_each(|user| user.roles.clear());
+    });
     let browser = Browser::new();
     let page = browser.sign_in(&system, BOB, "/posts");
     assert_eq!((page.status, page.error()), (403, "403"));

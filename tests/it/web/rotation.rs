@@ -258,7 +258,7 @@ fn under_load(system: &TestSystem, steps: &[&dyn Fn()]) -> Vec<Value> {
 }
 
 fn with_short_tokens() -> TestSystem {
-    TestSystem::with(|settings| settings.idp.access_token_seconds = 1)
+    TestSystem::with(|settings| settings.idp.access_token_seconds = 0)
 }
 
 fn is_refused(request: &Value) -> bool {
