@@ -106,7 +106,7 @@ fn sources(folder: &Path, layer: &str, setting: &str, value: &str) -> Sources {
             std::fs::write(folder.join("blog.toml"), text).expect("written");
         }
         _ => {
-            sources.flags.push(Flag { name: "--set".to_owned(), setting: setting.to_owned(), value: value.to_owned() })
+            sources.flags.push(Flag { name: "--set".to_owned(), setting: setting.to_owned(), value: value.to_owned() });
         }
     }
     sources
@@ -327,6 +327,49 @@ fn no_command_prints_anything_of_a_secret_in_an_argument() {
             assert_eq!(secret.leaked_in(&printed), None, "{}: {:?}:\n{printed}", secret.name, arguments.first());
             if secret.is_certain && arguments == ["doctor", "--token", text] {
                 assert_eq!(ended.code, Some(2), "{}:\n{printed}", secret.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn reverting_where_there_is_no_database_makes_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ended = Ended::of(folder.path(), &["migrate", "revert", "--yes"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("there is no database yet"), "{ended:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn a_failure_is_the_same_object_for_every_command_that_prints_json() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (arguments, code) in [
+        (&["config", "--json", "--set", "client.port=none"][..], 2),
+        (&["config", "--json", "--nonsense"], 2),
+        (&["cert", "thumbprint", "--json", "missing.pem"], 1),
+        (&["entra", "diff", "--json", "missing.json"], 1),
+        (&["doctor", "--json", "--token", "missing.txt"], 1),
+        (&["migrate", "status", "--json", "--set", "log.level=loud"], 2),
+    ] {
+        let ended = Ended::of(folder.path(), arguments);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {ended:?}");
+        let told: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        assert_eq!(told["error"]["exit_code"], code, "{arguments:?}: {told}");
+        assert!(told["error"]["message"].as_str().is_some_and(|text| !text.is_empty()), "{told}");
+        assert!(told["error"].get("hint").is_some() && !ended.stderr.contains("error:"), "{ended:?}");
+    }
+}
+
+#[test]
+fn an_empty_or_blank_variable_is_not_set_for_every_setting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for setting in settings() {
+        for blank in ["", " ", " \t "] {
+            for layer in ["environment", ".env", "blog.toml"] {
+                let loaded = Settings::load(&sources(folder.path(), layer, setting, blank), Role::Any).expect(setting);
+                let entry = loaded.entries.iter().find(|entry| entry.name == setting).expect("there");
+                assert_eq!(entry.value, entry.default, "{setting} = {blank:?} by {layer}");
             }
         }
     }
