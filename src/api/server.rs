@@ -104,7 +104,7 @@ impl Server {
         let origins = Origins::parse(&settings.api.cors_origins)?;
         let validator = Arc::new(validator(settings)?);
         let database = open(&settings.database)?;
-        database.prepare(connections::workers(&settings.server))?;
+        database.prepare(serve::workers(&settings.server))?;
 
         let data = AppData {
             blog: web::Data::new(Blog::new(database.clone())),
