@@ -10,6 +10,7 @@ mod client;
 mod cookie_keys;
 mod credential;
 mod database;
+mod database_address;
 mod dotenv;
 mod entra;
 mod idp;
@@ -33,6 +34,7 @@ pub use check::{A_REDIRECT_PATH, redirect_path, weakness};
 pub use client::{AssertionForm, CertificateSettings, ClientSettings};
 pub use credential::{CredentialSettings, ManagedIdentitySettings, VaultSettings, WorkloadIdentitySettings};
 pub use database::{DatabaseSettings, FileMode, PreparedStatements};
+pub use database_address::DatabaseAddress;
 pub use dotenv::{DotEnv, parse as parse_dotenv};
 pub use entra::{Cloud, EntraSettings};
 pub use idp::{
