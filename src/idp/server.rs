@@ -63,7 +63,7 @@ pub enum StartError {
 
 /// A bound server, not yet running.
 pub struct Server {
-    server: dev::Server,
+    http: dev::Server,
     stopper: Stopper,
     port: u16,
 }
@@ -114,7 +114,7 @@ impl Server {
         let options = Options { name: "serve-idp", workers, settings: &settings.server, tls };
         let Listening { server, stopper } =
             serve::server::listen(listener, &options, app).map_err(StartError::Socket)?;
-        Ok(Self { server, stopper, port })
+        Ok(Self { http: server, stopper, port })
     }
 
     /// The port it listens on.
@@ -124,7 +124,7 @@ impl Server {
 
     /// Stops it from elsewhere.
     pub fn handle(&self) -> ServerHandle {
-        self.server.handle()
+        self.http.handle()
     }
 
     /// Stops it so that nobody notices.
@@ -137,7 +137,7 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        self.server.await
+        self.http.await
     }
 }
 

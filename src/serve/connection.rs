@@ -158,6 +158,7 @@ impl Local {
 }
 
 /// See the module.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the connection")]
 pub struct Connection {
     socket: Socket,
     local: Rc<Local>,

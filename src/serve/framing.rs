@@ -66,13 +66,13 @@ pub struct Scanner {
 
 impl Scanner {
     /// At the start of a head.
-    pub fn new() -> Self {
+    pub fn http1() -> Self {
         Self { state: State::Head, line: 0, ends_with_return: false, has_begun: false, expect: 0, head_bytes: 0 }
     }
 
     /// For a protocol without such heads.
     pub fn unwatched() -> Self {
-        Self { state: State::Unwatched, ..Self::new() }
+        Self { state: State::Unwatched, ..Self::http1() }
     }
 
     /// Whether the next byte would begin a request.
@@ -216,7 +216,7 @@ mod tests {
 
     /// Scans in pieces of these lengths; each head is followed by the next of `bodies`.
     fn scan(bytes: &[u8], bodies: &[Framing], pieces: &[usize]) -> Vec<u8> {
-        let (mut scanner, mut bodies, mut out) = (Scanner::new(), bodies.iter(), Vec::new());
+        let (mut scanner, mut bodies, mut out) = (Scanner::http1(), bodies.iter(), Vec::new());
         let (mut rest, mut pieces) = (bytes.to_vec(), pieces.iter().copied().cycle());
         while !rest.is_empty() {
             let length = pieces.next().unwrap_or(usize::MAX).clamp(1, rest.len());

@@ -3,7 +3,7 @@
 //! that it finds when it is woken.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -204,7 +204,7 @@ struct Connections {
     all: HashMap<u64, Arc<Shared>>,
     next: u64,
     /// Those that count: neither in reserve nor told to make room.
-    counted: HashMap<u64, ()>,
+    counted: HashSet<u64>,
     reserve: usize,
     per_source: HashMap<Source, usize>,
     /// Idle connections and since when, the longest idle last.
@@ -289,7 +289,7 @@ impl Registry {
         if is_reserve {
             connections.reserve += 1;
         } else {
-            connections.counted.insert(id, ());
+            connections.counted.insert(id);
         }
         *connections.per_source.entry(source).or_default() += 1;
         OPEN.fetch_add(1, Ordering::Relaxed);
@@ -342,7 +342,7 @@ impl Connections {
         if self.pop_candidate() {
             return true;
         }
-        let counted = self.counted.keys().filter_map(|id| Some((self.all.get(id)?, *id)));
+        let counted = self.counted.iter().filter_map(|id| Some((self.all.get(id)?, *id)));
         let mut idle: Vec<_> = counted
             .map(|(shared, id)| (shared.idle_since.load(Ordering::Relaxed), id))
             .filter(|(since, _)| *since != 0 && *since <= now)
@@ -357,7 +357,7 @@ impl Connections {
     fn pop_candidate(&mut self) -> bool {
         while let Some((since, id)) = self.candidates.pop() {
             let shared = self.all.get(&id).filter(|shared| shared.idle_since.load(Ordering::Relaxed) == since);
-            if let (Some(shared), true) = (shared, self.counted.contains_key(&id)) {
+            if let (Some(shared), true) = (shared, self.counted.contains(&id)) {
                 shared.give(Order::EndWhenIdle);
                 self.counted.remove(&id);
                 return true;

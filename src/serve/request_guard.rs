@@ -78,7 +78,6 @@ fn own_response(request: &ServiceRequest, local: Option<&Local>) -> Option<HttpR
 }
 
 /// The response, unless there is no room for what it takes, or was none for the request.
-#[expect(clippy::result_large_err, reason = "both are the response, once to be sent and once to be dropped")]
 fn response_or_refusal<B: MessageBody>(
     mut response: ServiceResponse<B>,
     local: &Local,

@@ -157,14 +157,14 @@ impl Acceptor {
         let place = self.registry.admit(peer.ip())?;
         prepare_socket(&stream, self.send_timeout).ok()?;
         let Some(tls) = &self.tls else {
-            let connection = Connection::new(Socket::Plain(stream), place, Some(peer.ip()), Scanner::new());
+            let connection = Connection::new(Socket::Plain(stream), place, Some(peer.ip()), Scanner::http1());
             return Some((connection, Protocol::Http1, Some(peer)));
         };
         let stream = timeout(self.head_timeout, tls.accept(stream)).await.ok()?;
         let stream = stream.inspect_err(|error| refused(peer.ip(), error)).ok()?;
         let (protocol, scanner) = match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => (Protocol::Http2, Scanner::unwatched()),
-            _ => (Protocol::Http1, Scanner::new()),
+            _ => (Protocol::Http1, Scanner::http1()),
         };
         let connection = Connection::new(Socket::Tls(Box::new(stream)), place, Some(peer.ip()), scanner);
         Some((connection, protocol, Some(peer)))

@@ -34,7 +34,7 @@ where
     };
     let stopping = stop(&servers, drain);
     tokio::select! {
-        (_, result) = async { tokio::join!(stopping, run) } => result,
+        ((), result) = async { tokio::join!(stopping, run) } => result,
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
     }
