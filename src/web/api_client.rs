@@ -185,9 +185,13 @@ impl ApiClient {
         UsersApi { client: Arc::clone(self), ticket, correlation }
     }
 
-    /// Whether the API answers at all. Blocks.
+    /// Whether the API answers at all, and not another program in its place. Blocks.
     pub fn is_alive(&self) -> bool {
-        self.agent.get(format!("{}/health/live", self.base)).call().is_ok_and(|answer| answer.status().is_success())
+        let answer = self.agent.get(format!("{}/health/live", self.base)).call();
+        answer.is_ok_and(|answer| {
+            let content_type = answer.headers().get("content-type").and_then(|value| value.to_str().ok());
+            answer.status().is_success() && content_type.is_some_and(answer::names_json)
+        })
     }
 
     /// An API that does not say what a user may do has no roles: everybody may write.

@@ -119,6 +119,7 @@ fn the_first_start_has_sample_posts_by_the_users_who_can_sign_in() {
         assert!(posts.contains(author), "{author} wrote something: {posts}");
     }
     assert!(posts.contains("Things to try"), "{posts}");
+    assert!(posts.contains(&dev.api("/v1/posts")), "the address of the API is the real one: {posts}");
     stop(dev);
 }
 

@@ -156,7 +156,7 @@ pub(super) fn no_answer(error: ureq::Error) -> ApiError {
 }
 
 /// `application/json`, `application/problem+json` and their like.
-fn names_json(content_type: &str) -> bool {
+pub(super) fn names_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }

@@ -98,6 +98,8 @@ fn what_is_not_the_api_is_told_from_it_by_its_responses() {
         HttpResponse::Ok().content_type("text/html; charset=utf-8").body("<!doctype html><title>Welcome</title>")
     });
     check("catch-all page");
+    let health = browser.get(&system.web.url("/health"));
+    assert!(health.body.contains("\"api\":\"unavailable\""), "{}", health.body);
     api.play(|_| HttpResponse::Forbidden().content_type("text/html").body("Blocked by your proxy"));
     check("403 of a proxy");
     api.play(|_| HttpResponse::Unauthorized().insert_header(("WWW-Authenticate", "Basic realm=\"proxy\"")).finish());
