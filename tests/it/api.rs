@@ -13,6 +13,7 @@ mod list_input;
 mod lists;
 mod older_mistakes;
 mod open_routes;
+mod outages;
 mod policies;
 mod pooler;
 mod posts;
