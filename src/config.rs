@@ -10,6 +10,7 @@ mod client;
 mod cookie_keys;
 mod credential;
 mod database;
+mod database_address;
 mod entra;
 mod idp;
 mod loader;
@@ -30,6 +31,7 @@ pub use check::{A_REDIRECT_PATH, redirect_path, weakness};
 pub use client::{AssertionForm, CertificateSettings, ClientSettings};
 pub use credential::{CredentialSettings, ManagedIdentitySettings, VaultSettings, WorkloadIdentitySettings};
 pub use database::{DatabaseSettings, FileMode, PreparedStatements};
+pub use database_address::DatabaseAddress;
 pub use entra::{Cloud, EntraSettings};
 pub use idp::{
     AppRegistration, AppRole, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, FederatedIdentity, IdpSettings, IdpUser,

@@ -25,6 +25,9 @@ use self::{local_names::LocalNames, proxy::Proxies};
 /// Most bytes of an answer that are read; a longer one is an error. Entra's largest, the key set, is some 20 KB.
 pub const MAX_BODY_BYTES: u64 = 1024 * 1024;
 
+/// Largest CA file; the bundle of a whole system has some 200 KB.
+const MAX_CA_FILE_BYTES: u64 = 8 * 1024 * 1024;
+
 const USER_AGENT: &str = concat!("blogctl/", env!("CARGO_PKG_VERSION"));
 
 /// Why no agent could be made.
@@ -98,6 +101,14 @@ static SYSTEM_ROOTS: LazyLock<Vec<Certificate<'static>>> = LazyLock::new(|| {
 
 fn certificates_in(path: &Path) -> Result<Vec<Certificate<'static>>, OutboundError> {
     let unusable = |reason: String| OutboundError::CaFile { path: path.to_owned(), reason };
+    let metadata = fs::metadata(path).map_err(|error| unusable(error.to_string()))?;
+    // To open a pipe could take for ever, and a device may have no end.
+    if !metadata.is_file() {
+        return Err(unusable("is not a file".to_owned()));
+    }
+    if metadata.len() > MAX_CA_FILE_BYTES {
+        return Err(unusable(format!("is larger than {MAX_CA_FILE_BYTES} bytes")));
+    }
     let pem = fs::read(path).map_err(|error| unusable(error.to_string()))?;
     let mut certificates = Vec::new();
     for item in parse_pem(&pem) {
@@ -131,6 +142,21 @@ mod tests {
         fs::write(&path, "not a certificate").unwrap();
         let error = agent(Duration::from_secs(1), Some(&path)).unwrap_err();
         assert_eq!(error.to_string(), format!("CA file {}: holds no certificate in PEM form", path.display()));
+    }
+
+    #[test]
+    fn what_is_no_file_or_far_too_large_is_not_read_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let large = folder.path().join("large.pem");
+        fs::File::create(&large).unwrap().set_len(1 << 40).unwrap();
+        for (path, reason) in [
+            (Path::new("/dev/zero"), "is not a file"),
+            (folder.path(), "is not a file"),
+            (&large, "is larger than 8388608 bytes"),
+        ] {
+            let error = agent(Duration::from_secs(1), Some(path)).unwrap_err();
+            assert_eq!(error.to_string(), format!("CA file {}: {reason}", path.display()));
+        }
     }
 
     #[test]

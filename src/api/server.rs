@@ -3,7 +3,7 @@
 use std::{io, net::TcpListener, sync::Arc};
 
 use actix_web::{
-    App, HttpServer,
+    App,
     dev::{ServerHandle, Service as _},
     middleware::{Condition, from_fn},
     web,
@@ -27,7 +27,7 @@ use crate::{
     config::{ApiSettings, DatabaseSettings, ServerSettings, Settings},
     db::{self, Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
-    serve::{self, ListenError, TrustedProxies, access_log, connections, request_guard, request_id},
+    serve::{self, ListenError, Listening, Options, Stopper, TrustedProxies, access_log, request_guard, request_id},
 };
 
 /// Why the server did not start.
@@ -81,6 +81,7 @@ impl StartError {
 pub struct Server {
     port: u16,
     http: actix_web::dev::Server,
+    stopper: Stopper,
     database: Database,
     validator: Arc<AccessTokenValidator>,
 }
@@ -103,7 +104,7 @@ impl Server {
         let origins = Origins::parse(&settings.api.cors_origins)?;
         let validator = Arc::new(validator(settings)?);
         let database = open(&settings.database)?;
-        database.prepare(connections::workers(&settings.server))?;
+        database.prepare(serve::workers(&settings.server))?;
 
         let data = AppData {
             blog: web::Data::new(Blog::new(database.clone())),
@@ -124,7 +125,13 @@ impl Server {
         };
         let (docs, database_time) = (settings.api.docs, settings.database.deadline);
         // The middleware added last meets a request first.
-        let http = HttpServer::new(move || {
+        let options = Options {
+            name: "serve-api",
+            workers: serve::workers(&settings.server),
+            settings: &settings.server,
+            tls: None,
+        };
+        let Listening { server, stopper } = serve::server::listen(listener, &options, move || {
             App::new()
                 .configure(|config| data.mount(config))
                 .configure(|config| routes::mount(config, docs))
@@ -138,18 +145,8 @@ impl Server {
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
         })
-        .workers(connections::workers(&settings.server))
-        .max_connections(connections::connections_per_worker(&settings.server))
-        .keep_alive(connections::KEEP_ALIVE)
-        .tcp_nodelay(true)
-        .client_request_timeout(settings.server.head_timeout)
-        .client_disconnect_timeout(connections::DISCONNECT)
-        .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
-        .disable_signals()
-        .listen(listener)
-        .map_err(StartError::Socket)?
-        .run();
-        Ok(Self { port, http, database, validator })
+        .map_err(StartError::Socket)?;
+        Ok(Self { port, http: server, stopper, database, validator })
     }
 
     /// The port it listens on.
@@ -160,6 +157,11 @@ impl Server {
     /// Stops it from elsewhere.
     pub fn handle(&self) -> ServerHandle {
         self.http.handle()
+    }
+
+    /// Stops it so that nobody notices.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
     }
 
     /// Serves until stopped, then closes the database.

@@ -130,14 +130,18 @@ impl<'t, 'c> Taking<'t, 'c> {
     }
 
     fn user(&mut self, user: &LegacyUser) -> Result<(), DbError> {
+        let (oid, name) = match (user.oid.text(), user.display_name.text()) {
+            (Ok(oid), Ok(name)) => (oid, name),
+            (Err(error), _) | (_, Err(error)) => return self.invalid("users", user.id, &error.to_string()),
+        };
         // GUIDs are the same in either case; here they are kept in lower case.
-        let Some(oid) = user.oid.as_deref().and_then(|oid| Uuid::try_parse(oid.trim()).ok()) else {
+        let Some(oid) = oid.and_then(|oid| Uuid::try_parse(oid.trim()).ok()) else {
             return self.invalid("users", user.id, "oid is not a GUID");
         };
         let Some((created_at, updated_at)) = user.times() else {
             return self.invalid("users", user.id, "created_at is not a time");
         };
-        let name = user.display_name.as_deref().and_then(clean_display_name);
+        let name = name.and_then(clean_display_name);
         let display_name = name.as_deref().unwrap_or(UNKNOWN_NAME);
         let tid = self.import.tid;
         let id = if let Some(known) = users::by_key(self.connection, tid, oid)? {
@@ -158,12 +162,16 @@ impl<'t, 'c> Taking<'t, 'c> {
     }
 
     fn post(&mut self, post: &LegacyPost) -> Result<(), DbError> {
-        let title = match Title::parse(post.title.as_deref().unwrap_or_default()) {
+        let (title, content) = match (post.title.text(), post.content.text()) {
+            (Ok(title), Ok(content)) => (title.unwrap_or_default(), content.unwrap_or_default()),
+            (Err(error), _) | (_, Err(error)) => return self.invalid("blog_posts", post.id, &error.to_string()),
+        };
+        let title = match Title::parse(title) {
             Ok(title) => title,
             Err(error) => return self.invalid("blog_posts", post.id, &format!("title {error}")),
         };
         let max_chars = self.import.max_content_chars;
-        let content = match Content::parse(post.content.as_deref().unwrap_or_default(), max_chars) {
+        let content = match Content::parse(content, max_chars) {
             Ok(content) => content,
             Err(error) => return self.invalid("blog_posts", post.id, &format!("content {error}")),
         };

@@ -10,7 +10,7 @@ mod samples;
 mod summary;
 mod values;
 
-use std::{future::Future, io, net::TcpListener, path::PathBuf, pin::Pin};
+use std::{future::Future, io, net::TcpListener, path::PathBuf, pin::Pin, time::Duration};
 
 use actix_web::{dev::ServerHandle, rt};
 use clap::{Args, ValueEnum};
@@ -29,7 +29,7 @@ use crate::{
     api,
     config::{Mistakes, Role, Settings},
     idp,
-    serve::{self, ListenError, stop},
+    serve::{self, ListenError, descriptors, stop},
     vault, web,
 };
 
@@ -214,6 +214,7 @@ fn listen(port: u16, flag: &str) -> anyhow::Result<TcpListener> {
 
 fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<()> {
     let settings = &prepared.settings;
+    descriptors::raise_limit();
     // Before the site, which asks it while it starts.
     let key = plan.data_dir.join(folder::KEY_AND_CERTIFICATE);
     let _vault = sockets.vault.map(|socket| vault::Server::start(socket, VAULT_CERTIFICATE, &key)).transpose()?;
@@ -222,13 +223,14 @@ fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<(
         let api = api::Server::on(sockets.api, settings)?;
         let web = web::Server::on(sockets.client, settings)?;
         let handles = vec![idp.handle(), api.handle(), web.handle()];
+        let stoppers = vec![idp.stopper(), api.stopper(), web.stopper()];
         let runs: Vec<Run> = vec![Box::pin(idp.run()), Box::pin(api.run()), Box::pin(web.run())];
         let run = async {
             // Not before signals are caught: whoever reads this may send one at once.
             summary::print(&summary::started(plan, prepared)).map_err(io::Error::other)?;
             all(handles.clone(), runs).await
         };
-        stop::on_signal(handles.clone(), run).await?;
+        stop::on_signal(stoppers, Duration::ZERO, run).await?;
         summary::print(&summary::stopped(plan))?;
         Ok(())
     })

@@ -36,6 +36,9 @@ const OWN: &str = "blogctl::log";
 /// Longest wait for stderr to take the last message of a process.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Calls each malformed request an error, and does not know whose it is; [`crate::serve::server`] has the line.
+const MALFORMED: &str = "actix_http::h1::dispatcher";
+
 /// The lines on their way, when they are not written at once.
 static BACKGROUND: OnceLock<Background> = OnceLock::new();
 
@@ -50,7 +53,10 @@ pub fn start(settings: &LogSettings) {
         ColorChoice::Never => WriteStyle::Never,
         _ => WriteStyle::Always,
     };
-    builder.parse_filters(&settings.level).filter_module(WIRE, LevelFilter::Info);
+    builder
+        .parse_filters(&settings.level)
+        .filter_module(WIRE, LevelFilter::Info)
+        .filter_module(MALFORMED, LevelFilter::Off);
     builder.target(target(settings.format)).write_style(style);
     match settings.format {
         LogFormat::Text => builder.format(|line, record| {

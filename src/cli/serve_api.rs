@@ -44,6 +44,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
             StartError::Listen(error) => Some(error),
             _ => None,
         })?;
-        Ok(Bound { url: http_url(&settings.api.host, server.port()), handle: server.handle(), run: server.run() })
+        let url = http_url(&settings.api.host, server.port());
+        Ok(Bound { url, stopper: server.stopper(), drain: settings.server.drain, run: server.run() })
     })
 }

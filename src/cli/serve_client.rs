@@ -43,6 +43,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
             StartError::Listen(error) => Some(error),
             _ => None,
         })?;
-        Ok(Bound { url: http_url(&settings.client.host, server.port()), handle: server.handle(), run: server.run() })
+        let url = http_url(&settings.client.host, server.port());
+        Ok(Bound { url, stopper: server.stopper(), drain: settings.server.drain, run: server.run() })
     })
 }

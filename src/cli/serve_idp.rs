@@ -1,5 +1,7 @@
 //! `blogctl serve-idp`
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::{
@@ -63,6 +65,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         })?;
         let url = http_url(&settings.idp.host, server.port());
         let url = if settings.idp.tls { url.replacen("http:", "https:", 1) } else { url };
-        Ok(Bound { url, handle: server.handle(), run: server.run() })
+        // It serves one developer, and nobody passes requests on to it.
+        Ok(Bound { url, stopper: server.stopper(), drain: Duration::ZERO, run: server.run() })
     })
 }

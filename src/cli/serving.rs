@@ -1,18 +1,20 @@
 //! What the `serve-…` commands do the same: run a server on this thread until it is told to stop.
 
-use std::{future::Future, io};
+use std::{future::Future, io, time::Duration};
 
-use actix_web::{dev::ServerHandle, rt::System};
+use actix_web::rt::System;
 
 use super::failure::Hint;
-use crate::serve::{ListenError, stop};
+use crate::serve::{ListenError, Stopper, descriptors, stop};
 
 /// A server that listens, on its way to running.
 pub struct Bound<R> {
     /// Where browsers and clients find it.
     pub url: String,
     /// Stops it.
-    pub handle: ServerHandle,
+    pub stopper: Stopper,
+    /// How long it goes on when SIGTERM tells it to stop.
+    pub drain: Duration,
     /// Runs it.
     pub run: R,
 }
@@ -25,14 +27,15 @@ pub fn serve<R>(bind: impl FnOnce() -> anyhow::Result<Bound<R>>) -> anyhow::Resu
 where
     R: Future<Output = io::Result<()>>,
 {
+    descriptors::raise_limit();
     System::new().block_on(async {
-        let Bound { url, handle, run } = bind()?;
+        let Bound { url, stopper, drain, run } = bind()?;
         let run = async {
             // Not before signals are caught: whoever reads this may send one at once.
             log::info!("listening on {url}");
             run.await
         };
-        stop::on_signal(vec![handle], run).await?;
+        stop::on_signal(vec![stopper], drain, run).await?;
         log::info!("stopped");
         Ok(())
     })

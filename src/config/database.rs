@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use url::Url;
 
 use super::{
+    DatabaseAddress,
     loader::Loader,
     masked::masked,
     value::{HIDDEN, SettingValue, text},
@@ -113,7 +114,7 @@ fn seconds(loader: &mut Loader, name: &'static str, default: Duration, least: u6
 impl fmt::Debug for DatabaseSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DatabaseSettings")
-            .field("url", &without_password(&self.url))
+            .field("url", &DatabaseAddress::redact(&self.url))
             .field("pool_size", &self.pool_size)
             .field("prepared_statements", &self.prepared_statements)
             .field("deadline", &self.deadline)
@@ -131,20 +132,15 @@ impl SettingValue for DatabaseUrl {
 
     fn read(value: &Value) -> Result<Self, String> {
         let address = text(value)?;
-        let known = match address.split_once("://") {
-            Some((scheme, rest)) => {
-                let database = scheme.split_once('+').map_or(scheme, |(database, _driver)| database);
-                matches!(database, "sqlite" | "postgres" | "postgresql") && !rest.is_empty()
-            }
-            None => !address.trim().is_empty(),
-        };
-        if known { Ok(Self(address.to_owned())) } else { Err(String::new()) }
+        DatabaseAddress::parse(address).map(|_| Self(address.to_owned()))
     }
     fn show(&self) -> Json {
-        json!(without_password(&self.0))
+        json!(DatabaseAddress::redact(&self.0))
     }
     fn quote(value: &Value) -> String {
-        value.as_str().map_or_else(|| "is not text".to_owned(), |text| format!("is {:?}", without_password(text)))
+        value
+            .as_str()
+            .map_or_else(|| "is not text".to_owned(), |text| format!("is {:?}", DatabaseAddress::redact(text)))
     }
 }
 
@@ -156,7 +152,7 @@ impl SettingValue for FileMode {
         // In a file, 0600 without quotes is no TOML, and 600 a number whose digits are meant.
         let digits = match value.as_str() {
             Some(text) => text.trim().trim_start_matches("0o").to_owned(),
-            None => value.to_u128().ok_or_else(String::new)?.to_string(),
+            None => value.to_i128().ok_or_else(String::new)?.to_string(),
         };
         let mode = u32::from_str_radix(&digits, 8).map_err(|_| String::new())?;
         let is_sane = mode & 0o600 == 0o600 && mode & !0o666 == 0 && !digits.starts_with('+');
@@ -167,7 +163,7 @@ impl SettingValue for FileMode {
     }
 }
 
-/// The address with any password hidden.
+/// The address of a Redis with any password hidden.
 pub fn without_password(address: &str) -> String {
     let is_file = !address.contains("://") && !address.starts_with("postgres");
     if is_file {
@@ -236,7 +232,7 @@ mod tests {
         ] {
             let settings = DatabaseSettings { url: address.to_owned(), ..DatabaseSettings::default() };
             let quoted = DatabaseUrl::quote(&Value::from(address));
-            for shown in [without_password(address), format!("{settings:?}"), quoted] {
+            for shown in [DatabaseAddress::redact(address), format!("{settings:?}"), quoted] {
                 assert!(!shown.contains("hunter2"), "{shown}");
                 assert!(shown.contains(HIDDEN), "{shown}");
             }
@@ -258,7 +254,7 @@ mod tests {
     #[test]
     fn an_address_without_a_password_is_shown_as_it_is() {
         for address in ["blog.db", "sqlite:///./blog.db", "postgres://blog@db.example/blog"] {
-            assert_eq!(without_password(address), address);
+            assert_eq!(DatabaseAddress::redact(address), address);
         }
     }
 }

@@ -98,6 +98,7 @@ impl DbError {
         match self {
             // It was open before; whether the address is right, the start has shown.
             Self::Open { .. }
+            | Self::Pooler { .. }
             | Self::NoConnection { .. }
             | Self::Deadline { .. }
             | Self::FileGone { .. }
@@ -105,12 +106,9 @@ impl DbError {
             | Self::Closed => true,
             Self::Statement(error) => Failure::of(error).is_transient(),
             Self::NotCommitted(error) => Failure::of(error).is_transient(),
-            Self::Url(_)
-            | Self::Pooler { .. }
-            | Self::Panicked
-            | Self::Migration(_)
-            | Self::NewerSchema { .. }
-            | Self::Legacy { .. } => false,
+            Self::Url(_) | Self::Panicked | Self::Migration(_) | Self::NewerSchema { .. } | Self::Legacy { .. } => {
+                false
+            }
         }
     }
 }

@@ -326,6 +326,26 @@ mod tests {
     }
 
     #[test]
+    fn sqlite_says_what_is_expected_of_it() {
+        use diesel::{Connection as _, connection::SimpleConnection as _, sqlite::SqliteConnection};
+
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.db").display().to_string();
+        let mut one = SqliteConnection::establish(&path).expect("opens");
+        let mut two = SqliteConnection::establish(&path).expect("opens");
+        one.batch_execute("CREATE TABLE t (x TEXT); BEGIN IMMEDIATE").expect("begun");
+        let failure = |connection: &mut SqliteConnection, text: &str| {
+            Failure::of(&connection.batch_execute(text).expect_err(text))
+        };
+        assert_eq!(failure(&mut two, "BEGIN IMMEDIATE"), Failure::Transient);
+        one.batch_execute("ROLLBACK; PRAGMA max_page_count = 3").expect("full");
+        let much = "INSERT INTO t SELECT hex(zeroblob(100000))";
+        assert_eq!(failure(&mut one, much), Failure::Transient);
+        assert_eq!(failure(&mut one, "ATTACH '/no/such/folder/b.db' AS b"), Failure::Transient);
+        assert_eq!(failure(&mut one, "SELECT * FROM nothing"), Failure::Permanent);
+    }
+
+    #[test]
     fn the_kinds_that_diesel_tells_apart_need_no_text() {
         for (kind, failure) in [
             (DatabaseErrorKind::ClosedConnection, Failure::Lost),

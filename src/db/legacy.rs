@@ -5,8 +5,8 @@ use std::path::{self, Path};
 
 use chrono::{DateTime, NaiveDateTime, SubsecRound, Utc};
 use diesel::{
-    Connection as _, QueryableByName, RunQueryDsl,
-    sql_types::{BigInt, Nullable, Text},
+    Connection as _, QueryResult, QueryableByName, RunQueryDsl,
+    sql_types::{BigInt, Binary, Nullable, Text},
     sqlite::SqliteConnection,
 };
 
@@ -18,57 +18,143 @@ pub struct LegacyFile {
     path: String,
 }
 
-/// A user as found; any column may be missing.
-#[derive(Debug, QueryableByName)]
-pub struct LegacyUser {
-    /// Row id.
-    #[diesel(sql_type = BigInt)]
-    pub id: i64,
-    /// Object id, a GUID one hopes.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub oid: Option<String>,
-    /// Display name.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub display_name: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    created_at: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    updated_at: Option<String>,
+/// A text column of a row that was found: it may be missing, or hold bytes that are no text.
+#[derive(Debug)]
+pub struct LegacyText {
+    value: Option<Result<String, NotText>>,
 }
 
-/// A post as found; any column may be missing.
-#[derive(Debug, QueryableByName)]
+/// Bytes that are not in the encoding of the file, so that nobody can say what they mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{column} is not valid {encoding}")]
+pub struct NotText {
+    /// The column.
+    pub column: &'static str,
+    /// The encoding of the file, such as UTF-8.
+    pub encoding: &'static str,
+}
+
+impl LegacyText {
+    /// The text; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it holds bytes that are no text.
+    pub fn text(&self) -> Result<Option<&str>, NotText> {
+        match &self.value {
+            None => Ok(None),
+            Some(Ok(text)) => Ok(Some(text)),
+            Some(Err(error)) => Err(*error),
+        }
+    }
+
+    /// The text, if there is one that can be read.
+    fn readable(&self) -> Option<&str> {
+        self.text().ok().flatten()
+    }
+}
+
+/// A user as found.
+#[derive(Debug)]
+pub struct LegacyUser {
+    /// Row id.
+    pub id: i64,
+    /// Object id, a GUID one hopes.
+    pub oid: LegacyText,
+    /// Display name.
+    pub display_name: LegacyText,
+    created_at: LegacyText,
+    updated_at: LegacyText,
+}
+
+/// A post as found.
+#[derive(Debug)]
 pub struct LegacyPost {
     /// Row id.
-    #[diesel(sql_type = BigInt)]
     pub id: i64,
     /// Title.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub title: Option<String>,
+    pub title: LegacyText,
     /// Content.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub content: Option<String>,
+    pub content: LegacyText,
     /// Row id of the author, in the same file.
-    #[diesel(sql_type = Nullable<BigInt>)]
     pub author_id: Option<i64>,
-    #[diesel(sql_type = Nullable<Text>)]
-    created_at: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    updated_at: Option<String>,
+    created_at: LegacyText,
+    updated_at: LegacyText,
 }
 
 impl LegacyUser {
     /// When it was made and last changed; `None` when the file does not say when it was made.
     pub fn times(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-        times(self.created_at.as_deref(), self.updated_at.as_deref())
+        times(self.created_at.readable(), self.updated_at.readable())
     }
 }
 
 impl LegacyPost {
     /// When it was made and last changed; `None` when the file does not say when it was made.
     pub fn times(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-        times(self.created_at.as_deref(), self.updated_at.as_deref())
+        times(self.created_at.readable(), self.updated_at.readable())
     }
+}
+
+/// The bytes of a user's columns.
+#[derive(QueryableByName)]
+struct UserBytes {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Nullable<Binary>)]
+    oid: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    display_name: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    created_at: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    updated_at: Option<Vec<u8>>,
+}
+
+/// The bytes of a post's columns.
+#[derive(QueryableByName)]
+struct PostBytes {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Nullable<Binary>)]
+    title: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    content: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    author_id: Option<i64>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    created_at: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    updated_at: Option<Vec<u8>>,
+}
+
+/// How a file encodes its texts: https://www.sqlite.org/pragma.html#pragma_encoding.
+#[derive(Debug, Clone, Copy)]
+enum Encoding {
+    Utf8,
+    Utf16Le,
+    Utf16Be,
+}
+
+impl Encoding {
+    fn text(self, column: &'static str, bytes: Option<Vec<u8>>) -> LegacyText {
+        let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+            let (units, rest) = bytes.as_chunks::<2>();
+            let text = String::from_utf16(&units.iter().copied().map(unit).collect::<Vec<_>>()).ok();
+            text.filter(|_| rest.is_empty())
+        };
+        let decoded = |bytes: Vec<u8>| match self {
+            Self::Utf8 => String::from_utf8(bytes).map_err(|_| NotText { column, encoding: "UTF-8" }),
+            Self::Utf16Le => wide(&bytes, u16::from_le_bytes).ok_or(NotText { column, encoding: "UTF-16" }),
+            Self::Utf16Be => wide(&bytes, u16::from_be_bytes).ok_or(NotText { column, encoding: "UTF-16" }),
+        };
+        LegacyText { value: bytes.map(decoded) }
+    }
+}
+
+#[derive(QueryableByName)]
+struct EncodingName {
+    #[diesel(sql_type = Text)]
+    encoding: String,
 }
 
 impl LegacyFile {
@@ -96,12 +182,24 @@ impl LegacyFile {
     /// # Errors
     /// When the file has no such table.
     pub fn users(&mut self) -> Result<Vec<LegacyUser>, DbError> {
-        diesel::sql_query(
-            "SELECT CAST(id AS INTEGER) AS id, CAST(oid AS TEXT) AS oid, CAST(display_name AS TEXT) AS display_name, \
-             CAST(created_at AS TEXT) AS created_at, CAST(updated_at AS TEXT) AS updated_at FROM users ORDER BY id",
+        // As bytes: a text that is none would otherwise end the whole query, and nobody would know where.
+        let rows: QueryResult<Vec<UserBytes>> = diesel::sql_query(
+            "SELECT CAST(id AS INTEGER) AS id, CAST(CAST(oid AS TEXT) AS BLOB) AS oid, \
+             CAST(CAST(display_name AS TEXT) AS BLOB) AS display_name, \
+             CAST(CAST(created_at AS TEXT) AS BLOB) AS created_at, \
+             CAST(CAST(updated_at AS TEXT) AS BLOB) AS updated_at FROM users ORDER BY id",
         )
-        .load(&mut self.connection)
-        .map_err(|reason| self.unreadable(&reason))
+        .load(&mut self.connection);
+        let rows = rows.map_err(|reason| self.unreadable(&reason))?;
+        let encoding = self.encoding()?;
+        let user = |row: UserBytes| LegacyUser {
+            id: row.id,
+            oid: encoding.text("oid", row.oid),
+            display_name: encoding.text("display_name", row.display_name),
+            created_at: encoding.text("created_at", row.created_at),
+            updated_at: encoding.text("updated_at", row.updated_at),
+        };
+        Ok(rows.into_iter().map(user).collect())
     }
 
     /// Some hundred posts with ids greater than `after`, by id; none at the end.
@@ -109,14 +207,35 @@ impl LegacyFile {
     /// # Errors
     /// When the file has no such table.
     pub fn posts(&mut self, after: i64) -> Result<Vec<LegacyPost>, DbError> {
-        diesel::sql_query(
-            "SELECT CAST(id AS INTEGER) AS id, CAST(title AS TEXT) AS title, CAST(content AS TEXT) AS content, \
-             CAST(author_id AS INTEGER) AS author_id, CAST(created_at AS TEXT) AS created_at, \
-             CAST(updated_at AS TEXT) AS updated_at FROM blog_posts WHERE id > ? ORDER BY id LIMIT 500",
+        let rows: QueryResult<Vec<PostBytes>> = diesel::sql_query(
+            "SELECT CAST(id AS INTEGER) AS id, CAST(CAST(title AS TEXT) AS BLOB) AS title, \
+             CAST(CAST(content AS TEXT) AS BLOB) AS content, CAST(author_id AS INTEGER) AS author_id, \
+             CAST(CAST(created_at AS TEXT) AS BLOB) AS created_at, \
+             CAST(CAST(updated_at AS TEXT) AS BLOB) AS updated_at FROM blog_posts WHERE id > ? ORDER BY id LIMIT 500",
         )
         .bind::<BigInt, _>(after)
-        .load(&mut self.connection)
-        .map_err(|reason| self.unreadable(&reason))
+        .load(&mut self.connection);
+        let rows = rows.map_err(|reason| self.unreadable(&reason))?;
+        let encoding = self.encoding()?;
+        let post = |row: PostBytes| LegacyPost {
+            id: row.id,
+            title: encoding.text("title", row.title),
+            content: encoding.text("content", row.content),
+            author_id: row.author_id,
+            created_at: encoding.text("created_at", row.created_at),
+            updated_at: encoding.text("updated_at", row.updated_at),
+        };
+        Ok(rows.into_iter().map(post).collect())
+    }
+
+    fn encoding(&mut self) -> Result<Encoding, DbError> {
+        let found: QueryResult<EncodingName> = diesel::sql_query("PRAGMA encoding").get_result(&mut self.connection);
+        let EncodingName { encoding } = found.map_err(|reason| self.unreadable(&reason))?;
+        Ok(match encoding.as_str() {
+            "UTF-16le" => Encoding::Utf16Le,
+            "UTF-16be" => Encoding::Utf16Be,
+            _ => Encoding::Utf8,
+        })
     }
 
     fn unreadable(&self, reason: &diesel::result::Error) -> DbError {

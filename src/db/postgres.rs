@@ -1,5 +1,6 @@
 //! PostgreSQL: connections with threads of their own, in lanes that do not wait for each other.
 
+mod abandoned;
 mod connect;
 mod lanes;
 mod parameters;
@@ -16,9 +17,13 @@ use diesel::{
     connection::{AnsiTransactionManager, TransactionManager},
     pg::PgConnection,
 };
-use tokio::{sync::oneshot, time};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time,
+};
 
 use self::{
+    abandoned::{Guard, Running},
     connect::{Connected, Connector, Route},
     lanes::{Lane, Lanes},
     parameters::Purpose,
@@ -44,6 +49,8 @@ pub(super) struct PostgresDatabase {
     pool: Arc<Workers>,
     searches: Arc<Workers>,
     probe: Arc<Workers>,
+    cancels: Arc<Workers>,
+    cancel_place: Arc<Semaphore>,
 }
 
 impl PostgresDatabase {
@@ -56,10 +63,11 @@ impl PostgresDatabase {
             Workers::new(move || Slot::new(Arc::clone(&connector), purpose))
         };
         let (pool, probe) = (workers(Purpose::Requests), workers(Purpose::Requests));
-        let searches = workers(Purpose::Searches);
-        workers::watch(vec![Arc::clone(&pool), Arc::clone(&searches), Arc::clone(&probe)])
+        let (searches, cancels) = (workers(Purpose::Searches), workers(Purpose::Requests));
+        workers::watch([&pool, &searches, &probe, &cancels].map(Arc::clone).to_vec())
             .map_err(|reason| DbError::Open { database: shown.to_owned(), reason: reason.to_string() })?;
-        Ok(Self { settings: settings.clone(), lanes: Lanes::new(settings), connector, pool, searches, probe })
+        let (lanes, cancel_place) = (Lanes::new(settings), Arc::new(Semaphore::new(1)));
+        Ok(Self { settings: settings.clone(), connector, lanes, pool, searches, probe, cancels, cancel_place })
     }
 
     /// A read by key, or of a page near the top.
@@ -100,7 +108,25 @@ impl PostgresDatabase {
     {
         let ends = deadline::until(self.settings.deadline.min(self.settings.search_deadline));
         let begin = self.begin(Purpose::Searches);
-        self.run(Lane::Search, ends, move |slot| read(slot, ends, Some(&begin), &work)).await
+        let running = Arc::new(Running::default());
+        let _ends_with_this = Guard {
+            running: Arc::clone(&running),
+            workers: Arc::clone(&self.cancels),
+            place: Arc::clone(&self.cancel_place),
+        };
+        let search = move |slot: &mut Slot| {
+            // Before the work begins, so that the process is known.
+            slot.ready()?;
+            if !running.begin(slot.process()) {
+                return Err(DbError::Closed.into());
+            }
+            let outcome = read(slot, ends, Some(&begin), &work);
+            if !running.end() {
+                slot.discard();
+            }
+            outcome
+        };
+        self.run(Lane::Search, ends, search).await
     }
 
     /// The readiness probe's read. It waits for nothing but an earlier probe.
@@ -132,7 +158,8 @@ impl PostgresDatabase {
     /// Turns away new work; connections that are in use close when they are done.
     pub fn close(&self) {
         self.lanes.close();
-        for workers in [&self.pool, &self.searches, &self.probe] {
+        self.cancel_place.close();
+        for workers in [&self.pool, &self.searches, &self.probe, &self.cancels] {
             workers.close();
         }
     }

@@ -3,9 +3,10 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs},
+    sync::Arc,
 };
 
-use actix_web::{App, HttpServer, dev, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{App, dev, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
     assets, authorize, control, discovery, fault, journal, logout,
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     config::Settings,
     loopback::is_loopback_address,
-    serve::{self, ListenError, access_log, request_guard, request_id},
+    serve::{self, ListenError, Listening, Options, Stopper, access_log, request_guard, request_id},
 };
 
 /// Threads that serve requests, unless the settings say more: it serves one developer.
@@ -62,7 +63,8 @@ pub enum StartError {
 
 /// A bound server, not yet running.
 pub struct Server {
-    server: dev::Server,
+    http: dev::Server,
+    stopper: Stopper,
     port: u16,
 }
 
@@ -101,20 +103,18 @@ impl Server {
                 .wrap(from_fn(request_id::assign))
                 .configure(routes)
         };
-        let workers = if settings.server.workers == 0 { WORKERS } else { settings.server.workers };
-        let server = HttpServer::new(app)
-            .workers(workers)
-            .tcp_nodelay(true)
-            .disable_signals()
-            .shutdown_timeout(settings.server.shutdown_timeout.as_secs());
-        let server = if settings.idp.tls {
+        let workers = if settings.server.workers == 0 { WORKERS } else { serve::workers(&settings.server) };
+        let tls = if settings.idp.tls {
             let files = tls::prepare(&settings.idp.state_dir)?;
             log::info!("serving HTTPS; trust the certificate authority in {}", files.ca.display());
-            server.listen_rustls_0_23(listener, tls::server_config(&files)?)
+            Some(Arc::new(tls::server_config(&files)?))
         } else {
-            server.listen(listener)
+            None
         };
-        Ok(Self { server: server.map_err(StartError::Socket)?.run(), port })
+        let options = Options { name: "serve-idp", workers, settings: &settings.server, tls };
+        let Listening { server, stopper } =
+            serve::server::listen(listener, &options, app).map_err(StartError::Socket)?;
+        Ok(Self { http: server, stopper, port })
     }
 
     /// The port it listens on.
@@ -124,7 +124,12 @@ impl Server {
 
     /// Stops it from elsewhere.
     pub fn handle(&self) -> ServerHandle {
-        self.server.handle()
+        self.http.handle()
+    }
+
+    /// Stops it so that nobody notices.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
     }
 
     /// Serves until stopped.
@@ -132,7 +137,7 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        self.server.await
+        self.http.await
     }
 }
 

@@ -67,6 +67,11 @@ impl TrustedProxies {
         value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
     }
 
+    /// Whether this address is a trusted proxy's.
+    pub fn is_trusted(&self, address: IpAddr) -> bool {
+        self.trusts(address.to_canonical())
+    }
+
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }

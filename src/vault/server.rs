@@ -1,10 +1,10 @@
 //! The vault's addresses and those of the metadata service, as their references have them (Key Vault REST API 7.4, IMDS
 //! 2018-02-01). A thread of its own serves them: the site asks while it starts.
 
-use std::{io, net::TcpListener, path::Path, sync::mpsc, thread::JoinHandle};
+use std::{io, net::TcpListener, path::Path, sync::mpsc, thread::JoinHandle, time::Duration};
 
 use actix_web::{
-    App, Error, HttpRequest, HttpResponse, HttpServer,
+    App, Error, HttpRequest, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{ServerHandle, ServiceRequest, ServiceResponse},
     http::{
@@ -25,11 +25,14 @@ use super::{
     key::{KeyError, VaultKey},
     tokens::Tokens,
 };
-use crate::background;
-use crate::serve::{
-    access_log,
-    local_programs::{self, Objection},
-    request_guard, request_id,
+use crate::{
+    background,
+    config::ServerSettings,
+    serve::{
+        self, Listening, Options, access_log,
+        local_programs::{self, Objection},
+        request_guard, request_id,
+    },
 };
 
 const API_VERSION: &str = "7.4";
@@ -88,17 +91,13 @@ impl Server {
                         .wrap(from_fn(request_id::assign))
                         .configure(routes)
                 };
-                let server = HttpServer::new(app)
-                    .workers(1)
-                    .tcp_nodelay(true)
-                    .disable_signals()
-                    .shutdown_timeout(1)
-                    .listen(listener);
-                let outcome = server.map(HttpServer::run);
-                let handle = outcome.as_ref().map(actix_web::dev::Server::handle);
+                let settings = ServerSettings { shutdown_timeout: Duration::from_secs(1), ..ServerSettings::default() };
+                let options = Options { name: "key vault", workers: 1, settings: &settings, tls: None };
+                let outcome = serve::server::listen(listener, &options, app);
+                let handle = outcome.as_ref().map(|listening| listening.server.handle());
                 // Who waits is there: it holds the other end until this arrives.
                 let _ = send.send(handle.map_err(|error| io::Error::new(error.kind(), error.to_string())));
-                if let Ok(server) = outcome
+                if let Ok(Listening { server, .. }) = outcome
                     && let Err(error) = server.await
                 {
                     log::error!("the vault has stopped: {error}");

@@ -3,7 +3,7 @@
 use std::{io, net::TcpListener, sync::Arc};
 
 use actix_web::{
-    App, HttpServer,
+    App,
     dev::{Server as HttpServerTask, ServerHandle},
     middleware::from_fn,
     web,
@@ -22,7 +22,7 @@ use crate::{
     entra::{ProviderError, confidential_client::SignInError},
     loopback::is_loopback,
     outbound::OutboundError,
-    serve::{self, ListenError, access_log, connections, request_guard, request_id},
+    serve::{self, ListenError, Listening, Options, Stopper, access_log, request_guard, request_id},
 };
 
 /// Why the server did not start.
@@ -88,6 +88,7 @@ fn list(problems: &[SettingProblem]) -> String {
 pub struct Server {
     port: u16,
     task: HttpServerTask,
+    stopper: Stopper,
     watch: CertificateWatch,
 }
 
@@ -128,17 +129,15 @@ impl Server {
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
         };
-        let server = HttpServer::new(application)
-            .workers(connections::workers(&settings.server))
-            .max_connections(connections::connections_per_worker(&settings.server))
-            .keep_alive(connections::KEEP_ALIVE)
-            .tcp_nodelay(true)
-            .client_request_timeout(settings.server.head_timeout)
-            .client_disconnect_timeout(connections::DISCONNECT)
-            .disable_signals()
-            .shutdown_timeout(settings.server.shutdown_timeout.as_secs());
-        let task = server.listen(listener).map_err(StartError::Socket)?.run();
-        Ok(Self { port, task, watch })
+        let options = Options {
+            name: "serve-client",
+            workers: serve::workers(&settings.server),
+            settings: &settings.server,
+            tls: None,
+        };
+        let Listening { server, stopper } =
+            serve::server::listen(listener, &options, application).map_err(StartError::Socket)?;
+        Ok(Self { port, task: server, stopper, watch })
     }
 
     /// The port it listens on.
@@ -149,6 +148,11 @@ impl Server {
     /// Stops it from elsewhere.
     pub fn handle(&self) -> ServerHandle {
         self.task.handle()
+    }
+
+    /// Stops it so that nobody notices.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
     }
 
     /// Serves until stopped.

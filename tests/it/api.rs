@@ -12,6 +12,7 @@ mod list_input;
 mod lists;
 mod older_mistakes;
 mod open_routes;
+mod outages;
 mod policies;
 mod pooler;
 mod posts;

@@ -1,21 +1,94 @@
 //! Hostile clients against the real binary. Memory is judged by the peak of the process (`VmHWM`), waiting by counts, never by
 //! time. Whatever a client does, the process stays below [`MAX_PEAK_KIB`].
 
+mod bodies;
 mod compressed_bodies;
+mod connections;
+mod heads;
+mod readers;
+mod shutdown;
 
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use tempfile::TempDir;
 use url::Url;
+
+use crate::support::binary::{Running, blogctl};
 
 /// The most memory that a server may ever hold, in KiB.
 pub const MAX_PEAK_KIB: u64 = 300 * 1024;
 
 /// Longest wait for a response; only a test that fails reaches it.
 const HANG_GUARD: Duration = Duration::from_mins(1);
+
+/// `serve-api` as a process of its own. Nobody can sign in to it.
+pub struct Api {
+    pub running: Running,
+    pub url: String,
+    _folder: TempDir,
+}
+
+impl Api {
+    /// With settings such as `("SERVER__MAX_CONNECTIONS", "5")`.
+    pub fn start(settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = blogctl(folder.path());
+        command.args(["serve-api", "--port", "0"]);
+        Self::run(folder, command, settings)
+    }
+
+    /// Below a shell that has run `limits` first.
+    pub fn start_under(limits: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let program = blogctl(folder.path()).get_program().to_owned();
+        let mut command = std::process::Command::new("sh");
+        command
+            .current_dir(folder.path())
+            .args(["-c", &format!("{limits}; exec \"$0\" serve-api --port 0")])
+            .arg(program);
+        Self::run(folder, command, &[])
+    }
+
+    fn run(folder: TempDir, mut command: std::process::Command, settings: &[(&str, &str)]) -> Self {
+        command
+            .env("BLOG_ENTRA__TENANT_ID", "2a1ce5b7-0000-4000-8000-00000000000a")
+            // Nobody listens there, and nobody is waited for.
+            .env("BLOG_ENTRA__AUTHORITY_HOST", "http://127.0.0.1:1")
+            .env("BLOG_API__APP_ID_URI", "api://2a1ce5b7-0000-4000-8000-00000000000b")
+            .env("BLOG_API__RATE_LIMITS", "false");
+        for (name, value) in settings {
+            command.env(format!("BLOG_{name}"), value);
+        }
+        let mut running = Running::start(&mut command);
+        let url = running.url_after("listening on");
+        Self { running, url, _folder: folder }
+    }
+
+    /// A new connection.
+    pub fn connect(&self) -> Connection {
+        Connection::to(&self.url)
+    }
+
+    /// The status of `GET path` on a connection of its own.
+    pub fn get(&self, path: &str) -> u16 {
+        let mut connection = self.connect();
+        connection.get(path);
+        connection.status()
+    }
+}
+
+/// Waits until `is_so`.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + HANG_GUARD;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
 
 /// A connection to one of the servers.
 pub struct Connection(pub TcpStream);
@@ -33,6 +106,31 @@ impl Connection {
     /// Sends bytes. The server may have closed the connection already.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).is_ok()
+    }
+
+    /// Sends `GET path`.
+    pub fn get(&mut self, path: &str) -> bool {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
+    }
+
+    /// Reads the body that follows this head.
+    pub fn skip_body(&mut self, head: &str) {
+        let lower = head.to_ascii_lowercase();
+        let length =
+            lower.split_once("\r\ncontent-length: ").and_then(|(_, rest)| rest.split("\r\n").next()?.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        self.0.read_exact(&mut body).expect("the body");
+    }
+
+    /// Whether the server has closed it, and nothing is left to read.
+    pub fn is_closed(&mut self) -> bool {
+        self.0.set_nonblocking(true).expect("an option");
+        let read = self.0.read(&mut [0; 4096]);
+        self.0.set_nonblocking(false).expect("an option");
+        match read {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+        }
     }
 
     /// Reads up to the end of the next response's head: what came so far, which is less when the server closes.

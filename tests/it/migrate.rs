@@ -54,6 +54,7 @@ fn run_status_and_revert_tell_what_they_do() {
                 {"version": "0002", "name": "0002_post_counts", "applied": true},
                 {"version": "0003", "name": "0003_idempotency_keys", "applied": true},
                 {"version": "0004", "name": "0004_search", "applied": true},
+                {"version": "0005", "name": "0005_search_without_pending_list", "applied": true},
                 {"version": "0006", "name": "0006_name_tokens", "applied": false},
             ])
         );
@@ -231,6 +232,65 @@ fn rows_that_break_a_rule_are_named_and_stop_it_unless_they_are_to_be_skipped() 
         assert!(skipped.stdout.contains("skipped  7 rows"), "{skipped:?}");
         assert!(rows.iter().all(|row| skipped.stdout.contains(row)), "{skipped:?}");
         assert_eq!(list(settings).total, 4);
+    });
+}
+
+#[test]
+fn bytes_that_are_no_text_are_named_by_table_id_and_column_and_can_be_skipped() {
+    each_database(|settings| {
+        let mut legacy = Legacy::new();
+        legacy.add(
+            "INSERT INTO users VALUES
+                (21, CAST(x'ff00' AS TEXT), 'A', '2025-01-01 10:00:00', '2025-01-01 10:00:00'),
+                (22, '0a11ce00-0000-4000-8000-000000000022', CAST(x'4180' AS TEXT), '2025-01-01 10:00:00', '2025-01-01 10:00:00');
+             INSERT INTO blog_posts VALUES
+                (40, CAST(x'476fe9' AS TEXT), 'Latin 1', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
+                (41, 'Half a character', CAST(x'61f09f' AS TEXT), 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
+                (42, 'No time', 'Text', 3, CAST(x'ff' AS TEXT), '2025-02-01 10:00:00'),
+                (43, 'After them', 'Text', 3, '2025-02-09 10:00:00', '2025-02-09 10:00:00');",
+        );
+        let rows = [
+            "users 21: oid is not valid UTF-8",
+            "users 22: display_name is not valid UTF-8",
+            "blog_posts 40: title is not valid UTF-8",
+            "blog_posts 41: content is not valid UTF-8",
+            "blog_posts 42: created_at is not a time",
+        ];
+        let refused = legacy.import_into(settings, &[]);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(rows.iter().all(|row| refused.stderr.contains(row)), "{refused:?}");
+        assert_eq!(list(settings).total, 0);
+        let skipped = legacy.import_into(settings, &["--skip-invalid"]);
+        assert_eq!(skipped.code, Some(0), "{skipped:?}");
+        assert!(skipped.stdout.contains("skipped  5 rows"), "{skipped:?}");
+        assert!(rows.iter().all(|row| skipped.stdout.contains(row)), "{skipped:?}");
+        assert_eq!(list(settings).total, 5);
+    });
+}
+
+#[test]
+fn a_file_whose_texts_are_utf_16_is_taken_over() {
+    each_database(|settings| {
+        for encoding in ["UTF-16le", "UTF-16be"] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let path = folder.path().join("wide.db").display().to_string();
+            let mut connection = SqliteConnection::establish(&path).expect("a file");
+            connection
+                .batch_execute(&format!(
+                    "PRAGMA encoding = '{encoding}';
+                     CREATE TABLE users (id, oid, display_name, created_at, updated_at);
+                     CREATE TABLE blog_posts (id, title, content, author_id, created_at, updated_at);
+                     INSERT INTO users VALUES (1, '0a11ce00-0000-4000-8000-000000000001', 'Zoë', '2025-01-01 10:00:00', NULL);
+                     INSERT INTO blog_posts VALUES (1, 'Grüße 🦀 {encoding}', 'Text', 1, '2025-01-01 10:00:00', NULL);"
+                ))
+                .expect("written");
+            let ended = migrate(settings, &["import", &path]);
+            assert_eq!(ended.code, Some(0), "{ended:?}");
+        }
+        // The same author and time: of the second file, the post is there already.
+        let page = list(settings);
+        assert_eq!((page.total, page.posts[0].title.as_str()), (1, "Grüße 🦀 UTF-16le"));
+        assert_eq!(page.posts[0].author.display_name, "Zoë");
     });
 }
 

@@ -20,6 +20,9 @@ fn run(patient: &Patient) -> Vec<Said> {
             let remedy = match &error {
                 DbError::NewerSchema { .. } => "use the blogctl that migrated it, or a newer one",
                 DbError::Url(_) => "correct database.url (DATABASE_URL)",
+                DbError::Pooler { .. } => {
+                    "set database.prepared_statements to auto, or name the server's own port in database.url (DATABASE_URL)"
+                }
                 DbError::Open { reason, .. } if reason.contains("there is no folder") => {
                     "make the folder, writable for the user that serve-api runs as, or correct database.url (DATABASE_URL)"
                 }
@@ -66,7 +69,13 @@ fn run(patient: &Patient) -> Vec<Said> {
 /// By the words of the server and of its client library.
 fn remedy_for_postgres(reason: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if has(&["password authentication failed", "no password supplied", "role \""]) {
+    if has(&["takes no transaction"]) {
+        "set the pooler's pool_mode to transaction or session, or name the server's own port in database.url (DATABASE_URL)"
+    } else if has(&["startup parameter"]) {
+        "take options out of database.url (DATABASE_URL), which the pooler rejects, and set them with ALTER ROLE … SET …"
+    } else if has(&["too many clients", "remaining connection slots", "too many connections"]) {
+        "lower database.pool_size on each replica, raise the server's max_connections, or put a connection pooler in between"
+    } else if has(&["password authentication failed", "no password supplied", "role \""]) {
         "correct user and password in database.url (DATABASE_URL); what is not a letter or digit in them is percent-encoded"
     } else if has(&["does not exist"]) {
         "make the database, or correct its name in database.url (DATABASE_URL)"
@@ -94,7 +103,9 @@ mod tests {
             ("could not translate host name \"db\" to address", "host and port"),
             ("invalid sslmode value: \"********\"", "sslmode"),
             ("could not translate host name \"role-db\" to address", "host and port"),
-            ("FATAL: sorry, too many clients already", "see that the database runs"),
+            ("FATAL: sorry, too many clients already", "database.pool_size"),
+            ("it takes no transaction: transaction blocks not allowed", "pool_mode"),
+            ("FATAL: unsupported startup parameter: options", "ALTER ROLE"),
         ] {
             assert!(remedy_for_postgres(reason).contains(said), "{reason}");
         }

@@ -21,7 +21,7 @@ use diesel::{
     Connection as _, QueryResult, QueryableByName, RunQueryDsl,
     connection::{CacheSize, SimpleConnection},
     pg::PgConnection,
-    sql_types::{Nullable, Text},
+    sql_types::{Integer, Nullable, Text},
 };
 use uuid::Uuid;
 
@@ -57,12 +57,16 @@ pub(in crate::db) struct Connected {
     pub route: Route,
     /// The value that only this connection's server process shows, where it is direct.
     pub mark: String,
+    /// That process, where it is this connection's own.
+    pub process: Option<i32>,
 }
 
 #[derive(QueryableByName)]
 struct Mark {
     #[diesel(sql_type = Nullable<Text>)]
     mark: Option<String>,
+    #[diesel(sql_type = Integer)]
+    process: i32,
 }
 
 impl Connector {
@@ -98,9 +102,11 @@ impl Connector {
         let mark = Uuid::new_v4().simple().to_string();
         let url = parameters::direct(&self.url, &self.settings, purpose, &mark);
         let refused = match PgConnection::establish(&url) {
-            Ok(mut connection) => match is_marked(&mut connection, &mark) {
-                Ok(true) => return Ok(Connected { connection, route: Route::Direct, mark }),
-                Ok(false) => None,
+            Ok(mut connection) => match process_with(&mut connection, &mark) {
+                Ok(Some(process)) => {
+                    return Ok(Connected { connection, route: Route::Direct, mark, process: Some(process) });
+                }
+                Ok(None) => None,
                 Err(reason) => Some(reason.to_string()),
             },
             Err(reason) => Some(parameters::of_connecting(reason, &url)),
@@ -128,7 +134,8 @@ impl Connector {
     pub fn verify(&self, connected: &mut Connected) -> QueryResult<bool> {
         match connected.route {
             Route::Direct => {
-                let is_same = is_marked(&mut connected.connection, &connected.mark)?;
+                let process = process_with(&mut connected.connection, &connected.mark)?;
+                let is_same = process.is_some() && process == connected.process;
                 if !is_same {
                     self.note_pooler();
                 }
@@ -160,7 +167,7 @@ impl Connector {
             .batch_execute("BEGIN")
             .and_then(|()| connection.batch_execute("COMMIT"))
             .map_err(|reason| self.not_opened(format!("it takes no transaction: {}", parameters::one_line(reason))))?;
-        Ok(Connected { connection, route: Route::Pooled, mark: String::new() })
+        Ok(Connected { connection, route: Route::Pooled, mark: String::new(), process: None })
     }
 
     fn not_opened(&self, reason: String) -> DbError {
@@ -178,8 +185,9 @@ pub(in crate::db) fn local_settings(statement_timeout: Duration, settings: &Data
     )
 }
 
-fn is_marked(connection: &mut PgConnection, mark: &str) -> QueryResult<bool> {
-    let found: Mark = diesel::sql_query(format!("SELECT current_setting('{}', true) AS mark", parameters::MARK))
-        .get_result(connection)?;
-    Ok(found.mark.as_deref() == Some(mark))
+/// The server process, if it is the one that has this mark.
+fn process_with(connection: &mut PgConnection, mark: &str) -> QueryResult<Option<i32>> {
+    let ask = format!("SELECT current_setting('{}', true) AS mark, pg_backend_pid() AS process", parameters::MARK);
+    let found: Mark = diesel::sql_query(ask).get_result(connection)?;
+    Ok((found.mark.as_deref() == Some(mark)).then_some(found.process))
 }

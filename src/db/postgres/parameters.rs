@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use url::Url;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::config::{DatabaseSettings, HIDDEN};
 
@@ -77,7 +77,10 @@ pub(super) fn one_line(reason: impl Display) -> String {
 pub(super) fn of_connecting(reason: impl Display, url: &str) -> String {
     let told = one_line(reason);
     let (address, query) = parts(url);
-    let password = Url::parse(address).ok().and_then(|url| url.password().map(str::to_owned));
+    let user_info =
+        address.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(user_info, _)| user_info);
+    let password = user_info.and_then(|info| info.split_once(':')).map(|(_, password)| password);
+    let password = password.map(|as_written| [as_written.to_owned(), decode(as_written)]).into_iter().flatten();
     let as_written = url.split_once('?').map_or("", |(_, query)| query);
     let pieces = as_written.split('&').chain(as_written.split(['&', '='])).map(str::to_owned);
     let quoted = pieces.chain(password).chain(query.into_iter().map(|(_, value)| value));
@@ -126,12 +129,12 @@ fn with_limits(mut query: Vec<(String, String)>, address: &str, settings: &Datab
 /// The address and the parameters of the query, as libpq decodes them: a plus sign is a plus sign.
 fn parts(url: &str) -> (&str, Vec<(String, String)>) {
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
-    let decode = |text: &str| {
-        let text = text.replace('+', "%2B");
-        url::form_urlencoded::parse(text.as_bytes()).map(|(name, _)| name.into_owned()).next().unwrap_or_default()
-    };
     let pair = |pair: &str| pair.split_once('=').map(|(name, value)| (decode(name), decode(value)));
     (address, query.split('&').filter_map(pair).collect())
+}
+
+fn decode(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 fn joined(address: &str, query: &[(String, String)]) -> String {
@@ -139,10 +142,8 @@ fn joined(address: &str, query: &[(String, String)]) -> String {
     format!("{address}?{}", pairs.join("&"))
 }
 
-/// Percent-encoded, for any part of a URL.
-pub(in crate::db) fn encoded(text: &str) -> String {
-    // This encodes all but a blank as libpq reads it.
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 #[cfg(test)]
@@ -189,9 +190,9 @@ mod tests {
     fn of_several_servers_the_one_that_takes_writes_is_used() {
         let settings = DatabaseSettings::default();
         for several in ["postgresql://h1,h2:5433/b", "postgresql:///b?host=h1,h2"] {
-            assert!(pooled(several, &settings).contains("target_session_attrs=read-write"), "{several}");
+            assert!(pooled(several, &settings).contains("target%5Fsession%5Fattrs=read%2Dwrite"), "{several}");
         }
         let own = pooled("postgresql://h1,h2/b?target_session_attrs=any", &settings);
-        assert!(own.contains("target_session_attrs=any") && !own.contains("read-write"), "{own}");
+        assert!(own.contains("target%5Fsession%5Fattrs=any") && !own.contains("read%2Dwrite"), "{own}");
     }
 }

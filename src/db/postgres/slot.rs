@@ -101,6 +101,11 @@ impl Slot {
         failure
     }
 
+    /// The server process of the connection, where it serves this one alone.
+    pub fn process(&self) -> Option<i32> {
+        self.held.as_ref().and_then(|held| held.connected.process)
+    }
+
     /// Closes the connection.
     pub fn discard(&mut self) {
         self.held = None;

@@ -140,6 +140,16 @@ impl Explanation {
                 "This site cannot read compressed forms",
                 "Your browser, or a program between it and this site, compressed what it sent. Nothing was saved.",
             ),
+            Refusal::InvalidHost => (
+                "400",
+                "That request names no site",
+                "Your browser, or a program between it and this site, sent a host name that is none.",
+            ),
+            Refusal::Overloaded | Refusal::TooManyConnections => (
+                "503",
+                "This site has too much to do",
+                "More is being sent and received than this site can handle at once. Nothing was saved.",
+            ),
         };
         of_status(refusal.status_code(), marker, heading, happened, refusal.detail())
     }

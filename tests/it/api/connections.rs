@@ -135,35 +135,6 @@ fn a_head_that_is_too_large_is_refused_by_what_is_too_large() {
 }
 
 #[test]
-fn beyond_the_most_connections_others_wait_until_one_ends() {
-    let api = TestApi::with(|settings| {
-        settings.server.workers = 1;
-        settings.server.max_connections = 2;
-    });
-    let open = || {
-        let mut stream = TcpStream::connect(("127.0.0.1", port(&api))).expect("a connection");
-        stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
-        stream
-    };
-    let status = |stream: &mut TcpStream, patience: Duration| {
-        stream.set_read_timeout(Some(patience)).expect("a time limit");
-        let mut start = [0; 12];
-        stream.read_exact(&mut start).map(|()| String::from_utf8_lossy(&start).into_owned())
-    };
-    let long = Duration::from_secs(25);
-    let (mut first, mut second) = (open(), open());
-    for stream in [&mut first, &mut second] {
-        assert_eq!(status(stream, long).expect("an answer"), "HTTP/1.1 200");
-    }
-    let mut third = open();
-    let waits = status(&mut third, Duration::from_millis(500)).is_err();
-    attacks::record("API: connections", "more connections than there may be", waits);
-    assert!(waits, "it is not served yet");
-    drop(first);
-    assert_eq!(status(&mut third, long).expect("an answer"), "HTTP/1.1 200");
-}
-
-#[test]
 fn a_client_that_takes_no_json_is_told_that_there_is_nothing_else() {
     let api = TestApi::start();
     let alice = api.alice();

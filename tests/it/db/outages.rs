@@ -354,6 +354,60 @@ fn more_searches_than_run_and_wait_are_turned_away_at_once() {
 }
 
 #[test]
+fn a_search_whose_client_has_gone_is_ended_on_the_server() {
+    let Some(postgres) = PostgresDatabase::new() else { return };
+    let settings = DatabaseSettings {
+        search_connections: 1,
+        statement_timeout: GUARD * 2,
+        deadline: GUARD * 2,
+        search_deadline: GUARD * 2,
+        ..postgres.settings.clone()
+    };
+    let database = migrated(&settings);
+    let mut admin = postgres.connection();
+    let mut sleeping = || {
+        let asked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
+                     AND query LIKE 'SELECT pg\\_sleep%'";
+        diesel::sql_query(asked).execute(&mut admin).expect("asked")
+    };
+    for _ in 0..3 {
+        block_on(async {
+            let search = database.search(sql("SELECT pg_sleep(120)"));
+            let mut search = std::pin::pin!(search);
+            let since = Instant::now();
+            while sleeping() == 0 {
+                assert!(since.elapsed() < GUARD, "the search begins");
+                let _ = tokio::time::timeout(Duration::from_millis(10), &mut search).await;
+            }
+        });
+        let since = Instant::now();
+        while sleeping() > 0 {
+            assert!(since.elapsed() < GUARD, "the search is ended");
+            thread::sleep(Duration::from_millis(10));
+        }
+        // Its connection is not hit by a cancellation that comes late.
+        for _ in 0..10 {
+            block_on(database.search(users::count)).expect("searched");
+        }
+    }
+}
+
+#[test]
+fn failures_are_told_apart_in_another_language_of_the_server() {
+    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(language) = crate::support::needs("BLOGCTL_TEST_POSTGRES_MESSAGES") else { return };
+    let mut admin = postgres.connection();
+    let set = format!("ALTER DATABASE {} SET lc_messages = '{language}'", postgres.name);
+    admin.batch_execute(&set).expect("the server knows the language");
+    let database = migrated(&short_limits(&postgres.settings));
+    block_on(async {
+        let error = database.write(sql("SELECT * FROM nothing")).await.expect_err("there is no such table");
+        assert!(!error.to_string().contains("does not exist"), "{error}");
+        transient_failures(&database).await;
+    });
+}
+
+#[test]
 fn all_work_of_one_request_has_one_deadline() {
     let Some(postgres) = PostgresDatabase::new() else { return };
     let database = migrated(&DatabaseSettings { deadline: GUARD, ..postgres.settings.clone() });

@@ -240,13 +240,14 @@ fn a_first_key_set_without_a_usable_key_makes_the_api_unready_and_no_token_inval
 fn a_configured_jwks_uri_is_used_in_place_of_the_discovered_one() {
     let provider = ScriptedProvider::start();
     let mut settings = provider.settings();
-    settings.jwks_uri = Some(provider.url.join("/elsewhere/keys").expect("a URL"));
+    settings.jwks_uri = Some(provider.url.join("/elsewhere/keys?appid=c11e&x=y").expect("a URL"));
     provider.script().discovery.insert("jwks_uri", json!("http://localhost:1/keys"));
     let entra = Arc::new(Provider::new(&settings).expect("a provider"));
     let settings = ApiSettings { client_id: Some(API.to_owned()), ..ApiSettings::default() };
     let validator = AccessTokenValidator::new(entra, &settings);
     validator.validate(&keys()[0].sign(&provider.access_claims())).expect("valid");
     assert_eq!(provider.script().discoveries, 0);
+    assert_eq!(provider.script().key_query.as_deref(), Some("appid=c11e&x=y"), "as it was set");
 }
 
 /// A server that is started with this cache file, while the provider publishes `jwks`, or nothing.

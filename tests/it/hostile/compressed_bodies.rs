@@ -107,3 +107,18 @@ fn a_compressed_body_is_refused_before_it_is_read_on_every_route_of_every_server
     assert!(peak < MAX_PEAK_KIB, "the peak is {peak} KiB");
     dev.running.signal("INT");
 }
+
+#[test]
+fn a_compressed_body_is_refused_before_the_client_is_told_to_send_it() {
+    let dev = Dev::start();
+    for base in [dev.site("/posts/new"), dev.api("/v1/posts"), dev.idp("/common/oauth2/v2.0/token")] {
+        let path = url::Url::parse(&base).expect("a URL").path().to_owned();
+        let mut connection = Connection::to(&base);
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\
+             Expect: 100-continue\r\n\r\n"
+        );
+        connection.send(request.as_bytes());
+        assert_eq!(connection.status(), 415, "{base}");
+    }
+}

@@ -104,6 +104,13 @@ impl Running {
         self.status("VmRSS:")
     }
 
+    /// How many sockets it has open (Linux).
+    pub fn sockets(&self) -> usize {
+        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs");
+        let targets = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+    }
+
     /// Most memory that it has held at once, in KiB (Linux).
     pub fn peak_kib(&self) -> u64 {
         self.status("VmHWM:")

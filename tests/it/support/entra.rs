@@ -116,6 +116,8 @@ pub struct Script {
     pub token: Answer,
     pub discoveries: usize,
     pub key_fetches: usize,
+    /// Query of the last request for keys.
+    pub key_query: Option<String>,
     /// The forms that the token endpoint received.
     pub token_forms: Vec<HashMap<String, String>>,
 }
@@ -155,6 +157,7 @@ impl ScriptedProvider {
             token: Answer::with_status(500, &json!({})),
             discoveries: 0,
             key_fetches: 0,
+            key_query: None,
             token_forms: Vec::new(),
         }));
         let stopped = Arc::new(AtomicBool::new(false));
@@ -253,7 +256,8 @@ fn serve(connection: TcpStream, script: &Mutex<Script>, base: &str) -> std::io::
     reader.read_exact(&mut body)?;
 
     let tenant = format!("{base}/{DEV_TENANT_ID}");
-    let path = request_line.split(' ').nth(1).unwrap_or_default();
+    let target = request_line.split(' ').nth(1).unwrap_or_default();
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query.to_owned())));
     let answer = {
         let mut script = script.lock().expect("no test panics while it holds this");
         if path.ends_with("/openid-configuration") {
@@ -271,6 +275,7 @@ fn serve(connection: TcpStream, script: &Mutex<Script>, base: &str) -> std::io::
             Answer::json(&document)
         } else if path.ends_with("/keys") {
             script.key_fetches += 1;
+            script.key_query = query;
             script.jwks.clone()
         } else if path.ends_with("/token") {
             script.token_forms.push(url::form_urlencoded::parse(&body).into_owned().collect());

@@ -66,7 +66,8 @@ fn no_host_header_gets_into_what_the_site_says_of_itself() {
         assert!(is_refused, "{host}: {} {:?}", page.status, page.headers);
         assert!(!page.body.contains("<script"), "{host}: {}", page.body);
         let pages = ask(&system, "/posts", &[("Host", host)]);
-        assert_eq!((pages.status, pages.header("location")), (303, "/login?next=%2Fposts"), "{host}");
+        let expected = if status == 400 { (400, "") } else { (303, "/login?next=%2Fposts") };
+        assert_eq!((pages.status, pages.header("location")), expected, "{host}");
     }
     for name in ["X-Forwarded-Host", "X-Host", "Forwarded", "X-Original-Host"] {
         let value = if name == "Forwarded" { "host=evil.example;proto=http" } else { "evil.example" };

@@ -1,0 +1,1 @@
+ALTER INDEX blog_posts_searched SET (fastupdate = on);

@@ -1,0 +1,2 @@
+-- PostgreSQL only; the versions are the same in both.
+SELECT 1;

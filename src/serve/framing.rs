@@ -1,0 +1,292 @@
+//! Follows the bytes of a connection closely enough to know which of them belong to a head. Two things depend on it: a bare
+//! line feed in a head is refused (RFC 9112 §2.2; the parser behind would take it, and others in front read it differently),
+//! and the parser never sees `Expect: 100-continue`, so that `100 Continue` is sent when a handler reads the body, not before.
+//!
+//! How long a body is, the scanner does not decide: it hands out bytes up to the end of a head, and waits to be told what the
+//! parser made of that head. So the two cannot disagree.
+
+/// How the body that follows a head ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none.
+    Empty,
+    /// After so many bytes.
+    Length(u64),
+    /// With an empty chunk.
+    Chunked,
+    /// With the connection.
+    Endless,
+}
+
+/// Where the next byte belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Head,
+    /// After a head, until [`Scanner::follow`].
+    Unknown,
+    Length(u64),
+    Chunked(Chunk),
+    /// Whatever comes, the parser alone judges it.
+    Unwatched,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chunk {
+    Size(u64),
+    Extension(u64),
+    SizeLineFeed(u64),
+    Data(u64),
+    DataReturn,
+    DataLineFeed,
+    EndReturn,
+    EndLineFeed,
+}
+
+/// Name of the header that is hidden, with its colon.
+const EXPECT: &[u8] = b"expect:";
+/// What [`Scanner::expect`] is when this line is not that header.
+const OTHER: usize = usize::MAX;
+/// `100-continue` as the parser sees it.
+pub const HIDDEN_CONTINUE: &[u8] = b"x00-continue";
+
+/// See the module.
+#[derive(Debug)]
+pub struct Scanner {
+    state: State,
+    /// Bytes of this line that were handed out before.
+    line: usize,
+    ends_with_return: bool,
+    /// Whether the head has a line that is not empty: empty ones before it are skipped (RFC 9112 §2.2).
+    has_begun: bool,
+    /// How much of [`EXPECT`] this line has matched.
+    expect: usize,
+    /// Bytes of this head so far.
+    head_bytes: usize,
+}
+
+impl Scanner {
+    /// At the start of a head.
+    pub fn http1() -> Self {
+        Self { state: State::Head, line: 0, ends_with_return: false, has_begun: false, expect: 0, head_bytes: 0 }
+    }
+
+    /// For a protocol without such heads.
+    pub fn unwatched() -> Self {
+        Self { state: State::Unwatched, ..Self::http1() }
+    }
+
+    /// Whether the next byte would begin a request.
+    pub fn is_between_requests(&self) -> bool {
+        self.state == State::Head && self.head_bytes == 0
+    }
+
+    /// How many bytes of an unfinished head there are; 0 elsewhere.
+    pub fn head_bytes(&self) -> usize {
+        self.head_bytes
+    }
+
+    /// Whether a head has ended and [`Self::follow`] must come first.
+    pub fn is_waiting(&self) -> bool {
+        self.state == State::Unknown
+    }
+
+    /// Whether the next byte belongs to a body.
+    pub fn is_in_body(&self) -> bool {
+        matches!(self.state, State::Length(_) | State::Chunked(_))
+    }
+
+    /// What follows the head that has ended.
+    pub fn follow(&mut self, framing: Framing) {
+        self.state = match framing {
+            Framing::Empty | Framing::Length(0) => State::Head,
+            Framing::Length(length) => State::Length(length),
+            Framing::Chunked => State::Chunked(Chunk::Size(0)),
+            Framing::Endless => State::Unwatched,
+        };
+    }
+
+    /// How many of these bytes the parser may have now; it may find them changed.
+    pub fn scan(&mut self, bytes: &mut [u8]) -> usize {
+        let mut done = 0;
+        while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            done += match self.state {
+                State::Head => self.scan_head(rest),
+                State::Unknown => break,
+                State::Length(left) => {
+                    let taken = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+                    let left = left - taken as u64;
+                    self.state = if left == 0 { State::Head } else { State::Length(left) };
+                    taken
+                }
+                State::Chunked(chunk) => self.scan_chunk(chunk, rest),
+                State::Unwatched => rest.len(),
+            };
+        }
+        done
+    }
+
+    /// One line of a head, or the part of it that is there.
+    fn scan_head(&mut self, rest: &mut [u8]) -> usize {
+        let end = memchr::memchr(b'\n', rest);
+        let length = end.unwrap_or(rest.len());
+        let Some((line, after)) = rest.split_at_mut_checked(length) else { return rest.len() };
+        self.hide_expectation(line);
+        let ends_with_return = line.last().map_or(self.ends_with_return, |byte| *byte == b'\r');
+        let Some(line_feed) = after.first_mut().filter(|_| end.is_some()) else {
+            self.line += length;
+            self.head_bytes += length;
+            self.ends_with_return = ends_with_return;
+            return length;
+        };
+        if !ends_with_return {
+            // No part of a head may hold this, so the parser refuses it, after what came before it is answered.
+            *line_feed = 0;
+            self.state = State::Unwatched;
+            return length + 1;
+        }
+        let is_empty = self.line + length == 1;
+        self.head_bytes += length + 1;
+        (self.line, self.expect, self.ends_with_return) = (0, 0, false);
+        match (is_empty, self.has_begun) {
+            (true, true) => {
+                (self.state, self.has_begun, self.head_bytes) = (State::Unknown, false, 0);
+            }
+            (true, false) => self.head_bytes = 0,
+            (false, _) => self.has_begun = true,
+        }
+        length + 1
+    }
+
+    /// Changes `100-continue` to [`HIDDEN_CONTINUE`], wherever the line was cut.
+    fn hide_expectation(&mut self, line: &mut [u8]) {
+        if !self.has_begun || self.expect == OTHER {
+            return;
+        }
+        for byte in line {
+            match EXPECT.get(self.expect) {
+                Some(expected) if byte.eq_ignore_ascii_case(expected) => self.expect += 1,
+                Some(_) => {
+                    self.expect = OTHER;
+                    return;
+                }
+                None if *byte == b'1' => *byte = b'x',
+                None => {}
+            }
+        }
+    }
+
+    /// What does not fit is left to the parser, which refuses it.
+    fn scan_chunk(&mut self, chunk: Chunk, rest: &[u8]) -> usize {
+        if let Chunk::Data(left) = chunk {
+            let taken = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+            let left = left - taken as u64;
+            self.state = State::Chunked(if left == 0 { Chunk::DataReturn } else { Chunk::Data(left) });
+            return taken;
+        }
+        let Some(byte) = rest.first() else { return 0 };
+        let next = match (chunk, byte) {
+            (Chunk::Size(size), byte) if byte.is_ascii_hexdigit() => {
+                let digit = char::from(*byte).to_digit(16).map_or(0, u64::from);
+                size.checked_mul(16).map(|size| Chunk::Size(size + digit))
+            }
+            (Chunk::Size(size), b' ' | b'\t' | b';') => Some(Chunk::Extension(size)),
+            (Chunk::Size(size) | Chunk::Extension(size), b'\r') => Some(Chunk::SizeLineFeed(size)),
+            (Chunk::Extension(size), byte) if *byte != b'\n' => Some(Chunk::Extension(size)),
+            (Chunk::SizeLineFeed(0), b'\n') => Some(Chunk::EndReturn),
+            (Chunk::SizeLineFeed(size), b'\n') => Some(Chunk::Data(size)),
+            (Chunk::DataReturn, b'\r') => Some(Chunk::DataLineFeed),
+            (Chunk::DataLineFeed, b'\n') => Some(Chunk::Size(0)),
+            (Chunk::EndReturn, b'\r') => Some(Chunk::EndLineFeed),
+            (Chunk::EndLineFeed, b'\n') => {
+                self.state = State::Head;
+                return 1;
+            }
+            _ => None,
+        };
+        self.state = next.map_or(State::Unwatched, State::Chunked);
+        1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Scans in pieces of these lengths; each head is followed by the next of `bodies`.
+    fn scan(bytes: &[u8], bodies: &[Framing], pieces: &[usize]) -> Vec<u8> {
+        let (mut scanner, mut bodies, mut out) = (Scanner::http1(), bodies.iter(), Vec::new());
+        let (mut rest, mut pieces) = (bytes.to_vec(), pieces.iter().copied().cycle());
+        while !rest.is_empty() {
+            let length = pieces.next().unwrap_or(usize::MAX).clamp(1, rest.len());
+            let taken = scanner.scan(&mut rest[..length]);
+            out.extend(rest.drain(..taken));
+            if scanner.is_waiting() {
+                scanner.follow(bodies.next().copied().unwrap_or(Framing::Empty));
+            }
+        }
+        out
+    }
+
+    const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    #[test]
+    fn heads_and_bodies_pass_unchanged() {
+        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\na\nb\n\n";
+        let chunked = "POST / HTTP/1.1\r\nHost: a\r\n\r\n3;x=y\r\na\nb\r\nA\r\n\n\n\n\n\n\n\n\n\n\n\r\n0\r\n\r\n";
+        let text = format!("\r\n{GET}{post}{chunked}{GET}");
+        let bodies = [Framing::Empty, Framing::Length(5), Framing::Chunked, Framing::Empty];
+        for piece in [1, 2, 3, 7, 1000] {
+            assert_eq!(String::from_utf8(scan(text.as_bytes(), &bodies, &[piece])).expect("text"), text, "{piece}");
+        }
+    }
+
+    #[test]
+    fn a_bare_line_feed_in_a_head_becomes_what_no_parser_takes() {
+        for bad in [
+            "GET / HTTP/1.1\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: y\nZ: 1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+            "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        ] {
+            for before in ["", GET] {
+                for piece in [1, 2, 1000] {
+                    let out = scan(format!("{before}{bad}").as_bytes(), &[], &[piece]);
+                    let at = format!("{before}{bad}").replace("\r\n", "<>").find('\n').expect("a bare one");
+                    assert_eq!(out.get(at), Some(&0), "{bad:?} after {before:?} in pieces of {piece}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_parser_does_not_see_that_a_client_waits() {
+        let head = |line: &str| format!("PUT / HTTP/1.1\r\nHost: 11\r\n{line}\r\nX: 100-continue\r\n\r\n");
+        for (sent, seen) in [
+            ("Expect: 100-continue", "Expect: x00-continue"),
+            ("eXPECT:100-Continue", "eXPECT:x00-Continue"),
+            ("Expected: 100-continue", "Expected: 100-continue"),
+            ("X-Expect: 100-continue", "X-Expect: 100-continue"),
+        ] {
+            for piece in [1, 2, 5, 1000] {
+                let out = scan(head(sent).as_bytes(), &[], &[piece]);
+                assert_eq!(String::from_utf8(out).expect("text"), head(seen), "{piece}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_handed_out_once_and_in_order(
+            bytes in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'0'), Just(b':'), any::<u8>()], 0..200),
+            pieces in proptest::collection::vec(1_usize..20, 1..5),
+        ) {
+            let whole = scan(&bytes, &[Framing::Length(3), Framing::Chunked, Framing::Endless], &[1000]);
+            let cut = scan(&bytes, &[Framing::Length(3), Framing::Chunked, Framing::Endless], &pieces);
+            prop_assert_eq!(&whole, &cut);
+            prop_assert_eq!(whole.len(), bytes.len());
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Very many connections.
+
+use super::{Api, MAX_PEAK_KIB, eventually, status_in};
+use crate::support::attacks;
+
+#[test]
+fn beyond_the_most_connections_the_longest_idle_makes_room_for_a_probe_and_for_anybody_else() {
+    let api = Api::start(&[("SERVER__MAX_CONNECTIONS", "50"), ("SERVER__WORKERS", "2")]);
+    let mut idle: Vec<_> = (0..50)
+        .map(|_| {
+            let mut connection = api.connect();
+            connection.get("/health/live");
+            let head = connection.head();
+            assert_eq!(status_in(&head), 200);
+            connection.skip_body(&head);
+            connection
+        })
+        .collect();
+    for _ in 0..10 {
+        assert_eq!(api.get("/health/live"), 200);
+        assert_eq!(api.get("/v1/openapi.json"), 200);
+    }
+    eventually("the longest idle connection was closed", || idle[0].is_closed());
+    attacks::record("API: connections", "more idle connections than there may be", true);
+}
+
+#[test]
+fn when_every_connection_is_busy_a_probe_gets_through_and_others_are_503() {
+    let api = Api::start(&[
+        ("SERVER__MAX_CONNECTIONS", "20"),
+        ("SERVER__RESPONSE_MIB_PER_ADDRESS", "1000"),
+        ("SERVER__RESPONSE_MIB", "1000"),
+    ]);
+    let mut busy: Vec<_> = (0..20)
+        .map(|_| {
+            let mut connection = api.connect();
+            // More than fits into the buffers of the system.
+            connection
+                .send("GET /v1/docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(20).as_bytes());
+            connection
+        })
+        .collect();
+    for connection in &mut busy {
+        assert_eq!(connection.status(), 200);
+    }
+    for _ in 0..50 {
+        let mut probe = api.connect();
+        probe.get("/health/live");
+        let head = probe.head();
+        assert_eq!(status_in(&head), 200);
+        assert!(head.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{head}");
+    }
+    let mut other = api.connect();
+    other.get("/v1/openapi.json");
+    let head = other.head();
+    assert_eq!(status_in(&head), 503);
+    assert!(head.to_ascii_lowercase().contains("\r\nretry-after: 5\r\n"), "{head}");
+
+    // Connections that send nothing do not keep a probe out of the reserve.
+    let silent: Vec<_> = (0..200).map(|_| api.connect()).collect();
+    eventually("a probe gets through", || api.get("/health/live") == 200);
+    drop((silent, busy));
+    eventually("others are served again", || api.get("/v1/openapi.json") == 200);
+    assert!(api.running.peak_kib() < MAX_PEAK_KIB);
+}
+
+#[test]
+fn thousands_of_idle_connections_take_little_memory() {
+    let api = Api::start(&[("SERVER__MAX_CONNECTIONS", "3000")]);
+    let mut idle = Vec::new();
+    for _ in 0..3000 {
+        let mut connection = api.connect();
+        connection.get("/health/live");
+        idle.push(connection);
+    }
+    for connection in &mut idle {
+        assert_eq!(connection.status(), 200);
+    }
+    let peak = api.running.peak_kib();
+    attacks::record("API: connections", "thousands of idle connections", peak < MAX_PEAK_KIB);
+    assert!(peak < MAX_PEAK_KIB, "the peak is {peak} KiB");
+}
+
+#[test]
+fn fewer_descriptors_than_connections_let_in_fewer_and_break_nothing() {
+    // The shell lowers the hard limit, which the server cannot raise.
+    let api = Api::start_under("ulimit -n 200");
+    let mut connections: Vec<_> = (0..400).map(|_| api.connect()).collect();
+    let mut answered = 0;
+    for connection in &mut connections {
+        connection.get("/v1/openapi.json");
+        let status = connection.status();
+        assert!(matches!(status, 200 | 503 | 0), "{status}");
+        answered += usize::from(status == 200);
+    }
+    assert!(answered > 0);
+    drop(connections);
+    eventually("it serves again", || api.get("/v1/openapi.json") == 200);
+}

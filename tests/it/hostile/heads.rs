@@ -1,0 +1,98 @@
+//! Heads: slow, long, and not as they must be.
+
+use super::{Api, Connection, MAX_PEAK_KIB, eventually, status_in};
+use crate::support::{attacks, dev::Dev};
+
+#[test]
+fn long_heads_that_never_end_are_bounded_in_bytes_and_in_time() {
+    let api = Api::start(&[("SERVER__HEAD_SECONDS", "2"), ("SERVER__REQUEST_MIB_PER_ADDRESS", "16")]);
+    let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}", "x".repeat(100_000));
+    let mut open: Vec<_> = (0..1000)
+        .map(|_| {
+            let mut connection = api.connect();
+            connection.send(head.as_bytes());
+            connection
+        })
+        .collect();
+    assert_eq!(api.get("/health/live"), 200);
+    let peak = api.running.peak_kib();
+    attacks::record("API: connections", "long heads that never end", peak < MAX_PEAK_KIB);
+    assert!(peak < MAX_PEAK_KIB, "the peak is {peak} KiB");
+    for connection in &mut open {
+        assert!(matches!(connection.status(), 408 | 0), "it is not waited for");
+    }
+}
+
+#[test]
+fn a_slow_head_is_not_waited_for_on_a_connection_that_was_used_before_either() {
+    let api = Api::start(&[("SERVER__HEAD_SECONDS", "1")]);
+    let mut connection = api.connect();
+    connection.get("/health/live");
+    let head = connection.head();
+    assert_eq!(status_in(&head), 200);
+    connection.skip_body(&head);
+    connection.send(b"GET /health/live HTTP/1.1\r\nHost: local");
+    eventually("the connection was closed", || connection.is_closed());
+}
+
+#[test]
+fn heads_that_servers_may_read_differently_are_refused_by_every_server() {
+    let mut dev = Dev::start_in_new_folder(&["--credential", "key-vault", "--vault-port", "0"]);
+    let vault = dev.vault();
+    let good = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for base in [dev.site(""), dev.api(""), dev.idp(""), vault] {
+        for bad in [
+            "GET / HTTP/1.1\nHost: localhost\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: localhost\n\r\n",
+            "GET / HTTP/1.1\r\nHost: localhost\r\nX-A: 1\nX-B: 2\r\n\r\n",
+            "GET / HTTP/1.1\nHost: localhost\n\n",
+            "\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost:\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: user@localhost\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: localhost/x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: localhost:port\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a,b\r\n\r\n",
+            "GET http://user@localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        ] {
+            for before in ["", good] {
+                let mut connection = Connection::to(&base);
+                connection.send(format!("{before}{bad}").as_bytes());
+                if !before.is_empty() {
+                    let head = connection.head();
+                    assert!(matches!(status_in(&head), 200 | 404), "{base} {head}");
+                    connection.skip_body(&head);
+                }
+                let status = connection.status();
+                attacks::record("All servers", &format!("{bad:?}"), status == 400);
+                assert_eq!(status, 400, "{base} {bad:?} after {before:?}");
+            }
+        }
+        // The body may hold what the head may not.
+        let mut connection = Connection::to(&base);
+        connection.send(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n\n\n\n");
+        assert!(matches!(connection.status(), 404 | 403), "{base}");
+
+        let mut connection = Connection::to(&base);
+        connection.send(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let head = connection.head();
+        assert_eq!(status_in(&head), 204, "{base} {head}");
+        assert!(head.to_ascii_lowercase().contains("\r\nallow: get, head, post, put, delete, options\r\n"), "{head}");
+    }
+}
+
+#[test]
+fn a_malformed_request_is_no_error_in_the_log_and_its_line_names_the_client() {
+    let mut api = Api::start(&[("LOG__LEVEL", "info")]);
+    let mut connection = api.connect();
+    connection.send(b"not HTTP at all\r\n\r\n");
+    assert_eq!(connection.status(), 400);
+    let line = api.running.wait_for("malformed request refused");
+    assert!(line.contains(" INFO ") && line.contains("client=127.0.0.1"), "{line}");
+    assert_eq!(api.get("/health/live"), 200);
+    api.running.signal("INT");
+    let (_, output) = api.running.ended();
+    assert!(!output.contains("ERROR") && !output.contains("stream error"), "{output}");
+}
