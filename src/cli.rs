@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Each builds what it needs and calls it.
 //! The only place that prints to stdout.
 
+mod arguments;
 mod cert;
 mod completions;
 mod config;
@@ -20,10 +21,11 @@ mod serving;
 mod settings;
 mod token;
 
-use std::process::ExitCode;
+use std::{env, ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use failure::Form;
 use settings::SettingsArguments;
 
 use crate::config::Role;
@@ -42,7 +44,8 @@ use crate::config::Role;
 Settings come from defaults, blog.toml, .env, the environment (BLOG_SECTION__KEY) and flags, each beating those before \
 it. \"blogctl config\" shows them.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or settings. Results go to stdout, logs to stderr.
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings. Results go to stdout, logs to stderr. With --json, a failure is
+an object on stdout, too: {\"error\": {\"message\", \"hint\", \"exit_code\"}}.
 
 Examples:
   blogctl dev                      everything on this machine, nothing to set up
@@ -80,10 +83,19 @@ enum Command {
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let given: Vec<OsString> = env::args_os().collect();
+    let form = if arguments::want_json(&given) { Form::Json } else { Form::Text };
+    if let Err(error) = arguments::check(&given) {
+        return failure::report(&error, form);
+    }
+    let arguments = match Arguments::try_parse_from(&given) {
         Ok(arguments) => arguments,
         // Help and version are such "errors" too, with exit code 0.
-        Err(error) => {
+        Err(mut error) => {
+            arguments::hide_secrets(&mut error);
+            if form == Form::Json && error.use_stderr() {
+                return failure::report(&failure::of_usage(&error), form);
+            }
             let code = u8::try_from(error.exit_code()).unwrap_or(failure::WRONG_USAGE);
             // A reader that has gone away, as in `blogctl --help | head -1`, is no failure.
             return error.print().map_or(ExitCode::SUCCESS, |()| ExitCode::from(code));
@@ -93,7 +105,7 @@ pub fn main() -> ExitCode {
     logging::finish();
     match outcome {
         Ok(code) => code,
-        Err(error) => failure::report(&error),
+        Err(error) => failure::report(&error, form),
     }
 }
 

@@ -11,6 +11,7 @@ mod cookie_keys;
 mod credential;
 mod database;
 mod database_address;
+mod dotenv;
 mod entra;
 mod idp;
 mod loader;
@@ -21,8 +22,10 @@ mod older_names;
 mod origin;
 mod redis;
 mod role;
+mod secret_text;
 mod server;
 mod sources;
+mod text_file;
 mod value;
 
 pub use api::{ApiSettings, RequiredClientAuth};
@@ -32,6 +35,7 @@ pub use client::{AssertionForm, CertificateSettings, ClientSettings};
 pub use credential::{CredentialSettings, ManagedIdentitySettings, VaultSettings, WorkloadIdentitySettings};
 pub use database::{DatabaseSettings, FileMode, PreparedStatements};
 pub use database_address::DatabaseAddress;
+pub use dotenv::{DotEnv, parse as parse_dotenv};
 pub use entra::{Cloud, EntraSettings};
 pub use idp::{
     AppRegistration, AppRole, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, FederatedIdentity, IdpSettings, IdpUser,
@@ -43,8 +47,10 @@ pub use mistake::{Mistake, Mistakes};
 pub use origin::{OriginError, parse_origin};
 pub use redis::{RedisSettings, RedisUrl};
 pub use role::Role;
+pub use secret_text::{SecretKind, is_path, quotable, quotable_path, quotable_secret_path, secret_kind};
 pub use server::{Environment, ServerSettings};
 pub use sources::{DEFAULT_FILE, FILE_VARIABLE, Flag, Sources, variable_of};
+pub use text_file::text_in;
 pub use value::HIDDEN;
 
 use loader::Loader;

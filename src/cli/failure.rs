@@ -3,11 +3,12 @@
 use std::{
     borrow::Cow,
     fmt::{self, Write as _},
-    io,
+    io::{self, Write as _},
     process::ExitCode,
 };
 
 use anstyle::{AnsiColor, Style};
+use serde_json::json;
 
 use super::logging;
 use crate::{
@@ -62,18 +63,48 @@ impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
     }
 }
 
+/// For whom a failure is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people, on stderr.
+    Text,
+    /// For programs, on stdout, where the result would be: the same object for every command.
+    Json,
+}
+
 /// Tells the failure, and gives its exit code. Quiet when whoever read our output has gone away.
-pub fn report(error: &anyhow::Error) -> ExitCode {
+pub fn report(error: &anyhow::Error, form: Form) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
     let Told { message, hint, exit_code } = told(error);
+    if form == Form::Json {
+        let text = format!("{:#}\n", json!({ "error": as_json(error) }));
+        // Nothing can be told when stdout is closed; the exit code still says it.
+        let _ = anstream::stdout().lock().write_all(text.as_bytes());
+        return ExitCode::from(exit_code);
+    }
     let mut text = format!("{ERROR}error:{ERROR:#} {message}\n");
     if let Some(hint) = hint {
         let _ = writeln!(text, "  {HINT}hint:{HINT:#} {hint}");
     }
     logging::say_last(text);
-    exit_code
+    ExitCode::from(exit_code)
+}
+
+/// A failure as `--json` has it: `message`, `hint` (`null` when there is none) and `exit_code`.
+pub fn as_json(error: &anyhow::Error) -> serde_json::Value {
+    let Told { message, hint, exit_code } = told(error);
+    json!({ "message": message, "hint": hint, "exit_code": exit_code })
+}
+
+/// A command line that the parser refuses.
+pub fn of_usage(error: &clap::Error) -> anyhow::Error {
+    let text = error.to_string();
+    let message = text.split("\n\n").next().unwrap_or_default();
+    let message = message.strip_prefix("error: ").unwrap_or(message).trim().to_owned();
+    let hinted = Err::<(), _>(WrongUsage(message)).hint("--help says what the command takes");
+    hinted.err().unwrap_or_else(|| anyhow::anyhow!("wrong usage"))
 }
 
 /// What there is to tell of a failure.
@@ -83,7 +114,7 @@ pub struct Told<'a> {
     /// What to do about it.
     pub hint: Option<Cow<'a, str>>,
     /// Of the process.
-    pub exit_code: ExitCode,
+    pub exit_code: u8,
 }
 
 /// The failure in its parts, for whoever tells it otherwise.
@@ -92,7 +123,7 @@ pub fn told(error: &anyhow::Error) -> Told<'_> {
     let cause = hinted.map_or(error, |hinted| &hinted.cause);
     let hint = hinted.map(|hinted| Cow::from(&hinted.hint)).or_else(|| hint_of(cause));
     let is_usage = cause.is::<Mistakes>() || cause.is::<WrongUsage>();
-    Told { message: message(error), hint, exit_code: ExitCode::from(if is_usage { WRONG_USAGE } else { 1 }) }
+    Told { message: message(error), hint, exit_code: if is_usage { WRONG_USAGE } else { 1 } }
 }
 
 /// What the rooms' own errors advise.

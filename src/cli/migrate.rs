@@ -4,9 +4,10 @@ mod import;
 
 use std::io::Write;
 
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
 
-use super::{confirm, settings::SettingsArguments};
+use super::{confirm, failure::Hint as _, settings::SettingsArguments};
 use crate::{
     config::Role,
     db::{
@@ -57,6 +58,11 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     let database = || Database::open(&settings.database);
     let lines = match &arguments.action {
         Action::Run => apply(&database()?)?,
+        // Opening would make the file that nothing can be reverted in.
+        Action::Revert { .. } if !migrate::look(&settings.database)?.exists => {
+            return Err(anyhow!("there is no database yet, so there is nothing to revert"))
+                .hint("blogctl config shows which one database.url (DATABASE_URL) names");
+        }
         Action::Revert { yes } => revert(&database()?, *yes)?,
         // Only looked at: asking makes no file and no table.
         Action::Status { json } => status(&migrate::look(&settings.database)?, *json)?,

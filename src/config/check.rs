@@ -86,8 +86,9 @@ pub fn log_filter(text: &str) -> bool {
     })
 }
 
-/// Hex of a SHA-1 or SHA-256 digest, whatever stands between the digits.
+/// Hex of a SHA-1 or SHA-256 digest, whatever stands between the digits; also as openssl prints it, behind `Fingerprint=`.
 pub fn thumbprint(text: &str) -> bool {
+    let text = text.rsplit_once('=').map_or(text, |(_, digits)| digits);
     let digits: Vec<char> = text.chars().filter(char::is_ascii_alphanumeric).collect();
     matches!(digits.len(), 40 | 64) && digits.iter().all(char::is_ascii_hexdigit)
 }
@@ -273,7 +274,7 @@ mod tests {
         for _ in 0..2000 {
             let mut random = [0; 48];
             openssl::rand::rand_bytes(&mut random).expect("randomness");
-            let hex = random.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+            let hex = random.iter().fold(String::new(), |hex, byte| hex + format!("{byte:02x}").as_str());
             for key in [STANDARD.encode(random), URL_SAFE_NO_PAD.encode(random), hex] {
                 let short: String = key.chars().take(32).collect();
                 for key in [key, short] {

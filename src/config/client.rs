@@ -1,8 +1,12 @@
 //! `[client]`: the web site and the certificate that it proves itself with.
 
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -15,6 +19,8 @@ use super::{
     cookie_keys,
     credential::hidden,
     loader::Loader,
+    secret_text::{SecretKind, secret_kind},
+    value::SecretFile,
 };
 
 /// How a client assertion names the certificate and is signed.
@@ -121,11 +127,21 @@ impl CertificateSettings {
         let default = Self::default();
         let settings = Self {
             path: loader.get("client.cert_path", default.path),
-            base64: loader.get("client.cert_base64", default.base64),
+            base64: loader.get_if(
+                "client.cert_base64",
+                default.base64,
+                "the content of a PEM or PFX file, in base64; the path of a file belongs into client.cert_path",
+                is_content,
+            ),
             key_path: loader.get("client.key_path", default.key_path),
-            key_base64: loader.get("client.key_base64", default.key_base64),
+            key_base64: loader.get_if(
+                "client.key_base64",
+                default.key_base64,
+                "the content of a key file, in base64; the path of a file belongs into client.key_path",
+                is_content,
+            ),
             key_passphrase: loader.get("client.key_passphrase", default.key_passphrase),
-            key_passphrase_file: loader.get("client.key_passphrase_file", default.key_passphrase_file),
+            key_passphrase_file: secret_file(loader, "client.key_passphrase_file"),
             thumbprint: loader.get_if(
                 "client.cert_thumbprint",
                 default.thumbprint,
@@ -133,6 +149,7 @@ impl CertificateSettings {
                 |text| text.as_deref().is_none_or(thumbprint),
             ),
         };
+        warn_of_path(loader, "client.key_passphrase", "client.key_passphrase_file", settings.key_passphrase.as_ref());
         if settings.path.is_some() && settings.base64.is_some() {
             let hint = "set client.cert_path or client.cert_base64, and leave out the other";
             loader.refuse("client.cert_base64", "is set beside client.cert_path, and only one can be meant", hint);
@@ -283,6 +300,35 @@ impl Default for ClientSettings {
             max_sessions: 10_000,
             sessions_per_user: 32,
         }
+    }
+}
+
+/// The path of a file that holds a secret.
+pub(super) fn secret_file(loader: &mut Loader, setting: &'static str) -> Option<PathBuf> {
+    loader.get::<Option<SecretFile>>(setting, None).map(|SecretFile(path)| path)
+}
+
+/// Whether a setting that takes what a file holds has something else than the path of one. Base64 has no dots, and no file is
+/// called so.
+#[expect(clippy::ref_option, reason = "the loader hands out the whole value")]
+fn is_content(value: &Option<SecretString>) -> bool {
+    value.as_ref().is_none_or(|value| {
+        let text = value.expose_secret().trim();
+        matches!(secret_kind(text), Some(SecretKind::Pem | SecretKind::EncodedKey))
+            || !(text.contains('.') || text.starts_with(['~', '/']) || text.contains(":\\"))
+                && (text.len() > 255 || Path::new(text).symlink_metadata().is_err())
+    })
+}
+
+/// A secret that is the path of a file which is there: probably the file is meant.
+pub(super) fn warn_of_path(loader: &mut Loader, setting: &str, file_setting: &str, value: Option<&SecretString>) {
+    let is_path = |value: &SecretString| {
+        let text = value.expose_secret();
+        text.starts_with('/') && Path::new(text).symlink_metadata().is_ok()
+    };
+    if value.is_some_and(is_path) {
+        loader
+            .warn(format!("{setting} is the path of a file, and the path itself counts: {file_setting} takes a path"));
     }
 }
 

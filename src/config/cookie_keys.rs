@@ -4,7 +4,13 @@ use std::{fs, path::PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Environment, check::weakness, loader::Loader};
+use super::{
+    Environment,
+    check::weakness,
+    client::{secret_file, warn_of_path},
+    loader::Loader,
+    text_in,
+};
 
 /// Shortest key: 32 characters hold 128 bits even in hex.
 const MIN_CHARS: usize = 32;
@@ -22,14 +28,19 @@ const FILE_SETTING: &str = "client.cookie_key_file";
 /// enough. Empty when neither is set, or one is wrong.
 pub(super) fn read(loader: &mut Loader, environment: Environment) -> Vec<SecretString> {
     let given = loader.get_if(SETTING, Vec::new(), KEYS, |keys: &Vec<SecretString>| keys.iter().all(is_long));
-    let file: Option<PathBuf> = loader.get(FILE_SETTING, None);
+    warn_of_path(loader, SETTING, FILE_SETTING, given.first());
+    let file: Option<PathBuf> = secret_file(loader, FILE_SETTING);
     let (keys, setting) = match (given.is_empty(), file) {
         (false, Some(_)) => {
             loader.refuse(FILE_SETTING, "is set beside client.cookie_key", "set one of them, and leave out the other");
             return Vec::new();
         }
-        (true, Some(path)) => match fs::read_to_string(&path) {
-            Ok(text) => (lines(&text), FILE_SETTING),
+        (true, Some(path)) => match fs::read(&path).map(|bytes| text_in(&bytes)) {
+            Ok(Some(text)) => (lines(&text), FILE_SETTING),
+            Ok(None) => {
+                loader.refuse(FILE_SETTING, "names a file that is neither UTF-8 nor UTF-16 text", "save it as UTF-8");
+                return Vec::new();
+            }
             Err(error) => {
                 let hint = "check that the file exists and that the user blogctl runs as may read it";
                 loader.refuse(FILE_SETTING, &format!("names a file that cannot be read: {error}"), hint);

@@ -9,8 +9,8 @@ use url::Url;
 use super::{
     CertificateSettings,
     check::{guid, origin, secure_url, thumbprint},
-    masked::masked,
-    value::HIDDEN,
+    secret_text::{is_path, quotable},
+    value::{HIDDEN, secret_in_place_of_path},
 };
 
 /// One entry of the list.
@@ -79,10 +79,12 @@ impl CredentialSettings {
         match self {
             Self::File(file) => file.problem(),
             Self::KeyVaultSign(vault) | Self::KeyVaultCertificate(vault) => vault.problem(),
-            Self::WorkloadIdentity(_) => None,
+            Self::WorkloadIdentity(WorkloadIdentitySettings { token_file }) => {
+                content_in_place_of_path(&[("token_file", token_file, "")])
+            }
             Self::ManagedIdentity(ManagedIdentitySettings { client_id }) => {
                 let id = client_id.as_ref().filter(|id| !guid(id))?;
-                Some(format!("client_id {id:?} is not a GUID"))
+                Some(format!("client_id {:?} is not a GUID", quotable(id)))
             }
         }
     }
@@ -90,6 +92,13 @@ impl CredentialSettings {
 
 impl CertificateSettings {
     fn problem(&self) -> Option<String> {
+        if let Some(problem) = content_in_place_of_path(&[
+            ("cert_path", &self.path, "cert_base64"),
+            ("key_path", &self.key_path, "key_base64"),
+            ("key_passphrase_file", &self.key_passphrase_file, "key_passphrase"),
+        ]) {
+            return Some(problem);
+        }
         let problem = match (&self.path, &self.base64) {
             (None, None) => "names neither cert_path nor cert_base64",
             (Some(_), Some(_)) => "names both cert_path and cert_base64, and only one can be meant",
@@ -108,6 +117,21 @@ impl CertificateSettings {
     }
 }
 
+/// A path that is none: key, path, and the key that takes what the file holds. It is not told what stands there.
+fn content_in_place_of_path(paths: &[(&str, &Option<PathBuf>, &str)]) -> Option<String> {
+    paths.iter().find_map(|(key, path, content)| {
+        let text = path.as_ref()?.to_str()?;
+        let holds_secret = *key == "key_passphrase_file";
+        let kind = secret_in_place_of_path(text);
+        if kind.is_none() && (!holds_secret || is_path(text)) {
+            return None;
+        }
+        let what = kind.map_or_else(|| "no path".to_owned(), |kind| kind.to_string());
+        let where_to = if content.is_empty() { String::new() } else { format!("; that belongs into {content}") };
+        Some(format!("has a {key} that holds {what} in place of the path of a file{where_to}"))
+    })
+}
+
 impl VaultSettings {
     fn problem(&self) -> Option<String> {
         let Self { vault_url, certificate } = self;
@@ -115,10 +139,11 @@ impl VaultSettings {
         let is_name = (1..=127).contains(&certificate.len())
             && certificate.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !(secure_url(vault_url) && origin(vault_url)) {
-            let shown = masked(vault_url.as_str());
+            let shown = quotable(vault_url.as_str());
             return Some(format!("vault_url {shown} is not an https URL with nothing else than a host"));
         }
-        (!is_name).then(|| format!("certificate {certificate:?} is not a name: letters, digits and hyphens"))
+        (!is_name)
+            .then(|| format!("certificate {:?} is not a name: letters, digits and hyphens", quotable(certificate)))
     }
 }
 

@@ -8,7 +8,8 @@ use url::Url;
 use super::{
     check::{A_GUID, guid, host, plain_url, word},
     loader::Loader,
-    masked::masked,
+    secret_text::quotable,
+    value::secret_in_place_of_path,
 };
 
 /// Which form an API's access tokens have, Entra's `accessTokenAcceptedVersion`.
@@ -193,11 +194,11 @@ fn wrong_user(users: &[IdpUser]) -> Option<String> {
         let twice =
             |other: &IdpUser| other.oid.eq_ignore_ascii_case(oid) || other.email.eq_ignore_ascii_case(&user.email);
         if !guid(oid) {
-            Some(format!("has a user {name:?} whose oid {oid:?} is not a GUID"))
+            Some(format!("has a user {:?} whose oid {:?} is not a GUID", quotable(name), quotable(oid)))
         } else if name.trim().is_empty() || !word(&user.email) {
             Some(format!("has a user {oid} without a name or an e-mail address"))
         } else if users.iter().take(n).any(twice) {
-            Some(format!("has the oid or the e-mail address of {name:?} twice"))
+            Some(format!("has the oid or the e-mail address of {:?} twice", quotable(name)))
         } else {
             None
         }
@@ -210,13 +211,19 @@ fn wrong_app(apps: &[AppRegistration]) -> Option<String> {
         let uris = app.redirect_uris.iter().chain(&app.post_logout_redirect_uris).chain(&app.front_channel_logout_uri);
         let wrong_uri = |text: &&String| !Url::parse(text).is_ok_and(|url| plain_url(&url));
         if !guid(id) {
-            Some(format!("has an app {:?} whose client_id {id:?} is not a GUID", app.name))
+            Some(format!("has an app {:?} whose client_id {:?} is not a GUID", quotable(&app.name), quotable(id)))
+        } else if app
+            .certificates
+            .iter()
+            .any(|path| path.to_str().is_some_and(|text| secret_in_place_of_path(text).is_some()))
+        {
+            Some(format!("has an app {id} with a certificate's content in place of the path of its file"))
         } else if apps.iter().take(n).any(|other| other.client_id.eq_ignore_ascii_case(id)) {
             Some(format!("has the client_id {id} twice"))
         } else {
             uris.clone()
                 .find(wrong_uri)
-                .map(|uri| format!("has an app {id} whose URI {:?} is not an http or https URL", masked(uri)))
+                .map(|uri| format!("has an app {id} whose URI {:?} is not an http or https URL", quotable(uri)))
         }
     })
 }

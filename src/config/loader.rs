@@ -5,15 +5,17 @@
 use figment::{
     Figment, Metadata, Profile, Provider,
     util::nest,
-    value::{Dict, Map},
+    value::{Dict, Map, Value},
 };
 use serde_json::Value as Json;
 
 use super::{
     Mistake,
+    check::thumbprint,
     older_names::older_name_of,
+    secret_text::{hidden_because, quotable, secret_kind},
     sources::{Collected, Given, Origin, variable_of},
-    value::SettingValue,
+    value::{Form, HIDDEN, SettingValue, cleaned, unquoted},
 };
 
 /// Least likeness (1 is the same) of a name that is offered in place of an unknown one.
@@ -68,9 +70,13 @@ impl Loader {
         let mut taken = default;
         if let Ok(found) = self.figment.find_value(name) {
             entry.origin = self.figment.get_metadata(found.tag()).map(|m| m.name.to_string()).unwrap_or_default();
+            let found = cleaned(found, T::FORM);
+            self.warn_of_quotes(name, &found, T::FORM, &entry.origin);
             let reason = match T::read(&found) {
+                // "Not set", in a file that has every setting.
+                _ if is_blank(&found) && !entry.origin.starts_with(FLAG) => None,
                 Ok(value) if check(&value) => {
-                    entry.value = value.show();
+                    entry.value = without_secrets(name, value.show());
                     taken = value;
                     None
                 }
@@ -82,12 +88,31 @@ impl Loader {
                 }
             };
             if let Some(hint) = reason {
-                let (problem, origin) = (T::quote(&found), Some(entry.origin.clone()));
+                let hint = T::advice(name, &found).unwrap_or(hint);
+                let secret = found.as_str().and_then(hidden_because);
+                let secret = secret.filter(|_| matches!(T::FORM, Form::Text | Form::Path));
+                let (problem, origin) = (secret.unwrap_or_else(|| T::quote(&found)), Some(entry.origin.clone()));
                 self.mistakes.push(Mistake { setting: name.to_owned(), problem, origin, hint });
             }
         }
         self.entries.push(entry);
         taken
+    }
+
+    /// Records something that works and is probably not meant.
+    pub fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
+    /// Of a secret nothing is taken away, so that is told.
+    fn warn_of_quotes(&mut self, name: &str, value: &Value, form: Form, origin: &str) {
+        let is_quoted = value.as_str().is_some_and(|text| text != unquoted(text));
+        if form == Form::Secret && is_quoted {
+            self.warn(format!(
+                "{name} begins and ends with a quotation mark ({origin}), and both count: Docker's --env-file leaves them \
+                 around values"
+            ));
+        }
     }
 
     /// Records that a setting does not go together with others.
@@ -133,7 +158,9 @@ impl Loader {
                 },
             );
             let problem = "is not a setting".to_owned();
-            self.mistakes.push(Mistake { setting: setting.clone(), problem, origin: Some(origin.to_string()), hint });
+            // A name is what stands before `=`, which may be anything.
+            let setting = quotable(setting).into_owned();
+            self.mistakes.push(Mistake { setting, problem, origin: Some(origin.to_string()), hint });
         }
         for variable in &self.not_settings {
             let meant = known.iter().map(|name| variable_of(name)).find(|name| name.replace("__", "_") == *variable);
@@ -142,6 +169,36 @@ impl Loader {
             }
         }
         (self.entries, self.mistakes, self.warnings)
+    }
+}
+
+/// How the origin of a flag's value begins.
+const FLAG: &str = "flag ";
+
+fn is_blank(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.trim().is_empty())
+}
+
+/// A setting's value as `blogctl config` shows it: nothing in it that could be a secret, whatever the setting is for.
+fn without_secrets(name: &str, value: Json) -> Json {
+    match value {
+        // Its digits are random, and public.
+        Json::String(text) if name.ends_with("cert_thumbprint") && thumbprint(&text) => Json::String(text),
+        // Names of people and registrations in a table are of any form.
+        Json::String(text) if secret_kind(&text).is_some_and(|kind| kind.is_certain() || name != "name") => {
+            Json::String(HIDDEN.to_owned())
+        }
+        Json::Array(items) => Json::Array(items.into_iter().map(|item| without_secrets(name, item)).collect()),
+        Json::Object(members) => Json::Object(
+            members
+                .into_iter()
+                .map(|(key, value)| {
+                    let value = without_secrets(&key, value);
+                    (key, value)
+                })
+                .collect(),
+        ),
+        other => other,
     }
 }
 

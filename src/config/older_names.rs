@@ -34,7 +34,7 @@ pub const OLDER_NAMES: &[OlderName] = &[
     older("REQUIRED_SCOPE", "api.required_scope"),
     older("CORS_ORIGINS", "api.cors_origins"),
     OlderName { name: "DATABASE_URL", setting: "database.url", convert: database_url },
-    older("ENVIRONMENT", "server.environment"),
+    OlderName { name: "ENVIRONMENT", setting: "server.environment", convert: environment },
     OlderName { name: "DEBUG", setting: "log.level", convert: debug },
     OlderName { name: "LOG_LEVEL", setting: "log.level", convert: log_level },
 ];
@@ -54,9 +54,21 @@ fn debug(value: &str) -> String {
     if is_yes { "debug".to_owned() } else { String::new() }
 }
 
+/// Any word was valid in the Python system, and other programs use the variable too: only a word for development means less
+/// than production. `staging` is production with other data.
+fn environment(value: &str) -> String {
+    let word = value.trim().trim_matches(['"', '\'']).to_ascii_lowercase();
+    match word.as_str() {
+        "" => "",
+        "development" | "develop" | "dev" | "local" => "development",
+        _ => "production",
+    }
+    .to_owned()
+}
+
 /// Python's names of the levels.
 fn log_level(value: &str) -> String {
-    match value.to_ascii_lowercase().as_str() {
+    match value.trim().trim_matches(['"', '\'']).to_ascii_lowercase().as_str() {
         "warning" => "warn",
         "critical" | "fatal" => "error",
         "notset" => "trace",
@@ -84,6 +96,11 @@ mod tests {
             ("DEBUG", "False", ""),
             ("DEBUG", "express:*", ""),
             ("LOG_LEVEL", "WARNING", "warn"),
+            ("ENVIRONMENT", "Development", "development"),
+            ("ENVIRONMENT", "dev", "development"),
+            ("ENVIRONMENT", "staging", "production"),
+            ("ENVIRONMENT", "prod", "production"),
+            ("ENVIRONMENT", " ", ""),
             ("LOG_LEVEL", "CRITICAL", "error"),
             ("LOG_LEVEL", "INFO", "INFO"),
             ("DATABASE_URL", "sqlite:///./blog.db", "sqlite:///./blog.db"),

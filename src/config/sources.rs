@@ -14,7 +14,12 @@ use figment::{
     value::{Dict, Value},
 };
 
-use super::{Mistake, older_names::OLDER_NAMES};
+use super::{
+    Mistake, dotenv,
+    older_names::OLDER_NAMES,
+    secret_text::{quotable, quotable_path},
+    text_file::text_in,
+};
 
 /// The settings file that is read when no other is named.
 pub const DEFAULT_FILE: &str = "blog.toml";
@@ -106,7 +111,7 @@ impl Collected {
         let mut collected = Self::default();
         let mut dotenv = Vec::new();
         if let Some(folder) = &sources.folder {
-            dotenv = collected.read_dotenv(&folder.join(".env"));
+            dotenv = collected.read_dotenv(&folder.join(".env"), &sources.environment);
             collected.read_file(folder, sources, &dotenv);
         }
         collected.take_variables(&dotenv, Origin::DotEnv);
@@ -122,15 +127,15 @@ impl Collected {
         let variable = |variables: &[(OsString, OsString)]| {
             variables
                 .iter()
-                .find(|(name, value)| name == FILE_VARIABLE && !value.is_empty())
+                .find(|(name, value)| name == FILE_VARIABLE && !is_blank(value))
                 .map(|(_, value)| value.into())
         };
         let named = sources.file.clone().or_else(|| variable(&sources.environment)).or_else(|| variable(dotenv));
         let path = folder.join(named.as_deref().unwrap_or(Path::new(DEFAULT_FILE)));
-        let shown = path.display().to_string();
-        let text = match fs::read(&path).map(String::from_utf8) {
-            Ok(Ok(text)) => text,
-            Ok(Err(_)) => return self.cannot_read(shown, "is not valid UTF-8", "save it as UTF-8"),
+        let shown = quotable_path(&path).into_owned();
+        let text = match fs::read(&path).map(|bytes| text_in(&bytes)) {
+            Ok(Some(text)) => text,
+            Ok(None) => return self.cannot_read(shown, "is not valid UTF-8", "save it as UTF-8"),
             Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => return,
             Err(error) => {
                 let hint = format!("name another with --config FILE or {FILE_VARIABLE}, or leave both out");
@@ -142,7 +147,7 @@ impl Collected {
             Err(error) => {
                 let place = error.span().map_or_else(String::new, |span| place(&text, span.start));
                 // Only the message: the text around the mistake, which Display repeats, may be a secret.
-                let message = error.message().lines().collect::<Vec<_>>().join(", ");
+                let message = error.message().lines().map(quotable).collect::<Vec<_>>().join(", ");
                 self.cannot_read(
                     shown,
                     &format!("is not valid TOML{place}: {message}"),
@@ -152,11 +157,11 @@ impl Collected {
         }
     }
 
-    fn read_dotenv(&mut self, path: &Path) -> Vec<(OsString, OsString)> {
+    fn read_dotenv(&mut self, path: &Path, environment: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
         let shown = path.display().to_string();
-        let text = match fs::read(path).map(String::from_utf8) {
-            Ok(Ok(text)) => text,
-            Ok(Err(_)) => {
+        let text = match fs::read(path).map(|bytes| text_in(&bytes)) {
+            Ok(Some(text)) => text,
+            Ok(None) => {
                 self.cannot_read(shown, "is not valid UTF-8", "save it as UTF-8");
                 return Vec::new();
             }
@@ -166,25 +171,18 @@ impl Collected {
                 return Vec::new();
             }
         };
-        let text = text.trim_start_matches('\u{feff}');
-        let mut variables = Vec::new();
-        for line in dotenvy::from_read_iter(text.as_bytes()) {
-            match line {
-                Ok((name, value)) => variables.push((name.into(), value.into())),
-                Err(error) => {
-                    // Never the line itself: it may hold a secret.
-                    let place = match &error {
-                        dotenvy::Error::LineParse(wrong, _) => {
-                            text.find(wrong.as_str()).map_or_else(String::new, |at| place(text, at))
-                        }
-                        _ => String::new(),
-                    };
-                    let problem = format!("has a line that is not NAME=value{place}");
-                    self.cannot_read(shown.clone(), &problem, "put values with spaces or quotes into single quotes");
-                }
-            }
+        let value_of = |name: &str| {
+            let (_, value) = environment.iter().find(|(own, _)| own == name)?;
+            value.to_str().map(str::to_owned)
+        };
+        let read = dotenv::parse(&text, value_of);
+        for line in read.wrong_lines {
+            // Never the line itself: it may hold a secret.
+            let problem = format!("has a line that is not NAME=value: line {line}");
+            let hint = "write NAME=value, or NAME='value' for a value of several lines; # begins a comment";
+            self.cannot_read(shown.clone(), &problem, hint);
         }
-        variables
+        read.variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
     }
 
     /// Takes the variables that are settings: older names first, so that the new ones beat them.
@@ -200,7 +198,8 @@ impl Collected {
             }
         }
         for (name, value) in variables {
-            let Some(name) = name.to_str() else { continue };
+            // "Not set", as where a template leaves a value out: what is given elsewhere counts.
+            let Some(name) = name.to_str().filter(|_| !is_blank(value)) else { continue };
             let Some(setting) = setting_of(name) else {
                 self.not_settings.extend(name.starts_with(PREFIX).then(|| name.to_owned()));
                 continue;
@@ -231,6 +230,10 @@ impl Collected {
     fn cannot_read(&mut self, file: String, problem: &str, hint: &str) {
         self.mistakes.push(Mistake { setting: file, problem: problem.to_owned(), origin: None, hint: hint.to_owned() });
     }
+}
+
+fn is_blank(value: &OsStr) -> bool {
+    value.to_str().is_some_and(|text| text.trim().is_empty())
 }
 
 /// The environment variable of a setting: `BLOG_SECTION__KEY`.

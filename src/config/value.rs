@@ -13,7 +13,9 @@ use url::Url;
 
 use super::{
     AppRegistration, AssertionForm, AzureIdentity, Cloud, CredentialSettings, Environment, IdpUser, LogFormat,
-    PreparedStatements, RequiredClientAuth, masked::masked,
+    PreparedStatements, RequiredClientAuth,
+    masked::masked,
+    secret_text::{SecretKind, hidden_because, is_path, quotable, secret_kind},
 };
 
 /// What stands in place of a secret.
@@ -22,10 +24,27 @@ pub const HIDDEN: &str = "********";
 /// Longest part of a wrong value that a message repeats, in characters.
 const LONGEST_QUOTE: usize = 60;
 
+/// What a value is made of: decides what may be taken from it before it is read, and how it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A word, a number, a URL or a list of them. Blanks around it, quotation marks that Docker's `--env-file` leaves, and
+    /// invisible characters that come along from a web page mean nothing.
+    Text,
+    /// A path. Only quotation marks and line ends around it mean nothing.
+    Path,
+    /// A secret, of which every character counts.
+    Secret,
+    /// Tables, or JSON.
+    Structure,
+}
+
 /// A type that a setting can have.
 pub trait SettingValue: Sized {
     /// What is expected, for a message: `must be …`.
     const EXPECTED: &'static str;
+
+    /// What it is made of.
+    const FORM: Form = Form::Text;
 
     /// Reads it.
     ///
@@ -36,10 +55,45 @@ pub trait SettingValue: Sized {
     /// For `blogctl config`: secrets hidden, `null` when not set.
     fn show(&self) -> Json;
 
-    /// A wrong value, for a message.
+    /// A wrong value, for a message. Nothing that could be a secret.
     fn quote(value: &Value) -> String {
         quote(value)
     }
+
+    /// What to do about a wrong value, where that is more than to correct it.
+    fn advice(_setting: &str, _value: &Value) -> Option<String> {
+        None
+    }
+}
+
+/// Invisible characters: marks of writing direction and width, which come along when a value is copied from a web page or a
+/// Windows dialog.
+const INVISIBLE: [char; 12] = [
+    '\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202c}', '\u{2060}',
+    '\u{2066}', '\u{2069}', '\u{feff}',
+];
+
+/// A value without what means nothing in its form.
+pub fn cleaned(value: Value, form: Form) -> Value {
+    match (value, form) {
+        (Value::String(tag, text), Form::Text) => {
+            let visible: String = text.chars().filter(|c| !INVISIBLE.contains(c)).collect();
+            Value::String(tag, unquoted(visible.trim()).trim().to_owned())
+        }
+        (Value::String(tag, text), Form::Path) => {
+            Value::String(tag, unquoted(text.trim_end_matches(['\r', '\n'])).to_owned())
+        }
+        (Value::Array(tag, items), Form::Text) => {
+            Value::Array(tag, items.into_iter().map(|item| cleaned(item, form)).collect())
+        }
+        (value, _) => value,
+    }
+}
+
+/// Without a pair of quotation marks around it.
+pub fn unquoted(text: &str) -> &str {
+    let inside = |mark| text.strip_prefix(mark).and_then(|rest| rest.strip_suffix(mark));
+    inside('"').or_else(|| inside('\'')).unwrap_or(text)
 }
 
 /// A value as text, when it is text.
@@ -50,8 +104,11 @@ pub fn text(value: &Value) -> Result<&str, String> {
 fn quote(value: &Value) -> String {
     match value {
         Value::String(_, text) => {
-            // Before it is cut: what is left of a password would no longer look like one.
-            let text = masked(text);
+            // Before it is cut: what is left of a secret would no longer look like one.
+            if let Some(reason) = hidden_because(text) {
+                return reason;
+            }
+            let text = quotable(text);
             let short: String = text.chars().take(LONGEST_QUOTE).collect();
             let more = if short.len() < text.len() { "…" } else { "" };
             format!("is {short:?}{more}")
@@ -135,22 +192,81 @@ impl SettingValue for Url {
     }
 }
 
+/// What a file holds, put into the place of its path, is a mistake that never gets further: each message about the file would
+/// repeat it.
 impl SettingValue for PathBuf {
     const EXPECTED: &'static str = "the path of a file";
+    const FORM: Form = Form::Path;
 
     fn read(value: &Value) -> Result<Self, String> {
-        text(value).map(Self::from)
+        let path = text(value)?;
+        match secret_in_place_of_path(path) {
+            None => Ok(Self::from(path)),
+            Some(_) => Err(String::new()),
+        }
     }
     fn show(&self) -> Json {
         json!(self.display().to_string())
+    }
+    fn advice(setting: &str, value: &Value) -> Option<String> {
+        value.as_str().and_then(secret_in_place_of_path).map(|_| advice_for_content(setting))
+    }
+}
+
+/// What kind of secret stands in the place of a path, if one does.
+pub fn secret_in_place_of_path(path: &str) -> Option<SecretKind> {
+    secret_kind(path).filter(|_| !is_path(path))
+}
+
+/// Which setting takes what the file of `setting` holds.
+fn advice_for_content(setting: &str) -> String {
+    let content = match setting {
+        "client.cert_path" => Some("client.cert_base64"),
+        "client.key_path" => Some("client.key_base64"),
+        "client.key_passphrase_file" => Some("client.key_passphrase"),
+        "client.cookie_key_file" => Some("client.cookie_key"),
+        _ => None,
+    };
+    match content {
+        Some(content) => format!(
+            "give the path of a file here; what such a file holds belongs into {content} ({})",
+            super::variable_of(content)
+        ),
+        None => "give the path of a file here, and save to that file what stands here now".to_owned(),
+    }
+}
+
+/// The path of a file that holds nothing but a secret. Text that neither names a file nor looks like a path is most probably the
+/// secret itself, so it is never shown.
+#[derive(Debug, Clone)]
+pub struct SecretFile(pub PathBuf);
+
+impl SettingValue for SecretFile {
+    const EXPECTED: &'static str = "the path of a file";
+    const FORM: Form = Form::Path;
+
+    fn read(value: &Value) -> Result<Self, String> {
+        let path = text(value)?;
+        if is_path(path) { Ok(Self(path.into())) } else { Err(String::new()) }
+    }
+    fn show(&self) -> Json {
+        self.0.show()
+    }
+    fn quote(_: &Value) -> String {
+        "names no file, and is not shown since it may be the secret itself".to_owned()
+    }
+    fn advice(setting: &str, _: &Value) -> Option<String> {
+        Some(advice_for_content(setting))
     }
 }
 
 impl SettingValue for SecretString {
     const EXPECTED: &'static str = "text";
+    const FORM: Form = Form::Secret;
 
     fn read(value: &Value) -> Result<Self, String> {
-        text(value).map(Self::from)
+        // A file with line ends of another system leaves half of one.
+        text(value).map(|text| Self::from(text.trim_end_matches(['\r', '\n'])))
     }
     fn show(&self) -> Json {
         if self.expose_secret().is_empty() { Json::Null } else { json!(HIDDEN) }
@@ -163,6 +279,7 @@ impl SettingValue for SecretString {
 /// An array (also in JSON), or one text, which may hold commas. Empty text is none.
 impl SettingValue for Vec<SecretString> {
     const EXPECTED: &'static str = "text, or an array of texts";
+    const FORM: Form = Form::Secret;
 
     fn read(value: &Value) -> Result<Self, String> {
         match value.as_str() {
@@ -187,6 +304,7 @@ impl SettingValue for Vec<SecretString> {
 /// Empty text is the same as not set.
 impl<T: SettingValue> SettingValue for Option<T> {
     const EXPECTED: &'static str = T::EXPECTED;
+    const FORM: Form = T::FORM;
 
     fn read(value: &Value) -> Result<Self, String> {
         if value.as_str().is_some_and(|text| text.trim().is_empty()) {
@@ -199,6 +317,9 @@ impl<T: SettingValue> SettingValue for Option<T> {
     }
     fn quote(value: &Value) -> String {
         T::quote(value)
+    }
+    fn advice(setting: &str, value: &Value) -> Option<String> {
+        T::advice(setting, value)
     }
 }
 
@@ -225,7 +346,7 @@ impl SettingValue for Vec<u32> {
         if value.as_str().is_none() {
             return structured(value);
         }
-        let number = |text: &String| text.parse().map_err(|_| format!("{:?} is no such number", masked(text)));
+        let number = |text: &String| text.parse().map_err(|_| format!("{:?} is no such number", quotable(text)));
         Vec::<String>::read(value)?.iter().map(number).collect()
     }
     fn show(&self) -> Json {
@@ -241,7 +362,7 @@ impl SettingValue for Vec<IpNet> {
         let network = |text: &String| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         Vec::<String>::read(value)?
             .iter()
-            .map(|text| network(text).ok_or_else(|| format!("{:?} is neither", masked(text))))
+            .map(|text| network(text).ok_or_else(|| format!("{:?} is neither", quotable(text))))
             .collect()
     }
     fn show(&self) -> Json {
@@ -253,6 +374,7 @@ macro_rules! structured {
     ($($type:ty => $expected:literal),* $(,)?) => { $(
         impl SettingValue for $type {
             const EXPECTED: &'static str = $expected;
+            const FORM: Form = Form::Structure;
 
             fn read(value: &Value) -> Result<Self, String> {
                 structured(value)
@@ -274,6 +396,7 @@ impl SettingValue for Vec<CredentialSettings> {
     const EXPECTED: &'static str = "tables [[client.credential]] with source (file, key_vault_sign, key_vault_certificate, \
                                     workload_identity or managed_identity) and its keys (in the environment: an array of \
                                     objects in JSON)";
+    const FORM: Form = Form::Structure;
 
     fn read(value: &Value) -> Result<Self, String> {
         structured(value).map_err(|problem| if is_about_a_name(&problem) { problem } else { String::new() })
@@ -314,10 +437,15 @@ choices! {
 
 /// From a file's arrays and tables, or from JSON in a text.
 fn structured<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
-    match value.as_str() {
+    let outcome = match value.as_str() {
         Some(json) => serde_json::from_str(json).map_err(|error| error.to_string()),
         None => value.deserialize().map_err(|error| error.to_string()),
-    }
+    };
+    // What stands in quotation marks is a part of the value.
+    outcome.map_err(|problem| {
+        let repeats_value = problem.contains(['"', '`']) && !is_about_a_name(&problem);
+        if repeats_value || secret_kind(&problem).is_some_and(SecretKind::is_certain) { String::new() } else { problem }
+    })
 }
 
 /// Whether what serde says of a structure is about the name of a member only: anything else repeats values.

@@ -11,6 +11,7 @@ use diesel::{
 };
 
 use super::{Connection, DbError};
+use crate::config::quotable_path;
 
 /// The opened file.
 pub struct LegacyFile {
@@ -163,7 +164,7 @@ impl LegacyFile {
     /// # Errors
     /// When it is not there or cannot be read.
     pub fn open(file: &Path) -> Result<Self, DbError> {
-        let path = file.display().to_string();
+        let path = quotable_path(file).into_owned();
         let error = |reason: String| DbError::Legacy { path: path.clone(), reason };
         if !file.is_file() {
             return Err(error("there is no such file".to_owned()));

@@ -1,6 +1,7 @@
 //! The client certificate and its private key, loaded and checked: what the web site proves itself with. The key never
 //! leaves this type; nothing here prints it.
 
+mod content;
 mod details;
 mod error;
 mod examination;
@@ -19,19 +20,20 @@ use std::{
     sync::Arc,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use josekit::{
     JoseError,
     jws::{JwsSigner, PS256, RS256},
 };
 use openssl::{
-    pkey::{HasPublic, PKey, Private},
-    x509::X509,
+    asn1::{Asn1Time, Asn1TimeRef},
+    pkey::{HasPublic, Id, PKey, Private},
+    x509::{X509, X509Ref},
 };
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
+use content::Content;
 pub use details::{CertificateDetails, SOON_DAYS};
 pub use error::CertificateError;
 pub use examination::{Examination, Observation, Severity};
@@ -67,7 +69,7 @@ pub fn certificates_of(settings: &CertificateSettings) -> Result<Vec<Vec<u8>>, C
 /// When one of the two cannot be read, or they do not belong together.
 pub fn leaf_of(settings: &CertificateSettings) -> Result<Vec<u8>, CertificateError> {
     let Found { certificates, key, path, key_path } = source::read_apart(settings)?.whole()?;
-    let leaf = leaf_among(&certificates, &key).and_then(|at| certificates.get(at));
+    let leaf = leaf_among(&certificates, &key, Utc::now()).and_then(|at| certificates.get(at));
     let Some(leaf) = leaf else { return Err(CertificateError::KeyMismatch { certificate: path, key: key_path }) };
     leaf.to_der().map_err(|_| CertificateError::BadCertificate { path })
 }
@@ -77,7 +79,7 @@ pub fn leaf_of(settings: &CertificateSettings) -> Result<Vec<u8>, CertificateErr
 /// # Errors
 /// When it cannot be read.
 pub fn is_pem_file(path: &Path) -> Result<bool, CertificateError> {
-    Ok(pem::is_pem(&pem::read(path)?))
+    Ok(matches!(Content::of(&pem::read(path)?), Content::Pem(_)))
 }
 
 /// A certificate with its private key, wherever that is: they belong together, are in date, RSA of 2048 bits or more.
@@ -89,6 +91,8 @@ pub struct ClientCertificate {
     chain: Vec<Vec<u8>>,
     signers: Signers,
     is_in_vault: bool,
+    /// Of the same key, in the same file, and not valid yet.
+    successor: Option<CertificateDetails>,
 }
 
 /// What signs in each form of assertion.
@@ -157,23 +161,23 @@ impl ClientCertificate {
     /// When the vault refuses or does not give the key away, and as [`Self::load`].
     pub fn from_vault(vault: &KeyVault, name: &str, patience: Patience) -> Result<Self, CertificateError> {
         let path = vault_place(vault, name);
-        let VaultSecret { value, is_pem } = vault.secret(name, patience)?;
-        let text = value.expose_secret().as_bytes();
-        let not_base64 = |_| CertificateError::NotPem { path: path.clone() };
-        let bytes = if is_pem { text.to_vec() } else { STANDARD.decode(text).map_err(not_base64)? };
-        let bytes = Zeroizing::new(bytes);
-        let loaded = Parts::in_one(&bytes, &path, &|| Ok(None)).and_then(Parts::whole).and_then(Self::of);
+        // Its type says whether it is PEM; so does the content.
+        let VaultSecret { value, .. } = vault.secret(name, patience)?;
+        let content = Content::of(value.expose_secret().as_bytes());
+        let loaded = Parts::in_one(&content, &path, &|| Ok(None)).and_then(Parts::whole).and_then(Self::of);
         Ok(Self { is_in_vault: true, ..loaded.map_err(CertificateError::of_vault)? })
     }
 
     fn of(found: Found) -> Result<Self, CertificateError> {
         let Found { certificates, key, path, key_path } = found;
         check_key(&key, &key_path)?;
-        let leaf = leaf_among(&certificates, &key)
+        let now = Utc::now();
+        let leaf = leaf_among(&certificates, &key, now)
             .ok_or_else(|| CertificateError::KeyMismatch { certificate: path.clone(), key: key_path.clone() })?;
+        let successor = successor_among(leaf, &certificates, &key, now);
         let chain = pem::chain_from(leaf, certificates, &path)?;
         let signers = Signers::of(&key).ok_or_else(|| CertificateError::BadKey { path: key_path.clone() })?;
-        Self::checked(path, key_path, chain, signers)
+        Ok(Self { successor, ..Self::checked(path, key_path, chain, signers)? })
     }
 
     fn checked(
@@ -187,7 +191,7 @@ impl ClientCertificate {
             .and_then(|der| CertificateDetails::from_der(der))
             .ok_or_else(|| CertificateError::BadCertificate { path: path.clone() })?;
         check_dates(&details, &path, Utc::now())?;
-        Ok(Self { path, key_place, details, chain, signers, is_in_vault: false })
+        Ok(Self { path, key_place, details, chain, signers, is_in_vault: false, successor: None })
     }
 
     /// Where it comes from: a file, a setting, or an address in a vault.
@@ -209,6 +213,10 @@ impl ClientCertificate {
     /// The certificates in DER, leaf first.
     pub fn chain(&self) -> &[Vec<u8>] {
         &self.chain
+    }
+    /// The next certificate of the same key, if the file has one that is not valid yet: it is used when its time has come.
+    pub fn successor(&self) -> Option<&CertificateDetails> {
+        self.successor.as_ref()
     }
     /// Whether it is in date at `now`: a certificate may expire while the program runs.
     ///
@@ -272,8 +280,10 @@ fn check_thumbprint(details: &CertificateDetails, configured: &str, path: &Path)
 }
 
 fn check_key<T: HasPublic>(key: &PKey<T>, path: &Path) -> Result<(), CertificateError> {
-    if key.rsa().is_err() {
-        return Err(CertificateError::NotRsa { path: path.to_owned() });
+    let kind = kind_of(key.id());
+    // OpenSSL would sign with a key for RSASSA-PSS alone, and Entra ID would not take its certificate.
+    if kind != RSA {
+        return Err(CertificateError::NotRsa { path: path.to_owned(), kind });
     }
     if key.bits() < MIN_KEY_BITS {
         return Err(CertificateError::Weak { path: path.to_owned(), bits: key.bits() });
@@ -281,11 +291,69 @@ fn check_key<T: HasPublic>(key: &PKey<T>, path: &Path) -> Result<(), Certificate
     Ok(())
 }
 
-/// The certificate of the key: of several, as after a renewal that kept the key, the one that ends last.
-fn leaf_among(certificates: &[X509], key: &PKey<Private>) -> Option<usize> {
+const RSA: &str = "RSA";
+
+/// A kind of key, as certificates and their tools call it.
+fn kind_of(id: Id) -> &'static str {
+    match id {
+        Id::RSA => RSA,
+        Id::RSA_PSS => "RSA-PSS (id-RSASSA-PSS)",
+        Id::EC => "EC",
+        Id::ED25519 => "Ed25519",
+        Id::ED448 => "Ed448",
+        Id::DSA => "DSA",
+        Id::X25519 | Id::X448 | Id::DH => "for key agreement",
+        _ => "of another kind",
+    }
+}
+
+/// Whether a certificate can be used at a time. In the order of preference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Currency {
+    Expired,
+    NotYetValid,
+    Valid,
+}
+
+fn currency(certificate: &X509Ref, now: &Asn1TimeRef) -> Currency {
+    if certificate.not_after() < now {
+        Currency::Expired
+    } else if certificate.not_before() > now {
+        Currency::NotYetValid
+    } else {
+        Currency::Valid
+    }
+}
+
+/// The certificate of the key. Of several, as after a renewal that kept the key, the one that is valid now, and of these the one
+/// that ends last; of those that are not valid yet, the first that will be.
+fn leaf_among(certificates: &[X509], key: &PKey<Private>, now: DateTime<Utc>) -> Option<usize> {
+    let now = Asn1Time::from_unix(now.timestamp()).ok()?;
     let own = certificates.iter().enumerate().filter(|(_, certificate)| belongs_to(certificate, key));
-    own.max_by(|(_, one), (_, other)| one.not_after().partial_cmp(other.not_after()).unwrap_or(Ordering::Equal))
-        .map(|(at, _)| at)
+    let best = own.max_by(|(_, one), (_, other)| {
+        let state = currency(one, &now);
+        state.cmp(&currency(other, &now)).then_with(|| match state {
+            Currency::NotYetValid => compare(other.not_before(), one.not_before()),
+            Currency::Expired | Currency::Valid => compare(one.not_after(), other.not_after()),
+        })
+    });
+    best.map(|(at, _)| at)
+}
+
+fn compare(one: &Asn1TimeRef, other: &Asn1TimeRef) -> Ordering {
+    one.partial_cmp(other).unwrap_or(Ordering::Equal)
+}
+
+/// The first certificate of the same key that takes over from the leaf when it becomes valid.
+fn successor_among(
+    leaf: usize,
+    certificates: &[X509],
+    key: &PKey<Private>,
+    now: DateTime<Utc>,
+) -> Option<CertificateDetails> {
+    let others = certificates.iter().enumerate().filter(|(at, other)| *at != leaf && belongs_to(other, key));
+    let details = others.filter_map(|(_, other)| CertificateDetails::from_der(&other.to_der().ok()?));
+    details.filter(|details| details.not_before > now).min_by_key(|details| details.not_before)
 }
 
 fn belongs_to(certificate: &X509, key: &PKey<Private>) -> bool {

@@ -19,8 +19,8 @@ use std::{
 };
 
 use ::redis::{
-    Client, Commands as _, Connection, ConnectionLike as _, ErrorKind, RedisError, RedisResult, Script,
-    TlsCertificates, cmd, pipe,
+    Client, Cmd, Commands as _, Connection, ConnectionLike as _, ErrorKind, RedisError, RedisResult, Script,
+    TlsCertificates, cmd,
 };
 use actix_web::rt::time::timeout;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -42,6 +42,22 @@ const MAX_CONNECTIONS: u32 = 24;
 const THREADS: usize = 16;
 /// How often to ask whether it is one's turn.
 const ASK_FOR_TURN: Duration = Duration::from_millis(25);
+
+// Scripts, where several commands belong together: a transaction would have an answer for each of them, and where Redis hangs the client
+// waits for one after the other. Each has one key.
+
+/// Reads a record, and prolongs it.
+const GET: &str = "local v=redis.call('get',KEYS[1]) if v then redis.call('pexpire',KEYS[1],ARGV[1]) end return v";
+/// Reads a record, and removes it.
+const TAKE: &str = "local v=redis.call('get',KEYS[1]) redis.call('del',KEYS[1]) return v";
+/// Adds entries to a list, forgets those that have ended and the oldest beyond the most, prolongs the list, and gives its length.
+/// Arguments: the time of those that have ended, the life, the most, the time of the entries, the entries.
+const NOTE: &str = "for i=5,#ARGV do redis.call('zadd',KEYS[1],ARGV[4],ARGV[i]) end \
+                    redis.call('zremrangebyscore',KEYS[1],'-inf',ARGV[1]) redis.call('pexpire',KEYS[1],ARGV[2]) \
+                    local n=redis.call('zcard',KEYS[1]) local m=tonumber(ARGV[3]) \
+                    if n>m then redis.call('zremrangebyrank',KEYS[1],0,n-m-1) return m end return n";
+/// The times of two entries of a list.
+const NOTED: &str = "return {redis.call('zscore',KEYS[1],ARGV[1]),redis.call('zscore',KEYS[1],ARGV[2])}";
 
 /// Redis did not do what was asked: nobody knows who is signed in.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -194,8 +210,7 @@ impl RedisStore {
     /// When Redis does not answer.
     pub fn get(&self, kind: Kind, name: &Name, life: Duration) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let key = self.key(kind, name);
-        let (sealed,): (Option<Vec<u8>>,) = self
-            .run(|redis| pipe().atomic().get(&key).cmd("PEXPIRE").arg(&key).arg(millis(life)).ignore().query(redis))?;
+        let sealed: Option<Vec<u8>> = self.run(|redis| eval(GET, &key).arg(millis(life)).query(redis))?;
         Ok(sealed.and_then(|sealed| self.open(kind, name, &sealed)))
     }
 
@@ -214,8 +229,7 @@ impl RedisStore {
     /// When Redis does not answer.
     pub fn take(&self, kind: Kind, name: &Name) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let key = self.key(kind, name);
-        let (sealed,): (Option<Vec<u8>>,) =
-            self.run(|redis| pipe().atomic().get(&key).del(&key).ignore().query(redis))?;
+        let sealed: Option<Vec<u8>> = self.run(|redis| eval(TAKE, &key).query(redis))?;
         Ok(sealed.and_then(|sealed| self.open(kind, name, &sealed)))
     }
 
@@ -235,14 +249,7 @@ impl RedisStore {
     pub fn enlist(&self, kind: Kind, list: &Name, member: &Name, life: Duration) -> Result<(), StoreError> {
         let (key, life, now) = (self.key(kind, list), millis(life), Utc::now().timestamp_millis());
         self.run(|redis| {
-            pipe()
-                .atomic()
-                .zadd(&key, &member.0, now)
-                .zrembyscore(&key, "-inf", before(now, life))
-                .cmd("PEXPIRE")
-                .arg(&key)
-                .arg(life)
-                .exec(redis)
+            eval(NOTE, &key).arg(before(now, life)).arg(life).arg(i64::MAX).arg(now).arg(&member.0).exec(redis)
         })
     }
 
@@ -280,22 +287,9 @@ impl RedisStore {
     /// When Redis does not answer.
     pub fn list(&self, kind: Kind, list: &Name, entries: &[String], life: Duration) -> Result<usize, StoreError> {
         let (key, life, now) = (self.key(kind, list), millis(life), Utc::now().timestamp_millis());
-        let scored: Vec<_> = entries.iter().map(|entry| (now, entry)).collect();
-        let (length,): (usize,) = self.run(|redis| {
-            pipe()
-                .atomic()
-                .zadd_multiple(&key, &scored)
-                .ignore()
-                .zrembyscore(&key, "-inf", before(now, life))
-                .ignore()
-                .cmd("PEXPIRE")
-                .arg(&key)
-                .arg(life)
-                .ignore()
-                .zcard(&key)
-                .query(redis)
-        })?;
-        Ok(length)
+        self.run(|redis| {
+            eval(NOTE, &key).arg(before(now, life)).arg(life).arg(i64::MAX).arg(now).arg(entries).query(redis)
+        })
     }
 
     /// Takes entries out of a list.
@@ -320,17 +314,8 @@ impl RedisStore {
         most: isize,
     ) -> Result<(), StoreError> {
         let (key, life) = (self.key(kind, list), millis(life));
-        self.run(|redis| {
-            pipe()
-                .atomic()
-                .zadd(&key, entry, at_millis)
-                .zrembyscore(&key, "-inf", before(at_millis, life))
-                .zremrangebyrank(&key, 0, -most - 1)
-                .cmd("PEXPIRE")
-                .arg(&key)
-                .arg(life)
-                .exec(redis)
-        })
+        let ended = before(at_millis, life);
+        self.run(|redis| eval(NOTE, &key).arg(ended).arg(life).arg(most).arg(at_millis).arg(entry).exec(redis))
     }
 
     /// The times that were noted with two entries.
@@ -339,9 +324,7 @@ impl RedisStore {
     /// When Redis does not answer.
     pub fn noted(&self, kind: Kind, list: &Name, entries: [&str; 2]) -> Result<[Option<i64>; 2], StoreError> {
         let key = self.key(kind, list);
-        let [first, second] = entries;
-        let noted: (Option<f64>, Option<f64>) =
-            self.run(|redis| pipe().atomic().zscore(&key, first).zscore(&key, second).query(redis))?;
+        let noted: (Option<f64>, Option<f64>) = self.run(|redis| eval(NOTED, &key).arg(&entries).query(redis))?;
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 are whole, and fit")]
         let millis = |score: f64| score as i64;
         Ok([noted.0.map(millis), noted.1.map(millis)])
@@ -545,6 +528,13 @@ impl r2d2::ManageConnection for Manager {
     fn has_broken(&self, live: &mut Live) -> bool {
         !(live.connection.is_open() && live.generation.is(&self.generation))
     }
+}
+
+/// A script for one key.
+fn eval(script: &str, key: &str) -> Cmd {
+    let mut eval = cmd("EVAL");
+    eval.arg(script).arg(1).arg(key);
+    eval
 }
 
 /// The time of entries of a list that have ended.

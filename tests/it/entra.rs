@@ -3,6 +3,7 @@
 mod access_token;
 mod assertion;
 mod certificate;
+mod certificate_forms;
 mod hostile_provider;
 mod id_token;
 mod properties;

@@ -35,7 +35,7 @@ pub(super) struct New {
     /// Common name of the subject, for people to recognise it by
     #[arg(long, value_name = "NAME", default_value = "blogctl", value_parser = common_name)]
     cn: String,
-    /// Alternative name: a DNS name, IP address, URI or e-mail address. May be given several times
+    /// Alternative name: a DNS name, IP address, URI or e-mail address, also as DNS:NAME. May be given several times
     #[arg(long, value_name = "NAME")]
     san: Vec<AlternativeName>,
     /// Valid for so many days, 1 to 3650

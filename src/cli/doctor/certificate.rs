@@ -86,6 +86,14 @@ fn of_certificate(certificate: &ClientCertificate, soon_days: i64, named: &impl 
         details.not_after.format("%Y-%m-%d"),
         details.thumbprints.sha1_hex()
     ));
+    let seen = match certificate.successor() {
+        Some(next) => format!(
+            "{seen}; from {} on the next one beside it, thumbprint {}",
+            next.not_before.format("%Y-%m-%d"),
+            next.thumbprints.sha1_hex()
+        ),
+        None => seen,
+    };
     if details.days_left(now) <= soon_days {
         let remedy = "make a new one with blogctl cert new, upload it beside the old one under Certificates & secrets \
                       of the site's registration, then put it in place";

@@ -2,6 +2,7 @@
 //! decides. The token itself, its signature and what it says of a person are never shown.
 
 mod claims;
+mod pasted;
 
 use std::{
     fmt::Write as _,
@@ -23,7 +24,7 @@ use self::claims::{ShownClaim, UnverifiedToken};
 use super::{finding::Status, print};
 use crate::{
     cli::failure::{self, Hint, Told, WrongUsage},
-    config::{Mistake, Mistakes, Settings},
+    config::{Mistake, Mistakes, Settings, quotable_path, text_in},
     entra::{AccessTokenValidator, Provider, Refusal, TokenError, access_token::names_of_api},
 };
 
@@ -81,10 +82,13 @@ pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json
         // Whoever reads JSON reads nothing else.
         Err(error) if as_json => {
             let Told { message, hint, exit_code } = failure::told(&error);
+            // With the failure as every command has it.
+            let failure = failure::as_json(&error);
             let verdict = json!({ "accepted": false, "code": "no_token", "sentence": message, "remedy": hint });
-            let text = serde_json::to_string_pretty(&json!({ "verdict": verdict, "claims": [] }))? + "\n";
+            let text =
+                serde_json::to_string_pretty(&json!({ "error": failure, "verdict": verdict, "claims": [] }))? + "\n";
             anstream::stdout().lock().write_all(text.as_bytes())?;
-            return Ok(exit_code);
+            return Ok(ExitCode::from(exit_code));
         }
         Err(error) => return Err(error),
     };
@@ -106,8 +110,7 @@ pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json
     Ok(if verdict.accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// As people paste it: with a header's name and scheme before it, in quotes, with line breaks, within the whole answer of a
-/// token endpoint or of az.
+/// As people paste it.
 fn read(file: &Path) -> anyhow::Result<SecretString> {
     let mut bytes = Zeroizing::new(Vec::new());
     let is_stdin = file == Path::new("-");
@@ -116,52 +119,15 @@ fn read(file: &Path) -> anyhow::Result<SecretString> {
     } else {
         fs::File::open(file).and_then(|opened| opened.take(MOST_BYTES).read_to_end(&mut bytes))
     };
-    let name = if is_stdin { "standard input".to_owned() } else { file.display().to_string() };
+    let name = if is_stdin { "standard input".to_owned() } else { quotable_path(file).into_owned() };
     let hint = "name a text file that holds one access token, or - for standard input";
     outcome.with_context(|| format!("cannot read {name}")).hint(hint)?;
-    let text = text_of(&bytes).ok_or_else(|| anyhow!("{name} holds no text")).hint(hint)?;
-    // A space at the end makes a lone "Bearer" a prefix, too.
-    let text = format!("{} ", text.trim());
-    let mut token = text.as_str();
-    for prefix in ["authorization:", "bearer "] {
-        if token.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)) {
-            token = token.get(prefix.len()..).unwrap_or_default().trim_start();
-        }
-    }
-    let answer = serde_json::from_str::<serde_json::Value>(token).ok();
-    let member = |name: &str| answer.as_ref().and_then(|answer| answer.get(name)?.as_str());
-    if let Some(error) = member("error") {
-        let error: String = error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(60).collect();
-        return Err(WrongUsage(format!("{name} holds an error of the token endpoint, {error}, and no token")).into());
-    }
-    let within = ["access_token", "accessToken", "id_token"].into_iter().find_map(member);
-    if within.is_none() && answer.as_ref().is_some_and(serde_json::Value::is_object) {
-        let said = format!("{name} holds JSON without access_token, accessToken or id_token");
-        return Err(WrongUsage(said).into());
-    }
-    let token = within.unwrap_or(token);
-    if token.split_whitespace().filter(|word| word.starts_with("eyJ") && word.matches('.').count() == 2).count() > 1 {
-        return Err(WrongUsage(format!("{name} holds several tokens: give one")).into());
-    }
-    let token: String = token.trim().trim_matches(['"', '\'']).split_whitespace().collect();
+    let text = text_in(&bytes).ok_or_else(|| anyhow!("{name} holds no text")).hint(hint)?;
+    let token = pasted::token_in(&text, &name)?;
     if token.is_empty() {
         return Err(WrongUsage(format!("{name} holds no token")).into());
     }
-    Ok(token.into())
-}
-
-/// UTF-8, or what PowerShell writes into files: UTF-16 behind its mark.
-fn text_of(bytes: &[u8]) -> Option<Zeroizing<String>> {
-    let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
-        let (pairs, []) = rest.as_chunks() else { return None };
-        String::from_utf16(&pairs.iter().map(|pair| unit(*pair)).collect::<Vec<_>>()).ok()
-    };
-    let text = match bytes {
-        [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
-        [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        [0xEF, 0xBB, 0xBF, rest @ ..] | rest => str::from_utf8(rest).ok().map(str::to_owned),
-    };
-    text.map(Zeroizing::new)
+    Ok(SecretString::from(token.as_str()))
 }
 
 fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -> Verdict {

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Read as _, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -17,7 +17,7 @@ use crate::{
         doctor::{Check, Finding, Said, Status, lines},
         failure::Hint,
     },
-    config::Settings,
+    config::{Settings, quotable_path},
     entra::registration::{Drift, Severity, Wanted, drift},
 };
 
@@ -40,8 +40,8 @@ pub(super) struct Diff {
 
 impl Diff {
     pub(super) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
-        let name = self.file.display().to_string();
-        let text = if name == "-" {
+        let name = quotable_path(&self.file).into_owned();
+        let text = if self.file == Path::new("-") {
             let mut text = String::new();
             io::stdin().lock().read_to_string(&mut text).map(|_| text)
         } else {
@@ -60,7 +60,7 @@ impl Diff {
         let text = if self.json {
             serde_json::to_string_pretty(&findings)? + "\n"
         } else {
-            heading(&wanted) + &lines(&findings)
+            heading(&wanted) + lines(&findings).as_str()
         };
         anstream::stdout().lock().write_all(text.as_bytes())?;
         let differs = findings.iter().any(|finding| finding.status == Status::Failed);

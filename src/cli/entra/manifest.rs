@@ -69,5 +69,5 @@ fn notes(wanted: &Wanted) -> String {
             format!("note: {name} is left out: {reason}\n  hint: {remedy}\n")
         }
     };
-    unknown + &wanted.proofs.iter().map(note).collect::<String>()
+    unknown + wanted.proofs.iter().map(note).collect::<String>().as_str()
 }

@@ -1,6 +1,7 @@
 //! What a certificate says, for people: subject, issuer, serial number, key, validity, thumbprints.
 
 use chrono::{DateTime, Utc};
+use openssl::x509::X509;
 use x509_parser::{
     certificate::X509Certificate,
     prelude::FromDer as _,
@@ -44,7 +45,8 @@ impl CertificateDetails {
         if !rest.is_empty() {
             return None;
         }
-        let (key_type, key_bits) = key_of(certificate.public_key());
+        let (key_type, key_bits) =
+            key_of(certificate.public_key()).or_else(|| other_key_of(der)).unwrap_or(("other", 0));
         Some(Self {
             subject: printable(certificate.subject()),
             issuer: printable(certificate.issuer()),
@@ -88,15 +90,26 @@ fn serial(raw: &[u8]) -> String {
     hex::encode_upper(raw.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(raw))
 }
 
-fn key_of(key: &SubjectPublicKeyInfo<'_>) -> (&'static str, usize) {
+fn key_of(key: &SubjectPublicKeyInfo<'_>) -> Option<(&'static str, usize)> {
     match key.parsed() {
         // The encoding may start with a zero byte; the modulus is what counts.
-        Ok(PublicKey::RSA(rsa)) => ("RSA", rsa.key_size()),
-        Ok(PublicKey::EC(point)) => ("EC", point.key_size()),
-        Ok(PublicKey::DSA(_)) => ("DSA", 0),
-        _ => ("other", 0),
+        Ok(PublicKey::RSA(rsa)) if key.algorithm.algorithm.to_id_string() == RSA_ENCRYPTION => {
+            Some(("RSA", rsa.key_size()))
+        }
+        Ok(PublicKey::EC(point)) => Some(("EC", point.key_size())),
+        Ok(PublicKey::DSA(_)) => Some(("DSA", 0)),
+        _ => None,
     }
 }
+
+/// Kinds that the parser does not know and OpenSSL does.
+fn other_key_of(der: &[u8]) -> Option<(&'static str, usize)> {
+    let key = X509::from_der(der).ok()?.public_key().ok()?;
+    Some((super::kind_of(key.id()), usize::try_from(key.bits()).unwrap_or_default()))
+}
+
+/// Of plain RSA keys (RFC 8017, appendix C).
+const RSA_ENCRYPTION: &str = "1.2.840.113549.1.1.1";
 
 /// Certificates come from anywhere: a subject must not reach a terminal with control characters in it.
 fn printable(name: &X509Name<'_>) -> String {

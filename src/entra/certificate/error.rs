@@ -1,11 +1,19 @@
 //! Why a certificate cannot be used. Each message names the file, each hint the remedy; neither holds key material.
 
-use std::{borrow::Cow, io, path::PathBuf, sync::Arc};
+use std::{
+    borrow::Cow,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 
 use super::details::days_ago;
-use crate::azure::AzureError;
+use crate::{
+    azure::AzureError,
+    config::{quotable, quotable_path},
+};
 
 /// Why a certificate cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -15,7 +23,7 @@ pub enum CertificateError {
     #[error("client.cert_path is not set")]
     NotConfigured,
     /// A file cannot be read.
-    #[error("{} cannot be read: {reason}", path.display())]
+    #[error("{} cannot be read: {reason}", shown(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -23,13 +31,13 @@ pub enum CertificateError {
         reason: Arc<io::Error>,
     },
     /// A folder, a pipe or a device.
-    #[error("{} is not a file", path.display())]
+    #[error("{} is not a file", shown(path))]
     NotAFile {
         /// What is there.
         path: PathBuf,
     },
     /// No certificate is so large.
-    #[error("{} is larger than 1 MiB", path.display())]
+    #[error("{} is larger than 1 MiB", shown(path))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -41,61 +49,81 @@ pub enum CertificateError {
         setting: &'static str,
     },
     /// A PFX file is encrypted by algorithms that this OpenSSL does not have.
-    #[error("{} is a PFX file of an old kind, which this OpenSSL cannot decrypt", path.display())]
+    #[error("{} is a PFX file of an old kind, which this OpenSSL cannot decrypt", shown(path))]
     LegacyPfx {
         /// The file.
         path: PathBuf,
     },
     /// A file is neither PEM nor PFX.
-    #[error("{} is neither a PEM nor a PFX file", path.display())]
+    #[error("{} is neither a PEM nor a PFX file", shown(path))]
     NotPem {
         /// The file.
         path: PathBuf,
     },
     /// A PEM file holds no certificate.
-    #[error("{} holds no certificate", path.display())]
+    #[error("{} holds no certificate", shown(path))]
     NoCertificate {
         /// The file.
         path: PathBuf,
     },
     /// A certificate cannot be parsed.
-    #[error("{} holds a certificate that cannot be parsed", path.display())]
+    #[error("{} holds a certificate that cannot be parsed", shown(path))]
     BadCertificate {
         /// The file.
         path: PathBuf,
     },
     /// A PEM file holds no private key.
-    #[error("{} holds no private key", path.display())]
+    #[error("{} holds no private key", shown(path))]
     NoKey {
         /// The file.
         path: PathBuf,
     },
     /// A private key cannot be parsed.
-    #[error("{} holds a private key that cannot be parsed", path.display())]
+    #[error("{} holds a private key that cannot be parsed", shown(path))]
     BadKey {
         /// The file.
         path: PathBuf,
     },
     /// The private key is encrypted and no passphrase is set.
-    #[error("the private key in {} is encrypted, and no passphrase is set", path.display())]
+    #[error("the private key in {} is encrypted, and no passphrase is set", shown(path))]
     PassphraseMissing {
         /// The file.
         path: PathBuf,
     },
     /// The passphrase does not open the private key.
-    #[error("the passphrase does not open the private key in {}", path.display())]
+    #[error("the passphrase does not open the private key in {}", shown(path))]
     PassphraseWrong {
         /// The file.
         path: PathBuf,
     },
-    /// The key is of another kind.
-    #[error("the key in {} is not RSA", path.display())]
-    NotRsa {
+    /// The private key is encrypted by a cipher that this OpenSSL does not have. Whether the passphrase is right is not known.
+    #[error("the private key in {} is encrypted with a cipher that this OpenSSL does not support", shown(path))]
+    UnsupportedCipher {
         /// The file.
         path: PathBuf,
     },
+    /// A PFX file cannot be read, whatever the passphrase.
+    #[error("the PFX file {} is damaged, or holds what OpenSSL cannot read", shown(path))]
+    BadPfx {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A passphrase file holds something else than text.
+    #[error("{} is neither UTF-8 nor UTF-16 text", shown(path))]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key is of another kind.
+    #[error("the key in {} is {kind}, not RSA", shown(path))]
+    NotRsa {
+        /// The file.
+        path: PathBuf,
+        /// What it is, such as `EC`.
+        kind: &'static str,
+    },
     /// The key is too short.
-    #[error("the key in {} has {bits} bits, and 2048 are the least", path.display())]
+    #[error("the key in {} has {bits} bits, and 2048 are the least", shown(path))]
     Weak {
         /// The file.
         path: PathBuf,
@@ -111,7 +139,7 @@ pub enum CertificateError {
         key: PathBuf,
     },
     /// Too early.
-    #[error("certificate {} is not valid before {}", path.display(), not_before.format("%Y-%m-%d %H:%M UTC"))]
+    #[error("certificate {} is not valid before {}", shown(path), not_before.format("%Y-%m-%d %H:%M UTC"))]
     NotYetValid {
         /// The file.
         path: PathBuf,
@@ -119,7 +147,7 @@ pub enum CertificateError {
         not_before: DateTime<Utc>,
     },
     /// Too late.
-    #[error("certificate {} expired {} ({})", path.display(), days_ago(*days), not_after.format("%Y-%m-%d"))]
+    #[error("certificate {} expired {} ({})", shown(path), days_ago(*days), not_after.format("%Y-%m-%d"))]
     Expired {
         /// The file.
         path: PathBuf,
@@ -129,13 +157,13 @@ pub enum CertificateError {
         days: i64,
     },
     /// The configured thumbprint is not one.
-    #[error("client.cert_thumbprint is not a thumbprint: {configured:?}")]
+    #[error("client.cert_thumbprint is not a thumbprint: {:?}", quotable(configured))]
     ThumbprintFormat {
         /// What is set.
         configured: String,
     },
     /// The configured thumbprint is of another certificate.
-    #[error("client.cert_thumbprint is {configured}, but certificate {} has {actual}", path.display())]
+    #[error("client.cert_thumbprint is {configured}, but certificate {} has {actual}", shown(path))]
     ThumbprintMismatch {
         /// The file.
         path: PathBuf,
@@ -151,7 +179,7 @@ pub enum CertificateError {
     #[error(transparent)]
     Azure(#[from] AzureError),
     /// OpenSSL did not sign, or a vault signed with another key.
-    #[error("the private key of {} did not sign", path.display())]
+    #[error("the private key of {} did not sign", shown(path))]
     Signing {
         /// The file.
         path: PathBuf,
@@ -198,7 +226,8 @@ impl CertificateError {
         match self {
             Self::NotConfigured => "not_configured",
             Self::Unreadable { .. } | Self::NotAFile { .. } | Self::TooLarge { .. } => "unreadable",
-            Self::PassphraseMissing { .. } | Self::PassphraseWrong { .. } => "passphrase",
+            Self::PassphraseMissing { .. } | Self::PassphraseWrong { .. } | Self::NotText { .. } => "passphrase",
+            Self::UnsupportedCipher { .. } | Self::LegacyPfx { .. } => "cipher_unsupported",
             Self::NoKey { .. } => "no_key",
             Self::NotRsa { .. } | Self::Weak { .. } => "weak_key",
             Self::KeyMismatch { .. } => "key_mismatch",
@@ -222,9 +251,19 @@ impl CertificateError {
             Self::NotPem { .. } | Self::TooLarge { .. } => {
                 "give a PEM file (it has lines such as -----BEGIN CERTIFICATE-----) or a PFX file (.pfx, .p12)"
             }
-            Self::BadBase64 { .. } => "put what base64 -w0 FILE prints into it",
+            Self::BadBase64 { .. } => "put what base64 -w0 FILE prints into it, or the text of a PEM file",
+            Self::BadPfx { .. } => "check it with: openssl pkcs12 -in FILE -noout, and export it anew",
+            Self::NotText { .. } => "save it as UTF-8, the passphrase alone in one line",
+            Self::UnsupportedCipher { path } => {
+                let file = shown(path);
+                return format!(
+                    "convert it on a machine that has the cipher: openssl pkcs8 -provider legacy -provider default -in {file} \
+                     -topk8 -v2 aes-256-cbc -out {file}.new"
+                )
+                .into();
+            }
             Self::LegacyPfx { path } => {
-                let file = path.display();
+                let file = shown(path);
                 return format!("convert it with: openssl pkcs12 -legacy -in {file} -out {file}.pem -nodes").into();
             }
             Self::NoCertificate { .. } | Self::BadCertificate { .. } => {
@@ -239,6 +278,10 @@ impl CertificateError {
                 "set client.key_passphrase (BLOG_CLIENT__KEY_PASSPHRASE) or client.key_passphrase_file"
             }
             Self::PassphraseWrong { .. } => "check client.key_passphrase with: openssl pkey -in FILE -noout",
+            Self::NotRsa { kind, .. } if kind.starts_with("RSA-PSS") => {
+                "Entra ID takes certificates of plain RSA keys (rsaEncryption), which also make PS256 signatures: make a new one with \
+                 blogctl cert new, and upload its certificate"
+            }
             Self::NotRsa { .. } | Self::Weak { .. } => {
                 "Entra ID needs an RSA key of 2048 bits or more: make a new one with blogctl cert new, and upload its certificate"
             }
@@ -264,10 +307,16 @@ impl CertificateError {
     }
 }
 
+/// A file's path, unless it could be a secret; a setting's name and a vault's address as they are.
+fn shown(path: &Path) -> Cow<'_, str> {
+    let text = path.to_string_lossy();
+    if text.starts_with("client.") || text.starts_with("https://") { text } else { quotable_path(path) }
+}
+
 fn mismatch(certificate: &PathBuf, key: &PathBuf) -> String {
     if certificate == key {
-        format!("{}: no certificate in it belongs to its private key", key.display())
+        format!("{}: no certificate in it belongs to its private key", shown(key))
     } else {
-        format!("certificate {} does not belong to the private key in {}", certificate.display(), key.display())
+        format!("certificate {} does not belong to the private key in {}", shown(certificate), shown(key))
     }
 }

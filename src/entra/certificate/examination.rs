@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     CertificateDetails, CertificateError, ClientCertificate, MIN_KEY_BITS, check_dates, check_key, check_thumbprint,
-    leaf_among, pem, signature::weak_digest, source,
+    leaf_among, pem, signature::weak_digest, source, successor_among,
 };
 use crate::config::CertificateSettings;
 
@@ -88,7 +88,7 @@ impl Examination {
         };
         let key = noted(parts.key, &mut observations);
         let certificates = noted(parts.certificates, &mut observations).unwrap_or_default();
-        let leaf = key.as_ref().and_then(|key| leaf_among(&certificates, key));
+        let leaf = key.as_ref().and_then(|key| leaf_among(&certificates, key, now));
         if let (Some(_), None, false) = (&key, leaf, certificates.is_empty()) {
             let (certificate, key) = (parts.path.clone(), parts.key_path.clone());
             observations.push(Observation::from(&CertificateError::KeyMismatch { certificate, key }));
@@ -114,7 +114,11 @@ impl Examination {
             }
         }
         observations.extend(der.as_deref().and_then(weak_digest).map(of_weak_digest));
-        observations.extend(leaf.and_then(|leaf| of_order(leaf, &certificates, &parts.path)));
+        let successor = leaf.zip(key.as_ref()).and_then(|(leaf, key)| successor_among(leaf, &certificates, key, now));
+        match &successor {
+            Some(successor) => observations.push(of_successor(successor)),
+            None => observations.extend(leaf.and_then(|leaf| of_order(leaf, &certificates, &parts.path))),
+        }
         observations.extend(key.and_then(|_| of_mode(&parts.key_path)));
         Self { observations, details }
     }
@@ -168,6 +172,14 @@ fn of_dates(details: &CertificateDetails, path: &Path, soon_days: i64, now: Date
         return Observation::warning(format!("in date, but expires {days} ({end})"), hint);
     }
     Observation::good(format!("in date; expires {days} ({end})"))
+}
+
+fn of_successor(successor: &CertificateDetails) -> Observation {
+    Observation::good(format!(
+        "the next certificate of the same key is beside it (SHA-1 {}): it is used from {} on, and must be uploaded by then",
+        successor.thumbprints.sha1_hex(),
+        successor.not_before.format("%Y-%m-%d")
+    ))
 }
 
 /// Entra ID takes the public key and never looks at who signed it; other readers of the file may.

@@ -12,18 +12,18 @@ use std::{
 
 use openssl::{
     error::ErrorStack,
+    pkcs12::Pkcs12,
     pkey::{PKey, Private},
     x509::X509,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use super::CertificateError;
+use super::{CertificateError, content::Content, pfx};
 
 /// Finds the passphrase, if there is one. It may be in a file that cannot be read, which matters only where it is needed.
 pub(super) type Passphrase<'a> = &'a dyn Fn() -> Result<Option<SecretString>, CertificateError>;
 
-const PEM_START: &[u8] = b"-----BEGIN ";
 const KEY_LABEL: &[u8] = b"PRIVATE KEY-----";
 /// Of a file; a chain of ten certificates with its key has some 20 KiB.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -33,29 +33,51 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// # Errors
 /// When the file cannot be read, or holds no certificate that can be parsed.
 pub fn certificates_in(path: &Path) -> Result<Vec<Vec<u8>>, CertificateError> {
-    all_to_der(&parse_certificates(&read(path)?, path)?, path)
+    all_to_der(&parse_certificates(&Content::of(&read(path)?), path)?, path)
 }
 
 pub(super) fn all_to_der(certificates: &[X509], path: &Path) -> Result<Vec<Vec<u8>>, CertificateError> {
     certificates.iter().map(|certificate| to_der(certificate, path)).collect()
 }
 
-/// Whether there is PEM in it.
-pub(super) fn is_pem(bytes: &[u8]) -> bool {
-    contains(bytes, PEM_START)
-}
-
 /// `passphrase` is asked only if the key is encrypted.
 pub(super) fn parse_key(
-    pem: &[u8],
+    content: &Content,
     path: &Path,
     passphrase: Passphrase<'_>,
 ) -> Result<PKey<Private>, CertificateError> {
-    if !contains(pem, KEY_LABEL) {
-        return Err(CertificateError::NoKey { path: path.to_owned() });
+    let no_key = || CertificateError::NoKey { path: path.to_owned() };
+    match content {
+        Content::Pem(pem) if contains(pem, KEY_LABEL) => {
+            decrypted(path, passphrase, |answer| PKey::private_key_from_pem_callback(pem, answer))
+        }
+        Content::Der(der) => {
+            if let Ok(key) = PKey::private_key_from_der(der) {
+                return Ok(key);
+            }
+            if X509::from_der(der).is_ok() {
+                return Err(no_key());
+            }
+            if Pkcs12::from_der(der).is_ok() {
+                return pfx::parse(der, path, passphrase).map(|(_, key)| key);
+            }
+            decrypted(path, passphrase, |answer| PKey::private_key_from_pkcs8_callback(der, answer))
+        }
+        Content::Pem(_) | Content::Unknown => Err(no_key()),
     }
+}
+
+/// What OpenSSL asks for a passphrase: fills the buffer, and gives the length.
+type Answer<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<usize, ErrorStack>;
+
+/// A key that may be encrypted, and why it cannot be read, as exactly as OpenSSL says it.
+fn decrypted(
+    path: &Path,
+    passphrase: Passphrase<'_>,
+    parse: impl Fn(Answer<'_>) -> Result<PKey<Private>, ErrorStack>,
+) -> Result<PKey<Private>, CertificateError> {
     let answered = OnceCell::new();
-    let answer = |buffer: &mut [u8]| {
+    let mut answer = |buffer: &mut [u8]| {
         let passphrase = match answered.get_or_init(passphrase) {
             Ok(Some(passphrase)) => passphrase.expose_secret().as_bytes(),
             _ => &[],
@@ -65,15 +87,30 @@ pub(super) fn parse_key(
         target.copy_from_slice(passphrase);
         Ok(passphrase.len())
     };
-    let key = PKey::private_key_from_pem_callback(pem, answer);
-    key.map_err(|_: ErrorStack| {
+    let parsed = match parse(&mut answer) {
+        Err(error) if is_unsupported_cipher(&error) && pfx::has_legacy_algorithms() => parse(&mut answer),
+        outcome => outcome,
+    };
+    parsed.map_err(|error| {
         let path = path.to_owned();
         match answered.into_inner() {
             None => CertificateError::BadKey { path },
             Some(Ok(None)) => CertificateError::PassphraseMissing { path },
+            Some(Ok(Some(_))) if is_unsupported_cipher(&error) => CertificateError::UnsupportedCipher { path },
             Some(Ok(Some(_))) => CertificateError::PassphraseWrong { path },
             Some(Err(error)) => error,
         }
+    })
+}
+
+/// The passphrase may be right, and OpenSSL lacks the cipher: DES and RC2 are in a module of their own, which is not everywhere.
+/// Of the decoders that OpenSSL tries, others say "unsupported" for any key.
+fn is_unsupported_cipher(error: &ErrorStack) -> bool {
+    error.errors().iter().any(|error| {
+        let reason = error.reason().unwrap_or_default();
+        let is_of_cipher = error.library().is_some_and(|library| library.contains("envelope"));
+        (is_of_cipher && (reason.contains("unsupported") || reason.contains("unknown")))
+            || reason == "unsupported encryption"
     })
 }
 
@@ -105,13 +142,15 @@ fn has_issued(issuer: &X509, certificate: &X509) -> bool {
 }
 
 /// Those of PEM, or the one that is in DER.
-pub(super) fn parse_certificates(bytes: &[u8], path: &Path) -> Result<Vec<X509>, CertificateError> {
-    if !is_pem(bytes) {
-        let alone = X509::from_der(bytes).map_err(|_| CertificateError::NotPem { path: path.to_owned() })?;
-        return Ok(vec![alone]);
-    }
+pub(super) fn parse_certificates(content: &Content, path: &Path) -> Result<Vec<X509>, CertificateError> {
+    let not_pem = || CertificateError::NotPem { path: path.to_owned() };
+    let pem = match content {
+        Content::Pem(pem) => pem,
+        Content::Der(der) => return X509::from_der(der).map(|alone| vec![alone]).map_err(|_| not_pem()),
+        Content::Unknown => return Err(not_pem()),
+    };
     let certificates =
-        X509::stack_from_pem(bytes).map_err(|_| CertificateError::BadCertificate { path: path.to_owned() })?;
+        X509::stack_from_pem(pem).map_err(|_| CertificateError::BadCertificate { path: path.to_owned() })?;
     if certificates.is_empty() {
         return Err(CertificateError::NoCertificate { path: path.to_owned() });
     }

@@ -13,14 +13,6 @@ use secrecy::ExposeSecret as _;
 
 use super::{CertificateError, pem::Passphrase};
 
-/// First byte of everything in DER that is a sequence.
-const SEQUENCE: u8 = 0x30;
-
-/// Whether this may be one: PEM and base64 begin with a letter or a dash.
-pub(super) fn is_der(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&SEQUENCE)
-}
-
 /// Certificates and private key in it.
 pub(super) fn parse(
     bytes: &[u8],
@@ -31,12 +23,17 @@ pub(super) fn parse(
     let pfx = Pkcs12::from_der(bytes).map_err(|_| CertificateError::NotPem { path: path() })?;
     let passphrase = passphrase()?;
     let text = passphrase.as_ref().map_or("", |passphrase| passphrase.expose_secret());
+    // OpenSSL takes text that ends with a null character, so there can be none in it.
+    if text.contains('\0') {
+        return Err(CertificateError::PassphraseWrong { path: path() });
+    }
     let parsed = match pfx.parse2(text) {
         Err(error) if is_unsupported(&error) && has_legacy_algorithms() => pfx.parse2(text),
         outcome => outcome,
     };
     let ParsedPkcs12_2 { pkey, cert, ca } = parsed.map_err(|error| match passphrase {
         _ if is_unsupported(&error) => CertificateError::LegacyPfx { path: path() },
+        _ if !is_about_passphrase(&error) => CertificateError::BadPfx { path: path() },
         None => CertificateError::PassphraseMissing { path: path() },
         Some(_) => CertificateError::PassphraseWrong { path: path() },
     })?;
@@ -53,9 +50,19 @@ fn is_unsupported(error: &ErrorStack) -> bool {
     error.errors().iter().any(|error| error.reason() == Some("unsupported"))
 }
 
+/// The digest over the whole file does not fit, or, where a file has none, what was decrypted makes no sense.
+fn is_about_passphrase(error: &ErrorStack) -> bool {
+    let reasons = ["mac verify failure", "mac absent", "cipherfinal error", "bad decrypt", "decrypt error"];
+    error
+        .errors()
+        .iter()
+        .filter_map(openssl::error::Error::reason)
+        .any(|own| reasons.iter().any(|reason| own.contains(reason)))
+}
+
 /// RC2, with which Windows and OpenSSL 1 encrypted certificates in PFX files, is in a module of its own. It is loaded when
 /// the first such file is met, and stays.
-fn has_legacy_algorithms() -> bool {
+pub(super) fn has_legacy_algorithms() -> bool {
     static LEGACY: OnceLock<Option<Provider>> = OnceLock::new();
     LEGACY.get_or_init(|| Provider::try_load(None, "legacy", true).ok()).is_some()
 }

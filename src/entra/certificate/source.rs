@@ -1,26 +1,22 @@
 //! Where certificate and private key come from: a file, or a setting that holds what a file would, in base64 (as Azure App
 //! Service and Kubernetes secrets give it).
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use openssl::{
     pkey::{PKey, Private},
     x509::X509,
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use zeroize::Zeroizing;
 
 use super::{
-    CertificateError, mode,
+    CertificateError,
+    content::{Content, is_base64},
+    mode,
     pem::{self, Passphrase},
     pfx,
 };
-use crate::config::CertificateSettings;
+use crate::config::{CertificateSettings, text_in};
 
 /// Certificates, in any order, and the private key of one of them.
 pub(super) struct Found {
@@ -42,13 +38,14 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Those of a PEM or PFX file's content that holds both.
-    pub(super) fn in_one(bytes: &[u8], path: &Path, passphrase: Passphrase<'_>) -> Result<Self, CertificateError> {
-        let certificates = pem::parse_certificates(bytes, path);
-        let (certificates, key) = if certificates.is_err() && !pem::is_pem(bytes) && pfx::is_der(bytes) {
-            let (certificates, key) = pfx::parse(bytes, path, passphrase)?;
-            (Ok(certificates), Ok(key))
-        } else {
-            (certificates, pem::parse_key(bytes, path, passphrase))
+    pub(super) fn in_one(content: &Content, path: &Path, passphrase: Passphrase<'_>) -> Result<Self, CertificateError> {
+        let certificates = pem::parse_certificates(content, path);
+        let (certificates, key) = match content {
+            Content::Der(der) if certificates.is_err() => {
+                let (certificates, key) = pfx::parse(der, path, passphrase)?;
+                (Ok(certificates), Ok(key))
+            }
+            _ => (certificates, pem::parse_key(content, path, passphrase)),
         };
         Ok(Self { certificates, key, path: path.to_owned(), key_path: path.to_owned() })
     }
@@ -76,54 +73,51 @@ const KEY_SETTING: &str = "client.key_base64";
 /// Reads what the settings name, each part for itself.
 pub(super) fn read_apart(settings: &CertificateSettings) -> Result<Parts, CertificateError> {
     let path = settings.place();
-    let bytes = match (&settings.path, &settings.base64) {
-        (Some(path), _) => pem::read(path),
-        (None, Some(text)) => decoded(text, "client.cert_base64"),
+    let content = match (&settings.path, &settings.base64) {
+        (Some(path), _) => pem::read(path).map(|bytes| Content::of(&bytes)),
+        (None, Some(text)) => in_setting(text, "client.cert_base64"),
         (None, None) => Err(CertificateError::NotConfigured),
     };
     let passphrase = || passphrase(settings);
     let key_in = |path: &Path| {
-        let bytes = match (&settings.key_path, &settings.key_base64) {
-            (None, Some(text)) => decoded(text, KEY_SETTING),
-            _ => pem::read(path),
+        let content = match (&settings.key_path, &settings.key_base64) {
+            (None, Some(text)) => in_setting(text, KEY_SETTING),
+            _ => pem::read(path).map(|bytes| Content::of(&bytes)),
         };
-        bytes.and_then(|bytes| pem::parse_key(&bytes, path, &passphrase))
+        content.and_then(|content| pem::parse_key(&content, path, &passphrase))
     };
     let key_path = settings.key_path.clone().or_else(|| settings.key_base64.as_ref().map(|_| KEY_SETTING.into()));
-    let (bytes, key_path) = match (bytes, &key_path) {
-        (Ok(bytes), key_path) => (bytes, key_path),
+    let (content, key_path) = match (content, &key_path) {
+        (Ok(content), key_path) => (content, key_path),
         // The key is looked at all the same: one mistake must not hide the other.
         (Err(error), Some(key_path)) => {
             return Ok(Parts { certificates: Err(error), key: key_in(key_path), path, key_path: key_path.clone() });
         }
         (Err(error), None) => return Err(error),
     };
-    let parts = Parts::in_one(&bytes, &path, &passphrase)?;
+    let parts = Parts::in_one(&content, &path, &passphrase)?;
     // A PFX file has its key in it, whatever else is named.
-    let Some(key_path) = key_path.as_ref().filter(|_| pem::is_pem(&bytes) || parts.key.is_err()) else {
+    let Some(key_path) = key_path.as_ref().filter(|_| matches!(content, Content::Pem(_)) || parts.key.is_err()) else {
         return Ok(parts);
     };
     Ok(Parts { key: key_in(key_path), key_path: key_path.clone(), ..parts })
 }
 
-fn decoded(text: &SecretString, setting: &'static str) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
-    // Wrapped lines, as `base64` prints them. Of its size at once: a text that grows leaves copies behind.
-    let mut joined = Zeroizing::new(String::with_capacity(text.expose_secret().len()));
-    joined.extend(text.expose_secret().chars().filter(|c| !c.is_ascii_whitespace()));
-    STANDARD.decode(joined.as_bytes()).map(Zeroizing::new).map_err(|_| CertificateError::BadBase64 { setting })
+/// What a setting holds in place of a file: base64 of it, or PEM itself.
+fn in_setting(text: &SecretString, setting: &'static str) -> Result<Content, CertificateError> {
+    match Content::of(text.expose_secret().as_bytes()) {
+        Content::Unknown if is_base64(text.expose_secret()) => Err(CertificateError::NotPem { path: setting.into() }),
+        Content::Unknown => Err(CertificateError::BadBase64 { setting }),
+        content => Ok(content),
+    }
 }
 
 /// The passphrase of the settings, or their file's without the line end that editors add.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// When the file cannot be read, or is no text.
 pub fn passphrase(settings: &CertificateSettings) -> Result<Option<SecretString>, CertificateError> {
     let Some(path) = &settings.key_passphrase_file else { return Ok(settings.key_passphrase.clone()) };
-    let bytes = pem::read(path)?;
-    let not_text = |error| CertificateError::Unreadable {
-        path: path.clone(),
-        reason: Arc::new(io::Error::new(io::ErrorKind::InvalidData, error)),
-    };
-    let text = std::str::from_utf8(&bytes).map_err(not_text)?;
+    let text = text_in(&pem::read(path)?).ok_or_else(|| CertificateError::NotText { path: path.clone() })?;
     Ok(Some(SecretString::from(text.trim_end_matches(['\r', '\n']))))
 }

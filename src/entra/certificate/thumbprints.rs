@@ -43,10 +43,10 @@ impl Thumbprints {
 }
 
 /// A thumbprint as people paste it, in upper-case hex without separators. Windows' certificate dialog puts an invisible
-/// left-to-right mark before it.
+/// left-to-right mark before it, openssl `SHA1 Fingerprint=`.
 pub(super) fn normalized(thumbprint: &str) -> String {
-    let separators = [':', '-', '\u{200e}', '\u{200f}'];
-    let kept = thumbprint.chars().filter(|c| !c.is_whitespace() && !separators.contains(c));
+    let digits = thumbprint.rsplit_once('=').map_or(thumbprint, |(_, digits)| digits);
+    let kept = digits.chars().filter(char::is_ascii_alphanumeric);
     let digits: String = kept.map(|c| c.to_ascii_uppercase()).collect();
     if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) { digits } else { String::new() }
 }
@@ -68,7 +68,15 @@ mod tests {
 
     #[test]
     fn a_pasted_thumbprint_is_read_with_any_separators() {
-        for pasted in ["aa:bb:0c", "AA BB 0C", " aabb0c\n", "\u{200e}AABB0C", "aA-Bb-0c"] {
+        for pasted in [
+            "aa:bb:0c",
+            "AA BB 0C",
+            " aabb0c\n",
+            "\u{200e}AABB0C",
+            "aA-Bb-0c",
+            "\u{feff}aa\u{a0}bb\u{200b}0c",
+            "SHA1 Fingerprint=AA:BB:0C",
+        ] {
             assert_eq!(normalized(pasted), "AABB0C", "{pasted:?}");
         }
         assert_eq!(normalized("qZk-NkcGgWq6PiVxeFDCbJzQ2J0"), "", "base64url is not hex");

@@ -118,6 +118,17 @@ impl FromStr for AlternativeName {
     type Err = IssueError;
 
     fn from_str(text: &str) -> Result<Self, IssueError> {
+        if let Some((kind, rest)) = text.split_once(':').and_then(|(kind, rest)| Some((Kind::of_openssl(kind)?, rest)))
+        {
+            let name = Self::of_form(rest).ok().filter(|name| kind.is_of(name));
+            return name.ok_or_else(|| IssueError::AlternativeName(text.to_owned()));
+        }
+        Self::of_form(text)
+    }
+}
+
+impl AlternativeName {
+    fn of_form(text: &str) -> Result<Self, IssueError> {
         if let Ok(address) = text.parse() {
             return Ok(Self::Ip(address));
         }
@@ -132,6 +143,38 @@ impl FromStr for AlternativeName {
             (None, None) => is_dns_name(text.strip_prefix("*.").unwrap_or(text)).then(|| Self::Dns(text.to_owned())),
         };
         name.ok_or_else(|| IssueError::AlternativeName(text.to_owned()))
+    }
+}
+
+/// A kind that is written before the name, as openssl has it: `DNS:blog.example.com`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Dns,
+    Ip,
+    Uri,
+    Email,
+}
+
+impl Kind {
+    fn of_openssl(text: &str) -> Option<Self> {
+        let kinds = [
+            ("dns", Self::Dns),
+            ("ip", Self::Ip),
+            ("ip address", Self::Ip),
+            ("uri", Self::Uri),
+            ("email", Self::Email),
+        ];
+        kinds.into_iter().find(|(name, _)| text.trim().eq_ignore_ascii_case(name)).map(|(_, kind)| kind)
+    }
+
+    fn is_of(self, name: &AlternativeName) -> bool {
+        matches!(
+            (self, name),
+            (Self::Dns, AlternativeName::Dns(_))
+                | (Self::Ip, AlternativeName::Ip(_))
+                | (Self::Uri, AlternativeName::Uri(_))
+                | (Self::Email, AlternativeName::Email(_))
+        )
     }
 }
 
@@ -168,6 +211,12 @@ mod tests {
             ("urn:uuid:6e8bc430", AlternativeName::Uri("urn:uuid:6e8bc430".parse().expect("a URL"))),
             ("mailto:ops@example.com", AlternativeName::Uri("mailto:ops@example.com".parse().expect("a URL"))),
             ("10.example", AlternativeName::Dns("10.example".to_owned())),
+            ("DNS:blog.example.com", AlternativeName::Dns("blog.example.com".to_owned())),
+            ("dns:*.example.com", AlternativeName::Dns("*.example.com".to_owned())),
+            ("IP:192.0.2.1", AlternativeName::Ip("192.0.2.1".parse().expect("an address"))),
+            ("IP Address:2001:db8::1", AlternativeName::Ip("2001:db8::1".parse().expect("an address"))),
+            ("URI:https://a.example/b", AlternativeName::Uri("https://a.example/b".parse().expect("a URL"))),
+            ("email:ops@example.com", AlternativeName::Email("ops@example.com".to_owned())),
         ] {
             assert_eq!(text.parse::<AlternativeName>().ok(), Some(expected), "{text}");
         }
@@ -190,6 +239,11 @@ mod tests {
             "1234",
             "blog.example.com:8080",
             "localhost:8080",
+            "DNS:192.0.2.1",
+            "IP:blog.example.com",
+            "DNS:a@b.example",
+            "DNS:",
+            "DNS:DNS:",
         ] {
             assert!(text.parse::<AlternativeName>().is_err(), "{text:?}");
         }

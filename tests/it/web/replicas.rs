@@ -232,7 +232,7 @@ fn connections_that_have_gone_silent_are_replaced_by_the_next_request() {
     warm_up(&browser, &system);
     silent.store(true, Ordering::SeqCst);
     assert_eq!(browser.get_once(&system.web.url("/profile")).status, 503, "nobody answers");
-    wait_until("a connection of its own", || browser.get_once(&system.web.url("/profile")).status == 200);
+    assert_eq!(browser.get_once(&system.web.url("/profile")).status, 200, "on a connection of its own");
 }
 
 /// A port that leads to `redis`; what is connected when `silent` becomes true hears nothing any more, and is not told.

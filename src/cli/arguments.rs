@@ -1,0 +1,114 @@
+//! What is looked at in the command line before it is parsed, and what an error about it may repeat.
+//!
+//! `blogctl cert check "$(cat client.pem)"` puts a private key into an argument. The parser's message would repeat it, and so
+//! would each message about a file of that name.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::error::{ContextKind, ContextValue};
+
+use super::failure::{Hint as _, WrongUsage};
+use crate::config::{HIDDEN, SecretKind, secret_kind};
+
+/// Whether an argument holds what belongs into a file.
+///
+/// # Errors
+/// When one does. It says which, and not what.
+pub fn check(arguments: &[OsString]) -> anyhow::Result<()> {
+    let mut is_setting = false;
+    for (number, argument) in arguments.iter().enumerate().skip(1) {
+        let text = argument.to_string_lossy();
+        let is_value_of_set = std::mem::replace(&mut is_setting, text == "--set");
+        let value = text.strip_prefix("--set=").or_else(|| is_value_of_set.then_some(&*text));
+        if value.is_some_and(is_assignment) {
+            // The setting decides what it takes, and what is told of it.
+            continue;
+        }
+        let value = text.strip_prefix("--").and_then(|rest| rest.split_once('=')).map_or(&*text, |(_, value)| value);
+        let kind = secret_kind(&text).filter(|kind| kind.is_certain());
+        let Some(kind) = kind.or_else(|| secret_kind(value).filter(|kind| kind.is_certain())) else { continue };
+        let hint = if kind == SecretKind::Token {
+            "give it in a file, or on standard input: blogctl doctor --token -"
+        } else {
+            "save it to a file that only you may read, and give the path of that file"
+        };
+        let problem = format!(
+            "argument {number} holds {kind}, and is not shown; every user of this machine can read the arguments of a running \
+             command"
+        );
+        return Err(WrongUsage(problem)).hint(hint);
+    }
+    Ok(())
+}
+
+/// `section.key=value`
+fn is_assignment(text: &str) -> bool {
+    let is_name = |name: &str| {
+        name.contains('.') && name.trim().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._".contains(&byte))
+    };
+    text.split_once('=').is_some_and(|(name, _)| is_name(name))
+}
+
+/// Takes out of the parser's error what could be a secret.
+pub fn hide_secrets(error: &mut clap::Error) {
+    let hides = |value: &ContextValue| match value {
+        ContextValue::String(text) => secret_kind(text).is_some(),
+        ContextValue::Strings(texts) => texts.iter().any(|text| secret_kind(text).is_some()),
+        _ => false,
+    };
+    let hidden: Vec<ContextKind> = error.context().filter(|(_, value)| hides(value)).map(|(kind, _)| kind).collect();
+    for kind in &hidden {
+        error.insert(*kind, ContextValue::String(HIDDEN.to_owned()));
+    }
+    if !hidden.is_empty() {
+        // "to pass '…' as a value, use …" repeats it.
+        error.remove(ContextKind::Suggested);
+    }
+}
+
+/// Whether whoever called reads JSON, as far as that can be told of arguments that may be wrong.
+pub fn want_json(arguments: &[OsString]) -> bool {
+    arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == OsStr::new("--json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(arguments: &[&str]) -> Option<String> {
+        let arguments: Vec<OsString> = std::iter::once(&"blogctl").chain(arguments).map(OsString::from).collect();
+        check(&arguments).err().map(|error| format!("{error:?}"))
+    }
+
+    #[test]
+    fn an_argument_that_holds_a_key_or_a_token_is_named_by_its_place_alone() {
+        let pem = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0\n-----END PRIVATE KEY-----";
+        let token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl";
+        for arguments in [
+            &["cert", "check", pem][..],
+            &["cert", "thumbprint", "a.pem", pem],
+            &["cert", "check", "a.pem", &format!("--key={pem}")],
+            &["doctor", "--token", token],
+            &["--set", pem, "config"],
+            &["migrate", "import", "postgres://u:hunter2@host/db"],
+        ] {
+            let told = checked(arguments).expect("an error");
+            assert!(told.contains("argument ") && !told.contains("MII") && !told.contains("eyJ"), "{told}");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
+
+    #[test]
+    fn values_of_settings_and_plain_arguments_pass() {
+        let base64 =
+            format!("--set=client.cert_base64={}", "MIIKEAIBAzCCCcYGCSqGSIb3DQEHAaCCCbcEggmzMIIJrzCC".repeat(3));
+        for arguments in [
+            &["config", "--set", "database.url=postgres://u:hunter2@h/b"][..],
+            &[&base64, "config"],
+            &["cert", "new", "--cn", "Blog web site of the department", "--san", "blog.example.com"],
+            &["cert", "check", "/etc/blogctl/client.pem", "--key", "C:\\keys\\Blog2026.key"],
+        ] {
+            assert_eq!(checked(arguments), None, "{arguments:?}");
+        }
+    }
+}

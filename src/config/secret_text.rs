@@ -1,0 +1,389 @@
+//! Whether a text could be a secret. The one place that decides it: wherever a value is quoted, shown or logged, it goes through
+//! here first. People paste a key where its path belongs, a token where a URL belongs, and a message would repeat it into a log
+//! that many read.
+//!
+//! A secret that is not recognised is shown, and a harmless text that looks random is hidden. The second is the smaller harm,
+//! so in doubt a text is hidden.
+
+use std::{borrow::Cow, fmt, path::Path};
+
+use super::{masked::masked, value::HIDDEN};
+
+/// What a text seems to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretKind {
+    /// Lines such as `-----BEGIN PRIVATE KEY-----`, or a certificate, which often has its key with it.
+    Pem,
+    /// Base64 of a PEM, PFX or DER file.
+    EncodedKey,
+    /// A JSON Web Token, or what stands in an `Authorization` header.
+    Token,
+    /// Text with `Password=`, `AccountKey=`, `sig=` and the like, or a URL with a password.
+    ConnectionString,
+    /// A client secret of Entra ID.
+    ClientSecret,
+    /// Letters and digits as a random generator gives them.
+    Random,
+    /// What people choose for a password.
+    Passphrase,
+}
+
+impl SecretKind {
+    /// Whether it has a form that nothing else has. A name or a title may look random, or like a password.
+    pub fn is_certain(self) -> bool {
+        !matches!(self, Self::Random | Self::Passphrase)
+    }
+}
+
+impl fmt::Display for SecretKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pem => "the content of a PEM file",
+            Self::EncodedKey => "the content of a key or certificate file in base64",
+            Self::Token => "a token",
+            Self::ConnectionString => "a connection string",
+            Self::ClientSecret => "a client secret",
+            Self::Random => "random characters, which may be a key",
+            Self::Passphrase => "what may be a password",
+        })
+    }
+}
+
+/// Names whose value is secret in connection strings and query strings, in lower case and without separators.
+const SECRET_NAMES: [&str; 14] = [
+    "password",
+    "passwd",
+    "pwd",
+    "passphrase",
+    "secret",
+    "clientsecret",
+    "accountkey",
+    "sharedaccesskey",
+    "sharedaccesssignature",
+    "apikey",
+    "accesskey",
+    "accesstoken",
+    "idtoken",
+    "refreshtoken",
+];
+/// How base64 of a PEM file begins, with and without a byte-order mark.
+const ENCODED_PEM: [&str; 3] = ["LS0tLS1", "77u/LS0t", "77u_LS0t"];
+/// Shortest base64 of DER that counts: a thumbprint is shorter.
+const SHORTEST_DER: usize = 48;
+/// Shortest random text that counts.
+const SHORTEST_RANDOM: usize = 20;
+/// Shortest hex that counts: 128 bits.
+const SHORTEST_HEX: usize = 32;
+/// What people choose has at least so many characters.
+const SHORTEST_PASSPHRASE: usize = 6;
+
+/// What kind of secret `text` could be, if any.
+pub fn secret_kind(text: &str) -> Option<SecretKind> {
+    let text = text.trim().trim_matches(['"', '\'']).trim();
+    if has_pem(text) {
+        return Some(SecretKind::Pem);
+    }
+    if is_encoded_key(text) {
+        return Some(SecretKind::EncodedKey);
+    }
+    if text.split(|c: char| c == '=' || !(is_base64(c) || c == '.')).any(is_token)
+        || starts_with_ignoring_case(text, "bearer ")
+    {
+        return Some(SecretKind::Token);
+    }
+    if is_connection_string(text) {
+        return Some(SecretKind::ConnectionString);
+    }
+    if text.split(|c: char| c.is_whitespace() || "=:,;/\"'".contains(c)).any(is_client_secret) {
+        return Some(SecretKind::ClientSecret);
+    }
+    if text.split(|c: char| !(c.is_ascii_alphanumeric() || "+=".contains(c))).any(is_random) {
+        return Some(SecretKind::Random);
+    }
+    is_passphrase(text).then_some(SecretKind::Passphrase)
+}
+
+/// A text for a message: whole when nothing in it can be secret, without user, password, query and fragment when it is a URL,
+/// hidden otherwise.
+pub fn quotable(text: &str) -> Cow<'_, str> {
+    // Of a URL, most can be shown.
+    if secret_kind(text).is_some_and(|kind| kind != SecretKind::ConnectionString) {
+        return Cow::Borrowed(HIDDEN);
+    }
+    let masked = masked(text);
+    if secret_kind(&masked).is_some() { Cow::Borrowed(HIDDEN) } else { Cow::Owned(masked) }
+}
+
+/// Why a text is not shown, for a message. `None` when it can be.
+pub fn hidden_because(text: &str) -> Option<String> {
+    (quotable(text) == HIDDEN && text != HIDDEN).then(|| match secret_kind(text) {
+        Some(kind) => format!("holds {kind}, and is not shown"),
+        None => "may hold a secret, and is not shown".to_owned(),
+    })
+}
+
+/// A path for a message, hidden where no file is and the text could be a secret.
+pub fn quotable_path(path: &Path) -> Cow<'_, str> {
+    let text = path.to_string_lossy();
+    if secret_kind(&text).is_none() || is_path(&text) { text } else { Cow::Borrowed(HIDDEN) }
+}
+
+/// The path of a file that holds nothing but a secret, for a message. Where no file is, the text may be that secret, however plain
+/// it is: only what has the form of a path is shown.
+pub fn quotable_secret_path(path: &Path) -> Cow<'_, str> {
+    let text = path.to_string_lossy();
+    if is_path(&text) { text } else { Cow::Borrowed(HIDDEN) }
+}
+
+/// Whether a text names a file that is there, or looks like a path and like no secret.
+pub fn is_path(text: &str) -> bool {
+    if secret_kind(text).is_some_and(SecretKind::is_certain) {
+        return false;
+    }
+    Path::new(text).symlink_metadata().is_ok() || (looks_like_path(text) && secret_kind(text).is_none())
+}
+
+/// Whether it has the form of a path: folders, or an ending.
+pub fn looks_like_path(text: &str) -> bool {
+    let text = text.trim();
+    let has_plain_chars = text.chars().all(|c| c.is_alphanumeric() || "/\\._-~: ()@+,=".contains(c));
+    let has_folder = text.contains(['/', '\\']);
+    let ending = text.rsplit(['/', '\\']).next().and_then(|name| name.rsplit_once('.'));
+    let has_ending = ending.is_some_and(|(name, ending)| {
+        !name.is_empty()
+            && (1..=8).contains(&ending.len())
+            && ending.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            && ending.bytes().any(|byte| byte.is_ascii_lowercase())
+    });
+    has_plain_chars && (has_folder || has_ending)
+}
+
+fn has_pem(text: &str) -> bool {
+    let upper = text.to_ascii_uppercase();
+    upper.contains("-----BEGIN") || upper.contains("BEGIN CERTIFICATE") || upper.contains("PRIVATE KEY---")
+}
+
+fn is_base64(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "+/=-_".contains(c)
+}
+
+/// Base64 of PEM, or of DER, which begins with a sequence: `MII` and its like. Line ends and blanks may be in it.
+fn is_encoded_key(text: &str) -> bool {
+    let compact: String = text.replace("\\n", "").chars().filter(|c| !c.is_whitespace()).collect();
+    if !compact.chars().all(is_base64) {
+        return false;
+    }
+    let is_pem = ENCODED_PEM.iter().any(|start| compact.starts_with(start));
+    let second = compact.chars().nth(1);
+    let is_der = compact.len() >= SHORTEST_DER
+        && compact.starts_with('M')
+        && second.is_some_and(|c| ('C'..='I').contains(&c))
+        && compact.bytes().any(|byte| byte.is_ascii_lowercase());
+    // Base64 of base64 of either: "TUl" and "TFMw".
+    let is_twice = compact.len() >= SHORTEST_DER && (compact.starts_with("TUl") || compact.starts_with("TFMw"));
+    is_pem || is_der || is_twice
+}
+
+/// A JWT, whole or cut off. Its header is a JSON object, so it begins with `eyJ`.
+fn is_token(word: &str) -> bool {
+    word.trim_start_matches(['-', '=', '_', '/', '+']).strip_prefix("eyJ").is_some_and(|rest| rest.len() >= 8)
+        // Refresh tokens and codes of Entra ID: a version, then hundreds of random characters.
+        || (word.len() >= 80 && (word.starts_with("0.A") || word.starts_with("1.A") || word.starts_with("M.")))
+}
+
+fn is_connection_string(text: &str) -> bool {
+    let is_secret_name = |name: &str| {
+        let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        SECRET_NAMES.iter().any(|secret| plain == *secret || (plain.len() < 40 && plain.ends_with(secret)))
+    };
+    let has_secret_member = text.split([';', '&', '?', '#', ' ', '\n', ',']).any(|member| {
+        member.split_once('=').is_some_and(|(name, value)| {
+            !value.trim().is_empty() && value != HIDDEN && (is_secret_name(name) || name.trim() == "sig")
+        })
+    });
+    // A URL with a password that was not hidden.
+    let has_password = text.split_once("://").is_some_and(|(_, rest)| {
+        let user = rest.rsplit_once('@').map(|(user, _)| user);
+        let password = user.and_then(|user| user.split_once(':')).map(|(_, password)| password);
+        password.is_some_and(|password| !password.is_empty() && password != HIDDEN)
+    });
+    has_secret_member || has_password
+}
+
+/// Entra ID's client secrets: 40 characters, of which the fourth to sixth are a digit, `Q` and `~`.
+fn is_client_secret(word: &str) -> bool {
+    let is_allowed = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"~._-".contains(&byte));
+    let has_mark = word.as_bytes().get(3..6).is_some_and(|mark| matches!(mark, [b'0'..=b'9', b'Q', b'~']));
+    is_allowed && word.len() >= 30 && (has_mark || word.contains("Q~"))
+}
+
+/// How often the kind of character changes: in words seldom, in random text all the time.
+fn changes(word: &str) -> usize {
+    let kind = |c: char| (c.is_lowercase(), c.is_uppercase(), c.is_ascii_digit());
+    word.chars().zip(word.chars().skip(1)).filter(|(one, next)| kind(*one) != kind(*next)).count()
+}
+
+fn is_random(word: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| word.as_bytes().iter().any(is);
+    // Thumbprints are 40 or 64 digits of hex. 40 is no usual size of a key, 64 is.
+    let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && has(u8::is_ascii_digit)
+        && (has(u8::is_ascii_lowercase) || has(u8::is_ascii_uppercase));
+    if is_hex {
+        return word.len() >= SHORTEST_HEX && word.len() != 40;
+    }
+    word.len() >= SHORTEST_RANDOM
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_uppercase)
+        && (has(u8::is_ascii_digit) || word.len() >= SHORTEST_HEX)
+        && changes(word) * 4 >= word.len()
+}
+
+/// What people choose: several kinds of characters with a special one among them, digits in place of letters, or a row of words.
+fn is_passphrase(text: &str) -> bool {
+    let length = text.chars().count();
+    if length < SHORTEST_PASSPHRASE {
+        return false;
+    }
+    // URLs, lists, JSON and paths have special characters of their own.
+    let is_structured = text.contains("://") || text.starts_with(['/', '.', '[', '{']) || text.contains('\\');
+    let has = |is: fn(char) -> bool| text.chars().any(is);
+    let has_special = text.chars().any(|c| "!$%&?#*^+~<>|;{}[]\"=".contains(c));
+    let has_letters = has(char::is_lowercase) || has(char::is_uppercase);
+    let has_both = has(char::is_lowercase) && has(char::is_uppercase);
+    let digit_within = text.split(|c: char| !c.is_alphanumeric()).any(|word| {
+        word.chars().count() >= 8
+            && changes(word) >= 4
+            && word.chars().any(|c| c.is_ascii_digit())
+            && has_both_cases(word)
+    });
+    if is_structured {
+        return false;
+    }
+    if digit_within {
+        return true;
+    }
+    if has_special && has_letters && (has(|c| c.is_ascii_digit()) || has_both) {
+        return true;
+    }
+    // Four words or more, as in "correct horse battery staple".
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.len() >= 4 && words.iter().all(|word| word.chars().all(char::is_alphabetic))
+}
+
+fn has_both_cases(word: &str) -> bool {
+    word.chars().any(char::is_lowercase) && word.chars().any(char::is_uppercase)
+}
+
+fn starts_with_ignoring_case(text: &str, start: &str) -> bool {
+    text.get(..start.len()).is_some_and(|own| own.eq_ignore_ascii_case(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{
+        Engine as _,
+        engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+    };
+
+    use super::*;
+
+    const PEM: &str =
+        "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7\n-----END PRIVATE KEY-----";
+    const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl";
+
+    #[test]
+    fn each_kind_of_secret_is_recognised_however_it_is_written() {
+        for (text, kind) in [
+            (PEM.to_owned(), SecretKind::Pem),
+            (PEM.replace('\n', "\\n"), SecretKind::Pem),
+            (PEM.replace('\n', " "), SecretKind::Pem),
+            (format!("\"{PEM}\""), SecretKind::Pem),
+            (STANDARD.encode(PEM), SecretKind::EncodedKey),
+            (STANDARD.encode(STANDARD.encode(PEM)), SecretKind::EncodedKey),
+            (format!("MIIKEAIBAzCCCcYGCSqGSIb3DQEHAaCCCbcEggmzMIIJrzCC{}", "aB3/".repeat(20)), SecretKind::EncodedKey),
+            (JWT.to_owned(), SecretKind::Token),
+            (format!("Bearer {JWT}"), SecretKind::Token),
+            (format!("https://host/#access_token={JWT}"), SecretKind::Token),
+            ("Server=h;Database=b;User Id=u;Password=hunter2;".to_owned(), SecretKind::ConnectionString),
+            ("host=h user=u password=hunter2".to_owned(), SecretKind::ConnectionString),
+            ("postgres://u:hunter2@h/b".to_owned(), SecretKind::ConnectionString),
+            ("DefaultEndpointsProtocol=https;AccountName=a;AccountKey=abc==".to_owned(), SecretKind::ConnectionString),
+            ("https://a.blob.example/c?sv=2022&sig=abc".to_owned(), SecretKind::ConnectionString),
+            ("aBc8Q~d4fGhIjKlMnOpQrStUvWxYz0123456789a".to_owned(), SecretKind::ClientSecret),
+            ("Zk3vQ9rT1xWb7LdMnc5HyEuP0sGaJ6fRoi8KXtVBw2Cq".to_owned(), SecretKind::Random),
+            ("9f86d081884c7d659a2feaa0c55ad015".to_owned(), SecretKind::Random),
+            ("Tr0ub4dor&3 horse".to_owned(), SecretKind::Passphrase),
+            ("Pa$$w0rd!".to_owned(), SecretKind::Passphrase),
+            ("correct horse battery staple".to_owned(), SecretKind::Passphrase),
+        ] {
+            assert_eq!(secret_kind(&text), Some(kind), "{text}");
+            assert!(!quotable(&text).contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_random_key_of_any_usual_form_is_shown() {
+        for _ in 0..2000 {
+            let mut random = [0; 32];
+            openssl::rand::rand_bytes(&mut random).expect("randomness");
+            for key in [STANDARD.encode(random), URL_SAFE_NO_PAD.encode(random), hex::encode(random)] {
+                // A part between two signs can be too short to be judged, and is then too short to matter.
+                let shown = quotable(&key);
+                assert!(
+                    shown == HIDDEN || key.split(['+', '/', '-', '_']).all(|part| part.len() < SHORTEST_HEX),
+                    "{key}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_settings_usually_hold_is_shown() {
+        for text in [
+            "fifty",
+            "contoso",
+            "contoso.onmicrosoft.com",
+            "moon",
+            "http://sts.example",
+            "https://login.microsoftonline.com/common/discovery/v2.0/keys",
+            "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f",
+            "api://7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f/access_as_user",
+            "A9993E364706816ABA3E25717850C26C9CD0D89D",
+            "A9:99:3E:36:47:06:81:6A:BA:3E:25:71:78:50:C2:6C:9C:D0:D8:9D",
+            "cert/client.pem",
+            "/var/run/secrets/azure/tokens/azure-identity-token",
+            "/var/lib/kubelet/pods/7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f/volumes/kubernetes.io~secret/tls/..data/tls.key",
+            "C:\\Users\\Zoe\\Documents\\BlogCertificate2026.pfx",
+            "/home/MyUser/Projects2026/blogCertificates/clientCertificateProduction",
+            "info,blogctl::entra=debug",
+            "express:*",
+            "10.0.0.0/8,192.168.0.0/16",
+            "postgres://blog@db.example/blog",
+            "sqlite:///./blog.db",
+            "Blog.Writer",
+            "127.0.0.1",
+            "",
+        ] {
+            assert_eq!(secret_kind(text), None, "{text}");
+            assert_eq!(quotable(text), text);
+        }
+    }
+
+    #[test]
+    fn a_path_is_shown_and_what_only_stands_in_its_place_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let odd = folder.path().join("Pa$$w0rd!");
+        std::fs::write(&odd, "").expect("written");
+        for path in
+            ["cert/client.pem", "/etc/blogctl/passphrase", "passphrase.txt", "./key", &odd.display().to_string()]
+        {
+            assert_eq!(quotable_path(Path::new(path)), *path);
+        }
+        for secret in ["Tr0ub4dor&3", "/x7Kq9Zk3vQ9rT1xWb7LdMnc5HyEuP0s", "correct horse battery staple", PEM, JWT] {
+            assert_eq!(quotable_path(Path::new(secret)), HIDDEN, "{secret}");
+        }
+        assert_eq!(quotable_path(Path::new("client")), "client");
+        assert_eq!(quotable_secret_path(Path::new("hunter2")), HIDDEN);
+    }
+}
