@@ -51,9 +51,11 @@ fn is_assignment(text: &str) -> bool {
 
 /// Takes out of the parser's error what could be a secret.
 pub fn hide_secrets(error: &mut clap::Error) {
+    // The name of an option, such as `--san <NAME>`, is the parser's own.
+    let is_secret = |text: &String| secret_kind(text).is_some_and(|kind| kind.is_certain() || !text.starts_with("--"));
     let hides = |value: &ContextValue| match value {
-        ContextValue::String(text) => secret_kind(text).is_some(),
-        ContextValue::Strings(texts) => texts.iter().any(|text| secret_kind(text).is_some()),
+        ContextValue::String(text) => is_secret(text),
+        ContextValue::Strings(texts) => texts.iter().any(is_secret),
         _ => false,
     };
     let hidden: Vec<ContextKind> = error.context().filter(|(_, value)| hides(value)).map(|(kind, _)| kind).collect();

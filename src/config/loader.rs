@@ -184,10 +184,7 @@ fn without_secrets(name: &str, value: Json) -> Json {
     match value {
         // Its digits are random, and public.
         Json::String(text) if name.ends_with("cert_thumbprint") && thumbprint(&text) => Json::String(text),
-        // Names of people and registrations in a table are of any form.
-        Json::String(text) if secret_kind(&text).is_some_and(|kind| kind.is_certain() || name != "name") => {
-            Json::String(HIDDEN.to_owned())
-        }
+        Json::String(text) if secret_kind(&text).is_some() => Json::String(HIDDEN.to_owned()),
         Json::Array(items) => Json::Array(items.into_iter().map(|item| without_secrets(name, item)).collect()),
         Json::Object(members) => Json::Object(
             members

@@ -100,7 +100,9 @@ pub fn secret_kind(text: &str) -> Option<SecretKind> {
     if text.split(|c: char| !(c.is_ascii_alphanumeric() || "+=".contains(c))).any(is_random) {
         return Some(SecretKind::Random);
     }
-    is_passphrase(text).then_some(SecretKind::Passphrase)
+    // One of a list is enough.
+    let is_any = is_passphrase(text) || text.split(',').any(|item| is_passphrase(item.trim()));
+    is_any.then_some(SecretKind::Passphrase)
 }
 
 /// A text for a message: whole when nothing in it can be secret, without user, password, query and fragment when it is a URL,

@@ -104,6 +104,10 @@ pub fn text(value: &Value) -> Result<&str, String> {
 fn quote(value: &Value) -> String {
     match value {
         Value::String(_, text) => {
+            // Of JSON, which part is wrong is not known, and each may be a secret.
+            if text.trim_start().starts_with(['[', '{']) {
+                return "has a value that will not do".to_owned();
+            }
             // Before it is cut: what is left of a secret would no longer look like one.
             if let Some(reason) = hidden_because(text) {
                 return reason;

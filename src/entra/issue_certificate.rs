@@ -18,6 +18,8 @@ use openssl::{
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
+use crate::config::quotable;
+
 pub use destination::{Destination, check_file_name};
 pub use renewal::Renewal;
 pub use self_signed::{IssuedFiles, NewCertificate};
@@ -41,7 +43,7 @@ pub enum IssueError {
     #[error("a common name has 1 to 64 characters, and no control characters")]
     CommonName,
     /// An alternative name is of no known kind.
-    #[error("{0:?} is not a name like blog.example.com, an IP address, a URI or an e-mail address")]
+    #[error("{:?} is not a name like blog.example.com, an IP address, a URI or an e-mail address", quotable(.0))]
     AlternativeName(String),
     /// The time of validity is out of range.
     #[error("a certificate is made for 1 to 3650 days, not {0}")]
@@ -50,7 +52,7 @@ pub enum IssueError {
     #[error("a key has 2048, 3072 or 4096 bits, not {0}")]
     Bits(u32),
     /// The name would lead out of the folder.
-    #[error("{0:?} is not a plain file name")]
+    #[error("{:?} is not a plain file name", quotable(.0))]
     Name(String),
     /// A PFX file without a passphrase would be a private key that only looks protected.
     #[error("a PFX file needs a passphrase")]

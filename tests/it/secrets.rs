@@ -349,7 +349,7 @@ fn a_failure_is_the_same_object_for_every_command_that_prints_json() {
         (&["config", "--json", "--nonsense"], 2),
         (&["cert", "thumbprint", "--json", "missing.pem"], 1),
         (&["entra", "diff", "--json", "missing.json"], 1),
-        (&["doctor", "--json", "--token", "missing.txt"], 1),
+        (&["doctor", "--json", "--token", "missing.txt"], 2),
         (&["migrate", "status", "--json", "--set", "log.level=loud"], 2),
     ] {
         let ended = Ended::of(folder.path(), arguments);
