@@ -38,7 +38,8 @@ fn send(port: u16, head: &str, chunk: &[u8], times: usize) -> TcpStream {
 fn unfinished_forms_without_a_session_cost_no_memory() {
     const FORMS: usize = 150;
     const BYTES: usize = 3_900_000;
-    const ALLOWED_KIB: u64 = 20 * 1024;
+    // 150 open connections, each with the 128 KiB that the web server reads ahead, are 19 MiB; the forms are 560 MiB.
+    const ALLOWED_KIB: u64 = 32 * 1024;
     let dev = Dev::start();
     let origin = dev.site("");
     let port = url::Url::parse(&origin).expect("a URL").port().expect("a port");
