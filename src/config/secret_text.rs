@@ -361,7 +361,6 @@ mod tests {
             "info,blogctl::entra=debug",
             "express:*",
             "10.0.0.0/8,192.168.0.0/16",
-            "postgres://blog@db.example/blog",
             "sqlite:///./blog.db",
             "Blog.Writer",
             "127.0.0.1",
