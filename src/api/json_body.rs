@@ -55,8 +55,9 @@ fn is_json(request: &HttpRequest) -> bool {
     let mut values = request.headers().get_all(CONTENT_TYPE);
     let (Some(value), None) = (values.next(), values.next()) else { return false };
     let mime = value.to_str().ok().and_then(|value| value.parse::<Mime>().ok());
-    mime.is_some_and(|mime| {
-        mime.suffix() == Some(mime::JSON) || (mime.type_() == mime::APPLICATION && mime.subtype() == mime::JSON)
+    mime.is_some_and(|mime| match mime.suffix() {
+        Some(suffix) => suffix == mime::JSON,
+        None => mime.type_() == mime::APPLICATION && mime.subtype() == mime::JSON,
     })
 }
 

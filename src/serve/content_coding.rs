@@ -154,7 +154,8 @@ mod tests {
     #[test]
     fn the_preferred_coding_is_chosen_and_an_impossible_wish_is_an_error() {
         for (accepted, expected) in [
-            ("gzip, deflate, br, zstd", Ok(Some(Coding::Gzip))),
+            ("gzip, deflate, br, zstd", Ok(Some(Coding::Brotli))),
+            ("gzip, deflate", Ok(Some(Coding::Gzip))),
             ("gzip;q=0.5, br", Ok(Some(Coding::Brotli))),
             ("zstd", Ok(Some(Coding::Zstd))),
             ("deflate", Ok(None)),
