@@ -1,8 +1,6 @@
 //! Tells the program from what it was built: the commit, for release builds, and the version of libpq, which has no safe
 //! function that says so. Reads files only: no network, and no git program is needed.
 
-#![expect(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
-
 use std::{env, fs, path::Path};
 
 fn main() {
