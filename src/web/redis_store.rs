@@ -621,7 +621,9 @@ mod tests {
     fn store(port: u16, timeout: Duration) -> RedisStore {
         let url = Some(RedisUrl::of_test(&format!("redis://127.0.0.1:{port}")));
         let settings = RedisSettings { url, ca_file: None, timeout, key_prefix: "test".to_owned() };
-        RedisStore::of(&settings, &KeyRing::new(&[SecretString::from("a key of 32 bytes or more, for this")])).unwrap().unwrap()
+        RedisStore::of(&settings, &KeyRing::new(&[SecretString::from("a key of 32 bytes or more, for this")]))
+            .unwrap()
+            .unwrap()
     }
 
     fn put(store: &RedisStore) -> Result<(), StoreError> {
