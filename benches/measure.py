@@ -171,7 +171,7 @@ class System:
         self.posts = options.posts
         self.servers = servers
         say(f"sowing {self.posts} posts")
-        blogctl("seed", "--users", "50", "--count", self.posts, "--set", f"database.url={self.database}",
+        blogctl("seed", "--yes", "--users", "50", "--count", self.posts, "--set", f"database.url={self.database}",
                 "--set", f"entra.tenant_id={TENANT}")
         # The site's registration wants a certificate, though no site is started.
         blogctl("cert", "new", "--out", ".blogctl")
@@ -316,7 +316,7 @@ def soak(system, options):
 def million(servers, options):
     count, database = 1_000_000, WORK / "million.db"
     say("a million posts: blogctl seed")
-    told = blogctl("seed", "--users", "50", "--count", count, "--set", f"database.url={database}",
+    told = blogctl("seed", "--yes", "--users", "50", "--count", count, "--set", f"database.url={database}",
                    "--set", f"entra.tenant_id={TENANT}")
     result = {
         "seed_seconds": float(re.search(r"time +([\d.]+) s", told).group(1)),

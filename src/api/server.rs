@@ -72,7 +72,8 @@ impl StartError {
             Self::NoRequiredScope => Some("set api.required_scope to a scope that the API exposes"),
             Self::CorsOrigin(invalid) => Some(invalid.error.hint()),
             Self::PendingMigrations => Some("or set database.migrate_at_start = true"),
-            Self::Socket(_) | Self::Provider(_) | Self::Description(_) | Self::Database(_) => None,
+            Self::Database(error) => error.hint(),
+            Self::Socket(_) | Self::Provider(_) | Self::Description(_) => None,
         }
     }
 }

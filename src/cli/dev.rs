@@ -33,6 +33,8 @@ use crate::{
     vault, web,
 };
 
+pub use self::folder::is_database;
+
 /// Settings that `dev` takes from you; all others it sets itself.
 const TAKEN: [&str; 5] =
     ["log.level", "api.rate_limits", "api.require_app_roles", "idp.users", "idp.access_token_seconds"];

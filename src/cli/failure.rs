@@ -14,6 +14,7 @@ use super::logging;
 use crate::{
     api,
     config::Mistakes,
+    db::DbError,
     entra::{CredentialError, certificate::CertificateError, issue_certificate::IssueError},
     web,
 };
@@ -133,6 +134,9 @@ fn hint_of(error: &anyhow::Error) -> Option<Cow<'static, str>> {
     }
     if let Some(error) = error.downcast_ref::<CredentialError>() {
         return Some(error.hint().into());
+    }
+    if let Some(error) = error.downcast_ref::<DbError>() {
+        return error.hint().map(Cow::from);
     }
     if let Some(error) = error.downcast_ref::<web::StartError>() {
         return error.hint().map(Cow::from);

@@ -12,6 +12,7 @@ use crate::{
     config::Role,
     db::{
         Database,
+        legacy::HOW_TO_IMPORT,
         migrate::{self, Found, Migration},
     },
 };
@@ -104,7 +105,9 @@ fn status(found: &Found, json: bool) -> anyhow::Result<Vec<String>> {
         lines.push("  there is no such file yet".to_owned());
     }
     lines.extend(migrations.iter().map(line));
-    if migrations.iter().any(|migration| !migration.applied) {
+    if found.is_python {
+        lines.push(format!("  this is a database of the Python system: {HOW_TO_IMPORT}"));
+    } else if migrations.iter().any(|migration| !migration.applied) {
         lines.push("apply what is pending with blogctl migrate run".to_owned());
     }
     Ok(lines)

@@ -9,10 +9,10 @@ use clap::{Args, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
-use super::{confirm, failure::Hint, settings::SettingsArguments};
+use super::{confirm, dev, failure::Hint, settings::SettingsArguments};
 use crate::{
     blog::sample::{self, DEFAULT_SEED, Sample},
-    config::{DEV_TENANT_ID, Role, Settings},
+    config::{DEV_TENANT_ID, Environment, Role, Settings},
     db::{Database, DatabaseUrl},
 };
 
@@ -21,10 +21,14 @@ use crate::{
 /// The same --seed gives the same rows, times and object ids included. Users of the seed that are there already write
 /// more posts. Users belong to the tenant of the setting entra.tenant_id, or without one to that of the development
 /// identity provider.
+///
+/// Asks first when the setting server.environment is production, which it is unless set, and the database is not that of
+/// blogctl dev.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   blogctl seed
+  blogctl seed --set database.url=.blogctl/blog.db    the database of blogctl dev: nothing is asked
   blogctl seed --users 5 --count 50
   blogctl seed --clear --yes --count 100000    in place of everything that is there
   blogctl seed --seed 7                        other posts
@@ -53,9 +57,13 @@ pub struct Arguments {
 /// When settings are wrong, deletion is not confirmed, or the database fails.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
     let settings = settings.load(Role::Any, Vec::new())?;
+    let url = DatabaseUrl::parse(&settings.database.url)?;
     if arguments.clear {
-        let url = DatabaseUrl::parse(&settings.database.url)?;
         confirm::destruction(&format!("delete every post and every user in {url}?"), arguments.yes)?;
+    } else if settings.server.environment == Environment::Production && !is_of_dev(&url) {
+        let question =
+            format!("add sample posts to {url}? server.environment is production, and people may read them there;");
+        confirm::change(&question, arguments.yes, "say it with --yes, or set server.environment to development")?;
     }
     let database = open(&settings)?;
     let begun = Instant::now();
@@ -85,6 +93,11 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     writeln!(out, "  seed     {}\n  time     {seconds:.2} s", arguments.seed)?;
     writeln!(out, "  index    {index_seconds:.2} s for full-text search")?;
     Ok(())
+}
+
+/// Whether it is a database that `blogctl dev` has made, in any folder: nobody works with it.
+fn is_of_dev(url: &DatabaseUrl) -> bool {
+    matches!(url, DatabaseUrl::Sqlite(path) if dev::is_database(path))
 }
 
 /// The database with its schema: an SQLite file gets it here, PostgreSQL from whoever runs the migrations.

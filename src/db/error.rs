@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::failure::Failure;
+use super::{failure::Failure, legacy};
 
 /// Why the database did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +77,12 @@ pub enum DbError {
         /// The version.
         version: String,
     },
+    /// The database has the tables of the Python system, which no migration changes.
+    #[error("{path} is a database of the Python system, and was not changed")]
+    PythonDatabase {
+        /// The file.
+        path: String,
+    },
     /// The file of the Python system cannot be read.
     #[error("cannot read {path}: {reason}")]
     Legacy {
@@ -88,6 +94,14 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// What to do about it, where one thing will do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::PythonDatabase { .. } => Some(legacy::HOW_TO_IMPORT),
+            _ => None,
+        }
+    }
+
     /// The time that began then is over.
     pub(super) fn late_since(begun: Instant) -> Self {
         Self::Deadline { seconds: begun.elapsed().as_secs().max(1) }
@@ -106,9 +120,12 @@ impl DbError {
             | Self::Closed => true,
             Self::Statement(error) => Failure::of(error).is_transient(),
             Self::NotCommitted(error) => Failure::of(error).is_transient(),
-            Self::Url(_) | Self::Panicked | Self::Migration(_) | Self::NewerSchema { .. } | Self::Legacy { .. } => {
-                false
-            }
+            Self::Url(_)
+            | Self::Panicked
+            | Self::Migration(_)
+            | Self::NewerSchema { .. }
+            | Self::PythonDatabase { .. }
+            | Self::Legacy { .. } => false,
         }
     }
 }

@@ -13,6 +13,29 @@ use diesel::{
 use super::{Connection, DbError};
 use crate::config::quotable_path;
 
+/// What to do with such a file where another database is wanted.
+pub const HOW_TO_IMPORT: &str = "name a new file in database.url (DATABASE_URL), and take over the users and posts of this one with \
+                                 blogctl migrate import FILE";
+
+/// Whether a file that no migration was applied to has the tables of the Python system. Reads only.
+///
+/// # Errors
+/// The database's.
+pub(super) fn is_python_database(connection: &mut SqliteConnection) -> QueryResult<bool> {
+    #[derive(QueryableByName)]
+    struct Columns {
+        #[diesel(sql_type = BigInt)]
+        found: i64,
+    }
+    // blogctl's own tables have other columns for the times.
+    let columns: Columns = diesel::sql_query(
+        "SELECT (SELECT count(*) FROM pragma_table_info('users') WHERE name IN ('oid', 'created_at')) \
+         + (SELECT count(*) FROM pragma_table_info('blog_posts') WHERE name IN ('author_id', 'created_at')) AS found",
+    )
+    .get_result(connection)?;
+    Ok(columns.found == 4)
+}
+
 /// The opened file.
 pub struct LegacyFile {
     connection: SqliteConnection,

@@ -14,7 +14,7 @@ use diesel::{
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{Connection, Database, DbError};
+use super::{Connection, Database, DbError, legacy};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -41,6 +41,7 @@ pub fn run(database: &Database) -> Result<Vec<Migration>, DbError> {
     database.connect()?.transaction(|connection| {
         lock(connection)?;
         let mut pending = known_and_applied(connection)?;
+        refuse_python_database(database, connection, &pending)?;
         pending.retain(|migration| !migration.applied);
         match connection {
             Connection::Sqlite(c) => c.run_pending_migrations(SQLITE).map(drop),
@@ -90,6 +91,19 @@ fn lock(connection: &mut Connection<'_>) -> Result<(), DbError> {
 
     if let Connection::Postgres(c) = connection {
         diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(LOCK).execute(&mut **c)?;
+    }
+    Ok(())
+}
+
+/// Its tables have the names of ours, so that the first migration would fail without saying why.
+fn refuse_python_database(
+    database: &Database,
+    connection: &mut Connection<'_>,
+    migrations: &[Migration],
+) -> Result<(), DbError> {
+    let Connection::Sqlite(c) = connection else { return Ok(()) };
+    if migrations.iter().all(|migration| !migration.applied) && legacy::is_python_database(c)? {
+        return Err(DbError::PythonDatabase { path: database.url().to_string() });
     }
     Ok(())
 }

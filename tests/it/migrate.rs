@@ -317,6 +317,33 @@ fn what_is_no_file_of_the_python_system_is_refused_and_nothing_is_written_to_it(
 }
 
 #[test]
+fn a_database_of_the_python_system_is_left_as_it_is_and_the_hint_says_how_to_take_it_over() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut legacy = Legacy::new();
+    legacy.add("PRAGMA wal_checkpoint");
+    let path = folder.path().join("blog.db").display().to_string();
+    std::fs::copy(legacy.folder.path().join("old blog?.db"), &path).expect("copied");
+    let url = format!("database.url={path}");
+    let run = |arguments: &[&str]| Ended::of(folder.path(), &[arguments, &["--set", &url]].concat());
+
+    let status = run(&["migrate", "status"]);
+    assert_eq!(status.code, Some(0), "{status:?}");
+    assert!(status.stdout.contains("blogctl migrate import") && !status.stdout.contains("migrate run"), "{status:?}");
+
+    let entra = ["--set", "entra.tenant_id=0a11ce00-0000-4000-8000-00000000000f"];
+    let api = ["--set", "api.app_id_uri=api://blog", "--set", "api.port=0"];
+    for arguments in [&["migrate", "run"][..], &[&["serve-api"][..], &entra, &api].concat()] {
+        let ended = run(arguments);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let message = format!("{path} is a database of the Python system");
+        assert!(ended.stderr.contains(&message) && ended.stderr.contains("blogctl migrate import"), "{ended:?}");
+    }
+    let mut connection = SqliteConnection::establish(&path).expect("opens");
+    connection.batch_execute("SELECT created_at FROM blog_posts").expect("the tables are as they were");
+    assert!(connection.batch_execute("SELECT version FROM __diesel_schema_migrations").is_err());
+}
+
+#[test]
 fn without_a_tenant_nobody_knows_whose_users_they_are() {
     let legacy = Legacy::new();
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -17,7 +17,7 @@ use crate::support::{
 fn seed(settings: &DatabaseSettings, arguments: &[&str]) -> Ended {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("database.url={}", settings.url);
-    Ended::of(folder.path(), &[&["seed", "--set", &url], arguments].concat())
+    Ended::of(folder.path(), &[&["seed", "--set", &url, "--set", "server.environment=development"], arguments].concat())
 }
 
 fn page(settings: &DatabaseSettings) -> Page {
@@ -109,6 +109,33 @@ fn a_refused_clear_does_not_even_make_the_file() {
     let file = SqliteFile::new();
     assert_eq!(seed(&file.settings, &["--clear"]).code, Some(2));
     assert!(!Path::new(&file.settings.url).exists());
+}
+
+#[test]
+fn in_production_it_names_the_database_and_without_a_terminal_goes_on_only_with_yes() {
+    let file = SqliteFile::new();
+    let url = format!("database.url={}", file.settings.url);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for environment in [&[][..], &["--set", "server.environment=production"]] {
+        let refused = Ended::of(folder.path(), &[&["seed", "--set", &url], environment].concat());
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        for said in [file.settings.url.as_str(), "server.environment is production", "hint: ", "--yes"] {
+            assert!(refused.stderr.contains(said), "{refused:?}");
+        }
+        assert!(!Path::new(&file.settings.url).exists());
+    }
+    let ended = Ended::of(folder.path(), &["seed", "--yes", "--set", &url]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(page(&file.settings).total, 20);
+}
+
+#[test]
+fn the_database_of_dev_gets_sample_posts_without_a_question() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let made = Ended::of(folder.path(), &["dev", "--print-env"]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let ended = Ended::of(folder.path(), &["seed", "--set", "database.url=.blogctl/blog.db"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
 }
 
 #[test]

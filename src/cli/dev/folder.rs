@@ -36,6 +36,11 @@ const GITIGNORE: &str = ".gitignore";
 /// `serve-idp --tls` keeps its certificates in the same folder by default; they begin so.
 const IDP_FILES: &str = "idp-";
 
+/// Whether the file is the database of a folder that `dev` has made.
+pub fn is_database(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name == DATABASE) && file.with_file_name(MARKER).is_file()
+}
+
 /// Why the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {

@@ -4,7 +4,7 @@ use super::{
     Patient,
     finding::{Check, Said},
 };
-use crate::db::{DatabaseUrl, DbError, migrate};
+use crate::db::{DatabaseUrl, DbError, legacy::HOW_TO_IMPORT, migrate};
 
 const EXPECTED: &str = "a database that can be read and written, with every migration of this blogctl";
 
@@ -45,6 +45,9 @@ fn run(patient: &Patient) -> Vec<Said> {
             "let database.url (DATABASE_URL) name the primary server, and a user who may select, insert, update and delete in all \
              tables",
         )];
+    }
+    if found.is_python {
+        return vec![Said::failed(format!("{url} is a database of the Python system"), EXPECTED, HOW_TO_IMPORT)];
     }
     vec![match (found.exists, pending.as_slice(), at_start) {
         (true, [], _) => Said::ok(format!("{url} has every migration")),

@@ -16,7 +16,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use super::{Migration, POSTGRES, SQLITE, compare};
 use crate::{
     config::DatabaseSettings,
-    db::{DatabaseUrl, DbError, postgres},
+    db::{DatabaseUrl, DbError, legacy, postgres},
 };
 
 /// Links one after the other; systems follow no more.
@@ -31,6 +31,8 @@ pub struct Found {
     pub exists: bool,
     /// Every migration that this binary knows, in order.
     pub migrations: Vec<Migration>,
+    /// Whether it is a file of the Python system, which no migration changes.
+    pub is_python: bool,
     /// What keeps this user from writing, if anything does that can be seen.
     pub obstacle: Option<String>,
 }
@@ -55,20 +57,20 @@ struct Line {
 /// When the database cannot be read, its file or folder not be written, or a newer blogctl has migrated it.
 pub fn look(settings: &DatabaseSettings) -> Result<Found, DbError> {
     let url = DatabaseUrl::parse(&settings.url)?;
-    let (exists, migrations, obstacle) = match &url {
+    Ok(match &url {
         DatabaseUrl::Sqlite(path) => {
-            let (exists, migrations) = sqlite(path)?;
-            (exists, migrations, None)
+            let (exists, is_python, migrations) = sqlite(path)?;
+            Found { url, exists, migrations, is_python, obstacle: None }
         }
-        DatabaseUrl::Postgres { url, shown } => {
-            let (migrations, obstacle) = postgres(url, shown, settings)?;
-            (true, migrations, obstacle)
+        DatabaseUrl::Postgres { url: complete, shown } => {
+            let (migrations, obstacle) = postgres(complete, shown, settings)?;
+            Found { url, exists: true, migrations, is_python: false, obstacle }
         }
-    };
-    Ok(Found { url, exists, migrations, obstacle })
+    })
 }
 
-fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
+/// Whether it exists, whether it is of the Python system, and its migrations.
+fn sqlite(path: &Path) -> Result<(bool, bool, Vec<Migration>), DbError> {
     let error =
         |reason: &dyn ToString| DbError::Open { database: path.display().to_string(), reason: reason.to_string() };
     let path = &*behind_links(path).map_err(|reason| error(&reason))?;
@@ -89,7 +91,7 @@ fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
         })?;
     }
     if !path.exists() {
-        return Ok((false, compare::<diesel::sqlite::Sqlite>(&SQLITE, BTreeSet::new())?));
+        return Ok((false, false, compare::<diesel::sqlite::Sqlite>(&SQLITE, BTreeSet::new())?));
     }
     // Opened for writing and closed at once: the API will have to.
     OpenOptions::new().append(true).open(path).map_err(|reason| error(&reason))?;
@@ -111,7 +113,8 @@ fn sqlite(path: &Path) -> Result<(bool, Vec<Migration>), DbError> {
         Some(_) => diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load(&mut connection)?,
         None => Vec::new(),
     };
-    Ok((true, compare::<diesel::sqlite::Sqlite>(&SQLITE, versions(applied))?))
+    let is_python = applied.is_empty() && legacy::is_python_database(&mut connection)?;
+    Ok((true, is_python, compare::<diesel::sqlite::Sqlite>(&SQLITE, versions(applied))?))
 }
 
 /// Where links lead, also when nothing is there yet: SQLite makes that file, and keeps its own beside it.

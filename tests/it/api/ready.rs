@@ -97,7 +97,7 @@ fn a_change_by_another_process_is_seen_by_the_next_read() {
 
     let url = format!("database.url={}", api.settings.database.url);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let seeded = Ended::of(folder.path(), &["seed", "--count", "5", "--set", &url]);
+    let seeded = Ended::of(folder.path(), &["seed", "--yes", "--count", "5", "--set", &url]);
     assert_eq!(seeded.code, Some(0), "{seeded:?}");
     assert_eq!(top(&alice).1, "6");
     assert_eq!(title(&alice, id), "kept");
