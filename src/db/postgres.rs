@@ -264,8 +264,8 @@ fn write<T, E: From<DbError>>(
     begin: &Begin,
     work: &impl Fn(&mut Connection<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let begun = Instant::now();
-    let in_time = || if Instant::now() < ends { Ok(()) } else { Err(DbError::late_since(begun)) };
+    let since = Instant::now();
+    let in_time = || if Instant::now() < ends { Ok(()) } else { Err(DbError::late_since(since)) };
     let mut attempt = 1;
     loop {
         let Ready { connection, route, is_fresh, .. } = slot.ready()?;
