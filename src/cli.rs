@@ -20,6 +20,7 @@ mod serve_idp;
 mod serving;
 mod settings;
 mod token;
+mod wrap;
 
 use std::{env, ffi::OsString, process::ExitCode};
 
