@@ -20,6 +20,7 @@ mod serve_idp;
 mod serving;
 mod settings;
 mod token;
+mod version;
 mod wrap;
 
 use std::{env, ffi::OsString, process::ExitCode};
@@ -39,6 +40,7 @@ use crate::config::Role;
 #[command(
     name = "blogctl",
     version,
+    long_version = version::LONG.as_str(),
     max_term_width = 110,
     arg_required_else_help = true,
     after_long_help = "\

@@ -33,6 +33,12 @@ pub struct RedisSettings {
 pub struct RedisUrl(SecretString);
 
 impl RedisUrl {
+    /// Of a test's own server.
+    #[cfg(test)]
+    pub fn of_test(address: &str) -> Self {
+        Self(SecretString::from(address))
+    }
+
     /// With the password.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()

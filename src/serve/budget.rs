@@ -39,6 +39,14 @@ impl Budget {
         // Nothing that holds the lock can leave it half changed.
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Removes a client for whom no message counts any more: the map holds the last reference.
+    fn forget_unused(&self, source: Source) {
+        let mut sources = self.sources();
+        if sources.get(&source).is_some_and(|own| Arc::strong_count(own) == 1) {
+            sources.remove(&source);
+        }
+    }
 }
 
 /// The bytes of one message. They count until this is dropped.
@@ -74,6 +82,9 @@ impl Charge {
         let has_room = take(&own, self.bytes.saturating_add(bytes), self.budget.most_per_source);
         if has_room {
             self.own = Some(own);
+        } else {
+            drop(own);
+            self.budget.forget_unused(self.source);
         }
         has_room
     }
@@ -85,11 +96,7 @@ impl Drop for Charge {
         if let Some(own) = self.own.take() {
             own.fetch_sub(self.bytes, Ordering::Relaxed);
             drop(own);
-            let mut sources = self.budget.sources();
-            // The map holds the last one: nobody else counts for this client.
-            if sources.get(&self.source).is_some_and(|own| Arc::strong_count(own) == 1) {
-                sources.remove(&self.source);
-            }
+            self.budget.forget_unused(self.source);
         }
     }
 }

@@ -109,6 +109,11 @@ impl Local {
         self.unpark();
     }
 
+    /// A handler has taken all that there is of the body: what still counts as received was the framing of chunks.
+    pub fn take_all_of_body(&self) {
+        self.take_body(usize::MAX);
+    }
+
     /// A handler takes bytes of the body.
     pub fn take_body(&self, bytes: usize) {
         self.ahead.set(self.ahead.get().saturating_sub(bytes));
@@ -204,9 +209,10 @@ impl Connection {
         Rc::clone(&self.local)
     }
 
+    /// Whether ending it would lose nothing. Also in a body whose request has been answered: nobody needs the rest of it.
     fn is_idle(&self) -> bool {
         let is_between = self.scanner.is_between_requests() && self.held.is_empty();
-        (is_between || !self.is_http1) && !self.local.place.shared.is_active()
+        (is_between || self.scanner.is_in_body() || !self.is_http1) && !self.local.place.shared.is_active()
     }
 
     /// The error that ends it at once, when that is the order. Nothing of it stays with the system either.
@@ -275,6 +281,11 @@ impl AsyncRead for Connection {
         if let Some(error) = this.aborted() {
             return Poll::Ready(Err(error));
         }
+        // Whoever goes on sending a body that nobody reads is not waited for.
+        let is_told_to_end = this.local.place.shared.order() != Order::Serve;
+        if is_told_to_end && this.scanner.is_in_body() && this.is_idle() {
+            return Poll::Ready(Ok(()));
+        }
         if this.scanner.is_waiting()
             && let Some(framing) = this.local.framing.take()
         {
@@ -308,7 +319,9 @@ impl AsyncRead for Connection {
             Poll::Pending => {
                 this.local.place.shared.wake_for_orders(context.waker());
                 let ends = match this.local.place.shared.order() {
-                    Order::Serve | Order::Abort => false,
+                    Order::Serve => false,
+                    // It came after the look at the beginning, when there was no task to wake yet.
+                    Order::Abort => return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
                     Order::EndWhenIdle => this.is_idle(),
                     Order::EndHead => !this.local.place.shared.is_active() && !this.scanner.is_in_body(),
                 };

@@ -103,8 +103,13 @@ impl Coding {
         if bytes.len() <= MAX_INLINE_BYTES {
             return self.compress(&bytes, Effort::Fast).map(Bytes::from);
         }
-        let _permit = LARGE.acquire().await.map_err(io::Error::other)?;
-        let compressed = web::block(move || self.compress(&bytes, Effort::Fast)).await;
+        let permit = LARGE.acquire().await.map_err(io::Error::other)?;
+        // The work goes on when the client has gone, and so does its permit.
+        let compress = move || {
+            let _permit = permit;
+            self.compress(&bytes, Effort::Fast)
+        };
+        let compressed = web::block(compress).await;
         compressed.map_err(io::Error::other).flatten().map(Bytes::from)
     }
 

@@ -26,6 +26,8 @@ enum State {
     Unknown,
     Length(u64),
     Chunked(Chunk),
+    /// A body that ends with the connection.
+    Endless,
     /// Whatever comes, the parser alone judges it.
     Unwatched,
 }
@@ -40,6 +42,8 @@ enum Chunk {
     DataLineFeed,
     EndReturn,
     EndLineFeed,
+    Trailer,
+    TrailerLineFeed,
 }
 
 /// Name of the header that is hidden, with its colon.
@@ -92,7 +96,7 @@ impl Scanner {
 
     /// Whether the next byte belongs to a body.
     pub fn is_in_body(&self) -> bool {
-        matches!(self.state, State::Length(_) | State::Chunked(_))
+        matches!(self.state, State::Length(_) | State::Chunked(_) | State::Endless)
     }
 
     /// What follows the head that has ended.
@@ -101,7 +105,7 @@ impl Scanner {
             Framing::Empty | Framing::Length(0) => State::Head,
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::Chunked(Chunk::Size(0)),
-            Framing::Endless => State::Unwatched,
+            Framing::Endless => State::Endless,
         };
     }
 
@@ -119,7 +123,7 @@ impl Scanner {
                     taken
                 }
                 State::Chunked(chunk) => self.scan_chunk(chunk, rest),
-                State::Unwatched => rest.len(),
+                State::Endless | State::Unwatched => rest.len(),
             };
         }
         done
@@ -151,7 +155,8 @@ impl Scanner {
             (true, true) => {
                 (self.state, self.has_begun, self.head_bytes) = (State::Unknown, false, 0);
             }
-            (true, false) => self.head_bytes = 0,
+            // Already part of a head: its time runs, and its bytes count.
+            (true, false) => {}
             (false, _) => self.has_begun = true,
         }
         length + 1
@@ -192,11 +197,14 @@ impl Scanner {
             (Chunk::Size(size), b' ' | b'\t' | b';') => Some(Chunk::Extension(size)),
             (Chunk::Size(size) | Chunk::Extension(size), b'\r') => Some(Chunk::SizeLineFeed(size)),
             (Chunk::Extension(size), byte) if *byte != b'\n' => Some(Chunk::Extension(size)),
-            (Chunk::SizeLineFeed(0), b'\n') => Some(Chunk::EndReturn),
+            (Chunk::SizeLineFeed(0) | Chunk::TrailerLineFeed, b'\n') => Some(Chunk::EndReturn),
             (Chunk::SizeLineFeed(size), b'\n') => Some(Chunk::Data(size)),
             (Chunk::DataReturn, b'\r') => Some(Chunk::DataLineFeed),
             (Chunk::DataLineFeed, b'\n') => Some(Chunk::Size(0)),
             (Chunk::EndReturn, b'\r') => Some(Chunk::EndLineFeed),
+            // A trailer, of whatever bytes: the parser takes and drops them (RFC 9112 §7.1.2).
+            (Chunk::Trailer, b'\r') => Some(Chunk::TrailerLineFeed),
+            (Chunk::EndReturn | Chunk::Trailer, _) => Some(Chunk::Trailer),
             (Chunk::EndLineFeed, b'\n') => {
                 self.state = State::Head;
                 return 1;
@@ -240,6 +248,35 @@ mod tests {
         for piece in [1, 2, 3, 7, 1000] {
             assert_eq!(String::from_utf8(scan(text.as_bytes(), &bodies, &[piece])).expect("text"), text, "{piece}");
         }
+    }
+
+    #[test]
+    fn a_chunked_body_with_trailers_does_not_end_the_watch() {
+        let chunked = "POST / HTTP/1.1\r\nHost: a\r\n\r\n1\r\nx\r\n0\r\nA: b\r\nC: d\r\n\r\n";
+        let bare = "GET / HTTP/1.1\nHost: a\r\n\r\n";
+        for piece in [1, 2, 3, 1000] {
+            let out = scan(format!("{chunked}{bare}").as_bytes(), &[Framing::Chunked], &[piece]);
+            assert_eq!(out.iter().position(|byte| *byte == 0), Some(chunked.len() + 14), "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn empty_lines_before_a_head_are_part_of_it() {
+        let mut scanner = Scanner::http1();
+        for _ in 0..100 {
+            assert_eq!(scanner.scan(&mut [b'\r', b'\n']), 2);
+            assert!(!scanner.is_between_requests());
+        }
+        assert_eq!(scanner.head_bytes(), 200);
+    }
+
+    #[test]
+    fn a_body_without_a_length_is_a_body() {
+        let mut scanner = Scanner::http1();
+        let mut head = GET.as_bytes().to_vec();
+        scanner.scan(&mut head);
+        scanner.follow(Framing::Endless);
+        assert!(scanner.is_in_body());
     }
 
     #[test]

@@ -179,7 +179,10 @@ impl Stream for Body {
         if mem::take(&mut self.is_expecting) {
             self.local.invite_body();
         }
-        let polled = ready!(Pin::new(&mut self.payload).poll_next(context));
+        let Poll::Ready(polled) = Pin::new(&mut self.payload).poll_next(context) else {
+            self.local.take_all_of_body();
+            return Poll::Pending;
+        };
         if let Some(Ok(bytes)) = &polled {
             self.local.take_body(bytes.len());
         }

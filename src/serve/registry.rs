@@ -30,6 +30,8 @@ const TICKS_PER_SWEEP: u32 = 5;
 const CANDIDATES: usize = 64;
 /// An idle connection that is younger may have a request on its way.
 const LEAST_IDLE_MS: u64 = 200;
+/// An idle connection is ended after this time: a little later than the web server does where it keeps the time itself.
+const LONGEST_IDLE_MS: u64 = 80_000;
 
 /// Connections of all servers of this process: they share its descriptors.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
@@ -107,6 +109,8 @@ impl Shared {
 
     /// A request is being served.
     pub fn begin_request(&self) {
+        // A stall that goes on is noted again by the next write.
+        self.stalled_since.store(0, Ordering::Relaxed);
         self.active.fetch_add(1, Ordering::Relaxed);
         self.idle_since.store(0, Ordering::Relaxed);
         self.head_since.store(0, Ordering::Relaxed);
@@ -326,6 +330,11 @@ impl Registry {
             }
             if shared.takes_too_little(now, self.limits.stall_ms) {
                 shared.give(Order::Abort);
+            }
+            // The web server keeps this time itself, but not while the body of a request that it has answered is not whole.
+            let idle_since = shared.idle_since.load(Ordering::Relaxed);
+            if idle_since != 0 && now.saturating_sub(idle_since) > LONGEST_IDLE_MS {
+                shared.give(Order::EndWhenIdle);
             }
         }
     }

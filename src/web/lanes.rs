@@ -41,8 +41,10 @@ pub struct Lane {
 pub struct Lanes {
     /// Requests to the API.
     pub api: Lane,
-    /// Requests to Entra's token endpoint, each with the signature of an assertion, perhaps by a vault.
+    /// Refreshes at Entra's token endpoint, each with the signature of an assertion, perhaps by a vault.
     pub tokens: Lane,
+    /// Redemption of codes there. Everybody can bring a code, so it takes no thread from those who are signed in.
+    pub sign_ins: Lane,
     /// Entra's discovery document.
     pub discovery: Lane,
     /// What `/health` asks: one request at a time to each of Entra, the API and Redis.
@@ -58,6 +60,7 @@ impl Lanes {
         Ok(Self {
             api: Lane::new("the API", 64, Duration::from_secs(2))?,
             tokens: Lane::new("the token endpoint", 32, Duration::from_secs(5))?,
+            sign_ins: Lane::new("sign-ins", 16, Duration::from_secs(5))?,
             discovery: Lane::new("discovery", 8, Duration::from_secs(5))?,
             probes: Lane::new("health", 4, Duration::from_secs(1))?,
         })

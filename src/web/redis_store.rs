@@ -40,6 +40,8 @@ use crate::config::RedisSettings;
 const MAX_CONNECTIONS: u32 = 24;
 /// Threads for requests that wait for Redis; refreshes of tokens have threads of their own.
 const THREADS: usize = 16;
+/// Why a connection is not used again that was made before Redis was away.
+const FROM_BEFORE: &str = "it is of a time before Redis was away";
 /// How often to ask whether it is one's turn.
 const ASK_FOR_TURN: Duration = Duration::from_millis(25);
 
@@ -132,6 +134,8 @@ struct Shared {
     lane: Lane,
     /// Longest time for a command, and for all of one request.
     timeout: Duration,
+    /// Who gives Redis less time than this, because a request has used up its own, learns nothing of Redis by its silence.
+    fair: Duration,
     keys: KeyRing,
     prefix: String,
 }
@@ -158,8 +162,8 @@ impl RedisStore {
         let (Some(pool), Some(for_probes)) = (pool(MAX_CONNECTIONS)?, pool(1)?) else { return Ok(None) };
         let lane = Lane::new("Redis", THREADS, settings.timeout).map_err(RedisSetupError::Threads)?;
         let (keys, prefix, timeout) = (keys.clone(), settings.key_prefix.clone(), settings.timeout);
-        let breaker = Breaker::default();
-        Ok(Some(Self(Arc::new(Shared { pool, for_probes, generation, breaker, lane, timeout, keys, prefix }))))
+        let (breaker, fair) = (Breaker::default(), timeout / 4);
+        Ok(Some(Self(Arc::new(Shared { pool, for_probes, generation, breaker, lane, timeout, fair, keys, prefix }))))
     }
 
     /// Does `work`, which may use this store, on a thread of its lane. All that one request does so takes `redis.timeout_seconds` at
@@ -391,7 +395,8 @@ impl RedisStore {
     }
 
     /// With a connection; with a fresh one when that has ended while nobody used it, as after a restart of Redis. One that has
-    /// failed is not used again, nor are those made before it did: where a Redis has gone without a word, they are dead, too.
+    /// failed is not used again, nor are those made before it did: where a Redis has gone without a word, they are dead, too. But a
+    /// request that has little of its time left says nothing of the others' connections when that ends.
     fn run<T>(&self, command: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, StoreError> {
         let attempt = || -> Result<RedisResult<T>, StoreError> {
             let mut live = self.connection()?;
@@ -404,7 +409,11 @@ impl RedisStore {
             if let Err(error) = &outcome
                 && (error.is_io_error() || error.is_timeout() || error.is_connection_dropped())
             {
-                live.generation.end(&self.0.generation);
+                if error.is_timeout() && left < self.0.fair {
+                    live.is_spent = true;
+                } else {
+                    live.generation.end(&self.0.generation);
+                }
             }
             Ok(outcome)
         };
@@ -416,15 +425,21 @@ impl RedisStore {
     }
 
     fn connection(&self) -> Result<r2d2::PooledConnection<Manager>, StoreError> {
+        let left = budget::left_here(self.0.timeout);
+        if left.is_zero() {
+            return Err(StoreError::too_slow());
+        }
         let Some(attempt) = self.0.breaker.attempt() else {
             return Err(StoreError("it was not there a moment ago".to_owned()));
         };
-        let connection = self.0.pool.get_timeout(budget::left_here(self.0.timeout)).map_err(|error| error.to_string());
-        // Without a reason, and while there are as many connections as there may be, all of them were in use; Redis itself may be well.
-        let is_gone = connection.as_ref().is_err_and(|error| error.contains(": "))
-            || (connection.is_err() && self.0.pool.state().connections < MAX_CONNECTIONS);
-        if !is_gone {
-            attempt.succeed();
+        let connection = self.0.pool.get_timeout(left).map_err(|error| error.to_string());
+        match &connection {
+            Ok(_) => attempt.succeed(),
+            // With a reason, a connection was refused.
+            Err(error) if error.contains(": ") && !error.contains(FROM_BEFORE) => drop(attempt),
+            // While there are as many connections as there may be, all of them were in use; Redis itself may be well.
+            Err(_) if left >= self.0.fair && self.0.pool.state().connections < MAX_CONNECTIONS => drop(attempt),
+            Err(_) => attempt.leave(),
         }
         connection.map_err(StoreError)
     }
@@ -474,6 +489,8 @@ struct Manager {
 struct Live {
     connection: Connection,
     generation: Generation,
+    /// An answer to it may still be under way: it must not be used again.
+    is_spent: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -515,18 +532,18 @@ impl r2d2::ManageConnection for Manager {
         let connection = self.client.get_connection_with_timeout(self.timeout)?;
         connection.set_read_timeout(Some(self.timeout))?;
         connection.set_write_timeout(Some(self.timeout))?;
-        Ok(Live { connection, generation })
+        Ok(Live { connection, generation, is_spent: false })
     }
 
     fn is_valid(&self, live: &mut Live) -> RedisResult<()> {
         if live.generation.is(&self.generation) {
             return Ok(());
         }
-        Err((ErrorKind::Io, "it is of a time before Redis was away").into())
+        Err((ErrorKind::Io, FROM_BEFORE).into())
     }
 
     fn has_broken(&self, live: &mut Live) -> bool {
-        !(live.connection.is_open() && live.generation.is(&self.generation))
+        live.is_spent || !(live.connection.is_open() && live.generation.is(&self.generation))
     }
 }
 
@@ -545,4 +562,113 @@ fn before(now: i64, life: u64) -> i64 {
 fn millis(duration: Duration) -> u64 {
     // Redis refuses a life of nothing.
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::{TcpListener, TcpStream},
+        sync::atomic::AtomicBool,
+    };
+
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::config::RedisUrl;
+
+    const KIND: Kind = Kind("test");
+    const LIFE: Duration = Duration::from_mins(1);
+
+    /// Says `OK` to every command, or nothing while it is silent; counts connections.
+    #[derive(Default)]
+    struct PlayedRedis {
+        is_silent: AtomicBool,
+        connections: AtomicUsize,
+    }
+
+    impl PlayedRedis {
+        fn start() -> (Arc<Self>, u16) {
+            let (redis, listener) = (Arc::<Self>::default(), TcpListener::bind("127.0.0.1:0").unwrap());
+            let (port, played) = (listener.local_addr().unwrap().port(), Arc::clone(&redis));
+            thread::spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    played.connections.fetch_add(1, Ordering::SeqCst);
+                    let played = Arc::clone(&played);
+                    thread::spawn(move || played.serve(stream));
+                }
+            });
+            (redis, port)
+        }
+
+        fn serve(&self, mut stream: TcpStream) {
+            let mut bytes = [0; 4096];
+            while let Ok(length @ 1..) = stream.read(&mut bytes) {
+                // Each command begins with the number of its parts.
+                let commands = bytes[..length].windows(2).filter(|pair| pair[0] == b'*' && pair[1].is_ascii_digit());
+                let answers = "+OK\r\n".repeat(commands.count());
+                if !self.is_silent.load(Ordering::SeqCst) && stream.write_all(answers.as_bytes()).is_err() {
+                    break;
+                }
+            }
+        }
+
+        fn connections(&self) -> usize {
+            self.connections.load(Ordering::SeqCst)
+        }
+    }
+
+    fn store(port: u16, timeout: Duration) -> RedisStore {
+        let url = Some(RedisUrl::of_test(&format!("redis://127.0.0.1:{port}")));
+        let settings = RedisSettings { url, ca_file: None, timeout, key_prefix: "test".to_owned() };
+        RedisStore::of(&settings, &KeyRing::new(&[SecretString::from("a key of 32 bytes or more, for this")]))
+            .unwrap()
+            .unwrap()
+    }
+
+    fn put(store: &RedisStore) -> Result<(), StoreError> {
+        store.put(KIND, &Name::of("a record"), b"", LIFE)
+    }
+
+    #[test]
+    fn a_request_that_has_used_up_its_own_time_takes_no_connection_from_others() {
+        let (redis, port) = PlayedRedis::start();
+        let store = store(port, Duration::from_secs(20));
+        put(&store).unwrap();
+        let generation = || store.0.generation.load(Ordering::SeqCst);
+        let (before, made) = (generation(), redis.connections());
+        // Nothing is left: nobody is asked.
+        assert!(budget::until(Instant::now(), || put(&store)).is_err());
+        put(&store).unwrap();
+        assert_eq!((generation(), redis.connections()), (before, made));
+        // Little is left, and Redis is slower than that.
+        redis.is_silent.store(true, Ordering::SeqCst);
+        let soon = Instant::now() + Duration::from_millis(500);
+        assert!(budget::until(soon, || put(&store)).is_err());
+        redis.is_silent.store(false, Ordering::SeqCst);
+        assert_eq!(generation(), before, "the others' connections are as good as before");
+        put(&store).unwrap();
+        assert_eq!(redis.connections(), made + 1, "the answer that was late is nobody else's");
+    }
+
+    #[test]
+    fn a_redis_that_lets_a_fair_time_pass_is_gone() {
+        let (redis, port) = PlayedRedis::start();
+        let store = store(port, Duration::from_secs(2));
+        put(&store).unwrap();
+        redis.is_silent.store(true, Ordering::SeqCst);
+        assert!(put(&store).is_err());
+        assert_eq!(store.0.generation.load(Ordering::SeqCst), 1);
+        // New connections are not answered either.
+        assert!(put(&store).is_err());
+        assert!(store.0.breaker.attempt().is_none());
+    }
+
+    #[test]
+    fn a_redis_that_refuses_is_gone_however_little_time_is_left() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let store = store(port, Duration::from_secs(20));
+        assert!(budget::until(Instant::now() + Duration::from_secs(2), || put(&store)).is_err());
+        assert!(store.0.breaker.attempt().is_none());
+    }
 }

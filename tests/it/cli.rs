@@ -44,9 +44,23 @@ fn help_teaches() {
 }
 
 #[test]
-fn the_version_is_told() {
-    let Ended { code, stdout, .. } = run(&["--version"]);
+fn the_version_names_the_program_its_commit_and_its_libraries() {
+    let Ended { code, stdout, .. } = run(&["-V"]);
     assert_eq!((code, stdout), (Some(0), format!("blogctl {}\n", env!("CARGO_PKG_VERSION"))));
+
+    let Ended { code, stdout, .. } = run(&["--version"]);
+    assert_eq!(code, Some(0));
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert_eq!(lines[0], format!("blogctl {}", env!("CARGO_PKG_VERSION")));
+    let names: Vec<&str> = lines[1..].iter().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["commit", "OpenSSL", "SQLite", "libpq"]);
+    for line in &lines[2..] {
+        let version = line.split_whitespace().nth(1).expect("a version");
+        assert!(version.starts_with(|first: char| first.is_ascii_digit()), "{line}");
+    }
+    let lock = include_str!("../../Cargo.lock");
+    let libpq = lines[4].split_whitespace().nth(1).expect("a version");
+    assert!(lock.contains(&format!("+libpq-{libpq}\"")), "{libpq} is the one that is locked");
 }
 
 #[test]

@@ -125,7 +125,7 @@ async fn redeem(
     let pending = PendingSignIn { nonce: pending.nonce, code_verifier: SecretString::from(pending.code_verifier) };
     let client = Arc::clone(&visit.site.client);
     // There, and not here: it counts also when the browser has gone meanwhile.
-    let result = visit.site.lanes.tokens.run(move || {
+    let result = visit.site.lanes.sign_ins.run(move || {
         let result = client.redeem_code(&code, &pending);
         if result.as_ref().is_err_and(is_the_visitors) {
             reserved.fail();

@@ -7,7 +7,7 @@ use crate::web::{
     csrf::{Checked, ProtectedForm},
     error_page::{Kind, PageError},
     pages::health,
-    session::Account,
+    session::UserKey,
     visit::Visit,
 };
 
@@ -53,14 +53,19 @@ pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, Page
     let visit = user.visit;
     // With it the browser's other sessions: those that a late answer has pushed out of its cookie, too.
     let (ticket, at_provider) = (user.account.ticket.clone(), user.account.provider_session());
+    let everywhere = (form.everywhere.as_deref() == Some("1")).then(|| user.account.user());
     let ended = visit.blocking(move |site| {
+        // First, since it alone ends every sign-in, even if Redis fails at what comes next.
+        if let Some(user) = everywhere {
+            site.sign_outs.end_everywhere(user)?;
+        }
         let others = at_provider.map(|session| site.sessions.end_provider_session(&session)).transpose()?;
         site.tokens.forget(&[ticket])?;
         site.tokens.forget(&others.unwrap_or_default())
     });
     ended.await?;
-    if form.everywhere.as_deref() == Some("1") {
-        end_everywhere(&visit, &user.account).await?;
+    if let Some(user) = everywhere {
+        end_everywhere(&visit, user).await?;
     }
     visit.session.purge();
     visit.site.lost_sessions.forget(&visit.request);
@@ -78,11 +83,9 @@ pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, Page
     visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {})
 }
 
-/// Ends the user's sessions in all browsers. Entra's own sessions there are not this site's to end.
-async fn end_everywhere(visit: &Visit, account: &Account) -> Result<(), PageError> {
-    let user = account.user();
+/// Ends the user's sessions in all browsers, after the note that they have ended. Entra's own sessions there are not this site's to end.
+async fn end_everywhere(visit: &Visit, user: UserKey) -> Result<(), PageError> {
     let ended = visit.blocking(move |site| {
-        site.sign_outs.end_everywhere(user)?;
         let tickets = site.sessions.end_sessions_of(user)?;
         site.tokens.forget(&tickets).map(|()| tickets.len())
     });

@@ -23,7 +23,13 @@ struct State {
 pub struct Attempt<'b> {
     breaker: &'b Breaker,
     is_alone: bool,
-    has_succeeded: bool,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Failed,
+    Succeeded,
+    Unknown,
 }
 
 impl Breaker {
@@ -36,7 +42,7 @@ impl Breaker {
             Some(_) => true,
         };
         state.is_tried |= is_alone;
-        Some(Attempt { breaker: self, is_alone, has_succeeded: false })
+        Some(Attempt { breaker: self, is_alone, outcome: Outcome::Failed })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -48,14 +54,23 @@ impl Breaker {
 impl Attempt<'_> {
     /// Somebody is there.
     pub fn succeed(mut self) {
-        self.has_succeeded = true;
+        self.outcome = Outcome::Succeeded;
+    }
+
+    /// The attempt ended before anybody could know: the breaker stays as it was.
+    pub fn leave(mut self) {
+        self.outcome = Outcome::Unknown;
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let mut state = self.breaker.state();
-        state.failed_at = (!self.has_succeeded).then(Instant::now);
+        match self.outcome {
+            Outcome::Failed => state.failed_at = Some(Instant::now()),
+            Outcome::Succeeded => state.failed_at = None,
+            Outcome::Unknown => {}
+        }
         if self.is_alone {
             state.is_tried = false;
         }
@@ -83,5 +98,16 @@ mod tests {
         breaker.attempt().unwrap().succeed();
         let [first, second] = [(); 2].map(|()| breaker.attempt());
         assert!(first.is_some() && second.is_some(), "all is well again");
+    }
+
+    #[test]
+    fn an_attempt_that_tells_nothing_leaves_the_breaker_as_it_was() {
+        let breaker = Breaker::default();
+        breaker.attempt().unwrap().leave();
+        assert!(breaker.state().failed_at.is_none(), "nobody has failed");
+        breaker.state().failed_at = Instant::now().checked_sub(PAUSE);
+        breaker.attempt().unwrap().leave();
+        assert!(breaker.state().failed_at.is_some(), "nobody has succeeded");
+        assert!(breaker.attempt().is_some(), "the next one tries");
     }
 }

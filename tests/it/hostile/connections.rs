@@ -25,6 +25,30 @@ fn beyond_the_most_connections_the_longest_idle_makes_room_for_a_probe_and_for_a
 }
 
 #[test]
+fn no_unfinished_message_keeps_its_place_when_room_is_needed() {
+    let head = "POST /nothing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (what, then) in [
+        ("a body that never comes", ""),
+        ("a body with trailers that never ends", "1\r\nx\r\n0\r\nA: b\r\n"),
+        ("a body with trailers and an empty line", "0\r\nA: b\r\n\r\n"),
+    ] {
+        let api = Api::start(&[("SERVER__MAX_CONNECTIONS", "4"), ("SERVER__WORKERS", "1")]);
+        let mut silent: Vec<_> = (0..4)
+            .map(|_| {
+                let mut connection = api.connect();
+                connection.send(head.as_bytes());
+                assert_eq!(status_in(&connection.head()), 404, "{what}");
+                connection.send(then.as_bytes());
+                connection
+            })
+            .collect();
+        eventually("others than probes are served", || api.get("/v1/openapi.json") == 200);
+        eventually("the one that was silent longest was closed", || silent[0].is_closed());
+        attacks::record("API: connections", what, true);
+    }
+}
+
+#[test]
 fn when_every_connection_is_busy_a_probe_gets_through_and_others_are_503() {
     let api = Api::start(&[
         ("SERVER__MAX_CONNECTIONS", "20"),

@@ -525,3 +525,28 @@ fn a_wrong_password_is_no_way_in_and_is_not_shown() {
     assert_eq!(page.status, 503);
     assert!(!page.body.contains("hunter3"));
 }
+
+#[test]
+fn signing_out_everywhere_ends_every_sign_in_even_if_redis_fails_half_way() {
+    let Some(redis) = RedisServer::start() else { return };
+    let system = sharing(&redis, |_| {});
+    let other = replica(&system);
+    let [here, there] = [(); 2].map(|()| Browser::new());
+    here.sign_in(&system, ALICE, "/");
+    there.sign_in(&system, ALICE, "/");
+    let form = here.get(&system.web.url("/logout")).form("everywhere").with("everywhere", "1");
+    break_keys(&redis, |key| key.starts_with("blogctl:sessions-of-"));
+    assert_eq!(here.submit_once(&form).status, 503);
+    for server in [&system.web, &other] {
+        assert!(!is_signed_in(&here, server) && !is_signed_in(&there, server));
+    }
+}
+
+/// Puts something in the place of these keys that Redis refuses to read as what was there.
+fn break_keys(redis: &RedisServer, is_one: impl Fn(&str) -> bool) {
+    let mut connection = redis.connection();
+    let keys: Vec<String> = connection.keys("*").expect("keys");
+    for key in keys.iter().filter(|key| is_one(key)) {
+        redis::pipe().del(key).ignore().rpush(key, "broken").ignore().exec(&mut connection).expect("a change");
+    }
+}

@@ -20,7 +20,7 @@ pub fn frame(dice: &mut Dice, head: &mut Head, body: Vec<u8>) -> Framed {
             head.add("Transfer-Encoding", "chunked");
             let (extension, trailer) = if dice.chance(20) { (";a=b", "X-Trailer: 1\r\n") } else { ("", "") };
             let bytes = chunks(dice, &body, extension);
-            // The web server knows no trailers.
+            // How trailers are taken is not judged here.
             Framed { bytes: [bytes, format!("0\r\n{trailer}\r\n").into()].concat(), is_whole: extension.is_empty() }
         }
         16 => {
