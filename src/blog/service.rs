@@ -236,19 +236,18 @@ fn rename_if_later(
     issued_at: Option<i64>,
 ) -> Result<(), DbError> {
     let is_later = match issued_at {
-        Some(issued_at) => users::record_name_token(connection, user.id, issued_at)?,
+        Some(issued_at) => {
+            let is_later = users::record_name_token(connection, user.id, issued_at)?;
+            // PostgreSQL: that may have waited for another transaction, which has renamed the user since this one read the row.
+            *user = users::by_key_written(connection, user.key.tid, user.key.oid)?.into();
+            is_later
+        }
         None => true,
     };
-    if name == user.display_name {
-        return Ok(());
-    }
-    if is_later {
+    if is_later && name != user.display_name {
         user.updated_at = later_than(user.updated_at);
         name.clone_into(&mut user.display_name);
         users::rename(connection, user.id, name, user.updated_at)?;
-    } else {
-        // PostgreSQL: whoever recorded a later token may have renamed the user since this transaction read the row.
-        *user = users::by_key_written(connection, user.key.tid, user.key.oid)?.into();
     }
     Ok(())
 }

@@ -91,8 +91,13 @@ fn is_transient_in_sqlite(message: &str) -> bool {
         "out of memory",                // SQLITE_NOMEM
         "interrupted",                  // SQLITE_INTERRUPT
     ];
-    const BEGINNINGS: &[&str] =
-        &["database table is locked: ", "unable to open database: ", "database schema is locked: "];
+    const BEGINNINGS: &[&str] = &[
+        "database table is locked: ",
+        "unable to open database: ",
+        "database schema is locked: ",
+        // SQLite has rolled back the whole transaction (SQLITE_FULL, _IOERR, _NOMEM), with Diesel's savepoints in it.
+        "no such savepoint: diesel_savepoint_",
+    ];
     EXACT.contains(&message) || BEGINNINGS.iter().any(|beginning| message.starts_with(beginning))
 }
 
@@ -299,6 +304,7 @@ mod tests {
             "database or disk is full",
             "disk I/O error",
             "unable to open database file",
+            "no such savepoint: diesel_savepoint_1",
         ] {
             assert_eq!(unknown(message), Failure::Transient, "{message}");
         }
@@ -317,6 +323,7 @@ mod tests {
             "relation \"blog_posts\" does not exist",
             "permission denied for table users",
             "no such table: blog_posts",
+            "no such savepoint: another",
             "database disk image is malformed",
             "he said: canceling statement due to statement timeout",
             "",

@@ -27,7 +27,7 @@ use self::{
     connect::{Connected, Connector, Route},
     lanes::{Lane, Lanes},
     parameters::Purpose,
-    slot::Slot,
+    slot::{Ready, Slot},
     workers::{Job, Workers},
 };
 use super::{Connection, DbError, blocking::BlockingConnection, deadline, failure::Failure};
@@ -80,7 +80,7 @@ impl PostgresDatabase {
         E: From<DbError> + Send + 'static,
     {
         let ends = deadline::until(self.settings.deadline);
-        self.run(Lane::ShortRead, ends, move |slot| read(slot, ends, None, &work)).await
+        self.run(Lane::ShortRead, ends, move |slot| read(slot, ends, None, None, &work)).await
     }
 
     /// A read that may take long.
@@ -94,7 +94,7 @@ impl PostgresDatabase {
     {
         let ends = deadline::until(self.settings.deadline);
         let begin = self.begin(Purpose::Requests);
-        self.run(Lane::LongRead, ends, move |slot| read(slot, ends, Some(&begin), &work)).await
+        self.run(Lane::LongRead, ends, move |slot| read(slot, ends, Some(&begin), None, &work)).await
     }
 
     /// A search.
@@ -114,19 +114,7 @@ impl PostgresDatabase {
             workers: Arc::clone(&self.cancels),
             place: Arc::clone(&self.cancel_place),
         };
-        let search = move |slot: &mut Slot| {
-            // Before the work begins, so that the process is known.
-            slot.ready()?;
-            if !running.begin(slot.process()) {
-                return Err(DbError::Closed.into());
-            }
-            let outcome = read(slot, ends, Some(&begin), &work);
-            if !running.end() {
-                slot.discard();
-            }
-            outcome
-        };
-        self.run(Lane::Search, ends, search).await
+        self.run(Lane::Search, ends, move |slot| read(slot, ends, Some(&begin), Some(&running), &work)).await
     }
 
     /// The readiness probe's read. It waits for nothing but an earlier probe.
@@ -136,7 +124,7 @@ impl PostgresDatabase {
         E: From<DbError> + Send + 'static,
     {
         let ends = Instant::now() + PROBE;
-        self.run(Lane::Probe, ends, move |slot| read(slot, ends, None, &work)).await
+        self.run(Lane::Probe, ends, move |slot| read(slot, ends, None, None, &work)).await
     }
 
     /// Writes in a transaction, and returns after its commit.
@@ -233,21 +221,27 @@ impl Begin {
 }
 
 /// Reads, once more on a fresh connection when the first one turns out to be lost. `begin` is for reads whose time the server
-/// must limit: through a pooler, that takes a transaction.
+/// must limit: through a pooler, that takes a transaction. `running` is for reads that end when nobody waits for them.
 fn read<T, E: From<DbError>>(
     slot: &mut Slot,
     ends: Instant,
     begin: Option<&Begin>,
+    running: Option<&Running>,
     work: &impl Fn(&mut Connection<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     let mut attempt = 1;
     loop {
-        let (connection, route, is_fresh) = slot.ready()?;
+        let Ready { connection, route, is_fresh, process } = slot.ready()?;
+        let at_work = running.map(|running| running.begin(process).ok_or(DbError::Closed)).transpose()?;
         let outcome = match begin.filter(|_| route == Route::Pooled) {
             Some(begin) => in_transaction(connection, begin.sql(route), work).map_err(Ended::into_error),
             None => work(&mut Connection::Postgres(connection)),
         };
+        let is_abandoned = at_work.is_some_and(|at_work| !at_work.end());
         let failure = slot.settle();
+        if is_abandoned {
+            slot.discard();
+        }
         let Err(error) = outcome else { return outcome };
         let is_worth_it = match failure {
             Some(Failure::Lost | Failure::ReadOnly) => !is_fresh && attempt == 1,
@@ -262,17 +256,25 @@ fn read<T, E: From<DbError>>(
 }
 
 /// Writes in a transaction. Once more only where nothing can have been committed, and never when the connection is lost after
-/// the transaction has begun: then nobody knows.
+/// the transaction has begun: then nobody knows. Nothing begins or is committed once its time is over: the client has been
+/// told so, and may have sent the same again.
 fn write<T, E: From<DbError>>(
     slot: &mut Slot,
     ends: Instant,
     begin: &Begin,
     work: &impl Fn(&mut Connection<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
+    let begun = Instant::now();
+    let in_time = || if Instant::now() < ends { Ok(()) } else { Err(DbError::late_since(begun)) };
     let mut attempt = 1;
     loop {
-        let (connection, route, is_fresh) = slot.ready()?;
-        let outcome = in_transaction(connection, begin.sql(route), work);
+        let Ready { connection, route, is_fresh, .. } = slot.ready()?;
+        in_time()?;
+        let outcome = in_transaction(connection, begin.sql(route), |connection| {
+            let value = work(connection)?;
+            in_time()?;
+            Ok(value)
+        });
         let failure = slot.settle();
         let ended = match outcome {
             Ok(value) => return Ok(value),
@@ -347,16 +349,20 @@ fn connect(connector: &Connector) -> Result<PgConnection, DbError> {
 }
 
 /// Connects twice. A pooler that hands on what a client sets, and lends the server process to others afterwards, shows the
-/// second connection the first one's mark, or the first one another process.
+/// second connection the first one's mark, or the first one another process, or both the same.
 fn find_pooler(connector: &Connector) -> Result<(), DbError> {
     let mut first = connector.connect(Purpose::Requests)?;
     if first.route == Route::Pooled {
         return Ok(());
     }
     // A server that is full, or a user that may have one connection only.
-    let Ok(mut second) = connector.connect(Purpose::Requests) else { return Ok(()) };
-    let is_direct = |connected: &mut Connected| connector.verify(connected).unwrap_or(false);
-    if !(is_direct(&mut first) && is_direct(&mut second) && is_direct(&mut first)) {
+    let Ok(mut second) = connector.connect(Purpose::Requests) else { return connector.refuse_pooler() };
+    let has_same_process = first.process.is_some() && first.process == second.process;
+    // A connection that is lost meanwhile tells nothing.
+    let is_direct = |connected: &mut Connected| {
+        connector.verify(connected).map_err(|reason| connector.not_opened(parameters::one_line(reason)))
+    };
+    if has_same_process || !(is_direct(&mut first)? && is_direct(&mut second)? && is_direct(&mut first)?) {
         connector.note_pooler();
     }
     connector.refuse_pooler()

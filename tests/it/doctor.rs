@@ -553,6 +553,7 @@ fn a_postgres_that_takes_no_writes_is_told() {
         let dropped = format!("DROP OWNED BY {role}; DROP ROLE {role}");
         admin.batch_execute(&dropped).expect("dropped");
         assert!(told.starts_with('✗') && told.contains("may not read and write all of blog_posts"), "{told}");
+        assert!(told.contains("name_tokens"), "{told}");
     });
 }
 

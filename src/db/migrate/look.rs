@@ -153,7 +153,8 @@ fn obstacle(connection: &mut PgConnection) -> Result<Option<String>, DbError> {
     }
     let closed = diesel::sql_query(
         "SELECT c.relname::text AS text FROM pg_class c \
-         WHERE c.relkind = 'r' AND c.relname IN ('users', 'blog_posts', 'post_counts', 'idempotency_keys') AND pg_table_is_visible(c.oid) \
+         WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) \
+         AND c.relname IN ('users', 'blog_posts', 'post_counts', 'idempotency_keys', 'name_tokens') \
          AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') \
                   AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')) \
          ORDER BY 1",

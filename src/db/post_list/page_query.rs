@@ -139,7 +139,8 @@ impl PageQuery {
         Ok(())
     }
 
-    /// The bytes of a content, or the most that an excerpt of it takes.
+    /// The bytes of a content, or the fewest that an excerpt of it takes, since a character takes at least one. Never more
+    /// than the reader counts: the row with which its page is too large must be there, or the page looks like the last one.
     fn content_bytes<'b, DB>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()>
     where
         DB: Backend + HasSqlType<BigInt>,
@@ -148,7 +149,7 @@ impl PageQuery {
         match &self.content_chars {
             None => out.push_sql("octet_length(p.content)"),
             Some(chars) => {
-                out.push_sql("least(octet_length(p.content), 4 * ");
+                out.push_sql("least(octet_length(p.content), ");
                 out.push_bind_param::<BigInt, _>(chars)?;
                 out.push_sql(")");
             }

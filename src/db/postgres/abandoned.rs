@@ -11,7 +11,10 @@ use std::{
 use diesel::{RunQueryDsl, pg::PgConnection, sql_types::Integer};
 use tokio::sync::Semaphore;
 
-use super::{slot::Slot, workers::Workers};
+use super::{
+    slot::{Ready, Slot},
+    workers::Workers,
+};
 
 /// Longest time for ending one.
 const TIME: Duration = Duration::from_secs(2);
@@ -30,22 +33,36 @@ struct State {
 }
 
 impl Running {
-    /// The server process begins to work. `false` when nobody waits for it any more.
-    pub fn begin(&self, process: Option<i32>) -> bool {
+    /// The server process begins to work, until the result is dropped. `None` when nobody waits for it any more.
+    pub fn begin(&self, process: Option<i32>) -> Option<AtWork<'_>> {
         let mut state = self.lock();
+        if state.is_abandoned {
+            return None;
+        }
         state.process = process;
-        !state.is_abandoned
-    }
-
-    /// It is done. Whether the connection is as good as before: a cancellation may still be on its way to it.
-    pub fn end(&self) -> bool {
-        let mut state = self.lock();
-        state.process = None;
-        !state.is_abandoned
+        Some(AtWork(self))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// While this is there, the server process works for the search.
+pub(super) struct AtWork<'a>(&'a Running);
+
+impl AtWork<'_> {
+    /// It is done. Whether the connection is as good as before: a cancellation may still be on its way to it.
+    pub fn end(self) -> bool {
+        let mut state = self.0.lock();
+        state.process = None;
+        !state.is_abandoned
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.lock().process = None;
     }
 }
 
@@ -70,7 +87,7 @@ impl Drop for Guard {
         let Ok(permit) = Arc::clone(&self.place).try_acquire_owned() else { return };
         let running = Arc::clone(&self.running);
         let job = Box::new(move |slot: &mut Slot| {
-            if let Ok((connection, _, _)) = slot.ready() {
+            if let Ok(Ready { connection, .. }) = slot.ready() {
                 // As long as this is held, the search cannot end, and its connection do nothing else.
                 let state = running.lock();
                 if let Some(process) = state.process

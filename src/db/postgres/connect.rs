@@ -101,24 +101,27 @@ impl Connector {
         }
         let mark = Uuid::new_v4().simple().to_string();
         let url = parameters::direct(&self.url, &self.settings, purpose, &mark);
-        let refused = match PgConnection::establish(&url) {
+        let direct = || match PgConnection::establish(&url) {
             Ok(mut connection) => match process_with(&mut connection, &mark) {
-                Ok(Some(process)) => {
-                    return Ok(Connected { connection, route: Route::Direct, mark, process: Some(process) });
-                }
-                Ok(None) => None,
-                Err(reason) => Some(reason.to_string()),
+                Ok(Some(process)) => Attempt::Marked(Connected {
+                    connection,
+                    route: Route::Direct,
+                    mark: mark.clone(),
+                    process: Some(process),
+                }),
+                Ok(None) => Attempt::Unmarked,
+                Err(reason) => Attempt::Refused(parameters::one_line(reason)),
             },
-            Err(reason) => Some(parameters::of_connecting(reason, &url)),
+            Err(reason) => Attempt::Refused(parameters::of_connecting(reason, &url)),
         };
-        if let Some(reason) = refused.filter(|reason| parameters::is_out_of_reach(reason)) {
-            return Err(self.not_opened(reason));
+        match direct_or_pooled(direct, || self.connect_pooled(), |reason| self.not_opened(reason))? {
+            Found::Direct(connected) => Ok(connected),
+            Found::Pooled(connected) => {
+                self.note_pooler();
+                self.refuse_pooler()?;
+                Ok(connected)
+            }
         }
-        // Once more without options. When that fails as well, the options were not the reason.
-        let pooled = self.connect_pooled()?;
-        self.note_pooler();
-        self.refuse_pooler()?;
-        Ok(pooled)
     }
 
     /// # Errors
@@ -170,9 +173,51 @@ impl Connector {
         Ok(Connected { connection, route: Route::Pooled, mark: String::new(), process: None })
     }
 
-    fn not_opened(&self, reason: String) -> DbError {
+    pub(super) fn not_opened(&self, reason: String) -> DbError {
         DbError::Open { database: self.shown.to_string(), reason }
     }
+}
+
+/// What came of connecting with options.
+enum Attempt<C> {
+    /// To a server process with this connection's mark.
+    Marked(C),
+    /// To one without it: there is a pooler.
+    Unmarked,
+    /// There is no connection, or it was lost at once.
+    Refused(String),
+}
+
+/// A connection, and what it tells about the way to the server.
+#[derive(Debug, PartialEq, Eq)]
+enum Found<C> {
+    Direct(C),
+    Pooled(C),
+}
+
+/// Connects with options, and without them where there is a pooler. That a pooler rejects the options is concluded only when
+/// they are rejected, then a connection without them is made, and then they are rejected again for a reason that does not
+/// pass: a server that is starting up, or full for a moment, must not be taken for a pooler for ever.
+fn direct_or_pooled<C>(
+    direct: impl Fn() -> Attempt<C>,
+    pooled: impl Fn() -> Result<C, DbError>,
+    not_opened: impl Fn(String) -> DbError,
+) -> Result<Found<C>, DbError> {
+    match direct() {
+        Attempt::Marked(connected) => return Ok(Found::Direct(connected)),
+        Attempt::Unmarked => {}
+        Attempt::Refused(reason) if parameters::is_out_of_reach(&reason) => return Err(not_opened(reason)),
+        Attempt::Refused(_) => {
+            // When that fails as well, the options were not the reason. Closed, so that the server does not count both.
+            drop(pooled()?);
+            match direct() {
+                Attempt::Marked(connected) => return Ok(Found::Direct(connected)),
+                Attempt::Refused(reason) if parameters::is_passing(&reason) => return Err(not_opened(reason)),
+                Attempt::Unmarked | Attempt::Refused(_) => {}
+            }
+        }
+    }
+    pooled().map(Found::Pooled)
 }
 
 /// Settings that a transaction through a pooler brings along, since those of the session reach nobody or somebody else.
@@ -190,4 +235,73 @@ fn process_with(connection: &mut PgConnection, mark: &str) -> QueryResult<Option
     let ask = format!("SELECT current_setting('{}', true) AS mark, pg_backend_pid() AS process", parameters::MARK);
     let found: Mark = diesel::sql_query(ask).get_result(connection)?;
     Ok((found.mark.as_deref() == Some(mark)).then_some(found.process))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// What is found when connecting with options ends like this, one after the other; and how often it was tried without.
+    fn found(
+        attempts: Vec<Attempt<&'static str>>,
+        is_plain_refused: bool,
+    ) -> (Result<Found<&'static str>, String>, u32) {
+        let attempts = RefCell::new(attempts.into_iter());
+        let plain = RefCell::new(0);
+        let not_opened = |reason| DbError::Open { database: String::new(), reason };
+        let outcome = direct_or_pooled(
+            || attempts.borrow_mut().next().expect("no further attempt"),
+            || {
+                *plain.borrow_mut() += 1;
+                if is_plain_refused { Err(not_opened("plain".to_owned())) } else { Ok("plain") }
+            },
+            not_opened,
+        );
+        assert!(attempts.borrow_mut().next().is_none(), "every attempt was made");
+        (outcome.map_err(|error| error.to_string()), plain.take())
+    }
+
+    fn refused<C>(reason: &str) -> Attempt<C> {
+        Attempt::Refused(reason.to_owned())
+    }
+
+    const PASSING: [&str; 8] = [
+        "connection to server at \"h\", port 5432 failed: FATAL:  sorry, too many clients already",
+        "FATAL:  too many connections for role \"blog\"",
+        "FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
+        "FATAL:  the database system is starting up",
+        "FATAL:  the database system is shutting down",
+        "server closed the connection unexpectedly; This probably means the server terminated abnormally",
+        "could not receive data from server: Connection reset by peer",
+        "FATAL:  terminating connection due to administrator command",
+    ];
+
+    #[test]
+    fn a_server_that_turns_connections_away_for_a_moment_is_not_taken_for_a_pooler() {
+        for reason in PASSING {
+            let back = found(vec![refused(reason), Attempt::Marked("marked")], false);
+            assert_eq!(back, (Ok(Found::Direct("marked")), 1), "{reason}");
+            let (still, plain) = found(vec![refused(reason), refused(reason)], false);
+            assert!(still.expect_err(reason).contains(reason) && plain == 1, "{reason}");
+            let (full, _) = found(vec![refused(reason)], true);
+            assert!(full.expect_err(reason).contains("plain"), "{reason}");
+        }
+        // In another language of the server.
+        let back =
+            found(vec![refused("FATAL:  tut mir leid, schon zu viele Verbindungen"), Attempt::Marked("marked")], false);
+        assert_eq!(back, (Ok(Found::Direct("marked")), 1));
+        let (out_of_reach, plain) = found(vec![refused("h: Connection refused")], false);
+        assert!(out_of_reach.is_err() && plain == 0);
+    }
+
+    #[test]
+    fn a_pooler_is_one_that_rejects_the_options_again_or_shows_no_mark() {
+        let rejected = "FATAL:  unsupported startup parameter: options";
+        assert_eq!(found(vec![refused(rejected), refused(rejected)], false), (Ok(Found::Pooled("plain")), 2));
+        assert_eq!(found(vec![Attempt::Unmarked], false), (Ok(Found::Pooled("plain")), 1));
+        assert_eq!(found(vec![refused(PASSING[0]), Attempt::Unmarked], false), (Ok(Found::Pooled("plain")), 2));
+        assert_eq!(found(vec![Attempt::Marked("marked")], false), (Ok(Found::Direct("marked")), 0));
+    }
 }

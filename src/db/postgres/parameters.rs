@@ -103,6 +103,22 @@ pub(super) fn is_out_of_reach(reason: &str) -> bool {
         && !reason.contains("FATAL")
 }
 
+/// Whether the server turned the connection away, or lost it, for a reason that passes by itself: nothing that options do.
+pub(super) fn is_passing(reason: &str) -> bool {
+    is_out_of_reach(reason)
+        || [
+            "too many clients",
+            "too many connections for",
+            "remaining connection slots",
+            "the database system is",
+            "server closed the connection",
+            "Connection reset",
+            "terminating connection",
+        ]
+        .iter()
+        .any(|text| reason.contains(text))
+}
+
 fn with_limits(mut query: Vec<(String, String)>, address: &str, settings: &DatabaseSettings) -> Vec<(String, String)> {
     let seconds = |time: Duration| time.as_secs().to_string();
     let mut defaults = vec![

@@ -36,6 +36,16 @@ struct Held {
     used: Instant,
 }
 
+/// A connection that works as far as can be known.
+pub(super) struct Ready<'a> {
+    pub connection: &'a mut PgConnection,
+    pub route: Route,
+    /// Whether it has just been made.
+    pub is_fresh: bool,
+    /// Its server process, where that serves this connection alone.
+    pub process: Option<i32>,
+}
+
 /// The worst failure of a statement since it was last looked at. The work turns errors into its own, so they are noted where
 /// they occur.
 #[derive(Clone, Default)]
@@ -62,11 +72,11 @@ impl Slot {
         Self { connector, purpose, held: None, noted: Noted::default() }
     }
 
-    /// A connection that works as far as can be known, and whether it has just been made.
+    /// The connection, a new one where it is needed.
     ///
     /// # Errors
     /// When there is none to be had.
-    pub fn ready(&mut self) -> Result<(&mut PgConnection, Route, bool), DbError> {
+    pub fn ready(&mut self) -> Result<Ready<'_>, DbError> {
         let is_fresh = !self.is_usable();
         let held = match self.held.take() {
             Some(held) if !is_fresh => held,
@@ -81,7 +91,8 @@ impl Slot {
         self.noted.take();
         let Held { connected, used, .. } = self.held.insert(held);
         *used = Instant::now();
-        Ok((&mut connected.connection, connected.route, is_fresh))
+        let Connected { connection, route, process, .. } = connected;
+        Ok(Ready { connection, route: *route, is_fresh, process: *process })
     }
 
     /// What went wrong with the statements since [`Self::ready`], the worst of it. Closes the connection where it can be
@@ -99,11 +110,6 @@ impl Slot {
             self.discard();
         }
         failure
-    }
-
-    /// The server process of the connection, where it serves this one alone.
-    pub fn process(&self) -> Option<i32> {
-        self.held.as_ref().and_then(|held| held.connected.process)
     }
 
     /// Closes the connection.

@@ -79,7 +79,9 @@ impl Workers {
         lock(&self.leases).insert(number, Arc::clone(&lease));
         let mut task = (job, lease);
         loop {
-            let Some((_, worker)) = lock(&self.idle).as_mut().and_then(Vec::pop) else { break };
+            // Sent under the lock: a thread that ends takes itself off the list first, and then looks for a task once more.
+            let mut idle = lock(&self.idle);
+            let Some((_, worker)) = idle.as_mut().and_then(Vec::pop) else { break };
             match worker.send(task) {
                 Ok(()) => return Ok(()),
                 Err(mpsc::SendError(unsent)) => task = unsent,

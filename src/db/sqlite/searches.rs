@@ -135,6 +135,7 @@ impl Searches {
         match outcome {
             // What it was stopped by comes as an error of the database.
             Ok(Ok(Err(_))) if Instant::now() >= ends => Err(late().into()),
+            Ok(Ok(Err(_))) if self.is_closed.load(Ordering::Acquire) => Err(DbError::Closed.into()),
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(DbError::Panicked.into()),
             Err(_) => Err(late().into()),

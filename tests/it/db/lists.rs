@@ -278,3 +278,45 @@ fn an_excerpt_is_the_beginning_of_the_content_and_says_whether_it_goes_on() {
         assert!(whole.posts.iter().all(|post| post.is_truncated.is_none()));
     });
 }
+
+#[test]
+fn a_page_of_excerpts_of_many_long_posts_is_not_taken_for_the_last_one() {
+    each_blog(async |test| {
+        let author = test.user(1).await;
+        let written: Result<(), DbError> = test
+            .database
+            .write(move |connection| {
+                let (at, content) = (time("2026-01-01T00:00:00Z"), "x".repeat(5000));
+                let many: Vec<NewPost<'_>> = (0..600)
+                    .map(|n| at + TimeDelta::seconds(n))
+                    .map(|at| NewPost {
+                        author_id: author.id,
+                        title: "many",
+                        content: &content,
+                        created_at: at,
+                        updated_at: at,
+                    })
+                    .collect();
+                posts::insert_many(connection, &many)
+            })
+            .await;
+        written.expect("written");
+        test.database.connect().expect("a connection").index_for_search(|_| {}).expect("indexed");
+        let found = Filter { author_id: None, text: Some("many".to_owned()) };
+        let of_author = Filter { author_id: Some(author.id), text: None };
+        for filter in [Filter::default(), found, of_author] {
+            let (mut paging, mut seen) = (Paging::Skip(0), Vec::new());
+            loop {
+                let view = View { limit: 1000, excerpt: Some(1000) };
+                let page = test.blog.page(filter.clone(), paging, view, |page| page).await.expect("a page");
+                assert_eq!(page.total, 600);
+                seen.extend(page.posts.iter().map(|post| post.id));
+                let Some(next) = page.next else { break };
+                paging = next;
+            }
+            seen.sort_unstable();
+            seen.dedup();
+            assert_eq!(seen.len(), 600, "{filter:?}");
+        }
+    });
+}

@@ -423,3 +423,24 @@ fn all_work_of_one_request_has_one_deadline() {
     assert!(ended.1.is_transient(), "{}", ended.1);
     assert!(ended.0 <= 10, "{}", ended.0);
 }
+
+#[test]
+fn a_write_is_not_committed_after_its_client_was_told_that_its_time_is_over() {
+    let Some(postgres) = PostgresDatabase::new() else { return };
+    let database = migrated(&short_limits(&postgres.settings));
+    let mut admin = postgres.connection();
+    admin.batch_execute("CREATE TABLE t (n INT)").expect("a table");
+    let gate = Gate::default();
+    let wait = gate.work();
+    let late = block_on(database.write(move |connection| {
+        sql("INSERT INTO t VALUES (1)")(connection)?;
+        wait(connection)
+    }));
+    assert!(matches!(late, Err(DbError::Deadline { .. })), "{late:?}");
+    gate.wait_for(1);
+    gate.open();
+    // Waits for the end of the transaction.
+    admin.batch_execute("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE; COMMIT").expect("locked");
+    assert_eq!(diesel::sql_query("SELECT 1 FROM t").execute(&mut admin).expect("read"), 0);
+    block_on(database.write(sql("INSERT INTO t VALUES (2)"))).expect("the next one is well");
+}

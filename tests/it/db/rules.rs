@@ -1,9 +1,15 @@
 //! Who may do what to a post, and what is stored.
 
-use blogctl::blog::{BlogError, Content, Expected, PostChange, Title, TokenName, User, UserKey, Version};
+use std::time::{Duration, Instant};
+
+use blogctl::{
+    blog::{Blog, BlogError, Content, Expected, PostChange, Title, TokenName, User, UserKey, Version},
+    db::Database,
+};
+use diesel::{RunQueryDsl, connection::SimpleConnection};
 use uuid::Uuid;
 
-use crate::support::database::{draft, each_blog, key};
+use crate::support::database::{PostgresDatabase, block_on, draft, each_blog, key};
 
 fn new_title(title: &str) -> PostChange {
     PostChange { title: Some(Title::parse(title).expect("a title")), content: None }
@@ -284,4 +290,32 @@ fn a_token_that_repeats_the_name_counts_too() {
         test.blog.update_name(ann, token("Annabel", 45)).await.expect("done");
         assert_eq!(name().await.display_name, "Annabel", "a token without a name says nothing");
     });
+}
+
+#[test]
+fn a_later_token_that_repeats_the_name_wins_over_one_that_is_recorded_at_the_same_time() {
+    let Some(postgres) = PostgresDatabase::new() else { return };
+    let database = Database::open(&postgres.settings).expect("opens");
+    database.migrate().expect("migrates");
+    let blog = Blog::new(database);
+    let token = |name, issued_at| TokenName { name, issued_at: Some(issued_at) };
+    let ann = key(5);
+    block_on(blog.ensure_user(ann, token("Ann", 10))).expect("a user");
+    // Another process records the token of 20, and renames the user.
+    let (mut other, mut observer) = (postgres.connection(), postgres.connection());
+    other
+        .batch_execute("BEGIN; UPDATE name_tokens SET issued_at = 20; UPDATE users SET display_name = 'Anna'")
+        .expect("renamed");
+    std::thread::scope(|scope| {
+        let later = scope.spawn(|| block_on(blog.update_name(ann, token("Ann", 30))));
+        let since = Instant::now();
+        let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while diesel::sql_query(waits).execute(&mut observer).expect("asked") == 0 {
+            assert!(since.elapsed() < Duration::from_mins(1) && !later.is_finished(), "it waits for the other");
+        }
+        other.batch_execute("COMMIT").expect("committed");
+        later.join().expect("ends").expect("done");
+    });
+    let user = block_on(blog.ensure_user(ann, token("", 0))).expect("a user").0;
+    assert_eq!(user.display_name, "Ann");
 }

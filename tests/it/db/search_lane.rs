@@ -156,7 +156,8 @@ fn closing_stops_a_search_that_runs() {
         assert!(running.as_mut().now_or_never().is_none());
         has_started.recv_timeout(GUARD).expect("it runs");
         lane.database.close();
-        running.await.expect_err("stopped");
+        let stopped = running.await;
+        assert!(matches!(stopped, Err(DbError::Closed)), "{stopped:?}");
         let refused = lane.search().await;
         assert!(matches!(refused, Err(BlogError::Database(DbError::Closed))), "{refused:?}");
     });
