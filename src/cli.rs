@@ -21,6 +21,7 @@ mod serving;
 mod settings;
 mod token;
 mod version;
+mod wrap;
 
 use std::{env, ffi::OsString, process::ExitCode};
 

@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
-use super::settings::SettingsArguments;
+use super::{settings::SettingsArguments, wrap};
 use crate::config::{Entry, Role};
 
 const NAME: Style = Style::new().bold();
@@ -37,7 +37,7 @@ pub struct Arguments {
 /// When settings are wrong, or stdout cannot be written.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
     let loaded = settings.load_with_origins(Role::Any, Vec::new())?;
-    let text = if arguments.json { as_json(&loaded.entries)? } else { as_table(&loaded.entries) };
+    let text = if arguments.json { as_json(&loaded.entries)? } else { as_table(&loaded.entries, wrap::stdout_width()) };
     anstream::stdout().lock().write_all(text.as_bytes())?;
     Ok(())
 }
@@ -48,14 +48,15 @@ fn as_json(entries: &[Entry]) -> serde_json::Result<String> {
     serde_json::to_string_pretty(&all).map(|text| text + "\n")
 }
 
-fn as_table(entries: &[Entry]) -> String {
+fn as_table(entries: &[Entry], width: Option<usize>) -> String {
     let names = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
     let shown: Vec<String> = entries.iter().map(|entry| as_text(&entry.value)).collect();
     let values = shown.iter().map(|text| text.chars().count()).filter(|n| *n <= WIDEST_VALUE).max().unwrap_or(0);
     let line = |(entry, value): (&Entry, &String)| {
         let origin = if entry.origin == "default" { FROM_DEFAULT } else { GIVEN };
         let Entry { name, origin: from, .. } = entry;
-        format!("{NAME}{name:<names$}{NAME:#}  {value:<values$}  {origin}{from}{origin:#}\n")
+        let line = format!("{NAME}{name:<names$}{NAME:#}  {value:<values$}  {origin}{from}{origin:#}");
+        wrap::wrap(&line, names + 2, width) + "\n"
     };
     entries.iter().zip(&shown).map(line).collect()
 }

@@ -10,7 +10,7 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
-use super::logging;
+use super::{logging, wrap};
 use crate::{
     api,
     config::Mistakes,
@@ -85,9 +85,11 @@ pub fn report(error: &anyhow::Error, form: Form) -> ExitCode {
         let _ = anstream::stdout().lock().write_all(text.as_bytes());
         return ExitCode::from(exit_code);
     }
-    let mut text = format!("{ERROR}error:{ERROR:#} {message}\n");
+    let width = wrap::stderr_width();
+    let mut text = wrap::wrap(&format!("{ERROR}error:{ERROR:#} {message}"), "error: ".len(), width) + "\n";
     if let Some(hint) = hint {
-        let _ = writeln!(text, "  {HINT}hint:{HINT:#} {hint}");
+        let hint = wrap::wrap(&format!("  {HINT}hint:{HINT:#} {hint}"), "  hint: ".len(), width);
+        let _ = writeln!(text, "{hint}");
     }
     logging::say_last(text);
     ExitCode::from(exit_code)

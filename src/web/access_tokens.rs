@@ -6,6 +6,7 @@ use std::{
     time::{Duration as StdDuration, Instant},
 };
 
+use actix_web::rt::time::timeout;
 use chrono::{DateTime, Duration, Utc};
 use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
@@ -66,20 +67,24 @@ pub struct AccessTokens {
     lanes: Arc<Lanes>,
     /// Where the store is, unless it is in this process.
     redis: Option<RedisStore>,
+    /// How long one waits for the refresh of another.
+    patience: StdDuration,
 }
 
 /// When a refresh failed last, for those who waited for it.
 type LastFailure = Option<Instant>;
 
 impl AccessTokens {
-    /// Kept in `store`, which is in `redis` or in this process; refreshed by `client`.
+    /// Kept in `store`, which is in `redis` or in this process; refreshed by `client`. Who waits for the refresh of another does so for
+    /// `patience`.
     pub fn new(
         store: Arc<dyn TokenStore>,
         client: Arc<ConfidentialClient>,
         lanes: Arc<Lanes>,
         redis: Option<RedisStore>,
+        patience: StdDuration,
     ) -> Self {
-        Self { store, client, refreshing: Cache::builder().time_to_idle(LOCK_LIFETIME).build(), lanes, redis }
+        Self { store, client, refreshing: Cache::builder().time_to_idle(LOCK_LIFETIME).build(), lanes, redis, patience }
     }
 
     /// Keeps the tokens of a new sign-in.
@@ -136,7 +141,7 @@ impl AccessTokens {
 
     /// One at a time. Whoever comes second waits, without a thread, and finds the first one's new token.
     async fn refresh(self: &Arc<Self>, ticket: &Ticket, old: SecretString) -> Result<SecretString, NoToken> {
-        let turn = self.refreshing.get_with_by_ref(ticket, Arc::default).lock_owned().await;
+        let turn = turn_of(self.refreshing.get_with_by_ref(ticket, Arc::default), self.patience).await?;
         let (tokens, ticket) = (Arc::clone(self), ticket.clone());
         // Goes on, and keeps the turn, also when the browser has gone meanwhile.
         self.lanes.tokens.run(move || tokens.refresh_now(&ticket, &old, Wait::ForTheOther, turn)).await?
@@ -218,6 +223,14 @@ impl AccessTokens {
     }
 }
 
+/// One's turn among the requests of this process.
+async fn turn_of(
+    lock: Arc<Mutex<LastFailure>>,
+    patience: StdDuration,
+) -> Result<OwnedMutexGuard<LastFailure>, NoToken> {
+    timeout(patience, lock.lock_owned()).await.map_err(|_| NoToken::FailedJustNow)
+}
+
 impl Kept {
     /// Just received: when to refresh it is decided once, not at each use.
     fn new(tokens: TokenSet) -> Self {
@@ -255,6 +268,16 @@ fn ends_the_sign_in(answer: &EntraError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[actix_web::test]
+    async fn who_waits_for_a_refresh_that_hangs_is_told_after_a_while() {
+        let lock = Arc::<Mutex<LastFailure>>::default();
+        let hangs = Arc::clone(&lock).lock_owned().await;
+        let turn = turn_of(Arc::clone(&lock), StdDuration::from_millis(10)).await;
+        assert!(matches!(turn, Err(NoToken::FailedJustNow)));
+        drop(hangs);
+        assert!(turn_of(lock, StdDuration::from_mins(1)).await.is_ok());
+    }
 
     #[test]
     fn each_token_has_a_time_of_its_own_within_bounds() {

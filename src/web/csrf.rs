@@ -50,6 +50,10 @@ pub trait ProtectedForm: DeserializeOwned + 'static {
     fn typed(&self) -> Option<Typed> {
         None
     }
+    /// How long that is. Bytes that are no text become characters of three bytes each, so it may be longer than the body was.
+    fn typed_bytes(&self) -> usize {
+        0
+    }
     /// What to do when its session has ended, and nothing was typed.
     fn when_signed_out() -> Kind {
         Kind::SignInAgain
@@ -84,6 +88,7 @@ impl<F: ProtectedForm> FromRequest for Checked<F> {
                 .await
                 .map_err(|_| PageError::from_status(StatusCode::REQUEST_TIMEOUT))?;
             match form {
+                Ok(form) if form.typed_bytes() > F::MAX_BYTES => Err(Kind::TooLarge.into()),
                 Ok(form) => check(visit, &sender, seal, form),
                 Err(UrlencodedError::Overflow { .. }) if limit < F::MAX_BYTES => Err(Kind::Forged.into()),
                 Err(error) => Err(PageError::from_status(actix_web::ResponseError::status_code(&error))),

@@ -58,7 +58,10 @@ impl Sessions {
     ) -> Self {
         let (lifetime, per_user) = (Lifetime::of(settings), settings.sessions_per_user);
         match redis {
-            None => Self::InMemory(MemorySessions::new(settings.max_sessions, per_user, lifetime, Some(tokens))),
+            None => {
+                let max = settings.max_sessions;
+                Self::InMemory(MemorySessions::new(max, per_user, lifetime, Some(tokens), sign_outs))
+            }
             Some(redis) => {
                 let (redis, tokens, sign_outs) = (redis.clone(), Arc::clone(tokens), sign_outs.clone());
                 Self::InRedis(RedisSessions { redis, lifetime, per_user, tokens, sign_outs })

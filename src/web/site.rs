@@ -26,7 +26,7 @@ use super::{
     sign_outs::SignOuts,
     static_files::StaticFiles,
     templates::Templates,
-    token_store::{MemoryTokens, RedisTokens, TokenStore},
+    token_store::{self, MemoryTokens, RedisTokens, TokenStore},
 };
 use crate::{
     config::{A_REDIRECT_PATH, ClientSettings, Settings, redirect_path},
@@ -132,7 +132,9 @@ impl Site {
         let sign_outs = SignOuts::new(client_settings.session_max, redis.clone());
         let sessions = Sessions::new(client_settings, redis.as_ref(), &store, &sign_outs);
         let lanes = Arc::new(Lanes::new().map_err(StartError::Threads)?);
-        let tokens = Arc::new(AccessTokens::new(store, Arc::clone(&client), Arc::clone(&lanes), redis.clone()));
+        let patience = token_store::patience(settings.entra.timeout);
+        let tokens =
+            Arc::new(AccessTokens::new(store, Arc::clone(&client), Arc::clone(&lanes), redis.clone(), patience));
         let agent = outbound::agent(client_settings.api_timeout, settings.entra.ca_file.as_deref())?;
         let proxies = TrustedProxies::new(&settings.server.trusted_proxies);
         Ok(Self {

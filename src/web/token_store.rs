@@ -6,6 +6,8 @@
 mod memory;
 mod redis;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 
@@ -35,6 +37,15 @@ pub enum Wait {
     NotAtAll,
     /// As long as a refresh may take.
     ForTheOther,
+}
+
+/// What a refresh takes beside its requests, mostly.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// How long one waits for another's refresh, where a request to Entra takes `timeout` at most.
+pub fn patience(timeout: Duration) -> Duration {
+    // With another credential it may be repeated.
+    timeout * 2 + SLACK
 }
 
 /// One's turn to refresh; over when it is dropped.

@@ -11,12 +11,16 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
+    cli::wrap,
     config::{CertificateSettings, Settings},
     entra::{
         CredentialSource,
         certificate::{Examination, Observation, Severity},
     },
 };
+
+/// Of a value that does not fit beside its label.
+const HANG: usize = 4;
 
 /// Check key and certificate: everything that is wrong at once
 ///
@@ -46,7 +50,7 @@ impl Check {
         if json {
             write_json(&mut out, &examination, is_usable)?;
         } else {
-            write_text(&mut out, &examination)?;
+            write_text(&mut out, &examination, wrap::stdout_width())?;
         }
         out.flush()?;
         Ok(if is_usable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -127,20 +131,23 @@ impl Examiner {
     }
 }
 
-fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result<()> {
+fn write_text(out: &mut impl Write, examination: &Examination, width: Option<usize>) -> io::Result<()> {
     for Observation { severity, seen, hint } in &examination.observations {
         let mark = match severity {
             Severity::Good => '✓',
             Severity::Warning => '!',
             Severity::Bad => '✗',
         };
-        writeln!(out, "{mark} {seen}")?;
+        writeln!(out, "{}", wrap::wrap(&format!("{mark} {seen}"), "✓ ".chars().count(), width))?;
         if let Some(hint) = hint {
-            writeln!(out, "  hint: {hint}")?;
+            writeln!(out, "{}", wrap::wrap(&format!("  hint: {hint}"), "  hint: ".len(), width))?;
         }
     }
     match &examination.details {
-        Some(details) => writeln!(out, "  SHA-1 as the portal must show it: {}", details.thumbprints.sha1_hex()),
+        Some(details) => {
+            let line = format!("  SHA-1 as the portal must show it: {}", details.thumbprints.sha1_hex());
+            writeln!(out, "{}", wrap::wrap(&line, HANG, width))
+        }
         None => Ok(()),
     }
 }

@@ -12,13 +12,16 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::{
-    cli::failure::Hint as _,
+    cli::{failure::Hint as _, wrap},
     config::{CertificateSettings, Settings},
     entra::{
         CredentialSource,
         certificate::{CertificateDetails, CertificateError, certificates_of},
     },
 };
+
+/// Of a value that does not fit beside its label.
+const HANG: usize = 4;
 
 /// Show the thumbprints of certificates: SHA-1 as the portal shows it, and what assertions carry
 ///
@@ -100,7 +103,7 @@ impl Thumbprint {
         match (self.json, self.format) {
             (true, _) => write_json(&mut out, &found)?,
             (false, Some(format)) => write_values(&mut out, &found, format)?,
-            (false, None) => write_text(&mut out, &found)?,
+            (false, None) => write_text(&mut out, &found, wrap::stdout_width())?,
         }
         out.flush()?;
         Ok(ExitCode::SUCCESS)
@@ -189,7 +192,7 @@ fn write_values(out: &mut impl Write, found: &[Found], format: Format) -> io::Re
     Ok(())
 }
 
-fn write_text(out: &mut impl Write, found: &[Found]) -> io::Result<()> {
+fn write_text(out: &mut impl Write, found: &[Found], width: Option<usize>) -> io::Result<()> {
     let now = Utc::now();
     for (n, Found { file, details }) in found.iter().enumerate() {
         if n > 0 {
@@ -218,7 +221,7 @@ fn write_text(out: &mut impl Write, found: &[Found]) -> io::Result<()> {
             ("x5t#S256", thumbprints.x5t_s256()),
             ("customKeyIdentifier", thumbprints.custom_key_identifier()),
         ] {
-            writeln!(out, "  {label:<19}  {value}")?;
+            writeln!(out, "{}", wrap::wrap(&format!("  {label:<19}  {value}"), HANG, width))?;
         }
     }
     Ok(())

@@ -13,6 +13,7 @@ use super::{
     Patient,
     finding::{Finding, Status},
 };
+use crate::cli::wrap;
 
 const LABEL: Style = Style::new().dimmed();
 const TITLE: Style = Style::new().bold();
@@ -46,6 +47,7 @@ fn as_text(findings: &[Finding], patient: &Patient) -> String {
 
 /// The findings for people, and how many there are of each kind.
 pub fn lines(findings: &[Finding]) -> String {
+    let columns = wrap::stdout_width();
     let mut text = String::new();
     let symbols = Symbols::of_locale();
     let widest = findings.iter().map(|finding| finding.title.len()).max().unwrap_or(0);
@@ -54,14 +56,13 @@ pub fn lines(findings: &[Finding]) -> String {
         let (symbol, style) = symbols.of(*status);
         let skipped = if *status == Status::Skipped { "skipped: " } else { "" };
         let width = symbols.width;
-        let _ = writeln!(
-            text,
-            "{style}{symbol:<width$}{style:#} {TITLE}{title:<widest$}{TITLE:#}  {skipped}{}",
-            safe(seen)
-        );
+        let seen = safe(seen);
+        let line = format!("{style}{symbol:<width$}{style:#} {TITLE}{title:<widest$}{TITLE:#}  {skipped}{seen}");
+        let _ = writeln!(text, "{}", wrap::wrap(&line, indent, columns));
         for (label, line) in [("expected", expected), ("remedy", remedy)] {
             if let Some(line) = line {
-                let _ = writeln!(text, "{:indent$}{LABEL}{label:<9}{LABEL:#} {}", "", safe(line));
+                let line = format!("{:indent$}{LABEL}{label:<9}{LABEL:#} {}", "", safe(line));
+                let _ = writeln!(text, "{}", wrap::wrap(&line, indent + 10, columns));
             }
         }
     }

@@ -23,7 +23,10 @@ use zeroize::Zeroizing;
 use self::claims::{ShownClaim, UnverifiedToken};
 use super::{finding::Status, print};
 use crate::{
-    cli::failure::{self, Hint, Told, WrongUsage},
+    cli::{
+        failure::{self, Hint, Told, WrongUsage},
+        wrap,
+    },
     config::{Mistake, Mistakes, Settings, quotable_path, text_in},
     entra::{AccessTokenValidator, Provider, Refusal, TokenError, access_token::names_of_api},
 };
@@ -230,25 +233,31 @@ fn marked(claim: &ShownClaim, verdict: &Verdict) -> serde_json::Value {
 
 fn as_text(claims: &[ShownClaim], verdict: &Verdict) -> String {
     let mut text = String::new();
+    let columns = wrap::stdout_width();
     let symbols = print::Symbols::of_locale();
     let width = symbols.width;
     let widest = claims.iter().map(|claim| claim.name.chars().count()).max().unwrap_or(0);
     for claim in claims {
         let ShownClaim { name, value, note, .. } = claim;
         let (symbol, style) = if verdict.is_about(claim) { symbols.of(Status::Failed) } else { (" ", Style::new()) };
-        let _ =
-            writeln!(text, "{style}{symbol:<width$}{style:#} {NAME}{name:<widest$}{NAME:#}  {}", print::safe(value));
+        let indent = width + widest + 3;
+        let value = print::safe(value);
+        let line = format!("{style}{symbol:<width$}{style:#} {NAME}{name:<widest$}{NAME:#}  {value}");
+        let _ = writeln!(text, "{}", wrap::wrap(&line, indent, columns));
         if let Some(note) = note {
-            let _ = writeln!(text, "{:indent$}{LABEL}{}{LABEL:#}", "", print::safe(note), indent = width + widest + 3);
+            let line = format!("{:indent$}{LABEL}{}{LABEL:#}", "", print::safe(note));
+            let _ = writeln!(text, "{}", wrap::wrap(&line, indent, columns));
         }
     }
     if !claims.is_empty() {
         text.push('\n');
     }
     let (symbol, style) = symbols.of(if verdict.accepted { Status::Ok } else { Status::Failed });
-    let _ = writeln!(text, "{style}{symbol:<width$}{style:#} {}", print::safe(&verdict.sentence));
+    let line = format!("{style}{symbol:<width$}{style:#} {}", print::safe(&verdict.sentence));
+    let _ = writeln!(text, "{}", wrap::wrap(&line, width + 1, columns));
     if let Some(remedy) = &verdict.remedy {
-        let _ = writeln!(text, "{:width$} {LABEL}remedy{LABEL:#} {}", "", print::safe(remedy));
+        let line = format!("{:width$} {LABEL}remedy{LABEL:#} {}", "", print::safe(remedy));
+        let _ = writeln!(text, "{}", wrap::wrap(&line, width + "  remedy".len(), columns));
     }
     text
 }

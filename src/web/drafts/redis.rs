@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{MAX_BYTES, MAX_BYTES_OF_AUTHOR, MAX_OF_AUTHOR, Typed};
 use crate::web::{
+    csrf::TEXT_FORM_BYTES,
     redis_store::{Kind, Name, RedisStore, StoreError},
     session::UserKey,
 };
@@ -18,8 +19,10 @@ const OF_ALL: Kind = Kind("drafts");
 
 /// Bytes for which a list has one entry.
 const BYTES_PER_ENTRY: usize = 16 * 1024;
-/// Most entries of one draft: no form is longer.
-const MAX_ENTRIES: usize = 4 * 1024 * 1024 / BYTES_PER_ENTRY + 2;
+/// Room for what a record holds beside what was typed.
+const BESIDE: usize = 64 * 1024;
+/// Most entries of one draft: no form is longer, and JSON has at most six bytes for one, `\u0001`.
+const MAX_ENTRIES: usize = 6 * (TEXT_FORM_BYTES + BESIDE) / BYTES_PER_ENTRY + 2;
 
 /// In one Redis.
 pub struct RedisDrafts {
@@ -45,7 +48,7 @@ impl RedisDrafts {
         // Texts are always JSON.
         let json = serde_json::to_vec(typed).unwrap_or_default();
         self.redis.put(DRAFT, &name, &json, self.life)?;
-        let entries: Vec<_> = entries(&name).take(json.len() / BYTES_PER_ENTRY + 1).collect();
+        let entries = entries_for(&name, json.len());
         let lists = lists(author);
         for list in &lists {
             self.redis.unlist(list.kind, &list.name, &entries_of(&name))?;
@@ -121,4 +124,23 @@ fn entries(name: &Name) -> impl Iterator<Item = String> {
 
 fn entries_of(name: &Name) -> Vec<String> {
     entries(name).collect()
+}
+
+/// The entries of a draft with so many bytes.
+fn entries_for(name: &Name, bytes: usize) -> Vec<String> {
+    entries(name).take(bytes / BYTES_PER_ENTRY + 1).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_draft_counts_with_all_its_bytes() {
+        let name = Name::of("a draft");
+        let typed = Typed { content: "\u{1}".repeat(TEXT_FORM_BYTES), ..Typed::default() };
+        let bytes = serde_json::to_vec(&typed).unwrap().len();
+        assert!(bytes > 6 * TEXT_FORM_BYTES);
+        assert_eq!(entries_for(&name, bytes).len(), bytes / BYTES_PER_ENTRY + 1);
+    }
 }

@@ -1,6 +1,6 @@
 //! Errors that are no pages but a way on: to a sign-in and back, or to a choice.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpRequest, HttpResponse, http::Method};
 use serde::Serialize;
 use url::form_urlencoded;
 
@@ -38,9 +38,18 @@ pub(super) fn step_up(
     Ok(Visit::redirect(&sign_in_href(visit.site.return_path(page_of(visit)).as_ref())))
 }
 
-/// The page that was asked for, with its query.
+/// The page that was asked for.
 pub(super) fn page_of(visit: &Visit) -> &str {
-    visit.request.uri().path_and_query().map_or("/", |path| path.as_str())
+    address(&visit.request)
+}
+
+/// With its query, unless a form was sent: the seal in that address is for the form alone, and stays out of links and cookies.
+fn address(request: &HttpRequest) -> &str {
+    let uri = request.uri();
+    match *request.method() {
+        Method::GET | Method::HEAD => uri.path_and_query().map_or("/", |path| path.as_str()),
+        _ => uri.path(),
+    }
 }
 
 /// Whether there is a point in signing in again.
@@ -91,4 +100,19 @@ pub(super) fn another_account_href(next: Option<&ReturnPath>) -> String {
     let href = sign_in_href(next);
     let separator = if href.contains('?') { '&' } else { '?' };
     format!("{href}{separator}switch=1")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn the_seal_in_the_address_of_a_form_is_in_no_link() {
+        let of = |request: TestRequest| address(&request.to_http_request()).to_owned();
+        assert_eq!(of(TestRequest::post().uri("/posts/new?form=sealed")), "/posts/new");
+        assert_eq!(of(TestRequest::get().uri("/posts?page=2")), "/posts?page=2");
+        assert_eq!(of(TestRequest::default().method(Method::HEAD).uri("/posts?page=2")), "/posts?page=2");
+    }
 }

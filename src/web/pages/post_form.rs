@@ -87,6 +87,10 @@ impl ProtectedForm for PostForm {
     fn typed(&self) -> Option<Typed> {
         Some(self.as_typed())
     }
+
+    fn typed_bytes(&self) -> usize {
+        self.title.len() + self.content.len() + self.etag.len() + self.key.len()
+    }
 }
 
 /// The page.

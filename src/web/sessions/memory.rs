@@ -19,6 +19,7 @@ use moka::{
 use super::{EndOfLife, Lifetime, Started, State};
 use crate::web::{
     session::{ACCOUNT, Account, ProviderSession, Ticket, UserKey},
+    sign_outs::SignOuts,
     token_store::TokenStore,
 };
 
@@ -39,6 +40,7 @@ pub struct MemorySessions {
     per_user: usize,
     /// Counts uses, to tell which was first.
     uses: Arc<AtomicU64>,
+    sign_outs: SignOuts,
 }
 
 /// The signed-in sessions that something has. Some may have ended.
@@ -61,7 +63,13 @@ struct Record {
 
 impl MemorySessions {
     /// Room for `max_sessions` anonymous and as many signed-in ones; the least recently used go first, and with each its tokens.
-    pub fn new(max_sessions: u64, per_user: usize, lifetime: Lifetime, tokens: Option<&Arc<dyn TokenStore>>) -> Self {
+    pub fn new(
+        max_sessions: u64,
+        per_user: usize,
+        lifetime: Lifetime,
+        tokens: Option<&Arc<dyn TokenStore>>,
+        sign_outs: &SignOuts,
+    ) -> Self {
         Self {
             anonymous: cache(max_sessions, lifetime, None),
             signed_in: cache(max_sessions, lifetime, tokens),
@@ -69,11 +77,21 @@ impl MemorySessions {
             of_provider_session: index(max_sessions, lifetime),
             per_user,
             uses: Arc::default(),
+            sign_outs: sign_outs.clone(),
         }
     }
 
+    /// Reading counts as use. A session of a sign-in that has ended is none, even if it was saved after that.
     pub fn load(&self, id: &str) -> Option<State> {
         let record = self.signed_in.get(id).or_else(|| self.anonymous.get(id))?;
+        // In memory, as these sessions are: it cannot fail.
+        let has_ended = Account::in_state(&record.state).is_some_and(|account| {
+            self.sign_outs.has_ended(account.user(), account.signed_in_at, None).unwrap_or_default()
+        });
+        if has_ended {
+            self.delete(id);
+            return None;
+        }
         record.last_used.store(self.use_now(), Ordering::Relaxed);
         Some((*record.state).clone())
     }
@@ -201,7 +219,7 @@ mod tests {
     const PER_USER: usize = 32;
 
     fn store(max_sessions: u64, max: Duration) -> MemorySessions {
-        MemorySessions::new(max_sessions, PER_USER, Lifetime { idle: HOUR, max }, None)
+        MemorySessions::new(max_sessions, PER_USER, Lifetime { idle: HOUR, max }, None, &SignOuts::new(HOUR, None))
     }
 
     fn state(key: &str, value: &str) -> State {
@@ -245,6 +263,18 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_is_saved_after_signing_out_everywhere_is_none() {
+        let store = store(100, HOUR);
+        let before = signed_in(1, "x");
+        let user = UserKey { tenant_id: Uuid::nil(), object_id: Uuid::from_u128(1) };
+        store.sign_outs.end_everywhere(user).unwrap();
+        store.save("late", before);
+        store.save("other", signed_in(2, "y"));
+        assert!(store.load("late").is_none() && !store.signed_in.contains_key("late"));
+        assert!(store.load("other").is_some());
+    }
+
+    #[test]
     fn who_signs_in_again_and_again_is_found_all_the_same_and_pushes_nobody_out() {
         let store = store(100, HOUR);
         store.save("other", signed_in(2, "y"));
@@ -267,7 +297,7 @@ mod tests {
     fn beyond_the_limit_of_a_user_the_least_recently_used_session_ends_and_its_tokens_with_it() {
         let lifetime = Lifetime { idle: HOUR, max: HOUR };
         let tokens: Arc<dyn TokenStore> = Arc::new(MemoryTokens::new(100, lifetime));
-        let store = MemorySessions::new(100, 3, lifetime, Some(&tokens));
+        let store = MemorySessions::new(100, 3, lifetime, Some(&tokens), &SignOuts::new(HOUR, None));
         let sign_in = |id: &str, user| {
             let state = signed_in(user, "x");
             let ticket = Account::in_state(&state).unwrap().ticket;
@@ -298,7 +328,7 @@ mod tests {
     fn sessions_without_room_take_their_tokens_along() {
         let lifetime = Lifetime { idle: HOUR, max: HOUR };
         let tokens: Arc<dyn TokenStore> = Arc::new(MemoryTokens::new(100, lifetime));
-        let store = MemorySessions::new(5, 3, lifetime, Some(&tokens));
+        let store = MemorySessions::new(5, 3, lifetime, Some(&tokens), &SignOuts::new(HOUR, None));
         let tickets: Vec<_> = (0..20)
             .map(|user| {
                 let state = signed_in(user, "x");

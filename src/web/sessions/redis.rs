@@ -94,7 +94,7 @@ impl RedisSessions {
         Ok(tickets)
     }
 
-    /// Ends the session whose record has this name: whether it was there, and the ticket of its sign-in.
+    /// Ends the session whose record has this name, and takes its tokens away: whether it was there, and the ticket of its sign-in.
     fn end(&self, name: &Name) -> Result<(bool, Option<Ticket>), StoreError> {
         let json = self.redis.look(SESSION, name)?;
         let state = json.and_then(|json| serde_json::from_slice::<State>(&json).ok());
@@ -102,6 +102,8 @@ impl RedisSessions {
         if let Some(account) = &account {
             // Before the record is gone, so that it cannot come back even if Redis fails in between.
             self.sign_outs.end(account.user(), name)?;
+            // Nobody finds them once the record is gone, which alone names the ticket.
+            self.tokens.remove(&account.ticket)?;
             self.redis.strike(OF_USER, &account.user().name(), name)?;
         }
         let was_there = self.redis.remove(SESSION, name)?;
@@ -126,9 +128,7 @@ impl RedisSessions {
         alive.sort_by_key(|(left, _)| *left);
         let surplus = (alive.len() + 1).saturating_sub(self.per_user);
         for (_, name) in alive.iter().take(surplus) {
-            if let (_, Some(ticket)) = self.end(name)? {
-                self.tokens.remove(&ticket)?;
-            }
+            self.end(name)?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Kept, TokenStore, Turn, Wait};
+use super::{Kept, TokenStore, Turn, Wait, patience};
 use crate::web::{
     redis_store::{Kind, RedisStore, StoreError},
     session::Ticket,
@@ -15,9 +15,7 @@ use crate::web::{
 
 const TOKENS: Kind = Kind("tokens");
 const TURN: Kind = Kind("refreshing");
-/// What a refresh takes beside its requests, mostly.
-const SLACK: Duration = Duration::from_secs(5);
-/// And at most, where a vault signs and is slow.
+/// What a refresh takes beside its requests at most, where a vault signs and is slow.
 const SLACK_OF_AZURE: Duration = Duration::from_mins(1);
 
 /// In one Redis.
@@ -41,8 +39,7 @@ struct Record<T> {
 impl RedisTokens {
     /// Tokens that nobody uses for `idle` end. A request to Entra takes `timeout` at most.
     pub fn new(redis: RedisStore, idle: Duration, timeout: Duration) -> Self {
-        // With another credential it may be repeated.
-        Self { redis, idle, patience: timeout * 2 + SLACK, longest_refresh: timeout * 4 + SLACK_OF_AZURE }
+        Self { redis, idle, patience: patience(timeout), longest_refresh: timeout * 4 + SLACK_OF_AZURE }
     }
 }
 

@@ -109,6 +109,25 @@ fn forms_without_text_are_small_for_everybody() {
 }
 
 #[test]
+fn a_form_that_grows_beyond_its_limit_when_it_is_decoded_is_too_large() {
+    let system = TestSystem::start();
+    let browser = Browser::new();
+    let csrf_token = browser.sign_in(&system, ALICE, "/posts/new").form("Publish").value("csrf_token").to_owned();
+    // Each of these bytes is no text, and becomes a character of three.
+    for (bytes, status) in [(1_500_000, "HTTP/1.1 413"), (1_000_000, "HTTP/1.1 303")] {
+        let body =
+            [format!("csrf_token={csrf_token}&title=t&content=").as_bytes(), vec![0xFF; bytes].as_slice()].concat();
+        let headers = format!("Content-Length: {}\r\nCookie: {}\r\n", body.len(), browser.cookie_header());
+        let mut stream = send(system.web.port, &form(&system.web.url(""), "/posts/new", &headers), b"", 0);
+        stream.set_write_timeout(Some(Duration::from_secs(25))).expect("a time limit");
+        stream.write_all(&body).expect("the site reads it");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("an answer");
+        assert_eq!(String::from_utf8_lossy(&answer), status, "{bytes}");
+    }
+}
+
+#[test]
 fn a_form_of_another_type_is_refused_before_its_body_is_there() {
     let system = TestSystem::start();
     let origin = system.web.url("");

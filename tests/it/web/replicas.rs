@@ -542,6 +542,26 @@ fn signing_out_everywhere_ends_every_sign_in_even_if_redis_fails_half_way() {
     }
 }
 
+#[test]
+fn of_sessions_that_were_ended_before_redis_failed_no_tokens_are_left() {
+    let Some(redis) = RedisServer::start() else { return };
+    let system = sharing(&redis, |_| {});
+    let keys = |kind: &str| -> Vec<String> {
+        let all: Vec<String> = redis.connection().keys(format!("blogctl:{kind}:*")).expect("keys");
+        all
+    };
+    let [here, there, last] = [(); 3].map(|()| Browser::new());
+    here.sign_in(&system, ALICE, "/");
+    there.sign_in(&system, ALICE, "/");
+    let form = here.get(&system.web.url("/logout")).form("everywhere").with("everywhere", "1");
+    let before = keys("session");
+    last.sign_in(&system, ALICE, "/");
+    assert_eq!(keys("tokens").len(), 3);
+    break_keys(&redis, |key| key.starts_with("blogctl:session:") && !before.iter().any(|one| one == key));
+    assert_eq!(here.submit_once(&form).status, 503);
+    assert_eq!(keys("tokens").len(), 1, "those of the session that could not be read");
+}
+
 /// Puts something in the place of these keys that Redis refuses to read as what was there.
 fn break_keys(redis: &RedisServer, is_one: impl Fn(&str) -> bool) {
     let mut connection = redis.connection();
