@@ -10,6 +10,7 @@ mod workers;
 use std::{
     fmt::Display,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -288,6 +289,11 @@ fn write<T, E: From<DbError>>(
         };
         if !is_worth_it || Instant::now() >= ends {
             return Err(ended.into_error());
+        }
+        if failure == Some(Failure::Conflict) {
+            // The other goes first, or both take the same rows in the same order and meet again.
+            let pause = Duration::from_millis(rand::random_range(20..100)) * attempt;
+            thread::sleep(pause.min(ends.saturating_duration_since(Instant::now())));
         }
         attempt += 1;
     }
