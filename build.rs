@@ -6,8 +6,14 @@ use std::{env, fs, path::Path};
 fn main() {
     println!("cargo::rerun-if-env-changed=BLOGCTL_COMMIT");
     println!("cargo::rerun-if-changed=Cargo.lock");
-    println!("cargo::rustc-env=BLOGCTL_COMMIT={}", commit().unwrap_or_else(|| "unknown".to_owned()));
-    println!("cargo::rustc-env=BLOGCTL_LIBPQ={}", libpq().unwrap_or_else(|| "unknown".to_owned()));
+    println!(
+        "cargo::rustc-env=BLOGCTL_COMMIT={}",
+        commit().unwrap_or_else(|| "unknown".to_owned())
+    );
+    println!(
+        "cargo::rustc-env=BLOGCTL_LIBPQ={}",
+        libpq().unwrap_or_else(|| "unknown".to_owned())
+    );
 }
 
 /// The commit: from the environment, for packages that are built without a repository; otherwise from the repository, in
@@ -33,7 +39,9 @@ fn from_repository(git: &Path) -> Option<String> {
         fs::read_to_string(folder.join("commondir")).map_or_else(|_| folder.clone(), |at| folder.join(at.trim()));
     let head = fs::read_to_string(folder.join("HEAD")).ok()?;
     println!("cargo::rerun-if-changed={}", folder.join("HEAD").display());
-    let Some(reference) = head.trim().strip_prefix("ref: ") else { return Some(head.trim().to_owned()) };
+    let Some(reference) = head.trim().strip_prefix("ref: ") else {
+        return Some(head.trim().to_owned());
+    };
     let (loose, packed) = (common.join(reference), common.join("packed-refs"));
     for file in [&loose, &packed].into_iter().filter(|file| file.exists()) {
         println!("cargo::rerun-if-changed={}", file.display());
@@ -42,13 +50,17 @@ fn from_repository(git: &Path) -> Option<String> {
         return Some(commit.trim().to_owned());
     }
     let packed = fs::read_to_string(packed).ok()?;
-    packed.lines().find_map(|line| line.strip_suffix(reference)?.strip_suffix(' ').map(str::to_owned))
+    packed
+        .lines()
+        .find_map(|line| line.strip_suffix(reference)?.strip_suffix(' ').map(str::to_owned))
 }
 
 /// The version of libpq that is linked in: part of its crate's version, as in `0.3.14+libpq-18.6`.
 fn libpq() -> Option<String> {
     let lock = fs::read_to_string("Cargo.lock").ok()?;
-    let package = lock.split("[[package]]").find(|package| package.contains("name = \"pq-src\""))?;
+    let package = lock
+        .split("[[package]]")
+        .find(|package| package.contains("name = \"pq-src\""))?;
     let (_, version) = package.split_once("+libpq-")?;
     Some(version.split('"').next()?.to_owned())
 }

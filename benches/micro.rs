@@ -2,7 +2,11 @@
 //!
 //! The tokens come from the development identity provider on a free port, so nothing here is made up.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on should stop")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark that cannot go on should stop"
+)]
 
 use std::{net::TcpListener, sync::Arc, thread};
 
@@ -56,13 +60,23 @@ impl Bench {
         let mint = |sign_with: &str| -> String {
             let scope = format!("api://{DEV_API_ID}/access_as_user");
             let body = json!({ "client_id": DEV_CLIENT_ID, "scope": scope, "sign_with": sign_with });
-            let mut answer = ureq::post(format!("{url}/_control/tokens")).send_json(body).expect("a token");
+            let mut answer = ureq::post(format!("{url}/_control/tokens"))
+                .send_json(body)
+                .expect("a token");
             let answer: Value = answer.body_mut().read_json().expect("JSON");
             answer["token"].as_str().expect("a token").to_owned()
         };
-        let settings = ApiSettings { client_id: Some(DEV_API_ID.to_owned()), ..ApiSettings::default() };
+        let settings = ApiSettings {
+            client_id: Some(DEV_API_ID.to_owned()),
+            ..ApiSettings::default()
+        };
         let (token, forged) = (mint("current"), mint("foreign"));
-        Self { provider, settings, token, forged }
+        Self {
+            provider,
+            settings,
+            token,
+            forged,
+        }
     }
 
     fn validator(&self) -> AccessTokenValidator {
@@ -73,8 +87,17 @@ impl Bench {
 }
 
 fn certificate(folder: &std::path::Path) -> std::path::PathBuf {
-    let to = Destination { folder: folder.to_owned(), name: "client".to_owned(), overwrite: false, passphrase: None };
-    let new = NewCertificate { subject: Subject::named("bench"), days: 30, bits: 2048 };
+    let to = Destination {
+        folder: folder.to_owned(),
+        name: "client".to_owned(),
+        overwrite: false,
+        passphrase: None,
+    };
+    let new = NewCertificate {
+        subject: Subject::named("bench"),
+        days: 30,
+        bits: 2048,
+    };
     new.write(&to).expect("a certificate").combined
 }
 
@@ -82,9 +105,12 @@ fn certificate(folder: &std::path::Path) -> std::path::PathBuf {
 #[divan::bench]
 fn validate_a_new_token(bencher: Bencher<'_, '_>) {
     let bench = Bench::new();
-    bencher
-        .with_inputs(|| bench.validator())
-        .bench_refs(|validator| validator.validate_now(&bench.token).expect("keys are in memory").expect("valid"));
+    bencher.with_inputs(|| bench.validator()).bench_refs(|validator| {
+        validator
+            .validate_now(&bench.token)
+            .expect("keys are in memory")
+            .expect("valid")
+    });
 }
 
 /// Every other request with it.
@@ -93,7 +119,12 @@ fn validate_a_remembered_token(bencher: Bencher<'_, '_>) {
     let bench = Bench::new();
     let validator = bench.validator();
     validator.validate(&bench.token).expect("valid");
-    bencher.bench(|| validator.validate_now(&bench.token).expect("keys are in memory").expect("valid"));
+    bencher.bench(|| {
+        validator
+            .validate_now(&bench.token)
+            .expect("keys are in memory")
+            .expect("valid")
+    });
 }
 
 /// A forgery, each time as if for the first time.
@@ -101,7 +132,10 @@ fn validate_a_remembered_token(bencher: Bencher<'_, '_>) {
 fn refuse_a_new_forgery(bencher: Bencher<'_, '_>) {
     let bench = Bench::new();
     bencher.with_inputs(|| bench.validator()).bench_refs(|validator| {
-        validator.validate_now(&bench.forged).expect("keys are in memory").expect_err("forged")
+        validator
+            .validate_now(&bench.forged)
+            .expect("keys are in memory")
+            .expect_err("forged")
     });
 }
 
@@ -111,14 +145,22 @@ fn refuse_a_known_forgery(bencher: Bencher<'_, '_>) {
     let bench = Bench::new();
     let validator = bench.validator();
     validator.validate(&bench.forged).expect_err("forged");
-    bencher.bench(|| validator.validate_now(&bench.forged).expect("keys are in memory").expect_err("forged"));
+    bencher.bench(|| {
+        validator
+            .validate_now(&bench.forged)
+            .expect("keys are in memory")
+            .expect_err("forged")
+    });
 }
 
 /// What each sign-in and each refresh signs: PS256 with a key of 2048 bits.
 #[divan::bench]
 fn build_a_client_assertion(bencher: Bencher<'_, '_>) {
     let folder = tempfile::tempdir().expect("a folder");
-    let settings = CertificateSettings { path: Some(certificate(folder.path())), ..CertificateSettings::default() };
+    let settings = CertificateSettings {
+        path: Some(certificate(folder.path())),
+        ..CertificateSettings::default()
+    };
     let certificate = ClientCertificate::load(&settings).expect("a certificate");
     let audience = Url::parse("https://login.microsoftonline.com/common/oauth2/v2.0/token").expect("a URL");
     let form = AssertionForm::Ps256Sha256;
@@ -136,8 +178,17 @@ fn build_a_client_assertion(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn write_a_page_as_json(bencher: Bencher<'_, '_>) {
     let now = Utc::now();
-    let key = UserKey { tid: Uuid::nil(), oid: Uuid::nil() };
-    let author = User { id: 1, key, display_name: "Alice Archer".to_owned(), created_at: now, updated_at: now };
+    let key = UserKey {
+        tid: Uuid::nil(),
+        oid: Uuid::nil(),
+    };
+    let author = User {
+        id: 1,
+        key,
+        display_name: "Alice Archer".to_owned(),
+        created_at: now,
+        updated_at: now,
+    };
     let post = |id| Post {
         id,
         title: "What the first winter taught us".to_owned(),

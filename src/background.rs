@@ -85,13 +85,21 @@ pub fn spawn_once(name: &'static str, work: impl FnOnce() + Send + 'static) -> i
 pub fn reports() -> Vec<Report> {
     threads()
         .iter()
-        .map(|(name, Record { status, panics })| Report { name, status: *status, panics: *panics })
+        .map(|(name, Record { status, panics })| Report {
+            name,
+            status: *status,
+            panics: *panics,
+        })
         .collect()
 }
 
 /// The worst that has become of any of them.
 pub fn status() -> Status {
-    threads().values().map(|record| record.status).max().unwrap_or(Status::Ok)
+    threads()
+        .values()
+        .map(|record| record.status)
+        .max()
+        .unwrap_or(Status::Ok)
 }
 
 fn spawn_with_pause(
@@ -111,7 +119,10 @@ fn spawn_with_pause(
                 pause = first_pause;
             }
             note(name, Status::Restarted, 1);
-            log::error!("the background thread {name} has panicked; it is started again in {} s", pause.as_secs());
+            log::error!(
+                "the background thread {name} has panicked; it is started again in {} s",
+                pause.as_secs()
+            );
             thread::sleep(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -137,7 +148,10 @@ mod tests {
     use super::*;
 
     fn report(name: &str) -> Option<(Status, u32)> {
-        reports().into_iter().find(|report| report.name == name).map(|report| (report.status, report.panics))
+        reports()
+            .into_iter()
+            .find(|report| report.name == name)
+            .map(|report| (report.status, report.panics))
     }
 
     #[test]

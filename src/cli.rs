@@ -87,7 +87,11 @@ enum Command {
 /// Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
 pub fn main() -> ExitCode {
     let given: Vec<OsString> = env::args_os().collect();
-    let form = if arguments::want_json(&given) { Form::Json } else { Form::Text };
+    let form = if arguments::want_json(&given) {
+        Form::Json
+    } else {
+        Form::Text
+    };
     if let Err(error) = arguments::check(&given) {
         return failure::report(&error, form);
     }

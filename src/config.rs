@@ -97,7 +97,11 @@ impl Settings {
     /// Everything that is wrong, at once.
     pub fn load(sources: &Sources, role: Role) -> Result<Loaded, Mistakes> {
         let (loaded, mistakes) = Self::load_leniently(sources, role);
-        if mistakes.is_empty() { Ok(loaded) } else { Err(Mistakes(mistakes)) }
+        if mistakes.is_empty() {
+            Ok(loaded)
+        } else {
+            Err(Mistakes(mistakes))
+        }
     }
 
     /// The same for who can do with a part of the settings: what is wrong has its default, and is told beside.
@@ -118,14 +122,31 @@ impl Settings {
         // An identity that Azure gives the machine itself cannot have its tokens exchanged; the list goes on only where that is
         // known.
         if settings.azure.client_id.is_none()
-            && let Some(at) = settings.client.credential.iter().position(CredentialSettings::names_no_identity)
+            && let Some(at) = settings
+                .client
+                .credential
+                .iter()
+                .position(CredentialSettings::names_no_identity)
         {
-            let problem =
-                format!("entry {} names no user-assigned identity, and Entra ID takes tokens of no other", at + 1);
-            loader.refuse("client.credential", &problem, "set its client_id, or azure.client_id (AZURE_CLIENT_ID)");
+            let problem = format!(
+                "entry {} names no user-assigned identity, and Entra ID takes tokens of no other",
+                at + 1
+            );
+            loader.refuse(
+                "client.credential",
+                &problem,
+                "set its client_id, or azure.client_id (AZURE_CLIENT_ID)",
+            );
         }
         role.demand(&settings, &mut loader);
         let (entries, mistakes, warnings) = loader.finish();
-        (Loaded { settings, entries, warnings }, mistakes)
+        (
+            Loaded {
+                settings,
+                entries,
+                warnings,
+            },
+            mistakes,
+        )
     }
 }

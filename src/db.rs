@@ -63,7 +63,9 @@ impl Database {
             DatabaseUrl::Sqlite(path) => Engine::Sqlite(SqliteDatabase::open(path, settings)?),
             DatabaseUrl::Postgres { url, shown } => Engine::Postgres(PostgresDatabase::open(url, shown, settings)?),
         };
-        Ok(Self { opened: Arc::new(Opened { url, engine }) })
+        Ok(Self {
+            opened: Arc::new(Opened { url, engine }),
+        })
     }
 
     /// Where it is. Its `Display` shows no password.

@@ -34,17 +34,27 @@ impl FailureLog {
 
     /// Says that the failure has ended, if one was logged.
     pub(crate) fn recovered(&self, message: &str) {
-        if self.reported.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+        if self
+            .reported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .is_some()
+        {
             log::info!("{message}");
         }
     }
 
     fn is_news(&self, now: Duration, message: &str) -> bool {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news =
-            reported.as_ref().is_none_or(|last| last.message != message && now.saturating_sub(last.at) >= LEAST_PAUSE);
+        let is_news = reported
+            .as_ref()
+            .is_none_or(|last| last.message != message && now.saturating_sub(last.at) >= LEAST_PAUSE);
         if is_news {
-            *reported = Some(Reported { message: message.to_owned(), at: now });
+            *reported = Some(Reported {
+                message: message.to_owned(),
+                at: now,
+            });
         }
         is_news
     }

@@ -108,27 +108,46 @@ mod tests {
     #[test]
     fn plain_http_is_secure_on_this_machine_only_and_https_everywhere() {
         for host in THIS_MACHINE {
-            for url in [format!("http://{host}"), format!("http://{host}:9000/keys"), format!("HTTP://{host}/")] {
+            for url in [
+                format!("http://{host}"),
+                format!("http://{host}:9000/keys"),
+                format!("HTTP://{host}/"),
+            ] {
                 assert!(is_secure(&Url::parse(&url).unwrap()), "{url}");
             }
-            assert!(is_loopback(&Url::parse(&format!("redis://{host}:6379/0")).unwrap()), "{host}");
+            assert!(
+                is_loopback(&Url::parse(&format!("redis://{host}:6379/0")).unwrap()),
+                "{host}"
+            );
             assert!(!is_secure(&Url::parse(&format!("ftp://{host}/")).unwrap()), "{host}");
         }
         for host in ELSEWHERE {
-            let Ok(url) = Url::parse(&format!("http://{host}:9000/")) else { continue };
+            let Ok(url) = Url::parse(&format!("http://{host}:9000/")) else {
+                continue;
+            };
             assert!(!is_secure(&url), "{url}");
-            assert!(is_secure(&Url::parse(&format!("https://{host}:9000/")).unwrap()), "{host}");
+            assert!(
+                is_secure(&Url::parse(&format!("https://{host}:9000/")).unwrap()),
+                "{host}"
+            );
         }
-        for url in ["file:///etc/passwd", "data:,localhost", "localhost:9000", "http+unix://localhost/"] {
+        for url in [
+            "file:///etc/passwd",
+            "data:,localhost",
+            "localhost:9000",
+            "http+unix://localhost/",
+        ] {
             assert!(!is_secure(&Url::parse(url).unwrap()), "{url}");
         }
     }
 
     #[test]
     fn a_user_name_that_looks_like_this_machine_does_not_count() {
-        for url in
-            ["http://localhost@evil.example/", "http://127.0.0.1:80@evil.example/", "http://evil.example/#localhost"]
-        {
+        for url in [
+            "http://localhost@evil.example/",
+            "http://127.0.0.1:80@evil.example/",
+            "http://evil.example/#localhost",
+        ] {
             assert!(!is_secure(&Url::parse(url).unwrap()), "{url}");
         }
     }

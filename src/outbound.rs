@@ -55,7 +55,9 @@ pub fn agent(timeout: Duration, ca_file: Option<&Path>) -> Result<Agent, Outboun
     if let Some(path) = ca_file {
         roots.extend(certificates_in(path)?);
     }
-    let tls = TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build();
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .build();
     Ok(agent_with(config(timeout).tls_config(tls), Proxies::from_environment()))
 }
 
@@ -65,7 +67,11 @@ pub fn local_agent(timeout: Duration) -> Agent {
 }
 
 fn agent_with(config: ConfigBuilder<AgentScope>, proxies: Proxies) -> Agent {
-    with_local_names(if proxies.is_empty() { config.build() } else { config.middleware(proxies).build() })
+    with_local_names(if proxies.is_empty() {
+        config.build()
+    } else {
+        config.middleware(proxies).build()
+    })
 }
 
 fn with_local_names(config: Config) -> Agent {
@@ -96,11 +102,18 @@ static SYSTEM_ROOTS: LazyLock<Vec<Certificate<'static>>> = LazyLock::new(|| {
     if found.certs.is_empty() {
         log::warn!("no CA certificate found on this system: only entra.ca_file is trusted for HTTPS");
     }
-    found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect()
+    found
+        .certs
+        .iter()
+        .map(|der| Certificate::from_der(der).to_owned())
+        .collect()
 });
 
 fn certificates_in(path: &Path) -> Result<Vec<Certificate<'static>>, OutboundError> {
-    let unusable = |reason: String| OutboundError::CaFile { path: path.to_owned(), reason };
+    let unusable = |reason: String| OutboundError::CaFile {
+        path: path.to_owned(),
+        reason,
+    };
     let metadata = fs::metadata(path).map_err(|error| unusable(error.to_string()))?;
     // To open a pipe could take for ever, and a device may have no end.
     if !metadata.is_file() {
@@ -141,7 +154,10 @@ mod tests {
         let path = folder.path().join("ca.pem");
         fs::write(&path, "not a certificate").unwrap();
         let error = agent(Duration::from_secs(1), Some(&path)).unwrap_err();
-        assert_eq!(error.to_string(), format!("CA file {}: holds no certificate in PEM form", path.display()));
+        assert_eq!(
+            error.to_string(),
+            format!("CA file {}: holds no certificate in PEM form", path.display())
+        );
     }
 
     #[test]
@@ -192,7 +208,12 @@ mod tests {
     }
 
     fn proxies(variables: &[(&str, String)]) -> Proxies {
-        Proxies::read(|name| variables.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone()))
+        Proxies::read(|name| {
+            variables
+                .iter()
+                .find(|(own, _)| *own == name)
+                .map(|(_, value)| value.clone())
+        })
     }
 
     #[test]
@@ -211,20 +232,29 @@ mod tests {
             ("http://login.invalid/x", None),
         ] {
             // Of its own, which the one of the agent must not undo.
-            let request = agent.get(url).config().timeout_global(Some(Duration::from_secs(5))).build();
+            let request = agent
+                .get(url)
+                .config()
+                .timeout_global(Some(Duration::from_secs(5)))
+                .build();
             let error = request.call().expect_err("nothing there answers").to_string();
             assert!(!error.contains("hunter2"), "{error}");
             let head = seen.try_recv().ok();
             assert_eq!(head.is_some(), target.is_some(), "{url}: {error}");
-            assert!(target.is_none_or(|target| head.is_some_and(|head| head.starts_with(target))), "{url}");
+            assert!(
+                target.is_none_or(|target| head.is_some_and(|head| head.starts_with(target))),
+                "{url}"
+            );
         }
     }
 
     #[test]
     fn an_agent_with_proxies_reaches_this_machine_without_them() {
         let (port, seen) = server("HTTP/1.1 204 No Content\r\n\r\n");
-        let agent =
-            agent_with(config(Duration::from_secs(5)), proxies(&[("ALL_PROXY", "http://127.0.0.1:9".to_owned())]));
+        let agent = agent_with(
+            config(Duration::from_secs(5)),
+            proxies(&[("ALL_PROXY", "http://127.0.0.1:9".to_owned())]),
+        );
         for host in ["localhost", "idp.localhost", "127.0.0.1", "[::ffff:127.0.0.1]"] {
             let answer = agent.get(format!("http://{host}:{port}/x")).call().expect(host);
             assert_eq!(answer.status(), 204, "{host}");
@@ -236,7 +266,10 @@ mod tests {
     fn no_compressed_answer_is_asked_for_and_none_is_unpacked() {
         let (port, seen) =
             server("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
-        let mut answer = local_agent(Duration::from_secs(5)).get(format!("http://127.0.0.1:{port}/")).call().unwrap();
+        let mut answer = local_agent(Duration::from_secs(5))
+            .get(format!("http://127.0.0.1:{port}/"))
+            .call()
+            .unwrap();
         assert_eq!(read_body(&mut answer).unwrap(), b"abc", "as it came");
         assert!(!seen.recv().unwrap().to_ascii_lowercase().contains("accept-encoding"));
     }

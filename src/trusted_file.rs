@@ -122,7 +122,10 @@ fn folder_of(path: &Path) -> PathBuf {
 fn check_folder(metadata: &Metadata, path: &Path) -> Result<(), TrustedFileError> {
     let shown = path.display();
     if !is_ours(metadata) {
-        return Err(untrusted(&format!("its folder {shown} belongs to another user (uid {})", metadata.uid())));
+        return Err(untrusted(&format!(
+            "its folder {shown} belongs to another user (uid {})",
+            metadata.uid()
+        )));
     }
     if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
         let mode = metadata.mode() & 0o7777;
@@ -139,13 +142,20 @@ fn check_file(metadata: &Metadata, readers: Readers, max_bytes: u64) -> Result<(
         return Err(untrusted("it is not a regular file"));
     }
     if !is_ours(metadata) {
-        return Err(untrusted(&format!("it belongs to another user (uid {})", metadata.uid())));
+        return Err(untrusted(&format!(
+            "it belongs to another user (uid {})",
+            metadata.uid()
+        )));
     }
     if mode & WRITABLE_BY_OTHERS != 0 {
-        return Err(untrusted(&format!("other users may write it (mode {mode:04o}): chmod 600")));
+        return Err(untrusted(&format!(
+            "other users may write it (mode {mode:04o}): chmod 600"
+        )));
     }
     if readers == Readers::OwnerOnly && mode & OPEN_TO_OTHERS != 0 {
-        return Err(untrusted(&format!("other users may read it (mode {mode:04o}): chmod 600")));
+        return Err(untrusted(&format!(
+            "other users may read it (mode {mode:04o}): chmod 600"
+        )));
     }
     if metadata.len() > max_bytes {
         return Err(untrusted(&format!("it is larger than {max_bytes} bytes")));
@@ -192,7 +202,11 @@ mod tests {
         assert_eq!(read(&path, Readers::OwnerOnly, 3).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, 0o700);
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file is left");
+        assert_eq!(
+            fs::read_dir(path.parent().unwrap()).unwrap().count(),
+            1,
+            "no temporary file is left"
+        );
     }
 
     #[test]
@@ -211,11 +225,27 @@ mod tests {
         fs::write(&path, "content").unwrap();
         for (mode, readers, expected) in [
             (0o644, Readers::Anyone, None),
-            (0o664, Readers::Anyone, Some("other users may write it (mode 0664): chmod 600")),
-            (0o646, Readers::Anyone, Some("other users may write it (mode 0646): chmod 600")),
+            (
+                0o664,
+                Readers::Anyone,
+                Some("other users may write it (mode 0664): chmod 600"),
+            ),
+            (
+                0o646,
+                Readers::Anyone,
+                Some("other users may write it (mode 0646): chmod 600"),
+            ),
             (0o600, Readers::OwnerOnly, None),
-            (0o640, Readers::OwnerOnly, Some("other users may read it (mode 0640): chmod 600")),
-            (0o604, Readers::OwnerOnly, Some("other users may read it (mode 0604): chmod 600")),
+            (
+                0o640,
+                Readers::OwnerOnly,
+                Some("other users may read it (mode 0640): chmod 600"),
+            ),
+            (
+                0o604,
+                Readers::OwnerOnly,
+                Some("other users may read it (mode 0604): chmod 600"),
+            ),
         ] {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let outcome = read(&path, readers, 100).err().map(|error| error.to_string());
@@ -231,8 +261,14 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         symlink(&real, at("link")).unwrap();
         symlink("/dev/zero", at("zero")).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
-            .unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at("fifo"),
+            rustix::fs::FileType::Fifo,
+            Mode::RUSR | Mode::WUSR,
+            0,
+        )
+        .unwrap();
         fs::create_dir(at("folder")).unwrap();
         for (name, expected) in [
             ("link", "it is a symbolic link"),
@@ -242,7 +278,10 @@ mod tests {
         ] {
             assert_eq!(reason(&at(name), Readers::Anyone), expected, "{name}");
         }
-        assert_eq!(reason(Path::new("/dev/null"), Readers::Anyone), "it is not a regular file");
+        assert_eq!(
+            reason(Path::new("/dev/null"), Readers::Anyone),
+            "it is not a regular file"
+        );
     }
 
     #[test]

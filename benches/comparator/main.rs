@@ -23,7 +23,9 @@ type Pool = r2d2::Pool<ConnectionManager<SqliteConnection>>;
 async fn main() -> io::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let wrong = || io::Error::other("usage: comparator constant BYTES WORKERS | comparator naive FILE WORKERS");
-    let [kind, what, workers] = arguments.as_slice() else { return Err(wrong()) };
+    let [kind, what, workers] = arguments.as_slice() else {
+        return Err(wrong());
+    };
     let workers: usize = workers.parse().map_err(|_| wrong())?;
     match kind.as_str() {
         "constant" => constant(what.parse().map_err(|_| wrong())?, workers).await,

@@ -36,8 +36,13 @@ fn takes_json(accepted: &[QualityItem<Mime>]) -> bool {
         ("*", "*") => Some(0),
         _ => None,
     };
-    let named = accepted.iter().filter_map(|entry| Some((rank(&entry.item)?, entry.quality)));
-    accepted.is_empty() || named.max_by_key(|(rank, _)| *rank).is_some_and(|(_, quality)| quality > header::q(0.0))
+    let named = accepted
+        .iter()
+        .filter_map(|entry| Some((rank(&entry.item)?, entry.quality)));
+    accepted.is_empty()
+        || named
+            .max_by_key(|(rank, _)| *rank)
+            .is_some_and(|(_, quality)| quality > header::q(0.0))
 }
 
 #[cfg(test)]
@@ -47,7 +52,9 @@ mod tests {
     use super::*;
 
     fn takes(accept: &str) -> bool {
-        let request = TestRequest::default().insert_header((header::ACCEPT, accept)).to_http_request();
+        let request = TestRequest::default()
+            .insert_header((header::ACCEPT, accept))
+            .to_http_request();
         Accept::parse(&request).is_ok_and(|accept| takes_json(&accept))
     }
 
@@ -67,9 +74,14 @@ mod tests {
         ] {
             assert!(takes(yes), "{yes}");
         }
-        for no in
-            ["text/html", "application/xml", "application/json;q=0", "*/*;q=0", "application/*;q=0, */*", "image/*"]
-        {
+        for no in [
+            "text/html",
+            "application/xml",
+            "application/json;q=0",
+            "*/*;q=0",
+            "application/*;q=0, */*",
+            "image/*",
+        ] {
             assert!(!takes(no), "{no}");
         }
     }

@@ -50,8 +50,11 @@ fn take(request: &ServiceRequest) -> Result<(), Problem> {
     let limits = request.app_data::<web::Data<RateLimits>>();
     let limits = limits.ok_or_else(|| Problem::internal("the API has no rate limits"))?;
     let is_probe = matches!(request.path(), "/health" | "/health/live" | "/health/ready");
-    let taken: Result<(), Exceeded> =
-        if is_probe { limits.admit_probe(request.request()) } else { limits.admit(request.request()) };
+    let taken: Result<(), Exceeded> = if is_probe {
+        limits.admit_probe(request.request())
+    } else {
+        limits.admit(request.request())
+    };
     Ok(taken?)
 }
 

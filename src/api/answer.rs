@@ -47,7 +47,10 @@ pub async fn complete(
         Ok(Ok(response)) => Ok(place.finish(response)),
         Ok(Err(error)) => Err(match error.as_error::<Problem>() {
             Some(problem) => place.refuse(problem),
-            None => place.refuse(&Problem::of_web_server(error.as_response_error().status_code(), Some(&error))),
+            None => place.refuse(&Problem::of_web_server(
+                error.as_response_error().status_code(),
+                Some(&error),
+            )),
         }),
         Err(panic) => Err(place.refuse(&Problem::internal(panic))),
     }
@@ -57,16 +60,19 @@ pub async fn complete(
 async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
     let mut future = pin!(future);
     // Unwind safety: what a panic interrupts is dropped with the request; nothing of it is used again.
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-        Ok(poll) => poll.map(Ok),
-        Err(panic) => std::task::Poll::Ready(Err(format!("panic: {}", panic_message(panic.as_ref())))),
-    })
+    poll_fn(
+        |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => std::task::Poll::Ready(Err(format!("panic: {}", panic_message(panic.as_ref())))),
+        },
+    )
     .await
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
 }
 
 /// Where and as what a problem happened.
@@ -107,7 +113,12 @@ impl Place {
     }
 
     fn document(&self, problem: &Problem) -> Vec<u8> {
-        let Self { method, path, id, trace } = self;
+        let Self {
+            method,
+            path,
+            id,
+            trace,
+        } = self;
         let (id, trace, code) = (id.as_str(), trace.as_str(), problem.code());
         match problem.causes() {
             Some(causes) => log::error!(request_id = id, trace_id = trace; "{method} {path} {code}: {causes}"),
@@ -130,7 +141,9 @@ fn sliced<B: MessageBody + 'static>(body: B) -> EitherBody<B> {
 
 /// Readiness answers 503 with a document of its own, which says what is missing.
 fn has_own_body(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json")
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == "application/json")
 }
 
 /// What every answer has. Where a handler said otherwise about caching, that stays.
@@ -187,7 +200,10 @@ mod tests {
         assert_eq!(status, 500);
         assert_eq!(headers.get(header::CONTENT_TYPE), Some(&MEDIA_TYPE));
         assert_eq!(headers.get(request_id::HEADER).expect("an id"), "id-1");
-        assert_eq!(headers.get(header::X_CONTENT_TYPE_OPTIONS).expect("a header"), "nosniff");
+        assert_eq!(
+            headers.get(header::X_CONTENT_TYPE_OPTIONS).expect("a header"),
+            "nosniff"
+        );
         let detail = "something went wrong on the server; it was logged under this request id";
         let expected = json!({
             "type": "about:blank", "title": "Internal Server Error", "status": 500, "detail": detail,
@@ -205,14 +221,21 @@ mod tests {
         assert!(!body.to_string().contains("/var"), "{body}");
 
         let (status, _, body) = answer_of(|| Ok(HttpResponse::ImATeapot().body("short and stout"))).await;
-        assert_eq!((status, &body["code"], &body["status"]), (418, &json!("bad_request"), &json!(418)));
+        assert_eq!(
+            (status, &body["code"], &body["status"]),
+            (418, &json!("bad_request"), &json!(418))
+        );
     }
 
     #[actix_web::test]
     async fn a_problem_below_compression_is_not_called_compressed() {
-        let route = web::get().to(async || HttpResponse::from_error(Problem::not_found())).wrap(Compress::default());
+        let route = web::get()
+            .to(async || HttpResponse::from_error(Problem::not_found()))
+            .wrap(Compress::default());
         let app = init_service(App::new().route("/", route).wrap(from_fn(complete))).await;
-        let request = TestRequest::with_uri("/").insert_header((header::ACCEPT_ENCODING, "gzip")).to_request();
+        let request = TestRequest::with_uri("/")
+            .insert_header((header::ACCEPT_ENCODING, "gzip"))
+            .to_request();
         let response = call_service(&app, request).await;
         assert!(!response.headers().contains_key(header::CONTENT_ENCODING));
         let body: Value = read_body_json(response).await;

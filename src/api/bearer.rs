@@ -39,12 +39,18 @@ pub struct Caller(Arc<Principal>);
 impl Caller {
     /// How the caller is known.
     pub fn key(&self) -> UserKey {
-        UserKey { tid: self.tenant_id(), oid: self.object_id() }
+        UserKey {
+            tid: self.tenant_id(),
+            oid: self.object_id(),
+        }
     }
 
     /// Who acts, and what they may do.
     pub fn actor(&self) -> Actor {
-        Actor { key: self.key(), rights: self.rights() }
+        Actor {
+            key: self.key(),
+            rights: self.rights(),
+        }
     }
 
     /// What the caller may do: what the app role says where those decide, and else what every signed-in user may.
@@ -60,7 +66,10 @@ impl Caller {
     /// stays. Never an e-mail address in its place: the name is shown to everybody.
     pub fn token_name(&self) -> TokenName<'_> {
         // Without a time, a token is older than every other.
-        TokenName { name: self.name().unwrap_or_default(), issued_at: Some(self.issued_at().unwrap_or(0)) }
+        TokenName {
+            name: self.name().unwrap_or_default(),
+            issued_at: Some(self.issued_at().unwrap_or(0)),
+        }
     }
 }
 
@@ -108,7 +117,9 @@ pub async fn require(
         // Not `into_response`, which forgets the problem.
         Err(problem) => request.error_response(problem).map_into_right_body(),
     };
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("Authorization"));
+    response
+        .headers_mut()
+        .append(header::VARY, HeaderValue::from_static("Authorization"));
     Ok(response)
 }
 
@@ -156,9 +167,10 @@ async fn caller(
     }
     let caller = Caller(outcome?);
     // Once per token, and beside this request: a user who only reads has a name to keep up to date, too.
-    if let (Some(updates), Some(blog)) =
-        (request.app_data::<web::Data<NameUpdates>>(), request.app_data::<web::Data<Blog>>())
-    {
+    if let (Some(updates), Some(blog)) = (
+        request.app_data::<web::Data<NameUpdates>>(),
+        request.app_data::<web::Data<Blog>>(),
+    ) {
         updates.add(blog, &caller);
     }
     Ok(caller)
@@ -211,14 +223,19 @@ mod tests {
         let request = actix_web::test::TestRequest::default()
             .insert_header((header::AUTHORIZATION, "Bearer a.b.c"))
             .to_http_request();
-        let Err(problem) = Caller::extract(&request).await else { panic!("nobody validated anything") };
+        let Err(problem) = Caller::extract(&request).await else {
+            panic!("nobody validated anything")
+        };
         assert_eq!(problem.code(), "internal");
     }
 
     fn found(values: &[&[u8]]) -> Result<String, &'static str> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value).expect("a header value"));
+            headers.append(
+                header::AUTHORIZATION,
+                HeaderValue::from_bytes(value).expect("a header value"),
+            );
         }
         token(&headers).map(ToOwned::to_owned).map_err(|problem| problem.code())
     }
@@ -234,9 +251,10 @@ mod tests {
     fn a_token_holds_the_bytes_of_the_rfc_and_no_other() {
         for byte in 0..=127_u8 {
             let expected = byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-            for token in
-                [char::from(byte).to_string(), format!("{}{}{}", "a".repeat(40), char::from(byte), "b".repeat(40))]
-            {
+            for token in [
+                char::from(byte).to_string(),
+                format!("{}{}{}", "a".repeat(40), char::from(byte), "b".repeat(40)),
+            ] {
                 assert_eq!(is_b64token(&token), expected, "{byte}");
             }
         }

@@ -18,7 +18,9 @@ use crate::serve::content_coding::{Coding, MIN_BYTES};
 /// The same route for requests that have `Accept-Encoding`. Mount it before the plain one, which is spared the work.
 pub fn compressed(route: Route) -> Route {
     route
-        .guard(guard::fn_guard(|request| request.head().headers().contains_key(header::ACCEPT_ENCODING)))
+        .guard(guard::fn_guard(|request| {
+            request.head().headers().contains_key(header::ACCEPT_ENCODING)
+        }))
         .wrap(from_fn(compress))
 }
 
@@ -27,7 +29,9 @@ async fn compress(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static>>, Error> {
     let Ok(coding) = Coding::negotiate(request.request()) else {
-        return Ok(request.error_response(Problem::no_acceptable_coding()).map_into_right_body());
+        return Ok(request
+            .error_response(Problem::no_acceptable_coding())
+            .map_into_right_body());
     };
     let response = next.call(request).await?;
     let is_large_enough =
@@ -51,7 +55,9 @@ async fn compress(
 fn name_form(headers: &mut HeaderMap, coding: Coding) {
     headers.insert(header::CONTENT_ENCODING, coding.to_header());
     let plain = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
-    let plain = plain.and_then(|tag| tag.strip_prefix('"')).and_then(|tag| tag.strip_suffix('"'));
+    let plain = plain
+        .and_then(|tag| tag.strip_prefix('"'))
+        .and_then(|tag| tag.strip_suffix('"'));
     if let Some(tag) = plain.and_then(|tag| HeaderValue::try_from(format!("\"{}\"", coding.tag(tag))).ok()) {
         headers.insert(header::ETAG, tag);
     }

@@ -45,7 +45,11 @@ impl Origins {
                 let origin = |(entry, text): (usize, &String)| {
                     parse_origin(text).map_err(|error| InvalidOrigin { entry, error })
                 };
-                (1..).zip(entries).map(origin).collect::<Result<_, _>>().map(Self::Listed)
+                (1..)
+                    .zip(entries)
+                    .map(origin)
+                    .collect::<Result<_, _>>()
+                    .map(Self::Listed)
             }
         }
     }
@@ -106,8 +110,14 @@ mod tests {
 
     #[test]
     fn origins_are_taken_as_browsers_write_them() {
-        let listed = Origins::Listed(vec!["https://blog.example".to_owned(), "http://localhost:3000".to_owned()]);
-        assert_eq!(parsed(&["https://Blog.example:443/", "http://localhost:3000"]), Ok(listed));
+        let listed = Origins::Listed(vec![
+            "https://blog.example".to_owned(),
+            "http://localhost:3000".to_owned(),
+        ]);
+        assert_eq!(
+            parsed(&["https://Blog.example:443/", "http://localhost:3000"]),
+            Ok(listed)
+        );
         assert_eq!(parsed(&["*"]), Ok(Origins::Any));
         assert_eq!(parsed(&[]), Ok(Origins::Listed(Vec::new())));
     }
@@ -116,7 +126,10 @@ mod tests {
     fn what_is_not_an_origin_is_named_by_its_place() {
         let invalid = |entry, error| Err(InvalidOrigin { entry, error });
         assert_eq!(parsed(&["https://*.example"]), invalid(1, OriginError::Wildcard));
-        assert_eq!(parsed(&["https://blog.example", "*"]), invalid(2, OriginError::Wildcard));
+        assert_eq!(
+            parsed(&["https://blog.example", "*"]),
+            invalid(2, OriginError::Wildcard)
+        );
         assert_eq!(parsed(&["https://blog.example", "null"]), invalid(2, OriginError::Null));
     }
 }

@@ -21,8 +21,10 @@ pub fn decode(text: &str) -> Option<Cursor> {
     let bytes: [u8; 17] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
     let (version, rest) = bytes.split_first()?;
     let (created_at, id) = rest.split_first_chunk::<8>()?;
-    let cursor =
-        Cursor { created_at_micros: i64::from_be_bytes(*created_at), id: i64::from_be_bytes(*id.first_chunk()?) };
+    let cursor = Cursor {
+        created_at_micros: i64::from_be_bytes(*created_at),
+        id: i64::from_be_bytes(*id.first_chunk()?),
+    };
     // A time that no calendar holds was made up.
     let sane =
         *version == VERSION && cursor.id > 0 && DateTime::from_timestamp_micros(cursor.created_at_micros).is_some();
@@ -52,7 +54,10 @@ mod tests {
 
     #[test]
     fn what_no_cursor_looks_like_is_refused() {
-        let good = encode(Cursor { created_at_micros: 1, id: 1 });
+        let good = encode(Cursor {
+            created_at_micros: 1,
+            id: 1,
+        });
         let of = |version: u8, micros: i64, id: i64| {
             let bytes = [&[version][..], &micros.to_be_bytes(), &id.to_be_bytes()].concat();
             URL_SAFE_NO_PAD.encode(bytes)
@@ -61,7 +66,14 @@ mod tests {
         for bad in ["", "0", &good[1..], &format!("{good}="), &format!("{good}AAAA"), "ÄÖÜ"] {
             assert_eq!(decode(bad), None, "{bad:?}");
         }
-        for (version, micros, id) in [(2, 1, 1), (0, 1, 1), (1, i64::MAX, 1), (1, i64::MIN, 1), (1, 1, 0), (1, 1, -1)] {
+        for (version, micros, id) in [
+            (2, 1, 1),
+            (0, 1, 1),
+            (1, i64::MAX, 1),
+            (1, i64::MIN, 1),
+            (1, 1, 0),
+            (1, 1, -1),
+        ] {
             assert_eq!(decode(&of(version, micros, id)), None, "{version} {micros} {id}");
         }
     }

@@ -33,8 +33,12 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 
 /// The page, and what it needs of Swagger UI: shared by all servers of the process, and compressed once.
-static PAGE: LazyLock<StaticFile> =
-    LazyLock::new(|| file("text/html; charset=utf-8", include_bytes!("../../static/api/index.html")));
+static PAGE: LazyLock<StaticFile> = LazyLock::new(|| {
+    file(
+        "text/html; charset=utf-8",
+        include_bytes!("../../static/api/index.html"),
+    )
+});
 static SCRIPT: LazyLock<StaticFile> = LazyLock::new(|| file(JAVASCRIPT, include_bytes!("../../static/api/docs.js")));
 static STYLE: LazyLock<StaticFile> = LazyLock::new(|| file(CSS, include_bytes!("../../static/api/docs.css")));
 static SWAGGER_SCRIPT: LazyLock<Option<StaticFile>> = LazyLock::new(|| swagger(JAVASCRIPT, "swagger-ui-bundle.js"));
@@ -71,7 +75,9 @@ fn file(content_type: &'static str, bytes: &'static [u8]) -> StaticFile {
 
 /// `None` when Swagger UI has no such file: a defect of the program that a test finds.
 fn swagger(content_type: &'static str, name: &str) -> Option<StaticFile> {
-    let found = serve(name, Arc::new(Config::from(super::openapi::PATH))).ok().flatten()?;
+    let found = serve(name, Arc::new(Config::from(super::openapi::PATH)))
+        .ok()
+        .flatten()?;
     let bytes = match found.bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => Bytes::from(bytes),
@@ -80,6 +86,9 @@ fn swagger(content_type: &'static str, name: &str) -> Option<StaticFile> {
 }
 
 fn with_headers(content_type: &'static str, bytes: Bytes) -> StaticFile {
-    let headers = [(header::CACHE_CONTROL, CACHING), (header::CONTENT_SECURITY_POLICY, POLICY)];
+    let headers = [
+        (header::CACHE_CONTROL, CACHING),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+    ];
     StaticFile::new(HeaderValue::from_static(content_type), &headers, bytes)
 }

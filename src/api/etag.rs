@@ -108,7 +108,10 @@ fn version(given: &EntityTag, id: i64) -> Option<Version> {
 fn date<H: Header>(request: &HttpRequest, time: impl Fn(H) -> HttpDate) -> Option<DateTime<Utc>> {
     let mut values = request.headers().get_all(H::name());
     let is_one = values.next().is_some() && values.next().is_none();
-    H::parse(request).ok().filter(|_| is_one).map(|header| SystemTime::from(time(header)).into())
+    H::parse(request)
+        .ok()
+        .filter(|_| is_one)
+        .map(|header| SystemTime::from(time(header)).into())
 }
 
 #[cfg(test)]
@@ -123,8 +126,17 @@ mod tests {
 
     fn post(id: i64, micros: i64) -> Post {
         let at = DateTime::from_timestamp_micros(micros).expect("a time");
-        let key = UserKey { tid: Uuid::nil(), oid: Uuid::nil() };
-        let author = User { id: 1, key, display_name: "Ann".to_owned(), created_at: at, updated_at: at };
+        let key = UserKey {
+            tid: Uuid::nil(),
+            oid: Uuid::nil(),
+        };
+        let author = User {
+            id: 1,
+            key,
+            display_name: "Ann".to_owned(),
+            created_at: at,
+            updated_at: at,
+        };
         Post {
             id,
             title: "T".to_owned(),
@@ -181,8 +193,21 @@ mod tests {
     #[test]
     fn only_the_exact_strong_tag_of_the_post_names_a_version() {
         let strong = |text: &str| EntityTag::new_strong(text.to_owned());
-        assert_eq!(version(&strong("7-1700000000000000"), 7), Some(Version(1_700_000_000_000_000)));
-        for other in ["8-1700000000000000", "07-1", "7-01", "7-+1", "7-", "7", "", "7-1-1", "7-99999999999999999999"] {
+        assert_eq!(
+            version(&strong("7-1700000000000000"), 7),
+            Some(Version(1_700_000_000_000_000))
+        );
+        for other in [
+            "8-1700000000000000",
+            "07-1",
+            "7-01",
+            "7-+1",
+            "7-",
+            "7",
+            "",
+            "7-1-1",
+            "7-99999999999999999999",
+        ] {
             assert_eq!(version(&strong(other), 7), None, "{other:?}");
         }
         assert_eq!(version(&EntityTag::new_weak("7-1".to_owned()), 7), None);

@@ -24,7 +24,11 @@ pub async fn check(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static>>, Error> {
     let uri = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
-    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let headers: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
     let problem = match (uri > MAX_URI, headers > MAX_HEADERS) {
         (true, _) => Problem::uri_too_long(),
         (_, true) => Problem::headers_too_large(),

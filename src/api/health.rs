@@ -57,7 +57,10 @@ struct Health {
     responses((status = 200, description = "It does", body = Health)),
 )]
 pub async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(Health { status: Status::Ok, checks: None })
+    HttpResponse::Ok().json(Health {
+        status: Status::Ok,
+        checks: None,
+    })
 }
 
 /// Asks whether requests can be served, for everybody who wants to know, at most once in [`FRESH`].
@@ -71,7 +74,11 @@ pub struct Probe {
 impl Probe {
     /// For an API with these. Asks nothing yet.
     pub fn new(database: Database, validator: Arc<AccessTokenValidator>) -> Self {
-        Self { database, validator, last: Mutex::const_new(None) }
+        Self {
+            database,
+            validator,
+            last: Mutex::const_new(None),
+        }
     }
 
     async fn database(&self) -> Status {
@@ -93,7 +100,11 @@ impl Probe {
     /// Only what is in memory: whoever asks here must not cause traffic to the identity provider. The server itself
     /// fetches the keys from its start on.
     fn signing_keys(&self) -> Status {
-        if self.validator.is_ready() { Status::Ok } else { Status::Unavailable }
+        if self.validator.is_ready() {
+            Status::Ok
+        } else {
+            Status::Unavailable
+        }
     }
 }
 
@@ -129,12 +140,28 @@ pub async fn health(probe: web::Data<Probe>) -> HttpResponse {
 )]
 pub async fn ready(probe: web::Data<Probe>) -> HttpResponse {
     let (database, signing_keys) = (probe.database().await, probe.signing_keys());
-    let status = if (database, signing_keys) == (Status::Ok, Status::Ok) { Status::Ok } else { Status::Unavailable };
-    let code = if status == Status::Ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let threads =
-        Some(background::status()).filter(|status| *status > background::Status::Ok).map(background::Status::word);
-    let checks = Checks { database: Check { status: database }, signing_keys: Check { status: signing_keys }, threads };
-    HttpResponse::build(code).json(Health { status, checks: Some(checks) })
+    let status = if (database, signing_keys) == (Status::Ok, Status::Ok) {
+        Status::Ok
+    } else {
+        Status::Unavailable
+    };
+    let code = if status == Status::Ok {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let threads = Some(background::status())
+        .filter(|status| *status > background::Status::Ok)
+        .map(background::Status::word);
+    let checks = Checks {
+        database: Check { status: database },
+        signing_keys: Check { status: signing_keys },
+        threads,
+    };
+    HttpResponse::build(code).json(Health {
+        status,
+        checks: Some(checks),
+    })
 }
 
 fn unavailable(reason: &str) -> Status {

@@ -36,8 +36,15 @@ fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
         return Err(Problem::malformed_idempotency_key());
     }
     let text = value.to_str().map_err(|_| Problem::malformed_idempotency_key())?;
-    let key = if text.starts_with('"') { quoted(text) } else { Some(text.to_owned()) };
-    key.as_deref().and_then(IdempotencyKey::parse).map(Some).ok_or_else(Problem::malformed_idempotency_key)
+    let key = if text.starts_with('"') {
+        quoted(text)
+    } else {
+        Some(text.to_owned())
+    };
+    key.as_deref()
+        .and_then(IdempotencyKey::parse)
+        .map(Some)
+        .ok_or_else(Problem::malformed_idempotency_key)
 }
 
 /// The draft asks for a string of structured fields (RFC 9651 §3.3.3), as in `"abc"`; most clients send `abc`, which means
@@ -68,7 +75,9 @@ mod tests {
         for value in values {
             headers.append(HEADER, HeaderValue::from_bytes(value).expect("a header value"));
         }
-        key(&headers).map(|key| key.map(|key| key.as_str().to_owned())).map_err(|problem| problem.code())
+        key(&headers)
+            .map(|key| key.map(|key| key.as_str().to_owned()))
+            .map_err(|problem| problem.code())
     }
 
     #[test]

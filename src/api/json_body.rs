@@ -40,9 +40,13 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
         if !is_json(request) {
             return Box::pin(ready(Err(Problem::unsupported_media_type())));
         }
-        let limit = request.app_data::<web::Data<ApiSettings>>().map(|settings| settings.max_body_bytes);
+        let limit = request
+            .app_data::<web::Data<ApiSettings>>()
+            .map(|settings| settings.max_body_bytes);
         let limit = limit.unwrap_or_else(|| ApiSettings::default().max_body_bytes);
-        let arrival = request.app_data::<web::Data<ServerSettings>>().map(|settings| settings.body_timeout);
+        let arrival = request
+            .app_data::<web::Data<ServerSettings>>()
+            .map(|settings| settings.body_timeout);
         let arrival = arrival.unwrap_or_else(|| ServerSettings::default().body_timeout);
         let reading = Reading::<T>::new(request, payload, None, true).limit(limit);
         Box::pin(async move { within(arrival, reading).await.map(Self) })
@@ -53,7 +57,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
 /// registered; and a type that a form can send would let other sites' pages write without CORS.
 fn is_json(request: &HttpRequest) -> bool {
     let mut values = request.headers().get_all(CONTENT_TYPE);
-    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
     let mime = value.to_str().ok().and_then(|value| value.parse::<Mime>().ok());
     mime.is_some_and(|mime| match mime.suffix() {
         Some(suffix) => suffix == mime::JSON,
@@ -77,9 +83,9 @@ mod tests {
     #[test]
     fn only_json_types_are_json() {
         let is_json = |values: &[&str]| {
-            let request = values
-                .iter()
-                .fold(TestRequest::default(), |request, value| request.append_header((CONTENT_TYPE, *value)));
+            let request = values.iter().fold(TestRequest::default(), |request, value| {
+                request.append_header((CONTENT_TYPE, *value))
+            });
             super::is_json(&request.to_http_request())
         };
         for good in [
@@ -116,7 +122,9 @@ mod tests {
 
     #[actix_web::test]
     async fn a_body_that_never_arrives_is_not_waited_for() {
-        let problem = within::<()>(Duration::ZERO, pending()).await.expect_err("nothing arrives");
+        let problem = within::<()>(Duration::ZERO, pending())
+            .await
+            .expect_err("nothing arrives");
         assert_eq!((problem.status_code().as_u16(), problem.code()), (408, "body_timeout"));
         assert_eq!(within(Duration::from_secs(30), ready(Ok(7))).await.ok(), Some(7));
     }

@@ -47,7 +47,9 @@ impl KeyWatch {
                         wait
                     }
                 };
-                let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) else { return };
+                let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) else {
+                    return;
+                };
             }
         })?;
         Ok(Self { _stop: stop })

@@ -38,7 +38,13 @@ impl NameUpdates {
         if name.is_empty() {
             return;
         }
-        if self.state().push(caller.key(), PendingName { name: name.to_owned(), issued_at }) {
+        if self.state().push(
+            caller.key(),
+            PendingName {
+                name: name.to_owned(),
+                issued_at,
+            },
+        ) {
             rt::spawn(Arc::clone(self).run(blog.clone()));
         }
     }
@@ -90,11 +96,17 @@ mod tests {
     use super::*;
 
     fn key(oid: u128) -> UserKey {
-        UserKey { tid: Uuid::nil(), oid: Uuid::from_u128(oid) }
+        UserKey {
+            tid: Uuid::nil(),
+            oid: Uuid::from_u128(oid),
+        }
     }
 
     fn name(issued_at: i64) -> PendingName {
-        PendingName { name: format!("issued at {issued_at}"), issued_at: Some(issued_at) }
+        PendingName {
+            name: format!("issued at {issued_at}"),
+            issued_at: Some(issued_at),
+        }
     }
 
     #[test]

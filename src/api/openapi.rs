@@ -76,12 +76,18 @@ impl Description {
         about.push_str("\n\n**How to get a token.** ");
         about.push_str(&how_to_get_a_token(api));
         if let Some(components) = &mut description.components {
-            components.security_schemes.insert(BEARER.to_owned(), bearer(api).into());
+            components
+                .security_schemes
+                .insert(BEARER.to_owned(), bearer(api).into());
             texts::describe(&mut components.schemas, api.max_content_chars);
         }
         let json = web::Bytes::from(serde_json::to_vec_pretty(&description)?);
         let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
-        Ok(Self(StaticFile::new(HeaderValue::from_static("application/json"), &headers, json)))
+        Ok(Self(StaticFile::new(
+            HeaderValue::from_static("application/json"),
+            &headers,
+            json,
+        )))
     }
 
     /// JSON, in UTF-8.
@@ -92,7 +98,10 @@ impl Description {
 
 fn bearer(api: &ApiSettings) -> SecurityScheme {
     let text = format!("An access token for this API. {}", how_to_get_a_token(api));
-    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(Some(text));
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some(text));
     SecurityScheme::Http(scheme.build())
 }
 

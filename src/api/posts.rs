@@ -42,7 +42,10 @@ pub struct PostJson<'a> {
 
 /// What a new post is made of.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "only described, never made: the fields are read one by one, to name all that are wrong")]
+#[expect(
+    dead_code,
+    reason = "only described, never made: the fields are read one by one, to name all that are wrong"
+)]
 pub struct NewPost {
     #[schema(example = "Hello")]
     title: String,
@@ -83,7 +86,10 @@ const POST_BYTES: usize = 384;
 /// # Errors
 /// None of its own: JSON of posts can always be written.
 pub fn posts_as_json(posts: &[Post]) -> serde_json::Result<Vec<u8>> {
-    let expected = posts.iter().map(|post| post.title.len() + post.content.len() + POST_BYTES).sum();
+    let expected = posts
+        .iter()
+        .map(|post| post.title.len() + post.content.len() + POST_BYTES)
+        .sum();
     let mut json = Vec::with_capacity(expected);
     serde_json::to_writer(&mut json, &posts.iter().map(PostJson::from).collect::<Vec<_>>())?;
     Ok(json)

@@ -44,17 +44,27 @@ pub struct FieldError {
 impl FieldError {
     /// `field` is not as `message` says.
     pub fn new(field: &str, message: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), message: message.into(), pointer: None }
+        Self {
+            field: field.to_owned(),
+            message: message.into(),
+            pointer: None,
+        }
     }
 
     /// The member `field` of the body is not as `message` says.
     pub fn in_body(field: &str, message: impl Into<String>) -> Self {
-        Self { pointer: Some(format!("/{field}")), ..Self::new(field, message) }
+        Self {
+            pointer: Some(format!("/{field}")),
+            ..Self::new(field, message)
+        }
     }
 
     /// The body as a whole is not as `message` says.
     pub fn body(message: impl Into<String>) -> Self {
-        Self { pointer: Some(String::new()), ..Self::new("body", message) }
+        Self {
+            pointer: Some(String::new()),
+            ..Self::new("body", message)
+        }
     }
 }
 
@@ -75,7 +85,15 @@ pub struct Problem {
 impl Problem {
     fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
         let (errors, headers) = (Vec::new(), Vec::new());
-        Self { status, code, detail: detail.into(), errors, headers, challenge: None, cause: None }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            errors,
+            headers,
+            challenge: None,
+            cause: None,
+        }
     }
 
     fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -85,15 +103,24 @@ impl Problem {
 
     /// With `WWW-Authenticate: Bearer` and these parameters (RFC 6750 §3).
     fn with_challenge(mut self, parameters: &[(&'static str, &str)]) -> Self {
-        let parameters = parameters.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let parameters = parameters
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
         self.challenge = Some(Box::new(Challenge { parameters }));
         self
     }
 
     /// A 401 also says where a token may be had, as Entra's own APIs do.
     pub fn signing_in_at(mut self, authorization_uri: &str) -> Self {
-        if let Some(challenge) = self.challenge.as_mut().filter(|_| self.status == StatusCode::UNAUTHORIZED) {
-            challenge.parameters.insert(0, ("authorization_uri", authorization_uri.to_owned()));
+        if let Some(challenge) = self
+            .challenge
+            .as_mut()
+            .filter(|_| self.status == StatusCode::UNAUTHORIZED)
+        {
+            challenge
+                .parameters
+                .insert(0, ("authorization_uri", authorization_uri.to_owned()));
         }
         self
     }
@@ -174,18 +201,30 @@ impl Problem {
 
     /// 414: path and query are longer than any that this API knows.
     pub fn uri_too_long() -> Self {
-        Self::new(StatusCode::URI_TOO_LONG, Code::UriTooLong, "path and query hold more than 8192 bytes")
+        Self::new(
+            StatusCode::URI_TOO_LONG,
+            Code::UriTooLong,
+            "path and query hold more than 8192 bytes",
+        )
     }
 
     /// 431: all headers together are too large.
     pub fn headers_too_large() -> Self {
         let detail = "the headers hold more than 32768 bytes";
-        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Code::HeadersTooLarge, detail)
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Code::HeadersTooLarge,
+            detail,
+        )
     }
 
     /// 408: the body did not arrive in time.
     pub fn body_timeout() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, Code::BodyTimeout, "the body of the request did not arrive in time")
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            Code::BodyTimeout,
+            "the body of the request did not arrive in time",
+        )
     }
 
     /// 412: the post is not, or no longer, in the state that the request demands.
@@ -207,7 +246,10 @@ impl Problem {
             let separator = if detail.is_empty() { "" } else { "; " };
             let _ = write!(detail, "{separator}{field} {message}");
         }
-        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::Invalid, detail) }
+        Self {
+            errors,
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::Invalid, detail)
+        }
     }
 
     /// 429 with `Retry-After`: the budget of this name is used up, and has something again in so many seconds.
@@ -221,7 +263,10 @@ impl Problem {
             _ => "too many reads of this caller",
         };
         let detail = format!("{detail}: ask again in {seconds} s");
-        let problem = Self { headers, ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, detail) };
+        let problem = Self {
+            headers,
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, detail)
+        };
         problem.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
     }
 
@@ -240,11 +285,15 @@ impl Problem {
     fn of_status(status: StatusCode) -> Self {
         let (code, detail) = match status {
             StatusCode::NOT_FOUND => return Self::not_found(),
-            StatusCode::NOT_ACCEPTABLE => (Code::NotAcceptable, "no encoding that Accept-Encoding allows is at hand"),
+            StatusCode::NOT_ACCEPTABLE => (
+                Code::NotAcceptable,
+                "no encoding that Accept-Encoding allows is at hand",
+            ),
             StatusCode::PAYLOAD_TOO_LARGE => (Code::BodyTooLarge, "the body of the request is too large"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                (Code::UnsupportedMediaType, "the body must be application/json, or another type that ends in +json")
-            }
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => (
+                Code::UnsupportedMediaType,
+                "the body must be application/json, or another type that ends in +json",
+            ),
             status if status.is_client_error() => (Code::BadRequest, "the request is malformed"),
             _ => return Self::internal("the web server refused the request"),
         };
@@ -298,7 +347,9 @@ impl ResponseError for Problem {
             response.headers_mut().append(name.clone(), value.clone());
         }
         if let Some(challenge) = &self.challenge {
-            response.headers_mut().append(header::WWW_AUTHENTICATE, challenge.header());
+            response
+                .headers_mut()
+                .append(header::WWW_AUTHENTICATE, challenge.header());
         }
         response
     }
@@ -345,7 +396,10 @@ impl Challenge {
         let mut text = format!("Bearer realm=\"{REALM}\"");
         for (name, value) in &self.parameters {
             let value = value.replace('…', "...");
-            let value: String = value.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
+            let value: String = value
+                .chars()
+                .filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\'))
+                .collect();
             let _ = write!(text, ", {name}=\"{value}\"");
         }
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
@@ -358,17 +412,29 @@ mod tests {
 
     #[test]
     fn a_challenge_cannot_be_broken_out_of() {
-        let parameters = vec![("error", "x".to_owned()), ("scope", "a\"b\\c\r\nX-Evil: 1\u{e9}…".to_owned())];
+        let parameters = vec![
+            ("error", "x".to_owned()),
+            ("scope", "a\"b\\c\r\nX-Evil: 1\u{e9}…".to_owned()),
+        ];
         let value = Challenge { parameters }.header();
-        assert_eq!(value, "Bearer realm=\"blogctl\", error=\"x\", scope=\"abcX-Evil: 1...\"");
+        assert_eq!(
+            value,
+            "Bearer realm=\"blogctl\", error=\"x\", scope=\"abcX-Evil: 1...\""
+        );
     }
 
     #[test]
     fn the_document_of_an_internal_error_holds_nothing_of_its_cause() {
         let problem = Problem::internal("password=hunter2 at /var/lib/blog.db");
         let document = String::from_utf8(problem.document("/v1/posts", "id-1")).expect("JSON is UTF-8");
-        assert!(!document.contains("hunter2") && !document.contains("/var"), "{document}");
-        assert_eq!(problem.causes().as_deref(), Some("password=hunter2 at /var/lib/blog.db"));
+        assert!(
+            !document.contains("hunter2") && !document.contains("/var"),
+            "{document}"
+        );
+        assert_eq!(
+            problem.causes().as_deref(),
+            Some("password=hunter2 at /var/lib/blog.db")
+        );
     }
 
     #[test]

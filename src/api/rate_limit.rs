@@ -75,8 +75,13 @@ struct Budget<K: std::hash::Hash + Eq + Clone + Send + Sync + 'static, C: Clock>
 impl<K: std::hash::Hash + Eq + Clone + Send + Sync + 'static, C: Clock + Clone> Budget<K, C> {
     /// `rate` in `period`, and `burst` at once.
     fn new(name: &'static str, rate: NonZeroU32, period: Duration, burst: NonZeroU32, clock: C) -> Self {
-        let one = period.checked_div(rate.get()).filter(|one| !one.is_zero()).unwrap_or(Duration::from_nanos(1));
-        let quota = Quota::with_period(one).unwrap_or(Quota::per_second(rate)).allow_burst(burst);
+        let one = period
+            .checked_div(rate.get())
+            .filter(|one| !one.is_zero())
+            .unwrap_or(Duration::from_nanos(1));
+        let quota = Quota::with_period(one)
+            .unwrap_or(Quota::per_second(rate))
+            .allow_burst(burst);
         let policy = format!("\"{name}\";q={burst};w={}", seconds_up(one.saturating_mul(burst.get())));
         Self {
             limiter: RateLimiter::new(quota, BoundedStore::new(MAX_KEYS), clock.clone()),
@@ -90,7 +95,11 @@ impl<K: std::hash::Hash + Eq + Clone + Send + Sync + 'static, C: Clock + Clone> 
     fn take(&self, key: &K) -> Result<StateSnapshot, Exceeded> {
         self.limiter.check_key(key).map_err(|not_until: NotUntil<C::Instant>| {
             let wait = not_until.wait_time_from(self.clock.now());
-            Exceeded { name: self.name, policy: self.policy.clone(), wait }
+            Exceeded {
+                name: self.name,
+                policy: self.policy.clone(),
+                wait,
+            }
         })
     }
 }
@@ -107,7 +116,11 @@ impl From<Exceeded> for Problem {
     fn from(exceeded: Exceeded) -> Self {
         let Exceeded { name, policy, wait } = exceeded;
         let seconds = seconds_up(wait).max(1);
-        Self::too_many_requests(name, seconds, headers(policy, &format!("\"{name}\";r=0;t={seconds}")).to_vec())
+        Self::too_many_requests(
+            name,
+            seconds,
+            headers(policy, &format!("\"{name}\";r=0;t={seconds}")).to_vec(),
+        )
     }
 }
 
@@ -136,16 +149,37 @@ impl<C: Clock + Clone> RateLimits<C> {
         let second = Duration::from_secs(1);
         let number = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let budgets = settings.rate_limits.then(|| {
-            let (rate, burst) = (number(settings.limit_address_per_second), number(settings.limit_address_burst));
+            let (rate, burst) = (
+                number(settings.limit_address_per_second),
+                number(settings.limit_address_burst),
+            );
             let failures = number(settings.limit_failures_per_minute);
-            let reads = (number(settings.limit_reads_per_second), number(settings.limit_reads_burst));
-            let searches = (number(settings.limit_searches_per_second), number(settings.limit_searches_burst));
-            let writes = (number(settings.limit_writes_per_second), number(settings.limit_writes_burst));
+            let reads = (
+                number(settings.limit_reads_per_second),
+                number(settings.limit_reads_burst),
+            );
+            let searches = (
+                number(settings.limit_searches_per_second),
+                number(settings.limit_searches_burst),
+            );
+            let writes = (
+                number(settings.limit_writes_per_second),
+                number(settings.limit_writes_burst),
+            );
             Budgets {
                 requests: Budget::new("address", rate, second, burst, clock.clone()),
-                probes: Budget::new("probes", number(PROBES_PER_SECOND), second, number(PROBES_BURST), clock.clone()),
+                probes: Budget::new(
+                    "probes",
+                    number(PROBES_PER_SECOND),
+                    second,
+                    number(PROBES_BURST),
+                    clock.clone(),
+                ),
                 failures: Budget::new("failures", failures, Duration::from_mins(1), failures, clock.clone()),
-                shut_out: Cache::builder().max_capacity(MAX_KEYS).eviction_policy(EvictionPolicy::lru()).build(),
+                shut_out: Cache::builder()
+                    .max_capacity(MAX_KEYS)
+                    .eviction_policy(EvictionPolicy::lru())
+                    .build(),
                 reads: Budget::new("reads", reads.0, second, reads.1, clock.clone()),
                 searches: Budget::new("searches", searches.0, second, searches.1, clock.clone()),
                 writes: Budget::new("writes", writes.0, second, writes.1, clock),
@@ -159,7 +193,9 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// # Errors
     /// When the address has used up its budget.
     pub fn admit(&self, request: &HttpRequest) -> Result<(), Exceeded> {
-        let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else { return Ok(()) };
+        let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else {
+            return Ok(());
+        };
         budgets.requests.take(&source).map(|_| ())
     }
 
@@ -168,7 +204,9 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// # Errors
     /// When the address has used up its budget of probes.
     pub fn admit_probe(&self, request: &HttpRequest) -> Result<(), Exceeded> {
-        let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else { return Ok(()) };
+        let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else {
+            return Ok(());
+        };
         budgets.probes.take(&source).map(|_| ())
     }
 
@@ -183,17 +221,28 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// # Errors
     /// When too many tokens of the address have been refused lately.
     pub fn admit_unknown_token(&self, source: Option<Source>) -> Result<(), Exceeded> {
-        let (Some(budgets), Some(source)) = (&self.budgets, source) else { return Ok(()) };
-        let wait = budgets.shut_out.get(&source).map(|until| until.saturating_duration_since(Instant::now()));
+        let (Some(budgets), Some(source)) = (&self.budgets, source) else {
+            return Ok(());
+        };
+        let wait = budgets
+            .shut_out
+            .get(&source)
+            .map(|until| until.saturating_duration_since(Instant::now()));
         match wait.filter(|wait| !wait.is_zero()) {
             None => Ok(()),
-            Some(wait) => Err(Exceeded { name: budgets.failures.name, policy: budgets.failures.policy.clone(), wait }),
+            Some(wait) => Err(Exceeded {
+                name: budgets.failures.name,
+                policy: budgets.failures.policy.clone(),
+                wait,
+            }),
         }
     }
 
     /// Counts a token that was refused.
     pub fn note_refused_token(&self, source: Option<Source>) {
-        let (Some(budgets), Some(source)) = (&self.budgets, source) else { return };
+        let (Some(budgets), Some(source)) = (&self.budgets, source) else {
+            return;
+        };
         if let Err(exceeded) = budgets.failures.take(&source) {
             budgets.shut_out.insert(source, Instant::now() + exceeded.wait);
         }
@@ -205,10 +254,16 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// When the caller has used up the budget of reads, or of writes.
     pub fn admit_caller(&self, caller: UserKey, method: &Method) -> Result<Option<Remaining>, Exceeded> {
         let Some(budgets) = &self.budgets else { return Ok(None) };
-        let budget = if method.is_safe() { &budgets.reads } else { &budgets.writes };
+        let budget = if method.is_safe() {
+            &budgets.reads
+        } else {
+            &budgets.writes
+        };
         let left = budget.take(&caller)?.remaining_burst_capacity();
         let state = format!("\"{}\";r={left}", budget.name);
-        Ok(Some(Remaining { headers: headers(budget.policy.clone(), &state) }))
+        Ok(Some(Remaining {
+            headers: headers(budget.policy.clone(), &state),
+        }))
     }
 
     /// Counts a search of a caller, which is a read as well.
@@ -260,7 +315,10 @@ mod tests {
     }
 
     fn key(oid: u128) -> UserKey {
-        UserKey { tid: Uuid::nil(), oid: Uuid::from_u128(oid) }
+        UserKey {
+            tid: Uuid::nil(),
+            oid: Uuid::from_u128(oid),
+        }
     }
 
     #[test]
@@ -296,11 +354,15 @@ mod tests {
     fn nobody_escapes_by_a_header_and_proxies_of_ours_are_looked_through() {
         let clock = FakeRelativeClock::default();
         let untrusting = limits(&clock, &[]);
-        let outcomes: Vec<_> =
-            (0..4).map(|n| untrusting.admit(&from("192.0.2.1", &format!("1.1.1.{n}"))).is_ok()).collect();
+        let outcomes: Vec<_> = (0..4)
+            .map(|n| untrusting.admit(&from("192.0.2.1", &format!("1.1.1.{n}"))).is_ok())
+            .collect();
         assert_eq!(outcomes, [true, true, true, false], "one address, whatever it forwards");
         let trusting = limits(&clock, &["192.0.2.1/32"]);
-        assert!((0..9).all(|n| trusting.admit(&from("192.0.2.1", &format!("1.1.1.{n}"))).is_ok()), "nine clients");
+        assert!(
+            (0..9).all(|n| trusting.admit(&from("192.0.2.1", &format!("1.1.1.{n}"))).is_ok()),
+            "nine clients"
+        );
     }
 
     #[test]
@@ -315,13 +377,19 @@ mod tests {
     fn reads_and_writes_of_a_caller_are_counted_apart() {
         let clock = FakeRelativeClock::default();
         let limits = limits(&clock, &[]);
-        let left = limits.admit_caller(key(1), &Method::GET).expect("a read").expect("limits are on").headers;
+        let left = limits
+            .admit_caller(key(1), &Method::GET)
+            .expect("a read")
+            .expect("limits are on")
+            .headers;
         assert_eq!(left[1].1, "\"reads\";r=1");
         limits.admit_caller(key(1), &Method::HEAD).expect("another read");
         limits.admit_caller(key(1), &Method::GET).expect_err("no third");
         limits.admit_caller(key(1), &Method::POST).expect("a write");
         limits.admit_caller(key(1), &Method::DELETE).expect_err("no second");
-        limits.admit_caller(key(2), &Method::GET).expect("another caller has their own");
+        limits
+            .admit_caller(key(2), &Method::GET)
+            .expect("another caller has their own");
     }
 
     #[test]
@@ -347,7 +415,10 @@ mod tests {
             limits.admit_unknown_token(guesser).expect("still within the budget");
             limits.note_refused_token(guesser);
         }
-        assert_eq!(limits.admit_unknown_token(guesser).expect_err("shut out").name, "failures");
+        assert_eq!(
+            limits.admit_unknown_token(guesser).expect_err("shut out").name,
+            "failures"
+        );
         limits.admit_unknown_token(other).expect("nobody else is");
     }
 }

@@ -63,9 +63,23 @@ pub struct ReadyPage {
 
 impl ReadyPage {
     fn of(page: Page) -> serde_json::Result<Self> {
-        let Page { posts, total, is_total_limited, is_current, next, .. } = page;
+        let Page {
+            posts,
+            total,
+            is_total_limited,
+            is_current,
+            next,
+            ..
+        } = page;
         let json = Bytes::from(posts_as_json(&posts)?);
-        Ok(Self { json, total, is_total_limited, next, is_current, stamp: None })
+        Ok(Self {
+            json,
+            total,
+            is_total_limited,
+            next,
+            is_current,
+            stamp: None,
+        })
     }
 }
 
@@ -73,14 +87,22 @@ impl ReadyAnswers {
     /// Keeps so many MiB of single posts at most; with 0, nothing at all.
     pub fn new(max_mib: u32) -> Self {
         let weigh = |_: &i64, post: &Arc<ReadyPost>| u32::try_from(post.json.len() + ENTRY_BYTES).unwrap_or(u32::MAX);
-        let posts = || Cache::builder().weigher(weigh).max_capacity(u64::from(max_mib) * 1024 * 1024).build();
+        let posts = || {
+            Cache::builder()
+                .weigher(weigh)
+                .max_capacity(u64::from(max_mib) * 1024 * 1024)
+                .build()
+        };
         // The text that is looked for is in the key.
         let weigh_search =
             |_: &Search, page: &Arc<ReadyPage>| u32::try_from(page.json.len() + 2 * ENTRY_BYTES).unwrap_or(u32::MAX);
         Self {
             posts: (max_mib > 0).then(posts),
             tops: Cache::builder().max_capacity(MAX_TOPS).build(),
-            searches: Cache::builder().weigher(weigh_search).max_capacity(MAX_SEARCH_BYTES).build(),
+            searches: Cache::builder()
+                .weigher(weigh_search)
+                .max_capacity(MAX_SEARCH_BYTES)
+                .build(),
         }
     }
 
@@ -130,7 +152,10 @@ impl ReadyAnswers {
         {
             return Ok(kept);
         }
-        let made = blog.page(filter, paging, view, ReadyPage::of).await?.map_err(Problem::internal)?;
+        let made = blog
+            .page(filter, paging, view, ReadyPage::of)
+            .await?
+            .map_err(Problem::internal)?;
         let made = Arc::new(ReadyPage { stamp, ..made });
         if stamp.is_some() && made.json.len() <= MAX_TOP_BYTES {
             self.tops.insert(view, Arc::clone(&made));
@@ -148,7 +173,10 @@ impl ReadyAnswers {
             return Ok(kept);
         }
         let (filter, paging, view) = search.clone();
-        let made = blog.page(filter, paging, view, ReadyPage::of).await?.map_err(Problem::internal)?;
+        let made = blog
+            .page(filter, paging, view, ReadyPage::of)
+            .await?
+            .map_err(Problem::internal)?;
         let made = Arc::new(ReadyPage { stamp, ..made });
         // What the index lacked comes later without another stamp.
         if stamp.is_some() && made.is_current && made.json.len() <= MAX_BYTES_OF_ONE_SEARCH {

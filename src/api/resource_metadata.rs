@@ -37,7 +37,10 @@ impl ResourceMetadata {
         Self {
             resource: names.first().cloned().unwrap_or_default(),
             authorization_servers: [authority.issuer_v2()],
-            scopes_supported: names.iter().map(|name| format!("{name}/{}", settings.required_scope)).collect(),
+            scopes_supported: names
+                .iter()
+                .map(|name| format!("{name}/{}", settings.required_scope))
+                .collect(),
             bearer_methods_supported: ["header"],
         }
     }
@@ -70,6 +73,10 @@ impl MetadataDocument {
     pub fn new(metadata: &ResourceMetadata) -> serde_json::Result<Self> {
         let json = Bytes::from(serde_json::to_vec(metadata)?);
         let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
-        Ok(Self(StaticFile::new(HeaderValue::from_static("application/json"), &headers, json)))
+        Ok(Self(StaticFile::new(
+            HeaderValue::from_static("application/json"),
+            &headers,
+            json,
+        )))
     }
 }

@@ -22,12 +22,20 @@ pub fn mount(config: &mut ServiceConfig, docs: bool) {
     mount_docs(config, docs);
     config
         .app_data(web::PathConfig::default().error_handler(|_, _: &HttpRequest| not_an_id().into()))
-        .service(web::resource("/health").route(get().to(health::health)).default_service(only("GET, HEAD, OPTIONS")))
         .service(
-            web::resource("/health/live").route(get().to(health::live)).default_service(only("GET, HEAD, OPTIONS")),
+            web::resource("/health")
+                .route(get().to(health::health))
+                .default_service(only("GET, HEAD, OPTIONS")),
         )
         .service(
-            web::resource("/health/ready").route(get().to(health::ready)).default_service(only("GET, HEAD, OPTIONS")),
+            web::resource("/health/live")
+                .route(get().to(health::live))
+                .default_service(only("GET, HEAD, OPTIONS")),
+        )
+        .service(
+            web::resource("/health/ready")
+                .route(get().to(health::ready))
+                .default_service(only("GET, HEAD, OPTIONS")),
         )
         .service(
             web::resource(resource_metadata::PATH)
@@ -35,7 +43,9 @@ pub fn mount(config: &mut ServiceConfig, docs: bool) {
                 .default_service(only("GET, HEAD, OPTIONS")),
         )
         .service(
-            web::resource(openapi::PATH).route(get().to(openapi::read)).default_service(only("GET, HEAD, OPTIONS")),
+            web::resource(openapi::PATH)
+                .route(get().to(openapi::read))
+                .default_service(only("GET, HEAD, OPTIONS")),
         )
         .service(
             web::scope("/v1")
@@ -73,7 +83,9 @@ pub fn mount(config: &mut ServiceConfig, docs: bool) {
 fn mount_docs(config: &mut ServiceConfig, docs: bool) {
     for (path, page) in [(docs::PATH, get().to(docs::page)), (docs::FILES, get().to(docs::part))] {
         config.service(if docs {
-            web::resource(path).route(page).default_service(only("GET, HEAD, OPTIONS"))
+            web::resource(path)
+                .route(page)
+                .default_service(only("GET, HEAD, OPTIONS"))
         } else {
             // Not left out: everything else under `/v1` demands a token first.
             web::resource(path).default_service(web::to(not_found))

@@ -139,13 +139,22 @@ impl Server {
                 .wrap(from_fn(head_limits::check))
                 .wrap(from_fn(admission::admit))
                 .wrap(origins.middleware())
-                .wrap(Condition::new(origins.is_any_listed(), from_fn(admission::admit_preflight)))
+                .wrap(Condition::new(
+                    origins.is_any_listed(),
+                    from_fn(admission::admit_preflight),
+                ))
                 .wrap(from_fn(answer::complete))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
         })
         .map_err(StartError::Socket)?;
-        Ok(Self { port, http: server, stopper, database, validator })
+        Ok(Self {
+            port,
+            http: server,
+            stopper,
+            database,
+            validator,
+        })
     }
 
     /// The port it listens on.
@@ -168,7 +177,12 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        let Self { http, database, validator, .. } = self;
+        let Self {
+            http,
+            database,
+            validator,
+            ..
+        } = self;
         let key_watch = KeyWatch::start(validator)?;
         let served = http.await;
         drop(key_watch);

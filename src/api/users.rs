@@ -59,6 +59,10 @@ pub fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::
 )]
 pub async fn register(caller: Caller, blog: web::Data<Blog>) -> Result<HttpResponse, Problem> {
     let (user, made) = blog.ensure_user(caller.key(), caller.token_name()).await?;
-    let mut answer = if made { HttpResponse::Created() } else { HttpResponse::Ok() };
+    let mut answer = if made {
+        HttpResponse::Created()
+    } else {
+        HttpResponse::Ok()
+    };
     Ok(answer.json(UserJson::from(&user)))
 }

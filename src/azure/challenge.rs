@@ -17,23 +17,35 @@ impl Challenge {
     /// `None` when it is no Bearer challenge with a `resource`, or with a `scope` in its place.
     pub(super) fn parse(header: &str) -> Option<Self> {
         let challenges = http_auth::parse_challenges(header).ok()?;
-        let bearer = challenges.iter().find(|challenge| challenge.scheme.eq_ignore_ascii_case("bearer"))?;
+        let bearer = challenges
+            .iter()
+            .find(|challenge| challenge.scheme.eq_ignore_ascii_case("bearer"))?;
         let parameter = |wanted: &str| {
-            let found = bearer.params.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+            let found = bearer
+                .params
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
             Some(found.1.to_unescaped())
         };
         let scope = || parameter("scope").map(|scope| scope.trim_end_matches("/.default").to_owned());
         let resource = parameter("resource").or_else(scope)?.trim_end_matches('/').to_owned();
         let authority = parameter("authorization").or_else(|| parameter("authorization_uri"));
-        Some(Self { resource, tenant: authority.and_then(|authority| tenant_in(&authority)) })
+        Some(Self {
+            resource,
+            tenant: authority.and_then(|authority| tenant_in(&authority)),
+        })
     }
 
     /// Whether tokens are for the domain that the vault itself is in: `https://name.vault.azure.net` is one label below
     /// `https://vault.azure.net`. On this machine, host and port are the same. Else whoever answers could have tokens for
     /// somebody else sent to himself.
     pub(super) fn is_of(&self, vault: &Url) -> bool {
-        let (Ok(resource), Some(own)) = (self.resource.parse::<Uri>(), vault.host_str()) else { return false };
-        let (Some(host), Some(scheme)) = (resource.host(), resource.scheme_str()) else { return false };
+        let (Ok(resource), Some(own)) = (self.resource.parse::<Uri>(), vault.host_str()) else {
+            return false;
+        };
+        let (Some(host), Some(scheme)) = (resource.host(), resource.scheme_str()) else {
+            return false;
+        };
         if crate::loopback::is_loopback(vault) {
             let port = resource.port_u16().or_else(|| (scheme == "http").then_some(80));
             return host == own && port == vault.port_or_known_default();
@@ -46,7 +58,9 @@ impl Challenge {
 /// The first part of the path, where that is a GUID: it goes into messages and to the Azure CLI.
 fn tenant_in(authority: &str) -> Option<String> {
     let url = Url::parse(authority).ok()?;
-    Uuid::try_parse(url.path_segments()?.next()?).ok().map(|tenant| tenant.to_string())
+    Uuid::try_parse(url.path_segments()?.next()?)
+        .ok()
+        .map(|tenant| tenant.to_string())
 }
 
 #[cfg(test)]
@@ -67,15 +81,21 @@ mod tests {
                 Some("https://vault.azure.cn"),
                 None,
             ),
-            (r#"Basic realm="x", Bearer resource="https://vault.azure.net/""#, Some("https://vault.azure.net"), None),
+            (
+                r#"Basic realm="x", Bearer resource="https://vault.azure.net/""#,
+                Some("https://vault.azure.net"),
+                None,
+            ),
             (r#"Basic realm="x""#, None, None),
             (r#"Bearer authorization="https://x/t""#, None, None),
             ("resource", None, None),
             ("", None, None),
         ] {
             let challenge = Challenge::parse(header);
-            let expected =
-                resource.map(|resource| Challenge { resource: resource.to_owned(), tenant: tenant.map(str::to_owned) });
+            let expected = resource.map(|resource| Challenge {
+                resource: resource.to_owned(),
+                tenant: tenant.map(str::to_owned),
+            });
             assert_eq!(challenge, expected, "{header}");
         }
     }
@@ -83,11 +103,18 @@ mod tests {
     #[test]
     fn tokens_are_for_the_domain_that_the_vault_is_in_and_no_other() {
         let is_own = |vault: &str, resource: &str| {
-            Challenge { resource: resource.to_owned(), tenant: None }.is_of(&Url::parse(vault).unwrap())
+            Challenge {
+                resource: resource.to_owned(),
+                tenant: None,
+            }
+            .is_of(&Url::parse(vault).unwrap())
         };
         for (vault, resource) in [
             ("https://blog.vault.azure.net", "https://vault.azure.net"),
-            ("https://blog.vault.usgovcloudapi.net", "https://vault.usgovcloudapi.net"),
+            (
+                "https://blog.vault.usgovcloudapi.net",
+                "https://vault.usgovcloudapi.net",
+            ),
             ("http://localhost:9001", "http://localhost:9001"),
         ] {
             assert!(is_own(vault, resource), "{vault} {resource}");

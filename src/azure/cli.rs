@@ -35,9 +35,18 @@ struct TokenAnswer {
 
 /// A token for `resource`, of `tenant` where it is known whose it must be.
 pub(super) fn token(resource: &str, tenant: Option<&str>) -> Result<Token, AzureError> {
-    let wrong = |reason: &str| AzureError::Cli { reason: reason.to_owned() };
+    let wrong = |reason: &str| AzureError::Cli {
+        reason: reason.to_owned(),
+    };
     let mut command = Command::new("az");
-    command.args(["account", "get-access-token", "--output", "json", "--resource", resource]);
+    command.args([
+        "account",
+        "get-access-token",
+        "--output",
+        "json",
+        "--resource",
+        resource,
+    ]);
     if let Some(tenant) = tenant {
         command.args(["--tenant", tenant]);
     }
@@ -48,7 +57,10 @@ pub(super) fn token(resource: &str, tenant: Option<&str>) -> Result<Token, Azure
     })?;
     if !status.success() {
         let text = String::from_utf8_lossy(&stderr);
-        let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("it failed without a word");
+        let line = text
+            .lines()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or("it failed without a word");
         return Err(wrong(&printable(line)));
     }
     parse(&stdout).ok_or_else(|| wrong("its answer is not a token in JSON"))
@@ -61,12 +73,20 @@ type Ended = (ExitStatus, Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>);
 /// Runs it to its end, or until `longest` is over.
 fn run(command: &mut Command, longest: Duration) -> io::Result<Ended> {
     let end = Instant::now() + longest;
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
     let (stdout, stderr) = (read(child.stdout.take()), read(child.stderr.take()));
     let outcome = status(&mut child, end).and_then(|status| {
         let left = || end.saturating_duration_since(Instant::now());
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-        Ok((status, stdout.recv_timeout(left()).map_err(late)?, stderr.recv_timeout(left()).map_err(late)?))
+        Ok((
+            status,
+            stdout.recv_timeout(left()).map_err(late)?,
+            stderr.recv_timeout(left()).map_err(late)?,
+        ))
     });
     if outcome.is_err() {
         // It may have ended by now.
@@ -104,7 +124,11 @@ fn status(child: &mut Child, end: Instant) -> io::Result<ExitStatus> {
 }
 
 fn parse(json: &[u8]) -> Option<Token> {
-    let TokenAnswer { access_token, until, expires_on } = serde_json::from_slice(json).ok()?;
+    let TokenAnswer {
+        access_token,
+        until,
+        expires_on,
+    } = serde_json::from_slice(json).ok()?;
     let local = |text: String| {
         let time = NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f").ok()?;
         Some(time.and_local_timezone(Local).earliest()?.timestamp())
@@ -123,14 +147,23 @@ mod tests {
     fn a_program_that_does_not_end_is_ended() {
         let ended = run(Command::new("sleep").arg("600"), Duration::from_millis(50));
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        let (status, stdout, stderr) =
-            run(Command::new("sh").args(["-c", "echo out; echo err >&2"]), Duration::from_mins(1)).unwrap();
-        assert_eq!((status.success(), &stdout[..], &stderr[..]), (true, &b"out\n"[..], &b"err\n"[..]));
+        let (status, stdout, stderr) = run(
+            Command::new("sh").args(["-c", "echo out; echo err >&2"]),
+            Duration::from_mins(1),
+        )
+        .unwrap();
+        assert_eq!(
+            (status.success(), &stdout[..], &stderr[..]),
+            (true, &b"out\n"[..], &b"err\n"[..])
+        );
     }
 
     #[test]
     fn a_program_that_never_stops_writing_is_cut_off() {
-        let ended = run(Command::new("sh").args(["-c", "yes; exit 0"]), Duration::from_millis(300));
+        let ended = run(
+            Command::new("sh").args(["-c", "yes; exit 0"]),
+            Duration::from_millis(300),
+        );
         let length = ended.map_or(0, |(_, stdout, _)| stdout.len());
         assert!(u64::try_from(length).unwrap() <= MAX_OUTPUT_BYTES, "{length}");
     }
@@ -144,7 +177,12 @@ mod tests {
         ] {
             assert!(parse(good.as_bytes()).is_some(), "{good}");
         }
-        for bad in [r#"{"expires_on":4102444800}"#, r#"{"accessToken":"t","expires_on":1}"#, "", "az: error"] {
+        for bad in [
+            r#"{"expires_on":4102444800}"#,
+            r#"{"accessToken":"t","expires_on":1}"#,
+            "",
+            "az: error",
+        ] {
             assert!(parse(bad.as_bytes()).is_none(), "{bad}");
         }
     }

@@ -105,7 +105,10 @@ impl Service<'_> {
                 Err(error) => return Err(self.unreachable(&error)),
             };
             let pause = pauses.next().map(|pause| match &failure {
-                Failure::Passing(Answer { retry_after: Some(wish), .. }) => SHORTEST_PAUSE.max(*wish),
+                Failure::Passing(Answer {
+                    retry_after: Some(wish),
+                    ..
+                }) => SHORTEST_PAUSE.max(*wish),
                 _ => pause,
             });
             match pause {
@@ -124,11 +127,18 @@ impl Service<'_> {
     }
 
     fn unreachable(&self, error: &ureq::Error) -> AzureError {
-        AzureError::Unreachable { service: self.name.to_owned(), reason: error.to_string(), hint: self.hint }
+        AzureError::Unreachable {
+            service: self.name.to_owned(),
+            reason: error.to_string(),
+            hint: self.hint,
+        }
     }
 
     pub(super) fn malformed(&self, what: &'static str) -> AzureError {
-        AzureError::Malformed { service: self.name.to_owned(), what }
+        AzureError::Malformed {
+            service: self.name.to_owned(),
+            what,
+        }
     }
 
     pub(super) fn refused(&self, answer: &Answer, hint: impl Into<String>) -> AzureError {
@@ -158,15 +168,27 @@ impl Answer {
         let parts = [
             text("/error/code").or_else(|| text("/error")),
             text("/error/innererror/code"),
-            text("/error/message").or_else(|| text("/error_description")).or_else(|| text("/message")),
+            text("/error/message")
+                .or_else(|| text("/error_description"))
+                .or_else(|| text("/message")),
         ];
         let joined = parts.into_iter().flatten().collect::<Vec<_>>().join(": ");
         let mut lines = joined.lines();
         // Entra's trace ids are of no use without its portal.
-        let first = lines.next().unwrap_or_default().split(" Trace ID:").next().unwrap_or_default();
+        let first = lines
+            .next()
+            .unwrap_or_default()
+            .split(" Trace ID:")
+            .next()
+            .unwrap_or_default();
         // Azure's access control says who may not do what in lines of their own.
         let who_and_what = lines.filter(|line| line.starts_with("Caller:") || line.starts_with("Action:"));
-        printable(&std::iter::once(first).chain(who_and_what).collect::<Vec<_>>().join("; "))
+        printable(
+            &std::iter::once(first)
+                .chain(who_and_what)
+                .collect::<Vec<_>>()
+                .join("; "),
+        )
     }
 
     /// Whether its error has this code, such as `KeyNotFound`, or these words.
@@ -182,7 +204,12 @@ fn attempt(response: Result<Response<Body>, ureq::Error>) -> Result<Answer, ureq
     let retry_after = header("retry-after").and_then(|text| wait_of(text, SystemTime::now()));
     let status = response.status().as_u16();
     let body = Zeroizing::new(outbound::read_body(&mut response)?);
-    Ok(Answer { status, challenge, retry_after, body })
+    Ok(Answer {
+        status,
+        challenge,
+        retry_after,
+        body,
+    })
 }
 
 /// A network may be better a moment later; a certificate, an address or an answer that is too long will not.
@@ -206,7 +233,10 @@ fn wait_of(retry_after: &str, now: SystemTime) -> Option<Duration> {
 
 /// What somebody else has written, for a log or a terminal: one line without control characters, not too long.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL_CHARS).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(MAX_DETAIL_CHARS)
+        .collect()
 }
 
 /// 408, 429 and 5xx: what every service of Azure asks callers to repeat.
@@ -239,7 +269,12 @@ mod tests {
 
     fn answer(body: &Value) -> Answer {
         let body = Zeroizing::new(body.to_string().into_bytes());
-        Answer { status: 403, challenge: None, retry_after: None, body }
+        Answer {
+            status: 403,
+            challenge: None,
+            retry_after: None,
+            body,
+        }
     }
 
     #[test]

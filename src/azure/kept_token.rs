@@ -29,7 +29,11 @@ impl Token {
         let now = Utc::now().timestamp();
         let left = end.saturating_sub(now).min(LONGEST_SECONDS);
         let end = now + left;
-        (left > 0).then(|| Self { value, renew_at: end - RENEW_BEFORE_SECONDS.min(left / 2), end })
+        (left > 0).then(|| Self {
+            value,
+            renew_at: end - RENEW_BEFORE_SECONDS.min(left / 2),
+            end,
+        })
     }
 
     fn is_fresh(&self) -> bool {
@@ -102,7 +106,10 @@ impl KeptToken {
     }
 
     fn value_if(&self, is_so: fn(&Token) -> bool) -> Option<SecretString> {
-        lock(&self.token).as_ref().filter(|token| is_so(token)).map(|token| token.value.clone())
+        lock(&self.token)
+            .as_ref()
+            .filter(|token| is_so(token))
+            .map(|token| token.value.clone())
     }
 }
 
@@ -120,7 +127,10 @@ mod tests {
     }
 
     fn away() -> AzureError {
-        AzureError::Malformed { service: "nobody".to_owned(), what: "nothing" }
+        AzureError::Malformed {
+            service: "nobody".to_owned(),
+            what: "nothing",
+        }
     }
 
     fn due(value: &str, left: i64) -> KeptToken {
@@ -137,14 +147,20 @@ mod tests {
         let value = kept.get(|| panic!("asked again at once")).unwrap();
         assert_eq!(value.expose_secret(), "old");
         lock(&kept.token).as_mut().unwrap().end = 0;
-        assert!(kept.get(|| panic!("asked again at once")).is_err(), "what has ended is of no use");
+        assert!(
+            kept.get(|| panic!("asked again at once")).is_err(),
+            "what has ended is of no use"
+        );
     }
 
     #[test]
     fn while_one_fetches_the_others_use_the_one_at_hand() {
         let kept = due("old", 60);
         let value = kept.get(|| {
-            assert_eq!(kept.get(|| panic!("a second one fetches")).unwrap().expose_secret(), "old");
+            assert_eq!(
+                kept.get(|| panic!("a second one fetches")).unwrap().expose_secret(),
+                "old"
+            );
             Ok(token("new", 3600).unwrap())
         });
         assert_eq!(value.unwrap().expose_secret(), "new");
@@ -158,7 +174,10 @@ mod tests {
         kept.forget(&SecretString::from("old"));
         assert_eq!(kept.get(|| panic!("it is there")).unwrap().expose_secret(), "new");
         kept.forget(&SecretString::from("new"));
-        assert_eq!(kept.get(|| Ok(token("newer", 3600).unwrap())).unwrap().expose_secret(), "newer");
+        assert_eq!(
+            kept.get(|| Ok(token("newer", 3600).unwrap())).unwrap().expose_secret(),
+            "newer"
+        );
     }
 
     #[test]

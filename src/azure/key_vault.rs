@@ -90,7 +90,13 @@ type Send<'a> = &'a dyn Fn(Option<&SecretString>, Duration) -> Result<Response<B
 
 impl KeyVault {
     pub(super) fn new(url: Url, agent: Agent, tokens: TokenSource) -> Self {
-        Self { url, agent, tokens, challenge: Mutex::default(), failures: RecentFailures::default() }
+        Self {
+            url,
+            agent,
+            tokens,
+            challenge: Mutex::default(),
+            failures: RecentFailures::default(),
+        }
     }
 
     /// Address of the vault.
@@ -111,9 +117,12 @@ impl KeyVault {
         };
         let url = self.at(&format!("/certificates/{name}"));
         let answer = self.authorized(&operation, patience, &|token, limit| self.get(&url, token, limit))?;
-        let found: CertificateAnswer =
-            answer.json().ok_or_else(|| self.malformed("it is not a certificate of Key Vault"))?;
-        let der = STANDARD.decode(&found.cer).map_err(|_| self.malformed("cer is not base64"))?;
+        let found: CertificateAnswer = answer
+            .json()
+            .ok_or_else(|| self.malformed("it is not a certificate of Key Vault"))?;
+        let der = STANDARD
+            .decode(&found.cer)
+            .map_err(|_| self.malformed("cer is not base64"))?;
         // It is asked with our token: in this vault, or not at all.
         if found.kid.origin() != self.url.origin() {
             return Err(self.malformed("its key is not in this vault"));
@@ -127,13 +136,21 @@ impl KeyVault {
     /// See [`AzureError`].
     pub fn sign(&self, key_id: &Url, alg: &str, digest: &[u8; 32], patience: Patience) -> Result<Vec<u8>, AzureError> {
         let object = key_id.path();
-        let operation =
-            Operation { permission: "keys/sign", action: "keys/sign/action", role: "Key Vault Crypto User", object };
+        let operation = Operation {
+            permission: "keys/sign",
+            action: "keys/sign/action",
+            role: "Key Vault Crypto User",
+            object,
+        };
         let url = self.at(&format!("{}/sign", object.trim_end_matches('/')));
         let body = json!({ "alg": alg, "value": URL_SAFE_NO_PAD.encode(digest) });
-        let answer = self.authorized(&operation, patience, &|token, limit| self.post(&url, token, &body, limit))?;
+        let answer = self.authorized(&operation, patience, &|token, limit| {
+            self.post(&url, token, &body, limit)
+        })?;
         let SignAnswer { value } = answer.json().ok_or_else(|| self.malformed("it is not a signature"))?;
-        URL_SAFE_NO_PAD.decode(value.trim_end_matches('=')).map_err(|_| self.malformed("value is not base64url"))
+        URL_SAFE_NO_PAD
+            .decode(value.trim_end_matches('='))
+            .map_err(|_| self.malformed("value is not base64url"))
     }
 
     /// The newest version of a secret: for the name of a certificate, that with its key.
@@ -150,11 +167,17 @@ impl KeyVault {
         let url = self.at(&format!("/secrets/{name}"));
         let answer = self.authorized(&operation, patience, &|token, limit| self.get(&url, token, limit))?;
         let SecretAnswer { value, content_type } = answer.json().ok_or_else(|| self.malformed("it is not a secret"))?;
-        Ok(VaultSecret { value, is_pem: content_type == "application/x-pem-file" })
+        Ok(VaultSecret {
+            value,
+            is_pem: content_type == "application/x-pem-file",
+        })
     }
 
     fn at(&self, path: &str) -> String {
-        format!("{}{path}?api-version={API_VERSION}", self.url.as_str().trim_end_matches('/'))
+        format!(
+            "{}{path}?api-version={API_VERSION}",
+            self.url.as_str().trim_end_matches('/')
+        )
     }
 
     fn get(&self, url: &str, token: Option<&SecretString>, limit: Duration) -> Result<Response<Body>, ureq::Error> {
@@ -170,7 +193,11 @@ impl KeyVault {
         limit: Duration,
     ) -> Result<Response<Body>, ureq::Error> {
         let request = prepared(self.agent.post(url), token, limit);
-        if token.is_some() { request.send_json(body) } else { request.send_empty() }
+        if token.is_some() {
+            request.send_json(body)
+        } else {
+            request.send_empty()
+        }
     }
 
     /// Asks, unless the vault was away or too busy for the same a moment ago.
@@ -227,14 +254,22 @@ impl KeyVault {
         let challenge =
             Challenge::parse(header).ok_or_else(|| self.malformed("it does not say whom a token must be for"))?;
         if !challenge.is_of(&self.url) {
-            return Err(AzureError::ForeignChallenge { vault: self.name(), resource: challenge.resource });
+            return Err(AzureError::ForeignChallenge {
+                vault: self.name(),
+                resource: challenge.resource,
+            });
         }
         *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = Some(challenge.clone());
         Ok(challenge)
     }
 
     fn hint(&self, operation: &Operation<'_>, answer: &Answer, tenant: Option<&str>) -> String {
-        let Operation { permission, action, role, object } = operation;
+        let Operation {
+            permission,
+            action,
+            role,
+            object,
+        } = operation;
         let identity = self.tokens.identity();
         match answer.status {
             401 => {
@@ -264,7 +299,10 @@ impl KeyVault {
     }
 
     fn malformed(&self, what: &'static str) -> AzureError {
-        AzureError::Malformed { service: self.name(), what }
+        AzureError::Malformed {
+            service: self.name(),
+            what,
+        }
     }
 
     fn name(&self) -> String {
@@ -274,7 +312,9 @@ impl KeyVault {
 
 impl fmt::Debug for KeyVault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyVault").field("url", &self.url.as_str()).finish_non_exhaustive()
+        f.debug_struct("KeyVault")
+            .field("url", &self.url.as_str())
+            .finish_non_exhaustive()
     }
 }
 

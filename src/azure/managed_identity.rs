@@ -45,12 +45,18 @@ pub(super) fn token(
     patience: Patience,
 ) -> Result<Token, AzureError> {
     let service = service(endpoint);
-    let answer = service.ask(agent, patience, |limit| request(agent, endpoint, resource, client_id, limit))?;
+    let answer = service.ask(agent, patience, |limit| {
+        request(agent, endpoint, resource, client_id, limit)
+    })?;
     if !answer.is_success() {
         return Err(service.refused(&answer, hint(endpoint, &answer, client_id)));
     }
-    let TokenAnswer { access_token, expires_on } =
-        answer.json().ok_or_else(|| service.malformed("it is not a token answer"))?;
+    let TokenAnswer {
+        access_token,
+        expires_on,
+    } = answer
+        .json()
+        .ok_or_else(|| service.malformed("it is not a token answer"))?;
     let expires_on = match &expires_on {
         Value::String(text) => text.parse().ok(),
         other => other.as_i64(),
@@ -69,12 +75,17 @@ fn request(
     let (request, version) = match endpoint {
         Endpoint::Imds(base) => {
             let base = base.as_str().trim_end_matches('/');
-            let request = agent.get(format!("{base}/metadata/identity/oauth2/token")).header("Metadata", "true");
+            let request = agent
+                .get(format!("{base}/metadata/identity/oauth2/token"))
+                .header("Metadata", "true");
             (request, IMDS_VERSION)
         }
-        Endpoint::AppService(url, header) => {
-            (agent.get(url.as_str()).header("X-IDENTITY-HEADER", header.expose_secret()), APP_SERVICE_VERSION)
-        }
+        Endpoint::AppService(url, header) => (
+            agent
+                .get(url.as_str())
+                .header("X-IDENTITY-HEADER", header.expose_secret()),
+            APP_SERVICE_VERSION,
+        ),
     };
     let request = request.query("api-version", version).query("resource", resource);
     match client_id {

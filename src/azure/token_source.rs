@@ -69,14 +69,27 @@ impl Azure {
 
     /// Tokens of the identity that `azure.identity` names, for Key Vault.
     pub fn tokens(&self) -> TokenSource {
-        TokenSource { identity: self.chosen(), azure: self.clone(), kept: Arc::clone(&self.0.tokens) }
+        TokenSource {
+            identity: self.chosen(),
+            azure: self.clone(),
+            kept: Arc::clone(&self.0.tokens),
+        }
     }
 
     /// Tokens of a managed identity: the one with `client_id`, else `azure.client_id`, else the only one there is.
     pub fn managed_identity(&self, client_id: Option<&str>) -> TokenSource {
-        let client_id = client_id.map(str::to_owned).or_else(|| self.0.settings.client_id.clone());
-        let identity = Identity::Managed { endpoint: self.endpoint(), client_id };
-        TokenSource { identity, azure: self.clone(), kept: Arc::default() }
+        let client_id = client_id
+            .map(str::to_owned)
+            .or_else(|| self.0.settings.client_id.clone());
+        let identity = Identity::Managed {
+            endpoint: self.endpoint(),
+            client_id,
+        };
+        TokenSource {
+            identity,
+            azure: self.clone(),
+            kept: Arc::default(),
+        }
     }
 
     /// A vault, such as `https://NAME.vault.azure.net`.
@@ -89,7 +102,9 @@ impl Azure {
     /// # Errors
     /// When there is none.
     pub fn federated_token_file(&self, path: Option<&std::path::Path>) -> Result<FederatedTokenFile, AzureError> {
-        let path = path.map(std::path::Path::to_owned).or_else(|| self.0.settings.federated_token_file.clone());
+        let path = path
+            .map(std::path::Path::to_owned)
+            .or_else(|| self.0.settings.federated_token_file.clone());
         path.map(|path| FederatedTokenFile { path }).ok_or(AzureError::NotSet {
             setting: "azure.federated_token_file",
             hint: "in a cluster with workload identity, label the pod azure.workload.identity/use: \"true\"; it sets \
@@ -98,7 +113,12 @@ impl Azure {
     }
 
     fn endpoint(&self) -> Endpoint {
-        let AzureSettings { identity_endpoint, identity_header, imds_url, .. } = &self.0.settings;
+        let AzureSettings {
+            identity_endpoint,
+            identity_header,
+            imds_url,
+            ..
+        } = &self.0.settings;
         // Azure Arc sets the first alone, for a protocol of its own.
         match (identity_endpoint, identity_header) {
             (Some(url), Some(header)) => Endpoint::AppService(url.clone(), header.clone()),
@@ -107,10 +127,20 @@ impl Azure {
     }
 
     fn chosen(&self) -> Identity {
-        let AzureSettings { identity, client_id, federated_token_file, identity_endpoint, .. } = &self.0.settings;
-        let managed = || Identity::Managed { endpoint: self.endpoint(), client_id: client_id.clone() };
-        let workload =
-            || Identity::Workload { client_id: client_id.clone().unwrap_or_else(|| self.0.client_id.clone()) };
+        let AzureSettings {
+            identity,
+            client_id,
+            federated_token_file,
+            identity_endpoint,
+            ..
+        } = &self.0.settings;
+        let managed = || Identity::Managed {
+            endpoint: self.endpoint(),
+            client_id: client_id.clone(),
+        };
+        let workload = || Identity::Workload {
+            client_id: client_id.clone().unwrap_or_else(|| self.0.client_id.clone()),
+        };
         match identity {
             AzureIdentity::Managed => managed(),
             AzureIdentity::Workload => workload(),
@@ -127,8 +157,13 @@ impl Azure {
 
 #[derive(Debug, Clone)]
 enum Identity {
-    Managed { endpoint: Endpoint, client_id: Option<String> },
-    Workload { client_id: String },
+    Managed {
+        endpoint: Endpoint,
+        client_id: Option<String>,
+    },
+    Workload {
+        client_id: String,
+    },
     Cli,
 }
 
@@ -146,12 +181,16 @@ impl TokenSource {
     /// # Errors
     /// See [`AzureError`].
     pub fn token(&self, resource: &str, tenant: Option<&str>, patience: Patience) -> Result<SecretString, AzureError> {
-        self.kept(resource, tenant).get(|| self.fetch(resource, tenant, patience))
+        self.kept(resource, tenant)
+            .get(|| self.fetch(resource, tenant, patience))
     }
 
     fn kept(&self, resource: &str, tenant: Option<&str>) -> Arc<KeptToken> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(kept.entry((resource.to_owned(), tenant.map(str::to_owned))).or_default())
+        Arc::clone(
+            kept.entry((resource.to_owned(), tenant.map(str::to_owned)))
+                .or_default(),
+        )
     }
 
     fn fetch(&self, resource: &str, tenant: Option<&str>, patience: Patience) -> Result<Token, AzureError> {
@@ -180,7 +219,10 @@ impl TokenSource {
     /// Whose tokens these are, for messages.
     pub fn identity(&self) -> String {
         match &self.identity {
-            Identity::Managed { client_id: Some(id), .. } | Identity::Workload { client_id: id } => {
+            Identity::Managed {
+                client_id: Some(id), ..
+            }
+            | Identity::Workload { client_id: id } => {
                 format!("the identity with client id {id}")
             }
             Identity::Managed { client_id: None, .. } => "this machine's managed identity".to_owned(),
@@ -191,12 +233,16 @@ impl TokenSource {
 
 impl fmt::Debug for Azure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Azure").field("identity", &self.0.settings.identity).finish_non_exhaustive()
+        f.debug_struct("Azure")
+            .field("identity", &self.0.settings.identity)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenSource").field("identity", &self.identity()).finish_non_exhaustive()
+        f.debug_struct("TokenSource")
+            .field("identity", &self.identity())
+            .finish_non_exhaustive()
     }
 }

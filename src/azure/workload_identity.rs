@@ -39,7 +39,10 @@ impl FederatedTokenFile {
     /// # Errors
     /// When it cannot be read, is not a JWT, or its token has expired.
     pub fn read(&self) -> Result<SecretString, AzureError> {
-        let wrong = |reason: String| AzureError::TokenFile { path: self.path.clone(), reason };
+        let wrong = |reason: String| AzureError::TokenFile {
+            path: self.path.clone(),
+            reason,
+        };
         let unreadable = |error| wrong(format!("cannot be read: {error}"));
         let metadata = fs::metadata(&self.path).map_err(unreadable)?;
         // To open a pipe could take for ever.
@@ -101,19 +104,30 @@ pub(super) fn token(
         ("grant_type", "client_credentials"),
         ("client_id", client_id),
         ("scope", &format!("{resource}/.default")),
-        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+        (
+            "client_assertion_type",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        ),
         ("client_assertion", assertion.expose_secret()),
     ];
     let request = |limit| {
-        let request = agent.post(token_endpoint.as_str()).config().timeout_global(Some(limit)).build();
+        let request = agent
+            .post(token_endpoint.as_str())
+            .config()
+            .timeout_global(Some(limit))
+            .build();
         request.send_form(form)
     };
     let answer = service.ask(agent, patience, request)?;
     if !answer.is_success() {
         return Err(service.refused(&answer, hint(&answer)));
     }
-    let TokenAnswer { access_token, expires_in } =
-        answer.json().ok_or_else(|| service.malformed("it is not a token answer"))?;
+    let TokenAnswer {
+        access_token,
+        expires_in,
+    } = answer
+        .json()
+        .ok_or_else(|| service.malformed("it is not a token answer"))?;
     Token::until(access_token, Utc::now().timestamp().saturating_add(expires_in))
         .ok_or_else(|| service.malformed("the token has expired already"))
 }

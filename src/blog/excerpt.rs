@@ -7,11 +7,17 @@ use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation as _};
 /// `text` need not hold more than one character beyond that number.
 pub(super) fn cut(text: &mut String, max_chars: u32) -> bool {
     let max_chars = usize::try_from(max_chars).unwrap_or(usize::MAX);
-    let Some((end, _)) = text.char_indices().nth(max_chars) else { return false };
+    let Some((end, _)) = text.char_indices().nth(max_chars) else {
+        return false;
+    };
     let mut cursor = GraphemeCursor::new(end, text.len(), true);
     let end = match cursor.is_boundary(text, 0) {
         Ok(false) => {
-            let before = text.grapheme_indices(true).map(|(start, _)| start).take_while(|start| *start < end).last();
+            let before = text
+                .grapheme_indices(true)
+                .map(|(start, _)| start)
+                .take_while(|start| *start < end)
+                .last();
             before.filter(|start| *start > 0).unwrap_or(end)
         }
         Ok(true) | Err(_) => end,
@@ -44,7 +50,11 @@ mod tests {
         ] {
             let mut cut_text = text.to_owned();
             let is_cut = cut(&mut cut_text, max_chars);
-            assert_eq!((is_cut, cut_text.as_str()), (kept.is_some(), kept.unwrap_or(text)), "{text:?} {max_chars}");
+            assert_eq!(
+                (is_cut, cut_text.as_str()),
+                (kept.is_some(), kept.unwrap_or(text)),
+                "{text:?} {max_chars}"
+            );
         }
     }
 

@@ -125,8 +125,17 @@ struct Taking<'t, 'c> {
 
 impl<'t, 'c> Taking<'t, 'c> {
     fn new(connection: &'t mut Connection<'c>, import: Import<'t>, ids_kept: bool) -> Self {
-        let report = Report { ids_kept, ..Report::default() };
-        Self { connection, import, users: HashMap::new(), posts: HashMap::new(), report }
+        let report = Report {
+            ids_kept,
+            ..Report::default()
+        };
+        Self {
+            connection,
+            import,
+            users: HashMap::new(),
+            posts: HashMap::new(),
+            report,
+        }
     }
 
     fn user(&mut self, user: &LegacyUser) -> Result<(), DbError> {
@@ -149,7 +158,13 @@ impl<'t, 'c> Taking<'t, 'c> {
             known.id
         } else {
             self.report.users_added += 1;
-            let new = NewUser { tid, oid, display_name, created_at, updated_at };
+            let new = NewUser {
+                tid,
+                oid,
+                display_name,
+                created_at,
+                updated_at,
+            };
             if self.report.ids_kept {
                 users::insert_with_id(self.connection, user.id, &new)?;
             } else {
@@ -182,7 +197,13 @@ impl<'t, 'c> Taking<'t, 'c> {
             return self.invalid("blog_posts", post.id, "created_at is not a time");
         };
         let (title, content) = (title.as_str(), content.as_str());
-        let new = NewPost { author_id, title, content, created_at, updated_at };
+        let new = NewPost {
+            author_id,
+            title,
+            content,
+            created_at,
+            updated_at,
+        };
         if self.report.ids_kept {
             posts::insert_with_id(self.connection, post.id, &new)?;
         } else if self.is_known(&new)? {
@@ -207,9 +228,16 @@ impl<'t, 'c> Taking<'t, 'c> {
     }
 
     /// Notes a row that breaks a rule; what becomes of it is decided at the end.
-    #[expect(clippy::unnecessary_wraps, reason = "reads as the answer of whoever found the row invalid")]
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "reads as the answer of whoever found the row invalid"
+    )]
     fn invalid(&mut self, table: &'static str, id: i64, reason: &str) -> Result<(), DbError> {
-        self.report.invalid.push(InvalidRow { table, id, reason: reason.to_owned() });
+        self.report.invalid.push(InvalidRow {
+            table,
+            id,
+            reason: reason.to_owned(),
+        });
         Ok(())
     }
 }

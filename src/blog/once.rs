@@ -101,12 +101,26 @@ impl Blog {
 }
 
 fn replay(kept: KeptAnswer, fingerprint: &[u8]) -> Result<CreatedOnce, BlogError> {
-    if kept.fingerprint == fingerprint { Ok(created(kept, true)) } else { Err(BlogError::KeyReused) }
+    if kept.fingerprint == fingerprint {
+        Ok(created(kept, true))
+    } else {
+        Err(BlogError::KeyReused)
+    }
 }
 
 fn created(kept: KeptAnswer, is_replay: bool) -> CreatedOnce {
-    let KeptAnswer { post_id, post_version, answer, .. } = kept;
-    CreatedOnce { post_id, version: Version(post_version), answer, is_replay }
+    let KeptAnswer {
+        post_id,
+        post_version,
+        answer,
+        ..
+    } = kept;
+    CreatedOnce {
+        post_id,
+        version: Version(post_version),
+        answer,
+        is_replay,
+    }
 }
 
 /// The same for the same title and content, however their JSON was written.
@@ -128,7 +142,10 @@ mod tests {
     #[test]
     fn a_key_is_visible_ascii_of_bounded_length() {
         for good in ["a", "8e03978e-40d5-43dd-bc93-6894a57f9324", "!~", &"k".repeat(255)] {
-            assert_eq!(IdempotencyKey::parse(good).as_ref().map(IdempotencyKey::as_str), Some(good));
+            assert_eq!(
+                IdempotencyKey::parse(good).as_ref().map(IdempotencyKey::as_str),
+                Some(good)
+            );
         }
         for bad in ["", " ", "a b", "a\tb", "a\u{7f}", "é", "\u{0}", &"k".repeat(256)] {
             assert_eq!(IdempotencyKey::parse(bad), None, "{bad:?}");
@@ -139,7 +156,10 @@ mod tests {
     fn the_fingerprint_tells_title_from_content() {
         let of = |title: &str, content: &str| {
             let content = Content::parse(content, 10).expect("a content");
-            fingerprint(&Draft { title: Title::parse(title).expect("a title"), content })
+            fingerprint(&Draft {
+                title: Title::parse(title).expect("a title"),
+                content,
+            })
         };
         assert_eq!(of("ab", "c"), of(" ab ", "c"));
         for other in [of("a", "bc"), of("ab", "C"), of("ab", "c "), of("abc", "c")] {

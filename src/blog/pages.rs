@@ -26,7 +26,8 @@ impl Blog {
     /// # Errors
     /// As [`Blog::page`].
     pub async fn posts(&self, filter: Filter, paging: Paging, limit: u32) -> Result<Page, BlogError> {
-        self.page(filter, paging, View { limit, excerpt: None }, |page| page).await
+        self.page(filter, paging, View { limit, excerpt: None }, |page| page)
+            .await
     }
 
     /// What `make` makes of a page of posts. On SQLite it runs on a serving thread if the page is short, otherwise, as on
@@ -41,11 +42,16 @@ impl Blog {
         view: View,
         make: fn(Page) -> T,
     ) -> Result<T, BlogError> {
-        let view = View { limit: view.limit.clamp(1, MAX_LIMIT), ..view };
+        let view = View {
+            limit: view.limit.clamp(1, MAX_LIMIT),
+            ..view
+        };
         if let Some(text) = filter.text {
             return self.search(&text, filter.author_id, paging, view, make).await;
         }
-        let wanted = Wanted { author_id: filter.author_id };
+        let wanted = Wanted {
+            author_id: filter.author_id,
+        };
         let is_near = match paging {
             Paging::Skip(skip) => skip <= SHORT_SKIP,
             Paging::After(_) => true,
@@ -80,16 +86,29 @@ impl Blog {
         view: View,
         make: fn(Page) -> T,
     ) -> Result<T, BlogError> {
-        let Paging::Skip(skip) = paging else { return Err(BlogError::NoCursorInSearch) };
-        let Some(sought) = Sought::new(text, author_id) else { return Ok(make(Page::empty())) };
+        let Paging::Skip(skip) = paging else {
+            return Err(BlogError::NoCursorInSearch);
+        };
+        let Some(sought) = Sought::new(text, author_id) else {
+            return Ok(make(Page::empty()));
+        };
         // A post that was written before is found, unless there is a storm of them.
-        self.database.search(move |connection| read_found(connection, &sought, skip, view).map(make)).await
+        self.database
+            .search(move |connection| read_found(connection, &sought, skip, view).map(make))
+            .await
     }
 }
 
 impl Page {
     fn empty() -> Self {
-        Self { posts: Vec::new(), total: 0, is_total_limited: false, is_current: true, bytes: 0, next: None }
+        Self {
+            posts: Vec::new(),
+            total: 0,
+            is_total_limited: false,
+            is_current: true,
+            bytes: 0,
+            next: None,
+        }
     }
 }
 
@@ -105,33 +124,77 @@ fn read_page(
     let place = match paging {
         // More than i64 holds is past the end of every list.
         Paging::Skip(skip) => post_list::place_after(connection, wanted, i64::try_from(skip).unwrap_or(i64::MAX))?,
-        Paging::After(cursor) => Some(Place { created_at_micros: cursor.created_at_micros, id: cursor.id }),
+        Paging::After(cursor) => Some(Place {
+            created_at_micros: cursor.created_at_micros,
+            id: cursor.id,
+        }),
     };
-    let Some(place) = place else { return Ok((Page { total, ..Page::empty() }, PageEnd::NothingMore)) };
+    let Some(place) = place else {
+        return Ok((Page { total, ..Page::empty() }, PageEnd::NothingMore));
+    };
     let PageRows { rows, end, bytes } = post_list::after(connection, wanted, place, extent(view, max_bytes))?;
     let posts = posts(rows, view);
-    let next = posts.last().filter(|_| end != PageEnd::NothingMore).map(|post| Paging::After(Cursor::of(post)));
-    Ok((Page { posts, total, is_total_limited: false, is_current: true, bytes, next }, end))
+    let next = posts
+        .last()
+        .filter(|_| end != PageEnd::NothingMore)
+        .map(|post| Paging::After(Cursor::of(post)));
+    Ok((
+        Page {
+            posts,
+            total,
+            is_total_limited: false,
+            is_current: true,
+            bytes,
+            next,
+        },
+        end,
+    ))
 }
 
 fn read_found(connection: &mut Connection<'_>, sought: &Sought, skip: u64, view: View) -> Result<Page, BlogError> {
-    let Found { ids, is_limited, is_current } = post_search::found(connection, sought)?;
+    let Found {
+        ids,
+        is_limited,
+        is_current,
+    } = post_search::found(connection, sought)?;
     let total = ids.len();
     let begin = usize::try_from(skip).unwrap_or(usize::MAX).min(total);
-    let end = begin.saturating_add(usize::try_from(view.limit).unwrap_or(usize::MAX)).min(total);
+    let end = begin
+        .saturating_add(usize::try_from(view.limit).unwrap_or(usize::MAX))
+        .min(total);
     let ids = ids.get(begin..end).unwrap_or_default();
-    let PageRows { rows, end: page_end, bytes } = post_list::by_ids(connection, ids, extent(view, MAX_PAGE_BYTES))?;
+    let PageRows {
+        rows,
+        end: page_end,
+        bytes,
+    } = post_list::by_ids(connection, ids, extent(view, MAX_PAGE_BYTES))?;
     // Where the page ends early, the next one begins after the last post shown.
-    let last_shown = rows.last().filter(|_| page_end == PageEnd::Bytes).map(|row| row.post.id);
-    let shown = last_shown.and_then(|last| ids.iter().position(|id| *id == last)).map(|at| at + 1);
+    let last_shown = rows
+        .last()
+        .filter(|_| page_end == PageEnd::Bytes)
+        .map(|row| row.post.id);
+    let shown = last_shown
+        .and_then(|last| ids.iter().position(|id| *id == last))
+        .map(|at| at + 1);
     let end = begin + shown.unwrap_or(ids.len());
     let next = (!ids.is_empty() && end < total).then_some(Paging::Skip(end as u64));
-    Ok(Page { posts: posts(rows, view), total: total as u64, is_total_limited: is_limited, is_current, bytes, next })
+    Ok(Page {
+        posts: posts(rows, view),
+        total: total as u64,
+        is_total_limited: is_limited,
+        is_current,
+        bytes,
+        next,
+    })
 }
 
 fn extent(view: View, max_bytes: usize) -> Extent {
     // One character more than is shown tells whether there are more.
-    Extent { limit: i64::from(view.limit), max_bytes, content_chars: view.excerpt.map(|chars| chars.saturating_add(1)) }
+    Extent {
+        limit: i64::from(view.limit),
+        max_bytes,
+        content_chars: view.excerpt.map(|chars| chars.saturating_add(1)),
+    }
 }
 
 fn posts(rows: Vec<crate::db::posts::PostRow>, view: View) -> Vec<Post> {

@@ -28,7 +28,11 @@ impl Post {
     /// Changes whenever the post or its author changes: what an `ETag` is made from. Both times grow with every change, so
     /// no two states have the same sum.
     pub fn version(&self) -> Version {
-        Version(self.updated_at.timestamp_micros().wrapping_add(self.author.updated_at.timestamp_micros()))
+        Version(
+            self.updated_at
+                .timestamp_micros()
+                .wrapping_add(self.author.updated_at.timestamp_micros()),
+        )
     }
 
     /// When the post or its author last changed.
@@ -113,7 +117,10 @@ pub struct Cursor {
 impl Cursor {
     /// The place of a post.
     pub fn of(post: &Post) -> Self {
-        Self { created_at_micros: post.created_at.timestamp_micros(), id: post.id }
+        Self {
+            created_at_micros: post.created_at.timestamp_micros(),
+            id: post.id,
+        }
     }
 }
 

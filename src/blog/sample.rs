@@ -70,7 +70,12 @@ struct SamplePost {
 pub fn users(count: usize, seed: u64) -> Vec<SampleUser> {
     // Another stream than the posts': the posts stay the same when the users are given.
     let mut dice = Dice::new(seed, 1);
-    (0..count).map(|_| SampleUser { oid: dice.guid(), display_name: text::name(&mut dice) }).collect()
+    (0..count)
+        .map(|_| SampleUser {
+            oid: dice.guid(),
+            display_name: text::name(&mut dice),
+        })
+        .collect()
 }
 
 /// Deletes every post and every user; how many of each. Blocks.
@@ -94,7 +99,13 @@ pub fn fill(database: &Database, sample: &Sample, mut progress: impl FnMut(u64))
         let add = |user: &SampleUser| {
             let SampleUser { oid, display_name } = user;
             let (tid, oid, at) = (sample.tid, *oid, NEWEST - TimeDelta::days(601));
-            let new = NewUser { tid, oid, display_name, created_at: at, updated_at: at };
+            let new = NewUser {
+                tid,
+                oid,
+                display_name,
+                created_at: at,
+                updated_at: at,
+            };
             users::insert_if_new(connection, &new)?;
             users::by_key_written(connection, tid, oid).map(|user| user.id)
         };
@@ -117,8 +128,20 @@ pub fn fill(database: &Database, sample: &Sample, mut progress: impl FnMut(u64))
 
 fn row<'p>(post: &'p SamplePost, authors: &[i64]) -> Option<NewPost<'p>> {
     let author_id = *authors.get(post.author)?;
-    let SamplePost { title, content, created_at, updated_at, .. } = post;
-    Some(NewPost { author_id, title, content, created_at: *created_at, updated_at: *updated_at })
+    let SamplePost {
+        title,
+        content,
+        created_at,
+        updated_at,
+        ..
+    } = post;
+    Some(NewPost {
+        author_id,
+        title,
+        content,
+        created_at: *created_at,
+        updated_at: *updated_at,
+    })
 }
 
 /// The posts, oldest first.
@@ -132,10 +155,20 @@ fn posts(sample: &Sample) -> impl Iterator<Item = SamplePost> {
         let age = TimeDelta::microseconds(i64::try_from((count - number) * gap - dice.below(gap)).unwrap_or(i64::MAX));
         let created_at = NEWEST - age;
         // One in six was put right some hours later, but not in the future of the sample.
-        let hours = if dice.below(6) == 0 { i64::try_from(dice.below(72)).unwrap_or(0) } else { 0 };
+        let hours = if dice.below(6) == 0 {
+            i64::try_from(dice.below(72)).unwrap_or(0)
+        } else {
+            0
+        };
         let updated_at = (created_at + TimeDelta::hours(hours)).min(NEWEST);
         let author = usize::try_from(dice.below(authors as u64)).unwrap_or(0);
-        SamplePost { author, title, content, created_at, updated_at }
+        SamplePost {
+            author,
+            title,
+            content,
+            created_at,
+            updated_at,
+        }
     })
 }
 
@@ -147,7 +180,12 @@ mod tests {
     use crate::blog::{Content, Title};
 
     fn sample(posts: u64, seed: u64) -> Sample {
-        Sample { tid: Uuid::from_u128(1), users: users(3, seed), posts, seed }
+        Sample {
+            tid: Uuid::from_u128(1),
+            users: users(3, seed),
+            posts,
+            seed,
+        }
     }
 
     #[test]
@@ -176,10 +214,22 @@ mod tests {
     fn every_sample_keeps_the_rules() {
         for post in posts(&sample(3000, 1)) {
             assert_eq!(Title::parse(&post.title).expect("a title").as_str(), post.title);
-            assert_eq!(Content::parse(&post.content, 50_000).expect("a content").as_str(), post.content);
-            assert!(!post.title.contains(['{', '}']) && !post.content.contains(['{', '}']), "{post:?}");
-            assert!(post.content.matches("\n\n").count() >= 2, "several paragraphs: {post:?}");
-            assert!(post.created_at <= post.updated_at && post.updated_at <= NEWEST, "{post:?}");
+            assert_eq!(
+                Content::parse(&post.content, 50_000).expect("a content").as_str(),
+                post.content
+            );
+            assert!(
+                !post.title.contains(['{', '}']) && !post.content.contains(['{', '}']),
+                "{post:?}"
+            );
+            assert!(
+                post.content.matches("\n\n").count() >= 2,
+                "several paragraphs: {post:?}"
+            );
+            assert!(
+                post.created_at <= post.updated_at && post.updated_at <= NEWEST,
+                "{post:?}"
+            );
         }
     }
 

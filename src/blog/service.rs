@@ -64,13 +64,18 @@ impl Blog {
         let TokenName { name, issued_at } = name.into();
         let name = clean_display_name(name);
         // Almost always the user is known and has kept the name: a short read, and nothing to write.
-        let known = self.database.read_short(move |connection| users::by_key(connection, key.tid, key.oid)).await?;
+        let known = self
+            .database
+            .read_short(move |connection| users::by_key(connection, key.tid, key.oid))
+            .await?;
         if let Some(user) = known
             && name.as_ref().is_none_or(|name| *name == user.display_name)
         {
             return Ok((user.into(), false));
         }
-        self.database.write(move |connection| make_or_rename(connection, key, name.as_deref(), issued_at)).await
+        self.database
+            .write(move |connection| make_or_rename(connection, key, name.as_deref(), issued_at))
+            .await
     }
 
     /// Takes over the name of a known user from a token; does nothing for a user who is not known, or when a later token
@@ -80,11 +85,15 @@ impl Blog {
     /// The database's.
     pub async fn update_name(&self, key: UserKey, name: TokenName<'_>) -> Result<(), BlogError> {
         let TokenName { name, issued_at } = name;
-        let Some(name) = clean_display_name(name) else { return Ok(()) };
+        let Some(name) = clean_display_name(name) else {
+            return Ok(());
+        };
         let has_news = self
             .database
             .read_short(move |connection| {
-                let Some(user) = users::by_key(connection, key.tid, key.oid)? else { return Ok(false) };
+                let Some(user) = users::by_key(connection, key.tid, key.oid)? else {
+                    return Ok(false);
+                };
                 Ok::<_, DbError>(users::name_issued_at(connection, user.id)? < issued_at)
             })
             .await?;
@@ -115,7 +124,10 @@ impl Blog {
     /// # Errors
     /// [`BlogError::NotFound`], or the database's.
     pub async fn post(&self, id: i64) -> Result<Post, BlogError> {
-        let found = self.database.read_short(move |connection| posts::by_id(connection, id)).await?;
+        let found = self
+            .database
+            .read_short(move |connection| posts::by_id(connection, id))
+            .await?;
         found.map(Post::from).ok_or(BlogError::NotFound)
     }
 
@@ -128,7 +140,9 @@ impl Blog {
             return Err(BlogError::ReadOnly);
         }
         let author = author.clone();
-        self.database.write(move |connection| insert(connection, author.clone(), &draft)).await
+        self.database
+            .write(move |connection| insert(connection, author.clone(), &draft))
+            .await
     }
 
     /// Changes a post of the actor's own, or anybody's for who may manage; with `expected`, only in that state. A change
@@ -151,7 +165,15 @@ impl Blog {
             post.updated_at = later_than(post.updated_at);
             let title = change.title.as_ref().map(super::Title::as_str);
             let content = change.content.as_ref().map(super::Content::as_str);
-            posts::update(connection, id, Changes { title, content, updated_at: post.updated_at })?;
+            posts::update(
+                connection,
+                id,
+                Changes {
+                    title,
+                    content,
+                    updated_at: post.updated_at,
+                },
+            )?;
             if let Some(title) = title {
                 title.clone_into(&mut post.title);
             }
@@ -179,10 +201,24 @@ impl Blog {
 pub(super) fn insert(connection: &mut Connection<'_>, author: User, draft: &Draft) -> Result<Post, BlogError> {
     let now = now();
     let (title, content) = (draft.title.as_str(), draft.content.as_str());
-    let new = NewPost { author_id: author.id, title, content, created_at: now, updated_at: now };
+    let new = NewPost {
+        author_id: author.id,
+        title,
+        content,
+        created_at: now,
+        updated_at: now,
+    };
     let id = posts::insert(connection, &new)?;
     let (title, content) = (title.to_owned(), content.to_owned());
-    Ok(Post { id, title, content, is_truncated: None, author, created_at: now, updated_at: now })
+    Ok(Post {
+        id,
+        title,
+        content,
+        is_truncated: None,
+        author,
+        created_at: now,
+        updated_at: now,
+    })
 }
 
 /// The rule of change and deletion. In the transaction that writes, so that what was looked at is what is written to.

@@ -33,7 +33,13 @@ impl Title {
         let text = normal(text);
         let title = text.trim();
         let allowed = |c: char| !c.is_control() && !is_line_separator(c);
-        check("title", title, MAX_TITLE_CHARS, allowed, "must be on one line, without control characters")?;
+        check(
+            "title",
+            title,
+            MAX_TITLE_CHARS,
+            allowed,
+            "must be on one line, without control characters",
+        )?;
         Ok(Self(title.to_owned()))
     }
     /// As text.
@@ -76,14 +82,21 @@ pub const UNKNOWN_NAME: &str = "Unknown user";
 /// A display name as a token or another database gives it, made fit to store: without control characters, white space
 /// around it, or more than 200 characters. `None` when nothing is left that can be seen.
 pub fn clean_display_name(text: &str) -> Option<String> {
-    let kept: String = text.nfc().filter(|c| !c.is_control() && !is_line_separator(*c)).collect();
+    let kept: String = text
+        .nfc()
+        .filter(|c| !c.is_control() && !is_line_separator(*c))
+        .collect();
     let short: String = kept.trim().chars().take(MAX_DISPLAY_NAME_CHARS).collect();
     let name = short.trim_end();
     name.chars().any(is_visible).then(|| name.to_owned())
 }
 
 fn normal(text: &str) -> Cow<'_, str> {
-    if is_nfc(text) { text.into() } else { text.nfc().collect::<String>().into() }
+    if is_nfc(text) {
+        text.into()
+    } else {
+        text.nfc().collect::<String>().into()
+    }
 }
 
 fn check(
@@ -139,16 +152,25 @@ mod tests {
 
     #[test]
     fn a_title_loses_the_white_space_around_it() {
-        assert_eq!(Title::parse(" \t A title\u{A0}\n").expect("a title").as_str(), "A title");
+        assert_eq!(
+            Title::parse(" \t A title\u{A0}\n").expect("a title").as_str(),
+            "A title"
+        );
     }
 
     #[test]
     fn characters_are_counted_not_bytes() {
         assert!(Title::parse(&"é".repeat(200)).is_ok());
         assert!(Title::parse(&"👩".repeat(200)).is_ok());
-        assert_eq!(title_message(&"é".repeat(201)), "must be 1 to 200 characters long, is 201");
+        assert_eq!(
+            title_message(&"é".repeat(201)),
+            "must be 1 to 200 characters long, is 201"
+        );
         assert!(Content::parse(&"é".repeat(50), 50).is_ok());
-        assert_eq!(content_message(&"é".repeat(51)), "must be 1 to 50 characters long, is 51");
+        assert_eq!(
+            content_message(&"é".repeat(51)),
+            "must be 1 to 50 characters long, is 51"
+        );
     }
 
     #[test]
@@ -156,13 +178,29 @@ mod tests {
         assert_eq!(Title::parse("cafe\u{301}").expect("a title").as_str(), "café");
         assert_eq!(Content::parse("A\u{30A}\r\n", 2).expect("a content").as_str(), "Å\n");
         assert_eq!(clean_display_name("Rene\u{301}e").as_deref(), Some("Renée"));
-        assert!(Title::parse(&"e\u{301}".repeat(200)).is_ok(), "two hundred characters, as they are kept");
-        assert_eq!(Title::parse("ﬁ ²").expect("a title").as_str(), "ﬁ ²", "not the compatibility form");
+        assert!(
+            Title::parse(&"e\u{301}".repeat(200)).is_ok(),
+            "two hundred characters, as they are kept"
+        );
+        assert_eq!(
+            Title::parse("ﬁ ²").expect("a title").as_str(),
+            "ﬁ ²",
+            "not the compatibility form"
+        );
     }
 
     #[test]
     fn what_cannot_be_seen_is_empty() {
-        for text in ["", " ", "\t\r\n", "\u{200B}\u{200D}", "\u{FEFF}", "\u{3164}", "\u{2060} \u{AD}", "\u{202E}"] {
+        for text in [
+            "",
+            " ",
+            "\t\r\n",
+            "\u{200B}\u{200D}",
+            "\u{FEFF}",
+            "\u{3164}",
+            "\u{2060} \u{AD}",
+            "\u{202E}",
+        ] {
             assert_eq!(title_message(text), "must not be empty", "{text:?}");
             assert_eq!(content_message(text), "must not be empty", "{text:?}");
             assert_eq!(clean_display_name(text), None, "{text:?}");
@@ -183,7 +221,10 @@ mod tests {
 
     #[test]
     fn line_ends_of_browsers_become_line_feeds_before_they_are_counted() {
-        assert_eq!(Content::parse("a\r\nb\rc\n", 6).expect("a content").as_str(), "a\nb\nc\n");
+        assert_eq!(
+            Content::parse("a\r\nb\rc\n", 6).expect("a content").as_str(),
+            "a\nb\nc\n"
+        );
     }
 
     #[test]

@@ -74,7 +74,10 @@ impl From<UserRow> for User {
     fn from(row: UserRow) -> Self {
         Self {
             id: row.id,
-            key: UserKey { tid: row.tid, oid: row.oid },
+            key: UserKey {
+                tid: row.tid,
+                oid: row.oid,
+            },
             display_name: row.display_name,
             created_at: row.created_at,
             updated_at: row.updated_at,

@@ -19,14 +19,21 @@ pub fn check(arguments: &[OsString]) -> anyhow::Result<()> {
     for (number, argument) in arguments.iter().enumerate().skip(1) {
         let text = argument.to_string_lossy();
         let is_value_of_set = std::mem::replace(&mut is_setting, text == "--set");
-        let value = text.strip_prefix("--set=").or_else(|| is_value_of_set.then_some(&*text));
+        let value = text
+            .strip_prefix("--set=")
+            .or_else(|| is_value_of_set.then_some(&*text));
         if value.is_some_and(is_assignment) {
             // The setting decides what it takes, and what is told of it.
             continue;
         }
-        let value = text.strip_prefix("--").and_then(|rest| rest.split_once('=')).map_or(&*text, |(_, value)| value);
+        let value = text
+            .strip_prefix("--")
+            .and_then(|rest| rest.split_once('='))
+            .map_or(&*text, |(_, value)| value);
         let kind = secret_kind(&text).filter(|kind| kind.is_certain());
-        let Some(kind) = kind.or_else(|| secret_kind(value).filter(|kind| kind.is_certain())) else { continue };
+        let Some(kind) = kind.or_else(|| secret_kind(value).filter(|kind| kind.is_certain())) else {
+            continue;
+        };
         let hint = if kind == SecretKind::Token {
             "give it in a file, or on standard input: blogctl doctor --token -"
         } else {
@@ -44,7 +51,11 @@ pub fn check(arguments: &[OsString]) -> anyhow::Result<()> {
 /// `section.key=value`
 fn is_assignment(text: &str) -> bool {
     let is_name = |name: &str| {
-        name.contains('.') && name.trim().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._".contains(&byte))
+        name.contains('.')
+            && name
+                .trim()
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"._".contains(&byte))
     };
     text.split_once('=').is_some_and(|(name, _)| is_name(name))
 }
@@ -58,7 +69,11 @@ pub fn hide_secrets(error: &mut clap::Error) {
         ContextValue::Strings(texts) => texts.iter().any(is_secret),
         _ => false,
     };
-    let hidden: Vec<ContextKind> = error.context().filter(|(_, value)| hides(value)).map(|(kind, _)| kind).collect();
+    let hidden: Vec<ContextKind> = error
+        .context()
+        .filter(|(_, value)| hides(value))
+        .map(|(kind, _)| kind)
+        .collect();
     for kind in &hidden {
         error.insert(*kind, ContextValue::String(HIDDEN.to_owned()));
     }
@@ -70,7 +85,10 @@ pub fn hide_secrets(error: &mut clap::Error) {
 
 /// Whether whoever called reads JSON, as far as that can be told of arguments that may be wrong.
 pub fn want_json(arguments: &[OsString]) -> bool {
-    arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == OsStr::new("--json"))
+    arguments
+        .iter()
+        .take_while(|argument| *argument != "--")
+        .any(|argument| argument == OsStr::new("--json"))
 }
 
 #[cfg(test)]
@@ -78,7 +96,10 @@ mod tests {
     use super::*;
 
     fn checked(arguments: &[&str]) -> Option<String> {
-        let arguments: Vec<OsString> = std::iter::once(&"blogctl").chain(arguments).map(OsString::from).collect();
+        let arguments: Vec<OsString> = std::iter::once(&"blogctl")
+            .chain(arguments)
+            .map(OsString::from)
+            .collect();
         check(&arguments).err().map(|error| format!("{error:?}"))
     }
 
@@ -95,20 +116,38 @@ mod tests {
             &["migrate", "import", "postgres://u:hunter2@host/db"],
         ] {
             let told = checked(arguments).expect("an error");
-            assert!(told.contains("argument ") && !told.contains("MII") && !told.contains("eyJ"), "{told}");
+            assert!(
+                told.contains("argument ") && !told.contains("MII") && !told.contains("eyJ"),
+                "{told}"
+            );
             assert!(!told.contains("hunter2"), "{told}");
         }
     }
 
     #[test]
     fn values_of_settings_and_plain_arguments_pass() {
-        let base64 =
-            format!("--set=client.cert_base64={}", "MIIKEAIBAzCCCcYGCSqGSIb3DQEHAaCCCbcEggmzMIIJrzCC".repeat(3));
+        let base64 = format!(
+            "--set=client.cert_base64={}",
+            "MIIKEAIBAzCCCcYGCSqGSIb3DQEHAaCCCbcEggmzMIIJrzCC".repeat(3)
+        );
         for arguments in [
             &["config", "--set", "database.url=postgres://u:hunter2@h/b"][..],
             &[&base64, "config"],
-            &["cert", "new", "--cn", "Blog web site of the department", "--san", "blog.example.com"],
-            &["cert", "check", "/etc/blogctl/client.pem", "--key", "C:\\keys\\Blog2026.key"],
+            &[
+                "cert",
+                "new",
+                "--cn",
+                "Blog web site of the department",
+                "--san",
+                "blog.example.com",
+            ],
+            &[
+                "cert",
+                "check",
+                "/etc/blogctl/client.pem",
+                "--key",
+                "C:\\keys\\Blog2026.key",
+            ],
         ] {
             assert_eq!(checked(arguments), None, "{arguments:?}");
         }

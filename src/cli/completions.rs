@@ -23,7 +23,12 @@ pub struct Arguments {
 /// When stdout cannot be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut super::Arguments::command(), "blogctl", &mut script);
+    clap_complete::generate(
+        arguments.shell,
+        &mut super::Arguments::command(),
+        "blogctl",
+        &mut script,
+    );
     io::stdout().lock().write_all(&script)?;
     Ok(())
 }

@@ -37,13 +37,22 @@ pub struct Arguments {
 /// When settings are wrong, or stdout cannot be written.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
     let loaded = settings.load_with_origins(Role::Any, Vec::new())?;
-    let text = if arguments.json { as_json(&loaded.entries)? } else { as_table(&loaded.entries, wrap::stdout_width()) };
+    let text = if arguments.json {
+        as_json(&loaded.entries)?
+    } else {
+        as_table(&loaded.entries, wrap::stdout_width())
+    };
     anstream::stdout().lock().write_all(text.as_bytes())?;
     Ok(())
 }
 
 fn as_json(entries: &[Entry]) -> serde_json::Result<String> {
-    let entry = |entry: &Entry| (entry.name.to_owned(), json!({"value": entry.value, "origin": entry.origin}));
+    let entry = |entry: &Entry| {
+        (
+            entry.name.to_owned(),
+            json!({"value": entry.value, "origin": entry.origin}),
+        )
+    };
     let all: Map<String, Json> = entries.iter().map(entry).collect();
     serde_json::to_string_pretty(&all).map(|text| text + "\n")
 }
@@ -51,7 +60,12 @@ fn as_json(entries: &[Entry]) -> serde_json::Result<String> {
 fn as_table(entries: &[Entry], width: Option<usize>) -> String {
     let names = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
     let shown: Vec<String> = entries.iter().map(|entry| as_text(&entry.value)).collect();
-    let values = shown.iter().map(|text| text.chars().count()).filter(|n| *n <= WIDEST_VALUE).max().unwrap_or(0);
+    let values = shown
+        .iter()
+        .map(|text| text.chars().count())
+        .filter(|n| *n <= WIDEST_VALUE)
+        .max()
+        .unwrap_or(0);
     let line = |(entry, value): (&Entry, &String)| {
         let origin = if entry.origin == "default" { FROM_DEFAULT } else { GIVEN };
         let Entry { name, origin: from, .. } = entry;

@@ -36,8 +36,13 @@ use crate::{
 pub use self::folder::is_database;
 
 /// Settings that `dev` takes from you; all others it sets itself.
-const TAKEN: [&str; 5] =
-    ["log.level", "api.rate_limits", "api.require_app_roles", "idp.users", "idp.access_token_seconds"];
+const TAKEN: [&str; 5] = [
+    "log.level",
+    "api.rate_limits",
+    "api.require_app_roles",
+    "idp.users",
+    "idp.access_token_seconds",
+];
 
 /// What is logged unless log.level is set: requests would bury the summary.
 const QUIET: &str = "warn";
@@ -113,11 +118,20 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     let own = own_settings(settings)?;
     let data_dir = std::path::absolute(&arguments.data_dir)?;
     if arguments.print_env {
-        return print_env(&Plan { data_dir, ports: arguments.ports_for_others()? }, &own);
+        return print_env(
+            &Plan {
+                data_dir,
+                ports: arguments.ports_for_others()?,
+            },
+            &own,
+        );
     }
     // Before anything is written: a port in use leaves nothing half-started.
     let sockets = Sockets::bind(arguments)?;
-    let plan = Plan { data_dir, ports: sockets.ports()? };
+    let plan = Plan {
+        data_dir,
+        ports: sockets.ports()?,
+    };
     let folder = Folder::open(&plan.data_dir).hint(OTHER_FOLDER)?;
     if arguments.fresh {
         summary::print(&summary::deletion(&folder.own_files()?, folder.path()))?;
@@ -153,7 +167,12 @@ fn own_settings(arguments: &SettingsArguments) -> anyhow::Result<Settings> {
     if !mistakes.is_empty() {
         return Err(Mistakes(mistakes).into());
     }
-    let is_default = |name: &str| loaded.entries.iter().any(|entry| entry.name == name && entry.origin == "default");
+    let is_default = |name: &str| {
+        loaded
+            .entries
+            .iter()
+            .any(|entry| entry.name == name && entry.origin == "default")
+    };
     if is_default("log.level") {
         QUIET.clone_into(&mut loaded.settings.log.level);
     }
@@ -186,7 +205,12 @@ impl Sockets {
     fn ports(&self) -> io::Result<Ports> {
         let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
         let vault = self.vault.as_ref().map(port).transpose()?;
-        Ok(Ports { idp: port(&self.idp)?, api: port(&self.api)?, client: port(&self.client)?, vault })
+        Ok(Ports {
+            idp: port(&self.idp)?,
+            api: port(&self.api)?,
+            client: port(&self.client)?,
+            vault,
+        })
     }
 }
 
@@ -194,7 +218,13 @@ impl Arguments {
     /// The ports asked for, whoever has them: it may be the very system whose settings are printed. 0 becomes a port
     /// that is free now.
     fn ports_for_others(&self) -> anyhow::Result<Ports> {
-        let free = Sockets::bind(&Self { idp_port: 0, api_port: 0, client_port: 0, ..self.clone() })?.ports()?;
+        let free = Sockets::bind(&Self {
+            idp_port: 0,
+            api_port: 0,
+            client_port: 0,
+            ..self.clone()
+        })?
+        .ports()?;
         let or_free = |port: u16, free: u16| if port == 0 { free } else { port };
         Ok(Ports {
             idp: or_free(self.idp_port, free.idp),
@@ -219,7 +249,10 @@ fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<(
     descriptors::raise_limit();
     // Before the site, which asks it while it starts.
     let key = plan.data_dir.join(folder::KEY_AND_CERTIFICATE);
-    let _vault = sockets.vault.map(|socket| vault::Server::start(socket, VAULT_CERTIFICATE, &key)).transpose()?;
+    let _vault = sockets
+        .vault
+        .map(|socket| vault::Server::start(socket, VAULT_CERTIFICATE, &key))
+        .transpose()?;
     rt::System::new().block_on(async {
         let idp = idp::Server::on(sockets.idp, settings)?;
         let api = api::Server::on(sockets.api, settings)?;

@@ -106,7 +106,10 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         Some(role) => (role == RoleName::Client, role == RoleName::Api),
         None => roles_of(&loaded),
     };
-    for role in [(client, Role::Client), (api, Role::Api)].into_iter().filter_map(|(is, role)| is.then_some(role)) {
+    for role in [(client, Role::Client), (api, Role::Api)]
+        .into_iter()
+        .filter_map(|(is, role)| is.then_some(role))
+    {
         for mistake in Settings::load_leniently(&sources, role).1 {
             if !mistakes.contains(&mistake) {
                 mistakes.push(mistake);
@@ -126,14 +129,23 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     findings.extend(run_checks(&patient, &broken, checks(&patient)));
     print::findings(&findings, &patient, arguments.json)?;
     let worst = findings.iter().map(|finding| finding.status).max();
-    Ok(if worst == Some(Status::Failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if worst == Some(Status::Failed) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// In the order in which they are shown.
 fn checks(patient: &Patient) -> Vec<Check> {
     let mut checks = vec![entra::clock(), entra::discovery(), entra::signing_keys()];
     if patient.client {
-        checks.extend([certificate::check(), assertion::check(), addresses::check(), cookie_key::check()]);
+        checks.extend([
+            certificate::check(),
+            assertion::check(),
+            addresses::check(),
+            cookie_key::check(),
+        ]);
         checks.push(sessions::check());
     }
     checks.push(api::check());
@@ -154,8 +166,12 @@ fn within(mut settings: Settings, timeout: Duration) -> Settings {
 
 /// Which roles the settings are for: those of which something that only they need is given. Neither means both.
 fn roles_of(loaded: &Loaded) -> (bool, bool) {
-    let is_given =
-        |names: &[&str]| loaded.entries.iter().any(|entry| entry.origin != "default" && names.contains(&entry.name));
+    let is_given = |names: &[&str]| {
+        loaded
+            .entries
+            .iter()
+            .any(|entry| entry.origin != "default" && names.contains(&entry.name))
+    };
     let client = is_given(&[
         "client.client_id",
         "client.cert_path",
@@ -173,7 +189,10 @@ fn roles_of(loaded: &Loaded) -> (bool, bool) {
 
 /// What the checks find is in the report; the log stays silent unless somebody wants it.
 fn start_logging(loaded: &Loaded) {
-    let is_default = loaded.entries.iter().any(|entry| entry.name == "log.level" && entry.origin == "default");
+    let is_default = loaded
+        .entries
+        .iter()
+        .any(|entry| entry.name == "log.level" && entry.origin == "default");
     let mut settings = loaded.settings.log.clone();
     if is_default {
         "off".clone_into(&mut settings.level);

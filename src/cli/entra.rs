@@ -49,6 +49,9 @@ pub fn run(command: &EntraCommand, settings: &SettingsArguments) -> anyhow::Resu
 
 /// What the settings lead to. A credential that cannot be read is told there, and keeps nobody from the rest.
 fn wanted(settings: &Settings) -> anyhow::Result<Wanted> {
-    let Addresses { public_url, redirect_uri } = Addresses::of(&settings.client, settings.client.port)?;
+    let Addresses {
+        public_url,
+        redirect_uri,
+    } = Addresses::of(&settings.client, settings.client.port)?;
     Ok(Wanted::of(settings, &public_url, &redirect_uri)?)
 }

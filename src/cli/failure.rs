@@ -60,7 +60,13 @@ pub trait Hint<T> {
 
 impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
-        self.map_err(|error| Hinted { hint: hint.into(), cause: error.into() }.into())
+        self.map_err(|error| {
+            Hinted {
+                hint: hint.into(),
+                cause: error.into(),
+            }
+            .into()
+        })
     }
 }
 
@@ -78,7 +84,11 @@ pub fn report(error: &anyhow::Error, form: Form) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    let Told { message, hint, exit_code } = told(error);
+    let Told {
+        message,
+        hint,
+        exit_code,
+    } = told(error);
     if form == Form::Json {
         let text = format!("{:#}\n", json!({ "error": as_json(error) }));
         // Nothing can be told when stdout is closed; the exit code still says it.
@@ -97,7 +107,11 @@ pub fn report(error: &anyhow::Error, form: Form) -> ExitCode {
 
 /// A failure as `--json` has it: `message`, `hint` (`null` when there is none) and `exit_code`.
 pub fn as_json(error: &anyhow::Error) -> serde_json::Value {
-    let Told { message, hint, exit_code } = told(error);
+    let Told {
+        message,
+        hint,
+        exit_code,
+    } = told(error);
     json!({ "message": message, "hint": hint, "exit_code": exit_code })
 }
 
@@ -126,7 +140,11 @@ pub fn told(error: &anyhow::Error) -> Told<'_> {
     let cause = hinted.map_or(error, |hinted| &hinted.cause);
     let hint = hinted.map(|hinted| Cow::from(&hinted.hint)).or_else(|| hint_of(cause));
     let is_usage = cause.is::<Mistakes>() || cause.is::<WrongUsage>();
-    Told { message: message(error), hint, exit_code: if is_usage { WRONG_USAGE } else { 1 } }
+    Told {
+        message: message(error),
+        hint,
+        exit_code: if is_usage { WRONG_USAGE } else { 1 },
+    }
 }
 
 /// What the rooms' own errors advise.
@@ -144,7 +162,8 @@ fn hint_of(error: &anyhow::Error) -> Option<Cow<'static, str>> {
         return error.hint().map(Cow::from);
     }
     let hint = error.downcast_ref::<IssueError>().and_then(IssueError::hint);
-    hint.or_else(|| error.downcast_ref::<api::StartError>().and_then(api::StartError::hint)).map(Cow::from)
+    hint.or_else(|| error.downcast_ref::<api::StartError>().and_then(api::StartError::hint))
+        .map(Cow::from)
 }
 
 /// The message, and those of its causes that it does not repeat.
@@ -160,9 +179,11 @@ fn message(error: &anyhow::Error) -> String {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
 }
 
 #[cfg(test)]
@@ -174,8 +195,14 @@ mod tests {
     #[test]
     fn a_cause_that_the_message_repeats_is_told_once() {
         let repeated = Err::<(), _>(anyhow!("permission denied")).context("cannot read a: permission denied");
-        assert_eq!(message(&repeated.expect_err("an error")), "cannot read a: permission denied");
+        assert_eq!(
+            message(&repeated.expect_err("an error")),
+            "cannot read a: permission denied"
+        );
         let other = Err::<(), _>(anyhow!("permission denied")).context("cannot read a");
-        assert_eq!(message(&other.expect_err("an error")), "cannot read a: permission denied");
+        assert_eq!(
+            message(&other.expect_err("an error")),
+            "cannot read a: permission denied"
+        );
     }
 }

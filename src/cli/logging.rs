@@ -45,7 +45,12 @@ static BACKGROUND: OnceLock<Background> = OnceLock::new();
 /// Starts logging; a second call changes nothing. The settings have been checked.
 pub fn start(settings: &LogSettings) {
     let mut builder = env_logger::Builder::new();
-    if !settings.level.to_ascii_lowercase().split(',').any(|part| ["debug", "trace"].contains(&part.trim())) {
+    if !settings
+        .level
+        .to_ascii_lowercase()
+        .split(',')
+        .any(|part| ["debug", "trace"].contains(&part.trim()))
+    {
         // Before the settings: whoever names the framework there gets it.
         builder.filter_module(FRAMEWORK, LevelFilter::Warn);
     }
@@ -123,7 +128,11 @@ fn log_panics() {
         let (thread, place) = (thread.name().unwrap_or("without a name"), info.location());
         let place = place.map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
         // Only what stands in the code itself: a message that is put together may hold a part of a token or a key.
-        let message = info.payload().downcast_ref::<&'static str>().copied().unwrap_or("see there");
+        let message = info
+            .payload()
+            .downcast_ref::<&'static str>()
+            .copied()
+            .unwrap_or("see there");
         if log::log_enabled!(target: OWN, log::Level::Error) {
             log::error!(target: OWN, "thread {thread} panicked at {place}: {message}");
         } else {
@@ -148,7 +157,10 @@ fn loss_in_json(lost: u64) -> String {
 
 fn loss(lost: u64) -> String {
     let lines = if lost == 1 { "line" } else { "lines" };
-    format!("{} {lines} lost: stderr took no more, and a server does not wait for its log", thousands(lost))
+    format!(
+        "{} {lines} lost: stderr took no more, and a server does not wait for its log",
+        thousands(lost)
+    )
 }
 
 /// As other lines have it.
@@ -216,7 +228,9 @@ impl<W: Write> fmt::Write for OneLine<'_, W> {
             self.0.write_all(before.as_bytes()).map_err(|_| fmt::Error)?;
             let mut chars = rest.chars();
             for escaped in chars.next().into_iter().flat_map(char::escape_default) {
-                self.0.write_all(escaped.encode_utf8(&mut [0; 4]).as_bytes()).map_err(|_| fmt::Error)?;
+                self.0
+                    .write_all(escaped.encode_utf8(&mut [0; 4]).as_bytes())
+                    .map_err(|_| fmt::Error)?;
             }
             plain = chars.as_str();
         }
@@ -245,13 +259,20 @@ mod tests {
 
     #[test]
     fn lost_lines_are_told_in_one_line_of_either_format() {
-        for (number, expected) in
-            [(1, "1"), (999, "999"), (1000, "1,000"), (12_345, "12,345"), (1_234_567, "1,234,567")]
-        {
+        for (number, expected) in [
+            (1, "1"),
+            (999, "999"),
+            (1000, "1,000"),
+            (12_345, "12,345"),
+            (1_234_567, "1,234,567"),
+        ] {
             assert_eq!(thousands(number), expected);
         }
         let text = loss_in_text(12_345);
-        assert!(text.ends_with('\n') && text.contains("WARN  blogctl::log 12,345 lines lost"), "{text}");
+        assert!(
+            text.ends_with('\n') && text.contains("WARN  blogctl::log 12,345 lines lost"),
+            "{text}"
+        );
         let line: Json = serde_json::from_str(&loss_in_json(1)).expect("JSON");
         assert_eq!((&line["level"], &line["lost_lines"]), (&json!("warn"), &json!(1)));
         assert!(line["message"].as_str().expect("text").starts_with("1 line lost"));

@@ -78,17 +78,30 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
 
 fn apply(database: &Database) -> anyhow::Result<Vec<String>> {
     let applied = migrate::run(database)?;
-    let mut lines: Vec<String> = applied.iter().map(|migration| format!("applied {}", migration.name)).collect();
+    let mut lines: Vec<String> = applied
+        .iter()
+        .map(|migration| format!("applied {}", migration.name))
+        .collect();
     lines.push(format!("{} is up to date", database.url()));
     Ok(lines)
 }
 
 fn revert(database: &Database, yes: bool) -> anyhow::Result<Vec<String>> {
-    let newest = migrate::status(database)?.into_iter().rfind(|migration| migration.applied);
-    let Some(newest) = newest else { return Ok(vec![format!("{} has no migration to revert", database.url())]) };
-    confirm::destruction(&format!("revert {} of {}, and lose what it holds?", newest.name, database.url()), yes)?;
+    let newest = migrate::status(database)?
+        .into_iter()
+        .rfind(|migration| migration.applied);
+    let Some(newest) = newest else {
+        return Ok(vec![format!("{} has no migration to revert", database.url())]);
+    };
+    confirm::destruction(
+        &format!("revert {} of {}, and lose what it holds?", newest.name, database.url()),
+        yes,
+    )?;
     let reverted = migrate::revert(database)?;
-    Ok(reverted.iter().map(|migration| format!("reverted {}", migration.name)).collect())
+    Ok(reverted
+        .iter()
+        .map(|migration| format!("reverted {}", migration.name))
+        .collect())
 }
 
 fn status(found: &Found, json: bool) -> anyhow::Result<Vec<String>> {

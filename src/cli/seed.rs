@@ -63,11 +63,19 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     } else if settings.server.environment == Environment::Production && !is_of_dev(&url) {
         let question =
             format!("add sample posts to {url}? server.environment is production, and people may read them there;");
-        confirm::change(&question, arguments.yes, "say it with --yes, or set server.environment to development")?;
+        confirm::change(
+            &question,
+            arguments.yes,
+            "say it with --yes, or set server.environment to development",
+        )?;
     }
     let database = open(&settings)?;
     let begun = Instant::now();
-    let cleared = if arguments.clear { Some(sample::clear(&database)?) } else { None };
+    let cleared = if arguments.clear {
+        Some(sample::clear(&database)?)
+    } else {
+        None
+    };
     let sample = Sample {
         tid: tenant(&settings)?,
         users: sample::users(usize::try_from(arguments.users)?, arguments.seed),
@@ -114,7 +122,11 @@ fn open(settings: &Settings) -> anyhow::Result<Database> {
 
 fn tenant(settings: &Settings) -> anyhow::Result<Uuid> {
     let tenant_id = settings.entra.tenant_id.as_str();
-    Ok(Uuid::try_parse(if tenant_id.is_empty() { DEV_TENANT_ID } else { tenant_id })?)
+    Ok(Uuid::try_parse(if tenant_id.is_empty() {
+        DEV_TENANT_ID
+    } else {
+        tenant_id
+    })?)
 }
 
 /// A bar on a terminal, nothing elsewhere.

@@ -36,7 +36,10 @@ pub struct Arguments {
 /// # Errors
 /// When settings are wrong or missing, or the server cannot start.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
-    let flags = [flag("--host", "api.host", arguments.host.as_ref()), flag("--port", "api.port", arguments.port)];
+    let flags = [
+        flag("--host", "api.host", arguments.host.as_ref()),
+        flag("--port", "api.port", arguments.port),
+    ];
     let settings = settings.load(Role::Api, flags.into_iter().flatten().collect())?;
     serve(|| {
         let bound = Server::bind(&settings);
@@ -45,6 +48,11 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
             _ => None,
         })?;
         let url = http_url(&settings.api.host, server.port());
-        Ok(Bound { url, stopper: server.stopper(), drain: settings.server.drain, run: server.run() })
+        Ok(Bound {
+            url,
+            stopper: server.stopper(),
+            drain: settings.server.drain,
+            run: server.run(),
+        })
     })
 }

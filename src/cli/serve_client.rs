@@ -35,7 +35,10 @@ pub struct Arguments {
 /// # Errors
 /// When settings are wrong or missing, or the server cannot start.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
-    let flags = [flag("--host", "client.host", arguments.host.as_ref()), flag("--port", "client.port", arguments.port)];
+    let flags = [
+        flag("--host", "client.host", arguments.host.as_ref()),
+        flag("--port", "client.port", arguments.port),
+    ];
     let settings = settings.load(Role::Client, flags.into_iter().flatten().collect())?;
     serve(|| {
         let bound = Server::bind(&settings);
@@ -44,6 +47,11 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
             _ => None,
         })?;
         let url = http_url(&settings.client.host, server.port());
-        Ok(Bound { url, stopper: server.stopper(), drain: settings.server.drain, run: server.run() })
+        Ok(Bound {
+            url,
+            stopper: server.stopper(),
+            drain: settings.server.drain,
+            run: server.run(),
+        })
     })
 }

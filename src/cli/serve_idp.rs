@@ -56,7 +56,10 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     let mut settings = settings.load(Role::Any, flags.into_iter().flatten().collect())?;
     settings.idp.allow_remote = arguments.allow_remote;
     let state_dir = &settings.idp.state_dir;
-    settings.idp.signing_keys_file.get_or_insert_with(|| state_dir.join(SIGNING_KEYS_FILE));
+    settings
+        .idp
+        .signing_keys_file
+        .get_or_insert_with(|| state_dir.join(SIGNING_KEYS_FILE));
     serve(|| {
         let bound = Server::bind(&settings);
         let server = listening(bound, "idp.port", "--port", |error| match error {
@@ -64,8 +67,17 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
             _ => None,
         })?;
         let url = http_url(&settings.idp.host, server.port());
-        let url = if settings.idp.tls { url.replacen("http:", "https:", 1) } else { url };
+        let url = if settings.idp.tls {
+            url.replacen("http:", "https:", 1)
+        } else {
+            url
+        };
         // It serves one developer, and nobody passes requests on to it.
-        Ok(Bound { url, stopper: server.stopper(), drain: Duration::ZERO, run: server.run() })
+        Ok(Bound {
+            url,
+            stopper: server.stopper(),
+            drain: Duration::ZERO,
+            run: server.run(),
+        })
     })
 }

@@ -29,7 +29,12 @@ where
 {
     descriptors::raise_limit();
     System::new().block_on(async {
-        let Bound { url, stopper, drain, run } = bind()?;
+        let Bound {
+            url,
+            stopper,
+            drain,
+            run,
+        } = bind()?;
         let run = async {
             // Not before signals are caught: whoever reads this may send one at once.
             log::info!("listening on {url}");
@@ -64,5 +69,9 @@ where
 
 /// `http://host:port`, with brackets around an IPv6 address.
 pub fn http_url(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("http://[{host}]:{port}") } else { format!("http://{host}:{port}") }
+    if host.contains(':') {
+        format!("http://[{host}]:{port}")
+    } else {
+        format!("http://{host}:{port}")
+    }
 }

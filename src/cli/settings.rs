@@ -28,7 +28,11 @@ impl SettingsArguments {
             value: value.clone(),
         };
         let flags = self.assignments.iter().map(set).chain(flags).collect();
-        Sources { file: self.config.clone(), flags, ..Sources::of_process() }
+        Sources {
+            file: self.config.clone(),
+            flags,
+            ..Sources::of_process()
+        }
     }
 
     /// The settings for `role`; also starts logging as they say.
@@ -60,7 +64,11 @@ impl SettingsArguments {
 
 /// The flag `name`, when given, as the value of `setting`.
 pub fn flag(name: &str, setting: &str, value: Option<impl ToString>) -> Option<Flag> {
-    value.map(|value| Flag { name: name.to_owned(), setting: setting.to_owned(), value: value.to_string() })
+    value.map(|value| Flag {
+        name: name.to_owned(),
+        setting: setting.to_owned(),
+        value: value.to_string(),
+    })
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

@@ -65,7 +65,11 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     let settings = settings.load(Role::Any, Vec::new())?;
     let emulator = Emulator::find(arguments, &settings)?;
     let minted = emulator.mint(&arguments.request(&emulator))?;
-    let text = if arguments.json { format!("{:#}\n", minted.as_json()) } else { format!("{}\n", minted.token) };
+    let text = if arguments.json {
+        format!("{:#}\n", minted.as_json())
+    } else {
+        format!("{}\n", minted.token)
+    };
     let mut stdout = std::io::stdout().lock();
     Ok(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())?)
 }
@@ -74,7 +78,10 @@ impl Arguments {
     fn request(&self, emulator: &Emulator) -> Value {
         let scope = if self.app_only {
             // Everything that the application may do: `{App ID URI}/.default`.
-            let api = emulator.scope.rsplit_once('/').map_or(emulator.scope.as_str(), |(api, _)| api);
+            let api = emulator
+                .scope
+                .rsplit_once('/')
+                .map_or(emulator.scope.as_str(), |(api, _)| api);
             format!("{api}/.default")
         } else {
             self.scope.clone().unwrap_or_else(|| emulator.scope.clone())
@@ -82,7 +89,10 @@ impl Arguments {
         let mut request = Map::new();
         request.insert("client_id".to_owned(), json!(emulator.client_id));
         request.insert("scope".to_owned(), json!(scope));
-        request.insert("kind".to_owned(), json!(if self.app_only { "app_only" } else { "access" }));
+        request.insert(
+            "kind".to_owned(),
+            json!(if self.app_only { "app_only" } else { "access" }),
+        );
         if let Some(user) = &self.user {
             request.insert("user".to_owned(), json!(user));
         }
@@ -127,7 +137,11 @@ impl Emulator {
             (None, None, None) => return Err(real_tenant("entra.tenant_id names a tenant of Entra ID", settings)),
         };
         let own = |value: &str, default: String| {
-            if of_emulator.is_none() || value.is_empty() { default } else { value.to_owned() }
+            if of_emulator.is_none() || value.is_empty() {
+                default
+            } else {
+                value.to_owned()
+            }
         };
         let state_ca = settings.idp.state_dir.join("idp-ca.pem");
         let ca_file = (base.scheme() == "https" && state_ca.exists()).then_some(state_ca);
@@ -158,10 +172,10 @@ impl Emulator {
                 Some(message) => {
                     Err(WrongUsage(format!("the development identity provider refuses: {message}")).into())
                 }
-                None => {
-                    Err(anyhow!("what answers at {base} is not blogctl's development identity provider ({status})"))
-                        .hint("name the port of \"blogctl dev\" or \"blogctl serve-idp\" with --idp-port")
-                }
+                None => Err(anyhow!(
+                    "what answers at {base} is not blogctl's development identity provider ({status})"
+                ))
+                .hint("name the port of \"blogctl dev\" or \"blogctl serve-idp\" with --idp-port"),
             },
         }
     }
@@ -169,9 +183,14 @@ impl Emulator {
 
 fn real_tenant(reason: &str, settings: &Settings) -> anyhow::Error {
     let api = &settings.api;
-    let resource = [Some(&api.app_id_uri), api.client_id.as_ref()].into_iter().flatten().find(|name| !name.is_empty());
+    let resource = [Some(&api.app_id_uri), api.client_id.as_ref()]
+        .into_iter()
+        .flatten()
+        .find(|name| !name.is_empty());
     let resource = resource.map_or("api://YOUR-API", String::as_str);
-    let error = WrongUsage(format!("this command is for the development identity provider, but {reason}"));
+    let error = WrongUsage(format!(
+        "this command is for the development identity provider, but {reason}"
+    ));
     let hinted: anyhow::Result<()> = Err(error).hint(format!(
         "for a token of that tenant: az account get-access-token --resource {resource} --query accessToken -o tsv; for a \
          \"blogctl dev\" that runs beside: blogctl token --idp-port 9000"
@@ -189,7 +208,9 @@ struct Minted {
 impl Minted {
     fn as_json(&self) -> Value {
         let claim = |name: &str| self.claims.get(name).cloned().unwrap_or_default();
-        let expires = claim("exp").as_i64().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+        let expires = claim("exp")
+            .as_i64()
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
         json!({
             "access_token": self.token,
             "token_type": "Bearer",
@@ -208,9 +229,12 @@ mod tests {
 
     #[test]
     fn short_roles_stand_for_those_of_the_blog_and_others_for_themselves() {
-        for (role, full) in
-            [("reader", "Blog.Reader"), ("Writer", "Blog.Writer"), ("ADMIN", "Blog.Admin"), ("X.Y", "X.Y")]
-        {
+        for (role, full) in [
+            ("reader", "Blog.Reader"),
+            ("Writer", "Blog.Writer"),
+            ("ADMIN", "Blog.Admin"),
+            ("X.Y", "X.Y"),
+        ] {
             assert_eq!(full_role(role), full);
         }
     }
@@ -218,17 +242,31 @@ mod tests {
     fn found(port: Option<u16>, change: impl FnOnce(&mut Settings)) -> Result<String, String> {
         let mut settings = Settings::default();
         change(&mut settings);
-        let arguments =
-            Arguments { user: None, roles: Vec::new(), scope: None, app_only: false, idp_port: port, json: false };
-        Emulator::find(&arguments, &settings).map(|found| found.base.to_string()).map_err(|error| error.to_string())
+        let arguments = Arguments {
+            user: None,
+            roles: Vec::new(),
+            scope: None,
+            app_only: false,
+            idp_port: port,
+            json: false,
+        };
+        Emulator::find(&arguments, &settings)
+            .map(|found| found.base.to_string())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_emulator_is_found_by_flag_or_settings_and_a_real_tenant_is_refused() {
         let host = |host: &str| Some(Url::parse(host).unwrap());
         assert_eq!(found(None, |_| {}), Ok("http://localhost:9000/".to_owned()));
-        assert_eq!(found(None, |settings| settings.idp.port = 9100), Ok("http://localhost:9100/".to_owned()));
-        assert_eq!(found(None, |settings| settings.idp.tls = true), Ok("https://localhost:9000/".to_owned()));
+        assert_eq!(
+            found(None, |settings| settings.idp.port = 9100),
+            Ok("http://localhost:9100/".to_owned())
+        );
+        assert_eq!(
+            found(None, |settings| settings.idp.tls = true),
+            Ok("https://localhost:9000/".to_owned())
+        );
         let dev = |settings: &mut Settings| {
             settings.entra.authority_host = host("http://localhost:9200");
             "11111111-2222-4333-8444-555555555555".clone_into(&mut settings.entra.tenant_id);

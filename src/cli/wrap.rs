@@ -39,7 +39,11 @@ fn width_of(stream: BorrowedFd<'_>) -> Option<usize> {
 pub fn wrap(text: &str, hang: usize, width: Option<usize>) -> String {
     let Some(width) = width else { return text.to_owned() };
     let hangs = once(Some(hang)).chain(std::iter::repeat(None));
-    let lines: Vec<String> = text.split('\n').zip(hangs).map(|(line, hang)| wrap_line(line, hang, width)).collect();
+    let lines: Vec<String> = text
+        .split('\n')
+        .zip(hangs)
+        .map(|(line, hang)| wrap_line(line, hang, width))
+        .collect();
     lines.join("\n")
 }
 
@@ -50,8 +54,11 @@ fn wrap_line(line: &str, hang: Option<usize>, width: usize) -> String {
     let words = line.trim_start_matches(' ');
     let indent = line.len() - words.len();
     let hang = hang.unwrap_or(indent + HANG);
-    let (indent, hang) =
-        if hang.max(indent) * 2 > width { (indent.min(SMALL_INDENT), SMALL_HANG) } else { (indent, hang) };
+    let (indent, hang) = if hang.max(indent) * 2 > width {
+        (indent.min(SMALL_INDENT), SMALL_HANG)
+    } else {
+        (indent, hang)
+    };
     let (indent, hang) = (" ".repeat(indent), " ".repeat(hang));
     let options = Options::new(width)
         .initial_indent(&indent)
@@ -93,10 +100,16 @@ mod tests {
         let line = format!("  SHA-256              {THUMBPRINT}");
         assert_eq!(wrap(&line, 4, Some(80)), format!("  SHA-256\n    {THUMBPRINT}"));
         assert_eq!(wrap(&line, 4, Some(40)), format!("  SHA-256\n    {THUMBPRINT}"));
-        for value in ["https://login.example/a-long-tenant/oauth2/v2.0/token?a=b-c", "/var/lib/blogctl/a-long/file.pem"]
-        {
+        for value in [
+            "https://login.example/a-long-tenant/oauth2/v2.0/token?a=b-c",
+            "/var/lib/blogctl/a-long/file.pem",
+        ] {
             for width in [40, 80] {
-                let wrapped = wrap(&format!("cannot read what was found at {value}: nothing there"), 7, Some(width));
+                let wrapped = wrap(
+                    &format!("cannot read what was found at {value}: nothing there"),
+                    7,
+                    Some(width),
+                );
                 assert!(wrapped.contains(value), "{wrapped}");
             }
         }
@@ -115,11 +128,20 @@ mod tests {
     #[test]
     fn an_indent_of_more_than_half_the_width_gives_way() {
         let line = format!("{:24}expected  a database that can be read and written", "");
-        assert_eq!(wrap(&line, 34, Some(40)), "  expected  a database that can be read\n    and written");
-        let column = format!("{:24}expected  a database that can be read and written, with everything", "");
+        assert_eq!(
+            wrap(&line, 34, Some(40)),
+            "  expected  a database that can be read\n    and written"
+        );
+        let column = format!(
+            "{:24}expected  a database that can be read and written, with everything",
+            ""
+        );
         assert_eq!(
             wrap(&column, 34, Some(80)),
-            format!("{:24}expected  a database that can be read and written, with\n{:34}everything", "", "")
+            format!(
+                "{:24}expected  a database that can be read and written, with\n{:34}everything",
+                "", ""
+            )
         );
     }
 

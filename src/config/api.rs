@@ -88,10 +88,19 @@ impl ApiSettings {
         let default = Self::default();
         let uri = |uri: &String| uri.is_empty() || (word(uri) && uri.contains("://"));
         Self {
-            host: loader.get_if("api.host", default.host, "an IP address or a host name", |name| host(name)),
+            host: loader.get_if("api.host", default.host, "an IP address or a host name", |name| {
+                host(name)
+            }),
             port: loader.get("api.port", default.port),
-            app_id_uri: loader.get_if("api.app_id_uri", default.app_id_uri, "an App ID URI such as api://GUID", uri),
-            client_id: loader.get_if("api.client_id", default.client_id, A_GUID, |id| id.as_deref().is_none_or(guid)),
+            app_id_uri: loader.get_if(
+                "api.app_id_uri",
+                default.app_id_uri,
+                "an App ID URI such as api://GUID",
+                uri,
+            ),
+            client_id: loader.get_if("api.client_id", default.client_id, A_GUID, |id| {
+                id.as_deref().is_none_or(guid)
+            }),
             required_scope: loader.get_if(
                 "api.required_scope",
                 default.required_scope,
@@ -108,8 +117,9 @@ impl ApiSettings {
             allow_app_only: loader.get("api.allow_app_only", default.allow_app_only),
             require_app_roles: loader.get("api.require_app_roles", default.require_app_roles),
             required_client_auth: loader.get("api.required_client_auth", default.required_client_auth),
-            allowed_client_apps: loader
-                .get_if("api.allowed_client_apps", default.allowed_client_apps, GUIDS, |ids| all_guids(ids)),
+            allowed_client_apps: loader.get_if("api.allowed_client_apps", default.allowed_client_apps, GUIDS, |ids| {
+                all_guids(ids)
+            }),
             required_acrs: loader.get_if(
                 "api.required_acrs",
                 default.required_acrs,
@@ -155,16 +165,18 @@ impl ApiSettings {
                 A_LIMIT,
                 |limit| is_a_limit(*limit),
             ),
-            limit_reads_burst: loader
-                .get_if("api.limit_reads_burst", default.limit_reads_burst, A_LIMIT, |limit| is_a_limit(*limit)),
+            limit_reads_burst: loader.get_if("api.limit_reads_burst", default.limit_reads_burst, A_LIMIT, |limit| {
+                is_a_limit(*limit)
+            }),
             limit_writes_per_second: loader.get_if(
                 "api.limit_writes_per_second",
                 default.limit_writes_per_second,
                 A_LIMIT,
                 |limit| is_a_limit(*limit),
             ),
-            limit_writes_burst: loader
-                .get_if("api.limit_writes_burst", default.limit_writes_burst, A_LIMIT, |limit| is_a_limit(*limit)),
+            limit_writes_burst: loader.get_if("api.limit_writes_burst", default.limit_writes_burst, A_LIMIT, |limit| {
+                is_a_limit(*limit)
+            }),
             limit_searches_per_second: loader.get_if(
                 "api.limit_searches_per_second",
                 default.limit_searches_per_second,
@@ -225,9 +237,15 @@ impl Default for ApiSettings {
 fn read_cors_origins(loader: &mut Loader, default: Vec<String>) -> Vec<String> {
     let origins = loader.get("api.cors_origins", default);
     if origins != ["*"]
-        && let Some((n, error)) = (1..).zip(&origins).find_map(|(n, entry)| Some((n, parse_origin(entry).err()?)))
+        && let Some((n, error)) = (1..)
+            .zip(&origins)
+            .find_map(|(n, entry)| Some((n, parse_origin(entry).err()?)))
     {
-        loader.refuse("api.cors_origins", &format!("is wrong: entry {n} {error}"), error.hint());
+        loader.refuse(
+            "api.cors_origins",
+            &format!("is wrong: entry {n} {error}"),
+            error.hint(),
+        );
     }
     origins
 }

@@ -56,8 +56,12 @@ impl AzureSettings {
         let default = Self::default();
         Self {
             identity: loader.get("azure.identity", default.identity),
-            client_id: loader.get_if("azure.client_id", default.client_id, A_GUID, |id| id.as_deref().is_none_or(guid)),
-            tenant_id: loader.get_if("azure.tenant_id", default.tenant_id, A_GUID, |id| id.as_deref().is_none_or(guid)),
+            client_id: loader.get_if("azure.client_id", default.client_id, A_GUID, |id| {
+                id.as_deref().is_none_or(guid)
+            }),
+            tenant_id: loader.get_if("azure.tenant_id", default.tenant_id, A_GUID, |id| {
+                id.as_deref().is_none_or(guid)
+            }),
             authority_host: loader.get_if("azure.authority_host", default.authority_host, A_SECURE_URL, |url| {
                 url.as_ref().is_none_or(secure_url)
             }),

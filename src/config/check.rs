@@ -54,7 +54,14 @@ pub fn origin(url: &Url) -> bool {
 pub const A_REDIRECT_PATH: &str = "use /callback, or another path of letters, digits and - . _ ~ that no page of the site has, such as \
                                    /getAToken or /auth/redirect, and register the same address in Entra ID";
 /// Pages of the site. `web` has a test that no route is missing here.
-const SITE_PAGES: [&str; 6] = ["/", "/login", "/logout", "/profile", "/front-channel-logout", "/robots.txt"];
+const SITE_PAGES: [&str; 6] = [
+    "/",
+    "/login",
+    "/logout",
+    "/profile",
+    "/front-channel-logout",
+    "/robots.txt",
+];
 /// First segments of paths that belong to the site, whatever follows.
 const SITE_FOLDERS: [&str; 3] = ["posts", "static", "health"];
 /// Longest path of a redirect URI, in bytes. Entra ID takes 256 for the whole URI.
@@ -66,7 +73,9 @@ pub fn redirect_path(path: &str) -> bool {
     let is_plain = path.len() <= MAX_REDIRECT_PATH
         && path.starts_with('/')
         && !path.contains("//")
-        && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte));
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte));
     let first = path.split('/').nth(1).unwrap_or_default();
     is_plain && !SITE_PAGES.contains(&path) && !SITE_FOLDERS.contains(&first)
 }
@@ -74,7 +83,10 @@ pub fn redirect_path(path: &str) -> bool {
 /// An IP address, or what can be a host name.
 pub fn host(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok()
-        || (!text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')))
+        || (!text.is_empty()
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')))
 }
 
 /// A level, or `target=level` parts with commas between them. Stricter than env_logger, which takes a mistyped level
@@ -96,8 +108,16 @@ pub fn thumbprint(text: &str) -> bool {
 /// What a key of 128 random bits has, by the measure of [`bits`].
 const ENOUGH_BITS: f64 = 96.0;
 /// Words that stand in examples and never in a random key.
-const EXAMPLES: [&str; 8] =
-    ["secret", "changeme", "change-me", "example", "password", "your-", "cookie key", "12345678"];
+const EXAMPLES: [&str; 8] = [
+    "secret",
+    "changeme",
+    "change-me",
+    "example",
+    "password",
+    "your-",
+    "cookie key",
+    "12345678",
+];
 
 /// Why a key can be guessed, if it looks so; says nothing of the key itself.
 pub fn weakness(key: &str) -> Option<&'static str> {
@@ -118,12 +138,27 @@ pub fn weakness(key: &str) -> Option<&'static str> {
 fn is_made_of_words(key: &str) -> bool {
     let has_spaces = key.contains(char::is_whitespace);
     let is_set_apart = has_spaces || key.contains(['-', '_', '.']);
-    let is_of_word = |c: char| if has_spaces { c.is_alphabetic() } else { c.is_lowercase() };
-    is_set_apart && key.chars().all(|c| is_of_word(c) || c.is_whitespace() || "-_.,'".contains(c))
+    let is_of_word = |c: char| {
+        if has_spaces {
+            c.is_alphabetic()
+        } else {
+            c.is_lowercase()
+        }
+    };
+    is_set_apart
+        && key
+            .chars()
+            .all(|c| is_of_word(c) || c.is_whitespace() || "-_.,'".contains(c))
 }
 
 /// What fingers type one after the other.
-const ROWS: [&str; 5] = ["abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "qwertzuiop", "asdfghjkl", "zxcvbnm"];
+const ROWS: [&str; 5] = [
+    "abcdefghijklmnopqrstuvwxyz",
+    "qwertyuiop",
+    "qwertzuiop",
+    "asdfghjkl",
+    "zxcvbnm",
+];
 /// Shortest part of a row that counts: three neighbours happen.
 const SHORTEST_RUN: usize = 4;
 
@@ -150,7 +185,10 @@ fn bits(key: &str) -> f64 {
         *counts.entry(c).or_default() += 1;
     }
     let length = key.chars().count() as f64;
-    counts.values().map(|&count| -(count as f64) * (count as f64 / length).log2()).sum()
+    counts
+        .values()
+        .map(|&count| -(count as f64) * (count as f64 / length).log2())
+        .sum()
 }
 
 /// Printable, in one word.
@@ -168,9 +206,13 @@ mod tests {
 
     #[test]
     fn plain_http_is_taken_on_loopback_only() {
-        for good in
-            ["https://a.example", "http://localhost:9000", "http://127.0.0.1", "http://[::1]:1", "http://x.localhost"]
-        {
+        for good in [
+            "https://a.example",
+            "http://localhost:9000",
+            "http://127.0.0.1",
+            "http://[::1]:1",
+            "http://x.localhost",
+        ] {
             assert!(secure_url(&url(good)), "{good}");
         }
         for bad in [
@@ -190,7 +232,14 @@ mod tests {
 
     #[test]
     fn a_redirect_path_belongs_to_no_page_and_reads_in_one_way() {
-        for good in ["/callback", "/getAToken", "/auth/redirect", "/signin-oidc", "/.auth/login/aad/callback", "/a/"] {
+        for good in [
+            "/callback",
+            "/getAToken",
+            "/auth/redirect",
+            "/signin-oidc",
+            "/.auth/login/aad/callback",
+            "/a/",
+        ] {
             assert!(redirect_path(good), "{good}");
         }
         for bad in [
@@ -224,7 +273,13 @@ mod tests {
 
     #[test]
     fn a_mistyped_log_level_is_not_taken_for_a_target() {
-        for good in ["info", "WARN", "off", "info,blogctl=trace", "blogctl::access=debug , warn"] {
+        for good in [
+            "info",
+            "WARN",
+            "off",
+            "info,blogctl=trace",
+            "blogctl::access=debug , warn",
+        ] {
             assert!(log_filter(good), "{good}");
         }
         for bad in ["infoo", "", "info,", "blogctl=loud", "blogctl"] {
@@ -260,7 +315,12 @@ mod tests {
         ] {
             assert!(weakness(bad).is_some(), "{bad}");
         }
-        for bad in ["a".repeat(64), "ab".repeat(20), "abc".repeat(11), format!("change-me {}", "x8Kq".repeat(10))] {
+        for bad in [
+            "a".repeat(64),
+            "ab".repeat(20),
+            "abc".repeat(11),
+            format!("change-me {}", "x8Kq".repeat(10)),
+        ] {
             assert!(weakness(&bad).is_some(), "{bad}: {}", bits(&bad));
         }
     }
@@ -274,7 +334,9 @@ mod tests {
         for _ in 0..2000 {
             let mut random = [0; 48];
             openssl::rand::rand_bytes(&mut random).expect("randomness");
-            let hex = random.iter().fold(String::new(), |hex, byte| hex + format!("{byte:02x}").as_str());
+            let hex = random
+                .iter()
+                .fold(String::new(), |hex, byte| hex + format!("{byte:02x}").as_str());
             for key in [STANDARD.encode(random), URL_SAFE_NO_PAD.encode(random), hex] {
                 let short: String = key.chars().take(32).collect();
                 for key in [key, short] {

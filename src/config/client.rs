@@ -43,7 +43,11 @@ pub struct CertificateSettings {
     #[serde(rename = "cert_path", skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// `client.cert_base64`: the same as a PFX or PEM file holds, in base64, in place of a file.
-    #[serde(rename = "cert_base64", serialize_with = "hidden", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "cert_base64",
+        serialize_with = "hidden",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub base64: Option<SecretString>,
     /// `client.key_path`: PEM file with the private key (PKCS#8, PKCS#1 or encrypted PKCS#8).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,18 +153,35 @@ impl CertificateSettings {
                 |text| text.as_deref().is_none_or(thumbprint),
             ),
         };
-        warn_of_path(loader, "client.key_passphrase", "client.key_passphrase_file", settings.key_passphrase.as_ref());
+        warn_of_path(
+            loader,
+            "client.key_passphrase",
+            "client.key_passphrase_file",
+            settings.key_passphrase.as_ref(),
+        );
         if settings.path.is_some() && settings.base64.is_some() {
             let hint = "set client.cert_path or client.cert_base64, and leave out the other";
-            loader.refuse("client.cert_base64", "is set beside client.cert_path, and only one can be meant", hint);
+            loader.refuse(
+                "client.cert_base64",
+                "is set beside client.cert_path, and only one can be meant",
+                hint,
+            );
         }
         if settings.key_path.is_some() && settings.key_base64.is_some() {
             let hint = "set client.key_path or client.key_base64, and leave out the other";
-            loader.refuse("client.key_base64", "is set beside client.key_path, and only one can be meant", hint);
+            loader.refuse(
+                "client.key_base64",
+                "is set beside client.key_path, and only one can be meant",
+                hint,
+            );
         }
         if settings.key_passphrase.is_some() && settings.key_passphrase_file.is_some() {
             let hint = "set client.key_passphrase or client.key_passphrase_file, and leave out the other";
-            loader.refuse("client.key_passphrase_file", "is set beside client.key_passphrase", hint);
+            loader.refuse(
+                "client.key_passphrase_file",
+                "is set beside client.key_passphrase",
+                hint,
+            );
         }
         settings
     }
@@ -257,7 +278,11 @@ impl ClientSettings {
         };
         if settings.certificate.is_given() && !settings.credential.is_empty() {
             let hint = "put the file into an entry with source = \"file\", or leave out client.credential";
-            loader.refuse("client.credential", "is set beside client.cert_path or client.cert_base64", hint);
+            loader.refuse(
+                "client.credential",
+                "is set beside client.cert_path or client.cert_base64",
+                hint,
+            );
         }
         if let (Some(public), Some(redirect)) = (&settings.public_url, &settings.redirect_uri)
             && public.origin() != redirect.origin()
@@ -269,8 +294,10 @@ impl ClientSettings {
             );
         }
         if let Some(uri) = settings.redirect_uri.as_ref().filter(|uri| !redirect_path(uri.path())) {
-            let problem =
-                format!("has the path {}, at which the site cannot take people back from a sign-in", uri.path());
+            let problem = format!(
+                "has the path {}, at which the site cannot take people back from a sign-in",
+                uri.path()
+            );
             loader.refuse("client.redirect_uri", &problem, A_REDIRECT_PATH);
         }
         settings
@@ -305,7 +332,9 @@ impl Default for ClientSettings {
 
 /// The path of a file that holds a secret.
 pub(super) fn secret_file(loader: &mut Loader, setting: &'static str) -> Option<PathBuf> {
-    loader.get::<Option<SecretFile>>(setting, None).map(|SecretFile(path)| path)
+    loader
+        .get::<Option<SecretFile>>(setting, None)
+        .map(|SecretFile(path)| path)
 }
 
 /// Whether a setting that takes what a file holds has something else than the path of one. Base64 has no dots, and no file is
@@ -327,14 +356,19 @@ pub(super) fn warn_of_path(loader: &mut Loader, setting: &str, file_setting: &st
         text.starts_with('/') && Path::new(text).symlink_metadata().is_ok()
     };
     if value.is_some_and(is_path) {
-        loader
-            .warn(format!("{setting} is the path of a file, and the path itself counts: {file_setting} takes a path"));
+        loader.warn(format!(
+            "{setting} is the path of a file, and the path itself counts: {file_setting} takes a path"
+        ));
     }
 }
 
 fn read_credentials(loader: &mut Loader, default: Vec<CredentialSettings>) -> Vec<CredentialSettings> {
     let list: Vec<CredentialSettings> = loader.get("client.credential", default);
-    for (n, problem) in list.iter().enumerate().filter_map(|(n, entry)| Some((n + 1, entry.problem()?))) {
+    for (n, problem) in list
+        .iter()
+        .enumerate()
+        .filter_map(|(n, entry)| Some((n + 1, entry.problem()?)))
+    {
         let hint = "see docs/certificates.md for each source and its keys";
         loader.refuse("client.credential", &format!("entry {n} {problem}"), hint);
     }

@@ -27,23 +27,37 @@ const FILE_SETTING: &str = "client.cookie_key_file";
 /// From the setting, or from the file that another setting names, a key a line. In development any will do that is long
 /// enough. Empty when neither is set, or one is wrong.
 pub(super) fn read(loader: &mut Loader, environment: Environment) -> Vec<SecretString> {
-    let given = loader.get_if(SETTING, Vec::new(), KEYS, |keys: &Vec<SecretString>| keys.iter().all(is_long));
+    let given = loader.get_if(SETTING, Vec::new(), KEYS, |keys: &Vec<SecretString>| {
+        keys.iter().all(is_long)
+    });
     warn_of_path(loader, SETTING, FILE_SETTING, given.first());
     let file: Option<PathBuf> = secret_file(loader, FILE_SETTING);
     let (keys, setting) = match (given.is_empty(), file) {
         (false, Some(_)) => {
-            loader.refuse(FILE_SETTING, "is set beside client.cookie_key", "set one of them, and leave out the other");
+            loader.refuse(
+                FILE_SETTING,
+                "is set beside client.cookie_key",
+                "set one of them, and leave out the other",
+            );
             return Vec::new();
         }
         (true, Some(path)) => match fs::read(&path).map(|bytes| text_in(&bytes)) {
             Ok(Some(text)) => (lines(&text), FILE_SETTING),
             Ok(None) => {
-                loader.refuse(FILE_SETTING, "names a file that is neither UTF-8 nor UTF-16 text", "save it as UTF-8");
+                loader.refuse(
+                    FILE_SETTING,
+                    "names a file that is neither UTF-8 nor UTF-16 text",
+                    "save it as UTF-8",
+                );
                 return Vec::new();
             }
             Err(error) => {
                 let hint = "check that the file exists and that the user blogctl runs as may read it";
-                loader.refuse(FILE_SETTING, &format!("names a file that cannot be read: {error}"), hint);
+                loader.refuse(
+                    FILE_SETTING,
+                    &format!("names a file that cannot be read: {error}"),
+                    hint,
+                );
                 return Vec::new();
             }
         },
@@ -51,7 +65,11 @@ pub(super) fn read(loader: &mut Loader, environment: Environment) -> Vec<SecretS
         (true, None) => return Vec::new(),
     };
     if keys.is_empty() || !keys.iter().all(is_long) {
-        loader.refuse(setting, "names a file in which a key is missing or too short", &format!("a line holds {A_KEY}"));
+        loader.refuse(
+            setting,
+            "names a file in which a key is missing or too short",
+            &format!("a line holds {A_KEY}"),
+        );
         return Vec::new();
     }
     let weakness = match environment {
@@ -66,7 +84,11 @@ pub(super) fn read(loader: &mut Loader, environment: Environment) -> Vec<SecretS
 }
 
 fn lines(text: &str) -> Vec<SecretString> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(SecretString::from).collect()
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(SecretString::from)
+        .collect()
 }
 
 fn is_long(key: &SecretString) -> bool {

@@ -127,8 +127,14 @@ fn content_in_place_of_path(paths: &[(&str, &Option<PathBuf>, &str)]) -> Option<
             return None;
         }
         let what = kind.map_or_else(|| "no path".to_owned(), |kind| kind.to_string());
-        let where_to = if content.is_empty() { String::new() } else { format!("; that belongs into {content}") };
-        Some(format!("has a {key} that holds {what} in place of the path of a file{where_to}"))
+        let where_to = if content.is_empty() {
+            String::new()
+        } else {
+            format!("; that belongs into {content}")
+        };
+        Some(format!(
+            "has a {key} that holds {what} in place of the path of a file{where_to}"
+        ))
     })
 }
 
@@ -137,19 +143,29 @@ impl VaultSettings {
         let Self { vault_url, certificate } = self;
         // Azure's own rule for names.
         let is_name = (1..=127).contains(&certificate.len())
-            && certificate.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            && certificate
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !(secure_url(vault_url) && origin(vault_url)) {
             let shown = quotable(vault_url.as_str());
-            return Some(format!("vault_url {shown} is not an https URL with nothing else than a host"));
+            return Some(format!(
+                "vault_url {shown} is not an https URL with nothing else than a host"
+            ));
         }
-        (!is_name)
-            .then(|| format!("certificate {:?} is not a name: letters, digits and hyphens", quotable(certificate)))
+        (!is_name).then(|| {
+            format!(
+                "certificate {:?} is not a name: letters, digits and hyphens",
+                quotable(certificate)
+            )
+        })
     }
 }
 
 /// For showing settings.
 #[expect(clippy::ref_option, reason = "serde calls it so")]
 pub(super) fn hidden<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = secret.as_ref().map(|secret| if secret.expose_secret().is_empty() { "" } else { HIDDEN });
+    let text = secret
+        .as_ref()
+        .map(|secret| if secret.expose_secret().is_empty() { "" } else { HIDDEN });
     text.serialize(serializer)
 }

@@ -78,12 +78,36 @@ impl DatabaseSettings {
             pool_size: number(loader, "database.pool_size", default.pool_size, 1, 1000),
             prepared_statements: loader.get("database.prepared_statements", default.prepared_statements),
             deadline: seconds(loader, "database.deadline_seconds", default.deadline, 1, 300),
-            statement_timeout: seconds(loader, "database.statement_timeout_seconds", default.statement_timeout, 1, 300),
+            statement_timeout: seconds(
+                loader,
+                "database.statement_timeout_seconds",
+                default.statement_timeout,
+                1,
+                300,
+            ),
             lock_timeout: seconds(loader, "database.lock_timeout_seconds", default.lock_timeout, 1, 300),
             // libpq takes 1 for 2.
-            connect_timeout: seconds(loader, "database.connect_timeout_seconds", default.connect_timeout, 2, 300),
-            tcp_user_timeout: seconds(loader, "database.tcp_user_timeout_seconds", default.tcp_user_timeout, 1, 300),
-            keepalives_idle: seconds(loader, "database.keepalives_idle_seconds", default.keepalives_idle, 1, 7200),
+            connect_timeout: seconds(
+                loader,
+                "database.connect_timeout_seconds",
+                default.connect_timeout,
+                2,
+                300,
+            ),
+            tcp_user_timeout: seconds(
+                loader,
+                "database.tcp_user_timeout_seconds",
+                default.tcp_user_timeout,
+                1,
+                300,
+            ),
+            keepalives_idle: seconds(
+                loader,
+                "database.keepalives_idle_seconds",
+                default.keepalives_idle,
+                1,
+                7200,
+            ),
             keepalives_interval: seconds(
                 loader,
                 "database.keepalives_interval_seconds",
@@ -94,7 +118,13 @@ impl DatabaseSettings {
             keepalives_count: number(loader, "database.keepalives_count", default.keepalives_count, 1, 100),
             search_connections: number(loader, "database.search_connections", default.search_connections, 1, 64),
             search_queue: number(loader, "database.search_queue", default.search_queue, 0, 10_000),
-            search_deadline: seconds(loader, "database.search_deadline_seconds", default.search_deadline, 1, 300),
+            search_deadline: seconds(
+                loader,
+                "database.search_deadline_seconds",
+                default.search_deadline,
+                1,
+                300,
+            ),
             file_mode: loader.get("database.file_mode", default.file_mode),
             migrate_at_start: loader.get("database.migrate_at_start", default.migrate_at_start),
         }
@@ -108,7 +138,9 @@ fn number(loader: &mut Loader, name: &'static str, default: u32, least: u32, mos
 
 fn seconds(loader: &mut Loader, name: &'static str, default: Duration, least: u64, most: u64) -> Duration {
     let expected = format!("a whole number of seconds from {least} to {most}");
-    Duration::from_secs(loader.get_if(name, default.as_secs(), &expected, |seconds| (least..=most).contains(seconds)))
+    Duration::from_secs(loader.get_if(name, default.as_secs(), &expected, |seconds| {
+        (least..=most).contains(seconds)
+    }))
 }
 
 impl fmt::Debug for DatabaseSettings {
@@ -138,9 +170,10 @@ impl SettingValue for DatabaseUrl {
         json!(DatabaseAddress::redact(&self.0))
     }
     fn quote(value: &Value) -> String {
-        value
-            .as_str()
-            .map_or_else(|| "is not text".to_owned(), |text| format!("is {:?}", DatabaseAddress::redact(text)))
+        value.as_str().map_or_else(
+            || "is not text".to_owned(),
+            |text| format!("is {:?}", DatabaseAddress::redact(text)),
+        )
     }
 }
 
@@ -176,7 +209,9 @@ pub fn without_password(address: &str) -> String {
         Some((scheme, _)) => format!("{scheme}://{HIDDEN}"),
         None => HIDDEN.to_owned(),
     };
-    let Ok(mut url) = Url::parse(address) else { return all_hidden() };
+    let Ok(mut url) = Url::parse(address) else {
+        return all_hidden();
+    };
     // libpq takes passwords in the query too, and an unencoded / ? # in one moves the rest of it behind the host.
     if url.cannot_be_a_base() || url.query().is_some() || url.fragment().is_some() || url.path().contains('@') {
         return all_hidden();
@@ -230,7 +265,10 @@ mod tests {
             "postgres//hunter2",
             "sqlite:///blog.db?password=hunter2",
         ] {
-            let settings = DatabaseSettings { url: address.to_owned(), ..DatabaseSettings::default() };
+            let settings = DatabaseSettings {
+                url: address.to_owned(),
+                ..DatabaseSettings::default()
+            };
             let quoted = DatabaseUrl::quote(&Value::from(address));
             for shown in [DatabaseAddress::redact(address), format!("{settings:?}"), quoted] {
                 assert!(!shown.contains("hunter2"), "{shown}");

@@ -107,9 +107,13 @@ impl DatabaseAddress {
         }
         let lower = text.to_ascii_lowercase();
         if text.contains("://")
-            || ["postgres", "postgresql", "sqlite"].iter().any(|name| has_lost_its_colon(&lower, name))
+            || ["postgres", "postgresql", "sqlite"]
+                .iter()
+                .any(|name| has_lost_its_colon(&lower, name))
         {
-            return Err(format!("it is a URL that lacks a part, such as the colon before //; {FORMS}"));
+            return Err(format!(
+                "it is a URL that lacks a part, such as the colon before //; {FORMS}"
+            ));
         }
         if is_conninfo(text) {
             return conninfo(text);
@@ -119,9 +123,13 @@ impl DatabaseAddress {
             text.starts_with(|first: char| first.is_ascii_alphabetic()) && matches!(text.get(1..3), Some(":\\" | ":/"));
         let is_plainly_a_path = text.starts_with(['/', '.', '\\']) || (is_on_a_drive && !text.contains('@'));
         let has_assignment = text.contains('=') && text.contains([';', ',']);
-        let has_secret = ["password", "pwd=", "accountkey"].iter().any(|word| lower.contains(word));
+        let has_secret = ["password", "pwd=", "accountkey"]
+            .iter()
+            .any(|word| lower.contains(word));
         if has_secret || (has_assignment && !is_plainly_a_path) {
-            return Err(format!("it is a connection string of another program (ADO.NET, ODBC or Redis); {FORMS}"));
+            return Err(format!(
+                "it is a connection string of another program (ADO.NET, ODBC or Redis); {FORMS}"
+            ));
         }
         let is_odd = text.contains([';', '@']) || text.get(1..2) == Some(":");
         if is_odd && !is_plainly_a_path {
@@ -147,7 +155,11 @@ fn unquoted(text: &str) -> &str {
     let blank = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'..='\u{200d}' | '\u{2060}');
     let text = text.trim_matches(blank);
     let without = |quote| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
-    without('"').or_else(|| without('\'')).or_else(|| without('`')).unwrap_or(text).trim_matches(blank)
+    without('"')
+        .or_else(|| without('\''))
+        .or_else(|| without('`'))
+        .unwrap_or(text)
+        .trim_matches(blank)
 }
 
 /// The scheme and what follows its colon. `C:\blog.db`, `./a:b` and `blog.db` have none.
@@ -161,8 +173,9 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 
 /// `postgres//…`, `postgres/…@…`, `postgres@…`
 fn has_lost_its_colon(text: &str, scheme: &str) -> bool {
-    let rest =
-        text.strip_prefix(scheme).map(|rest| rest.trim_start_matches(|c: char| c == '+' || c.is_ascii_alphanumeric()));
+    let rest = text
+        .strip_prefix(scheme)
+        .map(|rest| rest.trim_start_matches(|c: char| c == '+' || c.is_ascii_alphanumeric()));
     rest.is_some_and(|rest| {
         rest.starts_with("//") || rest.starts_with("\\\\") || (rest.starts_with(['/', '@']) && rest.contains('@'))
     })
@@ -174,16 +187,20 @@ fn with_scheme(scheme: &str, rest: &str) -> Result<DatabaseAddress, String> {
         "sqlite" | "sqlite3" => sqlite_url(rest),
         "postgres" | "postgresql" => match rest.strip_prefix("//") {
             Some(rest) => postgres(rest),
-            None => Err(format!("it is a PostgreSQL URL that lacks a slash after the colon; {FORMS}")),
+            None => Err(format!(
+                "it is a PostgreSQL URL that lacks a slash after the colon; {FORMS}"
+            )),
         },
         "jdbc" => Err(format!("it is a URL of Java (JDBC); {FORMS}")),
-        "redis" | "rediss" => {
-            Err(format!("it is the address of a Redis, which redis.url (BLOG_REDIS__URL) takes; {FORMS}"))
-        }
+        "redis" | "rediss" => Err(format!(
+            "it is the address of a Redis, which redis.url (BLOG_REDIS__URL) takes; {FORMS}"
+        )),
         "mysql" | "mariadb" | "mssql" | "sqlserver" | "oracle" | "mongodb" | "cockroachdb" | "http" | "https"
         | "file" => Err(format!("{dialect} is not a database that blogctl knows; {FORMS}")),
         // Not even the scheme: it may be a user, and the rest a password.
-        _ => Err(format!("it begins like a URL of a kind that blogctl does not know; {FORMS}")),
+        _ => Err(format!(
+            "it begins like a URL of a kind that blogctl does not know; {FORMS}"
+        )),
     }
 }
 
@@ -202,7 +219,7 @@ fn sqlite_url(rest: &str) -> Result<DatabaseAddress, String> {
 fn sqlite(path: &str) -> Result<DatabaseAddress, String> {
     if path.is_empty() || path == ":memory:" {
         return Err(
-            "SQLite in memory would be another database for each connection; give a path such as blog.db".to_owned()
+            "SQLite in memory would be another database for each connection; give a path such as blog.db".to_owned(),
         );
     }
     Ok(DatabaseAddress::Sqlite(path.to_owned()))
@@ -249,7 +266,14 @@ fn postgres(rest: &str) -> Result<DatabaseAddress, String> {
         Some((user, password)) => (Some(decoded(user)), password.map(decoded)),
         None => (None, None),
     };
-    Ok(assembled(user.as_deref(), password, &names, &ports, &decoded(database), &parameters))
+    Ok(assembled(
+        user.as_deref(),
+        password,
+        &names,
+        &ports,
+        &decoded(database),
+        &parameters,
+    ))
 }
 
 /// `name`, `name:5432`, `[::1]:5432`, or the folder of a socket, percent-encoded.
@@ -258,9 +282,14 @@ fn split_port(host: &str) -> Option<(String, Option<u16>)> {
         let (name, port) = host.split_at(host.find(']')? + 1);
         (name, (!port.is_empty()).then(|| port.strip_prefix(':').unwrap_or("x")))
     } else {
-        host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)))
+        host.split_once(':')
+            .map_or((host, None), |(name, port)| (name, Some(port)))
     };
-    let is_number = |port: &str| port.parse::<u16>().ok().filter(|number| *number > 0 && !port.starts_with('+'));
+    let is_number = |port: &str| {
+        port.parse::<u16>()
+            .ok()
+            .filter(|number| *number > 0 && !port.starts_with('+'))
+    };
     let port = match port {
         Some(port) => Some(is_number(port)?),
         None => None,
@@ -269,7 +298,10 @@ fn split_port(host: &str) -> Option<(String, Option<u16>)> {
     let is_folder = name.starts_with(['/', '@']);
     let is_name = name.chars().all(|c| c.is_alphanumeric() || "-._".contains(c));
     let is_address = name.starts_with('[')
-        && name.trim_matches(['[', ']']).chars().all(|c| c.is_ascii_hexdigit() || ":.%".contains(c));
+        && name
+            .trim_matches(['[', ']'])
+            .chars()
+            .all(|c| c.is_ascii_hexdigit() || ":.%".contains(c));
     (is_folder || is_name || is_address).then_some((name, port))
 }
 
@@ -289,7 +321,9 @@ fn known(parameters: Vec<(String, String)>) -> Option<Vec<(String, String)>> {
 
 /// Whether it begins as libpq's `keyword=value` does.
 fn is_conninfo(text: &str) -> bool {
-    text.split_once('=').is_some_and(|(keyword, _)| KEYWORDS.contains(&keyword.trim_end())) && !text.contains(';')
+    text.split_once('=')
+        .is_some_and(|(keyword, _)| KEYWORDS.contains(&keyword.trim_end()))
+        && !text.contains(';')
 }
 
 /// libpq's `host=… dbname=… password='…'`.
@@ -348,13 +382,22 @@ fn assembled(
     let mut hosts = String::new();
     for (name, port) in names.iter().zip(ports) {
         let comma = if hosts.is_empty() { "" } else { "," };
-        let name = if name.starts_with('[') { name.clone() } else { encoded(name) };
+        let name = if name.starts_with('[') {
+            name.clone()
+        } else {
+            encoded(name)
+        };
         let _ = write!(hosts, "{comma}{name}");
         if let Some(port) = port {
             let _ = write!(hosts, ":{port}");
         }
     }
-    let parameter = |name: &str| parameters.iter().rfind(|(given, _)| given == name).map(|(_, value)| value.as_str());
+    let parameter = |name: &str| {
+        parameters
+            .iter()
+            .rfind(|(given, _)| given == name)
+            .map(|(_, value)| value.as_str())
+    };
     // What the query names outdoes the rest of the URL, as in libpq.
     let shown_hosts = match (parameter("host").or_else(|| parameter("hostaddr")), parameter("port")) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
@@ -384,7 +427,9 @@ fn assembled(
         url.push('@');
     }
     let _ = write!(url, "{hosts}/{}", encoded(database));
-    let alone = password.filter(|_| user.is_none()).map(|password| ("password".to_owned(), password));
+    let alone = password
+        .filter(|_| user.is_none())
+        .map(|password| ("password".to_owned(), password));
     for (number, (name, value)) in parameters.iter().chain(&alone).enumerate() {
         let _ = write!(url, "{}{name}={}", if number == 0 { '?' } else { '&' }, encoded(value));
     }
@@ -417,15 +462,43 @@ mod tests {
     fn a_server_is_understood_as_libpq_and_pythons_libraries_do() {
         for (text, url, shown) in [
             ("postgres://u:p@h/b", "postgresql://u:p@h/b", "postgres://h/b"),
-            ("POSTGRESQL://u:p@h:5433/b", "postgresql://u:p@h:5433/b", "postgres://h:5433/b"),
+            (
+                "POSTGRESQL://u:p@h:5433/b",
+                "postgresql://u:p@h:5433/b",
+                "postgres://h:5433/b",
+            ),
             ("  \"postgres://u:p@h/b\" \n", "postgresql://u:p@h/b", "postgres://h/b"),
-            ("'postgresql+asyncpg://u:p@h/b?ssl=require'", "postgresql://u:p@h/b?sslmode=require", "postgres://h/b"),
-            ("postgres://u:p@h1,h2:5433/b", "postgresql://u:p@h1,h2:5433/b", "postgres://h1,h2:5433/b"),
-            ("postgres://u:p@[::1]:5433,h/b", "postgresql://u:p@[::1]:5433,h/b", "postgres://[::1]:5433,h/b"),
-            ("postgres://u:p%40%2F%@h/b", "postgresql://u:p%40%2F%25@h/b", "postgres://h/b"),
+            (
+                "'postgresql+asyncpg://u:p@h/b?ssl=require'",
+                "postgresql://u:p@h/b?sslmode=require",
+                "postgres://h/b",
+            ),
+            (
+                "postgres://u:p@h1,h2:5433/b",
+                "postgresql://u:p@h1,h2:5433/b",
+                "postgres://h1,h2:5433/b",
+            ),
+            (
+                "postgres://u:p@[::1]:5433,h/b",
+                "postgresql://u:p@[::1]:5433,h/b",
+                "postgres://[::1]:5433,h/b",
+            ),
+            (
+                "postgres://u:p%40%2F%@h/b",
+                "postgresql://u:p%40%2F%25@h/b",
+                "postgres://h/b",
+            ),
             ("postgres://u:a@b@h/b", "postgresql://u:a%40b@h/b", "postgres://h/b"),
-            ("postgres://u@/b?host=/run", "postgresql://u@/b?host=%2Frun", "postgres:///run/b"),
-            ("postgres://%2Frun%2Fpg/b", "postgresql://%2Frun%2Fpg/b", "postgres://%2Frun%2Fpg/b"),
+            (
+                "postgres://u@/b?host=/run",
+                "postgresql://u@/b?host=%2Frun",
+                "postgres:///run/b",
+            ),
+            (
+                "postgres://%2Frun%2Fpg/b",
+                "postgresql://%2Frun%2Fpg/b",
+                "postgres://%2Frun%2Fpg/b",
+            ),
             ("postgres:///b", "postgresql:///b", "postgres://localhost/b"),
             ("postgres://h", "postgresql://h/", "postgres://h"),
             (
@@ -438,7 +511,11 @@ mod tests {
                 "postgresql://u:p@/b?host=h&port=5433",
                 "postgres://h:5433/b",
             ),
-            ("host = h user='u' password='a b\\'c\\\\'", "postgresql://u:a%20b%27c%5C@/?host=h", "postgres://h"),
+            (
+                "host = h user='u' password='a b\\'c\\\\'",
+                "postgresql://u:a%20b%27c%5C@/?host=h",
+                "postgres://h",
+            ),
             ("dbname=b", "postgresql:///b", "postgres://localhost/b"),
             ("password=p host=h", "postgresql:///?host=h&password=p", "postgres://h"),
         ] {
@@ -530,7 +607,10 @@ mod tests {
                 Ok(DatabaseAddress::Postgres { shown, .. }) => panic!("{text} is taken for {shown}"),
             };
             assert!(!reason.contains("hunter2"), "{reason}");
-            assert!(reason.contains("postgres://USER:PASSWORD@HOST:5432/DATABASE"), "{text}: {reason}");
+            assert!(
+                reason.contains("postgres://USER:PASSWORD@HOST:5432/DATABASE"),
+                "{text}: {reason}"
+            );
             assert_eq!(DatabaseAddress::redact(&text), HIDDEN, "{text}");
         }
     }
@@ -541,7 +621,10 @@ mod tests {
             ("postgres://u:hunter2@h:5433/b", "postgres://u:********@h:5433/b"),
             ("postgres://u@h/b", "postgres://u@h/b"),
             ("postgres://h/b?user=u&password=hunter2", "postgres://h/b?********"),
-            ("host=h user=u password=hunter2 sslpassword=hunter2", "postgres://u:********@h?********"),
+            (
+                "host=h user=u password=hunter2 sslpassword=hunter2",
+                "postgres://u:********@h?********",
+            ),
             ("password=hunter2 dbname=b", "postgres://localhost/b?********"),
         ] {
             assert_eq!(DatabaseAddress::redact(text), redacted);

@@ -25,7 +25,10 @@ pub struct DotEnv {
 /// Reads the text of a file. `environment` gives the value of a variable, for `${NAME}`.
 pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> DotEnv {
     // Python reads text so before anything else looks at it.
-    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
+    let text = text
+        .trim_start_matches('\u{feff}')
+        .replace("\r\n", "\n")
+        .replace('\r', "\n");
     let mut reader = Reader { text: &text, at: 0 };
     let mut read = DotEnv::default();
     let mut values: BTreeMap<String, Option<String>> = BTreeMap::new();
@@ -46,7 +49,8 @@ pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> DotEnv
                 read.variables.extend(value.map(|value| (name, value)));
             }
             None => {
-                read.wrong_lines.push(text.get(..begin).unwrap_or_default().matches('\n').count() + 1);
+                read.wrong_lines
+                    .push(text.get(..begin).unwrap_or_default().matches('\n').count() + 1);
                 reader.skip(|c| c != '\n');
                 reader.take("\n");
             }
@@ -268,7 +272,11 @@ mod tests {
     }
 
     fn value(text: &str) -> String {
-        variables(&format!("A={text}")).into_iter().next().map(|(_, value)| value).unwrap_or_default()
+        variables(&format!("A={text}"))
+            .into_iter()
+            .next()
+            .map(|(_, value)| value)
+            .unwrap_or_default()
     }
 
     #[test]
@@ -315,7 +323,10 @@ mod tests {
     fn a_line_that_cannot_be_read_is_told_by_its_number_and_costs_no_other() {
         let read = parse("A=1\nnot a binding\nB=\"never closed\nC=3\n'=x\n", |_| None);
         assert_eq!(read.wrong_lines, [2, 3, 5]);
-        assert_eq!(read.variables, [("A".to_owned(), "1".to_owned()), ("C".to_owned(), "3".to_owned())]);
+        assert_eq!(
+            read.variables,
+            [("A".to_owned(), "1".to_owned()), ("C".to_owned(), "3".to_owned())]
+        );
     }
 
     proptest! {

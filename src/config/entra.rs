@@ -52,7 +52,9 @@ impl EntraSettings {
         let default = Self::default();
         let host_or_none = |url: &Option<Url>| url.as_ref().is_none_or(|url| secure_url(url) && origin(url));
         Self {
-            tenant_id: loader.get_if("entra.tenant_id", default.tenant_id, A_GUID, |id| id.is_empty() || guid(id)),
+            tenant_id: loader.get_if("entra.tenant_id", default.tenant_id, A_GUID, |id| {
+                id.is_empty() || guid(id)
+            }),
             cloud: loader.get("entra.cloud", default.cloud),
             authority_host: loader.get_if(
                 "entra.authority_host",

@@ -98,7 +98,10 @@ pub struct AppRegistration {
 
 /// `[idp]`.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own, and any combination is meaningful")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of its own, and any combination is meaningful"
+)]
 pub struct IdpSettings {
     /// `idp.host`: address to listen on; loopback unless `--i-know-this-is-not-a-real-identity-provider` is given.
     pub host: String,
@@ -143,12 +146,17 @@ impl IdpSettings {
     pub(super) fn read(loader: &mut Loader) -> Self {
         let default = Self::default();
         let settings = Self {
-            host: loader.get_if("idp.host", default.host, "an IP address or a host name", |name| host(name)),
+            host: loader.get_if("idp.host", default.host, "an IP address or a host name", |name| {
+                host(name)
+            }),
             port: loader.get("idp.port", default.port),
             tenant_id: loader.get_if("idp.tenant_id", default.tenant_id, A_GUID, |id| guid(id)),
-            domain: loader.get_if("idp.domain", default.domain, "a domain name such as contoso.example", |name| {
-                host(name) && name.contains('.')
-            }),
+            domain: loader.get_if(
+                "idp.domain",
+                default.domain,
+                "a domain name such as contoso.example",
+                |name| host(name) && name.contains('.'),
+            ),
             strict: loader.get("idp.strict", default.strict),
             require_pkce: loader.get("idp.require_pkce", default.require_pkce),
             access_token_seconds: loader.get_if(
@@ -194,11 +202,18 @@ fn wrong_user(users: &[IdpUser]) -> Option<String> {
         let twice =
             |other: &IdpUser| other.oid.eq_ignore_ascii_case(oid) || other.email.eq_ignore_ascii_case(&user.email);
         if !guid(oid) {
-            Some(format!("has a user {:?} whose oid {:?} is not a GUID", quotable(name), quotable(oid)))
+            Some(format!(
+                "has a user {:?} whose oid {:?} is not a GUID",
+                quotable(name),
+                quotable(oid)
+            ))
         } else if name.trim().is_empty() || !word(&user.email) {
             Some(format!("has a user {oid} without a name or an e-mail address"))
         } else if users.iter().take(n).any(twice) {
-            Some(format!("has the oid or the e-mail address of {:?} twice", quotable(name)))
+            Some(format!(
+                "has the oid or the e-mail address of {:?} twice",
+                quotable(name)
+            ))
         } else {
             None
         }
@@ -208,22 +223,38 @@ fn wrong_user(users: &[IdpUser]) -> Option<String> {
 fn wrong_app(apps: &[AppRegistration]) -> Option<String> {
     apps.iter().enumerate().find_map(|(n, app)| {
         let id = &app.client_id;
-        let uris = app.redirect_uris.iter().chain(&app.post_logout_redirect_uris).chain(&app.front_channel_logout_uri);
+        let uris = app
+            .redirect_uris
+            .iter()
+            .chain(&app.post_logout_redirect_uris)
+            .chain(&app.front_channel_logout_uri);
         let wrong_uri = |text: &&String| !Url::parse(text).is_ok_and(|url| plain_url(&url));
         if !guid(id) {
-            Some(format!("has an app {:?} whose client_id {:?} is not a GUID", quotable(&app.name), quotable(id)))
-        } else if app
-            .certificates
+            Some(format!(
+                "has an app {:?} whose client_id {:?} is not a GUID",
+                quotable(&app.name),
+                quotable(id)
+            ))
+        } else if app.certificates.iter().any(|path| {
+            path.to_str()
+                .is_some_and(|text| secret_in_place_of_path(text).is_some())
+        }) {
+            Some(format!(
+                "has an app {id} with a certificate's content in place of the path of its file"
+            ))
+        } else if apps
             .iter()
-            .any(|path| path.to_str().is_some_and(|text| secret_in_place_of_path(text).is_some()))
+            .take(n)
+            .any(|other| other.client_id.eq_ignore_ascii_case(id))
         {
-            Some(format!("has an app {id} with a certificate's content in place of the path of its file"))
-        } else if apps.iter().take(n).any(|other| other.client_id.eq_ignore_ascii_case(id)) {
             Some(format!("has the client_id {id} twice"))
         } else {
-            uris.clone()
-                .find(wrong_uri)
-                .map(|uri| format!("has an app {id} whose URI {:?} is not an http or https URL", quotable(uri)))
+            uris.clone().find(wrong_uri).map(|uri| {
+                format!(
+                    "has an app {id} whose URI {:?} is not an http or https URL",
+                    quotable(uri)
+                )
+            })
         }
     })
 }
@@ -236,7 +267,10 @@ impl Default for IdpSettings {
             email: email.to_owned(),
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         };
-        let role = |value: &str| AppRole { value: value.to_owned(), granted_to: Vec::new() };
+        let role = |value: &str| AppRole {
+            value: value.to_owned(),
+            granted_to: Vec::new(),
+        };
         Self {
             host: "127.0.0.1".to_owned(),
             port: 9000,

@@ -47,10 +47,25 @@ pub struct Loader {
 impl Loader {
     /// A loader of all that was given.
     pub fn new(collected: Collected) -> Self {
-        let Collected { given, not_settings, mistakes, warnings } = collected;
-        let names = given.iter().map(|given| (given.setting.clone(), given.origin.clone())).collect();
+        let Collected {
+            given,
+            not_settings,
+            mistakes,
+            warnings,
+        } = collected;
+        let names = given
+            .iter()
+            .map(|given| (given.setting.clone(), given.origin.clone()))
+            .collect();
         let figment = given.into_iter().fold(Figment::new(), Figment::merge);
-        Self { figment, given: names, not_settings, entries: Vec::new(), mistakes, warnings }
+        Self {
+            figment,
+            given: names,
+            not_settings,
+            entries: Vec::new(),
+            mistakes,
+            warnings,
+        }
     }
 
     /// A setting of which every value of its type will do.
@@ -66,10 +81,19 @@ impl Loader {
         expected: &str,
         check: impl Fn(&T) -> bool,
     ) -> T {
-        let mut entry = Entry { name, value: default.show(), default: default.show(), origin: "default".to_owned() };
+        let mut entry = Entry {
+            name,
+            value: default.show(),
+            default: default.show(),
+            origin: "default".to_owned(),
+        };
         let mut taken = default;
         if let Ok(found) = self.figment.find_value(name) {
-            entry.origin = self.figment.get_metadata(found.tag()).map(|m| m.name.to_string()).unwrap_or_default();
+            entry.origin = self
+                .figment
+                .get_metadata(found.tag())
+                .map(|m| m.name.to_string())
+                .unwrap_or_default();
             let found = cleaned(found, T::FORM);
             self.warn_of_quotes(name, &found, T::FORM, &entry.origin);
             let reason = match T::read(&found) {
@@ -83,7 +107,11 @@ impl Loader {
                 Ok(_) => Some(format!("must be {expected}")),
                 Err(more) => {
                     let expected = if expected.is_empty() { T::EXPECTED } else { expected };
-                    let more = if more.is_empty() { String::new() } else { format!(": {more}") };
+                    let more = if more.is_empty() {
+                        String::new()
+                    } else {
+                        format!(": {more}")
+                    };
                     Some(format!("must be {expected}{more}"))
                 }
             };
@@ -92,7 +120,12 @@ impl Loader {
                 let secret = found.as_str().and_then(hidden_because);
                 let secret = secret.filter(|_| matches!(T::FORM, Form::Text | Form::Path));
                 let (problem, origin) = (secret.unwrap_or_else(|| T::quote(&found)), Some(entry.origin.clone()));
-                self.mistakes.push(Mistake { setting: name.to_owned(), problem, origin, hint });
+                self.mistakes.push(Mistake {
+                    setting: name.to_owned(),
+                    problem,
+                    origin,
+                    hint,
+                });
             }
         }
         self.entries.push(entry);
@@ -117,7 +150,11 @@ impl Loader {
 
     /// Records that a setting does not go together with others.
     pub fn refuse(&mut self, name: &'static str, problem: &str, hint: &str) {
-        let origin = self.entries.iter().find(|entry| entry.name == name).map(|entry| entry.origin.clone());
+        let origin = self
+            .entries
+            .iter()
+            .find(|entry| entry.name == name)
+            .map(|entry| entry.origin.clone());
         self.mistakes.push(Mistake {
             setting: name.to_owned(),
             problem: problem.to_owned(),
@@ -139,7 +176,10 @@ impl Loader {
             setting: name.to_owned(),
             problem: "is not set".to_owned(),
             origin: None,
-            hint: format!("{what}; set {key} under [{section}] in blog.toml, or {}{older}", variable_of(name)),
+            hint: format!(
+                "{what}; set {key} under [{section}] in blog.toml, or {}{older}",
+                variable_of(name)
+            ),
         });
     }
 
@@ -160,12 +200,22 @@ impl Loader {
             let problem = "is not a setting".to_owned();
             // A name is what stands before `=`, which may be anything.
             let setting = quotable(setting).into_owned();
-            self.mistakes.push(Mistake { setting, problem, origin: Some(origin.to_string()), hint });
+            self.mistakes.push(Mistake {
+                setting,
+                problem,
+                origin: Some(origin.to_string()),
+                hint,
+            });
         }
         for variable in &self.not_settings {
-            let meant = known.iter().map(|name| variable_of(name)).find(|name| name.replace("__", "_") == *variable);
+            let meant = known
+                .iter()
+                .map(|name| variable_of(name))
+                .find(|name| name.replace("__", "_") == *variable);
             if let Some(meant) = meant {
-                self.warnings.push(format!("{variable} is not a setting: did you mean {meant}, with two underscores?"));
+                self.warnings.push(format!(
+                    "{variable} is not a setting: did you mean {meant}, with two underscores?"
+                ));
             }
         }
         (self.entries, self.mistakes, self.warnings)
@@ -202,7 +252,11 @@ fn without_secrets(name: &str, value: Json) -> Json {
 /// The known name most like `wrong`; of a name without section, the one whose key is most like it.
 fn nearest(wrong: &str, known: &[&'static str]) -> Option<&'static str> {
     let likeness = |name: &'static str| {
-        let comparable = if wrong.contains('.') { name } else { name.split_once('.').map_or(name, |(_, key)| key) };
+        let comparable = if wrong.contains('.') {
+            name
+        } else {
+            name.split_once('.').map_or(name, |(_, key)| key)
+        };
         strsim::normalized_damerau_levenshtein(wrong, comparable)
     };
     known

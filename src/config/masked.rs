@@ -46,14 +46,24 @@ mod tests {
             "host?password=s3cretpw",
         ] {
             let shown = masked(address);
-            assert!(!shown.contains("retpw") && shown.contains(HIDDEN) && shown.contains("host"), "{shown}");
+            assert!(
+                !shown.contains("retpw") && shown.contains(HIDDEN) && shown.contains("host"),
+                "{shown}"
+            );
         }
     }
 
     #[test]
     fn what_holds_no_secret_is_shown_as_it_is() {
-        for text in ["fifty", "http://blog.internal", "https://host:8443/a", "a@example.com", "10.0.0.0/8", "", "why?"]
-        {
+        for text in [
+            "fifty",
+            "http://blog.internal",
+            "https://host:8443/a",
+            "a@example.com",
+            "10.0.0.0/8",
+            "",
+            "why?",
+        ] {
             assert_eq!(masked(text), text);
         }
     }

@@ -33,19 +33,43 @@ pub const OLDER_NAMES: &[OlderName] = &[
     older("API_APP_ID_URI", "api.app_id_uri"),
     older("REQUIRED_SCOPE", "api.required_scope"),
     older("CORS_ORIGINS", "api.cors_origins"),
-    OlderName { name: "DATABASE_URL", setting: "database.url", convert: database_url },
-    OlderName { name: "ENVIRONMENT", setting: "server.environment", convert: environment },
-    OlderName { name: "DEBUG", setting: "log.level", convert: debug },
-    OlderName { name: "LOG_LEVEL", setting: "log.level", convert: log_level },
+    OlderName {
+        name: "DATABASE_URL",
+        setting: "database.url",
+        convert: database_url,
+    },
+    OlderName {
+        name: "ENVIRONMENT",
+        setting: "server.environment",
+        convert: environment,
+    },
+    OlderName {
+        name: "DEBUG",
+        setting: "log.level",
+        convert: debug,
+    },
+    OlderName {
+        name: "LOG_LEVEL",
+        setting: "log.level",
+        convert: log_level,
+    },
 ];
 
 /// The older name of a setting, for messages and documentation.
 pub fn older_name_of(setting: &str) -> Option<&'static str> {
-    OLDER_NAMES.iter().rev().find(|older| older.setting == setting).map(|older| older.name)
+    OLDER_NAMES
+        .iter()
+        .rev()
+        .find(|older| older.setting == setting)
+        .map(|older| older.name)
 }
 
 const fn older(name: &'static str, setting: &'static str) -> OlderName {
-    OlderName { name, setting, convert: str::to_owned }
+    OlderName {
+        name,
+        setting,
+        convert: str::to_owned,
+    }
 }
 
 /// Flask's: only a yes says something. Other programs put other things into `DEBUG`, so nothing else is a mistake.
@@ -79,9 +103,11 @@ fn log_level(value: &str) -> String {
 
 /// SQLAlchemy's URLs may name a Python driver: `postgresql+psycopg2://`, `sqlite+aiosqlite:///`.
 fn database_url(value: &str) -> String {
-    let plain = value
-        .split_once("://")
-        .and_then(|(scheme, rest)| scheme.split_once('+').map(|(database, _driver)| format!("{database}://{rest}")));
+    let plain = value.split_once("://").and_then(|(scheme, rest)| {
+        scheme
+            .split_once('+')
+            .map(|(database, _driver)| format!("{database}://{rest}"))
+    });
     plain.unwrap_or_else(|| value.to_owned())
 }
 
@@ -104,10 +130,17 @@ mod tests {
             ("LOG_LEVEL", "CRITICAL", "error"),
             ("LOG_LEVEL", "INFO", "INFO"),
             ("DATABASE_URL", "sqlite:///./blog.db", "sqlite:///./blog.db"),
-            ("DATABASE_URL", "postgresql+psycopg2://u:p+q@h/d", "postgresql://u:p+q@h/d"),
+            (
+                "DATABASE_URL",
+                "postgresql+psycopg2://u:p+q@h/d",
+                "postgresql://u:p+q@h/d",
+            ),
             ("DATABASE_URL", "sqlite+aiosqlite:///./blog.db", "sqlite:///./blog.db"),
         ] {
-            let older = OLDER_NAMES.iter().find(|older| older.name == name).expect("a known name");
+            let older = OLDER_NAMES
+                .iter()
+                .find(|older| older.name == name)
+                .expect("a known name");
             assert_eq!((older.convert)(value), expected, "{name}={value}");
         }
     }

@@ -64,7 +64,9 @@ impl fmt::Debug for RedisUrl {
 
 impl fmt::Debug for RedisSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisSettings").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("RedisSettings")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -81,13 +83,20 @@ impl SettingValue for RedisUrl {
             && is_database
             && url.query().is_none()
             && url.fragment().is_none();
-        if is_one { Ok(Self(SecretString::from(address))) } else { Err(String::new()) }
+        if is_one {
+            Ok(Self(SecretString::from(address)))
+        } else {
+            Err(String::new())
+        }
     }
     fn show(&self) -> Json {
         json!(self.to_string())
     }
     fn quote(value: &Value) -> String {
-        value.as_str().map_or_else(|| "is not text".to_owned(), |text| format!("is {:?}", without_password(text)))
+        value.as_str().map_or_else(
+            || "is not text".to_owned(),
+            |text| format!("is {:?}", without_password(text)),
+        )
     }
 }
 
@@ -109,7 +118,9 @@ impl RedisSettings {
                 "1 to 64 letters, digits, hyphens, underscores, dots and colons",
                 |prefix| {
                     (1..=64).contains(&prefix.len())
-                        && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+                        && prefix
+                            .bytes()
+                            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
                 },
             ),
         }
@@ -118,7 +129,12 @@ impl RedisSettings {
 
 impl Default for RedisSettings {
     fn default() -> Self {
-        Self { url: None, ca_file: None, timeout: Duration::from_secs(2), key_prefix: "blogctl".to_owned() }
+        Self {
+            url: None,
+            ca_file: None,
+            timeout: Duration::from_secs(2),
+            key_prefix: "blogctl".to_owned(),
+        }
     }
 }
 
@@ -132,13 +148,25 @@ mod tests {
 
     #[test]
     fn an_address_is_taken_and_its_password_never_shown() {
-        for good in ["redis://localhost", "redis://127.0.0.1:6379/3", "rediss://user:hunter2@cache.example:6380"] {
+        for good in [
+            "redis://localhost",
+            "redis://127.0.0.1:6379/3",
+            "rediss://user:hunter2@cache.example:6380",
+        ] {
             let url = read(good).unwrap();
             assert_eq!(url.expose(), good);
             let shown = format!("{url} {url:?} {}", url.show());
             assert!(!shown.contains("hunter2"), "{shown}");
         }
-        for bad in ["", "localhost", "http://localhost", "redis://", "redis://h/name", "redis://h?x=1", "rediss:h"] {
+        for bad in [
+            "",
+            "localhost",
+            "http://localhost",
+            "redis://",
+            "redis://h/name",
+            "redis://h?x=1",
+            "rediss:h",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
         let quoted = RedisUrl::quote(&Value::from("redis://:hunter2@h/name"));

@@ -86,7 +86,9 @@ pub fn secret_kind(text: &str) -> Option<SecretKind> {
     if is_encoded_key(text) {
         return Some(SecretKind::EncodedKey);
     }
-    if text.split(|c: char| c == '=' || !(is_base64(c) || c == '.')).any(is_token)
+    if text
+        .split(|c: char| c == '=' || !(is_base64(c) || c == '.'))
+        .any(is_token)
         || starts_with_ignoring_case(text, "bearer ")
     {
         return Some(SecretKind::Token);
@@ -94,10 +96,16 @@ pub fn secret_kind(text: &str) -> Option<SecretKind> {
     if is_connection_string(text) {
         return Some(SecretKind::ConnectionString);
     }
-    if text.split(|c: char| c.is_whitespace() || "=:,;/\"'".contains(c)).any(is_client_secret) {
+    if text
+        .split(|c: char| c.is_whitespace() || "=:,;/\"'".contains(c))
+        .any(is_client_secret)
+    {
         return Some(SecretKind::ClientSecret);
     }
-    if text.split(|c: char| !(c.is_ascii_alphanumeric() || "+=".contains(c))).any(is_random) {
+    if text
+        .split(|c: char| !(c.is_ascii_alphanumeric() || "+=".contains(c)))
+        .any(is_random)
+    {
         return Some(SecretKind::Random);
     }
     // One of a list is enough.
@@ -113,7 +121,11 @@ pub fn quotable(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(HIDDEN);
     }
     let masked = masked(text);
-    if secret_kind(&masked).is_some() { Cow::Borrowed(HIDDEN) } else { Cow::Owned(masked) }
+    if secret_kind(&masked).is_some() {
+        Cow::Borrowed(HIDDEN)
+    } else {
+        Cow::Owned(masked)
+    }
 }
 
 /// Why a text is not shown, for a message. `None` when it can be.
@@ -127,7 +139,11 @@ pub fn hidden_because(text: &str) -> Option<String> {
 /// A path for a message, hidden where no file is and the text could be a secret.
 pub fn quotable_path(path: &Path) -> Cow<'_, str> {
     let text = path.to_string_lossy();
-    if secret_kind(&text).is_none() || is_path(&text) { text } else { Cow::Borrowed(HIDDEN) }
+    if secret_kind(&text).is_none() || is_path(&text) {
+        text
+    } else {
+        Cow::Borrowed(HIDDEN)
+    }
 }
 
 /// The path of a file that holds nothing but a secret, for a message. Where no file is, the text may be that secret, however plain
@@ -148,13 +164,17 @@ pub fn is_path(text: &str) -> bool {
 /// Whether it has the form of a path: folders, or an ending.
 pub fn looks_like_path(text: &str) -> bool {
     let text = text.trim();
-    let has_plain_chars = text.chars().all(|c| c.is_alphanumeric() || "/\\._-~: ()@+,=".contains(c));
+    let has_plain_chars = text
+        .chars()
+        .all(|c| c.is_alphanumeric() || "/\\._-~: ()@+,=".contains(c));
     let has_folder = text.contains(['/', '\\']);
     let ending = text.rsplit(['/', '\\']).next().and_then(|name| name.rsplit_once('.'));
     let has_ending = ending.is_some_and(|(name, ending)| {
         !name.is_empty()
             && (1..=8).contains(&ending.len())
-            && ending.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            && ending
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
             && ending.bytes().any(|byte| byte.is_ascii_lowercase())
     });
     has_plain_chars && (has_folder || has_ending)
@@ -195,8 +215,14 @@ fn is_token(word: &str) -> bool {
 
 fn is_connection_string(text: &str) -> bool {
     let is_secret_name = |name: &str| {
-        let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-        SECRET_NAMES.iter().any(|secret| plain == *secret || (plain.len() < 40 && plain.ends_with(secret)))
+        let plain: String = name
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect::<String>()
+            .to_ascii_lowercase();
+        SECRET_NAMES
+            .iter()
+            .any(|secret| plain == *secret || (plain.len() < 40 && plain.ends_with(secret)))
     };
     let has_secret_member = text.split([';', '&', '?', '#', ' ', '\n', ',']).any(|member| {
         member.split_once('=').is_some_and(|(name, value)| {
@@ -214,15 +240,23 @@ fn is_connection_string(text: &str) -> bool {
 
 /// Entra ID's client secrets: 40 characters, of which the fourth to sixth are a digit, `Q` and `~`.
 fn is_client_secret(word: &str) -> bool {
-    let is_allowed = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"~._-".contains(&byte));
-    let has_mark = word.as_bytes().get(3..6).is_some_and(|mark| matches!(mark, [b'0'..=b'9', b'Q', b'~']));
+    let is_allowed = word
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"~._-".contains(&byte));
+    let has_mark = word
+        .as_bytes()
+        .get(3..6)
+        .is_some_and(|mark| matches!(mark, [b'0'..=b'9', b'Q', b'~']));
     is_allowed && word.len() >= 30 && (has_mark || word.contains("Q~"))
 }
 
 /// How often the kind of character changes: in words seldom, in random text all the time.
 fn changes(word: &str) -> usize {
     let kind = |c: char| (c.is_lowercase(), c.is_uppercase(), c.is_ascii_digit());
-    word.chars().zip(word.chars().skip(1)).filter(|(one, next)| kind(*one) != kind(*next)).count()
+    word.chars()
+        .zip(word.chars().skip(1))
+        .filter(|(one, next)| kind(*one) != kind(*next))
+        .count()
 }
 
 fn is_random(word: &str) -> bool {
@@ -278,7 +312,8 @@ fn has_both_cases(word: &str) -> bool {
 }
 
 fn starts_with_ignoring_case(text: &str, start: &str) -> bool {
-    text.get(..start.len()).is_some_and(|own| own.eq_ignore_ascii_case(start))
+    text.get(..start.len())
+        .is_some_and(|own| own.eq_ignore_ascii_case(start))
 }
 
 #[cfg(test)]
@@ -303,17 +338,38 @@ mod tests {
             (format!("\"{PEM}\""), SecretKind::Pem),
             (STANDARD.encode(PEM), SecretKind::EncodedKey),
             (STANDARD.encode(STANDARD.encode(PEM)), SecretKind::EncodedKey),
-            (format!("MIIKEAIBAzCCCcYGCSqGSIb3DQEHAaCCCbcEggmzMIIJrzCC{}", "aB3/".repeat(20)), SecretKind::EncodedKey),
+            (
+                format!("MIIKEAIBAzCCCcYGCSqGSIb3DQEHAaCCCbcEggmzMIIJrzCC{}", "aB3/".repeat(20)),
+                SecretKind::EncodedKey,
+            ),
             (JWT.to_owned(), SecretKind::Token),
             (format!("Bearer {JWT}"), SecretKind::Token),
             (format!("https://host/#access_token={JWT}"), SecretKind::Token),
-            ("Server=h;Database=b;User Id=u;Password=hunter2;".to_owned(), SecretKind::ConnectionString),
-            ("host=h user=u password=hunter2".to_owned(), SecretKind::ConnectionString),
+            (
+                "Server=h;Database=b;User Id=u;Password=hunter2;".to_owned(),
+                SecretKind::ConnectionString,
+            ),
+            (
+                "host=h user=u password=hunter2".to_owned(),
+                SecretKind::ConnectionString,
+            ),
             ("postgres://u:hunter2@h/b".to_owned(), SecretKind::ConnectionString),
-            ("DefaultEndpointsProtocol=https;AccountName=a;AccountKey=abc==".to_owned(), SecretKind::ConnectionString),
-            ("https://a.blob.example/c?sv=2022&sig=abc".to_owned(), SecretKind::ConnectionString),
-            ("aBc8Q~d4fGhIjKlMnOpQrStUvWxYz0123456789a".to_owned(), SecretKind::ClientSecret),
-            ("Zk3vQ9rT1xWb7LdMnc5HyEuP0sGaJ6fRoi8KXtVBw2Cq".to_owned(), SecretKind::Random),
+            (
+                "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=abc==".to_owned(),
+                SecretKind::ConnectionString,
+            ),
+            (
+                "https://a.blob.example/c?sv=2022&sig=abc".to_owned(),
+                SecretKind::ConnectionString,
+            ),
+            (
+                "aBc8Q~d4fGhIjKlMnOpQrStUvWxYz0123456789a".to_owned(),
+                SecretKind::ClientSecret,
+            ),
+            (
+                "Zk3vQ9rT1xWb7LdMnc5HyEuP0sGaJ6fRoi8KXtVBw2Cq".to_owned(),
+                SecretKind::Random,
+            ),
             ("9f86d081884c7d659a2feaa0c55ad015".to_owned(), SecretKind::Random),
             ("Tr0ub4dor&3 horse".to_owned(), SecretKind::Passphrase),
             ("Pa$$w0rd!".to_owned(), SecretKind::Passphrase),
@@ -329,7 +385,11 @@ mod tests {
         for _ in 0..2000 {
             let mut random = [0; 32];
             openssl::rand::rand_bytes(&mut random).expect("randomness");
-            for key in [STANDARD.encode(random), URL_SAFE_NO_PAD.encode(random), hex::encode(random)] {
+            for key in [
+                STANDARD.encode(random),
+                URL_SAFE_NO_PAD.encode(random),
+                hex::encode(random),
+            ] {
                 // A part between two signs can be too short to be judged, and is then too short to matter.
                 let shown = quotable(&key);
                 assert!(
@@ -376,12 +436,22 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let odd = folder.path().join("Pa$$w0rd!");
         std::fs::write(&odd, "").expect("written");
-        for path in
-            ["cert/client.pem", "/etc/blogctl/passphrase", "passphrase.txt", "./key", &odd.display().to_string()]
-        {
+        for path in [
+            "cert/client.pem",
+            "/etc/blogctl/passphrase",
+            "passphrase.txt",
+            "./key",
+            &odd.display().to_string(),
+        ] {
             assert_eq!(quotable_path(Path::new(path)), *path);
         }
-        for secret in ["Tr0ub4dor&3", "/x7Kq9Zk3vQ9rT1xWb7LdMnc5HyEuP0s", "correct horse battery staple", PEM, JWT] {
+        for secret in [
+            "Tr0ub4dor&3",
+            "/x7Kq9Zk3vQ9rT1xWb7LdMnc5HyEuP0s",
+            "correct horse battery staple",
+            PEM,
+            JWT,
+        ] {
             assert_eq!(quotable_path(Path::new(secret)), HIDDEN, "{secret}");
         }
         assert_eq!(quotable_path(Path::new("client")), "client");

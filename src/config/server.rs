@@ -65,9 +65,12 @@ impl ServerSettings {
         let default = Self::default();
         Self {
             environment: loader.get("server.environment", default.environment),
-            workers: loader.get_if("server.workers", default.workers, "a whole number from 0 to 1024", |workers| {
-                *workers <= MAX_WORKERS
-            }),
+            workers: loader.get_if(
+                "server.workers",
+                default.workers,
+                "a whole number from 0 to 1024",
+                |workers| *workers <= MAX_WORKERS,
+            ),
             trusted_proxies: loader.get("server.trusted_proxies", default.trusted_proxies),
             max_connections: loader.get_if(
                 "server.max_connections",
@@ -82,9 +85,17 @@ impl ServerSettings {
                 |connections| (1..=MAX_CONNECTIONS).contains(connections),
             ),
             request_mib: mib("server.request_mib", default.request_mib, loader),
-            request_mib_per_address: mib("server.request_mib_per_address", default.request_mib_per_address, loader),
+            request_mib_per_address: mib(
+                "server.request_mib_per_address",
+                default.request_mib_per_address,
+                loader,
+            ),
             response_mib: mib("server.response_mib", default.response_mib, loader),
-            response_mib_per_address: mib("server.response_mib_per_address", default.response_mib_per_address, loader),
+            response_mib_per_address: mib(
+                "server.response_mib_per_address",
+                default.response_mib_per_address,
+                loader,
+            ),
             head_timeout: Duration::from_secs(loader.get_if(
                 "server.head_seconds",
                 default.head_timeout.as_secs(),
@@ -120,7 +131,9 @@ impl ServerSettings {
 }
 
 fn mib(name: &'static str, default: usize, loader: &mut Loader) -> usize {
-    loader.get_if(name, default, "a whole number of MiB from 1 to 65536", |mib| (1..=MAX_MIB).contains(mib))
+    loader.get_if(name, default, "a whole number of MiB from 1 to 65536", |mib| {
+        (1..=MAX_MIB).contains(mib)
+    })
 }
 
 impl Default for ServerSettings {

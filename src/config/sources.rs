@@ -54,7 +54,11 @@ pub struct Flag {
 impl Sources {
     /// Those of this process: its working directory and environment.
     pub fn of_process() -> Self {
-        Self { folder: Some(PathBuf::new()), environment: env::vars_os().collect(), ..Self::default() }
+        Self {
+            folder: Some(PathBuf::new()),
+            environment: env::vars_os().collect(),
+            ..Self::default()
+        }
     }
 }
 
@@ -118,7 +122,11 @@ impl Collected {
         collected.take_variables(&sources.environment, Origin::Environment);
         for Flag { name, setting, value } in &sources.flags {
             let origin = Origin::Flag(name.clone());
-            collected.given.push(Given { setting: setting.clone(), value: Value::from(value.clone()), origin });
+            collected.given.push(Given {
+                setting: setting.clone(),
+                value: Value::from(value.clone()),
+                origin,
+            });
         }
         collected
     }
@@ -130,7 +138,11 @@ impl Collected {
                 .find(|(name, value)| name == FILE_VARIABLE && !is_blank(value))
                 .map(|(_, value)| value.into())
         };
-        let named = sources.file.clone().or_else(|| variable(&sources.environment)).or_else(|| variable(dotenv));
+        let named = sources
+            .file
+            .clone()
+            .or_else(|| variable(&sources.environment))
+            .or_else(|| variable(dotenv));
         let path = folder.join(named.as_deref().unwrap_or(Path::new(DEFAULT_FILE)));
         let shown = quotable_path(&path).into_owned();
         let text = match fs::read(&path).map(|bytes| text_in(&bytes)) {
@@ -167,7 +179,11 @@ impl Collected {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
             Err(error) => {
-                self.cannot_read(shown, &format!("cannot be read: {error}"), "make it readable, or remove it");
+                self.cannot_read(
+                    shown,
+                    &format!("cannot be read: {error}"),
+                    "make it readable, or remove it",
+                );
                 return Vec::new();
             }
         };
@@ -182,35 +198,56 @@ impl Collected {
             let hint = "write NAME=value, or NAME='value' for a value of several lines; # begins a comment";
             self.cannot_read(shown.clone(), &problem, hint);
         }
-        read.variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+        read.variables
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
     }
 
     /// Takes the variables that are settings: older names first, so that the new ones beat them.
     fn take_variables(&mut self, variables: &[(OsString, OsString)], origin_of: fn(String) -> Origin) {
         let mut from_older = Vec::new();
         for older in OLDER_NAMES {
-            let Some((_, value)) = variables.iter().find(|(name, _)| name == older.name) else { continue };
+            let Some((_, value)) = variables.iter().find(|(name, _)| name == older.name) else {
+                continue;
+            };
             let origin = origin_of(older.name.to_owned());
-            let Some(value) = self.utf8(older.setting, value, &origin).map(older.convert) else { continue };
+            let Some(value) = self.utf8(older.setting, value, &origin).map(older.convert) else {
+                continue;
+            };
             if !value.trim().is_empty() {
                 from_older.push((older.setting, older.name));
-                self.given.push(Given { setting: older.setting.to_owned(), value: Value::from(value), origin });
+                self.given.push(Given {
+                    setting: older.setting.to_owned(),
+                    value: Value::from(value),
+                    origin,
+                });
             }
         }
         for (name, value) in variables {
             // "Not set", as where a template leaves a value out: what is given elsewhere counts.
-            let Some(name) = name.to_str().filter(|_| !is_blank(value)) else { continue };
+            let Some(name) = name.to_str().filter(|_| !is_blank(value)) else {
+                continue;
+            };
             let Some(setting) = setting_of(name) else {
-                self.not_settings.extend(name.starts_with(PREFIX).then(|| name.to_owned()));
+                self.not_settings
+                    .extend(name.starts_with(PREFIX).then(|| name.to_owned()));
                 continue;
             };
             if let Some((_, older)) = from_older.iter().find(|(of, _)| *of == setting) {
-                self.warnings
-                    .push(format!("{older} is not used: {name} is set too, and is the newer name of {setting}"));
+                self.warnings.push(format!(
+                    "{older} is not used: {name} is set too, and is the newer name of {setting}"
+                ));
             }
             let origin = origin_of(name.to_owned());
-            let Some(value) = self.utf8(&setting, value, &origin) else { continue };
-            self.given.push(Given { value: Value::from(value.to_owned()), setting, origin });
+            let Some(value) = self.utf8(&setting, value, &origin) else {
+                continue;
+            };
+            self.given.push(Given {
+                value: Value::from(value.to_owned()),
+                setting,
+                origin,
+            });
         }
     }
 
@@ -228,7 +265,12 @@ impl Collected {
     }
 
     fn cannot_read(&mut self, file: String, problem: &str, hint: &str) {
-        self.mistakes.push(Mistake { setting: file, problem: problem.to_owned(), origin: None, hint: hint.to_owned() });
+        self.mistakes.push(Mistake {
+            setting: file,
+            problem: problem.to_owned(),
+            origin: None,
+            hint: hint.to_owned(),
+        });
     }
 }
 
@@ -250,12 +292,19 @@ fn setting_of(variable: &str) -> Option<String> {
 
 /// `[section] key = value` as `section.key`; what stands outside a section as it is.
 fn flatten(content: Dict, path: &str) -> Vec<Given> {
-    let given = |setting: String, value| Given { setting, value, origin: Origin::File(path.to_owned()) };
+    let given = |setting: String, value| Given {
+        setting,
+        value,
+        origin: Origin::File(path.to_owned()),
+    };
     let mut all = Vec::new();
     for (section, value) in content {
         match value {
             Value::Dict(_, keys) => {
-                all.extend(keys.into_iter().map(|(key, value)| given(format!("{section}.{key}"), value)));
+                all.extend(
+                    keys.into_iter()
+                        .map(|(key, value)| given(format!("{section}.{key}"), value)),
+                );
             }
             value => all.push(given(section, value)),
         }

@@ -18,7 +18,9 @@ pub fn text_in(bytes: &[u8]) -> Option<Zeroizing<String>> {
 }
 
 fn utf8(bytes: &[u8]) -> Option<Zeroizing<String>> {
-    std::str::from_utf8(bytes).ok().map(|text| Zeroizing::new(text.to_owned()))
+    std::str::from_utf8(bytes)
+        .ok()
+        .map(|text| Zeroizing::new(text.to_owned()))
 }
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<Zeroizing<String>> {
@@ -34,7 +36,9 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<Zeroizing<String>> {
 /// Whether most of the bytes at even (0) or odd (1) places are null, as in UTF-16 of a Latin text.
 fn is_half_null(bytes: &[u8], parity: usize) -> bool {
     let halves = bytes.iter().skip(parity).step_by(2);
-    let (all, nulls) = halves.fold((0_usize, 0_usize), |(all, nulls), byte| (all + 1, nulls + usize::from(*byte == 0)));
+    let (all, nulls) = halves.fold((0_usize, 0_usize), |(all, nulls), byte| {
+        (all + 1, nulls + usize::from(*byte == 0))
+    });
     bytes.len().is_multiple_of(2) && nulls * 2 > all
 }
 
@@ -71,7 +75,13 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_told_apart() {
-        for bytes in [&b"a\0b"[..], b"\0\0\0\0", b"caf\xe9", b"\xff\xfea", &[0x30, 0x82, 0x05, 0x00, 0xff]] {
+        for bytes in [
+            &b"a\0b"[..],
+            b"\0\0\0\0",
+            b"caf\xe9",
+            b"\xff\xfea",
+            &[0x30, 0x82, 0x05, 0x00, 0xff],
+        ] {
             assert_eq!(text(bytes), None, "{bytes:02x?}");
         }
         assert_eq!(text(b"").as_deref(), Some(""));

@@ -213,7 +213,10 @@ impl SettingValue for PathBuf {
         json!(self.display().to_string())
     }
     fn advice(setting: &str, value: &Value) -> Option<String> {
-        value.as_str().and_then(secret_in_place_of_path).map(|_| advice_for_content(setting))
+        value
+            .as_str()
+            .and_then(secret_in_place_of_path)
+            .map(|_| advice_for_content(setting))
     }
 }
 
@@ -251,7 +254,11 @@ impl SettingValue for SecretFile {
 
     fn read(value: &Value) -> Result<Self, String> {
         let path = text(value)?;
-        if is_path(path) { Ok(Self(path.into())) } else { Err(String::new()) }
+        if is_path(path) {
+            Ok(Self(path.into()))
+        } else {
+            Err(String::new())
+        }
     }
     fn show(&self) -> Json {
         self.0.show()
@@ -273,7 +280,11 @@ impl SettingValue for SecretString {
         text(value).map(|text| Self::from(text.trim_end_matches(['\r', '\n'])))
     }
     fn show(&self) -> Json {
-        if self.expose_secret().is_empty() { Json::Null } else { json!(HIDDEN) }
+        if self.expose_secret().is_empty() {
+            Json::Null
+        } else {
+            json!(HIDDEN)
+        }
     }
     fn quote(_: &Value) -> String {
         "has a value that will not do".to_owned()
@@ -333,7 +344,12 @@ impl SettingValue for Vec<String> {
 
     fn read(value: &Value) -> Result<Self, String> {
         if let Some(text) = value.as_str().filter(|text| !text.trim_start().starts_with('[')) {
-            return Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect());
+            return Ok(text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect());
         }
         structured(value)
     }
@@ -350,7 +366,10 @@ impl SettingValue for Vec<u32> {
         if value.as_str().is_none() {
             return structured(value);
         }
-        let number = |text: &String| text.parse().map_err(|_| format!("{:?} is no such number", quotable(text)));
+        let number = |text: &String| {
+            text.parse()
+                .map_err(|_| format!("{:?} is no such number", quotable(text)))
+        };
         Vec::<String>::read(value)?.iter().map(number).collect()
     }
     fn show(&self) -> Json {
@@ -363,7 +382,11 @@ impl SettingValue for Vec<IpNet> {
     const EXPECTED: &'static str = "networks such as 10.0.0.0/8, or IP addresses";
 
     fn read(value: &Value) -> Result<Self, String> {
-        let network = |text: &String| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        let network = |text: &String| {
+            text.parse()
+                .ok()
+                .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+        };
         Vec::<String>::read(value)?
             .iter()
             .map(|text| network(text).ok_or_else(|| format!("{:?} is neither", quotable(text))))
@@ -403,7 +426,13 @@ impl SettingValue for Vec<CredentialSettings> {
     const FORM: Form = Form::Structure;
 
     fn read(value: &Value) -> Result<Self, String> {
-        structured(value).map_err(|problem| if is_about_a_name(&problem) { problem } else { String::new() })
+        structured(value).map_err(|problem| {
+            if is_about_a_name(&problem) {
+                problem
+            } else {
+                String::new()
+            }
+        })
     }
     fn show(&self) -> Json {
         shown(self)
@@ -448,13 +477,19 @@ fn structured<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     // What stands in quotation marks is a part of the value.
     outcome.map_err(|problem| {
         let repeats_value = problem.contains(['"', '`']) && !is_about_a_name(&problem);
-        if repeats_value || secret_kind(&problem).is_some_and(SecretKind::is_certain) { String::new() } else { problem }
+        if repeats_value || secret_kind(&problem).is_some_and(SecretKind::is_certain) {
+            String::new()
+        } else {
+            problem
+        }
     })
 }
 
 /// Whether what serde says of a structure is about the name of a member only: anything else repeats values.
 fn is_about_a_name(problem: &str) -> bool {
-    ["missing field", "unknown field"].iter().any(|start| problem.starts_with(start))
+    ["missing field", "unknown field"]
+        .iter()
+        .any(|start| problem.starts_with(start))
 }
 
 fn shown(value: &impl Serialize) -> Json {

@@ -104,7 +104,9 @@ impl DbError {
 
     /// The time that began then is over.
     pub(super) fn late_since(begun: Instant) -> Self {
-        Self::Deadline { seconds: begun.elapsed().as_secs().max(1) }
+        Self::Deadline {
+            seconds: begun.elapsed().as_secs().max(1),
+        }
     }
 
     /// Whether it passes by itself, so that the same may succeed a little later.

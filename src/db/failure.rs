@@ -31,9 +31,10 @@ impl Failure {
     pub fn of(error: &Error) -> Self {
         match error {
             Error::DatabaseError(kind, information) => Self::of_kind(*kind, information.message()),
-            Error::RollbackErrorOnCommit { commit_error, rollback_error } => {
-                Self::of(commit_error).min(Self::of(rollback_error))
-            }
+            Error::RollbackErrorOnCommit {
+                commit_error,
+                rollback_error,
+            } => Self::of(commit_error).min(Self::of(rollback_error)),
             // An earlier error, which was not the work's own, has ended the transaction.
             Error::BrokenTransactionManager => Self::Lost,
             _ => Self::Permanent,
@@ -106,14 +107,29 @@ fn matches_any(message: &str, patterns: &[&str]) -> bool {
     patterns.iter().any(|pattern| {
         let mut rest = message;
         pattern.split('*').enumerate().all(|(number, part)| {
-            let found = if number == 0 { rest.starts_with(part).then_some(0) } else { rest.find(part) };
-            found.and_then(|at| rest.get(at + part.len()..)).inspect(|after| rest = after).is_some()
+            let found = if number == 0 {
+                rest.starts_with(part).then_some(0)
+            } else {
+                rest.find(part)
+            };
+            found
+                .and_then(|at| rest.get(at + part.len()..))
+                .inspect(|after| rest = after)
+                .is_some()
         })
     })
 }
 
 /// SQLSTATE 57014, 55P03 and 53xxx.
-const TRANSIENT: &[&[&str]] = &[STATEMENT_TIMEOUT, USER_REQUEST, LOCK_TIMEOUT, RECOVERY, MEMORY, DISK, TEMPORARY_FILES];
+const TRANSIENT: &[&[&str]] = &[
+    STATEMENT_TIMEOUT,
+    USER_REQUEST,
+    LOCK_TIMEOUT,
+    RECOVERY,
+    MEMORY,
+    DISK,
+    TEMPORARY_FILES,
+];
 
 /// 57014: `statement_timeout`.
 const STATEMENT_TIMEOUT: &[&str] = &[
@@ -286,7 +302,10 @@ mod tests {
     use super::*;
 
     fn unknown(message: &str) -> Failure {
-        Failure::of(&Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_owned())))
+        Failure::of(&Error::DatabaseError(
+            DatabaseErrorKind::Unknown,
+            Box::new(message.to_owned()),
+        ))
     }
 
     #[test]
@@ -340,7 +359,8 @@ mod tests {
         let path = folder.path().join("a.db").display().to_string();
         let mut one = SqliteConnection::establish(&path).expect("opens");
         let mut two = SqliteConnection::establish(&path).expect("opens");
-        one.batch_execute("CREATE TABLE t (x TEXT); BEGIN IMMEDIATE").expect("begun");
+        one.batch_execute("CREATE TABLE t (x TEXT); BEGIN IMMEDIATE")
+            .expect("begun");
         let failure = |connection: &mut SqliteConnection, text: &str| {
             Failure::of(&connection.batch_execute(text).expect_err(text))
         };
@@ -348,7 +368,10 @@ mod tests {
         one.batch_execute("ROLLBACK; PRAGMA max_page_count = 3").expect("full");
         let much = "INSERT INTO t SELECT hex(zeroblob(100000))";
         assert_eq!(failure(&mut one, much), Failure::Transient);
-        assert_eq!(failure(&mut one, "ATTACH '/no/such/folder/b.db' AS b"), Failure::Transient);
+        assert_eq!(
+            failure(&mut one, "ATTACH '/no/such/folder/b.db' AS b"),
+            Failure::Transient
+        );
         assert_eq!(failure(&mut one, "SELECT * FROM nothing"), Failure::Permanent);
     }
 
@@ -362,7 +385,10 @@ mod tests {
             (DatabaseErrorKind::UniqueViolation, Failure::Permanent),
             (DatabaseErrorKind::CheckViolation, Failure::Permanent),
         ] {
-            assert_eq!(Failure::of(&Error::DatabaseError(kind, Box::new(String::new()))), failure);
+            assert_eq!(
+                Failure::of(&Error::DatabaseError(kind, Box::new(String::new()))),
+                failure
+            );
         }
     }
 }

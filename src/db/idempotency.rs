@@ -32,7 +32,12 @@ pub fn lock(connection: &mut Connection<'_>, user_id: i64) -> Result<(), DbError
     // SQLite: a transaction that writes has the only write lock there is. Here, a lock that posts referring to the user
     // do not wait for.
     if let Connection::Postgres(c) = connection {
-        users::table.find(user_id).select(users::id).for_no_key_update().get_result::<i64>(&mut **c).optional()?;
+        users::table
+            .find(user_id)
+            .select(users::id)
+            .for_no_key_update()
+            .get_result::<i64>(&mut **c)
+            .optional()?;
     }
     Ok(())
 }
@@ -58,7 +63,9 @@ pub fn insert(connection: &mut Connection<'_>, user_id: i64, key: &str, kept: &K
         idempotency_keys::answer.eq(&kept.answer),
         idempotency_keys::created_at_micros.eq(kept.created_at.timestamp_micros()),
     );
-    on_either!(connection, |c| diesel::insert_into(idempotency_keys::table).values(values).execute(c))?;
+    on_either!(connection, |c| diesel::insert_into(idempotency_keys::table)
+        .values(values)
+        .execute(c))?;
     Ok(())
 }
 

@@ -167,11 +167,22 @@ impl Encoding {
             text.filter(|_| rest.is_empty())
         };
         let decoded = |bytes: Vec<u8>| match self {
-            Self::Utf8 => String::from_utf8(bytes).map_err(|_| NotText { column, encoding: "UTF-8" }),
-            Self::Utf16Le => wide(&bytes, u16::from_le_bytes).ok_or(NotText { column, encoding: "UTF-16" }),
-            Self::Utf16Be => wide(&bytes, u16::from_be_bytes).ok_or(NotText { column, encoding: "UTF-16" }),
+            Self::Utf8 => String::from_utf8(bytes).map_err(|_| NotText {
+                column,
+                encoding: "UTF-8",
+            }),
+            Self::Utf16Le => wide(&bytes, u16::from_le_bytes).ok_or(NotText {
+                column,
+                encoding: "UTF-16",
+            }),
+            Self::Utf16Be => wide(&bytes, u16::from_be_bytes).ok_or(NotText {
+                column,
+                encoding: "UTF-16",
+            }),
         };
-        LegacyText { value: bytes.map(decoded) }
+        LegacyText {
+            value: bytes.map(decoded),
+        }
     }
 }
 
@@ -188,12 +199,17 @@ impl LegacyFile {
     /// When it is not there or cannot be read.
     pub fn open(file: &Path) -> Result<Self, DbError> {
         let path = quotable_path(file).into_owned();
-        let error = |reason: String| DbError::Legacy { path: path.clone(), reason };
+        let error = |reason: String| DbError::Legacy {
+            path: path.clone(),
+            reason,
+        };
         if !file.is_file() {
             return Err(error("there is no such file".to_owned()));
         }
         let absolute = path::absolute(file).map_err(|reason| error(reason.to_string()))?;
-        let absolute = absolute.to_str().ok_or_else(|| error("the path is not UTF-8".to_owned()))?;
+        let absolute = absolute
+            .to_str()
+            .ok_or_else(|| error("the path is not UTF-8".to_owned()))?;
         // https://www.sqlite.org/uri.html: `?`, `#` and `%` mean something else.
         let escaped = absolute.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
         let connection = SqliteConnection::establish(&format!("file:{escaped}?mode=ro"))
@@ -264,7 +280,10 @@ impl LegacyFile {
 
     fn unreadable(&self, reason: &diesel::result::Error) -> DbError {
         let reason = format!("it is no database of the Python system ({reason})");
-        DbError::Legacy { path: self.path.clone(), reason }
+        DbError::Legacy {
+            path: self.path.clone(),
+            reason,
+        }
     }
 }
 
@@ -307,9 +326,19 @@ fn time(text: &str) -> Option<DateTime<Utc>> {
     let with_offset = ["%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f%#z"];
     let without = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"];
     let text = text.trim();
-    let naive = || without.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
-    let aware = || with_offset.iter().find_map(|format| DateTime::parse_from_str(text, format).ok());
-    let time = naive().map(|time| time.and_utc()).or_else(|| aware().map(DateTime::<Utc>::from))?;
+    let naive = || {
+        without
+            .iter()
+            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+    };
+    let aware = || {
+        with_offset
+            .iter()
+            .find_map(|format| DateTime::parse_from_str(text, format).ok())
+    };
+    let time = naive()
+        .map(|time| time.and_utc())
+        .or_else(|| aware().map(DateTime::<Utc>::from))?;
     Some(time.trunc_subsecs(6))
 }
 
@@ -340,7 +369,10 @@ mod tests {
         let at = |text| time(text).expect("a time");
         let made = "2025-03-01 10:20:30";
         assert_eq!(times(Some(made), None), Some((at(made), at(made))));
-        assert_eq!(times(Some(made), Some("2025-03-01 10:20:29")), Some((at(made), at(made))));
+        assert_eq!(
+            times(Some(made), Some("2025-03-01 10:20:29")),
+            Some((at(made), at(made)))
+        );
         assert_eq!(times(None, Some(made)), None);
     }
 }

@@ -48,7 +48,13 @@ pub fn run(database: &Database) -> Result<Vec<Migration>, DbError> {
             Connection::Postgres(c) => c.run_pending_migrations(POSTGRES).map(drop),
         }
         .map_err(DbError::Migration)?;
-        Ok(pending.into_iter().map(|migration| Migration { applied: true, ..migration }).collect())
+        Ok(pending
+            .into_iter()
+            .map(|migration| Migration {
+                applied: true,
+                ..migration
+            })
+            .collect())
     })
 }
 
@@ -59,7 +65,10 @@ pub fn run(database: &Database) -> Result<Vec<Migration>, DbError> {
 pub fn revert(database: &Database) -> Result<Option<Migration>, DbError> {
     database.connect()?.transaction(|connection| {
         lock(connection)?;
-        let Some(newest) = known_and_applied(connection)?.into_iter().rfind(|migration| migration.applied) else {
+        let Some(newest) = known_and_applied(connection)?
+            .into_iter()
+            .rfind(|migration| migration.applied)
+        else {
             return Ok(None);
         };
         match connection {
@@ -67,7 +76,10 @@ pub fn revert(database: &Database) -> Result<Option<Migration>, DbError> {
             Connection::Postgres(c) => c.revert_last_migration(POSTGRES).map(drop),
         }
         .map_err(DbError::Migration)?;
-        Ok(Some(Migration { applied: false, ..newest }))
+        Ok(Some(Migration {
+            applied: false,
+            ..newest
+        }))
     })
 }
 
@@ -90,7 +102,9 @@ fn lock(connection: &mut Connection<'_>) -> Result<(), DbError> {
     use diesel::RunQueryDsl;
 
     if let Connection::Postgres(c) = connection {
-        diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(LOCK).execute(&mut **c)?;
+        diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
+            .bind::<BigInt, _>(LOCK)
+            .execute(&mut **c)?;
     }
     Ok(())
 }
@@ -101,9 +115,13 @@ fn refuse_python_database(
     connection: &mut Connection<'_>,
     migrations: &[Migration],
 ) -> Result<(), DbError> {
-    let Connection::Sqlite(c) = connection else { return Ok(()) };
+    let Connection::Sqlite(c) = connection else {
+        return Ok(());
+    };
     if migrations.iter().all(|migration| !migration.applied) && legacy::is_python_database(c)? {
-        return Err(DbError::PythonDatabase { path: database.url().to_string() });
+        return Err(DbError::PythonDatabase {
+            path: database.url().to_string(),
+        });
     }
     Ok(())
 }
@@ -118,7 +136,11 @@ fn known_and_applied(connection: &mut Connection<'_>) -> Result<Vec<Migration>, 
 fn texts(
     applied: diesel::migration::Result<Vec<diesel::migration::MigrationVersion<'static>>>,
 ) -> Result<BTreeSet<String>, DbError> {
-    Ok(applied.map_err(DbError::Migration)?.iter().map(ToString::to_string).collect())
+    Ok(applied
+        .map_err(DbError::Migration)?
+        .iter()
+        .map(ToString::to_string)
+        .collect())
 }
 
 fn compare<DB: Backend>(source: &EmbeddedMigrations, mut applied: BTreeSet<String>) -> Result<Vec<Migration>, DbError>
@@ -131,7 +153,11 @@ where
         .map(|migration| {
             let version = migration.name().version().to_string();
             let is_applied = applied.remove(&version);
-            Migration { name: migration.name().to_string(), applied: is_applied, version }
+            Migration {
+                name: migration.name().to_string(),
+                applied: is_applied,
+                version,
+            }
         })
         .collect();
     known.sort_by(|a, b| a.version.cmp(&b.version));

@@ -53,7 +53,10 @@ pub struct Place {
 
 impl Place {
     /// Before the newest post.
-    pub const TOP: Self = Self { created_at_micros: i64::MAX, id: i64::MAX };
+    pub const TOP: Self = Self {
+        created_at_micros: i64::MAX,
+        id: i64::MAX,
+    };
 }
 
 /// How much a page holds.
@@ -111,20 +114,30 @@ pub fn after(
     extent: Extent,
 ) -> Result<PageRows, DbError> {
     let query = PageQuery::newest(connection, wanted, place, extent);
-    on_either!(connection, |c| collect(query.load_iter::<Columns, DefaultLoadingMode>(c)?, extent))
+    on_either!(connection, |c| collect(
+        query.load_iter::<Columns, DefaultLoadingMode>(c)?,
+        extent
+    ))
 }
 
 /// The posts with these ids, with their authors, in the order of the ids; one that is not there is left out.
 pub fn by_ids(connection: &mut Connection<'_>, ids: &[i64], extent: Extent) -> Result<PageRows, DbError> {
     let query = PageQuery::ids(connection, ids, extent);
-    on_either!(connection, |c| collect(query.load_iter::<Columns, DefaultLoadingMode>(c)?, extent))
+    on_either!(connection, |c| collect(
+        query.load_iter::<Columns, DefaultLoadingMode>(c)?,
+        extent
+    ))
 }
 
 type Columns = (PostColumns, UserRow);
 
 /// Takes rows until the page is full. The rest is not read.
 fn collect(rows: impl Iterator<Item = QueryResult<Columns>>, extent: Extent) -> Result<PageRows, DbError> {
-    let mut page = PageRows { rows: Vec::new(), end: PageEnd::NothingMore, bytes: 0 };
+    let mut page = PageRows {
+        rows: Vec::new(),
+        end: PageEnd::NothingMore,
+        bytes: 0,
+    };
     for row in rows {
         let (post, author) = row?;
         if i64::try_from(page.rows.len()).is_ok_and(|posts| posts >= extent.limit) {
@@ -164,14 +177,23 @@ pub fn count(connection: &mut Connection<'_>, wanted: &Wanted) -> Result<i64, Db
     if wanted.is_everything() {
         return count_all(connection);
     }
-    Ok(on_either!(connection, |c| narrowed!(blog_posts::table.into_boxed(), wanted).count().get_result(c))?)
+    Ok(on_either!(connection, |c| narrowed!(
+        blog_posts::table.into_boxed(),
+        wanted
+    )
+    .count()
+    .get_result(c))?)
 }
 
 /// What the database holds now, as far as it shows in answers about posts. `None` on PostgreSQL, where to ask would take
 /// as long as to read a post. A row of its own page, in memory: a few microseconds.
 pub fn stamp(connection: &mut Connection<'_>) -> Result<Option<Stamp>, DbError> {
-    let Connection::Sqlite(c) = connection else { return Ok(None) };
-    let (posts, state) = post_counts::table.select((post_counts::posts, post_counts::state)).get_result(&mut **c)?;
+    let Connection::Sqlite(c) = connection else {
+        return Ok(None);
+    };
+    let (posts, state) = post_counts::table
+        .select((post_counts::posts, post_counts::state))
+        .get_result(&mut **c)?;
     Ok(Some(Stamp { posts, state }))
 }
 

@@ -68,8 +68,11 @@ impl Sought {
     /// For FTS5's `MATCH`: strings side by side, which means that all must match. In a string nothing but the quotation
     /// mark has a meaning, and a string without a word is left out.
     fn for_fts5(&self) -> String {
-        let strings: Vec<String> =
-            self.pieces.iter().map(|piece| format!("\"{}\"", piece.replace('"', "\"\""))).collect();
+        let strings: Vec<String> = self
+            .pieces
+            .iter()
+            .map(|piece| format!("\"{}\"", piece.replace('"', "\"\"")))
+            .collect();
         strings.join(" ") + if self.last_is_prefix() { "*" } else { "" }
     }
 }
@@ -103,7 +106,12 @@ pub fn found(connection: &mut Connection<'_>, sought: &Sought) -> Result<Found, 
     let (mut found, is_current): (Vec<(f64, i64)>, bool) = match connection {
         Connection::Sqlite(c) => {
             let is_current = !super::sqlite::is_search_index_behind(c)?;
-            let rows: Vec<(i64, f64)> = MatchQuery { text: sought.for_fts5(), sought, limit }.load(&mut **c)?;
+            let rows: Vec<(i64, f64)> = MatchQuery {
+                text: sought.for_fts5(),
+                sought,
+                limit,
+            }
+            .load(&mut **c)?;
             // Of two, the smaller one is the better.
             (rows.into_iter().map(|(id, rank)| (-rank, id)).collect(), is_current)
         }
@@ -130,7 +138,11 @@ pub fn found(connection: &mut Connection<'_>, sought: &Sought) -> Result<Found, 
     found.sort_unstable_by(|(rank, id), (other_rank, other_id)| {
         other_rank.total_cmp(rank).then_with(|| other_id.cmp(id))
     });
-    Ok(Found { ids: found.into_iter().map(|(_, id)| id).collect(), is_limited, is_current })
+    Ok(Found {
+        ids: found.into_iter().map(|(_, id)| id).collect(),
+        is_limited,
+        is_current,
+    })
 }
 
 /// Ids and ranks of the posts that match, newest first. FTS5 goes by rowid of its own, so nothing is sorted. What the index
@@ -145,7 +157,11 @@ struct MatchQuery<'a> {
 impl QueryFragment<Sqlite> for MatchQuery<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         out.push_sql("SELECT post_search.rowid, ");
-        out.push_sql(if self.sought.is_ranked() { "bm25(post_search, 10.0, 1.0)" } else { "0.0" });
+        out.push_sql(if self.sought.is_ranked() {
+            "bm25(post_search, 10.0, 1.0)"
+        } else {
+            "0.0"
+        });
         out.push_sql(" FROM post_search");
         if let Some(author_id) = &self.sought.author_id {
             out.push_sql(" CROSS JOIN blog_posts AS p ON p.id = post_search.rowid AND p.author_id = ");
@@ -178,7 +194,10 @@ impl<Conn> RunQueryDsl<Conn> for MatchQuery<'_> {}
 
 /// How many words a piece holds: runs of letters and digits.
 fn words_of(piece: &str) -> usize {
-    piece.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count()
+    piece
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .count()
 }
 
 /// The beginning of a piece that holds so many words.
@@ -235,10 +254,17 @@ mod tests {
     fn only_so_many_words_are_looked_for_and_each_once() {
         let pieces = |text: &str| Sought::new(text, None).expect("words").pieces;
         assert_eq!(pieces(&"x ".repeat(5000)), ["x"]);
-        assert_eq!(pieces("cert rust cert"), ["rust", "cert"], "the last may be the beginning of a word");
+        assert_eq!(
+            pieces("cert rust cert"),
+            ["rust", "cert"],
+            "the last may be the beginning of a word"
+        );
         let alphabet: Vec<String> = ('a'..='z').map(String::from).collect();
         assert_eq!(pieces(&alphabet.join(" ")), alphabet[..MAX_WORDS]);
-        assert_eq!(pieces(&format!("one {}", "a-".repeat(1000))), ["one", &"a-".repeat(MAX_WORDS - 1)]);
+        assert_eq!(
+            pieces(&format!("one {}", "a-".repeat(1000))),
+            ["one", &"a-".repeat(MAX_WORDS - 1)]
+        );
         assert!(Sought::new("a b c d e f g h", None).expect("words").is_ranked());
         assert!(!Sought::new("a b c d e f g h-i", None).expect("words").is_ranked());
     }

@@ -65,10 +65,23 @@ impl PostgresDatabase {
         };
         let (pool, probe) = (workers(Purpose::Requests), workers(Purpose::Requests));
         let (searches, cancels) = (workers(Purpose::Searches), workers(Purpose::Requests));
-        workers::watch([&pool, &searches, &probe, &cancels].map(Arc::clone).to_vec())
-            .map_err(|reason| DbError::Open { database: shown.to_owned(), reason: reason.to_string() })?;
+        workers::watch([&pool, &searches, &probe, &cancels].map(Arc::clone).to_vec()).map_err(|reason| {
+            DbError::Open {
+                database: shown.to_owned(),
+                reason: reason.to_string(),
+            }
+        })?;
         let (lanes, cancel_place) = (Lanes::new(settings), Arc::new(Semaphore::new(1)));
-        Ok(Self { settings: settings.clone(), connector, lanes, pool, searches, probe, cancels, cancel_place })
+        Ok(Self {
+            settings: settings.clone(),
+            connector,
+            lanes,
+            pool,
+            searches,
+            probe,
+            cancels,
+            cancel_place,
+        })
     }
 
     /// A read by key, or of a page near the top.
@@ -81,7 +94,8 @@ impl PostgresDatabase {
         E: From<DbError> + Send + 'static,
     {
         let ends = deadline::until(self.settings.deadline);
-        self.run(Lane::ShortRead, ends, move |slot| read(slot, ends, None, None, &work)).await
+        self.run(Lane::ShortRead, ends, move |slot| read(slot, ends, None, None, &work))
+            .await
     }
 
     /// A read that may take long.
@@ -95,7 +109,10 @@ impl PostgresDatabase {
     {
         let ends = deadline::until(self.settings.deadline);
         let begin = self.begin(Purpose::Requests);
-        self.run(Lane::LongRead, ends, move |slot| read(slot, ends, Some(&begin), None, &work)).await
+        self.run(Lane::LongRead, ends, move |slot| {
+            read(slot, ends, Some(&begin), None, &work)
+        })
+        .await
     }
 
     /// A search.
@@ -115,7 +132,10 @@ impl PostgresDatabase {
             workers: Arc::clone(&self.cancels),
             place: Arc::clone(&self.cancel_place),
         };
-        self.run(Lane::Search, ends, move |slot| read(slot, ends, Some(&begin), Some(&running), &work)).await
+        self.run(Lane::Search, ends, move |slot| {
+            read(slot, ends, Some(&begin), Some(&running), &work)
+        })
+        .await
     }
 
     /// The readiness probe's read. It waits for nothing but an earlier probe.
@@ -125,7 +145,8 @@ impl PostgresDatabase {
         E: From<DbError> + Send + 'static,
     {
         let ends = Instant::now() + PROBE;
-        self.run(Lane::Probe, ends, move |slot| read(slot, ends, None, None, &work)).await
+        self.run(Lane::Probe, ends, move |slot| read(slot, ends, None, None, &work))
+            .await
     }
 
     /// Writes in a transaction, and returns after its commit.
@@ -136,7 +157,8 @@ impl PostgresDatabase {
     {
         let ends = deadline::until(self.settings.deadline);
         let begin = self.begin(Purpose::Requests);
-        self.run(Lane::Write, ends, move |slot| write(slot, ends, &begin, &work)).await
+        self.run(Lane::Write, ends, move |slot| write(slot, ends, &begin, &work))
+            .await
     }
 
     /// A connection for long work of its own.
@@ -181,17 +203,24 @@ impl PostgresDatabase {
             Lane::Probe => &self.probe,
             Lane::ShortRead | Lane::LongRead | Lane::Write => &self.pool,
         };
-        workers.run(job, permit, ends).map_err(|reason| self.no_connection(waited_from, reason))?;
+        workers
+            .run(job, permit, ends)
+            .map_err(|reason| self.no_connection(waited_from, reason))?;
         match time::timeout_at(ends.into(), answer).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(DbError::Panicked.into()),
-            Err(_) => Err(DbError::Deadline { seconds: whole_seconds(waited_from.elapsed()) }.into()),
+            Err(_) => Err(DbError::Deadline {
+                seconds: whole_seconds(waited_from.elapsed()),
+            }
+            .into()),
         }
     }
 
     fn begin(&self, purpose: Purpose) -> Begin {
         let timeout = parameters::statement_timeout(&self.settings, purpose).unwrap_or(self.settings.deadline);
-        Begin { pooled: format!("{BEGIN}; {}", connect::local_settings(timeout, &self.settings)) }
+        Begin {
+            pooled: format!("{BEGIN}; {}", connect::local_settings(timeout, &self.settings)),
+        }
     }
 
     fn none_free(&self, since: Instant) -> DbError {
@@ -232,8 +261,15 @@ fn read<T, E: From<DbError>>(
 ) -> Result<T, E> {
     let mut attempt = 1;
     loop {
-        let Ready { connection, route, is_fresh, process } = slot.ready()?;
-        let at_work = running.map(|running| running.begin(process).ok_or(DbError::Closed)).transpose()?;
+        let Ready {
+            connection,
+            route,
+            is_fresh,
+            process,
+        } = slot.ready()?;
+        let at_work = running
+            .map(|running| running.begin(process).ok_or(DbError::Closed))
+            .transpose()?;
         let outcome = match begin.filter(|_| route == Route::Pooled) {
             Some(begin) => in_transaction(connection, begin.sql(route), work).map_err(Ended::into_error),
             None => work(&mut Connection::Postgres(connection)),
@@ -266,10 +302,21 @@ fn write<T, E: From<DbError>>(
     work: &impl Fn(&mut Connection<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     let since = Instant::now();
-    let in_time = || if Instant::now() < ends { Ok(()) } else { Err(DbError::late_since(since)) };
+    let in_time = || {
+        if Instant::now() < ends {
+            Ok(())
+        } else {
+            Err(DbError::late_since(since))
+        }
+    };
     let mut attempt = 1;
     loop {
-        let Ready { connection, route, is_fresh, .. } = slot.ready()?;
+        let Ready {
+            connection,
+            route,
+            is_fresh,
+            ..
+        } = slot.ready()?;
         in_time()?;
         let outcome = in_transaction(connection, begin.sql(route), |connection| {
             let value = work(connection)?;
@@ -351,7 +398,9 @@ pub(super) fn connect_once(url: &str, shown: &str, settings: &DatabaseSettings) 
 }
 
 fn connect(connector: &Connector) -> Result<PgConnection, DbError> {
-    connector.connect(Purpose::LongWork).map(|connected| connected.connection)
+    connector
+        .connect(Purpose::LongWork)
+        .map(|connected| connected.connection)
 }
 
 /// Connects twice. A pooler that hands on what a client sets, and lends the server process to others afterwards, shows the
@@ -362,11 +411,15 @@ fn find_pooler(connector: &Connector) -> Result<(), DbError> {
         return Ok(());
     }
     // A server that is full, or a user that may have one connection only.
-    let Ok(mut second) = connector.connect(Purpose::Requests) else { return connector.refuse_pooler() };
+    let Ok(mut second) = connector.connect(Purpose::Requests) else {
+        return connector.refuse_pooler();
+    };
     let has_same_process = first.process.is_some() && first.process == second.process;
     // A connection that is lost meanwhile tells nothing.
     let is_direct = |connected: &mut Connected| {
-        connector.verify(connected).map_err(|reason| connector.not_opened(parameters::one_line(reason)))
+        connector
+            .verify(connected)
+            .map_err(|reason| connector.not_opened(parameters::one_line(reason)))
     };
     if has_same_process || !(is_direct(&mut first)? && is_direct(&mut second)? && is_direct(&mut first)?) {
         connector.note_pooler();

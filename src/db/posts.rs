@@ -79,7 +79,12 @@ pub fn by_id(connection: &mut Connection<'_>, id: i64) -> Result<Option<PostRow>
 pub fn by_id_locked(connection: &mut Connection<'_>, id: i64) -> Result<Option<PostRow>, DbError> {
     // SQLite: a transaction that writes has the only write lock there is.
     if let Connection::Postgres(c) = connection {
-        blog_posts::table.find(id).select(blog_posts::id).for_update().first::<i64>(&mut **c).optional()?;
+        blog_posts::table
+            .find(id)
+            .select(blog_posts::id)
+            .for_update()
+            .first::<i64>(&mut **c)
+            .optional()?;
     }
     by_id(connection, id)
 }
@@ -96,14 +101,18 @@ pub fn insert(connection: &mut Connection<'_>, post: &NewPost<'_>) -> Result<i64
 /// Stores a post under an id from another database.
 pub fn insert_with_id(connection: &mut Connection<'_>, id: i64, post: &NewPost<'_>) -> Result<(), DbError> {
     let values = (blog_posts::id.eq(id), post.values());
-    on_either!(connection, |c| diesel::insert_into(blog_posts::table).values(values).execute(c))?;
+    on_either!(connection, |c| diesel::insert_into(blog_posts::table)
+        .values(values)
+        .execute(c))?;
     Ok(())
 }
 
 /// Stores many posts in one statement. At most some thousand: a statement holds no more than 32,766 values.
 pub fn insert_many(connection: &mut Connection<'_>, posts: &[NewPost<'_>]) -> Result<(), DbError> {
     let values: Vec<_> = posts.iter().map(NewPost::values).collect();
-    on_either!(connection, |c| diesel::insert_into(blog_posts::table).values(&values).execute(c))?;
+    on_either!(connection, |c| diesel::insert_into(blog_posts::table)
+        .values(&values)
+        .execute(c))?;
     Ok(())
 }
 
@@ -114,7 +123,9 @@ pub fn update(connection: &mut Connection<'_>, id: i64, changes: Changes<'_>) ->
         changes.content.map(|content| blog_posts::content.eq(content)),
         blog_posts::updated_at_micros.eq(changes.updated_at.timestamp_micros()),
     );
-    on_either!(connection, |c| diesel::update(blog_posts::table.find(id)).set(changes).execute(c))?;
+    on_either!(connection, |c| diesel::update(blog_posts::table.find(id))
+        .set(changes)
+        .execute(c))?;
     Ok(())
 }
 

@@ -45,7 +45,10 @@ impl SqliteDatabase {
         if let Some(folder) = path.parent()
             && !folder.is_dir()
         {
-            return Err(open::error(path, &format!("there is no folder {}; make it first", folder.display())));
+            return Err(open::error(
+                path,
+                &format!("there is no folder {}; make it first", folder.display()),
+            ));
         }
         let file = Arc::new(DatabaseFile::create(path, settings.file_mode.0)?);
         // First the writer: its connection switches the file to WAL.

@@ -40,7 +40,9 @@ where
 {
     fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
         let micros = i64::from_sql(value)?;
-        Ok(Self(DateTime::from_timestamp_micros(micros).ok_or("a stored time is out of range")?))
+        Ok(Self(
+            DateTime::from_timestamp_micros(micros).ok_or("a stored time is out of range")?,
+        ))
     }
 }
 

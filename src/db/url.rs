@@ -31,9 +31,9 @@ impl DatabaseUrl {
         match DatabaseAddress::parse(text).map_err(DbError::Url)? {
             DatabaseAddress::Postgres { url, shown, .. } => Ok(Self::Postgres { url, shown }),
             // Absolute, so that SQLite can take no name for one of its own `file:` URIs.
-            DatabaseAddress::Sqlite(path) => {
-                path::absolute(path).map(Self::Sqlite).map_err(|error| DbError::Url(error.to_string()))
-            }
+            DatabaseAddress::Sqlite(path) => path::absolute(path)
+                .map(Self::Sqlite)
+                .map_err(|error| DbError::Url(error.to_string())),
         }
     }
 }
@@ -127,6 +127,9 @@ mod tests {
     #[test]
     fn nothing_that_is_shown_holds_a_password() {
         let url = DatabaseUrl::parse("postgres://blog:s3c@ret@host/blog?password=s3cret").expect("a URL");
-        assert_eq!(format!("{url} {url:?}"), "postgres://host/blog DatabaseUrl(postgres://host/blog)");
+        assert_eq!(
+            format!("{url} {url:?}"),
+            "postgres://host/blog DatabaseUrl(postgres://host/blog)"
+        );
     }
 }

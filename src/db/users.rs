@@ -82,7 +82,9 @@ pub fn insert_if_new(connection: &mut Connection<'_>, user: &NewUser<'_>) -> Res
 /// Stores a user under an id from another database.
 pub fn insert_with_id(connection: &mut Connection<'_>, id: i64, user: &NewUser<'_>) -> Result<(), DbError> {
     let values = (users::id.eq(id), user.values());
-    on_either!(connection, |c| diesel::insert_into(users::table).values(values).execute(c))?;
+    on_either!(connection, |c| diesel::insert_into(users::table)
+        .values(values)
+        .execute(c))?;
     Ok(())
 }
 
@@ -93,14 +95,23 @@ pub fn rename(
     display_name: &str,
     updated_at: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    let changes = (users::display_name.eq(display_name), users::updated_at_micros.eq(updated_at.timestamp_micros()));
-    on_either!(connection, |c| diesel::update(users::table.find(id)).set(changes).execute(c))?;
+    let changes = (
+        users::display_name.eq(display_name),
+        users::updated_at_micros.eq(updated_at.timestamp_micros()),
+    );
+    on_either!(connection, |c| diesel::update(users::table.find(id))
+        .set(changes)
+        .execute(c))?;
     Ok(())
 }
 
 /// When the token was issued that the user's name is from, in seconds since 1970; `None` if it is from no token.
 pub fn name_issued_at(connection: &mut Connection<'_>, id: i64) -> Result<Option<i64>, DbError> {
-    Ok(on_either!(connection, |c| name_tokens::table.find(id).select(name_tokens::issued_at).get_result(c).optional())?)
+    Ok(on_either!(connection, |c| name_tokens::table
+        .find(id)
+        .select(name_tokens::issued_at)
+        .get_result(c)
+        .optional())?)
 }
 
 /// Records that a token names the user; whether it was issued later than every token that did before. Until the

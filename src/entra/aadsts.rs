@@ -85,7 +85,11 @@ impl EntraError {
     pub fn from_token_endpoint(body: &[u8]) -> Option<Self> {
         let body: ErrorBody = serde_json::from_slice(body).ok()?;
         let description = body.error_description.as_str().unwrap_or_default();
-        let code = body.error_codes.get(0).and_then(Value::as_u64).and_then(|code| u32::try_from(code).ok());
+        let code = body
+            .error_codes
+            .get(0)
+            .and_then(Value::as_u64)
+            .and_then(|code| u32::try_from(code).ok());
         Some(Self {
             error: error_name(&body.error),
             code: code.or_else(|| code_in(description)),
@@ -146,9 +150,14 @@ impl EntraError {
     /// The advice as a remedy for the operator, who need not be told who must do it: lower case, no full stop.
     pub fn remedy_of_operator(&self) -> String {
         let advice = self.advice();
-        let advice = advice.strip_prefix(OPERATOR_MUST).unwrap_or(advice).trim_end_matches('.');
+        let advice = advice
+            .strip_prefix(OPERATOR_MUST)
+            .unwrap_or(advice)
+            .trim_end_matches('.');
         let mut chars = advice.chars();
-        chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+        chars
+            .next()
+            .map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
     }
 
     /// Whether blogctl knows the code, so that cause and advice are about it.
@@ -158,7 +167,8 @@ impl EntraError {
 
     /// The code as Entra writes it, such as `AADSTS700027`, or the OAuth error when there is none.
     pub fn label(&self) -> String {
-        self.code.map_or_else(|| self.error.clone(), |code| format!("AADSTS{code}"))
+        self.code
+            .map_or_else(|| self.error.clone(), |code| format!("AADSTS{code}"))
     }
 
     fn known(&self) -> Option<&'static KnownCode> {
@@ -170,9 +180,15 @@ impl EntraError {
 /// An OAuth error code is a short word (RFC 6749 §4.1.2.1); anything else becomes `unknown_error`, since it comes
 /// through the browser and ends on a page and in the log.
 fn error_name(error: &str) -> String {
-    let sane =
-        (1..=64).contains(&error.len()) && error.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if sane { error.to_owned() } else { "unknown_error".to_owned() }
+    let sane = (1..=64).contains(&error.len())
+        && error
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if sane {
+        error.to_owned()
+    } else {
+        "unknown_error".to_owned()
+    }
 }
 
 fn code_in(description: &str) -> Option<u32> {
@@ -242,11 +258,16 @@ mod tests {
     #[test]
     fn a_token_in_the_description_is_taken_out() {
         let token = format!("eyJ{}.eyJ{}.{}", "a".repeat(60), "b".repeat(60), "c".repeat(200));
-        let error =
-            EntraError::from_callback("invalid_request", &format!("AADSTS50000: bad '{token}' sent\r\nTrace ID: x"));
+        let error = EntraError::from_callback(
+            "invalid_request",
+            &format!("AADSTS50000: bad '{token}' sent\r\nTrace ID: x"),
+        );
         assert_eq!(error.description, "AADSTS50000: bad '…' sent");
         assert!(!format!("{error:?}").contains("eyJ"));
-        for secret in ["0.AXoAq1w2e3r4t5y6u7i8o9p0-asdfghjklzxcvbnm_AQ", "abc8Q~defGHIjklMNOpqrSTUvwxYZ0123456789ab"] {
+        for secret in [
+            "0.AXoAq1w2e3r4t5y6u7i8o9p0-asdfghjklzxcvbnm_AQ",
+            "abc8Q~defGHIjklMNOpqrSTUvwxYZ0123456789ab",
+        ] {
             let error = EntraError::from_callback("e", &format!("AADSTS7000215: provided {secret}, wrong"));
             assert_eq!(error.description, "AADSTS7000215: provided …, wrong");
         }
@@ -271,7 +292,10 @@ mod tests {
         let id = "6f1c2d4e-0000-4000-8000-1234567890ab";
         let error = EntraError::from_callback("server_error", &format!("AADSTS1: x Correlation ID: {id} Timestamp: y"));
         assert_eq!(error.correlation_id.as_deref(), Some(id));
-        assert_eq!(EntraError::from_callback("e", "Correlation ID: <script>alert(1)</script>").correlation_id, None);
+        assert_eq!(
+            EntraError::from_callback("e", "Correlation ID: <script>alert(1)</script>").correlation_id,
+            None
+        );
         assert_eq!(EntraError::from_callback("e", "Correlation ID: ä").correlation_id, None);
     }
 
@@ -280,9 +304,15 @@ mod tests {
         for known in KNOWN {
             let error = EntraError::from_callback("e", &format!("AADSTS{}: x", known.code));
             let remedy = error.remedy_of_operator();
-            assert!(remedy.starts_with(|c: char| c.is_lowercase()) && !remedy.ends_with('.'), "{remedy}");
+            assert!(
+                remedy.starts_with(|c: char| c.is_lowercase()) && !remedy.ends_with('.'),
+                "{remedy}"
+            );
             assert!(!remedy.starts_with("the operator"), "{remedy}");
-            assert!(!["set it", "look at it"].iter().any(|start| remedy.starts_with(start)), "{remedy}");
+            assert!(
+                !["set it", "look at it"].iter().any(|start| remedy.starts_with(start)),
+                "{remedy}"
+            );
             if known.remedy != Remedy::SignInAgain {
                 assert!(remedy.split_whitespace().count() >= 5, "{}: {remedy}", known.code);
             }
@@ -293,9 +323,18 @@ mod tests {
 
     #[test]
     fn without_a_code_the_oauth_error_decides() {
-        assert_eq!(EntraError::from_callback("interaction_required", "").remedy(), Remedy::SignInAgain);
-        assert_eq!(EntraError::from_callback("temporarily_unavailable", "").remedy(), Remedy::Other);
-        assert_eq!(EntraError::from_callback("invalid_client", "").remedy(), Remedy::Configuration);
+        assert_eq!(
+            EntraError::from_callback("interaction_required", "").remedy(),
+            Remedy::SignInAgain
+        );
+        assert_eq!(
+            EntraError::from_callback("temporarily_unavailable", "").remedy(),
+            Remedy::Other
+        );
+        assert_eq!(
+            EntraError::from_callback("invalid_client", "").remedy(),
+            Remedy::Configuration
+        );
     }
 
     proptest::proptest! {

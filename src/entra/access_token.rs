@@ -164,7 +164,8 @@ impl AccessTokenValidator {
             return Err(Refusal::UnknownKey.into());
         }
         let principal = Arc::new(self.principal(claims)?);
-        self.remembered.insert(*token.digest(), &principal, key.generation(), usable_until, self.now());
+        self.remembered
+            .insert(*token.digest(), &principal, key.generation(), usable_until, self.now());
         Ok(principal)
     }
 

@@ -57,7 +57,9 @@ impl ClientAssertion<'_> {
         let signed = serde_json::to_vec(&self.claims(now.timestamp()))
             .map_err(|error| JoseError::InvalidJson(error.into()))
             .and_then(|claims| jws::serialize_compact(&claims, &self.header(), self.certificate.signer(self.form)));
-        signed.map(SecretString::from).map_err(|error| self.certificate.signing_failed(&error))
+        signed
+            .map(SecretString::from)
+            .map_err(|error| self.certificate.signing_failed(&error))
     }
 
     /// `alg` is added by the signer.

@@ -40,7 +40,11 @@ impl Authority {
             parse_guid(&settings.tenant_id).ok_or_else(|| AuthorityError::TenantId(settings.tenant_id.clone()))?;
         let Some(host) = &settings.authority_host else {
             let (host, v1_host) = cloud_hosts(settings.cloud);
-            return Ok(Self { tenant_id, host, v1_host: v1_host.to_owned() });
+            return Ok(Self {
+                tenant_id,
+                host,
+                v1_host: v1_host.to_owned(),
+            });
         };
         if !is_secure(host) {
             return Err(AuthorityError::Insecure(host.clone()));
@@ -49,11 +53,18 @@ impl Authority {
         if has_user || host.query().is_some() || host.fragment().is_some() {
             return Err(AuthorityError::NotABase);
         }
-        Ok(Self { tenant_id, v1_host: without_slash(host).to_owned(), host: host.clone() })
+        Ok(Self {
+            tenant_id,
+            v1_host: without_slash(host).to_owned(),
+            host: host.clone(),
+        })
     }
     /// This authority, and those of other tenants of the same cloud. An entry that is not a GUID names no tenant.
     pub(super) fn with_tenants(&self, others: &[String]) -> Vec<Self> {
-        let others = others.iter().filter_map(|id| parse_guid(id)).map(|tenant_id| Self { tenant_id, ..self.clone() });
+        let others = others.iter().filter_map(|id| parse_guid(id)).map(|tenant_id| Self {
+            tenant_id,
+            ..self.clone()
+        });
         std::iter::once(self.clone()).chain(others).collect()
     }
     /// `{host}/{tenant}/oauth2/v2.0/authorize`: where a user signs in, for whoever lacks a token.
@@ -114,7 +125,10 @@ fn cloud_hosts(cloud: Cloud) -> (Url, &'static str) {
     let (host, v1_host) = match cloud {
         Cloud::Public => ("https://login.microsoftonline.com", "https://sts.windows.net"),
         Cloud::UsGovernment => ("https://login.microsoftonline.us", "https://sts.windows.net"),
-        Cloud::China => ("https://login.partner.microsoftonline.cn", "https://sts.chinacloudapi.cn"),
+        Cloud::China => (
+            "https://login.partner.microsoftonline.cn",
+            "https://sts.chinacloudapi.cn",
+        ),
     };
     #[expect(clippy::expect_used, reason = "three constants, each parsed by a test")]
     (Url::parse(host).expect("a constant URL"), v1_host)
@@ -141,7 +155,11 @@ mod tests {
             (Cloud::UsGovernment, "login.microsoftonline.us", "sts.windows.net"),
             (Cloud::China, "login.partner.microsoftonline.cn", "sts.chinacloudapi.cn"),
         ] {
-            let settings = EntraSettings { tenant_id: TENANT.to_owned(), cloud, ..EntraSettings::default() };
+            let settings = EntraSettings {
+                tenant_id: TENANT.to_owned(),
+                cloud,
+                ..EntraSettings::default()
+            };
             let authority = Authority::new(&settings).unwrap();
             assert_eq!(
                 authority.discovery_url().as_str(),
@@ -167,31 +185,54 @@ mod tests {
 
     #[test]
     fn plain_http_is_taken_on_loopback_only() {
-        for host in ["http://localhost:1", "http://127.0.0.1:1", "http://127.8.9.10:1", "http://[::1]:1", "https://a.b"]
-        {
+        for host in [
+            "http://localhost:1",
+            "http://127.0.0.1:1",
+            "http://127.8.9.10:1",
+            "http://[::1]:1",
+            "https://a.b",
+        ] {
             assert!(at(host).is_ok(), "{host}");
         }
-        for host in
-            ["http://login.microsoftonline.com", "http://localhost.example", "http://10.0.0.1", "ftp://localhost"]
-        {
+        for host in [
+            "http://login.microsoftonline.com",
+            "http://localhost.example",
+            "http://10.0.0.1",
+            "ftp://localhost",
+        ] {
             assert!(matches!(at(host), Err(AuthorityError::Insecure(_))), "{host}");
         }
     }
 
     #[test]
     fn a_host_with_user_query_or_fragment_is_refused() {
-        for host in ["https://user@a.b", "https://u:p@a.b", "https://a.b/?x=1", "https://a.b/#x"] {
+        for host in [
+            "https://user@a.b",
+            "https://u:p@a.b",
+            "https://a.b/?x=1",
+            "https://a.b/#x",
+        ] {
             assert_eq!(at(host).unwrap_err(), AuthorityError::NotABase, "{host}");
         }
     }
 
     #[test]
     fn only_a_plain_guid_is_a_tenant() {
-        for tenant in
-            ["", "common", "contoso.com", "{11111111-2222-4333-8444-555555555555}", "11111111222243338444555555555555"]
-        {
-            let settings = EntraSettings { tenant_id: tenant.to_owned(), ..EntraSettings::default() };
-            assert_eq!(Authority::new(&settings).unwrap_err(), AuthorityError::TenantId(tenant.to_owned()));
+        for tenant in [
+            "",
+            "common",
+            "contoso.com",
+            "{11111111-2222-4333-8444-555555555555}",
+            "11111111222243338444555555555555",
+        ] {
+            let settings = EntraSettings {
+                tenant_id: tenant.to_owned(),
+                ..EntraSettings::default()
+            };
+            assert_eq!(
+                Authority::new(&settings).unwrap_err(),
+                AuthorityError::TenantId(tenant.to_owned())
+            );
         }
     }
 

@@ -68,9 +68,19 @@ pub fn certificates_of(settings: &CertificateSettings) -> Result<Vec<Vec<u8>>, C
 /// # Errors
 /// When one of the two cannot be read, or they do not belong together.
 pub fn leaf_of(settings: &CertificateSettings) -> Result<Vec<u8>, CertificateError> {
-    let Found { certificates, key, path, key_path } = source::read_apart(settings)?.whole()?;
+    let Found {
+        certificates,
+        key,
+        path,
+        key_path,
+    } = source::read_apart(settings)?.whole()?;
     let leaf = leaf_among(&certificates, &key, Utc::now()).and_then(|at| certificates.get(at));
-    let Some(leaf) = leaf else { return Err(CertificateError::KeyMismatch { certificate: path, key: key_path }) };
+    let Some(leaf) = leaf else {
+        return Err(CertificateError::KeyMismatch {
+            certificate: path,
+            key: key_path,
+        });
+    };
     leaf.to_der().map_err(|_| CertificateError::BadCertificate { path })
 }
 
@@ -138,7 +148,9 @@ impl ClientCertificate {
         let path = vault_place(vault, name);
         let found = vault.certificate(name, patience)?;
         let leaf = X509::from_der(&found.der).map_err(|_| CertificateError::BadCertificate { path: path.clone() })?;
-        let key = leaf.public_key().map_err(|_| CertificateError::BadCertificate { path: path.clone() })?;
+        let key = leaf
+            .public_key()
+            .map_err(|_| CertificateError::BadCertificate { path: path.clone() })?;
         check_key(&key, &path)?;
         let bad_key = || CertificateError::BadKey { path: path.clone() };
         let public = key.public_key_to_der().map_err(|_| bad_key())?;
@@ -148,10 +160,17 @@ impl ClientCertificate {
             AssertionForm::Ps256Sha256 => ps256.clone(),
             AssertionForm::Rs256Sha1 => rs256.clone(),
         };
-        let signers = Signers { ps256: Box::new(ps256), rs256: Box::new(rs256) };
+        let signers = Signers {
+            ps256: Box::new(ps256),
+            rs256: Box::new(rs256),
+        };
         let loaded = Self::checked(path, found.key_id.as_str().into(), vec![found.der], signers)?;
-        let loaded = Self { is_in_vault: true, ..loaded };
-        used.probe(PROBE, patience).map_err(|error| loaded.signing_failed(&error))?;
+        let loaded = Self {
+            is_in_vault: true,
+            ..loaded
+        };
+        used.probe(PROBE, patience)
+            .map_err(|error| loaded.signing_failed(&error))?;
         Ok(loaded)
     }
 
@@ -164,20 +183,35 @@ impl ClientCertificate {
         // Its type says whether it is PEM; so does the content.
         let VaultSecret { value, .. } = vault.secret(name, patience)?;
         let content = Content::of(value.expose_secret().as_bytes());
-        let loaded = Parts::in_one(&content, &path, &|| Ok(None)).and_then(Parts::whole).and_then(Self::of);
-        Ok(Self { is_in_vault: true, ..loaded.map_err(CertificateError::of_vault)? })
+        let loaded = Parts::in_one(&content, &path, &|| Ok(None))
+            .and_then(Parts::whole)
+            .and_then(Self::of);
+        Ok(Self {
+            is_in_vault: true,
+            ..loaded.map_err(CertificateError::of_vault)?
+        })
     }
 
     fn of(found: Found) -> Result<Self, CertificateError> {
-        let Found { certificates, key, path, key_path } = found;
+        let Found {
+            certificates,
+            key,
+            path,
+            key_path,
+        } = found;
         check_key(&key, &key_path)?;
         let now = Utc::now();
-        let leaf = leaf_among(&certificates, &key, now)
-            .ok_or_else(|| CertificateError::KeyMismatch { certificate: path.clone(), key: key_path.clone() })?;
+        let leaf = leaf_among(&certificates, &key, now).ok_or_else(|| CertificateError::KeyMismatch {
+            certificate: path.clone(),
+            key: key_path.clone(),
+        })?;
         let successor = successor_among(leaf, &certificates, &key, now);
         let chain = pem::chain_from(leaf, certificates, &path)?;
         let signers = Signers::of(&key).ok_or_else(|| CertificateError::BadKey { path: key_path.clone() })?;
-        Ok(Self { successor, ..Self::checked(path, key_path, chain, signers)? })
+        Ok(Self {
+            successor,
+            ..Self::checked(path, key_path, chain, signers)?
+        })
     }
 
     fn checked(
@@ -191,7 +225,15 @@ impl ClientCertificate {
             .and_then(|der| CertificateDetails::from_der(der))
             .ok_or_else(|| CertificateError::BadCertificate { path: path.clone() })?;
         check_dates(&details, &path, Utc::now())?;
-        Ok(Self { path, key_place, details, chain, signers, is_in_vault: false, successor: None })
+        Ok(Self {
+            path,
+            key_place,
+            details,
+            chain,
+            signers,
+            is_in_vault: false,
+            successor: None,
+        })
     }
 
     /// Where it comes from: a file, a setting, or an address in a vault.
@@ -235,7 +277,12 @@ impl ClientCertificate {
     /// The error of a signature that could not be made: what a vault has said, if it was one.
     pub(super) fn signing_failed(&self, error: &JoseError) -> CertificateError {
         let said = VaultSigner::said(error);
-        let said = said.map_or_else(|| CertificateError::Signing { path: self.path.clone() }, CertificateError::Azure);
+        let said = said.map_or_else(
+            || CertificateError::Signing {
+                path: self.path.clone(),
+            },
+            CertificateError::Azure,
+        );
         self.told(said)
     }
 
@@ -254,10 +301,16 @@ impl fmt::Debug for ClientCertificate {
 }
 
 fn check_dates(details: &CertificateDetails, path: &Path, now: DateTime<Utc>) -> Result<(), CertificateError> {
-    let CertificateDetails { not_before, not_after, .. } = *details;
+    let CertificateDetails {
+        not_before, not_after, ..
+    } = *details;
     let path = path.to_owned();
     if now > not_after {
-        return Err(CertificateError::Expired { path, not_after, days: (now - not_after).num_days() });
+        return Err(CertificateError::Expired {
+            path,
+            not_after,
+            days: (now - not_after).num_days(),
+        });
     }
     if now < not_before {
         return Err(CertificateError::NotYetValid { path, not_before });
@@ -271,22 +324,36 @@ fn check_thumbprint(details: &CertificateDetails, configured: &str, path: &Path)
     let actual = match wanted.len() {
         40 => thumbprints.sha1_hex(),
         64 => thumbprints.sha256_hex(),
-        _ => return Err(CertificateError::ThumbprintFormat { configured: configured.to_owned() }),
+        _ => {
+            return Err(CertificateError::ThumbprintFormat {
+                configured: configured.to_owned(),
+            });
+        }
     };
     if wanted == actual {
         return Ok(());
     }
-    Err(CertificateError::ThumbprintMismatch { path: path.to_owned(), configured: wanted, actual })
+    Err(CertificateError::ThumbprintMismatch {
+        path: path.to_owned(),
+        configured: wanted,
+        actual,
+    })
 }
 
 fn check_key<T: HasPublic>(key: &PKey<T>, path: &Path) -> Result<(), CertificateError> {
     let kind = kind_of(key.id());
     // OpenSSL would sign with a key for RSASSA-PSS alone, and Entra ID would not take its certificate.
     if kind != RSA {
-        return Err(CertificateError::NotRsa { path: path.to_owned(), kind });
+        return Err(CertificateError::NotRsa {
+            path: path.to_owned(),
+            kind,
+        });
     }
     if key.bits() < MIN_KEY_BITS {
-        return Err(CertificateError::Weak { path: path.to_owned(), bits: key.bits() });
+        return Err(CertificateError::Weak {
+            path: path.to_owned(),
+            bits: key.bits(),
+        });
     }
     Ok(())
 }
@@ -329,7 +396,10 @@ fn currency(certificate: &X509Ref, now: &Asn1TimeRef) -> Currency {
 /// that ends last; of those that are not valid yet, the first that will be.
 fn leaf_among(certificates: &[X509], key: &PKey<Private>, now: DateTime<Utc>) -> Option<usize> {
     let now = Asn1Time::from_unix(now.timestamp()).ok()?;
-    let own = certificates.iter().enumerate().filter(|(_, certificate)| belongs_to(certificate, key));
+    let own = certificates
+        .iter()
+        .enumerate()
+        .filter(|(_, certificate)| belongs_to(certificate, key));
     let best = own.max_by(|(_, one), (_, other)| {
         let state = currency(one, &now);
         state.cmp(&currency(other, &now)).then_with(|| match state {
@@ -351,9 +421,14 @@ fn successor_among(
     key: &PKey<Private>,
     now: DateTime<Utc>,
 ) -> Option<CertificateDetails> {
-    let others = certificates.iter().enumerate().filter(|(at, other)| *at != leaf && belongs_to(other, key));
+    let others = certificates
+        .iter()
+        .enumerate()
+        .filter(|(at, other)| *at != leaf && belongs_to(other, key));
     let details = others.filter_map(|(_, other)| CertificateDetails::from_der(&other.to_der().ok()?));
-    details.filter(|details| details.not_before > now).min_by_key(|details| details.not_before)
+    details
+        .filter(|details| details.not_before > now)
+        .min_by_key(|details| details.not_before)
 }
 
 fn belongs_to(certificate: &X509, key: &PKey<Private>) -> bool {
@@ -370,6 +445,9 @@ impl Signers {
         let der = Zeroizing::new(key.rsa().ok()?.private_key_to_der().ok()?);
         let ps256 = PS256.signer_from_der(der.as_slice()).ok()?;
         let rs256 = RS256.signer_from_der(der.as_slice()).ok()?;
-        Some(Self { ps256: Box::new(ps256), rs256: Box::new(rs256) })
+        Some(Self {
+            ps256: Box::new(ps256),
+            rs256: Box::new(rs256),
+        })
     }
 }

@@ -90,16 +90,26 @@ mod tests {
     #[test]
     fn a_challenge_is_asked_for_beside_what_is_always_said() {
         let demand = json!({ "access_token": { "acrs": { "essential": true, "value": "c1" } } }).to_string();
-        for encoded in [STANDARD.encode(&demand), STANDARD_NO_PAD.encode(&demand), URL_SAFE_NO_PAD.encode(&demand)] {
+        for encoded in [
+            STANDARD.encode(&demand),
+            STANDARD_NO_PAD.encode(&demand),
+            URL_SAFE_NO_PAD.encode(&demand),
+        ] {
             let challenge = ClaimsChallenge::decode(&encoded).expect("a challenge");
             let parameter: Value = serde_json::from_str(&claims_parameter(Some(&challenge))).expect("JSON");
             let expected = json!({ "access_token": {
                 "acrs": { "essential": true, "value": "c1" }, "xms_cc": { "values": ["cp1"] },
             } });
             assert_eq!(parameter, expected);
-            assert_eq!(ClaimsChallenge::from_json(challenge.to_json().as_bytes()), Some(challenge));
+            assert_eq!(
+                ClaimsChallenge::from_json(challenge.to_json().as_bytes()),
+                Some(challenge)
+            );
         }
-        assert_eq!(claims_parameter(None), r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#);
+        assert_eq!(
+            claims_parameter(None),
+            r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#
+        );
     }
 
     #[test]
@@ -108,16 +118,27 @@ mod tests {
         let challenge = ClaimsChallenge::from_error(demand).expect("a challenge");
         assert_eq!(challenge.to_json(), demand);
         assert_eq!(ClaimsChallenge::from_error(&STANDARD.encode(demand)), Some(challenge));
-        for bad in ["", "{", "[]", r#"{"a":1}"#, &format!(r#"{{"a":{{"b":"{}"}}}}"#, "x".repeat(5000))] {
+        for bad in [
+            "",
+            "{",
+            "[]",
+            r#"{"a":1}"#,
+            &format!(r#"{{"a":{{"b":"{}"}}}}"#, "x".repeat(5000)),
+        ] {
             assert_eq!(ClaimsChallenge::from_error(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn what_is_no_challenge_is_none() {
-        for bad in
-            ["", "!", "bnVsbA", &STANDARD.encode("[]"), &STANDARD.encode(r#"{"access_token":1}"#), &"A".repeat(5000)]
-        {
+        for bad in [
+            "",
+            "!",
+            "bnVsbA",
+            &STANDARD.encode("[]"),
+            &STANDARD.encode(r#"{"access_token":1}"#),
+            &"A".repeat(5000),
+        ] {
             assert_eq!(ClaimsChallenge::decode(bad), None, "{bad}");
         }
     }

@@ -118,7 +118,8 @@ impl SignInError {
 
     /// With what to do about it, in one line, for the log.
     pub fn with_hint(&self) -> String {
-        self.hint().map_or_else(|| self.to_string(), |hint| format!("{self}; hint: {hint}"))
+        self.hint()
+            .map_or_else(|| self.to_string(), |hint| format!("{self}; hint: {hint}"))
     }
 }
 
@@ -142,7 +143,12 @@ impl ConfidentialClient {
     /// When no credential can be used.
     pub fn new(provider: Arc<Provider>, settings: &Settings, redirect_uri: Url) -> Result<Self, SignInError> {
         let sources = CredentialSource::all(settings).map_err(ProviderError::from)?;
-        Ok(Self::of(provider, Credentials::load(sources)?, &settings.client, redirect_uri))
+        Ok(Self::of(
+            provider,
+            Credentials::load(sources)?,
+            &settings.client,
+            redirect_uri,
+        ))
     }
 
     /// The application with this credential alone. Asks nobody.
@@ -205,8 +211,15 @@ impl ConfidentialClient {
             request = request.add_extra_param("domain_hint", domain_hint.as_str());
         }
         let (url, state) = request.url();
-        let pending = PendingSignIn { nonce, code_verifier: SecretString::from(verifier.into_secret()) };
-        Ok(AuthorizationRequest { url, state: state.into_secret(), pending })
+        let pending = PendingSignIn {
+            nonce,
+            code_verifier: SecretString::from(verifier.into_secret()),
+        };
+        Ok(AuthorizationRequest {
+            url,
+            state: state.into_secret(),
+            pending,
+        })
     }
 
     /// Redeems an authorization code and validates the ID token. Blocks.
@@ -226,8 +239,16 @@ impl ConfidentialClient {
                 .map_err(|error| oauth::sign_in_error(error, &metadata.token_endpoint))
         })?;
         let id_token = answer.extra_fields().id_token.as_ref().ok_or(IdTokenError::Absent)?;
-        let user = id_token::validate(&self.provider, id_token.expose_secret(), &self.client_id, &pending.nonce)?;
-        Ok(SignIn { user, tokens: self.token_set(&answer, None) })
+        let user = id_token::validate(
+            &self.provider,
+            id_token.expose_secret(),
+            &self.client_id,
+            &pending.nonce,
+        )?;
+        Ok(SignIn {
+            user,
+            tokens: self.token_set(&answer, None),
+        })
     }
 
     /// Trades a refresh token for new tokens. Blocks.
@@ -300,7 +321,9 @@ impl ConfidentialClient {
 
     /// The API's App ID URI: its scope without the last part.
     fn api_resource(&self) -> &str {
-        self.api_scope.rsplit_once('/').map_or(self.api_scope.as_str(), |(resource, _)| resource)
+        self.api_scope
+            .rsplit_once('/')
+            .map_or(self.api_scope.as_str(), |(resource, _)| resource)
     }
 
     fn oauth_client(&self, metadata: &Metadata) -> OAuthClient {
@@ -333,11 +356,17 @@ impl ConfidentialClient {
                 return outcome;
             }
         };
-        let Some(other) = self.credentials.instead_of(&used, &trouble, self.now()) else { return outcome };
+        let Some(other) = self.credentials.instead_of(&used, &trouble, self.now()) else {
+            return outcome;
+        };
         let second = match self.assertion(&metadata, &other.credential) {
             Ok(assertion) => request(&metadata, &assertion),
             Err(error) => {
-                log::warn!("{} could not be used either: {}", other.credential.name(), error.with_hint());
+                log::warn!(
+                    "{} could not be used either: {}",
+                    other.credential.name(),
+                    error.with_hint()
+                );
                 self.credentials.tried(&other, Verdict::Unknown);
                 // What the first one met is what is to be mended.
                 return outcome;
@@ -374,7 +403,9 @@ impl ConfidentialClient {
     /// `offline_access` brings the refresh token, `openid` the ID token; the API's scope decides whom the access
     /// token is for.
     fn scopes(&self) -> impl Iterator<Item = &str> {
-        ["openid", "profile", "offline_access"].into_iter().chain(self.api_scope.split_whitespace())
+        ["openid", "profile", "offline_access"]
+            .into_iter()
+            .chain(self.api_scope.split_whitespace())
     }
 
     /// `previous` is the refresh token used: an answer without a new one leaves it valid (RFC 6749 §6).
@@ -410,7 +441,9 @@ impl fmt::Debug for AuthorizationRequest {
 /// What an outcome says of the client's credential: Entra took it when it gave tokens, or refused for a reason that comes after.
 fn verdict<T>(outcome: &Result<T, SignInError>) -> Verdict {
     let Err(error) = outcome else { return Verdict::Accepted };
-    let SignInError::Entra(answer) = error else { return Verdict::Unknown };
+    let SignInError::Entra(answer) = error else {
+        return Verdict::Unknown;
+    };
     match answer.remedy() {
         Remedy::SignInAgain | Remedy::Consent => Verdict::Accepted,
         Remedy::Certificate => Verdict::Refused,

@@ -24,7 +24,10 @@ use crate::{azure::Patience, config::AssertionForm};
 
 /// One of the two.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there are a handful of them, each behind an Arc")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are a handful of them, each behind an Arc"
+)]
 pub enum Credential {
     /// A certificate with its key.
     Certificate(ClientCertificate),
@@ -55,11 +58,21 @@ impl Credential {
         request: &AssertionRequest<'_>,
         now: DateTime<Utc>,
     ) -> Result<SecretString, CredentialError> {
-        let &AssertionRequest { form, send_x5c, client_id, audience } = request;
+        let &AssertionRequest {
+            form,
+            send_x5c,
+            client_id,
+            audience,
+        } = request;
         match self {
-            Self::Certificate(certificate) => {
-                Ok(ClientAssertion { certificate, form, send_x5c, client_id, audience }.sign(now)?)
+            Self::Certificate(certificate) => Ok(ClientAssertion {
+                certificate,
+                form,
+                send_x5c,
+                client_id,
+                audience,
             }
+            .sign(now)?),
             Self::Federated(federated) => Ok(federated.assertion(Patience::Request)?),
         }
     }
@@ -77,7 +90,9 @@ impl Credential {
     /// # Errors
     /// When the certificate is out of date.
     pub fn check_dates(&self, now: DateTime<Utc>) -> Result<(), CredentialError> {
-        Ok(self.certificate().map_or(Ok(()), |certificate| certificate.check_dates(now))?)
+        Ok(self
+            .certificate()
+            .map_or(Ok(()), |certificate| certificate.check_dates(now))?)
     }
 
     /// Whether Entra sees no difference: the same certificate, whoever signs for it, or tokens of the same origin.
@@ -130,7 +145,11 @@ struct Verdicts {
 
 impl Placed {
     pub(super) fn new(position: usize, credential: Arc<Credential>) -> Self {
-        Self { position, credential, verdicts: Arc::default() }
+        Self {
+            position,
+            credential,
+            verdicts: Arc::default(),
+        }
     }
 
     /// Notes that Entra has accepted it.

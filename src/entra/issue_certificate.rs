@@ -105,7 +105,11 @@ fn new_key(bits: u32) -> Result<PKey<Private>, IssueError> {
 }
 
 fn check_bits(bits: u32) -> Result<(), IssueError> {
-    if [2048, 3072, 4096].contains(&bits) { Ok(()) } else { Err(IssueError::Bits(bits)) }
+    if [2048, 3072, 4096].contains(&bits) {
+        Ok(())
+    } else {
+        Err(IssueError::Bits(bits))
+    }
 }
 
 /// PKCS#8 PEM; encrypted with AES-256 when there is a passphrase.

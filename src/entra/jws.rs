@@ -137,7 +137,10 @@ impl<'a> UnverifiedJws<'a> {
 }
 
 fn is_base64url(part: &str) -> bool {
-    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    !part.is_empty()
+        && part
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 fn decode<T: DeserializeOwned>(part: &str) -> Option<T> {
@@ -174,9 +177,17 @@ mod tests {
     #[test]
     fn every_other_shape_is_refused() {
         let good = token(r#"{"alg":"RS256","kid":"one","typ":"JWT"}"#);
-        for shape in
-            ["", ".", "..", "...", "a.b", "a.b.c.d", &format!("{good}="), &format!("{good}."), &format!(" {good}")]
-        {
+        for shape in [
+            "",
+            ".",
+            "..",
+            "...",
+            "a.b",
+            "a.b.c.d",
+            &format!("{good}="),
+            &format!("{good}."),
+            &format!(" {good}"),
+        ] {
             assert_eq!(refusal(shape), Some(JwsError::Malformed), "{shape:?}");
         }
         assert_eq!(refusal(&format!("{good}.a.b")), Some(JwsError::Encrypted));
@@ -195,10 +206,22 @@ mod tests {
             (r#"{"alg":"RS256","kid":"one"}"#, JwsError::Type),
             (r#"{"alg":"RS256","kid":"one","typ":""}"#, JwsError::Type),
             (r#"{"alg":"RS256","kid":"one","typ":"logout+jwt"}"#, JwsError::Type),
-            (r#"{"alg":"RS256","kid":"one","typ":"JWT","cty":"JWT"}"#, JwsError::Nested),
-            (r#"{"alg":"RSA-OAEP","enc":"A256GCM","kid":"one","typ":"JWT"}"#, JwsError::Encrypted),
-            (r#"{"alg":"RS256","kid":"one","typ":"JWT","b64":false}"#, JwsError::Critical),
-            (r#"{"alg":"RS256","kid":"one","crit":["b64"],"b64":false}"#, JwsError::Critical),
+            (
+                r#"{"alg":"RS256","kid":"one","typ":"JWT","cty":"JWT"}"#,
+                JwsError::Nested,
+            ),
+            (
+                r#"{"alg":"RSA-OAEP","enc":"A256GCM","kid":"one","typ":"JWT"}"#,
+                JwsError::Encrypted,
+            ),
+            (
+                r#"{"alg":"RS256","kid":"one","typ":"JWT","b64":false}"#,
+                JwsError::Critical,
+            ),
+            (
+                r#"{"alg":"RS256","kid":"one","crit":["b64"],"b64":false}"#,
+                JwsError::Critical,
+            ),
             (r#"{"alg":"RS256","kid":"one","alg":"none"}"#, JwsError::Malformed),
             (r#"{"alg":["RS256"],"kid":"one"}"#, JwsError::Malformed),
             (r#"["RS256"]"#, JwsError::Malformed),

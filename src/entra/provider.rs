@@ -111,7 +111,10 @@ impl Provider {
     /// # Errors
     /// As [`Self::new`].
     pub fn for_tenants(settings: &EntraSettings, others: &[String]) -> Result<Self, ProviderError> {
-        let policy = KeyPolicy { expire_after: settings.keys_max_age, ..KeyPolicy::default() };
+        let policy = KeyPolicy {
+            expire_after: settings.keys_max_age,
+            ..KeyPolicy::default()
+        };
         Self::with_policy(settings, others, policy, Clock::default())
     }
     /// As [`Self::for_tenants`], with other intervals for the signing keys and another clock.
@@ -125,7 +128,10 @@ impl Provider {
         clock: Clock,
     ) -> Result<Self, ProviderError> {
         if let Some(url) = settings.jwks_uri.as_ref().filter(|url| !is_secure(url)) {
-            return Err(ProviderError::Insecure { name: "entra.jwks_uri", url: url.clone() });
+            return Err(ProviderError::Insecure {
+                name: "entra.jwks_uri",
+                url: url.clone(),
+            });
         }
         let authority = Authority::new(settings)?;
         let cache_file = settings.keys_cache_file.clone().map(|path| {
@@ -243,11 +249,16 @@ impl Provider {
             .agent
             .get(url.as_str())
             .call()
-            .map_err(|error| ProviderError::Unreachable { url: url.clone(), reason: error.to_string() })?;
+            .map_err(|error| ProviderError::Unreachable {
+                url: url.clone(),
+                reason: error.to_string(),
+            })?;
         // The answer was written about half-way between question and arrival.
         let here = asked + (self.clock.now() - asked) / 2;
         let date = response.headers().get("date").and_then(|date| date.to_str().ok());
-        Ok(date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).map(|there| there.to_utc() - here))
+        Ok(date
+            .and_then(|date| DateTime::parse_from_rfc2822(date).ok())
+            .map(|there| there.to_utc() - here))
     }
     /// How many of the published keys, as last fetched, can verify tokens.
     pub fn usable_keys(&self) -> usize {
@@ -260,11 +271,18 @@ impl Provider {
             None => self.metadata()?.jwks_uri.clone(),
         };
         let answer = self.get(&url)?;
-        Ok(FetchedKeys { url, jwks: answer.body, max_age: answer.max_age })
+        Ok(FetchedKeys {
+            url,
+            jwks: answer.body,
+            max_age: answer.max_age,
+        })
     }
 
     fn get(&self, url: &Url) -> Result<Answer, ProviderError> {
-        let unreachable = |reason: String| ProviderError::Unreachable { url: url.clone(), reason };
+        let unreachable = |reason: String| ProviderError::Unreachable {
+            url: url.clone(),
+            reason,
+        };
         let mut response = self
             .agent
             .get(url.as_str())
@@ -273,7 +291,10 @@ impl Provider {
             .map_err(|error| unreachable(error.to_string()))?;
         // Redirects too: whoever answers for the provider must do so itself.
         let status = response.status();
-        let max_age = response.headers().get("cache-control").and_then(|value| max_age(value.to_str().ok()?));
+        let max_age = response
+            .headers()
+            .get("cache-control")
+            .and_then(|value| max_age(value.to_str().ok()?));
         let body = outbound::read_body(&mut response).map_err(|error| unreachable(error.to_string()));
         if status != 200 {
             // An unknown tenant, for instance, is told as on the token endpoint.
@@ -286,7 +307,10 @@ impl Provider {
 
     fn known_metadata(&self, wanted: impl FnOnce(&KnownMetadata) -> bool) -> Option<Arc<Metadata>> {
         let known = self.metadata.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().filter(|known| wanted(known)).map(|known| Arc::clone(&known.metadata))
+        known
+            .as_ref()
+            .filter(|known| wanted(known))
+            .map(|known| Arc::clone(&known.metadata))
     }
 
     fn keep(&self, metadata: Arc<Metadata>, lifetime: Duration) {
@@ -304,13 +328,17 @@ struct Answer {
 /// How long an answer may be kept (RFC 9111 §5.2.2); `None` when it does not say.
 fn max_age(cache_control: &str) -> Option<Duration> {
     let mut directives = cache_control.split(',').map(str::trim);
-    if directives.clone().any(|directive| matches!(directive.to_ascii_lowercase().as_str(), "no-store" | "no-cache")) {
+    if directives
+        .clone()
+        .any(|directive| matches!(directive.to_ascii_lowercase().as_str(), "no-store" | "no-cache"))
+    {
         return Some(Duration::ZERO);
     }
     directives.find_map(|directive| {
         let (name, seconds) = directive.split_once('=')?;
         let seconds = seconds.trim_matches('"').parse().ok()?;
-        name.eq_ignore_ascii_case("max-age").then(|| Duration::from_secs(seconds))
+        name.eq_ignore_ascii_case("max-age")
+            .then(|| Duration::from_secs(seconds))
     })
 }
 

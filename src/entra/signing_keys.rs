@@ -134,7 +134,11 @@ impl SigningKeys {
     pub(super) fn look_up(&self, kid: &str) -> KeyLookup {
         let now = self.clock.elapsed();
         let Some(set) = self.current() else {
-            return if now >= self.schedule().retry_at { KeyLookup::MustFetch } else { KeyLookup::Unavailable };
+            return if now >= self.schedule().retry_at {
+                KeyLookup::MustFetch
+            } else {
+                KeyLookup::Unavailable
+            };
         };
         if let Some(key) = set.get(kid) {
             return KeyLookup::Found(key);
@@ -164,8 +168,16 @@ impl SigningKeys {
             let outcome = self.replace(fetch);
             if had_keys {
                 // A failed fetch says nothing of the key, so it is tried again sooner.
-                let KeyPolicy { unknown_kid_interval, retry_after, .. } = self.policy;
-                let pause = if outcome.is_ok() { unknown_kid_interval } else { retry_after };
+                let KeyPolicy {
+                    unknown_kid_interval,
+                    retry_after,
+                    ..
+                } = self.policy;
+                let pause = if outcome.is_ok() {
+                    unknown_kid_interval
+                } else {
+                    retry_after
+                };
                 // Only now, so that all who come while it runs wait for its result.
                 self.schedule().unknown_kid_at = self.clock.elapsed() + pause;
             }
@@ -186,7 +198,13 @@ impl SigningKeys {
         if self.current().is_some() {
             return Ok(());
         }
-        self.flight.run(|| if self.current().is_some() { Ok(()) } else { self.replace(fetch) })
+        self.flight.run(|| {
+            if self.current().is_some() {
+                Ok(())
+            } else {
+                self.replace(fetch)
+            }
+        })
     }
 
     /// Fetches keys now. Blocks.
@@ -220,10 +238,15 @@ impl SigningKeys {
     /// fails, or, when there are none, takes those of the cache file.
     fn replace(&self, fetch: impl FnOnce() -> Result<FetchedKeys, ProviderError>) -> Result<(), ProviderError> {
         let outcome =
-            fetch().and_then(|fetched| match self.parse(&fetched.jwks, self.lifetime_of_new(fetched.max_age)) {
-                Ok(set) => Ok((set, fetched.jwks)),
-                Err(error) => Err(ProviderError::Jwks { url: fetched.url, error }),
-            });
+            fetch().and_then(
+                |fetched| match self.parse(&fetched.jwks, self.lifetime_of_new(fetched.max_age)) {
+                    Ok(set) => Ok((set, fetched.jwks)),
+                    Err(error) => Err(ProviderError::Jwks {
+                        url: fetched.url,
+                        error,
+                    }),
+                },
+            );
         let now = self.clock.elapsed();
         let mut schedule = self.schedule();
         schedule.last_fetch_failed = outcome.is_err();
@@ -248,8 +271,12 @@ impl SigningKeys {
                 };
                 let message = format!("the signing keys could not be fetched, {consequence}: {error}");
                 self.fetch_failures.failed(now, &message);
-                schedule.retry_at =
-                    now + if is_urgent { self.policy.retry_without_keys_after } else { self.policy.retry_after };
+                schedule.retry_at = now
+                    + if is_urgent {
+                        self.policy.retry_without_keys_after
+                    } else {
+                        self.policy.retry_after
+                    };
                 if found_keys { Ok(()) } else { Err(error) }
             }
         }
@@ -259,7 +286,9 @@ impl SigningKeys {
     fn keep_in_cache_file(&self, jwks: &[u8]) {
         let Some(file) = &self.cache_file else { return };
         match file.write(jwks, self.clock.now()) {
-            Ok(()) => self.file_failures.recovered(&format!("{file}: the signing keys are kept again")),
+            Ok(()) => self
+                .file_failures
+                .recovered(&format!("{file}: the signing keys are kept again")),
             Err(error) => self.report_cache_file(&format!("{file}: the signing keys are not kept there: {error}")),
         }
     }
@@ -281,10 +310,20 @@ impl SigningKeys {
 
     /// Takes kept keys into use; returns their age in minutes.
     fn count_kept(&self, kept: &KeptKeys) -> Result<u64, CacheFileError> {
-        let left = self.policy.expire_after.checked_sub(kept.age).filter(|left| !left.is_zero());
+        let left = self
+            .policy
+            .expire_after
+            .checked_sub(kept.age)
+            .filter(|left| !left.is_zero());
         let left = left.ok_or(CacheFileError::TooOld)?;
         let now = self.clock.elapsed();
-        let set = self.parse(&kept.jwks, Lifetime { refresh_from: now, expires_at: now + left })?;
+        let set = self.parse(
+            &kept.jwks,
+            Lifetime {
+                refresh_from: now,
+                expires_at: now + left,
+            },
+        )?;
         self.set.store(Some(Arc::new(set)));
         Ok(kept.age.as_secs() / 60)
     }
@@ -294,10 +333,21 @@ impl SigningKeys {
     }
 
     fn lifetime_of_new(&self, max_age: Option<Duration>) -> Lifetime {
-        let KeyPolicy { refresh_after, refresh_not_before, expire_after, .. } = self.policy;
-        let fresh_for = max_age.unwrap_or(refresh_after).max(refresh_not_before).min(refresh_after);
+        let KeyPolicy {
+            refresh_after,
+            refresh_not_before,
+            expire_after,
+            ..
+        } = self.policy;
+        let fresh_for = max_age
+            .unwrap_or(refresh_after)
+            .max(refresh_not_before)
+            .min(refresh_after);
         let now = self.clock.elapsed();
-        Lifetime { refresh_from: now + fresh_for, expires_at: now + expire_after }
+        Lifetime {
+            refresh_from: now + fresh_for,
+            expires_at: now + expire_after,
+        }
     }
 
     fn parse(&self, jwks: &[u8], lifetime: Lifetime) -> Result<KeySet, JwksError> {
@@ -321,7 +371,11 @@ mod tests {
     use crate::config::{DEV_TENANT_ID, EntraSettings};
 
     fn fetched(jwks: &[u8]) -> FetchedKeys {
-        FetchedKeys { url: Url::parse("http://localhost/keys").unwrap(), jwks: jwks.to_vec(), max_age: None }
+        FetchedKeys {
+            url: Url::parse("http://localhost/keys").unwrap(),
+            jwks: jwks.to_vec(),
+            max_age: None,
+        }
     }
 
     /// A key set of one key, `one`.
@@ -340,14 +394,23 @@ mod tests {
     }
 
     fn failing() -> Result<FetchedKeys, ProviderError> {
-        Err(ProviderError::Issuer { expected: String::new(), found: String::new() })
+        Err(ProviderError::Issuer {
+            expected: String::new(),
+            found: String::new(),
+        })
     }
 
     fn keys() -> (SigningKeys, Clock) {
         let clock = Clock::default();
-        let settings = EntraSettings { tenant_id: DEV_TENANT_ID.to_owned(), ..EntraSettings::default() };
+        let settings = EntraSettings {
+            tenant_id: DEV_TENANT_ID.to_owned(),
+            ..EntraSettings::default()
+        };
         let tenants = vec![Authority::new(&settings).unwrap()];
-        (SigningKeys::new(KeyPolicy::default(), clock.clone(), None, tenants), clock)
+        (
+            SigningKeys::new(KeyPolicy::default(), clock.clone(), None, tenants),
+            clock,
+        )
     }
 
     #[test]
@@ -375,7 +438,10 @@ mod tests {
         let (keys, _) = keys();
         keys.prepare(|| Ok(good())).unwrap();
         assert!(matches!(keys.find("new", failing), KeyLookup::Unavailable));
-        assert!(matches!(keys.find("new", || panic!("asked again")), KeyLookup::Unavailable));
+        assert!(matches!(
+            keys.find("new", || panic!("asked again")),
+            KeyLookup::Unavailable
+        ));
     }
 
     #[test]
@@ -446,11 +512,20 @@ mod tests {
     #[test]
     fn the_provider_may_ask_for_an_earlier_refresh_within_bounds() {
         let (keys, _) = keys();
-        for (max_age, minutes) in [(None, 60), (Some(0), 5), (Some(600), 10), (Some(86_400), 60), (Some(u64::MAX), 60)]
-        {
+        for (max_age, minutes) in [
+            (None, 60),
+            (Some(0), 5),
+            (Some(600), 10),
+            (Some(86_400), 60),
+            (Some(u64::MAX), 60),
+        ] {
             let begun = keys.clock.elapsed();
             let refresh_from = keys.lifetime_of_new(max_age.map(Duration::from_secs)).refresh_from;
-            assert_eq!(refresh_from.saturating_sub(begun).as_secs() / 60, minutes, "{max_age:?}");
+            assert_eq!(
+                refresh_from.saturating_sub(begun).as_secs() / 60,
+                minutes,
+                "{max_age:?}"
+            );
         }
     }
 

@@ -17,7 +17,10 @@ pub(super) struct SingleFlight {
 
 impl SingleFlight {
     pub(super) fn new() -> Self {
-        Self { finished: AtomicU64::new(0), last: Mutex::new(Ok(())) }
+        Self {
+            finished: AtomicU64::new(0),
+            last: Mutex::new(Ok(())),
+        }
     }
 
     /// Runs `attempt`, or waits for the one that runs already and returns its outcome. Blocks.
@@ -48,7 +51,10 @@ mod tests {
     use super::*;
 
     fn failure() -> ProviderError {
-        ProviderError::Issuer { expected: "one".to_owned(), found: "another".to_owned() }
+        ProviderError::Issuer {
+            expected: "one".to_owned(),
+            found: "another".to_owned(),
+        }
     }
 
     #[test]

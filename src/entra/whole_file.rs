@@ -22,7 +22,9 @@ pub(super) enum Access {
 pub(super) fn create(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
     let mut file = create_new(path, access)?;
     // Half a file is of no use to anybody; that it could not be written is what must be told.
-    file.write_all(content).and_then(|()| file.sync_all()).inspect_err(|_| discard(path))
+    file.write_all(content)
+        .and_then(|()| file.sync_all())
+        .inspect_err(|_| discard(path))
 }
 
 /// Writes a file beside the one that may exist, and puts it in its place: a reader never sees half of it.

@@ -15,7 +15,11 @@ pub struct Authority {
 impl Authority {
     /// The tenant `tenant_id`, also known as `domain`, at `base_url` (no slash at its end).
     pub fn new(base_url: String, tenant_id: &str, domain: &str) -> Self {
-        Self { base_url, tenant_id: tenant_id.to_owned(), domain: domain.to_owned() }
+        Self {
+            base_url,
+            tenant_id: tenant_id.to_owned(),
+            domain: domain.to_owned(),
+        }
     }
 
     /// Scheme, host and port.
@@ -41,7 +45,11 @@ impl Authority {
         let known = segment.eq_ignore_ascii_case(&self.tenant_id)
             || segment.eq_ignore_ascii_case(&self.domain)
             || is_many_tenants(segment);
-        if known { Ok(()) } else { Err(refusal::unknown_tenant(segment)) }
+        if known {
+            Ok(())
+        } else {
+            Err(refusal::unknown_tenant(segment))
+        }
     }
 
     /// `iss` of v2 tokens.
@@ -56,12 +64,20 @@ impl Authority {
 
     /// `issuer` as discovery names it: a template when the address is for many tenants, as Entra's is.
     pub fn discovered_issuer(&self, segment: &str) -> String {
-        if is_many_tenants(segment) { format!("{}/{{tenantid}}/v2.0", self.base_url) } else { self.issuer_v2() }
+        if is_many_tenants(segment) {
+            format!("{}/{{tenantid}}/v2.0", self.base_url)
+        } else {
+            self.issuer_v2()
+        }
     }
 
     /// The address of `path` (such as `oauth2/v2.0/token`), as discovery at `/{segment}/` names it.
     pub fn endpoint(&self, segment: &str, path: &str) -> String {
-        let tenant = if is_many_tenants(segment) { segment } else { &self.tenant_id };
+        let tenant = if is_many_tenants(segment) {
+            segment
+        } else {
+            &self.tenant_id
+        };
         format!("{}/{tenant}/{path}", self.base_url)
     }
 
@@ -94,15 +110,27 @@ mod tests {
         for known in [TENANT, "contoso.example", "Contoso.Example", "common", "organizations"] {
             assert_eq!(authority().check_tenant(known), Ok(()), "{known}");
         }
-        for unknown in ["", "consumers", "fabrikam.example", "11111111-2222-4333-8444-555555555556"] {
-            assert_eq!(authority().check_tenant(unknown).expect_err("refused").code, 90002, "{unknown}");
+        for unknown in [
+            "",
+            "consumers",
+            "fabrikam.example",
+            "11111111-2222-4333-8444-555555555556",
+        ] {
+            assert_eq!(
+                authority().check_tenant(unknown).expect_err("refused").code,
+                90002,
+                "{unknown}"
+            );
         }
     }
 
     #[test]
     fn an_audience_is_the_tenants_token_endpoint_or_the_discovered_one() {
         let tenant = format!("http://localhost:9000/{TENANT}/oauth2/v2.0/token");
-        assert_eq!(authority().token_endpoints("contoso.example"), [tenant.clone(), tenant.clone()]);
+        assert_eq!(
+            authority().token_endpoints("contoso.example"),
+            [tenant.clone(), tenant.clone()]
+        );
         let common = "http://localhost:9000/common/oauth2/v2.0/token".to_owned();
         assert_eq!(authority().token_endpoints("common"), [tenant, common]);
     }

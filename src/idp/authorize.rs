@@ -27,7 +27,10 @@ pub async fn show(idp: web::Data<Idp>, tenant: web::Path<String>, request: HttpR
         Ok(authorization) => authorization,
         Err(rejected) => return refuse(&idp, &request, rejected),
     };
-    let session = idp.sessions.of(&request, idp.clock.now()).filter(|session| is_meant(&idp, session, &authorization));
+    let session = idp
+        .sessions
+        .of(&request, idp.clock.now())
+        .filter(|session| is_meant(&idp, session, &authorization));
     match (authorization.prompt, session) {
         (None | Some(Prompt::None), Some(session)) => send_code(&idp, &session, authorization),
         (Some(Prompt::None), None) => redirect_refusal(&authorization.return_address, &nobody_signed_in()),
@@ -65,8 +68,13 @@ pub async fn pick(
 
 /// Whether the signed-in user is the one whom the request names, if it names one.
 fn is_meant(idp: &Idp, session: &Session, authorization: &AuthorizationRequest) -> bool {
-    let Some(user) = idp.registrations.user(&session.oid) else { return false };
-    authorization.login_hint.as_deref().is_none_or(|hint| is_hinted(user, hint))
+    let Some(user) = idp.registrations.user(&session.oid) else {
+        return false;
+    };
+    authorization
+        .login_hint
+        .as_deref()
+        .is_none_or(|hint| is_hinted(user, hint))
 }
 
 fn is_hinted(user: &IdpUser, hint: &str) -> bool {
@@ -74,7 +82,15 @@ fn is_hinted(user: &IdpUser, hint: &str) -> bool {
 }
 
 fn send_code(idp: &Idp, session: &Session, authorization: AuthorizationRequest) -> HttpResponse {
-    let AuthorizationRequest { client, return_address, scope, claims, nonce, code_challenge, .. } = authorization;
+    let AuthorizationRequest {
+        client,
+        return_address,
+        scope,
+        claims,
+        nonce,
+        code_challenge,
+        ..
+    } = authorization;
     idp.sessions.went_to(&session.sid, client.client_id());
     let code = idp.grants.issue_code(
         CodeRequest {
@@ -100,12 +116,19 @@ fn refuse(idp: &Idp, request: &HttpRequest, rejected: Rejected) -> HttpResponse 
 }
 
 fn redirect_refusal(to: &ReturnAddress, refusal: &Refusal) -> HttpResponse {
-    go_back(to, &[("error", refusal.error), ("error_description", &refusal.sentence())])
+    go_back(
+        to,
+        &[("error", refusal.error), ("error_description", &refusal.sentence())],
+    )
 }
 
 fn go_back(to: &ReturnAddress, answer: &[(&str, &str)]) -> HttpResponse {
-    let Ok(mut uri) = Url::parse(&to.redirect_uri) else { return HttpResponse::InternalServerError().finish() };
-    uri.query_pairs_mut().extend_pairs(answer).extend_pairs(to.state.iter().map(|state| ("state", state)));
+    let Ok(mut uri) = Url::parse(&to.redirect_uri) else {
+        return HttpResponse::InternalServerError().finish();
+    };
+    uri.query_pairs_mut()
+        .extend_pairs(answer)
+        .extend_pairs(to.state.iter().map(|state| ("state", state)));
     page::redirect(uri.as_str())
 }
 
@@ -117,7 +140,11 @@ fn with_cookie(mut response: HttpResponse, cookie: &Cookie<'_>) -> HttpResponse 
 }
 
 fn nobody_signed_in() -> Refusal {
-    Refusal::new(50058, "login_required", "A silent sign-in request was sent but no user is signed in.")
+    Refusal::new(
+        50058,
+        "login_required",
+        "A silent sign-in request was sent but no user is signed in.",
+    )
 }
 
 fn declined() -> Refusal {

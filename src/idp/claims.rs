@@ -166,7 +166,10 @@ fn common(authority: &Authority, validity: Validity) -> Map<String, Value> {
 }
 
 fn audience_id(resource: &Resource) -> &str {
-    resource.api.as_ref().map_or(resource.identifier.as_str(), |api| api.client_id())
+    resource
+        .api
+        .as_ref()
+        .map_or(resource.identifier.as_str(), |api| api.client_id())
 }
 
 /// The roles of the user among those that the application defines.

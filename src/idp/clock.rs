@@ -15,12 +15,15 @@ pub struct Clock {
 impl Clock {
     /// Seconds since 1970, offset included.
     pub fn now(&self) -> i64 {
-        Utc::now().timestamp().saturating_add(self.offset_seconds.load(Ordering::Relaxed))
+        Utc::now()
+            .timestamp()
+            .saturating_add(self.offset_seconds.load(Ordering::Relaxed))
     }
 
     /// Sets how far this clock is ahead of the machine's; negative when behind. A century at most, so that no sum overflows.
     pub fn set_offset(&self, seconds: i64) {
-        self.offset_seconds.store(seconds.clamp(-MOST_SECONDS, MOST_SECONDS), Ordering::Relaxed);
+        self.offset_seconds
+            .store(seconds.clamp(-MOST_SECONDS, MOST_SECONDS), Ordering::Relaxed);
     }
 }
 

@@ -19,7 +19,8 @@ pub const PATH: &str = "/_control";
 
 /// Whether a request's path is in here.
 pub fn is_control(path: &str) -> bool {
-    path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(PATH)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// All of it, behind its guard.
@@ -30,8 +31,14 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/keys", web::get().to(keys::list))
         .route("/keys/rotate", web::post().to(keys::rotate))
         .route("/keys/{kid}", web::delete().to(keys::remove))
-        .route("/apps/{client_id}/certificates", web::put().to(apps::replace_certificates))
-        .route("/apps/{client_id}/certificates", web::delete().to(apps::remove_certificates))
+        .route(
+            "/apps/{client_id}/certificates",
+            web::put().to(apps::replace_certificates),
+        )
+        .route(
+            "/apps/{client_id}/certificates",
+            web::delete().to(apps::remove_certificates),
+        )
         .route("/fault", web::put().to(set_fault))
         .route("/fault", web::delete().to(clear_fault))
         .route("/requests", web::get().to(requests))

@@ -54,9 +54,9 @@ pub async fn keys(idp: web::Data<Idp>, tenant: web::Path<String>, request: HttpR
     let issuer = idp.authority.issuer_v2();
     let keys: Result<Vec<Value>, _> = idp.signing_keys.all().iter().map(|key| key.jwk(&issuer)).collect();
     match keys {
-        Ok(keys) => {
-            HttpResponse::Ok().insert_header((CACHE_CONTROL, "max-age=86400, private")).json(json!({ "keys": keys }))
-        }
+        Ok(keys) => HttpResponse::Ok()
+            .insert_header((CACHE_CONTROL, "max-age=86400, private"))
+            .json(json!({ "keys": keys })),
         Err(error) => {
             log::error!("the keys cannot be published: {error}");
             HttpResponse::InternalServerError().finish()
@@ -69,11 +69,19 @@ pub async fn home(idp: web::Data<Idp>) -> HttpResponse {
     let mut context = Context::new();
     context.insert("tenant_id", idp.authority.tenant_id());
     context.insert("domain", idp.authority.domain());
-    context.insert("authority", &format!("{}/{}/v2.0", idp.authority.base_url(), idp.authority.tenant_id()));
+    context.insert(
+        "authority",
+        &format!("{}/{}/v2.0", idp.authority.base_url(), idp.authority.tenant_id()),
+    );
     context.insert("users", idp.registrations.users());
     let apps: Vec<_> = idp.registrations.apps().iter().map(|app| &app.registration).collect();
     context.insert("apps", &apps);
-    idp.pages.answer(actix_web::http::StatusCode::OK, "home.html", &context, &Allowed::default())
+    idp.pages.answer(
+        actix_web::http::StatusCode::OK,
+        "home.html",
+        &context,
+        &Allowed::default(),
+    )
 }
 
 /// `GET /error?code=NNNNN`: where the `error_uri` of a refusal leads.
@@ -86,7 +94,12 @@ pub async fn error(idp: web::Data<Idp>, request: HttpRequest) -> HttpResponse {
     context.insert("code", &code);
     context.insert("message", "The meaning of this number is on Microsoft Learn.");
     context.insert("request_id", RequestId::of(&request).as_str());
-    idp.pages.answer(actix_web::http::StatusCode::OK, "error.html", &context, &Allowed::default())
+    idp.pages.answer(
+        actix_web::http::StatusCode::OK,
+        "error.html",
+        &context,
+        &Allowed::default(),
+    )
 }
 
 fn refused(idp: &Idp, request: &HttpRequest, refusal: &Refusal) -> HttpResponse {

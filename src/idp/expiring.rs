@@ -19,7 +19,10 @@ struct Entry<V> {
 impl<V: Clone> ExpiringMap<V> {
     /// An empty map of at most `capacity` entries.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, entries: Mutex::default() }
+        Self {
+            capacity,
+            entries: Mutex::default(),
+        }
     }
 
     /// Keeps `value` until `expires_at` (seconds since 1970), in place of what had this name.
@@ -78,7 +81,10 @@ impl<V: Clone> ExpiringMap<V> {
         }
         entries.retain(|_, entry| entry.expires_at > now);
         while entries.len() >= self.capacity {
-            let next = entries.iter().min_by_key(|(_, entry)| entry.expires_at).map(|(name, _)| name.clone());
+            let next = entries
+                .iter()
+                .min_by_key(|(_, entry)| entry.expires_at)
+                .map(|(name, _)| name.clone());
             let Some(next) = next else { return };
             entries.remove(&next);
         }
@@ -108,7 +114,10 @@ mod tests {
         for (name, expires_at) in [("a", 300), ("b", 200), ("c", 400)] {
             map.insert(name.to_owned(), name, expires_at, 0);
         }
-        assert_eq!([map.get("a", 0), map.get("b", 0), map.get("c", 0)], [Some("a"), None, Some("c")]);
+        assert_eq!(
+            [map.get("a", 0), map.get("b", 0), map.get("c", 0)],
+            [Some("a"), None, Some("c")]
+        );
     }
 
     #[test]

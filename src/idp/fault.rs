@@ -61,7 +61,11 @@ impl Faults {
 
     fn of(&self, path: &str) -> Fault {
         let fault = self.lock().clone();
-        if fault.only_path.as_deref().is_none_or(|part| path.contains(part)) { fault } else { Fault::default() }
+        if fault.only_path.as_deref().is_none_or(|part| path.contains(part)) {
+            fault
+        } else {
+            Fault::default()
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Fault> {
@@ -85,9 +89,11 @@ pub async fn inject<B: MessageBody>(
         sleep(Duration::from_millis(fault.slow_ms)).await;
     }
     if fault.down {
-        return Ok(
-            request.into_response(HttpResponse::ServiceUnavailable().body("down, as told").map_into_right_body())
-        );
+        return Ok(request.into_response(
+            HttpResponse::ServiceUnavailable()
+                .body("down, as told")
+                .map_into_right_body(),
+        ));
     }
     Ok(next.call(request).await?.map_into_left_body())
 }

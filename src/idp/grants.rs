@@ -77,17 +77,44 @@ pub struct Grants {
 impl Grants {
     /// None yet.
     pub fn new() -> Self {
-        Self { codes: ExpiringMap::new(CAPACITY), refresh_tokens: ExpiringMap::new(CAPACITY) }
+        Self {
+            codes: ExpiringMap::new(CAPACITY),
+            refresh_tokens: ExpiringMap::new(CAPACITY),
+        }
     }
 
     /// A new authorization code.
     pub fn issue_code(&self, request: CodeRequest, now: i64) -> String {
         let code = random::secret();
-        let CodeRequest { client_id, oid, sid, scope, claims, nonce, redirect_uri, code_challenge } = request;
-        let grant = Grant { client_id, oid, sid, scope, claims, family: code.clone() };
+        let CodeRequest {
+            client_id,
+            oid,
+            sid,
+            scope,
+            claims,
+            nonce,
+            redirect_uri,
+            code_challenge,
+        } = request;
+        let grant = Grant {
+            client_id,
+            oid,
+            sid,
+            scope,
+            claims,
+            family: code.clone(),
+        };
         let expires_at = now + CODE_SECONDS;
-        let held = Code { grant, nonce, redirect_uri, challenge: code_challenge, expires_at, redeemed: false };
-        self.codes.insert(code.clone(), held, now + CODE_REMEMBERED_SECONDS, now);
+        let held = Code {
+            grant,
+            nonce,
+            redirect_uri,
+            challenge: code_challenge,
+            expires_at,
+            redeemed: false,
+        };
+        self.codes
+            .insert(code.clone(), held, now + CODE_REMEMBERED_SECONDS, now);
         code
     }
 
@@ -120,7 +147,8 @@ impl Grants {
     /// A new refresh token.
     pub fn issue_refresh_token(&self, grant: Grant, now: i64) -> String {
         let token = random::secret();
-        self.refresh_tokens.insert(token.clone(), grant, now + REFRESH_SECONDS, now);
+        self.refresh_tokens
+            .insert(token.clone(), grant, now + REFRESH_SECONDS, now);
         token
     }
 
@@ -131,9 +159,17 @@ impl Grants {
     /// AADSTS70000 when it is unknown or another client's, 700082 when it expired.
     pub fn refresh(&self, token: &str, client_id: &str, now: i64) -> Result<Grant, Refusal> {
         let grant = self.refresh_tokens.get(token, now).ok_or_else(|| {
-            if self.refresh_tokens.has_held(token) { refresh_token_expired() } else { malformed("refresh token") }
+            if self.refresh_tokens.has_held(token) {
+                refresh_token_expired()
+            } else {
+                malformed("refresh token")
+            }
         })?;
-        if grant.client_id == client_id { Ok(grant) } else { Err(malformed("refresh token")) }
+        if grant.client_id == client_id {
+            Ok(grant)
+        } else {
+            Err(malformed("refresh token"))
+        }
     }
 }
 
@@ -184,7 +220,10 @@ fn s256(verifier: &str) -> String {
 }
 
 fn wrong_verifier() -> Refusal {
-    invalid_grant(501_481, "The Code_Verifier does not match the code_challenge supplied in the authorization request.")
+    invalid_grant(
+        501_481,
+        "The Code_Verifier does not match the code_challenge supplied in the authorization request.",
+    )
 }
 
 fn malformed(what: &str) -> Refusal {

@@ -57,7 +57,9 @@ impl Note {
     /// What is worth remembering of a token request.
     pub fn of(form: &Parameters) -> Self {
         let own = |name: &str| form.get(name).map(str::to_owned);
-        let assertion = form.get("client_assertion").and_then(|assertion| AssertionParts::read(assertion).ok());
+        let assertion = form
+            .get("client_assertion")
+            .and_then(|assertion| AssertionParts::read(assertion).ok());
         let (assertion_header, assertion_claims) = assertion.map(|parts| (parts.header, parts.claims)).unzip();
         Self {
             form_fields: form.names(),
@@ -108,7 +110,10 @@ pub async fn record(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let response = next.call(request).await?;
     let request = response.request();
-    if let (Some(idp), false) = (request.app_data::<web::Data<Idp>>(), control::is_control(request.path())) {
+    if let (Some(idp), false) = (
+        request.app_data::<web::Data<Idp>>(),
+        control::is_control(request.path()),
+    ) {
         let query = url::form_urlencoded::parse(request.query_string().as_bytes());
         idp.journal.push(Entry {
             method: request.method().to_string(),

@@ -17,8 +17,10 @@ use super::{
 
 /// `GET /{tenant}/oauth2/v2.0/logout`
 pub async fn sign_out(idp: web::Data<Idp>, tenant: web::Path<String>, request: HttpRequest) -> HttpResponse {
-    let parameters =
-        idp.authority.check_tenant(&tenant).and_then(|()| Parameters::parse(request.query_string().as_bytes()));
+    let parameters = idp
+        .authority
+        .check_tenant(&tenant)
+        .and_then(|()| Parameters::parse(request.query_string().as_bytes()));
     let parameters = match parameters {
         Ok(parameters) => parameters,
         Err(refusal) => return page::refused(&idp, &request, &refusal),
@@ -29,7 +31,9 @@ pub async fn sign_out(idp: web::Data<Idp>, tenant: web::Path<String>, request: H
         return return_to.map_or_else(|| signed_out_page(&idp, &[], None), |uri| page::redirect(&uri));
     }
     let (session, clearing) = idp.sessions.end(&request, idp.clock.now());
-    let frames = session.map(|session| front_channel_uris(&idp, &session)).unwrap_or_default();
+    let frames = session
+        .map(|session| front_channel_uris(&idp, &session))
+        .unwrap_or_default();
     let mut response = match &return_to {
         Some(uri) if frames.is_empty() => page::redirect(uri),
         _ => signed_out_page(&idp, &frames, return_to.as_deref()),
@@ -52,7 +56,11 @@ fn return_address(idp: &Idp, parameters: &Parameters) -> Option<String> {
     let is_named = |client_id: &str| named.iter().flatten().all(|name| *name == client_id);
     let is_registered = idp.registrations.apps().iter().any(|app| {
         is_named(app.client_id())
-            && app.registration.post_logout_redirect_uris.iter().any(|registered| registered == wanted)
+            && app
+                .registration
+                .post_logout_redirect_uris
+                .iter()
+                .any(|registered| registered == wanted)
     });
     if !is_registered {
         return None;
@@ -69,7 +77,12 @@ fn audience_of_own_token(idp: &Idp, token: &str) -> Option<String> {
     let (signing_input, signature) = token.rsplit_once('.')?;
     let (_, claims) = signing_input.split_once('.')?;
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-    if !idp.signing_keys.all().iter().any(|key| key.verifies(signing_input.as_bytes(), &signature)) {
+    if !idp
+        .signing_keys
+        .all()
+        .iter()
+        .any(|key| key.verifies(signing_input.as_bytes(), &signature))
+    {
         return None;
     }
     let claims: Map<String, Value> = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
@@ -81,15 +94,22 @@ fn names_somebody_else(idp: &Idp, request: &HttpRequest, parameters: &Parameters
     let (Some(hint), Some(session)) = (parameters.get("logout_hint"), idp.sessions.of(request, idp.clock.now())) else {
         return false;
     };
-    idp.registrations.user(&session.oid).is_some_and(|user| login_hint(user) != hint)
+    idp.registrations
+        .user(&session.oid)
+        .is_some_and(|user| login_hint(user) != hint)
 }
 
 /// The front-channel logout URLs of the applications that the user went to, with `sid` and `iss`.
 fn front_channel_uris(idp: &Idp, session: &Session) -> Vec<String> {
-    let apps = session.apps.iter().filter_map(|client_id| idp.registrations.app(client_id));
+    let apps = session
+        .apps
+        .iter()
+        .filter_map(|client_id| idp.registrations.app(client_id));
     apps.filter_map(|app| Url::parse(app.registration.front_channel_logout_uri.as_deref()?).ok())
         .map(|mut uri| {
-            uri.query_pairs_mut().append_pair("sid", &session.sid).append_pair("iss", &idp.authority.issuer_v2());
+            uri.query_pairs_mut()
+                .append_pair("sid", &session.sid)
+                .append_pair("iss", &idp.authority.issuer_v2());
             uri.into()
         })
         .collect()
@@ -99,7 +119,9 @@ fn signed_out_page(idp: &Idp, frames: &[String], return_to: Option<&str>) -> Htt
     let mut context = Context::new();
     context.insert("frames", frames);
     context.insert("return_to", &return_to);
-    let allowed =
-        Allowed { frames: frames.iter().filter_map(|uri| page::csp_source(uri)).collect(), ..Allowed::default() };
+    let allowed = Allowed {
+        frames: frames.iter().filter_map(|uri| page::csp_source(uri)).collect(),
+        ..Allowed::default()
+    };
     idp.pages.answer(StatusCode::OK, "signed_out.html", &context, &allowed)
 }

@@ -70,7 +70,8 @@ pub fn refused(idp: &Idp, request: &HttpRequest, refusal: &Refusal) -> HttpRespo
     context.insert("code", &refusal.code);
     context.insert("message", &refusal.message);
     context.insert("request_id", RequestId::of(request).as_str());
-    idp.pages.answer(refusal.status(), "error.html", &context, &Allowed::default())
+    idp.pages
+        .answer(refusal.status(), "error.html", &context, &Allowed::default())
 }
 
 /// Sends the browser elsewhere with a GET.
@@ -86,11 +87,21 @@ pub fn redirect(to: &str) -> HttpResponse {
 pub fn csp_source(uri: &str) -> Option<String> {
     let url = Url::parse(uri).ok()?;
     let origin = url.origin();
-    Some(if origin.is_tuple() { origin.ascii_serialization() } else { format!("{}:", url.scheme()) })
+    Some(if origin.is_tuple() {
+        origin.ascii_serialization()
+    } else {
+        format!("{}:", url.scheme())
+    })
 }
 
 fn content_security_policy(allowed: &Allowed) -> String {
-    let list = |sources: &[String]| if sources.is_empty() { "'none'".to_owned() } else { sources.join(" ") };
+    let list = |sources: &[String]| {
+        if sources.is_empty() {
+            "'none'".to_owned()
+        } else {
+            sources.join(" ")
+        }
+    };
     format!(
         "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action {}; \
          frame-src {}",

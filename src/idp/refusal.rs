@@ -23,7 +23,11 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with this number, OAuth 2.0 error and message.
     pub fn new(code: u32, error: &'static str, message: impl Into<String>) -> Self {
-        Self { code, error, message: message.into() }
+        Self {
+            code,
+            error,
+            message: message.into(),
+        }
     }
 
     /// 401 when the client could not prove who it is (RFC 6749 §5.2), otherwise 400.
@@ -79,7 +83,10 @@ pub fn invalid_request(code: u32, message: impl Into<String>) -> Refusal {
 
 /// AADSTS900144: a parameter is missing.
 pub fn missing_parameter(name: &str) -> Refusal {
-    invalid_request(900_144, format!("The request body must contain the following parameter: '{name}'."))
+    invalid_request(
+        900_144,
+        format!("The request body must contain the following parameter: '{name}'."),
+    )
 }
 
 /// AADSTS90002: the tenant in the address is not this one.
@@ -123,5 +130,9 @@ pub fn by_code(code: u32) -> Refusal {
         }
         _ => "invalid_request",
     };
-    Refusal::new(code, error, "The development identity provider was told to refuse this request.")
+    Refusal::new(
+        code,
+        error,
+        "The development identity provider was told to refuse this request.",
+    )
 }

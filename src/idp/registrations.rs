@@ -59,11 +59,16 @@ impl Registrations {
         let mut apps: Vec<Arc<App>> = Vec::new();
         for registration in &settings.apps {
             if apps.iter().any(|app| app.client_id() == registration.client_id) {
-                return Err(RegistrationError::Twice { client_id: registration.client_id.clone() });
+                return Err(RegistrationError::Twice {
+                    client_id: registration.client_id.clone(),
+                });
             }
             apps.push(Arc::new(App::load(registration)?));
         }
-        Ok(Self { users: settings.users.clone(), apps })
+        Ok(Self {
+            users: settings.users.clone(),
+            apps,
+        })
     }
 
     /// Everybody who can sign in.
@@ -78,7 +83,9 @@ impl Registrations {
 
     /// The user with this e-mail address.
     pub fn user_by_email(&self, email: &str) -> Option<&IdpUser> {
-        self.users.iter().find(|user| user.email.eq_ignore_ascii_case(email.trim()))
+        self.users
+            .iter()
+            .find(|user| user.email.eq_ignore_ascii_case(email.trim()))
     }
 
     /// All app registrations.
@@ -91,7 +98,8 @@ impl Registrations {
     /// # Errors
     /// AADSTS700016 when there is none.
     pub fn client(&self, client_id: &str, tenant: &str) -> Result<&Arc<App>, Refusal> {
-        self.app(client_id).ok_or_else(|| refusal::unknown_client(client_id, tenant))
+        self.app(client_id)
+            .ok_or_else(|| refusal::unknown_client(client_id, tenant))
     }
 
     /// The application with this client id, if any.
@@ -102,7 +110,9 @@ impl Registrations {
     /// The API that goes by this App ID URI or client id.
     pub fn api(&self, identifier: &str) -> Option<&Arc<App>> {
         self.apps.iter().find(|app| {
-            let Some(app_id_uri) = &app.registration.app_id_uri else { return false };
+            let Some(app_id_uri) = &app.registration.app_id_uri else {
+                return false;
+            };
             app_id_uri == identifier || app.client_id() == identifier
         })
     }
@@ -147,6 +157,9 @@ impl App {
             })
         };
         let certificates = registration.certificates.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { registration: registration.clone(), certificates: RwLock::new(certificates) })
+        Ok(Self {
+            registration: registration.clone(),
+            certificates: RwLock::new(certificates),
+        })
     }
 }

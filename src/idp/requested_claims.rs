@@ -48,16 +48,28 @@ impl RequestedClaims {
     /// # Errors
     /// AADSTS900144 when it is no JSON of that shape.
     pub fn read(parameters: &Parameters) -> Result<Self, Refusal> {
-        let Some(text) = parameters.get("claims") else { return Ok(Self::default()) };
+        let Some(text) = parameters.get("claims") else {
+            return Ok(Self::default());
+        };
         let malformed = |_| {
-            invalid_request(900_144, "The request is not properly formatted. The parameter 'claims' is not valid JSON.")
+            invalid_request(
+                900_144,
+                "The request is not properly formatted. The parameter 'claims' is not valid JSON.",
+            )
         };
         // First as an object: serde would take an array for a structure, too.
         let object: Map<String, Value> = serde_json::from_str(text).map_err(malformed)?;
         let request: Request = serde_json::from_value(Value::Object(object)).map_err(malformed)?;
-        let all =
-            |wanted: Option<Wanted>| wanted.into_iter().flat_map(|w| w.value.into_iter().chain(w.values)).collect();
-        Ok(Self { capabilities: all(request.access_token.xms_cc), contexts: all(request.access_token.acrs) })
+        let all = |wanted: Option<Wanted>| {
+            wanted
+                .into_iter()
+                .flat_map(|w| w.value.into_iter().chain(w.values))
+                .collect()
+        };
+        Ok(Self {
+            capabilities: all(request.access_token.xms_cc),
+            contexts: all(request.access_token.acrs),
+        })
     }
 
     /// Together with those of an earlier request of the same sign-in.
@@ -88,7 +100,9 @@ mod tests {
     use super::*;
 
     fn read(claims: &str) -> Result<RequestedClaims, Refusal> {
-        let form = url::form_urlencoded::Serializer::new(String::new()).append_pair("claims", claims).finish();
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("claims", claims)
+            .finish();
         RequestedClaims::read(&Parameters::parse(form.as_bytes()).expect("parameters"))
     }
 
@@ -97,7 +111,10 @@ mod tests {
         let first = read(r#"{"access_token":{"xms_cc":{"values":["cp1"]},"nbf":{"essential":true,"value":"1"}}}"#);
         let second = read(r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}},"id_token":{}}"#);
         let both = second.expect("claims").and(&first.expect("claims"));
-        assert_eq!(Value::Object(both.as_claims()), json!({ "xms_cc": ["cp1"], "acrs": ["c1"] }));
+        assert_eq!(
+            Value::Object(both.as_claims()),
+            json!({ "xms_cc": ["cp1"], "acrs": ["c1"] })
+        );
         assert_eq!(read("").expect("nothing"), RequestedClaims::default());
         assert!(RequestedClaims::default().as_claims().is_empty());
         for bad in ["{", "[]", r#"{"access_token":1}"#, r#"{"access_token":{"acrs":"c1"}}"#] {

@@ -52,9 +52,13 @@ impl Scope {
                 openid_connect.push(scope.to_owned());
                 continue;
             }
-            let (identifier, name) =
-                scope.rsplit_once('/').filter(|(_, name)| !name.is_empty()).ok_or_else(|| not_valid(text))?;
-            let api = registrations.api(identifier).ok_or_else(|| unknown_resource(identifier, tenant))?;
+            let (identifier, name) = scope
+                .rsplit_once('/')
+                .filter(|(_, name)| !name.is_empty())
+                .ok_or_else(|| not_valid(text))?;
+            let api = registrations
+                .api(identifier)
+                .ok_or_else(|| unknown_resource(identifier, tenant))?;
             let known = resource.get_or_insert_with(|| Resource {
                 api: Some(Arc::clone(api)),
                 identifier: identifier.to_owned(),
@@ -78,20 +82,34 @@ impl Scope {
         let mut resource = resource.unwrap_or_else(|| Resource {
             api: None,
             identifier: MICROSOFT_GRAPH.to_owned(),
-            scopes: openid_connect.iter().filter(|scope| *scope != "offline_access").cloned().collect(),
+            scopes: openid_connect
+                .iter()
+                .filter(|scope| *scope != "offline_access")
+                .cloned()
+                .collect(),
             token_version: TokenVersion::V1,
         });
         resource.scopes.sort_unstable();
         resource.scopes.dedup();
         let asks = |name: &str| openid_connect.iter().any(|scope| scope == name);
-        Ok(Self { openid: asks("openid"), offline_access: asks("offline_access"), resource, openid_connect })
+        Ok(Self {
+            openid: asks("openid"),
+            offline_access: asks("offline_access"),
+            resource,
+            openid_connect,
+        })
     }
 
     /// What was granted, as `scope` in the token endpoint's answer: full names, OpenID Connect's first.
     pub fn granted(&self) -> String {
         let mut scopes = self.openid_connect.clone();
         if self.resource.api.is_some() {
-            scopes.extend(self.resource.scopes.iter().map(|scope| format!("{}/{scope}", self.resource.identifier)));
+            scopes.extend(
+                self.resource
+                    .scopes
+                    .iter()
+                    .map(|scope| format!("{}/{scope}", self.resource.identifier)),
+            );
         }
         scopes.join(" ")
     }
@@ -115,7 +133,10 @@ impl Scope {
 /// # Errors
 /// AADSTS1002012 when the scope is not exactly one `{resource}/.default`, 500011 when the resource is unknown.
 pub fn app_only_resource(text: &str, registrations: &Registrations, tenant: &str) -> Result<Resource, Refusal> {
-    let identifier = text.trim().strip_suffix("/.default").filter(|rest| !rest.contains(char::is_whitespace));
+    let identifier = text
+        .trim()
+        .strip_suffix("/.default")
+        .filter(|rest| !rest.contains(char::is_whitespace));
     let Some(identifier) = identifier else {
         return Err(Refusal::new(
             1_002_012,
@@ -126,7 +147,9 @@ pub fn app_only_resource(text: &str, registrations: &Registrations, tenant: &str
             ),
         ));
     };
-    let api = registrations.api(identifier).ok_or_else(|| unknown_resource(identifier, tenant))?;
+    let api = registrations
+        .api(identifier)
+        .ok_or_else(|| unknown_resource(identifier, tenant))?;
     Ok(Resource {
         api: Some(Arc::clone(api)),
         identifier: identifier.to_owned(),

@@ -88,7 +88,9 @@ impl Server {
     pub fn on(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
         let address = listener.local_addr().map_err(StartError::Socket)?;
         if !settings.idp.allow_remote && !is_loopback_address(address.ip()) {
-            return Err(StartError::NotLoopback { host: address.ip().to_string() });
+            return Err(StartError::NotLoopback {
+                host: address.ip().to_string(),
+            });
         }
         let port = address.port();
         let idp = web::Data::new(Idp::prepare(&settings.idp, port)?);
@@ -103,18 +105,34 @@ impl Server {
                 .wrap(from_fn(request_id::assign))
                 .configure(routes)
         };
-        let workers = if settings.server.workers == 0 { WORKERS } else { serve::workers(&settings.server) };
+        let workers = if settings.server.workers == 0 {
+            WORKERS
+        } else {
+            serve::workers(&settings.server)
+        };
         let tls = if settings.idp.tls {
             let files = tls::prepare(&settings.idp.state_dir)?;
-            log::info!("serving HTTPS; trust the certificate authority in {}", files.ca.display());
+            log::info!(
+                "serving HTTPS; trust the certificate authority in {}",
+                files.ca.display()
+            );
             Some(Arc::new(tls::server_config(&files)?))
         } else {
             None
         };
-        let options = Options { name: "serve-idp", workers, settings: &settings.server, tls };
+        let options = Options {
+            name: "serve-idp",
+            workers,
+            settings: &settings.server,
+            tls,
+        };
         let Listening { server, stopper } =
             serve::server::listen(listener, &options, app).map_err(StartError::Socket)?;
-        Ok(Self { http: server, stopper, port })
+        Ok(Self {
+            http: server,
+            stopper,
+            port,
+        })
     }
 
     /// The port it listens on.
@@ -148,7 +166,10 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/error", web::get().to(discovery::error))
         .route("/_assets/idp.css", web::get().to(assets::style_sheet))
         .route("/_assets/icon.svg", web::get().to(assets::icon))
-        .route("/{tenant}/v2.0/.well-known/openid-configuration", web::get().to(discovery::configuration))
+        .route(
+            "/{tenant}/v2.0/.well-known/openid-configuration",
+            web::get().to(discovery::configuration),
+        )
         .route("/{tenant}/discovery/v2.0/keys", web::get().to(discovery::keys))
         .route("/{tenant}/oauth2/v2.0/authorize", web::get().to(authorize::show))
         .route("/{tenant}/login", web::post().to(authorize::pick))

@@ -37,7 +37,10 @@ pub struct Sessions {
 impl Sessions {
     /// None yet; `secure` when cookies travel over HTTPS only.
     pub fn new(secure: bool) -> Self {
-        Self { by_cookie: ExpiringMap::new(CAPACITY), secure }
+        Self {
+            by_cookie: ExpiringMap::new(CAPACITY),
+            secure,
+        }
     }
 
     /// The session of this browser.
@@ -55,7 +58,8 @@ impl Sessions {
             apps: Vec::new(),
         });
         let name = random::secret();
-        self.by_cookie.insert(name.clone(), session.clone(), now + LIFETIME_SECONDS, now);
+        self.by_cookie
+            .insert(name.clone(), session.clone(), now + LIFETIME_SECONDS, now);
         (session, self.cookie(SESSION_COOKIE, name))
     }
 
@@ -82,17 +86,26 @@ impl Sessions {
     /// The value that this browser's forms must carry, with its cookie (a new one when it has none).
     pub fn form_token(&self, request: &HttpRequest) -> (String, Cookie<'static>) {
         let known = cookie(request.headers(), FORM_COOKIE).map(str::to_owned);
-        let token = known.filter(|value| value.len() == random::secret().len()).unwrap_or_else(random::secret);
+        let token = known
+            .filter(|value| value.len() == random::secret().len())
+            .unwrap_or_else(random::secret);
         (token.clone(), self.cookie(FORM_COOKIE, token))
     }
 
     /// Whether a form that carries `token` came from a page that this browser got from here.
     pub fn is_own_form(request: &HttpRequest, token: Option<&str>) -> bool {
-        let (Some(known), Some(token)) = (cookie(request.headers(), FORM_COOKIE), token) else { return false };
+        let (Some(known), Some(token)) = (cookie(request.headers(), FORM_COOKIE), token) else {
+            return false;
+        };
         !token.is_empty() && bool::from(known.as_bytes().ct_eq(token.as_bytes()))
     }
 
     fn cookie(&self, name: &'static str, value: String) -> Cookie<'static> {
-        Cookie::build(name, value).path("/").http_only(true).same_site(SameSite::Lax).secure(self.secure).finish()
+        Cookie::build(name, value)
+            .path("/")
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.secure)
+            .finish()
     }
 }

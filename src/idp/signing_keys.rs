@@ -108,8 +108,9 @@ impl SigningKey {
     /// For the key file.
     fn certificate_pem(&self) -> Result<String, String> {
         let der = STANDARD.decode(&self.certificate).map_err(|error| error.to_string())?;
-        let pem =
-            X509::from_der(&der).and_then(|certificate| certificate.to_pem()).map_err(|error| error.to_string())?;
+        let pem = X509::from_der(&der)
+            .and_then(|certificate| certificate.to_pem())
+            .map_err(|error| error.to_string())?;
         String::from_utf8(pem).map_err(|error| error.to_string())
     }
 
@@ -166,9 +167,15 @@ impl KeyRing {
     pub fn open(file: Option<PathBuf>) -> Result<Self, KeyError> {
         let kept = file.as_deref().map(key_file::read).transpose()?.flatten();
         if let Some(kept) = kept {
-            return Ok(Self { keys: RwLock::new(kept.into_iter().map(Arc::new).collect()), file });
+            return Ok(Self {
+                keys: RwLock::new(kept.into_iter().map(Arc::new).collect()),
+                file,
+            });
         }
-        let ring = Self { keys: RwLock::new(vec![Arc::new(SigningKey::generate()?)]), file };
+        let ring = Self {
+            keys: RwLock::new(vec![Arc::new(SigningKey::generate()?)]),
+            file,
+        };
         ring.keep(&ring.all());
         Ok(ring)
     }
@@ -230,7 +237,10 @@ impl KeyRing {
     fn keep(&self, keys: &[Arc<SigningKey>]) {
         let Some(file) = &self.file else { return };
         if let Err(reason) = key_file::write(file, keys) {
-            log::warn!("the signing keys are in memory only, and new after a restart: {}: {reason}", file.display());
+            log::warn!(
+                "the signing keys are in memory only, and new after a restart: {}: {reason}",
+                file.display()
+            );
         }
     }
 }

@@ -37,7 +37,9 @@ pub async fn exchange(
             request.extensions_mut().insert(journal::Note::of(&form));
             // Signing two tokens takes milliseconds.
             let idp = idp.clone();
-            web::block(move || grant(&idp, &tenant, &form)).await.unwrap_or_else(|_| Err(stopping()))
+            web::block(move || grant(&idp, &tenant, &form))
+                .await
+                .unwrap_or_else(|_| Err(stopping()))
         }
         Err(refusal) => Err(refusal),
     };
@@ -46,7 +48,9 @@ pub async fn exchange(
         Err(refusal) => HttpResponse::build(refusal.status()),
     };
     // RFC 6749 §5.1: nothing may keep a token.
-    response.insert_header((CACHE_CONTROL, "no-store")).insert_header((PRAGMA, "no-cache"));
+    response
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((PRAGMA, "no-cache"));
     match answer {
         Ok(tokens) => response.json(tokens),
         Err(refusal) => {
@@ -57,7 +61,11 @@ pub async fn exchange(
 }
 
 fn read(request: &HttpRequest, form: &[u8]) -> Result<Parameters, Refusal> {
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(invalid_request(
@@ -93,10 +101,19 @@ fn grant(idp: &Idp, tenant: &str, form: &Parameters) -> Result<TokenResponse, Re
 
 /// What the client calls this request, if it does so with a GUID; MSAL does.
 fn correlation_id(request: &HttpRequest) -> String {
-    let given = request.headers().get("client-request-id").and_then(|value| value.to_str().ok());
-    given.and_then(|value| uuid::Uuid::parse_str(value).ok()).map_or_else(random::guid, |id| id.to_string())
+    let given = request
+        .headers()
+        .get("client-request-id")
+        .and_then(|value| value.to_str().ok());
+    given
+        .and_then(|value| uuid::Uuid::parse_str(value).ok())
+        .map_or_else(random::guid, |id| id.to_string())
 }
 
 fn stopping() -> Refusal {
-    Refusal::new(90033, "temporarily_unavailable", "A transient error has occurred. Please try again.")
+    Refusal::new(
+        90033,
+        "temporarily_unavailable",
+        "A transient error has occurred. Please try again.",
+    )
 }

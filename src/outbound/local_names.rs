@@ -18,7 +18,11 @@ pub(super) struct LocalNames(DefaultResolver);
 
 impl Resolver for LocalNames {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let Some(port) = uri.host().filter(|host| is_below_localhost(host)).and_then(|_| port_of(uri)) else {
+        let Some(port) = uri
+            .host()
+            .filter(|host| is_below_localhost(host))
+            .and_then(|_| port_of(uri))
+        else {
             return self.0.resolve(uri, config, timeout);
         };
         let mut addresses = self.empty();
@@ -49,16 +53,26 @@ mod tests {
         for name in ["idp.localhost", "a.b.LOCALHOST", "idp.localhost.", "localhost."] {
             assert!(is_below_localhost(name), "{name}");
         }
-        for name in ["localhost", "localhost.example", "xlocalhost", "127.0.0.1", "[::1]", ".", ""] {
+        for name in [
+            "localhost",
+            "localhost.example",
+            "xlocalhost",
+            "127.0.0.1",
+            "[::1]",
+            ".",
+            "",
+        ] {
             assert!(!is_below_localhost(name), "{name}");
         }
     }
 
     #[test]
     fn the_port_is_that_of_the_url_or_of_its_scheme() {
-        for (url, port) in
-            [("http://idp.localhost:9000/x", 9000), ("http://idp.localhost", 80), ("https://a.localhost/", 443)]
-        {
+        for (url, port) in [
+            ("http://idp.localhost:9000/x", 9000),
+            ("http://idp.localhost", 80),
+            ("https://a.localhost/", 443),
+        ] {
             assert_eq!(port_of(&url.parse().unwrap()), Some(port), "{url}");
         }
     }

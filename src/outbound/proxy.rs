@@ -44,7 +44,11 @@ impl Proxies {
             })
         };
         let all = lookup(["all_proxy", "ALL_PROXY"]);
-        let proxy = |names| lookup(names).or_else(|| all.clone()).and_then(|(name, value)| parse(name, &value));
+        let proxy = |names| {
+            lookup(names)
+                .or_else(|| all.clone())
+                .and_then(|(name, value)| parse(name, &value))
+        };
         let exceptions = lookup(["no_proxy", "NO_PROXY"]).map(|(name, value)| NoProxy::parse(name, &value));
         Self {
             http: proxy(["http_proxy", "HTTP_PROXY"]),
@@ -61,7 +65,11 @@ impl Proxies {
     /// The proxy for a request to `uri`. This machine is always reached directly: a proxy cannot reach it on its behalf.
     fn proxy_for(&self, uri: &Uri) -> Option<&Proxy> {
         let is_https = uri.scheme() == Some(&Scheme::HTTPS);
-        let proxy = if is_https { self.https.as_ref() } else { self.http.as_ref() }?;
+        let proxy = if is_https {
+            self.https.as_ref()
+        } else {
+            self.http.as_ref()
+        }?;
         let host = uri.host()?;
         let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
         (!is_loopback_host(host) && !self.exceptions.contains(host, port)).then_some(proxy)
@@ -83,7 +91,10 @@ fn parse(variable: &str, value: &str) -> Option<Proxy> {
     match Proxy::new(value) {
         Ok(proxy) if matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) => Some(proxy),
         Ok(proxy) => {
-            log::warn!("{variable} names a {} proxy, which is not used: only HTTP proxies are", proxy.protocol());
+            log::warn!(
+                "{variable} names a {} proxy, which is not used: only HTTP proxies are",
+                proxy.protocol()
+            );
             None
         }
         Err(_) => {
@@ -101,12 +112,20 @@ mod tests {
     use super::*;
 
     fn proxies(variables: &[(&str, &str)]) -> Proxies {
-        Proxies::read(|name| variables.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned()))
+        Proxies::read(|name| {
+            variables
+                .iter()
+                .find(|(own, _)| *own == name)
+                .map(|(_, value)| (*value).to_owned())
+        })
     }
 
     /// Host of the proxy for a URL; empty when it is reached directly.
     fn host(proxies: &Proxies, url: &str) -> String {
-        proxies.proxy_for(&url.parse().unwrap()).map(|proxy| proxy.host().to_owned()).unwrap_or_default()
+        proxies
+            .proxy_for(&url.parse().unwrap())
+            .map(|proxy| proxy.host().to_owned())
+            .unwrap_or_default()
     }
 
     #[test]
@@ -120,7 +139,11 @@ mod tests {
             (&[("HTTP_PROXY", "http://h:1")], "", "h"),
             (&[("ALL_PROXY", "http://a:1")], "a", "a"),
             (&[("all_proxy", "http://a:1"), ("HTTPS_PROXY", "http://s:1")], "s", "a"),
-            (&[("https_proxy", "http://lower:1"), ("HTTPS_PROXY", "http://upper:1")], "lower", ""),
+            (
+                &[("https_proxy", "http://lower:1"), ("HTTPS_PROXY", "http://upper:1")],
+                "lower",
+                "",
+            ),
             (&[("https_proxy", ""), ("HTTPS_PROXY", "http://upper:1")], "upper", ""),
             (&[("https_proxy", "  "), ("ALL_PROXY", "http://a:1")], "a", "a"),
             (&[("HTTPS_PROXY", "proxy.example:3128")], "proxy.example", ""),
@@ -130,7 +153,11 @@ mod tests {
             (&[("HTTPS_PROXY", "http://user:pass word@s:1")], "", ""),
         ] {
             let proxies = proxies(variables);
-            assert_eq!([host(&proxies, https), host(&proxies, http)], [for_https, for_http], "{variables:?}");
+            assert_eq!(
+                [host(&proxies, https), host(&proxies, http)],
+                [for_https, for_http],
+                "{variables:?}"
+            );
         }
     }
 
@@ -138,7 +165,10 @@ mod tests {
     fn credentials_are_decoded_once_and_never_printed() {
         let proxies = proxies(&[("HTTPS_PROXY", "http://user:hunt%40er2@proxy.example:3128")]);
         let proxy = proxies.proxy_for(&"https://a.example/".parse().unwrap()).unwrap();
-        assert_eq!((proxy.username(), proxy.password(), proxy.port()), (Some("user"), Some("hunt@er2"), 3128));
+        assert_eq!(
+            (proxy.username(), proxy.password(), proxy.port()),
+            (Some("user"), Some("hunt@er2"), 3128)
+        );
         let printed = format!("{proxies:?}");
         assert!(!printed.contains("hunt"), "{printed}");
     }
@@ -146,9 +176,15 @@ mod tests {
     #[test]
     fn this_machine_is_never_reached_through_a_proxy() {
         let proxies = proxies(&[("ALL_PROXY", "http://a:1")]);
-        for local in
-            ["localhost", "idp.localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]", "[::ffff:127.0.0.1]"]
-        {
+        for local in [
+            "localhost",
+            "idp.localhost",
+            "LOCALHOST",
+            "127.0.0.1",
+            "127.9.9.9",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+        ] {
             assert_eq!(host(&proxies, &format!("http://{local}:9000/")), "", "{local}");
             assert_eq!(host(&proxies, &format!("https://{local}/")), "", "{local}");
         }
@@ -162,9 +198,12 @@ mod tests {
                 ("ALL_PROXY", "http://a:1"),
                 (name, "10.0.0.0/8,.corp.example,api.example:8000,*.x.example"),
             ]);
-            for direct in
-                ["http://10.1.2.3/", "https://login.corp.example/", "http://api.example:8000/", "https://a.x.example/"]
-            {
+            for direct in [
+                "http://10.1.2.3/",
+                "https://login.corp.example/",
+                "http://api.example:8000/",
+                "https://a.x.example/",
+            ] {
                 assert_eq!(host(&proxies, direct), "", "{name} {direct}");
             }
             for through in ["http://11.1.2.3/", "https://corp.example.org/", "http://api.example/"] {

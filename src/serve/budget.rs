@@ -27,12 +27,22 @@ pub struct Budget {
 impl Budget {
     /// With these limits, in bytes.
     pub fn new(most: usize, most_per_source: usize) -> Self {
-        Self { total: AtomicUsize::new(0), most, most_per_source, sources: Mutex::default() }
+        Self {
+            total: AtomicUsize::new(0),
+            most,
+            most_per_source,
+            sources: Mutex::default(),
+        }
     }
 
     /// For a message from or to this client. Nothing counts yet.
     pub fn charge(self: &Arc<Self>, source: Source) -> Charge {
-        Charge { budget: Arc::clone(self), source, own: None, bytes: 0 }
+        Charge {
+            budget: Arc::clone(self),
+            source,
+            own: None,
+            bytes: 0,
+        }
     }
 
     fn sources(&self) -> MutexGuard<'_, HashMap<Source, Arc<AtomicUsize>>> {
@@ -62,7 +72,11 @@ impl Charge {
     /// Counts more bytes, and says whether there is room for them; when there is none, they do not count.
     pub fn add(&mut self, bytes: usize) -> bool {
         let sum = self.bytes.saturating_add(bytes);
-        let most = if sum <= SMALL { self.budget.most.saturating_add(self.budget.most / 4) } else { self.budget.most };
+        let most = if sum <= SMALL {
+            self.budget.most.saturating_add(self.budget.most / 4)
+        } else {
+            self.budget.most
+        };
         if !take(&self.budget.total, bytes, most) {
             return false;
         }
@@ -130,7 +144,10 @@ mod tests {
         assert!(second.add(60 * KIB), "the first has ended");
         drop(second);
         assert_eq!(budget.total.load(Ordering::Relaxed), 0);
-        assert!(budget.sources().is_empty(), "nothing is kept of who has nothing on its way");
+        assert!(
+            budget.sources().is_empty(),
+            "nothing is kept of who has nothing on its way"
+        );
     }
 
     #[test]
@@ -144,7 +161,10 @@ mod tests {
         assert!(!small.add(10 * KIB), "no longer small");
         let mut others: Vec<_> = (3..10).map(|n| budget.charge(Source::V4(n))).collect();
         assert_eq!(
-            others.iter_mut().filter_map(|other| other.add(10 * KIB).then_some(())).count(),
+            others
+                .iter_mut()
+                .filter_map(|other| other.add(10 * KIB).then_some(()))
+                .count(),
             1,
             "a quarter more"
         );

@@ -45,10 +45,15 @@ impl TrustedProxies {
             return client;
         }
         let values: Vec<_> = headers.get_all("x-forwarded-for").collect();
-        let entries = values.into_iter().rev().flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
+        let entries = values
+            .into_iter()
+            .rev()
+            .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
         for entry in entries {
             // What is no address ends the chain: nobody vouches for what stands before it.
-            let Some(said) = std::str::from_utf8(entry).ok().and_then(parse_address) else { break };
+            let Some(said) = std::str::from_utf8(entry).ok().and_then(parse_address) else {
+                break;
+            };
             client = said;
             if !self.trusts(client) {
                 break;
@@ -86,7 +91,11 @@ fn parse_address(text: &str) -> Option<IpAddr> {
     if let Some(rest) = text.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
         let has_port = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
-        return address.parse::<IpAddr>().ok().filter(|_| has_port).map(|address| address.to_canonical());
+        return address
+            .parse::<IpAddr>()
+            .ok()
+            .filter(|_| has_port)
+            .map(|address| address.to_canonical());
     }
     let (address, port) = text.rsplit_once(':')?;
     port.parse::<u16>().ok()?;
@@ -107,7 +116,9 @@ mod tests {
             headers.append(HeaderName::from_static("x-forwarded-for"), value);
         }
         let trusted: Vec<IpNet> = trusted.iter().map(|text| text.parse().expect("a network")).collect();
-        TrustedProxies::new(&trusted).client(peer.parse().expect("an address"), &headers).to_string()
+        TrustedProxies::new(&trusted)
+            .client(peer.parse().expect("an address"), &headers)
+            .to_string()
     }
 
     #[test]
@@ -138,7 +149,11 @@ mod tests {
         ] {
             assert_eq!(client(&ours, "10.0.0.1", forwarded), expected, "{forwarded:?}");
         }
-        assert_eq!(client(&ours, "::ffff:10.0.0.1", &[b"1.2.3.4"]), "1.2.3.4", "IPv4 on a socket for both");
+        assert_eq!(
+            client(&ours, "::ffff:10.0.0.1", &[b"1.2.3.4"]),
+            "1.2.3.4",
+            "IPv4 on a socket for both"
+        );
     }
 
     proptest! {

@@ -163,7 +163,10 @@ impl Local {
 }
 
 /// See the module.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the connection")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about the connection"
+)]
 pub struct Connection {
     socket: Socket,
     local: Rc<Local>,
@@ -235,7 +238,11 @@ impl Connection {
         if is_in_head != self.is_in_head {
             self.is_in_head = is_in_head;
             let place = &self.local.place;
-            if is_in_head { place.shared.begin_head(place.registry.now()) } else { place.shared.end_head() }
+            if is_in_head {
+                place.shared.begin_head(place.registry.now())
+            } else {
+                place.shared.end_head()
+            }
         }
         self.count_head()?;
         Ok(taken)
@@ -248,11 +255,16 @@ impl Connection {
             return Ok(());
         }
         let place = &self.local.place;
-        let (charge, counted) =
-            self.head.get_or_insert_with(|| (place.registry.received.charge(place.shared.source()), 0));
+        let (charge, counted) = self
+            .head
+            .get_or_insert_with(|| (place.registry.received.charge(place.shared.source()), 0));
         let more = bytes.saturating_sub(*counted);
         *counted = bytes;
-        if charge.add(more) { Ok(()) } else { Err(io::ErrorKind::QuotaExceeded.into()) }
+        if charge.add(more) {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::QuotaExceeded.into())
+        }
     }
 
     /// The client takes nothing.
@@ -303,7 +315,11 @@ impl AsyncRead for Connection {
             return Poll::Pending;
         }
         if !this.held.is_empty() {
-            let taken = if this.scanner.is_waiting() { 0 } else { this.read_held(buffer)? };
+            let taken = if this.scanner.is_waiting() {
+                0
+            } else {
+                this.read_held(buffer)?
+            };
             if taken > 0 {
                 return Poll::Ready(Ok(()));
             }
@@ -376,7 +392,9 @@ impl AsyncWrite for Connection {
                 Socket::Plain(stream) => Pin::new(stream).poll_write(context, rest),
                 Socket::Tls(stream) => Pin::new(stream).poll_write(context, rest),
             };
-            let Poll::Ready(written) = written else { return Poll::Pending };
+            let Poll::Ready(written) = written else {
+                return Poll::Pending;
+            };
             this.invited += written?;
             if this.invited >= CONTINUE.len() {
                 this.invited = 0;

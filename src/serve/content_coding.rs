@@ -56,8 +56,15 @@ impl Coding {
         if !request.headers().contains_key(header::ACCEPT_ENCODING) {
             return Ok(None);
         }
-        let Ok(accepted) = AcceptEncoding::parse(request) else { return Ok(None) };
-        let supported = [Encoding::brotli(), Encoding::gzip(), Encoding::zstd(), Encoding::identity()];
+        let Ok(accepted) = AcceptEncoding::parse(request) else {
+            return Ok(None);
+        };
+        let supported = [
+            Encoding::brotli(),
+            Encoding::gzip(),
+            Encoding::zstd(),
+            Encoding::identity(),
+        ];
         match accepted.negotiate(supported.iter()) {
             None => Err(NotAcceptable),
             Some(Encoding::Known(ContentEncoding::Gzip)) => Ok(Some(Self::Gzip)),
@@ -74,7 +81,11 @@ impl Coding {
     pub fn compress(self, bytes: &[u8], effort: Effort) -> io::Result<Vec<u8>> {
         match self {
             Self::Gzip => {
-                let level = if effort == Effort::Fast { Compression::fast() } else { Compression::default() };
+                let level = if effort == Effort::Fast {
+                    Compression::fast()
+                } else {
+                    Compression::default()
+                };
                 let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), level);
                 encoder.write_all(bytes)?;
                 encoder.finish()
@@ -135,7 +146,9 @@ impl Coding {
 
 /// The tag of the uncompressed form, whichever form `tag` names.
 pub fn plain_tag(tag: &str) -> &str {
-    tag.rsplit_once(MARK).filter(|(_, coding)| ["gzip", "br", "zstd"].contains(coding)).map_or(tag, |(plain, _)| plain)
+    tag.rsplit_once(MARK)
+        .filter(|(_, coding)| ["gzip", "br", "zstd"].contains(coding))
+        .map_or(tag, |(plain, _)| plain)
 }
 
 #[cfg(test)]
@@ -146,9 +159,13 @@ mod tests {
 
     #[test]
     fn only_a_known_coding_is_removed_from_a_tag() {
-        for (tag, plain) in
-            [("7-1;gzip", "7-1"), ("7-1;br", "7-1"), ("7-1;zstd", "7-1"), ("7-1;x", "7-1;x"), ("7-1", "7-1")]
-        {
+        for (tag, plain) in [
+            ("7-1;gzip", "7-1"),
+            ("7-1;br", "7-1"),
+            ("7-1;zstd", "7-1"),
+            ("7-1;x", "7-1;x"),
+            ("7-1", "7-1"),
+        ] {
             assert_eq!(plain_tag(tag), plain);
         }
         for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd] {
@@ -170,7 +187,9 @@ mod tests {
             ("identity;q=0, compress", Err(NotAcceptable)),
             ("*;q=0", Err(NotAcceptable)),
         ] {
-            let request = TestRequest::default().insert_header((header::ACCEPT_ENCODING, accepted)).to_http_request();
+            let request = TestRequest::default()
+                .insert_header((header::ACCEPT_ENCODING, accepted))
+                .to_http_request();
             assert_eq!(Coding::negotiate(&request), expected, "{accepted:?}");
         }
         assert_eq!(Coding::negotiate(&TestRequest::default().to_http_request()), Ok(None));

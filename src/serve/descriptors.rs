@@ -10,9 +10,18 @@ const KEPT: (usize, usize) = (64, 1024);
 pub fn raise_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum
-        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+        && let Err(error) = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: maximum,
+                maximum,
+            },
+        )
     {
-        log::warn!("the limit of open files stays at {}: {error}", current.unwrap_or_default());
+        log::warn!(
+            "the limit of open files stays at {}: {error}",
+            current.unwrap_or_default()
+        );
     }
 }
 

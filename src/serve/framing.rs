@@ -71,12 +71,22 @@ pub struct Scanner {
 impl Scanner {
     /// At the start of a head.
     pub fn http1() -> Self {
-        Self { state: State::Head, line: 0, ends_with_return: false, has_begun: false, expect: 0, head_bytes: 0 }
+        Self {
+            state: State::Head,
+            line: 0,
+            ends_with_return: false,
+            has_begun: false,
+            expect: 0,
+            head_bytes: 0,
+        }
     }
 
     /// For a protocol without such heads.
     pub fn unwatched() -> Self {
-        Self { state: State::Unwatched, ..Self::http1() }
+        Self {
+            state: State::Unwatched,
+            ..Self::http1()
+        }
     }
 
     /// Whether the next byte would begin a request.
@@ -133,7 +143,9 @@ impl Scanner {
     fn scan_head(&mut self, rest: &mut [u8]) -> usize {
         let end = memchr::memchr(b'\n', rest);
         let length = end.unwrap_or(rest.len());
-        let Some((line, after)) = rest.split_at_mut_checked(length) else { return rest.len() };
+        let Some((line, after)) = rest.split_at_mut_checked(length) else {
+            return rest.len();
+        };
         self.hide_expectation(line);
         let ends_with_return = line.last().map_or(self.ends_with_return, |byte| *byte == b'\r');
         let Some(line_feed) = after.first_mut().filter(|_| end.is_some()) else {
@@ -185,7 +197,11 @@ impl Scanner {
         if let Chunk::Data(left) = chunk {
             let taken = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
             let left = left - taken as u64;
-            self.state = State::Chunked(if left == 0 { Chunk::DataReturn } else { Chunk::Data(left) });
+            self.state = State::Chunked(if left == 0 {
+                Chunk::DataReturn
+            } else {
+                Chunk::Data(left)
+            });
             return taken;
         }
         let Some(byte) = rest.first() else { return 0 };
@@ -246,7 +262,11 @@ mod tests {
         let text = format!("\r\n{GET}{post}{chunked}{GET}");
         let bodies = [Framing::Empty, Framing::Length(5), Framing::Chunked, Framing::Empty];
         for piece in [1, 2, 3, 7, 1000] {
-            assert_eq!(String::from_utf8(scan(text.as_bytes(), &bodies, &[piece])).expect("text"), text, "{piece}");
+            assert_eq!(
+                String::from_utf8(scan(text.as_bytes(), &bodies, &[piece])).expect("text"),
+                text,
+                "{piece}"
+            );
         }
     }
 
@@ -256,7 +276,11 @@ mod tests {
         let bare = "GET / HTTP/1.1\nHost: a\r\n\r\n";
         for piece in [1, 2, 3, 1000] {
             let out = scan(format!("{chunked}{bare}").as_bytes(), &[Framing::Chunked], &[piece]);
-            assert_eq!(out.iter().position(|byte| *byte == 0), Some(chunked.len() + 14), "in pieces of {piece}");
+            assert_eq!(
+                out.iter().position(|byte| *byte == 0),
+                Some(chunked.len() + 14),
+                "in pieces of {piece}"
+            );
         }
     }
 
@@ -291,7 +315,10 @@ mod tests {
             for before in ["", GET] {
                 for piece in [1, 2, 1000] {
                     let out = scan(format!("{before}{bad}").as_bytes(), &[], &[piece]);
-                    let at = format!("{before}{bad}").replace("\r\n", "<>").find('\n').expect("a bare one");
+                    let at = format!("{before}{bad}")
+                        .replace("\r\n", "<>")
+                        .find('\n')
+                        .expect("a bare one");
                     assert_eq!(out.get(at), Some(&0), "{bad:?} after {before:?} in pieces of {piece}");
                 }
             }

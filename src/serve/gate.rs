@@ -128,18 +128,28 @@ fn begin(local: &Rc<Local>, request: &mut Request) {
     local.begin_request(framing, charge);
     if has_body {
         let payload = mem::replace(request.payload(), Payload::None);
-        let body = Body { payload, local: Rc::clone(local), is_expecting };
-        *request.payload() = Payload::Stream { payload: Box::pin(body) };
+        let body = Body {
+            payload,
+            local: Rc::clone(local),
+            is_expecting,
+        };
+        *request.payload() = Payload::Stream {
+            payload: Box::pin(body),
+        };
     }
 }
 
 /// Makes the header that the parser did not see what the client sent; says whether the client waits.
 fn show_expectation(request: &mut Request) -> bool {
-    let Some(value) = request.headers().get(EXPECT) else { return false };
+    let Some(value) = request.headers().get(EXPECT) else {
+        return false;
+    };
     if !value.as_bytes().trim_ascii().eq_ignore_ascii_case(HIDDEN_CONTINUE) {
         return false;
     }
-    request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
+    request
+        .headers_mut()
+        .insert(EXPECT, HeaderValue::from_static("100-continue"));
     request.version() >= Version::HTTP_11
 }
 
@@ -154,7 +164,9 @@ fn framing(request: &Request) -> Framing {
     }
     let mut upgrades = headers.get_all(UPGRADE).map(|value| value.as_bytes().trim_ascii());
     let is_upgrade = upgrades.any(|name| name.eq_ignore_ascii_case(b"websocket"));
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
     match length {
         Some(length) if !is_upgrade => Framing::Length(length),
         _ => Framing::Endless,

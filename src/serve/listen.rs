@@ -37,10 +37,17 @@ pub enum ListenError {
 /// # Errors
 /// When the port is in use, may not be used, or the host is not one of this machine's.
 pub fn listen(host: &str, port: u16) -> Result<TcpListener, ListenError> {
-    let other = |source| ListenError::Other { host: host.to_owned(), port, source };
+    let other = |source| ListenError::Other {
+        host: host.to_owned(),
+        port,
+        source,
+    };
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(other)?.collect();
     let listener = TcpListener::bind(addresses.as_slice()).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => ListenError::InUse { host: host.to_owned(), port },
+        io::ErrorKind::AddrInUse => ListenError::InUse {
+            host: host.to_owned(),
+            port,
+        },
         _ => other(error),
     })?;
     // Connections inherit it. Without it the server works all the same.

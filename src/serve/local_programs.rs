@@ -43,7 +43,9 @@ pub fn objection(request: &ServiceRequest) -> Option<Objection> {
 }
 
 fn is_local_name(host: &str) -> bool {
-    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
     is_loopback_host(name.map_or(host, |(name, _)| name))
 }
 
@@ -53,7 +55,14 @@ mod tests {
 
     #[test]
     fn only_the_machines_own_names_pass() {
-        for own in ["localhost", "localhost:9000", "127.0.0.1:9000", "[::1]:9000", "[::1]", "idp.localhost:9000"] {
+        for own in [
+            "localhost",
+            "localhost:9000",
+            "127.0.0.1:9000",
+            "[::1]:9000",
+            "[::1]",
+            "idp.localhost:9000",
+        ] {
             assert!(is_local_name(own), "{own}");
         }
         for foreign in [

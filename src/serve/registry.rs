@@ -238,11 +238,19 @@ impl Registry {
             connections: Mutex::default(),
             clock: AtomicU64::new(1),
             is_draining: AtomicBool::new(false),
-            received: Arc::new(Budget::new(mib(settings.request_mib), mib(settings.request_mib_per_address))),
-            sent: Arc::new(Budget::new(mib(settings.response_mib), mib(settings.response_mib_per_address))),
+            received: Arc::new(Budget::new(
+                mib(settings.request_mib),
+                mib(settings.request_mib_per_address),
+            )),
+            sent: Arc::new(Budget::new(
+                mib(settings.response_mib),
+                mib(settings.response_mib_per_address),
+            )),
         });
         let watched = Arc::downgrade(&registry);
-        thread::Builder::new().name("connections".to_owned()).spawn(move || keep_time(&watched))?;
+        thread::Builder::new()
+            .name("connections".to_owned())
+            .spawn(move || keep_time(&watched))?;
         Ok(registry)
     }
 
@@ -297,7 +305,11 @@ impl Registry {
         }
         *connections.per_source.entry(source).or_default() += 1;
         OPEN.fetch_add(1, Ordering::Relaxed);
-        Some(Place { shared, registry: Arc::clone(self), id })
+        Some(Place {
+            shared,
+            registry: Arc::clone(self),
+            id,
+        })
     }
 
     /// From now on, every response says that its connection ends, and readiness is 503.
@@ -365,7 +377,10 @@ impl Connections {
 
     fn pop_candidate(&mut self) -> bool {
         while let Some((since, id)) = self.candidates.pop() {
-            let shared = self.all.get(&id).filter(|shared| shared.idle_since.load(Ordering::Relaxed) == since);
+            let shared = self
+                .all
+                .get(&id)
+                .filter(|shared| shared.idle_since.load(Ordering::Relaxed) == since);
             if let (Some(shared), true) = (shared, self.counted.contains(&id)) {
                 shared.give(Order::EndWhenIdle);
                 self.counted.remove(&id);
@@ -376,9 +391,14 @@ impl Connections {
     }
 
     fn end_longest_idle_of(&mut self, source: Source) -> bool {
-        let idle = self.all.iter().filter(|(_, shared)| shared.source == source && shared.order() == Order::Serve);
+        let idle = self
+            .all
+            .iter()
+            .filter(|(_, shared)| shared.source == source && shared.order() == Order::Serve);
         let idle = idle.map(|(id, shared)| (shared.idle_since.load(Ordering::Relaxed), *id, shared));
-        let Some((_, id, shared)) = idle.filter(|(since, ..)| *since != 0).min_by_key(|(since, id, _)| (*since, *id))
+        let Some((_, id, shared)) = idle
+            .filter(|(since, ..)| *since != 0)
+            .min_by_key(|(since, id, _)| (*since, *id))
         else {
             return false;
         };
@@ -392,7 +412,9 @@ impl Connections {
         let waiting = self.all.iter().filter(|(_, shared)| {
             shared.is_reserve && !shared.is_active() && shared.order.load(Ordering::Relaxed) != Order::Abort as u8
         });
-        let Some((_, shared)) = waiting.min_by_key(|(id, _)| **id) else { return false };
+        let Some((_, shared)) = waiting.min_by_key(|(id, _)| **id) else {
+            return false;
+        };
         shared.give(Order::Abort);
         self.reserve = self.reserve.saturating_sub(1);
         true
@@ -406,8 +428,11 @@ impl Drop for Place {
         connections.all.remove(&self.id);
         connections.counted.remove(&self.id);
         if self.shared.is_reserve {
-            connections.reserve =
-                connections.all.values().filter(|other| other.is_reserve && other.order() != Order::Abort).count();
+            connections.reserve = connections
+                .all
+                .values()
+                .filter(|other| other.is_reserve && other.order() != Order::Abort)
+                .count();
         }
         if let Some(count) = connections.per_source.get_mut(&self.shared.source) {
             *count = count.saturating_sub(1);
@@ -480,7 +505,9 @@ mod tests {
         let registry = registry(1, 1000);
         let busy = registry.admit(peer(1)).expect("room");
         busy.shared.begin_request();
-        let reserve: Vec<_> = (0..RESERVE).map(|_| registry.admit(peer(1)).expect("the reserve")).collect();
+        let reserve: Vec<_> = (0..RESERVE)
+            .map(|_| registry.admit(peer(1)).expect("the reserve"))
+            .collect();
         assert!(reserve.iter().all(|place| place.shared.is_reserve));
         reserve[0].shared.begin_request();
         let probe = registry.admit(peer(2)).expect("room was made");
@@ -500,7 +527,10 @@ mod tests {
         let third = registry.admit(peer(1)).expect("room was made");
         assert_eq!(places[1].shared.order(), Order::EndWhenIdle);
         third.shared.begin_request();
-        assert!(registry.admit(peer(1)).is_none(), "its connections are all busy, or on their way out");
+        assert!(
+            registry.admit(peer(1)).is_none(),
+            "its connections are all busy, or on their way out"
+        );
         assert!(registry.admit(peer(2)).is_some(), "others are not concerned");
     }
 

@@ -72,7 +72,11 @@ fn own_response(request: &ServiceRequest, local: Option<&Local>) -> Option<HttpR
     let is_draining = local.is_some_and(|local| local.place.registry.is_draining());
     if is_draining && matches!(request.path(), "/health" | "/health/ready") {
         let body = json!({ "status": "unavailable", "reason": "stopping" });
-        return Some(HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE).insert_header((RETRY_AFTER, 5)).json(body));
+        return Some(
+            HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE)
+                .insert_header((RETRY_AFTER, 5))
+                .json(body),
+        );
     }
     None
 }
@@ -92,7 +96,9 @@ fn response_or_refusal<B: MessageBody>(
     };
     let Some(peer) = local.peer else { return Ok(response) };
     let registry = &local.place.registry;
-    let mut charge = registry.sent.charge(registry.source(peer, response.request().headers()));
+    let mut charge = registry
+        .sent
+        .charge(registry.source(peer, response.request().headers()));
     if !charge.add(bytes) {
         return Err((response, Refusal::Overloaded));
     }
@@ -107,7 +113,11 @@ fn is_probe(path: &str) -> bool {
 
 /// Whether the request names one host, as RFC 9112 §3.2 demands.
 fn has_valid_host(request: &ServiceRequest) -> bool {
-    if request.uri().authority().is_some_and(|authority| !is_host(authority.as_str().as_bytes())) {
+    if request
+        .uri()
+        .authority()
+        .is_some_and(|authority| !is_host(authority.as_str().as_bytes()))
+    {
         return false;
     }
     let mut hosts = request.headers().get_all(HOST);
@@ -131,15 +141,21 @@ fn is_host(value: &[u8]) -> bool {
         Some(address) => {
             std::str::from_utf8(address).is_ok_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
         }
-        None => host.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')),
+        None => host
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')),
     };
     !host.is_empty() && is_port && is_name
 }
 
 /// Whether any `Content-Encoding` names anything but `identity` (RFC 9110 §8.4).
 fn is_encoded(headers: &HeaderMap) -> bool {
-    let codings = headers.get_all(CONTENT_ENCODING).flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    codings.map(<[u8]>::trim_ascii).any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+    let codings = headers
+        .get_all(CONTENT_ENCODING)
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    codings
+        .map(<[u8]>::trim_ascii)
+        .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 #[cfg(test)]
@@ -153,13 +169,21 @@ mod tests {
         let encoded = |values: &[&[u8]]| {
             let mut headers = HeaderMap::new();
             for value in values {
-                headers.append(CONTENT_ENCODING, HeaderValue::from_bytes(value).expect("a header value"));
+                headers.append(
+                    CONTENT_ENCODING,
+                    HeaderValue::from_bytes(value).expect("a header value"),
+                );
             }
             is_encoded(&headers)
         };
-        for plain in
-            [&[][..], &[&b""[..]], &[b" , "], &[b"identity"], &[b"Identity"], &[b"identity, IDENTITY", b"identity"]]
-        {
+        for plain in [
+            &[][..],
+            &[&b""[..]],
+            &[b" , "],
+            &[b"identity"],
+            &[b"Identity"],
+            &[b"identity, IDENTITY", b"identity"],
+        ] {
             assert!(!encoded(plain), "{plain:?}");
         }
         for other in [
@@ -179,7 +203,15 @@ mod tests {
 
     #[test]
     fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
-        for good in ["localhost", "a.example:8080", "127.0.0.1:1", "[::1]", "[::1]:5000", "x_y-z.example.", "a:"] {
+        for good in [
+            "localhost",
+            "a.example:8080",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:5000",
+            "x_y-z.example.",
+            "a:",
+        ] {
             assert!(is_host(good.as_bytes()), "{good}");
         }
         for bad in [

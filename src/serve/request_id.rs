@@ -51,7 +51,9 @@ impl RequestId {
     fn from_client(value: &HeaderValue) -> Option<Self> {
         let bytes = value.as_bytes();
         let is_sane = (1..=MAX_LENGTH).contains(&bytes.len())
-            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+            && bytes
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
         is_sane.then(|| Self(value.clone()))
     }
 }
@@ -73,7 +75,11 @@ pub async fn assign(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let id = request.headers().get(HEADER).and_then(RequestId::from_client).unwrap_or_else(RequestId::new);
+    let id = request
+        .headers()
+        .get(HEADER)
+        .and_then(RequestId::from_client)
+        .unwrap_or_else(RequestId::new);
     let header = id.to_header();
     request.extensions_mut().insert(id);
     if let Some(trace) = TraceContext::from_headers(request.headers()) {

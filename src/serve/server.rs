@@ -97,7 +97,12 @@ where
     S::Service: 'static,
     B: MessageBody + 'static,
 {
-    let &Options { name, workers, settings, ref tls } = options;
+    let &Options {
+        name,
+        workers,
+        settings,
+        ref tls,
+    } = options;
     let limits = Limits::new(settings);
     if limits.connections() < settings.max_connections {
         log::warn!(
@@ -107,7 +112,10 @@ where
             settings.max_connections
         );
     }
-    log::info!("{name}: up to {} connections at once, on {workers} threads", limits.connections());
+    log::info!(
+        "{name}: up to {} connections at once, on {workers} threads",
+        limits.connections()
+    );
     bound_send_buffers(&listener);
     let address = listener.local_addr()?;
     let per_worker = limits.per_worker(workers);
@@ -132,11 +140,19 @@ where
                     data.insert(connection.local());
                 })
                 .finish(GateFactory(app));
-            let acceptor = Acceptor { registry: Arc::clone(&accepting), tls: tls.clone(), head_timeout, send_timeout };
+            let acceptor = Acceptor {
+                registry: Arc::clone(&accepting),
+                tls: tls.clone(),
+                head_timeout,
+                send_timeout,
+            };
             ServingFactory { http, acceptor }
         })?
         .run();
-    let stopper = Stopper { handle: server.handle(), registry };
+    let stopper = Stopper {
+        handle: server.handle(),
+        registry,
+    };
     Ok(Listening { server, stopper })
 }
 
@@ -195,7 +211,12 @@ where
 
     fn new_service(&self, (): ()) -> Self::Future {
         let (http, acceptor) = (self.http.new_service(()), self.acceptor.clone());
-        Box::pin(async move { Ok(Serving { http: Rc::new(http.await?), acceptor }) })
+        Box::pin(async move {
+            Ok(Serving {
+                http: Rc::new(http.await?),
+                acceptor,
+            })
+        })
     }
 }
 

@@ -65,10 +65,15 @@ impl StaticFile {
         let inner = &*self.0;
         let coding = Coding::negotiate(request)?.filter(|_| inner.is_compressible);
         if let Some(known) = known_tag(request, &EntityTag::new_strong(inner.tag.clone())) {
-            return Ok(inner.with_headers(&mut HttpResponse::NotModified()).insert_header(ETag(known)).finish());
+            return Ok(inner
+                .with_headers(&mut HttpResponse::NotModified())
+                .insert_header(ETag(known))
+                .finish());
         }
         let mut response = HttpResponse::Ok();
-        inner.with_headers(&mut response).insert_header((header::CONTENT_TYPE, inner.content_type.clone()));
+        inner
+            .with_headers(&mut response)
+            .insert_header((header::CONTENT_TYPE, inner.content_type.clone()));
         let compressed = match coding {
             Some(coding) => inner.compressed(coding).await.map(|bytes| (coding, bytes)),
             None => None,
@@ -143,17 +148,27 @@ mod tests {
     fn file() -> StaticFile {
         let text = "A line that is repeated.\n".repeat(4000);
         let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
-        StaticFile::new(HeaderValue::from_static("text/plain; charset=utf-8"), &headers, Bytes::from(text))
+        StaticFile::new(
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+            &headers,
+            Bytes::from(text),
+        )
     }
 
     async fn response_to(file: &StaticFile, headers: &[(HeaderName, &str)]) -> HttpResponse {
-        let request =
-            headers.iter().fold(TestRequest::default(), |request, header| request.insert_header(header.clone()));
-        file.respond(&request.to_http_request()).await.expect("an acceptable form")
+        let request = headers.iter().fold(TestRequest::default(), |request, header| {
+            request.insert_header(header.clone())
+        });
+        file.respond(&request.to_http_request())
+            .await
+            .expect("an acceptable form")
     }
 
     fn header<'a>(response: &'a HttpResponse, name: &HeaderName) -> &'a str {
-        response.headers().get(name).map_or("", |value| value.to_str().expect("text"))
+        response
+            .headers()
+            .get(name)
+            .map_or("", |value| value.to_str().expect("text"))
     }
 
     #[actix_web::test]
@@ -162,26 +177,47 @@ mod tests {
         let mut tags = std::collections::BTreeSet::new();
         for coding in ["", "gzip", "br", "zstd"] {
             let first = response_to(&file, &[(header::ACCEPT_ENCODING, coding)]).await;
-            assert_eq!((first.status(), header(&first, &header::CONTENT_ENCODING)), (StatusCode::OK, coding));
+            assert_eq!(
+                (first.status(), header(&first, &header::CONTENT_ENCODING)),
+                (StatusCode::OK, coding)
+            );
             assert_eq!(header(&first, &header::VARY), "Accept-Encoding");
             let tag = header(&first, &header::ETAG).to_owned();
-            assert!(tags.insert(tag.clone()) && tag.starts_with('"'), "a strong tag of its own: {tag}");
-            let known = response_to(&file, &[(header::ACCEPT_ENCODING, coding), (header::IF_NONE_MATCH, &tag)]).await;
-            assert_eq!((known.status(), header(&known, &header::ETAG)), (StatusCode::NOT_MODIFIED, tag.as_str()));
+            assert!(
+                tags.insert(tag.clone()) && tag.starts_with('"'),
+                "a strong tag of its own: {tag}"
+            );
+            let known = response_to(
+                &file,
+                &[(header::ACCEPT_ENCODING, coding), (header::IF_NONE_MATCH, &tag)],
+            )
+            .await;
+            assert_eq!(
+                (known.status(), header(&known, &header::ETAG)),
+                (StatusCode::NOT_MODIFIED, tag.as_str())
+            );
             assert_eq!(header(&known, &header::CACHE_CONTROL), "no-cache");
 
             let bytes = first.into_body().try_into_bytes().expect("shared bytes");
             let again = response_to(&file, &[(header::ACCEPT_ENCODING, coding)]).await;
             let again = again.into_body().try_into_bytes().expect("shared bytes");
-            assert_eq!(bytes.as_ptr(), again.as_ptr(), "the same memory, not compressed or copied again");
+            assert_eq!(
+                bytes.as_ptr(),
+                again.as_ptr(),
+                "the same memory, not compressed or copied again"
+            );
             assert_eq!(bytes.len() < file.bytes().len(), !coding.is_empty());
             let mut text = Vec::new();
             match coding {
                 "gzip" => {
-                    flate2::read::GzDecoder::new(&*bytes).read_to_end(&mut text).expect("gzip");
+                    flate2::read::GzDecoder::new(&*bytes)
+                        .read_to_end(&mut text)
+                        .expect("gzip");
                 }
                 "br" => {
-                    brotli::Decompressor::new(&*bytes, 4096).read_to_end(&mut text).expect("brotli");
+                    brotli::Decompressor::new(&*bytes, 4096)
+                        .read_to_end(&mut text)
+                        .expect("brotli");
                 }
                 "zstd" => text = zstd::stream::decode_all(&*bytes).expect("zstd"),
                 _ => text.extend_from_slice(&bytes),

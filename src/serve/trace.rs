@@ -41,7 +41,11 @@ impl TraceContext {
         }
         let state = headers.get(STATE).and_then(|state| state.to_str().ok());
         let state = state.filter(|state| state.len() <= MAX_STATE_BYTES).map(str::to_owned);
-        Some(Self { trace_id: trace_id.to_owned(), flags: flags.to_owned(), state })
+        Some(Self {
+            trace_id: trace_id.to_owned(),
+            flags: flags.to_owned(),
+            state,
+        })
     }
 
     /// The trace that the request is part of, or a new one that it begins.
@@ -51,12 +55,19 @@ impl TraceContext {
 
     /// Its id for the log lines of a request; empty, and then not shown, when the request is part of none.
     pub fn id_of(request: &HttpRequest) -> String {
-        request.extensions().get::<Self>().map_or_else(String::new, |trace| trace.trace_id.clone())
+        request
+            .extensions()
+            .get::<Self>()
+            .map_or_else(String::new, |trace| trace.trace_id.clone())
     }
 
     /// A new trace, which nobody has asked to be recorded.
     fn begin() -> Self {
-        Self { trace_id: random_hex(32), flags: "00".to_owned(), state: None }
+        Self {
+            trace_id: random_hex(32),
+            flags: "00".to_owned(),
+            state: None,
+        }
     }
 
     /// 32 lower-case hex digits.
@@ -86,7 +97,9 @@ fn is_zero(hex: &str) -> bool {
 fn random_hex(digits: usize) -> String {
     let mut rng = rand::rng();
     // The first is never 0, so that not all are.
-    (0..digits).map(|n| char::from_digit(rng.random_range(u32::from(n == 0)..16), 16).unwrap_or('1')).collect()
+    (0..digits)
+        .map(|n| char::from_digit(rng.random_range(u32::from(n == 0)..16), 16).unwrap_or('1'))
+        .collect()
 }
 
 #[cfg(test)]
@@ -113,11 +126,21 @@ mod tests {
         let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
         let trace = read(&[&parent], Some("vendor=a,other=b")).expect("a trace");
         let next = trace.parent_of_next();
-        assert!(next.starts_with(&format!("00-{TRACE}-")) && next.ends_with("-01"), "{next}");
+        assert!(
+            next.starts_with(&format!("00-{TRACE}-")) && next.ends_with("-01"),
+            "{next}"
+        );
         assert_ne!(next, parent);
         assert_eq!(trace.state(), Some("vendor=a,other=b"));
-        assert_eq!(read(&[&next], None).expect("a trace").trace_id(), TRACE, "what is passed on can be taken over");
-        assert!(read(&[&format!("cc-{TRACE}-00f067aa0ba902b7-01-more")], None).is_some(), "a later version");
+        assert_eq!(
+            read(&[&next], None).expect("a trace").trace_id(),
+            TRACE,
+            "what is passed on can be taken over"
+        );
+        assert!(
+            read(&[&format!("cc-{TRACE}-00f067aa0ba902b7-01-more")], None).is_some(),
+            "a later version"
+        );
     }
 
     #[test]
@@ -137,6 +160,10 @@ mod tests {
         }
         let good = format!("00-{TRACE}-00f067aa0ba902b7-01");
         assert_eq!(read(&[&good, &good], None), None, "two of them");
-        assert_eq!(read(&[&good], Some(&"x".repeat(513))).expect("a trace").state(), None, "too much state");
+        assert_eq!(
+            read(&[&good], Some(&"x".repeat(513))).expect("a trace").state(),
+            None,
+            "too much state"
+        );
     }
 }

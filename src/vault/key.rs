@@ -37,8 +37,17 @@ impl VaultKey {
     pub(super) fn read(path: &Path) -> Result<Self, KeyError> {
         let pem = fs::read(path)?;
         let certificate = X509::from_pem(&pem)?;
-        let version = hex::encode(certificate.digest(MessageDigest::sha256())?.get(..16).unwrap_or_default());
-        Ok(Self { certificate: certificate.to_der()?, version, key: PKey::private_key_from_pem(&pem)? })
+        let version = hex::encode(
+            certificate
+                .digest(MessageDigest::sha256())?
+                .get(..16)
+                .unwrap_or_default(),
+        );
+        Ok(Self {
+            certificate: certificate.to_der()?,
+            version,
+            key: PKey::private_key_from_pem(&pem)?,
+        })
     }
 
     /// Signs a digest (SHA-256) by `PS256` or `RS256`; `None` for another algorithm, or when it is no such digest.

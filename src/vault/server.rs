@@ -91,8 +91,16 @@ impl Server {
                         .wrap(from_fn(request_id::assign))
                         .configure(routes)
                 };
-                let settings = ServerSettings { shutdown_timeout: Duration::from_secs(1), ..ServerSettings::default() };
-                let options = Options { name: "key vault", workers: 1, settings: &settings, tls: None };
+                let settings = ServerSettings {
+                    shutdown_timeout: Duration::from_secs(1),
+                    ..ServerSettings::default()
+                };
+                let options = Options {
+                    name: "key vault",
+                    workers: 1,
+                    settings: &settings,
+                    tls: None,
+                };
                 let outcome = serve::server::listen(listener, &options, app);
                 let handle = outcome.as_ref().map(|listening| listening.server.handle());
                 // Who waits is there: it holds the other end until this arrives.
@@ -105,7 +113,10 @@ impl Server {
             });
         })?;
         let handle = started.recv().map_err(io::Error::other)??;
-        Ok(Self { handle, thread: Some(thread) })
+        Ok(Self {
+            handle,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -199,7 +210,11 @@ async fn sign(
         return refusal;
     }
     if version != vault.key.version {
-        return error(StatusCode::NOT_FOUND, "KeyNotFound", "There is no such version of the key.");
+        return error(
+            StatusCode::NOT_FOUND,
+            "KeyNotFound",
+            "There is no such version of the key.",
+        );
     }
     let signature = serde_json::from_slice::<SignRequest>(&body)
         .ok()
@@ -209,29 +224,53 @@ async fn sign(
             "kid": format!("{}/keys/{name}/{version}", vault.url),
             "value": URL_SAFE_NO_PAD.encode(signature),
         })),
-        None => error(StatusCode::BAD_REQUEST, "BadParameter", "alg must be PS256 or RS256, value a SHA-256 digest."),
+        None => error(
+            StatusCode::BAD_REQUEST,
+            "BadParameter",
+            "alg must be PS256 or RS256, value a SHA-256 digest.",
+        ),
     }
 }
 
 async fn secret(request: HttpRequest, path: web::Path<(String, String)>, vault: web::Data<Vault>) -> HttpResponse {
     let refusal = vault.refusal(&request, &path.0, "Secret");
-    refusal.unwrap_or_else(|| error(StatusCode::FORBIDDEN, "Forbidden", "The key cannot be taken out of this vault."))
+    refusal.unwrap_or_else(|| {
+        error(
+            StatusCode::FORBIDDEN,
+            "Forbidden",
+            "The key cannot be taken out of this vault.",
+        )
+    })
 }
 
 impl Vault {
     /// Without a good token, a challenge; for another name or version of the interface, an error.
     fn refusal(&self, request: &HttpRequest, name: &str, kind: &str) -> Option<HttpResponse> {
-        let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let header = request
+            .headers()
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
         let token = header.and_then(|value| value.strip_prefix("Bearer "));
         if !token.is_some_and(|token| self.tokens.is_good(token, &self.url)) {
             let challenge = format!(r#"Bearer authorization="{0}", resource="{0}""#, self.url);
             let message = "AKV10000: Request is missing a Bearer or PoP token.";
             let body = json!({ "error": { "code": "Unauthorized", "message": message } });
-            return Some(HttpResponse::Unauthorized().insert_header((WWW_AUTHENTICATE, challenge)).json(body));
+            return Some(
+                HttpResponse::Unauthorized()
+                    .insert_header((WWW_AUTHENTICATE, challenge))
+                    .json(body),
+            );
         }
         let versions: Vec<_> = url::form_urlencoded::parse(request.query_string().as_bytes()).collect();
-        if !versions.iter().any(|(name, value)| name == "api-version" && value == API_VERSION) {
-            return Some(error(StatusCode::BAD_REQUEST, "BadParameter", "api-version must be 7.4."));
+        if !versions
+            .iter()
+            .any(|(name, value)| name == "api-version" && value == API_VERSION)
+        {
+            return Some(error(
+                StatusCode::BAD_REQUEST,
+                "BadParameter",
+                "api-version must be 7.4.",
+            ));
         }
         let is_there = name == self.name;
         let message = format!("There is no {name} in this vault.");

@@ -35,7 +35,9 @@ impl Tokens {
     /// Whether it was given for `resource`, and has not ended.
     pub(super) fn is_good(&self, token: &str, resource: &str) -> bool {
         let given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        given.get(token).is_some_and(|(of, until)| of == resource && *until > Instant::now())
+        given
+            .get(token)
+            .is_some_and(|(of, until)| of == resource && *until > Instant::now())
     }
 }
 

@@ -84,7 +84,14 @@ impl AccessTokens {
         redis: Option<RedisStore>,
         patience: StdDuration,
     ) -> Self {
-        Self { store, client, refreshing: Cache::builder().time_to_idle(LOCK_LIFETIME).build(), lanes, redis, patience }
+        Self {
+            store,
+            client,
+            refreshing: Cache::builder().time_to_idle(LOCK_LIFETIME).build(),
+            lanes,
+            redis,
+            patience,
+        }
     }
 
     /// Keeps the tokens of a new sign-in.
@@ -144,12 +151,17 @@ impl AccessTokens {
         let turn = turn_of(self.refreshing.get_with_by_ref(ticket, Arc::default), self.patience).await?;
         let (tokens, ticket) = (Arc::clone(self), ticket.clone());
         // Goes on, and keeps the turn, also when the browser has gone meanwhile.
-        self.lanes.tokens.run(move || tokens.refresh_now(&ticket, &old, Wait::ForTheOther, turn)).await?
+        self.lanes
+            .tokens
+            .run(move || tokens.refresh_now(&ticket, &old, Wait::ForTheOther, turn))
+            .await?
     }
 
     /// Unless somebody does so already, or the threads are in use: the token at hand is good.
     fn refresh_in_background(self: &Arc<Self>, ticket: &Ticket, old: &SecretString) {
-        let Ok(turn) = self.refreshing.get_with_by_ref(ticket, Arc::default).try_lock_owned() else { return };
+        let Ok(turn) = self.refreshing.get_with_by_ref(ticket, Arc::default).try_lock_owned() else {
+            return;
+        };
         let (tokens, ticket, old) = (Arc::clone(self), ticket.clone(), old.clone());
         self.lanes.tokens.start(move || {
             if let Err(error) = tokens.refresh_now(&ticket, &old, Wait::NotAtAll, turn) {
@@ -188,14 +200,23 @@ impl AccessTokens {
         // can bring, until its end.
         let again_at = match &outcome {
             Err(NoToken::Failed(error)) => {
-                log::warn!("access token not refreshed, the old one is used while it lasts: {}", error.with_hint());
+                log::warn!(
+                    "access token not refreshed, the old one is used while it lasts: {}",
+                    error.with_hint()
+                );
                 Utc::now() + TRY_AGAIN_AFTER
             }
             Err(NoToken::StepUp(_)) => tokens.expires_at,
             _ => return outcome,
         };
         if wait == Wait::NotAtAll {
-            self.store.replace(ticket, Kept { refresh_at: again_at, ..tokens })?;
+            self.store.replace(
+                ticket,
+                Kept {
+                    refresh_at: again_at,
+                    ..tokens
+                },
+            )?;
         }
         outcome
     }
@@ -228,14 +249,25 @@ async fn turn_of(
     lock: Arc<Mutex<LastFailure>>,
     patience: StdDuration,
 ) -> Result<OwnedMutexGuard<LastFailure>, NoToken> {
-    timeout(patience, lock.lock_owned()).await.map_err(|_| NoToken::FailedJustNow)
+    timeout(patience, lock.lock_owned())
+        .await
+        .map_err(|_| NoToken::FailedJustNow)
 }
 
 impl Kept {
     /// Just received: when to refresh it is decided once, not at each use.
     fn new(tokens: TokenSet) -> Self {
-        let TokenSet { access_token, expires_at, refresh_token } = tokens;
-        Self { access_token, expires_at, refresh_token, refresh_at: refresh_at(expires_at, Utc::now(), rand::random()) }
+        let TokenSet {
+            access_token,
+            expires_at,
+            refresh_token,
+        } = tokens;
+        Self {
+            access_token,
+            expires_at,
+            refresh_token,
+            refresh_at: refresh_at(expires_at, Utc::now(), rand::random()),
+        }
     }
 }
 
@@ -251,9 +283,15 @@ fn refresh_at(expires_at: DateTime<Utc>, now: DateTime<Utc>, fraction: f64) -> D
 
 fn no_token(error: SignInError) -> NoToken {
     match error {
-        SignInError::Entra(EntraError { claims: Some(claims), .. }) => NoToken::StepUp(*claims),
+        SignInError::Entra(EntraError {
+            claims: Some(claims), ..
+        }) => NoToken::StepUp(*claims),
         SignInError::Entra(answer) if ends_the_sign_in(&answer) => {
-            log::info!("refresh refused, the user must sign in again: {} {:?}", answer.error, answer.code);
+            log::info!(
+                "refresh refused, the user must sign in again: {} {:?}",
+                answer.error,
+                answer.code
+            );
             NoToken::SignInAgain
         }
         other => NoToken::Failed(other),
@@ -262,7 +300,10 @@ fn no_token(error: SignInError) -> NoToken {
 
 fn ends_the_sign_in(answer: &EntraError) -> bool {
     matches!(answer.remedy(), Remedy::SignInAgain | Remedy::Consent)
-        || matches!(answer.error.as_str(), "invalid_grant" | "interaction_required" | "login_required")
+        || matches!(
+            answer.error.as_str(),
+            "invalid_grant" | "interaction_required" | "login_required"
+        )
 }
 
 #[cfg(test)]
@@ -286,7 +327,14 @@ mod tests {
             let expires_at = now + Duration::seconds(life);
             (expires_at - refresh_at(expires_at, now, fraction)).num_seconds()
         };
-        assert_eq!((before_the_end(3600, 0.0), before_the_end(3600, 0.5), before_the_end(3600, 1.0)), (120, 210, 300));
+        assert_eq!(
+            (
+                before_the_end(3600, 0.0),
+                before_the_end(3600, 0.5),
+                before_the_end(3600, 1.0)
+            ),
+            (120, 210, 300)
+        );
         assert_eq!(before_the_end(86_400, 1.0), 300, "never more than three minutes");
         assert_eq!(before_the_end(600, 1.0), 150, "a short one is not spent on it");
         assert_eq!(before_the_end(-5, 1.0), 120, "one that has ended");

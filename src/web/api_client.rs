@@ -150,7 +150,13 @@ struct Call {
 
 impl Call {
     fn new(method: &'static str, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), if_match: None, idempotency_key: None, body: None }
+        Self {
+            method,
+            path: path.into(),
+            if_match: None,
+            idempotency_key: None,
+            body: None,
+        }
     }
 
     fn json(mut self, post: &NewPost) -> Self {
@@ -176,20 +182,30 @@ impl ApiClient {
             base: base.as_str().trim_end_matches('/').to_owned(),
             tokens,
             lanes,
-            rights: Cache::builder().max_capacity(MAX_KNOWN_RIGHTS).time_to_idle(RIGHTS_LIFETIME).build(),
+            rights: Cache::builder()
+                .max_capacity(MAX_KNOWN_RIGHTS)
+                .time_to_idle(RIGHTS_LIFETIME)
+                .build(),
         }
     }
 
     /// For a signed-in user.
     pub fn on_behalf_of(self: &Arc<Self>, ticket: Ticket, correlation: Correlation) -> UsersApi {
-        UsersApi { client: Arc::clone(self), ticket, correlation }
+        UsersApi {
+            client: Arc::clone(self),
+            ticket,
+            correlation,
+        }
     }
 
     /// Whether the API answers at all, and not another program in its place. Blocks.
     pub fn is_alive(&self) -> bool {
         let answer = self.agent.get(format!("{}/health/live", self.base)).call();
         answer.is_ok_and(|answer| {
-            let content_type = answer.headers().get("content-type").and_then(|value| value.to_str().ok());
+            let content_type = answer
+                .headers()
+                .get("content-type")
+                .and_then(|value| value.to_str().ok());
             answer.status().is_success() && content_type.is_some_and(answer::names_json)
         })
     }
@@ -231,10 +247,15 @@ impl ApiClient {
             request = request.header("Idempotency-Key", key);
         }
         let sent = match body {
-            Some(json) => request.header("Content-Type", "application/json").body(json).map(|r| self.agent.run(r)),
+            Some(json) => request
+                .header("Content-Type", "application/json")
+                .body(json)
+                .map(|r| self.agent.run(r)),
             None => request.body(()).map(|r| self.agent.run(r)),
         };
-        let response = sent.map_err(|error| ApiError::Unreachable(error.to_string()))?.map_err(answer::no_answer)?;
+        let response = sent
+            .map_err(|error| ApiError::Unreachable(error.to_string()))?
+            .map_err(answer::no_answer)?;
         Answer::read(response)
     }
 }
@@ -250,7 +271,9 @@ impl UsersApi {
     /// # Errors
     /// See [`ApiError`].
     pub async fn profile(&self) -> Result<Profile, ApiError> {
-        self.json(Call::new("GET", "/v1/profile")).await.map(|(profile, _)| profile)
+        self.json(Call::new("GET", "/v1/profile"))
+            .await
+            .map(|(profile, _)| profile)
     }
 
     /// `GET /v1/posts`
@@ -259,7 +282,11 @@ impl UsersApi {
     /// See [`ApiError`].
     pub async fn posts(&self, query: &PostQuery) -> Result<PostList, ApiError> {
         let (posts, answer) = self.json(Call::new("GET", query.path())).await?;
-        Ok(PostList { posts, total: answer.total, next: answer.next_cursor })
+        Ok(PostList {
+            posts,
+            total: answer.total,
+            next: answer.next_cursor,
+        })
     }
 
     /// `GET /v1/posts/{id}`
@@ -268,7 +295,10 @@ impl UsersApi {
     /// See [`ApiError`].
     pub async fn post(&self, id: u64) -> Result<VersionedPost, ApiError> {
         let (post, answer) = self.json(Call::new("GET", format!("/v1/posts/{id}"))).await?;
-        Ok(VersionedPost { post, etag: answer.etag.unwrap_or_default() })
+        Ok(VersionedPost {
+            post,
+            etag: answer.etag.unwrap_or_default(),
+        })
     }
 
     /// `POST /v1/posts`; with a `key`, sent again it makes no second post.
@@ -298,7 +328,11 @@ impl UsersApi {
     pub async fn delete(&self, id: u64) -> Result<(), ApiError> {
         let answer = self.answer(Call::new("DELETE", format!("/v1/posts/{id}"))).await?;
         // A catch-all page of another server is a success, too.
-        if answer.status == StatusCode::NO_CONTENT { Ok(()) } else { Err(answer.not_the_api()) }
+        if answer.status == StatusCode::NO_CONTENT {
+            Ok(())
+        } else {
+            Err(answer.not_the_api())
+        }
     }
 
     async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<(T, Answer), ApiError> {
@@ -333,11 +367,20 @@ impl UsersApi {
 
     async fn send(&self, token: SecretString, call: &Arc<Call>) -> Result<Answer, ApiError> {
         let (client, correlation, call) = (Arc::clone(&self.client), self.correlation.clone(), Arc::clone(call));
-        self.client.lanes.api.run(move || client.send(&token, &correlation, &call)).await?
+        self.client
+            .lanes
+            .api
+            .run(move || client.send(&token, &correlation, &call))
+            .await?
     }
 }
 
 /// Where the JSON goes wrong, without a word of it: the answer may hold a post.
 fn nonsense(error: &serde_json::Error) -> ApiError {
-    ApiError::Nonsense(format!("{:?} at line {} column {}", error.classify(), error.line(), error.column()))
+    ApiError::Nonsense(format!(
+        "{:?} at line {} column {}",
+        error.classify(),
+        error.line(),
+        error.column()
+    ))
 }

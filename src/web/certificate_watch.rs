@@ -45,7 +45,12 @@ impl CertificateWatch {
         let mut folders = Folders::of(settings, wake.clone());
         // Here, and not on the thread: what changes from now on is seen.
         folders.watch();
-        let mut watch = Watch { client, folders, ending: Ending::new(&settings.expiry_warning_days), last_error: None };
+        let mut watch = Watch {
+            client,
+            folders,
+            ending: Ending::new(&settings.expiry_warning_days),
+            last_error: None,
+        };
         background::spawn_restarting("certificate-watch", move || watch.run(&woken))?;
         Ok(Self { stop: wake })
     }
@@ -83,14 +88,19 @@ impl Watch {
         };
         let text = error.to_string();
         if self.last_error.as_ref() != Some(&text) {
-            log::error!("the certificate cannot be read again, the old one stays: {text}; hint: {}", error.hint());
+            log::error!(
+                "the certificate cannot be read again, the old one stays: {text}; hint: {}",
+                error.hint()
+            );
         }
         self.last_error = Some(text);
     }
 
     fn warn_of_the_end(&mut self) {
         let credential = self.client.credential();
-        let Some(certificate) = credential.certificate() else { return };
+        let Some(certificate) = credential.certificate() else {
+            return;
+        };
         if let Some((level, text)) = self.ending.news(certificate.details(), self.client.now()) {
             log::log!(level, "{text}");
         }

@@ -30,7 +30,9 @@ pub async fn compress(
     if !is_read || !is_page(&response) {
         return Ok(response);
     }
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    response
+        .headers_mut()
+        .append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     let Some(coding) = coding else { return Ok(response) };
     let (request, response) = response.into_parts();
     let (mut response, body) = response.into_parts();
@@ -40,7 +42,9 @@ pub async fn compress(
     };
     let body = match coding.compress_body(bytes.clone()).await {
         Ok(compressed) => {
-            response.headers_mut().insert(header::CONTENT_ENCODING, coding.to_header());
+            response
+                .headers_mut()
+                .insert(header::CONTENT_ENCODING, coding.to_header());
             compressed
         }
         Err(error) => {
@@ -53,7 +57,9 @@ pub async fn compress(
 
 fn is_page(response: &ServiceResponse<BoxBody>) -> bool {
     let headers = response.headers();
-    let is_html = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+    let is_html = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
     let is_large = matches!(response.response().body().size(), BodySize::Sized(bytes) if bytes >= MIN_BYTES as u64);
     response.status() == StatusCode::OK && is_html && is_large && !headers.contains_key(header::CONTENT_ENCODING)
 }

@@ -40,7 +40,11 @@ impl Flags {
 
     /// A cookie of this browser, for this host, closed to scripts and to other sites' requests.
     pub fn cookie(self, name: String, value: String) -> CookieBuilder<'static> {
-        Cookie::build(name, value).path("/").http_only(true).same_site(SameSite::Lax).secure(self.is_secure)
+        Cookie::build(name, value)
+            .path("/")
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.is_secure)
     }
 }
 
@@ -54,12 +58,19 @@ pub struct Cookies {
 impl Cookies {
     #[cfg(test)]
     pub fn new(given: Vec<Cookie<'static>>) -> Self {
-        Self { given, changes: Vec::new() }
+        Self {
+            given,
+            changes: Vec::new(),
+        }
     }
 
     /// Those that came with `request`.
     pub fn of(request: &HttpRequest) -> Vec<Cookie<'static>> {
-        request.extensions().get::<Self>().map(|cookies| cookies.given.clone()).unwrap_or_default()
+        request
+            .extensions()
+            .get::<Self>()
+            .map(|cookies| cookies.given.clone())
+            .unwrap_or_default()
     }
 
     /// Sets one with the answer to `request`.
@@ -68,14 +79,21 @@ impl Cookies {
         if let Some(cookies) = extensions.get_mut::<Self>() {
             cookies.changes.push(cookie);
         } else {
-            extensions.insert(Self { given: Vec::new(), changes: vec![cookie] });
+            extensions.insert(Self {
+                given: Vec::new(),
+                changes: vec![cookie],
+            });
         }
     }
 
     /// What is to be set so far.
     #[cfg(test)]
     pub fn changes(request: &HttpRequest) -> Vec<Cookie<'static>> {
-        request.extensions().get::<Self>().map(|cookies| cookies.changes.clone()).unwrap_or_default()
+        request
+            .extensions()
+            .get::<Self>()
+            .map(|cookies| cookies.changes.clone())
+            .unwrap_or_default()
     }
 }
 
@@ -94,14 +112,21 @@ pub async fn sort_out(
             // Health is told, and styles are sent, without looking a session up.
             own.retain(|cookie| cookie.name() != site.cookies.session_name());
         }
-        let line = own.iter().map(|cookie| cookie.encoded().stripped().to_string()).collect::<Vec<_>>().join("; ");
+        let line = own
+            .iter()
+            .map(|cookie| cookie.encoded().stripped().to_string())
+            .collect::<Vec<_>>()
+            .join("; ");
         request.headers_mut().remove(COOKIE);
         if let Ok(line) = HeaderValue::try_from(line)
             && !line.is_empty()
         {
             request.headers_mut().insert(COOKIE, line);
         }
-        request.extensions_mut().insert(Cookies { given: own, changes: Vec::new() });
+        request.extensions_mut().insert(Cookies {
+            given: own,
+            changes: Vec::new(),
+        });
     }
     let (response, trouble) = budget::of_request(noting_trouble(next.call(request))).await;
     let mut response = response?.map_into_boxed_body();
@@ -113,7 +138,12 @@ pub async fn sort_out(
         // The session middleware would set the cookie of a session that is no more, in place of a younger one's.
         keep_removals(response.headers_mut());
     }
-    let changes = response.request().extensions_mut().remove::<Cookies>().unwrap_or_default().changes;
+    let changes = response
+        .request()
+        .extensions_mut()
+        .remove::<Cookies>()
+        .unwrap_or_default()
+        .changes;
     for cookie in changes {
         if let Ok(value) = HeaderValue::try_from(cookie.encoded().to_string()) {
             response.headers_mut().append(SET_COOKIE, value);
@@ -139,8 +169,12 @@ fn own_cookies(headers: &HeaderMap, flags: Flags, keys: &KeyRing) -> Vec<Cookie<
         .filter(|(name, _)| *name == session || name.starts_with(&further))
         .filter_map(|(name, value)| Cookie::parse_encoded(format!("{name}={value}")).ok())
         .partition(|cookie| cookie.name() == session);
-    let mut own: Vec<_> =
-        of_session.into_iter().find_map(|cookie| by_newest_key(cookie, keys)).into_iter().chain(others).collect();
+    let mut own: Vec<_> = of_session
+        .into_iter()
+        .find_map(|cookie| by_newest_key(cookie, keys))
+        .into_iter()
+        .chain(others)
+        .collect();
     own.sort_by(|a, b| (a.name(), a.value()).cmp(&(b.name(), b.value())));
     own.dedup();
     own
@@ -176,7 +210,8 @@ mod tests {
     /// As a browser sends it back.
     fn sealed(keys: &KeyRing, id: &str) -> String {
         let mut jar = CookieJar::new();
-        jar.private_mut(keys.first().unwrap()).add(Cookie::new("blogctl", id.to_owned()));
+        jar.private_mut(keys.first().unwrap())
+            .add(Cookie::new("blogctl", id.to_owned()));
         jar.get("blogctl").unwrap().encoded().stripped().to_string()
     }
 
@@ -184,14 +219,22 @@ mod tests {
     fn passed(line: &str, keys: &KeyRing) -> (Vec<String>, Vec<String>) {
         let mut headers = HeaderMap::new();
         headers.insert(COOKIE, line.parse().unwrap());
-        let (session, others): (Vec<_>, Vec<_>) =
-            own_cookies(&headers, FLAGS, keys).into_iter().partition(|cookie| cookie.name() == "blogctl");
+        let (session, others): (Vec<_>, Vec<_>) = own_cookies(&headers, FLAGS, keys)
+            .into_iter()
+            .partition(|cookie| cookie.name() == "blogctl");
         let ids = session.into_iter().map(|cookie| {
             let mut jar = CookieJar::new();
             jar.add_original(cookie);
-            jar.private(keys.first().unwrap()).get("blogctl").unwrap().value().to_owned()
+            jar.private(keys.first().unwrap())
+                .get("blogctl")
+                .unwrap()
+                .value()
+                .to_owned()
         });
-        (ids.collect(), others.into_iter().map(|cookie| cookie.name().to_owned()).collect())
+        (
+            ids.collect(),
+            others.into_iter().map(|cookie| cookie.name().to_owned()).collect(),
+        )
     }
 
     #[test]
@@ -208,7 +251,11 @@ mod tests {
         let keys = ring(&["key"]);
         let own = sealed(&keys, "mine");
         let mut headers = HeaderMap::new();
-        for line in [b"lang=fran\xe7ais; ".as_slice(), &[own.as_bytes(), b"; lang=fran\xc3\xa7ais"].concat(), b"\xff"] {
+        for line in [
+            b"lang=fran\xe7ais; ".as_slice(),
+            &[own.as_bytes(), b"; lang=fran\xc3\xa7ais"].concat(),
+            b"\xff",
+        ] {
             headers.append(COOKIE, HeaderValue::from_bytes(line).unwrap());
         }
         assert_eq!(own_cookies(&headers, FLAGS, &keys).len(), 1);
@@ -221,7 +268,10 @@ mod tests {
         for line in [
             format!("blogctl=planted; {own}"),
             format!("{own}; {own}"),
-            format!("blogctl={}; {own}", sealed(&ring(&["another"]), "x").split_once('=').unwrap().1),
+            format!(
+                "blogctl={}; {own}",
+                sealed(&ring(&["another"]), "x").split_once('=').unwrap().1
+            ),
             format!("x; =; ;;; %zz=%zz; blogctl; {own}"),
             format!("{own}; blogctl=planted"),
             format!("other=1; {own}"),

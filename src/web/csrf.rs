@@ -104,7 +104,9 @@ async fn seal<F: ProtectedForm>(visit: &Visit, sender: &Sender) -> Result<Option
     let seal = FormSeal::from_request(&visit.site.keys, &visit.request).filter(|_| may_be_sealed);
     let Some(seal) = seal else { return Ok(None) };
     let (author, signed_in_at) = (seal.author, seal.signed_in_at);
-    let has_ended = visit.blocking(move |site| site.sign_outs.has_ended(author, signed_in_at, None)).await?;
+    let has_ended = visit
+        .blocking(move |site| site.sign_outs.has_ended(author, signed_in_at, None))
+        .await?;
     Ok(Some(seal).filter(|_| !has_ended))
 }
 
@@ -129,7 +131,10 @@ fn check<F: ProtectedForm>(
     if !is_equal(&unmask(form.csrf_token()), &account.csrf_token) {
         return Err(PageError::from(Kind::Forged).keeping(form.typed()));
     }
-    Ok(Checked { form, user: SignedIn { visit, account } })
+    Ok(Checked {
+        form,
+        user: SignedIn { visit, account },
+    })
 }
 
 /// Bytes of a token, and of the mask over it.
@@ -218,9 +223,17 @@ mod tests {
             (None, Some("http://blog.example.com"), Sender::AnotherSite),
             (None, Some("https://blog.example.com:8443"), Sender::AnotherSite),
             (None, Some("https://blog.example.com.evil.example"), Sender::AnotherSite),
-            (None, Some("https://evil.example/https://blog.example.com"), Sender::AnotherSite),
+            (
+                None,
+                Some("https://evil.example/https://blog.example.com"),
+                Sender::AnotherSite,
+            ),
         ] {
-            assert_eq!(Sender::from_headers(fetch_site, origin, &public_url), expected, "{fetch_site:?} {origin:?}");
+            assert_eq!(
+                Sender::from_headers(fetch_site, origin, &public_url),
+                expected,
+                "{fetch_site:?} {origin:?}"
+            );
         }
     }
 
@@ -230,7 +243,10 @@ mod tests {
         let masked: Vec<_> = (0..3).map(|_| mask(&token)).collect();
         for one in &masked {
             assert_eq!(unmask(one), token);
-            assert!(!one.contains(&token) && masked.iter().filter(|other| *other == one).count() == 1, "{masked:?}");
+            assert!(
+                !one.contains(&token) && masked.iter().filter(|other| *other == one).count() == 1,
+                "{masked:?}"
+            );
         }
         assert_eq!(unmask(&token), token, "of a page from before");
         for made_up in ["", "made-up", &"A".repeat(86), &"A".repeat(85), &"é".repeat(43)] {

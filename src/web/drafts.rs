@@ -60,7 +60,10 @@ pub struct Rejection {
 
 impl Rejection {
     fn len(&self) -> usize {
-        let errors = [&self.title_error, &self.content_error].into_iter().flatten().map(String::len);
+        let errors = [&self.title_error, &self.content_error]
+            .into_iter()
+            .flatten()
+            .map(String::len);
         self.summary.len() + errors.sum::<usize>()
     }
 }

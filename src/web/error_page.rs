@@ -189,7 +189,11 @@ impl PageError {
 
 impl From<Kind> for PageError {
     fn from(kind: Kind) -> Self {
-        Self(Box::new(Details { kind, kept: None, sign_in_next: None }))
+        Self(Box::new(Details {
+            kind,
+            kept: None,
+            sign_in_next: None,
+        }))
     }
 }
 
@@ -342,7 +346,10 @@ async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
     answer.unwrap_or_else(|_| {
         HttpResponse::InternalServerError()
             .content_type("text/plain; charset=utf-8")
-            .body(format!("Something went wrong on our side. Request id: {}\n", RequestId::of(request).as_str()))
+            .body(format!(
+                "Something went wrong on our side. Request id: {}\n",
+                RequestId::of(request).as_str()
+            ))
     })
 }
 
@@ -397,7 +404,9 @@ fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> 
     };
     let mut response = visit.page_with_status(explanation.status, "error.html", &page)?;
     if let Kind::MethodNotAllowed(methods) = error.0.kind {
-        response.headers_mut().insert(ALLOW, methods.parse().map_err(|_| PageError::from(Kind::Internal))?);
+        response
+            .headers_mut()
+            .insert(ALLOW, methods.parse().map_err(|_| PageError::from(Kind::Internal))?);
     }
     if let Kind::Refused(refusal) = error.0.kind {
         for (name, value) in refusal.headers() {

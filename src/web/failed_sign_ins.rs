@@ -60,8 +60,13 @@ enum Full {
 impl FailedSignIns {
     /// All full. `proxies` say for whom they ask.
     pub fn new(proxies: TrustedProxies) -> Self {
-        let budgets = Cache::builder().max_capacity(MAX_SOURCES).eviction_policy(EvictionPolicy::lru());
-        Self { proxies, budgets: budgets.time_to_idle(WINDOW * 2).build() }
+        let budgets = Cache::builder()
+            .max_capacity(MAX_SOURCES)
+            .eviction_policy(EvictionPolicy::lru());
+        Self {
+            proxies,
+            budgets: budgets.time_to_idle(WINDOW * 2).build(),
+        }
     }
 
     /// Reserves one failure for the address that sent `request`; waits a little for others that are under way.
@@ -69,7 +74,9 @@ impl FailedSignIns {
     /// # Errors
     /// The seconds to wait, when the address has used its failures up.
     pub async fn reserve(&self, request: &HttpRequest) -> Result<Reservation, u64> {
-        let Some(source) = self.source(request) else { return Ok(Reservation(None)) };
+        let Some(source) = self.source(request) else {
+            return Ok(Reservation(None));
+        };
         let budget = self.budgets.get_with(source, Arc::default);
         let wait = timeout(WAIT, async {
             loop {
@@ -102,13 +109,19 @@ impl FailedSignIns {
 impl Budget {
     fn try_reserve(&self, now: Instant) -> Result<(), Full> {
         let mut used = self.used();
-        while used.failures.front().is_some_and(|at| now.saturating_duration_since(*at) >= WINDOW) {
+        while used
+            .failures
+            .front()
+            .is_some_and(|at| now.saturating_duration_since(*at) >= WINDOW)
+        {
             used.failures.pop_front();
         }
         if let Some(oldest) = used.failures.front()
             && used.failures.len() >= MAX_FAILURES
         {
-            return Err(Full::Failures(WINDOW.saturating_sub(now.saturating_duration_since(*oldest))));
+            return Err(Full::Failures(
+                WINDOW.saturating_sub(now.saturating_duration_since(*oldest)),
+            ));
         }
         if used.failures.len() + used.reserved >= MAX_FAILURES {
             return Err(Full::UnderWay);
@@ -156,7 +169,9 @@ mod tests {
     use super::*;
 
     fn from(address: &str) -> HttpRequest {
-        TestRequest::default().peer_addr(address.parse().unwrap()).to_http_request()
+        TestRequest::default()
+            .peer_addr(address.parse().unwrap())
+            .to_http_request()
     }
 
     fn failures() -> FailedSignIns {
@@ -170,7 +185,11 @@ mod tests {
             failures.reserve(&from("192.0.2.1:1")).await.ok().unwrap().fail();
         }
         for port in [1, 2] {
-            let seconds = failures.reserve(&from(&format!("192.0.2.1:{port}"))).await.err().unwrap();
+            let seconds = failures
+                .reserve(&from(&format!("192.0.2.1:{port}")))
+                .await
+                .err()
+                .unwrap();
             assert!((1..=60).contains(&seconds), "{seconds}");
         }
         assert!(failures.reserve(&from("192.0.2.2:1")).await.is_ok());

@@ -34,7 +34,11 @@ pub struct FormSeal {
 impl FormSeal {
     /// Of a form that is shown now.
     pub fn new(account: &Account) -> Self {
-        Self { author: account.user(), signed_in_at: account.signed_in_at, shown_at: Utc::now() }
+        Self {
+            author: account.user(),
+            signed_in_at: account.signed_in_at,
+            shown_at: Utc::now(),
+        }
     }
 
     /// The address that the form at `path` is sent to.
@@ -47,7 +51,10 @@ impl FormSeal {
     pub fn from_request(keys: &KeyRing, request: &HttpRequest) -> Option<Self> {
         let query = form_urlencoded::parse(request.query_string().as_bytes());
         let (_, text) = query.into_iter().find(|(name, _)| name == PARAMETER)?;
-        let bytes = keys.open(&name(request.match_info().as_str()), &URL_SAFE_NO_PAD.decode(text.as_bytes()).ok()?)?;
+        let bytes = keys.open(
+            &name(request.match_info().as_str()),
+            &URL_SAFE_NO_PAD.decode(text.as_bytes()).ok()?,
+        )?;
         let seal = Self::from_bytes(&bytes)?;
         (Utc::now() - seal.shown_at < LIFETIME).then_some(seal)
     }
@@ -55,7 +62,12 @@ impl FormSeal {
     fn to_bytes(&self) -> Vec<u8> {
         let UserKey { tenant_id, object_id } = self.author;
         let times = [self.signed_in_at, self.shown_at].map(|time| time.timestamp_micros().to_be_bytes());
-        [tenant_id.as_bytes().as_slice(), object_id.as_bytes(), times.as_flattened()].concat()
+        [
+            tenant_id.as_bytes().as_slice(),
+            object_id.as_bytes(),
+            times.as_flattened(),
+        ]
+        .concat()
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -64,7 +76,10 @@ impl FormSeal {
         let (signed_in_at, rest) = rest.split_first_chunk()?;
         let time = |bytes| DateTime::from_timestamp_micros(i64::from_be_bytes(bytes));
         Some(Self {
-            author: UserKey { tenant_id: Uuid::from_bytes(*tenant_id), object_id: Uuid::from_bytes(*object_id) },
+            author: UserKey {
+                tenant_id: Uuid::from_bytes(*tenant_id),
+                object_id: Uuid::from_bytes(*object_id),
+            },
             signed_in_at: time(*signed_in_at)?,
             shown_at: time(rest.try_into().ok()?)?,
         })
@@ -92,8 +107,15 @@ mod tests {
             let at = Utc::now() - age - TimeDelta::seconds(seconds);
             DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap()
         });
-        let author = UserKey { tenant_id: Uuid::from_u128(1), object_id: Uuid::from_u128(2) };
-        FormSeal { author, signed_in_at, shown_at }
+        let author = UserKey {
+            tenant_id: Uuid::from_u128(1),
+            object_id: Uuid::from_u128(2),
+        };
+        FormSeal {
+            author,
+            signed_in_at,
+            shown_at,
+        }
     }
 
     fn read(keys: &KeyRing, address: &str) -> Option<FormSeal> {
@@ -108,9 +130,17 @@ mod tests {
         let read_back = read(&own, &address).unwrap();
         assert_eq!(read_back.author, seal(TimeDelta::zero()).author);
         assert!(read_back.signed_in_at < read_back.shown_at);
-        assert!(read(&own, &address.replace("/new?", "/7/edit?")).is_none(), "another form");
+        assert!(
+            read(&own, &address.replace("/new?", "/7/edit?")).is_none(),
+            "another form"
+        );
         assert!(read(&strange, &address).is_none());
-        for made_up in ["/posts/new", "/posts/new?form=", "/posts/new?form=AAAA", "/posts/new?form=%ff&form=!"] {
+        for made_up in [
+            "/posts/new",
+            "/posts/new?form=",
+            "/posts/new?form=AAAA",
+            "/posts/new?form=%ff&form=!",
+        ] {
             assert!(read(&own, made_up).is_none(), "{made_up}");
         }
         let kept_open = |days| read(&own, &seal(TimeDelta::days(days)).action(&own, "/posts/new")).is_some();

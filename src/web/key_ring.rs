@@ -25,7 +25,12 @@ pub struct KeyRing(Vec<Key>);
 impl KeyRing {
     /// Of the configured texts, the newest first. Each is hashed, so that none is too short for the derivation.
     pub fn new(texts: &[SecretString]) -> Self {
-        Self(texts.iter().map(|text| Key::derive_from(&sha512(text.expose_secret().as_bytes()))).collect())
+        Self(
+            texts
+                .iter()
+                .map(|text| Key::derive_from(&sha512(text.expose_secret().as_bytes())))
+                .collect(),
+        )
     }
 
     /// With a key that nobody knows, where there is none.
@@ -58,7 +63,15 @@ impl KeyRing {
         rand_bytes(&mut nonce).ok()?;
         let mut tag = [0; TAG];
         let key = self.first()?.encryption();
-        let sealed = encrypt_aead(Cipher::aes_256_gcm(), key, Some(&nonce), name.as_bytes(), plain, &mut tag).ok()?;
+        let sealed = encrypt_aead(
+            Cipher::aes_256_gcm(),
+            key,
+            Some(&nonce),
+            name.as_bytes(),
+            plain,
+            &mut tag,
+        )
+        .ok()?;
         Some([nonce.as_slice(), &sealed, &tag].concat())
     }
 

@@ -73,9 +73,18 @@ impl Lane {
     /// # Errors
     /// When the system refuses.
     pub fn new(target: &'static str, threads: usize, wait: Duration) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().max_blocking_threads(threads).thread_name(target).build()?;
+        let runtime = Builder::new_current_thread()
+            .max_blocking_threads(threads)
+            .thread_name(target)
+            .build()?;
         let (free, places) = (Arc::new(Semaphore::new(threads)), Semaphore::new(MAX_WAITING));
-        Ok(Self { target, threads: Some(runtime), free, places, wait })
+        Ok(Self {
+            target,
+            threads: Some(runtime),
+            free,
+            places,
+            wait,
+        })
     }
 
     /// Does `work` on one of the threads.
@@ -93,7 +102,10 @@ impl Lane {
             drop(free);
             outcome
         };
-        threads.spawn_blocking(work).await.map_err(|_| LaneError::BrokenOff(self.target))
+        threads
+            .spawn_blocking(work)
+            .await
+            .map_err(|_| LaneError::BrokenOff(self.target))
     }
 
     /// Has `work` done, if a thread is free, and does not wait for it. `false` when none is.
@@ -111,7 +123,9 @@ impl Lane {
     async fn wait_for_thread(&self) -> Result<OwnedSemaphorePermit, LaneError> {
         let busy = LaneError::Busy(self.target);
         let _place = self.places.try_acquire().map_err(|_| busy)?;
-        let free = timeout(self.wait, Arc::clone(&self.free).acquire_owned()).await.map_err(|_| busy)?;
+        let free = timeout(self.wait, Arc::clone(&self.free).acquire_owned())
+            .await
+            .map_err(|_| busy)?;
         free.map_err(|_| LaneError::BrokenOff(self.target))
     }
 }
@@ -174,7 +188,10 @@ mod tests {
     async fn work_that_panics_gives_its_thread_back() {
         let lane = Lane::new("a test", 1, Duration::from_mins(1)).unwrap();
         for _ in 0..3 {
-            assert_eq!(lane.run(|| panic!("at work")).await, Err::<(), _>(LaneError::BrokenOff("a test")));
+            assert_eq!(
+                lane.run(|| panic!("at work")).await,
+                Err::<(), _>(LaneError::BrokenOff("a test"))
+            );
         }
         assert_eq!(lane.run(|| 1).await, Ok(1));
     }

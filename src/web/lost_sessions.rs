@@ -36,7 +36,9 @@ impl LostSessions {
     pub fn note_sign_in(&self, request: &HttpRequest) {
         let recent = self.recent(request).into_iter().chain([Utc::now()]);
         let bytes: Vec<u8> = recent.flat_map(|time| time.timestamp_millis().to_be_bytes()).collect();
-        let Some(sealed) = self.keys.seal(&self.name(), &bytes) else { return };
+        let Some(sealed) = self.keys.seal(&self.name(), &bytes) else {
+            return;
+        };
         let max_age = actix_web::cookie::time::Duration::seconds(WINDOW.num_seconds());
         let cookie = self.flags.cookie(self.name(), URL_SAFE_NO_PAD.encode(sealed));
         Cookies::set(request, cookie.max_age(max_age).finish());
@@ -64,7 +66,9 @@ impl LostSessions {
 
     fn cookies(&self, request: &HttpRequest) -> impl Iterator<Item = Cookie<'static>> {
         let name = self.name();
-        Cookies::of(request).into_iter().filter(move |cookie| cookie.name() == name)
+        Cookies::of(request)
+            .into_iter()
+            .filter(move |cookie| cookie.name() == name)
     }
 
     /// `None` of one that is not ours.
@@ -75,7 +79,10 @@ impl LostSessions {
         if !rest.is_empty() {
             return None;
         }
-        times.iter().map(|time| DateTime::from_timestamp_millis(i64::from_be_bytes(*time))).collect()
+        times
+            .iter()
+            .map(|time| DateTime::from_timestamp_millis(i64::from_be_bytes(*time)))
+            .collect()
     }
 
     fn name(&self) -> String {

@@ -30,7 +30,9 @@ mod tests {
 
     #[test]
     fn a_time_is_shown_for_people_and_for_machines() {
-        let at = DateTime::parse_from_rfc3339("2026-11-03T04:05:06.789Z").unwrap().to_utc();
+        let at = DateTime::parse_from_rfc3339("2026-11-03T04:05:06.789Z")
+            .unwrap()
+            .to_utc();
         let moment = Moment::from(at);
         assert_eq!(moment.datetime, "2026-11-03T04:05:06Z");
         assert_eq!(moment.date, "3 November 2026");

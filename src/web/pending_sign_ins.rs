@@ -47,11 +47,21 @@ pub struct Pending {
 /// base64url, and the path.
 impl Pending {
     fn to_bytes(&self) -> Option<Vec<u8>> {
-        let secret = |text: &str| URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == SECRET_BYTES);
+        let secret = |text: &str| {
+            URL_SAFE_NO_PAD
+                .decode(text)
+                .ok()
+                .filter(|bytes| bytes.len() == SECRET_BYTES)
+        };
         let (nonce, verifier) = (secret(&self.nonce)?, secret(&self.code_verifier)?);
         Some(
-            [&self.started_at.timestamp_micros().to_be_bytes(), nonce.as_slice(), &verifier, self.next.as_bytes()]
-                .concat(),
+            [
+                &self.started_at.timestamp_micros().to_be_bytes(),
+                nonce.as_slice(),
+                &verifier,
+                self.next.as_bytes(),
+            ]
+            .concat(),
         )
     }
 
@@ -107,7 +117,10 @@ impl PendingSignIns {
         // Many may have begun at once, none of them knowing of the others.
         self.leave(MAX_PENDING, request);
         let name = self.name_of(state);
-        let mut cookies = Cookies::of(request).into_iter().filter(|cookie| cookie.name() == name).peekable();
+        let mut cookies = Cookies::of(request)
+            .into_iter()
+            .filter(|cookie| cookie.name() == name)
+            .peekable();
         cookies.peek()?;
         self.remove(request, &name);
         // Another host of the domain may have planted one of the same name.
@@ -118,9 +131,12 @@ impl PendingSignIns {
     /// The youngest, so many of them.
     fn leave(&self, most: usize, request: &HttpRequest) {
         let prefix = self.prefix();
-        let cookies = Cookies::of(request).into_iter().filter(|cookie| cookie.name().starts_with(&prefix));
-        let (mut alive, dead): (Vec<_>, Vec<_>) =
-            cookies.map(|cookie| (self.open(&cookie), cookie)).partition(|(pending, _)| pending.is_some());
+        let cookies = Cookies::of(request)
+            .into_iter()
+            .filter(|cookie| cookie.name().starts_with(&prefix));
+        let (mut alive, dead): (Vec<_>, Vec<_>) = cookies
+            .map(|cookie| (self.open(&cookie), cookie))
+            .partition(|(pending, _)| pending.is_some());
         alive.sort_by_key(|(pending, _)| pending.as_ref().map(|pending| pending.started_at));
         let surplus = alive.len().saturating_sub(most);
         for (_, cookie) in dead.iter().chain(alive.iter().take(surplus)).take(MAX_REMOVALS) {
@@ -205,7 +221,10 @@ mod tests {
         let back = request(&jar);
         let taken = sign_ins.take(&back, "a").unwrap();
         let begun = begun(0);
-        assert_eq!((taken.nonce, taken.code_verifier, taken.next), (begun.nonce, begun.code_verifier, begun.next));
+        assert_eq!(
+            (taken.nonce, taken.code_verifier, taken.next),
+            (begun.nonce, begun.code_verifier, begun.next)
+        );
         assert!(kept(&jar, &back).is_empty());
         assert!(sign_ins.take(&request(&jar), "a").is_none());
     }
@@ -220,7 +239,11 @@ mod tests {
             sign_ins.begin(&request, state, &begun(0)).unwrap();
             jar = kept(&jar, &request);
         }
-        assert!(states.iter().all(|state| sign_ins.take(&request(&jar), state).is_some()));
+        assert!(
+            states
+                .iter()
+                .all(|state| sign_ins.take(&request(&jar), state).is_some())
+        );
     }
 
     #[test]
@@ -229,7 +252,11 @@ mod tests {
         for (minutes, is_there) in [(9, true), (10, false)] {
             let first = request(&[]);
             sign_ins.begin(&first, "a", &begun(minutes)).unwrap();
-            assert_eq!(sign_ins.take(&request(&kept(&[], &first)), "a").is_some(), is_there, "{minutes}");
+            assert_eq!(
+                sign_ins.take(&request(&kept(&[], &first)), "a").is_some(),
+                is_there,
+                "{minutes}"
+            );
         }
     }
 

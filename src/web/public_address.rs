@@ -33,11 +33,18 @@ pub enum Arrival {
 pub fn arrival(request: &HttpRequest, public_url: &Url, proxies: &TrustedProxies) -> Arrival {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let forwarded = |header| proxies.forwarded(peer, request.headers(), &header);
-    let named = request.headers().get(HOST).map(|host| host.to_str().unwrap_or_default());
-    let Some(host) = forwarded(FORWARDED_HOST).or(named) else { return Arrival::AtHome };
+    let named = request
+        .headers()
+        .get(HOST)
+        .map(|host| host.to_str().unwrap_or_default());
+    let Some(host) = forwarded(FORWARDED_HOST).or(named) else {
+        return Arrival::AtHome;
+    };
     // Without a proxy that says, nobody knows whether the browser used TLS.
     let scheme = forwarded(FORWARDED_PROTO).map_or_else(|| public_url.scheme().to_owned(), str::to_ascii_lowercase);
-    let Some(used) = origin(&scheme, host) else { return Arrival::Nowhere };
+    let Some(used) = origin(&scheme, host) else {
+        return Arrival::Nowhere;
+    };
     // A proxy may leave the port out; one that is named is where the browser looks for the site.
     let is_own_port = !names_a_port(host) || used.port_or_known_default() == public_url.port_or_known_default();
     if used.host() == public_url.host() && used.scheme() == public_url.scheme() && is_own_port {
@@ -51,7 +58,8 @@ pub fn arrival(request: &HttpRequest, public_url: &Url, proxies: &TrustedProxies
 
 /// Of a host as a request names it, IPv6 in brackets.
 fn names_a_port(host: &str) -> bool {
-    host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+    host.rsplit_once(':')
+        .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// `None` when the two are more, or less, than an origin.
@@ -79,7 +87,11 @@ mod tests {
         for header in headers {
             request = request.append_header(*header);
         }
-        let proxies = if is_trusted { vec!["10.0.0.0/8".parse().expect("a network")] } else { Vec::new() };
+        let proxies = if is_trusted {
+            vec!["10.0.0.0/8".parse().expect("a network")]
+        } else {
+            Vec::new()
+        };
         let public_url = Url::parse(public_url).expect("a URL");
         arrival(&request.to_http_request(), &public_url, &TrustedProxies::new(&proxies))
     }
@@ -99,7 +111,10 @@ mod tests {
             ("blog.example.com:8443", elsewhere("https://blog.example.com:8443")),
             ("blog.example.com.", elsewhere("https://blog.example.com.")),
             ("evil.example", elsewhere("https://evil.example")),
-            ("blog.example.com.evil.example", elsewhere("https://blog.example.com.evil.example")),
+            (
+                "blog.example.com.evil.example",
+                elsewhere("https://blog.example.com.evil.example"),
+            ),
             ("10.0.0.7:5000", elsewhere("https://10.0.0.7:5000")),
             ("localhost", elsewhere("https://localhost")),
             ("user@blog.example.com", Arrival::Nowhere),
@@ -118,34 +133,70 @@ mod tests {
     fn names_of_this_machine_are_told_from_each_other() {
         let local = "http://localhost:5000/";
         assert_eq!(came(local, &[("Host", "localhost:5000")], false), Arrival::AtHome);
-        assert_eq!(came(local, &[("Host", "localhost")], false), Arrival::AtHome, "a proxy left the port out");
+        assert_eq!(
+            came(local, &[("Host", "localhost")], false),
+            Arrival::AtHome,
+            "a proxy left the port out"
+        );
         for port in ["localhost:8080", "127.0.0.1:8080"] {
-            assert_eq!(came(local, &[("Host", port)], false), elsewhere(&format!("http://{port}")), "{port}");
+            assert_eq!(
+                came(local, &[("Host", port)], false),
+                elsewhere(&format!("http://{port}")),
+                "{port}"
+            );
         }
         for other in ["127.0.0.1:5000", "[::1]:5000", "127.1.2.3", "[::1]"] {
-            assert_eq!(came(local, &[("Host", other)], false), Arrival::OtherLoopbackName, "{other}");
+            assert_eq!(
+                came(local, &[("Host", other)], false),
+                Arrival::OtherLoopbackName,
+                "{other}"
+            );
         }
-        assert_eq!(came(local, &[("Host", "laptop:5000")], false), elsewhere("http://laptop:5000"));
+        assert_eq!(
+            came(local, &[("Host", "laptop:5000")], false),
+            elsewhere("http://laptop:5000")
+        );
     }
 
     #[test]
     fn what_is_forwarded_counts_from_a_trusted_proxy_only() {
         let inside = ("Host", "127.0.0.1:5000");
-        let headers = [inside, ("X-Forwarded-Host", "blog.example.com"), ("X-Forwarded-Proto", "https")];
+        let headers = [
+            inside,
+            ("X-Forwarded-Host", "blog.example.com"),
+            ("X-Forwarded-Proto", "https"),
+        ];
         assert_eq!(came(BLOG, &headers, true), Arrival::AtHome);
         assert_eq!(came(BLOG, &headers, false), elsewhere("https://127.0.0.1:5000"));
 
-        let forged =
-            [("Host", "blog.example.com"), ("X-Forwarded-Host", "evil.example"), ("X-Forwarded-Proto", "http")];
+        let forged = [
+            ("Host", "blog.example.com"),
+            ("X-Forwarded-Host", "evil.example"),
+            ("X-Forwarded-Proto", "http"),
+        ];
         assert_eq!(came(BLOG, &forged, false), Arrival::AtHome, "a stranger's word");
         assert_eq!(came(BLOG, &forged, true), elsewhere("http://evil.example"));
 
         let plain = [("Host", "blog.example.com"), ("X-Forwarded-Proto", "http")];
-        assert_eq!(came(BLOG, &plain, true), elsewhere("http://blog.example.com"), "cookies would not come back");
-        let chain =
-            [inside, ("X-Forwarded-Host", "blog.example.com, inner.example"), ("X-Forwarded-Proto", "https,http")];
-        assert_eq!(came(BLOG, &chain, true), Arrival::AtHome, "the browser's own proxy comes first");
-        assert_eq!(came(BLOG, &[inside, ("X-Forwarded-Proto", "gopher")], true), Arrival::Nowhere);
+        assert_eq!(
+            came(BLOG, &plain, true),
+            elsewhere("http://blog.example.com"),
+            "cookies would not come back"
+        );
+        let chain = [
+            inside,
+            ("X-Forwarded-Host", "blog.example.com, inner.example"),
+            ("X-Forwarded-Proto", "https,http"),
+        ];
+        assert_eq!(
+            came(BLOG, &chain, true),
+            Arrival::AtHome,
+            "the browser's own proxy comes first"
+        );
+        assert_eq!(
+            came(BLOG, &[inside, ("X-Forwarded-Proto", "gopher")], true),
+            Arrival::Nowhere
+        );
     }
 
     proptest! {

@@ -148,7 +148,9 @@ impl RedisStore {
     pub fn of(settings: &RedisSettings, keys: &KeyRing) -> Result<Option<Self>, RedisSetupError> {
         let generation = Arc::default();
         let pool = |size| -> Result<_, RedisSetupError> {
-            let Some(manager) = Manager::of(settings, &generation)? else { return Ok(None) };
+            let Some(manager) = Manager::of(settings, &generation)? else {
+                return Ok(None);
+            };
             let pool = r2d2::Pool::builder()
                 .max_size(size)
                 .min_idle(Some(0))
@@ -159,11 +161,23 @@ impl RedisStore {
                 .build_unchecked(manager);
             Ok(Some(pool))
         };
-        let (Some(pool), Some(for_probes)) = (pool(MAX_CONNECTIONS)?, pool(1)?) else { return Ok(None) };
+        let (Some(pool), Some(for_probes)) = (pool(MAX_CONNECTIONS)?, pool(1)?) else {
+            return Ok(None);
+        };
         let lane = Lane::new("Redis", THREADS, settings.timeout).map_err(RedisSetupError::Threads)?;
         let (keys, prefix, timeout) = (keys.clone(), settings.key_prefix.clone(), settings.timeout);
         let (breaker, fair) = (Breaker::default(), timeout / 4);
-        Ok(Some(Self(Arc::new(Shared { pool, for_probes, generation, breaker, lane, timeout, fair, keys, prefix }))))
+        Ok(Some(Self(Arc::new(Shared {
+            pool,
+            for_probes,
+            generation,
+            breaker,
+            lane,
+            timeout,
+            fair,
+            keys,
+            prefix,
+        }))))
     }
 
     /// Does `work`, which may use this store, on a thread of its lane. All that one request does so takes `redis.timeout_seconds` at
@@ -184,7 +198,9 @@ impl RedisStore {
         let deadline = begun + left.mul_f64(0.9);
         let outcome = timeout(left, self.0.lane.run(move || budget::until(deadline, work))).await;
         budget::spend(begun.elapsed());
-        outcome.map_err(|_| StoreError::too_slow())?.map_err(StoreError::of_lane)
+        outcome
+            .map_err(|_| StoreError::too_slow())?
+            .map_err(StoreError::of_lane)
     }
 
     /// Keeps a record, new or in place of another, for `life`.
@@ -193,7 +209,14 @@ impl RedisStore {
     /// When Redis does not answer.
     pub fn put(&self, kind: Kind, name: &Name, plain: &[u8], life: Duration) -> Result<(), StoreError> {
         let sealed = self.seal(kind, name, plain)?;
-        self.run(|redis| cmd("SET").arg(self.key(kind, name)).arg(&sealed).arg("PX").arg(millis(life)).exec(redis))
+        self.run(|redis| {
+            cmd("SET")
+                .arg(self.key(kind, name))
+                .arg(&sealed)
+                .arg("PX")
+                .arg(millis(life))
+                .exec(redis)
+        })
     }
 
     /// Replaces a record that is still there; one that has ended stays so. `false` then.
@@ -203,8 +226,15 @@ impl RedisStore {
     pub fn replace(&self, kind: Kind, name: &Name, plain: &[u8], life: Duration) -> Result<bool, StoreError> {
         let sealed = self.seal(kind, name, plain)?;
         let key = self.key(kind, name);
-        let replaced: Option<String> =
-            self.run(|redis| cmd("SET").arg(&key).arg(&sealed).arg("PX").arg(millis(life)).arg("XX").query(redis))?;
+        let replaced: Option<String> = self.run(|redis| {
+            cmd("SET")
+                .arg(&key)
+                .arg(&sealed)
+                .arg("PX")
+                .arg(millis(life))
+                .arg("XX")
+                .query(redis)
+        })?;
         Ok(replaced.is_some())
     }
 
@@ -253,7 +283,13 @@ impl RedisStore {
     pub fn enlist(&self, kind: Kind, list: &Name, member: &Name, life: Duration) -> Result<(), StoreError> {
         let (key, life, now) = (self.key(kind, list), millis(life), Utc::now().timestamp_millis());
         self.run(|redis| {
-            eval(NOTE, &key).arg(before(now, life)).arg(life).arg(i64::MAX).arg(now).arg(&member.0).exec(redis)
+            eval(NOTE, &key)
+                .arg(before(now, life))
+                .arg(life)
+                .arg(i64::MAX)
+                .arg(now)
+                .arg(&member.0)
+                .exec(redis)
         })
     }
 
@@ -292,7 +328,13 @@ impl RedisStore {
     pub fn list(&self, kind: Kind, list: &Name, entries: &[String], life: Duration) -> Result<usize, StoreError> {
         let (key, life, now) = (self.key(kind, list), millis(life), Utc::now().timestamp_millis());
         self.run(|redis| {
-            eval(NOTE, &key).arg(before(now, life)).arg(life).arg(i64::MAX).arg(now).arg(entries).query(redis)
+            eval(NOTE, &key)
+                .arg(before(now, life))
+                .arg(life)
+                .arg(i64::MAX)
+                .arg(now)
+                .arg(entries)
+                .query(redis)
         })
     }
 
@@ -319,7 +361,15 @@ impl RedisStore {
     ) -> Result<(), StoreError> {
         let (key, life) = (self.key(kind, list), millis(life));
         let ended = before(at_millis, life);
-        self.run(|redis| eval(NOTE, &key).arg(ended).arg(life).arg(most).arg(at_millis).arg(entry).exec(redis))
+        self.run(|redis| {
+            eval(NOTE, &key)
+                .arg(ended)
+                .arg(life)
+                .arg(most)
+                .arg(at_millis)
+                .arg(entry)
+                .exec(redis)
+        })
     }
 
     /// The times that were noted with two entries.
@@ -329,7 +379,10 @@ impl RedisStore {
     pub fn noted(&self, kind: Kind, list: &Name, entries: [&str; 2]) -> Result<[Option<i64>; 2], StoreError> {
         let key = self.key(kind, list);
         let noted: (Option<f64>, Option<f64>) = self.run(|redis| eval(NOTED, &key).arg(&entries).query(redis))?;
-        #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 are whole, and fit")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "milliseconds since 1970 are whole, and fit"
+        )]
         let millis = |score: f64| score as i64;
         Ok([noted.0.map(millis), noted.1.map(millis)])
     }
@@ -348,13 +401,24 @@ impl RedisStore {
         let (key, owner) = (self.key(kind, name), random_id());
         let deadline = Instant::now() + patience;
         loop {
-            let mine: Option<String> =
-                self.run(|redis| cmd("SET").arg(&key).arg(&owner).arg("PX").arg(millis(life)).arg("NX").query(redis))?;
+            let mine: Option<String> = self.run(|redis| {
+                cmd("SET")
+                    .arg(&key)
+                    .arg(&owner)
+                    .arg("PX")
+                    .arg(millis(life))
+                    .arg("NX")
+                    .query(redis)
+            })?;
             // When the answer was lost, the command was sent again, and met its own work.
             let is_mine =
                 mine.is_some() || self.run(|redis| redis.get::<_, Option<String>>(&key))?.as_ref() == Some(&owner);
             if is_mine {
-                return Ok(Some(Lock { store: self.clone(), key, owner }));
+                return Ok(Some(Lock {
+                    store: self.clone(),
+                    key,
+                    owner,
+                }));
             }
             if Instant::now() >= deadline {
                 return Ok(None);
@@ -370,7 +434,9 @@ impl RedisStore {
     pub fn ping(&self) -> Result<(), StoreError> {
         let ping = || -> Result<(), StoreError> {
             let mut live = self.0.for_probes.get().map_err(|error| StoreError(error.to_string()))?;
-            cmd("PING").exec(&mut live.connection).map_err(|error| StoreError(error.to_string()))
+            cmd("PING")
+                .exec(&mut live.connection)
+                .map_err(|error| StoreError(error.to_string()))
         };
         // The connection may have ended with the Redis of before.
         ping().or_else(|_| ping())
@@ -389,7 +455,9 @@ impl RedisStore {
         }
         let info: Option<String> = self.run(|redis| cmd("INFO").arg("server").query(redis)).ok();
         let version = |info: String| {
-            info.lines().find_map(|line| line.strip_prefix("redis_version:")).map(|version| version.trim().to_owned())
+            info.lines()
+                .find_map(|line| line.strip_prefix("redis_version:"))
+                .map(|version| version.trim().to_owned())
         };
         Ok(info.and_then(version))
     }
@@ -471,7 +539,9 @@ impl Drop for Lock {
         // Only one's own: it may have run out meanwhile, and be somebody else's.
         let script =
             Script::new("if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('del',KEYS[1]) end return 0");
-        let ended = self.store.run(|redis| script.key(&self.key).arg(&self.owner).invoke::<u64>(redis));
+        let ended = self
+            .store
+            .run(|redis| script.key(&self.key).arg(&self.owner).invoke::<u64>(redis));
         if let Err(error) = ended {
             log::warn!("a turn to refresh is not given back and ends by itself: {error}");
         }
@@ -514,12 +584,25 @@ impl Manager {
         let client = match &settings.ca_file {
             None => Client::open(url.expose()),
             Some(path) => {
-                let pem = fs::read(path).map_err(|reason| RedisSetupError::CaFile { path: path.clone(), reason })?;
-                Client::build_with_tls(url.expose(), TlsCertificates { client_tls: None, root_cert: Some(pem) })
+                let pem = fs::read(path).map_err(|reason| RedisSetupError::CaFile {
+                    path: path.clone(),
+                    reason,
+                })?;
+                Client::build_with_tls(
+                    url.expose(),
+                    TlsCertificates {
+                        client_tls: None,
+                        root_cert: Some(pem),
+                    },
+                )
             }
         };
         let client = client.map_err(RedisSetupError::Client)?;
-        Ok(Some(Self { client, timeout: settings.timeout, generation: Arc::clone(generation) }))
+        Ok(Some(Self {
+            client,
+            timeout: settings.timeout,
+            generation: Arc::clone(generation),
+        }))
     }
 }
 
@@ -532,7 +615,11 @@ impl r2d2::ManageConnection for Manager {
         let connection = self.client.get_connection_with_timeout(self.timeout)?;
         connection.set_read_timeout(Some(self.timeout))?;
         connection.set_write_timeout(Some(self.timeout))?;
-        Ok(Live { connection, generation, is_spent: false })
+        Ok(Live {
+            connection,
+            generation,
+            is_spent: false,
+        })
     }
 
     fn is_valid(&self, live: &mut Live) -> RedisResult<()> {
@@ -605,7 +692,9 @@ mod tests {
             let mut bytes = [0; 4096];
             while let Ok(length @ 1..) = stream.read(&mut bytes) {
                 // Each command begins with the number of its parts.
-                let commands = bytes[..length].windows(2).filter(|pair| pair[0] == b'*' && pair[1].is_ascii_digit());
+                let commands = bytes[..length]
+                    .windows(2)
+                    .filter(|pair| pair[0] == b'*' && pair[1].is_ascii_digit());
                 let answers = "+OK\r\n".repeat(commands.count());
                 if !self.is_silent.load(Ordering::SeqCst) && stream.write_all(answers.as_bytes()).is_err() {
                     break;
@@ -620,10 +709,18 @@ mod tests {
 
     fn store(port: u16, timeout: Duration) -> RedisStore {
         let url = Some(RedisUrl::of_test(&format!("redis://127.0.0.1:{port}")));
-        let settings = RedisSettings { url, ca_file: None, timeout, key_prefix: "test".to_owned() };
-        RedisStore::of(&settings, &KeyRing::new(&[SecretString::from("a key of 32 bytes or more, for this")]))
-            .unwrap()
-            .unwrap()
+        let settings = RedisSettings {
+            url,
+            ca_file: None,
+            timeout,
+            key_prefix: "test".to_owned(),
+        };
+        RedisStore::of(
+            &settings,
+            &KeyRing::new(&[SecretString::from("a key of 32 bytes or more, for this")]),
+        )
+        .unwrap()
+        .unwrap()
     }
 
     fn put(store: &RedisStore) -> Result<(), StoreError> {
@@ -648,7 +745,11 @@ mod tests {
         redis.is_silent.store(false, Ordering::SeqCst);
         assert_eq!(generation(), before, "the others' connections are as good as before");
         put(&store).unwrap();
-        assert_eq!(redis.connections(), made + 1, "the answer that was late is nobody else's");
+        assert_eq!(
+            redis.connections(),
+            made + 1,
+            "the answer that was late is nobody else's"
+        );
     }
 
     #[test]

@@ -55,7 +55,9 @@ fn is_ordinary(segment: &str) -> bool {
 
 /// The last word has the algorithm that browsers use (WHATWG URL).
 fn stays_on_the_site(text: &str) -> bool {
-    let Ok(site) = Url::parse("https://site.invalid/") else { return false };
+    let Ok(site) = Url::parse("https://site.invalid/") else {
+        return false;
+    };
     site.join(text).is_ok_and(|url| url.origin() == site.origin())
 }
 
@@ -65,7 +67,14 @@ mod tests {
 
     #[test]
     fn pages_of_this_site_are_taken() {
-        for path in ["/", "/posts", "/posts/new", "/posts/17/edit", "/posts?after=MTIz_-x&q=a%20b", "/posts?q=a/b//c"] {
+        for path in [
+            "/",
+            "/posts",
+            "/posts/new",
+            "/posts/17/edit",
+            "/posts?after=MTIz_-x&q=a%20b",
+            "/posts?q=a/b//c",
+        ] {
             assert_eq!(ReturnPath::parse(path).as_ref().map(ReturnPath::as_str), Some(path));
         }
     }

@@ -25,15 +25,29 @@ pub fn configure(app: &mut web::ServiceConfig, redirect_path: &str) {
                 .route(web::get().to(callback::finish))
                 .default_service(web::to(|| async { refuse("GET") })),
         )
-        .service(form("/logout").route(get().to(logout::ask)).route(web::post().to(logout::sign_out)))
+        .service(
+            form("/logout")
+                .route(get().to(logout::ask))
+                .route(web::post().to(logout::sign_out)),
+        )
         .service(page(front_channel_logout::PATH).route(web::get().to(front_channel_logout::end)))
         .service(page("/profile").route(get().to(profile::show)))
         .service(page("/posts").route(get().to(posts::list)))
-        .service(form("/posts/new").route(get().to(new_post::show)).route(web::post().to(new_post::publish)))
-        .service(page("/posts/{id}").route(get().to(post::show)))
-        .service(form("/posts/{id}/edit").route(get().to(edit_post::show)).route(web::post().to(edit_post::save)))
         .service(
-            form("/posts/{id}/delete").route(get().to(delete_post::ask)).route(web::post().to(delete_post::delete)),
+            form("/posts/new")
+                .route(get().to(new_post::show))
+                .route(web::post().to(new_post::publish)),
+        )
+        .service(page("/posts/{id}").route(get().to(post::show)))
+        .service(
+            form("/posts/{id}/edit")
+                .route(get().to(edit_post::show))
+                .route(web::post().to(edit_post::save)),
+        )
+        .service(
+            form("/posts/{id}/delete")
+                .route(get().to(delete_post::ask))
+                .route(web::post().to(delete_post::delete)),
         )
         .service(page("/static/{name}").route(get().to(static_files::serve)))
         .service(page(robots::PATH).route(get().to(robots::show)))
@@ -45,9 +59,13 @@ pub fn configure(app: &mut web::ServiceConfig, redirect_path: &str) {
 
 /// Whether the page at `path`, percent-decoded, depends on the session: the others work while sessions are out of reach.
 pub fn needs_session(path: &str) -> bool {
-    let is_or_is_under =
-        |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    !["/static", "/health", front_channel_logout::PATH, robots::PATH].into_iter().any(is_or_is_under)
+    let is_or_is_under = |folder: &str| {
+        path.strip_prefix(folder)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    !["/static", "/health", front_channel_logout::PATH, robots::PATH]
+        .into_iter()
+        .any(is_or_is_under)
 }
 
 /// An address that only shows something.
@@ -77,10 +95,20 @@ mod tests {
     #[test]
     fn no_route_of_the_site_can_be_the_path_of_the_redirect_uri() {
         let (source, _) = include_str!("routes.rs").split_once("mod tests").expect("this module");
-        let literals = source.split('"').skip(1).step_by(2).filter(|text| text.starts_with('/'));
-        let routes: Vec<_> = literals.map(|path| path.replace("{id}", "7").replace("{name}", "x")).collect();
+        let literals = source
+            .split('"')
+            .skip(1)
+            .step_by(2)
+            .filter(|text| text.starts_with('/'));
+        let routes: Vec<_> = literals
+            .map(|path| path.replace("{id}", "7").replace("{name}", "x"))
+            .collect();
         assert!(routes.len() > 10, "{routes:?}");
-        for path in routes.iter().map(String::as_str).chain([front_channel_logout::PATH, robots::PATH]) {
+        for path in routes
+            .iter()
+            .map(String::as_str)
+            .chain([front_channel_logout::PATH, robots::PATH])
+        {
             assert!(!redirect_path(path), "{path}");
         }
     }

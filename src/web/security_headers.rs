@@ -43,8 +43,10 @@ impl SecurityHeaders {
     /// # Errors
     /// When the authority's origin does not fit into a header; no parsed URL's does that.
     pub fn new(public_url: &Url, authority: &Url) -> Result<Self, InvalidHeaderValue> {
-        let mut headers: Vec<_> =
-            ALWAYS.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
+        let mut headers: Vec<_> = ALWAYS
+            .into_iter()
+            .map(|(name, value)| (name, HeaderValue::from_static(value)))
+            .collect();
         headers.push((CONTENT_SECURITY_POLICY, HeaderValue::from_str(&policy(authority))?));
         let framed = format!(
             "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors {}",
@@ -53,7 +55,10 @@ impl SecurityHeaders {
         if public_url.scheme() == "https" {
             headers.push((STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000")));
         }
-        Ok(Self { ordinary: headers, framed: HeaderValue::from_str(&framed)? })
+        Ok(Self {
+            ordinary: headers,
+            framed: HeaderValue::from_str(&framed)?,
+        })
     }
 
     /// `path` is percent-decoded, as routes see it.
@@ -110,7 +115,10 @@ mod tests {
         let authority = Url::parse("https://login.microsoftonline.com/t/v2.0").unwrap();
         let has_hsts = |url: &str| {
             let headers = SecurityHeaders::new(&Url::parse(url).unwrap(), &authority).unwrap();
-            headers.ordinary.iter().any(|(name, _)| name == STRICT_TRANSPORT_SECURITY)
+            headers
+                .ordinary
+                .iter()
+                .any(|(name, _)| name == STRICT_TRANSPORT_SECURITY)
         };
         assert!(has_hsts("https://blog.example.com/"));
         assert!(!has_hsts("http://localhost:5000/"));

@@ -110,7 +110,10 @@ impl Server {
         let port = listener.local_addr().map_err(StartError::Socket)?.port();
         let site = web::Data::new(Site::new(settings, port)?);
         if site.public_url.scheme() == "http" && !is_loopback(&site.public_url) {
-            log::warn!("{} is plain http: whoever is on the way can take over sessions", site.public_url);
+            log::warn!(
+                "{} is plain http: whoever is on the way can take over sessions",
+                site.public_url
+            );
         }
         log::info!("the site proves itself by {}", site.client.credential().name());
         let client = Arc::clone(&site.client);
@@ -137,7 +140,12 @@ impl Server {
         };
         let Listening { server, stopper } =
             serve::server::listen(listener, &options, application).map_err(StartError::Socket)?;
-        Ok(Self { port, task: server, stopper, watch })
+        Ok(Self {
+            port,
+            task: server,
+            stopper,
+            watch,
+        })
     }
 
     /// The port it listens on.

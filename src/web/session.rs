@@ -103,7 +103,8 @@ impl TypedSession {
 
     /// Whether [`Self::note_forced_sign_in`] was called a moment ago.
     pub fn has_forced_sign_in(&self) -> bool {
-        self.read::<DateTime<Utc>>(FORCED_SIGN_IN).is_some_and(|at| is_a_moment_ago(at, Utc::now()))
+        self.read::<DateTime<Utc>>(FORCED_SIGN_IN)
+            .is_some_and(|at| is_a_moment_ago(at, Utc::now()))
     }
 
     /// Keeps what the API demands of the next sign-in. `true` when a sign-in that was completed a moment ago should have
@@ -119,7 +120,15 @@ impl TypedSession {
             .is_some_and(|before| before.demands_the_same(challenge));
         let is_in_vain = is_same || in_a_row >= MAX_DEMANDS_IN_A_ROW;
         let in_a_row = if is_in_vain { 0 } else { in_a_row };
-        self.write(DEMAND, &Demand { claims: challenge.to_json(), made_at: now, answered_at: None, in_a_row });
+        self.write(
+            DEMAND,
+            &Demand {
+                claims: challenge.to_json(),
+                made_at: now,
+                answered_at: None,
+                in_a_row,
+            },
+        );
         is_in_vain
     }
 
@@ -133,7 +142,13 @@ impl TypedSession {
     /// Notes that somebody has signed in after the demand.
     pub fn answer_demand(&self) {
         if let Some(demand) = self.read::<Demand>(DEMAND) {
-            self.write(DEMAND, &Demand { answered_at: Some(Utc::now()), ..demand });
+            self.write(
+                DEMAND,
+                &Demand {
+                    answered_at: Some(Utc::now()),
+                    ..demand
+                },
+            );
         }
     }
 
@@ -190,7 +205,10 @@ mod tests {
         assert!(!session.demand(&challenge("c2")), "another one");
         session.answer_demand();
         assert!(session.demand(&challenge("c2")));
-        assert!(!session.demand(&challenge("c2")), "asked for once more, by the user's own choice");
+        assert!(
+            !session.demand(&challenge("c2")),
+            "asked for once more, by the user's own choice"
+        );
     }
 
     #[test]

@@ -64,7 +64,13 @@ impl Sessions {
             }
             Some(redis) => {
                 let (redis, tokens, sign_outs) = (redis.clone(), Arc::clone(tokens), sign_outs.clone());
-                Self::InRedis(RedisSessions { redis, lifetime, per_user, tokens, sign_outs })
+                Self::InRedis(RedisSessions {
+                    redis,
+                    lifetime,
+                    per_user,
+                    tokens,
+                    sign_outs,
+                })
             }
         }
     }

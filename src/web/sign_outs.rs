@@ -45,8 +45,16 @@ impl SignOuts {
         let lru = EvictionPolicy::lru;
         Self {
             redis,
-            everywhere: Cache::builder().max_capacity(MAX_REMEMBERED).eviction_policy(lru()).time_to_live(life).build(),
-            sessions: Cache::builder().max_capacity(MAX_REMEMBERED).eviction_policy(lru()).time_to_live(life).build(),
+            everywhere: Cache::builder()
+                .max_capacity(MAX_REMEMBERED)
+                .eviction_policy(lru())
+                .time_to_live(life)
+                .build(),
+            sessions: Cache::builder()
+                .max_capacity(MAX_REMEMBERED)
+                .eviction_policy(lru())
+                .time_to_live(life)
+                .build(),
             life,
         }
     }
@@ -109,7 +117,10 @@ impl SignOuts {
     pub fn time_of_sign_in(&self, user: UserKey) -> Result<DateTime<Utc>, StoreError> {
         let now = Utc::now();
         self.has_ended(user, now, None)?;
-        let earliest = self.everywhere.get(&user).map(|ended| ended + TimeDelta::milliseconds(1));
+        let earliest = self
+            .everywhere
+            .get(&user)
+            .map(|ended| ended + TimeDelta::milliseconds(1));
         Ok(earliest.map_or(now, |earliest| earliest.max(now)))
     }
 
@@ -120,8 +131,12 @@ impl SignOuts {
 
     /// Never an earlier time in place of a later one.
     fn remember(&self, user: UserKey, millis: i64) {
-        let Some(time) = DateTime::from_timestamp_millis(millis) else { return };
-        self.everywhere.entry(user).and_upsert_with(|found| found.map_or(time, |found| found.into_value().max(time)));
+        let Some(time) = DateTime::from_timestamp_millis(millis) else {
+            return;
+        };
+        self.everywhere
+            .entry(user)
+            .and_upsert_with(|found| found.map_or(time, |found| found.into_value().max(time)));
     }
 }
 
@@ -134,20 +149,29 @@ mod tests {
     #[test]
     fn signing_out_everywhere_ends_what_was_begun_before_and_nothing_later() {
         let sign_outs = SignOuts::new(Duration::from_hours(12), None);
-        let [alice, bob] = [1, 2].map(|n| UserKey { tenant_id: Uuid::nil(), object_id: Uuid::from_u128(n) });
+        let [alice, bob] = [1, 2].map(|n| UserKey {
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::from_u128(n),
+        });
         let before = sign_outs.time_of_sign_in(alice).unwrap();
         assert!(!sign_outs.has_ended(alice, before, None).unwrap());
         sign_outs.end_everywhere(alice).unwrap();
         assert!(sign_outs.has_ended(alice, before, None).unwrap());
         assert!(!sign_outs.has_ended(bob, before, None).unwrap());
         let again = sign_outs.time_of_sign_in(alice).unwrap();
-        assert!(!sign_outs.has_ended(alice, again, None).unwrap(), "even within the same millisecond");
+        assert!(
+            !sign_outs.has_ended(alice, again, None).unwrap(),
+            "even within the same millisecond"
+        );
     }
 
     #[test]
     fn an_ended_session_is_remembered_by_its_name() {
         let sign_outs = SignOuts::new(Duration::from_hours(12), None);
-        let user = UserKey { tenant_id: Uuid::nil(), object_id: Uuid::nil() };
+        let user = UserKey {
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::nil(),
+        };
         let [ended, other] = ["a", "b"].map(Name::of);
         sign_outs.end(user, &ended).unwrap();
         assert!(sign_outs.has_ended(user, Utc::now(), Some(&ended)).unwrap());

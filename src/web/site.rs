@@ -114,27 +114,44 @@ impl Site {
             return Err(StartError::Settings(problems));
         }
         let client_settings = &settings.client;
-        let Addresses { public_url, redirect_uri } = Addresses::of(client_settings, port)?;
+        let Addresses {
+            public_url,
+            redirect_uri,
+        } = Addresses::of(client_settings, port)?;
         let provider = Arc::new(Provider::new(&settings.entra)?);
         let headers = SecurityHeaders::new(&public_url, &provider.authority().discovery_url())
             .map_err(|error| StartError::Header(error.to_string()))?;
         let redirect_path = redirect_uri.path().to_owned();
         let client = Arc::new(ConfidentialClient::new(Arc::clone(&provider), settings, redirect_uri)?);
-        let (keys, cookies) =
-            (KeyRing::new(&client_settings.cookie_keys), Flags { is_secure: public_url.scheme() == "https" });
+        let (keys, cookies) = (
+            KeyRing::new(&client_settings.cookie_keys),
+            Flags {
+                is_secure: public_url.scheme() == "https",
+            },
+        );
         let redis = RedisStore::of(&settings.redis, &keys)?;
         let store: Arc<dyn TokenStore> = match &redis {
-            Some(redis) => {
-                Arc::new(RedisTokens::new(redis.clone(), client_settings.session_idle, settings.entra.timeout))
-            }
-            None => Arc::new(MemoryTokens::new(client_settings.max_sessions, Lifetime::of(client_settings))),
+            Some(redis) => Arc::new(RedisTokens::new(
+                redis.clone(),
+                client_settings.session_idle,
+                settings.entra.timeout,
+            )),
+            None => Arc::new(MemoryTokens::new(
+                client_settings.max_sessions,
+                Lifetime::of(client_settings),
+            )),
         };
         let sign_outs = SignOuts::new(client_settings.session_max, redis.clone());
         let sessions = Sessions::new(client_settings, redis.as_ref(), &store, &sign_outs);
         let lanes = Arc::new(Lanes::new().map_err(StartError::Threads)?);
         let patience = token_store::patience(settings.entra.timeout);
-        let tokens =
-            Arc::new(AccessTokens::new(store, Arc::clone(&client), Arc::clone(&lanes), redis.clone(), patience));
+        let tokens = Arc::new(AccessTokens::new(
+            store,
+            Arc::clone(&client),
+            Arc::clone(&lanes),
+            redis.clone(),
+            patience,
+        ));
         let agent = outbound::agent(client_settings.api_timeout, settings.entra.ca_file.as_deref())?;
         let proxies = TrustedProxies::new(&settings.server.trusted_proxies);
         Ok(Self {
@@ -180,32 +197,65 @@ impl Site {
 /// All that is wrong with the settings, at once.
 fn problems(settings: &ClientSettings) -> Vec<SettingProblem> {
     let mut found = Vec::new();
-    let mut report = |setting, problem: &str| found.push(SettingProblem { setting, problem: problem.to_owned() });
+    let mut report = |setting, problem: &str| {
+        found.push(SettingProblem {
+            setting,
+            problem: problem.to_owned(),
+        })
+    };
     if settings.client_id.trim().is_empty() {
-        report("client.client_id", "is not set: the application (client) id of the web site's registration, a GUID");
+        report(
+            "client.client_id",
+            "is not set: the application (client) id of the web site's registration, a GUID",
+        );
     } else if Uuid::parse_str(settings.client_id.trim()).is_err() {
-        report("client.client_id", "is not a GUID: the portal shows it as Application (client) ID");
+        report(
+            "client.client_id",
+            "is not a GUID: the portal shows it as Application (client) ID",
+        );
     }
     if settings.api_scope.trim().is_empty() {
-        report("client.api_scope", "is not set: the API's scope, such as api://…/access_as_user");
+        report(
+            "client.api_scope",
+            "is not set: the API's scope, such as api://…/access_as_user",
+        );
     }
     if settings.credentials().is_empty() {
-        report("client.cert_path", "is not set: a PEM or PFX file with the certificate and its private key");
+        report(
+            "client.cert_path",
+            "is not set: a PEM or PFX file with the certificate and its private key",
+        );
     }
     if settings.cookie_keys.is_empty() {
         report("client.cookie_key", "is not set: 32 or more random characters");
     }
-    if settings.cookie_keys.iter().any(|key| key.expose_secret().chars().count() < MIN_COOKIE_KEY) {
+    if settings
+        .cookie_keys
+        .iter()
+        .any(|key| key.expose_secret().chars().count() < MIN_COOKIE_KEY)
+    {
         report("client.cookie_key", "is too short: 32 or more random characters");
     }
-    for (setting, url) in [("client.public_url", &settings.public_url), ("client.redirect_uri", &settings.redirect_uri)]
-    {
-        if url.as_ref().is_some_and(|url| !matches!(url.scheme(), "http" | "https") || !url.has_host()) {
+    for (setting, url) in [
+        ("client.public_url", &settings.public_url),
+        ("client.redirect_uri", &settings.redirect_uri),
+    ] {
+        if url
+            .as_ref()
+            .is_some_and(|url| !matches!(url.scheme(), "http" | "https") || !url.has_host())
+        {
             report(setting, "is not an http or https address");
         }
     }
-    if settings.redirect_uri.as_ref().is_some_and(|uri| !redirect_path(uri.path())) {
-        report("client.redirect_uri", &format!("has the path of another page of the site: {A_REDIRECT_PATH}"));
+    if settings
+        .redirect_uri
+        .as_ref()
+        .is_some_and(|uri| !redirect_path(uri.path()))
+    {
+        report(
+            "client.redirect_uri",
+            &format!("has the path of another page of the site: {A_REDIRECT_PATH}"),
+        );
     }
     if !matches!(settings.api_base_url.scheme(), "http" | "https") {
         report("client.api_base_url", "is not an http or https address");
@@ -233,7 +283,10 @@ impl Addresses {
             Some(uri) => uri.clone(),
             None => public_url.join("callback").map_err(|_| not_a_base(&public_url))?,
         };
-        Ok(Self { public_url, redirect_uri })
+        Ok(Self {
+            public_url,
+            redirect_uri,
+        })
     }
 }
 
@@ -281,8 +334,16 @@ mod tests {
     #[test]
     fn the_public_url_is_the_one_set_or_follows_from_what_is_set() {
         for (public_url_set, redirect_uri, expected) in [
-            (Some("https://blog.example.com"), Some("https://other.example/callback"), "https://blog.example.com/"),
-            (None, Some("https://blog.example.com/auth/callback?x"), "https://blog.example.com/"),
+            (
+                Some("https://blog.example.com"),
+                Some("https://other.example/callback"),
+                "https://blog.example.com/",
+            ),
+            (
+                None,
+                Some("https://blog.example.com/auth/callback?x"),
+                "https://blog.example.com/",
+            ),
             (None, None, "http://localhost:5123/"),
         ] {
             let url = public_url(&settings(public_url_set, redirect_uri), 5123).unwrap();
@@ -292,15 +353,31 @@ mod tests {
 
     #[test]
     fn all_missing_settings_are_reported_at_once() {
-        let found: Vec<_> = problems(&ClientSettings::default()).into_iter().map(|found| found.setting).collect();
-        assert_eq!(found, ["client.client_id", "client.api_scope", "client.cert_path", "client.cookie_key"]);
+        let found: Vec<_> = problems(&ClientSettings::default())
+            .into_iter()
+            .map(|found| found.setting)
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "client.client_id",
+                "client.api_scope",
+                "client.cert_path",
+                "client.cookie_key"
+            ]
+        );
     }
 
     #[test]
     fn a_short_cookie_key_is_refused() {
         let has_problem = |key: &str| {
-            let settings = ClientSettings { cookie_keys: vec![SecretString::from(key)], ..ClientSettings::default() };
-            problems(&settings).iter().any(|found| found.setting == "client.cookie_key")
+            let settings = ClientSettings {
+                cookie_keys: vec![SecretString::from(key)],
+                ..ClientSettings::default()
+            };
+            problems(&settings)
+                .iter()
+                .any(|found| found.setting == "client.cookie_key")
         };
         assert!(has_problem(""));
         assert!(has_problem(&"k".repeat(31)));

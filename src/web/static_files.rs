@@ -38,12 +38,17 @@ impl StaticFiles {
     pub fn load() -> Self {
         let (mut urls, mut files) = (HashMap::new(), HashMap::new());
         for name in Files::iter() {
-            let Some((file, (stem, extension))) = Files::get(&name).zip(name.rsplit_once('.')) else { continue };
+            let Some((file, (stem, extension))) = Files::get(&name).zip(name.rsplit_once('.')) else {
+                continue;
+            };
             let digest: String = hex::encode(file.metadata.sha256_hash()).chars().take(DIGITS).collect();
             let hashed = format!("{stem}.{digest}.{extension}");
             urls.insert(name.to_string(), format!("/static/{hashed}"));
             let content = web::Bytes::from(file.data.into_owned());
-            files.insert(hashed, StaticFile::new(content_type(extension), &[(CACHE_CONTROL, FOR_EVER)], content));
+            files.insert(
+                hashed,
+                StaticFile::new(content_type(extension), &[(CACHE_CONTROL, FOR_EVER)], content),
+            );
         }
         Self { urls, files }
     }
@@ -66,7 +71,10 @@ pub async fn serve(
     let Some(file) = site.assets.files.get(name.as_str()) else {
         return Err(Kind::NotFound.into());
     };
-    Ok(file.respond(&request).await.unwrap_or_else(|_| HttpResponse::NotAcceptable().finish()))
+    Ok(file
+        .respond(&request)
+        .await
+        .unwrap_or_else(|_| HttpResponse::NotAcceptable().finish()))
 }
 
 fn content_type(extension: &str) -> HeaderValue {
@@ -86,7 +94,10 @@ mod tests {
         let files = StaticFiles::load();
         for name in ["site.css", "icon.svg"] {
             let url = files.url(name);
-            assert!(url.starts_with("/static/") && url.len() == "/static/".len() + name.len() + 1 + DIGITS, "{url}");
+            assert!(
+                url.starts_with("/static/") && url.len() == "/static/".len() + name.len() + 1 + DIGITS,
+                "{url}"
+            );
         }
     }
 }

@@ -62,7 +62,8 @@ impl Templates {
         let mut tera = Tera::new();
         // Every file ends so: escaping is on for all of them.
         tera.autoescape_on([".html"]);
-        tera.add_raw_templates(files).map_err(|error| problem("(at start)", error))?;
+        tera.add_raw_templates(files)
+            .map_err(|error| problem("(at start)", error))?;
         Ok(Self(tera))
     }
 
@@ -79,7 +80,10 @@ impl Templates {
 }
 
 fn problem(name: &str, error: tera::Error) -> TemplateError {
-    TemplateError { name: name.to_owned(), source: Box::new(error) }
+    TemplateError {
+        name: name.to_owned(),
+        source: Box::new(error),
+    }
 }
 
 #[cfg(test)]

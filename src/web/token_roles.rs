@@ -16,9 +16,19 @@ struct Claims {
 /// Whether the token's app roles would allow reading and nothing else. `false` for a token without roles, or one that cannot be
 /// read: tokens are opaque to clients (Microsoft Learn, "Access tokens").
 pub fn allow_reading_only(access_token: &SecretString) -> bool {
-    let claims = access_token.expose_secret().split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
-    let roles = claims.and_then(|json| serde_json::from_slice::<Claims>(&json).ok()).map(|claims| claims.roles);
-    let highest = roles.into_iter().flatten().filter_map(|role| AppRole::of_value(&role)).max();
+    let claims = access_token
+        .expose_secret()
+        .split('.')
+        .nth(1)
+        .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let roles = claims
+        .and_then(|json| serde_json::from_slice::<Claims>(&json).ok())
+        .map(|claims| claims.roles);
+    let highest = roles
+        .into_iter()
+        .flatten()
+        .filter_map(|role| AppRole::of_value(&role))
+        .max();
     highest == Some(AppRole::Reader)
 }
 
@@ -30,7 +40,9 @@ mod tests {
     fn only_a_reader_reads_only() {
         let token = |claims: &str| SecretString::from(format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims)));
         assert!(allow_reading_only(&token(r#"{"roles":["Blog.Reader"]}"#)));
-        assert!(allow_reading_only(&token(r#"{"roles":["Other","Blog.Reader"],"oid":"x"}"#)));
+        assert!(allow_reading_only(&token(
+            r#"{"roles":["Other","Blog.Reader"],"oid":"x"}"#
+        )));
         for claims in [
             "{}",
             r#"{"roles":[]}"#,

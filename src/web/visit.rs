@@ -47,12 +47,19 @@ impl Visit {
         let Some(site) = request.app_data::<web::Data<Site>>() else {
             return Err(Kind::Internal.into());
         };
-        Ok(Self { request: request.clone(), site: site.clone(), session: TypedSession::of(request) })
+        Ok(Self {
+            request: request.clone(),
+            site: site.clone(),
+            session: TypedSession::of(request),
+        })
     }
 
     /// What a call to the API is to carry of this request.
     pub fn correlation(&self) -> Correlation {
-        Correlation { request_id: self.request_id(), trace: TraceContext::of(&self.request) }
+        Correlation {
+            request_id: self.request_id(),
+            trace: TraceContext::of(&self.request),
+        }
     }
 
     /// The path of the page, percent-decoded, as routes see it.
@@ -132,7 +139,11 @@ impl Visit {
             account: account.as_ref().map(|account| LayoutAccount {
                 name: account.display_name(),
                 csrf_token: csrf::mask(&account.csrf_token),
-                may_write: self.site.api.known_rights(&account.ticket).map_or(!account.seems_reader, Rights::may_write),
+                may_write: self
+                    .site
+                    .api
+                    .known_rights(&account.ticket)
+                    .map_or(!account.seems_reader, Rights::may_write),
             }),
             flash,
             request_id: self.request_id(),
@@ -141,7 +152,9 @@ impl Visit {
             log::error!(request_id = self.request_id(), trace_id = self.trace_id(); "{error}");
             PageError::from(Kind::Internal)
         })?;
-        Ok(HttpResponse::build(status).content_type("text/html; charset=utf-8").body(html))
+        Ok(HttpResponse::build(status)
+            .content_type("text/html; charset=utf-8")
+            .body(html))
     }
 }
 
@@ -178,7 +191,9 @@ impl SignedIn {
     /// When the place for it does not answer.
     pub async fn keep_draft(&self, typed: Typed) -> Result<(), PageError> {
         let (author, path) = (self.account.user(), self.visit.page_path().to_owned());
-        self.visit.blocking(move |site| site.drafts.keep(author, &path, typed)).await
+        self.visit
+            .blocking(move |site| site.drafts.keep(author, &path, typed))
+            .await
     }
 
     /// Forgets what the user typed at `path`: it is sent, or its post is gone.
@@ -202,7 +217,10 @@ impl SignedIn {
 
     /// The API on the user's behalf.
     pub fn api(&self) -> UsersApi {
-        self.visit.site.api.on_behalf_of(self.account.ticket.clone(), self.visit.correlation())
+        self.visit
+            .site
+            .api
+            .on_behalf_of(self.account.ticket.clone(), self.visit.correlation())
     }
 }
 

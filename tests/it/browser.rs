@@ -28,18 +28,29 @@ async fn a_person_signs_in_and_writes_changes_and_deletes_a_post() {
 
     browser.click("New post").await;
     browser.fill("title", "A first post").await;
-    browser.fill("content", "One paragraph.\n\nAnd <b>another</b> one.").await;
+    browser
+        .fill("content", "One paragraph.\n\nAnd <b>another</b> one.")
+        .await;
     browser.picture("new-post").await;
     browser.click("Publish").await;
     // First what the form's own page has not: a busy browser may still show that one.
     assert!(browser.text(".flash[role=status]").await.contains("ublished"));
     assert_eq!(browser.text("h1").await, "A first post");
-    assert!(browser.text("article .content").await.contains("And <b>another</b> one."), "markup is shown, not obeyed");
+    assert!(
+        browser
+            .text("article .content")
+            .await
+            .contains("And <b>another</b> one."),
+        "markup is shown, not obeyed"
+    );
     browser.picture("post").await;
 
     browser.click("Posts").await;
     let newest = browser.text("article.post-card").await;
-    assert!(newest.contains("A first post") && newest.contains("Alice Archer"), "{newest}");
+    assert!(
+        newest.contains("A first post") && newest.contains("Alice Archer"),
+        "{newest}"
+    );
     assert!(browser.has("article.post-card .badge-own").await);
     browser.picture("posts").await;
 
@@ -133,7 +144,10 @@ async fn an_admin_edits_what_another_wrote_and_a_reader_is_not_offered_to_write(
     for path in ["/", "/posts", &*post] {
         bob.go(&system.web.url(path)).await;
         bob.find("#account").await;
-        assert!(!bob.has("a[href='/posts/new']").await && !bob.has("a[href$='/edit']").await, "{path}");
+        assert!(
+            !bob.has("a[href='/posts/new']").await && !bob.has("a[href$='/edit']").await,
+            "{path}"
+        );
     }
     bob.go(&system.web.url("/posts/new")).await;
     bob.find("main[data-error='403']").await;
@@ -212,7 +226,10 @@ async fn a_certificate_that_is_not_registered_is_explained() {
     browser.find("main[data-error='sign-in']").await;
     let page = browser.text("main").await;
     assert!(page.contains("AADSTS700027"), "{page}");
-    assert!(page.contains("Certificates & secrets"), "the page says where to mend it: {page}");
+    assert!(
+        page.contains("Certificates & secrets"),
+        "the page says where to mend it: {page}"
+    );
     browser.picture("unregistered-certificate").await;
     browser.close(&[502, 500, 403, 401, 400]).await;
 }
@@ -231,11 +248,17 @@ async fn pages_fit_a_narrow_screen_in_light_and_dark() {
     let tools = browser.driver.cdp();
     for scheme in ["light", "dark"] {
         let media = serde_json::json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        tools.send_raw("Emulation.setEmulatedMedia", media).await.expect("emulated");
+        tools
+            .send_raw("Emulation.setEmulatedMedia", media)
+            .await
+            .expect("emulated");
         for (size, width, height) in [("narrow", 320, 900), ("wide", 1400, 900)] {
             let metrics =
                 serde_json::json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-            tools.send_raw("Emulation.setDeviceMetricsOverride", metrics).await.expect("emulated");
+            tools
+                .send_raw("Emulation.setDeviceMetricsOverride", metrics)
+                .await
+                .expect("emulated");
             for (name, path) in [
                 ("home", "/"),
                 ("posts", "/posts"),
@@ -250,12 +273,18 @@ async fn pages_fit_a_narrow_screen_in_light_and_dark() {
                 browser.go(&dev.site(path)).await;
                 let overflow = browser
                     .driver
-                    .execute("return document.documentElement.scrollWidth - window.innerWidth", vec![])
+                    .execute(
+                        "return document.documentElement.scrollWidth - window.innerWidth",
+                        vec![],
+                    )
                     .await
                     .expect("a number")
                     .json()
                     .as_i64();
-                assert!(overflow.is_some_and(|px| px <= 0), "{path} at {width} px overflows by {overflow:?} px");
+                assert!(
+                    overflow.is_some_and(|px| px <= 0),
+                    "{path} at {width} px overflows by {overflow:?} px"
+                );
                 browser.picture(&format!("{name}-{scheme}-{size}")).await;
             }
         }
@@ -270,8 +299,9 @@ async fn a_long_text_survives_a_session_that_ends_meanwhile() {
     let browser = Browser::open(&driver).await;
     browser.go(&dev.site("/posts/new")).await;
     pick(&browser, "Alice Archer").await;
-    let sentences: Vec<_> =
-        (1..=40).map(|n| format!("Sentence {n} of something that took an hour to write.")).collect();
+    let sentences: Vec<_> = (1..=40)
+        .map(|n| format!("Sentence {n} of something that took an hour to write."))
+        .collect();
     let long = sentences.join(" ");
     browser.fill("title", "Written slowly").await;
     browser.fill("content", &long).await;
@@ -279,15 +309,33 @@ async fn a_long_text_survives_a_session_that_ends_meanwhile() {
     browser.driver.delete_all_cookies().await.expect("no cookies");
     browser.click("Publish").await;
     browser.find("main a[href^='/login']").await;
-    assert_eq!(browser.value("content").await.trim(), long.trim(), "shown again at once");
+    assert_eq!(
+        browser.value("content").await.trim(),
+        long.trim(),
+        "shown again at once"
+    );
     browser.picture("session-ended").await;
-    browser.find("main a[href^='/login']").await.click().await.expect("a click");
+    browser
+        .find("main a[href^='/login']")
+        .await
+        .click()
+        .await
+        .expect("a click");
     pick(&browser, "Alice Archer").await;
     assert_eq!(browser.value("title").await, "Written slowly");
-    assert_eq!(browser.value("content").await.trim(), long.trim(), "and after the sign-in");
+    assert_eq!(
+        browser.value("content").await.trim(),
+        long.trim(),
+        "and after the sign-in"
+    );
     browser.click("Publish").await;
     browser.find("article .content").await;
-    assert!(browser.text("article .content").await.contains("Sentence 40 of something"));
+    assert!(
+        browser
+            .text("article .content")
+            .await
+            .contains("Sentence 40 of something")
+    );
     browser.close(&[401]).await;
 }
 
@@ -328,7 +376,9 @@ async fn a_sign_out_at_the_provider_signs_out_here() {
     browser.go(&dev.site("/")).await;
     sign_in(&browser, "Alice Archer").await;
     // As if another application had sent the browser there.
-    browser.go(&dev.idp(&format!("/{DEV_TENANT_ID}/oauth2/v2.0/logout"))).await;
+    browser
+        .go(&dev.idp(&format!("/{DEV_TENANT_ID}/oauth2/v2.0/logout")))
+        .await;
     let frame = browser.find("iframe").await;
     frame.enter_frame().await.expect("the site's answer, in its frame");
     browser.driver.enter_default_frame().await.expect("the page");
@@ -349,7 +399,12 @@ async fn a_stronger_sign_in_that_the_api_demands_is_one_detour() {
     browser.fill("content", "Kept over the detour.").await;
     browser.click("Publish").await;
     // The API has said that this sign-in is not enough: the text is shown, and is there after the other one, which asks nothing.
-    browser.find("main a[href^='/login']").await.click().await.expect("a click");
+    browser
+        .find("main a[href^='/login']")
+        .await
+        .click()
+        .await
+        .expect("a click");
     browser.gone("main a[href^='/login']").await;
     assert_eq!(browser.value("content").await, "Kept over the detour.");
     browser.click("Publish").await;
@@ -386,12 +441,34 @@ async fn a_call_is_tried_on_the_page_of_the_api_with_a_pasted_token() {
 
     browser.click("Authorize").await;
     // As it is copied from a tool that shows the header.
-    browser.find("#auth-bearer-value").await.send_keys(format!("Bearer {token} ")).await.expect("pasted");
-    browser.find(".auth-btn-wrapper button.authorize[type=submit]").await.click().await.expect("a click");
+    browser
+        .find("#auth-bearer-value")
+        .await
+        .send_keys(format!("Bearer {token} "))
+        .await
+        .expect("pasted");
+    browser
+        .find(".auth-btn-wrapper button.authorize[type=submit]")
+        .await
+        .click()
+        .await
+        .expect("a click");
     browser.find(".btn-done").await.click().await.expect("a click");
-    browser.find("#operations-users-getProfile .opblock-summary-control").await.click().await.expect("a click");
-    browser.find("#operations-users-getProfile button.execute").await.click().await.expect("a click");
-    let answer = browser.text("#operations-users-getProfile .live-responses-table .response").await;
+    browser
+        .find("#operations-users-getProfile .opblock-summary-control")
+        .await
+        .click()
+        .await
+        .expect("a click");
+    browser
+        .find("#operations-users-getProfile button.execute")
+        .await
+        .click()
+        .await
+        .expect("a click");
+    let answer = browser
+        .text("#operations-users-getProfile .live-responses-table .response")
+        .await;
     assert!(answer.contains("200") && answer.contains("Alice Archer"), "{answer}");
     browser.picture("api-tried").await;
     // The console holds no violation of the page's policy, or closing complains.
@@ -400,30 +477,56 @@ async fn a_call_is_tried_on_the_page_of_the_api_with_a_pasted_token() {
 
 #[actix_web::test]
 async fn axe_finds_nothing_on_the_page_of_the_api_in_light_and_dark() {
-    let (Some(driver), Some(tools)) = (needs(DRIVER), needs("BLOGCTL_TEST_CLIENTS")) else { return };
+    let (Some(driver), Some(tools)) = (needs(DRIVER), needs("BLOGCTL_TEST_CLIENTS")) else {
+        return;
+    };
     let axe = std::fs::read_to_string(Path::new(&tools).join("node_modules/axe-core/axe.min.js")).expect("axe-core");
     let api = TestApi::start();
     for scheme in ["light", "dark"] {
         let browser = Browser::open(&driver).await;
         let media = serde_json::json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        browser.driver.cdp().send_raw("Emulation.setEmulatedMedia", media).await.expect("emulated");
+        browser
+            .driver
+            .cdp()
+            .send_raw("Emulation.setEmulatedMedia", media)
+            .await
+            .expect("emulated");
         browser.go(&api.url("/v1/docs")).await;
         browser.find("#operations-posts-listPosts").await;
         browser.picture(&format!("api-{scheme}")).await;
         assert_eq!(violations(&browser, &axe).await, Vec::<String>::new(), "{scheme}");
 
-        for operation in ["posts-listPosts", "posts-createPost", "posts-changePost", "service-getHealth"] {
+        for operation in [
+            "posts-listPosts",
+            "posts-createPost",
+            "posts-changePost",
+            "service-getHealth",
+        ] {
             let summary = format!("#operations-{operation} .opblock-summary-control");
             browser.find(&summary).await.click().await.expect("a click");
-            browser.find(&format!("#operations-{operation} .opblock-body .execute")).await;
+            browser
+                .find(&format!("#operations-{operation} .opblock-body .execute"))
+                .await;
         }
-        assert_eq!(violations(&browser, &axe).await, Vec::<String>::new(), "{scheme}, with operations open");
-        browser.driver.execute("window.scrollTo(0, 0)", Vec::new()).await.expect("scrolled");
+        assert_eq!(
+            violations(&browser, &axe).await,
+            Vec::<String>::new(),
+            "{scheme}, with operations open"
+        );
+        browser
+            .driver
+            .execute("window.scrollTo(0, 0)", Vec::new())
+            .await
+            .expect("scrolled");
         browser.click("Authorize").await;
         browser.find("#auth-bearer-value").await;
         browser.picture(&format!("api-{scheme}-authorize")).await;
         assert!(!browser.text(".modal-ux").await.contains("client_secret"), "{scheme}");
-        assert_eq!(violations(&browser, &axe).await, Vec::<String>::new(), "{scheme}, with the dialog open");
+        assert_eq!(
+            violations(&browser, &axe).await,
+            Vec::<String>::new(),
+            "{scheme}, with the dialog open"
+        );
         browser.close(&[]).await;
     }
 }
@@ -433,7 +536,14 @@ async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
     let run = "const done = arguments[arguments.length - 1];
         window.requestAnimationFrame(() => window.requestAnimationFrame(() => axe.run(document, { resultTypes: ['violations'] }).then((result) =>
             done(result.violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html}`))))));";
-    let found = browser.driver.execute_async(&format!("{axe};{run}"), Vec::new()).await.expect("axe runs");
+    let found = browser
+        .driver
+        .execute_async(&format!("{axe};{run}"), Vec::new())
+        .await
+        .expect("axe runs");
     let texts = found.json().as_array().cloned().expect("a list");
-    texts.into_iter().map(|text| text.as_str().unwrap_or_default().to_owned()).collect()
+    texts
+        .into_iter()
+        .map(|text| text.as_str().unwrap_or_default().to_owned())
+        .collect()
 }

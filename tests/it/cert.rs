@@ -36,7 +36,10 @@ fn run(folder: &Path, arguments: &[&str]) -> Ended {
 
 /// What `openssl x509 -fingerprint` says, without colons.
 fn fingerprint(path: &Path, digest: &str) -> String {
-    let output = Command::new("openssl").args(["x509", "-noout", "-fingerprint", digest, "-in"]).arg(path).output();
+    let output = Command::new("openssl")
+        .args(["x509", "-noout", "-fingerprint", digest, "-in"])
+        .arg(path)
+        .output();
     let output = output.expect("the openssl program");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let line = String::from_utf8(output.stdout).expect("text");
@@ -54,8 +57,14 @@ fn thumbprints_are_those_that_openssl_computes() {
         let path = folder.path().join(name);
         let (sha1, sha256) = (fingerprint(&path, "-sha1"), fingerprint(&path, "-sha256"));
         assert_eq!((sha1.len(), sha256.len()), (40, 64));
-        assert_eq!(cert(folder.path(), &["thumbprint", "--format", "sha1-hex", name]).trim_end(), sha1);
-        assert_eq!(cert(folder.path(), &["thumbprint", "--format", "sha256-hex", name]).trim_end(), sha256);
+        assert_eq!(
+            cert(folder.path(), &["thumbprint", "--format", "sha1-hex", name]).trim_end(),
+            sha1
+        );
+        assert_eq!(
+            cert(folder.path(), &["thumbprint", "--format", "sha256-hex", name]).trim_end(),
+            sha256
+        );
         let text = cert(folder.path(), &["thumbprint", name]);
         assert!(text.contains(&sha1) && text.contains(&sha256), "{text}");
     }
@@ -64,7 +73,11 @@ fn thumbprints_are_those_that_openssl_computes() {
 #[test]
 fn the_base64_notations_hold_the_same_bytes() {
     let folder = folder();
-    let path = file(folder.path(), "cert.pem", &[&pem(&TestCertificate::new("site", key()).make())]);
+    let path = file(
+        folder.path(),
+        "cert.pem",
+        &[&pem(&TestCertificate::new("site", key()).make())],
+    );
     let json: Value = serde_json::from_str(&cert(folder.path(), &["thumbprint", "--json", "cert.pem"])).expect("JSON");
     let bytes = |digest| hex::decode(fingerprint(&path, digest)).expect("hex");
     let base64 = |digest| openssl::base64::encode_block(&bytes(digest));
@@ -83,38 +96,70 @@ fn each_certificate_of_a_chain_and_of_several_files_is_shown_with_its_subject() 
     let folder = folder();
     let root_key = &keys()[1].key;
     let root = TestCertificate::new("root", root_key).make();
-    let leaf = TestCertificate { issuer: Some((&root, root_key)), ..TestCertificate::new("site", key()) }.make();
+    let leaf = TestCertificate {
+        issuer: Some((&root, root_key)),
+        ..TestCertificate::new("site", key())
+    }
+    .make();
     file(folder.path(), "chain.pem", &[&pem(&leaf), &key_pem(key()), &pem(&root)]);
-    file(folder.path(), "other.pem", &[&pem(&TestCertificate::new("other", key()).make())]);
+    file(
+        folder.path(),
+        "other.pem",
+        &[&pem(&TestCertificate::new("other", key()).make())],
+    );
     let json = cert(folder.path(), &["thumbprint", "--json", "chain.pem", "other.pem"]);
     let json: Value = serde_json::from_str(&json).expect("JSON");
-    let subjects: Vec<_> = json.as_array().expect("an array").iter().map(|found| found["subject"].as_str()).collect();
+    let subjects: Vec<_> = json
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|found| found["subject"].as_str())
+        .collect();
     assert_eq!(subjects, [Some("CN=site"), Some("CN=root"), Some("CN=other")]);
     assert_eq!(json[0]["issuer"], "CN=root");
-    assert_eq!((json[0]["key_type"].as_str(), json[0]["key_bits"].as_u64()), (Some("RSA"), Some(2048)));
+    assert_eq!(
+        (json[0]["key_type"].as_str(), json[0]["key_bits"].as_u64()),
+        (Some("RSA"), Some(2048))
+    );
     assert_eq!(json[0]["days_left"], 29);
-    let lines = cert(folder.path(), &["thumbprint", "--format", "x5t", "chain.pem", "other.pem"]);
+    let lines = cert(
+        folder.path(),
+        &["thumbprint", "--format", "x5t", "chain.pem", "other.pem"],
+    );
     assert_eq!(lines.lines().count(), 3);
 }
 
 #[test]
 fn without_a_file_the_configured_certificate_is_shown() {
     let folder = folder();
-    file(folder.path(), "site.pem", &[&key_pem(key()), &pem(&TestCertificate::new("site", key()).make())]);
+    file(
+        folder.path(),
+        "site.pem",
+        &[&key_pem(key()), &pem(&TestCertificate::new("site", key()).make())],
+    );
     fs::write(folder.path().join("blog.toml"), "[client]\ncert_path = \"site.pem\"\n").expect("written");
     let shown = cert(folder.path(), &["thumbprint", "--format", "sha1-hex"]);
-    assert_eq!(shown, cert(folder.path(), &["thumbprint", "--format", "sha1-hex", "site.pem"]));
+    assert_eq!(
+        shown,
+        cert(folder.path(), &["thumbprint", "--format", "sha1-hex", "site.pem"])
+    );
 }
 
 #[test]
 fn no_private_key_is_ever_printed() {
     let folder = folder();
-    file(folder.path(), "client.pem", &[&key_pem(key()), &pem(&TestCertificate::new("site", key()).make())]);
+    file(
+        folder.path(),
+        "client.pem",
+        &[&key_pem(key()), &pem(&TestCertificate::new("site", key()).make())],
+    );
     let pem = String::from_utf8(key_pem(key())).expect("text");
     let secret = pem.lines().nth(1).expect("a line of base64");
-    for arguments in
-        [&["thumbprint", "client.pem"][..], &["thumbprint", "--json", "client.pem"], &["check", "client.pem"]]
-    {
+    for arguments in [
+        &["thumbprint", "client.pem"][..],
+        &["thumbprint", "--json", "client.pem"],
+        &["check", "client.pem"],
+    ] {
         assert!(!cert(folder.path(), arguments).contains(secret), "{arguments:?}");
     }
 }
@@ -122,7 +167,11 @@ fn no_private_key_is_ever_printed() {
 #[test]
 fn a_file_that_is_none_fails_with_its_name_and_a_hint_and_prints_nothing_to_stdout() {
     let folder = folder();
-    file(folder.path(), "good.pem", &[&pem(&TestCertificate::new("site", key()).make())]);
+    file(
+        folder.path(),
+        "good.pem",
+        &[&pem(&TestCertificate::new("site", key()).make())],
+    );
     file(folder.path(), "bad.pem", &[b"hello"]);
     for bad in ["bad.pem", "missing.pem"] {
         let ended = run(folder.path(), &["thumbprint", "good.pem", bad]);
@@ -139,21 +188,44 @@ fn a_file_that_is_none_fails_with_its_name_and_a_hint_and_prints_nothing_to_stdo
 #[test]
 fn a_new_certificate_is_one_that_openssl_and_the_check_take() {
     let folder = folder();
-    let shown = cert(folder.path(), &["new", "--cn", "my blog", "--days", "90", "--out", "keys", "--name", "site"]);
-    let (combined, certificate) = (folder.path().join("keys/site.pem"), folder.path().join("keys/site-cert.pem"));
-    for expected in ["keys/site.pem", "keys/site-cert.pem", &fingerprint(&certificate, "-sha1"), "CN=my blog", "Upload"]
-    {
+    let shown = cert(
+        folder.path(),
+        &[
+            "new", "--cn", "my blog", "--days", "90", "--out", "keys", "--name", "site",
+        ],
+    );
+    let (combined, certificate) = (
+        folder.path().join("keys/site.pem"),
+        folder.path().join("keys/site-cert.pem"),
+    );
+    for expected in [
+        "keys/site.pem",
+        "keys/site-cert.pem",
+        &fingerprint(&certificate, "-sha1"),
+        "CN=my blog",
+        "Upload",
+    ] {
         assert!(shown.contains(expected), "{expected:?} in\n{shown}");
     }
     let openssl = |arguments: &[&str], path: &Path| {
-        let output = Command::new("openssl").args(arguments).arg(path).output().expect("the openssl program");
+        let output = Command::new("openssl")
+            .args(arguments)
+            .arg(path)
+            .output()
+            .expect("the openssl program");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     };
     let of_key = openssl(&["pkey", "-pubout", "-in"], &combined);
     assert_eq!(openssl(&["x509", "-noout", "-pubkey", "-in"], &certificate), of_key);
     let text = openssl(&["x509", "-noout", "-text", "-in"], &certificate);
-    for expected in ["Version: 3", "CA:FALSE", "Digital Signature", "sha256WithRSAEncryption", "2048 bit"] {
+    for expected in [
+        "Version: 3",
+        "CA:FALSE",
+        "Digital Signature",
+        "sha256WithRSAEncryption",
+        "2048 bit",
+    ] {
         assert!(text.contains(expected), "{expected:?} in\n{text}");
     }
     let checked = cert(folder.path(), &["check", "keys/site.pem"]);
@@ -180,20 +252,39 @@ fn an_existing_key_is_replaced_by_force_only() {
 
 /// What `openssl ARGUMENTS PATH` prints.
 fn openssl(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("openssl").current_dir(folder).args(arguments).output().expect("the openssl program");
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("openssl")
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .expect("the openssl program");
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).expect("text")
 }
 
 #[test]
 fn alternative_names_of_every_kind_come_into_the_certificate_and_the_request() {
     let folder = folder();
-    let names = ["blog.example.com", "192.0.2.7", "https://blog.example.com/", "ops@example.com"];
+    let names = [
+        "blog.example.com",
+        "192.0.2.7",
+        "https://blog.example.com/",
+        "ops@example.com",
+    ];
     let sans: Vec<_> = names.iter().flat_map(|name| ["--san", name]).collect();
     cert(folder.path(), &[&["new"][..], &sans].concat());
     cert(folder.path(), &[&["new", "--csr"][..], &sans].concat());
-    let certificate = openssl(folder.path(), &["x509", "-noout", "-text", "-in", "cert/client-cert.pem"]);
-    let request = openssl(folder.path(), &["req", "-noout", "-text", "-verify", "-in", "cert/client.csr"]);
+    let certificate = openssl(
+        folder.path(),
+        &["x509", "-noout", "-text", "-in", "cert/client-cert.pem"],
+    );
+    let request = openssl(
+        folder.path(),
+        &["req", "-noout", "-text", "-verify", "-in", "cert/client.csr"],
+    );
     for text in [certificate, request] {
         for expected in [
             "DNS:blog.example.com",
@@ -206,14 +297,21 @@ fn alternative_names_of_every_kind_come_into_the_certificate_and_the_request() {
         }
     }
     for bad in ["a b", "blog.example.com,DNS:evil.example"] {
-        assert_eq!(run(folder.path(), &["new", "--force", "--san", bad]).code, Some(2), "{bad:?}");
+        assert_eq!(
+            run(folder.path(), &["new", "--force", "--san", bad]).code,
+            Some(2),
+            "{bad:?}"
+        );
     }
 }
 
 #[test]
 fn a_signed_request_and_its_key_are_a_certificate_that_the_check_takes() {
     let folder = folder();
-    let shown = cert(folder.path(), &["new", "--csr", "--cn", "blog.example.com", "--bits", "3072"]);
+    let shown = cert(
+        folder.path(),
+        &["new", "--csr", "--cn", "blog.example.com", "--bits", "3072"],
+    );
     for expected in ["cert/client-key.pem", "cert/client.csr", "authority"] {
         assert!(shown.contains(expected), "{expected:?} in\n{shown}");
     }
@@ -254,7 +352,11 @@ fn a_signed_request_and_its_key_are_a_certificate_that_the_check_takes() {
     assert!(checked.contains("3072"), "{checked}");
     let refused = run(folder.path(), &["new", "--csr"]);
     assert_eq!(refused.code, Some(1));
-    assert!(refused.stderr.contains("cert/client-key.pem exists already"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("cert/client-key.pem exists already"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
@@ -262,15 +364,34 @@ fn a_pfx_file_opens_with_its_passphrase_and_the_key_is_nowhere_in_the_clear() {
     let folder = folder();
     fs::write(folder.path().join("passphrase.txt"), "open sesame\nnot this\n").expect("written");
     cert(folder.path(), &["new", "--pfx", "--passphrase-file", "passphrase.txt"]);
-    let opened =
-        openssl(folder.path(), &["pkcs12", "-in", "cert/client.pfx", "-passin", "pass:open sesame", "-nodes", "-info"]);
-    assert!(opened.contains("PRIVATE KEY") && opened.contains("CERTIFICATE"), "{opened}");
+    let opened = openssl(
+        folder.path(),
+        &[
+            "pkcs12",
+            "-in",
+            "cert/client.pfx",
+            "-passin",
+            "pass:open sesame",
+            "-nodes",
+            "-info",
+        ],
+    );
+    assert!(
+        opened.contains("PRIVATE KEY") && opened.contains("CERTIFICATE"),
+        "{opened}"
+    );
     let pem = fs::read_to_string(folder.path().join("cert/client.pem")).expect("text");
-    assert!(pem.contains("BEGIN ENCRYPTED PRIVATE KEY") && !pem.contains("BEGIN PRIVATE KEY"), "{pem}");
+    assert!(
+        pem.contains("BEGIN ENCRYPTED PRIVATE KEY") && !pem.contains("BEGIN PRIVATE KEY"),
+        "{pem}"
+    );
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = fs::metadata(folder.path().join("cert/client.pfx")).expect("there").permissions().mode();
+        let mode = fs::metadata(folder.path().join("cert/client.pfx"))
+            .expect("there")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }
@@ -282,7 +403,11 @@ fn a_pfx_file_without_a_passphrase_is_wrong_usage_and_an_empty_one_fails() {
     fs::write(folder.path().join("empty.txt"), "\n").expect("written");
     let ended = run(folder.path(), &["new", "--pfx", "--passphrase-file", "empty.txt"]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("the first line of empty.txt is empty"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("the first line of empty.txt is empty"),
+        "{}",
+        ended.stderr
+    );
     assert!(!folder.path().join("cert").exists());
 }
 
@@ -308,19 +433,36 @@ fn the_thumbprint_of_every_form_is_the_same() {
     let combined = file(folder.path(), "client.pem", &[&key_pem(key()), &pem(&certificate)]);
     openssl(
         folder.path(),
-        &["pkcs12", "-export", "-in", "client.pem", "-out", "client.pfx", "-passout", "pass:open sesame"],
+        &[
+            "pkcs12",
+            "-export",
+            "-in",
+            "client.pem",
+            "-out",
+            "client.pfx",
+            "-passout",
+            "pass:open sesame",
+        ],
     );
     let expected = cert(folder.path(), &["thumbprint", "--format", "sha1-hex", "client.pem"]);
     let with = |name: &str, value: &str, arguments: &[&str]| {
         let mut command = blogctl(folder.path());
-        command.args(["cert", "thumbprint", "--format", "sha1-hex"]).args(arguments).env(name, value);
+        command
+            .args(["cert", "thumbprint", "--format", "sha1-hex"])
+            .args(arguments)
+            .env(name, value);
         Ended::of_command(&mut command)
     };
     let opened = with("BLOG_CLIENT__KEY_PASSPHRASE", "open sesame", &["client.pfx"]);
     assert_eq!((opened.code, &opened.stdout), (Some(0), &expected), "{}", opened.stderr);
     let base64 = openssl::base64::encode_block(&fs::read(combined).expect("a file"));
     let configured = with("BLOG_CLIENT__CERT_BASE64", &base64, &[]);
-    assert_eq!((configured.code, &configured.stdout), (Some(0), &expected), "{}", configured.stderr);
+    assert_eq!(
+        (configured.code, &configured.stdout),
+        (Some(0), &expected),
+        "{}",
+        configured.stderr
+    );
     let closed = run(folder.path(), &["thumbprint", "client.pfx"]);
     assert_eq!(closed.code, Some(1));
     assert!(closed.stderr.contains("no passphrase is set"), "{}", closed.stderr);

@@ -34,7 +34,10 @@ fn help_teaches() {
         "config",
         "completions",
     ]) {
-        let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|part| !part.is_empty()).collect();
+        let arguments: Vec<&str> = [command, "--help"]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect();
         let Ended { code, stdout, stderr } = run(&arguments);
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{command}");
         let name = if command.is_empty() { "blogctl" } else { command };
@@ -46,13 +49,19 @@ fn help_teaches() {
 #[test]
 fn the_version_names_the_program_its_commit_and_its_libraries() {
     let Ended { code, stdout, .. } = run(&["-V"]);
-    assert_eq!((code, stdout), (Some(0), format!("blogctl {}\n", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(
+        (code, stdout),
+        (Some(0), format!("blogctl {}\n", env!("CARGO_PKG_VERSION")))
+    );
 
     let Ended { code, stdout, .. } = run(&["--version"]);
     assert_eq!(code, Some(0));
     let lines: Vec<&str> = stdout.lines().collect();
     assert_eq!(lines[0], format!("blogctl {}", env!("CARGO_PKG_VERSION")));
-    let names: Vec<&str> = lines[1..].iter().filter_map(|line| line.split_whitespace().next()).collect();
+    let names: Vec<&str> = lines[1..]
+        .iter()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
     assert_eq!(names, ["commit", "OpenSSL", "SQLite", "libpq"]);
     for line in &lines[2..] {
         let version = line.split_whitespace().nth(1).expect("a version");
@@ -60,7 +69,10 @@ fn the_version_names_the_program_its_commit_and_its_libraries() {
     }
     let lock = include_str!("../../Cargo.lock");
     let libpq = lines[4].split_whitespace().nth(1).expect("a version");
-    assert!(lock.contains(&format!("+libpq-{libpq}\"")), "{libpq} is the one that is locked");
+    assert!(
+        lock.contains(&format!("+libpq-{libpq}\"")),
+        "{libpq} is the one that is locked"
+    );
 }
 
 #[test]
@@ -107,7 +119,10 @@ fn settings_are_shown_with_their_origin_and_secrets_hidden() {
     fs::write(folder.path().join(".env"), format!("FLASK_SECRET_KEY={secret}\n")).expect("written");
     let config = |arguments: &[&str]| {
         let mut command = blogctl(folder.path());
-        command.arg("config").args(arguments).env("DATABASE_URL", format!("postgres://blog:{secret}@db.example/blog"));
+        command
+            .arg("config")
+            .args(arguments)
+            .env("DATABASE_URL", format!("postgres://blog:{secret}@db.example/blog"));
         Ended::of_command(&mut command)
     };
 
@@ -116,7 +131,10 @@ fn settings_are_shown_with_their_origin_and_secrets_hidden() {
     insta::assert_snapshot!("config", text.stdout);
 
     let json: Json = serde_json::from_str(&config(&["--json"]).stdout).expect("JSON");
-    assert_eq!(json["client.port"], serde_json::json!({"value": 5050, "origin": "blog.toml"}));
+    assert_eq!(
+        json["client.port"],
+        serde_json::json!({"value": 5050, "origin": "blog.toml"})
+    );
     assert_eq!(json["client.cookie_key"]["value"], "********");
     assert_eq!(json["entra.tenant_id"]["value"], Json::Null);
     for shown in [text.stdout, json.to_string()] {
@@ -137,7 +155,10 @@ fn a_port_in_use_is_told_with_the_flag_that_changes_it() {
 fn the_identity_provider_refuses_to_listen_beyond_this_machine() {
     let Ended { code, stderr, .. } = run(&["serve-idp", "--port", "0", "--host", "0.0.0.0"]);
     assert_eq!(code, Some(1), "{stderr}");
-    assert!(stderr.contains("--i-know-this-is-not-a-real-identity-provider"), "{stderr}");
+    assert!(
+        stderr.contains("--i-know-this-is-not-a-real-identity-provider"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -145,19 +166,32 @@ fn a_reader_that_goes_away_is_no_failure() {
     for arguments in [&["config"][..], &["completions", "bash"], &["--help"]] {
         let folder = folder();
         let mut command = blogctl(folder.path());
-        let mut child =
-            command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut child = command
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
         // Closed before anything is read: every write after the pipe's end is gone fails.
         drop(child.stdout.take());
         let output = child.wait_with_output().expect("it ends");
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && stderr.is_empty(), "{arguments:?}: {} {stderr}", output.status);
+        assert!(
+            output.status.success() && stderr.is_empty(),
+            "{arguments:?}: {} {stderr}",
+            output.status
+        );
     }
 }
 
 #[test]
 fn nothing_is_coloured_in_a_pipe() {
-    for arguments in [&["config"][..], &["config", "--set", "client.port=x"], &["nonsense"], &["--help"]] {
+    for arguments in [
+        &["config"][..],
+        &["config", "--set", "client.port=x"],
+        &["nonsense"],
+        &["--help"],
+    ] {
         let Ended { stdout, stderr, .. } = run(arguments);
         assert!(!format!("{stdout}{stderr}").contains('\u{1b}'), "{arguments:?}");
     }
@@ -191,8 +225,21 @@ fn completions_know_the_commands() {
 fn warnings_about_settings_are_logged_on_stderr() {
     let folder = folder();
     let mut command = blogctl(folder.path());
-    let ended = Ended::of_command(command.arg("config").env("FLASK_PORT", "1").env("BLOG_CLIENT__PORT", "2"));
-    assert!(ended.stderr.contains("WARN") && ended.stderr.contains("FLASK_PORT"), "{}", ended.stderr);
-    let first = BufReader::new(ended.stdout.as_bytes()).lines().next().expect("a line").expect("text");
+    let ended = Ended::of_command(
+        command
+            .arg("config")
+            .env("FLASK_PORT", "1")
+            .env("BLOG_CLIENT__PORT", "2"),
+    );
+    assert!(
+        ended.stderr.contains("WARN") && ended.stderr.contains("FLASK_PORT"),
+        "{}",
+        ended.stderr
+    );
+    let first = BufReader::new(ended.stdout.as_bytes())
+        .lines()
+        .next()
+        .expect("a line")
+        .expect("text");
     assert!(first.starts_with("server.environment"), "{first}");
 }

@@ -16,7 +16,10 @@ struct Given {
 
 fn given() -> Given {
     let folder = tempfile::tempdir().expect("a folder");
-    let sources = Sources { folder: Some(folder.path().to_owned()), ..Sources::default() };
+    let sources = Sources {
+        folder: Some(folder.path().to_owned()),
+        ..Sources::default()
+    };
     Given { folder, sources }
 }
 
@@ -57,13 +60,24 @@ impl Given {
 }
 
 fn origin<'a>(loaded: &'a Loaded, name: &str) -> &'a str {
-    &loaded.entries.iter().find(|entry| entry.name == name).expect("a setting").origin
+    &loaded
+        .entries
+        .iter()
+        .find(|entry| entry.name == name)
+        .expect("a setting")
+        .origin
 }
 
 #[test]
 fn each_layer_beats_the_one_below() {
     let mut layers = given();
-    for (port, layer) in [(5000, "default"), (1, "blog.toml"), (2, ".env"), (3, "environment"), (4, "flag")] {
+    for (port, layer) in [
+        (5000, "default"),
+        (1, "blog.toml"),
+        (2, ".env"),
+        (3, "environment"),
+        (4, "flag"),
+    ] {
         layers = match layer {
             "blog.toml" => layers.file("blog.toml", "[client]\nport = 1"),
             ".env" => layers.file(".env", "BLOG_CLIENT__PORT=2"),
@@ -81,12 +95,17 @@ fn each_layer_beats_the_one_below() {
 #[test]
 fn all_mistakes_are_told_at_once_each_with_where_it_came_from() {
     let given = given()
-        .file("blog.toml", "[client]\nport = \"fifty\"\n[api]\nprot = 8000\n[entra]\ncloud = \"moon\"")
+        .file(
+            "blog.toml",
+            "[client]\nport = \"fifty\"\n[api]\nprot = 8000\n[entra]\ncloud = \"moon\"",
+        )
         .file(".env", "BLOG_API__MAX_BODY_BYTES=1")
         .variable("TENANT_ID", "contoso")
         .variable("BLOG_SERVER__WORKRS", "3")
         .flag("entra.authority_host", "http://sts.example");
-    let told = Mistakes(given.mistakes()).to_string().replace(&format!("{}/", given.folder.path().display()), "");
+    let told = Mistakes(given.mistakes())
+        .to_string()
+        .replace(&format!("{}/", given.folder.path().display()), "");
     insta::assert_snapshot!(told, @r#"
     7 settings are wrong
 
@@ -162,8 +181,18 @@ fn every_older_name_is_taken() {
 
 #[test]
 fn debug_means_the_debug_level_and_nothing_else_matters_in_it() {
-    for (value, level) in [("true", "debug"), ("1", "debug"), ("false", "info"), ("express:*", "info"), ("", "info")] {
-        assert_eq!(given().variable("DEBUG", value).load().settings.log.level, level, "DEBUG={value}");
+    for (value, level) in [
+        ("true", "debug"),
+        ("1", "debug"),
+        ("false", "info"),
+        ("express:*", "info"),
+        ("", "info"),
+    ] {
+        assert_eq!(
+            given().variable("DEBUG", value).load().settings.log.level,
+            level,
+            "DEBUG={value}"
+        );
     }
     let both = given().variable("DEBUG", "true").variable("LOG_LEVEL", "error");
     assert_eq!(both.load().settings.log.level, "error");
@@ -171,7 +200,10 @@ fn debug_means_the_debug_level_and_nothing_else_matters_in_it() {
 
 #[test]
 fn the_new_name_beats_the_older_one_with_a_warning() {
-    let loaded = given().variable("BLOG_CLIENT__PORT", "1").variable("FLASK_PORT", "2").load();
+    let loaded = given()
+        .variable("BLOG_CLIENT__PORT", "1")
+        .variable("FLASK_PORT", "2")
+        .load();
     assert_eq!(loaded.settings.client.port, 1);
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
     assert!(loaded.warnings[0].contains("FLASK_PORT") && loaded.warnings[0].contains("BLOG_CLIENT__PORT"));
@@ -180,7 +212,10 @@ fn the_new_name_beats_the_older_one_with_a_warning() {
 #[test]
 fn an_older_name_that_is_empty_is_not_set() {
     let loaded = given().variable("FLASK_PORT", "").variable("TENANT_ID", " ").load();
-    assert_eq!((loaded.settings.client.port, loaded.settings.entra.tenant_id.as_str()), (5000, ""));
+    assert_eq!(
+        (loaded.settings.client.port, loaded.settings.entra.tenant_id.as_str()),
+        (5000, "")
+    );
 }
 
 #[test]
@@ -191,7 +226,11 @@ fn an_unknown_name_is_a_mistake_that_offers_the_nearest() {
         ("tenant_id = \"\"", "did you mean entra.tenant_id?"),
         ("[zzz]\nqqqqqqqqqqqqqqq = 1", "blogctl config lists all settings"),
     ] {
-        assert_eq!(given().file("blog.toml", content).the_mistake().hint, expected, "{content}");
+        assert_eq!(
+            given().file("blog.toml", content).the_mistake().hint,
+            expected,
+            "{content}"
+        );
     }
     let hint = given().variable("BLOG_CLIENT__PROT", "1").the_mistake().hint;
     assert_eq!(hint, "did you mean BLOG_CLIENT__PORT?");
@@ -199,7 +238,10 @@ fn an_unknown_name_is_a_mistake_that_offers_the_nearest() {
 
 #[test]
 fn variables_of_a_kubernetes_service_called_blog_are_not_settings() {
-    let loaded = given().variable("BLOG_PORT", "tcp://10.0.0.1:80").variable("BLOG_SERVICE_HOST", "10.0.0.1").load();
+    let loaded = given()
+        .variable("BLOG_PORT", "tcp://10.0.0.1:80")
+        .variable("BLOG_SERVICE_HOST", "10.0.0.1")
+        .load();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
 }
 
@@ -207,14 +249,24 @@ fn variables_of_a_kubernetes_service_called_blog_are_not_settings() {
 fn a_name_with_one_underscore_for_two_is_warned_about() {
     let loaded = given().variable("BLOG_CLIENT_PORT", "1").load();
     assert_eq!(loaded.settings.client.port, 5000);
-    assert!(loaded.warnings.iter().any(|warning| warning.contains("BLOG_CLIENT__PORT")), "{:?}", loaded.warnings);
+    assert!(
+        loaded
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("BLOG_CLIENT__PORT")),
+        "{:?}",
+        loaded.warnings
+    );
 }
 
 #[test]
 fn lists_are_arrays_comma_lists_or_json() {
     let expected = ["https://a.example", "https://b.example"];
     for layers in [
-        given().file("blog.toml", "[api]\ncors_origins = [\"https://a.example\", \"https://b.example\"]"),
+        given().file(
+            "blog.toml",
+            "[api]\ncors_origins = [\"https://a.example\", \"https://b.example\"]",
+        ),
         given().variable("BLOG_API__CORS_ORIGINS", "https://a.example,https://b.example,"),
         given().variable("CORS_ORIGINS", r#"["https://a.example", "https://b.example"]"#),
     ] {
@@ -226,7 +278,10 @@ fn lists_are_arrays_comma_lists_or_json() {
 fn users_of_the_identity_provider_come_from_tables_or_json() {
     let tables = format!("[[idp.users]]\noid = \"{GUID}\"\nname = \"Zoe\"\nemail = \"zoe@x.example\"");
     let json = format!(r#"[{{"oid":"{GUID}","name":"Zoe","email":"zoe@x.example"}}]"#);
-    for layers in [given().file("blog.toml", tables), given().variable("BLOG_IDP__USERS", &json)] {
+    for layers in [
+        given().file("blog.toml", tables),
+        given().variable("BLOG_IDP__USERS", &json),
+    ] {
         let users = layers.load().settings.idp.users;
         assert_eq!(users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["Zoe"]);
     }
@@ -275,14 +330,35 @@ fn what_does_not_make_sense_is_refused() {
         ("client.credential", "cert/client.pem"),
         ("client.credential", r#"[{"source":"vault"}]"#),
         ("client.credential", r#"[{"source":"file"}]"#),
-        ("client.credential", r#"[{"source":"file","cert_path":"a","cert_base64":"AAAA"}]"#),
-        ("client.credential", r#"[{"source":"file","cert_path":"a","cert_thumbprint":"zz"}]"#),
+        (
+            "client.credential",
+            r#"[{"source":"file","cert_path":"a","cert_base64":"AAAA"}]"#,
+        ),
+        (
+            "client.credential",
+            r#"[{"source":"file","cert_path":"a","cert_thumbprint":"zz"}]"#,
+        ),
         ("client.credential", r#"[{"source":"file","cert_path":"a","path":"b"}]"#),
-        ("client.credential", r#"[{"source":"key_vault_sign","vault_url":"https://v.example"}]"#),
-        ("client.credential", r#"[{"source":"key_vault_sign","vault_url":"http://v.example","certificate":"a"}]"#),
-        ("client.credential", r#"[{"source":"key_vault_sign","vault_url":"https://v.example/x","certificate":"a"}]"#),
-        ("client.credential", r#"[{"source":"key_vault_sign","vault_url":"https://v.example","certificate":"../a"}]"#),
-        ("client.credential", r#"[{"source":"managed_identity","client_id":"mine"}]"#),
+        (
+            "client.credential",
+            r#"[{"source":"key_vault_sign","vault_url":"https://v.example"}]"#,
+        ),
+        (
+            "client.credential",
+            r#"[{"source":"key_vault_sign","vault_url":"http://v.example","certificate":"a"}]"#,
+        ),
+        (
+            "client.credential",
+            r#"[{"source":"key_vault_sign","vault_url":"https://v.example/x","certificate":"a"}]"#,
+        ),
+        (
+            "client.credential",
+            r#"[{"source":"key_vault_sign","vault_url":"https://v.example","certificate":"../a"}]"#,
+        ),
+        (
+            "client.credential",
+            r#"[{"source":"managed_identity","client_id":"mine"}]"#,
+        ),
         ("client.cookie_key", "change-me change-me change-me change-me"),
         ("client.cookie_key", "abababababababababababababababababab"),
         ("client.cookie_key_file", "/nowhere/cookie.key"),
@@ -316,12 +392,22 @@ fn what_does_not_make_sense_is_refused() {
         ("idp.tenant_id", ""),
         ("idp.users", "[]"),
         ("idp.users", r#"[{"oid":"1","name":"A","email":"a@x"}]"#),
-        ("idp.users", r#"[{"oid":"7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f","name":"A","email":"a@x","x":1}]"#),
+        (
+            "idp.users",
+            r#"[{"oid":"7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f","name":"A","email":"a@x","x":1}]"#,
+        ),
         ("idp.apps", r#"[{"client_id":"1"}]"#),
-        ("idp.apps", r#"[{"client_id":"7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f","redirect_uris":["x"]}]"#),
+        (
+            "idp.apps",
+            r#"[{"client_id":"7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f","redirect_uris":["x"]}]"#,
+        ),
     ] {
         let mistake = given().flag(setting, value).the_mistake();
-        assert_eq!((mistake.setting.as_str(), mistake.origin.as_deref()), (setting, Some("flag --set")), "{value}");
+        assert_eq!(
+            (mistake.setting.as_str(), mistake.origin.as_deref()),
+            (setting, Some("flag --set")),
+            "{value}"
+        );
         assert!(!mistake.hint.is_empty(), "{setting} {value}");
     }
 }
@@ -329,9 +415,11 @@ fn what_does_not_make_sense_is_refused() {
 #[test]
 fn a_password_in_a_wrong_address_is_not_repeated() {
     let vault = |url: &str| format!(r#"[{{"source":"key_vault_sign","vault_url":"{url}","certificate":"a"}}]"#);
-    for url in
-        ["https://u:s3cretpw@host.example", "https://u:s3cretpw/?#@host.example", "https://s3cretpw@host.example"]
-    {
+    for url in [
+        "https://u:s3cretpw@host.example",
+        "https://u:s3cretpw/?#@host.example",
+        "https://s3cretpw@host.example",
+    ] {
         for (setting, value) in [
             ("client.public_url", url.to_owned()),
             ("client.redirect_uri", url.to_owned()),
@@ -355,11 +443,17 @@ fn a_password_in_a_wrong_address_is_not_repeated() {
 
 #[test]
 fn of_two_places_for_the_same_thing_neither_is_guessed() {
-    let both = given().flag("client.cert_path", "a.pem").flag("client.cert_base64", "AAAA");
+    let both = given()
+        .flag("client.cert_path", "a.pem")
+        .flag("client.cert_base64", "AAAA");
     assert_eq!(both.the_mistake().setting, "client.cert_base64");
-    let both = given().flag("client.key_path", "a.pem").flag("client.key_base64", "AAAA");
+    let both = given()
+        .flag("client.key_path", "a.pem")
+        .flag("client.key_base64", "AAAA");
     assert_eq!(both.the_mistake().setting, "client.key_base64");
-    let both = given().flag("client.key_passphrase", "a").flag("client.key_passphrase_file", "b");
+    let both = given()
+        .flag("client.key_passphrase", "a")
+        .flag("client.key_passphrase_file", "b");
     assert_eq!(both.the_mistake().setting, "client.key_passphrase_file");
 }
 
@@ -377,11 +471,24 @@ fn credentials_are_a_list_in_a_file_and_json_in_the_environment() {
     "#;
     let json = r#"[{"source":"key_vault_sign","vault_url":"https://blog.vault.azure.net/","certificate":"blog-site"},
                    {"source":"file","cert_path":"cert/client.pem","key_passphrase":"open sesame"}]"#;
-    for layers in [given().file("blog.toml", tables), given().variable("BLOG_CLIENT__CREDENTIAL", json)] {
+    for layers in [
+        given().file("blog.toml", tables),
+        given().variable("BLOG_CLIENT__CREDENTIAL", json),
+    ] {
         let loaded = layers.load();
-        let sources: Vec<_> = loaded.settings.client.credentials().iter().map(CredentialSettings::source).collect();
+        let sources: Vec<_> = loaded
+            .settings
+            .client
+            .credentials()
+            .iter()
+            .map(CredentialSettings::source)
+            .collect();
         assert_eq!(sources, ["key_vault_sign", "file"]);
-        let shown = loaded.entries.iter().find(|entry| entry.name == "client.credential").expect("there");
+        let shown = loaded
+            .entries
+            .iter()
+            .find(|entry| entry.name == "client.credential")
+            .expect("there");
         assert!(!shown.value.to_string().contains("sesame"), "{}", shown.value);
         assert_eq!(shown.value[1]["key_passphrase"], "********");
     }
@@ -402,10 +509,17 @@ fn of_a_wrong_credential_names_are_told_and_values_are_not() {
     ] {
         let mistake = given().variable("BLOG_CLIENT__CREDENTIAL", wrong).the_mistake();
         let told = format!("{mistake:?}");
-        assert!(!told.contains("sesame") && !told.contains("12345678"), "{wrong}: {told}");
+        assert!(
+            !told.contains("sesame") && !told.contains("12345678"),
+            "{wrong}: {told}"
+        );
         assert!(mistake.hint.contains("key_vault_sign, key_vault_certificate"), "{told}");
     }
-    for wrong in ["credential = 12345678", "credential = [12345678]", "credential = { key_passphrase = 12345678 }"] {
+    for wrong in [
+        "credential = 12345678",
+        "credential = [12345678]",
+        "credential = { key_passphrase = 12345678 }",
+    ] {
         let mistake = given().file("blog.toml", format!("[client]\n{wrong}")).the_mistake();
         assert!(!format!("{mistake:?}").contains("12345678"), "{wrong}: {mistake:?}");
     }
@@ -413,7 +527,10 @@ fn of_a_wrong_credential_names_are_told_and_values_are_not() {
     let mistake = given().file("blog.toml", table).the_mistake();
     assert!(!format!("{mistake:?}").contains("12345678"), "{mistake:?}");
     for (wrong, name) in [
-        (r#"[{"source":"key_vault_sign","vault_url":"https://v.example"}]"#, "`certificate`"),
+        (
+            r#"[{"source":"key_vault_sign","vault_url":"https://v.example"}]"#,
+            "`certificate`",
+        ),
         (r#"[{"source":"file","cert_pth":"a"}]"#, "`cert_pth`"),
     ] {
         let mistake = given().variable("BLOG_CLIENT__CREDENTIAL", wrong).the_mistake();
@@ -426,10 +543,25 @@ fn a_managed_identity_must_be_named_somewhere() {
     const ID: &str = "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
     let unnamed = || given().file("blog.toml", "[[client.credential]]\nsource = \"managed_identity\"\n");
     let mistake = unnamed().the_mistake();
-    assert!(mistake.setting == "client.credential" && mistake.problem.contains("entry 1"), "{mistake:?}");
-    assert_eq!(unnamed().variable("AZURE_CLIENT_ID", ID).load().settings.client.credential.len(), 1);
+    assert!(
+        mistake.setting == "client.credential" && mistake.problem.contains("entry 1"),
+        "{mistake:?}"
+    );
+    assert_eq!(
+        unnamed()
+            .variable("AZURE_CLIENT_ID", ID)
+            .load()
+            .settings
+            .client
+            .credential
+            .len(),
+        1
+    );
     let named = format!("[[client.credential]]\nsource = \"managed_identity\"\nclient_id = \"{ID}\"\n");
-    assert_eq!(given().file("blog.toml", named).load().settings.client.credential.len(), 1);
+    assert_eq!(
+        given().file("blog.toml", named).load().settings.client.credential.len(),
+        1
+    );
 }
 
 #[test]
@@ -442,11 +574,16 @@ fn the_cookie_key_may_be_in_a_file_and_in_development_it_may_be_simple() {
     };
     let texts = |layers: &Given| -> Vec<String> {
         let keys = layers.load().settings.client.cookie_keys;
-        keys.iter().map(|key| secrecy::ExposeSecret::expose_secret(key).to_owned()).collect()
+        keys.iter()
+            .map(|key| secrecy::ExposeSecret::expose_secret(key).to_owned())
+            .collect()
     };
     assert_eq!(texts(&in_file(RANDOM)), [RANDOM], "without the line end");
     assert_eq!(in_file("short").the_mistake().setting, "client.cookie_key_file");
-    assert_eq!(in_file(&"change-me ".repeat(4)).the_mistake().setting, "client.cookie_key_file");
+    assert_eq!(
+        in_file(&"change-me ".repeat(4)).the_mistake().setting,
+        "client.cookie_key_file"
+    );
     let both = in_file(RANDOM).flag("client.cookie_key", RANDOM);
     assert_eq!(both.the_mistake().setting, "client.cookie_key_file");
     let simple = in_file(&"change-me ".repeat(4)).flag("server.environment", "development");
@@ -454,14 +591,28 @@ fn the_cookie_key_may_be_in_a_file_and_in_development_it_may_be_simple() {
 
     let older: String = RANDOM.chars().rev().collect();
     let two = format!("{RANDOM}\r\n\n  {older}");
-    assert_eq!(texts(&in_file(&two)), [RANDOM, &older], "a key a line, the newest first");
-    assert_eq!(in_file(&format!("{RANDOM}\nshort")).the_mistake().setting, "client.cookie_key_file");
-    let array = given().file("blog.toml", format!("[client]\ncookie_key = [\"{RANDOM}\", \"{older}\"]"));
+    assert_eq!(
+        texts(&in_file(&two)),
+        [RANDOM, &older],
+        "a key a line, the newest first"
+    );
+    assert_eq!(
+        in_file(&format!("{RANDOM}\nshort")).the_mistake().setting,
+        "client.cookie_key_file"
+    );
+    let array = given().file(
+        "blog.toml",
+        format!("[client]\ncookie_key = [\"{RANDOM}\", \"{older}\"]"),
+    );
     assert_eq!(texts(&array), [RANDOM, &older]);
     let variable = given().variable("BLOG_CLIENT__COOKIE_KEY", &format!("[\"{RANDOM}\", \"{older}\"]"));
     assert_eq!(texts(&variable), [RANDOM, &older]);
     let comma = format!("{RANDOM},{older}");
-    assert_eq!(texts(&given().variable("FLASK_SECRET_KEY", &comma)), [comma], "a comma may be part of a key");
+    assert_eq!(
+        texts(&given().variable("FLASK_SECRET_KEY", &comma)),
+        [comma],
+        "a comma may be part of a key"
+    );
     for bad in ["[1, 2]", "[\"hunter2", &format!("[\"{RANDOM}\", \"short\"]")] {
         let mistake = given().variable("BLOG_CLIENT__COOKIE_KEY", bad).the_mistake();
         assert_eq!(mistake.setting, "client.cookie_key");
@@ -472,7 +623,10 @@ fn the_cookie_key_may_be_in_a_file_and_in_development_it_may_be_simple() {
 #[test]
 fn what_azure_sets_in_a_container_is_read() {
     let settings = given()
-        .variable("AZURE_FEDERATED_TOKEN_FILE", "/var/run/secrets/azure/tokens/azure-identity-token")
+        .variable(
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "/var/run/secrets/azure/tokens/azure-identity-token",
+        )
         .variable("IDENTITY_ENDPOINT", "http://169.254.129.3:8081/msi/token")
         .variable("IDENTITY_HEADER", "a header")
         .variable("AZURE_TENANT_ID", "11111111-2222-4333-8444-555555555555")
@@ -490,8 +644,14 @@ fn a_site_on_plain_http_must_be_meant() {
     let base = given().flag("client.public_url", "http://blog.internal");
     assert_eq!(base.the_mistake().setting, "client.public_url");
     let settings = base.flag("client.allow_plain_http", "true").load().settings;
-    assert_eq!(settings.client.public_url.expect("set").as_str(), "http://blog.internal/");
-    let mistake = given().flag("client.public_url", "ftp://blog").flag("client.allow_plain_http", "true").the_mistake();
+    assert_eq!(
+        settings.client.public_url.expect("set").as_str(),
+        "http://blog.internal/"
+    );
+    let mistake = given()
+        .flag("client.public_url", "ftp://blog")
+        .flag("client.allow_plain_http", "true")
+        .the_mistake();
     assert_eq!(mistake.setting, "client.public_url");
 }
 
@@ -511,11 +671,23 @@ fn the_redirect_uri_may_have_any_path_that_no_page_of_the_site_has() {
         let settings = given().flag("client.redirect_uri", &uri).load().settings;
         assert_eq!(settings.client.redirect_uri.expect("set").path(), path);
     }
-    for path in ["", "/", "/login", "/posts", "/posts/new", "/static/x", "/health", "/a%20b"] {
+    for path in [
+        "",
+        "/",
+        "/login",
+        "/posts",
+        "/posts/new",
+        "/static/x",
+        "/health",
+        "/a%20b",
+    ] {
         let uri = format!("https://blog.example{path}");
         let mistake = given().flag("client.redirect_uri", &uri).the_mistake();
         assert_eq!(mistake.setting, "client.redirect_uri", "{path}");
-        assert!(mistake.problem.contains("take people back") && mistake.hint.contains("/getAToken"), "{mistake:?}");
+        assert!(
+            mistake.problem.contains("take people back") && mistake.hint.contains("/getAToken"),
+            "{mistake:?}"
+        );
     }
 }
 
@@ -524,7 +696,13 @@ fn plain_http_to_the_api_is_for_development_only() {
     let base = given().flag("client.api_base_url", "http://api:8000");
     assert_eq!(base.the_mistake().setting, "client.api_base_url");
     assert!(
-        base.flag("server.environment", "development").load().settings.client.api_base_url.as_str().contains("api")
+        base.flag("server.environment", "development")
+            .load()
+            .settings
+            .client
+            .api_base_url
+            .as_str()
+            .contains("api")
     );
 }
 
@@ -532,12 +710,23 @@ fn plain_http_to_the_api_is_for_development_only() {
 fn a_role_demands_only_what_it_needs() {
     let names = |mistakes: Vec<Mistake>| mistakes.into_iter().map(|mistake| mistake.setting).collect::<Vec<_>>();
     given().load();
-    assert_eq!(names(given().mistakes_for(Role::Api)), ["entra.tenant_id", "api.app_id_uri"]);
+    assert_eq!(
+        names(given().mistakes_for(Role::Api)),
+        ["entra.tenant_id", "api.app_id_uri"]
+    );
     assert_eq!(
         names(given().mistakes_for(Role::Client)),
-        ["entra.tenant_id", "client.client_id", "client.cert_path", "client.api_scope", "client.cookie_key"]
+        [
+            "entra.tenant_id",
+            "client.client_id",
+            "client.cert_path",
+            "client.api_scope",
+            "client.cookie_key"
+        ]
     );
-    let wrong = given().variable("TENANT_ID", "contoso").variable("API_APP_ID_URI", "api://blog");
+    let wrong = given()
+        .variable("TENANT_ID", "contoso")
+        .variable("API_APP_ID_URI", "api://blog");
     assert_eq!(names(wrong.mistakes_for(Role::Api)), ["entra.tenant_id"], "told once");
 }
 
@@ -548,7 +737,11 @@ fn what_is_wrong_in_another_place_is_not_told_as_missing_here() {
         ("client.credential", r#"[{"source":"vault"}]"#, "client.cert_path"),
         ("api.client_id", "blog", "api.app_id_uri"),
     ] {
-        let role = if setting.starts_with("api") { Role::Api } else { Role::Client };
+        let role = if setting.starts_with("api") {
+            Role::Api
+        } else {
+            Role::Client
+        };
         let mistakes = given().flag(setting, value).mistakes_for(role);
         let names: Vec<_> = mistakes.iter().map(|mistake| mistake.setting.as_str()).collect();
         assert!(names.contains(&setting) && !names.contains(&phantom), "{names:?}");
@@ -558,7 +751,13 @@ fn what_is_wrong_in_another_place_is_not_told_as_missing_here() {
 #[test]
 fn a_missing_setting_is_told_with_every_way_to_set_it() {
     let mistake = given().mistakes_for(Role::Api).remove(0);
-    for part in ["[entra]", "tenant_id", "BLOG_ENTRA__TENANT_ID", "TENANT_ID", "blogctl dev"] {
+    for part in [
+        "[entra]",
+        "tenant_id",
+        "BLOG_ENTRA__TENANT_ID",
+        "TENANT_ID",
+        "blogctl dev",
+    ] {
         assert!(mistake.hint.contains(part), "{part} in {}", mistake.hint);
     }
 }
@@ -567,10 +766,26 @@ fn a_missing_setting_is_told_with_every_way_to_set_it() {
 fn a_file_that_cannot_be_read_is_a_mistake_that_shows_none_of_its_content() {
     let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
     for (file, content, expected) in [
-        ("blog.toml", format!("[client]\ncookie_key = \"{secret}").into_bytes(), "line 2, column"),
-        ("blog.toml", b"[client]\ncookie_key = \"hunter2\xff\"".to_vec(), "is not valid UTF-8"),
-        (".env", format!("A=1\nBLOG_CLIENT__COOKIE_KEY=\"{secret}").into_bytes(), "line 2"),
-        (".env", b"BLOG_CLIENT__COOKIE_KEY=hunter2\xff".to_vec(), "is not valid UTF-8"),
+        (
+            "blog.toml",
+            format!("[client]\ncookie_key = \"{secret}").into_bytes(),
+            "line 2, column",
+        ),
+        (
+            "blog.toml",
+            b"[client]\ncookie_key = \"hunter2\xff\"".to_vec(),
+            "is not valid UTF-8",
+        ),
+        (
+            ".env",
+            format!("A=1\nBLOG_CLIENT__COOKIE_KEY=\"{secret}").into_bytes(),
+            "line 2",
+        ),
+        (
+            ".env",
+            b"BLOG_CLIENT__COOKIE_KEY=hunter2\xff".to_vec(),
+            "is not valid UTF-8",
+        ),
     ] {
         let mistake = given().file(file, content).the_mistake();
         let told = format!("{mistake} {}", mistake.hint);
@@ -581,13 +796,17 @@ fn a_file_that_cannot_be_read_is_a_mistake_that_shows_none_of_its_content() {
 
 #[test]
 fn a_named_file_must_be_there_and_is_read_in_place_of_blog_toml() {
-    let mut layers = given().file("blog.toml", "[client]\nport = 1").file("other.toml", "[client]\nport = 2");
+    let mut layers = given()
+        .file("blog.toml", "[client]\nport = 1")
+        .file("other.toml", "[client]\nport = 2");
     layers.sources.file = Some("other.toml".into());
     assert_eq!(layers.load().settings.client.port, 2);
     layers.sources.file = Some("missing.toml".into());
     assert!(layers.the_mistake().setting.ends_with("missing.toml"));
 
-    let by_variable = given().file("other.toml", "[client]\nport = 3").variable("BLOG_CONFIG", "other.toml");
+    let by_variable = given()
+        .file("other.toml", "[client]\nport = 3")
+        .variable("BLOG_CONFIG", "other.toml");
     assert_eq!(by_variable.load().settings.client.port, 3);
 }
 
@@ -596,7 +815,10 @@ fn a_named_file_must_be_there_and_is_read_in_place_of_blog_toml() {
 fn a_variable_that_is_not_utf_8_is_a_mistake() {
     use std::os::unix::ffi::OsStringExt;
     let mut layers = given();
-    layers.sources.environment.push(("FLASK_PORT".into(), std::ffi::OsString::from_vec(vec![0xff])));
+    layers
+        .sources
+        .environment
+        .push(("FLASK_PORT".into(), std::ffi::OsString::from_vec(vec![0xff])));
     assert_eq!(layers.the_mistake().setting, "client.port");
 }
 
@@ -623,7 +845,10 @@ fn secrets_are_shown_neither_by_debug_nor_in_a_mistake() {
 fn blog_toml_has_every_setting_with_its_default_and_a_sentence() {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("blog.toml")).expect("blog.toml");
     assert_eq!(undocumented(&text), [""; 0]);
-    let uncommented: Vec<&str> = text.lines().map(|line| if is_setting(line) { &line[1..] } else { line }).collect();
+    let uncommented: Vec<&str> = text
+        .lines()
+        .map(|line| if is_setting(line) { &line[1..] } else { line })
+        .collect();
 
     let loaded = given().file("blog.toml", uncommented.join("\n")).load();
 
@@ -632,14 +857,20 @@ fn blog_toml_has_every_setting_with_its_default_and_a_sentence() {
         assert_ne!(entry.origin, "default", "{} is not in blog.toml", entry.name);
         // An example, since a list of none teaches nothing.
         if entry.name != "client.credential" {
-            assert_eq!(without_empty(&entry.value), without_empty(&default.value), "{}", entry.name);
+            assert_eq!(
+                without_empty(&entry.value),
+                without_empty(&default.value),
+                "{}",
+                entry.name
+            );
         }
     }
 }
 
 /// A commented-out setting: `#` with no space behind it. Prose has one.
 fn is_setting(line: &str) -> bool {
-    line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
+    line.strip_prefix('#')
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
 }
 
 /// Settings without prose right above them, or above their table.
@@ -660,7 +891,13 @@ fn without_empty(value: &Json) -> Json {
     match value {
         Json::Object(fields) => {
             let full = |(_, value): &(&String, &Json)| !value.is_null() && **value != Json::Array(Vec::new());
-            Json::Object(fields.iter().filter(full).map(|(k, v)| (k.clone(), without_empty(v))).collect())
+            Json::Object(
+                fields
+                    .iter()
+                    .filter(full)
+                    .map(|(k, v)| (k.clone(), without_empty(v)))
+                    .collect(),
+            )
         }
         Json::Array(items) => Json::Array(items.iter().map(without_empty).collect()),
         other => other.clone(),

@@ -81,7 +81,10 @@ fn the_first_start_makes_what_it_needs_for_its_owner_only() {
     for user in ["Alice Archer", "Bob Brandt", "Chiara Conti"] {
         assert!(output.contains(user), "{output}");
     }
-    assert!(output.contains(&made.display().to_string()), "tells where data is: {output}");
+    assert!(
+        output.contains(&made.display().to_string()),
+        "tells where data is: {output}"
+    );
     assert!(output.contains("Stopped"), "says good-bye: {output}");
     assert!(!output.contains('\u{1b}'), "no colour in a pipe: {output}");
 }
@@ -102,8 +105,16 @@ fn somebody_signs_in_and_writes_a_post_that_is_there_after_a_restart() {
     sign_in(&browser, &second.site(""), BOB);
     let posts = browser.get(&second.site("/posts")).text();
     assert!(posts.contains("Written before the restart"), "{posts}");
-    assert_eq!(fs::read(folder.path().join(".blogctl/client.pem")).expect("a key"), key, "reused");
-    assert_eq!(fs::read(folder.path().join(".blogctl/cookie.key")).expect("a key"), cookie_key, "reused");
+    assert_eq!(
+        fs::read(folder.path().join(".blogctl/client.pem")).expect("a key"),
+        key,
+        "reused"
+    );
+    assert_eq!(
+        fs::read(folder.path().join(".blogctl/cookie.key")).expect("a key"),
+        cookie_key,
+        "reused"
+    );
     let output = stop(second);
     assert!(!output.contains("Made"), "nothing is made twice: {output}");
 }
@@ -119,7 +130,10 @@ fn the_first_start_has_sample_posts_by_the_users_who_can_sign_in() {
         assert!(posts.contains(author), "{author} wrote something: {posts}");
     }
     assert!(posts.contains("Things to try"), "{posts}");
-    assert!(posts.contains(&dev.api("/v1/posts")), "the address of the API is the real one: {posts}");
+    assert!(
+        posts.contains(&dev.api("/v1/posts")),
+        "the address of the API is the real one: {posts}"
+    );
     stop(dev);
 }
 
@@ -158,7 +172,10 @@ fn fresh_names_what_it_deletes_and_deletes_nothing_else() {
 
     for name in ["client.pem", "client-cert.pem", "cookie.key", "blog.db"] {
         let named = made.join(name).display().to_string();
-        assert!(output.lines().any(|line| line.trim() == named), "{named} is named: {output}");
+        assert!(
+            output.lines().any(|line| line.trim() == named),
+            "{named} is named: {output}"
+        );
     }
     assert_ne!(fs::read(made.join("client.pem")).expect("a key"), key);
     assert_eq!(fs::read_to_string(&precious).expect("still there"), "precious");
@@ -177,8 +194,16 @@ fn a_port_in_use_is_told_with_its_flag_and_leaves_nothing() {
         ports[place] = &port;
         let ended = Ended::of_command(blogctl(folder.path()).arg("dev").args(ports));
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
-        assert!(ended.stderr.contains(&port) && ended.stderr.contains(flag), "{}", ended.stderr);
-        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing is left");
+        assert!(
+            ended.stderr.contains(&port) && ended.stderr.contains(flag),
+            "{}",
+            ended.stderr
+        );
+        assert_eq!(
+            fs::read_dir(folder.path()).expect("a folder").count(),
+            0,
+            "nothing is left"
+        );
     }
 }
 
@@ -188,7 +213,11 @@ fn a_second_dev_in_the_same_folder_is_refused() {
     let first = Dev::start_in(folder.path(), &[]);
     let second = Ended::of_command(&mut dev(folder.path(), &[]));
     assert_eq!(second.code, Some(1), "{}", second.stderr);
-    assert!(second.stderr.contains("another blogctl dev") && second.stderr.contains("--data-dir"), "{}", second.stderr);
+    assert!(
+        second.stderr.contains("another blogctl dev") && second.stderr.contains("--data-dir"),
+        "{}",
+        second.stderr
+    );
     stop(first);
 }
 
@@ -203,7 +232,10 @@ fn a_folder_that_is_not_its_own_is_left_alone() {
         assert_eq!(ended.code, Some(1), "{}", ended.stderr);
         assert!(ended.stderr.contains("others"), "{}", ended.stderr);
     }
-    assert_eq!(fs::read_to_string(others.join("blog.db")).expect("still there"), "precious");
+    assert_eq!(
+        fs::read_to_string(others.join("blog.db")).expect("still there"),
+        "precious"
+    );
     assert_eq!(fs::read_dir(&others).expect("a folder").count(), 1);
 }
 
@@ -225,7 +257,10 @@ fn settings_for_a_real_tenant_do_no_harm() {
     fs::write(folder.path().join("blog.toml"), settings).expect("written");
     let mut command = dev(folder.path(), &["--print-env"]);
     let printed = Ended::of_command(command.env("TENANT_ID", "not even a GUID").env("CLIENT_ID", real)).stdout;
-    assert!(printed.contains("BLOG_ENTRA__AUTHORITY_HOST=http://localhost:"), "{printed}");
+    assert!(
+        printed.contains("BLOG_ENTRA__AUTHORITY_HOST=http://localhost:"),
+        "{printed}"
+    );
     for harmful in [real, "not even", "api.example", "db.example"] {
         assert!(!printed.contains(harmful), "{harmful} in {printed}");
     }
@@ -263,12 +298,19 @@ fn three_processes_with_the_printed_settings_are_the_same_system() {
     let role = |role: &str| {
         let mut command = Command::new("sh");
         let script = "set -a; . \"$0\"; exec \"$1\" \"$2\"";
-        command.args(["-c", script]).arg(&env_file).arg(env!("CARGO_BIN_EXE_blogctl")).arg(role).current_dir(&folder);
+        command
+            .args(["-c", script])
+            .arg(&env_file)
+            .arg(env!("CARGO_BIN_EXE_blogctl"))
+            .arg(role)
+            .current_dir(&folder);
         Running::start(&mut command)
     };
 
     let mut processes = ["serve-idp", "serve-api", "serve-client"].map(role);
-    let urls = processes.each_mut().map(|process| process.url_after("listening on http"));
+    let urls = processes
+        .each_mut()
+        .map(|process| process.url_after("listening on http"));
     let client = urls[2].replace("127.0.0.1", "localhost");
     let browser = Browser::new();
     sign_in(&browser, &client, ALICE);
@@ -301,15 +343,21 @@ fn the_settings_of_a_running_system_can_be_printed() {
 #[test]
 fn with_a_key_vault_the_site_signs_in_without_a_key_and_the_vault_keeps_it() {
     let folder = folder();
-    let mut running = Running::start(&mut dev(folder.path(), &["--credential", "key-vault", "--vault-port", "0"]));
+    let mut running = Running::start(&mut dev(
+        folder.path(),
+        &["--credential", "key-vault", "--vault-port", "0"],
+    ));
     let site = running.url_after("Web site");
     let vault = running.url_after("Key vault");
     sign_in(&Browser::new(), site.trim_end_matches('/'), ALICE);
 
     let agent = agent();
     let get = |path: &str, name: &str, value: &str| {
-        let mut answer =
-            agent.get(format!("{}{path}", vault.trim_end_matches('/'))).header(name, value).call().expect("an answer");
+        let mut answer = agent
+            .get(format!("{}{path}", vault.trim_end_matches('/')))
+            .header(name, value)
+            .call()
+            .expect("an answer");
         let body: serde_json::Value = answer.body_mut().read_json().expect("JSON");
         (answer.status().as_u16(), body)
     };
@@ -318,20 +366,46 @@ fn with_a_key_vault_the_site_signs_in_without_a_key_and_the_vault_keeps_it() {
     assert_eq!(status, 400, "what a page of a browser can send gets no token");
     let (_, token) = get(&token_path, "Metadata", "true");
     let bearer = format!("Bearer {}", token["access_token"].as_str().expect("a token"));
-    assert_eq!(get("/certificates/blog-site?api-version=7.4", "Authorization", "Bearer x").0, 401);
+    assert_eq!(
+        get("/certificates/blog-site?api-version=7.4", "Authorization", "Bearer x").0,
+        401
+    );
     let (status, found) = get("/certificates/blog-site?api-version=7.4", "Authorization", &bearer);
     assert_eq!(status, 200, "{found}");
-    let secret = found["sid"].as_str().expect("an address").rsplit('/').next().expect("a version").to_owned();
-    let (status, refusal) = get(&format!("/secrets/blog-site/{secret}?api-version=7.4"), "Authorization", &bearer);
-    assert_eq!((status, &refusal["error"]["code"]), (403, &serde_json::json!("Forbidden")), "the key stays there");
-    assert_eq!(get("/certificates/other?api-version=7.4", "Authorization", &bearer).0, 404);
-    assert_eq!(get("/certificates/blog-site?api-version=7.0", "Authorization", &bearer).0, 400);
+    let secret = found["sid"]
+        .as_str()
+        .expect("an address")
+        .rsplit('/')
+        .next()
+        .expect("a version")
+        .to_owned();
+    let (status, refusal) = get(
+        &format!("/secrets/blog-site/{secret}?api-version=7.4"),
+        "Authorization",
+        &bearer,
+    );
+    assert_eq!(
+        (status, &refusal["error"]["code"]),
+        (403, &serde_json::json!("Forbidden")),
+        "the key stays there"
+    );
+    assert_eq!(
+        get("/certificates/other?api-version=7.4", "Authorization", &bearer).0,
+        404
+    );
+    assert_eq!(
+        get("/certificates/blog-site?api-version=7.0", "Authorization", &bearer).0,
+        400
+    );
 }
 
 #[test]
 fn no_web_page_and_no_foreign_name_gets_anything_from_the_vault() {
     let folder = folder();
-    let mut running = Running::start(&mut dev(folder.path(), &["--credential", "key-vault", "--vault-port", "0"]));
+    let mut running = Running::start(&mut dev(
+        folder.path(),
+        &["--credential", "key-vault", "--vault-port", "0"],
+    ));
     let vault = running.url_after("Key vault");
     let vault = vault.trim_end_matches('/');
     let agent = agent();
@@ -354,14 +428,33 @@ fn no_web_page_and_no_foreign_name_gets_anything_from_the_vault() {
     ] {
         for path in &paths {
             let url = format!("{vault}{path}");
-            let get = agent.get(&url).header("Metadata", "true").header(name, value).call().expect("an answer");
-            let post = agent.post(&url).header("Metadata", "true").header(name, value).send("{}").expect("an answer");
+            let get = agent
+                .get(&url)
+                .header("Metadata", "true")
+                .header(name, value)
+                .call()
+                .expect("an answer");
+            let post = agent
+                .post(&url)
+                .header("Metadata", "true")
+                .header(name, value)
+                .send("{}")
+                .expect("an answer");
             let refused = [get.status().as_u16(), post.status().as_u16()] == [403, 403];
             record("key vault emulator", &format!("{name}: {value} {path}"), refused);
-            assert!(refused, "{name}: {value} at {path}: {} and {}", get.status(), post.status());
+            assert!(
+                refused,
+                "{name}: {value} at {path}: {} and {}",
+                get.status(),
+                post.status()
+            );
         }
     }
-    let good = agent.get(format!("{vault}{}", paths[0])).header("Metadata", "true").call().expect("an answer");
+    let good = agent
+        .get(format!("{vault}{}", paths[0]))
+        .header("Metadata", "true")
+        .call()
+        .expect("an answer");
     assert_eq!(good.status(), 200);
 }
 

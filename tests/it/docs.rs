@@ -19,10 +19,18 @@ fn every_link_leads_somewhere() {
     let mut broken = Vec::new();
     for page in pages() {
         let text = read(&page);
-        let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+        let targets = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split_once(')'))
+            .map(|(target, _)| target);
         for target in targets.filter(|target| !target.starts_with("http")) {
             let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
-            let file = if file.is_empty() { page.clone() } else { page.with_file_name("").join(file) };
+            let file = if file.is_empty() {
+                page.clone()
+            } else {
+                page.with_file_name("").join(file)
+            };
             let leads_there = file.exists() && (anchor.is_empty() || anchors(&read(&file)).contains(anchor));
             if !leads_there {
                 broken.push(format!("{}: {target}", page.display()));
@@ -39,12 +47,26 @@ fn the_settings_page_has_every_setting_with_its_default_and_older_name() {
         let row = documented.remove(entry.name);
         let cells = row.unwrap_or_else(|| panic!("docs/settings.md does not name {}", entry.name));
         assert_eq!(literal(&cells[0]), shown(&entry), "default of {}", entry.name);
-        let Some(older) = literal(&cells[1]).filter(|name| is_older_name(name)) else { continue };
+        let Some(older) = literal(&cells[1]).filter(|name| is_older_name(name)) else {
+            continue;
+        };
         let with_older = entries(vec![(older.clone().into(), "true".into())]);
-        let origin = with_older.iter().find(|with| with.name == entry.name).map(|with| with.origin.clone());
-        assert_eq!(origin, Some(format!("environment variable {older}")), "older name of {}", entry.name);
+        let origin = with_older
+            .iter()
+            .find(|with| with.name == entry.name)
+            .map(|with| with.origin.clone());
+        assert_eq!(
+            origin,
+            Some(format!("environment variable {older}")),
+            "older name of {}",
+            entry.name
+        );
     }
-    assert!(documented.is_empty(), "docs/settings.md names settings that do not exist: {:?}", documented.keys());
+    assert!(
+        documented.is_empty(),
+        "docs/settings.md names settings that do not exist: {:?}",
+        documented.keys()
+    );
 }
 
 #[test]
@@ -52,8 +74,13 @@ fn the_page_for_users_of_the_python_system_has_every_older_name() {
     let page = read(&root().join("docs/from-python.md"));
     let mut seen = 0;
     // Azure's names are not that system's.
-    for (setting, cells) in settings_page().into_iter().filter(|(setting, _)| !setting.starts_with("azure.")) {
-        let Some(older) = literal(&cells[1]).filter(|name| is_older_name(name)) else { continue };
+    for (setting, cells) in settings_page()
+        .into_iter()
+        .filter(|(setting, _)| !setting.starts_with("azure."))
+    {
+        let Some(older) = literal(&cells[1]).filter(|name| is_older_name(name)) else {
+            continue;
+        };
         let row = format!("| `{older}` | `{setting}`");
         assert!(page.contains(&row), "docs/from-python.md has no row {row}");
         seen += 1;
@@ -72,9 +99,15 @@ fn the_readme_names_every_command() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|command| *command != "help")
         .collect();
-    assert!(commands.contains(&"dev") && commands.contains(&"serve-api"), "{commands:?}");
+    assert!(
+        commands.contains(&"dev") && commands.contains(&"serve-api"),
+        "{commands:?}"
+    );
     for command in commands {
-        assert!(readme.contains(&format!("`blogctl {command}")), "README.md does not name blogctl {command}");
+        assert!(
+            readme.contains(&format!("`blogctl {command}")),
+            "README.md does not name blogctl {command}"
+        );
     }
 }
 
@@ -87,16 +120,33 @@ fn every_command_line_in_the_documentation_is_one_that_blogctl_takes() {
         let parts = |of_fences: usize| page_text.split("```").skip(of_fences).step_by(2);
         let in_blocks = parts(1).flat_map(str::lines).map(str::trim);
         let in_lines = parts(0).flat_map(|text| text.split('`').skip(1).step_by(2));
-        for line in in_blocks.chain(in_lines).filter_map(|line| line.strip_prefix("blogctl ")) {
+        for line in in_blocks
+            .chain(in_lines)
+            .filter_map(|line| line.strip_prefix("blogctl "))
+        {
             let line = line.split(" #").next().unwrap_or_default();
             let line = &line.replace('\n', " ");
             let words: Vec<&str> = line.split_whitespace().collect();
-            let names = words.iter().take(2).take_while(|word| is_command_name(word)).copied().collect::<Vec<_>>();
-            let help = (1..=names.len()).rev().map(|n| help_of(&names[..n])).find(|help| help.status.success());
-            let help = text(&help.unwrap_or_else(|| panic!("{}: blogctl {line}", page.display())).stdout);
+            let names = words
+                .iter()
+                .take(2)
+                .take_while(|word| is_command_name(word))
+                .copied()
+                .collect::<Vec<_>>();
+            let help = (1..=names.len())
+                .rev()
+                .map(|n| help_of(&names[..n]))
+                .find(|help| help.status.success());
+            let help = text(
+                &help
+                    .unwrap_or_else(|| panic!("{}: blogctl {line}", page.display()))
+                    .stdout,
+            );
             for flag in words.iter().filter(|word| word.starts_with("--")) {
                 let flag = flag.split('=').next().unwrap_or_default();
-                let is_there = help.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).any(|word| word == flag);
+                let is_there = help
+                    .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
+                    .any(|word| word == flag);
                 assert!(is_there, "{}: blogctl {line}: there is no {flag}", page.display());
             }
             seen += 1;
@@ -108,23 +158,33 @@ fn every_command_line_in_the_documentation_is_one_that_blogctl_takes() {
 #[test]
 fn each_dependency_has_its_sentence_and_each_sentence_its_dependency() {
     let page = read(&root().join("docs/decisions/0012-dependencies.md"));
-    let first_cells = page.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let first_cells = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
     let explained: BTreeSet<&str> = first_cells
         .flat_map(|cell| cell.split(", "))
         .filter_map(|name| name.trim_matches('`').split('`').next())
         .collect();
     let manifest: toml::Table = read(&root().join("Cargo.toml")).parse().expect("TOML");
     let sections = ["dependencies", "dev-dependencies"].map(|section| manifest[section].as_table().expect("a table"));
-    let used: BTreeSet<&str> = sections.iter().flat_map(|section| section.keys()).map(String::as_str).collect();
+    let used: BTreeSet<&str> = sections
+        .iter()
+        .flat_map(|section| section.keys())
+        .map(String::as_str)
+        .collect();
     assert_eq!(explained, used);
 }
 
 #[test]
 fn troubleshooting_explains_exactly_the_codes_that_the_site_explains() {
     let page = read(&root().join("docs/troubleshooting.md"));
-    let first_cells = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
-    let documented: BTreeSet<u32> =
-        first_cells.flat_map(|cell| cell.split(", ")).filter_map(|code| code.trim().parse().ok()).collect();
+    let first_cells = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    let documented: BTreeSet<u32> = first_cells
+        .flat_map(|cell| cell.split(", "))
+        .filter_map(|code| code.trim().parse().ok())
+        .collect();
     let known: BTreeSet<u32> = KNOWN.iter().map(|known| known.code).collect();
     // Statuses of the API's answers stand in tables of the same page.
     let documented: BTreeSet<u32> = documented.into_iter().filter(|code| *code > 599).collect();
@@ -155,7 +215,9 @@ fn read(path: &Path) -> String {
 fn anchors(page: &str) -> BTreeSet<String> {
     let slug = |heading: &str| -> String {
         let kept = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        let kept = kept
+            .chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
         kept.map(|c| if c == ' ' { '-' } else { c }).collect()
     };
     page.lines().filter(|line| line.starts_with('#')).map(slug).collect()
@@ -164,7 +226,9 @@ fn anchors(page: &str) -> BTreeSet<String> {
 /// The rows of the settings tables: the cells behind each setting's name.
 fn settings_page() -> BTreeMap<String, Vec<String>> {
     let page = read(&root().join("docs/settings.md"));
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let rows = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
     rows.filter(|(name, _)| name.contains('.'))
         .map(|(name, cells)| {
             let cells = cells.split('|').map(|cell| cell.trim().to_owned()).collect();
@@ -175,7 +239,11 @@ fn settings_page() -> BTreeMap<String, Vec<String>> {
 
 fn entries(environment: Vec<(OsString, OsString)>) -> Vec<Entry> {
     let folder = tempfile::tempdir().expect("a folder");
-    let sources = Sources { folder: Some(folder.path().to_owned()), environment, ..Sources::default() };
+    let sources = Sources {
+        folder: Some(folder.path().to_owned()),
+        environment,
+        ..Sources::default()
+    };
     Settings::load_leniently(&sources, Role::Any).0.entries
 }
 
@@ -207,7 +275,10 @@ fn help_of(command: &[&str]) -> Output {
 }
 
 fn blogctl(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_blogctl")).args(arguments).output().expect("blogctl runs")
+    Command::new(env!("CARGO_BIN_EXE_blogctl"))
+        .args(arguments)
+        .output()
+        .expect("blogctl runs")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -218,9 +289,14 @@ fn text(bytes: &[u8]) -> String {
 fn the_security_page_names_tests_that_exist() {
     let page = read(&root().join("docs/security.md"));
     let mut named = 0;
-    for name in page.split('`').filter(|text| text.contains("::") && !text.contains(' ') && *text != "module::name") {
+    for name in page
+        .split('`')
+        .filter(|text| text.contains("::") && !text.contains(' ') && *text != "module::name")
+    {
         let (module, test) = name.rsplit_once("::").expect("just seen");
-        let file = root().join("tests/it").join(format!("{}.rs", module.replace("::", "/")));
+        let file = root()
+            .join("tests/it")
+            .join(format!("{}.rs", module.replace("::", "/")));
         assert!(file.exists(), "{name}: there is no {}", file.display());
         assert!(read(&file).contains(&format!("fn {test}()")), "there is no test {name}");
         named += 1;

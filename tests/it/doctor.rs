@@ -52,9 +52,23 @@ struct Patient {
 
 impl Patient {
     fn new() -> Self {
-        let patient = Self { system: TestSystem::start(), folder: tempfile::tempdir().expect("a folder") };
-        let Settings { entra, client, api, database, .. } = &patient.system.settings;
-        let authority = entra.authority_host.as_ref().expect("set").as_str().trim_end_matches('/');
+        let patient = Self {
+            system: TestSystem::start(),
+            folder: tempfile::tempdir().expect("a folder"),
+        };
+        let Settings {
+            entra,
+            client,
+            api,
+            database,
+            ..
+        } = &patient.system.settings;
+        let authority = entra
+            .authority_host
+            .as_ref()
+            .expect("set")
+            .as_str()
+            .trim_end_matches('/');
         let cert = client.certificate.path.as_ref().expect("set").display();
         let text = format!(
             "[server]\nenvironment = \"development\"\n[entra]\ntenant_id = \"{}\"\nauthority_host = \"{authority}\"\n\
@@ -72,7 +86,9 @@ impl Patient {
         fs::write(patient.folder.path().join("blog.toml"), text).expect("written");
         // It fetches the signing keys beside its start; until then it says that it is not ready.
         let health = patient.system.api.url("/health/ready");
-        wait_until("the API is ready", || agent().get(&health).call().is_ok_and(|answer| answer.status() == 200));
+        wait_until("the API is ready", || {
+            agent().get(&health).call().is_ok_and(|answer| answer.status() == 200)
+        });
         patient
     }
 
@@ -80,7 +96,10 @@ impl Patient {
     fn has_credentials(&self, list: &str) {
         let path = self.folder.path().join("blog.toml");
         let text = fs::read_to_string(&path).expect("there");
-        let without: String = text.split_inclusive('\n').filter(|line| !line.starts_with("cert_path")).collect();
+        let without: String = text
+            .split_inclusive('\n')
+            .filter(|line| !line.starts_with("cert_path"))
+            .collect();
         fs::write(path, without + list).expect("written");
     }
 
@@ -103,11 +122,20 @@ impl Patient {
     }
 
     fn shown(&self, ended: &Ended) -> String {
-        let mut text = format!("exit code {}\n{}", ended.code.expect("it ended by itself"), ended.stdout);
+        let mut text = format!(
+            "exit code {}\n{}",
+            ended.code.expect("it ended by itself"),
+            ended.stdout
+        );
         let settings = &self.system.settings;
-        for (port, name) in [(self.system.idp.port, "IDP"), (settings.api.port, "API"), (settings.client.port, "SITE")]
-        {
-            text = text.replace(&format!(":{port}"), &format!(":{name}")).replace(&format!("port {port}"), name);
+        for (port, name) in [
+            (self.system.idp.port, "IDP"),
+            (settings.api.port, "API"),
+            (settings.client.port, "SITE"),
+        ] {
+            text = text
+                .replace(&format!(":{port}"), &format!(":{name}"))
+                .replace(&format!("port {port}"), name);
         }
         for (folder, name) in [(self.system.folder.path(), "SYSTEM"), (self.folder.path(), "HERE")] {
             text = text.replace(&folder.display().to_string(), name);
@@ -158,7 +186,16 @@ fn what_dev_runs_is_well() {
     let (idp, api, site) = (port(dev.idp("")), port(dev.api("")), port(dev.site("")));
     let printed = Ended::of(
         folder.path(),
-        &["dev", "--print-env", "--idp-port", &idp, "--api-port", &api, "--client-port", &site],
+        &[
+            "dev",
+            "--print-env",
+            "--idp-port",
+            &idp,
+            "--api-port",
+            &api,
+            "--client-port",
+            &site,
+        ],
     );
     let mut command = blogctl(folder.path());
     for line in printed.stdout.lines() {
@@ -170,13 +207,19 @@ fn what_dev_runs_is_well() {
     let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
     assert_eq!(report["status"], "ok", "{report:#}");
     let checks = report["checks"].as_array().expect("checks");
-    assert!(checks.len() >= 11 && checks.iter().all(|check| check["status"] == "ok"), "{report:#}");
+    assert!(
+        checks.len() >= 11 && checks.iter().all(|check| check["status"] == "ok"),
+        "{report:#}"
+    );
 }
 
 #[test]
 fn nothing_is_set() {
     let folder = tempfile::tempdir().expect("a folder");
-    let ended = Ended::of(folder.path(), &["doctor", "--set", "client.api_base_url=http://localhost:9"]);
+    let ended = Ended::of(
+        folder.path(),
+        &["doctor", "--set", "client.api_base_url=http://localhost:9"],
+    );
     assert_eq!(ended.code, Some(1), "{ended:?}");
     insta::assert_snapshot!(
         "doctor_nothing_is_set",
@@ -196,17 +239,31 @@ fn settings_are_mistyped() {
 fn the_certificate_has_expired() {
     let patient = Patient::new();
     let key = &keys()[0].key;
-    let expired = TestCertificate { valid: (-40, -3), ..TestCertificate::new("site", key) }.make();
+    let expired = TestCertificate {
+        valid: (-40, -3),
+        ..TestCertificate::new("site", key)
+    }
+    .make();
     file(patient.folder.path(), "expired.pem", &[&key_pem(key), &pem(&expired)]);
-    insta::assert_snapshot!("doctor_certificate_expired", patient.report(&["client.cert_path=expired.pem"]));
+    insta::assert_snapshot!(
+        "doctor_certificate_expired",
+        patient.report(&["client.cert_path=expired.pem"])
+    );
 }
 
 #[test]
 fn the_key_is_of_another_certificate() {
     let patient = Patient::new();
     let certificate = TestCertificate::new("site", &keys()[0].key).make();
-    file(patient.folder.path(), "mixed.pem", &[&key_pem(&keys()[1].key), &pem(&certificate)]);
-    insta::assert_snapshot!("doctor_key_of_another_certificate", patient.report(&["client.cert_path=mixed.pem"]));
+    file(
+        patient.folder.path(),
+        "mixed.pem",
+        &[&key_pem(&keys()[1].key), &pem(&certificate)],
+    );
+    insta::assert_snapshot!(
+        "doctor_key_of_another_certificate",
+        patient.report(&["client.cert_path=mixed.pem"])
+    );
 }
 
 #[test]
@@ -251,7 +308,9 @@ fn the_api_is_not_there_and_its_database_neither() {
     let port = nobody.local_addr().expect("bound").port();
     drop(nobody);
     let api = format!("client.api_base_url=http://localhost:{port}");
-    let report = patient.report(&[&api, "database.url=missing/blog.db"]).replace(&format!(":{port}"), ":NOBODY");
+    let report = patient
+        .report(&[&api, "database.url=missing/blog.db"])
+        .replace(&format!(":{port}"), ":NOBODY");
     insta::assert_snapshot!("doctor_api_not_there", report);
 }
 
@@ -260,7 +319,11 @@ fn it_is_meant_for_production_but_is_not_ready_for_it() {
     let patient = Patient::new();
     let folder = patient.folder.path();
     let text = fs::read_to_string(folder.join("blog.toml")).expect("settings");
-    fs::write(folder.join("blog.toml"), text.replace(COOKIE_KEY, &"change-me ".repeat(4))).expect("written");
+    fs::write(
+        folder.join("blog.toml"),
+        text.replace(COOKIE_KEY, &"change-me ".repeat(4)),
+    )
+    .expect("written");
     let report = patient.report(&[
         "server.environment=production",
         "client.redirect_uri=http://localhost:5123/getAToken",
@@ -275,14 +338,24 @@ fn it_is_meant_for_production_but_is_not_ready_for_it() {
 fn identity_provider_down_is_told_within_the_time_allowed() {
     let patient = Patient::new();
     patient.control().slow(std::time::Duration::from_secs(30));
-    let ended = Ended::of(patient.folder.path(), &["doctor", "--timeout", "1", "--role", "api", "--json"]);
+    let ended = Ended::of(
+        patient.folder.path(),
+        &["doctor", "--timeout", "1", "--role", "api", "--json"],
+    );
     patient.control().heal();
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
-    let discovery = report["checks"].as_array().expect("checks").iter().find(|check| check["check"] == "discovery");
+    let discovery = report["checks"]
+        .as_array()
+        .expect("checks")
+        .iter()
+        .find(|check| check["check"] == "discovery");
     let discovery = discovery.expect("the check");
     assert_eq!(discovery["status"], "failed", "{report:#}");
-    assert!(discovery["remedy"].as_str().expect("text").contains("firewall"), "{report:#}");
+    assert!(
+        discovery["remedy"].as_str().expect("text").contains("firewall"),
+        "{report:#}"
+    );
 }
 
 /// The lines of one check.
@@ -302,24 +375,47 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
     let patient = Patient::new();
     let with_api_at = |url: &str| of(&patient.report(&[&format!("client.api_base_url={url}")]), " API ");
     let site = with_api_at(&patient.system.web.url(""));
-    assert!(site.contains('✗') && site.contains("is not blogctl's API; it may be the web site"), "{site}");
+    assert!(
+        site.contains('✗') && site.contains("is not blogctl's API; it may be the web site"),
+        "{site}"
+    );
     let tls = with_api_at(&patient.system.api.url("").replace("http:", "https:"));
     assert!(tls.contains("write http:// in client.api_base_url"), "{tls}");
     let default = patient.report(&[&format!("client.api_scope=api://{DEV_API_ID}/.default")]);
-    assert!(of(&default, " API ").contains("it takes tokens of this issuer"), "{default}");
+    assert!(
+        of(&default, " API ").contains("it takes tokens of this issuer"),
+        "{default}"
+    );
     let other = patient.report(&["client.api_scope=api://other/.default"]);
-    assert!(of(&other, " API ").contains("the scope api://other/.default"), "{other}");
+    assert!(
+        of(&other, " API ").contains("the scope api://other/.default"),
+        "{other}"
+    );
 
     let page = PlayedApi::start(|_| HttpResponse::Ok().body("<html>Welcome</html>"));
     for arguments in [
-        ["--set", &format!("client.api_base_url={}", page.url()), "--role", "client"],
-        ["--set", &format!("api.port={}", page.url().port().expect("set")), "--role", "api"],
+        [
+            "--set",
+            &format!("client.api_base_url={}", page.url()),
+            "--role",
+            "client",
+        ],
+        [
+            "--set",
+            &format!("api.port={}", page.url().port().expect("set")),
+            "--role",
+            "api",
+        ],
     ] {
         let ended = Ended::of(patient.folder.path(), &[&["doctor"][..], &arguments].concat());
         let told = of(&ended.stdout, " API ");
         assert!(ended.code == Some(1) && told.starts_with('✗'), "{told}");
         assert!(told.contains("is not blogctl's API") && !told.contains('✓'), "{told}");
-        let setting = if arguments[3] == "api" { "api.port" } else { "client.api_base_url" };
+        let setting = if arguments[3] == "api" {
+            "api.port"
+        } else {
+            "client.api_base_url"
+        };
         assert!(told.contains(setting), "{told}");
     }
     let endless = PlayedApi::start(|_| {
@@ -330,11 +426,17 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
     let ended = Ended::of(patient.folder.path(), &["doctor", "--role", "api", "--set", &port]);
     let told = of(&ended.stdout, " API ");
     assert!(ended.code == Some(1) && told.starts_with('✗'), "{told}");
-    assert!(told.contains("did not come to its end") && told.contains("api.port"), "{told}");
+    assert!(
+        told.contains("did not come to its end") && told.contains("api.port"),
+        "{told}"
+    );
 
     let ended = patient.doctor(&["entra.ca_file=missing.pem"]);
     let told = of(&ended.stdout, " API ");
-    assert!(told.contains("missing.pem") && told.contains("correct entra.ca_file"), "never asked: {told}");
+    assert!(
+        told.contains("missing.pem") && told.contains("correct entra.ca_file"),
+        "never asked: {told}"
+    );
     assert!(!told.contains("does not answer"), "{told}");
 }
 
@@ -353,12 +455,22 @@ fn settings_of_site_and_api_that_contradict_each_other_are_told_also_while_the_a
             "{told}"
         );
     }
-    let ended = Ended::of(patient.folder.path(), &["doctor", "--role", "client", "--set", "api.required_scope=other"]);
-    assert_eq!(ended.code, Some(0), "the API's settings may be of another machine: {ended:?}");
+    let ended = Ended::of(
+        patient.folder.path(),
+        &["doctor", "--role", "client", "--set", "api.required_scope=other"],
+    );
+    assert_eq!(
+        ended.code,
+        Some(0),
+        "the API's settings may be of another machine: {ended:?}"
+    );
 
     let client_id = |id: &str| of(&patient.report(&[&format!("api.client_id={id}")]), " API ");
     let other = client_id("99999999-1111-4222-8333-444444444444");
-    assert!(other.contains("! API") && other.contains("and api.client_id is 99999999-1111"), "{other}");
+    assert!(
+        other.contains("! API") && other.contains("and api.client_id is 99999999-1111"),
+        "{other}"
+    );
     assert!(!client_id(DEV_API_ID).contains("! API"));
 }
 
@@ -370,7 +482,10 @@ fn a_key_that_everybody_may_read_is_told() {
     let ended = patient.doctor(&[]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let told = of(&ended.stdout, " Certificate ");
-    assert!(told.contains("! Certificate") && told.contains(&format!("chmod 600 {}", path.display())), "{told}");
+    assert!(
+        told.contains("! Certificate") && told.contains(&format!("chmod 600 {}", path.display())),
+        "{told}"
+    );
 
     // Everybody may read a certificate; its key is elsewhere.
     let both = fs::read_to_string(&path).expect("there");
@@ -379,7 +494,10 @@ fn a_key_that_everybody_may_read_is_told() {
     fs::write(&alone, public).expect("written");
     fs::set_permissions(&alone, Permissions::from_mode(0o644)).expect("a mode");
     let cert = format!("client.cert_path={}", alone.display());
-    let told = of(&patient.report(&[&cert, &format!("client.key_base64={}", STANDARD.encode(key))]), " Certificate ");
+    let told = of(
+        &patient.report(&[&cert, &format!("client.key_base64={}", STANDARD.encode(key))]),
+        " Certificate ",
+    );
     assert!(told.contains('✓') && !told.contains('!'), "{told}");
 }
 
@@ -400,16 +518,24 @@ fn nothing_is_left_behind() {
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     let cache = format!("entra.keys_cache_file={}", folder.path().join("keys.json").display());
     let files = || {
-        let names = fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+        let names = fs::read_dir(folder.path())
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name());
         names.collect::<BTreeSet<_>>()
     };
     let before = files();
     let ended = patient.doctor(&[&database, &cache]);
-    assert!(of(&ended.stdout, " Database ").contains("has every migration"), "{ended:?}");
+    assert!(
+        of(&ended.stdout, " Database ").contains("has every migration"),
+        "{ended:?}"
+    );
     let token = patient.control().token().mint();
     let explained = folder.path().join("token.txt");
     fs::write(&explained, token).expect("written");
-    Ended::of(patient.folder.path(), &["doctor", "--token", &explained.display().to_string(), "--set", &cache]);
+    Ended::of(
+        patient.folder.path(),
+        &["doctor", "--token", &explained.display().to_string(), "--set", &cache],
+    );
     fs::remove_file(explained).expect("there");
     assert_eq!(files(), before);
 }
@@ -430,33 +556,61 @@ fn one_vault_that_hangs_holds_up_no_other_entry() {
     azure.be_slow(Duration::from_mins(10));
     let ended = Ended::of(patient.folder.path(), &["doctor", "--timeout", "2"]);
     let told = of(&ended.stdout, " Certificate ");
-    assert!(ended.code == Some(0) && told.contains("! Certificate") && told.contains("✓ Certificate"), "{ended:?}");
+    assert!(
+        ended.code == Some(0) && told.contains("! Certificate") && told.contains("✓ Certificate"),
+        "{ended:?}"
+    );
     assert_eq!(azure.asked("/certificates/").len(), 1, "once for all checks");
-    assert!(of(&ended.stdout, " Client assertion ").contains("is accepted"), "{ended:?}");
+    assert!(
+        of(&ended.stdout, " Client assertion ").contains("is accepted"),
+        "{ended:?}"
+    );
 }
 
 #[test]
 fn a_database_file_that_cannot_be_is_told_apart_from_one_that_is_not_there_yet() {
     let patient = Patient::new();
     let folder = patient.folder.path();
-    let database =
-        |file: &str| of(&patient.report(&[&format!("database.url={}", folder.join(file).display())]), " Database ");
+    let database = |file: &str| {
+        of(
+            &patient.report(&[&format!("database.url={}", folder.join(file).display())]),
+            " Database ",
+        )
+    };
     assert!(database("new.db").contains("serve-api makes it when it starts"));
     let nowhere = database("missing/new.db");
-    assert!(nowhere.starts_with('✗') && nowhere.contains("there is no folder HERE/missing"), "{nowhere}");
-    fs::write(folder.join("text.db"), "this is no database, whatever it is called; it is long enough to be looked at")
-        .expect("written");
+    assert!(
+        nowhere.starts_with('✗') && nowhere.contains("there is no folder HERE/missing"),
+        "{nowhere}"
+    );
+    fs::write(
+        folder.join("text.db"),
+        "this is no database, whatever it is called; it is long enough to be looked at",
+    )
+    .expect("written");
     assert!(nowhere.contains("make the folder"), "{nowhere}");
     let text = database("text.db");
-    assert!(text.starts_with('✗') && text.contains("that it is a database"), "{text}");
+    assert!(
+        text.starts_with('✗') && text.contains("that it is a database"),
+        "{text}"
+    );
     symlink(folder.join("nowhere/blog.db"), folder.join("link.db")).expect("a link");
     let link = database("link.db");
-    assert!(link.starts_with('✗') && link.contains("there is no folder HERE/nowhere"), "{link}");
+    assert!(
+        link.starts_with('✗') && link.contains("there is no folder HERE/nowhere"),
+        "{link}"
+    );
     fs::create_dir(folder.join("nowhere")).expect("made");
-    assert!(database("link.db").contains("serve-api makes it when it starts"), "SQLite makes what the link leads to");
+    assert!(
+        database("link.db").contains("serve-api makes it when it starts"),
+        "SQLite makes what the link leads to"
+    );
     symlink("circle.db", folder.join("circle.db")).expect("a link");
     let circle = database("circle.db");
-    assert!(circle.starts_with('✗') && circle.contains("leads in a circle"), "{circle}");
+    assert!(
+        circle.starts_with('✗') && circle.contains("leads in a circle"),
+        "{circle}"
+    );
 }
 
 #[test]
@@ -486,13 +640,20 @@ fn a_folder_in_which_no_database_can_be_made_is_told() {
     fs::create_dir(&data).expect("made");
     let program = folder.path().join("blogctl");
     // By another process: one that this process writes cannot be run while a test beside this one is starting a process.
-    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_blogctl")).arg(&program).status().expect("it runs");
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_blogctl"))
+        .arg(&program)
+        .status()
+        .expect("it runs");
     assert!(copied.success());
     let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
     mode(folder.path(), 0o755);
     let database = |name: &str| {
         let mut command = Command::new(&program);
-        command.env_clear().current_dir(folder.path()).args(["doctor", "--role", "api"]);
+        command
+            .env_clear()
+            .current_dir(folder.path())
+            .args(["doctor", "--role", "api"]);
         command.env("BLOG_DATABASE__URL", data.join(name).display().to_string());
         if fs::metadata("/proc/self").expect("this process").uid() == 0 {
             // Nothing is forbidden to root.
@@ -505,7 +666,10 @@ fn a_folder_in_which_no_database_can_be_made_is_told() {
     mode(&data, 0o555);
     for name in ["new.db", "there.db"] {
         let told = database(name);
-        let expected = format!("no file can be made in the folder {}: Permission denied", data.display());
+        let expected = format!(
+            "no file can be made in the folder {}: Permission denied",
+            data.display()
+        );
         assert!(told.starts_with('✗') && told.contains(&expected), "{told}");
         assert!(told.contains("may read and write the file and its folder"), "{told}");
     }
@@ -517,8 +681,14 @@ fn a_folder_in_which_no_database_can_be_made_is_told() {
         .expect("made");
     mode(&data, 0o600);
     let told = database("inner/new.db");
-    let expected = format!("the folder {} is out of reach: Permission denied", data.join("inner").display());
-    assert!(told.starts_with('✗') && told.contains(&expected) && !told.contains("make the folder"), "{told}");
+    let expected = format!(
+        "the folder {} is out of reach: Permission denied",
+        data.join("inner").display()
+    );
+    assert!(
+        told.starts_with('✗') && told.contains(&expected) && !told.contains("make the folder"),
+        "{told}"
+    );
     mode(&data, 0o777);
     assert!(database("new.db").starts_with('✓'), "{}", database("new.db"));
 }
@@ -531,14 +701,21 @@ fn a_postgres_that_takes_no_writes_is_told() {
         Database::open(settings).expect("opens").migrate().expect("migrates");
         let database = |url: &Url| {
             let mut command = blogctl(folder.path());
-            let ended = Ended::of_command(command.env("DATABASE_URL", url.as_str()).args(["doctor", "--role", "api"]));
+            let ended = Ended::of_command(
+                command
+                    .env("DATABASE_URL", url.as_str())
+                    .args(["doctor", "--role", "api"]),
+            );
             of(&ended.stdout, " Database ")
         };
         assert!(database(&url).starts_with('✓'), "{}", database(&url));
         let mut read_only = url.clone();
         read_only.set_query(Some("options=-c%20default_transaction_read_only%3Don"));
         let told = database(&read_only);
-        assert!(told.starts_with('✗') && told.contains("its transactions are read-only"), "{told}");
+        assert!(
+            told.starts_with('✗') && told.contains("its transactions are read-only"),
+            "{told}"
+        );
 
         let mut admin = PgConnection::establish(&settings.url).expect("the server");
         let role = format!("reader_of{}", url.path().replace('/', "_"));
@@ -548,11 +725,16 @@ fn a_postgres_that_takes_no_writes_is_told() {
         ] {
             diesel::sql_query(statement).execute(&mut admin).expect("done");
         }
-        url.set_username(&role).and_then(|()| url.set_password(Some("reads"))).expect("a user");
+        url.set_username(&role)
+            .and_then(|()| url.set_password(Some("reads")))
+            .expect("a user");
         let told = database(&url);
         let dropped = format!("DROP OWNED BY {role}; DROP ROLE {role}");
         admin.batch_execute(&dropped).expect("dropped");
-        assert!(told.starts_with('✗') && told.contains("may not read and write all of blog_posts"), "{told}");
+        assert!(
+            told.starts_with('✗') && told.contains("may not read and write all of blog_posts"),
+            "{told}"
+        );
         assert!(told.contains("name_tokens"), "{told}");
     });
 }
@@ -585,7 +767,9 @@ fn an_api_that_is_not_ready_says_why() {
 
 #[test]
 fn sessions_in_redis_are_tried() {
-    let Some(mut redis) = crate::support::redis::RedisServer::start() else { return };
+    let Some(mut redis) = crate::support::redis::RedisServer::start() else {
+        return;
+    };
     let patient = Patient::new();
     let sessions = |url: &str| {
         let ended = patient.doctor(&[&format!("redis.url={url}")]);
@@ -594,7 +778,10 @@ fn sessions_in_redis_are_tried() {
     };
     let (code, well) = sessions(&redis.url());
     assert_eq!(code, Some(0), "{well}");
-    assert!(well.contains("✓ Sessions") && well.contains("in Redis 7") || well.contains("in Redis "), "{well}");
+    assert!(
+        well.contains("✓ Sessions") && well.contains("in Redis 7") || well.contains("in Redis "),
+        "{well}"
+    );
     let left: Vec<String> = redis::Commands::keys(&mut redis.connection(), "*").expect("keys");
     assert_eq!(left, Vec::<String>::new(), "nothing is left behind");
     let (code, wrong) = sessions(&redis.url().replace("hunter2", "hunter3"));
@@ -605,7 +792,10 @@ fn sessions_in_redis_are_tried() {
     let url = redis.url();
     redis.stop();
     let (code, away) = sessions(&url);
-    assert!(code == Some(1) && away.contains("start it, or correct host and port in redis.url"), "{away}");
+    assert!(
+        code == Some(1) && away.contains("start it, or correct host and port in redis.url"),
+        "{away}"
+    );
     let (_, plain) = sessions("redis://redis.invalid:1");
     assert!(plain.contains("set redis.url to a rediss:// address"), "{plain}");
 }
@@ -617,12 +807,24 @@ fn a_cookie_key_that_the_site_takes_in_development_is_no_failure() {
     let (development, production) = ("server.environment=development", "server.environment=production");
     let key = format!("client.cookie_key={weak}");
     let told = of(&patient.report(&[&key, development]), "Cookie key");
-    assert!(told.starts_with('!') && told.contains("replace it") && told.contains("people sign in again"), "{told}");
-    assert!(!told.contains("in a list"), "beside a new key the old one is as weak as before: {told}");
+    assert!(
+        told.starts_with('!') && told.contains("replace it") && told.contains("people sign in again"),
+        "{told}"
+    );
+    assert!(
+        !told.contains("in a list"),
+        "beside a new key the old one is as weak as before: {told}"
+    );
     let words = "client.cookie_key=correct horse battery staple correct horse";
     let told = of(&patient.report(&[words, development]), "Cookie key");
-    assert!(told.starts_with('!') && told.contains("made of words") && !told.contains("horse"), "{told}");
-    assert!(patient.report(&[&key, production]).contains("client.cookie_key"), "refused with the settings");
+    assert!(
+        told.starts_with('!') && told.contains("made of words") && !told.contains("horse"),
+        "{told}"
+    );
+    assert!(
+        patient.report(&[&key, production]).contains("client.cookie_key"),
+        "refused with the settings"
+    );
 }
 
 #[test]
@@ -646,7 +848,10 @@ fn each_entry_of_a_list_is_checked_and_one_that_is_accepted_is_enough() {
 fn entries_do_not_wait_for_each_other_while_entra_is_slow() {
     let patient = Patient::new();
     let own = patient.system.settings.client.certificate.path.clone().expect("set");
-    let entry = format!("[[client.credential]]\nsource = \"file\"\ncert_path = \"{}\"\n", own.display());
+    let entry = format!(
+        "[[client.credential]]\nsource = \"file\"\ncert_path = \"{}\"\n",
+        own.display()
+    );
     patient.has_credentials(&entry.repeat(5));
     patient.control().slow(Duration::from_millis(1200));
     let ended = Ended::of(patient.folder.path(), &["doctor", "--timeout", "2", "--role", "client"]);
@@ -667,15 +872,25 @@ fn a_vault_that_does_not_sign_is_told_with_the_permission_that_is_missing() {
     ));
     let ended = patient.doctor(&[]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(of(&ended.stdout, " Client assertion ").contains("accepts the certificate"), "{}", ended.stdout);
+    assert!(
+        of(&ended.stdout, " Client assertion ").contains("accepts the certificate"),
+        "{}",
+        ended.stdout
+    );
 
     let forbidden = serde_json::json!({ "error": { "code": "Forbidden", "message": "not allowed" }});
     azure.fail("/keys/", 100, 403, forbidden);
     let ended = patient.doctor(&[]);
     assert_ne!(ended.code, Some(0), "{ended:?}");
     let told = of(&ended.stdout, " Certificate ");
-    assert!(told.starts_with('✗') && told.contains("answered 403 (Forbidden"), "{told}");
-    assert!(told.contains("keys/sign") && told.contains("\"Key Vault Crypto User\""), "{told}");
+    assert!(
+        told.starts_with('✗') && told.contains("answered 403 (Forbidden"),
+        "{told}"
+    );
+    assert!(
+        told.contains("keys/sign") && told.contains("\"Key Vault Crypto User\""),
+        "{told}"
+    );
 }
 
 #[test]
@@ -686,13 +901,26 @@ fn each_role_is_checked_by_itself_and_wrong_usage_is_told_apart() {
         assert_eq!(ended.code, Some(0), "{ended:?}");
         let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
         let checks = report["checks"].as_array().expect("checks").clone();
-        checks.iter().map(|check| check["check"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+        checks
+            .iter()
+            .map(|check| check["check"].as_str().expect("text").to_owned())
+            .collect::<Vec<_>>()
     };
     let (api, client) = (names("api"), names("client"));
     let has = |names: &[String], name: &str| names.iter().any(|other| other == name);
-    assert!(has(&api, "database") && !has(&api, "certificate") && !has(&api, "cookie_key"), "{api:?}");
-    assert!(!has(&client, "database") && has(&client, "certificate") && has(&client, "assertion"), "{client:?}");
-    for wrong in [&["doctor", "--role", "idp"][..], &["doctor", "--timeout", "0"], &["doctor", "--token"]] {
+    assert!(
+        has(&api, "database") && !has(&api, "certificate") && !has(&api, "cookie_key"),
+        "{api:?}"
+    );
+    assert!(
+        !has(&client, "database") && has(&client, "certificate") && has(&client, "assertion"),
+        "{client:?}"
+    );
+    for wrong in [
+        &["doctor", "--role", "idp"][..],
+        &["doctor", "--timeout", "0"],
+        &["doctor", "--token"],
+    ] {
         assert_eq!(Ended::of(patient.folder.path(), wrong).code, Some(2), "{wrong:?}");
     }
 }
@@ -701,7 +929,11 @@ fn each_role_is_checked_by_itself_and_wrong_usage_is_told_apart() {
 fn a_locale_that_is_not_utf8_gets_plain_letters() {
     let patient = Patient::new();
     let ended = Ended::of_command(blogctl(patient.folder.path()).env("LC_ALL", "C").arg("doctor"));
-    assert!(ended.stdout.is_ascii() && ended.stdout.contains("ok Settings"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.is_ascii() && ended.stdout.contains("ok Settings"),
+        "{}",
+        ended.stdout
+    );
 }
 
 /// Explains a token given on standard input.
@@ -709,7 +941,9 @@ fn explain(patient: &Patient, token: &str) -> Ended {
     let path = patient.folder.path().join("stdin.txt");
     fs::write(&path, token).expect("written");
     let mut command = blogctl(patient.folder.path());
-    command.args(["doctor", "--token", "-"]).stdin(Stdio::from(fs::File::open(&path).expect("written")));
+    command
+        .args(["doctor", "--token", "-"])
+        .stdin(Stdio::from(fs::File::open(&path).expect("written")));
     let ended = Ended::of_command(&mut command);
     let signature = token.rsplit('.').next().filter(|part| part.len() > 100);
     for text in [&ended.stdout, &ended.stderr] {
@@ -740,7 +974,10 @@ fn a_good_token_is_taken_however_it_was_pasted() {
         assert!(ended.stdout.contains("✓ the API takes this token"), "{ended:?}");
     }
     for bytes_of in [u16::to_le_bytes, u16::to_be_bytes] {
-        let of_powershell: Vec<u8> = format!("\u{feff}{token}\r\n").encode_utf16().flat_map(bytes_of).collect();
+        let of_powershell: Vec<u8> = format!("\u{feff}{token}\r\n")
+            .encode_utf16()
+            .flat_map(bytes_of)
+            .collect();
         fs::write(patient.folder.path().join("token.txt"), of_powershell).expect("written");
         let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "token.txt"]);
         assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -755,7 +992,11 @@ fn what_the_verdict_is_about_is_among_the_claims_that_are_shown() {
     let nested = patient.control().token().header("cty", "JWT".into()).mint();
     let ended = explain(&patient, &nested);
     assert!(
-        ended.code == Some(1) && ended.stdout.lines().any(|line| line.contains("cty") && line.contains("JWT")),
+        ended.code == Some(1)
+            && ended
+                .stdout
+                .lines()
+                .any(|line| line.contains("cty") && line.contains("JWT")),
         "{ended:?}"
     );
     let typed = patient.control().token().header("typ", "dpop+jwt".into()).mint();
@@ -776,14 +1017,46 @@ fn each_refused_token_gets_its_sentence_and_its_remedy() {
     for (token, said, remedy) in [
         (control.token().expired().mint(), "has expired", "get a new token"),
         (control.token().not_yet_valid().mint(), "not valid yet", "clock"),
-        (control.token().app_only().mint(), "without a user", "let a user sign in"),
-        (control.token().id_token().mint(), "this is an ID token", "access_token in the token endpoint's answer"),
-        (token(|token| token.claim("aud", "00000003-0000-0000-c000-000000000000".into())), "Microsoft Graph", &scope),
-        (token(|token| token.claim("aud", "api://other".into())), "aud is not this API", "api.app_id_uri"),
-        (token(|token| token.scope("other")), "lacks the scope access_as_user", "API permissions"),
-        (token(|token| token.claim("tid", "99999999-2222-4333-8444-555555555555".into())), "tid", "entra.tenant_id"),
-        (token(|token| token.sign_with("foreign")), "signature is not valid", "whole and unchanged"),
-        (token(|token| token.sign_with("none").header("alg", "none".into())), "is not signed: anybody", &scope),
+        (
+            control.token().app_only().mint(),
+            "without a user",
+            "let a user sign in",
+        ),
+        (
+            control.token().id_token().mint(),
+            "this is an ID token",
+            "access_token in the token endpoint's answer",
+        ),
+        (
+            token(|token| token.claim("aud", "00000003-0000-0000-c000-000000000000".into())),
+            "Microsoft Graph",
+            &scope,
+        ),
+        (
+            token(|token| token.claim("aud", "api://other".into())),
+            "aud is not this API",
+            "api.app_id_uri",
+        ),
+        (
+            token(|token| token.scope("other")),
+            "lacks the scope access_as_user",
+            "API permissions",
+        ),
+        (
+            token(|token| token.claim("tid", "99999999-2222-4333-8444-555555555555".into())),
+            "tid",
+            "entra.tenant_id",
+        ),
+        (
+            token(|token| token.sign_with("foreign")),
+            "signature is not valid",
+            "whole and unchanged",
+        ),
+        (
+            token(|token| token.sign_with("none").header("alg", "none".into())),
+            "is not signed: anybody",
+            &scope,
+        ),
         (token(|token| token.without_claim("oid")), "no oid claim", &scope),
         ("a.b.c.d.e".to_owned(), "encrypted (JWE)", &scope),
         ("0.AXoAq1w2e3".replace('.', ""), "no JWT at all", &scope),
@@ -791,7 +1064,11 @@ fn each_refused_token_gets_its_sentence_and_its_remedy() {
     ] {
         let ended = explain(&patient, &token);
         assert_eq!(ended.code, Some(1), "{said}: {ended:?}");
-        assert!(ended.stdout.contains(said) && ended.stdout.contains(remedy), "{said}: {}", ended.stdout);
+        assert!(
+            ended.stdout.contains(said) && ended.stdout.contains(remedy),
+            "{said}: {}",
+            ended.stdout
+        );
     }
     let two = format!("{0}\n{0}\n", control.token().mint());
     let error = "{\"error\":\"invalid_grant\",\"error_description\":\"AADSTS70008: …\"}";
@@ -810,10 +1087,19 @@ fn each_refused_token_gets_its_sentence_and_its_remedy() {
 #[test]
 fn every_claim_that_is_at_fault_is_marked_and_the_sentence_is_about_the_first() {
     let patient = Patient::new();
-    let token = patient.control().token().expired().scope("other").claim("aud", "api://other".into()).mint();
+    let token = patient
+        .control()
+        .token()
+        .expired()
+        .scope("other")
+        .claim("aud", "api://other".into())
+        .mint();
     let ended = explain(&patient, &token);
     let marked: Vec<_> = ended.stdout.lines().filter(|line| line.starts_with('✗')).collect();
-    let names: Vec<_> = marked.iter().map(|line| line.split_whitespace().nth(1).expect("a name")).collect();
+    let names: Vec<_> = marked
+        .iter()
+        .map(|line| line.split_whitespace().nth(1).expect("a name"))
+        .collect();
     assert_eq!(names, ["aud", "scp", "exp", "access"], "{}", ended.stdout);
     assert!(marked[3].contains("aud is not this API"), "{}", ended.stdout);
 }
@@ -833,7 +1119,11 @@ fn json_is_printed_also_where_there_is_no_token() {
         assert_eq!(ended.code, Some(code), "{ended:?}");
         let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
         let verdict = &report["verdict"];
-        assert_eq!((&verdict["accepted"], &verdict["code"]), (&false.into(), &"no_token".into()), "{report:#}");
+        assert_eq!(
+            (&verdict["accepted"], &verdict["code"]),
+            (&false.into(), &"no_token".into()),
+            "{report:#}"
+        );
         assert!(verdict["sentence"].as_str().expect("text").contains(said), "{report:#}");
         assert_eq!(report["claims"], serde_json::json!([]));
     }
@@ -845,16 +1135,32 @@ fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
     let control = patient.control();
     let said = |ended: &Ended| ended.stdout.clone();
     for (claim, value, fault, is_shown) in [
-        ("exp", Value::from("tomorrow"), "exp is not a whole number of seconds", true),
+        (
+            "exp",
+            Value::from("tomorrow"),
+            "exp is not a whole number of seconds",
+            true,
+        ),
         ("scp", serde_json::json!(["access_as_user"]), "scp is not a text", true),
         ("roles", "Blog.Admin".into(), "roles is not an array of texts", true),
         ("acrs", 1.into(), "acrs is neither a text nor an array of texts", true),
-        ("email", serde_json::json!(["alice@contoso.example"]), "email is not a text", false),
+        (
+            "email",
+            serde_json::json!(["alice@contoso.example"]),
+            "email is not a text",
+            false,
+        ),
     ] {
         let ended = explain(&patient, &control.token().claim(claim, value).mint());
         assert_eq!(ended.code, Some(1), "{ended:?}");
-        assert!(said(&ended).contains(&format!("the token's claim {fault}")), "{}", said(&ended));
-        let is_marked = said(&ended).lines().any(|line| line.starts_with(&format!("✗ {claim} ")));
+        assert!(
+            said(&ended).contains(&format!("the token's claim {fault}")),
+            "{}",
+            said(&ended)
+        );
+        let is_marked = said(&ended)
+            .lines()
+            .any(|line| line.starts_with(&format!("✗ {claim} ")));
         assert_eq!(is_marked, is_shown, "{}", said(&ended));
     }
     // Nobody's signature is looked at while the keys cannot be had.
@@ -865,25 +1171,47 @@ fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
     control.down();
     let ended = explain(&patient, &parts.join("."));
     control.heal();
-    assert!(said(&ended).contains("the token's claim aud is there more than once"), "{}", said(&ended));
+    assert!(
+        said(&ended).contains("the token's claim aud is there more than once"),
+        "{}",
+        said(&ended)
+    );
 
     // One audience is one, also in an array.
-    let one = control.token().claim("aud", serde_json::json!([format!("api://{DEV_API_ID}")])).expired().mint();
+    let one = control
+        .token()
+        .claim("aud", serde_json::json!([format!("api://{DEV_API_ID}")]))
+        .expired()
+        .mint();
     let ended = explain(&patient, &one);
-    assert!(!said(&ended).lines().any(|line| line.starts_with("✗ aud")), "{}", said(&ended));
+    assert!(
+        !said(&ended).lines().any(|line| line.starts_with("✗ aud")),
+        "{}",
+        said(&ended)
+    );
 }
 
 #[test]
 fn a_token_for_graph_is_explained_claim_by_claim() {
     let patient = Patient::new();
-    let fixed = [("iat", 1_900_000_000_i64), ("nbf", 1_900_000_000), ("exp", 1_900_003_600)];
+    let fixed = [
+        ("iat", 1_900_000_000_i64),
+        ("nbf", 1_900_000_000),
+        ("exp", 1_900_003_600),
+    ];
     let control = patient.control();
-    let token = control.token().claim("aud", "00000003-0000-0000-c000-000000000000".into());
-    let token = fixed.iter().fold(token, |token, (name, time)| token.claim(name, (*time).into()));
+    let token = control
+        .token()
+        .claim("aud", "00000003-0000-0000-c000-000000000000".into());
+    let token = fixed
+        .iter()
+        .fold(token, |token, (name, time)| token.claim(name, (*time).into()));
     let kid = patient.control().kids().pop().expect("a key");
     let shown = patient.shown(&explain(&patient, &token.mint())).replace(&kid, "KID");
-    let shown: Vec<_> =
-        shown.lines().filter(|line| !line.trim_start().starts_with("in ") && !line.contains("only in ")).collect();
+    let shown: Vec<_> = shown
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("in ") && !line.contains("only in "))
+        .collect();
     insta::assert_snapshot!("doctor_token_for_graph", shown.join("\n"));
 }
 
@@ -909,7 +1237,10 @@ fn a_hostile_token_can_neither_steer_the_terminal_nor_forge_a_line() {
     let evil = "\u{1b}[2Jhttps://evil\n✓ the API takes this token\r";
     let token = patient.control().token().claim("iss", evil.into()).mint();
     let ended = explain(&patient, &token);
-    assert!(!ended.stdout.contains(['\u{1b}', '\r']) && ended.stdout.contains("https://evil"), "{ended:?}");
+    assert!(
+        !ended.stdout.contains(['\u{1b}', '\r']) && ended.stdout.contains("https://evil"),
+        "{ended:?}"
+    );
     assert!(!ended.stdout.lines().any(|line| line.starts_with('✓')), "{ended:?}");
 }
 
@@ -942,10 +1273,20 @@ fn a_password_in_any_address_is_not_shown() {
         "redis.url=http://u:s3cretpw@cache.example",
     ] {
         let is_of_database = change.starts_with("database.");
-        let serves: &[&[&str]] = if is_of_database { &[&["serve-api"], &["migrate", "status"]] } else { &[] };
-        for command in [&["doctor"][..], &["doctor", "--json"], &["config"]].iter().chain(serves) {
+        let serves: &[&[&str]] = if is_of_database {
+            &[&["serve-api"], &["migrate", "status"]]
+        } else {
+            &[]
+        };
+        for command in [&["doctor"][..], &["doctor", "--json"], &["config"]]
+            .iter()
+            .chain(serves)
+        {
             let ended = Ended::of(patient.folder.path(), &[*command, &["--set", change]].concat());
-            assert!(!format!("{ended:?}").contains("s3cretpw"), "{command:?} {change}: {ended:?}");
+            assert!(
+                !format!("{ended:?}").contains("s3cretpw"),
+                "{command:?} {change}: {ended:?}"
+            );
             let is_told = ended.code != Some(0) || (is_of_database && *command == ["config"]);
             assert!(is_told, "{command:?} {change}: {ended:?}");
         }
@@ -978,7 +1319,10 @@ fn the_api_says_what_it_expects_and_nothing_else() {
             "bearer_methods_supported": ["header"],
         })
     );
-    let refused = api.nobody().call("POST", "/.well-known/oauth-protected-resource").send();
+    let refused = api
+        .nobody()
+        .call("POST", "/.well-known/oauth-protected-resource")
+        .send();
     refused.problem(405, "method_not_allowed");
 }
 
@@ -997,7 +1341,13 @@ fn without_the_settings_of_an_api_no_token_can_be_judged() {
 #[test]
 fn a_site_on_plain_http_is_warned_about_even_when_it_is_meant() {
     let patient = Patient::new();
-    let report =
-        patient.report(&["client.public_url=http://blog.internal", "client.allow_plain_http=true", "client.port=0"]);
-    assert!(report.contains("! Addresses") && report.contains("can read and take over sessions"), "{report}");
+    let report = patient.report(&[
+        "client.public_url=http://blog.internal",
+        "client.allow_plain_http=true",
+        "client.port=0",
+    ]);
+    assert!(
+        report.contains("! Addresses") && report.contains("can read and take over sessions"),
+        "{report}"
+    );
 }

@@ -110,7 +110,9 @@ fn of_python(python: &str, texts: &[String]) -> Vec<BTreeMap<String, String>> {
 
 #[test]
 fn a_file_is_read_as_python_dotenv_reads_it() {
-    let Some(python) = needs("BLOGCTL_TEST_PYTHON") else { return };
+    let Some(python) = needs("BLOGCTL_TEST_PYTHON") else {
+        return;
+    };
     let mut texts: Vec<String> = TABLE.iter().map(|text| (*text).to_owned()).collect();
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);

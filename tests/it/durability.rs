@@ -71,13 +71,20 @@ fn killed_in_the_middle_of_writes_it_loses_no_acknowledged_post() {
     let acknowledged = acknowledged.into_inner().expect("unpoisoned");
     let there = titles(folder.path());
     let lost: Vec<_> = acknowledged.iter().filter(|post| !there.contains(post)).collect();
-    assert!(lost.is_empty(), "of {} acknowledged posts these are lost: {lost:?}", acknowledged.len());
+    assert!(
+        lost.is_empty(),
+        "of {} acknowledged posts these are lost: {lost:?}",
+        acknowledged.len()
+    );
 }
 
 /// Id of the post if the API says that it is made; `None` when it says nothing any more.
 fn create(url: &str, token: &str, title: &str) -> Option<i64> {
     let post = json!({ "title": title, "content": "Not to be lost." });
-    let mut answer = ureq::post(url).header("Authorization", format!("Bearer {token}")).send_json(post).ok()?;
+    let mut answer = ureq::post(url)
+        .header("Authorization", format!("Bearer {token}"))
+        .send_json(post)
+        .ok()?;
     let made: Value = answer.body_mut().read_json().ok()?;
     made["id"].as_i64()
 }
@@ -90,15 +97,20 @@ fn titles(folder: &Path) -> HashSet<(i64, String)> {
     let mut skip = 0;
     loop {
         let url = dev.api(&format!("/v1/posts?skip={skip}&limit=1000"));
-        let mut answer = ureq::get(&url).header("Authorization", format!("Bearer {token}")).call().expect("the list");
+        let mut answer = ureq::get(&url)
+            .header("Authorization", format!("Bearer {token}"))
+            .call()
+            .expect("the list");
         let page: Vec<Value> = answer.body_mut().read_json().expect("posts");
         if page.is_empty() {
             return titles;
         }
         skip += page.len();
-        titles
-            .extend(page.iter().map(|post| {
-                (post["id"].as_i64().expect("an id"), post["title"].as_str().expect("a title").to_owned())
-            }));
+        titles.extend(page.iter().map(|post| {
+            (
+                post["id"].as_i64().expect("an id"),
+                post["title"].as_str().expect("a title").to_owned(),
+            )
+        }));
     }
 }

@@ -19,7 +19,10 @@ fn check(sent: &Sent, answers: &[RawAnswer]) -> Result<(), String> {
     if sent.end == End::Whole && answers.is_empty() {
         return Err("no answer".to_owned());
     }
-    match answers.iter().find(|answer| answer.status >= 500 && answer.status != 503) {
+    match answers
+        .iter()
+        .find(|answer| answer.status >= 500 && answer.status != 503)
+    {
         Some(answer) => Err(format!("a failure: {answer:?}")),
         None => Ok(()),
     }
@@ -47,7 +50,11 @@ fn random_requests_leave_the_site_unbroken() {
     let dev = Dev::start();
     let browser = Browser::new();
     let picker = browser.get(&dev.site("/login?next=/posts/new"));
-    let csrf_token = browser.pick(&picker, ALICE).form("Publish").value("csrf_token").to_owned();
+    let csrf_token = browser
+        .pick(&picker, ALICE)
+        .form("Publish")
+        .value("csrf_token")
+        .to_owned();
     let mut credentials = vec![browser.cookie_header(); 8];
     credentials.extend(["session=", "session=x; session=y", "blog_session=AAAA", "=", ";;"].map(str::to_owned));
     let grammar = Grammar {
@@ -82,10 +89,18 @@ fn random_requests_leave_the_site_unbroken() {
         ],
         credential: "Cookie",
         credentials,
-        form_key: vec![("csrf_token", csrf_token), ("title", "A title".to_owned()), ("content", "Words".to_owned())],
+        form_key: vec![
+            ("csrf_token", csrf_token),
+            ("title", "A title".to_owned()),
+            ("content", "Words".to_owned()),
+        ],
         content_type: FORM,
     };
-    let target = Target { url: &dev.site(""), grammar: &grammar, check: check_page };
+    let target = Target {
+        url: &dev.site(""),
+        grammar: &grammar,
+        check: check_page,
+    };
     let counts = target.run(run::seed(), 0..run::requests(REQUESTS));
     met(&counts, &["200", "303", "400", "403", "404", "405"]);
     assert_eq!(browser.get(&dev.site("/health/live")).status, 200);
@@ -99,7 +114,10 @@ fn random_requests_leave_the_look_alike_unbroken() {
         routes: &[
             ("/", &["GET"]),
             ("/error", &["GET"]),
-            ("/11111111-2222-4333-8444-555555555555/v2.0/.well-known/openid-configuration", &["GET"]),
+            (
+                "/11111111-2222-4333-8444-555555555555/v2.0/.well-known/openid-configuration",
+                &["GET"],
+            ),
             ("/11111111-2222-4333-8444-555555555555/discovery/v2.0/keys", &["GET"]),
             ("/11111111-2222-4333-8444-555555555555/oauth2/v2.0/authorize", &["GET"]),
             ("/11111111-2222-4333-8444-555555555555/oauth2/v2.0/token", &["POST"]),
@@ -134,7 +152,11 @@ fn random_requests_leave_the_look_alike_unbroken() {
         form_key: vec![("grant_type", "client_credentials".to_owned())],
         content_type: FORM,
     };
-    let target = Target { url: &dev.idp(""), grammar: &grammar, check };
+    let target = Target {
+        url: &dev.idp(""),
+        grammar: &grammar,
+        check,
+    };
     let counts = target.run(run::seed(), 0..run::requests(REQUESTS));
     met(&counts, &["200", "400", "404"]);
     assert_eq!(Browser::new().get(&dev.idp("/")).status, 200);

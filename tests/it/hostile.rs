@@ -65,7 +65,11 @@ impl Api {
         }
         let mut running = Running::start(&mut command);
         let url = running.url_after("listening on");
-        Self { running, url, _folder: folder }
+        Self {
+            running,
+            url,
+            _folder: folder,
+        }
     }
 
     /// A new connection.
@@ -116,8 +120,9 @@ impl Connection {
     /// Reads the body that follows this head.
     pub fn skip_body(&mut self, head: &str) {
         let lower = head.to_ascii_lowercase();
-        let length =
-            lower.split_once("\r\ncontent-length: ").and_then(|(_, rest)| rest.split("\r\n").next()?.parse().ok());
+        let length = lower
+            .split_once("\r\ncontent-length: ")
+            .and_then(|(_, rest)| rest.split("\r\n").next()?.parse().ok());
         let mut body = vec![0; length.unwrap_or(0)];
         self.0.read_exact(&mut body).expect("the body");
     }
@@ -141,7 +146,11 @@ impl Connection {
             match self.0.read(&mut byte) {
                 Ok(1) => received.extend(byte),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    panic!("no response after {} bytes: {}", received.len(), String::from_utf8_lossy(&received))
+                    panic!(
+                        "no response after {} bytes: {}",
+                        received.len(),
+                        String::from_utf8_lossy(&received)
+                    )
                 }
                 _ => break,
             }
@@ -157,5 +166,7 @@ impl Connection {
 
 /// The status in a response's head; 0 when there is none.
 pub fn status_in(head: &str) -> u16 {
-    head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(0)
+    head.strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3)?.parse().ok())
+        .unwrap_or(0)
 }

@@ -58,7 +58,11 @@ impl Unread {
     fn start(format: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = serve_api_in(folder.path(), format);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
         let mut log = BufReader::new(child.stderr.take().expect("piped"));
         let mut line = String::new();
         while !line.contains("listening on") {
@@ -66,8 +70,16 @@ impl Unread {
             assert!(log.read_line(&mut line).expect("a log") > 0, "it ended");
         }
         let (_, url) = line.split_once("http").expect("a URL");
-        let url = url.split(|c: char| c.is_whitespace() || c == '"').next().expect("a URL");
-        Self { child, log: Some(log), url: format!("http{}", url.trim_end_matches('/')), _folder: folder }
+        let url = url
+            .split(|c: char| c.is_whitespace() || c == '"')
+            .next()
+            .expect("a URL");
+        Self {
+            child,
+            log: Some(log),
+            url: format!("http{}", url.trim_end_matches('/')),
+            _folder: folder,
+        }
     }
 
     /// Sends requests until far more was logged than pipe and queue hold.
@@ -81,13 +93,22 @@ impl Unread {
     /// Stops it; whatever it has logged stays unread.
     fn stopped(&mut self) -> ExitStatus {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().expect("kill runs").success());
+        assert!(
+            Command::new("kill")
+                .args(["-s", "TERM", &pid])
+                .status()
+                .expect("kill runs")
+                .success()
+        );
         let deadline = Instant::now() + DEADLINE;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 return status;
             }
-            assert!(Instant::now() < deadline, "a reader that is stuck keeps it from stopping");
+            assert!(
+                Instant::now() < deadline,
+                "a reader that is stuck keeps it from stopping"
+            );
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -101,7 +122,9 @@ impl Drop for Unread {
 }
 
 fn ask(url: &str, path: &str, traced: bool) -> u16 {
-    let mut request = agent().get(format!("{url}{path}")).header("X-Request-ID", "the-request");
+    let mut request = agent()
+        .get(format!("{url}{path}"))
+        .header("X-Request-ID", "the-request");
     if traced {
         request = request.header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"));
     }
@@ -120,9 +143,16 @@ fn each_line_of_a_request_carries_its_id_and_its_trace_and_all_are_there_at_the_
     assert!(status.success());
     assert!(!log.contains("hunter2"), "no query is logged");
     let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let of_requests: Vec<&Value> = lines.iter().filter(|line| line["request_id"] == "the-request").collect();
+    let of_requests: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["request_id"] == "the-request")
+        .collect();
     assert_eq!(of_requests.len(), 400, "the refusal and the access, for each");
-    assert!(of_requests.iter().all(|line| line["trace_id"] == TRACE), "{:?}", of_requests.first());
+    assert!(
+        of_requests.iter().all(|line| line["trace_id"] == TRACE),
+        "{:?}",
+        of_requests.first()
+    );
     assert_eq!(lines.last().expect("a line")["message"], "stopped");
 }
 
@@ -132,7 +162,10 @@ fn a_request_of_no_trace_has_none_in_its_lines_and_forges_none() {
     assert_eq!(ask(&url, "/nothing%0Atrace_id=forged", false), 404);
     running.signal("TERM");
     let (_, log) = running.ended();
-    let own: Vec<&str> = log.lines().filter(|line| line.contains("request_id=the-request")).collect();
+    let own: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("request_id=the-request"))
+        .collect();
     assert_eq!(own.len(), 2, "{log}");
     assert!(own.iter().all(|line| !line.contains(" trace_id=")), "{own:?}");
 }
@@ -156,7 +189,9 @@ fn no_line_holds_a_code_a_state_a_token_a_cookie_or_a_key_however_much_is_logged
     assert_eq!(browser.get(&dev.site("/profile")).status, 200, "with a refresh");
     let mut secrets = vec!["eyJ".to_owned(), "BEGIN".to_owned()];
     for url in page.visited.iter().chain(&picker.visited) {
-        let pairs = url.query_pairs().filter(|(name, _)| ["code", "state", "nonce"].contains(&name.as_ref()));
+        let pairs = url
+            .query_pairs()
+            .filter(|(name, _)| ["code", "state", "nonce"].contains(&name.as_ref()));
         secrets.extend(pairs.map(|(_, value)| value.into_owned()));
     }
     assert!(secrets.len() >= 5, "{secrets:?}");
@@ -166,7 +201,10 @@ fn no_line_holds_a_code_a_state_a_token_a_cookie_or_a_key_however_much_is_logged
     dev.running.wait_for("Ctrl-C");
     dev.running.signal("INT");
     let (_, log) = dev.running.ended();
-    assert!(log.contains("/callback") && log.contains("TRACE"), "it was logged at all");
+    assert!(
+        log.contains("/callback") && log.contains("TRACE"),
+        "it was logged at all"
+    );
     for secret in secrets {
         let line = log.lines().find(|line| line.contains(&secret));
         assert_eq!(line, None, "{secret}");
@@ -204,7 +242,10 @@ fn when_the_reader_of_the_log_is_back_one_line_says_how_many_lines_are_lost() {
     }
     assert_eq!(told.len(), 1, "{told:?}");
     let (lost, message) = &told[0];
-    assert!(*lost > 0 && message.as_str().expect("text").contains(" lost: "), "{told:?}");
+    assert!(
+        *lost > 0 && message.as_str().expect("text").contains(" lost: "),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -225,7 +266,10 @@ fn a_failure_that_nobody_reads_ends_all_the_same() {
     let filler = thread::spawn(move || while fill.write_all(&[b'x'; 4096]).is_ok() {});
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = blogctl(folder.path());
-    command.args(["config", "--set", "client.port=none"]).stdout(Stdio::null()).stderr(writer);
+    command
+        .args(["config", "--set", "client.port=none"])
+        .stdout(Stdio::null())
+        .stderr(writer);
     let status = command.spawn().expect("it starts").wait().expect("it ends");
     assert_eq!(status.code(), Some(2));
     drop((command, reader));

@@ -1,6 +1,11 @@
 //! Black-box tests, by feature, on the real servers and the real binary. One binary: it links once.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on must fail")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on must fail"
+)]
 
 mod api;
 mod browser;

@@ -21,7 +21,10 @@ fn migrate(settings: &DatabaseSettings, arguments: &[&str]) -> Ended {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("database.url={}", settings.url);
     let tenant = format!("entra.tenant_id={TENANT}");
-    Ended::of(folder.path(), &[&["migrate", "--set", &url, "--set", &tenant], arguments].concat())
+    Ended::of(
+        folder.path(),
+        &[&["migrate", "--set", &url, "--set", &tenant], arguments].concat(),
+    )
 }
 
 #[test]
@@ -29,21 +32,38 @@ fn run_status_and_revert_tell_what_they_do() {
     each_database(|settings| {
         let before = migrate(settings, &["status"]);
         assert_eq!(before.code, Some(0), "{before:?}");
-        assert!(before.stdout.contains("  pending  0001_users_and_posts\n"), "{before:?}");
+        assert!(
+            before.stdout.contains("  pending  0001_users_and_posts\n"),
+            "{before:?}"
+        );
         assert!(before.stdout.contains("blogctl migrate run"), "{before:?}");
 
         let ran = migrate(settings, &["run"]);
         assert_eq!(ran.code, Some(0), "{ran:?}");
-        assert!(ran.stdout.starts_with("applied 0001_users_and_posts\napplied 0002_post_counts\n"), "{ran:?}");
+        assert!(
+            ran.stdout
+                .starts_with("applied 0001_users_and_posts\napplied 0002_post_counts\n"),
+            "{ran:?}"
+        );
         let again = migrate(settings, &["run"]);
         assert_eq!(again.code, Some(0), "{again:?}");
-        assert!(!again.stdout.contains("applied") && again.stdout.contains("up to date"), "{again:?}");
+        assert!(
+            !again.stdout.contains("applied") && again.stdout.contains("up to date"),
+            "{again:?}"
+        );
 
         let refused = migrate(settings, &["revert"]);
         assert_eq!(refused.code, Some(2), "{refused:?}");
-        assert!(refused.stderr.contains("--yes") && refused.stderr.contains("0006_name_tokens"), "{refused:?}");
+        assert!(
+            refused.stderr.contains("--yes") && refused.stderr.contains("0006_name_tokens"),
+            "{refused:?}"
+        );
         let reverted = migrate(settings, &["revert", "--yes"]);
-        assert_eq!((reverted.code, reverted.stdout.as_str()), (Some(0), "reverted 0006_name_tokens\n"), "{reverted:?}");
+        assert_eq!(
+            (reverted.code, reverted.stdout.as_str()),
+            (Some(0), "reverted 0006_name_tokens\n"),
+            "{reverted:?}"
+        );
 
         let status = migrate(settings, &["status", "--json"]);
         let status: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
@@ -131,7 +151,11 @@ fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
     each_database(|settings| {
         let ended = legacy.import_into(settings, &[]);
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        for told in ["users    2 added, 0 there already", "posts    4 added, 0 there already", "ids      kept"] {
+        for told in [
+            "users    2 added, 0 there already",
+            "posts    4 added, 0 there already",
+            "ids      kept",
+        ] {
             assert!(ended.stdout.contains(told), "{ended:?}");
         }
         let posts = list(settings).posts;
@@ -142,7 +166,10 @@ fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
         assert_eq!(first.author.id, 3);
         assert_eq!(first.author.key.oid.to_string(), "0a11ce00-0000-4000-8000-000000000001");
         assert_eq!(first.author.key.tid.to_string(), TENANT);
-        assert_eq!((second.title.as_str(), second.author.display_name.as_str()), ("Second", "Unknown user"));
+        assert_eq!(
+            (second.title.as_str(), second.author.display_name.as_str()),
+            ("Second", "Unknown user")
+        );
         assert_eq!(second.created_at.to_rfc3339(), "2025-02-01T10:00:00.123456+00:00");
         assert_eq!(second.updated_at.to_rfc3339(), "2025-02-03T10:00:00+00:00");
 
@@ -151,9 +178,15 @@ fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
         block_on(async {
             let (alice, is_new) = blog.ensure_user(first.author.key, "Alice").await.expect("a user");
             assert_eq!((alice.id, is_new), (3, false));
-            let (_, is_new) = blog.ensure_user(crate::support::database::key(77), "New").await.expect("a user");
+            let (_, is_new) = blog
+                .ensure_user(crate::support::database::key(77), "New")
+                .await
+                .expect("a user");
             assert!(is_new);
-            let post = blog.create(blogctl::blog::Rights::Write, &alice, draft("New")).await.expect("written");
+            let post = blog
+                .create(blogctl::blog::Rights::Write, &alice, draft("New"))
+                .await
+                .expect("written");
             assert!(post.id > 11, "{}", post.id);
         });
     });
@@ -171,7 +204,11 @@ fn again_it_adds_only_what_is_new() {
         );
         let again = legacy.import_into(settings, &[]);
         assert_eq!(again.code, Some(0), "{again:?}");
-        for told in ["users    0 added, 2 there already", "posts    2 added, 4 there already", "ids      new"] {
+        for told in [
+            "users    0 added, 2 there already",
+            "posts    2 added, 4 there already",
+            "ids      new",
+        ] {
             assert!(again.stdout.contains(told), "{again:?}");
         }
         let third = legacy.import_into(settings, &[]);
@@ -186,7 +223,11 @@ fn posts_that_are_there_keep_their_ids_and_those_that_come_get_new_ones() {
         let blog = open(settings);
         Database::open(settings).expect("opens").migrate().expect("migrates");
         let mine = block_on(async {
-            let author = blog.ensure_user(crate::support::database::key(1), "Ann").await.expect("a user").0;
+            let author = blog
+                .ensure_user(crate::support::database::key(1), "Ann")
+                .await
+                .expect("a user")
+                .0;
             let mut last = None;
             for n in 0..6 {
                 last = Some(
@@ -328,7 +369,10 @@ fn a_database_of_the_python_system_is_left_as_it_is_and_the_hint_says_how_to_tak
 
     let status = run(&["migrate", "status"]);
     assert_eq!(status.code, Some(0), "{status:?}");
-    assert!(status.stdout.contains("blogctl migrate import") && !status.stdout.contains("migrate run"), "{status:?}");
+    assert!(
+        status.stdout.contains("blogctl migrate import") && !status.stdout.contains("migrate run"),
+        "{status:?}"
+    );
 
     let entra = ["--set", "entra.tenant_id=0a11ce00-0000-4000-8000-00000000000f"];
     let api = ["--set", "api.app_id_uri=api://blog", "--set", "api.port=0"];
@@ -336,11 +380,20 @@ fn a_database_of_the_python_system_is_left_as_it_is_and_the_hint_says_how_to_tak
         let ended = run(arguments);
         assert_eq!(ended.code, Some(1), "{ended:?}");
         let message = format!("{path} is a database of the Python system");
-        assert!(ended.stderr.contains(&message) && ended.stderr.contains("blogctl migrate import"), "{ended:?}");
+        assert!(
+            ended.stderr.contains(&message) && ended.stderr.contains("blogctl migrate import"),
+            "{ended:?}"
+        );
     }
     let mut connection = SqliteConnection::establish(&path).expect("opens");
-    connection.batch_execute("SELECT created_at FROM blog_posts").expect("the tables are as they were");
-    assert!(connection.batch_execute("SELECT version FROM __diesel_schema_migrations").is_err());
+    connection
+        .batch_execute("SELECT created_at FROM blog_posts")
+        .expect("the tables are as they were");
+    assert!(
+        connection
+            .batch_execute("SELECT version FROM __diesel_schema_migrations")
+            .is_err()
+    );
 }
 
 #[test]
@@ -362,8 +415,14 @@ fn a_database_that_cannot_be_opened_is_named_without_its_password() {
         ("mysql://blog:s3cret@host/blog", "database.url"),
         ("postgres://blog:s3cret@127.0.0.1:9/blog", "postgres://127.0.0.1:9/blog"),
     ] {
-        let ended = Ended::of(folder.path(), &["migrate", "status", "--set", &format!("database.url={url}")]);
+        let ended = Ended::of(
+            folder.path(),
+            &["migrate", "status", "--set", &format!("database.url={url}")],
+        );
         assert_ne!(ended.code, Some(0), "{ended:?}");
-        assert!(ended.stderr.contains(said) && !ended.stderr.contains("s3cret"), "{ended:?}");
+        assert!(
+            ended.stderr.contains(said) && !ended.stderr.contains("s3cret"),
+            "{ended:?}"
+        );
     }
 }

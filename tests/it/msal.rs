@@ -19,20 +19,31 @@ use crate::{
 
 #[test]
 fn msal_signs_in_with_a_registered_certificate_and_not_with_another() {
-    let Some(python) = needs("BLOGCTL_TEST_PYTHON") else { return };
+    let Some(python) = needs("BLOGCTL_TEST_PYTHON") else {
+        return;
+    };
     let provider = Provider::with(|settings| {
         settings.idp.tls = true;
         settings.idp.strict = false;
     });
-    let results = sign_in(&python, &provider, &[sha256(registered()), sha1(registered()), sha256(unregistered())]);
-    let [with_sha256, with_sha1, refused] = &results[..] else { panic!("three results: {results:?}") };
+    let results = sign_in(
+        &python,
+        &provider,
+        &[sha256(registered()), sha1(registered()), sha256(unregistered())],
+    );
+    let [with_sha256, with_sha1, refused] = &results[..] else {
+        panic!("three results: {results:?}")
+    };
 
     for (name, result) in [("SHA-256", with_sha256), ("SHA-1", with_sha1)] {
         assert_eq!(result["pkce"], true, "{name}");
         for grant in ["code", "refresh", "app"] {
             assert_eq!(result[grant]["has_access_token"], true, "{name} {grant}: {result}");
         }
-        assert_eq!(result["refresh"]["token_source"], "identity_provider", "{name}: not from MSAL's cache");
+        assert_eq!(
+            result["refresh"]["token_source"], "identity_provider",
+            "{name}: not from MSAL's cache"
+        );
         assert_eq!(result["code"]["id_token_claims"]["name"], "Alice Archer", "{name}");
         assert_eq!(result["accounts"], json!(["alice@contoso.example"]), "{name}");
     }
@@ -43,8 +54,15 @@ fn msal_signs_in_with_a_registered_certificate_and_not_with_another() {
     assert_eq!(refused["code"]["has_access_token"], false);
 
     let headers = provider.control.requests_to("oauth2/v2.0/token");
-    let sent = |name: &str| headers.iter().any(|request| request["assertion_header"].get(name).is_some());
-    assert!(sent("x5t#S256") && sent("x5t"), "both thumbprints were really used: {headers:?}");
+    let sent = |name: &str| {
+        headers
+            .iter()
+            .any(|request| request["assertion_header"].get(name).is_some())
+    };
+    assert!(
+        sent("x5t#S256") && sent("x5t"),
+        "both thumbprints were really used: {headers:?}"
+    );
 }
 
 /// MSAL computes the SHA-256 thumbprint itself, and sends the certificate in `x5c` as well.

@@ -47,7 +47,10 @@ fn check(sources: &Sources, said: &str) -> Result<(), TestCaseError> {
         Err(mistakes) => {
             prop_assert!(!mistakes.0.is_empty());
             for mistake in &mistakes.0 {
-                prop_assert!(!mistake.setting.is_empty() && !mistake.problem.is_empty(), "{said}: {mistake:?}");
+                prop_assert!(
+                    !mistake.setting.is_empty() && !mistake.problem.is_empty(),
+                    "{said}: {mistake:?}"
+                );
                 prop_assert!(!mistake.hint.is_empty(), "{said}: {mistake:?}");
             }
             prop_assert!(!mistakes.to_string().is_empty());
@@ -57,7 +60,10 @@ fn check(sources: &Sources, said: &str) -> Result<(), TestCaseError> {
 }
 
 fn in_folder(folder: &TempDir) -> Sources {
-    Sources { folder: Some(folder.path().to_owned()), ..Sources::default() }
+    Sources {
+        folder: Some(folder.path().to_owned()),
+        ..Sources::default()
+    }
 }
 
 proptest! {

@@ -28,7 +28,11 @@ impl System {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let key = &keys()[0].key;
-        let certificate = TestCertificate { valid: (-1, 90), ..TestCertificate::new("site", key) }.make();
+        let certificate = TestCertificate {
+            valid: (-1, 90),
+            ..TestCertificate::new("site", key)
+        }
+        .make();
         file(folder.path(), "client.pem", &[&key_pem(key), &pem(&certificate)]);
         let settings = format!(
             "[client]\npublic_url = \"https://blog.example.com\"\nclient_id = \"{SITE}\"\ncert_path = \"client.pem\"\n\
@@ -57,7 +61,11 @@ impl System {
     /// A key and a certificate of it in this file, which is valid for these days.
     fn certificate_in(&self, name: &str, valid: (i64, i64)) -> X509 {
         let key = &keys()[1].key;
-        let certificate = TestCertificate { valid, ..TestCertificate::new("other", key) }.make();
+        let certificate = TestCertificate {
+            valid,
+            ..TestCertificate::new("other", key)
+        }
+        .make();
         file(self.folder.path(), name, &[&key_pem(key), &pem(&certificate)]);
         certificate
     }
@@ -72,7 +80,10 @@ impl System {
         let ended = Ended::of(self.folder.path(), &[&["entra"], arguments].concat());
         let key = String::from_utf8(key_pem(&keys()[0].key)).expect("PEM");
         let line = key.lines().nth(15).expect("a line of the private exponent");
-        assert!(!ended.stdout.contains(line) && !ended.stdout.contains("PRIVATE"), "the key is nobody's");
+        assert!(
+            !ended.stdout.contains(line) && !ended.stdout.contains("PRIVATE"),
+            "the key is nobody's"
+        );
         ended
     }
 
@@ -110,9 +121,15 @@ fn the_manifest_is_what_graph_takes() {
     let mut manifest = system.manifest();
     let key = manifest["site"]["keyCredentials"][0].take();
     assert_eq!(key["key"], STANDARD.encode(system.certificate.to_der().expect("DER")));
-    let sha1 = system.certificate.digest(openssl::hash::MessageDigest::sha1()).expect("a digest");
+    let sha1 = system
+        .certificate
+        .digest(openssl::hash::MessageDigest::sha1())
+        .expect("a digest");
     assert_eq!(key["customKeyIdentifier"], STANDARD.encode(sha1));
-    insta::assert_snapshot!("registration_manifest", serde_json::to_string_pretty(&manifest).expect("JSON"));
+    insta::assert_snapshot!(
+        "registration_manifest",
+        serde_json::to_string_pretty(&manifest).expect("JSON")
+    );
 }
 
 /// Runs `register.sh` with an az that gives client ids as Entra does, and keeps what it was given. `case` comes before what
@@ -134,9 +151,18 @@ esac
     fs::write(folder.join("az"), az).expect("written");
     let _ = fs::remove_file(folder.join("calls"));
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("a path"));
-    let made = Command::new("chmod").args(["+x", "az"]).current_dir(folder).status().expect("chmod");
+    let made = Command::new("chmod")
+        .args(["+x", "az"])
+        .current_dir(folder)
+        .status()
+        .expect("chmod");
     assert!(made.success());
-    Command::new("sh").arg("register.sh").current_dir(folder).env("PATH", path).output().expect("sh")
+    Command::new("sh")
+        .arg("register.sh")
+        .current_dir(folder)
+        .env("PATH", path)
+        .output()
+        .expect("sh")
 }
 
 /// Runs the script. What it told, and each call of az.
@@ -158,17 +184,27 @@ fn sent(system: &System) -> Value {
 fn uploaded(system: &System) -> Vec<Vec<u8>> {
     let sent = sent(system);
     let keys = sent["keyCredentials"].as_array().expect("keys").iter();
-    keys.map(|key| STANDARD.decode(key["key"].as_str().expect("text")).expect("base64")).collect()
+    keys.map(|key| STANDARD.decode(key["key"].as_str().expect("text")).expect("base64"))
+        .collect()
 }
 
 #[test]
 fn the_script_is_one_that_a_shell_takes_and_says_what_to_set() {
     let system = System::new();
     let (told, calls) = run_script(&system);
-    assert!(told.contains(&format!("api_scope = \"api://{API}/access_as_user\"")), "{told} {calls}");
-    assert!(told.contains(&format!("client_id = \"{SITE}\"")) && !told.contains("cloud ="), "{told}");
+    assert!(
+        told.contains(&format!("api_scope = \"api://{API}/access_as_user\"")),
+        "{told} {calls}"
+    );
+    assert!(
+        told.contains(&format!("client_id = \"{SITE}\"")) && !told.contains("cloud ="),
+        "{told}"
+    );
     assert!(calls.contains(&format!("--identifier-uris api://{API}")), "{calls}");
-    assert!(calls.contains("--url https://graph.of.cloud/v1.0/applications "), "{calls}");
+    assert!(
+        calls.contains("--url https://graph.of.cloud/v1.0/applications "),
+        "{calls}"
+    );
     assert_eq!(sent(&system)["requiredResourceAccess"][0]["resourceAppId"], API);
     assert_eq!(uploaded(&system), [system.certificate.to_der().expect("DER")]);
 }
@@ -197,10 +233,19 @@ fn no_setting_is_run_by_the_shell_and_each_is_printed_as_it_is() {
         fs::write(&path, settings.to_string()).expect("written");
         let (told, calls) = run_script(&system);
         assert!(!system.folder.path().join("PWNED").exists(), "{hostile}: {told}");
-        let told: toml::Table = told.parse().unwrap_or_else(|error| panic!("{hostile}: {error}: {told}"));
-        assert_eq!(told["client"]["api_scope"].as_str(), Some(&*format!("{scope}/s{hostile}")), "{hostile}");
+        let told: toml::Table = told
+            .parse()
+            .unwrap_or_else(|error| panic!("{hostile}: {error}: {told}"));
+        assert_eq!(
+            told["client"]["api_scope"].as_str(),
+            Some(&*format!("{scope}/s{hostile}")),
+            "{hostile}"
+        );
         assert_eq!(told["api"]["app_id_uri"].as_str(), Some(&*scope), "{hostile}");
-        assert!(calls.contains(&format!("--identifier-uris {scope}\n")), "{hostile}: {calls}");
+        assert!(
+            calls.contains(&format!("--identifier-uris {scope}\n")),
+            "{hostile}: {calls}"
+        );
     }
 }
 
@@ -219,7 +264,10 @@ fn a_registration_that_is_not_known_everywhere_yet_is_waited_for() {
     let ended = failing(100);
     assert!(!ended.status.success());
     let told = String::from_utf8(ended.stderr).expect("text");
-    assert!(told.contains(&format!("The API's registration is {API}")), "what is to be deleted: {told}");
+    assert!(
+        told.contains(&format!("The API's registration is {API}")),
+        "what is to be deleted: {told}"
+    );
     assert_eq!(told.matches("once more").count(), 5, "{told}");
 }
 
@@ -239,7 +287,10 @@ fn the_script_is_for_the_cloud_of_the_settings() {
         let system = System::new().with(&format!("[entra]\ncloud = \"{cloud}\"\n"));
         let script = system.script();
         assert!(script.contains(&format!("az cloud set --name {name}")), "{script}");
-        assert!(run_script(&system).0.contains(&format!("cloud = \"{cloud}\"")), "{script}");
+        assert!(
+            run_script(&system).0.contains(&format!("cloud = \"{cloud}\"")),
+            "{script}"
+        );
     }
     assert!(!System::new().script().contains("az cloud set"));
 }
@@ -248,8 +299,14 @@ fn the_script_is_for_the_cloud_of_the_settings() {
 fn an_app_id_uri_that_was_chosen_stays_and_one_that_names_a_registration_is_made_anew() {
     for (uri, made) in [
         ("api://blog.contoso.com".to_owned(), "api://blog.contoso.com".to_owned()),
-        ("https://contoso.com/blog".to_owned(), "https://contoso.com/blog".to_owned()),
-        ("api://00000000-1111-4222-8333-444444444444".to_owned(), format!("api://{API}")),
+        (
+            "https://contoso.com/blog".to_owned(),
+            "https://contoso.com/blog".to_owned(),
+        ),
+        (
+            "api://00000000-1111-4222-8333-444444444444".to_owned(),
+            format!("api://{API}"),
+        ),
     ] {
         let system = System::new();
         let path = system.folder.path().join("blog.toml");
@@ -258,7 +315,10 @@ fn an_app_id_uri_that_was_chosen_stays_and_one_that_names_a_registration_is_made
         let (told, calls) = run_script(&system);
         assert!(calls.contains(&format!("--identifier-uris {made}\n")), "{uri}: {calls}");
         assert!(told.contains(&format!("app_id_uri = \"{made}\"")), "{uri}: {told}");
-        assert!(told.contains(&format!("api_scope = \"{made}/access_as_user\"")), "{uri}: {told}");
+        assert!(
+            told.contains(&format!("api_scope = \"{made}/access_as_user\"")),
+            "{uri}: {told}"
+        );
     }
 }
 
@@ -277,16 +337,26 @@ fn one_credential_that_cannot_be_used_here_keeps_nobody_from_the_others() {
 
     let manifest = system.entra(&["manifest"]);
     assert_eq!(manifest.code, Some(0), "{manifest:?}");
-    for said in ["managed_identity", "has expired, and is left out", "missing.pem cannot be read"] {
+    for said in [
+        "managed_identity",
+        "has expired, and is left out",
+        "missing.pem cannot be read",
+    ] {
         assert!(manifest.stderr.contains(said), "{said}: {}", manifest.stderr);
     }
     let described: Value = serde_json::from_str(&manifest.stdout).expect("JSON");
     let keys = described["site"]["keyCredentials"].as_array().expect("keys").iter();
-    let keys: Vec<_> = keys.map(|key| key["key"].as_str().unwrap_or_default().to_owned()).collect();
+    let keys: Vec<_> = keys
+        .map(|key| key["key"].as_str().unwrap_or_default().to_owned())
+        .collect();
     assert_eq!(keys, both.each_ref().map(|der| STANDARD.encode(der)));
 
     let script = system.script();
-    for said in ["# The certificate CN=other expired on", "# Not uploaded: file (missing.pem)", "managed_identity"] {
+    for said in [
+        "# The certificate CN=other expired on",
+        "# Not uploaded: file (missing.pem)",
+        "managed_identity",
+    ] {
         assert!(script.contains(said), "{said}: {script}");
     }
     run_script(&system);
@@ -294,7 +364,11 @@ fn one_credential_that_cannot_be_used_here_keeps_nobody_from_the_others() {
 
     let ended = system.diff(&json!(system.exported()));
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    for said in ["! Web site  the site proves itself by a federated token", "has expired", "missing.pem"] {
+    for said in [
+        "! Web site  the site proves itself by a federated token",
+        "has expired",
+        "missing.pem",
+    ] {
         assert!(ended.stdout.contains(said), "{said}: {}", ended.stdout);
     }
     assert_eq!(ended.stdout.matches("is uploaded").count(), 2, "{}", ended.stdout);
@@ -307,7 +381,11 @@ fn an_expired_certificate_alone_is_a_difference_even_when_it_is_uploaded() {
     system.certificate_in("client.pem", (-40, -3));
     let ended = system.diff(&export);
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stdout.contains("has expired") && ended.stdout.contains("blogctl cert new"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("has expired") && ended.stdout.contains("blogctl cert new"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]
@@ -315,19 +393,38 @@ fn of_a_file_with_a_chain_but_no_key_the_leaf_is_meant() {
     let system = System::new();
     let issuer = TestCertificate::new("issuer", &keys()[1].key).make();
     let by = Some((&issuer, &keys()[1].key));
-    let leaf = TestCertificate { issuer: by, ..TestCertificate::new("leaf", &keys()[0].key) }.make();
+    let leaf = TestCertificate {
+        issuer: by,
+        ..TestCertificate::new("leaf", &keys()[0].key)
+    }
+    .make();
     file(system.folder.path(), "client.pem", &[&pem(&issuer), &pem(&leaf)]);
     let manifest = system.manifest();
-    assert_eq!(manifest["site"]["keyCredentials"].as_array().expect("keys").len(), 1, "{manifest}");
-    assert_eq!(manifest["site"]["keyCredentials"][0]["key"], STANDARD.encode(leaf.to_der().expect("DER")));
+    assert_eq!(
+        manifest["site"]["keyCredentials"].as_array().expect("keys").len(),
+        1,
+        "{manifest}"
+    );
+    assert_eq!(
+        manifest["site"]["keyCredentials"][0]["key"],
+        STANDARD.encode(leaf.to_der().expect("DER"))
+    );
 }
 
 #[test]
 fn a_site_without_a_certificate_is_told_what_its_federated_credential_needs() {
     for (cloud, host, audience) in [
         ("public", "login.microsoftonline.com", "api://AzureADTokenExchange\""),
-        ("us-government", "login.microsoftonline.us", "api://AzureADTokenExchangeUSGov\""),
-        ("china", "login.partner.microsoftonline.cn", "api://AzureADTokenExchangeChina\""),
+        (
+            "us-government",
+            "login.microsoftonline.us",
+            "api://AzureADTokenExchangeUSGov\"",
+        ),
+        (
+            "china",
+            "login.partner.microsoftonline.cn",
+            "api://AzureADTokenExchangeChina\"",
+        ),
     ] {
         let tenant = "11111111-2222-4333-8444-555555555555";
         let system = System::new().with_credentials(&format!(
@@ -340,8 +437,14 @@ fn a_site_without_a_certificate_is_told_what_its_federated_credential_needs() {
             script.contains("#   az ad app federated-credential create --id \"$site\" --parameters '{"),
             "{script}"
         );
-        assert!(script.contains("\"issuer\":\"ISSUER\"") && script.contains(audience), "{script}");
-        assert!(script.contains(&format!("\"issuer\":\"https://{host}/{tenant}/v2.0\"")), "{script}");
+        assert!(
+            script.contains("\"issuer\":\"ISSUER\"") && script.contains(audience),
+            "{script}"
+        );
+        assert!(
+            script.contains(&format!("\"issuer\":\"https://{host}/{tenant}/v2.0\"")),
+            "{script}"
+        );
         assert!(!script.contains("There is no certificate yet"), "{script}");
         let ended = system.diff(&json!(system.exported()));
         assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -356,9 +459,16 @@ fn what_the_manifest_makes_does_not_differ() {
     for export in [json!([api, site]), json!({ "value": [site, api] })] {
         let ended = system.diff(&export);
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        assert!(!ended.stdout.contains('✗') && !ended.stdout.contains('!'), "{}", ended.stdout);
         assert!(
-            ended.stdout.starts_with("Comparing the registrations of the web site (") && ended.stdout.contains(SITE)
+            !ended.stdout.contains('✗') && !ended.stdout.contains('!'),
+            "{}",
+            ended.stdout
+        );
+        assert!(
+            ended
+                .stdout
+                .starts_with("Comparing the registrations of the web site (")
+                && ended.stdout.contains(SITE)
         );
     }
     for (export, missing, id) in [(site, "API", API), (api, "web site", SITE)] {
@@ -379,12 +489,21 @@ fn what_the_manifest_makes_does_not_differ() {
 fn what_az_prints_of_registrations_made_by_hand_is_understood() {
     let system = System::new();
     let ends = (Utc::now() + TimeDelta::days(90)).to_rfc3339();
-    let sha1 = system.certificate.digest(openssl::hash::MessageDigest::sha1()).expect("a digest");
+    let sha1 = system
+        .certificate
+        .digest(openssl::hash::MessageDigest::sha1())
+        .expect("a digest");
     let filled = |text: &str| -> Value {
-        let text = text.replace("@SITE@", SITE).replace("@API@", API).replace("@ENDS@", &ends);
+        let text = text
+            .replace("@SITE@", SITE)
+            .replace("@API@", API)
+            .replace("@ENDS@", &ends);
         serde_json::from_str(&text.replace("@THUMBPRINT@", &hex::encode_upper(sha1))).expect("JSON")
     };
-    let (site, api) = (filled(include_str!("registration/site.json")), filled(include_str!("registration/api.json")));
+    let (site, api) = (
+        filled(include_str!("registration/site.json")),
+        filled(include_str!("registration/api.json")),
+    );
     let ended = system.diff(&json!([api, site]));
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let text = ended.stdout.replace(&hex::encode_upper(sha1), "THUMBPRINT");
@@ -395,7 +514,10 @@ fn what_az_prints_of_registrations_made_by_hand_is_understood() {
 fn a_certificate_is_known_by_each_identifier_that_tools_print() {
     let system = System::new();
     let [_, mut site] = system.exported();
-    for digest in [openssl::hash::MessageDigest::sha1(), openssl::hash::MessageDigest::sha256()] {
+    for digest in [
+        openssl::hash::MessageDigest::sha1(),
+        openssl::hash::MessageDigest::sha256(),
+    ] {
         let digest = system.certificate.digest(digest).expect("a digest");
         for id in [STANDARD.encode(digest), hex::encode_upper(digest), hex::encode(digest)] {
             site["keyCredentials"][0]["customKeyIdentifier"] = json!(id);
@@ -419,41 +541,123 @@ fn each_difference_is_told_with_its_place_in_the_portal() {
             "the only redirect URI is https://old.example/callback",
             "platform Web",
         ),
-        ("/1/isFallbackPublicClient", json!(true), "public client flows are allowed", "Allow public client flows: No"),
-        ("/1/requiredResourceAccess", json!([]), "permission for the API is missing", "API permissions"),
-        ("/1/keyCredentials", json!([]), "no certificate is uploaded", "Upload certificate"),
-        ("/1/keyCredentials/0/endDateTime", json!(ago), "has expired", "blogctl cert new"),
-        ("/1/keyCredentials/0/startDateTime", json!(to_come), "is not valid yet", "clock"),
+        (
+            "/1/isFallbackPublicClient",
+            json!(true),
+            "public client flows are allowed",
+            "Allow public client flows: No",
+        ),
+        (
+            "/1/requiredResourceAccess",
+            json!([]),
+            "permission for the API is missing",
+            "API permissions",
+        ),
+        (
+            "/1/keyCredentials",
+            json!([]),
+            "no certificate is uploaded",
+            "Upload certificate",
+        ),
+        (
+            "/1/keyCredentials/0/endDateTime",
+            json!(ago),
+            "has expired",
+            "blogctl cert new",
+        ),
+        (
+            "/1/keyCredentials/0/startDateTime",
+            json!(to_come),
+            "is not valid yet",
+            "clock",
+        ),
         (
             "/1/signInAudience",
             json!("AzureADMultipleOrgs"),
             "accounts of any tenant can sign in (AzureADMultipleOrgs)",
             "single tenant",
         ),
-        ("/0/identifierUris", json!([]), "no Application ID URI is set", "Expose an API"),
-        ("/0/api/oauth2PermissionScopes", json!([]), "no scope is exposed", "Add a scope"),
-        ("/0/api/oauth2PermissionScopes/0/isEnabled", json!(false), "is disabled", "State: Enabled"),
-        ("/1/keyCredentials/0/usage", json!("Sign"), "no certificate is uploaded", "Upload certificate"),
-        ("/0/api/oauth2PermissionScopes/0/id", json!(SITE), "permission for the API is missing", "API permissions"),
+        (
+            "/0/identifierUris",
+            json!([]),
+            "no Application ID URI is set",
+            "Expose an API",
+        ),
+        (
+            "/0/api/oauth2PermissionScopes",
+            json!([]),
+            "no scope is exposed",
+            "Add a scope",
+        ),
+        (
+            "/0/api/oauth2PermissionScopes/0/isEnabled",
+            json!(false),
+            "is disabled",
+            "State: Enabled",
+        ),
+        (
+            "/1/keyCredentials/0/usage",
+            json!("Sign"),
+            "no certificate is uploaded",
+            "Upload certificate",
+        ),
+        (
+            "/0/api/oauth2PermissionScopes/0/id",
+            json!(SITE),
+            "permission for the API is missing",
+            "API permissions",
+        ),
     ] {
         let mut export = json!(system.exported());
         *export.pointer_mut(pointer).expect(pointer) = value;
         let ended = system.diff(&export);
         assert_eq!(ended.code, Some(1), "{pointer}: {ended:?}");
-        assert!(ended.stdout.contains(said) && ended.stdout.contains(remedy), "{pointer}: {}", ended.stdout);
+        assert!(
+            ended.stdout.contains(said) && ended.stdout.contains(remedy),
+            "{pointer}: {}",
+            ended.stdout
+        );
     }
     for (pointer, value, said) in [
         ("/1/web/logoutUrl", json!(null), "front-channel logout URL is not set"),
         ("/1/optionalClaims", json!(null), "optional claim sid is missing"),
-        ("/1/optionalClaims", json!({ "idToken": [{ "name": "sid" }] }), "optional claim email is missing"),
-        ("/0/api/requestedAccessTokenVersion", json!(null), "the API is issued version 1 tokens"),
-        ("/0/optionalClaims/accessToken", json!([]), "optional claim idtyp is missing"),
+        (
+            "/1/optionalClaims",
+            json!({ "idToken": [{ "name": "sid" }] }),
+            "optional claim email is missing",
+        ),
+        (
+            "/0/api/requestedAccessTokenVersion",
+            json!(null),
+            "the API is issued version 1 tokens",
+        ),
+        (
+            "/0/optionalClaims/accessToken",
+            json!([]),
+            "optional claim idtyp is missing",
+        ),
         ("/1/passwordCredentials", json!([{ "hint": "abc" }]), "1 client secret"),
         ("/0/appRoles", json!([]), "no app role Blog.Reader"),
-        ("/0/appRoles/1/isEnabled", json!(false), "the app role Blog.Writer is disabled"),
-        ("/0/appRoles/2/allowedMemberTypes", json!(["User"]), "Blog.Admin cannot be given to applications"),
-        ("/0/api/oauth2PermissionScopes/0/type", json!("Admin"), "only administrators can consent"),
-        ("/1/web/implicitGrantSettings/enableIdTokenIssuance", json!(true), "the implicit grant is on"),
+        (
+            "/0/appRoles/1/isEnabled",
+            json!(false),
+            "the app role Blog.Writer is disabled",
+        ),
+        (
+            "/0/appRoles/2/allowedMemberTypes",
+            json!(["User"]),
+            "Blog.Admin cannot be given to applications",
+        ),
+        (
+            "/0/api/oauth2PermissionScopes/0/type",
+            json!("Admin"),
+            "only administrators can consent",
+        ),
+        (
+            "/1/web/implicitGrantSettings/enableIdTokenIssuance",
+            json!(true),
+            "the implicit grant is on",
+        ),
         ("/1/keyCredentials/0/endDateTime", json!(soon), "expires in 2 days"),
     ] {
         let mut export = json!(system.exported());
@@ -461,7 +665,11 @@ fn each_difference_is_told_with_its_place_in_the_portal() {
         export.pointer_mut(parent).expect(parent)[name] = value;
         let ended = system.diff(&export);
         assert_eq!(ended.code, Some(0), "a warning: {ended:?}");
-        assert!(ended.stdout.contains("! ") && ended.stdout.contains(said), "{pointer}: {}", ended.stdout);
+        assert!(
+            ended.stdout.contains("! ") && ended.stdout.contains(said),
+            "{pointer}: {}",
+            ended.stdout
+        );
     }
 }
 
@@ -472,9 +680,15 @@ fn what_nobody_has_asked_for_is_told() {
     let (mut encrypted, mut open) = (api.clone(), site);
     encrypted["tokenEncryptionKeyId"] = json!(SITE);
     let ended = system.diff(&encrypted);
-    assert!(ended.code == Some(1) && ended.stdout.contains("the API's tokens are encrypted"), "{ended:?}");
+    assert!(
+        ended.code == Some(1) && ended.stdout.contains("the API's tokens are encrypted"),
+        "{ended:?}"
+    );
 
-    open["web"]["redirectUris"].as_array_mut().expect("URIs").push(json!("https://*.example/callback"));
+    open["web"]["redirectUris"]
+        .as_array_mut()
+        .expect("URIs")
+        .push(json!("https://*.example/callback"));
     open["spa"] = json!({ "redirectUris": ["http://blog.example.com/callback", "http://127.0.0.1:5000/callback"] });
     let other = TestCertificate::new("other", &keys()[1].key).make();
     let digest = other.digest(openssl::hash::MessageDigest::sha1()).expect("a digest");
@@ -509,7 +723,10 @@ fn an_api_of_many_tenants_is_registered_for_them() {
     let mut alone = api;
     alone["signInAudience"] = json!("AzureADMyOrg");
     let ended = system.diff(&json!([alone, site]));
-    assert!(ended.code == Some(1) && ended.stdout.contains("multitenant"), "{ended:?}");
+    assert!(
+        ended.code == Some(1) && ended.stdout.contains("multitenant"),
+        "{ended:?}"
+    );
 }
 
 #[test]
@@ -519,19 +736,38 @@ fn an_api_that_the_settings_know_by_its_uri_alone_is_found_by_it() {
     let settings = fs::read_to_string(&path).expect("settings");
     fs::write(path, settings.replace(&format!("api://{API}"), "api://blog")).expect("written");
     let manifest = system.entra(&["manifest"]);
-    assert!(manifest.stderr.contains("in the place of @API_CLIENT_ID@"), "{}", manifest.stderr);
+    assert!(
+        manifest.stderr.contains("in the place of @API_CLIENT_ID@"),
+        "{}",
+        manifest.stderr
+    );
     let [mut api, mut site] = system.exported();
     site["requiredResourceAccess"][0]["resourceAppId"] = json!(API);
     assert_eq!(system.diff(&json!([site, api])).code, Some(0));
     let alone = system.diff(&site);
-    assert!(alone.stdout.contains("az ad app list --identifier-uri api://blog"), "{}", alone.stdout);
-    assert!(alone.stdout.contains("the permission for the API cannot be compared"), "{}", alone.stdout);
+    assert!(
+        alone.stdout.contains("az ad app list --identifier-uri api://blog"),
+        "{}",
+        alone.stdout
+    );
+    assert!(
+        alone.stdout.contains("the permission for the API cannot be compared"),
+        "{}",
+        alone.stdout
+    );
     api["api"]["oauth2PermissionScopes"] = json!([]);
     let ended = system.diff(&json!([site, api]));
-    assert!(ended.code == Some(1) && ended.stdout.contains("no scope is exposed"), "{ended:?}");
+    assert!(
+        ended.code == Some(1) && ended.stdout.contains("no scope is exposed"),
+        "{ended:?}"
+    );
     site["requiredResourceAccess"] = json!([]);
     let ended = system.diff(&json!([site, api]));
-    assert!(ended.stdout.contains("permission for the API is missing"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("permission for the API is missing"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]
@@ -542,15 +778,27 @@ fn what_is_no_export_is_told() {
         ("ERROR: Resource does not exist", "is not JSON"),
         ("[]", "none of the registrations"),
         ("7", "none of the registrations"),
-        ("{\"appId\": \"00000000-1111-4222-8333-444444444444\"}", "none of the registrations"),
-        (&json!({ "appId": SITE, "replyUrlsWithType": [] }).to_string(), "older form of Azure AD Graph"),
-        (&json!([{ "appId": API, "accessTokenAcceptedVersion": 2 }]).to_string(), "older form of Azure AD Graph"),
+        (
+            "{\"appId\": \"00000000-1111-4222-8333-444444444444\"}",
+            "none of the registrations",
+        ),
+        (
+            &json!({ "appId": SITE, "replyUrlsWithType": [] }).to_string(),
+            "older form of Azure AD Graph",
+        ),
+        (
+            &json!([{ "appId": API, "accessTokenAcceptedVersion": 2 }]).to_string(),
+            "older form of Azure AD Graph",
+        ),
         (&system.manifest().to_string(), "is what blogctl entra manifest prints"),
     ] {
         fs::write(system.folder.path().join("export.json"), text).expect("written");
         let ended = system.entra(&["diff", "export.json"]);
         assert_eq!(ended.code, Some(1), "{ended:?}");
-        assert!(ended.stderr.contains(said) && ended.stderr.contains("hint:"), "{ended:?}");
+        assert!(
+            ended.stderr.contains(said) && ended.stderr.contains("hint:"),
+            "{ended:?}"
+        );
     }
     assert_eq!(system.entra(&["diff", "missing.json"]).code, Some(1));
     assert_eq!(system.entra(&["diff"]).code, Some(2));

@@ -28,13 +28,16 @@ impl Secret {
     /// The part of it that `output` repeats, if any.
     fn leaked_in<'o>(&self, output: &'o str) -> Option<&'o str> {
         let compact: Vec<char> = self.text.chars().collect();
-        compact.windows(WINDOW.min(compact.len())).step_by(WINDOW / 2).find_map(|window| {
-            let part: String = window.iter().collect();
-            let is_telling = part.chars().filter(char::is_ascii_alphanumeric).count() >= 8
-                && !HARMLESS.iter().any(|known| known.contains(&part));
-            let at = output.find(&part).filter(|_| is_telling)?;
-            output.get(at..at + part.len())
-        })
+        compact
+            .windows(WINDOW.min(compact.len()))
+            .step_by(WINDOW / 2)
+            .find_map(|window| {
+                let part: String = window.iter().collect();
+                let is_telling = part.chars().filter(char::is_ascii_alphanumeric).count() >= 8
+                    && !HARMLESS.iter().any(|known| known.contains(&part));
+                let at = output.find(&part).filter(|_| is_telling)?;
+                output.get(at..at + part.len())
+            })
     }
 }
 
@@ -55,10 +58,22 @@ fn secrets() -> Vec<Secret> {
     let both = [pem(&certificate), key_pem(key)].concat();
     let both = String::from_utf8(both).expect("text");
     let mut builder = Pkcs12::builder();
-    let pfx = builder.pkey(key).cert(&certificate).build2("hunter2").expect("a PFX").to_der().expect("DER");
-    let encrypted = key.private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"hunter2").expect("PEM");
+    let pfx = builder
+        .pkey(key)
+        .cert(&certificate)
+        .build2("hunter2")
+        .expect("a PFX")
+        .to_der()
+        .expect("DER");
+    let encrypted = key
+        .private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"hunter2")
+        .expect("PEM");
     let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6Ik1yNS1BVWliZkJpaTdOZDFqQmViYXhib1hXMCJ9.eyJhdWQiOiJhcGk6Ly9ibG9nIiwib2lkIjoiMSJ9.c2lnbmF0dXJlLXNpZ25hdHVyZQ";
-    let certain = |name, text: String| Secret { name, text, is_certain: true };
+    let certain = |name, text: String| Secret {
+        name,
+        text,
+        is_certain: true,
+    };
     vec![
         certain("PEM", both.clone()),
         certain("PEM with \\n", both.replace('\n', "\\n")),
@@ -69,8 +84,14 @@ fn secrets() -> Vec<Secret> {
         certain("key in base64", STANDARD.encode(key.private_key_to_der().expect("DER"))),
         certain("token", token.to_owned()),
         certain("header", format!("Bearer {token}")),
-        certain("URL with token", format!("https://blog.example/callback#access_token={token}")),
-        certain("ADO.NET", "Server=tcp:h;Database=b;User Id=u;Password=S3cretS3cretS3cret;".to_owned()),
+        certain(
+            "URL with token",
+            format!("https://blog.example/callback#access_token={token}"),
+        ),
+        certain(
+            "ADO.NET",
+            "Server=tcp:h;Database=b;User Id=u;Password=S3cretS3cretS3cret;".to_owned(),
+        ),
         certain("libpq", "host=h user=u password=S3cretS3cretS3cret".to_owned()),
         certain(
             "Azure storage",
@@ -80,8 +101,16 @@ fn secrets() -> Vec<Secret> {
         certain("refresh token", format!("1.AXoA{}", "S3cretX9qZ-_".repeat(12))),
         certain("cookie key", "Zk3vQ9rT1xWb7LdMnc5HyEuP0sGaJ6fRoi8KXtVBw2Cq".to_owned()),
         certain("password of a manager", "x9$Kq!2vT@w7#LmZ^4".to_owned()),
-        Secret { name: "password", text: "Tr0ub4dor&3 horse".to_owned(), is_certain: false },
-        Secret { name: "words", text: "correct horse battery staple".to_owned(), is_certain: false },
+        Secret {
+            name: "password",
+            text: "Tr0ub4dor&3 horse".to_owned(),
+            is_certain: false,
+        },
+        Secret {
+            name: "words",
+            text: "correct horse battery staple".to_owned(),
+            is_certain: false,
+        },
     ]
 }
 
@@ -89,7 +118,10 @@ fn secrets() -> Vec<Secret> {
 const LAYERS: [&str; 4] = ["environment", ".env", "blog.toml", "flag"];
 
 fn sources(folder: &Path, layer: &str, setting: &str, value: &str) -> Sources {
-    let mut sources = Sources { folder: Some(folder.to_owned()), ..Sources::default() };
+    let mut sources = Sources {
+        folder: Some(folder.to_owned()),
+        ..Sources::default()
+    };
     for file in [".env", "blog.toml"] {
         let _ = std::fs::remove_file(folder.join(file));
     }
@@ -106,7 +138,11 @@ fn sources(folder: &Path, layer: &str, setting: &str, value: &str) -> Sources {
             std::fs::write(folder.join("blog.toml"), text).expect("written");
         }
         _ => {
-            sources.flags.push(Flag { name: "--set".to_owned(), setting: setting.to_owned(), value: value.to_owned() });
+            sources.flags.push(Flag {
+                name: "--set".to_owned(),
+                setting: setting.to_owned(),
+                value: value.to_owned(),
+            });
         }
     }
     sources
@@ -159,21 +195,48 @@ fn no_entry_of_a_list_shows_anything_of_any_secret() {
     for secret in secrets() {
         let text = serde_json::json!(secret.text);
         for (setting, value) in [
-            ("client.credential", format!(r#"[{{"source":"file","cert_path":{text}}}]"#)),
-            ("client.credential", format!(r#"[{{"source":"file","cert_path":"a","key_path":{text}}}]"#)),
-            ("client.credential", format!(r#"[{{"source":"file","cert_path":"a","key_passphrase_file":{text}}}]"#)),
-            ("client.credential", format!(r#"[{{"source":"file","cert_path":"a","cert_thumbprint":{text}}}]"#)),
-            ("client.credential", format!(r#"[{{"source":"file","cert_base64":{text}}}]"#)),
-            ("client.credential", format!(r#"[{{"source":"workload_identity","token_file":{text}}}]"#)),
-            ("client.credential", format!(r#"[{{"source":"managed_identity","client_id":{text}}}]"#)),
-            ("client.credential", format!(r#"[{{"source":"key_vault_sign","vault_url":{text},"certificate":"a"}}]"#)),
+            (
+                "client.credential",
+                format!(r#"[{{"source":"file","cert_path":{text}}}]"#),
+            ),
+            (
+                "client.credential",
+                format!(r#"[{{"source":"file","cert_path":"a","key_path":{text}}}]"#),
+            ),
+            (
+                "client.credential",
+                format!(r#"[{{"source":"file","cert_path":"a","key_passphrase_file":{text}}}]"#),
+            ),
+            (
+                "client.credential",
+                format!(r#"[{{"source":"file","cert_path":"a","cert_thumbprint":{text}}}]"#),
+            ),
+            (
+                "client.credential",
+                format!(r#"[{{"source":"file","cert_base64":{text}}}]"#),
+            ),
+            (
+                "client.credential",
+                format!(r#"[{{"source":"workload_identity","token_file":{text}}}]"#),
+            ),
+            (
+                "client.credential",
+                format!(r#"[{{"source":"managed_identity","client_id":{text}}}]"#),
+            ),
+            (
+                "client.credential",
+                format!(r#"[{{"source":"key_vault_sign","vault_url":{text},"certificate":"a"}}]"#),
+            ),
             (
                 "client.credential",
                 format!(r#"[{{"source":"key_vault_sign","vault_url":"https://v","certificate":{text}}}]"#),
             ),
             ("client.credential", format!(r#"[{{"source":{text}}}]"#)),
             ("client.credential", format!("[{text}]")),
-            ("idp.users", format!(r#"[{{"oid":{text},"name":{text},"email":{text}}}]"#)),
+            (
+                "idp.users",
+                format!(r#"[{{"oid":{text},"name":{text},"email":{text}}}]"#),
+            ),
             ("idp.users", format!("[{text}]")),
             ("idp.apps", format!(r#"[{{"client_id":{text}}}]"#)),
             (
@@ -189,7 +252,12 @@ fn no_entry_of_a_list_shows_anything_of_any_secret() {
             ("client.cookie_key", format!("[{text}]")),
         ] {
             let told = told(&sources(folder.path(), "environment", setting, &value));
-            assert_eq!(secret.leaked_in(&told), None, "{} in {setting}={value}:\n{told}", secret.name);
+            assert_eq!(
+                secret.leaked_in(&told),
+                None,
+                "{} in {setting}={value}:\n{told}",
+                secret.name
+            );
         }
     }
 }
@@ -216,7 +284,11 @@ fn what_a_file_holds_in_place_of_its_path_is_refused_with_the_setting_that_takes
             let mistakes = outcome.expect_err(secret.name).0;
             assert_eq!(mistakes.len(), 1, "{mistakes:?}");
             assert_eq!(mistakes[0].setting, setting);
-            assert!(mistakes[0].hint.contains(advice), "{} in {setting}: {mistakes:?}", secret.name);
+            assert!(
+                mistakes[0].hint.contains(advice),
+                "{} in {setting}: {mistakes:?}",
+                secret.name
+            );
         }
     }
 }
@@ -227,18 +299,23 @@ fn the_path_of_a_file_in_place_of_what_it_holds_is_refused_or_told() {
     let path = folder.path().join("client-and-its-private-key-for-the-blog");
     std::fs::write(&path, "").expect("written");
     let path = path.display().to_string();
-    for (setting, path_setting) in
-        [("client.cert_base64", "client.cert_path"), ("client.key_base64", "client.key_path")]
-    {
+    for (setting, path_setting) in [
+        ("client.cert_base64", "client.cert_path"),
+        ("client.key_base64", "client.key_path"),
+    ] {
         for value in [&path, "cert/client.pem", "./client.pfx", "~/client", "C:\\client"] {
             let outcome = Settings::load(&sources(folder.path(), "flag", setting, value), Role::Any);
             let mistakes = outcome.expect_err(value).0;
-            assert!(mistakes[0].setting == setting && mistakes[0].hint.contains(path_setting), "{mistakes:?}");
+            assert!(
+                mistakes[0].setting == setting && mistakes[0].hint.contains(path_setting),
+                "{mistakes:?}"
+            );
         }
     }
-    for (setting, path_setting) in
-        [("client.key_passphrase", "client.key_passphrase_file"), ("client.cookie_key", "client.cookie_key_file")]
-    {
+    for (setting, path_setting) in [
+        ("client.key_passphrase", "client.key_passphrase_file"),
+        ("client.cookie_key", "client.cookie_key_file"),
+    ] {
         let (loaded, _) = Settings::load_leniently(&sources(folder.path(), "flag", setting, &path), Role::Any);
         assert!(
             loaded.warnings.iter().any(|warning| warning.contains(path_setting)),
@@ -282,7 +359,12 @@ fn no_command_prints_anything_of_a_secret_in_the_place_of_a_path() {
                 ]);
                 let ended = Ended::of_command(command.env(variable_of(setting), &secret.text));
                 let printed = format!("{}{}", ended.stdout, ended.stderr);
-                assert_eq!(secret.leaked_in(&printed), None, "{} in {setting}, {arguments:?}:\n{printed}", secret.name);
+                assert_eq!(
+                    secret.leaked_in(&printed),
+                    None,
+                    "{} in {setting}, {arguments:?}:\n{printed}",
+                    secret.name
+                );
                 let made: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").flatten().collect();
                 assert!(made.is_empty(), "{setting}, {arguments:?} made {made:?}");
             }
@@ -323,8 +405,19 @@ fn no_command_prints_anything_of_a_secret_in_an_argument() {
             let ended = Ended::of(folder.path(), arguments);
             let printed = format!("{}{}", ended.stdout, ended.stderr);
             // A name for a certificate may be of any form.
-            assert!(ended.code > Some(0) || arguments.contains(&"--san"), "{}: {:?}", secret.name, arguments.first());
-            assert_eq!(secret.leaked_in(&printed), None, "{}: {:?}:\n{printed}", secret.name, arguments.first());
+            assert!(
+                ended.code > Some(0) || arguments.contains(&"--san"),
+                "{}: {:?}",
+                secret.name,
+                arguments.first()
+            );
+            assert_eq!(
+                secret.leaked_in(&printed),
+                None,
+                "{}: {:?}:\n{printed}",
+                secret.name,
+                arguments.first()
+            );
             if secret.is_certain && arguments == ["doctor", "--token", text] {
                 assert_eq!(ended.code, Some(2), "{}:\n{printed}", secret.name);
             }
@@ -356,8 +449,14 @@ fn a_failure_is_the_same_object_for_every_command_that_prints_json() {
         assert_eq!(ended.code, Some(code), "{arguments:?}: {ended:?}");
         let told: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
         assert_eq!(told["error"]["exit_code"], code, "{arguments:?}: {told}");
-        assert!(told["error"]["message"].as_str().is_some_and(|text| !text.is_empty()), "{told}");
-        assert!(told["error"].get("hint").is_some() && !ended.stderr.contains("error:"), "{ended:?}");
+        assert!(
+            told["error"]["message"].as_str().is_some_and(|text| !text.is_empty()),
+            "{told}"
+        );
+        assert!(
+            told["error"].get("hint").is_some() && !ended.stderr.contains("error:"),
+            "{ended:?}"
+        );
     }
 }
 
@@ -368,7 +467,11 @@ fn an_empty_or_blank_variable_is_not_set_for_every_setting() {
         for blank in ["", " ", " \t "] {
             for layer in ["environment", ".env", "blog.toml"] {
                 let loaded = Settings::load(&sources(folder.path(), layer, setting, blank), Role::Any).expect(setting);
-                let entry = loaded.entries.iter().find(|entry| entry.name == setting).expect("there");
+                let entry = loaded
+                    .entries
+                    .iter()
+                    .find(|entry| entry.name == setting)
+                    .expect("there");
                 assert_eq!(entry.value, entry.default, "{setting} = {blank:?} by {layer}");
             }
         }

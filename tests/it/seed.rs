@@ -17,7 +17,14 @@ use crate::support::{
 fn seed(settings: &DatabaseSettings, arguments: &[&str]) -> Ended {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("database.url={}", settings.url);
-    Ended::of(folder.path(), &[&["seed", "--set", &url, "--set", "server.environment=development"], arguments].concat())
+    Ended::of(
+        folder.path(),
+        &[
+            &["seed", "--set", &url, "--set", "server.environment=development"],
+            arguments,
+        ]
+        .concat(),
+    )
 }
 
 fn page(settings: &DatabaseSettings) -> Page {
@@ -34,7 +41,12 @@ fn twenty_posts_by_three_users_unless_told_otherwise() {
     let file = SqliteFile::new();
     let ended = seed(&file.settings, &[]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    for line in [&format!("Sample data in {}\n", file.settings.url), "users    3\n", "posts    20\n", "seed     42\n"] {
+    for line in [
+        &format!("Sample data in {}\n", file.settings.url),
+        "users    3\n",
+        "posts    20\n",
+        "seed     42\n",
+    ] {
         assert!(ended.stdout.contains(line), "{ended:?}");
     }
     // No bar where there is no terminal.
@@ -72,7 +84,12 @@ fn the_same_seed_gives_the_same_rows_on_every_database_and_another_seed_others()
     let other = SqliteFile::new();
     assert_eq!(seed(&other.settings, &["--seed", "8"]).code, Some(0));
     let other = page(&other.settings).posts;
-    assert!(other.iter().zip(&reference).all(|(other, post)| other.content != post.content));
+    assert!(
+        other
+            .iter()
+            .zip(&reference)
+            .all(|(other, post)| other.content != post.content)
+    );
 }
 
 #[test]
@@ -119,7 +136,12 @@ fn in_production_it_names_the_database_and_without_a_terminal_goes_on_only_with_
     for environment in [&[][..], &["--set", "server.environment=production"]] {
         let refused = Ended::of(folder.path(), &[&["seed", "--set", &url], environment].concat());
         assert_eq!(refused.code, Some(2), "{refused:?}");
-        for said in [file.settings.url.as_str(), "server.environment is production", "hint: ", "--yes"] {
+        for said in [
+            file.settings.url.as_str(),
+            "server.environment is production",
+            "hint: ",
+            "--yes",
+        ] {
             assert!(refused.stderr.contains(said), "{refused:?}");
         }
         assert!(!Path::new(&file.settings.url).exists());
@@ -141,9 +163,13 @@ fn the_database_of_dev_gets_sample_posts_without_a_question() {
 #[test]
 fn numbers_out_of_bounds_are_wrong_usage() {
     let file = SqliteFile::new();
-    for arguments in
-        [["--users", "0"], ["--users", "10001"], ["--count", "10000001"], ["--count", "-1"], ["--seed", "x"]]
-    {
+    for arguments in [
+        ["--users", "0"],
+        ["--users", "10001"],
+        ["--count", "10000001"],
+        ["--count", "-1"],
+        ["--seed", "x"],
+    ] {
         let ended = seed(&file.settings, &arguments);
         assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:?}");
     }
@@ -161,10 +187,16 @@ fn it_works_beside_an_open_database_that_writes() {
     std::thread::scope(|scope| {
         let seeding = scope.spawn(|| seed(&file.settings, &["--count", "5000"]));
         block_on(async {
-            let author = blog.ensure_user(crate::support::database::key(1), "Ann").await.expect("a user").0;
+            let author = blog
+                .ensure_user(crate::support::database::key(1), "Ann")
+                .await
+                .expect("a user")
+                .0;
             for n in 0..20 {
                 let draft = crate::support::database::draft(&format!("Post {n}"));
-                blog.create(blogctl::blog::Rights::Write, &author, draft).await.expect("written beside the seed");
+                blog.create(blogctl::blog::Rights::Write, &author, draft)
+                    .await
+                    .expect("written beside the seed");
             }
         });
         let ended = seeding.join().expect("it ends");
@@ -179,14 +211,26 @@ fn a_sample_may_be_written_by_users_that_are_given() {
         let database = Database::open(settings).expect("opens");
         database.migrate().expect("migrates");
         let users: Vec<_> = [("Alice", 1), ("Bob", 2)]
-            .map(|(name, number)| sample::SampleUser { oid: Uuid::from_u128(number), display_name: name.to_owned() })
+            .map(|(name, number)| sample::SampleUser {
+                oid: Uuid::from_u128(number),
+                display_name: name.to_owned(),
+            })
             .into();
-        let sample = sample::Sample { tid: Uuid::from_u128(9), users, posts: 2500, seed: 1 };
+        let sample = sample::Sample {
+            tid: Uuid::from_u128(9),
+            users,
+            posts: 2500,
+            seed: 1,
+        };
         let mut told = Vec::new();
         sample::fill(&database, &sample, |added| told.push(added)).expect("filled");
         assert_eq!(told, [1000, 1000, 500]);
         let page = page(settings);
         assert_eq!(page.total, 2500);
-        assert!(page.posts.iter().all(|post| ["Alice", "Bob"].contains(&post.author.display_name.as_str())));
+        assert!(
+            page.posts
+                .iter()
+                .all(|post| ["Alice", "Bob"].contains(&post.author.display_name.as_str()))
+        );
     });
 }

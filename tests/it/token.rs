@@ -17,7 +17,12 @@ fn token(arguments: &[&str]) -> Ended {
 
 fn token_with(variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
     let folder = tempfile::tempdir().expect("a folder");
-    Ended::of_command(blogctl(folder.path()).envs(variables.iter().copied()).arg("token").args(arguments))
+    Ended::of_command(
+        blogctl(folder.path())
+            .envs(variables.iter().copied())
+            .arg("token")
+            .args(arguments),
+    )
 }
 
 fn port(url: &str) -> String {
@@ -26,12 +31,20 @@ fn port(url: &str) -> String {
 
 /// Status of writing a post.
 fn write(dev: &Dev, token: &str) -> u16 {
-    let request = agent().post(dev.api("/v1/posts")).header("Authorization", format!("Bearer {token}"));
-    request.send_json(json!({ "title": "By token", "content": "Words." })).expect("an answer").status().as_u16()
+    let request = agent()
+        .post(dev.api("/v1/posts"))
+        .header("Authorization", format!("Bearer {token}"));
+    request
+        .send_json(json!({ "title": "By token", "content": "Words." }))
+        .expect("an answer")
+        .status()
+        .as_u16()
 }
 
 fn read(dev: &Dev, token: &str) -> u16 {
-    let request = agent().get(dev.api("/v1/posts")).header("Authorization", format!("Bearer {token}"));
+    let request = agent()
+        .get(dev.api("/v1/posts"))
+        .header("Authorization", format!("Bearer {token}"));
     request.call().expect("an answer").status().as_u16()
 }
 
@@ -60,13 +73,23 @@ fn the_token_alone_is_printed_and_the_api_takes_it_as_the_user_and_role_asked_fo
         (&["--app-only"], 401, 401),
     ] {
         let token = print(arguments);
-        assert_eq!((read(&dev, &token), write(&dev, &token)), (may_read, may_write), "{arguments:?}");
+        assert_eq!(
+            (read(&dev, &token), write(&dev, &token)),
+            (may_read, may_write),
+            "{arguments:?}"
+        );
     }
 
     let Ended { code, stdout, .. } = token(&["--idp-port", &port, "--user", "chiara", "--json"]);
     let answer: Value = serde_json::from_str(&stdout).expect("JSON");
-    assert_eq!((code, &answer["name"], &answer["roles"]), (Some(0), &json!("Chiara Conti"), &json!(["Blog.Admin"])));
-    assert_eq!((&answer["token_type"], &answer["scope"]), (&json!("Bearer"), &json!("access_as_user")));
+    assert_eq!(
+        (code, &answer["name"], &answer["roles"]),
+        (Some(0), &json!("Chiara Conti"), &json!(["Blog.Admin"]))
+    );
+    assert_eq!(
+        (&answer["token_type"], &answer["scope"]),
+        (&json!("Bearer"), &json!("access_as_user"))
+    );
     assert_eq!(read(&dev, answer["access_token"].as_str().expect("a token")), 200);
     chrono::DateTime::parse_from_rfc3339(answer["expires_on"].as_str().expect("a time")).expect("RFC 3339");
 
@@ -78,7 +101,11 @@ fn the_token_alone_is_printed_and_the_api_takes_it_as_the_user_and_role_asked_fo
         unknown.stderr
     );
     let scope = token(&["--idp-port", &port, "--scope", "api://nobody/x"]);
-    assert!(scope.code == Some(2) && scope.stderr.contains("AADSTS"), "{}", scope.stderr);
+    assert!(
+        scope.code == Some(2) && scope.stderr.contains("AADSTS"),
+        "{}",
+        scope.stderr
+    );
 }
 
 #[test]
@@ -92,15 +119,26 @@ fn the_settings_that_dev_prints_lead_to_its_emulator() {
 
 #[test]
 fn without_an_emulator_it_says_how_to_start_one() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port().to_string();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("bound")
+        .port()
+        .to_string();
     let Ended { code, stdout, stderr } = token(&["--idp-port", &free]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    assert!(stderr.contains("blogctl dev") && stderr.contains("--idp-port"), "{stderr}");
+    assert!(
+        stderr.contains("blogctl dev") && stderr.contains("--idp-port"),
+        "{stderr}"
+    );
 
     let dev = Dev::start();
     let Ended { code, stdout, stderr } = token(&["--idp-port", &port(&dev.api(""))]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    assert!(stderr.contains("is not blogctl's development identity provider"), "{stderr}");
+    assert!(
+        stderr.contains("is not blogctl's development identity provider"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -112,6 +150,9 @@ fn it_never_talks_to_a_real_tenant_and_says_who_does() {
         let variables = [(name, value), ("BLOG_API__APP_ID_URI", "api://blog")];
         let Ended { code, stdout, stderr } = token_with(&variables, &[]);
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{name}");
-        assert!(stderr.contains("az account get-access-token --resource api://blog"), "{stderr}");
+        assert!(
+            stderr.contains("az account get-access-token --resource api://blog"),
+            "{stderr}"
+        );
     }
 }

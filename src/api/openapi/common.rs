@@ -20,14 +20,30 @@ pub struct Guarded;
 impl IntoResponses for Guarded {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[
-            (401, "No access token, or not one for this API; `code` says why", &["WWW-Authenticate"]),
+            (
+                401,
+                "No access token, or not one for this API; `code` says why",
+                &["WWW-Authenticate"],
+            ),
             (406, "`Accept` leaves out JSON, or `Accept-Encoding` every form", &[]),
             (414, "Path and query are too long", &[]),
             (431, "The headers are too large", &[]),
-            (403, "The token does not allow this, or the post is somebody else's", &["WWW-Authenticate"]),
-            (429, "Too many requests of this caller, or from this address", &["Retry-After"]),
+            (
+                403,
+                "The token does not allow this, or the post is somebody else's",
+                &["WWW-Authenticate"],
+            ),
+            (
+                429,
+                "Too many requests of this caller, or from this address",
+                &["Retry-After"],
+            ),
             (500, "A fault of the server, logged under the request id", &[]),
-            (503, "Entra's signing keys or the database are away at present", &["Retry-After"]),
+            (
+                503,
+                "Entra's signing keys or the database are away at present",
+                &["Retry-After"],
+            ),
         ])
     }
 }
@@ -60,8 +76,16 @@ impl IntoResponses for WithBody {
             (408, "The body did not arrive in time", &[]),
             (411, "There is neither a body nor a length", &[]),
             (413, "The body is too large", &[]),
-            (415, "The body is neither `application/json` nor of another type that ends in `+json`", &[]),
-            (422, "Fields or parameters are not as they must be; `errors` names them all", &[]),
+            (
+                415,
+                "The body is neither `application/json` nor of another type that ends in `+json`",
+                &[],
+            ),
+            (
+                422,
+                "Fields or parameters are not as they must be; `errors` names them all",
+                &[],
+            ),
         ])
     }
 }
@@ -75,20 +99,37 @@ fn problems(all: &[(u16, &str, &[&str])]) -> BTreeMap<String, RefOr<Response>> {
 fn problem(description: &str, headers: &[&str]) -> Response {
     let document = RefOr::Ref(Ref::from_schema_name(Document::name()));
     let content = ContentBuilder::new().schema(Some(document)).build();
-    let answer = ResponseBuilder::new().description(description).content("application/problem+json", content);
-    headers.iter().fold(answer, |answer, name| answer.header(*name, header_of(name))).build()
+    let answer = ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", content);
+    headers
+        .iter()
+        .fold(answer, |answer, name| answer.header(*name, header_of(name)))
+        .build()
 }
 
 fn header_of(name: &str) -> Header {
     let (kind, description) = match name {
-        "X-Request-ID" => (Type::String, "Names this request in the server's log; the client's own if it sent one"),
-        "RateLimit" => (Type::String, "What is left of the budget (draft-ietf-httpapi-ratelimit-headers)"),
+        "X-Request-ID" => (
+            Type::String,
+            "Names this request in the server's log; the client's own if it sent one",
+        ),
+        "RateLimit" => (
+            Type::String,
+            "What is left of the budget (draft-ietf-httpapi-ratelimit-headers)",
+        ),
         "RateLimit-Policy" => (Type::String, "The budget that the request was taken from"),
         "Retry-After" => (Type::Integer, "Seconds after which it is worth asking again"),
-        "WWW-Authenticate" => (Type::String, "The challenge (RFC 6750): error, what is missing, where to get a token"),
+        "WWW-Authenticate" => (
+            Type::String,
+            "The challenge (RFC 6750): error, what is missing, where to get a token",
+        ),
         _ => (Type::String, ""),
     };
-    HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(kind))).description(Some(description)).build()
+    HeaderBuilder::new()
+        .schema(Some(ObjectBuilder::new().schema_type(kind)))
+        .description(Some(description))
+        .build()
 }
 
 /// Adds what no handler says: headers that every answer has.
@@ -108,7 +149,9 @@ pub(super) fn complete(description: &mut OpenApi) {
         }
         for (status, answer) in &mut operation.responses.responses {
             let RefOr::T(answer) = answer else { continue };
-            answer.headers.insert("X-Request-ID".to_owned(), header_of("X-Request-ID").into());
+            answer
+                .headers
+                .insert("X-Request-ID".to_owned(), header_of("X-Request-ID").into());
             // An answer to a caller who is known, or the refusal by a budget.
             if is_guarded && (status.starts_with('2') || status == "429") {
                 for name in ["RateLimit", "RateLimit-Policy"] {
@@ -120,5 +163,7 @@ pub(super) fn complete(description: &mut OpenApi) {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().filter_map(Option::as_mut)
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.delete]
+        .into_iter()
+        .filter_map(Option::as_mut)
 }

@@ -52,11 +52,17 @@ pub async fn change(
     blog: web::Data<Blog>,
 ) -> Result<HttpResponse, Problem> {
     let id = id.into_inner();
-    let change = body.0.into_change(settings.max_content_chars).map_err(Problem::invalid)?;
+    let change = body
+        .0
+        .into_change(settings.max_content_chars)
+        .map_err(Problem::invalid)?;
     let expected = etag::expected(&request, &blog, id).await?;
-    let post = blog.change(caller.actor(), id, change, expected).await.map_err(|error| match error {
-        BlogError::NotAuthor => Problem::not_author("Not authorized to update this post"),
-        error => Problem::from(error),
-    })?;
+    let post = blog
+        .change(caller.actor(), id, change, expected)
+        .await
+        .map_err(|error| match error {
+            BlogError::NotAuthor => Problem::not_author("Not authorized to update this post"),
+            error => Problem::from(error),
+        })?;
     Ok(with_state_of(&post, &mut HttpResponse::Ok()).json(PostJson::from(&post)))
 }

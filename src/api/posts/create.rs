@@ -56,20 +56,33 @@ pub async fn create(
     settings: web::Data<ApiSettings>,
     blog: web::Data<Blog>,
 ) -> Result<HttpResponse, Problem> {
-    let draft = body.0.into_draft(settings.max_content_chars).map_err(Problem::invalid)?;
+    let draft = body
+        .0
+        .into_draft(settings.max_content_chars)
+        .map_err(Problem::invalid)?;
     let (author, _) = blog.ensure_user(caller.key(), caller.token_name()).await?;
     let created = if let Some(key) = key.0 {
         blog.create_once(caller.rights(), &author, draft, key, json).await?
     } else {
         let post = blog.create(caller.rights(), &author, draft).await?;
         let answer = json(&post).map_err(Problem::internal)?;
-        CreatedOnce { post_id: post.id, version: post.version(), answer, is_replay: false }
+        CreatedOnce {
+            post_id: post.id,
+            version: post.version(),
+            answer,
+            is_replay: false,
+        }
     };
     Ok(answer(created))
 }
 
 fn answer(created: CreatedOnce) -> HttpResponse {
-    let CreatedOnce { post_id, version, answer: json, is_replay } = created;
+    let CreatedOnce {
+        post_id,
+        version,
+        answer: json,
+        is_replay,
+    } = created;
     let mut answer = HttpResponse::Created();
     answer
         .insert_header(ETag(etag::tag(post_id, version)))

@@ -45,9 +45,11 @@ pub async fn delete(
 ) -> Result<HttpResponse, Problem> {
     let id = id.into_inner();
     let expected = etag::expected(&request, &blog, id).await?;
-    blog.delete(caller.actor(), id, expected).await.map_err(|error| match error {
-        BlogError::NotAuthor => Problem::not_author("Not authorized to delete this post"),
-        error => Problem::from(error),
-    })?;
+    blog.delete(caller.actor(), id, expected)
+        .await
+        .map_err(|error| match error {
+            BlogError::NotAuthor => Problem::not_author("Not authorized to delete this post"),
+            error => Problem::from(error),
+        })?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -37,7 +37,9 @@ impl Fields {
     /// Every field that is not as it must be.
     pub fn into_draft(self, max_content_chars: usize) -> Result<Draft, Vec<FieldError>> {
         let title = self.title.required("title", Title::parse);
-        let content = self.content.required("content", |text| Content::parse(text, max_content_chars));
+        let content = self
+            .content
+            .required("content", |text| Content::parse(text, max_content_chars));
         match (title, content) {
             (Ok(title), Ok(content)) => Ok(Draft { title, content }),
             (title, content) => Err([title.err(), content.err()].into_iter().flatten().collect()),
@@ -50,7 +52,9 @@ impl Fields {
     /// Every field that is not as it must be.
     pub fn into_change(self, max_content_chars: usize) -> Result<PostChange, Vec<FieldError>> {
         let title = self.title.optional("title", Title::parse);
-        let content = self.content.optional("content", |text| Content::parse(text, max_content_chars));
+        let content = self
+            .content
+            .optional("content", |text| Content::parse(text, max_content_chars));
         match (title, content) {
             (Ok(None), Ok(None)) => Err(vec![FieldError::body("must hold title, content or both")]),
             (Ok(title), Ok(content)) => Ok(PostChange { title, content }),
@@ -175,7 +179,10 @@ mod tests {
         let errors = fields(r#"{"title":7}"#).into_draft(100).expect_err("nothing is right");
         assert_eq!(
             errors,
-            [FieldError::in_body("title", "must be a string"), FieldError::in_body("content", "is required")]
+            [
+                FieldError::in_body("title", "must be a string"),
+                FieldError::in_body("content", "is required")
+            ]
         );
     }
 }

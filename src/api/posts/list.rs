@@ -88,7 +88,12 @@ pub async fn list(
     ready: web::Data<ReadyAnswers>,
     limits: web::Data<RateLimits>,
 ) -> Result<HttpResponse, Problem> {
-    let Query { paging, view, author, text } = Query::parse(request.query_string()).map_err(Problem::invalid)?;
+    let Query {
+        paging,
+        view,
+        author,
+        text,
+    } = Query::parse(request.query_string()).map_err(Problem::invalid)?;
     if text.is_some() {
         limits.admit_search(caller.key())?;
     }
@@ -108,7 +113,10 @@ pub async fn list(
         answer.insert_header((TOTAL_LIMITED, "true"));
     }
     if let Some(next) = page.next {
-        answer.insert_header((header::LINK, page_link::next(&request, next).map_err(Problem::internal)?));
+        answer.insert_header((
+            header::LINK,
+            page_link::next(&request, next).map_err(Problem::internal)?,
+        ));
     }
     Ok(answer.content_type(JSON).body(page.json.clone()))
 }
@@ -139,9 +147,11 @@ impl Query {
         let limit = parameters.take("limit", &format!("must be an integer from 1 to {MAX_LIMIT}"), |text| {
             text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
         });
-        let excerpt = parameters.take("excerpt", &format!("must be an integer from 1 to {MAX_EXCERPT}"), |text| {
-            text.parse().ok().filter(|chars| (1..=MAX_EXCERPT).contains(chars))
-        });
+        let excerpt = parameters.take(
+            "excerpt",
+            &format!("must be an integer from 1 to {MAX_EXCERPT}"),
+            |text| text.parse().ok().filter(|chars| (1..=MAX_EXCERPT).contains(chars)),
+        );
         let author = parameters.take("author", "must be me or the id of a user", |text| match text {
             "me" => Some(Author::Me),
             id => id.parse().ok().map(Author::Id),
@@ -160,7 +170,9 @@ impl Query {
         }
         let paging = match (after, skip) {
             (Some(_), Some(_)) => {
-                parameters.errors.push(FieldError::new("after", "cannot be combined with skip"));
+                parameters
+                    .errors
+                    .push(FieldError::new("after", "cannot be combined with skip"));
                 Paging::Skip(0)
             }
             (Some(cursor), None) => Paging::After(cursor),
@@ -170,8 +182,16 @@ impl Query {
             return Err(parameters.errors);
         }
         let text = text.filter(|text| !text.is_empty());
-        let view = View { limit: limit.unwrap_or(DEFAULT_LIMIT), excerpt };
-        Ok(Self { paging, view, author, text })
+        let view = View {
+            limit: limit.unwrap_or(DEFAULT_LIMIT),
+            excerpt,
+        };
+        Ok(Self {
+            paging,
+            view,
+            author,
+            text,
+        })
     }
 }
 
@@ -183,12 +203,19 @@ struct Parameters<'a> {
 
 impl<'a> Parameters<'a> {
     fn of(query: &'a str) -> Self {
-        Self { given: form_urlencoded::parse(query.as_bytes()).collect(), errors: Vec::new() }
+        Self {
+            given: form_urlencoded::parse(query.as_bytes()).collect(),
+            errors: Vec::new(),
+        }
     }
 
     /// The parsed parameter; notes what is wrong when it is given twice or does not parse.
     fn take<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let mut values = self.given.iter().filter(|(given, _)| given == name).map(|(_, value)| value);
+        let mut values = self
+            .given
+            .iter()
+            .filter(|(given, _)| given == name)
+            .map(|(_, value)| value);
         let value = values.next()?;
         let parsed = parse(value);
         let wrong = match (&parsed, values.next()) {
@@ -208,18 +235,31 @@ mod tests {
 
     #[test]
     fn without_parameters_it_is_the_first_hundred() {
-        let expected =
-            Query { paging: Paging::Skip(0), view: View { limit: 100, excerpt: None }, author: None, text: None };
+        let expected = Query {
+            paging: Paging::Skip(0),
+            view: View {
+                limit: 100,
+                excerpt: None,
+            },
+            author: None,
+            text: None,
+        };
         assert_eq!(Query::parse(""), Ok(expected));
     }
 
     #[test]
     fn every_parameter_is_understood() {
-        let cursor = Cursor { created_at_micros: 5, id: 6 };
+        let cursor = Cursor {
+            created_at_micros: 5,
+            id: 6,
+        };
         let query = format!("after={}&limit=1000&author=me&q=+&unknown=x", cursor::encode(cursor));
         let expected = Query {
             paging: Paging::After(cursor),
-            view: View { limit: 1000, excerpt: None },
+            view: View {
+                limit: 1000,
+                excerpt: None,
+            },
             author: Some(Author::Me),
             text: None,
         };
@@ -227,7 +267,10 @@ mod tests {
         let query = "skip=5&q=+a%26b+";
         let expected = Query {
             paging: Paging::Skip(5),
-            view: View { limit: 100, excerpt: None },
+            view: View {
+                limit: 100,
+                excerpt: None,
+            },
             author: None,
             text: Some("a&b".to_owned()),
         };
@@ -235,7 +278,10 @@ mod tests {
         let query = "skip=7&limit=1&excerpt=1000&author=9&q=";
         let expected = Query {
             paging: Paging::Skip(7),
-            view: View { limit: 1, excerpt: Some(1000) },
+            view: View {
+                limit: 1,
+                excerpt: Some(1000),
+            },
             author: Some(Author::Id(9)),
             text: None,
         };
@@ -244,7 +290,10 @@ mod tests {
 
     #[test]
     fn each_wrong_parameter_is_named() {
-        let cursor = cursor::encode(Cursor { created_at_micros: 5, id: 6 });
+        let cursor = cursor::encode(Cursor {
+            created_at_micros: 5,
+            id: 6,
+        });
         for (query, fields) in [
             ("skip=-1", &["skip"][..]),
             ("skip=1.5", &["skip"]),
@@ -262,7 +311,10 @@ mod tests {
             ("author=you", &["author"]),
             ("q=%00", &["q"]),
             (&format!("q={}", "x".repeat(201)), &["q"]),
-            ("skip=x&limit=x&after=x&author=x&q=%0A", &["skip", "after", "limit", "author", "q"]),
+            (
+                "skip=x&limit=x&after=x&author=x&q=%0A",
+                &["skip", "after", "limit", "author", "q"],
+            ),
         ] {
             let errors = Query::parse(query).expect_err(query);
             let named: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();

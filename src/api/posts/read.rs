@@ -44,7 +44,11 @@ pub async fn read(
 ) -> Result<HttpResponse, Problem> {
     let post = ready.post(&blog, id.into_inner()).await?;
     if let Some(known) = etag::known(&request, &post.head) {
-        return Ok(with_state_of(&post.head, &mut HttpResponse::NotModified()).insert_header(ETag(known)).finish());
+        return Ok(with_state_of(&post.head, &mut HttpResponse::NotModified())
+            .insert_header(ETag(known))
+            .finish());
     }
-    Ok(with_state_of(&post.head, &mut HttpResponse::Ok()).content_type(JSON).body(post.json.clone()))
+    Ok(with_state_of(&post.head, &mut HttpResponse::Ok())
+        .content_type(JSON)
+        .body(post.json.clone()))
 }

@@ -100,7 +100,10 @@ mod tests {
             assert!(all.contains(code.as_str()), "{code}");
         }
         for code in all {
-            assert!(code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{code}");
+            assert!(
+                code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+                "{code}"
+            );
         }
     }
 }

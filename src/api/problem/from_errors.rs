@@ -69,8 +69,11 @@ impl From<TokenError> for Problem {
             }
             TokenError::InsufficientScope { required } => {
                 let detail = format!("the access token lacks the scope {required}");
-                let parameters =
-                    [("error", "insufficient_scope"), ("error_description", &*detail), ("scope", &*required)];
+                let parameters = [
+                    ("error", "insufficient_scope"),
+                    ("error_description", &*detail),
+                    ("scope", &*required),
+                ];
                 Self::new(StatusCode::FORBIDDEN, Code::InsufficientScope, detail.clone()).with_challenge(&parameters)
             }
             error @ TokenError::KeysUnavailable => {
@@ -90,7 +93,10 @@ impl From<NotAcceptable> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let problem = Self::new(refusal.status_code(), Code::Request(refusal), refusal.detail());
-        refusal.headers().into_iter().fold(problem, |problem, (name, value)| problem.with_header(name, value))
+        refusal
+            .headers()
+            .into_iter()
+            .fold(problem, |problem, (name, value)| problem.with_header(name, value))
     }
 }
 
@@ -103,19 +109,29 @@ impl From<BlockingError> for Problem {
 impl From<JsonPayloadError> for Problem {
     fn from(error: JsonPayloadError) -> Self {
         match error {
-            JsonPayloadError::OverflowKnownLength { limit, .. } | JsonPayloadError::Overflow { limit } => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::BodyTooLarge, format!("the body may have {limit} bytes"))
-            }
+            JsonPayloadError::OverflowKnownLength { limit, .. } | JsonPayloadError::Overflow { limit } => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                Code::BodyTooLarge,
+                format!("the body may have {limit} bytes"),
+            ),
             JsonPayloadError::ContentType => Self::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             JsonPayloadError::Deserialize(error) if error.classify() == Category::Data => {
                 Self::invalid(vec![FieldError::body("must be a JSON object")])
             }
             JsonPayloadError::Deserialize(error) => {
-                let detail = format!("the body is not JSON (line {}, column {})", error.line(), error.column());
+                let detail = format!(
+                    "the body is not JSON (line {}, column {})",
+                    error.line(),
+                    error.column()
+                );
                 Self::new(StatusCode::BAD_REQUEST, Code::MalformedJson, detail)
             }
             JsonPayloadError::Payload(PayloadError::Overflow) => Self::of_status(StatusCode::PAYLOAD_TOO_LARGE),
-            _ => Self::new(StatusCode::BAD_REQUEST, Code::MalformedBody, "the body of the request cannot be read"),
+            _ => Self::new(
+                StatusCode::BAD_REQUEST,
+                Code::MalformedBody,
+                "the body of the request cannot be read",
+            ),
         }
     }
 }

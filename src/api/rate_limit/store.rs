@@ -16,7 +16,12 @@ pub(super) struct BoundedStore<K> {
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static> BoundedStore<K> {
     pub(super) fn new(max_keys: u64) -> Self {
-        Self { states: Cache::builder().max_capacity(max_keys).eviction_policy(EvictionPolicy::lru()).build() }
+        Self {
+            states: Cache::builder()
+                .max_capacity(max_keys)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
+        }
     }
 
     /// How many keys there are, once what is due to go has gone.

@@ -30,7 +30,11 @@ impl Dice {
     /// One of them; the empty text when there is none.
     pub fn pick(&mut self, from: &[&'static str]) -> &'static str {
         let index = self.below(from.len() as u64);
-        usize::try_from(index).ok().and_then(|index| from.get(index)).copied().unwrap_or_default()
+        usize::try_from(index)
+            .ok()
+            .and_then(|index| from.get(index))
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Some of them, none twice, in a new order.

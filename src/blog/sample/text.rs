@@ -19,8 +19,11 @@ pub(super) fn post(dice: &mut Dice) -> (String, String) {
     let middle = 2 + usize::try_from(dice.below(3)).unwrap_or(0);
     let told = dice.some(topic.told, middle * 2);
     let thoughts = dice.some(&topics::THOUGHTS, middle);
-    let mut paragraphs =
-        vec![format!("{} {}", words.fill(dice.pick(topic.openings)), words.fill(dice.pick(&topics::AIMS)))];
+    let mut paragraphs = vec![format!(
+        "{} {}",
+        words.fill(dice.pick(topic.openings)),
+        words.fill(dice.pick(&topics::AIMS))
+    )];
     for (pair, thought) in told.chunks(2).zip(thoughts) {
         let mut sentences: Vec<String> = pair.iter().map(|sentence| words.fill(sentence)).collect();
         sentences.push(words.fill(thought));
@@ -62,6 +65,9 @@ impl Words {
             .replace("{friend}", self.friend)
             .replace("{few}", self.few);
         let mut letters = filled.chars();
-        letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+        letters
+            .next()
+            .map(|first| first.to_uppercase().chain(letters).collect())
+            .unwrap_or_default()
     }
 }

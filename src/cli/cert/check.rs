@@ -53,7 +53,11 @@ impl Check {
             write_text(&mut out, &examination, wrap::stdout_width())?;
         }
         out.flush()?;
-        Ok(if is_usable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if is_usable {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 
     /// What was found, and whether the site can use it: of a list, one entry at least.
@@ -66,7 +70,10 @@ impl Check {
         let Some(file) = self.file else {
             let settings = settings()?;
             let sources = CredentialSource::all(&settings)?;
-            let examiner = Examiner { soon_days: settings.client.soon_days(), now };
+            let examiner = Examiner {
+                soon_days: settings.client.soon_days(),
+                now,
+            };
             return Ok(match &*sources {
                 [] => alone(Examination::of(&settings.client.certificate, examiner.soon_days, now)),
                 [one] => alone(examiner.examine(one)),
@@ -115,7 +122,10 @@ impl Examiner {
 
     /// All entries in one, each observation with the name of its entry; the certificate is that of the first that can be used.
     fn examine_all(&self, sources: &[CredentialSource]) -> (Examination, bool) {
-        let mut all = Examination { observations: Vec::new(), details: None };
+        let mut all = Examination {
+            observations: Vec::new(),
+            details: None,
+        };
         let mut is_any_usable = false;
         for source in sources {
             let Examination { observations, details } = self.examine(source);
@@ -124,7 +134,10 @@ impl Examiner {
                 all.details = details;
             }
             is_any_usable |= usable;
-            let named = |one: Observation| Observation { seen: format!("{}: {}", source.name(), one.seen), ..one };
+            let named = |one: Observation| Observation {
+                seen: format!("{}: {}", source.name(), one.seen),
+                ..one
+            };
             all.observations.extend(observations.into_iter().map(named));
         }
         (all, is_any_usable)
@@ -138,9 +151,17 @@ fn write_text(out: &mut impl Write, examination: &Examination, width: Option<usi
             Severity::Warning => '!',
             Severity::Bad => '✗',
         };
-        writeln!(out, "{}", wrap::wrap(&format!("{mark} {seen}"), "✓ ".chars().count(), width))?;
+        writeln!(
+            out,
+            "{}",
+            wrap::wrap(&format!("{mark} {seen}"), "✓ ".chars().count(), width)
+        )?;
         if let Some(hint) = hint {
-            writeln!(out, "{}", wrap::wrap(&format!("  hint: {hint}"), "  hint: ".len(), width))?;
+            writeln!(
+                out,
+                "{}",
+                wrap::wrap(&format!("  hint: {hint}"), "  hint: ".len(), width)
+            )?;
         }
     }
     match &examination.details {

@@ -68,18 +68,39 @@ impl New {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let passphrase = self.passphrase_file.as_ref().map(Passphrase::read).transpose()?;
         let subject = Subject::new(self.cn, self.san);
-        let to = Destination { folder: self.out, name: self.name, overwrite: self.force, passphrase };
+        let to = Destination {
+            folder: self.out,
+            name: self.name,
+            overwrite: self.force,
+            passphrase,
+        };
         let mut out = io::stdout().lock();
         if self.csr {
-            let files = NewSigningRequest { subject, bits: self.bits }.write(&to)?;
+            let files = NewSigningRequest {
+                subject,
+                bits: self.bits,
+            }
+            .write(&to)?;
             write_request_summary(&mut out, &files)?;
         } else {
-            let new = NewCertificate { subject, days: self.days, bits: self.bits };
-            let files = if self.pfx { new.write_with_pfx(&to)? } else { new.write(&to)? };
+            let new = NewCertificate {
+                subject,
+                days: self.days,
+                bits: self.bits,
+            };
+            let files = if self.pfx {
+                new.write_with_pfx(&to)?
+            } else {
+                new.write(&to)?
+            };
             write_files(&mut out, &files)?;
             writeln!(out, "\nnext:")?;
             write_step(&mut out, 1, &files.certificate, CLIENT_ID)?;
-            writeln!(out, "  2. set client.cert_path (CLIENT_CERT_PATH) to {}", files.combined.display())?;
+            writeln!(
+                out,
+                "  2. set client.cert_path (CLIENT_CERT_PATH) to {}",
+                files.combined.display()
+            )?;
             writeln!(out, "  3. blogctl cert check")?;
         }
         out.flush()?;
@@ -105,7 +126,11 @@ fn key_size(text: &str) -> Result<u32, String> {
 /// Where everything is, and what identifies the new certificate.
 pub(super) fn write_files(out: &mut impl Write, files: &IssuedFiles) -> anyhow::Result<()> {
     let details = details(&files.certificate)?;
-    writeln!(out, "key and certificate  {} (keep it secret)", files.combined.display())?;
+    writeln!(
+        out,
+        "key and certificate  {} (keep it secret)",
+        files.combined.display()
+    )?;
     if let Some(pfx) = &files.pfx {
         writeln!(out, "the same as PFX      {} (keep it secret)", pfx.display())?;
     }
@@ -120,7 +145,9 @@ pub(super) fn write_files(out: &mut impl Write, files: &IssuedFiles) -> anyhow::
 fn details(certificate: &Path) -> Result<CertificateDetails, CertificateError> {
     let written = certificates_in(certificate)?;
     let details = written.first().and_then(|der| CertificateDetails::from_der(der));
-    details.ok_or_else(|| CertificateError::BadCertificate { path: certificate.to_owned() })
+    details.ok_or_else(|| CertificateError::BadCertificate {
+        path: certificate.to_owned(),
+    })
 }
 
 fn write_request_summary(out: &mut impl Write, files: &RequestFiles) -> io::Result<()> {
@@ -130,9 +157,19 @@ fn write_request_summary(out: &mut impl Write, files: &RequestFiles) -> io::Resu
     writeln!(out, "key              {key} (keep it secret)")?;
     writeln!(out, "signing request  {request}")?;
     writeln!(out, "\nnext:")?;
-    writeln!(out, "  1. have your authority sign {request}; ask for PEM with the chain, leaf first")?;
-    writeln!(out, "  2. blogctl cert check {SIGNED} --key {}", shell_word(&key.to_string()))?;
+    writeln!(
+        out,
+        "  1. have your authority sign {request}; ask for PEM with the chain, leaf first"
+    )?;
+    writeln!(
+        out,
+        "  2. blogctl cert check {SIGNED} --key {}",
+        shell_word(&key.to_string())
+    )?;
     write_step(out, 3, SIGNED, CLIENT_ID)?;
-    writeln!(out, "  4. set client.cert_path to {SIGNED} and client.key_path to {key}")?;
+    writeln!(
+        out,
+        "  4. set client.cert_path to {SIGNED} and client.key_path to {key}"
+    )?;
     writeln!(out, "  5. blogctl cert check")
 }

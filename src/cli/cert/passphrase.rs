@@ -33,7 +33,11 @@ impl FromStr for Passphrase {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(if text == "-" { Self::StandardInput } else { Self::File(text.into()) })
+        Ok(if text == "-" {
+            Self::StandardInput
+        } else {
+            Self::File(text.into())
+        })
     }
 }
 
@@ -72,11 +76,20 @@ fn typed() -> anyhow::Result<SecretString> {
 fn first_line(input: impl BufRead, name: &str) -> anyhow::Result<SecretString> {
     let mut bytes = Zeroizing::new(Vec::new());
     // Not to the end: who types into a pipe may keep it open.
-    input.take(MAX_BYTES).read_until(b'\n', &mut bytes).with_context(|| format!("{name} cannot be read"))?;
+    input
+        .take(MAX_BYTES)
+        .read_until(b'\n', &mut bytes)
+        .with_context(|| format!("{name} cannot be read"))?;
     // Of UTF-16, the line end was cut in half.
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    let line = if line.len().is_multiple_of(2) { line } else { line.strip_suffix(b"\0").unwrap_or(line) };
-    let Some(text) = text_in(line) else { bail!("{name} is neither UTF-8 nor UTF-16 text: save it as UTF-8") };
+    let line = if line.len().is_multiple_of(2) {
+        line
+    } else {
+        line.strip_suffix(b"\0").unwrap_or(line)
+    };
+    let Some(text) = text_in(line) else {
+        bail!("{name} is neither UTF-8 nor UTF-16 text: save it as UTF-8")
+    };
     let passphrase = text.trim_end_matches(['\r', '\n']);
     if passphrase.is_empty() {
         bail!("the first line of {name} is empty: it must hold the passphrase");

@@ -80,15 +80,26 @@ impl Renew {
             write_step(&mut out, 1, &files.certificate, client_id)?;
             writeln!(out, "     beside the old one, which stays until the new one is in use")?;
             if self.wait.is_none() {
-                writeln!(out, "  2. blogctl cert renew, again: it switches when Entra ID accepts the new one")?;
+                writeln!(
+                    out,
+                    "  2. blogctl cert renew, again: it switches when Entra ID accepts the new one"
+                )?;
                 out.flush()?;
                 return Ok(ExitCode::SUCCESS);
             }
             out.flush()?;
         }
-        let candidate = CertificateSettings { path: Some(next.combined.clone()), thumbprint: None, ..file };
+        let candidate = CertificateSettings {
+            path: Some(next.combined.clone()),
+            thumbprint: None,
+            ..file
+        };
         if let Some(reason) = self.refusal(&candidate_client(&settings, candidate)?)? {
-            writeln!(out, "Entra ID does not accept {} yet: {reason}", next.combined.display())?;
+            writeln!(
+                out,
+                "Entra ID does not accept {} yet: {reason}",
+                next.combined.display()
+            )?;
             write_step(&mut out, 1, &next.certificate, client_id)?;
             writeln!(out, "     It can take some minutes. Nothing has been changed.")?;
             out.flush()?;
@@ -100,12 +111,19 @@ impl Renew {
             "Entra ID accepts the new certificate. It is in {} now, and a running",
             renewal.current().display()
         )?;
-        writeln!(out, "site uses it within a minute. The old one is kept in {}.", previous.display())?;
+        writeln!(
+            out,
+            "site uses it within a minute. The old one is kept in {}.",
+            previous.display()
+        )?;
         writeln!(
             out,
             "When the site has signed somebody in with the new one (its profile page shows the thumbprint),"
         )?;
-        writeln!(out, "remove the old one from the app registration, and delete that file.")?;
+        writeln!(
+            out,
+            "remove the old one from the app registration, and delete that file."
+        )?;
         out.flush()?;
         Ok(ExitCode::SUCCESS)
     }
@@ -135,7 +153,10 @@ impl Renew {
             anyhow!("{} was issued by {issuer}, and not by itself", file.place().display())
         });
         let like = like.hint("have its authority issue the next one: blogctl cert new --csr makes the request")?;
-        Ok(NewCertificate { days: self.days.unwrap_or(like.days), ..like })
+        Ok(NewCertificate {
+            days: self.days.unwrap_or(like.days),
+            ..like
+        })
     }
 }
 
@@ -163,21 +184,33 @@ fn renewable(settings: &Settings) -> anyhow::Result<CertificateSettings> {
         _ => None,
     });
     let hint = "make it with blogctl cert new --name, and follow docs/rotate-a-certificate.md";
-    let Some(file) = files.clone().find(|file| file.path.is_some()).or_else(|| files.clone().next()) else {
+    let Some(file) = files
+        .clone()
+        .find(|file| file.path.is_some())
+        .or_else(|| files.clone().next())
+    else {
         return Err(anyhow!("no entry of client.credential is a file"))
             .hint("Key Vault renews its certificates itself, and a federated token needs no renewal");
     };
     let place: PathBuf = file.place();
     if file.path.is_none() {
-        return Err(anyhow!("the certificate is in the setting {}, which no command can change", place.display()))
-            .hint(hint);
+        return Err(anyhow!(
+            "the certificate is in the setting {}, which no command can change",
+            place.display()
+        ))
+        .hint(hint);
     }
     if file.key_path.is_some() {
-        return Err(anyhow!("key and certificate are two files, which cannot change in one step")).hint(hint);
+        return Err(anyhow!(
+            "key and certificate are two files, which cannot change in one step"
+        ))
+        .hint(hint);
     }
     if file.thumbprint.is_some() {
-        return Err(anyhow!("client.cert_thumbprint names the certificate in use, and would keep the next one out"))
-            .hint("leave it unset: nothing needs it");
+        return Err(anyhow!(
+            "client.cert_thumbprint names the certificate in use, and would keep the next one out"
+        ))
+        .hint("leave it unset: nothing needs it");
     }
     if !certificate::is_pem_file(&place)? {
         return Err(anyhow!("{} is not a PEM file", place.display())).hint(hint);

@@ -88,7 +88,9 @@ impl Thumbprint {
             found.extend(read_all(&settings()?)?);
         } else {
             // Only a PFX file needs the passphrase; files are read whatever state the settings are in.
-            let own = settings().map(|settings| settings.client.certificate).unwrap_or_default();
+            let own = settings()
+                .map(|settings| settings.client.certificate)
+                .unwrap_or_default();
             for file in self.files {
                 found.extend(read(&CertificateSettings {
                     path: Some(file),
@@ -117,8 +119,13 @@ fn read_all(settings: &Settings) -> anyhow::Result<Vec<Found>> {
     let mut found = Vec::new();
     let mut last = None;
     for source in &sources {
-        let place = source.file().map_or_else(|| source.name().into(), CertificateSettings::place);
-        match source.certificates().and_then(|certificates| parse(&place, certificates)) {
+        let place = source
+            .file()
+            .map_or_else(|| source.name().into(), CertificateSettings::place);
+        match source
+            .certificates()
+            .and_then(|certificates| parse(&place, certificates))
+        {
             Ok(read) => found.extend(read),
             Err(failure) => {
                 log::warn!("{} cannot be read: {failure}; hint: {}", source.name(), failure.hint());
@@ -143,7 +150,10 @@ fn parse(file: &Path, certificates: Vec<Vec<u8>>) -> Result<Vec<Found>, Certific
     let parse = |der: Vec<u8>| {
         let details = CertificateDetails::from_der(&der);
         let details = details.ok_or_else(|| CertificateError::BadCertificate { path: file.to_owned() })?;
-        Ok(Found { file: file.to_owned(), details })
+        Ok(Found {
+            file: file.to_owned(),
+            details,
+        })
     };
     certificates.into_iter().map(parse).collect()
 }

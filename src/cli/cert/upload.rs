@@ -19,9 +19,18 @@ pub(super) fn write_step(
     let certificate = certificate.as_ref();
     let argument = shell_word(&format!("@{}", certificate.display())).into_owned();
     let certificate = certificate.display();
-    writeln!(out, "  {number}. upload {certificate} in the Entra admin center: App registrations > your web site >")?;
-    writeln!(out, "     Certificates & secrets > Certificates > Upload certificate; or")?;
-    writeln!(out, "     az ad app credential reset --id {client_id} --cert {argument} --append")
+    writeln!(
+        out,
+        "  {number}. upload {certificate} in the Entra admin center: App registrations > your web site >"
+    )?;
+    writeln!(
+        out,
+        "     Certificates & secrets > Certificates > Upload certificate; or"
+    )?;
+    writeln!(
+        out,
+        "     az ad app credential reset --id {client_id} --cert {argument} --append"
+    )
 }
 
 /// As a POSIX shell takes it for one word.

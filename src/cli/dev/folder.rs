@@ -22,8 +22,15 @@ pub const COOKIE_KEY: &str = "cookie.key";
 pub const DATABASE: &str = "blog.db";
 
 /// What `dev` makes, and `--fresh` deletes. SQLite adds two files beside the database.
-const OWN_FILES: [&str; 7] =
-    [KEY_AND_CERTIFICATE, CERTIFICATE, COOKIE_KEY, SIGNING_KEYS_FILE, DATABASE, "blog.db-wal", "blog.db-shm"];
+const OWN_FILES: [&str; 7] = [
+    KEY_AND_CERTIFICATE,
+    CERTIFICATE,
+    COOKIE_KEY,
+    SIGNING_KEYS_FILE,
+    DATABASE,
+    "blog.db-wal",
+    "blog.db-shm",
+];
 
 /// Marks the folder, and is locked while `dev` runs in it.
 const MARKER: &str = "blogctl-dev.txt";
@@ -75,22 +82,36 @@ impl Folder {
     /// # Errors
     /// When it is not `dev`'s own, in use, or cannot be made.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
-        let io_error = |source| FolderError::Io { path: path.to_owned(), source };
+        let io_error = |source| FolderError::Io {
+            path: path.to_owned(),
+            source,
+        };
         match fs::symlink_metadata(path) {
             Ok(found) if !found.is_dir() => return Err(FolderError::NotAFolder(path.to_owned())),
             Ok(_) if !is_own(path).map_err(io_error)? => return Err(FolderError::Foreign(path.to_owned())),
             Ok(_) => fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(io_error)?,
-            Err(_) => DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error)?,
+            Err(_) => DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(io_error)?,
         }
         let marker = path.join(MARKER);
         refuse_link(&marker)?;
-        let lock = OpenOptions::new().append(true).create(true).open(&marker).map_err(io_error)?;
+        let lock = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&marker)
+            .map_err(io_error)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(FolderError::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => return Err(FolderError::Io { path: marker, source }),
         }
-        let folder = Self { path: path.to_owned(), _lock: lock };
+        let folder = Self {
+            path: path.to_owned(),
+            _lock: lock,
+        };
         folder.write_once(MARKER, MARKER_TEXT)?;
         folder.write_once(GITIGNORE, "*\n")?;
         Ok(folder)
@@ -139,7 +160,12 @@ impl Folder {
         if fs::metadata(&path).is_ok_and(|found| found.len() > 0) {
             return Ok(());
         }
-        let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path);
         written
             .and_then(|mut file| file.write_all(content.as_bytes()))
             .map_err(|source| FolderError::Io { path, source })
@@ -230,7 +256,10 @@ mod tests {
 
         let folder = Folder::open(&real).expect("made");
         symlink(outer.path().join("elsewhere"), real.join(COOKIE_KEY)).expect("linked");
-        assert!(matches!(folder.write_once(COOKIE_KEY, "key"), Err(FolderError::Foreign(_))));
+        assert!(matches!(
+            folder.write_once(COOKIE_KEY, "key"),
+            Err(FolderError::Foreign(_))
+        ));
         assert!(!outer.path().join("elsewhere").exists());
     }
 

@@ -50,9 +50,13 @@ pub fn prepare(folder: &Folder, plan: &Plan, own: &Settings) -> anyhow::Result<P
             overwrite: true,
             passphrase: None,
         };
-        NewCertificate { subject: Subject::named("blogctl dev"), days: CERTIFICATE_DAYS, bits: 2048 }
-            .write(&to)
-            .context("cannot make a certificate")?;
+        NewCertificate {
+            subject: Subject::named("blogctl dev"),
+            days: CERTIFICATE_DAYS,
+            bits: 2048,
+        }
+        .write(&to)
+        .context("cannot make a certificate")?;
         news.push(
             "Made a key and a certificate, and registered the certificate with the identity provider.".to_owned(),
         );
@@ -74,8 +78,13 @@ pub fn prepare(folder: &Folder, plan: &Plan, own: &Settings) -> anyhow::Result<P
 fn is_usable(folder: &Path) -> bool {
     let combined = folder.join(folder::KEY_AND_CERTIFICATE);
     let registered = folder.join(folder::CERTIFICATE);
-    let settings = CertificateSettings { path: Some(combined), ..CertificateSettings::default() };
-    let Ok(certificate) = ClientCertificate::load(&settings) else { return false };
+    let settings = CertificateSettings {
+        path: Some(combined),
+        ..CertificateSettings::default()
+    };
+    let Ok(certificate) = ClientCertificate::load(&settings) else {
+        return false;
+    };
     let is_registered = certificates_in(&registered).is_ok_and(|found| found.first() == certificate.chain().first());
     is_registered && certificate.details().days_left(Utc::now()) > RENEW_DAYS
 }

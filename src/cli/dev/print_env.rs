@@ -28,7 +28,15 @@ mod tests {
     use super::*;
     use crate::config::parse_dotenv;
 
-    const AWKWARD: [&str; 7] = ["", "plain/path.db", "two words", "it's", r#"[{"a":"$HOME `id` \\ !"}]"#, "#x", "~/x"];
+    const AWKWARD: [&str; 7] = [
+        "",
+        "plain/path.db",
+        "two words",
+        "it's",
+        r#"[{"a":"$HOME `id` \\ !"}]"#,
+        "#x",
+        "~/x",
+    ];
 
     #[test]
     fn a_shell_reads_every_value_as_it_is() {
@@ -43,7 +51,10 @@ mod tests {
     fn a_dot_env_file_reads_every_value_as_it_is() {
         for value in AWKWARD.into_iter().filter(|value| !value.contains('\\')) {
             let text = lines(&[("a.b", value.to_owned())]);
-            assert_eq!(parse_dotenv(&text, |_| None).variables, [("BLOG_A__B".to_owned(), value.to_owned())]);
+            assert_eq!(
+                parse_dotenv(&text, |_| None).variables,
+                [("BLOG_A__B".to_owned(), value.to_owned())]
+            );
         }
     }
 }

@@ -62,7 +62,10 @@ const POSTS: [(&str, &str); 6] = [
 fn authors(users: &[IdpUser]) -> impl Iterator<Item = &IdpUser> {
     let only_reads = |user: &IdpUser| !user.roles.is_empty() && user.roles.iter().all(|role| role == "Blog.Reader");
     let nobody_writes = users.iter().all(only_reads);
-    users.iter().filter(move |user| nobody_writes || !only_reads(user)).cycle()
+    users
+        .iter()
+        .filter(move |user| nobody_writes || !only_reads(user))
+        .cycle()
 }
 
 /// Writes them.
@@ -75,9 +78,25 @@ pub fn write(database: &Database, settings: &Settings) -> anyhow::Result<()> {
     let api_url = settings.client.api_base_url.as_str().trim_end_matches('/');
     rt::Runtime::new()?.block_on(async {
         for ((title, content), IdpUser { oid, name, .. }) in POSTS.iter().zip(authors(&settings.idp.users)) {
-            let (author, _) = blog.ensure_user(UserKey { tid, oid: Uuid::parse_str(oid)? }, name).await?;
+            let (author, _) = blog
+                .ensure_user(
+                    UserKey {
+                        tid,
+                        oid: Uuid::parse_str(oid)?,
+                    },
+                    name,
+                )
+                .await?;
             let content = Content::parse(&content.replace(API_URL, api_url), settings.api.max_content_chars)?;
-            blog.create(Rights::Write, &author, Draft { title: Title::parse(title)?, content }).await?;
+            blog.create(
+                Rights::Write,
+                &author,
+                Draft {
+                    title: Title::parse(title)?,
+                    content,
+                },
+            )
+            .await?;
         }
         Ok(())
     })

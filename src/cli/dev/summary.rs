@@ -47,9 +47,15 @@ pub fn started(plan: &Plan, prepared: &Prepared) -> String {
     };
     line("Web site", &url);
     line("API", &format!("{}  (to read and try: /v1/docs)", plan.api_url()));
-    line("Identity provider", &format!("{}  (a look-alike of Entra ID, for development)", plan.idp_url()));
+    line(
+        "Identity provider",
+        &format!("{}  (a look-alike of Entra ID, for development)", plan.idp_url()),
+    );
     if let Some(url) = plan.vault_url() {
-        line("Key vault", &format!("{url}  (a look-alike; the site's key is there, and signs there)"));
+        line(
+            "Key vault",
+            &format!("{url}  (a look-alike; the site's key is there, and signs there)"),
+        );
     }
     let users = &prepared.settings.idp.users;
     let widest = |text: fn(&IdpUser) -> &str| users.iter().map(|user| text(user).chars().count()).max().unwrap_or(0);
@@ -59,9 +65,16 @@ pub fn started(plan: &Plan, prepared: &Prepared) -> String {
         line(if n == 0 { "Sign in as" } else { "" }, user.trim_end());
     }
     let port = plan.ports.idp;
-    let flag = if port == DEFAULT_IDP_PORT { String::new() } else { format!(" --idp-port {port}") };
+    let flag = if port == DEFAULT_IDP_PORT {
+        String::new()
+    } else {
+        format!(" --idp-port {port}")
+    };
     line("Token", &format!("blogctl token{flag}  (for curl and /v1/docs)"));
-    line("Data", &format!("{}  (start over with --fresh)", plan.data_dir.display()));
+    line(
+        "Data",
+        &format!("{}  (start over with --fresh)", plan.data_dir.display()),
+    );
     line("Stop", "Ctrl-C");
     text.push('\n');
     text

@@ -71,7 +71,9 @@ impl Plan {
     /// When the folder has not been prepared, or a path in it is not UTF-8.
     pub fn values(&self, own: &Settings) -> anyhow::Result<Vec<(&'static str, String)>> {
         let utf8 = |path: &Path| {
-            path.to_str().map(str::to_owned).with_context(|| format!("the path {} is not UTF-8", path.display()))
+            path.to_str()
+                .map(str::to_owned)
+                .with_context(|| format!("the path {} is not UTF-8", path.display()))
         };
         let file = |name: &str| utf8(&self.data_dir.join(name));
         let cookie_key = self.data_dir.join(folder::COOKIE_KEY);
@@ -126,7 +128,14 @@ impl Plan {
             value,
         };
         let flags = self.values(own)?.into_iter().map(flag).collect();
-        Ok(Settings::load(&Sources { flags, ..Sources::default() }, Role::Client)?.settings)
+        Ok(Settings::load(
+            &Sources {
+                flags,
+                ..Sources::default()
+            },
+            Role::Client,
+        )?
+        .settings)
     }
 
     /// The look-alike's own registrations, with this certificate and these addresses.

@@ -23,10 +23,17 @@ fn run(patient: &Patient) -> Vec<Said> {
     let addresses = match Addresses::of(client, client.port) {
         Ok(addresses) => addresses,
         Err(error) => {
-            return vec![Said::failed(error.to_string(), "an http or https address", "correct client.public_url")];
+            return vec![Said::failed(
+                error.to_string(),
+                "an http or https address",
+                "correct client.public_url",
+            )];
         }
     };
-    let Addresses { public_url, redirect_uri } = &addresses;
+    let Addresses {
+        public_url,
+        redirect_uri,
+    } = &addresses;
     let mut said = Vec::new();
     let is_local = is_loopback(public_url);
     if is_local && patient.settings.server.environment == Environment::Production {

@@ -50,14 +50,25 @@ fn run(patient: &Patient) -> Vec<Said> {
     let base = if patient.client {
         patient.settings.client.api_base_url.to_string()
     } else {
-        let host = if matches!(api.host.as_str(), "0.0.0.0" | "::") { "localhost" } else { &api.host };
+        let host = if matches!(api.host.as_str(), "0.0.0.0" | "::") {
+            "localhost"
+        } else {
+            &api.host
+        };
         http_url(host, api.port)
     };
     let base = base.trim_end_matches('/');
-    let agent = outbound::agent(patient.settings.client.api_timeout, patient.settings.entra.ca_file.as_deref());
+    let agent = outbound::agent(
+        patient.settings.client.api_timeout,
+        patient.settings.entra.ca_file.as_deref(),
+    );
     let answers = match agent {
         Ok(agent) => of_answers(patient, &agent, base),
-        Err(error) => vec![Said::failed(error.to_string(), "a PEM file of certificates", "correct entra.ca_file")],
+        Err(error) => vec![Said::failed(
+            error.to_string(),
+            "a PEM file of certificates",
+            "correct entra.ca_file",
+        )],
     };
     contradiction.into_iter().chain(answers).collect()
 }
@@ -65,21 +76,31 @@ fn run(patient: &Patient) -> Vec<Said> {
 /// What the settings of both, where they stand together, say of each other.
 fn contradiction(patient: &Patient) -> Option<Said> {
     let Settings { client, api, .. } = &patient.settings;
-    let expected: Vec<_> = names_of_api(api).into_iter().map(|name| format!("{name}/{}", api.required_scope)).collect();
+    let expected: Vec<_> = names_of_api(api)
+        .into_iter()
+        .map(|name| format!("{name}/{}", api.required_scope))
+        .collect();
     if !(patient.client && patient.api) || expected.is_empty() || client.api_scope.is_empty() {
         return None;
     }
     if !is_taken(&client.api_scope, &expected) {
         return Some(Said::failed(
             format!("client.api_scope is {}", client.api_scope),
-            format!("{}, as api.app_id_uri, api.client_id and api.required_scope have it", list(&expected)),
+            format!(
+                "{}, as api.app_id_uri, api.client_id and api.required_scope have it",
+                list(&expected)
+            ),
             "make them agree: the site asks for tokens that this API would refuse",
         ));
     }
     // `aud` of v2 tokens is the client id of whom they are for; where the scope holds one, it can be compared.
     let (name, _) = client.api_scope.rsplit_once('/')?;
     let asked_for = guid(name.strip_prefix("api://").unwrap_or(name))?;
-    let own = api.client_id.as_deref().and_then(guid).filter(|own| *own != asked_for)?;
+    let own = api
+        .client_id
+        .as_deref()
+        .and_then(guid)
+        .filter(|own| *own != asked_for)?;
     Some(Said::warning(
         format!("client.api_scope is of the application {asked_for}, and api.client_id is {own}"),
         "one and the same: the API refuses v2 tokens that are for another client id",
@@ -151,12 +172,23 @@ fn of_another(patient: &Patient, seen: String) -> Said {
 fn not_ready(body: &[u8]) -> String {
     let checks = serde_json::from_slice::<serde_json::Value>(body).ok();
     let checks = checks.as_ref().and_then(|report| report.get("checks")?.as_object());
-    let failed = checks.into_iter().flatten().filter(|(_, state)| *state != "ok" && state["status"] != "ok");
+    let failed = checks
+        .into_iter()
+        .flatten()
+        .filter(|(_, state)| *state != "ok" && state["status"] != "ok");
     // Whatever answers there has chosen the names.
-    let name =
-        |name: &String| name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect::<String>();
+    let name = |name: &String| {
+        name.chars()
+            .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+            .take(40)
+            .collect::<String>()
+    };
     let names: Vec<_> = failed.map(|(check, _)| name(check)).take(5).collect();
-    if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", names.join(", "))
+    }
 }
 
 /// The site cannot do without it; the API itself may just not have been started yet.
@@ -208,7 +240,8 @@ fn compare(patient: &Patient, metadata: &ResourceMetadata) -> Said {
         patient.settings.client.api_scope.clone()
     } else {
         let name = names_of_api(&patient.settings.api).into_iter().next();
-        name.map(|name| format!("{name}/{}", patient.settings.api.required_scope)).unwrap_or_default()
+        name.map(|name| format!("{name}/{}", patient.settings.api.required_scope))
+            .unwrap_or_default()
     };
     if wanted.is_empty() {
         return Said::skipped("the scope that it expects cannot be compared: see Settings");
@@ -227,12 +260,21 @@ fn compare(patient: &Patient, metadata: &ResourceMetadata) -> Said {
 fn is_taken(wanted: &str, scopes: &[String]) -> bool {
     match wanted.strip_suffix("/.default") {
         // All scopes of the API that are granted: Entra ID takes that, too.
-        Some(api) => scopes.iter().any(|scope| scope.rsplit_once('/').is_some_and(|(of, _)| of == api)),
+        Some(api) => scopes
+            .iter()
+            .any(|scope| scope.rsplit_once('/').is_some_and(|(of, _)| of == api)),
         None => scopes.iter().any(|scope| scope == wanted),
     }
 }
 
 fn list(items: &[String]) -> String {
-    let shown: Vec<_> = items.iter().map(|item| item.chars().take(200).collect::<String>()).collect();
-    if shown.is_empty() { "nobody".to_owned() } else { shown.join(" or ") }
+    let shown: Vec<_> = items
+        .iter()
+        .map(|item| item.chars().take(200).collect::<String>())
+        .collect();
+    if shown.is_empty() {
+        "nobody".to_owned()
+    } else {
+        shown.join(" or ")
+    }
 }

@@ -54,14 +54,19 @@ enum Answer {
 fn run(patient: &Patient) -> Vec<Said> {
     match proofs(patient) {
         Ok(proofs) if proofs.is_empty() => vec![Said::skipped("there is nothing to prove it with: see Certificate")],
-        Ok(proofs) => judge(&proofs, patient.credentials().as_ref().is_ok_and(|entries| entries.len() > 1)),
+        Ok(proofs) => judge(
+            &proofs,
+            patient.credentials().as_ref().is_ok_and(|entries| entries.len() > 1),
+        ),
         Err(error) => vec![unreachable(&error, EXPECTED)],
     }
 }
 
 /// Of each entry that can be used, side by side; the check of the credential tells of the others.
 fn proofs(patient: &Patient) -> Result<Vec<Proof>, ProviderError> {
-    let Ok(entries) = patient.credentials() else { return Ok(Vec::new()) };
+    let Ok(entries) = patient.credentials() else {
+        return Ok(Vec::new());
+    };
     let settings = &patient.settings.client;
     let provider = Arc::new(Provider::new(&patient.settings.entra)?);
     // It is not sent with this grant; where it cannot be worked out, the check of addresses says so.
@@ -74,12 +79,24 @@ fn proofs(patient: &Patient) -> Result<Vec<Proof>, ProviderError> {
         let Ok(credential) = loaded else { continue };
         let (provider, uri) = (Arc::clone(&provider), redirect_uri.clone());
         let client = ConfidentialClient::with_credential(provider, settings, uri, Arc::clone(credential));
-        let what = if credential.certificate().is_some() { "certificate" } else { "federated token" };
+        let what = if credential.certificate().is_some() {
+            "certificate"
+        } else {
+            "federated token"
+        };
         named.push((source.name().to_owned(), what));
         works.push(move || client.prove());
     }
-    let proof = |((name, what), outcome): (_, Option<_>)| Proof { name, what, answer: Answer::of(outcome) };
-    Ok(named.into_iter().zip(side_by_side(works, deadline)).map(proof).collect())
+    let proof = |((name, what), outcome): (_, Option<_>)| Proof {
+        name,
+        what,
+        answer: Answer::of(outcome),
+    };
+    Ok(named
+        .into_iter()
+        .zip(side_by_side(works, deadline))
+        .map(proof)
+        .collect())
 }
 
 impl Answer {
@@ -91,14 +108,23 @@ impl Answer {
                 Self::AcceptedWithoutRole
             }
             Some(Err(SignInError::Entra(error))) => Self::Refused(error),
-            Some(Err(SignInError::Provider(error))) => {
-                Self::Failed { reason: error.to_string(), remedy: remedy_of(&error).to_owned() }
-            }
+            Some(Err(SignInError::Provider(error))) => Self::Failed {
+                reason: error.to_string(),
+                remedy: remedy_of(&error).to_owned(),
+            },
             Some(Err(error)) => {
-                let remedy = error.hint().unwrap_or_else(|| "see the check of the credential".to_owned());
-                Self::Failed { reason: error.to_string(), remedy }
+                let remedy = error
+                    .hint()
+                    .unwrap_or_else(|| "see the check of the credential".to_owned());
+                Self::Failed {
+                    reason: error.to_string(),
+                    remedy,
+                }
             }
-            None => Self::Failed { reason: TOO_SLOW.to_owned(), remedy: MORE_TIME.to_owned() },
+            None => Self::Failed {
+                reason: TOO_SLOW.to_owned(),
+                remedy: MORE_TIME.to_owned(),
+            },
         }
     }
 }
@@ -139,7 +165,11 @@ impl Proof {
     }
 
     fn named(&self, seen: &str, is_list: bool) -> String {
-        if is_list { format!("{}: {seen}", self.name) } else { seen.to_owned() }
+        if is_list {
+            format!("{}: {seen}", self.name)
+        } else {
+            seen.to_owned()
+        }
     }
 }
 
@@ -169,7 +199,11 @@ mod tests {
     use super::{super::finding::Status, *};
 
     fn proof(name: &str, answer: Answer) -> Proof {
-        Proof { name: name.to_owned(), what: "certificate", answer }
+        Proof {
+            name: name.to_owned(),
+            what: "certificate",
+            answer,
+        }
     }
 
     fn refusal(error: &str, description: &str) -> Answer {
@@ -189,11 +223,23 @@ mod tests {
         let not_registered = || proof("old", refusal("invalid_client", "AADSTS700027: x"));
         let federated = || proof("cluster", refusal("invalid_client", "AADSTS700213: x"));
         let good = || proof("new", Answer::Accepted);
-        let statuses = |proofs: &[Proof]| judged(proofs).into_iter().map(|(status, ..)| status).collect::<Vec<_>>();
+        let statuses = |proofs: &[Proof]| {
+            judged(proofs)
+                .into_iter()
+                .map(|(status, ..)| status)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(statuses(&[not_registered(), good()]), [Status::Warning, Status::Ok]);
         assert_eq!(statuses(&[good(), federated()]), [Status::Ok, Status::Warning]);
-        assert_eq!(statuses(&[federated(), good()]), [Status::Failed, Status::Ok], "sign-ins end at the first");
-        assert_eq!(statuses(&[not_registered(), not_registered()]), [Status::Failed, Status::Failed]);
+        assert_eq!(
+            statuses(&[federated(), good()]),
+            [Status::Failed, Status::Ok],
+            "sign-ins end at the first"
+        );
+        assert_eq!(
+            statuses(&[not_registered(), not_registered()]),
+            [Status::Failed, Status::Failed]
+        );
         assert_eq!(judged(&[not_registered(), good()])[1].1, "new is accepted");
     }
 
@@ -203,7 +249,10 @@ mod tests {
             let found = judged(&[proof("one", refusal(error, "AADSTS5002723: Invalid JWT token"))]).remove(0);
             assert_eq!(found.0, status);
             assert!(found.1.contains("AADSTS5002723: Invalid JWT token"), "{found:?}");
-            assert!(found.2.contains("https://login.microsoftonline.com/error?code=5002723"), "{found:?}");
+            assert!(
+                found.2.contains("https://login.microsoftonline.com/error?code=5002723"),
+                "{found:?}"
+            );
             assert!(!found.2.contains("not about"), "{found:?}");
         }
     }
@@ -211,23 +260,44 @@ mod tests {
     #[test]
     fn a_known_code_gets_the_remedy_of_its_own() {
         let found = judged(&[proof("one", refusal("invalid_client", "AADSTS700024: x"))]).remove(0);
-        assert!(found.0 == Status::Failed && found.2.starts_with("set the clock of the machine"), "{found:?}");
+        assert!(
+            found.0 == Status::Failed && found.2.starts_with("set the clock of the machine"),
+            "{found:?}"
+        );
         let found = judged(&[proof("one", refusal("invalid_grant", "AADSTS65001: x"))]).remove(0);
-        assert!(found.0 == Status::Warning && found.2.starts_with("this is not about the certificate: "), "{found:?}");
+        assert!(
+            found.0 == Status::Warning && found.2.starts_with("this is not about the certificate: "),
+            "{found:?}"
+        );
     }
 
     #[test]
     fn what_never_got_as_far_as_entra_says_why_and_what_to_do() {
-        let not_signed = || proof("vault", Answer::Failed { reason: "403".to_owned(), remedy: "a role".to_owned() });
+        let not_signed = || {
+            proof(
+                "vault",
+                Answer::Failed {
+                    reason: "403".to_owned(),
+                    remedy: "a role".to_owned(),
+                },
+            )
+        };
         let told = |status, seen: &str| (status, seen.to_owned(), "a role".to_owned());
         assert_eq!(judged(&[not_signed()]), [told(Status::Failed, "403")]);
         let found = judged(&[not_signed(), proof("file", Answer::Accepted)]);
-        assert_eq!(found[0], told(Status::Warning, "vault: 403"), "sign-ins go on to the file");
+        assert_eq!(
+            found[0],
+            told(Status::Warning, "vault: 403"),
+            "sign-ins go on to the file"
+        );
     }
 
     #[test]
     fn a_role_that_is_missing_means_that_the_certificate_was_good() {
         let found = judged(&[proof("one", Answer::AcceptedWithoutRole)]).remove(0);
-        assert!(found.0 == Status::Ok && found.1.starts_with("Entra ID accepts the certificate"), "{found:?}");
+        assert!(
+            found.0 == Status::Ok && found.1.starts_with("Entra ID accepts the certificate"),
+            "{found:?}"
+        );
     }
 }

@@ -20,7 +20,13 @@ pub fn check() -> Check {
         "client.credential",
         "client.key_base64",
     ];
-    Check { name: "certificate", title: "Certificate", settings, after: &[], run }
+    Check {
+        name: "certificate",
+        title: "Certificate",
+        settings,
+        after: &[],
+        run,
+    }
 }
 
 const A_CERTIFICATE: &str = "a certificate in date with its own RSA key of 2048 bits or more";
@@ -39,11 +45,21 @@ fn run(patient: &Patient) -> Vec<Said> {
     let is_any_usable = entries.iter().any(|entry| entry.loaded.is_ok());
     let is_list = entries.len() > 1;
     let said = |Entry { source, loaded }: &Entry| {
-        let named = |seen: String| if is_list { format!("{}: {seen}", source.name()) } else { seen };
+        let named = |seen: String| {
+            if is_list {
+                format!("{}: {seen}", source.name())
+            } else {
+                seen
+            }
+        };
         match loaded {
             Ok(credential) => of_credential(credential, source, patient.settings.client.soon_days(), named),
             Err(error) if is_any_usable => {
-                vec![Said::warning(named(error.seen()), "every entry usable, though one is enough", error.remedy())]
+                vec![Said::warning(
+                    named(error.seen()),
+                    "every entry usable, though one is enough",
+                    error.remedy(),
+                )]
             }
             Err(error) => {
                 let expected = if source.is_token() { A_TOKEN } else { A_CERTIFICATE };
@@ -71,7 +87,9 @@ fn of_credential(
             mode.hint.unwrap_or_default(),
         )
     });
-    std::iter::once(of_certificate(certificate, soon_days, &named)).chain(mode).collect()
+    std::iter::once(of_certificate(certificate, soon_days, &named))
+        .chain(mode)
+        .collect()
 }
 
 fn of_certificate(certificate: &ClientCertificate, soon_days: i64, named: &impl Fn(String) -> String) -> Said {

@@ -47,10 +47,18 @@ pub fn load(patient: &Patient) -> Result<Vec<Entry>, String> {
     let deadline = Instant::now() + patient.timeout * 2;
     let limit = patient.timeout;
     let sources: Vec<_> = sources.into_iter().map(Arc::new).collect();
-    let loads = sources.iter().map(Arc::clone).map(|source| move || source.load_within(limit)).collect();
+    let loads = sources
+        .iter()
+        .map(Arc::clone)
+        .map(|source| move || source.load_within(limit))
+        .collect();
     let entry = |(source, loaded): (_, Option<Result<_, _>>)| {
         let loaded = loaded.map_or(Err(Unusable::TooSlow), |loaded| loaded.map_err(Unusable::Error));
         Entry { source, loaded }
     };
-    Ok(sources.into_iter().zip(side_by_side(loads, deadline)).map(entry).collect())
+    Ok(sources
+        .into_iter()
+        .zip(side_by_side(loads, deadline))
+        .map(entry)
+        .collect())
 }

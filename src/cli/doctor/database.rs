@@ -9,7 +9,13 @@ use crate::db::{DatabaseUrl, DbError, legacy::HOW_TO_IMPORT, migrate};
 const EXPECTED: &str = "a database that can be read and written, with every migration of this blogctl";
 
 pub fn check() -> Check {
-    Check { name: "database", title: "Database", settings: &["database.url"], after: &[], run }
+    Check {
+        name: "database",
+        title: "Database",
+        settings: &["database.url"],
+        after: &[],
+        run,
+    }
 }
 
 fn run(patient: &Patient) -> Vec<Said> {
@@ -37,7 +43,9 @@ fn run(patient: &Patient) -> Vec<Said> {
     };
     let url = &found.url;
     let pending: Vec<_> = found.migrations.iter().filter(|migration| !migration.applied).collect();
-    let at_start = settings.migrate_at_start.unwrap_or(matches!(url, DatabaseUrl::Sqlite(_)));
+    let at_start = settings
+        .migrate_at_start
+        .unwrap_or(matches!(url, DatabaseUrl::Sqlite(_)));
     if let Some(obstacle) = &found.obstacle {
         return vec![Said::failed(
             format!("{url} can be read and not written: {obstacle}"),
@@ -47,7 +55,11 @@ fn run(patient: &Patient) -> Vec<Said> {
         )];
     }
     if found.is_python {
-        return vec![Said::failed(format!("{url} is a database of the Python system"), EXPECTED, HOW_TO_IMPORT)];
+        return vec![Said::failed(
+            format!("{url} is a database of the Python system"),
+            EXPECTED,
+            HOW_TO_IMPORT,
+        )];
     }
     vec![match (found.exists, pending.as_slice(), at_start) {
         (true, [], _) => Said::ok(format!("{url} has every migration")),
@@ -84,7 +96,12 @@ fn remedy_for_postgres(reason: &str) -> &'static str {
         "make the database, or correct its name in database.url (DATABASE_URL)"
     } else if has(&["pg_hba.conf", "SSL", "sslmode", "certificate"]) {
         "see the server's pg_hba.conf, and sslmode and sslrootcert in database.url (DATABASE_URL)"
-    } else if has(&["could not translate host name", "Connection refused", "timeout expired", "No route"]) {
+    } else if has(&[
+        "could not translate host name",
+        "Connection refused",
+        "timeout expired",
+        "No route",
+    ]) {
         "start the server, or correct host and port in database.url (DATABASE_URL); a firewall may be between"
     } else {
         "see that the database runs and that database.url (DATABASE_URL) names it, with a user who may write"
@@ -98,11 +115,20 @@ mod tests {
     #[test]
     fn what_postgres_says_has_its_remedy() {
         for (reason, said) in [
-            ("FATAL: password authentication failed for user \"blog\"", "user and password"),
+            (
+                "FATAL: password authentication failed for user \"blog\"",
+                "user and password",
+            ),
             ("FATAL: role \"blog\" does not exist", "user and password"),
             ("FATAL: database \"blog\" does not exist", "make the database"),
-            ("FATAL: no pg_hba.conf entry for host \"10.0.0.1\", user \"blog\", no encryption", "pg_hba.conf"),
-            ("connection to server at \"127.0.0.1\", port 9 failed: Connection refused", "start the server"),
+            (
+                "FATAL: no pg_hba.conf entry for host \"10.0.0.1\", user \"blog\", no encryption",
+                "pg_hba.conf",
+            ),
+            (
+                "connection to server at \"127.0.0.1\", port 9 failed: Connection refused",
+                "start the server",
+            ),
             ("could not translate host name \"db\" to address", "host and port"),
             ("invalid sslmode value: \"********\"", "sslmode"),
             ("could not translate host name \"role-db\" to address", "host and port"),

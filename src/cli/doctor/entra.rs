@@ -6,7 +6,12 @@ use super::{
 };
 use crate::entra::{Provider, ProviderError};
 
-const AUTHORITY: &[&str] = &["entra.tenant_id", "entra.cloud", "entra.authority_host", "entra.ca_file"];
+const AUTHORITY: &[&str] = &[
+    "entra.tenant_id",
+    "entra.cloud",
+    "entra.authority_host",
+    "entra.ca_file",
+];
 
 /// Beyond this the API refuses fresh tokens, and Entra soon the assertions.
 const MOST_SECONDS: i64 = 60;
@@ -14,11 +19,23 @@ const MOST_SECONDS: i64 = 60;
 const FEW_SECONDS: i64 = 10;
 
 pub fn clock() -> Check {
-    Check { name: "clock", title: "Clock", settings: AUTHORITY, after: &[], run: run_clock }
+    Check {
+        name: "clock",
+        title: "Clock",
+        settings: AUTHORITY,
+        after: &[],
+        run: run_clock,
+    }
 }
 
 pub fn discovery() -> Check {
-    Check { name: "discovery", title: "Discovery", settings: AUTHORITY, after: &[], run: run_discovery }
+    Check {
+        name: "discovery",
+        title: "Discovery",
+        settings: AUTHORITY,
+        after: &[],
+        run: run_discovery,
+    }
 }
 
 pub fn signing_keys() -> Check {
@@ -35,7 +52,11 @@ fn run_clock(patient: &Patient) -> Vec<Said> {
     let difference = Provider::new(&patient.settings.entra).and_then(|provider| provider.clock_difference());
     let seconds = match difference {
         Ok(Some(difference)) => difference.num_seconds(),
-        Ok(None) => return vec![Said::skipped("the authority's answer has no Date header to compare with")],
+        Ok(None) => {
+            return vec![Said::skipped(
+                "the authority's answer has no Date header to compare with",
+            )];
+        }
         // That is what the check of discovery is about.
         Err(_) => return vec![Said::skipped("the authority does not answer: see Discovery")],
     };
@@ -171,11 +192,20 @@ mod tests {
             ("answered 400 Bad Request (AADSTS90002: …)", "entra.tenant_id"),
             ("io: invalid peer certificate: UnknownIssuer", "entra.ca_file"),
             ("io: invalid peer certificate: Expired", "clock (NTP)"),
-            ("io: invalid peer certificate: certificate not valid yet: verification time 1 (UNIX)", "clock (NTP)"),
+            (
+                "io: invalid peer certificate: certificate not valid yet: verification time 1 (UNIX)",
+                "clock (NTP)",
+            ),
             ("io: invalid peer certificate: NotValidYet", "clock (NTP)"),
             ("timeout: global", "firewall"),
-            ("answered 400 Bad Request (AADSTS900144: the request was refused)", "read what Entra ID says"),
-            ("io: received corrupt message of type InvalidContentType", "does not speak TLS"),
+            (
+                "answered 400 Bad Request (AADSTS900144: the request was refused)",
+                "read what Entra ID says",
+            ),
+            (
+                "io: received corrupt message of type InvalidContentType",
+                "does not speak TLS",
+            ),
             ("host not found", "name server"),
             ("io: Connection refused (os error 111)", "HTTPS_PROXY"),
             ("answered 502 Bad Gateway", "between this machine and it"),

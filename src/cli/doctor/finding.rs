@@ -47,21 +47,44 @@ pub struct Said {
 
 impl Said {
     pub fn ok(seen: impl Into<String>) -> Self {
-        Self { status: Status::Ok, seen: seen.into(), expected: None, remedy: None }
+        Self {
+            status: Status::Ok,
+            seen: seen.into(),
+            expected: None,
+            remedy: None,
+        }
     }
     pub fn warning(seen: impl Into<String>, expected: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { status: Status::Warning, ..Self::failed(seen, expected, remedy) }
+        Self {
+            status: Status::Warning,
+            ..Self::failed(seen, expected, remedy)
+        }
     }
     pub fn failed(seen: impl Into<String>, expected: impl Into<String>, remedy: impl Into<String>) -> Self {
         let (expected, remedy) = (Some(expected.into()), Some(remedy.into()));
-        Self { status: Status::Failed, seen: seen.into(), expected, remedy }
+        Self {
+            status: Status::Failed,
+            seen: seen.into(),
+            expected,
+            remedy,
+        }
     }
     /// A failure whose remedy says what is expected, too.
     pub fn wrong(seen: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { status: Status::Failed, seen: seen.into(), expected: None, remedy: Some(remedy.into()) }
+        Self {
+            status: Status::Failed,
+            seen: seen.into(),
+            expected: None,
+            remedy: Some(remedy.into()),
+        }
     }
     pub fn skipped(reason: impl Into<String>) -> Self {
-        Self { status: Status::Skipped, seen: reason.into(), expected: None, remedy: None }
+        Self {
+            status: Status::Skipped,
+            seen: reason.into(),
+            expected: None,
+            remedy: None,
+        }
     }
 }
 
@@ -80,7 +103,19 @@ pub struct Check {
 
 impl Check {
     pub fn finding(&self, said: Said) -> Finding {
-        let Said { status, seen, expected, remedy } = said;
-        Finding { check: self.name, title: self.title, status, seen, expected, remedy }
+        let Said {
+            status,
+            seen,
+            expected,
+            remedy,
+        } = said;
+        Finding {
+            check: self.name,
+            title: self.title,
+            status,
+            seen,
+            expected,
+            remedy,
+        }
     }
 }

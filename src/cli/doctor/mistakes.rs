@@ -3,7 +3,13 @@
 use super::finding::{Check, Finding, Said};
 use crate::config::Mistake;
 
-const CHECK: Check = Check { name: "settings", title: "Settings", settings: &[], after: &[], run: |_| Vec::new() };
+const CHECK: Check = Check {
+    name: "settings",
+    title: "Settings",
+    settings: &[],
+    after: &[],
+    run: |_| Vec::new(),
+};
 
 /// Settings that cannot be used.
 pub struct Broken {
@@ -29,7 +35,11 @@ pub fn findings(mistakes: &[Mistake], warnings: &[String], given: usize) -> (Vec
         })
         .collect();
     said.extend(warnings.iter().map(|warning| {
-        Said::warning(warning.clone(), "each setting under one name", "blogctl config shows what is in force")
+        Said::warning(
+            warning.clone(),
+            "each setting under one name",
+            "blogctl config shows what is in force",
+        )
     }));
     if said.is_empty() {
         said.push(match given {
@@ -51,7 +61,10 @@ impl Broken {
         if self.has_broken_file {
             return Some("the settings file cannot be read".to_owned());
         }
-        let name = check.settings.iter().find(|name| self.settings.iter().any(|broken| broken == *name))?;
+        let name = check
+            .settings
+            .iter()
+            .find(|name| self.settings.iter().any(|broken| broken == *name))?;
         Some(format!("needs {name}: see Settings"))
     }
 }

@@ -52,7 +52,15 @@ pub fn lines(findings: &[Finding]) -> String {
     let symbols = Symbols::of_locale();
     let widest = findings.iter().map(|finding| finding.title.len()).max().unwrap_or(0);
     let indent = symbols.width + 1 + widest + 2;
-    for Finding { title, status, seen, expected, remedy, .. } in findings {
+    for Finding {
+        title,
+        status,
+        seen,
+        expected,
+        remedy,
+        ..
+    } in findings
+    {
         let (symbol, style) = symbols.of(*status);
         let skipped = if *status == Status::Skipped { "skipped: " } else { "" };
         let width = symbols.width;
@@ -99,13 +107,24 @@ impl Symbols {
     /// Plain letters where the locale says that text is not UTF-8. The locale belongs to the system, not to blogctl's
     /// settings, so it is read here; where nothing is said, text is UTF-8.
     pub fn of_locale() -> Self {
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(|name| env::var(name).ok());
-        let locale = locale.filter(|value| !value.is_empty()).map(|value| value.to_ascii_lowercase()).next();
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .into_iter()
+            .filter_map(|name| env::var(name).ok());
+        let locale = locale
+            .filter(|value| !value.is_empty())
+            .map(|value| value.to_ascii_lowercase())
+            .next();
         match locale {
-            Some(locale) if !locale.contains("utf-8") && !locale.contains("utf8") => {
-                Self { ok: "ok", failed: "X", width: 2 }
-            }
-            _ => Self { ok: "✓", failed: "✗", width: 1 },
+            Some(locale) if !locale.contains("utf-8") && !locale.contains("utf8") => Self {
+                ok: "ok",
+                failed: "X",
+                width: 2,
+            },
+            _ => Self {
+                ok: "✓",
+                failed: "✗",
+                width: 1,
+            },
         }
     }
 
@@ -122,5 +141,7 @@ impl Symbols {
 
 /// Without control characters: what servers and files say must not steer a terminal.
 pub fn safe(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }

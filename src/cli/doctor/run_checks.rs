@@ -24,8 +24,9 @@ pub fn run_checks(patient: &Arc<Patient>, broken: &Broken, checks: Vec<Check>) -
     let mut unwell: BTreeSet<&'static str> = BTreeSet::new();
     while !open.is_empty() {
         let names: Vec<_> = open.iter().map(|(_, check)| check.name).collect();
-        let (ready, later): (Vec<_>, Vec<_>) =
-            open.into_iter().partition(|(_, check)| check.after.iter().all(|name| !names.contains(name)));
+        let (ready, later): (Vec<_>, Vec<_>) = open
+            .into_iter()
+            .partition(|(_, check)| check.after.iter().all(|name| !names.contains(name)));
         // Names that wait for each other would be a mistake in the list of checks; nobody may wait for ever.
         let ready = if ready.is_empty() { later.clone() } else { ready };
         let started: Vec<_> = ready
@@ -33,7 +34,10 @@ pub fn run_checks(patient: &Arc<Patient>, broken: &Broken, checks: Vec<Check>) -
             .map(|(n, check)| {
                 let reason = broken.reason_to_skip(check).or_else(|| {
                     let failed = check.after.iter().find(|name| unwell.contains(*name))?;
-                    let title = titles.iter().find(|(name, _)| name == failed).map_or(*failed, |(_, title)| *title);
+                    let title = titles
+                        .iter()
+                        .find(|(name, _)| name == failed)
+                        .map_or(*failed, |(_, title)| *title);
                     Some(format!("needs {title}, which did not succeed"))
                 });
                 (*n, *check, reason.map_or_else(|| Ok(start(patient, check.run)), Err))
@@ -49,14 +53,20 @@ pub fn run_checks(patient: &Arc<Patient>, broken: &Broken, checks: Vec<Check>) -
                 },
             );
             let found: Vec<_> = said.into_iter().map(|said| check.finding(said)).collect();
-            if found.iter().any(|finding| matches!(finding.status, Status::Failed | Status::Skipped)) {
+            if found
+                .iter()
+                .any(|finding| matches!(finding.status, Status::Failed | Status::Skipped))
+            {
                 unwell.insert(check.name);
             }
             if let Some(place) = findings.get_mut(n) {
                 *place = found;
             }
         }
-        open = later.into_iter().filter(|(n, _)| !ready.iter().any(|(done, _)| done == n)).collect();
+        open = later
+            .into_iter()
+            .filter(|(n, _)| !ready.iter().any(|(done, _)| done == n))
+            .collect();
     }
     findings.into_iter().flatten().collect()
 }

@@ -25,7 +25,11 @@ fn run(patient: &Patient) -> Vec<Said> {
     let settings = &patient.settings;
     let keys = KeyRing::new(&settings.client.cookie_keys).or_random();
     match (RedisStore::of(&settings.redis, &keys), &settings.redis.url) {
-        (Err(error), _) => vec![Said::failed(error.to_string(), EXPECTED, "see redis.url and redis.ca_file")],
+        (Err(error), _) => vec![Said::failed(
+            error.to_string(),
+            EXPECTED,
+            "see redis.url and redis.ca_file",
+        )],
         (Ok(Some(redis)), Some(url)) => in_redis(&redis, url),
         _ => vec![Said::ok(format!(
             "in memory, {} at most, no Redis: run one replica, or keep visitors on theirs; a restart signs everybody out",
@@ -36,7 +40,10 @@ fn run(patient: &Patient) -> Vec<Said> {
 
 fn in_redis(redis: &RedisStore, url: &RedisUrl) -> Vec<Said> {
     let mut said = vec![match redis.probe() {
-        Ok(version) => Said::ok(format!("in Redis{} at {url}", version.map_or_else(String::new, |v| format!(" {v}")))),
+        Ok(version) => Said::ok(format!(
+            "in Redis{} at {url}",
+            version.map_or_else(String::new, |v| format!(" {v}"))
+        )),
         Err(error) => {
             let reason = error.to_string();
             Said::failed(format!("{reason} ({url})"), EXPECTED, remedy_for(&reason))
@@ -56,7 +63,9 @@ fn in_redis(redis: &RedisStore, url: &RedisUrl) -> Vec<Said> {
 fn remedy_for(reason: &str) -> &'static str {
     let reason = reason.to_ascii_lowercase();
     // Whatever keeps it from connecting, the pool says first that it has waited.
-    let reason = reason.split_once("waiting for connection: ").map_or(&*reason, |(_, cause)| cause);
+    let reason = reason
+        .split_once("waiting for connection: ")
+        .map_or(&*reason, |(_, cause)| cause);
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
     // Before all else: an authority is no authentication.
     if has(&["certificate", "tls", "unknownissuer"]) {
@@ -86,7 +95,10 @@ mod tests {
         for (reason, said) in [
             ("NOAUTH: Authentication required.", "user and password"),
             ("WRONGPASS: invalid username-password pair", "user and password"),
-            ("Password authentication failed- AuthenticationFailed", "user and password"),
+            (
+                "Password authentication failed- AuthenticationFailed",
+                "user and password",
+            ),
             ("NOPERM: this user has no permissions", "let its user run"),
             ("READONLY: You can't write against a read only replica.", "primary"),
             ("invalid peer certificate: UnknownIssuer", "redis.ca_file"),
@@ -94,9 +106,18 @@ mod tests {
             ("failed to lookup address information of auth-cache", "host and port"),
             ("Connection refused (os error 111)", "host and port"),
             ("Response type not string compatible", "rediss://"),
-            ("timed out waiting for connection: received corrupt message of type InvalidContentType", "redis:// where"),
-            ("timed out waiting for connection: Connection reset by peer (os error 104)", "rediss:// where"),
-            ("timed out waiting for connection: Connection refused (os error 111)", "host and port"),
+            (
+                "timed out waiting for connection: received corrupt message of type InvalidContentType",
+                "redis:// where",
+            ),
+            (
+                "timed out waiting for connection: Connection reset by peer (os error 104)",
+                "rediss:// where",
+            ),
+            (
+                "timed out waiting for connection: Connection refused (os error 111)",
+                "host and port",
+            ),
             ("timed out waiting for connection", "is silent to rediss://"),
         ] {
             assert!(remedy_for(reason).contains(said), "{reason}");

@@ -15,7 +15,10 @@ where
         receive
     };
     let started: Vec<_> = works.into_iter().map(start).collect();
-    let outcome =
-        |running: mpsc::Receiver<T>| running.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok();
+    let outcome = |running: mpsc::Receiver<T>| {
+        running
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .ok()
+    };
     started.into_iter().map(outcome).collect()
 }

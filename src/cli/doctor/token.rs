@@ -60,8 +60,9 @@ impl Verdict {
     fn with_names_of(mut self, claims: &[ShownClaim]) -> Self {
         let older = [("azp", "appid"), ("azpacr", "appidacr")];
         let is_there = |name: &str| claims.iter().any(|claim| claim.name == name);
-        if let Some((_, older)) =
-            older.into_iter().find(|(name, older)| self.concerns == Some(*name) && !is_there(name) && is_there(older))
+        if let Some((_, older)) = older
+            .into_iter()
+            .find(|(name, older)| self.concerns == Some(*name) && !is_there(name) && is_there(older))
         {
             self.concerns = Some(older);
         }
@@ -75,7 +76,9 @@ impl Verdict {
 /// When there is no token, or the API's settings are wrong.
 pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json: bool) -> anyhow::Result<ExitCode> {
     mistakes.retain(|mistake| {
-        !["client.", "idp.", "database.", "azure.", "redis."].iter().any(|room| mistake.setting.starts_with(room))
+        !["client.", "idp.", "database.", "azure.", "redis."]
+            .iter()
+            .any(|room| mistake.setting.starts_with(room))
     });
     if !mistakes.is_empty() {
         return Err(Mistakes(mistakes).into());
@@ -84,7 +87,11 @@ pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json
         Ok(token) => token,
         // Whoever reads JSON reads nothing else.
         Err(error) if as_json => {
-            let Told { message, hint, exit_code } = failure::told(&error);
+            let Told {
+                message,
+                hint,
+                exit_code,
+            } = failure::told(&error);
             // With the failure as every command has it.
             let failure = failure::as_json(&error);
             let verdict = json!({ "accepted": false, "code": "no_token", "sentence": message, "remedy": hint });
@@ -110,7 +117,11 @@ pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json
         as_text(&claims, &verdict)
     };
     anstream::stdout().lock().write_all(text.as_bytes())?;
-    Ok(if verdict.accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if verdict.accepted {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// As people paste it.
@@ -122,10 +133,16 @@ fn read(file: &Path) -> anyhow::Result<SecretString> {
     } else {
         fs::File::open(file).and_then(|opened| opened.take(MOST_BYTES).read_to_end(&mut bytes))
     };
-    let name = if is_stdin { "standard input".to_owned() } else { quotable_path(file).into_owned() };
+    let name = if is_stdin {
+        "standard input".to_owned()
+    } else {
+        quotable_path(file).into_owned()
+    };
     let hint = "name a text file that holds one access token, or - for standard input";
     outcome.with_context(|| format!("cannot read {name}")).hint(hint)?;
-    let text = text_in(&bytes).ok_or_else(|| anyhow!("{name} holds no text")).hint(hint)?;
+    let text = text_in(&bytes)
+        .ok_or_else(|| anyhow!("{name} holds no text"))
+        .hint(hint)?;
     let token = pasted::token_in(&text, &name)?;
     if token.is_empty() {
         return Err(WrongUsage(format!("{name} holds no token")).into());
@@ -145,13 +162,17 @@ fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -
             concerns: None,
         },
         Err(TokenError::KeysUnavailable) => {
-            let otherwise =
-                validator.judge_unverified(token).err().map(|error| refused(&error, token, settings, &scope));
+            let otherwise = validator
+                .judge_unverified(token)
+                .err()
+                .map(|error| refused(&error, token, settings, &scope));
             let (sentence, concerns, remedy) = match otherwise {
                 None => ("apart from its signature it is as it should be".to_owned(), None, None),
-                Some(verdict) => {
-                    (format!("apart from its signature: {}", verdict.sentence), verdict.concerns, verdict.remedy)
-                }
+                Some(verdict) => (
+                    format!("apart from its signature: {}", verdict.sentence),
+                    verdict.concerns,
+                    verdict.remedy,
+                ),
             };
             let keys = "run blogctl doctor --role api to see what keeps this machine from Entra ID";
             Verdict {
@@ -178,9 +199,11 @@ fn refused(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
                 "ask for {scope}, and have it granted under API permissions of the calling application's registration"
             ),
         ),
-        TokenError::Forbidden(forbidden) => {
-            (forbidden.code(), Some(forbidden.concerns()), forbidden.remedy().to_owned())
-        }
+        TokenError::Forbidden(forbidden) => (
+            forbidden.code(),
+            Some(forbidden.concerns()),
+            forbidden.remedy().to_owned(),
+        ),
         TokenError::ClaimsRequired { acr } => (
             "insufficient_claims",
             Some("acrs"),
@@ -195,16 +218,27 @@ fn refused(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
         _ => None,
     };
     let (sentence, remedy) = match &malformed {
-        Some(claim) => (format!("access token refused: the token's claim {} {}", claim.name, claim.fault), remedy),
+        Some(claim) => (
+            format!("access token refused: the token's claim {} {}", claim.name, claim.fault),
+            remedy,
+        ),
         None => special(error, token, settings, scope).unwrap_or((error.to_string(), remedy)),
     };
     let concerns = concerns.or_else(|| malformed.filter(|claim| !claim.is_personal()).map(|claim| claim.name));
-    Verdict { accepted: false, code: Some(code), sentence, remedy: Some(remedy), concerns }
+    Verdict {
+        accepted: false,
+        code: Some(code),
+        sentence,
+        remedy: Some(remedy),
+        concerns,
+    }
 }
 
 /// What is sent in place of an access token most often, and looks like something else to the rules.
 fn special(error: &TokenError, token: &str, settings: &Settings, scope: &str) -> Option<(String, String)> {
-    let TokenError::Refused(refusal) = error else { return None };
+    let TokenError::Refused(refusal) = error else {
+        return None;
+    };
     let ask = format!("send the access token that was issued for {scope}");
     if *refusal == Refusal::Malformed {
         if !token.contains('.') {
@@ -212,15 +246,21 @@ fn special(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
                 "this is no JWT at all but an opaque text, such as an authorization code or a refresh token".to_owned();
             return Some((told, ask));
         }
-        return UnverifiedToken::of(token).filter(UnverifiedToken::is_unsigned).map(|_| {
-            let told = "this token is not signed: anybody can make one like it (alg none, or no signature)".to_owned();
-            (told, ask)
-        });
+        return UnverifiedToken::of(token)
+            .filter(UnverifiedToken::is_unsigned)
+            .map(|_| {
+                let told =
+                    "this token is not signed: anybody can make one like it (alg none, or no signature)".to_owned();
+                (told, ask)
+            });
     }
     let is_id_token = UnverifiedToken::of(token).is_some_and(|token| token.is_id_token_for(&settings.client.client_id));
     (is_id_token && matches!(refusal, Refusal::WrongAudience | Refusal::AppOnly | Refusal::IdToken)).then(|| {
         let told = "this is an ID token: it tells the site who signed in, and is no access token".to_owned();
-        (told, format!("{ask}: access_token in the token endpoint's answer, not id_token"))
+        (
+            told,
+            format!("{ask}: access_token in the token endpoint's answer, not id_token"),
+        )
     })
 }
 
@@ -239,7 +279,11 @@ fn as_text(claims: &[ShownClaim], verdict: &Verdict) -> String {
     let widest = claims.iter().map(|claim| claim.name.chars().count()).max().unwrap_or(0);
     for claim in claims {
         let ShownClaim { name, value, note, .. } = claim;
-        let (symbol, style) = if verdict.is_about(claim) { symbols.of(Status::Failed) } else { (" ", Style::new()) };
+        let (symbol, style) = if verdict.is_about(claim) {
+            symbols.of(Status::Failed)
+        } else {
+            (" ", Style::new())
+        };
         let indent = width + widest + 3;
         let value = print::safe(value);
         let line = format!("{style}{symbol:<width$}{style:#} {NAME}{name:<widest$}{NAME:#}  {value}");

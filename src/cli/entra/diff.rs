@@ -21,8 +21,20 @@ use crate::{
     entra::registration::{Drift, Severity, Wanted, drift},
 };
 
-const SITE: Check = Check { name: "site", title: "Web site", settings: &[], after: &[], run: |_| Vec::new() };
-const API: Check = Check { name: "api", title: "API", settings: &[], after: &[], run: |_| Vec::new() };
+const SITE: Check = Check {
+    name: "site",
+    title: "Web site",
+    settings: &[],
+    after: &[],
+    run: |_| Vec::new(),
+};
+const API: Check = Check {
+    name: "api",
+    title: "API",
+    settings: &[],
+    after: &[],
+    run: |_| Vec::new(),
+};
 
 /// Compare exported app registrations with what these settings need
 ///
@@ -79,7 +91,13 @@ fn heading(wanted: &Wanted) -> String {
 
 fn finding(drift: Drift) -> Finding {
     let check = if drift.registration == "site" { SITE } else { API };
-    let Drift { severity, seen, expected, remedy, .. } = drift;
+    let Drift {
+        severity,
+        seen,
+        expected,
+        remedy,
+        ..
+    } = drift;
     check.finding(match severity {
         Severity::Agrees => Said::ok(seen),
         Severity::Warning => Said::warning(seen, expected, remedy),

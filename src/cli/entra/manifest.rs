@@ -59,7 +59,10 @@ fn notes(wanted: &Wanted) -> String {
     };
     let note = |proof: &Proof| match proof {
         Proof::Certificate { details, .. } if details.not_after < Utc::now() => {
-            format!("note: the certificate {} has expired, and is left out\n", details.subject)
+            format!(
+                "note: the certificate {} has expired, and is left out\n",
+                details.subject
+            )
         }
         Proof::Certificate { .. } => String::new(),
         Proof::Federated { name, .. } => {

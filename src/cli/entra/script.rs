@@ -39,8 +39,10 @@ pub(super) fn script(wanted: &Wanted, mut api: Value, mut site: Value) -> serde_
         *id = json!(UNKNOWN_API);
     }
     // A URI that holds the client id of a registration is of that one only; any other is the operator's choice.
-    let is_of_registration =
-        |uri: &&str| uri.strip_prefix("api://").is_some_and(|id| uuid::Uuid::try_parse(id).is_ok());
+    let is_of_registration = |uri: &&str| {
+        uri.strip_prefix("api://")
+            .is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
+    };
     let chosen = wanted.app_id_uri.as_deref().filter(|uri| !is_of_registration(uri));
     let mut text = heading(wanted);
     let _ = write!(
@@ -79,18 +81,25 @@ fn settings(wanted: &Wanted, chosen: Option<&str>) -> String {
     };
     let scope = format!("/{}", wanted.scope);
     let cloud = cloud_names(wanted.cloud).map(|(name, _)| line("cloud", &[Part::Text(name)]));
-    let lines = [Some("'[entra]'".to_owned()), Some(line("tenant_id", &[Part::Variable("tenant")])), cloud]
-        .into_iter()
-        .flatten()
-        .chain([
-            "'[client]'".to_owned(),
-            line("client_id", &[Part::Variable("site")]),
-            of_uri("api_scope", &scope),
-            "'[api]'".to_owned(),
-            of_uri("app_id_uri", ""),
-            line("client_id", &[Part::Variable("api")]),
-        ]);
-    format!("\nprintf '%s\\n' \\\n    {}\n", lines.collect::<Vec<_>>().join(" \\\n    "))
+    let lines = [
+        Some("'[entra]'".to_owned()),
+        Some(line("tenant_id", &[Part::Variable("tenant")])),
+        cloud,
+    ]
+    .into_iter()
+    .flatten()
+    .chain([
+        "'[client]'".to_owned(),
+        line("client_id", &[Part::Variable("site")]),
+        of_uri("api_scope", &scope),
+        "'[api]'".to_owned(),
+        of_uri("app_id_uri", ""),
+        line("client_id", &[Part::Variable("api")]),
+    ]);
+    format!(
+        "\nprintf '%s\\n' \\\n    {}\n",
+        lines.collect::<Vec<_>>().join(" \\\n    ")
+    )
 }
 
 /// A piece of a setting's value.
@@ -115,7 +124,11 @@ fn line(name: &str, value: &[Part<'_>]) -> String {
 /// Inside of a TOML string, which takes all of JSON's escapes.
 fn escaped(text: &str) -> String {
     let string = json!(text).to_string().replace('\u{7f}', "\\u007f");
-    string.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default().to_owned()
+    string
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn heading(wanted: &Wanted) -> String {

@@ -53,7 +53,11 @@ impl Background {
     /// # Errors
     /// When there can be no thread.
     pub(super) fn start(to: impl Write + Send + 'static, notice: LossNotice) -> io::Result<Self> {
-        let shared = Arc::new(Shared { lines: Mutex::default(), came: Condvar::new(), went: Condvar::new() });
+        let shared = Arc::new(Shared {
+            lines: Mutex::default(),
+            came: Condvar::new(),
+            went: Condvar::new(),
+        });
         let background = Self(Arc::clone(&shared));
         crate::background::spawn_once("log", move || shared.write_to(to, notice))?;
         Ok(background)
@@ -116,8 +120,10 @@ impl Shared {
             let mut lines = self.lines();
             lines.is_writing = false;
             self.went.notify_all();
-            let mut lines =
-                self.came.wait_while(lines, |lines| lines.waiting.is_empty()).unwrap_or_else(PoisonError::into_inner);
+            let mut lines = self
+                .came
+                .wait_while(lines, |lines| lines.waiting.is_empty())
+                .unwrap_or_else(PoisonError::into_inner);
             lines.is_writing = true;
             std::mem::swap(&mut lines.waiting, &mut batch);
             let dropped = std::mem::take(&mut lines.dropped);
@@ -166,7 +172,12 @@ fn write_whole<'b>(to: &mut impl Write, mut bytes: &'b [u8]) -> Result<(), &'b [
 }
 
 fn lines_in(bytes: &[u8]) -> u64 {
-    bytes.split(|byte| *byte == b'\n').skip(1).count().try_into().unwrap_or(u64::MAX)
+    bytes
+        .split(|byte| *byte == b'\n')
+        .skip(1)
+        .count()
+        .try_into()
+        .unwrap_or(u64::MAX)
 }
 
 fn ends_line(bytes: &[u8]) -> bool {
@@ -206,8 +217,11 @@ mod tests {
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut taken =
-                self.0.1.wait_while(self.0.0.lock().expect("a lock"), |taken| !taken.is_open).expect("a lock");
+            let mut taken = self
+                .0
+                .1
+                .wait_while(self.0.0.lock().expect("a lock"), |taken| !taken.is_open)
+                .expect("a lock");
             if taken.is_full {
                 return Err(ErrorKind::StorageFull.into());
             }
@@ -240,7 +254,9 @@ mod tests {
                 let mut background = background.clone();
                 thread::spawn(move || {
                     for number in 0..500 {
-                        background.write_all(format!("{thread} {number}\n").as_bytes()).expect("it is taken");
+                        background
+                            .write_all(format!("{thread} {number}\n").as_bytes())
+                            .expect("it is taken");
                     }
                 })
             })
@@ -251,7 +267,10 @@ mod tests {
         assert!(background.finish());
         let text = gate.written();
         for thread in 0..4 {
-            let own: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(&format!("{thread} "))).collect();
+            let own: Vec<_> = text
+                .lines()
+                .filter_map(|line| line.strip_prefix(&format!("{thread} ")))
+                .collect();
             let expected: Vec<_> = (0..500).map(|number| number.to_string()).collect();
             assert_eq!(own, expected);
         }
@@ -268,7 +287,10 @@ mod tests {
             background.write_all(line.as_bytes()).expect("it is taken");
         }
         assert!(background.0.lines().waiting.len() <= MAX_WAITING);
-        assert!(!background.finish(), "the reader is stuck, and the end does not wait for it");
+        assert!(
+            !background.finish(),
+            "the reader is stuck, and the end does not wait for it"
+        );
         gate.open();
         assert!(background.finish());
         background.write_all(b"and on it goes\n").expect("it is taken");
@@ -276,7 +298,11 @@ mod tests {
         let text = gate.written();
         let written = text.lines().filter(|line| line.starts_with('x')).count();
         let told: Vec<_> = text.lines().filter(|line| line.ends_with(" lost")).collect();
-        assert_eq!(told, [format!("{} lost", count - written)], "one line counts all of them");
+        assert_eq!(
+            told,
+            [format!("{} lost", count - written)],
+            "one line counts all of them"
+        );
         assert!(text.ends_with(" lost\nand on it goes\n"));
     }
 

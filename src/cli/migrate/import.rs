@@ -46,9 +46,21 @@ pub fn run(arguments: &Arguments, settings: &Settings, database: &Database) -> a
     }
     let tid = Uuid::try_parse(tenant_id).context("entra.tenant_id is not a GUID")?;
     database.migrate()?;
-    let invalid_rows = if arguments.skip_invalid { InvalidRows::Skip } else { InvalidRows::Refuse };
+    let invalid_rows = if arguments.skip_invalid {
+        InvalidRows::Skip
+    } else {
+        InvalidRows::Refuse
+    };
     let max_content_chars = settings.api.max_content_chars;
-    match import::run(database, Import { file: &arguments.file, tid, max_content_chars, invalid_rows }) {
+    match import::run(
+        database,
+        Import {
+            file: &arguments.file,
+            tid,
+            max_content_chars,
+            invalid_rows,
+        },
+    ) {
         Ok(report) => {
             database.connect()?.index_for_search(|_| {})?;
             Ok(told(&report, database))
@@ -64,7 +76,14 @@ pub fn run(arguments: &Arguments, settings: &Settings, database: &Database) -> a
 }
 
 fn told(report: &Report, database: &Database) -> Vec<String> {
-    let Report { users_added, users_known, posts_added, posts_known, invalid, ids_kept } = report;
+    let Report {
+        users_added,
+        users_known,
+        posts_added,
+        posts_known,
+        invalid,
+        ids_kept,
+    } = report;
     let mut lines = vec![
         format!("Taken over into {}", database.url()),
         format!("  users    {users_added} added, {users_known} there already"),

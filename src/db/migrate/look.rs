@@ -60,19 +60,33 @@ pub fn look(settings: &DatabaseSettings) -> Result<Found, DbError> {
     Ok(match &url {
         DatabaseUrl::Sqlite(path) => {
             let (exists, is_python, migrations) = sqlite(path)?;
-            Found { url, exists, migrations, is_python, obstacle: None }
+            Found {
+                url,
+                exists,
+                migrations,
+                is_python,
+                obstacle: None,
+            }
         }
         DatabaseUrl::Postgres { url: complete, shown } => {
             let (migrations, obstacle) = postgres(complete, shown, settings)?;
-            Found { url, exists: true, migrations, is_python: false, obstacle }
+            Found {
+                url,
+                exists: true,
+                migrations,
+                is_python: false,
+                obstacle,
+            }
         }
     })
 }
 
 /// Whether it exists, whether it is of the Python system, and its migrations.
 fn sqlite(path: &Path) -> Result<(bool, bool, Vec<Migration>), DbError> {
-    let error =
-        |reason: &dyn ToString| DbError::Open { database: path.display().to_string(), reason: reason.to_string() };
+    let error = |reason: &dyn ToString| DbError::Open {
+        database: path.display().to_string(),
+        reason: reason.to_string(),
+    };
     let path = &*behind_links(path).map_err(|reason| error(&reason))?;
     if path.is_dir() {
         return Err(error(&"this is a folder; name a file in it"));
@@ -81,20 +95,39 @@ fn sqlite(path: &Path) -> Result<(bool, bool, Vec<Migration>), DbError> {
         match folder.metadata() {
             Ok(found) if found.is_dir() => {}
             Err(reason) if reason.kind() != io::ErrorKind::NotFound => {
-                return Err(error(&format!("the folder {} is out of reach: {reason}", folder.display())));
+                return Err(error(&format!(
+                    "the folder {} is out of reach: {reason}",
+                    folder.display()
+                )));
             }
-            _ => return Err(error(&format!("there is no folder {}; make it first", folder.display()))),
+            _ => {
+                return Err(error(&format!(
+                    "there is no folder {}; make it first",
+                    folder.display()
+                )));
+            }
         }
         // SQLite keeps files of its own beside the database.
         accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(|reason| {
-            error(&format!("no file can be made in the folder {}: {}", folder.display(), io::Error::from(reason)))
+            error(&format!(
+                "no file can be made in the folder {}: {}",
+                folder.display(),
+                io::Error::from(reason)
+            ))
         })?;
     }
     if !path.exists() {
-        return Ok((false, false, compare::<diesel::sqlite::Sqlite>(&SQLITE, BTreeSet::new())?));
+        return Ok((
+            false,
+            false,
+            compare::<diesel::sqlite::Sqlite>(&SQLITE, BTreeSet::new())?,
+        ));
     }
     // Opened for writing and closed at once: the API will have to.
-    OpenOptions::new().append(true).open(path).map_err(|reason| error(&reason))?;
+    OpenOptions::new()
+        .append(true)
+        .open(path)
+        .map_err(|reason| error(&reason))?;
     let name = path.to_str().ok_or_else(|| error(&"the path is not UTF-8"))?;
     // https://www.sqlite.org/uri.html: `?`, `#` and `%` mean something else.
     let escaped = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
@@ -114,7 +147,11 @@ fn sqlite(path: &Path) -> Result<(bool, bool, Vec<Migration>), DbError> {
         None => Vec::new(),
     };
     let is_python = applied.is_empty() && legacy::is_python_database(&mut connection)?;
-    Ok((true, is_python, compare::<diesel::sqlite::Sqlite>(&SQLITE, versions(applied))?))
+    Ok((
+        true,
+        is_python,
+        compare::<diesel::sqlite::Sqlite>(&SQLITE, versions(applied))?,
+    ))
 }
 
 /// Where links lead, also when nothing is there yet: SQLite makes that file, and keeps its own beside it.
@@ -149,7 +186,9 @@ fn obstacle(connection: &mut PgConnection) -> Result<Option<String>, DbError> {
     let read_only =
         diesel::sql_query("SELECT current_setting('transaction_read_only') AS text").get_result::<Line>(connection)?;
     if read_only.text == "on" {
-        return Ok(Some("its transactions are read-only (default_transaction_read_only, or a standby)".to_owned()));
+        return Ok(Some(
+            "its transactions are read-only (default_transaction_read_only, or a standby)".to_owned(),
+        ));
     }
     let closed = diesel::sql_query(
         "SELECT c.relname::text AS text FROM pg_class c \

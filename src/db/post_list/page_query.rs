@@ -36,7 +36,11 @@ enum Engine {
 /// Which posts, and in which order.
 enum Source {
     /// The newest after a place, some of them or of one author.
-    Newest { author_id: Option<i64>, place: Place, limit: i64 },
+    Newest {
+        author_id: Option<i64>,
+        place: Place,
+        limit: i64,
+    },
     /// Those with these ids, in this order: decimal numbers, with commas between them.
     Ids(String),
 }
@@ -45,7 +49,15 @@ impl PageQuery {
     /// The posts after a place that are wanted, newest first, and one more than the page holds.
     pub fn newest(connection: &Connection<'_>, wanted: &Wanted, place: Place, extent: Extent) -> Self {
         let limit = extent.limit.saturating_add(1);
-        Self::new(connection, Source::Newest { author_id: wanted.author_id, place, limit }, extent)
+        Self::new(
+            connection,
+            Source::Newest {
+                author_id: wanted.author_id,
+                place,
+                limit,
+            },
+            extent,
+        )
     }
 
     /// The posts with these ids, in their order.
@@ -60,7 +72,12 @@ impl PageQuery {
             Connection::Postgres(_) => Engine::Postgres,
         };
         let content_chars = extent.content_chars.map(i64::from);
-        Self { engine, source, content_chars, max_bytes: i64::try_from(extent.max_bytes).unwrap_or(i64::MAX) }
+        Self {
+            engine,
+            source,
+            content_chars,
+            max_bytes: i64::try_from(extent.max_bytes).unwrap_or(i64::MAX),
+        }
     }
 
     /// The posts' own columns, `p`, on SQLite.
@@ -72,9 +89,17 @@ impl PageQuery {
         String: ToSql<Text, DB>,
     {
         match &self.source {
-            Source::Newest { author_id, place, limit } => {
+            Source::Newest {
+                author_id,
+                place,
+                limit,
+            } => {
                 out.push_sql("blog_posts AS p INDEXED BY ");
-                out.push_sql(if author_id.is_some() { "blog_posts_newest_of_author" } else { "blog_posts_newest" });
+                out.push_sql(if author_id.is_some() {
+                    "blog_posts_newest_of_author"
+                } else {
+                    "blog_posts_newest"
+                });
                 out.push_sql(" LEFT JOIN users AS u ON u.id = p.author_id");
                 after_place(out, author_id.as_ref(), place)?;
                 out.push_sql(NEWEST_FIRST);
@@ -113,7 +138,11 @@ impl PageQuery {
         self.content_bytes(out)?;
         out.push_sql(" AS ahead FROM ");
         match &self.source {
-            Source::Newest { author_id, place, limit } => {
+            Source::Newest {
+                author_id,
+                place,
+                limit,
+            } => {
                 out.push_sql("blog_posts AS p");
                 after_place(out, author_id.as_ref(), place)?;
                 out.push_sql(
@@ -179,7 +208,10 @@ where
 
 /// Columns of [`super::PostColumns`], then of [`super::UserRow`]. The foreign key sees to it that there is an author.
 impl Query for PageQuery {
-    type SqlType = ((BigInt, Text, Text, BigInt, BigInt), (BigInt, Text, Text, Text, BigInt, BigInt));
+    type SqlType = (
+        (BigInt, Text, Text, BigInt, BigInt),
+        (BigInt, Text, Text, Text, BigInt, BigInt),
+    );
 }
 
 impl<DB> QueryFragment<DB> for PageQuery
@@ -198,7 +230,11 @@ where
                 // PostgreSQL's takes a number of four bytes.
                 out.push_sql(if self.engine == Engine::Postgres { "CAST(" } else { "(" });
                 out.push_bind_param::<BigInt, _>(chars)?;
-                out.push_sql(if self.engine == Engine::Postgres { " AS integer))" } else { "))" });
+                out.push_sql(if self.engine == Engine::Postgres {
+                    " AS integer))"
+                } else {
+                    "))"
+                });
             }
         }
         out.push_sql(

@@ -84,7 +84,9 @@ impl Drop for Guard {
         if !is_at_work {
             return;
         }
-        let Ok(permit) = Arc::clone(&self.place).try_acquire_owned() else { return };
+        let Ok(permit) = Arc::clone(&self.place).try_acquire_owned() else {
+            return;
+        };
         let running = Arc::clone(&self.running);
         let job = Box::new(move |slot: &mut Slot| {
             if let Ok(Ready { connection, .. }) = slot.ready() {
@@ -106,5 +108,7 @@ impl Drop for Guard {
 }
 
 fn cancel(connection: &mut PgConnection, process: i32) -> diesel::QueryResult<usize> {
-    diesel::sql_query("SELECT pg_cancel_backend($1)").bind::<Integer, _>(process).execute(connection)
+    diesel::sql_query("SELECT pg_cancel_backend($1)")
+        .bind::<Integer, _>(process)
+        .execute(connection)
 }

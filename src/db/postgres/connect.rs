@@ -128,7 +128,9 @@ impl Connector {
     /// When there is a pooler and the settings say that statements have names.
     pub fn refuse_pooler(&self) -> Result<(), DbError> {
         if self.has_pooler() && self.settings.prepared_statements == PreparedStatements::On {
-            return Err(DbError::Pooler { database: self.shown.to_string() });
+            return Err(DbError::Pooler {
+                database: self.shown.to_string(),
+            });
         }
         Ok(())
     }
@@ -144,7 +146,9 @@ impl Connector {
                 }
                 Ok(is_same)
             }
-            Route::Pooled => diesel::sql_query("SELECT 1").execute(&mut connected.connection).map(|_| true),
+            Route::Pooled => diesel::sql_query("SELECT 1")
+                .execute(&mut connected.connection)
+                .map(|_| true),
         }
     }
 
@@ -170,11 +174,19 @@ impl Connector {
             .batch_execute("BEGIN")
             .and_then(|()| connection.batch_execute("COMMIT"))
             .map_err(|reason| self.not_opened(format!("it takes no transaction: {}", parameters::one_line(reason))))?;
-        Ok(Connected { connection, route: Route::Pooled, mark: String::new(), process: None })
+        Ok(Connected {
+            connection,
+            route: Route::Pooled,
+            mark: String::new(),
+            process: None,
+        })
     }
 
     pub(super) fn not_opened(&self, reason: String) -> DbError {
-        DbError::Open { database: self.shown.to_string(), reason }
+        DbError::Open {
+            database: self.shown.to_string(),
+            reason,
+        }
     }
 }
 
@@ -232,7 +244,10 @@ pub(in crate::db) fn local_settings(statement_timeout: Duration, settings: &Data
 
 /// The server process, if it is the one that has this mark.
 fn process_with(connection: &mut PgConnection, mark: &str) -> QueryResult<Option<i32>> {
-    let ask = format!("SELECT current_setting('{}', true) AS mark, pg_backend_pid() AS process", parameters::MARK);
+    let ask = format!(
+        "SELECT current_setting('{}', true) AS mark, pg_backend_pid() AS process",
+        parameters::MARK
+    );
     let found: Mark = diesel::sql_query(ask).get_result(connection)?;
     Ok((found.mark.as_deref() == Some(mark)).then_some(found.process))
 }
@@ -250,12 +265,19 @@ mod tests {
     ) -> (Result<Found<&'static str>, String>, u32) {
         let attempts = RefCell::new(attempts.into_iter());
         let plain = RefCell::new(0);
-        let not_opened = |reason| DbError::Open { database: String::new(), reason };
+        let not_opened = |reason| DbError::Open {
+            database: String::new(),
+            reason,
+        };
         let outcome = direct_or_pooled(
             || attempts.borrow_mut().next().expect("no further attempt"),
             || {
                 *plain.borrow_mut() += 1;
-                if is_plain_refused { Err(not_opened("plain".to_owned())) } else { Ok("plain") }
+                if is_plain_refused {
+                    Err(not_opened("plain".to_owned()))
+                } else {
+                    Ok("plain")
+                }
             },
             not_opened,
         );
@@ -289,8 +311,13 @@ mod tests {
             assert!(full.expect_err(reason).contains("plain"), "{reason}");
         }
         // In another language of the server.
-        let back =
-            found(vec![refused("FATAL:  tut mir leid, schon zu viele Verbindungen"), Attempt::Marked("marked")], false);
+        let back = found(
+            vec![
+                refused("FATAL:  tut mir leid, schon zu viele Verbindungen"),
+                Attempt::Marked("marked"),
+            ],
+            false,
+        );
         assert_eq!(back, (Ok(Found::Direct("marked")), 1));
         let (out_of_reach, plain) = found(vec![refused("h: Connection refused")], false);
         assert!(out_of_reach.is_err() && plain == 0);
@@ -299,9 +326,18 @@ mod tests {
     #[test]
     fn a_pooler_is_one_that_rejects_the_options_again_or_shows_no_mark() {
         let rejected = "FATAL:  unsupported startup parameter: options";
-        assert_eq!(found(vec![refused(rejected), refused(rejected)], false), (Ok(Found::Pooled("plain")), 2));
+        assert_eq!(
+            found(vec![refused(rejected), refused(rejected)], false),
+            (Ok(Found::Pooled("plain")), 2)
+        );
         assert_eq!(found(vec![Attempt::Unmarked], false), (Ok(Found::Pooled("plain")), 1));
-        assert_eq!(found(vec![refused(PASSING[0]), Attempt::Unmarked], false), (Ok(Found::Pooled("plain")), 2));
-        assert_eq!(found(vec![Attempt::Marked("marked")], false), (Ok(Found::Direct("marked")), 0));
+        assert_eq!(
+            found(vec![refused(PASSING[0]), Attempt::Unmarked], false),
+            (Ok(Found::Pooled("plain")), 2)
+        );
+        assert_eq!(
+            found(vec![Attempt::Marked("marked")], false),
+            (Ok(Found::Direct("marked")), 0)
+        );
     }
 }

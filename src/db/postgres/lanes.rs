@@ -63,13 +63,19 @@ impl Lanes {
         let pool = settings.pool_size.max(1) as usize;
         // Fewer than four cannot be divided.
         let own = pool / 4;
-        let with =
-            |own, most_waiting| Places { own: Arc::new(Semaphore::new(own)), waiting: Arc::default(), most_waiting };
+        let with = |own, most_waiting| Places {
+            own: Arc::new(Semaphore::new(own)),
+            waiting: Arc::default(),
+            most_waiting,
+        };
         Self {
             short_reads: with(own, MOST_WAITING),
             long_reads: with(own, MOST_WAITING),
             writes: with(own, MOST_WAITING),
-            searches: with(settings.search_connections.max(1) as usize, settings.search_queue as usize),
+            searches: with(
+                settings.search_connections.max(1) as usize,
+                settings.search_queue as usize,
+            ),
             probe: with(1, MOST_WAITING),
             shared: Arc::new(Semaphore::new(pool - 3 * own)),
             is_undivided: own == 0,
@@ -108,7 +114,11 @@ impl Lanes {
         let before = places.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(Arc::clone(&places.waiting));
         if before >= places.most_waiting {
-            return Err(if lane == Lane::Search { DbError::SearchBusy } else { none_free() });
+            return Err(if lane == Lane::Search {
+                DbError::SearchBusy
+            } else {
+                none_free()
+            });
         }
         let own = Arc::clone(&places.own).acquire_owned();
         let permit = async {
@@ -125,7 +135,13 @@ impl Lanes {
 
     /// Turns away whoever waits, and whoever comes.
     pub fn close(&self) {
-        for places in [&self.short_reads, &self.long_reads, &self.writes, &self.searches, &self.probe] {
+        for places in [
+            &self.short_reads,
+            &self.long_reads,
+            &self.writes,
+            &self.searches,
+            &self.probe,
+        ] {
             places.own.close();
         }
         self.shared.close();

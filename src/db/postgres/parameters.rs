@@ -77,16 +77,26 @@ pub(super) fn one_line(reason: impl Display) -> String {
 pub(super) fn of_connecting(reason: impl Display, url: &str) -> String {
     let told = one_line(reason);
     let (address, query) = parts(url);
-    let user_info =
-        address.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(user_info, _)| user_info);
-    let password = user_info.and_then(|info| info.split_once(':')).map(|(_, password)| password);
-    let password = password.map(|as_written| [as_written.to_owned(), decode(as_written)]).into_iter().flatten();
+    let user_info = address
+        .split_once("://")
+        .and_then(|(_, rest)| rest.rsplit_once('@'))
+        .map(|(user_info, _)| user_info);
+    let password = user_info
+        .and_then(|info| info.split_once(':'))
+        .map(|(_, password)| password);
+    let password = password
+        .map(|as_written| [as_written.to_owned(), decode(as_written)])
+        .into_iter()
+        .flatten();
     let as_written = url.split_once('?').map_or("", |(_, query)| query);
-    let pieces = as_written.split('&').chain(as_written.split(['&', '='])).map(str::to_owned);
+    let pieces = as_written
+        .split('&')
+        .chain(as_written.split(['&', '=']))
+        .map(str::to_owned);
     let quoted = pieces.chain(password).chain(query.into_iter().map(|(_, value)| value));
-    quoted
-        .filter(|part| !part.is_empty())
-        .fold(told, |told, part| told.replace(&format!("\"{part}\""), &format!("\"{HIDDEN}\"")))
+    quoted.filter(|part| !part.is_empty()).fold(told, |told, part| {
+        told.replace(&format!("\"{part}\""), &format!("\"{HIDDEN}\""))
+    })
 }
 
 /// Whether the server was not reached at all, so that the same without options would end the same.
@@ -130,7 +140,10 @@ fn with_limits(mut query: Vec<(String, String)>, address: &str, settings: &Datab
         ("application_name", "blogctl".to_owned()),
     ];
     // Of several servers, the one that takes writes.
-    let hosts = query.iter().find(|(name, _)| name == "host").map_or(address, |(_, host)| host);
+    let hosts = query
+        .iter()
+        .find(|(name, _)| name == "host")
+        .map_or(address, |(_, host)| host);
     if hosts.contains(',') {
         defaults.push(("target_session_attrs", "read-write".to_owned()));
     }
@@ -154,7 +167,10 @@ fn decode(text: &str) -> String {
 }
 
 fn joined(address: &str, query: &[(String, String)]) -> String {
-    let pairs: Vec<_> = query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+    let pairs: Vec<_> = query
+        .iter()
+        .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+        .collect();
     format!("{address}?{}", pairs.join("&"))
 }
 
@@ -174,7 +190,12 @@ mod tests {
             &settings,
         );
         let (address, query) = parts(&url);
-        let value = |name| query.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
+        let value = |name| {
+            query
+                .iter()
+                .find(|(given, _)| given == name)
+                .map(|(_, value)| value.as_str())
+        };
         assert_eq!(address, "postgresql://u:p%20w@h:5433/b");
         for (name, expected) in [
             ("sslmode", Some("require")),
@@ -192,12 +213,24 @@ mod tests {
     #[test]
     fn options_of_the_url_come_after_ours() {
         let settings = DatabaseSettings::default();
-        let url = direct("postgresql://h/b?options=-c%20search_path%3Dx", &settings, Purpose::Requests, "m");
+        let url = direct(
+            "postgresql://h/b?options=-c%20search_path%3Dx",
+            &settings,
+            Purpose::Requests,
+            "m",
+        );
         let (_, query) = parts(&url);
-        let options: Vec<_> = query.iter().filter(|(name, _)| name == "options").map(|(_, value)| value).collect();
+        let options: Vec<_> = query
+            .iter()
+            .filter(|(name, _)| name == "options")
+            .map(|(_, value)| value)
+            .collect();
         assert_eq!(options.len(), 1);
         let options = options.first().expect("one");
-        assert!(options.starts_with("-c blogctl.connection=m -c statement_timeout=8000 "), "{options}");
+        assert!(
+            options.starts_with("-c blogctl.connection=m -c statement_timeout=8000 "),
+            "{options}"
+        );
         assert!(options.ends_with(" -c search_path=x"), "{options}");
         assert!(!direct("postgresql://h/b", &settings, Purpose::LongWork, "m").contains("timeout%3D"));
     }
@@ -206,9 +239,15 @@ mod tests {
     fn of_several_servers_the_one_that_takes_writes_is_used() {
         let settings = DatabaseSettings::default();
         for several in ["postgresql://h1,h2:5433/b", "postgresql:///b?host=h1,h2"] {
-            assert!(pooled(several, &settings).contains("target%5Fsession%5Fattrs=read%2Dwrite"), "{several}");
+            assert!(
+                pooled(several, &settings).contains("target%5Fsession%5Fattrs=read%2Dwrite"),
+                "{several}"
+            );
         }
         let own = pooled("postgresql://h1,h2/b?target_session_attrs=any", &settings);
-        assert!(own.contains("target%5Fsession%5Fattrs=any") && !own.contains("read%2Dwrite"), "{own}");
+        assert!(
+            own.contains("target%5Fsession%5Fattrs=any") && !own.contains("read%2Dwrite"),
+            "{own}"
+        );
     }
 }

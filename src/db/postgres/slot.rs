@@ -69,7 +69,12 @@ impl Instrumentation for Noted {
 
 impl Slot {
     pub fn new(connector: Arc<Connector>, purpose: Purpose) -> Self {
-        Self { connector, purpose, held: None, noted: Noted::default() }
+        Self {
+            connector,
+            purpose,
+            held: None,
+            noted: Noted::default(),
+        }
     }
 
     /// The connection, a new one where it is needed.
@@ -85,14 +90,28 @@ impl Slot {
                 drop(lost);
                 let mut connected = self.connector.connect(self.purpose)?;
                 connected.connection.set_instrumentation(self.noted.clone());
-                Held { connected, made: Instant::now(), used: Instant::now() }
+                Held {
+                    connected,
+                    made: Instant::now(),
+                    used: Instant::now(),
+                }
             }
         };
         self.noted.take();
         let Held { connected, used, .. } = self.held.insert(held);
         *used = Instant::now();
-        let Connected { connection, route, process, .. } = connected;
-        Ok(Ready { connection, route: *route, is_fresh, process: *process })
+        let Connected {
+            connection,
+            route,
+            process,
+            ..
+        } = connected;
+        Ok(Ready {
+            connection,
+            route: *route,
+            is_fresh,
+            process: *process,
+        })
     }
 
     /// What went wrong with the statements since [`Self::ready`], the worst of it. Closes the connection where it can be

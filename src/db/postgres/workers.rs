@@ -75,20 +75,28 @@ impl Workers {
     /// When no thread can be started.
     pub fn run(self: &Arc<Self>, job: Job, permit: OwnedSemaphorePermit, ends: Instant) -> io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let lease = Arc::new(Lease { number, ends, permit: Mutex::new(Some(permit)) });
+        let lease = Arc::new(Lease {
+            number,
+            ends,
+            permit: Mutex::new(Some(permit)),
+        });
         lock(&self.leases).insert(number, Arc::clone(&lease));
         let mut task = (job, lease);
         loop {
             // Sent under the lock: a thread that ends takes itself off the list first, and then looks for a task once more.
             let mut idle = lock(&self.idle);
-            let Some((_, worker)) = idle.as_mut().and_then(Vec::pop) else { break };
+            let Some((_, worker)) = idle.as_mut().and_then(Vec::pop) else {
+                break;
+            };
             match worker.send(task) {
                 Ok(()) => return Ok(()),
                 Err(mpsc::SendError(unsent)) => task = unsent,
             }
         }
         let workers = Arc::clone(self);
-        let started = thread::Builder::new().name("postgres".to_owned()).spawn(move || workers.work(task));
+        let started = thread::Builder::new()
+            .name("postgres".to_owned())
+            .spawn(move || workers.work(task));
         if started.is_err() {
             lock(&self.leases).remove(&number);
         }
@@ -150,7 +158,9 @@ impl Workers {
             if let Some(finish) = finish {
                 finish();
             }
-            let Some(next) = self.next_task(number, &receive) else { return };
+            let Some(next) = self.next_task(number, &receive) else {
+                return;
+            };
             (job, lease) = next;
         }
     }
@@ -183,7 +193,10 @@ pub(super) fn watch(all: Vec<Arc<Workers>>) -> io::Result<()> {
             }
         }
     };
-    thread::Builder::new().name("postgres-watch".to_owned()).spawn(look).map(drop)
+    thread::Builder::new()
+        .name("postgres-watch".to_owned())
+        .spawn(look)
+        .map(drop)
 }
 
 /// Nothing here is left half-done by a panic, so a poisoned mutex is as good as another.

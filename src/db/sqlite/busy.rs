@@ -21,7 +21,9 @@ const INTERVAL: Duration = Duration::from_micros(200);
 
 /// Begins a transaction with the write lock, for which it waits so long.
 pub(super) fn begin_immediate(connection: &mut SqliteConnection, patience: Duration) -> QueryResult<()> {
-    retry(patience, || AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE"))
+    retry(patience, || {
+        AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")
+    })
 }
 
 /// Repeats what another connection's lock refuses, until it works or patience ends.

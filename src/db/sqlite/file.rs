@@ -54,7 +54,9 @@ impl DatabaseFile {
         {
             return Err(open::error(path, &unable(&reason)));
         }
-        let real = path.canonicalize().map_err(|reason| open::error(path, &unable(&reason)))?;
+        let real = path
+            .canonicalize()
+            .map_err(|reason| open::error(path, &unable(&reason)))?;
         let main = Kept::at(&real).map_err(|reason| open::error(path, &unable(&reason)))?;
         let mut log_path = real.clone().into_os_string();
         log_path.push("-wal");
@@ -91,7 +93,9 @@ impl DatabaseFile {
             }
             return Ok(());
         };
-        let error = DbError::FileGone { path: missing.display().to_string() };
+        let error = DbError::FileGone {
+            path: missing.display().to_string(),
+        };
         if !was_lost {
             log::error!("{error}");
         }
@@ -113,7 +117,11 @@ impl Kept {
     fn at(path: &Path) -> io::Result<Self> {
         let pinned = pin(path);
         let found = fs::metadata(path)?;
-        Ok(Self { device: found.dev(), inode: found.ino(), _pinned: pinned })
+        Ok(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            _pinned: pinned,
+        })
     }
 
     fn is_at(&self, path: &Path) -> bool {

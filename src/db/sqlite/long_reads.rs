@@ -26,7 +26,11 @@ pub(super) struct LongReads {
 
 impl LongReads {
     pub fn new(file: Arc<DatabaseFile>) -> Self {
-        Self { file, permits: Arc::new(Semaphore::new(AT_ONCE)), idle: Arc::default() }
+        Self {
+            file,
+            permits: Arc::new(Semaphore::new(AT_ONCE)),
+            idle: Arc::default(),
+        }
     }
 
     /// Opens every connection.
@@ -51,7 +55,9 @@ impl LongReads {
         let permits = Arc::clone(&self.permits);
         let begun = Instant::now();
         let turn = time::timeout_at(ends.into(), Arc::clone(&permits).acquire_owned()).await;
-        let permit = turn.map_err(|_| DbError::late_since(begun))?.map_err(|_| DbError::Closed)?;
+        let permit = turn
+            .map_err(|_| DbError::late_since(begun))?
+            .map_err(|_| DbError::Closed)?;
         let (file, idle) = (Arc::clone(&self.file), Arc::clone(&self.idle));
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;

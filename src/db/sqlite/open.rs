@@ -40,7 +40,10 @@ pub(super) fn for_reading(file: &DatabaseFile) -> Result<SqliteConnection, DbErr
 
 /// The file cannot be opened.
 pub(super) fn error(path: &Path, reason: &dyn ToString) -> DbError {
-    DbError::Open { database: path.display().to_string(), reason: reason.to_string() }
+    DbError::Open {
+        database: path.display().to_string(),
+        reason: reason.to_string(),
+    }
 }
 
 fn connect(file: &DatabaseFile, pragmas: &str) -> Result<SqliteConnection, DbError> {

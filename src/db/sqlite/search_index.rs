@@ -34,14 +34,19 @@ pub(in crate::db) fn take_in(connection: &mut SqliteConnection, at_most: usize) 
         "INSERT INTO post_search (rowid, title, content) SELECT p.id, p.title, p.content \
          FROM posts_to_index AS n CROSS JOIN blog_posts AS p ON p.id = n.post_id WHERE n.post_id <= ?",
     ] {
-        diesel::sql_query(statement).bind::<BigInt, _>(last).execute(connection)?;
+        diesel::sql_query(statement)
+            .bind::<BigInt, _>(last)
+            .execute(connection)?;
     }
-    diesel::sql_query("DELETE FROM posts_to_index WHERE post_id <= ?").bind::<BigInt, _>(last).execute(connection)
+    diesel::sql_query("DELETE FROM posts_to_index WHERE post_id <= ?")
+        .bind::<BigInt, _>(last)
+        .execute(connection)
 }
 
 /// Whether the index lacks something.
 pub(in crate::db) fn is_behind(connection: &mut SqliteConnection) -> QueryResult<bool> {
-    let first: Option<Last> =
-        diesel::sql_query("SELECT post_id FROM posts_to_index LIMIT 1").get_result(connection).optional()?;
+    let first: Option<Last> = diesel::sql_query("SELECT post_id FROM posts_to_index LIMIT 1")
+        .get_result(connection)
+        .optional()?;
     Ok(first.is_some())
 }

@@ -125,7 +125,11 @@ impl Searches {
             Err(_) => return Err(late().into()),
         }
         let is_closed = Arc::clone(&self.is_closed);
-        let stop = Arc::new(Stop { is_abandoned: AtomicBool::new(false), is_closed, ends });
+        let stop = Arc::new(Stop {
+            is_abandoned: AtomicBool::new(false),
+            is_closed,
+            ends,
+        });
         let with_request = StopWithRequest(Arc::clone(&stop));
         let (reply, answer) = oneshot::channel();
         let job = job(work, Arc::clone(&stop), reply, (place, turn));
@@ -148,7 +152,9 @@ impl Searches {
         self.turns.close();
         self.places.close();
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Threads { jobs, handles }) = threads else { return };
+        let Some(Threads { jobs, handles }) = threads else {
+            return;
+        };
         drop(jobs);
         for thread in handles {
             if thread.join().is_err() {
@@ -158,7 +164,11 @@ impl Searches {
     }
 
     fn busy(&self) -> DbError {
-        if self.is_closed.load(Ordering::Acquire) { DbError::Closed } else { DbError::SearchBusy }
+        if self.is_closed.load(Ordering::Acquire) {
+            DbError::Closed
+        } else {
+            DbError::SearchBusy
+        }
     }
 
     fn threads(&self) -> Result<mpsc::Sender<Job>, DbError> {
@@ -185,7 +195,10 @@ impl Searches {
                 .map_err(|reason| open::error(self.file.path(), &reason))?;
             handles.push(thread);
         }
-        *threads = Some(Threads { jobs: jobs.clone(), handles });
+        *threads = Some(Threads {
+            jobs: jobs.clone(),
+            handles,
+        });
         Ok(jobs)
     }
 }
@@ -224,7 +237,11 @@ struct SearchConnection {
 
 impl SearchConnection {
     fn open(file: Arc<DatabaseFile>) -> Result<Self, DbError> {
-        let mut opened = Self { file, connection: None, current: Arc::default() };
+        let mut opened = Self {
+            file,
+            connection: None,
+            current: Arc::default(),
+        };
         opened.connection()?;
         Ok(opened)
     }
@@ -270,7 +287,9 @@ pub(super) fn register(
     current: Option<Arc<Mutex<Option<Arc<Stop>>>>>,
 ) -> QueryResult<()> {
     search_goes_on_utils::register_nondeterministic_impl(connection, move |_: i64| {
-        let current = current.as_ref().map(|current| current.lock().unwrap_or_else(PoisonError::into_inner));
+        let current = current
+            .as_ref()
+            .map(|current| current.lock().unwrap_or_else(PoisonError::into_inner));
         let is_due = current.is_some_and(|current| current.as_ref().is_some_and(|stop| stop.is_due()));
         GoesOn { is_due }
     })

@@ -72,7 +72,10 @@ impl ShortReads {
 
     fn slot(&self) -> Result<Arc<Slot>, DbError> {
         let known = CONNECTIONS.with_borrow(|connections| {
-            connections.iter().find(|(number, _)| *number == self.number).map(|(_, slot)| Arc::clone(slot))
+            connections
+                .iter()
+                .find(|(number, _)| *number == self.number)
+                .map(|(_, slot)| Arc::clone(slot))
         });
         known.map_or_else(|| self.open_slot(), Ok)
     }

@@ -91,7 +91,11 @@ impl Writer {
             index: Index::UpToDate,
         };
         let thread = background::spawn_once(WRITER_THREAD, move || work.off()).map_err(|reason| error(&reason))?;
-        Ok(Self { queue: Mutex::new(Some(queue)), closing, thread: Mutex::new(Some(thread)) })
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            closing,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// Queues the work, and returns what it returned, after the commit. Work that has not begun when its time is over never
@@ -108,7 +112,12 @@ impl Writer {
         let begun = Instant::now();
         let late = || DbError::late_since(begun);
         let (reply, answer) = oneshot::channel();
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(DbError::Closed)?;
+        let queue = self
+            .queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .ok_or(DbError::Closed)?;
         let place = time::timeout_at(ends.into(), queue.reserve()).await;
         let place = place.map_err(|_| late())?.map_err(|_| DbError::Closed)?;
         place.send(Message::Write(Box::new(Write::new(work, ends, reply))));
@@ -193,7 +202,10 @@ impl Work {
             Index::CatchingUp => PAUSE,
         };
         // The timer is made within the runtime.
-        match self.clock.block_on(async { time::timeout(patience, self.queue.recv()).await }) {
+        match self
+            .clock
+            .block_on(async { time::timeout(patience, self.queue.recv()).await })
+        {
             Ok(message) => message.map_or(Waited::Closed, Waited::Message),
             Err(_) => Waited::Idle,
         }
@@ -208,7 +220,11 @@ impl Work {
                 Message::Index => self.index = Index::Behind,
                 Message::Close => {}
             }
-            next = if batch.len() < MAX_BATCH { self.queue.try_recv().ok() } else { None };
+            next = if batch.len() < MAX_BATCH {
+                self.queue.try_recv().ok()
+            } else {
+                None
+            };
         }
         if batch.is_empty() {
             return;
@@ -226,7 +242,11 @@ impl Work {
         match commit(&mut self.connection, batch) {
             Ok(index) => self.index = index,
             Err(error) => {
-                log::error!("{} writes to {} were not committed: {error}", batch.len(), self.file.path().display());
+                log::error!(
+                    "{} writes to {} were not committed: {error}",
+                    batch.len(),
+                    self.file.path().display()
+                );
                 // A lock of another process leaves the connection as it was. After anything else, whatever state it is in, a
                 // new one is clean. Without one, the next batch tells.
                 if !busy::is_busy(&error) {
@@ -253,7 +273,10 @@ impl Work {
             Ok(Index::UpToDate) => Index::UpToDate,
             Ok(Index::Behind | Index::CatchingUp) => Index::CatchingUp,
             Err(error) => {
-                log::warn!("the full-text index of {} was not brought up: {error}", self.file.path().display());
+                log::warn!(
+                    "the full-text index of {} was not brought up: {error}",
+                    self.file.path().display()
+                );
                 drop(AnsiTransactionManager::rollback_transaction(&mut self.connection));
                 Index::UpToDate
             }
@@ -279,7 +302,11 @@ fn commit(connection: &mut SqliteConnection, batch: &mut [Box<dyn Job>]) -> Quer
             }
         }
     }
-    let index = if room > 0 { take_into_index(connection, room) } else { Index::Behind };
+    let index = if room > 0 {
+        take_into_index(connection, room)
+    } else {
+        Index::Behind
+    };
     AnsiTransactionManager::commit_transaction(connection)?;
     Ok(index)
 }

@@ -381,7 +381,10 @@ mod tests {
 
     #[test]
     fn what_others_than_the_visitor_must_do_begins_with_who_must_do_it() {
-        for known in KNOWN.iter().filter(|k| matches!(k.remedy, Remedy::Certificate | Remedy::Configuration)) {
+        for known in KNOWN
+            .iter()
+            .filter(|k| matches!(k.remedy, Remedy::Certificate | Remedy::Configuration))
+        {
             let advice = known.advice;
             let is_said = advice.starts_with(OPERATOR_MUST) || advice.starts_with("An administrator must ");
             assert!(is_said, "{}: {advice}", known.code);
@@ -391,7 +394,10 @@ mod tests {
     #[test]
     fn every_code_of_the_protocol_notes_has_its_remedy() {
         for (remedy, codes) in [
-            (Remedy::Certificate, &[700_027, 700_024, 7_000_214, 7_000_277, 1_000_502, 7_000_274][..]),
+            (
+                Remedy::Certificate,
+                &[700_027, 700_024, 7_000_214, 7_000_277, 1_000_502, 7_000_274][..],
+            ),
             (
                 Remedy::Configuration,
                 &[
@@ -411,7 +417,11 @@ mod tests {
 
     #[test]
     fn exactly_six_codes_are_about_the_certificate() {
-        let mut codes: Vec<_> = KNOWN.iter().filter(|k| k.remedy == Remedy::Certificate).map(|k| k.code).collect();
+        let mut codes: Vec<_> = KNOWN
+            .iter()
+            .filter(|k| k.remedy == Remedy::Certificate)
+            .map(|k| k.code)
+            .collect();
         codes.sort_unstable();
         assert_eq!(codes, [700_024, 700_027, 1_000_502, 7_000_214, 7_000_274, 7_000_277]);
     }

@@ -26,10 +26,14 @@ impl Audience {
             Some(client_id) => parse_guid(client_id.trim()),
             None => app_id_uri.strip_prefix("api://").and_then(parse_guid),
         };
-        Self { client_id, app_id_uri: (!app_id_uri.is_empty()).then(|| app_id_uri.to_owned()) }
+        Self {
+            client_id,
+            app_id_uri: (!app_id_uri.is_empty()).then(|| app_id_uri.to_owned()),
+        }
     }
     pub(super) fn accepts(&self, aud: &str) -> bool {
-        self.client_id.is_some_and(|client_id| parse_guid(aud) == Some(client_id))
+        self.client_id
+            .is_some_and(|client_id| parse_guid(aud) == Some(client_id))
             || self.app_id_uri.as_deref().is_some_and(|uri| without_slash(aud) == uri)
     }
 }
@@ -37,7 +41,10 @@ impl Audience {
 /// What the API with these settings is called in `aud`, and before the name of a scope: its App ID URI, its client id.
 pub fn names_of_api(settings: &ApiSettings) -> Vec<String> {
     let Audience { client_id, app_id_uri } = Audience::new(settings);
-    app_id_uri.into_iter().chain(client_id.map(|id| id.to_string())).collect()
+    app_id_uri
+        .into_iter()
+        .chain(client_id.map(|id| id.to_string()))
+        .collect()
 }
 
 /// Whether a token with this `aud` is for the API with these settings.
@@ -72,7 +79,12 @@ mod tests {
     fn an_api_is_known_by_its_uri_with_or_without_a_slash_and_by_its_client_id() {
         for uri in ["https://api.contoso.com/blog", "https://api.contoso.com/blog/"] {
             let audience = audience(uri, Some(API));
-            for aud in ["https://api.contoso.com/blog", "https://api.contoso.com/blog/", API, &API.to_uppercase()] {
+            for aud in [
+                "https://api.contoso.com/blog",
+                "https://api.contoso.com/blog/",
+                API,
+                &API.to_uppercase(),
+            ] {
                 assert!(audience.accepts(aud), "{aud}");
             }
         }

@@ -67,7 +67,11 @@ impl Claims {
     /// `nonce` binds an ID token to a sign-in (OpenID Connect Core §2); Entra puts none into the access tokens of an API
     /// of one's own.
     pub(super) fn check_kind(&self) -> Result<(), Refusal> {
-        if self.nonce.is_some() { Err(Refusal::IdToken) } else { Ok(()) }
+        if self.nonce.is_some() {
+            Err(Refusal::IdToken)
+        } else {
+            Ok(())
+        }
     }
 
     /// `aud` names this API and nobody else.
@@ -81,7 +85,9 @@ impl Claims {
     }
 
     pub(super) fn is_for_graph(&self) -> bool {
-        self.aud.as_ref().is_some_and(|aud| aud.as_slice().iter().any(|aud| is_graph(aud)))
+        self.aud
+            .as_ref()
+            .is_some_and(|aud| aud.as_slice().iter().any(|aud| is_graph(aud)))
     }
 
     /// `now` in seconds since 1970; `skew`: how far the clocks of Entra and this machine may be apart, in seconds.
@@ -107,7 +113,9 @@ impl Claims {
     /// `tid`, which must be the tenant of the issuer: an issuer alone is not asked to vouch for it.
     pub(super) fn tenant_id(&self, issuer: &Tenant) -> Result<Uuid, Refusal> {
         let tenant_id = self.tid.as_deref().ok_or(Refusal::Missing(Claim::Tenant))?;
-        parse_guid(tenant_id).filter(|id| *id == issuer.authority.tenant_id()).ok_or(Refusal::WrongTenant)
+        parse_guid(tenant_id)
+            .filter(|id| *id == issuer.authority.tenant_id())
+            .ok_or(Refusal::WrongTenant)
     }
 
     pub(super) fn object_id(&self) -> Result<Uuid, Refusal> {
@@ -148,6 +156,8 @@ impl Claims {
 
     /// Whether the application handles claims challenges (`xms_cc` holds `cp1`).
     pub(super) fn client_takes_challenges(&self) -> bool {
-        self.xms_cc.as_ref().is_some_and(|capabilities| capabilities.holds("cp1"))
+        self.xms_cc
+            .as_ref()
+            .is_some_and(|capabilities| capabilities.holds("cp1"))
     }
 }

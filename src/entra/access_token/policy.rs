@@ -29,7 +29,11 @@ impl Policy {
             require_app_roles: settings.require_app_roles,
             allow_app_only: settings.allow_app_only,
             only_certificates: settings.required_client_auth == RequiredClientAuth::Certificate,
-            allowed_client_apps: settings.allowed_client_apps.iter().filter_map(|id| parse_guid(id)).collect(),
+            allowed_client_apps: settings
+                .allowed_client_apps
+                .iter()
+                .filter_map(|id| parse_guid(id))
+                .collect(),
             required_acrs: settings.required_acrs.clone(),
         }
     }
@@ -41,7 +45,9 @@ impl Policy {
             return Err(Refusal::AppOnly.into());
         }
         if !self.allowed_client_apps.is_empty()
-            && !claims.app_id().is_some_and(|app| self.allowed_client_apps.contains(&app))
+            && !claims
+                .app_id()
+                .is_some_and(|app| self.allowed_client_apps.contains(&app))
         {
             return Err(TokenError::Forbidden(Forbidden::ClientApp));
         }
@@ -50,7 +56,9 @@ impl Policy {
         }
         if kind == PrincipalKind::Delegated {
             if !claims.scopes().contains(&self.required_scope) {
-                return Err(TokenError::InsufficientScope { required: self.required_scope.clone() });
+                return Err(TokenError::InsufficientScope {
+                    required: self.required_scope.clone(),
+                });
             }
             self.check_authentication_context(claims)?;
         }
@@ -58,7 +66,12 @@ impl Policy {
         if kind == PrincipalKind::Delegated && !self.require_app_roles {
             return Ok(None);
         }
-        let role = claims.roles.iter().flatten().filter_map(|role| AppRole::of_value(role)).max();
+        let role = claims
+            .roles
+            .iter()
+            .flatten()
+            .filter_map(|role| AppRole::of_value(role))
+            .max();
         role.map(Some).ok_or(TokenError::Forbidden(Forbidden::AppRole))
     }
 

@@ -16,7 +16,10 @@ pub(super) type Digest = [u8; 32];
 impl<'t> PresentedToken<'t> {
     /// Whatever was presented.
     pub fn new(text: &'t str) -> Self {
-        Self { text, digest: sha256(text.as_bytes()) }
+        Self {
+            text,
+            digest: sha256(text.as_bytes()),
+        }
     }
 
     /// As it was presented.

@@ -25,7 +25,9 @@ struct Refused {
 
 impl RefusedTokens {
     pub(super) fn new() -> Self {
-        Self { cache: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(LIFETIME).build() }
+        Self {
+            cache: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(LIFETIME).build(),
+        }
     }
 
     /// Why it was refused, with keys of `generation`.
@@ -37,9 +39,18 @@ impl RefusedTokens {
     /// Notes what the signature or the claims were refused for.
     pub(super) fn insert(&self, token: Digest, error: &TokenError, generation: u64) {
         // Time makes a token valid that is not valid yet, and keys may be had again.
-        let passes = matches!(error, TokenError::Refused(Refusal::NotYetValid | Refusal::IssuedInFuture));
+        let passes = matches!(
+            error,
+            TokenError::Refused(Refusal::NotYetValid | Refusal::IssuedInFuture)
+        );
         if !passes && *error != TokenError::KeysUnavailable {
-            self.cache.insert(token, Refused { error: error.clone(), generation });
+            self.cache.insert(
+                token,
+                Refused {
+                    error: error.clone(),
+                    generation,
+                },
+            );
         }
     }
 }
@@ -79,9 +90,17 @@ mod tests {
     fn a_flood_of_forgeries_takes_no_more_than_its_room() {
         let refused = RefusedTokens::new();
         for number in 0..3 * MAX_TOKENS {
-            refused.insert(sha256(&number.to_be_bytes()), &TokenError::Refused(Refusal::BadSignature), 1);
+            refused.insert(
+                sha256(&number.to_be_bytes()),
+                &TokenError::Refused(Refusal::BadSignature),
+                1,
+            );
         }
         refused.cache.run_pending_tasks();
-        assert!(refused.cache.entry_count() <= MAX_TOKENS, "{}", refused.cache.entry_count());
+        assert!(
+            refused.cache.entry_count() <= MAX_TOKENS,
+            "{}",
+            refused.cache.entry_count()
+        );
     }
 }

@@ -28,7 +28,12 @@ struct Remembered {
 
 impl RememberedTokens {
     pub(super) fn new() -> Self {
-        Self { cache: Cache::builder().max_capacity(MAX_TOKENS).expire_after(UntilTokenExpires).build() }
+        Self {
+            cache: Cache::builder()
+                .max_capacity(MAX_TOKENS)
+                .expire_after(UntilTokenExpires)
+                .build(),
+        }
     }
 
     /// What was verified with keys of `generation` and is usable at `now`, in seconds since 1970.
@@ -48,7 +53,12 @@ impl RememberedTokens {
     ) {
         let seconds = usable_until.saturating_sub(now);
         let lifetime = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-        let remembered = Remembered { principal: Arc::clone(principal), generation, usable_until, lifetime };
+        let remembered = Remembered {
+            principal: Arc::clone(principal),
+            generation,
+            usable_until,
+            lifetime,
+        };
         self.cache.insert(token, remembered);
     }
 }

@@ -17,7 +17,11 @@ pub(super) struct Tenants(Vec<Tenant>);
 impl Tenants {
     /// The authority's own, and `others`; what is no GUID among these names nobody.
     pub(super) fn new(authority: &Authority, others: &[String]) -> Self {
-        let tenant = |of: Authority| Tenant { v1: of.issuer_v1(), v2: of.issuer_v2(), authority: of };
+        let tenant = |of: Authority| Tenant {
+            v1: of.issuer_v1(),
+            v2: of.issuer_v2(),
+            authority: of,
+        };
         Self(authority.with_tenants(others).into_iter().map(tenant).collect())
     }
 
@@ -25,6 +29,9 @@ impl Tenants {
     /// come.
     pub(super) fn of_issuer(&self, iss: Option<&str>) -> Result<&Tenant, Refusal> {
         let iss = iss.ok_or(Refusal::Missing(Claim::Issuer))?;
-        self.0.iter().find(|tenant| iss == tenant.v2 || iss == tenant.v1).ok_or(Refusal::WrongIssuer)
+        self.0
+            .iter()
+            .find(|tenant| iss == tenant.v2 || iss == tenant.v1)
+            .ok_or(Refusal::WrongIssuer)
     }
 }

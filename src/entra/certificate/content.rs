@@ -55,7 +55,9 @@ impl Content {
         if bytes.first() == Some(&SEQUENCE) && bytes.get(1).is_some_and(|length| *length >= 0x80) {
             return Self::Der(bytes.to_vec().into());
         }
-        let Some(text) = text_in(bytes) else { return Self::Unknown };
+        let Some(text) = text_in(bytes) else {
+            return Self::Unknown;
+        };
         if text.contains(BEGIN) {
             return Self::of_pem(&text);
         }
@@ -78,7 +80,11 @@ impl Content {
             block.write(&mut pem);
         }
         // What has no whole block is left for OpenSSL to judge.
-        if blocks.is_empty() { Self::Pem(text.as_bytes().to_vec().into()) } else { Self::Pem(pem) }
+        if blocks.is_empty() {
+            Self::Pem(text.as_bytes().to_vec().into())
+        } else {
+            Self::Pem(pem)
+        }
     }
 }
 
@@ -94,11 +100,18 @@ fn decoded(text: &str) -> Option<Secret> {
     // As in a data URL.
     let text = text.rsplit_once(";base64,").map_or(text, |(_, data)| data);
     let mut compact = Zeroizing::new(String::with_capacity(text.len()));
-    compact.extend(text.chars().filter(|c| !c.is_whitespace() && *c != '\u{200b}' && *c != '\u{feff}'));
+    compact.extend(
+        text.chars()
+            .filter(|c| !c.is_whitespace() && *c != '\u{200b}' && *c != '\u{feff}'),
+    );
     if compact.is_empty() {
         return None;
     }
-    STANDARD.decode(compact.as_bytes()).or_else(|_| URL_SAFE.decode(compact.as_bytes())).ok().map(Zeroizing::new)
+    STANDARD
+        .decode(compact.as_bytes())
+        .or_else(|_| URL_SAFE.decode(compact.as_bytes()))
+        .ok()
+        .map(Zeroizing::new)
 }
 
 /// With real line ends where they are written as characters.
@@ -132,7 +145,9 @@ fn blocks_in(text: &str) -> impl Iterator<Item = Block<'_>> {
         loop {
             let (_, after) = rest.split_once(BEGIN)?;
             rest = after;
-            let Some((label, after)) = after.split_once(DASHES) else { continue };
+            let Some((label, after)) = after.split_once(DASHES) else {
+                continue;
+            };
             // Not beyond the next block, when this one was cut off.
             let end = after.find(END)?;
             let body = after.get(..end).unwrap_or_default();
@@ -141,7 +156,10 @@ fn blocks_in(text: &str) -> impl Iterator<Item = Block<'_>> {
                 continue;
             }
             rest = after.get(end..).unwrap_or_default();
-            return Some(Block { label: label.trim(), body });
+            return Some(Block {
+                label: label.trim(),
+                body,
+            });
         }
     })
 }
@@ -205,7 +223,12 @@ mod tests {
     #[test]
     fn an_encrypted_key_keeps_its_headers_whatever_became_of_its_line_ends() {
         let text = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0123456789ABCDEF\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
-        for odd in [text.to_owned(), text.replace('\n', " "), text.replace('\n', "\\n"), text.replace('\n', "\r\n")] {
+        for odd in [
+            text.to_owned(),
+            text.replace('\n', " "),
+            text.replace('\n', "\\n"),
+            text.replace('\n', "\r\n"),
+        ] {
             assert_eq!(pem(&odd), text, "{odd}");
         }
     }
@@ -215,7 +238,9 @@ mod tests {
         let whole = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert_eq!(pem(&format!("-----BEGIN CERTIFICATE-----\nBBBB\n{whole}")), whole);
         assert_eq!(
-            pem(&format!("Bag Attributes\n  friendlyName: x\n{whole}subject=CN=x\n{whole}")),
+            pem(&format!(
+                "Bag Attributes\n  friendlyName: x\n{whole}subject=CN=x\n{whole}"
+            )),
             [whole, whole].concat()
         );
     }

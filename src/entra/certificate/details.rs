@@ -45,8 +45,9 @@ impl CertificateDetails {
         if !rest.is_empty() {
             return None;
         }
-        let (key_type, key_bits) =
-            key_of(certificate.public_key()).or_else(|| other_key_of(der)).unwrap_or(("other", 0));
+        let (key_type, key_bits) = key_of(certificate.public_key())
+            .or_else(|| other_key_of(der))
+            .unwrap_or(("other", 0));
         Some(Self {
             subject: printable(certificate.subject()),
             issuer: printable(certificate.issuer()),
@@ -105,7 +106,10 @@ fn key_of(key: &SubjectPublicKeyInfo<'_>) -> Option<(&'static str, usize)> {
 /// Kinds that the parser does not know and OpenSSL does.
 fn other_key_of(der: &[u8]) -> Option<(&'static str, usize)> {
     let key = X509::from_der(der).ok()?.public_key().ok()?;
-    Some((super::kind_of(key.id()), usize::try_from(key.bits()).unwrap_or_default()))
+    Some((
+        super::kind_of(key.id()),
+        usize::try_from(key.bits()).unwrap_or_default(),
+    ))
 }
 
 /// Of plain RSA keys (RFC 8017, appendix C).
@@ -149,8 +153,16 @@ mod tests {
             (50, -3, "2 days ago"),
         ] {
             let now = not_after + TimeDelta::hours(hours_after);
-            assert_eq!((details.days_left(now), &*details.relative_end(now)), (days_left, expected), "{hours_after}");
+            assert_eq!(
+                (details.days_left(now), &*details.relative_end(now)),
+                (days_left, expected),
+                "{hours_after}"
+            );
         }
-        assert_eq!(details.days_left(not_after + TimeDelta::seconds(1)), -1, "from its first second on");
+        assert_eq!(
+            details.days_left(not_after + TimeDelta::seconds(1)),
+            -1,
+            "from its first second on"
+        );
     }
 }

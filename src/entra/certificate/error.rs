@@ -97,7 +97,10 @@ pub enum CertificateError {
         path: PathBuf,
     },
     /// The private key is encrypted by a cipher that this OpenSSL does not have. Whether the passphrase is right is not known.
-    #[error("the private key in {} is encrypted with a cipher that this OpenSSL does not support", shown(path))]
+    #[error(
+        "the private key in {} is encrypted with a cipher that this OpenSSL does not support",
+        shown(path)
+    )]
     UnsupportedCipher {
         /// The file.
         path: PathBuf,
@@ -163,7 +166,10 @@ pub enum CertificateError {
         configured: String,
     },
     /// The configured thumbprint is of another certificate.
-    #[error("client.cert_thumbprint is {configured}, but certificate {} has {actual}", shown(path))]
+    #[error(
+        "client.cert_thumbprint is {configured}, but certificate {} has {actual}",
+        shown(path)
+    )]
     ThumbprintMismatch {
         /// The file.
         path: PathBuf,
@@ -310,13 +316,21 @@ impl CertificateError {
 /// A file's path, unless it could be a secret; a setting's name and a vault's address as they are.
 fn shown(path: &Path) -> Cow<'_, str> {
     let text = path.to_string_lossy();
-    if text.starts_with("client.") || text.starts_with("https://") { text } else { quotable_path(path) }
+    if text.starts_with("client.") || text.starts_with("https://") {
+        text
+    } else {
+        quotable_path(path)
+    }
 }
 
 fn mismatch(certificate: &PathBuf, key: &PathBuf) -> String {
     if certificate == key {
         format!("{}: no certificate in it belongs to its private key", shown(key))
     } else {
-        format!("certificate {} does not belong to the private key in {}", shown(certificate), shown(key))
+        format!(
+            "certificate {} does not belong to the private key in {}",
+            shown(certificate),
+            shown(key)
+        )
     }
 }

@@ -43,12 +43,20 @@ pub struct Observation {
 impl Observation {
     /// As it should be.
     pub fn good(seen: String) -> Self {
-        Self { severity: Severity::Good, seen, hint: None }
+        Self {
+            severity: Severity::Good,
+            seen,
+            hint: None,
+        }
     }
 
     /// It cannot be used.
     pub fn bad(seen: String, hint: String) -> Self {
-        Self { severity: Severity::Bad, seen, hint: Some(hint) }
+        Self {
+            severity: Severity::Bad,
+            seen,
+            hint: Some(hint),
+        }
     }
 
     /// Of the mode of the file that holds the key, where there is one: a key in a setting is in no file, whatever holds the
@@ -59,7 +67,11 @@ impl Observation {
     }
 
     fn warning(seen: String, hint: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, seen, hint: Some(hint.into()) }
+        Self {
+            severity: Severity::Warning,
+            seen,
+            hint: Some(hint.into()),
+        }
     }
 }
 
@@ -84,7 +96,12 @@ impl Examination {
         let mut observations = Vec::new();
         let parts = match source::read_apart(settings) {
             Ok(parts) => parts,
-            Err(error) => return Self { observations: vec![Observation::from(&error)], details: None },
+            Err(error) => {
+                return Self {
+                    observations: vec![Observation::from(&error)],
+                    details: None,
+                };
+            }
         };
         let key = noted(parts.key, &mut observations);
         let certificates = noted(parts.certificates, &mut observations).unwrap_or_default();
@@ -97,7 +114,10 @@ impl Examination {
         let der = certificate.and_then(|one| one.to_der().ok());
         let details = der.as_deref().and_then(CertificateDetails::from_der);
         if let (Some(_), Some(details)) = (leaf, &details) {
-            observations.push(Observation::good(format!("{} is the certificate of its private key", details.subject)));
+            observations.push(Observation::good(format!(
+                "{} is the certificate of its private key",
+                details.subject
+            )));
         }
         if let Some(key) = &key {
             observations.push(of_key(key, &parts.key_path));
@@ -114,7 +134,9 @@ impl Examination {
             }
         }
         observations.extend(der.as_deref().and_then(weak_digest).map(of_weak_digest));
-        let successor = leaf.zip(key.as_ref()).and_then(|(leaf, key)| successor_among(leaf, &certificates, key, now));
+        let successor = leaf
+            .zip(key.as_ref())
+            .and_then(|(leaf, key)| successor_among(leaf, &certificates, key, now));
         match &successor {
             Some(successor) => observations.push(of_successor(successor)),
             None => observations.extend(leaf.and_then(|leaf| of_order(leaf, &certificates, &parts.path))),
@@ -130,35 +152,49 @@ impl Examination {
             Observation::good(format!("{} can be used", details.subject)),
             of_dates(details, certificate.place(), soon_days, now),
         ];
-        Self { observations, details: Some(details.clone()) }
+        Self {
+            observations,
+            details: Some(details.clone()),
+        }
     }
 
     /// Of what cannot even be looked at, or is no certificate.
     pub fn of_one(observation: Observation) -> Self {
-        Self { observations: vec![observation], details: None }
+        Self {
+            observations: vec![observation],
+            details: None,
+        }
     }
 
     /// The worst of all.
     pub fn severity(&self) -> Severity {
-        self.observations.iter().map(|one| one.severity).max().unwrap_or(Severity::Good)
+        self.observations
+            .iter()
+            .map(|one| one.severity)
+            .max()
+            .unwrap_or(Severity::Good)
     }
 }
 
 fn noted<T>(part: Result<T, CertificateError>, observations: &mut Vec<Observation>) -> Option<T> {
-    part.inspect_err(|error| observations.push(Observation::from(error))).ok()
+    part.inspect_err(|error| observations.push(Observation::from(error)))
+        .ok()
 }
 
 fn of_key(key: &PKey<Private>, path: &Path) -> Observation {
     match check_key(key, path) {
-        Ok(()) => {
-            Observation::good(format!("the key is RSA with {} bits, and {MIN_KEY_BITS} are the least", key.bits()))
-        }
+        Ok(()) => Observation::good(format!(
+            "the key is RSA with {} bits, and {MIN_KEY_BITS} are the least",
+            key.bits()
+        )),
         Err(error) => Observation::from(&error),
     }
 }
 
 fn check_public_key(certificate: &X509, path: &Path) -> Result<(), CertificateError> {
-    let key = certificate.public_key().map_err(|_| CertificateError::BadCertificate { path: path.to_owned() })?;
+    let key = certificate
+        .public_key()
+        .map_err(|_| CertificateError::BadCertificate { path: path.to_owned() })?;
     check_key(&key, path)
 }
 
@@ -208,10 +244,19 @@ fn of_order(leaf: usize, certificates: &[X509], path: &Path) -> Option<Observati
             &*format!("{strangers} more certificates, which are")
         };
         let seen = format!("{} holds {them} not of its chain", path.display());
-        return Some(Observation::warning(seen, "leave only the certificate and its issuers in the file"));
+        return Some(Observation::warning(
+            seen,
+            "leave only the certificate and its issuers in the file",
+        ));
     }
-    let seen = format!("{} has its certificates in another order than leaf first", path.display());
-    Some(Observation::warning(seen, "put the certificate first, then the issuer of each; blogctl sorts them itself"))
+    let seen = format!(
+        "{} has its certificates in another order than leaf first",
+        path.display()
+    );
+    Some(Observation::warning(
+        seen,
+        "put the certificate first, then the issuer of each; blogctl sorts them itself",
+    ))
 }
 
 #[cfg(unix)]

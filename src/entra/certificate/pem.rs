@@ -37,7 +37,10 @@ pub fn certificates_in(path: &Path) -> Result<Vec<Vec<u8>>, CertificateError> {
 }
 
 pub(super) fn all_to_der(certificates: &[X509], path: &Path) -> Result<Vec<Vec<u8>>, CertificateError> {
-    certificates.iter().map(|certificate| to_der(certificate, path)).collect()
+    certificates
+        .iter()
+        .map(|certificate| to_der(certificate, path))
+        .collect()
 }
 
 /// `passphrase` is asked only if the key is encrypted.
@@ -48,9 +51,9 @@ pub(super) fn parse_key(
 ) -> Result<PKey<Private>, CertificateError> {
     let no_key = || CertificateError::NoKey { path: path.to_owned() };
     match content {
-        Content::Pem(pem) if contains(pem, KEY_LABEL) => {
-            decrypted(path, passphrase, |answer| PKey::private_key_from_pem_callback(pem, answer))
-        }
+        Content::Pem(pem) if contains(pem, KEY_LABEL) => decrypted(path, passphrase, |answer| {
+            PKey::private_key_from_pem_callback(pem, answer)
+        }),
         Content::Der(der) => {
             if let Ok(key) = PKey::private_key_from_der(der) {
                 return Ok(key);
@@ -61,7 +64,9 @@ pub(super) fn parse_key(
             if Pkcs12::from_der(der).is_ok() {
                 return pfx::parse(der, path, passphrase).map(|(_, key)| key);
             }
-            decrypted(path, passphrase, |answer| PKey::private_key_from_pkcs8_callback(der, answer))
+            decrypted(path, passphrase, |answer| {
+                PKey::private_key_from_pkcs8_callback(der, answer)
+            })
         }
         Content::Pem(_) | Content::Unknown => Err(no_key()),
     }
@@ -83,7 +88,9 @@ fn decrypted(
             _ => &[],
         };
         // Longer than OpenSSL's buffer (1 KB) cannot be the right one; 0 tells OpenSSL that there is none.
-        let Some(target) = buffer.get_mut(..passphrase.len()) else { return Ok(0) };
+        let Some(target) = buffer.get_mut(..passphrase.len()) else {
+            return Ok(0);
+        };
         target.copy_from_slice(passphrase);
         Ok(passphrase.len())
     };
@@ -122,7 +129,10 @@ pub(super) fn chain_from(
 ) -> Result<Vec<Vec<u8>>, CertificateError> {
     let mut last = certificates.swap_remove(leaf);
     let mut chain = vec![to_der(&last, path)?];
-    while let Some(issuer) = certificates.iter().position(|candidate| has_issued(candidate, &last) && !is_root(&last)) {
+    while let Some(issuer) = certificates
+        .iter()
+        .position(|candidate| has_issued(candidate, &last) && !is_root(&last))
+    {
         last = certificates.swap_remove(issuer);
         chain.push(to_der(&last, path)?);
     }
@@ -134,11 +144,17 @@ fn is_root(certificate: &X509) -> bool {
 }
 
 fn has_name_of(issuer: &X509, certificate: &X509) -> bool {
-    issuer.subject_name().try_cmp(certificate.issuer_name()).is_ok_and(Ordering::is_eq)
+    issuer
+        .subject_name()
+        .try_cmp(certificate.issuer_name())
+        .is_ok_and(Ordering::is_eq)
 }
 
 fn has_issued(issuer: &X509, certificate: &X509) -> bool {
-    has_name_of(issuer, certificate) && issuer.public_key().is_ok_and(|key| certificate.verify(&key).unwrap_or(false))
+    has_name_of(issuer, certificate)
+        && issuer
+            .public_key()
+            .is_ok_and(|key| certificate.verify(&key).unwrap_or(false))
 }
 
 /// Those of PEM, or the one that is in DER.
@@ -159,8 +175,10 @@ pub(super) fn parse_certificates(content: &Content, path: &Path) -> Result<Vec<X
 
 /// Wiped when dropped: it may hold a private key. A pipe or a device is not opened, which could take for ever.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
-    let unreadable =
-        |reason: io::Error| CertificateError::Unreadable { path: path.to_owned(), reason: Arc::new(reason) };
+    let unreadable = |reason: io::Error| CertificateError::Unreadable {
+        path: path.to_owned(),
+        reason: Arc::new(reason),
+    };
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(CertificateError::NotAFile { path: path.to_owned() });
     }
@@ -176,7 +194,9 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> 
 }
 
 fn to_der(certificate: &X509, path: &Path) -> Result<Vec<u8>, CertificateError> {
-    certificate.to_der().map_err(|_| CertificateError::BadCertificate { path: path.to_owned() })
+    certificate
+        .to_der()
+        .map_err(|_| CertificateError::BadCertificate { path: path.to_owned() })
 }
 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {

@@ -52,7 +52,13 @@ fn is_unsupported(error: &ErrorStack) -> bool {
 
 /// The digest over the whole file does not fit, or, where a file has none, what was decrypted makes no sense.
 fn is_about_passphrase(error: &ErrorStack) -> bool {
-    let reasons = ["mac verify failure", "mac absent", "cipherfinal error", "bad decrypt", "decrypt error"];
+    let reasons = [
+        "mac verify failure",
+        "mac absent",
+        "cipherfinal error",
+        "bad decrypt",
+        "decrypt error",
+    ];
     error
         .errors()
         .iter()
@@ -64,5 +70,7 @@ fn is_about_passphrase(error: &ErrorStack) -> bool {
 /// the first such file is met, and stays.
 pub(super) fn has_legacy_algorithms() -> bool {
     static LEGACY: OnceLock<Option<Provider>> = OnceLock::new();
-    LEGACY.get_or_init(|| Provider::try_load(None, "legacy", true).ok()).is_some()
+    LEGACY
+        .get_or_init(|| Provider::try_load(None, "legacy", true).ok())
+        .is_some()
 }

@@ -47,13 +47,28 @@ impl Parts {
             }
             _ => (certificates, pem::parse_key(content, path, passphrase)),
         };
-        Ok(Self { certificates, key, path: path.to_owned(), key_path: path.to_owned() })
+        Ok(Self {
+            certificates,
+            key,
+            path: path.to_owned(),
+            key_path: path.to_owned(),
+        })
     }
 
     /// Both, or what is wrong with the first that is.
     pub(super) fn whole(self) -> Result<Found, CertificateError> {
-        let Self { certificates, key, path, key_path } = self;
-        Ok(Found { certificates: certificates?, key: key?, path, key_path })
+        let Self {
+            certificates,
+            key,
+            path,
+            key_path,
+        } = self;
+        Ok(Found {
+            certificates: certificates?,
+            key: key?,
+            path,
+            key_path,
+        })
     }
 }
 
@@ -86,21 +101,36 @@ pub(super) fn read_apart(settings: &CertificateSettings) -> Result<Parts, Certif
         };
         content.and_then(|content| pem::parse_key(&content, path, &passphrase))
     };
-    let key_path = settings.key_path.clone().or_else(|| settings.key_base64.as_ref().map(|_| KEY_SETTING.into()));
+    let key_path = settings
+        .key_path
+        .clone()
+        .or_else(|| settings.key_base64.as_ref().map(|_| KEY_SETTING.into()));
     let (content, key_path) = match (content, &key_path) {
         (Ok(content), key_path) => (content, key_path),
         // The key is looked at all the same: one mistake must not hide the other.
         (Err(error), Some(key_path)) => {
-            return Ok(Parts { certificates: Err(error), key: key_in(key_path), path, key_path: key_path.clone() });
+            return Ok(Parts {
+                certificates: Err(error),
+                key: key_in(key_path),
+                path,
+                key_path: key_path.clone(),
+            });
         }
         (Err(error), None) => return Err(error),
     };
     let parts = Parts::in_one(&content, &path, &passphrase)?;
     // A PFX file has its key in it, whatever else is named.
-    let Some(key_path) = key_path.as_ref().filter(|_| matches!(content, Content::Pem(_)) || parts.key.is_err()) else {
+    let Some(key_path) = key_path
+        .as_ref()
+        .filter(|_| matches!(content, Content::Pem(_)) || parts.key.is_err())
+    else {
         return Ok(parts);
     };
-    Ok(Parts { key: key_in(key_path), key_path: key_path.clone(), ..parts })
+    Ok(Parts {
+        key: key_in(key_path),
+        key_path: key_path.clone(),
+        ..parts
+    })
 }
 
 /// What a setting holds in place of a file: base64 of it, or PEM itself.
@@ -117,7 +147,9 @@ fn in_setting(text: &SecretString, setting: &'static str) -> Result<Content, Cer
 /// # Errors
 /// When the file cannot be read, or is no text.
 pub fn passphrase(settings: &CertificateSettings) -> Result<Option<SecretString>, CertificateError> {
-    let Some(path) = &settings.key_passphrase_file else { return Ok(settings.key_passphrase.clone()) };
+    let Some(path) = &settings.key_passphrase_file else {
+        return Ok(settings.key_passphrase.clone());
+    };
     let text = text_in(&pem::read(path)?).ok_or_else(|| CertificateError::NotText { path: path.clone() })?;
     Ok(Some(SecretString::from(text.trim_end_matches(['\r', '\n']))))
 }

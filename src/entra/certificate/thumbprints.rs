@@ -18,7 +18,10 @@ pub struct Thumbprints {
 impl Thumbprints {
     /// Of a certificate in DER.
     pub fn of(der: &[u8]) -> Self {
-        Self { sha1: sha1(der), sha256: sha256(der) }
+        Self {
+            sha1: sha1(der),
+            sha256: sha256(der),
+        }
     }
     /// As the portal shows it: upper-case hex.
     pub fn sha1_hex(&self) -> String {
@@ -48,7 +51,11 @@ pub(super) fn normalized(thumbprint: &str) -> String {
     let digits = thumbprint.rsplit_once('=').map_or(thumbprint, |(_, digits)| digits);
     let kept = digits.chars().filter(char::is_ascii_alphanumeric);
     let digits: String = kept.map(|c| c.to_ascii_uppercase()).collect();
-    if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) { digits } else { String::new() }
+    if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        digits
+    } else {
+        String::new()
+    }
 }
 
 #[cfg(test)]
@@ -60,7 +67,10 @@ mod tests {
         // FIPS 180-4's digests of "abc".
         let thumbprints = Thumbprints::of(b"abc");
         assert_eq!(thumbprints.sha1_hex(), "A9993E364706816ABA3E25717850C26C9CD0D89D");
-        assert_eq!(thumbprints.sha256_hex(), "BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD");
+        assert_eq!(
+            thumbprints.sha256_hex(),
+            "BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"
+        );
         assert_eq!(thumbprints.x5t(), "qZk-NkcGgWq6PiVxeFDCbJzQ2J0");
         assert_eq!(thumbprints.x5t_s256(), "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0");
         assert_eq!(thumbprints.custom_key_identifier(), "qZk+NkcGgWq6PiVxeFDCbJzQ2J0=");

@@ -35,7 +35,12 @@ impl VaultSigner {
             AssertionForm::Ps256Sha256 => Box::new(PS256.verifier_from_der(public_key).ok()?),
             AssertionForm::Rs256Sha1 => Box::new(RS256.verifier_from_der(public_key).ok()?),
         };
-        Some(Self { vault: Arc::clone(vault), key_id: key_id.clone(), form, verifier })
+        Some(Self {
+            vault: Arc::clone(vault),
+            key_id: key_id.clone(),
+            form,
+            verifier,
+        })
     }
 
     /// Signs a text for nobody: whether it can.
@@ -54,8 +59,12 @@ impl VaultSigner {
 
     /// What the vault has said, if `error` is of its signature.
     pub(super) fn said(error: &JoseError) -> Option<AzureError> {
-        let JoseError::InvalidSignature(cause) = error else { return None };
-        cause.downcast_ref::<VaultRefusal>().map(|VaultRefusal(error)| error.clone())
+        let JoseError::InvalidSignature(cause) = error else {
+            return None;
+        };
+        cause
+            .downcast_ref::<VaultRefusal>()
+            .map(|VaultRefusal(error)| error.clone())
     }
 }
 

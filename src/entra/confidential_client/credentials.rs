@@ -58,7 +58,10 @@ pub(super) enum Verdict {
 /// Why another credential than the one in use is wanted.
 pub(super) enum Trouble<'a> {
     /// Entra refused it, with this assertion.
-    Refused { answer: &'a EntraError, assertion: &'a SecretString },
+    Refused {
+        answer: &'a EntraError,
+        assertion: &'a SecretString,
+    },
     /// It gave no assertion; Entra never saw it.
     Unusable(&'a CredentialError),
 }
@@ -91,7 +94,10 @@ impl Trouble<'_> {
                 answer.correlation_id.as_deref().unwrap_or("-")
             ),
             Self::Unusable(error) => {
-                log::warn!("{used} could not be used, and Entra ID was not asked: {}", error.with_hint());
+                log::warn!(
+                    "{used} could not be used, and Entra ID was not asked: {}",
+                    error.with_hint()
+                );
             }
         }
     }
@@ -115,7 +121,11 @@ impl Credentials {
                     let in_use = Placed::new(position, credential);
                     return Ok(Self {
                         sources,
-                        held: ArcSwap::from_pointee(Held { in_use, others: Vec::new(), in_vain: Vec::new() }),
+                        held: ArcSwap::from_pointee(Held {
+                            in_use,
+                            others: Vec::new(),
+                            in_vain: Vec::new(),
+                        }),
                         looking: Mutex::new(told),
                         unusable: ArcSwap::from_pointee(unusable),
                     });
@@ -141,7 +151,11 @@ impl Credentials {
         let in_use = Placed::new(0, credential);
         Self {
             sources: Vec::new(),
-            held: ArcSwap::from_pointee(Held { in_use, others: Vec::new(), in_vain: Vec::new() }),
+            held: ArcSwap::from_pointee(Held {
+                in_use,
+                others: Vec::new(),
+                in_vain: Vec::new(),
+            }),
             looking: Mutex::default(),
             unusable: ArcSwap::default(),
         }
@@ -212,7 +226,11 @@ impl Credentials {
     /// Why what each source holds now cannot be used, in the order of the list; of one that can, `None`.
     pub(super) fn unusable(&self) -> Vec<(&str, Option<&'static str>)> {
         let unusable = self.unusable.load();
-        self.sources.iter().map(CredentialSource::kind).zip(unusable.iter().copied()).collect()
+        self.sources
+            .iter()
+            .map(CredentialSource::kind)
+            .zip(unusable.iter().copied())
+            .collect()
     }
 
     /// The credential to try after `used`, if there is one that may do better: what another request found, what is new in its
@@ -249,7 +267,10 @@ impl Credentials {
                 }
             }
             Ok(false) => {}
-            Err(error) => log::error!("what the credential in use is read from cannot be used: {}", error.with_hint()),
+            Err(error) => log::error!(
+                "what the credential in use is read from cannot be used: {}",
+                error.with_hint()
+            ),
         }
         let may_do = |other: &Credential| may_pass(other) && other.check_dates(now).is_ok();
         // What was well a while ago comes first: who waits for it is a person. With nothing else, those are asked again that
@@ -321,8 +342,16 @@ impl Held {
 
     /// The one in use until now is the first to be tried when Entra does not take the new one yet.
     fn replaced_by(&self, new: &Placed) -> Self {
-        let others = std::iter::once(&self.in_use).chain(&self.others).take(MAX_OTHERS).cloned().collect();
-        Self { in_use: new.clone(), others, in_vain: self.in_vain.clone() }
+        let others = std::iter::once(&self.in_use)
+            .chain(&self.others)
+            .take(MAX_OTHERS)
+            .cloned()
+            .collect();
+        Self {
+            in_use: new.clone(),
+            others,
+            in_vain: self.in_vain.clone(),
+        }
     }
 
     /// After `other` was tried in place of the one in use.
@@ -331,12 +360,23 @@ impl Held {
             return self.clone();
         }
         let without = |list: &[Placed]| -> Vec<_> {
-            list.iter().filter(|known| !known.credential.is_same(&other.credential)).cloned().collect()
+            list.iter()
+                .filter(|known| !known.credential.is_same(&other.credential))
+                .cloned()
+                .collect()
         };
         let (others, mut in_vain) = (without(&self.others), without(&self.in_vain));
-        let (in_use, lost) = if is_accepted { (other, &self.in_use) } else { (&self.in_use, other) };
+        let (in_use, lost) = if is_accepted {
+            (other, &self.in_use)
+        } else {
+            (&self.in_use, other)
+        };
         in_vain.push(lost.clone());
-        Self { in_use: in_use.clone(), others, in_vain }
+        Self {
+            in_use: in_use.clone(),
+            others,
+            in_vain,
+        }
     }
 
     /// With all that the sources hold now; of what none of them holds any more, only the last few, and no mistakes.
@@ -344,12 +384,23 @@ impl Held {
         let is_current = |one: &Placed| current.iter().any(|other| other.credential.is_same(&one.credential));
         let (current_ones, before): (Vec<_>, Vec<_>) = self.others.iter().cloned().partition(is_current);
         let new = current.iter().filter(|one| !self.knows(&one.credential)).cloned();
-        let (own, besides): (Vec<_>, Vec<_>) =
-            new.chain(current_ones).partition(|one| one.position == self.in_use.position);
+        let (own, besides): (Vec<_>, Vec<_>) = new
+            .chain(current_ones)
+            .partition(|one| one.position == self.in_use.position);
         let before = before.into_iter().filter(|one| !one.is_mistake()).take(MAX_OF_BEFORE);
         let (mut in_vain, before_in_vain): (Vec<_>, Vec<_>) = self.in_vain.iter().cloned().partition(is_current);
-        in_vain.extend(before_in_vain.into_iter().filter(|one| !one.is_mistake()).rev().take(MAX_OF_BEFORE));
-        Self { in_use: self.in_use.clone(), others: own.into_iter().chain(before).chain(besides).collect(), in_vain }
+        in_vain.extend(
+            before_in_vain
+                .into_iter()
+                .filter(|one| !one.is_mistake())
+                .rev()
+                .take(MAX_OF_BEFORE),
+        );
+        Self {
+            in_use: self.in_use.clone(),
+            others: own.into_iter().chain(before).chain(besides).collect(),
+            in_vain,
+        }
     }
 }
 
@@ -370,7 +421,12 @@ fn tell(told: &mut Told, position: usize, source: &CredentialSource, error: &Cre
     if let Some(place) = told.get_mut(position)
         && place.as_ref() != Some(&text)
     {
-        log::warn!("credential {} {} is not used: {}", position + 1, source.name(), error.with_hint());
+        log::warn!(
+            "credential {} {} is not used: {}",
+            position + 1,
+            source.name(),
+            error.with_hint()
+        );
         *place = Some(text);
     }
 }

@@ -101,7 +101,10 @@ pub(super) fn sign_in_error(
             "the answer is not a token response".to_owned()
         }
     };
-    SignInError::Provider(ProviderError::Unreachable { url: token_endpoint.clone(), reason })
+    SignInError::Provider(ProviderError::Unreachable {
+        url: token_endpoint.clone(),
+        reason,
+    })
 }
 
 #[cfg(test)]

@@ -43,5 +43,7 @@ impl CredentialError {
 }
 
 fn lines(entries: &[(String, CredentialError)]) -> String {
-    entries.iter().fold(String::new(), |text, (name, error)| format!("{text}\n  {name}: {}", error.with_hint()))
+    entries.iter().fold(String::new(), |text, (name, error)| {
+        format!("{text}\n  {name}: {}", error.with_hint())
+    })
 }

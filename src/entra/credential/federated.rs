@@ -19,13 +19,19 @@ pub struct FederatedCredential {
 #[derive(Debug, Clone)]
 enum Tokens {
     File(FederatedTokenFile),
-    ManagedIdentity { source: Arc<TokenSource>, audience: &'static str },
+    ManagedIdentity {
+        source: Arc<TokenSource>,
+        audience: &'static str,
+    },
 }
 
 impl FederatedCredential {
     /// The token that a cluster keeps in a file.
     pub fn of_file(file: FederatedTokenFile) -> Self {
-        Self { origin: format!("the federated token in {}", file.path.display()), tokens: Tokens::File(file) }
+        Self {
+            origin: format!("the federated token in {}", file.path.display()),
+            tokens: Tokens::File(file),
+        }
     }
 
     /// Tokens of a managed identity, for the audience that federated credentials have in `cloud`.
@@ -63,6 +69,7 @@ impl FederatedCredential {
         if let Tokens::ManagedIdentity { source, audience } = &self.tokens {
             source.forget(audience, None, refused);
         }
-        self.assertion(Patience::Request).is_ok_and(|token| token.expose_secret() != refused.expose_secret())
+        self.assertion(Patience::Request)
+            .is_ok_and(|token| token.expose_secret() != refused.expose_secret())
     }
 }

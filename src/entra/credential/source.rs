@@ -58,7 +58,13 @@ impl CredentialSource {
     /// # Errors
     /// When the CA file cannot be used.
     pub fn all(settings: &Settings) -> Result<Vec<Self>, OutboundError> {
-        let Settings { entra, client, azure, server, .. } = settings;
+        let Settings {
+            entra,
+            client,
+            azure,
+            server,
+            ..
+        } = settings;
         let agent = outbound::agent(entra.timeout, entra.ca_file.as_deref())?;
         // The identity of the machine or pod may be of another tenant than the site.
         let of_identity = EntraSettings {
@@ -66,11 +72,19 @@ impl CredentialSource {
             authority_host: azure.authority_host.clone().or_else(|| entra.authority_host.clone()),
             ..entra.clone()
         };
-        let token_endpoint = Authority::new(&of_identity).ok().map(|authority| authority.token_endpoint());
+        let token_endpoint = Authority::new(&of_identity)
+            .ok()
+            .map(|authority| authority.token_endpoint());
         let reached = Azure::new(azure, server.environment, agent, token_endpoint, &client.client_id);
         let new = |entry: &CredentialSettings| {
             let (name, origin) = origin(entry, &reached, entra.cloud, client.assertion);
-            Self { kind: entry.source(), name, origin, vault_check: azure.vault_check, last: Mutex::default() }
+            Self {
+                kind: entry.source(),
+                name,
+                origin,
+                vault_check: azure.vault_check,
+                last: Mutex::default(),
+            }
         };
         Ok(client.credentials().iter().map(new).collect())
     }
@@ -149,13 +163,20 @@ impl CredentialSource {
     }
 
     fn pause_after(&self, last: &Loaded) -> Duration {
-        if last.is_ok() { self.vault_check } else { self.vault_check.min(ASK_AGAIN) }
+        if last.is_ok() {
+            self.vault_check
+        } else {
+            self.vault_check.min(ASK_AGAIN)
+        }
     }
 
     fn read(&self, patience: Patience) -> Loaded {
         let since = Instant::now();
         let loaded = self.found(patience).map(Arc::new);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Look { since, loaded: loaded.clone() });
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Look {
+            since,
+            loaded: loaded.clone(),
+        });
         loaded
     }
 
@@ -173,9 +194,9 @@ impl CredentialSource {
             Origin::VaultDownload(vault, name) => {
                 Credential::Certificate(ClientCertificate::from_vault(vault, name, patience)?)
             }
-            Origin::TokenFile(azure, path) => {
-                federated(FederatedCredential::of_file(azure.federated_token_file(path.as_deref())?))?
-            }
+            Origin::TokenFile(azure, path) => federated(FederatedCredential::of_file(
+                azure.federated_token_file(path.as_deref())?,
+            ))?,
             Origin::ManagedIdentity(tokens, cloud) => {
                 federated(FederatedCredential::of_managed_identity(Arc::clone(tokens), *cloud))?
             }
@@ -204,11 +225,17 @@ fn origin(entry: &CredentialSettings, azure: &Azure, cloud: Cloud, form: Asserti
         CredentialSettings::File(file) => (file.place().display().to_string(), Origin::File(file.clone())),
         CredentialSettings::KeyVaultSign(in_vault) => {
             let (vault, name) = vault(in_vault);
-            (format!("{name} in {}", in_vault.vault_url), Origin::VaultKey(vault, name, form))
+            (
+                format!("{name} in {}", in_vault.vault_url),
+                Origin::VaultKey(vault, name, form),
+            )
         }
         CredentialSettings::KeyVaultCertificate(in_vault) => {
             let (vault, name) = vault(in_vault);
-            (format!("{name} in {}", in_vault.vault_url), Origin::VaultDownload(vault, name))
+            (
+                format!("{name} in {}", in_vault.vault_url),
+                Origin::VaultDownload(vault, name),
+            )
         }
         CredentialSettings::WorkloadIdentity(workload) => {
             let file = azure.federated_token_file(workload.token_file.as_deref());

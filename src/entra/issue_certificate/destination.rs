@@ -55,11 +55,21 @@ impl Destination {
     }
 
     fn write(&self, path: &Path, content: &[u8], access: Access) -> Result<(), IssueError> {
-        make_private_folder(&self.folder).map_err(|reason| IssueError::Write { path: self.folder.clone(), reason })?;
-        let write = if self.overwrite { whole_file::replace } else { whole_file::create };
+        make_private_folder(&self.folder).map_err(|reason| IssueError::Write {
+            path: self.folder.clone(),
+            reason,
+        })?;
+        let write = if self.overwrite {
+            whole_file::replace
+        } else {
+            whole_file::create
+        };
         write(path, content, access).map_err(|reason| match reason.kind() {
             io::ErrorKind::AlreadyExists => IssueError::Exists(path.to_owned()),
-            _ => IssueError::Write { path: path.to_owned(), reason },
+            _ => IssueError::Write {
+                path: path.to_owned(),
+                reason,
+            },
         })
     }
 }
@@ -70,7 +80,11 @@ impl Destination {
 /// [`IssueError::Name`] when they cannot.
 pub fn check_file_name(name: &str) -> Result<(), IssueError> {
     let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
-    if is_plain { Ok(()) } else { Err(IssueError::Name(name.to_owned())) }
+    if is_plain {
+        Ok(())
+    } else {
+        Err(IssueError::Name(name.to_owned()))
+    }
 }
 
 /// Makes the folder and those above it, for the owner alone, where they are missing.

@@ -28,11 +28,19 @@ impl Renewal {
     /// When it is a link that leads nowhere.
     pub fn of(current: &Path, passphrase: Option<SecretString>) -> Result<Self, IssueError> {
         let current = behind_links(current)?;
-        let folder = current.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = current
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         // That there is no next one has been seen; what a run that was interrupted has left beside it counts for nothing.
         let overwrite = true;
         let name = format!("{}.next", stem(&current));
-        let next = Destination { folder: folder.to_owned(), name, overwrite, passphrase };
+        let next = Destination {
+            folder: folder.to_owned(),
+            name,
+            overwrite,
+            passphrase,
+        };
         Ok(Self { current, next })
     }
 
@@ -43,7 +51,11 @@ impl Renewal {
 
     /// The files of the next one, whether or not they are there.
     pub fn next(&self) -> IssuedFiles {
-        IssuedFiles { certificate: self.next.path("-cert.pem"), combined: self.next.path(".pem"), pfx: None }
+        IssuedFiles {
+            certificate: self.next.path("-cert.pem"),
+            combined: self.next.path(".pem"),
+            pfx: None,
+        }
     }
 
     /// Whether the next one has been made.
@@ -64,7 +76,9 @@ impl Renewal {
     /// # Errors
     /// When the next one cannot be read, or the certificate not be written.
     pub fn restore_certificate(&self) -> Result<(), IssueError> {
-        let IssuedFiles { certificate, combined, .. } = self.next();
+        let IssuedFiles {
+            certificate, combined, ..
+        } = self.next();
         let own = certificate_of(&read(&combined)?);
         // Whether the next one can be used at all is found out, and told, by who uses it.
         if own.is_empty() || fs::read(&certificate).is_ok_and(|there| there == own) {
@@ -79,7 +93,9 @@ impl Renewal {
     /// # Errors
     /// When a file cannot be read or written; what was in use is in use still.
     pub fn put_in_place(&self) -> Result<PathBuf, IssueError> {
-        let IssuedFiles { certificate, combined, .. } = self.next();
+        let IssuedFiles {
+            certificate, combined, ..
+        } = self.next();
         let beside = |ending: &str| self.current.with_file_name(format!("{}{ending}", stem(&self.current)));
         let previous = beside(".previous.pem");
         let (old, new) = (read(&self.current)?, read(&combined)?);
@@ -100,7 +116,10 @@ impl Renewal {
 
 fn behind_links(path: &Path) -> Result<PathBuf, IssueError> {
     if path.is_symlink() {
-        path.canonicalize().map_err(|reason| IssueError::Read { path: path.to_owned(), reason })
+        path.canonicalize().map_err(|reason| IssueError::Read {
+            path: path.to_owned(),
+            reason,
+        })
     } else {
         Ok(path.to_owned())
     }
@@ -109,7 +128,11 @@ fn behind_links(path: &Path) -> Result<PathBuf, IssueError> {
 /// What may be seen by everybody, in PEM; empty when there is no certificate.
 fn certificate_of(combined: &[u8]) -> Vec<u8> {
     let certificates = X509::stack_from_pem(combined).unwrap_or_default();
-    certificates.iter().filter_map(|certificate| certificate.to_pem().ok()).flatten().collect()
+    certificates
+        .iter()
+        .filter_map(|certificate| certificate.to_pem().ok())
+        .flatten()
+        .collect()
 }
 
 fn stem(path: &Path) -> String {
@@ -117,7 +140,10 @@ fn stem(path: &Path) -> String {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, IssueError> {
-    let unreadable = |reason: io::Error| IssueError::Read { path: path.to_owned(), reason };
+    let unreadable = |reason: io::Error| IssueError::Read {
+        path: path.to_owned(),
+        reason,
+    };
     fs::read(path).map(Zeroizing::new).map_err(unreadable)
 }
 
@@ -126,5 +152,8 @@ fn write(path: &Path, content: &[u8], access: Access) -> Result<(), IssueError> 
 }
 
 fn unwritable(path: &Path, reason: io::Error) -> IssueError {
-    IssueError::Write { path: path.to_owned(), reason }
+    IssueError::Write {
+        path: path.to_owned(),
+        reason,
+    }
 }

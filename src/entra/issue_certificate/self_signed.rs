@@ -63,7 +63,10 @@ impl NewCertificate {
         Some(Self {
             subject: Subject::of(&certificate).ok()?,
             days: u32::try_from(life.days).ok()?.clamp(1, MAX_DAYS),
-            bits: [2048, 3072, 4096].into_iter().find(|bits| *bits >= key.bits()).unwrap_or(4096),
+            bits: [2048, 3072, 4096]
+                .into_iter()
+                .find(|bits| *bits >= key.bits())
+                .unwrap_or(4096),
         })
     }
 
@@ -91,7 +94,13 @@ impl NewCertificate {
             pfx: pfx.map(|_| to.path(".pfx")),
         };
         let paths = [Some(&files.combined), Some(&files.certificate), files.pfx.as_ref()];
-        to.check(&paths.into_iter().flatten().map(PathBuf::as_path).collect::<Vec<&Path>>())?;
+        to.check(
+            &paths
+                .into_iter()
+                .flatten()
+                .map(PathBuf::as_path)
+                .collect::<Vec<&Path>>(),
+        )?;
         let other_pfx = to.path(".pfx");
         if to.overwrite && pfx.is_none() && other_pfx.symlink_metadata().is_ok() {
             return Err(IssueError::OldPfx(other_pfx));

@@ -40,7 +40,10 @@ impl NewSigningRequest {
     pub fn write(&self, to: &Destination) -> Result<RequestFiles, IssueError> {
         self.subject.check()?;
         check_bits(self.bits)?;
-        let files = RequestFiles { key: to.path("-key.pem"), request: to.path(".csr") };
+        let files = RequestFiles {
+            key: to.path("-key.pem"),
+            request: to.path(".csr"),
+        };
         to.check(&[&files.key, &files.request])?;
 
         let key = new_key(self.bits)?;

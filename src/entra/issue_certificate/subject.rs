@@ -35,7 +35,11 @@ impl Subject {
             seen.push(name.clone());
             is_new
         });
-        Self { common_name: common_name.into(), alternative_names, whole: None }
+        Self {
+            common_name: common_name.into(),
+            alternative_names,
+            whole: None,
+        }
     }
 
     /// With a common name alone.
@@ -48,15 +52,27 @@ impl Subject {
         let names = certificate.subject_alt_names();
         let text = |name: &openssl::x509::GeneralNameRef| {
             let address = || match name.ipaddress()? {
-                bytes if bytes.len() == 4 => <[u8; 4]>::try_from(bytes).ok().map(|four| IpAddr::from(four).to_string()),
-                bytes => <[u8; 16]>::try_from(bytes).ok().map(|sixteen| IpAddr::from(sixteen).to_string()),
+                bytes if bytes.len() == 4 => <[u8; 4]>::try_from(bytes)
+                    .ok()
+                    .map(|four| IpAddr::from(four).to_string()),
+                bytes => <[u8; 16]>::try_from(bytes)
+                    .ok()
+                    .map(|sixteen| IpAddr::from(sixteen).to_string()),
             };
             let written = name.dnsname().or_else(|| name.uri()).or_else(|| name.email());
             written.map(str::to_owned).or_else(address)
         };
-        let alternative_names = names.iter().flatten().filter_map(text).filter_map(|name| name.parse().ok()).collect();
+        let alternative_names = names
+            .iter()
+            .flatten()
+            .filter_map(text)
+            .filter_map(|name| name.parse().ok())
+            .collect();
         let whole = certificate.subject_name().to_der()?;
-        Ok(Self { whole: Some(whole), ..Self::new(String::new(), alternative_names) })
+        Ok(Self {
+            whole: Some(whole),
+            ..Self::new(String::new(), alternative_names)
+        })
     }
 
     /// Whether a certificate can have it.
@@ -68,7 +84,11 @@ impl Subject {
         let is_good = !name.trim().is_empty()
             && name.chars().count() <= MAX_COMMON_NAME_CHARS
             && !name.contains(|c: char| c.is_control());
-        if is_good || self.whole.is_some() { Ok(()) } else { Err(IssueError::CommonName) }
+        if is_good || self.whole.is_some() {
+            Ok(())
+        } else {
+            Err(IssueError::CommonName)
+        }
     }
 
     pub(super) fn common_name(&self) -> &str {
@@ -118,7 +138,9 @@ impl FromStr for AlternativeName {
     type Err = IssueError;
 
     fn from_str(text: &str) -> Result<Self, IssueError> {
-        if let Some((kind, rest)) = text.split_once(':').and_then(|(kind, rest)| Some((Kind::of_openssl(kind)?, rest)))
+        if let Some((kind, rest)) = text
+            .split_once(':')
+            .and_then(|(kind, rest)| Some((Kind::of_openssl(kind)?, rest)))
         {
             let name = Self::of_form(rest).ok().filter(|name| kind.is_of(name));
             return name.ok_or_else(|| IssueError::AlternativeName(text.to_owned()));
@@ -138,7 +160,9 @@ impl AlternativeName {
             && !text.contains(|c: char| c.is_whitespace() || c.is_control());
         let name = match (text.split_once(':'), text.split_once('@')) {
             _ if !is_clean => None,
-            (Some((scheme, rest)), _) => is_uri(scheme, rest).then(|| Url::parse(text).ok().map(Self::Uri)).flatten(),
+            (Some((scheme, rest)), _) => is_uri(scheme, rest)
+                .then(|| Url::parse(text).ok().map(Self::Uri))
+                .flatten(),
             (None, Some((user, host))) => (!user.is_empty() && is_dns_name(host)).then(|| Self::Email(text.to_owned())),
             (None, None) => is_dns_name(text.strip_prefix("*.").unwrap_or(text)).then(|| Self::Dns(text.to_owned())),
         };
@@ -164,7 +188,10 @@ impl Kind {
             ("uri", Self::Uri),
             ("email", Self::Email),
         ];
-        kinds.into_iter().find(|(name, _)| text.trim().eq_ignore_ascii_case(name)).map(|(_, kind)| kind)
+        kinds
+            .into_iter()
+            .find(|(name, _)| text.trim().eq_ignore_ascii_case(name))
+            .map(|(_, kind)| kind)
     }
 
     fn is_of(self, name: &AlternativeName) -> bool {
@@ -204,19 +231,49 @@ mod tests {
         for (text, expected) in [
             ("blog.example.com", AlternativeName::Dns("blog.example.com".to_owned())),
             ("*.example.com", AlternativeName::Dns("*.example.com".to_owned())),
-            ("192.0.2.1", AlternativeName::Ip("192.0.2.1".parse().expect("an address"))),
-            ("2001:db8::1", AlternativeName::Ip("2001:db8::1".parse().expect("an address"))),
+            (
+                "192.0.2.1",
+                AlternativeName::Ip("192.0.2.1".parse().expect("an address")),
+            ),
+            (
+                "2001:db8::1",
+                AlternativeName::Ip("2001:db8::1".parse().expect("an address")),
+            ),
             ("ops@example.com", AlternativeName::Email("ops@example.com".to_owned())),
-            ("https://a.example/b", AlternativeName::Uri("https://a.example/b".parse().expect("a URL"))),
-            ("urn:uuid:6e8bc430", AlternativeName::Uri("urn:uuid:6e8bc430".parse().expect("a URL"))),
-            ("mailto:ops@example.com", AlternativeName::Uri("mailto:ops@example.com".parse().expect("a URL"))),
+            (
+                "https://a.example/b",
+                AlternativeName::Uri("https://a.example/b".parse().expect("a URL")),
+            ),
+            (
+                "urn:uuid:6e8bc430",
+                AlternativeName::Uri("urn:uuid:6e8bc430".parse().expect("a URL")),
+            ),
+            (
+                "mailto:ops@example.com",
+                AlternativeName::Uri("mailto:ops@example.com".parse().expect("a URL")),
+            ),
             ("10.example", AlternativeName::Dns("10.example".to_owned())),
-            ("DNS:blog.example.com", AlternativeName::Dns("blog.example.com".to_owned())),
+            (
+                "DNS:blog.example.com",
+                AlternativeName::Dns("blog.example.com".to_owned()),
+            ),
             ("dns:*.example.com", AlternativeName::Dns("*.example.com".to_owned())),
-            ("IP:192.0.2.1", AlternativeName::Ip("192.0.2.1".parse().expect("an address"))),
-            ("IP Address:2001:db8::1", AlternativeName::Ip("2001:db8::1".parse().expect("an address"))),
-            ("URI:https://a.example/b", AlternativeName::Uri("https://a.example/b".parse().expect("a URL"))),
-            ("email:ops@example.com", AlternativeName::Email("ops@example.com".to_owned())),
+            (
+                "IP:192.0.2.1",
+                AlternativeName::Ip("192.0.2.1".parse().expect("an address")),
+            ),
+            (
+                "IP Address:2001:db8::1",
+                AlternativeName::Ip("2001:db8::1".parse().expect("an address")),
+            ),
+            (
+                "URI:https://a.example/b",
+                AlternativeName::Uri("https://a.example/b".parse().expect("a URL")),
+            ),
+            (
+                "email:ops@example.com",
+                AlternativeName::Email("ops@example.com".to_owned()),
+            ),
         ] {
             assert_eq!(text.parse::<AlternativeName>().ok(), Some(expected), "{text}");
         }

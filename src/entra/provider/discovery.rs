@@ -31,7 +31,10 @@ impl Metadata {
             reason: format!("the answer is not an OpenID Connect discovery document: {error}"),
         })?;
         if metadata.issuer != authority.issuer_v2() {
-            return Err(ProviderError::Issuer { expected: authority.issuer_v2(), found: metadata.issuer });
+            return Err(ProviderError::Issuer {
+                expected: authority.issuer_v2(),
+                found: metadata.issuer,
+            });
         }
         for (name, endpoint) in [
             ("authorization_endpoint", &metadata.authorization_endpoint),
@@ -40,7 +43,10 @@ impl Metadata {
             ("end_session_endpoint", &metadata.end_session_endpoint),
         ] {
             if !authority.trusts(endpoint) {
-                return Err(ProviderError::Insecure { name, url: endpoint.clone() });
+                return Err(ProviderError::Insecure {
+                    name,
+                    url: endpoint.clone(),
+                });
             }
         }
         Ok(metadata)
@@ -57,7 +63,10 @@ mod tests {
     const TENANT: &str = "11111111-2222-4333-8444-555555555555";
 
     fn parse(change: impl FnOnce(&mut Value)) -> Result<Metadata, ProviderError> {
-        let settings = EntraSettings { tenant_id: TENANT.to_owned(), ..EntraSettings::default() };
+        let settings = EntraSettings {
+            tenant_id: TENANT.to_owned(),
+            ..EntraSettings::default()
+        };
         let authority = Authority::new(&settings).unwrap();
         let base = format!("https://login.microsoftonline.com/{TENANT}");
         let mut document = json!({
@@ -93,8 +102,17 @@ mod tests {
 
     #[test]
     fn each_endpoint_must_be_https() {
-        for name in ["authorization_endpoint", "token_endpoint", "jwks_uri", "end_session_endpoint"] {
-            for url in ["http://login.microsoftonline.com/x", "http://localhost/x", "javascript:alert(1)"] {
+        for name in [
+            "authorization_endpoint",
+            "token_endpoint",
+            "jwks_uri",
+            "end_session_endpoint",
+        ] {
+            for url in [
+                "http://login.microsoftonline.com/x",
+                "http://localhost/x",
+                "javascript:alert(1)",
+            ] {
                 let refused = parse(|document| document[name] = json!(url)).unwrap_err();
                 assert!(
                     matches!(refused, ProviderError::Insecure { name: found, .. } if found == name),

@@ -69,7 +69,9 @@ fn api(wanted: &Wanted) -> Value {
 }
 
 fn site(wanted: &Wanted) -> Value {
-    let api = wanted.api_client_id.map_or_else(|| UNKNOWN_API.to_owned(), |id| id.to_string());
+    let api = wanted
+        .api_client_id
+        .map_or_else(|| UNKNOWN_API.to_owned(), |id| id.to_string());
     let claims = ["email", "login_hint", "sid"].map(|name| json!({ "name": name, "essential": false }));
     json!({
         "displayName": "Blog web site",
@@ -91,7 +93,9 @@ fn site(wanted: &Wanted) -> Value {
 
 /// Of a certificate that has not expired.
 fn key_credential(proof: &Proof) -> Option<Value> {
-    let Proof::Certificate { details, der } = proof else { return None };
+    let Proof::Certificate { details, der } = proof else {
+        return None;
+    };
     let time = |time: chrono::DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
     (details.not_after >= Utc::now()).then(|| {
         json!({
@@ -109,9 +113,16 @@ fn key_credential(proof: &Proof) -> Option<Value> {
 /// The same each time and everywhere (UUID version 5, RFC 9562 §5.5): ids of scopes and roles need be unique within
 /// their registration only, and permissions name them.
 fn stable_id(kind: &str, value: &str) -> String {
-    let name = [Uuid::NAMESPACE_URL.as_bytes().as_slice(), format!("urn:blogctl:{kind}:{value}").as_bytes()].concat();
+    let name = [
+        Uuid::NAMESPACE_URL.as_bytes().as_slice(),
+        format!("urn:blogctl:{kind}:{value}").as_bytes(),
+    ]
+    .concat();
     let mut bytes = [0; 16];
-    bytes.iter_mut().zip(sha1(&name)).for_each(|(byte, digit)| *byte = digit);
+    bytes
+        .iter_mut()
+        .zip(sha1(&name))
+        .for_each(|(byte, digit)| *byte = digit);
     Builder::from_sha1_bytes(bytes).into_uuid().to_string()
 }
 

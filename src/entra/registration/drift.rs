@@ -71,7 +71,10 @@ impl NotAnExport {
 /// # Errors
 /// When it holds neither of the two registrations.
 pub fn drift(export: &Value, wanted: &Wanted, now: DateTime<Utc>) -> Result<Vec<Drift>, NotAnExport> {
-    if ["api", "site"].iter().all(|name| export.get(name).is_some_and(Value::is_object)) {
+    if ["api", "site"]
+        .iter()
+        .all(|name| export.get(name).is_some_and(Value::is_object))
+    {
         return Err(NotAnExport::Manifest);
     }
     let apps: Vec<&Value> = match export.get("value").unwrap_or(export) {
@@ -80,9 +83,15 @@ pub fn drift(export: &Value, wanted: &Wanted, now: DateTime<Utc>) -> Result<Vec<
     };
     let find = |id: Uuid| {
         let id = id.to_string();
-        apps.iter().copied().find(|app| member(app, "appId").eq_ignore_ascii_case(&id))
+        apps.iter()
+            .copied()
+            .find(|app| member(app, "appId").eq_ignore_ascii_case(&id))
     };
-    let find_by_uri = |uri: &String| apps.iter().copied().find(|app| identifier_uris(app).any(|own| is_same(own, uri)));
+    let find_by_uri = |uri: &String| {
+        apps.iter()
+            .copied()
+            .find(|app| identifier_uris(app).any(|own| is_same(own, uri)))
+    };
     let site = wanted.site_client_id.and_then(find);
     let api = match (wanted.api_client_id, &wanted.app_id_uri) {
         (Some(id), _) => find(id),
@@ -96,12 +105,22 @@ pub fn drift(export: &Value, wanted: &Wanted, now: DateTime<Utc>) -> Result<Vec<
     }
     let mut found = Vec::new();
     match (site, wanted.site_client_id) {
-        (Some(app), _) => Compared { app, registration: "site", found: &mut found }.site(wanted, api, now),
+        (Some(app), _) => Compared {
+            app,
+            registration: "site",
+            found: &mut found,
+        }
+        .site(wanted, api, now),
         (None, Some(id)) => found.push(missing("site", "web site", &id.to_string(), "az ad app show --id")),
         (None, None) => {}
     }
     match (api, wanted.api_client_id, &wanted.app_id_uri) {
-        (Some(app), ..) => Compared { app, registration: "api", found: &mut found }.api(wanted),
+        (Some(app), ..) => Compared {
+            app,
+            registration: "api",
+            found: &mut found,
+        }
+        .api(wanted),
         (None, Some(id), _) => found.push(missing("api", "API", &id.to_string(), "az ad app show --id")),
         (None, None, Some(uri)) => found.push(missing("api", "API", uri, "az ad app list --identifier-uri")),
         (None, None, None) => {}
@@ -110,7 +129,11 @@ pub fn drift(export: &Value, wanted: &Wanted, now: DateTime<Utc>) -> Result<Vec<
 }
 
 fn identifier_uris(app: &Value) -> impl Iterator<Item = &str> {
-    app.get("identifierUris").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    app.get("identifierUris")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
 }
 
 /// Entra takes an App ID URI with and without a slash at its end for the same.
@@ -119,9 +142,14 @@ fn is_same(uri: &str, other: &str) -> bool {
 }
 
 fn is_of_old_form(app: &Value) -> bool {
-    ["replyUrlsWithType", "replyUrls", "accessTokenAcceptedVersion", "oauth2Permissions"]
-        .iter()
-        .any(|name| app.get(name).is_some())
+    [
+        "replyUrlsWithType",
+        "replyUrls",
+        "accessTokenAcceptedVersion",
+        "oauth2Permissions",
+    ]
+    .iter()
+    .any(|name| app.get(name).is_some())
 }
 
 fn missing(registration: &'static str, name: &str, id: &str, export: &str) -> Drift {
@@ -163,7 +191,12 @@ impl Compared<'_> {
                 "Authentication › Supported account types: single tenant",
             )
         };
-        self.must(seen == wanted, &format!("{whose} can sign in ({})", or_none(&seen)), expected, remedy);
+        self.must(
+            seen == wanted,
+            &format!("{whose} can sign in ({})", or_none(&seen)),
+            expected,
+            remedy,
+        );
     }
 
     /// `serves` is what is lost without it.
@@ -187,7 +220,12 @@ impl Compared<'_> {
             count => format!("there are {count} client secrets"),
         };
         let expected = "none: a certificate is the only credential";
-        self.push(Severity::Warning, seen, expected, "Certificates & secrets › Client secrets: delete them");
+        self.push(
+            Severity::Warning,
+            seen,
+            expected,
+            "Certificates & secrets › Client secrets: delete them",
+        );
     }
 
     /// Without it the system does not work, or lets in whom it should not.
@@ -207,19 +245,37 @@ impl Compared<'_> {
     }
     fn push(&mut self, severity: Severity, seen: String, expected: &str, remedy: &str) {
         let (expected, remedy) = (expected.to_owned(), remedy.to_owned());
-        self.found.push(Drift { registration: self.registration, severity, seen, expected, remedy });
+        self.found.push(Drift {
+            registration: self.registration,
+            severity,
+            seen,
+            expected,
+            remedy,
+        });
     }
     fn text(&self, pointer: &str) -> String {
-        self.app.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        self.app
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     }
     fn texts(&self, pointer: &str) -> Vec<String> {
-        self.array(pointer).iter().filter_map(|value| value.as_str()).map(str::to_owned).collect()
+        self.array(pointer)
+            .iter()
+            .filter_map(|value| value.as_str())
+            .map(str::to_owned)
+            .collect()
     }
 }
 
 impl<'a> Compared<'a> {
     fn array(&self, pointer: &str) -> Vec<&'a Value> {
-        self.app.pointer(pointer).and_then(Value::as_array).map(|items| items.iter().collect()).unwrap_or_default()
+        self.app
+            .pointer(pointer)
+            .and_then(Value::as_array)
+            .map(|items| items.iter().collect())
+            .unwrap_or_default()
     }
 }
 
@@ -228,7 +284,11 @@ fn member(object: &Value, name: &str) -> String {
 }
 
 fn or_none(text: &str) -> String {
-    if text.is_empty() { "not set".to_owned() } else { text.to_owned() }
+    if text.is_empty() {
+        "not set".to_owned()
+    } else {
+        text.to_owned()
+    }
 }
 
 /// `the scopes are a, b`, or what is said when there are none.

@@ -51,14 +51,22 @@ impl Proof {
     pub fn all(settings: &Settings) -> Result<Vec<Self>, OutboundError> {
         let sources = CredentialSource::all(settings)?;
         let entries = settings.client.credentials();
-        Ok(entries.iter().zip(&sources).flat_map(|(entry, source)| Self::of(entry, source, &settings.entra)).collect())
+        Ok(entries
+            .iter()
+            .zip(&sources)
+            .flat_map(|(entry, source)| Self::of(entry, source, &settings.entra))
+            .collect())
     }
 
     fn of(entry: &CredentialSettings, source: &CredentialSource, settings: &EntraSettings) -> Vec<Self> {
         let (name, audience) = (source.name().to_owned(), audience(settings.cloud));
         match entry {
             // The cluster issues it.
-            CredentialSettings::WorkloadIdentity(_) => vec![Self::Federated { name, issuer: None, audience }],
+            CredentialSettings::WorkloadIdentity(_) => vec![Self::Federated {
+                name,
+                issuer: None,
+                audience,
+            }],
             CredentialSettings::ManagedIdentity(_) => {
                 let issuer = Authority::new(settings).ok().map(|authority| authority.issuer_v2());
                 vec![Self::Federated { name, issuer, audience }]
@@ -76,7 +84,10 @@ impl Proof {
     }
 
     fn of_certificate(der: Vec<u8>) -> Option<Self> {
-        Some(Self::Certificate { details: Box::new(CertificateDetails::from_der(&der)?), der })
+        Some(Self::Certificate {
+            details: Box::new(CertificateDetails::from_der(&der)?),
+            der,
+        })
     }
 }
 

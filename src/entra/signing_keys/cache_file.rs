@@ -62,7 +62,11 @@ impl KeyCacheFile {
 
     /// Keeps what was fetched at `now`.
     pub(super) fn write(&self, jwks: &[u8], now: DateTime<Utc>) -> Result<(), CacheFileError> {
-        let kept = Kept { source: self.source.clone(), fetched_at: now, jwks: serde_json::from_slice(jwks)? };
+        let kept = Kept {
+            source: self.source.clone(),
+            fetched_at: now,
+            jwks: serde_json::from_slice(jwks)?,
+        };
         Ok(trusted_file::replace(&self.path, &serde_json::to_vec(&kept)?)?)
     }
 
@@ -74,7 +78,10 @@ impl KeyCacheFile {
             return Err(CacheFileError::AnotherSource);
         }
         let age = (now - kept.fetched_at).to_std().map_err(|_| CacheFileError::InFuture)?;
-        Ok(KeptKeys { jwks: kept.jwks.get().as_bytes().to_vec(), age })
+        Ok(KeptKeys {
+            jwks: kept.jwks.get().as_bytes().to_vec(),
+            age,
+        })
     }
 }
 

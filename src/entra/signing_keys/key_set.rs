@@ -133,14 +133,26 @@ impl KeySet {
             }
         }
         if keys.is_empty() {
-            return Err(JwksError::NoUsableKey { published, of_another_tenant });
+            return Err(JwksError::NoUsableKey {
+                published,
+                of_another_tenant,
+            });
         }
-        let generation = previous.map_or(0, |previous| previous.generation + u64::from(previous.has_lost_to(&keys)));
-        Ok(Self { keys, generation, lifetime })
+        let generation = previous.map_or(0, |previous| {
+            previous.generation + u64::from(previous.has_lost_to(&keys))
+        });
+        Ok(Self {
+            keys,
+            generation,
+            lifetime,
+        })
     }
     pub(super) fn get(&self, kid: &str) -> Option<SigningKey> {
         let key = Arc::clone(self.keys.get(kid)?);
-        Some(SigningKey { key, generation: self.generation })
+        Some(SigningKey {
+            key,
+            generation: self.generation,
+        })
     }
     /// Grows whenever a key is gone or another stands in its place: what was verified in an older generation must be
     /// verified again.
@@ -154,7 +166,9 @@ impl KeySet {
         self.lifetime
     }
     fn has_lost_to(&self, new: &HashMap<String, Arc<VerifyingKey>>) -> bool {
-        self.keys.iter().any(|(kid, old)| new.get(kid).is_none_or(|new| !new.is_same(old)))
+        self.keys
+            .iter()
+            .any(|(kid, old)| new.get(kid).is_none_or(|new| !new.is_same(old)))
     }
 }
 
@@ -175,7 +189,14 @@ fn usable(jwk: Jwk) -> Option<(String, VerifyingKey)> {
     let key = PKey::from_rsa(Rsa::from_public_components(modulus, exponent).ok()?).ok()?;
     let public_key_der = key.public_key_to_der().ok()?;
     let verifier = RS256.verifier_from_der(&public_key_der).ok()?;
-    Some((jwk.kid, VerifyingKey { verifier, public_key_der, issuer: jwk.issuer }))
+    Some((
+        jwk.kid,
+        VerifyingKey {
+            verifier,
+            public_key_der,
+            issuer: jwk.issuer,
+        },
+    ))
 }
 
 #[cfg(test)]
@@ -190,7 +211,11 @@ mod tests {
     const OTHER: &str = "99999999-2222-4333-8444-555555555555";
 
     fn tenant(id: &str) -> Authority {
-        Authority::new(&EntraSettings { tenant_id: id.to_owned(), ..EntraSettings::default() }).unwrap()
+        Authority::new(&EntraSettings {
+            tenant_id: id.to_owned(),
+            ..EntraSettings::default()
+        })
+        .unwrap()
     }
 
     fn parse(json: &str, previous: Option<&KeySet>) -> Result<KeySet, JwksError> {
@@ -226,7 +251,10 @@ mod tests {
                 with("e", json!(null)),
                 with("issuer", json!(7)),
                 with("issuer", json!("")),
-                with("issuer", json!(format!("https://login.microsoftonline.com/{OTHER}/v2.0"))),
+                with(
+                    "issuer",
+                    json!(format!("https://login.microsoftonline.com/{OTHER}/v2.0")),
+                ),
                 json!({"kty": "EC", "kid": "ec", "crv": "P-256", "x": "AA", "y": "AA"}),
                 json!("not an object"),
                 jwk("weak", &Rsa::generate(1024).unwrap()),
@@ -256,12 +284,25 @@ mod tests {
         assert_eq!(changed.generation(), removed.generation() + 1);
         let mut narrowed = jwk("two", &one);
         narrowed["issuer"] = json!("https://login.microsoftonline.com/{tenantid}/v2.0");
-        assert_eq!(set(&[narrowed], Some(&changed)).generation(), changed.generation() + 1, "for fewer tenants");
+        assert_eq!(
+            set(&[narrowed], Some(&changed)).generation(),
+            changed.generation() + 1,
+            "for fewer tenants"
+        );
     }
 
     #[test]
     fn what_is_no_key_set_is_an_error() {
-        for answer in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":null}"#, "<html>", "null", "\u{feff}"] {
+        for answer in [
+            "",
+            "[]",
+            "{}",
+            r#"{"keys":{}}"#,
+            r#"{"keys":null}"#,
+            "<html>",
+            "null",
+            "\u{feff}",
+        ] {
             assert_eq!(parse(answer, None).err(), Some(JwksError::NotAKeySet), "{answer:?}");
         }
     }
@@ -271,11 +312,21 @@ mod tests {
         let mut foreign = jwk("one", &Rsa::generate(2048).unwrap());
         foreign["issuer"] = json!(format!("https://login.microsoftonline.com/{OTHER}/v2.0"));
         let ec = json!({"kty": "EC", "kid": "ec", "crv": "P-256", "x": "AA", "y": "AA"});
-        for (keys, of_another_tenant) in
-            [(vec![], 0), (vec![json!({}), json!(null), json!([])], 0), (vec![ec.clone()], 0), (vec![ec, foreign], 1)]
-        {
+        for (keys, of_another_tenant) in [
+            (vec![], 0),
+            (vec![json!({}), json!(null), json!([])], 0),
+            (vec![ec.clone()], 0),
+            (vec![ec, foreign], 1),
+        ] {
             let error = parse(&json!({ "keys": keys }).to_string(), None).err();
-            assert_eq!(error, Some(JwksError::NoUsableKey { published: keys.len(), of_another_tenant }), "{keys:?}");
+            assert_eq!(
+                error,
+                Some(JwksError::NoUsableKey {
+                    published: keys.len(),
+                    of_another_tenant
+                }),
+                "{keys:?}"
+            );
         }
     }
 
@@ -286,19 +337,43 @@ mod tests {
             (json!(null), true, true),
             (json!("https://login.microsoftonline.com/{tenantid}/v2.0"), true, true),
             (json!("https://sts.windows.net/{tenantid}/"), true, true),
-            (json!(format!("https://login.microsoftonline.com/{TENANT}/v2.0")), true, false),
+            (
+                json!(format!("https://login.microsoftonline.com/{TENANT}/v2.0")),
+                true,
+                false,
+            ),
             (json!(format!("https://sts.windows.net/{TENANT}/")), true, false),
-            (json!(format!("https://login.microsoftonline.com/{OTHER}/v2.0")), false, true),
-            (json!(format!("https://login.microsoftonline.us/{TENANT}/v2.0")), false, false),
-            (json!(format!("https://login.microsoftonline.com/{TENANT}/v2.0/")), false, false),
-            (json!(format!("https://login.microsoftonline.com/{TENANT}")), false, false),
+            (
+                json!(format!("https://login.microsoftonline.com/{OTHER}/v2.0")),
+                false,
+                true,
+            ),
+            (
+                json!(format!("https://login.microsoftonline.us/{TENANT}/v2.0")),
+                false,
+                false,
+            ),
+            (
+                json!(format!("https://login.microsoftonline.com/{TENANT}/v2.0/")),
+                false,
+                false,
+            ),
+            (
+                json!(format!("https://login.microsoftonline.com/{TENANT}")),
+                false,
+                false,
+            ),
             (json!("https://evil.example/{tenantid}/v2.0"), false, false),
             (json!("{tenantid}"), false, false),
         ] {
             let mut jwk = jwk("one", &key);
             jwk["issuer"] = issuer.clone();
             let (_, key) = usable(serde_json::from_value(jwk).unwrap()).unwrap();
-            assert_eq!((key.signs_for(&tenant(TENANT)), key.signs_for(&tenant(OTHER))), (ours, others), "{issuer}");
+            assert_eq!(
+                (key.signs_for(&tenant(TENANT)), key.signs_for(&tenant(OTHER))),
+                (ours, others),
+                "{issuer}"
+            );
         }
     }
 

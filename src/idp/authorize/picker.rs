@@ -42,7 +42,12 @@ pub fn choice<'a>(idp: &'a Idp, form: &Parameters) -> Choice<'a> {
     let (named, user) = match (form.get("oid"), form.get("email")) {
         (Some(oid), None) => (oid, idp.registrations.user(oid)),
         (None, Some(email)) => (email, idp.registrations.user_by_email(email)),
-        _ => return Choice::Unknown(invalid_request(90023, "Choose one account, or type one e-mail address.")),
+        _ => {
+            return Choice::Unknown(invalid_request(
+                90023,
+                "Choose one account, or type one e-mail address.",
+            ));
+        }
     };
     match user {
         Some(user) => Choice::User(user),
@@ -60,7 +65,9 @@ pub fn choice<'a>(idp: &'a Idp, form: &Parameters) -> Choice<'a> {
 /// Whether a form was posted from a page of the same origin, as far as the browser says: the first of two defences
 /// against a form on somebody else's page.
 pub fn is_same_origin(request: &HttpRequest) -> bool {
-    let Some(origin) = request.headers().get(ORIGIN) else { return true };
+    let Some(origin) = request.headers().get(ORIGIN) else {
+        return true;
+    };
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().authority().map(actix_web::http::uri::Authority::as_str));
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
@@ -98,9 +105,15 @@ pub fn page(
     context.insert("refusal", &refusal.map(Refusal::sentence));
     context.insert("permissions", &permissions(authorization));
     let back = page::csp_source(&authorization.return_address.redirect_uri);
-    let allowed =
-        Allowed { form_action: std::iter::once("'self'".to_owned()).chain(back).collect(), ..Allowed::default() };
-    let status = if refusal.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let allowed = Allowed {
+        form_action: std::iter::once("'self'".to_owned()).chain(back).collect(),
+        ..Allowed::default()
+    };
+    let status = if refusal.is_some() {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    };
     super::with_cookie(idp.pages.answer(status, "sign_in.html", &context, &allowed), &cookie)
 }
 
@@ -116,8 +129,20 @@ struct Account<'a> {
 
 impl<'a> Account<'a> {
     fn new(user: &'a IdpUser, hinted: bool) -> Self {
-        let initials = user.name.split_whitespace().filter_map(|word| word.chars().next()).take(2).collect();
-        Self { oid: &user.oid, name: &user.name, email: &user.email, initials, roles: &user.roles, hinted }
+        let initials = user
+            .name
+            .split_whitespace()
+            .filter_map(|word| word.chars().next())
+            .take(2)
+            .collect();
+        Self {
+            oid: &user.oid,
+            name: &user.name,
+            email: &user.email,
+            initials,
+            roles: &user.roles,
+            hinted,
+        }
     }
 }
 

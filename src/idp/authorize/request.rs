@@ -73,13 +73,25 @@ impl AuthorizationRequest {
         idp.authority.check_tenant(tenant).map_err(here)?;
         let parameters = Parameters::parse(query.as_bytes()).map_err(here)?;
         let client_id = parameters.require("client_id").map_err(here)?;
-        let client = Arc::clone(idp.registrations.client(client_id, idp.authority.domain()).map_err(here)?);
+        let client = Arc::clone(
+            idp.registrations
+                .client(client_id, idp.authority.domain())
+                .map_err(here)?,
+        );
         let redirect_uri = parameters.get("redirect_uri").ok_or_else(|| here(no_reply_address()))?;
-        if !client.registration.redirect_uris.iter().any(|registered| registered == redirect_uri) {
+        if !client
+            .registration
+            .redirect_uris
+            .iter()
+            .any(|registered| registered == redirect_uri)
+        {
             return Err(here(not_registered(redirect_uri, &client)));
         }
         let state = parameters.get("state").map(str::to_owned);
-        let return_address = ReturnAddress { redirect_uri: redirect_uri.to_owned(), state };
+        let return_address = ReturnAddress {
+            redirect_uri: redirect_uri.to_owned(),
+            state,
+        };
         match Self::read_rest(idp, &client, &parameters) {
             Ok(rest) => Ok(rest(client, return_address)),
             Err(refusal) => Err(Rejected::ToClient(return_address, refusal)),
@@ -100,7 +112,12 @@ impl AuthorizationRequest {
             None | Some("query") => {}
             Some(other) => return Err(unsupported_response_mode(other)),
         }
-        let scope = Scope::parse(parameters.require("scope")?, &idp.registrations, client, idp.authority.domain())?;
+        let scope = Scope::parse(
+            parameters.require("scope")?,
+            &idp.registrations,
+            client,
+            idp.authority.domain(),
+        )?;
         let code_challenge = code_challenge(parameters, idp.require_pkce || client.registration.public_client)?;
         let prompt = parameters.get("prompt").map(Prompt::read).transpose()?;
         let claims = RequestedClaims::read(parameters)?;
@@ -126,7 +143,10 @@ impl Prompt {
             "login" => Ok(Self::Login),
             "select_account" => Ok(Self::SelectAccount),
             "consent" => Ok(Self::Consent),
-            other => Err(invalid_request(90023, format!("Unsupported 'prompt' value: '{other}'."))),
+            other => Err(invalid_request(
+                90023,
+                format!("Unsupported 'prompt' value: '{other}'."),
+            )),
         }
     }
 }
@@ -147,9 +167,14 @@ fn code_challenge(parameters: &Parameters, required: bool) -> Result<Option<Stri
     if method != Some("S256") {
         return Err(invalid_request(501_482, "The 'code_challenge_method' must be 'S256'."));
     }
-    let is_base64url = challenge.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let is_base64url = challenge
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     if challenge.len() != SHA256_BASE64URL_LENGTH || !is_base64url {
-        return Err(invalid_request(50147, "The size of the code challenge parameter is not valid."));
+        return Err(invalid_request(
+            50147,
+            "The size of the code challenge parameter is not valid.",
+        ));
     }
     Ok(Some(challenge.to_owned()))
 }

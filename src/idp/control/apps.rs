@@ -47,10 +47,15 @@ pub async fn remove_certificates(idp: web::Data<Idp>, client_id: web::Path<Strin
 
 fn register(idp: &Idp, client_id: &str, certificates: Vec<RegisteredCertificate>) -> HttpResponse {
     let Some(app) = idp.registrations.app(client_id) else {
-        return problem(StatusCode::NOT_FOUND, format!("no app registration has the client id {client_id}"));
+        return problem(
+            StatusCode::NOT_FOUND,
+            format!("no app registration has the client id {client_id}"),
+        );
     };
-    let thumbprints: Vec<String> =
-        certificates.iter().map(|certificate| hex::encode_upper(&certificate.sha256)).collect();
+    let thumbprints: Vec<String> = certificates
+        .iter()
+        .map(|certificate| hex::encode_upper(&certificate.sha256))
+        .collect();
     app.replace_certificates(certificates);
     HttpResponse::Ok().json(json!({ "sha256": thumbprints }))
 }

@@ -14,7 +14,10 @@ pub async fn list(idp: web::Data<Idp>) -> HttpResponse {
 /// `POST /_control/keys/rotate`: signs with a new key from now on; the older ones stay published.
 pub async fn rotate(idp: web::Data<Idp>) -> HttpResponse {
     let maker = idp.clone();
-    answer(&idp, web::block(move || maker.signing_keys.rotate().map(|_| true)).await)
+    answer(
+        &idp,
+        web::block(move || maker.signing_keys.rotate().map(|_| true)).await,
+    )
 }
 
 /// `DELETE /_control/keys/{kid}`: publishes a key no more, and knows it no more.

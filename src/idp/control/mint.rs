@@ -122,14 +122,27 @@ fn right_claims(idp: &Idp, request: &MintRequest) -> Result<Map<String, Value>, 
     };
     resource.token_version = request.token_version.unwrap_or(resource.token_version);
     if request.kind == Kind::AppOnly {
-        return Ok(claims::app_only_token(&idp.authority, client, ClientProof::Certificate, &resource, validity));
+        return Ok(claims::app_only_token(
+            &idp.authority,
+            client,
+            ClientProof::Certificate,
+            &resource,
+            validity,
+        ));
     }
     let user = user(idp, request)?;
     let sid = random::guid();
     let signed_in = SignedIn { user, sid: &sid };
     Ok(match request.kind {
         Kind::Id => claims::id_token(&idp.authority, client, signed_in, None, validity),
-        _ => claims::access_token(&idp.authority, client, ClientProof::Certificate, &resource, signed_in, validity),
+        _ => claims::access_token(
+            &idp.authority,
+            client,
+            ClientProof::Certificate,
+            &resource,
+            signed_in,
+            validity,
+        ),
     })
 }
 
@@ -137,14 +150,19 @@ fn user<'a>(idp: &'a Idp, request: &MintRequest) -> Result<&'a IdpUser, Refusal>
     let users = idp.registrations.users();
     let no_user = |message: String| Refusal::new(50034, "invalid_request", message);
     if let Some(oid) = &request.oid {
-        return idp.registrations.user(oid).ok_or_else(|| no_user(format!("There is no user {oid}.")));
+        return idp
+            .registrations
+            .user(oid)
+            .ok_or_else(|| no_user(format!("There is no user {oid}.")));
     }
     let Some(wanted) = &request.user else {
         return users.first().ok_or_else(|| no_user("There are no users.".to_owned()));
     };
     let is_called = |user: &&IdpUser| {
         let before_at = user.email.split('@').next().unwrap_or_default();
-        [user.oid.as_str(), &user.email, before_at, &user.name].iter().any(|name| name.eq_ignore_ascii_case(wanted))
+        [user.oid.as_str(), &user.email, before_at, &user.name]
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(wanted))
     };
     users.iter().find(is_called).ok_or_else(|| {
         let known: Vec<_> = users.iter().map(|user| user.email.as_str()).collect();

@@ -31,7 +31,10 @@ struct KeptKey {
 /// # Errors
 /// When the file is there, and is not one that this program wrote for this account.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<SigningKey>>, KeyError> {
-    let unusable = |reason: String| KeyError::File { path: path.to_owned(), reason };
+    let unusable = |reason: String| KeyError::File {
+        path: path.to_owned(),
+        reason,
+    };
     let text = match trusted_file::read(path, Readers::OwnerOnly, MAX_BYTES) {
         Ok(text) => Zeroizing::new(text),
         Err(TrustedFileError::NotFound) => return Ok(None),
@@ -43,9 +46,15 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<SigningKey>>, KeyError> {
     let kept: Kept =
         serde_json::from_slice(&text).map_err(|_| unusable("it is not a key file that serve-idp wrote".to_owned()))?;
     if kept.keys.is_empty() || kept.keys.len() > MAX_KEYS {
-        return Err(unusable(format!("it holds {} keys, and not 1 to {MAX_KEYS}", kept.keys.len())));
+        return Err(unusable(format!(
+            "it holds {} keys, and not 1 to {MAX_KEYS}",
+            kept.keys.len()
+        )));
     }
-    let keys = kept.keys.iter().map(|key| signing_key(key).map_err(|reason| unusable(reason.to_owned())));
+    let keys = kept
+        .keys
+        .iter()
+        .map(|key| signing_key(key).map_err(|reason| unusable(reason.to_owned())));
     keys.collect::<Result<_, _>>().map(Some)
 }
 
@@ -64,12 +73,24 @@ fn signing_key(kept: &KeptKey) -> Result<SigningKey, &'static str> {
 /// What happened, without the path.
 pub(super) fn write(path: &Path, keys: &[Arc<SigningKey>]) -> Result<(), String> {
     let kept = |key: &Arc<SigningKey>| {
-        let pem = key.private_key.private_key_to_pem_pkcs8().map_err(|error| error.to_string())?;
-        let private_key = String::from_utf8(pem).map(Zeroizing::new).map_err(|error| error.to_string())?;
-        Ok(KeptKey { private_key, certificate: key.certificate_pem()? })
+        let pem = key
+            .private_key
+            .private_key_to_pem_pkcs8()
+            .map_err(|error| error.to_string())?;
+        let private_key = String::from_utf8(pem)
+            .map(Zeroizing::new)
+            .map_err(|error| error.to_string())?;
+        Ok(KeptKey {
+            private_key,
+            certificate: key.certificate_pem()?,
+        })
     };
-    let kept = Kept { keys: keys.iter().map(kept).collect::<Result<_, String>>()? };
-    let text = serde_json::to_vec_pretty(&kept).map(Zeroizing::new).map_err(|error| error.to_string())?;
+    let kept = Kept {
+        keys: keys.iter().map(kept).collect::<Result<_, String>>()?,
+    };
+    let text = serde_json::to_vec_pretty(&kept)
+        .map(Zeroizing::new)
+        .map_err(|error| error.to_string())?;
     trusted_file::replace(path, &text).map_err(|error| error.to_string())
 }
 
@@ -98,7 +119,14 @@ mod tests {
         assert_eq!(again.current().unwrap().kid, new.kid, "the newest signs");
         assert!(again.remove(&kids(&first)[0]).unwrap());
         assert_eq!(kids(&KeyRing::open(file).unwrap()), std::slice::from_ref(&new.kid));
-        assert_eq!(fs::metadata(folder.path().join("keys.json")).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(folder.path().join("keys.json"))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o600
+        );
     }
 
     #[test]
@@ -114,10 +142,22 @@ mod tests {
         let quoted = |pem: &str| serde_json::to_string(pem).unwrap();
         for (content, mode, reason) in [
             (String::new(), 0o600, "it is not a key file that serve-idp wrote"),
-            (good[..good.len() / 2].to_owned(), 0o600, "it is not a key file that serve-idp wrote"),
+            (
+                good[..good.len() / 2].to_owned(),
+                0o600,
+                "it is not a key file that serve-idp wrote",
+            ),
             (r#"{"keys":[]}"#.to_owned(), 0o600, "it holds 0 keys, and not 1 to 20"),
-            (good.replace("BEGIN PRIVATE", "BEGIN PRIVATE PRIVATE"), 0o600, "a private key in it is not PEM"),
-            (good.replace(&quoted(&own), "\"x\""), 0o600, "a certificate in it is not PEM"),
+            (
+                good.replace("BEGIN PRIVATE", "BEGIN PRIVATE PRIVATE"),
+                0o600,
+                "a private key in it is not PEM",
+            ),
+            (
+                good.replace(&quoted(&own), "\"x\""),
+                0o600,
+                "a certificate in it is not PEM",
+            ),
             (
                 good.replace(&quoted(&own), &quoted(&foreign)),
                 0o600,
@@ -128,13 +168,22 @@ mod tests {
             fs::write(&path, &content).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let error = KeyRing::open(Some(path.clone())).err().expect(reason).to_string();
-            assert!(error.contains(&path.display().to_string()) && error.contains(reason), "{error}");
+            assert!(
+                error.contains(&path.display().to_string()) && error.contains(reason),
+                "{error}"
+            );
             assert!(!error.contains("PRIVATE KEY-----"), "{error}");
             assert_eq!(fs::read_to_string(&path).unwrap(), content, "{reason}");
         }
         fs::remove_file(&path).unwrap();
         symlink(&other, &path).unwrap();
-        assert!(KeyRing::open(Some(path)).err().unwrap().to_string().contains("symbolic link"));
+        assert!(
+            KeyRing::open(Some(path))
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("symbolic link")
+        );
     }
 
     #[test]

@@ -27,8 +27,15 @@ const RENEW_DAYS: u32 = 30;
 /// When the folder cannot be used, or a certificate cannot be made.
 pub fn prepare(folder: &Path) -> Result<TlsFiles, TlsError> {
     let files = TlsFiles::within(folder);
-    let folder_error = |source| TlsError::File { path: folder.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(folder_error)?;
+    let folder_error = |source| TlsError::File {
+        path: folder.to_owned(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(folder_error)?;
     if !is_good_for_a_while(&files.ca)? || !files.ca_key.exists() {
         let key = KeyPair::generate()?;
         let certificate = ca_params()?.self_signed(&key)?;
@@ -36,8 +43,10 @@ pub fn prepare(folder: &Path) -> Result<TlsFiles, TlsError> {
         write(&files.ca, &certificate.pem())?;
     }
     if !is_good_for_a_while(&files.certificate)? || !files.key.exists() || !is_signed_by_ca(&files)? {
-        let ca_key = KeyPair::from_pem(&read(&files.ca_key)?)
-            .map_err(|error| TlsError::Damaged { path: files.ca_key.clone(), reason: error.to_string() })?;
+        let ca_key = KeyPair::from_pem(&read(&files.ca_key)?).map_err(|error| TlsError::Damaged {
+            path: files.ca_key.clone(),
+            reason: error.to_string(),
+        })?;
         let key = KeyPair::generate()?;
         // The same parameters give the same name and key identifier as in the file.
         let certificate = localhost_params()?.signed_by(&key, &Issuer::new(ca_params()?, ca_key))?;
@@ -49,7 +58,9 @@ pub fn prepare(folder: &Path) -> Result<TlsFiles, TlsError> {
 
 fn ca_params() -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::<String>::new())?;
-    params.distinguished_name.push(DnType::CommonName, "blogctl development CA");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "blogctl development CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     set_validity(&mut params, CA_DAYS);
@@ -90,8 +101,12 @@ fn is_good_for_a_while(path: &Path) -> Result<bool, TlsError> {
 }
 
 fn is_signed_by_ca(files: &TlsFiles) -> Result<bool, TlsError> {
-    let ca_key = certificate(&files.ca)?.public_key().map_err(|error| damaged(&files.ca, &error))?;
-    certificate(&files.certificate)?.verify(&ca_key).map_err(|error| damaged(&files.certificate, &error))
+    let ca_key = certificate(&files.ca)?
+        .public_key()
+        .map_err(|error| damaged(&files.ca, &error))?;
+    certificate(&files.certificate)?
+        .verify(&ca_key)
+        .map_err(|error| damaged(&files.certificate, &error))
 }
 
 fn certificate(path: &Path) -> Result<X509, TlsError> {
@@ -99,11 +114,17 @@ fn certificate(path: &Path) -> Result<X509, TlsError> {
 }
 
 fn damaged(path: &Path, reason: &impl ToString) -> TlsError {
-    TlsError::Damaged { path: path.to_owned(), reason: reason.to_string() }
+    TlsError::Damaged {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
 }
 
 fn read(path: &Path) -> Result<String, TlsError> {
-    fs::read_to_string(path).map_err(|source| TlsError::File { path: path.to_owned(), source })
+    fs::read_to_string(path).map_err(|source| TlsError::File {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), TlsError> {
@@ -118,7 +139,11 @@ fn write_private(path: &Path, text: &str) -> Result<(), TlsError> {
 fn write_with_mode(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
     let aside = path.with_extension(format!("{}.new", std::process::id()));
     let written = (|| -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&aside)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&aside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&aside, path)
@@ -126,6 +151,9 @@ fn write_with_mode(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
     written.map_err(|source| {
         // Best effort: what is left over is of no use.
         let _ = fs::remove_file(&aside);
-        TlsError::File { path: path.to_owned(), source }
+        TlsError::File {
+            path: path.to_owned(),
+            source,
+        }
     })
 }

@@ -28,9 +28,13 @@ pub fn verify(idp: &Idp, tenant: &str, client: &App, assertion: &str) -> Result<
     let parts = Parts::read(assertion)?;
     let thumbprint = Thumbprint::of(&parts.header, idp.strict)?;
     let certificate = registered(client, &thumbprint, now)?;
-    let verifier =
-        certificate.verifier(parts.alg()?).ok_or_else(|| unsupported_algorithm(parts.alg().unwrap_or("")))?;
-    if verifier.verify(parts.signing_input.as_bytes(), &parts.signature).is_err() {
+    let verifier = certificate
+        .verifier(parts.alg()?)
+        .ok_or_else(|| unsupported_algorithm(parts.alg().unwrap_or("")))?;
+    if verifier
+        .verify(parts.signing_input.as_bytes(), &parts.signature)
+        .is_err()
+    {
         return Err(invalid_client(
             700_027,
             format!(
@@ -50,7 +54,10 @@ pub fn verify(idp: &Idp, tenant: &str, client: &App, assertion: &str) -> Result<
 
 /// The certificate that the assertion names, among those registered for this client and no other.
 fn registered(client: &App, thumbprint: &Thumbprint, now: i64) -> Result<RegisteredCertificate, Refusal> {
-    let found = client.certificates().into_iter().find(|certificate| thumbprint.is_of(certificate));
+    let found = client
+        .certificates()
+        .into_iter()
+        .find(|certificate| thumbprint.is_of(certificate));
     let Some(certificate) = found else {
         return Err(invalid_client(
             700_027,
@@ -68,7 +75,11 @@ fn registered(client: &App, thumbprint: &Thumbprint, now: i64) -> Result<Registe
         ));
     }
     if !(certificate.not_before..=certificate.not_after).contains(&now) {
-        let what = if now > certificate.not_after { "expired" } else { "not valid yet" };
+        let what = if now > certificate.not_after {
+            "expired"
+        } else {
+            "not valid yet"
+        };
         return Err(invalid_client(
             700_027,
             format!(
@@ -112,8 +123,16 @@ fn check_parties(idp: &Idp, tenant: &str, client: &App, parts: &Parts) -> Result
 /// RFC 7523 §3, rule 7.
 fn demand_new_jti(idp: &Idp, client: &App, parts: &Parts, expires_at: i64, now: i64) -> Result<(), Refusal> {
     let name = format!("{}|{}", client.client_id(), parts.text("jti")?);
-    let is_new = idp.assertions_seen.insert_new(name, (), expires_at + times::SKEW_SECONDS, now);
-    if is_new { Ok(()) } else { Err(not_strict("its 'jti' has been used before; every request needs a fresh one")) }
+    let is_new = idp
+        .assertions_seen
+        .insert_new(name, (), expires_at + times::SKEW_SECONDS, now);
+    if is_new {
+        Ok(())
+    } else {
+        Err(not_strict(
+            "its 'jti' has been used before; every request needs a fresh one",
+        ))
+    }
 }
 
 /// AADSTS5002738: no algorithm that Entra takes.

@@ -24,7 +24,9 @@ pub fn exchange(idp: &Idp, client: &App, proof: ClientProof, form: &Parameters) 
         .map(|text| Scope::parse(text, &idp.registrations, client, idp.authority.domain()).map(|scope| (text, scope)))
         .transpose()?;
     let claims = RequestedClaims::read(form)?;
-    let mut code = idp.grants.redeem_code(code, client.client_id(), redirect_uri, verifier, idp.clock.now())?;
+    let mut code = idp
+        .grants
+        .redeem_code(code, client.client_id(), redirect_uri, verifier, idp.clock.now())?;
     code.grant.claims = claims.and(&code.grant.claims);
     if let Some((text, _)) = asked.as_ref().filter(|(_, scope)| !scope.is_within(&code.grant.scope)) {
         return Err(scope::not_valid(text));

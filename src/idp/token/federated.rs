@@ -75,29 +75,46 @@ fn audience(claims: &Map<String, Value>) -> Result<&str, Refusal> {
         Some(Value::Array(all)) if all.len() == 1 => all.first(),
         other => other,
     };
-    audience.and_then(Value::as_str).ok_or_else(|| no_match(700_212, "audience", ""))
+    audience
+        .and_then(Value::as_str)
+        .ok_or_else(|| no_match(700_212, "audience", ""))
 }
 
 fn check_signature(parts: &Parts, keys: &[Map<String, Value>]) -> Result<(), Refusal> {
     let refused = |reason: &str| {
-        invalid_client(700_027, format!("Client assertion failed signature validation. [Reason - {reason}]"))
+        invalid_client(
+            700_027,
+            format!("Client assertion failed signature validation. [Reason - {reason}]"),
+        )
     };
     let kid = parts.header.get("kid");
     let key = keys.iter().find(|key| kid.is_some() && key.get("kid") == kid);
     let key = key.ok_or_else(|| refused("The key was not found."))?;
     // Nothing but the key itself: josekit refuses members that others write in their own way, such as `x5t`.
-    let parts_of_key = key.iter().filter(|(name, _)| matches!(name.as_str(), "kty" | "n" | "e"));
-    let key = Jwk::from_map(parts_of_key.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>())
-        .map_err(|_| refused("The key cannot be read."))?;
+    let parts_of_key = key
+        .iter()
+        .filter(|(name, _)| matches!(name.as_str(), "kty" | "n" | "e"));
+    let key = Jwk::from_map(
+        parts_of_key
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect::<Map<_, _>>(),
+    )
+    .map_err(|_| refused("The key cannot be read."))?;
     let alg = parts.alg()?;
     let verified = match alg {
-        "RS256" => RS256.verifier_from_jwk(&key).map(|verifier| verifier.verify(input(parts), &parts.signature)),
-        "PS256" => PS256.verifier_from_jwk(&key).map(|verifier| verifier.verify(input(parts), &parts.signature)),
+        "RS256" => RS256
+            .verifier_from_jwk(&key)
+            .map(|verifier| verifier.verify(input(parts), &parts.signature)),
+        "PS256" => PS256
+            .verifier_from_jwk(&key)
+            .map(|verifier| verifier.verify(input(parts), &parts.signature)),
         other => return Err(super::assertion::unsupported_algorithm(other)),
     };
     match verified {
         Ok(Ok(())) => Ok(()),
-        _ => Err(refused("The key was found, but use of the key to verify the signature failed.")),
+        _ => Err(refused(
+            "The key was found, but use of the key to verify the signature failed.",
+        )),
     }
 }
 
@@ -123,7 +140,10 @@ fn fetch<T: DeserializeOwned>(url: &str) -> Result<T, Refusal> {
 }
 
 fn unavailable(url: &str) -> Refusal {
-    invalid_client(50166, format!("Request to External OIDC endpoint failed. Endpoint: '{url}'."))
+    invalid_client(
+        50166,
+        format!("Request to External OIDC endpoint failed. Endpoint: '{url}'."),
+    )
 }
 
 fn no_match(code: u32, what: &str, value: &str) -> Refusal {

@@ -57,14 +57,23 @@ pub fn for_user(
     proof: ClientProof,
     tokens: &UserTokens<'_>,
 ) -> Result<TokenResponse, Refusal> {
-    let UserTokens { grant, scope, nonce, client_info } = *tokens;
-    let user =
-        idp.registrations.user(&grant.oid).ok_or_else(|| invalid_grant(50034, "The user account does not exist."))?;
+    let UserTokens {
+        grant,
+        scope,
+        nonce,
+        client_info,
+    } = *tokens;
+    let user = idp
+        .registrations
+        .user(&grant.oid)
+        .ok_or_else(|| invalid_grant(50034, "The user account does not exist."))?;
     let signed_in = SignedIn { user, sid: &grant.sid };
     let (validity, expires_in) = validity(idp);
     let mut access_claims = claims::access_token(&idp.authority, client, proof, &scope.resource, signed_in, validity);
     access_claims.extend(tokens.grant.claims.as_claims());
-    let id_claims = scope.openid.then(|| claims::id_token(&idp.authority, client, signed_in, nonce, validity));
+    let id_claims = scope
+        .openid
+        .then(|| claims::id_token(&idp.authority, client, signed_in, nonce, validity));
     let client_info = client_info.then(|| {
         let ids = json!({ "uid": user.oid, "utid": idp.authority.tenant_id() });
         URL_SAFE_NO_PAD.encode(ids.to_string())
@@ -106,7 +115,13 @@ pub fn for_app(idp: &Idp, client: &App, proof: ClientProof, resource: &Resource)
 fn validity(idp: &Idp) -> (Validity, u64) {
     let seconds = idp.access_token_lifetime.as_secs();
     let from = idp.clock.now();
-    (Validity { from, until: from.saturating_add_unsigned(seconds) }, seconds)
+    (
+        Validity {
+            from,
+            until: from.saturating_add_unsigned(seconds),
+        },
+        seconds,
+    )
 }
 
 /// v1 tokens name the certificate in `x5t` as well (`access-token-claims-reference.md`).
@@ -128,5 +143,9 @@ fn sign(idp: &Idp, mut header: Map<String, Value>, claims: &Map<String, Value>) 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn cannot_sign(error: KeyError) -> Refusal {
     log::error!("a token cannot be signed: {error}");
-    Refusal::new(90033, "temporarily_unavailable", "A transient error has occurred. Please try again.")
+    Refusal::new(
+        90033,
+        "temporarily_unavailable",
+        "A transient error has occurred. Please try again.",
+    )
 }

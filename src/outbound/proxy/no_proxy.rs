@@ -40,12 +40,18 @@ impl NoProxy {
     /// Reads a list with commas or blanks between its entries. An entry that is none of these forms matches nothing, and is
     /// named in the log with `variable`.
     pub(super) fn parse(variable: &str, list: &str) -> Self {
-        let entries = list.split([',', ';', ' ', '\t', '\r', '\n']).filter(|entry| !entry.is_empty());
+        let entries = list
+            .split([',', ';', ' ', '\t', '\r', '\n'])
+            .filter(|entry| !entry.is_empty());
         let parsed = entries.filter_map(|entry| {
             let parsed = Entry::parse(entry);
             if parsed.is_none() {
                 // What has an @ may be the proxy's own URL, pasted into the wrong variable.
-                let shown = if entry.contains('@') { "an entry that is a URL with a password" } else { entry };
+                let shown = if entry.contains('@') {
+                    "an entry that is a URL with a password"
+                } else {
+                    entry
+                };
                 log::warn!("{variable}: {shown} is not understood: expected a host, an address, a network or *");
             }
             parsed
@@ -59,7 +65,9 @@ impl NoProxy {
             return false;
         }
         let Ok(host) = Host::parse(host) else { return false };
-        self.0.iter().any(|entry| entry.port.is_none_or(|own| own == port) && entry.hosts.contain(&host))
+        self.0
+            .iter()
+            .any(|entry| entry.port.is_none_or(|own| own == port) && entry.hosts.contain(&host))
     }
 }
 
@@ -69,7 +77,10 @@ impl Entry {
             return Some(Self { hosts, port: None });
         }
         let (host, port) = text.rsplit_once(':')?;
-        Some(Self { hosts: Hosts::parse(host)?, port: Some(port.parse().ok()?) })
+        Some(Self {
+            hosts: Hosts::parse(host)?,
+            port: Some(port.parse().ok()?),
+        })
     }
 }
 
@@ -81,7 +92,10 @@ impl Hosts {
         if let Ok(network) = text.parse::<IpNet>() {
             return Some(Self::Network(network.trunc()));
         }
-        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'))
+            .unwrap_or(text);
         if let Ok(address) = bare.parse::<IpAddr>() {
             return Some(Self::Address(address.to_canonical()));
         }
@@ -112,9 +126,9 @@ impl Hosts {
     fn contain_name(&self, name: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Domain(own) => {
-                name.strip_suffix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-            }
+            Self::Domain(own) => name
+                .strip_suffix(own.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
             Self::Address(_) | Self::Network(_) => false,
         }
     }
@@ -142,20 +156,48 @@ mod tests {
                 &["corp.example:443", "a.corp.example:443", "a.b.corp.example:80"],
                 &["xcorp.example:443", "corp.example.org:443"],
             ),
-            ("corp.example", &["corp.example:443", "a.corp.example:443"], &["xcorp.example:443"]),
-            ("*.corp.example", &["a.corp.example:443", "corp.example:443"], &["acorp.example:443"]),
+            (
+                "corp.example",
+                &["corp.example:443", "a.corp.example:443"],
+                &["xcorp.example:443"],
+            ),
+            (
+                "*.corp.example",
+                &["a.corp.example:443", "corp.example:443"],
+                &["acorp.example:443"],
+            ),
             ("Corp.EXAMPLE.", &["a.corp.example:443", "CORP.example.:443"], &[]),
-            ("api.example:8000", &["api.example:8000", "x.api.example:8000"], &["api.example:443", "api.example:80"]),
+            (
+                "api.example:8000",
+                &["api.example:8000", "x.api.example:8000"],
+                &["api.example:443", "api.example:80"],
+            ),
             ("10.1.2.3:8000", &["10.1.2.3:8000"], &["10.1.2.3:80"]),
             ("10.0.0.0/8:8000", &["10.1.2.3:8000"], &["10.1.2.3:80"]),
             ("::2", &["[::2]:80", "[0:0:0:0:0:0:0:2]:443"], &["[::3]:80"]),
             ("[::2]", &["[::2]:80"], &["[::3]:80"]),
             ("[::2]:8000", &["[::2]:8000"], &["[::2]:80"]),
-            ("10.1.2.3", &["10.1.2.3:80"], &["10.1.2.30:80", "110.1.2.3:80", "10.1.2.3.example:80"]),
-            ("a.example, b.example", &["a.example:80", "b.example:80"], &["c.example:80"]),
-            ("a.example b.example\tc.example;d.example", &["a.example:80", "c.example:80", "d.example:80"], &[]),
+            (
+                "10.1.2.3",
+                &["10.1.2.3:80"],
+                &["10.1.2.30:80", "110.1.2.3:80", "10.1.2.3.example:80"],
+            ),
+            (
+                "a.example, b.example",
+                &["a.example:80", "b.example:80"],
+                &["c.example:80"],
+            ),
+            (
+                "a.example b.example\tc.example;d.example",
+                &["a.example:80", "c.example:80", "d.example:80"],
+                &[],
+            ),
             (",, ,a.example,", &["a.example:80"], &["b.example:80"]),
-            ("bücher.example", &["xn--bcher-kva.example:443"], &["bucher.example:443"]),
+            (
+                "bücher.example",
+                &["xn--bcher-kva.example:443"],
+                &["bucher.example:443"],
+            ),
             ("", &[], &["a.example:80"]),
         ] {
             let exceptions = NoProxy::parse("NO_PROXY", list);
@@ -174,9 +216,16 @@ mod tests {
 
     #[test]
     fn what_is_no_entry_matches_nothing_and_spoils_no_other() {
-        for entry in
-            ["10.0.0.0/33", "http://a.example", "a.*.example", "10.*", "a.example:port", "a.example:99999", "[::1", "/"]
-        {
+        for entry in [
+            "10.0.0.0/33",
+            "http://a.example",
+            "a.*.example",
+            "10.*",
+            "a.example:port",
+            "a.example:99999",
+            "[::1",
+            "/",
+        ] {
             let exceptions = NoProxy::parse("NO_PROXY", &format!("{entry},good.example"));
             assert_eq!(exceptions.0.len(), 1, "{entry}");
             assert!(exceptions.contains("good.example", 443), "{entry}");

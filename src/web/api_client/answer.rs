@@ -57,13 +57,24 @@ pub enum Forbidden {
 
 impl Answer {
     pub(super) fn read(mut response: http::Response<ureq::Body>) -> Result<Self, ApiError> {
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = |name: &str| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+        };
         let [etag, total, link, retry_after, challenge] =
             ["etag", "x-total-count", "link", "retry-after", "www-authenticate"].map(header);
         let [rights, content_type] = ["blog-rights", "content-type"].map(header);
         let status = StatusCode::from_u16(response.status().as_u16())
             .map_err(|_| ApiError::Unexpected(response.status().as_u16()))?;
-        let body = response.body_mut().with_config().limit(MAX_BODY_BYTES).read_to_vec().map_err(no_answer)?;
+        let body = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_BODY_BYTES)
+            .read_to_vec()
+            .map_err(no_answer)?;
         Ok(Self {
             status,
             etag,
@@ -81,7 +92,11 @@ impl Answer {
     /// The response to a request with this method, if the API did what it was asked.
     pub(super) fn into_result(self, method: &str) -> Result<Self, ApiError> {
         if self.status.is_success() {
-            return if self.is_json { Ok(self) } else { Err(self.not_the_api()) };
+            return if self.is_json {
+                Ok(self)
+            } else {
+                Err(self.not_the_api())
+            };
         }
         let problem = self.problem();
         let is_problem = problem.is_some();
@@ -143,7 +158,10 @@ impl Forbidden {
 
 /// A code is shown and logged: only what looks like one.
 fn short_code(code: String) -> String {
-    let is_code = code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    let is_code = code.len() <= 64
+        && code
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
     if is_code { code } else { "unknown".to_owned() }
 }
 
@@ -157,12 +175,20 @@ pub(super) fn no_answer(error: ureq::Error) -> ApiError {
 
 /// `application/json`, `application/problem+json` and their like.
 pub(super) fn names_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 fn is_bearer(challenge: &str) -> bool {
-    challenge.split([' ', ',']).next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("Bearer"))
+    challenge
+        .split([' ', ','])
+        .next()
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("Bearer"))
 }
 
 /// From `Bearer error="insufficient_claims", claims="…"` (Microsoft Learn "Claims challenges"); parameters in any order.
@@ -174,20 +200,30 @@ fn claims_in(challenge: &str) -> Option<ClaimsChallenge> {
     let value = |name: &str| {
         parameters.split(',').find_map(|parameter| {
             let (found, value) = parameter.trim().split_once('=')?;
-            found.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
+            found
+                .trim()
+                .eq_ignore_ascii_case(name)
+                .then(|| value.trim().trim_matches('"'))
         })
     };
-    value("claims").filter(|_| value("error") == Some("insufficient_claims")).and_then(ClaimsChallenge::decode)
+    value("claims")
+        .filter(|_| value("error") == Some("insufficient_claims"))
+        .and_then(ClaimsChallenge::decode)
 }
 
 /// From `</v1/posts?limit=20&after=CURSOR>; rel="next"` (RFC 8288), absolute or relative.
 fn next_cursor(link: &str) -> Option<String> {
     let next = link.split(',').find(|entry| {
-        entry.split(';').skip(1).any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"))
+        entry
+            .split(';')
+            .skip(1)
+            .any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"))
     })?;
     let target = next.trim().strip_prefix('<')?.split('>').next()?;
     let url = Url::parse("http://api.invalid/").ok()?.join(target).ok()?;
-    url.query_pairs().find(|(name, _)| name == "after").map(|(_, value)| value.into_owned())
+    url.query_pairs()
+        .find(|(name, _)| name == "after")
+        .map(|(_, value)| value.into_owned())
 }
 
 #[cfg(test)]
@@ -215,7 +251,9 @@ mod tests {
     }
 
     fn answer(status: u16, content_type: &str, body: &str) -> Result<(), String> {
-        let response = http::Response::builder().status(status).header("content-type", content_type);
+        let response = http::Response::builder()
+            .status(status)
+            .header("content-type", content_type);
         let body = ureq::Body::builder().data(body.as_bytes().to_vec());
         let answer =
             Answer::read(response.body(body).expect("a response")).and_then(|answer| answer.into_result("GET"));
@@ -230,15 +268,30 @@ mod tests {
             (200, html, "<html>".to_owned(), "NotTheApi(200)"),
             (302, html, String::new(), "NotTheApi(302)"),
             (404, html, "<h1>Not Found</h1>".to_owned(), "NotTheApi(404)"),
-            (404, "application/json", "{\"detail\":\"Not Found\"}".to_owned(), "NotTheApi(404)"),
+            (
+                404,
+                "application/json",
+                "{\"detail\":\"Not Found\"}".to_owned(),
+                "NotTheApi(404)",
+            ),
             (404, json, problem(404, "post_not_found"), "NotFound"),
             (404, json, "{\"status\":404}".to_owned(), "NotFound"),
             (403, html, "blocked".to_owned(), "NotTheApi(403)"),
             (403, json, problem(403, "not_author"), "Forbidden(NotAuthor)"),
             (403, json, problem(403, "insufficient_role"), "Forbidden(RoleToRead)"),
-            (403, json, problem(403, "insufficient_scope"), "Forbidden(Site(\"insufficient_scope\"))"),
+            (
+                403,
+                json,
+                problem(403, "insufficient_scope"),
+                "Forbidden(Site(\"insufficient_scope\"))",
+            ),
             (403, json, problem(403, "<script>"), "Forbidden(Site(\"unknown\"))"),
-            (401, json, problem(401, "wrong_audience"), "TokenRejected(\"wrong_audience\")"),
+            (
+                401,
+                json,
+                problem(401, "wrong_audience"),
+                "TokenRejected(\"wrong_audience\")",
+            ),
             (401, "text/plain", String::new(), "TokenRejected(\"\")"),
             (400, json, problem(400, "malformed_idempotency_key"), "Malformed"),
             (400, json, problem(400, "malformed_json"), "Unexpected(400)"),
@@ -248,7 +301,11 @@ mod tests {
             (500, html, String::new(), "Unexpected(500)"),
             (503, json, problem(503, "database_unavailable"), "Unavailable(None)"),
         ] {
-            assert_eq!(answer(status, content_type, &body).expect_err(expected), expected, "{status} {body}");
+            assert_eq!(
+                answer(status, content_type, &body).expect_err(expected),
+                expected,
+                "{status} {body}"
+            );
         }
         let unreachable = answer(503, html, "").expect_err("an error");
         assert!(unreachable.starts_with("Unreachable"), "{unreachable}");
@@ -259,9 +316,18 @@ mod tests {
     fn the_next_page_is_found_in_the_link_header() {
         let cursor = |link| next_cursor(link).unwrap_or_default();
         assert_eq!(cursor(r#"</v1/posts?limit=20&after=abc%3D>; rel="next""#), "abc=");
-        assert_eq!(cursor(r#"</a?after=x>; rel="prev", <http://h/v1/posts?after=y>; rel="next""#), "y");
+        assert_eq!(
+            cursor(r#"</a?after=x>; rel="prev", <http://h/v1/posts?after=y>; rel="next""#),
+            "y"
+        );
         assert_eq!(cursor("</v1/posts?after=z>; rel=next"), "z");
-        for other in ["", "<", "nonsense; rel=next", r#"</v1/posts>; rel="next""#, r#"</a?after=x>; rel="prev""#] {
+        for other in [
+            "",
+            "<",
+            "nonsense; rel=next",
+            r#"</v1/posts>; rel="next""#,
+            r#"</a?after=x>; rel="prev""#,
+        ] {
             assert_eq!(next_cursor(other), None, "{other}");
         }
     }

@@ -83,7 +83,9 @@ pub struct PostQuery {
 impl PostQuery {
     pub(super) fn path(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("limit", &self.limit.to_string()).append_pair("excerpt", &self.excerpt.to_string());
+        query
+            .append_pair("limit", &self.limit.to_string())
+            .append_pair("excerpt", &self.excerpt.to_string());
         if let Some(after) = &self.after {
             query.append_pair("after", after);
         }
@@ -165,10 +167,18 @@ mod tests {
 
     #[test]
     fn an_author_is_known_by_tenant_and_object_id() {
-        let user = UserKey { tenant_id: Uuid::from_u128(1), object_id: Uuid::from_u128(2) };
+        let user = UserKey {
+            tenant_id: Uuid::from_u128(1),
+            object_id: Uuid::from_u128(2),
+        };
         let [tenant, oid, other] = [1, 2, 3].map(|n| Uuid::from_u128(n).to_string());
         let is = |tid: Option<&String>, oid: Option<&String>| {
-            Author { tid: tid.cloned(), oid: oid.cloned(), display_name: None }.is(user)
+            Author {
+                tid: tid.cloned(),
+                oid: oid.cloned(),
+                display_name: None,
+            }
+            .is(user)
         };
         assert!(is(Some(&tenant), Some(&oid)));
         assert!(is(Some(&tenant.to_uppercase()), Some(&oid.replace('-', ""))));

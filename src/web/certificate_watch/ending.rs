@@ -34,7 +34,10 @@ impl Ending {
             return None;
         }
         self.said = Some(what);
-        let (ends, when) = (details.not_after.format("%Y-%m-%d %H:%M UTC"), details.relative_end(now));
+        let (ends, when) = (
+            details.not_after.format("%Y-%m-%d %H:%M UTC"),
+            details.relative_end(now),
+        );
         Some(match threshold {
             Threshold::End => (
                 Level::Error,
@@ -42,9 +45,10 @@ impl Ending {
                     "the certificate expired {when} ({ends}): nobody signs in by it; see docs/rotate-a-certificate.md"
                 ),
             ),
-            Threshold::Days(_) => {
-                (Level::Warn, format!("the certificate expires {when} ({ends}); see docs/rotate-a-certificate.md"))
-            }
+            Threshold::Days(_) => (
+                Level::Warn,
+                format!("the certificate expires {when} ({ends}); see docs/rotate-a-certificate.md"),
+            ),
         })
     }
 
@@ -54,7 +58,11 @@ impl Ending {
             return Some(Threshold::End);
         }
         let days = details.days_left(now);
-        self.thresholds.iter().find(|threshold| days <= **threshold).copied().map(Threshold::Days)
+        self.thresholds
+            .iter()
+            .find(|threshold| days <= **threshold)
+            .copied()
+            .map(Threshold::Days)
     }
 }
 
@@ -101,8 +109,15 @@ mod tests {
             let told = news(before_the_end);
             let text = told.as_ref().map(|(_, text)| text.as_str());
             assert_eq!(text.is_some(), expected.is_some(), "{before_the_end}: {text:?}");
-            assert!(text.unwrap_or_default().contains(expected.unwrap_or_default()), "{before_the_end}: {text:?}");
-            let level = if before_the_end < TimeDelta::zero() { Level::Error } else { Level::Warn };
+            assert!(
+                text.unwrap_or_default().contains(expected.unwrap_or_default()),
+                "{before_the_end}: {text:?}"
+            );
+            let level = if before_the_end < TimeDelta::zero() {
+                Level::Error
+            } else {
+                Level::Warn
+            };
             assert!(told.is_none_or(|(own, _)| own == level), "{before_the_end}");
         }
     }
@@ -111,7 +126,11 @@ mod tests {
     fn its_end_is_told_without_any_threshold() {
         let (certificate, mut ending) = (certificate("site"), Ending::new(&[]));
         assert_eq!(ending.news(&certificate, certificate.not_after), None);
-        assert!(ending.news(&certificate, certificate.not_after + TimeDelta::seconds(1)).is_some());
+        assert!(
+            ending
+                .news(&certificate, certificate.not_after + TimeDelta::seconds(1))
+                .is_some()
+        );
     }
 
     #[test]

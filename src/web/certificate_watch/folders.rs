@@ -29,7 +29,11 @@ impl Folders {
     pub(super) fn of(settings: &ClientSettings, wake: Sender<Wake>) -> Self {
         let files = files(settings);
         let wanted = files.iter().filter_map(|file| folder(file)).collect();
-        let names: BTreeSet<OsString> = files.iter().filter_map(|file| file.file_name()).map(OsStr::to_owned).collect();
+        let names: BTreeSet<OsString> = files
+            .iter()
+            .filter_map(|file| file.file_name())
+            .map(OsStr::to_owned)
+            .collect();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if event.is_ok_and(|event| concerns(&event, &names)) {
                 // Nobody listens any more when the site stops.
@@ -41,7 +45,11 @@ impl Folders {
                 log::warn!("the certificate's files are not watched, but looked at each minute: {error}");
             })
             .ok();
-        Self { watcher, wanted, told: BTreeSet::new() }
+        Self {
+            watcher,
+            wanted,
+            told: BTreeSet::new(),
+        }
     }
 
     /// Watches every folder that is there. One that is missing, or that somebody has made anew, is watched from the next call.
@@ -55,7 +63,10 @@ impl Folders {
                     self.told.remove(folder);
                 }
                 Err(error) if self.told.insert(folder.clone()) => {
-                    log::warn!("{} is not watched, but looked at each minute: {error}", folder.display());
+                    log::warn!(
+                        "{} is not watched, but looked at each minute: {error}",
+                        folder.display()
+                    );
                 }
                 Err(_) => {}
             }
@@ -66,17 +77,32 @@ impl Folders {
 /// Everything that is read to load a certificate from a file.
 fn files(settings: &ClientSettings) -> Vec<PathBuf> {
     let of_entry = |entry| match entry {
-        CredentialSettings::File(CertificateSettings { path, key_path, key_passphrase_file, .. }) => {
-            [path, key_path, key_passphrase_file]
-        }
+        CredentialSettings::File(CertificateSettings {
+            path,
+            key_path,
+            key_passphrase_file,
+            ..
+        }) => [path, key_path, key_passphrase_file],
         _ => [None, None, None],
     };
-    settings.credentials().into_iter().flat_map(of_entry).flatten().collect()
+    settings
+        .credentials()
+        .into_iter()
+        .flat_map(of_entry)
+        .flatten()
+        .collect()
 }
 
 fn folder(file: &Path) -> Option<PathBuf> {
     let folder = file.parent()?;
-    Some(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }.to_owned())
+    Some(
+        if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        }
+        .to_owned(),
+    )
 }
 
 /// Whether one of the files may be another now. Others write to the same folder: a database, a log, even ours.
@@ -85,7 +111,10 @@ fn concerns(event: &Event, names: &BTreeSet<OsString>) -> bool {
     if event.kind.is_access() {
         return false;
     }
-    let is_one = |path: &PathBuf| path.file_name().is_some_and(|name| names.contains(name) || name == MOUNTED_DATA);
+    let is_one = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| names.contains(name) || name == MOUNTED_DATA)
+    };
     // An event without a path says that some were lost.
     event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(is_one)
 }
@@ -107,7 +136,10 @@ mod tests {
             key_passphrase_file: Some("secrets/passphrase".into()),
             ..CertificateSettings::default()
         };
-        ClientSettings { certificate, ..ClientSettings::default() }
+        ClientSettings {
+            certificate,
+            ..ClientSettings::default()
+        }
     }
 
     fn is_woken(woken: &Receiver<Wake>) -> bool {
@@ -134,7 +166,10 @@ mod tests {
         ] {
             assert_eq!(concerns(&event(name), &names), expected, "{name}");
         }
-        assert!(concerns(&Event::new(notify::EventKind::Other), &names), "what was lost may have been one");
+        assert!(
+            concerns(&Event::new(notify::EventKind::Other), &names),
+            "what was lost may have been one"
+        );
         assert!(
             concerns(&event(".client.pem.new").add_path("/certs/client.pem".into()), &names),
             "a rename into its place"

@@ -35,13 +35,19 @@ impl MemoryDrafts {
     }
 
     pub fn keep(&self, author: UserKey, path: &str, typed: Typed) {
-        let draft = Draft { path: path.into(), typed: Arc::new(typed), kept_at: Instant::now() };
+        let draft = Draft {
+            path: path.into(),
+            typed: Arc::new(typed),
+            kept_at: Instant::now(),
+        };
         self.change(author, path, Some(draft));
     }
 
     pub fn find(&self, author: UserKey, path: &str) -> Option<Typed> {
         let drafts = self.of_authors.get(&author)?;
-        let draft = drafts.iter().find(|draft| &*draft.path == path && draft.kept_at.elapsed() < self.life)?;
+        let draft = drafts
+            .iter()
+            .find(|draft| &*draft.path == path && draft.kept_at.elapsed() < self.life)?;
         Some((*draft.typed).clone())
     }
 
@@ -53,12 +59,18 @@ impl MemoryDrafts {
     fn change(&self, author: UserKey, path: &str, draft: Option<Draft>) {
         self.of_authors.entry(author).and_compute_with(|found| {
             let before = found.map(moka::Entry::into_value).unwrap_or_default();
-            let others = before.iter().filter(|draft| &*draft.path != path && draft.kept_at.elapsed() < self.life);
+            let others = before
+                .iter()
+                .filter(|draft| &*draft.path != path && draft.kept_at.elapsed() < self.life);
             let mut drafts: Vec<_> = others.cloned().chain(draft).collect();
             while drafts.len() > MAX_OF_AUTHOR || (drafts.len() > 1 && bytes(&drafts) > MAX_BYTES_OF_AUTHOR) {
                 drafts.remove(0);
             }
-            if drafts.is_empty() { Op::Remove } else { Op::Put(Arc::new(drafts)) }
+            if drafts.is_empty() {
+                Op::Remove
+            } else {
+                Op::Put(Arc::new(drafts))
+            }
         });
     }
 }
@@ -76,11 +88,18 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     fn user(number: u128) -> UserKey {
-        UserKey { tenant_id: Uuid::nil(), object_id: Uuid::from_u128(number) }
+        UserKey {
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::from_u128(number),
+        }
     }
 
     fn typed(content: &str) -> Typed {
-        Typed { title: "t".to_owned(), content: content.to_owned(), ..Typed::default() }
+        Typed {
+            title: "t".to_owned(),
+            content: content.to_owned(),
+            ..Typed::default()
+        }
     }
 
     #[test]

@@ -69,7 +69,9 @@ impl RedisDrafts {
     pub fn forget(&self, author: UserKey, path: &str) -> Result<(), StoreError> {
         let name = name(author, path);
         self.redis.remove(DRAFT, &name)?;
-        lists(author).iter().try_for_each(|list| self.redis.unlist(list.kind, &list.name, &entries_of(&name)))
+        lists(author)
+            .iter()
+            .try_for_each(|list| self.redis.unlist(list.kind, &list.name, &entries_of(&name)))
     }
 
     /// Removes the oldest drafts of `list` until the rest fits, but never `kept`. Of an author whose draft another one's list
@@ -113,7 +115,12 @@ fn lists(author: UserKey) -> [List; 2] {
             max_entries: MAX_BYTES_OF_AUTHOR / BYTES_PER_ENTRY,
             max_drafts: MAX_OF_AUTHOR,
         },
-        List { kind: OF_ALL, name: Name::of(""), max_entries: MAX_BYTES / BYTES_PER_ENTRY, max_drafts: usize::MAX },
+        List {
+            kind: OF_ALL,
+            name: Name::of(""),
+            max_entries: MAX_BYTES / BYTES_PER_ENTRY,
+            max_drafts: usize::MAX,
+        },
     ]
 }
 
@@ -138,7 +145,10 @@ mod tests {
     #[test]
     fn the_longest_draft_counts_with_all_its_bytes() {
         let name = Name::of("a draft");
-        let typed = Typed { content: "\u{1}".repeat(TEXT_FORM_BYTES), ..Typed::default() };
+        let typed = Typed {
+            content: "\u{1}".repeat(TEXT_FORM_BYTES),
+            ..Typed::default()
+        };
         let bytes = serde_json::to_vec(&typed).unwrap().len();
         assert!(bytes > 6 * TEXT_FORM_BYTES);
         assert_eq!(entries_for(&name, bytes).len(), bytes / BYTES_PER_ENTRY + 1);

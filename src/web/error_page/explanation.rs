@@ -272,12 +272,25 @@ impl Explanation {
                 "You are still signed in for everything else. Whoever runs this site: the authentication context in \
                  `api.required_acrs` must be published to apps, and a Conditional Access policy must grant it.",
             ),
-            Kind::ConsentNeeded(answer) => {
-                (StatusCode::FORBIDDEN, "This site needs consent first", answer.cause(), answer.advice())
-            }
+            Kind::ConsentNeeded(answer) => (
+                StatusCode::FORBIDDEN,
+                "This site needs consent first",
+                answer.cause(),
+                answer.advice(),
+            ),
             Kind::SignInFailed(answer) => match UserRefusal::of(answer) {
-                Some(refusal) => (StatusCode::FORBIDDEN, refusal.heading(), refusal.happened(), refusal.advice()),
-                None => (StatusCode::BAD_GATEWAY, "Sign-in failed", answer.cause(), answer.advice()),
+                Some(refusal) => (
+                    StatusCode::FORBIDDEN,
+                    refusal.heading(),
+                    refusal.happened(),
+                    refusal.advice(),
+                ),
+                None => (
+                    StatusCode::BAD_GATEWAY,
+                    "Sign-in failed",
+                    answer.cause(),
+                    answer.advice(),
+                ),
             },
             Kind::CertificateUnusable => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -371,9 +384,10 @@ fn of_forbidden_site(code: &str) -> (String, String) {
             "see that the site's token requests reach Microsoft Entra ID unchanged (`xms_cc` must hold `cp1`), or change the API's \
              `api.required_acrs`.",
         ),
-        _ => {
-            ("a rule of the API keeps this site out", "look up the code among the problems of the API, in docs/api.md.")
-        }
+        _ => (
+            "a rule of the API keeps this site out",
+            "look up the code among the problems of the API, in docs/api.md.",
+        ),
     };
     let happened = format!("{happened} (`{code}`). It is not about your account.");
     (happened, format!("Tell whoever runs this site: {advice}"))
@@ -420,11 +434,17 @@ fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result
 /// Error messages of the program begin small and have no full stop; on a page they are sentences.
 fn sentence(message: &str) -> Vec<Span> {
     let mut chars = message.chars();
-    let mut text: String = chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default();
+    let mut text: String = chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default();
     if !text.ends_with(['.', '!', '?']) {
         text.push('.');
     }
-    let spans = text.split('`').enumerate().map(|(n, text)| Span { is_code: n % 2 == 1, text: text.to_owned() });
+    let spans = text.split('`').enumerate().map(|(n, text)| Span {
+        is_code: n % 2 == 1,
+        text: text.to_owned(),
+    });
     spans.filter(|span| !span.text.is_empty()).collect()
 }
 
@@ -437,6 +457,12 @@ mod tests {
         let spans = sentence("ask `blogctl cert check` why");
         let texts: Vec<_> = spans.iter().map(|span| (span.is_code, span.text.as_str())).collect();
         assert_eq!(texts, [(false, "Ask "), (true, "blogctl cert check"), (false, " why.")]);
-        assert_eq!(sentence("It is so."), [Span { is_code: false, text: "It is so.".to_owned() }]);
+        assert_eq!(
+            sentence("It is so."),
+            [Span {
+                is_code: false,
+                text: "It is so.".to_owned()
+            }]
+        );
     }
 }

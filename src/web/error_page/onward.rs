@@ -18,7 +18,9 @@ pub(super) async fn sign_in_again(visit: &Visit, rejected: Option<&String>) -> R
     {
         return explain(visit, &Kind::TokenRefused(rejected.cloned()).into());
     }
-    Ok(Visit::redirect(&sign_in_href(visit.site.return_path(page_of(visit)).as_ref())))
+    Ok(Visit::redirect(&sign_in_href(
+        visit.site.return_path(page_of(visit)).as_ref(),
+    )))
 }
 
 /// To a sign-in that brings what the API demands, and back. The user stays signed in meanwhile: other pages may not ask for
@@ -35,7 +37,9 @@ pub(super) fn step_up(
     if let Some(next) = next {
         return Ok(Visit::redirect(&sign_in_href(Some(next))));
     }
-    Ok(Visit::redirect(&sign_in_href(visit.site.return_path(page_of(visit)).as_ref())))
+    Ok(Visit::redirect(&sign_in_href(
+        visit.site.return_path(page_of(visit)).as_ref(),
+    )))
 }
 
 /// The page that was asked for.
@@ -69,13 +73,19 @@ pub async fn end_sign_in(visit: &Visit, account: &Account) -> Result<SigningInAg
     let ticket = account.ticket.clone();
     visit.blocking(move |site| site.tokens.forget(&[ticket])).await?;
     visit.session.end_sign_in();
-    Ok(if visit.session.note_forced_sign_in() { SigningInAgain::IsInVain } else { SigningInAgain::MayHelp })
+    Ok(if visit.session.note_forced_sign_in() {
+        SigningInAgain::IsInVain
+    } else {
+        SigningInAgain::MayHelp
+    })
 }
 
 /// Address of the sign-in that leads to `next`.
 pub fn sign_in_href(next: Option<&ReturnPath>) -> String {
     let Some(next) = next else { return "/login".to_owned() };
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next.as_str()).finish();
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", next.as_str())
+        .finish();
     format!("/login?{query}")
 }
 
@@ -113,6 +123,9 @@ mod tests {
         let of = |request: TestRequest| address(&request.to_http_request()).to_owned();
         assert_eq!(of(TestRequest::post().uri("/posts/new?form=sealed")), "/posts/new");
         assert_eq!(of(TestRequest::get().uri("/posts?page=2")), "/posts?page=2");
-        assert_eq!(of(TestRequest::default().method(Method::HEAD).uri("/posts?page=2")), "/posts?page=2");
+        assert_eq!(
+            of(TestRequest::default().method(Method::HEAD).uri("/posts?page=2")),
+            "/posts?page=2"
+        );
     }
 }

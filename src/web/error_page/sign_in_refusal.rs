@@ -49,7 +49,9 @@ const CODES: [(UserRefusal, &[u32]); 7] = [
     (UserRefusal::Account, &[50_053, 50_057, 80_012, 500_571]),
     (
         UserRefusal::WrongAccount,
-        &[16_003, 50_020, 50_034, 50_177, 50_178, 51_004, 90_072, 500_200, 500_202, 500_207, 500_208, 500_209],
+        &[
+            16_003, 50_020, 50_034, 50_177, 50_178, 51_004, 90_072, 500_200, 500_202, 500_207, 500_208, 500_209,
+        ],
     ),
     (
         UserRefusal::Interrupted,
@@ -64,7 +66,10 @@ impl UserRefusal {
     /// `None` when the site, its registration or an outage is to blame.
     pub(super) fn of(answer: &EntraError) -> Option<Self> {
         if let Some(code) = answer.code {
-            let listed = CODES.iter().find(|(_, codes)| codes.contains(&code)).map(|(refusal, _)| *refusal);
+            let listed = CODES
+                .iter()
+                .find(|(_, codes)| codes.contains(&code))
+                .map(|(refusal, _)| *refusal);
             // New codes of these families appear now and then.
             let of_family = || match code {
                 53_000..=53_999 | 530_000..=530_999 => Some(Self::Blocked),
@@ -182,7 +187,11 @@ mod tests {
         for code in [700_027, 50_011, 700_016, 500_011, 90_002, 7_000_215, 650_057] {
             assert_eq!(of("invalid_client", code), None, "{code}");
         }
-        assert_eq!(of("interaction_required", 1), Some(UserRefusal::Interrupted), "by the OAuth error");
+        assert_eq!(
+            of("interaction_required", 1),
+            Some(UserRefusal::Interrupted),
+            "by the OAuth error"
+        );
         assert_eq!(of("server_error", 1), None);
     }
 }

@@ -58,13 +58,23 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
     // Nobody is signed in by it, and nothing changes here: everybody may come by this address.
     if query.code.is_none() && (query.admin_consent.is_some() || query.state.as_deref() == Some(ADMIN_CONSENT)) {
         let is_given = query.admin_consent.as_deref() == Some("True") && query.error.is_none();
-        return if is_given { Ok(Visit::redirect("/")) } else { Err(Kind::AdminConsentDeclined.into()) };
+        return if is_given {
+            Ok(Visit::redirect("/"))
+        } else {
+            Err(Kind::AdminConsentDeclined.into())
+        };
     }
-    let Some(pending) = query.state.and_then(|state| visit.site.pending_sign_ins.take(&visit.request, &state)) else {
+    let Some(pending) = query
+        .state
+        .and_then(|state| visit.site.pending_sign_ins.take(&visit.request, &state))
+    else {
         return Err(Kind::SignInStale.into());
     };
     let next = visit.site.return_path(&pending.next).unwrap_or_else(ReturnPath::home);
-    if query.iss.is_some_and(|issuer| issuer != visit.site.provider.authority().issuer_v2()) {
+    if query
+        .iss
+        .is_some_and(|issuer| issuer != visit.site.provider.authority().issuer_v2())
+    {
         log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "sign-in refused: another issuer answers");
         return Err(PageError::from(Kind::SignInRejected).leading_to(next));
     }
@@ -78,7 +88,9 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
     let reserved = visit.site.failed_sign_ins.reserve(&visit.request).await;
     let reserved =
         reserved.map_err(|seconds| PageError::from(Kind::TooManyFailures(seconds)).leading_to(next.clone()))?;
-    let sign_in = redeem(&visit, code, pending, reserved).await.map_err(|error| error.leading_to(next.clone()))?;
+    let sign_in = redeem(&visit, code, pending, reserved)
+        .await
+        .map_err(|error| error.leading_to(next.clone()))?;
     let mut account = Account::new(sign_in.user);
     account.seems_reader = allow_reading_only(&sign_in.tokens.access_token);
     let (user, ticket) = (account.user(), account.ticket.clone());
@@ -101,7 +113,11 @@ pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<Ht
 /// A browser that fetches what somebody may open next asks for it again when they do; a code works once.
 fn is_prefetch(request: &HttpRequest) -> bool {
     ["Sec-Purpose", "Purpose", "X-Moz"].iter().any(|name| {
-        let value = request.headers().get(*name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let value = request
+            .headers()
+            .get(*name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         value.to_ascii_lowercase().contains("prefetch")
     })
 }
@@ -122,7 +138,10 @@ async fn redeem(
     pending: Pending,
     reserved: Reservation,
 ) -> Result<SignIn, PageError> {
-    let pending = PendingSignIn { nonce: pending.nonce, code_verifier: SecretString::from(pending.code_verifier) };
+    let pending = PendingSignIn {
+        nonce: pending.nonce,
+        code_verifier: SecretString::from(pending.code_verifier),
+    };
     let client = Arc::clone(&visit.site.client);
     // There, and not here: it counts also when the browser has gone meanwhile.
     let result = visit.site.lanes.sign_ins.run(move || {
@@ -145,7 +164,11 @@ async fn redeem(
 
 fn of_answer(visit: &Visit, answer: EntraError) -> PageError {
     // A user's own business is no warning to the operator.
-    let level = if is_about_the_user(&answer) { log::Level::Info } else { log::Level::Warn };
+    let level = if is_about_the_user(&answer) {
+        log::Level::Info
+    } else {
+        log::Level::Warn
+    };
     log::log!(
         level, request_id = visit.request_id(), trace_id = visit.trace_id();
         "sign-in refused: {} AADSTS{} correlation_id={}",

@@ -41,7 +41,12 @@ pub async fn show(
             PostFormPage::kept(&user.visit, &seal, typed).beside(VersionedPost { post, etag })
         }
         _ => {
-            let typed = Typed { title: post.title, content: post.content, etag, ..Typed::default() };
+            let typed = Typed {
+                title: post.title,
+                content: post.content,
+                etag,
+                ..Typed::default()
+            };
             PostFormPage::new(&user.visit, &seal, typed)
         }
     };

@@ -31,5 +31,7 @@ pub async fn end(visit: Visit, notice: web::Query<Notice>) -> Result<HttpRespons
     if count > 0 {
         log::info!("the provider ended a session: {count} signed out here");
     }
-    Ok(HttpResponse::Ok().content_type(ContentType::html()).body("<!doctype html><title>Signed out</title>"))
+    Ok(HttpResponse::Ok()
+        .content_type(ContentType::html())
+        .body("<!doctype html><title>Signed out</title>"))
 }

@@ -113,7 +113,11 @@ pub async fn report(visit: Visit) -> HttpResponse {
 }
 
 fn answer(is_well: bool) -> HttpResponseBuilder {
-    HttpResponse::build(if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE })
+    HttpResponse::build(if is_well {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    })
 }
 
 fn word(is_well: bool) -> &'static str {
@@ -123,12 +127,18 @@ fn word(is_well: bool) -> &'static str {
 /// Whether Entra answers, or did a moment ago.
 pub async fn entra_answers(site: &web::Data<Site>) -> bool {
     let asked = site.clone();
-    site.health.entra.or_ask(&site.lanes.probes, move || asked.provider.answers()).await
+    site.health
+        .entra
+        .or_ask(&site.lanes.probes, move || asked.provider.answers())
+        .await
 }
 
 async fn api_answers(site: &web::Data<Site>) -> bool {
     let asked = site.clone();
-    site.health.api.or_ask(&site.lanes.probes, move || asked.api.is_alive()).await
+    site.health
+        .api
+        .or_ask(&site.lanes.probes, move || asked.api.is_alive())
+        .await
 }
 
 async fn has_sessions(site: &web::Data<Site>) -> bool {
@@ -136,7 +146,10 @@ async fn has_sessions(site: &web::Data<Site>) -> bool {
         return true;
     }
     let asked = site.clone();
-    site.health.sessions.or_ask(&site.lanes.probes, move || asked.sessions.ping().is_ok()).await
+    site.health
+        .sessions
+        .or_ask(&site.lanes.probes, move || asked.sessions.ping().is_ok())
+        .await
 }
 
 impl Remembered {
@@ -213,12 +226,19 @@ mod tests {
         assert!(remembered.or_ask(&lane, hang).await, "from before");
         assert!(remembered.or_ask(&lane, || unreachable!("one asks already")).await);
         *remembered.last.lock().unwrap() = Some((Instant::now().checked_sub(STALE).unwrap(), true));
-        assert!(!remembered.or_ask(&lane, || unreachable!("one asks already")).await, "for too long");
+        assert!(
+            !remembered.or_ask(&lane, || unreachable!("one asks already")).await,
+            "for too long"
+        );
         drop(answer);
         while remembered.is_asked.load(Ordering::Acquire) {
             actix_web::rt::task::yield_now().await;
         }
-        assert!(remembered.or_ask(&lane, || unreachable!("it was asked a moment ago")).await);
+        assert!(
+            remembered
+                .or_ask(&lane, || unreachable!("it was asked a moment ago"))
+                .await
+        );
     }
 
     #[actix_web::test]

@@ -38,10 +38,20 @@ pub struct LoginQuery {
 
 impl LoginQuery {
     fn hints(&self) -> SignInHints {
-        let prompt = self.prompt.as_deref().filter(|prompt| ["login", "select_account", "consent"].contains(prompt));
-        let prompt = if self.switch.as_deref() == Some("1") { Some("select_account") } else { prompt };
+        let prompt = self
+            .prompt
+            .as_deref()
+            .filter(|prompt| ["login", "select_account", "consent"].contains(prompt));
+        let prompt = if self.switch.as_deref() == Some("1") {
+            Some("select_account")
+        } else {
+            prompt
+        };
         let sane = |hint: &&String| !hint.is_empty() && hint.len() <= MAX_HINT && !hint.contains(char::is_control);
-        let is_domain = |hint: &&String| hint.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+        let is_domain = |hint: &&String| {
+            hint.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+        };
         SignInHints {
             prompt: prompt.map(str::to_owned),
             login_hint: self.login_hint.as_ref().filter(sane).cloned(),
@@ -75,7 +85,10 @@ pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpRe
         Arrival::Nowhere => return Err(Kind::BadRequest.into()),
     }
     let next = next.unwrap_or_else(ReturnPath::home);
-    let mut hints = SignInHints { challenge: visit.session.demanded(), ..query.hints() };
+    let mut hints = SignInHints {
+        challenge: visit.session.demanded(),
+        ..query.hints()
+    };
     if let Some(account) = visit.session.account()
         && hints.prompt.is_none()
     {
@@ -98,7 +111,12 @@ pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpRe
         return Err(PageError::from(Kind::SessionLost).leading_to(next));
     }
     let client = Arc::clone(&visit.site.client);
-    let request = visit.site.lanes.discovery.run(move || client.authorization_request(&hints)).await;
+    let request = visit
+        .site
+        .lanes
+        .discovery
+        .run(move || client.authorization_request(&hints))
+        .await;
     let request = request.map_err(|error| PageError::from(error).leading_to(next.clone()))?.map_err(|error| {
         log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "sign-in cannot be started: {error}");
         PageError::from(error).leading_to(next.clone())
@@ -109,7 +127,10 @@ pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpRe
         next: next.as_str().to_owned(),
         started_at: Utc::now(),
     };
-    let remembered = visit.site.pending_sign_ins.begin(&visit.request, &request.state, &pending);
+    let remembered = visit
+        .site
+        .pending_sign_ins
+        .begin(&visit.request, &request.state, &pending);
     remembered.ok_or_else(|| PageError::from(Kind::Internal))?;
     Ok(Visit::redirect(request.url.as_str()))
 }

@@ -59,7 +59,9 @@ pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, Page
         if let Some(user) = everywhere {
             site.sign_outs.end_everywhere(user)?;
         }
-        let others = at_provider.map(|session| site.sessions.end_provider_session(&session)).transpose()?;
+        let others = at_provider
+            .map(|session| site.sessions.end_provider_session(&session))
+            .transpose()?;
         site.tokens.forget(&[ticket])?;
         site.tokens.forget(&others.unwrap_or_default())
     });
@@ -109,7 +111,10 @@ mod tests {
             flash: None,
             request_id: "the-id".to_owned(),
         };
-        let html = Templates::parse().unwrap().render("signed_out_here.html", &layout, &LogoutPage {}).unwrap();
+        let html = Templates::parse()
+            .unwrap()
+            .render("signed_out_here.html", &layout, &LogoutPage {})
+            .unwrap();
         assert!(html.contains("you may still be signed in there") && html.contains("the-id"));
     }
 }

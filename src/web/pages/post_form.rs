@@ -44,14 +44,19 @@ pub struct PostForm {
 impl PostForm {
     /// What is sent to the API.
     pub fn post(&self) -> NewPost {
-        NewPost { title: self.title.clone(), content: self.content.replace("\r\n", "\n") }
+        NewPost {
+            title: self.title.clone(),
+            content: self.content.replace("\r\n", "\n"),
+        }
     }
 
     /// The version that was edited, if it can be one: it goes into a header. `*` and a list would match more than that version.
     pub fn etag(&self) -> Option<&str> {
         let is_one = |tag: &&str| {
             let tag = tag.strip_prefix("W/").unwrap_or(tag);
-            tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).is_some_and(|tag| !tag.contains('"'))
+            tag.strip_prefix('"')
+                .and_then(|tag| tag.strip_suffix('"'))
+                .is_some_and(|tag| !tag.contains('"'))
         };
         for_header(&self.etag).filter(is_one)
     }
@@ -145,10 +150,16 @@ impl PostFormPage {
 
     /// The same with text that was kept: says why it was not taken, or that it is from earlier.
     pub fn kept(visit: &Visit, seal: &FormSeal, mut typed: Typed) -> Self {
-        let rejection = typed.rejection.take().filter(|rejection| Utc::now() - rejection.at < REJECTION_LIFETIME);
+        let rejection = typed
+            .rejection
+            .take()
+            .filter(|rejection| Utc::now() - rejection.at < REJECTION_LIFETIME);
         let page = Self::new(visit, seal, typed);
         match rejection {
-            None => Self { is_restored: true, ..page },
+            None => Self {
+                is_restored: true,
+                ..page
+            },
             Some(rejection) => Self {
                 is_stale: rejection.is_stale,
                 summary: Some(rejection.summary),
@@ -169,7 +180,10 @@ impl PostFormPage {
     pub fn beside(mut self, now: VersionedPost) -> Self {
         if self.is_stale {
             self.etag = now.etag;
-            self.current = Some(Current { title: now.post.title, content: now.post.content });
+            self.current = Some(Current {
+                title: now.post.title,
+                content: now.post.content,
+            });
         }
         self
     }
@@ -238,7 +252,10 @@ async fn kept_until_back(
 }
 
 async fn refused_sign_in(user: &SignedIn, typed: &Typed, rejected: Option<String>) -> Result<HttpResponse, PageError> {
-    match end_sign_in(&user.visit, &user.account).await.map_err(|error| error.keeping(Some(typed.clone())))? {
+    match end_sign_in(&user.visit, &user.account)
+        .await
+        .map_err(|error| error.keeping(Some(typed.clone())))?
+    {
         SigningInAgain::MayHelp => signed_out(&user.visit, &FormSeal::new(&user.account), typed).await,
         SigningInAgain::IsInVain => Err(PageError::from(Kind::TokenRefused(rejected)).keeping(Some(typed.clone()))),
     }

@@ -62,9 +62,21 @@ pub async fn list(user: SignedIn, query: web::Query<ListQuery>) -> Result<HttpRe
     let only_mine = query.only_mine();
     let after = query.after.clone().filter(|cursor| !cursor.is_empty());
     let is_first = after.is_none();
-    let found = user.api().posts(&PostQuery { limit: PAGE_SIZE, after, only_mine, excerpt: REQUESTED_CHARS }).await?;
+    let found = user
+        .api()
+        .posts(&PostQuery {
+            limit: PAGE_SIZE,
+            after,
+            only_mine,
+            excerpt: REQUESTED_CHARS,
+        })
+        .await?;
     let page = ListPage {
-        posts: found.posts.into_iter().map(|post| Card::of(post, user.account.user())).collect(),
+        posts: found
+            .posts
+            .into_iter()
+            .map(|post| Card::of(post, user.account.user()))
+            .collect(),
         total: found.total,
         only_mine,
         is_first,
@@ -83,7 +95,11 @@ fn href(only_mine: bool, after: Option<&str>) -> String {
         query.append_pair("after", after);
     }
     let query = query.finish();
-    if query.is_empty() { "/posts".to_owned() } else { format!("/posts?{query}") }
+    if query.is_empty() {
+        "/posts".to_owned()
+    } else {
+        format!("/posts?{query}")
+    }
 }
 
 impl Card {
@@ -102,7 +118,8 @@ impl Card {
 /// What to call the author of a post.
 pub fn author_name(post: &Post) -> String {
     let name = post.author.as_ref().and_then(|author| author.display_name.clone());
-    name.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| "Somebody".to_owned())
+    name.filter(|name| !name.trim().is_empty())
+        .unwrap_or_else(|| "Somebody".to_owned())
 }
 
 /// Whether the reader wrote it.
@@ -125,7 +142,11 @@ pub fn require_change(post: &Post, user: &SignedIn) -> Result<(), PageError> {
         return Ok(());
     }
     let reads_only = user.api().known_rights().is_some_and(|rights| !rights.may_write());
-    Err(if reads_only { Kind::ReadOnly.into() } else { Kind::NotAuthor.into() })
+    Err(if reads_only {
+        Kind::ReadOnly.into()
+    } else {
+        Kind::NotAuthor.into()
+    })
 }
 
 /// The beginning of a text on one line, cut between words. `goes_on` says that there is more than `content`.
@@ -162,7 +183,10 @@ mod tests {
     fn an_excerpt_is_cut_between_words_and_never_long() {
         assert_eq!(excerpt("one\n\n two\tthree ", false), "one two three");
         let long = excerpt(&"word ".repeat(100), false);
-        assert!(long.ends_with("word…") && long.chars().count() <= EXCERPT_CHARS, "{long}");
+        assert!(
+            long.ends_with("word…") && long.chars().count() <= EXCERPT_CHARS,
+            "{long}"
+        );
         assert_eq!(excerpt(&"é".repeat(1000), true).chars().count(), EXCERPT_CHARS + 1);
         assert_eq!(excerpt("one two", true), "one two…");
     }

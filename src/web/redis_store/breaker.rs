@@ -42,7 +42,11 @@ impl Breaker {
             Some(_) => true,
         };
         state.is_tried |= is_alone;
-        Some(Attempt { breaker: self, is_alone, outcome: Outcome::Failed })
+        Some(Attempt {
+            breaker: self,
+            is_alone,
+            outcome: Outcome::Failed,
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

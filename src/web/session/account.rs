@@ -108,19 +108,30 @@ impl Account {
 
     /// Who it is.
     pub fn user(&self) -> UserKey {
-        UserKey { tenant_id: self.tenant_id, object_id: self.object_id }
+        UserKey {
+            tenant_id: self.tenant_id,
+            object_id: self.object_id,
+        }
     }
 
     /// The provider's session that the sign-in belongs to, if it said which.
     pub fn provider_session(&self) -> Option<ProviderSession> {
         let sid = self.provider_session_id.clone()?;
-        Some(ProviderSession { issuer: self.issuer.clone(), sid })
+        Some(ProviderSession {
+            issuer: self.issuer.clone(),
+            sid,
+        })
     }
 
     /// What to call them: the first of name, user name and e-mail address that there is.
     pub fn display_name(&self) -> &str {
         let names = [&self.name, &self.preferred_username, &self.email];
-        names.into_iter().flatten().map(|name| name.trim()).find(|name| !name.is_empty()).unwrap_or("Your account")
+        names
+            .into_iter()
+            .flatten()
+            .map(|name| name.trim())
+            .find(|name| !name.is_empty())
+            .unwrap_or("Your account")
     }
 }
 

@@ -18,12 +18,16 @@ pub struct Lifetime {
 impl Lifetime {
     /// Of the settings.
     pub fn of(settings: &ClientSettings) -> Self {
-        Self { idle: settings.session_idle, max: settings.session_max }
+        Self {
+            idle: settings.session_idle,
+            max: settings.session_max,
+        }
     }
 
     /// How long something that began at `started` and is used at `now` may go on without further use.
     pub fn left(self, started: Instant, now: Instant) -> Duration {
-        self.idle.min(self.max.saturating_sub(now.saturating_duration_since(started)))
+        self.idle
+            .min(self.max.saturating_sub(now.saturating_duration_since(started)))
     }
 }
 
@@ -56,9 +60,15 @@ mod tests {
 
     #[test]
     fn use_prolongs_a_session_but_not_beyond_its_longest_time() {
-        let lifetime = Lifetime { idle: Duration::from_mins(1), max: Duration::from_secs(100) };
+        let lifetime = Lifetime {
+            idle: Duration::from_mins(1),
+            max: Duration::from_secs(100),
+        };
         let start = Instant::now();
         let left = |after| lifetime.left(start, start + Duration::from_secs(after)).as_secs();
-        assert_eq!([left(0), left(30), left(50), left(99), left(100), left(500)], [60, 60, 50, 1, 0, 0]);
+        assert_eq!(
+            [left(0), left(30), left(50), left(99), left(100), left(500)],
+            [60, 60, 50, 1, 0, 0]
+        );
     }
 }

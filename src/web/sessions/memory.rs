@@ -86,7 +86,9 @@ impl MemorySessions {
         let record = self.signed_in.get(id).or_else(|| self.anonymous.get(id))?;
         // In memory, as these sessions are: it cannot fail.
         let has_ended = Account::in_state(&record.state).is_some_and(|account| {
-            self.sign_outs.has_ended(account.user(), account.signed_in_at, None).unwrap_or_default()
+            self.sign_outs
+                .has_ended(account.user(), account.signed_in_at, None)
+                .unwrap_or_default()
         });
         if has_ended {
             self.delete(id);
@@ -102,10 +104,24 @@ impl MemorySessions {
 
     pub fn save(&self, id: &str, state: State) {
         let account = Account::in_state(&state);
-        let cache = if state.contains_key(ACCOUNT) { &self.signed_in } else { &self.anonymous };
+        let cache = if state.contains_key(ACCOUNT) {
+            &self.signed_in
+        } else {
+            &self.anonymous
+        };
         let last_used = Arc::new(AtomicU64::new(self.use_now()));
-        let member = Member { id: id.to_owned(), last_used: Arc::clone(&last_used) };
-        cache.insert(id.to_owned(), Record { state: Arc::new(state), started: Instant::now(), last_used });
+        let member = Member {
+            id: id.to_owned(),
+            last_used: Arc::clone(&last_used),
+        };
+        cache.insert(
+            id.to_owned(),
+            Record {
+                state: Arc::new(state),
+                started: Instant::now(),
+                last_used,
+            },
+        );
         let Some(account) = account else { return };
         self.enlist(&self.of_user, account.user(), &member, self.per_user);
         if let Some(session) = account.provider_session() {
@@ -118,7 +134,10 @@ impl MemorySessions {
         let state = Arc::new(state);
         [&self.signed_in, &self.anonymous].into_iter().any(|cache| {
             let outcome = cache.entry_by_ref(id).and_compute_with(|found| match found {
-                Some(entry) => Op::Put(Record { state: Arc::clone(&state), ..entry.into_value() }),
+                Some(entry) => Op::Put(Record {
+                    state: Arc::clone(&state),
+                    ..entry.into_value()
+                }),
                 None => Op::Nop,
             });
             matches!(outcome, CompResult::ReplacedWith(_))
@@ -143,15 +162,21 @@ impl MemorySessions {
     fn end(&self, members: Option<Arc<Vec<Member>>>) -> Vec<Ticket> {
         let members = members.unwrap_or_default();
         let ended = members.iter().filter_map(|member| self.signed_in.remove(&member.id));
-        ended.filter_map(|record| Account::in_state(&record.state)).map(|account| account.ticket).collect()
+        ended
+            .filter_map(|record| Account::in_state(&record.state))
+            .map(|account| account.ticket)
+            .collect()
     }
 
     /// Adds a session to those that something has, and ends the least recently used of them beyond `most`.
     fn enlist<K: Hash + Eq + Send + Sync + 'static>(&self, index: &Index<K>, key: K, new: &Member, most: usize) {
         index.entry(key).and_upsert_with(|found| {
             let before = found.map(moka::Entry::into_value).unwrap_or_default();
-            let mut alive: Vec<_> =
-                before.iter().filter(|member| self.signed_in.contains_key(&member.id)).cloned().collect();
+            let mut alive: Vec<_> = before
+                .iter()
+                .filter(|member| self.signed_in.contains_key(&member.id))
+                .cloned()
+                .collect();
             alive.sort_by_key(|member| member.last_used.load(Ordering::Relaxed));
             let surplus = (alive.len() + 1).saturating_sub(most).min(alive.len());
             for member in alive.drain(..surplus) {
@@ -219,7 +244,13 @@ mod tests {
     const PER_USER: usize = 32;
 
     fn store(max_sessions: u64, max: Duration) -> MemorySessions {
-        MemorySessions::new(max_sessions, PER_USER, Lifetime { idle: HOUR, max }, None, &SignOuts::new(HOUR, None))
+        MemorySessions::new(
+            max_sessions,
+            PER_USER,
+            Lifetime { idle: HOUR, max },
+            None,
+            &SignOuts::new(HOUR, None),
+        )
     }
 
     fn state(key: &str, value: &str) -> State {
@@ -244,7 +275,10 @@ mod tests {
     }
 
     fn provider_session(sid: &str) -> ProviderSession {
-        ProviderSession { issuer: "issuer".to_owned(), sid: sid.to_owned() }
+        ProviderSession {
+            issuer: "issuer".to_owned(),
+            sid: sid.to_owned(),
+        }
     }
 
     #[test]
@@ -257,7 +291,10 @@ mod tests {
         assert_eq!(store.end_provider_session(&provider_session("x")).len(), 2);
         assert_eq!(alive(), [false, false, true, true]);
         assert_eq!(store.end_provider_session(&provider_session("x")).len(), 0);
-        let user = UserKey { tenant_id: Uuid::nil(), object_id: Uuid::from_u128(1) };
+        let user = UserKey {
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::from_u128(1),
+        };
         assert_eq!(store.end_sessions_of(user).len(), 1);
         assert_eq!(alive(), [false, false, false, true]);
     }
@@ -266,7 +303,10 @@ mod tests {
     fn a_session_that_is_saved_after_signing_out_everywhere_is_none() {
         let store = store(100, HOUR);
         let before = signed_in(1, "x");
-        let user = UserKey { tenant_id: Uuid::nil(), object_id: Uuid::from_u128(1) };
+        let user = UserKey {
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::from_u128(1),
+        };
         store.sign_outs.end_everywhere(user).unwrap();
         store.save("late", before);
         store.save("other", signed_in(2, "y"));
@@ -289,7 +329,10 @@ mod tests {
         }
         store.signed_in.run_pending_tasks();
         assert!(store.load("other").is_some());
-        assert!(store.load("first").is_none() && store.load("again 199").is_some(), "the first used end");
+        assert!(
+            store.load("first").is_none() && store.load("again 199").is_some(),
+            "the first used end"
+        );
         assert_eq!(store.end_provider_session(&provider_session("x")).len(), PER_USER);
     }
 
@@ -302,7 +345,12 @@ mod tests {
             let state = signed_in(user, "x");
             let ticket = Account::in_state(&state).unwrap().ticket;
             let now = chrono::Utc::now();
-            let kept = Kept { access_token: "token".into(), expires_at: now, refresh_token: None, refresh_at: now };
+            let kept = Kept {
+                access_token: "token".into(),
+                expires_at: now,
+                refresh_token: None,
+                refresh_at: now,
+            };
             tokens.insert(&ticket, kept).unwrap();
             store.save(id, state);
             ticket
@@ -334,30 +382,59 @@ mod tests {
                 let state = signed_in(user, "x");
                 let ticket = Account::in_state(&state).unwrap().ticket;
                 let now = chrono::Utc::now();
-                let kept = Kept { access_token: "token".into(), expires_at: now, refresh_token: None, refresh_at: now };
+                let kept = Kept {
+                    access_token: "token".into(),
+                    expires_at: now,
+                    refresh_token: None,
+                    refresh_at: now,
+                };
                 tokens.insert(&ticket, kept).unwrap();
                 store.save(&user.to_string(), state);
                 ticket
             })
             .collect();
         store.signed_in.run_pending_tasks();
-        let alive: Vec<_> = (0..20).map(|user| store.signed_in.contains_key(&user.to_string())).collect();
-        let kept: Vec<_> = tickets.iter().map(|ticket| tokens.get(ticket).unwrap().is_some()).collect();
+        let alive: Vec<_> = (0..20)
+            .map(|user| store.signed_in.contains_key(&user.to_string()))
+            .collect();
+        let kept: Vec<_> = tickets
+            .iter()
+            .map(|ticket| tokens.get(ticket).unwrap().is_some())
+            .collect();
         assert_eq!(alive.iter().filter(|is_alive| **is_alive).count(), 5);
         assert_eq!(alive, kept);
     }
 
     #[test]
     fn use_counts_and_a_change_does_not_begin_anew() {
-        let lifetime = Lifetime { idle: Duration::from_mins(1), max: Duration::from_secs(100) };
+        let lifetime = Lifetime {
+            idle: Duration::from_mins(1),
+            max: Duration::from_secs(100),
+        };
         let (start, end) = (Instant::now(), EndOfLife(lifetime));
-        let record = Record { state: Arc::default(), started: start, last_used: Arc::default() };
+        let record = Record {
+            state: Arc::default(),
+            started: start,
+            last_used: Arc::default(),
+        };
         let at = |seconds| start + Duration::from_secs(seconds);
         let seconds = |left: Option<Duration>| left.map(|left| left.as_secs());
         assert_eq!(seconds(end.expire_after_create(&0, &record, at(0))), Some(60));
-        assert_eq!(seconds(end.expire_after_read(&0, &record, at(30), None, at(0))), Some(60), "used");
-        assert_eq!(seconds(end.expire_after_read(&0, &record, at(70), None, at(0))), Some(30), "its longest time");
-        assert_eq!(seconds(end.expire_after_update(&0, &record, at(90), None)), Some(10), "changed");
+        assert_eq!(
+            seconds(end.expire_after_read(&0, &record, at(30), None, at(0))),
+            Some(60),
+            "used"
+        );
+        assert_eq!(
+            seconds(end.expire_after_read(&0, &record, at(70), None, at(0))),
+            Some(30),
+            "its longest time"
+        );
+        assert_eq!(
+            seconds(end.expire_after_update(&0, &record, at(90), None)),
+            Some(10),
+            "changed"
+        );
 
         let store = store(10, HOUR);
         store.save("id", state("a", "1"));

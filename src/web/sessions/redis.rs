@@ -35,10 +35,16 @@ impl RedisSessions {
     /// Reading counts as use. A record alone is not enough: somebody may have put back one that has ended.
     pub fn load(&self, id: &str) -> Result<Option<State>, StoreError> {
         let name = Name::of(id);
-        let Some(json) = self.redis.get(SESSION, &name, self.lifetime.idle)? else { return Ok(None) };
-        let state = serde_json::from_slice::<State>(&json).ok().filter(|state| self.is_young(state));
+        let Some(json) = self.redis.get(SESSION, &name, self.lifetime.idle)? else {
+            return Ok(None);
+        };
+        let state = serde_json::from_slice::<State>(&json)
+            .ok()
+            .filter(|state| self.is_young(state));
         let has_ended = match state.as_ref().and_then(Account::in_state) {
-            Some(account) => self.sign_outs.has_ended(account.user(), account.signed_in_at, Some(&name))?,
+            Some(account) => self
+                .sign_outs
+                .has_ended(account.user(), account.signed_in_at, Some(&name))?,
             None => state.is_none(),
         };
         if has_ended {
@@ -52,17 +58,22 @@ impl RedisSessions {
         state.insert(STARTED.to_owned(), Utc::now().to_rfc3339());
         let name = Name::of(id);
         self.redis.put(SESSION, &name, &json(&state), self.lifetime.idle)?;
-        let Some(account) = Account::in_state(&state) else { return Ok(()) };
-        self.redis.enlist(OF_USER, &account.user().name(), &name, self.lifetime.max)?;
+        let Some(account) = Account::in_state(&state) else {
+            return Ok(());
+        };
+        self.redis
+            .enlist(OF_USER, &account.user().name(), &name, self.lifetime.max)?;
         if let Some(session) = account.provider_session() {
-            self.redis.enlist(OF_PROVIDER_SESSION, &of_provider(&session), &name, self.lifetime.max)?;
+            self.redis
+                .enlist(OF_PROVIDER_SESSION, &of_provider(&session), &name, self.lifetime.max)?;
         }
         self.make_room(account.user(), &name)
     }
 
     /// Only of a session that is still there; `false` of another.
     pub fn update(&self, id: &str, state: &State) -> Result<bool, StoreError> {
-        self.redis.replace(SESSION, &Name::of(id), &json(state), self.lifetime.idle)
+        self.redis
+            .replace(SESSION, &Name::of(id), &json(state), self.lifetime.idle)
     }
 
     /// `false` of a session that was not there.
@@ -134,7 +145,9 @@ impl RedisSessions {
     }
 
     fn is_young(&self, state: &State) -> bool {
-        let started = state.get(STARTED).and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        let started = state
+            .get(STARTED)
+            .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
         started.is_some_and(|started| {
             let age = (Utc::now() - started.to_utc()).to_std().unwrap_or_default();
             age < self.lifetime.max

@@ -36,13 +36,22 @@ impl MemoryTokens {
 
 impl TokenStore for MemoryTokens {
     fn insert(&self, ticket: &Ticket, tokens: Kept) -> Result<(), StoreError> {
-        self.0.insert(ticket.clone(), Record { tokens, started: Instant::now() });
+        self.0.insert(
+            ticket.clone(),
+            Record {
+                tokens,
+                started: Instant::now(),
+            },
+        );
         Ok(())
     }
 
     fn replace(&self, ticket: &Ticket, tokens: Kept) -> Result<(), StoreError> {
         self.0.entry_by_ref(ticket).and_compute_with(|found| match found {
-            Some(entry) => Op::Put(Record { tokens, started: entry.into_value().started }),
+            Some(entry) => Op::Put(Record {
+                tokens,
+                started: entry.into_value().started,
+            }),
             None => Op::Nop,
         });
         Ok(())
@@ -80,7 +89,12 @@ mod tests {
 
     fn tokens(access: &str) -> Kept {
         let now = Utc::now();
-        Kept { access_token: SecretString::from(access), expires_at: now, refresh_token: None, refresh_at: now }
+        Kept {
+            access_token: SecretString::from(access),
+            expires_at: now,
+            refresh_token: None,
+            refresh_at: now,
+        }
     }
 
     #[test]

@@ -39,7 +39,12 @@ struct Record<T> {
 impl RedisTokens {
     /// Tokens that nobody uses for `idle` end. A request to Entra takes `timeout` at most.
     pub fn new(redis: RedisStore, idle: Duration, timeout: Duration) -> Self {
-        Self { redis, idle, patience: patience(timeout), longest_refresh: timeout * 4 + SLACK_OF_AZURE }
+        Self {
+            redis,
+            idle,
+            patience: patience(timeout),
+            longest_refresh: timeout * 4 + SLACK_OF_AZURE,
+        }
     }
 }
 
@@ -49,17 +54,21 @@ impl TokenStore for RedisTokens {
     }
 
     fn replace(&self, ticket: &Ticket, tokens: Kept) -> Result<(), StoreError> {
-        self.redis.replace(TOKENS, &ticket.name(), &json(&tokens), self.idle).map(drop)
+        self.redis
+            .replace(TOKENS, &ticket.name(), &json(&tokens), self.idle)
+            .map(drop)
     }
 
     fn get(&self, ticket: &Ticket) -> Result<Option<Kept>, StoreError> {
         let json = self.redis.get(TOKENS, &ticket.name(), self.idle)?;
-        Ok(json.and_then(|json| serde_json::from_slice::<Record<SecretString>>(&json).ok()).map(|record| Kept {
-            access_token: record.access_token,
-            expires_at: record.expires_at,
-            refresh_token: record.refresh_token,
-            refresh_at: record.refresh_at,
-        }))
+        Ok(json
+            .and_then(|json| serde_json::from_slice::<Record<SecretString>>(&json).ok())
+            .map(|record| Kept {
+                access_token: record.access_token,
+                expires_at: record.expires_at,
+                refresh_token: record.refresh_token,
+                refresh_at: record.refresh_at,
+            }))
     }
 
     fn remove(&self, ticket: &Ticket) -> Result<(), StoreError> {
@@ -67,7 +76,11 @@ impl TokenStore for RedisTokens {
     }
 
     fn turn(&self, ticket: &Ticket, wait: Wait) -> Result<Option<Turn>, StoreError> {
-        let patience = if wait == Wait::NotAtAll { Duration::ZERO } else { self.patience };
+        let patience = if wait == Wait::NotAtAll {
+            Duration::ZERO
+        } else {
+            self.patience
+        };
         let lock = self.redis.lock(TURN, &ticket.name(), self.longest_refresh, patience)?;
         Ok(lock.map(|lock| Turn { _lock: Some(lock) }))
     }

@@ -31,7 +31,11 @@ fn without_a_token_everything_under_v1_is_refused_before_anything_else() {
     ] {
         let answer = api.nobody().call(method, path).send();
         assert_eq!(answer.status, 401, "{method} {path}");
-        assert_eq!(answer.header("WWW-Authenticate"), challenge_401(&api), "{method} {path}");
+        assert_eq!(
+            answer.header("WWW-Authenticate"),
+            challenge_401(&api),
+            "{method} {path}"
+        );
         if method != "HEAD" {
             answer.problem(401, "missing_token");
         }
@@ -61,34 +65,90 @@ fn a_token_that_is_not_valid_here_is_refused_with_its_reason() {
     let api = TestApi::start();
     let other = "99999999-9999-4999-8999-999999999999";
     let (tenant, host) = (&api.settings.entra.tenant_id, api.idp.url(""));
-    let (others, real) = (format!("{host}/{other}/v2.0"), format!("https://login.microsoftonline.com/{tenant}/v2.0"));
+    let (others, real) = (
+        format!("{host}/{other}/v2.0"),
+        format!("https://login.microsoftonline.com/{tenant}/v2.0"),
+    );
     let control = api.control();
     let token = || control.token();
     for (what, code, token) in [
-        ("of another API by id", "wrong_audience", token().claim("aud", json!(other))),
-        ("of another API by name", "wrong_audience", token().claim("aud", json!("api://another"))),
-        ("of another tenant by id", "wrong_tenant", token().claim("tid", json!(other))),
-        ("of another tenant by issuer", "wrong_issuer", token().claim("iss", json!(others))),
-        ("of this tenant elsewhere", "wrong_issuer", token().claim("iss", json!(real))),
+        (
+            "of another API by id",
+            "wrong_audience",
+            token().claim("aud", json!(other)),
+        ),
+        (
+            "of another API by name",
+            "wrong_audience",
+            token().claim("aud", json!("api://another")),
+        ),
+        (
+            "of another tenant by id",
+            "wrong_tenant",
+            token().claim("tid", json!(other)),
+        ),
+        (
+            "of another tenant by issuer",
+            "wrong_issuer",
+            token().claim("iss", json!(others)),
+        ),
+        (
+            "of this tenant elsewhere",
+            "wrong_issuer",
+            token().claim("iss", json!(real)),
+        ),
         ("expired", "expired", token().expired()),
         ("not yet valid", "not_yet_valid", token().not_yet_valid()),
         ("without an object id", "missing_claim", token().without_claim("oid")),
         ("for the application itself", "app_only", token().app_only()),
         ("an ID token", "wrong_audience", token().id_token()),
-        ("an ID token with a nonce", "id_token", token().id_token().claim("nonce", json!("n"))),
-        ("issued in the future", "issued_in_future", token().claim("iat", json!(4_000_000_000_i64))),
-        ("of another type", "wrong_type", token().header("typ", json!("logout+jwt"))),
-        ("a token in a token", "nested_token", token().header("cty", json!("JWT"))),
+        (
+            "an ID token with a nonce",
+            "id_token",
+            token().id_token().claim("nonce", json!("n")),
+        ),
+        (
+            "issued in the future",
+            "issued_in_future",
+            token().claim("iat", json!(4_000_000_000_i64)),
+        ),
+        (
+            "of another type",
+            "wrong_type",
+            token().header("typ", json!("logout+jwt")),
+        ),
+        (
+            "a token in a token",
+            "nested_token",
+            token().header("cty", json!("JWT")),
+        ),
         ("with b64", "critical_header", token().header("b64", json!(false))),
         ("signed by a stranger", "bad_signature", token().sign_with("foreign")),
         ("not signed", "malformed_token", token().sign_with("none")),
-        ("said not to be signed", "wrong_algorithm", token().header("alg", json!("none"))),
-        ("signed with the public key", "wrong_algorithm", token().sign_with("hmac_with_public_key")),
+        (
+            "said not to be signed",
+            "wrong_algorithm",
+            token().header("alg", json!("none")),
+        ),
+        (
+            "signed with the public key",
+            "wrong_algorithm",
+            token().sign_with("hmac_with_public_key"),
+        ),
         ("signed with PS256", "wrong_algorithm", token().sign_with("ps256")),
-        ("of an unknown key", "unknown_key", token().header("kid", json!("nobody's"))),
+        (
+            "of an unknown key",
+            "unknown_key",
+            token().header("kid", json!("nobody's")),
+        ),
     ] {
         let answer = api.holder_of(&token.mint()).get("/v1/posts");
-        assert_eq!(answer.header("Content-Type"), "application/problem+json", "{what}: {}", answer.text);
+        assert_eq!(
+            answer.header("Content-Type"),
+            "application/problem+json",
+            "{what}: {}",
+            answer.text
+        );
         let detail = answer.problem(401, code);
         let challenge = answer.header("WWW-Authenticate");
         let expected = format!("{}, error=\"invalid_token\", error_description=\"", challenge_401(&api));
@@ -96,7 +156,11 @@ fn a_token_that_is_not_valid_here_is_refused_with_its_reason() {
         assert!(challenge.starts_with(&expected), "{what}: {challenge}");
         assert!(!detail.is_empty(), "{what}");
     }
-    assert_eq!(api.alice().get("/v1/posts").status, 200, "what is right in everything is taken");
+    assert_eq!(
+        api.alice().get("/v1/posts").status,
+        200,
+        "what is right in everything is taken"
+    );
 }
 
 #[test]
@@ -163,21 +227,41 @@ fn a_token_counts_only_in_the_one_authorization_header() {
     let token = api.control().token().mint();
     let nobody = api.nobody();
 
-    nobody.get(&format!("/v1/posts?access_token={token}")).problem(401, "missing_token");
+    nobody
+        .get(&format!("/v1/posts?access_token={token}"))
+        .problem(401, "missing_token");
     let form = format!("access_token={token}");
-    let in_body = nobody.call("POST", "/v1/posts").body("application/x-www-form-urlencoded", &form).send();
+    let in_body = nobody
+        .call("POST", "/v1/posts")
+        .body("application/x-www-form-urlencoded", &form)
+        .send();
     in_body.problem(401, "missing_token");
-    let cookie = nobody.call("GET", "/v1/posts").header("Cookie", &format!("access_token={token}")).send();
+    let cookie = nobody
+        .call("GET", "/v1/posts")
+        .header("Cookie", &format!("access_token={token}"))
+        .send();
     cookie.problem(401, "missing_token");
-    let basic = nobody.call("GET", "/v1/posts").header("Authorization", &format!("Basic {token}")).send();
+    let basic = nobody
+        .call("GET", "/v1/posts")
+        .header("Authorization", &format!("Basic {token}"))
+        .send();
     basic.problem(401, "missing_token");
 
-    let twice =
-        api.holder_of(&token).call("GET", "/v1/posts").header("Authorization", &format!("Bearer {token}")).send();
+    let twice = api
+        .holder_of(&token)
+        .call("GET", "/v1/posts")
+        .header("Authorization", &format!("Bearer {token}"))
+        .send();
     twice.problem(401, "malformed_authorization");
-    assert!(twice.header("WWW-Authenticate").contains("error=\"invalid_request\""), "{twice:?}");
+    assert!(
+        twice.header("WWW-Authenticate").contains("error=\"invalid_request\""),
+        "{twice:?}"
+    );
 
-    let lower = nobody.call("GET", "/v1/posts").header("authorization", &format!("bearer {token}")).send();
+    let lower = nobody
+        .call("GET", "/v1/posts")
+        .header("authorization", &format!("bearer {token}"))
+        .send();
     assert_eq!(lower.status, 200);
 }
 
@@ -193,7 +277,10 @@ fn without_signing_keys_the_answer_is_503_until_the_identity_provider_is_back() 
     assert_eq!(answer.header("Retry-After"), "5");
     assert_eq!(answer.header("WWW-Authenticate"), "", "it is not the token's fault");
     let ready = api.nobody().get("/health/ready");
-    assert_eq!((ready.status, &ready.json()["checks"]["signing_keys"]["status"]), (503, &json!("unavailable")));
+    assert_eq!(
+        (ready.status, &ready.json()["checks"]["signing_keys"]["status"]),
+        (503, &json!("unavailable"))
+    );
 
     api.control().heal();
     api.nobody().get_until("/health/ready", 200);
@@ -225,7 +312,12 @@ fn what_is_personal_is_not_cached_by_others() {
     ] {
         let answer = api.alice().get(path);
         assert_eq!(answer.header("Cache-Control"), cache, "{path}");
-        let vary: Vec<_> = answer.headers.get_all("Vary").iter().map(|value| value.to_str().expect("text")).collect();
+        let vary: Vec<_> = answer
+            .headers
+            .get_all("Vary")
+            .iter()
+            .map(|value| value.to_str().expect("text"))
+            .collect();
         assert!(vary.join(",").contains("Authorization"), "{path}: {vary:?}");
         assert_eq!(answer.header("X-Content-Type-Options"), "nosniff", "{path}");
         assert_eq!(answer.header("Server"), "", "{path}");

@@ -25,10 +25,20 @@ impl Workshop {
         let tools = PathBuf::from(needs("BLOGCTL_TEST_CLIENTS")?);
         let (api, folder) = (TestApi::start(), tempfile::tempdir().expect("a folder"));
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
-        for file in ["client.ts", "client.py", "patterns.mjs", "redocly.yaml", "spectral.yaml"] {
+        for file in [
+            "client.ts",
+            "client.py",
+            "patterns.mjs",
+            "redocly.yaml",
+            "spectral.yaml",
+        ] {
             fs::copy(own.join(file), folder.path().join(file)).expect(file);
         }
-        fs::write(folder.path().join("api.json"), api.nobody().get("/v1/openapi.json").text).expect("written");
+        fs::write(
+            folder.path().join("api.json"),
+            api.nobody().get("/v1/openapi.json").text,
+        )
+        .expect("written");
         fs::write(folder.path().join("package.json"), r#"{"type":"module"}"#).expect("written");
         symlink(tools.join("node_modules"), folder.path().join("node_modules")).expect("a link");
         Some(Self { api, folder, tools })
@@ -54,7 +64,11 @@ impl Workshop {
             .output()
             .expect("it runs");
         let said = String::from_utf8_lossy(&ended.stdout).into_owned();
-        assert!(ended.status.success(), "{program}: {said}\n{}", String::from_utf8_lossy(&ended.stderr));
+        assert!(
+            ended.status.success(),
+            "{program}: {said}\n{}",
+            String::from_utf8_lossy(&ended.stderr)
+        );
         said
     }
 }
@@ -62,27 +76,70 @@ impl Workshop {
 #[test]
 fn linters_find_nothing_in_the_description() {
     let Some(workshop) = Workshop::open() else { return };
-    workshop.run("redocly", &["lint", "--config", "redocly.yaml", "--max-problems", "20", "api.json"]);
-    workshop.run("spectral", &["lint", "--ruleset", "spectral.yaml", "--fail-severity", "hint", "api.json"]);
+    workshop.run(
+        "redocly",
+        &["lint", "--config", "redocly.yaml", "--max-problems", "20", "api.json"],
+    );
+    workshop.run(
+        "spectral",
+        &[
+            "lint",
+            "--ruleset",
+            "spectral.yaml",
+            "--fail-severity",
+            "hint",
+            "api.json",
+        ],
+    );
 }
 
 #[test]
 fn a_generated_typescript_client_compiles_and_works() {
     let Some(workshop) = Workshop::open() else { return };
     workshop.run("openapi-typescript", &["api.json", "--output", "api.d.ts"]);
-    let strict = ["--strict", "--skipLibCheck", "--noEmitOnError", "--target", "es2022", "--module", "nodenext"];
+    let strict = [
+        "--strict",
+        "--skipLibCheck",
+        "--noEmitOnError",
+        "--target",
+        "es2022",
+        "--module",
+        "nodenext",
+    ];
     workshop.run("tsc", &[&strict[..], &["client.ts"]].concat());
-    let said = workshop.run("node", &["client.js", workshop.api.url("/").trim_end_matches('/'), &workshop.token()]);
+    let said = workshop.run(
+        "node",
+        &[
+            "client.js",
+            workshop.api.url("/").trim_end_matches('/'),
+            &workshop.token(),
+        ],
+    );
     assert!(said.contains("done"), "{said}");
 }
 
 #[test]
 fn a_generated_python_client_compiles_and_works() {
     let Some(workshop) = Workshop::open() else { return };
-    let place = ["--path", "api.json", "--output-path", "blogctl_client", "--meta", "none", "--fail-on-warning"];
+    let place = [
+        "--path",
+        "api.json",
+        "--output-path",
+        "blogctl_client",
+        "--meta",
+        "none",
+        "--fail-on-warning",
+    ];
     workshop.run("openapi-python-client", &[&["generate"], &place[..]].concat());
     workshop.run("python", &["-m", "compileall", "-q", "blogctl_client"]);
-    let said = workshop.run("python", &["client.py", workshop.api.url("/").trim_end_matches('/'), &workshop.token()]);
+    let said = workshop.run(
+        "python",
+        &[
+            "client.py",
+            workshop.api.url("/").trim_end_matches('/'),
+            &workshop.token(),
+        ],
+    );
     assert!(said.contains("done"), "{said}");
 }
 

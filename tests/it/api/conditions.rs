@@ -13,7 +13,12 @@ fn who_has_the_post_already_gets_a_304() {
         assert!(etag.starts_with('"') && etag.ends_with('"'), "strong: {etag}");
 
         let ask = |tags: &str| alice.call("GET", &path).header("If-None-Match", tags).send();
-        for tags in [etag.clone(), format!("W/{etag}"), "*".to_owned(), format!("\"x\", {etag}")] {
+        for tags in [
+            etag.clone(),
+            format!("W/{etag}"),
+            "*".to_owned(),
+            format!("\"x\", {etag}"),
+        ] {
             let answer = ask(&tags);
             assert_eq!((answer.status, answer.text.as_str()), (304, ""), "{tags}");
             assert_eq!(answer.header("ETag"), etag);
@@ -35,7 +40,11 @@ fn an_update_of_an_older_state_is_refused() {
         let path = format!("/v1/posts/{}", alice.write("a", "b"));
         let old = alice.get(&path).header("ETag").to_owned();
         let put = |tags: &str, title: &str| {
-            alice.call("PUT", &path).header("If-Match", tags).json(&json!({ "title": title })).send()
+            alice
+                .call("PUT", &path)
+                .header("If-Match", tags)
+                .json(&json!({ "title": title }))
+                .send()
         };
 
         let first = put(&old, "first");
@@ -57,18 +66,40 @@ fn only_a_strong_tag_of_this_very_post_lets_a_change_through() {
     let api = TestApi::start();
     let alice = api.alice();
     let path = format!("/v1/posts/{}", alice.write("a", "b"));
-    let other = alice.get(&format!("/v1/posts/{}", alice.write("a", "b"))).header("ETag").to_owned();
+    let other = alice
+        .get(&format!("/v1/posts/{}", alice.write("a", "b")))
+        .header("ETag")
+        .to_owned();
     let etag = || alice.get(&path).header("ETag").to_owned();
-    let put = |tags: &str| alice.call("PUT", &path).header("If-Match", tags).json(&json!({ "title": "c" })).send();
+    let put = |tags: &str| {
+        alice
+            .call("PUT", &path)
+            .header("If-Match", tags)
+            .json(&json!({ "title": "c" }))
+            .send()
+    };
 
     let weak = format!("W/{}", etag());
     let unquoted = etag().trim_matches('"').to_owned();
-    for tags in ["\"x\"", "", "garbage", "W/*", &other, &weak, &unquoted, "\"1-0\", \"1-1\""] {
+    for tags in [
+        "\"x\"",
+        "",
+        "garbage",
+        "W/*",
+        &other,
+        &weak,
+        &unquoted,
+        "\"1-0\", \"1-1\"",
+    ] {
         put(tags).problem(412, "stale");
     }
     assert_eq!(put(&etag()).status, 200);
     assert_eq!(put(&format!("\"x\", {}", etag())).status, 200);
-    assert_eq!(put(&format!("\"1-1\",{}, {other}", etag())).status, 200, "any one of several is enough");
+    assert_eq!(
+        put(&format!("\"1-1\",{}, {other}", etag())).status,
+        200,
+        "any one of several is enough"
+    );
     assert_eq!(put("*").status, 200);
 }
 
@@ -81,13 +112,29 @@ fn of_two_changes_to_the_same_state_one_wins() {
         let statuses: Vec<u16> = std::thread::scope(|scope| {
             let put = |number: usize| {
                 let title = json!({ "title": format!("change {number}") });
-                alice.call("PUT", &path).header("If-Match", &etag).json(&title).send().status
+                alice
+                    .call("PUT", &path)
+                    .header("If-Match", &etag)
+                    .json(&title)
+                    .send()
+                    .status
             };
             let running: Vec<_> = (0..8).map(|number| scope.spawn(move || put(number))).collect();
-            running.into_iter().map(|thread| thread.join().expect("it ends")).collect()
+            running
+                .into_iter()
+                .map(|thread| thread.join().expect("it ends"))
+                .collect()
         });
-        assert_eq!(statuses.iter().filter(|&&status| status == 200).count(), 1, "{statuses:?}");
-        assert_eq!(statuses.iter().filter(|&&status| status == 412).count(), 7, "{statuses:?}");
+        assert_eq!(
+            statuses.iter().filter(|&&status| status == 200).count(),
+            1,
+            "{statuses:?}"
+        );
+        assert_eq!(
+            statuses.iter().filter(|&&status| status == 412).count(),
+            7,
+            "{statuses:?}"
+        );
     });
 }
 
@@ -99,11 +146,20 @@ fn a_new_name_of_the_author_is_another_state() {
         let before = alice.get(&path);
         let renamed = api.named(0, "Alice Other", 30);
         assert_eq!(renamed.post("/v1/users/me", &json!({})).status, 200);
-        let after = alice.call("GET", &path).header("If-None-Match", before.header("ETag")).send();
-        assert_eq!((after.status, after.json()["author"]["display_name"].as_str()), (200, Some("Alice Other")));
+        let after = alice
+            .call("GET", &path)
+            .header("If-None-Match", before.header("ETag"))
+            .send();
+        assert_eq!(
+            (after.status, after.json()["author"]["display_name"].as_str()),
+            (200, Some("Alice Other"))
+        );
         assert_ne!(after.header("ETag"), before.header("ETag"));
-        let put =
-            alice.call("PUT", &path).header("If-Match", before.header("ETag")).json(&json!({"title": "c"})).send();
+        let put = alice
+            .call("PUT", &path)
+            .header("If-Match", before.header("ETag"))
+            .json(&json!({"title": "c"}))
+            .send();
         put.problem(412, "stale");
     });
 }
@@ -118,23 +174,56 @@ fn times_of_modification_are_conditions_too() {
         let (past, future) = ("Thu, 01 Jan 2015 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT");
 
         let ask = |time: &str| alice.call("GET", &path).header("If-Modified-Since", time).send();
-        assert_eq!((ask(&modified).status, ask(future).status, ask(past).status), (304, 304, 200));
+        assert_eq!(
+            (ask(&modified).status, ask(future).status, ask(past).status),
+            (304, 304, 200)
+        );
         assert_eq!(ask(&modified).header("Last-Modified"), modified);
         assert_eq!(ask("yesterday").status, 200, "no time, no condition");
-        let both = alice.call("GET", &path).header("If-Modified-Since", future).header("If-None-Match", "\"x\"").send();
+        let both = alice
+            .call("GET", &path)
+            .header("If-Modified-Since", future)
+            .header("If-None-Match", "\"x\"")
+            .send();
         assert_eq!(both.status, 200, "the tag decides");
 
         let put = |name: &str, value: &str| {
-            alice.call("PUT", &path).header(name, value).json(&json!({ "title": "c" })).send()
+            alice
+                .call("PUT", &path)
+                .header(name, value)
+                .json(&json!({ "title": "c" }))
+                .send()
         };
         put("If-Unmodified-Since", past).problem(412, "stale");
         assert_eq!(put("If-Unmodified-Since", &modified).status, 200);
-        assert_eq!(put("If-Unmodified-Since", "yesterday").status, 200, "no time, no condition");
+        assert_eq!(
+            put("If-Unmodified-Since", "yesterday").status,
+            200,
+            "no time, no condition"
+        );
         let etag = alice.get(&path).header("ETag").to_owned();
-        let both = alice.call("PUT", &path).header("If-Unmodified-Since", past).header("If-Match", &etag);
-        assert_eq!(both.json(&json!({ "title": "d" })).send().status, 200, "the tag decides");
-        alice.call("DELETE", &path).header("If-Unmodified-Since", past).send().problem(412, "stale");
-        assert_eq!(alice.call("DELETE", &path).header("If-Unmodified-Since", future).send().status, 204);
+        let both = alice
+            .call("PUT", &path)
+            .header("If-Unmodified-Since", past)
+            .header("If-Match", &etag);
+        assert_eq!(
+            both.json(&json!({ "title": "d" })).send().status,
+            200,
+            "the tag decides"
+        );
+        alice
+            .call("DELETE", &path)
+            .header("If-Unmodified-Since", past)
+            .send()
+            .problem(412, "stale");
+        assert_eq!(
+            alice
+                .call("DELETE", &path)
+                .header("If-Unmodified-Since", future)
+                .send()
+                .status,
+            204
+        );
     });
 }
 
@@ -154,16 +243,29 @@ fn a_compressed_answer_has_a_tag_of_its_own_that_counts_as_well() {
         assert_eq!(answer.header("ETag"), format!("{own};{coding}\""));
         assert!(answer.header("Vary").to_ascii_lowercase().contains("accept-encoding"));
         let tag = answer.header("ETag");
-        let known = alice.call("GET", &long).header("Accept-Encoding", coding).header("If-None-Match", tag).send();
+        let known = alice
+            .call("GET", &long)
+            .header("Accept-Encoding", coding)
+            .header("If-None-Match", tag)
+            .send();
         assert_eq!((known.status, known.header("ETag")), (304, tag));
-        let put =
-            |title: &str| alice.call("PUT", &long).header("If-Match", tag).json(&json!({ "title": title })).send();
+        let put = |title: &str| {
+            alice
+                .call("PUT", &long)
+                .header("If-Match", tag)
+                .json(&json!({ "title": title }))
+                .send()
+        };
         assert_eq!(put("c").status, 200, "{coding}");
         put("d").problem(412, "stale");
     }
     for coding in ["gzip", "br, gzip", "identity", "*;q=0, identity"] {
         let answer = ask(&short, coding);
-        assert_eq!((answer.status, answer.header("Content-Encoding")), (200, ""), "too short for {coding}");
+        assert_eq!(
+            (answer.status, answer.header("Content-Encoding")),
+            (200, ""),
+            "too short for {coding}"
+        );
         assert!(!answer.header("ETag").contains(';'));
     }
 }
@@ -176,7 +278,11 @@ fn a_write_that_must_not_meet_the_post_is_refused_where_it_does() {
         let call = |method: &str, path: &str, header: &[(&str, &str)]| {
             let call = alice.call(method, path);
             let call = header.iter().fold(call, |call, (name, value)| call.header(name, value));
-            if method == "PUT" { call.json(&json!({ "title": "c" })).send() } else { call.send() }
+            if method == "PUT" {
+                call.json(&json!({ "title": "c" })).send()
+            } else {
+                call.send()
+            }
         };
         let own = alice.get(&path).header("ETag").to_owned();
         let weak = format!("W/{own}");
@@ -202,6 +308,10 @@ fn a_write_that_must_not_meet_the_post_is_refused_where_it_does() {
         for other in [own.as_str(), "\"x\", \"1-1\"", "garbage"] {
             assert_eq!(call("PUT", &path, &[("If-None-Match", other)]).status, 200, "{other}");
         }
-        assert_eq!(call("DELETE", &path, &[("If-None-Match", &own)]).status, 204, "it is in another state");
+        assert_eq!(
+            call("DELETE", &path, &[("If-None-Match", &own)]).status,
+            204,
+            "it is in another state"
+        );
     });
 }

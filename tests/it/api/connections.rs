@@ -21,7 +21,15 @@ fn port(api: &TestApi) -> u16 {
 
 fn send(api: &TestApi, bytes: &str, methods: &[&str], end: End) -> Vec<RawAnswer> {
     let methods = methods.iter().map(|&method| method.to_owned()).collect();
-    exchange(port(api), &Sent { bytes: bytes.as_bytes().to_vec(), methods, end }).expect("HTTP")
+    exchange(
+        port(api),
+        &Sent {
+            bytes: bytes.as_bytes().to_vec(),
+            methods,
+            end,
+        },
+    )
+    .expect("HTTP")
 }
 
 fn problem(answer: &RawAnswer) -> (u16, String) {
@@ -34,7 +42,9 @@ fn problem(answer: &RawAnswer) -> (u16, String) {
 /// Sends and waits until the other side ends the connection; gives what came.
 fn until_it_hangs_up(api: &TestApi, bytes: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port(api))).expect("a connection");
-    stream.set_read_timeout(Some(Duration::from_secs(25))).expect("a time limit");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(25)))
+        .expect("a time limit");
     stream.write_all(bytes.as_bytes()).expect("sent");
     let mut received = Vec::new();
     match stream.read_to_end(&mut received) {
@@ -60,8 +70,15 @@ fn whoever_sends_a_head_or_a_body_too_slowly_is_not_waited_for() {
          Content-Type: application/json\r\nContent-Length: 1000\r\nConnection: close\r\n\r\n{{\"title\":"
     );
     let answer = until_it_hangs_up(&api, &head);
-    attacks::record("API: connections", "a body that trickles in", answer.starts_with("HTTP/1.1 408 "));
-    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"code\":\"body_timeout\""), "{answer}");
+    attacks::record(
+        "API: connections",
+        "a body that trickles in",
+        answer.starts_with("HTTP/1.1 408 "),
+    );
+    assert!(
+        answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"code\":\"body_timeout\""),
+        "{answer}"
+    );
     assert_eq!(api.alice().get("/v1/posts").status, 200, "others are served");
 }
 
@@ -86,21 +103,40 @@ fn a_body_may_come_in_chunks_and_must_have_one_length() {
         send(&api, &bytes, &["POST"], End::Whole)
     };
     let json = r#"{"title":"a","content":"b"}"#;
-    let chunks = format!("b\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n", &json[..11], json.len() - 11, &json[11..]);
+    let chunks = format!(
+        "b\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n",
+        &json[..11],
+        json.len() - 11,
+        &json[11..]
+    );
     assert_eq!(post("Transfer-Encoding: chunked\r\n", &chunks)[0].status, 201);
-    assert_eq!(post(&format!("Content-Length: {}\r\n", json.len()), json)[0].status, 201);
+    assert_eq!(
+        post(&format!("Content-Length: {}\r\n", json.len()), json)[0].status,
+        201
+    );
     assert_eq!(problem(&post("", "")[0]), (411, "length_required".to_owned()));
 
     // The framing of tiny chunks is many times what they hold, and counts for nothing once they were read.
-    let tiny: String = json.chars().flat_map(|byte| ['1', '\r', '\n', byte, '\r', '\n']).collect();
+    let tiny: String = json
+        .chars()
+        .flat_map(|byte| ['1', '\r', '\n', byte, '\r', '\n'])
+        .collect();
     let tiny = format!("{}{tiny}0\r\nX-Trailer: 1\r\n\r\n", "1\r\n \r\n".repeat(60_000));
     assert_eq!(post("Transfer-Encoding: chunked\r\n", &tiny)[0].status, 201);
 
     let length = format!("Content-Length: {}\r\n", json.len());
     for (name, headers, body) in [
         ("two lengths", format!("{length}Content-Length: 5\r\n"), json),
-        ("a length and chunks", format!("{length}Transfer-Encoding: chunked\r\n"), &chunks),
-        ("chunks that are not last", "Transfer-Encoding: chunked, gzip\r\n".to_owned(), &chunks),
+        (
+            "a length and chunks",
+            format!("{length}Transfer-Encoding: chunked\r\n"),
+            &chunks,
+        ),
+        (
+            "chunks that are not last",
+            "Transfer-Encoding: chunked, gzip\r\n".to_owned(),
+            &chunks,
+        ),
         ("a length that is none", "Content-Length: +5\r\n".to_owned(), json),
     ] {
         let answers = post(&headers, body);
@@ -109,7 +145,11 @@ fn a_body_may_come_in_chunks_and_must_have_one_length() {
         attacks::record("API: connections", &format!("request smuggling: {name}"), is_refused);
         assert!(is_refused, "{name}: {statuses:?}");
     }
-    assert_eq!(api.alice().get("/v1/posts").json().as_array().map(Vec::len), Some(3), "the good three");
+    assert_eq!(
+        api.alice().get("/v1/posts").json().as_array().map(Vec::len),
+        Some(3),
+        "the good three"
+    );
 }
 
 #[test]
@@ -126,16 +166,28 @@ fn a_head_that_is_too_large_is_refused_by_what_is_too_large() {
     let long = format!("/v1/posts?q={}", "x".repeat(9000));
     assert_eq!(problem(&get(&long, "")[0]), (414, "uri_too_long".to_owned()));
     let large = format!("X-Large: {}\r\n", "x".repeat(40_000));
-    assert_eq!(problem(&get("/health/live", &large)[0]), (431, "headers_too_large".to_owned()));
-    let many = (0..60).map(|n| format!("X-{n}: {}\r\n", "y".repeat(700))).collect::<Vec<_>>().concat();
-    assert_eq!(problem(&get("/health/live", &many)[0]), (431, "headers_too_large".to_owned()));
+    assert_eq!(
+        problem(&get("/health/live", &large)[0]),
+        (431, "headers_too_large".to_owned())
+    );
+    let many = (0..60)
+        .map(|n| format!("X-{n}: {}\r\n", "y".repeat(700)))
+        .collect::<Vec<_>>()
+        .concat();
+    assert_eq!(
+        problem(&get("/health/live", &many)[0]),
+        (431, "headers_too_large".to_owned())
+    );
     // Beyond what the web server itself reads: its own answer, without a document.
     let huge = format!("X-Huge: {}\r\n", "x".repeat(200_000));
     let status = get("/health/live", &huge).first().map(|answer| answer.status);
     attacks::record("API: connections", "a head that is too large", status == Some(431));
     assert_eq!(status, Some(431));
     for fits in [format!("X-Fits: {}\r\n", "x".repeat(30_000)), String::new()] {
-        assert_eq!(get(&format!("/health/live?q={}", "x".repeat(8000)), &fits)[0].status, 200);
+        assert_eq!(
+            get(&format!("/health/live?q={}", "x".repeat(8000)), &fits)[0].status,
+            200
+        );
     }
 }
 

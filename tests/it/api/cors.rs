@@ -12,7 +12,10 @@ fn preflight(api: &TestApi, origin: &str, method: &str) -> Answer {
         .call("OPTIONS", "/v1/posts/1")
         .header("Origin", origin)
         .header("Access-Control-Request-Method", method)
-        .header("Access-Control-Request-Headers", "authorization, content-type, if-match")
+        .header(
+            "Access-Control-Request-Headers",
+            "authorization, content-type, if-match",
+        )
         .send()
 }
 
@@ -31,7 +34,12 @@ fn a_listed_site_may_call_and_read_errors_too() {
     assert_eq!(allowed.status, 200, "{allowed:?}");
     assert_eq!(allowed.header("Access-Control-Allow-Origin"), ORIGIN);
     assert!(allowed.header("Access-Control-Allow-Methods").contains("PUT"));
-    assert!(allowed.header("Access-Control-Allow-Headers").to_lowercase().contains("authorization"));
+    assert!(
+        allowed
+            .header("Access-Control-Allow-Headers")
+            .to_lowercase()
+            .contains("authorization")
+    );
     assert_eq!(allowed.header("Access-Control-Allow-Credentials"), "");
 
     for client in [api.alice(), api.nobody()] {
@@ -41,14 +49,24 @@ fn a_listed_site_may_call_and_read_errors_too() {
         for name in ["etag", "link", "x-total-count", "x-request-id", "www-authenticate"] {
             assert!(exposed.contains(name), "{name}: {exposed}");
         }
-        assert!(answer.headers.get_all("Vary").iter().any(|vary| vary.to_str().expect("text").contains("Origin")));
+        assert!(
+            answer
+                .headers
+                .get_all("Vary")
+                .iter()
+                .any(|vary| vary.to_str().expect("text").contains("Origin"))
+        );
     }
 
     let refused = preflight(&api, "https://evil.example", "PUT");
     refused.problem(400, "cors");
     assert_eq!(refused.header("Access-Control-Allow-Origin"), "");
     preflight(&api, ORIGIN, "PATCH").problem(400, "cors");
-    let other = api.alice().call("GET", "/v1/posts").header("Origin", "https://evil.example").send();
+    let other = api
+        .alice()
+        .call("GET", "/v1/posts")
+        .header("Origin", "https://evil.example")
+        .send();
     assert_eq!(other.header("Access-Control-Allow-Origin"), "");
 }
 
@@ -57,9 +75,15 @@ fn everybody_may_be_let_in_but_never_with_credentials() {
     let api = TestApi::with(|settings| settings.api.cors_origins = vec!["*".to_owned()]);
     for answer in [
         preflight(&api, "https://any.example", "DELETE"),
-        api.alice().call("GET", "/v1/posts").header("Origin", "https://any.example").send(),
+        api.alice()
+            .call("GET", "/v1/posts")
+            .header("Origin", "https://any.example")
+            .send(),
     ] {
-        assert_eq!((answer.status, answer.header("Access-Control-Allow-Origin")), (200, "*"));
+        assert_eq!(
+            (answer.status, answer.header("Access-Control-Allow-Origin")),
+            (200, "*")
+        );
         assert_eq!(answer.header("Access-Control-Allow-Credentials"), "");
     }
 }
@@ -69,18 +93,32 @@ fn an_origin_that_no_browser_sends_stops_the_start() {
     let folder = tempfile::tempdir().expect("a folder");
     for (entry, reason, remedy) in [
         ("https://*.example.com", "entry 1 has a wildcard", "or set * alone"),
-        ("https://a.example, *.a.example", "entry 2 has a wildcard", "list each origin"),
+        (
+            "https://a.example, *.a.example",
+            "entry 2 has a wildcard",
+            "list each origin",
+        ),
         ("https://a.example,*", "entry 2 has a wildcard", "or set * alone"),
         ("null", "entry 1 is null", "list its origin"),
         ("https://a.example/app", "entry 1 has a path", "list origins such as"),
-        ("https://user:hunter2@a.example", "entry 1 has a user name or a password", "list origins such as"),
+        (
+            "https://user:hunter2@a.example",
+            "entry 1 has a user name or a password",
+            "list origins such as",
+        ),
         ("a.example", "entry 1 is not an origin", "list origins such as"),
     ] {
         for command in ["serve-api", "config"] {
             let ended = Ended::of_command(blogctl(folder.path()).arg(command).env("CORS_ORIGINS", entry));
             assert_ne!(ended.code, Some(0), "{command} {entry}: {ended:?}");
-            assert!(ended.stderr.contains(reason) && ended.stderr.contains(remedy), "{command} {entry}: {ended:?}");
-            assert!(!ended.stderr.contains("hunter2") && !ended.stdout.contains("hunter2"), "{ended:?}");
+            assert!(
+                ended.stderr.contains(reason) && ended.stderr.contains(remedy),
+                "{command} {entry}: {ended:?}"
+            );
+            assert!(
+                !ended.stderr.contains("hunter2") && !ended.stdout.contains("hunter2"),
+                "{ended:?}"
+            );
         }
     }
 }
@@ -92,6 +130,10 @@ fn an_origin_is_understood_with_a_slash_in_upper_case_and_with_its_default_port(
         let ended = Ended::of_command(blogctl(folder.path()).arg("config").env("CORS_ORIGINS", entry));
         assert_eq!(ended.code, Some(0), "{entry}: {ended:?}");
         let api = TestApi::with(|settings| settings.api.cors_origins = vec![entry.to_owned()]);
-        assert_eq!(preflight(&api, ORIGIN, "PUT").header("Access-Control-Allow-Origin"), ORIGIN, "{entry}");
+        assert_eq!(
+            preflight(&api, ORIGIN, "PUT").header("Access-Control-Allow-Origin"),
+            ORIGIN,
+            "{entry}"
+        );
     }
 }

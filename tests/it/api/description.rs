@@ -19,7 +19,9 @@ fn operations(description: &Value) -> Vec<(String, String, Value)> {
     let paths = description["paths"].as_object().expect("paths");
     let of_path = |(path, item): (&String, &Value)| {
         let item = item.as_object().expect("operations").clone();
-        item.into_iter().map(|(method, operation)| (method.to_uppercase(), path.clone(), operation)).collect::<Vec<_>>()
+        item.into_iter()
+            .map(|(method, operation)| (method.to_uppercase(), path.clone(), operation))
+            .collect::<Vec<_>>()
     };
     paths.iter().flat_map(of_path).collect()
 }
@@ -32,14 +34,26 @@ fn it_names_every_route_with_its_methods_and_no_other() {
     for (path, item) in description["paths"].as_object().expect("paths") {
         let answer = api.alice().call("OPTIONS", &path.replace("{id}", "1")).send();
         assert_eq!(answer.status, 204, "{path} is there");
-        let allowed: BTreeSet<&str> =
-            answer.header("Allow").split(", ").filter(|m| !["HEAD", "OPTIONS"].contains(m)).collect();
-        let described: Vec<String> = item.as_object().expect("operations").keys().map(|m| m.to_uppercase()).collect();
+        let allowed: BTreeSet<&str> = answer
+            .header("Allow")
+            .split(", ")
+            .filter(|m| !["HEAD", "OPTIONS"].contains(m))
+            .collect();
+        let described: Vec<String> = item
+            .as_object()
+            .expect("operations")
+            .keys()
+            .map(|m| m.to_uppercase())
+            .collect();
         assert_eq!(allowed, described.iter().map(String::as_str).collect(), "{path}");
         paths.insert(path.clone());
     }
     // The page and its parts are for people, and not described; they are mounted in one loop, or not at all.
-    assert_eq!(paths.len() + 2, ROUTES.matches("web::resource(").count(), "a route is missing: {paths:?}");
+    assert_eq!(
+        paths.len() + 2,
+        ROUTES.matches("web::resource(").count(),
+        "a route is missing: {paths:?}"
+    );
 }
 
 #[test]
@@ -47,29 +61,59 @@ fn it_is_whole_and_of_these_settings() {
     let api = TestApi::with(|settings| settings.api.max_content_chars = 77);
     let description = description(&api);
     assert_eq!(description["openapi"], "3.1.0");
-    let schemes = description["components"]["securitySchemes"].as_object().expect("schemes");
-    assert_eq!(schemes.keys().collect::<Vec<_>>(), ["access_token"], "only what works with this API alone");
+    let schemes = description["components"]["securitySchemes"]
+        .as_object()
+        .expect("schemes");
+    assert_eq!(
+        schemes.keys().collect::<Vec<_>>(),
+        ["access_token"],
+        "only what works with this API alone"
+    );
     let scope = format!("--scope {}/access_as_user", api.settings.api.app_id_uri);
-    for text in [&schemes["access_token"]["description"], &description["info"]["description"]] {
+    for text in [
+        &schemes["access_token"]["description"],
+        &description["info"]["description"],
+    ] {
         let text = text.as_str().expect("text");
         assert!(text.contains("`blogctl token`") && text.contains(&scope), "{text}");
     }
-    assert_eq!(description["components"]["schemas"]["NewPost"]["properties"]["content"]["maxLength"], 77);
+    assert_eq!(
+        description["components"]["schemas"]["NewPost"]["properties"]["content"]["maxLength"],
+        77
+    );
     let mut ids = BTreeSet::new();
     for (method, path, operation) in operations(&description) {
-        assert!(ids.insert(operation["operationId"].as_str().expect("an id").to_owned()), "{method} {path}");
-        assert!(!operation["summary"].as_str().expect("a summary").is_empty(), "{method} {path}");
+        assert!(
+            ids.insert(operation["operationId"].as_str().expect("an id").to_owned()),
+            "{method} {path}"
+        );
+        assert!(
+            !operation["summary"].as_str().expect("a summary").is_empty(),
+            "{method} {path}"
+        );
         let is_open = operation["tags"] == json!(["service"]);
-        let expected = if is_open { json!([]) } else { json!([{"access_token": []}]) };
+        let expected = if is_open {
+            json!([])
+        } else {
+            json!([{"access_token": []}])
+        };
         assert_eq!(operation["security"], expected, "{method} {path}");
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
-            assert_eq!(parameter.get("example").is_some(), parameter["in"] == "path", "{method} {path} {parameter}");
+            assert_eq!(
+                parameter.get("example").is_some(),
+                parameter["in"] == "path",
+                "{method} {path} {parameter}"
+            );
         }
         for (status, answer) in operation["responses"].as_object().expect("answers") {
             let at = format!("{method} {path} {status}");
             assert!(answer["headers"].get("X-Request-ID").is_some(), "{at}");
             let is_problem = answer["content"].get("application/problem+json").is_some();
-            assert_eq!(is_problem, status.starts_with(['4', '5']) && !path.starts_with("/health"), "{at}");
+            assert_eq!(
+                is_problem,
+                status.starts_with(['4', '5']) && !path.starts_with("/health"),
+                "{at}"
+            );
         }
     }
 }
@@ -94,7 +138,12 @@ fn what_is_answered_is_described() {
         (200, "get", "/health", nobody.get("/health")),
         (200, "get", "/health/live", nobody.get("/health/live")),
         (200, "get", "/health/ready", nobody.get("/health/ready")),
-        (200, "get", "/.well-known/oauth-protected-resource", nobody.get("/.well-known/oauth-protected-resource")),
+        (
+            200,
+            "get",
+            "/.well-known/oauth-protected-resource",
+            nobody.get("/.well-known/oauth-protected-resource"),
+        ),
         (200, "get", "/v1/openapi.json", nobody.get("/v1/openapi.json")),
         (304, "get", "/v1/openapi.json", known("/v1/openapi.json", &own)),
         (200, "get", "/v1/profile", alice.get("/v1/profile")),
@@ -104,13 +153,38 @@ fn what_is_answered_is_described() {
         (201, "post", "/v1/users/me", bob.post("/v1/users/me", &json!({}))),
         (200, "get", "/v1/posts", alice.get("/v1/posts?limit=1")),
         (422, "get", "/v1/posts", alice.get("/v1/posts?limit=0")),
-        (406, "get", "/v1/posts", with(&alice, "GET", "/v1/posts", "Accept-Encoding", "identity;q=0, x;q=1")),
+        (
+            406,
+            "get",
+            "/v1/posts",
+            with(&alice, "GET", "/v1/posts", "Accept-Encoding", "identity;q=0, x;q=1"),
+        ),
         (201, "post", "/v1/posts", alice.post("/v1/posts", &good)),
-        (400, "post", "/v1/posts", alice.call("POST", "/v1/posts").body("application/json", "{").send()),
-        (400, "post", "/v1/posts", with(&alice, "POST", "/v1/posts", "Idempotency-Key", "a b")),
+        (
+            400,
+            "post",
+            "/v1/posts",
+            alice.call("POST", "/v1/posts").body("application/json", "{").send(),
+        ),
+        (
+            400,
+            "post",
+            "/v1/posts",
+            with(&alice, "POST", "/v1/posts", "Idempotency-Key", "a b"),
+        ),
         (401, "post", "/v1/posts", nobody.post("/v1/posts", &good)),
-        (413, "post", "/v1/posts", alice.post("/v1/posts", &json!({"title": "a", "content": "x".repeat(3000)}))),
-        (415, "post", "/v1/posts", alice.call("POST", "/v1/posts").body("text/plain", "{}").send()),
+        (
+            413,
+            "post",
+            "/v1/posts",
+            alice.post("/v1/posts", &json!({"title": "a", "content": "x".repeat(3000)})),
+        ),
+        (
+            415,
+            "post",
+            "/v1/posts",
+            alice.call("POST", "/v1/posts").body("text/plain", "{}").send(),
+        ),
         (422, "post", "/v1/posts", alice.post("/v1/posts", &json!({}))),
         (200, "get", "/v1/posts/{id}", alice.get(&one)),
         (304, "get", "/v1/posts/{id}", known(&one, &etag)),
@@ -119,9 +193,19 @@ fn what_is_answered_is_described() {
         (200, "put", "/v1/posts/{id}", alice.put(&one, &good)),
         (403, "put", "/v1/posts/{id}", bob.put(&one, &good)),
         (404, "put", "/v1/posts/{id}", alice.put(&none, &good)),
-        (412, "put", "/v1/posts/{id}", with(&alice, "PUT", &one, "If-Match", "\"1-1\"")),
+        (
+            412,
+            "put",
+            "/v1/posts/{id}",
+            with(&alice, "PUT", &one, "If-Match", "\"1-1\""),
+        ),
         (422, "put", "/v1/posts/{id}", alice.put(&one, &json!({"title": null}))),
-        (412, "delete", "/v1/posts/{id}", with(&alice, "DELETE", &one, "If-Match", "\"1-1\"")),
+        (
+            412,
+            "delete",
+            "/v1/posts/{id}",
+            with(&alice, "DELETE", &one, "If-Match", "\"1-1\""),
+        ),
         (403, "delete", "/v1/posts/{id}", bob.delete(&one)),
         (204, "delete", "/v1/posts/{id}", alice.delete(&one)),
         (404, "delete", "/v1/posts/{id}", alice.delete(&one)),
@@ -131,11 +215,23 @@ fn what_is_answered_is_described() {
         assert_eq!(answer.status, status, "{at}: {}", answer.text);
         let described = &description["paths"][path][method]["responses"][status.to_string()];
         assert!(described.is_object(), "{at} is not described");
-        let types: Vec<&str> =
-            described["content"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-        let sent: Vec<&str> = Some(answer.header("Content-Type")).filter(|kind| !kind.is_empty()).into_iter().collect();
+        let types: Vec<&str> = described["content"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let sent: Vec<&str> = Some(answer.header("Content-Type"))
+            .filter(|kind| !kind.is_empty())
+            .into_iter()
+            .collect();
         assert_eq!(types, sent, "{at}");
-        for name in described["headers"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()) {
+        for name in described["headers"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str())
+        {
             // These depend on what is asked.
             if !["Link", "Idempotent-Replayed", "X-Total-Count-Limited"].contains(&name) {
                 assert!(!answer.header(name).is_empty(), "{at} has no {name}");
@@ -149,11 +245,21 @@ fn it_is_open_to_everybody_and_sent_once() {
     let api = TestApi::start();
     let first = api.nobody().get("/v1/openapi.json");
     assert_eq!((first.status, first.header("Content-Type")), (200, "application/json"));
-    let known = api.nobody().call("GET", "/v1/openapi.json").header("If-None-Match", first.header("ETag")).send();
+    let known = api
+        .nobody()
+        .call("GET", "/v1/openapi.json")
+        .header("If-None-Match", first.header("ETag"))
+        .send();
     assert_eq!((known.status, known.text.as_str()), (304, ""));
-    let other = api.nobody().call("GET", "/v1/openapi.json").header("If-None-Match", "\"other\"").send();
+    let other = api
+        .nobody()
+        .call("GET", "/v1/openapi.json")
+        .header("If-None-Match", "\"other\"")
+        .send();
     assert_eq!(other.status, 200);
-    api.nobody().post("/v1/openapi.json", &json!({})).problem(405, "method_not_allowed");
+    api.nobody()
+        .post("/v1/openapi.json", &json!({}))
+        .problem(405, "method_not_allowed");
 }
 
 #[test]
@@ -163,11 +269,17 @@ fn the_command_prints_what_the_server_gives() {
     let own = &api.settings;
     let set = [
         format!("entra.tenant_id={}", own.entra.tenant_id),
-        format!("entra.authority_host={}", own.entra.authority_host.as_ref().expect("set")),
+        format!(
+            "entra.authority_host={}",
+            own.entra.authority_host.as_ref().expect("set")
+        ),
         format!("api.app_id_uri={}", own.api.app_id_uri),
         format!("api.client_id={}", own.api.client_id.as_ref().expect("set")),
     ];
-    let arguments: Vec<&str> = ["openapi"].into_iter().chain(set.iter().flat_map(|one| ["--set", one])).collect();
+    let arguments: Vec<&str> = ["openapi"]
+        .into_iter()
+        .chain(set.iter().flat_map(|one| ["--set", one]))
+        .collect();
     let printed = Ended::of(folder.path(), &arguments);
     assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""));
     assert_eq!(printed.stdout, api.nobody().get("/v1/openapi.json").text + "\n");
@@ -181,12 +293,18 @@ fn the_command_prints_what_the_server_gives() {
 fn the_page_may_load_nothing_from_elsewhere() {
     let api = TestApi::start();
     let page = api.nobody().get("/v1/docs");
-    assert_eq!((page.status, page.header("Content-Type")), (200, "text/html; charset=utf-8"));
+    assert_eq!(
+        (page.status, page.header("Content-Type")),
+        (200, "text/html; charset=utf-8")
+    );
     for part in page.text.split(['"']).filter(|text| text.starts_with("/v1/docs/")) {
         let part = api.nobody().get(part);
         assert_eq!(part.status, 200);
         let policy = part.header("Content-Security-Policy");
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"),
+            "{policy}"
+        );
         assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
         assert_eq!(part.header("X-Content-Type-Options"), "nosniff");
     }
@@ -195,7 +313,13 @@ fn the_page_may_load_nothing_from_elsewhere() {
         "{}",
         page.text
     );
-    for other in ["index.html", "swagger-initializer.js", "oauth2-redirect.html", "..%2fopenapi.json", "nothing"] {
+    for other in [
+        "index.html",
+        "swagger-initializer.js",
+        "oauth2-redirect.html",
+        "..%2fopenapi.json",
+        "nothing",
+    ] {
         api.nobody().get(&format!("/v1/docs/{other}")).problem(404, "not_found");
     }
 }
@@ -204,8 +328,15 @@ fn the_page_may_load_nothing_from_elsewhere() {
 fn a_change_is_one_object_with_one_property_at_least() {
     let api = TestApi::start();
     let shape = &description(&api)["components"]["schemas"]["ChangedPost"];
-    assert_eq!((&shape["type"], &shape["minProperties"]), (&json!("object"), &json!(1)), "{shape}");
-    assert!(shape.get("required").is_none() && shape.get("anyOf").is_none(), "{shape}");
+    assert_eq!(
+        (&shape["type"], &shape["minProperties"]),
+        (&json!("object"), &json!(1)),
+        "{shape}"
+    );
+    assert!(
+        shape.get("required").is_none() && shape.get("anyOf").is_none(),
+        "{shape}"
+    );
     for name in ["title", "content"] {
         assert_eq!(shape["properties"][name]["type"], "string", "{shape}");
     }
@@ -215,17 +346,30 @@ fn a_change_is_one_object_with_one_property_at_least() {
 fn the_codes_of_problems_are_those_of_the_documentation() {
     let api = TestApi::start();
     let codes = &description(&api)["components"]["schemas"]["Problem"]["properties"]["code"]["enum"];
-    let described: BTreeSet<&str> =
-        codes.as_array().expect("an enumeration").iter().map(|code| code.as_str().expect("text")).collect();
+    let described: BTreeSet<&str> = codes
+        .as_array()
+        .expect("an enumeration")
+        .iter()
+        .map(|code| code.as_str().expect("text"))
+        .collect();
     let page = include_str!("../../../docs/api.md");
     let rows = page.lines().filter(|line| line.starts_with('|'));
     let documented: BTreeSet<&str> = rows
         .flat_map(|row| row.split('`').skip(1).step_by(2))
         .filter(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
         .collect();
-    let missing: Vec<_> = described.difference(&documented).filter(|code| **code != "bad_request").collect();
+    let missing: Vec<_> = described
+        .difference(&documented)
+        .filter(|code| **code != "bad_request")
+        .collect();
     assert!(missing.is_empty(), "docs/api.md does not name {missing:?}");
-    for code in ["stale", "expired", "client_app_not_allowed", "unsupported_content_encoding", "internal"] {
+    for code in [
+        "stale",
+        "expired",
+        "client_app_not_allowed",
+        "unsupported_content_encoding",
+        "internal",
+    ] {
         assert!(described.contains(code), "{code}: {described:?}");
     }
 }

@@ -35,7 +35,10 @@ fn grammar(dev: &Dev) -> Grammar {
         bearer(&control.token().expired().mint()),
         bearer(&control.token().scope("other").mint()),
         bearer(&format!("{head}.{payload}.")),
-        bearer(&format!("{head}.{payload}.{}", signature.chars().rev().collect::<String>())),
+        bearer(&format!(
+            "{head}.{payload}.{}",
+            signature.chars().rev().collect::<String>()
+        )),
         bearer(&format!("eyJhbGciOiJub25lIn0.{payload}.")),
         bearer(&format!("{head}.{}.{signature}", &payload[..payload.len() - 7])),
         bearer(&"x".repeat(20_000)),
@@ -80,7 +83,11 @@ fn random_requests_neither_break_it_nor_make_it_hang_nor_get_an_answer_that_is_n
     let folder = tempfile::tempdir().expect("a temporary folder");
     // Limited, most would be refused before they get anywhere.
     let dev = Dev::start_in(folder.path(), &["--set", "api.rate_limits=false"]);
-    let target = Target { url: &dev.api(""), grammar: &grammar(&dev), check };
+    let target = Target {
+        url: &dev.api(""),
+        grammar: &grammar(&dev),
+        check,
+    };
     let alice = Client::at(&dev.api(""), &IdpControl::at(&dev.idp("")).token().mint());
 
     let mut counts = target.run(seed, 0..WARM.min(requests));
@@ -112,9 +119,15 @@ fn random_requests_neither_break_it_nor_make_it_hang_nor_get_an_answer_that_is_n
         "422 idempotency_key_reused",
         "422 invalid",
     ] {
-        assert!(requests < REQUESTS || counts.contains_key(kind), "seed {seed}: no {kind} in {counts:#?}");
+        assert!(
+            requests < REQUESTS || counts.contains_key(kind),
+            "seed {seed}: no {kind} in {counts:#?}"
+        );
     }
-    assert!(grown < MAY_GROW_KIB, "seed {seed}: {grown} KiB more than the {warm} KiB of after {WARM} requests");
+    assert!(
+        grown < MAY_GROW_KIB,
+        "seed {seed}: {grown} KiB more than the {warm} KiB of after {WARM} requests"
+    );
     assert_eq!(alice.get("/health").status, 200);
     let id = alice.write("Still here", "As if nothing had been.");
     assert_eq!(alice.get(&format!("/v1/posts/{id}")).status, 200);
@@ -126,8 +139,14 @@ fn check(sent: &Sent, answers: &[RawAnswer]) -> Result<(), String> {
         return Err("no answer".to_owned());
     }
     for answer in answers {
-        let wrong =
-            |what: &str| format!("{what}: {} {:?} {}", answer.status, answer.headers, raw_http::shown(&answer.body));
+        let wrong = |what: &str| {
+            format!(
+                "{what}: {} {:?} {}",
+                answer.status,
+                answer.headers,
+                raw_http::shown(&answer.body)
+            )
+        };
         if answer.status >= 500 && answer.status != 503 {
             return Err(wrong("a failure of the server"));
         }
@@ -151,14 +170,23 @@ fn check_problem(sent: &Sent, answer: &RawAnswer) -> Result<(), String> {
         return Err("no problem document".to_owned());
     }
     let problem: Value = serde_json::from_slice(&answer.body).map_err(|error| format!("no JSON ({error})"))?;
-    let text = |name: &str| problem.get(name).and_then(Value::as_str).ok_or_else(|| format!("{name} is no text"));
+    let text = |name: &str| {
+        problem
+            .get(name)
+            .and_then(Value::as_str)
+            .ok_or_else(|| format!("{name} is no text"))
+    };
     for name in ["type", "title", "detail", "instance"] {
         text(name)?;
     }
     if problem["status"] != answer.status {
         return Err("another status inside".to_owned());
     }
-    if text("code")?.is_empty() || !text("code")?.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+    if text("code")?.is_empty()
+        || !text("code")?
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    {
         return Err("no code".to_owned());
     }
     if text("request_id")? != answer.header("x-request-id") {
@@ -167,7 +195,9 @@ fn check_problem(sent: &Sent, answer: &RawAnswer) -> Result<(), String> {
     if matches!(answer.status, 401 | 403) != !answer.header("www-authenticate").is_empty() {
         return Err("a challenge too many or too few".to_owned());
     }
-    let errors = problem.get("errors").map(|errors| errors.as_array().cloned().unwrap_or_default());
+    let errors = problem
+        .get("errors")
+        .map(|errors| errors.as_array().cloned().unwrap_or_default());
     let is_well_formed = |error: &Value| error["field"].is_string() && error["message"].is_string();
     if errors.is_some_and(|errors| errors.is_empty() || !errors.iter().all(is_well_formed)) {
         return Err("errors without field and message".to_owned());

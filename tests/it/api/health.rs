@@ -48,7 +48,10 @@ fn without_its_database_the_api_is_not_ready_and_shows_nothing_of_the_reason() {
 
     for answer in [api.alice().get("/v1/posts"), api.alice().get("/v1/posts/1")] {
         let detail = answer.problem(500, "internal");
-        assert_eq!(detail, "something went wrong on the server; it was logged under this request id");
+        assert_eq!(
+            detail,
+            "something went wrong on the server; it was logged under this request id"
+        );
         for internal in [path.as_str(), "table", "blog_posts", "post_counts", "statement"] {
             assert!(!answer.text.contains(internal), "{internal}: {}", answer.text);
         }
@@ -72,7 +75,10 @@ fn without_its_sqlite_file_the_api_is_not_ready_refuses_writes_for_now_and_recov
     nobody.get_until("/health/ready", 503);
     let refused = alice.post("/v1/posts", &serde_json::json!({ "title": "lost", "content": "x" }));
     refused.problem(503, "database_unavailable");
-    assert!(!refused.header("Retry-After").is_empty() && !path.exists(), "{refused:?}");
+    assert!(
+        !refused.header("Retry-After").is_empty() && !path.exists(),
+        "{refused:?}"
+    );
     std::fs::rename(&aside, &path).expect("moved back");
     nobody.get_until("/health/ready", 200);
     alice.write("after", "x");

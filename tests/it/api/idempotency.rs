@@ -23,19 +23,33 @@ fn the_same_request_again_is_answered_as_the_first_and_makes_no_second_post() {
     each_api(|api| {
         let alice = api.alice();
         let first = create(&alice, "retry-1", "Once");
-        assert_eq!((first.status, first.header("Idempotent-Replayed")), (201, ""), "{first:?}");
+        assert_eq!(
+            (first.status, first.header("Idempotent-Replayed")),
+            (201, ""),
+            "{first:?}"
+        );
         // Whatever became of the post meanwhile.
         let path = first.header("Location").to_owned();
         let unchanged = alice.get(&path);
-        assert_eq!((&unchanged.text, unchanged.header("ETag")), (&first.text, first.header("ETag")));
-        let changes: [&dyn Fn(); 3] =
-            [&|| (), &|| assert_eq!(alice.put(&path, &json!({ "title": "Changed" })).status, 200), &|| {
+        assert_eq!(
+            (&unchanged.text, unchanged.header("ETag")),
+            (&first.text, first.header("ETag"))
+        );
+        let changes: [&dyn Fn(); 3] = [
+            &|| (),
+            &|| assert_eq!(alice.put(&path, &json!({ "title": "Changed" })).status, 200),
+            &|| {
                 assert_eq!(alice.delete(&path).status, 204);
-            }];
+            },
+        ];
         for change in changes {
             change();
             let again = create(&alice, "retry-1", "Once");
-            assert_eq!((again.status, again.header("Idempotent-Replayed")), (201, "true"), "{again:?}");
+            assert_eq!(
+                (again.status, again.header("Idempotent-Replayed")),
+                (201, "true"),
+                "{again:?}"
+            );
             assert_eq!(again.text, first.text);
             for name in ["Location", "ETag", "Content-Type", "Cache-Control"] {
                 assert_eq!(again.header(name), first.header(name), "{name}");
@@ -113,13 +127,22 @@ fn requests_at_the_same_time_make_one_post() {
         for round in 0..5 {
             let key = format!("round-{round}");
             let answers: Vec<Answer> = thread::scope(|scope| {
-                let sent: Vec<_> =
-                    (0..8).map(|_| scope.spawn(|| create(&alice, &key, &format!("Post {round}")))).collect();
+                let sent: Vec<_> = (0..8)
+                    .map(|_| scope.spawn(|| create(&alice, &key, &format!("Post {round}"))))
+                    .collect();
                 sent.into_iter().map(|one| one.join().expect("no panic")).collect()
             });
-            let first = answers.iter().filter(|answer| answer.header("Idempotent-Replayed").is_empty()).count();
+            let first = answers
+                .iter()
+                .filter(|answer| answer.header("Idempotent-Replayed").is_empty())
+                .count();
             assert_eq!(first, 1, "{answers:?}");
-            assert!(answers.iter().all(|answer| answer.status == 201 && answer.text == answers[0].text), "{answers:?}");
+            assert!(
+                answers
+                    .iter()
+                    .all(|answer| answer.status == 201 && answer.text == answers[0].text),
+                "{answers:?}"
+            );
         }
         assert_eq!(total(&alice), "5");
     });
@@ -131,7 +154,10 @@ fn a_restart_forgets_no_key() {
     let first = create(&api.alice(), "k", "Once");
     api.restart();
     let again = create(&api.alice(), "k", "Once");
-    assert_eq!((again.header("Idempotent-Replayed"), &again.text), ("true", &first.text));
+    assert_eq!(
+        (again.header("Idempotent-Replayed"), &again.text),
+        ("true", &first.text)
+    );
 }
 
 #[test]
@@ -141,8 +167,14 @@ fn a_key_that_is_none_is_refused_before_anything_is_written() {
     for key in ["", "\"\"", "a b", "\"a", "é", &"k".repeat(256)] {
         create(&alice, key, "One").problem(400, "malformed_idempotency_key");
     }
-    let twice = alice.call("POST", "/v1/posts").header("Idempotency-Key", "a").header("Idempotency-Key", "a");
-    twice.json(&json!({ "title": "One", "content": "x" })).send().problem(400, "malformed_idempotency_key");
+    let twice = alice
+        .call("POST", "/v1/posts")
+        .header("Idempotency-Key", "a")
+        .header("Idempotency-Key", "a");
+    twice
+        .json(&json!({ "title": "One", "content": "x" }))
+        .send()
+        .problem(400, "malformed_idempotency_key");
     assert_eq!(total(&alice), "0");
     assert_eq!(create(&alice, &"k".repeat(255), "One").status, 201);
 }

@@ -34,7 +34,11 @@ fn a_cursor_that_is_none_is_refused() {
         ];
         for cursor in bad.into_iter().chain(truncated.iter().map(String::as_str)) {
             let wrong = alice.get(&format!("/v1/posts?limit=1&after={cursor}")).wrong_fields();
-            assert_eq!(wrong, [("after".to_owned(), "must be a cursor from a Link header".to_owned())], "{cursor}");
+            assert_eq!(
+                wrong,
+                [("after".to_owned(), "must be a cursor from a Link header".to_owned())],
+                "{cursor}"
+            );
         }
         // One that points to a post which has gone since is as good as before.
         let newest = alice.get("/v1/posts?limit=1").json()[0]["id"].clone();
@@ -129,17 +133,30 @@ fn no_text_to_search_for_is_a_query_or_a_failure() {
                 assert_eq!(found.status, 200, "{text:?}{more}: {}", found.text);
             }
         }
-        for long in ["a".repeat(201), "a".repeat(8000), "%F0%9F%A6%80".repeat(201), "%22".repeat(2600)] {
+        for long in [
+            "a".repeat(201),
+            "a".repeat(8000),
+            "%F0%9F%A6%80".repeat(201),
+            "%22".repeat(2600),
+        ] {
             let wrong = alice.get(&format!("/v1/posts?q={long}")).wrong_fields();
             assert_eq!(wrong[0].0, "q");
         }
         for control in ["%00", "a%00b", "%1B%5B31m", "a%0Ab", "%7F", "%C2%85"] {
-            assert_eq!(alice.get(&format!("/v1/posts?q={control}")).wrong_fields()[0].0, "q", "{control}");
+            assert_eq!(
+                alice.get(&format!("/v1/posts?q={control}")).wrong_fields()[0].0,
+                "q",
+                "{control}"
+            );
         }
         // Not even bytes that are no UTF-8.
         for bytes in ["%FF", "%C3", "%ED%A0%80", "%F5%80%80%80"] {
             assert_eq!(alice.get(&format!("/v1/posts?q={bytes}")).status, 200, "{bytes}");
         }
-        assert_eq!(titles(&alice.get("/v1/posts?q=rust")), ["Rust and C"], "everything is still there");
+        assert_eq!(
+            titles(&alice.get("/v1/posts?q=rust")),
+            ["Rust and C"],
+            "everything is still there"
+        );
     });
 }

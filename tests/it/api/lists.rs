@@ -14,7 +14,10 @@ pub(super) fn titles(answer: &Answer) -> Vec<String> {
     assert_eq!(answer.status, 200, "{}", answer.text);
     let json = answer.json();
     let posts = json.as_array().expect("a bare array");
-    posts.iter().map(|post| post["title"].as_str().expect("text").to_owned()).collect()
+    posts
+        .iter()
+        .map(|post| post["title"].as_str().expect("text").to_owned())
+        .collect()
 }
 
 /// The path in `Link: <…>; rel="next"`.
@@ -47,7 +50,10 @@ fn the_newest_is_first_and_pages_follow() {
         assert_eq!(titles(&page), ["post 3", "post 2"]);
         assert_eq!(page.header("X-Total-Count"), "5");
         let page = alice.get(&next(&page).expect("more"));
-        assert_eq!((titles(&page), next(&page)), (vec!["post 1".to_owned(), "post 0".to_owned()], None));
+        assert_eq!(
+            (titles(&page), next(&page)),
+            (vec!["post 1".to_owned(), "post 0".to_owned()], None)
+        );
 
         assert_eq!(titles(&alice.get("/v1/posts?skip=4")), ["post 0"]);
         assert_eq!(titles(&alice.get("/v1/posts?skip=5")), [""; 0]);
@@ -99,10 +105,17 @@ fn a_walk_through_all_pages_misses_and_repeats_nothing_while_many_write() {
                     })
                 })
                 .collect();
-            let walks: Vec<Vec<String>> =
-                ["limit=7", "limit=1", "limit=7&author=me"].map(|query| walk(&alice, query)).into();
+            let walks: Vec<Vec<String>> = ["limit=7", "limit=1", "limit=7&author=me"]
+                .map(|query| walk(&alice, query))
+                .into();
             is_walked.store(true, Ordering::SeqCst);
-            (walks, writers.into_iter().map(|writer| writer.join().expect("no panic")).sum::<u32>())
+            (
+                walks,
+                writers
+                    .into_iter()
+                    .map(|writer| writer.join().expect("no panic"))
+                    .sum::<u32>(),
+            )
         });
         assert!(written > 0, "nobody wrote meanwhile");
         let of_before: Vec<String> = (0..60).rev().map(|number| format!("post {number}")).collect();
@@ -189,7 +202,10 @@ fn the_pages_of_a_search_follow_by_skip_and_take_no_cursor() {
         let alice = api.alice();
         write_numbered(&alice, 0..5);
         let first = alice.get("/v1/posts?q=post&limit=2");
-        assert_eq!((titles(&first), first.header("X-Total-Count")), (vec!["post 4".into(), "post 3".into()], "5"));
+        assert_eq!(
+            (titles(&first), first.header("X-Total-Count")),
+            (vec!["post 4".into(), "post 3".into()], "5")
+        );
         assert_eq!(next(&first).as_deref(), Some("/v1/posts?q=post&limit=2&skip=2"));
         let second = alice.get(&next(&first).expect("more"));
         assert_eq!(titles(&second), ["post 2", "post 1"]);
@@ -197,8 +213,11 @@ fn the_pages_of_a_search_follow_by_skip_and_take_no_cursor() {
         assert_eq!((titles(&last), next(&last)), (vec!["post 0".to_owned()], None));
 
         let plain = alice.get("/v1/posts?limit=2");
-        let (_, cursor) =
-            next(&plain).expect("more").split_once("after=").map(|(a, b)| (a.len(), b.to_owned())).expect("a cursor");
+        let (_, cursor) = next(&plain)
+            .expect("more")
+            .split_once("after=")
+            .map(|(a, b)| (a.len(), b.to_owned()))
+            .expect("a cursor");
         let refused = alice.get(&format!("/v1/posts?q=post&after={cursor}"));
         let wrong = refused.wrong_fields();
         assert_eq!(wrong[0].0, "after");
@@ -213,10 +232,24 @@ fn wrong_parameters_are_all_named_and_unknown_ones_ignored() {
     let answer = alice.get("/v1/posts?skip=-1&limit=1001&after=garbage&author=you&q=%00");
     let named: Vec<_> = answer.wrong_fields().into_iter().map(|(field, _)| field).collect();
     assert_eq!(named, ["skip", "after", "limit", "author", "q"]);
-    for query in ["limit=0", "limit=x", "skip=1.0", "after=", "limit=1&limit=2", "after=AQAAAAAAAAABAAAAAAAAAAE%3D"] {
-        assert_eq!(alice.get(&format!("/v1/posts?{query}")).wrong_fields().len(), 1, "{query}");
+    for query in [
+        "limit=0",
+        "limit=x",
+        "skip=1.0",
+        "after=",
+        "limit=1&limit=2",
+        "after=AQAAAAAAAAABAAAAAAAAAAE%3D",
+    ] {
+        assert_eq!(
+            alice.get(&format!("/v1/posts?{query}")).wrong_fields().len(),
+            1,
+            "{query}"
+        );
     }
-    assert_eq!(alice.get("/v1/posts?sort=asc&limit=1000&page=3").json(), Value::Array(Vec::new()));
+    assert_eq!(
+        alice.get("/v1/posts?sort=asc&limit=1000&page=3").json(),
+        Value::Array(Vec::new())
+    );
 }
 
 #[test]
@@ -245,11 +278,20 @@ fn a_list_is_compressed_for_who_can_read_that() {
     let plain = alice.get("/v1/posts");
     assert_eq!(plain.header("Content-Encoding"), "");
     for answer in [&list, &plain] {
-        let vary: Vec<_> = answer.headers.get_all("Vary").iter().map(|value| value.to_str().expect("text")).collect();
+        let vary: Vec<_> = answer
+            .headers
+            .get_all("Vary")
+            .iter()
+            .map(|value| value.to_str().expect("text"))
+            .collect();
         assert!(vary.join(",").contains("Accept-Encoding"), "{vary:?}");
     }
     let short = ask("/v1/posts?author=0");
-    assert_eq!((short.text.as_str(), short.header("Content-Encoding")), ("[]", ""), "too short");
+    assert_eq!(
+        (short.text.as_str(), short.header("Content-Encoding")),
+        ("[]", ""),
+        "too short"
+    );
 }
 
 #[test]
@@ -259,7 +301,13 @@ fn with_an_excerpt_contents_are_cut_and_say_so_on_every_page() {
         alice.write("short", "word");
         alice.write("long", &"word ".repeat(100));
         alice.write("longest", &"word ".repeat(1000));
-        for query in ["excerpt=7", "excerpt=7&author=me", "excerpt=7&skip=1", "excerpt=7&q=word", "excerpt=7&limit=1"] {
+        for query in [
+            "excerpt=7",
+            "excerpt=7&author=me",
+            "excerpt=7&skip=1",
+            "excerpt=7&q=word",
+            "excerpt=7&limit=1",
+        ] {
             let mut page = alice.get(&format!("/v1/posts?{query}"));
             loop {
                 for post in page.json().as_array().expect("posts") {
@@ -280,7 +328,10 @@ fn with_an_excerpt_contents_are_cut_and_say_so_on_every_page() {
             assert_eq!(alice.get("/v1/posts?excerpt=4").json()[1]["content"], "word");
         }
         let wrong = alice.get("/v1/posts?excerpt=0").wrong_fields();
-        assert_eq!(wrong, [("excerpt".to_owned(), "must be an integer from 1 to 1000".to_owned())]);
+        assert_eq!(
+            wrong,
+            [("excerpt".to_owned(), "must be an integer from 1 to 1000".to_owned())]
+        );
     });
 }
 
@@ -289,8 +340,16 @@ fn a_page_of_large_posts_ends_early_and_link_goes_on_exactly_there() {
     each_api(|api| {
         let alice = api.alice();
         let content = "🦀".repeat(50_000);
-        let ids: Vec<i64> = (0..23).map(|number| alice.write(&format!("large {number}"), &content)).collect();
-        for query in ["limit=1000", "limit=100", "limit=1000&skip=0", "limit=1000&author=me", "limit=1000&q=large"] {
+        let ids: Vec<i64> = (0..23)
+            .map(|number| alice.write(&format!("large {number}"), &content))
+            .collect();
+        for query in [
+            "limit=1000",
+            "limit=100",
+            "limit=1000&skip=0",
+            "limit=1000&author=me",
+            "limit=1000&q=large",
+        ] {
             let mut seen = Vec::new();
             let mut pages = 0;
             let mut page = alice.get(&format!("/v1/posts?{query}"));
@@ -299,7 +358,13 @@ fn a_page_of_large_posts_ends_early_and_link_goes_on_exactly_there() {
                 assert_eq!((page.status, page.header("X-Total-Count")), (200, "23"), "{query}");
                 assert!(page.text.len() < 3 * 1024 * 1024, "{} bytes", page.text.len());
                 let posts = page.json();
-                seen.extend(posts.as_array().expect("posts").iter().map(|post| post["id"].as_i64().expect("an id")));
+                seen.extend(
+                    posts
+                        .as_array()
+                        .expect("posts")
+                        .iter()
+                        .map(|post| post["id"].as_i64().expect("an id")),
+                );
                 let Some(path) = next(&page) else { break };
                 page = alice.get(&path);
             }

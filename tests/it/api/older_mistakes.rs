@@ -63,7 +63,9 @@ fn tokens_of_version_2_are_taken() {
     let api = TestApi::start();
     assert_eq!(api.bearer(|token| token).get("/v1/profile").status, 200);
     assert_eq!(
-        api.holder_of(&api.control().token().v1().mint()).get("/v1/profile").status,
+        api.holder_of(&api.control().token().v1().mint())
+            .get("/v1/profile")
+            .status,
         200,
         "and those of version 1 too"
     );
@@ -88,10 +90,14 @@ fn an_application_whose_role_is_named_as_the_scope_is_refused() {
 fn who_is_known_but_may_not_gets_403_and_who_is_not_known_401() {
     let api = TestApi::start();
     let id = api.alice().write("hers", "text");
-    api.bearer(|token| token.scope("other")).get("/v1/posts").problem(403, "insufficient_scope");
+    api.bearer(|token| token.scope("other"))
+        .get("/v1/posts")
+        .problem(403, "insufficient_scope");
     api.bob().delete(&format!("/v1/posts/{id}")).problem(403, "not_author");
     api.nobody().get("/v1/posts").problem(401, "missing_token");
-    api.holder_of(&api.control().token().expired().mint()).get("/v1/posts").problem(401, "expired");
+    api.holder_of(&api.control().token().expired().mint())
+        .get("/v1/posts")
+        .problem(401, "expired");
 }
 
 #[test]
@@ -101,7 +107,10 @@ fn a_comma_list_of_cors_origins_does_not_stop_the_start() {
     let mut command = blogctl(folder.path());
     let ended = Ended::of_command(command.args(["config", "--json"]).env("CORS_ORIGINS", origins));
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(ended.stdout.contains("https://a.example") && ended.stdout.contains("https://b.example"), "{ended:?}");
+    assert!(
+        ended.stdout.contains("https://a.example") && ended.stdout.contains("https://b.example"),
+        "{ended:?}"
+    );
     let api = TestApi::with(|settings| {
         settings.api.cors_origins = vec!["https://a.example".to_owned(), "https://b.example".to_owned()];
     });
@@ -116,9 +125,13 @@ fn the_api_is_not_ready_while_its_database_is_down() {
     let api = TestApi::start();
     api.nobody().get_until("/health/ready", 200);
     let mut other = SqliteConnection::establish(&api.settings.database.url).expect("the same file");
-    other.batch_execute("ALTER TABLE post_counts RENAME TO gone").expect("renamed");
+    other
+        .batch_execute("ALTER TABLE post_counts RENAME TO gone")
+        .expect("renamed");
     api.nobody().get_until("/health/ready", 503);
-    other.batch_execute("ALTER TABLE gone RENAME TO post_counts").expect("renamed");
+    other
+        .batch_execute("ALTER TABLE gone RENAME TO post_counts")
+        .expect("renamed");
     api.nobody().get_until("/health/ready", 200);
 }
 
@@ -131,7 +144,12 @@ fn a_list_has_one_order_whatever_the_database_likes() {
     written.reverse();
     for _ in 0..3 {
         let list = alice.get("/v1/posts?limit=30").json();
-        let ids: Vec<_> = list.as_array().expect("a list").iter().filter_map(|post| post["id"].as_i64()).collect();
+        let ids: Vec<_> = list
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|post| post["id"].as_i64())
+            .collect();
         assert_eq!(ids, written, "newest first, by when it was written");
     }
 }
@@ -141,8 +159,19 @@ fn over_the_rate_limit_is_429_and_never_500() {
     let api = TestApi::with(|settings| (settings.api.limit_reads_burst, settings.api.limit_reads_per_second) = (3, 1));
     let alice = api.alice();
     let answers: Vec<_> = (0..20).map(|_| alice.get("/v1/posts/0")).collect();
-    assert!(answers.iter().all(|answer| matches!(answer.status, 404 | 429)), "{answers:#?}");
-    let refused = answers.iter().find(|answer| answer.status == 429).expect("over the limit");
+    assert!(
+        answers.iter().all(|answer| matches!(answer.status, 404 | 429)),
+        "{answers:#?}"
+    );
+    let refused = answers
+        .iter()
+        .find(|answer| answer.status == 429)
+        .expect("over the limit");
     refused.problem(429, "too_many_requests");
-    assert!(refused.header("Retry-After").parse::<u64>().is_ok_and(|seconds| seconds >= 1));
+    assert!(
+        refused
+            .header("Retry-After")
+            .parse::<u64>()
+            .is_ok_and(|seconds| seconds >= 1)
+    );
 }

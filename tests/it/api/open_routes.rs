@@ -26,15 +26,27 @@ fn every_form_of_a_static_file_has_a_tag_and_is_sent_once() {
     for path in STATIC {
         let ask = |coding: &str, known: &str| {
             let call = api.nobody().call("GET", path).header("Accept-Encoding", coding);
-            if known.is_empty() { call.send() } else { call.header("If-None-Match", known).send() }
+            if known.is_empty() {
+                call.send()
+            } else {
+                call.header("If-None-Match", known).send()
+            }
         };
         let plain = ask("identity", "");
         assert_eq!((plain.status, plain.header("Content-Encoding")), (200, ""), "{path}");
         for coding in ["identity", "gzip", "br", "zstd"] {
             let whole = ask(coding, "");
             let is_compressed = coding != "identity" && plain.text.len() >= 1024;
-            assert_eq!(whole.header("Content-Encoding"), if is_compressed { coding } else { "" }, "{path} {coding}");
-            assert_eq!(whole.header("ETag") != plain.header("ETag"), is_compressed, "{path} {coding}");
+            assert_eq!(
+                whole.header("Content-Encoding"),
+                if is_compressed { coding } else { "" },
+                "{path} {coding}"
+            );
+            assert_eq!(
+                whole.header("ETag") != plain.header("ETag"),
+                is_compressed,
+                "{path} {coding}"
+            );
             assert!(whole.header("Vary").contains("Accept-Encoding"), "{path} {coding}");
             assert!(!whole.header("Content-Length").is_empty(), "{path} {coding}");
             let known = ask(coding, whole.header("ETag"));
@@ -45,7 +57,11 @@ fn every_form_of_a_static_file_has_a_tag_and_is_sent_once() {
         }
         ask("identity;q=0, compress", "").problem(406, "not_acceptable");
         let head = api.nobody().call("HEAD", path).send();
-        assert_eq!((head.status, head.header("ETag"), head.text.as_str()), (200, plain.header("ETag"), ""), "{path}");
+        assert_eq!(
+            (head.status, head.header("ETag"), head.text.as_str()),
+            (200, plain.header("ETag"), ""),
+            "{path}"
+        );
     }
 }
 
@@ -87,26 +103,47 @@ fn every_route_counts_to_the_budget_of_the_address_and_health_to_its_own() {
         });
         for (n, (method, path)) in calls.into_iter().enumerate() {
             let from_one_address = |method: &str, path: &str| {
-                api.nobody().call(method, path).header("X-Forwarded-For", &format!("198.51.100.{n}"))
+                api.nobody()
+                    .call(method, path)
+                    .header("X-Forwarded-For", &format!("198.51.100.{n}"))
             };
             let ask = |preflight: bool| {
                 let call = from_one_address(method, path).header("Origin", "https://app.example");
                 // CORS answers a preflight by itself.
-                if preflight { call.header("Access-Control-Request-Method", "GET").send() } else { call.send() }
+                if preflight {
+                    call.header("Access-Control-Request-Method", "GET").send()
+                } else {
+                    call.send()
+                }
             };
             let answers: Vec<Answer> = (0..40).map(|n| ask(n % 2 == 0)).collect();
             let admitted = answers.iter().filter(|answer| answer.status != 429).count();
             let is_bounded = (5..20).contains(&admitted);
-            attacks::record("API: rate limits", &format!("a flood of {method} {path}, CORS: {is_cors}"), is_bounded);
+            attacks::record(
+                "API: rate limits",
+                &format!("a flood of {method} {path}, CORS: {is_cors}"),
+                is_bounded,
+            );
             assert!(is_bounded, "{method} {path}, CORS {is_cors}: {admitted} of 40");
-            let refused = answers.iter().rfind(|answer| answer.status == 429).expect("one refused");
+            let refused = answers
+                .iter()
+                .rfind(|answer| answer.status == 429)
+                .expect("one refused");
             if method != "OPTIONS" {
                 let allowed = if is_cors { "https://app.example" } else { "" };
-                assert_eq!(refused.header("Access-Control-Allow-Origin"), allowed, "{method} {path}");
+                assert_eq!(
+                    refused.header("Access-Control-Allow-Origin"),
+                    allowed,
+                    "{method} {path}"
+                );
             }
             assert!(!refused.header("Retry-After").is_empty());
             for probe in ["/health", "/health/live", "/health/ready"] {
-                assert_ne!(from_one_address("GET", probe).send().status, 429, "{probe} after a flood of {path}");
+                assert_ne!(
+                    from_one_address("GET", probe).send().status,
+                    429,
+                    "{probe} after a flood of {path}"
+                );
             }
         }
     }
@@ -121,7 +158,12 @@ fn no_request_is_counted_twice() {
         });
         let alice = api.alice();
         let statuses: Vec<u16> = (0..10)
-            .flat_map(|_| [alice.get("/v1/posts").status, alice.call("OPTIONS", "/v1/posts").send().status])
+            .flat_map(|_| {
+                [
+                    alice.get("/v1/posts").status,
+                    alice.call("OPTIONS", "/v1/posts").send().status,
+                ]
+            })
             .collect();
         assert_eq!(statuses, [200, 204].repeat(10));
     }
@@ -130,7 +172,10 @@ fn no_request_is_counted_twice() {
 #[test]
 fn clients_that_request_large_files_and_never_read_take_no_memory() {
     let dev = Dev::start();
-    let address = dev.api("").trim_start_matches("http://").replace("localhost", "127.0.0.1");
+    let address = dev
+        .api("")
+        .trim_start_matches("http://")
+        .replace("localhost", "127.0.0.1");
     let alice = crate::support::idp::IdpControl::at(&dev.idp("")).token().mint();
     let client = crate::support::api::Client::at(&dev.api(""), &alice);
     let content = "x".repeat(49_000);
@@ -144,9 +189,13 @@ fn clients_that_request_large_files_and_never_read_take_no_memory() {
     let before = dev.running.peak_kib();
     let request_and_leave = |n: usize, path: &str, coding: &str| {
         let mut stream = TcpStream::connect(&address).expect("a connection");
-        stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a time limit");
+        stream
+            .set_read_timeout(Some(Duration::from_mins(1)))
+            .expect("a time limit");
         let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {alice}\r\n");
-        stream.write_all(format!("{head}Accept-Encoding: {coding}\r\n\r\n").as_bytes()).expect("sent");
+        stream
+            .write_all(format!("{head}Accept-Encoding: {coding}\r\n\r\n").as_bytes())
+            .expect("sent");
         // It has begun to answer, and nothing is taken from what it sends.
         assert_eq!(stream.peek(&mut [0; 1]).expect("an answer"), 1, "{n}");
         stream
@@ -166,6 +215,9 @@ fn clients_that_request_large_files_and_never_read_take_no_memory() {
     let all = dev.running.peak_kib() - before;
     attacks::record("API: open routes", "large files that nobody reads", files <= 20 * 1024);
     assert!(files <= 20 * 1024, "200 clients that do not read take {files} KiB");
-    assert!(all <= 40 * 1024, "with 100 more that do not read a page of 1 MB: {all} KiB");
+    assert!(
+        all <= 40 * 1024,
+        "with 100 more that do not read a page of 1 MB: {all} KiB"
+    );
     drop(streams);
 }

@@ -30,12 +30,20 @@ fn api_on(postgres: &PostgresDatabase) -> TestApi {
 #[track_caller]
 fn is_unavailable(answer: &Answer) {
     answer.problem(503, "database_unavailable");
-    assert!(answer.header("Retry-After").parse::<u32>().is_ok_and(|seconds| seconds > 0), "{answer:?}");
+    assert!(
+        answer
+            .header("Retry-After")
+            .parse::<u32>()
+            .is_ok_and(|seconds| seconds > 0),
+        "{answer:?}"
+    );
 }
 
 #[test]
 fn connections_that_the_server_closes_cost_no_500() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let api = api_on(&postgres);
     let id = api.alice().write("A post", "A content");
     let is_over = AtomicBool::new(false);
@@ -62,9 +70,15 @@ fn connections_that_the_server_closes_cost_no_500() {
                         answers.push((200, alice.get(&format!("/v1/posts/{id}"))));
                         answers.push((
                             201,
-                            alice.post("/v1/posts", &json!({ "title": format!("{number}/{round}"), "content": "x" })),
+                            alice.post(
+                                "/v1/posts",
+                                &json!({ "title": format!("{number}/{round}"), "content": "x" }),
+                            ),
                         ));
-                        answers.push((200, alice.put(&format!("/v1/posts/{id}"), &json!({ "title": "Changed" }))));
+                        answers.push((
+                            200,
+                            alice.put(&format!("/v1/posts/{id}"), &json!({ "title": "Changed" })),
+                        ));
                         answers.push((200, alice.get("/v1/posts?author=me&limit=2")));
                         answers.push((200, alice.get("/v1/posts?q=post&limit=2")));
                     }
@@ -72,7 +86,10 @@ fn connections_that_the_server_closes_cost_no_500() {
                 })
             })
             .collect();
-        let answers: Vec<_> = clients.into_iter().map(|client| client.join().expect("no client fails")).collect();
+        let answers: Vec<_> = clients
+            .into_iter()
+            .map(|client| client.join().expect("no client fails"))
+            .collect();
         is_over.store(true, Ordering::SeqCst);
         for (expected, answer) in answers.into_iter().flatten() {
             if answer.status == expected {
@@ -83,14 +100,19 @@ fn connections_that_the_server_closes_cost_no_500() {
             }
         }
     });
-    assert!(done > 0 && done + turned_away == 600, "{done} done, {turned_away} turned away");
+    assert!(
+        done > 0 && done + turned_away == 600,
+        "{done} done, {turned_away} turned away"
+    );
     api.alice().get_until("/health/ready", 200);
     assert_eq!(api.alice().get(&format!("/v1/posts/{id}")).status, 200);
 }
 
 #[test]
 fn a_server_that_takes_no_writes_is_unavailable_for_writes_until_it_does() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let api = api_on(&postgres);
     let alice = api.alice();
     let id = alice.write("A post", "A content");
@@ -111,21 +133,30 @@ fn a_server_that_takes_no_writes_is_unavailable_for_writes_until_it_does() {
     assert_eq!(alice.get(&format!("/v1/posts/{id}")).status, 200);
     // Without closing anything: as after a failover, it is the old connections that are wrong.
     let mut admin = postgres.connection();
-    admin.batch_execute("SET default_transaction_read_only = off").expect("set");
     admin
-        .batch_execute(&format!("ALTER DATABASE {} RESET default_transaction_read_only", postgres.name))
+        .batch_execute("SET default_transaction_read_only = off")
+        .expect("set");
+    admin
+        .batch_execute(&format!(
+            "ALTER DATABASE {} RESET default_transaction_read_only",
+            postgres.name
+        ))
         .expect("reset");
     assert_eq!(alice.post("/v1/posts", &post).status, 201);
 }
 
 #[test]
 fn a_lock_that_lasts_is_503_and_not_500() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let api = api_on(&postgres);
     let alice = api.alice();
     let id = alice.write("A post", "A content");
     let mut other = postgres.connection();
-    other.batch_execute("BEGIN; LOCK TABLE blog_posts IN ACCESS EXCLUSIVE MODE").expect("locked");
+    other
+        .batch_execute("BEGIN; LOCK TABLE blog_posts IN ACCESS EXCLUSIVE MODE")
+        .expect("locked");
     is_unavailable(&alice.get(&format!("/v1/posts/{id}")));
     is_unavailable(&alice.put(&format!("/v1/posts/{id}"), &json!({ "title": "Changed" })));
     other.batch_execute("ROLLBACK").expect("unlocked");

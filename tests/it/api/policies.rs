@@ -25,13 +25,29 @@ fn app_roles_say_who_reads_writes_and_changes_what_others_wrote() {
 
     assert_eq!(reader.get(&path).status, 200);
     for (what, answer, code) in [
-        ("reader writes", reader.post("/v1/posts", &json!({"title": "a", "content": "b"})), "insufficient_role"),
+        (
+            "reader writes",
+            reader.post("/v1/posts", &json!({"title": "a", "content": "b"})),
+            "insufficient_role",
+        ),
         ("reader changes", reader.put(&path, &change), "insufficient_role"),
         ("reader deletes", reader.delete(&path), "insufficient_role"),
-        ("writer changes another's", other_writer.put(&path, &change), "not_author"),
+        (
+            "writer changes another's",
+            other_writer.put(&path, &change),
+            "not_author",
+        ),
         ("writer deletes another's", other_writer.delete(&path), "not_author"),
-        ("without a role", with_roles(&api, 0, &json!([])).get(&path), "insufficient_role"),
-        ("with a role in other case", with_roles(&api, 0, &json!(["blog.admin"])).get(&path), "insufficient_role"),
+        (
+            "without a role",
+            with_roles(&api, 0, &json!([])).get(&path),
+            "insufficient_role",
+        ),
+        (
+            "with a role in other case",
+            with_roles(&api, 0, &json!(["blog.admin"])).get(&path),
+            "insufficient_role",
+        ),
     ] {
         attacks::record("API: app roles", what, answer.status == 403);
         answer.problem(403, code);
@@ -41,21 +57,34 @@ fn app_roles_say_who_reads_writes_and_changes_what_others_wrote() {
     assert_eq!(admin.put(&path, &json!({"content": "moderated"})).status, 200);
     let post = writer.get(&path).json();
     assert_eq!(post["content"], "moderated");
-    assert_eq!(post["author"]["oid"], json!(api.user(0).oid), "the author stays the author");
+    assert_eq!(
+        post["author"]["oid"],
+        json!(api.user(0).oid),
+        "the author stays the author"
+    );
     assert_eq!(admin.delete(&path).status, 204);
 }
 
 #[test]
 fn every_response_says_what_the_caller_may_do() {
     let api = TestApi::with(|settings| settings.api.require_app_roles = true);
-    for (role, rights) in [("Blog.Reader", "read"), ("Blog.Writer", "write"), ("Blog.Admin", "manage")] {
+    for (role, rights) in [
+        ("Blog.Reader", "read"),
+        ("Blog.Writer", "write"),
+        ("Blog.Admin", "manage"),
+    ] {
         let caller = with_roles(&api, 0, &json!([role]));
         for path in ["/v1/posts", "/v1/posts?author=me", "/v1/profile", "/v1/posts/999999"] {
             assert_eq!(caller.get(path).header("blog-rights"), rights, "{role} {path}");
         }
     }
     let without = TestApi::start();
-    assert_eq!(with_roles(&without, 0, &json!(["Blog.Reader"])).get("/v1/posts").header("blog-rights"), "write");
+    assert_eq!(
+        with_roles(&without, 0, &json!(["Blog.Reader"]))
+            .get("/v1/posts")
+            .header("blog-rights"),
+        "write"
+    );
     assert_eq!(without.nobody().get("/v1/posts").header("blog-rights"), "");
 }
 
@@ -64,7 +93,11 @@ fn without_app_roles_a_role_gives_no_right_over_others_posts() {
     let api = TestApi::start();
     let id = api.alice().write("hers", "text");
     let answer = with_roles(&api, 1, &json!(["Blog.Admin"])).delete(&format!("/v1/posts/{id}"));
-    attacks::record("API: app roles", "admin role where roles do not count", answer.status == 403);
+    attacks::record(
+        "API: app roles",
+        "admin role where roles do not count",
+        answer.status == 403,
+    );
     answer.problem(403, "not_author");
 }
 
@@ -72,38 +105,61 @@ fn without_app_roles_a_role_gives_no_right_over_others_posts() {
 fn an_application_by_itself_is_let_in_only_where_allowed_and_by_role() {
     let role = json!(["Blog.Writer"]);
     let refusing = TestApi::start();
-    let answer = refusing.bearer(|token| token.app_only().claim("roles", role.clone())).get("/v1/posts");
-    attacks::record("API: app roles", "application where none is allowed", answer.status == 401);
+    let answer = refusing
+        .bearer(|token| token.app_only().claim("roles", role.clone()))
+        .get("/v1/posts");
+    attacks::record(
+        "API: app roles",
+        "application where none is allowed",
+        answer.status == 401,
+    );
     answer.problem(401, "app_only");
 
     let api = TestApi::with(|settings| settings.api.allow_app_only = true);
-    for (what, roles) in
-        [("application without a role", json!([])), ("role of the scope's name", json!(["access_as_user"]))]
-    {
-        let answer = api.bearer(|token| token.app_only().claim("roles", roles)).get("/v1/posts");
+    for (what, roles) in [
+        ("application without a role", json!([])),
+        ("role of the scope's name", json!(["access_as_user"])),
+    ] {
+        let answer = api
+            .bearer(|token| token.app_only().claim("roles", roles))
+            .get("/v1/posts");
         attacks::record("API: app roles", what, answer.status == 403);
         answer.problem(403, "insufficient_role");
     }
     let application = api.bearer(|token| token.app_only().claim("roles", role));
     let id = application.write("by a machine", "text");
-    api.alice().delete(&format!("/v1/posts/{id}")).problem(403, "not_author");
+    api.alice()
+        .delete(&format!("/v1/posts/{id}"))
+        .problem(403, "not_author");
     assert_eq!(application.delete(&format!("/v1/posts/{id}")).status, 204);
 }
 
 #[test]
 fn a_missing_authentication_context_is_challenged_with_the_claims_to_ask_for() {
     let api = TestApi::with(|settings| settings.api.required_acrs = vec!["c1".to_owned()]);
-    let answer = api.bearer(|token| token.claim("xms_cc", json!(["cp1"]))).get("/v1/posts");
+    let answer = api
+        .bearer(|token| token.claim("xms_cc", json!(["cp1"])))
+        .get("/v1/posts");
     answer.problem(401, "insufficient_claims");
     let challenge = answer.header("WWW-Authenticate");
     assert!(challenge.contains("error=\"insufficient_claims\"") && challenge.contains("authorization_uri=\""));
-    let claims = challenge.split("claims=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("claims");
+    let claims = challenge
+        .split("claims=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .expect("claims");
     let claims: Value = serde_json::from_slice(&STANDARD.decode(claims).expect("base64")).expect("JSON");
-    assert_eq!(claims, json!({"access_token": {"acrs": {"essential": true, "value": "c1"}}}));
+    assert_eq!(
+        claims,
+        json!({"access_token": {"acrs": {"essential": true, "value": "c1"}}})
+    );
 
     let plain = api.bearer(|token| token).get("/v1/posts");
     plain.problem(403, "insufficient_claims");
-    assert!(!plain.header("WWW-Authenticate").contains("claims=\""), "who cannot handle it would loop");
+    assert!(
+        !plain.header("WWW-Authenticate").contains("claims=\""),
+        "who cannot handle it would loop"
+    );
     let met = api.bearer(|token| token.claim("acrs", json!(["c1"]))).get("/v1/posts");
     assert_eq!(met.status, 200, "{}", met.text);
 }

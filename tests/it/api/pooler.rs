@@ -45,10 +45,14 @@ fn two_replicas_behind_a_session_pooler_change_only_what_they_are_asked_to() {
 }
 
 fn mixed_load(pool_mode: &str) {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     // In session mode each client has a connection to itself for as long as it stays.
     let server_connections = if pool_mode == "session" { 60 } else { 3 };
-    let Some(pooler) = PgBouncer::with(&postgres.settings.url, pool_mode, server_connections, "") else { return };
+    let Some(pooler) = PgBouncer::with(&postgres.settings.url, pool_mode, server_connections, "") else {
+        return;
+    };
     let replica = || {
         TestApi::with(|settings| {
             settings.api.rate_limits = false;
@@ -63,10 +67,15 @@ fn mixed_load(pool_mode: &str) {
     let replicas = [replica(), replica()];
     // Each replica has its own identity provider, so a token is good for one of them; the user is the same.
     let alice = || replicas.iter().map(TestApi::alice).collect::<Vec<_>>();
-    let [writer, ..] = &*alice() else { panic!("two replicas") };
+    let [writer, ..] = &*alice() else {
+        panic!("two replicas")
+    };
     let mut expected: Posts = (0..ONLY_READ)
         .map(|number| {
-            let (title, content) = (format!("Only read {number}"), format!("Nobody changes this one: {number}"));
+            let (title, content) = (
+                format!("Only read {number}"),
+                format!("Nobody changes this one: {number}"),
+            );
             (writer.write(&title, &content), (title, content))
         })
         .collect();
@@ -81,7 +90,10 @@ fn mixed_load(pool_mode: &str) {
                 scope.spawn(move || one_client(&client, number, only_read))
             })
             .collect();
-        running.into_iter().map(|thread| thread.join().expect("no client fails")).collect()
+        running
+            .into_iter()
+            .map(|thread| thread.join().expect("no client fails"))
+            .collect()
     });
     for posts in left {
         expected.extend(posts);
@@ -103,7 +115,10 @@ fn one_client(client: &Client, number: usize, only_read: &[i64]) -> Posts {
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.value("id"), *id, "another post than was asked for");
 
-        let (title, content) = (format!("Post {number}/{round}"), format!("Round {round} of client {number}"));
+        let (title, content) = (
+            format!("Post {number}/{round}"),
+            format!("Round {round} of client {number}"),
+        );
         let created = client.write(&title, &content);
         own.insert(created, (title, content));
 

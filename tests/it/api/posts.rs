@@ -8,7 +8,10 @@ use crate::support::api::{TestApi, each_api};
 fn a_post_is_written_read_changed_and_deleted() {
     each_api(|api| {
         let alice = api.alice();
-        let made = alice.post("/v1/posts", &json!({ "title": " First ", "content": "Hello,\r\nworld 🎉", "id": 99 }));
+        let made = alice.post(
+            "/v1/posts",
+            &json!({ "title": " First ", "content": "Hello,\r\nworld 🎉", "id": 99 }),
+        );
         assert_eq!(made.status, 201, "{}", made.text);
         insta::allow_duplicates! {
             insta::assert_snapshot!(made.snapshot(), @r#"
@@ -39,16 +42,28 @@ fn a_post_is_written_read_changed_and_deleted() {
 
         let changed = alice.put("/v1/posts/1", &json!({ "title": "Second" }));
         assert_eq!(changed.status, 200);
-        assert_eq!((&changed.json()["title"], &changed.json()["content"]), (&json!("Second"), &made.json()["content"]));
+        assert_eq!(
+            (&changed.json()["title"], &changed.json()["content"]),
+            (&json!("Second"), &made.json()["content"])
+        );
         assert_eq!(changed.json()["created_at"], made.json()["created_at"]);
         assert!(changed.json()["updated_at"].as_str() > made.json()["updated_at"].as_str());
-        let changed = alice.put("/v1/posts/1", &json!({ "title": null, "content": "Other", "author_id": 7 }));
-        assert_eq!((&changed.json()["title"], &changed.json()["content"]), (&json!("Second"), &json!("Other")));
+        let changed = alice.put(
+            "/v1/posts/1",
+            &json!({ "title": null, "content": "Other", "author_id": 7 }),
+        );
+        assert_eq!(
+            (&changed.json()["title"], &changed.json()["content"]),
+            (&json!("Second"), &json!("Other"))
+        );
         assert_eq!(changed.json()["author_id"], 1);
 
         let deleted = alice.delete("/v1/posts/1");
         assert_eq!((deleted.status, deleted.text.as_str()), (204, ""));
-        assert_eq!(alice.get("/v1/posts/1").problem(404, "post_not_found"), "Post not found");
+        assert_eq!(
+            alice.get("/v1/posts/1").problem(404, "post_not_found"),
+            "Post not found"
+        );
     });
 }
 
@@ -70,7 +85,11 @@ fn only_the_author_changes_or_deletes_a_post() {
         for condition in [etag.as_str(), "*", "\"x\""] {
             let call = bob.call("DELETE", &path).header("If-Match", condition).send();
             call.problem(403, "not_author");
-            let call = bob.call("PUT", &path).header("If-Match", condition).json(&json!({ "title": "x" })).send();
+            let call = bob
+                .call("PUT", &path)
+                .header("If-Match", condition)
+                .json(&json!({ "title": "x" }))
+                .send();
             call.problem(403, "not_author");
         }
 
@@ -84,8 +103,14 @@ fn the_same_object_id_in_the_token_is_what_makes_the_author_not_the_name() {
     let id = api.alice().write("Mine", "Keep off");
     let (alice, bob) = (api.user(0), api.user(1));
     let impostor = api.bearer(|token| {
-        let names = [("name", &alice.name), ("email", &alice.email), ("preferred_username", &alice.email)];
-        names.into_iter().fold(token.user(&bob.oid), |token, (claim, value)| token.claim(claim, json!(value)))
+        let names = [
+            ("name", &alice.name),
+            ("email", &alice.email),
+            ("preferred_username", &alice.email),
+        ];
+        names.into_iter().fold(token.user(&bob.oid), |token, (claim, value)| {
+            token.claim(claim, json!(value))
+        })
     });
     impostor.delete(&format!("/v1/posts/{id}")).problem(403, "not_author");
 }
@@ -97,9 +122,15 @@ fn a_post_that_is_not_there_is_404_for_everybody() {
             for id in ["1", "0", "-1", "9223372036854775807"] {
                 let path = format!("/v1/posts/{id}");
                 assert_eq!(client.get(&path).problem(404, "post_not_found"), "Post not found");
-                client.put(&path, &json!({ "title": "x" })).problem(404, "post_not_found");
+                client
+                    .put(&path, &json!({ "title": "x" }))
+                    .problem(404, "post_not_found");
                 client.delete(&path).problem(404, "post_not_found");
-                client.call("DELETE", &path).header("If-Match", "\"x\"").send().problem(404, "post_not_found");
+                client
+                    .call("DELETE", &path)
+                    .header("If-Match", "\"x\"")
+                    .send()
+                    .problem(404, "post_not_found");
             }
         }
     });
@@ -112,7 +143,11 @@ fn an_id_that_is_no_integer_is_422() {
         let path = format!("/v1/posts/{id}");
         for method in ["GET", "DELETE"] {
             let answer = api.alice().call(method, &path).send();
-            assert_eq!(answer.wrong_fields(), [("id".to_owned(), "must be an integer".to_owned())], "{method} {id}");
+            assert_eq!(
+                answer.wrong_fields(),
+                [("id".to_owned(), "must be an integer".to_owned())],
+                "{method} {id}"
+            );
         }
     }
 }
@@ -124,10 +159,22 @@ fn all_wrong_fields_are_named_at_once() {
     let (long_title, long_content) = ("ä".repeat(201), "ä".repeat(11));
     for (body, expected) in [
         (json!({}), [("title", "is required"), ("content", "is required")]),
-        (json!({ "title": null, "content": 1 }), [("title", "must be a string"), ("content", "must be a string")]),
-        (json!({ "title": " ", "content": "" }), [("title", "must"), ("content", "must")]),
-        (json!({ "title": long_title, "content": long_content }), [("title", "must be 1 to 200"), ("content", "must")]),
-        (json!({ "title": "a\u{0}b", "content": "a\u{1b}b" }), [("title", "must"), ("content", "must")]),
+        (
+            json!({ "title": null, "content": 1 }),
+            [("title", "must be a string"), ("content", "must be a string")],
+        ),
+        (
+            json!({ "title": " ", "content": "" }),
+            [("title", "must"), ("content", "must")],
+        ),
+        (
+            json!({ "title": long_title, "content": long_content }),
+            [("title", "must be 1 to 200"), ("content", "must")],
+        ),
+        (
+            json!({ "title": "a\u{0}b", "content": "a\u{1b}b" }),
+            [("title", "must"), ("content", "must")],
+        ),
     ] {
         let answer = alice.post("/v1/posts", &body);
         let wrong = answer.wrong_fields();
@@ -135,16 +182,29 @@ fn all_wrong_fields_are_named_at_once() {
         for ((field, message), (expected_field, start)) in wrong.iter().zip(expected) {
             assert_eq!(field, expected_field, "{body}");
             assert!(message.starts_with(start), "{body}: {message}");
-            assert!(answer.json()["detail"].as_str().expect("text").contains(&format!("{field} {message}")));
+            assert!(
+                answer.json()["detail"]
+                    .as_str()
+                    .expect("text")
+                    .contains(&format!("{field} {message}"))
+            );
         }
     }
     assert_eq!(alice.get("/v1/posts").json(), json!([]), "nothing was written");
 
-    let fits = alice.post("/v1/posts", &json!({ "title": "ä".repeat(200), "content": "ä".repeat(10) }));
+    let fits = alice.post(
+        "/v1/posts",
+        &json!({ "title": "ä".repeat(200), "content": "ä".repeat(10) }),
+    );
     assert_eq!(fits.status, 201);
     let nothing = alice.put("/v1/posts/1", &json!({ "unknown": 1 })).wrong_fields();
-    assert_eq!(nothing, [("body".to_owned(), "must hold title, content or both".to_owned())]);
-    let wrong = alice.put("/v1/posts/1", &json!({ "title": "", "content": [] })).wrong_fields();
+    assert_eq!(
+        nothing,
+        [("body".to_owned(), "must hold title, content or both".to_owned())]
+    );
+    let wrong = alice
+        .put("/v1/posts/1", &json!({ "title": "", "content": [] }))
+        .wrong_fields();
     assert_eq!(wrong.len(), 2, "{wrong:?}");
 }
 
@@ -153,6 +213,9 @@ fn the_author_is_a_user_who_need_not_have_been_known() {
     each_api(|api| {
         let id = api.bob().write("a", "b");
         let author = &api.alice().get(&format!("/v1/posts/{id}")).json()["author"];
-        assert_eq!((&author["display_name"], &author["oid"]), (&json!("Bob Brandt"), &json!(api.user(1).oid)));
+        assert_eq!(
+            (&author["display_name"], &author["oid"]),
+            (&json!("Bob Brandt"), &json!(api.user(1).oid))
+        );
     });
 }

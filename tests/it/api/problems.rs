@@ -19,8 +19,18 @@ fn a_body_that_cannot_be_used_is_refused_with_its_reason() {
         ("application/json", "", 400, "malformed_json"),
         ("application/json", "{", 400, "malformed_json"),
         ("application/json", "{'title':'a'}", 400, "malformed_json"),
-        ("application/json", "{\"title\":\"a\",\"content\":\"b\"} x", 400, "malformed_json"),
-        ("application/json", "{\"title\":\"\\ud800\",\"content\":\"b\"}", 400, "malformed_json"),
+        (
+            "application/json",
+            "{\"title\":\"a\",\"content\":\"b\"} x",
+            400,
+            "malformed_json",
+        ),
+        (
+            "application/json",
+            "{\"title\":\"\\ud800\",\"content\":\"b\"}",
+            400,
+            "malformed_json",
+        ),
         ("application/json", &"[".repeat(900), 422, "invalid"),
         ("application/json", "[\"a\",\"b\"]", 422, "invalid"),
         ("application/json", "null", 422, "invalid"),
@@ -28,7 +38,12 @@ fn a_body_that_cannot_be_used_is_refused_with_its_reason() {
         ("text/plain", good, 415, "unsupported_media_type"),
         ("text/json", good, 415, "unsupported_media_type"),
         ("application/x-json", good, 415, "unsupported_media_type"),
-        ("application/x-www-form-urlencoded", "title=a&content=b", 415, "unsupported_media_type"),
+        (
+            "application/x-www-form-urlencoded",
+            "title=a&content=b",
+            415,
+            "unsupported_media_type",
+        ),
         ("nonsense", good, 415, "unsupported_media_type"),
     ] {
         for answer in send(content_type, body) {
@@ -36,7 +51,11 @@ fn a_body_that_cannot_be_used_is_refused_with_its_reason() {
         }
     }
     assert_eq!(alice.get("/v1/posts").json(), json!([]), "nothing was written");
-    for content_type in ["application/json; charset=utf-8", "application/merge-patch+json", "APPLICATION/JSON"] {
+    for content_type in [
+        "application/json; charset=utf-8",
+        "application/merge-patch+json",
+        "APPLICATION/JSON",
+    ] {
         assert_eq!(send(content_type, good)[0].status, 201, "{content_type}");
     }
 }
@@ -45,7 +64,12 @@ fn a_body_that_cannot_be_used_is_refused_with_its_reason() {
 fn deeply_nested_json_is_refused_and_hurts_nobody() {
     let api = TestApi::start();
     let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
-    let send = |body: &str| api.alice().call("POST", "/v1/posts").body("application/json", body).send();
+    let send = |body: &str| {
+        api.alice()
+            .call("POST", "/v1/posts")
+            .body("application/json", body)
+            .send()
+    };
     send(&format!("{{\"title\":{open}{close}}}")).problem(400, "malformed_json");
     send(&format!("{{\"unknown\":{open}{close}}}")).problem(422, "invalid");
     send(&open).problem(422, "invalid");
@@ -60,7 +84,15 @@ fn a_path_that_is_not_there_is_a_404_problem() {
         assert_eq!(answer.problem(404, "not_found"), "Not Found", "{path}");
         assert_eq!(answer.json()["instance"], path);
     }
-    for path in ["/v1", "/v1/", "/v1/nothing", "/v1/posts/", "/v1/posts/1/x", "/v1/users", "/v1//posts"] {
+    for path in [
+        "/v1",
+        "/v1/",
+        "/v1/nothing",
+        "/v1/posts/",
+        "/v1/posts/1/x",
+        "/v1/users",
+        "/v1//posts",
+    ] {
         api.alice().get(path).problem(404, "not_found");
     }
 }
@@ -94,10 +126,23 @@ fn head_answers_as_get_does_but_without_the_body() {
     let api = TestApi::start();
     let alice = api.alice();
     let id = alice.write("a", "b");
-    for path in ["/health", "/health/live", "/v1/profile", "/v1/posts", &format!("/v1/posts/{id}"), "/v1/posts/0"] {
+    for path in [
+        "/health",
+        "/health/live",
+        "/v1/profile",
+        "/v1/posts",
+        &format!("/v1/posts/{id}"),
+        "/v1/posts/0",
+    ] {
         let (get, head) = (alice.get(path), alice.call("HEAD", path).send());
         assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path}");
-        for name in ["Content-Type", "Content-Length", "ETag", "X-Total-Count", "Cache-Control"] {
+        for name in [
+            "Content-Type",
+            "Content-Length",
+            "ETag",
+            "X-Total-Count",
+            "Cache-Control",
+        ] {
             assert_eq!(head.header(name), get.header(name), "{path} {name}");
         }
     }
@@ -121,7 +166,10 @@ fn a_sane_request_id_comes_back_and_another_does_not() {
 #[test]
 fn no_encoding_at_all_is_a_406_problem() {
     let api = TestApi::start();
-    let call = api.alice().call("GET", "/v1/posts").header("Accept-Encoding", "identity;q=0, compress");
+    let call = api
+        .alice()
+        .call("GET", "/v1/posts")
+        .header("Accept-Encoding", "identity;q=0, compress");
     call.send().problem(406, "not_acceptable");
 }
 
@@ -135,9 +183,16 @@ fn options_is_answered_with_what_the_route_knows() {
         ("/health/live", "GET, HEAD, OPTIONS"),
     ] {
         let answer = api.alice().call("OPTIONS", path).send();
-        assert_eq!((answer.status, answer.header("Allow"), answer.text.as_str()), (204, allow, ""), "{path}");
+        assert_eq!(
+            (answer.status, answer.header("Allow"), answer.text.as_str()),
+            (204, allow, ""),
+            "{path}"
+        );
     }
-    api.nobody().call("OPTIONS", "/v1/posts").send().problem(401, "missing_token");
+    api.nobody()
+        .call("OPTIONS", "/v1/posts")
+        .send()
+        .problem(401, "missing_token");
 }
 
 #[test]
@@ -145,10 +200,18 @@ fn wrong_members_of_a_body_have_a_pointer_and_wrong_parameters_none() {
     let api = TestApi::start();
     let body = api.alice().post("/v1/posts", &json!({ "title": " ", "content": 7 }));
     let pointers = |errors: &Value| -> Vec<Value> {
-        errors.as_array().expect("errors").iter().map(|error| error["pointer"].clone()).collect()
+        errors
+            .as_array()
+            .expect("errors")
+            .iter()
+            .map(|error| error["pointer"].clone())
+            .collect()
     };
     assert_eq!(pointers(&body.value("errors")), [json!("/title"), json!("/content")]);
     let whole = api.alice().post("/v1/posts", &json!([1]));
     assert_eq!(pointers(&whole.value("errors")), [json!("")]);
-    assert_eq!(pointers(&api.alice().get("/v1/posts?limit=0").value("errors")), [Value::Null]);
+    assert_eq!(
+        pointers(&api.alice().get("/v1/posts?limit=0").value("errors")),
+        [Value::Null]
+    );
 }

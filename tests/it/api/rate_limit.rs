@@ -17,7 +17,11 @@ fn an_answer_says_what_is_left_and_one_callers_excess_is_nobody_elses() {
     attacks::record("API: rate limits", "a flood of writes", refused.is_some());
     let refused = refused.expect("over the limit");
     refused.problem(429, "too_many_requests");
-    assert!(refused.header("RateLimit").starts_with("\"writes\";r=0;t="), "{}", refused.header("RateLimit"));
+    assert!(
+        refused.header("RateLimit").starts_with("\"writes\";r=0;t="),
+        "{}",
+        refused.header("RateLimit")
+    );
     assert_eq!(refused.header("Retry-After"), "1");
     assert_eq!(alice.get("/v1/posts").status, 200, "reads have a budget of their own");
     assert_eq!(bob.post("/v1/posts", &post).status, 201, "and so has another caller");
@@ -29,7 +33,10 @@ fn a_forwarded_address_of_a_stranger_helps_nobody_over_the_limit() {
         TestApi::with(|settings| (settings.api.limit_address_burst, settings.api.limit_address_per_second) = (5, 1));
     let flood = |api: &TestApi| {
         let one = |n: u32| {
-            let call = api.nobody().call("GET", "/v1/posts").header("X-Forwarded-For", &format!("198.51.100.{n}"));
+            let call = api
+                .nobody()
+                .call("GET", "/v1/posts")
+                .header("X-Forwarded-For", &format!("198.51.100.{n}"));
             call.send().status
         };
         (0..200).map(one).filter(|status| *status == 429).count()
@@ -42,7 +49,11 @@ fn a_forwarded_address_of_a_stranger_helps_nobody_over_the_limit() {
         (settings.api.limit_address_burst, settings.api.limit_address_per_second) = (5, 1);
         settings.server.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
     });
-    assert_eq!(flood(&behind_a_proxy), 0, "two hundred clients of a proxy that is trusted");
+    assert_eq!(
+        flood(&behind_a_proxy),
+        0,
+        "two hundred clients of a proxy that is trusted"
+    );
 }
 
 #[test]
@@ -50,7 +61,11 @@ fn who_guesses_tokens_is_shut_out_and_who_has_a_known_one_is_not() {
     let api = TestApi::with(|settings| settings.api.limit_failures_per_minute = 3);
     let alice = api.alice();
     assert_eq!(alice.get("/v1/posts").status, 200);
-    let guess = |n: u32| api.bearer(|token| token.sign_with("foreign").claim("n", json!(n))).get("/v1/posts").status;
+    let guess = |n: u32| {
+        api.bearer(|token| token.sign_with("foreign").claim("n", json!(n)))
+            .get("/v1/posts")
+            .status
+    };
     let statuses: Vec<_> = (0..8).map(guess).collect();
     attacks::record("API: rate limits", "guessing tokens", statuses.ends_with(&[429; 4]));
     assert_eq!(statuses, [401, 401, 401, 401, 429, 429, 429, 429]);
@@ -62,20 +77,31 @@ fn who_guesses_tokens_is_shut_out_and_who_has_a_known_one_is_not() {
 fn switched_off_there_are_no_limits_and_no_headers() {
     let api = TestApi::with(|settings| (settings.api.rate_limits, settings.api.limit_reads_burst) = (false, 1));
     let answers: Vec<_> = (0..10).map(|_| api.alice().get("/v1/posts")).collect();
-    assert!(answers.iter().all(|answer| answer.status == 200 && answer.header("RateLimit").is_empty()));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.status == 200 && answer.header("RateLimit").is_empty())
+    );
 }
 
 #[test]
 fn searches_of_a_caller_have_a_limit_of_their_own() {
-    let api =
-        TestApi::with(|settings| (settings.api.limit_searches_burst, settings.api.limit_searches_per_second) = (3, 1));
+    let api = TestApi::with(|settings| {
+        (
+            settings.api.limit_searches_burst,
+            settings.api.limit_searches_per_second,
+        ) = (3, 1)
+    });
     let (alice, bob) = (api.alice(), api.bob());
     let answers: Vec<_> = (0..20).map(|_| alice.get("/v1/posts?q=word")).collect();
     let refused = answers.iter().find(|answer| answer.status == 429);
     attacks::record("API: rate limits", "a flood of searches", refused.is_some());
     let refused = refused.expect("over the limit");
     refused.problem(429, "too_many_requests");
-    assert_eq!((refused.header("RateLimit-Policy"), refused.header("Retry-After")), ("\"searches\";q=3;w=3", "1"));
+    assert_eq!(
+        (refused.header("RateLimit-Policy"), refused.header("Retry-After")),
+        ("\"searches\";q=3;w=3", "1")
+    );
     assert_eq!(alice.get("/v1/posts").status, 200, "lists are no searches");
     assert_eq!(bob.get("/v1/posts?q=word").status, 200, "another caller has their own");
 }

@@ -53,7 +53,10 @@ fn every_worker_sees_what_was_written_before() {
         let id = alice.write("state 0", "x");
         // Each call is a connection of its own, so both workers are asked, and keep what they read.
         for state in 1..40 {
-            let answer = alice.put(&format!("/v1/posts/{id}"), &json!({ "title": format!("state {state}") }));
+            let answer = alice.put(
+                &format!("/v1/posts/{id}"),
+                &json!({ "title": format!("state {state}") }),
+            );
             assert_eq!(answer.status, 200, "{answer:?}");
             for _ in 0..4 {
                 assert_eq!(title(&alice, id), format!("state {state}"));
@@ -75,13 +78,22 @@ fn a_change_by_somebody_else_is_seen_by_the_next_read() {
         let (first, second) = (alice.write("first", "x"), alice.write("second", "x"));
         let database = &api.settings.database;
         for round in 0..10 {
-            execute(database, &format!("UPDATE blog_posts SET title = 'changed {round}' WHERE id = {first}"));
+            execute(
+                database,
+                &format!("UPDATE blog_posts SET title = 'changed {round}' WHERE id = {first}"),
+            );
             assert_eq!(title(&alice, first), format!("changed {round}"));
             assert_eq!(top(&alice).0, ["second".to_owned(), format!("changed {round}")]);
         }
         execute(database, "UPDATE users SET display_name = 'Renamed'");
-        assert_eq!(alice.get(&format!("/v1/posts/{first}")).value("author")["display_name"], "Renamed");
-        assert_eq!(alice.get("/v1/posts?limit=20").json()[0]["author"]["display_name"], "Renamed");
+        assert_eq!(
+            alice.get(&format!("/v1/posts/{first}")).value("author")["display_name"],
+            "Renamed"
+        );
+        assert_eq!(
+            alice.get("/v1/posts?limit=20").json()[0]["author"]["display_name"],
+            "Renamed"
+        );
         execute(database, &format!("DELETE FROM blog_posts WHERE id = {second}"));
         alice.get(&format!("/v1/posts/{second}")).problem(404, "post_not_found");
         assert_eq!(top(&alice).1, "1");
@@ -102,7 +114,10 @@ fn a_change_by_another_process_is_seen_by_the_next_read() {
     assert_eq!(top(&alice).1, "6");
     assert_eq!(title(&alice, id), "kept");
 
-    let cleared = Ended::of(folder.path(), &["seed", "--clear", "--yes", "--count", "0", "--set", &url]);
+    let cleared = Ended::of(
+        folder.path(),
+        &["seed", "--clear", "--yes", "--count", "0", "--set", &url],
+    );
     assert_eq!(cleared.code, Some(0), "{cleared:?}");
     alice.get(&format!("/v1/posts/{id}")).problem(404, "post_not_found");
     assert_eq!(top(&alice), (Vec::new(), "0".to_owned()));
@@ -156,8 +171,14 @@ fn a_kept_answer_is_the_same_to_the_byte_and_obeys_conditions() {
             for header in ["ETag", "Content-Type", "Cache-Control", "Vary"] {
                 assert_eq!(again.header(header), first.header(header), "{header}");
             }
-            let known = alice.call("GET", &path).header("If-None-Match", first.header("ETag")).send();
-            assert_eq!((known.status, known.header("ETag"), known.text.as_str()), (304, first.header("ETag"), ""));
+            let known = alice
+                .call("GET", &path)
+                .header("If-None-Match", first.header("ETag"))
+                .send();
+            assert_eq!(
+                (known.status, known.header("ETag"), known.text.as_str()),
+                (304, first.header("ETag"), "")
+            );
             assert_eq!(alice.call("HEAD", &path).send().status, 200);
         }
     });
@@ -180,14 +201,24 @@ fn the_stamp_differs_after_whatever_shows() {
     database.migrate().expect("migrates");
     let blog = Blog::new(database.clone());
     let stamp = || database.stamp().expect("asked").expect("SQLite has one");
-    let key = UserKey { tid: Uuid::from_u128(1), oid: Uuid::from_u128(2) };
+    let key = UserKey {
+        tid: Uuid::from_u128(1),
+        oid: Uuid::from_u128(2),
+    };
     let mut before = stamp();
     let author = block_on(blog.ensure_user(key, "Ann")).expect("a user").0;
     // Somebody who has written nothing shows nowhere.
     assert_eq!(stamp(), before);
-    block_on(blog.create(blogctl::blog::Rights::Write, &author, crate::support::database::draft("A post")))
-        .expect("written");
-    assert!(stamp() != before && stamp().shows_the_same_of_known_posts(before), "a new post changes no other");
+    block_on(blog.create(
+        blogctl::blog::Rights::Write,
+        &author,
+        crate::support::database::draft("A post"),
+    ))
+    .expect("written");
+    assert!(
+        stamp() != before && stamp().shows_the_same_of_known_posts(before),
+        "a new post changes no other"
+    );
     for change in [
         "rename",
         "UPDATE blog_posts SET content = 'y'",
@@ -200,7 +231,10 @@ fn the_stamp_differs_after_whatever_shows() {
         } else {
             execute(&file.settings, change);
         }
-        assert!(stamp() != before && !stamp().shows_the_same_of_known_posts(before), "{change}");
+        assert!(
+            stamp() != before && !stamp().shows_the_same_of_known_posts(before),
+            "{change}"
+        );
     }
 }
 
@@ -212,17 +246,31 @@ fn a_kept_search_shows_what_was_written_since_and_is_the_one_that_was_asked_for(
         let found = |query: &str| {
             let answer = alice.get(&format!("/v1/posts?q=word{query}"));
             assert_eq!(answer.status, 200, "{answer:?}");
-            (answer.header("X-Total-Count").to_owned(), answer.json().as_array().expect("posts").len())
+            (
+                answer.header("X-Total-Count").to_owned(),
+                answer.json().as_array().expect("posts").len(),
+            )
         };
         for _ in 0..3 {
             assert_eq!(found(""), ("1".to_owned(), 1));
         }
         alice.write("second", "word");
         for _ in 0..3 {
-            assert_eq!((found(""), found("&limit=1")), (("2".to_owned(), 2), ("2".to_owned(), 1)));
-            assert_eq!((found("&skip=1"), found("&author=me")), (("2".to_owned(), 1), ("2".to_owned(), 2)));
+            assert_eq!(
+                (found(""), found("&limit=1")),
+                (("2".to_owned(), 2), ("2".to_owned(), 1))
+            );
+            assert_eq!(
+                (found("&skip=1"), found("&author=me")),
+                (("2".to_owned(), 1), ("2".to_owned(), 2))
+            );
         }
-        assert_eq!(alice.put(&format!("/v1/posts/{id}"), &json!({ "content": "other" })).status, 200);
+        assert_eq!(
+            alice
+                .put(&format!("/v1/posts/{id}"), &json!({ "content": "other" }))
+                .status,
+            200
+        );
         assert_eq!(found("").0, "1");
         execute(&api.settings.database, "DELETE FROM blog_posts");
         assert_eq!(found("").0, "0");

@@ -9,7 +9,9 @@ const SETTINGS: &str = include_str!("../../schemathesis/schemathesis.toml");
 
 #[test]
 fn schemathesis_finds_nothing_that_differs_from_the_description() {
-    let Some(python) = needs("BLOGCTL_TEST_PYTHON") else { return };
+    let Some(python) = needs("BLOGCTL_TEST_PYTHON") else {
+        return;
+    };
     let api = TestApi::with(|settings| settings.api.rate_limits = false);
     for n in 1..=3 {
         api.alice().write(&format!("Post {n}"), "Text");
@@ -20,13 +22,27 @@ fn schemathesis_finds_nothing_that_differs_from_the_description() {
     let program = Path::new(&python).with_file_name("schemathesis");
     let ended = Command::new(program)
         .current_dir(folder.path())
-        .args(["--config-file", "schemathesis.toml", "run", &api.url("/v1/openapi.json"), "--no-color"])
+        .args([
+            "--config-file",
+            "schemathesis.toml",
+            "run",
+            &api.url("/v1/openapi.json"),
+            "--no-color",
+        ])
         .arg(format!("--header=Authorization: Bearer {token}"))
         .env("NO_PROXY", "*")
         .output()
         .expect("schemathesis runs");
     let said = String::from_utf8_lossy(&ended.stdout).replace(&token, "TOKEN");
-    assert!(ended.status.success(), "{said}\n{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(
+        ended.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
     assert!(said.contains("No issues found"), "{said}");
-    assert_eq!(api.alice().get("/health/ready").status, 200, "and it is as well as before");
+    assert_eq!(
+        api.alice().get("/health/ready").status,
+        200,
+        "and it is as well as before"
+    );
 }

@@ -78,7 +78,10 @@ fn starting_does_not_wait_for_the_identity_provider() {
     api.settings.entra.authority_host = Some(format!("http://127.0.0.1:{port}").parse().expect("a URL"));
     api.restart();
     assert_eq!(api.nobody().get("/health/live").status, 200);
-    assert_eq!(api.nobody().get("/health/ready").json()["checks"]["database"]["status"], "ok");
+    assert_eq!(
+        api.nobody().get("/health/ready").json()["checks"]["database"]["status"],
+        "ok"
+    );
 }
 
 #[test]
@@ -96,13 +99,29 @@ fn every_authority_and_key_address_that_the_settings_accept_starts() {
         "http://[::1]:9000",
         "http://[::ffff:127.0.0.1]:9000",
     ] {
-        let flag = |setting: &str, value: String| Flag { name: "test".into(), setting: setting.into(), value };
+        let flag = |setting: &str, value: String| Flag {
+            name: "test".into(),
+            setting: setting.into(),
+            value,
+        };
         let flags = vec![
             flag("entra.authority_host", base.to_owned()),
-            flag("entra.jwks_uri", format!("{base}/keys?appid=c11e0000-0000-4000-8000-000000005000")),
+            flag(
+                "entra.jwks_uri",
+                format!("{base}/keys?appid=c11e0000-0000-4000-8000-000000005000"),
+            ),
         ];
-        let (loaded, mistakes) = Settings::load_leniently(&Sources { flags, ..Sources::default() }, Role::Any);
-        assert!(!mistakes.iter().any(|mistake| mistake.setting.starts_with("entra.")), "{base}: {mistakes:?}");
+        let (loaded, mistakes) = Settings::load_leniently(
+            &Sources {
+                flags,
+                ..Sources::default()
+            },
+            Role::Any,
+        );
+        assert!(
+            !mistakes.iter().any(|mistake| mistake.setting.starts_with("entra.")),
+            "{base}: {mistakes:?}"
+        );
         let mut settings = api.settings.clone();
         settings.api.port = 0;
         settings.entra.authority_host = loaded.settings.entra.authority_host;
@@ -114,12 +133,29 @@ fn every_authority_and_key_address_that_the_settings_accept_starts() {
 
 #[test]
 fn an_authority_or_key_address_in_plain_http_elsewhere_is_not_accepted() {
-    for base in ["http://login.example", "http://10.0.0.1:9000", "http://localhost.example", "http://[::ffff:10.0.0.1]"]
-    {
+    for base in [
+        "http://login.example",
+        "http://10.0.0.1:9000",
+        "http://localhost.example",
+        "http://[::ffff:10.0.0.1]",
+    ] {
         for setting in ["entra.authority_host", "entra.jwks_uri"] {
-            let flags = vec![Flag { name: "test".into(), setting: setting.into(), value: base.into() }];
-            let (_, mistakes) = Settings::load_leniently(&Sources { flags, ..Sources::default() }, Role::Any);
-            assert!(mistakes.iter().any(|mistake| mistake.setting == setting), "{setting} = {base}");
+            let flags = vec![Flag {
+                name: "test".into(),
+                setting: setting.into(),
+                value: base.into(),
+            }];
+            let (_, mistakes) = Settings::load_leniently(
+                &Sources {
+                    flags,
+                    ..Sources::default()
+                },
+                Role::Any,
+            );
+            assert!(
+                mistakes.iter().any(|mistake| mistake.setting == setting),
+                "{setting} = {base}"
+            );
         }
     }
 }

@@ -21,8 +21,12 @@ fn the_profile_is_what_the_token_says() {
       "preferred_username": "alice@contoso.example"
     }
     "#);
-    let bare =
-        api.bearer(|token| token.without_claim("name").without_claim("email").without_claim("preferred_username"));
+    let bare = api.bearer(|token| {
+        token
+            .without_claim("name")
+            .without_claim("email")
+            .without_claim("preferred_username")
+    });
     let bare = bare.get("/v1/profile");
     assert_eq!(bare.status, 200, "{}", bare.text);
     let expected = json!({ "oid": api.user(0).oid, "name": null, "email": null, "preferred_username": null });
@@ -33,7 +37,11 @@ fn the_profile_is_what_the_token_says() {
 fn asking_for_the_profile_makes_the_user() {
     each_api(|api| {
         assert_eq!(api.alice().get("/v1/profile").status, 200);
-        assert_eq!(api.alice().call("POST", "/v1/users/me").send().status, 200, "already known");
+        assert_eq!(
+            api.alice().call("POST", "/v1/users/me").send().status,
+            200,
+            "already known"
+        );
     });
 }
 
@@ -68,7 +76,10 @@ fn registering_makes_the_user_once() {
 fn a_token_without_a_name_leaves_the_name_and_never_shows_the_address() {
     each_api(|api| {
         let named = api.alice().call("POST", "/v1/users/me").send();
-        let nameless = api.bearer(|token| token.without_claim("name")).call("POST", "/v1/users/me").send();
+        let nameless = api
+            .bearer(|token| token.without_claim("name"))
+            .call("POST", "/v1/users/me")
+            .send();
         assert_eq!(nameless.json(), named.json());
 
         let new = api.bearer(|token| token.user(&api.user(1).oid).without_claim("name"));
@@ -80,13 +91,20 @@ fn a_token_without_a_name_leaves_the_name_and_never_shows_the_address() {
 fn name_on(client: &Client, post: &str) -> String {
     let answer = client.get(post);
     assert_eq!(answer.status, 200, "{answer:?}");
-    answer.value("author")["display_name"].as_str().expect("a name").to_owned()
+    answer.value("author")["display_name"]
+        .as_str()
+        .expect("a name")
+        .to_owned()
 }
 
 fn wait_for_name(client: &Client, post: &str, name: &str) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while name_on(client, post) != name {
-        assert!(Instant::now() < deadline, "the name never becomes {name}, it is {}", name_on(client, post));
+        assert!(
+            Instant::now() < deadline,
+            "the name never becomes {name}, it is {}",
+            name_on(client, post)
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -110,7 +128,11 @@ fn the_name_is_that_of_the_token_that_was_issued_last() {
         ] {
             let client = api.named(0, name, seconds);
             assert_eq!(registered_name(&client), expected, "{name}");
-            assert_eq!(client.get("/v1/profile").value("name"), name, "the profile is what the token says");
+            assert_eq!(
+                client.get("/v1/profile").value("name"),
+                name,
+                "the profile is what the token says"
+            );
             let post = format!("/v1/posts/{}", client.write("a", "b"));
             assert_eq!(name_on(&client, &post), expected, "{name}");
         }
@@ -151,7 +173,15 @@ fn replicas_with_different_tokens_agree_on_the_later_name() {
         assert_eq!(later_there.get(&post).status, 200);
         wait_for_name(&older, &post, "Later");
         // Each replica sees these tokens for the first time, and some again and again.
-        for client in [&between, &older_there, &later, &between_there, &older, &older_there, &later_there] {
+        for client in [
+            &between,
+            &older_there,
+            &later,
+            &between_there,
+            &older,
+            &older_there,
+            &later_there,
+        ] {
             assert_eq!(registered_name(client), "Later");
             assert_eq!(name_on(client, &post), "Later");
         }

@@ -18,12 +18,23 @@ use crate::support::{
 #[test]
 fn a_failed_check_says_what_is_wrong_and_what_to_do_and_exits_1() {
     let folder = folder();
-    let expired = TestCertificate { valid: (-9, -3), ..TestCertificate::new("site", key()) }.make();
+    let expired = TestCertificate {
+        valid: (-9, -3),
+        ..TestCertificate::new("site", key())
+    }
+    .make();
     file(folder.path(), "expired.pem", &[&key_pem(key()), &pem(&expired)]);
-    file(folder.path(), "cert.pem", &[&pem(&TestCertificate::new("site", key()).make())]);
+    file(
+        folder.path(),
+        "cert.pem",
+        &[&pem(&TestCertificate::new("site", key()).make())],
+    );
     file(folder.path(), "key.pem", &[&key_pem(&keys()[1].key)]);
     for (arguments, expected) in [
-        (&["check", "expired.pem"][..], "✗ certificate expired.pem expired 3 days ago"),
+        (
+            &["check", "expired.pem"][..],
+            "✗ certificate expired.pem expired 3 days ago",
+        ),
         (
             &["check", "cert.pem", "--key", "key.pem"],
             "✗ certificate cert.pem does not belong to the private key in key.pem",
@@ -34,7 +45,11 @@ fn a_failed_check_says_what_is_wrong_and_what_to_do_and_exits_1() {
     ] {
         let ended = run(folder.path(), arguments);
         assert_eq!(ended.code, Some(1), "{arguments:?}");
-        assert!(ended.stdout.contains(expected) && ended.stdout.contains("hint: "), "{}", ended.stdout);
+        assert!(
+            ended.stdout.contains(expected) && ended.stdout.contains("hint: "),
+            "{}",
+            ended.stdout
+        );
     }
 }
 
@@ -42,8 +57,14 @@ fn a_failed_check_says_what_is_wrong_and_what_to_do_and_exits_1() {
 fn the_configured_certificate_is_checked_with_its_passphrase_and_thumbprint() {
     let folder = folder();
     let encrypted = key().private_key_to_pem_pkcs8_passphrase(openssl::symm::Cipher::aes_256_cbc(), b"open sesame");
-    let path =
-        file(folder.path(), "site.pem", &[&pem(&TestCertificate::new("site", key()).make()), &encrypted.expect("PEM")]);
+    let path = file(
+        folder.path(),
+        "site.pem",
+        &[
+            &pem(&TestCertificate::new("site", key()).make()),
+            &encrypted.expect("PEM"),
+        ],
+    );
     let configure = |thumbprint: &str| {
         let settings = format!(
             "[client]\ncert_path = \"site.pem\"\nkey_passphrase = \"open sesame\"\ncert_thumbprint = \"{thumbprint}\"\n"
@@ -52,7 +73,10 @@ fn the_configured_certificate_is_checked_with_its_passphrase_and_thumbprint() {
     };
     configure(&fingerprint(&path, "-sha256"));
     assert!(cert(folder.path(), &["check"]).contains("✓ client.cert_thumbprint is its thumbprint"));
-    assert!(cert(folder.path(), &["check", "site.pem"]).contains("in date"), "the passphrase serves a named file too");
+    assert!(
+        cert(folder.path(), &["check", "site.pem"]).contains("in date"),
+        "the passphrase serves a named file too"
+    );
     configure(&"0".repeat(40));
     let ended = run(folder.path(), &["check"]);
     assert_eq!(ended.code, Some(1));
@@ -63,7 +87,11 @@ fn the_configured_certificate_is_checked_with_its_passphrase_and_thumbprint() {
 fn everything_that_is_wrong_is_told_at_once() {
     let folder = folder();
     let stranger = pem(&TestCertificate::new("stranger", &keys()[1].key).make());
-    let expired = pem(&TestCertificate { valid: (-40, -3), ..TestCertificate::new("site", key()) }.make());
+    let expired = pem(&TestCertificate {
+        valid: (-40, -3),
+        ..TestCertificate::new("site", key())
+    }
+    .make());
     let path = file(folder.path(), "all.pem", &[&stranger, &expired, &key_pem(key())]);
     let mode = |mode| {
         use std::os::unix::fs::PermissionsExt as _;
@@ -72,7 +100,10 @@ fn everything_that_is_wrong_is_told_at_once() {
     mode(0o644);
     fs::write(
         folder.path().join("blog.toml"),
-        format!("[client]\ncert_path = \"all.pem\"\ncert_thumbprint = \"{}\"", "a".repeat(40)),
+        format!(
+            "[client]\ncert_path = \"all.pem\"\ncert_thumbprint = \"{}\"",
+            "a".repeat(40)
+        ),
     )
     .expect("written");
     let ended = run(folder.path(), &["check"]);
@@ -89,12 +120,21 @@ fn everything_that_is_wrong_is_told_at_once() {
     let json: Value = serde_json::from_str(&run(folder.path(), &["check", "--json"]).stdout).expect("JSON");
     assert_eq!(json["usable"], false);
     let of = |severity: &str| {
-        json["observations"].as_array().expect("a list").iter().filter(|one| one["severity"] == severity).count()
+        json["observations"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter(|one| one["severity"] == severity)
+            .count()
     };
     assert_eq!((of("bad"), of("warning")), (2, 2), "{json}");
 
     // What can still be used, but should be looked at.
-    let soon = pem(&TestCertificate { valid: (-40, 9), ..TestCertificate::new("site", key()) }.make());
+    let soon = pem(&TestCertificate {
+        valid: (-40, 9),
+        ..TestCertificate::new("site", key())
+    }
+    .make());
     file(folder.path(), "soon.pem", &[&soon, &key_pem(key())]);
     let ended = run(folder.path(), &["check", "soon.pem"]);
     assert_eq!(ended.code, Some(0));
@@ -132,13 +172,24 @@ fn a_passphrase_that_cannot_be_read_is_missed_only_where_it_is_needed() {
     let certificate = pem(&TestCertificate::new("site", key()).make());
     file(folder.path(), "plain.pem", &[&key_pem(key()), &certificate]);
     let encrypted = key().private_key_to_pem_pkcs8_passphrase(openssl::symm::Cipher::aes_256_cbc(), b"open sesame");
-    file(folder.path(), "encrypted.pem", &[&certificate, &encrypted.expect("PEM")]);
-    fs::write(folder.path().join("blog.toml"), "[client]\nkey_passphrase_file = \"missing.txt\"\n").expect("written");
+    file(
+        folder.path(),
+        "encrypted.pem",
+        &[&certificate, &encrypted.expect("PEM")],
+    );
+    fs::write(
+        folder.path().join("blog.toml"),
+        "[client]\nkey_passphrase_file = \"missing.txt\"\n",
+    )
+    .expect("written");
     assert!(!cert(folder.path(), &["check", "plain.pem"]).contains("missing.txt"));
     cert(folder.path(), &["thumbprint", "plain.pem"]);
     cert(folder.path(), &["thumbprint", "encrypted.pem"]);
     let told = checked(folder.path(), &["encrypted.pem"]);
-    assert!(told.contains("✗ missing.txt cannot be read") && told.contains("in date"), "{told}");
+    assert!(
+        told.contains("✗ missing.txt cannot be read") && told.contains("in date"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -150,7 +201,11 @@ fn strength_is_looked_at_with_and_without_the_key() {
     file(folder.path(), "both.pem", &[&certificate, &key_pem(&weak)]);
     for name in ["cert.pem", "both.pem"] {
         let told = checked(folder.path(), &[name]);
-        assert_eq!(told.matches("has 1024 bits, and 2048 are the least").count(), 1, "{told}");
+        assert_eq!(
+            told.matches("has 1024 bits, and 2048 are the least").count(),
+            1,
+            "{told}"
+        );
     }
 }
 
@@ -168,10 +223,17 @@ fn digests_that_nobody_should_rely_on_are_found_in_every_kind_of_signature() {
         let padding = format!("rsa_padding_mode:{padding}");
         openssl(
             folder.path(),
-            &["req", "-x509", "-key", "site.key", "-subj", "/CN=site", "-sigopt", &padding, digest, "-out", "site.pem"],
+            &[
+                "req", "-x509", "-key", "site.key", "-subj", "/CN=site", "-sigopt", &padding, digest, "-out",
+                "site.pem",
+            ],
         );
         let told = checked(folder.path(), &["site.pem", "--key", "site.key"]);
-        assert_eq!(told.contains("signed with SHA-1, which nobody"), expected, "{digest} {padding}: {told}");
+        assert_eq!(
+            told.contains("signed with SHA-1, which nobody"),
+            expected,
+            "{digest} {padding}: {told}"
+        );
         assert!(told.contains("CN=site is the certificate of its private key"), "{told}");
     }
 }
@@ -181,26 +243,44 @@ fn a_chain_may_stand_in_another_order_which_is_told() {
     let folder = folder();
     let root_key = &keys()[1].key;
     let root = TestCertificate::new("root", root_key).make();
-    let leaf = pem(&TestCertificate { issuer: Some((&root, root_key)), ..TestCertificate::new("site", key()) }.make());
+    let leaf = pem(&TestCertificate {
+        issuer: Some((&root, root_key)),
+        ..TestCertificate::new("site", key())
+    }
+    .make());
     let root = pem(&root);
     file(folder.path(), "ordered.pem", &[&key_pem(key()), &leaf, &root]);
     file(folder.path(), "turned.pem", &[&key_pem(key()), &root, &leaf]);
     assert!(cert(folder.path(), &["check", "ordered.pem"]).contains("✓ the chain of 2 certificates is whole"));
     let told = cert(folder.path(), &["check", "turned.pem"]);
-    assert!(told.contains("! turned.pem has its certificates in another order than leaf first"), "{told}");
+    assert!(
+        told.contains("! turned.pem has its certificates in another order than leaf first"),
+        "{told}"
+    );
     assert!(told.contains("✓ CN=site is the certificate"), "{told}");
 }
 
 #[test]
 fn of_two_certificates_of_one_key_the_one_that_ends_last_counts() {
     let folder = folder();
-    let [expired, renewed] = [(-400, -3), (-1, 90)]
-        .map(|valid| pem(&TestCertificate { valid, ..TestCertificate::new("site", key()) }.make()));
-    for (name, parts) in [("appended.pem", [&expired, &renewed]), ("put-first.pem", [&renewed, &expired])] {
+    let [expired, renewed] = [(-400, -3), (-1, 90)].map(|valid| {
+        pem(&TestCertificate {
+            valid,
+            ..TestCertificate::new("site", key())
+        }
+        .make())
+    });
+    for (name, parts) in [
+        ("appended.pem", [&expired, &renewed]),
+        ("put-first.pem", [&renewed, &expired]),
+    ] {
         file(folder.path(), name, &[&key_pem(key()), parts[0], parts[1]]);
         let told = cert(folder.path(), &["check", name]);
         assert!(told.contains("✓ in date") && !told.contains("chain of 2"), "{told}");
-        assert!(told.contains("holds 1 more certificate, which is not of its chain"), "{told}");
+        assert!(
+            told.contains("holds 1 more certificate, which is not of its chain"),
+            "{told}"
+        );
     }
 }
 
@@ -215,7 +295,10 @@ fn a_mode_is_told_of_what_holds_a_key_and_as_it_is() {
         (0o660, "! the file's group may replace the private key"),
         (0o644, "! every user of this machine may read the private key"),
         (0o602, "! every user of this machine may replace the private key"),
-        (0o666, "! every user of this machine may read or replace the private key"),
+        (
+            0o666,
+            "! every user of this machine may read or replace the private key",
+        ),
     ] {
         set_mode(folder.path(), "client.pem", mode);
         let told = cert(folder.path(), &["check", "client.pem"]);
@@ -226,19 +309,32 @@ fn a_mode_is_told_of_what_holds_a_key_and_as_it_is() {
     for name in ["cert.pem", "empty.pem"] {
         set_mode(folder.path(), name, 0o644);
         let told = checked(folder.path(), &[name]);
-        assert!(!told.contains("the private key in") && !told.contains("chmod"), "there is none: {told}");
+        assert!(
+            !told.contains("the private key in") && !told.contains("chmod"),
+            "there is none: {told}"
+        );
     }
-    assert!(checked(folder.path(), &["cert.pem"]).contains("or --key of blogctl cert check"), "the option is named");
+    assert!(
+        checked(folder.path(), &["cert.pem"]).contains("or --key of blogctl cert check"),
+        "the option is named"
+    );
 }
 
 #[test]
 fn an_end_comes_soon_from_the_first_warning_of_the_settings_on() {
     let folder = folder();
-    let certificate = pem(&TestCertificate { valid: (-1, 40), ..TestCertificate::new("site", key()) }.make());
+    let certificate = pem(&TestCertificate {
+        valid: (-1, 40),
+        ..TestCertificate::new("site", key())
+    }
+    .make());
     file(folder.path(), "client.pem", &[&key_pem(key()), &certificate]);
     assert!(cert(folder.path(), &["check", "client.pem"]).contains("✓ in date"));
-    fs::write(folder.path().join("blog.toml"), "[client]\ncert_path = \"client.pem\"\nexpiry_warning_days = [60, 7]\n")
-        .expect("written");
+    fs::write(
+        folder.path().join("blog.toml"),
+        "[client]\ncert_path = \"client.pem\"\nexpiry_warning_days = [60, 7]\n",
+    )
+    .expect("written");
     for arguments in [&["check"][..], &["check", "client.pem"]] {
         assert!(cert(folder.path(), arguments).contains("! in date, but expires in 39 days"));
     }
@@ -247,7 +343,11 @@ fn an_end_comes_soon_from_the_first_warning_of_the_settings_on() {
 #[test]
 fn a_certificate_that_has_just_expired_has_expired() {
     let folder = folder();
-    let certificate = pem(&TestCertificate { valid: (-9, 0), ..TestCertificate::new("site", key()) }.make());
+    let certificate = pem(&TestCertificate {
+        valid: (-9, 0),
+        ..TestCertificate::new("site", key())
+    }
+    .make());
     file(folder.path(), "client.pem", &[&key_pem(key()), &certificate]);
     // From the second on that follows its last one.
     crate::support::entra::wait_until("it has expired", || {
@@ -255,14 +355,23 @@ fn a_certificate_that_has_just_expired_has_expired() {
         told.contains("(expired less than a day ago)")
     });
     let told = checked(folder.path(), &["client.pem"]);
-    assert!(told.contains("✗ certificate client.pem expired less than a day ago"), "{told}");
+    assert!(
+        told.contains("✗ certificate client.pem expired less than a day ago"),
+        "{told}"
+    );
     assert!(told.contains("blogctl cert renew"), "{told}");
 }
 
 #[test]
 fn a_pipe_or_a_huge_file_is_not_read() {
     let folder = folder();
-    assert!(Command::new("mkfifo").arg(folder.path().join("pipe.pem")).status().expect("mkfifo").success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(folder.path().join("pipe.pem"))
+            .status()
+            .expect("mkfifo")
+            .success()
+    );
     let huge = fs::File::create(folder.path().join("huge.pem")).expect("made");
     huge.set_len(1 << 40).expect("it has holes");
     for (name, expected) in [

@@ -36,14 +36,34 @@ fn what_stands_in_the_way_is_told_with_a_hint_that_helps() {
     fs::write(folder.path().join("file"), "").expect("written");
     fs::create_dir_all(folder.path().join("keys/client-cert.pem")).expect("made");
     for (arguments, said, hint) in [
-        (&["new", "--name", &"x".repeat(250)][..], "cannot be written", "choose a shorter --name"),
-        (&["new", "--out", "file"], "cannot be written", "choose a folder with --out"),
-        (&["new", "--out", "file/deeper"], "cannot be written", "choose a folder with --out"),
-        (&["new", "--out", "keys", "--force"], "is not a file", "choose another --name or --out"),
+        (
+            &["new", "--name", &"x".repeat(250)][..],
+            "cannot be written",
+            "choose a shorter --name",
+        ),
+        (
+            &["new", "--out", "file"],
+            "cannot be written",
+            "choose a folder with --out",
+        ),
+        (
+            &["new", "--out", "file/deeper"],
+            "cannot be written",
+            "choose a folder with --out",
+        ),
+        (
+            &["new", "--out", "keys", "--force"],
+            "is not a file",
+            "choose another --name or --out",
+        ),
     ] {
         let ended = run(folder.path(), arguments);
         assert_eq!(ended.code, Some(1), "{arguments:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains(said) && ended.stderr.contains(hint), "{arguments:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(said) && ended.stderr.contains(hint),
+            "{arguments:?}: {}",
+            ended.stderr
+        );
     }
 }
 
@@ -63,7 +83,11 @@ fn force_replaces_all_files_of_a_key_or_none() {
         "{}",
         refused.stderr
     );
-    assert_eq!((read("client.pem"), read("client.pfx")), (pem.clone(), pfx.clone()), "the old key is there still");
+    assert_eq!(
+        (read("client.pem"), read("client.pfx")),
+        (pem.clone(), pfx.clone()),
+        "the old key is there still"
+    );
 
     fs::remove_file(folder.path().join("cert/client-cert.pem")).expect("removed");
     fs::create_dir(folder.path().join("cert/client-cert.pem")).expect("made");
@@ -107,7 +131,11 @@ fn a_federated_token_has_no_thumbprint() {
     .expect("written");
     let ended = run(folder.path(), &["thumbprint"]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("no entry of client.credential is a certificate"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("no entry of client.credential is a certificate"),
+        "{}",
+        ended.stderr
+    );
     assert!(!ended.stderr.contains("cert_path"), "{}", ended.stderr);
 }
 
@@ -116,13 +144,27 @@ fn the_thumbprint_of_a_key_that_stays_in_a_vault_is_that_of_its_certificate() {
     let azure = PlayedAzure::start();
     let key = keys()[0].key.clone();
     let certificate = TestCertificate::new("site", &key).make();
-    azure.put("blog-site", InVault { certificate: certificate.clone(), key, exportable: false, as_pem: false });
+    azure.put(
+        "blog-site",
+        InVault {
+            certificate: certificate.clone(),
+            key,
+            exportable: false,
+            as_pem: false,
+        },
+    );
     let folder = folder();
     let entry = json!([{ "source": "key_vault_sign", "vault_url": azure.server.url(""), "certificate": "blog-site" }]);
     let mut command = blogctl(folder.path());
-    command.env("BLOG_CLIENT__CREDENTIAL", entry.to_string()).env("BLOG_AZURE__IMDS_URL", azure.server.url(""));
+    command
+        .env("BLOG_CLIENT__CREDENTIAL", entry.to_string())
+        .env("BLOG_AZURE__IMDS_URL", azure.server.url(""));
     let ended = Ended::of_command(command.args(["cert", "thumbprint", "--format", "sha256-hex"]));
     file(folder.path(), "cert.pem", &[&pem(&certificate)]);
-    assert_eq!(ended.stdout, cert(folder.path(), &["thumbprint", "--format", "sha256-hex", "cert.pem"]), "{ended:?}");
+    assert_eq!(
+        ended.stdout,
+        cert(folder.path(), &["thumbprint", "--format", "sha256-hex", "cert.pem"]),
+        "{ended:?}"
+    );
     assert!(azure.asked("/secrets/").is_empty(), "the key is not needed for that");
 }

@@ -14,7 +14,13 @@ impl TestBlog {
     }
 
     async fn write_at(&self, author_id: i64, title: &'static str, at: DateTime<Utc>) {
-        let new = NewPost { author_id, title, content: "Text", created_at: at, updated_at: at };
+        let new = NewPost {
+            author_id,
+            title,
+            content: "Text",
+            created_at: at,
+            updated_at: at,
+        };
         let inserted: Result<i64, DbError> = self.database.write(move |c| posts::insert(c, &new)).await;
         inserted.expect("written");
     }
@@ -71,10 +77,16 @@ fn pages_by_cursor_and_by_skip_cover_the_list_once() {
         let start = time("2026-01-01T00:00:00Z");
         for n in 0..23 {
             // Threes of the same time, so that pages end within one.
-            test.write_at(author.id, "Post", start + TimeDelta::seconds(n / 3)).await;
+            test.write_at(author.id, "Post", start + TimeDelta::seconds(n / 3))
+                .await;
         }
-        let all: Vec<i64> =
-            test.list(Filter::default(), Paging::Skip(0), 1000).await.posts.iter().map(|post| post.id).collect();
+        let all: Vec<i64> = test
+            .list(Filter::default(), Paging::Skip(0), 1000)
+            .await
+            .posts
+            .iter()
+            .map(|post| post.id)
+            .collect();
         assert_eq!(all.len(), 23);
 
         let mut by_cursor = Vec::new();
@@ -91,7 +103,13 @@ fn pages_by_cursor_and_by_skip_cover_the_list_once() {
 
         let mut by_skip = Vec::new();
         for skip in (0..25).step_by(5) {
-            by_skip.extend(test.list(Filter::default(), Paging::Skip(skip), 5).await.posts.iter().map(|post| post.id));
+            by_skip.extend(
+                test.list(Filter::default(), Paging::Skip(skip), 5)
+                    .await
+                    .posts
+                    .iter()
+                    .map(|post| post.id),
+            );
         }
         assert_eq!(by_skip, all);
     });
@@ -118,7 +136,10 @@ fn the_last_page_has_no_next_even_when_it_is_full() {
 fn past_the_end_is_an_empty_page_with_the_total() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        test.blog.create(blogctl::blog::Rights::Write, &author, draft("Only")).await.expect("written");
+        test.blog
+            .create(blogctl::blog::Rights::Write, &author, draft("Only"))
+            .await
+            .expect("written");
         for skip in [1, 1000, 1001, 90_000, u64::MAX] {
             let page = test.list(Filter::default(), Paging::Skip(skip), 10).await;
             assert_eq!((page.posts.len(), page.total, page.next), (0, 1, None), "skip {skip}");
@@ -132,16 +153,31 @@ fn an_author_filter_counts_and_lists_that_author_only() {
         let (ann, bob) = (test.user(1).await, test.user(2).await);
         for n in 0..5 {
             let author = if n % 2 == 0 { &ann } else { &bob };
-            test.blog.create(blogctl::blog::Rights::Write, author, draft(&format!("Post {n}"))).await.expect("written");
+            test.blog
+                .create(blogctl::blog::Rights::Write, author, draft(&format!("Post {n}")))
+                .await
+                .expect("written");
         }
-        let by = |user: &blogctl::blog::User| Filter { author_id: Some(user.id), text: None };
+        let by = |user: &blogctl::blog::User| Filter {
+            author_id: Some(user.id),
+            text: None,
+        };
         let page = test.list(by(&ann), Paging::Skip(0), 2).await;
         assert_eq!((titles(&page.posts), page.total), (vec!["Post 4", "Post 2"], 3));
         let rest = test.list(by(&ann), page.next.expect("more"), 2).await;
         assert_eq!((titles(&rest.posts), rest.next), (vec!["Post 0"], None));
         let skipped = test.list(by(&bob), Paging::Skip(1), 2).await;
         assert_eq!(titles(&skipped.posts), ["Post 1"]);
-        let nobody = test.list(Filter { author_id: Some(i64::MAX), text: None }, Paging::Skip(0), 2).await;
+        let nobody = test
+            .list(
+                Filter {
+                    author_id: Some(i64::MAX),
+                    text: None,
+                },
+                Paging::Skip(0),
+                2,
+            )
+            .await;
         assert_eq!((nobody.posts.len(), nobody.total), (0, 0));
     });
 }
@@ -157,15 +193,28 @@ fn the_total_follows_every_way_of_adding_and_deleting() {
         let many: Result<(), DbError> = test
             .database
             .write(move |c| {
-                let post = NewPost { author_id, title: "Many", content: "Text", created_at: at, updated_at: at };
+                let post = NewPost {
+                    author_id,
+                    title: "Many",
+                    content: "Text",
+                    created_at: at,
+                    updated_at: at,
+                };
                 posts::insert_many(c, &vec![post; 1000])
             })
             .await;
         many.expect("written");
         assert_eq!(total().await, 1000);
-        let one = test.blog.create(blogctl::blog::Rights::Write, &author, draft("One")).await.expect("written");
+        let one = test
+            .blog
+            .create(blogctl::blog::Rights::Write, &author, draft("One"))
+            .await
+            .expect("written");
         assert_eq!(total().await, 1001);
-        test.blog.delete(crate::support::database::acting(author.key), one.id, None).await.expect("deleted");
+        test.blog
+            .delete(crate::support::database::acting(author.key), one.id, None)
+            .await
+            .expect("deleted");
         assert_eq!(total().await, 1000);
         // Rolled back: not counted.
         let refused: Result<(), DbError> = test
@@ -215,14 +264,26 @@ fn a_page_ends_after_so_many_bytes_and_the_next_one_goes_on_exactly_there() {
                 .database
                 .write(move |c| {
                     let title = format!("post {number}");
-                    let new = NewPost { author_id, title: &title, content: &content, created_at: at, updated_at: at };
+                    let new = NewPost {
+                        author_id,
+                        title: &title,
+                        content: &content,
+                        created_at: at,
+                        updated_at: at,
+                    };
                     posts::insert(c, &new)
                 })
                 .await;
             inserted.expect("written");
         }
-        let of_ann = Filter { author_id: Some(ann.id), text: None };
-        let found = Filter { author_id: None, text: Some("word".to_owned()) };
+        let of_ann = Filter {
+            author_id: Some(ann.id),
+            text: None,
+        };
+        let found = Filter {
+            author_id: None,
+            text: Some("word".to_owned()),
+        };
         for (filter, expected) in [(Filter::default(), posts), (of_ann, posts - 1), (found, posts)] {
             for limit in [1000, 100, 20] {
                 let pages = walk(&test, &filter, limit).await;
@@ -230,7 +291,10 @@ fn a_page_ends_after_so_many_bytes_and_the_next_one_goes_on_exactly_there() {
                 for page in &pages {
                     assert_eq!(page.total, expected as u64, "{filter:?}");
                     let bytes: usize = page.posts.iter().map(|post| post.content.len()).sum();
-                    assert!(bytes <= MAX_PAGE_BYTES || page.posts.len() == 1, "{bytes} bytes of {filter:?}");
+                    assert!(
+                        bytes <= MAX_PAGE_BYTES || page.posts.len() == 1,
+                        "{bytes} bytes of {filter:?}"
+                    );
                     assert!(!page.posts.is_empty() && page.posts.len() <= limit as usize);
                 }
                 let mut seen: Vec<i64> = pages.iter().flat_map(|page| &page.posts).map(|post| post.id).collect();
@@ -260,17 +324,43 @@ fn an_excerpt_is_the_beginning_of_the_content_and_says_whether_it_goes_on() {
             let inserted: Result<i64, DbError> = test
                 .database
                 .write(move |c| {
-                    posts::insert(c, &NewPost { author_id, title: "word", content, created_at: at, updated_at: at })
+                    posts::insert(
+                        c,
+                        &NewPost {
+                            author_id,
+                            title: "word",
+                            content,
+                            created_at: at,
+                            updated_at: at,
+                        },
+                    )
                 })
                 .await;
             inserted.expect("written");
         }
-        let found = Filter { author_id: None, text: Some("word".to_owned()) };
-        let of_author = Filter { author_id: Some(author.id), text: None };
+        let found = Filter {
+            author_id: None,
+            text: Some("word".to_owned()),
+        };
+        let of_author = Filter {
+            author_id: Some(author.id),
+            text: None,
+        };
         for filter in [Filter::default(), found, of_author] {
-            let view = View { limit: 10, excerpt: Some(3) };
-            let page = test.blog.page(filter, Paging::Skip(0), view, |page| page).await.expect("a page");
-            let shown: Vec<_> = page.posts.iter().map(|post| (post.content.as_str(), post.is_truncated)).collect();
+            let view = View {
+                limit: 10,
+                excerpt: Some(3),
+            };
+            let page = test
+                .blog
+                .page(filter, Paging::Skip(0), view, |page| page)
+                .await
+                .expect("a page");
+            let shown: Vec<_> = page
+                .posts
+                .iter()
+                .map(|post| (post.content.as_str(), post.is_truncated))
+                .collect();
             let expected = [("äöü", true), ("👨\u{200d}👩", true), ("abc", true), ("abc", false)];
             assert_eq!(shown, expected.map(|(content, goes_on)| (content, Some(goes_on))));
         }
@@ -301,14 +391,31 @@ fn a_page_of_excerpts_of_many_long_posts_is_not_taken_for_the_last_one() {
             })
             .await;
         written.expect("written");
-        test.database.connect().expect("a connection").index_for_search(|_| {}).expect("indexed");
-        let found = Filter { author_id: None, text: Some("many".to_owned()) };
-        let of_author = Filter { author_id: Some(author.id), text: None };
+        test.database
+            .connect()
+            .expect("a connection")
+            .index_for_search(|_| {})
+            .expect("indexed");
+        let found = Filter {
+            author_id: None,
+            text: Some("many".to_owned()),
+        };
+        let of_author = Filter {
+            author_id: Some(author.id),
+            text: None,
+        };
         for filter in [Filter::default(), found, of_author] {
             let (mut paging, mut seen) = (Paging::Skip(0), Vec::new());
             loop {
-                let view = View { limit: 1000, excerpt: Some(1000) };
-                let page = test.blog.page(filter.clone(), paging, view, |page| page).await.expect("a page");
+                let view = View {
+                    limit: 1000,
+                    excerpt: Some(1000),
+                };
+                let page = test
+                    .blog
+                    .page(filter.clone(), paging, view, |page| page)
+                    .await
+                    .expect("a page");
                 assert_eq!(page.total, 600);
                 seen.extend(page.posts.iter().map(|post| post.id));
                 let Some(next) = page.next else { break };

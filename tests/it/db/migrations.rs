@@ -51,7 +51,11 @@ fn they_are_applied_once_and_reverted_one_by_one() {
             assert_eq!((reverted.name.as_str(), reverted.applied), (name, false));
         }
         assert_eq!(migrate::revert(&database).expect("nothing to do"), None);
-        let applied = migrate::status(&database).expect("known").iter().filter(|one| one.applied).count();
+        let applied = migrate::status(&database)
+            .expect("known")
+            .iter()
+            .filter(|one| one.applied)
+            .count();
         assert_eq!(applied, 0);
 
         database.migrate().expect("migrates again");
@@ -65,11 +69,24 @@ fn one_that_came_between_is_applied_to_a_database_that_has_later_ones() {
         let database = Database::open(settings).expect("opens");
         database.migrate().expect("migrates");
         execute(&database, "DROP TABLE idempotency_keys").expect("dropped");
-        execute(&database, "DELETE FROM __diesel_schema_migrations WHERE version = '0003'").expect("forgotten");
-        let pending = || migrate::status(&database).expect("known").into_iter().filter(|one| !one.applied).count();
+        execute(
+            &database,
+            "DELETE FROM __diesel_schema_migrations WHERE version = '0003'",
+        )
+        .expect("forgotten");
+        let pending = || {
+            migrate::status(&database)
+                .expect("known")
+                .into_iter()
+                .filter(|one| !one.applied)
+                .count()
+        };
         assert_eq!(pending(), 1);
         let ran = migrate::run(&database).expect("migrates");
-        assert_eq!(ran.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["0003_idempotency_keys"]);
+        assert_eq!(
+            ran.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(),
+            ["0003_idempotency_keys"]
+        );
         assert_eq!(pending(), 0);
         execute(&database, "DELETE FROM idempotency_keys").expect("the table is there");
         // By number, not by when it was applied.
@@ -88,9 +105,16 @@ fn the_counts_are_right_when_their_migration_comes_to_a_full_table() {
                 .await
                 .expect("written");
         }
-        while migrate::revert(&test.database).expect("reverts").is_some_and(|one| one.name != "0002_post_counts") {}
+        while migrate::revert(&test.database)
+            .expect("reverts")
+            .is_some_and(|one| one.name != "0002_post_counts")
+        {}
         test.database.migrate().expect("migrates");
-        let page = test.blog.posts(Filter::default(), Paging::Skip(0), 1).await.expect("a page");
+        let page = test
+            .blog
+            .posts(Filter::default(), Paging::Skip(0), 1)
+            .await
+            .expect("a page");
         assert_eq!(page.total, 7);
     });
 }
@@ -107,7 +131,10 @@ fn processes_that_start_at_once_migrate_once() {
                     })
                 })
                 .collect();
-            let ran: Vec<usize> = starts.into_iter().map(|start| start.join().expect("no panic")).collect();
+            let ran: Vec<usize> = starts
+                .into_iter()
+                .map(|start| start.join().expect("no panic"))
+                .collect();
             assert_eq!(ran.iter().sum::<usize>(), 6, "{ran:?}");
         });
     });
@@ -118,11 +145,20 @@ fn a_schema_of_a_newer_blogctl_is_refused() {
     each_database(|settings| {
         let database = Database::open(settings).expect("opens");
         database.migrate().expect("migrates");
-        execute(&database, "INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')").expect("inserted");
-        for outcome in
-            [database.migrate(), database.has_pending_migrations().map(drop), migrate::revert(&database).map(drop)]
-        {
-            assert!(matches!(&outcome, Err(DbError::NewerSchema { version }) if version == "9999"), "{outcome:?}");
+        execute(
+            &database,
+            "INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')",
+        )
+        .expect("inserted");
+        for outcome in [
+            database.migrate(),
+            database.has_pending_migrations().map(drop),
+            migrate::revert(&database).map(drop),
+        ] {
+            assert!(
+                matches!(&outcome, Err(DbError::NewerSchema { version }) if version == "9999"),
+                "{outcome:?}"
+            );
         }
     });
 }
@@ -179,13 +215,21 @@ fn a_post_of_nobody_is_refused() {
     each_database(|settings| {
         let database = Database::open(settings).expect("opens");
         database.migrate().expect("migrates");
-        let mut author = block_on(Blog::new(database.clone()).ensure_user(key(1), "Ann")).expect("a user").0;
+        let mut author = block_on(Blog::new(database.clone()).ensure_user(key(1), "Ann"))
+            .expect("a user")
+            .0;
         author.id += 1;
         let outcome =
             block_on(Blog::new(database.clone()).create(blogctl::blog::Rights::Write, &author, draft("Orphan")));
         assert!(outcome.is_err(), "{outcome:?}");
         let at: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().expect("a time");
-        let orphan = NewPost { author_id: author.id, title: "Orphan", content: "Text", created_at: at, updated_at: at };
+        let orphan = NewPost {
+            author_id: author.id,
+            title: "Orphan",
+            content: "Text",
+            created_at: at,
+            updated_at: at,
+        };
         let outcome: Result<i64, DbError> = block_on(database.write(move |c| posts::insert(c, &orphan)));
         assert!(outcome.is_err(), "{outcome:?}");
     });

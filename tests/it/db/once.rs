@@ -9,7 +9,9 @@ impl TestBlog {
     async fn once(&self, author: &User, key: &str, title: &str) -> Result<CreatedOnce, BlogError> {
         let key = IdempotencyKey::parse(key).expect("a key");
         self.blog
-            .create_once(Rights::Write, author, draft(title), key, |post: &Post| Ok(format!("made {}", post.id)))
+            .create_once(Rights::Write, author, draft(title), key, |post: &Post| {
+                Ok(format!("made {}", post.id))
+            })
             .await
     }
 
@@ -41,7 +43,9 @@ impl TestBlog {
     /// As if everything kept had been kept so many hours earlier.
     fn age(&self, hours: i64) {
         let micros = hours * 3_600_000_000;
-        self.execute(&format!("UPDATE idempotency_keys SET created_at_micros = created_at_micros - {micros}"));
+        self.execute(&format!(
+            "UPDATE idempotency_keys SET created_at_micros = created_at_micros - {micros}"
+        ));
     }
 }
 
@@ -52,7 +56,13 @@ fn a_key_is_known_for_a_day_and_free_after_it() {
         let first = test.once(&author, "k", "One").await.expect("written");
         test.age(23);
         let again = test.once(&author, "k", "One").await.expect("known");
-        assert_eq!(again, CreatedOnce { is_replay: true, ..first.clone() });
+        assert_eq!(
+            again,
+            CreatedOnce {
+                is_replay: true,
+                ..first.clone()
+            }
+        );
         let other = test.once(&author, "k", "Two").await;
         assert!(matches!(other, Err(BlogError::KeyReused)), "{other:?}");
         test.age(1);
@@ -67,12 +77,16 @@ fn old_keys_are_taken_away_in_passing_some_at_a_time() {
     each_blog(async |test| {
         let author = test.user(1).await;
         for number in 0..20 {
-            test.once(&author, &format!("old-{number}"), "Old").await.expect("written");
+            test.once(&author, &format!("old-{number}"), "Old")
+                .await
+                .expect("written");
         }
         test.age(25);
         let mut left = Vec::new();
         for number in 0..3 {
-            test.once(&author, &format!("new-{number}"), "New").await.expect("written");
+            test.once(&author, &format!("new-{number}"), "New")
+                .await
+                .expect("written");
             left.push(test.count("idempotency_keys"));
         }
         assert_eq!(left, [20 - 16 + 1, 2, 3]);
@@ -87,12 +101,23 @@ fn without_the_key_there_is_no_post_and_without_the_post_no_key() {
         // What is done after the post was inserted fails.
         let key = || IdempotencyKey::parse("k").expect("a key");
         let fails = |_: &Post| serde_json::from_str("no JSON");
-        let outcome = test.blog.create_once(Rights::Write, &author, draft("One"), key(), fails).await;
+        let outcome = test
+            .blog
+            .create_once(Rights::Write, &author, draft("One"), key(), fails)
+            .await;
         assert!(matches!(outcome, Err(BlogError::NoAnswer(_))), "{outcome:?}");
         let panics = |_: &Post| panic!("while the answer is made");
-        assert!(test.blog.create_once(Rights::Write, &author, draft("One"), key(), panics).await.is_err());
+        assert!(
+            test.blog
+                .create_once(Rights::Write, &author, draft("One"), key(), panics)
+                .await
+                .is_err()
+        );
         // Nobody has this row id, so the post cannot be inserted.
-        let nobody = User { id: 999, ..author.clone() };
+        let nobody = User {
+            id: 999,
+            ..author.clone()
+        };
         assert!(test.once(&nobody, "k", "One").await.is_err());
         assert_eq!((test.count("idempotency_keys"), test.count("blog_posts")), (0, 0));
         assert!(!test.once(&author, "k", "One").await.expect("written").is_replay);
@@ -118,7 +143,10 @@ fn many_at_once_under_few_keys_make_one_post_each() {
         let keys: Vec<String> = (0..40).map(|number| format!("k{}", number % 4)).collect();
         let writes = keys.iter().map(|key| test.once(&author, key, key));
         let outcomes = futures_util::future::join_all(writes).await;
-        let made = outcomes.iter().filter(|outcome| !outcome.as_ref().expect("done").is_replay).count();
+        let made = outcomes
+            .iter()
+            .filter(|outcome| !outcome.as_ref().expect("done").is_replay)
+            .count();
         assert_eq!((made, test.count("blog_posts")), (4, 4));
     });
 }

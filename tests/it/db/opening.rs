@@ -11,7 +11,10 @@ use diesel::{QueryableByName, RunQueryDsl, sql_types::Text};
 use crate::support::database::{SqliteFile, block_on, each_database};
 
 fn settings(url: impl Into<String>) -> DatabaseSettings {
-    DatabaseSettings { url: url.into(), ..DatabaseSettings::default() }
+    DatabaseSettings {
+        url: url.into(),
+        ..DatabaseSettings::default()
+    }
 }
 
 fn refusal(url: impl Into<String>) -> String {
@@ -26,15 +29,25 @@ fn a_missing_folder_a_folder_and_a_file_of_something_else_are_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let missing = folder.path().join("missing/blog.db").display().to_string();
     let message = refusal(&missing);
-    assert!(message.contains(&missing) && message.contains("make it first"), "{message}");
+    assert!(
+        message.contains(&missing) && message.contains("make it first"),
+        "{message}"
+    );
 
     let message = refusal(folder.path().display().to_string());
     assert!(message.contains("this is a folder"), "{message}");
 
     let text = folder.path().join("notes.txt");
-    std::fs::write(&text, "Not a database, but more than a hundred bytes of text. ".repeat(20)).expect("written");
+    std::fs::write(
+        &text,
+        "Not a database, but more than a hundred bytes of text. ".repeat(20),
+    )
+    .expect("written");
     let message = refusal(text.display().to_string());
-    assert!(message.contains("notes.txt") && message.contains("not a database"), "{message}");
+    assert!(
+        message.contains("notes.txt") && message.contains("not a database"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -70,7 +83,10 @@ fn an_sqlite_file_is_taken_by_every_way_of_writing_its_path() {
     database.migrate().expect("migrates");
     database.close();
     assert!(path.is_file());
-    let database = Database::open(&settings(format!("sqlite:////{}", file.folder.path().join("b.db").display())));
+    let database = Database::open(&settings(format!(
+        "sqlite:////{}",
+        file.folder.path().join("b.db").display()
+    )));
     database.expect("opens").migrate().expect("migrates");
     assert!(file.folder.path().join("b.db").is_file());
 }
@@ -86,7 +102,9 @@ fn sqlite_writes_are_durable_and_foreign_keys_hold() {
     let file = SqliteFile::new();
     let database = Database::open(&file.settings).expect("opens");
     let mut connection = database.connect().expect("a connection");
-    let BlockingConnection::Sqlite(connection) = &mut connection else { panic!("SQLite") };
+    let BlockingConnection::Sqlite(connection) = &mut connection else {
+        panic!("SQLite")
+    };
     for (pragma, expected) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {
         let found: Value = diesel::sql_query(format!("SELECT CAST({pragma} AS TEXT) AS value FROM pragma_{pragma}"))
             .get_result(connection)
@@ -107,6 +125,9 @@ fn a_reader_of_sqlite_cannot_write() {
             "{short:?}"
         );
         let long: Result<usize, DbError> = database.read_long(blogctl::db::users::delete_all).await;
-        assert!(matches!(&long, Err(DbError::Statement(error)) if error.to_string().contains("readonly")), "{long:?}");
+        assert!(
+            matches!(&long, Err(DbError::Statement(error)) if error.to_string().contains("readonly")),
+            "{long:?}"
+        );
     });
 }

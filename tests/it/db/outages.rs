@@ -48,12 +48,20 @@ fn behind(settings: &DatabaseSettings) -> (TcpProxy, DatabaseSettings) {
     let mut url = url::Url::parse(&settings.url).expect("a URL");
     let proxy = TcpProxy::to(url.port().expect("a port"));
     url.set_port(Some(proxy.port())).expect("a port");
-    (proxy, DatabaseSettings { url: url.into(), ..settings.clone() })
+    (
+        proxy,
+        DatabaseSettings {
+            url: url.into(),
+            ..settings.clone()
+        },
+    )
 }
 
 fn sql(text: &'static str) -> impl Fn(&mut Connection<'_>) -> Result<(), DbError> + Send + Sync + 'static {
     move |connection| {
-        let Connection::Postgres(connection) = connection else { panic!("PostgreSQL") };
+        let Connection::Postgres(connection) = connection else {
+            panic!("PostgreSQL")
+        };
         Ok(connection.batch_execute(text)?)
     }
 }
@@ -68,7 +76,9 @@ async fn until_it_works(database: &Database) {
 
 #[test]
 fn connections_that_die_silently_are_given_up_and_replaced() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let (proxy, settings) = behind(&short_limits(&postgres.settings));
     let database = migrated(&settings);
     let blog = Blog::new(database.clone());
@@ -87,7 +97,9 @@ fn connections_that_die_silently_are_given_up_and_replaced() {
                 assert!(error.is_transient(), "{error}");
             }
             for error in writes.into_iter().filter_map(Result::err) {
-                let blogctl::blog::BlogError::Database(error) = error else { panic!("{error}") };
+                let blogctl::blog::BlogError::Database(error) = error else {
+                    panic!("{error}")
+                };
                 assert!(error.is_transient(), "{error}");
             }
             until_it_works(&database).await;
@@ -96,8 +108,10 @@ fn connections_that_die_silently_are_given_up_and_replaced() {
             while database.ping().await.is_err() || database.search(users::count).await.is_err() {
                 assert!(since.elapsed() < GUARD);
             }
-            let failed =
-                join_all((0..20).map(|_| database.read_short(users::count))).await.into_iter().filter(Result::is_err);
+            let failed = join_all((0..20).map(|_| database.read_short(users::count)))
+                .await
+                .into_iter()
+                .filter(Result::is_err);
             assert_eq!(failed.count(), 0, "round {round}");
         }
     });
@@ -106,7 +120,9 @@ fn connections_that_die_silently_are_given_up_and_replaced() {
 
 #[test]
 fn a_server_that_is_silent_for_everybody_is_used_again_once_it_answers() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let (proxy, settings) = behind(&short_limits(&postgres.settings));
     let database = migrated(&settings);
     block_on(async {
@@ -124,7 +140,9 @@ fn a_server_that_is_silent_for_everybody_is_used_again_once_it_answers() {
 
 #[test]
 fn a_read_whose_connection_was_closed_is_done_on_another_and_so_is_a_write_that_had_not_begun() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let database = migrated(&postgres.settings);
     let blog = Blog::new(database.clone());
     let mut admin = postgres.connection();
@@ -140,14 +158,22 @@ fn a_read_whose_connection_was_closed_is_done_on_another_and_so_is_a_write_that_
         for number in 0..3 {
             database.read_short(users::count).await.expect("read");
             close_all();
-            database.read_short(users::count).await.expect("read on another connection");
+            database
+                .read_short(users::count)
+                .await
+                .expect("read on another connection");
             close_all();
-            database.search(users::count).await.expect("searched on another connection");
+            database
+                .search(users::count)
+                .await
+                .expect("searched on another connection");
             close_all();
             database.ping().await.expect("ready on another connection");
             blog.ensure_user(key(number), "Somebody").await.expect("written");
             close_all();
-            blog.ensure_user(key(100 + number), "Somebody").await.expect("written on another connection");
+            blog.ensure_user(key(100 + number), "Somebody")
+                .await
+                .expect("written on another connection");
         }
     });
     assert_eq!(block_on(database.read_short(users::count)).expect("read"), 6);
@@ -155,7 +181,9 @@ fn a_read_whose_connection_was_closed_is_done_on_another_and_so_is_a_write_that_
 
 #[test]
 fn a_write_whose_connection_is_lost_in_its_transaction_is_not_done_again() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let database = migrated(&postgres.settings);
     let begun = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&begun);
@@ -170,7 +198,9 @@ fn a_write_whose_connection_is_lost_in_its_transaction_is_not_done_again() {
 
 #[test]
 fn what_passes_by_itself_is_told_from_what_does_not() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let database = migrated(&short_limits(&postgres.settings));
     block_on(transient_failures(&database));
 }
@@ -189,7 +219,11 @@ async fn transient_failures(database: &Database) {
         assert!(error.is_transient(), "{text}: {error}");
         database.read_short(users::count).await.expect("all is well again");
     }
-    for text in ["SELECT * FROM nothing", "SELECT 1 / 0", "DELETE FROM users WHERE id = 'x'"] {
+    for text in [
+        "SELECT * FROM nothing",
+        "SELECT 1 / 0",
+        "DELETE FROM users WHERE id = 'x'",
+    ] {
         let error = database.write(sql(text)).await.expect_err(text);
         assert!(!error.is_transient(), "{text}: {error}");
     }
@@ -197,16 +231,23 @@ async fn transient_failures(database: &Database) {
 
 #[test]
 fn a_lock_that_another_holds_is_not_waited_for_without_end() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let database = migrated(&short_limits(&postgres.settings));
     let mut other = postgres.connection();
-    other.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").expect("locked");
+    other
+        .batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        .expect("locked");
     block_on(async {
         for error in [
             database.write(sql("DELETE FROM users")).await.expect_err("locked"),
             database.read_short(users::count).await.expect_err("locked"),
         ] {
-            assert!(matches!(error, DbError::Statement(_)) && error.is_transient(), "{error}");
+            assert!(
+                matches!(error, DbError::Statement(_)) && error.is_transient(),
+                "{error}"
+            );
         }
         other.batch_execute("ROLLBACK").expect("unlocked");
         database.write(sql("DELETE FROM users")).await.expect("written");
@@ -215,7 +256,9 @@ fn a_lock_that_another_holds_is_not_waited_for_without_end() {
 
 #[test]
 fn of_two_transactions_that_wait_for_each_other_the_one_rolled_back_is_done_again() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let database = migrated(&postgres.settings);
     let mut admin = postgres.connection();
     admin
@@ -231,16 +274,25 @@ fn of_two_transactions_that_wait_for_each_other_the_one_rolled_back_is_done_agai
             let mut count = count.lock().expect("not poisoned");
             *count += 1;
             changed.notify_all();
-            drop(changed.wait_timeout_while(count, GUARD, |count| *count < 2).expect("not poisoned"));
+            drop(
+                changed
+                    .wait_timeout_while(count, GUARD, |count| *count < 2)
+                    .expect("not poisoned"),
+            );
             sql(second)(connection)
         })
     };
-    let (one, two) = ("UPDATE t SET n = n + 1 WHERE id = 1", "UPDATE t SET n = n + 1 WHERE id = 2");
+    let (one, two) = (
+        "UPDATE t SET n = n + 1 WHERE id = 1",
+        "UPDATE t SET n = n + 1 WHERE id = 2",
+    );
     let (a, b) = block_on(join(update(one, two), update(two, one)));
     a.expect("written");
     b.expect("written");
     assert!(*met.0.lock().expect("not poisoned") >= 3, "one of them twice");
-    let wrong = diesel::sql_query("SELECT 1 FROM t WHERE n <> 2").execute(&mut admin).expect("read");
+    let wrong = diesel::sql_query("SELECT 1 FROM t WHERE n <> 2")
+        .execute(&mut admin)
+        .expect("read");
     assert_eq!(wrong, 0, "each exactly once");
 }
 
@@ -256,7 +308,11 @@ impl Gate {
             gate.1.fetch_add(1, Ordering::SeqCst);
             let (open, changed) = &*gate.0;
             let open = open.lock().expect("not poisoned");
-            drop(changed.wait_timeout_while(open, GUARD, |open| !*open).expect("not poisoned"));
+            drop(
+                changed
+                    .wait_timeout_while(open, GUARD, |open| !*open)
+                    .expect("not poisoned"),
+            );
             Ok(())
         }
     }
@@ -277,9 +333,15 @@ impl Gate {
 
 #[test]
 fn no_kind_of_work_keeps_another_from_the_database() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
-    let settings =
-        DatabaseSettings { pool_size: 4, deadline: GUARD, search_deadline: GUARD, ..postgres.settings.clone() };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
+    let settings = DatabaseSettings {
+        pool_size: 4,
+        deadline: GUARD,
+        search_deadline: GUARD,
+        ..postgres.settings.clone()
+    };
     let database = migrated(&settings);
     for flooded in ["short reads", "long reads", "writes", "searches"] {
         let gate = Gate::default();
@@ -327,7 +389,9 @@ fn no_kind_of_work_keeps_another_from_the_database() {
 
 #[test]
 fn more_searches_than_run_and_wait_are_turned_away_at_once() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let settings = DatabaseSettings {
         search_connections: 1,
         search_queue: 2,
@@ -349,13 +413,21 @@ fn more_searches_than_run_and_wait_are_turned_away_at_once() {
         first.expect("searched");
         others
     });
-    let busy = outcomes.iter().filter(|outcome| matches!(outcome, Err(DbError::SearchBusy))).count();
-    assert_eq!((outcomes.iter().filter(|outcome| outcome.is_ok()).count(), busy), (2, 3));
+    let busy = outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome, Err(DbError::SearchBusy)))
+        .count();
+    assert_eq!(
+        (outcomes.iter().filter(|outcome| outcome.is_ok()).count(), busy),
+        (2, 3)
+    );
 }
 
 #[test]
 fn a_search_whose_client_has_gone_is_ended_on_the_server() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let settings = DatabaseSettings {
         search_connections: 1,
         statement_timeout: GUARD * 2,
@@ -394,14 +466,21 @@ fn a_search_whose_client_has_gone_is_ended_on_the_server() {
 
 #[test]
 fn failures_are_told_apart_in_another_language_of_the_server() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
-    let Some(language) = crate::support::needs("BLOGCTL_TEST_POSTGRES_MESSAGES") else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
+    let Some(language) = crate::support::needs("BLOGCTL_TEST_POSTGRES_MESSAGES") else {
+        return;
+    };
     let mut admin = postgres.connection();
     let set = format!("ALTER DATABASE {} SET lc_messages = '{language}'", postgres.name);
     admin.batch_execute(&set).expect("the server knows the language");
     let database = migrated(&short_limits(&postgres.settings));
     block_on(async {
-        let error = database.write(sql("SELECT * FROM nothing")).await.expect_err("there is no such table");
+        let error = database
+            .write(sql("SELECT * FROM nothing"))
+            .await
+            .expect_err("there is no such table");
         assert!(!error.to_string().contains("does not exist"), "{error}");
         transient_failures(&database).await;
     });
@@ -409,8 +488,13 @@ fn failures_are_told_apart_in_another_language_of_the_server() {
 
 #[test]
 fn all_work_of_one_request_has_one_deadline() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
-    let database = migrated(&DatabaseSettings { deadline: GUARD, ..postgres.settings.clone() });
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
+    let database = migrated(&DatabaseSettings {
+        deadline: GUARD,
+        ..postgres.settings.clone()
+    });
     let ended = block_on(blogctl::db::within(Duration::from_millis(500), async {
         let mut done = 0;
         loop {
@@ -426,7 +510,9 @@ fn all_work_of_one_request_has_one_deadline() {
 
 #[test]
 fn a_write_is_not_committed_after_its_client_was_told_that_its_time_is_over() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let database = migrated(&short_limits(&postgres.settings));
     let mut admin = postgres.connection();
     admin.batch_execute("CREATE TABLE t (n INT)").expect("a table");
@@ -440,7 +526,12 @@ fn a_write_is_not_committed_after_its_client_was_told_that_its_time_is_over() {
     gate.wait_for(1);
     gate.open();
     // Waits for the end of the transaction.
-    admin.batch_execute("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE; COMMIT").expect("locked");
-    assert_eq!(diesel::sql_query("SELECT 1 FROM t").execute(&mut admin).expect("read"), 0);
+    admin
+        .batch_execute("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE; COMMIT")
+        .expect("locked");
+    assert_eq!(
+        diesel::sql_query("SELECT 1 FROM t").execute(&mut admin).expect("read"),
+        0
+    );
     block_on(database.write(sql("INSERT INTO t VALUES (2)"))).expect("the next one is well");
 }

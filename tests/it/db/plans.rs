@@ -45,7 +45,13 @@ fn analyzed(file: &SqliteFile, users: u128) -> BlockingConnection {
         .map(|n| {
             let at = start + TimeDelta::seconds(n);
             let author_id = authors[usize::try_from(n).expect("small") % authors.len()];
-            NewPost { author_id, title: "Title", content: "Text", created_at: at, updated_at: at }
+            NewPost {
+                author_id,
+                title: "Title",
+                content: "Text",
+                created_at: at,
+                updated_at: at,
+            }
         })
         .collect();
     let written: Result<(), DbError> = connection.transaction(|c| posts::insert_many(c, &many));
@@ -55,11 +61,17 @@ fn analyzed(file: &SqliteFile, users: u128) -> BlockingConnection {
 }
 
 fn up_to(limit: i64) -> Extent {
-    Extent { limit, max_bytes: 1024 * 1024, content_chars: None }
+    Extent {
+        limit,
+        max_bytes: 1024 * 1024,
+        content_chars: None,
+    }
 }
 
 fn batch(connection: &mut BlockingConnection, statement: &str) {
-    let BlockingConnection::Sqlite(connection) = connection else { panic!("SQLite") };
+    let BlockingConnection::Sqlite(connection) = connection else {
+        panic!("SQLite")
+    };
     connection.batch_execute(statement).expect("runs");
 }
 
@@ -67,7 +79,9 @@ fn batch(connection: &mut BlockingConnection, statement: &str) {
 fn statements(connection: &mut BlockingConnection, work: impl FnOnce(&mut Connection<'_>)) -> Vec<String> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&seen);
-    let BlockingConnection::Sqlite(sqlite) = connection else { panic!("SQLite") };
+    let BlockingConnection::Sqlite(sqlite) = connection else {
+        panic!("SQLite")
+    };
     sqlite.set_instrumentation(move |event: InstrumentationEvent<'_>| {
         if let InstrumentationEvent::StartQuery { query, .. } = event {
             sink.lock().expect("not poisoned").push(query.to_string());
@@ -92,10 +106,17 @@ fn with_values(statement: &str) -> String {
 }
 
 fn plan(connection: &mut BlockingConnection, statement: &str) -> String {
-    let BlockingConnection::Sqlite(connection) = connection else { panic!("SQLite") };
-    let steps: Vec<Step> =
-        diesel::sql_query(format!("EXPLAIN QUERY PLAN {statement}")).load(connection).expect("explained");
-    steps.iter().map(|step| step.detail.as_str()).collect::<Vec<_>>().join("; ")
+    let BlockingConnection::Sqlite(connection) = connection else {
+        panic!("SQLite")
+    };
+    let steps: Vec<Step> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {statement}"))
+        .load(connection)
+        .expect("explained");
+    steps
+        .iter()
+        .map(|step| step.detail.as_str())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 #[test]
@@ -105,19 +126,36 @@ fn lists_walk_an_index_and_sort_nothing_even_with_statistics() {
         let mut connection = analyzed(&file, users);
         let everything = Wanted::default();
         let of_one = Wanted { author_id: Some(1) };
-        let middle = Place { created_at_micros: 1_767_226_000_000_000, id: 2000 };
-        for (wanted, index) in [(&everything, "blog_posts_newest"), (&of_one, "blog_posts_newest_of_author")] {
+        let middle = Place {
+            created_at_micros: 1_767_226_000_000_000,
+            id: 2000,
+        };
+        for (wanted, index) in [
+            (&everything, "blog_posts_newest"),
+            (&of_one, "blog_posts_newest_of_author"),
+        ] {
             for place in [Place::TOP, middle] {
                 for limit in [1, 2, 21, 1001] {
                     let ran = statements(&mut connection, |c| {
                         post_list::after(c, wanted, place, up_to(limit)).expect("a page");
                     });
-                    let [statement] = ran.as_slice() else { panic!("one statement: {ran:?}") };
+                    let [statement] = ran.as_slice() else {
+                        panic!("one statement: {ran:?}")
+                    };
                     let plan = plan(&mut connection, statement);
-                    assert!(plan.starts_with(&format!("SEARCH p USING INDEX {index} (")), "{statement}\n{plan}");
+                    assert!(
+                        plan.starts_with(&format!("SEARCH p USING INDEX {index} (")),
+                        "{statement}\n{plan}"
+                    );
                     // A table of a single user may as well be scanned.
-                    assert!(users == 1 || plan.contains("; SEARCH u USING INTEGER PRIMARY KEY"), "{plan}");
-                    assert!(!plan.contains("ANY(") && !plan.contains("TEMP B-TREE"), "{statement}\n{plan}");
+                    assert!(
+                        users == 1 || plan.contains("; SEARCH u USING INTEGER PRIMARY KEY"),
+                        "{plan}"
+                    );
+                    assert!(
+                        !plan.contains("ANY(") && !plan.contains("TEMP B-TREE"),
+                        "{statement}\n{plan}"
+                    );
                 }
             }
         }
@@ -152,11 +190,18 @@ fn a_search_begins_with_the_index_and_sorts_nothing_to_find_the_newest() {
         let ran = statements(&mut connection, |c| {
             post_search::found(c, &sought).expect("a search");
         });
-        let [_, statement] = ran.as_slice() else { panic!("whether the index is behind, and the search: {ran:?}") };
+        let [_, statement] = ran.as_slice() else {
+            panic!("whether the index is behind, and the search: {ran:?}")
+        };
         let plan = plan(&mut connection, statement);
-        let (index, posts) =
-            (plan.find("SCAN post_search VIRTUAL TABLE"), plan.find("SEARCH p USING INTEGER PRIMARY KEY"));
-        assert!(index.is_some() && (author_id.is_none() || index < posts), "{statement}\n{plan}");
+        let (index, posts) = (
+            plan.find("SCAN post_search VIRTUAL TABLE"),
+            plan.find("SEARCH p USING INTEGER PRIMARY KEY"),
+        );
+        assert!(
+            index.is_some() && (author_id.is_none() || index < posts),
+            "{statement}\n{plan}"
+        );
         assert!(!plan.contains("TEMP B-TREE"), "{statement}\n{plan}");
     }
 }
@@ -168,7 +213,9 @@ fn the_total_is_read_from_one_row() {
     let ran = statements(&mut connection, |c| {
         assert_eq!(post_list::count(c, &Wanted::default()).expect("a count"), 5000);
     });
-    let [statement] = ran.as_slice() else { panic!("one statement: {ran:?}") };
+    let [statement] = ran.as_slice() else {
+        panic!("one statement: {ran:?}")
+    };
     assert_eq!(plan(&mut connection, statement), "SCAN post_counts");
 }
 
@@ -176,7 +223,9 @@ fn the_total_is_read_from_one_row() {
 fn what_a_request_by_key_runs_is_kept_as_a_prepared_statement() {
     let file = SqliteFile::new();
     let mut connection = analyzed(&file, 3);
-    let BlockingConnection::Sqlite(sqlite) = &mut connection else { panic!("SQLite") };
+    let BlockingConnection::Sqlite(sqlite) = &mut connection else {
+        panic!("SQLite")
+    };
     let cached = Arc::new(Mutex::new(0));
     let counter = Arc::clone(&cached);
     sqlite.set_instrumentation(move |event: InstrumentationEvent<'_>| {
@@ -193,7 +242,11 @@ fn what_a_request_by_key_runs_is_kept_as_a_prepared_statement() {
     for _ in 0..3 {
         read_all(&mut connection.lend());
     }
-    assert_eq!(*cached.lock().expect("not poisoned"), 4, "each of the four is prepared once and kept");
+    assert_eq!(
+        *cached.lock().expect("not poisoned"),
+        4,
+        "each of the four is prepared once and kept"
+    );
 }
 
 #[test]
@@ -202,7 +255,9 @@ fn the_authors_of_a_list_come_with_it_in_one_statement() {
     let mut connection = analyzed(&file, 5);
     let mut authors = std::collections::BTreeSet::new();
     let run = statements(&mut connection, |c| {
-        let posts = post_list::after(c, &Wanted::default(), Place::TOP, up_to(50)).expect("read").rows;
+        let posts = post_list::after(c, &Wanted::default(), Place::TOP, up_to(50))
+            .expect("read")
+            .rows;
         authors.extend(posts.into_iter().map(|row| blogctl::blog::Post::from(row).author.id));
     });
     assert!(authors.len() > 1, "several authors");

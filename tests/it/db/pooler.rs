@@ -25,7 +25,9 @@ async fn named_statements(database: &Database) -> i64 {
         for id in 0..3 {
             posts::by_id(connection, id)?;
         }
-        let Connection::Postgres(connection) = connection else { panic!("PostgreSQL") };
+        let Connection::Postgres(connection) = connection else {
+            panic!("PostgreSQL")
+        };
         let count = "SELECT count(*) AS count FROM pg_prepared_statements WHERE name LIKE '\\_\\_diesel%'";
         Ok::<_, DbError>(diesel::sql_query(count).get_result::<Count>(&mut **connection)?.count)
     };
@@ -33,7 +35,10 @@ async fn named_statements(database: &Database) -> i64 {
 }
 
 fn through(pooler: &PgBouncer, settings: &DatabaseSettings) -> DatabaseSettings {
-    DatabaseSettings { url: pooler.url(&settings.url), ..settings.clone() }
+    DatabaseSettings {
+        url: pooler.url(&settings.url),
+        ..settings.clone()
+    }
 }
 
 fn refusal(settings: &DatabaseSettings) -> DbError {
@@ -45,18 +50,27 @@ fn refusal(settings: &DatabaseSettings) -> DbError {
 
 #[test]
 fn statements_have_names_on_a_direct_connection_only() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
-    for (setting, has_names) in
-        [(PreparedStatements::Auto, true), (PreparedStatements::On, true), (PreparedStatements::Off, false)]
-    {
-        let database = Database::open(&DatabaseSettings { prepared_statements: setting, ..postgres.settings.clone() })
-            .expect("opens");
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
+    for (setting, has_names) in [
+        (PreparedStatements::Auto, true),
+        (PreparedStatements::On, true),
+        (PreparedStatements::Off, false),
+    ] {
+        let database = Database::open(&DatabaseSettings {
+            prepared_statements: setting,
+            ..postgres.settings.clone()
+        })
+        .expect("opens");
         database.migrate().expect("migrates");
         assert_eq!(block_on(named_statements(&database)) > 0, has_names, "{setting:?}");
         database.close();
     }
     for mode in ["transaction", "session"] {
-        let Some(pooler) = PgBouncer::start(&postgres.settings.url, mode) else { return };
+        let Some(pooler) = PgBouncer::start(&postgres.settings.url, mode) else {
+            return;
+        };
         let database = Database::open(&through(&pooler, &postgres.settings)).expect("opens");
         assert_eq!(block_on(named_statements(&database)), 0, "{mode}");
         database.close();
@@ -65,9 +79,13 @@ fn statements_have_names_on_a_direct_connection_only() {
 
 #[test]
 fn a_pooler_that_ignores_options_is_found_all_the_same() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let ignore = "ignore_startup_parameters = options";
-    let Some(pooler) = PgBouncer::with(&postgres.settings.url, "transaction", 2, ignore) else { return };
+    let Some(pooler) = PgBouncer::with(&postgres.settings.url, "transaction", 2, ignore) else {
+        return;
+    };
     let database = Database::open(&through(&pooler, &postgres.settings)).expect("opens");
     database.migrate().expect("migrates through the pooler");
     assert_eq!(block_on(named_statements(&database)), 0);
@@ -75,35 +93,58 @@ fn a_pooler_that_ignores_options_is_found_all_the_same() {
 
 #[test]
 fn with_named_statements_demanded_a_pooler_is_refused_with_a_remedy() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     for mode in ["transaction", "session"] {
-        let Some(pooler) = PgBouncer::start(&postgres.settings.url, mode) else { return };
-        let settings =
-            DatabaseSettings { prepared_statements: PreparedStatements::On, ..through(&pooler, &postgres.settings) };
+        let Some(pooler) = PgBouncer::start(&postgres.settings.url, mode) else {
+            return;
+        };
+        let settings = DatabaseSettings {
+            prepared_statements: PreparedStatements::On,
+            ..through(&pooler, &postgres.settings)
+        };
         let error = refusal(&settings);
         assert!(matches!(error, DbError::Pooler { .. }), "{error:?}");
         let message = error.to_string();
-        assert!(message.contains("database.prepared_statements") && message.contains("connection pooler"), "{message}");
+        assert!(
+            message.contains("database.prepared_statements") && message.contains("connection pooler"),
+            "{message}"
+        );
     }
 }
 
 #[test]
 fn a_pooler_for_single_statements_is_refused() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
-    let Some(pooler) = PgBouncer::start(&postgres.settings.url, "statement") else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
+    let Some(pooler) = PgBouncer::start(&postgres.settings.url, "statement") else {
+        return;
+    };
     let message = refusal(&through(&pooler, &postgres.settings)).to_string();
     assert!(message.contains("takes no transaction"), "{message}");
 }
 
 #[test]
 fn a_pooler_that_comes_later_is_found_on_the_next_connection() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
-    let Some(pooler) = PgBouncer::start(&postgres.settings.url, "transaction") else { return };
-    let direct = url::Url::parse(&postgres.settings.url).expect("a URL").port().expect("a port");
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
+    let Some(pooler) = PgBouncer::start(&postgres.settings.url, "transaction") else {
+        return;
+    };
+    let direct = url::Url::parse(&postgres.settings.url)
+        .expect("a URL")
+        .port()
+        .expect("a port");
     let proxy = TcpProxy::to(direct);
     let mut url = url::Url::parse(&postgres.settings.url).expect("a URL");
     url.set_port(Some(proxy.port())).expect("a port");
-    let settings = DatabaseSettings { url: url.into(), ..postgres.settings.clone() };
+    let settings = DatabaseSettings {
+        url: url.into(),
+        ..postgres.settings.clone()
+    };
     let database = Database::open(&settings).expect("opens");
     database.migrate().expect("migrates");
     block_on(async {
@@ -111,15 +152,23 @@ fn a_pooler_that_comes_later_is_found_on_the_next_connection() {
         proxy.redirect(pooler.port());
         // A connection of its own, so that there is a new one.
         drop(database.connect().expect("a connection"));
-        assert_eq!(named_statements(&database).await, 0, "the connection of before is no longer used");
+        assert_eq!(
+            named_statements(&database).await,
+            0,
+            "the connection of before is no longer used"
+        );
     });
 }
 
 #[test]
 fn migrations_run_and_are_reverted_through_a_pooler() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     for mode in ["transaction", "session"] {
-        let Some(pooler) = PgBouncer::start(&postgres.settings.url, mode) else { return };
+        let Some(pooler) = PgBouncer::start(&postgres.settings.url, mode) else {
+            return;
+        };
         let settings = through(&pooler, &postgres.settings);
         // Several at once, as replicas that start together: the lock is one of the transaction.
         let databases: Vec<_> = (0..3).map(|_| Database::open(&settings).expect("opens")).collect();
@@ -130,9 +179,21 @@ fn migrations_run_and_are_reverted_through_a_pooler() {
                 .collect();
             running.into_iter().map(|thread| thread.join().expect("ends")).sum()
         });
-        let [database, ..] = databases.as_slice() else { panic!("three") };
-        assert_eq!(applied, migrate::status(database).expect("known").len(), "each is applied once");
-        assert!(migrate::look(&settings).expect("looks").migrations.iter().all(|migration| migration.applied));
+        let [database, ..] = databases.as_slice() else {
+            panic!("three")
+        };
+        assert_eq!(
+            applied,
+            migrate::status(database).expect("known").len(),
+            "each is applied once"
+        );
+        assert!(
+            migrate::look(&settings)
+                .expect("looks")
+                .migrations
+                .iter()
+                .all(|migration| migration.applied)
+        );
         for _ in 0..applied {
             migrate::revert(database).expect("reverts").expect("one");
         }
@@ -142,12 +203,18 @@ fn migrations_run_and_are_reverted_through_a_pooler() {
 
 #[test]
 fn time_limits_hold_within_transactions_through_a_pooler_and_reach_nobody_else() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
-    let Some(pooler) = PgBouncer::with(&postgres.settings.url, "transaction", 1, "") else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
+    let Some(pooler) = PgBouncer::with(&postgres.settings.url, "transaction", 1, "") else {
+        return;
+    };
     let database = Database::open(&through(&pooler, &postgres.settings)).expect("opens");
     database.migrate().expect("migrates");
     let limit = |connection: &mut Connection<'_>| {
-        let Connection::Postgres(connection) = connection else { panic!("PostgreSQL") };
+        let Connection::Postgres(connection) = connection else {
+            panic!("PostgreSQL")
+        };
         let ask = "SELECT (EXTRACT(epoch FROM current_setting('statement_timeout')::interval) * 1000)::bigint AS count";
         Ok::<_, DbError>(diesel::sql_query(ask).get_result::<Count>(&mut **connection)?.count)
     };
@@ -159,14 +226,20 @@ fn time_limits_hold_within_transactions_through_a_pooler_and_reach_nobody_else()
     });
     // The one connection that the pooler lends is as it was.
     let mut connection = database.connect().expect("a connection");
-    let BlockingConnection::Postgres(_) = &connection else { panic!("PostgreSQL") };
+    let BlockingConnection::Postgres(_) = &connection else {
+        panic!("PostgreSQL")
+    };
     assert_eq!(limit(&mut connection.lend()).expect("read"), 0);
 }
 
 #[test]
 fn two_connections_of_one_replica_do_not_mix_up_their_statements() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
-    let Some(pooler) = PgBouncer::with(&postgres.settings.url, "transaction", 1, "") else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
+    let Some(pooler) = PgBouncer::with(&postgres.settings.url, "transaction", 1, "") else {
+        return;
+    };
     let database = Database::open(&through(&pooler, &postgres.settings)).expect("opens");
     database.migrate().expect("migrates");
     let blog = Blog::new(database.clone());
@@ -174,13 +247,22 @@ fn two_connections_of_one_replica_do_not_mix_up_their_statements() {
         let (author, _) = blog.ensure_user(key(1), "A").await.expect("a user");
         let mut written = Vec::new();
         for number in 0..20 {
-            written.push(blog.create(Rights::Write, &author, draft(&format!("P{number}"))).await.expect("written"));
+            written.push(
+                blog.create(Rights::Write, &author, draft(&format!("P{number}")))
+                    .await
+                    .expect("written"),
+            );
         }
         let reads = (0..200).map(|number| {
-            let (blog, post) = (blog.clone(), written.get(number % written.len()).cloned().expect("a post"));
+            let (blog, post) = (
+                blog.clone(),
+                written.get(number % written.len()).cloned().expect("a post"),
+            );
             async move {
                 assert_eq!(blog.post(post.id).await.expect("there"), post);
-                blog.posts(blogctl::blog::Filter::default(), Paging::Skip(0), 5).await.expect("a list");
+                blog.posts(blogctl::blog::Filter::default(), Paging::Skip(0), 5)
+                    .await
+                    .expect("a list");
             }
         });
         futures_util::future::join_all(reads).await;

@@ -12,7 +12,10 @@ use uuid::Uuid;
 use crate::support::database::{PostgresDatabase, block_on, draft, each_blog, key};
 
 fn new_title(title: &str) -> PostChange {
-    PostChange { title: Some(Title::parse(title).expect("a title")), content: None }
+    PostChange {
+        title: Some(Title::parse(title).expect("a title")),
+        content: None,
+    }
 }
 
 #[test]
@@ -48,12 +51,22 @@ fn a_user_is_made_once_and_known_afterwards() {
 fn the_same_object_id_in_another_tenant_is_another_user() {
     each_blog(async |test| {
         let here = test.user(1).await;
-        let there = UserKey { tid: Uuid::from_u128(0xBBBB), oid: here.key.oid };
+        let there = UserKey {
+            tid: Uuid::from_u128(0xBBBB),
+            oid: here.key.oid,
+        };
         let (there, is_new) = test.blog.ensure_user(there, "Eve").await.expect("a user");
         assert!(is_new);
         assert_ne!(there.id, here.id);
-        let post = test.blog.create(blogctl::blog::Rights::Write, &here, draft("Mine")).await.expect("written");
-        let outcome = test.blog.delete(crate::support::database::acting(there.key), post.id, None).await;
+        let post = test
+            .blog
+            .create(blogctl::blog::Rights::Write, &here, draft("Mine"))
+            .await
+            .expect("written");
+        let outcome = test
+            .blog
+            .delete(crate::support::database::acting(there.key), post.id, None)
+            .await;
         assert!(matches!(outcome, Err(BlogError::NotAuthor)), "{outcome:?}");
     });
 }
@@ -63,14 +76,27 @@ fn a_changed_name_is_taken_over_but_never_replaced_by_nothing() {
     each_blog(async |test| {
         let (first, _) = test.blog.ensure_user(key(1), " \u{200B}").await.expect("a user");
         assert_eq!(first.display_name, "Unknown user");
-        for (given, kept) in [("Ann\0", "Ann"), ("", "Ann"), ("\u{200B}", "Ann"), ("Ann Archer", "Ann Archer")] {
+        for (given, kept) in [
+            ("Ann\0", "Ann"),
+            ("", "Ann"),
+            ("\u{200B}", "Ann"),
+            ("Ann Archer", "Ann Archer"),
+        ] {
             let (user, is_new) = test.blog.ensure_user(key(1), given).await.expect("a user");
-            assert_eq!((user.display_name.as_str(), is_new, user.id), (kept, false, first.id), "{given:?}");
+            assert_eq!(
+                (user.display_name.as_str(), is_new, user.id),
+                (kept, false, first.id),
+                "{given:?}"
+            );
         }
         let (user, _) = test.blog.ensure_user(key(1), &"é".repeat(500)).await.expect("a user");
         assert_eq!(user.display_name, "é".repeat(200));
         assert!(user.updated_at > first.updated_at);
-        let post = test.blog.create(blogctl::blog::Rights::Write, &user, draft("Named")).await.expect("written");
+        let post = test
+            .blog
+            .create(blogctl::blog::Rights::Write, &user, draft("Named"))
+            .await
+            .expect("written");
         assert_eq!(test.blog.post(post.id).await.expect("read").author, user);
     });
 }
@@ -90,12 +116,25 @@ fn one_user_comes_of_many_first_requests_at_once() {
 fn a_change_changes_what_it_names_and_nothing_else() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let other = test.blog.create(blogctl::blog::Rights::Write, &author, draft("Other")).await.expect("written");
-        let before = test.blog.create(blogctl::blog::Rights::Write, &author, draft("Before")).await.expect("written");
+        let other = test
+            .blog
+            .create(blogctl::blog::Rights::Write, &author, draft("Other"))
+            .await
+            .expect("written");
+        let before = test
+            .blog
+            .create(blogctl::blog::Rights::Write, &author, draft("Before"))
+            .await
+            .expect("written");
 
         let after = test
             .blog
-            .change(crate::support::database::acting(author.key), before.id, new_title("After"), None)
+            .change(
+                crate::support::database::acting(author.key),
+                before.id,
+                new_title("After"),
+                None,
+            )
             .await
             .expect("changed");
         assert_eq!((after.title.as_str(), &after.content), ("After", &before.content));
@@ -124,10 +163,19 @@ fn a_change_changes_what_it_names_and_nothing_else() {
 fn a_change_of_nothing_leaves_the_version_as_it_is() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let post = test.blog.create(blogctl::blog::Rights::Write, &author, draft("Same")).await.expect("written");
+        let post = test
+            .blog
+            .create(blogctl::blog::Rights::Write, &author, draft("Same"))
+            .await
+            .expect("written");
         let same = test
             .blog
-            .change(crate::support::database::acting(author.key), post.id, PostChange::default(), None)
+            .change(
+                crate::support::database::acting(author.key),
+                post.id,
+                PostChange::default(),
+                None,
+            )
             .await
             .expect("allowed");
         assert_eq!(same, post);
@@ -138,8 +186,12 @@ fn a_change_of_nothing_leaves_the_version_as_it_is() {
 fn every_change_makes_another_version() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let mut version =
-            test.blog.create(blogctl::blog::Rights::Write, &author, draft("Counted")).await.expect("written").version();
+        let mut version = test
+            .blog
+            .create(blogctl::blog::Rights::Write, &author, draft("Counted"))
+            .await
+            .expect("written")
+            .version();
         for _ in 0..50 {
             let post = test
                 .blog
@@ -163,15 +215,31 @@ fn every_change_makes_another_version() {
 fn only_the_author_changes_or_deletes_a_post() {
     each_blog(async |test| {
         let (author, other) = (test.user(1).await, test.user(2).await);
-        let post = test.blog.create(blogctl::blog::Rights::Write, &author, draft("Mine")).await.expect("written");
+        let post = test
+            .blog
+            .create(blogctl::blog::Rights::Write, &author, draft("Mine"))
+            .await
+            .expect("written");
         // Even with the right version, and even when it is stale: whose it is comes first.
-        for expected in [None, Some(Expected::Version(post.version())), Some(Expected::Version(Version(1)))] {
+        for expected in [
+            None,
+            Some(Expected::Version(post.version())),
+            Some(Expected::Version(Version(1))),
+        ] {
             let changed = test
                 .blog
-                .change(crate::support::database::acting(other.key), post.id, new_title("Stolen"), expected.clone())
+                .change(
+                    crate::support::database::acting(other.key),
+                    post.id,
+                    new_title("Stolen"),
+                    expected.clone(),
+                )
                 .await;
             assert!(matches!(changed, Err(BlogError::NotAuthor)), "{changed:?}");
-            let deleted = test.blog.delete(crate::support::database::acting(other.key), post.id, expected).await;
+            let deleted = test
+                .blog
+                .delete(crate::support::database::acting(other.key), post.id, expected)
+                .await;
             assert!(matches!(deleted, Err(BlogError::NotAuthor)), "{deleted:?}");
         }
         assert_eq!(test.blog.post(post.id).await.expect("still there"), post);
@@ -182,7 +250,11 @@ fn only_the_author_changes_or_deletes_a_post() {
 fn a_stale_version_is_refused() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let first = test.blog.create(blogctl::blog::Rights::Write, &author, draft("First")).await.expect("written");
+        let first = test
+            .blog
+            .create(blogctl::blog::Rights::Write, &author, draft("First"))
+            .await
+            .expect("written");
         let second = test
             .blog
             .change(
@@ -205,12 +277,20 @@ fn a_stale_version_is_refused() {
         assert!(matches!(changed, Err(BlogError::Stale)), "{changed:?}");
         let deleted = test
             .blog
-            .delete(crate::support::database::acting(author.key), first.id, Some(Expected::Version(first.version())))
+            .delete(
+                crate::support::database::acting(author.key),
+                first.id,
+                Some(Expected::Version(first.version())),
+            )
             .await;
         assert!(matches!(deleted, Err(BlogError::Stale)), "{deleted:?}");
         assert_eq!(test.blog.post(first.id).await.expect("still there"), second);
         test.blog
-            .delete(crate::support::database::acting(author.key), first.id, Some(Expected::Version(second.version())))
+            .delete(
+                crate::support::database::acting(author.key),
+                first.id,
+                Some(Expected::Version(second.version())),
+            )
             .await
             .expect("deleted");
     });
@@ -220,7 +300,11 @@ fn a_stale_version_is_refused() {
 fn of_many_changes_of_one_version_at_once_one_wins() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let post = test.blog.create(blogctl::blog::Rights::Write, &author, draft("Contested")).await.expect("written");
+        let post = test
+            .blog
+            .create(blogctl::blog::Rights::Write, &author, draft("Contested"))
+            .await
+            .expect("written");
         let changes = (0..16).map(|n| {
             test.blog.change(
                 crate::support::database::acting(author.key),
@@ -230,8 +314,18 @@ fn of_many_changes_of_one_version_at_once_one_wins() {
             )
         });
         let outcomes = futures_util::future::join_all(changes).await;
-        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
-        assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Err(BlogError::Stale))).count(), 15);
+        assert_eq!(
+            outcomes.iter().filter(|outcome| outcome.is_ok()).count(),
+            1,
+            "{outcomes:?}"
+        );
+        assert_eq!(
+            outcomes
+                .iter()
+                .filter(|outcome| matches!(outcome, Err(BlogError::Stale)))
+                .count(),
+            15
+        );
     });
 }
 
@@ -239,18 +333,35 @@ fn of_many_changes_of_one_version_at_once_one_wins() {
 fn what_is_not_there_is_not_found() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let post =
-            test.blog.create(blogctl::blog::Rights::Write, &author, draft("Short-lived")).await.expect("written");
-        test.blog.delete(crate::support::database::acting(author.key), post.id, None).await.expect("deleted");
+        let post = test
+            .blog
+            .create(blogctl::blog::Rights::Write, &author, draft("Short-lived"))
+            .await
+            .expect("written");
+        test.blog
+            .delete(crate::support::database::acting(author.key), post.id, None)
+            .await
+            .expect("deleted");
         for id in [post.id, 0, -1, i64::MAX, i64::MIN] {
             let read = test.blog.post(id).await;
             assert!(matches!(read, Err(BlogError::NotFound)), "{read:?}");
-            let changed =
-                test.blog.change(crate::support::database::acting(author.key), id, new_title("Ghost"), None).await;
+            let changed = test
+                .blog
+                .change(
+                    crate::support::database::acting(author.key),
+                    id,
+                    new_title("Ghost"),
+                    None,
+                )
+                .await;
             assert!(matches!(changed, Err(BlogError::NotFound)), "{changed:?}");
             let deleted = test
                 .blog
-                .delete(crate::support::database::acting(author.key), id, Some(Expected::Version(Version(1))))
+                .delete(
+                    crate::support::database::acting(author.key),
+                    id,
+                    Some(Expected::Version(Version(1))),
+                )
                 .await;
             assert!(matches!(deleted, Err(BlogError::NotFound)), "{deleted:?}");
         }
@@ -261,9 +372,20 @@ fn what_is_not_there_is_not_found() {
 fn the_id_of_a_deleted_post_is_never_given_out_again() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let first = test.blog.create(blogctl::blog::Rights::Write, &author, draft("First")).await.expect("written");
-        test.blog.delete(crate::support::database::acting(author.key), first.id, None).await.expect("deleted");
-        let second = test.blog.create(blogctl::blog::Rights::Write, &author, draft("Second")).await.expect("written");
+        let first = test
+            .blog
+            .create(blogctl::blog::Rights::Write, &author, draft("First"))
+            .await
+            .expect("written");
+        test.blog
+            .delete(crate::support::database::acting(author.key), first.id, None)
+            .await
+            .expect("deleted");
+        let second = test
+            .blog
+            .create(blogctl::blog::Rights::Write, &author, draft("Second"))
+            .await
+            .expect("written");
         assert!(second.id > first.id);
     });
 }
@@ -271,7 +393,10 @@ fn the_id_of_a_deleted_post_is_never_given_out_again() {
 #[test]
 fn a_token_that_repeats_the_name_counts_too() {
     each_blog(async |test| {
-        let token = |name, issued_at| TokenName { name, issued_at: Some(issued_at) };
+        let token = |name, issued_at| TokenName {
+            name,
+            issued_at: Some(issued_at),
+        };
         let ann = key(5);
         test.blog.update_name(ann, token("Nobody yet", 5)).await.expect("done");
         let (user, is_new) = test.blog.ensure_user(ann, token("Ann", 10)).await.expect("a user");
@@ -281,24 +406,37 @@ fn a_token_that_repeats_the_name_counts_too() {
         let same = name().await;
         assert_eq!(same, user, "the row of the user is as it was");
         test.blog.update_name(ann, token("Late", 20)).await.expect("done");
-        assert_eq!(name().await.display_name, "Ann", "the token of 30 said so, and was issued later");
+        assert_eq!(
+            name().await.display_name,
+            "Ann",
+            "the token of 30 said so, and was issued later"
+        );
         let (kept, _) = test.blog.ensure_user(ann, token("Late", 20)).await.expect("a user");
         assert_eq!(kept.display_name, "Ann");
         test.blog.update_name(ann, token("Anna", 40)).await.expect("done");
         assert_eq!(name().await.display_name, "Anna");
         test.blog.update_name(ann, token(" ", 50)).await.expect("done");
         test.blog.update_name(ann, token("Annabel", 45)).await.expect("done");
-        assert_eq!(name().await.display_name, "Annabel", "a token without a name says nothing");
+        assert_eq!(
+            name().await.display_name,
+            "Annabel",
+            "a token without a name says nothing"
+        );
     });
 }
 
 #[test]
 fn a_later_token_that_repeats_the_name_wins_over_one_that_is_recorded_at_the_same_time() {
-    let Some(postgres) = PostgresDatabase::new() else { return };
+    let Some(postgres) = PostgresDatabase::new() else {
+        return;
+    };
     let database = Database::open(&postgres.settings).expect("opens");
     database.migrate().expect("migrates");
     let blog = Blog::new(database);
-    let token = |name, issued_at| TokenName { name, issued_at: Some(issued_at) };
+    let token = |name, issued_at| TokenName {
+        name,
+        issued_at: Some(issued_at),
+    };
     let ann = key(5);
     block_on(blog.ensure_user(ann, token("Ann", 10))).expect("a user");
     // Another process records the token of 20, and renames the user.
@@ -311,7 +449,10 @@ fn a_later_token_that_repeats_the_name_wins_over_one_that_is_recorded_at_the_sam
         let since = Instant::now();
         let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         while diesel::sql_query(waits).execute(&mut observer).expect("asked") == 0 {
-            assert!(since.elapsed() < Duration::from_mins(1) && !later.is_finished(), "it waits for the other");
+            assert!(
+                since.elapsed() < Duration::from_mins(1) && !later.is_finished(),
+                "it waits for the other"
+            );
         }
         other.batch_execute("COMMIT").expect("committed");
         later.join().expect("ends").expect("done");

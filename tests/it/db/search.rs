@@ -14,7 +14,10 @@ impl TestBlog {
     }
 
     async fn search_from(&self, text: &str, skip: u64, limit: u32) -> Page {
-        let filter = Filter { author_id: None, text: Some(text.to_owned()) };
+        let filter = Filter {
+            author_id: None,
+            text: Some(text.to_owned()),
+        };
         self.blog.posts(filter, Paging::Skip(skip), limit).await.expect(text)
     }
 
@@ -28,7 +31,11 @@ impl TestBlog {
     }
 
     async fn write(&self, author: &User, title: &str, content: &str) -> i64 {
-        self.blog.create(blogctl::blog::Rights::Write, author, post(title, content)).await.expect("written").id
+        self.blog
+            .create(blogctl::blog::Rights::Write, author, post(title, content))
+            .await
+            .expect("written")
+            .id
     }
 }
 
@@ -55,7 +62,10 @@ fn words_are_found_whatever_their_case_accents_and_punctuation() {
             ("İstanbul", "ﬁne, Straße, 100% e\u{301}cru"),
             ("日本語", "テスト"),
             ("Emoji", "crab🦀crab"),
-            ("Paths", "C:\\temp, /etc/passwd, ann@blog.example, https://blog.example/a?b=c"),
+            (
+                "Paths",
+                "C:\\temp, /etc/passwd, ann@blog.example, https://blog.example/a?b=c",
+            ),
         ] {
             test.write(&author, title, content).await;
         }
@@ -153,9 +163,13 @@ fn what_means_something_to_a_query_language_means_nothing_here() {
         ] {
             assert_eq!(test.search(text).await.total, found, "{text:?}");
         }
-        for long in
-            ["x".repeat(10_000), "\"".repeat(10_000), "alpha ".repeat(2000), "(a ".repeat(3333), "é🦀".repeat(1500)]
-        {
+        for long in [
+            "x".repeat(10_000),
+            "\"".repeat(10_000),
+            "alpha ".repeat(2000),
+            "(a ".repeat(3333),
+            "é🦀".repeat(1500),
+        ] {
             let found = test.search(&long).await.total;
             assert_eq!(found, u64::from(long.starts_with("alpha")), "{}", &long[..2]);
         }
@@ -202,8 +216,14 @@ fn the_best_match_is_first_and_among_equals_the_newest() {
 #[test]
 fn a_search_takes_no_cursor() {
     each_blog(async |test| {
-        let filter = Filter { author_id: None, text: Some("word".to_owned()) };
-        let cursor = Paging::After(Cursor { created_at_micros: 1, id: 1 });
+        let filter = Filter {
+            author_id: None,
+            text: Some("word".to_owned()),
+        };
+        let cursor = Paging::After(Cursor {
+            created_at_micros: 1,
+            id: 1,
+        });
         let outcome = test.blog.posts(filter, cursor, 10).await;
         assert!(matches!(outcome, Err(BlogError::NoCursorInSearch)), "{outcome:?}");
     });
@@ -215,7 +235,10 @@ fn a_search_of_one_author_finds_that_author_s_only() {
         let (ann, bob) = (test.user(1).await, test.user(2).await);
         test.write(&ann, "Ann's", "word").await;
         test.write(&bob, "Bob's", "word").await;
-        let by = Filter { author_id: Some(bob.id), text: Some("word".to_owned()) };
+        let by = Filter {
+            author_id: Some(bob.id),
+            text: Some("word".to_owned()),
+        };
         let page = test.blog.posts(by, Paging::Skip(0), 10).await.expect("a page");
         assert_eq!((titles(&page), page.total), (vec!["Bob's"], 1));
     });
@@ -227,18 +250,39 @@ fn a_search_follows_every_change_at_once() {
         let author = test.user(1).await;
         let id = test.write(&author, "First", "alpha").await;
         assert_eq!(test.found("alpha").await, ["First"]);
-        let change = PostChange { title: None, content: Some(Content::parse("beta", 10).expect("a content")) };
-        test.blog.change(crate::support::database::acting(author.key), id, change, None).await.expect("changed");
-        assert_eq!((test.search("alpha").await.total, test.found("beta").await.len()), (0, 1));
-        test.blog.delete(crate::support::database::acting(author.key), id, None).await.expect("deleted");
+        let change = PostChange {
+            title: None,
+            content: Some(Content::parse("beta", 10).expect("a content")),
+        };
+        test.blog
+            .change(crate::support::database::acting(author.key), id, change, None)
+            .await
+            .expect("changed");
+        assert_eq!(
+            (test.search("alpha").await.total, test.found("beta").await.len()),
+            (0, 1)
+        );
+        test.blog
+            .delete(crate::support::database::acting(author.key), id, None)
+            .await
+            .expect("deleted");
         assert_eq!(test.search("beta").await.total, 0);
 
         // Two at once, so that one has to wait for the index to catch up.
-        let (author_id, at) = (author.id, "2026-01-01T00:00:00Z".parse::<DateTime<Utc>>().expect("a time"));
+        let (author_id, at) = (
+            author.id,
+            "2026-01-01T00:00:00Z".parse::<DateTime<Utc>>().expect("a time"),
+        );
         let many: Result<(), DbError> = test
             .database
             .write(move |c| {
-                let new = NewPost { author_id, title: "Many", content: "gamma", created_at: at, updated_at: at };
+                let new = NewPost {
+                    author_id,
+                    title: "Many",
+                    content: "gamma",
+                    created_at: at,
+                    updated_at: at,
+                };
                 posts::insert_many(c, &vec![new; 200])
             })
             .await;
@@ -261,11 +305,20 @@ fn what_another_process_wrote_is_found() {
             blogctl::db::DatabaseUrl::Sqlite(path) => path.display().to_string(),
             blogctl::db::DatabaseUrl::Postgres { url, .. } => url,
         };
-        let settings = blogctl::config::DatabaseSettings { url: other, ..Default::default() };
+        let settings = blogctl::config::DatabaseSettings {
+            url: other,
+            ..Default::default()
+        };
         let other = Database::open(&settings).expect("opens");
         let mut connection = other.connect().expect("a connection");
         let at: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().expect("a time");
-        let new = NewPost { author_id: author.id, title: "Theirs", content: "delta", created_at: at, updated_at: at };
+        let new = NewPost {
+            author_id: author.id,
+            title: "Theirs",
+            content: "delta",
+            created_at: at,
+            updated_at: at,
+        };
         let written: Result<i64, DbError> = connection.transaction(|c| posts::insert(c, &new));
         written.expect("written");
         assert_eq!(test.found("delta").await, ["Theirs"]);
@@ -277,7 +330,10 @@ fn posts_of_before_the_index_are_found_after_the_migration() {
     each_blog(async |test| {
         let author = test.user(1).await;
         test.write(&author, "Old", "epsilon").await;
-        while migrate::revert(&test.database).expect("reverts").is_some_and(|one| one.name != "0004_search") {}
+        while migrate::revert(&test.database)
+            .expect("reverts")
+            .is_some_and(|one| one.name != "0004_search")
+        {}
         test.database.migrate().expect("migrates");
         assert_eq!(test.found("epsilon").await, ["Old"]);
     });
@@ -289,7 +345,8 @@ fn a_post_of_any_length_can_be_written_and_searched() {
         let author = test.user(1).await;
         let words: Vec<String> = (0..150_000).map(|number| format!("{number:x}")).collect();
         test.write(&author, "Long", &format!("zeta {}", words.join(" "))).await;
-        test.write(&author, "One word", &format!("zeta {}", "x".repeat(500_000))).await;
+        test.write(&author, "One word", &format!("zeta {}", "x".repeat(500_000)))
+            .await;
         assert_eq!(test.found("zeta").await, ["Long", "One word"]);
     });
 }
@@ -301,7 +358,11 @@ fn a_storm_of_writes_is_searchable_in_the_end_without_a_search() {
     database.migrate().expect("migrates");
     let blog = blogctl::blog::Blog::new(database.clone());
     block_on(async {
-        let author = blog.ensure_user(crate::support::database::key(1), "Ann").await.expect("a user").0;
+        let author = blog
+            .ensure_user(crate::support::database::key(1), "Ann")
+            .await
+            .expect("a user")
+            .0;
         let writes = (0..300).map(|_| blog.create(blogctl::blog::Rights::Write, &author, post("Storm", "eta")));
         for written in futures_util::future::join_all(writes).await {
             written.expect("written");

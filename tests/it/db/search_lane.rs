@@ -34,27 +34,43 @@ impl Lane {
     fn with_queue(queue: u32, deadline: Duration) -> Self {
         let file = SqliteFile::new();
         let mut settings = file.settings.clone();
-        (settings.search_connections, settings.search_queue, settings.search_deadline) = (1, queue, deadline);
+        (
+            settings.search_connections,
+            settings.search_queue,
+            settings.search_deadline,
+        ) = (1, queue, deadline);
         let database = Database::open(&settings).expect("opens");
         database.migrate().expect("migrates");
         let blog = Blog::new(database.clone());
         let author = block_on(async {
             let author = blog.ensure_user(key(1), "Ann").await.expect("a user").0;
-            blog.create(blogctl::blog::Rights::Write, &author, draft("word")).await.expect("written");
+            blog.create(blogctl::blog::Rights::Write, &author, draft("word"))
+                .await
+                .expect("written");
             author
         });
-        Self { database, blog, author, _file: file }
+        Self {
+            database,
+            blog,
+            author,
+            _file: file,
+        }
     }
 
     async fn search(&self) -> Result<Page, BlogError> {
-        let filter = Filter { author_id: None, text: Some("word".to_owned()) };
+        let filter = Filter {
+            author_id: None,
+            text: Some("word".to_owned()),
+        };
         self.blog.posts(filter, Paging::Skip(0), 10).await
     }
 
     /// A search that runs until it is stopped.
     async fn endless(&self, started: mpsc::Sender<()>) -> Result<(), DbError> {
         let work = move |connection: &mut Connection<'_>| {
-            let Connection::Sqlite(c) = connection else { panic!("SQLite") };
+            let Connection::Sqlite(c) = connection else {
+                panic!("SQLite")
+            };
             let _ = started.send(());
             diesel::sql_query(
                 "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) \
@@ -76,19 +92,33 @@ fn a_full_lane_turns_searches_away_while_lists_of_an_author_are_answered() {
         let released = std::sync::Mutex::new(released);
         let mut running = Box::pin(lane.database.search(move |_| {
             let _ = started.send(());
-            released.lock().expect("not poisoned").recv().expect("the test releases it");
+            released
+                .lock()
+                .expect("not poisoned")
+                .recv()
+                .expect("the test releases it");
             Ok::<_, DbError>(())
         }));
         assert!(running.as_mut().now_or_never().is_none());
         has_started.recv_timeout(GUARD).expect("it runs");
         let mut waiting = [Box::pin(lane.search()), Box::pin(lane.search())];
-        assert!(waiting.iter_mut().all(|search| search.as_mut().now_or_never().is_none()));
+        assert!(
+            waiting
+                .iter_mut()
+                .all(|search| search.as_mut().now_or_never().is_none())
+        );
         for _ in 0..3 {
             let refused = lane.search().now_or_never().expect("at once");
-            assert!(matches!(refused, Err(BlogError::Database(DbError::SearchBusy))), "{refused:?}");
+            assert!(
+                matches!(refused, Err(BlogError::Database(DbError::SearchBusy))),
+                "{refused:?}"
+            );
         }
 
-        let of_author = Filter { author_id: Some(lane.author.id), text: None };
+        let of_author = Filter {
+            author_id: Some(lane.author.id),
+            text: None,
+        };
         let page = lane.blog.posts(of_author, Paging::Skip(0), 10).await.expect("a page");
         assert_eq!(page.total, 1, "a list of an author waits for no search");
         lane.database.ping().await.expect("ready");
@@ -159,7 +189,10 @@ fn closing_stops_a_search_that_runs() {
         let stopped = running.await;
         assert!(matches!(stopped, Err(DbError::Closed)), "{stopped:?}");
         let refused = lane.search().await;
-        assert!(matches!(refused, Err(BlogError::Database(DbError::Closed))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(BlogError::Database(DbError::Closed))),
+            "{refused:?}"
+        );
     });
 }
 
@@ -172,14 +205,24 @@ impl TestBlog {
                 let many: Vec<NewPost<'_>> = (0..count)
                     .map(|n| {
                         let at = at + TimeDelta::seconds(n);
-                        NewPost { author_id, title: "Many", content, created_at: at, updated_at: at }
+                        NewPost {
+                            author_id,
+                            title: "Many",
+                            content,
+                            created_at: at,
+                            updated_at: at,
+                        }
                     })
                     .collect();
                 posts::insert_many(c, &many)
             })
             .await;
         written.expect("written");
-        self.database.connect().expect("a connection").index_for_search(|_| {}).expect("indexed");
+        self.database
+            .connect()
+            .expect("a connection")
+            .index_for_search(|_| {})
+            .expect("indexed");
     }
 }
 
@@ -187,9 +230,13 @@ impl TestBlog {
 fn the_newest_two_thousand_matches_are_counted_and_ranked_and_the_page_says_so() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        test.write_many(author.id, 2000, "a b c d e f g h i j k l m n o p q r s t u v w x y z").await;
+        test.write_many(author.id, 2000, "a b c d e f g h i j k l m n o p q r s t u v w x y z")
+            .await;
         let search = async |text: &str| {
-            let filter = Filter { author_id: None, text: Some(text.to_owned()) };
+            let filter = Filter {
+                author_id: None,
+                text: Some(text.to_owned()),
+            };
             test.blog.posts(filter, Paging::Skip(0), 10).await.expect("a page")
         };
         let one_letter_words = "a b c d e f g h i j k l m n o p q r s t u v w x y z ".repeat(4);
@@ -197,7 +244,12 @@ fn the_newest_two_thousand_matches_are_counted_and_ranked_and_the_page_says_so()
             let page = search(text).await;
             assert_eq!((page.total, page.is_total_limited), (2000, false), "{text}");
         }
-        test.write_many(author.id, 5, "a newest b c d e f g h i j k l m n o p q r s t u v w x y z").await;
+        test.write_many(
+            author.id,
+            5,
+            "a newest b c d e f g h i j k l m n o p q r s t u v w x y z",
+        )
+        .await;
         for text in ["a", "many", "ma", "b c", &one_letter_words] {
             let page = search(text).await;
             assert_eq!((page.total, page.is_total_limited), (2000, true), "{text}");
@@ -205,7 +257,10 @@ fn the_newest_two_thousand_matches_are_counted_and_ranked_and_the_page_says_so()
         // With words beyond those that are ranked, the newest comes first.
         assert_eq!(search(&one_letter_words).await.posts[0].id, 2005);
         assert_eq!(search("newest").await.total, 5);
-        let last = Filter { author_id: None, text: Some("a".to_owned()) };
+        let last = Filter {
+            author_id: None,
+            text: Some("a".to_owned()),
+        };
         let page = test.blog.posts(last, Paging::Skip(1995), 10).await.expect("a page");
         assert_eq!((page.posts.len(), page.next), (5, None));
         assert!(page.posts.iter().all(|post| post.id > 5), "the oldest are left out");

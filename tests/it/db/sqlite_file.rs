@@ -41,15 +41,28 @@ impl Opened {
         let blog = Blog::new(database.clone());
         let author = block_on(blog.ensure_user(key(1), "Ann")).expect("a user").0;
         let path = file.folder.path().join("blog.db");
-        Self { database, blog, author, path, file }
+        Self {
+            database,
+            blog,
+            author,
+            path,
+            file,
+        }
     }
 
     async fn write(&self, title: &str) -> Result<i64, BlogError> {
-        self.blog.create(Rights::Write, &self.author, draft(title)).await.map(|post| post.id)
+        self.blog
+            .create(Rights::Write, &self.author, draft(title))
+            .await
+            .map(|post| post.id)
     }
 
     async fn total(&self) -> u64 {
-        self.blog.posts(Filter::default(), Paging::Skip(0), 10).await.expect("reads go on").total
+        self.blog
+            .posts(Filter::default(), Paging::Skip(0), 10)
+            .await
+            .expect("reads go on")
+            .total
     }
 
     fn beside(&self, ending: &str) -> PathBuf {
@@ -130,7 +143,10 @@ fn the_mode_of_a_file_that_is_there_already_stays() {
     let path = file.folder.path().join("blog.db");
     fs::write(&path, "").expect("made");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
-    Database::open(&file.settings).expect("opens").migrate().expect("migrates");
+    Database::open(&file.settings)
+        .expect("opens")
+        .migrate()
+        .expect("migrates");
     assert_eq!(mode(&path), 0o644);
 }
 
@@ -179,13 +195,20 @@ fn a_write_that_waits_longer_than_its_time_is_never_begun() {
         let released = std::sync::Mutex::new(released);
         let mut first = Box::pin(opened.database.write(move |_| -> Result<(), DbError> {
             let _ = started.send(());
-            released.lock().expect("not poisoned").recv().expect("the test releases it");
+            released
+                .lock()
+                .expect("not poisoned")
+                .recv()
+                .expect("the test releases it");
             Ok(())
         }));
         assert!(first.as_mut().now_or_never().is_none());
         has_started.recv_timeout(Duration::from_mins(1)).expect("it runs");
         let late = opened.write("Late").await;
-        assert!(matches!(late, Err(BlogError::Database(DbError::Deadline { .. }))), "{late:?}");
+        assert!(
+            matches!(late, Err(BlogError::Database(DbError::Deadline { .. }))),
+            "{late:?}"
+        );
         release.send(()).expect("it waits");
         let _ = first.await;
         opened.write("Afterwards").await.expect("written");
@@ -198,7 +221,9 @@ fn a_full_disk_is_an_outage_that_passes() {
     let opened = Opened::new();
     let limit = |pages: &'static str| {
         opened.database.write(move |connection| -> Result<(), DbError> {
-            let Connection::Sqlite(c) = connection else { panic!("SQLite") };
+            let Connection::Sqlite(c) = connection else {
+                panic!("SQLite")
+            };
             Ok(c.batch_execute(&format!("PRAGMA max_page_count = {pages}"))?)
         })
     };
@@ -225,7 +250,8 @@ fn a_full_disk_is_an_outage_that_passes() {
 fn descriptors(path: &Path) -> usize {
     let path = path.canonicalize().expect("it is there");
     let own = fs::read_dir("/proc/self/fd").expect("Linux").filter_map(Result::ok);
-    own.filter(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path)).count()
+    own.filter(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path))
+        .count()
 }
 
 #[test]
@@ -234,13 +260,21 @@ fn what_serves_reads_is_open_before_the_first_read() {
     let before = descriptors(&opened.path);
     block_on(async {
         opened.total().await;
-        let of_author = Filter { author_id: Some(opened.author.id), text: None };
-        let searched = Filter { author_id: None, text: Some("word".to_owned()) };
+        let of_author = Filter {
+            author_id: Some(opened.author.id),
+            text: None,
+        };
+        let searched = Filter {
+            author_id: None,
+            text: Some("word".to_owned()),
+        };
         for filter in [of_author, searched] {
             opened.blog.posts(filter, Paging::Skip(0), 10).await.expect("read");
         }
         let query = |connection: &mut Connection<'_>| -> Result<(), DbError> {
-            let Connection::Sqlite(c) = connection else { panic!("SQLite") };
+            let Connection::Sqlite(c) = connection else {
+                panic!("SQLite")
+            };
             diesel::sql_query("SELECT 1").execute(&mut **c)?;
             Ok(())
         };

@@ -26,7 +26,13 @@ fn a_write_that_fails_or_panics_takes_no_other_with_it() {
         // Queued at once, so that they share a transaction on SQLite.
         let writes = (0..60).map(|n| {
             test.database.write(move |connection| -> Result<i64, DbError> {
-                let new = NewPost { author_id, title: "Grouped", content: "Text", created_at: at, updated_at: at };
+                let new = NewPost {
+                    author_id,
+                    title: "Grouped",
+                    content: "Text",
+                    created_at: at,
+                    updated_at: at,
+                };
                 let id = posts::insert(connection, &new)?;
                 match n % 4 {
                     0 => Err(DbError::Closed),
@@ -46,7 +52,11 @@ fn a_write_that_fails_or_panics_takes_no_other_with_it() {
                 _ => assert!(outcome.is_ok(), "{outcome:?}"),
             }
         }
-        let page = test.blog.posts(Filter::default(), Paging::Skip(0), 1000).await.expect("a page");
+        let page = test
+            .blog
+            .posts(Filter::default(), Paging::Skip(0), 1000)
+            .await
+            .expect("a page");
         let mut kept: Vec<i64> = page.posts.iter().map(|post| post.id).collect();
         let mut answered: Vec<i64> = outcomes.into_iter().filter_map(Result::ok).collect();
         kept.sort_unstable();
@@ -65,10 +75,18 @@ fn when_the_commit_fails_every_write_of_the_transaction_is_told_and_the_next_one
         let author = blog.ensure_user(key(1), "Ann").await.expect("a user").0;
         // Looked at only when the whole transaction is committed: the commit fails.
         let poison = database.write(|connection| -> Result<(), DbError> {
-            let Connection::Sqlite(c) = connection else { panic!("SQLite") };
+            let Connection::Sqlite(c) = connection else {
+                panic!("SQLite")
+            };
             c.batch_execute("PRAGMA defer_foreign_keys = ON")?;
             let at = DateTime::UNIX_EPOCH;
-            let orphan = NewPost { author_id: 999, title: "Orphan", content: "Text", created_at: at, updated_at: at };
+            let orphan = NewPost {
+                author_id: 999,
+                title: "Orphan",
+                content: "Text",
+                created_at: at,
+                updated_at: at,
+            };
             posts::insert(connection, &orphan).map(drop)
         });
         // While a first write holds the writer, the others queue up, and so share the next transaction.
@@ -92,10 +110,18 @@ fn when_the_commit_fails_every_write_of_the_transaction_is_told_and_the_next_one
         first.expect("a transaction of its own");
         assert!(matches!(poisoned, Err(DbError::NotCommitted(_))), "{poisoned:?}");
         for other in &others {
-            assert!(matches!(other, Err(BlogError::Database(DbError::NotCommitted(_)))), "{other:?}");
+            assert!(
+                matches!(other, Err(BlogError::Database(DbError::NotCommitted(_)))),
+                "{other:?}"
+            );
         }
-        blog.create(blogctl::blog::Rights::Write, &author, draft("Afterwards")).await.expect("the writer goes on");
-        let page = blog.posts(Filter::default(), Paging::Skip(0), 100).await.expect("a page");
+        blog.create(blogctl::blog::Rights::Write, &author, draft("Afterwards"))
+            .await
+            .expect("the writer goes on");
+        let page = blog
+            .posts(Filter::default(), Paging::Skip(0), 100)
+            .await
+            .expect("a page");
         assert_eq!((page.total, page.posts.len()), (1, 1));
     });
 }
@@ -120,12 +146,24 @@ fn an_answered_write_is_seen_by_others_at_once() {
 fn a_write_whose_caller_has_gone_is_written_all_the_same() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        let mut abandoned = Box::pin(test.blog.create(blogctl::blog::Rights::Write, &author, draft("Abandoned")));
+        let mut abandoned = Box::pin(
+            test.blog
+                .create(blogctl::blog::Rights::Write, &author, draft("Abandoned")),
+        );
         // Polled once: it is queued (SQLite) or running (PostgreSQL).
         assert!(abandoned.as_mut().now_or_never().is_none());
         drop(abandoned);
-        test.blog.create(blogctl::blog::Rights::Write, &author, draft("Kept")).await.expect("written");
-        let total = async || test.blog.posts(Filter::default(), Paging::Skip(0), 10).await.expect("a page").total;
+        test.blog
+            .create(blogctl::blog::Rights::Write, &author, draft("Kept"))
+            .await
+            .expect("written");
+        let total = async || {
+            test.blog
+                .posts(Filter::default(), Paging::Skip(0), 10)
+                .await
+                .expect("a page")
+                .total
+        };
         let deadline = Instant::now() + Duration::from_secs(10);
         while total().await < 2 && Instant::now() < deadline {
             tokio::task::yield_now().await;
@@ -151,10 +189,16 @@ fn what_was_queued_is_written_before_the_database_closes_and_there_after_a_resta
         }
         database.close();
     });
-    assert!(!file.folder.path().join("blog.db-wal").exists(), "closing takes the WAL into the file");
+    assert!(
+        !file.folder.path().join("blog.db-wal").exists(),
+        "closing takes the WAL into the file"
+    );
 
     let closed = block_on(blog.post(1));
-    assert!(matches!(closed, Err(BlogError::Database(DbError::Closed))), "{closed:?}");
+    assert!(
+        matches!(closed, Err(BlogError::Database(DbError::Closed))),
+        "{closed:?}"
+    );
 
     let database = Database::open(&file.settings).expect("opens again");
     let page = block_on(Blog::new(database).posts(Filter::default(), Paging::Skip(0), 1000)).expect("a page");
@@ -181,7 +225,10 @@ fn closing_does_not_wait_for_writes_that_are_not_queued_yet() {
         }
         database.close();
         for result in join_all(waiting).await {
-            assert!(matches!(result, Ok(_) | Err(BlogError::Database(DbError::Closed))), "{result:?}");
+            assert!(
+                matches!(result, Ok(_) | Err(BlogError::Database(DbError::Closed))),
+                "{result:?}"
+            );
             written += u64::from(result.is_ok());
         }
         written
@@ -194,7 +241,10 @@ fn closing_does_not_wait_for_writes_that_are_not_queued_yet() {
 #[test]
 fn two_processes_write_to_one_file() {
     let file = SqliteFile::new();
-    Database::open(&file.settings).expect("opens").migrate().expect("migrates");
+    Database::open(&file.settings)
+        .expect("opens")
+        .migrate()
+        .expect("migrates");
     // Two `Database`s share nothing in this process but the file.
     let write_fifty = |number: u128| {
         let blog = Blog::new(Database::open(&file.settings).expect("opens"));

@@ -49,7 +49,12 @@ impl Bench {
         let entra = Arc::new(entra.expect("a provider"));
         let validator = AccessTokenValidator::new(Arc::clone(&entra), &settings);
         validator.prepare().expect("keys");
-        Self { provider, validator, entra, clock }
+        Self {
+            provider,
+            validator,
+            entra,
+            clock,
+        }
     }
 
     pub(super) fn token(&self, change: impl FnOnce(&mut Value)) -> String {
@@ -121,7 +126,11 @@ fn what_differs_only_in_form_passes() {
     let bench = Bench::new();
     let now = chrono::Utc::now().timestamp();
     for (name, claim, value) in [
-        ("slash after the App ID URI", "aud", json!("https://api.contoso.example/blog/")),
+        (
+            "slash after the App ID URI",
+            "aud",
+            json!("https://api.contoso.example/blog/"),
+        ),
         ("more scopes", "scp", json!("Files.Read access_as_user User.Read")),
         ("expired within the leeway", "exp", json!(now - 30)),
         ("not before within the leeway", "nbf", json!(now + 30)),
@@ -131,7 +140,11 @@ fn what_differs_only_in_form_passes() {
         ("audience an array of one", "aud", json!([API])),
         ("user token by idtyp", "idtyp", json!("user")),
     ] {
-        assert_eq!(bench.verdict(&bench.token(|claims| claims[claim] = value)), "ok", "{name}");
+        assert_eq!(
+            bench.verdict(&bench.token(|claims| claims[claim] = value)),
+            "ok",
+            "{name}"
+        );
     }
 }
 
@@ -143,38 +156,88 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
     let base = bench.provider.url.as_str().trim_end_matches('/').to_owned();
     for (name, claim, value, expected) in [
         ("issuer missing", "iss", Value::Null, "missing_claim"),
-        ("issuer of another tenant", "iss", at(&base, &format!("/{OTHER_TENANT}/v2.0")), "wrong_issuer"),
+        (
+            "issuer of another tenant",
+            "iss",
+            at(&base, &format!("/{OTHER_TENANT}/v2.0")),
+            "wrong_issuer",
+        ),
         (
             "issuer of another cloud",
             "iss",
             at("https://login.microsoftonline.us", &format!("/{DEV_TENANT_ID}/v2.0")),
             "wrong_issuer",
         ),
-        ("foreign v1 issuer", "iss", at("https://sts.windows.net", &format!("/{OTHER_TENANT}/")), "wrong_issuer"),
+        (
+            "foreign v1 issuer",
+            "iss",
+            at("https://sts.windows.net", &format!("/{OTHER_TENANT}/")),
+            "wrong_issuer",
+        ),
         (
             "v1 issuer of another host",
             "iss",
             at("https://sts.windows.net", &format!("/{DEV_TENANT_ID}/")),
             "wrong_issuer",
         ),
-        ("slash after the v2 issuer", "iss", at(&base, &format!("/{DEV_TENANT_ID}/v2.0/")), "wrong_issuer"),
-        ("no slash after the v1 issuer", "iss", at(&base, &format!("/{DEV_TENANT_ID}")), "wrong_issuer"),
-        ("issuer with something behind", "iss", at(&base, &format!("/{DEV_TENANT_ID}/v2.0.evil")), "wrong_issuer"),
+        (
+            "slash after the v2 issuer",
+            "iss",
+            at(&base, &format!("/{DEV_TENANT_ID}/v2.0/")),
+            "wrong_issuer",
+        ),
+        (
+            "no slash after the v1 issuer",
+            "iss",
+            at(&base, &format!("/{DEV_TENANT_ID}")),
+            "wrong_issuer",
+        ),
+        (
+            "issuer with something behind",
+            "iss",
+            at(&base, &format!("/{DEV_TENANT_ID}/v2.0.evil")),
+            "wrong_issuer",
+        ),
         ("issuer empty", "iss", json!(""), "wrong_issuer"),
         ("issuer a list", "iss", json!(["x"]), "malformed_claims"),
         ("audience missing", "aud", Value::Null, "missing_claim"),
         ("audience empty", "aud", json!(""), "wrong_audience"),
         ("audience another app", "aud", json!(SITE), "wrong_audience"),
-        ("audience a prefix", "aud", json!("https://api.contoso.example"), "wrong_audience"),
-        ("audience with something behind", "aud", json!("https://api.contoso.example/blog2"), "wrong_audience"),
-        ("audience with two slashes", "aud", json!("https://api.contoso.example/blog//"), "wrong_audience"),
+        (
+            "audience a prefix",
+            "aud",
+            json!("https://api.contoso.example"),
+            "wrong_audience",
+        ),
+        (
+            "audience with something behind",
+            "aud",
+            json!("https://api.contoso.example/blog2"),
+            "wrong_audience",
+        ),
+        (
+            "audience with two slashes",
+            "aud",
+            json!("https://api.contoso.example/blog//"),
+            "wrong_audience",
+        ),
         ("audience of two", "aud", json!([API, SITE]), "wrong_audience"),
         ("audience twice the same", "aud", json!([API, API]), "wrong_audience"),
         ("audience of nobody", "aud", json!([]), "wrong_audience"),
         ("audience a list in a list", "aud", json!([[API]]), "malformed_claims"),
         ("audience an object", "aud", json!({"aud": API}), "malformed_claims"),
-        ("audience Microsoft Graph", "aud", json!("00000003-0000-0000-c000-000000000000"), "token_for_graph"),
-        ("audience Microsoft Graph by address", "aud", json!("https://graph.microsoft.com/"), "token_for_graph"),
+        (
+            "audience Microsoft Graph",
+            "aud",
+            json!("00000003-0000-0000-c000-000000000000"),
+            "token_for_graph",
+        ),
+        (
+            "audience Microsoft Graph by address",
+            "aud",
+            json!("https://graph.microsoft.com/"),
+            "token_for_graph",
+        ),
         ("tenant missing", "tid", Value::Null, "missing_claim"),
         ("another tenant", "tid", json!(OTHER_TENANT), "wrong_tenant"),
         ("tenant not a GUID", "tid", json!("common"), "wrong_tenant"),
@@ -182,14 +245,24 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
         ("object missing", "oid", Value::Null, "missing_claim"),
         ("object not a GUID", "oid", json!("alice"), "bad_object_id"),
         ("object empty", "oid", json!(""), "bad_object_id"),
-        ("object in braces", "oid", json!(format!("{{{ALICE}}}")), "bad_object_id"),
+        (
+            "object in braces",
+            "oid",
+            json!(format!("{{{ALICE}}}")),
+            "bad_object_id",
+        ),
         ("object overlong", "oid", json!("0".repeat(4000)), "bad_object_id"),
         ("object a number", "oid", json!(7), "malformed_claims"),
         ("expiry missing", "exp", Value::Null, "missing_claim"),
         ("expired", "exp", json!(now - 61), "expired"),
         ("expired in 1970", "exp", json!(0), "expired"),
         ("expiry negative", "exp", json!(i64::MIN), "expired"),
-        ("expiry a text", "exp", json!((now + 600).to_string()), "malformed_claims"),
+        (
+            "expiry a text",
+            "exp",
+            json!((now + 600).to_string()),
+            "malformed_claims",
+        ),
         ("expiry a fraction", "exp", json!(4e9), "malformed_claims"),
         ("expiry beyond 64 bits", "exp", json!(u64::MAX), "malformed_claims"),
         ("issued in the future", "iat", json!(now + 90), "issued_in_future"),
@@ -203,10 +276,30 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
         ("scope missing, role of its name", "scp", Value::Null, "app_only"),
         ("scope empty", "scp", json!(""), "insufficient_scope"),
         ("another scope", "scp", json!("User.Read"), "insufficient_scope"),
-        ("scope with something behind", "scp", json!("access_as_user_admin"), "insufficient_scope"),
-        ("scope with something before", "scp", json!("no_access_as_user"), "insufficient_scope"),
-        ("scope in capitals", "scp", json!("Access_As_User"), "insufficient_scope"),
-        ("scope behind a tab", "scp", json!("x\taccess_as_user"), "insufficient_scope"),
+        (
+            "scope with something behind",
+            "scp",
+            json!("access_as_user_admin"),
+            "insufficient_scope",
+        ),
+        (
+            "scope with something before",
+            "scp",
+            json!("no_access_as_user"),
+            "insufficient_scope",
+        ),
+        (
+            "scope in capitals",
+            "scp",
+            json!("Access_As_User"),
+            "insufficient_scope",
+        ),
+        (
+            "scope behind a tab",
+            "scp",
+            json!("x\taccess_as_user"),
+            "insufficient_scope",
+        ),
         ("scope a list", "scp", json!(["access_as_user"]), "malformed_claims"),
         ("application with a scope", "idtyp", json!("app"), "app_only"),
         ("roles a text", "roles", json!("Blog.Writer"), "malformed_claims"),
@@ -227,8 +320,15 @@ fn a_claim_that_occurs_twice_is_refused() {
     let claims = bench.provider.access_claims().to_string();
     let twice = claims.replacen('{', &format!("{{\"oid\":\"{SITE}\","), 1);
     let header = json!({"typ": "JWT", "alg": "RS256", "kid": "one"});
-    assert_eq!(bench.verdict(&keys()[0].sign_with_header(&header, &twice)), "malformed_claims");
-    assert_eq!(bench.verdict(&keys()[0].sign_with_header(&header, &claims)), "ok", "the same, once");
+    assert_eq!(
+        bench.verdict(&keys()[0].sign_with_header(&header, &twice)),
+        "malformed_claims"
+    );
+    assert_eq!(
+        bench.verdict(&keys()[0].sign_with_header(&header, &claims)),
+        "ok",
+        "the same, once"
+    );
 }
 
 #[test]
@@ -248,7 +348,10 @@ fn every_other_algorithm_is_refused_however_well_signed() {
         ("HS256 with the public key", key.sign_hs256_with_public_key(&claims)),
         ("RS512", key.sign_rs512(&claims)),
         ("PS256", key.sign_ps256(&claims)),
-        ("RS256 named ES256", key.sign_with_header(&json!({"alg": "ES256", "kid": "one"}), &claims.to_string())),
+        (
+            "RS256 named ES256",
+            key.sign_with_header(&json!({"alg": "ES256", "kid": "one"}), &claims.to_string()),
+        ),
     ] {
         bench.attack(name, &token, "wrong_algorithm");
     }
@@ -259,7 +362,10 @@ fn a_signature_that_is_not_of_the_named_key_is_refused() {
     let bench = Bench::new();
     bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
     let claims = bench.provider.access_claims();
-    let stranger = TestKey { kid: "one", key: rsa_key(2048) };
+    let stranger = TestKey {
+        kid: "one",
+        key: rsa_key(2048),
+    };
     let good = keys()[0].sign(&claims);
     let (input, signature) = good.rsplit_once('.').expect("three parts");
     let other = bench.token(|claims| claims["name"] = json!("Mallory"));
@@ -268,7 +374,10 @@ fn a_signature_that_is_not_of_the_named_key_is_refused() {
         ("another key under the same kid", stranger.sign(&claims)),
         (
             "another published key's",
-            keys()[1].sign_with_header(&json!({"typ": "JWT", "alg": "RS256", "kid": "one"}), &claims.to_string()),
+            keys()[1].sign_with_header(
+                &json!({"typ": "JWT", "alg": "RS256", "kid": "one"}),
+                &claims.to_string(),
+            ),
         ),
         ("truncated", good.get(..good.len() - 4).expect("ASCII").to_owned()),
         ("lengthened", format!("{good}AAAA")),
@@ -286,12 +395,18 @@ fn a_signature_that_is_not_of_the_named_key_is_refused() {
 #[test]
 fn keys_that_the_token_itself_brings_are_not_used() {
     let bench = Bench::new();
-    let stranger = TestKey { kid: "one", key: rsa_key(2048) };
+    let stranger = TestKey {
+        kid: "one",
+        key: rsa_key(2048),
+    };
     let header = json!({
         "typ": "JWT", "alg": "RS256", "kid": "one", "jwk": stranger.jwk(), "jku": "http://localhost:1/keys", "x5u": "http://localhost:1/x",
     });
     let claims = bench.provider.access_claims().to_string();
-    assert_eq!(bench.verdict(&stranger.sign_with_header(&header, &claims)), "bad_signature");
+    assert_eq!(
+        bench.verdict(&stranger.sign_with_header(&header, &claims)),
+        "bad_signature"
+    );
 }
 
 #[test]
@@ -307,21 +422,69 @@ fn a_token_of_another_shape_is_refused() {
         ("no signature", format!("{input}."), "malformed_token"),
         ("four parts", format!("{good}.e30"), "malformed_token"),
         ("five parts, as JWE", format!("{good}.e30.e30"), "encrypted_token"),
-        ("five parts with an empty one", format!("{input}..{signature}.e30"), "encrypted_token"),
-        ("enc", with_header(json!({"typ": "JWT", "alg": "RS256", "kid": "one", "enc": "A256GCM"})), "encrypted_token"),
-        ("nested", with_header(json!({"typ": "JWT", "alg": "RS256", "kid": "one", "cty": "JWT"})), "nested_token"),
-        ("b64", with_header(json!({"typ": "JWT", "alg": "RS256", "kid": "one", "b64": false})), "critical_header"),
-        ("no typ", with_header(json!({"alg": "RS256", "kid": "one"})), "wrong_type"),
-        ("another typ", with_header(json!({"typ": "dpop+jwt", "alg": "RS256", "kid": "one"})), "wrong_type"),
-        ("kid a path", with_header(json!({"typ": "JWT", "alg": "RS256", "kid": "../../etc/passwd"})), "unknown_key"),
-        ("kid SQL", with_header(json!({"typ": "JWT", "alg": "RS256", "kid": "' OR 1=1 --"})), "unknown_key"),
+        (
+            "five parts with an empty one",
+            format!("{input}..{signature}.e30"),
+            "encrypted_token",
+        ),
+        (
+            "enc",
+            with_header(json!({"typ": "JWT", "alg": "RS256", "kid": "one", "enc": "A256GCM"})),
+            "encrypted_token",
+        ),
+        (
+            "nested",
+            with_header(json!({"typ": "JWT", "alg": "RS256", "kid": "one", "cty": "JWT"})),
+            "nested_token",
+        ),
+        (
+            "b64",
+            with_header(json!({"typ": "JWT", "alg": "RS256", "kid": "one", "b64": false})),
+            "critical_header",
+        ),
+        (
+            "no typ",
+            with_header(json!({"alg": "RS256", "kid": "one"})),
+            "wrong_type",
+        ),
+        (
+            "another typ",
+            with_header(json!({"typ": "dpop+jwt", "alg": "RS256", "kid": "one"})),
+            "wrong_type",
+        ),
+        (
+            "kid a path",
+            with_header(json!({"typ": "JWT", "alg": "RS256", "kid": "../../etc/passwd"})),
+            "unknown_key",
+        ),
+        (
+            "kid SQL",
+            with_header(json!({"typ": "JWT", "alg": "RS256", "kid": "' OR 1=1 --"})),
+            "unknown_key",
+        ),
         ("padded signature", format!("{input}.{signature}=="), "malformed_token"),
         ("standard base64", good.replace(['-', '_'], "+"), "malformed_token"),
         ("white space inside", format!("{input}. {signature}"), "malformed_token"),
-        ("longer than 16 KB", bench.token(|claims| claims["x"] = json!("x".repeat(17 * 1024))), "token_too_long"),
-        ("crit", with_header(json!({"typ": "JWT", "alg": "RS256", "kid": "one", "crit": ["exp"]})), "critical_header"),
-        ("no kid", with_header(json!({"typ": "JWT", "alg": "RS256"})), "missing_kid"),
-        ("kid a number", with_header(json!({"typ": "JWT", "alg": "RS256", "kid": 1})), "malformed_token"),
+        (
+            "longer than 16 KB",
+            bench.token(|claims| claims["x"] = json!("x".repeat(17 * 1024))),
+            "token_too_long",
+        ),
+        (
+            "crit",
+            with_header(json!({"typ": "JWT", "alg": "RS256", "kid": "one", "crit": ["exp"]})),
+            "critical_header",
+        ),
+        (
+            "no kid",
+            with_header(json!({"typ": "JWT", "alg": "RS256"})),
+            "missing_kid",
+        ),
+        (
+            "kid a number",
+            with_header(json!({"typ": "JWT", "alg": "RS256", "kid": 1})),
+            "malformed_token",
+        ),
         (
             "payload a list",
             keys()[0].sign_with_header(&json!({"typ": "JWT", "alg": "RS256", "kid": "one"}), "[]"),
@@ -343,18 +506,32 @@ fn a_graph_token_is_told_from_a_forged_one_though_neither_verifies() {
     // Graph replaces the nonce by its hash before it checks the signature: to everybody else it does not verify.
     let token = bench.token(|claims| claims["aud"] = json!("https://graph.microsoft.com"));
     let (input, signature) = token.rsplit_once('.').expect("three parts");
-    assert_eq!(bench.verdict(&format!("{input}.{}", signature.chars().rev().collect::<String>())), "token_for_graph");
+    assert_eq!(
+        bench.verdict(&format!("{input}.{}", signature.chars().rev().collect::<String>())),
+        "token_for_graph"
+    );
 }
 
 #[test]
 fn an_id_token_is_no_access_token() {
     let bench = Bench::new();
-    assert_eq!(bench.verdict(&keys()[0].sign(&bench.provider.id_claims("n"))), "id_token");
+    assert_eq!(
+        bench.verdict(&keys()[0].sign(&bench.provider.id_claims("n"))),
+        "id_token"
+    );
     let mut claims = bench.provider.id_claims("n");
     claims["aud"] = json!(API);
-    assert_eq!(bench.verdict(&keys()[0].sign(&claims)), "id_token", "of an app that is site and API at once");
+    assert_eq!(
+        bench.verdict(&keys()[0].sign(&claims)),
+        "id_token",
+        "of an app that is site and API at once"
+    );
     claims["nonce"] = Value::Null;
-    assert_eq!(bench.verdict(&keys()[0].sign(&claims)), "app_only", "and without a nonce");
+    assert_eq!(
+        bench.verdict(&keys()[0].sign(&claims)),
+        "app_only",
+        "and without a nonce"
+    );
 }
 
 #[test]
@@ -362,7 +539,13 @@ fn a_remembered_token_is_refused_once_it_has_expired() {
     let bench = Bench::new();
     let token = bench.token(|_| {});
     assert_eq!(bench.verdict(&token), "ok");
-    assert!(bench.validator.validate_now(&token).is_some_and(|outcome| outcome.is_ok()), "from memory");
+    assert!(
+        bench
+            .validator
+            .validate_now(&token)
+            .is_some_and(|outcome| outcome.is_ok()),
+        "from memory"
+    );
     bench.clock.advance(std::time::Duration::from_mins(62));
     assert_eq!(bench.verdict(&token), "expired");
 }
@@ -397,7 +580,11 @@ fn the_clock_skew_is_what_the_settings_say() {
     for (skew, expired_for, expected) in [(0, 1, "expired"), (300, 290, "ok"), (300, 301, "expired")] {
         let bench = Bench::with(|settings| settings.clock_skew_seconds = skew);
         let token = bench.token(|claims| claims["exp"] = json!(now - expired_for));
-        assert_eq!(bench.verdict(&token), expected, "{skew} s of skew, expired for {expired_for} s");
+        assert_eq!(
+            bench.verdict(&token),
+            expected,
+            "{skew} s of skew, expired for {expired_for} s"
+        );
     }
 }
 
@@ -422,11 +609,22 @@ fn a_listed_tenant_is_taken_if_issuer_and_tid_agree() {
             claims["tid"] = json!(tid);
         })
     };
-    let principal = bench.validator.validate(&of(OTHER_TENANT, OTHER_TENANT)).expect("a listed tenant");
+    let principal = bench
+        .validator
+        .validate(&of(OTHER_TENANT, OTHER_TENANT))
+        .expect("a listed tenant");
     assert_eq!(principal.tenant_id().to_string(), OTHER_TENANT);
     assert_eq!(bench.verdict(&of(DEV_TENANT_ID, DEV_TENANT_ID)), "ok");
-    bench.attack("listed issuer, own tid", &of(OTHER_TENANT, DEV_TENANT_ID), "wrong_tenant");
-    bench.attack("own issuer, listed tid", &of(DEV_TENANT_ID, OTHER_TENANT), "wrong_tenant");
+    bench.attack(
+        "listed issuer, own tid",
+        &of(OTHER_TENANT, DEV_TENANT_ID),
+        "wrong_tenant",
+    );
+    bench.attack(
+        "own issuer, listed tid",
+        &of(DEV_TENANT_ID, OTHER_TENANT),
+        "wrong_tenant",
+    );
     bench.attack("unlisted tenant", &of(third, third), "wrong_issuer");
 }
 
@@ -446,10 +644,26 @@ fn a_key_whose_issuer_is_another_tenant_verifies_no_token_of_ours() {
         ("a key of this tenant", bench.provider.issuer_v2(), "ok"),
         ("a key of this tenant, v1", bench.provider.issuer_v1(), "ok"),
         ("a key of every tenant", format!("{base}/{{tenantid}}/v2.0"), "ok"),
-        ("a key of another tenant", format!("{base}/{OTHER_TENANT}/v2.0"), "unknown_key"),
-        ("a key of another tenant, v1", format!("{base}/{OTHER_TENANT}/"), "unknown_key"),
-        ("a key of another cloud", format!("https://login.microsoftonline.us/{DEV_TENANT_ID}/v2.0"), "unknown_key"),
-        ("a key with a template for the host", format!("{{tenantid}}/{DEV_TENANT_ID}/v2.0"), "unknown_key"),
+        (
+            "a key of another tenant",
+            format!("{base}/{OTHER_TENANT}/v2.0"),
+            "unknown_key",
+        ),
+        (
+            "a key of another tenant, v1",
+            format!("{base}/{OTHER_TENANT}/"),
+            "unknown_key",
+        ),
+        (
+            "a key of another cloud",
+            format!("https://login.microsoftonline.us/{DEV_TENANT_ID}/v2.0"),
+            "unknown_key",
+        ),
+        (
+            "a key with a template for the host",
+            format!("{{tenantid}}/{DEV_TENANT_ID}/v2.0"),
+            "unknown_key",
+        ),
         ("a key with an empty issuer", String::new(), "unknown_key"),
     ] {
         bench.provider.publish(&[plain.jwk(), jwk_of(foreign, &issuer)]);
@@ -464,7 +678,11 @@ fn a_key_whose_issuer_is_another_tenant_verifies_no_token_of_ours() {
                 bench.attack(name, &token, expected);
             }
         }
-        assert_eq!(bench.verdict(&bench.token(|_| {})), "ok", "{name}: the other key goes on");
+        assert_eq!(
+            bench.verdict(&bench.token(|_| {})),
+            "ok",
+            "{name}: the other key goes on"
+        );
     }
 }
 
@@ -474,7 +692,10 @@ fn of_several_tenants_each_has_its_own_keys() {
     let base = bench.provider.url.as_str().trim_end_matches('/').to_owned();
     let [ours, theirs] = keys();
     let issuer = |tenant: &str| format!("{base}/{tenant}/v2.0");
-    bench.provider.publish(&[jwk_of(ours, &issuer(DEV_TENANT_ID)), jwk_of(theirs, &issuer(OTHER_TENANT))]);
+    bench.provider.publish(&[
+        jwk_of(ours, &issuer(DEV_TENANT_ID)),
+        jwk_of(theirs, &issuer(OTHER_TENANT)),
+    ]);
     bench.entra.refresh_keys().expect("keys");
     let token = |key: &TestKey, iss: &str, tid: &str| {
         let mut claims = bench.provider.access_claims();
@@ -484,10 +705,26 @@ fn of_several_tenants_each_has_its_own_keys() {
     };
     assert_eq!(bench.verdict(&token(ours, DEV_TENANT_ID, DEV_TENANT_ID)), "ok");
     assert_eq!(bench.verdict(&token(theirs, OTHER_TENANT, OTHER_TENANT)), "ok");
-    bench.attack("our token by their key", &token(theirs, DEV_TENANT_ID, DEV_TENANT_ID), "unknown_key");
-    bench.attack("their token by our key", &token(ours, OTHER_TENANT, OTHER_TENANT), "unknown_key");
-    bench.attack("their key, their issuer, our tid", &token(theirs, OTHER_TENANT, DEV_TENANT_ID), "wrong_tenant");
-    bench.attack("their key, our issuer, their tid", &token(theirs, DEV_TENANT_ID, OTHER_TENANT), "unknown_key");
+    bench.attack(
+        "our token by their key",
+        &token(theirs, DEV_TENANT_ID, DEV_TENANT_ID),
+        "unknown_key",
+    );
+    bench.attack(
+        "their token by our key",
+        &token(ours, OTHER_TENANT, OTHER_TENANT),
+        "unknown_key",
+    );
+    bench.attack(
+        "their key, their issuer, our tid",
+        &token(theirs, OTHER_TENANT, DEV_TENANT_ID),
+        "wrong_tenant",
+    );
+    bench.attack(
+        "their key, our issuer, their tid",
+        &token(theirs, DEV_TENANT_ID, OTHER_TENANT),
+        "unknown_key",
+    );
 }
 
 #[test]
@@ -498,9 +735,15 @@ fn a_key_that_becomes_another_tenants_takes_its_verified_tokens_with_it() {
     bench.entra.refresh_keys().expect("keys");
     assert_eq!(bench.verdict(&token), "ok");
     let elsewhere = format!("{}{OTHER_TENANT}/v2.0", bench.provider.url);
-    bench.provider.publish(&[keys()[0].jwk(), jwk_of(&keys()[1], &elsewhere)]);
+    bench
+        .provider
+        .publish(&[keys()[0].jwk(), jwk_of(&keys()[1], &elsewhere)]);
     bench.entra.refresh_keys().expect("keys");
-    bench.attack("a token verified before its key became another tenant's", &token, "unknown_key");
+    bench.attack(
+        "a token verified before its key became another tenant's",
+        &token,
+        "unknown_key",
+    );
 }
 
 #[test]
@@ -514,11 +757,36 @@ fn a_policy_keeps_out_who_does_not_meet_it() {
         ("the listed application", sites, json!({}), "ok"),
         ("another application", others, json!({}), "client_app_not_allowed"),
         ("no application", sites, json!({"azp": null}), "client_app_not_allowed"),
-        ("an application by certificate", certificates, json!({"azpacr": "2"}), "ok"),
-        ("by certificate, v1", certificates, json!({"azpacr": null, "appidacr": "2"}), "ok"),
-        ("an application by secret", certificates, json!({"azpacr": "1"}), "client_auth_not_allowed"),
-        ("a public client", certificates, json!({"azpacr": "0"}), "client_auth_not_allowed"),
-        ("an application by who knows what", certificates, json!({"azpacr": null}), "client_auth_not_allowed"),
+        (
+            "an application by certificate",
+            certificates,
+            json!({"azpacr": "2"}),
+            "ok",
+        ),
+        (
+            "by certificate, v1",
+            certificates,
+            json!({"azpacr": null, "appidacr": "2"}),
+            "ok",
+        ),
+        (
+            "an application by secret",
+            certificates,
+            json!({"azpacr": "1"}),
+            "client_auth_not_allowed",
+        ),
+        (
+            "a public client",
+            certificates,
+            json!({"azpacr": "0"}),
+            "client_auth_not_allowed",
+        ),
+        (
+            "an application by who knows what",
+            certificates,
+            json!({"azpacr": null}),
+            "client_auth_not_allowed",
+        ),
         (
             "secret in v2, certificate in v1",
             certificates,
@@ -526,8 +794,18 @@ fn a_policy_keeps_out_who_does_not_meet_it() {
             "client_auth_not_allowed",
         ),
         ("the context", c1, json!({"acrs": ["p1", "c1"]}), "ok"),
-        ("another context", c1, json!({"acrs": ["c11"], "xms_cc": ["cp1"]}), "insufficient_claims"),
-        ("no context, a capable client", c1, json!({"xms_cc": ["CP1", "cp1"]}), "insufficient_claims"),
+        (
+            "another context",
+            c1,
+            json!({"acrs": ["c11"], "xms_cc": ["cp1"]}),
+            "insufficient_claims",
+        ),
+        (
+            "no context, a capable client",
+            c1,
+            json!({"xms_cc": ["CP1", "cp1"]}),
+            "insufficient_claims",
+        ),
         ("no context, a plain client", c1, json!({}), "insufficient_claims"),
     ];
     for (name, change, claims, expected) in rows {
@@ -544,7 +822,11 @@ fn a_policy_keeps_out_who_does_not_meet_it() {
         }
         if let Err(error) = bench.validator.validate(&token) {
             let is_challenge = matches!(error, TokenError::ClaimsRequired { .. });
-            assert_eq!(is_challenge, claims["xms_cc"].is_array(), "{name}: only who can handle it is challenged");
+            assert_eq!(
+                is_challenge,
+                claims["xms_cc"].is_array(),
+                "{name}: only who can handle it is challenged"
+            );
         }
     }
 }
@@ -556,21 +838,66 @@ fn app_roles_decide_where_they_are_required_and_for_applications_always() {
     let both = |settings: &mut ApiSettings| (settings.require_app_roles, settings.allow_app_only) = (true, true);
     let rows: [(&str, Change, Value, RoleOrCode); 11] = [
         ("a user without need of a role", apps, json!({}), Ok(None)),
-        ("a reader", users, json!({"roles": ["Blog.Reader"]}), Ok(Some(AppRole::Reader))),
-        ("the highest of several", users, json!({"roles": ["Blog.Admin", "Blog.Reader"]}), Ok(Some(AppRole::Admin))),
-        ("a user without a role", users, json!({"roles": null}), Err("insufficient_role")),
-        ("a user with another role", users, json!({"roles": ["blog.reader"]}), Err("insufficient_role")),
-        ("a role, but not the scope", users, json!({"roles": ["Blog.Admin"], "scp": "x"}), Err("insufficient_scope")),
-        ("an application", users, json!({"roles": ["Blog.Admin"], "scp": null}), Err("app_only")),
-        ("an application with a role", apps, json!({"roles": ["Blog.Writer"], "scp": null}), Ok(Some(AppRole::Writer))),
-        ("an application without", apps, json!({"roles": null, "scp": null}), Err("insufficient_role")),
+        (
+            "a reader",
+            users,
+            json!({"roles": ["Blog.Reader"]}),
+            Ok(Some(AppRole::Reader)),
+        ),
+        (
+            "the highest of several",
+            users,
+            json!({"roles": ["Blog.Admin", "Blog.Reader"]}),
+            Ok(Some(AppRole::Admin)),
+        ),
+        (
+            "a user without a role",
+            users,
+            json!({"roles": null}),
+            Err("insufficient_role"),
+        ),
+        (
+            "a user with another role",
+            users,
+            json!({"roles": ["blog.reader"]}),
+            Err("insufficient_role"),
+        ),
+        (
+            "a role, but not the scope",
+            users,
+            json!({"roles": ["Blog.Admin"], "scp": "x"}),
+            Err("insufficient_scope"),
+        ),
+        (
+            "an application",
+            users,
+            json!({"roles": ["Blog.Admin"], "scp": null}),
+            Err("app_only"),
+        ),
+        (
+            "an application with a role",
+            apps,
+            json!({"roles": ["Blog.Writer"], "scp": null}),
+            Ok(Some(AppRole::Writer)),
+        ),
+        (
+            "an application without",
+            apps,
+            json!({"roles": null, "scp": null}),
+            Err("insufficient_role"),
+        ),
         (
             "an application, role named as the scope",
             apps,
             json!({"roles": ["access_as_user"], "scp": null}),
             Err("insufficient_role"),
         ),
-        ("an application with a scope", both, json!({"roles": null, "idtyp": "app"}), Err("insufficient_role")),
+        (
+            "an application with a scope",
+            both,
+            json!({"roles": null, "idtyp": "app"}),
+            Err("insufficient_role"),
+        ),
     ];
     for (name, change, claims, expected) in rows {
         let bench = Bench::with(change);

@@ -42,7 +42,13 @@ struct Parts {
 fn sign(path: &Path, form: AssertionForm, send_x5c: bool, now: DateTime<Utc>) -> Parts {
     let certificate = ClientCertificate::load(&settings(path)).expect("a certificate");
     let audience = Url::parse(TOKEN_ENDPOINT).expect("a URL");
-    let assertion = ClientAssertion { certificate: &certificate, form, send_x5c, client_id: SITE, audience: &audience };
+    let assertion = ClientAssertion {
+        certificate: &certificate,
+        form,
+        send_x5c,
+        client_id: SITE,
+        audience: &audience,
+    };
     let assertion = assertion.sign(now).expect("an assertion");
     take_apart(assertion.expose_secret())
 }
@@ -77,14 +83,20 @@ fn is_ps256(parts: &Parts, key: &PKey<Private>) -> bool {
     let mut verifier = Verifier::new(MessageDigest::sha256(), key).expect("a verifier");
     verifier.set_rsa_padding(Padding::PKCS1_PSS).expect("PSS");
     verifier.set_rsa_mgf1_md(MessageDigest::sha256()).expect("MGF1");
-    verifier.set_rsa_pss_saltlen(RsaPssSaltlen::custom(32)).expect("a salt length");
-    verifier.verify_oneshot(&parts.signature, parts.input.as_bytes()).unwrap_or(false)
+    verifier
+        .set_rsa_pss_saltlen(RsaPssSaltlen::custom(32))
+        .expect("a salt length");
+    verifier
+        .verify_oneshot(&parts.signature, parts.input.as_bytes())
+        .unwrap_or(false)
 }
 
 fn is_rs256(parts: &Parts, key: &PKey<Private>) -> bool {
     let mut verifier = Verifier::new(MessageDigest::sha256(), key).expect("a verifier");
     verifier.set_rsa_padding(Padding::PKCS1).expect("PKCS#1 v1.5");
-    verifier.verify_oneshot(&parts.signature, parts.input.as_bytes()).unwrap_or(false)
+    verifier
+        .verify_oneshot(&parts.signature, parts.input.as_bytes())
+        .unwrap_or(false)
 }
 
 fn names(object: &Map<String, Value>) -> Vec<&str> {
@@ -101,7 +113,10 @@ fn the_header_names_algorithm_type_and_sha_256_thumbprint_and_nothing_else() {
     assert_eq!(names(&parts.header), ["alg", "typ", "x5t#S256"]);
     assert_eq!(parts.header["alg"], "PS256");
     assert_eq!(parts.header["typ"], "JWT");
-    assert_eq!(parts.header["x5t#S256"], URL_SAFE_NO_PAD.encode(sha256(&der(&certificate))));
+    assert_eq!(
+        parts.header["x5t#S256"],
+        URL_SAFE_NO_PAD.encode(sha256(&der(&certificate)))
+    );
 }
 
 #[test]
@@ -122,8 +137,15 @@ fn keys_of_3072_and_4096_bits_sign_too() {
     for bits in [3072, 4096] {
         let key = rsa_key(bits);
         let certificate = TestCertificate::new("site", &key).make();
-        let path = file(folder.path(), &format!("{bits}.pem"), &[&key_pem(&key), &pem(&certificate)]);
-        assert!(is_ps256(&sign(&path, AssertionForm::Ps256Sha256, false, Utc::now()), &key), "{bits}");
+        let path = file(
+            folder.path(),
+            &format!("{bits}.pem"),
+            &[&key_pem(&key), &pem(&certificate)],
+        );
+        assert!(
+            is_ps256(&sign(&path, AssertionForm::Ps256Sha256, false, Utc::now()), &key),
+            "{bits}"
+        );
     }
 }
 
@@ -150,8 +172,14 @@ fn the_claims_are_exactly_those_of_rfc_7523() {
     assert_eq!(parts.claims["sub"], SITE);
     let time = |name: &str| parts.claims[name].as_i64().expect("an integer");
     assert_eq!(time("iat"), now.timestamp());
-    assert!((1..=30).contains(&(time("iat") - time("nbf"))), "nbf lies a few seconds back");
-    assert!((300..=600).contains(&(time("exp") - time("nbf"))), "exp is 5 to 10 minutes after nbf");
+    assert!(
+        (1..=30).contains(&(time("iat") - time("nbf"))),
+        "nbf lies a few seconds back"
+    );
+    assert!(
+        (300..=600).contains(&(time("exp") - time("nbf"))),
+        "exp is 5 to 10 minutes after nbf"
+    );
     for name in ["exp", "iat", "nbf"] {
         let text = format!("\"{name}\":{}", time(name));
         let rest = parts.raw_claims.split_once(&text).expect("written as an integer").1;
@@ -178,14 +206,26 @@ fn x5c_is_an_array_of_standard_base64_of_der_with_the_leaf_first() {
     let folder = tempfile::tempdir().expect("a folder");
     let (root_key, leaf_key) = (&keys()[1].key, &keys()[0].key);
     let root = TestCertificate::new("root", root_key).make();
-    let leaf = TestCertificate { issuer: Some((&root, root_key)), ..TestCertificate::new("site", leaf_key) }.make();
+    let leaf = TestCertificate {
+        issuer: Some((&root, root_key)),
+        ..TestCertificate::new("site", leaf_key)
+    }
+    .make();
     // The wrong way round, as some authorities deliver it.
-    let path = file(folder.path(), "chain.pem", &[&pem(&root), &pem(&leaf), &key_pem(leaf_key)]);
+    let path = file(
+        folder.path(),
+        "chain.pem",
+        &[&pem(&root), &pem(&leaf), &key_pem(leaf_key)],
+    );
     let parts = sign(&path, AssertionForm::Ps256Sha256, true, Utc::now());
     let entries = parts.header["x5c"].as_array().expect("an array");
     let decoded: Vec<_> = entries
         .iter()
-        .map(|entry| STANDARD.decode(entry.as_str().expect("a text")).expect("standard base64"))
+        .map(|entry| {
+            STANDARD
+                .decode(entry.as_str().expect("a text"))
+                .expect("standard base64")
+        })
         .collect();
     assert_eq!(decoded, [der(&leaf), der(&root)]);
     for der in decoded {
@@ -207,7 +247,9 @@ fn a_certificate_that_has_expired_meanwhile_signs_nothing() {
         client_id: SITE,
         audience: &audience,
     };
-    let error = assertion.sign(Utc::now() + chrono::TimeDelta::days(33)).expect_err("expired");
+    let error = assertion
+        .sign(Utc::now() + chrono::TimeDelta::days(33))
+        .expect_err("expired");
     assert!(error.to_string().contains("client.pem expired 3 days ago"), "{error}");
     assertion.sign(Utc::now()).expect("still in date now");
 }

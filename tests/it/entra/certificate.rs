@@ -48,8 +48,13 @@ fn every_form_of_key_file_is_read() {
     let folder = folder();
     let certificate = certificate_pem();
     let pkcs1 = key().rsa().expect("RSA").private_key_to_pem().expect("PEM");
-    let encrypted = key().private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"open sesame").expect("PEM");
-    let legacy = key().rsa().expect("RSA").private_key_to_pem_passphrase(Cipher::aes_128_cbc(), b"open sesame");
+    let encrypted = key()
+        .private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"open sesame")
+        .expect("PEM");
+    let legacy = key()
+        .rsa()
+        .expect("RSA")
+        .private_key_to_pem_passphrase(Cipher::aes_128_cbc(), b"open sesame");
     for (name, pem) in [
         ("pkcs8", key_pem(key())),
         ("pkcs1", pkcs1),
@@ -60,9 +65,15 @@ fn every_form_of_key_file_is_read() {
         let key_file = file(folder.path(), &format!("{name} key.pem"), &[&pem]);
         let cert_file = file(folder.path(), &format!("{name} cert.pem"), &[&certificate]);
         let passphrase = Some(SecretString::from("open sesame"));
-        let in_one = CertificateSettings { key_passphrase: passphrase.clone(), ..settings(&one) };
-        let in_two =
-            CertificateSettings { key_path: Some(key_file), key_passphrase: passphrase, ..settings(&cert_file) };
+        let in_one = CertificateSettings {
+            key_passphrase: passphrase.clone(),
+            ..settings(&one)
+        };
+        let in_two = CertificateSettings {
+            key_path: Some(key_file),
+            key_passphrase: passphrase,
+            ..settings(&cert_file)
+        };
         for settings in [in_one, in_two] {
             let loaded = ClientCertificate::load(&settings).expect(name);
             assert_eq!(loaded.details().subject, "CN=site", "{name}");
@@ -75,13 +86,26 @@ fn the_leaf_is_the_certificate_of_the_key_wherever_it_stands() {
     let folder = folder();
     let root_key = &keys()[1].key;
     let root = TestCertificate::new("root", root_key).make();
-    let leaf = TestCertificate { issuer: Some((&root, root_key)), ..TestCertificate::new("site", key()) }.make();
+    let leaf = TestCertificate {
+        issuer: Some((&root, root_key)),
+        ..TestCertificate::new("site", key())
+    }
+    .make();
     let stranger = TestCertificate::new("stranger", root_key).make();
-    for (n, parts) in
-        [[&leaf, &root, &stranger], [&root, &stranger, &leaf], [&stranger, &leaf, &root]].iter().enumerate()
+    for (n, parts) in [
+        [&leaf, &root, &stranger],
+        [&root, &stranger, &leaf],
+        [&stranger, &leaf, &root],
+    ]
+    .iter()
+    .enumerate()
     {
         let [one, two, three] = parts.map(pem);
-        let path = file(folder.path(), &format!("{n}.pem"), &[&one, &two, &key_pem(key()), &three]);
+        let path = file(
+            folder.path(),
+            &format!("{n}.pem"),
+            &[&one, &two, &key_pem(key()), &three],
+        );
         let loaded = ClientCertificate::load(&settings(&path)).expect("a certificate");
         assert_eq!(loaded.thumbprints(), &Thumbprints::of(&leaf.to_der().expect("DER")));
         assert_eq!(loaded.chain().first(), Some(&leaf.to_der().expect("DER")));
@@ -94,7 +118,13 @@ fn each_way_in_which_it_goes_wrong_has_its_own_message_that_names_the_file() {
     let at = |name: &str, parts: &[&[u8]]| settings(&file(folder.path(), name, parts));
     let certificate = certificate_pem();
     let der = TestCertificate::new("site", key()).make().to_der().expect("DER");
-    let dated = |valid| pem(&TestCertificate { valid, ..TestCertificate::new("site", key()) }.make());
+    let dated = |valid| {
+        pem(&TestCertificate {
+            valid,
+            ..TestCertificate::new("site", key())
+        }
+        .make())
+    };
     let weak = rsa_key(1024);
     let weak_certificate = pem(&TestCertificate::new("weak", &weak).make());
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("a curve");
@@ -108,15 +138,42 @@ fn each_way_in_which_it_goes_wrong_has_its_own_message_that_names_the_file() {
         (missing, "missing.pem cannot be read: No such file"),
         (at("a.pfx", &[&der]), "a.pfx holds no private key"),
         (at("empty.pem", &[]), "empty.pem is neither a PEM nor a PFX file"),
-        (at("key-only.pem", &[&key_pem(key())]), "key-only.pem holds no certificate"),
-        (at("garbled.pem", &[garbled]), "garbled.pem holds a certificate that cannot be parsed"),
-        (at("cert-only.pem", &[&certificate]), "cert-only.pem holds no private key"),
-        (at("bad-key.pem", &[&certificate, garbled_key]), "bad-key.pem holds a private key that cannot be parsed"),
-        (at("other.pem", &[&certificate, &key_pem(&keys()[1].key)]), "other.pem: no certificate in it belongs to its"),
-        (at("weak.pem", &[&weak_certificate, &key_pem(&weak)]), "weak.pem has 1024 bits, and 2048 are the least"),
-        (at("ec.pem", &[&elliptic_certificate, &key_pem(&elliptic)]), "the key in"),
-        (at("old.pem", &[&dated((-40, -3)), &key_pem(key())]), "old.pem expired 3 days ago (20"),
-        (at("new.pem", &[&dated((2, 30)), &key_pem(key())]), "new.pem is not valid before 20"),
+        (
+            at("key-only.pem", &[&key_pem(key())]),
+            "key-only.pem holds no certificate",
+        ),
+        (
+            at("garbled.pem", &[garbled]),
+            "garbled.pem holds a certificate that cannot be parsed",
+        ),
+        (
+            at("cert-only.pem", &[&certificate]),
+            "cert-only.pem holds no private key",
+        ),
+        (
+            at("bad-key.pem", &[&certificate, garbled_key]),
+            "bad-key.pem holds a private key that cannot be parsed",
+        ),
+        (
+            at("other.pem", &[&certificate, &key_pem(&keys()[1].key)]),
+            "other.pem: no certificate in it belongs to its",
+        ),
+        (
+            at("weak.pem", &[&weak_certificate, &key_pem(&weak)]),
+            "weak.pem has 1024 bits, and 2048 are the least",
+        ),
+        (
+            at("ec.pem", &[&elliptic_certificate, &key_pem(&elliptic)]),
+            "the key in",
+        ),
+        (
+            at("old.pem", &[&dated((-40, -3)), &key_pem(key())]),
+            "old.pem expired 3 days ago (20",
+        ),
+        (
+            at("new.pem", &[&dated((2, 30)), &key_pem(key())]),
+            "new.pem is not valid before 20",
+        ),
     ] {
         let message = failure(&settings).to_string();
         assert!(message.contains(expected), "{message:?} lacks {expected:?}");
@@ -130,7 +187,11 @@ fn key_and_certificate_in_two_files_are_both_named_when_they_do_not_belong_toget
     let folder = folder();
     let cert_file = file(folder.path(), "cert.pem", &[&certificate_pem()]);
     let key_file = file(folder.path(), "key.pem", &[&key_pem(&keys()[1].key)]);
-    let message = failure(&CertificateSettings { key_path: Some(key_file), ..settings(&cert_file) }).to_string();
+    let message = failure(&CertificateSettings {
+        key_path: Some(key_file),
+        ..settings(&cert_file)
+    })
+    .to_string();
     assert!(
         message.contains("cert.pem does not belong to the private key in") && message.ends_with("key.pem"),
         "{message}"
@@ -140,10 +201,15 @@ fn key_and_certificate_in_two_files_are_both_named_when_they_do_not_belong_toget
 #[test]
 fn a_missing_passphrase_is_told_from_a_wrong_one_and_neither_is_repeated() {
     let folder = folder();
-    let encrypted = key().private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"open sesame").expect("PEM");
+    let encrypted = key()
+        .private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"open sesame")
+        .expect("PEM");
     let path = file(folder.path(), "client.pem", &[&certificate_pem(), &encrypted]);
     let with = |passphrase: Option<&str>| {
-        failure(&CertificateSettings { key_passphrase: passphrase.map(SecretString::from), ..settings(&path) })
+        failure(&CertificateSettings {
+            key_passphrase: passphrase.map(SecretString::from),
+            ..settings(&path)
+        })
     };
     assert!(matches!(with(None), CertificateError::PassphraseMissing { .. }));
     for wrong in ["", "OPEN SESAME", &"x".repeat(5000)] {
@@ -158,18 +224,38 @@ fn a_configured_thumbprint_is_compared_in_either_hash_and_any_notation() {
     let folder = folder();
     let path = file(folder.path(), "client.pem", &[&certificate_pem(), &key_pem(key())]);
     let with = |thumbprint: &str| {
-        ClientCertificate::load(&CertificateSettings { thumbprint: Some(thumbprint.to_owned()), ..settings(&path) })
+        ClientCertificate::load(&CertificateSettings {
+            thumbprint: Some(thumbprint.to_owned()),
+            ..settings(&path)
+        })
     };
-    let thumbprints = ClientCertificate::load(&settings(&path)).expect("a certificate").thumbprints().clone();
+    let thumbprints = ClientCertificate::load(&settings(&path))
+        .expect("a certificate")
+        .thumbprints()
+        .clone();
     let (sha1, sha256) = (thumbprints.sha1_hex(), thumbprints.sha256_hex());
-    let colons =
-        |hex: &str| hex.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair)).collect::<Vec<_>>().join(":");
-    for right in [sha1.clone(), sha256.clone(), sha1.to_lowercase(), colons(&sha1), colons(&sha256).replace(':', " ")] {
+    let colons = |hex: &str| {
+        hex.as_bytes()
+            .chunks(2)
+            .map(|pair| String::from_utf8_lossy(pair))
+            .collect::<Vec<_>>()
+            .join(":")
+    };
+    for right in [
+        sha1.clone(),
+        sha256.clone(),
+        sha1.to_lowercase(),
+        colons(&sha1),
+        colons(&sha256).replace(':', " "),
+    ] {
         with(&right).expect(&right);
     }
     let other = "0123456789ABCDEF0123456789ABCDEF01234567";
     let message = with(other).expect_err("another certificate's").to_string();
-    assert!(message.contains(other) && message.contains(&sha1), "both are shown: {message}");
+    assert!(
+        message.contains(other) && message.contains(&sha1),
+        "both are shown: {message}"
+    );
     for malformed in ["", "abc", &sha1[1..], &thumbprints.x5t(), &thumbprints.x5t_s256()] {
         let error = with(malformed).expect_err("no thumbprint");
         assert!(matches!(error, CertificateError::ThumbprintFormat { .. }), "{error}");
@@ -180,21 +266,38 @@ fn a_configured_thumbprint_is_compared_in_either_hash_and_any_notation() {
 fn debug_output_shows_no_key() {
     let folder = folder();
     let path = file(folder.path(), "client.pem", &[&certificate_pem(), &key_pem(key())]);
-    let shown = format!("{:?}", ClientCertificate::load(&settings(&path)).expect("a certificate"));
-    assert!(shown.starts_with("ClientCertificate { path: ") && shown.ends_with(".. }"), "{shown}");
+    let shown = format!(
+        "{:?}",
+        ClientCertificate::load(&settings(&path)).expect("a certificate")
+    );
+    assert!(
+        shown.starts_with("ClientCertificate { path: ") && shown.ends_with(".. }"),
+        "{shown}"
+    );
     assert!(!shown.contains("PKey") && !shown.contains("signer"), "{shown}");
 }
 
 fn new(days: u32, bits: u32) -> NewCertificate {
-    NewCertificate { subject: Subject::named("blog"), days, bits }
+    NewCertificate {
+        subject: Subject::named("blog"),
+        days,
+        bits,
+    }
 }
 
 fn into(folder: &Path, name: &str) -> Destination {
-    Destination { folder: folder.to_owned(), name: name.to_owned(), ..Destination::default() }
+    Destination {
+        folder: folder.to_owned(),
+        name: name.to_owned(),
+        ..Destination::default()
+    }
 }
 
 fn over(folder: &Path, name: &str) -> Destination {
-    Destination { overwrite: true, ..into(folder, name) }
+    Destination {
+        overwrite: true,
+        ..into(folder, name)
+    }
 }
 
 #[test]
@@ -204,10 +307,17 @@ fn what_is_issued_can_be_loaded_and_its_key_is_the_owners_alone() {
     let files = new(90, 2048).write(&into(&out, "client")).expect("written");
     let loaded = ClientCertificate::load(&settings(&files.combined)).expect("usable");
     let details = loaded.details();
-    assert_eq!((details.subject.as_str(), details.issuer.as_str()), ("CN=blog", "CN=blog"));
+    assert_eq!(
+        (details.subject.as_str(), details.issuer.as_str()),
+        ("CN=blog", "CN=blog")
+    );
     assert_eq!((details.key_type, details.key_bits), ("RSA", 2048));
     assert_eq!((details.not_after - details.not_before).num_days(), 90);
-    assert!(!std::fs::read_to_string(&files.certificate).expect("text").contains("PRIVATE"));
+    assert!(
+        !std::fs::read_to_string(&files.certificate)
+            .expect("text")
+            .contains("PRIVATE")
+    );
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -224,7 +334,10 @@ fn nothing_is_overwritten_unless_asked_for() {
     let (combined, certificate) = (read(&files.combined), read(&files.certificate));
     let refused = new(1, 2048).write(&into(folder.path(), "client"));
     assert!(matches!(refused, Err(IssueError::Exists(path)) if path == files.combined));
-    assert_eq!((read(&files.combined), read(&files.certificate)), (combined.clone(), certificate));
+    assert_eq!(
+        (read(&files.combined), read(&files.certificate)),
+        (combined.clone(), certificate)
+    );
 
     std::fs::remove_file(&files.combined).expect("removed");
     let refused = new(1, 2048).write(&into(folder.path(), "client"));
@@ -241,7 +354,11 @@ fn nothing_is_overwritten_unless_asked_for() {
 #[test]
 fn what_cannot_be_asked_for_is_refused_before_anything_is_written() {
     let folder = folder();
-    let named = |common_name: &str| NewCertificate { subject: Subject::named(common_name), days: 1, bits: 2048 };
+    let named = |common_name: &str| NewCertificate {
+        subject: Subject::named(common_name),
+        days: 1,
+        bits: 2048,
+    };
     for (new, name) in [
         (new(0, 2048), "client"),
         (new(3651, 2048), "client"),

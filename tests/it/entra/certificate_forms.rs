@@ -74,15 +74,23 @@ fn forms_of_text(text: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("trailing blanks", text.replace('\n', "  \n").into()),
         ("base64", STANDARD.encode(text).into()),
         ("base64 twice", STANDARD.encode(STANDARD.encode(text)).into()),
-        ("base64 of CRLF with a mark", STANDARD.encode(format!("\u{feff}{}", text.replace('\n', "\r\n"))).into()),
+        (
+            "base64 of CRLF with a mark",
+            STANDARD
+                .encode(format!("\u{feff}{}", text.replace('\n', "\r\n")))
+                .into(),
+        ),
         ("base64 in UTF-16", utf16(&STANDARD.encode(text), u16::to_le_bytes)),
     ]
 }
 
 fn forms_of_der(der: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let base64 = STANDARD.encode(der);
-    let wrapped: Vec<&str> =
-        base64.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).expect("text")).collect();
+    let wrapped: Vec<&str> = base64
+        .as_bytes()
+        .chunks(76)
+        .map(|line| std::str::from_utf8(line).expect("text"))
+        .collect();
     vec![
         ("as it is", der.to_vec()),
         ("base64", base64.clone().into()),
@@ -93,13 +101,23 @@ fn forms_of_der(der: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("base64url", URL_SAFE_NO_PAD.encode(der).into()),
         ("base64 in quotes", format!("\"{base64}\"").into()),
         ("base64 twice", STANDARD.encode(&base64).into()),
-        ("base64 in UTF-16", utf16(&format!("\u{feff}{base64}"), u16::to_le_bytes)),
+        (
+            "base64 in UTF-16",
+            utf16(&format!("\u{feff}{base64}"), u16::to_le_bytes),
+        ),
         ("data URL", format!("data:application/x-pkcs12;base64,{base64}").into()),
         (
             "in a CERTIFICATE block",
-            format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", wrapped.join("\n")).into(),
+            format!(
+                "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+                wrapped.join("\n")
+            )
+            .into(),
         ),
-        ("in a PKCS12 block", format!("-----BEGIN PKCS12-----\n{base64}\n-----END PKCS12-----\n").into()),
+        (
+            "in a PKCS12 block",
+            format!("-----BEGIN PKCS12-----\n{base64}\n-----END PKCS12-----\n").into(),
+        ),
     ]
 }
 
@@ -112,18 +130,38 @@ fn loads(settings: &CertificateSettings, form: &str) {
 #[test]
 fn key_and_certificate_are_read_in_every_form_from_a_file_and_from_a_setting() {
     let folder = tempfile::tempdir().expect("a folder");
-    let encrypted =
-        key().rsa().expect("RSA").private_key_to_pem_passphrase(Cipher::aes_128_cbc(), PASSPHRASE.as_bytes());
+    let encrypted = key()
+        .rsa()
+        .expect("RSA")
+        .private_key_to_pem_passphrase(Cipher::aes_128_cbc(), PASSPHRASE.as_bytes());
     let encrypted = [pem(&CERTIFICATE), encrypted.expect("PEM")].concat();
     let encrypted = String::from_utf8(encrypted).expect("text");
-    let all = [forms_of_text(&pem_text()), forms_of_text(&encrypted), forms_of_der(&pfx(PASSPHRASE))].concat();
+    let all = [
+        forms_of_text(&pem_text()),
+        forms_of_text(&encrypted),
+        forms_of_der(&pfx(PASSPHRASE)),
+    ]
+    .concat();
     for (form, bytes) in all {
         let path = file(folder.path(), "client", &[&bytes]);
         let passphrase = Some(SecretString::from(PASSPHRASE));
-        loads(&CertificateSettings { key_passphrase: passphrase.clone(), ..settings(&path) }, form);
+        loads(
+            &CertificateSettings {
+                key_passphrase: passphrase.clone(),
+                ..settings(&path)
+            },
+            form,
+        );
         if let Ok(text) = String::from_utf8(bytes) {
             let base64 = Some(SecretString::from(text));
-            loads(&CertificateSettings { base64, key_passphrase: passphrase, ..CertificateSettings::default() }, form);
+            loads(
+                &CertificateSettings {
+                    base64,
+                    key_passphrase: passphrase,
+                    ..CertificateSettings::default()
+                },
+                form,
+            );
         }
     }
 }
@@ -135,13 +173,23 @@ fn a_key_apart_is_read_in_every_form() {
     let text = String::from_utf8(key_pem(key())).expect("text");
     let pkcs1 = key().rsa().expect("RSA").private_key_to_der().expect("DER");
     let pkcs8 = key().private_key_to_pkcs8().expect("DER");
-    let der: Vec<_> = [pkcs1, pkcs8, pfx(PASSPHRASE)].iter().flat_map(|der| forms_of_der(der)).collect();
+    let der: Vec<_> = [pkcs1, pkcs8, pfx(PASSPHRASE)]
+        .iter()
+        .flat_map(|der| forms_of_der(der))
+        .collect();
     // A key in a block for certificates is no key.
     let der = der.into_iter().filter(|(form, _)| !form.contains("block"));
     for (form, bytes) in forms_of_text(&text).into_iter().chain(der) {
         let key_path = Some(file(folder.path(), "client.key", &[&bytes]));
         let key_passphrase = Some(SecretString::from(PASSPHRASE));
-        loads(&CertificateSettings { key_path, key_passphrase, ..settings(&certificate) }, form);
+        loads(
+            &CertificateSettings {
+                key_path,
+                key_passphrase,
+                ..settings(&certificate)
+            },
+            form,
+        );
     }
 }
 
@@ -171,7 +219,10 @@ fn a_passphrase_file_is_read_in_every_encoding_and_what_is_no_text_is_named() {
         assert!(error.hint().contains("UTF-8"), "{}", error.hint());
     }
     // A setting may hold a null character, too.
-    let null = CertificateSettings { key_passphrase: Some("open\0sesame".into()), ..settings(&path) };
+    let null = CertificateSettings {
+        key_passphrase: Some("open\0sesame".into()),
+        ..settings(&path)
+    };
     let error = ClientCertificate::load(&null).expect_err("wrong");
     assert!(matches!(error, CertificateError::PassphraseWrong { .. }), "{error}");
 }
@@ -179,17 +230,34 @@ fn a_passphrase_file_is_read_in_every_encoding_and_what_is_no_text_is_named() {
 #[test]
 fn of_a_certificate_and_its_successor_for_the_same_key_the_valid_one_is_used_and_the_other_told() {
     let folder = tempfile::tempdir().expect("a folder");
-    let dated = |valid| TestCertificate { valid, ..TestCertificate::new("site", key()) }.make();
+    let dated = |valid| {
+        TestCertificate {
+            valid,
+            ..TestCertificate::new("site", key())
+        }
+        .make()
+    };
     let (old, current, next) = (dated((-400, -10)), dated((-30, 20)), dated((5, 370)));
-    for order in [[&old, &current, &next], [&next, &old, &current], [&current, &next, &old]] {
+    for order in [
+        [&old, &current, &next],
+        [&next, &old, &current],
+        [&current, &next, &old],
+    ] {
         let parts = order.map(pem);
-        let path = file(folder.path(), "client.pem", &[&parts[0], &parts[1], &key_pem(key()), &parts[2]]);
+        let path = file(
+            folder.path(),
+            "client.pem",
+            &[&parts[0], &parts[1], &key_pem(key()), &parts[2]],
+        );
         let loaded = ClientCertificate::load(&settings(&path)).expect("the valid one");
         assert_eq!(loaded.chain()[0], current.to_der().expect("DER"));
         let successor = loaded.successor().expect("the next one");
         assert!(successor.not_before > Utc::now());
         let said = Examination::of(&settings(&path), 30, Utc::now()).observations;
-        let told = said.iter().find(|one| one.seen.contains("the next certificate of the same key")).expect("told");
+        let told = said
+            .iter()
+            .find(|one| one.seen.contains("the next certificate of the same key"))
+            .expect("told");
         assert!(told.seen.contains(&successor.thumbprints.sha1_hex()), "{}", told.seen);
     }
     let path = file(folder.path(), "next.pem", &[&pem(&old), &pem(&next), &key_pem(key())]);
@@ -203,7 +271,10 @@ fn a_key_of_another_kind_is_named_as_what_it_is() {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("a curve");
     let elliptic = PKey::from_ec_key(EcKey::generate(&group).expect("a key")).expect("a key");
     let certificate = TestCertificate::new("site", &elliptic).make();
-    let mut files = vec![("EC", file(folder.path(), "ec.pem", &[&pem(&certificate), &key_pem(&elliptic)]))];
+    let mut files = vec![(
+        "EC",
+        file(folder.path(), "ec.pem", &[&pem(&certificate), &key_pem(&elliptic)]),
+    )];
     for (kind, algorithm) in [("RSA-PSS (id-RSASSA-PSS)", "rsa-pss"), ("Ed25519", "ed25519")] {
         let path = folder.path().join(format!("{algorithm}.pem"));
         let made = Command::new("openssl")
@@ -218,15 +289,26 @@ fn a_key_of_another_kind_is_named_as_what_it_is() {
             output
         } else {
             // Only RSA keys have a length to choose.
-            let arguments =
-                ["req", "-x509", "-newkey", algorithm, "-nodes", "-subj", "/CN=site", "-days", "30", "-keyout"];
+            let arguments = [
+                "req", "-x509", "-newkey", algorithm, "-nodes", "-subj", "/CN=site", "-days", "30", "-keyout",
+            ];
             let mut command = Command::new("openssl");
-            command.args(arguments).arg(&path).arg("-out").arg(folder.path().join("cert.pem"));
+            command
+                .args(arguments)
+                .arg(&path)
+                .arg("-out")
+                .arg(folder.path().join("cert.pem"));
             command.output().expect("openssl")
         };
         assert!(output.status.success(), "{output:?}");
-        let both = [fs::read(&path).expect("a key"), fs::read(folder.path().join("cert.pem")).expect("a certificate")];
-        files.push((kind, file(folder.path(), &format!("{algorithm}-both.pem"), &[&both[0], &both[1]])));
+        let both = [
+            fs::read(&path).expect("a key"),
+            fs::read(folder.path().join("cert.pem")).expect("a certificate"),
+        ];
+        files.push((
+            kind,
+            file(folder.path(), &format!("{algorithm}-both.pem"), &[&both[0], &both[1]]),
+        ));
     }
     for (kind, path) in files {
         let error = ClientCertificate::load(&settings(&path)).expect_err(kind);
@@ -245,20 +327,46 @@ fn the_right_passphrase_is_not_called_wrong_where_openssl_lacks_the_cipher() {
     fs::write(path("cert.pem"), pem(&CERTIFICATE)).expect("written");
     fs::write(path("passphrase"), PASSPHRASE).expect("written");
     let openssl = |arguments: &[&str]| {
-        let output = Command::new("openssl").args(arguments).current_dir(folder.path()).output();
+        let output = Command::new("openssl")
+            .args(arguments)
+            .current_dir(folder.path())
+            .output();
         output.is_ok_and(|output| output.status.success())
     };
     let legacy = ["-provider", "legacy", "-provider", "default"];
-    let des =
-        ["pkcs8", "-topk8", "-in", "both.pem", "-out", "des.key", "-v1", "PBE-MD5-DES", "-passout", "file:passphrase"];
-    let rc2 = ["pkcs12", "-export", "-legacy", "-in", "both.pem", "-out", "rc2.pfx", "-passout", "file:passphrase"];
+    let des = [
+        "pkcs8",
+        "-topk8",
+        "-in",
+        "both.pem",
+        "-out",
+        "des.key",
+        "-v1",
+        "PBE-MD5-DES",
+        "-passout",
+        "file:passphrase",
+    ];
+    let rc2 = [
+        "pkcs12",
+        "-export",
+        "-legacy",
+        "-in",
+        "both.pem",
+        "-out",
+        "rc2.pfx",
+        "-passout",
+        "file:passphrase",
+    ];
     if !openssl(&[&des[..], &legacy].concat()) || !openssl(&rc2) {
         // No openssl command with these ciphers: there is nothing to read.
         return;
     }
     let check = |file: &[&str], has_legacy: bool, passphrase: &str| {
         let mut command = blogctl(folder.path());
-        command.args(["cert", "check"]).args(file).env("BLOG_CLIENT__KEY_PASSPHRASE", passphrase);
+        command
+            .args(["cert", "check"])
+            .args(file)
+            .env("BLOG_CLIENT__KEY_PASSPHRASE", passphrase);
         if !has_legacy {
             command.env("OPENSSL_MODULES", folder.path());
         }
@@ -266,11 +374,17 @@ fn the_right_passphrase_is_not_called_wrong_where_openssl_lacks_the_cipher() {
     };
     for file in [&["rc2.pfx"][..], &["cert.pem", "--key", "des.key"]] {
         let told = check(file, true, PASSPHRASE);
-        assert!(told.contains("is the certificate of its private key"), "{file:?}: {told}");
+        assert!(
+            told.contains("is the certificate of its private key"),
+            "{file:?}: {told}"
+        );
         let told = check(file, true, "wrong");
         assert!(told.contains("the passphrase does not open"), "{file:?}: {told}");
         let told = check(file, false, PASSPHRASE);
-        assert!(!told.contains("the passphrase does not open") && told.contains("legacy"), "{file:?}: {told}");
+        assert!(
+            !told.contains("the passphrase does not open") && told.contains("legacy"),
+            "{file:?}: {told}"
+        );
     }
 }
 
@@ -280,7 +394,10 @@ fn load_all(folder: &Path, bytes: &[u8]) {
     let text = SecretString::from(String::from_utf8_lossy(bytes).into_owned());
     let passphrase = Some(SecretString::from(PASSPHRASE));
     for settings in [
-        CertificateSettings { key_passphrase: passphrase.clone(), ..settings(&path) },
+        CertificateSettings {
+            key_passphrase: passphrase.clone(),
+            ..settings(&path)
+        },
         CertificateSettings {
             key_path: Some(path.clone()),
             key_passphrase: passphrase.clone(),
@@ -295,8 +412,15 @@ fn load_all(folder: &Path, bytes: &[u8]) {
             key_passphrase: passphrase.clone(),
             ..CertificateSettings::default()
         },
-        CertificateSettings { key_base64: Some(text.clone()), key_passphrase: passphrase, ..settings(&certificate) },
-        CertificateSettings { thumbprint: Some(String::from_utf8_lossy(bytes).into_owned()), ..settings(&certificate) },
+        CertificateSettings {
+            key_base64: Some(text.clone()),
+            key_passphrase: passphrase,
+            ..settings(&certificate)
+        },
+        CertificateSettings {
+            thumbprint: Some(String::from_utf8_lossy(bytes).into_owned()),
+            ..settings(&certificate)
+        },
     ] {
         if let Err(error) = ClientCertificate::load(&settings) {
             assert!(!error.to_string().is_empty() && !error.hint().is_empty());
@@ -314,14 +438,18 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
         CERTIFICATE.to_der().expect("DER"),
         utf16(&pem_text(), u16::to_le_bytes),
     ]);
-    (content, any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 0..8), 0_usize..40).prop_map(
-        |(mut content, at, put, taken)| {
+    (
+        content,
+        any::<prop::sample::Index>(),
+        prop::collection::vec(any::<u8>(), 0..8),
+        0_usize..40,
+    )
+        .prop_map(|(mut content, at, put, taken)| {
             let from = at.index(content.len());
             let to = (from + taken).min(content.len());
             content.splice(from..to, put);
             content
-        },
-    )
+        })
 }
 
 proptest! {

@@ -58,8 +58,11 @@ impl Hostile {
     /// Good until told otherwise.
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url =
-            Url::parse(&format!("http://localhost:{}", listener.local_addr().expect("bound").port())).expect("a URL");
+        let url = Url::parse(&format!(
+            "http://localhost:{}",
+            listener.local_addr().expect("bound").port()
+        ))
+        .expect("a URL");
         let base = format!("{url}{DEV_TENANT_ID}");
         let document = json!({
             "issuer": format!("{base}/v2.0"),
@@ -71,7 +74,9 @@ impl Hostile {
         let hostile = Self {
             url,
             discovery: Arc::new(Mutex::new(Wire::json(&document.to_string()))),
-            keys: Arc::new(Mutex::new(Wire::json(&json!({ "keys": [keys()[0].jwk()] }).to_string()))),
+            keys: Arc::new(Mutex::new(Wire::json(
+                &json!({ "keys": [keys()[0].jwk()] }).to_string(),
+            ))),
             sent: Arc::default(),
             stopped: Arc::default(),
         };
@@ -125,7 +130,11 @@ fn serve(stream: TcpStream, discovery: &Mutex<Wire>, keys: &Mutex<Wire>, sent: &
             return Ok(());
         }
     }
-    let wire = if head.contains("openid-configuration") { discovery } else { keys };
+    let wire = if head.contains("openid-configuration") {
+        discovery
+    } else {
+        keys
+    };
     let wire = wire.lock().expect("no test panics while it holds this").clone();
     let stream = reader.get_mut();
     let mut write = |bytes: &[u8]| {
@@ -168,11 +177,26 @@ fn hostile_answers() -> Vec<(&'static str, Wire)> {
         ("a page", Wire::with("HTTP/1.1 200 OK\r\nContent-Type: text/html", html)),
         ("a page that calls itself JSON", Wire::with(json, html)),
         ("nothing", Wire::with(json, b"")),
-        ("204", Wire::Bytes(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_vec())),
-        ("304", Wire::Bytes(b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n".to_vec())),
-        ("a redirect elsewhere", Wire::with("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/keys", b"")),
-        ("a redirect to itself", Wire::with("HTTP/1.1 307 Temporary Redirect\r\nLocation: /", b"")),
-        ("a redirect to a file", Wire::with("HTTP/1.1 301 Moved\r\nLocation: file:///etc/passwd", b"")),
+        (
+            "204",
+            Wire::Bytes(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_vec()),
+        ),
+        (
+            "304",
+            Wire::Bytes(b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n".to_vec()),
+        ),
+        (
+            "a redirect elsewhere",
+            Wire::with("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/keys", b""),
+        ),
+        (
+            "a redirect to itself",
+            Wire::with("HTTP/1.1 307 Temporary Redirect\r\nLocation: /", b""),
+        ),
+        (
+            "a redirect to a file",
+            Wire::with("HTTP/1.1 301 Moved\r\nLocation: file:///etc/passwd", b""),
+        ),
         ("not HTTP", Wire::Bytes(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec())),
         ("a closed connection", Wire::Bytes(Vec::new())),
         ("half a head", Wire::Bytes(b"HTTP/1.1 200 OK\r\nContent-".to_vec())),
@@ -189,21 +213,45 @@ fn hostile_answers() -> Vec<(&'static str, Wire)> {
         ("a number", Wire::json("1e999")),
         ("not UTF-8", Wire::with(json, b"{\"keys\":[\"\xff\xfe\"]}")),
         ("nested very deeply", Wire::json(&"[".repeat(200_000))),
-        ("keys nested very deeply", Wire::json(&format!("{{\"keys\":{}", "[".repeat(200_000)))),
-        ("too long", Wire::json(&format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(LIMIT + 1)))),
+        (
+            "keys nested very deeply",
+            Wire::json(&format!("{{\"keys\":{}", "[".repeat(200_000))),
+        ),
+        (
+            "too long",
+            Wire::json(&format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(LIMIT + 1))),
+        ),
         ("compressed", Wire::with(&encoded, &gzip_bomb())),
-        ("a head that is too large", Wire::with(&format!("{json}\r\nX: {}", "x".repeat(200_000)), b"{}")),
-        ("very many headers", Wire::with(&format!("{json}{}", "\r\nX: y".repeat(20_000)), b"{}")),
-        ("a body without end", Wire::Endless("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &[b' '; 65_536])),
+        (
+            "a head that is too large",
+            Wire::with(&format!("{json}\r\nX: {}", "x".repeat(200_000)), b"{}"),
+        ),
+        (
+            "very many headers",
+            Wire::with(&format!("{json}{}", "\r\nX: y".repeat(20_000)), b"{}"),
+        ),
+        (
+            "a body without end",
+            Wire::Endless("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &[b' '; 65_536]),
+        ),
         (
             "chunks without end",
-            Wire::Endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"8\r\n        \r\n"),
+            Wire::Endless(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                b"8\r\n        \r\n",
+            ),
         ),
         (
             "a head without end",
-            Wire::Endless("HTTP/1.1 200 OK\r\n", b"X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n"),
+            Wire::Endless(
+                "HTTP/1.1 200 OK\r\n",
+                b"X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n",
+            ),
         ),
-        ("interim answers without end", Wire::Endless("", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")),
+        (
+            "interim answers without end",
+            Wire::Endless("", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+        ),
         ("a line without end", Wire::Endless("", &[b'H'; 65_536])),
     ]
 }
@@ -213,7 +261,10 @@ fn no_answer_of_the_key_endpoint_takes_good_keys_away_or_is_read_without_end() {
     let hostile = Hostile::start();
     let clock = Clock::default();
     let provider = hostile.provider(clock.clone());
-    let settings = ApiSettings { client_id: Some(API.to_owned()), ..ApiSettings::default() };
+    let settings = ApiSettings {
+        client_id: Some(API.to_owned()),
+        ..ApiSettings::default()
+    };
     let validator = AccessTokenValidator::new(Arc::clone(&provider), &settings);
     validator.validate(&hostile.token()).expect("good at first");
     for (name, wire) in hostile_answers() {
@@ -222,7 +273,9 @@ fn no_answer_of_the_key_endpoint_takes_good_keys_away_or_is_read_without_end() {
         assert!(provider.refresh_keys().is_err(), "{name} is no key set");
         let sent = hostile.sent.load(Ordering::Relaxed) - before;
         assert!(sent < 32 * LIMIT, "{name}: {sent} bytes were taken");
-        validator.validate(&hostile.token()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        validator
+            .validate(&hostile.token())
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
 
         let fresh = AccessTokenValidator::new(hostile.provider(Clock::default()), &settings);
         assert_eq!(fresh.prepare(), Err(TokenError::KeysUnavailable), "{name}");

@@ -30,8 +30,14 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
     let bench = Bench::new();
     let now = chrono::Utc::now().timestamp();
     let host = bench.provider.url.as_str();
-    let (malformed, issuer) = ("its claims are incomplete or of the wrong types", "its iss is not this tenant");
-    let (audience, nonce) = ("its aud is not this application's client id", "its nonce is not the one of this sign-in");
+    let (malformed, issuer) = (
+        "its claims are incomplete or of the wrong types",
+        "its iss is not this tenant",
+    );
+    let (audience, nonce) = (
+        "its aud is not this application's client id",
+        "its nonce is not the one of this sign-in",
+    );
     let early = "it is not valid yet: compare the clocks";
     for (name, claim, value, expected) in [
         ("good", "name", json!("Alice"), ""),
@@ -39,19 +45,49 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
         ("expired within the leeway", "exp", json!(now - 30), ""),
         ("issued within the leeway", "iat", json!(now + 30), ""),
         ("issuer missing", "iss", Value::Null, malformed),
-        ("issuer of another tenant", "iss", json!(format!("{host}{OTHER_TENANT}/v2.0")), issuer),
+        (
+            "issuer of another tenant",
+            "iss",
+            json!(format!("{host}{OTHER_TENANT}/v2.0")),
+            issuer,
+        ),
         ("v1 issuer", "iss", json!(bench.provider.issuer_v1()), issuer),
-        ("issuer with a slash", "iss", json!(format!("{}/", bench.provider.issuer_v2())), issuer),
+        (
+            "issuer with a slash",
+            "iss",
+            json!(format!("{}/", bench.provider.issuer_v2())),
+            issuer,
+        ),
         ("audience missing", "aud", Value::Null, malformed),
         ("audience another application", "aud", json!(API), audience),
         ("audience a list", "aud", json!([SITE]), malformed),
         ("audience in capitals", "aud", json!(SITE.to_uppercase()), audience),
-        ("audience with something behind", "aud", json!(format!("{SITE}0")), audience),
+        (
+            "audience with something behind",
+            "aud",
+            json!(format!("{SITE}0")),
+            audience,
+        ),
         ("tenant missing", "tid", Value::Null, malformed),
-        ("another tenant", "tid", json!(OTHER_TENANT), "its tid is not this tenant"),
-        ("tenant not a GUID", "tid", json!(format!("{{{DEV_TENANT_ID}}}")), "its tid is not this tenant"),
+        (
+            "another tenant",
+            "tid",
+            json!(OTHER_TENANT),
+            "its tid is not this tenant",
+        ),
+        (
+            "tenant not a GUID",
+            "tid",
+            json!(format!("{{{DEV_TENANT_ID}}}")),
+            "its tid is not this tenant",
+        ),
         ("object missing", "oid", Value::Null, malformed),
-        ("object not a GUID", "oid", json!("alice@contoso.example"), "its oid is not a GUID"),
+        (
+            "object not a GUID",
+            "oid",
+            json!("alice@contoso.example"),
+            "its oid is not a GUID",
+        ),
         ("subject missing", "sub", Value::Null, malformed),
         ("expiry missing", "exp", Value::Null, malformed),
         ("expired", "exp", json!(now - 61), "it has expired"),
@@ -63,7 +99,12 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
         ("nonce empty", "nonce", json!(""), nonce),
         ("nonce of another sign-in", "nonce", json!("another"), nonce),
         ("nonce a prefix", "nonce", json!(&NONCE[..NONCE.len() - 1]), nonce),
-        ("nonce with something behind", "nonce", json!(format!("{NONCE} ")), nonce),
+        (
+            "nonce with something behind",
+            "nonce",
+            json!(format!("{NONCE} ")),
+            nonce,
+        ),
     ] {
         let mut claims = bench.provider.id_claims(NONCE);
         claims[claim] = value;
@@ -79,7 +120,10 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
 fn each_wrong_signature_is_refused() {
     let bench = Bench::new();
     let claims = bench.provider.id_claims(NONCE);
-    let stranger = TestKey { kid: "one", key: rsa_key(2048) };
+    let stranger = TestKey {
+        kid: "one",
+        key: rsa_key(2048),
+    };
     let good = keys()[0].sign(&claims);
     let (input, _) = good.rsplit_once('.').expect("three parts");
     let unsigned = URL_SAFE_NO_PAD.encode(json!({"alg": "none", "kid": "one"}).to_string());
@@ -92,7 +136,11 @@ fn each_wrong_signature_is_refused() {
         ("truncated", good[..good.len() - 4].to_owned(), signature),
         ("none", format!("{unsigned}.{payload}.e30"), algorithm),
         ("none, no signature", format!("{unsigned}.{payload}."), shape),
-        ("HS256 with the public key", keys()[0].sign_hs256_with_public_key(&claims), algorithm),
+        (
+            "HS256 with the public key",
+            keys()[0].sign_hs256_with_public_key(&claims),
+            algorithm,
+        ),
         ("PS256", keys()[0].sign_ps256(&claims), algorithm),
         ("RS512", keys()[0].sign_rs512(&claims), algorithm),
         ("unsigned", format!("{input}."), shape),
@@ -118,8 +166,10 @@ fn a_key_that_is_new_at_the_provider_is_fetched_and_an_unknown_one_refused() {
     assert_eq!(verdict(&bench, &keys()[0].sign(&claims)), "");
     bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
     assert_eq!(verdict(&bench, &keys()[1].sign(&claims)), "");
-    let unknown =
-        keys()[0].sign_with_header(&json!({"typ": "JWT", "alg": "RS256", "kid": "three"}), &claims.to_string());
+    let unknown = keys()[0].sign_with_header(
+        &json!({"typ": "JWT", "alg": "RS256", "kid": "three"}),
+        &claims.to_string(),
+    );
     assert_eq!(verdict(&bench, &unknown), "its kid names no signing key of this tenant");
     assert_eq!(bench.provider.script().key_fetches, 2);
 }
@@ -136,9 +186,18 @@ fn an_answer_without_an_id_token_is_no_sign_in() {
 fn a_pending_sign_in_without_nonce_matches_no_token() {
     let bench = Bench::new();
     bench.answer_with(&keys()[0].sign(&bench.provider.id_claims("")));
-    let pending = blogctl::entra::PendingSignIn { nonce: String::new(), code_verifier: "v".repeat(43).into() };
-    let error = bench.client.redeem_code(&"the code".into(), &pending).expect_err("refused");
-    assert!(matches!(error, SignInError::IdToken(IdTokenError::WrongNonce)), "{error}");
+    let pending = blogctl::entra::PendingSignIn {
+        nonce: String::new(),
+        code_verifier: "v".repeat(43).into(),
+    };
+    let error = bench
+        .client
+        .redeem_code(&"the code".into(), &pending)
+        .expect_err("refused");
+    assert!(
+        matches!(error, SignInError::IdToken(IdTokenError::WrongNonce)),
+        "{error}"
+    );
 }
 
 #[test]
@@ -148,7 +207,10 @@ fn who_signed_in_is_known_by_tenant_and_object() {
     claims["email"] = json!("victim@contoso.example");
     bench.answer_with(&keys()[0].sign(&claims));
     let user = bench.redeem().expect("signed in").user;
-    assert_eq!((user.tenant_id.to_string().as_str(), user.object_id.to_string().as_str()), (DEV_TENANT_ID, ALICE));
+    assert_eq!(
+        (user.tenant_id.to_string().as_str(), user.object_id.to_string().as_str()),
+        (DEV_TENANT_ID, ALICE)
+    );
     assert_eq!(user.email.as_deref(), Some("victim@contoso.example"), "for display");
 }
 
@@ -160,8 +222,16 @@ fn a_key_whose_issuer_is_another_tenant_verifies_no_id_token_of_ours() {
     for (name, issuer, expected) in [
         ("a key of this tenant", bench.provider.issuer_v2(), ""),
         ("a key of every tenant", format!("{base}/{{tenantid}}/v2.0"), ""),
-        ("a key of another tenant", format!("{base}/{OTHER_TENANT}/v2.0"), unknown),
-        ("a key of another host", format!("https://login.microsoftonline.com/{DEV_TENANT_ID}/v2.0"), unknown),
+        (
+            "a key of another tenant",
+            format!("{base}/{OTHER_TENANT}/v2.0"),
+            unknown,
+        ),
+        (
+            "a key of another host",
+            format!("https://login.microsoftonline.com/{DEV_TENANT_ID}/v2.0"),
+            unknown,
+        ),
     ] {
         let mut jwk = keys()[1].jwk();
         jwk["issuer"] = json!(issuer);

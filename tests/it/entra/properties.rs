@@ -59,7 +59,10 @@ fn a_good_token_with_one_character_changed_is_refused() {
     let bench = Bench::new();
     let good = bench.token(|_| ());
     bench.validator.validate(&good).expect("a good token");
-    let change = (0..good.len(), prop_oneof!["[A-Za-z0-9_-]", "[ -~]", any::<char>().prop_map(String::from)]);
+    let change = (
+        0..good.len(),
+        prop_oneof!["[A-Za-z0-9_-]", "[ -~]", any::<char>().prop_map(String::from)],
+    );
     TestRunner::default()
         .run(&change, |(place, other)| {
             let changed = format!("{}{other}{}", &good[..place], &good[place + 1..]);
@@ -81,7 +84,9 @@ fn a_claim_may_hold_anything_and_only_what_is_right_passes() {
         "iss" | "tid" | "scp" => *value == good[name],
         "oid" => value.as_str().is_some_and(|text| Uuid::parse_str(text).is_ok()),
         "aud" => *value == json!(API) || *value == json!([API]),
-        "exp" => value.as_f64().is_some_and(|time| time > good["iat"].as_f64().expect("a time") - 600.0),
+        "exp" => value
+            .as_f64()
+            .is_some_and(|time| time > good["iat"].as_f64().expect("a time") - 600.0),
         _ => true,
     };
     TestRunner::default()

@@ -47,8 +47,14 @@ fn the_endpoints_known_so_far_serve_when_the_provider_starts_to_lie() {
     let provider =
         Provider::with_policy(&scripted.settings(), &[], KeyPolicy::default(), clock.clone()).expect("a provider");
     provider.metadata().expect("discovered");
-    scripted.script().discovery.insert("issuer", json!("https://evil.example/v2.0"));
-    scripted.script().discovery.insert("token_endpoint", json!("https://evil.example/token"));
+    scripted
+        .script()
+        .discovery
+        .insert("issuer", json!("https://evil.example/v2.0"));
+    scripted
+        .script()
+        .discovery
+        .insert("token_endpoint", json!("https://evil.example/token"));
     clock.advance(Duration::from_hours(25));
     for _ in 0..5 {
         let metadata = provider.metadata().expect("what was known");
@@ -60,18 +66,33 @@ fn the_endpoints_known_so_far_serve_when_the_provider_starts_to_lie() {
 #[test]
 fn another_issuer_is_refused() {
     let scripted = ScriptedProvider::start();
-    scripted.script().discovery.insert("issuer", json!("https://evil.example/v2.0"));
+    scripted
+        .script()
+        .discovery
+        .insert("issuer", json!("https://evil.example/v2.0"));
     let provider = Provider::new(&scripted.settings()).expect("a provider");
     let error = provider.metadata().expect_err("refused");
-    assert!(matches!(&error, ProviderError::Issuer { found, .. } if found == "https://evil.example/v2.0"), "{error}");
+    assert!(
+        matches!(&error, ProviderError::Issuer { found, .. } if found == "https://evil.example/v2.0"),
+        "{error}"
+    );
 }
 
 #[test]
 fn an_endpoint_over_plain_http_beyond_loopback_is_refused() {
     let scripted = ScriptedProvider::start();
-    scripted.script().discovery.insert("token_endpoint", json!("http://login.example/token"));
+    scripted
+        .script()
+        .discovery
+        .insert("token_endpoint", json!("http://login.example/token"));
     let provider = Provider::new(&scripted.settings()).expect("a provider");
-    assert!(matches!(provider.metadata(), Err(ProviderError::Insecure { name: "token_endpoint", .. })));
+    assert!(matches!(
+        provider.metadata(),
+        Err(ProviderError::Insecure {
+            name: "token_endpoint",
+            ..
+        })
+    ));
 }
 
 #[test]
@@ -93,5 +114,11 @@ fn a_provider_that_never_answers_is_given_up_on() {
 fn a_jwks_uri_over_plain_http_beyond_loopback_is_refused() {
     let mut settings = ScriptedProvider::start().settings();
     settings.jwks_uri = Some(Url::parse("http://keys.example/").expect("a URL"));
-    assert!(matches!(Provider::new(&settings), Err(ProviderError::Insecure { name: "entra.jwks_uri", .. })));
+    assert!(matches!(
+        Provider::new(&settings),
+        Err(ProviderError::Insecure {
+            name: "entra.jwks_uri",
+            ..
+        })
+    ));
 }

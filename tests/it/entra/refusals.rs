@@ -26,7 +26,11 @@ fn six_refusals_are_answered_with_another_certificate_once_and_all_others_never(
     let certificate = |n: usize| {
         let key = &keys()[n].key;
         let leaf = pem(&TestCertificate::new("site", key).make());
-        CredentialSettings::File(settings(&file(folder.path(), &format!("{n}.pem"), &[&key_pem(key), &leaf])))
+        CredentialSettings::File(settings(&file(
+            folder.path(),
+            &format!("{n}.pem"),
+            &[&key_pem(key), &leaf],
+        )))
     };
     let client = ClientSettings {
         client_id: SITE.to_owned(),
@@ -34,15 +38,30 @@ fn six_refusals_are_answered_with_another_certificate_once_and_all_others_never(
         credential: vec![certificate(0), certificate(1)],
         ..ClientSettings::default()
     };
-    let settings = Settings { entra: provider.settings(), client, ..Settings::default() };
+    let settings = Settings {
+        entra: provider.settings(),
+        client,
+        ..Settings::default()
+    };
     let entra = Arc::new(Provider::new(&provider.settings()).expect("a provider"));
     let redirect_uri = Url::parse("http://localhost:5000/callback").expect("a URL");
     let client = ConfidentialClient::new(entra, &settings, redirect_uri).expect("a client");
     let redeem = || {
-        let pending = PendingSignIn { nonce: "nonce".to_owned(), code_verifier: SecretString::from("v".repeat(43)) };
-        client.redeem_code(&SecretString::from("the code"), &pending).expect_err("refused");
+        let pending = PendingSignIn {
+            nonce: "nonce".to_owned(),
+            code_verifier: SecretString::from("v".repeat(43)),
+        };
+        client
+            .redeem_code(&SecretString::from("the code"), &pending)
+            .expect_err("refused");
     };
-    let refresh = || drop(client.refresh(&SecretString::from("the refresh token")).expect_err("refused"));
+    let refresh = || {
+        drop(
+            client
+                .refresh(&SecretString::from("the refresh token"))
+                .expect_err("refused"),
+        )
+    };
     let requests = [("redemption", &redeem as &dyn Fn()), ("refresh", &refresh)];
 
     let refusal = |code: u32| json!({ "error": "invalid_client", "error_codes": [code], "error_description": format!("AADSTS{code}: no") });
@@ -51,16 +70,27 @@ fn six_refusals_are_answered_with_another_certificate_once_and_all_others_never(
     let mut refusals: Vec<(Option<u32>, Value)> =
         known.chain([999_999]).map(|code| (Some(code), refusal(code))).collect();
     refusals.push((None, json!({ "error": "invalid_client" })));
-    refusals.push((None, json!({ "error": "invalid_client", "error_codes": [], "error_description": "no" })));
+    refusals.push((
+        None,
+        json!({ "error": "invalid_client", "error_codes": [], "error_description": "no" }),
+    ));
     for (code, answer) in refusals {
-        let expected = if code.is_some_and(|code| OF_THE_CERTIFICATE.contains(&code)) { 2 } else { 1 };
+        let expected = if code.is_some_and(|code| OF_THE_CERTIFICATE.contains(&code)) {
+            2
+        } else {
+            1
+        };
         for (name, request) in requests {
             provider.script().token = Answer::with_status(401, &answer);
             provider.script().token_forms.clear();
             let before = client.credential().name();
             request();
             assert_eq!(provider.script().token_forms.len(), expected, "{name}: {answer}");
-            assert_eq!(client.credential().name(), before, "nor does the other one do better: {name}: {answer}");
+            assert_eq!(
+                client.credential().name(),
+                before,
+                "nor does the other one do better: {name}: {answer}"
+            );
         }
     }
 }

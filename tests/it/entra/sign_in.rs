@@ -47,11 +47,21 @@ impl Bench {
             certificate: settings(&path),
             ..ClientSettings::default()
         };
-        let settings = Settings { entra: provider.settings(), client, ..Settings::default() };
+        let settings = Settings {
+            entra: provider.settings(),
+            client,
+            ..Settings::default()
+        };
         let redirect_uri = Url::parse(REDIRECT_URI).expect("a URL");
         let entra = Arc::new(entra);
         let client = ConfidentialClient::new(Arc::clone(&entra), &settings, redirect_uri).expect("a client");
-        Self { provider, client, entra, clock, _folder: folder }
+        Self {
+            provider,
+            client,
+            entra,
+            clock,
+            _folder: folder,
+        }
     }
 
     pub fn refresh_keys(&self) {
@@ -72,7 +82,10 @@ impl Bench {
 
     pub fn redeem(&self) -> Result<blogctl::entra::SignIn, SignInError> {
         let verifier = SecretString::from("v".repeat(43));
-        let pending = PendingSignIn { nonce: NONCE.to_owned(), code_verifier: verifier };
+        let pending = PendingSignIn {
+            nonce: NONCE.to_owned(),
+            code_verifier: verifier,
+        };
         self.client.redeem_code(&SecretString::from("the code"), &pending)
     }
 
@@ -88,11 +101,21 @@ fn query(url: &Url) -> HashMap<String, String> {
 #[test]
 fn the_browser_is_sent_to_the_authorize_endpoint_with_everything_that_it_needs() {
     let bench = Bench::new();
-    let request = bench.client.authorization_request(&SignInHints::default()).expect("a request");
-    assert!(request.url.path().ends_with("/oauth2/v2.0/authorize"), "{}", request.url);
+    let request = bench
+        .client
+        .authorization_request(&SignInHints::default())
+        .expect("a request");
+    assert!(
+        request.url.path().ends_with("/oauth2/v2.0/authorize"),
+        "{}",
+        request.url
+    );
     let query = query(&request.url);
     let challenge = openssl::sha::sha256(request.pending.code_verifier.expose_secret().as_bytes());
-    let challenge = openssl::base64::encode_block(&challenge).replace('+', "-").replace('/', "_").replace('=', "");
+    let challenge = openssl::base64::encode_block(&challenge)
+        .replace('+', "-")
+        .replace('/', "_")
+        .replace('=', "");
     let scope = format!("openid profile offline_access api://{API}/access_as_user");
     let expected = [
         ("client_id", SITE),
@@ -128,12 +151,20 @@ fn hints_are_passed_on() {
 #[test]
 fn state_nonce_and_verifier_are_new_each_time_and_long_and_stay_out_of_debug_output() {
     let bench = Bench::new();
-    let [one, two] = [(); 2].map(|()| bench.client.authorization_request(&SignInHints::default()).expect("a request"));
+    let [one, two] = [(); 2].map(|()| {
+        bench
+            .client
+            .authorization_request(&SignInHints::default())
+            .expect("a request")
+    });
     let shown = format!("{one:?} {:?}", one.pending);
     for (one, two) in [
         (one.state.as_str(), two.state.as_str()),
         (&one.pending.nonce, &two.pending.nonce),
-        (one.pending.code_verifier.expose_secret(), two.pending.code_verifier.expose_secret()),
+        (
+            one.pending.code_verifier.expose_secret(),
+            two.pending.code_verifier.expose_secret(),
+        ),
     ] {
         assert_ne!(one, two);
         assert_eq!(one.len(), 43, "256 bits in base64url");
@@ -152,7 +183,10 @@ fn a_code_is_redeemed_with_an_assertion_and_never_a_secret() {
     assert_eq!(sign_in.user.session_id.as_deref(), Some("session"));
     assert_eq!(sign_in.user.login_hint.as_deref(), Some("hint"));
     assert_eq!(sign_in.tokens.access_token.expose_secret(), "the access token");
-    assert_eq!(sign_in.tokens.refresh_token.as_ref().expect("one").expose_secret(), "the refresh token");
+    assert_eq!(
+        sign_in.tokens.refresh_token.as_ref().expect("one").expose_secret(),
+        "the refresh token"
+    );
     assert!(sign_in.tokens.expires_at >= before + TimeDelta::seconds(3600));
     assert!(sign_in.tokens.expires_at <= Utc::now() + TimeDelta::seconds(3600));
 
@@ -171,9 +205,15 @@ fn a_code_is_redeemed_with_an_assertion_and_never_a_secret() {
         ("redirect_uri", REDIRECT_URI),
         ("code_verifier", &verifier),
         ("scope", &scope),
-        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+        (
+            "client_assertion_type",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        ),
     ];
-    assert_eq!(form, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    assert_eq!(
+        form,
+        expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    );
 }
 
 /// base64url to padded base64.
@@ -192,7 +232,10 @@ fn a_refresh_sends_a_new_assertion_and_keeps_the_old_refresh_token_when_no_new_o
     let first = bench.form();
     assert_eq!(first["grant_type"], "refresh_token");
     assert_eq!(first["refresh_token"], "old");
-    assert_eq!(first["scope"], format!("openid profile offline_access api://{API}/access_as_user"));
+    assert_eq!(
+        first["scope"],
+        format!("openid profile offline_access api://{API}/access_as_user")
+    );
     assert!(!first.contains_key("client_secret"));
 
     bench.answer(&json!({"token_type": "Bearer", "expires_in": 60, "access_token": "new"}));
@@ -232,9 +275,15 @@ fn an_error_answer_becomes_its_code_with_cause_and_remedy() {
         let SignInError::Entra(found) = bench.redeem().expect_err("refused") else {
             unreachable!("an error of Entra's")
         };
-        assert_eq!((found.code, found.error.as_str(), found.remedy()), (Some(code), error, remedy));
+        assert_eq!(
+            (found.code, found.error.as_str(), found.remedy()),
+            (Some(code), error, remedy)
+        );
         assert_eq!(found.description, format!("AADSTS{code}: something."));
-        assert_eq!(found.correlation_id.as_deref(), Some("6f1c2d4e-0000-4000-8000-1234567890ab"));
+        assert_eq!(
+            found.correlation_id.as_deref(),
+            Some("6f1c2d4e-0000-4000-8000-1234567890ab")
+        );
         assert!(!found.cause().is_empty() && !found.advice().is_empty());
     }
 }
@@ -242,16 +291,35 @@ fn an_error_answer_becomes_its_code_with_cause_and_remedy() {
 #[test]
 fn no_error_repeats_a_code_a_token_or_an_assertion() {
     let bench = Bench::new();
-    let secret = format!("eyJ{}.eyJ{}.{}", "SECRET".repeat(20), "SECRET".repeat(20), "SECRET".repeat(20));
+    let secret = format!(
+        "eyJ{}.eyJ{}.{}",
+        "SECRET".repeat(20),
+        "SECRET".repeat(20),
+        "SECRET".repeat(20)
+    );
     let echo =
         json!({"error": "invalid_client", "error_description": format!("AADSTS700027: assertion '{secret}'\r\nmore")});
     for (name, answer) in [
         ("an error that echoes the request", Answer::with_status(401, &echo)),
-        ("an error that is not JSON", Answer { status: 502, headers: "", body: secret.clone() }),
-        ("tokens that cannot be read", Answer::json(&json!({"access_token": secret, "expires_in": "SECRET"}))),
+        (
+            "an error that is not JSON",
+            Answer {
+                status: 502,
+                headers: "",
+                body: secret.clone(),
+            },
+        ),
+        (
+            "tokens that cannot be read",
+            Answer::json(&json!({"access_token": secret, "expires_in": "SECRET"})),
+        ),
         (
             "tokens of another type",
-            Answer { status: 200, headers: "Content-Type: text/plain\r\n", body: secret.clone() },
+            Answer {
+                status: 200,
+                headers: "Content-Type: text/plain\r\n",
+                body: secret.clone(),
+            },
         ),
         (
             "an ID token that is refused",
@@ -262,7 +330,10 @@ fn no_error_repeats_a_code_a_token_or_an_assertion() {
     ] {
         bench.provider.script().token = answer;
         let error = bench.redeem().expect_err(name);
-        let shown = format!("{error} {error:?} {:?}", std::error::Error::source(&error).map(ToString::to_string));
+        let shown = format!(
+            "{error} {error:?} {:?}",
+            std::error::Error::source(&error).map(ToString::to_string)
+        );
         assert!(!shown.contains("SECRET"), "{name}: {shown}");
     }
 }
@@ -282,11 +353,22 @@ fn a_redirect_of_the_token_endpoint_is_not_followed() {
     let elsewhere = ScriptedProvider::start();
     for status in [302, 307, 308] {
         let headers = format!("Location: {}\r\n", elsewhere.token_endpoint()).leak();
-        bench.provider.script().token = Answer { status, headers, body: String::new() };
+        bench.provider.script().token = Answer {
+            status,
+            headers,
+            body: String::new(),
+        };
         let error = bench.redeem().expect_err("no tokens");
-        assert!(matches!(error, SignInError::Provider(ProviderError::Unreachable { .. })), "{error}");
+        assert!(
+            matches!(error, SignInError::Provider(ProviderError::Unreachable { .. })),
+            "{error}"
+        );
     }
-    assert_eq!(elsewhere.script().token_forms.len(), 0, "no assertion and no code went there");
+    assert_eq!(
+        elsewhere.script().token_forms.len(),
+        0,
+        "no assertion and no code went there"
+    );
 }
 
 #[test]
@@ -295,7 +377,10 @@ fn a_certificate_that_expires_while_the_site_runs_is_told_as_such_and_nothing_is
     bench.clock.advance(std::time::Duration::from_hours(31 * 24));
     let error = bench.redeem().expect_err("expired");
     assert!(
-        matches!(error, SignInError::Credential(CredentialError::Certificate(CertificateError::Expired { .. }))),
+        matches!(
+            error,
+            SignInError::Credential(CredentialError::Certificate(CertificateError::Expired { .. }))
+        ),
         "{error}"
     );
     assert!(bench.provider.script().token_forms.is_empty());
@@ -305,7 +390,10 @@ fn a_certificate_that_expires_while_the_site_runs_is_told_as_such_and_nothing_is
 fn signing_out_leads_through_the_providers_end_session_endpoint() {
     let bench = Bench::new();
     let home = Url::parse("http://localhost:5000/").expect("a URL");
-    let url = bench.client.sign_out_url(&home, Some("the login_hint claim")).expect("a URL");
+    let url = bench
+        .client
+        .sign_out_url(&home, Some("the login_hint claim"))
+        .expect("a URL");
     assert!(url.path().ends_with("/oauth2/v2.0/logout"), "{url}");
     let query = query(&url);
     assert_eq!(query["post_logout_redirect_uri"], home.as_str());

@@ -29,9 +29,17 @@ impl Bench {
         let clock = Clock::default();
         let entra = Provider::with_policy(&provider.settings(), &[], KeyPolicy::default(), clock.clone());
         let entra = Arc::new(entra.expect("a provider"));
-        let settings = ApiSettings { client_id: Some(API.to_owned()), ..ApiSettings::default() };
+        let settings = ApiSettings {
+            client_id: Some(API.to_owned()),
+            ..ApiSettings::default()
+        };
         let validator = AccessTokenValidator::new(Arc::clone(&entra), &settings);
-        Self { provider, entra, validator, clock }
+        Self {
+            provider,
+            entra,
+            validator,
+            clock,
+        }
     }
 
     /// Of the key with this index, good for three hours.
@@ -54,12 +62,20 @@ const UNKNOWN: TokenError = TokenError::Refused(Refusal::UnknownKey);
 fn keys_are_fetched_once_for_ten_thousand_requests() {
     let bench = Bench::new();
     let token = bench.token(0);
-    assert!(bench.validator.validate_now(&token).is_none(), "keys must be fetched first");
+    assert!(
+        bench.validator.validate_now(&token).is_none(),
+        "keys must be fetched first"
+    );
     assert!(!bench.validator.is_ready());
     bench.validator.validate(&token).expect("valid");
     assert!(bench.validator.is_ready());
     for _ in 0..10_000 {
-        assert!(bench.validator.validate_now(&token).is_some_and(|outcome| outcome.is_ok()));
+        assert!(
+            bench
+                .validator
+                .validate_now(&token)
+                .is_some_and(|outcome| outcome.is_ok())
+        );
     }
     let script = bench.provider.script();
     assert_eq!((script.discoveries, script.key_fetches), (1, 1));
@@ -72,7 +88,10 @@ fn a_new_key_is_found_by_the_token_that_needs_it() {
     bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
     let token = bench.token(1);
     assert!(bench.validator.validate_now(&token).is_none(), "a fetch must tell");
-    bench.validator.validate(&token).expect("answered from the fetch, not refused");
+    bench
+        .validator
+        .validate(&token)
+        .expect("answered from the fetch, not refused");
 }
 
 #[test]
@@ -99,7 +118,12 @@ fn invented_kids_cause_one_fetch_whoever_waits_for_it() {
 fn tokens_that_are_not_even_in_shape_cause_no_fetch() {
     let bench = Bench::new();
     for token in ["", "a.b.c", "e30.e30.e30"] {
-        assert!(bench.validator.validate_now(token).is_some_and(|outcome| outcome.is_err()));
+        assert!(
+            bench
+                .validator
+                .validate_now(token)
+                .is_some_and(|outcome| outcome.is_err())
+        );
         bench.validator.validate(token).expect_err("refused");
     }
     assert_eq!(bench.provider.script().key_fetches, 0);
@@ -128,10 +152,18 @@ fn keys_an_hour_old_are_refreshed_beside_the_requests() {
     bench.provider.publish(&[keys()[1].jwk()]);
     bench.clock.advance(Duration::from_mins(67));
     assert!(
-        bench.validator.validate_now(&token).is_some_and(|outcome| outcome.is_ok()),
+        bench
+            .validator
+            .validate_now(&token)
+            .is_some_and(|outcome| outcome.is_ok()),
         "nobody waits for the refresh"
     );
-    wait_until("the refresh", || bench.validator.validate_now(&token).is_none_or(|outcome| outcome.is_err()));
+    wait_until("the refresh", || {
+        bench
+            .validator
+            .validate_now(&token)
+            .is_none_or(|outcome| outcome.is_err())
+    });
     assert_eq!(bench.provider.script().key_fetches, 2);
 }
 
@@ -143,10 +175,16 @@ fn known_keys_outlive_an_outage_of_the_provider_and_no_outage_of_a_day() {
     bench.provider.script().jwks = Answer::with_status(503, &json!({}));
     bench.entra.refresh_keys().expect_err("down");
     bench.validator.validate(&token).expect("still valid");
-    let unknown = bench.validator.validate(&bench.token(1)).expect_err("not known to be unknown");
+    let unknown = bench
+        .validator
+        .validate(&bench.token(1))
+        .expect_err("not known to be unknown");
     assert_eq!(unknown, TokenError::KeysUnavailable);
     bench.clock.advance(Duration::from_hours(24));
-    assert_eq!(bench.validator.validate(&token).expect_err("too old"), TokenError::KeysUnavailable);
+    assert_eq!(
+        bench.validator.validate(&token).expect_err("too old"),
+        TokenError::KeysUnavailable
+    );
     assert!(!bench.validator.is_ready());
 }
 
@@ -155,15 +193,35 @@ fn an_answer_that_is_not_the_providers_own_key_set_is_refused() {
     let elsewhere = ScriptedProvider::start();
     let redirect = format!("Location: {}keys\r\n", elsewhere.url).leak();
     for (name, answer) in [
-        ("redirect", Answer { status: 302, headers: redirect, body: String::new() }),
+        (
+            "redirect",
+            Answer {
+                status: 302,
+                headers: redirect,
+                body: String::new(),
+            },
+        ),
         ("error", Answer::with_status(500, &json!({"keys": [keys()[0].jwk()]}))),
-        ("page", Answer { status: 200, headers: "Content-Type: text/html\r\n", body: "<html>".to_owned() }),
-        ("too long", Answer::json(&json!({"keys": [keys()[0].jwk()], "x": "x".repeat(1_100_000)}))),
+        (
+            "page",
+            Answer {
+                status: 200,
+                headers: "Content-Type: text/html\r\n",
+                body: "<html>".to_owned(),
+            },
+        ),
+        (
+            "too long",
+            Answer::json(&json!({"keys": [keys()[0].jwk()], "x": "x".repeat(1_100_000)})),
+        ),
     ] {
         let bench = Bench::new();
         bench.provider.script().jwks = answer;
         assert_eq!(bench.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
-        assert_eq!(bench.validator.validate(&bench.token(0)).expect_err("no keys"), TokenError::KeysUnavailable);
+        assert_eq!(
+            bench.validator.validate(&bench.token(0)).expect_err("no keys"),
+            TokenError::KeysUnavailable
+        );
     }
     assert_eq!(elsewhere.script().key_fetches, 0, "redirects are not followed");
 }
@@ -182,7 +240,10 @@ fn useless_key_sets(provider: &ScriptedProvider) -> Vec<(&'static str, Answer)> 
         ("a key for another algorithm", with("alg", json!("PS256"))),
         ("a key without kid", with("kid", json!(null))),
         ("a key that is broken", with("n", json!("AQAB"))),
-        ("a key of another tenant", with("issuer", json!(format!("{}{OTHER_TENANT}/v2.0", provider.url)))),
+        (
+            "a key of another tenant",
+            with("issuer", json!(format!("{}{OTHER_TENANT}/v2.0", provider.url))),
+        ),
         ("not objects", Answer::json(&json!({ "keys": [null, 1, "x", []] }))),
     ]
 }
@@ -195,7 +256,10 @@ fn a_key_set_without_a_usable_key_leaves_the_keys_in_use_and_is_fetched_again_in
     bench.validator.validate(&known).expect("valid");
     let warnings = || {
         let port = format!("localhost:{}/", bench.provider.url.port().expect("a port"));
-        logs::with(&port).iter().filter(|line| line.starts_with("WARN the signing keys")).count()
+        logs::with(&port)
+            .iter()
+            .filter(|line| line.starts_with("WARN the signing keys"))
+            .count()
     };
     for (name, answer) in useless_key_sets(&bench.provider) {
         bench.provider.script().jwks = answer;
@@ -210,8 +274,15 @@ fn a_key_set_without_a_usable_key_leaves_the_keys_in_use_and_is_fetched_again_in
                 "{name}"
             );
         }
-        assert_eq!(bench.provider.script().key_fetches, fetches + 1, "{name}: not one for each request");
-        assert!(warnings() <= warned + 1, "{name}: one warning, not one for each request");
+        assert_eq!(
+            bench.provider.script().key_fetches,
+            fetches + 1,
+            "{name}: not one for each request"
+        );
+        assert!(
+            warnings() <= warned + 1,
+            "{name}: one warning, not one for each request"
+        );
         assert!(bench.validator.is_ready(), "{name}");
     }
     assert!(warnings() >= 1, "the operator is told");
@@ -228,7 +299,11 @@ fn a_first_key_set_without_a_usable_key_makes_the_api_unready_and_no_token_inval
         bench.provider.script().jwks = answer;
         assert_eq!(bench.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
         assert!(!bench.validator.is_ready(), "{name}");
-        assert_eq!(bench.validator.validate(&bench.token(0)).expect_err(name), TokenError::KeysUnavailable, "{name}");
+        assert_eq!(
+            bench.validator.validate(&bench.token(0)).expect_err(name),
+            TokenError::KeysUnavailable,
+            "{name}"
+        );
         bench.provider.publish(&[keys()[0].jwk()]);
         bench.clock.advance(Duration::from_secs(1));
         bench.validator.validate(&bench.token(0)).expect(name);
@@ -241,13 +316,25 @@ fn a_configured_jwks_uri_is_used_in_place_of_the_discovered_one() {
     let provider = ScriptedProvider::start();
     let mut settings = provider.settings();
     settings.jwks_uri = Some(provider.url.join("/elsewhere/keys?appid=c11e&x=y").expect("a URL"));
-    provider.script().discovery.insert("jwks_uri", json!("http://localhost:1/keys"));
+    provider
+        .script()
+        .discovery
+        .insert("jwks_uri", json!("http://localhost:1/keys"));
     let entra = Arc::new(Provider::new(&settings).expect("a provider"));
-    let settings = ApiSettings { client_id: Some(API.to_owned()), ..ApiSettings::default() };
+    let settings = ApiSettings {
+        client_id: Some(API.to_owned()),
+        ..ApiSettings::default()
+    };
     let validator = AccessTokenValidator::new(entra, &settings);
-    validator.validate(&keys()[0].sign(&provider.access_claims())).expect("valid");
+    validator
+        .validate(&keys()[0].sign(&provider.access_claims()))
+        .expect("valid");
     assert_eq!(provider.script().discoveries, 0);
-    assert_eq!(provider.script().key_query.as_deref(), Some("appid=c11e&x=y"), "as it was set");
+    assert_eq!(
+        provider.script().key_query.as_deref(),
+        Some("appid=c11e&x=y"),
+        "as it was set"
+    );
 }
 
 /// A server that is started with this cache file, while the provider publishes `jwks`, or nothing.
@@ -256,7 +343,10 @@ fn started_with(cache: &std::path::Path, provider: &ScriptedProvider) -> (Access
     settings.keys_cache_file = Some(cache.to_owned());
     let clock = Clock::default();
     let entra = Provider::with_policy(&settings, &[], KeyPolicy::default(), clock.clone()).expect("a provider");
-    let settings = ApiSettings { client_id: Some(API.to_owned()), ..ApiSettings::default() };
+    let settings = ApiSettings {
+        client_id: Some(API.to_owned()),
+        ..ApiSettings::default()
+    };
     (AccessTokenValidator::new(Arc::new(entra), &settings), clock)
 }
 
@@ -273,14 +363,19 @@ fn a_restart_during_an_outage_goes_on_with_the_keys_of_the_cache_file_for_a_day(
     let (second, clock) = started_with(&cache, &bench.provider);
     second.prepare().expect("the keys of the file");
     second.validate(&token).expect("valid by the keys of the file");
-    assert_eq!(second.validate(&bench.token(1)).expect_err("not among them"), TokenError::KeysUnavailable);
+    assert_eq!(
+        second.validate(&bench.token(1)).expect_err("not among them"),
+        TokenError::KeysUnavailable
+    );
     let (third, late) = started_with(&cache, &bench.provider);
     late.advance(Duration::from_hours(25));
     assert_eq!(third.prepare(), Err(TokenError::KeysUnavailable), "too old to count");
 
     bench.provider.publish(&[keys()[1].jwk()]);
     clock.advance(Duration::from_mins(2));
-    wait_until("the keys are fetched again", || second.validate(&bench.token(1)).is_ok());
+    wait_until("the keys are fetched again", || {
+        second.validate(&bench.token(1)).is_ok()
+    });
     assert_eq!(second.validate(&token).expect_err("the old key is gone"), UNKNOWN);
 }
 
@@ -294,13 +389,24 @@ fn a_cache_file_that_others_may_write_or_that_is_something_else_is_not_used() {
     let (first, _) = started_with(&cache, &bench.provider);
     first.prepare().expect("keys");
     let good = std::fs::read_to_string(&cache).expect("written");
-    assert_eq!(std::fs::metadata(&cache).expect("there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(&cache).expect("there").permissions().mode() & 0o777,
+        0o600
+    );
     bench.provider.script().jwks = Answer::with_status(503, &json!({}));
     for (name, text, mode) in [
         ("as it was", good.clone(), 0o600),
         ("writable by others", good.clone(), 0o666),
-        ("of another tenant", good.replace(blogctl::config::DEV_TENANT_ID, API), 0o600),
-        ("of a time to come", good.replace("\"fetched_at\":\"20", "\"fetched_at\":\"21"), 0o600),
+        (
+            "of another tenant",
+            good.replace(blogctl::config::DEV_TENANT_ID, API),
+            0o600,
+        ),
+        (
+            "of a time to come",
+            good.replace("\"fetched_at\":\"20", "\"fetched_at\":\"21"),
+            0o600,
+        ),
         ("cut off", good.get(..good.len() / 2).expect("ASCII").to_owned(), 0o600),
         ("empty", String::new(), 0o600),
     ] {
@@ -370,7 +476,14 @@ fn the_log_says_once_why_a_cache_file_is_not_trusted() {
         ),
         (
             "endless",
-            |path| fs::File::options().write(true).open(path).expect("opened").set_len(1 << 40).expect("long"),
+            |path| {
+                fs::File::options()
+                    .write(true)
+                    .open(path)
+                    .expect("opened")
+                    .set_len(1 << 40)
+                    .expect("long")
+            },
             "it is larger than 2097152 bytes",
         ),
         (
@@ -381,12 +494,18 @@ fn the_log_says_once_why_a_cache_file_is_not_trusted() {
             },
             "other users may write to its folder",
         ),
-        ("of another form", |path| fs::write(path, "[]").expect("written"), "it is not a file that blogctl wrote"),
+        (
+            "of another form",
+            |path| fs::write(path, "[]").expect("written"),
+            "it is not a file that blogctl wrote",
+        ),
     ];
     for (name, spoil, reason) in rows {
         let (is_ready, lines) = restarted_with(spoil);
         assert!(!is_ready, "{name}");
-        let [line] = lines.as_slice() else { panic!("{name}: {lines:?}") };
+        let [line] = lines.as_slice() else {
+            panic!("{name}: {lines:?}")
+        };
         assert!(line.starts_with("WARN ") && line.contains(reason), "{name}: {line}");
     }
     let (is_ready, lines) = restarted_with(|path| chmod(path, 0o606));

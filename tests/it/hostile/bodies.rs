@@ -9,8 +9,11 @@ fn unfinished_bodies_are_bounded_in_number_of_bytes_and_others_are_served() {
     let part = vec![b'a'; 3_900_000];
     let mut open = Vec::new();
     for n in 0..150 {
-        let (base, path) =
-            if n % 2 == 0 { (dev.site(""), "/logout") } else { (dev.idp(""), "/common/oauth2/v2.0/token") };
+        let (base, path) = if n % 2 == 0 {
+            (dev.site(""), "/logout")
+        } else {
+            (dev.idp(""), "/common/oauth2/v2.0/token")
+        };
         let mut connection = Connection::to(&base);
         connection.send(
             format!(
@@ -62,9 +65,16 @@ fn beyond_the_bytes_that_one_client_may_have_on_the_way_its_requests_are_503_and
     second.send(post(1_000_000).as_bytes());
     second.send(&vec![b' '; 900_000]);
     // Which of the two was too much depends on which was read first.
-    second.0.set_read_timeout(Some(std::time::Duration::from_secs(5))).expect("a time limit");
+    second
+        .0
+        .set_read_timeout(Some(std::time::Duration::from_secs(5)))
+        .expect("a time limit");
     let mut byte = [0; 1];
-    let refused = if second.0.peek(&mut byte).is_ok() { &mut second } else { &mut first };
+    let refused = if second.0.peek(&mut byte).is_ok() {
+        &mut second
+    } else {
+        &mut first
+    };
     let head = refused.head();
     assert_eq!(status_in(&head), 503, "{head}");
     assert!(head.to_ascii_lowercase().contains("\r\nretry-after: 5\r\n"), "{head}");
@@ -86,13 +96,25 @@ fn nobody_is_invited_to_send_a_body_that_will_not_be_read() {
     for (name, request, expected) in [
         ("a bad token", request("nonsense", kind, json.len()), 401),
         ("a body that is too large", request(&token, kind, 100_000_000), 413),
-        ("a body of another type", request(&token, "Content-Type: text/plain\r\n", json.len()), 415),
-        ("a compressed body", request(&token, "Content-Encoding: gzip\r\n", json.len()), 415),
+        (
+            "a body of another type",
+            request(&token, "Content-Type: text/plain\r\n", json.len()),
+            415,
+        ),
+        (
+            "a compressed body",
+            request(&token, "Content-Encoding: gzip\r\n", json.len()),
+            415,
+        ),
     ] {
         let mut connection = Connection::to(&api.url("/"));
         connection.send(request.as_bytes());
         let status = connection.status();
-        attacks::record("API: connections", &format!("100 Continue for {name}"), status == expected);
+        attacks::record(
+            "API: connections",
+            &format!("100 Continue for {name}"),
+            status == expected,
+        );
         assert_eq!(status, expected, "{name}");
     }
     let mut connection = Connection::to(&api.url("/"));

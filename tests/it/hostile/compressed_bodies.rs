@@ -74,7 +74,9 @@ fn a_compressed_body_is_refused_before_it_is_read_on_every_route_of_every_server
         assert_eq!(warm.status(), 415);
     }
     // What so many open connections cost without any body is not what is measured here.
-    let mut plain: Vec<_> = (0..400).map(|n| Connection::to([&site, &api, &idp, &vault][n % 4])).collect();
+    let mut plain: Vec<_> = (0..400)
+        .map(|n| Connection::to([&site, &api, &idp, &vault][n % 4]))
+        .collect();
     for connection in &mut plain {
         connection.send(b"GET /nothing/here HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert_ne!(connection.status(), 0);
@@ -99,7 +101,10 @@ fn a_compressed_body_is_refused_before_it_is_read_on_every_route_of_every_server
                 connection.send(request.as_bytes());
                 let head = connection.head();
                 assert_eq!(status_in(&head), 415, "{method} {place} {coding:?} {length}: {head}");
-                let accept = head.lines().filter(|line| line.eq_ignore_ascii_case("accept-encoding: identity")).count();
+                let accept = head
+                    .lines()
+                    .filter(|line| line.eq_ignore_ascii_case("accept-encoding: identity"))
+                    .count();
                 assert_eq!(accept, 1, "{method} {place} {coding:?}: {head}");
                 unfinished.push(connection);
                 if unfinished.len() > 400 {
@@ -118,7 +123,11 @@ fn a_compressed_body_is_refused_before_it_is_read_on_every_route_of_every_server
 #[test]
 fn a_compressed_body_is_refused_before_the_client_is_told_to_send_it() {
     let dev = Dev::start();
-    for base in [dev.site("/posts/new"), dev.api("/v1/posts"), dev.idp("/common/oauth2/v2.0/token")] {
+    for base in [
+        dev.site("/posts/new"),
+        dev.api("/v1/posts"),
+        dev.idp("/common/oauth2/v2.0/token"),
+    ] {
         let path = url::Url::parse(&base).expect("a URL").path().to_owned();
         let mut connection = Connection::to(&base);
         let request = format!(

@@ -59,8 +59,11 @@ fn when_every_connection_is_busy_a_probe_gets_through_and_others_are_503() {
         .map(|_| {
             let mut connection = api.connect();
             // More than fits into the buffers of the system.
-            connection
-                .send("GET /v1/docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(20).as_bytes());
+            connection.send(
+                "GET /v1/docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                    .repeat(20)
+                    .as_bytes(),
+            );
             connection
         })
         .collect();
@@ -72,7 +75,10 @@ fn when_every_connection_is_busy_a_probe_gets_through_and_others_are_503() {
         probe.get("/health/live");
         let head = probe.head();
         assert_eq!(status_in(&head), 200);
-        assert!(head.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{head}");
+        assert!(
+            head.to_ascii_lowercase().contains("\r\nconnection: close\r\n"),
+            "{head}"
+        );
     }
     let mut other = api.connect();
     other.get("/v1/openapi.json");

@@ -79,7 +79,11 @@ fn heads_that_servers_may_read_differently_are_refused_by_every_server() {
         connection.send(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let head = connection.head();
         assert_eq!(status_in(&head), 204, "{base} {head}");
-        assert!(head.to_ascii_lowercase().contains("\r\nallow: get, head, post, put, delete, options\r\n"), "{head}");
+        assert!(
+            head.to_ascii_lowercase()
+                .contains("\r\nallow: get, head, post, put, delete, options\r\n"),
+            "{head}"
+        );
     }
 }
 
@@ -94,5 +98,8 @@ fn a_malformed_request_is_no_error_in_the_log_and_its_line_names_the_client() {
     assert_eq!(api.get("/health/live"), 200);
     api.running.signal("INT");
     let (_, output) = api.running.ended();
-    assert!(!output.contains("ERROR") && !output.contains("stream error"), "{output}");
+    assert!(
+        !output.contains("ERROR") && !output.contains("stream error"),
+        "{output}"
+    );
 }

@@ -11,7 +11,11 @@ fn clients_that_read_nothing_are_bounded_in_bytes_and_others_are_served() {
     let mut silent: Vec<_> = (0..400)
         .map(|_| {
             let mut connection = api.connect();
-            connection.send(format!("GET {LARGE} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(3).as_bytes());
+            connection.send(
+                format!("GET {LARGE} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    .repeat(3)
+                    .as_bytes(),
+            );
             connection
         })
         .collect();
@@ -22,7 +26,10 @@ fn clients_that_read_nothing_are_bounded_in_bytes_and_others_are_served() {
     let peak = api.running.peak_kib();
     attacks::record("API: connections", "clients that read nothing", peak < MAX_PEAK_KIB);
     assert!(peak < MAX_PEAK_KIB, "the peak is {peak} KiB");
-    let statuses: Vec<_> = silent.iter_mut().map(|connection| status_in(&connection.head())).collect();
+    let statuses: Vec<_> = silent
+        .iter_mut()
+        .map(|connection| status_in(&connection.head()))
+        .collect();
     let count = |sought| statuses.iter().filter(|status| **status == sought).count();
     assert_eq!(count(200) + count(503), 400, "{statuses:?}");
     assert!(count(200) > 0 && count(503) > 0, "{} and {}", count(200), count(503));
@@ -36,7 +43,11 @@ fn a_client_that_takes_nothing_for_too_long_is_disconnected() {
     let silent: Vec<_> = (0..10)
         .map(|_| {
             let mut connection = api.connect();
-            connection.send(format!("GET {LARGE} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(8).as_bytes());
+            connection.send(
+                format!("GET {LARGE} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    .repeat(8)
+                    .as_bytes(),
+            );
             connection
         })
         .collect();

@@ -60,12 +60,19 @@ fn nobody_notices_that_a_server_behind_a_balancer_stops() {
     assert_eq!(api.get("/health/live"), 200, "it serves on");
     // The balancer notices late.
     let before = seen.served.load(Ordering::Relaxed);
-    eventually("clients are served on", || seen.served.load(Ordering::Relaxed) > before + 500);
+    eventually("clients are served on", || {
+        seen.served.load(Ordering::Relaxed) > before + 500
+    });
     seen.has_noticed.store(true, Ordering::Relaxed);
     for client in clients {
         client.join().expect("it ends");
     }
-    assert_eq!(seen.failed.load(Ordering::Relaxed), 0, "of {}", seen.served.load(Ordering::Relaxed));
+    assert_eq!(
+        seen.failed.load(Ordering::Relaxed),
+        0,
+        "of {}",
+        seen.served.load(Ordering::Relaxed)
+    );
     let (status, output) = api.running.ended();
     assert_eq!(status.code(), Some(0), "{output}");
     assert!(idle.is_closed());

@@ -20,8 +20,18 @@ type Attack = (&'static str, fn(&mut Assertion), u64, &'static str);
 
 /// Refused whether strict or not.
 const ATTACKS: &[Attack] = &[
-    ("algorithm none", |a| a.alg = "none", 5_002_738, "'none' is not a supported"),
-    ("HS256 with the public key as secret", |a| a.alg = "HS256", 5_002_738, "'HS256'"),
+    (
+        "algorithm none",
+        |a| a.alg = "none",
+        5_002_738,
+        "'none' is not a supported",
+    ),
+    (
+        "HS256 with the public key as secret",
+        |a| a.alg = "HS256",
+        5_002_738,
+        "'HS256'",
+    ),
     ("ES256", |a| a.alg = "ES256", 5_002_738, "'ES256'"),
     ("RS384", |a| a.alg = "RS384", 5_002_738, "'RS384'"),
     (
@@ -33,13 +43,43 @@ const ATTACKS: &[Attack] = &[
         700_027,
         "invalid signature",
     ),
-    ("algorithm in another case", |a| a.header["alg"] = json!("ps256"), 5_002_738, "'ps256'"),
+    (
+        "algorithm in another case",
+        |a| a.header["alg"] = json!("ps256"),
+        5_002_738,
+        "'ps256'",
+    ),
     ("no algorithm", |a| a.header["alg"] = Value::Null, 50027, "malformed"),
-    ("certificate not registered", |a| a.use_certificate(unregistered()), 700_027, "The key was not found"),
-    ("certificate of another client", |a| a.use_certificate(of_other_client()), 700_027, "The key was not found"),
-    ("signed by another key", |a| a.signer = unregistered(), 700_027, "invalid signature"),
-    ("expired certificate", |a| a.use_certificate(expired()), 700_027, "expired"),
-    ("certificate not yet valid", |a| a.use_certificate(not_yet_valid()), 700_027, "not valid yet"),
+    (
+        "certificate not registered",
+        |a| a.use_certificate(unregistered()),
+        700_027,
+        "The key was not found",
+    ),
+    (
+        "certificate of another client",
+        |a| a.use_certificate(of_other_client()),
+        700_027,
+        "The key was not found",
+    ),
+    (
+        "signed by another key",
+        |a| a.signer = unregistered(),
+        700_027,
+        "invalid signature",
+    ),
+    (
+        "expired certificate",
+        |a| a.use_certificate(expired()),
+        700_027,
+        "expired",
+    ),
+    (
+        "certificate not yet valid",
+        |a| a.use_certificate(not_yet_valid()),
+        700_027,
+        "not valid yet",
+    ),
     (
         "SHA-256 digest in x5t",
         |a| {
@@ -57,9 +97,24 @@ const ATTACKS: &[Attack] = &[
         700_027,
         "The key was not found",
     ),
-    ("thumbprint in hex", |a| a.header["x5t#S256"] = json!(hex::encode(registered().sha256())), 700_027, "not found"),
-    ("empty thumbprint", |a| a.header["x5t#S256"] = json!(""), 700_027, "The key was not found"),
-    ("no thumbprint", |a| a.remove_header("x5t#S256"), 5_002_723, "thumbprint"),
+    (
+        "thumbprint in hex",
+        |a| a.header["x5t#S256"] = json!(hex::encode(registered().sha256())),
+        700_027,
+        "not found",
+    ),
+    (
+        "empty thumbprint",
+        |a| a.header["x5t#S256"] = json!(""),
+        700_027,
+        "The key was not found",
+    ),
+    (
+        "no thumbprint",
+        |a| a.remove_header("x5t#S256"),
+        5_002_723,
+        "thumbprint",
+    ),
     (
         "x5c in place of a thumbprint",
         |a| {
@@ -134,15 +189,35 @@ const ATTACKS: &[Attack] = &[
     (
         "audience by another name of this machine",
         |a| {
-            a.claims["aud"] = json!(a.claims["aud"].as_str().expect("text").replace("localhost", "127.0.0.1"));
+            a.claims["aud"] = json!(
+                a.claims["aud"]
+                    .as_str()
+                    .expect("text")
+                    .replace("localhost", "127.0.0.1")
+            );
         },
         700_023,
         "audience",
     ),
-    ("audiences in a list", |a| a.claims["aud"] = json!([a.claims["aud"]]), 90014, "'aud'"),
+    (
+        "audiences in a list",
+        |a| a.claims["aud"] = json!([a.claims["aud"]]),
+        90014,
+        "'aud'",
+    ),
     ("no audience", |a| a.remove_claim("aud"), 90014, "'aud'"),
-    ("issuer is somebody else", |a| a.claims["iss"] = json!(OTHER_SITE), 700_021, "'iss'"),
-    ("subject is somebody else", |a| a.claims["sub"] = json!(OTHER_SITE), 700_021, "'sub'"),
+    (
+        "issuer is somebody else",
+        |a| a.claims["iss"] = json!(OTHER_SITE),
+        700_021,
+        "'iss'",
+    ),
+    (
+        "subject is somebody else",
+        |a| a.claims["sub"] = json!(OTHER_SITE),
+        700_021,
+        "'sub'",
+    ),
     (
         "issuer and subject are somebody else",
         |a| {
@@ -182,18 +257,48 @@ const ATTACKS: &[Attack] = &[
         "time range",
     ),
     ("no expiry", |a| a.remove_claim("exp"), 90014, "'exp'"),
-    ("expiry as text", |a| a.claims["exp"] = json!((now() + 300).to_string()), 0, ""),
-    ("lives two days", |a| a.claims["exp"] = json!(now() + 2 * 86400), 700_024, "time range"),
+    (
+        "expiry as text",
+        |a| a.claims["exp"] = json!((now() + 300).to_string()),
+        0,
+        "",
+    ),
+    (
+        "lives two days",
+        |a| a.claims["exp"] = json!(now() + 2 * 86400),
+        700_024,
+        "time range",
+    ),
 ];
 
 /// Refused in strict mode only: real clients send these, and Entra takes them.
 const NOT_THE_BEST_FORM: &[Attack] = &[
-    ("padded thumbprint", |a| a.header["x5t#S256"] = json!(URL_SAFE.encode(registered().sha256())), 70002, "padding"),
-    ("fractional iat", |a| a.claims["iat"] = json!(as_float(now()) + 0.5), 70002, "'iat'"),
-    ("fractional exp", |a| a.claims["exp"] = json!(as_float(now() + 300) + 0.5), 70002, "'exp'"),
+    (
+        "padded thumbprint",
+        |a| a.header["x5t#S256"] = json!(URL_SAFE.encode(registered().sha256())),
+        70002,
+        "padding",
+    ),
+    (
+        "fractional iat",
+        |a| a.claims["iat"] = json!(as_float(now()) + 0.5),
+        70002,
+        "'iat'",
+    ),
+    (
+        "fractional exp",
+        |a| a.claims["exp"] = json!(as_float(now() + 300) + 0.5),
+        70002,
+        "'exp'",
+    ),
     ("no nbf", |a| a.remove_claim("nbf"), 90014, "'nbf'"),
     ("no jti", |a| a.remove_claim("jti"), 90014, "'jti'"),
-    ("lives eleven minutes", |a| a.claims["exp"] = json!(now() + 660), 70002, "ten minutes"),
+    (
+        "lives eleven minutes",
+        |a| a.claims["exp"] = json!(now() + 660),
+        70002,
+        "ten minutes",
+    ),
     ("all that MSAL does", Assertion::in_msal_form, 70002, "padding"),
 ];
 
@@ -205,8 +310,12 @@ const GOOD: &[Good] = &[
     ("best form", |_| {}),
     ("old form", Assertion::in_old_form),
     ("RS256 with x5t#S256", |a| a.alg = "RS256"),
-    ("both thumbprints", |a| a.header["x5t"] = json!(URL_SAFE_NO_PAD.encode(registered().sha1()))),
-    ("own chain in x5c", |a| a.header["x5c"] = json!([registered().der_base64()])),
+    ("both thumbprints", |a| {
+        a.header["x5t"] = json!(URL_SAFE_NO_PAD.encode(registered().sha1()))
+    }),
+    ("own chain in x5c", |a| {
+        a.header["x5c"] = json!([registered().der_base64()])
+    }),
     ("somebody else's certificate in x5c, which counts for nothing", |a| {
         a.header["x5c"] = json!([unregistered().der_base64()]);
     }),
@@ -247,7 +356,10 @@ fn an_assertion_that_breaks_one_rule_is_refused() {
             );
             assert!(*code == 0 || answer.code() == *code, "{name}: {}", answer.text);
             let description = answer.text_of("error_description");
-            assert!(description.starts_with(&format!("AADSTS{}: ", answer.code())), "{name}: {description}");
+            assert!(
+                description.starts_with(&format!("AADSTS{}: ", answer.code())),
+                "{name}: {description}"
+            );
             assert!(description.contains(message), "{name}: {description}");
         }
     }
@@ -262,8 +374,17 @@ fn strict_mode_demands_the_best_form_and_entras_own_measure_does_not() {
             change(&mut assertion);
             provider.token_for_app(&assertion.sign())
         });
-        assert_eq!((refused.status, refused.code()), (401, *code), "{name}: {}", refused.text);
-        assert!(refused.text_of("error_description").contains(message), "{name}: {}", refused.text);
+        assert_eq!(
+            (refused.status, refused.code()),
+            (401, *code),
+            "{name}: {}",
+            refused.text
+        );
+        assert!(
+            refused.text_of("error_description").contains(message),
+            "{name}: {}",
+            refused.text
+        );
         assert_eq!(taken.status, 200, "{name}: {}", taken.text);
     }
 }
@@ -298,15 +419,29 @@ fn what_is_not_a_jwt_is_refused() {
     let provider = Provider::lenient();
     let good = provider.assertion().sign();
     let parts: Vec<&str> = good.split('.').collect();
-    let [header, claims, signature] = parts[..] else { panic!("three parts") };
+    let [header, claims, signature] = parts[..] else {
+        panic!("three parts")
+    };
     for (name, bad, code) in [
         ("no dots", "abc".to_owned(), 50027),
         ("two parts", format!("{header}.{claims}"), 50027),
         ("four parts", format!("{good}.{signature}"), 50027),
         ("not base64url", format!("{header}.{claims}.%%%"), 50027),
-        ("not JSON", format!("{}.{claims}.{signature}", URL_SAFE_NO_PAD.encode("{")), 50027),
-        ("not an object", format!("{}.{claims}.{signature}", URL_SAFE_NO_PAD.encode("[]")), 50027),
-        ("signature cut", format!("{header}.{claims}.{}", &signature[4..]), 700_027),
+        (
+            "not JSON",
+            format!("{}.{claims}.{signature}", URL_SAFE_NO_PAD.encode("{")),
+            50027,
+        ),
+        (
+            "not an object",
+            format!("{}.{claims}.{signature}", URL_SAFE_NO_PAD.encode("[]")),
+            50027,
+        ),
+        (
+            "signature cut",
+            format!("{header}.{claims}.{}", &signature[4..]),
+            700_027,
+        ),
         ("no signature", format!("{header}.{claims}."), 700_027),
         ("very long", "a".repeat(100_000), 50027),
     ] {
@@ -321,7 +456,10 @@ fn a_refusal_names_the_thumbprint_that_was_looked_for() {
     let mut assertion = provider.assertion();
     assertion.use_certificate(unregistered());
     let description = provider.token_for_app(&assertion.sign()).text_of("error_description");
-    assert!(description.contains(&format!("'{}'", hex::encode_upper(unregistered().sha256()))), "{description}");
+    assert!(
+        description.contains(&format!("'{}'", hex::encode_upper(unregistered().sha256()))),
+        "{description}"
+    );
 }
 
 #[test]
@@ -332,7 +470,14 @@ fn a_refusal_has_entras_shape_and_holds_no_assertion() {
     let assertion = assertion.sign();
     let answer = provider.token_for_app(&assertion);
     let body = answer.json();
-    for field in ["error", "error_description", "timestamp", "trace_id", "correlation_id", "error_uri"] {
+    for field in [
+        "error",
+        "error_description",
+        "timestamp",
+        "trace_id",
+        "correlation_id",
+        "error_uri",
+    ] {
         assert!(body[field].is_string(), "{field}: {body}");
     }
     let description = answer.text_of("error_description");
@@ -358,7 +503,10 @@ fn an_assertion_may_be_for_the_tenants_endpoint_or_the_one_that_was_asked() {
         let assertion = Assertion::good(SITE, &endpoint(audience)).sign();
         let form = [
             ("client_id", SITE),
-            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
             ("client_assertion", &assertion),
             ("grant_type", "client_credentials"),
             ("scope", "api://older/.default"),

@@ -31,11 +31,17 @@ impl Identity {
     }
 
     pub fn sha1(&self) -> Vec<u8> {
-        self.certificate.digest(MessageDigest::sha1()).expect("a digest").to_vec()
+        self.certificate
+            .digest(MessageDigest::sha1())
+            .expect("a digest")
+            .to_vec()
     }
 
     pub fn sha256(&self) -> Vec<u8> {
-        self.certificate.digest(MessageDigest::sha256()).expect("a digest").to_vec()
+        self.certificate
+            .digest(MessageDigest::sha256())
+            .expect("a digest")
+            .to_vec()
     }
 
     pub fn der_base64(&self) -> String {
@@ -50,7 +56,9 @@ impl Identity {
         let day = |days: i64| Asn1Time::from_unix(chrono::Utc::now().timestamp() + days * 86400).expect("a time");
         let mut builder = X509::builder().expect("a builder");
         builder.set_version(2).expect("v3");
-        let serial = BigNum::from_u32(1).and_then(|number| number.to_asn1_integer()).expect("a number");
+        let serial = BigNum::from_u32(1)
+            .and_then(|number| number.to_asn1_integer())
+            .expect("a number");
         builder.set_serial_number(&serial).expect("a serial number");
         builder.set_subject_name(&name).expect("a subject");
         builder.set_issuer_name(&name).expect("an issuer");
@@ -58,7 +66,10 @@ impl Identity {
         builder.set_not_after(&day(to_days)).expect("a time");
         builder.set_pubkey(&key).expect("a key");
         builder.sign(&key, MessageDigest::sha256()).expect("a signature");
-        Self { key, certificate: builder.build() }
+        Self {
+            key,
+            certificate: builder.build(),
+        }
     }
 }
 

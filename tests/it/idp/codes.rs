@@ -20,21 +20,40 @@ fn a_code_is_good_once_and_its_second_use_withdraws_what_the_first_one_gave() {
     assert_eq!(provider.token_as_site(&refresh).status, 200);
 
     let second = provider.redeem(&code, &[]);
-    assert_eq!((second.status, second.text_of("error").as_str(), second.code()), (400, "invalid_grant", 54005));
-    assert_eq!(provider.token_as_site(&refresh).code(), 70000, "the refresh token is gone");
+    assert_eq!(
+        (second.status, second.text_of("error").as_str(), second.code()),
+        (400, "invalid_grant", 54005)
+    );
+    assert_eq!(
+        provider.token_as_site(&refresh).code(),
+        70000,
+        "the refresh token is gone"
+    );
 }
 
 #[test]
 fn a_code_is_bound_to_redirect_uri_and_challenge() {
     let provider = Provider::start();
     for (name, changes, code) in [
-        ("another redirect URI", &[("redirect_uri", SECOND_CALLBACK)][..], 500_112),
+        (
+            "another redirect URI",
+            &[("redirect_uri", SECOND_CALLBACK)][..],
+            500_112,
+        ),
         ("no redirect URI", &[("redirect_uri", "")], 900_144),
-        ("another verifier", &[("code_verifier", "another-code-verifier-0123456789-0123456789-01")], 501_481),
+        (
+            "another verifier",
+            &[("code_verifier", "another-code-verifier-0123456789-0123456789-01")],
+            501_481,
+        ),
         ("no verifier", &[("code_verifier", "")], 501_481),
         ("no code", &[("code", "")], 900_144),
         ("another code", &[("code", "0123456789abcdef")], 70000),
-        ("scope beyond the granted one", &[("scope", "openid api://older/use")], 70011),
+        (
+            "scope beyond the granted one",
+            &[("scope", "openid api://older/use")],
+            70011,
+        ),
     ] {
         let answer = provider.redeem(&provider.code(), changes);
         assert_eq!((answer.status, answer.code()), (400, code), "{name}: {}", answer.text);
@@ -46,7 +65,12 @@ fn a_verifier_for_a_code_without_challenge_is_refused() {
     let provider = Provider::start();
     let without = [("code_challenge", ""), ("code_challenge_method", "")];
     assert_eq!(provider.redeem(&provider.code_for(&without), &[]).code(), 501_481);
-    assert_eq!(provider.redeem(&provider.code_for(&without), &[("code_verifier", "")]).status, 200);
+    assert_eq!(
+        provider
+            .redeem(&provider.code_for(&without), &[("code_verifier", "")])
+            .status,
+        200
+    );
 }
 
 #[test]
@@ -65,7 +89,11 @@ fn a_code_is_another_clients_to_nobody() {
     assert_eq!((answer.status, answer.code()), (400, 70000), "{}", answer.text);
     let public = provider.token(&[&fields[..], &[("client_id", PUBLIC_CLIENT)]].concat());
     assert_eq!((public.status, public.code()), (400, 70000), "{}", public.text);
-    assert_eq!(provider.redeem(&code, &[]).status, 200, "the attempts of others spend nothing");
+    assert_eq!(
+        provider.redeem(&code, &[]).status,
+        200,
+        "the attempts of others spend nothing"
+    );
 }
 
 #[test]
@@ -87,7 +115,10 @@ fn a_code_lives_ten_minutes() {
         ("code_verifier", VERIFIER),
     ];
     let answer = provider.token_with(&assertion.sign(), &fields);
-    assert_eq!((answer.status, answer.text_of("error").as_str(), answer.code()), (400, "invalid_grant", 70008));
+    assert_eq!(
+        (answer.status, answer.text_of("error").as_str(), answer.code()),
+        (400, "invalid_grant", 70008)
+    );
 }
 
 #[test]
@@ -111,7 +142,12 @@ fn a_refresh_token_is_another_clients_to_nobody_and_ends_after_90_days() {
     let mut assertion = Assertion::good(OTHER_SITE, &provider.url("oauth2/v2.0/token"));
     assertion.use_certificate(of_other_client());
     assert_eq!(provider.token_of(OTHER_SITE, &assertion.sign(), &fields).code(), 70000);
-    assert_eq!(provider.token_as_site(&changed(&fields, &[("refresh_token", "made-up")])).code(), 70000);
+    assert_eq!(
+        provider
+            .token_as_site(&changed(&fields, &[("refresh_token", "made-up")]))
+            .code(),
+        70000
+    );
 
     let public = public_tokens(&provider);
     let days = Duration::from_secs(90 * 86400 + 1);
@@ -124,7 +160,11 @@ fn a_refresh_token_is_another_clients_to_nobody_and_ends_after_90_days() {
 fn a_refresh_token_is_good_for_another_api() {
     let provider = Provider::start();
     let refresh_token = provider.redeem(&provider.code(), &[]).text_of("refresh_token");
-    let fields = [REFRESH, &[("refresh_token", &refresh_token), ("scope", "api://older/use")]].concat();
+    let fields = [
+        REFRESH,
+        &[("refresh_token", &refresh_token), ("scope", "api://older/use")],
+    ]
+    .concat();
     let answer = provider.token_as_site(&fields);
     let (_, claims) = provider.verified(&answer.text_of("access_token"));
     assert_eq!((&claims["aud"], &claims["scp"]), (&"api://older".into(), &"use".into()));

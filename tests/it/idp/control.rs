@@ -15,7 +15,10 @@ fn no_web_page_can_use_the_control_interface() {
     let provider = Provider::start();
     let url = provider.server.url("/_control/clock");
     let put = |header: (&str, &str)| {
-        let request = agent().put(&url).header(header.0, header.1).content_type("application/json");
+        let request = agent()
+            .put(&url)
+            .header(header.0, header.1)
+            .content_type("application/json");
         Answer::of(request.send(r#"{"offset_seconds":0}"#)).status
     };
     assert_eq!(put(("Accept", "application/json")), 204);
@@ -30,7 +33,9 @@ fn no_web_page_can_use_the_control_interface() {
     ] {
         assert_eq!(put(header), 403, "{header:?}");
     }
-    let form = agent().post(provider.server.url("/_control/tokens")).send_form([("client_id", SITE)]);
+    let form = agent()
+        .post(provider.server.url("/_control/tokens"))
+        .send_form([("client_id", SITE)]);
     assert!(Answer::of(form).status >= 400, "a form is not JSON");
 }
 
@@ -38,17 +43,26 @@ fn no_web_page_can_use_the_control_interface() {
 fn a_rotated_key_signs_and_the_old_one_stays_published_until_removed() {
     let provider = Provider::start();
     let old_token = provider.control.token().mint();
-    let [old] = &provider.control.kids()[..] else { panic!("one key") };
+    let [old] = &provider.control.kids()[..] else {
+        panic!("one key")
+    };
     let new = provider.control.rotate_keys();
     assert_eq!(provider.control.kids(), [old.clone(), new.clone()]);
     assert_eq!(provider.verified(&old_token).0["kid"], json!(old));
     assert_eq!(provider.verified(&provider.control.token().mint()).0["kid"], json!(new));
-    assert_eq!(provider.verified(&provider.control.token().sign_with("oldest").mint()).0["kid"], json!(old));
+    assert_eq!(
+        provider
+            .verified(&provider.control.token().sign_with("oldest").mint())
+            .0["kid"],
+        json!(old)
+    );
 
     provider.control.remove_key(old);
     assert_eq!(provider.control.kids(), std::slice::from_ref(&new));
     provider.control.remove_key(&new);
-    let [only] = &provider.control.kids()[..] else { panic!("there is always a key") };
+    let [only] = &provider.control.kids()[..] else {
+        panic!("there is always a key")
+    };
     assert!(only != old && *only != new);
     let unknown = agent().delete(provider.server.url("/_control/keys/unknown")).call();
     assert_eq!(Answer::of(unknown).status, 404);
@@ -66,18 +80,34 @@ fn certificates_can_be_replaced_revoked_and_removed() {
     assert_eq!(signed_by(registered()), (200, 0));
 
     provider.control.replace_certificates(SITE, &[&unregistered().pem()]);
-    assert_eq!([signed_by(registered()), signed_by(unregistered())], [(401, 700_027), (200, 0)]);
-    provider.control.replace_certificates(SITE, &[&unregistered().pem(), &registered().pem()]);
-    assert_eq!([signed_by(registered()), signed_by(unregistered())], [(200, 0), (200, 0)], "as during a rotation");
+    assert_eq!(
+        [signed_by(registered()), signed_by(unregistered())],
+        [(401, 700_027), (200, 0)]
+    );
+    provider
+        .control
+        .replace_certificates(SITE, &[&unregistered().pem(), &registered().pem()]);
+    assert_eq!(
+        [signed_by(registered()), signed_by(unregistered())],
+        [(200, 0), (200, 0)],
+        "as during a rotation"
+    );
     provider.control.revoke_certificates(SITE, &[&registered().pem()]);
     assert_eq!(signed_by(registered()), (401, 7_000_214));
     provider.control.remove_certificates(SITE);
     assert_eq!(signed_by(registered()), (401, 700_027));
     let none = provider.token(&[("client_id", SITE), ("grant_type", "client_credentials")]);
-    assert_eq!(none.code(), 7_000_218, "without a certificate it is not a public client");
+    assert_eq!(
+        none.code(),
+        7_000_218,
+        "without a certificate it is not a public client"
+    );
 
     let bad = agent().put(provider.server.url(&format!("/_control/apps/{SITE}/certificates")));
-    assert_eq!(Answer::of(bad.send_json(json!({ "certificates": ["not PEM"] }))).status, 400);
+    assert_eq!(
+        Answer::of(bad.send_json(json!({ "certificates": ["not PEM"] }))).status,
+        400
+    );
     let unknown = agent().put(provider.server.url("/_control/apps/nobody/certificates"));
     assert_eq!(Answer::of(unknown.send_json(json!({ "certificates": [] }))).status, 404);
 }
@@ -134,14 +164,29 @@ fn requests_are_remembered_without_their_secrets() {
     let code = provider.code();
     let tokens = provider.redeem(&code, &[]);
     let requests = provider.control.requests_to("oauth2/v2.0/token");
-    let [request] = &requests[..] else { panic!("one request: {requests:?}") };
+    let [request] = &requests[..] else {
+        panic!("one request: {requests:?}")
+    };
     assert_eq!((&request["method"], &request["status"]), (&json!("POST"), &json!(200)));
-    assert_eq!((&request["grant_type"], &request["client_id"]), (&json!("authorization_code"), &json!(SITE)));
+    assert_eq!(
+        (&request["grant_type"], &request["client_id"]),
+        (&json!("authorization_code"), &json!(SITE))
+    );
     assert_eq!(request["assertion_header"]["alg"], "PS256");
     assert!(request["assertion_claims"]["jti"].is_string());
-    assert!(request["form_fields"].as_array().expect("names").contains(&json!("code_verifier")));
+    assert!(
+        request["form_fields"]
+            .as_array()
+            .expect("names")
+            .contains(&json!("code_verifier"))
+    );
     let authorize = &provider.control.requests_to("oauth2/v2.0/authorize")[0];
-    assert!(authorize["query_fields"].as_array().expect("names").contains(&json!("nonce")));
+    assert!(
+        authorize["query_fields"]
+            .as_array()
+            .expect("names")
+            .contains(&json!("nonce"))
+    );
 
     let everything = json!(provider.control.requests()).to_string();
     for secret in [&code, &tokens.text_of("refresh_token"), &tokens.text_of("access_token")] {
@@ -164,7 +209,11 @@ fn signing_keys_outlive_restarts_rotated_or_not() {
     drop(second);
     let third = start();
     assert_eq!(third.control.kids(), [kids[0].clone(), rotated.clone()]);
-    assert_eq!(third.verified(&token).0["kid"], json!(kids[0]), "a token from before two restarts");
+    assert_eq!(
+        third.verified(&token).0["kid"],
+        json!(kids[0]),
+        "a token from before two restarts"
+    );
     assert_eq!(third.verified(&third.control.token().mint()).0["kid"], json!(rotated));
     third.control.remove_key(&kids[0]);
     drop(third);

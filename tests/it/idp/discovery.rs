@@ -11,7 +11,9 @@ use super::provider::{Answer, Provider};
 use crate::support::idp::agent;
 
 fn configuration(provider: &Provider, tenant: &str) -> Answer {
-    let url = provider.server.url(&format!("/{tenant}/v2.0/.well-known/openid-configuration"));
+    let url = provider
+        .server
+        .url(&format!("/{tenant}/v2.0/.well-known/openid-configuration"));
     Answer::of(agent().get(url).call())
 }
 
@@ -38,7 +40,10 @@ fn discovery_for_many_tenants_has_a_template_for_issuer() {
     for tenant in ["common", "organizations"] {
         let found = configuration(&provider, tenant);
         assert_eq!(found.text_of("issuer"), provider.server.url("/{tenantid}/v2.0"));
-        assert_eq!(found.text_of("token_endpoint"), provider.server.url(&format!("/{tenant}/oauth2/v2.0/token")));
+        assert_eq!(
+            found.text_of("token_endpoint"),
+            provider.server.url(&format!("/{tenant}/oauth2/v2.0/token"))
+        );
     }
 }
 
@@ -56,8 +61,13 @@ fn another_tenant_is_not_found() {
 fn the_host_header_decides_no_address() {
     let provider = Provider::start();
     let url = provider.url("v2.0/.well-known/openid-configuration");
-    let answer =
-        Answer::of(agent().get(url).header("Host", "evil.example").header("X-Forwarded-Host", "evil.example").call());
+    let answer = Answer::of(
+        agent()
+            .get(url)
+            .header("Host", "evil.example")
+            .header("X-Forwarded-Host", "evil.example")
+            .call(),
+    );
     assert_eq!(answer.text_of("issuer"), provider.issuer());
     assert!(!answer.text.contains("evil"), "{}", answer.text);
 }
@@ -70,15 +80,26 @@ fn keys_are_published_as_entra_does() {
     for (name, expected) in [("kty", "RSA"), ("use", "sig"), ("e", "AQAB")] {
         assert_eq!(key[name], expected, "{name}");
     }
-    assert_eq!((&key["kid"], key["issuer"].as_str()), (&key["x5t"], Some(provider.issuer().as_str())));
-    assert!(key.get("alg").is_none(), "Entra names no algorithm: a client must pin it");
+    assert_eq!(
+        (&key["kid"], key["issuer"].as_str()),
+        (&key["x5t"], Some(provider.issuer().as_str()))
+    );
+    assert!(
+        key.get("alg").is_none(),
+        "Entra names no algorithm: a client must pin it"
+    );
     assert!(key.get("d").is_none(), "the private half stays here");
 
     let der = STANDARD.decode(key["x5c"][0].as_str().expect("text")).expect("base64");
     let certificate = X509::from_der(&der).expect("a certificate");
     let thumbprint = certificate.digest(MessageDigest::sha1()).expect("a digest");
     assert_eq!(key["x5t"], URL_SAFE_NO_PAD.encode(thumbprint));
-    let modulus = certificate.public_key().and_then(|key| key.rsa()).expect("RSA").n().to_vec();
+    let modulus = certificate
+        .public_key()
+        .and_then(|key| key.rsa())
+        .expect("RSA")
+        .n()
+        .to_vec();
     assert_eq!(key["n"], URL_SAFE_NO_PAD.encode(modulus));
 }
 
@@ -86,12 +107,17 @@ fn keys_are_published_as_entra_does() {
 fn its_own_pages_say_what_it_is() {
     let provider = Provider::start();
     let home = Answer::of(agent().get(provider.server.url("/")).call());
-    assert!(home.text.contains("Alice Archer") && home.text.contains("The &lt;Site&gt;"), "{}", home.text);
+    assert!(
+        home.text.contains("Alice Archer") && home.text.contains("The &lt;Site&gt;"),
+        "{}",
+        home.text
+    );
     let error = Answer::of(agent().get(provider.server.url("/error?code=700027")).call());
     assert!(error.text.contains("AADSTS700027"), "{}", error.text);
-    for (path, content_type) in
-        [("/_assets/idp.css", "text/css; charset=utf-8"), ("/_assets/icon.svg", "image/svg+xml")]
-    {
+    for (path, content_type) in [
+        ("/_assets/idp.css", "text/css; charset=utf-8"),
+        ("/_assets/icon.svg", "image/svg+xml"),
+    ] {
         let asset = Answer::of(agent().get(provider.server.url(path)).call());
         assert_eq!((asset.status, asset.header("Content-Type")), (200, content_type));
     }

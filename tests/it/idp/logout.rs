@@ -24,7 +24,11 @@ fn without_anywhere_to_go_a_page_says_so() {
     browser.sign_in("alice@contoso.example", &[]).location();
     let page = browser.log_out(&[]);
     assert_eq!(page.status, 200);
-    assert!(page.text.contains("You signed out") && !page.text.contains("http-equiv"), "{}", page.text);
+    assert!(
+        page.text.contains("You signed out") && !page.text.contains("http-equiv"),
+        "{}",
+        page.text
+    );
     assert!(!is_signed_in(&browser));
 }
 
@@ -33,29 +37,76 @@ fn only_a_registered_address_is_gone_to() {
     let provider = Provider::start();
     let browser = Browser::new(&provider);
     let id_token = provider.redeem(&provider.code(), &[]).text_of("id_token");
-    let forged =
-        provider.control.token().id_token().client(OTHER_SITE).resource_scope("openid").sign_with("foreign").mint();
+    let forged = provider
+        .control
+        .token()
+        .id_token()
+        .client(OTHER_SITE)
+        .resource_scope("openid")
+        .sign_with("foreign")
+        .mint();
     for (name, parameters, goes) in [
         ("registered", &[("post_logout_redirect_uri", AFTER_SIGN_OUT)][..], true),
-        ("for the named client", &[("post_logout_redirect_uri", AFTER_SIGN_OUT), ("client_id", SITE)], true),
-        ("for the hinted client", &[("post_logout_redirect_uri", AFTER_SIGN_OUT), ("id_token_hint", &id_token)], true),
-        ("for another client", &[("post_logout_redirect_uri", AFTER_SIGN_OUT), ("client_id", OTHER_SITE)], false),
+        (
+            "for the named client",
+            &[("post_logout_redirect_uri", AFTER_SIGN_OUT), ("client_id", SITE)],
+            true,
+        ),
+        (
+            "for the hinted client",
+            &[
+                ("post_logout_redirect_uri", AFTER_SIGN_OUT),
+                ("id_token_hint", &id_token),
+            ],
+            true,
+        ),
+        (
+            "for another client",
+            &[("post_logout_redirect_uri", AFTER_SIGN_OUT), ("client_id", OTHER_SITE)],
+            false,
+        ),
         (
             "for another client than hinted",
-            &[("post_logout_redirect_uri", "http://localhost:6000/"), ("id_token_hint", &id_token)],
+            &[
+                ("post_logout_redirect_uri", "http://localhost:6000/"),
+                ("id_token_hint", &id_token),
+            ],
             false,
         ),
-        ("for no client", &[("post_logout_redirect_uri", AFTER_SIGN_OUT), ("client_id", "nobody")], false),
+        (
+            "for no client",
+            &[("post_logout_redirect_uri", AFTER_SIGN_OUT), ("client_id", "nobody")],
+            false,
+        ),
         (
             "with a forged hint",
-            &[("post_logout_redirect_uri", "http://localhost:6000/"), ("id_token_hint", &forged)],
+            &[
+                ("post_logout_redirect_uri", "http://localhost:6000/"),
+                ("id_token_hint", &forged),
+            ],
             false,
         ),
-        ("with a broken hint", &[("post_logout_redirect_uri", AFTER_SIGN_OUT), ("id_token_hint", "a.b.c")], false),
-        ("elsewhere", &[("post_logout_redirect_uri", "https://evil.example/")], false),
+        (
+            "with a broken hint",
+            &[("post_logout_redirect_uri", AFTER_SIGN_OUT), ("id_token_hint", "a.b.c")],
+            false,
+        ),
+        (
+            "elsewhere",
+            &[("post_logout_redirect_uri", "https://evil.example/")],
+            false,
+        ),
         ("script", &[("post_logout_redirect_uri", "javascript:alert(1)")], false),
-        ("longer", &[("post_logout_redirect_uri", "http://localhost:5000/elsewhere")], false),
-        ("a redirect URI is not one", &[("post_logout_redirect_uri", "http://localhost:5000/callback")], false),
+        (
+            "longer",
+            &[("post_logout_redirect_uri", "http://localhost:5000/elsewhere")],
+            false,
+        ),
+        (
+            "a redirect URI is not one",
+            &[("post_logout_redirect_uri", "http://localhost:5000/callback")],
+            false,
+        ),
     ] {
         let answer = browser.log_out(parameters);
         assert_eq!(answer.status, if goes { 303 } else { 200 }, "{name}");
@@ -68,8 +119,15 @@ fn applications_that_the_user_went_to_hear_of_it_in_hidden_frames() {
     let provider = Provider::start();
     let browser = Browser::new(&provider);
     browser.sign_in("alice@contoso.example", &[]).location();
-    let other = [("client_id", OTHER_SITE), ("redirect_uri", "http://localhost:6000/callback"), ("scope", "openid")];
-    let sid = browser.authorize(&other).parameter("session_state").expect("the session's id");
+    let other = [
+        ("client_id", OTHER_SITE),
+        ("redirect_uri", "http://localhost:6000/callback"),
+        ("scope", "openid"),
+    ];
+    let sid = browser
+        .authorize(&other)
+        .parameter("session_state")
+        .expect("the session's id");
     let page = browser.log_out(&[("post_logout_redirect_uri", AFTER_SIGN_OUT), ("state", "\"><script>")]);
     assert_eq!(page.status, 200);
     let frame = between(&page.text, "<iframe src=\"", "\"");
@@ -77,14 +135,25 @@ fn applications_that_the_user_went_to_hear_of_it_in_hidden_frames() {
         frame.contains("front-channel?a=b&amp;sid=") && frame.contains(&sid) && frame.contains("&amp;iss="),
         "{frame}"
     );
-    assert_eq!(page.text.matches("<iframe").count(), 1, "the site has registered no address: {}", page.text);
+    assert_eq!(
+        page.text.matches("<iframe").count(),
+        1,
+        "the site has registered no address: {}",
+        page.text
+    );
     let refresh = between(&page.text, "http-equiv=\"refresh\" content=\"1; url=", "\"");
     assert!(refresh.contains("localhost:5000"), "{refresh}");
     assert!(!page.text.contains("<script>"), "{}", page.text);
     let policy = page.header("Content-Security-Policy");
-    assert!(policy.contains("frame-src http://localhost:6000") && policy.contains("default-src 'none'"), "{policy}");
+    assert!(
+        policy.contains("frame-src http://localhost:6000") && policy.contains("default-src 'none'"),
+        "{policy}"
+    );
     // The next sign-out has nobody to tell.
-    assert_eq!(browser.log_out(&[("post_logout_redirect_uri", AFTER_SIGN_OUT)]).status, 303);
+    assert_eq!(
+        browser.log_out(&[("post_logout_redirect_uri", AFTER_SIGN_OUT)]).status,
+        303
+    );
 }
 
 #[test]
@@ -93,7 +162,10 @@ fn a_logout_hint_about_somebody_else_ends_nothing() {
     let browser = Browser::new(&provider);
     browser.sign_in("alice@contoso.example", &[]).location();
     let hint_of = |email: &str| {
-        let code = Browser::new(&provider).sign_in(email, &[]).parameter("code").expect("a code");
+        let code = Browser::new(&provider)
+            .sign_in(email, &[])
+            .parameter("code")
+            .expect("a code");
         let (_, claims) = provider.verified(&provider.redeem(&code, &[]).text_of("id_token"));
         claims["login_hint"].as_str().expect("text").to_owned()
     };

@@ -56,8 +56,17 @@ impl Provider {
         settings.idp.apps = apps(&folder);
         change(&mut settings);
         let server = TestServer::idp(listener, settings.clone());
-        let control = if settings.idp.tls { IdpControl::over_https(&server) } else { IdpControl::of(&server) };
-        Self { server, control, settings, folder }
+        let control = if settings.idp.tls {
+            IdpControl::over_https(&server)
+        } else {
+            IdpControl::of(&server)
+        };
+        Self {
+            server,
+            control,
+            settings,
+            folder,
+        }
     }
 
     /// Folder of its state and of the registered certificates.
@@ -85,7 +94,11 @@ impl Provider {
 
     /// Asks for tokens with these fields.
     pub fn token(&self, fields: &[(&str, &str)]) -> Answer {
-        Answer::of(agent().post(self.url("oauth2/v2.0/token")).send_form(fields.iter().copied()))
+        Answer::of(
+            agent()
+                .post(self.url("oauth2/v2.0/token"))
+                .send_form(fields.iter().copied()),
+        )
     }
 
     /// Asks for tokens as the site, with a fresh assertion.
@@ -102,7 +115,10 @@ impl Provider {
     pub fn token_of(&self, client_id: &str, assertion: &str, fields: &[(&str, &str)]) -> Answer {
         let credential = [
             ("client_id", client_id),
-            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
             ("client_assertion", assertion),
         ];
         self.token(&[&credential, fields].concat())
@@ -121,7 +137,10 @@ impl Provider {
 
     /// The same with parameters of the authorization request added or replaced.
     pub fn code_for(&self, changes: &[(&str, &str)]) -> String {
-        Browser::new(self).sign_in("alice@contoso.example", changes).parameter("code").expect("a code")
+        Browser::new(self)
+            .sign_in("alice@contoso.example", changes)
+            .parameter("code")
+            .expect("a code")
     }
 
     /// Exchanges a code, with fields added or replaced.
@@ -146,7 +165,9 @@ impl Provider {
 pub fn changed<'a>(fields: &[(&'a str, &'a str)], changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let is_changed = |name: &str| changes.iter().any(|(changed, _)| *changed == name);
     let kept = fields.iter().filter(|(name, _)| !is_changed(name));
-    kept.chain(changes.iter().filter(|(_, value)| !value.is_empty())).copied().collect()
+    kept.chain(changes.iter().filter(|(_, value)| !value.is_empty()))
+        .copied()
+        .collect()
 }
 
 /// Header and claims of a token that one of these keys signed RS256, by OpenSSL.
@@ -157,11 +178,23 @@ pub fn verify(token: &str, keys: &Value) -> (Map<String, Value>, Map<String, Val
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).expect("base64url");
     let header: Map<String, Value> = serde_json::from_slice(&decode(header)).expect("a header");
     assert_eq!(header["alg"], "RS256");
-    let key = keys["keys"].as_array().expect("keys").iter().find(|key| key["kid"] == header["kid"]).expect("the key");
+    let key = keys["keys"]
+        .as_array()
+        .expect("keys")
+        .iter()
+        .find(|key| key["kid"] == header["kid"])
+        .expect("the key");
     let number = |name: &str| BigNum::from_slice(&decode(key[name].as_str().expect("text"))).expect("a number");
-    let key = Rsa::from_public_components(number("n"), number("e")).and_then(PKey::from_rsa).expect("a key");
+    let key = Rsa::from_public_components(number("n"), number("e"))
+        .and_then(PKey::from_rsa)
+        .expect("a key");
     let mut verifier = Verifier::new(MessageDigest::sha256(), &key).expect("a verifier");
-    assert!(verifier.verify_oneshot(&decode(signature), input.as_bytes()).expect("a verdict"), "the signature holds");
+    assert!(
+        verifier
+            .verify_oneshot(&decode(signature), input.as_bytes())
+            .expect("a verdict"),
+        "the signature holds"
+    );
     (header, serde_json::from_slice(&decode(claims)).expect("claims"))
 }
 
@@ -177,11 +210,18 @@ impl Answer {
     pub fn of(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Self {
         let mut answer = answer.expect("an answer");
         let text = answer.body_mut().read_to_string().expect("text");
-        Self { status: answer.status().as_u16(), headers: answer.headers().clone(), text }
+        Self {
+            status: answer.status().as_u16(),
+            headers: answer.headers().clone(),
+            text,
+        }
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map(|value| value.to_str().expect("text")).unwrap_or_default()
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().expect("text"))
+            .unwrap_or_default()
     }
 
     pub fn json(&self) -> Value {
@@ -189,7 +229,10 @@ impl Answer {
     }
 
     pub fn text_of(&self, field: &str) -> String {
-        self.json()[field].as_str().unwrap_or_else(|| panic!("no {field}: {}", self.text)).to_owned()
+        self.json()[field]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {field}: {}", self.text))
+            .to_owned()
     }
 
     /// The AADSTS number of the refusal, 0 when it is none.
@@ -205,7 +248,10 @@ impl Answer {
 
     /// A parameter of where a redirect leads.
     pub fn parameter(&self, name: &str) -> Option<String> {
-        self.location().query_pairs().find(|(own, _)| own == name).map(|(_, value)| value.into_owned())
+        self.location()
+            .query_pairs()
+            .find(|(own, _)| own == name)
+            .map(|(_, value)| value.into_owned())
     }
 }
 
@@ -218,7 +264,11 @@ pub struct Browser<'a> {
 
 impl<'a> Browser<'a> {
     pub fn new(provider: &'a Provider) -> Self {
-        Self { provider, agent: agent(), jar: CookieJar::default() }
+        Self {
+            provider,
+            agent: agent(),
+            jar: CookieJar::default(),
+        }
     }
 
     /// The address of an authorization request of the site, with parameters added or replaced.
@@ -235,7 +285,9 @@ impl<'a> Browser<'a> {
             ("code_challenge_method", "S256"),
         ];
         let url = self.provider.url("oauth2/v2.0/authorize");
-        Url::parse_with_params(&url, changed(&parameters, changes)).expect("a URL").into()
+        Url::parse_with_params(&url, changed(&parameters, changes))
+            .expect("a URL")
+            .into()
     }
 
     pub fn get(&self, url: &str) -> Answer {
@@ -245,7 +297,9 @@ impl<'a> Browser<'a> {
     /// Posts a form with these headers.
     pub fn post(&self, url: &str, headers: &[(&str, &str)], form: &[(&str, &str)]) -> Answer {
         let request = self.agent.post(url).header("Cookie", self.jar.header());
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, *value));
         self.keeping(request.send_form(form.iter().copied()))
     }
 
@@ -261,7 +315,10 @@ impl<'a> Browser<'a> {
 
     /// Posts the form of the account picker with one more field, as its buttons do.
     pub fn submit(&self, page: &Answer, name: &str, value: &str) -> Answer {
-        let action = self.provider.server.url(&unescape(between(&page.text, "action=\"", "\"")));
+        let action = self
+            .provider
+            .server
+            .url(&unescape(between(&page.text, "action=\"", "\"")));
         let token = between(&page.text, "name=\"form_token\" value=\"", "\"");
         self.post(&action, &[], &[("form_token", token), (name, value)])
     }
@@ -270,8 +327,20 @@ impl<'a> Browser<'a> {
     pub fn sign_in(&self, email: &str, changes: &[(&str, &str)]) -> Answer {
         let page = self.authorize(changes);
         assert_eq!(page.status, 200, "{}", page.text);
-        let user = self.provider.settings.idp.users.iter().find(|user| user.email == email).expect("a user");
-        assert!(page.text.contains(&format!("value=\"{}\" data-user=\"{email}\"", user.oid)), "{}", page.text);
+        let user = self
+            .provider
+            .settings
+            .idp
+            .users
+            .iter()
+            .find(|user| user.email == email)
+            .expect("a user");
+        assert!(
+            page.text
+                .contains(&format!("value=\"{}\" data-user=\"{email}\"", user.oid)),
+            "{}",
+            page.text
+        );
         self.submit(&page, "oid", &user.oid)
     }
 
@@ -288,9 +357,19 @@ pub fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
 
 /// What a browser makes of an attribute's value.
 fn unescape(text: &str) -> String {
-    [("&#x2F;", "/"), ("&#x27;", "'"), ("&#39;", "'"), ("&quot;", "\""), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")]
-        .iter()
-        .fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character))
+    [
+        ("&#x2F;", "/"),
+        ("&#x27;", "'"),
+        ("&#39;", "'"),
+        ("&quot;", "\""),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&amp;", "&"),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (entity, character)| {
+        text.replace(entity, character)
+    })
 }
 
 fn apps(folder: &TempDir) -> Vec<AppRegistration> {
@@ -319,7 +398,10 @@ fn apps(folder: &TempDir) -> Vec<AppRegistration> {
             redirect_uris: vec!["http://localhost:6000/callback".to_owned()],
             post_logout_redirect_uris: vec!["http://localhost:6000/".to_owned()],
             front_channel_logout_uri: Some("http://localhost:6000/front-channel?a=b".to_owned()),
-            app_roles: vec![AppRole { value: "Blog.Writer".to_owned(), granted_to: Vec::new() }],
+            app_roles: vec![AppRole {
+                value: "Blog.Writer".to_owned(),
+                granted_to: Vec::new(),
+            }],
             ..AppRegistration::default()
         },
         AppRegistration {
@@ -335,8 +417,14 @@ fn apps(folder: &TempDir) -> Vec<AppRegistration> {
             app_id_uri: Some(format!("api://{DEV_API_ID}")),
             scopes: vec!["access_as_user".to_owned(), "posts.read".to_owned()],
             app_roles: vec![
-                AppRole { value: "Blog.Writer".to_owned(), granted_to: Vec::new() },
-                AppRole { value: "Posts.Read.All".to_owned(), granted_to: vec![SITE.to_owned()] },
+                AppRole {
+                    value: "Blog.Writer".to_owned(),
+                    granted_to: Vec::new(),
+                },
+                AppRole {
+                    value: "Posts.Read.All".to_owned(),
+                    granted_to: vec![SITE.to_owned()],
+                },
             ],
             ..AppRegistration::default()
         },

@@ -21,14 +21,21 @@ fn it_listens_on_loopback_only() {
     for host in ["0.0.0.0", "::", "192.0.2.1", ""] {
         let error = refusal(|settings| settings.idp.host = host.to_owned());
         assert!(matches!(error, StartError::NotLoopback { .. }), "{host}: {error}");
-        assert!(error.to_string().contains("--i-know-this-is-not-a-real-identity-provider"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("--i-know-this-is-not-a-real-identity-provider"),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn a_socket_beyond_loopback_is_refused_too() {
     let listener = serve::listen("0.0.0.0", 0).expect("a free port");
-    let error = Server::on(listener, &Settings::default()).err().expect("it does not start");
+    let error = Server::on(listener, &Settings::default())
+        .err()
+        .expect("it does not start");
     assert!(matches!(error, StartError::NotLoopback { .. }), "{error}");
 }
 
@@ -52,8 +59,11 @@ fn a_certificate_that_is_missing_or_unusable_is_named() {
     let not_pem = folder.path().join("not-pem.pem");
     fs::write(&not_pem, "not PEM").expect("written");
     for (path, missing) in [(PathBuf::from("/nowhere/cert.pem"), true), (not_pem, false)] {
-        let app =
-            AppRegistration { name: "The site".to_owned(), certificates: vec![path.clone()], ..Default::default() };
+        let app = AppRegistration {
+            name: "The site".to_owned(),
+            certificates: vec![path.clone()],
+            ..Default::default()
+        };
         let error = refusal(|settings| settings.idp.apps = vec![app]);
         let is_right = match &error {
             StartError::Registration(RegistrationError::Unreadable { .. }) => missing,
@@ -62,13 +72,19 @@ fn a_certificate_that_is_missing_or_unusable_is_named() {
         };
         assert!(is_right, "{error}");
         let message = error.to_string();
-        assert!(message.contains(&path.display().to_string()) && message.contains("The site"), "{message}");
+        assert!(
+            message.contains(&path.display().to_string()) && message.contains("The site"),
+            "{message}"
+        );
     }
 }
 
 #[test]
 fn two_registrations_with_one_client_id_are_refused() {
-    let app = AppRegistration { client_id: "the same".to_owned(), ..Default::default() };
+    let app = AppRegistration {
+        client_id: "the same".to_owned(),
+        ..Default::default()
+    };
     let error = refusal(|settings| settings.idp.apps = vec![app.clone(), app]);
     assert!(error.to_string().contains("the same"), "{error}");
 }
@@ -80,6 +96,9 @@ fn a_file_of_signing_keys_that_is_damaged_stops_the_start_and_is_left_as_it_is()
     fs::write(&path, "damaged").expect("written");
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");
     let error = refusal(|settings| settings.idp.signing_keys_file = Some(path.clone())).to_string();
-    assert!(error.contains(&path.display().to_string()) && error.contains("delete it"), "{error}");
+    assert!(
+        error.contains(&path.display().to_string()) && error.contains("delete it"),
+        "{error}"
+    );
     assert_eq!(fs::read_to_string(&path).expect("there"), "damaged");
 }

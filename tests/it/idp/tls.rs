@@ -17,14 +17,20 @@ fn with_tls() -> Provider {
 fn get(provider: &Provider, host: &str, path: &str) -> Answer {
     let ca = fs::read(provider.folder().join("idp-ca.pem")).expect("the CA file");
     let ca = ureq::tls::Certificate::from_pem(&ca).expect("PEM");
-    let tls = ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::new_with_certs(&[ca])).build();
+    let tls = ureq::tls::TlsConfig::builder()
+        .root_certs(ureq::tls::RootCerts::new_with_certs(&[ca]))
+        .build();
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .tls_config(tls)
         .proxy(None)
         .timeout_global(Some(Duration::from_secs(30)))
         .build()
         .into();
-    Answer::of(agent.get(format!("https://{host}:{}{path}", provider.server.port)).call())
+    Answer::of(
+        agent
+            .get(format!("https://{host}:{}{path}", provider.server.port))
+            .call(),
+    )
 }
 
 #[test]
@@ -34,7 +40,11 @@ fn it_serves_https_that_the_ca_file_makes_trustworthy() {
     for host in ["localhost", "127.0.0.1"] {
         let found = get(&provider, host, configuration);
         let base = format!("https://localhost:{}", provider.server.port);
-        assert_eq!(found.text_of("token_endpoint"), format!("{base}/common/oauth2/v2.0/token"), "{host}");
+        assert_eq!(
+            found.text_of("token_endpoint"),
+            format!("{base}/common/oauth2/v2.0/token"),
+            "{host}"
+        );
     }
 }
 
@@ -42,10 +52,17 @@ fn it_serves_https_that_the_ca_file_makes_trustworthy() {
 fn its_cookies_travel_over_https_only() {
     let provider = with_tls();
     let url = Browser::new(&provider).authorize_url(&[]);
-    let path = url.split_once(&format!(":{}", provider.server.port)).expect("an address").1;
+    let path = url
+        .split_once(&format!(":{}", provider.server.port))
+        .expect("an address")
+        .1;
     let page = get(&provider, "localhost", path);
     assert_eq!(page.status, 200, "{}", page.text);
-    assert!(page.header("Set-Cookie").contains("; Secure"), "{}", page.header("Set-Cookie"));
+    assert!(
+        page.header("Set-Cookie").contains("; Secure"),
+        "{}",
+        page.header("Set-Cookie")
+    );
 }
 
 #[test]
@@ -53,7 +70,9 @@ fn it_speaks_http_2_and_1_1() {
     let provider = with_tls();
     for (offered, chosen) in [(&b"\x02h2\x08http/1.1"[..], &b"h2"[..]), (b"\x08http/1.1", b"http/1.1")] {
         let mut connector = SslConnector::builder(SslMethod::tls()).expect("a connector");
-        connector.set_ca_file(provider.folder().join("idp-ca.pem")).expect("the CA file");
+        connector
+            .set_ca_file(provider.folder().join("idp-ca.pem"))
+            .expect("the CA file");
         connector.set_alpn_protos(offered).expect("protocols");
         let stream = TcpStream::connect(("127.0.0.1", provider.server.port)).expect("a connection");
         let stream = connector.build().connect("localhost", stream).expect("a handshake");
@@ -77,23 +96,49 @@ async fn the_folder_is_made_for_its_owner_only_and_its_files_are_kept() {
     let state = folder.path().join("state");
     let [ca, certificate] = ["idp-ca.pem", "idp-localhost.pem"].map(|name| state.join(name));
     start_and_stop(&state).await;
-    assert_eq!(fs::metadata(&state).expect("it is there").permissions().mode() & 0o777, 0o700);
-    let first = [fs::read(&ca).expect("a CA"), fs::read(&certificate).expect("a certificate")];
+    assert_eq!(
+        fs::metadata(&state).expect("it is there").permissions().mode() & 0o777,
+        0o700
+    );
+    let first = [
+        fs::read(&ca).expect("a CA"),
+        fs::read(&certificate).expect("a certificate"),
+    ];
     start_and_stop(&state).await;
-    assert_eq!([fs::read(&ca).expect("a CA"), fs::read(&certificate).expect("a certificate")], first);
+    assert_eq!(
+        [
+            fs::read(&ca).expect("a CA"),
+            fs::read(&certificate).expect("a certificate")
+        ],
+        first
+    );
 
     fs::remove_file(&certificate).expect("removed");
     start_and_stop(&state).await;
-    assert_eq!(fs::read(&ca).expect("a CA"), first[0], "the CA stays, so nobody need trust a new one");
+    assert_eq!(
+        fs::read(&ca).expect("a CA"),
+        first[0],
+        "the CA stays, so nobody need trust a new one"
+    );
     assert!(is_signed_by(&certificate, &ca));
 
     fs::remove_file(state.join("idp-ca-key.pem")).expect("removed");
     start_and_stop(&state).await;
-    assert_ne!(fs::read(&ca).expect("a CA"), first[0], "without its key the CA is of no use");
-    assert!(is_signed_by(&certificate, &ca), "and what the old one signed is of none either");
+    assert_ne!(
+        fs::read(&ca).expect("a CA"),
+        first[0],
+        "without its key the CA is of no use"
+    );
+    assert!(
+        is_signed_by(&certificate, &ca),
+        "and what the old one signed is of none either"
+    );
 
     fs::write(&ca, "damaged").expect("written");
-    let error = Server::bind(&settings(&state)).err().expect("it does not start").to_string();
+    let error = Server::bind(&settings(&state))
+        .err()
+        .expect("it does not start")
+        .to_string();
     assert!(error.contains("idp-ca.pem") && error.contains("delete it"), "{error}");
 }
 

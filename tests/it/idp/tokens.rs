@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use super::provider::{Browser, CALLBACK, OTHER_SITE, PUBLIC_CLIENT, Provider, SCOPE, SITE, VERIFIER};
 
 fn tokens(provider: &Provider, email: &str, changes: &[(&str, &str)]) -> Value {
-    let code = Browser::new(provider).sign_in(email, changes).parameter("code").expect("a code");
+    let code = Browser::new(provider)
+        .sign_in(email, changes)
+        .parameter("code")
+        .expect("a code");
     let answer = provider.redeem(&code, &[]);
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer.json()
@@ -78,7 +81,10 @@ fn a_v2_access_token_has_the_claims_of_entras() {
     for name in ["appid", "upn", "unique_name", "nonce"] {
         assert!(!claims.contains_key(name), "{name}");
     }
-    assert_eq!((text(&tokens, "token_type"), tokens["expires_in"].as_i64()), ("Bearer", Some(3600)));
+    assert_eq!(
+        (text(&tokens, "token_type"), tokens["expires_in"].as_i64()),
+        ("Bearer", Some(3600))
+    );
     assert_eq!(text(&tokens, "scope"), SCOPE);
 }
 
@@ -104,7 +110,10 @@ fn a_v1_access_token_has_the_claims_of_entras() {
         assert!(!claims.contains_key(name), "{name}");
     }
     let (_, id_claims) = provider.verified(text(&tokens, "id_token"));
-    assert_eq!(id_claims["ver"], "2.0", "the version follows the API, and the ID token is not for it");
+    assert_eq!(
+        id_claims["ver"], "2.0",
+        "the version follows the API, and the ID token is not for it"
+    );
 }
 
 #[test]
@@ -117,7 +126,10 @@ fn an_id_token_needs_openid_and_a_refresh_token_needs_offline_access() {
         (format!("offline_access {api}"), false, true),
     ] {
         let tokens = tokens(&provider, "alice@contoso.example", &[("scope", &scope)]);
-        assert_eq!((tokens["id_token"].is_string(), tokens["refresh_token"].is_string()), (id_token, refresh_token));
+        assert_eq!(
+            (tokens["id_token"].is_string(), tokens["refresh_token"].is_string()),
+            (id_token, refresh_token)
+        );
     }
 }
 
@@ -135,7 +147,10 @@ fn the_default_scope_stands_for_all_that_the_api_exposes() {
     for scope in [format!("api://{DEV_API_ID}/.default"), format!("{DEV_API_ID}/.default")] {
         let tokens = tokens(&provider, "alice@contoso.example", &[("scope", &scope)]);
         let (_, claims) = provider.verified(text(&tokens, "access_token"));
-        assert_eq!((&claims["scp"], &claims["aud"]), (&json!("access_as_user posts.read"), &json!(DEV_API_ID)));
+        assert_eq!(
+            (&claims["scp"], &claims["aud"]),
+            (&json!("access_as_user posts.read"), &json!(DEV_API_ID))
+        );
     }
 }
 
@@ -144,7 +159,10 @@ fn an_app_only_token_has_granted_roles_and_neither_scopes_nor_a_user() {
     let provider = Provider::start();
     let answer = provider.token_for_app(&provider.assertion().sign());
     let (_, claims) = provider.verified(&answer.text_of("access_token"));
-    assert_eq!((&claims["roles"], &claims["azp"]), (&json!(["Posts.Read.All"]), &json!(SITE)));
+    assert_eq!(
+        (&claims["roles"], &claims["azp"]),
+        (&json!(["Posts.Read.All"]), &json!(SITE))
+    );
     assert_eq!(claims["sub"], claims["oid"], "the service principal");
     for name in ["scp", "name", "preferred_username", "email", "sid"] {
         assert!(!claims.contains_key(name), "{name}");
@@ -159,7 +177,10 @@ fn an_app_only_token_has_granted_roles_and_neither_scopes_nor_a_user() {
 fn a_token_request_that_breaks_a_rule_is_refused() {
     let provider = Provider::start();
     let grant = [("grant_type", "client_credentials"), ("scope", "api://older/.default")];
-    let jwt_bearer = ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+    let jwt_bearer = (
+        "client_assertion_type",
+        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    );
     let client = ("client_id", SITE);
     let assertion = || provider.assertion().sign();
     let (first, second, third, fourth) = (assertion(), assertion(), assertion(), assertion());
@@ -172,31 +193,79 @@ fn a_token_request_that_breaks_a_rule_is_refused() {
             401,
             7_000_215,
         ),
-        ("no assertion type", vec![client, ("client_assertion", &second)], 400, 900_144),
+        (
+            "no assertion type",
+            vec![client, ("client_assertion", &second)],
+            400,
+            900_144,
+        ),
         (
             "another assertion type",
             vec![
                 client,
                 ("client_assertion", &third),
-                ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"),
+                (
+                    "client_assertion_type",
+                    "urn:ietf:params:oauth:client-assertion-type:saml2-bearer",
+                ),
             ],
             401,
             70002,
         ),
-        ("unknown client", vec![("client_id", "nobody"), jwt_bearer, ("client_assertion", &fourth)], 400, 700_016),
+        (
+            "unknown client",
+            vec![("client_id", "nobody"), jwt_bearer, ("client_assertion", &fourth)],
+            400,
+            700_016,
+        ),
         ("no client", vec![jwt_bearer], 400, 900_144),
         ("client twice", vec![client, ("client_id", OTHER_SITE)], 400, 9_000_411),
-        ("public client with a secret", vec![("client_id", PUBLIC_CLIENT), ("client_secret", "x")], 400, 700_025),
-        ("public client for itself", vec![("client_id", PUBLIC_CLIENT)], 401, 7_000_218),
-        ("API without certificate", vec![("client_id", DEV_API_ID)], 401, 7_000_218),
+        (
+            "public client with a secret",
+            vec![("client_id", PUBLIC_CLIENT), ("client_secret", "x")],
+            400,
+            700_025,
+        ),
+        (
+            "public client for itself",
+            vec![("client_id", PUBLIC_CLIENT)],
+            401,
+            7_000_218,
+        ),
+        (
+            "API without certificate",
+            vec![("client_id", DEV_API_ID)],
+            401,
+            7_000_218,
+        ),
     ] {
         let answer = provider.token(&[&grant[..], &fields].concat());
-        assert_eq!((answer.status, answer.code()), (status, code), "{name}: {}", answer.text);
+        assert_eq!(
+            (answer.status, answer.code()),
+            (status, code),
+            "{name}: {}",
+            answer.text
+        );
     }
     for (name, fields, error, code) in [
-        ("no grant type", &[("scope", "api://older/.default")][..], "invalid_request", 900_144),
-        ("password grant", &[("grant_type", "password")], "unsupported_grant_type", 70003),
-        ("no scope", &[("grant_type", "client_credentials")], "invalid_request", 900_144),
+        (
+            "no grant type",
+            &[("scope", "api://older/.default")][..],
+            "invalid_request",
+            900_144,
+        ),
+        (
+            "password grant",
+            &[("grant_type", "password")],
+            "unsupported_grant_type",
+            70003,
+        ),
+        (
+            "no scope",
+            &[("grant_type", "client_credentials")],
+            "invalid_request",
+            900_144,
+        ),
         (
             "a user's scope",
             &[("grant_type", "client_credentials"), ("scope", "api://older/use")],
@@ -205,7 +274,10 @@ fn a_token_request_that_breaks_a_rule_is_refused() {
         ),
         (
             "two scopes",
-            &[("grant_type", "client_credentials"), ("scope", "openid api://older/.default")],
+            &[
+                ("grant_type", "client_credentials"),
+                ("scope", "openid api://older/.default"),
+            ],
             "invalid_scope",
             1_002_012,
         ),
@@ -217,7 +289,11 @@ fn a_token_request_that_breaks_a_rule_is_refused() {
         ),
     ] {
         let answer = provider.token_as_site(fields);
-        assert_eq!((answer.status, answer.text_of("error").as_str(), answer.code()), (400, error, code), "{name}");
+        assert_eq!(
+            (answer.status, answer.text_of("error").as_str(), answer.code()),
+            (400, error, code),
+            "{name}"
+        );
     }
 }
 
@@ -226,10 +302,15 @@ fn only_a_form_without_an_authorization_header_is_a_token_request() {
     let provider = Provider::start();
     let url = provider.url("oauth2/v2.0/token");
     let agent = crate::support::idp::agent();
-    let basic =
-        agent.post(&url).header("Authorization", "Basic YTpi").send_form([("grant_type", "client_credentials")]);
+    let basic = agent
+        .post(&url)
+        .header("Authorization", "Basic YTpi")
+        .send_form([("grant_type", "client_credentials")]);
     assert_eq!(super::provider::Answer::of(basic).code(), 7_000_215);
-    let json = agent.post(&url).content_type("application/json").send(r#"{"grant_type":"client_credentials"}"#);
+    let json = agent
+        .post(&url)
+        .content_type("application/json")
+        .send(r#"{"grant_type":"client_credentials"}"#);
     assert_eq!(super::provider::Answer::of(json).code(), 900_561);
     assert_eq!(super::provider::Answer::of(agent.get(&url).call()).status, 404);
 }
@@ -252,6 +333,9 @@ fn msals_account_ids_come_when_asked_for() {
     let provider = Provider::start();
     let answer = provider.redeem(&provider.code(), &[("client_info", "1")]);
     assert!(!answer.text_of("client_info").is_empty());
-    let without = provider.redeem(&provider.code(), &[("redirect_uri", CALLBACK), ("code_verifier", VERIFIER)]);
+    let without = provider.redeem(
+        &provider.code(),
+        &[("redirect_uri", CALLBACK), ("code_verifier", VERIFIER)],
+    );
     assert!(without.json()["client_info"].is_null());
 }

@@ -68,7 +68,10 @@ impl TestApi {
     pub fn named(&self, number: usize, name: &str, seconds: i64) -> Client {
         let issued_at = chrono::Utc::now().timestamp() + seconds;
         self.bearer(|token| {
-            token.user(&self.user(number).oid).claim("name", json!(name)).claim("iat", json!(issued_at))
+            token
+                .user(&self.user(number).oid)
+                .claim("name", json!(name))
+                .claim("iat", json!(issued_at))
         })
     }
 
@@ -98,7 +101,10 @@ impl TestApi {
     }
 
     fn client(&self, token: Option<String>) -> Client {
-        Client { base: self.server.as_ref().expect("it runs").url(""), token }
+        Client {
+            base: self.server.as_ref().expect("it runs").url(""),
+            token,
+        }
     }
 }
 
@@ -108,7 +114,10 @@ pub fn each_api(test: impl Fn(TestApi)) {
         // The database's own folder, and the one to clean up, outlive the API.
         test(TestApi::with(|settings| {
             let migrate_at_start = Some(true);
-            settings.database = DatabaseSettings { migrate_at_start, ..database.clone() };
+            settings.database = DatabaseSettings {
+                migrate_at_start,
+                ..database.clone()
+            };
             // Enough for whole batteries of them.
             settings.api.limit_searches_burst = 10_000;
         }));
@@ -125,11 +134,17 @@ pub struct Client {
 impl Client {
     /// With a token, of an API that runs elsewhere.
     pub fn at(base: &str, token: &str) -> Self {
-        Self { base: base.to_owned(), token: Some(token.to_owned()) }
+        Self {
+            base: base.to_owned(),
+            token: Some(token.to_owned()),
+        }
     }
 
     pub fn call(&self, method: &str, path: &str) -> Call {
-        let call = Call { request: Request::builder().method(method).uri(format!("{}{path}", self.base)), body: None };
+        let call = Call {
+            request: Request::builder().method(method).uri(format!("{}{path}", self.base)),
+            body: None,
+        };
         match &self.token {
             Some(token) => call.header("Authorization", &format!("Bearer {token}")),
             None => call,
@@ -138,12 +153,18 @@ impl Client {
 
     /// The same caller at another server.
     pub fn at_server(&self, base: &str) -> Self {
-        Self { base: base.to_owned(), token: self.token.clone() }
+        Self {
+            base: base.to_owned(),
+            token: self.token.clone(),
+        }
     }
 
     /// The same, over connections that are kept: for many requests.
     pub fn kept_alive(&self) -> KeptAlive {
-        KeptAlive { client: self.clone(), agent: agent() }
+        KeptAlive {
+            client: self.clone(),
+            agent: agent(),
+        }
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -177,7 +198,12 @@ impl Client {
             if answer.status == status {
                 return answer;
             }
-            assert!(Instant::now() < deadline, "{path} never answers {status}: {} {}", answer.status, answer.text);
+            assert!(
+                Instant::now() < deadline,
+                "{path} never answers {status}: {} {}",
+                answer.status,
+                answer.text
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -196,7 +222,10 @@ impl KeptAlive {
 
     pub fn status_with_token(&self, path: &str, token: &str) -> u16 {
         let request = self.agent.get(format!("{}{path}", self.client.base));
-        let mut answer = request.header("Authorization", format!("Bearer {token}")).call().expect("an answer");
+        let mut answer = request
+            .header("Authorization", format!("Bearer {token}"))
+            .call()
+            .expect("an answer");
         // A connection is kept only when its answer has been read.
         answer.body_mut().read_to_string().expect("text");
         answer.status().as_u16()
@@ -234,7 +263,12 @@ impl Call {
         Answer {
             status: answer.status().as_u16(),
             headers: answer.headers().clone(),
-            text: answer.body_mut().with_config().limit(100_000_000).read_to_string().unwrap_or_default(),
+            text: answer
+                .body_mut()
+                .with_config()
+                .limit(100_000_000)
+                .read_to_string()
+                .unwrap_or_default(),
         }
     }
 }
@@ -285,7 +319,12 @@ impl Answer {
         self.problem(422, "invalid");
         let errors = self.value("errors");
         let text = |error: &Value, name| error.get(name).and_then(Value::as_str).expect("text").to_owned();
-        errors.as_array().expect("errors").iter().map(|error| (text(error, "field"), text(error, "message"))).collect()
+        errors
+            .as_array()
+            .expect("errors")
+            .iter()
+            .map(|error| (text(error, "field"), text(error, "message")))
+            .collect()
     }
 }
 

@@ -59,7 +59,12 @@ pub struct InVault {
 pub fn registered(exportable: bool, as_pem: bool) -> InVault {
     let both = client_certificate().1.as_bytes();
     let key = PKey::private_key_from_pem(both).expect("a key");
-    InVault { certificate: X509::from_pem(both).expect("a certificate"), key, exportable, as_pem }
+    InVault {
+        certificate: X509::from_pem(both).expect("a certificate"),
+        key,
+        exportable,
+        as_pem,
+    }
 }
 
 pub struct PlayedAzure {
@@ -121,13 +126,20 @@ impl PlayedAzure {
 
     /// Puts a certificate into the vault; a new version, where there is one of this name.
     pub fn put(&self, name: &str, in_vault: InVault) {
-        lock(&self.state.certificates).entry(name.to_owned()).or_default().push(in_vault);
+        lock(&self.state.certificates)
+            .entry(name.to_owned())
+            .or_default()
+            .push(in_vault);
     }
 
     /// Puts another key in the place of the newest version's.
     pub fn swap_key(&self, name: &str, key: PKey<Private>) {
         let mut certificates = lock(&self.state.certificates);
-        certificates.get_mut(name).and_then(|versions| versions.last_mut()).expect("there").key = key;
+        certificates
+            .get_mut(name)
+            .and_then(|versions| versions.last_mut())
+            .expect("there")
+            .key = key;
     }
 
     /// Answers so, `times` times, to what begins with `path`.
@@ -138,7 +150,13 @@ impl PlayedAzure {
     /// The same, with this header.
     pub fn fail_with(&self, path: &str, times: usize, status: u16, header: (&'static str, &str), body: Value) {
         let (path, header) = (path.to_owned(), (header.0, header.1.to_owned()));
-        lock(&self.state.failures).push(Failure { path, times, status, header, body });
+        lock(&self.state.failures).push(Failure {
+            path,
+            times,
+            status,
+            header,
+            body,
+        });
     }
 
     pub fn heal(&self) {
@@ -166,7 +184,11 @@ impl PlayedAzure {
 
     /// All that was asked for under a path.
     pub fn asked(&self, path: &str) -> Vec<Asked> {
-        lock(&self.state.asked).iter().filter(|asked| asked.path.starts_with(path)).cloned().collect()
+        lock(&self.state.asked)
+            .iter()
+            .filter(|asked| asked.path.starts_with(path))
+            .cloned()
+            .collect()
     }
 
     /// How many requests came with a token that the vault does not take.
@@ -180,7 +202,8 @@ impl PlayedAzure {
 
     /// A token of the cluster's issuer, which lives here, too.
     pub fn federated_token(&self, subject: &str, change: impl FnOnce(&mut Value)) -> String {
-        self.state.federated_token(subject, "api://AzureADTokenExchange", change)
+        self.state
+            .federated_token(subject, "api://AzureADTokenExchange", change)
     }
 }
 
@@ -201,7 +224,9 @@ impl State {
 
     fn takes(&self, token: &str) -> bool {
         let base = lock(&self.base).clone();
-        lock(&self.tokens).get(token).is_some_and(|(resource, end)| *resource == base && Utc::now().timestamp() < *end)
+        lock(&self.tokens)
+            .get(token)
+            .is_some_and(|(resource, end)| *resource == base && Utc::now().timestamp() < *end)
     }
 
     fn federated_token(&self, subject: &str, audience: &str, change: impl FnOnce(&mut Value)) -> String {
@@ -223,7 +248,9 @@ impl Server {
         let listener = serve::listen("127.0.0.1", 0).expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let task = HttpServer::new(move || {
-            App::new().app_data(web::Data::from(Arc::clone(&state))).default_service(web::to(answer))
+            App::new()
+                .app_data(web::Data::from(Arc::clone(&state)))
+                .default_service(web::to(answer))
         })
         .workers(2)
         .disable_signals()
@@ -239,11 +266,19 @@ impl Server {
 }
 
 async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>) -> HttpResponse {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let header = |name: &str| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
     let asked = Asked {
         method: request.method().to_string(),
         path: request.path().to_owned(),
-        query: url::form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect(),
+        query: url::form_urlencoded::parse(request.query_string().as_bytes())
+            .into_owned()
+            .collect(),
         token: header("authorization").and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned)),
         metadata: header("metadata"),
         identity_header: header("x-identity-header"),
@@ -284,15 +319,28 @@ fn token_endpoint(state: &State, body: &[u8]) -> HttpResponse {
 
 fn failure(state: &State, asked: &Asked) -> Option<HttpResponse> {
     let mut failures = lock(&state.failures);
-    let is_vault = ["/certificates/", "/keys/", "/secrets/"].iter().any(|start| asked.path.starts_with(start));
-    let failure = failures.iter_mut().find(|one| asked.path.starts_with(&one.path) && one.times > 0)?;
+    let is_vault = ["/certificates/", "/keys/", "/secrets/"]
+        .iter()
+        .any(|start| asked.path.starts_with(start));
+    let failure = failures
+        .iter_mut()
+        .find(|one| asked.path.starts_with(&one.path) && one.times > 0)?;
     if is_vault && failure.status < 429 && asked.token.is_none() {
         return None;
     }
     failure.times -= 1;
-    let Failure { status, header: (name, value), body, .. } = failure;
+    let Failure {
+        status,
+        header: (name, value),
+        body,
+        ..
+    } = failure;
     let status = StatusCode::from_u16(*status).expect("a status");
-    Some(HttpResponse::build(status).insert_header((*name, value.as_str())).json(body.clone()))
+    Some(
+        HttpResponse::build(status)
+            .insert_header((*name, value.as_str()))
+            .json(body.clone()),
+    )
 }
 
 fn imds(state: &State, asked: &Asked) -> HttpResponse {
@@ -317,7 +365,9 @@ fn app_service(state: &State, asked: &Asked) -> HttpResponse {
 
 /// `expires_on` is text, as in both of them.
 fn token(state: &State, asked: &Asked) -> HttpResponse {
-    let Some(resource) = asked.query.get("resource") else { return error(400, "invalid_resource", "resource") };
+    let Some(resource) = asked.query.get("resource") else {
+        return error(400, "invalid_resource", "resource");
+    };
     let token = if resource.starts_with("api://AzureADTokenExchange") {
         *lock(&state.given) += 1;
         let number = *lock(&state.given);
@@ -339,12 +389,16 @@ fn vault(state: &State, asked: &Asked) -> HttpResponse {
         if asked.token.is_some() {
             *lock(&state.refused) += 1;
         }
-        let resource = lock(&state.resource).clone().unwrap_or_else(|| lock(&state.base).clone());
+        let resource = lock(&state.resource)
+            .clone()
+            .unwrap_or_else(|| lock(&state.base).clone());
         let challenge = format!(
             r#"Bearer authorization="https://login.microsoftonline.com/11111111-2222-4333-8444-555555555555", resource="{resource}""#
         );
         let body = json!({ "error": { "code": "Unauthorized", "message": "AKV10000: Request is missing a Bearer or PoP token." }});
-        return HttpResponse::Unauthorized().insert_header(("WWW-Authenticate", challenge)).json(body);
+        return HttpResponse::Unauthorized()
+            .insert_header(("WWW-Authenticate", challenge))
+            .json(body);
     }
     if asked.query.get("api-version").map(String::as_str) != Some("7.4") {
         return error(400, "BadParameter", "api-version must be specified");
@@ -352,7 +406,11 @@ fn vault(state: &State, asked: &Asked) -> HttpResponse {
     let parts: Vec<&str> = asked.path.trim_start_matches('/').split('/').collect();
     let certificates = lock(&state.certificates);
     let Some((name, versions)) = parts.get(1).and_then(|name| certificates.get_key_value(*name)) else {
-        return error(404, "CertificateNotFound", "A certificate with (name/id) was not found in this key vault.");
+        return error(
+            404,
+            "CertificateNotFound",
+            "A certificate with (name/id) was not found in this key vault.",
+        );
     };
     let newest = format!("v{}", versions.len());
     let version = parts.get(2).copied().unwrap_or(&newest);
@@ -377,7 +435,9 @@ fn vault(state: &State, asked: &Asked) -> HttpResponse {
 
 /// Signs the digest that was sent, and nothing else.
 fn sign(found: &InVault, asked: &Asked) -> HttpResponse {
-    let digest = URL_SAFE_NO_PAD.decode(asked.body["value"].as_str().unwrap_or("")).unwrap_or_default();
+    let digest = URL_SAFE_NO_PAD
+        .decode(asked.body["value"].as_str().unwrap_or(""))
+        .unwrap_or_default();
     if digest.len() != 32 {
         return error(400, "BadParameter", "Invalid length of 'value'");
     }
@@ -402,7 +462,11 @@ fn secret(found: &InVault) -> Value {
     let certificate = found.certificate.to_pem().expect("PEM");
     if found.as_pem {
         let key = found.key.private_key_to_pem_pkcs8().expect("PEM");
-        let both = if found.exportable { [key, certificate].concat() } else { certificate };
+        let both = if found.exportable {
+            [key, certificate].concat()
+        } else {
+            certificate
+        };
         return json!({ "value": String::from_utf8(both).expect("text"), "contentType": "application/x-pem-file" });
     }
     let mut builder = openssl::pkcs12::Pkcs12::builder();

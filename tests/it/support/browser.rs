@@ -37,8 +37,12 @@ impl Browser {
         ] {
             capabilities.add_arg(argument).expect("an argument");
         }
-        capabilities.set_logging_prefs("browser", LoggingPrefsLogLevel::All).expect("a log level");
-        let driver = WebDriver::new(driver_url, capabilities).await.expect("chromedriver opens a browser");
+        capabilities
+            .set_logging_prefs("browser", LoggingPrefsLogLevel::All)
+            .expect("a log level");
+        let driver = WebDriver::new(driver_url, capabilities)
+            .await
+            .expect("chromedriver opens a browser");
         Self { driver }
     }
 
@@ -76,7 +80,11 @@ impl Browser {
     pub async fn gone(&self, css: &str) {
         let deadline = Instant::now() + PATIENCE;
         while self.has(css).await {
-            assert!(Instant::now() < deadline, "still there: {css}\n{}", self.describe().await);
+            assert!(
+                Instant::now() < deadline,
+                "still there: {css}\n{}",
+                self.describe().await
+            );
             tokio::time::sleep(POLL).await;
         }
     }
@@ -85,7 +93,14 @@ impl Browser {
     pub async fn click(&self, label: &str) {
         let path =
             format!("//a[contains(normalize-space(.),'{label}')] | //button[contains(normalize-space(.),'{label}')]");
-        match self.driver.query(By::XPath(path)).wait(PATIENCE, POLL).and_clickable().first().await {
+        match self
+            .driver
+            .query(By::XPath(path))
+            .wait(PATIENCE, POLL)
+            .and_clickable()
+            .first()
+            .await
+        {
             Ok(element) => element.click().await.expect("a click"),
             Err(error) => panic!("nothing says {label:?}: {error}\n{}", self.describe().await),
         }
@@ -100,7 +115,12 @@ impl Browser {
 
     /// What stands in a field.
     pub async fn value(&self, name: &str) -> String {
-        self.find(&format!("[name={name}]")).await.value().await.expect("a value").unwrap_or_default()
+        self.find(&format!("[name={name}]"))
+            .await
+            .value()
+            .await
+            .expect("a value")
+            .unwrap_or_default()
     }
 
     pub async fn path(&self) -> String {
@@ -111,7 +131,10 @@ impl Browser {
     pub async fn picture(&self, name: &str) {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
         fs::create_dir_all(&folder).expect("a folder");
-        self.driver.screenshot(&folder.join(format!("{name}.png"))).await.expect("a screenshot");
+        self.driver
+            .screenshot(&folder.join(format!("{name}.png")))
+            .await
+            .expect("a screenshot");
     }
 
     /// Ends the browser. The console must have shown no error and no violation of the content security policy, other
@@ -120,7 +143,9 @@ impl Browser {
         let entries = self.driver.browser_log().await.expect("the console's log");
         let excused = |message: &str| {
             message.contains("Failed to load resource")
-                && expected.iter().any(|status| message.contains(&format!("status of {status}")))
+                && expected
+                    .iter()
+                    .any(|status| message.contains(&format!("status of {status}")))
         };
         let bad: Vec<_> = entries
             .iter()
@@ -132,7 +157,12 @@ impl Browser {
     }
 
     async fn describe(&self) -> String {
-        let url = self.driver.current_url().await.map(|url| url.path().to_owned()).unwrap_or_default();
+        let url = self
+            .driver
+            .current_url()
+            .await
+            .map(|url| url.path().to_owned())
+            .unwrap_or_default();
         let body = match self.driver.find(By::Css("body")).await {
             Ok(body) => body.text().await.unwrap_or_default(),
             Err(_) => String::new(),

@@ -29,7 +29,12 @@ pub struct TestCertificate<'a> {
 
 impl<'a> TestCertificate<'a> {
     pub fn new(common_name: &'a str, key: &'a PKey<Private>) -> Self {
-        Self { common_name, key, issuer: None, valid: (-1, 30) }
+        Self {
+            common_name,
+            key,
+            issuer: None,
+            valid: (-1, 30),
+        }
     }
 
     pub fn make(&self) -> X509 {
@@ -40,21 +45,29 @@ impl<'a> TestCertificate<'a> {
     /// Valid from and until these seconds since 1970, whatever `valid` says.
     pub fn make_between(&self, from: i64, until: i64) -> X509 {
         let mut name = X509NameBuilder::new().expect("a name");
-        name.append_entry_by_nid(Nid::COMMONNAME, self.common_name).expect("a name");
+        name.append_entry_by_nid(Nid::COMMONNAME, self.common_name)
+            .expect("a name");
         let name = name.build();
         let time = |seconds: i64| Asn1Time::from_unix(seconds).expect("a time");
         let mut builder = X509::builder().expect("a builder");
         builder.set_version(2).expect("v3");
-        let serial = BigNum::from_u32(4711).expect("a number").to_asn1_integer().expect("a number");
+        let serial = BigNum::from_u32(4711)
+            .expect("a number")
+            .to_asn1_integer()
+            .expect("a number");
         builder.set_serial_number(&serial).expect("a serial number");
         builder.set_subject_name(&name).expect("a subject");
-        builder.set_issuer_name(self.issuer.map_or(&*name, |(issuer, _)| issuer.subject_name())).expect("an issuer");
+        builder
+            .set_issuer_name(self.issuer.map_or(&*name, |(issuer, _)| issuer.subject_name()))
+            .expect("an issuer");
         builder.set_not_before(&time(from)).expect("a time");
         builder.set_not_after(&time(until)).expect("a time");
         builder.set_pubkey(self.key).expect("a key");
         let constraints = BasicConstraints::new().critical().ca().build().expect("an extension");
         builder.append_extension(constraints).expect("an extension");
-        builder.sign(self.issuer.map_or(self.key, |(_, key)| key), MessageDigest::sha256()).expect("a signature");
+        builder
+            .sign(self.issuer.map_or(self.key, |(_, key)| key), MessageDigest::sha256())
+            .expect("a signature");
         builder.build()
     }
 }
@@ -76,5 +89,8 @@ pub fn file(folder: &Path, name: &str, parts: &[&[u8]]) -> PathBuf {
 }
 
 pub fn settings(path: &Path) -> CertificateSettings {
-    CertificateSettings { path: Some(path.to_owned()), ..CertificateSettings::default() }
+    CertificateSettings {
+        path: Some(path.to_owned()),
+        ..CertificateSettings::default()
+    }
 }

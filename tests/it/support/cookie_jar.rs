@@ -29,16 +29,27 @@ impl CookieJar {
     /// All of them, as a request header holds them.
     pub fn header(&self) -> String {
         self.with(|cookies| {
-            cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+            cookies
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect::<Vec<_>>()
+                .join("; ")
         })
     }
 
     /// Does what the `Set-Cookie` headers of an answer say, and gives them.
     pub fn keep(&self, answer: &HeaderMap) -> Vec<String> {
-        let values = answer.get_all("set-cookie").iter().map(|value| value.to_str().expect("text").to_owned());
+        let values = answer
+            .get_all("set-cookie")
+            .iter()
+            .map(|value| value.to_str().expect("text").to_owned());
         let set_cookies: Vec<String> = values.collect();
         for cookie in &set_cookies {
-            let (name, value) = cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
+            let (name, value) = cookie
+                .split(';')
+                .next()
+                .and_then(|pair| pair.split_once('='))
+                .expect("a cookie");
             if value.is_empty() || cookie.contains("Max-Age=0") {
                 self.forget(name);
             } else {

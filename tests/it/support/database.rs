@@ -29,14 +29,21 @@ pub fn each_blog<F: Future<Output = ()>>(test: impl Fn(TestBlog) -> F) {
     each_database(|settings| {
         let database = Database::open(settings).expect("opens");
         database.migrate().expect("migrates");
-        block_on(test(TestBlog { blog: Blog::new(database.clone()), database: database.clone() }));
+        block_on(test(TestBlog {
+            blog: Blog::new(database.clone()),
+            database: database.clone(),
+        }));
         database.close();
     });
 }
 
 /// Runs a test's future on a runtime like a server's worker.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
 }
 
 /// An open, migrated database and the blog on it.
@@ -48,13 +55,20 @@ pub struct TestBlog {
 impl TestBlog {
     /// A user known by a number.
     pub async fn user(&self, number: u128) -> User {
-        self.blog.ensure_user(key(number), &format!("User {number}")).await.expect("a user").0
+        self.blog
+            .ensure_user(key(number), &format!("User {number}"))
+            .await
+            .expect("a user")
+            .0
     }
 }
 
 /// The key of the user with a number.
 pub fn key(number: u128) -> UserKey {
-    UserKey { tid: Uuid::from_u128(0xAAAA), oid: Uuid::from_u128(number) }
+    UserKey {
+        tid: Uuid::from_u128(0xAAAA),
+        oid: Uuid::from_u128(number),
+    }
 }
 
 /// A post to be written.
@@ -75,7 +89,13 @@ impl SqliteFile {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = folder.path().join("blog.db").display().to_string();
-        Self { settings: DatabaseSettings { url, ..DatabaseSettings::default() }, folder }
+        Self {
+            settings: DatabaseSettings {
+                url,
+                ..DatabaseSettings::default()
+            },
+            folder,
+        }
     }
 }
 
@@ -99,7 +119,11 @@ impl PostgresDatabase {
 
     fn create(admin_url: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("blogctl_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "blogctl_{}_{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
         // A locale that knows more than ASCII, whatever the server's default.
         administer(
             admin_url,
@@ -109,8 +133,16 @@ impl PostgresDatabase {
         );
         let mut url = Url::parse(admin_url).expect("a URL");
         url.set_path(&name);
-        let settings = DatabaseSettings { url: url.into(), pool_size: 4, ..DatabaseSettings::default() };
-        Self { settings, admin_url: admin_url.to_owned(), name }
+        let settings = DatabaseSettings {
+            url: url.into(),
+            pool_size: 4,
+            ..DatabaseSettings::default()
+        };
+        Self {
+            settings,
+            admin_url: admin_url.to_owned(),
+            name,
+        }
     }
 }
 
@@ -127,5 +159,8 @@ fn administer(admin_url: &str, statement: &str) {
 
 /// Somebody who may write, and change what is their own.
 pub fn acting(key: UserKey) -> Actor {
-    Actor { key, rights: Rights::Write }
+    Actor {
+        key,
+        rights: Rights::Write,
+    }
 }

@@ -33,12 +33,20 @@ impl Dev {
     /// Starts it in `folder` with more arguments.
     pub fn start_in(folder: &Path, arguments: &[&str]) -> Self {
         let mut command = blogctl(folder);
-        command.args(["dev", "--idp-port", "0", "--api-port", "0", "--client-port", "0"]).args(arguments);
+        command
+            .args(["dev", "--idp-port", "0", "--api-port", "0", "--client-port", "0"])
+            .args(arguments);
         let mut running = Running::start(&mut command);
         let site = origin(&running.url_after("Web site"));
         let api = origin(&running.url_after("API"));
         let idp = origin(&running.url_after("Identity provider"));
-        Self { running, site, api, idp, folder: None }
+        Self {
+            running,
+            site,
+            api,
+            idp,
+            folder: None,
+        }
     }
 
     pub fn site(&self, path: &str) -> String {

@@ -41,7 +41,12 @@ pub struct TestKey {
 /// Two keys that every test shares, since making one takes a while.
 pub fn keys() -> &'static [TestKey; 2] {
     static KEYS: OnceLock<[TestKey; 2]> = OnceLock::new();
-    KEYS.get_or_init(|| ["one", "two"].map(|kid| TestKey { kid, key: rsa_key(2048) }))
+    KEYS.get_or_init(|| {
+        ["one", "two"].map(|kid| TestKey {
+            kid,
+            key: rsa_key(2048),
+        })
+    })
 }
 
 pub fn rsa_key(bits: u32) -> PKey<Private> {
@@ -60,7 +65,10 @@ impl TestKey {
 
     /// A token with the usual header, signed RS256.
     pub fn sign(&self, claims: &Value) -> String {
-        self.sign_with_header(&json!({"typ": "JWT", "alg": "RS256", "kid": self.kid}), &claims.to_string())
+        self.sign_with_header(
+            &json!({"typ": "JWT", "alg": "RS256", "kid": self.kid}),
+            &claims.to_string(),
+        )
     }
 
     /// A token with any header and payload, signed RS256 whatever the header says.
@@ -73,35 +81,51 @@ impl TestKey {
 
     /// A token signed PS256.
     pub fn sign_ps256(&self, claims: &Value) -> String {
-        signed(&json!({"typ": "JWT", "alg": "PS256", "kid": self.kid}), &claims.to_string(), |input| {
-            let mut signer = Signer::new(MessageDigest::sha256(), &self.key).expect("a signer");
-            signer.set_rsa_padding(Padding::PKCS1_PSS).expect("PSS");
-            signer.set_rsa_pss_saltlen(RsaPssSaltlen::custom(32)).expect("PSS");
-            signer.sign_oneshot_to_vec(input).expect("a signature")
-        })
+        signed(
+            &json!({"typ": "JWT", "alg": "PS256", "kid": self.kid}),
+            &claims.to_string(),
+            |input| {
+                let mut signer = Signer::new(MessageDigest::sha256(), &self.key).expect("a signer");
+                signer.set_rsa_padding(Padding::PKCS1_PSS).expect("PSS");
+                signer.set_rsa_pss_saltlen(RsaPssSaltlen::custom(32)).expect("PSS");
+                signer.sign_oneshot_to_vec(input).expect("a signature")
+            },
+        )
     }
 
     /// A token signed RS512.
     pub fn sign_rs512(&self, claims: &Value) -> String {
-        signed(&json!({"typ": "JWT", "alg": "RS512", "kid": self.kid}), &claims.to_string(), |input| {
-            let mut signer = Signer::new(MessageDigest::sha512(), &self.key).expect("a signer");
-            signer.sign_oneshot_to_vec(input).expect("a signature")
-        })
+        signed(
+            &json!({"typ": "JWT", "alg": "RS512", "kid": self.kid}),
+            &claims.to_string(),
+            |input| {
+                let mut signer = Signer::new(MessageDigest::sha512(), &self.key).expect("a signer");
+                signer.sign_oneshot_to_vec(input).expect("a signature")
+            },
+        )
     }
 
     /// A token "signed" HS256 with the public key as the secret: the oldest attack on JWT libraries.
     pub fn sign_hs256_with_public_key(&self, claims: &Value) -> String {
         let secret = PKey::hmac(&self.key.public_key_to_pem().expect("PEM")).expect("a key");
-        signed(&json!({"typ": "JWT", "alg": "HS256", "kid": self.kid}), &claims.to_string(), |input| {
-            let mut signer = Signer::new(MessageDigest::sha256(), &secret).expect("a signer");
-            signer.sign_oneshot_to_vec(input).expect("a signature")
-        })
+        signed(
+            &json!({"typ": "JWT", "alg": "HS256", "kid": self.kid}),
+            &claims.to_string(),
+            |input| {
+                let mut signer = Signer::new(MessageDigest::sha256(), &secret).expect("a signer");
+                signer.sign_oneshot_to_vec(input).expect("a signature")
+            },
+        )
     }
 }
 
 fn signed(header: &Value, payload: &str, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let input = format!("{}.{}", encode(header.to_string().as_bytes()), encode(payload.as_bytes()));
+    let input = format!(
+        "{}.{}",
+        encode(header.to_string().as_bytes()),
+        encode(payload.as_bytes())
+    );
     let signature = encode(&sign(input.as_bytes()));
     format!("{input}.{signature}")
 }
@@ -134,7 +158,11 @@ impl Answer {
         Self::with_status(200, value)
     }
     pub fn with_status(status: u16, value: &Value) -> Self {
-        Self { status, headers: "Content-Type: application/json\r\n", body: value.to_string() }
+        Self {
+            status,
+            headers: "Content-Type: application/json\r\n",
+            body: value.to_string(),
+        }
     }
 }
 
@@ -257,7 +285,9 @@ fn serve(connection: TcpStream, script: &Mutex<Script>, base: &str) -> std::io::
 
     let tenant = format!("{base}/{DEV_TENANT_ID}");
     let target = request_line.split(' ').nth(1).unwrap_or_default();
-    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query.to_owned())));
+    let (path, query) = target
+        .split_once('?')
+        .map_or((target, None), |(path, query)| (path, Some(query.to_owned())));
     let answer = {
         let mut script = script.lock().expect("no test panics while it holds this");
         if path.ends_with("/openid-configuration") {
@@ -270,7 +300,10 @@ fn serve(connection: TcpStream, script: &Mutex<Script>, base: &str) -> std::io::
                 "end_session_endpoint": format!("{tenant}/oauth2/v2.0/logout"),
             });
             for (name, value) in &script.discovery {
-                document.as_object_mut().expect("an object").insert((*name).to_owned(), value.clone());
+                document
+                    .as_object_mut()
+                    .expect("an object")
+                    .insert((*name).to_owned(), value.clone());
             }
             Answer::json(&document)
         } else if path.ends_with("/keys") {
@@ -278,7 +311,9 @@ fn serve(connection: TcpStream, script: &Mutex<Script>, base: &str) -> std::io::
             script.key_query = query;
             script.jwks.clone()
         } else if path.ends_with("/token") {
-            script.token_forms.push(url::form_urlencoded::parse(&body).into_owned().collect());
+            script
+                .token_forms
+                .push(url::form_urlencoded::parse(&body).into_owned().collect());
             script.token.clone()
         } else {
             Answer::with_status(404, &json!({}))

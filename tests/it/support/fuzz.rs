@@ -70,7 +70,11 @@ pub fn sent(seed: u64, number: u64, grammar: &Grammar) -> Sent {
 /// A request, and whether others may be sent on its connection.
 fn one(dice: &mut Dice, grammar: &Grammar) -> (Sent, bool) {
     let mut head = head::head(dice, grammar);
-    let body = if head.takes_body() || dice.chance(5) { body::body(dice, grammar) } else { Vec::new() };
+    let body = if head.takes_body() || dice.chance(5) {
+        body::body(dice, grammar)
+    } else {
+        Vec::new()
+    };
     let framed = framing::frame(dice, &mut head, body);
     let is_whole = framed.is_whole && !head.is_broken;
     let end = match () {
@@ -79,7 +83,14 @@ fn one(dice: &mut Dice, grammar: &Grammar) -> (Sent, bool) {
         () => End::Dropped,
     };
     let may_share = head.may_share_a_connection();
-    (Sent { bytes: [head.bytes(), framed.bytes].concat(), methods: vec![head.method], end }, may_share)
+    (
+        Sent {
+            bytes: [head.bytes(), framed.bytes].concat(),
+            methods: vec![head.method],
+            end,
+        },
+        may_share,
+    )
 }
 
 /// Chances that depend on the seed and the stream alone.

@@ -20,15 +20,25 @@ impl IdpControl {
 
     /// Of a provider in another process, by its base URL.
     pub fn at(base_url: &str) -> Self {
-        Self { base: format!("{base_url}/_control"), agent: agent() }
+        Self {
+            base: format!("{base_url}/_control"),
+            agent: agent(),
+        }
     }
 
     /// Of a provider that serves HTTPS; its certificate is not what is tested here.
     pub fn over_https(idp: &TestServer) -> Self {
         let tls = ureq::tls::TlsConfig::builder().disable_verification(true).build();
-        let agent =
-            ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false).proxy(None).build().into();
-        Self { base: format!("https://localhost:{}/_control", idp.port), agent }
+        let agent = ureq::Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            .proxy(None)
+            .build()
+            .into();
+        Self {
+            base: format!("https://localhost:{}/_control", idp.port),
+            agent,
+        }
     }
 
     /// Starts a token, right in everything: a user's access token from the site for the API, in the default registrations.
@@ -90,7 +100,11 @@ impl IdpControl {
 
     /// The next token requests are refused with an AADSTS number.
     pub fn fail_next(&self, count: u32, code: u32) {
-        self.send("PUT", "/fault", Some(&json!({ "fail_next": { "count": count, "code": code } })));
+        self.send(
+            "PUT",
+            "/fault",
+            Some(&json!({ "fail_next": { "count": count, "code": code } })),
+        );
     }
 
     /// All is well again.
@@ -106,7 +120,10 @@ impl IdpControl {
     /// The last requests, oldest first: `method`, `path`, `query_fields`, `status`, and of token requests `form_fields`,
     /// `grant_type`, `client_id`, `scope`, `assertion_header` and `assertion_claims`.
     pub fn requests(&self) -> Vec<Value> {
-        self.send("GET", "/requests", None).as_array().expect("an array").clone()
+        self.send("GET", "/requests", None)
+            .as_array()
+            .expect("an array")
+            .clone()
     }
 
     /// The last requests whose path ends so.
@@ -120,18 +137,30 @@ impl IdpControl {
     }
 
     fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
-        let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base));
         let answer = match body {
             Some(body) => {
-                let request = request.header("Content-Type", "application/json").body(body.to_string());
+                let request = request
+                    .header("Content-Type", "application/json")
+                    .body(body.to_string());
                 self.agent.run(request.expect("a request"))
             }
             None => self.agent.run(request.body(()).expect("a request")),
         };
         let mut answer = answer.expect("the control interface answers");
         let text = answer.body_mut().read_to_string().expect("text");
-        assert!(answer.status().is_success(), "{method} {path}: {} {text}", answer.status());
-        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("JSON") }
+        assert!(
+            answer.status().is_success(),
+            "{method} {path}: {} {text}",
+            answer.status()
+        );
+        if text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&text).expect("JSON")
+        }
     }
 }
 
@@ -169,7 +198,8 @@ impl TokenBuilder<'_> {
 
     /// For the application itself: no user, no `scp`.
     pub fn app_only(self) -> Self {
-        self.set("kind", json!("app_only")).set("scope", json!(format!("api://{DEV_API_ID}/.default")))
+        self.set("kind", json!("app_only"))
+            .set("scope", json!(format!("api://{DEV_API_ID}/.default")))
     }
 
     /// An ID token in place of an access token.
@@ -185,7 +215,9 @@ impl TokenBuilder<'_> {
     /// Expired an hour ago.
     pub fn expired(self) -> Self {
         let now = chrono::Utc::now().timestamp();
-        self.claim("iat", json!(now - 7200)).claim("nbf", json!(now - 7200)).claim("exp", json!(now - 3600))
+        self.claim("iat", json!(now - 7200))
+            .claim("nbf", json!(now - 7200))
+            .claim("exp", json!(now - 3600))
     }
 
     /// Valid in an hour.
@@ -200,7 +232,10 @@ impl TokenBuilder<'_> {
     }
 
     pub fn without_claim(mut self, name: &str) -> Self {
-        self.request["remove_claims"].as_array_mut().expect("an array").push(json!(name));
+        self.request["remove_claims"]
+            .as_array_mut()
+            .expect("an array")
+            .push(json!(name));
         self
     }
 
@@ -210,7 +245,10 @@ impl TokenBuilder<'_> {
     }
 
     pub fn without_header(mut self, name: &str) -> Self {
-        self.request["remove_header"].as_array_mut().expect("an array").push(json!(name));
+        self.request["remove_header"]
+            .as_array_mut()
+            .expect("an array")
+            .push(json!(name));
         self
     }
 

@@ -16,7 +16,10 @@ impl Log for Lines {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            LINES.lock().expect("not poisoned").push(format!("{} {}", record.level(), record.args()));
+            LINES
+                .lock()
+                .expect("not poisoned")
+                .push(format!("{} {}", record.level(), record.args()));
         }
     }
 
@@ -34,5 +37,11 @@ pub fn keep() {
 
 /// The lines that hold `text`, so far.
 pub fn with(text: &str) -> Vec<String> {
-    LINES.lock().expect("not poisoned").iter().filter(|line| line.contains(text)).cloned().collect()
+    LINES
+        .lock()
+        .expect("not poisoned")
+        .iter()
+        .filter(|line| line.contains(text))
+        .cloned()
+        .collect()
 }

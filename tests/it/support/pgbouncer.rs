@@ -40,7 +40,9 @@ impl PgBouncer {
         let settings = folder.path().join("pgbouncer.ini");
         // It cannot pick a free port itself: somebody else may be faster.
         for _ in 0..5 {
-            let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+            let free = TcpListener::bind("127.0.0.1:0")
+                .and_then(|socket| socket.local_addr())
+                .expect("a free port");
             let text = format!(
                 "[databases]\n* = host={} port={} user={} password='{}'\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
                  listen_port = {}\nunix_socket_dir =\nauth_type = any\npool_mode = {pool_mode}\n\
@@ -56,11 +58,19 @@ impl PgBouncer {
             if folder.path().metadata().expect("a folder").uid() == 0 {
                 command.args(["-u", "postgres"]);
             }
-            let child =
-                command.arg("-q").arg(&settings).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let child = command
+                .arg("-q")
+                .arg(&settings)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
             let mut child = child.spawn().expect("pgbouncer runs");
             if listens(free.port(), &mut child) {
-                return Some(Self { port: free.port(), child, _folder: folder });
+                return Some(Self {
+                    port: free.port(),
+                    child,
+                    _folder: folder,
+                });
             }
             let _ = child.kill();
             let _ = child.wait();

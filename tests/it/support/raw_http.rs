@@ -23,7 +23,10 @@ pub struct RawAnswer {
 impl RawAnswer {
     /// The header's value; empty when there is none.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map_or("", |(_, value)| value)
     }
 }
 
@@ -47,7 +50,11 @@ pub fn exchange(port: u16, sent: &Sent) -> Result<Vec<RawAnswer>, String> {
     let (received, is_reset) = read_to_end(&mut stream)?;
     let answers = parse(&received, &sent.methods);
     // What was on its way when a connection is reset is lost.
-    if is_reset || sent.end != End::Whole { answers.or(Ok(Vec::new())) } else { answers }
+    if is_reset || sent.end != End::Whole {
+        answers.or(Ok(Vec::new()))
+    } else {
+        answers
+    }
 }
 
 fn connect(port: u16) -> Result<TcpStream, String> {
@@ -91,11 +98,19 @@ fn parse(mut bytes: &[u8], methods: &[String]) -> Result<Vec<RawAnswer>, String>
             std::str::from_utf8(&bytes[..end]).map_err(|_| format!("a head that is no text: {}", shown(bytes)))?;
         bytes = &bytes[end + 4..];
         let (status_line, lines) = head.split_once("\r\n").unwrap_or((head, ""));
-        let status = status_line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok());
+        let status = status_line
+            .strip_prefix("HTTP/1.")
+            .and_then(|rest| rest.get(2..5)?.parse().ok());
         let status: u16 = status.ok_or_else(|| format!("no status line: {status_line:?}"))?;
         let headers = lines.split("\r\n").filter_map(|line| line.split_once(':'));
-        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
-        let mut answer = RawAnswer { status, headers, body: Vec::new() };
+        let headers = headers
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        let mut answer = RawAnswer {
+            status,
+            headers,
+            body: Vec::new(),
+        };
         if (100..200).contains(&status) {
             continue;
         }
@@ -117,8 +132,9 @@ fn body(bytes: &[u8], answer: &RawAnswer) -> Result<(Vec<u8>, usize), String> {
         let (mut body, mut at) = (Vec::new(), 0);
         loop {
             let line = find(&bytes[at..], b"\r\n").ok_or_else(cut)?;
-            let size =
-                std::str::from_utf8(&bytes[at..at + line]).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
+            let size = std::str::from_utf8(&bytes[at..at + line])
+                .ok()
+                .and_then(|text| usize::from_str_radix(text, 16).ok());
             let (size, start) = (size.ok_or_else(cut)?, at + line + 2);
             body.extend(bytes.get(start..start + size).ok_or_else(cut)?);
             at = start + size + 2;
@@ -139,7 +155,11 @@ fn find(bytes: &[u8], sought: &[u8]) -> Option<usize> {
 pub fn shown(bytes: &[u8]) -> String {
     let lines = bytes.split_inclusive(|&byte| byte == b'\n').take(30).map(|line| {
         let start = line[..line.len().min(200)].escape_ascii();
-        if line.len() > 200 { format!("{start}… ({} bytes)", line.len()) } else { start.to_string() }
+        if line.len() > 200 {
+            format!("{start}… ({} bytes)", line.len())
+        } else {
+            start.to_string()
+        }
     });
     lines.collect::<Vec<_>>().join("\n    ")
 }

@@ -31,10 +31,17 @@ impl RedisServer {
     pub fn with(tls: Option<[PathBuf; 2]>) -> Option<Self> {
         super::needs("BLOGCTL_TEST_REDIS_SERVER")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut server = Self { port: 0, tls, child: None, folder };
+        let mut server = Self {
+            port: 0,
+            tls,
+            child: None,
+            folder,
+        };
         // It cannot pick a free port itself: somebody else may be faster.
         for _ in 0..5 {
-            let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+            let free = TcpListener::bind("127.0.0.1:0")
+                .and_then(|socket| socket.local_addr())
+                .expect("a free port");
             server.port = free.port();
             if server.resume() {
                 return Some(server);
@@ -76,7 +83,10 @@ impl RedisServer {
 
     fn signal(&self, name: &str) {
         let pid = self.child.as_ref().expect("it runs").id().to_string();
-        let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &pid]).status().expect("sh runs");
+        let sent = Command::new("sh")
+            .args(["-c", "kill -s \"$0\" \"$1\"", name, &pid])
+            .status()
+            .expect("sh runs");
         assert!(sent.success(), "signal {name} was not sent");
     }
 
@@ -92,23 +102,51 @@ impl RedisServer {
     pub fn resume(&mut self) -> bool {
         let program = std::env::var_os("BLOGCTL_TEST_REDIS_SERVER").expect("there was one");
         let mut command = Command::new(program);
-        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--requirepass", PASSWORD]);
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--requirepass",
+            PASSWORD,
+        ]);
         command.arg("--dir").arg(self.folder.path());
         match &self.tls {
             None => command.args(["--port", &self.port.to_string()]),
             Some([certificate, key]) => {
-                command.args(["--port", "0", "--tls-port", &self.port.to_string(), "--tls-auth-clients", "no"]);
-                command.arg("--tls-cert-file").arg(certificate).arg("--tls-key-file").arg(key)
+                command.args([
+                    "--port",
+                    "0",
+                    "--tls-port",
+                    &self.port.to_string(),
+                    "--tls-auth-clients",
+                    "no",
+                ]);
+                command
+                    .arg("--tls-cert-file")
+                    .arg(certificate)
+                    .arg("--tls-key-file")
+                    .arg(key)
             }
         };
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         self.child = Some(child.expect("redis-server runs"));
         let deadline = Instant::now() + Duration::from_secs(10);
         while Instant::now() < deadline {
             if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return true;
             }
-            if self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_some())) {
+            if self
+                .child
+                .as_mut()
+                .is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_some()))
+            {
                 return false;
             }
             thread::sleep(Duration::from_millis(10));
@@ -125,8 +163,17 @@ impl Drop for RedisServer {
 
 /// Settings that name the Redis at `url`.
 pub fn settings(url: &str) -> RedisSettings {
-    let flag =
-        blogctl::config::Flag { name: "test".to_owned(), setting: "redis.url".to_owned(), value: url.to_owned() };
-    let sources = Sources { flags: vec![flag], ..Sources::default() };
-    Settings::load(&sources, blogctl::config::Role::Any).expect("settings").settings.redis
+    let flag = blogctl::config::Flag {
+        name: "test".to_owned(),
+        setting: "redis.url".to_owned(),
+        value: url.to_owned(),
+    };
+    let sources = Sources {
+        flags: vec![flag],
+        ..Sources::default()
+    };
+    Settings::load(&sources, blogctl::config::Role::Any)
+        .expect("settings")
+        .settings
+        .redis
 }

@@ -50,7 +50,11 @@ impl TestServer {
             });
         });
         let (port, handle) = receive.recv().expect("the server starts");
-        Self { port, handle, thread: Some(thread) }
+        Self {
+            port,
+            handle,
+            thread: Some(thread),
+        }
     }
 
     pub fn idp(listener: TcpListener, settings: Settings) -> Self {
@@ -148,8 +152,9 @@ pub fn settings_for(folder: &Path, idp: &TcpListener, api: &TcpListener, web: &T
     settings.client.certificate.path = Some(folder.join("client.pem"));
     settings.client.api_scope = format!("api://{DEV_API_ID}/access_as_user");
     settings.client.api_base_url = url(port(api));
-    settings.client.cookie_keys =
-        vec![SecretString::from("a cookie key for tests only, 64 characters long, not a real one!")];
+    settings.client.cookie_keys = vec![SecretString::from(
+        "a cookie key for tests only, 64 characters long, not a real one!",
+    )];
     settings.api.port = port(api);
     settings.api.app_id_uri = format!("api://{DEV_API_ID}");
     settings.api.client_id = Some(DEV_API_ID.to_owned());
@@ -172,10 +177,18 @@ pub fn client_certificate() -> &'static (String, String) {
     static MADE: OnceLock<(String, String)> = OnceLock::new();
     MADE.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let to = Destination { folder: folder.path().to_owned(), name: "client".to_owned(), ..Default::default() };
-        let files = NewCertificate { subject: Subject::named("blogctl tests"), days: 90, bits: 2048 }
-            .write(&to)
-            .expect("a certificate");
+        let to = Destination {
+            folder: folder.path().to_owned(),
+            name: "client".to_owned(),
+            ..Default::default()
+        };
+        let files = NewCertificate {
+            subject: Subject::named("blogctl tests"),
+            days: 90,
+            bits: 2048,
+        }
+        .write(&to)
+        .expect("a certificate");
         let read = |path| fs::read_to_string(path).expect("just written");
         (read(files.certificate), read(files.combined))
     })

@@ -32,7 +32,10 @@ impl TcpProxy {
     pub fn to(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
-        let state = Arc::new(State { target: AtomicU16::new(target), ..State::default() });
+        let state = Arc::new(State {
+            target: AtomicU16::new(target),
+            ..State::default()
+        });
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming() {
@@ -95,7 +98,8 @@ impl Drop for TcpProxy {
 fn pass(mut from: TcpStream, mut to: TcpStream, number: usize, state: &State) {
     let _ = from.set_nodelay(true);
     let _ = to.set_nodelay(true);
-    from.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket");
+    from.set_read_timeout(Some(Duration::from_millis(50)))
+        .expect("a socket");
     let mut buffer = vec![0; 64 * 1024];
     while !state.is_ended.load(Ordering::SeqCst) {
         let read = match from.read(&mut buffer) {

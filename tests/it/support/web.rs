@@ -96,7 +96,11 @@ impl Page {
             let text = unescape(text.strip_prefix('\n').unwrap_or(text));
             fields.push((attribute(tag, "name").unwrap_or_default(), text));
         }
-        let action = if action.is_empty() { self.url.clone() } else { self.url.join(&action).expect("an address") };
+        let action = if action.is_empty() {
+            self.url.clone()
+        } else {
+            self.url.join(&action).expect("an address")
+        };
         Form { action, fields }
     }
 }
@@ -117,7 +121,10 @@ impl Form {
 
     /// Value of a field; empty when absent.
     pub fn value(&self, name: &str) -> &str {
-        self.fields.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+        self.fields
+            .iter()
+            .find(|(known, _)| known == name)
+            .map_or("", |(_, value)| value)
     }
 }
 
@@ -136,12 +143,18 @@ impl Browser {
             .timeout_global(Some(std::time::Duration::from_mins(1)))
             .build()
             .into();
-        Self { agent, jar: CookieJar::default() }
+        Self {
+            agent,
+            jar: CookieJar::default(),
+        }
     }
 
     /// Another browser with the same cookies.
     pub fn clone_cookies(&self) -> Self {
-        Self { jar: self.jar.clone(), ..Self::new() }
+        Self {
+            jar: self.jar.clone(),
+            ..Self::new()
+        }
     }
 
     /// Value of a cookie.
@@ -186,7 +199,11 @@ impl Browser {
     /// Sends a form with these headers only, without following redirects.
     pub fn post(&self, form: &Form, headers: &[(&str, &str)]) -> Page {
         let body = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(form.fields.iter().map(|(name, value)| (name, value.replace('\n', "\r\n"))))
+            .extend_pairs(
+                form.fields
+                    .iter()
+                    .map(|(name, value)| (name, value.replace('\n', "\r\n"))),
+            )
             .finish();
         self.request("POST", &form.action, Some(body), headers)
     }
@@ -203,7 +220,9 @@ impl Browser {
         }
         let mut response = match form {
             Some(form) => {
-                let request = request.header("Content-Type", "application/x-www-form-urlencoded").body(form);
+                let request = request
+                    .header("Content-Type", "application/x-www-form-urlencoded")
+                    .body(form);
                 self.agent.run(request.expect("a request"))
             }
             None => self.agent.run(request.body(()).expect("a request")),
@@ -213,7 +232,12 @@ impl Browser {
         let headers = response
             .headers()
             .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .map(|(name, value)| {
+                (
+                    name.as_str().to_owned(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
             .collect();
         Page {
             url: url.clone(),
@@ -227,7 +251,9 @@ impl Browser {
 
     /// Signs in on the site as one of the look-alike's users, and lands on `next`.
     pub fn sign_in(&self, system: &TestSystem, oid: &str, next: &str) -> Page {
-        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("next", next)
+            .finish();
         let picker = self.get(&system.web.url(&format!("/login?{query}")));
         self.pick(&picker, oid)
     }
@@ -315,7 +341,10 @@ struct PlayServer {
 
 impl PlayedApi {
     pub fn start(play: impl Fn(&Seen) -> HttpResponse + Send + 'static) -> Self {
-        let state = PlayState { play: Arc::new(Mutex::new(Box::new(play))), seen: Arc::default() };
+        let state = PlayState {
+            play: Arc::new(Mutex::new(Box::new(play))),
+            seen: Arc::default(),
+        };
         let shared = state.clone();
         let server = TestServer::start(
             move || PlayServer::new(shared),
@@ -345,7 +374,9 @@ impl PlayServer {
         let listener = serve::listen("127.0.0.1", 0).expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let task = HttpServer::new(move || {
-            App::new().app_data(web::Data::new(state.clone())).default_service(web::to(answer))
+            App::new()
+                .app_data(web::Data::new(state.clone()))
+                .default_service(web::to(answer))
         })
         .workers(2)
         .disable_signals()
@@ -382,9 +413,16 @@ async fn answer(request: HttpRequest, state: web::Data<PlayState>) -> HttpRespon
 /// The cookie of a session in which nobody is signed in any more, since Entra has refused a refresh. Wants tokens that are short.
 pub fn signed_out_session(browser: &Browser, system: &TestSystem, oid: &str) -> String {
     browser.sign_in(system, oid, "/");
-    control(system, "PUT", "/fault", Some(&serde_json::json!({ "fail_next": { "count": 1, "code": 700_082 } })));
+    control(
+        system,
+        "PUT",
+        "/fault",
+        Some(&serde_json::json!({ "fail_next": { "count": 1, "code": 700_082 } })),
+    );
     // The token at hand is good for another page; it is refreshed beside it.
-    wait_until("the refresh is refused", || browser.get_once(&system.web.url("/posts")).status == 303);
+    wait_until("the refresh is refused", || {
+        browser.get_once(&system.web.url("/posts")).status == 303
+    });
     browser.cookie("blogctl").expect("a session")
 }
 
@@ -392,10 +430,20 @@ pub fn signed_out_session(browser: &Browser, system: &TestSystem, oid: &str) -> 
 pub fn system_with_roles(is_required: bool) -> TestSystem {
     TestSystem::with(|settings| {
         settings.api.require_app_roles = is_required;
-        for (user, role) in settings.idp.users.iter_mut().zip(["Blog.Writer", "Blog.Reader", "Blog.Admin"]) {
+        for (user, role) in settings
+            .idp
+            .users
+            .iter_mut()
+            .zip(["Blog.Writer", "Blog.Reader", "Blog.Admin"])
+        {
             user.roles = vec![role.to_owned()];
         }
-        let api = settings.idp.apps.iter_mut().find(|app| app.client_id == DEV_API_ID).expect("the API");
+        let api = settings
+            .idp
+            .apps
+            .iter_mut()
+            .find(|app| app.client_id == DEV_API_ID)
+            .expect("the API");
         let role = api.app_roles.first().expect("a role").clone();
         let named = |value: &str| {
             let mut role = role.clone();
@@ -418,12 +466,19 @@ pub fn post_json(id: u64, title: &str, content: &str, oid: &str) -> serde_json::
 /// Tells the look-alike what to do.
 pub fn control(system: &TestSystem, method: &str, path: &str, body: Option<&serde_json::Value>) -> serde_json::Value {
     let url = Url::parse(&system.idp.url(&format!("/_control{path}"))).expect("a URL");
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        .build()
+        .into();
     let request = http::Request::builder().method(method).uri(url.as_str());
     let mut response = match body {
-        Some(body) => {
-            agent.run(request.header("Content-Type", "application/json").body(body.to_string()).expect("a request"))
-        }
+        Some(body) => agent.run(
+            request
+                .header("Content-Type", "application/json")
+                .body(body.to_string())
+                .expect("a request"),
+        ),
         None => agent.run(request.body(()).expect("a request")),
     }
     .expect("an answer");

@@ -26,7 +26,13 @@ fn the_api_down_is_explained_and_what_was_typed_stays() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
-    let TestSystem { idp, api, web, settings, folder } = system;
+    let TestSystem {
+        idp,
+        api,
+        web,
+        settings,
+        folder,
+    } = system;
     api.stop();
 
     for path in ["/posts", "/posts/1", "/profile", "/posts/1/edit", "/posts/1/delete"] {
@@ -35,10 +41,16 @@ fn the_api_down_is_explained_and_what_was_typed_stays() {
         assert!(page.body.contains("id=\"request-id\""));
     }
     let page = browser.submit(&form.with("title", "Patience").with("content", "Still\n\nhere"));
-    assert_eq!((page.status, page.url.path(), page.url.query()), (200, "/posts/new", None));
+    assert_eq!(
+        (page.status, page.url.path(), page.url.query()),
+        (200, "/posts/new", None)
+    );
     assert!(page.body.contains("role=\"alert\"") && page.text().contains("could not be reached"));
     let form = page.form("Publish");
-    assert_eq!((form.value("title"), form.value("content")), ("Patience", "Still\n\nhere"));
+    assert_eq!(
+        (form.value("title"), form.value("content")),
+        ("Patience", "Still\n\nhere")
+    );
 
     // And when the API is back, the same form goes through.
     let listener = serve::listen("127.0.0.1", settings.api.port).expect("the port is free again");
@@ -107,22 +119,37 @@ fn a_refused_form_comes_back_with_its_text() {
     for answer in [500, 503, 400, 413, 422, 429] {
         api.play(move |_| status(answer));
         let page = browser.submit(&form);
-        assert_eq!((page.status, page.url.path(), page.url.query()), (200, "/posts/new", None), "{answer}");
+        assert_eq!(
+            (page.status, page.url.path(), page.url.query()),
+            (200, "/posts/new", None),
+            "{answer}"
+        );
         let form = page.form("Publish");
-        assert_eq!((form.value("title"), form.value("content")), ("Kept title", "Kept text"), "{answer}");
+        assert_eq!(
+            (form.value("title"), form.value("content")),
+            ("Kept title", "Kept text"),
+            "{answer}"
+        );
         assert!(page.body.contains("role=\"alert\""), "{answer}");
     }
     for (answer, marker) in [(403, "403"), (404, "404")] {
         api.play(move |_| status(answer));
         let page = browser.submit(&form);
         assert_eq!((page.status, page.error()), (answer, marker));
-        assert!(page.text().contains("Kept title") && page.text().contains("Kept text"), "{answer}");
+        assert!(
+            page.text().contains("Kept title") && page.text().contains("Kept text"),
+            "{answer}"
+        );
     }
 }
 
 #[test]
 fn how_long_to_wait_is_passed_on() {
-    let api = PlayedApi::start(|_| HttpResponse::TooManyRequests().insert_header(("Retry-After", "17")).finish());
+    let api = PlayedApi::start(|_| {
+        HttpResponse::TooManyRequests()
+            .insert_header(("Retry-After", "17"))
+            .finish()
+    });
     let system = system_with(&api);
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
@@ -160,7 +187,12 @@ fn a_token_refused_again_leads_to_sign_in_and_then_to_an_explanation_not_round_i
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
     let page = browser.get(&system.web.url("/posts"));
-    assert_eq!(page.visited.iter().filter(|url| url.path() == "/login").count(), 1, "{:?}", page.visited);
+    assert_eq!(
+        page.visited.iter().filter(|url| url.path() == "/login").count(),
+        1,
+        "{:?}",
+        page.visited
+    );
     assert_eq!((page.status, page.error()), (502, "502"));
     assert!(page.text().contains("does not accept your sign-in"));
 }
@@ -184,7 +216,9 @@ fn the_api_gets_the_request_id_and_nothing_but_the_token() {
 #[test]
 fn a_change_names_the_version_that_it_changes() {
     let api = PlayedApi::start(|_| {
-        HttpResponse::Ok().insert_header(("ETag", "\"v1\"")).json(post_json(7, "Title", "Text", ALICE))
+        HttpResponse::Ok()
+            .insert_header(("ETag", "\"v1\""))
+            .json(post_json(7, "Title", "Text", ALICE))
     });
     let system = system_with(&api);
     let browser = Browser::new();
@@ -204,13 +238,34 @@ fn a_trace_goes_on_to_the_api_and_one_is_begun_where_there_is_none() {
     let url = system.web.url("/posts").parse().expect("a URL");
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let given = format!("00-{trace}-00f067aa0ba902b7-01");
-    browser.request("GET", &url, None, &[("traceparent", &given), ("tracestate", "vendor=a")]);
-    browser.request("GET", &url, None, &[("traceparent", "garbage"), ("tracestate", "vendor=a")]);
+    browser.request(
+        "GET",
+        &url,
+        None,
+        &[("traceparent", &given), ("tracestate", "vendor=a")],
+    );
+    browser.request(
+        "GET",
+        &url,
+        None,
+        &[("traceparent", "garbage"), ("tracestate", "vendor=a")],
+    );
     let seen = api.seen();
-    let [.., with, without] = seen.as_slice() else { panic!("two requests") };
-    assert!(with.traceparent.starts_with(&format!("00-{trace}-")) && with.traceparent != given, "{}", with.traceparent);
+    let [.., with, without] = seen.as_slice() else {
+        panic!("two requests")
+    };
+    assert!(
+        with.traceparent.starts_with(&format!("00-{trace}-")) && with.traceparent != given,
+        "{}",
+        with.traceparent
+    );
     assert_eq!(with.tracestate, "vendor=a");
     let begun: Vec<_> = without.traceparent.split('-').map(str::len).collect();
-    assert_eq!((begun, without.tracestate.as_str()), (vec![2, 32, 16, 2], ""), "{}", without.traceparent);
+    assert_eq!(
+        (begun, without.tracestate.as_str()),
+        (vec![2, 32, 16, 2], ""),
+        "{}",
+        without.traceparent
+    );
     assert!(!without.traceparent.contains(trace));
 }

@@ -14,11 +14,17 @@ const COOKIE: &str = "blogctl";
 /// Notes the attack, and fails when it was not refused.
 fn refused(family: &str, attack: &str, is_refused: bool, page: &Page) {
     record(family, attack, is_refused);
-    assert!(is_refused, "{family}, {attack}: {} {:?} {}", page.status, page.headers, page.body);
+    assert!(
+        is_refused,
+        "{family}, {attack}: {} {:?} {}",
+        page.status, page.headers, page.body
+    );
 }
 
 fn login(system: &TestSystem, next: &str) -> String {
-    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", next)
+        .finish();
     system.web.url(&format!("/login?{query}"))
 }
 
@@ -29,7 +35,9 @@ fn is_signed_in(browser: &Browser, system: &TestSystem) -> bool {
 /// The address with which the provider sends `browser` back, not opened yet.
 fn callback(browser: &Browser, system: &TestSystem, oid: &str) -> url::Url {
     let picker = browser.get(&login(system, "/"));
-    browser.submit_once(&picker.form(oid).with("oid", oid).without("email")).location()
+    browser
+        .submit_once(&picker.form(oid).with("oid", oid).without("email"))
+        .location()
 }
 
 #[test]
@@ -112,7 +120,12 @@ fn nobody_slips_a_session_or_an_account_under_somebody_else() {
     victim.set_cookie(COOKIE, &planted);
     let page = victim.sign_in(&system, ALICE, "/profile");
     assert_eq!(page.status, 200);
-    refused("session", "a planted session id is signed in by its victim", !is_signed_in(&attacker, &system), &page);
+    refused(
+        "session",
+        "a planted session id is signed in by its victim",
+        !is_signed_in(&attacker, &system),
+        &page,
+    );
 
     // Login CSRF: the victim is to write into the attacker's account.
     let attacker = Browser::new();
@@ -120,7 +133,12 @@ fn nobody_slips_a_session_or_an_account_under_somebody_else() {
     let victim = Browser::new();
     victim.get_once(&login(&system, "/"));
     let page = victim.get(callback_of_attacker.as_str());
-    refused("session", "a callback of the attacker's sign-in", !is_signed_in(&victim, &system), &page);
+    refused(
+        "session",
+        "a callback of the attacker's sign-in",
+        !is_signed_in(&victim, &system),
+        &page,
+    );
     let page = Browser::new().get(callback_of_attacker.as_str());
     refused("session", "the same without any session", page.status == 400, &page);
 
@@ -128,13 +146,27 @@ fn nobody_slips_a_session_or_an_account_under_somebody_else() {
     let (attacker, victim) = (Browser::new(), Browser::new());
     let foreign = callback(&attacker, &system, BOB);
     let mut own = callback(&victim, &system, ALICE);
-    let code =
-        foreign.query_pairs().find(|(name, _)| name == "code").map(|(_, code)| code.into_owned()).expect("a code");
-    let state =
-        own.query_pairs().find(|(name, _)| name == "state").map(|(_, state)| state.into_owned()).expect("a state");
-    own.query_pairs_mut().clear().append_pair("code", &code).append_pair("state", &state);
+    let code = foreign
+        .query_pairs()
+        .find(|(name, _)| name == "code")
+        .map(|(_, code)| code.into_owned())
+        .expect("a code");
+    let state = own
+        .query_pairs()
+        .find(|(name, _)| name == "state")
+        .map(|(_, state)| state.into_owned())
+        .expect("a state");
+    own.query_pairs_mut()
+        .clear()
+        .append_pair("code", &code)
+        .append_pair("state", &state);
     let page = victim.get(own.as_str());
-    refused("session", "another user's code under one's own state", !is_signed_in(&victim, &system), &page);
+    refused(
+        "session",
+        "another user's code under one's own state",
+        !is_signed_in(&victim, &system),
+        &page,
+    );
 
     // Replay, of a callback and of a cookie.
     let browser = Browser::new();
@@ -146,7 +178,12 @@ fn nobody_slips_a_session_or_an_account_under_somebody_else() {
     let form = browser.get(&system.web.url("/posts")).form("Sign out");
     browser.submit_once(&form);
     let page = copied.get_once(&system.web.url("/profile"));
-    refused("session", "a copied cookie after the sign-out", page.status == 303, &page);
+    refused(
+        "session",
+        "a copied cookie after the sign-out",
+        page.status == 303,
+        &page,
+    );
 }
 
 #[test]
@@ -161,13 +198,20 @@ fn no_cookie_but_the_sites_own_is_taken() {
     let ask = |path: &str, cookie: &str| {
         let url = system.web.url(path).parse().expect("a URL");
         let headers = [("Host", "blog.example.com"), ("Cookie", cookie)];
-        Browser::new().request("GET", &url, None, if cookie.is_empty() { &headers[..1] } else { &headers })
+        Browser::new().request(
+            "GET",
+            &url,
+            None,
+            if cookie.is_empty() { &headers[..1] } else { &headers },
+        )
     };
     let login = ask("/login?next=/profile", "");
     let pending = login.set_cookies[0].split(';').next().expect("a cookie").to_owned();
     let at_provider = Browser::new();
     let picker = at_provider.get(login.location().as_str());
-    let back = at_provider.submit_once(&picker.form(ALICE).with("oid", ALICE).without("email")).location();
+    let back = at_provider
+        .submit_once(&picker.form(ALICE).with("oid", ALICE).without("email"))
+        .location();
     let signed_in = ask(&format!("/callback?{}", back.query().expect("a query")), &pending);
     assert_eq!(signed_in.status, 303, "{}", signed_in.body);
     let own = signed_in.set_cookies[0].split(';').next().expect("a cookie").to_owned();
@@ -176,7 +220,10 @@ fn no_cookie_but_the_sites_own_is_taken() {
     let (name, value) = own.split_once('=').expect("a cookie");
     assert_eq!(name, "__Host-blogctl");
     for (attack, cookie) in [
-        ("without the prefix that binds it to the host", format!("blogctl={value}")),
+        (
+            "without the prefix that binds it to the host",
+            format!("blogctl={value}"),
+        ),
         ("with the weaker prefix", format!("__Secure-blogctl={value}")),
         ("in another case", format!("__host-blogctl={value}")),
         ("cut short", format!("{name}={}", &value[..value.len() - 2])),
@@ -190,7 +237,12 @@ fn no_cookie_but_the_sites_own_is_taken() {
     }
     let large = format!("{name}={}", "a".repeat(60_000));
     let page = ask("/profile", &large);
-    refused("cookie", "60 KB of it", page.status == 303 || page.status == 431 || page.status == 400, &page);
+    refused(
+        "cookie",
+        "60 KB of it",
+        page.status == 303 || page.status == 431 || page.status == 400,
+        &page,
+    );
     let others: Vec<String> = (0..500).map(|n| format!("c{n}=x")).collect();
     let many = format!("{}; {own}", others.join("; "));
     let page = ask("/profile", &many);
@@ -201,7 +253,12 @@ fn no_cookie_but_the_sites_own_is_taken() {
         ("forms that do not parse", format!("x; =; ;; %zz=%zz; {own}")),
     ] {
         let page = ask("/profile", &line);
-        refused("cookie", attack, page.status == 200 && page.text().contains("Alice Archer"), &page);
+        refused(
+            "cookie",
+            attack,
+            page.status == 200 && page.text().contains("Alice Archer"),
+            &page,
+        );
     }
     // A sign-in under way with a planted cookie of the same name, and with its own changed.
     let login = ask("/login?next=/profile", "");
@@ -209,12 +266,19 @@ fn no_cookie_but_the_sites_own_is_taken() {
     let (pending_name, pending_value) = pending.split_once('=').expect("a cookie");
     let at_provider = Browser::new();
     let picker = at_provider.get(login.location().as_str());
-    let back = at_provider.submit_once(&picker.form(ALICE).with("oid", ALICE).without("email")).location();
+    let back = at_provider
+        .submit_once(&picker.form(ALICE).with("oid", ALICE).without("email"))
+        .location();
     let callback = format!("/callback?{}", back.query().expect("a query"));
     let page = ask(&callback, &format!("{pending_name}={}", flipped(pending_value)));
     refused("cookie", "a changed sign-in under way", page.status == 400, &page);
     let page = ask(&callback, &format!("{pending_name}=planted; {pending}"));
-    refused("cookie", "a planted sign-in beside one's own", page.status == 303, &page);
+    refused(
+        "cookie",
+        "a planted sign-in beside one's own",
+        page.status == 303,
+        &page,
+    );
 }
 
 /// Another first character.
@@ -251,7 +315,15 @@ fn what_people_are_called_and_write_is_shown_and_never_obeyed() {
         let post = browser.publish(&system, payload, payload);
         assert_eq!(post.status, 200, "{}", post.body);
         let id = post.url.path().to_owned();
-        for path in ["/", "/posts", &id, &format!("{id}/edit"), &format!("{id}/delete"), "/profile", "/logout"] {
+        for path in [
+            "/",
+            "/posts",
+            &id,
+            &format!("{id}/edit"),
+            &format!("{id}/delete"),
+            "/profile",
+            "/logout",
+        ] {
             let page = browser.get(&system.web.url(path));
             let obeyed = [
                 "<script>alert",
@@ -265,10 +337,19 @@ fn what_people_are_called_and_write_is_shown_and_never_obeyed() {
             ]
             .iter()
             .any(|mark| page.body.contains(mark));
-            refused("stored script", &format!("payload {n} on {}", path.replace(&id, "/posts/ID")), !obeyed, &page);
+            refused(
+                "stored script",
+                &format!("payload {n} on {}", path.replace(&id, "/posts/ID")),
+                !obeyed,
+                &page,
+            );
         }
         let page = browser.get(&system.web.url("/posts"));
-        assert!(page.text().contains(payload.trim()), "it is shown as it was written: {}", page.body);
+        assert!(
+            page.text().contains(payload.trim()),
+            "it is shown as it was written: {}",
+            page.body
+        );
     }
 }
 
@@ -298,14 +379,27 @@ fn no_text_of_a_visitor_becomes_a_header() {
             let planted =
                 page.headers.contains_key("x-planted") || page.set_cookies.iter().any(|one| one.contains("planted=1"));
             let is_refused = !planted && page.status < 500;
-            refused("header injection", path.split('?').next().unwrap_or(&path), is_refused, &page);
+            refused(
+                "header injection",
+                path.split('?').next().unwrap_or(&path),
+                is_refused,
+                &page,
+            );
         }
     }
     let form = signed_in.get(&system.web.url("/posts/new")).form("Publish");
-    let page =
-        signed_in.submit_once(&form.with("title", "a\r\nSet-Cookie: planted=1").with("content", "b\r\n\r\nX: y"));
+    let page = signed_in.submit_once(
+        &form
+            .with("title", "a\r\nSet-Cookie: planted=1")
+            .with("content", "b\r\n\r\nX: y"),
+    );
     let planted = page.set_cookies.iter().any(|one| one.contains("planted"));
-    refused("header injection", "the title of a post", !planted && page.status < 500, &page);
+    refused(
+        "header injection",
+        "the title of a post",
+        !planted && page.status < 500,
+        &page,
+    );
 }
 
 #[test]
@@ -314,12 +408,22 @@ fn no_page_can_be_framed_by_anybody() {
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
     let post = browser.publish(&system, "Framed", "text").url.path().to_owned();
-    for path in
-        ["/", "/posts", "/posts/new", &post, &format!("{post}/delete"), "/profile", "/logout", "/nothing", "/callback"]
-    {
+    for path in [
+        "/",
+        "/posts",
+        "/posts/new",
+        &post,
+        &format!("{post}/delete"),
+        "/profile",
+        "/logout",
+        "/nothing",
+        "/callback",
+    ] {
         let page = browser.get_once(&system.web.url(path));
         let denied = page.header("x-frame-options") == "DENY"
-            && page.header("content-security-policy").contains("frame-ancestors 'none'");
+            && page
+                .header("content-security-policy")
+                .contains("frame-ancestors 'none'");
         refused("clickjacking", &path.replace(&post, "/posts/ID"), denied, &page);
     }
 }

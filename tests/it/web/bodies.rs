@@ -27,8 +27,12 @@ fn form(origin: &str, path: &str, headers: &str) -> String {
 /// Sends and keeps the connection; the site may end it at any time.
 fn send(port: u16, head: &str, chunk: &[u8], times: usize) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
-    stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a time limit");
-    stream.set_read_timeout(Some(Duration::from_secs(25))).expect("a time limit");
+    stream
+        .set_write_timeout(Some(Duration::from_millis(500)))
+        .expect("a time limit");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(25)))
+        .expect("a time limit");
     stream.write_all(head.as_bytes()).expect("a head");
     let _ = (0..times).try_for_each(|_| stream.write_all(chunk));
     stream
@@ -51,8 +55,18 @@ fn unfinished_forms_without_a_session_cost_no_memory() {
     let chunked = "Transfer-Encoding: chunked\r\n".to_owned();
     let mut open = Vec::new();
     for n in 0..FORMS {
-        let path = ["/posts/new", "/posts/1/edit", "/logout", "/posts/1/delete", "/posts/new?form=AAAA"][n % 5];
-        let (headers, piece) = if n % 2 == 0 { (&length, &text) } else { (&chunked, &chunk) };
+        let path = [
+            "/posts/new",
+            "/posts/1/edit",
+            "/logout",
+            "/posts/1/delete",
+            "/posts/new?form=AAAA",
+        ][n % 5];
+        let (headers, piece) = if n % 2 == 0 {
+            (&length, &text)
+        } else {
+            (&chunked, &chunk)
+        };
         open.push(send(port, &form(&origin, path, headers), piece, BYTES / piece.len()));
     }
     let grown = dev.running.peak_kib().saturating_sub(warm);
@@ -104,7 +118,11 @@ fn forms_without_text_are_small_for_everybody() {
     let sign_out = page.form("Sign out");
     let refused = browser.submit_once(&sign_out.clone().with("padding", &"x".repeat(10_000)));
     assert_eq!(refused.status, 413);
-    assert_eq!(browser.get_once(&system.web.url("/profile")).status, 200, "still signed in");
+    assert_eq!(
+        browser.get_once(&system.web.url("/profile")).status,
+        200,
+        "still signed in"
+    );
     assert_eq!(browser.submit_once(&sign_out).status, 303);
 }
 
@@ -112,14 +130,32 @@ fn forms_without_text_are_small_for_everybody() {
 fn a_form_that_grows_beyond_its_limit_when_it_is_decoded_is_too_large() {
     let system = TestSystem::start();
     let browser = Browser::new();
-    let csrf_token = browser.sign_in(&system, ALICE, "/posts/new").form("Publish").value("csrf_token").to_owned();
+    let csrf_token = browser
+        .sign_in(&system, ALICE, "/posts/new")
+        .form("Publish")
+        .value("csrf_token")
+        .to_owned();
     // Each of these bytes is no text, and becomes a character of three.
     for (bytes, status) in [(1_500_000, "HTTP/1.1 413"), (1_000_000, "HTTP/1.1 303")] {
-        let body =
-            [format!("csrf_token={csrf_token}&title=t&content=").as_bytes(), vec![0xFF; bytes].as_slice()].concat();
-        let headers = format!("Content-Length: {}\r\nCookie: {}\r\n", body.len(), browser.cookie_header());
-        let mut stream = send(system.web.port, &form(&system.web.url(""), "/posts/new", &headers), b"", 0);
-        stream.set_write_timeout(Some(Duration::from_secs(25))).expect("a time limit");
+        let body = [
+            format!("csrf_token={csrf_token}&title=t&content=").as_bytes(),
+            vec![0xFF; bytes].as_slice(),
+        ]
+        .concat();
+        let headers = format!(
+            "Content-Length: {}\r\nCookie: {}\r\n",
+            body.len(),
+            browser.cookie_header()
+        );
+        let mut stream = send(
+            system.web.port,
+            &form(&system.web.url(""), "/posts/new", &headers),
+            b"",
+            0,
+        );
+        stream
+            .set_write_timeout(Some(Duration::from_secs(25)))
+            .expect("a time limit");
         stream.write_all(&body).expect("the site reads it");
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).expect("an answer");
@@ -142,13 +178,24 @@ fn a_form_of_another_type_is_refused_before_its_body_is_there() {
 }
 
 fn answers(system: &TestSystem, cookie_lines: &[Vec<u8>], path: &str) -> Vec<RawAnswer> {
-    let mut bytes =
-        format!("GET {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n", system.web.port).into_bytes();
+    let mut bytes = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n",
+        system.web.port
+    )
+    .into_bytes();
     for line in cookie_lines {
         bytes.extend_from_slice(&[b"Cookie: ", line.as_slice(), b"\r\n"].concat());
     }
     bytes.extend_from_slice(b"\r\n");
-    exchange(system.web.port, &Sent { bytes, methods: vec!["GET".to_owned()], end: End::Whole }).expect("HTTP")
+    exchange(
+        system.web.port,
+        &Sent {
+            bytes,
+            methods: vec!["GET".to_owned()],
+            end: End::Whole,
+        },
+    )
+    .expect("HTTP")
 }
 
 #[test]
@@ -158,8 +205,16 @@ fn cookies_of_other_applications_in_any_bytes_sign_nobody_out() {
     browser.sign_in(&system, ALICE, "/");
     let own = browser.cookie_header().into_bytes();
     let long = [b"junk=".as_slice(), &vec![b'j'; 8192]].concat();
-    let foreign: [&[u8]; 8] =
-        [b"lang=fran\xe7ais", "lang=français".as_bytes(), b"x", b"=", b"a=\"b; c\"", b"\xff\xfe=1", b";;;", &long];
+    let foreign: [&[u8]; 8] = [
+        b"lang=fran\xe7ais",
+        "lang=français".as_bytes(),
+        b"x",
+        b"=",
+        b"a=\"b; c\"",
+        b"\xff\xfe=1",
+        b";;;",
+        &long,
+    ];
     for other in foreign {
         for lines in [
             vec![[other, b"; ", &own].concat()],

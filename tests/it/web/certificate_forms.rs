@@ -36,7 +36,13 @@ fn pfx(folder: &Path, arguments: &[&str]) -> std::path::PathBuf {
 fn signs_in(change: impl FnOnce(&Path, &mut CertificateSettings)) {
     let system = TestSystem::with(|settings: &mut Settings| {
         let certificate = &mut settings.client.certificate;
-        let folder = certificate.path.take().expect("set").parent().expect("a folder").to_owned();
+        let folder = certificate
+            .path
+            .take()
+            .expect("set")
+            .parent()
+            .expect("a folder")
+            .to_owned();
         change(&folder, certificate);
     });
     let page = Browser::new().sign_in(&system, ALICE, "/posts");
@@ -74,15 +80,21 @@ fn a_setting_in_base64_signs_in() {
     signs_in(|folder, settings| {
         let encoded = STANDARD.encode(fs::read(pfx(folder, &[])).expect("a file"));
         // As base64 prints it: in lines.
-        let lines: Vec<&str> =
-            encoded.as_bytes().chunks(76).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        let lines: Vec<&str> = encoded
+            .as_bytes()
+            .chunks(76)
+            .filter_map(|line| std::str::from_utf8(line).ok())
+            .collect();
         settings.base64 = Some(SecretString::from(lines.join("\n")));
         settings.key_passphrase = Some(SecretString::from(PASSPHRASE));
     });
     // As a secret of Kubernetes has them: tls.crt and tls.key.
     signs_in(|_, settings| {
         let (certificate, combined) = client_certificate();
-        let key = combined.find("-----BEGIN PRIVATE KEY-----").map(|at| &combined[at..]).expect("a key");
+        let key = combined
+            .find("-----BEGIN PRIVATE KEY-----")
+            .map(|at| &combined[at..])
+            .expect("a key");
         let secret = |text: &str| Some(SecretString::from(STANDARD.encode(text)));
         (settings.base64, settings.key_base64) = (secret(certificate), secret(key));
     });
@@ -103,14 +115,32 @@ fn what_cannot_be_opened_says_why() {
         error.to_string()
     };
     let shown = path.display();
-    assert_eq!(why(&with(None)), format!("the private key in {shown} is encrypted, and no passphrase is set"));
-    assert_eq!(why(&with(Some("wrong"))), format!("the passphrase does not open the private key in {shown}"));
+    assert_eq!(
+        why(&with(None)),
+        format!("the private key in {shown} is encrypted, and no passphrase is set")
+    );
+    assert_eq!(
+        why(&with(Some("wrong"))),
+        format!("the passphrase does not open the private key in {shown}")
+    );
     fs::write(&path, [&[0x30, 0x82][..], b"no PFX"].concat()).expect("written");
-    assert_eq!(why(&with(Some(PASSPHRASE))), format!("{shown} is neither a PEM nor a PFX file"));
+    assert_eq!(
+        why(&with(Some(PASSPHRASE))),
+        format!("{shown} is neither a PEM nor a PFX file")
+    );
 
-    let base64 = |text: &str| CertificateSettings { base64: Some(SecretString::from(text)), ..Default::default() };
+    let base64 = |text: &str| CertificateSettings {
+        base64: Some(SecretString::from(text)),
+        ..Default::default()
+    };
     assert_eq!(why(&base64("not base64!")), "client.cert_base64 is not base64");
-    assert_eq!(why(&base64("aGVsbG8=")), "client.cert_base64 is neither a PEM nor a PFX file");
+    assert_eq!(
+        why(&base64("aGVsbG8=")),
+        "client.cert_base64 is neither a PEM nor a PFX file"
+    );
     let certificate_alone = STANDARD.encode(&client_certificate().0);
-    assert_eq!(why(&base64(&certificate_alone)), "client.cert_base64 holds no private key");
+    assert_eq!(
+        why(&base64(&certificate_alone)),
+        "client.cert_base64 holds no private key"
+    );
 }

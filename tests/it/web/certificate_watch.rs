@@ -39,7 +39,11 @@ fn site(folder: &Path) -> Running {
 fn each_thing_is_said_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let key = &keys()[0].key;
-    let certificate = pem(&TestCertificate { valid: (-1, 5), ..TestCertificate::new("site", key) }.make());
+    let certificate = pem(&TestCertificate {
+        valid: (-1, 5),
+        ..TestCertificate::new("site", key)
+    }
+    .make());
     let put = |name: &str, parts: &[&[u8]]| {
         let aside = file(folder.path(), "aside", parts);
         fs::set_permissions(&aside, Permissions::from_mode(0o644)).expect("changed");
@@ -53,7 +57,11 @@ fn each_thing_is_said_once() {
     site.wait_for("the old one stays: client.pem holds no private key; hint: ");
     put("client.pem", &[b"half a file"]);
     site.wait_for("the old one stays: client.pem is neither a PEM nor a PFX file");
-    let next = pem(&TestCertificate { valid: (-1, 6), ..TestCertificate::new("site", key) }.make());
+    let next = pem(&TestCertificate {
+        valid: (-1, 6),
+        ..TestCertificate::new("site", key)
+    }
+    .make());
     put("client.pem", &[&next, &key_pem(key)]);
     site.wait_for("a new credential is in use");
     site.wait_for("the certificate expires in 5 days (");
@@ -89,7 +97,10 @@ fn a_secret_that_kubernetes_mounts_is_used_when_it_is_exchanged() {
     let certificate = pem(&TestCertificate::new("renewed", &key).make());
     let control = IdpControl::of(&system.idp);
     let old = fs::read_to_string(system.folder.path().join("client-cert.pem")).expect("there");
-    control.replace_certificates(DEV_CLIENT_ID, &[&old, &String::from_utf8(certificate.clone()).expect("text")]);
+    control.replace_certificates(
+        DEV_CLIENT_ID,
+        &[&old, &String::from_utf8(certificate.clone()).expect("text")],
+    );
     let used = || {
         assert_eq!(Browser::new().sign_in(&system, ALICE, "/posts").status, 200);
         control.requests_to("/oauth2/v2.0/token").last().expect("a request")["assertion_header"]["x5t#S256"].clone()

@@ -10,21 +10,41 @@ use crate::support::{
 };
 
 fn get(browser: &Browser, url: &str, accepted: &str) -> Page {
-    browser.request("GET", &Url::parse(url).expect("a URL"), None, &[("Accept-Encoding", accepted)])
+    browser.request(
+        "GET",
+        &Url::parse(url).expect("a URL"),
+        None,
+        &[("Accept-Encoding", accepted)],
+    )
 }
 
 fn address(page: &Page, before: &str) -> String {
     let text = page.text();
-    text.split(before).nth(1).and_then(|rest| rest.split('"').next()).expect("an address").to_owned()
+    text.split(before)
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .expect("an address")
+        .to_owned()
 }
 
 /// What is sent, byte for byte: the test's browser would decompress it.
 fn bytes(url: &str, accepted: &str) -> (Vec<u8>, String) {
     let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
-    let response = agent.get(url).header("Accept-Encoding", accepted).call().expect("a response");
-    let coding = response.headers().get("content-encoding").map(|value| value.to_str().expect("text").to_owned());
+    let response = agent
+        .get(url)
+        .header("Accept-Encoding", accepted)
+        .call()
+        .expect("a response");
+    let coding = response
+        .headers()
+        .get("content-encoding")
+        .map(|value| value.to_str().expect("text").to_owned());
     let mut bytes = Vec::new();
-    response.into_body().into_reader().read_to_end(&mut bytes).expect("a body");
+    response
+        .into_body()
+        .into_reader()
+        .read_to_end(&mut bytes)
+        .expect("a body");
     (bytes, coding.unwrap_or_default())
 }
 
@@ -39,10 +59,19 @@ fn pages_and_static_files_are_compressed_for_who_accepts_it() {
         for coding in ["gzip", "br"] {
             let (compressed, named) = bytes(&url, coding);
             assert_eq!(named, coding, "{url}");
-            assert!(compressed.len() * 2 < plain.len(), "{url}: {} of {} bytes", compressed.len(), plain.len());
+            assert!(
+                compressed.len() * 2 < plain.len(),
+                "{url}: {} of {} bytes",
+                compressed.len(),
+                plain.len()
+            );
         }
         let page = get(&Browser::new(), &url, "identity");
-        assert!(page.header("vary").contains("Accept-Encoding"), "{url}: {:?}", page.headers);
+        assert!(
+            page.header("vary").contains("Accept-Encoding"),
+            "{url}: {:?}",
+            page.headers
+        );
     }
     let first = get(&Browser::new(), &css, "br");
     assert_eq!(first.header("cache-control"), "public, max-age=31536000, immutable");
@@ -61,15 +90,32 @@ fn no_response_repeats_a_secret_of_the_session() {
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
     let tokens: Vec<_> = (0..3)
-        .map(|_| browser.get(&system.web.url("/posts")).form("Sign out").value("csrf_token").to_owned())
+        .map(|_| {
+            browser
+                .get(&system.web.url("/posts"))
+                .form("Sign out")
+                .value("csrf_token")
+                .to_owned()
+        })
         .collect();
     for (n, token) in tokens.iter().enumerate() {
-        assert!(token.len() > 80 && !tokens.iter().skip(n + 1).any(|other| other == token), "{tokens:?}");
+        assert!(
+            token.len() > 80 && !tokens.iter().skip(n + 1).any(|other| other == token),
+            "{tokens:?}"
+        );
     }
     // Each of them is taken.
     for token in tokens {
-        let form = browser.get(&system.web.url("/posts/new")).form("Publish").with("csrf_token", &token);
-        assert_eq!(browser.submit_once(&form.with("title", "A title").with("content", "text")).status, 303);
+        let form = browser
+            .get(&system.web.url("/posts/new"))
+            .form("Publish")
+            .with("csrf_token", &token);
+        assert_eq!(
+            browser
+                .submit_once(&form.with("title", "A title").with("content", "text"))
+                .status,
+            303
+        );
     }
 }
 
@@ -86,8 +132,15 @@ fn pages_that_repeat_their_request_are_not_compressed() {
 fn robots_are_told_that_only_the_home_page_is_for_them() {
     let system = TestSystem::start();
     let page = Browser::new().get(&system.web.url("/robots.txt"));
-    assert_eq!((page.status, page.header("content-type")), (200, "text/plain; charset=utf-8"));
-    assert!(page.body.contains("User-agent: *") && page.body.contains("Disallow: /\n"), "{}", page.body);
+    assert_eq!(
+        (page.status, page.header("content-type")),
+        (200, "text/plain; charset=utf-8")
+    );
+    assert!(
+        page.body.contains("User-agent: *") && page.body.contains("Disallow: /\n"),
+        "{}",
+        page.body
+    );
     let home = Browser::new().get(&system.web.url("/"));
     assert_eq!(home.body.matches("<meta name=\"description\" content=\"").count(), 1);
 }

@@ -20,19 +20,47 @@ fn attempts(form: &Form, foreign_token: &str, stale: &str) -> Vec<Attempt> {
     vec![
         attempt("no token", form.clone().without("csrf_token"), own_headers()),
         attempt("empty token", form.clone().with("csrf_token", ""), own_headers()),
-        attempt("made-up token", form.clone().with("csrf_token", "made-up"), own_headers()),
-        attempt("another session's token", form.clone().with("csrf_token", foreign_token), own_headers()),
-        attempt("an earlier session's token", form.clone().with("csrf_token", stale), own_headers()),
+        attempt(
+            "made-up token",
+            form.clone().with("csrf_token", "made-up"),
+            own_headers(),
+        ),
+        attempt(
+            "another session's token",
+            form.clone().with("csrf_token", foreign_token),
+            own_headers(),
+        ),
+        attempt(
+            "an earlier session's token",
+            form.clone().with("csrf_token", stale),
+            own_headers(),
+        ),
         attempt("no token, no headers", form.clone().without("csrf_token"), vec![]),
-        attempt("foreign origin", form.clone(), vec![("Origin", "https://evil.example".to_owned())]),
+        attempt(
+            "foreign origin",
+            form.clone(),
+            vec![("Origin", "https://evil.example".to_owned())],
+        ),
         attempt("opaque origin", form.clone(), vec![("Origin", "null".to_owned())]),
-        attempt("cross-site", form.clone(), vec![("Sec-Fetch-Site", "cross-site".to_owned())]),
-        attempt("another port of this host", form.clone(), vec![("Sec-Fetch-Site", "same-site".to_owned())]),
+        attempt(
+            "cross-site",
+            form.clone(),
+            vec![("Sec-Fetch-Site", "cross-site".to_owned())],
+        ),
+        attempt(
+            "another port of this host",
+            form.clone(),
+            vec![("Sec-Fetch-Site", "same-site".to_owned())],
+        ),
     ]
 }
 
 fn send(browser: &Browser, attempt: &Attempt) -> crate::support::web::Page {
-    let headers: Vec<(&str, &str)> = attempt.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let headers: Vec<(&str, &str)> = attempt
+        .headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
     browser.post(&attempt.form, &headers)
 }
 
@@ -41,28 +69,59 @@ fn a_form_that_cannot_be_trusted_changes_nothing() {
     let system = TestSystem::start();
     let (browser, other) = (Browser::new(), Browser::new());
     // As many as there are routes that change something; a new one belongs into the list below.
-    assert_eq!(include_str!("../../../src/web/routes.rs").matches("web::post()").count(), 4);
-    let stale = browser.sign_in(&system, ALICE, "/posts/new").form("Publish").value("csrf_token").to_owned();
+    assert_eq!(
+        include_str!("../../../src/web/routes.rs")
+            .matches("web::post()")
+            .count(),
+        4
+    );
+    let stale = browser
+        .sign_in(&system, ALICE, "/posts/new")
+        .form("Publish")
+        .value("csrf_token")
+        .to_owned();
     let picker = browser.get(&system.web.url("/login?prompt=login&next=/posts/new"));
     let new = browser.pick(&picker, ALICE);
-    let foreign_token = other.sign_in(&system, BOB, "/posts/new").form("Publish").value("csrf_token").to_owned();
+    let foreign_token = other
+        .sign_in(&system, BOB, "/posts/new")
+        .form("Publish")
+        .value("csrf_token")
+        .to_owned();
     let post = browser.publish(&system, "Safe", "unchanged");
 
     let forms = [
-        new.form("Publish").with("title", "Forged").with("content", "forged text"),
-        browser.get(&format!("{}/edit", post.url)).form("Save changes").with("content", "forged text"),
+        new.form("Publish")
+            .with("title", "Forged")
+            .with("content", "forged text"),
+        browser
+            .get(&format!("{}/edit", post.url))
+            .form("Save changes")
+            .with("content", "forged text"),
         browser.get(&format!("{}/delete", post.url)).form("Delete post"),
         new.form("Sign out"),
-        browser.get(&system.web.url("/logout")).form("everywhere").with("everywhere", "1"),
+        browser
+            .get(&system.web.url("/logout"))
+            .form("everywhere")
+            .with("everywhere", "1"),
     ];
     for form in &forms {
         for attempt in attempts(form, &foreign_token, &stale) {
             let page = send(&browser, &attempt);
             let path = form.action.path().replace(post.url.path(), "/posts/ID");
             attacks::record("CSRF", &format!("{} to {path}", attempt.name), page.status == 403);
-            assert_eq!((page.status, page.error()), (403, "403"), "{} to {}", attempt.name, form.action);
+            assert_eq!(
+                (page.status, page.error()),
+                (403, "403"),
+                "{} to {}",
+                attempt.name,
+                form.action
+            );
             if !form.value("content").is_empty() {
-                assert!(page.text().contains("forged text"), "{}: the text is shown", attempt.name);
+                assert!(
+                    page.text().contains("forged text"),
+                    "{}: the text is shown",
+                    attempt.name
+                );
             }
         }
     }
@@ -86,9 +145,16 @@ fn nobody_can_plant_a_draft_in_a_visitors_session() {
     let browser = Browser::new();
     let form = Form {
         action: system.web.url("/posts/new").parse().expect("a URL"),
-        fields: vec![("title".to_owned(), "Planted".to_owned()), ("content".to_owned(), "planted".to_owned())],
+        fields: vec![
+            ("title".to_owned(), "Planted".to_owned()),
+            ("content".to_owned(), "planted".to_owned()),
+        ],
     };
-    for headers in [&[][..], &[("Origin", "https://evil.example")], &[("Sec-Fetch-Site", "cross-site")]] {
+    for headers in [
+        &[][..],
+        &[("Origin", "https://evil.example")],
+        &[("Sec-Fetch-Site", "cross-site")],
+    ] {
         let page = browser.post(&form, headers);
         assert_eq!(page.status, 403);
         assert!(page.set_cookies.is_empty(), "no session is made for it");
@@ -108,7 +174,11 @@ fn a_get_changes_nothing() {
         .append_pair("title", "By GET")
         .append_pair("content", "by get")
         .finish();
-    for path in ["/posts/new".to_owned(), format!("{}/edit", post.url.path()), format!("{}/delete", post.url.path())] {
+    for path in [
+        "/posts/new".to_owned(),
+        format!("{}/edit", post.url.path()),
+        format!("{}/delete", post.url.path()),
+    ] {
         assert_eq!(browser.get(&system.web.url(&format!("{path}?{query}"))).status, 200);
     }
     browser.get(&system.web.url(&format!("/logout?{query}")));
@@ -122,6 +192,14 @@ fn a_form_that_is_too_large_is_refused() {
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
     let page = browser.submit(&form.clone().with("title", "Long").with("content", &"x".repeat(60_000)));
-    assert!(page.text().contains("The post was not saved"), "the API refuses it: {}", page.text());
-    assert_eq!(page.form("Publish").value("content").len(), 60_000, "and the text comes back");
+    assert!(
+        page.text().contains("The post was not saved"),
+        "the API refuses it: {}",
+        page.text()
+    );
+    assert_eq!(
+        page.form("Publish").value("content").len(),
+        60_000,
+        "and the text comes back"
+    );
 }

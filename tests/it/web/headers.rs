@@ -15,7 +15,10 @@ fn check(page: &Page, what: &str, authority: &str) {
         "frame-ancestors 'none'",
         &format!("form-action 'self' {authority}"),
     ] {
-        assert!(policy.split("; ").any(|known| known == part), "{what}: {part} in {policy:?}");
+        assert!(
+            policy.split("; ").any(|known| known == part),
+            "{what}: {part} in {policy:?}"
+        );
     }
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
@@ -25,11 +28,18 @@ fn check(page: &Page, what: &str, authority: &str) {
         assert_eq!(page.header(name), value, "{what}: {name}");
     }
     // The address of a callback holds code and state: it is told to nobody, not even to this site's own log.
-    let referrer = if page.url.path() == "/callback" { "strict-origin" } else { "same-origin" };
+    let referrer = if page.url.path() == "/callback" {
+        "strict-origin"
+    } else {
+        "same-origin"
+    };
     assert_eq!(page.header("referrer-policy"), referrer, "{what}");
     assert!(!page.header("permissions-policy").is_empty(), "{what}");
     assert!(!page.header("x-request-id").is_empty(), "{what}");
-    assert!(!page.body.contains("<script") && !page.body.contains("style=\""), "{what}");
+    assert!(
+        !page.body.contains("<script") && !page.body.contains("style=\""),
+        "{what}"
+    );
 }
 
 #[test]
@@ -40,8 +50,14 @@ fn every_kind_of_answer_has_the_security_headers() {
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
     let css = stylesheet(&browser.get(&system.web.url("/")));
     let get = |who: &Browser, path: &str| who.get_once(&system.web.url(path));
-    let post =
-        |path: &str| visitor.request("POST", &system.web.url(path).parse().expect("a URL"), Some(String::new()), &[]);
+    let post = |path: &str| {
+        visitor.request(
+            "POST",
+            &system.web.url(path).parse().expect("a URL"),
+            Some(String::new()),
+            &[],
+        )
+    };
     let callback = system.web.url("/callback?code=c&state=s").parse().expect("a URL");
     let answers = [
         ("page", 200, get(&visitor, "/")),
@@ -49,8 +65,16 @@ fn every_kind_of_answer_has_the_security_headers() {
         ("redirect to sign-in", 303, get(&visitor, "/posts")),
         ("redirect to Entra", 303, get(&visitor, "/login")),
         ("stale callback", 400, get(&visitor, "/callback?code=c&state=s")),
-        ("prefetched callback", 503, visitor.request("GET", &callback, None, &[("Purpose", "prefetch")])),
-        ("declined at Entra", 400, get(&visitor, "/callback?error=access_denied&state=s")),
+        (
+            "prefetched callback",
+            503,
+            visitor.request("GET", &callback, None, &[("Purpose", "prefetch")]),
+        ),
+        (
+            "declined at Entra",
+            400,
+            get(&visitor, "/callback?error=access_denied&state=s"),
+        ),
         ("bad query", 400, get(&browser, "/posts?after=a&after=b")),
         ("no such page", 404, get(&visitor, "/nope")),
         ("no such post", 404, get(&browser, "/posts/999999")),
@@ -66,11 +90,22 @@ fn every_kind_of_answer_has_the_security_headers() {
     for (what, status, page) in answers {
         assert_eq!(page.status, status, "{what}");
         check(&page, what, &authority);
-        let expected = if what == "style sheet" { "public, max-age=31536000, immutable" } else { "no-store" };
+        let expected = if what == "style sheet" {
+            "public, max-age=31536000, immutable"
+        } else {
+            "no-store"
+        };
         assert_eq!(page.header("cache-control"), expected, "{what}");
         if status >= 400 && page.header("content-type").starts_with("text/html") {
-            assert!(page.body.contains(page.header("x-request-id")), "{what}: the request id is on the page");
-            let marker = if page.url.path() == "/callback" { "sign-in".to_owned() } else { status.to_string() };
+            assert!(
+                page.body.contains(page.header("x-request-id")),
+                "{what}: the request id is on the page"
+            );
+            let marker = if page.url.path() == "/callback" {
+                "sign-in".to_owned()
+            } else {
+                status.to_string()
+            };
             assert_eq!(page.error(), marker, "{what}");
         }
     }
@@ -80,11 +115,17 @@ fn every_kind_of_answer_has_the_security_headers() {
 fn a_method_that_is_not_known_is_told_what_is() {
     let system = TestSystem::start();
     let browser = Browser::new();
-    for (method, path, allowed) in
-        [("POST", "/posts", "GET, HEAD"), ("DELETE", "/posts/1", "GET, HEAD"), ("PUT", "/posts/new", "GET, HEAD, POST")]
-    {
+    for (method, path, allowed) in [
+        ("POST", "/posts", "GET, HEAD"),
+        ("DELETE", "/posts/1", "GET, HEAD"),
+        ("PUT", "/posts/new", "GET, HEAD, POST"),
+    ] {
         let page = browser.request(method, &system.web.url(path).parse().expect("a URL"), None, &[]);
-        assert_eq!((page.status, page.error(), page.header("allow")), (405, "405", allowed), "{method} {path}");
+        assert_eq!(
+            (page.status, page.error(), page.header("allow")),
+            (405, "405", allowed),
+            "{method} {path}"
+        );
     }
 }
 
@@ -99,7 +140,11 @@ fn head_is_answered_like_get_without_a_body() {
 fn a_static_file_is_sent_once() {
     let system = TestSystem::start();
     let browser = Browser::new();
-    let url: url::Url = system.web.url(&stylesheet(&browser.get(&system.web.url("/")))).parse().expect("a URL");
+    let url: url::Url = system
+        .web
+        .url(&stylesheet(&browser.get(&system.web.url("/"))))
+        .parse()
+        .expect("a URL");
     let first = browser.request("GET", &url, None, &[]);
     assert_eq!(first.header("content-type"), "text/css; charset=utf-8");
     let again = browser.request("GET", &url, None, &[("If-None-Match", first.header("etag"))]);
@@ -108,6 +153,9 @@ fn a_static_file_is_sent_once() {
 
 fn stylesheet(page: &Page) -> String {
     let text = page.text();
-    let link = text.split("<link rel=\"stylesheet\" href=\"").nth(1).expect("a style sheet");
+    let link = text
+        .split("<link rel=\"stylesheet\" href=\"")
+        .nth(1)
+        .expect("a style sheet");
     link.split('"').next().expect("its address").to_owned()
 }

@@ -14,12 +14,22 @@ fn health_names_what_does_not_answer() {
     let system = TestSystem::start();
     let page = Browser::new().get(&system.web.url("/health"));
     assert_eq!((page.status, page.header("content-type")), (200, "application/json"));
-    assert!(page.body.contains("\"entra\":\"ok\"") && page.body.contains("\"api\":\"ok\""), "{}", page.body);
+    assert!(
+        page.body.contains("\"entra\":\"ok\"") && page.body.contains("\"api\":\"ok\""),
+        "{}",
+        page.body
+    );
 }
 
 #[test]
 fn the_site_is_ready_to_explain_itself_while_the_others_are_down() {
-    let TestSystem { idp, api, web, settings, folder } = TestSystem::start();
+    let TestSystem {
+        idp,
+        api,
+        web,
+        settings,
+        folder,
+    } = TestSystem::start();
     idp.stop();
     api.stop();
     let browser = Browser::new();
@@ -37,7 +47,11 @@ fn the_state_of_the_certificate_is_told_without_taking_the_site_away() {
     let state = |days: (i64, i64)| {
         let system = TestSystem::with(|settings| {
             let key = rsa_key(2048);
-            let certificate = TestCertificate { valid: days, ..TestCertificate::new("site", &key) }.make();
+            let certificate = TestCertificate {
+                valid: days,
+                ..TestCertificate::new("site", &key)
+            }
+            .make();
             let path = settings.client.certificate.path.clone().expect("set");
             std::fs::write(path, [pem(&certificate), key_pem(&key)].concat()).expect("written");
         });
@@ -47,8 +61,15 @@ fn the_state_of_the_certificate_is_told_without_taking_the_site_away() {
         body["checks"]["certificate"].clone()
     };
     let long = state((-1, 90));
-    assert_eq!((long["status"].as_str(), long["files"].as_str()), (Some("ok"), Some("ok")), "{long}");
-    assert!((88..=90).contains(&long["days_left"].as_i64().expect("a number")), "{long}");
+    assert_eq!(
+        (long["status"].as_str(), long["files"].as_str()),
+        (Some("ok"), Some("ok")),
+        "{long}"
+    );
+    assert!(
+        (88..=90).contains(&long["days_left"].as_i64().expect("a number")),
+        "{long}"
+    );
     assert_eq!(state((-1, 20))["status"], "expires_soon");
 }
 
@@ -76,7 +97,11 @@ fn files_that_cannot_be_used_are_told_while_the_old_certificate_serves() {
     let system = TestSystem::start();
     let path = system.settings.client.certificate.path.clone().expect("set");
     let key = rsa_key(2048);
-    let expired = TestCertificate { valid: (-30, -1), ..TestCertificate::new("site", &key) }.make();
+    let expired = TestCertificate {
+        valid: (-30, -1),
+        ..TestCertificate::new("site", &key)
+    }
+    .make();
     for (content, reason) in [
         (b"no certificate".to_vec(), "malformed"),
         ([pem(&expired), key_pem(&key)].concat(), "expired"),

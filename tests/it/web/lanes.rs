@@ -38,7 +38,11 @@ impl Hanging {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
-        let hanging = Self { port, connections: Arc::default(), open: Arc::default() };
+        let hanging = Self {
+            port,
+            connections: Arc::default(),
+            open: Arc::default(),
+        };
         let (connections, open) = (Arc::clone(&hanging.connections), Arc::clone(&hanging.open));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -84,7 +88,10 @@ fn while_the_api_hangs_probes_answer_people_sign_in_and_no_more_wait_than_there_
     }
     let other = Browser::new();
     assert_eq!(other.sign_in(&system, BOB, "/").status, 200);
-    assert!(other.get(&system.web.url("/")).text().contains("Bob Brandt"), "signed in");
+    assert!(
+        other.get(&system.web.url("/")).text().contains("Bob Brandt"),
+        "signed in"
+    );
 
     // All beyond the threads are told so; those that have a thread wait for the API.
     let mut waiting = pages;
@@ -133,7 +140,10 @@ fn while_redis_hangs_every_page_says_so_and_nothing_piles_up() {
     const PAGES: usize = 100;
     let Some(redis) = RedisServer::start() else { return };
     let system = TestSystem::with(|settings| {
-        settings.redis = RedisSettings { timeout: Duration::from_secs(1), ..redis.settings() };
+        settings.redis = RedisSettings {
+            timeout: Duration::from_secs(1),
+            ..redis.settings()
+        };
     });
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
@@ -150,11 +160,17 @@ fn while_redis_hangs_every_page_says_so_and_nothing_piles_up() {
             });
         }
     });
-    assert_eq!(Browser::new().get_once(&system.web.url("/")).status, 200, "visitors are served");
+    assert_eq!(
+        Browser::new().get_once(&system.web.url("/")).status,
+        200,
+        "visitors are served"
+    );
     assert_eq!(browser.get_once(&system.web.url("/health/live")).status, 200);
     assert_eq!(browser.get_once(&system.web.url("/health/ready")).status, 503);
     redis.go_on();
-    wait_until("Redis is used again", || browser.get_once(&system.web.url("/profile")).status == 200);
+    wait_until("Redis is used again", || {
+        browser.get_once(&system.web.url("/profile")).status == 200
+    });
 }
 
 /// A site whose provider says what the test tells it to.
@@ -169,7 +185,10 @@ fn scripted(api: &PlayedApi) -> (ScriptedProvider, TestSystem) {
 }
 
 fn parameter(url: &Url, name: &str) -> String {
-    url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
+    url.query_pairs()
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
 }
 
 /// Goes to the provider, and comes back with a code that it redeems as `token` says.
@@ -179,9 +198,15 @@ fn come_back(
     provider: &ScriptedProvider,
     token: impl FnOnce(&str) -> Answer,
 ) -> (Url, Page) {
-    let to = browser.get_once(&system.web.url("/login?next=/posts%3Fby=me")).location();
+    let to = browser
+        .get_once(&system.web.url("/login?next=/posts%3Fby=me"))
+        .location();
     provider.script().token = token(&parameter(&to, "nonce"));
-    let page = browser.get_once(&system.web.url(&format!("/callback?code=a-code&state={}", parameter(&to, "state"))));
+    let page = browser.get_once(
+        &system
+            .web
+            .url(&format!("/callback?code=a-code&state={}", parameter(&to, "state"))),
+    );
     (to, page)
 }
 
@@ -229,7 +254,9 @@ fn what_entra_demands_when_a_code_is_redeemed_is_asked_for_at_the_next_sign_in_a
         record("loops", "a demand that no sign-in meets", page.status == expected);
         assert_eq!(page.status, expected, "no circle: {}", page.body);
     }
-    let (_, page) = come_back(&Browser::new(), &system, &provider, |_| interaction_required("nonsense"));
+    let (_, page) = come_back(&Browser::new(), &system, &provider, |_| {
+        interaction_required("nonsense")
+    });
     assert_eq!(page.error(), "sign-in", "claims that are none: an ordinary refusal");
 }
 

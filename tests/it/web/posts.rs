@@ -27,7 +27,10 @@ fn a_post_is_written_read_changed_and_deleted() {
     assert!(post.text().contains("<h1 dir=\"auto\">First words</h1>"));
     assert!(post.text().contains("<p dir=\"auto\">One line\nand another</p>"));
     assert!(post.body.contains("class=\"flash\" role=\"status\""));
-    assert!(!browser.get(post.url.as_str()).body.contains("class=\"flash\""), "said once");
+    assert!(
+        !browser.get(post.url.as_str()).body.contains("class=\"flash\""),
+        "said once"
+    );
 
     let list = browser.get(&system.web.url("/posts"));
     assert!(list.text().contains("First words") && list.body.contains("badge-own") && list.text().contains("1 post"));
@@ -69,7 +72,9 @@ fn another_users_post_can_be_read_and_nothing_else() {
     // With a form of his own, pointed at her post: the API refuses it.
     let his = bob.publish(&system, "His", "Bob wrote this");
     let etag = edit_form(&alice, &post).value("etag").to_owned();
-    let mut edit = edit_form(&bob, &his).with("etag", &etag).with("content", "Bob was here");
+    let mut edit = edit_form(&bob, &his)
+        .with("etag", &etag)
+        .with("content", "Bob was here");
     edit.action = format!("{}/edit", post.url).parse().expect("a URL");
     let mut delete = bob.get(&format!("{}/delete", his.url)).form("Delete post");
     delete.action = format!("{}/delete", post.url).parse().expect("a URL");
@@ -97,7 +102,11 @@ fn refused_fields_say_so_where_they_stand_and_keep_what_was_typed() {
         assert_eq!(page.url.query(), None, "after a redirect");
         assert!(page.body.contains("role=\"alert\""));
         for id in ["title-error", "content-error"] {
-            assert_eq!(page.body.contains(&format!("id=\"{id}\"")), errors.contains(&id), "{title:?} {id}");
+            assert_eq!(
+                page.body.contains(&format!("id=\"{id}\"")),
+                errors.contains(&id),
+                "{title:?} {id}"
+            );
         }
         assert_eq!(page.body.matches("aria-invalid=\"true\"").count(), errors.len());
         let form = page.form("Publish");
@@ -117,7 +126,10 @@ fn a_change_in_another_tab_is_not_overwritten_unseen() {
     let page = browser.submit(&second.with("content", "from the second tab"));
     assert_eq!((page.status, page.url.path().ends_with("/edit")), (200, true));
     assert!(page.text().contains("it was changed since you opened it"));
-    assert!(page.text().contains("from the first tab"), "the version that is saved now is shown");
+    assert!(
+        page.text().contains("from the first tab"),
+        "the version that is saved now is shown"
+    );
     let form = page.form("Save changes");
     assert_eq!(form.value("content"), "from the second tab");
     assert!(browser.get(post.url.as_str()).text().contains("from the first tab"));
@@ -132,9 +144,16 @@ fn a_change_that_does_not_say_which_version_it_changes_is_refused() {
     let system = TestSystem::start();
     let browser = signed_in(&system, ALICE);
     let post = browser.publish(&system, "Versions", "original");
-    for etag in
-        [None, Some(""), Some("*\r\nX-Evil: 1"), Some("a b"), Some("*"), Some("1-2"), Some("\"a\",\"b\""), Some("\"")]
-    {
+    for etag in [
+        None,
+        Some(""),
+        Some("*\r\nX-Evil: 1"),
+        Some("a b"),
+        Some("*"),
+        Some("1-2"),
+        Some("\"a\",\"b\""),
+        Some("\""),
+    ] {
         let form = edit_form(&browser, &post).with("content", "blind").without("etag");
         let form = etag.map_or(form.clone(), |etag| form.with("etag", etag));
         let page = browser.submit(&form);
@@ -147,7 +166,12 @@ fn a_change_that_does_not_say_which_version_it_changes_is_refused() {
 #[test]
 fn text_that_looks_like_html_stays_text() {
     let system = TestSystem::with(|settings| {
-        let alice = settings.idp.users.iter_mut().find(|user| user.oid == ALICE).expect("Alice");
+        let alice = settings
+            .idp
+            .users
+            .iter_mut()
+            .find(|user| user.oid == ALICE)
+            .expect("Alice");
         alice.name = "<img src=x onerror=alert(1)>".to_owned();
     });
     let browser = signed_in(&system, ALICE);
@@ -182,7 +206,11 @@ fn the_list_has_pages() {
     assert_eq!(first.body.matches("<article class=\"post-card\"").count(), 20);
     assert!(first.text().contains("Post number 21.") && !first.text().contains("Post number 1."));
     let text = first.text();
-    let older = text.split("rel=\"next\" href=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a link");
+    let older = text
+        .split("rel=\"next\" href=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .expect("a link");
     let second = browser.get(&system.web.url(older));
     assert_eq!(second.body.matches("<article class=\"post-card\"").count(), 1);
     assert!(second.text().contains("Post number 1.") && !second.body.contains("rel=\"next\""));
@@ -195,7 +223,10 @@ fn the_list_fetches_excerpts_and_cuts_whole_contents_of_an_older_api() {
     browser.publish(&system, "Long", &"word ".repeat(5_000));
     browser.publish(&system, "Blank lines", &format!("first{}last", "\n".repeat(1_000)));
     let list = browser.get(&system.web.url("/posts")).text();
-    assert!(list.contains("word word…") && list.contains("first…") && list.len() < 10_000, "{list}");
+    assert!(
+        list.contains("word word…") && list.contains("first…") && list.len() < 10_000,
+        "{list}"
+    );
 
     let whole = "word ".repeat(5_000);
     let older = PlayedApi::start(move |_| HttpResponse::Ok().json([post_json(1, "Long", &whole, ALICE)]));
@@ -203,7 +234,11 @@ fn the_list_fetches_excerpts_and_cuts_whole_contents_of_an_older_api() {
     let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
     let list = signed_in(&system, ALICE).get(&system.web.url("/posts")).text();
     assert!(list.contains("word word…") && list.len() < 10_000, "{list}");
-    assert!(older.seen().iter().any(|seen| seen.path.contains("excerpt=")), "{:?}", older.seen());
+    assert!(
+        older.seen().iter().any(|seen| seen.path.contains("excerpt=")),
+        "{:?}",
+        older.seen()
+    );
 }
 
 #[test]
@@ -223,7 +258,13 @@ fn the_profile_shows_who_one_is_and_how_the_site_proved_itself() {
     let system = TestSystem::start();
     let page = signed_in(&system, ALICE).get(&system.web.url("/profile"));
     let text = page.text();
-    for expected in ["Alice Archer", "alice@contoso.example", ALICE, "SHA-256 thumbprint", "<time datetime="] {
+    for expected in [
+        "Alice Archer",
+        "alice@contoso.example",
+        ALICE,
+        "SHA-256 thumbprint",
+        "<time datetime=",
+    ] {
         assert!(text.contains(expected), "{expected}");
     }
     let sha1 = blogctl::entra::ClientCertificate::load(&system.settings.client.certificate).expect("a certificate");
@@ -244,6 +285,10 @@ fn a_made_up_address_is_no_failure_of_the_site() {
         ("/posts/-1", 404),
     ] {
         let page = browser.get(&system.web.url(path));
-        assert_eq!((page.status, page.error()), (status, status.to_string().as_str()), "{path}");
+        assert_eq!(
+            (page.status, page.error()),
+            (status, status.to_string().as_str()),
+            "{path}"
+        );
     }
 }

@@ -26,8 +26,11 @@ fn ask(system: &TestSystem, path: &str, headers: &[(&str, &str)]) -> Page {
 
 /// Whether the page is the way to Entra, with the one redirect URI.
 fn leads_to_entra(page: &Page) -> bool {
-    let redirect =
-        |url: Url| url.query_pairs().find(|(name, _)| name == "redirect_uri").map(|pair| pair.1.into_owned());
+    let redirect = |url: Url| {
+        url.query_pairs()
+            .find(|(name, _)| name == "redirect_uri")
+            .map(|pair| pair.1.into_owned())
+    };
     page.status == 303 && redirect(page.location()).as_deref() == Some("https://blog.example.com/callback")
 }
 
@@ -37,11 +40,24 @@ fn a_sign_in_by_another_address_is_explained_before_entra_refuses_it() {
     let page = ask(&system, "/login?next=/posts/new", &[("Host", "10.0.0.7:5000")]);
     assert_eq!((page.status, page.error()), (421, "421"));
     let text = page.text();
-    for part in ["AADSTS50011", "https://10.0.0.7:5000", PUBLIC, "client.public_url", "server.trusted_proxies"] {
+    for part in [
+        "AADSTS50011",
+        "https://10.0.0.7:5000",
+        PUBLIC,
+        "client.public_url",
+        "server.trusted_proxies",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert!(text.contains("href=\"https://blog.example.com/login?next=%2Fposts%2Fnew\""), "{text}");
-    assert!(page.set_cookies.is_empty(), "no sign-in is under way: {:?}", page.set_cookies);
+    assert!(
+        text.contains("href=\"https://blog.example.com/login?next=%2Fposts%2Fnew\""),
+        "{text}"
+    );
+    assert!(
+        page.set_cookies.is_empty(),
+        "no sign-in is under way: {:?}",
+        page.set_cookies
+    );
     assert!(leads_to_entra(&ask(&system, "/login", &[("Host", "blog.example.com")])));
     // Probes ask by number, and there is no sign-in in them.
     for path in ["/health/live", "/health/ready", "/"] {
@@ -66,13 +82,25 @@ fn no_host_header_gets_into_what_the_site_says_of_itself() {
         assert!(is_refused, "{host}: {} {:?}", page.status, page.headers);
         assert!(!page.body.contains("<script"), "{host}: {}", page.body);
         let pages = ask(&system, "/posts", &[("Host", host)]);
-        let expected = if status == 400 { (400, "") } else { (303, "/login?next=%2Fposts") };
+        let expected = if status == 400 {
+            (400, "")
+        } else {
+            (303, "/login?next=%2Fposts")
+        };
         assert_eq!((pages.status, pages.header("location")), expected, "{host}");
     }
     for name in ["X-Forwarded-Host", "X-Host", "Forwarded", "X-Original-Host"] {
-        let value = if name == "Forwarded" { "host=evil.example;proto=http" } else { "evil.example" };
+        let value = if name == "Forwarded" {
+            "host=evil.example;proto=http"
+        } else {
+            "evil.example"
+        };
         let page = ask(&system, "/login", &[("Host", "blog.example.com"), (name, value)]);
-        attacks::record("site: host header", &format!("{name} of a stranger"), leads_to_entra(&page));
+        attacks::record(
+            "site: host header",
+            &format!("{name} of a stranger"),
+            leads_to_entra(&page),
+        );
         assert!(leads_to_entra(&page), "{name}: {} {:?}", page.status, page.headers);
     }
 }
@@ -81,13 +109,20 @@ fn no_host_header_gets_into_what_the_site_says_of_itself() {
 fn a_trusted_proxy_says_by_which_address_the_browser_came() {
     let system = behind_a_proxy(true);
     let by = |host: &str, proto: &str| {
-        let headers = [("Host", "site.internal:5000"), ("X-Forwarded-Host", host), ("X-Forwarded-Proto", proto)];
+        let headers = [
+            ("Host", "site.internal:5000"),
+            ("X-Forwarded-Host", host),
+            ("X-Forwarded-Proto", proto),
+        ];
         ask(&system, "/login", &headers)
     };
     let page = by("blog.example.com", "https");
     assert!(leads_to_entra(&page), "{} {:?}", page.status, page.headers);
     let cookie = page.set_cookies.first().expect("a cookie");
-    assert!(cookie.starts_with("__Host-blogctl-sign-in-") && cookie.contains("Secure"), "{cookie}");
+    assert!(
+        cookie.starts_with("__Host-blogctl-sign-in-") && cookie.contains("Secure"),
+        "{cookie}"
+    );
     assert!(page.header("strict-transport-security").starts_with("max-age="));
 
     let plain = by("blog.example.com", "http");
@@ -95,7 +130,11 @@ fn a_trusted_proxy_says_by_which_address_the_browser_came() {
     assert!(plain.text().contains("http://blog.example.com"), "{}", plain.text());
     assert_eq!(by("evil.example", "https").status, 421);
     assert_eq!(by("blog.example.com", "gopher").status, 400);
-    assert_eq!(ask(&system, "/login", &[("Host", "site.internal:5000")]).status, 421, "a proxy that says nothing");
+    assert_eq!(
+        ask(&system, "/login", &[("Host", "site.internal:5000")]).status,
+        421,
+        "a proxy that says nothing"
+    );
 }
 
 #[test]
@@ -104,7 +143,16 @@ fn on_a_laptop_every_name_of_the_machine_leads_to_a_sign_in() {
     let browser = Browser::new();
     let by_number = format!("http://127.0.0.1:{}/login?next=/profile", system.web.port);
     let picker = browser.get(&by_number);
-    assert!(picker.visited.iter().any(|url| url.as_str() == system.web.url("/login?next=%2Fprofile")), "{picker:?}");
+    assert!(
+        picker
+            .visited
+            .iter()
+            .any(|url| url.as_str() == system.web.url("/login?next=%2Fprofile")),
+        "{picker:?}"
+    );
     let page = browser.pick(&picker, ALICE);
-    assert_eq!((page.status, page.url.as_str()), (200, system.web.url("/profile").as_str()));
+    assert_eq!(
+        (page.status, page.url.as_str()),
+        (200, system.web.url("/profile").as_str())
+    );
 }

@@ -28,21 +28,39 @@ fn a_sign_in_ends_at_the_path_of_the_redirect_uri() {
     let page = browser.sign_in(&system, ALICE, "/posts");
     assert_eq!((page.status, page.url.path()), (200, "/posts"));
     assert!(page.visited.iter().any(|url| url.path() == PATH), "{:?}", page.visited);
-    assert_eq!(browser.get(&system.web.url("/callback")).status, 404, "no page of this site");
+    assert_eq!(
+        browser.get(&system.web.url("/callback")).status,
+        404,
+        "no page of this site"
+    );
 }
 
 #[test]
 fn what_holds_for_the_callback_holds_for_the_path_of_the_redirect_uri() {
     let system = system();
     let browser = Browser::new();
-    let url: Url = system.web.url(&format!("{PATH}?code=c&state=s")).parse().expect("a URL");
+    let url: Url = system
+        .web
+        .url(&format!("{PATH}?code=c&state=s"))
+        .parse()
+        .expect("a URL");
     let page = browser.request("GET", &url, None, &[]);
-    assert_eq!((page.status, page.error(), page.header("referrer-policy")), (400, "sign-in", "strict-origin"));
+    assert_eq!(
+        (page.status, page.error(), page.header("referrer-policy")),
+        (400, "sign-in", "strict-origin")
+    );
     let page = browser.request("HEAD", &url, None, &[]);
-    assert_eq!((page.status, page.header("allow")), (405, "GET"), "a HEAD request must not redeem the code");
+    assert_eq!(
+        (page.status, page.header("allow")),
+        (405, "GET"),
+        "a HEAD request must not redeem the code"
+    );
     let page = browser.request("GET", &url, None, &[("Sec-Purpose", "prefetch")]);
     assert_eq!(page.status, 503);
-    assert_eq!(browser.get(&system.web.url("/")).header("referrer-policy"), "same-origin");
+    assert_eq!(
+        browser.get(&system.web.url("/")).header("referrer-policy"),
+        "same-origin"
+    );
     // However the path is written: routes see it decoded.
     let url: Url = system.web.url("/%67etAToken?code=c&state=s").parse().expect("a URL");
     let page = browser.request("GET", &url, None, &[]);

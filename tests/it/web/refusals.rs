@@ -46,10 +46,17 @@ fn a_rule_of_the_api_about_the_site_is_told_to_its_operator_whatever_the_visitor
             assert_eq!((page.status, page.error()), (502, "502"), "{code} {path}");
             let text = page.text();
             assert!(text.contains(setting) && text.contains(code), "{code} {path}: {text}");
-            assert!(!text.contains("Only the author") && !text.contains("secret detail"), "{text}");
+            assert!(
+                !text.contains("Only the author") && !text.contains("secret detail"),
+                "{text}"
+            );
         }
         let page = browser.submit(&form.clone().with("title", "A title").with("content", "An hour's work"));
-        assert!(page.text().contains(setting) && page.text().contains("An hour's work"), "{code}: {}", page.text());
+        assert!(
+            page.text().contains(setting) && page.text().contains("An hour's work"),
+            "{code}: {}",
+            page.text()
+        );
     }
 }
 
@@ -61,14 +68,19 @@ fn every_attempt_with_a_token_that_the_api_rejects_gets_the_same_advice() {
     let first = browser.sign_in(&system, ALICE, "/posts");
     assert_eq!((first.status, first.error()), (502, "502"));
     let text = advice(&first);
-    assert!(text.contains("client.api_scope") && text.contains("wrong_audience"), "{text}");
+    assert!(
+        text.contains("client.api_scope") && text.contains("wrong_audience"),
+        "{text}"
+    );
     for attempt in 2..8 {
         let page = browser.get(&system.web.url("/posts"));
         assert_eq!((page.status, advice(&page)), (502, text.clone()), "attempt {attempt}");
     }
-    for (code, setting) in
-        [("wrong_issuer", "entra.tenant_id"), ("expired", "clock"), ("token_for_graph", "client.api_scope")]
-    {
+    for (code, setting) in [
+        ("wrong_issuer", "entra.tenant_id"),
+        ("expired", "clock"),
+        ("token_for_graph", "client.api_scope"),
+    ] {
         api.play(move |_| problem(401, code));
         let page = browser.get(&system.web.url("/posts"));
         assert!(advice(&page).contains(setting), "{code}: {}", advice(&page));
@@ -77,7 +89,11 @@ fn every_attempt_with_a_token_that_the_api_rejects_gets_the_same_advice() {
 
 #[test]
 fn what_is_not_the_api_is_told_from_it_by_its_responses() {
-    let api = PlayedApi::start(|_| HttpResponse::NotFound().content_type("text/html").body("<h1>404 Not Found</h1>"));
+    let api = PlayedApi::start(|_| {
+        HttpResponse::NotFound()
+            .content_type("text/html")
+            .body("<h1>404 Not Found</h1>")
+    });
     let system = system_with(&api);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
@@ -85,24 +101,42 @@ fn what_is_not_the_api_is_told_from_it_by_its_responses() {
         for path in ["/posts", "/posts/1", "/profile", "/posts/1/edit"] {
             let page = browser.get(&system.web.url(path));
             assert_eq!((page.status, page.error()), (502, "502"), "{what} {path}");
-            assert!(page.text().contains("client.api_base_url"), "{what} {path}: {}", page.text());
+            assert!(
+                page.text().contains("client.api_base_url"),
+                "{what} {path}: {}",
+                page.text()
+            );
             assert!(!page.text().contains("was deleted"), "{what} {path}");
         }
     };
     check("404 of a web server");
     api.play(|_| HttpResponse::NotFound().json(json!({ "detail": "Not Found" })));
     check("404 of another API");
-    api.play(|_| HttpResponse::Found().insert_header(("Location", "https://login.example/")).finish());
+    api.play(|_| {
+        HttpResponse::Found()
+            .insert_header(("Location", "https://login.example/"))
+            .finish()
+    });
     check("redirect");
     api.play(|_| {
-        HttpResponse::Ok().content_type("text/html; charset=utf-8").body("<!doctype html><title>Welcome</title>")
+        HttpResponse::Ok()
+            .content_type("text/html; charset=utf-8")
+            .body("<!doctype html><title>Welcome</title>")
     });
     check("catch-all page");
     let health = browser.get(&system.web.url("/health"));
     assert!(health.body.contains("\"api\":\"unavailable\""), "{}", health.body);
-    api.play(|_| HttpResponse::Forbidden().content_type("text/html").body("Blocked by your proxy"));
+    api.play(|_| {
+        HttpResponse::Forbidden()
+            .content_type("text/html")
+            .body("Blocked by your proxy")
+    });
     check("403 of a proxy");
-    api.play(|_| HttpResponse::Unauthorized().insert_header(("WWW-Authenticate", "Basic realm=\"proxy\"")).finish());
+    api.play(|_| {
+        HttpResponse::Unauthorized()
+            .insert_header(("WWW-Authenticate", "Basic realm=\"proxy\""))
+            .finish()
+    });
     check("401 of a proxy");
 
     // A page that answers everything with success deletes nothing.
@@ -126,21 +160,44 @@ fn a_user_whom_entra_refuses_is_addressed_and_nobody_is_alarmed() {
         (50_057, "unlock"),
         (50_020, "another organisation"),
     ] {
-        control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": 1, "code": code } })));
+        control(
+            &system,
+            "PUT",
+            "/fault",
+            Some(&json!({ "fail_next": { "count": 1, "code": code } })),
+        );
         let page = Browser::new().sign_in(&system, ALICE, "/posts");
         assert_eq!((page.status, page.error()), (403, "sign-in"), "{code}");
         let text = page.text();
-        assert!(text.contains(word) && text.contains(&format!("AADSTS{code}")), "{code}: {text}");
+        assert!(
+            text.contains(word) && text.contains(&format!("AADSTS{code}")),
+            "{code}: {text}"
+        );
         assert!(!advice(&page).contains("operator"), "{code}: {text}");
-        assert!(text.contains("switch=1") && text.contains("Try to sign in again"), "{code}: {text}");
+        assert!(
+            text.contains("switch=1") && text.contains("Try to sign in again"),
+            "{code}: {text}"
+        );
         let lines = logs::with(&format!("AADSTS{code} "));
-        assert!(!lines.is_empty() && lines.iter().all(|line| line.starts_with("INFO")), "{lines:?}");
+        assert!(
+            !lines.is_empty() && lines.iter().all(|line| line.starts_with("INFO")),
+            "{lines:?}"
+        );
     }
-    for heading in ["You may not use this site yet", "does not allow this sign-in", "needs one more step"] {
+    for heading in [
+        "You may not use this site yet",
+        "does not allow this sign-in",
+        "needs one more step",
+    ] {
         assert_eq!(logs::with(heading), Vec::<String>::new());
     }
     // What the operator must repair is an error, and says so.
-    control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": 1, "code": 700_016 } })));
+    control(
+        &system,
+        "PUT",
+        "/fault",
+        Some(&json!({ "fail_next": { "count": 1, "code": 700_016 } })),
+    );
     let page = Browser::new().sign_in(&system, ALICE, "/posts");
     assert_eq!((page.status, page.error()), (502, "sign-in"));
     assert!(advice(&page).contains("operator"));

@@ -14,7 +14,10 @@ fn a_rejected_form_redirects_and_its_text_is_there_however_one_comes_back() {
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
     let sent = browser.submit_once(&form.clone().with("content", "An hour's work"));
-    assert_eq!((sent.status, sent.location().as_str()), (303, system.web.url("/posts/new").as_str()));
+    assert_eq!(
+        (sent.status, sent.location().as_str()),
+        (303, system.web.url("/posts/new").as_str())
+    );
     for visit in ["the redirect", "Reload", "Back, after another page"] {
         let page = browser.get(&system.web.url("/posts/new"));
         assert_eq!(page.status, 200, "{visit}");
@@ -32,10 +35,17 @@ fn a_rejected_form_redirects_and_its_text_is_there_however_one_comes_back() {
     let other = Browser::new().sign_in(&system, BOB, "/posts/new");
     assert_eq!(other.form("Publish").value("content"), "", "nobody else's");
 
-    let form = browser.get(&system.web.url("/posts/new")).form("Publish").with("title", "A title");
+    let form = browser
+        .get(&system.web.url("/posts/new"))
+        .form("Publish")
+        .with("title", "A title");
     assert!(browser.submit(&form).text().contains("Your post is published."));
     let page = browser.get(&system.web.url("/posts/new"));
-    assert_eq!(page.form("Publish").value("content"), "", "what is published is no draft");
+    assert_eq!(
+        page.form("Publish").value("content"),
+        "",
+        "what is published is no draft"
+    );
     assert!(!page.body.contains("role=\"alert\""));
 }
 
@@ -46,14 +56,22 @@ fn a_rejected_change_keeps_its_text_and_the_saved_version_is_one_click_away() {
     browser.sign_in(&system, ALICE, "/");
     let post = browser.publish(&system, "A title", "as saved");
     let edit = format!("{}/edit", post.url);
-    let form = browser.get(&edit).form("Save changes").with("title", "").with("content", "as typed");
+    let form = browser
+        .get(&edit)
+        .form("Save changes")
+        .with("title", "")
+        .with("content", "as typed");
     let page = browser.submit(&form);
     assert_eq!((page.status, page.url.as_str()), (200, edit.as_str()));
     assert!(page.text().contains("Enter a title"));
     assert_eq!(page.form("Save changes").value("content"), "as typed");
     let saved = browser.get(&format!("{edit}?saved=1"));
     assert_eq!(saved.form("Save changes").value("content"), "as saved");
-    assert!(page.text().contains(&format!("{}/edit?saved=1", post.url.path())), "{}", page.text());
+    assert!(
+        page.text().contains(&format!("{}/edit?saved=1", post.url.path())),
+        "{}",
+        page.text()
+    );
 }
 
 #[test]
@@ -65,12 +83,25 @@ fn field_errors_say_what_to_do() {
         ("", "text", "Enter a title"),
         ("\u{200b}", "text", "Enter a title"),
         ("title", " ", "Enter some text"),
-        (&*"t".repeat(201), "text", "Title must be 200 characters or fewer; yours has 201"),
-        ("title", &*"é".repeat(50_001), "Text must be 50,000 characters or fewer; yours has 50,001"),
+        (
+            &*"t".repeat(201),
+            "text",
+            "Title must be 200 characters or fewer; yours has 201",
+        ),
+        (
+            "title",
+            &*"é".repeat(50_001),
+            "Text must be 50,000 characters or fewer; yours has 50,001",
+        ),
     ] {
         let page = browser.submit(&form.clone().with("title", title).with("content", content));
         // At the field, and as a link to it above the form.
-        assert_eq!(page.text().matches(error).count(), 2, "{error}: {}", page.text().get(..3000).unwrap_or_default());
+        assert_eq!(
+            page.text().matches(error).count(),
+            2,
+            "{error}: {}",
+            page.text().get(..3000).unwrap_or_default()
+        );
         assert_eq!(page.form("Publish").value("content"), content);
     }
 }
@@ -81,13 +112,24 @@ fn a_tampered_hidden_field_is_the_visitors_and_keeps_the_text() {
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
     for (n, key) in ["\"", "\"a", "\"a\\", "\"a\";v=1", "\"\""].into_iter().enumerate() {
-        let form = form.clone().with("key", key).with("title", "A title").with("content", &format!("text {n}"));
+        let form = form
+            .clone()
+            .with("key", key)
+            .with("title", "A title")
+            .with("content", &format!("text {n}"));
         let page = browser.submit(&form);
         assert_eq!((page.status, page.url.query()), (200, None), "{key}");
-        assert!(page.text().contains("the form was changed on its way here"), "{key}: {}", page.text());
+        assert!(
+            page.text().contains("the form was changed on its way here"),
+            "{key}: {}",
+            page.text()
+        );
         let again = page.form("Publish");
         assert_eq!(again.value("content"), format!("text {n}"), "{key}");
-        assert!(browser.submit(&again).text().contains("Your post is published."), "{key}");
+        assert!(
+            browser.submit(&again).text().contains("Your post is published."),
+            "{key}"
+        );
     }
     for path in [
         "/posts/18446744073709551616",
@@ -122,7 +164,12 @@ fn after_an_error_of_the_api_the_form_says_that_the_outcome_is_unknown() {
 #[test]
 fn foreign_scripts_keep_their_direction_and_names_do_not_turn_what_stands_beside_them() {
     let system = TestSystem::with(|settings| {
-        let alice = settings.idp.users.iter_mut().find(|user| user.oid == ALICE).expect("Alice");
+        let alice = settings
+            .idp
+            .users
+            .iter_mut()
+            .find(|user| user.oid == ALICE)
+            .expect("Alice");
         alice.name = "عائشة".to_owned();
     });
     let browser = Browser::new();
@@ -136,15 +183,22 @@ fn foreign_scripts_keep_their_direction_and_names_do_not_turn_what_stands_beside
     }
     let post = browser.publish(&system, "عنوان", "نص\n\nand a paragraph");
     let text = post.text();
-    for part in ["<h1 dir=\"auto\">عنوان</h1>", "<p dir=\"auto\">نص</p>", "<bdi class=\"author\">عائشة</bdi>"]
-    {
+    for part in [
+        "<h1 dir=\"auto\">عنوان</h1>",
+        "<p dir=\"auto\">نص</p>",
+        "<bdi class=\"author\">عائشة</bdi>",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(
         post.body.contains("<title>\u{2068}عنوان\u{2069} ·") || post.body.contains("<title>&#x2068;عنوان&#x2069; ·")
     );
     let list = browser.get(&system.web.url("/posts")).text();
-    for part in ["<h2 dir=\"auto\">", "<bdi>عائشة</bdi>", "class=\"excerpt\" dir=\"auto\""] {
+    for part in [
+        "<h2 dir=\"auto\">",
+        "<bdi>عائشة</bdi>",
+        "class=\"excerpt\" dir=\"auto\"",
+    ] {
         assert!(list.contains(part), "{part}: {list}");
     }
 }

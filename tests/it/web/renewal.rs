@@ -33,7 +33,11 @@ fn renew(system: &TestSystem, folder: &Path, arguments: &[&str]) -> Command {
 }
 
 fn run(system: &TestSystem, arguments: &[&str]) -> (Option<i32>, String) {
-    told(&renew(system, system.folder.path(), arguments).output().expect("it runs"))
+    told(
+        &renew(system, system.folder.path(), arguments)
+            .output()
+            .expect("it runs"),
+    )
 }
 
 fn told(output: &Output) -> (Option<i32>, String) {
@@ -46,7 +50,9 @@ fn read(folder: &Path, name: &str) -> String {
 }
 
 fn files(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    let entries = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name());
     let mut names: Vec<_> = entries.map(|name| name.into_string().expect("text")).collect();
     names.retain(|name| name.starts_with("client"));
     names.sort();
@@ -71,8 +77,20 @@ fn the_next_certificate_is_made_uploaded_accepted_and_used_by_the_running_site()
         text.contains("upload ./client.next-cert.pem") && text.contains("subject              CN=blogctl tests"),
         "{text}"
     );
-    assert_eq!(files(folder), ["client-cert.pem", "client.next-cert.pem", "client.next.pem", "client.pem"]);
-    let mode = fs::metadata(folder.join("client.next.pem")).expect("there").permissions().mode() & 0o777;
+    assert_eq!(
+        files(folder),
+        [
+            "client-cert.pem",
+            "client.next-cert.pem",
+            "client.next.pem",
+            "client.pem"
+        ]
+    );
+    let mode = fs::metadata(folder.join("client.next.pem"))
+        .expect("there")
+        .permissions()
+        .mode()
+        & 0o777;
     assert_eq!(mode, 0o600);
     let next = read(folder, "client.next.pem");
 
@@ -82,17 +100,30 @@ fn the_next_certificate_is_made_uploaded_accepted_and_used_by_the_running_site()
         text.contains("does not accept") && text.contains("AADSTS700027") && text.contains("Nothing has been changed"),
         "{text}"
     );
-    assert_eq!((read(folder, "client.pem"), read(folder, "client.next.pem")), (old.clone(), next.clone()));
+    assert_eq!(
+        (read(folder, "client.pem"), read(folder, "client.next.pem")),
+        (old.clone(), next.clone())
+    );
 
-    control.replace_certificates(DEV_CLIENT_ID, &[&old_certificate, &read(folder, "client.next-cert.pem")]);
+    control.replace_certificates(
+        DEV_CLIENT_ID,
+        &[&old_certificate, &read(folder, "client.next-cert.pem")],
+    );
     assert_eq!(Browser::new().sign_in(&system, ALICE, "/posts").status, 200);
     let before = used(&control);
     let (code, text) = run(&system, &[]);
     assert_eq!(code, Some(0), "{text}");
-    assert_eq!((read(folder, "client.pem"), read(folder, "client.previous.pem")), (next, old));
+    assert_eq!(
+        (read(folder, "client.pem"), read(folder, "client.previous.pem")),
+        (next, old)
+    );
     assert_eq!(files(folder), ["client-cert.pem", "client.pem", "client.previous.pem"]);
     wait_until("the site uses it", || {
-        assert_eq!(Browser::new().sign_in(&system, ALICE, "/posts").status, 200, "and nobody fails");
+        assert_eq!(
+            Browser::new().sign_in(&system, ALICE, "/posts").status,
+            200,
+            "and nobody fails"
+        );
         used(&control) != before
     });
 }
@@ -106,7 +137,11 @@ fn it_waits_until_entra_answers_and_accepts() {
     let control = IdpControl::of(&system.idp);
     // Whoever waits waits for the network, too.
     control.down_at("/oauth2/v2.0/token");
-    let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let child = child
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
     wait_until("it has asked", || !control.requests_to("/oauth2/v2.0/token").is_empty());
     control.replace_certificates(DEV_CLIENT_ID, &[&old, &read(folder, "client.next-cert.pem")]);
     control.heal();
@@ -114,7 +149,11 @@ fn it_waits_until_entra_answers_and_accepts() {
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("Entra ID accepts the new certificate"), "{text}");
     let ends = openssl::x509::X509::from_pem(read(folder, "client-cert.pem").as_bytes()).expect("PEM");
-    let days = openssl::asn1::Asn1Time::days_from_now(0).expect("now").diff(ends.not_after()).expect("a time").days;
+    let days = openssl::asn1::Asn1Time::days_from_now(0)
+        .expect("now")
+        .diff(ends.not_after())
+        .expect("a time")
+        .days;
     assert!((39..=40).contains(&days), "{days}");
 }
 
@@ -141,7 +180,9 @@ fn a_run_that_ended_at_any_point_is_finished_by_the_next_and_nothing_is_lost() {
             let (code, text) = run(&system, &[]);
             assert_eq!(code, Some(0), "it begins anew: {text}");
         }),
-        ("the certificate to upload is missing", &|| remove("client.next-cert.pem")),
+        ("the certificate to upload is missing", &|| {
+            remove("client.next-cert.pem")
+        }),
         ("the old one was kept", &keep),
         ("the new one was put in place", &switch),
         ("its certificate, too", &publish),
@@ -162,8 +203,16 @@ fn a_run_that_ended_at_any_point_is_finished_by_the_next_and_nothing_is_lost() {
         control.replace_certificates(DEV_CLIENT_ID, &[&certificate]);
         let (code, text) = run(&system, &[]);
         assert_eq!(code, Some(0), "{point}: {text}");
-        assert_eq!(files(folder), ["client-cert.pem", "client.pem", "client.previous.pem"], "{point}");
-        assert_eq!((read(folder, "client.pem"), read(folder, "client.previous.pem")), (next, old), "{point}");
+        assert_eq!(
+            files(folder),
+            ["client-cert.pem", "client.pem", "client.previous.pem"],
+            "{point}"
+        );
+        assert_eq!(
+            (read(folder, "client.pem"), read(folder, "client.previous.pem")),
+            (next, old),
+            "{point}"
+        );
         assert_eq!(read(folder, "client-cert.pem"), certificate, "{point}");
     }
 }
@@ -189,7 +238,11 @@ fn whoever_could_read_the_old_file_can_read_the_new_one() {
     renew_at_once(&system);
     let after = fs::metadata(&path).expect("there");
     assert_eq!(after.mode() & 0o7777, 0o640);
-    assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()), "given away: {is_given_away}");
+    assert_eq!(
+        (after.uid(), after.gid()),
+        (before.uid(), before.gid()),
+        "given away: {is_given_away}"
+    );
     assert_ne!(after.ino(), before.ino(), "it is another file");
 }
 
@@ -218,22 +271,45 @@ fn the_next_one_has_the_whole_name_of_the_one_that_belongs_to_the_key() {
     let subject = "/C=DE/O=Contoso/OU=Web/CN=the blog";
     let made = Command::new("openssl")
         .current_dir(folder)
-        .args(["req", "-x509", "-newkey", "rsa:3072", "-noenc", "-days", "20", "-subj", subject])
-        .args(["-addext", "subjectAltName=DNS:blog.example.com,IP:192.0.2.7", "-keyout", "own.key", "-out", "own.pem"])
+        .args([
+            "req", "-x509", "-newkey", "rsa:3072", "-noenc", "-days", "20", "-subj", subject,
+        ])
+        .args([
+            "-addext",
+            "subjectAltName=DNS:blog.example.com,IP:192.0.2.7",
+            "-keyout",
+            "own.key",
+            "-out",
+            "own.pem",
+        ])
         .output()
         .expect("the openssl program");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let stranger = pem(&TestCertificate::new("stranger", &keys()[1].key).make());
-    file(folder, "client.pem", &[&stranger, read(folder, "own.pem").as_bytes(), read(folder, "own.key").as_bytes()]);
+    file(
+        folder,
+        "client.pem",
+        &[
+            &stranger,
+            read(folder, "own.pem").as_bytes(),
+            read(folder, "own.key").as_bytes(),
+        ],
+    );
     let (code, text) = run(&system, &[]);
     assert_eq!(code, Some(0), "{text}");
     let parse = |name: &str| openssl::x509::X509::from_pem(read(folder, name).as_bytes()).expect("a certificate");
     let (own, next) = (parse("own.pem"), parse("client.next-cert.pem"));
     let der = |name: &openssl::x509::X509NameRef| name.to_der().expect("DER");
-    assert_eq!((der(next.subject_name()), der(next.issuer_name())), (der(own.subject_name()), der(own.subject_name())));
+    assert_eq!(
+        (der(next.subject_name()), der(next.issuer_name())),
+        (der(own.subject_name()), der(own.subject_name()))
+    );
     assert_eq!(next.subject_alt_names().expect("names").len(), 2);
     assert_eq!(next.public_key().expect("a key").bits(), 3072);
-    assert!(text.contains(&format!("--id {DEV_CLIENT_ID} ")), "the command can be run as it is: {text}");
+    assert!(
+        text.contains(&format!("--id {DEV_CLIENT_ID} ")),
+        "the command can be run as it is: {text}"
+    );
 }
 
 #[test]
@@ -242,8 +318,11 @@ fn what_cannot_be_renewed_so_says_how_else() {
     let folder = tempfile::tempdir().expect("a folder");
     let (issuer_key, key) = (rsa_key(2048), &keys()[0].key);
     let authority = TestCertificate::new("Company CA", &issuer_key).make();
-    let issued =
-        TestCertificate { issuer: Some((&authority, &issuer_key)), ..TestCertificate::new("site", key) }.make();
+    let issued = TestCertificate {
+        issuer: Some((&authority, &issuer_key)),
+        ..TestCertificate::new("site", key)
+    }
+    .make();
     file(folder.path(), "client.pem", &[&key_pem(key), &pem(&issued)]);
     let told_with = |name: &str, value: &str, cert_path: &str| {
         let mut command = renew(&system, folder.path(), &[]);
@@ -254,8 +333,18 @@ fn what_cannot_be_renewed_so_says_how_else() {
     for (name, value, cert_path, said) in [
         ("BLOG_LOG__LEVEL", "info", "client.pem", "was issued by CN=Company CA"),
         ("BLOG_CLIENT__KEY_PATH", "client.key", "client.pem", "are two files"),
-        ("BLOG_CLIENT__CERT_THUMBPRINT", &"A".repeat(40), "client.pem", "client.cert_thumbprint names the certificate"),
-        ("BLOG_CLIENT__CERT_BASE64", "AAAA", "", "client.cert_base64, which no command can change"),
+        (
+            "BLOG_CLIENT__CERT_THUMBPRINT",
+            &"A".repeat(40),
+            "client.pem",
+            "client.cert_thumbprint names the certificate",
+        ),
+        (
+            "BLOG_CLIENT__CERT_BASE64",
+            "AAAA",
+            "",
+            "client.cert_base64, which no command can change",
+        ),
         ("BLOG_LOG__LEVEL", "info", "client.pfx", "is not a PEM file"),
         ("BLOG_LOG__LEVEL", "info", "missing.pem", "missing.pem cannot be read"),
         (
@@ -270,8 +359,10 @@ fn what_cannot_be_renewed_so_says_how_else() {
         assert_eq!(code, Some(1), "{text}");
         assert!(text.contains(said) && text.contains("hint:"), "{said}: {text}");
     }
-    let left: Vec<PathBuf> =
-        fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    let left: Vec<PathBuf> = fs::read_dir(folder.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     assert_eq!(left.len(), 2, "nothing was made: {left:?}");
 }
 

@@ -62,14 +62,20 @@ fn who_signs_in_on_one_replica_is_signed_in_on_all_and_signs_out_of_all() {
     assert!(is_signed_in(&there, &system.web) && is_signed_in(&there, &other));
 
     let copied = here.clone_cookies();
-    let form = here.get(&other.url("/logout")).form("everywhere").with("everywhere", "1");
+    let form = here
+        .get(&other.url("/logout"))
+        .form("everywhere")
+        .with("everywhere", "1");
     let origin = system.web.url("");
     let bob = Browser::new();
     bob.sign_in(&system, BOB, "/");
     let out = here.post(&form, &[("Origin", &origin), ("Sec-Fetch-Site", "same-origin")]);
     assert_eq!(out.status, 303, "{}", out.body);
     for (browser, whose) in [(&here, "own"), (&copied, "copied"), (&there, "another browser's")] {
-        assert!(!is_signed_in(browser, &system.web) && !is_signed_in(browser, &other), "{whose}");
+        assert!(
+            !is_signed_in(browser, &system.web) && !is_signed_in(browser, &other),
+            "{whose}"
+        );
     }
     assert!(is_signed_in(&bob, &system.web) && is_signed_in(&bob, &other));
 }
@@ -88,9 +94,16 @@ fn a_sign_out_at_the_provider_reaches_sessions_of_every_replica() {
     browser.sign_in(&system, ALICE, "/");
     let tenant = &system.settings.entra.tenant_id;
     let page = browser.get(&system.idp.url(&format!("/{tenant}/oauth2/v2.0/logout")));
-    let (_, rest) = page.text().split_once("src=\"").map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a frame");
-    let notice =
-        rest.split('"').next().expect("its end").replace(&system.web.port.to_string(), &other.port.to_string());
+    let (_, rest) = page
+        .text()
+        .split_once("src=\"")
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .expect("a frame");
+    let notice = rest
+        .split('"')
+        .next()
+        .expect("its end")
+        .replace(&system.web.port.to_string(), &other.port.to_string());
     assert_eq!(Browser::new().get_once(&notice).status, 200);
     assert!(!is_signed_in(&browser, &system.web));
 }
@@ -98,15 +111,32 @@ fn a_sign_out_at_the_provider_reaches_sessions_of_every_replica() {
 #[test]
 fn a_restart_ends_no_session_and_a_new_cookie_key_neither_while_the_old_one_is_listed() {
     let Some(redis) = RedisServer::start() else { return };
-    let TestSystem { idp, api, web, mut settings, folder } = sharing(&redis, |_| {});
-    let system = TestSystem { idp, api, web, settings: settings.clone(), folder };
+    let TestSystem {
+        idp,
+        api,
+        web,
+        mut settings,
+        folder,
+    } = sharing(&redis, |_| {});
+    let system = TestSystem {
+        idp,
+        api,
+        web,
+        settings: settings.clone(),
+        folder,
+    };
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
-    let TestSystem { idp, api, web, folder, .. } = system;
+    let TestSystem {
+        idp, api, web, folder, ..
+    } = system;
     let restarted = |web: TestServer, settings: &Settings| {
         let port = web.port;
         web.stop();
-        TestServer::web(serve::listen("127.0.0.1", port).expect("the same port"), settings.clone())
+        TestServer::web(
+            serve::listen("127.0.0.1", port).expect("the same port"),
+            settings.clone(),
+        )
     };
     let web = restarted(web, &settings);
     assert!(is_signed_in(&browser, &web));
@@ -136,13 +166,21 @@ fn all_replicas_together_refresh_once() {
     browser.sign_in(&system, ALICE, "/posts");
     let refused = api.seen().last().expect("a request").token.clone();
     api.play(move |seen| {
-        if seen.token == refused { HttpResponse::Unauthorized().finish() } else { HttpResponse::Ok().json(json!([])) }
+        if seen.token == refused {
+            HttpResponse::Unauthorized().finish()
+        } else {
+            HttpResponse::Ok().json(json!([]))
+        }
     });
     let barrier = Barrier::new(TABS);
     thread::scope(|scope| {
         for n in 0..TABS {
             let (browser, barrier) = (browser.clone_cookies(), &barrier);
-            let url = if n % 2 == 0 { system.web.url("/posts") } else { other.url("/posts") };
+            let url = if n % 2 == 0 {
+                system.web.url("/posts")
+            } else {
+                other.url("/posts")
+            };
             scope.spawn(move || {
                 barrier.wait();
                 assert_eq!(browser.get(&url).status, 200);
@@ -158,21 +196,43 @@ fn without_redis_the_site_says_so_and_comes_back_with_it() {
     let system = sharing(&redis, |_| {});
     let browser = Browser::new();
     let page = browser.sign_in(&system, ALICE, "/posts/new");
-    let form = page.form("Publish").with("title", "Written").with("content", "meanwhile");
-    let css = page.body.split("href=\"").find_map(|rest| rest.split('"').next().filter(|href| href.contains(".css")));
+    let form = page
+        .form("Publish")
+        .with("title", "Written")
+        .with("content", "meanwhile");
+    let css = page
+        .body
+        .split("href=\"")
+        .find_map(|rest| rest.split('"').next().filter(|href| href.contains(".css")));
     let css = css.expect("a style sheet").replace("&#x2F;", "/");
     redis.stop();
 
     for path in ["/", "/posts", "/profile", "/logout"] {
         let page = browser.get_once(&system.web.url(path));
         assert_eq!((page.status, page.error()), (503, "503"), "{path}");
-        assert!(page.body.contains("id=\"request-id\"") && page.text().contains("out of reach"), "{}", page.body);
+        assert!(
+            page.body.contains("id=\"request-id\"") && page.text().contains("out of reach"),
+            "{}",
+            page.body
+        );
         assert!(!page.header("content-security-policy").is_empty() && page.set_cookies.is_empty());
-        assert!(!page.body.contains("localhost:") && !page.body.contains("hunter2"), "{}", page.body);
+        assert!(
+            !page.body.contains("localhost:") && !page.body.contains("hunter2"),
+            "{}",
+            page.body
+        );
     }
     assert_eq!(browser.submit_once(&form).status, 503);
-    assert_eq!(browser.get_once(&system.web.url(&css)).status, 200, "what needs no session is there");
-    assert_eq!(Browser::new().get_once(&system.web.url("/")).status, 200, "visitors are served");
+    assert_eq!(
+        browser.get_once(&system.web.url(&css)).status,
+        200,
+        "what needs no session is there"
+    );
+    assert_eq!(
+        Browser::new().get_once(&system.web.url("/")).status,
+        200,
+        "visitors are served"
+    );
     let ready = browser.get_once(&system.web.url("/health/ready"));
     assert_eq!(ready.status, 503, "{}", ready.body);
     assert!(ready.body.contains("\"sessions\":\"unavailable\""), "{}", ready.body);
@@ -184,10 +244,20 @@ fn without_redis_the_site_says_so_and_comes_back_with_it() {
     assert!(!page.body.contains("id=\"account\""), "nobody is shown as signed in");
 
     assert!(redis.resume());
-    wait_until("the site looks for Redis again", || browser.get_once(&system.web.url("/profile")).status == 303);
+    wait_until("the site looks for Redis again", || {
+        browser.get_once(&system.web.url("/profile")).status == 303
+    });
     let again = browser.get(&system.web.url("/profile"));
-    let again = if again.url.port() == Some(system.idp.port) { browser.pick(&again, ALICE) } else { again };
-    assert_eq!((again.status, again.url.path()), (200, "/profile"), "it was empty: people sign in again");
+    let again = if again.url.port() == Some(system.idp.port) {
+        browser.pick(&again, ALICE)
+    } else {
+        again
+    };
+    assert_eq!(
+        (again.status, again.url.path()),
+        (200, "/profile"),
+        "it was empty: people sign in again"
+    );
 }
 
 /// So many requests at once that there are several connections to Redis.
@@ -215,7 +285,11 @@ fn a_restart_of_redis_costs_no_request_however_many_connections_there_were() {
     redis.stop();
     assert!(redis.resume());
     let page = browser.get_once(&system.web.url("/profile"));
-    assert_eq!(page.status, 303, "it was empty: to the sign-in, and no page about Redis: {}", page.body);
+    assert_eq!(
+        page.status, 303,
+        "it was empty: to the sign-in, and no page about Redis: {}",
+        page.body
+    );
 }
 
 #[test]
@@ -224,28 +298,48 @@ fn connections_that_have_gone_silent_are_replaced_by_the_next_request() {
     let silent = Arc::new(AtomicBool::new(false));
     let front = in_front_of(&redis, &silent);
     let system = sharing(&redis, |settings| {
-        let url = redis.url().replace(&format!(":{}/", redis.port()), &format!(":{front}/"));
+        let url = redis
+            .url()
+            .replace(&format!(":{}/", redis.port()), &format!(":{front}/"));
         settings.redis = redis_at(&url);
     });
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/profile");
     warm_up(&browser, &system);
     silent.store(true, Ordering::SeqCst);
-    assert_eq!(browser.get_once(&system.web.url("/profile")).status, 503, "nobody answers");
-    assert_eq!(browser.get_once(&system.web.url("/profile")).status, 200, "on a connection of its own");
+    assert_eq!(
+        browser.get_once(&system.web.url("/profile")).status,
+        503,
+        "nobody answers"
+    );
+    assert_eq!(
+        browser.get_once(&system.web.url("/profile")).status,
+        200,
+        "on a connection of its own"
+    );
 }
 
 /// A port that leads to `redis`; what is connected when `silent` becomes true hears nothing any more, and is not told.
 fn in_front_of(redis: &RedisServer, silent: &Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let (port, to, silent) = (listener.local_addr().expect("bound").port(), redis.port(), Arc::clone(silent));
+    let (port, to, silent) = (
+        listener.local_addr().expect("bound").port(),
+        redis.port(),
+        Arc::clone(silent),
+    );
     thread::spawn(move || {
         for client in listener.incoming() {
-            let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", to))) else { return };
+            let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", to))) else {
+                return;
+            };
             let was_silent = silent.load(Ordering::SeqCst);
-            for (mut from, mut to) in
-                [(client.try_clone().expect("a socket"), server.try_clone().expect("a socket")), (server, client)]
-            {
+            for (mut from, mut to) in [
+                (
+                    client.try_clone().expect("a socket"),
+                    server.try_clone().expect("a socket"),
+                ),
+                (server, client),
+            ] {
                 let silent = Arc::clone(&silent);
                 thread::spawn(move || {
                     let mut buffer = [0; 4096];
@@ -269,7 +363,9 @@ fn the_site_starts_while_redis_is_down() {
     let system = sharing(&redis, |_| {});
     assert_eq!(Browser::new().get_once(&system.web.url("/")).status, 200);
     assert!(redis.resume());
-    wait_until("somebody can sign in", || Browser::new().sign_in(&system, ALICE, "/profile").status == 200);
+    wait_until("somebody can sign in", || {
+        Browser::new().sign_in(&system, ALICE, "/profile").status == 200
+    });
 }
 
 /// Every key with its value, as bytes.
@@ -282,7 +378,9 @@ fn everything(redis: &RedisServer) -> Vec<(String, Vec<u8>)> {
             members.join(" ").into_bytes()
         })
     };
-    keys.into_iter().map(|key| (key.clone(), value(&mut connection, &key))).collect()
+    keys.into_iter()
+        .map(|key| (key.clone(), value(&mut connection, &key)))
+        .collect()
 }
 
 #[test]
@@ -295,11 +393,32 @@ fn redis_learns_neither_tokens_nor_names_nor_session_ids_and_keeps_nothing_for_e
     browser.sign_in(&system, ALICE, "/posts");
     let token = api.seen().last().expect("a request").token.clone();
     let all = everything(&redis);
-    let kinds = |kind: &str| all.iter().filter(|(key, _)| key.starts_with(&format!("blogctl:{kind}:"))).count();
-    assert_eq!((kinds("session"), kinds("tokens")), (1, 1), "{:?}", all.iter().map(|(key, _)| key).collect::<Vec<_>>());
-    assert_eq!((kinds("sessions-of-user"), kinds("sessions-of-provider-session")), (1, 1));
+    let kinds = |kind: &str| {
+        all.iter()
+            .filter(|(key, _)| key.starts_with(&format!("blogctl:{kind}:")))
+            .count()
+    };
+    assert_eq!(
+        (kinds("session"), kinds("tokens")),
+        (1, 1),
+        "{:?}",
+        all.iter().map(|(key, _)| key).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        (kinds("sessions-of-user"), kinds("sessions-of-provider-session")),
+        (1, 1)
+    );
     let cookie = browser.cookie("blogctl").expect("a cookie");
-    for secret in [token.as_str(), &token[..20], &cookie, "Alice", ALICE, "account", "access_token", "eyJ"] {
+    for secret in [
+        token.as_str(),
+        &token[..20],
+        &cookie,
+        "Alice",
+        ALICE,
+        "account",
+        "access_token",
+        "eyJ",
+    ] {
         let is_there = all.iter().any(|(key, value)| {
             key.contains(secret) || value.windows(secret.len()).any(|bytes| bytes == secret.as_bytes())
         });
@@ -310,8 +429,15 @@ fn redis_learns_neither_tokens_nor_names_nor_session_ids_and_keeps_nothing_for_e
     let limits = &system.settings.client;
     for (key, _) in &all {
         let life: i64 = connection.pttl(key).expect("a life");
-        let longest = if key.contains("sessions-of") { limits.session_max } else { limits.session_idle };
-        assert!(life > 0 && life.unsigned_abs() <= u64::try_from(longest.as_millis()).expect("fits"), "{key}: {life}");
+        let longest = if key.contains("sessions-of") {
+            limits.session_max
+        } else {
+            limits.session_idle
+        };
+        assert!(
+            life > 0 && life.unsigned_abs() <= u64::try_from(longest.as_millis()).expect("fits"),
+            "{key}: {life}"
+        );
     }
 }
 
@@ -320,13 +446,24 @@ fn a_sign_in_that_ends_by_itself_leaves_no_session_id_behind() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |settings| settings.idp.access_token_seconds = 100);
     let sessions = || -> Vec<String> {
-        everything(&redis).into_iter().map(|(key, _)| key).filter(|key| key.starts_with("blogctl:session:")).collect()
+        everything(&redis)
+            .into_iter()
+            .map(|(key, _)| key)
+            .filter(|key| key.starts_with("blogctl:session:"))
+            .collect()
     };
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
     let before = sessions();
-    control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })));
-    wait_until("the refresh is refused", || browser.get_once(&system.web.url("/posts")).status == 303);
+    control(
+        &system,
+        "PUT",
+        "/fault",
+        Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })),
+    );
+    wait_until("the refresh is refused", || {
+        browser.get_once(&system.web.url("/posts")).status == 303
+    });
     let after = sessions();
     assert_eq!((before.len(), after.len()), (1, 1));
     assert_ne!(before, after, "what was copied before names nothing any more");
@@ -338,16 +475,25 @@ fn a_record_that_somebody_moved_or_made_in_redis_is_worth_nothing() {
     let system = sharing(&redis, |_| {});
     let [alice, mallory] = [(); 2].map(|()| Browser::new());
     let session_keys = || -> Vec<String> {
-        everything(&redis).into_iter().map(|(key, _)| key).filter(|key| key.starts_with("blogctl:session:")).collect()
+        everything(&redis)
+            .into_iter()
+            .map(|(key, _)| key)
+            .filter(|key| key.starts_with("blogctl:session:"))
+            .collect()
     };
     alice.sign_in(&system, ALICE, "/");
     let of_alice = session_keys().first().cloned().expect("a session");
     mallory.sign_in(&system, BOB, "/");
-    let of_mallory = session_keys().into_iter().find(|key| *key != of_alice).expect("another");
+    let of_mallory = session_keys()
+        .into_iter()
+        .find(|key| *key != of_alice)
+        .expect("another");
     let mut connection = redis.connection();
     let stolen: Vec<u8> = connection.get(&of_alice).expect("a record");
-    for (attack, record_of) in [("another session's record", stolen), ("a record of one's own making", b"{}".to_vec())]
-    {
+    for (attack, record_of) in [
+        ("another session's record", stolen),
+        ("a record of one's own making", b"{}".to_vec()),
+    ] {
         let _: () = connection.set(&of_mallory, record_of).expect("written");
         let page = mallory.get_once(&system.web.url("/profile"));
         record("session", attack, page.status == 303);
@@ -370,7 +516,12 @@ fn snapshot(redis: &RedisServer) -> Vec<(String, Vec<u8>)> {
 fn put_back(redis: &RedisServer, records: &[(String, Vec<u8>)]) {
     let mut connection = redis.connection();
     for (key, bytes) in records {
-        let restore = redis::cmd("RESTORE").arg(key).arg(3_600_000).arg(bytes).arg("REPLACE").exec(&mut connection);
+        let restore = redis::cmd("RESTORE")
+            .arg(key)
+            .arg(3_600_000)
+            .arg(bytes)
+            .arg("REPLACE")
+            .exec(&mut connection);
         restore.expect("restored");
     }
 }
@@ -388,7 +539,11 @@ fn an_old_record_that_is_put_back_revives_no_session() {
         assert!(is_signed_in(&copied, &other));
         let before = snapshot(&redis);
         let form = alice.get(&system.web.url("/logout")).form("everywhere");
-        let form = if everywhere { form.with("everywhere", "1") } else { form.without("everywhere") };
+        let form = if everywhere {
+            form.with("everywhere", "1")
+        } else {
+            form.without("everywhere")
+        };
         assert_eq!(alice.submit_once(&form).status, 303);
         let is_refused = |what: &str| {
             put_back(&redis, &before);
@@ -397,7 +552,10 @@ fn an_old_record_that_is_put_back_revives_no_session() {
             assert_eq!(page.status, 303, "{what}, everywhere: {everywhere}: {}", page.body);
         };
         put_back(&redis, &before);
-        assert!(!is_signed_in(&copied, &other), "on a replica that was not asked to sign out");
+        assert!(
+            !is_signed_in(&copied, &other),
+            "on a replica that was not asked to sign out"
+        );
         is_refused("an old record, put back");
         // Who may write may also delete what was noted; those who have seen the sign-out know all the same.
         redis::cmd("FLUSHALL").exec(&mut redis.connection()).expect("done");
@@ -407,7 +565,10 @@ fn an_old_record_that_is_put_back_revives_no_session() {
         assert!(is_signed_in(&bob, &system.web), "nobody else is concerned");
         let again = Browser::new();
         again.sign_in(&system, ALICE, "/");
-        assert!(is_signed_in(&again, &system.web) && is_signed_in(&again, &other), "a new sign-in is one");
+        assert!(
+            is_signed_in(&again, &system.web) && is_signed_in(&again, &other),
+            "a new sign-in is one"
+        );
     }
 }
 
@@ -417,8 +578,12 @@ fn many_sign_ins_of_one_user_end_the_least_recently_used_of_their_own_with_its_t
     let system = sharing(&redis, |settings| settings.client.sessions_per_user = 3);
     let bob = Browser::new();
     bob.sign_in(&system, BOB, "/");
-    let count =
-        |kind: &str| everything(&redis).iter().filter(|(key, _)| key.starts_with(&format!("blogctl:{kind}:"))).count();
+    let count = |kind: &str| {
+        everything(&redis)
+            .iter()
+            .filter(|(key, _)| key.starts_with(&format!("blogctl:{kind}:")))
+            .count()
+    };
     let browsers = [(); 3].map(|()| Browser::new());
     for browser in &browsers {
         browser.sign_in(&system, ALICE, "/");
@@ -426,7 +591,11 @@ fn many_sign_ins_of_one_user_end_the_least_recently_used_of_their_own_with_its_t
     assert!(is_signed_in(&browsers[0], &system.web), "used last");
     let newest = Browser::new();
     newest.sign_in(&system, ALICE, "/");
-    assert_eq!((count("session"), count("tokens")), (4, 4), "three of one user, one of the other");
+    assert_eq!(
+        (count("session"), count("tokens")),
+        (4, 4),
+        "three of one user, one of the other"
+    );
     assert!(!is_signed_in(&browsers[1], &system.web), "the least recently used");
     for browser in [&browsers[0], &browsers[2], &newest, &bob] {
         assert!(is_signed_in(browser, &system.web));
@@ -439,23 +608,36 @@ fn drafts_in_redis_are_bounded_by_author_and_in_total() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |_| {});
     let [alice, bob] = [(); 2].map(|()| Browser::new());
-    let kept = |oid: &str| Browser::new().sign_in(&system, oid, "/posts/new").form("Publish").value("content").len();
+    let kept = |oid: &str| {
+        Browser::new()
+            .sign_in(&system, oid, "/posts/new")
+            .form("Publish")
+            .value("content")
+            .len()
+    };
     for (browser, oid, length) in [(&bob, BOB, 10), (&alice, ALICE, LONG)] {
         let page = browser.sign_in(&system, oid, "/posts/new");
         browser.submit(&page.form("Sign out"));
-        let form = page.form("Publish").with("title", "t").with("content", &"x".repeat(length));
+        let form = page
+            .form("Publish")
+            .with("title", "t")
+            .with("content", &"x".repeat(length));
         for _ in 0..3 {
             assert_eq!(browser.submit(&form).status, 401);
         }
     }
-    let drafts = everything(&redis).into_iter().filter(|(key, _)| key.starts_with("blogctl:draft:"));
+    let drafts = everything(&redis)
+        .into_iter()
+        .filter(|(key, _)| key.starts_with("blogctl:draft:"));
     let lengths: Vec<usize> = drafts.map(|(_, record)| record.len()).collect();
     assert_eq!(lengths.len(), 2, "one of each page: {lengths:?}");
     assert_eq!((kept(BOB), kept(ALICE)), (10, LONG));
     let alice = Browser::new();
     alice.sign_in(&system, ALICE, "/");
     // One author's drafts of many pages.
-    let posts: Vec<_> = (0..5).map(|n| alice.publish(&system, &format!("Post {n}"), "text").url).collect();
+    let posts: Vec<_> = (0..5)
+        .map(|n| alice.publish(&system, &format!("Post {n}"), "text").url)
+        .collect();
     let forms: Vec<_> = posts
         .iter()
         .map(|url| {
@@ -468,25 +650,43 @@ fn drafts_in_redis_are_bounded_by_author_and_in_total() {
     for form in &forms {
         assert_eq!(alice.submit(form).status, 401);
     }
-    let drafts = everything(&redis).into_iter().filter(|(key, _)| key.starts_with("blogctl:draft:"));
+    let drafts = everything(&redis)
+        .into_iter()
+        .filter(|(key, _)| key.starts_with("blogctl:draft:"));
     let total: usize = drafts.map(|(_, record)| record.len()).sum();
     assert!(total <= 8 * 1024 * 1024 + 1000, "{total} bytes");
     assert_eq!(kept(BOB), 10);
     let alice = Browser::new();
     assert_eq!(alice.sign_in(&system, ALICE, "/").status, 200);
-    let edited = |n: usize| alice.get(&format!("{}/edit", posts[n])).form("Save changes").value("content").len();
-    assert_eq!((edited(4), edited(3), edited(0)), (LONG, LONG, 4), "the newest are kept");
+    let edited = |n: usize| {
+        alice
+            .get(&format!("{}/edit", posts[n]))
+            .form("Save changes")
+            .value("content")
+            .len()
+    };
+    assert_eq!(
+        (edited(4), edited(3), edited(0)),
+        (LONG, LONG, 4),
+        "the newest are kept"
+    );
 }
 
 #[test]
 fn a_session_ends_by_its_longest_time_however_much_it_is_used() {
     let Some(redis) = RedisServer::start() else { return };
-    let system = sharing(&redis, |settings| settings.client.session_max = std::time::Duration::ZERO);
+    let system = sharing(&redis, |settings| {
+        settings.client.session_max = std::time::Duration::ZERO
+    });
     let browser = Browser::new();
     let login = browser.get(&system.web.url("/login?next=/"));
     browser.submit_once(&login.form(ALICE).with("oid", ALICE).without("email"));
     assert!(!is_signed_in(&browser, &system.web));
-    assert!(everything(&redis).iter().all(|(key, _)| !key.starts_with("blogctl:session:")));
+    assert!(
+        everything(&redis)
+            .iter()
+            .all(|(key, _)| !key.starts_with("blogctl:session:"))
+    );
 }
 
 #[test]
@@ -504,7 +704,9 @@ fn redis_is_reached_over_tls_and_by_nobody_in_its_place() {
     fs::write(&ca_path, authority.pem()).expect("written");
     fs::write(&cert_path, certificate.pem()).expect("written");
     fs::write(&key_path, key.serialize_pem()).expect("written");
-    let Some(redis) = RedisServer::with(Some([cert_path, key_path])) else { return };
+    let Some(redis) = RedisServer::with(Some([cert_path, key_path])) else {
+        return;
+    };
 
     let trusting = TestSystem::with(|settings| {
         settings.redis = redis.settings();
@@ -534,7 +736,10 @@ fn signing_out_everywhere_ends_every_sign_in_even_if_redis_fails_half_way() {
     let [here, there] = [(); 2].map(|()| Browser::new());
     here.sign_in(&system, ALICE, "/");
     there.sign_in(&system, ALICE, "/");
-    let form = here.get(&system.web.url("/logout")).form("everywhere").with("everywhere", "1");
+    let form = here
+        .get(&system.web.url("/logout"))
+        .form("everywhere")
+        .with("everywhere", "1");
     break_keys(&redis, |key| key.starts_with("blogctl:sessions-of-"));
     assert_eq!(here.submit_once(&form).status, 503);
     for server in [&system.web, &other] {
@@ -553,11 +758,16 @@ fn of_sessions_that_were_ended_before_redis_failed_no_tokens_are_left() {
     let [here, there, last] = [(); 3].map(|()| Browser::new());
     here.sign_in(&system, ALICE, "/");
     there.sign_in(&system, ALICE, "/");
-    let form = here.get(&system.web.url("/logout")).form("everywhere").with("everywhere", "1");
+    let form = here
+        .get(&system.web.url("/logout"))
+        .form("everywhere")
+        .with("everywhere", "1");
     let before = keys("session");
     last.sign_in(&system, ALICE, "/");
     assert_eq!(keys("tokens").len(), 3);
-    break_keys(&redis, |key| key.starts_with("blogctl:session:") && !before.iter().any(|one| one == key));
+    break_keys(&redis, |key| {
+        key.starts_with("blogctl:session:") && !before.iter().any(|one| one == key)
+    });
     assert_eq!(here.submit_once(&form).status, 503);
     assert_eq!(keys("tokens").len(), 1, "those of the session that could not be read");
 }
@@ -567,6 +777,12 @@ fn break_keys(redis: &RedisServer, is_one: impl Fn(&str) -> bool) {
     let mut connection = redis.connection();
     let keys: Vec<String> = connection.keys("*").expect("keys");
     for key in keys.iter().filter(|key| is_one(key)) {
-        redis::pipe().del(key).ignore().rpush(key, "broken").ignore().exec(&mut connection).expect("a change");
+        redis::pipe()
+            .del(key)
+            .ignore()
+            .rpush(key, "broken")
+            .ignore()
+            .exec(&mut connection)
+            .expect("a change");
     }
 }

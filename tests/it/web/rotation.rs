@@ -48,7 +48,9 @@ fn registered(system: &TestSystem) -> String {
 
 /// When the site has found what is in its file now.
 fn taken_by(system: &TestSystem, control: &IdpControl, before: &Value) {
-    wait_until("the new file is found", || signs_in(system) && used_first(control) != *before);
+    wait_until("the new file is found", || {
+        signs_in(system) && used_first(control) != *before
+    });
 }
 
 /// The certificate that the site tried first in its last sign-in.
@@ -118,14 +120,23 @@ fn a_certificate_that_entra_does_not_take_yet_gives_way_to_the_one_before() {
     };
     let old = thumbprint();
     put(&file_of(&system), &file);
-    let tried = || control.requests_to("/oauth2/v2.0/token").iter().any(|request| request["status"] == 401);
+    let tried = || {
+        control
+            .requests_to("/oauth2/v2.0/token")
+            .iter()
+            .any(|request| request["status"] == 401)
+    };
     wait_until("the new one is tried, and refused", || {
         assert_eq!(thumbprint(), old, "the one before does");
         tried()
     });
     control.forget_requests();
     assert!(signs_in(&system));
-    assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 1, "what Entra takes is remembered");
+    assert_eq!(
+        control.requests_to("/oauth2/v2.0/token").len(),
+        1,
+        "what Entra takes is remembered"
+    );
 
     control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
     assert!(signs_in(&system));
@@ -142,7 +153,10 @@ fn a_new_file_is_used_without_anybodys_asking_and_a_broken_one_is_not() {
     control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
     // A certificate beside somebody else's key.
     let broken = [certificate.as_bytes(), &other].concat();
-    let key_at = broken.windows(11).rposition(|part| part == b"-----BEGIN ").expect("a key");
+    let key_at = broken
+        .windows(11)
+        .rposition(|part| part == b"-----BEGIN ")
+        .expect("a key");
     let sign_in = || {
         assert!(signs_in(&system), "nobody fails");
         used(&control)
@@ -150,7 +164,10 @@ fn a_new_file_is_used_without_anybodys_asking_and_a_broken_one_is_not() {
     let old = sign_in();
     put(&file_of(&system), &[certificate.as_bytes(), &broken[key_at..]].concat());
     wait_until("it has looked", || {
-        Browser::new().get(&system.web.url("/health/ready")).body.contains("\"files\":\"unusable\"")
+        Browser::new()
+            .get(&system.web.url("/health/ready"))
+            .body
+            .contains("\"files\":\"unusable\"")
     });
     assert_eq!(sign_in(), old, "the old one stays");
     put(&file_of(&system), &file);
@@ -171,10 +188,17 @@ fn two_files_that_are_replaced_one_after_the_other_are_used_when_they_belong_tog
     let old = used(&control);
     put(&file_of(&system), certificate.as_bytes());
     wait_until("it has looked", || {
-        Browser::new().get(&system.web.url("/health/ready")).body.contains("\"files\":\"unusable\"")
+        Browser::new()
+            .get(&system.web.url("/health/ready"))
+            .body
+            .contains("\"files\":\"unusable\"")
     });
     assert!(signs_in(&system));
-    assert_eq!(used(&control), old, "one half is not used with the other half of before");
+    assert_eq!(
+        used(&control),
+        old,
+        "one half is not used with the other half of before"
+    );
     put(&system.folder.path().join("site.key"), &file);
     wait_until("the new one is used", || {
         assert!(signs_in(&system), "nobody fails");
@@ -196,11 +220,18 @@ fn on_another_refusal_the_request_is_not_repeated_and_on_these_once() {
         used(&control) != old
     });
     let six = [700_027, 700_024, 7_000_214, 7_000_277, 1_000_502, 7_000_274].map(|code| (code, 2));
-    for (code, expected) in [(700_016, 1), (7_000_215, 1), (50_011, 1), (999_999, 1)].into_iter().chain(six) {
+    for (code, expected) in [(700_016, 1), (7_000_215, 1), (50_011, 1), (999_999, 1)]
+        .into_iter()
+        .chain(six)
+    {
         control.forget_requests();
         control.fail_next(9, code);
         assert!(!signs_in(&system));
-        assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), expected, "AADSTS{code}");
+        assert_eq!(
+            control.requests_to("/oauth2/v2.0/token").len(),
+            expected,
+            "AADSTS{code}"
+        );
         control.heal();
     }
 }
@@ -242,10 +273,16 @@ fn under_load(system: &TestSystem, steps: &[&dyn Fn()]) -> Vec<Value> {
     });
     let requests = control.requests_to("/oauth2/v2.0/token");
     let granted = |grant: &str| {
-        requests.iter().filter(|request| request["grant_type"] == grant && request["status"] == 200).count()
+        requests
+            .iter()
+            .filter(|request| request["grant_type"] == grant && request["status"] == 200)
+            .count()
     };
     let (done, pages) = (done.into_inner(), pages.into_inner());
-    assert!(done >= PEOPLE * SIGN_INS && granted("authorization_code") == done, "{done} sign-ins");
+    assert!(
+        done >= PEOPLE * SIGN_INS && granted("authorization_code") == done,
+        "{done} sign-ins"
+    );
     // Tokens live so short that each page needs a refresh; a page from the token of before would hide one that failed.
     assert_eq!(granted("refresh_token"), pages, "a refresh for each page");
     let certificates: BTreeSet<_> = requests
@@ -276,7 +313,9 @@ fn nobody_notices_a_rotation_that_begins_with_the_file() {
             // Entra does not know it yet: the one before is used.
             &|| {
                 put(&file_of(&system), &file);
-                wait_until("the new one is tried", || control.requests_to("/oauth2/v2.0/token").iter().any(is_refused));
+                wait_until("the new one is tried", || {
+                    control.requests_to("/oauth2/v2.0/token").iter().any(is_refused)
+                });
             },
             // And now only the new one.
             &|| control.replace_certificates(DEV_CLIENT_ID, &[&certificate]),
@@ -310,7 +349,10 @@ fn what_entra_has_refused_is_not_put_in_use_again_by_looking_at_the_file() {
     put(&later, &another().1);
     let mut settings = system.settings.clone();
     let of_file = |path: &PathBuf| {
-        CredentialSettings::File(CertificateSettings { path: Some(path.clone()), ..CertificateSettings::default() })
+        CredentialSettings::File(CertificateSettings {
+            path: Some(path.clone()),
+            ..CertificateSettings::default()
+        })
     };
     settings.client.credential = vec![of_file(&file_of(&system)), of_file(&later)];
     settings.client.certificate = CertificateSettings::default();
@@ -327,7 +369,11 @@ fn what_entra_has_refused_is_not_put_in_use_again_by_looking_at_the_file() {
     assert_eq!(in_use(), own, "Entra takes the one of before");
     for _ in 0..2 {
         assert!(!client.reload_credential().expect("nothing new"));
-        assert_eq!(in_use(), own, "else every look would cost somebody a request that is refused");
+        assert_eq!(
+            in_use(),
+            own,
+            "else every look would cost somebody a request that is refused"
+        );
         // What is new further down in the list is for when the one in use does not do.
         put(&later, &another().1);
     }
@@ -346,7 +392,15 @@ fn after_a_restart_the_certificate_of_before_serves_although_nobody_has_tried_it
 
 /// A code that nobody has issued is refused after the certificate was taken.
 fn assert_is_taken(client: &ConfidentialClient) {
-    let pending = PendingSignIn { nonce: String::new(), code_verifier: SecretString::from("verifier") };
-    let error = client.redeem_code(&SecretString::from("nobody's"), &pending).expect_err("refused");
-    assert!(matches!(&error, SignInError::Entra(answer) if answer.error == "invalid_grant"), "{error}");
+    let pending = PendingSignIn {
+        nonce: String::new(),
+        code_verifier: SecretString::from("verifier"),
+    };
+    let error = client
+        .redeem_code(&SecretString::from("nobody's"), &pending)
+        .expect_err("refused");
+    assert!(
+        matches!(&error, SignInError::Entra(answer) if answer.error == "invalid_grant"),
+        "{error}"
+    );
 }

@@ -26,10 +26,17 @@ fn a_double_click_makes_one_post() {
     let form = filled_form(&browser, &system);
     let pages: Vec<_> = thread::scope(|scope| {
         let clicks: Vec<_> = (0..4).map(|_| scope.spawn(|| browser.submit_once(&form))).collect();
-        clicks.into_iter().map(|click| click.join().expect("no panic")).collect()
+        clicks
+            .into_iter()
+            .map(|click| click.join().expect("no panic"))
+            .collect()
     });
     for page in &pages {
-        assert_eq!((page.status, page.location()), (303, pages[0].location()), "all lead to the one post");
+        assert_eq!(
+            (page.status, page.location()),
+            (303, pages[0].location()),
+            "all lead to the one post"
+        );
     }
     // Some minutes later, from the browser's history.
     assert_eq!(browser.submit_once(&form).location(), pages[0].location());
@@ -41,8 +48,11 @@ fn each_form_has_a_key_of_its_own() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let first = filled_form(&browser, &system);
-    let second =
-        browser.get(&system.web.url("/posts/new")).form("Publish").with("title", "Twice").with("content", "sent");
+    let second = browser
+        .get(&system.web.url("/posts/new"))
+        .form("Publish")
+        .with("title", "Twice")
+        .with("content", "sent");
     assert!(first.value("key").len() >= 32 && first.value("key") != second.value("key"));
     let locations = [first, second].map(|form| browser.submit_once(&form).location());
     assert_ne!(locations[0], locations[1]);
@@ -57,7 +67,11 @@ fn other_text_in_a_form_that_was_sent_is_a_decision() {
     browser.submit(&form);
     let refused = browser.submit(&form.with("content", "second thoughts"));
     assert_eq!((refused.status, refused.url.query()), (200, None), "after a redirect");
-    assert!(refused.text().contains("A post was published from this form before"), "{}", refused.text());
+    assert!(
+        refused.text().contains("A post was published from this form before"),
+        "{}",
+        refused.text()
+    );
     assert_eq!(number_of_posts(&browser, &system), 1);
     let again = refused.form("Publish");
     assert_eq!(again.value("content"), "second thoughts");
@@ -81,8 +95,12 @@ fn a_form_that_comes_back_keeps_its_key() {
     }
     api.play(|_| HttpResponse::Created().json(post_json(7, "Twice", "sent", ALICE)));
     assert_eq!(browser.submit_once(&form).status, 303);
-    let keys: Vec<String> =
-        api.seen().into_iter().filter(|seen| seen.method == "POST").map(|seen| seen.idempotency_key).collect();
+    let keys: Vec<String> = api
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.method == "POST")
+        .map(|seen| seen.idempotency_key)
+        .collect();
     assert_eq!(keys.len(), 4);
     assert!(keys.iter().all(|key| !key.is_empty() && *key == keys[0]), "{keys:?}");
 }
@@ -93,7 +111,11 @@ fn a_key_that_cannot_be_one_is_left_out() {
     let browser = Browser::new();
     let form = filled_form(&browser, &system);
     for key in ["", "a b", "é", "x\r\nEvil: 1", &"k".repeat(300)] {
-        assert_eq!(browser.submit_once(&form.clone().with("key", key)).status, 303, "{key:?}");
+        assert_eq!(
+            browser.submit_once(&form.clone().with("key", key)).status,
+            303,
+            "{key:?}"
+        );
     }
     assert_eq!(number_of_posts(&browser, &system), 5);
 }

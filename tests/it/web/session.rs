@@ -25,11 +25,15 @@ fn the_cookie_is_closed_to_scripts_and_to_other_sites_and_holds_no_token() {
     let browser = Browser::new();
     let login = browser.get_once(&system.web.url("/login"));
     let picker = browser.get(login.location().as_str());
-    let callback = browser.submit_once(&picker.form(ALICE).with("oid", ALICE).without("email")).location();
+    let callback = browser
+        .submit_once(&picker.form(ALICE).with("oid", ALICE).without("email"))
+        .location();
     let back = browser.get_once(callback.as_str());
     let cookie = |page: &Page, start: &str| {
         let found = page.set_cookies.iter().find(|cookie| cookie.starts_with(start));
-        found.unwrap_or_else(|| panic!("{start}: {:?}", page.set_cookies)).clone()
+        found
+            .unwrap_or_else(|| panic!("{start}: {:?}", page.set_cookies))
+            .clone()
     };
     let (under_way, session) = (cookie(&login, "blogctl-sign-in-"), cookie(&back, "blogctl="));
     for cookie in [&under_way, &session, &cookie(&back, "blogctl-sign-in-")] {
@@ -39,10 +43,16 @@ fn the_cookie_is_closed_to_scripts_and_to_other_sites_and_holds_no_token() {
         assert!(!cookie.contains("Domain") && !cookie.contains("Secure"), "{cookie}");
     }
     assert!(under_way.contains("Max-Age=600"), "{under_way}");
-    assert!(!session.contains("Max-Age") && !session.contains("Expires"), "it ends with the browser: {session}");
+    assert!(
+        !session.contains("Max-Age") && !session.contains("Expires"),
+        "it ends with the browser: {session}"
+    );
     let value = browser.cookie(COOKIE).expect("a cookie");
     assert!(value.len() < 200, "an id, not a session: {value}");
-    assert!(!browser.cookie_header().contains("sign-in"), "what was under way is over");
+    assert!(
+        !browser.cookie_header().contains("sign-in"),
+        "what was under way is over"
+    );
 }
 
 #[test]
@@ -58,15 +68,26 @@ fn on_https_the_cookie_is_secure_and_bound_to_the_host() {
         assert!(cookie.split("; ").any(|part| part == flag), "{flag}: {cookie}");
     }
     assert!(!page.header("strict-transport-security").is_empty());
-    let redirect_uri =
-        page.location().query_pairs().find(|(name, _)| name == "redirect_uri").map(|(_, v)| v.into_owned());
+    let redirect_uri = page
+        .location()
+        .query_pairs()
+        .find(|(name, _)| name == "redirect_uri")
+        .map(|(_, v)| v.into_owned());
     assert_eq!(redirect_uri.as_deref(), Some("https://blog.example.com/callback"));
 }
 
 #[test]
 fn a_visitor_who_only_looks_gets_no_session() {
     let system = TestSystem::start();
-    for path in ["/", "/posts", "/profile", "/nope", "/logout", "/callback?state=x&code=y", "/health/live"] {
+    for path in [
+        "/",
+        "/posts",
+        "/profile",
+        "/nope",
+        "/logout",
+        "/callback?state=x&code=y",
+        "/health/live",
+    ] {
         let page = Browser::new().get_once(&system.web.url(path));
         assert!(page.set_cookies.is_empty(), "{path}: {:?}", page.set_cookies);
     }
@@ -110,12 +131,20 @@ fn sign_out_ends_the_session_here_and_at_entra() {
     let out = browser.submit_once(&page.form("Sign out"));
     let to = out.location();
     assert_eq!((out.status, to.port()), (303, Some(system.idp.port)));
-    let parameter = |name: &str| to.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned());
+    let parameter = |name: &str| {
+        to.query_pairs()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.into_owned())
+    };
     assert_eq!(parameter("post_logout_redirect_uri"), Some(system.web.url("/")));
     assert!(parameter("logout_hint").is_some());
 
     assert!(browser.cookie(COOKIE).is_none(), "the cookie is taken away");
-    assert_eq!(stolen.get_once(&system.web.url("/profile")).status, 303, "the old cookie is dead");
+    assert_eq!(
+        stolen.get_once(&system.web.url("/profile")).status,
+        303,
+        "the old cookie is dead"
+    );
 
     let home = browser.get(to.as_str());
     assert_eq!(home.url.as_str(), system.web.url("/"));
@@ -140,7 +169,13 @@ fn sign_out_works_here_when_entra_is_down() {
     let browser = Browser::new();
     let page = browser.sign_in(&system, ALICE, "/profile");
     let old = browser.clone_cookies();
-    let TestSystem { idp, api, web, settings, folder } = system;
+    let TestSystem {
+        idp,
+        api,
+        web,
+        settings,
+        folder,
+    } = system;
     idp.stop();
     // A connection from before may be served a moment longer than new ones.
     let health = web.url("/health");
@@ -203,7 +238,11 @@ fn parallel_requests_refresh_once() {
     browser.sign_in(&system, ALICE, "/posts");
     let refused = api.seen().last().expect("a request").token.clone();
     api.play(move |seen| {
-        if seen.token == refused { HttpResponse::Unauthorized().finish() } else { HttpResponse::Ok().json(json!([])) }
+        if seen.token == refused {
+            HttpResponse::Unauthorized().finish()
+        } else {
+            HttpResponse::Ok().json(json!([]))
+        }
     });
     let barrier = Barrier::new(TABS);
     thread::scope(|scope| {
@@ -221,8 +260,17 @@ fn parallel_requests_refresh_once() {
 /// Has Entra refuse the next refresh, and a page set it off. Wants tokens that are short.
 fn refuse_a_refresh(browser: &Browser, system: &TestSystem) {
     let before = grants(system, "refresh_token");
-    control(system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })));
-    assert_eq!(browser.get_once(&system.web.url("/posts")).status, 200, "the token at hand is still good");
+    control(
+        system,
+        "PUT",
+        "/fault",
+        Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })),
+    );
+    assert_eq!(
+        browser.get_once(&system.web.url("/posts")).status,
+        200,
+        "the token at hand is still good"
+    );
     wait_until("it is refused", || grants(system, "refresh_token") > before);
     let is_over = || {
         let page = browser.clone_cookies().get_once(&system.web.url("/profile"));
@@ -236,10 +284,18 @@ fn a_refused_refresh_leads_through_the_sign_in_and_back() {
     let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
-    control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })));
+    control(
+        &system,
+        "PUT",
+        "/fault",
+        Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })),
+    );
     wait_until("a sign-in", || {
         let page = browser.get(&system.web.url("/posts?by=me"));
-        assert_eq!((page.status, page.url.as_str()), (200, system.web.url("/posts?by=me").as_str()));
+        assert_eq!(
+            (page.status, page.url.as_str()),
+            (200, system.web.url("/posts?by=me").as_str())
+        );
         page.visited.iter().any(|url| url.path() == "/login")
     });
 }
@@ -254,14 +310,25 @@ fn a_refused_refresh_while_sending_a_post_loses_no_text() {
     assert_eq!(page.status, 401);
     assert!(!page.header("www-authenticate").is_empty());
     assert_eq!(page.form("Publish").value("content"), "Kept text\n\nin two");
-    assert!(page.text().contains("href=\"/login?next=%2Fposts%2Fnew\""), "{}", page.body);
+    assert!(
+        page.text().contains("href=\"/login?next=%2Fposts%2Fnew\""),
+        "{}",
+        page.body
+    );
 
     let back = browser.get(&system.web.url("/login?next=%2Fposts%2Fnew"));
     assert_eq!(back.url.path(), "/posts/new");
     let form = back.form("Publish");
-    assert_eq!((form.value("title"), form.value("content")), ("Kept title", "Kept text\n\nin two"));
+    assert_eq!(
+        (form.value("title"), form.value("content")),
+        ("Kept title", "Kept text\n\nin two")
+    );
     let post = browser.submit(&form);
-    assert!(post.text().contains("<h1 dir=\"auto\">Kept title</h1>"), "{}", post.body);
+    assert!(
+        post.text().contains("<h1 dir=\"auto\">Kept title</h1>"),
+        "{}",
+        post.body
+    );
     let empty = browser.get(&system.web.url("/posts/new")).form("Publish");
     assert_eq!(empty.value("content"), "", "what is published is no draft any more");
 }
@@ -295,9 +362,12 @@ fn a_long_text_is_kept_too_and_who_makes_up_a_form_has_nothing_kept() {
     let form = page.form("Publish").with("title", "Long").with("content", &long);
     browser.submit(&page.form("Sign out"));
     let seal = form.action.query().expect("a seal").to_owned();
-    for (query, content) in
-        [(None, long.as_str()), (Some("form=bWFkZS11cA"), &long), (None, "word word"), (Some(&seal[..9]), "word")]
-    {
+    for (query, content) in [
+        (None, long.as_str()),
+        (Some("form=bWFkZS11cA"), &long),
+        (None, "word word"),
+        (Some(&seal[..9]), "word"),
+    ] {
         let mut forged = form.clone().with("content", content);
         forged.action.set_query(query);
         let refused = browser.submit(&forged);
@@ -332,7 +402,11 @@ fn one_users_old_forms_push_out_nobody_elses_drafts_and_end_with_signing_out_eve
     let [alice, bob] = [(); 2].map(|()| Browser::new());
     let of_bob = bob.sign_in(&system, BOB, "/posts/new");
     bob.submit(&of_bob.form("Sign out"));
-    assert_eq!(bob.submit(&of_bob.form("Publish").with("title", "t").with("content", "of Bob")).status, 401);
+    assert_eq!(
+        bob.submit(&of_bob.form("Publish").with("title", "t").with("content", "of Bob"))
+            .status,
+        401
+    );
 
     let page = alice.sign_in(&system, ALICE, "/posts/new");
     let post = alice.publish(&system, "Post", "text");
@@ -342,14 +416,20 @@ fn one_users_old_forms_push_out_nobody_elses_drafts_and_end_with_signing_out_eve
     let stranger = Browser::new();
     for _ in 0..20 {
         for form in [page.form("Publish"), edit.clone()] {
-            assert_eq!(stranger.submit(&form.with("title", "t").with("content", &long)).status, 401);
+            assert_eq!(
+                stranger.submit(&form.with("title", "t").with("content", &long)).status,
+                401
+            );
         }
     }
     let back = bob.sign_in(&system, BOB, "/posts/new");
     assert_eq!(back.form("Publish").value("content"), "of Bob");
 
     let again = alice.sign_in(&system, ALICE, "/posts/new");
-    let everywhere = alice.get(&system.web.url("/logout")).form("everywhere").with("everywhere", "1");
+    let everywhere = alice
+        .get(&system.web.url("/logout"))
+        .form("everywhere")
+        .with("everywhere", "1");
     assert_eq!(alice.submit_once(&everywhere).status, 303);
     for form in [page.form("Publish"), again.form("Publish"), edit] {
         let refused = stranger.submit(&form.with("title", "t").with("content", "planted"));
@@ -360,7 +440,12 @@ fn one_users_old_forms_push_out_nobody_elses_drafts_and_end_with_signing_out_eve
     assert_ne!(new.form("Publish").value("content"), "planted");
     // The promise holds for forms that were opened since.
     alice.submit(&new.form("Sign out"));
-    assert_eq!(alice.submit(&new.form("Publish").with("title", "t").with("content", "kept")).status, 401);
+    assert_eq!(
+        alice
+            .submit(&new.form("Publish").with("title", "t").with("content", "kept"))
+            .status,
+        401
+    );
     let back = Browser::new().sign_in(&system, ALICE, "/posts/new");
     assert_eq!(back.form("Publish").value("content"), "kept");
 }
@@ -393,12 +478,20 @@ fn an_answer_that_comes_late_neither_ends_the_next_sign_in_nor_loses_its_text() 
     let late = late.join().expect("an answer");
     assert_eq!(late.status, 401, "{}", late.body);
     assert!(late.text().contains("Your text is kept"));
-    assert!(late.set_cookies.is_empty(), "no cookie in place of the new session's: {:?}", late.set_cookies);
+    assert!(
+        late.set_cookies.is_empty(),
+        "no cookie in place of the new session's: {:?}",
+        late.set_cookies
+    );
     let page = browser.get(&system.web.url("/posts/new"));
     assert_eq!(page.form("Publish").value("content"), "for long");
     let copied = browser.clone_cookies();
     browser.submit_once(&page.form("Sign out"));
-    assert_eq!(copied.get_once(&system.web.url("/profile")).status, 303, "and it ends by its own sign-out");
+    assert_eq!(
+        copied.get_once(&system.web.url("/profile")).status,
+        303,
+        "and it ends by its own sign-out"
+    );
 }
 
 #[test]
@@ -409,7 +502,12 @@ fn a_refresh_that_fails_or_is_refused_is_asked_for_once_however_many_wait() {
         let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
         let browser = Browser::new();
         browser.sign_in(&system, ALICE, "/");
-        control(&system, "PUT", "/fault", Some(&json!({ "fail_next": { "count": TABS, "code": code } })));
+        control(
+            &system,
+            "PUT",
+            "/fault",
+            Some(&json!({ "fail_next": { "count": TABS, "code": code } })),
+        );
         let barrier = Barrier::new(TABS);
         thread::scope(|scope| {
             for _ in 0..TABS {
@@ -422,7 +520,9 @@ fn a_refresh_that_fails_or_is_refused_is_asked_for_once_however_many_wait() {
                 });
             }
         });
-        wait_until("the answer has come", || browser.get_once(&system.web.url("/posts")).status == status);
+        wait_until("the answer has come", || {
+            browser.get_once(&system.web.url("/posts")).status == status
+        });
         wait_until("one has asked", || grants(&system, "refresh_token") >= 1);
         assert_eq!(grants(&system, "refresh_token"), 1, "{code}");
         assert_eq!(browser.get_once(&system.web.url("/posts")).status, status, "{code}");
@@ -439,10 +539,16 @@ fn forms_whose_session_has_ended_lead_on() {
     let sign_out = post.form("Sign out");
     browser.submit_once(&sign_out);
     let again = browser.submit_once(&sign_out);
-    assert_eq!((again.status, again.location().as_str()), (303, system.web.url("/").as_str()));
+    assert_eq!(
+        (again.status, again.location().as_str()),
+        (303, system.web.url("/").as_str())
+    );
     let deleted = browser.submit_once(&delete);
     let next = format!("/login?next={}", delete.action.path().replace('/', "%2F"));
-    assert_eq!((deleted.status, deleted.location().as_str()), (303, system.web.url(&next).as_str()));
+    assert_eq!(
+        (deleted.status, deleted.location().as_str()),
+        (303, system.web.url(&next).as_str())
+    );
     assert_eq!(browser.post(&sign_out, &[]).status, 403, "not of who knows where from");
 }
 
@@ -472,20 +578,36 @@ fn a_sign_out_at_the_provider_ends_the_session_here_without_a_cookie() {
     // Another session here of the same one at the provider, as of a second profile of the browser that shares it.
     let second = alice.clone_cookies();
     second.forget_cookie(COOKIE);
-    assert_eq!(second.get(&system.web.url("/login?next=/profile")).url.path(), "/profile");
+    assert_eq!(
+        second.get(&system.web.url("/login?next=/profile")).url.path(),
+        "/profile"
+    );
     bob.sign_in(&system, BOB, "/");
 
     let tenant = &system.settings.entra.tenant_id;
     let page = alice.get(&system.idp.url(&format!("/{tenant}/oauth2/v2.0/logout")));
     let (_, rest) = page.body.split_once("<iframe").expect("a frame for the site");
     let (_, rest) = rest.split_once("src=\"").expect("its address");
-    let frame = rest.split('"').next().expect("its end").replace("&amp;", "&").replace("&#x2F;", "/");
+    let frame = rest
+        .split('"')
+        .next()
+        .expect("its end")
+        .replace("&amp;", "&")
+        .replace("&#x2F;", "/");
 
     let provider = Browser::new();
     let wrong_issuer = frame.replace("iss=http", "iss=https");
     assert_ne!(wrong_issuer, frame);
-    assert_eq!(provider.get_once(&wrong_issuer).status, 200, "an unknown session is no secret");
-    assert_eq!(alice.get_once(&system.web.url("/profile")).status, 200, "another issuer's session ends nothing");
+    assert_eq!(
+        provider.get_once(&wrong_issuer).status,
+        200,
+        "an unknown session is no secret"
+    );
+    assert_eq!(
+        alice.get_once(&system.web.url("/profile")).status,
+        200,
+        "another issuer's session ends nothing"
+    );
 
     let answer = provider.get_once(&frame);
     assert_eq!((answer.status, answer.header("x-frame-options")), (200, ""));
@@ -495,9 +617,21 @@ fn a_sign_out_at_the_provider_ends_the_session_here_without_a_cookie() {
         format!("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors {idp_origin}")
     );
     assert!(answer.set_cookies.is_empty());
-    assert_eq!(alice.get_once(&system.web.url("/profile")).status, 303, "the session is dead");
-    assert_eq!(second.get_once(&system.web.url("/profile")).status, 303, "and the other one, too");
-    assert_eq!(bob.get_once(&system.web.url("/profile")).status, 200, "another user's session lives on");
+    assert_eq!(
+        alice.get_once(&system.web.url("/profile")).status,
+        303,
+        "the session is dead"
+    );
+    assert_eq!(
+        second.get_once(&system.web.url("/profile")).status,
+        303,
+        "and the other one, too"
+    );
+    assert_eq!(
+        bob.get_once(&system.web.url("/profile")).status,
+        200,
+        "another user's session lives on"
+    );
 }
 
 #[test]

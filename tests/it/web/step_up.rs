@@ -17,7 +17,9 @@ use crate::support::{
 fn challenge() -> HttpResponse {
     let claims = STANDARD.encode(r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}}}"#);
     let value = format!("Bearer realm=\"blog\", error=\"insufficient_claims\", claims=\"{claims}\"");
-    HttpResponse::Unauthorized().insert_header(("WWW-Authenticate", value)).finish()
+    HttpResponse::Unauthorized()
+        .insert_header(("WWW-Authenticate", value))
+        .finish()
 }
 
 /// A system whose API demands the authentication context `c1` as long as `demands` says so.
@@ -36,13 +38,24 @@ fn demanding(demands: impl Fn(usize) -> bool + Send + 'static) -> (TestSystem, P
         }
     });
     let url = api.url();
-    (TestSystem::with(move |settings| settings.client.api_base_url = url), api)
+    (
+        TestSystem::with(move |settings| settings.client.api_base_url = url),
+        api,
+    )
 }
 
 /// The `claims` of every authorization request on the way.
 fn claims_asked_for(page: &Page) -> Vec<String> {
-    let of = |url: &url::Url| url.query_pairs().find(|(name, _)| name == "claims").map(|(_, value)| value.into_owned());
-    page.visited.iter().filter(|url| url.path().ends_with("/authorize")).filter_map(of).collect()
+    let of = |url: &url::Url| {
+        url.query_pairs()
+            .find(|(name, _)| name == "claims")
+            .map(|(_, value)| value.into_owned())
+    };
+    page.visited
+        .iter()
+        .filter(|url| url.path().ends_with("/authorize"))
+        .filter_map(of)
+        .collect()
 }
 
 #[test]
@@ -50,12 +63,24 @@ fn what_the_api_demands_is_asked_for_and_the_page_is_there_again() {
     let system = TestSystem::with(|settings| settings.api.required_acrs = vec!["c1".to_owned()]);
     let browser = Browser::new();
     let page = browser.sign_in(&system, ALICE, "/posts?q=x");
-    assert_eq!((page.status, page.url.as_str()), (200, system.web.url("/posts?q=x").as_str()), "{}", page.body);
+    assert_eq!(
+        (page.status, page.url.as_str()),
+        (200, system.web.url("/posts?q=x").as_str()),
+        "{}",
+        page.body
+    );
     let claims = claims_asked_for(&page);
     assert_eq!(claims.len(), 1, "after the sign-in itself one more: {claims:?}");
-    assert!(claims[0].contains("\"acrs\"") && claims[0].contains("c1") && claims[0].contains("cp1"), "{claims:?}");
+    assert!(
+        claims[0].contains("\"acrs\"") && claims[0].contains("c1") && claims[0].contains("cp1"),
+        "{claims:?}"
+    );
     assert_eq!(grants(&system, "authorization_code"), 2);
-    assert_eq!(browser.get(&system.web.url("/posts")).visited.len(), 1, "and it is not asked for again");
+    assert_eq!(
+        browser.get(&system.web.url("/posts")).visited.len(),
+        1,
+        "and it is not asked for again"
+    );
     let published = browser.publish(&system, "With two factors", "Written.");
     assert_eq!(published.status, 200);
     assert!(published.text().contains("With two factors"));
@@ -65,8 +90,14 @@ fn what_the_api_demands_is_asked_for_and_the_page_is_there_again() {
 fn every_sign_in_says_that_challenges_are_handled() {
     let system = TestSystem::start();
     let url = Browser::new().get_once(&system.web.url("/login")).location();
-    let claims = url.query_pairs().find(|(name, _)| name == "claims").map(|(_, value)| value.into_owned());
-    assert_eq!(claims.as_deref(), Some(r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#));
+    let claims = url
+        .query_pairs()
+        .find(|(name, _)| name == "claims")
+        .map(|(_, value)| value.into_owned());
+    assert_eq!(
+        claims.as_deref(),
+        Some(r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#)
+    );
 }
 
 #[test]
@@ -76,10 +107,17 @@ fn a_demand_that_a_sign_in_does_not_meet_ends_with_a_page_and_not_in_a_circle() 
     let page = browser.sign_in(&system, ALICE, "/posts");
     assert_eq!((page.status, page.error()), (403, "sign-in"), "{}", page.body);
     assert!(page.text().contains("asks for a stronger sign-in"), "{}", page.text());
-    assert_eq!(grants(&system, "authorization_code"), 2, "once to sign in, once to meet the demand");
+    assert_eq!(
+        grants(&system, "authorization_code"),
+        2,
+        "once to sign in, once to meet the demand"
+    );
     assert_eq!(grants(&system, "refresh_token"), 0, "a refresh would bring nothing");
     assert_eq!(api.seen().len(), 2);
-    assert!(browser.get(&system.web.url("/")).text().contains("Alice Archer"), "still signed in");
+    assert!(
+        browser.get(&system.web.url("/")).text().contains("Alice Archer"),
+        "still signed in"
+    );
 }
 
 #[test]
@@ -91,7 +129,9 @@ fn a_demand_that_is_a_later_one_each_time_ends_too() {
         let claims = json!({ "access_token": { "nbf": { "essential": true, "value": nbf.to_string() } } });
         let claims = STANDARD.encode(claims.to_string());
         let value = format!("Bearer realm=\"\", error=\"insufficient_claims\", claims=\"{claims}\"");
-        HttpResponse::Unauthorized().insert_header(("WWW-Authenticate", value)).finish()
+        HttpResponse::Unauthorized()
+            .insert_header(("WWW-Authenticate", value))
+            .finish()
     });
     let url = api.url();
     let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
@@ -123,8 +163,14 @@ fn text_that_is_sent_when_the_demand_comes_is_kept_over_it() {
 fn hints_for_the_sign_in_are_passed_on_if_they_are_ones() {
     let system = TestSystem::start();
     let asked = |query: &str| {
-        let url = Browser::new().get_once(&system.web.url(&format!("/login?{query}"))).location();
-        let get = |name: &str| url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned());
+        let url = Browser::new()
+            .get_once(&system.web.url(&format!("/login?{query}")))
+            .location();
+        let get = |name: &str| {
+            url.query_pairs()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value.into_owned())
+        };
         [get("prompt"), get("login_hint"), get("domain_hint")].map(Option::unwrap_or_default)
     };
     let long = format!("login_hint={}", "x".repeat(400));
@@ -144,5 +190,8 @@ fn hints_for_the_sign_in_are_passed_on_if_they_are_ones() {
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
     let again = browser.get_once(&system.web.url("/login?prompt=login"));
-    assert!(again.location().path().ends_with("/authorize"), "also of somebody who is signed in");
+    assert!(
+        again.location().path().ends_with("/authorize"),
+        "also of somebody who is signed in"
+    );
 }

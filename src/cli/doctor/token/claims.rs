@@ -81,7 +81,10 @@ impl Kind {
         let (is_right, fault) = match self {
             Self::Text => (value.is_string(), "is not a text"),
             Self::Time => (value.is_i64(), "is not a whole number of seconds"),
-            Self::TextOrTexts => (value.is_string() || is_texts(value), "is neither a text nor an array of texts"),
+            Self::TextOrTexts => (
+                value.is_string() || is_texts(value),
+                "is neither a text nor an array of texts",
+            ),
             Self::Texts => (is_texts(value), "is not an array of texts"),
         };
         (!is_right && !value.is_null()).then_some(fault)
@@ -93,7 +96,11 @@ pub fn malformed(token: &str) -> Option<MalformedClaim> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     let Members(members) = serde_json::from_slice(&payload).ok()?;
     KINDS.iter().find_map(|(name, kind)| {
-        let values: Vec<_> = members.iter().filter(|(own, _)| own == name).map(|(_, value)| value).collect();
+        let values: Vec<_> = members
+            .iter()
+            .filter(|(own, _)| own == name)
+            .map(|(_, value)| value)
+            .collect();
         let of_type = values.iter().find_map(|value| kind.fault_of(value));
         let fault = of_type.or_else(|| (values.len() > 1).then_some("is there more than once"))?;
         Some(MalformedClaim { name, fault })
@@ -125,8 +132,16 @@ impl<'de> Deserialize<'de> for Members {
 }
 
 /// Claims that tell about a person.
-const PERSONAL: [&str; 8] =
-    ["name", "given_name", "family_name", "email", "preferred_username", "upn", "unique_name", "ipaddr"];
+const PERSONAL: [&str; 8] = [
+    "name",
+    "given_name",
+    "family_name",
+    "email",
+    "preferred_username",
+    "upn",
+    "unique_name",
+    "ipaddr",
+];
 const TIMES: [&str; 3] = ["iat", "nbf", "exp"];
 const SHOWN: [&str; 16] = [
     "ver", "iss", "aud", "tid", "oid", "idtyp", "scp", "roles", "azp", "appid", "azpacr", "appidacr", "iat", "nbf",
@@ -161,7 +176,11 @@ impl UnverifiedToken {
             return None;
         };
         let object = |part: &str| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
-        Some(Self { header: object(header)?, claims: object(payload)?, is_unsigned: signature.is_empty() })
+        Some(Self {
+            header: object(header)?,
+            claims: object(payload)?,
+            is_unsigned: signature.is_empty(),
+        })
     }
 
     /// An ID token has the site for its audience, or a nonce and no scope.
@@ -187,7 +206,12 @@ impl UnverifiedToken {
             let note = (name == "alg").then(|| "expected RS256".to_owned());
             let value = text(self.header.get(name));
             let is_wrong = name == "alg" && value != "RS256";
-            shown.push(ShownClaim { name, value, note, is_wrong });
+            shown.push(ShownClaim {
+                name,
+                value,
+                note,
+                is_wrong,
+            });
         }
         for name in SHOWN {
             let value = self.claims.get(name);
@@ -195,17 +219,34 @@ impl UnverifiedToken {
             let note = note(name, value, authority, settings);
             if value.is_some() || ["iss", "aud", "tid", "oid", "scp", "exp", "nbf"].contains(&name) {
                 let is_wrong = is_wrong(name, value, authority, settings);
-                let value = if TIMES.contains(&name) { time(value) } else { text(value) };
-                shown.push(ShownClaim { name, value, note, is_wrong });
+                let value = if TIMES.contains(&name) {
+                    time(value)
+                } else {
+                    text(value)
+                };
+                shown.push(ShownClaim {
+                    name,
+                    value,
+                    note,
+                    is_wrong,
+                });
             }
         }
         // What the verdict is about is always there to see, also when the token lacks it.
         let is_of_v1 = concerned.is_some_and(|name| ["azp", "azpacr"].contains(&name));
         if let Some(name) = concerned.filter(|name| !is_of_v1 && shown.iter().all(|claim| claim.name != *name)) {
             let value = self.claims.get(name).or_else(|| self.header.get(name));
-            shown.push(ShownClaim { name, value: text(value), note: None, is_wrong: false });
+            shown.push(ShownClaim {
+                name,
+                value: text(value),
+                note: None,
+                is_wrong: false,
+            });
         }
-        let personal: Vec<_> = PERSONAL.into_iter().filter(|name| self.claims.contains_key(*name)).collect();
+        let personal: Vec<_> = PERSONAL
+            .into_iter()
+            .filter(|name| self.claims.contains_key(*name))
+            .collect();
         if !personal.is_empty() {
             shown.push(ShownClaim {
                 name: "about the user",
@@ -257,7 +298,10 @@ fn is_wrong(name: &str, value: Option<&Value>, authority: &Authority, settings: 
     let seconds = || value.and_then(Value::as_i64);
     let (now, skew) = (Utc::now().timestamp(), i64::from(settings.clock_skew_seconds));
     let kind = KINDS.iter().find(|(own, _)| *own == name).map(|(_, kind)| *kind);
-    if value.zip(kind).is_some_and(|(value, kind)| kind.fault_of(value).is_some()) {
+    if value
+        .zip(kind)
+        .is_some_and(|(value, kind)| kind.fault_of(value).is_some())
+    {
         return true;
     }
     match name {
@@ -274,8 +318,11 @@ fn is_wrong(name: &str, value: Option<&Value>, authority: &Authority, settings: 
         }
         "tid" => {
             let own = authority.tenant_id().to_string();
-            let is_known =
-                |tid: &str| std::iter::once(&own).chain(&settings.tenants).any(|own| own.eq_ignore_ascii_case(tid));
+            let is_known = |tid: &str| {
+                std::iter::once(&own)
+                    .chain(&settings.tenants)
+                    .any(|own| own.eq_ignore_ascii_case(tid))
+            };
             !text.is_some_and(is_known)
         }
         "oid" => text.is_none_or(|oid| guid(oid).is_none()),
@@ -310,7 +357,9 @@ fn span(seconds: i64) -> String {
 }
 
 fn time(value: Option<&Value>) -> String {
-    let time = value.and_then(Value::as_i64).and_then(|at| DateTime::from_timestamp(at, 0));
+    let time = value
+        .and_then(Value::as_i64)
+        .and_then(|at| DateTime::from_timestamp(at, 0));
     time.map_or_else(|| text(value), |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 

@@ -17,19 +17,30 @@ pub(super) fn token_in(text: &str, name: &str) -> Result<Zeroizing<String>, Wron
     let text = Zeroizing::new(format!("{} ", text.trim()));
     let mut alone = text.as_str();
     for prefix in ["authorization:", "bearer "] {
-        if alone.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)) {
+        if alone
+            .get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        {
             alone = alone.get(prefix.len()..).unwrap_or_default().trim_start();
         }
     }
     let answer = serde_json::from_str::<serde_json::Value>(alone).ok();
     let member = |name: &str| answer.as_ref().and_then(|answer| answer.get(name)?.as_str());
     if let Some(error) = member("error") {
-        let error: String = error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(60).collect();
-        return Err(WrongUsage(format!("{name} holds an error of the token endpoint, {error}, and no token")));
+        let error: String = error
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+            .take(60)
+            .collect();
+        return Err(WrongUsage(format!(
+            "{name} holds an error of the token endpoint, {error}, and no token"
+        )));
     }
     let within = NAMES.into_iter().find_map(member);
     if within.is_none() && answer.as_ref().is_some_and(serde_json::Value::is_object) {
-        return Err(WrongUsage(format!("{name} holds JSON without access_token, accessToken or id_token")));
+        return Err(WrongUsage(format!(
+            "{name} holds JSON without access_token, accessToken or id_token"
+        )));
     }
     let token = match within {
         Some(token) => token,
@@ -47,7 +58,10 @@ pub(super) fn token_in(text: &str, name: &str) -> Result<Zeroizing<String>, Wron
 fn in_url(text: &str) -> Option<&str> {
     let after = |name: &str| {
         let (before, rest) = text.split_once(&format!("{name}="))?;
-        before.is_empty().then_some(rest).or_else(|| before.ends_with(['#', '?', '&']).then_some(rest))
+        before
+            .is_empty()
+            .then_some(rest)
+            .or_else(|| before.ends_with(['#', '?', '&']).then_some(rest))
     };
     let rest = NAMES.into_iter().find_map(after)?;
     rest.split(['&', '#', '"', '\'']).next().map(str::trim)
@@ -59,7 +73,9 @@ fn in_header(text: &str) -> Option<&str> {
     let at = lower.find("authorization")?;
     let scheme = lower.get(at..)?.find("bearer")?;
     let rest = text.get(at + scheme + "bearer".len()..)?.trim_start();
-    rest.split(|c: char| c.is_whitespace() || "\"',;\\".contains(c)).next().filter(|token| !token.is_empty())
+    rest.split(|c: char| c.is_whitespace() || "\"',;\\".contains(c))
+        .next()
+        .filter(|token| !token.is_empty())
 }
 
 /// The text itself, or the one JWT in it.
@@ -71,7 +87,9 @@ fn the_only<'t>(text: &'t str, name: &str) -> Result<&'t str, WrongUsage> {
         [_, _, ..] => Err(WrongUsage(format!("{name} holds several tokens: give one"))),
         // Among other words: cookies, a log line, a shell's variable.
         [token]
-            if text.split_whitespace().any(|word| !word.contains(token) && word.len() < token.len())
+            if text
+                .split_whitespace()
+                .any(|word| !word.contains(token) && word.len() < token.len())
                 && !is_broken(text, token) =>
         {
             Ok(token)
@@ -120,7 +138,11 @@ mod tests {
             format!(":method: GET\nauthorization: Bearer {TOKEN}\ncookie: a={TOKEN}"),
             format!("export TOKEN={TOKEN}"),
         ] {
-            assert_eq!(*token_in(&pasted, "standard input").expect("a token"), TOKEN, "{pasted}");
+            assert_eq!(
+                *token_in(&pasted, "standard input").expect("a token"),
+                TOKEN,
+                "{pasted}"
+            );
         }
     }
 
@@ -132,9 +154,15 @@ mod tests {
                 "{\"error\":\"invalid_grant\"}".to_owned(),
                 "holds an error of the token endpoint, invalid_grant, and no token",
             ),
-            ("{\"a\":1}".to_owned(), "holds JSON without access_token, accessToken or id_token"),
+            (
+                "{\"a\":1}".to_owned(),
+                "holds JSON without access_token, accessToken or id_token",
+            ),
         ] {
-            assert_eq!(token_in(&pasted, "it").expect_err("no token").to_string(), format!("it {told}"));
+            assert_eq!(
+                token_in(&pasted, "it").expect_err("no token").to_string(),
+                format!("it {told}")
+            );
         }
         for pasted in ["", " ", "Bearer", "Authorization: Bearer "] {
             assert_eq!(*token_in(pasted, "it").expect("nothing"), "", "{pasted}");

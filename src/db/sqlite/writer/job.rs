@@ -65,7 +65,12 @@ pub(super) struct Write<W, T, E> {
 
 impl<W, T, E> Write<W, T, E> {
     pub fn new(work: W, ends: Instant, reply: oneshot::Sender<Result<T, E>>) -> Self {
-        Self { work: Some(work), ends, outcome: None, reply }
+        Self {
+            work: Some(work),
+            ends,
+            outcome: None,
+            reply,
+        }
     }
 }
 

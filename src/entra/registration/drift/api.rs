@@ -10,7 +10,11 @@ impl Compared<'_> {
         self.audience(wanted.is_of_many_tenants);
         self.app_id_uri(wanted);
         self.scope(wanted);
-        let version = self.app.pointer("/api/requestedAccessTokenVersion").and_then(Value::as_i64).unwrap_or(1);
+        let version = self
+            .app
+            .pointer("/api/requestedAccessTokenVersion")
+            .and_then(Value::as_i64)
+            .unwrap_or(1);
         self.should(
             version == 2,
             &format!("the API is issued version {version} tokens"),
@@ -50,7 +54,12 @@ impl Compared<'_> {
         } else {
             "Expose an API › Add a scope"
         };
-        self.must(is_enabled, &seen, &format!("the scope {}, enabled", wanted.scope), remedy);
+        self.must(
+            is_enabled,
+            &seen,
+            &format!("the scope {}, enabled", wanted.scope),
+            remedy,
+        );
         if scope.is_some_and(|scope| member(scope, "type") == "Admin") {
             self.push(
                 Severity::Warning,
@@ -65,7 +74,11 @@ impl Compared<'_> {
         let roles = self.array("/appRoles");
         let found = |name: &str| roles.iter().find(|role| member(role, "value") == name);
         let known = APP_ROLES.map(|(name, _)| (name, found(name)));
-        let missing: Vec<_> = known.iter().filter(|(_, role)| role.is_none()).map(|(name, _)| *name).collect();
+        let missing: Vec<_> = known
+            .iter()
+            .filter(|(_, role)| role.is_none())
+            .map(|(name, _)| *name)
+            .collect();
         let missing = (!missing.is_empty()).then(|| format!("there is no app role {}", missing.join(", ")));
         let problems = known.iter().filter_map(|(name, role)| problem_of_role(name, (*role)?));
         let problems: Vec<_> = missing.into_iter().chain(problems).collect();
@@ -98,8 +111,14 @@ fn problem_of_role(name: &str, role: &Value) -> Option<String> {
     if role.get("isEnabled").and_then(Value::as_bool) == Some(false) {
         return Some(format!("the app role {name} is disabled"));
     }
-    let types: Vec<_> = role.get("allowedMemberTypes")?.as_array()?.iter().filter_map(Value::as_str).collect();
-    let missing =
-        [("User", "users"), ("Application", "applications")].into_iter().find(|(own, _)| !types.contains(own));
+    let types: Vec<_> = role
+        .get("allowedMemberTypes")?
+        .as_array()?
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let missing = [("User", "users"), ("Application", "applications")]
+        .into_iter()
+        .find(|(own, _)| !types.contains(own));
     missing.map(|(_, whom)| format!("the app role {name} cannot be given to {whom}"))
 }

@@ -42,7 +42,11 @@ impl Compared<'_> {
         let is_federated = |proof: &Proof| matches!(proof, Proof::Federated { .. });
         let is_one_enough =
             judged.iter().any(|(_, problem, _)| problem.is_none()) || wanted.proofs.iter().any(is_federated);
-        let severity = if is_one_enough { Severity::Warning } else { Severity::Differs };
+        let severity = if is_one_enough {
+            Severity::Warning
+        } else {
+            Severity::Differs
+        };
         for (details, problem, uploaded) in &judged {
             match problem {
                 Some(Problem { seen, expected, remedy }) => self.push(severity, seen.clone(), expected, remedy),
@@ -51,7 +55,12 @@ impl Compared<'_> {
         }
         if wanted.proofs.is_empty() {
             let seen = "there is no certificate here to compare with".to_owned();
-            self.push(Severity::Warning, seen, "the one that client.cert_path names", "blogctl cert new makes one");
+            self.push(
+                Severity::Warning,
+                seen,
+                "the one that client.cert_path names",
+                "blogctl cert new makes one",
+            );
         }
         let known: Vec<&Value> = judged.iter().filter_map(|(_, _, uploaded)| *uploaded).collect();
         self.left_over(keys.into_iter().filter(|key| !known.contains(key)), now);
@@ -70,7 +79,9 @@ impl Compared<'_> {
     /// A certificate that is uploaded and in date.
     fn uploaded(&mut self, details: &CertificateDetails, uploaded: Option<&Value>, now: DateTime<Utc>) {
         let sha1 = details.thumbprints.sha1_hex();
-        let days = uploaded.and_then(|key| time(key, "endDateTime")).map(|ends| (ends - now).num_days());
+        let days = uploaded
+            .and_then(|key| time(key, "endDateTime"))
+            .map(|ends| (ends - now).num_days());
         match days {
             Some(days) if days < SOON_DAYS => self.push(
                 Severity::Warning,
@@ -154,7 +165,9 @@ fn is_of(key: &Value, details: &CertificateDetails, der: &[u8]) -> bool {
 }
 
 fn time(key: &Value, name: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(&member(key, name)).ok().map(|time| time.to_utc())
+    DateTime::parse_from_rfc3339(&member(key, name))
+        .ok()
+        .map(|time| time.to_utc())
 }
 
 /// How people can tell which certificate it is.
@@ -164,5 +177,9 @@ fn identified(key: &Value) -> String {
         Ok(bytes) if matches!(bytes.len(), 20 | 32) => hex::encode_upper(bytes),
         _ => id,
     };
-    if id.is_empty() { or_none(&member(key, "displayName")) } else { id }
+    if id.is_empty() {
+        or_none(&member(key, "displayName"))
+    } else {
+        id
+    }
 }

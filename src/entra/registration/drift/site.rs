@@ -33,10 +33,18 @@ impl Compared<'_> {
                 },
             );
         }
-        let is_public = self.app.pointer("/isFallbackPublicClient").and_then(Value::as_bool).unwrap_or(false);
+        let is_public = self
+            .app
+            .pointer("/isFallbackPublicClient")
+            .and_then(Value::as_bool)
+            .unwrap_or(false);
         self.must(
             !is_public,
-            if is_public { "public client flows are allowed" } else { "it is a confidential client" },
+            if is_public {
+                "public client flows are allowed"
+            } else {
+                "it is a confidential client"
+            },
             "no public client flows",
             "Authentication › Allow public client flows: No",
         );
@@ -72,7 +80,10 @@ impl Compared<'_> {
     /// Entra sends the browser, with its code, to any of them that a link names.
     fn further_redirect_uris(&mut self, wanted: &Wanted) {
         let platforms = ["/web/redirectUris", "/spa/redirectUris", "/publicClient/redirectUris"];
-        let registered = platforms.iter().flat_map(|platform| self.texts(platform)).collect::<Vec<_>>();
+        let registered = platforms
+            .iter()
+            .flat_map(|platform| self.texts(platform))
+            .collect::<Vec<_>>();
         for uri in registered {
             if wanted.redirect_uris.iter().any(|own| is_uri(&uri, own)) {
                 continue;
@@ -95,7 +106,10 @@ impl Compared<'_> {
 
     fn implicit_grant(&mut self) {
         let is_on = |name: &str| {
-            self.app.pointer(&format!("/web/implicitGrantSettings/{name}")).and_then(Value::as_bool).unwrap_or(false)
+            self.app
+                .pointer(&format!("/web/implicitGrantSettings/{name}"))
+                .and_then(Value::as_bool)
+                .unwrap_or(false)
         };
         if is_on("enableIdTokenIssuance") || is_on("enableAccessTokenIssuance") {
             self.push(
@@ -120,17 +134,29 @@ impl Compared<'_> {
         // With the API's own export the very scope can be told; without, any delegated permission for it will do.
         let scope_id = api.and_then(|api| {
             let scopes = api.pointer("/api/oauth2PermissionScopes")?.as_array()?;
-            scopes.iter().find(|scope| member(scope, "value") == wanted.scope).map(|scope| member(scope, "id"))
+            scopes
+                .iter()
+                .find(|scope| member(scope, "value") == wanted.scope)
+                .map(|scope| member(scope, "id"))
         });
         let is_it = |access: &Value| {
             member(access, "type") == "Scope"
-                && scope_id.as_ref().is_none_or(|id| member(access, "id").eq_ignore_ascii_case(id))
+                && scope_id
+                    .as_ref()
+                    .is_none_or(|id| member(access, "id").eq_ignore_ascii_case(id))
         };
         let has = self.array("/requiredResourceAccess").iter().any(|resource| {
             member(resource, "resourceAppId").eq_ignore_ascii_case(&api_client_id)
-                && resource.get("resourceAccess").and_then(Value::as_array).is_some_and(|list| list.iter().any(is_it))
+                && resource
+                    .get("resourceAccess")
+                    .and_then(Value::as_array)
+                    .is_some_and(|list| list.iter().any(is_it))
         });
-        let seen = if has { "the permission for the API is there" } else { "the permission for the API is missing" };
+        let seen = if has {
+            "the permission for the API is there"
+        } else {
+            "the permission for the API is missing"
+        };
         self.must(
             has,
             seen,

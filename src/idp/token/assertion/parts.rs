@@ -52,7 +52,11 @@ impl Parts {
             signature: decode(signature)?,
         };
         // RFC 7515 §4.1.11: an extension that is not understood must not be skipped, and none is understood here.
-        if parts.header.contains_key("crit") { Err(malformed()) } else { Ok(parts) }
+        if parts.header.contains_key("crit") {
+            Err(malformed())
+        } else {
+            Ok(parts)
+        }
     }
 
     /// `alg` of the header.
@@ -68,7 +72,11 @@ impl Parts {
     /// # Errors
     /// AADSTS90014 when it is missing, empty, or something else.
     pub fn text(&self, name: &str) -> Result<&str, Refusal> {
-        self.claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).ok_or_else(|| missing(name))
+        self.claims
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+            .ok_or_else(|| missing(name))
     }
 }
 
@@ -86,7 +94,10 @@ impl Thumbprint {
     /// AADSTS5002723 when both are missing, 50027 when one is not base64url, 70002 when one is padded in strict mode.
     pub fn of(header: &Map<String, Value>, strict: bool) -> Result<Self, Refusal> {
         let read = |name: &str| header.get(name).map(|value| decode(value, strict)).transpose();
-        let thumbprint = Self { sha256: read("x5t#S256")?, sha1: read("x5t")? };
+        let thumbprint = Self {
+            sha256: read("x5t#S256")?,
+            sha1: read("x5t")?,
+        };
         if thumbprint.sha256.is_none() && thumbprint.sha1.is_none() {
             return Err(invalid_client(
                 5_002_723,
@@ -107,7 +118,12 @@ impl Thumbprint {
 impl fmt::Display for Thumbprint {
     /// In capital hexadecimal digits, as Entra's messages have it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digest = self.sha256.as_ref().or(self.sha1.as_ref()).map(Vec::as_slice).unwrap_or_default();
+        let digest = self
+            .sha256
+            .as_ref()
+            .or(self.sha1.as_ref())
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         digest.iter().try_for_each(|byte| write!(formatter, "{byte:02X}"))
     }
 }
@@ -117,8 +133,17 @@ fn decode(value: &Value, strict: bool) -> Result<Vec<u8>, Refusal> {
     if let Ok(digest) = URL_SAFE_NO_PAD.decode(text) {
         return Ok(digest);
     }
-    let digest = URL_SAFE.decode(text).or_else(|_| STANDARD.decode(text)).map_err(|_| malformed())?;
-    if strict { Err(not_strict("its certificate thumbprint is not base64url without padding")) } else { Ok(digest) }
+    let digest = URL_SAFE
+        .decode(text)
+        .or_else(|_| STANDARD.decode(text))
+        .map_err(|_| malformed())?;
+    if strict {
+        Err(not_strict(
+            "its certificate thumbprint is not base64url without padding",
+        ))
+    } else {
+        Ok(digest)
+    }
 }
 
 fn malformed() -> Refusal {

@@ -44,16 +44,27 @@ pub fn check(claims: &Map<String, Value>, now: i64, strict: bool) -> Result<i64,
     if life <= MOST_SECONDS && strict && life > most {
         return Err(not_strict("it lives longer than ten minutes"));
     }
-    if life > most { Err(out_of_range(now, begins_at, expires_at)) } else { Ok(expires_at) }
+    if life > most {
+        Err(out_of_range(now, begins_at, expires_at))
+    } else {
+        Ok(expires_at)
+    }
 }
 
 fn seconds(name: &str, value: &Value, strict: bool) -> Result<i64, Refusal> {
-    let not_a_time =
-        || invalid_client(50027, format!("JWT token is invalid or malformed. The claim '{name}' is not a time."));
+    let not_a_time = || {
+        invalid_client(
+            50027,
+            format!("JWT token is invalid or malformed. The claim '{name}' is not a time."),
+        )
+    };
     if strict && !value.is_i64() {
         return Err(not_strict(&format!("its claim '{name}' is not an integer")));
     }
-    let number = value.as_f64().filter(|number| (0.0..=LATEST).contains(number)).ok_or_else(not_a_time)?;
+    let number = value
+        .as_f64()
+        .filter(|number| (0.0..=LATEST).contains(number))
+        .ok_or_else(not_a_time)?;
     #[expect(
         clippy::cast_possible_truncation,
         reason = "between 0 and the year 9999, and fractions of seconds do not matter"
@@ -123,7 +134,10 @@ mod tests {
 
     #[test]
     fn strict_mode_wants_integers_nbf_and_ten_minutes() {
-        assert_eq!(refused(&json!({ "nbf": NOW - 5, "iat": NOW, "exp": NOW + 595 }), true), None);
+        assert_eq!(
+            refused(&json!({ "nbf": NOW - 5, "iat": NOW, "exp": NOW + 595 }), true),
+            None
+        );
         for (bad, code) in [
             (json!({ "iat": NOW, "exp": NOW + 600 }), 90014),
             (json!({ "nbf": NOW, "exp": 1_800_000_600.5 }), 70002),

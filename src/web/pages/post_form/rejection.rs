@@ -79,7 +79,13 @@ pub(super) fn rejection(error: &ApiError) -> Option<(StatusCode, Rejection)> {
 const MAYBE_SAVED: &str = "The post may have been saved or not. Your text is still here, and will not be saved twice.";
 
 fn with_summary(summary: String) -> Rejection {
-    Rejection { summary, title_error: None, content_error: None, is_stale: false, at: Utc::now() }
+    Rejection {
+        summary,
+        title_error: None,
+        content_error: None,
+        is_stale: false,
+        at: Utc::now(),
+    }
 }
 
 fn of_fields(errors: &[FieldError]) -> Rejection {
@@ -87,10 +93,14 @@ fn of_fields(errors: &[FieldError]) -> Rejection {
     for FieldError { field, message } in errors {
         match field.as_str() {
             "title" => {
-                rejection.title_error.get_or_insert_with(|| field_error("Title", "Enter a title", message));
+                rejection
+                    .title_error
+                    .get_or_insert_with(|| field_error("Title", "Enter a title", message));
             }
             "content" => {
-                rejection.content_error.get_or_insert_with(|| field_error("Text", "Enter some text", message));
+                rejection
+                    .content_error
+                    .get_or_insert_with(|| field_error("Text", "Enter some text", message));
             }
             _ => {
                 rejection.summary.push(' ');
@@ -108,7 +118,11 @@ fn field_error(label: &str, when_empty: &str, message: &str) -> String {
     }
     match limit_and_length(message) {
         Some((limit, length)) => {
-            format!("{label} must be {} characters or fewer; yours has {}", with_commas(limit), with_commas(length))
+            format!(
+                "{label} must be {} characters or fewer; yours has {}",
+                with_commas(limit),
+                with_commas(length)
+            )
         }
         None => format!("{label} {message}"),
     }
@@ -116,7 +130,9 @@ fn field_error(label: &str, when_empty: &str, message: &str) -> String {
 
 /// From `must be 1 to 200 characters long, is 312`.
 fn limit_and_length(message: &str) -> Option<(u64, u64)> {
-    let (limit, length) = message.strip_prefix("must be 1 to ")?.split_once(" characters long, is ")?;
+    let (limit, length) = message
+        .strip_prefix("must be 1 to ")?
+        .split_once(" characters long, is ")?;
     Some((limit.parse().ok()?, length.parse().ok()?))
 }
 
@@ -150,7 +166,10 @@ mod tests {
             field_error("Text", "", "must be 1 to 50000 characters long, is 1234567"),
             "Text must be 50,000 characters or fewer; yours has 1,234,567"
         );
-        for other in ["must be on one line, without control characters", "must be 1 to x characters long, is 3"] {
+        for other in [
+            "must be on one line, without control characters",
+            "must be 1 to x characters long, is 3",
+        ] {
             assert_eq!(title(other), format!("Title {other}"));
         }
     }

@@ -6,8 +6,11 @@ use url::form_urlencoded;
 use super::{Dice, Grammar};
 
 pub fn body(dice: &mut Dice, grammar: &Grammar) -> Vec<u8> {
-    let mut bytes =
-        if grammar.content_type == "application/json" { json_text(dice).into_bytes() } else { form(dice, grammar) };
+    let mut bytes = if grammar.content_type == "application/json" {
+        json_text(dice).into_bytes()
+    } else {
+        form(dice, grammar)
+    };
     match dice.below(20) {
         0 | 1 => dice.garble(&mut bytes),
         2 => bytes = in_another_encoding(dice, &bytes),
@@ -63,8 +66,16 @@ fn json_text(dice: &mut Dice) -> String {
 }
 
 fn post(dice: &mut Dice) -> Value {
-    let title = if dice.chance(85) { format!("Post {}", dice.below(10)) } else { dice.text() };
-    let content = if dice.chance(85) { "Some words about nothing.".to_owned() } else { dice.text() };
+    let title = if dice.chance(85) {
+        format!("Post {}", dice.below(10))
+    } else {
+        dice.text()
+    };
+    let content = if dice.chance(85) {
+        "Some words about nothing.".to_owned()
+    } else {
+        dice.text()
+    };
     json!({ "title": title, "content": content })
 }
 
@@ -93,7 +104,11 @@ fn any(dice: &mut Dice, depth: usize) -> Value {
         3 => json!(-1.5e300),
         4 | 5 => json!(dice.text()),
         6 => (0..dice.below(5)).map(|_| any(dice, depth - 1)).collect(),
-        _ => Value::Object((0..dice.below(5)).map(|_| (dice.text(), any(dice, depth - 1))).collect()),
+        _ => Value::Object(
+            (0..dice.below(5))
+                .map(|_| (dice.text(), any(dice, depth - 1)))
+                .collect(),
+        ),
     }
 }
 

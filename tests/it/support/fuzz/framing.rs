@@ -18,10 +18,17 @@ pub fn frame(dice: &mut Dice, head: &mut Head, body: Vec<u8>) -> Framed {
             // Which version 1.0 does not know.
             head.is_broken |= head.version == "HTTP/1.0";
             head.add("Transfer-Encoding", "chunked");
-            let (extension, trailer) = if dice.chance(20) { (";a=b", "X-Trailer: 1\r\n") } else { ("", "") };
+            let (extension, trailer) = if dice.chance(20) {
+                (";a=b", "X-Trailer: 1\r\n")
+            } else {
+                ("", "")
+            };
             let bytes = chunks(dice, &body, extension);
             // How trailers are taken is not judged here.
-            Framed { bytes: [bytes, format!("0\r\n{trailer}\r\n").into()].concat(), is_whole: extension.is_empty() }
+            Framed {
+                bytes: [bytes, format!("0\r\n{trailer}\r\n").into()].concat(),
+                is_whole: extension.is_empty(),
+            }
         }
         16 => {
             head.add("Transfer-Encoding", "chunked");
@@ -31,7 +38,16 @@ pub fn frame(dice: &mut Dice, head: &mut Head, body: Vec<u8>) -> Framed {
         }
         17 => {
             head.add("Transfer-Encoding", "chunked");
-            let size = dice.pick(&["ffffffffffffffff", "10000000000000000", "-1", "0x5", "", "g", "5 5", "7fffffff"]);
+            let size = dice.pick(&[
+                "ffffffffffffffff",
+                "10000000000000000",
+                "-1",
+                "0x5",
+                "",
+                "g",
+                "5 5",
+                "7fffffff",
+            ]);
             broken([size.as_bytes(), b"\r\n", &body].concat())
         }
         18 => {
@@ -73,7 +89,10 @@ pub fn frame(dice: &mut Dice, head: &mut Head, body: Vec<u8>) -> Framed {
         24 if length > 0 => broken(body),
         _ if length == 0 && dice.chance(80) => {
             // Which asks for a length of each body, even of none.
-            Framed { bytes: body, is_whole: head.version != "HTTP/1.0" || !head.takes_body() }
+            Framed {
+                bytes: body,
+                is_whole: head.version != "HTTP/1.0" || !head.takes_body(),
+            }
         }
         _ => {
             head.add("Content-Length", length.to_string());

@@ -29,7 +29,15 @@ impl Head {
     }
 
     pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = [self.method.as_bytes(), b" ", &self.target, b" ", self.version.as_bytes(), b"\r\n"].concat();
+        let mut bytes = [
+            self.method.as_bytes(),
+            b" ",
+            &self.target,
+            b" ",
+            self.version.as_bytes(),
+            b"\r\n",
+        ]
+        .concat();
         for (name, value) in &self.headers {
             bytes.extend([name, &b": "[..], value, b"\r\n"].concat());
         }
@@ -63,20 +71,33 @@ pub fn head(dice: &mut Dice, grammar: &Grammar) -> Head {
         _ => "HTTP/1.1",
     };
     let (target, is_odd) = target(dice, grammar, path);
-    let mut head =
-        Head { method: method.to_owned(), target, version, headers: Vec::new(), is_broken: is_broken || is_odd };
+    let mut head = Head {
+        method: method.to_owned(),
+        target,
+        version,
+        headers: Vec::new(),
+        is_broken: is_broken || is_odd,
+    };
     head.add("Host", "localhost");
     if dice.chance(92) {
         let credential = grammar.credentials[dice.below(grammar.credentials.len())].clone();
         head.add(grammar.credential, credential);
     }
     if head.takes_body() && dice.chance(95) {
-        let kind = if dice.chance(90) { grammar.content_type } else { dice.pick(CONTENT_TYPES) };
+        let kind = if dice.chance(90) {
+            grammar.content_type
+        } else {
+            dice.pick(CONTENT_TYPES)
+        };
         head.add("Content-Type", kind);
     }
     for _ in 0..dice.below(4) {
         let (name, values) = dice.pick(HEADERS);
-        let value = if dice.chance(85) { dice.pick(values).to_owned() } else { dice.text() };
+        let value = if dice.chance(85) {
+            dice.pick(values).to_owned()
+        } else {
+            dice.text()
+        };
         // A second host is none (RFC 9112 §3.2).
         head.is_broken |= name == "Host" || value.bytes().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127));
         head.add(name, value);
@@ -102,24 +123,88 @@ const CONTENT_TYPES: &[&str] = &[
 ];
 
 const HEADERS: &[(&str, &[&str])] = &[
-    ("Authorization", &["Bearer", "Bearer a.b.c", "Basic YTpi", "Bearer eyJhbGciOiJub25lIn0.e30."]),
-    ("Accept", &["application/json", "text/html", "*/*;q=0", "a/b;q=x", ",,,", "image/*, */*;q=0.1"]),
-    ("Accept-Encoding", &["gzip", "br, gzip;q=0.5", "identity;q=0", "*;q=0", "gzip;q=9", ",", "zstd;q=0.001"]),
+    (
+        "Authorization",
+        &[
+            "Bearer",
+            "Bearer a.b.c",
+            "Basic YTpi",
+            "Bearer eyJhbGciOiJub25lIn0.e30.",
+        ],
+    ),
+    (
+        "Accept",
+        &[
+            "application/json",
+            "text/html",
+            "*/*;q=0",
+            "a/b;q=x",
+            ",,,",
+            "image/*, */*;q=0.1",
+        ],
+    ),
+    (
+        "Accept-Encoding",
+        &[
+            "gzip",
+            "br, gzip;q=0.5",
+            "identity;q=0",
+            "*;q=0",
+            "gzip;q=9",
+            ",",
+            "zstd;q=0.001",
+        ],
+    ),
     ("Accept-Language", &["de", "*", "x-y-z"]),
-    ("If-Match", &["*", "\"1-1\"", "W/\"1-1\"", "\"", "1-1", "\"a\", \"b\", *", "\"1-99999999999999999999\""]),
-    ("If-None-Match", &["*", "\"1-1\"", "W/\"1-1\"", "\"a\",,\"b\"", "W/", "\"\u{e9}\""]),
-    ("If-Modified-Since", &["Sat, 29 Oct 1994 19:43:31 GMT", "yesterday", "0"]),
+    (
+        "If-Match",
+        &[
+            "*",
+            "\"1-1\"",
+            "W/\"1-1\"",
+            "\"",
+            "1-1",
+            "\"a\", \"b\", *",
+            "\"1-99999999999999999999\"",
+        ],
+    ),
+    (
+        "If-None-Match",
+        &["*", "\"1-1\"", "W/\"1-1\"", "\"a\",,\"b\"", "W/", "\"\u{e9}\""],
+    ),
+    (
+        "If-Modified-Since",
+        &["Sat, 29 Oct 1994 19:43:31 GMT", "yesterday", "0"],
+    ),
     ("If-Range", &["\"a\"", "0"]),
     ("Range", &["bytes=0-0", "bytes=-1", "bytes=9-1", "lines=1"]),
     ("Idempotency-Key", &["a", "\"b\"", "c d", "\"", "key-1", "key-2", "é"]),
     ("X-Request-ID", &["abc", "a b", "../x", "😀"]),
-    ("traceparent", &["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-0-0-0", "ff-"]),
+    (
+        "traceparent",
+        &[
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0-0-0",
+            "ff-",
+        ],
+    ),
     ("Origin", &["null", "https://evil.example", "http://localhost", "a"]),
     ("Access-Control-Request-Method", &["PUT", "FOO", ""]),
     ("Access-Control-Request-Headers", &["authorization", "x,,y", " "]),
     ("Cookie", &["session=x", "__Host-session=a; b", "=;=;", "a=\"b"]),
-    ("Forwarded", &["for=1.2.3.4", "for=\"[::1]:99\";proto=https", "for=unknown, for=_x", "for=\""]),
-    ("X-Forwarded-For", &["1.2.3.4", "::1, 10.0.0.1", "999.1.1.1", ",", "127.0.0.1:80"]),
+    (
+        "Forwarded",
+        &[
+            "for=1.2.3.4",
+            "for=\"[::1]:99\";proto=https",
+            "for=unknown, for=_x",
+            "for=\"",
+        ],
+    ),
+    (
+        "X-Forwarded-For",
+        &["1.2.3.4", "::1, 10.0.0.1", "999.1.1.1", ",", "127.0.0.1:80"],
+    ),
     ("X-Forwarded-Proto", &["https", "gopher", ","]),
     ("X-Forwarded-Host", &["evil.example", "a b"]),
     ("X-HTTP-Method-Override", &["DELETE"]),
@@ -154,7 +239,11 @@ fn break_a_header(dice: &mut Dice, head: &mut Head) {
 
 /// Path and query, and whether a server may take them for no target at all.
 fn target(dice: &mut Dice, grammar: &Grammar, path: &str) -> (Vec<u8>, bool) {
-    let number = if dice.chance(80) { (1 + dice.below(400)).to_string() } else { percent(&dice.text()) };
+    let number = if dice.chance(80) {
+        (1 + dice.below(400)).to_string()
+    } else {
+        percent(&dice.text())
+    };
     let mut path = path.replace('#', &number).into_bytes();
     let mut is_odd = false;
     match dice.below(60) {
@@ -178,8 +267,16 @@ fn target(dice: &mut Dice, grammar: &Grammar, path: &str) -> (Vec<u8>, bool) {
     if dice.chance(40) {
         path.push(b'?');
         for _ in 0..=dice.below(4) {
-            let value = if dice.chance(40) { dice.below(1200).to_string() } else { dice.text() };
-            let name = if dice.chance(90) { (dice.pick(grammar.parameters)).to_owned() } else { dice.text() };
+            let value = if dice.chance(40) {
+                dice.below(1200).to_string()
+            } else {
+                dice.text()
+            };
+            let name = if dice.chance(90) {
+                (dice.pick(grammar.parameters)).to_owned()
+            } else {
+                dice.text()
+            };
             path.extend(format!("{}={}&", percent(&name), percent(&value)).bytes());
         }
     }

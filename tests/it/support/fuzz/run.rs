@@ -36,7 +36,10 @@ pub fn requests(otherwise: u64) -> u64 {
 }
 
 fn number_from(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
+    std::env::var(variable)
+        .ok()
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(otherwise)
 }
 
 /// A server, what to send to it, and what is right of its answers.
@@ -104,7 +107,12 @@ fn kind(answer: &RawAnswer) -> String {
 pub fn ends_well(dev: Dev, seed: u64) {
     dev.running.signal("TERM");
     let (status, output) = dev.running.ended();
-    assert_eq!(status.code(), Some(0), "{}", output.lines().rev().take(20).collect::<Vec<_>>().join("\n"));
+    assert_eq!(
+        status.code(),
+        Some(0),
+        "{}",
+        output.lines().rev().take(20).collect::<Vec<_>>().join("\n")
+    );
     let panics: Vec<_> = output.lines().filter(|line| line.contains("panicked")).collect();
     assert!(panics.is_empty(), "seed {seed}: {panics:?}");
 }

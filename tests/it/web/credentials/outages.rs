@@ -14,7 +14,11 @@ fn with_the_vault_alone(azure: &PlayedAzure) -> TestSystem {
 
 fn source(azure: &PlayedAzure) -> CredentialSource {
     let mut settings = Settings::default();
-    on_a_machine(&mut settings, azure, vec![CredentialSettings::KeyVaultSign(in_vault(azure))]);
+    on_a_machine(
+        &mut settings,
+        azure,
+        vec![CredentialSettings::KeyVaultSign(in_vault(azure))],
+    );
     CredentialSource::all(&settings).expect("sources").remove(0)
 }
 
@@ -22,7 +26,9 @@ fn source(azure: &PlayedAzure) -> CredentialSource {
 fn at_once(people: usize, system: &TestSystem) -> usize {
     std::thread::scope(|scope| {
         let all: Vec<_> = (0..people).map(|_| scope.spawn(|| signs_in(system))).collect();
-        all.into_iter().map(|one| usize::from(one.join().expect("it ends"))).sum()
+        all.into_iter()
+            .map(|one| usize::from(one.join().expect("it ends")))
+            .sum()
     })
 }
 
@@ -33,7 +39,11 @@ fn busy_services_are_asked_again_and_a_refused_token_is_replaced_once() {
     azure.fail("/metadata/", 2, 429, busy());
     azure.fail("/certificates/", 1, 503, busy());
     let system = TestSystem::with(|settings| {
-        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+        on_a_machine(
+            settings,
+            &azure,
+            vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
+        );
     });
     assert_eq!(azure.asked("/metadata/").len(), 3);
     assert_eq!(azure.asked("/certificates/").len(), 3);
@@ -45,7 +55,11 @@ fn busy_services_are_asked_again_and_a_refused_token_is_replaced_once() {
     azure.forget();
     azure.revoke_tokens();
     assert_signs_in(&system);
-    assert_eq!((signatures(&azure).len(), azure.asked("/metadata/").len()), (2, 1), "a fresh token, once");
+    assert_eq!(
+        (signatures(&azure).len(), azure.asked("/metadata/").len()),
+        (2, 1),
+        "a fresh token, once"
+    );
 
     azure.forget();
     azure.fail("/keys/", 100, 500, busy());
@@ -59,7 +73,11 @@ fn a_token_is_renewed_before_its_end() {
     azure.put(NAME, registered(false, false));
     azure.tokens_live(4);
     let system = TestSystem::with(|settings| {
-        on_a_machine(settings, &azure, vec![CredentialSettings::KeyVaultSign(in_vault(&azure))]);
+        on_a_machine(
+            settings,
+            &azure,
+            vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
+        );
     });
     wait_until("half of its life is over, again and again", || {
         assert_signs_in(&system);
@@ -78,7 +96,10 @@ fn people_who_wait_for_a_vault_that_is_away_do_not_queue_behind_one_another() {
     azure.fail("/", 10_000, 503, busy());
     assert_eq!(at_once(PEOPLE, &system), 0);
     let looked = azure.asked("/certificates/").len();
-    assert!((1..PEOPLE).contains(&looked), "one looks whether there is a new version, not each: {looked}");
+    assert!(
+        (1..PEOPLE).contains(&looked),
+        "one looks whether there is a new version, not each: {looked}"
+    );
     azure.heal();
     wait_until("people sign in again", || signs_in(&system));
 }
@@ -100,7 +121,10 @@ fn who_all_are_refused_at_once_share_one_look_at_the_vault() {
     azure.forget();
     assert_eq!(at_once(PEOPLE, &system), 0);
     let looked = azure.asked("/certificates/").len();
-    assert!((1..PEOPLE / 2).contains(&looked), "who waited for the answer that nothing is new had it, too: {looked}");
+    assert!(
+        (1..PEOPLE / 2).contains(&looked),
+        "who waited for the answer that nothing is new had it, too: {looked}"
+    );
 }
 
 #[test]
@@ -111,14 +135,23 @@ fn a_fallback_that_was_away_is_asked_again_when_nothing_else_does() {
         let key = rsa_key(2048);
         let stranger = [pem(&TestCertificate::new("not uploaded", &key).make()), key_pem(&key)].concat();
         let path = file(&settings.idp.state_dir, "stranger.pem", &[&stranger]);
-        let stranger = CertificateSettings { path: Some(path), ..CertificateSettings::default() };
-        let entries = vec![CredentialSettings::File(stranger), CredentialSettings::KeyVaultSign(in_vault(&azure))];
+        let stranger = CertificateSettings {
+            path: Some(path),
+            ..CertificateSettings::default()
+        };
+        let entries = vec![
+            CredentialSettings::File(stranger),
+            CredentialSettings::KeyVaultSign(in_vault(&azure)),
+        ];
         on_a_machine(settings, &azure, entries);
     });
     azure.fail("/keys/", 1000, 403, forbidden());
     assert!(!signs_in(&system));
     azure.heal();
-    wait_until("the vault has its luck again, long before it is asked by the clock", || signs_in(&system));
+    wait_until(
+        "the vault has its luck again, long before it is asked by the clock",
+        || signs_in(&system),
+    );
 }
 
 #[test]
@@ -171,7 +204,11 @@ fn the_metadata_service_is_asked_again_while_it_starts_and_not_when_it_refuses()
         azure.fail("/metadata/", 100, status, json!({ "error": code }));
         let error = source(&azure).load().expect_err("refused");
         assert_eq!(azure.asked("/metadata/").len(), 1, "{status}");
-        assert!(error.to_string().contains(code) && error.hint().contains(hint), "{error}: {}", error.hint());
+        assert!(
+            error.to_string().contains(code) && error.hint().contains(hint),
+            "{error}: {}",
+            error.hint()
+        );
     }
 }
 
@@ -181,7 +218,13 @@ fn a_redirect_is_not_followed_with_a_token() {
     azure.put(NAME, registered(false, false));
     for path in ["/metadata/", "/certificates/", "/keys/"] {
         azure.heal();
-        azure.fail_with(path, 1, 302, ("Location", &elsewhere.server.url("/elsewhere")), json!({}));
+        azure.fail_with(
+            path,
+            1,
+            302,
+            ("Location", &elsewhere.server.url("/elsewhere")),
+            json!({}),
+        );
         let error = source(&azure).load().expect_err("refused").to_string();
         assert!(error.contains("answered 302"), "{error}");
     }
@@ -197,8 +240,14 @@ fn a_vault_is_asked_now_and_then_whether_it_has_something_new_also_one_that_fail
     let client = |vault_check: Duration| {
         let mut settings = Settings::default();
         settings.entra.tenant_id = blogctl::config::DEV_TENANT_ID.to_owned();
-        let of_file = CertificateSettings { path: Some(path.clone()), ..CertificateSettings::default() };
-        let entries = vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), CredentialSettings::File(of_file)];
+        let of_file = CertificateSettings {
+            path: Some(path.clone()),
+            ..CertificateSettings::default()
+        };
+        let entries = vec![
+            CredentialSettings::KeyVaultSign(in_vault(&azure)),
+            CredentialSettings::File(of_file),
+        ];
         on_a_machine(&mut settings, &azure, entries);
         settings.azure.vault_check = vault_check;
         let provider = Arc::new(Provider::new(&settings.entra).expect("a provider"));
@@ -211,10 +260,18 @@ fn a_vault_is_asked_now_and_then_whether_it_has_something_new_also_one_that_fail
         azure.asked("/").len()
     };
     let (often, seldom) = (client(Duration::ZERO), client(Duration::from_hours(1)));
-    assert_eq!((asked_by(&often), asked_by(&seldom)), (2, 0), "certificate and signature each time, or not at all");
+    assert_eq!(
+        (asked_by(&often), asked_by(&seldom)),
+        (2, 0),
+        "certificate and signature each time, or not at all"
+    );
     put_new_version(&azure);
     assert!(often.reload_credential().expect("a new version"));
-    assert!(often.credential().name().contains("CN=renewed"), "{}", often.credential().name());
+    assert!(
+        often.credential().name().contains("CN=renewed"),
+        "{}",
+        often.credential().name()
+    );
 
     azure.fail("/keys/", 1000, 403, forbidden());
     let (often, seldom) = (client(Duration::ZERO), client(Duration::from_hours(1)));
