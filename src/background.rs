@@ -5,10 +5,11 @@ use std::{
     collections::BTreeMap,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Wait before a thread is started again; doubled after each further panic.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -138,7 +139,7 @@ fn note(name: &'static str, status: Status, panics: u32) {
 
 fn threads() -> MutexGuard<'static, BTreeMap<&'static str, Record>> {
     // Nothing that holds the lock can leave it half changed.
-    THREADS.lock().unwrap_or_else(PoisonError::into_inner)
+    THREADS.lock()
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! Logs a failure that repeats: once when it begins, again when its reason changes, and once when it ends. Requests that run
 //! into it meanwhile do not fill the log.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// A failure whose reason keeps changing is logged at most once in this time.
 const LEAST_PAUSE: Duration = Duration::from_mins(1);
@@ -34,19 +33,13 @@ impl FailureLog {
 
     /// Says that the failure has ended, if one was logged.
     pub(crate) fn recovered(&self, message: &str) {
-        if self
-            .reported
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .is_some()
-        {
+        if self.reported.lock().take().is_some() {
             log::info!("{message}");
         }
     }
 
     fn is_news(&self, now: Duration, message: &str) -> bool {
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reported = self.reported.lock();
         let is_news = reported
             .as_ref()
             .is_none_or(|last| last.message != message && now.saturating_sub(last.at) >= LEAST_PAUSE);

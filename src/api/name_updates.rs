@@ -3,12 +3,10 @@
 //!
 //! Bounded: one task at a time and [`MAX_PENDING`] names. What does not fit, or fails, is left to the user's next token.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use actix_web::rt;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::bearer::Caller;
 use crate::blog::{Blog, TokenName, UserKey};
@@ -67,7 +65,7 @@ impl NameUpdates {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock; a map is whole between any two calls.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

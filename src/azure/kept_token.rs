@@ -1,9 +1,8 @@
 //! A token that is kept until shortly before its end. One at a time fetches the next; while that goes on, and while it fails, the
 //! one at hand serves as long as it lasts.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-
 use chrono::Utc;
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{AzureError, recent::RecentFailures};
@@ -61,11 +60,10 @@ impl KeptToken {
             return Ok(value);
         }
         let _turn = match self.fetching.try_lock() {
-            Ok(turn) => turn,
-            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
-            Err(TryLockError::WouldBlock) => match self.value_if(Token::is_good) {
+            Some(turn) => turn,
+            None => match self.value_if(Token::is_good) {
                 Some(value) => return Ok(value),
-                None => lock(&self.fetching),
+                None => self.fetching.lock(),
             },
         };
         if let Some(value) = self.value_if(Token::is_fresh) {
@@ -77,7 +75,7 @@ impl KeptToken {
         match fetch() {
             Ok(token) => {
                 let value = token.value.clone();
-                *lock(&self.token) = Some(token);
+                *self.token.lock() = Some(token);
                 Ok(value)
             }
             Err(error) => self.last_while_it_lasts(error),
@@ -86,7 +84,7 @@ impl KeptToken {
 
     fn last_while_it_lasts(&self, error: AzureError) -> Result<SecretString, AzureError> {
         self.failures.keep((), &error);
-        let mut token = lock(&self.token);
+        let mut token = self.token.lock();
         match token.as_mut().filter(|token| token.is_good()) {
             Some(token) => {
                 log::warn!(
@@ -102,20 +100,18 @@ impl KeptToken {
 
     /// Forgets the token if it is `refused`: another request may have brought a new one by now.
     pub(super) fn forget(&self, refused: &SecretString) {
-        lock(&self.token).take_if(|token| token.value.expose_secret() == refused.expose_secret());
+        self.token
+            .lock()
+            .take_if(|token| token.value.expose_secret() == refused.expose_secret());
     }
 
     fn value_if(&self, is_so: fn(&Token) -> bool) -> Option<SecretString> {
-        lock(&self.token)
+        self.token
+            .lock()
             .as_ref()
             .filter(|token| is_so(token))
             .map(|token| token.value.clone())
     }
-}
-
-/// Nothing that a panic could leave half changed is behind these.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -135,7 +131,7 @@ mod tests {
 
     fn due(value: &str, left: i64) -> KeptToken {
         let kept = KeptToken::default();
-        *lock(&kept.token) = token(value, left).map(|token| Token { renew_at: 0, ..token });
+        *kept.token.lock() = token(value, left).map(|token| Token { renew_at: 0, ..token });
         kept
     }
 
@@ -146,7 +142,7 @@ mod tests {
         assert_eq!(value.expose_secret(), "old");
         let value = kept.get(|| panic!("asked again at once")).unwrap();
         assert_eq!(value.expose_secret(), "old");
-        lock(&kept.token).as_mut().unwrap().end = 0;
+        kept.token.lock().as_mut().unwrap().end = 0;
         assert!(
             kept.get(|| panic!("asked again at once")).is_err(),
             "what has ended is of no use"

@@ -1,15 +1,12 @@
 //! Azure Key Vault: certificates, signatures by keys that never leave it, and secrets.
 
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -225,7 +222,7 @@ impl KeyVault {
             first_pause: Duration::from_millis(250),
             longest: Duration::from_secs(20),
         };
-        let known = self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.challenge.lock().clone();
         let challenge = match known {
             Some(challenge) => challenge,
             None => self.learn(&service.ask(&self.agent, patience, |limit| send(None, limit))?)?,
@@ -259,7 +256,7 @@ impl KeyVault {
                 resource: challenge.resource,
             });
         }
-        *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = Some(challenge.clone());
+        *self.challenge.lock() = Some(challenge.clone());
         Ok(challenge)
     }
 

@@ -4,9 +4,10 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 use super::AzureError;
 
@@ -24,16 +25,13 @@ impl<K> Default for RecentFailures<K> {
 
 impl<K: Eq + Hash> RecentFailures<K> {
     pub(super) fn of(&self, key: &K) -> Option<AzureError> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.lock();
         kept.get(key)
             .filter(|(at, _)| at.elapsed() < KEPT)
             .map(|(_, error)| error.clone())
     }
 
     pub(super) fn keep(&self, key: K, error: &AzureError) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key, (Instant::now(), error.clone()));
+        self.0.lock().insert(key, (Instant::now(), error.clone()));
     }
 }

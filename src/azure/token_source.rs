@@ -1,12 +1,8 @@
 //! Tokens of the identity that this program runs under, each kept until shortly before its end.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use ureq::Agent;
 use url::Url;
@@ -186,7 +182,7 @@ impl TokenSource {
     }
 
     fn kept(&self, resource: &str, tenant: Option<&str>) -> Arc<KeptToken> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         Arc::clone(
             kept.entry((resource.to_owned(), tenant.map(str::to_owned)))
                 .or_default(),

@@ -2,12 +2,10 @@
 
 mod discovery;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta};
+use parking_lot::Mutex;
 use url::Url;
 
 pub use discovery::Metadata;
@@ -306,7 +304,7 @@ impl Provider {
     }
 
     fn known_metadata(&self, wanted: impl FnOnce(&KnownMetadata) -> bool) -> Option<Arc<Metadata>> {
-        let known = self.metadata.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.metadata.lock();
         known
             .as_ref()
             .filter(|known| wanted(known))
@@ -315,7 +313,7 @@ impl Provider {
 
     fn keep(&self, metadata: Arc<Metadata>, lifetime: Duration) {
         let renew_at = self.clock.elapsed() + lifetime;
-        *self.metadata.lock().unwrap_or_else(PoisonError::into_inner) = Some(KnownMetadata { metadata, renew_at });
+        *self.metadata.lock() = Some(KnownMetadata { metadata, renew_at });
     }
 }
 

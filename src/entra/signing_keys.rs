@@ -7,13 +7,14 @@ mod key_set;
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
+use parking_lot::{Mutex, MutexGuard};
 use url::Url;
 
 pub(super) use cache_file::KeyCacheFile;
@@ -356,7 +357,7 @@ impl SigningKeys {
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
         // Each field is written whole: a panic elsewhere leaves nothing half-done.
-        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+        self.schedule.lock()
     }
 }
 

@@ -1,10 +1,9 @@
 //! One attempt at a time: whoever comes while an attempt runs waits for it and takes its outcome, instead of trying
 //! again. Keeps a slow provider from being asked once per waiting request.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
 
 use super::ProviderError;
 
@@ -37,7 +36,7 @@ impl SingleFlight {
         attempt: impl FnOnce() -> Result<(), ProviderError>,
     ) -> Result<(), ProviderError> {
         // A panic inside an attempt leaves an older outcome behind, which is no reason to panic here too.
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         if self.finished.load(Ordering::Acquire) == arrival {
             *last = attempt();
             self.finished.fetch_add(1, Ordering::Release);

@@ -1,9 +1,8 @@
 //! A map whose entries expire by the provider's own clock, and which never grows beyond its capacity.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Values by an unguessable name, each until a time of its own. Not `Debug`: names are codes, tokens and cookies.
 pub struct ExpiringMap<V> {
@@ -92,7 +91,7 @@ impl<V: Clone> ExpiringMap<V> {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry<V>>> {
         // A panic elsewhere leaves the map whole: every change to it is one call.
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock()
     }
 }
 

@@ -1,9 +1,6 @@
 //! Things that go wrong at a real identity provider, on demand: it is down, it is slow, it refuses.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use actix_web::{
     Error, HttpResponse,
@@ -13,6 +10,7 @@ use actix_web::{
     rt::time::sleep,
     web,
 };
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use super::{control, state::Idp};
@@ -69,7 +67,7 @@ impl Faults {
     }
 
     fn lock(&self) -> MutexGuard<'_, Fault> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

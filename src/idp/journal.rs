@@ -1,9 +1,6 @@
 //! The last requests, so that a test can see what a client sent. Holds no code, token, secret or signature.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::VecDeque;
 
 use actix_web::{
     Error, HttpMessage,
@@ -12,6 +9,7 @@ use actix_web::{
     middleware::Next,
     web,
 };
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -96,7 +94,7 @@ impl Journal {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

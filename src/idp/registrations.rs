@@ -1,10 +1,8 @@
 //! Who can sign in, and which applications the tenant knows: the settings, with the certificates read from their files.
 
-use std::{
-    fs, io,
-    path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{fs, io, path::PathBuf, sync::Arc};
+
+use parking_lot::RwLock;
 
 use super::{
     certificate::{CertificateError, RegisteredCertificate},
@@ -134,12 +132,12 @@ impl App {
 
     /// The certificates registered at this moment.
     pub fn certificates(&self) -> Vec<RegisteredCertificate> {
-        self.certificates.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.certificates.read().clone()
     }
 
     /// Registers these certificates in place of those registered before.
     pub fn replace_certificates(&self, certificates: Vec<RegisteredCertificate>) {
-        *self.certificates.write().unwrap_or_else(PoisonError::into_inner) = certificates;
+        *self.certificates.write() = certificates;
     }
 
     fn load(registration: &AppRegistration) -> Result<Self, RegistrationError> {

@@ -3,10 +3,7 @@
 
 mod key_file;
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use base64::{
     Engine,
@@ -28,6 +25,7 @@ use openssl::{
     rsa::Rsa,
     x509::{X509, X509NameBuilder},
 };
+use parking_lot::RwLock;
 use serde_json::{Map, Value, json};
 
 /// Why a key could not be made.
@@ -182,7 +180,7 @@ impl KeyRing {
 
     /// Every published key, oldest first.
     pub fn all(&self) -> Vec<Arc<SigningKey>> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.keys.read().clone()
     }
 
     /// The key that signs.
@@ -227,7 +225,7 @@ impl KeyRing {
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<SigningKey>>)) {
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.keys.write();
         change(&mut keys);
         // While nobody else can change them, so that the file has the last state.
         self.keep(&keys);

@@ -3,10 +3,12 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Source;
 
@@ -47,7 +49,7 @@ impl Budget {
 
     fn sources(&self) -> MutexGuard<'_, HashMap<Source, Arc<AtomicUsize>>> {
         // Nothing that holds the lock can leave it half changed.
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sources.lock()
     }
 
     /// Removes a client for whom no message counts any more: the map holds the last reference.

@@ -6,7 +6,7 @@ use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
@@ -14,6 +14,7 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Source, TrustedProxies, budget::Budget, descriptors};
 use crate::config::ServerSettings;
@@ -353,7 +354,7 @@ impl Registry {
 
     fn connections(&self) -> MutexGuard<'_, Connections> {
         // Nothing that holds the lock can leave it half changed.
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections.lock()
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use openssl::{error::ErrorStack, rand::rand_bytes};
+use parking_lot::Mutex;
 
 const LIFETIME: Duration = Duration::from_hours(1);
 /// One program asks for one an hour; more are a mistake.
@@ -21,7 +21,7 @@ impl Tokens {
         let mut bytes = [0; 32];
         rand_bytes(&mut bytes)?;
         let token = hex::encode(bytes);
-        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut given = self.0.lock();
         let now = Instant::now();
         given.retain(|_, (_, until)| *until > now);
         if given.len() >= MOST {
@@ -34,7 +34,7 @@ impl Tokens {
 
     /// Whether it was given for `resource`, and has not ended.
     pub(super) fn is_good(&self, token: &str, resource: &str) -> bool {
-        let given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let given = self.0.lock();
         given
             .get(token)
             .is_some_and(|(of, until)| of == resource && *until > Instant::now())

@@ -6,12 +6,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use actix_web::{HttpRequest, rt::time::timeout};
 use moka::{policy::EvictionPolicy, sync::Cache};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::serve::{Source, TrustedProxies};
@@ -140,7 +141,7 @@ impl Budget {
 
     fn used(&self) -> MutexGuard<'_, Used> {
         // Nothing that holds the lock can leave it half changed.
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        self.used.lock()
     }
 }
 

@@ -8,10 +8,12 @@
 
 use std::{
     io::{self, ErrorKind, Write},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread,
     time::Duration,
 };
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// How long lines are gathered before they are written together.
 const GATHER: Duration = Duration::from_millis(5);
@@ -66,8 +68,8 @@ impl Background {
     /// Waits until every line is written, [`PATIENCE`] at most. Gives whether they are.
     pub(super) fn finish(&self) -> bool {
         let is_busy = |lines: &mut Lines| lines.is_writing || !lines.waiting.is_empty();
-        let ended = self.0.went.wait_timeout_while(self.0.lines(), PATIENCE, is_busy);
-        !ended.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        let ended = self.0.went.wait_while_for(&mut self.0.lines(), is_busy, PATIENCE);
+        !ended.timed_out()
     }
 }
 
@@ -76,8 +78,7 @@ impl Write for Background {
         let mut lines = self.0.lines();
         let is_full = |lines: &mut Lines| lines.dropped == 0 && !lines.has_room_for(line);
         if is_full(&mut lines) {
-            let waited = self.0.went.wait_timeout_while(lines, WAIT_FOR_ROOM, is_full);
-            lines = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.0.went.wait_while_for(&mut lines, is_full, WAIT_FOR_ROOM);
         }
         if lines.dropped > 0 || !lines.has_room_for(line) {
             lines.dropped = lines.dropped.saturating_add(1);
@@ -108,7 +109,7 @@ impl Lines {
 impl Shared {
     fn lines(&self) -> MutexGuard<'_, Lines> {
         // Nothing that holds the lock can leave it half changed.
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.lock()
     }
 
     fn write_to(&self, mut to: impl Write, notice: LossNotice) {
@@ -120,10 +121,7 @@ impl Shared {
             let mut lines = self.lines();
             lines.is_writing = false;
             self.went.notify_all();
-            let mut lines = self
-                .came
-                .wait_while(lines, |lines| lines.waiting.is_empty())
-                .unwrap_or_else(PoisonError::into_inner);
+            self.came.wait_while(&mut lines, |lines| lines.waiting.is_empty());
             lines.is_writing = true;
             std::mem::swap(&mut lines.waiting, &mut batch);
             let dropped = std::mem::take(&mut lines.dropped);
@@ -201,27 +199,24 @@ mod tests {
 
     impl Gate {
         fn open(&self) {
-            self.0.0.lock().expect("a lock").is_open = true;
+            self.0.0.lock().is_open = true;
             self.0.1.notify_all();
         }
 
         /// Like a disk: further writes fail, until there is room again.
         fn set_full(&self, is_full: bool) {
-            self.0.0.lock().expect("a lock").is_full = is_full;
+            self.0.0.lock().is_full = is_full;
         }
 
         fn written(&self) -> String {
-            String::from_utf8(self.0.0.lock().expect("a lock").bytes.clone()).expect("text")
+            String::from_utf8(self.0.0.lock().bytes.clone()).expect("text")
         }
     }
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut taken = self
-                .0
-                .1
-                .wait_while(self.0.0.lock().expect("a lock"), |taken| !taken.is_open)
-                .expect("a lock");
+            let mut taken = self.0.0.lock();
+            self.0.1.wait_while(&mut taken, |taken| !taken.is_open);
             if taken.is_full {
                 return Err(ErrorKind::StorageFull.into());
             }

@@ -1,7 +1,7 @@
 //! A place for one connection: opened when first needed, replaced when it is lost, old, or no longer to be trusted.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,6 +10,7 @@ use diesel::{
     connection::{AnsiTransactionManager, Instrumentation, InstrumentationEvent, TransactionManager},
     pg::PgConnection,
 };
+use parking_lot::Mutex;
 
 use super::{
     connect::{Connected, Connector, Route},
@@ -53,7 +54,7 @@ struct Noted(Arc<Mutex<Option<Failure>>>);
 
 impl Noted {
     fn take(&self) -> Option<Failure> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 
@@ -61,7 +62,7 @@ impl Instrumentation for Noted {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         if let InstrumentationEvent::FinishQuery { error: Some(error), .. } = event {
             let failure = Failure::of(error);
-            let mut worst = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut worst = self.0.lock();
             *worst = Some(worst.map_or(failure, |worst| worst.min(failure)));
         }
     }

@@ -9,7 +9,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
@@ -17,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::slot::Slot;
@@ -80,11 +81,11 @@ impl Workers {
             ends,
             permit: Mutex::new(Some(permit)),
         });
-        lock(&self.leases).insert(number, Arc::clone(&lease));
+        self.leases.lock().insert(number, Arc::clone(&lease));
         let mut task = (job, lease);
         loop {
             // Sent under the lock: a thread that ends takes itself off the list first, and then looks for a task once more.
-            let mut idle = lock(&self.idle);
+            let mut idle = self.idle.lock();
             let Some((_, worker)) = idle.as_mut().and_then(Vec::pop) else {
                 break;
             };
@@ -98,25 +99,25 @@ impl Workers {
             .name("postgres".to_owned())
             .spawn(move || workers.work(task));
         if started.is_err() {
-            lock(&self.leases).remove(&number);
+            self.leases.lock().remove(&number);
         }
         started.map(drop)
     }
 
     /// Lets all threads end when their work is done, and gives out no more.
     pub fn close(&self) {
-        lock(&self.idle).take();
+        self.idle.lock().take();
     }
 
     fn is_closed(&self) -> bool {
-        lock(&self.idle).is_none()
+        self.idle.lock().is_none()
     }
 
     /// Gives up what should have ended.
     fn give_up_late(&self) {
         let now = Instant::now();
-        for lease in lock(&self.leases).values().filter(|lease| lease.ends < now) {
-            let mut permit = lock(&lease.permit);
+        for lease in self.leases.lock().values().filter(|lease| lease.ends < now) {
+            let mut permit = lease.permit.lock();
             if permit.is_none() {
                 continue;
             }
@@ -143,14 +144,14 @@ impl Workers {
             if finish.is_none() {
                 slot.discard();
             }
-            lock(&self.leases).remove(&lease.number);
-            let Some(permit) = lock(&lease.permit).take() else {
+            self.leases.lock().remove(&lease.number);
+            let Some(permit) = lease.permit.lock().take() else {
                 // Another thread has this place meanwhile.
                 self.stuck.fetch_sub(1, Ordering::Relaxed);
                 return;
             };
             let (send, receive) = mpsc::channel();
-            if let Some(idle) = lock(&self.idle).as_mut() {
+            if let Some(idle) = self.idle.lock().as_mut() {
                 idle.push((number, send));
             }
             // The connection is there for others before its permit is.
@@ -169,7 +170,7 @@ impl Workers {
     fn next_task(&self, number: u64, receive: &Receiver<Task>) -> Option<Task> {
         match receive.recv_timeout(IDLE) {
             Err(RecvTimeoutError::Timeout) => {
-                if let Some(idle) = lock(&self.idle).as_mut() {
+                if let Some(idle) = self.idle.lock().as_mut() {
                     idle.retain(|(waiting, _)| *waiting != number);
                 }
                 // Unless a task has just been sent.
@@ -197,9 +198,4 @@ pub(super) fn watch(all: Vec<Arc<Workers>>) -> io::Result<()> {
         .name("postgres-watch".to_owned())
         .spawn(look)
         .map(drop)
-}
-
-/// Nothing here is left half-done by a panic, so a poisoned mutex is as good as another.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

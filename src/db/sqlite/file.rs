@@ -14,11 +14,10 @@ use std::{
         unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
 };
+
+use parking_lot::Mutex;
 
 use super::open;
 use crate::db::{DbError, migrate::behind_links};
@@ -103,7 +102,7 @@ impl DatabaseFile {
     }
 
     fn is_log_there(&self) -> bool {
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.log.lock();
         if let Some(kept) = &*log {
             return kept.is_at(&self.log_path);
         }

@@ -3,12 +3,10 @@
 //! A few at a time, each on a connection from a small pool: with a connection per blocking thread there would be
 //! hundreds of them.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use diesel::sqlite::SqliteConnection;
+use parking_lot::Mutex;
 use tokio::{sync::Semaphore, time};
 
 use super::{file::DatabaseFile, open};
@@ -35,7 +33,7 @@ impl LongReads {
 
     /// Opens every connection.
     pub fn prepare(&self) -> Result<(), DbError> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         while idle.len() < AT_ONCE {
             idle.push(open::for_reading(&self.file)?);
         }
@@ -61,10 +59,10 @@ impl LongReads {
         let (file, idle) = (Arc::clone(&self.file), Arc::clone(&self.idle));
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let pooled = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let pooled = idle.lock().pop();
             let mut connection = pooled.map_or_else(|| open::for_reading(&file), Ok)?;
             let outcome = work(&mut Connection::Sqlite(&mut connection));
-            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut idle = idle.lock();
             if !permits.is_closed() {
                 idle.push(connection);
             }
@@ -79,6 +77,6 @@ impl LongReads {
     /// Closes the pool; a read that still runs closes its own connection at its end.
     pub fn close(&self) {
         self.permits.close();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.idle.lock().clear();
     }
 }

@@ -8,7 +8,7 @@ use std::{
     fmt,
     panic::{self, AssertUnwindSafe},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -22,6 +22,7 @@ use diesel::{
     sql_types::Bool,
     sqlite::{Sqlite, SqliteConnection},
 };
+use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time,
@@ -151,7 +152,7 @@ impl Searches {
         self.is_closed.store(true, Ordering::Release);
         self.turns.close();
         self.places.close();
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let threads = self.threads.lock().take();
         let Some(Threads { jobs, handles }) = threads else {
             return;
         };
@@ -172,7 +173,7 @@ impl Searches {
     }
 
     fn threads(&self) -> Result<mpsc::Sender<Job>, DbError> {
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = self.threads.lock();
         if let Some(Threads { jobs, .. }) = &*threads {
             return Ok(jobs.clone());
         }
@@ -204,7 +205,7 @@ impl Searches {
 }
 
 fn next(queue: &Mutex<mpsc::Receiver<Job>>) -> Option<Job> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+    queue.lock().recv().ok()
 }
 
 fn job<T, E>(
@@ -263,7 +264,7 @@ impl SearchConnection {
         work: impl FnOnce(&mut Connection<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let current = Arc::clone(&self.current);
-        let set = |stop| *current.lock().unwrap_or_else(PoisonError::into_inner) = stop;
+        let set = |stop| *current.lock() = stop;
         let connection = self.connection()?;
         set(Some(stop));
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| work(&mut Connection::Sqlite(connection))));
@@ -286,10 +287,10 @@ pub(super) fn register(
     connection: &mut SqliteConnection,
     current: Option<Arc<Mutex<Option<Arc<Stop>>>>>,
 ) -> QueryResult<()> {
+    // A panic leaves nothing half changed behind this lock: it holds one pointer.
+    let current = AssertUnwindSafe(current);
     search_goes_on_utils::register_nondeterministic_impl(connection, move |_: i64| {
-        let current = current
-            .as_ref()
-            .map(|current| current.lock().unwrap_or_else(PoisonError::into_inner));
+        let current = (*current).as_ref().map(|current| current.lock());
         let is_due = current.is_some_and(|current| current.as_ref().is_some_and(|stop| stop.is_due()));
         GoesOn { is_due }
     })

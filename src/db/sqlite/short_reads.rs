@@ -4,12 +4,13 @@
 use std::{
     cell::RefCell,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use diesel::sqlite::SqliteConnection;
+use parking_lot::Mutex;
 
 use super::{file::DatabaseFile, open};
 use crate::db::{Connection, DbError};
@@ -47,7 +48,7 @@ impl ShortReads {
 
     /// Opens connections for so many threads.
     pub fn prepare(&self, threads: usize) -> Result<(), DbError> {
-        let mut spare = lock(&self.spare);
+        let mut spare = self.spare.lock();
         while spare.len() < threads {
             spare.push(open::for_reading(&self.file)?);
         }
@@ -57,16 +58,16 @@ impl ShortReads {
     /// Runs the work now, on this thread.
     pub fn run<T, E: From<DbError>>(&self, work: impl FnOnce(&mut Connection<'_>) -> Result<T, E>) -> Result<T, E> {
         let slot = self.slot()?;
-        let mut connection = lock(&slot);
+        let mut connection = slot.lock();
         let connection = connection.as_mut().ok_or(DbError::Closed)?;
         work(&mut Connection::Sqlite(connection))
     }
 
     /// Waits for the reads that run, and closes every thread's connection.
     pub fn close(&self) {
-        lock(&self.spare).clear();
-        for slot in lock(&self.slots).take().iter().flatten().filter_map(Weak::upgrade) {
-            lock(&slot).take();
+        self.spare.lock().clear();
+        for slot in self.slots.lock().take().iter().flatten().filter_map(Weak::upgrade) {
+            slot.lock().take();
         }
     }
 
@@ -81,22 +82,17 @@ impl ShortReads {
     }
 
     fn open_slot(&self) -> Result<Arc<Slot>, DbError> {
-        let mut slots = lock(&self.slots);
+        let mut slots = self.slots.lock();
         let slots = slots.as_mut().ok_or(DbError::Closed)?;
-        let spare = lock(&self.spare).pop();
+        let spare = self.spare.lock().pop();
         let connection = spare.map_or_else(|| open::for_reading(&self.file), Ok)?;
         let slot = Arc::new(Mutex::new(Some(connection)));
         slots.retain(|slot| slot.strong_count() > 0);
         slots.push(Arc::downgrade(&slot));
         CONNECTIONS.with_borrow_mut(|connections| {
-            connections.retain(|(_, slot)| lock(slot).is_some());
+            connections.retain(|(_, slot)| slot.lock().is_some());
             connections.push((self.number, Arc::clone(&slot)));
         });
         Ok(slot)
     }
-}
-
-/// Nothing here is left half-done by a panic, so a poisoned mutex is as good as another.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

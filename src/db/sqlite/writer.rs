@@ -9,7 +9,7 @@ mod job;
 use std::{
     io, mem,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
@@ -21,6 +21,7 @@ use diesel::{
     connection::{AnsiTransactionManager, TransactionManager},
     sqlite::SqliteConnection,
 };
+use parking_lot::Mutex;
 use tokio::{
     runtime::Runtime,
     sync::{mpsc, oneshot},
@@ -112,12 +113,7 @@ impl Writer {
         let begun = Instant::now();
         let late = || DbError::late_since(begun);
         let (reply, answer) = oneshot::channel();
-        let queue = self
-            .queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-            .ok_or(DbError::Closed)?;
+        let queue = self.queue.lock().clone().ok_or(DbError::Closed)?;
         let place = time::timeout_at(ends.into(), queue.reserve()).await;
         let place = place.map_err(|_| late())?.map_err(|_| DbError::Closed)?;
         place.send(Message::Write(Box::new(Write::new(work, ends, reply))));
@@ -127,7 +123,7 @@ impl Writer {
 
     /// Tells the thread that the full-text index may be behind.
     pub fn index_when_idle(&self) {
-        if let Some(queue) = &*self.queue.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(queue) = &*self.queue.lock() {
             // A full queue means writes, and they set off the same.
             let _ = queue.try_send(Message::Index);
         }
@@ -137,11 +133,11 @@ impl Writer {
     /// in the queue yet: they are refused.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
-        if let Some(queue) = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(queue) = self.queue.lock().take() {
             // An idle thread must be woken; one whose queue is full is awake, and looks at `closing`.
             let _ = queue.try_send(Message::Close);
         }
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             // A panic there has been reported already.
             let _ = thread.join();

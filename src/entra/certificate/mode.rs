@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use parking_lot::Mutex;
+
 /// Warns when others may read the key. Once, until the mode changes: files are read each minute.
 #[cfg(unix)]
 pub(super) fn warn_when_others_may_read(path: &Path) {
-    use std::sync::{Mutex, PoisonError};
-
     static TOLD: Mutex<Told> = Mutex::new(Told::new());
-    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut told = TOLD.lock();
     if is_news(path, &mut told) {
         let file = path.display();
         log::warn!("every user of this machine may read the private key in {file}: chmod 600 {file}");

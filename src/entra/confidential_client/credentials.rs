@@ -2,13 +2,11 @@
 //! this one. While a new certificate is on its way into the file here and into the registration there, either may be the one
 //! that Entra accepts.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, MutexGuard};
 use secrecy::SecretString;
 
 use crate::entra::{
@@ -220,7 +218,7 @@ impl Credentials {
 
     fn look(&self) -> MutexGuard<'_, Told> {
         // It guards nothing that a panic could leave half changed.
-        self.looking.lock().unwrap_or_else(PoisonError::into_inner)
+        self.looking.lock()
     }
 
     /// Why what each source holds now cannot be used, in the order of the list; of one that can, `None`.

@@ -2,9 +2,11 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 use super::{Credential, CredentialError, FederatedCredential};
 use crate::{
@@ -155,9 +157,7 @@ impl CredentialSource {
     /// Files are read each time, and tokens kept by whoever fetches them.
     fn last_of_vault(&self) -> Option<Look> {
         match self.origin {
-            Origin::VaultKey(..) | Origin::VaultDownload(..) => {
-                self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
-            }
+            Origin::VaultKey(..) | Origin::VaultDownload(..) => self.last.lock().clone(),
             Origin::File(_) | Origin::TokenFile(..) | Origin::ManagedIdentity(..) => None,
         }
     }
@@ -173,7 +173,7 @@ impl CredentialSource {
     fn read(&self, patience: Patience) -> Loaded {
         let since = Instant::now();
         let loaded = self.found(patience).map(Arc::new);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Look {
+        *self.last.lock() = Some(Look {
             since,
             loaded: loaded.clone(),
         });

@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -14,6 +14,7 @@ use std::{
 
 use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode, rt::time::timeout, web};
 use futures_util::future::join3;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -165,7 +166,7 @@ impl Remembered {
             let asking = Asking(Arc::clone(self));
             lane.start(move || {
                 let answer = ask();
-                *asking.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), answer));
+                *asking.0.last.lock() = Some((Instant::now(), answer));
             });
         }
         // Answered in the meantime, or not at all.
@@ -177,7 +178,7 @@ impl Remembered {
 
     /// What was answered within this time.
     fn last(&self, within: Duration) -> Option<bool> {
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *self.last.lock();
         last.filter(|(at, _)| at.elapsed() < within).map(|(_, answer)| answer)
     }
 }
@@ -209,7 +210,7 @@ mod tests {
     #[actix_web::test]
     async fn who_panics_while_asking_does_not_freeze_the_answer() {
         let (remembered, lane) = (Arc::<Remembered>::default(), lane());
-        *remembered.last.lock().unwrap() = Some((long_ago(), false));
+        *remembered.last.lock() = Some((long_ago(), false));
         assert!(!remembered.or_ask(&lane, || panic!("while asking")).await);
         assert!(remembered.or_ask(&lane, || true).await);
     }
@@ -217,7 +218,7 @@ mod tests {
     #[actix_web::test]
     async fn while_one_asks_the_others_get_what_was_known_before_and_after_a_while_that_it_is_away() {
         let (remembered, lane) = (Arc::<Remembered>::default(), lane());
-        *remembered.last.lock().unwrap() = Some((long_ago(), true));
+        *remembered.last.lock() = Some((long_ago(), true));
         let (answer, hangs) = mpsc::channel::<()>();
         let hang = move || {
             let _ = hangs.recv();
@@ -225,7 +226,7 @@ mod tests {
         };
         assert!(remembered.or_ask(&lane, hang).await, "from before");
         assert!(remembered.or_ask(&lane, || unreachable!("one asks already")).await);
-        *remembered.last.lock().unwrap() = Some((Instant::now().checked_sub(STALE).unwrap(), true));
+        *remembered.last.lock() = Some((Instant::now().checked_sub(STALE).unwrap(), true));
         assert!(
             !remembered.or_ask(&lane, || unreachable!("one asks already")).await,
             "for too long"

@@ -1,10 +1,9 @@
 //! Notices that nobody is there, so that not every request waits for nobody: after a failure nobody tries for a while, then one
 //! request does, and the others go on failing at once until it has succeeded.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// How long nobody tries after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -51,7 +50,7 @@ impl Breaker {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that holds the lock can leave it half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
