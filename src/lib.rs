@@ -10,9 +10,11 @@
 mod stable_codes;
 
 pub mod api;
+mod atomic_file;
 pub mod azure;
 mod background;
 pub mod blog;
+pub mod certificate;
 pub mod cli;
 pub mod config;
 pub mod db;
@@ -21,6 +23,7 @@ mod failure_log;
 pub mod idp;
 mod loopback;
 pub mod outbound;
+pub mod registration;
 pub mod serve;
 mod trusted_file;
 pub mod vault;

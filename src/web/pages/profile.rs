@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use serde::Serialize;
 
 use crate::{
-    entra::{ClientCertificate, Thumbprints},
+    certificate::{ClientCertificate, Thumbprints},
     web::{error_page::PageError, moment::Moment, visit::SignedIn},
 };
 
