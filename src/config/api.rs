@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    check::{A_GUID, guid, host, word},
     loader::Loader,
     origin::parse_origin,
+    validate::{A_GUID, guid, host, word},
 };
 
 const GUIDS: &str = "GUIDs such as 7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";

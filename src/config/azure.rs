@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    check::{A_GUID, A_SECURE_URL, guid, plain_url, secure_url},
     loader::Loader,
+    validate::{A_GUID, A_SECURE_URL, guid, plain_url, secure_url},
 };
 
 /// How tokens for Key Vault are got.

@@ -11,15 +11,14 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    CredentialSettings, Environment,
-    check::{
-        A_GUID, A_REDIRECT_PATH, A_SECURE_URL, guid, host, origin, plain_url, redirect_path, secure_url, thumbprint,
-        word,
-    },
-    cookie_keys,
+    CredentialSettings, Environment, cookie_keys,
     credential::hidden,
     loader::Loader,
     secret_text::{SecretKind, secret_kind},
+    validate::{
+        A_GUID, A_REDIRECT_PATH, A_SECURE_URL, guid, host, origin, plain_url, redirect_path, secure_url, thumbprint,
+        word,
+    },
     value::SecretFile,
 };
 

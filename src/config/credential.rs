@@ -8,8 +8,8 @@ use url::Url;
 
 use super::{
     CertificateSettings,
-    check::{guid, origin, secure_url, thumbprint},
     secret_text::{is_path, quotable},
+    validate::{guid, origin, secure_url, thumbprint},
     value::{HIDDEN, secret_in_place_of_path},
 };
 

@@ -10,7 +10,7 @@ use url::Url;
 use super::{
     DatabaseAddress,
     loader::Loader,
-    masked::masked,
+    redact::masked,
     value::{HIDDEN, SettingValue, text},
 };
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    check::{A_GUID, A_SECURE_ADDRESS, guid, origin, secure_address, secure_url},
     loader::Loader,
+    validate::{A_GUID, A_SECURE_ADDRESS, guid, origin, secure_address, secure_url},
 };
 
 /// A Microsoft cloud, each with its own sign-in host.

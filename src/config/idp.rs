@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    check::{A_GUID, guid, host, plain_url, word},
     loader::Loader,
     secret_text::quotable,
+    validate::{A_GUID, guid, host, plain_url, word},
     value::secret_in_place_of_path,
 };
 

@@ -11,10 +11,10 @@ use serde_json::Value as Json;
 
 use super::{
     Mistake,
-    check::thumbprint,
-    older_names::older_name_of,
+    aliases::older_name_of,
     secret_text::{hidden_because, quotable, secret_kind},
     sources::{Collected, Given, Origin, variable_of},
+    validate::thumbprint,
     value::{Form, HIDDEN, SettingValue, cleaned, unquoted},
 };
 

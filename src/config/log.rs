@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    check::{A_LOG_FILTER, log_filter},
     loader::Loader,
+    validate::{A_LOG_FILTER, log_filter},
 };
 
 /// `[log]`.

@@ -7,7 +7,7 @@
 
 use std::{borrow::Cow, fmt, path::Path};
 
-use super::{masked::masked, value::HIDDEN};
+use super::{redact::masked, value::HIDDEN};
 
 /// What a text seems to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

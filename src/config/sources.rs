@@ -15,8 +15,9 @@ use figment::{
 };
 
 use super::{
-    Mistake, dotenv,
-    older_names::OLDER_NAMES,
+    Mistake,
+    aliases::OLDER_NAMES,
+    dotenv,
     secret_text::{quotable, quotable_path},
     text_file::text_in,
 };

@@ -14,7 +14,7 @@ use url::Url;
 use super::{
     AppRegistration, AssertionForm, AzureIdentity, Cloud, CredentialSettings, Environment, IdpUser, LogFormat,
     PreparedStatements, RequiredClientAuth,
-    masked::masked,
+    redact::masked,
     secret_text::{SecretKind, hidden_because, is_path, quotable, secret_kind},
 };
 
