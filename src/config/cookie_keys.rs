@@ -6,8 +6,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     Environment,
-    client::{secret_file, warn_of_path},
     loader::Loader,
+    secret_file::{secret_file, warn_of_path},
     text_in,
     validate::weakness,
 };

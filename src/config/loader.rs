@@ -12,10 +12,12 @@ use serde_json::Value as Json;
 use super::{
     Mistake,
     aliases::older_name_of,
-    secret_text::{hidden_because, quotable, secret_kind},
+    quote::{hidden_because, quotable},
+    redact::HIDDEN,
+    secret_text::secret_kind,
     sources::{Collected, Given, Origin, variable_of},
     validate::thumbprint,
-    value::{Form, HIDDEN, SettingValue, cleaned, unquoted},
+    value::{Form, SettingValue, cleaned, unquoted},
 };
 
 /// Least likeness (1 is the same) of a name that is offered in place of an unknown one.

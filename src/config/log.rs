@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     loader::Loader,
     validate::{A_LOG_FILTER, log_filter},
+    value::choices,
 };
 
 /// `[log]`.
@@ -28,6 +29,8 @@ pub enum LogFormat {
     /// One JSON object per line, for programs.
     Json,
 }
+
+choices!(LogFormat => "text or json");
 
 impl LogSettings {
     pub(super) fn read(loader: &mut Loader) -> Self {

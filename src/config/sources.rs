@@ -18,7 +18,7 @@ use super::{
     Mistake,
     aliases::OLDER_NAMES,
     dotenv,
-    secret_text::{quotable, quotable_path},
+    quote::{quotable, quotable_path},
     text_file::text_in,
 };
 
