@@ -2,7 +2,7 @@
 //!
 //! Everything starts with one base URL, made from the port it really listens on. A request's `Host` never decides it.
 
-use super::refusal::{self, Refusal};
+use super::error::{self, Refusal};
 
 /// The tenant and its addresses.
 #[derive(Debug, Clone)]
@@ -48,7 +48,7 @@ impl Authority {
         if known {
             Ok(())
         } else {
-            Err(refusal::unknown_tenant(segment))
+            Err(error::unknown_tenant(segment))
         }
     }
 

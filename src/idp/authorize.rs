@@ -12,10 +12,10 @@ use url::Url;
 use self::request::{AuthorizationRequest, Prompt, Rejected, ReturnAddress};
 use super::{
     claims::login_hint,
+    error::{Refusal, invalid_request},
     grants::CodeRequest,
-    page,
+    pages,
     parameters::Parameters,
-    refusal::{Refusal, invalid_request},
     session::{Session, Sessions},
     state::Idp,
 };
@@ -51,10 +51,10 @@ pub async fn pick(
     };
     let form = match Parameters::parse(&form) {
         Ok(form) => form,
-        Err(refusal) => return page::refused(&idp, &request, &refusal),
+        Err(refusal) => return pages::refused(&idp, &request, &refusal),
     };
     if !picker::is_same_origin(&request) || !Sessions::is_own_form(&request, form.get(picker::FORM_TOKEN)) {
-        return page::refused(&idp, &request, &foreign_form());
+        return pages::refused(&idp, &request, &foreign_form());
     }
     match picker::choice(&idp, &form) {
         picker::Choice::User(user) => {
@@ -110,7 +110,7 @@ fn send_code(idp: &Idp, session: &Session, authorization: AuthorizationRequest) 
 
 fn refuse(idp: &Idp, request: &HttpRequest, rejected: Rejected) -> HttpResponse {
     match rejected {
-        Rejected::Here(refusal) => page::refused(idp, request, &refusal),
+        Rejected::Here(refusal) => pages::refused(idp, request, &refusal),
         Rejected::ToClient(return_address, refusal) => redirect_refusal(&return_address, &refusal),
     }
 }
@@ -129,7 +129,7 @@ fn go_back(to: &ReturnAddress, answer: &[(&str, &str)]) -> HttpResponse {
     uri.query_pairs_mut()
         .extend_pairs(answer)
         .extend_pairs(to.state.iter().map(|state| ("state", state)));
-    page::redirect(uri.as_str())
+    pages::redirect(uri.as_str())
 }
 
 fn with_cookie(mut response: HttpResponse, cookie: &Cookie<'_>) -> HttpResponse {

@@ -12,7 +12,7 @@ use actix_web::{HttpResponse, http::StatusCode, middleware::from_fn, web};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{fault::Fault, state::Idp};
+use super::{faults::Fault, state::Idp};
 
 /// Where it is.
 pub const PATH: &str = "/_control";

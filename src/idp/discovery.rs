@@ -8,7 +8,7 @@ use actix_web::{
 use serde_json::{Value, json};
 use tera::Context;
 
-use super::{authority::TOKEN, clock::http_date, page::Allowed, refusal::Refusal, state::Idp};
+use super::{authority::TOKEN, clock::http_date, error::Refusal, pages::Allowed, state::Idp};
 use crate::serve::RequestId;
 
 /// `GET /{tenant}/v2.0/.well-known/openid-configuration` (OpenID Connect Discovery §4).

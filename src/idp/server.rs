@@ -9,8 +9,9 @@ use std::{
 use actix_web::{App, dev, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
-    assets, authorize, control, discovery, fault, journal, logout,
+    assets, authorize, control, discovery, faults, logout,
     registrations::RegistrationError,
+    request_log,
     signing_keys::KeyError,
     state::Idp,
     tls::{self, TlsError},
@@ -99,8 +100,8 @@ impl Server {
                 .app_data(idp.clone())
                 .app_data(web::PayloadConfig::new(MAX_FORM_BYTES))
                 .wrap(from_fn(request_guard::check))
-                .wrap(from_fn(fault::inject))
-                .wrap(from_fn(journal::record))
+                .wrap(from_fn(faults::inject))
+                .wrap(from_fn(request_log::record))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
                 .configure(routes)

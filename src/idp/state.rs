@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    authority::Authority, clock::Clock, expiring::ExpiringMap, fault::Faults, grants::Grants, journal::Journal,
-    page::Pages, registrations::Registrations, server::StartError, session::Sessions, signing_keys::KeyRing,
+    authority::Authority, clock::Clock, expiring_map::ExpiringMap, faults::Faults, grants::Grants, pages::Pages,
+    registrations::Registrations, request_log::Journal, server::StartError, session::Sessions, signing_keys::KeyRing,
 };
 use crate::config::IdpSettings;
 

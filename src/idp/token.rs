@@ -17,10 +17,9 @@ use actix_web::{
 
 use self::response::TokenResponse;
 use super::{
-    journal,
+    error::{self, Refusal, invalid_request},
     parameters::Parameters,
-    random,
-    refusal::{self, Refusal, invalid_request},
+    random, request_log,
     state::Idp,
 };
 
@@ -34,7 +33,7 @@ pub async fn exchange(
     let correlation_id = correlation_id(&request);
     let answer = match read(&request, &form) {
         Ok(form) => {
-            request.extensions_mut().insert(journal::Note::of(&form));
+            request.extensions_mut().insert(request_log::Note::of(&form));
             // Signing two tokens takes milliseconds.
             let idp = idp.clone();
             web::block(move || grant(&idp, &tenant, &form))
@@ -82,7 +81,7 @@ fn read(request: &HttpRequest, form: &[u8]) -> Result<Parameters, Refusal> {
 
 fn grant(idp: &Idp, tenant: &str, form: &Parameters) -> Result<TokenResponse, Refusal> {
     if let Some(code) = idp.faults.next_token_failure() {
-        return Err(refusal::by_code(code));
+        return Err(error::by_code(code));
     }
     idp.authority.check_tenant(tenant)?;
     let grant_type = form.require("grant_type")?;

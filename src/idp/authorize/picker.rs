@@ -14,9 +14,9 @@ use super::request::{AuthorizationRequest, Prompt};
 use crate::{
     config::IdpUser,
     idp::{
-        page::{self, Allowed},
+        error::{Refusal, invalid_request},
+        pages::{self, Allowed},
         parameters::Parameters,
-        refusal::{Refusal, invalid_request},
         state::Idp,
     },
 };
@@ -104,7 +104,7 @@ pub fn page(
     context.insert("email", hint.filter(|_| !hint_is_known).unwrap_or_default());
     context.insert("refusal", &refusal.map(Refusal::sentence));
     context.insert("permissions", &permissions(authorization));
-    let back = page::csp_source(&authorization.return_address.redirect_uri);
+    let back = pages::csp_source(&authorization.return_address.redirect_uri);
     let allowed = Allowed {
         form_action: std::iter::once("'self'".to_owned()).chain(back).collect(),
         ..Allowed::default()

@@ -13,8 +13,8 @@ use crate::{
     config::{IdpUser, TokenVersion},
     idp::{
         claims::{self, ClientProof, SignedIn, Validity},
+        error::Refusal,
         random,
-        refusal::Refusal,
         scope::{self, Scope},
         signing_keys::{KeyError, SigningKey, compact, signing_input},
         state::Idp,

@@ -12,7 +12,7 @@ use self::parts::Thumbprint;
 use crate::idp::{
     certificate::RegisteredCertificate,
     clock,
-    refusal::{Refusal, invalid_client},
+    error::{Refusal, invalid_client},
     registrations::App,
     state::Idp,
 };

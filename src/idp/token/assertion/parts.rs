@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::not_strict;
 use crate::idp::{
     certificate::RegisteredCertificate,
-    refusal::{Refusal, invalid_client},
+    error::{Refusal, invalid_client},
 };
 
 /// Longest assertion that is looked at, in bytes.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{not_strict, parts::missing};
 use crate::idp::{
     clock,
-    refusal::{Refusal, invalid_client},
+    error::{Refusal, invalid_client},
 };
 
 /// How far clocks may differ.

@@ -12,7 +12,7 @@ use actix_web::{
 use tera::{Context, Tera};
 use url::Url;
 
-use super::{refusal::Refusal, state::Idp};
+use super::{error::Refusal, state::Idp};
 use crate::serve::RequestId;
 
 /// The templates, parsed once.
