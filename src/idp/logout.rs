@@ -23,7 +23,7 @@ pub async fn sign_out(idp: web::Data<Idp>, tenant: web::Path<String>, request: H
         .and_then(|()| Parameters::parse(request.query_string().as_bytes()));
     let parameters = match parameters {
         Ok(parameters) => parameters,
-        Err(refusal) => return pages::refused(&idp, &request, &refusal),
+        Err(refusal) => return idp.pages.error(&request, &refusal),
     };
     let return_to = return_address(&idp, &parameters);
     if names_somebody_else(&idp, &request, &parameters) {
@@ -34,14 +34,11 @@ pub async fn sign_out(idp: web::Data<Idp>, tenant: web::Path<String>, request: H
     let frames = session
         .map(|session| front_channel_uris(&idp, &session))
         .unwrap_or_default();
-    let mut response = match &return_to {
+    let response = match &return_to {
         Some(uri) if frames.is_empty() => pages::redirect(uri),
         _ => signed_out_page(&idp, &frames, return_to.as_deref()),
     };
-    match response.add_cookie(&clearing) {
-        Ok(()) => response,
-        Err(_) => HttpResponse::InternalServerError().finish(),
-    }
+    pages::with_cookie(response, &clearing)
 }
 
 /// Where to go afterwards: `post_logout_redirect_uri`, when it is registered for the application that the request names

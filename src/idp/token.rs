@@ -8,18 +8,18 @@ mod federated;
 mod refresh_token;
 mod response;
 
-pub use self::assertion::Parts as AssertionParts;
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
     http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA},
     web,
 };
 
-use self::response::TokenResponse;
+use self::{assertion::Parts, response::TokenResponse};
 use super::{
     error::{self, Refusal, invalid_request},
     parameters::Parameters,
-    random, request_log,
+    random,
+    request_log::Note,
     state::Idp,
 };
 
@@ -33,7 +33,7 @@ pub async fn exchange(
     let correlation_id = correlation_id(&request);
     let answer = match read(&request, &form) {
         Ok(form) => {
-            request.extensions_mut().insert(request_log::Note::of(&form));
+            request.extensions_mut().insert(note(&form));
             // Signing two tokens takes milliseconds.
             let idp = idp.clone();
             web::block(move || grant(&idp, &tenant, &form))
@@ -77,6 +77,22 @@ fn read(request: &HttpRequest, form: &[u8]) -> Result<Parameters, Refusal> {
         return Err(client_authentication::secret_refused(""));
     }
     Parameters::parse(form)
+}
+
+fn note(form: &Parameters) -> Note {
+    let own = |name: &str| form.get(name).map(str::to_owned);
+    let assertion = form
+        .get("client_assertion")
+        .and_then(|assertion| Parts::read(assertion).ok());
+    let (assertion_header, assertion_claims) = assertion.map(|parts| (parts.header, parts.claims)).unzip();
+    Note {
+        form_fields: form.names(),
+        grant_type: own("grant_type"),
+        client_id: own("client_id"),
+        scope: own("scope"),
+        assertion_header,
+        assertion_claims,
+    }
 }
 
 fn grant(idp: &Idp, tenant: &str, form: &Parameters) -> Result<TokenResponse, Refusal> {

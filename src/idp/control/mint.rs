@@ -8,7 +8,7 @@ use josekit::jws::{HS256, PS256, RS384};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::problem;
+use super::problem::problem;
 use crate::{
     config::{IdpUser, TokenVersion},
     idp::{

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{not_strict, parts::missing};
+use super::parts::{missing, not_strict};
 use crate::idp::{
     clock,
     error::{Refusal, invalid_client},
