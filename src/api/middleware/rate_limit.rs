@@ -38,9 +38,10 @@ use crate::{
 /// Most addresses, and most callers, that are remembered at once, in each budget: some 20 MB in all.
 const MAX_KEYS: u64 = 20_000;
 
-/// Health probes of one address. Load balancers and orchestrators send a few per second; the limit is for floods.
-const PROBES_PER_SECOND: u32 = 1000;
-const PROBES_BURST: u32 = 2000;
+/// Health probes that one address may always send. Load balancers and orchestrators send a few per second; the limit is for
+/// floods. Where the settings allow an address more requests than this, they allow it as many probes.
+const MIN_PROBES_PER_SECOND: u32 = 1000;
+const MIN_PROBES_BURST: u32 = 2000;
 
 /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -170,9 +171,9 @@ impl<C: Clock + Clone> RateLimits<C> {
                 requests: Budget::new("address", rate, second, burst, clock.clone()),
                 probes: Budget::new(
                     "probes",
-                    number(PROBES_PER_SECOND),
+                    number(settings.limit_address_per_second.max(MIN_PROBES_PER_SECOND)),
                     second,
-                    number(PROBES_BURST),
+                    number(settings.limit_address_burst.max(MIN_PROBES_BURST)),
                     clock.clone(),
                 ),
                 failures: Budget::new("failures", failures, Duration::from_mins(1), failures, clock.clone()),

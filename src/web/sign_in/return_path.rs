@@ -5,7 +5,7 @@ use url::Url;
 /// Longest path taken, in bytes: up to eight are in cookies, which come with every request.
 const MAX_LENGTH: usize = 300;
 
-/// Pages that are part of signing in and out: returning to one would loop. [`super::site::Site::return_path`] adds the path of
+/// Pages that are part of signing in and out: returning to one would loop. [`crate::web::state::Site::return_path`] adds the path of
 /// the redirect URI.
 const NOT_BACK_TO: [&str; 3] = ["/login", "/callback", "/logout"];
 

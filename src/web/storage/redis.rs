@@ -4,8 +4,8 @@
 //! Who reads Redis learns little: records are sealed by the cookie key, and their names are digests of what names them
 //! here, so that nobody can take a session id out of a name. Every command is of Redis 2.6, and of one key at a time.
 
-mod breaker;
-pub mod budget;
+mod circuit_breaker;
+pub mod time_budget;
 
 use std::{
     fs, io,
@@ -28,13 +28,13 @@ use chrono::Utc;
 use openssl::sha::sha256;
 use zeroize::Zeroizing;
 
-use self::breaker::Breaker;
-use super::{
-    key_ring::KeyRing,
-    lanes::{Lane, LaneError},
-    session::random_id,
-};
+use self::circuit_breaker::Breaker;
 use crate::config::RedisSettings;
+use crate::web::{
+    blocking_pools::{Lane, LaneError},
+    session::random_id,
+    storage::key_ring::KeyRing,
+};
 
 /// Most connections at once; each is held for the time of one command.
 const MAX_CONNECTIONS: u32 = 24;
@@ -189,15 +189,15 @@ impl RedisStore {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        let left = budget::left(self.0.timeout);
+        let left = time_budget::left(self.0.timeout);
         if left.is_zero() {
             return Err(StoreError::too_slow());
         }
         let begun = Instant::now();
         // A little earlier than here: the next request must not meet a connection that this one has found silent.
         let deadline = begun + left.mul_f64(0.9);
-        let outcome = timeout(left, self.0.lane.run(move || budget::until(deadline, work))).await;
-        budget::spend(begun.elapsed());
+        let outcome = timeout(left, self.0.lane.run(move || time_budget::until(deadline, work))).await;
+        time_budget::spend(begun.elapsed());
         outcome
             .map_err(|_| StoreError::too_slow())?
             .map_err(StoreError::of_lane)
@@ -468,7 +468,7 @@ impl RedisStore {
     fn run<T>(&self, command: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, StoreError> {
         let attempt = || -> Result<RedisResult<T>, StoreError> {
             let mut live = self.connection()?;
-            let left = Some(budget::left_here(self.0.timeout)).filter(|left| !left.is_zero());
+            let left = Some(time_budget::left_here(self.0.timeout)).filter(|left| !left.is_zero());
             let left = left.ok_or_else(StoreError::too_slow)?;
             let set = live.connection.set_read_timeout(Some(left));
             set.and_then(|()| live.connection.set_write_timeout(Some(left)))
@@ -493,7 +493,7 @@ impl RedisStore {
     }
 
     fn connection(&self) -> Result<r2d2::PooledConnection<Manager>, StoreError> {
-        let left = budget::left_here(self.0.timeout);
+        let left = time_budget::left_here(self.0.timeout);
         if left.is_zero() {
             return Err(StoreError::too_slow());
         }
@@ -735,13 +735,13 @@ mod tests {
         let generation = || store.0.generation.load(Ordering::SeqCst);
         let (before, made) = (generation(), redis.connections());
         // Nothing is left: nobody is asked.
-        assert!(budget::until(Instant::now(), || put(&store)).is_err());
+        assert!(time_budget::until(Instant::now(), || put(&store)).is_err());
         put(&store).unwrap();
         assert_eq!((generation(), redis.connections()), (before, made));
         // Little is left, and Redis is slower than that.
         redis.is_silent.store(true, Ordering::SeqCst);
         let soon = Instant::now() + Duration::from_millis(500);
-        assert!(budget::until(soon, || put(&store)).is_err());
+        assert!(time_budget::until(soon, || put(&store)).is_err());
         redis.is_silent.store(false, Ordering::SeqCst);
         assert_eq!(generation(), before, "the others' connections are as good as before");
         put(&store).unwrap();
@@ -769,7 +769,7 @@ mod tests {
     fn a_redis_that_refuses_is_gone_however_little_time_is_left() {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let store = store(port, Duration::from_secs(20));
-        assert!(budget::until(Instant::now() + Duration::from_secs(2), || put(&store)).is_err());
+        assert!(time_budget::until(Instant::now() + Duration::from_secs(2), || put(&store)).is_err());
         assert!(store.0.breaker.attempt().is_none());
     }
 }

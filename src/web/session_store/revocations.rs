@@ -13,10 +13,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use moka::{policy::EvictionPolicy, sync::Cache};
 
-use super::{
+use crate::web::{
     form_seal,
-    redis_store::{Kind, Name, RedisStore, StoreError},
     session::UserKey,
+    storage::redis::{Kind, Name, RedisStore, StoreError},
 };
 
 const SIGNED_OUT: Kind = Kind("signed-out");

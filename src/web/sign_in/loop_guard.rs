@@ -5,9 +5,9 @@ use actix_web::{HttpRequest, cookie::Cookie};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
 
-use super::{
+use crate::web::{
     cookies::{Cookies, Flags},
-    key_ring::KeyRing,
+    storage::key_ring::KeyRing,
 };
 
 /// So many sign-ins that have all succeeded within [`WINDOW`] were of no use.

@@ -12,9 +12,9 @@ use chrono::{DateTime, Duration, Utc};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use openssl::sha::sha256;
 
-use super::{
+use crate::web::{
     cookies::{Cookies, Flags},
-    key_ring::KeyRing,
+    storage::key_ring::KeyRing,
 };
 
 /// Most sign-ins under way in one browser, one per tab; the oldest goes first.

@@ -1,5 +1,5 @@
 //! Compressed pages. A page may hold the session's CSRF token, and somebody who sees how long responses are could guess at it if
-//! it stood there as it is (BREACH): see [`super::csrf::mask`]. Pages that repeat something of their request, such as error pages,
+//! it stood there as it is (BREACH): see [`crate::web::csrf::mask`]. Pages that repeat something of their request, such as error pages,
 //! are not compressed at all.
 
 use actix_web::{

@@ -3,22 +3,22 @@
 use actix_web::{ResponseError as _, http::StatusCode};
 use serde::Serialize;
 
-use super::{Kind, sign_in_refusal::UserRefusal};
-use crate::serve::Refusal;
+use super::sign_in_denial::UserRefusal;
+use crate::{serve::Refusal, web::middleware::error_pages::Kind};
 
 /// What an error page says.
 #[derive(Debug, Serialize)]
-pub(super) struct Explanation {
+pub struct Explanation {
     #[serde(serialize_with = "as_number")]
-    pub(super) status: StatusCode,
+    pub status: StatusCode,
     /// What tests and style sheets know the page by.
     marker: &'static str,
-    pub(super) heading: &'static str,
+    pub heading: &'static str,
     happened: Vec<Span>,
     advice: Vec<Span>,
     /// Where the button leads; empty for the same page again.
     #[serde(skip)]
-    pub(super) action_href: &'static str,
+    pub action_href: &'static str,
     action_label: &'static str,
 }
 
@@ -30,7 +30,7 @@ struct Span {
 }
 
 impl Explanation {
-    pub(super) fn of(kind: &Kind) -> Self {
+    pub fn of(kind: &Kind) -> Self {
         match kind {
             Kind::BadRequest => of_status(
                 StatusCode::BAD_REQUEST,

@@ -19,7 +19,7 @@ use moka::{
 use super::{EndOfLife, Lifetime, Started, State};
 use crate::web::{
     session::{ACCOUNT, Account, ProviderSession, Ticket, UserKey},
-    sign_outs::SignOuts,
+    session_store::revocations::SignOuts,
     token_store::TokenStore,
 };
 

@@ -5,7 +5,7 @@
 
 use std::{cell::Cell, future::Future};
 
-use crate::web::redis_store::StoreError;
+use crate::web::storage::redis::StoreError;
 
 /// What went wrong with the session of the request that this task serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,15 +4,15 @@ use actix_web::{HttpRequest, HttpResponse, http::Method};
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::{Kind, PageError, explain};
+use super::middleware::error_pages::{Kind, PageError, explain};
 use crate::{
     entra::ClaimsChallenge,
-    web::{return_path::ReturnPath, session::Account, visit::Visit},
+    web::{request_context::Visit, session::Account, sign_in::return_path::ReturnPath},
 };
 
 /// To the sign-in, and back; `rejected` is why the API rejected the access token, if it did. A signed-in user who is sent there twice in a row would go round in circles: the API
 /// refuses whatever Entra issues.
-pub(super) async fn sign_in_again(visit: &Visit, rejected: Option<&String>) -> Result<HttpResponse, PageError> {
+pub async fn sign_in_again(visit: &Visit, rejected: Option<&String>) -> Result<HttpResponse, PageError> {
     if let Some(account) = visit.session.account()
         && end_sign_in(visit, &account).await? == SigningInAgain::IsInVain
     {
@@ -25,7 +25,7 @@ pub(super) async fn sign_in_again(visit: &Visit, rejected: Option<&String>) -> R
 
 /// To a sign-in that brings what the API demands, and back. The user stays signed in meanwhile: other pages may not ask for
 /// as much.
-pub(super) fn step_up(
+pub fn step_up(
     visit: &Visit,
     challenge: &ClaimsChallenge,
     next: Option<&ReturnPath>,
@@ -43,7 +43,7 @@ pub(super) fn step_up(
 }
 
 /// The page that was asked for.
-pub(super) fn page_of(visit: &Visit) -> &str {
+pub fn page_of(visit: &Visit) -> &str {
     address(&visit.request)
 }
 
@@ -96,7 +96,7 @@ struct DeclinedPage<'a> {
     another: String,
 }
 
-pub(super) fn declined(visit: &Visit, next: Option<&ReturnPath>) -> Result<HttpResponse, PageError> {
+pub fn declined(visit: &Visit, next: Option<&ReturnPath>) -> Result<HttpResponse, PageError> {
     let page = DeclinedPage {
         stay: next.map_or("/", ReturnPath::as_str),
         again: sign_in_href(next),
@@ -106,7 +106,7 @@ pub(super) fn declined(visit: &Visit, next: Option<&ReturnPath>) -> Result<HttpR
 }
 
 /// Address of the sign-in that lets the user pick another account.
-pub(super) fn another_account_href(next: Option<&ReturnPath>) -> String {
+pub fn another_account_href(next: Option<&ReturnPath>) -> String {
     let href = sign_in_href(next);
     let separator = if href.contains('?') { '&' } else { '?' };
     format!("{href}{separator}switch=1")

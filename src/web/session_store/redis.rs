@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 
 use super::{Lifetime, State};
 use crate::web::{
-    redis_store::{Kind, Name, RedisStore, StoreError},
     session::{Account, ProviderSession, Ticket, UserKey},
-    sign_outs::SignOuts,
+    session_store::revocations::SignOuts,
+    storage::redis::{Kind, Name, RedisStore, StoreError},
     token_store::TokenStore,
 };
 

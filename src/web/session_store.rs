@@ -4,10 +4,11 @@
 //! The cookie holds only a session id, encrypted. A session ends after a time without use and, whatever happens, after a
 //! longest time.
 
+mod failure;
 mod lifetime;
 mod memory;
 mod redis;
-mod trouble;
+pub mod revocations;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,20 +20,20 @@ use actix_session::{
 use actix_web::cookie::{SameSite, time};
 
 pub use self::{
+    failure::{Trouble, noting_trouble, trouble},
     lifetime::{EndOfLife, Lifetime, Started},
-    trouble::{Trouble, noting_trouble, trouble},
 };
 use self::{
+    failure::{forget, note, or_trouble},
     memory::MemorySessions,
     redis::RedisSessions,
-    trouble::{forget, note, or_trouble},
 };
 use super::{
     cookies::Flags,
-    key_ring::KeyRing,
-    redis_store::{RedisStore, StoreError},
     session::{ACCOUNT, ProviderSession, Ticket, UserKey, random_id},
-    sign_outs::SignOuts,
+    session_store::revocations::SignOuts,
+    storage::key_ring::KeyRing,
+    storage::redis::{RedisStore, StoreError},
     token_store::TokenStore,
 };
 use crate::config::ClientSettings;

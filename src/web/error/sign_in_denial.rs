@@ -5,7 +5,7 @@ use crate::entra::aadsts::{EntraError, Remedy};
 
 /// What the user can do about a refused sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum UserRefusal {
+pub enum UserRefusal {
     /// Be assigned to the application.
     NotAssigned,
     /// Meet what Conditional Access demands.
@@ -64,7 +64,7 @@ const CODES: [(UserRefusal, &[u32]); 7] = [
 
 impl UserRefusal {
     /// `None` when the site, its registration or an outage is to blame.
-    pub(super) fn of(answer: &EntraError) -> Option<Self> {
+    pub fn of(answer: &EntraError) -> Option<Self> {
         if let Some(code) = answer.code {
             let listed = CODES
                 .iter()
@@ -83,7 +83,7 @@ impl UserRefusal {
         (answer.remedy() == Remedy::SignInAgain).then_some(Self::Interrupted)
     }
 
-    pub(super) fn heading(self) -> &'static str {
+    pub fn heading(self) -> &'static str {
         match self {
             Self::NotAssigned => "You may not use this site yet",
             Self::Blocked => "Your organisation does not allow this sign-in",
@@ -95,7 +95,7 @@ impl UserRefusal {
         }
     }
 
-    pub(super) fn happened(self) -> &'static str {
+    pub fn happened(self) -> &'static str {
         match self {
             Self::NotAssigned => {
                 "Microsoft Entra ID knows you, but your organisation lets only assigned people use this site, and you are not \
@@ -122,7 +122,7 @@ impl UserRefusal {
         }
     }
 
-    pub(super) fn advice(self) -> &'static str {
+    pub fn advice(self) -> &'static str {
         match self {
             Self::NotAssigned => {
                 "Ask an administrator of your organisation to assign you to this site, under Enterprise applications › this site \

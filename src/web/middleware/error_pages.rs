@@ -1,10 +1,6 @@
 //! The only place where an error becomes a page. Each page says what happened, what to do, and the request id; what
 //! somebody typed is shown, not lost.
 
-mod explanation;
-mod onward;
-mod sign_in_refusal;
-
 use std::fmt;
 
 use actix_web::{
@@ -20,18 +16,20 @@ use actix_web::{
 use serde::Serialize;
 use url::Url;
 
-use super::{
+use crate::web::{
     api_client::{ApiError, Forbidden},
+    blocking_pools::LaneError,
     drafts::Typed,
+    error::{explanation::Explanation, sign_in_denial::UserRefusal},
+    forced_sign_in::{another_account_href, declined, page_of, sign_in_again, sign_in_href, step_up},
     form_seal::FormSeal,
-    lanes::LaneError,
     pages::{callback, post_form},
-    redis_store::StoreError,
-    return_path::ReturnPath,
+    request_context::Visit,
     routes,
     session::TypedSession,
-    sessions,
-    visit::Visit,
+    session_store,
+    sign_in::return_path::ReturnPath,
+    storage::redis::StoreError,
 };
 use crate::{
     entra::{
@@ -42,11 +40,6 @@ use crate::{
     },
     serve::{Refusal, RequestId},
 };
-use explanation::Explanation;
-pub use explanation::wait;
-pub use onward::{SigningInAgain, end_sign_in, sign_in_href};
-use onward::{another_account_href, declined, page_of, sign_in_again, step_up};
-use sign_in_refusal::UserRefusal;
 
 /// What a page says of an outage that passes by itself, in `Retry-After`.
 const BUSY_SECONDS: u64 = 5;
@@ -302,7 +295,7 @@ pub async fn answer(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if sessions::trouble().is_some() && routes::needs_session(request.match_info().as_str()) {
+    if session_store::trouble().is_some() && routes::needs_session(request.match_info().as_str()) {
         let page = render(request.request(), &Kind::SessionsUnreachable.into()).await;
         return Ok(request.into_response(page));
     }
@@ -353,7 +346,7 @@ async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
     })
 }
 
-fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> {
+pub fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> {
     let explanation = Explanation::of(&error.0.kind);
     if explanation.status.is_server_error() {
         log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "{}: {}", explanation.status.as_u16(), log_text(&error.0.kind, explanation.heading));

@@ -12,16 +12,16 @@ use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{
-    lanes::{LaneError, Lanes},
-    redis_store::{RedisStore, StoreError},
-    session::Ticket,
-    token_store::{Kept, TokenStore, Wait},
-};
 use crate::entra::{
     ClaimsChallenge, ConfidentialClient, TokenSet,
     aadsts::{EntraError, Remedy},
     confidential_client::SignInError,
+};
+use crate::web::{
+    blocking_pools::{LaneError, Lanes},
+    session::Ticket,
+    storage::redis::{RedisStore, StoreError},
+    token_store::{Kept, TokenStore, Wait},
 };
 
 /// A token with less than this left is refreshed before it is used.

@@ -18,9 +18,9 @@ use super::{
     api_client::{Correlation, Rights, UsersApi},
     csrf,
     drafts::Typed,
-    error_page::{Kind, PageError},
+    middleware::error_pages::{Kind, PageError},
     session::{Account, TypedSession},
-    site::Site,
+    state::Site,
     templates::{Layout, LayoutAccount},
 };
 use crate::serve::{RequestId, TraceContext};
