@@ -18,12 +18,9 @@ use actix_web::{
     web,
 };
 
-use super::{
-    name_updates::NameUpdates,
-    problem::Problem,
-    rate_limit::{RateLimits, Remaining},
-};
+use super::rate_limit::{RateLimits, Remaining};
 use crate::{
+    api::{name_updates::NameUpdates, problem::Problem},
     blog::{Actor, Blog, Rights, TokenName, UserKey},
     entra::{AccessTokenValidator, AppRole, PresentedToken, Principal, TokenError},
 };
@@ -92,7 +89,7 @@ impl FromRequest for Caller {
 }
 
 /// Middleware (for `actix_web::middleware::from_fn`): lets pass only requests with a valid access token, within the
-/// caller's rate limits. That of the address has been checked before: see [`super::admission`].
+/// caller's rate limits. That of the address has been checked before: see [`super::address_limit`].
 ///
 /// # Errors
 /// Those of the service it wraps.

@@ -28,7 +28,7 @@ use governor::{
 use moka::{policy::EvictionPolicy, sync::Cache};
 use store::BoundedStore;
 
-use super::problem::Problem;
+use crate::api::problem::Problem;
 use crate::{
     blog::UserKey,
     config::ApiSettings,

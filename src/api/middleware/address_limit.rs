@@ -10,10 +10,8 @@ use actix_web::{
     web,
 };
 
-use super::{
-    problem::Problem,
-    rate_limit::{Exceeded, RateLimits},
-};
+use super::rate_limit::{Exceeded, RateLimits};
+use crate::api::problem::Problem;
 
 /// Middleware (for `actix_web::middleware::from_fn`): counts every request. It belongs inside CORS, so that scripts of
 /// other sites can read the refusal.

@@ -12,7 +12,7 @@ use actix_web::{
     middleware::{Next, from_fn},
 };
 
-use super::problem::Problem;
+use crate::api::problem::Problem;
 use crate::serve::content_coding::{Coding, MIN_BYTES};
 
 /// The same route for requests that have `Accept-Encoding`. Mount it before the plain one, which is spared the work.

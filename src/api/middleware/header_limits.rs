@@ -8,7 +8,7 @@ use actix_web::{
     middleware::Next,
 };
 
-use super::problem::Problem;
+use crate::api::problem::Problem;
 
 /// Longest path with its query, in bytes (RFC 9110 §4.1 asks for 8000 at least).
 const MAX_URI: usize = 8192;

@@ -9,7 +9,7 @@ use actix_web::{
     mime::Mime,
 };
 
-use super::problem::Problem;
+use crate::api::problem::Problem;
 
 /// Middleware (for `actix_web::middleware::from_fn`): refuses requests whose `Accept` leaves out JSON.
 ///

@@ -20,7 +20,7 @@ use actix_web::{
     middleware::Next,
 };
 
-use super::problem::{MEDIA_TYPE, Problem};
+use crate::api::problem::{MEDIA_TYPE, Problem};
 use crate::serve::{
     RequestId, TraceContext, request_id,
     sliced_body::{MAX_WHOLE_BYTES, SlicedBody},

@@ -5,8 +5,8 @@
 use actix_cors::Cors;
 use actix_web::{http::header, middleware::Condition};
 
-use super::idempotency;
 use crate::{
+    api::idempotency,
     config::{OriginError, parse_origin},
     serve::{request_id, trace},
 };
