@@ -21,7 +21,7 @@ use crate::{
         self, CertificateDetails, CertificateError,
         issue::{IssueError, NewCertificate, Renewal},
     },
-    cli::failure::Hint,
+    cli::error_report::Hint,
     config::{CertificateSettings, CredentialSettings, Settings},
     entra::{
         ConfidentialClient, Provider, ProviderError,

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     certificate::{CertificateDetails, CertificateError, certificates_of},
-    cli::{failure::Hint as _, wrap},
+    cli::{error_report::Hint as _, wrap},
     config::{CertificateSettings, Settings},
     entra::CredentialSource,
 };
