@@ -120,7 +120,7 @@ fn a_tampered_hidden_field_is_the_visitors_and_keeps_the_text() {
         let page = browser.submit(&form);
         assert_eq!((page.status, page.url.query()), (200, None), "{key}");
         assert!(
-            page.text().contains("the form was changed on its way here"),
+            page.text().contains("the form was changed on its way to the site"),
             "{key}: {}",
             page.text()
         );
@@ -157,7 +157,7 @@ fn after_an_error_of_the_api_the_form_says_that_the_outcome_is_unknown() {
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
     let page = browser.submit(&form.with("title", "A title").with("content", "An hour's work"));
-    assert!(page.text().contains("may have been saved or not"), "{}", page.text());
+    assert!(page.text().contains("may or may not have been saved"), "{}", page.text());
     assert_eq!(page.form("Publish").value("content"), "An hour's work");
 }
 

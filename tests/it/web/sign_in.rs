@@ -117,7 +117,7 @@ fn a_callback_works_once() {
     assert_eq!(browser.get_once(&url).status, 303);
     let again = browser.get(&url);
     assert_eq!((again.status, again.error()), (400, "sign-in"));
-    assert!(again.text().contains("no longer under way"));
+    assert!(again.text().contains("no longer valid"));
     // The sign-in that worked is not harmed.
     assert_eq!(browser.get(&system.web.url("/profile")).status, 200);
 }
@@ -280,7 +280,7 @@ fn who_declines_gets_a_gentle_page_and_may_try_again() {
     let picker = browser.get(&system.web.url("/login?next=/profile"));
     let page = browser.submit(&picker.form("name=\"cancel\"").with("cancel", "1").without("email"));
     assert_eq!((page.status, page.error()), (200, ""), "no error, but a choice");
-    assert!(page.text().contains("You declined") && page.text().contains("nobody is signed in"));
+    assert!(page.text().contains("You declined") && page.text().contains("you are not signed in"));
     for choice in ["/login?next=%2Fprofile", "/login?next=%2Fprofile&switch=1", "/"] {
         assert!(
             page.text().contains(&format!("href=\"{choice}\"")),
@@ -303,7 +303,7 @@ fn who_is_signed_in_and_declines_another_account_is_told_so_and_stays() {
         "{text}"
     );
     assert!(
-        !text.contains("nobody is signed in") && text.contains("href=\"/profile\""),
+        !text.contains("you are not signed in") && text.contains("href=\"/profile\""),
         "{text}"
     );
     assert_eq!(browser.get(&system.web.url("/profile")).status, 200);
@@ -351,7 +351,7 @@ fn the_site_starts_without_entra_and_explains_that_sign_in_is_out_of_reach() {
     assert_eq!(home.status, 200);
     let page = browser.get(&web.url("/login?next=/posts"));
     assert_eq!((page.status, page.error()), (502, "502"));
-    assert!(page.text().contains("Sign-in is out of reach"));
+    assert!(page.text().contains("Sign-in is unavailable"));
     drop((api, settings, folder));
 }
 
@@ -613,7 +613,7 @@ fn who_signs_in_again_and_again_and_is_never_known_gets_a_page_and_no_circle() {
         page.body
     );
     assert!(
-        page.text().contains("lost again and again") && page.text().contains("redis.url"),
+        page.text().contains("keeps getting lost") && page.text().contains("redis.url"),
         "{}",
         page.body
     );
