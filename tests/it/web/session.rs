@@ -274,7 +274,7 @@ fn refuse_a_refresh(browser: &Browser, system: &TestSystem) {
     wait_until("it is refused", || grants(system, "refresh_token") > before);
     let is_over = || {
         let page = browser.clone_cookies().get_once(&system.web.url("/profile"));
-        page.status != 200
+        page.status == 303
     };
     wait_until("the sign-in is over", is_over);
 }

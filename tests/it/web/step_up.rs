@@ -62,10 +62,10 @@ fn claims_asked_for(page: &Page) -> Vec<String> {
 fn what_the_api_demands_is_asked_for_and_the_page_is_there_again() {
     let system = TestSystem::with(|settings| settings.api.required_acrs = vec!["c1".to_owned()]);
     let browser = Browser::new();
-    let page = browser.sign_in(&system, ALICE, "/posts?q=x");
+    let page = browser.sign_in(&system, ALICE, "/posts?by=me");
     assert_eq!(
         (page.status, page.url.as_str()),
-        (200, system.web.url("/posts?q=x").as_str()),
+        (200, system.web.url("/posts?by=me").as_str()),
         "{}",
         page.body
     );
