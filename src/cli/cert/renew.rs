@@ -17,7 +17,7 @@ use super::{
     upload::{CLIENT_ID, write_step},
 };
 use crate::{
-    cli::failure::Hint,
+    cli::error_report::Hint,
     config::{CertificateSettings, CredentialSettings, Settings},
     entra::{
         ConfidentialClient, Provider, ProviderError,

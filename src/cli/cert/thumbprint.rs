@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::{
-    cli::{failure::Hint as _, wrap},
+    cli::{error_report::Hint as _, wrap},
     config::{CertificateSettings, Settings},
     entra::{
         CredentialSource,

@@ -1,19 +1,7 @@
 //! Things that go wrong at a real identity provider, on demand: it is down, it is slow, it refuses.
 
-use std::time::Duration;
-
-use actix_web::{
-    Error, HttpResponse,
-    body::{EitherBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
-    middleware::Next,
-    rt::time::sleep,
-    web,
-};
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
-
-use super::{control, state::Idp};
 
 /// What goes wrong at the moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -57,7 +45,8 @@ impl Faults {
         Some(next.code)
     }
 
-    fn of(&self, path: &str) -> Fault {
+    /// What to do to a request for this path.
+    pub fn for_path(&self, path: &str) -> Fault {
         let fault = self.lock().clone();
         if fault.only_path.as_deref().is_none_or(|part| path.contains(part)) {
             fault
@@ -69,29 +58,4 @@ impl Faults {
     fn lock(&self) -> MutexGuard<'_, Fault> {
         self.0.lock()
     }
-}
-
-/// Middleware: does to a request what the fault in force says. Requests to the control interface are spared.
-///
-/// # Errors
-/// Those of the service it wraps.
-pub async fn inject<B: MessageBody>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let fault = match request.app_data::<web::Data<Idp>>() {
-        Some(idp) if !control::is_control(request.path()) => idp.faults.of(request.path()),
-        _ => Fault::default(),
-    };
-    if fault.slow_ms > 0 {
-        sleep(Duration::from_millis(fault.slow_ms)).await;
-    }
-    if fault.down {
-        return Ok(request.into_response(
-            HttpResponse::ServiceUnavailable()
-                .body("down, as told")
-                .map_into_right_body(),
-        ));
-    }
-    Ok(next.call(request).await?.map_into_left_body())
 }

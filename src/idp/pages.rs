@@ -2,6 +2,7 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    cookie::Cookie,
     http::{
         StatusCode,
         header::{
@@ -12,7 +13,7 @@ use actix_web::{
 use tera::{Context, Tera};
 use url::Url;
 
-use super::{refusal::Refusal, state::Idp};
+use super::error::Refusal;
 use crate::serve::RequestId;
 
 /// The templates, parsed once.
@@ -62,16 +63,15 @@ impl Pages {
             }
         }
     }
-}
 
-/// The provider's own error page, for what must not be sent to a redirect URI.
-pub fn refused(idp: &Idp, request: &HttpRequest, refusal: &Refusal) -> HttpResponse {
-    let mut context = Context::new();
-    context.insert("code", &refusal.code);
-    context.insert("message", &refusal.message);
-    context.insert("request_id", RequestId::of(request).as_str());
-    idp.pages
-        .answer(refusal.status(), "error.html", &context, &Allowed::default())
+    /// The provider's own error page, for what must not be sent to a redirect URI.
+    pub fn error(&self, request: &HttpRequest, refusal: &Refusal) -> HttpResponse {
+        let mut context = Context::new();
+        context.insert("code", &refusal.code);
+        context.insert("message", &refusal.message);
+        context.insert("request_id", RequestId::of(request).as_str());
+        self.answer(refusal.status(), "error.html", &context, &Allowed::default())
+    }
 }
 
 /// Sends the browser elsewhere with a GET.
@@ -81,6 +81,14 @@ pub fn redirect(to: &str) -> HttpResponse {
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((REFERRER_POLICY, "no-referrer"))
         .finish()
+}
+
+/// Adds a cookie.
+pub fn with_cookie(mut response: HttpResponse, cookie: &Cookie<'_>) -> HttpResponse {
+    match response.add_cookie(cookie) {
+        Ok(()) => response,
+        Err(_) => HttpResponse::InternalServerError().finish(),
+    }
 }
 
 /// The CSP source for where a URI leads: its origin, or its scheme when it has none.
