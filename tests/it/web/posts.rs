@@ -125,7 +125,7 @@ fn a_change_in_another_tab_is_not_overwritten_unseen() {
 
     let page = browser.submit(&second.with("content", "from the second tab"));
     assert_eq!((page.status, page.url.path().ends_with("/edit")), (200, true));
-    assert!(page.text().contains("it was changed since you opened it"));
+    assert!(page.text().contains("it has changed since you opened it"));
     assert!(
         page.text().contains("from the first tab"),
         "the version that is saved now is shown"
