@@ -1,6 +1,6 @@
 //! When signing keys are fetched, counted at the provider, and what a removed key takes with it.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, thread, time::Duration};
 
 use blogctl::{
     config::ApiSettings,
@@ -117,8 +117,12 @@ fn invented_kids_cause_one_fetch_whoever_waits_for_it() {
 #[test]
 fn tokens_that_are_not_even_in_shape_cause_no_fetch() {
     let bench = Bench::new();
-    for token in ["", "a.b.c", "e30.e30.e30"] {
-        let expected = TokenError::Refused(Refusal::Malformed);
+    for (token, refusal) in [
+        ("", Refusal::Malformed),
+        ("a.b.c", Refusal::Malformed),
+        ("e30.e30.e30", Refusal::WrongAlgorithm),
+    ] {
+        let expected = TokenError::Refused(refusal);
         assert_eq!(
             bench.validator.validate_now(token).expect("without a fetch").err(),
             Some(expected.clone()),
@@ -158,12 +162,7 @@ fn keys_an_hour_old_are_refreshed_beside_the_requests() {
             .is_some_and(|outcome| outcome.is_ok()),
         "nobody waits for the refresh"
     );
-    wait_until("the refresh", || {
-        bench
-            .validator
-            .validate_now(&token)
-            .is_some_and(|outcome| outcome.err() == Some(UNKNOWN))
-    });
+    wait_until("the refresh", || bench.validator.validate_now(&token).is_none());
     assert_eq!(bench.provider.script().key_fetches, 2);
 }
 
@@ -254,18 +253,10 @@ fn a_key_set_without_a_usable_key_leaves_the_keys_in_use_and_is_fetched_again_in
     let bench = Bench::new();
     let (known, new) = (bench.token(0), bench.token(1));
     bench.validator.validate(&known).expect("valid");
-    let warnings = || {
-        let port = format!("localhost:{}/", bench.provider.url.port().expect("a port"));
-        logs::with(&port)
-            .iter()
-            .filter(|line| line.starts_with("WARN the signing keys"))
-            .count()
-    };
     for (name, answer) in useless_key_sets(&bench.provider) {
         bench.provider.script().jwks = answer;
         let fetches = bench.provider.script().key_fetches;
         bench.clock.advance(Duration::from_mins(5));
-        let warned = warnings();
         for _ in 0..20 {
             bench.validator.validate(&known).expect(name);
             assert_eq!(
@@ -279,9 +270,16 @@ fn a_key_set_without_a_usable_key_leaves_the_keys_in_use_and_is_fetched_again_in
             fetches + 1,
             "{name}: not one for each request"
         );
-        assert_eq!(warnings(), warned + 1, "{name}: one warning, not one for each request");
         assert!(bench.validator.is_ready(), "{name}");
     }
+    let port = format!("localhost:{}/", bench.provider.url.port().expect("a port"));
+    let mut warnings = logs::with(&port);
+    warnings.retain(|line| line.starts_with("WARN the signing keys"));
+    let distinct: BTreeSet<_> = warnings.iter().collect();
+    assert!(
+        !warnings.is_empty() && distinct.len() == warnings.len(),
+        "each reason is logged once, not for each request: {warnings:#?}"
+    );
     bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
     bench.clock.advance(Duration::from_mins(1));
     bench.validator.validate(&new).expect("fetched again");
