@@ -267,7 +267,8 @@ fn the_profile_shows_who_one_is_and_how_the_site_proved_itself() {
     ] {
         assert!(text.contains(expected), "{expected}");
     }
-    let sha1 = blogctl::entra::ClientCertificate::load(&system.settings.client.certificate).expect("a certificate");
+    let sha1 =
+        blogctl::certificate::ClientCertificate::load(&system.settings.client.certificate).expect("a certificate");
     assert!(text.contains(&sha1.thumbprints().sha1_hex()));
     assert!(!text.contains("eyJ"), "no token on a page");
 }
