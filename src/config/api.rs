@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     loader::Loader,
     origin::parse_origin,
-    validate::{A_GUID, guid, host, word},
+    validate::{A_GUID, guid, host, public_uri, word},
     value::choices,
 };
 
@@ -89,7 +89,7 @@ pub struct ApiSettings {
 impl ApiSettings {
     pub(super) fn read(loader: &mut Loader) -> Self {
         let default = Self::default();
-        let uri = |uri: &String| uri.is_empty() || (word(uri) && uri.contains("://"));
+        let uri = |uri: &String| uri.is_empty() || (public_uri(uri) && uri.contains("://"));
         Self {
             host: loader.get_if("api.host", default.host, "an IP address or a host name", |name| {
                 host(name)

@@ -17,8 +17,8 @@ use super::{
     secret_file::{secret_file, warn_of_path},
     secret_text::{SecretKind, secret_kind},
     validate::{
-        A_GUID, A_REDIRECT_PATH, A_SECURE_URL, guid, host, origin, plain_url, redirect_path, secure_url, thumbprint,
-        word,
+        A_GUID, A_REDIRECT_PATH, A_SECURE_URL, guid, host, origin, plain_url, public_uri, redirect_path, secure_url,
+        thumbprint,
     },
     value::choices,
 };
@@ -237,7 +237,7 @@ impl ClientSettings {
                 "client.api_scope",
                 default.api_scope,
                 "one scope with its API's URI, such as api://GUID/access_as_user",
-                |scope| scope.is_empty() || (word(scope) && scope.contains('/')),
+                |scope| scope.is_empty() || (public_uri(scope) && scope.contains('/')),
             ),
             // Access tokens travel to it; in development it may be a container's name.
             api_base_url: loader.get_if("client.api_base_url", default.api_base_url, A_SECURE_URL, |url| {

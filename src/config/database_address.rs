@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::redact::HIDDEN;
+use super::{redact::HIDDEN, secret_text::secret_kind};
 
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq)]
@@ -131,7 +131,13 @@ impl DatabaseAddress {
                 "it is a connection string of another program (ADO.NET, ODBC or Redis); {FORMS}"
             ));
         }
-        let is_odd = text.contains([';', '@']) || text.get(1..2) == Some(":");
+        let kind = secret_kind(text);
+        if kind.is_some_and(|kind| kind.is_certain() || !is_plainly_a_path) {
+            return Err(format!("it looks like a secret; {FORMS}"));
+        }
+        // What templates leave behind, and what only connection strings and commands hold.
+        let is_odd =
+            text.contains([';', '@', '=', '*', '<', '>', '|', '{', '}', '$', '"']) || text.get(1..2) == Some(":");
         if is_odd && !is_plainly_a_path {
             return Err(format!(
                 "it is neither a path nor a URL (a file of this name is written with ./ before it); {FORMS}"
@@ -595,6 +601,16 @@ mod tests {
         "eyJhbGciOiJSUzI1NiJ9.{}.x",
         "blog.db\n{}",
         "AccountEndpoint=https://h/;AccountKey={};",
+        "passphrase={}",
+        "Password {}",
+        "Password: {}",
+        "Ｐassword：{}",
+        "redis-cli -h h -a {}",
+        "SharedAccessSignature sr=h&sig={}&se=1",
+        "[\"{}\"]",
+        "Data Source={}.db",
+        "<{}>",
+        "${DATABASE_URL:-{}",
     ];
 
     #[test]

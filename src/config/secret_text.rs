@@ -7,6 +7,9 @@
 
 use std::fmt;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use unicode_normalization::UnicodeNormalization as _;
+
 use super::redact::HIDDEN;
 
 /// What a text seems to be.
@@ -66,6 +69,18 @@ const SECRET_NAMES: [&str; 14] = [
     "idtoken",
     "refreshtoken",
 ];
+/// Options of common commands that a password follows.
+const SECRET_OPTIONS: [&str; 9] = [
+    "-a",
+    "-p",
+    "-u",
+    "--user",
+    "--pass",
+    "--password",
+    "--passphrase",
+    "--secret",
+    "--token",
+];
 /// How base64 of a PEM file begins, with and without a byte-order mark.
 const ENCODED_PEM: [&str; 3] = ["LS0tLS1", "77u/LS0t", "77u_LS0t"];
 /// Shortest base64 of DER that counts: a thumbprint is shorter.
@@ -79,6 +94,13 @@ const SHORTEST_PASSPHRASE: usize = 6;
 
 /// What kind of secret `text` could be, if any.
 pub fn secret_kind(text: &str) -> Option<SecretKind> {
+    if !text.is_ascii() {
+        // Letters and signs of full width, as some keyboards write them, mean the same.
+        let narrow: String = text.nfkc().collect();
+        if narrow != text {
+            return secret_kind(&narrow);
+        }
+    }
     let text = text.trim().trim_matches(['"', '\'']).trim();
     if has_pem(text) {
         return Some(SecretKind::Pem);
@@ -90,6 +112,8 @@ pub fn secret_kind(text: &str) -> Option<SecretKind> {
         .split(|c: char| c == '=' || !(is_base64(c) || c == '.'))
         .any(is_token)
         || starts_with_ignoring_case(text, "bearer ")
+        || starts_with_ignoring_case(text, "authorization: bearer ")
+        || has_basic_credentials(text)
     {
         return Some(SecretKind::Token);
     }
@@ -105,6 +129,7 @@ pub fn secret_kind(text: &str) -> Option<SecretKind> {
     if text
         .split(|c: char| !(c.is_ascii_alphanumeric() || "+=".contains(c)))
         .any(is_random)
+        || is_hex_dump(text)
     {
         return Some(SecretKind::Random);
     }
@@ -146,29 +171,112 @@ fn is_token(word: &str) -> bool {
         || (word.len() >= 80 && (word.starts_with("0.A") || word.starts_with("1.A") || word.starts_with("M.")))
 }
 
+/// Any of the forms in which programs take a password together with what it opens.
 fn is_connection_string(text: &str) -> bool {
-    let is_secret_name = |name: &str| {
-        let plain: String = name
+    has_secret_member(text) || has_credentials(text) || has_secret_option(text) || is_pgpass_line(text)
+}
+
+fn is_secret_name(name: &str) -> bool {
+    SECRET_NAMES.iter().any(|secret| name.ends_with(secret))
+}
+
+/// `name=value` or `name: value`, as in connection strings, queries, YAML and JSON: with blanks and quotation marks, or without.
+fn has_secret_member(text: &str) -> bool {
+    let is_address = text.contains("://");
+    text.match_indices(['=', ':']).any(|(at, sign)| {
+        let (before, after) = text.split_at(at);
+        let is_of_name = |c: &char| c.is_ascii_alphanumeric() || "_-. ".contains(*c);
+        let before = before.trim_end().trim_end_matches(['"', '\'']);
+        let letters: String = before
             .chars()
+            .rev()
+            .take_while(is_of_name)
             .filter(char::is_ascii_alphanumeric)
-            .collect::<String>()
-            .to_ascii_lowercase();
-        SECRET_NAMES
-            .iter()
-            .any(|secret| plain == *secret || (plain.len() < 40 && plain.ends_with(secret)))
-    };
-    let has_secret_member = text.split([';', '&', '?', '#', ' ', '\n', ',']).any(|member| {
-        member.split_once('=').is_some_and(|(name, value)| {
-            !value.trim().is_empty() && value != HIDDEN && (is_secret_name(name) || name.trim() == "sig")
-        })
-    });
-    // A URL with a password that was not hidden.
-    let has_password = text.split_once("://").is_some_and(|(_, rest)| {
+            .collect();
+        let name = letters.chars().rev().collect::<String>().to_ascii_lowercase();
+        let value = after.strip_prefix(sign).unwrap_or(after);
+        let value = value.trim_start_matches(|c: char| c.is_whitespace() || c == '"' || c == '\'');
+        let is_value = !value.is_empty() && !value.starts_with(HIDDEN);
+        // `a::b` is a path of Rust, and `secret://` a URL.
+        let is_member = sign == "=" || !value.starts_with([':', '/']);
+        let is_code = sign == "=" && (name == "sig" || (name == "code" && is_address));
+        is_value && is_member && (is_code || is_secret_name(&name))
+    })
+}
+
+/// An address with a password that is not hidden, also where its slashes are lost, and Oracle's `user/password@host:1521`.
+fn has_credentials(text: &str) -> bool {
+    let is_shown = |password: &str| !password.is_empty() && password != HIDDEN;
+    if let Some((_, rest)) = text.split_once("://") {
         let user = rest.rsplit_once('@').map(|(user, _)| user);
         let password = user.and_then(|user| user.split_once(':')).map(|(_, password)| password);
-        password.is_some_and(|password| !password.is_empty() && password != HIDDEN)
-    });
-    has_secret_member || has_password
+        return password.is_some_and(is_shown);
+    }
+    let is_on_a_drive = matches!(text.get(1..3), Some(":\\" | ":/"));
+    let Some((before, host)) = text.rsplit_once('@').filter(|_| !is_on_a_drive) else {
+        return false;
+    };
+    if text.contains(char::is_whitespace) || host.is_empty() {
+        return false;
+    }
+    if let Some((name, password)) = before.split_once(':') {
+        let is_email = ["mailto", "email"]
+            .iter()
+            .any(|scheme| name.eq_ignore_ascii_case(scheme));
+        return !is_email && is_shown(password);
+    }
+    let has_port = host
+        .split_once(':')
+        .is_some_and(|(_, port)| port.starts_with(|c: char| c.is_ascii_digit()));
+    let is_of_oracle = before
+        .split_once('/')
+        .is_some_and(|(user, password)| !user.is_empty() && is_shown(password) && !password.contains('/'));
+    is_of_oracle && (has_port || host.starts_with("//"))
+}
+
+/// A command line with a password, such as `curl -u user:password` or `redis-cli -a password`.
+fn has_secret_option(text: &str) -> bool {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words
+        .windows(2)
+        .any(|pair| matches!(pair, [option, value] if SECRET_OPTIONS.contains(option) && *value != HIDDEN))
+}
+
+/// `host:port:database:user:password`, a line of libpq's `~/.pgpass`.
+fn is_pgpass_line(text: &str) -> bool {
+    let is_port = |port: &str| port == "*" || port.parse::<u16>().is_ok();
+    match text.split(':').collect::<Vec<_>>().as_slice() {
+        [host, port, database, user, password] => {
+            is_port(port) && *password != HIDDEN && ![host, database, user, password].iter().any(|part| part.is_empty())
+        }
+        _ => false,
+    }
+}
+
+/// `Basic` and base64 of `user:password`, as in an `Authorization` header.
+fn has_basic_credentials(text: &str) -> bool {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.windows(2).any(|pair| {
+        matches!(pair, [scheme, value] if scheme.eq_ignore_ascii_case("basic")
+            && STANDARD.decode(value).is_ok_and(|user| user.contains(&b':')))
+    })
+}
+
+/// Bytes in hex, as `openssl -text` and Windows show them: pairs of digits with signs between them, or one row behind `0x`.
+/// A thumbprint has 20 or 32 pairs.
+fn is_hex_dump(text: &str) -> bool {
+    let is_hex = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some(row) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        return row.len() >= SHORTEST_HEX && !matches!(row.len(), 40 | 64) && is_hex(row);
+    }
+    let pairs: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || ":-,".contains(c))
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.strip_prefix("0x").unwrap_or(pair))
+        .collect();
+    pairs.len() * 2 >= SHORTEST_HEX
+        && !matches!(pairs.len(), 20 | 32)
+        && pairs.iter().all(|pair| pair.len() == 2 && is_hex(pair))
 }
 
 /// Entra ID's client secrets: 40 characters, of which the fourth to sixth are a digit, `Q` and `~`.
@@ -214,6 +322,12 @@ fn is_passphrase(text: &str) -> bool {
     if length < SHORTEST_PASSPHRASE {
         return false;
     }
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if let [name, _] = words.as_slice()
+        && SECRET_NAMES.contains(&name.to_ascii_lowercase().as_str())
+    {
+        return true;
+    }
     // URLs, lists, JSON and paths have special characters of their own.
     let is_structured = text.contains("://") || text.starts_with(['/', '.', '[', '{']) || text.contains('\\');
     let has = |is: fn(char) -> bool| text.chars().any(is);
@@ -236,7 +350,6 @@ fn is_passphrase(text: &str) -> bool {
         return true;
     }
     // Four words or more, as in "correct horse battery staple".
-    let words: Vec<&str> = text.split_whitespace().collect();
     words.len() >= 4 && words.iter().all(|word| word.chars().all(char::is_alphabetic))
 }
 
@@ -251,8 +364,6 @@ fn starts_with_ignoring_case(text: &str, start: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-
     use super::*;
 
     const PEM: &str =
@@ -285,6 +396,28 @@ mod tests {
             ),
             ("postgres://u:hunter2@h/b".to_owned(), SecretKind::ConnectionString),
             (
+                "host = h user = u password = hunter2".to_owned(),
+                SecretKind::ConnectionString,
+            ),
+            ("password: hunter2".to_owned(), SecretKind::ConnectionString),
+            ("user: u\npassword: hunter2\n".to_owned(), SecretKind::ConnectionString),
+            ("Ｐassword：hunter2".to_owned(), SecretKind::ConnectionString),
+            ("{\"Password\" : \"hunter2\"}".to_owned(), SecretKind::ConnectionString),
+            ("Access Key: hunter2".to_owned(), SecretKind::ConnectionString),
+            ("curl -u u:hunter2 https://h".to_owned(), SecretKind::ConnectionString),
+            ("redis-cli -h h -a hunter2".to_owned(), SecretKind::ConnectionString),
+            ("h:5432:b:u:hunter2".to_owned(), SecretKind::ConnectionString),
+            ("*:*:*:u:hunter2".to_owned(), SecretKind::ConnectionString),
+            ("redis:hunter2@h:6379".to_owned(), SecretKind::ConnectionString),
+            ("postgres//u:hunter2@h/b".to_owned(), SecretKind::ConnectionString),
+            ("postgres:/u:hunter2@h/b".to_owned(), SecretKind::ConnectionString),
+            ("u/hunter2@h:1521/b".to_owned(), SecretKind::ConnectionString),
+            ("u/hunter2@//h:1521/b".to_owned(), SecretKind::ConnectionString),
+            (
+                "http://localhost:5000/callback?code=hunter2&state=1".to_owned(),
+                SecretKind::ConnectionString,
+            ),
+            (
                 "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=abc==".to_owned(),
                 SecretKind::ConnectionString,
             ),
@@ -301,8 +434,21 @@ mod tests {
                 SecretKind::Random,
             ),
             ("9f86d081884c7d659a2feaa0c55ad015".to_owned(), SecretKind::Random),
+            ("0x308204be020100300d06092a864886f70d".to_owned(), SecretKind::Random),
+            (
+                "30:82:04:be:02:01:00:30:0d:06:09:2a:86:48:86:f7:0d".to_owned(),
+                SecretKind::Random,
+            ),
+            (
+                "30 82 04 BE 02 01 00 30 0D 06 09 2A 86 48 86 F7 0D".to_owned(),
+                SecretKind::Random,
+            ),
+            ("Basic dTpodW50ZXIyenE=".to_owned(), SecretKind::Token),
+            ("Authorization: Basic dTpodW50ZXIyenE=".to_owned(), SecretKind::Token),
+            ("Authorization: Bearer hunter2".to_owned(), SecretKind::Token),
             ("Tr0ub4dor&3 horse".to_owned(), SecretKind::Passphrase),
             ("Pa$$w0rd!".to_owned(), SecretKind::Passphrase),
+            ("Password hunter2".to_owned(), SecretKind::Passphrase),
             ("correct horse battery staple".to_owned(), SecretKind::Passphrase),
         ] {
             assert_eq!(secret_kind(&text), Some(kind), "{text}");

@@ -6,6 +6,7 @@ use log::LevelFilter;
 use url::Url;
 use uuid::Uuid;
 
+use super::secret_text::secret_kind;
 use crate::loopback::is_secure;
 
 /// What [`guid`] demands.
@@ -196,9 +197,39 @@ pub fn word(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
+/// A word that can be an App ID URI, or a scope that begins with one. Both are shown to everybody, in the API's description and
+/// in the address bar, so neither a user, a query nor a fragment, which may hold a secret, is taken.
+pub fn public_uri(text: &str) -> bool {
+    word(text) && !text.contains(['@', '?', '#', '\\', '*']) && secret_kind(text).is_none_or(|kind| !kind.is_certain())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_everybody_sees_holds_no_user_and_no_query() {
+        for good in [
+            "api://a9100000-0000-4000-8000-000000008000",
+            "api://a9100000-0000-4000-8000-000000008000/access_as_user",
+            "https://contoso.onmicrosoft.com/blog",
+            "https://contoso.onmicrosoft.com/blog/.default",
+            "urn:contoso:blog",
+        ] {
+            assert!(public_uri(good), "{good}");
+        }
+        for bad in [
+            "postgres://u:hunter2@h/b",
+            "postgres://hunter2@h/b",
+            "jdbc:postgresql://h/b?user=u&password=hunter2",
+            "https://h/#hunter2",
+            "api://a b",
+            "https://*.example.com/blog",
+            "",
+        ] {
+            assert!(!public_uri(bad), "{bad}");
+        }
+    }
 
     fn url(text: &str) -> Url {
         Url::parse(text).expect("a URL")

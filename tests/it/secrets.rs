@@ -52,6 +52,11 @@ const HARMLESS: [&str; 7] = [
     "https://blog.example/callback#",
 ];
 
+fn in_hex(bytes: &[u8], sign: &str) -> String {
+    let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    pairs.join(sign)
+}
+
 fn secrets() -> Vec<Secret> {
     let key = &keys()[0].key;
     let certificate = TestCertificate::new("site", key).make();
@@ -68,6 +73,7 @@ fn secrets() -> Vec<Secret> {
     let encrypted = key
         .private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"hunter2")
         .expect("PEM");
+    let der = key.private_key_to_der().expect("DER");
     let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6Ik1yNS1BVWliZkJpaTdOZDFqQmViYXhib1hXMCJ9.eyJhdWQiOiJhcGk6Ly9ibG9nIiwib2lkIjoiMSJ9.c2lnbmF0dXJlLXNpZ25hdHVyZQ";
     let certain = |name, text: String| Secret {
         name,
@@ -97,6 +103,29 @@ fn secrets() -> Vec<Secret> {
             "Azure storage",
             "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=S3cretS3cretS3cretS3cret==".to_owned(),
         ),
+        certain(
+            "libpq with blanks",
+            "host = h user = u password = S3cretS3cretS3cret".to_owned(),
+        ),
+        certain("YAML", "user: u\npassword: S3cretS3cretS3cret\n".to_owned()),
+        certain("JSON", r#"{"user": "u", "password": "S3cretS3cretS3cret"}"#.to_owned()),
+        certain("full width", "Ｐassword：S3cretS3cretS3cret".to_owned()),
+        certain("curl", "curl -u u:S3cretS3cretS3cret https://h".to_owned()),
+        certain("redis-cli", "redis-cli -h h -a S3cretS3cretS3cret".to_owned()),
+        certain("pgpass", "h:5432:b:u:S3cretS3cretS3cret".to_owned()),
+        certain("URL without slashes", "redis:S3cretS3cretS3cret@h:6379".to_owned()),
+        certain("Oracle", "u/S3cretS3cretS3cret@h:1521/b".to_owned()),
+        certain(
+            "callback",
+            "http://localhost:5000/callback?code=S3cretS3cretS3cret".to_owned(),
+        ),
+        certain(
+            "basic",
+            "Authorization: Basic dXNlcjpTM2NyZXRTM2NyZXRTM2NyZXQ=".to_owned(),
+        ),
+        certain("hex with colons", in_hex(&der, ":")),
+        certain("hex with blanks", in_hex(&der, " ")),
+        certain("hex in one row", format!("0x{}", in_hex(&der, ""))),
         certain("client secret", "Xy18Q~S3cretS3cretS3cretS3cretS3cret~x".to_owned()),
         certain("refresh token", format!("1.AXoA{}", "S3cretX9qZ-_".repeat(12))),
         certain("cookie key", "Zk3vQ9rT1xWb7LdMnc5HyEuP0sGaJ6fRoi8KXtVBw2Cq".to_owned()),
