@@ -94,8 +94,20 @@ fn the_only<'t>(text: &'t str, name: &str) -> Result<&'t str, WrongUsage> {
         {
             Ok(token)
         }
+        [token] if is_in_one_word(text, token) => Ok(token),
         _ => Ok(text),
     }
+}
+
+/// Whether the text is one word with nothing but a name or signs around the token, as in `TOKEN=…` or `<…>`. What could belong
+/// to the token itself is not taken off.
+fn is_in_one_word(text: &str, token: &str) -> bool {
+    text.trim().split_once(token).is_some_and(|(before, after)| {
+        let is_sign = |c: char| !c.is_alphanumeric() && !c.is_whitespace() && !"._-/+".contains(c);
+        (before.is_empty() || before.ends_with(|c| is_sign(c) || c == '+'))
+            && !before.contains(char::is_whitespace)
+            && after.chars().all(is_sign)
+    })
 }
 
 /// Whether the token goes on in the next line.
@@ -137,6 +149,11 @@ mod tests {
             format!("GET /v1/posts HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer {TOKEN}\r\nAccept: */*"),
             format!(":method: GET\nauthorization: Bearer {TOKEN}\ncookie: a={TOKEN}"),
             format!("export TOKEN={TOKEN}"),
+            format!("TOKEN={TOKEN}\n"),
+            format!("<{TOKEN}>"),
+            format!("Bearer+{TOKEN}"),
+            format!("\u{200b}{TOKEN}\u{feff}"),
+            format!("`{TOKEN}`,"),
         ] {
             assert_eq!(
                 *token_in(&pasted, "standard input").expect("a token"),
@@ -166,6 +183,18 @@ mod tests {
         }
         for pasted in ["", " ", "Bearer", "Authorization: Bearer "] {
             assert_eq!(*token_in(pasted, "it").expect("nothing"), "", "{pasted}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_taken_off_that_may_belong_to_the_token() {
+        for damaged in [
+            format!("{TOKEN}+x"),
+            format!("{TOKEN}/"),
+            format!("x{TOKEN}"),
+            format!("a.{TOKEN}"),
+        ] {
+            assert_eq!(*token_in(&damaged, "it").expect("a text"), damaged);
         }
     }
 
