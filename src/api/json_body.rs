@@ -60,7 +60,9 @@ fn is_json(request: &HttpRequest) -> bool {
     let (Some(value), None) = (values.next(), values.next()) else {
         return false;
     };
-    let mime = value.to_str().ok().and_then(|value| value.parse::<Mime>().ok());
+    // Blanks may stand before the parameters (RFC 9110 §5.6.6), which the parser does not take.
+    let essence = value.to_str().ok().and_then(|value| value.split(';').next());
+    let mime = essence.and_then(|essence| essence.trim().parse::<Mime>().ok());
     mime.is_some_and(|mime| match mime.suffix() {
         Some(suffix) => suffix == mime::JSON,
         None => mime.type_() == mime::APPLICATION && mime.subtype() == mime::JSON,
@@ -92,6 +94,8 @@ mod tests {
             "application/json",
             "Application/JSON",
             "application/json; charset=utf-8",
+            "application/json ; charset=utf-8",
+            "application/json\t;charset=utf-8",
             "application/json;charset=UTF-8;x=\"y\"",
             "application/merge-patch+json",
             "application/vnd.blog.post+json; v=1",
@@ -106,6 +110,8 @@ mod tests {
             "application/json+xml",
             "application/jsonp",
             "application/json-seq",
+            "application/json, text/plain",
+            "application/json text/plain;",
             "application/x-www-form-urlencoded",
             "multipart/form-data; boundary=x",
             "image/json",

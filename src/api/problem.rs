@@ -229,7 +229,7 @@ impl Problem {
 
     /// 412: the post is not, or no longer, in the state that the request demands.
     pub fn stale() -> Self {
-        let detail = "the post has changed since the state that the request names; get it again";
+        let detail = "the post is not in the state that the conditions of the request demand; get it again";
         Self::new(StatusCode::PRECONDITION_FAILED, Code::Stale, detail)
     }
 
