@@ -427,16 +427,26 @@ impl RedisStore {
         }
     }
 
-    /// Whether Redis answers, on a connection for this alone.
+    /// Whether Redis takes writes, on a connection for this alone. Every request with a session writes, so a replica that only
+    /// reads, as after a failover, is of no use. Without memory it still serves those who are signed in.
     ///
     /// # Errors
     /// When it does not.
     pub fn ping(&self) -> Result<(), StoreError> {
+        const LIFE: Duration = Duration::from_mins(1);
+        let key = self.key(Kind("probe"), &Name::of("health"));
         let ping = || -> Result<(), StoreError> {
             let mut live = self.0.for_probes.get().map_err(|error| StoreError(error.to_string()))?;
-            cmd("PING")
-                .exec(&mut live.connection)
-                .map_err(|error| StoreError(error.to_string()))
+            let written = cmd("SET")
+                .arg(&key)
+                .arg("")
+                .arg("PX")
+                .arg(millis(LIFE))
+                .exec(&mut live.connection);
+            match written {
+                Err(error) if error.code() != Some("OOM") => Err(StoreError(error.to_string())),
+                _ => Ok(()),
+            }
         };
         // The connection may have ended with the Redis of before.
         ping().or_else(|_| ping())

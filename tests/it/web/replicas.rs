@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::support::{
+    entra::wait_until,
     redis::RedisServer,
     system::{TestServer, TestSystem},
     web::{ALICE, BOB, Browser, PlayedApi, grants},
@@ -294,6 +295,36 @@ fn drafts_in_redis_are_bounded_by_author_and_in_total() {
         (LONG, LONG, 4),
         "the newest are kept"
     );
+}
+
+#[test]
+fn a_redis_that_takes_no_writes_makes_the_site_unready_and_one_without_memory_does_not() {
+    let Some(redis) = RedisServer::start() else { return };
+    let system = sharing(&redis, |_| {});
+    let becomes = |what: &str, status: u16| {
+        wait_until(what, || {
+            Browser::new().get(&system.web.url("/health/ready")).status == status
+        });
+    };
+    let mut connection = redis.connection();
+    let mut order = |words: &[&str]| {
+        let command = words[1..].iter().fold(redis::cmd(words[0]), |mut command, word| {
+            command.arg(word);
+            command
+        });
+        command.exec(&mut connection).expect("done");
+    };
+    becomes("it is ready", 200);
+    order(&["REPLICAOF", "localhost", "1"]);
+    becomes("a replica that only reads", 503);
+    order(&["REPLICAOF", "NO", "ONE"]);
+    becomes("it takes writes", 200);
+    order(&["CONFIG", "SET", "maxmemory", "1"]);
+    let asked = std::time::Instant::now();
+    while asked.elapsed() < std::time::Duration::from_secs(3) {
+        assert_eq!(Browser::new().get(&system.web.url("/health/ready")).status, 200);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
 }
 
 #[test]
