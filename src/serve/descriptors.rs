@@ -1,9 +1,14 @@
 //! File descriptors: each connection takes one.
 
+use std::io;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Fewest and most descriptors that are kept for files, databases and requests to other servers.
 const KEPT: (usize, usize) = (64, 1024);
+
+/// Fewest descriptors with which a server starts: its threads, its database and a few connections need them.
+const FEWEST: usize = 80;
 
 /// Raises the soft limit of this process to the hard limit. Most systems start programs with 1,024, for those that cannot
 /// handle more.
@@ -23,6 +28,21 @@ pub fn raise_limit() {
             current.unwrap_or_default()
         );
     }
+}
+
+/// Whether this process may open as many files as a server needs.
+///
+/// # Errors
+/// When it may not.
+pub fn check_limit() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile).current;
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    if limit < FEWEST {
+        return Err(io::Error::other(format!(
+            "the limit of open files is {limit}, and a server needs {FEWEST} at least: raise it (ulimit -n, LimitNOFILE=)"
+        )));
+    }
+    Ok(())
 }
 
 /// How many connections the descriptors of this process are enough for; `None` without a limit.

@@ -25,6 +25,7 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use super::{
     connection::{Connection, Socket, bound_send_buffers, prepare_socket},
+    descriptors,
     framing::Scanner,
     gate::GateFactory,
     registry::{Limits, Registry},
@@ -84,7 +85,7 @@ impl Stopper {
 /// Prepares a server on this socket; nothing is served before it runs. `app` makes the application for each worker.
 ///
 /// # Errors
-/// When the socket or a thread cannot be had.
+/// When the socket or a thread cannot be had, or this process may open too few files.
 pub fn listen<F, I, S, B>(listener: TcpListener, options: &Options<'_>, app: F) -> io::Result<Listening>
 where
     F: Fn() -> I + Send + Clone + 'static,
@@ -103,6 +104,7 @@ where
         settings,
         ref tls,
     } = options;
+    descriptors::check_limit()?;
     let limits = Limits::new(settings);
     if limits.connections() < settings.max_connections {
         log::warn!(

@@ -7,6 +7,7 @@
 use std::{future::Future, io, time::Duration};
 
 use actix_web::rt::time::sleep;
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Stopper;
@@ -26,6 +27,8 @@ where
 {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    // Somebody waits for it, so it does not end the process: a write beyond the limit of file sizes fails instead.
+    let _file_too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     tokio::pin!(run);
     let drain = tokio::select! {
         result = &mut run => return result,

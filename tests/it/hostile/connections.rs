@@ -1,7 +1,10 @@
 //! Very many connections.
 
 use super::{Api, MAX_PEAK_KIB, eventually, status_in};
-use crate::support::attacks;
+use crate::support::{
+    attacks,
+    binary::{Ended, blogctl},
+};
 
 #[test]
 fn beyond_the_most_connections_the_longest_idle_makes_room_for_a_probe_and_for_anybody_else() {
@@ -126,4 +129,21 @@ fn fewer_descriptors_than_connections_let_in_fewer_and_break_nothing() {
     assert!(answered > 0);
     drop(connections);
     eventually("it serves again", || api.get("/v1/openapi.json") == 200);
+}
+
+#[test]
+fn with_too_few_descriptors_a_server_says_so_and_does_not_start() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = blogctl(folder.path()).get_program().to_owned();
+    let mut command = std::process::Command::new("sh");
+    command
+        .current_dir(folder.path())
+        .args(["-c", "ulimit -n 40; exec \"$0\" serve-idp --port 0"])
+        .arg(program);
+    let ended = Ended::of_command(&mut command);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.contains("the limit of open files is 40") && !ended.stderr.contains("panicked"),
+        "{ended:?}"
+    );
 }

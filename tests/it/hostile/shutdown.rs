@@ -95,3 +95,13 @@ fn a_second_signal_and_an_interrupt_do_not_drain() {
     let (status, output) = api.running.ended();
     assert_eq!(status.code(), Some(0), "{output}");
 }
+
+#[test]
+fn a_limit_of_file_sizes_ends_nothing() {
+    let api = Api::start(&[]);
+    // What the system sends when a file would grow beyond the limit.
+    api.running.signal("XFSZ");
+    for _ in 0..5 {
+        assert_eq!(api.get("/health/live"), 200);
+    }
+}
