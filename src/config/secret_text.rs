@@ -454,4 +454,19 @@ mod tests {
             assert_eq!(secret_kind(&text), Some(kind), "{text}");
         }
     }
+    #[test]
+    fn what_only_resembles_a_secret_is_none() {
+        for text in [
+            "C:\\keys@work\\client.pem",
+            "mailto:alice@contoso.example",
+            "postgres://u@h:5432/b",
+            "postgres://u:********@h:5432/b",
+            "password: ********",
+            "https://login.example/keys?appid=7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f",
+            "blogctl::secret::store=debug",
+            "basic authentication",
+        ] {
+            assert_eq!(secret_kind(text), None, "{text}");
+        }
+    }
 }
