@@ -399,8 +399,8 @@ fn a_token_file_that_will_not_do_is_told_with_its_name() {
     let expired = azure.federated_token(SUBJECT, |claims| claims["exp"] = json!(1_700_000_000));
     for (name, content, said) in [
         ("no-token", "not a token".to_owned(), "does not hold a JWT"),
-        ("expired", expired, "holds a token that has expired; nobody renews it"),
-        ("large", "x".repeat(70_000), "more than a token can have"),
+        ("expired", expired, "holds an expired token: the cluster does not renew it"),
+        ("large", "x".repeat(70_000), "which is too long for a token"),
     ] {
         let path = file(folder.path(), name, &[content.as_bytes()]);
         let entry = WorkloadIdentitySettings {
@@ -912,7 +912,7 @@ fn no_token_is_sent_to_who_asks_for_one_of_somebody_else() {
         azure.demand_tokens_for(foreign);
         azure.forget();
         let (error, hint) = failure(&azure, CredentialSettings::KeyVaultSign(in_vault(&azure)), |_| {});
-        assert!(error.contains(foreign) && error.contains("none was sent"), "{error}");
+        assert!(error.contains(foreign) && error.contains("no token was sent"), "{error}");
         assert!(hint.contains("vault_url"), "{hint}");
         assert!(azure.asked("/metadata/").is_empty(), "no token was even asked for");
         assert!(azure.asked("/").iter().all(|asked| asked.token.is_none()));
