@@ -18,7 +18,7 @@ use super::{
     problem::{self, Problem},
     profile, resource_metadata, responses, users,
 };
-use crate::{config::ApiSettings, entra::access_token::names_of_api, serve::StaticFile};
+use crate::{config::ApiSettings, entra::access_token::api_names, serve::StaticFile};
 
 /// Where the description is found.
 pub const PATH: &str = "/v1/openapi.json";
@@ -105,7 +105,7 @@ fn bearer(api: &ApiSettings) -> SecurityScheme {
 
 /// In Markdown. The page shows it above the routes and beside the field for the token.
 fn how_to_get_a_token(api: &ApiSettings) -> String {
-    let scope = match names_of_api(api).first() {
+    let scope = match api_names(api).first() {
         Some(name) => format!("{name}/{}", api.required_scope),
         None => api.required_scope.clone(),
     };

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     cli::serving::http_url,
     config::Settings,
-    entra::{Authority, access_token::names_of_api},
+    entra::{Authority, access_token::api_names},
     guid, outbound,
 };
 
@@ -75,7 +75,7 @@ fn run(patient: &Patient) -> Vec<Said> {
 /// What the settings of both, where they stand together, say of each other.
 fn contradiction(patient: &Patient) -> Option<Said> {
     let Settings { client, api, .. } = &patient.settings;
-    let expected: Vec<_> = names_of_api(api)
+    let expected: Vec<_> = api_names(api)
         .into_iter()
         .map(|name| format!("{name}/{}", api.required_scope))
         .collect();
@@ -234,7 +234,7 @@ fn compare(patient: &Patient, metadata: &ResourceMetadata) -> Said {
     let wanted = if patient.client {
         patient.settings.client.api_scope.clone()
     } else {
-        let name = names_of_api(&patient.settings.api).into_iter().next();
+        let name = api_names(&patient.settings.api).into_iter().next();
         name.map(|name| format!("{name}/{}", patient.settings.api.required_scope))
             .unwrap_or_default()
     };
