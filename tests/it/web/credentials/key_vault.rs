@@ -366,7 +366,10 @@ fn no_token_is_sent_to_who_asks_for_one_of_somebody_else() {
         azure.demand_tokens_for(foreign);
         azure.forget_requests();
         let (error, hint) = failure(&azure, CredentialSettings::KeyVaultSign(in_vault(&azure)), |_| {});
-        assert!(error.contains(foreign) && error.contains("none was sent"), "{error}");
+        assert!(
+            error.contains(foreign) && error.contains("no token was sent"),
+            "{error}"
+        );
         assert!(hint.contains("vault_url"), "{hint}");
         assert!(
             azure.requests_to("/metadata/").is_empty(),
