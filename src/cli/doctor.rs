@@ -32,7 +32,7 @@ pub use self::{
     report::lines,
 };
 use super::{logging, settings::SettingsArguments};
-use crate::config::{Loaded, Role, Settings};
+use crate::config::{Loaded, Origin, Role, Settings};
 
 /// Find out what is wrong, and what to do about it
 ///
@@ -116,7 +116,11 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
             }
         }
     }
-    let given = loaded.entries.iter().filter(|entry| entry.origin != "default").count();
+    let given = loaded
+        .entries
+        .iter()
+        .filter(|entry| entry.origin != Origin::Default)
+        .count();
     let (first, broken) = settings_errors::findings(&mistakes, &loaded.warnings, given);
     let patient = Arc::new(Patient {
         settings: within(loaded.settings, timeout),
@@ -170,7 +174,7 @@ fn roles_of(loaded: &Loaded) -> (bool, bool) {
         loaded
             .entries
             .iter()
-            .any(|entry| entry.origin != "default" && names.contains(&entry.name))
+            .any(|entry| entry.origin != Origin::Default && names.contains(&entry.name))
     };
     let client = is_given(&[
         "client.client_id",
@@ -192,7 +196,7 @@ fn start_logging(loaded: &Loaded) {
     let is_default = loaded
         .entries
         .iter()
-        .any(|entry| entry.name == "log.level" && entry.origin == "default");
+        .any(|entry| entry.name == "log.level" && entry.origin == Origin::Default);
     let mut settings = loaded.settings.log.clone();
     if is_default {
         "off".clone_into(&mut settings.level);

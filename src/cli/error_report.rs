@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{logging, wrap};
 use crate::{
     api,
-    config::Mistakes,
+    config::ConfigErrors,
     db::DbError,
     entra::{CredentialError, certificate::CertificateError, issue_certificate::IssueError},
     web,
@@ -139,7 +139,7 @@ pub fn told(error: &anyhow::Error) -> Told<'_> {
     let hinted = error.downcast_ref::<Hinted>();
     let cause = hinted.map_or(error, |hinted| &hinted.cause);
     let hint = hinted.map(|hinted| Cow::from(&hinted.hint)).or_else(|| hint_of(cause));
-    let is_usage = cause.is::<Mistakes>() || cause.is::<WrongUsage>();
+    let is_usage = cause.is::<ConfigErrors>() || cause.is::<WrongUsage>();
     Told {
         message: message(error),
         hint,

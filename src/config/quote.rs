@@ -4,7 +4,7 @@
 use std::{borrow::Cow, path::Path};
 
 use super::{
-    redact::{HIDDEN, masked},
+    redact::{HIDDEN, redacted_address},
     secret_text::{SecretKind, secret_kind},
 };
 
@@ -15,11 +15,11 @@ pub fn quotable(text: &str) -> Cow<'_, str> {
     if secret_kind(text).is_some_and(|kind| kind != SecretKind::ConnectionString) {
         return Cow::Borrowed(HIDDEN);
     }
-    let masked = masked(text);
-    if secret_kind(&masked).is_some() {
+    let redacted = redacted_address(text);
+    if secret_kind(&redacted).is_some() {
         Cow::Borrowed(HIDDEN)
     } else {
-        Cow::Owned(masked)
+        Cow::Owned(redacted)
     }
 }
 

@@ -8,13 +8,15 @@ use uuid::Uuid;
 
 use crate::loopback::is_secure;
 
-/// What [`guid`] demands.
+/// What [`host`] accepts.
+pub const A_HOST: &str = "an IP address or a host name";
+/// What [`guid`] accepts.
 pub const A_GUID: &str = "a GUID such as 7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
-/// What [`secure_url`] demands.
+/// What [`secure_url`] accepts.
 pub const A_SECURE_URL: &str = "an https URL (http is taken on localhost only), without user name, query or fragment";
-/// What [`secure_address`] demands.
+/// What [`secure_address`] accepts.
 pub const A_SECURE_ADDRESS: &str = "an https URL (http is taken on localhost only), without user name or fragment";
-/// What [`log_filter`] demands.
+/// What [`log_filter`] accepts.
 pub const A_LOG_FILTER: &str =
     "error, warn, info, debug, trace or off, or a list of target=level such as info,blogctl::entra=debug";
 
@@ -50,7 +52,7 @@ pub fn origin(url: &Url) -> bool {
     plain_url(url) && url.path() == "/"
 }
 
-/// What [`redirect_path`] demands.
+/// What [`redirect_path`] accepts.
 pub const A_REDIRECT_PATH: &str = "use /callback, or another path of letters, digits and - . _ ~ that no page of the site has, such as \
                                    /getAToken or /auth/redirect, and register the same address in Entra ID";
 /// Pages of the site. `web` has a test that no route is missing here.

@@ -1,8 +1,10 @@
-//! Settings: which layer beats which, what is said about mistakes, what is never shown.
+//! Settings: which source takes precedence, which errors are reported, and what is never shown.
 
 use std::{fs, path::Path};
 
-use blogctl::config::{CredentialSettings, Environment, Flag, Loaded, Mistake, Mistakes, Role, Settings, Sources};
+use blogctl::config::{
+    ConfigError, ConfigErrors, CredentialSettings, Environment, Flag, Loaded, Origin, Role, Settings, Sources,
+};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
@@ -44,28 +46,24 @@ impl Given {
         Settings::load(&self.sources, Role::Any).expect("good settings")
     }
 
-    fn mistakes(&self) -> Vec<Mistake> {
-        self.mistakes_for(Role::Any)
+    fn errors(&self) -> Vec<ConfigError> {
+        self.errors_for(Role::Any)
     }
 
-    fn mistakes_for(&self, role: Role) -> Vec<Mistake> {
+    fn errors_for(&self, role: Role) -> Vec<ConfigError> {
         Settings::load(&self.sources, role).expect_err("wrong settings").0
     }
 
-    fn the_mistake(&self) -> Mistake {
-        let mut mistakes = self.mistakes();
-        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
-        mistakes.remove(0)
+    fn the_error(&self) -> ConfigError {
+        let mut errors = self.errors();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        errors.remove(0)
     }
 }
 
-fn origin<'a>(loaded: &'a Loaded, name: &str) -> &'a str {
-    &loaded
-        .entries
-        .iter()
-        .find(|entry| entry.name == name)
-        .expect("a setting")
-        .origin
+fn origin(loaded: &Loaded, name: &str) -> String {
+    let entry = loaded.entries.iter().find(|entry| entry.name == name);
+    entry.expect("a setting").origin.to_string()
 }
 
 #[test]
@@ -93,7 +91,7 @@ fn each_layer_beats_the_one_below() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_each_with_where_it_came_from() {
+fn all_errors_are_reported_at_once_each_with_its_origin() {
     let given = given()
         .file(
             "blog.toml",
@@ -103,11 +101,11 @@ fn all_mistakes_are_told_at_once_each_with_where_it_came_from() {
         .variable("TENANT_ID", "contoso")
         .variable("BLOG_SERVER__WORKRS", "3")
         .flag("entra.authority_host", "http://sts.example");
-    let told = Mistakes(given.mistakes())
+    let told = ConfigErrors(given.errors())
         .to_string()
         .replace(&format!("{}/", given.folder.path().display()), "");
     insta::assert_snapshot!(told, @r#"
-    7 settings are wrong
+    7 settings are invalid
 
       entra.tenant_id is "contoso" (environment variable TENANT_ID)
         hint: must be a GUID such as 7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f
@@ -155,7 +153,7 @@ fn every_older_name_is_taken() {
     let shown: Vec<String> = loaded
         .entries
         .iter()
-        .filter(|entry| entry.origin != "default")
+        .filter(|entry| entry.origin != Origin::Default)
         .map(|entry| format!("{} = {} ({})", entry.name, entry.value, entry.origin))
         .collect();
     insta::assert_snapshot!(shown.join("\n"), @r#"
@@ -165,11 +163,11 @@ fn every_older_name_is_taken() {
     client.port = 5050 (environment variable FLASK_PORT)
     client.redirect_uri = "https://blog.example/callback" (environment variable REDIRECT_URI)
     client.client_id = "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f" (environment variable CLIENT_ID)
-    client.cert_path = "cert/app.pem" (environment variable CLIENT_CERT_PATH)
-    client.cert_thumbprint = "AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:" (environment variable CLIENT_CERT_THUMBPRINT)
     client.api_scope = "api://blog/access_as_user" (environment variable API_SCOPE)
     client.api_base_url = "https://api.example/" (environment variable API_BASE_URL)
     client.cookie_key = "********" (environment variable FLASK_SECRET_KEY)
+    client.cert_path = "cert/app.pem" (environment variable CLIENT_CERT_PATH)
+    client.cert_thumbprint = "AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:" (environment variable CLIENT_CERT_THUMBPRINT)
     api.app_id_uri = "api://blog" (environment variable API_APP_ID_URI)
     api.required_scope = "blog.write" (environment variable REQUIRED_SCOPE)
     api.cors_origins = ["https://a.example","https://b.example"] (environment variable CORS_ORIGINS)
@@ -219,7 +217,7 @@ fn an_older_name_that_is_empty_is_not_set() {
 }
 
 #[test]
-fn an_unknown_name_is_a_mistake_that_offers_the_nearest() {
+fn an_unknown_name_is_an_error_that_suggests_the_most_similar_one() {
     for (content, expected) in [
         ("[client]\nclient_idd = \"\"", "did you mean client.client_id?"),
         ("[clinet]\nport = 1", "did you mean client.port?"),
@@ -227,12 +225,12 @@ fn an_unknown_name_is_a_mistake_that_offers_the_nearest() {
         ("[zzz]\nqqqqqqqqqqqqqqq = 1", "blogctl config lists all settings"),
     ] {
         assert_eq!(
-            given().file("blog.toml", content).the_mistake().hint,
+            given().file("blog.toml", content).the_error().hint,
             expected,
             "{content}"
         );
     }
-    let hint = given().variable("BLOG_CLIENT__PROT", "1").the_mistake().hint;
+    let hint = given().variable("BLOG_CLIENT__PROT", "1").the_error().hint;
     assert_eq!(hint, "did you mean BLOG_CLIENT__PORT?");
 }
 
@@ -402,13 +400,13 @@ fn what_does_not_make_sense_is_refused() {
             r#"[{"client_id":"7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f","redirect_uris":["x"]}]"#,
         ),
     ] {
-        let mistake = given().flag(setting, value).the_mistake();
+        let error = given().flag(setting, value).the_error();
         assert_eq!(
-            (mistake.setting.as_str(), mistake.origin.as_deref()),
+            (error.setting.as_str(), error.origin.as_deref()),
             (setting, Some("flag --set")),
             "{value}"
         );
-        assert!(!mistake.hint.is_empty(), "{setting} {value}");
+        assert!(!error.hint.is_empty(), "{setting} {value}");
     }
 }
 
@@ -432,13 +430,13 @@ fn a_password_in_a_wrong_address_is_not_repeated() {
             ("api.app_id_uri", format!("{url} x")),
             ("client.credential", vault(url)),
         ] {
-            let mistake = given().flag(setting, &value).the_mistake();
-            assert!(!format!("{mistake:?}").contains("s3cretpw"), "{setting}: {mistake:?}");
+            let error = given().flag(setting, &value).the_error();
+            assert!(!format!("{error:?}").contains("s3cretpw"), "{setting}: {error:?}");
         }
     }
     let long = format!("https://{}:s3cretpw@host.example", "u".repeat(90));
-    let mistake = given().flag("client.public_url", &long).the_mistake();
-    assert!(mistake.problem.contains("https://********@host.example"), "{mistake:?}");
+    let error = given().flag("client.public_url", &long).the_error();
+    assert!(error.problem.contains("https://********@host.example"), "{error:?}");
 }
 
 #[test]
@@ -446,15 +444,15 @@ fn of_two_places_for_the_same_thing_neither_is_guessed() {
     let both = given()
         .flag("client.cert_path", "a.pem")
         .flag("client.cert_base64", "AAAA");
-    assert_eq!(both.the_mistake().setting, "client.cert_base64");
+    assert_eq!(both.the_error().setting, "client.cert_base64");
     let both = given()
         .flag("client.key_path", "a.pem")
         .flag("client.key_base64", "AAAA");
-    assert_eq!(both.the_mistake().setting, "client.key_base64");
+    assert_eq!(both.the_error().setting, "client.key_base64");
     let both = given()
         .flag("client.key_passphrase", "a")
         .flag("client.key_passphrase_file", "b");
-    assert_eq!(both.the_mistake().setting, "client.key_passphrase_file");
+    assert_eq!(both.the_error().setting, "client.key_passphrase_file");
 }
 
 #[test]
@@ -495,7 +493,7 @@ fn credentials_are_a_list_in_a_file_and_json_in_the_environment() {
     let one = given().flag("client.cert_path", "a.pem").load().settings.client;
     assert_eq!(one.credentials().len(), 1, "the short form is a list of one");
     let both = given().file("blog.toml", tables).flag("client.cert_path", "a.pem");
-    assert_eq!(both.the_mistake().setting, "client.credential");
+    assert_eq!(both.the_error().setting, "client.credential");
 }
 
 #[test]
@@ -507,25 +505,25 @@ fn of_a_wrong_credential_names_are_told_and_values_are_not() {
         r#"["sesame"]"#,
         "[sesame",
     ] {
-        let mistake = given().variable("BLOG_CLIENT__CREDENTIAL", wrong).the_mistake();
-        let told = format!("{mistake:?}");
+        let error = given().variable("BLOG_CLIENT__CREDENTIAL", wrong).the_error();
+        let told = format!("{error:?}");
         assert!(
             !told.contains("sesame") && !told.contains("12345678"),
             "{wrong}: {told}"
         );
-        assert!(mistake.hint.contains("key_vault_sign, key_vault_certificate"), "{told}");
+        assert!(error.hint.contains("key_vault_sign, key_vault_certificate"), "{told}");
     }
     for wrong in [
         "credential = 12345678",
         "credential = [12345678]",
         "credential = { key_passphrase = 12345678 }",
     ] {
-        let mistake = given().file("blog.toml", format!("[client]\n{wrong}")).the_mistake();
-        assert!(!format!("{mistake:?}").contains("12345678"), "{wrong}: {mistake:?}");
+        let error = given().file("blog.toml", format!("[client]\n{wrong}")).the_error();
+        assert!(!format!("{error:?}").contains("12345678"), "{wrong}: {error:?}");
     }
     let table = "[[client.credential]]\nsource = \"file\"\ncert_path = \"a\"\nkey_passphrase = 12345678";
-    let mistake = given().file("blog.toml", table).the_mistake();
-    assert!(!format!("{mistake:?}").contains("12345678"), "{mistake:?}");
+    let error = given().file("blog.toml", table).the_error();
+    assert!(!format!("{error:?}").contains("12345678"), "{error:?}");
     for (wrong, name) in [
         (
             r#"[{"source":"key_vault_sign","vault_url":"https://v.example"}]"#,
@@ -533,8 +531,8 @@ fn of_a_wrong_credential_names_are_told_and_values_are_not() {
         ),
         (r#"[{"source":"file","cert_pth":"a"}]"#, "`cert_pth`"),
     ] {
-        let mistake = given().variable("BLOG_CLIENT__CREDENTIAL", wrong).the_mistake();
-        assert!(mistake.hint.contains(name), "{mistake:?}");
+        let error = given().variable("BLOG_CLIENT__CREDENTIAL", wrong).the_error();
+        assert!(error.hint.contains(name), "{error:?}");
     }
 }
 
@@ -542,10 +540,10 @@ fn of_a_wrong_credential_names_are_told_and_values_are_not() {
 fn a_managed_identity_must_be_named_somewhere() {
     const ID: &str = "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
     let unnamed = || given().file("blog.toml", "[[client.credential]]\nsource = \"managed_identity\"\n");
-    let mistake = unnamed().the_mistake();
+    let error = unnamed().the_error();
     assert!(
-        mistake.setting == "client.credential" && mistake.problem.contains("entry 1"),
-        "{mistake:?}"
+        error.setting == "client.credential" && error.problem.contains("entry 1"),
+        "{error:?}"
     );
     assert_eq!(
         unnamed()
@@ -579,13 +577,13 @@ fn the_cookie_key_may_be_in_a_file_and_in_development_it_may_be_simple() {
             .collect()
     };
     assert_eq!(texts(&in_file(RANDOM)), [RANDOM], "without the line end");
-    assert_eq!(in_file("short").the_mistake().setting, "client.cookie_key_file");
+    assert_eq!(in_file("short").the_error().setting, "client.cookie_key_file");
     assert_eq!(
-        in_file(&"change-me ".repeat(4)).the_mistake().setting,
+        in_file(&"change-me ".repeat(4)).the_error().setting,
         "client.cookie_key_file"
     );
     let both = in_file(RANDOM).flag("client.cookie_key", RANDOM);
-    assert_eq!(both.the_mistake().setting, "client.cookie_key_file");
+    assert_eq!(both.the_error().setting, "client.cookie_key_file");
     let simple = in_file(&"change-me ".repeat(4)).flag("server.environment", "development");
     assert_eq!(simple.load().settings.client.cookie_keys.len(), 1);
 
@@ -597,7 +595,7 @@ fn the_cookie_key_may_be_in_a_file_and_in_development_it_may_be_simple() {
         "a key a line, the newest first"
     );
     assert_eq!(
-        in_file(&format!("{RANDOM}\nshort")).the_mistake().setting,
+        in_file(&format!("{RANDOM}\nshort")).the_error().setting,
         "client.cookie_key_file"
     );
     let array = given().file(
@@ -614,9 +612,9 @@ fn the_cookie_key_may_be_in_a_file_and_in_development_it_may_be_simple() {
         "a comma may be part of a key"
     );
     for bad in ["[1, 2]", "[\"hunter2", &format!("[\"{RANDOM}\", \"short\"]")] {
-        let mistake = given().variable("BLOG_CLIENT__COOKIE_KEY", bad).the_mistake();
-        assert_eq!(mistake.setting, "client.cookie_key");
-        assert!(!format!("{mistake:?}").contains("hunter2"), "{mistake:?}");
+        let error = given().variable("BLOG_CLIENT__COOKIE_KEY", bad).the_error();
+        assert_eq!(error.setting, "client.cookie_key");
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     }
 }
 
@@ -642,26 +640,26 @@ fn what_azure_sets_in_a_container_is_read() {
 #[test]
 fn a_site_on_plain_http_must_be_meant() {
     let base = given().flag("client.public_url", "http://blog.internal");
-    assert_eq!(base.the_mistake().setting, "client.public_url");
+    assert_eq!(base.the_error().setting, "client.public_url");
     let settings = base.flag("client.allow_plain_http", "true").load().settings;
     assert_eq!(
         settings.client.public_url.expect("set").as_str(),
         "http://blog.internal/"
     );
-    let mistake = given()
+    let error = given()
         .flag("client.public_url", "ftp://blog")
         .flag("client.allow_plain_http", "true")
-        .the_mistake();
-    assert_eq!(mistake.setting, "client.public_url");
+        .the_error();
+    assert_eq!(error.setting, "client.public_url");
 }
 
 #[test]
 fn the_redirect_uri_must_be_on_the_public_url() {
-    let mistake = given()
+    let error = given()
         .flag("client.public_url", "https://a.example")
         .flag("client.redirect_uri", "https://b.example/callback")
-        .the_mistake();
-    assert_eq!(mistake.setting, "client.redirect_uri");
+        .the_error();
+    assert_eq!(error.setting, "client.redirect_uri");
 }
 
 #[test]
@@ -682,11 +680,11 @@ fn the_redirect_uri_may_have_any_path_that_no_page_of_the_site_has() {
         "/a%20b",
     ] {
         let uri = format!("https://blog.example{path}");
-        let mistake = given().flag("client.redirect_uri", &uri).the_mistake();
-        assert_eq!(mistake.setting, "client.redirect_uri", "{path}");
+        let error = given().flag("client.redirect_uri", &uri).the_error();
+        assert_eq!(error.setting, "client.redirect_uri", "{path}");
         assert!(
-            mistake.problem.contains("take people back") && mistake.hint.contains("/getAToken"),
-            "{mistake:?}"
+            error.problem.contains("receive the response of a sign-in") && error.hint.contains("/getAToken"),
+            "{error:?}"
         );
     }
 }
@@ -694,7 +692,7 @@ fn the_redirect_uri_may_have_any_path_that_no_page_of_the_site_has() {
 #[test]
 fn plain_http_to_the_api_is_for_development_only() {
     let base = given().flag("client.api_base_url", "http://api:8000");
-    assert_eq!(base.the_mistake().setting, "client.api_base_url");
+    assert_eq!(base.the_error().setting, "client.api_base_url");
     assert!(
         base.flag("server.environment", "development")
             .load()
@@ -708,14 +706,14 @@ fn plain_http_to_the_api_is_for_development_only() {
 
 #[test]
 fn a_role_demands_only_what_it_needs() {
-    let names = |mistakes: Vec<Mistake>| mistakes.into_iter().map(|mistake| mistake.setting).collect::<Vec<_>>();
+    let names = |errors: Vec<ConfigError>| errors.into_iter().map(|error| error.setting).collect::<Vec<_>>();
     given().load();
     assert_eq!(
-        names(given().mistakes_for(Role::Api)),
+        names(given().errors_for(Role::Api)),
         ["entra.tenant_id", "api.app_id_uri"]
     );
     assert_eq!(
-        names(given().mistakes_for(Role::Client)),
+        names(given().errors_for(Role::Client)),
         [
             "entra.tenant_id",
             "client.client_id",
@@ -727,7 +725,7 @@ fn a_role_demands_only_what_it_needs() {
     let wrong = given()
         .variable("TENANT_ID", "contoso")
         .variable("API_APP_ID_URI", "api://blog");
-    assert_eq!(names(wrong.mistakes_for(Role::Api)), ["entra.tenant_id"], "told once");
+    assert_eq!(names(wrong.errors_for(Role::Api)), ["entra.tenant_id"], "told once");
 }
 
 #[test]
@@ -742,15 +740,15 @@ fn what_is_wrong_in_another_place_is_not_told_as_missing_here() {
         } else {
             Role::Client
         };
-        let mistakes = given().flag(setting, value).mistakes_for(role);
-        let names: Vec<_> = mistakes.iter().map(|mistake| mistake.setting.as_str()).collect();
+        let errors = given().flag(setting, value).errors_for(role);
+        let names: Vec<_> = errors.iter().map(|error| error.setting.as_str()).collect();
         assert!(names.contains(&setting) && !names.contains(&phantom), "{names:?}");
     }
 }
 
 #[test]
 fn a_missing_setting_is_told_with_every_way_to_set_it() {
-    let mistake = given().mistakes_for(Role::Api).remove(0);
+    let error = given().errors_for(Role::Api).remove(0);
     for part in [
         "[entra]",
         "tenant_id",
@@ -758,12 +756,12 @@ fn a_missing_setting_is_told_with_every_way_to_set_it() {
         "TENANT_ID",
         "blogctl dev",
     ] {
-        assert!(mistake.hint.contains(part), "{part} in {}", mistake.hint);
+        assert!(error.hint.contains(part), "{part} in {}", error.hint);
     }
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_a_mistake_that_shows_none_of_its_content() {
+fn a_file_that_cannot_be_read_is_an_error_that_shows_none_of_its_content() {
     let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
     for (file, content, expected) in [
         (
@@ -787,8 +785,8 @@ fn a_file_that_cannot_be_read_is_a_mistake_that_shows_none_of_its_content() {
             "is not valid UTF-8",
         ),
     ] {
-        let mistake = given().file(file, content).the_mistake();
-        let told = format!("{mistake} {}", mistake.hint);
+        let error = given().file(file, content).the_error();
+        let told = format!("{error} {}", error.hint);
         assert!(told.contains(file) && told.contains(expected), "{told}");
         assert!(!told.contains("hunter2"), "{told}");
     }
@@ -802,7 +800,7 @@ fn a_named_file_must_be_there_and_is_read_in_place_of_blog_toml() {
     layers.sources.file = Some("other.toml".into());
     assert_eq!(layers.load().settings.client.port, 2);
     layers.sources.file = Some("missing.toml".into());
-    assert!(layers.the_mistake().setting.ends_with("missing.toml"));
+    assert!(layers.the_error().setting.ends_with("missing.toml"));
 
     let by_variable = given()
         .file("other.toml", "[client]\nport = 3")
@@ -812,18 +810,18 @@ fn a_named_file_must_be_there_and_is_read_in_place_of_blog_toml() {
 
 #[cfg(unix)]
 #[test]
-fn a_variable_that_is_not_utf_8_is_a_mistake() {
+fn a_variable_that_is_not_utf_8_is_an_error() {
     use std::os::unix::ffi::OsStringExt;
     let mut layers = given();
     layers
         .sources
         .environment
         .push(("FLASK_PORT".into(), std::ffi::OsString::from_vec(vec![0xff])));
-    assert_eq!(layers.the_mistake().setting, "client.port");
+    assert_eq!(layers.the_error().setting, "client.port");
 }
 
 #[test]
-fn secrets_are_shown_neither_by_debug_nor_in_a_mistake() {
+fn secrets_are_shown_neither_by_debug_nor_in_an_error() {
     let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
     let loaded = given()
         .variable("FLASK_SECRET_KEY", secret)
@@ -836,7 +834,7 @@ fn secrets_are_shown_neither_by_debug_nor_in_a_mistake() {
     let wrong = given()
         .variable("FLASK_SECRET_KEY", "hunter2")
         .variable("DATABASE_URL", "mysql://blog:hunter2@db.example/blog")
-        .mistakes();
+        .errors();
     assert_eq!(wrong.len(), 2);
     assert!(!format!("{wrong:?}").contains("hunter2"), "{wrong:?}");
 }
@@ -854,7 +852,7 @@ fn blog_toml_has_every_setting_with_its_default_and_a_sentence() {
 
     let defaults = given().load();
     for (entry, default) in loaded.entries.iter().zip(&defaults.entries) {
-        assert_ne!(entry.origin, "default", "{} is not in blog.toml", entry.name);
+        assert_ne!(entry.origin, Origin::Default, "{} is not in blog.toml", entry.name);
         // An example, since a list of none teaches nothing.
         if entry.name != "client.credential" {
             assert_eq!(

@@ -1,7 +1,7 @@
 //! Check: the settings. What is wrong with them is told first, and keeps checks that need it from misleading.
 
 use super::finding::{Check, Finding, Said};
-use crate::config::Mistake;
+use crate::config::{ConfigError, ConfigErrorKind};
 
 const CHECK: Check = Check {
     name: "settings",
@@ -18,20 +18,15 @@ pub struct Broken {
 }
 
 /// A finding for each mistake and each warning, and what cannot be used.
-pub fn findings(mistakes: &[Mistake], warnings: &[String], given: usize) -> (Vec<Finding>, Broken) {
-    // A file that cannot be read has no section.
-    let is_file = |mistake: &Mistake| mistake.origin.is_none() && mistake.problem != "is not set";
+pub fn findings(mistakes: &[ConfigError], warnings: &[String], given: usize) -> (Vec<Finding>, Broken) {
     let mut said: Vec<Said> = mistakes
         .iter()
-        .map(|mistake| {
-            let hint = &mistake.hint;
-            if let Some(expected) = hint.strip_prefix("must be ") {
-                Said::failed(mistake.to_string(), expected, format!("correct {}", mistake.setting))
-            } else if let Some((expected, remedy)) = hint.rsplit_once("; set ") {
-                Said::failed(mistake.to_string(), expected, format!("set {remedy}"))
-            } else {
-                Said::wrong(mistake.to_string(), hint.clone())
-            }
+        .map(|mistake| match &mistake.kind {
+            ConfigErrorKind::Invalid {
+                expected: Some(expected),
+            } => Said::failed(mistake.to_string(), expected, format!("correct {}", mistake.setting)),
+            ConfigErrorKind::Missing { expected, remedy } => Said::failed(mistake.to_string(), expected, remedy),
+            _ => Said::wrong(mistake.to_string(), mistake.hint.clone()),
         })
         .collect();
     said.extend(warnings.iter().map(|warning| {
@@ -50,7 +45,9 @@ pub fn findings(mistakes: &[Mistake], warnings: &[String], given: usize) -> (Vec
     }
     let broken = Broken {
         settings: mistakes.iter().map(|mistake| mistake.setting.clone()).collect(),
-        has_broken_file: mistakes.iter().any(is_file),
+        has_broken_file: mistakes
+            .iter()
+            .any(|mistake| mistake.kind == ConfigErrorKind::UnreadableFile),
     };
     (said.into_iter().map(|said| CHECK.finding(said)).collect(), broken)
 }

@@ -27,7 +27,7 @@ use crate::{
         error_report::{self, Hint, Told, WrongUsage},
         wrap,
     },
-    config::{Mistake, Mistakes, Settings, quotable_path, text_in},
+    config::{ConfigError, ConfigErrors, Settings, quotable_path, text_in},
     entra::{AccessTokenValidator, Provider, Refusal, TokenError, access_token::names_of_api},
 };
 
@@ -74,14 +74,19 @@ impl Verdict {
 ///
 /// # Errors
 /// When there is no token, or the API's settings are wrong.
-pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json: bool) -> anyhow::Result<ExitCode> {
+pub fn run(
+    file: &Path,
+    settings: &Settings,
+    mut mistakes: Vec<ConfigError>,
+    as_json: bool,
+) -> anyhow::Result<ExitCode> {
     mistakes.retain(|mistake| {
         !["client.", "idp.", "database.", "azure.", "redis."]
             .iter()
             .any(|room| mistake.setting.starts_with(room))
     });
     if !mistakes.is_empty() {
-        return Err(Mistakes(mistakes).into());
+        return Err(ConfigErrors(mistakes).into());
     }
     let token = match read(file) {
         Ok(token) => token,

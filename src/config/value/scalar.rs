@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use url::Url;
 
 use super::{SettingValue, text};
-use crate::config::redact::masked;
+use crate::config::redact::redacted_address;
 
 impl SettingValue for String {
     const EXPECTED: &'static str = "text";
@@ -69,7 +69,7 @@ impl SettingValue for Url {
         Self::parse(text(value)?.trim()).map_err(|error| error.to_string())
     }
     fn show(&self) -> Json {
-        json!(masked(self.as_str()))
+        json!(redacted_address(self.as_str()))
     }
 }
 
