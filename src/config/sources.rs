@@ -49,7 +49,7 @@ pub struct Flag {
     pub name: String,
     /// `section.key`
     pub setting: String,
-    /// The text after `=`.
+    /// The value as text.
     pub value: String,
 }
 
@@ -198,7 +198,7 @@ impl Collected {
             value.to_str().map(str::to_owned)
         };
         let read = dotenv::parse(&text, value_of);
-        for line in read.wrong_lines {
+        for line in read.invalid_lines {
             // Never the line itself: it may hold a secret.
             let problem = format!("has a line that is not NAME=value: line {line}");
             let hint = "write NAME=value, or NAME='value' for a value of several lines; # begins a comment";

@@ -73,7 +73,7 @@ impl SettingValue for Url {
     }
 }
 
-/// Makes an enum a setting's type: its words are those that serde knows, in any case.
+/// Implements `SettingValue` for an enum. The words are its serde names, in upper or lower case.
 macro_rules! choices {
     ($type:ty => $expected:literal) => {
         impl $crate::config::value::SettingValue for $type {
