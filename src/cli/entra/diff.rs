@@ -18,7 +18,7 @@ use crate::{
         error_report::Hint,
     },
     config::{Settings, quotable_path},
-    entra::registration::{Drift, Severity, Wanted, drift},
+    registration::{Drift, Severity, Wanted, drift},
 };
 
 const SITE: Check = Check {
