@@ -22,7 +22,7 @@
 //! | [`config`] | the settings; the only room that reads the environment |
 //!
 //! The files between them: `atomic_file` writes a file whole or not at all, `background` starts threads whose panics
-//! are reported, `failure_log` logs a repeated failure once, `loopback` decides which URLs may be used without TLS,
+//! are reported, `failure_log` logs a repeated failure once, `hint` says what to do about an error, `loopback` decides which URLs may be used without TLS,
 //! `trusted_file` reads files that only this account or root may write.
 
 #![forbid(unsafe_code)]
@@ -41,6 +41,7 @@ pub mod config;
 pub mod db;
 pub mod entra;
 mod failure_log;
+pub mod hint;
 pub mod idp;
 mod loopback;
 pub mod outbound;

@@ -21,7 +21,7 @@ use self::{
     values::{Plan, Ports, VAULT_CERTIFICATE},
 };
 use super::{
-    error_report::{Hint, WrongUsage},
+    error_report::{WithHint as _, WrongUsage},
     logging,
     settings::SettingsArguments,
 };

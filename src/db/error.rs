@@ -1,8 +1,9 @@
 //! Why the database did not do it. No message holds a password or a post's content.
 
-use std::{sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use super::{failure::Failure, legacy};
+use crate::hint::Hint;
 
 /// Why the database did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -93,15 +94,16 @@ pub enum DbError {
     },
 }
 
-impl DbError {
-    /// What to do about it, where one thing will do.
-    pub fn hint(&self) -> Option<&'static str> {
+impl Hint for DbError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::PythonDatabase { .. } => Some(legacy::HOW_TO_IMPORT),
+            Self::PythonDatabase { .. } => Some(Cow::Borrowed(legacy::HOW_TO_IMPORT)),
             _ => None,
         }
     }
+}
 
+impl DbError {
     /// The time that began then is over.
     pub(super) fn late_since(begun: Instant) -> Self {
         Self::Deadline {
