@@ -66,7 +66,7 @@ section! {
         /// `Blog.Admin`) decides what they may do.
         pub allow_app_only: bool = false;
 
-        /// Let app roles decide what users may do, too: [api.md](api.md#who-may-do-what). Otherwise every signed-in user may
+        /// Let app roles decide what users may do, too: [api.md](api.md#permissions). Otherwise every signed-in user may
         /// write posts, and change and delete their own.
         pub require_app_roles: bool = false;
 
@@ -131,7 +131,7 @@ section! {
         pub limit_searches_burst: u32 = 50, number(1..=MAX_LIMIT);
 
         /// Memory for cached responses, in MiB; 0 turns the cache off. A cached response is used only while none of its data
-        /// has changed. SQLite only.
+        /// has changed. SQLite only. Compressed responses take up to a quarter of this in addition, on either database.
         pub ready_answers_mib: u32 = 128, number(0..=65_536);
     }
 }

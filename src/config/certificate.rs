@@ -57,7 +57,7 @@ section! {
         pub key_passphrase_file: Option<PathBuf> = None, secret_file;
 
         /// Expected thumbprint of the certificate, SHA-1 or SHA-256 in hex, with or without colons or spaces. Only compared
-        /// with the certificate.
+        /// with the certificate; a difference is an error.
         #[key(cert_thumbprint)]
         #[alias(CLIENT_CERT_THUMBPRINT)]
         #[serde(rename = "cert_thumbprint", skip_serializing_if = "Option::is_none")]
