@@ -4,9 +4,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use log::LevelFilter;
 use url::Url;
-use uuid::Uuid;
 
-use crate::loopback::is_secure;
+use crate::{guid, loopback::is_secure};
 
 /// What [`host`] accepts.
 pub const A_HOST: &str = "an IP address or a host name";
@@ -22,7 +21,7 @@ pub const A_LOG_FILTER: &str =
 
 /// A GUID with hyphens and without braces.
 pub fn guid(text: &str) -> bool {
-    text.len() == 36 && Uuid::parse_str(text).is_ok()
+    guid::parse(text).is_some()
 }
 
 /// A URL that uses TLS or stays on this machine.
