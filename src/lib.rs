@@ -23,5 +23,6 @@ mod loopback;
 pub mod outbound;
 pub mod serve;
 mod trusted_file;
+mod user_key;
 pub mod vault;
 pub mod web;

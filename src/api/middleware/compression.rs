@@ -1,7 +1,7 @@
-//! Compressed responses, each under an entity tag of its own: see [`crate::serve::content_coding`].
+//! Compresses responses. Each coding has a separate entity tag: see [`crate::serve::content_coding`].
 //!
-//! A body is compressed as a whole, so that a response has a length and small ones leave in one packet. What takes longer
-//! than a serving thread may spend on one request is compressed on other threads, a few at a time.
+//! A body is compressed as a whole, so that the response has a length and a small one fits into one packet. Large bodies are
+//! compressed on other threads, a few at a time, so that they do not block a serving thread.
 
 use actix_web::{
     Error, Route,
@@ -15,7 +15,7 @@ use actix_web::{
 use crate::api::problem::Problem;
 use crate::serve::content_coding::{Coding, MIN_BYTES};
 
-/// The same route for requests that have `Accept-Encoding`. Mount it before the plain one, which is spared the work.
+/// The route for requests with `Accept-Encoding`. Mount it before the plain route, which then skips this middleware.
 pub fn compressed(route: Route) -> Route {
     route
         .guard(guard::fn_guard(|request| {
@@ -48,17 +48,17 @@ async fn compress(
     };
     let compressed = coding.compress_body(bytes).await.map_err(Problem::internal)?;
     let mut response = response.set_body(BoxBody::new(compressed));
-    name_form(response.headers_mut(), coding);
+    set_coding(response.headers_mut(), coding);
     Ok(ServiceResponse::new(request, response).map_into_right_body())
 }
 
-fn name_form(headers: &mut HeaderMap, coding: Coding) {
+fn set_coding(headers: &mut HeaderMap, coding: Coding) {
     headers.insert(header::CONTENT_ENCODING, coding.to_header());
-    let plain = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
-    let plain = plain
+    let tag = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
+    let tag = tag
         .and_then(|tag| tag.strip_prefix('"'))
         .and_then(|tag| tag.strip_suffix('"'));
-    if let Some(tag) = plain.and_then(|tag| HeaderValue::try_from(format!("\"{}\"", coding.tag(tag))).ok()) {
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(format!("\"{}\"", coding.tag(tag))).ok()) {
         headers.insert(header::ETAG, tag);
     }
 }
