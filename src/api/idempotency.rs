@@ -113,7 +113,7 @@ mod tests {
             &[b"a", b"a"],
             &[b"a", b""],
         ] {
-            assert_eq!(found(values), Err("malformed_idempotency_key"), "{values:?}");
+            assert_eq!(parsed(values), Err("malformed_idempotency_key"), "{values:?}");
         }
     }
 

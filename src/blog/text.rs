@@ -246,7 +246,7 @@ mod tests {
                 prop_assert!((1..=200).contains(&title.chars().count()));
                 prop_assert_eq!(title, title.trim());
                 prop_assert!(!title.chars().any(char::is_control));
-                prop_assert!(normal(&text).contains(title));
+                prop_assert!(normalize(&text).contains(title));
                 prop_assert!(is_nfc(title));
                 let again = Title::parse(title);
                 prop_assert_eq!(again.as_ref().map(Title::as_str), Ok(title));

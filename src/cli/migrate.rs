@@ -13,7 +13,7 @@ use crate::{
     db::{
         Database,
         legacy::HOW_TO_IMPORT,
-        migrate::{self, Found, Migration},
+        migrate::{self, Inspection, Migration},
     },
 };
 
@@ -104,7 +104,7 @@ fn revert(database: &Database, yes: bool) -> anyhow::Result<Vec<String>> {
         .collect())
 }
 
-fn status(found: &Found, json: bool) -> anyhow::Result<Vec<String>> {
+fn status(found: &Inspection, json: bool) -> anyhow::Result<Vec<String>> {
     let migrations = &found.migrations;
     if json {
         return Ok(vec![serde_json::to_string_pretty(migrations)?]);

@@ -52,7 +52,7 @@ pub async fn complete(
 }
 
 /// Runs `future`, and turns a panic into its message.
-async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
+async fn catch_panic<T>(future: impl Future<Output = T>) -> Result<T, String> {
     let mut future = pin!(future);
     // Unwind safety: the interrupted future is dropped with the request, and nothing of it is used again.
     poll_fn(

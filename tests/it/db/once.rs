@@ -105,7 +105,7 @@ fn without_the_key_there_is_no_post_and_without_the_post_no_key() {
             .blog
             .create_idempotent(Rights::Write, &author, draft("One"), key(), fails)
             .await;
-        assert!(matches!(outcome, Err(BlogError::NoAnswer(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(BlogError::Render(_))), "{outcome:?}");
         let panics = |_: &Post| panic!("while the answer is made");
         assert!(
             test.blog
