@@ -14,6 +14,7 @@ use super::{
     key_watch::KeyWatch,
     middleware::{
         address_limit,
+        compression::CompressedBodies,
         cors::{InvalidOrigin, Origins},
         header_limits, problem_documents,
         rate_limit::RateLimits,
@@ -113,6 +114,7 @@ impl Server {
             blog: web::Data::new(Blog::new(database.clone())),
             health: web::Data::new(Readiness::new(database.clone(), Arc::clone(&validator))),
             cache: web::Data::new(ResponseCache::new(settings.api.ready_answers_mib)),
+            compressed: web::Data::new(CompressedBodies::new(settings.api.ready_answers_mib / 4)),
             validator: web::Data::from(Arc::clone(&validator)),
             names: web::Data::new(NameUpdates::default()),
             limits: web::Data::new(RateLimits::new(
@@ -199,6 +201,7 @@ struct AppState {
     blog: web::Data<Blog>,
     health: web::Data<Readiness>,
     cache: web::Data<ResponseCache>,
+    compressed: web::Data<CompressedBodies>,
     validator: web::Data<AccessTokenValidator>,
     limits: web::Data<RateLimits>,
     names: web::Data<NameUpdates>,
@@ -214,6 +217,7 @@ impl AppState {
             .app_data(self.blog.clone())
             .app_data(self.health.clone())
             .app_data(self.cache.clone())
+            .app_data(self.compressed.clone())
             .app_data(self.validator.clone())
             .app_data(self.limits.clone())
             .app_data(self.names.clone())
