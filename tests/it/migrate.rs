@@ -164,8 +164,11 @@ fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
         assert_eq!((first.title.as_str(), first.content.as_str()), ("First", "Text\nmore"));
         assert_eq!(first.created_at.to_rfc3339(), "2025-02-01T10:00:00+00:00");
         assert_eq!(first.author.id, 3);
-        assert_eq!(first.author.key.oid.to_string(), "0a11ce00-0000-4000-8000-000000000001");
-        assert_eq!(first.author.key.tid.to_string(), TENANT);
+        assert_eq!(
+            first.author.key.object_id.to_string(),
+            "0a11ce00-0000-4000-8000-000000000001"
+        );
+        assert_eq!(first.author.key.tenant_id.to_string(), TENANT);
         assert_eq!(
             (second.title.as_str(), second.author.display_name.as_str()),
             ("Second", "Unknown user")
@@ -411,7 +414,7 @@ fn a_database_that_cannot_be_opened_is_named_without_its_password() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let missing = Path::new("missing").join("blog.db").display().to_string();
     for (url, code, said) in [
-        (missing.as_str(), 1, "make it first"),
+        (missing.as_str(), 1, "create it first"),
         ("mysql://blog:s3cret@host/blog", 2, "database.url"),
         (
             "postgres://blog:s3cret@127.0.0.1:9/blog",

@@ -54,7 +54,7 @@ fn twenty_posts_by_three_users_unless_told_otherwise() {
     let page = page(&file.settings);
     assert_eq!(page.total, 20);
     let tid = Uuid::parse_str(blogctl::config::DEV_TENANT_ID).expect("a GUID");
-    assert!(page.posts.iter().all(|post| post.author.key.tid == tid));
+    assert!(page.posts.iter().all(|post| post.author.key.tenant_id == tid));
 }
 
 #[test]
@@ -67,7 +67,11 @@ fn as_many_as_asked_for_in_the_tenant_of_the_settings_on_both_databases() {
         assert_eq!(output.code, Some(0), "{output:?}");
         let page = page(settings);
         assert_eq!(page.total, 50);
-        assert!(page.posts.iter().all(|post| post.author.key.tid.to_string() == tid));
+        assert!(
+            page.posts
+                .iter()
+                .all(|post| post.author.key.tenant_id.to_string() == tid)
+        );
     });
 }
 

@@ -52,7 +52,7 @@ fn a_401_is_a_problem_document() {
       "type": "about:blank",
       "title": "Unauthorized",
       "status": 401,
-      "detail": "this needs an access token, sent as \"Authorization: Bearer …\"",
+      "detail": "send an access token as \"Authorization: Bearer …\"",
       "instance": "/v1/posts",
       "code": "missing_token",
       "request_id": "[request id]"

@@ -48,10 +48,7 @@ fn without_its_database_the_api_is_not_ready_and_shows_nothing_of_the_reason() {
 
     for answer in [api.alice().get("/v1/posts"), api.alice().get("/v1/posts/1")] {
         let detail = answer.problem(500, "internal");
-        assert_eq!(
-            detail,
-            "something went wrong on the server; it was logged under this request id"
-        );
+        assert_eq!(detail, "the server failed; the error was logged under this request id");
         for internal in [path.as_str(), "table", "blog_posts", "post_counts", "statement"] {
             assert!(!answer.text.contains(internal), "{internal}: {}", answer.text);
         }

@@ -62,7 +62,7 @@ fn a_database_file_that_cannot_be_is_told_apart_from_one_that_is_not_there_yet()
     symlink("circle.db", folder.join("circle.db")).expect("a link");
     let circle = database("circle.db");
     assert!(
-        circle.starts_with('✗') && circle.contains("leads in a circle"),
+        circle.starts_with('✗') && circle.contains("leads back to itself"),
         "{circle}"
     );
 }
@@ -121,7 +121,7 @@ fn a_folder_in_which_no_database_can_be_made_is_told() {
     for name in ["new.db", "there.db"] {
         let told = database(name);
         let expected = format!(
-            "no file can be made in the folder {}: Permission denied",
+            "no file can be created in the folder {}: Permission denied",
             data.display()
         );
         assert!(told.starts_with('✗') && told.contains(&expected), "{told}");
@@ -136,7 +136,7 @@ fn a_folder_in_which_no_database_can_be_made_is_told() {
     mode(&data, 0o600);
     let told = database("inner/new.db");
     let expected = format!(
-        "the folder {} is out of reach: Permission denied",
+        "the folder {} cannot be read: Permission denied",
         data.join("inner").display()
     );
     assert!(

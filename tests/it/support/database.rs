@@ -73,8 +73,8 @@ impl TestBlog {
 /// The key of the user with this number.
 pub fn key(number: u128) -> UserKey {
     UserKey {
-        tid: Uuid::from_u128(0xAAAA),
-        oid: Uuid::from_u128(number),
+        tenant_id: Uuid::from_u128(0xAAAA),
+        object_id: Uuid::from_u128(number),
     }
 }
 

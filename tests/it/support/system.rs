@@ -72,7 +72,7 @@ impl TestServer {
 
     pub fn api(listener: TcpListener, settings: Settings) -> Self {
         Self::start(
-            move || api::Server::on(listener, &settings).expect("api"),
+            move || api::Server::from_listener(listener, &settings).expect("api"),
             |server| (server.port(), server.handle()),
             api::Server::run,
         )
