@@ -1,5 +1,5 @@
-//! The description of the API (OpenAPI 3.1), generated from the handlers and their JSON types, so that it cannot describe routes
-//! or fields that do not exist.
+//! The description of the API (OpenAPI 3.1), generated from the handlers and their JSON types, so that it cannot
+//! describe routes or fields that do not exist.
 
 mod complete;
 mod post_fields;
