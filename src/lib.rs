@@ -22,7 +22,8 @@
 //! | [`config`] | the settings; the only room that reads the environment |
 //!
 //! The files between them: `atomic_file` writes a file whole or not at all, `background` starts threads whose panics
-//! are reported, `failure_log` logs a repeated failure once, `loopback` decides which URLs may be used without TLS,
+//! are reported, `failure_log` logs a repeated failure once, `guid` parses GUIDs, `hint` says what to do about an error,
+//! `loopback` decides which URLs may be used without TLS, `single_flight` lets one request ask while the others wait,
 //! `trusted_file` reads files that only this account or root may write.
 
 #![forbid(unsafe_code)]
@@ -41,11 +42,15 @@ pub mod config;
 pub mod db;
 pub mod entra;
 mod failure_log;
+mod guid;
+pub mod hint;
 pub mod idp;
 mod loopback;
 pub mod outbound;
 pub mod registration;
 pub mod serve;
+mod single_flight;
 mod trusted_file;
+mod user_key;
 pub mod vault;
 pub mod web;

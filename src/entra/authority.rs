@@ -1,10 +1,11 @@
-//! The authority: which tenant of which cloud, its addresses and the issuers that its tokens may name.
+//! The authority: a tenant in a cloud, its addresses, and the issuers of its tokens.
 
 use url::Url;
 use uuid::Uuid;
 
 use crate::{
     config::{Cloud, EntraSettings},
+    guid,
     loopback::is_secure,
 };
 
@@ -37,7 +38,7 @@ impl Authority {
     /// When the tenant is not a GUID or the host would be reached over plain HTTP beyond loopback.
     pub fn new(settings: &EntraSettings) -> Result<Self, AuthorityError> {
         let tenant_id =
-            parse_guid(&settings.tenant_id).ok_or_else(|| AuthorityError::TenantId(settings.tenant_id.clone()))?;
+            guid::parse(&settings.tenant_id).ok_or_else(|| AuthorityError::TenantId(settings.tenant_id.clone()))?;
         let Some(host) = &settings.authority_host else {
             let (host, v1_host) = cloud_hosts(settings.cloud);
             return Ok(Self {
@@ -59,19 +60,19 @@ impl Authority {
             host: host.clone(),
         })
     }
-    /// This authority, and those of other tenants of the same cloud. An entry that is not a GUID names no tenant.
+    /// This authority, and those of other tenants of the same cloud. Entries that are not GUIDs are ignored.
     pub(super) fn with_tenants(&self, others: &[String]) -> Vec<Self> {
-        let others = others.iter().filter_map(|id| parse_guid(id)).map(|tenant_id| Self {
+        let others = others.iter().filter_map(|id| guid::parse(id)).map(|tenant_id| Self {
             tenant_id,
             ..self.clone()
         });
         std::iter::once(self.clone()).chain(others).collect()
     }
-    /// `{host}/{tenant}/oauth2/v2.0/authorize`: where a user signs in, for whoever lacks a token.
+    /// `{host}/{tenant}/oauth2/v2.0/authorize`: where a user signs in to get a token.
     pub fn authorization_uri(&self) -> String {
         format!("{}/{}/oauth2/v2.0/authorize", without_slash(&self.host), self.tenant_id)
     }
-    /// `{host}/{tenant}/oauth2/v2.0/token`, for who cannot ask discovery first.
+    /// `{host}/{tenant}/oauth2/v2.0/token`, for callers that cannot use discovery.
     pub fn token_endpoint(&self) -> Url {
         self.at("oauth2/v2.0/token")
     }
@@ -98,21 +99,15 @@ impl Authority {
         format!("{}/{}/v2.0", without_slash(&self.host), self.tenant_id)
     }
     /// Issuer of v1 tokens: `https://sts.windows.net/{tenant}/` (`https://sts.chinacloudapi.cn/{tenant}/` in China,
-    /// `{authority_host}/{tenant}/` when a host of one's own is set).
+    /// `{authority_host}/{tenant}/` when `entra.authority_host` is set).
     pub fn issuer_v1(&self) -> String {
         format!("{}/{}/", self.v1_host, self.tenant_id)
     }
-    /// Whether an endpoint that this authority names may be used: HTTPS always, plain HTTP only on loopback and only
-    /// when the authority itself is reached so.
+    /// Whether an endpoint that this authority names may be used: HTTPS always; plain HTTP only on loopback, and only
+    /// when the authority itself uses plain HTTP.
     pub(super) fn trusts(&self, endpoint: &Url) -> bool {
         endpoint.scheme() == "https" || (self.host.scheme() == "http" && is_secure(endpoint))
     }
-}
-
-/// A GUID as Entra writes it: hyphens, no braces.
-pub(crate) fn parse_guid(text: &str) -> Option<Uuid> {
-    // `Uuid` also reads forms of other lengths: `urn:uuid:…`, braces, no hyphens.
-    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
 fn without_slash(url: &Url) -> &str {
@@ -171,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_of_ones_own_names_its_own_issuers_with_and_without_a_slash() {
+    fn a_configured_host_has_its_own_issuers_with_and_without_a_slash() {
         for host in ["http://localhost:9000", "http://localhost:9000/"] {
             let authority = at(host).unwrap();
             assert_eq!(authority.issuer_v2(), format!("http://localhost:9000/{TENANT}/v2.0"));
@@ -184,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_is_taken_on_loopback_only() {
+    fn plain_http_is_accepted_on_loopback_only() {
         for host in [
             "http://localhost:1",
             "http://127.0.0.1:1",
@@ -205,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_with_user_query_or_fragment_is_refused() {
+    fn a_host_with_user_query_or_fragment_is_rejected() {
         for host in [
             "https://user@a.b",
             "https://u:p@a.b",
@@ -237,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_may_be_plain_http_only_beside_an_authority_that_is() {
+    fn an_endpoint_may_use_plain_http_only_if_the_authority_does() {
         let endpoint = |url| Url::parse(url).unwrap();
         let on_loopback = at("http://localhost:9000").unwrap();
         assert!(on_loopback.trusts(&endpoint("http://127.0.0.1:9000/keys")));
