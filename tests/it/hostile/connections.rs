@@ -3,7 +3,7 @@
 use super::{Api, MAX_PEAK_KIB, eventually, status_in};
 use crate::support::{
     attacks,
-    binary::{Ended, blogctl},
+    binary::{CommandOutput, blogctl},
 };
 
 #[test]
@@ -140,7 +140,7 @@ fn with_too_few_descriptors_a_server_says_so_and_does_not_start() {
         .current_dir(folder.path())
         .args(["-c", "ulimit -n 40; exec \"$0\" serve-idp --port 0"])
         .arg(program);
-    let ended = Ended::of_command(&mut command);
+    let ended = CommandOutput::of_command(&mut command);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(
         ended.stderr.contains("the limit of open files is 40") && !ended.stderr.contains("panicked"),
