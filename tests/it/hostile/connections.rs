@@ -138,12 +138,15 @@ fn with_too_few_descriptors_a_server_says_so_and_does_not_start() {
     let mut command = std::process::Command::new("sh");
     command
         .current_dir(folder.path())
-        .args(["-c", "ulimit -n 40; exec \"$0\" serve-idp --port 0"])
-        .arg(program);
+        .args(["-c", "ulimit -n 60; exec \"$0\" serve-api --port 0"])
+        .arg(program)
+        .env("BLOG_ENTRA__TENANT_ID", "2a1ce5b7-0000-4000-8000-00000000000a")
+        .env("BLOG_ENTRA__AUTHORITY_HOST", "http://127.0.0.1:1")
+        .env("BLOG_API__APP_ID_URI", "api://2a1ce5b7-0000-4000-8000-00000000000b");
     let ended = CommandOutput::of_command(&mut command);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(
-        ended.stderr.contains("the limit of open files is 40") && !ended.stderr.contains("panicked"),
+        ended.stderr.contains("the limit of open files is 60") && !ended.stderr.contains("panicked"),
         "{ended:?}"
     );
 }
