@@ -69,7 +69,7 @@ impl TlsFiles {
     }
 }
 
-/// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, by an explicit provider: a process-wide one would be somebody else's choice.
+/// TLS 1.2 and 1.3 for HTTP/1.1. The crypto provider is explicit: the default is process-wide, and any library may set it.
 ///
 /// # Errors
 /// See [`TlsError`].
@@ -85,7 +85,7 @@ pub fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(vec![chain], key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 

@@ -177,8 +177,6 @@ pub struct Connection {
     head: Option<(Charge, usize)>,
     /// Whether a head has begun and not ended.
     is_in_head: bool,
-    /// Whether requests follow one another.
-    is_http1: bool,
     /// Whether the client has not taken all that was to be sent.
     is_stalled: bool,
     /// Whether it had not at some time of the response under way.
@@ -190,16 +188,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Of HTTP/1.1 when `scanner` watches it.
-    pub fn new(socket: Socket, place: Place, peer: Option<IpAddr>, scanner: Scanner) -> Self {
+    /// A connection that has received nothing yet.
+    pub fn new(socket: Socket, place: Place, peer: Option<IpAddr>) -> Self {
         Self {
             socket,
             local: Local::new(place, peer),
             held: BytesMut::new(),
             head: None,
             is_in_head: false,
-            is_http1: scanner.is_between_requests(),
-            scanner,
+            scanner: Scanner::new(),
             is_stalled: false,
             is_measured: false,
             is_reading_put_off: false,
@@ -215,7 +212,7 @@ impl Connection {
     /// Whether ending it would lose nothing. Also in a body whose request has been answered: nobody needs the rest of it.
     fn is_idle(&self) -> bool {
         let is_between = self.scanner.is_between_requests() && self.held.is_empty();
-        (is_between || self.scanner.is_in_body() || !self.is_http1) && !self.local.place.shared.is_active()
+        (is_between || self.scanner.is_in_body()) && !self.local.place.shared.is_active()
     }
 
     /// The error that ends it at once, when that is the order. Nothing of it stays with the system either.

@@ -70,7 +70,7 @@ pub struct Scanner {
 
 impl Scanner {
     /// At the start of a head.
-    pub fn http1() -> Self {
+    pub fn new() -> Self {
         Self {
             state: State::Head,
             line: 0,
@@ -78,14 +78,6 @@ impl Scanner {
             has_begun: false,
             expect: 0,
             head_bytes: 0,
-        }
-    }
-
-    /// For a protocol without such heads.
-    pub fn unwatched() -> Self {
-        Self {
-            state: State::Unwatched,
-            ..Self::http1()
         }
     }
 
@@ -240,7 +232,7 @@ mod tests {
 
     /// Scans in pieces of these lengths; each head is followed by the next of `bodies`.
     fn scan(bytes: &[u8], bodies: &[Framing], pieces: &[usize]) -> Vec<u8> {
-        let (mut scanner, mut bodies, mut out) = (Scanner::http1(), bodies.iter(), Vec::new());
+        let (mut scanner, mut bodies, mut out) = (Scanner::new(), bodies.iter(), Vec::new());
         let (mut rest, mut pieces) = (bytes.to_vec(), pieces.iter().copied().cycle());
         while !rest.is_empty() {
             let length = pieces.next().unwrap_or(usize::MAX).clamp(1, rest.len());
@@ -286,7 +278,7 @@ mod tests {
 
     #[test]
     fn empty_lines_before_a_head_are_part_of_it() {
-        let mut scanner = Scanner::http1();
+        let mut scanner = Scanner::new();
         for _ in 0..100 {
             assert_eq!(scanner.scan(&mut [b'\r', b'\n']), 2);
             assert!(!scanner.is_between_requests());
@@ -296,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_body_without_a_length_is_a_body() {
-        let mut scanner = Scanner::http1();
+        let mut scanner = Scanner::new();
         let mut head = GET.as_bytes().to_vec();
         scanner.scan(&mut head);
         scanner.follow(Framing::Endless);

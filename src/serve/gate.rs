@@ -156,9 +156,6 @@ fn show_expectation(request: &mut Request) -> bool {
 /// What the parser, which has checked these headers, makes of them.
 fn framing(request: &Request) -> Framing {
     let headers = request.headers();
-    if request.version() > Version::HTTP_11 {
-        return Framing::Endless;
-    }
     if headers.contains_key(TRANSFER_ENCODING) {
         return Framing::Chunked;
     }

@@ -122,7 +122,7 @@ fn has_valid_host(request: &ServiceRequest) -> bool {
     }
     let mut hosts = request.headers().get_all(HOST);
     match (hosts.next(), hosts.next()) {
-        // The web server demands one in HTTP/1.1; HTTP/2 has it in the URI.
+        // The web server demands one in HTTP/1.1; HTTP/1.0 has none.
         (None, _) => true,
         (Some(host), None) => is_host(host.as_bytes()),
         (Some(_), Some(_)) => false,

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use actix_http::{HttpService, Protocol, Request, Response, error::DispatchError};
+use actix_http::{HttpService, Request, Response, error::DispatchError};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, map_config};
 use actix_web::{
     Error,
@@ -25,7 +25,6 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use super::{
     connection::{Connection, Socket, bound_send_buffers, prepare_socket},
-    framing::Scanner,
     gate::GateFactory,
     registry::{Limits, Registry},
 };
@@ -44,7 +43,7 @@ pub struct Options<'s> {
     pub workers: usize,
     /// Limits of all kinds.
     pub settings: &'s ServerSettings,
-    /// HTTPS, and HTTP/2 for clients that prefer it.
+    /// HTTPS; plain HTTP without it.
     pub tls: Option<Arc<ServerConfig>>,
 }
 
@@ -139,7 +138,7 @@ where
                 .on_connect_ext(|connection: &Connection, data| {
                     data.insert(connection.local());
                 })
-                .finish(GateFactory(app));
+                .h1(GateFactory(app));
             let acceptor = Acceptor {
                 registry: Arc::clone(&accepting),
                 tls: tls.clone(),
@@ -167,27 +166,23 @@ struct Acceptor {
 
 impl Acceptor {
     /// `None` when there is no place for it, or its client does not speak TLS.
-    async fn accept(&self, stream: TcpStream) -> Option<(Connection, Protocol, Option<SocketAddr>)> {
+    async fn accept(&self, stream: TcpStream) -> Option<Accepted> {
         // Without an address, the client is gone.
         let peer = stream.peer_addr().ok()?;
         let place = self.registry.admit(peer.ip())?;
         prepare_socket(&stream, self.send_timeout).ok()?;
-        let Some(tls) = &self.tls else {
-            let connection = Connection::new(Socket::Plain(stream), place, Some(peer.ip()), Scanner::http1());
-            return Some((connection, Protocol::Http1, Some(peer)));
+        let socket = match &self.tls {
+            None => Socket::Plain(stream),
+            Some(tls) => {
+                let accepted = timeout(self.head_timeout, tls.accept(stream)).await.ok()?;
+                Socket::Tls(Box::new(accepted.inspect_err(|error| refused(peer.ip(), error)).ok()?))
+            }
         };
-        let stream = timeout(self.head_timeout, tls.accept(stream)).await.ok()?;
-        let stream = stream.inspect_err(|error| refused(peer.ip(), error)).ok()?;
-        let (protocol, scanner) = match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => (Protocol::Http2, Scanner::unwatched()),
-            _ => (Protocol::Http1, Scanner::http1()),
-        };
-        let connection = Connection::new(Socket::Tls(Box::new(stream)), place, Some(peer.ip()), scanner);
-        Some((connection, protocol, Some(peer)))
+        Some((Connection::new(socket, place, Some(peer.ip())), Some(peer)))
     }
 }
 
-type Accepted = (Connection, Protocol, Option<SocketAddr>);
+type Accepted = (Connection, Option<SocketAddr>);
 
 /// Makes a [`Serving`] for each worker.
 struct ServingFactory<H> {
@@ -243,7 +238,7 @@ where
         let (http, acceptor) = (Rc::clone(&self.http), self.acceptor.clone());
         Box::pin(async move {
             if let Some(accepted) = acceptor.accept(stream).await {
-                let peer = accepted.2;
+                let peer = accepted.1;
                 if let Err(error) = http.call(accepted).await {
                     ended(peer.map(|peer| peer.ip()), &error);
                 }
@@ -261,10 +256,7 @@ fn ended(peer: Option<IpAddr>, error: &DispatchError) {
         DispatchError::Parse(error) => {
             log::info!(target: "blogctl::access", client = client; "malformed request refused: {error}");
         }
-        DispatchError::Io(_)
-        | DispatchError::H2(_)
-        | DispatchError::SlowRequestTimeout
-        | DispatchError::DisconnectTimeout => {
+        DispatchError::Io(_) | DispatchError::SlowRequestTimeout | DispatchError::DisconnectTimeout => {
             log::debug!(target: "blogctl::access", client = client; "connection ended: {error}");
         }
         error => log::error!(client = client; "connection ended: {error}"),
