@@ -29,7 +29,7 @@ use crate::{
     api,
     config::{Mistakes, Role, Settings},
     idp,
-    serve::{self, ListenError, descriptors, stop},
+    serve::{self, ListenError, descriptors, shutdown},
     vault, web,
 };
 
@@ -265,7 +265,7 @@ fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<(
             summary::print(&summary::started(plan, prepared)).map_err(io::Error::other)?;
             all(handles.clone(), runs).await
         };
-        stop::on_signal(stoppers, Duration::ZERO, run).await?;
+        shutdown::on_signal(stoppers, Duration::ZERO, run).await?;
         summary::print(&summary::stopped(plan))?;
         Ok(())
     })

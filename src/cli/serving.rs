@@ -5,7 +5,7 @@ use std::{future::Future, io, time::Duration};
 use actix_web::rt::System;
 
 use super::failure::Hint;
-use crate::serve::{ListenError, Stopper, descriptors, stop};
+use crate::serve::{ListenError, Stopper, descriptors, shutdown};
 
 /// A server that listens, on its way to running.
 pub struct Bound<R> {
@@ -40,7 +40,7 @@ where
             log::info!("listening on {url}");
             run.await
         };
-        stop::on_signal(vec![stopper], drain, run).await?;
+        shutdown::on_signal(vec![stopper], drain, run).await?;
         log::info!("stopped");
         Ok(())
     })

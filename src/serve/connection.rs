@@ -21,7 +21,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 use super::{
-    budget::Charge,
+    byte_budget::Charge,
     framing::{Framing, Scanner},
     registry::{Order, Place},
 };

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::{
-    budget::Charge,
+    byte_budget::Charge,
     connection::Local,
     framing::{Framing, HIDDEN_CONTINUE},
     registry::Order,

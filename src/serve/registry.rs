@@ -16,7 +16,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{Source, TrustedProxies, budget::Budget, descriptors};
+use super::{Source, TrustedProxies, byte_budget::Budget, descriptors};
 use crate::config::ServerSettings;
 
 /// Connections beyond the most that there may be, for probes: they get `/health…` and nothing else.

@@ -30,7 +30,7 @@ use crate::{
     config::ServerSettings,
     serve::{
         self, Listening, Options, access_log,
-        local_programs::{self, Objection},
+        loopback_guard::{self, Objection},
         request_guard, request_id,
     },
 };
@@ -136,7 +136,7 @@ async fn only_local_programs<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let message = match local_programs::objection(&request) {
+    let message = match loopback_guard::objection(&request) {
         None => return Ok(next.call(request).await?.map_into_left_body()),
         Some(Objection::AnotherMachine) => "Only this machine may use this vault.",
         Some(Objection::WebPage) => "No web page may use this vault.",

@@ -9,7 +9,7 @@ use actix_web::{
 };
 
 use super::problem::problem;
-use crate::serve::local_programs::{self, Objection};
+use crate::serve::loopback_guard::{self, Objection};
 
 /// Middleware: refuses every request that did not come straight from a local program.
 ///
@@ -19,7 +19,7 @@ pub async fn only_local_programs<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let reason = match local_programs::objection(&request) {
+    let reason = match loopback_guard::objection(&request) {
         None => return Ok(next.call(request).await?.map_into_left_body()),
         Some(Objection::AnotherMachine) => "only this machine may use the control interface",
         Some(Objection::WebPage) => "no web page may use the control interface",
