@@ -218,15 +218,6 @@ impl Problem {
         )
     }
 
-    /// 408: the body did not arrive in time.
-    pub fn body_timeout() -> Self {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            Code::BodyTimeout,
-            "the body of the request did not arrive in time",
-        )
-    }
-
     /// 412: the post is not, or no longer, in the state that the request demands.
     pub fn stale() -> Self {
         let detail = "the post has changed since the state that the request names; get it again";

@@ -24,10 +24,10 @@ use super::{
 };
 use crate::{
     blog::Blog,
-    config::{ApiSettings, DatabaseSettings, ServerSettings, Settings},
+    config::{ApiSettings, DatabaseSettings, Settings},
     db::{self, Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
-    serve::{self, ListenError, Listening, Options, Stopper, TrustedProxies, access_log, request_guard, request_id},
+    serve::{self, ListenError, Options, ShutdownHandle, TrustedProxies, access_log, request_guard, request_id},
 };
 
 /// Why the server did not start.
@@ -80,9 +80,7 @@ impl StartError {
 
 /// A bound server, not yet running.
 pub struct Server {
-    port: u16,
-    http: actix_web::dev::Server,
-    stopper: Stopper,
+    http: serve::Server,
     database: Database,
     validator: Arc<AccessTokenValidator>,
 }
@@ -101,7 +99,6 @@ impl Server {
     /// # Errors
     /// See [`StartError`].
     pub fn on(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
-        let port = listener.local_addr().map_err(StartError::Socket)?.port();
         let origins = Origins::parse(&settings.api.cors_origins)?;
         let validator = Arc::new(validator(settings)?);
         let database = open(&settings.database)?;
@@ -118,7 +115,6 @@ impl Server {
                 TrustedProxies::new(&settings.server.trusted_proxies),
             )),
             settings: web::Data::new(settings.api.clone()),
-            server: web::Data::new(settings.server.clone()),
             metadata: web::Data::new(MetadataDocument::new(&metadata(settings)?).map_err(StartError::Description)?),
             description: web::Data::new(Description::new(&settings.api).map_err(StartError::Description)?),
         };
@@ -130,7 +126,7 @@ impl Server {
             settings: &settings.server,
             tls: None,
         };
-        let Listening { server, stopper } = serve::server::listen(listener, &options, move || {
+        let http = serve::server::listen(listener, &options, move || {
             App::new()
                 .configure(|config| data.mount(config))
                 .configure(|config| routes::mount(config, docs))
@@ -149,17 +145,15 @@ impl Server {
         })
         .map_err(StartError::Socket)?;
         Ok(Self {
-            port,
-            http: server,
-            stopper,
+            http,
             database,
             validator,
         })
     }
 
-    /// The port it listens on.
+    /// The port that it listens on.
     pub fn port(&self) -> u16 {
-        self.port
+        self.http.port()
     }
 
     /// Stops it from elsewhere.
@@ -167,9 +161,9 @@ impl Server {
         self.http.handle()
     }
 
-    /// Stops it so that nobody notices.
-    pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+    /// Stops it gracefully.
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        self.http.shutdown_handle()
     }
 
     /// Serves until stopped, then closes the database.
@@ -181,10 +175,9 @@ impl Server {
             http,
             database,
             validator,
-            ..
         } = self;
         let key_watch = KeyWatch::start(validator)?;
-        let served = http.await;
+        let served = http.run().await;
         drop(key_watch);
         web::block(move || database.close()).await.map_err(io::Error::other)?;
         served
@@ -201,7 +194,6 @@ struct AppData {
     limits: web::Data<RateLimits>,
     names: web::Data<NameUpdates>,
     settings: web::Data<ApiSettings>,
-    server: web::Data<ServerSettings>,
     metadata: web::Data<MetadataDocument>,
     description: web::Data<Description>,
 }
@@ -216,7 +208,6 @@ impl AppData {
             .app_data(self.limits.clone())
             .app_data(self.names.clone())
             .app_data(self.settings.clone())
-            .app_data(self.server.clone())
             .app_data(self.metadata.clone())
             .app_data(self.description.clone());
     }

@@ -258,14 +258,14 @@ fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<(
         let api = api::Server::on(sockets.api, settings)?;
         let web = web::Server::on(sockets.client, settings)?;
         let handles = vec![idp.handle(), api.handle(), web.handle()];
-        let stoppers = vec![idp.stopper(), api.stopper(), web.stopper()];
+        let shutdown_handles = vec![idp.shutdown_handle(), api.shutdown_handle(), web.shutdown_handle()];
         let runs: Vec<Run> = vec![Box::pin(idp.run()), Box::pin(api.run()), Box::pin(web.run())];
         let run = async {
             // Not before signals are caught: whoever reads this may send one at once.
             summary::print(&summary::started(plan, prepared)).map_err(io::Error::other)?;
             all(handles.clone(), runs).await
         };
-        shutdown::on_signal(stoppers, Duration::ZERO, run).await?;
+        shutdown::on_signal(shutdown_handles, Duration::ZERO, run).await?;
         summary::print(&summary::stopped(plan))?;
         Ok(())
     })

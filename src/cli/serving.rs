@@ -5,14 +5,14 @@ use std::{future::Future, io, time::Duration};
 use actix_web::rt::System;
 
 use super::failure::Hint;
-use crate::serve::{ListenError, Stopper, descriptors, shutdown};
+use crate::serve::{ListenError, ShutdownHandle, descriptors, shutdown};
 
 /// A server that listens, on its way to running.
 pub struct Bound<R> {
     /// Where browsers and clients find it.
     pub url: String,
-    /// Stops it.
-    pub stopper: Stopper,
+    /// Stops it gracefully.
+    pub shutdown_handle: ShutdownHandle,
     /// How long it goes on when SIGTERM tells it to stop.
     pub drain: Duration,
     /// Runs it.
@@ -31,7 +31,7 @@ where
     System::new().block_on(async {
         let Bound {
             url,
-            stopper,
+            shutdown_handle,
             drain,
             run,
         } = bind()?;
@@ -40,7 +40,7 @@ where
             log::info!("listening on {url}");
             run.await
         };
-        shutdown::on_signal(vec![stopper], drain, run).await?;
+        shutdown::on_signal(vec![shutdown_handle], drain, run).await?;
         log::info!("stopped");
         Ok(())
     })

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use actix_web::{App, dev, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
     assets, authorize, control, discovery, logout,
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::Settings,
     loopback::is_loopback_address,
-    serve::{self, Listening, Options, Stopper, access_log, request_guard, request_id},
+    serve::{self, Options, ShutdownHandle, access_log, request_guard, request_id},
 };
 
 /// Threads that serve requests, unless the settings say more: it serves one developer.
@@ -30,9 +30,7 @@ const MAX_FORM_BYTES: usize = 128 * 1024;
 
 /// A bound server, not yet running.
 pub struct Server {
-    http: dev::Server,
-    stopper: Stopper,
-    port: u16,
+    http: serve::Server,
 }
 
 impl Server {
@@ -59,8 +57,7 @@ impl Server {
                 host: address.ip().to_string(),
             });
         }
-        let port = address.port();
-        let idp = web::Data::new(Idp::prepare(&settings.idp, port)?);
+        let idp = web::Data::new(Idp::prepare(&settings.idp, address.port())?);
         let app = move || {
             App::new()
                 .app_data(idp.clone())
@@ -94,18 +91,13 @@ impl Server {
             settings: &settings.server,
             tls,
         };
-        let Listening { server, stopper } =
-            serve::server::listen(listener, &options, app).map_err(StartError::Socket)?;
-        Ok(Self {
-            http: server,
-            stopper,
-            port,
-        })
+        let http = serve::server::listen(listener, &options, app).map_err(StartError::Socket)?;
+        Ok(Self { http })
     }
 
-    /// The port it listens on.
+    /// The port that it listens on.
     pub fn port(&self) -> u16 {
-        self.port
+        self.http.port()
     }
 
     /// Stops it from elsewhere.
@@ -113,9 +105,9 @@ impl Server {
         self.http.handle()
     }
 
-    /// Stops it so that nobody notices.
-    pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+    /// Stops it gracefully.
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        self.http.shutdown_handle()
     }
 
     /// Serves until stopped.
@@ -123,7 +115,7 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        self.http.await
+        self.http.run().await
     }
 }
 

@@ -1,26 +1,27 @@
-//! Stop on SIGINT and SIGTERM so that nobody notices.
+//! Graceful shutdown on SIGINT and SIGTERM: no request fails because of it.
 //!
-//! SIGTERM comes from what replaces one replica by another. Whoever sends requests here needs a moment to notice: until then
-//! the server says that it is not ready, ends each connection with its response, and goes on accepting. Then it closes what
-//! is idle, accepts nothing more, and finishes what runs. SIGINT comes from somebody who waits at a terminal: no such moment.
+//! An orchestrator sends SIGTERM when it replaces one replica with another. Load balancers need a moment to notice. During
+//! that time the server reports that it is not ready, closes each connection with its response, and still accepts new ones.
+//! Then it closes idle connections, accepts nothing more, and finishes the requests under way. SIGINT comes from a person at
+//! a terminal, so the server skips the first phase.
 
 use std::{future::Future, io, time::Duration};
 
 use actix_web::rt::time::sleep;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Stopper;
+use super::ShutdownHandle;
 
-/// How often connections are looked at that may have become idle.
-const LOOK: Duration = Duration::from_millis(50);
-/// How long idle connections have to end before the servers stop accepting: a client may open another one instead.
-const LOOKS_BEFORE_STOPPING: usize = 10;
+/// Time between two attempts to close idle connections.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// Attempts before the server stops accepting. Clients whose connection is closed may open another one meanwhile.
+const ATTEMPTS_BEFORE_STOPPING: usize = 10;
 
-/// Drives `run` to its end; SIGINT or SIGTERM stops these servers. A second signal ends the wait.
+/// Drives `run` to its end. SIGINT or SIGTERM stops these servers; a second signal ends them at once.
 ///
 /// # Errors
 /// When signals cannot be caught, and those of `run`.
-pub async fn on_signal<F>(servers: Vec<Stopper>, drain: Duration, run: F) -> io::Result<()>
+pub async fn on_signal<F>(servers: Vec<ShutdownHandle>, drain: Duration, run: F) -> io::Result<()>
 where
     F: Future<Output = io::Result<()>>,
 {
@@ -40,29 +41,29 @@ where
     }
 }
 
-async fn stop(servers: &[Stopper], drain: Duration) {
-    servers.iter().for_each(Stopper::begin_drain);
+async fn stop(servers: &[ShutdownHandle], drain: Duration) {
+    servers.iter().for_each(ShutdownHandle::begin_drain);
     if !drain.is_zero() {
-        log::info!("stopping: for {} s not ready, but still serving", drain.as_secs());
+        log::info!("stopping: not ready, but still serving for {} s", drain.as_secs());
         sleep(drain).await;
     }
-    log::info!("stopping: waiting for requests that still run");
-    for _ in 0..LOOKS_BEFORE_STOPPING {
-        servers.iter().for_each(Stopper::end_idle);
+    log::info!("stopping: waiting for the requests under way");
+    for _ in 0..ATTEMPTS_BEFORE_STOPPING {
+        servers.iter().for_each(ShutdownHandle::close_idle);
         if servers.iter().all(|server| server.open_connections() == 0) {
             break;
         }
-        sleep(LOOK).await;
+        sleep(INTERVAL).await;
     }
-    let stopped = futures_util::future::join_all(servers.iter().map(|server| server.handle.stop(true)));
-    let ending = async {
+    let stopped = futures_util::future::join_all(servers.iter().map(ShutdownHandle::stop));
+    let close_idle = async {
         loop {
-            servers.iter().for_each(Stopper::end_idle);
-            sleep(LOOK).await;
+            servers.iter().for_each(ShutdownHandle::close_idle);
+            sleep(INTERVAL).await;
         }
     };
     tokio::select! {
         _ = stopped => {}
-        () = ending => {}
+        () = close_idle => {}
     }
 }

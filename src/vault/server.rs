@@ -29,8 +29,8 @@ use crate::{
     background,
     config::ServerSettings,
     serve::{
-        self, Listening, Options, access_log,
-        loopback_guard::{self, Objection},
+        self, Options, access_log,
+        loopback_guard::{self, Rejection},
         request_guard, request_id,
     },
 };
@@ -101,12 +101,12 @@ impl Server {
                     settings: &settings,
                     tls: None,
                 };
-                let outcome = serve::server::listen(listener, &options, app);
-                let handle = outcome.as_ref().map(|listening| listening.server.handle());
-                // Who waits is there: it holds the other end until this arrives.
+                let server = serve::server::listen(listener, &options, app);
+                let handle = server.as_ref().map(serve::Server::handle);
+                // Cannot fail: the receiver waits for this.
                 let _ = send.send(handle.map_err(|error| io::Error::new(error.kind(), error.to_string())));
-                if let Ok(Listening { server, .. }) = outcome
-                    && let Err(error) = server.await
+                if let Ok(server) = server
+                    && let Err(error) = server.run().await
                 {
                     log::error!("the vault has stopped: {error}");
                 }
@@ -136,11 +136,11 @@ async fn only_local_programs<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let message = match loopback_guard::objection(&request) {
+    let message = match loopback_guard::rejection(&request) {
         None => return Ok(next.call(request).await?.map_into_left_body()),
-        Some(Objection::AnotherMachine) => "Only this machine may use this vault.",
-        Some(Objection::WebPage) => "No web page may use this vault.",
-        Some(Objection::ForeignHost) => "This vault goes by localhost and 127.0.0.1 only.",
+        Some(Rejection::RemoteAddress) => "Only this machine may use this vault.",
+        Some(Rejection::WebPage) => "No web page may use this vault.",
+        Some(Rejection::ForeignHost) => "This vault goes by localhost and 127.0.0.1 only.",
     };
     Ok(request.into_response(error(StatusCode::FORBIDDEN, "ForbiddenByFirewall", message).map_into_right_body()))
 }

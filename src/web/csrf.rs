@@ -14,11 +14,7 @@ use actix_web::{
     FromRequest, HttpRequest,
     dev::{Payload, UrlEncoded},
     error::UrlencodedError,
-    http::{
-        StatusCode,
-        header::{HeaderName, ORIGIN},
-    },
-    rt::time::timeout,
+    http::header::{HeaderName, ORIGIN},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::de::DeserializeOwned;
@@ -83,11 +79,7 @@ impl<F: ProtectedForm> FromRequest for Checked<F> {
                 Sender::ThisSite | Sender::Unknown => seal.is_some() || visit.session.account().is_some(),
             };
             let limit = if is_known { F::MAX_BYTES } else { SMALL_FORM_BYTES };
-            let form = UrlEncoded::<F>::new(&request, &mut payload).limit(limit);
-            let form = timeout(visit.site.body_timeout, form)
-                .await
-                .map_err(|_| PageError::from_status(StatusCode::REQUEST_TIMEOUT))?;
-            match form {
+            match UrlEncoded::<F>::new(&request, &mut payload).limit(limit).await {
                 Ok(form) if form.typed_bytes() > F::MAX_BYTES => Err(Kind::TooLarge.into()),
                 Ok(form) => check(visit, &sender, seal, form),
                 Err(UrlencodedError::Overflow { .. }) if limit < F::MAX_BYTES => Err(Kind::Forged.into()),

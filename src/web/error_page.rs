@@ -40,7 +40,7 @@ use crate::{
         confidential_client::SignInError,
         id_token::IdTokenError,
     },
-    serve::{Refusal, RequestId},
+    serve::{RequestError, RequestId},
 };
 use explanation::Explanation;
 pub use explanation::wait;
@@ -100,7 +100,7 @@ pub enum Kind {
         redirect_path: String,
     },
     /// What every server refuses before a handler sees the request.
-    Refused(Refusal),
+    Refused(RequestError),
     /// 429, with the seconds to wait when known.
     TooManyRequests(Option<u64>),
     /// 429, with the seconds to wait: too many sign-ins from this address have failed.
@@ -313,7 +313,7 @@ pub async fn answer(
     let status = error.as_response_error().status_code();
     let page = if let Some(error) = error.as_error::<PageError>() {
         render(response.request(), error).await
-    } else if let Some(refusal) = error.as_error::<Refusal>() {
+    } else if let Some(refusal) = error.as_error::<RequestError>() {
         render(response.request(), &Kind::Refused(*refusal).into()).await
     } else {
         render(response.request(), &PageError::from_status(status)).await

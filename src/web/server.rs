@@ -2,12 +2,7 @@
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use actix_web::{
-    App,
-    dev::{Server as HttpServerTask, ServerHandle},
-    middleware::from_fn,
-    web,
-};
+use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
     certificate_watch::CertificateWatch,
@@ -22,7 +17,7 @@ use crate::{
     entra::{ProviderError, confidential_client::SignInError},
     loopback::is_loopback,
     outbound::OutboundError,
-    serve::{self, ListenError, Listening, Options, Stopper, access_log, request_guard, request_id},
+    serve::{self, ListenError, Options, ShutdownHandle, access_log, request_guard, request_id},
 };
 
 /// Why the server did not start.
@@ -86,9 +81,7 @@ fn list(problems: &[SettingProblem]) -> String {
 
 /// A bound server, not yet running.
 pub struct Server {
-    port: u16,
-    task: HttpServerTask,
-    stopper: Stopper,
+    http: serve::Server,
     watch: CertificateWatch,
 }
 
@@ -138,29 +131,23 @@ impl Server {
             settings: &settings.server,
             tls: None,
         };
-        let Listening { server, stopper } =
-            serve::server::listen(listener, &options, application).map_err(StartError::Socket)?;
-        Ok(Self {
-            port,
-            task: server,
-            stopper,
-            watch,
-        })
+        let http = serve::server::listen(listener, &options, application).map_err(StartError::Socket)?;
+        Ok(Self { http, watch })
     }
 
-    /// The port it listens on.
+    /// The port that it listens on.
     pub fn port(&self) -> u16 {
-        self.port
+        self.http.port()
     }
 
     /// Stops it from elsewhere.
     pub fn handle(&self) -> ServerHandle {
-        self.task.handle()
+        self.http.handle()
     }
 
-    /// Stops it so that nobody notices.
-    pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+    /// Stops it gracefully.
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        self.http.shutdown_handle()
     }
 
     /// Serves until stopped.
@@ -168,8 +155,8 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        let Self { task, watch, .. } = self;
-        let served = task.await;
+        let Self { http, watch } = self;
+        let served = http.run().await;
         drop(watch);
         served
     }

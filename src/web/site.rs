@@ -97,8 +97,6 @@ pub struct Site {
     pub proxies: TrustedProxies,
     /// So many days before its end the certificate ends soon.
     pub soon_days: i64,
-    /// How long a form may take to arrive.
-    pub body_timeout: Duration,
     /// What `/health` found out last.
     pub health: HealthMemory,
 }
@@ -181,7 +179,6 @@ impl Site {
             failed_sign_ins: FailedSignIns::new(proxies.clone()),
             proxies,
             soon_days: client_settings.soon_days(),
-            body_timeout: settings.server.body_timeout,
             health: HealthMemory::default(),
         })
     }

@@ -9,7 +9,7 @@ use actix_web::{
 };
 
 use super::problem::problem;
-use crate::serve::loopback_guard::{self, Objection};
+use crate::serve::loopback_guard::{self, Rejection};
 
 /// Middleware: refuses every request that did not come straight from a local program.
 ///
@@ -19,11 +19,11 @@ pub async fn only_local_programs<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let reason = match loopback_guard::objection(&request) {
+    let reason = match loopback_guard::rejection(&request) {
         None => return Ok(next.call(request).await?.map_into_left_body()),
-        Some(Objection::AnotherMachine) => "only this machine may use the control interface",
-        Some(Objection::WebPage) => "no web page may use the control interface",
-        Some(Objection::ForeignHost) => "the control interface goes by localhost and 127.0.0.1 only",
+        Some(Rejection::RemoteAddress) => "only this machine may use the control interface",
+        Some(Rejection::WebPage) => "no web page may use the control interface",
+        Some(Rejection::ForeignHost) => "the control interface goes by localhost and 127.0.0.1 only",
     };
     let refusal = problem(StatusCode::FORBIDDEN, reason).map_into_right_body();
     Ok(request.into_response(refusal))

@@ -4,7 +4,7 @@ use actix_web::{ResponseError as _, http::StatusCode};
 use serde::Serialize;
 
 use super::{Kind, sign_in_refusal::UserRefusal};
-use crate::serve::Refusal;
+use crate::serve::RequestError;
 
 /// What an error page says.
 #[derive(Debug, Serialize)]
@@ -133,19 +133,28 @@ impl Explanation {
         }
     }
 
-    fn of_refusal(refusal: Refusal) -> Self {
+    fn of_refusal(refusal: RequestError) -> Self {
         let (marker, heading, happened) = match refusal {
-            Refusal::ContentEncoding => (
+            RequestError::BodyTimeout => {
+                return of_status(
+                    refusal.status_code(),
+                    "408",
+                    "Your form took too long to arrive",
+                    "The connection between your browser and this site was too slow. Nothing was saved.",
+                    "Check your connection, then go back and send the form again.",
+                );
+            }
+            RequestError::ContentEncoding => (
                 "415",
                 "This site cannot read compressed forms",
                 "Your browser, or a program between it and this site, compressed what it sent. Nothing was saved.",
             ),
-            Refusal::InvalidHost => (
+            RequestError::InvalidHost => (
                 "400",
                 "That request names no site",
                 "Your browser, or a program between it and this site, sent a host name that is none.",
             ),
-            Refusal::Overloaded | Refusal::TooManyConnections => (
+            RequestError::Overloaded | RequestError::TooManyConnections => (
                 "503",
                 "This site has too much to do",
                 "More is being sent and received than this site can handle at once. Nothing was saved.",
