@@ -26,6 +26,11 @@ local function post(token, number)
     return wrk.format("POST", "/v1/posts", headers, body)
 end
 
+local function two_words(n)
+    local words = { "certificate", "sourdough", "garden", "rust", "lamp", "bicycle", "night", "coffee" }
+    return words[n % #words + 1] .. "+" .. words[(n * 3 + 1) % #words + 1]
+end
+
 local makers = {
     any = function() return get("/") end,
     live = function() return get("/health/live") end,
@@ -34,9 +39,11 @@ local makers = {
     list = function(a) return get("/v1/posts?limit=20", a.token) end,
     by_cursor = function(a) return get("/v1/posts?limit=20&after=" .. a.cursor, a.token) end,
     by_skip = function(a) return get("/v1/posts?limit=20&skip=" .. math.floor(a.posts * 0.9), a.token) end,
-    search = function(a, n)
-        local words = { "certificate", "sourdough", "garden", "rust", "lamp", "bicycle", "night", "coffee" }
-        return get("/v1/posts?limit=20&q=" .. words[n % #words + 1] .. "+" .. words[(n * 3 + 1) % #words + 1], a.token)
+    search = function(a, n) return get("/v1/posts?limit=20&q=" .. two_words(n), a.token) end,
+    -- Some letters in upper case, others each time: the same posts, and no answer that is in the API's memory already.
+    search_new = function(a, n)
+        local typed = two_words(n):gsub("%a", function(letter) return math.random(2) == 1 and letter:upper() or letter end)
+        return get("/v1/posts?limit=20&q=" .. typed, a.token)
     end,
     write = function(a, n) return post(a.token, n) end,
     mixed = function(a, n)

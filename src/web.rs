@@ -4,39 +4,32 @@
 //! ([`sessions`]), [`error_page`], then one of [`pages`]. Posts are fetched over HTTP ([`api_client`]); nothing in
 //! here knows the API's code or the database.
 
-mod access_tokens;
 mod api_client;
+mod blocking_pools;
 mod certificate_watch;
-mod compression;
 mod cookies;
 mod csrf;
 mod drafts;
-mod error_page;
-mod failed_sign_ins;
+mod error;
+mod forced_sign_in;
 mod form_seal;
-mod key_ring;
-mod lanes;
-mod lost_sessions;
-mod moment;
+mod middleware;
 mod pages;
-mod pending_sign_ins;
-mod public_address;
-mod redis_store;
-mod return_path;
+mod request_context;
 mod routes;
 mod security_headers;
 mod server;
 mod session;
-mod sessions;
-mod sign_outs;
-mod site;
+mod session_store;
+mod sign_in;
+mod state;
 mod static_files;
+mod storage;
 mod templates;
-mod token_roles;
+mod timestamp;
 mod token_store;
-mod visit;
 
-pub use key_ring::KeyRing;
-pub use redis_store::{RedisSetupError, RedisStore, StoreError};
 pub use server::{Server, StartError};
-pub use site::{Addresses, SettingProblem};
+pub use state::{Addresses, SettingProblem};
+pub use storage::key_ring::KeyRing;
+pub use storage::redis::{RedisSetupError, RedisStore, StoreError};

@@ -10,16 +10,18 @@ use actix_web::{
 };
 
 use super::{
-    admission, answer,
-    cors::{InvalidOrigin, Origins},
-    head_limits,
     health::Probe,
     key_watch::KeyWatch,
+    middleware::{
+        address_limit,
+        cors::{InvalidOrigin, Origins},
+        header_limits, problem_documents,
+        rate_limit::RateLimits,
+    },
     name_updates::NameUpdates,
     openapi::Description,
-    rate_limit::RateLimits,
-    ready::ReadyAnswers,
     resource_metadata::{MetadataDocument, ResourceMetadata},
+    response_cache::ReadyAnswers,
     routes,
 };
 use crate::{
@@ -132,14 +134,14 @@ impl Server {
                 .configure(|config| routes::mount(config, docs))
                 .wrap_fn(move |request, service| db::within(database_time, service.call(request)))
                 .wrap(from_fn(request_guard::check))
-                .wrap(from_fn(head_limits::check))
-                .wrap(from_fn(admission::admit))
+                .wrap(from_fn(header_limits::check))
+                .wrap(from_fn(address_limit::admit))
                 .wrap(origins.middleware())
                 .wrap(Condition::new(
                     origins.is_any_listed(),
-                    from_fn(admission::admit_preflight),
+                    from_fn(address_limit::admit_preflight),
                 ))
-                .wrap(from_fn(answer::complete))
+                .wrap(from_fn(problem_documents::complete))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
         })

@@ -1,8 +1,8 @@
 //! The REST API, as this site calls it: the user's access token, the request id passed on, one refresh and one retry
 //! when the API refuses the token. Never logs a token or a post.
 
-mod answer;
-mod shapes;
+mod response;
+mod types;
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,18 +13,18 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::{
-    access_tokens::{AccessTokens, NoToken},
-    lanes::{LaneError, Lanes},
-    redis_store::StoreError,
+    blocking_pools::{LaneError, Lanes},
     session::Ticket,
+    storage::redis::StoreError,
+    token_store::refresh::{AccessTokens, NoToken},
 };
 use crate::{
     entra::{ClaimsChallenge, confidential_client::SignInError},
     serve::{TraceContext, request_id, trace},
 };
-use answer::Answer;
-pub use answer::Forbidden;
-pub use shapes::{FieldError, NewPost, Post, PostList, PostQuery, Profile, Rights, VersionedPost};
+use response::Answer;
+pub use response::Forbidden;
+pub use types::{FieldError, NewPost, Post, PostList, PostQuery, Profile, Rights, VersionedPost};
 
 /// Most users whose rights are remembered, and for how long after their last request.
 const MAX_KNOWN_RIGHTS: u64 = 20_000;
@@ -206,7 +206,7 @@ impl ApiClient {
                 .headers()
                 .get("content-type")
                 .and_then(|value| value.to_str().ok());
-            answer.status().is_success() && content_type.is_some_and(answer::names_json)
+            answer.status().is_success() && content_type.is_some_and(response::names_json)
         })
     }
 
@@ -255,7 +255,7 @@ impl ApiClient {
         };
         let response = sent
             .map_err(|error| ApiError::Unreachable(error.to_string()))?
-            .map_err(answer::no_answer)?;
+            .map_err(response::no_answer)?;
         Answer::read(response)
     }
 }

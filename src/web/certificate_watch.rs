@@ -1,8 +1,8 @@
 //! Sees to it that a renewed certificate is used without a restart, and that nobody is surprised when one ends: watches the
 //! files, and looks by itself now and then where watching fails.
 
-mod ending;
-mod folders;
+mod expiry_notifier;
+mod watched_folders;
 
 use std::{
     io,
@@ -13,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ending::Ending;
-use folders::Folders;
+use expiry_notifier::Ending;
+use watched_folders::Folders;
 
 use crate::{background, config::ClientSettings, entra::ConfidentialClient};
 

@@ -15,12 +15,12 @@ use actix_web::{
 };
 
 use super::{
-    error_page,
-    key_ring::KeyRing,
-    redis_store::budget,
+    middleware::error_pages,
     routes,
-    sessions::{Trouble, noting_trouble},
-    site::Site,
+    session_store::{Trouble, noting_trouble},
+    state::Site,
+    storage::key_ring::KeyRing,
+    storage::redis::time_budget,
 };
 use crate::serve::cookie_header;
 
@@ -128,10 +128,10 @@ pub async fn sort_out(
             changes: Vec::new(),
         });
     }
-    let (response, trouble) = budget::of_request(noting_trouble(next.call(request))).await;
+    let (response, trouble) = time_budget::of_request(noting_trouble(next.call(request))).await;
     let mut response = response?.map_into_boxed_body();
     if trouble == Some(Trouble::NotWritten) {
-        let page = error_page::session_lost(response.request()).await;
+        let page = error_pages::session_lost(response.request()).await;
         response = ServiceResponse::new(response.into_parts().0, page);
     }
     if trouble == Some(Trouble::Ended) {

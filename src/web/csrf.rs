@@ -23,10 +23,10 @@ use url::Url;
 
 use super::{
     drafts::Typed,
-    error_page::{Kind, PageError, Unsent},
     form_seal::FormSeal,
-    site::Site,
-    visit::{SignedIn, Visit},
+    middleware::error_pages::{Kind, PageError, Unsent},
+    request_context::{SignedIn, Visit},
+    state::Site,
 };
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

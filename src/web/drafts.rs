@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use self::{memory::MemoryDrafts, redis::RedisDrafts};
 use super::{
-    redis_store::{RedisStore, StoreError},
     session::UserKey,
+    storage::redis::{RedisStore, StoreError},
 };
 
 /// Most drafts of one author; the oldest goes first.

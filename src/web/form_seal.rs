@@ -12,8 +12,8 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::{
-    key_ring::KeyRing,
     session::{Account, UserKey},
+    storage::key_ring::KeyRing,
 };
 
 /// The parameter of the form's address.

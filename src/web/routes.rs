@@ -7,7 +7,7 @@ use actix_web::{
 };
 
 use super::{
-    error_page::{Kind, PageError},
+    middleware::error_pages::{Kind, PageError},
     pages::{
         callback, delete_post, edit_post, front_channel_logout, health, home, login, logout, new_post, post, posts,
         profile, robots,

@@ -14,7 +14,7 @@ use actix_web::{
 };
 use url::Url;
 
-use super::{pages::front_channel_logout, site::Site};
+use super::{pages::front_channel_logout, state::Site};
 
 const ALWAYS: [(HeaderName, &str); 7] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -6,10 +6,9 @@ use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
     certificate_watch::CertificateWatch,
-    compression, cookies, error_page,
-    redis_store::RedisSetupError,
-    routes, security_headers,
-    site::{SettingProblem, Site},
+    cookies, middleware, routes, security_headers,
+    state::{SettingProblem, Site},
+    storage::redis::RedisSetupError,
     templates::TemplateError,
 };
 use crate::{
@@ -117,10 +116,10 @@ impl Server {
                 .app_data(site.clone())
                 .configure(|app| routes::configure(app, &site.redirect_path))
                 .wrap(from_fn(request_guard::check))
-                .wrap(from_fn(error_page::answer))
+                .wrap(from_fn(middleware::error_pages::answer))
                 .wrap(site.sessions.middleware(&site.keys, site.cookies))
                 .wrap(from_fn(cookies::sort_out))
-                .wrap(from_fn(compression::compress))
+                .wrap(from_fn(middleware::compression::compress))
                 .wrap(from_fn(security_headers::add))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))

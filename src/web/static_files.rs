@@ -11,8 +11,8 @@ use actix_web::{
 use rust_embed::Embed;
 
 use super::{
-    error_page::{Kind, PageError},
-    site::Site,
+    middleware::error_pages::{Kind, PageError},
+    state::Site,
 };
 use crate::serve::StaticFile;
 

@@ -5,6 +5,7 @@
 
 mod memory;
 mod redis;
+pub mod refresh;
 
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use secrecy::SecretString;
 
 pub use self::{memory::MemoryTokens, redis::RedisTokens};
 use super::{
-    redis_store::{Lock, StoreError},
     session::Ticket,
+    storage::redis::{Lock, StoreError},
 };
 
 /// The tokens of one sign-in, and when to renew them. `Debug` shows none of them.

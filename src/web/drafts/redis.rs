@@ -9,8 +9,8 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{MAX_BYTES, MAX_BYTES_OF_AUTHOR, MAX_OF_AUTHOR, Typed};
 use crate::web::{
     csrf::TEXT_FORM_BYTES,
-    redis_store::{Kind, Name, RedisStore, StoreError},
     session::UserKey,
+    storage::redis::{Kind, Name, RedisStore, StoreError},
 };
 
 const DRAFT: Kind = Kind("draft");

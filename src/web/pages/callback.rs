@@ -15,13 +15,13 @@ use crate::{
         id_token::IdTokenError,
     },
     web::{
-        error_page::{Kind, PageError, is_about_the_user},
-        failed_sign_ins::Reservation,
-        pending_sign_ins::Pending,
-        return_path::ReturnPath,
+        middleware::error_pages::{Kind, PageError, is_about_the_user},
+        request_context::Visit,
         session::Account,
-        token_roles::allow_reading_only,
-        visit::Visit,
+        sign_in::failure_limit::Reservation,
+        sign_in::pending::Pending,
+        sign_in::return_path::ReturnPath,
+        sign_in::token_roles::allow_reading_only,
     },
 };
 

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::web::{
     csrf::{Checked, ProtectedForm},
-    error_page::PageError,
-    moment::Moment,
+    middleware::error_pages::PageError,
     pages::posts::{author_name, is_own, require_change},
-    visit::{SignedIn, Visit},
+    request_context::{SignedIn, Visit},
+    timestamp::Moment,
 };
 
 /// The delete button.

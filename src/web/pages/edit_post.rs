@@ -7,13 +7,13 @@ use crate::web::{
     api_client::VersionedPost,
     csrf::{Checked, ProtectedForm},
     drafts::Typed,
-    error_page::{Kind, PageError},
     form_seal::FormSeal,
+    middleware::error_pages::{Kind, PageError},
     pages::{
         post_form::{PostForm, PostFormPage, refused},
         posts::{author_name, is_own, require_change},
     },
-    visit::{SignedIn, Visit},
+    request_context::{SignedIn, Visit},
 };
 
 /// `/posts/7/edit?saved=1`

@@ -4,7 +4,7 @@
 use actix_web::{HttpResponse, http::header::ContentType, web};
 use serde::Deserialize;
 
-use crate::web::{error_page::PageError, session::ProviderSession, visit::Visit};
+use crate::web::{middleware::error_pages::PageError, request_context::Visit, session::ProviderSession};
 
 /// Where the provider calls; to be registered as the front-channel logout URL.
 pub const PATH: &str = "/front-channel-logout";

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 
 use crate::{
     background,
-    web::{lanes::Lane, site::Site, visit::Visit},
+    web::{blocking_pools::Lane, request_context::Visit, state::Site},
 };
 
 /// How long an answer is remembered.

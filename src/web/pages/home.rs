@@ -4,8 +4,8 @@ use actix_web::HttpResponse;
 use serde::Serialize;
 
 use crate::web::{
-    error_page::PageError,
-    visit::{SignedIn, Visit},
+    middleware::error_pages::PageError,
+    request_context::{SignedIn, Visit},
 };
 
 #[derive(Serialize)]

@@ -10,11 +10,12 @@ use serde::Deserialize;
 use crate::{
     entra::SignInHints,
     web::{
-        error_page::{Kind, PageError, sign_in_href},
-        pending_sign_ins::Pending,
-        public_address::{Arrival, arrival},
-        return_path::ReturnPath,
-        visit::Visit,
+        forced_sign_in::sign_in_href,
+        middleware::error_pages::{Kind, PageError},
+        request_context::Visit,
+        sign_in::pending::Pending,
+        sign_in::request_origin::{Arrival, arrival},
+        sign_in::return_path::ReturnPath,
     },
 };
 

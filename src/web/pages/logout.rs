@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::web::{
     csrf::{Checked, ProtectedForm},
-    error_page::{Kind, PageError},
+    middleware::error_pages::{Kind, PageError},
     pages::health,
+    request_context::Visit,
     session::UserKey,
-    visit::Visit,
 };
 
 /// The sign-out button.

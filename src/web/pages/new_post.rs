@@ -6,10 +6,10 @@ use serde::Deserialize;
 use crate::web::{
     csrf::Checked,
     drafts::Typed,
-    error_page::{Kind, PageError},
     form_seal::FormSeal,
+    middleware::error_pages::{Kind, PageError},
     pages::post_form::{PostForm, PostFormPage, refused},
-    visit::{SignedIn, Visit},
+    request_context::{SignedIn, Visit},
 };
 
 /// `/posts/new?empty=1`

@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use crate::web::{
     api_client::Post,
-    error_page::PageError,
-    moment::Moment,
+    middleware::error_pages::PageError,
     pages::posts::{author_name, is_own, may_change},
-    visit::SignedIn,
+    request_context::SignedIn,
+    timestamp::Moment,
 };
 
 #[derive(Serialize)]

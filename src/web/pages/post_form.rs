@@ -8,10 +8,11 @@ use crate::web::{
     api_client::{ApiError, NewPost, VersionedPost},
     csrf::{ProtectedForm, TEXT_FORM_BYTES},
     drafts::Typed,
-    error_page::{Kind, PageError, SigningInAgain, end_sign_in, sign_in_href},
+    forced_sign_in::{SigningInAgain, end_sign_in, sign_in_href},
     form_seal::FormSeal,
+    middleware::error_pages::{Kind, PageError},
+    request_context::{SignedIn, Visit},
     session::random_id,
-    visit::{SignedIn, Visit},
 };
 use actix_web::{
     HttpResponse,

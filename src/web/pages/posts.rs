@@ -6,10 +6,10 @@ use url::form_urlencoded;
 
 use crate::web::{
     api_client::{Post, PostQuery, Rights},
-    error_page::{Kind, PageError},
-    moment::Moment,
+    middleware::error_pages::{Kind, PageError},
+    request_context::SignedIn,
     session::UserKey,
-    visit::SignedIn,
+    timestamp::Moment,
 };
 
 /// Posts on one page.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     entra::{ClientCertificate, Thumbprints},
-    web::{error_page::PageError, moment::Moment, visit::SignedIn},
+    web::{middleware::error_pages::PageError, request_context::SignedIn, timestamp::Moment},
 };
 
 #[derive(Serialize)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ACCOUNT;
-use crate::{entra::IdTokenClaims, web::redis_store::Name};
+use crate::{entra::IdTokenClaims, web::storage::redis::Name};
 
 /// 256 random bits, base64url: what session ids, tickets and CSRF tokens are made of.
 pub fn random_id() -> String {

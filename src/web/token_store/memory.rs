@@ -6,9 +6,9 @@ use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 
 use super::{Kept, TokenStore, Turn, Wait};
 use crate::web::{
-    redis_store::StoreError,
     session::Ticket,
-    sessions::{EndOfLife, Lifetime, Started},
+    session_store::{EndOfLife, Lifetime, Started},
+    storage::redis::StoreError,
 };
 
 /// Takes microseconds.

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{Kept, TokenStore, Turn, Wait, patience};
 use crate::web::{
-    redis_store::{Kind, RedisStore, StoreError},
     session::Ticket,
+    storage::redis::{Kind, RedisStore, StoreError},
 };
 
 const TOKENS: Kind = Kind("tokens");

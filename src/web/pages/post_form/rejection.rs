@@ -6,7 +6,7 @@ use chrono::Utc;
 use crate::web::{
     api_client::{ApiError, FieldError},
     drafts::Rejection,
-    error_page::wait,
+    error::explanation::wait,
 };
 
 /// What the form says about `error`, and the status of a page that says it at once. `None` when it is not for the form to say.

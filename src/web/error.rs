@@ -1,0 +1,4 @@
+//! What an error page says.
+
+pub mod explanation;
+pub mod sign_in_denial;

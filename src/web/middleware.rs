@@ -1,0 +1,4 @@
+//! What every request passes before and after its page.
+
+pub mod compression;
+pub mod error_pages;

@@ -1,0 +1,494 @@
+//! Sessions in this process: bounded, ending after a time without use and, whatever happens, after a longest time.
+
+use std::{
+    hash::Hash,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use moka::{
+    notification::RemovalCause,
+    ops::compute::{CompResult, Op},
+    policy::EvictionPolicy,
+    sync::Cache,
+};
+
+use super::{EndOfLife, Lifetime, Started, State};
+use crate::web::{
+    session::{ACCOUNT, Account, ProviderSession, Ticket, UserKey},
+    session_store::revocations::SignOuts,
+    token_store::TokenStore,
+};
+
+/// An ordinary session weighs 1; each further so many bytes weigh 1 more, so that `max_sessions` bounds memory too.
+const BYTES_PER_WEIGHT: usize = 8 * 1024;
+
+/// Sessions in this process. A clone is another handle to the same sessions.
+///
+/// Anonymous and signed-in sessions are bounded apart: a flood of visitors pushes nobody out who is signed in.
+#[derive(Clone)]
+pub struct MemorySessions {
+    anonymous: Cache<String, Record>,
+    signed_in: Cache<String, Record>,
+    of_user: Index<UserKey>,
+    of_provider_session: Index<ProviderSession>,
+    /// Most sessions of one user; beyond that the least recently used of the user's own ends, so that nobody pushes others out by
+    /// signing in again and again.
+    per_user: usize,
+    /// Counts uses, to tell which was first.
+    uses: Arc<AtomicU64>,
+    sign_outs: SignOuts,
+}
+
+/// The signed-in sessions that something has. Some may have ended.
+type Index<K> = Cache<K, Arc<Vec<Member>>>;
+
+#[derive(Clone)]
+struct Member {
+    id: String,
+    /// That of its record; to look at the record itself would be a use.
+    last_used: Arc<AtomicU64>,
+}
+
+#[derive(Clone)]
+struct Record {
+    state: Arc<State>,
+    started: Instant,
+    /// By [`MemorySessions::uses`].
+    last_used: Arc<AtomicU64>,
+}
+
+impl MemorySessions {
+    /// Room for `max_sessions` anonymous and as many signed-in ones; the least recently used go first, and with each its tokens.
+    pub fn new(
+        max_sessions: u64,
+        per_user: usize,
+        lifetime: Lifetime,
+        tokens: Option<&Arc<dyn TokenStore>>,
+        sign_outs: &SignOuts,
+    ) -> Self {
+        Self {
+            anonymous: cache(max_sessions, lifetime, None),
+            signed_in: cache(max_sessions, lifetime, tokens),
+            of_user: index(max_sessions, lifetime),
+            of_provider_session: index(max_sessions, lifetime),
+            per_user,
+            uses: Arc::default(),
+            sign_outs: sign_outs.clone(),
+        }
+    }
+
+    /// Reading counts as use. A session of a sign-in that has ended is none, even if it was saved after that.
+    pub fn load(&self, id: &str) -> Option<State> {
+        let record = self.signed_in.get(id).or_else(|| self.anonymous.get(id))?;
+        // In memory, as these sessions are: it cannot fail.
+        let has_ended = Account::in_state(&record.state).is_some_and(|account| {
+            self.sign_outs
+                .has_ended(account.user(), account.signed_in_at, None)
+                .unwrap_or_default()
+        });
+        if has_ended {
+            self.delete(id);
+            return None;
+        }
+        record.last_used.store(self.use_now(), Ordering::Relaxed);
+        Some((*record.state).clone())
+    }
+
+    fn use_now(&self) -> u64 {
+        self.uses.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn save(&self, id: &str, state: State) {
+        let account = Account::in_state(&state);
+        let cache = if state.contains_key(ACCOUNT) {
+            &self.signed_in
+        } else {
+            &self.anonymous
+        };
+        let last_used = Arc::new(AtomicU64::new(self.use_now()));
+        let member = Member {
+            id: id.to_owned(),
+            last_used: Arc::clone(&last_used),
+        };
+        cache.insert(
+            id.to_owned(),
+            Record {
+                state: Arc::new(state),
+                started: Instant::now(),
+                last_used,
+            },
+        );
+        let Some(account) = account else { return };
+        self.enlist(&self.of_user, account.user(), &member, self.per_user);
+        if let Some(session) = account.provider_session() {
+            self.enlist(&self.of_provider_session, session, &member, usize::MAX);
+        }
+    }
+
+    /// `false` of a session that is not there any more.
+    pub fn update(&self, id: &str, state: State) -> bool {
+        let state = Arc::new(state);
+        [&self.signed_in, &self.anonymous].into_iter().any(|cache| {
+            let outcome = cache.entry_by_ref(id).and_compute_with(|found| match found {
+                Some(entry) => Op::Put(Record {
+                    state: Arc::clone(&state),
+                    ..entry.into_value()
+                }),
+                None => Op::Nop,
+            });
+            matches!(outcome, CompResult::ReplacedWith(_))
+        })
+    }
+
+    /// `false` of a session that was not there.
+    pub fn delete(&self, id: &str) -> bool {
+        self.signed_in.remove(id).is_some() | self.anonymous.remove(id).is_some()
+    }
+
+    /// Ends every session that belongs to a session at the provider, and gives the tickets of their sign-ins.
+    pub fn end_provider_session(&self, session: &ProviderSession) -> Vec<Ticket> {
+        self.end(self.of_provider_session.remove(session))
+    }
+
+    /// Ends every session of a user, and gives the tickets of their sign-ins.
+    pub fn end_sessions_of(&self, user: UserKey) -> Vec<Ticket> {
+        self.end(self.of_user.remove(&user))
+    }
+
+    fn end(&self, members: Option<Arc<Vec<Member>>>) -> Vec<Ticket> {
+        let members = members.unwrap_or_default();
+        let ended = members.iter().filter_map(|member| self.signed_in.remove(&member.id));
+        ended
+            .filter_map(|record| Account::in_state(&record.state))
+            .map(|account| account.ticket)
+            .collect()
+    }
+
+    /// Adds a session to those that something has, and ends the least recently used of them beyond `most`.
+    fn enlist<K: Hash + Eq + Send + Sync + 'static>(&self, index: &Index<K>, key: K, new: &Member, most: usize) {
+        index.entry(key).and_upsert_with(|found| {
+            let before = found.map(moka::Entry::into_value).unwrap_or_default();
+            let mut alive: Vec<_> = before
+                .iter()
+                .filter(|member| self.signed_in.contains_key(&member.id))
+                .cloned()
+                .collect();
+            alive.sort_by_key(|member| member.last_used.load(Ordering::Relaxed));
+            let surplus = (alive.len() + 1).saturating_sub(most).min(alive.len());
+            for member in alive.drain(..surplus) {
+                self.signed_in.invalidate(&member.id);
+            }
+            alive.push(new.clone());
+            Arc::new(alive)
+        });
+    }
+}
+
+fn index<K: Hash + Eq + Send + Sync + 'static>(max_sessions: u64, lifetime: Lifetime) -> Index<K> {
+    // Not by how often a key is asked for, as is this cache's habit: it is asked for once.
+    Cache::builder()
+        .max_capacity(max_sessions)
+        .eviction_policy(EvictionPolicy::lru())
+        .time_to_live(lifetime.max)
+        .build()
+}
+
+fn cache(max_sessions: u64, lifetime: Lifetime, tokens: Option<&Arc<dyn TokenStore>>) -> Cache<String, Record> {
+    let tokens = tokens.map(Arc::clone);
+    let forget_tokens = move |_: Arc<String>, record: Record, cause: RemovalCause| {
+        if cause != RemovalCause::Replaced
+            && let (Some(tokens), Some(account)) = (&tokens, Account::in_state(&record.state))
+        {
+            // In memory, as these sessions are: it cannot fail.
+            let _ = tokens.remove(&account.ticket);
+        }
+    };
+    Cache::builder()
+        .eviction_listener(forget_tokens)
+        .max_capacity(max_sessions)
+        .weigher(|_, record: &Record| weight(&record.state))
+        .eviction_policy(EvictionPolicy::lru())
+        .expire_after(EndOfLife(lifetime))
+        .build()
+}
+
+fn weight(state: &State) -> u32 {
+    let bytes: usize = state.iter().map(|(key, value)| key.len() + value.len()).sum();
+    u32::try_from(bytes / BYTES_PER_WEIGHT).unwrap_or(u32::MAX - 1) + 1
+}
+
+impl Started for Record {
+    fn started(&self) -> Instant {
+        self.started
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, time::Duration};
+
+    use moka::Expiry as _;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        entra::IdTokenClaims,
+        web::token_store::{Kept, MemoryTokens},
+    };
+
+    const HOUR: Duration = Duration::from_hours(1);
+    const PER_USER: usize = 32;
+
+    fn store(max_sessions: u64, max: Duration) -> MemorySessions {
+        MemorySessions::new(
+            max_sessions,
+            PER_USER,
+            Lifetime { idle: HOUR, max },
+            None,
+            &SignOuts::new(HOUR, None),
+        )
+    }
+
+    fn state(key: &str, value: &str) -> State {
+        HashMap::from([(key.to_owned(), value.to_owned())])
+    }
+
+    /// The session of a sign-in of user `user` in session `sid` at the provider.
+    fn signed_in(user: u128, sid: &str) -> State {
+        let account = Account::new(IdTokenClaims {
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::from_u128(user),
+            session_id: Some(sid.to_owned()),
+            issuer: "issuer".to_owned(),
+            subject: String::new(),
+            name: None,
+            email: None,
+            preferred_username: None,
+            roles: Vec::new(),
+            login_hint: None,
+        });
+        state(ACCOUNT, &serde_json::to_string(&account).unwrap())
+    }
+
+    fn provider_session(sid: &str) -> ProviderSession {
+        ProviderSession {
+            issuer: "issuer".to_owned(),
+            sid: sid.to_owned(),
+        }
+    }
+
+    #[test]
+    fn all_sessions_of_a_user_or_of_a_session_at_the_provider_end_and_no_others() {
+        let store = store(100, HOUR);
+        for (id, user, sid) in [("a", 1, "x"), ("b", 1, "x"), ("c", 1, "y"), ("d", 2, "z")] {
+            store.save(id, signed_in(user, sid));
+        }
+        let alive = || ["a", "b", "c", "d"].map(|id| store.load(id).is_some());
+        assert_eq!(store.end_provider_session(&provider_session("x")).len(), 2);
+        assert_eq!(alive(), [false, false, true, true]);
+        assert_eq!(store.end_provider_session(&provider_session("x")).len(), 0);
+        let user = UserKey {
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::from_u128(1),
+        };
+        assert_eq!(store.end_sessions_of(user).len(), 1);
+        assert_eq!(alive(), [false, false, false, true]);
+    }
+
+    #[test]
+    fn a_session_that_is_saved_after_signing_out_everywhere_is_none() {
+        let store = store(100, HOUR);
+        let before = signed_in(1, "x");
+        let user = UserKey {
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::from_u128(1),
+        };
+        store.sign_outs.end_everywhere(user).unwrap();
+        store.save("late", before);
+        store.save("other", signed_in(2, "y"));
+        assert!(store.load("late").is_none() && !store.signed_in.contains_key("late"));
+        assert!(store.load("other").is_some());
+    }
+
+    #[test]
+    fn who_signs_in_again_and_again_is_found_all_the_same_and_pushes_nobody_out() {
+        let store = store(100, HOUR);
+        store.save("other", signed_in(2, "y"));
+        store.save("first", signed_in(1, "x"));
+        for n in 0..20 {
+            store.save(&n.to_string(), signed_in(1, "x"));
+            assert!(store.delete(&n.to_string()));
+        }
+        assert!(store.load("first").is_some(), "sessions that have ended do not count");
+        for n in 0..200 {
+            store.save(&format!("again {n}"), signed_in(1, "x"));
+        }
+        store.signed_in.run_pending_tasks();
+        assert!(store.load("other").is_some());
+        assert!(
+            store.load("first").is_none() && store.load("again 199").is_some(),
+            "the first used end"
+        );
+        assert_eq!(store.end_provider_session(&provider_session("x")).len(), PER_USER);
+    }
+
+    #[test]
+    fn beyond_the_limit_of_a_user_the_least_recently_used_session_ends_and_its_tokens_with_it() {
+        let lifetime = Lifetime { idle: HOUR, max: HOUR };
+        let tokens: Arc<dyn TokenStore> = Arc::new(MemoryTokens::new(100, lifetime));
+        let store = MemorySessions::new(100, 3, lifetime, Some(&tokens), &SignOuts::new(HOUR, None));
+        let sign_in = |id: &str, user| {
+            let state = signed_in(user, "x");
+            let ticket = Account::in_state(&state).unwrap().ticket;
+            let now = chrono::Utc::now();
+            let kept = Kept {
+                access_token: "token".into(),
+                expires_at: now,
+                refresh_token: None,
+                refresh_at: now,
+            };
+            tokens.insert(&ticket, kept).unwrap();
+            store.save(id, state);
+            ticket
+        };
+        let tickets = ["a", "b", "c"].map(|id| sign_in(id, 1));
+        let of_other = sign_in("other", 2);
+        assert!(store.load("a").is_some());
+        let newest = sign_in("d", 1);
+        store.signed_in.run_pending_tasks();
+        let has_tokens = |ticket: &Ticket| tokens.get(ticket).unwrap().is_some();
+        assert_eq!(
+            ["a", "b", "c", "d", "other"].map(|id| store.signed_in.contains_key(id)),
+            [true, false, true, true, true]
+        );
+        assert_eq!(tickets.each_ref().map(has_tokens), [true, false, true]);
+        assert!(has_tokens(&newest) && has_tokens(&of_other));
+        assert!(store.update("a", signed_in(1, "x")), "a change is no end");
+        store.signed_in.run_pending_tasks();
+        assert!(has_tokens(&tickets[0]));
+    }
+
+    #[test]
+    fn sessions_without_room_take_their_tokens_along() {
+        let lifetime = Lifetime { idle: HOUR, max: HOUR };
+        let tokens: Arc<dyn TokenStore> = Arc::new(MemoryTokens::new(100, lifetime));
+        let store = MemorySessions::new(5, 3, lifetime, Some(&tokens), &SignOuts::new(HOUR, None));
+        let tickets: Vec<_> = (0..20)
+            .map(|user| {
+                let state = signed_in(user, "x");
+                let ticket = Account::in_state(&state).unwrap().ticket;
+                let now = chrono::Utc::now();
+                let kept = Kept {
+                    access_token: "token".into(),
+                    expires_at: now,
+                    refresh_token: None,
+                    refresh_at: now,
+                };
+                tokens.insert(&ticket, kept).unwrap();
+                store.save(&user.to_string(), state);
+                ticket
+            })
+            .collect();
+        store.signed_in.run_pending_tasks();
+        let alive: Vec<_> = (0..20)
+            .map(|user| store.signed_in.contains_key(&user.to_string()))
+            .collect();
+        let kept: Vec<_> = tickets
+            .iter()
+            .map(|ticket| tokens.get(ticket).unwrap().is_some())
+            .collect();
+        assert_eq!(alive.iter().filter(|is_alive| **is_alive).count(), 5);
+        assert_eq!(alive, kept);
+    }
+
+    #[test]
+    fn use_counts_and_a_change_does_not_begin_anew() {
+        let lifetime = Lifetime {
+            idle: Duration::from_mins(1),
+            max: Duration::from_secs(100),
+        };
+        let (start, end) = (Instant::now(), EndOfLife(lifetime));
+        let record = Record {
+            state: Arc::default(),
+            started: start,
+            last_used: Arc::default(),
+        };
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let seconds = |left: Option<Duration>| left.map(|left| left.as_secs());
+        assert_eq!(seconds(end.expire_after_create(&0, &record, at(0))), Some(60));
+        assert_eq!(
+            seconds(end.expire_after_read(&0, &record, at(30), None, at(0))),
+            Some(60),
+            "used"
+        );
+        assert_eq!(
+            seconds(end.expire_after_read(&0, &record, at(70), None, at(0))),
+            Some(30),
+            "its longest time"
+        );
+        assert_eq!(
+            seconds(end.expire_after_update(&0, &record, at(90), None)),
+            Some(10),
+            "changed"
+        );
+
+        let store = store(10, HOUR);
+        store.save("id", state("a", "1"));
+        let began = store.anonymous.get("id").map(|record| record.started);
+        assert!(store.update("id", state("a", "2")));
+        assert_eq!(store.anonymous.get("id").map(|record| record.started), began);
+    }
+
+    #[test]
+    fn a_session_that_has_ended_is_not_brought_back_by_a_late_write() {
+        let store = store(10, HOUR);
+        store.save("id", state(ACCOUNT, "1"));
+        assert!(store.delete("id") && !store.delete("id"));
+        assert!(!store.update("id", state(ACCOUNT, "2")));
+        assert!(store.load("id").is_none());
+    }
+
+    #[test]
+    fn a_write_replaces_the_state_under_the_same_id() {
+        let store = store(10, HOUR);
+        store.save("id", state("a", "1"));
+        store.update("id", state("a", "2"));
+        assert_eq!(store.load("id"), Some(state("a", "2")));
+    }
+
+    #[test]
+    fn an_id_that_the_store_did_not_make_names_no_session() {
+        let store = store(10, HOUR);
+        store.update("planted", state("a", "1"));
+        assert!(store.load("planted").is_none());
+    }
+
+    #[test]
+    fn a_flood_of_anonymous_sessions_pushes_nobody_out_who_is_signed_in() {
+        let store = store(5, HOUR);
+        store.save("id", state(ACCOUNT, "1"));
+        for n in 0..100 {
+            store.save(&n.to_string(), state("draft", "1"));
+        }
+        store.anonymous.run_pending_tasks();
+        assert!(store.anonymous.entry_count() <= 5);
+        assert!(store.load("id").is_some());
+    }
+
+    #[test]
+    fn a_session_without_lifetime_left_is_gone() {
+        let store = store(5, Duration::ZERO);
+        store.save("id", state(ACCOUNT, "1"));
+        assert!(store.load("id").is_none());
+    }
+
+    #[test]
+    fn a_session_that_holds_much_counts_as_several() {
+        assert_eq!(weight(&state("a", "1")), 1);
+        assert_eq!(weight(&state("a", &"x".repeat(BYTES_PER_WEIGHT * 3))), 4);
+    }
+}

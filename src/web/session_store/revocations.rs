@@ -1,0 +1,180 @@
+//! Remembers which sign-ins were ended, for longer than any session can live.
+//!
+//! An ended session is deleted, but what was deleted can come back: somebody with write access to Redis can put an old record in
+//! its place, whose seal is still good; and a form that was opened before *sign out everywhere* still has its seal. So both are
+//! checked against this list before they count.
+//!
+//! The list is in Redis, for all replicas, and each replica also keeps in its own memory what it has ended, or has read from the list.
+//! Somebody who deletes the list and puts the record back gains a session only on replicas that have not seen the sign-out, and
+//! only until the session's longest time is over, which the sealed record says.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use moka::{policy::EvictionPolicy, sync::Cache};
+
+use crate::web::{
+    form_seal,
+    session::UserKey,
+    storage::redis::{Kind, Name, RedisStore, StoreError},
+};
+
+const SIGNED_OUT: Kind = Kind("signed-out");
+/// The entry of a user's list that stands for all sign-ins until its time.
+const EVERYWHERE: &str = "*";
+/// Most entries of one user; the oldest goes first.
+const MAX_OF_USER: isize = 2000;
+/// Most entries that one replica remembers itself.
+const MAX_REMEMBERED: u64 = 100_000;
+/// What clocks of replicas may differ by, and more.
+const SLACK: Duration = Duration::from_hours(1);
+
+/// A clone is another handle to the same list.
+#[derive(Clone)]
+pub struct SignOuts {
+    redis: Option<RedisStore>,
+    everywhere: Cache<UserKey, DateTime<Utc>>,
+    sessions: Cache<Name, ()>,
+    life: Duration,
+}
+
+impl SignOuts {
+    /// Sessions live for `session_max` at most.
+    pub fn new(session_max: Duration, redis: Option<RedisStore>) -> Self {
+        let life = session_max.max(form_seal::LIFETIME.to_std().unwrap_or_default()) + SLACK;
+        let lru = EvictionPolicy::lru;
+        Self {
+            redis,
+            everywhere: Cache::builder()
+                .max_capacity(MAX_REMEMBERED)
+                .eviction_policy(lru())
+                .time_to_live(life)
+                .build(),
+            sessions: Cache::builder()
+                .max_capacity(MAX_REMEMBERED)
+                .eviction_policy(lru())
+                .time_to_live(life)
+                .build(),
+            life,
+        }
+    }
+
+    /// Ends every sign-in of `user` up to now. Blocks, as the others do.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn end_everywhere(&self, user: UserKey) -> Result<(), StoreError> {
+        // Redis keeps milliseconds; rounded up, so that a sign-in of this very moment ends, too.
+        let now = Utc::now().timestamp_millis().saturating_add(1);
+        self.remember(user, now);
+        match &self.redis {
+            Some(redis) => redis.note(SIGNED_OUT, &user.name(), EVERYWHERE, now, self.life, MAX_OF_USER),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the session of `user` whose record has this name.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn end(&self, user: UserKey, session: &Name) -> Result<(), StoreError> {
+        self.sessions.insert(session.clone(), ());
+        let now = Utc::now().timestamp_millis();
+        match &self.redis {
+            Some(redis) => redis.note(SIGNED_OUT, &user.name(), session.as_str(), now, self.life, MAX_OF_USER),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a sign-in of `user` has ended, or the session whose record has this name.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn has_ended(
+        &self,
+        user: UserKey,
+        signed_in_at: DateTime<Utc>,
+        session: Option<&Name>,
+    ) -> Result<bool, StoreError> {
+        if let (Some(redis), false) = (&self.redis, self.is_remembered(user, signed_in_at, session)) {
+            let name = session.map_or("", Name::as_str);
+            let [everywhere, ended] = redis.noted(SIGNED_OUT, &user.name(), [EVERYWHERE, name])?;
+            if let Some(millis) = everywhere {
+                self.remember(user, millis);
+            }
+            if let (Some(_), Some(session)) = (ended, session) {
+                self.sessions.insert(session.clone(), ());
+            }
+        }
+        Ok(self.is_remembered(user, signed_in_at, session))
+    }
+
+    /// The time that a sign-in of `user` which succeeds now must have, so that no earlier *sign out everywhere* ends it, by whichever
+    /// replica's clock that was.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn time_of_sign_in(&self, user: UserKey) -> Result<DateTime<Utc>, StoreError> {
+        let now = Utc::now();
+        self.has_ended(user, now, None)?;
+        let earliest = self
+            .everywhere
+            .get(&user)
+            .map(|ended| ended + TimeDelta::milliseconds(1));
+        Ok(earliest.map_or(now, |earliest| earliest.max(now)))
+    }
+
+    fn is_remembered(&self, user: UserKey, signed_in_at: DateTime<Utc>, session: Option<&Name>) -> bool {
+        self.everywhere.get(&user).is_some_and(|ended| signed_in_at <= ended)
+            || session.is_some_and(|session| self.sessions.contains_key(session))
+    }
+
+    /// Never an earlier time in place of a later one.
+    fn remember(&self, user: UserKey, millis: i64) {
+        let Some(time) = DateTime::from_timestamp_millis(millis) else {
+            return;
+        };
+        self.everywhere
+            .entry(user)
+            .and_upsert_with(|found| found.map_or(time, |found| found.into_value().max(time)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn signing_out_everywhere_ends_what_was_begun_before_and_nothing_later() {
+        let sign_outs = SignOuts::new(Duration::from_hours(12), None);
+        let [alice, bob] = [1, 2].map(|n| UserKey {
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::from_u128(n),
+        });
+        let before = sign_outs.time_of_sign_in(alice).unwrap();
+        assert!(!sign_outs.has_ended(alice, before, None).unwrap());
+        sign_outs.end_everywhere(alice).unwrap();
+        assert!(sign_outs.has_ended(alice, before, None).unwrap());
+        assert!(!sign_outs.has_ended(bob, before, None).unwrap());
+        let again = sign_outs.time_of_sign_in(alice).unwrap();
+        assert!(
+            !sign_outs.has_ended(alice, again, None).unwrap(),
+            "even within the same millisecond"
+        );
+    }
+
+    #[test]
+    fn an_ended_session_is_remembered_by_its_name() {
+        let sign_outs = SignOuts::new(Duration::from_hours(12), None);
+        let user = UserKey {
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::nil(),
+        };
+        let [ended, other] = ["a", "b"].map(Name::of);
+        sign_outs.end(user, &ended).unwrap();
+        assert!(sign_outs.has_ended(user, Utc::now(), Some(&ended)).unwrap());
+        assert!(!sign_outs.has_ended(user, Utc::now(), Some(&other)).unwrap());
+    }
+}
