@@ -8,16 +8,16 @@
 mod challenge;
 mod cli;
 mod error;
-mod exchange;
-mod kept_token;
+mod failure_cache;
 mod key_vault;
 mod managed_identity;
-mod recent;
+mod retry;
+mod token_cache;
 mod token_source;
 mod workload_identity;
 
 pub use error::AzureError;
-pub use exchange::Patience;
 pub use key_vault::{KeyVault, VaultCertificate, VaultSecret};
+pub use retry::Patience;
 pub use token_source::{Azure, TokenSource};
 pub use workload_identity::FederatedTokenFile;

@@ -139,7 +139,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_header_makes_it_panic_and_no_resource_elsewhere_is_the_vaults(
-            header in "(Bearer )?((resource|scope|authorization)=\"?[a-z:/.0-9\\[\\]@-]{0,40}\"?,? ?){0,3}\\PC{0,20}",
+            header in "(Bearer )?((resource|scope|authorization)=\"?(https?://[a-z.@]{0,6}vault[.]azure[.]net[/:.a-z0-9]{0,4}|[a-z:/.0-9\\[\\]@-]{0,40})\"?,? ?){0,3}\\PC{0,20}",
         ) {
             let vault = Url::parse("https://blog.vault.azure.net").unwrap();
             if let Some(challenge) = Challenge::parse(&header) && challenge.is_of(&vault) {

@@ -14,7 +14,8 @@ use serde::Deserialize;
 
 use zeroize::Zeroizing;
 
-use super::{AzureError, exchange::printable, kept_token::Token};
+use super::AzureError;
+use crate::azure::{retry::printable, token_cache::Token};
 
 /// It starts a Python program, which takes a second or two, and may wait for the network or for ever.
 const LONGEST: Duration = Duration::from_secs(15);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::exchange::is_busy;
+use crate::azure::retry::is_busy;
 
 /// Why Azure did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -13,11 +13,10 @@ use serde_json::{Value, json};
 use ureq::{Agent, Body, RequestBuilder, http::Response};
 use url::Url;
 
-use super::{
-    AzureError, Patience, TokenSource,
-    challenge::Challenge,
-    exchange::{Answer, Service, is_busy},
-    recent::RecentFailures,
+use super::{AzureError, Patience, TokenSource, challenge::Challenge};
+use crate::azure::{
+    failure_cache::RecentFailures,
+    retry::{Answer, Service, is_busy},
 };
 
 const API_VERSION: &str = "7.4";

@@ -9,10 +9,10 @@ use serde_json::Value;
 use ureq::Agent;
 use url::Url;
 
-use super::{
-    AzureError, Patience,
-    exchange::{Answer, Service, is_busy},
-    kept_token::Token,
+use super::{AzureError, Patience};
+use crate::azure::{
+    retry::{Answer, Service, is_busy},
+    token_cache::Token,
 };
 
 /// On a virtual machine: the instance metadata service, at a link-local address.

@@ -9,11 +9,11 @@ use url::Url;
 
 use super::{
     AzureError, FederatedTokenFile, KeyVault, Patience, cli,
-    kept_token::{KeptToken, Token},
     managed_identity::{self, Endpoint},
     workload_identity,
 };
 use crate::{
+    azure::token_cache::{KeptToken, Token},
     config::{AzureIdentity, AzureSettings, Environment},
     outbound,
 };

@@ -17,10 +17,10 @@ use ureq::Agent;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::{
-    AzureError, Patience,
-    exchange::{Answer, Service, is_busy},
-    kept_token::Token,
+use super::{AzureError, Patience};
+use crate::azure::{
+    retry::{Answer, Service, is_busy},
+    token_cache::Token,
 };
 
 /// Longest file that can be a token.

@@ -110,7 +110,7 @@ impl Authority {
 }
 
 /// A GUID as Entra writes it: hyphens, no braces.
-pub(super) fn parse_guid(text: &str) -> Option<Uuid> {
+pub(crate) fn parse_guid(text: &str) -> Option<Uuid> {
     // `Uuid` also reads forms of other lengths: `urn:uuid:…`, braces, no hyphens.
     (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }

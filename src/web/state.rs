@@ -1,7 +1,7 @@
 //! What all requests share, made once from the settings. Neither Entra nor the API is asked: the site starts while they are
 //! down. A credential that is in Azure must be there.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use secrecy::ExposeSecret;
 use url::Url;

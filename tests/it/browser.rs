@@ -130,7 +130,7 @@ async fn an_admin_edits_what_another_wrote_and_a_reader_is_not_offered_to_write(
     chiara.go(&system.web.url(&post)).await;
     pick(&chiara, "Chiara Conti").await;
     chiara.click("Edit").await;
-    assert!(chiara.text(".notice").await.contains("a post of Alice Archer"));
+    assert!(chiara.text(".notice").await.contains("a post by Alice Archer"));
     chiara.picture("admin-edit").await;
     chiara.fill("content", "Moderated.").await;
     chiara.click("Save changes").await;

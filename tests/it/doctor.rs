@@ -881,7 +881,7 @@ fn a_vault_that_does_not_sign_is_told_with_the_permission_that_is_missing() {
     let forbidden = serde_json::json!({ "error": { "code": "Forbidden", "message": "not allowed" }});
     azure.fail("/keys/", 100, 403, forbidden);
     let ended = patient.doctor(&[]);
-    assert_ne!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
     let told = of(&ended.stdout, " Certificate ");
     assert!(
         told.starts_with('✗') && told.contains("answered 403 (Forbidden"),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     config::Cloud,
-    entra::registration::{Proof, UNKNOWN_API, Wanted},
+    registration::{Proof, UNKNOWN_API, Wanted},
 };
 
 const START: &str = "set -eu

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     blog::import::{self, Import, ImportError, InvalidRow, InvalidRows, Report},
-    cli::failure::{Hint, WrongUsage},
+    cli::error_report::{Hint, WrongUsage},
     config::Settings,
     db::Database,
 };

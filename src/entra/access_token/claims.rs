@@ -6,10 +6,13 @@ use uuid::Uuid;
 
 use super::{
     audience::{Audience, is_graph},
-    refusal::{Claim, Refusal},
     tenants::Tenant,
 };
-use crate::entra::{PrincipalKind, authority::parse_guid};
+use crate::entra::{
+    PrincipalKind,
+    access_token::error::{Claim, Refusal},
+    authority::parse_guid,
+};
 
 /// What is read of a token. A derived struct refuses a claim that occurs twice, and times that are not integers.
 #[derive(Deserialize)]

@@ -3,13 +3,14 @@
 
 use uuid::Uuid;
 
-use super::{
-    claims::Claims,
-    refusal::{Forbidden, Refusal, TokenError},
-};
+use super::claims::Claims;
 use crate::{
     config::{ApiSettings, RequiredClientAuth},
-    entra::{AppRole, PrincipalKind, authority::parse_guid},
+    entra::{
+        AppRole, PrincipalKind,
+        access_token::error::{Forbidden, Refusal, TokenError},
+        authority::parse_guid,
+    },
 };
 
 /// The policies of one API.

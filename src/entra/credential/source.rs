@@ -11,14 +11,12 @@ use parking_lot::Mutex;
 use super::{Credential, CredentialError, FederatedCredential};
 use crate::{
     azure::{Azure, KeyVault, Patience, TokenSource},
+    certificate::{CertificateError, ClientCertificate, certificates_of},
     config::{
         AssertionForm, CertificateSettings, Cloud, CredentialSettings, EntraSettings, ManagedIdentitySettings,
         Settings, VaultSettings,
     },
-    entra::{
-        Authority,
-        certificate::{CertificateError, ClientCertificate, certificates_of},
-    },
+    entra::Authority,
     outbound::{self, OutboundError},
 };
 

@@ -239,8 +239,8 @@ async fn kept_until_back(
     let (author, at, text) = (seal.author, path.to_owned(), typed.clone());
     let kept = visit.blocking(move |site| site.drafts.keep(author, &at, text)).await;
     let promise = match kept {
-        Ok(()) => "Your text is kept until you are back.",
-        Err(_) => "Your text could not be kept: copy it before you sign in.",
+        Ok(()) => "Your text is kept until you sign in again.",
+        Err(_) => "Your text could not be kept: copy it before you sign in again.",
     };
     let mut page = PostFormPage::new(visit, seal, typed.clone());
     page.summary = Some(format!("{summary} {promise}"));
@@ -267,7 +267,7 @@ async fn step_up(user: &SignedIn, challenge: &ClaimsChallenge, typed: &Typed) ->
     if user.visit.session.demand(challenge) {
         return Err(PageError::from(Kind::StepUpInVain).keeping(Some(typed.clone())));
     }
-    let summary = "The post was not saved: for this the blog asks you to sign in once more, with another factor for \
-                   instance.";
+    let summary = "The post was not saved: for this, the blog requires a stronger sign-in, for example with a second factor. \
+     Sign in again.";
     kept_until_back(&user.visit, &FormSeal::new(&user.account), typed, summary).await
 }

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use serde::Serialize;
 
 use crate::{
-    entra::{ClientCertificate, Thumbprints},
+    certificate::{ClientCertificate, Thumbprints},
     web::{middleware::error_pages::PageError, request_context::SignedIn, timestamp::Moment},
 };
 

@@ -272,7 +272,7 @@ fn a_managed_identity_signs_in_by_its_token() {
     assert_eq!(asked[0].query["client_id"], IDENTITY);
     let page = Browser::new().sign_in(&system, ALICE, "/profile");
     assert!(
-        page.text().contains("By a token that the platform issued"),
+        page.text().contains("With a token that the platform issues"),
         "{}",
         page.body
     );

@@ -211,7 +211,7 @@ fn without_redis_the_site_says_so_and_comes_back_with_it() {
         let page = browser.get_once(&system.web.url(path));
         assert_eq!((page.status, page.error()), (503, "503"), "{path}");
         assert!(
-            page.body.contains("id=\"request-id\"") && page.text().contains("out of reach"),
+            page.body.contains("id=\"request-id\"") && page.text().contains("Your session is unavailable"),
             "{}",
             page.body
         );

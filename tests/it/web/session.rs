@@ -274,7 +274,7 @@ fn refuse_a_refresh(browser: &Browser, system: &TestSystem) {
     wait_until("it is refused", || grants(system, "refresh_token") > before);
     let is_over = || {
         let page = browser.clone_cookies().get_once(&system.web.url("/profile"));
-        page.status != 200
+        page.status == 303
     };
     wait_until("the sign-in is over", is_over);
 }
@@ -392,7 +392,7 @@ fn a_long_text_is_kept_too_and_who_makes_up_a_form_has_nothing_kept() {
     assert_eq!(kept(&browser), "");
     let refused = browser.submit(&form);
     assert_eq!(refused.status, 401);
-    assert!(refused.text().contains("Your text is kept until you are back."));
+    assert!(refused.text().contains("Your text is kept until you sign in again."));
     assert!(kept(&browser) == long);
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Compared, Severity, listed, member, or_none};
-use crate::entra::{
+use crate::{
     certificate::{CertificateDetails, SOON_DAYS},
     registration::{Proof, Wanted},
 };

@@ -10,7 +10,7 @@ use std::{
 
 /// Who may read a file.
 #[derive(Clone, Copy)]
-pub(super) enum Access {
+pub(crate) enum Access {
     OwnerOnly,
     Everyone,
 }
@@ -19,7 +19,7 @@ pub(super) enum Access {
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] when it does; otherwise those of the file system, and then there is no file.
-pub(super) fn create(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
+pub(crate) fn create(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
     let mut file = create_new(path, access)?;
     // Half a file is of no use to anybody; that it could not be written is what must be told.
     file.write_all(content)
@@ -31,7 +31,7 @@ pub(super) fn create(path: &Path, content: &[u8], access: Access) -> io::Result<
 ///
 /// # Errors
 /// Those of the file system; what was there before is there still.
-pub(super) fn replace(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
     let new = beside(path);
     create(&new, content, access)?;
     fs::rename(&new, path).inspect_err(|_| discard(&new))
@@ -42,7 +42,7 @@ pub(super) fn replace(path: &Path, content: &[u8], access: Access) -> io::Result
 /// # Errors
 /// Those of the file system, also when there is no such file; [`io::ErrorKind::PermissionDenied`] when its owner is another, whom
 /// only root can make the owner of the new one.
-pub(super) fn replace_alike(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_alike(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = beside(path);
     create(&new, content, Access::OwnerOnly)?;
     let put = || {

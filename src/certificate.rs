@@ -4,11 +4,12 @@
 mod content;
 mod details;
 mod error;
-mod examination;
-mod mode;
+mod file_mode;
+mod inspection;
+pub mod issue;
 mod pem;
 mod pfx;
-mod signature;
+mod signature_algorithm;
 mod source;
 mod thumbprints;
 mod vault_signer;
@@ -36,7 +37,7 @@ use zeroize::Zeroizing;
 use content::Content;
 pub use details::{CertificateDetails, SOON_DAYS};
 pub use error::CertificateError;
-pub use examination::{Examination, Observation, Severity};
+pub use inspection::{Examination, Observation, Severity};
 pub use pem::certificates_in;
 pub use source::passphrase;
 use source::{Found, Parts};
@@ -268,14 +269,14 @@ impl ClientCertificate {
         check_dates(&self.details, &self.path, now).map_err(|error| self.told(error))
     }
     /// What signs in the given form.
-    pub(super) fn signer(&self, form: AssertionForm) -> &dyn JwsSigner {
+    pub(crate) fn signer(&self, form: AssertionForm) -> &dyn JwsSigner {
         match form {
             AssertionForm::Ps256Sha256 => self.signers.ps256.as_ref(),
             AssertionForm::Rs256Sha1 => self.signers.rs256.as_ref(),
         }
     }
     /// The error of a signature that could not be made: what a vault has said, if it was one.
-    pub(super) fn signing_failed(&self, error: &JoseError) -> CertificateError {
+    pub(crate) fn signing_failed(&self, error: &JoseError) -> CertificateError {
         let said = VaultSigner::said(error);
         let said = said.map_or_else(
             || CertificateError::Signing {

@@ -12,11 +12,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{
     CertificateError,
     content::{Content, is_base64},
-    mode,
     pem::{self, Passphrase},
     pfx,
 };
-use crate::config::{CertificateSettings, text_in};
+use crate::{
+    certificate::file_mode,
+    config::{CertificateSettings, text_in},
+};
 
 /// Certificates, in any order, and the private key of one of them.
 pub(super) struct Found {
@@ -77,7 +79,7 @@ pub(super) fn read(settings: &CertificateSettings) -> Result<Found, CertificateE
     let found = read_apart(settings)?.whole()?;
     // A key in a setting is in no file.
     if settings.key_path.is_some() || (settings.path.is_some() && settings.key_base64.is_none()) {
-        mode::warn_when_others_may_read(&found.key_path);
+        file_mode::warn_when_others_may_read(&found.key_path);
     }
     Ok(found)
 }

@@ -13,9 +13,10 @@ use serde_json::json;
 use super::{logging, wrap};
 use crate::{
     api,
+    certificate::{CertificateError, issue::IssueError},
     config::Mistakes,
     db::DbError,
-    entra::{CredentialError, certificate::CertificateError, issue_certificate::IssueError},
+    entra::CredentialError,
     web,
 };
 

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::{Destination, IssueError, IssuedFiles, NewCertificate};
-use crate::entra::whole_file::{self, Access};
+use crate::atomic_file::{self, Access};
 
 /// A PEM file with key and certificate, and the files of the next one in the same folder. `client.next.pem` is the first of
 /// them to count and the last to go: at whatever point a run has ended, the next one sees by it what is left to do.
@@ -102,7 +102,7 @@ impl Renewal {
         // After a run that was interrupted the new one may be in place already.
         if *old != *new {
             write(&previous, &old, Access::OwnerOnly)?;
-            whole_file::replace_alike(&self.current, &new).map_err(|reason| unwritable(&self.current, reason))?;
+            atomic_file::replace_alike(&self.current, &new).map_err(|reason| unwritable(&self.current, reason))?;
         }
         write(&beside("-cert.pem"), &certificate_of(&new), Access::Everyone)?;
         match fs::remove_file(&certificate) {
@@ -148,7 +148,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, IssueError> {
 }
 
 fn write(path: &Path, content: &[u8], access: Access) -> Result<(), IssueError> {
-    whole_file::replace(path, content, access).map_err(|reason| unwritable(path, reason))
+    atomic_file::replace(path, content, access).map_err(|reason| unwritable(path, reason))
 }
 
 fn unwritable(path: &Path, reason: io::Error) -> IssueError {

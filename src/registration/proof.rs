@@ -5,11 +5,9 @@
 use openssl::x509::X509;
 
 use crate::{
+    certificate::{CertificateDetails, CertificateError, ClientCertificate},
     config::{Cloud, CredentialSettings, EntraSettings, Settings},
-    entra::{
-        Authority, CredentialSource,
-        certificate::{CertificateDetails, CertificateError, ClientCertificate},
-    },
+    entra::{Authority, CredentialSource},
     outbound::OutboundError,
 };
 

@@ -1,6 +1,7 @@
 //! Addresses as messages show them: a wrong one is quoted, and may hold a password all the same.
 
-use super::value::HIDDEN;
+/// What stands in place of a secret.
+pub const HIDDEN: &str = "********";
 
 /// A value with what stands before `@` and behind `?` or `#` in an address hidden. It need not be an address that can be
 /// parsed: it is the wrong ones that are told.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Compared, Severity, is_same, listed, member};
-use crate::entra::registration::{APP_ROLES, Wanted};
+use crate::registration::{APP_ROLES, Wanted};
 
 impl Compared<'_> {
     pub(super) fn api(&mut self, wanted: &Wanted) {

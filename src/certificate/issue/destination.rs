@@ -9,7 +9,7 @@ use std::{
 use secrecy::SecretString;
 
 use super::IssueError;
-use crate::entra::whole_file::{self, Access};
+use crate::atomic_file::{self, Access};
 
 /// A folder and the names of the files in it.
 #[derive(Debug, Clone, Default)]
@@ -60,9 +60,9 @@ impl Destination {
             reason,
         })?;
         let write = if self.overwrite {
-            whole_file::replace
+            atomic_file::replace
         } else {
-            whole_file::create
+            atomic_file::create
         };
         write(path, content, access).map_err(|reason| match reason.kind() {
             io::ErrorKind::AlreadyExists => IssueError::Exists(path.to_owned()),

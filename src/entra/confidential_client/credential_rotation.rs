@@ -9,10 +9,12 @@ use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, MutexGuard};
 use secrecy::SecretString;
 
-use crate::entra::{
-    aadsts::EntraError,
+use crate::{
     certificate::CertificateError,
-    credential::{Credential, CredentialError, CredentialSource, Placed},
+    entra::{
+        aadsts::EntraError,
+        credential::{Credential, CredentialError, CredentialSource, Placed},
+    },
 };
 
 /// What the application may prove itself with.

@@ -12,9 +12,9 @@ pub use described::{APP_ROLES, UNKNOWN_API, described};
 pub use drift::{Drift, NotAnExport, Severity, drift};
 pub use proof::Proof;
 
-use super::{access_token::names_of_api, authority::parse_guid};
 use crate::{
     config::{Cloud, Settings},
+    entra::{access_token::names_of_api, authority::parse_guid},
     outbound::OutboundError,
 };
 

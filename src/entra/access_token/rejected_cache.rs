@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
-use super::{Refusal, TokenError, presented::Digest};
+use super::{Refusal, TokenError};
+use crate::entra::access_token::bearer_token::Digest;
 
 /// An entry takes some 200 bytes.
 const MAX_TOKENS: u64 = 10_000;

@@ -5,7 +5,8 @@ use chrono::Utc;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{AzureError, recent::RecentFailures};
+use super::AzureError;
+use crate::azure::failure_cache::RecentFailures;
 
 /// A token is renewed so long before its end, or at half of a life that is shorter.
 const RENEW_BEFORE_SECONDS: i64 = 5 * 60;

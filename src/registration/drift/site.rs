@@ -5,7 +5,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{Compared, Severity, listed, member, or_none};
-use crate::{entra::registration::Wanted, loopback::is_loopback};
+use crate::{loopback::is_loopback, registration::Wanted};
 
 /// Optional claims of ID tokens, and what each is for.
 const CLAIMS: [(&str, &str); 3] = [

@@ -8,8 +8,7 @@ use std::{
 
 use moka::{Expiry, sync::Cache};
 
-use super::presented::Digest;
-use crate::entra::Principal;
+use crate::entra::{Principal, access_token::bearer_token::Digest};
 
 /// An entry takes some 500 bytes.
 const MAX_TOKENS: u64 = 20_000;

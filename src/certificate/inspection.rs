@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use super::{
     CertificateDetails, CertificateError, ClientCertificate, MIN_KEY_BITS, check_dates, check_key, check_thumbprint,
-    leaf_among, pem, signature::weak_digest, source, successor_among,
+    leaf_among, pem, source, successor_among,
 };
-use crate::config::CertificateSettings;
+use crate::{certificate::signature_algorithm::weak_digest, config::CertificateSettings};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
