@@ -3,7 +3,7 @@
 //! Everything starts with one base URL, made from the port it really listens on. A request's `Host` never decides it.
 
 use super::{
-    error::{self, Refusal},
+    error::{self, OAuthError},
     paths,
 };
 
@@ -44,7 +44,7 @@ impl Authority {
     ///
     /// # Errors
     /// AADSTS90002 for any other.
-    pub fn check_tenant(&self, segment: &str) -> Result<(), Refusal> {
+    pub fn check_tenant(&self, segment: &str) -> Result<(), OAuthError> {
         let known = segment.eq_ignore_ascii_case(&self.tenant_id)
             || segment.eq_ignore_ascii_case(&self.domain)
             || is_many_tenants(segment);

@@ -8,14 +8,14 @@ use crate::config::{IdpUser, TokenVersion};
 
 /// How the client proved who it is, for `azpacr` and `appidacr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientProof {
+pub enum ClientAuthMethod {
     /// A public client proves nothing.
     None,
     /// A signed assertion.
     Certificate,
 }
 
-impl ClientProof {
+impl ClientAuthMethod {
     fn as_claim(self) -> &'static str {
         match self {
             Self::None => "0",
@@ -35,7 +35,7 @@ pub struct Validity {
 
 /// A user in a sign-in session.
 #[derive(Debug, Clone, Copy)]
-pub struct SignedIn<'a> {
+pub struct SignedInUser<'a> {
     /// The user.
     pub user: &'a IdpUser,
     /// `sid`
@@ -46,11 +46,11 @@ pub struct SignedIn<'a> {
 pub fn id_token(
     authority: &Authority,
     client: &App,
-    signed_in: SignedIn<'_>,
+    signed_in: SignedInUser<'_>,
     nonce: Option<&str>,
     validity: Validity,
 ) -> Map<String, Value> {
-    let SignedIn { user, sid } = signed_in;
+    let SignedInUser { user, sid } = signed_in;
     let mut claims = common(authority, validity);
     claims.extend(object(json!({
         "aud": client.client_id(),
@@ -75,12 +75,12 @@ pub fn id_token(
 pub fn access_token(
     authority: &Authority,
     client: &App,
-    proof: ClientProof,
+    proof: ClientAuthMethod,
     resource: &Resource,
-    signed_in: SignedIn<'_>,
+    signed_in: SignedInUser<'_>,
     validity: Validity,
 ) -> Map<String, Value> {
-    let SignedIn { user, sid } = signed_in;
+    let SignedInUser { user, sid } = signed_in;
     let mut claims = for_resource(authority, client, proof, resource, validity);
     claims.extend(object(json!({
         "sub": pairwise_subject(authority, audience_id(resource), &user.oid),
@@ -110,7 +110,7 @@ pub fn access_token(
 pub fn app_only_token(
     authority: &Authority,
     client: &App,
-    proof: ClientProof,
+    proof: ClientAuthMethod,
     resource: &Resource,
     validity: Validity,
 ) -> Map<String, Value> {
@@ -131,7 +131,7 @@ pub fn login_hint(user: &IdpUser) -> String {
 fn for_resource(
     authority: &Authority,
     client: &App,
-    proof: ClientProof,
+    proof: ClientAuthMethod,
     resource: &Resource,
     validity: Validity,
 ) -> Map<String, Value> {

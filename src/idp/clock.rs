@@ -33,7 +33,7 @@ pub fn timestamp(unix_seconds: i64) -> String {
 }
 
 /// A time as Entra writes it into sentences, such as `2023-12-11T23:52:19Z`.
-pub fn iso(unix_seconds: i64) -> String {
+pub fn rfc3339(unix_seconds: i64) -> String {
     format(unix_seconds, "%Y-%m-%dT%H:%M:%SZ")
 }
 

@@ -14,8 +14,8 @@ use serde::Deserialize;
 
 use super::{
     clock::Clock,
-    faults::{Fault, Faults},
-    request_log::Journal,
+    faults::{FaultInjection, FaultInjector},
+    request_log::RequestLog,
 };
 
 /// All of it, behind its guard.
@@ -42,21 +42,21 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config.service(guarded);
 }
 
-async fn set_fault(faults: web::Data<Faults>, fault: web::Json<Fault>) -> HttpResponse {
+async fn set_fault(faults: web::Data<FaultInjector>, fault: web::Json<FaultInjection>) -> HttpResponse {
     faults.set(fault.into_inner());
     HttpResponse::NoContent().finish()
 }
 
-async fn clear_fault(faults: web::Data<Faults>) -> HttpResponse {
-    faults.set(Fault::default());
+async fn clear_fault(faults: web::Data<FaultInjector>) -> HttpResponse {
+    faults.set(FaultInjection::default());
     HttpResponse::NoContent().finish()
 }
 
-async fn requests(log: web::Data<Journal>) -> HttpResponse {
+async fn requests(log: web::Data<RequestLog>) -> HttpResponse {
     HttpResponse::Ok().json(log.entries())
 }
 
-async fn forget_requests(log: web::Data<Journal>) -> HttpResponse {
+async fn forget_requests(log: web::Data<RequestLog>) -> HttpResponse {
     log.clear();
     HttpResponse::NoContent().finish()
 }

@@ -11,8 +11,8 @@ use tera::Context;
 use super::{
     authority::Authority,
     clock::{Clock, http_date},
-    error::Refusal,
-    pages::{Allowed, Pages},
+    error::OAuthError,
+    pages::{CspSources, Pages},
     paths,
     registrations::Registrations,
     signing_keys::KeyRing,
@@ -26,8 +26,8 @@ pub async fn configuration(
     tenant: web::Path<String>,
     request: HttpRequest,
 ) -> HttpResponse {
-    if let Err(refusal) = authority.check_tenant(&tenant) {
-        return refused(&authority, &clock, &request, &refusal);
+    if let Err(error) = authority.check_tenant(&tenant) {
+        return refused(&authority, &clock, &request, &error);
     }
     let endpoint = |path: &str| authority.endpoint(&tenant, path);
     let mut answer = HttpResponse::Ok();
@@ -67,8 +67,8 @@ pub async fn keys(
     tenant: web::Path<String>,
     request: HttpRequest,
 ) -> HttpResponse {
-    if let Err(refusal) = authority.check_tenant(&tenant) {
-        return refused(&authority, &clock, &request, &refusal);
+    if let Err(error) = authority.check_tenant(&tenant) {
+        return refused(&authority, &clock, &request, &error);
     }
     let issuer = authority.issuer_v2();
     let keys: Result<Vec<Value>, _> = keys.all().iter().map(|key| key.jwk(&issuer)).collect();
@@ -99,15 +99,15 @@ pub async fn home(
     context.insert("users", registrations.users());
     let apps: Vec<_> = registrations.apps().iter().map(|app| &app.registration).collect();
     context.insert("apps", &apps);
-    pages.answer(
+    pages.render(
         actix_web::http::StatusCode::OK,
         "home.html",
         &context,
-        &Allowed::default(),
+        &CspSources::default(),
     )
 }
 
-/// `GET /error?code=NNNNN`: where the `error_uri` of a refusal leads.
+/// `GET /error?code=NNNNN`: where the `error_uri` of a error leads.
 pub async fn error(pages: web::Data<Pages>, request: HttpRequest) -> HttpResponse {
     let code = url::form_urlencoded::parse(request.query_string().as_bytes())
         .find(|(name, _)| name == "code")
@@ -117,15 +117,15 @@ pub async fn error(pages: web::Data<Pages>, request: HttpRequest) -> HttpRespons
     context.insert("code", &code);
     context.insert("message", "The meaning of this number is on Microsoft Learn.");
     context.insert("request_id", RequestId::of(&request).as_str());
-    pages.answer(
+    pages.render(
         actix_web::http::StatusCode::OK,
         "error.html",
         &context,
-        &Allowed::default(),
+        &CspSources::default(),
     )
 }
 
-fn refused(authority: &Authority, clock: &Clock, request: &HttpRequest, refusal: &Refusal) -> HttpResponse {
+fn refused(authority: &Authority, clock: &Clock, request: &HttpRequest, error: &OAuthError) -> HttpResponse {
     let id = RequestId::of(request);
-    HttpResponse::build(refusal.status()).json(refusal.body(authority.base_url(), id.as_str(), clock.now()))
+    HttpResponse::build(error.status()).json(error.body(authority.base_url(), id.as_str(), clock.now()))
 }

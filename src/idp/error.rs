@@ -1,4 +1,4 @@
-//! A refusal as Entra gives it: an OAuth 2.0 error, an AADSTS number, and a sentence that says what was wrong.
+//! A error as Entra gives it: an OAuth 2.0 error, an AADSTS number, and a sentence that says what was wrong.
 //!
 //! Numbers and wording follow "Microsoft Entra authentication and authorization error codes"
 //! (`reference-error-codes.md`) and what Entra is seen to answer. A message may quote parameters that name things,
@@ -11,28 +11,28 @@ use super::{clock, random};
 
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct OAuthError {
     /// The AADSTS number.
     pub code: u32,
     /// The OAuth 2.0 error (RFC 6749 §5.2, OpenID Connect Core §3.1.2.6).
-    pub error: &'static str,
+    pub oauth_error: &'static str,
     /// What was wrong, without the AADSTS number.
     pub message: String,
 }
 
-impl Refusal {
-    /// A refusal with this number, OAuth 2.0 error and message.
-    pub fn new(code: u32, error: &'static str, message: impl Into<String>) -> Self {
+impl OAuthError {
+    /// A error with this number, OAuth 2.0 error and message.
+    pub fn new(code: u32, oauth_error: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
-            error,
+            oauth_error,
             message: message.into(),
         }
     }
 
     /// 401 when the client could not prove who it is (RFC 6749 §5.2), otherwise 400.
     pub fn status(&self) -> StatusCode {
-        match self.error {
+        match self.oauth_error {
             "invalid_client" => StatusCode::UNAUTHORIZED,
             "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
@@ -48,7 +48,7 @@ impl Refusal {
     pub fn body(&self, base_url: &str, correlation_id: &str, now: i64) -> Value {
         let (trace_id, timestamp) = (random::guid(), clock::timestamp(now));
         let mut body = json!({
-            "error": self.error,
+            "error": self.oauth_error,
             "error_description": format!(
                 "{} Trace ID: {trace_id} Correlation ID: {correlation_id} Timestamp: {timestamp}",
                 self.sentence()
@@ -67,22 +67,22 @@ impl Refusal {
 }
 
 /// A client assertion that does not hold (RFC 7523 §3).
-pub fn invalid_client(code: u32, message: impl Into<String>) -> Refusal {
-    Refusal::new(code, "invalid_client", message)
+pub fn invalid_client(code: u32, message: impl Into<String>) -> OAuthError {
+    OAuthError::new(code, "invalid_client", message)
 }
 
 /// A code or refresh token that does not hold.
-pub fn invalid_grant(code: u32, message: impl Into<String>) -> Refusal {
-    Refusal::new(code, "invalid_grant", message)
+pub fn invalid_grant(code: u32, message: impl Into<String>) -> OAuthError {
+    OAuthError::new(code, "invalid_grant", message)
 }
 
 /// A request that is not formed as it must be.
-pub fn invalid_request(code: u32, message: impl Into<String>) -> Refusal {
-    Refusal::new(code, "invalid_request", message)
+pub fn invalid_request(code: u32, message: impl Into<String>) -> OAuthError {
+    OAuthError::new(code, "invalid_request", message)
 }
 
 /// AADSTS900144: a parameter is missing.
-pub fn missing_parameter(name: &str) -> Refusal {
+pub fn missing_parameter(name: &str) -> OAuthError {
     invalid_request(
         900_144,
         format!("The request body must contain the following parameter: '{name}'."),
@@ -90,7 +90,7 @@ pub fn missing_parameter(name: &str) -> Refusal {
 }
 
 /// AADSTS90002: the tenant in the address is not this one.
-pub fn unknown_tenant(tenant: &str) -> Refusal {
+pub fn unknown_tenant(tenant: &str) -> OAuthError {
     invalid_request(
         90002,
         format!(
@@ -101,8 +101,8 @@ pub fn unknown_tenant(tenant: &str) -> Refusal {
 }
 
 /// AADSTS700016: no such application.
-pub fn unknown_client(client_id: &str, tenant: &str) -> Refusal {
-    Refusal::new(
+pub fn unknown_client(client_id: &str, tenant: &str) -> OAuthError {
+    OAuthError::new(
         700_016,
         "unauthorized_client",
         format!(
@@ -113,8 +113,8 @@ pub fn unknown_client(client_id: &str, tenant: &str) -> Refusal {
     )
 }
 
-/// The refusal for a number alone, as a test asks for it; the OAuth 2.0 error is the one that goes with the number.
-pub fn by_code(code: u32) -> Refusal {
+/// The error for a number alone, as a test asks for it; the OAuth 2.0 error is the one that goes with the number.
+pub fn by_code(code: u32) -> OAuthError {
     let error = match code {
         50013 | 500_112 | 54005 | 70000 | 70008 | 700_082 | 70043 | 65001 | 501_481 | 50173 => "invalid_grant",
         50076 | 50079 | 50058 | 16000 => "interaction_required",
@@ -130,7 +130,7 @@ pub fn by_code(code: u32) -> Refusal {
         }
         _ => "invalid_request",
     };
-    Refusal::new(
+    OAuthError::new(
         code,
         error,
         "The development identity provider was told to refuse this request.",

@@ -48,7 +48,7 @@ impl<V: Clone> ExpiringMap<V> {
     }
 
     /// Whether this name is still here, expired or not: what expired goes only when room is needed.
-    pub fn has_held(&self, name: &str) -> bool {
+    pub fn is_known(&self, name: &str) -> bool {
         self.lock().contains_key(name)
     }
 

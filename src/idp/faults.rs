@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What goes wrong at the moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Fault {
+pub struct FaultInjection {
     /// Every request is answered with 503.
     pub down: bool,
     /// Every request waits this long first, in milliseconds.
@@ -14,13 +14,13 @@ pub struct Fault {
     /// `down` and `slow_ms` are for requests whose path contains this only, such as `discovery/v2.0/keys`.
     pub only_path: Option<String>,
     /// The next token requests are refused.
-    pub fail_next: Option<FailNext>,
+    pub fail_next: Option<TokenFailures>,
 }
 
 /// Refusals to come.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FailNext {
+pub struct TokenFailures {
     /// How many token requests.
     pub count: u32,
     /// AADSTS number.
@@ -29,11 +29,11 @@ pub struct FailNext {
 
 /// The fault in force.
 #[derive(Debug, Default)]
-pub struct Faults(Mutex<Fault>);
+pub struct FaultInjector(Mutex<FaultInjection>);
 
-impl Faults {
+impl FaultInjector {
     /// Puts a fault in place of the one in force.
-    pub fn set(&self, fault: Fault) {
+    pub fn set(&self, fault: FaultInjection) {
         *self.lock() = fault;
     }
 
@@ -46,16 +46,16 @@ impl Faults {
     }
 
     /// What to do to a request for this path.
-    pub fn for_path(&self, path: &str) -> Fault {
+    pub fn for_path(&self, path: &str) -> FaultInjection {
         let fault = self.lock().clone();
         if fault.only_path.as_deref().is_none_or(|part| path.contains(part)) {
             fault
         } else {
-            Fault::default()
+            FaultInjection::default()
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Fault> {
+    fn lock(&self) -> MutexGuard<'_, FaultInjection> {
         self.0.lock()
     }
 }

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
-    error::{Refusal, invalid_grant},
+    error::{OAuthError, invalid_grant},
     expiring_map::ExpiringMap,
     random,
     requested_claims::RequestedClaims,
@@ -131,14 +131,14 @@ impl Grants {
         redirect_uri: &str,
         code_verifier: Option<&str>,
         now: i64,
-    ) -> Result<Code, Refusal> {
+    ) -> Result<Code, OAuthError> {
         let redeemed = self.codes.update(code, now, |held| {
             held.check(client_id, redirect_uri, code_verifier, now)?;
             held.redeemed = true;
             Ok(held.clone())
         });
         let result = redeemed.unwrap_or_else(|| Err(malformed("authorization code")));
-        if result.as_ref().is_err_and(|refusal| refusal.code == ALREADY_REDEEMED) {
+        if result.as_ref().is_err_and(|error| error.code == ALREADY_REDEEMED) {
             self.refresh_tokens.retain(|grant| grant.family != code);
         }
         result
@@ -157,9 +157,9 @@ impl Grants {
     ///
     /// # Errors
     /// AADSTS70000 when it is unknown or another client's, 700082 when it expired.
-    pub fn refresh(&self, token: &str, client_id: &str, now: i64) -> Result<Grant, Refusal> {
+    pub fn refresh(&self, token: &str, client_id: &str, now: i64) -> Result<Grant, OAuthError> {
         let grant = self.refresh_tokens.get(token, now).ok_or_else(|| {
-            if self.refresh_tokens.has_held(token) {
+            if self.refresh_tokens.is_known(token) {
                 refresh_token_expired()
             } else {
                 malformed("refresh token")
@@ -174,7 +174,7 @@ impl Grants {
 }
 
 impl Code {
-    fn check(&self, client_id: &str, redirect_uri: &str, verifier: Option<&str>, now: i64) -> Result<(), Refusal> {
+    fn check(&self, client_id: &str, redirect_uri: &str, verifier: Option<&str>, now: i64) -> Result<(), OAuthError> {
         if self.grant.client_id != client_id {
             return Err(malformed("authorization code"));
         }
@@ -208,7 +208,7 @@ impl Code {
             // RFC 9700 §4.8.2: a verifier without a challenge is a sign of a downgraded request.
             _ => false,
         };
-        if fits { Ok(()) } else { Err(wrong_verifier()) }
+        if fits { Ok(()) } else { Err(verifier_mismatch()) }
     }
 }
 
@@ -219,21 +219,21 @@ fn s256(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(openssl::sha::sha256(verifier.as_bytes()))
 }
 
-fn wrong_verifier() -> Refusal {
+fn verifier_mismatch() -> OAuthError {
     invalid_grant(
         501_481,
         "The Code_Verifier does not match the code_challenge supplied in the authorization request.",
     )
 }
 
-fn malformed(what: &str) -> Refusal {
+fn malformed(what: &str) -> OAuthError {
     invalid_grant(
         70000,
         format!("Provided grant is invalid or malformed. The {what} is not one of this application's."),
     )
 }
 
-fn refresh_token_expired() -> Refusal {
+fn refresh_token_expired() -> OAuthError {
     invalid_grant(
         700_082,
         "The refresh token has expired due to inactivity. Send a new interactive authorization request for this user and \

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{
     claims::login_hint,
-    pages::{self, Allowed},
+    pages::{self, CspSources},
     parameters::Parameters,
     session::Session,
     state::Idp,
@@ -23,10 +23,10 @@ pub async fn sign_out(idp: web::Data<Idp>, tenant: web::Path<String>, request: H
         .and_then(|()| Parameters::parse(request.query_string().as_bytes()));
     let parameters = match parameters {
         Ok(parameters) => parameters,
-        Err(refusal) => return idp.pages.error(&request, &refusal),
+        Err(error) => return idp.pages.error(&request, &error),
     };
     let return_to = return_address(&idp, &parameters);
-    if names_somebody_else(&idp, &request, &parameters) {
+    if names_another_user(&idp, &request, &parameters) {
         // Whoever is named has no session here, so there is nothing to end.
         return return_to.map_or_else(|| signed_out_page(&idp, &[], None), |uri| pages::redirect(&uri));
     }
@@ -46,7 +46,7 @@ pub async fn sign_out(idp: web::Data<Idp>, tenant: web::Path<String>, request: H
 fn return_address(idp: &Idp, parameters: &Parameters) -> Option<String> {
     let wanted = parameters.get("post_logout_redirect_uri")?;
     let hinted = match parameters.get("id_token_hint") {
-        Some(token) => Some(audience_of_own_token(idp, token)?),
+        Some(token) => Some(audience_of_issued_token(idp, token)?),
         None => None,
     };
     let named = [parameters.get("client_id"), hinted.as_deref()];
@@ -70,7 +70,7 @@ fn return_address(idp: &Idp, parameters: &Parameters) -> Option<String> {
 }
 
 /// `aud` of an ID token that was issued here, expired or not.
-fn audience_of_own_token(idp: &Idp, token: &str) -> Option<String> {
+fn audience_of_issued_token(idp: &Idp, token: &str) -> Option<String> {
     let (signing_input, signature) = token.rsplit_once('.')?;
     let (_, claims) = signing_input.split_once('.')?;
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
@@ -87,8 +87,11 @@ fn audience_of_own_token(idp: &Idp, token: &str) -> Option<String> {
 }
 
 /// Whether `logout_hint` (the `login_hint` claim of an ID token) is about another account than the signed-in one.
-fn names_somebody_else(idp: &Idp, request: &HttpRequest, parameters: &Parameters) -> bool {
-    let (Some(hint), Some(session)) = (parameters.get("logout_hint"), idp.sessions.of(request, idp.clock.now())) else {
+fn names_another_user(idp: &Idp, request: &HttpRequest, parameters: &Parameters) -> bool {
+    let (Some(hint), Some(session)) = (
+        parameters.get("logout_hint"),
+        idp.sessions.current(request, idp.clock.now()),
+    ) else {
         return false;
     };
     idp.registrations
@@ -116,9 +119,9 @@ fn signed_out_page(idp: &Idp, frames: &[String], return_to: Option<&str>) -> Htt
     let mut context = Context::new();
     context.insert("frames", frames);
     context.insert("return_to", &return_to);
-    let allowed = Allowed {
+    let allowed = CspSources {
         frames: frames.iter().filter_map(|uri| pages::csp_source(uri)).collect(),
-        ..Allowed::default()
+        ..CspSources::default()
     };
-    idp.pages.answer(StatusCode::OK, "signed_out.html", &context, &allowed)
+    idp.pages.render(StatusCode::OK, "signed_out.html", &context, &allowed)
 }

@@ -13,7 +13,7 @@ use actix_web::{
 use tera::{Context, Tera};
 use url::Url;
 
-use super::error::Refusal;
+use super::error::OAuthError;
 use crate::serve::RequestId;
 
 /// The templates, parsed once.
@@ -21,7 +21,7 @@ pub struct Pages(Tera);
 
 /// What a page may do beside showing itself with the site's own style.
 #[derive(Debug, Default)]
-pub struct Allowed {
+pub struct CspSources {
     /// Sources that its forms may lead to, redirects included: Chromium checks `form-action` along the whole way.
     pub form_action: Vec<String>,
     /// Sources that it may show in frames.
@@ -46,7 +46,7 @@ impl Pages {
     }
 
     /// Renders a page into an answer with a strict content security policy.
-    pub fn answer(&self, status: StatusCode, template: &str, context: &Context, allowed: &Allowed) -> HttpResponse {
+    pub fn render(&self, status: StatusCode, template: &str, context: &Context, allowed: &CspSources) -> HttpResponse {
         match self.0.render(template, context) {
             Ok(html) => HttpResponse::build(status)
                 .content_type("text/html; charset=utf-8")
@@ -65,12 +65,12 @@ impl Pages {
     }
 
     /// The provider's own error page, for what must not be sent to a redirect URI.
-    pub fn error(&self, request: &HttpRequest, refusal: &Refusal) -> HttpResponse {
+    pub fn error(&self, request: &HttpRequest, error: &OAuthError) -> HttpResponse {
         let mut context = Context::new();
-        context.insert("code", &refusal.code);
-        context.insert("message", &refusal.message);
+        context.insert("code", &error.code);
+        context.insert("message", &error.message);
         context.insert("request_id", RequestId::of(request).as_str());
-        self.answer(refusal.status(), "error.html", &context, &Allowed::default())
+        self.render(error.status(), "error.html", &context, &CspSources::default())
     }
 }
 
@@ -102,7 +102,7 @@ pub fn csp_source(uri: &str) -> Option<String> {
     })
 }
 
-fn content_security_policy(allowed: &Allowed) -> String {
+fn content_security_policy(allowed: &CspSources) -> String {
     let list = |sources: &[String]| {
         if sources.is_empty() {
             "'none'".to_owned()

@@ -1,6 +1,6 @@
 //! The parameters of a request, from a query string or a form. A name that appears twice is refused.
 
-use super::error::{self, Refusal};
+use super::error::{self, OAuthError};
 
 /// Decoded parameters, in the order sent, each name once.
 #[derive(Debug, Clone, Default)]
@@ -11,7 +11,7 @@ impl Parameters {
     ///
     /// # Errors
     /// AADSTS9000411 when a parameter is there twice (RFC 6749 §3.1): which of the two counts would be a guess.
-    pub fn parse(encoded: &[u8]) -> Result<Self, Refusal> {
+    pub fn parse(encoded: &[u8]) -> Result<Self, OAuthError> {
         let mut parameters: Vec<(String, String)> = Vec::new();
         for (name, value) in url::form_urlencoded::parse(encoded) {
             if parameters.iter().any(|(known, _)| *known == name) {
@@ -38,7 +38,7 @@ impl Parameters {
     ///
     /// # Errors
     /// AADSTS900144 when it is not.
-    pub fn require(&self, name: &str) -> Result<&str, Refusal> {
+    pub fn require(&self, name: &str) -> Result<&str, OAuthError> {
         self.get(name).ok_or_else(|| error::missing_parameter(name))
     }
 
@@ -54,8 +54,8 @@ mod tests {
 
     #[test]
     fn a_duplicated_parameter_is_refused() {
-        let refusal = Parameters::parse(b"code=a&state=b&code=c").expect_err("refused");
-        assert_eq!(refusal.code, 9_000_411);
+        let error = Parameters::parse(b"code=a&state=b&code=c").expect_err("refused");
+        assert_eq!(error.code, 9_000_411);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use parking_lot::RwLock;
 
 use super::{
     certificate::{CertificateError, RegisteredCertificate},
-    error::{self, Refusal},
+    error::{self, OAuthError},
 };
 use crate::config::{AppRegistration, IdpSettings, IdpUser};
 
@@ -35,7 +35,7 @@ pub enum RegistrationError {
     },
     /// Two registrations have the same client id.
     #[error("two app registrations have the client id {client_id}; each needs one of its own")]
-    Twice {
+    DuplicateClientId {
         /// The client id.
         client_id: String,
     },
@@ -57,7 +57,7 @@ impl Registrations {
         let mut apps: Vec<Arc<App>> = Vec::new();
         for registration in &settings.apps {
             if apps.iter().any(|app| app.client_id() == registration.client_id) {
-                return Err(RegistrationError::Twice {
+                return Err(RegistrationError::DuplicateClientId {
                     client_id: registration.client_id.clone(),
                 });
             }
@@ -95,7 +95,7 @@ impl Registrations {
     ///
     /// # Errors
     /// AADSTS700016 when there is none.
-    pub fn client(&self, client_id: &str, tenant: &str) -> Result<&Arc<App>, Refusal> {
+    pub fn client(&self, client_id: &str, tenant: &str) -> Result<&Arc<App>, OAuthError> {
         self.app(client_id)
             .ok_or_else(|| error::unknown_client(client_id, tenant))
     }

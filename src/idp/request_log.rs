@@ -22,12 +22,12 @@ pub struct Entry {
     pub status: u16,
     /// More about a token request.
     #[serde(flatten)]
-    pub note: Option<Note>,
+    pub note: Option<TokenRequestDetails>,
 }
 
 /// What a token request held.
 #[derive(Debug, Clone, Serialize)]
-pub struct Note {
+pub struct TokenRequestDetails {
     /// Names of the form's fields.
     pub form_fields: Vec<String>,
     /// `grant_type`
@@ -44,9 +44,9 @@ pub struct Note {
 
 /// The requests remembered, oldest first.
 #[derive(Debug, Default)]
-pub struct Journal(Mutex<VecDeque<Entry>>);
+pub struct RequestLog(Mutex<VecDeque<Entry>>);
 
-impl Journal {
+impl RequestLog {
     /// All of them.
     pub fn entries(&self) -> Vec<Entry> {
         self.lock().iter().cloned().collect()

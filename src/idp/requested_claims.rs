@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    error::{Refusal, invalid_request},
+    error::{OAuthError, invalid_request},
     parameters::Parameters,
 };
 
@@ -28,14 +28,14 @@ struct Request {
 #[derive(Deserialize, Default)]
 struct Members {
     #[serde(default)]
-    xms_cc: Option<Wanted>,
+    xms_cc: Option<ClaimValues>,
     #[serde(default)]
-    acrs: Option<Wanted>,
+    acrs: Option<ClaimValues>,
 }
 
 /// `{"essential": true, "value": "c1"}` or `{"values": ["c1", "c2"]}`
 #[derive(Deserialize)]
-struct Wanted {
+struct ClaimValues {
     #[serde(default)]
     value: Option<String>,
     #[serde(default)]
@@ -47,7 +47,7 @@ impl RequestedClaims {
     ///
     /// # Errors
     /// AADSTS900144 when it is no JSON of that shape.
-    pub fn read(parameters: &Parameters) -> Result<Self, Refusal> {
+    pub fn parse(parameters: &Parameters) -> Result<Self, OAuthError> {
         let Some(text) = parameters.get("claims") else {
             return Ok(Self::default());
         };
@@ -60,10 +60,10 @@ impl RequestedClaims {
         // First as an object: serde would take an array for a structure, too.
         let object: Map<String, Value> = serde_json::from_str(text).map_err(malformed)?;
         let request: Request = serde_json::from_value(Value::Object(object)).map_err(malformed)?;
-        let all = |wanted: Option<Wanted>| {
-            wanted
+        let all = |claim: Option<ClaimValues>| {
+            claim
                 .into_iter()
-                .flat_map(|w| w.value.into_iter().chain(w.values))
+                .flat_map(|claim| claim.value.into_iter().chain(claim.values))
                 .collect()
         };
         Ok(Self {
@@ -73,7 +73,7 @@ impl RequestedClaims {
     }
 
     /// Together with those of an earlier request of the same sign-in.
-    pub fn and(&self, earlier: &Self) -> Self {
+    pub fn merged_with(&self, earlier: &Self) -> Self {
         let both = |one: &[String], other: &[String]| {
             let mut all = other.to_vec();
             all.extend(one.iter().filter(|value| !other.contains(value)).cloned());
@@ -99,11 +99,11 @@ impl RequestedClaims {
 mod tests {
     use super::*;
 
-    fn read(claims: &str) -> Result<RequestedClaims, Refusal> {
+    fn read(claims: &str) -> Result<RequestedClaims, OAuthError> {
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("claims", claims)
             .finish();
-        RequestedClaims::read(&Parameters::parse(form.as_bytes()).expect("parameters"))
+        RequestedClaims::parse(&Parameters::parse(form.as_bytes()).expect("parameters"))
     }
 
     #[test]

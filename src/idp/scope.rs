@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::{
-    error::{Refusal, invalid_grant},
+    error::{OAuthError, invalid_grant},
     registrations::{App, Registrations},
 };
 use crate::config::TokenVersion;
@@ -44,7 +44,7 @@ impl Scope {
     /// # Errors
     /// AADSTS70011 for a scope of no resource, 700022 for two resources, 500011 for an unknown resource, 65001 for a scope
     /// that the resource does not expose.
-    pub fn parse(text: &str, registrations: &Registrations, client: &App, tenant: &str) -> Result<Self, Refusal> {
+    pub fn parse(text: &str, registrations: &Registrations, client: &App, tenant: &str) -> Result<Self, OAuthError> {
         let mut openid_connect = Vec::new();
         let mut resource: Option<Resource> = None;
         for scope in text.split_ascii_whitespace() {
@@ -115,7 +115,7 @@ impl Scope {
     }
 
     /// Whether everything asked for here was asked for in `first` as well.
-    pub fn is_within(&self, first: &Self) -> bool {
+    pub fn is_subset_of(&self, first: &Self) -> bool {
         let same_api = match (&self.resource.api, &first.resource.api) {
             (None, _) => true,
             (Some(own), Some(other)) => own.client_id() == other.client_id(),
@@ -132,13 +132,13 @@ impl Scope {
 ///
 /// # Errors
 /// AADSTS1002012 when the scope is not exactly one `{resource}/.default`, 500011 when the resource is unknown.
-pub fn app_only_resource(text: &str, registrations: &Registrations, tenant: &str) -> Result<Resource, Refusal> {
+pub fn app_only_resource(text: &str, registrations: &Registrations, tenant: &str) -> Result<Resource, OAuthError> {
     let identifier = text
         .trim()
         .strip_suffix("/.default")
         .filter(|rest| !rest.contains(char::is_whitespace));
     let Some(identifier) = identifier else {
-        return Err(Refusal::new(
+        return Err(OAuthError::new(
             1_002_012,
             "invalid_scope",
             format!(
@@ -159,8 +159,8 @@ pub fn app_only_resource(text: &str, registrations: &Registrations, tenant: &str
 }
 
 /// AADSTS70011, also for a scope beyond the one that was granted.
-pub fn not_valid(text: &str) -> Refusal {
-    Refusal::new(
+pub fn not_valid(text: &str) -> OAuthError {
+    OAuthError::new(
         70011,
         "invalid_scope",
         format!(
@@ -170,8 +170,8 @@ pub fn not_valid(text: &str) -> Refusal {
     )
 }
 
-fn two_resources(text: &str) -> Refusal {
-    Refusal::new(
+fn two_resources(text: &str) -> OAuthError {
+    OAuthError::new(
         700_022,
         "invalid_scope",
         format!(
@@ -181,8 +181,8 @@ fn two_resources(text: &str) -> Refusal {
     )
 }
 
-fn unknown_resource(identifier: &str, tenant: &str) -> Refusal {
-    Refusal::new(
+fn unknown_resource(identifier: &str, tenant: &str) -> OAuthError {
+    OAuthError::new(
         500_011,
         "invalid_resource",
         format!(
@@ -193,7 +193,7 @@ fn unknown_resource(identifier: &str, tenant: &str) -> Refusal {
     )
 }
 
-fn not_consented(client: &App) -> Refusal {
+fn not_consented(client: &App) -> OAuthError {
     invalid_grant(
         65001,
         format!(

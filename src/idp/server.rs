@@ -57,7 +57,7 @@ impl Server {
                 host: address.ip().to_string(),
             });
         }
-        let idp = web::Data::new(Idp::prepare(&settings.idp, address.port())?);
+        let idp = web::Data::new(Idp::new(&settings.idp, address.port())?);
         let app = move || {
             App::new()
                 .app_data(idp.clone())

@@ -44,7 +44,7 @@ impl Sessions {
     }
 
     /// The session of this browser.
-    pub fn of(&self, request: &HttpRequest, now: i64) -> Option<Session> {
+    pub fn current(&self, request: &HttpRequest, now: i64) -> Option<Session> {
         self.by_cookie.get(cookie(request.headers(), SESSION_COOKIE)?, now)
     }
 
@@ -64,7 +64,7 @@ impl Sessions {
     }
 
     /// Remembers that the user of this session went to an application, which wants to hear of the sign-out.
-    pub fn went_to(&self, sid: &str, client_id: &str) {
+    pub fn add_app(&self, sid: &str, client_id: &str) {
         self.by_cookie.for_each(|session| {
             if session.sid == sid && !session.apps.iter().any(|app| app == client_id) {
                 session.apps.push(client_id.to_owned());
@@ -74,7 +74,7 @@ impl Sessions {
 
     /// Ends the session of this browser and gives it back, with the cookie that clears the browser's.
     pub fn end(&self, request: &HttpRequest, now: i64) -> (Option<Session>, Cookie<'static>) {
-        let ended = self.of(request, now);
+        let ended = self.current(request, now);
         if let Some(name) = cookie(request.headers(), SESSION_COOKIE) {
             self.by_cookie.remove(name);
         }
@@ -93,7 +93,7 @@ impl Sessions {
     }
 
     /// Whether a form that carries `token` came from a page that this browser got from here.
-    pub fn is_own_form(request: &HttpRequest, token: Option<&str>) -> bool {
+    pub fn is_form_token_valid(request: &HttpRequest, token: Option<&str>) -> bool {
         let (Some(known), Some(token)) = (cookie(request.headers(), FORM_COOKIE), token) else {
             return false;
         };

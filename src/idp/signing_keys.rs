@@ -162,11 +162,11 @@ impl KeyRing {
     ///
     /// # Errors
     /// When a key cannot be made, or the file is there and cannot be used.
-    pub fn open(file: Option<PathBuf>) -> Result<Self, KeyError> {
-        let kept = file.as_deref().map(key_file::read).transpose()?.flatten();
-        if let Some(kept) = kept {
+    pub fn load(file: Option<PathBuf>) -> Result<Self, KeyError> {
+        let stored = file.as_deref().map(key_file::read).transpose()?.flatten();
+        if let Some(stored) = stored {
             return Ok(Self {
-                keys: RwLock::new(kept.into_iter().map(Arc::new).collect()),
+                keys: RwLock::new(stored.into_iter().map(Arc::new).collect()),
                 file,
             });
         }
@@ -174,7 +174,7 @@ impl KeyRing {
             keys: RwLock::new(vec![Arc::new(SigningKey::generate()?)]),
             file,
         };
-        ring.keep(&ring.all());
+        ring.persist(&ring.all());
         Ok(ring)
     }
 
@@ -228,11 +228,11 @@ impl KeyRing {
         let mut keys = self.keys.write();
         change(&mut keys);
         // While nobody else can change them, so that the file has the last state.
-        self.keep(&keys);
+        self.persist(&keys);
     }
 
     /// A file that cannot be written costs a restart its keys, which is no reason not to serve.
-    fn keep(&self, keys: &[Arc<SigningKey>]) {
+    fn persist(&self, keys: &[Arc<SigningKey>]) {
         let Some(file) = &self.file else { return };
         if let Err(reason) = key_file::write(file, keys) {
             log::warn!(

@@ -5,8 +5,8 @@ use std::time::Duration;
 use actix_web::web::{Data, ServiceConfig};
 
 use super::{
-    authority::Authority, clock::Clock, expiring_map::ExpiringMap, faults::Faults, grants::Grants, pages::Pages,
-    registrations::Registrations, request_log::Journal, session::Sessions, signing_keys::KeyRing,
+    authority::Authority, clock::Clock, expiring_map::ExpiringMap, faults::FaultInjector, grants::Grants, pages::Pages,
+    registrations::Registrations, request_log::RequestLog, session::Sessions, signing_keys::KeyRing,
     start_error::StartError,
 };
 use crate::config::IdpSettings;
@@ -28,9 +28,9 @@ pub struct Idp {
     /// `jti` of the client assertions seen, each until it expires.
     pub assertions_seen: ExpiringMap<()>,
     /// What a test told it to do wrong.
-    pub faults: Data<Faults>,
+    pub faults: Data<FaultInjector>,
     /// The last requests, for tests.
-    pub request_log: Data<Journal>,
+    pub request_log: Data<RequestLog>,
     /// Templates.
     pub pages: Data<Pages>,
     /// Demand the best form of an assertion.
@@ -46,19 +46,19 @@ impl Idp {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn prepare(settings: &IdpSettings, port: u16) -> Result<Self, StartError> {
+    pub fn new(settings: &IdpSettings, port: u16) -> Result<Self, StartError> {
         let scheme = if settings.tls { "https" } else { "http" };
         let base_url = format!("{scheme}://localhost:{port}");
         Ok(Self {
             authority: Data::new(Authority::new(base_url, &settings.tenant_id, &settings.domain)),
             clock: Data::new(Clock::default()),
             registrations: Data::new(Registrations::load(settings)?),
-            signing_keys: Data::new(KeyRing::open(settings.signing_keys_file.clone())?),
+            signing_keys: Data::new(KeyRing::load(settings.signing_keys_file.clone())?),
             sessions: Sessions::new(settings.tls),
             grants: Grants::new(),
             assertions_seen: ExpiringMap::new(MOST_ASSERTIONS),
-            faults: Data::new(Faults::default()),
-            request_log: Data::new(Journal::default()),
+            faults: Data::new(FaultInjector::default()),
+            request_log: Data::new(RequestLog::default()),
             pages: Data::new(Pages::new()?),
             strict: settings.strict,
             require_pkce: settings.require_pkce,

@@ -59,7 +59,7 @@ pub struct TlsFiles {
 
 impl TlsFiles {
     /// Their names in a folder.
-    pub fn within(folder: &Path) -> Self {
+    pub fn in_folder(folder: &Path) -> Self {
         Self {
             ca: folder.join("idp-ca.pem"),
             ca_key: folder.join("idp-ca-key.pem"),

@@ -15,8 +15,8 @@ use crate::{
     config::IdpUser,
     idp::{
         claims::login_hint,
-        error::{Refusal, invalid_request},
-        pages::{self, Allowed},
+        error::{OAuthError, invalid_request},
+        pages::{self, CspSources},
         parameters::Parameters,
         state::Idp,
     },
@@ -32,11 +32,11 @@ pub enum Choice<'a> {
     /// Nobody does.
     Decline,
     /// Nobody that the tenant knows.
-    Unknown(Refusal),
+    Unknown(OAuthError),
 }
 
 /// What the form says; it can name users only, which whoever can open the page could anyway.
-pub fn choice<'a>(idp: &'a Idp, form: &Parameters) -> Choice<'a> {
+pub fn parse_choice<'a>(idp: &'a Idp, form: &Parameters) -> Choice<'a> {
     if form.get("cancel").is_some() {
         return Choice::Decline;
     }
@@ -83,13 +83,13 @@ pub fn is_same_origin(request: &HttpRequest) -> bool {
     }
 }
 
-/// The page. A `refusal` says what was wrong with the account chosen before.
-pub fn page(
+/// The page. A `error` says what was wrong with the account chosen before.
+pub fn render(
     idp: &Idp,
     tenant: &str,
     request: &HttpRequest,
     authorization: &AuthorizationRequest,
-    refusal: Option<&Refusal>,
+    error: Option<&OAuthError>,
 ) -> HttpResponse {
     let (form_token, cookie) = idp.sessions.form_token(request);
     let hint = authorization.login_hint.as_deref();
@@ -108,19 +108,19 @@ pub fn page(
     context.insert("form_token", &form_token);
     context.insert("accounts", &accounts);
     context.insert("email", hint.filter(|_| !hint_is_known).unwrap_or_default());
-    context.insert("refusal", &refusal.map(Refusal::sentence));
+    context.insert("error", &error.map(OAuthError::sentence));
     context.insert("permissions", &permissions(authorization));
-    let back = pages::csp_source(&authorization.return_address.redirect_uri);
-    let allowed = Allowed {
+    let back = pages::csp_source(&authorization.redirect_target.redirect_uri);
+    let allowed = CspSources {
         form_action: std::iter::once("'self'".to_owned()).chain(back).collect(),
-        ..Allowed::default()
+        ..CspSources::default()
     };
-    let status = if refusal.is_some() {
+    let status = if error.is_some() {
         StatusCode::BAD_REQUEST
     } else {
         StatusCode::OK
     };
-    pages::with_cookie(idp.pages.answer(status, "sign_in.html", &context, &allowed), &cookie)
+    pages::with_cookie(idp.pages.render(status, "sign_in.html", &context, &allowed), &cookie)
 }
 
 #[derive(Serialize)]

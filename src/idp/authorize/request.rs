@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::idp::{
-    error::{self, Refusal, invalid_request},
+    error::{self, OAuthError, invalid_request},
     parameters::Parameters,
     registrations::App,
     requested_claims::RequestedClaims,
@@ -17,7 +17,7 @@ pub struct AuthorizationRequest {
     /// The application that asks.
     pub client: Arc<App>,
     /// Where the answer goes.
-    pub return_address: ReturnAddress,
+    pub redirect_target: RedirectTarget,
     /// What it asks for.
     pub scope: Scope,
     /// For the ID token.
@@ -34,7 +34,7 @@ pub struct AuthorizationRequest {
 
 /// A registered redirect URI and the state to give back there.
 #[derive(Debug, Clone)]
-pub struct ReturnAddress {
+pub struct RedirectTarget {
     /// Exactly as registered.
     pub redirect_uri: String,
     /// `state`, as it came.
@@ -56,20 +56,20 @@ pub enum Prompt {
 
 /// A request that does not hold, and where that is said.
 #[derive(Debug)]
-pub enum Rejected {
+pub enum Rejection {
     /// On the provider's own page: nothing may be sent to a redirect URI that is not known to be the application's.
-    Here(Refusal),
+    Here(OAuthError),
     /// To the application.
-    ToClient(ReturnAddress, Refusal),
+    ToClient(RedirectTarget, OAuthError),
 }
 
 impl AuthorizationRequest {
     /// Reads and checks a query string.
     ///
     /// # Errors
-    /// See [`Rejected`].
-    pub fn read(idp: &Idp, tenant: &str, query: &str) -> Result<Self, Rejected> {
-        let here = Rejected::Here;
+    /// See [`Rejection`].
+    pub fn parse(idp: &Idp, tenant: &str, query: &str) -> Result<Self, Rejection> {
+        let here = Rejection::ShowPage;
         idp.authority.check_tenant(tenant).map_err(here)?;
         let parameters = Parameters::parse(query.as_bytes()).map_err(here)?;
         let client_id = parameters.require("client_id").map_err(here)?;
@@ -78,32 +78,34 @@ impl AuthorizationRequest {
                 .client(client_id, idp.authority.domain())
                 .map_err(here)?,
         );
-        let redirect_uri = parameters.get("redirect_uri").ok_or_else(|| here(no_reply_address()))?;
+        let redirect_uri = parameters
+            .get("redirect_uri")
+            .ok_or_else(|| here(missing_redirect_uri()))?;
         if !client
             .registration
             .redirect_uris
             .iter()
             .any(|registered| registered == redirect_uri)
         {
-            return Err(here(not_registered(redirect_uri, &client)));
+            return Err(here(redirect_uri_mismatch(redirect_uri, &client)));
         }
         let state = parameters.get("state").map(str::to_owned);
-        let return_address = ReturnAddress {
+        let redirect_target = RedirectTarget {
             redirect_uri: redirect_uri.to_owned(),
             state,
         };
-        match Self::read_rest(idp, &client, &parameters) {
-            Ok(rest) => Ok(rest(client, return_address)),
-            Err(refusal) => Err(Rejected::ToClient(return_address, refusal)),
+        match Self::parse_rest(idp, &client, &parameters) {
+            Ok(rest) => Ok(rest(client, redirect_target)),
+            Err(error) => Err(Rejection::Redirect(redirect_target, error)),
         }
     }
 
     /// What can be refused by redirect.
-    fn read_rest(
+    fn parse_rest(
         idp: &Idp,
         client: &App,
         parameters: &Parameters,
-    ) -> Result<impl FnOnce(Arc<App>, ReturnAddress) -> Self + use<>, Refusal> {
+    ) -> Result<impl FnOnce(Arc<App>, RedirectTarget) -> Self + use<>, OAuthError> {
         match parameters.require("response_type")? {
             "code" => {}
             other => return Err(unsupported_response_type(other)),
@@ -119,13 +121,13 @@ impl AuthorizationRequest {
             idp.authority.domain(),
         )?;
         let code_challenge = code_challenge(parameters, idp.require_pkce || client.registration.public_client)?;
-        let prompt = parameters.get("prompt").map(Prompt::read).transpose()?;
-        let claims = RequestedClaims::read(parameters)?;
+        let prompt = parameters.get("prompt").map(Prompt::parse).transpose()?;
+        let claims = RequestedClaims::parse(parameters)?;
         let nonce = parameters.get("nonce").map(str::to_owned);
         let login_hint = parameters.get("login_hint").map(str::to_owned);
-        Ok(move |client, return_address| Self {
+        Ok(move |client, redirect_target| Self {
             client,
-            return_address,
+            redirect_target,
             scope,
             nonce,
             code_challenge,
@@ -137,7 +139,7 @@ impl AuthorizationRequest {
 }
 
 impl Prompt {
-    fn read(value: &str) -> Result<Self, Refusal> {
+    fn parse(value: &str) -> Result<Self, OAuthError> {
         match value {
             "none" => Ok(Self::None),
             "login" => Ok(Self::Login),
@@ -152,7 +154,7 @@ impl Prompt {
 }
 
 /// RFC 7636 §4.3, method `S256` only: `plain` protects nothing when the request is seen.
-fn code_challenge(parameters: &Parameters, required: bool) -> Result<Option<String>, Refusal> {
+fn code_challenge(parameters: &Parameters, required: bool) -> Result<Option<String>, OAuthError> {
     let method = parameters.get("code_challenge_method");
     let Some(challenge) = parameters.get("code_challenge") else {
         return match (method, required) {
@@ -181,11 +183,11 @@ fn code_challenge(parameters: &Parameters, required: bool) -> Result<Option<Stri
 
 const SHA256_BASE64URL_LENGTH: usize = 43;
 
-fn no_reply_address() -> Refusal {
+fn missing_redirect_uri() -> OAuthError {
     invalid_request(900_971, "No reply address provided.")
 }
 
-fn not_registered(redirect_uri: &str, client: &App) -> Refusal {
+fn redirect_uri_mismatch(redirect_uri: &str, client: &App) -> OAuthError {
     invalid_request(
         50011,
         format!(
@@ -196,8 +198,8 @@ fn not_registered(redirect_uri: &str, client: &App) -> Refusal {
     )
 }
 
-fn unsupported_response_type(other: &str) -> Refusal {
-    Refusal::new(
+fn unsupported_response_type(other: &str) -> OAuthError {
+    OAuthError::new(
         70005,
         "unsupported_response_type",
         format!(
@@ -206,7 +208,7 @@ fn unsupported_response_type(other: &str) -> Refusal {
     )
 }
 
-fn unsupported_response_mode(other: &str) -> Refusal {
+fn unsupported_response_mode(other: &str) -> OAuthError {
     invalid_request(
         70007,
         format!(

@@ -25,6 +25,6 @@ pub async fn only_local_programs<B: MessageBody>(
         Some(Rejection::WebPage) => "no web page may use the control interface",
         Some(Rejection::ForeignHost) => "the control interface goes by localhost and 127.0.0.1 only",
     };
-    let refusal = problem(StatusCode::FORBIDDEN, reason).map_into_right_body();
-    Ok(request.into_response(refusal))
+    let error = problem(StatusCode::FORBIDDEN, reason).map_into_right_body();
+    Ok(request.into_response(error))
 }

@@ -12,8 +12,8 @@ use super::problem::problem;
 use crate::{
     config::{IdpUser, TokenVersion},
     idp::{
-        claims::{self, ClientProof, SignedIn, Validity},
-        error::Refusal,
+        claims::{self, ClientAuthMethod, SignedInUser, Validity},
+        error::OAuthError,
         random,
         scope::{self, Scope},
         signing_keys::{KeyError, SigningKey, compact, signing_input},
@@ -87,7 +87,7 @@ enum SignWith {
 pub async fn mint(idp: web::Data<Idp>, request: web::Json<MintRequest>) -> HttpResponse {
     match web::block(move || make(&idp, &request)).await {
         Ok(Ok(answer)) => HttpResponse::Ok().json(answer),
-        Ok(Err(MintError::Request(refusal))) => problem(StatusCode::BAD_REQUEST, refusal.sentence()),
+        Ok(Err(MintError::Request(error))) => problem(StatusCode::BAD_REQUEST, error.sentence()),
         Ok(Err(MintError::Key(error))) => problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
@@ -96,20 +96,20 @@ pub async fn mint(idp: web::Data<Idp>, request: web::Json<MintRequest>) -> HttpR
 #[derive(Debug, thiserror::Error)]
 enum MintError {
     #[error("refused")]
-    Request(Refusal),
+    Request(OAuthError),
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
 fn make(idp: &Idp, request: &MintRequest) -> Result<Value, MintError> {
-    let mut claims = right_claims(idp, request).map_err(MintError::Request)?;
+    let mut claims = valid_claims(idp, request).map_err(MintError::Request)?;
     claims.retain(|name, _| !request.remove_claims.contains(name));
     claims.extend(request.claims.clone());
     let token = sign(idp, request, &claims)?;
     Ok(json!({ "token": token, "claims": claims }))
 }
 
-fn right_claims(idp: &Idp, request: &MintRequest) -> Result<Map<String, Value>, Refusal> {
+fn valid_claims(idp: &Idp, request: &MintRequest) -> Result<Map<String, Value>, OAuthError> {
     let tenant = idp.authority.domain();
     let client = idp.registrations.client(&request.client_id, tenant)?;
     let now = idp.clock.now();
@@ -125,20 +125,20 @@ fn right_claims(idp: &Idp, request: &MintRequest) -> Result<Map<String, Value>, 
         return Ok(claims::app_only_token(
             &idp.authority,
             client,
-            ClientProof::Certificate,
+            ClientAuthMethod::Certificate,
             &resource,
             validity,
         ));
     }
     let user = user(idp, request)?;
     let sid = random::guid();
-    let signed_in = SignedIn { user, sid: &sid };
+    let signed_in = SignedInUser { user, sid: &sid };
     Ok(match request.kind {
         Kind::Id => claims::id_token(&idp.authority, client, signed_in, None, validity),
         _ => claims::access_token(
             &idp.authority,
             client,
-            ClientProof::Certificate,
+            ClientAuthMethod::Certificate,
             &resource,
             signed_in,
             validity,
@@ -146,9 +146,9 @@ fn right_claims(idp: &Idp, request: &MintRequest) -> Result<Map<String, Value>, 
     })
 }
 
-fn user<'a>(idp: &'a Idp, request: &MintRequest) -> Result<&'a IdpUser, Refusal> {
+fn user<'a>(idp: &'a Idp, request: &MintRequest) -> Result<&'a IdpUser, OAuthError> {
     let users = idp.registrations.users();
-    let no_user = |message: String| Refusal::new(50034, "invalid_request", message);
+    let no_user = |message: String| OAuthError::new(50034, "invalid_request", message);
     if let Some(oid) = &request.oid {
         return idp
             .registrations
@@ -192,7 +192,7 @@ fn sign(idp: &Idp, request: &MintRequest, claims: &Map<String, Value>) -> Result
     let private_key = || key.private_key().private_key_to_pkcs8();
     match request.sign_with {
         SignWith::Current | SignWith::Oldest => compact(&header, claims, key.signer()),
-        SignWith::Foreign => compact(&header, claims, foreign_key()?.signer()),
+        SignWith::Foreign => compact(&header, claims, unpublished_key()?.signer()),
         SignWith::None => Ok(format!("{}.", signing_input(&header, claims))),
         SignWith::HmacWithPublicKey => {
             let secret = key.private_key().public_key_to_pem()?;
@@ -207,7 +207,7 @@ fn sign(idp: &Idp, request: &MintRequest, claims: &Map<String, Value>) -> Result
 }
 
 /// One key for all forged tokens: making one takes a while, and none is published.
-fn foreign_key() -> Result<&'static SigningKey, KeyError> {
+fn unpublished_key() -> Result<&'static SigningKey, KeyError> {
     static KEY: OnceLock<SigningKey> = OnceLock::new();
     if let Some(key) = KEY.get() {
         return Ok(key);

@@ -12,7 +12,7 @@ use actix_web::{
 };
 
 use crate::idp::{
-    faults::{Fault, Faults},
+    faults::{FaultInjection, FaultInjector},
     paths::is_control,
 };
 
@@ -24,9 +24,9 @@ pub async fn inject<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let fault = match request.app_data::<web::Data<Faults>>() {
+    let fault = match request.app_data::<web::Data<FaultInjector>>() {
         Some(faults) if !is_control(request.path()) => faults.for_path(request.path()),
-        _ => Fault::default(),
+        _ => FaultInjection::default(),
     };
     if fault.slow_ms > 0 {
         sleep(Duration::from_millis(fault.slow_ms)).await;

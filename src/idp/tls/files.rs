@@ -26,7 +26,7 @@ const RENEW_DAYS: u32 = 30;
 /// # Errors
 /// When the folder cannot be used, or a certificate cannot be made.
 pub fn prepare(folder: &Path) -> Result<TlsFiles, TlsError> {
-    let files = TlsFiles::within(folder);
+    let files = TlsFiles::in_folder(folder);
     let folder_error = |source| TlsError::File {
         path: folder.to_owned(),
         source,
@@ -36,13 +36,13 @@ pub fn prepare(folder: &Path) -> Result<TlsFiles, TlsError> {
         .mode(0o700)
         .create(folder)
         .map_err(folder_error)?;
-    if !is_good_for_a_while(&files.ca)? || !files.ca_key.exists() {
+    if !is_valid_for_a_while(&files.ca)? || !files.ca_key.exists() {
         let key = KeyPair::generate()?;
         let certificate = ca_params()?.self_signed(&key)?;
         write_private(&files.ca_key, &key.serialize_pem())?;
         write(&files.ca, &certificate.pem())?;
     }
-    if !is_good_for_a_while(&files.certificate)? || !files.key.exists() || !is_signed_by_ca(&files)? {
+    if !is_valid_for_a_while(&files.certificate)? || !files.key.exists() || !is_signed_by_ca(&files)? {
         let ca_key = KeyPair::from_pem(&read(&files.ca_key)?).map_err(|error| TlsError::Damaged {
             path: files.ca_key.clone(),
             reason: error.to_string(),
@@ -91,7 +91,7 @@ fn set_validity(params: &mut CertificateParams, days: u64) {
 }
 
 /// Whether there is a certificate, valid for longer than [`RENEW_DAYS`].
-fn is_good_for_a_while(path: &Path) -> Result<bool, TlsError> {
+fn is_valid_for_a_while(path: &Path) -> Result<bool, TlsError> {
     if !path.exists() {
         return Ok(false);
     }

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::{
     config::TokenVersion,
     idp::{
-        claims::{self, ClientProof, SignedIn, Validity},
-        error::{Refusal, invalid_grant},
+        claims::{self, ClientAuthMethod, SignedInUser, Validity},
+        error::{OAuthError, invalid_grant},
         grants::Grant,
         registrations::App,
         scope::{Resource, Scope},
@@ -54,9 +54,9 @@ pub struct UserTokens<'a> {
 pub fn for_user(
     idp: &Idp,
     client: &App,
-    proof: ClientProof,
+    proof: ClientAuthMethod,
     tokens: &UserTokens<'_>,
-) -> Result<TokenResponse, Refusal> {
+) -> Result<TokenResponse, OAuthError> {
     let UserTokens {
         grant,
         scope,
@@ -67,7 +67,7 @@ pub fn for_user(
         .registrations
         .user(&grant.oid)
         .ok_or_else(|| invalid_grant(50034, "The user account does not exist."))?;
-    let signed_in = SignedIn { user, sid: &grant.sid };
+    let signed_in = SignedInUser { user, sid: &grant.sid };
     let (validity, expires_in) = validity(idp);
     let mut access_claims = claims::access_token(&idp.authority, client, proof, &scope.resource, signed_in, validity);
     access_claims.extend(tokens.grant.claims.as_claims());
@@ -97,7 +97,12 @@ pub fn for_user(
 ///
 /// # Errors
 /// AADSTS90033 when nothing can be signed.
-pub fn for_app(idp: &Idp, client: &App, proof: ClientProof, resource: &Resource) -> Result<TokenResponse, Refusal> {
+pub fn for_app(
+    idp: &Idp,
+    client: &App,
+    proof: ClientAuthMethod,
+    resource: &Resource,
+) -> Result<TokenResponse, OAuthError> {
     let (validity, expires_in) = validity(idp);
     let claims = claims::app_only_token(&idp.authority, client, proof, resource, validity);
     Ok(TokenResponse {
@@ -125,7 +130,7 @@ fn validity(idp: &Idp) -> (Validity, u64) {
 }
 
 /// v1 tokens name the certificate in `x5t` as well (`access-token-claims-reference.md`).
-fn sign_access_token(idp: &Idp, resource: &Resource, claims: &Map<String, Value>) -> Result<String, Refusal> {
+fn sign_access_token(idp: &Idp, resource: &Resource, claims: &Map<String, Value>) -> Result<String, OAuthError> {
     let mut header = Map::new();
     if resource.token_version == TokenVersion::V1 {
         let key = idp.signing_keys.current().map_err(cannot_sign)?;
@@ -134,16 +139,16 @@ fn sign_access_token(idp: &Idp, resource: &Resource, claims: &Map<String, Value>
     sign(idp, header, claims)
 }
 
-fn sign(idp: &Idp, mut header: Map<String, Value>, claims: &Map<String, Value>) -> Result<String, Refusal> {
+fn sign(idp: &Idp, mut header: Map<String, Value>, claims: &Map<String, Value>) -> Result<String, OAuthError> {
     header.insert("typ".to_owned(), json!("JWT"));
     let key = idp.signing_keys.current().map_err(cannot_sign)?;
     key.sign(header, claims).map_err(cannot_sign)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn cannot_sign(error: KeyError) -> Refusal {
+fn cannot_sign(error: KeyError) -> OAuthError {
     log::error!("a token cannot be signed: {error}");
-    Refusal::new(
+    OAuthError::new(
         90033,
         "temporarily_unavailable",
         "A transient error has occurred. Please try again.",

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::idp::{
     certificate::RegisteredCertificate,
-    error::{Refusal, invalid_client},
+    error::{OAuthError, invalid_client},
 };
 
 /// Longest assertion that is looked at, in bytes.
@@ -20,7 +20,7 @@ const MAX_LENGTH: usize = 64 * 1024;
 
 /// Header, claims and signature.
 #[derive(Debug)]
-pub struct Parts {
+pub struct JwtParts {
     /// JOSE header.
     pub header: Map<String, Value>,
     /// Claims set.
@@ -31,12 +31,12 @@ pub struct Parts {
     pub signature: Vec<u8>,
 }
 
-impl Parts {
+impl JwtParts {
     /// Takes an assertion apart.
     ///
     /// # Errors
     /// AADSTS50027 when it is not a JWS in compact form (RFC 7515 §3.1) of JSON objects, or has critical extensions.
-    pub fn read(assertion: &str) -> Result<Self, Refusal> {
+    pub fn parse(assertion: &str) -> Result<Self, OAuthError> {
         if assertion.len() > MAX_LENGTH {
             return Err(malformed());
         }
@@ -62,7 +62,7 @@ impl Parts {
     ///
     /// # Errors
     /// AADSTS50027 when it is missing or not text.
-    pub fn alg(&self) -> Result<&str, Refusal> {
+    pub fn alg(&self) -> Result<&str, OAuthError> {
         self.header.get("alg").and_then(Value::as_str).ok_or_else(malformed)
     }
 
@@ -70,7 +70,7 @@ impl Parts {
     ///
     /// # Errors
     /// AADSTS90014 when it is missing, empty, or something else.
-    pub fn text(&self, name: &str) -> Result<&str, Refusal> {
+    pub fn text(&self, name: &str) -> Result<&str, OAuthError> {
         self.claims
             .get(name)
             .and_then(Value::as_str)
@@ -91,7 +91,7 @@ impl Thumbprint {
     ///
     /// # Errors
     /// AADSTS5002723 when both are missing, 50027 when one is not base64url, 70002 when one is padded in strict mode.
-    pub fn of(header: &Map<String, Value>, strict: bool) -> Result<Self, Refusal> {
+    pub fn from_header(header: &Map<String, Value>, strict: bool) -> Result<Self, OAuthError> {
         let read = |name: &str| header.get(name).map(|value| decode(value, strict)).transpose();
         let thumbprint = Self {
             sha256: read("x5t#S256")?,
@@ -108,7 +108,7 @@ impl Thumbprint {
     }
 
     /// Whether this names the certificate. With both thumbprints, both must.
-    pub fn is_of(&self, certificate: &RegisteredCertificate) -> bool {
+    pub fn matches(&self, certificate: &RegisteredCertificate) -> bool {
         self.sha256.as_ref().is_none_or(|digest| *digest == certificate.sha256)
             && self.sha1.as_ref().is_none_or(|digest| *digest == certificate.sha1)
     }
@@ -127,7 +127,7 @@ impl fmt::Display for Thumbprint {
     }
 }
 
-fn decode(value: &Value, strict: bool) -> Result<Vec<u8>, Refusal> {
+fn decode(value: &Value, strict: bool) -> Result<Vec<u8>, OAuthError> {
     let text = value.as_str().ok_or_else(malformed)?;
     if let Ok(digest) = URL_SAFE_NO_PAD.decode(text) {
         return Ok(digest);
@@ -145,12 +145,12 @@ fn decode(value: &Value, strict: bool) -> Result<Vec<u8>, Refusal> {
     }
 }
 
-fn malformed() -> Refusal {
+fn malformed() -> OAuthError {
     invalid_client(50027, "JWT token is invalid or malformed.")
 }
 
 /// AADSTS90014: a claim is missing.
-pub fn missing(name: &str) -> Refusal {
+pub fn missing(name: &str) -> OAuthError {
     invalid_client(
         90014,
         format!(
@@ -161,7 +161,7 @@ pub fn missing(name: &str) -> Refusal {
 }
 
 /// What Entra would take, but the best form of an assertion does not have.
-pub fn not_strict(what: &str) -> Refusal {
+pub fn not_strict(what: &str) -> OAuthError {
     invalid_client(
         70002,
         format!(

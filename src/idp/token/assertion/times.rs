@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::parts::{missing, not_strict};
 use crate::idp::{
     clock,
-    error::{Refusal, invalid_client},
+    error::{OAuthError, invalid_client},
 };
 
 /// How far clocks may differ.
@@ -23,7 +23,7 @@ const LATEST: f64 = 253_402_300_799.0;
 /// # Errors
 /// AADSTS90014 when `exp` (in strict mode also `nbf`) is missing, 700024 when now is outside or the life is too long,
 /// 70002 when a time is not an integer in strict mode.
-pub fn check(claims: &Map<String, Value>, now: i64, strict: bool) -> Result<i64, Refusal> {
+pub fn check(claims: &Map<String, Value>, now: i64, strict: bool) -> Result<i64, OAuthError> {
     let read = |name: &str| claims.get(name).map(|value| seconds(name, value, strict)).transpose();
     let expires_at = read("exp")?.ok_or_else(|| missing("exp"))?;
     let not_before = read("nbf")?;
@@ -51,7 +51,7 @@ pub fn check(claims: &Map<String, Value>, now: i64, strict: bool) -> Result<i64,
     }
 }
 
-fn seconds(name: &str, value: &Value, strict: bool) -> Result<i64, Refusal> {
+fn seconds(name: &str, value: &Value, strict: bool) -> Result<i64, OAuthError> {
     let not_a_time = || {
         invalid_client(
             50027,
@@ -72,15 +72,15 @@ fn seconds(name: &str, value: &Value, strict: bool) -> Result<i64, Refusal> {
     Ok(number as i64)
 }
 
-fn out_of_range(now: i64, from: i64, until: i64) -> Refusal {
+fn out_of_range(now: i64, from: i64, until: i64) -> OAuthError {
     invalid_client(
         700_024,
         format!(
             "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, expiry time of \
              assertion {}.",
-            clock::iso(now),
-            clock::iso(from),
-            clock::iso(until)
+            clock::rfc3339(now),
+            clock::rfc3339(from),
+            clock::rfc3339(until)
         ),
     )
 }
@@ -95,7 +95,7 @@ mod tests {
 
     fn refused(claims: &Value, strict: bool) -> Option<u32> {
         let claims = claims.as_object().expect("an object");
-        check(claims, NOW, strict).err().map(|refusal| refusal.code)
+        check(claims, NOW, strict).err().map(|error| error.code)
     }
 
     #[test]
