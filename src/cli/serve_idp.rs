@@ -13,7 +13,7 @@ use crate::{
     idp::{Server, StartError},
 };
 
-/// Serve the development identity provider, a look-alike of Microsoft Entra ID
+/// Serve the development identity provider, an emulator of Microsoft Entra ID
 ///
 /// For development and tests only: anybody can sign in as anybody. It verifies client assertions as Entra does, and
 /// gives the same errors. Users and app registrations are in [[idp.users]] and [[idp.apps]] of blog.toml, and have

@@ -1,7 +1,7 @@
-//! The authorization endpoint: who is signing in, and a code for the application that asked (RFC 6749 §4.1).
+//! The authorization endpoint: signs a user in and sends the application a code (RFC 6749 §4.1).
 //!
-//! The page that it shows carries the whole request in the address that its form posts to; the post is checked from the
-//! start like the request itself, so that nothing can be skipped by changing the form.
+//! The form on the page posts to an address that repeats the whole authorization request. The post is checked as fully
+//! as the request, so a changed form cannot skip a check.
 
 mod picker;
 mod request;
@@ -19,7 +19,7 @@ use super::{
     state::Idp,
 };
 
-/// `GET /{tenant}/oauth2/v2.0/authorize`: a code at once for who is signed in, otherwise the account picker.
+/// `GET /{tenant}/oauth2/v2.0/authorize`: sends a code if a user is signed in, otherwise shows the account picker.
 pub async fn show(idp: web::Data<Idp>, tenant: web::Path<String>, request: HttpRequest) -> HttpResponse {
     let authorization = match AuthorizationRequest::parse(&idp, &tenant, request.query_string()) {
         Ok(authorization) => authorization,
@@ -64,7 +64,7 @@ pub async fn pick(
     }
 }
 
-/// Whether the signed-in user is the one whom the request names, if it names one.
+/// Whether the request expects the signed-in user: it names no user, or this one.
 fn is_expected(idp: &Idp, session: &Session, authorization: &AuthorizationRequest) -> bool {
     let Some(user) = idp.registrations.user(&session.oid) else {
         return false;
@@ -110,15 +110,18 @@ fn reject(idp: &Idp, request: &HttpRequest, rejected: Rejection) -> HttpResponse
 }
 
 fn redirect_error(to: &RedirectTarget, error: &OAuthError) -> HttpResponse {
-    redirect_to_client(to, &[("error", error.oauth_error), ("error_description", &error.sentence())])
+    redirect_to_client(
+        to,
+        &[("error", error.oauth_error), ("error_description", &error.sentence())],
+    )
 }
 
-fn redirect_to_client(to: &RedirectTarget, answer: &[(&str, &str)]) -> HttpResponse {
+fn redirect_to_client(to: &RedirectTarget, parameters: &[(&str, &str)]) -> HttpResponse {
     let Ok(mut uri) = Url::parse(&to.redirect_uri) else {
         return HttpResponse::InternalServerError().finish();
     };
     uri.query_pairs_mut()
-        .extend_pairs(answer)
+        .extend_pairs(parameters)
         .extend_pairs(to.state.iter().map(|state| ("state", state)));
     pages::redirect(uri.as_str())
 }

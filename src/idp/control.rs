@@ -1,7 +1,7 @@
-//! `/_control/`: how a test makes the provider do what a real one does rarely, or never.
+//! `/_control/`: lets a test make the emulator do what Entra does rarely or never.
 //!
-//! Whoever reaches it can mint any token, so only programs on this machine do: requests from other addresses are refused,
-//! and so is everything that a web page could send (`docs/identity-provider.md`).
+//! A client of this interface can mint any token. So only programs on this machine may use it: requests from other
+//! addresses are rejected, and so are requests that a web page can send (`docs/identity-provider.md`).
 
 mod apps;
 mod guard;
@@ -18,7 +18,7 @@ use super::{
     request_log::RequestLog,
 };
 
-/// All of it, behind its guard.
+/// The routes, behind the guard.
 pub fn routes(config: &mut web::ServiceConfig) {
     let guarded = web::scope("")
         .wrap(from_fn(guard::only_local_programs))

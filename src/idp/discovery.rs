@@ -1,4 +1,4 @@
-//! What the provider says about itself: OpenID configuration and public keys.
+//! Discovery: the OpenID configuration and the public keys. Also the pages that describe the emulator.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -30,10 +30,10 @@ pub async fn configuration(
         return refused(&authority, &clock, &request, &error);
     }
     let endpoint = |path: &str| authority.endpoint(&tenant, path);
-    let mut answer = HttpResponse::Ok();
-    // By the provider's own clock, which is how callers notice that theirs is wrong.
-    answer.insert_header((DATE, http_date(clock.now())));
-    answer.insert_header((CACHE_CONTROL, "max-age=86400, private")).json(json!({
+    let mut response = HttpResponse::Ok();
+    // The emulator's own clock: clients compare it with theirs to find that theirs is wrong.
+    response.insert_header((DATE, http_date(clock.now())));
+    response.insert_header((CACHE_CONTROL, "max-age=86400, private")).json(json!({
         "issuer": authority.discovered_issuer(&tenant),
         "authorization_endpoint": endpoint(paths::AUTHORIZE),
         "token_endpoint": endpoint(paths::TOKEN),
@@ -59,7 +59,7 @@ pub async fn configuration(
     }))
 }
 
-/// `GET /{tenant}/discovery/v2.0/keys`: the keys, without `alg`, as Entra's (`signing-key-rollover.md`).
+/// `GET /{tenant}/discovery/v2.0/keys`: the keys without `alg`, as with Entra (`signing-key-rollover.md`).
 pub async fn keys(
     authority: web::Data<Authority>,
     clock: web::Data<Clock>,
@@ -77,13 +77,13 @@ pub async fn keys(
             .insert_header((CACHE_CONTROL, "max-age=86400, private"))
             .json(json!({ "keys": keys })),
         Err(error) => {
-            log::error!("the keys cannot be published: {error}");
+            log::error!("cannot publish the signing keys: {error}");
             HttpResponse::InternalServerError().finish()
         }
     }
 }
 
-/// `GET /`: what this is, for whoever opens it in a browser.
+/// `GET /`: describes the emulator to a person who opens it in a browser.
 pub async fn home(
     authority: web::Data<Authority>,
     registrations: web::Data<Registrations>,
@@ -107,7 +107,7 @@ pub async fn home(
     )
 }
 
-/// `GET /error?code=NNNNN`: where the `error_uri` of a error leads.
+/// `GET /error?code=NNNNN`: the target of `error_uri`.
 pub async fn error(pages: web::Data<Pages>, request: HttpRequest) -> HttpResponse {
     let code = url::form_urlencoded::parse(request.query_string().as_bytes())
         .find(|(name, _)| name == "code")

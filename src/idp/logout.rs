@@ -1,5 +1,5 @@
-//! Sign-out: ends the provider's session, tells the applications that the user went to, and goes back only where an
-//! application has registered (OpenID Connect RP-Initiated Logout, Front-Channel Logout).
+//! Sign-out: ends the session, notifies the applications that the user signed in to, and redirects only to a registered
+//! address (OpenID Connect RP-Initiated Logout, Front-Channel Logout).
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -27,7 +27,7 @@ pub async fn sign_out(idp: web::Data<Idp>, tenant: web::Path<String>, request: H
     };
     let return_to = return_address(&idp, &parameters);
     if names_another_user(&idp, &request, &parameters) {
-        // Whoever is named has no session here, so there is nothing to end.
+        // The named user has no session here, so there is nothing to end.
         return return_to.map_or_else(|| signed_out_page(&idp, &[], None), |uri| pages::redirect(&uri));
     }
     let (session, clearing) = idp.sessions.end(&request, idp.clock.now());
@@ -41,8 +41,8 @@ pub async fn sign_out(idp: web::Data<Idp>, tenant: web::Path<String>, request: H
     pages::with_cookie(response, &clearing)
 }
 
-/// Where to go afterwards: `post_logout_redirect_uri`, when it is registered for the application that the request names
-/// with `client_id` or `id_token_hint`, or for any when it names none. State is given back.
+/// Where to redirect afterwards: to `post_logout_redirect_uri`, with `state`, if it is registered for the application
+/// that `client_id` or `id_token_hint` names. Without either, a registration for any application suffices.
 fn return_address(idp: &Idp, parameters: &Parameters) -> Option<String> {
     let wanted = parameters.get("post_logout_redirect_uri")?;
     let hinted = match parameters.get("id_token_hint") {
@@ -69,7 +69,7 @@ fn return_address(idp: &Idp, parameters: &Parameters) -> Option<String> {
     Some(uri.into())
 }
 
-/// `aud` of an ID token that was issued here, expired or not.
+/// `aud` of an ID token that the emulator issued, expired or not.
 fn audience_of_issued_token(idp: &Idp, token: &str) -> Option<String> {
     let (signing_input, signature) = token.rsplit_once('.')?;
     let (_, claims) = signing_input.split_once('.')?;
@@ -86,7 +86,7 @@ fn audience_of_issued_token(idp: &Idp, token: &str) -> Option<String> {
     claims.get("aud").and_then(Value::as_str).map(str::to_owned)
 }
 
-/// Whether `logout_hint` (the `login_hint` claim of an ID token) is about another account than the signed-in one.
+/// Whether `logout_hint` (the `login_hint` claim of an ID token) names a user other than the signed-in one.
 fn names_another_user(idp: &Idp, request: &HttpRequest, parameters: &Parameters) -> bool {
     let (Some(hint), Some(session)) = (
         parameters.get("logout_hint"),
@@ -99,7 +99,7 @@ fn names_another_user(idp: &Idp, request: &HttpRequest, parameters: &Parameters)
         .is_some_and(|user| login_hint(user) != hint)
 }
 
-/// The front-channel logout URLs of the applications that the user went to, with `sid` and `iss`.
+/// The front-channel logout URLs of the applications that the user signed in to, with `sid` and `iss`.
 fn front_channel_uris(idp: &Idp, session: &Session) -> Vec<String> {
     let apps = session
         .apps

@@ -1,6 +1,6 @@
-//! The `claims` parameter (OpenID Connect Core §5.5), as far as Entra's claims challenges use it: what the application can
-//! handle, and which authentication contexts an API demands (Microsoft Learn "Claims challenges, claims requests, and
-//! client capabilities").
+//! The `claims` parameter (OpenID Connect Core §5.5), as far as Entra's claims challenges use it: the capabilities of
+//! the application, and the authentication contexts that an API demands (Microsoft Learn "Claims challenges, claims
+//! requests, and client capabilities").
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use super::{
     parameters::Parameters,
 };
 
-/// What the access token is to say. Users here meet every authentication context that is asked for.
+/// Claims requested for the access token. Users of the emulator satisfy every authentication context.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestedClaims {
     /// `xms_cc`: capabilities of the application, such as `cp1`.
@@ -43,10 +43,10 @@ struct ClaimValues {
 }
 
 impl RequestedClaims {
-    /// From the parameter; nothing when it is not there.
+    /// Parses the parameter; without it, no claims are requested.
     ///
     /// # Errors
-    /// AADSTS900144 when it is no JSON of that shape.
+    /// AADSTS900144 if it is not JSON of this structure.
     pub fn parse(parameters: &Parameters) -> Result<Self, OAuthError> {
         let Some(text) = parameters.get("claims") else {
             return Ok(Self::default());
@@ -57,7 +57,7 @@ impl RequestedClaims {
                 "The request is not properly formatted. The parameter 'claims' is not valid JSON.",
             )
         };
-        // First as an object: serde would take an array for a structure, too.
+        // First as an object: serde would accept an array for a struct, too.
         let object: Map<String, Value> = serde_json::from_str(text).map_err(malformed)?;
         let request: Request = serde_json::from_value(Value::Object(object)).map_err(malformed)?;
         let all = |claim: Option<ClaimValues>| {
@@ -72,7 +72,7 @@ impl RequestedClaims {
         })
     }
 
-    /// Together with those of an earlier request of the same sign-in.
+    /// Adds the claims of an earlier request of the same sign-in.
     pub fn merged_with(&self, earlier: &Self) -> Self {
         let both = |one: &[String], other: &[String]| {
             let mut all = other.to_vec();
@@ -85,7 +85,7 @@ impl RequestedClaims {
         }
     }
 
-    /// The claims of the access token.
+    /// As claims of the access token.
     pub fn as_claims(&self) -> Map<String, Value> {
         [("xms_cc", &self.capabilities), ("acrs", &self.contexts)]
             .into_iter()

@@ -1,4 +1,4 @@
-//! Puts the identity provider together: registrations, keys, routes.
+//! Assembles the emulator: state, middleware, routes.
 
 use std::{
     io,
@@ -22,19 +22,19 @@ use crate::{
     serve::{self, Options, ShutdownHandle, access_log, request_guard, request_id},
 };
 
-/// Threads that serve requests, unless the settings say more: it serves one developer.
+/// Threads that serve requests, unless the settings name another number: the emulator serves one developer.
 const WORKERS: usize = 2;
 
-/// Largest form taken: an assertion with a certificate chain is some 10 KB.
+/// Largest form: an assertion with a certificate chain has some 10 KB.
 const MAX_FORM_BYTES: usize = 128 * 1024;
 
-/// A bound server, not yet running.
+/// A bound server that is not running yet.
 pub struct Server {
     http: serve::Server,
 }
 
 impl Server {
-    /// Listens where the settings say, and prepares everything. Call it where an actix system runs.
+    /// Listens where the settings say, and prepares everything. Call it inside an actix system.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -46,7 +46,7 @@ impl Server {
         Self::on(serve::listen(host, settings.idp.port)?, settings)
     }
 
-    /// The same on a socket that listens already.
+    /// Like [`Self::bind`], with a socket that listens already.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -141,7 +141,7 @@ fn in_tenant(path: &str) -> String {
     format!("/{{tenant}}/{path}")
 }
 
-/// Whether every address of this host is this machine's own.
+/// Whether every address of this host is a loopback address.
 fn is_loopback(host: &str) -> bool {
     if let Ok(address) = host.parse::<IpAddr>() {
         return is_loopback_address(address);

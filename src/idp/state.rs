@@ -1,4 +1,4 @@
-//! Everything that the handlers share: the directory, the keys, and what is in memory while it runs.
+//! What the handlers share: registrations, keys, and everything that changes at run time.
 
 use std::time::Duration;
 
@@ -11,38 +11,28 @@ use super::{
 };
 use crate::config::IdpSettings;
 
-/// The provider, without its sockets.
+/// The state of the emulator.
 pub struct Idp {
-    /// Addresses and issuers.
     pub authority: Data<Authority>,
-    /// What time it is.
     pub clock: Data<Clock>,
-    /// Users and applications.
     pub registrations: Data<Registrations>,
-    /// Keys that sign tokens.
     pub signing_keys: Data<KeyRing>,
-    /// Who is signed in.
     pub sessions: Sessions,
-    /// Codes and refresh tokens.
     pub grants: Grants,
-    /// `jti` of the client assertions seen, each until it expires.
+    /// `jti` of each client assertion that was accepted, until it expires.
     pub assertions_seen: ExpiringMap<()>,
-    /// What a test told it to do wrong.
     pub faults: Data<FaultInjector>,
-    /// The last requests, for tests.
     pub request_log: Data<RequestLog>,
-    /// Templates.
     pub pages: Data<Pages>,
-    /// Demand the best form of an assertion.
+    /// Accept only the best form of a client assertion.
     pub strict: bool,
-    /// Demand PKCE of every client.
+    /// Demand PKCE from every client.
     pub require_pkce: bool,
-    /// How long access tokens live.
     pub access_token_lifetime: Duration,
 }
 
 impl Idp {
-    /// Reads the registrations and the signing keys, or makes one; `port` is the one it listens on.
+    /// Loads the registrations and the signing keys. `port` is the one that the emulator listens on.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -66,7 +56,7 @@ impl Idp {
         })
     }
 
-    /// Gives handlers and middleware each component by itself, for those that need no more.
+    /// Registers each component for handlers and middleware that need no other.
     pub fn mount(&self, config: &mut ServiceConfig) {
         config
             .app_data(self.authority.clone())

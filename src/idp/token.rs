@@ -1,4 +1,4 @@
-//! The token endpoint: who the client is, what it offers, and the tokens for it (RFC 6749 §3.2).
+//! The token endpoint: authenticates the client, checks its grant, and issues tokens (RFC 6749 §3.2).
 
 mod assertion;
 mod authorization_code;
@@ -31,10 +31,10 @@ pub async fn exchange(
     form: web::Bytes,
 ) -> HttpResponse {
     let correlation_id = correlation_id(&request);
-    let answer = match read(&request, &form) {
+    let result = match read(&request, &form) {
         Ok(form) => {
             request.extensions_mut().insert(request_details(&form));
-            // Signing two tokens takes milliseconds.
+            // On another thread: signing two tokens takes milliseconds.
             let idp = idp.clone();
             web::block(move || grant(&idp, &tenant, &form))
                 .await
@@ -42,18 +42,18 @@ pub async fn exchange(
         }
         Err(error) => Err(error),
     };
-    let mut response = match &answer {
+    let mut response = match &result {
         Ok(_) => HttpResponse::Ok(),
         Err(error) => HttpResponse::build(error.status()),
     };
-    // RFC 6749 §5.1: nothing may keep a token.
+    // RFC 6749 §5.1: tokens must not be cached.
     response
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((PRAGMA, "no-cache"));
-    match answer {
+    match result {
         Ok(tokens) => response.json(tokens),
         Err(error) => {
-            log::info!("token request refused: AADSTS{} {}", error.code, error.oauth_error);
+            log::info!("token request rejected: AADSTS{} {}", error.code, error.oauth_error);
             response.json(error.body(idp.authority.base_url(), &correlation_id, idp.clock.now()))
         }
     }
@@ -73,7 +73,7 @@ fn read(request: &HttpRequest, form: &[u8]) -> Result<Parameters, OAuthError> {
         ));
     }
     if request.headers().contains_key(AUTHORIZATION) {
-        // RFC 6749 §2.3.1: HTTP Basic carries a client secret, and no application here has one.
+        // RFC 6749 §2.3.1: HTTP Basic carries a client secret, which no application here has.
         return Err(client_authentication::secret_rejected(""));
     }
     Parameters::parse(form)
@@ -114,7 +114,7 @@ fn grant(idp: &Idp, tenant: &str, form: &Parameters) -> Result<TokenResponse, OA
     }
 }
 
-/// What the client calls this request, if it does so with a GUID; MSAL does.
+/// The client's own id for this request, if it is a GUID, as MSAL sends it.
 fn correlation_id(request: &HttpRequest) -> String {
     let given = request
         .headers()

@@ -1,4 +1,4 @@
-//! The account picker: the page on which somebody says who signs in.
+//! The account picker: the page on which the user chooses an account.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -22,20 +22,19 @@ use crate::{
     },
 };
 
-/// Name of the form field that proves that the form came from here.
+/// The form field that proves that the form came from this page.
 pub const FORM_TOKEN: &str = "form_token";
 
-/// What the form says.
+/// The choice that the form states.
 pub enum Choice<'a> {
-    /// This user signs in.
     User(&'a IdpUser),
-    /// Nobody does.
+    /// The user cancelled.
     Decline,
-    /// Nobody that the tenant knows.
+    /// The form names no user of the tenant.
     Unknown(OAuthError),
 }
 
-/// What the form says; it can name users only, which whoever can open the page could anyway.
+/// Reads the choice from the form. There is no password to check: everyone who can open the page may choose any user.
 pub fn parse_choice<'a>(idp: &'a Idp, form: &Parameters) -> Choice<'a> {
     if form.get("cancel").is_some() {
         return Choice::Decline;
@@ -68,8 +67,8 @@ pub fn is_hinted(user: &IdpUser, hint: &str) -> bool {
     user.email.eq_ignore_ascii_case(hint) || user.oid.eq_ignore_ascii_case(hint) || login_hint(user) == hint
 }
 
-/// Whether a form was posted from a page of the same origin, as far as the browser says: the first of two defences
-/// against a form on somebody else's page.
+/// Whether a form was posted from a page of the same origin, or without an `Origin`. This is the first of two defences
+/// against cross-site forms; the form token is the second.
 pub fn is_same_origin(request: &HttpRequest) -> bool {
     let Some(origin) = request.headers().get(ORIGIN) else {
         return true;
@@ -83,7 +82,7 @@ pub fn is_same_origin(request: &HttpRequest) -> bool {
     }
 }
 
-/// The page. A `error` says what was wrong with the account chosen before.
+/// Renders the page. `error` explains why the previous choice failed.
 pub fn render(
     idp: &Idp,
     tenant: &str,
@@ -152,7 +151,7 @@ impl<'a> Account<'a> {
     }
 }
 
-/// What the application asks for, when it wants the user to be asked for it.
+/// The permissions to list, if the application wants the user to consent.
 fn permissions(authorization: &AuthorizationRequest) -> Vec<String> {
     match authorization.prompt {
         Some(Prompt::Consent) => authorization.scope.granted().split(' ').map(str::to_owned).collect(),

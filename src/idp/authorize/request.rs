@@ -1,4 +1,4 @@
-//! An authorization request, checked. What it asks for is never acted on before all of it holds.
+//! Parses and checks an authorization request, completely before anything acts on it.
 
 use std::sync::Arc;
 
@@ -11,60 +11,54 @@ use crate::idp::{
     state::Idp,
 };
 
-/// A request that holds.
+/// A valid request.
 #[derive(Debug)]
 pub struct AuthorizationRequest {
-    /// The application that asks.
     pub client: Arc<App>,
-    /// Where the answer goes.
     pub redirect_target: RedirectTarget,
-    /// What it asks for.
     pub scope: Scope,
     /// For the ID token.
     pub nonce: Option<String>,
-    /// `S256` challenge.
+    /// PKCE challenge, method `S256`.
     pub code_challenge: Option<String>,
-    /// What the user is to be asked.
     pub prompt: Option<Prompt>,
-    /// What the access token is to say besides.
+    /// Additional claims of the access token.
     pub claims: RequestedClaims,
-    /// Who is expected to sign in: e-mail address, object id, or the ID token's `login_hint`.
+    /// The user who is expected to sign in: e-mail address, object id, or the `login_hint` of an ID token.
     pub login_hint: Option<String>,
 }
 
-/// A registered redirect URI and the state to give back there.
+/// A registered redirect URI and the state to return there.
 #[derive(Debug, Clone)]
 pub struct RedirectTarget {
-    /// Exactly as registered.
     pub redirect_uri: String,
-    /// `state`, as it came.
     pub state: Option<String>,
 }
 
-/// What the user is to be asked (OpenID Connect Core §3.1.2.1).
+/// What to ask the user (OpenID Connect Core §3.1.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prompt {
-    /// Nothing: an error is the answer when a page would be needed.
+    /// Nothing: if a page would be needed, the response is an error.
     None,
-    /// To sign in, signed in or not.
+    /// To sign in, even if already signed in.
     Login,
-    /// Which account.
+    /// To choose an account.
     SelectAccount,
-    /// Whether the application may have what it asks for.
+    /// To consent to the permissions.
     Consent,
 }
 
-/// A request that does not hold, and where that is said.
+/// An invalid request, and where to report the error.
 #[derive(Debug)]
 pub enum Rejection {
-    /// On the provider's own page: nothing may be sent to a redirect URI that is not known to be the application's.
+    /// On the emulator's own page, because the redirect URI is not known to belong to the application.
     Here(OAuthError),
     /// To the application.
     ToClient(RedirectTarget, OAuthError),
 }
 
 impl AuthorizationRequest {
-    /// Reads and checks a query string.
+    /// Parses and checks a query string.
     ///
     /// # Errors
     /// See [`Rejection`].
@@ -100,7 +94,7 @@ impl AuthorizationRequest {
         }
     }
 
-    /// What can be refused by redirect.
+    /// The part of the request whose errors are reported to the application.
     fn parse_rest(
         idp: &Idp,
         client: &App,
@@ -153,7 +147,7 @@ impl Prompt {
     }
 }
 
-/// RFC 7636 §4.3, method `S256` only: `plain` protects nothing when the request is seen.
+/// RFC 7636 §4.3, method `S256` only: `plain` does not protect against an attacker who sees the request.
 fn code_challenge(parameters: &Parameters, required: bool) -> Result<Option<String>, OAuthError> {
     let method = parameters.get("code_challenge_method");
     let Some(challenge) = parameters.get("code_challenge") else {

@@ -13,10 +13,10 @@ use crate::idp::{
     request_log::{Entry, RequestLog, TokenRequestDetails},
 };
 
-/// Middleware: remembers each request after it has been answered, those to the control interface left out.
+/// Middleware: records each request after its response, except requests for the control interface.
 ///
 /// # Errors
-/// Those of the service it wraps.
+/// Those of the wrapped service.
 pub async fn record(
     request: ServiceRequest,
     next: Next<impl MessageBody>,

@@ -1,4 +1,4 @@
-//! The file of signing keys, with mode 0600: private keys and their certificates, oldest first.
+//! The key file, with mode 0600: private keys and their certificates, oldest first.
 
 use std::{path::Path, sync::Arc};
 
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::{KeyError, MAX_KEYS, SigningKey};
 use crate::trusted_file::{self, Readers, TrustedFileError};
 
-/// Some 4 KB for each of [`MAX_KEYS`] keys.
+/// About 4 KB for each of [`MAX_KEYS`] keys.
 const MAX_BYTES: u64 = 256 * 1024;
 
 #[derive(Serialize, Deserialize)]
@@ -26,10 +26,10 @@ struct StoredKey {
     certificate: String,
 }
 
-/// Reads the keys; `None` when there is no file.
+/// Reads the keys; `None` if there is no file.
 ///
 /// # Errors
-/// When the file is there, and is not one that this program wrote for this account.
+/// When the file exists, but this program did not write it for this account.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<SigningKey>>, KeyError> {
     let unusable = |reason: String| KeyError::File {
         path: path.to_owned(),
@@ -38,16 +38,16 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<SigningKey>>, KeyError> {
     let text = match trusted_file::read(path, Readers::OwnerOnly, MAX_BYTES) {
         Ok(text) => Zeroizing::new(text),
         Err(TrustedFileError::NotFound) => return Ok(None),
-        // Its folder cannot be used, which `write` reports.
+        // The folder cannot be used: `write` reports that.
         Err(_) if path.symlink_metadata().is_err() => return Ok(None),
         Err(error) => return Err(unusable(error.to_string())),
     };
-    // The parser's own message may quote the file, which holds private keys.
+    // The parser's message may quote the file, which holds private keys.
     let stored: StoredKeys =
         serde_json::from_slice(&text).map_err(|_| unusable("it is not a key file that serve-idp wrote".to_owned()))?;
     if stored.keys.is_empty() || stored.keys.len() > MAX_KEYS {
         return Err(unusable(format!(
-            "it holds {} keys, and not 1 to {MAX_KEYS}",
+            "it holds {} keys instead of 1 to {MAX_KEYS}",
             stored.keys.len()
         )));
     }
@@ -68,10 +68,10 @@ fn signing_key(stored: &StoredKey) -> Result<SigningKey, &'static str> {
     SigningKey::new(key, &certificate).map_err(|_| "a private key in it cannot sign RS256")
 }
 
-/// Writes the keys in place of those from before.
+/// Writes the keys and replaces the file.
 ///
 /// # Errors
-/// What happened, without the path.
+/// The cause, without the path.
 pub(super) fn write(path: &Path, keys: &[Arc<SigningKey>]) -> Result<(), String> {
     let stored = |key: &Arc<SigningKey>| {
         let pem = key
@@ -154,7 +154,7 @@ mod tests {
                 0o600,
                 "it is not a key file that serve-idp wrote",
             ),
-            (r#"{"keys":[]}"#.to_owned(), 0o600, "it holds 0 keys, and not 1 to 20"),
+            (r#"{"keys":[]}"#.to_owned(), 0o600, "it holds 0 keys instead of 1 to 20"),
             (
                 good.replace("BEGIN PRIVATE", "BEGIN PRIVATE PRIVATE"),
                 0o600,

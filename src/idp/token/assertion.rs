@@ -1,8 +1,8 @@
-//! Verifies a client assertion whole (RFC 7523 §3, `certificate-credentials.md`).
+//! Verifies a client assertion (RFC 7523 §3, `certificate-credentials.md`).
 //!
-//! Which key verifies is decided by the registration alone: `x5c`, `jwk`, `jku` and `x5u` in the header are the sender's
-//! word about itself, and are ignored. In strict mode only the best form passes; otherwise what real clients send and
-//! Entra takes does too: padded thumbprints, fractional times, no `nbf`, one `jti` for several requests.
+//! Only the registration decides which key verifies: `x5c`, `jwk`, `jku` and `x5u` in the header come from the sender,
+//! and are ignored. Strict mode accepts only the best form. Otherwise the emulator accepts what real clients send and
+//! Entra accepts: padded thumbprints, fractional times, no `nbf`, one `jti` for several requests.
 
 mod parts;
 pub mod times;
@@ -17,12 +17,13 @@ use crate::idp::{
     state::Idp,
 };
 
-/// Verifies an assertion sent to `/{tenant}/oauth2/v2.0/token` by `client`.
+/// Verifies an assertion that `client` sent to `/{tenant}/oauth2/v2.0/token`.
 ///
 /// # Errors
-/// AADSTS50027 when it is not a JWT, 5002738 for its algorithm, 5002723 when it names no certificate, 700027 when that is
-/// not registered for this client, out of date, or did not sign it, 7000214 when it was revoked, 700021 and 700023 for who
-/// it is from and for, 700024 for its times, 90014 for what is missing, 70002 for what only strict mode refuses.
+/// AADSTS50027 if it is not a JWT, 5002738 for its algorithm, 5002723 if it names no certificate, 700027 if that
+/// certificate is not registered for this client, not valid now, or does not verify the signature, 7000214 if it is
+/// revoked, 700021 for issuer and subject, 700023 for the audience, 700024 for the times, 90014 for a missing claim,
+/// 70002 for what only strict mode rejects.
 pub fn verify(idp: &Idp, tenant: &str, client: &App, assertion: &str) -> Result<(), OAuthError> {
     let now = idp.clock.now();
     let parts = JwtParts::parse(assertion)?;
@@ -52,7 +53,7 @@ pub fn verify(idp: &Idp, tenant: &str, client: &App, assertion: &str) -> Result<
     Ok(())
 }
 
-/// The certificate that the assertion names, among those registered for this client and no other.
+/// The certificate that the assertion names, among those registered for this client.
 fn registered(client: &App, thumbprint: &Thumbprint, now: i64) -> Result<RegisteredCertificate, OAuthError> {
     let found = client
         .certificates()
@@ -94,7 +95,7 @@ fn registered(client: &App, thumbprint: &Thumbprint, now: i64) -> Result<Registe
     Ok(certificate)
 }
 
-/// RFC 7523 §3, rules 1 to 3: issuer and subject are the client, the audience is this token endpoint.
+/// RFC 7523 §3, rules 1 to 3: issuer and subject are the client, and the audience is this token endpoint.
 fn check_parties(idp: &Idp, tenant: &str, client: &App, parts: &JwtParts) -> Result<(), OAuthError> {
     for name in ["iss", "sub"] {
         if parts.text(name)? != client.client_id() {
@@ -120,7 +121,7 @@ fn check_parties(idp: &Idp, tenant: &str, client: &App, parts: &JwtParts) -> Res
     ))
 }
 
-/// RFC 7523 §3, rule 7.
+/// RFC 7523 §3, rule 7: the server may reject a repeated `jti`.
 fn check_jti_is_new(idp: &Idp, client: &App, parts: &JwtParts, expires_at: i64, now: i64) -> Result<(), OAuthError> {
     let name = format!("{}|{}", client.client_id(), parts.text("jti")?);
     let is_new = idp
@@ -135,7 +136,7 @@ fn check_jti_is_new(idp: &Idp, client: &App, parts: &JwtParts, expires_at: i64, 
     }
 }
 
-/// AADSTS5002738: no algorithm that Entra takes.
+/// AADSTS5002738: Entra does not accept this algorithm.
 pub fn unsupported_algorithm(alg: &str) -> OAuthError {
     invalid_client(
         5_002_738,

@@ -11,10 +11,10 @@ use crate::idp::{
     state::Idp,
 };
 
-/// Exchanges a code, once, for tokens.
+/// Redeems a code, once, for tokens.
 ///
 /// # Errors
-/// Those of [`crate::idp::grants::Grants::redeem_code`], and AADSTS70011 for a scope beyond the one that the user saw.
+/// Those of [`crate::idp::grants::Grants::redeem_code`], and AADSTS70011 for a scope that exceeds the authorized one.
 pub fn exchange(
     idp: &Idp,
     client: &App,

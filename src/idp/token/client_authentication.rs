@@ -1,4 +1,4 @@
-//! Who asks for tokens. A confidential client proves it with a signed assertion (RFC 7523 §2.2), a public one cannot.
+//! Client authentication. A confidential client sends a signed assertion (RFC 7523 §2.2), a public client cannot.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use crate::idp::{
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// The client, and how it proved to be the one.
+/// Identifies and authenticates the client.
 ///
 /// # Errors
-/// AADSTS700016 for an unknown client, 7000215 for a secret, 7000218 for no credential, 700025 for a credential of a public
-/// client, and everything that can be wrong with an assertion.
+/// AADSTS700016 for an unknown client, 7000215 for a secret, 7000218 for no credential, 700025 for a credential of a
+/// public client, and every error of an assertion.
 pub fn authenticate(idp: &Idp, tenant: &str, form: &Parameters) -> Result<(Arc<App>, ClientAuthMethod), OAuthError> {
     let client_id = form.require("client_id")?;
     let client = Arc::clone(idp.registrations.client(client_id, idp.authority.domain())?);
@@ -56,7 +56,7 @@ pub fn authenticate(idp: &Idp, tenant: &str, form: &Parameters) -> Result<(Arc<A
     Ok((client, ClientAuthMethod::Certificate))
 }
 
-/// AADSTS7000215: no application of this tenant has a secret, so none can be right.
+/// AADSTS7000215: no application of this tenant has a secret, so every secret is wrong.
 pub fn secret_rejected(client_id: &str) -> OAuthError {
     invalid_client(
         7_000_215,

@@ -10,7 +10,7 @@ use crate::idp::{
     state::Idp,
 };
 
-/// An app-only token.
+/// Issues an app-only token.
 ///
 /// # Errors
 /// AADSTS7000218 for a public client, 1002012 and 500011 for the scope.

@@ -6,8 +6,8 @@ use crate::idp::{
     requested_claims::RequestedClaims, scope::Scope, state::Idp,
 };
 
-/// New tokens, a new refresh token included, for whatever the application may ask for: as with Entra, a refresh token
-/// is good for every resource, and not just for the one that it came with.
+/// Issues new tokens, including a new refresh token, for every scope that the application may request. As with Entra, a
+/// refresh token is valid for every resource, not only for the one that it was issued with.
 ///
 /// # Errors
 /// AADSTS70000 and 700082 for the refresh token, those of [`Scope::parse`] for the scope.

@@ -99,7 +99,7 @@ fn a_malformed_request_is_no_error_in_the_log_and_its_line_names_the_client() {
     let mut connection = api.connect();
     connection.send(b"not HTTP at all\r\n\r\n");
     assert_eq!(connection.status(), 400);
-    let line = api.running.wait_for("malformed request refused");
+    let line = api.running.wait_for("malformed request rejected");
     assert!(line.contains(" INFO ") && line.contains("client=127.0.0.1"), "{line}");
     assert_eq!(api.get("/health/live"), 200);
     api.running.signal("INT");

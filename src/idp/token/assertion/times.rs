@@ -1,4 +1,4 @@
-//! When an assertion is valid: `exp`, `nbf`, `iat`, each with a tolerance for clocks that differ (RFC 7523 §3).
+//! When an assertion is valid: `exp`, `nbf` and `iat`, each with a tolerance for clock skew (RFC 7523 §3).
 
 use serde_json::{Map, Value};
 
@@ -8,21 +8,21 @@ use crate::idp::{
     error::{OAuthError, invalid_client},
 };
 
-/// How far clocks may differ.
+/// Tolerated clock skew.
 pub const SKEW_SECONDS: i64 = 5 * 60;
 
-/// Longest life that Entra allows, and the longest that is good.
+/// Longest lifetime that Entra accepts, and the longest that strict mode accepts.
 const MOST_SECONDS: i64 = 24 * 60 * 60;
 const MOST_SECONDS_STRICT: i64 = 10 * 60;
 
-/// Times beyond the year 9999 are mistakes, and would overflow sums.
+/// Times beyond the year 9999 are errors, and would overflow sums.
 const LATEST: f64 = 253_402_300_799.0;
 
-/// Checks the times, and gives `exp`.
+/// Checks the times, and returns `exp`.
 ///
 /// # Errors
-/// AADSTS90014 when `exp` (in strict mode also `nbf`) is missing, 700024 when now is outside or the life is too long,
-/// 70002 when a time is not an integer in strict mode.
+/// AADSTS90014 if `exp` (in strict mode also `nbf`) is missing, 700024 if the assertion is not valid now or lives too
+/// long, 70002 if a time is not an integer in strict mode.
 pub fn check(claims: &Map<String, Value>, now: i64, strict: bool) -> Result<i64, OAuthError> {
     let read = |name: &str| claims.get(name).map(|value| seconds(name, value, strict)).transpose();
     let expires_at = read("exp")?.ok_or_else(|| missing("exp"))?;
@@ -39,7 +39,7 @@ pub fn check(claims: &Map<String, Value>, now: i64, strict: bool) -> Result<i64,
         return Err(out_of_range(now, begins_at, expires_at));
     }
     let most = if strict { MOST_SECONDS_STRICT } else { MOST_SECONDS };
-    // `iat` may be seconds later than a back-dated `nbf`; the life counts from `nbf`.
+    // `iat` may be seconds after a back-dated `nbf`, so the lifetime counts from `nbf`.
     let life = expires_at - not_before.or(issued_at).unwrap_or(now).min(now);
     if life <= MOST_SECONDS && strict && life > most {
         return Err(not_strict("it lives longer than ten minutes"));
