@@ -14,6 +14,7 @@ use super::{
     key_watch::KeyWatch,
     middleware::{
         address_limit,
+        compression::CompressedBodies,
         cors::{InvalidOrigin, Origins},
         header_limits, problem_documents,
         rate_limit::RateLimits,
@@ -110,6 +111,7 @@ impl Server {
             blog: web::Data::new(Blog::new(database.clone())),
             health: web::Data::new(Probe::new(database.clone(), Arc::clone(&validator))),
             ready: web::Data::new(ReadyAnswers::new(settings.api.ready_answers_mib)),
+            compressed: web::Data::new(CompressedBodies::new(settings.api.ready_answers_mib / 4)),
             validator: web::Data::from(Arc::clone(&validator)),
             names: web::Data::new(NameUpdates::default()),
             limits: web::Data::new(RateLimits::new(
@@ -192,6 +194,7 @@ struct AppData {
     blog: web::Data<Blog>,
     health: web::Data<Probe>,
     ready: web::Data<ReadyAnswers>,
+    compressed: web::Data<CompressedBodies>,
     validator: web::Data<AccessTokenValidator>,
     limits: web::Data<RateLimits>,
     names: web::Data<NameUpdates>,
@@ -206,6 +209,7 @@ impl AppData {
             .app_data(self.blog.clone())
             .app_data(self.health.clone())
             .app_data(self.ready.clone())
+            .app_data(self.compressed.clone())
             .app_data(self.validator.clone())
             .app_data(self.limits.clone())
             .app_data(self.names.clone())

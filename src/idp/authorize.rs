@@ -27,7 +27,7 @@ pub async fn show(idp: web::Data<Idp>, tenant: web::Path<String>, request: HttpR
     };
     let session = idp
         .sessions
-        .of(&request, idp.clock.now())
+        .current(&request, idp.clock.now())
         .filter(|session| is_expected(&idp, session, &authorization));
     match (authorization.prompt, session) {
         (None | Some(Prompt::None), Some(session)) => send_code(&idp, &session, authorization),

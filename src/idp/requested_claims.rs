@@ -110,7 +110,7 @@ mod tests {
     fn capabilities_and_contexts_are_read_in_both_forms() {
         let first = read(r#"{"access_token":{"xms_cc":{"values":["cp1"]},"nbf":{"essential":true,"value":"1"}}}"#);
         let second = read(r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}},"id_token":{}}"#);
-        let both = second.expect("claims").and(&first.expect("claims"));
+        let both = second.expect("claims").merged_with(&first.expect("claims"));
         assert_eq!(
             Value::Object(both.as_claims()),
             json!({ "xms_cc": ["cp1"], "acrs": ["c1"] })

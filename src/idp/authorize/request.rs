@@ -52,9 +52,9 @@ pub enum Prompt {
 #[derive(Debug)]
 pub enum Rejection {
     /// On the emulator's own page, because the redirect URI is not known to belong to the application.
-    Here(OAuthError),
+    ShowPage(OAuthError),
     /// To the application.
-    ToClient(RedirectTarget, OAuthError),
+    Redirect(RedirectTarget, OAuthError),
 }
 
 impl AuthorizationRequest {
