@@ -1,28 +1,28 @@
 //! What all servers of blogctl share: they listen, limit connections, bytes and time, give each request an id, log it in one
 //! line, and shut down gracefully.
 
-pub mod access_log;
-pub mod byte_budget;
-pub mod client_address;
+pub(crate) mod access_log;
+pub(crate) mod byte_budget;
+pub(crate) mod client_address;
 mod connection;
 mod connection_data;
-pub mod content_coding;
-pub mod cookie_header;
-pub mod descriptors;
+pub(crate) mod content_coding;
+pub(crate) mod cookie_header;
+pub(crate) mod descriptors;
 mod framing;
 mod gate;
-pub mod listen;
-pub mod loopback_guard;
+pub(crate) mod listen;
+pub(crate) mod loopback_guard;
 mod registry;
-pub mod request_error;
-pub mod request_guard;
-pub mod request_id;
-pub mod server;
-pub mod shutdown;
-pub mod sliced_body;
+pub(crate) mod request_error;
+pub(crate) mod request_guard;
+pub(crate) mod request_id;
+pub(crate) mod server;
+pub(crate) mod shutdown;
+pub(crate) mod sliced_body;
 mod socket;
-pub mod static_file;
-pub mod trace;
+pub(crate) mod static_file;
+pub(crate) mod trace;
 mod workers;
 
 pub use client_address::{Source, TrustedProxies};

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     blog::{Blog, BlogError, Expected, Post, Version},
-    serve::{content_coding::plain_tag, static_file::known_tag},
+    serve::{content_coding::uncompressed_tag, static_file::matching_tag},
 };
 
 /// Strong: a post that shows anything else has another one. Compressed forms have their own:
@@ -34,7 +34,7 @@ pub fn known(request: &HttpRequest, post: &Post) -> Option<EntityTag> {
         let modified = post.last_modified().timestamp();
         return (modified <= since.timestamp()).then(|| of(post));
     }
-    known_tag(request, &of(post))
+    matching_tag(request, &of(post))
 }
 
 /// The state of post `id` that the request demands, for the service to compare when it writes; `None` when it makes no
@@ -97,7 +97,7 @@ pub fn tag(id: i64, version: Version) -> EntityTag {
 
 fn version(given: &EntityTag, id: i64) -> Option<Version> {
     // What is written replaces every form, so each of them will do.
-    let plain = EntityTag::new(given.weak, plain_tag(given.tag()).to_owned());
+    let plain = EntityTag::new(given.weak, uncompressed_tag(given.tag()).to_owned());
     let (_, version) = plain.tag().split_once('-')?;
     let version = Version(version.parse().ok()?);
     // Compared as a whole and strongly, so that other spellings of the same numbers do not pass.

@@ -116,7 +116,7 @@ pub async fn error(pages: web::Data<Pages>, request: HttpRequest) -> HttpRespons
     let mut context = Context::new();
     context.insert("code", &code);
     context.insert("message", "The meaning of this number is on Microsoft Learn.");
-    context.insert("request_id", RequestId::of(&request).as_str());
+    context.insert("request_id", RequestId::get(&request).as_str());
     pages.render(
         actix_web::http::StatusCode::OK,
         "error.html",
@@ -126,6 +126,6 @@ pub async fn error(pages: web::Data<Pages>, request: HttpRequest) -> HttpRespons
 }
 
 fn refused(authority: &Authority, clock: &Clock, request: &HttpRequest, error: &OAuthError) -> HttpResponse {
-    let id = RequestId::of(request);
+    let id = RequestId::get(request);
     HttpResponse::build(error.status()).json(error.body(authority.base_url(), id.as_str(), clock.now()))
 }

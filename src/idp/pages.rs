@@ -67,7 +67,7 @@ impl Pages {
         let mut context = Context::new();
         context.insert("code", &error.code);
         context.insert("message", &error.message);
-        context.insert("request_id", RequestId::of(request).as_str());
+        context.insert("request_id", RequestId::get(request).as_str());
         self.render(error.status(), "error.html", &context, &CspSources::default())
     }
 }

@@ -1,4 +1,4 @@
-//! Between the web server and the application: tells the connection about each request and its body, gives every body a
+//! Between the web server and the application: informs the connection of each request and its body, gives every body a
 //! time limit, and sends responses in pieces.
 
 use std::{

@@ -58,7 +58,7 @@ impl Visit {
     pub fn correlation(&self) -> Correlation {
         Correlation {
             request_id: self.request_id(),
-            trace: TraceContext::of(&self.request),
+            trace: TraceContext::get_or_start(&self.request),
         }
     }
 
@@ -69,12 +69,12 @@ impl Visit {
 
     /// The request's id.
     pub fn request_id(&self) -> String {
-        RequestId::of(&self.request).as_str().to_owned()
+        RequestId::get(&self.request).as_str().to_owned()
     }
 
     /// The trace that the request is part of, for log lines; empty when it is part of none.
     pub fn trace_id(&self) -> String {
-        TraceContext::id_of(&self.request)
+        TraceContext::id(&self.request)
     }
 
     /// Does what uses the users' sessions, tokens or drafts: at once when they are in memory, on the threads of Redis when they are there.

@@ -40,8 +40,8 @@ pub async fn complete(
     let place = Place {
         method: request.method().clone(),
         path: request.path().to_owned(),
-        id: RequestId::of(request.request()),
-        trace: TraceContext::id_of(request.request()),
+        id: RequestId::get(request.request()),
+        trace: TraceContext::id(request.request()),
     };
     match caught(async move { next.call(request).await }).await {
         Ok(Ok(response)) => Ok(place.finish(response)),

@@ -341,7 +341,7 @@ async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
             .content_type("text/plain; charset=utf-8")
             .body(format!(
                 "Something went wrong on our side. Request ID: {}\n",
-                RequestId::of(request).as_str()
+                RequestId::get(request).as_str()
             ))
     })
 }

@@ -69,7 +69,7 @@ fn threads() -> Value {
     let panicked = background::reports().into_iter().filter(|report| report.panics > 0);
     let list =
         panicked.map(|report| json!({ "name": report.name, "status": report.status.word(), "panics": report.panics }));
-    json!({ "status": background::status().word(), "panicked": list.collect::<Vec<_>>() })
+    json!({ "status": background::status().as_str(), "panicked": list.collect::<Vec<_>>() })
 }
 
 /// How many days the certificate has left, in words that machines compare; and which entries of the list cannot be used, and
