@@ -45,7 +45,7 @@ pub use thumbprints::Thumbprints;
 use vault_signer::VaultSigner;
 
 use crate::{
-    azure::{KeyVault, Patience, VaultSecret},
+    azure::{KeyVault, RetryBudget, VaultSecret},
     config::{AssertionForm, CertificateSettings},
 };
 
@@ -135,19 +135,19 @@ impl ClientCertificate {
         vault: &Arc<KeyVault>,
         name: &str,
         form: AssertionForm,
-        patience: Patience,
+        budget: RetryBudget,
     ) -> Result<Self, CertificateError> {
-        Self::signed_in_vault(vault, name, form, patience).map_err(CertificateError::of_vault)
+        Self::signed_in_vault(vault, name, form, budget).map_err(CertificateError::of_vault)
     }
 
     fn signed_in_vault(
         vault: &Arc<KeyVault>,
         name: &str,
         form: AssertionForm,
-        patience: Patience,
+        budget: RetryBudget,
     ) -> Result<Self, CertificateError> {
         let path = vault_place(vault, name);
-        let found = vault.certificate(name, patience)?;
+        let found = vault.certificate(name, budget)?;
         let leaf = X509::from_der(&found.der).map_err(|_| CertificateError::BadCertificate { path: path.clone() })?;
         let key = leaf
             .public_key()
@@ -170,7 +170,7 @@ impl ClientCertificate {
             is_in_vault: true,
             ..loaded
         };
-        used.probe(PROBE, patience)
+        used.probe(PROBE, budget)
             .map_err(|error| loaded.signing_failed(&error))?;
         Ok(loaded)
     }
@@ -179,10 +179,10 @@ impl ClientCertificate {
     ///
     /// # Errors
     /// When the vault refuses or does not give the key away, and as [`Self::load`].
-    pub fn from_vault(vault: &KeyVault, name: &str, patience: Patience) -> Result<Self, CertificateError> {
+    pub fn from_vault(vault: &KeyVault, name: &str, budget: RetryBudget) -> Result<Self, CertificateError> {
         let path = vault_place(vault, name);
         // Its type says whether it is PEM; so does the content.
-        let VaultSecret { value, .. } = vault.secret(name, patience)?;
+        let VaultSecret { value, .. } = vault.secret(name, budget)?;
         let content = Content::of(value.expose_secret().as_bytes());
         let loaded = Parts::in_one(&content, &path, &|| Ok(None))
             .and_then(Parts::whole)

@@ -15,7 +15,6 @@ mod jws;
 pub mod principal;
 pub mod provider;
 pub mod signing_keys;
-mod single_flight;
 
 pub use access_token::{AccessTokenValidator, Forbidden, PresentedToken, Refusal, TokenError};
 pub use app_role::AppRole;

@@ -14,7 +14,8 @@ pub use proof::Proof;
 
 use crate::{
     config::{Cloud, Settings},
-    entra::{access_token::names_of_api, authority::parse_guid},
+    entra::access_token::names_of_api,
+    guid,
     outbound::OutboundError,
 };
 
@@ -59,13 +60,13 @@ impl Wanted {
             names = vec![resource.to_owned()];
             name.clone_into(&mut scope);
         }
-        let guid_in = |name: &String| parse_guid(name.strip_prefix("api://").unwrap_or(name));
+        let guid_in = |name: &String| guid::parse(name.strip_prefix("api://").unwrap_or(name));
         Ok(Self {
             api_client_id: names.iter().rev().find_map(guid_in),
             app_id_uri: names.into_iter().find(|name| name.contains("://")),
             is_of_many_tenants: !settings.api.tenants.is_empty(),
             scope,
-            site_client_id: parse_guid(&settings.client.client_id),
+            site_client_id: guid::parse(&settings.client.client_id),
             redirect_uris: [redirect_uri.clone(), public_url.clone()],
             logout_url: public_url.join(FRONT_CHANNEL_LOGOUT).ok(),
             proofs: Proof::all(settings)?,

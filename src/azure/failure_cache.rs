@@ -1,5 +1,5 @@
-//! What has just failed is not tried again for a few seconds: whoever has waited for it, and whoever comes right after, is told
-//! the same at once, instead of each waiting for the same outage in turn.
+//! Failures of the last few seconds. A request that waited for a failed attempt, or that follows it, gets the same error at once
+//! instead of waiting for the same outage again.
 
 use std::{
     collections::HashMap,
@@ -11,27 +11,28 @@ use parking_lot::Mutex;
 
 use super::AzureError;
 
-/// So long; a person who tries again has new luck.
-const KEPT: Duration = Duration::from_secs(5);
+/// Short enough that a person who tries again starts a new attempt.
+const LIFETIME: Duration = Duration::from_secs(5);
 
-/// The last failures, by what failed.
-pub(super) struct RecentFailures<K>(Mutex<HashMap<K, (Instant, AzureError)>>);
+/// The last failure for each key.
+pub(super) struct FailureCache<K>(Mutex<HashMap<K, (Instant, AzureError)>>);
 
-impl<K> Default for RecentFailures<K> {
+impl<K> Default for FailureCache<K> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<K: Eq + Hash> RecentFailures<K> {
-    pub(super) fn of(&self, key: &K) -> Option<AzureError> {
-        let kept = self.0.lock();
-        kept.get(key)
-            .filter(|(at, _)| at.elapsed() < KEPT)
+impl<K: Eq + Hash> FailureCache<K> {
+    pub(super) fn get(&self, key: &K) -> Option<AzureError> {
+        let failures = self.0.lock();
+        failures
+            .get(key)
+            .filter(|(at, _)| at.elapsed() < LIFETIME)
             .map(|(_, error)| error.clone())
     }
 
-    pub(super) fn keep(&self, key: K, error: &AzureError) {
+    pub(super) fn insert(&self, key: K, error: &AzureError) {
         self.0.lock().insert(key, (Instant::now(), error.clone()));
     }
 }

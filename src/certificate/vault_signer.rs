@@ -10,7 +10,7 @@ use openssl::sha::sha256;
 use url::Url;
 
 use crate::{
-    azure::{AzureError, KeyVault, Patience},
+    azure::{AzureError, KeyVault, RetryBudget},
     config::AssertionForm,
 };
 
@@ -44,14 +44,14 @@ impl VaultSigner {
     }
 
     /// Signs a text for nobody: whether it can.
-    pub(super) fn probe(&self, text: &[u8], patience: Patience) -> Result<(), JoseError> {
-        self.sign_with(text, patience).map(drop)
+    pub(super) fn probe(&self, text: &[u8], budget: RetryBudget) -> Result<(), JoseError> {
+        self.sign_with(text, budget).map(drop)
     }
 
-    fn sign_with(&self, message: &[u8], patience: Patience) -> Result<Vec<u8>, JoseError> {
+    fn sign_with(&self, message: &[u8], budget: RetryBudget) -> Result<Vec<u8>, JoseError> {
         let signature = self
             .vault
-            .sign(&self.key_id, self.algorithm().name(), &sha256(message), patience)
+            .sign(&self.key_id, self.algorithm().name(), &sha256(message), budget)
             .map_err(|error| JoseError::InvalidSignature(VaultRefusal(error).into()))?;
         self.verifier.verify(message, &signature)?;
         Ok(signature)
@@ -87,7 +87,7 @@ impl JwsSigner for VaultSigner {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, JoseError> {
-        self.sign_with(message, Patience::Request)
+        self.sign_with(message, RetryBudget::Request)
     }
 
     fn box_clone(&self) -> Box<dyn JwsSigner> {

@@ -4,9 +4,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use log::LevelFilter;
 use url::Url;
-use uuid::Uuid;
 
-use crate::loopback::is_secure;
+use crate::{guid, loopback::is_secure};
 
 /// What [`guid`] demands.
 pub const A_GUID: &str = "a GUID such as 7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
@@ -20,7 +19,7 @@ pub const A_LOG_FILTER: &str =
 
 /// A GUID in its usual form, with hyphens and without braces.
 pub fn guid(text: &str) -> bool {
-    text.len() == 36 && Uuid::parse_str(text).is_ok()
+    guid::parse(text).is_some()
 }
 
 /// Reached over TLS, or on this very machine.

@@ -20,7 +20,7 @@ pub use federated::FederatedCredential;
 pub use source::CredentialSource;
 
 use super::assertion::ClientAssertion;
-use crate::{azure::Patience, certificate::ClientCertificate, config::AssertionForm};
+use crate::{azure::RetryBudget, certificate::ClientCertificate, config::AssertionForm};
 
 /// One of the two.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Credential {
                 audience,
             }
             .sign(now)?),
-            Self::Federated(federated) => Ok(federated.assertion(Patience::Request)?),
+            Self::Federated(federated) => Ok(federated.assertion(RetryBudget::Request)?),
         }
     }
 

@@ -23,6 +23,8 @@ use super::{
     state::Idp,
 };
 
+use crate::guid;
+
 /// `POST /{tenant}/oauth2/v2.0/token`
 pub async fn exchange(
     idp: web::Data<Idp>,
@@ -121,7 +123,7 @@ fn correlation_id(request: &HttpRequest) -> String {
         .get("client-request-id")
         .and_then(|value| value.to_str().ok());
     given
-        .and_then(|value| uuid::Uuid::parse_str(value).ok())
+        .and_then(guid::parse)
         .map_or_else(random::guid, |id| id.to_string())
 }
 

@@ -35,6 +35,7 @@ impl RequestId {
         self.0.to_str().unwrap_or_default()
     }
 
+    /// The id as a header value.
     pub fn to_header(&self) -> HeaderValue {
         self.0.clone()
     }

@@ -5,7 +5,6 @@ use std::{fmt, sync::Arc};
 
 use secrecy::ExposeSecret;
 use url::Url;
-use uuid::Uuid;
 
 use super::{
     api_client::ApiClient,
@@ -31,7 +30,7 @@ use super::{
 use crate::{
     config::{A_REDIRECT_PATH, ClientSettings, Settings, redirect_path},
     entra::{ConfidentialClient, Provider},
-    outbound,
+    guid, outbound,
     serve::TrustedProxies,
 };
 
@@ -205,7 +204,7 @@ fn problems(settings: &ClientSettings) -> Vec<SettingProblem> {
             "client.client_id",
             "is not set: the application (client) id of the web site's registration, a GUID",
         );
-    } else if Uuid::parse_str(settings.client_id.trim()).is_err() {
+    } else if guid::parse(settings.client_id.trim()).is_none() {
         report(
             "client.client_id",
             "is not a GUID: the portal shows it as Application (client) ID",

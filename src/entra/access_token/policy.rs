@@ -9,8 +9,8 @@ use crate::{
     entra::{
         AppRole, PrincipalKind,
         access_token::error::{Forbidden, Refusal, TokenError},
-        authority::parse_guid,
     },
+    guid,
 };
 
 /// The policies of one API.
@@ -33,7 +33,7 @@ impl Policy {
             allowed_client_apps: settings
                 .allowed_client_apps
                 .iter()
-                .filter_map(|id| parse_guid(id))
+                .filter_map(|id| guid::parse(id))
                 .collect(),
             required_acrs: settings.required_acrs.clone(),
         }

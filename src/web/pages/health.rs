@@ -67,8 +67,8 @@ pub async fn ready(visit: Visit) -> HttpResponse {
 /// nothing away from what the site can still do, but somebody should know.
 fn threads() -> Value {
     let panicked = background::reports().into_iter().filter(|report| report.panics > 0);
-    let list =
-        panicked.map(|report| json!({ "name": report.name, "status": report.status.word(), "panics": report.panics }));
+    let list = panicked
+        .map(|report| json!({ "name": report.name, "status": report.status.as_str(), "panics": report.panics }));
     json!({ "status": background::status().as_str(), "panicked": list.collect::<Vec<_>>() })
 }
 

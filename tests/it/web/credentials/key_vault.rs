@@ -363,7 +363,10 @@ fn no_token_is_sent_to_who_asks_for_one_of_somebody_else() {
         azure.demand_tokens_for(foreign);
         azure.forget();
         let (error, hint) = failure(&azure, CredentialSettings::KeyVaultSign(in_vault(&azure)), |_| {});
-        assert!(error.contains(foreign) && error.contains("none was sent"), "{error}");
+        assert!(
+            error.contains(foreign) && error.contains("no token was sent"),
+            "{error}"
+        );
         assert!(hint.contains("vault_url"), "{hint}");
         assert!(azure.asked("/metadata/").is_empty(), "no token was even asked for");
         assert!(azure.asked("/").iter().all(|asked| asked.token.is_none()));

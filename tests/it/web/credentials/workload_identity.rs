@@ -134,8 +134,12 @@ fn a_token_file_that_will_not_do_is_told_with_its_name() {
     let expired = azure.federated_token(SUBJECT, |claims| claims["exp"] = json!(1_700_000_000));
     for (name, content, said) in [
         ("no-token", "not a token".to_owned(), "does not hold a JWT"),
-        ("expired", expired, "holds a token that has expired; nobody renews it"),
-        ("large", "x".repeat(70_000), "more than a token can have"),
+        (
+            "expired",
+            expired,
+            "holds an expired token: the cluster does not renew it",
+        ),
+        ("large", "x".repeat(70_000), "which is too long for a token"),
     ] {
         let path = file(folder.path(), name, &[content.as_bytes()]);
         let entry = WorkloadIdentitySettings {
