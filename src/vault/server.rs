@@ -44,8 +44,8 @@ const IMDS_VERSION: &str = "2018-02-01";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    #[error(transparent)]
     /// The key cannot be used.
+    #[error(transparent)]
     Key(#[from] KeyError),
     /// The socket cannot be used, or the system starts no thread.
     #[error("the key vault emulator cannot serve: {0}")]
