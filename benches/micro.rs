@@ -53,7 +53,7 @@ impl Bench {
         settings.entra.authority_host = Some(Url::parse(&url).expect("a URL"));
         let entra = settings.entra.clone();
         thread::spawn(move || {
-            let server = idp::Server::on(listener, &settings).expect("the provider");
+            let server = idp::Server::from_listener(listener, &settings).expect("the provider");
             actix_web::rt::System::new().block_on(server.run()).expect("it runs");
         });
         let provider = Arc::new(Provider::new(&entra).expect("a provider"));
@@ -179,8 +179,8 @@ fn build_a_client_assertion(bencher: Bencher<'_, '_>) {
 fn write_a_page_as_json(bencher: Bencher<'_, '_>) {
     let now = Utc::now();
     let key = UserKey {
-        tid: Uuid::nil(),
-        oid: Uuid::nil(),
+        tenant_id: Uuid::nil(),
+        object_id: Uuid::nil(),
     };
     let author = User {
         id: 1,

@@ -22,9 +22,10 @@
 //! | [`config`] | the settings; the only room that reads them from the environment |
 //!
 //! The files between them: `atomic_file` replaces a file atomically, `background` starts threads whose panics are
-//! reported, `failure_log` logs a repeated failure once, `guid` parses GUIDs, `loopback` decides which URLs may be used
-//! without TLS, `single_flight` lets one request ask while the others wait, `stable_codes` generates the codes of error
-//! enums, `trusted_file` reads files that only this account or root may write.
+//! reported, `failure_log` logs a repeated failure once, `guid` parses GUIDs, `hint` says what to do about an error,
+//! `loopback` decides which URLs may be used without TLS, `single_flight` lets one request ask while the others wait,
+//! `stable_codes` generates the codes of error enums, `trusted_file` reads files that only this account or root may
+//! write.
 
 #![forbid(unsafe_code)]
 
@@ -43,6 +44,7 @@ pub mod db;
 pub mod entra;
 mod failure_log;
 mod guid;
+pub mod hint;
 pub mod idp;
 mod loopback;
 pub mod outbound;
@@ -50,5 +52,6 @@ pub mod registration;
 pub mod serve;
 mod single_flight;
 mod trusted_file;
+mod user_key;
 pub mod vault;
 pub mod web;

@@ -19,7 +19,6 @@ pub(crate) mod request_guard;
 pub(crate) mod request_id;
 pub(crate) mod server;
 pub(crate) mod shutdown;
-pub(crate) mod sliced_body;
 mod socket;
 pub(crate) mod static_file;
 pub(crate) mod trace;

@@ -1,4 +1,4 @@
-//! A JSON request body of bounded size. The time in which it must arrive is bounded for every server, in `serve`.
+//! Reads a JSON request body of bounded size. The servers bound the time in which it must arrive: see `serve`.
 
 use std::{
     future::{Future, ready},
@@ -42,8 +42,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
     }
 }
 
-/// The type decides (RFC 6838 §4.2.8 for `+json`), parameters do not (RFC 8259 §11). `text/json` and others are not
-/// registered; and a type that a form can send would let other sites' pages write without CORS.
+/// Only the type matters (RFC 6838 §4.2.8 for `+json`), not its parameters (RFC 8259 §11). Types that an HTML form can
+/// send must not be accepted: with them, pages of other sites could write without CORS. `text/json` is not registered.
 fn is_json(request: &HttpRequest) -> bool {
     let mut values = request.headers().get_all(CONTENT_TYPE);
     let (Some(value), None) = (values.next(), values.next()) else {

@@ -43,14 +43,14 @@ impl Server {
         if !settings.idp.allow_remote && !is_loopback(host) {
             return Err(StartError::NotLoopback { host: host.clone() });
         }
-        Self::on(serve::listen(host, settings.idp.port)?, settings)
+        Self::from_listener(serve::listen(host, settings.idp.port)?, settings)
     }
 
     /// Like [`Self::bind`], with a socket that listens already.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn on(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
+    pub fn from_listener(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
         let address = listener.local_addr().map_err(StartError::Socket)?;
         if !settings.idp.allow_remote && !is_loopback_address(address.ip()) {
             return Err(StartError::NotLoopback {

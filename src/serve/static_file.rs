@@ -5,17 +5,13 @@ use std::{io, sync::Arc};
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
-    body::BoxBody,
     http::header::{self, ETag, EntityTag, Header as _, HeaderName, HeaderValue, IfNoneMatch},
     web::{self, Bytes},
 };
 use openssl::sha::sha256;
 use tokio::sync::OnceCell;
 
-use super::{
-    content_coding::{Coding, Effort, MIN_BYTES, NotAcceptable, uncompressed_tag},
-    sliced_body::SlicedBody,
-};
+use super::content_coding::{Coding, Effort, MIN_BYTES, NotAcceptable, uncompressed_tag};
 
 /// A file to serve. Cheap to clone.
 #[derive(Clone)]
@@ -87,7 +83,7 @@ impl StaticFile {
             None => (inner.tag.clone(), inner.bytes.clone()),
         };
         response.insert_header(ETag(EntityTag::new_strong(tag)));
-        Ok(response.body(BoxBody::new(SlicedBody::new(bytes))))
+        Ok(response.body(bytes))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Puts the site together: Entra client, sessions, pages, API client.
 
-use std::{io, net::TcpListener, sync::Arc};
+use std::{borrow::Cow, io, net::TcpListener, sync::Arc};
 
 use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
 
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     config::Settings,
     entra::{ProviderError, confidential_client::SignInError},
+    hint::Hint,
     loopback::is_loopback,
     outbound::OutboundError,
     serve::{self, ListenError, Options, ShutdownHandle, access_log, request_guard, request_id},
@@ -74,6 +75,12 @@ impl StartError {
     }
 }
 
+impl Hint for StartError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Self::hint(self).map(Cow::Owned)
+    }
+}
+
 fn list(problems: &[SettingProblem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
@@ -91,14 +98,14 @@ impl Server {
     /// See [`StartError`].
     pub fn bind(settings: &Settings) -> Result<Self, StartError> {
         let listener = serve::listen(&settings.client.host, settings.client.port)?;
-        Self::on(listener, settings)
+        Self::from_listener(listener, settings)
     }
 
     /// The same on a socket that listens already.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn on(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
+    pub fn from_listener(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
         let port = listener.local_addr().map_err(StartError::Socket)?.port();
         let site = web::Data::new(Site::new(settings, port)?);
         if site.public_url.scheme() == "http" && !is_loopback(&site.public_url) {

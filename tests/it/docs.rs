@@ -1,4 +1,4 @@
-//! The documentation says what the program does: links lead somewhere, tables are complete, commands exist.
+//! The documentation matches the program: links work, tables are complete, commands exist.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,20 +47,19 @@ fn the_settings_page_has_every_setting_with_its_default_and_older_name() {
         let row = documented.remove(entry.name);
         let cells = row.unwrap_or_else(|| panic!("docs/settings.md does not name {}", entry.name));
         assert_eq!(literal(&cells[0]), shown(&entry), "default of {}", entry.name);
-        let Some(older) = literal(&cells[1]).filter(|name| is_older_name(name)) else {
-            continue;
-        };
-        let with_older = entries(vec![(older.clone().into(), "true".into())]);
-        let origin = with_older
-            .iter()
-            .find(|with| with.name == entry.name)
-            .map(|with| with.origin.clone());
-        assert_eq!(
-            origin,
-            Some(format!("environment variable {older}")),
-            "older name of {}",
-            entry.name
-        );
+        for alias in aliases(&cells) {
+            let with_alias = entries(vec![(alias.clone().into(), "true".into())]);
+            let origin = with_alias
+                .iter()
+                .find(|with| with.name == entry.name)
+                .map(|with| with.origin.to_string());
+            assert_eq!(
+                origin,
+                Some(format!("environment variable {alias}")),
+                "alias of {}",
+                entry.name
+            );
+        }
     }
     assert!(
         documented.is_empty(),
@@ -73,19 +72,18 @@ fn the_settings_page_has_every_setting_with_its_default_and_older_name() {
 fn the_page_for_users_of_the_python_system_has_every_older_name() {
     let page = read(&root().join("docs/from-python.md"));
     let mut seen = 0;
-    // Azure's names are not that system's.
+    // The older names of `azure.…` are Azure's own.
     for (setting, cells) in settings_page()
         .into_iter()
         .filter(|(setting, _)| !setting.starts_with("azure."))
     {
-        let Some(older) = literal(&cells[1]).filter(|name| is_older_name(name)) else {
-            continue;
-        };
-        let row = format!("| `{older}` | `{setting}`");
-        assert!(page.contains(&row), "docs/from-python.md has no row {row}");
-        seen += 1;
+        for alias in aliases(&cells) {
+            let row = format!("| `{alias}` | `{setting}`");
+            assert!(page.contains(&row), "docs/from-python.md has no row {row}");
+            seen += 1;
+        }
     }
-    assert!(seen > 10, "only {seen} older names found");
+    assert!(seen > 10, "only {seen} aliases found");
 }
 
 #[test]
@@ -116,7 +114,7 @@ fn every_command_line_in_the_documentation_is_one_that_blogctl_takes() {
     let mut seen = 0;
     for page in pages() {
         let page_text = read(&page);
-        // Every second part between fences is code; in what stands between the fences, every second part between back-ticks.
+        // Every second part between fences is code; outside of the fences, every second part between back-ticks.
         let parts = |of_fences: usize| page_text.split("```").skip(of_fences).step_by(2);
         let in_blocks = parts(1).flat_map(str::lines).map(str::trim);
         let in_lines = parts(0).flat_map(|text| text.split('`').skip(1).step_by(2));
@@ -186,9 +184,31 @@ fn troubleshooting_explains_exactly_the_codes_that_the_site_explains() {
         .filter_map(|code| code.trim().parse().ok())
         .collect();
     let known: BTreeSet<u32> = KNOWN.iter().map(|known| known.code).collect();
-    // Statuses of the API's answers stand in tables of the same page.
+    // Tables of the same page list the API's statuses.
     let documented: BTreeSet<u32> = documented.into_iter().filter(|code| *code > 599).collect();
     assert_eq!(documented, known);
+}
+
+#[test]
+fn the_index_of_decisions_lists_each_record_once_with_its_title() {
+    let folder = root().join("docs/decisions");
+    let mut rows: Vec<String> = fs::read_dir(&folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .filter(|name| name != "README.md")
+        .map(|name| {
+            let heading = read(&folder.join(&name)).lines().next().unwrap_or_default().to_owned();
+            let (number, title) = heading
+                .strip_prefix("# ")
+                .and_then(|heading| heading.split_once(": "))
+                .unwrap_or_else(|| panic!("{name} begins with {heading:?} instead of `# NNNN: title`"));
+            format!("| [{number}]({name}) | {title} |")
+        })
+        .collect();
+    rows.sort();
+    let index = read(&folder.join("README.md"));
+    let listed: Vec<&str> = index.lines().filter(|line| line.starts_with("| [")).collect();
+    assert_eq!(listed, rows);
 }
 
 fn root() -> PathBuf {
@@ -211,7 +231,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("a page")
 }
 
-/// The anchors that a page's headings get.
+/// The anchors of a page's headings, as Git hosts generate them.
 fn anchors(page: &str) -> BTreeSet<String> {
     let slug = |heading: &str| -> String {
         let kept = heading.trim_start_matches('#').trim().to_lowercase();
@@ -247,13 +267,13 @@ fn entries(environment: Vec<(OsString, OsString)>) -> Vec<Entry> {
     Settings::load_leniently(&sources, Role::Any).0.entries
 }
 
-/// What stands between backquotes, unless it is a pattern such as `{public_url}/callback`.
+/// The text between back-ticks, unless it is a pattern such as `{public_url}/callback`.
 fn literal(cell: &str) -> Option<String> {
     let inner = cell.strip_prefix('`')?.strip_suffix('`')?;
     (!inner.contains('{')).then(|| inner.to_owned())
 }
 
-/// A default as the page shows it; `None` when it tells it in words.
+/// A default as the page shows it; `None` if the page describes it in words.
 fn shown(entry: &Entry) -> Option<String> {
     match &entry.default {
         Json::Null | Json::Array(_) => None,
@@ -262,8 +282,12 @@ fn shown(entry: &Entry) -> Option<String> {
     }
 }
 
-fn is_older_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+/// The aliases in a row of the settings tables.
+fn aliases(cells: &[String]) -> Vec<String> {
+    let aliases: Vec<_> = cells[2].split(", ").filter_map(literal).collect();
+    let is_variable = |name: &String| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    assert!(aliases.iter().all(is_variable), "{aliases:?}");
+    aliases
 }
 
 fn is_command_name(word: &str) -> bool {

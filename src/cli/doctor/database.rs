@@ -1,8 +1,8 @@
 //! Check: the database and its migrations. Looks, and writes nothing.
 
 use super::{
-    Patient,
-    finding::{Check, Said},
+    DoctorContext,
+    finding::{Check, CheckResult},
 };
 use crate::db::{DatabaseUrl, DbError, legacy::HOW_TO_IMPORT, migrate};
 
@@ -18,27 +18,13 @@ pub fn check() -> Check {
     }
 }
 
-fn run(patient: &Patient) -> Vec<Said> {
-    let settings = &patient.settings.database;
-    let found = match migrate::look(settings) {
+fn run(context: &DoctorContext) -> Vec<CheckResult> {
+    let settings = &context.settings.database;
+    let found = match migrate::inspect(settings) {
         Ok(found) => found,
         Err(error) => {
-            let remedy = match &error {
-                DbError::NewerSchema { .. } => "use the blogctl that migrated it, or a newer one",
-                DbError::Url(_) => "correct database.url (DATABASE_URL)",
-                DbError::Pooler { .. } => {
-                    "set database.prepared_statements to auto, or name the server's own port in database.url (DATABASE_URL)"
-                }
-                DbError::Open { reason, .. } if reason.contains("there is no folder") => {
-                    "make the folder, writable for the user that serve-api runs as, or correct database.url (DATABASE_URL)"
-                }
-                _ if matches!(DatabaseUrl::parse(&settings.url), Ok(DatabaseUrl::Sqlite(_))) => {
-                    "see that the user blogctl runs as may read and write the file and its folder, and that it is a database"
-                }
-                DbError::Open { reason, .. } => remedy_for_postgres(reason),
-                error => remedy_for_postgres(&error.to_string()),
-            };
-            return vec![Said::failed(error.to_string(), EXPECTED, remedy)];
+            let remedy = remedy(&error, &settings.url);
+            return vec![CheckResult::failed(error.to_string(), EXPECTED, remedy)];
         }
     };
     let url = &found.url;
@@ -47,7 +33,7 @@ fn run(patient: &Patient) -> Vec<Said> {
         .migrate_at_start
         .unwrap_or(matches!(url, DatabaseUrl::Sqlite(_)));
     if let Some(obstacle) = &found.obstacle {
-        return vec![Said::failed(
+        return vec![CheckResult::failed(
             format!("{url} can be read and not written: {obstacle}"),
             EXPECTED,
             "let database.url (DATABASE_URL) name the primary server, and a user who may select, insert, update and delete in all \
@@ -55,21 +41,21 @@ fn run(patient: &Patient) -> Vec<Said> {
         )];
     }
     if found.is_python {
-        return vec![Said::failed(
+        return vec![CheckResult::failed(
             format!("{url} is a database of the Python system"),
             EXPECTED,
             HOW_TO_IMPORT,
         )];
     }
     vec![match (found.exists, pending.as_slice(), at_start) {
-        (true, [], _) => Said::ok(format!("{url} has every migration")),
-        (false, _, true) => Said::ok(format!("{url} does not exist yet: serve-api makes it when it starts")),
-        (true, pending, true) => Said::ok(format!(
+        (true, [], _) => CheckResult::ok(format!("{url} has every migration")),
+        (false, _, true) => CheckResult::ok(format!("{url} does not exist yet: serve-api makes it when it starts")),
+        (true, pending, true) => CheckResult::ok(format!(
             "{url} lacks {} of {} migrations: serve-api applies them when it starts",
             pending.len(),
             found.migrations.len()
         )),
-        (_, pending, false) => Said::failed(
+        (_, pending, false) => CheckResult::failed(
             format!(
                 "{url} lacks {} of {} migrations, and serve-api does not start without them",
                 pending.len(),
@@ -81,12 +67,31 @@ fn run(patient: &Patient) -> Vec<Said> {
     }]
 }
 
+fn remedy(error: &DbError, url: &str) -> &'static str {
+    match error {
+        DbError::NewerSchema { .. } => "use the blogctl that migrated it, or a newer one",
+        DbError::Url(_) => "correct database.url (DATABASE_URL)",
+        DbError::Pooler { .. } => {
+            "set database.prepared_statements to auto, or name the server's own port in database.url (DATABASE_URL)"
+        }
+        DbError::NoFolder { .. } => {
+            "make the folder, writable for the user that serve-api runs as, or correct database.url (DATABASE_URL)"
+        }
+        DbError::StatementPooling { .. } => {
+            "set the pooler's pool_mode to transaction or session, or name the server's own port in database.url (DATABASE_URL)"
+        }
+        _ if matches!(DatabaseUrl::parse(url), Ok(DatabaseUrl::Sqlite(_))) => {
+            "see that the user blogctl runs as may read and write the file and its folder, and that it is a database"
+        }
+        DbError::Open { reason, .. } => remedy_for_postgres(reason),
+        error => remedy_for_postgres(&error.to_string()),
+    }
+}
+
 /// By the words of the server and of its client library.
 fn remedy_for_postgres(reason: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if has(&["takes no transaction"]) {
-        "set the pooler's pool_mode to transaction or session, or name the server's own port in database.url (DATABASE_URL)"
-    } else if has(&["startup parameter"]) {
+    if has(&["startup parameter"]) {
         "take options out of database.url (DATABASE_URL), which the pooler rejects, and set them with ALTER ROLE … SET …"
     } else if has(&["too many clients", "remaining connection slots", "too many connections"]) {
         "lower database.pool_size on each replica, raise the server's max_connections, or put a connection pooler in between"
@@ -133,10 +138,14 @@ mod tests {
             ("invalid sslmode value: \"********\"", "sslmode"),
             ("could not translate host name \"role-db\" to address", "host and port"),
             ("FATAL: sorry, too many clients already", "database.pool_size"),
-            ("it takes no transaction: transaction blocks not allowed", "pool_mode"),
             ("FATAL: unsupported startup parameter: options", "ALTER ROLE"),
         ] {
             assert!(remedy_for_postgres(reason).contains(said), "{reason}");
         }
+        let statement_pooling = DbError::StatementPooling {
+            database: "postgres://h/b".to_owned(),
+            reason: "transaction blocks not allowed".to_owned(),
+        };
+        assert!(remedy(&statement_pooling, "postgres://h/b").contains("pool_mode"));
     }
 }

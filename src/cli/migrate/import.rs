@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::{
     blog::import::{self, Import, ImportError, InvalidRow, InvalidRows, Report},
-    cli::error_report::{Hint, WrongUsage},
+    cli::error_report::{WithHint as _, WrongUsage},
     config::Settings,
     db::Database,
     guid,
@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments, settings: &Settings, database: &Database) -> a
     let invalid_rows = if arguments.skip_invalid {
         InvalidRows::Skip
     } else {
-        InvalidRows::Refuse
+        InvalidRows::Reject
     };
     let max_content_chars = settings.api.max_content_chars;
     match import::run(

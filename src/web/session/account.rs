@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ACCOUNT;
+pub use crate::user_key::UserKey;
 use crate::{entra::IdTokenClaims, web::storage::redis::Name};
 
 /// 256 random bits, base64url: what session ids, tickets and CSRF tokens are made of.
@@ -29,15 +30,6 @@ impl Ticket {
     pub fn name(&self) -> Name {
         Name::of(&self.0)
     }
-}
-
-/// How a person is known: never by name or address, which change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct UserKey {
-    /// `tid`
-    pub tenant_id: Uuid,
-    /// `oid`
-    pub object_id: Uuid,
 }
 
 impl UserKey {
