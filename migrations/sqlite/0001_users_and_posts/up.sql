@@ -1,9 +1,9 @@
 -- Times are microseconds since 1970, UTC: they sort as numbers, cost nothing to parse, and mean the same in every
 -- tool's time zone. To read them: datetime(created_at_micros / 1000000, 'unixepoch').
--- The CHECKs repeat the rules of src/blog/text.rs, for whoever writes here by other ways.
+-- The CHECKs repeat the rules of src/blog/text.rs for writes that bypass it.
 
 CREATE TABLE users (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, -- AUTOINCREMENT: the id of a deleted row is never given out again
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- AUTOINCREMENT: the id of a deleted row is never reused
     tid TEXT NOT NULL CHECK (length(tid) = 36 AND tid = lower(tid)),
     oid TEXT NOT NULL CHECK (length(oid) = 36 AND oid = lower(oid)),
     display_name TEXT NOT NULL CHECK (length(display_name) BETWEEN 1 AND 200),
@@ -17,7 +17,7 @@ CREATE TABLE blog_posts (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     title TEXT NOT NULL CHECK (length(title) BETWEEN 1 AND 200 AND trim(title) <> ''),
     content TEXT NOT NULL CHECK (trim(content) <> ''),
-    -- No cascade: a user who has posts is not deleted by accident.
+    -- No cascade: a user with posts cannot be deleted by accident.
     author_id INTEGER NOT NULL REFERENCES users (id) ON DELETE RESTRICT,
     created_at_micros INTEGER NOT NULL,
     updated_at_micros INTEGER NOT NULL,
