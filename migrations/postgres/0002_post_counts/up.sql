@@ -1,6 +1,6 @@
--- The number of posts, updated by triggers: counting a million rows is slow, summing sixteen takes microseconds.
--- Each connection counts in the slot of its process, so that writers seldom wait for each other's commit. A single slot
--- may be negative; only the sum is meaningful.
+-- The number of posts, which triggers maintain: counting a million rows is slow, adding up sixteen takes microseconds.
+-- Each connection counts in the slot of its server process, so that writers seldom wait for each other's commit. A single
+-- slot may be negative; only the sum is meaningful.
 
 CREATE TABLE post_counts (
     slot INTEGER PRIMARY KEY,

@@ -1,11 +1,11 @@
--- Full-text search that finds the same as SQLite's (unicode61 remove_diacritics 2): words regardless of case and, on
--- Latin letters, of accents; no stemming and no stop words, because a blog has many languages.
+-- Full-text search with the same matches as SQLite's (unicode61 remove_diacritics 2): it ignores case and, on Latin letters,
+-- accents. No stemming and no stop words, because posts may be in any language.
 
 DROP FUNCTION holds_text(TEXT, TEXT);
 
--- The text's words separated by spaces: lower case, Latin letters without accents, no punctuation, symbols and emoji. The
--- separators are listed, because PostgreSQL's notion of a letter depends on the locale, and its parser treats
--- hyphens, addresses and paths differently.
+-- The text's words, separated by spaces: lower case, without accents on Latin letters, punctuation, symbols and emoji. The
+-- separators are listed, because PostgreSQL's letters depend on the locale, and its parser treats hyphens, addresses and
+-- paths specially.
 CREATE FUNCTION searchable(text TEXT) RETURNS TEXT
 LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE
 AS $$
@@ -18,8 +18,8 @@ SELECT regexp_replace(
 )
 $$;
 
--- The query for words separated by single spaces: all must occur; words joined by punctuation must be adjacent. The
--- last may be a prefix. NULL, which matches nothing, if there is no word.
+-- The query for words separated by single spaces: a post must contain all of them. Words joined by punctuation must be
+-- adjacent. The last one may also be the beginning of a word. NULL, which matches nothing, if there is no word.
 CREATE FUNCTION search_query(searched TEXT, last_is_prefix BOOLEAN) RETURNS tsquery
 LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE
 AS $$
@@ -32,7 +32,7 @@ FROM (
 WHERE words <> ''
 $$;
 
--- Covers a content's first 100,000 characters, twice the default limit of the settings: a tsvector holds at most a megabyte.
+-- Covers the first 100,000 characters of a content, twice the default limit: a tsvector has at most a megabyte.
 ALTER TABLE blog_posts ADD COLUMN searched tsvector GENERATED ALWAYS AS (
     setweight(to_tsvector('simple', searchable(title)), 'A')
     || setweight(to_tsvector('simple', searchable(left(content, 100000))), 'D')

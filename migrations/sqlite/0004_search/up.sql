@@ -1,21 +1,21 @@
--- Full-text search. Adding a post to the index costs ten times as much as storing it, so the index follows later: triggers
--- record which posts it lacks, whichever connection writes them, and src/db/sqlite/search_index.rs indexes these.
+-- Full-text search. Indexing a post takes ten times as long as storing it, so the index follows later: triggers record the
+-- changed posts, whichever program changed them, and src/db/sqlite/search_index.rs indexes them.
 
--- Contains no copy of the text: the posts have it.
+-- Contentless: blog_posts has the text.
 CREATE VIRTUAL TABLE post_search USING fts5 (
     title, content, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2'
 );
 
--- Posts that the index lacks or has in an older version, and deleted posts.
+-- Posts that are new, changed or deleted since they were indexed.
 CREATE TABLE posts_to_index (
     post_id INTEGER PRIMARY KEY
 ) STRICT;
 
 INSERT INTO posts_to_index (post_id) SELECT id FROM blog_posts;
 
--- A new random number whenever a post is changed or deleted, or an author changes, by whichever connection: responses cached
--- under the previous number are then outdated. Not a counter, because a restored backup would set it back. A new post
--- changes only `posts`.
+-- A new random number whenever a post is changed or deleted or an author changes, whichever program does it: entries cached
+-- under the previous number are then outdated. Not a counter, which a restored backup would set back. A new post changes
+-- only `posts`.
 ALTER TABLE post_counts ADD COLUMN state INTEGER NOT NULL DEFAULT 0;
 UPDATE post_counts SET state = random();
 
