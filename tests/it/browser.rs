@@ -71,7 +71,7 @@ async fn a_person_signs_in_and_writes_changes_and_deletes_a_post() {
 }
 
 #[actix_web::test]
-async fn what_was_typed_is_kept_when_it_is_refused() {
+async fn a_rejected_form_keeps_its_text() {
     let Some(driver) = needs(DRIVER) else { return };
     let dev = Dev::start();
     let browser = Browser::open(&driver).await;
@@ -108,7 +108,7 @@ async fn what_was_typed_is_kept_when_it_is_refused() {
 }
 
 #[actix_web::test]
-async fn an_admin_edits_what_another_wrote_and_a_reader_is_not_offered_to_write() {
+async fn an_admin_edits_other_posts_and_a_reader_is_not_offered_to_write() {
     let Some(driver) = needs(DRIVER) else { return };
     let system = system_with_roles(true);
     let alice = Browser::open(&driver).await;
@@ -163,7 +163,7 @@ async fn an_admin_edits_what_another_wrote_and_a_reader_is_not_offered_to_write(
 }
 
 #[actix_web::test]
-async fn a_second_user_cannot_change_what_the_first_wrote() {
+async fn a_second_user_cannot_change_the_first_users_post() {
     let Some(driver) = needs(DRIVER) else { return };
     let dev = Dev::start();
     let alice = Browser::open(&driver).await;
@@ -292,7 +292,7 @@ async fn pages_fit_a_narrow_screen_in_light_and_dark() {
 }
 
 #[actix_web::test]
-async fn a_long_text_survives_a_session_that_ends_meanwhile() {
+async fn a_long_text_survives_the_end_of_the_session() {
     let Some(driver) = needs(DRIVER) else { return };
     let dev = Dev::start();
     let browser = Browser::open(&driver).await;
@@ -388,7 +388,7 @@ async fn a_sign_out_at_the_provider_signs_out_here() {
 }
 
 #[actix_web::test]
-async fn a_stronger_sign_in_that_the_api_demands_is_one_detour() {
+async fn a_step_up_that_the_api_demands_returns_to_the_page() {
     let Some(driver) = needs(DRIVER) else { return };
     let system = TestSystem::with(|settings| settings.api.required_acrs = vec!["c1".to_owned()]);
     let browser = Browser::open(&driver).await;

@@ -73,7 +73,7 @@ fn origin<'a>(loaded: &'a Loaded, name: &str) -> &'a str {
 }
 
 #[test]
-fn each_layer_beats_the_one_below() {
+fn each_layer_overrides_the_one_below() {
     let mut layers = given();
     for (port, layer) in [
         (5000, "default"),
@@ -97,7 +97,7 @@ fn each_layer_beats_the_one_below() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_each_with_where_it_came_from() {
+fn all_errors_are_reported_at_once_with_their_origin() {
     let given = given()
         .file(
             "blog.toml",
@@ -137,7 +137,7 @@ fn all_mistakes_are_told_at_once_each_with_where_it_came_from() {
 }
 
 #[test]
-fn a_role_demands_only_what_it_needs() {
+fn a_role_requires_only_the_settings_that_it_needs() {
     let names = |mistakes: Vec<Mistake>| mistakes.into_iter().map(|mistake| mistake.setting).collect::<Vec<_>>();
     given().load();
     assert_eq!(
@@ -161,7 +161,7 @@ fn a_role_demands_only_what_it_needs() {
 }
 
 #[test]
-fn what_is_wrong_in_another_place_is_not_told_as_missing_here() {
+fn an_invalid_setting_is_not_reported_as_missing() {
     for (setting, value, phantom) in [
         ("client.cookie_key_file", "/nowhere/cookie.key", "client.cookie_key"),
         ("client.credential", r#"[{"source":"vault"}]"#, "client.cert_path"),
@@ -179,7 +179,7 @@ fn what_is_wrong_in_another_place_is_not_told_as_missing_here() {
 }
 
 #[test]
-fn a_missing_setting_is_told_with_every_way_to_set_it() {
+fn a_missing_setting_is_reported_with_every_way_to_set_it() {
     let mistake = given().mistakes_for(Role::Api).remove(0);
     for part in [
         "[entra]",
@@ -193,7 +193,7 @@ fn a_missing_setting_is_told_with_every_way_to_set_it() {
 }
 
 #[test]
-fn secrets_are_shown_neither_by_debug_nor_in_a_mistake() {
+fn secrets_appear_neither_in_debug_output_nor_in_errors() {
     let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
     let loaded = given()
         .variable("FLASK_SECRET_KEY", secret)

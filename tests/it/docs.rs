@@ -112,7 +112,7 @@ fn the_readme_names_every_command() {
 }
 
 #[test]
-fn every_command_line_in_the_documentation_is_one_that_blogctl_takes() {
+fn every_command_line_in_the_documentation_is_valid() {
     let mut seen = 0;
     for page in pages() {
         let page_text = read(&page);
@@ -156,7 +156,7 @@ fn every_command_line_in_the_documentation_is_one_that_blogctl_takes() {
 }
 
 #[test]
-fn each_dependency_has_its_sentence_and_each_sentence_its_dependency() {
+fn the_decision_on_dependencies_lists_exactly_those_in_use() {
     let page = read(&root().join("docs/decisions/0012-dependencies.md"));
     let first_cells = page
         .lines()

@@ -22,7 +22,7 @@ const BEFORE_THE_KILL: usize = 200;
 const DEADLINE: Duration = Duration::from_mins(1);
 
 #[test]
-fn a_post_is_there_after_a_restart() {
+fn a_post_survives_a_restart() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dev = Dev::start_in(folder.path(), &[]);
     let token = IdpControl::at(&dev.idp("")).token().mint();
@@ -36,7 +36,7 @@ fn a_post_is_there_after_a_restart() {
 }
 
 #[test]
-fn killed_in_the_middle_of_writes_it_loses_no_acknowledged_post() {
+fn a_kill_during_writes_loses_no_acknowledged_post() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dev = Dev::start_in(folder.path(), &["--set", "api.rate_limits=false"]);
     let token = IdpControl::at(&dev.idp("")).token().mint();

@@ -46,7 +46,7 @@ fn check_page(sent: &RawRequest, answers: &[RawResponse]) -> Result<(), String> 
 }
 
 #[test]
-fn random_requests_leave_the_site_unbroken() {
+fn random_requests_do_not_break_the_site() {
     let dev = Dev::start();
     let browser = Browser::new();
     let picker = browser.get(&dev.site("/login?next=/posts/new"));
@@ -108,7 +108,7 @@ fn random_requests_leave_the_site_unbroken() {
 }
 
 #[test]
-fn random_requests_leave_the_look_alike_unbroken() {
+fn random_requests_do_not_break_the_emulator() {
     let dev = Dev::start();
     let grammar = Grammar {
         routes: &[

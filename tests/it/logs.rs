@@ -132,7 +132,7 @@ fn ask(url: &str, path: &str, traced: bool) -> u16 {
 }
 
 #[test]
-fn each_line_of_a_request_carries_its_id_and_its_trace_and_all_are_there_at_the_end() {
+fn each_line_of_a_request_has_its_id_and_trace() {
     let (running, url, _folder) = serve_api("json");
     for n in 0..200 {
         assert_eq!(ask(&url, &format!("/nothing/{n}?secret=hunter2"), true), 404);
@@ -157,7 +157,7 @@ fn each_line_of_a_request_carries_its_id_and_its_trace_and_all_are_there_at_the_
 }
 
 #[test]
-fn a_request_of_no_trace_has_none_in_its_lines_and_forges_none() {
+fn a_request_without_a_trace_has_none_in_its_lines() {
     let (running, url, _folder) = serve_api("text");
     assert_eq!(ask(&url, "/nothing%0Atrace_id=forged", false), 404);
     running.signal("TERM");
@@ -171,7 +171,7 @@ fn a_request_of_no_trace_has_none_in_its_lines_and_forges_none() {
 }
 
 #[test]
-fn no_line_holds_a_code_a_state_a_token_a_cookie_or_a_key_however_much_is_logged() {
+fn no_log_line_contains_a_secret_at_any_level() {
     let folder = tempfile::tempdir().expect("a folder");
     let arguments = [
         "--set",
@@ -212,7 +212,7 @@ fn no_line_holds_a_code_a_state_a_token_a_cookie_or_a_key_however_much_is_logged
 }
 
 #[test]
-fn a_server_whose_log_nobody_reads_answers_all_the_same_and_stops_when_told_to() {
+fn a_server_answers_and_stops_although_its_log_is_not_read() {
     let mut server = Unread::start("text");
     server.overflow();
     assert_eq!(ask(&server.url, "/health/live", false), 200);
@@ -220,7 +220,7 @@ fn a_server_whose_log_nobody_reads_answers_all_the_same_and_stops_when_told_to()
 }
 
 #[test]
-fn when_the_reader_of_the_log_is_back_one_line_says_how_many_lines_are_lost() {
+fn one_line_says_how_many_log_lines_were_lost() {
     let mut server = Unread::start("json");
     server.overflow();
     let log = server.log.take().expect("nobody has read it");
@@ -249,7 +249,7 @@ fn when_the_reader_of_the_log_is_back_one_line_says_how_many_lines_are_lost() {
 }
 
 #[test]
-fn a_log_whose_reader_has_gone_away_stops_nothing() {
+fn a_closed_log_pipe_stops_nothing() {
     let mut server = Unread::start("text");
     drop(server.log.take());
     for _ in 0..100 {
@@ -259,7 +259,7 @@ fn a_log_whose_reader_has_gone_away_stops_nothing() {
 }
 
 #[test]
-fn a_failure_that_nobody_reads_ends_all_the_same() {
+fn a_failing_command_ends_although_its_output_is_not_read() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     // Nobody reads: the pipe is filled before it starts.
     let mut fill = std::fs::File::from(std::os::fd::OwnedFd::from(writer.try_clone().expect("another handle")));
@@ -277,7 +277,7 @@ fn a_failure_that_nobody_reads_ends_all_the_same() {
 }
 
 #[test]
-fn the_framework_says_nothing_of_itself_unless_it_is_asked_to() {
+fn the_web_framework_logs_nothing_by_default() {
     for (level, is_told) in [("info", false), ("info,actix_server=info", true), ("debug", true)] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = serve_api_in(folder.path(), "text");

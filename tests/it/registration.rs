@@ -116,7 +116,7 @@ impl System {
 }
 
 #[test]
-fn the_manifest_is_what_graph_takes() {
+fn the_manifest_has_the_format_of_graph() {
     let system = System::new();
     let mut manifest = system.manifest();
     let key = manifest["site"]["keyCredentials"][0].take();
@@ -133,7 +133,7 @@ fn the_manifest_is_what_graph_takes() {
 }
 
 #[test]
-fn one_credential_that_cannot_be_used_here_keeps_nobody_from_the_others() {
+fn an_unusable_credential_does_not_hide_the_others() {
     let system = System::new().with_credentials(
         "[[client.credential]]\nsource = \"managed_identity\"\nclient_id = \"7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f\"\n\
          [[client.credential]]\nsource = \"file\"\ncert_path = \"expired.pem\"\n\
@@ -185,7 +185,7 @@ fn one_credential_that_cannot_be_used_here_keeps_nobody_from_the_others() {
 }
 
 #[test]
-fn of_a_file_with_a_chain_but_no_key_the_leaf_is_meant() {
+fn a_chain_without_a_key_stands_for_its_leaf() {
     let system = System::new();
     let issuer = TestCertificate::new("issuer", &keys()[1].key).make();
     let by = Some((&issuer, &keys()[1].key));
@@ -208,7 +208,7 @@ fn of_a_file_with_a_chain_but_no_key_the_leaf_is_meant() {
 }
 
 #[test]
-fn a_site_without_a_certificate_is_told_what_its_federated_credential_needs() {
+fn a_site_without_a_certificate_learns_what_its_federated_credential_needs() {
     for (cloud, host, audience) in [
         ("public", "login.microsoftonline.com", "api://AzureADTokenExchange\""),
         (

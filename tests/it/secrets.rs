@@ -174,7 +174,7 @@ fn settings() -> Vec<&'static str> {
 }
 
 #[test]
-fn no_setting_in_any_layer_shows_anything_of_any_secret() {
+fn no_setting_in_any_layer_reveals_a_secret() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = settings();
     assert!(settings.len() > 80, "{}", settings.len());
@@ -190,7 +190,7 @@ fn no_setting_in_any_layer_shows_anything_of_any_secret() {
 }
 
 #[test]
-fn no_entry_of_a_list_shows_anything_of_any_secret() {
+fn no_entry_of_a_list_reveals_a_secret() {
     let folder = tempfile::tempdir().expect("a folder");
     for secret in secrets() {
         let text = serde_json::json!(secret.text);
@@ -276,7 +276,7 @@ const PATHS: [(&str, &str); 9] = [
 ];
 
 #[test]
-fn what_a_file_holds_in_place_of_its_path_is_refused_with_the_setting_that_takes_it() {
+fn file_content_instead_of_a_path_is_rejected_with_the_right_setting() {
     let folder = tempfile::tempdir().expect("a folder");
     for secret in secrets() {
         for (setting, advice) in PATHS {
@@ -294,7 +294,7 @@ fn what_a_file_holds_in_place_of_its_path_is_refused_with_the_setting_that_takes
 }
 
 #[test]
-fn the_path_of_a_file_in_place_of_what_it_holds_is_refused_or_told() {
+fn a_path_instead_of_file_content_is_rejected_or_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("client-and-its-private-key-for-the-blog");
     std::fs::write(&path, "").expect("written");
@@ -343,7 +343,7 @@ const COMMANDS: [&[&str]; 13] = [
 ];
 
 #[test]
-fn no_command_prints_anything_of_a_secret_in_the_place_of_a_path() {
+fn no_command_prints_a_secret_that_stands_in_a_path_setting() {
     let secrets = secrets();
     for (row, (setting, _)) in PATHS.iter().enumerate() {
         for (column, arguments) in COMMANDS.iter().enumerate() {
@@ -373,7 +373,7 @@ fn no_command_prints_anything_of_a_secret_in_the_place_of_a_path() {
 }
 
 #[test]
-fn no_command_prints_anything_of_a_secret_in_an_argument() {
+fn no_command_prints_a_secret_from_an_argument() {
     let folder = tempfile::tempdir().expect("a folder");
     for secret in secrets() {
         let text = secret.text.as_str();
@@ -426,7 +426,7 @@ fn no_command_prints_anything_of_a_secret_in_an_argument() {
 }
 
 #[test]
-fn reverting_where_there_is_no_database_makes_none() {
+fn reverting_without_a_database_creates_none() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = CommandOutput::of(folder.path(), &["migrate", "revert", "--yes"]);
     assert_eq!(output.code, Some(1), "{output:?}");
@@ -435,7 +435,7 @@ fn reverting_where_there_is_no_database_makes_none() {
 }
 
 #[test]
-fn a_failure_is_the_same_object_for_every_command_that_prints_json() {
+fn every_command_with_json_output_reports_failures_in_the_same_format() {
     let folder = tempfile::tempdir().expect("a folder");
     for (arguments, code) in [
         (&["config", "--json", "--set", "client.port=none"][..], 2),
@@ -461,7 +461,7 @@ fn a_failure_is_the_same_object_for_every_command_that_prints_json() {
 }
 
 #[test]
-fn an_empty_or_blank_variable_is_not_set_for_every_setting() {
+fn an_empty_or_blank_variable_counts_as_not_set() {
     let folder = tempfile::tempdir().expect("a folder");
     for setting in settings() {
         for blank in ["", " ", " \t "] {

@@ -49,7 +49,7 @@ fn read(dev: &Dev, token: &str) -> u16 {
 }
 
 #[test]
-fn the_token_alone_is_printed_and_the_api_takes_it_as_the_user_and_role_asked_for() {
+fn only_the_token_is_printed_and_the_api_accepts_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let dev = Dev::start_in(folder.path(), &["--set", "api.require_app_roles=true"]);
     let port = port(&dev.idp(""));
@@ -118,7 +118,7 @@ fn the_settings_that_dev_prints_lead_to_its_emulator() {
 }
 
 #[test]
-fn without_an_emulator_it_says_how_to_start_one() {
+fn without_an_emulator_the_hint_says_how_to_start_one() {
     let free = TcpListener::bind("127.0.0.1:0")
         .expect("a port")
         .local_addr()
@@ -142,7 +142,7 @@ fn without_an_emulator_it_says_how_to_start_one() {
 }
 
 #[test]
-fn it_never_talks_to_a_real_tenant_and_says_who_does() {
+fn token_never_contacts_a_real_tenant() {
     for (name, value) in [
         ("BLOG_ENTRA__TENANT_ID", "22222222-2222-4333-8444-555555555555"),
         ("BLOG_ENTRA__AUTHORITY_HOST", "https://login.example"),

@@ -13,7 +13,7 @@ fn challenge_401(api: &TestApi) -> String {
 }
 
 #[test]
-fn without_a_token_everything_under_v1_is_refused_before_anything_else() {
+fn without_a_token_everything_under_v1_is_rejected_before_anything_else() {
     let api = TestApi::start();
     for (method, path) in [
         ("GET", "/v1/profile"),
@@ -61,7 +61,7 @@ fn a_401_is_a_problem_document() {
 }
 
 #[test]
-fn a_token_that_is_not_valid_here_is_refused_with_its_reason() {
+fn a_token_that_is_not_valid_here_is_rejected_with_its_reason() {
     let api = TestApi::start();
     let other = "99999999-9999-4999-8999-999999999999";
     let (tenant, host) = (&api.settings.entra.tenant_id, api.idp.url(""));
@@ -164,7 +164,7 @@ fn a_token_that_is_not_valid_here_is_refused_with_its_reason() {
 }
 
 #[test]
-fn a_token_that_was_tampered_with_is_refused_and_not_repeated() {
+fn a_tampered_token_is_rejected_and_not_repeated() {
     let api = TestApi::start();
     let good = api.control().token().mint();
     let (signed, signature) = good.rsplit_once('.').expect("a JWT");
@@ -208,7 +208,7 @@ fn a_valid_token_without_the_scope_is_a_403_that_names_the_scope() {
 }
 
 #[test]
-fn both_forms_of_token_are_taken() {
+fn tokens_of_version_1_and_2_are_accepted() {
     let api = TestApi::start();
     let uri = &api.settings.api.app_id_uri;
     let control = api.control();
@@ -269,7 +269,7 @@ fn a_token_counts_only_in_the_one_authorization_header() {
 }
 
 #[test]
-fn without_signing_keys_the_answer_is_503_until_the_identity_provider_is_back() {
+fn without_signing_keys_the_api_answers_503_until_the_identity_provider_is_back() {
     let mut api = TestApi::start();
     let token = api.control().token().mint();
     api.control().down();
@@ -291,7 +291,7 @@ fn without_signing_keys_the_answer_is_503_until_the_identity_provider_is_back() 
 }
 
 #[test]
-fn a_key_that_the_identity_provider_takes_back_opens_nothing_any_more() {
+fn tokens_of_a_removed_signing_key_are_rejected() {
     let api = TestApi::start();
     let (control, old) = (api.control(), api.alice());
     let kid = control.kids().pop().expect("a key");
@@ -304,7 +304,7 @@ fn a_key_that_the_identity_provider_takes_back_opens_nothing_any_more() {
 }
 
 #[test]
-fn what_is_personal_is_not_cached_by_others() {
+fn personal_responses_are_not_cached_by_shared_caches() {
     let api = TestApi::start();
     let id = api.alice().write("a", "b");
     for (path, cache) in [

@@ -136,7 +136,7 @@ fn a_generated_python_client_compiles_and_works() {
 }
 
 #[test]
-fn the_patterns_say_what_the_api_does_and_take_linear_time() {
+fn the_patterns_match_what_the_api_accepts_and_take_linear_time() {
     let Some(setup) = ClientTools::open() else { return };
     let alice = setup.api.alice();
     let mut cases = Vec::new();

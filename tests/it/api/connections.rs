@@ -54,7 +54,7 @@ fn until_it_hangs_up(api: &TestApi, bytes: &str) -> String {
 }
 
 #[test]
-fn whoever_sends_a_head_or_a_body_too_slowly_is_not_waited_for() {
+fn a_client_that_sends_a_head_or_body_too_slowly_times_out() {
     let api = TestApi::with(|settings| {
         settings.server.head_timeout = Duration::from_secs(1);
         settings.server.body_timeout = Duration::from_secs(1);
@@ -83,7 +83,7 @@ fn whoever_sends_a_head_or_a_body_too_slowly_is_not_waited_for() {
 }
 
 #[test]
-fn requests_in_a_row_on_one_connection_are_answered_in_their_order() {
+fn pipelined_requests_are_answered_in_order() {
     let api = TestApi::start();
     let one = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let bytes = format!("{}{}{}", one("/health/live"), one("/nothing"), one("/v1/profile"));
@@ -94,7 +94,7 @@ fn requests_in_a_row_on_one_connection_are_answered_in_their_order() {
 }
 
 #[test]
-fn a_body_may_come_in_chunks_and_must_have_one_length() {
+fn a_body_may_be_chunked_and_must_have_one_length() {
     let api = TestApi::start();
     let token = api.control().token().user(&api.user(0).oid).mint();
     let post = |headers: &str, body: &str| {
@@ -153,7 +153,7 @@ fn a_body_may_come_in_chunks_and_must_have_one_length() {
 }
 
 #[test]
-fn a_head_that_is_too_large_is_refused_by_what_is_too_large() {
+fn a_head_that_is_too_large_is_rejected_with_414_or_431() {
     let api = TestApi::start();
     let get = |path: &str, headers: &str| {
         send(
@@ -192,7 +192,7 @@ fn a_head_that_is_too_large_is_refused_by_what_is_too_large() {
 }
 
 #[test]
-fn a_client_that_takes_no_json_is_told_that_there_is_nothing_else() {
+fn a_client_that_accepts_no_json_gets_406() {
     let api = TestApi::start();
     let alice = api.alice();
     let ask = |accept: &str| alice.call("GET", "/v1/posts").header("Accept", accept).send();

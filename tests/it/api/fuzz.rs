@@ -78,7 +78,7 @@ fn grammar(dev: &Dev) -> Grammar {
 
 #[test]
 #[expect(clippy::print_stderr, reason = "a failure elsewhere may need the seed, too")]
-fn random_requests_neither_break_it_nor_make_it_hang_nor_get_an_answer_that_is_not_promised() {
+fn random_requests_neither_break_nor_block_the_api_and_get_only_documented_responses() {
     let (seed, requests) = (run::seed(), run::requests(REQUESTS));
     let folder = tempfile::tempdir().expect("a temporary folder");
     // Limited, most would be refused before they get anywhere.

@@ -6,7 +6,7 @@ use super::lists::{next, titles, write_numbered};
 use crate::support::api::each_api;
 
 #[test]
-fn a_cursor_that_is_none_is_refused() {
+fn an_invalid_cursor_is_rejected() {
     each_api(|api| {
         let alice = api.alice();
         write_numbered(&alice, 0..3);
@@ -48,7 +48,7 @@ fn a_cursor_that_is_none_is_refused() {
 }
 
 #[test]
-fn no_text_to_search_for_is_a_query_or_a_failure() {
+fn no_search_text_acts_as_query_syntax_or_fails() {
     each_api(|api| {
         let alice = api.alice();
         alice.write("Rust and C", "near the column: title");

@@ -62,7 +62,7 @@ fn the_newest_is_first_and_pages_follow() {
 }
 
 #[test]
-fn following_next_shows_each_post_once_while_others_are_written_and_deleted() {
+fn following_next_shows_each_post_once_during_writes_and_deletions() {
     each_api(|api| {
         let alice = api.alice();
         write_numbered(&alice, 0..7);
@@ -85,7 +85,7 @@ fn following_next_shows_each_post_once_while_others_are_written_and_deleted() {
 }
 
 #[test]
-fn a_walk_through_all_pages_misses_and_repeats_nothing_while_many_write() {
+fn a_walk_through_all_pages_misses_and_repeats_no_post_under_load() {
     each_api(|api| {
         let (alice, bob) = (api.alice(), api.bob());
         write_numbered(&alice, 0..60);
@@ -161,7 +161,7 @@ fn a_list_is_filtered_by_author() {
 }
 
 #[test]
-fn a_search_finds_words_best_match_first_and_the_text_is_no_query() {
+fn a_search_finds_words_and_ranks_the_best_match_first() {
     each_api(|api| {
         let alice = api.alice();
         for (title, content) in [
@@ -197,7 +197,7 @@ fn a_search_finds_words_best_match_first_and_the_text_is_no_query() {
 }
 
 #[test]
-fn the_pages_of_a_search_follow_by_skip_and_take_no_cursor() {
+fn search_pages_use_skip_and_reject_a_cursor() {
     each_api(|api| {
         let alice = api.alice();
         write_numbered(&alice, 0..5);
@@ -226,7 +226,7 @@ fn the_pages_of_a_search_follow_by_skip_and_take_no_cursor() {
 }
 
 #[test]
-fn wrong_parameters_are_all_named_and_unknown_ones_ignored() {
+fn all_invalid_parameters_are_reported_and_unknown_ones_ignored() {
     let api = TestApi::start();
     let alice = api.alice();
     let answer = alice.get("/v1/posts?skip=-1&limit=1001&after=garbage&author=you&q=%00");
@@ -253,7 +253,7 @@ fn wrong_parameters_are_all_named_and_unknown_ones_ignored() {
 }
 
 #[test]
-fn a_cursor_of_any_place_is_taken() {
+fn a_cursor_to_any_position_is_accepted() {
     each_api(|api| {
         api.alice().write("a", "b");
         // Far before, at, and far after everything.
@@ -267,7 +267,7 @@ fn a_cursor_of_any_place_is_taken() {
 }
 
 #[test]
-fn a_list_is_compressed_for_who_can_read_that() {
+fn a_list_is_compressed_for_clients_that_accept_it() {
     let api = TestApi::start();
     let alice = api.alice();
     alice.write("a", &"many times the same. ".repeat(200));
@@ -295,7 +295,7 @@ fn a_list_is_compressed_for_who_can_read_that() {
 }
 
 #[test]
-fn with_an_excerpt_contents_are_cut_and_say_so_on_every_page() {
+fn with_excerpt_every_page_cuts_contents_and_marks_them() {
     each_api(|api| {
         let alice = api.alice();
         alice.write("short", "word");
@@ -336,7 +336,7 @@ fn with_an_excerpt_contents_are_cut_and_say_so_on_every_page() {
 }
 
 #[test]
-fn a_page_of_large_posts_ends_early_and_link_goes_on_exactly_there() {
+fn a_page_of_large_posts_ends_early_and_next_continues_there() {
     each_api(|api| {
         let alice = api.alice();
         let content = "🦀".repeat(50_000);

@@ -21,7 +21,7 @@ const STATIC: [&str; 7] = [
 ];
 
 #[test]
-fn every_form_of_a_static_file_has_a_tag_and_is_sent_once() {
+fn every_encoding_of_a_static_file_has_an_etag_and_is_cacheable() {
     let api = TestApi::start();
     for path in STATIC {
         let ask = |coding: &str, known: &str| {
@@ -66,7 +66,7 @@ fn every_form_of_a_static_file_has_a_tag_and_is_sent_once() {
 }
 
 #[test]
-fn the_page_can_be_turned_off_and_the_description_stays() {
+fn the_docs_page_can_be_turned_off_without_the_description() {
     let api = TestApi::with(|settings| settings.api.docs = false);
     for path in STATIC.iter().filter(|path| path.starts_with("/v1/docs")) {
         for method in ["GET", "HEAD", "OPTIONS", "POST"] {
@@ -79,7 +79,7 @@ fn the_page_can_be_turned_off_and_the_description_stays() {
 }
 
 #[test]
-fn every_route_counts_to_the_budget_of_the_address_and_health_to_its_own() {
+fn every_route_counts_against_the_limit_of_the_address_except_health() {
     let burst = 5;
     let calls = [
         ("GET", "/v1/openapi.json"),
@@ -170,7 +170,7 @@ fn no_request_is_counted_twice() {
 }
 
 #[test]
-fn clients_that_request_large_files_and_never_read_take_no_memory() {
+fn clients_that_request_large_files_and_never_read_use_little_memory() {
     let dev = Dev::start();
     let address = dev
         .api("")

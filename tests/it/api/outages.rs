@@ -40,7 +40,7 @@ fn is_unavailable(answer: &ApiResponse) {
 }
 
 #[test]
-fn connections_that_the_server_closes_cost_no_500() {
+fn connections_that_the_database_closes_cause_no_500() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -109,7 +109,7 @@ fn connections_that_the_server_closes_cost_no_500() {
 }
 
 #[test]
-fn a_server_that_takes_no_writes_is_unavailable_for_writes_until_it_does() {
+fn a_read_only_database_is_unavailable_for_writes_until_it_recovers() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -146,7 +146,7 @@ fn a_server_that_takes_no_writes_is_unavailable_for_writes_until_it_does() {
 }
 
 #[test]
-fn a_lock_that_lasts_is_503_and_not_500() {
+fn a_lasting_lock_causes_503_and_not_500() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };

@@ -35,12 +35,12 @@ struct Row {
 }
 
 #[test]
-fn two_replicas_behind_a_transaction_pooler_change_only_what_they_are_asked_to() {
+fn two_replicas_behind_a_transaction_pooler_mix_up_no_rows() {
     mixed_load("transaction");
 }
 
 #[test]
-fn two_replicas_behind_a_session_pooler_change_only_what_they_are_asked_to() {
+fn two_replicas_behind_a_session_pooler_mix_up_no_rows() {
     mixed_load("session");
 }
 

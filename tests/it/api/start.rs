@@ -17,7 +17,7 @@ fn refusal(change: impl FnOnce(&mut Settings)) -> StartError {
 }
 
 #[test]
-fn posts_are_there_after_a_restart() {
+fn posts_survive_a_restart() {
     each_api(|mut api| {
         let id = api.alice().write("Keep", "me");
         let before = api.alice().get(&format!("/v1/posts/{id}"));
@@ -29,14 +29,14 @@ fn posts_are_there_after_a_restart() {
 }
 
 #[test]
-fn a_missing_sqlite_file_is_made_and_migrated() {
+fn a_missing_sqlite_file_is_created_and_migrated() {
     let api = TestApi::start();
     assert_eq!(api.alice().get("/v1/posts").json(), json!([]));
     assert!(std::path::Path::new(&api.settings.database.url).exists());
 }
 
 #[test]
-fn a_database_that_lacks_migrations_is_refused_with_the_command_that_applies_them() {
+fn a_database_with_pending_migrations_is_rejected_with_the_command_to_apply_them() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let error = refusal(|settings| {
         settings.database.url = folder.path().join("new.db").display().to_string();
@@ -47,7 +47,7 @@ fn a_database_that_lacks_migrations_is_refused_with_the_command_that_applies_the
 }
 
 #[test]
-fn settings_that_would_let_too_many_in_are_refused() {
+fn settings_that_would_accept_too_many_tokens_are_rejected() {
     let error = refusal(|settings| {
         settings.api.app_id_uri.clear();
         settings.api.client_id = None;
@@ -61,7 +61,7 @@ fn settings_that_would_let_too_many_in_are_refused() {
 }
 
 #[test]
-fn a_port_in_use_is_named() {
+fn a_port_in_use_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("bound").port();
     let error = refusal(|settings| settings.api.port = port);

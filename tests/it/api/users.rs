@@ -34,7 +34,7 @@ fn the_profile_is_what_the_token_says() {
 }
 
 #[test]
-fn asking_for_the_profile_makes_the_user() {
+fn requesting_the_profile_creates_the_user() {
     each_api(|api| {
         assert_eq!(api.alice().get("/v1/profile").status, 200);
         assert_eq!(
@@ -46,7 +46,7 @@ fn asking_for_the_profile_makes_the_user() {
 }
 
 #[test]
-fn registering_makes_the_user_once() {
+fn registering_creates_the_user_once() {
     each_api(|api| {
         let made = api.alice().call("POST", "/v1/users/me").send();
         assert_eq!(made.status, 201, "{}", made.text);
@@ -73,7 +73,7 @@ fn registering_makes_the_user_once() {
 }
 
 #[test]
-fn a_token_without_a_name_leaves_the_name_and_never_shows_the_address() {
+fn a_token_without_a_name_keeps_the_name_and_never_shows_the_email() {
     each_api(|api| {
         let named = api.alice().call("POST", "/v1/users/me").send();
         let nameless = api
@@ -116,7 +116,7 @@ fn registered_name(client: &Client) -> String {
 }
 
 #[test]
-fn the_name_is_that_of_the_token_that_was_issued_last() {
+fn the_name_comes_from_the_token_issued_last() {
     each_api(|api| {
         assert_eq!(registered_name(&api.named(0, "Second", -20)), "Second");
         for (name, seconds, expected) in [
@@ -140,7 +140,7 @@ fn the_name_is_that_of_the_token_that_was_issued_last() {
 }
 
 #[test]
-fn who_only_reads_gets_a_new_name_too() {
+fn reading_updates_the_name_too() {
     each_api(|api| {
         let alice = api.named(0, "Before", -30);
         let post = format!("/v1/posts/{}", alice.write("a", "b"));

@@ -6,7 +6,7 @@ use super::DRIVER;
 use crate::support::{api::TestApi, browser::Browser, dev::Dev, idp::IdpControl, needs, web::ALICE};
 
 #[actix_web::test]
-async fn a_call_is_tried_on_the_page_of_the_api_with_a_pasted_token() {
+async fn a_pasted_token_works_on_the_docs_page() {
     let Some(driver) = needs(DRIVER) else { return };
     let dev = Dev::start();
     let token = IdpControl::at(&dev.idp("")).token().user(ALICE).mint();
@@ -52,7 +52,7 @@ async fn a_call_is_tried_on_the_page_of_the_api_with_a_pasted_token() {
 }
 
 #[actix_web::test]
-async fn axe_finds_nothing_on_the_page_of_the_api_in_light_and_dark() {
+async fn axe_finds_no_violations_on_the_docs_page() {
     let (Some(driver), Some(tools)) = (needs(DRIVER), needs("BLOGCTL_TEST_CLIENTS")) else {
         return;
     };

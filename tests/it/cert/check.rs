@@ -84,7 +84,7 @@ fn the_configured_certificate_is_checked_with_its_passphrase_and_thumbprint() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once() {
+fn all_findings_are_reported_at_once() {
     let folder = folder();
     let stranger = pem(&TestCertificate::new("stranger", &keys()[1].key).make());
     let expired = pem(&TestCertificate {
@@ -167,7 +167,7 @@ fn neither_of_two_missing_files_hides_the_other() {
 }
 
 #[test]
-fn a_passphrase_that_cannot_be_read_is_missed_only_where_it_is_needed() {
+fn an_unreadable_passphrase_matters_only_for_an_encrypted_key() {
     let folder = folder();
     let certificate = pem(&TestCertificate::new("site", key()).make());
     file(folder.path(), "plain.pem", &[&key_pem(key()), &certificate]);
@@ -193,7 +193,7 @@ fn a_passphrase_that_cannot_be_read_is_missed_only_where_it_is_needed() {
 }
 
 #[test]
-fn strength_is_looked_at_with_and_without_the_key() {
+fn the_key_strength_is_checked_with_and_without_the_key() {
     let folder = folder();
     let weak = rsa_key(1024);
     let certificate = pem(&TestCertificate::new("site", &weak).make());
@@ -210,7 +210,7 @@ fn strength_is_looked_at_with_and_without_the_key() {
 }
 
 #[test]
-fn digests_that_nobody_should_rely_on_are_found_in_every_kind_of_signature() {
+fn weak_digests_are_found_in_every_kind_of_signature() {
     let folder = folder();
     file(folder.path(), "site.key", &[&key_pem(key())]);
     for (digest, padding, expected) in [
@@ -239,7 +239,7 @@ fn digests_that_nobody_should_rely_on_are_found_in_every_kind_of_signature() {
 }
 
 #[test]
-fn a_chain_may_stand_in_another_order_which_is_told() {
+fn a_chain_in_another_order_is_accepted_and_reported() {
     let folder = folder();
     let root_key = &keys()[1].key;
     let root = TestCertificate::new("root", root_key).make();
@@ -261,7 +261,7 @@ fn a_chain_may_stand_in_another_order_which_is_told() {
 }
 
 #[test]
-fn of_two_certificates_of_one_key_the_one_that_ends_last_counts() {
+fn of_two_certificates_for_one_key_the_later_expiry_counts() {
     let folder = folder();
     let [expired, renewed] = [(-400, -3), (-1, 90)].map(|valid| {
         pem(&TestCertificate {
@@ -285,7 +285,7 @@ fn of_two_certificates_of_one_key_the_one_that_ends_last_counts() {
 }
 
 #[test]
-fn a_mode_is_told_of_what_holds_a_key_and_as_it_is() {
+fn file_modes_are_reported_for_files_with_a_key() {
     let folder = folder();
     let certificate = pem(&TestCertificate::new("site", key()).make());
     file(folder.path(), "client.pem", &[&key_pem(key()), &certificate]);
@@ -321,7 +321,7 @@ fn a_mode_is_told_of_what_holds_a_key_and_as_it_is() {
 }
 
 #[test]
-fn an_end_comes_soon_from_the_first_warning_of_the_settings_on() {
+fn a_certificate_expires_soon_from_the_first_configured_warning() {
     let folder = folder();
     let certificate = pem(&TestCertificate {
         valid: (-1, 40),

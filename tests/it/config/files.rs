@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::given;
 
 #[test]
-fn a_file_that_cannot_be_read_is_a_mistake_that_shows_none_of_its_content() {
+fn an_unreadable_file_is_an_error_that_shows_none_of_its_content() {
     let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
     for (file, content, expected) in [
         (
@@ -39,7 +39,7 @@ fn a_file_that_cannot_be_read_is_a_mistake_that_shows_none_of_its_content() {
 }
 
 #[test]
-fn a_named_file_must_be_there_and_is_read_in_place_of_blog_toml() {
+fn a_named_file_must_exist_and_replaces_blog_toml() {
     let mut layers = given()
         .file("blog.toml", "[client]\nport = 1")
         .file("other.toml", "[client]\nport = 2");
@@ -56,7 +56,7 @@ fn a_named_file_must_be_there_and_is_read_in_place_of_blog_toml() {
 
 #[cfg(unix)]
 #[test]
-fn a_variable_that_is_not_utf_8_is_a_mistake() {
+fn a_variable_that_is_not_utf_8_is_an_error() {
     use std::os::unix::ffi::OsStringExt;
     let mut layers = given();
     layers

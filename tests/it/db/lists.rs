@@ -35,7 +35,7 @@ fn time(text: &str) -> DateTime<Utc> {
 }
 
 #[test]
-fn newest_first_whole_seconds_among_microseconds_and_ties_by_id() {
+fn lists_are_sorted_by_time_to_the_microsecond_and_then_by_id() {
     each_blog(async |test| {
         let author = test.user(1).await;
         for (title, at) in [
@@ -133,7 +133,7 @@ fn the_last_page_has_no_next_even_when_it_is_full() {
 }
 
 #[test]
-fn past_the_end_is_an_empty_page_with_the_total() {
+fn a_page_past_the_end_is_empty_with_the_total() {
     each_blog(async |test| {
         let author = test.user(1).await;
         test.blog
@@ -183,7 +183,7 @@ fn an_author_filter_counts_and_lists_that_author_only() {
 }
 
 #[test]
-fn the_total_follows_every_way_of_adding_and_deleting() {
+fn the_total_follows_every_insertion_and_deletion() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let total = async || test.list(Filter::default(), Paging::Skip(0), 1).await.total;
@@ -246,7 +246,7 @@ async fn walk(test: &TestBlog, filter: &Filter, limit: u32) -> Vec<Page> {
 }
 
 #[test]
-fn a_page_ends_after_so_many_bytes_and_the_next_one_goes_on_exactly_there() {
+fn a_page_ends_at_its_byte_limit_and_the_next_one_continues_there() {
     each_blog(async |test| {
         let (ann, bob) = (test.user(1).await, test.user(2).await);
         // Of 200 KB each, one larger than a whole page, and small ones between them.
@@ -315,7 +315,7 @@ fn a_page_ends_after_so_many_bytes_and_the_next_one_goes_on_exactly_there() {
 }
 
 #[test]
-fn an_excerpt_is_the_beginning_of_the_content_and_says_whether_it_goes_on() {
+fn an_excerpt_is_the_start_of_the_content_and_marks_a_cut() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let at = time("2026-01-01T00:00:00Z");
@@ -370,7 +370,7 @@ fn an_excerpt_is_the_beginning_of_the_content_and_says_whether_it_goes_on() {
 }
 
 #[test]
-fn a_page_of_excerpts_of_many_long_posts_is_not_taken_for_the_last_one() {
+fn a_full_page_of_excerpts_is_not_mistaken_for_the_last_one() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let written: Result<(), DbError> = test

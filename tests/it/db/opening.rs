@@ -25,7 +25,7 @@ fn refusal(url: impl Into<String>) -> String {
 }
 
 #[test]
-fn a_missing_folder_a_folder_and_a_file_of_something_else_are_named() {
+fn a_missing_folder_a_folder_and_another_file_are_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let missing = folder.path().join("missing/blog.db").display().to_string();
     let message = refusal(&missing);
@@ -51,7 +51,7 @@ fn a_missing_folder_a_folder_and_a_file_of_something_else_are_named() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_named_without_its_password() {
+fn an_unreachable_server_is_reported_without_its_password() {
     // Port 9 (discard) on loopback: nobody listens.
     let begun = Instant::now();
     let message = refusal("postgres://blog:s3cret@127.0.0.1:9/blog");
@@ -77,7 +77,7 @@ fn a_database_without_schema_is_not_ready_and_one_with_it_is() {
 }
 
 #[test]
-fn an_sqlite_file_is_taken_by_every_way_of_writing_its_path() {
+fn every_notation_of_an_sqlite_path_is_accepted() {
     let file = SqliteFile::new();
     let path = file.folder.path().join("a name? with #everything%20 & :memory:.db");
     let database = Database::open(&settings(path.display().to_string())).expect("opens");

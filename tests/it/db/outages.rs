@@ -76,7 +76,7 @@ async fn until_it_works(database: &Database) {
 }
 
 #[test]
-fn connections_that_die_silently_are_given_up_and_replaced() {
+fn silent_connections_are_replaced() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -120,7 +120,7 @@ fn connections_that_die_silently_are_given_up_and_replaced() {
 }
 
 #[test]
-fn a_server_that_is_silent_for_everybody_is_used_again_once_it_answers() {
+fn a_silent_server_is_used_again_once_it_answers() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -140,7 +140,7 @@ fn a_server_that_is_silent_for_everybody_is_used_again_once_it_answers() {
 }
 
 #[test]
-fn a_read_whose_connection_was_closed_is_done_on_another_and_so_is_a_write_that_had_not_begun() {
+fn a_read_or_an_unstarted_write_is_retried_on_another_connection() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -181,7 +181,7 @@ fn a_read_whose_connection_was_closed_is_done_on_another_and_so_is_a_write_that_
 }
 
 #[test]
-fn a_write_whose_connection_is_lost_in_its_transaction_is_not_done_again() {
+fn a_write_that_loses_its_connection_is_not_retried() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -198,7 +198,7 @@ fn a_write_whose_connection_is_lost_in_its_transaction_is_not_done_again() {
 }
 
 #[test]
-fn what_passes_by_itself_is_told_from_what_does_not() {
+fn transient_failures_are_distinguished_from_permanent_ones() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -231,7 +231,7 @@ async fn transient_failures(database: &Database) {
 }
 
 #[test]
-fn a_lock_that_another_holds_is_not_waited_for_without_end() {
+fn waiting_for_a_lock_has_a_time_limit() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -256,7 +256,7 @@ fn a_lock_that_another_holds_is_not_waited_for_without_end() {
 }
 
 #[test]
-fn of_two_transactions_that_wait_for_each_other_the_one_rolled_back_is_done_again() {
+fn a_transaction_rolled_back_by_a_deadlock_is_retried() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -298,7 +298,7 @@ fn of_two_transactions_that_wait_for_each_other_the_one_rolled_back_is_done_agai
 }
 
 #[test]
-fn failures_are_told_apart_in_another_language_of_the_server() {
+fn failures_are_recognised_in_any_language_of_the_server() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };

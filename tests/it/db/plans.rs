@@ -220,7 +220,7 @@ fn the_total_is_read_from_one_row() {
 }
 
 #[test]
-fn what_a_request_by_key_runs_is_kept_as_a_prepared_statement() {
+fn statements_of_requests_by_key_are_cached_as_prepared_statements() {
     let file = SqliteFile::new();
     let mut connection = analyzed(&file, 3);
     let BlockingConnection::Sqlite(sqlite) = &mut connection else {

@@ -78,7 +78,7 @@ fn statements_have_names_on_a_direct_connection_only() {
 }
 
 #[test]
-fn a_pooler_that_ignores_options_is_found_all_the_same() {
+fn a_pooler_that_ignores_options_is_detected() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -92,7 +92,7 @@ fn a_pooler_that_ignores_options_is_found_all_the_same() {
 }
 
 #[test]
-fn with_named_statements_demanded_a_pooler_is_refused_with_a_remedy() {
+fn with_named_statements_required_a_pooler_is_rejected_with_a_hint() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -115,7 +115,7 @@ fn with_named_statements_demanded_a_pooler_is_refused_with_a_remedy() {
 }
 
 #[test]
-fn a_pooler_for_single_statements_is_refused() {
+fn a_pooler_in_statement_mode_is_rejected() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -127,7 +127,7 @@ fn a_pooler_for_single_statements_is_refused() {
 }
 
 #[test]
-fn a_pooler_that_comes_later_is_found_on_the_next_connection() {
+fn a_pooler_added_later_is_detected_on_the_next_connection() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -202,7 +202,7 @@ fn migrations_run_and_are_reverted_through_a_pooler() {
 }
 
 #[test]
-fn time_limits_hold_within_transactions_through_a_pooler_and_reach_nobody_else() {
+fn time_limits_apply_within_transactions_and_do_not_leak_through_a_pooler() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };

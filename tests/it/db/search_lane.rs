@@ -84,7 +84,7 @@ impl Lane {
 }
 
 #[test]
-fn a_full_lane_turns_searches_away_while_lists_of_an_author_are_answered() {
+fn a_full_search_queue_rejects_searches_but_not_lists() {
     let lane = Lane::with_queue(2, GUARD);
     block_on(async {
         let (started, has_started) = mpsc::channel();
@@ -132,7 +132,7 @@ fn a_full_lane_turns_searches_away_while_lists_of_an_author_are_answered() {
 }
 
 #[test]
-fn a_flood_of_abandoned_searches_takes_no_turn_from_those_that_wait() {
+fn abandoned_searches_do_not_delay_waiting_ones() {
     let lane = Lane::with_queue(16, GUARD);
     block_on(async {
         let (started, has_started) = mpsc::channel();
@@ -157,7 +157,7 @@ fn a_flood_of_abandoned_searches_takes_no_turn_from_those_that_wait() {
 }
 
 #[test]
-fn a_search_that_takes_too_long_is_ended_and_frees_its_turn() {
+fn a_search_that_takes_too_long_is_ended_and_frees_its_place() {
     let lane = Lane::with_queue(0, Duration::from_secs(1));
     block_on(async {
         let (started, _has_started) = mpsc::channel();
@@ -178,7 +178,7 @@ fn a_search_that_takes_too_long_is_ended_and_frees_its_turn() {
 }
 
 #[test]
-fn closing_stops_a_search_that_runs() {
+fn closing_the_database_stops_a_running_search() {
     let lane = Lane::with_queue(4, GUARD);
     block_on(async {
         let (started, has_started) = mpsc::channel();

@@ -19,7 +19,7 @@ use futures_util::{FutureExt, future::join_all};
 use crate::support::database::{SqliteFile, block_on, draft, each_blog, key};
 
 #[test]
-fn a_write_that_fails_or_panics_takes_no_other_with_it() {
+fn a_failed_or_panicked_write_affects_no_other() {
     each_blog(async |test| {
         let author_id = test.user(1).await.id;
         let at: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().expect("a time");
@@ -66,7 +66,7 @@ fn a_write_that_fails_or_panics_takes_no_other_with_it() {
 }
 
 #[test]
-fn when_the_commit_fails_every_write_of_the_transaction_is_told_and_the_next_one_works() {
+fn a_failed_commit_fails_every_write_of_its_transaction() {
     let file = SqliteFile::new();
     let database = Database::open(&file.settings).expect("opens");
     database.migrate().expect("migrates");
@@ -127,7 +127,7 @@ fn when_the_commit_fails_every_write_of_the_transaction_is_told_and_the_next_one
 }
 
 #[test]
-fn an_answered_write_is_seen_by_others_at_once() {
+fn an_acknowledged_write_is_visible_at_once() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let mut beside = test.database.connect().expect("another connection");
@@ -143,7 +143,7 @@ fn an_answered_write_is_seen_by_others_at_once() {
 }
 
 #[test]
-fn a_write_whose_caller_has_gone_is_written_all_the_same() {
+fn a_write_is_completed_although_its_caller_has_gone() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let mut abandoned = Box::pin(
@@ -173,7 +173,7 @@ fn a_write_whose_caller_has_gone_is_written_all_the_same() {
 }
 
 #[test]
-fn what_was_queued_is_written_before_the_database_closes_and_there_after_a_restart() {
+fn queued_writes_are_written_before_the_database_closes() {
     let file = SqliteFile::new();
     let database = Database::open(&file.settings).expect("opens");
     database.migrate().expect("migrates");
@@ -267,7 +267,7 @@ fn two_processes_write_to_one_file() {
 }
 
 #[test]
-fn a_writer_waits_for_another_process_that_holds_the_lock_again_and_again() {
+fn a_writer_gets_its_turn_while_another_process_locks_repeatedly() {
     let file = SqliteFile::new();
     let database = Database::open(&file.settings).expect("opens");
     database.migrate().expect("migrates");

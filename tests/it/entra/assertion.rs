@@ -103,7 +103,7 @@ fn names(object: &Map<String, Value>) -> Vec<&str> {
 }
 
 #[test]
-fn the_header_names_algorithm_type_and_sha_256_thumbprint_and_nothing_else() {
+fn the_header_has_only_algorithm_type_and_sha_256_thumbprint() {
     let folder = tempfile::tempdir().expect("a folder");
     let (certificate, path) = certificate_in(folder.path());
     let parts = sign(&path, AssertionForm::Ps256Sha256, false, Utc::now());
@@ -185,7 +185,7 @@ fn the_claims_are_exactly_those_of_rfc_7523() {
 }
 
 #[test]
-fn every_assertion_has_a_random_guid_of_its_own() {
+fn every_assertion_has_its_own_random_guid() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_, path) = certificate_in(folder.path());
     let now = Utc::now();
@@ -232,7 +232,7 @@ fn x5c_is_an_array_of_standard_base64_of_der_with_the_leaf_first() {
 }
 
 #[test]
-fn a_certificate_that_has_expired_meanwhile_signs_nothing() {
+fn an_expired_certificate_signs_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_, path) = certificate_in(folder.path());
     let certificate = ClientCertificate::load(&settings(&path)).expect("a certificate");

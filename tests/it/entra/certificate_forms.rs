@@ -164,7 +164,7 @@ fn key_and_certificate_are_read_in_every_form_from_a_file_and_from_a_setting() {
 }
 
 #[test]
-fn a_key_apart_is_read_in_every_form() {
+fn a_separate_key_is_read_in_every_form() {
     let folder = tempfile::tempdir().expect("a folder");
     let certificate = file(folder.path(), "client-cert.pem", &[&pem(&CERTIFICATE)]);
     let text = String::from_utf8(key_pem(key())).expect("text");
@@ -191,7 +191,7 @@ fn a_key_apart_is_read_in_every_form() {
 }
 
 #[test]
-fn a_passphrase_file_is_read_in_every_encoding_and_what_is_no_text_is_named() {
+fn a_passphrase_file_is_read_in_every_encoding_and_binary_data_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = file(folder.path(), "client.pfx", &[&pfx(PASSPHRASE)]);
     let with = |bytes: &[u8]| CertificateSettings {
@@ -225,7 +225,7 @@ fn a_passphrase_file_is_read_in_every_encoding_and_what_is_no_text_is_named() {
 }
 
 #[test]
-fn of_a_certificate_and_its_successor_for_the_same_key_the_valid_one_is_used_and_the_other_told() {
+fn of_two_certificates_for_one_key_the_valid_one_is_used() {
     let folder = tempfile::tempdir().expect("a folder");
     let dated = |valid| {
         TestCertificate {
@@ -263,7 +263,7 @@ fn of_a_certificate_and_its_successor_for_the_same_key_the_valid_one_is_used_and
 }
 
 #[test]
-fn a_key_of_another_kind_is_named_as_what_it_is() {
+fn an_unsupported_key_type_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("a curve");
     let elliptic = PKey::from_ec_key(EcKey::generate(&group).expect("a key")).expect("a key");

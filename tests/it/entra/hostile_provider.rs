@@ -268,7 +268,7 @@ fn hostile_answers() -> Vec<(&'static str, WireResponse)> {
 }
 
 #[test]
-fn no_answer_of_the_key_endpoint_takes_good_keys_away_or_is_read_without_end() {
+fn no_response_of_the_key_endpoint_removes_good_keys_or_is_read_endlessly() {
     let hostile = HostileServer::start();
     let clock = Clock::default();
     let provider = hostile.provider(clock.clone());
@@ -295,7 +295,7 @@ fn no_answer_of_the_key_endpoint_takes_good_keys_away_or_is_read_without_end() {
 }
 
 #[test]
-fn no_answer_of_discovery_takes_known_endpoints_away_or_makes_new_ones() {
+fn no_response_of_discovery_changes_known_endpoints() {
     let hostile = HostileServer::start();
     let clock = Clock::default();
     let provider = hostile.provider(clock.clone());

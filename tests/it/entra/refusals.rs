@@ -19,7 +19,7 @@ use crate::support::{
 const OF_THE_CERTIFICATE: [u32; 6] = [700_027, 700_024, 7_000_214, 7_000_277, 1_000_502, 7_000_274];
 
 #[test]
-fn six_refusals_are_answered_with_another_certificate_once_and_all_others_never() {
+fn six_rejections_cause_one_retry_with_another_certificate() {
     let provider = ScriptedProvider::start();
     let folder = tempfile::tempdir().expect("a folder");
     // Two that can be used: at each refusal there is another one.

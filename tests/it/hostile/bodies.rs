@@ -4,7 +4,7 @@ use super::{Connection, MAX_PEAK_KIB, status_in};
 use crate::support::{api::TestApi, attacks, dev::Dev};
 
 #[test]
-fn unfinished_bodies_are_bounded_in_number_of_bytes_and_others_are_served() {
+fn unfinished_bodies_are_limited_in_bytes_and_other_clients_are_served() {
     let dev = Dev::start();
     let part = vec![b'a'; 3_900_000];
     let mut open = Vec::new();
@@ -46,7 +46,7 @@ fn unfinished_bodies_are_bounded_in_number_of_bytes_and_others_are_served() {
 }
 
 #[test]
-fn beyond_the_bytes_that_one_client_may_have_on_the_way_its_requests_are_503_and_small_ones_pass() {
+fn a_client_over_its_byte_limit_gets_503_except_for_small_requests() {
     let api = TestApi::with(|settings| {
         settings.server.request_mib_per_address = 1;
         settings.api.max_body_bytes = 4 * 1024 * 1024;
@@ -82,7 +82,7 @@ fn beyond_the_bytes_that_one_client_may_have_on_the_way_its_requests_are_503_and
 }
 
 #[test]
-fn nobody_is_invited_to_send_a_body_that_will_not_be_read() {
+fn no_client_is_invited_to_send_a_body_that_will_not_be_read() {
     let api = TestApi::start();
     let token = api.control().token().user(&api.user(0).oid).mint();
     let json = r#"{"title":"a","content":"b"}"#;

@@ -23,7 +23,7 @@ const CODINGS: [&str; 12] = [
 const MAX_GROWTH_KIB: u64 = 10 * 1024;
 
 #[test]
-fn a_compressed_body_is_refused_before_it_is_read_on_every_route_of_every_server() {
+fn a_compressed_body_is_rejected_before_it_is_read_on_every_route_of_every_server() {
     let mut dev = Dev::start_in_new_folder(&["--credential", "key-vault", "--vault-port", "0"]);
     let vault = dev.vault();
     let (site, api, idp) = (dev.site(""), dev.api(""), dev.idp(""));
@@ -121,7 +121,7 @@ fn a_compressed_body_is_refused_before_it_is_read_on_every_route_of_every_server
 }
 
 #[test]
-fn a_compressed_body_is_refused_before_the_client_is_told_to_send_it() {
+fn a_compressed_body_is_rejected_before_100_continue() {
     let dev = Dev::start();
     for base in [
         dev.site("/posts/new"),

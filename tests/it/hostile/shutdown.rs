@@ -38,7 +38,7 @@ fn client(url: &str, seen: &Counts) {
 }
 
 #[test]
-fn nobody_notices_that_a_server_behind_a_balancer_stops() {
+fn a_server_behind_a_load_balancer_stops_without_a_failed_request() {
     let api = Api::start(&[("SERVER__DRAIN_SECONDS", "4"), ("SERVER__WORKERS", "2")]);
     let seen = Arc::new(Counts::default());
     let clients: Vec<_> = (0..32)

@@ -111,7 +111,7 @@ fn no_spelling_of_next_leads_to_another_site() {
 }
 
 #[test]
-fn nobody_slips_a_session_or_an_account_under_somebody_else() {
+fn no_attacker_can_fix_a_session_or_plant_an_account() {
     let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
     // Session fixation: the cookie is planted before its victim signs in.
     let attacker = Browser::new();
@@ -187,7 +187,7 @@ fn nobody_slips_a_session_or_an_account_under_somebody_else() {
 }
 
 #[test]
-fn no_cookie_but_the_sites_own_is_taken() {
+fn only_the_sites_own_cookie_is_accepted() {
     let system = TestSystem::with(|settings| {
         settings.client.public_url = Some(url::Url::parse("https://blog.example.com").expect("a URL"));
         for app in &mut settings.idp.apps {
@@ -283,7 +283,7 @@ fn flipped(value: &str) -> String {
 }
 
 #[test]
-fn what_people_are_called_and_write_is_shown_and_never_obeyed() {
+fn names_and_texts_are_shown_and_never_executed() {
     const PAYLOADS: [&str; 10] = [
         "<script>alert(1)</script>",
         "\"><img src=x onerror=alert(1)>",
@@ -349,7 +349,7 @@ fn what_people_are_called_and_write_is_shown_and_never_obeyed() {
 }
 
 #[test]
-fn no_text_of_a_visitor_becomes_a_header() {
+fn no_input_becomes_a_header() {
     let system = TestSystem::start();
     let signed_in = Browser::new();
     signed_in.sign_in(&system, ALICE, "/");
@@ -401,7 +401,7 @@ fn no_text_of_a_visitor_becomes_a_header() {
 }
 
 #[test]
-fn no_page_can_be_framed_by_anybody() {
+fn no_page_can_be_framed() {
     let system = TestSystem::start();
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");

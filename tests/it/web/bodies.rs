@@ -39,7 +39,7 @@ fn send(port: u16, head: &str, chunk: &[u8], times: usize) -> TcpStream {
 }
 
 #[test]
-fn unfinished_forms_without_a_session_cost_no_memory() {
+fn unfinished_forms_without_a_session_use_no_memory() {
     const FORMS: usize = 150;
     const BYTES: usize = 3_900_000;
     // 150 open connections, each with the 128 KiB that the web server reads ahead, are 19 MiB; the forms are 560 MiB.
@@ -86,7 +86,7 @@ fn answer_to_head(system: &TestSystem, path: &str, headers: &str) -> String {
 }
 
 #[test]
-fn a_long_form_of_somebody_unknown_is_answered_before_its_body_is_there() {
+fn a_long_form_without_a_session_is_answered_before_its_body() {
     let system = TestSystem::start();
     let long = "Content-Length: 3900000\r\n";
     for path in ["/posts/new", "/posts/1/edit", "/posts/new?form=AAAA"] {
@@ -111,7 +111,7 @@ fn a_long_form_of_somebody_unknown_is_answered_before_its_body_is_there() {
 }
 
 #[test]
-fn forms_without_text_are_small_for_everybody() {
+fn forms_without_text_have_a_small_limit() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let page = browser.sign_in(&system, ALICE, "/posts/new");
@@ -164,7 +164,7 @@ fn a_form_that_grows_beyond_its_limit_when_it_is_decoded_is_too_large() {
 }
 
 #[test]
-fn a_form_of_another_type_is_refused_before_its_body_is_there() {
+fn a_form_of_another_type_is_rejected_before_its_body() {
     let system = TestSystem::start();
     let origin = system.web.url("");
     for kind in ["multipart/form-data; boundary=x", "application/json", "text/plain", ""] {
@@ -199,7 +199,7 @@ fn answers(system: &TestSystem, cookie_lines: &[Vec<u8>], path: &str) -> Vec<Raw
 }
 
 #[test]
-fn cookies_of_other_applications_in_any_bytes_sign_nobody_out() {
+fn cookies_of_other_applications_sign_nobody_out() {
     let system = TestSystem::start();
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");

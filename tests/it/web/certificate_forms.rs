@@ -58,7 +58,7 @@ fn a_pfx_file_signs_in() {
 }
 
 #[test]
-fn a_pfx_file_of_the_old_kind_signs_in() {
+fn a_legacy_pfx_file_signs_in() {
     signs_in(|folder, settings| {
         settings.path = Some(pfx(folder, &["-legacy"]));
         settings.key_passphrase = Some(SecretString::from(PASSPHRASE));
@@ -66,7 +66,7 @@ fn a_pfx_file_of_the_old_kind_signs_in() {
 }
 
 #[test]
-fn a_passphrase_in_a_file_opens_it() {
+fn a_passphrase_file_opens_a_pfx_file() {
     signs_in(|folder, settings| {
         settings.path = Some(pfx(folder, &[]));
         fs::write(folder.join("passphrase"), format!("{PASSPHRASE}\n")).expect("written");
@@ -75,7 +75,7 @@ fn a_passphrase_in_a_file_opens_it() {
 }
 
 #[test]
-fn a_setting_in_base64_signs_in() {
+fn a_base64_setting_signs_in() {
     signs_in(|_, settings| settings.base64 = Some(SecretString::from(STANDARD.encode(&client_certificate().1))));
     signs_in(|folder, settings| {
         let encoded = STANDARD.encode(fs::read(pfx(folder, &[])).expect("a file"));
@@ -101,7 +101,7 @@ fn a_setting_in_base64_signs_in() {
 }
 
 #[test]
-fn what_cannot_be_opened_says_why() {
+fn an_unusable_certificate_says_why() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = pfx(folder.path(), &[]);
     let with = |passphrase: Option<&str>| CertificateSettings {

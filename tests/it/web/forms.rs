@@ -65,7 +65,7 @@ fn send(browser: &Browser, attempt: &Attempt) -> crate::support::web::Page {
 }
 
 #[test]
-fn a_form_that_cannot_be_trusted_changes_nothing() {
+fn a_forged_form_changes_nothing() {
     let system = TestSystem::start();
     let (browser, other) = (Browser::new(), Browser::new());
     // As many as there are routes that change something; a new one belongs into the list below.
@@ -131,7 +131,7 @@ fn a_form_that_cannot_be_trusted_changes_nothing() {
 }
 
 #[test]
-fn a_form_without_the_newer_headers_is_taken_by_its_token() {
+fn a_form_without_fetch_metadata_is_accepted_by_its_token() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
@@ -140,7 +140,7 @@ fn a_form_without_the_newer_headers_is_taken_by_its_token() {
 }
 
 #[test]
-fn nobody_can_plant_a_draft_in_a_visitors_session() {
+fn no_other_site_can_plant_a_draft() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = Form {
@@ -187,7 +187,7 @@ fn a_get_changes_nothing() {
 }
 
 #[test]
-fn a_form_that_is_too_large_is_refused() {
+fn a_form_that_is_too_large_is_rejected() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");

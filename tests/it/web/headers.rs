@@ -43,7 +43,7 @@ fn check(page: &Page, what: &str, authority: &str) {
 }
 
 #[test]
-fn every_kind_of_answer_has_the_security_headers() {
+fn every_kind_of_response_has_the_security_headers() {
     let system = TestSystem::start();
     let authority = format!("http://localhost:{}", system.idp.port);
     let (browser, visitor) = (Browser::new(), Browser::new());
@@ -112,7 +112,7 @@ fn every_kind_of_answer_has_the_security_headers() {
 }
 
 #[test]
-fn a_method_that_is_not_known_is_told_what_is() {
+fn an_unknown_method_gets_the_allowed_ones() {
     let system = TestSystem::start();
     let browser = Browser::new();
     for (method, path, allowed) in [
@@ -137,7 +137,7 @@ fn head_is_answered_like_get_without_a_body() {
 }
 
 #[test]
-fn a_static_file_is_sent_once() {
+fn a_static_file_is_cacheable() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let url: url::Url = system

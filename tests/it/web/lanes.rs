@@ -59,7 +59,7 @@ impl SilentServer {
 }
 
 #[test]
-fn while_the_api_hangs_probes_answer_people_sign_in_and_no_more_wait_than_there_are_threads() {
+fn while_the_api_hangs_probes_and_sign_ins_work_and_waiting_is_limited() {
     const PAGES: usize = 600;
     let api = SilentServer::start();
     let url = Url::parse(&format!("http://127.0.0.1:{}", api.port)).expect("a URL");
@@ -140,7 +140,7 @@ fn no_page_waits_for_a_refresh_while_its_token_is_good() {
 }
 
 #[test]
-fn while_redis_hangs_every_page_says_so_and_nothing_piles_up() {
+fn while_redis_hangs_every_page_says_so_and_no_requests_pile_up() {
     const PAGES: usize = 100;
     let Some(redis) = RedisServer::start() else { return };
     let system = TestSystem::with(|settings| {
@@ -240,7 +240,7 @@ fn asked_for(url: &Url) -> Value {
 }
 
 #[test]
-fn what_entra_demands_when_a_code_is_redeemed_is_asked_for_at_the_next_sign_in_and_once() {
+fn claims_demanded_at_the_callback_are_requested_once_at_the_next_sign_in() {
     let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let (provider, system) = scripted(&api);
     let browser = Browser::new();
@@ -265,7 +265,7 @@ fn what_entra_demands_when_a_code_is_redeemed_is_asked_for_at_the_next_sign_in_a
 }
 
 #[test]
-fn what_entra_demands_at_a_refresh_is_asked_for_at_the_next_sign_in() {
+fn claims_demanded_at_a_refresh_are_requested_at_the_next_sign_in() {
     let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let (provider, system) = scripted(&api);
     let browser = Browser::new();

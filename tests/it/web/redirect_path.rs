@@ -36,7 +36,7 @@ fn a_sign_in_ends_at_the_path_of_the_redirect_uri() {
 }
 
 #[test]
-fn what_holds_for_the_callback_holds_for_the_path_of_the_redirect_uri() {
+fn the_rules_of_the_callback_apply_to_the_path_of_the_redirect_uri() {
     let system = system();
     let browser = Browser::new();
     let url: Url = system
@@ -71,7 +71,7 @@ fn what_holds_for_the_callback_holds_for_the_path_of_the_redirect_uri() {
 }
 
 #[test]
-fn another_address_is_told_to_register_the_same_path() {
+fn the_page_about_another_address_names_the_path_to_register() {
     let system = system();
     let url: Url = system.web.url("/login").parse().expect("a URL");
     let page = Browser::new().request("GET", &url, None, &[("Host", "blog.example.com")]);

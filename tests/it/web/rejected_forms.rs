@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_rejected_form_redirects_and_its_text_is_there_however_one_comes_back() {
+fn a_rejected_form_redirects_and_its_text_survives_reload_and_back() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
@@ -50,7 +50,7 @@ fn a_rejected_form_redirects_and_its_text_is_there_however_one_comes_back() {
 }
 
 #[test]
-fn a_rejected_change_keeps_its_text_and_the_saved_version_is_one_click_away() {
+fn a_rejected_change_keeps_its_text_and_links_to_the_saved_version() {
     let system = TestSystem::start();
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
@@ -107,7 +107,7 @@ fn field_errors_say_what_to_do() {
 }
 
 #[test]
-fn a_tampered_hidden_field_is_the_visitors_and_keeps_the_text() {
+fn a_tampered_hidden_field_is_a_client_error_and_keeps_the_text() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
@@ -149,7 +149,7 @@ fn a_tampered_hidden_field_is_the_visitors_and_keeps_the_text() {
 }
 
 #[test]
-fn after_an_error_of_the_api_the_form_says_that_the_outcome_is_unknown() {
+fn after_an_api_error_the_form_says_that_the_outcome_is_unknown() {
     let api = FakeApi::start(|_| HttpResponse::InternalServerError().json(json!({ "status": 500 })));
     let url = api.url();
     let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
@@ -165,7 +165,7 @@ fn after_an_error_of_the_api_the_form_says_that_the_outcome_is_unknown() {
 }
 
 #[test]
-fn foreign_scripts_keep_their_direction_and_names_do_not_turn_what_stands_beside_them() {
+fn right_to_left_text_keeps_its_direction_without_affecting_its_neighbours() {
     let system = TestSystem::with(|settings| {
         let alice = settings
             .idp

@@ -78,7 +78,7 @@ fn signs_in(system: &TestSystem) -> bool {
 }
 
 #[test]
-fn a_certificate_that_entra_takes_already_is_found_in_the_file_at_the_first_refusal() {
+fn a_certificate_that_entra_already_accepts_is_loaded_at_the_first_rejection() {
     let system = TestSystem::start();
     let control = IdpControl::of(&system.idp);
     assert!(signs_in(&system));
@@ -92,7 +92,7 @@ fn a_certificate_that_entra_takes_already_is_found_in_the_file_at_the_first_refu
 }
 
 #[test]
-fn what_the_file_holds_now_is_tried_before_what_it_held_for_a_while() {
+fn the_current_file_is_tried_before_an_intermediate_one() {
     let system = TestSystem::start();
     let control = IdpControl::of(&system.idp);
     assert!(signs_in(&system));
@@ -109,7 +109,7 @@ fn what_the_file_holds_now_is_tried_before_what_it_held_for_a_while() {
 }
 
 #[test]
-fn a_certificate_that_entra_does_not_take_yet_gives_way_to_the_one_before() {
+fn while_entra_rejects_a_new_certificate_the_previous_one_is_used() {
     let system = TestSystem::start();
     let control = IdpControl::of(&system.idp);
     assert!(signs_in(&system));
@@ -145,7 +145,7 @@ fn a_certificate_that_entra_does_not_take_yet_gives_way_to_the_one_before() {
 }
 
 #[test]
-fn a_new_file_is_used_without_anybodys_asking_and_a_broken_one_is_not() {
+fn a_new_file_is_loaded_automatically_and_a_broken_one_is_not() {
     let system = TestSystem::start();
     let control = IdpControl::of(&system.idp);
     let (certificate, file) = another();
@@ -207,7 +207,7 @@ fn two_files_that_are_replaced_one_after_the_other_are_used_when_they_belong_tog
 }
 
 #[test]
-fn on_another_refusal_the_request_is_not_repeated_and_on_these_once() {
+fn six_rejections_are_retried_once_and_others_never() {
     let system = TestSystem::start();
     let control = IdpControl::of(&system.idp);
     let (certificate, file) = another();
@@ -303,7 +303,7 @@ fn is_refused(request: &Value) -> bool {
 }
 
 #[test]
-fn nobody_notices_a_rotation_that_begins_with_the_file() {
+fn a_rotation_that_begins_with_the_file_fails_no_request() {
     let system = with_short_tokens();
     let (certificate, file) = another();
     let control = IdpControl::of(&system.idp);
@@ -326,7 +326,7 @@ fn nobody_notices_a_rotation_that_begins_with_the_file() {
 }
 
 #[test]
-fn nobody_notices_a_rotation_that_begins_with_the_registration() {
+fn a_rotation_that_begins_with_the_registration_fails_no_request() {
     let system = with_short_tokens();
     let (certificate, file) = another();
     let control = IdpControl::of(&system.idp);
@@ -343,7 +343,7 @@ fn nobody_notices_a_rotation_that_begins_with_the_registration() {
 }
 
 #[test]
-fn what_entra_has_refused_is_not_put_in_use_again_by_looking_at_the_file() {
+fn reloading_does_not_reactivate_a_rejected_certificate() {
     let system = TestSystem::start();
     let later = system.folder.path().join("later.pem");
     put(&later, &another().1);
@@ -380,7 +380,7 @@ fn what_entra_has_refused_is_not_put_in_use_again_by_looking_at_the_file() {
 }
 
 #[test]
-fn after_a_restart_the_certificate_of_before_serves_although_nobody_has_tried_it_yet() {
+fn after_a_restart_the_previous_certificate_is_used_until_the_new_one_is_accepted() {
     let system = TestSystem::start();
     let provider = Arc::new(Provider::new(&system.settings.entra).expect("a provider"));
     let redirect_uri = Url::parse(&system.web.url("/callback")).expect("a URL");

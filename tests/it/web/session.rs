@@ -12,7 +12,7 @@ use crate::support::{
 const COOKIE: &str = "blogctl";
 
 #[test]
-fn the_cookie_is_closed_to_scripts_and_to_other_sites_and_holds_no_token() {
+fn the_cookie_is_http_only_same_site_and_holds_no_token() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let login = browser.get_once(&system.web.url("/login"));
@@ -69,7 +69,7 @@ fn on_https_the_cookie_is_secure_and_bound_to_the_host() {
 }
 
 #[test]
-fn a_visitor_who_only_looks_gets_no_session() {
+fn a_visitor_gets_no_session() {
     let system = TestSystem::start();
     for path in [
         "/",
@@ -86,7 +86,7 @@ fn a_visitor_who_only_looks_gets_no_session() {
 }
 
 #[test]
-fn a_session_id_from_before_the_sign_in_is_worth_nothing_after_it() {
+fn a_session_id_from_before_the_sign_in_is_invalid_after_it() {
     let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
     let browser = Browser::new();
     let before = signed_out_session(&browser, &system, ALICE);
@@ -105,7 +105,7 @@ fn a_session_id_from_before_the_sign_in_is_worth_nothing_after_it() {
 }
 
 #[test]
-fn a_session_id_of_ones_own_making_is_not_taken() {
+fn an_invented_session_id_is_not_accepted() {
     let system = TestSystem::start();
     let browser = Browser::new();
     browser.set_cookie(COOKIE, "bWFkZS11cA");

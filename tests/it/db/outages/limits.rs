@@ -56,7 +56,7 @@ impl Gate {
 }
 
 #[test]
-fn no_kind_of_work_keeps_another_from_the_database() {
+fn no_kind_of_work_blocks_another() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -112,7 +112,7 @@ fn no_kind_of_work_keeps_another_from_the_database() {
 }
 
 #[test]
-fn more_searches_than_run_and_wait_are_turned_away_at_once() {
+fn searches_beyond_the_queue_are_rejected_at_once() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -148,7 +148,7 @@ fn more_searches_than_run_and_wait_are_turned_away_at_once() {
 }
 
 #[test]
-fn a_search_whose_client_has_gone_is_ended_on_the_server() {
+fn a_search_ends_on_the_server_when_its_client_disconnects() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -211,7 +211,7 @@ fn all_work_of_one_request_has_one_deadline() {
 }
 
 #[test]
-fn a_write_is_not_committed_after_its_client_was_told_that_its_time_is_over() {
+fn a_write_is_not_committed_after_its_deadline_was_reported() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };

@@ -28,7 +28,7 @@ fn started_with(cache: &std::path::Path, provider: &ScriptedProvider) -> (Access
 }
 
 #[test]
-fn a_restart_during_an_outage_goes_on_with_the_keys_of_the_cache_file_for_a_day() {
+fn a_restart_during_an_outage_uses_the_cached_keys_for_a_day() {
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("keys.json");
     let bench = Fixture::new();
@@ -58,7 +58,7 @@ fn a_restart_during_an_outage_goes_on_with_the_keys_of_the_cache_file_for_a_day(
 
 #[cfg(unix)]
 #[test]
-fn a_cache_file_that_others_may_write_or_that_is_something_else_is_not_used() {
+fn an_untrusted_or_damaged_cache_file_is_not_used() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("keys.json");
@@ -117,7 +117,7 @@ fn restarted_with(spoil: impl FnOnce(&std::path::Path)) -> (bool, Vec<String>) {
 
 #[cfg(unix)]
 #[test]
-fn the_log_says_once_why_a_cache_file_is_not_trusted() {
+fn the_log_states_once_why_a_cache_file_is_not_trusted() {
     use std::{
         fs::{self, Permissions},
         os::unix::fs::{PermissionsExt as _, symlink},

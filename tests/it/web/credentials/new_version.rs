@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_new_version_in_the_vault_is_found_when_entra_refuses_the_old_one() {
+fn a_new_version_is_found_when_entra_rejects_the_old_one() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
@@ -48,7 +48,7 @@ fn a_new_version_in_the_vault_is_found_when_entra_refuses_the_old_one() {
 }
 
 #[test]
-fn a_new_version_that_entra_does_not_take_yet_gives_way_to_the_one_before_which_still_signs() {
+fn while_entra_rejects_a_new_version_the_previous_one_signs() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {

@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 #[test]
-fn redis_learns_neither_tokens_nor_names_nor_session_ids_and_keeps_nothing_for_ever() {
+fn redis_stores_no_readable_secret_and_every_key_expires() {
     let Some(redis) = RedisServer::start() else { return };
     let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let url = api.url();
@@ -75,7 +75,7 @@ fn redis_learns_neither_tokens_nor_names_nor_session_ids_and_keeps_nothing_for_e
 }
 
 #[test]
-fn a_sign_in_that_ends_by_itself_leaves_no_session_id_behind() {
+fn an_expired_sign_in_leaves_no_session_id() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |settings| settings.idp.access_token_seconds = 100);
     let sessions = || -> Vec<String> {
@@ -103,7 +103,7 @@ fn a_sign_in_that_ends_by_itself_leaves_no_session_id_behind() {
 }
 
 #[test]
-fn a_record_that_somebody_moved_or_made_in_redis_is_worth_nothing() {
+fn a_moved_or_forged_record_in_redis_is_rejected() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |_| {});
     let [alice, mallory] = [(); 2].map(|()| Browser::new());
@@ -160,7 +160,7 @@ fn put_back(redis: &RedisServer, records: &[(String, Vec<u8>)]) {
 }
 
 #[test]
-fn an_old_record_that_is_put_back_revives_no_session() {
+fn a_replayed_record_revives_no_session() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |_| {});
     let other = replica(&system);
@@ -206,7 +206,7 @@ fn an_old_record_that_is_put_back_revives_no_session() {
 }
 
 #[test]
-fn redis_is_reached_over_tls_and_by_nobody_in_its_place() {
+fn redis_over_tls_is_authenticated() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let [ca_path, cert_path, key_path] = ["ca.pem", "cert.pem", "key.pem"].map(|name| folder.path().join(name));
     let authority = {
@@ -235,7 +235,7 @@ fn redis_is_reached_over_tls_and_by_nobody_in_its_place() {
 }
 
 #[test]
-fn a_wrong_password_is_no_way_in_and_is_not_shown() {
+fn a_wrong_redis_password_fails_and_is_not_shown() {
     let Some(redis) = RedisServer::start() else { return };
     let url = redis.url().replace("hunter2-of-redis", "hunter3");
     let system = TestSystem::with(|settings| settings.redis = redis_at(&url));

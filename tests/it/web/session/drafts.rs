@@ -40,7 +40,7 @@ fn refuse_a_refresh(browser: &Browser, system: &TestSystem) {
 }
 
 #[test]
-fn a_refused_refresh_while_sending_a_post_loses_no_text() {
+fn a_rejected_refresh_during_a_submission_loses_no_text() {
     let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
@@ -73,7 +73,7 @@ fn a_refused_refresh_while_sending_a_post_loses_no_text() {
 }
 
 #[test]
-fn text_sent_after_the_session_ended_is_kept_over_the_next_sign_in() {
+fn text_sent_after_the_session_ended_is_kept_for_the_next_sign_in() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let page = browser.sign_in(&system, ALICE, "/posts/new");
@@ -93,7 +93,7 @@ fn text_sent_after_the_session_ended_is_kept_over_the_next_sign_in() {
 }
 
 #[test]
-fn a_long_text_is_kept_too_and_who_makes_up_a_form_has_nothing_kept() {
+fn a_long_text_is_kept_and_a_forged_form_is_not() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let page = browser.sign_in(&system, ALICE, "/posts/new");
@@ -136,7 +136,7 @@ fn a_long_text_is_kept_too_and_who_makes_up_a_form_has_nothing_kept() {
 }
 
 #[test]
-fn one_users_old_forms_push_out_nobody_elses_drafts_and_end_with_signing_out_everywhere() {
+fn old_forms_evict_no_other_users_drafts_and_end_with_signing_out_everywhere() {
     let system = TestSystem::start();
     let [alice, bob] = [(); 2].map(|()| Browser::new());
     let of_bob = bob.sign_in(&system, BOB, "/posts/new");
@@ -190,7 +190,7 @@ fn one_users_old_forms_push_out_nobody_elses_drafts_and_end_with_signing_out_eve
 }
 
 #[test]
-fn an_answer_that_comes_late_neither_ends_the_next_sign_in_nor_loses_its_text() {
+fn a_late_response_neither_ends_the_next_sign_in_nor_loses_text() {
     let (opened, gate) = (Arc::new(AtomicBool::new(false)), Arc::new(Barrier::new(2)));
     let (seen_post, wait) = (Arc::clone(&opened), Arc::clone(&gate));
     let api = FakeApi::start(move |seen| {
@@ -234,7 +234,7 @@ fn an_answer_that_comes_late_neither_ends_the_next_sign_in_nor_loses_its_text() 
 }
 
 #[test]
-fn forms_whose_session_has_ended_lead_on() {
+fn forms_of_an_ended_session_redirect() {
     let system = TestSystem::start();
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");

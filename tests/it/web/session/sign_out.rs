@@ -78,7 +78,7 @@ fn sign_out_works_here_when_entra_is_down() {
 }
 
 #[test]
-fn a_sign_out_at_the_provider_ends_the_session_here_without_a_cookie() {
+fn a_sign_out_at_the_provider_ends_the_session_without_a_cookie() {
     let system = TestSystem::with(|settings| {
         let url = format!("http://localhost:{}/front-channel-logout", settings.client.port);
         for app in settings.idp.apps.iter_mut().filter(|app| !app.redirect_uris.is_empty()) {
@@ -147,7 +147,7 @@ fn a_sign_out_at_the_provider_ends_the_session_here_without_a_cookie() {
 }
 
 #[test]
-fn a_front_channel_sign_out_that_names_no_session_is_refused() {
+fn a_front_channel_sign_out_without_a_session_is_rejected() {
     let system = TestSystem::start();
     for query in ["", "?sid=a", "?iss=b", "?sid=a&sid=b&iss=c"] {
         let page = Browser::new().get_once(&system.web.url(&format!("/front-channel-logout{query}")));
@@ -156,7 +156,7 @@ fn a_front_channel_sign_out_that_names_no_session_is_refused() {
 }
 
 #[test]
-fn signing_out_everywhere_ends_all_sessions_of_the_user_and_nobody_elses() {
+fn signing_out_everywhere_ends_only_the_users_own_sessions() {
     let system = TestSystem::start();
     let [here, there, bobs] = [(); 3].map(|()| Browser::new());
     here.sign_in(&system, ALICE, "/");
