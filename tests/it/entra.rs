@@ -8,6 +8,6 @@ mod hostile_provider;
 mod id_token;
 mod properties;
 mod provider;
-mod refusals;
+mod rejections;
 mod sign_in;
 mod signing_keys;

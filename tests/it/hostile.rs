@@ -5,8 +5,8 @@ mod bodies;
 mod compressed_bodies;
 mod connections;
 mod heads;
-mod readers;
 mod shutdown;
+mod slow_readers;
 
 use std::{
     io::{Read as _, Write as _},

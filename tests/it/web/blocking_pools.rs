@@ -24,7 +24,7 @@ use crate::support::{
     web::{ALICE, BOB, Browser, FakeApi, Page, control},
 };
 
-/// As many as `src/web/lanes.rs` says.
+/// As in `src/web/blocking_pools.rs`.
 const API_THREADS: usize = 64;
 
 /// Takes connections, and answers nobody.
