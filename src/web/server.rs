@@ -1,6 +1,6 @@
 //! Puts the site together: Entra client, sessions, pages, API client.
 
-use std::{io, net::TcpListener, sync::Arc};
+use std::{borrow::Cow, io, net::TcpListener, sync::Arc};
 
 use actix_web::{
     App,
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     config::Settings,
     entra::{ProviderError, confidential_client::SignInError},
+    hint::Hint,
     loopback::is_loopback,
     outbound::OutboundError,
     serve::{self, ListenError, Listening, Options, Stopper, access_log, request_guard, request_id},
@@ -76,6 +77,12 @@ impl StartError {
             Self::Template(_) | Self::Socket(_) | Self::Threads(_) => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+impl Hint for StartError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Self::hint(self).map(Cow::Owned)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use blogctl::config::Origin;
 use serde_json::Value as Json;
 
 use super::given;
@@ -31,8 +32,8 @@ fn an_unreadable_file_is_an_error_that_shows_none_of_its_content() {
             "is not valid UTF-8",
         ),
     ] {
-        let mistake = given().file(file, content).the_mistake();
-        let told = format!("{mistake} {}", mistake.hint);
+        let error = given().file(file, content).the_error();
+        let told = format!("{error} {}", error.hint);
         assert!(told.contains(file) && told.contains(expected), "{told}");
         assert!(!told.contains("hunter2"), "{told}");
     }
@@ -46,7 +47,7 @@ fn a_named_file_must_exist_and_replaces_blog_toml() {
     layers.sources.file = Some("other.toml".into());
     assert_eq!(layers.load().settings.client.port, 2);
     layers.sources.file = Some("missing.toml".into());
-    assert!(layers.the_mistake().setting.ends_with("missing.toml"));
+    assert!(layers.the_error().setting.ends_with("missing.toml"));
 
     let by_variable = given()
         .file("other.toml", "[client]\nport = 3")
@@ -63,7 +64,7 @@ fn a_variable_that_is_not_utf_8_is_an_error() {
         .sources
         .environment
         .push(("FLASK_PORT".into(), std::ffi::OsString::from_vec(vec![0xff])));
-    assert_eq!(layers.the_mistake().setting, "client.port");
+    assert_eq!(layers.the_error().setting, "client.port");
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn blog_toml_has_every_setting_with_its_default_and_a_sentence() {
 
     let defaults = given().load();
     for (entry, default) in loaded.entries.iter().zip(&defaults.entries) {
-        assert_ne!(entry.origin, "default", "{} is not in blog.toml", entry.name);
+        assert_ne!(entry.origin, Origin::Default, "{} is not in blog.toml", entry.name);
         // An example, since a list of none teaches nothing.
         if entry.name != "client.credential" {
             assert_eq!(
