@@ -1,4 +1,4 @@
-//! `serve-api`, asked over HTTP with tokens from the identity provider look-alike.
+//! `serve-api` over HTTP, with tokens of the Entra ID emulator.
 
 mod access;
 mod clients;

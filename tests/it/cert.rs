@@ -23,7 +23,7 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-/// Runs `blogctl cert …` in `folder`; gives what it printed.
+/// Runs `blogctl cert …` in `folder`, and returns its output.
 fn cert(folder: &Path, arguments: &[&str]) -> String {
     let output = run(folder, arguments);
     assert_eq!(output.code, Some(0), "{arguments:?}: {}", output.stderr);
@@ -34,7 +34,7 @@ fn run(folder: &Path, arguments: &[&str]) -> CommandOutput {
     CommandOutput::of(folder, &[&["cert"], arguments].concat())
 }
 
-/// What `openssl x509 -fingerprint` says, without colons.
+/// The output of `openssl x509 -fingerprint`, without colons.
 fn fingerprint(path: &Path, digest: &str) -> String {
     let output = Command::new("openssl")
         .args(["x509", "-noout", "-fingerprint", digest, "-in"])
@@ -250,7 +250,7 @@ fn an_existing_key_is_replaced_by_force_only() {
     assert_ne!(fs::read(&path).expect("there"), before);
 }
 
-/// What `openssl ARGUMENTS PATH` prints.
+/// The output of `openssl ARGUMENTS PATH`.
 fn openssl(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("openssl")
         .current_dir(folder)

@@ -1,4 +1,4 @@
-//! The command line: help, exit codes, what goes to stdout and what to stderr.
+//! The command line: help, exit codes, standard output and standard error.
 
 use std::{
     fs,
@@ -172,7 +172,7 @@ fn a_closed_pipe_is_not_a_failure() {
             .stderr(Stdio::piped())
             .spawn()
             .expect("it starts");
-        // Closed before anything is read: every write after the pipe's end is gone fails.
+        // The reader closes the pipe before the first write.
         drop(child.stdout.take());
         let output = child.wait_with_output().expect("it ends");
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const GUID: &str = "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
 
-/// Sources in a folder of their own.
+/// Sources in a new folder.
 struct Given {
     folder: TempDir,
     sources: Sources,

@@ -1,4 +1,4 @@
-//! The blog on both databases: rules, lists, durability, migrations.
+//! The blog on both databases: rules, lists, durability and migrations.
 
 mod idempotency;
 mod lists;

@@ -1,4 +1,4 @@
-//! `blogctl dev`: what it makes, what it reuses, what it refuses, how it ends; and the same system as three processes.
+//! `blogctl dev`: what it creates, reuses and rejects, and how it ends; and the same system as three processes.
 
 use std::{
     fs,
@@ -24,20 +24,20 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-/// `blogctl dev` on free ports, to be run to its end.
+/// `blogctl dev` on free ports, as a command that ends.
 fn dev(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = blogctl(folder);
     command.arg("dev").args(ANY_PORTS).args(arguments);
     command
 }
 
-/// Ends it like Ctrl-C; gives all that it printed.
+/// Stops it like Ctrl-C, and returns all its output.
 fn stop(dev: Dev) -> String {
     end_by(dev, "INT")
 }
 
 fn end_by(mut dev: Dev, signal: &str) -> String {
-    // All is up once the last line of the summary is there.
+    // All servers run once the last line of the summary is printed.
     dev.running.wait_for("Ctrl-C");
     dev.running.signal(signal);
     let (status, output) = dev.running.wait_for_exit();
@@ -188,7 +188,7 @@ fn a_port_in_use_is_reported_with_its_flag_and_leaves_nothing() {
     let port = taken.local_addr().expect("bound").port().to_string();
     for flag in ["--idp-port", "--api-port", "--client-port"] {
         let folder = folder();
-        // The later of two equal flags would be refused: replace the one of the table.
+        // A repeated flag would be rejected, so this replaces the one of the table.
         let mut ports = ANY_PORTS;
         let place = ports.iter().position(|part| *part == flag).expect("a flag") + 1;
         ports[place] = &port;
@@ -292,7 +292,7 @@ fn an_invalid_setting_is_reported() {
 
 #[test]
 fn three_processes_with_the_printed_settings_are_the_same_system() {
-    // A quote and a space in the path: the lines must survive a shell.
+    // A quote and a space in the path: the printed lines must work in a shell.
     let outer = folder();
     let folder: PathBuf = outer.path().join("it's a folder");
     fs::create_dir(&folder).expect("made");

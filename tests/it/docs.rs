@@ -1,4 +1,4 @@
-//! The documentation says what the program does: links lead somewhere, tables are complete, commands exist.
+//! The documentation matches the program: links work, tables are complete, commands exist.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -72,7 +72,7 @@ fn the_settings_page_has_every_setting_with_its_default_and_older_name() {
 fn the_page_for_users_of_the_python_system_has_every_older_name() {
     let page = read(&root().join("docs/from-python.md"));
     let mut seen = 0;
-    // Azure's names are not that system's.
+    // Azure's names are not from the Python system.
     for (setting, cells) in settings_page()
         .into_iter()
         .filter(|(setting, _)| !setting.starts_with("azure."))
@@ -114,7 +114,7 @@ fn every_command_line_in_the_documentation_is_valid() {
     let mut seen = 0;
     for page in pages() {
         let page_text = read(&page);
-        // Every second part between fences is code; in what stands between the fences, every second part between back-ticks.
+        // Every second part between fences is a code block; outside, every second part between back-ticks is inline code.
         let parts = |of_fences: usize| page_text.split("```").skip(of_fences).step_by(2);
         let in_blocks = parts(1).flat_map(str::lines).map(str::trim);
         let in_lines = parts(0).flat_map(|text| text.split('`').skip(1).step_by(2));
@@ -184,7 +184,7 @@ fn troubleshooting_explains_exactly_the_codes_that_the_site_explains() {
         .filter_map(|code| code.trim().parse().ok())
         .collect();
     let known: BTreeSet<u32> = KNOWN.iter().map(|known| known.code).collect();
-    // Statuses of the API's answers stand in tables of the same page.
+    // The same page has tables with HTTP statuses.
     let documented: BTreeSet<u32> = documented.into_iter().filter(|code| *code > 599).collect();
     assert_eq!(documented, known);
 }
@@ -193,7 +193,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every Markdown page of the repository.
+/// All Markdown pages of the repository.
 fn pages() -> Vec<PathBuf> {
     let pages: Vec<PathBuf> = ["", "cert", "docs", "docs/decisions"]
         .iter()
@@ -209,7 +209,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("a page")
 }
 
-/// The anchors that a page's headings get.
+/// The anchors of a page's headings.
 fn anchors(page: &str) -> BTreeSet<String> {
     let slug = |heading: &str| -> String {
         let kept = heading.trim_start_matches('#').trim().to_lowercase();
@@ -221,7 +221,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
     page.lines().filter(|line| line.starts_with('#')).map(slug).collect()
 }
 
-/// The rows of the settings tables: the cells behind each setting's name.
+/// The rows of the settings tables: setting to its other cells.
 fn settings_page() -> BTreeMap<String, Vec<String>> {
     let page = read(&root().join("docs/settings.md"));
     let rows = page
@@ -245,13 +245,13 @@ fn entries(environment: Vec<(OsString, OsString)>) -> Vec<Entry> {
     Settings::load_leniently(&sources, Role::Any).0.entries
 }
 
-/// What stands between backquotes, unless it is a pattern such as `{public_url}/callback`.
+/// The text between back-ticks, unless it is a pattern such as `{public_url}/callback`.
 fn literal(cell: &str) -> Option<String> {
     let inner = cell.strip_prefix('`')?.strip_suffix('`')?;
     (!inner.contains('{')).then(|| inner.to_owned())
 }
 
-/// A default as the page shows it; `None` when it tells it in words.
+/// A default as the page shows it; `None` if the page describes it in words.
 fn shown(entry: &Entry) -> Option<String> {
     match &entry.default {
         Json::Null | Json::Array(_) => None,
@@ -306,7 +306,7 @@ fn the_security_page_names_tests_that_exist() {
     assert!(named > 30, "only {named} tests are named");
 }
 
-/// Whether a file has a function of this name below a test attribute. One within `proptest!` has parameters.
+/// Whether a file has a test function of this name. A function within `proptest!` has parameters.
 fn has_test(file: &str, name: &str) -> bool {
     let lines: Vec<&str> = file.lines().map(str::trim).collect();
     let is_named = |line: &str| {

@@ -1,5 +1,5 @@
-//! `blogctl doctor`: the real binary, on systems that are well and on ten that are not. Each report is a snapshot, to be
-//! read as somebody reads it whose site is down.
+//! `blogctl doctor`: the real binary, on a healthy system and on ten broken ones. Each report is a snapshot; read it as an
+//! operator does whose site is down.
 
 mod credentials;
 mod databases;
@@ -21,7 +21,7 @@ use crate::support::{
     system::TestSystem,
 };
 
-/// Random, and searched for in every report.
+/// Random; every report is searched for it.
 const COOKIE_KEY: &str = "Zk3vQ9rT1xWb7LdMnc5HyEuP0sGaJ6fRoi8KXtVBw2Cq";
 
 /// A running system, and a folder with its settings in `blog.toml`.
@@ -64,7 +64,7 @@ impl DoctorSetup {
             database.url,
         );
         fs::write(setup.folder.path().join("blog.toml"), text).expect("written");
-        // It fetches the signing keys beside its start; until then it says that it is not ready.
+        // The API fetches the signing keys in the background; until then it is not ready.
         let health = setup.system.api.url("/health/ready");
         wait_until("the API is ready", || {
             agent().get(&health).call().is_ok_and(|answer| answer.status() == 200)
@@ -72,7 +72,7 @@ impl DoctorSetup {
         setup
     }
 
-    /// This list in place of the one certificate.
+    /// Replaces the certificate in the settings by this list of credentials.
     fn has_credentials(&self, list: &str) {
         let path = self.folder.path().join("blog.toml");
         let text = fs::read_to_string(&path).expect("there");
@@ -87,7 +87,7 @@ impl DoctorSetup {
         IdpControl::of(&self.system.idp)
     }
 
-    /// The report with these settings changed.
+    /// Runs doctor with these settings changed.
     fn doctor(&self, changes: &[&str]) -> CommandOutput {
         let set = changes.iter().flat_map(|change| ["--set", change]);
         let arguments: Vec<&str> = ["doctor"].into_iter().chain(set).collect();
@@ -96,7 +96,7 @@ impl DoctorSetup {
         output
     }
 
-    /// The report without what differs from run to run.
+    /// The report, with everything masked that differs between runs.
     fn report(&self, changes: &[&str]) -> String {
         self.shown(&self.doctor(changes))
     }
@@ -124,7 +124,7 @@ impl DoctorSetup {
     }
 }
 
-/// No key, no cookie key, no token: whatever is wrong.
+/// No report shows a key, a cookie key or a token.
 fn assert_no_secret(output: &CommandOutput) {
     for text in [&output.stdout, &output.stderr] {
         for secret in [COOKIE_KEY, "BEGIN PRIVATE", "BEGIN ENCRYPTED", "eyJ"] {

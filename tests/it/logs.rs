@@ -1,4 +1,4 @@
-//! The log of a server, as a process of its own writes it.
+//! The log of a server that runs as a separate process.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -20,14 +20,14 @@ use crate::support::{
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
-/// Longest wait for anything; reached only by a test that fails.
+/// Longest wait for anything; only a failing test reaches it.
 const DEADLINE: Duration = Duration::from_mins(1);
 
 fn serve_api(format: &str) -> (Running, String, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut running = Running::start(&mut serve_api_in(folder.path(), format));
     let url = running.url_after("listening on");
-    // In JSON a quotation mark follows.
+    // In JSON, a quotation mark follows.
     let url = url.split('"').next().expect("a URL").trim_end_matches('/').to_owned();
     (running, url, folder)
 }
@@ -45,7 +45,7 @@ fn serve_api_in(folder: &std::path::Path, format: &str) -> Command {
     command
 }
 
-/// A server whose log nobody reads but the test, when it wants to.
+/// A server whose log only the test reads, when it wants to.
 struct Unread {
     child: Child,
     log: Option<BufReader<ChildStderr>>,
@@ -54,7 +54,7 @@ struct Unread {
 }
 
 impl Unread {
-    /// Reads no further than the line that names the address.
+    /// Reads only up to the line with the address.
     fn start(format: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = serve_api_in(folder.path(), format);
@@ -82,7 +82,7 @@ impl Unread {
         }
     }
 
-    /// Sends requests until far more was logged than pipe and queue hold.
+    /// Sends requests until the log exceeds the pipe and the queue.
     fn overflow(&self) {
         let long = "x".repeat(1500);
         for n in 0..1500 {
@@ -90,7 +90,7 @@ impl Unread {
         }
     }
 
-    /// Stops it; whatever it has logged stays unread.
+    /// Stops the server; its log stays unread.
     fn stopped(&mut self) -> ExitStatus {
         let pid = self.child.id().to_string();
         assert!(
@@ -137,7 +137,7 @@ fn each_line_of_a_request_has_its_id_and_trace() {
     for n in 0..200 {
         assert_eq!(ask(&url, &format!("/nothing/{n}?secret=hunter2"), true), 404);
     }
-    // The last words of a process that is told to stop are not lost.
+    // The last lines of a stopping process are not lost.
     running.signal("TERM");
     let (status, log) = running.wait_for_exit();
     assert!(status.success());
@@ -228,7 +228,7 @@ fn one_line_says_how_many_log_lines_were_lost() {
     thread::spawn(move || log.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
     let mut told = Vec::new();
     let deadline = Instant::now() + DEADLINE;
-    // What is logged while the queue is still full is lost, too.
+    // Lines that arrive while the queue is still full are lost, too.
     'asking: loop {
         assert!(Instant::now() < deadline, "it logs again");
         assert_eq!(ask(&server.url, "/marker", false), 404);
@@ -261,7 +261,7 @@ fn a_closed_log_pipe_stops_nothing() {
 #[test]
 fn a_failing_command_ends_although_its_output_is_not_read() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
-    // Nobody reads: the pipe is filled before it starts.
+    // The pipe is full before the command starts.
     let mut fill = std::fs::File::from(std::os::fd::OwnedFd::from(writer.try_clone().expect("another handle")));
     let filler = thread::spawn(move || while fill.write_all(&[b'x'; 4096]).is_ok() {});
     let folder = tempfile::tempdir().expect("a folder");

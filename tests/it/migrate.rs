@@ -1,4 +1,4 @@
-//! `blogctl migrate`: run, status, revert, and taking over the Python system's file.
+//! `blogctl migrate`: run, status, revert, and the import from the Python system.
 
 use std::path::Path;
 
@@ -81,7 +81,7 @@ fn run_status_and_revert_report_their_work() {
     });
 }
 
-/// A file as SQLModel and SQLAlchemy made it.
+/// A file as SQLModel and SQLAlchemy create it.
 struct Legacy {
     folder: TempDir,
     connection: SqliteConnection,
@@ -176,7 +176,7 @@ fn importing_into_an_empty_database_keeps_ids_and_times() {
         assert_eq!(second.created_at.to_rfc3339(), "2025-02-01T10:00:00.123456+00:00");
         assert_eq!(second.updated_at.to_rfc3339(), "2025-02-03T10:00:00+00:00");
 
-        // New rows continue after the ids that came along; and Alice is known again when she signs in.
+        // New rows continue after the imported ids, and Alice is recognised when she signs in.
         let blog = open(settings);
         block_on(async {
             let (alice, is_new) = blog.ensure_user(first.author.key, "Alice").await.expect("a user");
@@ -331,7 +331,7 @@ fn a_file_with_utf_16_texts_is_imported() {
             let output = migrate(settings, &["import", &path]);
             assert_eq!(output.code, Some(0), "{output:?}");
         }
-        // The same author and time: of the second file, the post is there already.
+        // Same author and time: the post of the second file exists already.
         let page = list(settings);
         assert_eq!((page.total, page.posts[0].title.as_str()), (1, "Grüße 🦀 UTF-16le"));
         assert_eq!(page.posts[0].author.display_name, "Zoë");

@@ -1,4 +1,4 @@
-//! What holds for every text that may stand in a setting, wherever it comes from: settings, or mistakes that say where.
+//! Properties of all texts in settings, from any source: they are valid, or an error says where they are.
 
 use std::{ffi::OsString, fs, os::unix::ffi::OsStringExt};
 
@@ -15,7 +15,7 @@ fn variable(name: &str) -> String {
     format!("BLOG_{}", name.replace('.', "__").to_uppercase())
 }
 
-/// Text that values are parsed from, and anything else.
+/// Text similar to values, and any other text.
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -40,7 +40,7 @@ fn value() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Loads; whatever comes of it must be fit to be told.
+/// Loads the settings; any error must be complete.
 fn check(sources: &Sources, said: &str) -> Result<(), TestCaseError> {
     match Settings::load(sources, Role::Any) {
         Ok(loaded) => prop_assert!(!loaded.entries.is_empty()),

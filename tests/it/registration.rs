@@ -1,5 +1,5 @@
-//! `blogctl entra manifest` and `blogctl entra diff`: registrations made from the settings agree with them, and each
-//! thing that is changed in one is told.
+//! `blogctl entra manifest` and `blogctl entra diff`: registrations made from the settings match them, and every change is
+//! reported.
 
 mod differences;
 mod script;
@@ -18,7 +18,7 @@ use crate::support::{
     entra::{API, SITE, keys},
 };
 
-/// A folder with settings of a site in production, and its certificate.
+/// A folder with settings of a production site, and its certificate.
 struct System {
     folder: TempDir,
     certificate: X509,
@@ -42,7 +42,7 @@ impl System {
         Self { folder, certificate }
     }
 
-    /// With further settings.
+    /// With more settings.
     fn with(self, more: &str) -> Self {
         let path = self.folder.path().join("blog.toml");
         let settings = fs::read_to_string(&path).expect("settings");
@@ -50,7 +50,7 @@ impl System {
         self
     }
 
-    /// With a list of credentials in place of the file.
+    /// With a list of credentials instead of the file.
     fn with_credentials(self, list: &str) -> Self {
         let path = self.folder.path().join("blog.toml");
         let settings = fs::read_to_string(&path).expect("settings");
@@ -58,7 +58,7 @@ impl System {
         self.with(list)
     }
 
-    /// A key and a certificate of it in this file, which is valid for these days.
+    /// Writes a key and its certificate, valid for these days, to this file.
     fn certificate_in(&self, name: &str, valid: (i64, i64)) -> X509 {
         let key = &keys()[1].key;
         let certificate = TestCertificate {
@@ -93,7 +93,7 @@ impl System {
         serde_json::from_str(&output.stdout).expect("JSON")
     }
 
-    /// Both registrations as Entra would export them.
+    /// Both registrations as Entra ID exports them.
     fn exported(&self) -> [Value; 2] {
         let manifest = self.manifest();
         let with_id = |name: &str, id: &str| {
@@ -102,7 +102,7 @@ impl System {
             app
         };
         let mut site = with_id("site", SITE);
-        // Nobody gets the certificate back without asking for it.
+        // The certificate is returned only on request.
         for key in site["keyCredentials"].as_array_mut().expect("keys") {
             key["key"] = Value::Null;
         }

@@ -1,5 +1,5 @@
-//! Secrets in places where they do not belong: every setting with every kind of secret, and every command that reads settings.
-//! Nothing of a secret may be in what is said of it.
+//! Secrets in the wrong places: every setting with every kind of secret, and every command that reads settings. No output
+//! may contain a part of a secret.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -13,19 +13,19 @@ use crate::support::{
     entra::keys,
 };
 
-/// A secret as somebody pastes it, by its name.
+/// A secret as users paste it, with its name.
 struct Secret {
     name: &'static str,
     text: String,
-    /// Whether it can be told from every harmless value. A password can be a word.
+    /// Whether it differs from every harmless value. A password can be a common word.
     is_certain: bool,
 }
 
-/// Longest part of a secret that may be repeated by chance.
+/// Longest part of a secret that may occur by chance.
 const WINDOW: usize = 12;
 
 impl Secret {
-    /// The part of it that `output` repeats, if any.
+    /// The part of the secret in `output`, if any.
     fn leaked_in<'o>(&self, output: &'o str) -> Option<&'o str> {
         let compact: Vec<char> = self.text.chars().collect();
         compact
@@ -41,7 +41,7 @@ impl Secret {
     }
 }
 
-/// What stands in every secret of its kind, and may stand in a message.
+/// Black-box tests by feature, against the real servers and the real binary. One test binary, because it links only once.
 const HARMLESS: [&str; 7] = [
     "access_token",
     "-----BEGIN PRIVATE KEY-----",
@@ -114,7 +114,7 @@ fn secrets() -> Vec<Secret> {
     ]
 }
 
-/// How a value is given.
+/// The source of a value.
 const LAYERS: [&str; 4] = ["environment", ".env", "blog.toml", "flag"];
 
 fn sources(folder: &Path, layer: &str, setting: &str, value: &str) -> Sources {
@@ -133,7 +133,7 @@ fn sources(folder: &Path, layer: &str, setting: &str, value: &str) -> Sources {
             std::fs::write(folder.join(".env"), format!("{}='{escaped}'\n", variable_of(setting))).expect("written");
         }
         "blog.toml" => {
-            // JSON's escapes are TOML's.
+            // TOML has the escapes of JSON.
             let text = format!("[{section}]\n{key} = {}\n", serde_json::json!(value));
             std::fs::write(folder.join("blog.toml"), text).expect("written");
         }
@@ -148,8 +148,7 @@ fn sources(folder: &Path, layer: &str, setting: &str, value: &str) -> Sources {
     sources
 }
 
-/// Everything that is ever said of settings: mistakes, warnings, values and where they came from; of the values those alone that
-/// are given.
+/// All output about settings: errors, warnings, values and origins; only those values that were set.
 fn told(sources: &Sources) -> String {
     let mut told = String::new();
     for role in [Role::Any, Role::Api, Role::Client] {
@@ -266,7 +265,7 @@ fn no_entry_of_a_list_reveals_a_secret() {
     }
 }
 
-/// Settings that name a file, with the one that takes what such a file holds.
+/// Settings that name a file, and the setting for the content of such a file.
 const PATHS: [(&str, &str); 9] = [
     ("client.cert_path", "client.cert_base64"),
     ("client.key_path", "client.key_base64"),
@@ -351,7 +350,7 @@ fn no_command_prints_a_secret_that_stands_in_a_path_setting() {
     let secrets = secrets();
     for (row, (setting, _)) in PATHS.iter().enumerate() {
         for (column, arguments) in COMMANDS.iter().enumerate() {
-            // Each setting meets each command, and each of both every secret.
+            // Each setting with each command and each secret.
             for secret in secrets.iter().skip((row + column) % 6).step_by(6) {
                 let folder = tempfile::tempdir().expect("a folder");
                 let mut command = blogctl(folder.path());
@@ -408,7 +407,7 @@ fn no_command_prints_a_secret_from_an_argument() {
         ] {
             let output = CommandOutput::of(folder.path(), arguments);
             let printed = format!("{}{}", output.stdout, output.stderr);
-            // A name for a certificate may be of any form.
+            // The name of a certificate may have any form.
             assert!(
                 output.code > Some(0) || arguments.contains(&"--san"),
                 "{}: {:?}",

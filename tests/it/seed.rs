@@ -1,4 +1,4 @@
-//! `blogctl seed`: what it adds, that it can be repeated, and what it refuses.
+//! `blogctl seed`: what it adds, that it can be repeated, and what it rejects.
 
 use std::path::Path;
 
@@ -49,7 +49,7 @@ fn seed_writes_twenty_posts_by_three_users_by_default() {
     ] {
         assert!(output.stdout.contains(line), "{output:?}");
     }
-    // No bar where there is no terminal.
+    // No progress bar without a terminal.
     assert_eq!(output.stderr, "");
     let page = page(&file.settings);
     assert_eq!(page.total, 20);

@@ -1,4 +1,4 @@
-//! `blogctl token`: a token of the emulator for curl, and what it says when there is none.
+//! `blogctl token`: prints a token of the emulator for curl, or explains how to get one.
 
 use std::net::TcpListener;
 
@@ -10,7 +10,7 @@ use crate::support::{
     idp::agent,
 };
 
-/// Runs it in a folder of its own with these arguments.
+/// Runs it in a new folder with these arguments.
 fn token(arguments: &[&str]) -> CommandOutput {
     token_with(&[], arguments)
 }
@@ -29,7 +29,7 @@ fn port(url: &str) -> String {
     url.trim_end_matches('/').rsplit(':').next().expect("a port").to_owned()
 }
 
-/// Status of writing a post.
+/// Status of the creation of a post.
 fn write(dev: &Dev, token: &str) -> u16 {
     let request = agent()
         .post(dev.api("/v1/posts"))

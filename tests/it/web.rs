@@ -1,4 +1,4 @@
-//! The site, as browsers meet it: on real servers, over HTTP.
+//! The web site as browsers see it: on real servers, over HTTP.
 
 mod api_failures;
 mod attacks;

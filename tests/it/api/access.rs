@@ -1,4 +1,4 @@
-//! Who gets in.
+//! Authentication: which requests the API accepts.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::support::{api::TestApi, attacks};
 
 const PLAIN_CHALLENGE: &str = "Bearer realm=\"blogctl\"";
 
-/// What a 401 says before its reason: where to sign in.
+/// The start of the challenge of a 401: where to sign in.
 fn challenge_401(api: &TestApi) -> String {
     let (host, tenant) = (api.idp.url(""), &api.settings.entra.tenant_id);
     format!("{PLAIN_CHALLENGE}, authorization_uri=\"{host}/{tenant}/oauth2/v2.0/authorize\"")
@@ -170,7 +170,7 @@ fn a_tampered_token_is_rejected_and_not_repeated() {
     let (signed, signature) = good.rsplit_once('.').expect("a JWT");
     let (header, payload) = signed.split_once('.').expect("a JWT");
     let reversed: String = signature.chars().rev().collect();
-    // The good one is remembered by now: nothing that resembles it may profit.
+    // The valid token is cached now; similar tokens must not benefit.
     assert_eq!(api.with_token(&good).get("/v1/posts").status, 200);
     for (token, code) in [
         ("x".to_owned(), "malformed_token"),
@@ -298,7 +298,7 @@ fn tokens_of_a_removed_signing_key_are_rejected() {
     assert_eq!(old.get("/v1/posts").status, 200);
     control.rotate_keys();
     control.remove_key(&kid);
-    // A token of the new key makes the API look, and forget.
+    // A token of the new key makes the API fetch the keys and drop the old one.
     assert_eq!(api.alice().get("/v1/posts").status, 200);
     old.get("/v1/posts").problem(401, "unknown_key");
 }

@@ -1,4 +1,4 @@
-//! Conditional requests: `If-None-Match` saves an answer, `If-Match` saves a lost update.
+//! Conditional requests: `If-None-Match` saves a download, `If-Match` prevents a lost update.
 
 use serde_json::json;
 
@@ -291,14 +291,14 @@ fn a_write_with_a_matching_if_none_match_is_rejected() {
         for method in ["PUT", "DELETE"] {
             for value in ["*", &own, &weak, &several, &compressed] {
                 call(method, &path, &[("If-None-Match", value)]).problem(412, "stale");
-                // Also where the state that is asked for is the right one.
+                // Even if `If-Match` names the right version.
                 call(method, &path, &[("If-Match", &own), ("If-None-Match", value)]).problem(412, "stale");
             }
             call(method, &path, &[("If-Match", "*"), ("If-None-Match", "*")]).problem(412, "stale");
             call(method, "/v1/posts/999999", &[("If-None-Match", "*")]).problem(404, "post_not_found");
         }
         assert_eq!(alice.get(&path).header("ETag"), own, "nothing was written");
-        // Who may not change it is told so first.
+        // A missing right is reported first.
         let bob = api.bob().call("DELETE", &path).header("If-None-Match", "*").send();
         bob.problem(403, "not_author");
 

@@ -1,4 +1,4 @@
-//! HTTP/1.1 at its edges, by hand: what comes slowly, too much, several at once, or wrong.
+//! Edge cases of HTTP/1.1, by hand: slow, oversized, pipelined and malformed requests.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -39,7 +39,7 @@ fn problem(answer: &RawResponse) -> (u16, String) {
     (answer.status, document["code"].as_str().expect("a code").to_owned())
 }
 
-/// Sends and waits until the other side ends the connection; gives what came.
+/// Sends the bytes, and returns everything until the server closes the connection.
 fn until_it_hangs_up(api: &TestApi, bytes: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port(api))).expect("a connection");
     stream
@@ -116,7 +116,7 @@ fn a_body_may_be_chunked_and_must_have_one_length() {
     );
     assert_eq!(problem(&post("", "")[0]), (411, "length_required".to_owned()));
 
-    // The framing of tiny chunks is many times what they hold, and counts for nothing once they were read.
+    // The framing of tiny chunks is many times larger than their content, and does not count once it was read.
     let tiny: String = json
         .chars()
         .flat_map(|byte| ['1', '\r', '\n', byte, '\r', '\n'])
@@ -178,7 +178,7 @@ fn a_head_that_is_too_large_is_rejected_with_414_or_431() {
         problem(&get("/health/live", &many)[0]),
         (431, "headers_too_large".to_owned())
     );
-    // Beyond what the web server itself reads: its own answer, without a document.
+    // Beyond the limit of the web server itself, the response has no problem document.
     let huge = format!("X-Huge: {}\r\n", "x".repeat(200_000));
     let status = get("/health/live", &huge).first().map(|answer| answer.status);
     attacks::record("API: connections", "a head that is too large", status == Some(431));

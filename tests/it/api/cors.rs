@@ -1,4 +1,4 @@
-//! Scripts of other sites.
+//! Cross-origin requests by scripts of other sites (CORS).
 
 use crate::support::{
     api::{ApiResponse, TestApi},

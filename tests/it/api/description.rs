@@ -1,4 +1,4 @@
-//! The description of the API, and the page that shows it: they say what the code does.
+//! The OpenAPI description, and the page that shows it, match the code.
 
 use std::collections::BTreeSet;
 
@@ -48,7 +48,7 @@ fn the_description_lists_every_route_and_method_and_no_other() {
         assert_eq!(allowed, described.iter().map(String::as_str).collect(), "{path}");
         paths.insert(path.clone());
     }
-    // The page and its parts are for people, and not described; they are mounted in one loop, or not at all.
+    // The docs page and its files are not described. They are mounted in one loop, or not at all.
     assert_eq!(
         paths.len() + 2,
         ROUTES.matches("web::resource(").count(),
@@ -118,7 +118,7 @@ fn the_description_is_complete_and_reflects_the_settings() {
     }
 }
 
-/// Every answer of a table of calls is one that the description names: status, type, headers.
+/// Calls the API, and compares status, content type and headers with the description.
 #[test]
 fn every_response_is_described() {
     let api = TestApi::with(|settings| settings.api.max_body_bytes = 2000);
@@ -232,7 +232,7 @@ fn every_response_is_described() {
             .flatten()
             .map(|(name, _)| name.as_str())
         {
-            // These depend on what is asked.
+            // These headers depend on the request.
             if !["Link", "Idempotent-Replayed", "X-Total-Count-Limited"].contains(&name) {
                 assert!(!answer.header(name).is_empty(), "{at} has no {name}");
             }

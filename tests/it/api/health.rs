@@ -1,4 +1,4 @@
-//! Health, asked by those who have no token.
+//! Health routes, which need no token.
 
 use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a creation that may be sent again.
+//! `Idempotency-Key`: a creation that can be repeated safely.
 
 use std::thread;
 
@@ -28,7 +28,7 @@ fn a_repeated_request_gets_the_first_response_and_creates_no_second_post() {
             (201, ""),
             "{first:?}"
         );
-        // Whatever became of the post meanwhile.
+        // Even if the post has changed or is deleted.
         let path = first.header("Location").to_owned();
         let unchanged = alice.get(&path);
         assert_eq!(
@@ -70,7 +70,7 @@ fn the_same_post_in_other_json_is_the_same_request() {
     let first = send(r#"{"title":"A","content":"b"}"#);
     let again = send(r#" { "content": "\u0062", "title": " A ", "id": 7 } "#);
     assert_eq!((again.status, &again.text), (201, &first.text));
-    // In quotes or not, it is the same key.
+    // A key is the same with or without quotes.
     let again = alice.call("POST", "/v1/posts").header("Idempotency-Key", "k");
     let again = again.json(&json!({ "title": "A", "content": "b" })).send();
     assert_eq!(again.text, first.text);

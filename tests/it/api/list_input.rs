@@ -1,4 +1,4 @@
-//! What a list must not be led astray by: cursors that are none, and texts to search for that look like a query.
+//! Malicious input to lists: invalid cursors, and search texts that look like query syntax.
 
 use url::form_urlencoded;
 
@@ -40,7 +40,7 @@ fn an_invalid_cursor_is_rejected() {
                 "{cursor}"
             );
         }
-        // One that points to a post which has gone since is as good as before.
+        // A cursor to a deleted post still works.
         let newest = alice.get("/v1/posts?limit=1").json()[0]["id"].clone();
         assert_eq!(alice.delete(&format!("/v1/posts/{newest}")).status, 204);
         assert_eq!(titles(&alice.get(&path)), ["post 1"]);
@@ -149,7 +149,7 @@ fn no_search_text_acts_as_query_syntax_or_fails() {
                 "{control}"
             );
         }
-        // Not even bytes that are no UTF-8.
+        // Even bytes that are not UTF-8.
         for bytes in ["%FF", "%C3", "%ED%A0%80", "%F5%80%80%80"] {
             assert_eq!(alice.get(&format!("/v1/posts?q={bytes}")).status, 200, "{bytes}");
         }

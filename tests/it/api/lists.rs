@@ -1,4 +1,4 @@
-//! Lists of posts: order, pages, filters.
+//! Lists of posts: order, pages and filters.
 
 use std::{
     collections::HashSet,
@@ -71,7 +71,7 @@ fn following_next_shows_each_post_once_during_writes_and_deletions() {
         let mut written = 100;
         loop {
             seen.extend(titles(&page));
-            // What comes in front, and what has been shown and goes, must move nothing.
+            // New posts at the front and deletions of posts already shown must not shift the rest.
             written += 1;
             alice.write(&format!("post {written}"), "x");
             let shown = page.json()[0]["id"].as_i64().expect("an id");
@@ -96,7 +96,7 @@ fn a_walk_through_all_pages_misses_and_repeats_no_post_under_load() {
                     let (bob, is_walked) = (&bob, &is_walked);
                     scope.spawn(move || {
                         let mut written = 0;
-                        // No more than the rate limit lets through at once.
+                        // Within the burst of the rate limit.
                         while written < 20 && !is_walked.load(Ordering::SeqCst) {
                             bob.write(&format!("writer {writer}, {written}"), "x");
                             written += 1;
@@ -128,14 +128,14 @@ fn a_walk_through_all_pages_misses_and_repeats_no_post_under_load() {
     });
 }
 
-/// Every title from the first page to the last.
+/// The titles of all pages, in order.
 fn walk(client: &Client, query: &str) -> Vec<String> {
     let mut seen = Vec::new();
     let mut page = client.get(&format!("/v1/posts?{query}"));
     loop {
         seen.extend(titles(&page));
         let Some(path) = next(&page) else { return seen };
-        // The parameters go along, and only the place changes.
+        // All parameters stay, and only the cursor changes.
         assert!(path.starts_with(&format!("/v1/posts?{query}&after=")), "{path}");
         page = client.get(&path);
     }
@@ -256,7 +256,7 @@ fn all_invalid_parameters_are_reported_and_unknown_ones_ignored() {
 fn a_cursor_to_any_position_is_accepted() {
     each_api(|api| {
         api.alice().write("a", "b");
-        // Far before, at, and far after everything.
+        // Far before, at, and far after all posts.
         for (micros, expected) in [(1_i64, 0), (4_000_000_000_000_000, 1), (-8_000_000_000_000_000_000, 0)] {
             use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
             let cursor = URL_SAFE_NO_PAD.encode([&[1][..], &micros.to_be_bytes(), &1_i64.to_be_bytes()].concat());
@@ -320,7 +320,7 @@ fn with_excerpt_every_page_cuts_contents_and_marks_them() {
                 page = alice.get(&path);
             }
         }
-        // Without it, nothing is cut and nothing is said; a kept answer of the one kind is not given for the other.
+        // Without `excerpt`, contents are complete, and a cached response of one kind is not used for the other.
         for _ in 0..2 {
             let whole = alice.get("/v1/posts");
             assert_eq!(whole.json()[1]["content"].as_str().map(str::len), Some(500));

@@ -1,4 +1,4 @@
-//! Routes that need no token: they are bounded like all others, and static bytes cost next to nothing.
+//! Routes that need no token: they are rate-limited like all others, and static files use hardly any memory.
 
 use std::{io::Write as _, net::TcpStream, time::Duration};
 
@@ -109,7 +109,7 @@ fn every_route_counts_against_the_limit_of_the_address_except_health() {
             };
             let ask = |preflight: bool| {
                 let call = from_one_address(method, path).header("Origin", "https://app.example");
-                // CORS answers a preflight by itself.
+                // The CORS middleware answers preflight requests itself.
                 if preflight {
                     call.header("Access-Control-Request-Method", "GET").send()
                 } else {
@@ -196,7 +196,7 @@ fn clients_that_request_large_files_and_never_read_use_little_memory() {
         stream
             .write_all(format!("{head}Accept-Encoding: {coding}\r\n\r\n").as_bytes())
             .expect("sent");
-        // It has begun to answer, and nothing is taken from what it sends.
+        // The response has started, and the client reads nothing of it.
         assert_eq!(stream.peek(&mut [0; 1]).expect("an answer"), 1, "{n}");
         stream
     };

@@ -1,4 +1,4 @@
-//! What clients of the API get while PostgreSQL is in trouble: 503 `database_unavailable` with `Retry-After`, and no 500.
+//! Responses of the API while PostgreSQL has problems: 503 `database_unavailable` with `Retry-After`, and never 500.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -131,7 +131,7 @@ fn a_read_only_database_is_unavailable_for_writes_until_it_recovers() {
     is_unavailable(&alice.post("/v1/posts", &post));
     is_unavailable(&alice.delete(&format!("/v1/posts/{id}")));
     assert_eq!(alice.get(&format!("/v1/posts/{id}")).status, 200);
-    // Without closing anything: as after a failover, it is the old connections that are wrong.
+    // Connections stay open, as after a failover: the old connections are still read-only.
     let mut admin = postgres.connection();
     admin
         .batch_execute("SET default_transaction_read_only = off")

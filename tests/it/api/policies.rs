@@ -1,4 +1,4 @@
-//! Who may call, and do what, where the settings ask for more than a valid token.
+//! Authorization rules beyond a valid token: app roles, listed applications, authentication contexts.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use blogctl::config::RequiredClientAuth;

@@ -1,4 +1,4 @@
-//! Writing, reading, changing and deleting posts.
+//! Creating, reading, changing and deleting posts.
 
 use serde_json::json;
 
@@ -80,7 +80,7 @@ fn only_the_author_changes_or_deletes_a_post() {
         assert_eq!(put.header("WWW-Authenticate"), "Bearer realm=\"blogctl\"");
         let delete = bob.delete(&path);
         assert_eq!(delete.problem(403, "not_author"), "Not authorized to delete this post");
-        // A condition that holds, or none that ever could, does not open it either.
+        // A matching or an impossible condition gives no right either.
         let etag = bob.get(&path).header("ETag").to_owned();
         for condition in [etag.as_str(), "*", "\"x\""] {
             let call = bob.call("DELETE", &path).header("If-Match", condition).send();

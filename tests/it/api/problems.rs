@@ -1,4 +1,4 @@
-//! What goes wrong in HTTP, and how it is said.
+//! HTTP errors, and how the API reports them.
 
 use serde_json::{Value, json};
 

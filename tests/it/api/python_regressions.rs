@@ -1,5 +1,5 @@
-//! Mistakes that the Python system made, each with the test that it is not made again. Its lookup of each post's author by
-//! itself is `db::plans::the_authors_of_a_list_come_with_it_in_one_statement`.
+//! Errors of the earlier Python system, each with a test against its return. Its separate query for each author is covered
+//! by `db::plans::the_authors_of_a_list_come_with_it_in_one_statement`.
 
 use std::thread;
 
@@ -13,12 +13,12 @@ use crate::support::{
 
 const OTHER_TENANT: &str = "99999999-9999-4999-8999-999999999999";
 
-/// How often the signing keys were fetched.
+/// Number of requests for the signing keys.
 fn key_fetches(api: &TestApi) -> usize {
     api.control().requests_to("/discovery/v2.0/keys").len()
 }
 
-/// Sends `count` requests, from four sides at once.
+/// Sends `count` requests from four threads.
 fn storm(count: usize, request: impl Fn(usize) -> u16 + Sync, expected: u16) {
     thread::scope(|scope| {
         for side in 0..4 {

@@ -1,4 +1,4 @@
-//! Rate limits, as callers meet them.
+//! Rate limits from the point of view of callers.
 
 use serde_json::json;
 

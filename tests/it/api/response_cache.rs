@@ -1,4 +1,4 @@
-//! Answers kept ready are given only while they are true: whoever changes something, the very next read sees it.
+//! Cached responses are used only while they are current: the next read sees every change.
 
 use std::process::Command;
 
@@ -17,7 +17,7 @@ use crate::support::{
     database::block_on,
 };
 
-/// Runs a statement on a connection of its own, as another program would.
+/// Runs a statement on a separate connection, as another program would.
 fn execute(settings: &DatabaseSettings, statement: &str) {
     let database = Database::open(settings).expect("opens");
     let mut connection = database.connect().expect("a connection");
@@ -33,7 +33,7 @@ fn title(client: &Client, id: i64) -> String {
     answer.value("title").as_str().expect("text").to_owned()
 }
 
-/// The titles at the top of the list, and the total.
+/// The titles of the first page, and the total.
 fn top(client: &Client) -> (Vec<String>, String) {
     let answer = client.get("/v1/posts?limit=20");
     let titles = answer
@@ -51,7 +51,7 @@ fn every_worker_sees_what_was_written_before() {
     each_api(|api| {
         let alice = api.alice();
         let id = alice.write("state 0", "x");
-        // Each call is a connection of its own, so both workers are asked, and keep what they read.
+        // Each call opens a new connection, so both workers are used, and both cache what they read.
         for state in 1..40 {
             let answer = alice.put(
                 &format!("/v1/posts/{id}"),
@@ -207,7 +207,7 @@ fn the_data_version_changes_with_every_visible_change() {
     };
     let mut before = stamp();
     let author = block_on(blog.ensure_user(key, "Ann")).expect("a user").0;
-    // Somebody who has written nothing shows nowhere.
+    // A user without posts is visible nowhere.
     assert_eq!(stamp(), before);
     block_on(blog.create(
         blogctl::blog::Rights::Write,

@@ -1,4 +1,4 @@
-//! Starting, and starting again.
+//! Starting and restarting.
 
 use blogctl::{
     api::{Server, StartError},
@@ -73,7 +73,7 @@ fn a_port_in_use_is_reported() {
 #[test]
 fn starting_does_not_wait_for_the_identity_provider() {
     let mut api = TestApi::start();
-    // Takes the connection and never answers.
+    // Accepts the connection and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = silent.local_addr().expect("bound").port();
     api.settings.entra.authority_host = Some(format!("http://127.0.0.1:{port}").parse().expect("a URL"));

@@ -1,4 +1,4 @@
-//! The caller as a user.
+//! The caller as a user of the blog.
 
 use std::time::{Duration, Instant};
 
@@ -149,7 +149,7 @@ fn reading_updates_the_name_too() {
         assert_eq!(reader.get("/v1/posts").status, 200);
         wait_for_name(&alice, &post, "After");
 
-        // Somebody who has never written anything becomes no user by reading.
+        // Reading alone creates no user.
         assert_eq!(api.bob().get(&post).status, 200);
         assert_eq!(api.bob().post("/v1/users/me", &json!({})).status, 201);
     });
@@ -172,7 +172,7 @@ fn replicas_with_different_tokens_agree_on_the_later_name() {
         let post = format!("/v1/posts/{}", older.write("a", "b"));
         assert_eq!(later_there.get(&post).status, 200);
         wait_for_name(&older, &post, "Later");
-        // Each replica sees these tokens for the first time, and some again and again.
+        // Each replica sees some of these tokens for the first time, and some repeatedly.
         for client in [
             &between,
             &older_there,

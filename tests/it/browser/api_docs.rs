@@ -1,4 +1,4 @@
-//! The page of the API in a real browser: a call with a pasted token, and what axe says of it.
+//! The docs page of the API in a real browser: a call with a pasted token, and an accessibility check with axe.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ async fn a_pasted_token_works_on_the_docs_page() {
     browser.picture("api").await;
 
     browser.click("Authorize").await;
-    // As it is copied from a tool that shows the header.
+    // As copied from a tool that shows the header.
     browser
         .find("#auth-bearer-value")
         .await
@@ -47,7 +47,7 @@ async fn a_pasted_token_works_on_the_docs_page() {
         .await;
     assert!(answer.contains("200") && answer.contains("Alice Archer"), "{answer}");
     browser.picture("api-tried").await;
-    // The console holds no violation of the page's policy, or closing complains.
+    // Closing the browser fails if the console shows a policy violation.
     browser.close(&[]).await;
 }
 
@@ -107,7 +107,7 @@ async fn axe_finds_no_violations_on_the_docs_page() {
     }
 }
 
-/// What axe says, one line per rule and element.
+/// The findings of axe, one line per rule and element.
 async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
     let run = "const done = arguments[arguments.length - 1];
         window.requestAnimationFrame(() => window.requestAnimationFrame(() => axe.run(document, { resultTypes: ['violations'] }).then((result) =>

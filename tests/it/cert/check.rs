@@ -1,4 +1,4 @@
-//! `blogctl cert check`: everything that is wrong, at once, in words that are right.
+//! `blogctl cert check`: all findings at once, in precise words.
 
 use std::{
     fs::{self, Permissions},
@@ -129,7 +129,7 @@ fn all_findings_are_reported_at_once() {
     };
     assert_eq!((of("bad"), of("warning")), (2, 2), "{json}");
 
-    // What can still be used, but should be looked at.
+    // Usable, but with a warning.
     let soon = pem(&TestCertificate {
         valid: (-40, 9),
         ..TestCertificate::new("site", key())
@@ -139,7 +139,7 @@ fn all_findings_are_reported_at_once() {
     let ended = run(folder.path(), &["check", "soon.pem"]);
     assert_eq!(ended.code, Some(0));
     assert!(ended.stdout.contains("! in date, but expires in"), "{}", ended.stdout);
-    // Neither half of two files is passed over for the other.
+    // A problem in one file does not hide the problem in the other.
     file(folder.path(), "no-cert.pem", &[&key_pem(key())]);
     let ended = run(folder.path(), &["check", "no-cert.pem", "--key", "missing.pem"]);
     assert_eq!(ended.code, Some(1));
@@ -152,7 +152,7 @@ fn set_mode(folder: &Path, name: &str, mode: u32) {
     fs::set_permissions(folder.join(name), Permissions::from_mode(mode)).expect("changed");
 }
 
-/// What is told of a file, whether or not it can be used.
+/// The findings about a file, whether or not it is usable.
 fn checked(folder: &Path, arguments: &[&str]) -> String {
     run(folder, &[&["check"], arguments].concat()).stdout
 }
@@ -349,7 +349,7 @@ fn a_certificate_that_has_just_expired_has_expired() {
     }
     .make());
     file(folder.path(), "client.pem", &[&key_pem(key()), &certificate]);
-    // From the second on that follows its last one.
+    // Expired from the second after its last one.
     crate::support::entra::wait_until("it has expired", || {
         let told = cert(folder.path(), &["thumbprint", "client.pem"]);
         told.contains("(expired less than a day ago)")

@@ -1,4 +1,4 @@
-//! What `blogctl cert new` refuses before it writes, and what it says to do with what it wrote; what has a thumbprint.
+//! What `blogctl cert new` rejects before it writes, the next steps that it prints, and what has a thumbprint.
 
 use std::fs;
 

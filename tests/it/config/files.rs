@@ -81,7 +81,7 @@ fn blog_toml_has_every_setting_with_its_default_and_a_sentence() {
     let defaults = given().load();
     for (entry, default) in loaded.entries.iter().zip(&defaults.entries) {
         assert_ne!(entry.origin, Origin::Default, "{} is not in blog.toml", entry.name);
-        // An example, since a list of none teaches nothing.
+        // blog.toml shows an example, because the default is an empty list.
         if entry.name != "client.credential" {
             assert_eq!(
                 without_empty(&entry.value),
@@ -93,13 +93,13 @@ fn blog_toml_has_every_setting_with_its_default_and_a_sentence() {
     }
 }
 
-/// A commented-out setting: `#` with no space behind it. Prose has one.
+/// A commented-out setting has no space after `#`; prose has one.
 fn is_setting(line: &str) -> bool {
     line.strip_prefix('#')
         .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
 }
 
-/// Settings without prose right above them, or above their table.
+/// Settings without prose directly above them or above their table.
 fn undocumented(text: &str) -> Vec<&str> {
     let mut above = "";
     let mut undocumented = Vec::new();
@@ -112,7 +112,7 @@ fn undocumented(text: &str) -> Vec<&str> {
     undocumented
 }
 
-/// What a table leaves out is the same as what is empty in it.
+/// A missing key in a table equals an empty value.
 fn without_empty(value: &Json) -> Json {
     match value {
         Json::Object(fields) => {

@@ -1,4 +1,5 @@
-//! Creation under a key: how long it is remembered, and that the key and the post are written together or not at all.
+//! Creation with an idempotency key: how long the key is remembered, and that key and post are written together or not at
+//! all.
 
 use blogctl::{
     blog::{BlogError, IdempotencyKey, IdempotentResponse, Post, Rights, User},
@@ -43,7 +44,7 @@ impl TestBlog {
         count.number
     }
 
-    /// As if everything kept had been kept so many hours earlier.
+    /// Makes all stored keys older by this many hours.
     fn age(&self, hours: i64) {
         let micros = hours * 3_600_000_000;
         self.execute(&format!(
@@ -101,7 +102,7 @@ fn expired_keys_are_deleted_in_small_batches() {
 fn key_and_post_are_written_together_or_not_at_all() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        // What is done after the post was inserted fails.
+        // The step after the insertion of the post fails.
         let key = || IdempotencyKey::parse("k").expect("a key");
         let fails = |_: &Post| serde_json::from_str("no JSON");
         let outcome = test
@@ -118,7 +119,7 @@ fn key_and_post_are_written_together_or_not_at_all() {
             matches!(outcome, Err(BlogError::Database(DbError::Panicked))),
             "{outcome:?}"
         );
-        // Nobody has this row id, so the post cannot be inserted.
+        // No user has this row id, so the post cannot be inserted.
         let nobody = User {
             id: 999,
             ..author.clone()

@@ -1,4 +1,4 @@
-//! Lists: order, pages, filters, totals.
+//! Lists: order, pages, filters and totals.
 
 use blogctl::{
     blog::{Filter, MAX_PAGE_BYTES, Page, Paging, Post, View},
@@ -76,7 +76,7 @@ fn pages_by_cursor_and_by_skip_cover_the_list_once() {
         let author = test.user(1).await;
         let start = time("2026-01-01T00:00:00Z");
         for n in 0..23 {
-            // Threes of the same time, so that pages end within one.
+            // Three posts share each time, so that pages end within a group.
             test.write_at(author.id, "Post", start + TimeDelta::seconds(n / 3))
                 .await;
         }
@@ -216,7 +216,7 @@ fn the_total_follows_every_insertion_and_deletion() {
             .await
             .expect("deleted");
         assert_eq!(total().await, 1000);
-        // Rolled back: not counted.
+        // A rolled-back deletion does not count.
         let refused: Result<(), DbError> = test
             .database
             .write(move |c| {
@@ -232,7 +232,7 @@ fn the_total_follows_every_insertion_and_deletion() {
     });
 }
 
-/// Every page from the first on, by `next`.
+/// All pages, following `next`.
 async fn walk(test: &TestBlog, filter: &Filter, limit: u32) -> Vec<Page> {
     let mut pages = Vec::new();
     let mut next = Some(Paging::Skip(0));
@@ -249,7 +249,7 @@ async fn walk(test: &TestBlog, filter: &Filter, limit: u32) -> Vec<Page> {
 fn a_page_ends_at_its_byte_limit_and_the_next_one_continues_there() {
     each_blog(async |test| {
         let (ann, bob) = (test.user(1).await, test.user(2).await);
-        // Of 200 KB each, one larger than a whole page, and small ones between them.
+        // Posts of 200 KB, one larger than a whole page, and small ones between them.
         let (large, small) = (format!("word {}", "🦀".repeat(50_000)), "word".to_owned());
         let whole_page = format!("word {}", "🦀".repeat(MAX_PAGE_BYTES / 4));
         let mut contents = vec![large; 25];
@@ -306,7 +306,7 @@ fn a_page_ends_at_its_byte_limit_and_the_next_one_continues_there() {
                 assert_eq!(seen.len(), expected, "each post once: {filter:?}, {limit}");
             }
         }
-        // From any place of the older parameter, too.
+        // The same with the older `skip` parameter.
         let page = test.list(Filter::default(), Paging::Skip(31), 1000).await;
         assert_eq!((page.posts.len(), page.posts[0].title.as_str()), (10, "post 25"));
         let rest = test.list(Filter::default(), page.next.expect("more"), 1000).await;

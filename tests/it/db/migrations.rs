@@ -100,7 +100,7 @@ fn a_missing_earlier_migration_is_applied_to_a_newer_database() {
         );
         assert_eq!(pending(), 0);
         execute(&database, "DELETE FROM idempotency_keys").expect("the table is there");
-        // By number, not by when it was applied.
+        // In the order of numbers, not of application.
         let reverted = migrate::revert(&database).expect("reverts").expect("one");
         assert_eq!(reverted.name, "0006_name_tokens");
     });

@@ -1,4 +1,4 @@
-//! Opening: what a person is told when it does not work, and how an SQLite connection is set up.
+//! Opening a database: the error messages, and the settings of an SQLite connection.
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ fn a_missing_folder_a_folder_and_another_file_are_reported() {
 
 #[test]
 fn an_unreachable_server_is_reported_without_its_password() {
-    // Port 9 (discard) on loopback: nobody listens.
+    // No server listens on port 9 (discard) on loopback.
     let begun = Instant::now();
     let message = refusal("postgres://blog:s3cret@127.0.0.1:9/blog");
     assert!(message.contains("postgres://127.0.0.1:9/blog"), "{message}");
@@ -71,7 +71,7 @@ fn a_database_without_schema_is_not_ready_and_one_with_it_is() {
         database.close();
         let closed = block_on(database.ping());
         assert!(matches!(closed, Err(DbError::Closed)), "{closed:?}");
-        // Once more does no harm.
+        // Closing twice is harmless.
         database.close();
     });
 }

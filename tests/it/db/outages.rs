@@ -1,5 +1,5 @@
-//! PostgreSQL that is slow, silent, closed or in the way: nobody waits without end, nobody waits for another kind of work, and
-//! everything works again by itself.
+//! PostgreSQL that is slow, silent, closed or locked: no request waits endlessly or for another kind of work, and
+//! everything recovers.
 
 mod limits;
 
@@ -24,7 +24,7 @@ use crate::support::{
     tcp_proxy::TcpProxy,
 };
 
-/// Longest wait of a test that fails.
+/// Longest wait; only a failing test reaches it.
 const GUARD: Duration = Duration::from_mins(1);
 
 fn short_limits(settings: &DatabaseSettings) -> DatabaseSettings {
@@ -44,7 +44,7 @@ fn migrated(settings: &DatabaseSettings) -> Database {
     database
 }
 
-/// Through a proxy of the test's own.
+/// The same settings, through a TCP proxy.
 fn behind(settings: &DatabaseSettings) -> (TcpProxy, DatabaseSettings) {
     let mut url = url::Url::parse(&settings.url).expect("a URL");
     let proxy = TcpProxy::to(url.port().expect("a port"));
@@ -85,7 +85,7 @@ fn silent_connections_are_replaced() {
     let blog = Blog::new(database.clone());
     block_on(async {
         for round in 0..3 {
-            // As many connections as there can be.
+            // Opens as many connections as possible.
             join_all((0..8).map(|_| database.read_short(users::count))).await;
             database.search(users::count).await.expect("searched");
             database.ping().await.expect("ready");
@@ -93,7 +93,7 @@ fn silent_connections_are_replaced() {
             let reads = join_all((0..8).map(|_| database.read_short(users::count)));
             let writes = join_all((0..8).map(|number| blog.ensure_user(key(number), "Somebody")));
             let (reads, writes) = join(reads, writes).await;
-            // Whichever connection they met: nothing else than the end of their time.
+            // On whichever connection: the only error is the end of their time.
             for error in reads.into_iter().filter_map(Result::err) {
                 assert!(error.is_transient(), "{error}");
             }
@@ -104,7 +104,7 @@ fn silent_connections_are_replaced() {
                 assert!(error.is_transient(), "{error}");
             }
             until_it_works(&database).await;
-            // The others are replaced as well: none of these meets a silent one.
+            // All silent connections are replaced.
             let since = Instant::now();
             while database.ping().await.is_err() || database.search(users::count).await.is_err() {
                 assert!(since.elapsed() < GUARD);
@@ -265,7 +265,7 @@ fn a_transaction_rolled_back_by_a_deadlock_is_retried() {
     admin
         .batch_execute("CREATE TABLE t (id INT PRIMARY KEY, n INT); INSERT INTO t VALUES (1, 0), (2, 0)")
         .expect("a table");
-    // Both hold a row before either wants the other's.
+    // Both transactions hold one row before they request the other.
     let met = Arc::new((Mutex::new(0), Condvar::new()));
     let update = |first: &'static str, second: &'static str| {
         let met = Arc::clone(&met);

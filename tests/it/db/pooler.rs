@@ -1,4 +1,4 @@
-//! A connection pooler between blogctl and PostgreSQL: found whenever it comes, and nothing of one client reaches another.
+//! A connection pooler between blogctl and PostgreSQL: it is detected at any time, and no state leaks between clients.
 
 use blogctl::{
     blog::{Blog, Paging, Rights},
@@ -19,7 +19,7 @@ struct Count {
     count: i64,
 }
 
-/// How many statements the server process of a short read has under Diesel's names, after a few reads.
+/// Number of prepared statements with Diesel's names in the server process, after a few reads.
 async fn named_statements(database: &Database) -> i64 {
     let work = |connection: &mut Connection<'_>| {
         for id in 0..3 {
@@ -150,7 +150,7 @@ fn a_pooler_added_later_is_detected_on_the_next_connection() {
     block_on(async {
         assert!(named_statements(&database).await > 0, "direct");
         proxy.redirect(pooler.port());
-        // A connection of its own, so that there is a new one.
+        // Opens a new connection, which detects the pooler.
         drop(database.connect().expect("a connection"));
         assert_eq!(
             named_statements(&database).await,
@@ -170,7 +170,7 @@ fn migrations_run_and_are_reverted_through_a_pooler() {
             return;
         };
         let settings = through(&pooler, &postgres.settings);
-        // Several at once, as replicas that start together: the lock is one of the transaction.
+        // Several at the same time, as replicas that start together: the lock belongs to the transaction.
         let databases: Vec<_> = (0..3).map(|_| Database::open(&settings).expect("opens")).collect();
         let applied: usize = std::thread::scope(|scope| {
             let running: Vec<_> = databases
@@ -224,7 +224,7 @@ fn time_limits_apply_within_transactions_and_do_not_leak_through_a_pooler() {
         assert_eq!(database.search(limit).await.expect("searched"), 5000);
         assert_eq!(database.read_short(limit).await.expect("read"), 0, "the server's own");
     });
-    // The one connection that the pooler lends is as it was.
+    // The server connection of the pooler is unchanged.
     let mut connection = database.connect().expect("a connection");
     let BlockingConnection::Postgres(_) = &connection else {
         panic!("PostgreSQL")

@@ -1,4 +1,4 @@
-//! Who may do what to a post, and what is stored.
+//! Who may do what with a post, and what is stored.
 
 use std::time::{Duration, Instant};
 
@@ -220,7 +220,7 @@ fn only_the_author_changes_or_deletes_a_post() {
             .create(blogctl::blog::Rights::Write, &author, draft("Mine"))
             .await
             .expect("written");
-        // Even with the right version, and even when it is stale: whose it is comes first.
+        // Authorship is checked first, with a current and with a stale version.
         for expected in [
             None,
             Some(Precondition::Version(post.version())),
@@ -439,7 +439,7 @@ fn a_later_token_wins_over_one_that_is_recorded_at_the_same_time() {
     };
     let ann = key(5);
     block_on(blog.ensure_user(ann, token("Ann", 10))).expect("a user");
-    // Another process records the token of 20, and renames the user.
+    // Another process records the token of time 20, and renames the user.
     let (mut other, mut observer) = (postgres.connection(), postgres.connection());
     other
         .batch_execute("BEGIN; UPDATE name_tokens SET issued_at = 20; UPDATE users SET display_name = 'Anna'")

@@ -1,4 +1,4 @@
-//! Full-text search: what is found, in which order, on both databases alike, whatever is typed.
+//! Full-text search: results and order are the same on both databases, for any input.
 
 use blogctl::{
     blog::{BlogError, Content, Cursor, Draft, Filter, Page, Paging, PostChange, Title, User},
@@ -21,7 +21,7 @@ impl TestBlog {
         self.blog.posts(filter, Paging::Skip(skip), limit).await.expect(text)
     }
 
-    /// The titles found, sorted: for questions of what, not in which order.
+    /// The titles found, sorted, for tests that ignore the order.
     async fn found(&self, text: &str) -> Vec<String> {
         let page = self.search(text).await;
         assert_eq!(page.total, page.posts.len() as u64, "{text:?}");
@@ -196,7 +196,7 @@ fn the_best_match_is_first_and_then_the_newest() {
         let twins = ["Twin 4", "Twin 3", "Twin 2", "Twin 1", "Twin 0"];
         assert_eq!(titles(&test.search("equal").await), twins);
 
-        // Page by page, the same.
+        // The same, page by page.
         let mut seen = Vec::new();
         let mut next = Some(Paging::Skip(0));
         while let Some(Paging::Skip(skip)) = next {
@@ -268,7 +268,7 @@ fn a_search_sees_every_change_at_once() {
             .expect("deleted");
         assert_eq!(test.search("beta").await.total, 0);
 
-        // Two at once, so that one has to wait for the index to catch up.
+        // Two at once, so that one waits for the index to catch up.
         let (author_id, at) = (
             author.id,
             "2026-01-01T00:00:00Z".parse::<DateTime<Utc>>().expect("a time"),

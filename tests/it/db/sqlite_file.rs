@@ -1,4 +1,4 @@
-//! The SQLite file under a running program: who may read it, and what happens when it is locked, full, deleted or replaced.
+//! The SQLite file under a running program: its mode, and what happens when it is locked, full, deleted or replaced.
 
 use std::{
     fs,
@@ -106,7 +106,7 @@ fn no_write_is_acknowledged_while_the_file_is_deleted_or_replaced() {
             fs::copy(&aside, &path).expect("replaced");
             assert!(is_gone(&opened.write("Lost").await), "{name:?} is replaced");
             assert!(is_file_gone(&opened.database.ping().await), "not ready");
-            // The original is back.
+            // The original file is back.
             fs::rename(&aside, &path).expect("moved back");
             opened.write("After").await.expect("written again");
             opened.database.ping().await.expect("ready again");
@@ -172,7 +172,7 @@ fn a_database_behind_a_link_is_created_and_watched_at_the_target() {
 #[test]
 fn while_another_process_holds_the_lock_writes_time_out_and_reads_continue() {
     let opened = OpenDatabase::with(|settings| settings.deadline = Duration::from_secs(1));
-    // Two `Database`s share nothing in this process but the file.
+    // Two `Database`s share only the file.
     let other = Database::open(&opened.file.settings).expect("opens");
     let mut lock = other.connect().expect("a connection");
     let held: Result<(), DbError> = lock.transaction(|_| {
@@ -236,7 +236,7 @@ fn a_full_disk_is_a_transient_failure() {
         })
     };
     block_on(async {
-        // Less than there is means: no more than there is.
+        // SQLite does not shrink the file: the limit is the current size.
         limit("1").await.expect("set");
         let mut refused = None;
         for _ in 0..200 {
@@ -254,7 +254,7 @@ fn a_full_disk_is_a_transient_failure() {
     });
 }
 
-/// Descriptors of this process for a file.
+/// Number of this process's descriptors for a file.
 fn descriptors(path: &Path) -> usize {
     let path = path.canonicalize().expect("it is there");
     let own = fs::read_dir("/proc/self/fd").expect("Linux").filter_map(Result::ok);

@@ -28,7 +28,7 @@ fn a_key_file_that_others_may_read_is_reported() {
         "{told}"
     );
 
-    // Everybody may read a certificate; its key is elsewhere.
+    // Other users may read a certificate; its key is in another file.
     let both = fs::read_to_string(&path).expect("there");
     let (key, public) = split_pem(&both);
     let alone = setup.folder.path().join("public.pem");
@@ -42,7 +42,7 @@ fn a_key_file_that_others_may_read_is_reported() {
     assert!(told.contains('✓') && !told.contains('!'), "{told}");
 }
 
-/// The private key of a PEM text, and the rest of it.
+/// The private key of a PEM text, and the rest of the text.
 fn split_pem(both: &str) -> (String, String) {
     let parts: Vec<_> = both.split_inclusive("-----\n").collect();
     let blocks = parts.chunks(2).map(<[&str]>::concat);

@@ -93,7 +93,7 @@ fn a_folder_that_allows_no_database_is_reported() {
     let data = folder.path().join("data");
     fs::create_dir(&data).expect("made");
     let program = folder.path().join("blogctl");
-    // By another process: one that this process writes cannot be run while a test beside this one is starting a process.
+    // In a separate process, because this process cannot run a file that it writes while another test forks.
     let copied = Command::new("cp")
         .arg(env!("CARGO_BIN_EXE_blogctl"))
         .arg(&program)
@@ -110,7 +110,7 @@ fn a_folder_that_allows_no_database_is_reported() {
             .args(["doctor", "--role", "api"]);
         command.env("BLOG_DATABASE__URL", data.join(name).display().to_string());
         if fs::metadata("/proc/self").expect("this process").uid() == 0 {
-            // Nothing is forbidden to root.
+            // Root may do everything.
             command.uid(65_534).gid(65_534);
         }
         section(&CommandOutput::of_command(&mut command).stdout, " Database ")

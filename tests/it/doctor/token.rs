@@ -12,7 +12,7 @@ use crate::support::{
     idp::TokenBuilder,
 };
 
-/// Explains a token given on standard input.
+/// Passes a token to doctor on standard input.
 fn explain(setup: &DoctorSetup, token: &str) -> CommandOutput {
     let path = setup.folder.path().join("stdin.txt");
     fs::write(&path, token).expect("written");
@@ -81,7 +81,7 @@ fn the_claims_behind_the_outcome_are_shown() {
         output.code == Some(1) && output.stdout.contains("dpop+jwt"),
         "{output:?}"
     );
-    // The whole answer of a token endpoint, as people paste it.
+    // A complete response of a token endpoint, as users paste it.
     let good = setup.control().token().mint();
     let answer = serde_json::json!({ "token_type": "Bearer", "access_token": good, "expires_in": 3600 });
     assert_eq!(explain(&setup, &answer.to_string()).code, Some(0));
@@ -242,7 +242,7 @@ fn the_unreadable_claim_is_named() {
             .any(|line| line.starts_with(&format!("✗ {claim} ")));
         assert_eq!(is_marked, is_shown, "{}", said(&output));
     }
-    // Nobody's signature is looked at while the keys cannot be had.
+    // Without keys, no signature is checked.
     let token = control.token().mint();
     let mut parts: Vec<_> = token.split('.').map(str::to_owned).collect();
     let payload = String::from_utf8(URL_SAFE_NO_PAD.decode(&parts[1]).expect("base64url")).expect("text");
@@ -256,7 +256,7 @@ fn the_unreadable_claim_is_named() {
         said(&output)
     );
 
-    // One audience is one, also in an array.
+    // An array with one audience counts as one.
     let one = control
         .token()
         .claim("aud", serde_json::json!([format!("api://{DEV_API_ID}")]))

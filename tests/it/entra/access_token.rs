@@ -1,4 +1,4 @@
-//! The attacks on access tokens: each breaks one rule of a token that is otherwise good.
+//! Attacks on access tokens: each breaks one rule of an otherwise valid token.
 
 mod claims;
 mod forgeries;
@@ -63,7 +63,7 @@ impl Fixture {
         keys()[0].sign(&claims)
     }
 
-    /// What both ways of validation say, as a code.
+    /// The result of both ways of validation, as a code.
     fn verdict(&self, token: &str) -> String {
         let now = self.validator.validate_now(token).map(|outcome| code(&outcome));
         let blocking = code(&self.validator.validate(token));
@@ -71,7 +71,7 @@ impl Fixture {
         blocking
     }
 
-    /// Tries an attack, which must be refused for this reason and no other.
+    /// Tries an attack, which must be rejected for exactly this reason.
     #[track_caller]
     fn attack(&self, name: &str, token: &str, expected: &str) {
         let verdict = self.verdict(token);

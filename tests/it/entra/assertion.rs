@@ -1,4 +1,4 @@
-//! The client assertion, taken apart and verified by OpenSSL directly: byte by byte what Entra's documentation asks for.
+//! The client assertion, parsed and verified with OpenSSL alone: exactly what Entra's documentation requires.
 
 use std::{collections::HashSet, path::Path};
 
@@ -50,7 +50,7 @@ fn sign(path: &Path, form: AssertionForm, send_x5c: bool, now: DateTime<Utc>) ->
     take_apart(assertion.expose_secret())
 }
 
-/// Without any JOSE library, and strictly: base64url without padding.
+/// Parses strictly, without a JOSE library: base64url without padding.
 fn take_apart(assertion: &str) -> Parts {
     let (input, signature) = assertion.rsplit_once('.').expect("three parts");
     let (header, claims) = input.split_once('.').expect("three parts");
@@ -208,7 +208,7 @@ fn x5c_is_an_array_of_standard_base64_of_der_with_the_leaf_first() {
         ..TestCertificate::new("site", leaf_key)
     }
     .make();
-    // The wrong way round, as some authorities deliver it.
+    // In reverse order, as some authorities deliver it.
     let path = file(
         folder.path(),
         "chain.pem",

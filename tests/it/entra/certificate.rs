@@ -1,5 +1,4 @@
-//! Loading the client certificate: every form of file that people have, and a message that helps for every way in which
-//! it goes wrong.
+//! Loading the client certificate: every common file format, and a helpful message for every failure.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Keys and certificates as vaults, pipelines, editors and shells hand them on: read, or named precisely. No input panics.
+//! Keys and certificates as vaults, pipelines, editors and shells pass them on: they are read, or the problem is named. No
+//! input causes a panic.
 
 use std::{fs, path::Path, process::Command, sync::LazyLock};
 
@@ -50,7 +51,7 @@ fn utf16(text: &str, bytes_of: fn(u16) -> [u8; 2]) -> Vec<u8> {
     text.encode_utf16().flat_map(bytes_of).collect()
 }
 
-/// One content in each form in which it may arrive.
+/// The same content in each encoding.
 fn forms_of_text(text: &str) -> Vec<(&'static str, Vec<u8>)> {
     let (le, be) = (utf16(text, u16::to_le_bytes), utf16(text, u16::to_be_bytes));
     vec![
@@ -174,7 +175,7 @@ fn a_separate_key_is_read_in_every_form() {
         .iter()
         .flat_map(|der| forms_of_der(der))
         .collect();
-    // A key in a block for certificates is no key.
+    // A key in a CERTIFICATE block does not count as a key.
     let der = der.into_iter().filter(|(form, _)| !form.contains("block"));
     for (form, bytes) in forms_of_text(&text).into_iter().chain(der) {
         let key_path = Some(file(folder.path(), "client.key", &[&bytes]));
@@ -215,7 +216,7 @@ fn a_passphrase_file_is_read_in_every_encoding_and_binary_data_reported() {
         assert!(matches!(error, CertificateError::NotText { .. }), "{error}");
         assert!(error.hint().contains("UTF-8"), "{}", error.hint());
     }
-    // A setting may hold a null character, too.
+    // A setting may also contain a null character.
     let null = CertificateSettings {
         key_passphrase: Some("open\0sesame".into()),
         ..settings(&path)
@@ -285,7 +286,7 @@ fn an_unsupported_key_type_is_named() {
         let output = if output.status.success() {
             output
         } else {
-            // Only RSA keys have a length to choose.
+            // Only RSA keys have a configurable length.
             let arguments = [
                 "req", "-x509", "-newkey", algorithm, "-nodes", "-subj", "/CN=site", "-days", "30", "-keyout",
             ];
@@ -355,7 +356,7 @@ fn the_right_passphrase_is_not_called_wrong_where_openssl_lacks_the_cipher() {
         "file:passphrase",
     ];
     if !openssl(&[&des[..], &legacy].concat()) || !openssl(&rc2) {
-        // No openssl command with these ciphers: there is nothing to read.
+        // The openssl program lacks these ciphers, so there is nothing to test.
         return;
     }
     let check = |file: &[&str], has_legacy: bool, passphrase: &str| {
@@ -426,7 +427,7 @@ fn load_all(folder: &Path, bytes: &[u8]) {
     }
 }
 
-/// Real content with one part of it changed.
+/// Valid content with one changed part.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let content = prop::sample::select(vec![
         pem_text().into_bytes(),

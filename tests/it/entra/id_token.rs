@@ -1,4 +1,4 @@
-//! The attacks on ID tokens, through the sign-in that would believe them.
+//! Attacks on ID tokens, through a sign-in.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use blogctl::{
@@ -15,7 +15,7 @@ use crate::support::{
 
 const OTHER_TENANT: &str = "99999999-2222-4333-8444-555555555555";
 
-/// Why a sign-in whose answer holds this ID token is refused; empty when it is not.
+/// Why a sign-in with this ID token is rejected; empty if it succeeds.
 fn verdict(bench: &Fixture, id_token: &str) -> String {
     bench.answer_with(id_token);
     match bench.redeem() {

@@ -1,4 +1,4 @@
-//! What holds for every text that is sent as an access token, and for every claim that one may hold.
+//! Properties of all texts sent as access tokens, and of all claims.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use proptest::{prelude::*, test_runner::TestRunner};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::access_token::Fixture;
 use crate::support::entra::API;
 
-/// Any JSON, not too deep.
+/// Any JSON, with limited depth.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -100,7 +100,7 @@ fn a_claim_with_any_value_passes_only_if_it_is_right() {
             let token = format!("{header}.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
             let verdict = bench.validator.judge_unverified(&token);
             prop_assert!(verdict.is_err() || right(&name, &claims[&name]), "{name}: {claims}");
-            // Nobody signed it.
+            // The token has no valid signature.
             prop_assert!(bench.validator.validate(&token).is_err());
             Ok(())
         })

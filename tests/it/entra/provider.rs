@@ -1,4 +1,4 @@
-//! Discovery over HTTP: what is believed, kept, and asked again.
+//! Discovery over HTTP: which documents are accepted, cached and fetched again.
 
 use std::{net::TcpListener, sync::Arc, thread, time::Duration};
 
@@ -97,7 +97,7 @@ fn an_endpoint_over_plain_http_beyond_loopback_is_rejected() {
 
 #[test]
 fn a_provider_that_never_answers_times_out() {
-    // Accepts connections into its backlog and never says a word.
+    // Accepts connections into its backlog and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://127.0.0.1:{}", silent.local_addr().expect("bound").port());
     let settings = EntraSettings {

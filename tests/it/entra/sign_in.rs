@@ -1,4 +1,4 @@
-//! The authorization code flow against a scripted provider: what is sent, what is made of the answers, what never leaks.
+//! The authorization code flow against a scripted provider: requests, responses, and what never leaks.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -73,7 +73,7 @@ impl Fixture {
         self.provider.script().token = ScriptedResponse::json(answer);
     }
 
-    /// A token answer with this ID token.
+    /// A token response with this ID token.
     pub fn answer_with(&self, id_token: &str) {
         self.answer(&json!({
             "token_type": "Bearer", "expires_in": 3600, "ext_expires_in": 3600, "scope": "openid profile",

@@ -1,4 +1,4 @@
-//! When signing keys are fetched, counted at the provider, and what a removed key takes with it.
+//! When signing keys are fetched, counted at the provider, and what the removal of a key invalidates.
 
 mod cache_file;
 
@@ -15,7 +15,7 @@ use crate::support::{
     logs,
 };
 
-/// A tenant that is not the one of these tests.
+/// A tenant that these tests do not use.
 const OTHER_TENANT: &str = "99999999-2222-4333-8444-555555555555";
 
 struct Fixture {
@@ -44,7 +44,7 @@ impl Fixture {
         }
     }
 
-    /// Of the key with this index, good for three hours.
+    /// A token of the key with this index, valid for three hours.
     fn token(&self, key: usize) -> String {
         let mut claims = self.provider.access_claims();
         let exp = json!(chrono::Utc::now().timestamp() + 3 * 3600);
@@ -230,7 +230,7 @@ fn a_response_that_is_not_the_providers_key_set_is_rejected() {
     assert_eq!(elsewhere.script().key_fetches, 0, "redirects are not followed");
 }
 
-/// Key sets of the right form in which no key can verify a token of ours.
+/// Valid key sets without a key that can verify our tokens.
 fn useless_key_sets(provider: &ScriptedProvider) -> Vec<(&'static str, ScriptedResponse)> {
     let with = |name: &str, value: serde_json::Value| {
         let mut jwk = keys()[0].jwk();
@@ -296,7 +296,7 @@ fn a_key_set_without_a_usable_key_keeps_the_keys_in_use_and_is_retried() {
 #[test]
 fn a_first_key_set_without_a_usable_key_makes_the_api_unready() {
     for (name, answer) in useless_key_sets(&ScriptedProvider::start()) {
-        // Each provider has a port of its own: what names another tenant elsewhere names no tenant here either.
+        // Each provider has its own port, so the issuer of another tenant there is foreign here as well.
         let bench = Fixture::new();
         bench.provider.script().jwks = answer;
         assert_eq!(bench.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");

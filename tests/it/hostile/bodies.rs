@@ -23,7 +23,7 @@ fn unfinished_bodies_are_limited_in_bytes_and_other_clients_are_served() {
             .as_bytes(),
         );
         connection.0.set_nonblocking(true).expect("an option");
-        // As much as it takes without being waited for.
+        // As much as the server accepts without blocking.
         let mut sent = 0;
         for _ in 0..100 {
             match std::io::Write::write(&mut connection.0, &part[sent..]) {
@@ -64,7 +64,7 @@ fn a_client_over_its_byte_limit_gets_503_except_for_small_requests() {
     let mut second = Connection::to(&api.url("/"));
     second.send(post(1_000_000).as_bytes());
     second.send(&vec![b' '; 900_000]);
-    // Which of the two was too much depends on which was read first.
+    // Either of the two may be the one too many, depending on the order of reading.
     second
         .0
         .set_read_timeout(Some(std::time::Duration::from_secs(5)))

@@ -58,7 +58,7 @@ fn when_every_connection_is_busy_probes_pass_and_others_get_503() {
     let mut busy: Vec<_> = (0..20)
         .map(|_| {
             let mut connection = api.connect();
-            // More than fits into the buffers of the system.
+            // More than the socket buffers hold.
             connection.send(
                 "GET /v1/docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
                     .repeat(20)
@@ -86,7 +86,7 @@ fn when_every_connection_is_busy_probes_pass_and_others_get_503() {
     assert_eq!(status_in(&head), 503);
     assert!(head.to_ascii_lowercase().contains("\r\nretry-after: 5\r\n"), "{head}");
 
-    // Connections that send nothing do not keep a probe out of the reserve.
+    // Connections that send nothing do not block the reserve for probes.
     let silent: Vec<_> = (0..200).map(|_| api.connect()).collect();
     eventually("a probe gets through", || api.get("/health/live") == 200);
     drop((silent, busy));

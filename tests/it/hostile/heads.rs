@@ -1,4 +1,4 @@
-//! Heads: slow, long, and not as they must be.
+//! Request heads that are slow, too long or malformed.
 
 use super::{Api, Connection, MAX_PEAK_KIB, eventually, status_in};
 use crate::support::{attacks, dev::Dev};
@@ -76,7 +76,7 @@ fn ambiguous_heads_are_rejected_by_every_server() {
                 assert_eq!(status, 400, "{base} {bad:?} after {before:?}");
             }
         }
-        // The body may hold what the head may not.
+        // A body may contain what a head must not.
         let mut connection = Connection::to(&base);
         connection.send(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n\n\n\n");
         assert_eq!(connection.status(), 404, "{base}");

@@ -1,4 +1,4 @@
-//! Clients that ask for much and take nothing.
+//! Clients that request much and read nothing.
 
 use super::{Api, MAX_PEAK_KIB, eventually, status_in};
 use crate::support::attacks;
@@ -52,7 +52,7 @@ fn a_client_that_reads_nothing_for_too_long_is_disconnected() {
         })
         .collect();
     eventually("they are connected", || sockets() >= before + 10);
-    // Room for a request of its own, for the signing keys.
+    // Leaves room for the server's own request for signing keys.
     eventually("they are disconnected", || sockets() <= before + 2);
     attacks::record("API: connections", "a client that takes nothing for ever", true);
     drop(silent);

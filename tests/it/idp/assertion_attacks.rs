@@ -1,4 +1,4 @@
-//! Client assertions that break one rule each, and those that must pass.
+//! Client assertions that break one rule each, and those that must be accepted.
 
 mod rows;
 

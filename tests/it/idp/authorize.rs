@@ -283,7 +283,7 @@ fn a_signed_in_user_is_not_asked_again_unless_the_request_says_so() {
     for asked in ["login", "select_account", "consent"] {
         assert_eq!(browser.authorize(&[("prompt", asked)]).status, 200, "{asked}");
     }
-    // Somebody else is meant.
+    // The hint names another user.
     assert_eq!(browser.authorize(&[("login_hint", "bob@contoso.example")]).status, 200);
     let nobody = browser.authorize(&[("login_hint", "bob@contoso.example"), ("prompt", "none")]);
     assert_eq!(nobody.parameter("error").as_deref(), Some("login_required"));

@@ -1,4 +1,4 @@
-//! Authorization codes and refresh tokens: once, for whom they were made, in time.
+//! Authorization codes and refresh tokens: used once, by their client, in time.
 
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ fn a_code_lives_ten_minutes() {
     provider.control.advance_clock(Duration::from_secs(290));
     assert_eq!(provider.redeem(&early, &[]).status, 200);
     provider.control.advance_clock(Duration::from_secs(601));
-    // The machine's clock makes the assertion, so it has to be for the provider's time.
+    // The machine's clock makes the assertion, so its times are moved to the provider's clock.
     let mut assertion = provider.assertion();
     for claim in ["iat", "nbf", "exp"] {
         assertion.claims[claim] = (assertion.claims[claim].as_i64().expect("an integer") + 601).into();

@@ -1,4 +1,4 @@
-//! What the provider says about itself.
+//! Discovery document and key set.
 
 use base64::{
     Engine,

@@ -1,4 +1,4 @@
-//! Sign-out.
+//! Sign-out and front-channel notifications.
 
 use super::provider::{AFTER_SIGN_OUT, Browser, OTHER_SITE, Provider, Response, SITE, between};
 
@@ -149,7 +149,7 @@ fn applications_of_the_session_are_notified_in_hidden_frames() {
         policy.contains("frame-src http://localhost:6000") && policy.contains("default-src 'none'"),
         "{policy}"
     );
-    // The next sign-out has nobody to tell.
+    // No application is left to notify.
     assert_eq!(
         browser.log_out(&[("post_logout_redirect_uri", AFTER_SIGN_OUT)]).status,
         303

@@ -1,4 +1,4 @@
-//! Tokens that a test orders: right in everything but what it names.
+//! Minted tokens: valid except for what the test requests.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use blogctl::config::DEV_API_ID;

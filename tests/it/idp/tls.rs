@@ -1,4 +1,4 @@
-//! HTTPS under a certificate authority of its own.
+//! HTTPS with its own certificate authority.
 
 use std::{fs, net::TcpStream, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 

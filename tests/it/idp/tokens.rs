@@ -1,4 +1,4 @@
-//! What tokens say, and requests for tokens that break a rule.
+//! The contents of tokens, and invalid token requests.
 
 use blogctl::config::{DEV_API_ID, DEV_TENANT_ID};
 use serde_json::{Value, json};

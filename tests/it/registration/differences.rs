@@ -1,4 +1,4 @@
-//! `blogctl entra check`: how exported registrations differ from the settings.
+//! `blogctl entra diff`: how exported registrations differ from the settings.
 
 use std::fs;
 
@@ -57,8 +57,8 @@ fn a_registration_from_the_manifest_has_no_differences() {
     }
 }
 
-/// Registrations made by hand after docs/own-tenant.md without what is optional for the API there, in all the members
-/// that az prints: what is read of them must have the names that Entra gives it.
+/// Registrations made by hand after docs/own-tenant.md, without its optional parts for the API, with all members that az
+/// prints, so that the names match those of Entra ID.
 #[test]
 fn exports_of_manual_registrations_are_understood() {
     let system = System::new();

@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::System;
 use crate::support::entra::{API, SITE};
 
-/// Runs `register.sh` with an az that gives client ids as Entra does, and keeps what it was given. `case` comes before what
-/// this az knows.
+/// Runs `register.sh` with a fake az that issues client ids like Entra ID, and records its input. `case` adds rules to this
+/// az.
 fn run_az(system: &System, case: &str) -> Output {
     let folder = system.folder.path();
     let az = format!(
@@ -44,7 +44,7 @@ esac
         .expect("sh")
 }
 
-/// Runs the script. What it told, and each call of az.
+/// Runs the script; returns its output, and each call of az.
 pub(super) fn run_script(system: &System) -> (String, String) {
     let folder = system.folder.path();
     fs::write(folder.join("register.sh"), system.script()).expect("written");
@@ -54,12 +54,12 @@ pub(super) fn run_script(system: &System) -> (String, String) {
     (told, fs::read_to_string(folder.join("calls")).expect("calls"))
 }
 
-/// What the script has sent for the site.
+/// The request of the script for the site.
 fn sent(system: &System) -> Value {
     serde_json::from_slice(&fs::read(system.folder.path().join("site.json")).expect("sent")).expect("JSON")
 }
 
-/// The certificates in it, in DER.
+/// The certificates in the request, in DER.
 pub(super) fn uploaded(system: &System) -> Vec<Vec<u8>> {
     let sent = sent(system);
     let keys = sent["keyCredentials"].as_array().expect("keys").iter();

@@ -1,4 +1,4 @@
-//! The API down, slow or refusing: each has its page, and nothing that was typed is lost.
+//! The API is down, slow or rejects a request: each case has its page, and no text is lost.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ fn an_api_that_is_down_is_explained_and_the_text_is_kept() {
         ("Patience", "Still\n\nhere")
     );
 
-    // And when the API is back, the same form goes through.
+    // When the API is back, the same form works.
     let listener = serve::listen("127.0.0.1", settings.api.port).expect("the port is free again");
     let api = crate::support::system::TestServer::api(listener, settings.clone());
     assert!(browser.submit(&form).text().contains("<h1 dir=\"auto\">Patience</h1>"));
@@ -61,7 +61,7 @@ fn an_api_that_is_down_is_explained_and_the_text_is_kept() {
 
 #[test]
 fn an_api_that_does_not_answer_times_out() {
-    // Connections are taken by the system, and nobody ever answers.
+    // The system accepts connections, and no program answers.
     let silent = serve::listen("127.0.0.1", 0).expect("a free port");
     let port = silent.local_addr().expect("bound").port();
     let system = TestSystem::with(|settings| {

@@ -1,4 +1,4 @@
-//! What a site that runs says of its certificate's files, and how it notices that they are others.
+//! What a running site logs about its certificate's files, and how it notices new ones.
 
 use std::{
     fs::{self, Permissions},
@@ -17,7 +17,7 @@ use crate::support::{
     web::{ALICE, Browser},
 };
 
-/// The web site alone, with `client.pem` in `folder`, and what it logs.
+/// The web site alone, with `client.pem` in `folder`, and its log.
 fn site(folder: &Path) -> Running {
     let mut command = blogctl(folder);
     command.args(["serve-client", "--port", "0"]);

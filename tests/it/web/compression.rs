@@ -27,7 +27,7 @@ fn address(page: &Page, before: &str) -> String {
         .to_owned()
 }
 
-/// What is sent, byte for byte: the test's browser would decompress it.
+/// The bytes on the wire: the browser of these tests would decompress them.
 fn bytes(url: &str, accepted: &str) -> (Vec<u8>, String) {
     let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
     let response = agent
@@ -104,7 +104,7 @@ fn no_response_repeats_a_secret_of_the_session() {
             "{tokens:?}"
         );
     }
-    // Each of them is taken.
+    // Each token is accepted.
     for token in tokens {
         let form = browser
             .get(&system.web.url("/posts/new"))

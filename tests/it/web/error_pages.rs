@@ -1,4 +1,4 @@
-//! Each refusal has the page of whoever can do something about it: the visitor, an administrator, or the site's operator.
+//! Each error has a page for the person who can resolve it: the visitor, an administrator, or the operator of the site.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ fn problem(status: u16, code: &str) -> HttpResponse {
         .body(json!({ "type": "about:blank", "status": status, "code": code, "detail": "secret detail" }).to_string())
 }
 
-/// What the page says between its headings and its buttons.
+/// The text of the page between its headings and its buttons.
 fn advice(page: &Page) -> String {
     let text = page.text();
     let (_, text) = text.split_once("What happened").expect("an error page");
@@ -193,7 +193,7 @@ fn a_rejection_of_the_user_addresses_the_user_and_logs_no_error() {
     for heading in headings {
         assert_eq!(logs::containing(&heading), Vec::<String>::new());
     }
-    // What the operator must repair is an error, and says so.
+    // An error that the operator must fix is logged as one.
     control(
         &system,
         "PUT",

@@ -12,7 +12,7 @@ struct Attempt {
     headers: Vec<(&'static str, String)>,
 }
 
-/// `stale` is the token of the same user's session before this one.
+/// `stale` is the token of the same user's previous session.
 fn attempts(form: &Form, foreign_token: &str, stale: &str) -> Vec<Attempt> {
     let own = form.action.origin().ascii_serialization();
     let attempt = |name, form: Form, headers| Attempt { name, form, headers };
@@ -68,7 +68,7 @@ fn send(browser: &Browser, attempt: &Attempt) -> crate::support::web::Page {
 fn a_forged_form_changes_nothing() {
     let system = TestSystem::start();
     let (browser, other) = (Browser::new(), Browser::new());
-    // As many as there are routes that change something; a new one belongs into the list below.
+    // The number of routes that change something; a new one must be added to the list below.
     assert_eq!(
         include_str!("../../../src/web/routes.rs")
             .matches("web::post()")

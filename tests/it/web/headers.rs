@@ -1,4 +1,4 @@
-//! What every answer has, whatever it is.
+//! Headers that every response has.
 
 use crate::support::{
     system::TestSystem,
@@ -27,7 +27,7 @@ fn check(page: &Page, what: &str, authority: &str) {
     ] {
         assert_eq!(page.header(name), value, "{what}: {name}");
     }
-    // The address of a callback holds code and state: it is told to nobody, not even to this site's own log.
+    // The URL of a callback contains code and state: no server gets it, not even this site's own log.
     let referrer = if page.url.path() == "/callback" {
         "strict-origin"
     } else {

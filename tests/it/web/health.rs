@@ -1,4 +1,4 @@
-//! What machines that watch the site are told.
+//! Health routes for monitoring.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Reading, writing, changing and deleting posts; whose they are; text that tries to be HTML.
+//! Reading, creating, changing and deleting posts; ownership; text that looks like HTML.
 
 use actix_web::HttpResponse;
 
@@ -69,7 +69,7 @@ fn another_users_post_can_only_be_read() {
         let page = bob.get(&format!("{}/{action}", post.url));
         assert_eq!((page.status, page.error()), (403, "403"), "{action}");
     }
-    // With a form of his own, pointed at her post: the API refuses it.
+    // With his own form, pointed at her post, the API rejects him.
     let his = bob.publish(&system, "His", "Bob wrote this");
     let etag = edit_form(&alice, &post).value("etag").to_owned();
     let mut edit = edit_form(&bob, &his)

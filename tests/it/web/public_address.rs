@@ -1,4 +1,4 @@
-//! One public URL: whoever comes by another address is told so before signing in for nothing.
+//! One public URL: a visitor at another address learns this before signing in.
 
 use crate::support::{
     attacks,
@@ -24,7 +24,7 @@ fn ask(system: &TestSystem, path: &str, headers: &[(&str, &str)]) -> Page {
     Browser::new().request("GET", &Url::parse(&system.web.url(path)).expect("a URL"), None, headers)
 }
 
-/// Whether the page is the way to Entra, with the one redirect URI.
+/// Whether the page redirects to Entra ID with the redirect URI.
 fn leads_to_entra(page: &Page) -> bool {
     let redirect = |url: Url| {
         url.query_pairs()
@@ -59,7 +59,7 @@ fn a_sign_in_at_another_address_is_explained_before_entra_rejects_it() {
         page.set_cookies
     );
     assert!(leads_to_entra(&ask(&system, "/login", &[("Host", "blog.example.com")])));
-    // Probes ask by number, and there is no sign-in in them.
+    // Probes use IP addresses, and do not sign in.
     for path in ["/health/live", "/health/ready", "/"] {
         assert_eq!(ask(&system, path, &[("Host", "10.0.0.7:5000")]).status, 200, "{path}");
     }

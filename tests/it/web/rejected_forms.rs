@@ -1,4 +1,5 @@
-//! A rejected form: a redirect to the page that shows its text and what is wrong, so that the browser's history holds pages only.
+//! A rejected form redirects to the page that shows its text and the errors, so that the browser's history contains only
+//! pages.
 
 use actix_web::HttpResponse;
 use serde_json::json;
@@ -95,7 +96,7 @@ fn field_errors_say_what_to_do() {
         ),
     ] {
         let page = browser.submit(&form.clone().with("title", title).with("content", content));
-        // At the field, and as a link to it above the form.
+        // At the field, and as a link above the form.
         assert_eq!(
             page.text().matches(error).count(),
             2,

@@ -1,5 +1,4 @@
-//! `blogctl cert renew`: the next certificate beside the one in use, and the switch when Entra ID accepts it, while the site
-//! runs.
+//! `blogctl cert renew`: creates the next certificate, and switches to it when Entra ID accepts it, while the site runs.
 
 use std::{
     fs,
@@ -135,7 +134,7 @@ fn it_waits_until_entra_answers_and_accepts() {
     let old = read(folder, "client-cert.pem");
     let mut child = renew(&system, folder, &["--wait", "2", "--days", "40"]);
     let control = IdpControl::of(&system.idp);
-    // Whoever waits waits for the network, too.
+    // Waiting includes network failures.
     control.down_at("/oauth2/v2.0/token");
     let child = child
         .stdout(Stdio::piped())
@@ -217,7 +216,7 @@ fn an_interrupted_renewal_is_completed_by_the_next_run() {
     }
 }
 
-/// Makes the next certificate, registers it, and switches to it.
+/// Creates the next certificate, registers it, and switches to it.
 fn renew_at_once(system: &TestSystem) {
     let (code, text) = run(system, &[]);
     assert_eq!(code, Some(0), "{text}");
@@ -232,7 +231,7 @@ fn the_new_file_keeps_owner_and_mode_of_the_old_one() {
     let system = TestSystem::start();
     let path = system.folder.path().join("client.pem");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("changed");
-    // Only root may give a file away.
+    // Only root may change the owner of a file.
     let is_given_away = chown(&path, Some(12_345), Some(23_456)).is_ok();
     let before = fs::metadata(&path).expect("there");
     renew_at_once(&system);

@@ -1,4 +1,4 @@
-//! The form for a new post, sent more than once: one post.
+//! A form for a new post that is sent more than once creates one post.
 
 use std::thread;
 

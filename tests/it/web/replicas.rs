@@ -1,4 +1,4 @@
-//! Sessions in Redis: two replicas are one site, a restart ends nothing, and Redis itself learns and decides little.
+//! Sessions in Redis: two replicas are one site, a restart ends no session, and Redis is not trusted.
 
 mod redis_outages;
 mod redis_secrets;
@@ -17,7 +17,7 @@ use crate::support::{
     web::{ALICE, BOB, Browser, FakeApi, grants},
 };
 
-/// A system whose site keeps sessions in `redis`.
+/// A system whose site stores sessions in `redis`.
 fn sharing(redis: &RedisServer, change: impl FnOnce(&mut Settings)) -> TestSystem {
     TestSystem::with(|settings| {
         settings.redis = redis.settings();
@@ -25,7 +25,7 @@ fn sharing(redis: &RedisServer, change: impl FnOnce(&mut Settings)) -> TestSyste
     })
 }
 
-/// Another replica of the site: elsewhere, but with the same public URL.
+/// Another replica of the site, with the same public URL.
 fn replica(system: &TestSystem) -> TestServer {
     let mut settings = system.settings.clone();
     settings.client.public_url = Some(system.web.url("").parse().expect("a URL"));
@@ -45,7 +45,7 @@ fn a_sign_in_or_sign_out_on_one_replica_counts_on_all() {
     let [here, there] = [(); 2].map(|()| Browser::new());
     here.sign_in(&system, ALICE, "/");
     assert!(is_signed_in(&here, &other));
-    // Begun on one, finished on the other.
+    // Started on one replica, finished on the other.
     let host = format!("localhost:{}", system.web.port);
     let login = other.url("/login?next=/posts").parse().expect("a URL");
     let begun = there.request("GET", &login, None, &[("Host", &host)]).location();
@@ -258,7 +258,7 @@ fn drafts_in_redis_are_limited_per_author_and_in_total() {
     assert_eq!((kept(BOB), kept(ALICE)), (10, LONG));
     let alice = Browser::new();
     alice.sign_in(&system, ALICE, "/");
-    // One author's drafts of many pages.
+    // Drafts of one author for many pages.
     let posts: Vec<_> = (0..5)
         .map(|n| alice.publish(&system, &format!("Post {n}"), "text").url)
         .collect();

@@ -1,4 +1,4 @@
-//! Who is offered what, where app roles decide: a Reader nothing to write, a Writer their own posts, an Admin everybody's.
+//! With app roles: a Reader cannot write, a Writer edits their own posts, an Admin edits all posts.
 
 use crate::support::{
     system::TestSystem,
@@ -84,7 +84,7 @@ fn a_reader_is_not_offered_to_write_and_learns_who_assigns_roles() {
         );
         assert!(!text.contains("Only the author"), "{path}: {text}");
     }
-    // A form of a page that he had open when he was a Writer.
+    // A form from the time when he was a Writer.
     let mut form = bob.get(&system.web.url("/posts")).form("Sign out");
     form.action = system.web.url("/posts/new").parse().expect("a URL");
     let page = bob.submit(&form.with("title", "A title").with("content", "An hour's work"));

@@ -30,7 +30,7 @@ use crate::support::{
     web::{ALICE, Browser, Page},
 };
 
-/// Another certificate: what is registered, and the file with its key.
+/// A new certificate: the part to register, and the file with its key.
 fn another() -> (String, Vec<u8>) {
     let key = rsa_key(2048);
     let certificate = pem(&TestCertificate::new("renewed", &key).make());
@@ -46,7 +46,7 @@ fn registered(system: &TestSystem) -> String {
     fs::read_to_string(system.folder.path().join("client-cert.pem")).expect("there")
 }
 
-/// When the site has found what is in its file now.
+/// Waits until the site uses the current content of its file.
 fn taken_by(system: &TestSystem, control: &IdpControl, before: &Value) {
     wait_until("the new file is found", || {
         signs_in(system) && used_first(control) != *before
@@ -61,7 +61,7 @@ fn used_first(control: &IdpControl) -> Value {
     first
 }
 
-/// Puts a file in another's place in one step, as tools that renew certificates do.
+/// Replaces a file atomically, as tools for renewal do.
 fn put(path: &PathBuf, content: &[u8]) {
     let aside = path.with_extension("aside");
     fs::write(&aside, content).expect("written");
@@ -100,7 +100,7 @@ fn the_current_file_is_tried_before_an_intermediate_one() {
     let ((_, wrong), (certificate, right)) = (another(), another());
     put(&file_of(&system), &wrong);
     taken_by(&system, &control, &own);
-    // The one of before serves, and is the one in use again. Then the mistake is mended, still before the upload.
+    // The previous certificate serves and is in use again. Then the file is corrected, still before the upload.
     put(&file_of(&system), &right);
     taken_by(&system, &control, &own);
     assert!(signs_in(&system), "by the one of before");
@@ -151,7 +151,7 @@ fn a_new_file_is_loaded_automatically_and_a_broken_one_is_not() {
     let (certificate, file) = another();
     let (_, other) = another();
     control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
-    // A certificate beside somebody else's key.
+    // A certificate with the key of another one.
     let broken = [certificate.as_bytes(), &other].concat();
     let key_at = broken
         .windows(11)
@@ -236,7 +236,7 @@ fn six_rejections_are_retried_once_and_others_never() {
     }
 }
 
-/// People who sign in and go on reading, while each of the `steps` changes certificates; gives the token requests.
+/// Users sign in and read while each of the `steps` changes certificates; returns the token requests.
 fn under_load(system: &TestSystem, steps: &[&dyn Fn()]) -> Vec<Value> {
     const PEOPLE: usize = 4;
     const SIGN_INS: usize = 25;
@@ -283,7 +283,7 @@ fn under_load(system: &TestSystem, steps: &[&dyn Fn()]) -> Vec<Value> {
         done >= PEOPLE * SIGN_INS && granted("authorization_code") == done,
         "{done} sign-ins"
     );
-    // Tokens live so short that each page needs a refresh; a page from the token of before would hide one that failed.
+    // Access tokens expire at once, so each page needs a refresh; a page with a cached token would hide a failed one.
     assert_eq!(granted("refresh_token"), pages, "a refresh for each page");
     let certificates: BTreeSet<_> = requests
         .iter()
@@ -310,14 +310,14 @@ fn a_rotation_that_begins_with_the_file_fails_no_request() {
     let requests = under_load(
         &system,
         &[
-            // Entra does not know it yet: the one before is used.
+            // Entra ID does not know it yet, so the previous one is used.
             &|| {
                 put(&file_of(&system), &file);
                 wait_until("the new one is tried", || {
                     control.requests_to("/oauth2/v2.0/token").iter().any(is_refused)
                 });
             },
-            // And now only the new one.
+            // Now Entra ID knows only the new one.
             &|| control.replace_certificates(DEV_CLIENT_ID, &[&certificate]),
         ],
     );
@@ -335,7 +335,7 @@ fn a_rotation_that_begins_with_the_registration_fails_no_request() {
         &[
             &|| control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]),
             &|| put(&file_of(&system), &file),
-            // The old one goes, whether or not the site has looked at its file already.
+            // Removes the old one, whether or not the site has loaded its file.
             &|| control.replace_certificates(DEV_CLIENT_ID, &[&certificate]),
         ],
     );
@@ -374,7 +374,7 @@ fn reloading_does_not_reactivate_a_rejected_certificate() {
             own,
             "else every look would cost somebody a request that is refused"
         );
-        // What is new further down in the list is for when the one in use does not do.
+        // Later entries of the list are used only if the current one fails.
         put(&later, &another().1);
     }
 }
@@ -390,7 +390,7 @@ fn after_a_restart_the_previous_certificate_is_used_until_the_new_one_is_accepte
     assert_is_taken(&client);
 }
 
-/// A code that nobody has issued is refused after the certificate was taken.
+/// Entra ID rejects an invented code only after it has accepted the certificate.
 fn assert_is_taken(client: &ConfidentialClient) {
     let pending = PendingSignIn {
         nonce: String::new(),

@@ -1,4 +1,4 @@
-//! The session cookie, its life and its end; tokens and their refresh.
+//! The session cookie and its lifetime.
 
 mod drafts;
 mod refresh;
@@ -96,7 +96,7 @@ fn a_session_id_from_before_the_sign_in_is_invalid_after_it() {
     let page = planted.get_once(&system.web.url("/profile"));
     assert_eq!(page.status, 303, "the old id is not signed in");
     assert_eq!(browser.get(&system.web.url("/profile")).status, 200);
-    // Nor is the id of one account good for the next.
+    // A session id of one account does not work for the next account.
     let (of_alice, id) = (browser.clone_cookies(), browser.cookie(COOKIE));
     let picker = browser.get(&system.web.url("/login?switch=1"));
     browser.pick(&picker, BOB);

@@ -1,4 +1,4 @@
-//! Signing in: the way there and back, and all that may go wrong on it.
+//! Signing in: the redirects to Entra ID and back.
 
 mod callback;
 mod failures;
@@ -9,7 +9,7 @@ use crate::support::{
     web::{ALICE, BOB, Browser},
 };
 
-/// Signs Alice in up to the redirect that carries the code, and gives that address without opening it.
+/// Signs Alice in up to the redirect with the code, and returns that URL without opening it.
 fn callback_url(browser: &Browser, system: &TestSystem) -> String {
     let picker = browser.get(&system.web.url("/login?next=/posts"));
     let form = picker.form(ALICE).with("oid", ALICE).without("email");

@@ -1,4 +1,4 @@
-//! Why the site does not start, all at once and with a remedy.
+//! Errors at the start of the site: all at once, each with a hint.
 
 use blogctl::{config::Settings, serve, web::Server};
 use secrecy::SecretString;

@@ -1,4 +1,4 @@
-//! Claims challenges: the API demands a stronger sign-in, the site asks Entra for it, and comes back.
+//! Claims challenges: the API demands a stronger sign-in, the site requests it from Entra ID, and returns to the page.
 
 use std::sync::{
     Arc,
@@ -22,7 +22,7 @@ fn challenge() -> HttpResponse {
         .finish()
 }
 
-/// A system whose API demands the authentication context `c1` as long as `demands` says so.
+/// A system whose API demands the authentication context `c1` while `demands` returns true.
 fn demanding(demands: impl Fn(usize) -> bool + Send + 'static) -> (TestSystem, FakeApi) {
     let asked = Arc::new(AtomicUsize::new(0));
     let api = FakeApi::start(move |seen| {
@@ -122,7 +122,7 @@ fn an_unmet_demand_ends_with_a_page_and_no_loop() {
 
 #[test]
 fn a_demand_that_changes_each_time_ends_too() {
-    // As continuous access evaluation does: a token issued after this very moment.
+    // As in continuous access evaluation: a token issued after this moment.
     let asked = Arc::new(AtomicUsize::new(0));
     let api = FakeApi::start(move |_| {
         let nbf = 1_800_000_000 + asked.fetch_add(1, Ordering::SeqCst);

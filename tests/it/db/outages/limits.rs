@@ -20,7 +20,7 @@ use futures_util::future::{join, join_all};
 use super::{GUARD, migrated, short_limits, sql};
 use crate::support::database::{PostgresDatabase, block_on};
 
-/// Work that goes on until it is let go.
+/// Work that runs until the gate opens.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar)>, Arc<AtomicUsize>);
 
@@ -102,7 +102,7 @@ fn no_kind_of_work_blocks_another() {
         });
         gate.open();
         for running in flood {
-            // Of the searches some are turned away.
+            // Some searches are rejected.
             let outcome = running.join().expect("ends");
             assert!(outcome.is_ok() || flooded == "searches", "{outcome:?}");
         }
@@ -128,7 +128,7 @@ fn searches_beyond_the_queue_are_rejected_at_once() {
     let outcomes = block_on(async {
         let first = database.search(gate.work());
         let others = async {
-            // Those that find a place in the queue wait until the first is let go.
+            // Searches in the queue wait until the first one ends.
             let waiting: Vec<_> = (0..5).map(|_| database.search(users::count)).collect();
             let open = async { gate.open() };
             join(join_all(waiting), open).await.0
@@ -181,7 +181,7 @@ fn a_search_ends_on_the_server_when_its_client_disconnects() {
             assert!(since.elapsed() < GUARD, "the search is ended");
             thread::sleep(Duration::from_millis(10));
         }
-        // Its connection is not hit by a cancellation that comes late.
+        // A late cancellation does not hit the next statement on its connection.
         for _ in 0..10 {
             block_on(database.search(users::count)).expect("searched");
         }

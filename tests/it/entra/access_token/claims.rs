@@ -1,4 +1,4 @@
-//! One wrong claim each, and what differs only in form.
+//! Tokens with one wrong claim, and differences that are allowed.
 
 use blogctl::config::DEV_TENANT_ID;
 use serde_json::{Value, json};

@@ -178,7 +178,7 @@ fn a_token_of_another_shape_is_rejected() {
 #[test]
 fn a_graph_token_is_distinguished_from_a_forged_one() {
     let bench = Fixture::new();
-    // Graph replaces the nonce by its hash before it checks the signature: to everybody else it does not verify.
+    // Graph replaces the nonce by its hash before it checks the signature, so the token does not verify elsewhere.
     let token = bench.token(|claims| claims["aud"] = json!("https://graph.microsoft.com"));
     let (input, signature) = token.rsplit_once('.').expect("three parts");
     assert_eq!(

@@ -14,7 +14,7 @@ use crate::support::{
     logs,
 };
 
-/// A server that is started with this cache file, while the provider publishes `jwks`, or nothing.
+/// A validator with this cache file, while the provider answers as its script says.
 fn started_with(cache: &std::path::Path, provider: &ScriptedProvider) -> (AccessTokenValidator, Clock) {
     let mut settings = provider.settings();
     settings.keys_cache_file = Some(cache.to_owned());
@@ -94,8 +94,8 @@ fn an_untrusted_or_damaged_cache_file_is_not_used() {
     }
 }
 
-/// A restart while the provider is down, with a cache file that `spoil` has changed. Says whether the API has keys, and what the
-/// log says of the file.
+/// Restarts while the provider is down, with a cache file changed by `spoil`. Returns whether the API has keys, and the log
+/// lines about the file.
 fn restarted_with(spoil: impl FnOnce(&std::path::Path)) -> (bool, Vec<String>) {
     logs::capture();
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! The client assertions: those that break one rule each, those that only strict mode rejects, and the good ones.
+//! The client assertions: those that break one rule each, those that only strict mode rejects, and the valid ones.
 
 use base64::{
     Engine,
@@ -15,10 +15,10 @@ pub(super) fn now() -> i64 {
     chrono::Utc::now().timestamp()
 }
 
-/// What breaks one rule, the AADSTS number expected, and a piece of the message.
+/// Name, the change that breaks one rule, the expected AADSTS code, and a part of the message.
 type Attack = (&'static str, fn(&mut Assertion), u64, &'static str);
 
-/// Refused whether strict or not.
+/// Rejected in both modes.
 pub(super) const ATTACKS: &[Attack] = &[
     (
         "algorithm none",
@@ -265,7 +265,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// Refused in strict mode only: real clients send these, and Entra takes them.
+/// Rejected in strict mode only: real clients send these, and Entra ID accepts them.
 pub(super) const NOT_THE_BEST_FORM: &[Attack] = &[
     (
         "padded thumbprint",
@@ -296,10 +296,10 @@ pub(super) const NOT_THE_BEST_FORM: &[Attack] = &[
     ("all that MSAL does", Assertion::in_msal_form, 70002, "padding"),
 ];
 
-/// What is different, and still good.
+/// Name, and a change that keeps the assertion valid.
 type Good = (&'static str, fn(&mut Assertion));
 
-/// Passes in strict mode too.
+/// Accepted in strict mode too.
 pub(super) const GOOD: &[Good] = &[
     ("best form", |_| {}),
     ("old form", Assertion::in_old_form),

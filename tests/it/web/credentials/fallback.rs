@@ -30,7 +30,7 @@ fn a_signature_that_the_vault_rejects_is_logged_and_the_next_credential_signs() 
         let of_file = CredentialSettings::File(settings.client.certificate.clone());
         let entries = vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), of_file];
         on_a_machine(settings, &azure, entries);
-        // Another certificate in the file, registered, too.
+        // Another certificate in the file, also registered.
         let key = rsa_key(2048);
         let certificate = TestCertificate::new("second", &key).make();
         let folder = settings.idp.state_dir.clone();
@@ -185,7 +185,7 @@ fn one_transient_rejection_does_not_change_the_credential_in_use() {
     let azure = FakeAzure::start();
     let system = TestSystem::with(|settings| {
         let good = CredentialSettings::File(settings.client.certificate.clone());
-        // A token that the registration does not trust, which Entra says in a way that is not about certificates.
+        // A token that the registration does not trust; Entra ID's error does not mention certificates.
         let path = file(
             &settings.idp.state_dir,
             "token",

@@ -133,7 +133,7 @@ fn a_workload_identity_opens_the_vault() {
     let used = azure.requests_to("/certificates/").pop().and_then(|asked| asked.token);
     assert_eq!(used, Some(format!("token-2-of-{IDENTITY}")));
     assert!(azure.requests_to("/metadata/").is_empty());
-    // An identity of another tenant than the site's, as the cluster says.
+    // An identity of another tenant than the site's, as configured in the cluster.
     let other = "99999999-2222-4333-8444-555555555555";
     let elsewhere = Settings {
         azure: AzureSettings {
@@ -155,7 +155,7 @@ fn a_workload_identity_opens_the_vault() {
     assert!(error.hint().contains("azure.client_id"), "{}", error.hint());
 }
 
-/// A program `az` that writes down what it was asked, and answers with a token that opens the vault.
+/// A program `az` that records its arguments, and prints a token for the vault.
 fn azure_cli(folder: &std::path::Path, azure: &FakeAzure, script: &str) -> std::process::Command {
     use std::os::unix::fs::PermissionsExt as _;
     let token = format!("{}metadata/identity/oauth2/token", azure.url());

@@ -52,7 +52,7 @@ fn while_entra_rejects_a_new_version_the_previous_one_signs() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
-        // The file's folder is watched.
+        // The folder of the file is watched.
         let of_file = CredentialSettings::File(settings.client.certificate.clone());
         on_a_machine(
             settings,
@@ -66,7 +66,7 @@ fn while_entra_rejects_a_new_version_the_previous_one_signs() {
     assert_signs_in(&system);
     let text = put_new_version(&azure);
     azure.forget_requests();
-    // Whatever happens to a file that is watched makes the site look at all that it has.
+    // Any event on a watched file makes the site reload all its credentials.
     let path = system.folder.path().join("client.pem");
     fs::write(&path, fs::read(&path).expect("there")).expect("written");
     let refused = || sent(&control).iter().any(|(_, status)| *status == 401);

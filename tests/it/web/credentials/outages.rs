@@ -1,4 +1,5 @@
-//! What passes is asked again, what does not is not; nobody waits for long, and nobody waits for what another has waited for.
+//! Transient failures are retried and others are not; no sign-in waits long, or waits for something that another one waits
+//! for already.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,7 +42,7 @@ fn source(azure: &FakeAzure) -> CredentialSource {
     CredentialSource::all(&settings).expect("sources").remove(0)
 }
 
-/// So many people at once, each in a browser; how many of them came in.
+/// Signs in this many users at the same time; returns how many succeeded.
 fn at_once(people: usize, system: &TestSystem) -> usize {
     std::thread::scope(|scope| {
         let all: Vec<_> = (0..people).map(|_| scope.spawn(|| signs_in(system))).collect();

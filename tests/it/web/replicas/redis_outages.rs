@@ -90,7 +90,7 @@ fn without_redis_the_site_says_so_and_comes_back_with_it() {
     );
 }
 
-/// So many requests at once that there are several connections to Redis.
+/// Enough parallel requests to open several connections to Redis.
 fn warm_up(browser: &Browser, system: &TestSystem) {
     const REQUESTS: usize = 12;
     let barrier = Barrier::new(REQUESTS);
@@ -149,7 +149,8 @@ fn silent_connections_are_replaced_by_the_next_request() {
     );
 }
 
-/// A port that leads to `redis`; what is connected when `silent` becomes true hears nothing any more, and is not told.
+/// A port that forwards to `redis`. When `silent` becomes true, existing connections receive nothing any more, without
+/// being closed.
 fn in_front_of(redis: &RedisServer, silent: &Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let (port, to, silent) = (
@@ -242,7 +243,7 @@ fn sessions_ended_before_redis_failed_leave_no_tokens() {
     assert_eq!(keys("tokens").len(), 1, "those of the session that could not be read");
 }
 
-/// Puts something in the place of these keys that Redis refuses to read as what was there.
+/// Replaces these keys by values of another type, so that Redis rejects reading them.
 fn break_keys(redis: &RedisServer, is_one: impl Fn(&str) -> bool) {
     let mut connection = redis.connection();
     let keys: Vec<String> = connection.keys("*").expect("keys");

@@ -135,7 +135,7 @@ fn a_moved_or_forged_record_in_redis_is_rejected() {
     assert!(is_signed_in(&alice, &system.web));
 }
 
-/// Every record as Redis itself writes it, to put it back later.
+/// Every record in Redis's own format, for a later restore.
 fn snapshot(redis: &RedisServer) -> Vec<(String, Vec<u8>)> {
     let mut connection = redis.connection();
     let keys: Vec<String> = connection.keys("*").expect("keys");
@@ -190,7 +190,8 @@ fn a_replayed_record_revives_no_session() {
             "on a replica that was not asked to sign out"
         );
         is_refused("an old record, put back");
-        // Who may write may also delete what was noted; those who have seen the sign-out know all the same.
+        // An attacker with write access may also delete the revocations; replicas that have seen the sign-out still know
+        // it.
         redis::cmd("FLUSHALL").exec(&mut redis.connection()).expect("done");
         is_refused("all old records, and none of the newer ones");
         put_back(&redis, &before);

@@ -17,7 +17,7 @@ use crate::support::{
     web::{ALICE, BOB, Browser, FakeApi, control, grants},
 };
 
-/// Has Entra refuse the next refresh, and a page set it off. Wants tokens that are short.
+/// Makes Entra ID reject the next refresh, and triggers it with a page. Needs short-lived access tokens.
 fn refuse_a_refresh(browser: &Browser, system: &TestSystem) {
     let before = grants(system, "refresh_token");
     control(
@@ -82,7 +82,7 @@ fn text_sent_after_the_session_ended_is_kept_for_the_next_sign_in() {
     let refused = browser.submit(&form);
     assert_eq!(refused.status, 401);
     assert_eq!(refused.form("Publish").value("content"), "Too late");
-    // Somebody else comes first.
+    // Another user signs in first.
     let picker = browser.get(&system.web.url("/login?next=%2Fposts%2Fnew"));
     let bob = browser.pick(&picker, BOB);
     assert_eq!(bob.form("Publish").value("content"), "", "it is for nobody else's eyes");
@@ -177,7 +177,7 @@ fn old_forms_evict_no_other_users_drafts_and_end_with_signing_out_everywhere() {
     let alice = Browser::new();
     let new = alice.sign_in(&system, ALICE, "/posts/new");
     assert_ne!(new.form("Publish").value("content"), "planted");
-    // The promise holds for forms that were opened since.
+    // The promise holds for forms opened later.
     alice.submit(&new.form("Sign out"));
     assert_eq!(
         alice

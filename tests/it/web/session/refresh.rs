@@ -119,7 +119,7 @@ fn a_failed_or_rejected_refresh_is_requested_once_for_all_waiting_requests() {
                 scope.spawn(move || {
                     barrier.wait();
                     let page = tab.get_once(&url);
-                    // While one asks, the others go on with the token that is still good.
+                    // While one request refreshes, the others use the token that is still valid.
                     assert!(page.status == status || page.status == 200, "{code}: {}", page.status);
                 });
             }

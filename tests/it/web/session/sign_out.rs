@@ -63,12 +63,12 @@ fn sign_out_works_here_when_entra_is_down() {
         folder,
     } = system;
     idp.stop();
-    // A connection from before may be served a moment longer than new ones.
+    // An existing connection may be served a moment longer than new ones.
     let health = web.url("/health");
     wait_until("the last connection has ended", || {
         browser.get_once(&health).body.contains("\"entra\":\"unavailable\"")
     });
-    // Entra's addresses are remembered; a browser that is sent there would show an error of its own.
+    // Entra ID's endpoints are cached; a browser redirected there would show its own error.
     let out = browser.submit_once(&page.form("Sign out"));
     assert_eq!(out.status, 200, "{}", out.body);
     assert!(out.body.contains("data-signed-out=\"here\"") && out.text().contains("you may still be signed in there"));
@@ -87,7 +87,7 @@ fn a_sign_out_at_the_provider_ends_the_session_without_a_cookie() {
     });
     let (alice, bob) = (Browser::new(), Browser::new());
     alice.sign_in(&system, ALICE, "/");
-    // Another session here of the same one at the provider, as of a second profile of the browser that shares it.
+    // A second session on this site for the same session at the provider, as in a second browser profile that shares it.
     let second = alice.clone_cookies();
     second.forget_cookie(COOKIE);
     assert_eq!(

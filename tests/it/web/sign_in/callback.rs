@@ -15,7 +15,7 @@ fn a_callback_works_once() {
     let again = browser.get(&url);
     assert_eq!((again.status, again.error()), (400, "sign-in"));
     assert!(again.text().contains("no longer valid"));
-    // The sign-in that worked is not harmed.
+    // The successful sign-in is not affected.
     assert_eq!(browser.get(&system.web.url("/profile")).status, 200);
 }
 
@@ -57,7 +57,7 @@ fn an_incomplete_callback_is_rejected() {
             "what a stranger writes is not shown: {query}"
         );
     }
-    // The last one used the state up.
+    // The last request used up the state.
     assert_eq!(browser.get(&url).status, 400);
 }
 
@@ -90,7 +90,7 @@ fn an_address_that_invents_codes_is_limited_and_others_are_not() {
             "::1/128".parse().expect("one"),
         ];
     });
-    // A sign-in that is really under way, with a code of one's own making.
+    // A real pending sign-in, with an invented code.
     let guess = |address: &str| {
         let browser = Browser::new();
         let to = browser.get_once(&system.web.url("/login")).location();

@@ -108,7 +108,7 @@ fn missing_consent_is_explained_with_who_can_give_it() {
         assert_eq!((page.status, page.error()), (403, "sign-in"), "{code}");
         let text = page.text();
         assert!(text.contains(&format!("AADSTS{code}")) && text.contains(said), "{text}");
-        // Only who may consent for himself is asked again.
+        // The prompt is repeated only for a user who may consent themselves.
         let again = if code == 65_001 {
             "/login?next=%2Fposts&prompt=consent"
         } else {
@@ -172,7 +172,7 @@ fn sign_ins_that_keep_getting_lost_end_with_a_page_and_no_loop() {
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/posts");
     for _ in 0..2 {
-        // Each request meets a replica that has never heard of this session.
+        // Each request reaches a replica that does not know this session.
         browser.forget_cookie("blogctl");
         assert_eq!(
             browser.get(&system.web.url("/profile")).status,

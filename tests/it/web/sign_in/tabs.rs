@@ -22,7 +22,7 @@ fn two_tabs_can_sign_in_one_after_the_other() {
 fn tabs_that_begin_at_the_same_moment_all_sign_in() {
     let system = TestSystem::start();
     let browser = Browser::new();
-    // As a browser that opens its tabs again: none of the requests knows of the others' cookies.
+    // As a browser that restores its tabs: no request knows the cookies of the others.
     let begun: Vec<_> = ["/profile", "/posts", "/posts/new"]
         .map(|next| {
             let tab = Browser::new();
