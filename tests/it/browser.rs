@@ -103,7 +103,7 @@ async fn a_rejected_form_keeps_its_text() {
     browser.find("article .content").await;
     assert_eq!(browser.text("h1").await, "At last");
     browser.go(&dev.site("/posts/new")).await;
-    assert_eq!(browser.value("content").await, "", "what is published is no draft");
+    assert_eq!(browser.value("content").await, "", "a published post leaves no draft");
     browser.close(&[]).await;
 }
 
@@ -227,7 +227,7 @@ async fn a_certificate_that_is_not_registered_is_explained() {
     assert!(page.contains("AADSTS700027"), "{page}");
     assert!(
         page.contains("Certificates & secrets"),
-        "the page says where to mend it: {page}"
+        "the page says where to fix it: {page}"
     );
     browser.picture("unregistered-certificate").await;
     browser.close(&[502, 500, 403, 401, 400]).await;

@@ -88,7 +88,7 @@ fn each_layer_overrides_the_one_below() {
         let loaded = layers.load();
         assert_eq!(loaded.settings.client.port, port, "{layer}");
         let origin = origin(&loaded, "client.port");
-        assert!(origin.contains(layer), "{origin} tells of {layer}");
+        assert!(origin.contains(layer), "{origin} names {layer}");
     }
 }
 

@@ -83,7 +83,7 @@ fn the_first_start_creates_its_files_for_the_owner_only() {
     }
     assert!(
         output.contains(&made.display().to_string()),
-        "tells where data is: {output}"
+        "shows where the data are: {output}"
     );
     assert!(output.contains("Stopped"), "says good-bye: {output}");
     assert!(!output.contains('\u{1b}'), "no colour in a pipe: {output}");

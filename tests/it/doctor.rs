@@ -102,11 +102,7 @@ impl DoctorSetup {
     }
 
     fn shown(&self, output: &CommandOutput) -> String {
-        let mut text = format!(
-            "exit code {}\n{}",
-            output.code.expect("it ended by itself"),
-            output.stdout
-        );
+        let mut text = format!("exit code {}\n{}", output.code.expect("an exit code"), output.stdout);
         let settings = &self.system.settings;
         for (port, name) in [
             (self.system.idp.port, "IDP"),
@@ -370,7 +366,7 @@ fn a_simple_cookie_key_in_development_is_not_a_failure() {
     );
     assert!(
         !told.contains("in a list"),
-        "beside a new key the old one is as weak as before: {told}"
+        "an old key stays weak next to a new one: {told}"
     );
     let words = "client.cookie_key=correct horse battery staple correct horse";
     let told = section(&setup.report(&[words, development]), "Cookie key");

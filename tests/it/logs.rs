@@ -223,7 +223,7 @@ fn a_server_answers_and_stops_although_its_log_is_not_read() {
 fn one_line_says_how_many_log_lines_were_lost() {
     let mut server = Unread::start("json");
     server.overflow();
-    let log = server.log.take().expect("nobody has read it");
+    let log = server.log.take().expect("not read yet");
     let (send, lines) = mpsc::channel();
     thread::spawn(move || log.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
     let mut told = Vec::new();

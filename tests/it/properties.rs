@@ -44,16 +44,16 @@ fn value() -> impl Strategy<Value = String> {
 fn check(sources: &Sources, said: &str) -> Result<(), TestCaseError> {
     match Settings::load(sources, Role::Any) {
         Ok(loaded) => prop_assert!(!loaded.entries.is_empty()),
-        Err(mistakes) => {
-            prop_assert!(!mistakes.0.is_empty());
-            for mistake in &mistakes.0 {
+        Err(errors) => {
+            prop_assert!(!errors.0.is_empty());
+            for error in &errors.0 {
                 prop_assert!(
-                    !mistake.setting.is_empty() && !mistake.problem.is_empty(),
-                    "{said}: {mistake:?}"
+                    !error.setting.is_empty() && !error.problem.is_empty(),
+                    "{said}: {error:?}"
                 );
-                prop_assert!(!mistake.hint.is_empty(), "{said}: {mistake:?}");
+                prop_assert!(!error.hint.is_empty(), "{said}: {error:?}");
             }
-            prop_assert!(!mistakes.to_string().is_empty());
+            prop_assert!(!errors.to_string().is_empty());
         }
     }
     Ok(())

@@ -82,7 +82,7 @@ impl System {
         let line = key.lines().nth(15).expect("a line of the private exponent");
         assert!(
             !output.stdout.contains(line) && !output.stdout.contains("PRIVATE"),
-            "the key is nobody's"
+            "the private key is not printed"
         );
         output
     }

@@ -152,9 +152,9 @@ fn sources(folder: &Path, layer: &str, setting: &str, value: &str) -> Sources {
 fn told(sources: &Sources) -> String {
     let mut told = String::new();
     for role in [Role::Any, Role::Api, Role::Client] {
-        let (loaded, mistakes) = Settings::load_leniently(sources, role);
-        for mistake in mistakes {
-            let _ = writeln!(told, "{mistake}\n{}", mistake.hint);
+        let (loaded, errors) = Settings::load_leniently(sources, role);
+        for error in errors {
+            let _ = writeln!(told, "{error}\n{}", error.hint);
         }
         for warning in loaded.warnings {
             let _ = writeln!(told, "{warning}");
@@ -284,12 +284,12 @@ fn file_content_instead_of_a_path_is_rejected_with_the_right_setting() {
     for secret in secrets() {
         for (setting, advice) in PATHS {
             let outcome = Settings::load(&sources(folder.path(), "environment", setting, &secret.text), Role::Any);
-            let mistakes = outcome.expect_err(secret.name).0;
-            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
-            assert_eq!(mistakes[0].setting, setting);
+            let errors = outcome.expect_err(secret.name).0;
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert_eq!(errors[0].setting, setting);
             assert!(
-                mistakes[0].hint.contains(advice),
-                "{} in {setting}: {mistakes:?}",
+                errors[0].hint.contains(advice),
+                "{} in {setting}: {errors:?}",
                 secret.name
             );
         }
@@ -308,10 +308,10 @@ fn a_path_instead_of_file_content_is_rejected_or_reported() {
     ] {
         for value in [&path, "cert/client.pem", "./client.pfx", "~/client", "C:\\client"] {
             let outcome = Settings::load(&sources(folder.path(), "flag", setting, value), Role::Any);
-            let mistakes = outcome.expect_err(value).0;
+            let errors = outcome.expect_err(value).0;
             assert!(
-                mistakes[0].setting == setting && mistakes[0].hint.contains(path_setting),
-                "{mistakes:?}"
+                errors[0].setting == setting && errors[0].hint.contains(path_setting),
+                "{errors:?}"
             );
         }
     }

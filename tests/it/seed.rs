@@ -200,7 +200,7 @@ fn seed_works_while_the_api_writes() {
                 let draft = crate::support::database::draft(&format!("Post {n}"));
                 blog.create(blogctl::blog::Rights::Write, &author, draft)
                     .await
-                    .expect("written beside the seed");
+                    .expect("written during the seed");
             }
         });
         let output = seeding.join().expect("it ends");

@@ -100,7 +100,7 @@ fn only_the_token_is_printed_and_the_api_accepts_it() {
         "{}",
         unknown.stderr
     );
-    let scope = token(&["--idp-port", &port, "--scope", "api://nobody/x"]);
+    let scope = token(&["--idp-port", &port, "--scope", "api://unknown/x"]);
     assert!(
         scope.code == Some(2) && scope.stderr.contains("AADSTS"),
         "{}",

@@ -139,7 +139,7 @@ fn a_token_that_is_not_valid_here_is_rejected_with_its_reason() {
         (
             "of an unknown key",
             "unknown_key",
-            token().header("kid", json!("nobody's")),
+            token().header("kid", json!("unknown")),
         ),
     ] {
         let answer = api.with_token(&token.mint()).get("/v1/posts");

@@ -137,7 +137,7 @@ fn a_body_may_be_chunked_and_must_have_one_length() {
             "Transfer-Encoding: chunked, gzip\r\n".to_owned(),
             &chunks,
         ),
-        ("a length that is none", "Content-Length: +5\r\n".to_owned(), json),
+        ("an invalid length", "Content-Length: +5\r\n".to_owned(), json),
     ] {
         let answers = post(&headers, body);
         let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();

@@ -117,7 +117,7 @@ fn a_walk_through_all_pages_misses_and_repeats_no_post_under_load() {
                     .sum::<u32>(),
             )
         });
-        assert!(written > 0, "nobody wrote meanwhile");
+        assert!(written > 0, "no post was written meanwhile");
         let of_before: Vec<String> = (0..60).rev().map(|number| format!("post {number}")).collect();
         for seen in walks {
             let distinct: HashSet<&String> = seen.iter().collect();

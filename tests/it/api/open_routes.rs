@@ -213,7 +213,7 @@ fn clients_that_request_large_files_and_never_read_use_little_memory() {
         streams.push(request_and_leave(n, "/v1/posts?limit=20", "identity"));
     }
     let all = dev.running.peak_kib() - before;
-    attacks::record("API: open routes", "large files that nobody reads", files <= 20 * 1024);
+    attacks::record("API: open routes", "large files that are not read", files <= 20 * 1024);
     assert!(files <= 20 * 1024, "200 clients that do not read take {files} KiB");
     assert!(
         all <= 40 * 1024,

@@ -72,10 +72,7 @@ fn mixed_load(pool_mode: &str) {
     };
     let mut expected: Posts = (0..ONLY_READ)
         .map(|number| {
-            let (title, content) = (
-                format!("Only read {number}"),
-                format!("Nobody changes this one: {number}"),
-            );
+            let (title, content) = (format!("Only read {number}"), format!("Not changed: {number}"));
             (writer.write(&title, &content), (title, content))
         })
         .collect();

@@ -23,7 +23,7 @@ fn responses_state_the_remaining_limit_which_each_caller_has_separately() {
         refused.header("RateLimit")
     );
     assert_eq!(refused.header("Retry-After"), "1");
-    assert_eq!(alice.get("/v1/posts").status, 200, "reads have a budget of their own");
+    assert_eq!(alice.get("/v1/posts").status, 200, "reads have a separate limit");
     assert_eq!(bob.post("/v1/posts", &post).status, 201, "and so has another caller");
 }
 

@@ -112,7 +112,7 @@ fn every_authority_and_key_address_that_the_settings_accept_starts() {
                 format!("{base}/keys?appid=c11e0000-0000-4000-8000-000000005000"),
             ),
         ];
-        let (loaded, mistakes) = Settings::load_leniently(
+        let (loaded, errors) = Settings::load_leniently(
             &Sources {
                 flags,
                 ..Sources::default()
@@ -120,8 +120,8 @@ fn every_authority_and_key_address_that_the_settings_accept_starts() {
             Role::Any,
         );
         assert!(
-            !mistakes.iter().any(|mistake| mistake.setting.starts_with("entra.")),
-            "{base}: {mistakes:?}"
+            !errors.iter().any(|error| error.setting.starts_with("entra.")),
+            "{base}: {errors:?}"
         );
         let mut settings = api.settings.clone();
         settings.api.port = 0;
@@ -146,7 +146,7 @@ fn an_authority_or_key_address_in_plain_http_elsewhere_is_not_accepted() {
                 setting: setting.into(),
                 value: base.into(),
             }];
-            let (_, mistakes) = Settings::load_leniently(
+            let (_, errors) = Settings::load_leniently(
                 &Sources {
                     flags,
                     ..Sources::default()
@@ -154,7 +154,7 @@ fn an_authority_or_key_address_in_plain_http_elsewhere_is_not_accepted() {
                 Role::Any,
             );
             assert!(
-                mistakes.iter().any(|mistake| mistake.setting == setting),
+                errors.iter().any(|error| error.setting == setting),
                 "{setting} = {base}"
             );
         }

@@ -91,7 +91,7 @@ fn silent_connections_are_replaced() {
             database.ping().await.expect("ready");
             proxy.silence_open_connections();
             let reads = join_all((0..8).map(|_| database.read_short(users::count)));
-            let writes = join_all((0..8).map(|number| blog.ensure_user(key(number), "Somebody")));
+            let writes = join_all((0..8).map(|number| blog.ensure_user(key(number), "Ann")));
             let (reads, writes) = join(reads, writes).await;
             // On whichever connection: the only error is the end of their time.
             for error in reads.into_iter().filter_map(Result::err) {
@@ -130,7 +130,7 @@ fn a_silent_server_is_used_again_once_it_answers() {
         database.read_short(users::count).await.expect("read");
         proxy.silence_all();
         for _ in 0..2 {
-            let error = database.read_short(users::count).await.expect_err("nobody answers");
+            let error = database.read_short(users::count).await.expect_err("no answer");
             assert!(error.is_transient(), "{error}");
             assert!(database.ping().await.expect_err("not ready").is_transient());
         }
@@ -170,9 +170,9 @@ fn a_read_or_an_unstarted_write_is_retried_on_another_connection() {
                 .expect("searched on another connection");
             close_all();
             database.ping().await.expect("ready on another connection");
-            blog.ensure_user(key(number), "Somebody").await.expect("written");
+            blog.ensure_user(key(number), "Ann").await.expect("written");
             close_all();
-            blog.ensure_user(key(100 + number), "Somebody")
+            blog.ensure_user(key(100 + number), "Ann")
                 .await
                 .expect("written on another connection");
         }

@@ -155,7 +155,7 @@ fn a_pooler_added_later_is_detected_on_the_next_connection() {
         assert_eq!(
             named_statements(&database).await,
             0,
-            "the connection of before is no longer used"
+            "the previous connection is no longer used"
         );
     });
 }

@@ -398,7 +398,10 @@ fn a_token_that_repeats_the_name_updates_its_issue_time() {
             issued_at: Some(issued_at),
         };
         let ann = key(5);
-        test.blog.update_name(ann, token("Nobody yet", 5)).await.expect("done");
+        test.blog
+            .update_name(ann, token("Not yet a user", 5))
+            .await
+            .expect("done");
         let (user, is_new) = test.blog.ensure_user(ann, token("Ann", 10)).await.expect("a user");
         assert!(is_new, "a name alone makes no user");
         test.blog.update_name(ann, token("Ann", 30)).await.expect("done");

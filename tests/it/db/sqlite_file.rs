@@ -97,10 +97,7 @@ fn no_write_is_acknowledged_while_the_file_is_deleted_or_replaced() {
                 assert!(is_gone(&opened.write("Lost").await), "{name:?} is deleted");
                 assert!(is_file_gone(&opened.database.ping().await), "not ready");
                 let connected = opened.database.connect().map(drop);
-                assert!(
-                    is_file_gone(&connected),
-                    "nothing is opened in its place: {connected:?}"
-                );
+                assert!(is_file_gone(&connected), "nothing is opened instead: {connected:?}");
             }
             assert!(!path.exists(), "{name:?} was made anew");
             fs::copy(&aside, &path).expect("replaced");

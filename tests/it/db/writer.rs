@@ -107,7 +107,7 @@ fn a_failed_commit_fails_every_write_of_its_transaction() {
         assert!(others.iter_mut().all(|other| other.as_mut().now_or_never().is_none()));
         release.send(()).expect("it waits");
         let (first, poisoned, others) = (first.await, poison.await, join_all(others).await);
-        first.expect("a transaction of its own");
+        first.expect("a separate transaction");
         assert!(matches!(poisoned, Err(DbError::NotCommitted(_))), "{poisoned:?}");
         for other in &others {
             assert!(
@@ -253,7 +253,7 @@ fn two_processes_write_to_one_file() {
             for n in 0..50 {
                 blog.create(blogctl::blog::Rights::Write, &author, draft(&format!("Post {n}")))
                     .await
-                    .expect("written beside the other");
+                    .expect("written concurrently");
             }
         });
     };

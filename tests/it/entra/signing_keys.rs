@@ -162,7 +162,7 @@ fn keys_an_hour_old_are_refreshed_in_the_background() {
             .validator
             .validate_now(&token)
             .is_some_and(|outcome| outcome.is_ok()),
-        "nobody waits for the refresh"
+        "no request waits for the refresh"
     );
     wait_until("the refresh", || bench.validator.validate_now(&token).is_none());
     assert_eq!(bench.provider.script().key_fetches, 2);

@@ -149,7 +149,7 @@ fn other_errors_are_sent_to_the_application() {
         ),
         (
             "unknown API",
-            &[("scope", "openid api://nobody/use")],
+            &[("scope", "openid api://unknown/use")],
             "invalid_resource",
             "AADSTS500011",
         ),
@@ -191,7 +191,7 @@ fn other_errors_are_sent_to_the_application() {
             "AADSTS90023",
         ),
         (
-            "nobody signed in",
+            "no user signed in",
             &[("prompt", "none")],
             "login_required",
             "AADSTS50058",
@@ -387,7 +387,7 @@ fn the_form_cannot_be_changed_to_skip_a_check() {
     for (changes, code) in [
         (&[("redirect_uri", "https://evil.example/")][..], "AADSTS50011"),
         (&[("client_id", "c11e0000-0000-4000-8000-000000006000")], "AADSTS50011"),
-        (&[("client_id", "nobody")], "AADSTS700016"),
+        (&[("client_id", "unknown")], "AADSTS700016"),
     ] {
         let url = browser
             .authorize_url(changes)

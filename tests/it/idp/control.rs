@@ -108,7 +108,7 @@ fn certificates_can_be_replaced_revoked_and_removed() {
         Response::of(bad.send_json(json!({ "certificates": ["not PEM"] }))).status,
         400
     );
-    let unknown = agent().put(provider.server.url("/_control/apps/nobody/certificates"));
+    let unknown = agent().put(provider.server.url("/_control/apps/unknown/certificates"));
     assert_eq!(
         Response::of(unknown.send_json(json!({ "certificates": [] }))).status,
         404

@@ -75,7 +75,7 @@ fn signing_out_redirects_only_to_registered_uris() {
         ),
         (
             "for no client",
-            &[("post_logout_redirect_uri", AFTER_SIGN_OUT), ("client_id", "nobody")],
+            &[("post_logout_redirect_uri", AFTER_SIGN_OUT), ("client_id", "unknown")],
             false,
         ),
         (

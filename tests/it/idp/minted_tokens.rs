@@ -119,9 +119,9 @@ fn signatures_are_as_requested() {
 fn an_invalid_request_for_a_token_is_rejected() {
     let provider = Provider::start();
     for order in [
-        json!({ "client_id": "nobody", "scope": "openid" }),
-        json!({ "client_id": SITE, "scope": "api://nobody/use" }),
-        json!({ "client_id": SITE, "scope": "openid", "oid": "nobody" }),
+        json!({ "client_id": "unknown", "scope": "openid" }),
+        json!({ "client_id": SITE, "scope": "api://unknown/use" }),
+        json!({ "client_id": SITE, "scope": "openid", "oid": "unknown" }),
         json!({ "client_id": SITE, "scope": "openid", "misspelt": true }),
         json!({ "client_id": SITE }),
     ] {

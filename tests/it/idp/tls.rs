@@ -118,7 +118,7 @@ async fn the_folder_is_private_and_its_files_are_reused() {
     assert_eq!(
         fs::read(&ca).expect("a CA"),
         first[0],
-        "the CA stays, so nobody need trust a new one"
+        "the CA stays, so no client has to trust a new one"
     );
     assert!(is_signed_by(&certificate, &ca));
 

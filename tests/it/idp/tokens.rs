@@ -188,7 +188,7 @@ fn a_token_request_that_breaks_a_rule_is_rejected() {
         ("no credential", vec![client], 401, 7_000_218),
         ("a secret", vec![client, ("client_secret", "s3cret")], 401, 7_000_215),
         (
-            "a secret beside an assertion",
+            "a secret and an assertion",
             vec![client, jwt_bearer, ("client_assertion", &first), ("client_secret", "x")],
             401,
             7_000_215,
@@ -214,7 +214,7 @@ fn a_token_request_that_breaks_a_rule_is_rejected() {
         ),
         (
             "unknown client",
-            vec![("client_id", "nobody"), jwt_bearer, ("client_assertion", &fourth)],
+            vec![("client_id", "unknown"), jwt_bearer, ("client_assertion", &fourth)],
             400,
             700_016,
         ),
@@ -283,7 +283,10 @@ fn a_token_request_that_breaks_a_rule_is_rejected() {
         ),
         (
             "unknown API",
-            &[("grant_type", "client_credentials"), ("scope", "api://nobody/.default")],
+            &[
+                ("grant_type", "client_credentials"),
+                ("scope", "api://unknown/.default"),
+            ],
             "invalid_resource",
             500_011,
         ),

@@ -163,7 +163,7 @@ fn no_attacker_can_fix_a_session_or_plant_an_account() {
     let page = victim.get(own.as_str());
     refused(
         "session",
-        "another user's code under one's own state",
+        "another user's code with the own state",
         page.status == 403 && page.text().contains("AADSTS501481") && is_signed_out(&victim, &system),
         &page,
     );
@@ -230,7 +230,7 @@ fn only_the_sites_own_cookie_is_accepted() {
         ("with something behind", format!("{name}={value}AA")),
         ("one bit changed", format!("{name}={}", flipped(value))),
         ("empty", format!("{name}=")),
-        ("of one's own making", format!("{name}=bWFkZS11cA==")),
+        ("invented", format!("{name}=bWFkZS11cA==")),
     ] {
         let page = ask("/profile", &cookie);
         refused("cookie", attack, page.status == 303, &page);
@@ -243,8 +243,8 @@ fn only_the_sites_own_cookie_is_accepted() {
     let page = ask("/profile", &many);
     refused("cookie", "behind 500 others", page.status == 200, &page);
     for (attack, line) in [
-        ("one planted before one's own", format!("{name}=planted; {own}")),
-        ("one planted behind one's own", format!("{own}; {name}=planted")),
+        ("a planted one before the own one", format!("{name}=planted; {own}")),
+        ("a planted one after the own one", format!("{own}; {name}=planted")),
         ("forms that do not parse", format!("x; =; ;; %zz=%zz; {own}")),
     ] {
         let page = ask("/profile", &line);
@@ -270,7 +270,7 @@ fn only_the_sites_own_cookie_is_accepted() {
     let page = ask(&callback, &format!("{pending_name}=planted; {pending}"));
     refused(
         "cookie",
-        "a planted sign-in beside one's own",
+        "a planted sign-in next to the own one",
         page.status == 303,
         &page,
     );

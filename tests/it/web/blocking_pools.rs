@@ -261,7 +261,7 @@ fn claims_demanded_at_the_callback_are_requested_once_at_the_next_sign_in() {
     let (_, page) = come_back(&Browser::new(), &system, &provider, |_| {
         interaction_required("nonsense")
     });
-    assert_eq!(page.error(), "sign-in", "claims that are none: an ordinary refusal");
+    assert_eq!(page.error(), "sign-in", "invalid claims: an ordinary error");
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn a_rejected_form_redirects_and_its_text_survives_reload_and_back() {
     assert_eq!(empty.form("Publish").value("content"), "");
     assert!(!empty.body.contains("role=\"alert\""));
     let other = Browser::new().sign_in(&system, BOB, "/posts/new");
-    assert_eq!(other.form("Publish").value("content"), "", "nobody else's");
+    assert_eq!(other.form("Publish").value("content"), "", "not for another user");
 
     let form = browser
         .get(&system.web.url("/posts/new"))
@@ -45,7 +45,7 @@ fn a_rejected_form_redirects_and_its_text_survives_reload_and_back() {
     assert_eq!(
         page.form("Publish").value("content"),
         "",
-        "what is published is no draft"
+        "a published post leaves no draft"
     );
     assert!(!page.body.contains("role=\"alert\""));
 }

@@ -121,7 +121,7 @@ fn the_next_certificate_is_created_uploaded_accepted_and_used() {
         assert_eq!(
             Browser::new().sign_in(&system, ALICE, "/posts").status,
             200,
-            "and nobody fails"
+            "and no sign-in fails"
         );
         used(&control) != before
     });

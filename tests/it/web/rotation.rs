@@ -103,9 +103,9 @@ fn the_current_file_is_tried_before_an_intermediate_one() {
     // The previous certificate serves and is in use again. Then the file is corrected, still before the upload.
     put(&file_of(&system), &right);
     taken_by(&system, &control, &own);
-    assert!(signs_in(&system), "by the one of before");
+    assert!(signs_in(&system), "by the previous one");
     control.replace_certificates(DEV_CLIENT_ID, &[&certificate]);
-    assert!(signs_in(&system), "by the one in the file, and not by the mistake");
+    assert!(signs_in(&system), "by the one in the file, and not by the wrong one");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn while_entra_rejects_a_new_certificate_the_previous_one_is_used() {
     assert!(signs_in(&system));
     let (certificate, file) = another();
     let thumbprint = || {
-        assert!(signs_in(&system), "none fails");
+        assert!(signs_in(&system), "no sign-in fails");
         used(&control)
     };
     let old = thumbprint();
@@ -127,7 +127,7 @@ fn while_entra_rejects_a_new_certificate_the_previous_one_is_used() {
             .any(|request| request["status"] == 401)
     };
     wait_until("the new one is tried, and refused", || {
-        assert_eq!(thumbprint(), old, "the one before does");
+        assert_eq!(thumbprint(), old, "the previous one works");
         tried()
     });
     control.forget_requests();
@@ -135,13 +135,13 @@ fn while_entra_rejects_a_new_certificate_the_previous_one_is_used() {
     assert_eq!(
         control.requests_to("/oauth2/v2.0/token").len(),
         1,
-        "what Entra takes is remembered"
+        "the accepted certificate is remembered"
     );
 
     control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
     assert!(signs_in(&system));
     control.replace_certificates(DEV_CLIENT_ID, &[&certificate]);
-    assert_ne!(thumbprint(), old, "and now the new one");
+    assert_ne!(thumbprint(), old, "now the new one");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_new_file_is_loaded_automatically_and_a_broken_one_is_not() {
         .rposition(|part| part == b"-----BEGIN ")
         .expect("a key");
     let sign_in = || {
-        assert!(signs_in(&system), "nobody fails");
+        assert!(signs_in(&system), "no sign-in fails");
         used(&control)
     };
     let old = sign_in();
@@ -194,14 +194,10 @@ fn two_files_that_are_replaced_one_after_the_other_are_used_when_they_belong_tog
             .contains("\"files\":\"unusable\"")
     });
     assert!(signs_in(&system));
-    assert_eq!(
-        used(&control),
-        old,
-        "one half is not used with the other half of before"
-    );
+    assert_eq!(used(&control), old, "one half is not used with the old other half");
     put(&system.folder.path().join("site.key"), &file);
     wait_until("the new one is used", || {
-        assert!(signs_in(&system), "nobody fails");
+        assert!(signs_in(&system), "no sign-in fails");
         used(&control) != old
     });
 }
@@ -244,7 +240,7 @@ fn under_load(system: &TestSystem, steps: &[&dyn Fn()]) -> Vec<Value> {
     control.forget_requests();
     let (done, pages, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let read = |page: &Page| {
-        assert_eq!((page.status, page.url.path()), (200, "/posts"), "nobody is sent away");
+        assert_eq!((page.status, page.url.path()), (200, "/posts"), "every page is served");
         pages.fetch_add(1, Ordering::SeqCst);
     };
     let live = || {
@@ -268,7 +264,7 @@ fn under_load(system: &TestSystem, steps: &[&dyn Fn()]) -> Vec<Value> {
         }
         is_over.store(true, Ordering::SeqCst);
         for person in people {
-            person.join().expect("nobody's sign-in or refresh has failed");
+            person.join().expect("no sign-in or refresh has failed");
         }
     });
     let requests = control.requests_to("/oauth2/v2.0/token");
@@ -366,14 +362,10 @@ fn reloading_does_not_reactivate_a_rejected_certificate() {
     assert!(client.reload_credential().expect("a new one"));
     assert_ne!(in_use(), own);
     assert_is_taken(&client);
-    assert_eq!(in_use(), own, "Entra takes the one of before");
+    assert_eq!(in_use(), own, "Entra ID accepts the previous one");
     for _ in 0..2 {
         assert!(!client.reload_credential().expect("nothing new"));
-        assert_eq!(
-            in_use(),
-            own,
-            "else every look would cost somebody a request that is refused"
-        );
+        assert_eq!(in_use(), own, "otherwise each reload would cost a rejected request");
         // Later entries of the list are used only if the current one fails.
         put(&later, &another().1);
     }
@@ -397,7 +389,7 @@ fn assert_is_taken(client: &ConfidentialClient) {
         code_verifier: SecretString::from("verifier"),
     };
     let error = client
-        .redeem_code(&SecretString::from("nobody's"), &pending)
+        .redeem_code(&SecretString::from("invented"), &pending)
         .expect_err("refused");
     assert!(
         matches!(&error, SignInError::Entra(answer) if answer.error == "invalid_grant"),

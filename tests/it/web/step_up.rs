@@ -192,6 +192,6 @@ fn valid_hints_for_the_sign_in_are_passed_on() {
     let again = browser.get_once(&system.web.url("/login?prompt=login"));
     assert!(
         again.location().path().ends_with("/authorize"),
-        "also of somebody who is signed in"
+        "even for a signed-in user"
     );
 }

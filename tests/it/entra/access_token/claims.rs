@@ -108,7 +108,7 @@ fn each_wrong_claim_is_rejected_for_its_own_reason() {
         ),
         ("audience of two", "aud", json!([API, SITE]), "wrong_audience"),
         ("audience twice the same", "aud", json!([API, API]), "wrong_audience"),
-        ("audience of nobody", "aud", json!([]), "wrong_audience"),
+        ("audience empty list", "aud", json!([]), "wrong_audience"),
         ("audience a list in a list", "aud", json!([[API]]), "malformed_claims"),
         ("audience an object", "aud", json!({"aud": API}), "malformed_claims"),
         (

@@ -48,7 +48,7 @@ fn a_token_that_violates_a_policy_is_rejected() {
             "client_auth_not_allowed",
         ),
         (
-            "an application by who knows what",
+            "an application with an unknown method",
             certificates,
             json!({"azpacr": null}),
             "client_auth_not_allowed",

@@ -116,7 +116,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "thumbprint",
     ),
     (
-        "x5c in place of a thumbprint",
+        "x5c instead of a thumbprint",
         |a| {
             a.remove_header("x5t#S256");
             a.header["x5c"] = json!([registered().der_base64()]);
@@ -207,19 +207,19 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     ("no audience", |a| a.remove_claim("aud"), 90014, "'aud'"),
     (
-        "issuer is somebody else",
+        "issuer is another client",
         |a| a.claims["iss"] = json!(OTHER_SITE),
         700_021,
         "'iss'",
     ),
     (
-        "subject is somebody else",
+        "subject is another client",
         |a| a.claims["sub"] = json!(OTHER_SITE),
         700_021,
         "'sub'",
     ),
     (
-        "issuer and subject are somebody else",
+        "issuer and subject are another client",
         |a| {
             a.claims["iss"] = json!(OTHER_SITE);
             a.claims["sub"] = json!(OTHER_SITE);
@@ -310,7 +310,7 @@ pub(super) const GOOD: &[Good] = &[
     ("own chain in x5c", |a| {
         a.header["x5c"] = json!([registered().der_base64()])
     }),
-    ("somebody else's certificate in x5c, which counts for nothing", |a| {
+    ("another certificate in x5c, which is ignored", |a| {
         a.header["x5c"] = json!([unregistered().der_base64()]);
     }),
     ("ten minutes", |a| {

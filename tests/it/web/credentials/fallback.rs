@@ -52,7 +52,7 @@ fn a_signature_that_the_vault_rejects_is_logged_and_the_next_credential_signs() 
     assert_eq!(
         signatures(&azure).len(),
         2,
-        "tried once, and once more when the vault was asked again"
+        "tried once, and again after the vault was checked"
     );
     assert_signs_in(&system);
     assert_eq!(signatures(&azure).len(), 2, "what works is remembered");
@@ -189,7 +189,7 @@ fn one_transient_rejection_does_not_change_the_credential_in_use() {
         let path = file(
             &settings.idp.state_dir,
             "token",
-            &[azure.federated_token("nobody", |_| {}).as_bytes()],
+            &[azure.federated_token("unknown", |_| {}).as_bytes()],
         );
         let federated = CredentialSettings::WorkloadIdentity(WorkloadIdentitySettings { token_file: Some(path) });
         on_a_machine(settings, &azure, vec![good, federated]);

@@ -83,11 +83,7 @@ fn a_managed_identity_token_that_entra_rejects_is_replaced_once() {
     control.forget_requests();
     control.fail_next(9, 700_024);
     assert!(!signs_in(&system));
-    assert_eq!(
-        control.requests_to("/oauth2/v2.0/token").len(),
-        2,
-        "once more, and no third time"
-    );
+    assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 2, "retried once");
 }
 
 #[test]

@@ -70,14 +70,14 @@ fn while_entra_rejects_a_new_version_the_previous_one_signs() {
     let path = system.folder.path().join("client.pem");
     fs::write(&path, fs::read(&path).expect("there")).expect("written");
     let refused = || sent(&control).iter().any(|(_, status)| *status == 401);
-    wait_until("the new one is found without anybody's asking, and tried", || {
+    wait_until("the new one is found and tried", || {
         assert_signs_in(&system);
         refused()
     });
     azure.forget_requests();
     control.forget_requests();
     assert_signs_in(&system);
-    assert_eq!(sent(&control).len(), 1, "what Entra takes is remembered");
+    assert_eq!(sent(&control).len(), 1, "the accepted certificate is remembered");
     assert!(signed_by_versions(&azure).contains(&"v1".to_owned()));
     control.replace_certificates(DEV_CLIENT_ID, &[&old, &text]);
     assert_signs_in(&system);

@@ -199,7 +199,7 @@ fn retry_after_is_respected_and_an_excessive_one_ends_the_attempt() {
         azure.put(NAME, registered(false, false));
         azure.fail_with("/keys/", 100, 429, ("Retry-After", wish), busy());
         let error = source(&azure).load().expect_err("busy");
-        assert_eq!(signatures(&azure).len(), 1, "nobody waits so long: {error}");
+        assert_eq!(signatures(&azure).len(), 1, "the pause is too long: {error}");
     }
 }
 

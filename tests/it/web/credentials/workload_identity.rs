@@ -104,7 +104,7 @@ fn the_emulator_accepts_only_the_right_federated_token() {
         (
             signed_by(
                 &keys()[0].key,
-                &json!({ "alg": "RS256", "kid": "nobody's" }),
+                &json!({ "alg": "RS256", "kid": "unknown" }),
                 &claims(&right),
             ),
             700_027,

@@ -71,7 +71,7 @@ fn without_redis_the_site_says_so_and_comes_back_with_it() {
     let late = Browser::new();
     let page = late.sign_in(&system, BOB, "/");
     assert_eq!((page.status, page.error()), (503, "503"), "{}", page.body);
-    assert!(!page.body.contains("id=\"account\""), "nobody is shown as signed in");
+    assert!(!page.body.contains("id=\"account\""), "no user is shown as signed in");
 
     assert!(redis.restart());
     wait_until("the site looks for Redis again", || {
@@ -137,15 +137,11 @@ fn silent_connections_are_replaced_by_the_next_request() {
     browser.sign_in(&system, ALICE, "/profile");
     warm_up(&browser, &system);
     silent.store(true, Ordering::SeqCst);
-    assert_eq!(
-        browser.get_once(&system.web.url("/profile")).status,
-        503,
-        "nobody answers"
-    );
+    assert_eq!(browser.get_once(&system.web.url("/profile")).status, 503, "no answer");
     assert_eq!(
         browser.get_once(&system.web.url("/profile")).status,
         200,
-        "on a connection of its own"
+        "on a new connection"
     );
 }
 
@@ -194,7 +190,7 @@ fn the_site_starts_while_redis_is_down() {
     let system = sharing(&redis, |_| {});
     assert_eq!(Browser::new().get_once(&system.web.url("/")).status, 200);
     assert!(redis.restart());
-    wait_until("somebody can sign in", || {
+    wait_until("a user can sign in", || {
         Browser::new().sign_in(&system, ALICE, "/profile").status == 200
     });
 }

@@ -125,7 +125,7 @@ fn a_moved_or_forged_record_in_redis_is_rejected() {
     let stolen: Vec<u8> = connection.get(&of_alice).expect("a record");
     for (attack, record_of) in [
         ("another session's record", stolen),
-        ("a record of one's own making", b"{}".to_vec()),
+        ("a forged record", b"{}".to_vec()),
     ] {
         let _: () = connection.set(&of_mallory, record_of).expect("written");
         let page = mallory.get_once(&system.web.url("/profile"));
@@ -196,7 +196,7 @@ fn a_replayed_record_revives_no_session() {
         is_refused("all old records, and none of the newer ones");
         put_back(&redis, &before);
         assert!(!is_signed_in(&copied, &other), "this one has seen it, too");
-        assert!(is_signed_in(&bob, &system.web), "nobody else is concerned");
+        assert!(is_signed_in(&bob, &system.web), "other users are not affected");
         let again = Browser::new();
         again.sign_in(&system, ALICE, "/");
         assert!(

@@ -69,7 +69,7 @@ fn a_rejected_refresh_during_a_submission_loses_no_text() {
         post.body
     );
     let empty = browser.get(&system.web.url("/posts/new")).form("Publish");
-    assert_eq!(empty.value("content"), "", "what is published is no draft any more");
+    assert_eq!(empty.value("content"), "", "a published post leaves no draft");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn text_sent_after_the_session_ended_is_kept_for_the_next_sign_in() {
     // Another user signs in first.
     let picker = browser.get(&system.web.url("/login?next=%2Fposts%2Fnew"));
     let bob = browser.pick(&picker, BOB);
-    assert_eq!(bob.form("Publish").value("content"), "", "it is for nobody else's eyes");
+    assert_eq!(bob.form("Publish").value("content"), "", "no other user sees it");
     browser.submit(&bob.form("Sign out"));
     let picker = browser.get(&system.web.url("/login?next=%2Fposts%2Fnew"));
     let back = browser.pick(&picker, ALICE);
@@ -219,7 +219,7 @@ fn a_late_response_neither_ends_the_next_sign_in_nor_loses_text() {
     assert!(late.text().contains("Your text is kept"));
     assert!(
         late.set_cookies.is_empty(),
-        "no cookie in place of the new session's: {:?}",
+        "the new session's cookie stays: {:?}",
         late.set_cookies
     );
     let page = browser.get(&system.web.url("/posts/new"));
@@ -253,7 +253,7 @@ fn forms_of_an_ended_session_redirect() {
         (deleted.status, deleted.location().as_str()),
         (303, system.web.url(&next).as_str())
     );
-    assert_eq!(browser.post(&sign_out, &[]).status, 403, "not of who knows where from");
+    assert_eq!(browser.post(&sign_out, &[]).status, 403, "not from an unknown origin");
 }
 
 #[test]

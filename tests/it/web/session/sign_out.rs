@@ -36,7 +36,11 @@ fn sign_out_ends_the_session_here_and_at_entra() {
     assert_eq!(home.url.as_str(), system.web.url("/"));
     assert!(home.body.contains(">Sign in</a>"));
     let again = browser.get(&system.web.url("/profile"));
-    assert_eq!(again.url.port(), Some(system.idp.port), "Entra asks again who it is");
+    assert_eq!(
+        again.url.port(),
+        Some(system.idp.port),
+        "Entra ID shows its sign-in page"
+    );
 }
 
 #[test]
