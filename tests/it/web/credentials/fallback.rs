@@ -172,7 +172,7 @@ fn a_certificate_that_entra_rejects_is_not_sent_again_from_another_source() {
     let told = logs::containing(&azure.server.url(""));
     let refused = told
         .iter()
-        .find(|line| line.contains("was refused by Entra ID"))
+        .find(|line| line.contains("Entra ID rejected"))
         .expect("that Entra refused");
     assert!(
         refused.contains("AADSTS700027") && refused.contains("correlation_id="),

@@ -39,7 +39,7 @@ fn source(azure: &FakeAzure) -> CredentialSource {
         azure,
         vec![CredentialSettings::KeyVaultSign(in_vault(azure))],
     );
-    CredentialSource::all(&settings).expect("sources").remove(0)
+    CredentialSource::from_settings(&settings).expect("sources").remove(0)
 }
 
 /// Signs in this many users at the same time; returns how many succeeded.

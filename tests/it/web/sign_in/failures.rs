@@ -95,7 +95,7 @@ fn missing_consent_is_explained_with_who_can_give_it() {
     let system = TestSystem::start();
     for (code, said) in [
         (65_001, "Sign in again and accept what the site asks for"),
-        (90_094, "An administrator must consent once for everybody"),
+        (90_094, "An administrator must grant consent once for all users"),
         (90_095, "waits for an administrator"),
     ] {
         control(
