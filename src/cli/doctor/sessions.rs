@@ -24,7 +24,7 @@ pub fn check() -> Check {
 fn run(patient: &Patient) -> Vec<Said> {
     let settings = &patient.settings;
     let keys = KeyRing::new(&settings.client.cookie_keys).or_random();
-    match (RedisStore::of(&settings.redis, &keys), &settings.redis.url) {
+    match (RedisStore::from_settings(&settings.redis, &keys), &settings.redis.url) {
         (Err(error), _) => vec![Said::failed(
             error.to_string(),
             EXPECTED,

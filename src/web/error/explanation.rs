@@ -3,8 +3,8 @@
 use actix_web::{ResponseError as _, http::StatusCode};
 use serde::Serialize;
 
-use super::sign_in_denial::UserRefusal;
-use crate::{serve::Refusal, web::middleware::error_pages::Kind};
+use super::{ErrorKind, sign_in_denial::SignInDenial};
+use crate::serve::Refusal;
 
 /// What an error page says.
 #[derive(Debug, Serialize)]
@@ -22,7 +22,7 @@ pub struct Explanation {
     action_label: &'static str,
 }
 
-/// A piece of a sentence; what stands between back-ticks is to be typed as it is.
+/// A piece of a sentence; what stands between back-ticks is to be input as it is.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Span {
     is_code: bool,
@@ -30,16 +30,16 @@ struct Span {
 }
 
 impl Explanation {
-    pub fn of(kind: &Kind) -> Self {
+    pub fn of(kind: &ErrorKind) -> Self {
         match kind {
-            Kind::BadRequest => of_status(
+            ErrorKind::BadRequest => of_status(
                 StatusCode::BAD_REQUEST,
                 "400",
                 "That request makes no sense here",
                 "The address or the form that your browser sent is not one that this site knows how to read.",
                 "Go back and try again from the page that you came from.",
             ),
-            Kind::SignInAgain | Kind::TokenRejected(_) | Kind::SignedOut(_) | Kind::SignedOutAlready | Kind::StepUp(_) => of_status(
+            ErrorKind::SignInRequired | ErrorKind::TokenRejected(_) | ErrorKind::SessionExpired(_) | ErrorKind::AlreadySignedOut | ErrorKind::StepUpRequired(_) => of_status(
                 StatusCode::UNAUTHORIZED,
                 "401",
                 "You are not signed in",
@@ -47,7 +47,7 @@ impl Explanation {
                 "Sign in again.",
             )
             .with_action("/login", "Sign in"),
-            Kind::Forged => of_status(
+            ErrorKind::CsrfCheckFailed => of_status(
                 StatusCode::FORBIDDEN,
                 "403",
                 "This form could not be trusted",
@@ -56,7 +56,7 @@ impl Explanation {
                 "Open the page again and repeat what you did.",
             )
             .with_action("", "Open the page again"),
-            Kind::NotAuthor => of_status(
+            ErrorKind::NotAuthor => of_status(
                 StatusCode::FORBIDDEN,
                 "403",
                 "This is not yours to change",
@@ -64,7 +64,7 @@ impl Explanation {
                 "If the post is yours, use the account that wrote it.",
             )
             .with_action("/posts", "Go to the posts"),
-            Kind::ReadOnly => of_status(
+            ErrorKind::ReadOnly => of_status(
                 StatusCode::FORBIDDEN,
                 "403",
                 "You may read, but not write",
@@ -72,14 +72,14 @@ impl Explanation {
                 format!("{ASK_FOR_A_ROLE} `Blog.Writer`{WHERE_ROLES_ARE}"),
             )
             .with_action("/posts", "Go to the posts"),
-            Kind::NoRole => of_status(
+            ErrorKind::NoRole => of_status(
                 StatusCode::FORBIDDEN,
                 "403",
                 "You have no role in this blog",
                 "Reading needs one of the app roles `Blog.Reader`, `Blog.Writer` and `Blog.Admin`, and your account has none.",
                 format!("{ASK_FOR_A_ROLE} `Blog.Reader`{WHERE_ROLES_ARE}"),
             ),
-            Kind::NotFound => of_status(
+            ErrorKind::NotFound => of_status(
                 StatusCode::NOT_FOUND,
                 "404",
                 "There is nothing here",
@@ -87,25 +87,25 @@ impl Explanation {
                 "Check the address, or look for it in the list of posts.",
             )
             .with_action("/posts", "Go to the list of posts"),
-            Kind::MethodNotAllowed(methods) => of_status(
+            ErrorKind::MethodNotAllowed(methods) => of_status(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "405",
                 "This page does not work that way",
                 format!("This address answers {methods} only. Nothing was changed."),
                 "Use the links and buttons of the site.",
             ),
-            Kind::TooLarge => of_status(
+            ErrorKind::TooLarge => of_status(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "413",
                 "That is too much text",
                 "What you sent is longer than this site takes. Nothing was saved.",
                 "Use your browser's Back button to return to the form with your text, shorten it, and send it again.",
             ),
-            Kind::Refused(refusal) => Self::of_refusal(*refusal),
-            Kind::OtherAddress { used, own, redirect_path } => {
+            ErrorKind::Rejected(refusal) => Self::of_refusal(*refusal),
+            ErrorKind::WrongOrigin { used, own, redirect_path } => {
                 Self::of_other_address(used, &own.origin().ascii_serialization(), redirect_path)
             }
-            Kind::TooManyRequests(seconds) => of_status(
+            ErrorKind::TooManyRequests(seconds) => of_status(
                 StatusCode::TOO_MANY_REQUESTS,
                 "429",
                 "That was a little too fast",
@@ -113,7 +113,7 @@ impl Explanation {
                 wait(*seconds),
             )
             .with_action("", "Try again"),
-            Kind::TooManyFailures(seconds) => of_status(
+            ErrorKind::TooManyFailedSignIns(seconds) => of_status(
                 StatusCode::TOO_MANY_REQUESTS,
                 "429",
                 "Too many sign-ins have failed here",
@@ -122,7 +122,7 @@ impl Explanation {
                 wait(Some(*seconds)),
             )
             .with_action("/login", "Try to sign in again"),
-            Kind::Internal => of_status(
+            ErrorKind::Internal => of_status(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "500",
                 "Something went wrong on our side",
@@ -174,9 +174,9 @@ impl Explanation {
     }
 
     /// Of what stands behind the site.
-    fn of_backend(kind: &Kind) -> Option<Self> {
+    fn of_backend(kind: &ErrorKind) -> Option<Self> {
         Some(match kind {
-            Kind::SessionsUnreachable => of_status(
+            ErrorKind::SessionsUnreachable => of_status(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "503",
                 "Your session is out of reach",
@@ -185,7 +185,7 @@ impl Explanation {
                  first whether it was saved.",
             )
             .with_action("", "Try again"),
-            Kind::Busy => of_status(
+            ErrorKind::Busy => of_status(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "503",
                 "This site is busy",
@@ -193,22 +193,22 @@ impl Explanation {
                 "Try again in a few seconds.",
             )
             .with_action("", "Try again"),
-            Kind::ApiUnreachable => bad_gateway(
+            ErrorKind::ApiUnreachable => bad_gateway(
                 "The blog is out of reach",
                 "This site is up, but the API that keeps the posts could not be reached.",
                 "Try again in a moment. Your sign-in is not affected.",
             ),
-            Kind::ApiTimedOut => bad_gateway(
+            ErrorKind::ApiTimedOut => bad_gateway(
                 "The blog takes too long to answer",
                 "This site is up, but the API that keeps the posts did not answer in time.",
                 "Try again in a moment. If you just sent something, look first whether it was saved.",
             ),
-            Kind::ApiFailed => bad_gateway(
+            ErrorKind::ApiFailed => bad_gateway(
                 "The blog could not answer",
                 "This site is up, but the API that keeps the posts answered with an error of its own.",
                 "Try again in a moment. If it happens again, tell whoever runs this site the request id.",
             ),
-            Kind::ApiUnavailable(seconds) => of_status(
+            ErrorKind::ApiUnavailable(seconds) => of_status(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "503",
                 "The blog cannot answer just now",
@@ -216,7 +216,7 @@ impl Explanation {
                 format!("{} If you just sent something, look first whether it was saved.", wait(*seconds)),
             )
             .with_action("", "Try again"),
-            Kind::NotTheApi(status) => bad_gateway(
+            ErrorKind::NotTheApi(status) => bad_gateway(
                 "The blog's API was not found",
                 format!(
                     "This site is up, but what answers at the address of the API is something else: it answered with status \
@@ -225,17 +225,17 @@ impl Explanation {
                 "Whoever runs this site: `client.api_base_url` leads to another program, or to a proxy that answers itself. It \
                  must be the address of `blogctl serve-api`, without `/v1`. `blogctl doctor` asks what is there.",
             ),
-            Kind::SiteForbidden(code) => {
+            ErrorKind::SiteForbidden(code) => {
                 let (happened, advice) = of_forbidden_site(code);
                 bad_gateway("The blog's API does not accept this site", happened, advice)
             }
-            Kind::TokenRefused(None) => bad_gateway(
+            ErrorKind::NewTokenRejected(None) => bad_gateway(
                 "Your sign-in does not last",
                 "You signed in a moment ago, but this site has no access token for you any more.",
                 "Signing in again will not help. Whoever runs this site finds in its log why Microsoft Entra ID does not renew \
                  access tokens, or why they are not kept.",
             ),
-            Kind::TokenRefused(Some(code)) => bad_gateway(
+            ErrorKind::NewTokenRejected(Some(code)) => bad_gateway(
                 "The blog does not accept your sign-in",
                 if code.is_empty() {
                     "You signed in a moment ago, but the API refuses the access token that was issued for it.".to_owned()
@@ -246,7 +246,7 @@ impl Explanation {
                 },
                 format!("Signing in again will not help. Tell whoever runs this site: {}", of_refused_token(code)),
             ),
-            Kind::EntraUnreachable => bad_gateway(
+            ErrorKind::EntraUnreachable => bad_gateway(
                 "Sign-in is out of reach",
                 "Microsoft Entra ID could not be reached, or did not answer as expected.",
                 "Try again in a moment. If it goes on, whoever runs this site finds the reason in its log, under the \
@@ -256,15 +256,15 @@ impl Explanation {
         })
     }
 
-    fn of_sign_in(kind: &Kind) -> Self {
+    fn of_sign_in(kind: &ErrorKind) -> Self {
         let (status, heading, happened, advice) = match kind {
-            Kind::Prefetched => (
+            ErrorKind::Prefetched => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Not before you open it",
                 "Your browser asked for this page in advance. It works once, so it is kept until you really open it.",
                 "Open the page, or start again: it takes one click.",
             ),
-            Kind::StepUpInVain => (
+            ErrorKind::StepUpFailed => (
                 StatusCode::FORBIDDEN,
                 "The blog asks for a stronger sign-in",
                 "For this, the blog's API asks for more than an ordinary sign-in, another factor for instance. You have \
@@ -272,13 +272,13 @@ impl Explanation {
                 "You are still signed in for everything else. Whoever runs this site: the authentication context in \
                  `api.required_acrs` must be published to apps, and a Conditional Access policy must grant it.",
             ),
-            Kind::ConsentNeeded(answer) => (
+            ErrorKind::ConsentRequired(answer) => (
                 StatusCode::FORBIDDEN,
                 "This site needs consent first",
                 answer.cause(),
                 answer.advice(),
             ),
-            Kind::SignInFailed(answer) => match UserRefusal::of(answer) {
+            ErrorKind::SignInFailed(answer) => match SignInDenial::of(answer) {
                 Some(refusal) => (
                     StatusCode::FORBIDDEN,
                     refusal.heading(),
@@ -292,13 +292,13 @@ impl Explanation {
                     answer.advice(),
                 ),
             },
-            Kind::CertificateUnusable => (
+            ErrorKind::CertificateUnusable => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Sign-in failed",
                 "This site cannot prove to Microsoft Entra ID who it is: its certificate, or what stands for one, cannot be used.",
                 "Tell whoever runs this site. `blogctl cert check` says what is wrong.",
             ),
-            Kind::AdminConsentDeclined => (
+            ErrorKind::AdminConsentDeclined => (
                 StatusCode::FORBIDDEN,
                 "Consent was not given",
                 "Nobody has consented to what this site asks for on behalf of the organisation. Whoever followed the link \
@@ -306,14 +306,14 @@ impl Explanation {
                 "An administrator with the role Cloud Application Administrator, or a higher one, must follow the link \
                  below and accept. Until then, only those sign in who may consent for themselves.",
             ),
-            Kind::SignInStale => (
+            ErrorKind::SignInExpired => (
                 StatusCode::BAD_REQUEST,
                 "This sign-in is no longer under way",
                 "It was already used, is older than ten minutes, or was started in another browser. A sign-in works \
                  once, in the browser that started it.",
                 "Start again: it takes one click.",
             ),
-            Kind::SessionLost => (
+            ErrorKind::SignInLoop => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Your sign-in is lost again and again",
                 "You have just signed in three times within a minute, and each time the site did not know you a moment later.",

@@ -760,7 +760,7 @@ fn a_certificate_whose_key_may_not_be_used_gives_way_at_start_and_the_log_names_
     let file = system.folder.path().join("client.pem").display().to_string();
     let used = logs::with(&file);
     assert!(
-        used.iter().any(|line| line.contains("the site proves itself by")),
+        used.iter().any(|line| line.contains("the site authenticates with")),
         "{used:?}"
     );
 }
