@@ -13,12 +13,12 @@ use std::{net::TcpListener, sync::Arc, thread};
 use blogctl::{
     api::posts_as_json,
     blog::{Post, User, UserKey},
-    config::{ApiSettings, AssertionForm, CertificateSettings, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings},
-    entra::{
-        AccessTokenValidator, ClientCertificate, Provider,
-        assertion::ClientAssertion,
-        issue_certificate::{Destination, NewCertificate, Subject},
+    certificate::{
+        ClientCertificate,
+        issue::{Destination, NewCertificate, Subject},
     },
+    config::{ApiSettings, AssertionForm, CertificateSettings, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Settings},
+    entra::{AccessTokenValidator, Provider, assertion::ClientAssertion},
     idp,
 };
 use chrono::Utc;

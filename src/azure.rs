@@ -1,5 +1,5 @@
-//! What Azure does for a program that runs there, as far as a credential needs it: tokens that say which machine this is
-//! (managed identity, workload identity), and Key Vault. Calls reach the network, block, and repeat what may pass.
+//! What Azure gives a program that runs there, as far as a credential needs it: tokens for the identity of the machine or pod
+//! (managed identity, workload identity), and Key Vault. Calls reach the network, block, and retry transient failures.
 //!
 //! Sources: Microsoft Learn "How to use managed identities for Azure resources on an Azure VM to acquire an access token",
 //! "How to use managed identities for App Service", "Key Vault REST API reference" (7.4), "Authentication, requests and
@@ -8,16 +8,16 @@
 mod challenge;
 mod cli;
 mod error;
-mod exchange;
-mod kept_token;
+mod failure_cache;
 mod key_vault;
 mod managed_identity;
-mod recent;
+mod retry;
+mod token_cache;
 mod token_source;
 mod workload_identity;
 
 pub use error::AzureError;
-pub use exchange::Patience;
 pub use key_vault::{KeyVault, VaultCertificate, VaultSecret};
+pub use retry::RetryBudget;
 pub use token_source::{Azure, TokenSource};
 pub use workload_identity::FederatedTokenFile;

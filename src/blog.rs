@@ -1,8 +1,8 @@
 //! What a post and a user are, and who may do what. No HTTP and no SQL in here.
 
 mod excerpt;
+pub mod idempotency;
 pub mod import;
-pub mod once;
 mod pages;
 pub mod post;
 pub mod sample;
@@ -10,7 +10,7 @@ pub mod service;
 pub mod text;
 pub mod user;
 
-pub use once::{CreatedOnce, IdempotencyKey};
+pub use idempotency::{CreatedOnce, IdempotencyKey};
 pub use pages::MAX_PAGE_BYTES;
 pub use post::{Cursor, Draft, Expected, Filter, Page, Paging, Post, PostChange, Version, View};
 pub use service::{Blog, BlogError};

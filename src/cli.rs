@@ -9,7 +9,7 @@ mod confirm;
 mod dev;
 mod doctor;
 mod entra;
-mod failure;
+mod error_report;
 mod logging;
 mod migrate;
 mod openapi;
@@ -27,7 +27,7 @@ use std::{env, ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use failure::Form;
+use error_report::Form;
 use settings::SettingsArguments;
 
 use crate::config::Role;
@@ -93,7 +93,7 @@ pub fn main() -> ExitCode {
         Form::Text
     };
     if let Err(error) = arguments::check(&given) {
-        return failure::report(&error, form);
+        return error_report::report(&error, form);
     }
     let arguments = match Arguments::try_parse_from(&given) {
         Ok(arguments) => arguments,
@@ -101,9 +101,9 @@ pub fn main() -> ExitCode {
         Err(mut error) => {
             arguments::hide_secrets(&mut error);
             if form == Form::Json && error.use_stderr() {
-                return failure::report(&failure::of_usage(&error), form);
+                return error_report::report(&error_report::of_usage(&error), form);
             }
-            let code = u8::try_from(error.exit_code()).unwrap_or(failure::WRONG_USAGE);
+            let code = u8::try_from(error.exit_code()).unwrap_or(error_report::WRONG_USAGE);
             // A reader that has gone away, as in `blogctl --help | head -1`, is no failure.
             return error.print().map_or(ExitCode::SUCCESS, |()| ExitCode::from(code));
         }
@@ -112,7 +112,7 @@ pub fn main() -> ExitCode {
     logging::finish();
     match outcome {
         Ok(code) => code,
-        Err(error) => failure::report(&error, form),
+        Err(error) => error_report::report(&error, form),
     }
 }
 

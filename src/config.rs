@@ -3,9 +3,9 @@
 //! Nobody else reads the environment. A setting has one name (`section.key`), and is documented where it is
 //! declared, in the file of its section.
 
+mod aliases;
 mod api;
 mod azure;
-mod check;
 mod client;
 mod cookie_keys;
 mod credential;
@@ -13,45 +13,48 @@ mod database;
 mod database_address;
 mod dotenv;
 mod entra;
+mod error;
 mod idp;
 mod loader;
 mod log;
-mod masked;
-mod mistake;
-mod older_names;
 mod origin;
+mod quote;
+mod redact;
 mod redis;
-mod role;
+mod required;
+mod secret_file;
 mod secret_text;
 mod server;
 mod sources;
 mod text_file;
+mod validate;
 mod value;
 
 pub use api::{ApiSettings, RequiredClientAuth};
 pub use azure::{AzureIdentity, AzureSettings};
-pub use check::{A_REDIRECT_PATH, redirect_path, weakness};
 pub use client::{AssertionForm, CertificateSettings, ClientSettings};
 pub use credential::{CredentialSettings, ManagedIdentitySettings, VaultSettings, WorkloadIdentitySettings};
 pub use database::{DatabaseSettings, FileMode, PreparedStatements};
 pub use database_address::DatabaseAddress;
 pub use dotenv::{DotEnv, parse as parse_dotenv};
 pub use entra::{Cloud, EntraSettings};
+pub use error::{Mistake, Mistakes};
 pub use idp::{
     AppRegistration, AppRole, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, FederatedIdentity, IdpSettings, IdpUser,
     SIGNING_KEYS_FILE, TokenVersion,
 };
 pub use loader::Entry;
 pub use log::{LogFormat, LogSettings};
-pub use mistake::{Mistake, Mistakes};
 pub use origin::{OriginError, parse_origin};
+pub use quote::{is_path, quotable, quotable_path, quotable_secret_path};
+pub use redact::HIDDEN;
 pub use redis::{RedisSettings, RedisUrl};
-pub use role::Role;
-pub use secret_text::{SecretKind, is_path, quotable, quotable_path, quotable_secret_path, secret_kind};
+pub use required::Role;
+pub use secret_text::{SecretKind, secret_kind};
 pub use server::{Environment, ServerSettings};
 pub use sources::{DEFAULT_FILE, FILE_VARIABLE, Flag, Sources, variable_of};
 pub use text_file::text_in;
-pub use value::HIDDEN;
+pub use validate::{A_REDIRECT_PATH, redirect_path, weakness};
 
 use loader::Loader;
 use sources::Collected;

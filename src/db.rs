@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::config::DatabaseSettings;
 
 mod blocking;
+mod column_types;
 mod connection;
 mod deadline;
 mod error;
@@ -22,7 +23,6 @@ mod postgres;
 pub mod posts;
 pub mod schema;
 mod sqlite;
-mod stored;
 mod url;
 pub mod users;
 

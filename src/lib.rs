@@ -1,8 +1,29 @@
 //! blogctl: a blog whose web site and API authenticate with Microsoft Entra ID by X.509 certificate.
 //!
 //! One binary, two roles: [`web`] is the site that users sign in to (`blogctl serve-client`), [`api`] is the
-//! REST API that accepts only valid access tokens (`blogctl serve-api`). Arrows point one way:
-//! `cli → api, web, idp → blog → db`, and `api, web → entra → azure`.
+//! REST API that accepts only valid access tokens (`blogctl serve-api`).
+//!
+//! The rooms, from the top down. A room uses only rooms below it:
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | [`cli`] | the subcommands; the only room that prints to stdout |
+//! | [`api`] | the REST API: routes, handlers, bearer tokens, problem documents |
+//! | [`web`] | the web site: sign-in, sessions, pages, and the client of the API |
+//! | [`idp`], [`vault`] | emulators of Entra ID and of Azure Key Vault, for development |
+//! | [`registration`] | app registrations as Graph JSON, and how existing ones drift from the settings |
+//! | [`entra`] | the protocols of Entra ID: discovery, client assertions, sign-in, token validation |
+//! | [`certificate`] | the client certificate and its key: read, inspect, sign, make |
+//! | [`azure`] | managed and workload identity, and Key Vault |
+//! | [`blog`] | what a post and a user are, and who may do what |
+//! | [`db`] | the database; the only room with SQL |
+//! | [`serve`] | what every server does: listen, limit, log, stop |
+//! | [`outbound`] | HTTP agents for requests to other servers, and proxies |
+//! | [`config`] | the settings; the only room that reads the environment |
+//!
+//! The files between them: `atomic_file` writes a file whole or not at all, `background` starts threads whose panics
+//! are reported, `failure_log` logs a repeated failure once, `guid` parses GUIDs, `loopback` decides which URLs may be used without TLS,
+//! `single_flight` lets one request ask while the others wait, `trusted_file` reads files that only this account or root may write.
 
 #![forbid(unsafe_code)]
 
@@ -10,18 +31,23 @@
 mod stable_codes;
 
 pub mod api;
+mod atomic_file;
 pub mod azure;
 mod background;
 pub mod blog;
+pub mod certificate;
 pub mod cli;
 pub mod config;
 pub mod db;
 pub mod entra;
 mod failure_log;
+mod guid;
 pub mod idp;
 mod loopback;
 pub mod outbound;
+pub mod registration;
 pub mod serve;
+mod single_flight;
 mod trusted_file;
 pub mod vault;
 pub mod web;

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use actix_web::rt;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::bearer::Caller;
+use super::middleware::bearer::Caller;
 use crate::blog::{Blog, TokenName, UserKey};
 
 /// Most names that wait.

@@ -1,7 +1,6 @@
 //! The description of the API (OpenAPI 3.1): made from the handlers and the shapes of their JSON, so that it cannot name
 //! what is not there.
 
-mod common;
 mod texts;
 
 use actix_web::{
@@ -14,11 +13,10 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-pub(super) use self::common::{Conditional, Guarded, OfOnePost, WithBody};
 use super::{
     health, posts,
     problem::{self, Problem},
-    profile, resource_metadata, users,
+    profile, resource_metadata, responses, users,
 };
 use crate::{config::ApiSettings, entra::access_token::names_of_api, serve::StaticFile};
 
@@ -71,7 +69,7 @@ impl Description {
     /// When it cannot be written as JSON.
     pub fn new(api: &ApiSettings) -> serde_json::Result<Self> {
         let mut description = Handlers::openapi();
-        common::complete(&mut description);
+        responses::complete(&mut description);
         let about = description.info.description.get_or_insert_default();
         about.push_str("\n\n**How to get a token.** ");
         about.push_str(&how_to_get_a_token(api));

@@ -6,7 +6,7 @@ use actix_web::{
 };
 use url::form_urlencoded;
 
-use super::cursor;
+use super::pagination;
 use crate::blog::Paging;
 
 /// The header's value: the request's own path and parameters, but from `next` on.
@@ -17,7 +17,7 @@ pub fn next(request: &HttpRequest, next: Paging) -> Result<HeaderValue, InvalidH
     let kept =
         form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "after" && name != "skip");
     let (name, place) = match next {
-        Paging::After(cursor) => ("after", cursor::encode(cursor)),
+        Paging::After(cursor) => ("after", pagination::encode(cursor)),
         Paging::Skip(skip) => ("skip", skip.to_string()),
     };
     let query = form_urlencoded::Serializer::new(String::new())

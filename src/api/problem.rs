@@ -340,7 +340,7 @@ impl ResponseError for Problem {
         self.status
     }
 
-    /// Status and headers; [`super::answer`] adds the document, which needs the request.
+    /// Status and headers; [`super::middleware::problem_documents`] adds the document, which needs the request.
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::new(self.status);
         for (name, value) in &self.headers {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{bearer::Caller, openapi::Guarded, problem::Problem};
+use super::{middleware::bearer::Caller, problem::Problem, responses::Guarded};
 use crate::blog::Blog;
 
 /// Who the token says the caller is; `null` where it does not say.

@@ -10,9 +10,9 @@ use actix_web::{
 };
 
 use super::{
-    accept, bearer,
-    compression::compressed,
-    docs, health, openapi, posts,
+    docs, health,
+    middleware::{accept, bearer, compression::compressed},
+    openapi, posts,
     problem::{FieldError, Problem},
     profile, resource_metadata, users,
 };

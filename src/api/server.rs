@@ -10,16 +10,19 @@ use actix_web::{
 };
 
 use super::{
-    admission, answer,
-    cors::{InvalidOrigin, Origins},
-    head_limits,
     health::Probe,
     key_watch::KeyWatch,
+    middleware::{
+        address_limit,
+        compression::CompressedBodies,
+        cors::{InvalidOrigin, Origins},
+        header_limits, problem_documents,
+        rate_limit::RateLimits,
+    },
     name_updates::NameUpdates,
     openapi::Description,
-    rate_limit::RateLimits,
-    ready::ReadyAnswers,
     resource_metadata::{MetadataDocument, ResourceMetadata},
+    response_cache::ReadyAnswers,
     routes,
 };
 use crate::{
@@ -111,6 +114,7 @@ impl Server {
             blog: web::Data::new(Blog::new(database.clone())),
             health: web::Data::new(Probe::new(database.clone(), Arc::clone(&validator))),
             ready: web::Data::new(ReadyAnswers::new(settings.api.ready_answers_mib)),
+            compressed: web::Data::new(CompressedBodies::new(settings.api.ready_answers_mib / 4)),
             validator: web::Data::from(Arc::clone(&validator)),
             names: web::Data::new(NameUpdates::default()),
             limits: web::Data::new(RateLimits::new(
@@ -136,14 +140,14 @@ impl Server {
                 .configure(|config| routes::mount(config, docs))
                 .wrap_fn(move |request, service| db::within(database_time, service.call(request)))
                 .wrap(from_fn(request_guard::check))
-                .wrap(from_fn(head_limits::check))
-                .wrap(from_fn(admission::admit))
+                .wrap(from_fn(header_limits::check))
+                .wrap(from_fn(address_limit::admit))
                 .wrap(origins.middleware())
                 .wrap(Condition::new(
                     origins.is_any_listed(),
-                    from_fn(admission::admit_preflight),
+                    from_fn(address_limit::admit_preflight),
                 ))
-                .wrap(from_fn(answer::complete))
+                .wrap(from_fn(problem_documents::complete))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
         })
@@ -197,6 +201,7 @@ struct AppData {
     blog: web::Data<Blog>,
     health: web::Data<Probe>,
     ready: web::Data<ReadyAnswers>,
+    compressed: web::Data<CompressedBodies>,
     validator: web::Data<AccessTokenValidator>,
     limits: web::Data<RateLimits>,
     names: web::Data<NameUpdates>,
@@ -212,6 +217,7 @@ impl AppData {
             .app_data(self.blog.clone())
             .app_data(self.health.clone())
             .app_data(self.ready.clone())
+            .app_data(self.compressed.clone())
             .app_data(self.validator.clone())
             .app_data(self.limits.clone())
             .app_data(self.names.clone())

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{bearer::Caller, openapi::Guarded, problem::Problem};
+use super::{middleware::bearer::Caller, problem::Problem, responses::Guarded};
 use crate::blog::{Blog, User};
 
 /// A user: whoever has called this API with a token of their own.

@@ -1,20 +1,21 @@
-//! What a vault says to a request without a token: whom a token must be for, and of which tenant.
+//! A vault's answer to a request without a token: the resource and the tenant that a token must be for.
 
 use ureq::http::Uri;
 use url::Url;
-use uuid::Uuid;
 
-/// Of the `WWW-Authenticate` header.
+use crate::{guid, loopback::is_loopback};
+
+/// The Bearer challenge in a `WWW-Authenticate` header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Challenge {
-    /// Whom tokens must be for.
+    /// The resource that tokens must be for.
     pub(super) resource: String,
-    /// The vault's tenant, where it says so.
+    /// The vault's tenant, if the challenge names it.
     pub(super) tenant: Option<String>,
 }
 
 impl Challenge {
-    /// `None` when it is no Bearer challenge with a `resource`, or with a `scope` in its place.
+    /// `None` without a Bearer challenge that has a `resource` or a `scope`.
     pub(super) fn parse(header: &str) -> Option<Self> {
         let challenges = http_auth::parse_challenges(header).ok()?;
         let bearer = challenges
@@ -32,21 +33,21 @@ impl Challenge {
         let authority = parameter("authorization").or_else(|| parameter("authorization_uri"));
         Some(Self {
             resource,
-            tenant: authority.and_then(|authority| tenant_in(&authority)),
+            tenant: authority.and_then(|authority| tenant_from_authority(&authority)),
         })
     }
 
-    /// Whether tokens are for the domain that the vault itself is in: `https://name.vault.azure.net` is one label below
-    /// `https://vault.azure.net`. On this machine, host and port are the same. Else whoever answers could have tokens for
-    /// somebody else sent to himself.
-    pub(super) fn is_of(&self, vault: &Url) -> bool {
+    /// Whether the resource is the domain of the vault itself: `https://name.vault.azure.net` is one label below
+    /// `https://vault.azure.net`. On loopback, host and port must be equal. Without this check, a server that poses as the
+    /// vault could request tokens for another service and receive them.
+    pub(super) fn matches_vault(&self, vault: &Url) -> bool {
         let (Ok(resource), Some(own)) = (self.resource.parse::<Uri>(), vault.host_str()) else {
             return false;
         };
         let (Some(host), Some(scheme)) = (resource.host(), resource.scheme_str()) else {
             return false;
         };
-        if crate::loopback::is_loopback(vault) {
+        if is_loopback(vault) {
             let port = resource.port_u16().or_else(|| (scheme == "http").then_some(80));
             return host == own && port == vault.port_or_known_default();
         }
@@ -55,12 +56,10 @@ impl Challenge {
     }
 }
 
-/// The first part of the path, where that is a GUID: it goes into messages and to the Azure CLI.
-fn tenant_in(authority: &str) -> Option<String> {
+/// The first path segment, if it is a GUID. Nothing else may get into messages and the arguments of the Azure CLI.
+fn tenant_from_authority(authority: &str) -> Option<String> {
     let url = Url::parse(authority).ok()?;
-    Uuid::try_parse(url.path_segments()?.next()?)
-        .ok()
-        .map(|tenant| tenant.to_string())
+    guid::parse(url.path_segments()?.next()?).map(|tenant| tenant.to_string())
 }
 
 #[cfg(test)]
@@ -68,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_challenge_says_whom_the_token_is_for_and_of_which_tenant() {
+    fn a_challenge_names_the_resource_and_the_tenant() {
         const TENANT: &str = "11111111-2222-4333-8444-555555555555";
         for (header, resource, tenant) in [
             (
@@ -101,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_for_the_domain_that_the_vault_is_in_and_no_other() {
+    fn only_the_domain_of_the_vault_is_an_accepted_resource() {
         let is_own = |vault: &str, resource: &str| {
             Challenge {
                 resource: resource.to_owned(),
                 tenant: None,
             }
-            .is_of(&Url::parse(vault).unwrap())
+            .matches_vault(&Url::parse(vault).unwrap())
         };
         for (vault, resource) in [
             ("https://blog.vault.azure.net", "https://vault.azure.net"),
@@ -138,11 +137,11 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_header_makes_it_panic_and_no_resource_elsewhere_is_the_vaults(
-            header in "(Bearer )?((resource|scope|authorization)=\"?[a-z:/.0-9\\[\\]@-]{0,40}\"?,? ?){0,3}\\PC{0,20}",
+        fn no_header_makes_it_panic_and_no_foreign_resource_is_accepted(
+            header in "(Bearer )?((resource|scope|authorization)=\"?(https?://[a-z.@]{0,6}vault[.]azure[.]net[/:.a-z0-9]{0,4}|[a-z:/.0-9\\[\\]@-]{0,40})\"?,? ?){0,3}\\PC{0,20}",
         ) {
             let vault = Url::parse("https://blog.vault.azure.net").unwrap();
-            if let Some(challenge) = Challenge::parse(&header) && challenge.is_of(&vault) {
+            if let Some(challenge) = Challenge::parse(&header) && challenge.matches_vault(&vault) {
                 proptest::prop_assert_eq!(challenge.resource, "https://vault.azure.net");
             }
         }

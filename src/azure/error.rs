@@ -1,93 +1,96 @@
-//! Why Azure gave no token, no certificate or no signature. Messages never hold a token or a secret.
+//! Errors of requests to Azure. Messages never contain a token or a secret.
 
 use std::path::PathBuf;
 
-use super::exchange::is_busy;
+use crate::azure::retry::is_transient_status;
 
-/// Why Azure did not do what was asked.
+/// Why Azure gave no token, no certificate or no signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AzureError {
-    /// No answer in time, or none at all.
-    #[error("{service} does not answer: {reason}")]
+    /// No response, or none in time.
+    #[error("{service} does not respond: {reason}")]
     Unreachable {
-        /// Who was asked.
+        /// Which service, for messages.
         service: String,
-        /// What the connection says.
+        /// The connection's error.
         reason: String,
-        /// What to do about it.
+        /// What the operator can do.
         hint: &'static str,
     },
-    /// It answered with an error.
+    /// The service answered with an HTTP error.
     #[error("{service} answered {status}{}", with_detail(detail))]
-    Refused {
-        /// Who was asked.
+    Status {
+        /// Which service, for messages.
         service: String,
         /// HTTP status.
         status: u16,
-        /// Its own code and words, shortened; may be empty.
+        /// The service's error code and message, shortened; may be empty.
         detail: String,
-        /// What to do about it.
+        /// What the operator can do.
         hint: String,
     },
-    /// It answered something else than documented.
-    #[error("{service} gave an answer that cannot be understood: {what}")]
+    /// The response is not the documented one.
+    #[error("{service} sent an invalid response: {what}")]
     Malformed {
-        /// Who was asked.
+        /// Which service, for messages.
         service: String,
-        /// What is wrong with it.
+        /// What is wrong with the response.
         what: &'static str,
     },
-    /// The vault asks for tokens for somebody else: whoever answers is not the vault, or wants to use our token elsewhere.
-    #[error("{vault} asks for a token for {resource:?}, which is not its own domain; none was sent")]
+    /// The vault's challenge names a resource outside its own domain. The server may not be the vault, or may want to use the
+    /// token elsewhere.
+    #[error("{vault} asks for a token for {resource:?}, which is not its own domain; no token was sent")]
     ForeignChallenge {
-        /// The vault.
+        /// Name of the vault, for messages.
         vault: String,
-        /// Whom it asks tokens for.
+        /// The resource in the challenge.
         resource: String,
     },
-    /// The federated token's file cannot be used.
+    /// The federated token file cannot be used.
     #[error("the federated token file {} {reason}", path.display())]
     TokenFile {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         reason: String,
     },
     /// The Azure CLI gave no token.
     #[error("the Azure CLI gave no token: {reason}")]
     Cli {
-        /// What it says.
+        /// Its own message, or why it did not run.
         reason: String,
     },
-    /// A setting that is needed is not there.
+    /// A required setting is missing.
     #[error("{setting} is not set")]
     NotSet {
-        /// The setting.
+        /// Name of the setting.
         setting: &'static str,
-        /// What to do about it.
+        /// What the operator can do.
         hint: &'static str,
     },
 }
 
 impl AzureError {
-    /// Whether nothing is wrong but that the service is away or busy just now.
+    /// Whether the service is only unreachable or busy at the moment.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Refused { status, .. } => is_busy(*status),
+            Self::Status { status, .. } => is_transient_status(*status),
             _ => false,
         }
     }
 
-    /// What to do about it.
+    /// What the operator can do.
     pub fn hint(&self) -> String {
         match self {
             Self::Unreachable { hint, .. } | Self::NotSet { hint, .. } => (*hint).to_owned(),
-            Self::Refused { hint, .. } => hint.clone(),
-            Self::Malformed { .. } => "see what answers at this address: a proxy may stand between".to_owned(),
+            Self::Status { hint, .. } => hint.clone(),
+            Self::Malformed { .. } => {
+                "check which server answers at this address: a proxy may answer instead".to_owned()
+            }
             Self::ForeignChallenge { .. } => {
-                "see that vault_url is the vault's own address, such as https://NAME.vault.azure.net".to_owned()
+                "set vault_url to the vault's own address, such as https://NAME.vault.azure.net".to_owned()
             }
             Self::TokenFile { .. } => {
                 "label the pod azure.workload.identity/use: \"true\" and give it the annotated service account, or set \

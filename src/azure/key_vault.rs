@@ -1,88 +1,99 @@
-//! Azure Key Vault: certificates, signatures by keys that never leave it, and secrets.
+//! Azure Key Vault: certificates, signatures with keys that never leave the vault, and secrets.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::OnceLock, time::Duration};
 
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::{Agent, Body, RequestBuilder, http::Response};
 use url::Url;
 
-use super::{
-    AzureError, Patience, TokenSource,
-    challenge::Challenge,
-    exchange::{Answer, Service, is_busy},
-    recent::RecentFailures,
+use super::{AzureError, RetryBudget, TokenSource, challenge::Challenge};
+use crate::azure::{
+    failure_cache::FailureCache,
+    retry::{Service, ServiceResponse, is_transient_status},
 };
 
 const API_VERSION: &str = "7.4";
 
-/// A vault, and the tokens that open it.
+/// Inner error codes of a 403 about the state of the object, not about permissions.
+const UNUSABLE_VERSION_CODES: [&str; 9] = [
+    "KeyDisabled",
+    "KeyExpired",
+    "KeyNotYetValid",
+    "SecretDisabled",
+    "SecretExpired",
+    "SecretNotYetValid",
+    "CertificateDisabled",
+    "CertificateExpired",
+    "CertificateNotYetValid",
+];
+
+/// A vault, and the source of tokens for it.
 pub struct KeyVault {
     url: Url,
     agent: Agent,
     tokens: TokenSource,
-    /// Whom tokens must be for, as the vault has said.
-    challenge: Mutex<Option<Challenge>>,
-    /// By permission; `None` when the vault did not answer at all.
-    failures: RecentFailures<Option<&'static str>>,
+    /// The vault's first challenge: the resource that tokens must be for.
+    challenge: OnceLock<Challenge>,
+    /// By permission; under `None` when the vault did not respond at all.
+    failures: FailureCache<Option<&'static str>>,
 }
 
-/// A certificate as the vault shows it: its public part, and where its key is.
+/// A certificate in the vault: its public part, and the id of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VaultCertificate {
-    /// The certificate, in DER.
+    /// DER.
     pub der: Vec<u8>,
-    /// This version of its key.
+    /// Id of this version of the key.
     pub key_id: Url,
 }
 
-/// What the vault keeps for a certificate whose key may be taken out.
+/// The secret of a certificate whose key is exportable: certificate and key.
 #[derive(Debug, Clone)]
 pub struct VaultSecret {
     /// PFX in base64, or PEM.
     pub value: SecretString,
-    /// Whether it is PEM.
+    /// Whether `value` is PEM.
     pub is_pem: bool,
 }
 
 #[derive(Deserialize)]
-struct CertificateAnswer {
+struct CertificateResponse {
     cer: String,
     kid: Url,
 }
 
 #[derive(Deserialize)]
-struct SignAnswer {
+struct SignResponse {
     value: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct SecretAnswer {
+struct SecretResponse {
     value: SecretString,
     #[serde(default)]
     content_type: String,
 }
 
-/// What is asked of the vault, for what it takes to be allowed to.
+/// An operation of the vault, and the permission it needs.
 struct Operation<'a> {
-    /// `certificates/get` and so on, as access policies call it.
+    /// Name in access policies, such as `certificates/get`.
     permission: &'static str,
-    /// The same, where the vault goes by roles.
+    /// Name in Azure RBAC.
     action: &'static str,
-    /// The smallest of Azure's own roles that has it.
+    /// The built-in role with the fewest permissions that includes it.
     role: &'static str,
-    /// What it is about.
+    /// Name or path of the certificate, key or secret.
     object: &'a str,
 }
 
-/// What is sent to an address, with or without a token, within a time.
+/// Sends a request, with or without a token, within a time limit.
 type Send<'a> = &'a dyn Fn(Option<&SecretString>, Duration) -> Result<Response<Body>, ureq::Error>;
 
 impl KeyVault {
@@ -91,12 +102,12 @@ impl KeyVault {
             url,
             agent,
             tokens,
-            challenge: Mutex::default(),
-            failures: RecentFailures::default(),
+            challenge: OnceLock::new(),
+            failures: FailureCache::default(),
         }
     }
 
-    /// Address of the vault.
+    /// The vault's URL.
     pub fn url(&self) -> &Url {
         &self.url
     }
@@ -104,34 +115,34 @@ impl KeyVault {
     /// The newest version of a certificate.
     ///
     /// # Errors
-    /// See [`AzureError`]; a refusal names the permission that is missing.
-    pub fn certificate(&self, name: &str, patience: Patience) -> Result<VaultCertificate, AzureError> {
+    /// See [`AzureError`]; the hint of a 403 names the missing permission.
+    pub fn certificate(&self, name: &str, budget: RetryBudget) -> Result<VaultCertificate, AzureError> {
         let operation = Operation {
             permission: "certificates/get",
             action: "certificates/read",
             role: "Key Vault Reader",
             object: name,
         };
-        let url = self.at(&format!("/certificates/{name}"));
-        let answer = self.authorized(&operation, patience, &|token, limit| self.get(&url, token, limit))?;
-        let found: CertificateAnswer = answer
+        let url = self.endpoint(&format!("/certificates/{name}"));
+        let response = self.authorized(&operation, budget, &|token, limit| self.get(&url, token, limit))?;
+        let found: CertificateResponse = response
             .json()
             .ok_or_else(|| self.malformed("it is not a certificate of Key Vault"))?;
         let der = STANDARD
             .decode(&found.cer)
             .map_err(|_| self.malformed("cer is not base64"))?;
-        // It is asked with our token: in this vault, or not at all.
+        // Requests to the key carry our token, which must not go to another server.
         if found.kid.origin() != self.url.origin() {
             return Err(self.malformed("its key is not in this vault"));
         }
         Ok(VaultCertificate { der, key_id: found.kid })
     }
 
-    /// Has a digest (SHA-256) signed by a key. `alg` is `PS256` or `RS256`.
+    /// Signs a SHA-256 digest with a key in the vault. `alg` is `PS256` or `RS256`.
     ///
     /// # Errors
     /// See [`AzureError`].
-    pub fn sign(&self, key_id: &Url, alg: &str, digest: &[u8; 32], patience: Patience) -> Result<Vec<u8>, AzureError> {
+    pub fn sign(&self, key_id: &Url, alg: &str, digest: &[u8; 32], budget: RetryBudget) -> Result<Vec<u8>, AzureError> {
         let object = key_id.path();
         let operation = Operation {
             permission: "keys/sign",
@@ -139,38 +150,37 @@ impl KeyVault {
             role: "Key Vault Crypto User",
             object,
         };
-        let url = self.at(&format!("{}/sign", object.trim_end_matches('/')));
+        let url = self.endpoint(&format!("{}/sign", object.trim_end_matches('/')));
         let body = json!({ "alg": alg, "value": URL_SAFE_NO_PAD.encode(digest) });
-        let answer = self.authorized(&operation, patience, &|token, limit| {
-            self.post(&url, token, &body, limit)
-        })?;
-        let SignAnswer { value } = answer.json().ok_or_else(|| self.malformed("it is not a signature"))?;
+        let response = self.authorized(&operation, budget, &|token, limit| self.post(&url, token, &body, limit))?;
+        let SignResponse { value } = response.json().ok_or_else(|| self.malformed("it is not a signature"))?;
         URL_SAFE_NO_PAD
             .decode(value.trim_end_matches('='))
             .map_err(|_| self.malformed("value is not base64url"))
     }
 
-    /// The newest version of a secret: for the name of a certificate, that with its key.
+    /// The newest version of a secret. The secret with the name of a certificate holds the certificate and its key.
     ///
     /// # Errors
     /// See [`AzureError`].
-    pub fn secret(&self, name: &str, patience: Patience) -> Result<VaultSecret, AzureError> {
+    pub fn secret(&self, name: &str, budget: RetryBudget) -> Result<VaultSecret, AzureError> {
         let operation = Operation {
             permission: "secrets/get",
             action: "secrets/getSecret/action",
             role: "Key Vault Certificate User",
             object: name,
         };
-        let url = self.at(&format!("/secrets/{name}"));
-        let answer = self.authorized(&operation, patience, &|token, limit| self.get(&url, token, limit))?;
-        let SecretAnswer { value, content_type } = answer.json().ok_or_else(|| self.malformed("it is not a secret"))?;
+        let url = self.endpoint(&format!("/secrets/{name}"));
+        let response = self.authorized(&operation, budget, &|token, limit| self.get(&url, token, limit))?;
+        let SecretResponse { value, content_type } =
+            response.json().ok_or_else(|| self.malformed("it is not a secret"))?;
         Ok(VaultSecret {
             value,
             is_pem: content_type == "application/x-pem-file",
         })
     }
 
-    fn at(&self, path: &str) -> String {
+    fn endpoint(&self, path: &str) -> String {
         format!(
             "{}{path}?api-version={API_VERSION}",
             self.url.as_str().trim_end_matches('/')
@@ -178,10 +188,10 @@ impl KeyVault {
     }
 
     fn get(&self, url: &str, token: Option<&SecretString>, limit: Duration) -> Result<Response<Body>, ureq::Error> {
-        prepared(self.agent.get(url), token, limit).call()
+        prepare(self.agent.get(url), token, limit).call()
     }
 
-    /// Without a token, nothing is sent but the question who may ask.
+    /// Without a token, the body is not sent: such a request only fetches the challenge.
     fn post(
         &self,
         url: &str,
@@ -189,7 +199,7 @@ impl KeyVault {
         body: &Value,
         limit: Duration,
     ) -> Result<Response<Body>, ureq::Error> {
-        let request = prepared(self.agent.post(url), token, limit);
+        let request = prepare(self.agent.post(url), token, limit);
         if token.is_some() {
             request.send_json(body)
         } else {
@@ -197,70 +207,79 @@ impl KeyVault {
         }
     }
 
-    /// Asks, unless the vault was away or too busy for the same a moment ago.
-    fn authorized(&self, operation: &Operation<'_>, patience: Patience, send: Send<'_>) -> Result<Answer, AzureError> {
+    /// Sends the request, unless the vault was unreachable or too busy for the same operation a moment ago.
+    fn authorized(
+        &self,
+        operation: &Operation<'_>,
+        budget: RetryBudget,
+        send: Send<'_>,
+    ) -> Result<ServiceResponse, AzureError> {
         let permission = Some(operation.permission);
-        if let Some(error) = self.failures.of(&None).or_else(|| self.failures.of(&permission)) {
+        if let Some(error) = self.failures.get(&None).or_else(|| self.failures.get(&permission)) {
             return Err(error);
         }
-        self.ask(operation, patience, send).inspect_err(|error| match error {
-            AzureError::Unreachable { .. } => self.failures.keep(None, error),
-            error if error.is_outage() => self.failures.keep(permission, error),
-            _ => {}
-        })
+        self.send_with_token(operation, budget, send)
+            .inspect_err(|error| match error {
+                AzureError::Unreachable { .. } => self.failures.insert(None, error),
+                error if error.is_outage() => self.failures.insert(permission, error),
+                _ => {}
+            })
     }
 
-    /// Asks with a token; with a fresh one when the vault refuses the one at hand. The first request of all has none: the
-    /// vault answers whom tokens must be for.
-    fn ask(&self, operation: &Operation<'_>, patience: Patience, send: Send<'_>) -> Result<Answer, AzureError> {
+    /// Sends the request with a token, and once more with a new token after a 401. The very first request has no token: the vault
+    /// answers with a challenge that names the resource.
+    fn send_with_token(
+        &self,
+        operation: &Operation<'_>,
+        budget: RetryBudget,
+        send: Send<'_>,
+    ) -> Result<ServiceResponse, AzureError> {
         let name = self.name();
         let service = Service {
             name: &name,
-            hint: "see vault_url, the vault's firewall and private endpoint, and HTTPS_PROXY",
-            passes: is_busy,
-            reconnects: true,
-            first_pause: Duration::from_millis(250),
-            longest: Duration::from_secs(20),
+            hint: "check vault_url, the vault's firewall and private endpoint, and HTTPS_PROXY",
+            is_transient: is_transient_status,
+            retries_connections: true,
+            initial_delay: Duration::from_millis(250),
+            timeout: Duration::from_secs(20),
         };
-        let known = self.challenge.lock().clone();
-        let challenge = match known {
+        let challenge = match self.challenge.get() {
             Some(challenge) => challenge,
-            None => self.learn(&service.ask(&self.agent, patience, |limit| send(None, limit))?)?,
+            None => self.read_challenge(&service.send(&self.agent, budget, |limit| send(None, limit))?)?,
         };
-        let Challenge { resource, tenant } = &challenge;
+        let Challenge { resource, tenant } = challenge;
         let with_token = || {
-            let token = self.tokens.token(resource, tenant.as_deref(), patience)?;
-            let answer = service.ask(&self.agent, patience, |limit| send(Some(&token), limit))?;
-            Ok((token, answer))
+            let token = self.tokens.token(resource, tenant.as_deref(), budget)?;
+            let response = service.send(&self.agent, budget, |limit| send(Some(&token), limit))?;
+            Ok((token, response))
         };
-        let (token, mut answer) = with_token()?;
-        if answer.status == 401 {
-            self.tokens.forget(resource, tenant.as_deref(), &token);
-            (_, answer) = with_token()?;
+        let (token, mut response) = with_token()?;
+        if response.status == 401 {
+            self.tokens.invalidate(resource, tenant.as_deref(), &token);
+            (_, response) = with_token()?;
         }
-        if answer.is_success() {
-            return Ok(answer);
+        if response.is_success() {
+            return Ok(response);
         }
-        Err(service.refused(&answer, self.hint(operation, &answer, tenant.as_deref())))
+        Err(service.error_status(&response, self.hint(operation, &response, tenant.as_deref())))
     }
 
-    /// From the challenge of a request without a token.
-    fn learn(&self, answer: &Answer) -> Result<Challenge, AzureError> {
-        let header = answer.challenge.as_deref().filter(|_| answer.status == 401);
+    /// Reads and keeps the challenge in the response to a request without a token.
+    fn read_challenge(&self, response: &ServiceResponse) -> Result<&Challenge, AzureError> {
+        let header = response.challenge.as_deref().filter(|_| response.status == 401);
         let header = header.ok_or_else(|| self.malformed("it does not ask for a token"))?;
-        let challenge =
-            Challenge::parse(header).ok_or_else(|| self.malformed("it does not say whom a token must be for"))?;
-        if !challenge.is_of(&self.url) {
+        let challenge = Challenge::parse(header)
+            .ok_or_else(|| self.malformed("its challenge does not name the resource of the token"))?;
+        if !challenge.matches_vault(&self.url) {
             return Err(AzureError::ForeignChallenge {
                 vault: self.name(),
                 resource: challenge.resource,
             });
         }
-        *self.challenge.lock() = Some(challenge.clone());
-        Ok(challenge)
+        Ok(self.challenge.get_or_init(|| challenge))
     }
 
-    fn hint(&self, operation: &Operation<'_>, answer: &Answer, tenant: Option<&str>) -> String {
+    fn hint(&self, operation: &Operation<'_>, response: &ServiceResponse, tenant: Option<&str>) -> String {
         let Operation {
             permission,
             action,
@@ -268,30 +287,31 @@ impl KeyVault {
             object,
         } = operation;
         let identity = self.tokens.identity();
-        match answer.status {
+        match response.status {
             401 => {
                 let tenant = tenant.unwrap_or("ID");
                 format!(
-                    "{identity} must be of the vault's own tenant, {tenant}: name another with azure.identity and \
+                    "{identity} must belong to the vault's tenant, {tenant}: set another one with azure.identity and \
                      azure.client_id, or run az login --tenant {tenant}"
                 )
             }
-            403 if answer.says("ForbiddenByFirewall") || answer.says("ForbiddenByConnection") => {
-                "allow this machine's network in the vault's firewall, or reach it by its private endpoint".to_owned()
+            403 if ["ForbiddenByFirewall", "ForbiddenByConnection"]
+                .iter()
+                .any(|code| response.has_code(code)) =>
+            {
+                "allow this machine's network in the vault's firewall, or use the vault's private endpoint".to_owned()
             }
-            // "Operation sign is not allowed on a disabled key", or an expired one: nobody's role mends that.
-            403 if answer.says("is not allowed on a") => {
-                format!(
-                    "the newest version of {object} is disabled or out of date: enable it in the portal, or renew it"
-                )
+            // No role helps here. Without such an inner code, a 403 means that the identity lacks a permission.
+            403 if UNUSABLE_VERSION_CODES.iter().any(|code| response.has_code(code)) => {
+                format!("the newest version of {object} is disabled or expired: enable it in the portal, or renew it")
             }
             403 => format!(
                 "give {identity} a role with Microsoft.KeyVault/vaults/{action}, such as \"{role}\" on {object} alone, or \
                  the permission {permission} in the vault's access policy; a new role takes some minutes"
             ),
-            404 => format!("there is no {object} in the vault, or it is deleted: compare the name with the portal"),
-            429 => "the vault is asked too often; fewer programs may share it".to_owned(),
-            _ => "try again; if it goes on, see the state of the vault in the portal".to_owned(),
+            404 => format!("the vault has no {object}, or it is deleted: compare the name with the portal"),
+            429 => "the vault gets too many requests: let fewer programs share it".to_owned(),
+            _ => "try again; if this continues, check the state of the vault in the portal".to_owned(),
         }
     }
 
@@ -315,7 +335,7 @@ impl fmt::Debug for KeyVault {
     }
 }
 
-fn prepared<B>(request: RequestBuilder<B>, token: Option<&SecretString>, limit: Duration) -> RequestBuilder<B> {
+fn prepare<B>(request: RequestBuilder<B>, token: Option<&SecretString>, limit: Duration) -> RequestBuilder<B> {
     let request = request.config().timeout_global(Some(limit)).build();
     match token {
         Some(token) => request.header("Authorization", format!("Bearer {}", token.expose_secret())),

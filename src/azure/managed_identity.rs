@@ -1,5 +1,5 @@
-//! Tokens of the identity that Azure gives a virtual machine, an App Service or a Container App. The endpoint is on the
-//! machine itself; nothing is secret but the token.
+//! Tokens of the managed identity of a virtual machine, an App Service or a Container App. The endpoint is on the machine
+//! itself; only the token is secret.
 
 use std::time::Duration;
 
@@ -9,60 +9,60 @@ use serde_json::Value;
 use ureq::Agent;
 use url::Url;
 
-use super::{
-    AzureError, Patience,
-    exchange::{Answer, Service, is_busy},
-    kept_token::Token,
+use super::{AzureError, RetryBudget};
+use crate::azure::{
+    retry::{Service, ServiceResponse, is_transient_status},
+    token_cache::Token,
 };
 
-/// On a virtual machine: the instance metadata service, at a link-local address.
+/// Version of the instance metadata service of virtual machines, which has a link-local address.
 const IMDS_VERSION: &str = "2018-02-01";
-/// On App Service and Container Apps: what `IDENTITY_ENDPOINT` names.
+/// Version of the endpoint of App Service and Container Apps (`IDENTITY_ENDPOINT`).
 const APP_SERVICE_VERSION: &str = "2019-08-01";
 
-/// Where the tokens come from.
+/// The endpoint that issues the tokens.
 #[derive(Debug, Clone)]
 pub(super) enum Endpoint {
     /// `{base}/metadata/identity/oauth2/token`
     Imds(Url),
-    /// `IDENTITY_ENDPOINT`, and `IDENTITY_HEADER`, which proves that the caller is inside.
+    /// `IDENTITY_ENDPOINT`, and `IDENTITY_HEADER`, which proves that the caller runs in the app.
     AppService(Url, SecretString),
 }
 
 #[derive(Deserialize)]
-struct TokenAnswer {
+struct TokenResponse {
     access_token: SecretString,
-    /// Seconds since 1970; IMDS and App Service write the number as text.
+    /// Seconds since 1970. IMDS and App Service send the number as a string.
     expires_on: Value,
 }
 
-/// A token for `resource` (an App ID URI, without `/.default`) of the identity with `client_id`, or of the only one there is.
+/// A token for `resource` (an App ID URI without `/.default`) of the identity with `client_id`, or of the only identity.
 pub(super) fn token(
     agent: &Agent,
     endpoint: &Endpoint,
     resource: &str,
     client_id: Option<&str>,
-    patience: Patience,
+    budget: RetryBudget,
 ) -> Result<Token, AzureError> {
     let service = service(endpoint);
-    let answer = service.ask(agent, patience, |limit| {
+    let response = service.send(agent, budget, |limit| {
         request(agent, endpoint, resource, client_id, limit)
     })?;
-    if !answer.is_success() {
-        return Err(service.refused(&answer, hint(endpoint, &answer, client_id)));
+    if !response.is_success() {
+        return Err(service.error_status(&response, hint(endpoint, &response, client_id)));
     }
-    let TokenAnswer {
+    let TokenResponse {
         access_token,
         expires_on,
-    } = answer
+    } = response
         .json()
-        .ok_or_else(|| service.malformed("it is not a token answer"))?;
+        .ok_or_else(|| service.malformed("it is not a token response"))?;
     let expires_on = match &expires_on {
         Value::String(text) => text.parse().ok(),
         other => other.as_i64(),
     };
     let expires_on = expires_on.ok_or_else(|| service.malformed("expires_on is not a time"))?;
-    Token::until(access_token, expires_on).ok_or_else(|| service.malformed("the token has expired already"))
+    Token::new(access_token, expires_on).ok_or_else(|| service.malformed("the token has expired already"))
 }
 
 fn request(
@@ -102,31 +102,31 @@ fn service(endpoint: &Endpoint) -> Service<'static> {
     match endpoint {
         Endpoint::Imds(_) => Service {
             name: "the managed identity endpoint of virtual machines (IMDS)",
-            hint: "a managed identity is there on Azure only; on a laptop set azure.identity = \"cli\"",
-            // 404 and 410 are what it says while it starts or is updated.
-            passes: |status| matches!(status, 404 | 410) || is_busy(status),
-            // Beyond Azure nobody is there: asking again would only make the start slow.
-            reconnects: false,
-            // Its documentation asks for a second at least, and says that an update (410) takes up to 70.
-            first_pause: Duration::from_secs(1),
-            longest: Duration::from_secs(80),
+            hint: "managed identities exist on Azure only; on a laptop set azure.identity = \"cli\"",
+            // IMDS answers 404 and 410 while it starts or is updated.
+            is_transient: |status| matches!(status, 404 | 410) || is_transient_status(status),
+            // Outside Azure there is no endpoint: a retry would only make the start slow.
+            retries_connections: false,
+            // Its documentation asks for at least one second, and says that an update (410) takes up to 70.
+            initial_delay: Duration::from_secs(1),
+            timeout: Duration::from_secs(80),
         },
         Endpoint::AppService(..) => Service {
             name: "the managed identity endpoint of App Service (IDENTITY_ENDPOINT)",
-            hint: "see whether the app has a managed identity, and restart it after one was added",
-            passes: is_busy,
-            reconnects: true,
-            first_pause: Duration::from_millis(250),
-            longest: Duration::from_secs(20),
+            hint: "check that the app has a managed identity, and restart the app after you add one",
+            is_transient: is_transient_status,
+            retries_connections: true,
+            initial_delay: Duration::from_millis(250),
+            timeout: Duration::from_secs(20),
         },
     }
 }
 
-/// By what Microsoft Learn says of each error of the two endpoints.
-fn hint(endpoint: &Endpoint, answer: &Answer, client_id: Option<&str>) -> String {
-    match (answer.status, endpoint, client_id) {
-        (400, ..) if answer.says("invalid_resource") => {
-            "nobody gives tokens for this resource here: see vault_url, and whether entra.cloud is the machine's own cloud"
+/// Follows Microsoft Learn on the errors of the two endpoints.
+fn hint(endpoint: &Endpoint, response: &ServiceResponse, client_id: Option<&str>) -> String {
+    match (response.status, endpoint, client_id) {
+        (400, ..) if response.has_code("invalid_resource") => {
+            "this endpoint issues no tokens for this resource: check vault_url, and that entra.cloud is the machine's cloud"
                 .to_owned()
         }
         (400, _, Some(id)) => {
@@ -136,13 +136,13 @@ fn hint(endpoint: &Endpoint, answer: &Answer, client_id: Option<&str>) -> String
             "enable the system-assigned identity, or name a user-assigned one with azure.client_id".to_owned()
         }
         (401 | 403, Endpoint::AppService(..), _) => {
-            "IDENTITY_HEADER is not the one of this container: let the platform set it".to_owned()
+            "IDENTITY_HEADER is not that of this container: let the platform set it".to_owned()
         }
         (401 | 403, Endpoint::Imds(_), _) => {
-            "see azure.imds_url, and that no proxy or firewall answers in place of the metadata service".to_owned()
+            "check azure.imds_url, and that no proxy or firewall answers instead of the metadata service".to_owned()
         }
-        (408 | 410 | 429 | 500.., ..) => "it is busy or being updated: try again in a minute or two".to_owned(),
-        _ => "see whether the machine or app has a managed identity; it can take minutes to work after it was added"
+        (408 | 410 | 429 | 500.., ..) => "the service is busy or being updated: try again in a minute or two".to_owned(),
+        _ => "check that the machine or app has a managed identity; a new one can take minutes to work"
             .to_owned(),
     }
 }

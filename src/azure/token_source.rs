@@ -1,4 +1,4 @@
-//! Tokens of the identity that this program runs under, each kept until shortly before its end.
+//! Tokens of the identity that this program runs under, cached until shortly before they expire.
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
@@ -8,12 +8,12 @@ use ureq::Agent;
 use url::Url;
 
 use super::{
-    AzureError, FederatedTokenFile, KeyVault, Patience, cli,
-    kept_token::{KeptToken, Token},
+    AzureError, FederatedTokenFile, KeyVault, RetryBudget, cli,
     managed_identity::{self, Endpoint},
     workload_identity,
 };
 use crate::{
+    azure::token_cache::{CachedToken, Token},
     config::{AzureIdentity, AzureSettings, Environment},
     outbound,
 };
@@ -21,30 +21,30 @@ use crate::{
 /// The endpoints of managed identities are on the machine itself.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Azure, as this process reaches it. A clone is another handle to the same.
+/// Access to Azure for this process. Clones share the cached tokens.
 #[derive(Clone)]
 pub struct Azure(Arc<Shared>);
 
 struct Shared {
     settings: AzureSettings,
     environment: Environment,
-    /// For what is not on this machine.
+    /// For the network.
     agent: Agent,
-    /// For what is; no proxy reaches that.
+    /// For endpoints on this machine, which no proxy reaches.
     local: Agent,
-    /// Where workload identities exchange their tokens, if a tenant is set.
+    /// Where a workload identity exchanges its token, if a tenant is set.
     token_endpoint: Option<Url>,
-    /// `client.client_id`, in place of an `azure.client_id` that is not set.
+    /// `client.client_id`, the default for `azure.client_id`.
     client_id: String,
-    /// Of the identity that the settings choose.
-    tokens: Arc<Kept>,
+    /// Tokens of the identity that the settings choose.
+    tokens: Arc<TokenCache>,
 }
 
-/// By resource and tenant.
-type Kept = Mutex<HashMap<(String, Option<String>), Arc<KeptToken>>>;
+/// Keyed by resource and tenant.
+type TokenCache = Mutex<HashMap<(String, Option<String>), Arc<CachedToken>>>;
 
 impl Azure {
-    /// No I/O. `agent` reaches the network; `token_endpoint` is the tenant's; `client_id` the application's own.
+    /// No I/O. `agent` reaches the network, `token_endpoint` belongs to the tenant, and `client_id` is the application's own.
     pub fn new(
         settings: &AzureSettings,
         environment: Environment,
@@ -66,13 +66,13 @@ impl Azure {
     /// Tokens of the identity that `azure.identity` names, for Key Vault.
     pub fn tokens(&self) -> TokenSource {
         TokenSource {
-            identity: self.chosen(),
+            identity: self.configured_identity(),
             azure: self.clone(),
-            kept: Arc::clone(&self.0.tokens),
+            cache: Arc::clone(&self.0.tokens),
         }
     }
 
-    /// Tokens of a managed identity: the one with `client_id`, else `azure.client_id`, else the only one there is.
+    /// Tokens of a managed identity: the one with `client_id`, else the one in `azure.client_id`, else the only one.
     pub fn managed_identity(&self, client_id: Option<&str>) -> TokenSource {
         let client_id = client_id
             .map(str::to_owned)
@@ -84,7 +84,7 @@ impl Azure {
         TokenSource {
             identity,
             azure: self.clone(),
-            kept: Arc::default(),
+            cache: Arc::default(),
         }
     }
 
@@ -93,10 +93,10 @@ impl Azure {
         KeyVault::new(url.clone(), self.0.agent.clone(), self.tokens())
     }
 
-    /// The token file of `path`, else the one that the platform names.
+    /// The token file at `path`, else the one that the platform names.
     ///
     /// # Errors
-    /// When there is none.
+    /// When neither is set.
     pub fn federated_token_file(&self, path: Option<&std::path::Path>) -> Result<FederatedTokenFile, AzureError> {
         let path = path
             .map(std::path::Path::to_owned)
@@ -115,14 +115,14 @@ impl Azure {
             imds_url,
             ..
         } = &self.0.settings;
-        // Azure Arc sets the first alone, for a protocol of its own.
+        // Azure Arc sets only the first, for a different protocol.
         match (identity_endpoint, identity_header) {
             (Some(url), Some(header)) => Endpoint::AppService(url.clone(), header.clone()),
             _ => Endpoint::Imds(imds_url.clone()),
         }
     }
 
-    fn chosen(&self) -> Identity {
+    fn configured_identity(&self) -> Identity {
         let AzureSettings {
             identity,
             client_id,
@@ -167,33 +167,34 @@ enum Identity {
 pub struct TokenSource {
     identity: Identity,
     azure: Azure,
-    kept: Arc<Kept>,
+    cache: Arc<TokenCache>,
 }
 
 impl TokenSource {
-    /// A token for `resource`, such as `https://vault.azure.net`: the one at hand while it is good. Who comes while another
-    /// fetches one waits for that one. `tenant` is whose it must be, where that is known and there is a choice.
+    /// A token for `resource`, such as `https://vault.azure.net`: the cached one while it is valid. A request that comes during a
+    /// fetch waits for that fetch. `tenant` is the required tenant, if it is known and the identity has a choice.
     ///
     /// # Errors
     /// See [`AzureError`].
-    pub fn token(&self, resource: &str, tenant: Option<&str>, patience: Patience) -> Result<SecretString, AzureError> {
-        self.kept(resource, tenant)
-            .get(|| self.fetch(resource, tenant, patience))
+    pub fn token(&self, resource: &str, tenant: Option<&str>, budget: RetryBudget) -> Result<SecretString, AzureError> {
+        self.cached(resource, tenant)
+            .get(|| self.fetch(resource, tenant, budget))
     }
 
-    fn kept(&self, resource: &str, tenant: Option<&str>) -> Arc<KeptToken> {
-        let mut kept = self.kept.lock();
+    fn cached(&self, resource: &str, tenant: Option<&str>) -> Arc<CachedToken> {
+        let mut cache = self.cache.lock();
         Arc::clone(
-            kept.entry((resource.to_owned(), tenant.map(str::to_owned)))
+            cache
+                .entry((resource.to_owned(), tenant.map(str::to_owned)))
                 .or_default(),
         )
     }
 
-    fn fetch(&self, resource: &str, tenant: Option<&str>, patience: Patience) -> Result<Token, AzureError> {
+    fn fetch(&self, resource: &str, tenant: Option<&str>, budget: RetryBudget) -> Result<Token, AzureError> {
         let azure = &self.azure.0;
         match &self.identity {
             Identity::Managed { endpoint, client_id } => {
-                managed_identity::token(&azure.local, endpoint, resource, client_id.as_deref(), patience)
+                managed_identity::token(&azure.local, endpoint, resource, client_id.as_deref(), budget)
             }
             Identity::Workload { client_id } => {
                 let file = self.azure.federated_token_file(None)?;
@@ -201,18 +202,18 @@ impl TokenSource {
                     setting: "entra.tenant_id",
                     hint: "set it to the directory (tenant) id of the application",
                 })?;
-                workload_identity::token(&azure.agent, endpoint, &file, client_id, resource, patience)
+                workload_identity::token(&azure.agent, endpoint, &file, client_id, resource, budget)
             }
             Identity::Cli => cli::token(resource, tenant),
         }
     }
 
-    /// Forgets the token for `resource` that somebody has refused.
-    pub(crate) fn forget(&self, resource: &str, tenant: Option<&str>, refused: &SecretString) {
-        self.kept(resource, tenant).forget(refused);
+    /// Drops the cached token for `resource` if it is `rejected`, which the service did not accept.
+    pub(crate) fn invalidate(&self, resource: &str, tenant: Option<&str>, rejected: &SecretString) {
+        self.cached(resource, tenant).invalidate(rejected);
     }
 
-    /// Whose tokens these are, for messages.
+    /// The identity, for messages.
     pub fn identity(&self) -> String {
         match &self.identity {
             Identity::Managed {

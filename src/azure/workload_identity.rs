@@ -1,4 +1,4 @@
-//! Workload identity: a token that the cluster keeps in a file says who this is, and Entra ID takes it in place of a
+//! Workload identity: the cluster writes a token that identifies the pod to a file, and Entra ID accepts that token instead of a
 //! signature (Microsoft Learn "Workload identity federation", "Use Microsoft Entra Workload ID with AKS").
 
 use std::{
@@ -17,58 +17,58 @@ use ureq::Agent;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::{
-    AzureError, Patience,
-    exchange::{Answer, Service, is_busy},
-    kept_token::Token,
+use super::{AzureError, RetryBudget};
+use crate::azure::{
+    retry::{Service, ServiceResponse, is_transient_status},
+    token_cache::Token,
 };
 
-/// Longest file that can be a token.
+/// Longest token file that is read.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// The file that the cluster writes the token to (`AZURE_FEDERATED_TOKEN_FILE`), anew before each one ends.
+/// The file to which the cluster writes the token (`AZURE_FEDERATED_TOKEN_FILE`). It replaces the token before it expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FederatedTokenFile {
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
 }
 
 impl FederatedTokenFile {
-    /// The token in it now. Read each time: it is replaced every hour or so.
+    /// Reads the token. Every call reads the file, since the cluster replaces the token about every hour.
     ///
     /// # Errors
-    /// When it cannot be read, is not a JWT, or its token has expired.
+    /// When the file cannot be read or holds no JWT, or the token has expired.
     pub fn read(&self) -> Result<SecretString, AzureError> {
-        let wrong = |reason: String| AzureError::TokenFile {
+        let unusable = |reason: String| AzureError::TokenFile {
             path: self.path.clone(),
             reason,
         };
-        let unreadable = |error| wrong(format!("cannot be read: {error}"));
+        let unreadable = |error| unusable(format!("cannot be read: {error}"));
         let metadata = fs::metadata(&self.path).map_err(unreadable)?;
-        // To open a pipe could take for ever.
+        // Opening a pipe could block forever.
         if !metadata.is_file() {
-            return Err(wrong("is not a file".to_owned()));
+            return Err(unusable("is not a file".to_owned()));
         }
         let length = metadata.len();
         if length > MAX_BYTES {
-            return Err(wrong(format!("has {length} bytes, more than a token can have")));
+            return Err(unusable(format!("has {length} bytes, which is too long for a token")));
         }
-        // Of its size at once: a text that grows leaves copies behind, which nothing wipes.
+        // Allocated at full size: a growing buffer would leave copies of the token behind that are never wiped.
         let mut text = Zeroizing::new(String::with_capacity(usize::try_from(length).unwrap_or_default() + 1));
         let file = File::open(&self.path).map_err(unreadable)?;
         file.take(MAX_BYTES).read_to_string(&mut text).map_err(unreadable)?;
         let token = text.trim();
-        let claims = claims(token).ok_or_else(|| wrong("does not hold a JWT".to_owned()))?;
+        let claims = claims(token).ok_or_else(|| unusable("does not hold a JWT".to_owned()))?;
         match claims.get("exp").and_then(Value::as_i64) {
-            Some(expires_at) if expires_at <= Utc::now().timestamp() => {
-                Err(wrong("holds a token that has expired; nobody renews it".to_owned()))
-            }
+            Some(expires_at) if expires_at <= Utc::now().timestamp() => Err(unusable(
+                "holds an expired token: the cluster does not renew it".to_owned(),
+            )),
             _ => Ok(SecretString::from(token)),
         }
     }
 }
 
-/// Only looked at, to tell mistakes early; who takes the token verifies it.
+/// Decodes the claims without verifying them, to report errors early. Entra ID verifies the token.
 fn claims(token: &str) -> Option<Value> {
     let mut parts = token.split('.');
     let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
@@ -77,27 +77,27 @@ fn claims(token: &str) -> Option<Value> {
 }
 
 #[derive(Deserialize)]
-struct TokenAnswer {
+struct TokenResponse {
     access_token: SecretString,
     expires_in: i64,
 }
 
-/// A token for `resource`, in exchange for the one in the file.
+/// Exchanges the token in the file for a token for `resource`.
 pub(super) fn token(
     agent: &Agent,
     token_endpoint: &Url,
     file: &FederatedTokenFile,
     client_id: &str,
     resource: &str,
-    patience: Patience,
+    budget: RetryBudget,
 ) -> Result<Token, AzureError> {
     let service = Service {
         name: "the token endpoint for workload identities",
-        hint: "see entra.authority_host and entra.ca_file",
-        passes: is_busy,
-        reconnects: true,
-        first_pause: Duration::from_millis(250),
-        longest: Duration::from_secs(20),
+        hint: "check entra.authority_host and entra.ca_file",
+        is_transient: is_transient_status,
+        retries_connections: true,
+        initial_delay: Duration::from_millis(250),
+        timeout: Duration::from_secs(20),
     };
     let assertion = file.read()?;
     let form = [
@@ -118,28 +118,28 @@ pub(super) fn token(
             .build();
         request.send_form(form)
     };
-    let answer = service.ask(agent, patience, request)?;
-    if !answer.is_success() {
-        return Err(service.refused(&answer, hint(&answer)));
+    let response = service.send(agent, budget, request)?;
+    if !response.is_success() {
+        return Err(service.error_status(&response, hint(&response)));
     }
-    let TokenAnswer {
+    let TokenResponse {
         access_token,
         expires_in,
-    } = answer
+    } = response
         .json()
-        .ok_or_else(|| service.malformed("it is not a token answer"))?;
-    Token::until(access_token, Utc::now().timestamp().saturating_add(expires_in))
+        .ok_or_else(|| service.malformed("it is not a token response"))?;
+    Token::new(access_token, Utc::now().timestamp().saturating_add(expires_in))
         .ok_or_else(|| service.malformed("the token has expired already"))
 }
 
-fn hint(answer: &Answer) -> &'static str {
-    if is_busy(answer.status) {
+fn hint(response: &ServiceResponse) -> &'static str {
+    if is_transient_status(response.status) {
         "Entra ID is busy: try again in a minute or two"
-    } else if answer.says("AADSTS90002") {
+    } else if response.has_aadsts_code(90_002) {
         "azure.tenant_id (AZURE_TENANT_ID), else entra.tenant_id, must be the tenant of this identity"
-    } else if answer.says("AADSTS700016") {
-        "there is no application with this client id (azure.client_id, AZURE_CLIENT_ID) in the tenant \
-         (azure.tenant_id, else entra.tenant_id)"
+    } else if response.has_aadsts_code(700_016) {
+        "set azure.client_id (AZURE_CLIENT_ID) to an application of the tenant (azure.tenant_id, else entra.tenant_id): \
+         this tenant has none with this client id"
     } else {
         "the federated credential of this client id (azure.client_id) must name the cluster's issuer, and \
          system:serviceaccount:NAMESPACE:NAME as its subject"

@@ -1,7 +1,7 @@
 //! Sample data: users and posts that read as if somebody had written them. The same seed gives the same bytes, times and
 //! object ids included: nothing here asks the clock or the system's random numbers.
 
-mod dice;
+mod rng;
 mod text;
 mod topics;
 
@@ -10,7 +10,7 @@ use std::{thread, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use self::dice::Dice;
+use self::rng::Dice;
 use crate::db::{
     BlockingConnection, Database, DbError,
     posts::{self, NewPost},

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use super::{
-    failure::{Hint as _, WrongUsage},
+    error_report::{Hint as _, WrongUsage},
     logging,
 };
 

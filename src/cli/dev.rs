@@ -21,7 +21,7 @@ use self::{
     values::{Plan, Ports, VAULT_CERTIFICATE},
 };
 use super::{
-    failure::{Hint, WrongUsage},
+    error_report::{Hint, WrongUsage},
     logging,
     settings::SettingsArguments,
 };

@@ -10,11 +10,11 @@ mod credentials;
 mod database;
 mod entra;
 mod finding;
-mod mistakes;
-mod print;
+mod parallel;
+mod report;
 mod run_checks;
 mod sessions;
-mod side_by_side;
+mod settings_errors;
 mod token;
 
 use std::{
@@ -29,7 +29,7 @@ use clap::{Args, ValueEnum};
 use self::{credentials::Entry, run_checks::run_checks};
 pub use self::{
     finding::{Check, Finding, Said, Status},
-    print::lines,
+    report::lines,
 };
 use super::{logging, settings::SettingsArguments};
 use crate::config::{Loaded, Role, Settings};
@@ -117,7 +117,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         }
     }
     let given = loaded.entries.iter().filter(|entry| entry.origin != "default").count();
-    let (first, broken) = mistakes::findings(&mistakes, &loaded.warnings, given);
+    let (first, broken) = settings_errors::findings(&mistakes, &loaded.warnings, given);
     let patient = Arc::new(Patient {
         settings: within(loaded.settings, timeout),
         client,
@@ -127,7 +127,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     });
     let mut findings = first;
     findings.extend(run_checks(&patient, &broken, checks(&patient)));
-    print::findings(&findings, &patient, arguments.json)?;
+    report::findings(&findings, &patient, arguments.json)?;
     let worst = findings.iter().map(|finding| finding.status).max();
     Ok(if worst == Some(Status::Failed) {
         ExitCode::FAILURE

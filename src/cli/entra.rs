@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use super::settings::SettingsArguments;
 use crate::{
     config::{Role, Settings},
-    entra::registration::Wanted,
+    registration::Wanted,
     web::Addresses,
 };
 

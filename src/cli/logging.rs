@@ -13,7 +13,7 @@ use std::{
 
 use anstream::{AutoStream, ColorChoice};
 use chrono::{SecondsFormat, Utc};
-use env_logger::{Target, WriteStyle};
+use env_logger::{Target, WriteStyle, fmt::style::Style};
 use log::{
     LevelFilter, Record,
     kv::{Error, Key, Value, VisitSource},
@@ -54,18 +54,20 @@ pub fn start(settings: &LogSettings) {
         // Before the settings: whoever names the framework there gets it.
         builder.filter_module(FRAMEWORK, LevelFilter::Warn);
     }
-    let style = match AutoStream::choice(&io::stderr()) {
-        ColorChoice::Never => WriteStyle::Never,
-        _ => WriteStyle::Always,
-    };
+    let is_coloured = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
     builder
         .parse_filters(&settings.level)
         .filter_module(WIRE, LevelFilter::Info)
         .filter_module(MALFORMED, LevelFilter::Off);
-    builder.target(target(settings.format)).write_style(style);
+    // Plain lines hold no styles, so the logger need not search each of them for some to remove.
+    builder.target(target(settings.format)).write_style(WriteStyle::Always);
     match settings.format {
-        LogFormat::Text => builder.format(|line, record| {
-            let style = line.default_level_style(record.level());
+        LogFormat::Text => builder.format(move |line, record| {
+            let style = if is_coloured {
+                line.default_level_style(record.level())
+            } else {
+                Style::new()
+            };
             let (time, level, target) = (line.timestamp_millis(), record.level(), record.target());
             write!(line, "{time} {style}{level:<5}{style:#} {target} ")?;
             write!(OneLine(line), "{}", record.args())?;
@@ -222,6 +224,10 @@ impl<W: Write> OneLine<'_, W> {
 
 impl<W: Write> fmt::Write for OneLine<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Almost every line is of these bytes only.
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return self.0.write_all(text.as_bytes()).map_err(|_| fmt::Error);
+        }
         let mut plain = text;
         while let Some(at) = plain.find(char::is_control) {
             let (before, rest) = plain.split_at(at);

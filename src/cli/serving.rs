@@ -4,7 +4,7 @@ use std::{future::Future, io, time::Duration};
 
 use actix_web::rt::System;
 
-use super::failure::Hint;
+use super::error_report::Hint;
 use crate::serve::{ListenError, Stopper, descriptors, stop};
 
 /// A server that listens, on its way to running.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
-    failure::{Hint, WrongUsage},
+    error_report::{Hint, WrongUsage},
     settings::SettingsArguments,
 };
 use crate::{

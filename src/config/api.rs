@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    check::{A_GUID, guid, host, word},
     loader::Loader,
     origin::parse_origin,
+    validate::{A_GUID, guid, host, word},
+    value::choices,
 };
 
 const GUIDS: &str = "GUIDs such as 7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
@@ -20,6 +21,8 @@ pub enum RequiredClientAuth {
     /// By certificate: `azpacr` or `appidacr` is 2.
     Certificate,
 }
+
+choices!(RequiredClientAuth => "any or certificate");
 
 /// `[api]`.
 #[derive(Debug, Clone)]

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    check::{A_GUID, A_SECURE_URL, guid, plain_url, secure_url},
     loader::Loader,
+    validate::{A_GUID, A_SECURE_URL, guid, plain_url, secure_url},
+    value::choices,
 };
 
 /// How tokens for Key Vault are got.
@@ -26,6 +27,8 @@ pub enum AzureIdentity {
     /// Whoever ran `az login`: for developers.
     Cli,
 }
+
+choices!(AzureIdentity => "auto, managed, workload or cli");
 
 /// `[azure]`.
 #[derive(Debug, Clone)]

@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    CredentialSettings, Environment,
-    check::{
+    CredentialSettings, Environment, cookie_keys,
+    credential::hidden,
+    loader::Loader,
+    secret_file::{secret_file, warn_of_path},
+    secret_text::{SecretKind, secret_kind},
+    validate::{
         A_GUID, A_REDIRECT_PATH, A_SECURE_URL, guid, host, origin, plain_url, redirect_path, secure_url, thumbprint,
         word,
     },
-    cookie_keys,
-    credential::hidden,
-    loader::Loader,
-    secret_text::{SecretKind, secret_kind},
-    value::SecretFile,
+    value::choices,
 };
 
 /// How a client assertion names the certificate and is signed.
@@ -33,6 +33,8 @@ pub enum AssertionForm {
     /// `RS256` with `x5t`: for AD FS and old tenants.
     Rs256Sha1,
 }
+
+choices!(AssertionForm => "ps256-sha256 or rs256-sha1");
 
 /// Where the certificate and its private key are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -330,13 +332,6 @@ impl Default for ClientSettings {
     }
 }
 
-/// The path of a file that holds a secret.
-pub(super) fn secret_file(loader: &mut Loader, setting: &'static str) -> Option<PathBuf> {
-    loader
-        .get::<Option<SecretFile>>(setting, None)
-        .map(|SecretFile(path)| path)
-}
-
 /// Whether a setting that takes what a file holds has something else than the path of one. Base64 has no dots, and no file is
 /// called so.
 #[expect(clippy::ref_option, reason = "the loader hands out the whole value")]
@@ -347,19 +342,6 @@ fn is_content(value: &Option<SecretString>) -> bool {
             || !(text.contains('.') || text.starts_with(['~', '/']) || text.contains(":\\"))
                 && (text.len() > 255 || Path::new(text).symlink_metadata().is_err())
     })
-}
-
-/// A secret that is the path of a file which is there: probably the file is meant.
-pub(super) fn warn_of_path(loader: &mut Loader, setting: &str, file_setting: &str, value: Option<&SecretString>) {
-    let is_path = |value: &SecretString| {
-        let text = value.expose_secret();
-        text.starts_with('/') && Path::new(text).symlink_metadata().is_ok()
-    };
-    if value.is_some_and(is_path) {
-        loader.warn(format!(
-            "{setting} is the path of a file, and the path itself counts: {file_setting} takes a path"
-        ));
-    }
 }
 
 fn read_credentials(loader: &mut Loader, default: Vec<CredentialSettings>) -> Vec<CredentialSettings> {

@@ -6,10 +6,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     Environment,
-    check::weakness,
-    client::{secret_file, warn_of_path},
     loader::Loader,
+    secret_file::{secret_file, warn_of_path},
     text_in,
+    validate::weakness,
 };
 
 /// Shortest key: 32 characters hold 128 bits even in hex.

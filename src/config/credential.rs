@@ -8,9 +8,10 @@ use url::Url;
 
 use super::{
     CertificateSettings,
-    check::{guid, origin, secure_url, thumbprint},
-    secret_text::{is_path, quotable},
-    value::{HIDDEN, secret_in_place_of_path},
+    quote::{is_path, quotable, secret_in_place_of_path},
+    redact::HIDDEN,
+    validate::{guid, origin, secure_url, thumbprint},
+    value::tables,
 };
 
 /// One entry of the list.
@@ -28,6 +29,10 @@ pub enum CredentialSettings {
     /// A token of a managed identity.
     ManagedIdentity(ManagedIdentitySettings),
 }
+
+tables!(CredentialSettings => "tables [[client.credential]] with source (file, key_vault_sign, key_vault_certificate, \
+                               workload_identity or managed_identity) and its keys (in the environment: an array of \
+                               objects in JSON)");
 
 /// A certificate in Key Vault.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -10,8 +10,8 @@ use url::Url;
 use super::{
     DatabaseAddress,
     loader::Loader,
-    masked::masked,
-    value::{HIDDEN, SettingValue, text},
+    redact::{HIDDEN, masked},
+    value::{SettingValue, choices, text},
 };
 
 /// Whether statements on PostgreSQL are prepared under a name, which a connection pooler may mix up.
@@ -26,6 +26,8 @@ pub enum PreparedStatements {
     /// Never.
     Off,
 }
+
+choices!(PreparedStatements => "auto, on or off");
 
 /// The mode of a file that is created, such as `0600`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::value::HIDDEN;
+use super::redact::HIDDEN;
 
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    check::{A_GUID, A_SECURE_ADDRESS, guid, origin, secure_address, secure_url},
     loader::Loader,
+    validate::{A_GUID, A_SECURE_ADDRESS, guid, origin, secure_address, secure_url},
+    value::choices,
 };
 
 /// A Microsoft cloud, each with its own sign-in host.
@@ -22,6 +23,8 @@ pub enum Cloud {
     /// `login.partner.microsoftonline.cn`
     China,
 }
+
+choices!(Cloud => "public, us-government or china");
 
 /// `[entra]`.
 #[derive(Debug, Clone)]

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    check::{A_GUID, guid, host, plain_url, word},
     loader::Loader,
-    secret_text::quotable,
-    value::secret_in_place_of_path,
+    quote::{quotable, secret_in_place_of_path},
+    validate::{A_GUID, guid, host, plain_url, word},
+    value::tables,
 };
 
 /// Which form an API's access tokens have, Entra's `accessTokenAcceptedVersion`.
@@ -95,6 +95,9 @@ pub struct AppRegistration {
     /// Form of the access tokens issued for an API.
     pub token_version: TokenVersion,
 }
+
+tables!(IdpUser => "tables [[idp.users]] with oid, name, email and roles (in the environment: an array of objects in JSON)");
+tables!(AppRegistration => "tables [[idp.apps]] (in the environment: an array of objects in JSON)");
 
 /// `[idp]`.
 #[derive(Debug, Clone)]

@@ -11,11 +11,13 @@ use serde_json::Value as Json;
 
 use super::{
     Mistake,
-    check::thumbprint,
-    older_names::older_name_of,
-    secret_text::{hidden_because, quotable, secret_kind},
+    aliases::older_name_of,
+    quote::{hidden_because, quotable},
+    redact::HIDDEN,
+    secret_text::secret_kind,
     sources::{Collected, Given, Origin, variable_of},
-    value::{Form, HIDDEN, SettingValue, cleaned, unquoted},
+    validate::thumbprint,
+    value::{Form, SettingValue, cleaned, unquoted},
 };
 
 /// Least likeness (1 is the same) of a name that is offered in place of an unknown one.

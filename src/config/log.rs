@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    check::{A_LOG_FILTER, log_filter},
     loader::Loader,
+    validate::{A_LOG_FILTER, log_filter},
+    value::choices,
 };
 
 /// `[log]`.
@@ -28,6 +29,8 @@ pub enum LogFormat {
     /// One JSON object per line, for programs.
     Json,
 }
+
+choices!(LogFormat => "text or json");
 
 impl LogSettings {
     pub(super) fn read(loader: &mut Loader) -> Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::loader::Loader;
+use super::{loader::Loader, value::choices};
 
 /// Whether this is somebody's laptop or the real thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub enum Environment {
     #[default]
     Production,
 }
+
+choices!(Environment => "development or production");
 
 /// `[server]`.
 #[derive(Debug, Clone)]

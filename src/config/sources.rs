@@ -15,9 +15,10 @@ use figment::{
 };
 
 use super::{
-    Mistake, dotenv,
-    older_names::OLDER_NAMES,
-    secret_text::{quotable, quotable_path},
+    Mistake,
+    aliases::OLDER_NAMES,
+    dotenv,
+    quote::{quotable, quotable_path},
     text_file::text_in,
 };
 

@@ -1,12 +1,13 @@
-//! Keys under which posts were created, and what was answered: see [`crate::blog::once`].
+//! Keys under which posts were created, and what was answered: see [`crate::blog::idempotency`].
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use super::{
-    Connection, DbError, on_either,
+    Connection, DbError,
+    column_types::StoredTime,
+    on_either,
     schema::{idempotency_keys, users},
-    stored::StoredTime,
 };
 
 /// What is kept under a key.

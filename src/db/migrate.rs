@@ -3,7 +3,7 @@
 //! All of a run is one transaction under a lock: two processes that start at once do not get in each other's way, and
 //! a migration that fails leaves the database as it was.
 
-mod look;
+mod preflight;
 
 use std::collections::BTreeSet;
 
@@ -94,8 +94,8 @@ pub fn status(database: &Database) -> Result<Vec<Migration>, DbError> {
     })
 }
 
-pub(super) use look::behind_links;
-pub use look::{Found, look};
+pub(super) use preflight::behind_links;
+pub use preflight::{Found, look};
 
 /// Makes other processes wait until this transaction ends. On SQLite the transaction itself does.
 fn lock(connection: &mut Connection<'_>) -> Result<(), DbError> {

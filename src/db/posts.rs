@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::{connection::SimpleConnection, prelude::*};
 
 use super::{
-    Connection, DbError, on_either,
+    Connection, DbError,
+    column_types::StoredTime,
+    on_either,
     schema::{blog_posts, users},
-    stored::StoredTime,
     users::UserRow,
 };
 

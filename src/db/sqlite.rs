@@ -4,7 +4,7 @@
 //! where it is asked for, on a connection that belongs to that thread. One writer that commits what has queued up as
 //! one transaction writes eight times as much as many writers do at the same durability, and none of them starves.
 
-mod busy;
+mod busy_retry;
 mod file;
 mod long_reads;
 mod open;
@@ -167,7 +167,7 @@ pub(super) fn transaction<T, E: From<DbError>>(
 ) -> Result<T, E> {
     use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
-    busy::begin_immediate(connection, busy::PATIENCE).map_err(DbError::from)?;
+    busy_retry::begin_immediate(connection, busy_retry::PATIENCE).map_err(DbError::from)?;
     match work(&mut Connection::Sqlite(connection)) {
         Ok(value) => {
             AnsiTransactionManager::commit_transaction(connection).map_err(DbError::from)?;

@@ -5,9 +5,10 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::{
-    Connection, DbError, on_either,
+    Connection, DbError,
+    column_types::{StoredGuid, StoredTime},
+    on_either,
     schema::{name_tokens, users},
-    stored::{StoredGuid, StoredTime},
 };
 
 /// A user as stored.

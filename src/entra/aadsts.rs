@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::claims_request::ClaimsChallenge;
+use crate::guid;
 
 /// A GUID has 36 characters, the shortest client secret 40.
 const LONGEST_HARMLESS_RUN: usize = 36;
@@ -94,7 +95,7 @@ impl EntraError {
             error: error_name(&body.error),
             code: code.or_else(|| code_in(description)),
             description: clean(description),
-            correlation_id: body.correlation_id.as_str().and_then(guid),
+            correlation_id: body.correlation_id.as_str().and_then(parse_guid),
             claims: body.claims.as_str().and_then(ClaimsChallenge::from_error).map(Box::new),
         })
     }
@@ -107,7 +108,7 @@ impl EntraError {
             description: clean(error_description),
             correlation_id: error_description
                 .split_once("Correlation ID: ")
-                .and_then(|(_, rest)| guid(rest.get(..36)?)),
+                .and_then(|(_, rest)| parse_guid(rest.get(..36)?)),
             claims: None,
         }
     }
@@ -197,8 +198,8 @@ fn code_in(description: &str) -> Option<u32> {
     digits.parse().ok()
 }
 
-fn guid(text: &str) -> Option<String> {
-    uuid::Uuid::try_parse(text).ok().map(|guid| guid.to_string())
+fn parse_guid(text: &str) -> Option<String> {
+    guid::parse(text).map(|id| id.to_string())
 }
 
 /// The first line, without Entra's trace ids and without anything that could be a token, a code or a secret.

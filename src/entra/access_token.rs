@@ -5,26 +5,26 @@
 //! once and not for each request.
 
 mod audience;
+mod bearer_token;
 mod claims;
+mod error;
+mod hint;
 mod policy;
-mod presented;
-mod refusal;
-mod refused;
-mod remedy;
-mod remembered;
+mod rejected_cache;
 mod tenants;
+mod verified_cache;
 
 use std::sync::Arc;
 
 use audience::Audience;
 pub use audience::{is_audience, names_of_api};
+pub use bearer_token::PresentedToken;
 use claims::Claims;
+pub use error::{Claim, Forbidden, Refusal, TokenError};
 use policy::Policy;
-pub use presented::PresentedToken;
-pub use refusal::{Claim, Forbidden, Refusal, TokenError};
-use refused::RefusedTokens;
-use remembered::RememberedTokens;
+use rejected_cache::RefusedTokens;
 use tenants::Tenants;
+use verified_cache::RememberedTokens;
 
 use super::{
     Principal, Provider,

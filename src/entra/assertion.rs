@@ -11,8 +11,10 @@ use serde::Serialize;
 use url::Url;
 use uuid::Uuid;
 
-use super::{ClientCertificate, certificate::CertificateError};
-use crate::config::AssertionForm;
+use crate::{
+    certificate::{CertificateError, ClientCertificate},
+    config::AssertionForm,
+};
 
 /// `nbf` lies so far back, for a server whose clock is a little behind ours.
 const BACKDATE_SECONDS: i64 = 5;

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     config::{Cloud, EntraSettings},
+    guid,
     loopback::is_secure,
 };
 
@@ -37,7 +38,7 @@ impl Authority {
     /// When the tenant is not a GUID or the host would be reached over plain HTTP beyond loopback.
     pub fn new(settings: &EntraSettings) -> Result<Self, AuthorityError> {
         let tenant_id =
-            parse_guid(&settings.tenant_id).ok_or_else(|| AuthorityError::TenantId(settings.tenant_id.clone()))?;
+            guid::parse(&settings.tenant_id).ok_or_else(|| AuthorityError::TenantId(settings.tenant_id.clone()))?;
         let Some(host) = &settings.authority_host else {
             let (host, v1_host) = cloud_hosts(settings.cloud);
             return Ok(Self {
@@ -61,7 +62,7 @@ impl Authority {
     }
     /// This authority, and those of other tenants of the same cloud. An entry that is not a GUID names no tenant.
     pub(super) fn with_tenants(&self, others: &[String]) -> Vec<Self> {
-        let others = others.iter().filter_map(|id| parse_guid(id)).map(|tenant_id| Self {
+        let others = others.iter().filter_map(|id| guid::parse(id)).map(|tenant_id| Self {
             tenant_id,
             ..self.clone()
         });
@@ -107,12 +108,6 @@ impl Authority {
     pub(super) fn trusts(&self, endpoint: &Url) -> bool {
         endpoint.scheme() == "https" || (self.host.scheme() == "http" && is_secure(endpoint))
     }
-}
-
-/// A GUID as Entra writes it: hyphens, no braces.
-pub(super) fn parse_guid(text: &str) -> Option<Uuid> {
-    // `Uuid` also reads forms of other lengths: `urn:uuid:…`, braces, no hyphens.
-    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
 fn without_slash(url: &Url) -> &str {

@@ -1,13 +1,13 @@
 //! The confidential client: authorization code flow with PKCE, authenticated by certificate
 //! (RFC 6749 §4.1, RFC 7636, RFC 7523 §2.2). What it sends and keeps never appears in a message or a log.
 
-mod credentials;
+mod credential_rotation;
 mod oauth;
 
 use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use credentials::{Credentials, Trouble, Verdict};
+use credential_rotation::{Credentials, Trouble, Verdict};
 use oauth::{OAuthClient, TokenAnswer};
 use oauth2::{AuthorizationCode, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RefreshToken, Scope, TokenResponse};
 use secrecy::{ExposeSecret as _, SecretString};

@@ -19,8 +19,8 @@ pub use error::CredentialError;
 pub use federated::FederatedCredential;
 pub use source::CredentialSource;
 
-use super::{ClientCertificate, assertion::ClientAssertion};
-use crate::{azure::Patience, config::AssertionForm};
+use super::assertion::ClientAssertion;
+use crate::{azure::RetryBudget, certificate::ClientCertificate, config::AssertionForm};
 
 /// One of the two.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Credential {
                 audience,
             }
             .sign(now)?),
-            Self::Federated(federated) => Ok(federated.assertion(Patience::Request)?),
+            Self::Federated(federated) => Ok(federated.assertion(RetryBudget::Request)?),
         }
     }
 

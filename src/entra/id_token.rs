@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::{
     Provider,
-    authority::parse_guid,
     jws::{JwsError, TokenKind, UnverifiedJws},
     signing_keys::KeyLookup,
 };
+use crate::guid;
 
 /// As for access tokens: a machine that has just started may be a minute off.
 const LEEWAY_SECONDS: i64 = 60;
@@ -133,9 +133,9 @@ impl Claims {
         if self.aud != client_id {
             return Err(IdTokenError::WrongAudience);
         }
-        let tenant_id = parse_guid(&self.tid).filter(|id| *id == authority.tenant_id());
+        let tenant_id = guid::parse(&self.tid).filter(|id| *id == authority.tenant_id());
         let tenant_id = tenant_id.ok_or(IdTokenError::WrongTenant)?;
-        let object_id = parse_guid(&self.oid).ok_or(IdTokenError::BadObjectId)?;
+        let object_id = guid::parse(&self.oid).ok_or(IdTokenError::BadObjectId)?;
         self.check_times(provider.clock().now().timestamp())?;
         // A pending sign-in without nonce must not match a token without one.
         if nonce.is_empty() || !bool::from(self.nonce.as_bytes().ct_eq(nonce.as_bytes())) {

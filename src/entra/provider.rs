@@ -16,7 +16,6 @@ use super::{
     authority::AuthorityError,
     clock::Clock,
     signing_keys::{FetchedKeys, JwksError, KeyCacheFile, KeyLookup, KeyPolicy, KeySet, SigningKeys},
-    single_flight::SingleFlight,
 };
 use crate::{
     background,
@@ -24,6 +23,7 @@ use crate::{
     failure_log::FailureLog,
     loopback::is_secure,
     outbound::{self, OutboundError},
+    single_flight::SingleFlight,
 };
 
 /// Endpoints change about never; a day matches the keys' own lifetime.
@@ -84,7 +84,7 @@ pub struct Provider {
     jwks_uri: Option<Url>,
     clock: Clock,
     metadata: Mutex<Option<KnownMetadata>>,
-    discovery: SingleFlight,
+    discovery: SingleFlight<Result<(), ProviderError>>,
     discovery_failures: FailureLog,
     keys: SigningKeys,
 }
@@ -140,7 +140,7 @@ impl Provider {
             agent: outbound::agent(settings.timeout, settings.ca_file.as_deref())?,
             jwks_uri: settings.jwks_uri.clone(),
             metadata: Mutex::new(None),
-            discovery: SingleFlight::new(),
+            discovery: SingleFlight::default(),
             discovery_failures: FailureLog::default(),
             keys: SigningKeys::new(policy, clock.clone(), cache_file, authority.with_tenants(others)),
             authority,

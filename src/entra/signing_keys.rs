@@ -22,8 +22,8 @@ use cache_file::{CacheFileError, KeptKeys};
 pub use key_set::JwksError;
 pub(super) use key_set::{KeySet, Lifetime, SigningKey};
 
-use super::{Authority, ProviderError, clock::Clock, single_flight::SingleFlight};
-use crate::failure_log::FailureLog;
+use super::{Authority, ProviderError, clock::Clock};
+use crate::{failure_log::FailureLog, single_flight::SingleFlight};
 
 /// When signing keys are fetched, and how long they count.
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ pub(super) struct SigningKeys {
     clock: Clock,
     cache_file: Option<KeyCacheFile>,
     set: ArcSwapOption<KeySet>,
-    flight: SingleFlight,
+    flight: SingleFlight<Result<(), ProviderError>>,
     schedule: Mutex<Schedule>,
     refreshing: AtomicBool,
     fetch_failures: FailureLog,
@@ -117,7 +117,7 @@ impl SigningKeys {
             clock,
             cache_file,
             set: ArcSwapOption::empty(),
-            flight: SingleFlight::new(),
+            flight: SingleFlight::default(),
             schedule: Mutex::default(),
             refreshing: AtomicBool::new(false),
             fetch_failures: FailureLog::default(),

@@ -2,7 +2,10 @@
 //!
 //! Everything starts with one base URL, made from the port it really listens on. A request's `Host` never decides it.
 
-use super::refusal::{self, Refusal};
+use super::{
+    error::{self, Refusal},
+    paths,
+};
 
 /// The tenant and its addresses.
 #[derive(Debug, Clone)]
@@ -48,7 +51,7 @@ impl Authority {
         if known {
             Ok(())
         } else {
-            Err(refusal::unknown_tenant(segment))
+            Err(error::unknown_tenant(segment))
         }
     }
 
@@ -84,12 +87,9 @@ impl Authority {
     /// What an assertion sent to `/{segment}/oauth2/v2.0/token` may have as `aud`: the token endpoint of the tenant, and
     /// the one that discovery at `/{segment}/` names.
     pub fn token_endpoints(&self, segment: &str) -> [String; 2] {
-        [self.tenant_id.as_str(), segment].map(|tenant| self.endpoint(tenant, TOKEN))
+        [self.tenant_id.as_str(), segment].map(|tenant| self.endpoint(tenant, paths::TOKEN))
     }
 }
-
-/// Path of the token endpoint below the tenant.
-pub const TOKEN: &str = "oauth2/v2.0/token";
 
 fn is_many_tenants(segment: &str) -> bool {
     matches!(segment, "common" | "organizations")

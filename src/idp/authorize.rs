@@ -6,20 +6,18 @@
 mod picker;
 mod request;
 
-use actix_web::{HttpRequest, HttpResponse, cookie::Cookie, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use url::Url;
 
 use self::request::{AuthorizationRequest, Prompt, Rejected, ReturnAddress};
 use super::{
-    claims::login_hint,
+    error::{Refusal, invalid_request},
     grants::CodeRequest,
-    page,
+    pages,
     parameters::Parameters,
-    refusal::{Refusal, invalid_request},
     session::{Session, Sessions},
     state::Idp,
 };
-use crate::config::IdpUser;
 
 /// `GET /{tenant}/oauth2/v2.0/authorize`: a code at once for who is signed in, otherwise the account picker.
 pub async fn show(idp: web::Data<Idp>, tenant: web::Path<String>, request: HttpRequest) -> HttpResponse {
@@ -51,15 +49,15 @@ pub async fn pick(
     };
     let form = match Parameters::parse(&form) {
         Ok(form) => form,
-        Err(refusal) => return page::refused(&idp, &request, &refusal),
+        Err(refusal) => return idp.pages.error(&request, &refusal),
     };
     if !picker::is_same_origin(&request) || !Sessions::is_own_form(&request, form.get(picker::FORM_TOKEN)) {
-        return page::refused(&idp, &request, &foreign_form());
+        return idp.pages.error(&request, &foreign_form());
     }
     match picker::choice(&idp, &form) {
         picker::Choice::User(user) => {
             let (session, cookie) = idp.sessions.start(&request, &user.oid, idp.clock.now());
-            with_cookie(send_code(&idp, &session, authorization), &cookie)
+            pages::with_cookie(send_code(&idp, &session, authorization), &cookie)
         }
         picker::Choice::Decline => redirect_refusal(&authorization.return_address, &declined()),
         picker::Choice::Unknown(refusal) => picker::page(&idp, &tenant, &request, &authorization, Some(&refusal)),
@@ -74,11 +72,7 @@ fn is_meant(idp: &Idp, session: &Session, authorization: &AuthorizationRequest) 
     authorization
         .login_hint
         .as_deref()
-        .is_none_or(|hint| is_hinted(user, hint))
-}
-
-fn is_hinted(user: &IdpUser, hint: &str) -> bool {
-    user.email.eq_ignore_ascii_case(hint) || user.oid.eq_ignore_ascii_case(hint) || login_hint(user) == hint
+        .is_none_or(|hint| picker::is_hinted(user, hint))
 }
 
 fn send_code(idp: &Idp, session: &Session, authorization: AuthorizationRequest) -> HttpResponse {
@@ -110,7 +104,7 @@ fn send_code(idp: &Idp, session: &Session, authorization: AuthorizationRequest) 
 
 fn refuse(idp: &Idp, request: &HttpRequest, rejected: Rejected) -> HttpResponse {
     match rejected {
-        Rejected::Here(refusal) => page::refused(idp, request, &refusal),
+        Rejected::Here(refusal) => idp.pages.error(request, &refusal),
         Rejected::ToClient(return_address, refusal) => redirect_refusal(&return_address, &refusal),
     }
 }
@@ -129,14 +123,7 @@ fn go_back(to: &ReturnAddress, answer: &[(&str, &str)]) -> HttpResponse {
     uri.query_pairs_mut()
         .extend_pairs(answer)
         .extend_pairs(to.state.iter().map(|state| ("state", state)));
-    page::redirect(uri.as_str())
-}
-
-fn with_cookie(mut response: HttpResponse, cookie: &Cookie<'_>) -> HttpResponse {
-    match response.add_cookie(cookie) {
-        Ok(()) => response,
-        Err(_) => HttpResponse::InternalServerError().finish(),
-    }
+    pages::redirect(uri.as_str())
 }
 
 fn nobody_signed_in() -> Refusal {

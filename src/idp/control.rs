@@ -7,21 +7,16 @@ mod apps;
 mod guard;
 mod keys;
 mod mint;
+mod problem;
 
-use actix_web::{HttpResponse, http::StatusCode, middleware::from_fn, web};
+use actix_web::{HttpResponse, middleware::from_fn, web};
 use serde::Deserialize;
-use serde_json::json;
 
-use super::{fault::Fault, state::Idp};
-
-/// Where it is.
-pub const PATH: &str = "/_control";
-
-/// Whether a request's path is in here.
-pub fn is_control(path: &str) -> bool {
-    path.strip_prefix(PATH)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
+use super::{
+    clock::Clock,
+    faults::{Fault, Faults},
+    request_log::Journal,
+};
 
 /// All of it, behind its guard.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -47,27 +42,22 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config.service(guarded);
 }
 
-/// An answer that says what is wrong with a request to the control interface.
-fn problem(status: StatusCode, message: impl Into<String>) -> HttpResponse {
-    HttpResponse::build(status).json(json!({ "error": message.into() }))
-}
-
-async fn set_fault(idp: web::Data<Idp>, fault: web::Json<Fault>) -> HttpResponse {
-    idp.faults.set(fault.into_inner());
+async fn set_fault(faults: web::Data<Faults>, fault: web::Json<Fault>) -> HttpResponse {
+    faults.set(fault.into_inner());
     HttpResponse::NoContent().finish()
 }
 
-async fn clear_fault(idp: web::Data<Idp>) -> HttpResponse {
-    idp.faults.set(Fault::default());
+async fn clear_fault(faults: web::Data<Faults>) -> HttpResponse {
+    faults.set(Fault::default());
     HttpResponse::NoContent().finish()
 }
 
-async fn requests(idp: web::Data<Idp>) -> HttpResponse {
-    HttpResponse::Ok().json(idp.journal.entries())
+async fn requests(log: web::Data<Journal>) -> HttpResponse {
+    HttpResponse::Ok().json(log.entries())
 }
 
-async fn forget_requests(idp: web::Data<Idp>) -> HttpResponse {
-    idp.journal.clear();
+async fn forget_requests(log: web::Data<Journal>) -> HttpResponse {
+    log.clear();
     HttpResponse::NoContent().finish()
 }
 
@@ -77,7 +67,7 @@ struct ClockSetting {
     offset_seconds: i64,
 }
 
-async fn set_clock(idp: web::Data<Idp>, clock: web::Json<ClockSetting>) -> HttpResponse {
-    idp.clock.set_offset(clock.offset_seconds);
+async fn set_clock(clock: web::Data<Clock>, setting: web::Json<ClockSetting>) -> HttpResponse {
+    clock.set_offset(setting.offset_seconds);
     HttpResponse::NoContent().finish()
 }

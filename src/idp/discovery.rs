@@ -8,24 +8,37 @@ use actix_web::{
 use serde_json::{Value, json};
 use tera::Context;
 
-use super::{authority::TOKEN, clock::http_date, page::Allowed, refusal::Refusal, state::Idp};
+use super::{
+    authority::Authority,
+    clock::{Clock, http_date},
+    error::Refusal,
+    pages::{Allowed, Pages},
+    paths,
+    registrations::Registrations,
+    signing_keys::KeyRing,
+};
 use crate::serve::RequestId;
 
 /// `GET /{tenant}/v2.0/.well-known/openid-configuration` (OpenID Connect Discovery §4).
-pub async fn configuration(idp: web::Data<Idp>, tenant: web::Path<String>, request: HttpRequest) -> HttpResponse {
-    if let Err(refusal) = idp.authority.check_tenant(&tenant) {
-        return refused(&idp, &request, &refusal);
+pub async fn configuration(
+    authority: web::Data<Authority>,
+    clock: web::Data<Clock>,
+    tenant: web::Path<String>,
+    request: HttpRequest,
+) -> HttpResponse {
+    if let Err(refusal) = authority.check_tenant(&tenant) {
+        return refused(&authority, &clock, &request, &refusal);
     }
-    let endpoint = |path: &str| idp.authority.endpoint(&tenant, path);
+    let endpoint = |path: &str| authority.endpoint(&tenant, path);
     let mut answer = HttpResponse::Ok();
     // By the provider's own clock, which is how callers notice that theirs is wrong.
-    answer.insert_header((DATE, http_date(idp.clock.now())));
+    answer.insert_header((DATE, http_date(clock.now())));
     answer.insert_header((CACHE_CONTROL, "max-age=86400, private")).json(json!({
-        "issuer": idp.authority.discovered_issuer(&tenant),
-        "authorization_endpoint": endpoint("oauth2/v2.0/authorize"),
-        "token_endpoint": endpoint(TOKEN),
-        "end_session_endpoint": endpoint("oauth2/v2.0/logout"),
-        "jwks_uri": endpoint("discovery/v2.0/keys"),
+        "issuer": authority.discovered_issuer(&tenant),
+        "authorization_endpoint": endpoint(paths::AUTHORIZE),
+        "token_endpoint": endpoint(paths::TOKEN),
+        "end_session_endpoint": endpoint(paths::LOGOUT),
+        "jwks_uri": endpoint(paths::KEYS),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
@@ -47,12 +60,18 @@ pub async fn configuration(idp: web::Data<Idp>, tenant: web::Path<String>, reque
 }
 
 /// `GET /{tenant}/discovery/v2.0/keys`: the keys, without `alg`, as Entra's (`signing-key-rollover.md`).
-pub async fn keys(idp: web::Data<Idp>, tenant: web::Path<String>, request: HttpRequest) -> HttpResponse {
-    if let Err(refusal) = idp.authority.check_tenant(&tenant) {
-        return refused(&idp, &request, &refusal);
+pub async fn keys(
+    authority: web::Data<Authority>,
+    clock: web::Data<Clock>,
+    keys: web::Data<KeyRing>,
+    tenant: web::Path<String>,
+    request: HttpRequest,
+) -> HttpResponse {
+    if let Err(refusal) = authority.check_tenant(&tenant) {
+        return refused(&authority, &clock, &request, &refusal);
     }
-    let issuer = idp.authority.issuer_v2();
-    let keys: Result<Vec<Value>, _> = idp.signing_keys.all().iter().map(|key| key.jwk(&issuer)).collect();
+    let issuer = authority.issuer_v2();
+    let keys: Result<Vec<Value>, _> = keys.all().iter().map(|key| key.jwk(&issuer)).collect();
     match keys {
         Ok(keys) => HttpResponse::Ok()
             .insert_header((CACHE_CONTROL, "max-age=86400, private"))
@@ -65,18 +84,22 @@ pub async fn keys(idp: web::Data<Idp>, tenant: web::Path<String>, request: HttpR
 }
 
 /// `GET /`: what this is, for whoever opens it in a browser.
-pub async fn home(idp: web::Data<Idp>) -> HttpResponse {
+pub async fn home(
+    authority: web::Data<Authority>,
+    registrations: web::Data<Registrations>,
+    pages: web::Data<Pages>,
+) -> HttpResponse {
     let mut context = Context::new();
-    context.insert("tenant_id", idp.authority.tenant_id());
-    context.insert("domain", idp.authority.domain());
+    context.insert("tenant_id", authority.tenant_id());
+    context.insert("domain", authority.domain());
     context.insert(
         "authority",
-        &format!("{}/{}/v2.0", idp.authority.base_url(), idp.authority.tenant_id()),
+        &format!("{}/{}/v2.0", authority.base_url(), authority.tenant_id()),
     );
-    context.insert("users", idp.registrations.users());
-    let apps: Vec<_> = idp.registrations.apps().iter().map(|app| &app.registration).collect();
+    context.insert("users", registrations.users());
+    let apps: Vec<_> = registrations.apps().iter().map(|app| &app.registration).collect();
     context.insert("apps", &apps);
-    idp.pages.answer(
+    pages.answer(
         actix_web::http::StatusCode::OK,
         "home.html",
         &context,
@@ -85,7 +108,7 @@ pub async fn home(idp: web::Data<Idp>) -> HttpResponse {
 }
 
 /// `GET /error?code=NNNNN`: where the `error_uri` of a refusal leads.
-pub async fn error(idp: web::Data<Idp>, request: HttpRequest) -> HttpResponse {
+pub async fn error(pages: web::Data<Pages>, request: HttpRequest) -> HttpResponse {
     let code = url::form_urlencoded::parse(request.query_string().as_bytes())
         .find(|(name, _)| name == "code")
         .and_then(|(_, value)| value.parse().ok())
@@ -94,7 +117,7 @@ pub async fn error(idp: web::Data<Idp>, request: HttpRequest) -> HttpResponse {
     context.insert("code", &code);
     context.insert("message", "The meaning of this number is on Microsoft Learn.");
     context.insert("request_id", RequestId::of(&request).as_str());
-    idp.pages.answer(
+    pages.answer(
         actix_web::http::StatusCode::OK,
         "error.html",
         &context,
@@ -102,7 +125,7 @@ pub async fn error(idp: web::Data<Idp>, request: HttpRequest) -> HttpResponse {
     )
 }
 
-fn refused(idp: &Idp, request: &HttpRequest, refusal: &Refusal) -> HttpResponse {
+fn refused(authority: &Authority, clock: &Clock, request: &HttpRequest, refusal: &Refusal) -> HttpResponse {
     let id = RequestId::of(request);
-    HttpResponse::build(refusal.status()).json(refusal.body(idp.authority.base_url(), id.as_str(), idp.clock.now()))
+    HttpResponse::build(refusal.status()).json(refusal.body(authority.base_url(), id.as_str(), clock.now()))
 }

@@ -3,9 +3,9 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
-    expiring::ExpiringMap,
+    error::{Refusal, invalid_grant},
+    expiring_map::ExpiringMap,
     random,
-    refusal::{Refusal, invalid_grant},
     requested_claims::RequestedClaims,
     scope::Scope,
 };

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{
     claims::login_hint,
-    page::{self, Allowed},
+    pages::{self, Allowed},
     parameters::Parameters,
     session::Session,
     state::Idp,
@@ -23,25 +23,22 @@ pub async fn sign_out(idp: web::Data<Idp>, tenant: web::Path<String>, request: H
         .and_then(|()| Parameters::parse(request.query_string().as_bytes()));
     let parameters = match parameters {
         Ok(parameters) => parameters,
-        Err(refusal) => return page::refused(&idp, &request, &refusal),
+        Err(refusal) => return idp.pages.error(&request, &refusal),
     };
     let return_to = return_address(&idp, &parameters);
     if names_somebody_else(&idp, &request, &parameters) {
         // Whoever is named has no session here, so there is nothing to end.
-        return return_to.map_or_else(|| signed_out_page(&idp, &[], None), |uri| page::redirect(&uri));
+        return return_to.map_or_else(|| signed_out_page(&idp, &[], None), |uri| pages::redirect(&uri));
     }
     let (session, clearing) = idp.sessions.end(&request, idp.clock.now());
     let frames = session
         .map(|session| front_channel_uris(&idp, &session))
         .unwrap_or_default();
-    let mut response = match &return_to {
-        Some(uri) if frames.is_empty() => page::redirect(uri),
+    let response = match &return_to {
+        Some(uri) if frames.is_empty() => pages::redirect(uri),
         _ => signed_out_page(&idp, &frames, return_to.as_deref()),
     };
-    match response.add_cookie(&clearing) {
-        Ok(()) => response,
-        Err(_) => HttpResponse::InternalServerError().finish(),
-    }
+    pages::with_cookie(response, &clearing)
 }
 
 /// Where to go afterwards: `post_logout_redirect_uri`, when it is registered for the application that the request names
@@ -120,7 +117,7 @@ fn signed_out_page(idp: &Idp, frames: &[String], return_to: Option<&str>) -> Htt
     context.insert("frames", frames);
     context.insert("return_to", &return_to);
     let allowed = Allowed {
-        frames: frames.iter().filter_map(|uri| page::csp_source(uri)).collect(),
+        frames: frames.iter().filter_map(|uri| pages::csp_source(uri)).collect(),
         ..Allowed::default()
     };
     idp.pages.answer(StatusCode::OK, "signed_out.html", &context, &allowed)

@@ -1,6 +1,6 @@
 //! The parameters of a request, from a query string or a form. A name that appears twice is refused.
 
-use super::refusal::{self, Refusal};
+use super::error::{self, Refusal};
 
 /// Decoded parameters, in the order sent, each name once.
 #[derive(Debug, Clone, Default)]
@@ -15,7 +15,7 @@ impl Parameters {
         let mut parameters: Vec<(String, String)> = Vec::new();
         for (name, value) in url::form_urlencoded::parse(encoded) {
             if parameters.iter().any(|(known, _)| *known == name) {
-                return Err(refusal::invalid_request(
+                return Err(error::invalid_request(
                     9_000_411,
                     format!("The request is not properly formatted. The parameter '{name}' is duplicated."),
                 ));
@@ -39,7 +39,7 @@ impl Parameters {
     /// # Errors
     /// AADSTS900144 when it is not.
     pub fn require(&self, name: &str) -> Result<&str, Refusal> {
-        self.get(name).ok_or_else(|| refusal::missing_parameter(name))
+        self.get(name).ok_or_else(|| error::missing_parameter(name))
     }
 
     /// The names sent, values left out.

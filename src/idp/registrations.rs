@@ -6,7 +6,7 @@ use parking_lot::RwLock;
 
 use super::{
     certificate::{CertificateError, RegisteredCertificate},
-    refusal::{self, Refusal},
+    error::{self, Refusal},
 };
 use crate::config::{AppRegistration, IdpSettings, IdpUser};
 
@@ -97,7 +97,7 @@ impl Registrations {
     /// AADSTS700016 when there is none.
     pub fn client(&self, client_id: &str, tenant: &str) -> Result<&Arc<App>, Refusal> {
         self.app(client_id)
-            .ok_or_else(|| refusal::unknown_client(client_id, tenant))
+            .ok_or_else(|| error::unknown_client(client_id, tenant))
     }
 
     /// The application with this client id, if any.

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
+    error::{Refusal, invalid_request},
     parameters::Parameters,
-    refusal::{Refusal, invalid_request},
 };
 
 /// What the access token is to say. Users here meet every authentication context that is asked for.

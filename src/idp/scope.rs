@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::{
-    refusal::{Refusal, invalid_grant},
+    error::{Refusal, invalid_grant},
     registrations::{App, Registrations},
 };
 use crate::config::TokenVersion;

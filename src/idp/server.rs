@@ -9,17 +9,17 @@ use std::{
 use actix_web::{App, dev, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
-    assets, authorize, control, discovery, fault, journal, logout,
-    registrations::RegistrationError,
-    signing_keys::KeyError,
+    assets, authorize, control, discovery, logout,
+    middleware::{inject_faults, record_requests},
+    paths,
+    start_error::StartError,
     state::Idp,
-    tls::{self, TlsError},
-    token,
+    tls, token,
 };
 use crate::{
     config::Settings,
     loopback::is_loopback_address,
-    serve::{self, ListenError, Listening, Options, Stopper, access_log, request_guard, request_id},
+    serve::{self, Listening, Options, Stopper, access_log, request_guard, request_id},
 };
 
 /// Threads that serve requests, unless the settings say more: it serves one developer.
@@ -27,39 +27,6 @@ const WORKERS: usize = 2;
 
 /// Largest form taken: an assertion with a certificate chain is some 10 KB.
 const MAX_FORM_BYTES: usize = 128 * 1024;
-
-/// Why the server did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// It cannot listen.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// It would be reachable from other machines.
-    #[error(
-        "{host} is not a loopback address, and this identity provider asks for no password; listen on 127.0.0.1, or give \
-         --i-know-this-is-not-a-real-identity-provider"
-    )]
-    NotLoopback {
-        /// Address asked for.
-        host: String,
-    },
-    /// An app registration cannot be used.
-    #[error(transparent)]
-    Registration(#[from] RegistrationError),
-    /// No signing key.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// A page's template is broken.
-    #[error("a page template of the identity provider is broken: {0}")]
-    Template(#[from] tera::Error),
-    /// No HTTPS.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The socket cannot be used.
-    #[error("cannot serve on the socket: {0}")]
-    Socket(#[source] io::Error),
-}
 
 /// A bound server, not yet running.
 pub struct Server {
@@ -97,10 +64,11 @@ impl Server {
         let app = move || {
             App::new()
                 .app_data(idp.clone())
+                .configure(|config| idp.mount(config))
                 .app_data(web::PayloadConfig::new(MAX_FORM_BYTES))
                 .wrap(from_fn(request_guard::check))
-                .wrap(from_fn(fault::inject))
-                .wrap(from_fn(journal::record))
+                .wrap(from_fn(inject_faults::inject))
+                .wrap(from_fn(record_requests::record))
                 .wrap(from_fn(access_log::log))
                 .wrap(from_fn(request_id::assign))
                 .configure(routes)
@@ -161,20 +129,24 @@ impl Server {
 
 fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(web::scope(control::PATH).configure(control::routes))
+        .service(web::scope(paths::CONTROL).configure(control::routes))
         .route("/", web::get().to(discovery::home))
         .route("/error", web::get().to(discovery::error))
         .route("/_assets/idp.css", web::get().to(assets::style_sheet))
         .route("/_assets/icon.svg", web::get().to(assets::icon))
         .route(
-            "/{tenant}/v2.0/.well-known/openid-configuration",
+            &in_tenant(paths::OPENID_CONFIGURATION),
             web::get().to(discovery::configuration),
         )
-        .route("/{tenant}/discovery/v2.0/keys", web::get().to(discovery::keys))
-        .route("/{tenant}/oauth2/v2.0/authorize", web::get().to(authorize::show))
-        .route("/{tenant}/login", web::post().to(authorize::pick))
-        .route("/{tenant}/oauth2/v2.0/token", web::post().to(token::exchange))
-        .route("/{tenant}/oauth2/v2.0/logout", web::get().to(logout::sign_out));
+        .route(&in_tenant(paths::KEYS), web::get().to(discovery::keys))
+        .route(&in_tenant(paths::AUTHORIZE), web::get().to(authorize::show))
+        .route(&in_tenant(paths::LOGIN), web::post().to(authorize::pick))
+        .route(&in_tenant(paths::TOKEN), web::post().to(token::exchange))
+        .route(&in_tenant(paths::LOGOUT), web::get().to(logout::sign_out));
+}
+
+fn in_tenant(path: &str) -> String {
+    format!("/{{tenant}}/{path}")
 }
 
 /// Whether every address of this host is this machine's own.

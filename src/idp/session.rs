@@ -6,7 +6,7 @@ use actix_web::{
 };
 use subtle::ConstantTimeEq;
 
-use super::{expiring::ExpiringMap, random};
+use super::{expiring_map::ExpiringMap, random};
 use crate::serve::cookie_header::cookie;
 
 /// Cookies of `localhost` are shared by all its ports, so the names say whose they are.

@@ -8,21 +8,22 @@ mod federated;
 mod refresh_token;
 mod response;
 
-pub use self::assertion::Parts as AssertionParts;
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
     http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA},
     web,
 };
 
-use self::response::TokenResponse;
+use self::{assertion::Parts, response::TokenResponse};
 use super::{
-    journal,
+    error::{self, Refusal, invalid_request},
     parameters::Parameters,
     random,
-    refusal::{self, Refusal, invalid_request},
+    request_log::Note,
     state::Idp,
 };
+
+use crate::guid;
 
 /// `POST /{tenant}/oauth2/v2.0/token`
 pub async fn exchange(
@@ -34,7 +35,7 @@ pub async fn exchange(
     let correlation_id = correlation_id(&request);
     let answer = match read(&request, &form) {
         Ok(form) => {
-            request.extensions_mut().insert(journal::Note::of(&form));
+            request.extensions_mut().insert(note(&form));
             // Signing two tokens takes milliseconds.
             let idp = idp.clone();
             web::block(move || grant(&idp, &tenant, &form))
@@ -80,9 +81,25 @@ fn read(request: &HttpRequest, form: &[u8]) -> Result<Parameters, Refusal> {
     Parameters::parse(form)
 }
 
+fn note(form: &Parameters) -> Note {
+    let own = |name: &str| form.get(name).map(str::to_owned);
+    let assertion = form
+        .get("client_assertion")
+        .and_then(|assertion| Parts::read(assertion).ok());
+    let (assertion_header, assertion_claims) = assertion.map(|parts| (parts.header, parts.claims)).unzip();
+    Note {
+        form_fields: form.names(),
+        grant_type: own("grant_type"),
+        client_id: own("client_id"),
+        scope: own("scope"),
+        assertion_header,
+        assertion_claims,
+    }
+}
+
 fn grant(idp: &Idp, tenant: &str, form: &Parameters) -> Result<TokenResponse, Refusal> {
     if let Some(code) = idp.faults.next_token_failure() {
-        return Err(refusal::by_code(code));
+        return Err(error::by_code(code));
     }
     idp.authority.check_tenant(tenant)?;
     let grant_type = form.require("grant_type")?;
@@ -106,7 +123,7 @@ fn correlation_id(request: &HttpRequest) -> String {
         .get("client-request-id")
         .and_then(|value| value.to_str().ok());
     given
-        .and_then(|value| uuid::Uuid::parse_str(value).ok())
+        .and_then(guid::parse)
         .map_or_else(random::guid, |id| id.to_string())
 }
 

@@ -24,7 +24,7 @@ const MARK: char = ';';
 const BROTLI_WINDOW: u32 = 20;
 
 /// A coding that this program can apply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Coding {
     /// RFC 1952.
     Gzip,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use actix_web::web;
 use secrecy::ExposeSecret;
-use uuid::Uuid;
 
 use super::{
     addresses::Addresses,
@@ -30,7 +29,7 @@ use super::{
 use crate::{
     config::{A_REDIRECT_PATH, ClientSettings, Settings, redirect_path},
     entra::{ConfidentialClient, Provider},
-    outbound,
+    guid, outbound,
     serve::TrustedProxies,
 };
 
@@ -192,7 +191,7 @@ fn check(settings: &ClientSettings) -> Vec<SettingError> {
             "client.client_id",
             "is not set: the application (client) id of the web site's registration, a GUID",
         );
-    } else if Uuid::parse_str(settings.client_id.trim()).is_err() {
+    } else if guid::parse(settings.client_id.trim()).is_none() {
         report(
             "client.client_id",
             "is not a GUID: the portal shows it as Application (client) ID",

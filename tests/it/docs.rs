@@ -298,8 +298,30 @@ fn the_security_page_names_tests_that_exist() {
             .join("tests/it")
             .join(format!("{}.rs", module.replace("::", "/")));
         assert!(file.exists(), "{name}: there is no {}", file.display());
-        assert!(read(&file).contains(&format!("fn {test}()")), "there is no test {name}");
+        assert!(has_test(&read(&file), test), "there is no test {name}");
         named += 1;
     }
     assert!(named > 30, "only {named} tests are named");
+}
+
+/// Whether a file has a function of this name below a test attribute. One within `proptest!` has parameters.
+fn has_test(file: &str, name: &str) -> bool {
+    let lines: Vec<&str> = file.lines().map(str::trim).collect();
+    let is_named = |line: &str| {
+        let line = line.strip_prefix("async ").unwrap_or(line);
+        line.strip_prefix("fn ")
+            .is_some_and(|rest| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('(')))
+    };
+    let attributes = |at: usize| lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
+    lines.iter().enumerate().any(|(at, line)| {
+        is_named(line) && attributes(at).any(|line| matches!(*line, "#[test]" | "#[actix_web::test]"))
+    })
+}
+
+#[test]
+fn tests_are_found_within_proptest_and_helpers_are_not() {
+    let file = "proptest! {\n    #[test]\n    fn a_property(text in any()) {}\n}\nfn a_helper() {}\n\
+                #[actix_web::test]\n#[ignore]\nasync fn slow() {}\n";
+    assert!(has_test(file, "a_property") && has_test(file, "slow"));
+    assert!(!has_test(file, "a_helper") && !has_test(file, "a_prop") && !has_test(file, "nothing"));
 }

@@ -1,5 +1,5 @@
 -- What was answered to a creation that named a key, so that asking again makes no second post. Kept for a day:
--- src/blog/once.rs.
+-- src/blog/idempotency.rs.
 
 CREATE TABLE idempotency_keys (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

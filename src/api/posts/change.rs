@@ -5,11 +5,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::{ChangedPost, PostJson, fields::Fields, with_state_of};
 use crate::{
     api::{
-        bearer::Caller,
         etag,
         json_body::JsonBody,
-        openapi::{Conditional, Guarded, OfOnePost, WithBody},
+        middleware::bearer::Caller,
         problem::Problem,
+        responses::{Conditional, Guarded, OfOnePost, WithBody},
     },
     blog::{Blog, BlogError},
     config::ApiSettings,

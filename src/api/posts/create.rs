@@ -9,12 +9,12 @@ use actix_web::{
 use super::{JSON, NewPost, PostJson, fields::Fields};
 use crate::{
     api::{
-        bearer::Caller,
         etag,
         idempotency::{REPLAYED, RequestKey},
         json_body::JsonBody,
-        openapi::{Guarded, WithBody},
+        middleware::bearer::Caller,
         problem::Problem,
+        responses::{Guarded, WithBody},
     },
     blog::{Blog, CreatedOnce, Post},
     config::ApiSettings,

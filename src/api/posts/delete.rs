@@ -4,10 +4,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::{
     api::{
-        bearer::Caller,
         etag,
-        openapi::{Conditional, Guarded, OfOnePost},
+        middleware::bearer::Caller,
         problem::Problem,
+        responses::{Conditional, Guarded, OfOnePost},
     },
     blog::{Blog, BlogError},
 };

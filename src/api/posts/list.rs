@@ -12,13 +12,12 @@ use url::form_urlencoded;
 use super::{JSON, PostJson};
 use crate::{
     api::{
-        bearer::Caller,
-        cursor,
-        openapi::Guarded,
-        page_link,
+        middleware::bearer::Caller,
+        middleware::rate_limit::RateLimits,
+        page_link, pagination,
         problem::{Document, FieldError, Problem},
-        rate_limit::RateLimits,
-        ready::ReadyAnswers,
+        response_cache::ReadyAnswers,
+        responses::Guarded,
     },
     blog::{Blog, Filter, Paging, View},
 };
@@ -143,7 +142,7 @@ impl Query {
         let skip = parameters.take("skip", "must be an integer of 0 or more", |text| {
             text.parse().ok().filter(|&skip: &u64| i64::try_from(skip).is_ok())
         });
-        let after = parameters.take("after", "must be a cursor from a Link header", cursor::decode);
+        let after = parameters.take("after", "must be a cursor from a Link header", pagination::decode);
         let limit = parameters.take("limit", &format!("must be an integer from 1 to {MAX_LIMIT}"), |text| {
             text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
         });
@@ -253,7 +252,10 @@ mod tests {
             created_at_micros: 5,
             id: 6,
         };
-        let query = format!("after={}&limit=1000&author=me&q=+&unknown=x", cursor::encode(cursor));
+        let query = format!(
+            "after={}&limit=1000&author=me&q=+&unknown=x",
+            pagination::encode(cursor)
+        );
         let expected = Query {
             paging: Paging::After(cursor),
             view: View {
@@ -290,7 +292,7 @@ mod tests {
 
     #[test]
     fn each_wrong_parameter_is_named() {
-        let cursor = cursor::encode(Cursor {
+        let cursor = pagination::encode(Cursor {
             created_at_micros: 5,
             id: 6,
         });

@@ -5,11 +5,11 @@ use actix_web::{HttpRequest, HttpResponse, http::header::ETag, web};
 use super::{JSON, PostJson, with_state_of};
 use crate::{
     api::{
-        bearer::Caller,
         etag,
-        openapi::{Guarded, OfOnePost},
+        middleware::bearer::Caller,
         problem::Problem,
-        ready::ReadyAnswers,
+        response_cache::ReadyAnswers,
+        responses::{Guarded, OfOnePost},
     },
     blog::Blog,
 };

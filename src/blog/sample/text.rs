@@ -1,7 +1,7 @@
 //! Puts names, titles and posts together from the words in [`super::topics`].
 
 use super::{
-    dice::Dice,
+    rng::Dice,
     topics::{self, TOPICS, Topic},
 };
 

@@ -11,12 +11,10 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
+    certificate::{Examination, Observation, Severity},
     cli::wrap,
     config::{CertificateSettings, Settings},
-    entra::{
-        CredentialSource,
-        certificate::{Examination, Observation, Severity},
-    },
+    entra::CredentialSource,
 };
 
 /// Of a value that does not fit beside its label.

@@ -12,9 +12,9 @@ use super::{
     passphrase::Passphrase,
     upload::{CLIENT_ID, shell_word, write_step},
 };
-use crate::entra::{
-    certificate::{CertificateDetails, CertificateError, certificates_in},
-    issue_certificate::{
+use crate::certificate::{
+    CertificateDetails, CertificateError, certificates_in,
+    issue::{
         AlternativeName, Destination, IssueError, IssuedFiles, NewCertificate, NewSigningRequest, RequestFiles,
         Subject, check_file_name,
     },

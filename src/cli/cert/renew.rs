@@ -17,14 +17,16 @@ use super::{
     upload::{CLIENT_ID, write_step},
 };
 use crate::{
-    cli::failure::Hint,
+    certificate::{
+        self, CertificateDetails, CertificateError,
+        issue::{IssueError, NewCertificate, Renewal},
+    },
+    cli::error_report::Hint,
     config::{CertificateSettings, CredentialSettings, Settings},
     entra::{
         ConfidentialClient, Provider, ProviderError,
         aadsts::{APPLICATION_NOT_ASSIGNED, Remedy},
-        certificate::{self, CertificateDetails, CertificateError},
         confidential_client::SignInError,
-        issue_certificate::{IssueError, NewCertificate, Renewal},
     },
     web::Addresses,
 };

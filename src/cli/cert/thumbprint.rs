@@ -12,12 +12,10 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::{
-    cli::{failure::Hint as _, wrap},
+    certificate::{CertificateDetails, CertificateError, certificates_of},
+    cli::{error_report::Hint as _, wrap},
     config::{CertificateSettings, Settings},
-    entra::{
-        CredentialSource,
-        certificate::{CertificateDetails, CertificateError, certificates_of},
-    },
+    entra::CredentialSource,
 };
 
 /// Of a value that does not fit beside its label.

@@ -13,13 +13,12 @@ use super::{
     values::Plan,
 };
 use crate::{
+    certificate::{
+        ClientCertificate, certificates_in,
+        issue::{Destination, NewCertificate, Subject},
+    },
     config::{CertificateSettings, Settings},
     db::Database,
-    entra::{
-        ClientCertificate,
-        certificate::certificates_in,
-        issue_certificate::{Destination, NewCertificate, Subject},
-    },
 };
 
 /// How long the certificate is good for.

@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 use ureq::Agent;
-use uuid::Uuid;
 
 use super::{
     Patient,
@@ -13,7 +12,7 @@ use crate::{
     cli::serving::http_url,
     config::Settings,
     entra::{Authority, access_token::names_of_api},
-    outbound,
+    guid, outbound,
 };
 
 pub fn check() -> Check {
@@ -95,21 +94,17 @@ fn contradiction(patient: &Patient) -> Option<Said> {
     }
     // `aud` of v2 tokens is the client id of whom they are for; where the scope holds one, it can be compared.
     let (name, _) = client.api_scope.rsplit_once('/')?;
-    let asked_for = guid(name.strip_prefix("api://").unwrap_or(name))?;
+    let asked_for = guid::parse(name.strip_prefix("api://").unwrap_or(name))?;
     let own = api
         .client_id
         .as_deref()
-        .and_then(guid)
+        .and_then(guid::parse)
         .filter(|own| *own != asked_for)?;
     Some(Said::warning(
         format!("client.api_scope is of the application {asked_for}, and api.client_id is {own}"),
         "one and the same: the API refuses v2 tokens that are for another client id",
         "correct api.client_id, or leave it out where api.app_id_uri is api://GUID",
     ))
-}
-
-fn guid(text: &str) -> Option<Uuid> {
-    Uuid::parse_str(text.trim()).ok()
 }
 
 fn of_answers(patient: &Patient, agent: &Agent, base: &str) -> Vec<Said> {

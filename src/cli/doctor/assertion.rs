@@ -8,7 +8,7 @@ use super::{
     credentials::{Entry, MORE_TIME, TOO_SLOW},
     entra::{remedy_of, unreachable},
     finding::{Check, Said},
-    side_by_side::side_by_side,
+    parallel::side_by_side,
 };
 use crate::{
     entra::{

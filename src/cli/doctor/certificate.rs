@@ -7,9 +7,9 @@ use super::{
     credentials::Entry,
     finding::{Check, Said},
 };
-use crate::entra::{
-    ClientCertificate, Credential, CredentialSource,
-    certificate::{CertificateError, Observation, Severity},
+use crate::{
+    certificate::{CertificateError, ClientCertificate, Observation, Severity},
+    entra::{Credential, CredentialSource},
 };
 
 pub fn check() -> Check {

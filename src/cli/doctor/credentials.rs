@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Patient, side_by_side::side_by_side};
+use super::{Patient, parallel::side_by_side};
 use crate::entra::{Credential, CredentialError, CredentialSource};
 
 /// What is said of an entry that hangs.

@@ -10,7 +10,7 @@ use std::{
 use super::{
     Patient,
     finding::{Check, Finding, Said, Status},
-    mistakes::Broken,
+    settings_errors::Broken,
 };
 
 /// A check may make two requests, each bounded by itself; this bounds what is not.

@@ -21,10 +21,10 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use self::claims::{ShownClaim, UnverifiedToken};
-use super::{finding::Status, print};
+use super::{finding::Status, report};
 use crate::{
     cli::{
-        failure::{self, Hint, Told, WrongUsage},
+        error_report::{self, Hint, Told, WrongUsage},
         wrap,
     },
     config::{Mistake, Mistakes, Settings, quotable_path, text_in},
@@ -91,9 +91,9 @@ pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json
                 message,
                 hint,
                 exit_code,
-            } = failure::told(&error);
+            } = error_report::told(&error);
             // With the failure as every command has it.
-            let failure = failure::as_json(&error);
+            let failure = error_report::as_json(&error);
             let verdict = json!({ "accepted": false, "code": "no_token", "sentence": message, "remedy": hint });
             let text =
                 serde_json::to_string_pretty(&json!({ "error": failure, "verdict": verdict, "claims": [] }))? + "\n";
@@ -274,7 +274,7 @@ fn marked(claim: &ShownClaim, verdict: &Verdict) -> serde_json::Value {
 fn as_text(claims: &[ShownClaim], verdict: &Verdict) -> String {
     let mut text = String::new();
     let columns = wrap::stdout_width();
-    let symbols = print::Symbols::of_locale();
+    let symbols = report::Symbols::of_locale();
     let width = symbols.width;
     let widest = claims.iter().map(|claim| claim.name.chars().count()).max().unwrap_or(0);
     for claim in claims {
@@ -285,11 +285,11 @@ fn as_text(claims: &[ShownClaim], verdict: &Verdict) -> String {
             (" ", Style::new())
         };
         let indent = width + widest + 3;
-        let value = print::safe(value);
+        let value = report::safe(value);
         let line = format!("{style}{symbol:<width$}{style:#} {NAME}{name:<widest$}{NAME:#}  {value}");
         let _ = writeln!(text, "{}", wrap::wrap(&line, indent, columns));
         if let Some(note) = note {
-            let line = format!("{:indent$}{LABEL}{}{LABEL:#}", "", print::safe(note));
+            let line = format!("{:indent$}{LABEL}{}{LABEL:#}", "", report::safe(note));
             let _ = writeln!(text, "{}", wrap::wrap(&line, indent, columns));
         }
     }
@@ -297,10 +297,10 @@ fn as_text(claims: &[ShownClaim], verdict: &Verdict) -> String {
         text.push('\n');
     }
     let (symbol, style) = symbols.of(if verdict.accepted { Status::Ok } else { Status::Failed });
-    let line = format!("{style}{symbol:<width$}{style:#} {}", print::safe(&verdict.sentence));
+    let line = format!("{style}{symbol:<width$}{style:#} {}", report::safe(&verdict.sentence));
     let _ = writeln!(text, "{}", wrap::wrap(&line, width + 1, columns));
     if let Some(remedy) = &verdict.remedy {
-        let line = format!("{:width$} {LABEL}remedy{LABEL:#} {}", "", print::safe(remedy));
+        let line = format!("{:width$} {LABEL}remedy{LABEL:#} {}", "", report::safe(remedy));
         let _ = writeln!(text, "{}", wrap::wrap(&line, width + "  remedy".len(), columns));
     }
     text

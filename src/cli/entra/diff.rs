@@ -15,10 +15,10 @@ use uuid::Uuid;
 use crate::{
     cli::{
         doctor::{Check, Finding, Said, Status, lines},
-        failure::Hint,
+        error_report::Hint,
     },
     config::{Settings, quotable_path},
-    entra::registration::{Drift, Severity, Wanted, drift},
+    registration::{Drift, Severity, Wanted, drift},
 };
 
 const SITE: Check = Check {

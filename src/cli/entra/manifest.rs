@@ -9,7 +9,7 @@ use serde_json::json;
 use super::script::script;
 use crate::{
     config::Settings,
-    entra::registration::{Proof, UNKNOWN_API, Wanted, described},
+    registration::{Proof, UNKNOWN_API, Wanted, described},
 };
 
 /// Print the two app registrations that these settings need

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::{
     config::Cloud,
-    entra::registration::{Proof, UNKNOWN_API, Wanted},
+    guid,
+    registration::{Proof, UNKNOWN_API, Wanted},
 };
 
 const START: &str = "set -eu
@@ -39,10 +40,7 @@ pub(super) fn script(wanted: &Wanted, mut api: Value, mut site: Value) -> serde_
         *id = json!(UNKNOWN_API);
     }
     // A URI that holds the client id of a registration is of that one only; any other is the operator's choice.
-    let is_of_registration = |uri: &&str| {
-        uri.strip_prefix("api://")
-            .is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
-    };
+    let is_of_registration = |uri: &&str| uri.strip_prefix("api://").is_some_and(|id| guid::parse(id).is_some());
     let chosen = wanted.app_id_uri.as_deref().filter(|uri| !is_of_registration(uri));
     let mut text = heading(wanted);
     let _ = write!(

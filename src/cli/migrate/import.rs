@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use uuid::Uuid;
 
 use crate::{
     blog::import::{self, Import, ImportError, InvalidRow, InvalidRows, Report},
-    cli::failure::{Hint, WrongUsage},
+    cli::error_report::{Hint, WrongUsage},
     config::Settings,
     db::Database,
+    guid,
 };
 
 /// Invalid rows that are listed; more are counted.
@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments, settings: &Settings, database: &Database) -> a
         ))
         .hint("give it with --set entra.tenant_id=GUID");
     }
-    let tid = Uuid::try_parse(tenant_id).context("entra.tenant_id is not a GUID")?;
+    let tid = guid::parse(tenant_id).context("entra.tenant_id is not a GUID")?;
     database.migrate()?;
     let invalid_rows = if arguments.skip_invalid {
         InvalidRows::Skip

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 
 use diesel::{Connection as _, connection::SimpleConnection, sqlite::SqliteConnection};
 
-use super::{busy, file::DatabaseFile, searches};
+use super::{busy_retry, file::DatabaseFile, searches};
 use crate::db::DbError;
 
 /// The memory-mapped file takes a fifth off the CPU of reads, and unlike a page cache it is shared by all connections;
@@ -54,9 +54,9 @@ fn connect(file: &DatabaseFile, pragmas: &str) -> Result<SqliteConnection, DbErr
     let escaped = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let connection = SqliteConnection::establish(&format!("file://{escaped}?mode=rw"));
     let mut connection = connection.map_err(|reason| error(path, &reason))?;
-    busy::retry(PATIENCE, || connection.batch_execute(FOR_ALL))
-        .and_then(|()| busy::retry(PATIENCE, || connection.batch_execute(pragmas)))
-        .and_then(|()| busy::retry(PATIENCE, || connection.batch_execute(FIRST_READ)))
+    busy_retry::retry(PATIENCE, || connection.batch_execute(FOR_ALL))
+        .and_then(|()| busy_retry::retry(PATIENCE, || connection.batch_execute(pragmas)))
+        .and_then(|()| busy_retry::retry(PATIENCE, || connection.batch_execute(FIRST_READ)))
         .and_then(|()| searches::register(&mut connection, None))
         .map_err(|reason| error(path, &reason))?;
     // What was opened is the file that the other connections have open, too.

@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use self::job::{Job, Refusal, Undone, Write};
-use super::{busy, file::DatabaseFile, open, search_index};
+use super::{busy_retry, file::DatabaseFile, open, search_index};
 use crate::{
     background,
     db::{Connection, DbError},
@@ -245,7 +245,7 @@ impl Work {
                 );
                 // A lock of another process leaves the connection as it was. After anything else, whatever state it is in, a
                 // new one is clean. Without one, the next batch tells.
-                if !busy::is_busy(&error) {
+                if !busy_retry::is_busy(&error) {
                     match open::for_writing(&self.file) {
                         Ok(fresh) => drop(mem::replace(&mut self.connection, fresh)),
                         Err(error) => log::error!("{error}"),
@@ -260,7 +260,7 @@ impl Work {
 
     /// A step of the index in a transaction of its own. Should it fail, the next write or search tries again.
     fn index_alone(&mut self) {
-        let indexed = busy::begin_immediate(&mut self.connection, PATIENCE_OF_INDEX).and_then(|()| {
+        let indexed = busy_retry::begin_immediate(&mut self.connection, PATIENCE_OF_INDEX).and_then(|()| {
             let index = take_into_index(&mut self.connection, search_index::STEP);
             AnsiTransactionManager::commit_transaction(&mut self.connection)?;
             Ok(index)
@@ -285,7 +285,7 @@ impl Work {
 fn commit(connection: &mut SqliteConnection, batch: &mut [Box<dyn Job>]) -> QueryResult<Index> {
     // As long as one of them has time.
     let latest = batch.iter().map(|job| job.ends()).max().unwrap_or_else(Instant::now);
-    busy::begin_immediate(connection, latest.saturating_duration_since(Instant::now()))?;
+    busy_retry::begin_immediate(connection, latest.saturating_duration_since(Instant::now()))?;
     let room = INDEXED_WITH_WRITES.saturating_sub(batch.len());
     for job in batch {
         // A transaction within a transaction is a savepoint.

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use crate::{config::ApiSettings, entra::authority::parse_guid};
+use crate::{config::ApiSettings, guid};
 
 /// Application ids and addresses of Microsoft Graph and its predecessor, Azure AD Graph.
 const GRAPH: [&str; 4] = [
@@ -23,8 +23,8 @@ impl Audience {
     pub(super) fn new(settings: &ApiSettings) -> Self {
         let app_id_uri = without_slash(settings.app_id_uri.trim());
         let client_id = match &settings.client_id {
-            Some(client_id) => parse_guid(client_id.trim()),
-            None => app_id_uri.strip_prefix("api://").and_then(parse_guid),
+            Some(client_id) => guid::parse(client_id.trim()),
+            None => app_id_uri.strip_prefix("api://").and_then(guid::parse),
         };
         Self {
             client_id,
@@ -33,7 +33,7 @@ impl Audience {
     }
     pub(super) fn accepts(&self, aud: &str) -> bool {
         self.client_id
-            .is_some_and(|client_id| parse_guid(aud) == Some(client_id))
+            .is_some_and(|client_id| guid::parse(aud) == Some(client_id))
             || self.app_id_uri.as_deref().is_some_and(|uri| without_slash(aud) == uri)
     }
 }

@@ -6,10 +6,15 @@ use uuid::Uuid;
 
 use super::{
     audience::{Audience, is_graph},
-    refusal::{Claim, Refusal},
     tenants::Tenant,
 };
-use crate::entra::{PrincipalKind, authority::parse_guid};
+use crate::{
+    entra::{
+        PrincipalKind,
+        access_token::error::{Claim, Refusal},
+    },
+    guid,
+};
 
 /// What is read of a token. A derived struct refuses a claim that occurs twice, and times that are not integers.
 #[derive(Deserialize)]
@@ -113,14 +118,14 @@ impl Claims {
     /// `tid`, which must be the tenant of the issuer: an issuer alone is not asked to vouch for it.
     pub(super) fn tenant_id(&self, issuer: &Tenant) -> Result<Uuid, Refusal> {
         let tenant_id = self.tid.as_deref().ok_or(Refusal::Missing(Claim::Tenant))?;
-        parse_guid(tenant_id)
+        guid::parse(tenant_id)
             .filter(|id| *id == issuer.authority.tenant_id())
             .ok_or(Refusal::WrongTenant)
     }
 
     pub(super) fn object_id(&self) -> Result<Uuid, Refusal> {
         let object_id = self.oid.as_deref().ok_or(Refusal::Missing(Claim::Object))?;
-        parse_guid(object_id).ok_or(Refusal::BadObjectId)
+        guid::parse(object_id).ok_or(Refusal::BadObjectId)
     }
 
     /// `idtyp` says it where the API asks for that optional claim; else only users' tokens have `scp`.
@@ -141,7 +146,7 @@ impl Claims {
 
     /// `azp` of v2 tokens, `appid` of v1 tokens.
     pub(super) fn app_id(&self) -> Option<Uuid> {
-        self.azp.as_deref().or(self.appid.as_deref()).and_then(parse_guid)
+        self.azp.as_deref().or(self.appid.as_deref()).and_then(guid::parse)
     }
 
     /// Whether the application proved itself by certificate: `azpacr` of v2 tokens, `appidacr` of v1 tokens.

@@ -3,13 +3,14 @@
 
 use uuid::Uuid;
 
-use super::{
-    claims::Claims,
-    refusal::{Forbidden, Refusal, TokenError},
-};
+use super::claims::Claims;
 use crate::{
     config::{ApiSettings, RequiredClientAuth},
-    entra::{AppRole, PrincipalKind, authority::parse_guid},
+    entra::{
+        AppRole, PrincipalKind,
+        access_token::error::{Forbidden, Refusal, TokenError},
+    },
+    guid,
 };
 
 /// The policies of one API.
@@ -32,7 +33,7 @@ impl Policy {
             allowed_client_apps: settings
                 .allowed_client_apps
                 .iter()
-                .filter_map(|id| parse_guid(id))
+                .filter_map(|id| guid::parse(id))
                 .collect(),
             required_acrs: settings.required_acrs.clone(),
         }

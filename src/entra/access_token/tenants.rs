@@ -1,8 +1,10 @@
 //! Whose tokens count: the tenant's of the settings, and those of `api.tenants`, each by its own two issuers. All tenants
 //! of a cloud sign with the same keys, so who issued a token is for `iss` to say, and for `tid` to confirm.
 
-use super::refusal::{Claim, Refusal};
-use crate::entra::Authority;
+use crate::entra::{
+    Authority,
+    access_token::error::{Claim, Refusal},
+};
 
 /// One tenant and what its tokens call their issuer.
 pub(super) struct Tenant {

@@ -1,6 +1,6 @@
 //! Why there is nothing to prove oneself with.
 
-use crate::{azure::AzureError, entra::certificate::CertificateError};
+use crate::{azure::AzureError, certificate::CertificateError};
 
 /// Why a credential cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    azure::{AzureError, FederatedTokenFile, Patience, TokenSource},
+    azure::{AzureError, FederatedTokenFile, RetryBudget, TokenSource},
     config::Cloud,
 };
 
@@ -57,19 +57,19 @@ impl FederatedCredential {
     ///
     /// # Errors
     /// When there is none.
-    pub fn assertion(&self, patience: Patience) -> Result<SecretString, AzureError> {
+    pub fn assertion(&self, budget: RetryBudget) -> Result<SecretString, AzureError> {
         match &self.tokens {
             Tokens::File(file) => file.read(),
-            Tokens::ManagedIdentity { source, audience } => source.token(audience, None, patience),
+            Tokens::ManagedIdentity { source, audience } => source.token(audience, None, budget),
         }
     }
 
     /// Whether there is another token than `refused`, which Entra did not take, now that it is asked for.
     pub fn has_another(&self, refused: &SecretString) -> bool {
         if let Tokens::ManagedIdentity { source, audience } = &self.tokens {
-            source.forget(audience, None, refused);
+            source.invalidate(audience, None, refused);
         }
-        self.assertion(Patience::Request)
+        self.assertion(RetryBudget::Request)
             .is_ok_and(|token| token.expose_secret() != refused.expose_secret())
     }
 }

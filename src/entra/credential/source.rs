@@ -10,15 +10,13 @@ use parking_lot::Mutex;
 
 use super::{Credential, CredentialError, FederatedCredential};
 use crate::{
-    azure::{Azure, KeyVault, Patience, TokenSource},
+    azure::{Azure, KeyVault, RetryBudget, TokenSource},
+    certificate::{CertificateError, ClientCertificate, certificates_of},
     config::{
         AssertionForm, CertificateSettings, Cloud, CredentialSettings, EntraSettings, ManagedIdentitySettings,
         Settings, VaultSettings,
     },
-    entra::{
-        Authority,
-        certificate::{CertificateError, ClientCertificate, certificates_of},
-    },
+    entra::Authority,
     outbound::{self, OutboundError},
 };
 
@@ -120,7 +118,7 @@ impl CredentialSource {
     /// # Errors
     /// See [`CredentialError`].
     pub fn load(&self) -> Result<Arc<Credential>, CredentialError> {
-        self.read(Patience::Start)
+        self.read(RetryBudget::Start)
     }
 
     /// The same, but Azure may take `limit` at most for each answer.
@@ -128,7 +126,7 @@ impl CredentialSource {
     /// # Errors
     /// See [`CredentialError`].
     pub fn load_within(&self, limit: Duration) -> Result<Arc<Credential>, CredentialError> {
-        self.read(Patience::Within(limit))
+        self.read(RetryBudget::Within(limit))
     }
 
     /// The same while users wait, for somebody who has wanted it since `wanted`: what a vault has said to another since then
@@ -139,7 +137,7 @@ impl CredentialSource {
     pub(in crate::entra) fn load_anew(&self, wanted: Instant) -> Result<Arc<Credential>, CredentialError> {
         match self.last_of_vault() {
             Some(Look { since, loaded }) if since >= wanted => loaded,
-            _ => self.read(Patience::Request),
+            _ => self.read(RetryBudget::Request),
         }
     }
 
@@ -150,7 +148,7 @@ impl CredentialSource {
     pub(in crate::entra) fn look(&self) -> Result<Arc<Credential>, CredentialError> {
         match self.last_of_vault() {
             Some(Look { since, loaded }) if since.elapsed() < self.pause_after(&loaded) => loaded,
-            _ => self.read(Patience::Request),
+            _ => self.read(RetryBudget::Request),
         }
     }
 
@@ -170,9 +168,9 @@ impl CredentialSource {
         }
     }
 
-    fn read(&self, patience: Patience) -> Loaded {
+    fn read(&self, budget: RetryBudget) -> Loaded {
         let since = Instant::now();
-        let loaded = self.found(patience).map(Arc::new);
+        let loaded = self.found(budget).map(Arc::new);
         *self.last.lock() = Some(Look {
             since,
             loaded: loaded.clone(),
@@ -180,19 +178,19 @@ impl CredentialSource {
         loaded
     }
 
-    fn found(&self, patience: Patience) -> Result<Credential, CredentialError> {
+    fn found(&self, budget: RetryBudget) -> Result<Credential, CredentialError> {
         let federated = |federated: FederatedCredential| -> Result<_, CredentialError> {
             // Whether there is a token at all is known only by getting one.
-            federated.assertion(patience)?;
+            federated.assertion(budget)?;
             Ok(Credential::Federated(federated))
         };
         Ok(match &self.origin {
             Origin::File(settings) => Credential::Certificate(ClientCertificate::load(settings)?),
             Origin::VaultKey(vault, name, form) => {
-                Credential::Certificate(ClientCertificate::in_vault(vault, name, *form, patience)?)
+                Credential::Certificate(ClientCertificate::in_vault(vault, name, *form, budget)?)
             }
             Origin::VaultDownload(vault, name) => {
-                Credential::Certificate(ClientCertificate::from_vault(vault, name, patience)?)
+                Credential::Certificate(ClientCertificate::from_vault(vault, name, budget)?)
             }
             Origin::TokenFile(azure, path) => federated(FederatedCredential::of_file(
                 azure.federated_token_file(path.as_deref())?,
@@ -211,7 +209,7 @@ impl CredentialSource {
         match &self.origin {
             Origin::File(settings) => certificates_of(settings),
             Origin::VaultKey(vault, name, _) | Origin::VaultDownload(vault, name) => {
-                Ok(vec![vault.certificate(name, Patience::Start)?.der])
+                Ok(vec![vault.certificate(name, RetryBudget::Start)?.der])
             }
             Origin::TokenFile(..) | Origin::ManagedIdentity(..) => Ok(Vec::new()),
         }

@@ -14,9 +14,10 @@ use super::request::{AuthorizationRequest, Prompt};
 use crate::{
     config::IdpUser,
     idp::{
-        page::{self, Allowed},
+        claims::login_hint,
+        error::{Refusal, invalid_request},
+        pages::{self, Allowed},
         parameters::Parameters,
-        refusal::{Refusal, invalid_request},
         state::Idp,
     },
 };
@@ -62,6 +63,11 @@ pub fn choice<'a>(idp: &'a Idp, form: &Parameters) -> Choice<'a> {
     }
 }
 
+/// Whether a sign-in hint names this user.
+pub fn is_hinted(user: &IdpUser, hint: &str) -> bool {
+    user.email.eq_ignore_ascii_case(hint) || user.oid.eq_ignore_ascii_case(hint) || login_hint(user) == hint
+}
+
 /// Whether a form was posted from a page of the same origin, as far as the browser says: the first of two defences
 /// against a form on somebody else's page.
 pub fn is_same_origin(request: &HttpRequest) -> bool {
@@ -91,7 +97,7 @@ pub fn page(
         .registrations
         .users()
         .iter()
-        .map(|user| Account::new(user, hint.is_some_and(|hint| super::is_hinted(user, hint))))
+        .map(|user| Account::new(user, hint.is_some_and(|hint| is_hinted(user, hint))))
         .collect();
     let hint_is_known = accounts.iter().any(|account| account.hinted);
     let mut context = Context::new();
@@ -104,7 +110,7 @@ pub fn page(
     context.insert("email", hint.filter(|_| !hint_is_known).unwrap_or_default());
     context.insert("refusal", &refusal.map(Refusal::sentence));
     context.insert("permissions", &permissions(authorization));
-    let back = page::csp_source(&authorization.return_address.redirect_uri);
+    let back = pages::csp_source(&authorization.return_address.redirect_uri);
     let allowed = Allowed {
         form_action: std::iter::once("'self'".to_owned()).chain(back).collect(),
         ..Allowed::default()
@@ -114,7 +120,7 @@ pub fn page(
     } else {
         StatusCode::OK
     };
-    super::with_cookie(idp.pages.answer(status, "sign_in.html", &context, &allowed), &cookie)
+    pages::with_cookie(idp.pages.answer(status, "sign_in.html", &context, &allowed), &cookie)
 }
 
 #[derive(Serialize)]

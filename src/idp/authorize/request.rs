@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::idp::{
+    error::{self, Refusal, invalid_request},
     parameters::Parameters,
-    refusal::{self, Refusal, invalid_request},
     registrations::App,
     requested_claims::RequestedClaims,
     scope::Scope,
@@ -156,7 +156,7 @@ fn code_challenge(parameters: &Parameters, required: bool) -> Result<Option<Stri
     let method = parameters.get("code_challenge_method");
     let Some(challenge) = parameters.get("code_challenge") else {
         return match (method, required) {
-            (Some(_), _) => Err(refusal::missing_parameter("code_challenge")),
+            (Some(_), _) => Err(error::missing_parameter("code_challenge")),
             (None, true) => Err(invalid_request(
                 9_002_325,
                 "Proof Key for Code Exchange is required for authorization code redemption.",

@@ -4,10 +4,10 @@ use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::problem;
+use super::problem::problem;
 use crate::idp::{
     certificate::{CertificateError, RegisteredCertificate},
-    state::Idp,
+    registrations::Registrations,
 };
 
 /// The certificates to register.
@@ -23,7 +23,7 @@ pub struct Certificates {
 
 /// `PUT /_control/apps/{client_id}/certificates`: these in place of those registered before.
 pub async fn replace_certificates(
-    idp: web::Data<Idp>,
+    registrations: web::Data<Registrations>,
     client_id: web::Path<String>,
     new: web::Json<Certificates>,
 ) -> HttpResponse {
@@ -35,18 +35,21 @@ pub async fn replace_certificates(
     };
     let certificates: Result<Vec<_>, CertificateError> = new.certificates.iter().map(read).collect();
     match certificates {
-        Ok(certificates) => register(&idp, &client_id, certificates),
+        Ok(certificates) => register(&registrations, &client_id, certificates),
         Err(error) => problem(StatusCode::BAD_REQUEST, error.to_string()),
     }
 }
 
 /// `DELETE /_control/apps/{client_id}/certificates`: none at all.
-pub async fn remove_certificates(idp: web::Data<Idp>, client_id: web::Path<String>) -> HttpResponse {
-    register(&idp, &client_id, Vec::new())
+pub async fn remove_certificates(
+    registrations: web::Data<Registrations>,
+    client_id: web::Path<String>,
+) -> HttpResponse {
+    register(&registrations, &client_id, Vec::new())
 }
 
-fn register(idp: &Idp, client_id: &str, certificates: Vec<RegisteredCertificate>) -> HttpResponse {
-    let Some(app) = idp.registrations.app(client_id) else {
+fn register(registrations: &Registrations, client_id: &str, certificates: Vec<RegisteredCertificate>) -> HttpResponse {
+    let Some(app) = registrations.app(client_id) else {
         return problem(
             StatusCode::NOT_FOUND,
             format!("no app registration has the client id {client_id}"),

@@ -8,7 +8,7 @@ use actix_web::{
     middleware::Next,
 };
 
-use super::problem;
+use super::problem::problem;
 use crate::serve::local_programs::{self, Objection};
 
 /// Middleware: refuses every request that did not come straight from a local program.

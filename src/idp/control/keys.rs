@@ -1,41 +1,38 @@
 //! Signing keys: rotate, and stop publishing one.
 
-use actix_web::{HttpResponse, http::StatusCode, web};
+use actix_web::{HttpResponse, error::BlockingError, http::StatusCode, web};
 use serde_json::json;
 
-use super::problem;
-use crate::idp::{signing_keys::KeyError, state::Idp};
+use super::problem::problem;
+use crate::idp::signing_keys::{KeyError, KeyRing};
 
 /// `GET /_control/keys`: the published keys' ids, the signing one last.
-pub async fn list(idp: web::Data<Idp>) -> HttpResponse {
-    kids(&idp)
+pub async fn list(keys: web::Data<KeyRing>) -> HttpResponse {
+    kids(&keys)
 }
 
 /// `POST /_control/keys/rotate`: signs with a new key from now on; the older ones stay published.
-pub async fn rotate(idp: web::Data<Idp>) -> HttpResponse {
-    let maker = idp.clone();
-    answer(
-        &idp,
-        web::block(move || maker.signing_keys.rotate().map(|_| true)).await,
-    )
+pub async fn rotate(keys: web::Data<KeyRing>) -> HttpResponse {
+    let ring = keys.clone();
+    answer(&keys, web::block(move || ring.rotate().map(|_| true)).await)
 }
 
-/// `DELETE /_control/keys/{kid}`: publishes a key no more, and knows it no more.
-pub async fn remove(idp: web::Data<Idp>, kid: web::Path<String>) -> HttpResponse {
-    let maker = idp.clone();
-    answer(&idp, web::block(move || maker.signing_keys.remove(&kid)).await)
+/// `DELETE /_control/keys/{kid}`: stops publishing a key and discards it.
+pub async fn remove(keys: web::Data<KeyRing>, kid: web::Path<String>) -> HttpResponse {
+    let ring = keys.clone();
+    answer(&keys, web::block(move || ring.remove(&kid)).await)
 }
 
-fn answer(idp: &Idp, done: Result<Result<bool, KeyError>, actix_web::error::BlockingError>) -> HttpResponse {
+fn answer(keys: &KeyRing, done: Result<Result<bool, KeyError>, BlockingError>) -> HttpResponse {
     match done {
-        Ok(Ok(true)) => kids(idp),
+        Ok(Ok(true)) => kids(keys),
         Ok(Ok(false)) => problem(StatusCode::NOT_FOUND, "no such key is published"),
         Ok(Err(error)) => problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
 
-fn kids(idp: &Idp) -> HttpResponse {
-    let kids: Vec<String> = idp.signing_keys.all().iter().map(|key| key.kid.clone()).collect();
+fn kids(keys: &KeyRing) -> HttpResponse {
+    let kids: Vec<String> = keys.all().iter().map(|key| key.kid.clone()).collect();
     HttpResponse::Ok().json(json!({ "kids": kids }))
 }

@@ -8,13 +8,13 @@ use josekit::jws::{HS256, PS256, RS384};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::problem;
+use super::problem::problem;
 use crate::{
     config::{IdpUser, TokenVersion},
     idp::{
         claims::{self, ClientProof, SignedIn, Validity},
+        error::Refusal,
         random,
-        refusal::Refusal,
         scope::{self, Scope},
         signing_keys::{KeyError, SigningKey, compact, signing_input},
         state::Idp,

@@ -8,11 +8,11 @@ mod parts;
 pub mod times;
 
 pub use self::parts::Parts;
-use self::parts::Thumbprint;
+use self::parts::{Thumbprint, not_strict};
 use crate::idp::{
     certificate::RegisteredCertificate,
     clock,
-    refusal::{Refusal, invalid_client},
+    error::{Refusal, invalid_client},
     registrations::App,
     state::Idp,
 };
@@ -142,16 +142,6 @@ pub fn unsupported_algorithm(alg: &str) -> Refusal {
         format!(
             "Invalid JWT token. '{alg}' is not a supported signature algorithm. Supported signing algorithms are: \
              'PS256,RS256'"
-        ),
-    )
-}
-
-/// What Entra would take, but the best form of an assertion does not have.
-fn not_strict(what: &str) -> Refusal {
-    invalid_client(
-        70002,
-        format!(
-            "Client assertion is not in its best form: {what}. (Strict mode of the development identity provider.)"
         ),
     )
 }

@@ -3,8 +3,8 @@
 use super::response::{self, TokenResponse, UserTokens};
 use crate::idp::{
     claims::ClientProof,
+    error::Refusal,
     parameters::Parameters,
-    refusal::Refusal,
     registrations::App,
     requested_claims::RequestedClaims,
     scope::{self, Scope},

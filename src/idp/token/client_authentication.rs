@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{assertion, federated};
 use crate::idp::{
     claims::ClientProof,
+    error::{Refusal, invalid_client},
     parameters::Parameters,
-    refusal::{Refusal, invalid_client},
     registrations::App,
     state::Idp,
 };

@@ -3,8 +3,8 @@
 use super::response::{self, TokenResponse};
 use crate::idp::{
     claims::ClientProof,
+    error::{Refusal, invalid_client},
     parameters::Parameters,
-    refusal::{Refusal, invalid_client},
     registrations::App,
     scope,
     state::Idp,

@@ -16,7 +16,7 @@ use super::assertion::{Parts, times};
 use crate::{
     config::FederatedIdentity,
     idp::{
-        refusal::{Refusal, invalid_client},
+        error::{Refusal, invalid_client},
         registrations::App,
     },
     outbound,

@@ -2,8 +2,8 @@
 
 use super::response::{self, TokenResponse, UserTokens};
 use crate::idp::{
-    claims::ClientProof, parameters::Parameters, refusal::Refusal, registrations::App,
-    requested_claims::RequestedClaims, scope::Scope, state::Idp,
+    claims::ClientProof, error::Refusal, parameters::Parameters, registrations::App, requested_claims::RequestedClaims,
+    scope::Scope, state::Idp,
 };
 
 /// New tokens, a new refresh token included, for whatever the application may ask for: as with Entra, a refresh token

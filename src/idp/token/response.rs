@@ -8,8 +8,8 @@ use crate::{
     config::TokenVersion,
     idp::{
         claims::{self, ClientProof, SignedIn, Validity},
+        error::{Refusal, invalid_grant},
         grants::Grant,
-        refusal::{Refusal, invalid_grant},
         registrations::App,
         scope::{Resource, Scope},
         signing_keys::KeyError,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use crate::web::session::UserKey;
+use crate::{guid, web::session::UserKey};
 
 /// Who wrote a post.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,7 +23,7 @@ impl Author {
     /// Whether this is that user. An object id is unique within its tenant only, so both must be equal, wherever the API
     /// names both.
     pub fn is(&self, user: UserKey) -> bool {
-        let is = |text: &str, id: Uuid| Uuid::parse_str(text).is_ok_and(|parsed| parsed == id);
+        let is = |text: &str, id: Uuid| guid::parse(text) == Some(id);
         self.oid.as_deref().is_some_and(|oid| is(oid, user.object_id))
             && self.tid.as_deref().is_none_or(|tid| is(tid, user.tenant_id))
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use log::Level;
 
-use crate::entra::certificate::CertificateDetails;
+use crate::certificate::CertificateDetails;
 
 /// Remembers what was said.
 pub(super) struct ExpiryNotifier {
@@ -71,7 +71,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::entra::certificate::Thumbprints;
+    use crate::certificate::Thumbprints;
 
     fn certificate(name: &str) -> CertificateDetails {
         let not_before = DateTime::UNIX_EPOCH;

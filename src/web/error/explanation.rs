@@ -11,18 +11,18 @@ use crate::serve::Refusal;
 pub struct Explanation {
     #[serde(serialize_with = "as_number")]
     pub status: StatusCode,
-    /// What tests and style sheets know the page by.
+    /// Identifies the page to tests and style sheets.
     marker: &'static str,
     pub heading: &'static str,
     happened: Vec<Span>,
     advice: Vec<Span>,
-    /// Where the button leads; empty for the same page again.
+    /// Target of the button; empty for the same page again.
     #[serde(skip)]
     pub action_href: &'static str,
     action_label: &'static str,
 }
 
-/// A piece of a sentence; what stands between back-ticks is to be input as it is.
+/// A piece of a sentence. Text between back-ticks is code.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Span {
     is_code: bool,
@@ -35,8 +35,8 @@ impl Explanation {
             ErrorKind::BadRequest => of_status(
                 StatusCode::BAD_REQUEST,
                 "400",
-                "That request makes no sense here",
-                "The address or the form that your browser sent is not one that this site knows how to read.",
+                "This request is not valid",
+                "The site cannot read the address or the form that your browser sent.",
                 "Go back and try again from the page that you came from.",
             ),
             ErrorKind::SignInRequired | ErrorKind::TokenRejected(_) | ErrorKind::SessionExpired(_) | ErrorKind::AlreadySignedOut | ErrorKind::StepUpRequired(_) => of_status(
@@ -50,24 +50,24 @@ impl Explanation {
             ErrorKind::CsrfCheckFailed => of_status(
                 StatusCode::FORBIDDEN,
                 "403",
-                "This form could not be trusted",
-                "The form did not come from a page of this site that was opened in your present session. That happens \
-                 when you signed in or out in another tab meanwhile, or when another site sent it. Nothing was changed.",
-                "Open the page again and repeat what you did.",
+                "This form could not be verified",
+                "The form did not come from a page that this site showed you in your current session. This happens when you \
+                 signed in or out in another tab, or when another site sent the form. Nothing was changed.",
+                "Open the page again and repeat your change.",
             )
             .with_action("", "Open the page again"),
             ErrorKind::NotAuthor => of_status(
                 StatusCode::FORBIDDEN,
                 "403",
-                "This is not yours to change",
-                "Only the author of a post may edit or delete it, or an Admin of this blog. Nothing was changed.",
-                "If the post is yours, use the account that wrote it.",
+                "You cannot change this post",
+                "Only the author of a post, or an Admin of this blog, can edit or delete it. Nothing was changed.",
+                "If the post is yours, sign in with the account that wrote it.",
             )
             .with_action("/posts", "Go to the posts"),
             ErrorKind::ReadOnly => of_status(
                 StatusCode::FORBIDDEN,
                 "403",
-                "You may read, but not write",
+                "You can read posts, but not write them",
                 "Writing needs the app role `Blog.Writer` or `Blog.Admin`, and your account has neither. Nothing was changed.",
                 format!("{ASK_FOR_A_ROLE} `Blog.Writer`{WHERE_ROLES_ARE}"),
             )
@@ -76,29 +76,30 @@ impl Explanation {
                 StatusCode::FORBIDDEN,
                 "403",
                 "You have no role in this blog",
-                "Reading needs one of the app roles `Blog.Reader`, `Blog.Writer` and `Blog.Admin`, and your account has none.",
+                "Reading needs one of the app roles `Blog.Reader`, `Blog.Writer` and `Blog.Admin`, and your account has none \
+                 of them.",
                 format!("{ASK_FOR_A_ROLE} `Blog.Reader`{WHERE_ROLES_ARE}"),
             ),
             ErrorKind::NotFound => of_status(
                 StatusCode::NOT_FOUND,
                 "404",
-                "There is nothing here",
+                "Page not found",
                 "The page does not exist, or the post was deleted.",
-                "Check the address, or look for it in the list of posts.",
+                "Check the address, or look for the post in the list of posts.",
             )
             .with_action("/posts", "Go to the list of posts"),
             ErrorKind::MethodNotAllowed(methods) => of_status(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "405",
-                "This page does not work that way",
-                format!("This address answers {methods} only. Nothing was changed."),
+                "This page does not accept that request",
+                format!("This address accepts {methods} only. Nothing was changed."),
                 "Use the links and buttons of the site.",
             ),
             ErrorKind::TooLarge => of_status(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "413",
-                "That is too much text",
-                "What you sent is longer than this site takes. Nothing was saved.",
+                "This text is too long",
+                "What you sent is longer than this site accepts. Nothing was saved.",
                 "Use your browser's Back button to return to the form with your text, shorten it, and send it again.",
             ),
             ErrorKind::Rejected(refusal) => Self::of_refusal(*refusal),
@@ -108,17 +109,17 @@ impl Explanation {
             ErrorKind::TooManyRequests(seconds) => of_status(
                 StatusCode::TOO_MANY_REQUESTS,
                 "429",
-                "That was a little too fast",
-                "The blog's API received more requests than it takes in this time.",
+                "Too many requests",
+                "The blog's API received more requests than it accepts in this time.",
                 wait(*seconds),
             )
             .with_action("", "Try again"),
             ErrorKind::TooManyFailedSignIns(seconds) => of_status(
                 StatusCode::TOO_MANY_REQUESTS,
                 "429",
-                "Too many sign-ins have failed here",
-                "Thirty sign-ins from your network's address have failed within a minute, perhaps not your own. None is tried \
-                 for a while.",
+                "Too many failed sign-ins",
+                "Thirty sign-ins from your network address failed within a minute. They may not have been yours. The site \
+                 accepts no further attempts for a short time.",
                 wait(Some(*seconds)),
             )
             .with_action("/login", "Try to sign in again"),
@@ -126,8 +127,8 @@ impl Explanation {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "500",
                 "Something went wrong on our side",
-                "The site made a mistake. It has been logged under the request id below.",
-                "Try again in a moment. If it happens again, tell whoever runs this site the request id.",
+                "The site had an internal error. It is logged under the request ID below.",
+                "Try again in a moment. If it happens again, give the request ID to the operator of this site.",
             ),
             other => Self::of_backend(other).unwrap_or_else(|| Self::of_sign_in(other)),
         }
@@ -142,13 +143,13 @@ impl Explanation {
             ),
             Refusal::InvalidHost => (
                 "400",
-                "That request names no site",
-                "Your browser, or a program between it and this site, sent a host name that is none.",
+                "The host name is not valid",
+                "Your browser, or a program between it and this site, sent an invalid host name.",
             ),
             Refusal::Overloaded | Refusal::TooManyConnections => (
                 "503",
-                "This site has too much to do",
-                "More is being sent and received than this site can handle at once. Nothing was saved.",
+                "This site is overloaded",
+                "The site is sending and receiving more than it can handle at once. Nothing was saved.",
             ),
         };
         of_status(refusal.status_code(), marker, heading, happened, refusal.detail())
@@ -158,99 +159,99 @@ impl Explanation {
         of_status(
             StatusCode::MISDIRECTED_REQUEST,
             "421",
-            "This is not the site's own address",
+            "You opened the site at another address",
             format!(
-                "You came to the site as `{used}`, but Microsoft Entra ID knows it as `{own}`. It would not send you back \
-                 to `{used}` (AADSTS50011: the redirect URI does not match), and a sign-in that ends at another address \
-                 than it began at is lost."
+                "You opened the site at `{used}`, but Microsoft Entra ID knows it as `{own}`. Entra ID would not send you back \
+                 to `{used}` (AADSTS50011: the redirect URI does not match), and a sign-in that starts at one address and ends \
+                 at another is lost."
             ),
             format!(
-                "Sign in at `{own}`. For whoever runs this site: if `{used}` is right, set `client.public_url` to it and \
-                 register `{used}{redirect_path}`. If a reverse proxy is in front, let it pass on the name that the browser \
-                 used as `Host`, or list it in `server.trusted_proxies` and let it send `X-Forwarded-Host`."
+                "Sign in at `{own}`. For the operator of this site: if `{used}` is right, set `client.public_url` to it and \
+                 register `{used}{redirect_path}`. If the site is behind a reverse proxy, let the proxy pass on the browser's \
+                 `Host` header, or list the proxy in `server.trusted_proxies` and let it send `X-Forwarded-Host`."
             ),
         )
-        .with_action("/login", "Go to the site's own address")
+        .with_action("/login", "Go to the site's address")
     }
 
-    /// Of what stands behind the site.
+    /// For errors of the services that the site depends on.
     fn of_backend(kind: &ErrorKind) -> Option<Self> {
         Some(match kind {
             ErrorKind::SessionsUnreachable => of_status(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "503",
-                "Your session is out of reach",
-                "This site cannot look up just now who is signed in.",
-                "Try again in a moment. If you sent a form, your browser's Back button leads back to it with your text; look \
-                 first whether it was saved.",
+                "Your session is unavailable",
+                "This site cannot check right now who is signed in.",
+                "Try again in a moment. If you sent a form, your browser's Back button leads back to it with your text. First \
+                 check whether it was saved.",
             )
             .with_action("", "Try again"),
             ErrorKind::Busy => of_status(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "503",
                 "This site is busy",
-                "Too many requests wait for the blog's API or for Microsoft Entra ID. This one was not sent.",
+                "Too many requests are waiting for the blog's API or for Microsoft Entra ID. Yours was not sent.",
                 "Try again in a few seconds.",
             )
             .with_action("", "Try again"),
             ErrorKind::ApiUnreachable => bad_gateway(
-                "The blog is out of reach",
-                "This site is up, but the API that keeps the posts could not be reached.",
+                "The blog is unavailable",
+                "This site is up, but it cannot reach the API that stores the posts.",
                 "Try again in a moment. Your sign-in is not affected.",
             ),
             ErrorKind::ApiTimedOut => bad_gateway(
-                "The blog takes too long to answer",
-                "This site is up, but the API that keeps the posts did not answer in time.",
-                "Try again in a moment. If you just sent something, look first whether it was saved.",
+                "The blog took too long to answer",
+                "This site is up, but the API that stores the posts did not answer in time.",
+                "Try again in a moment. If you just sent something, first check whether it was saved.",
             ),
             ErrorKind::ApiFailed => bad_gateway(
                 "The blog could not answer",
-                "This site is up, but the API that keeps the posts answered with an error of its own.",
-                "Try again in a moment. If it happens again, tell whoever runs this site the request id.",
+                "This site is up, but the API that stores the posts answered with an error.",
+                "Try again in a moment. If it happens again, give the request ID to the operator of this site.",
             ),
             ErrorKind::ApiUnavailable(seconds) => of_status(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "503",
-                "The blog cannot answer just now",
-                "This site and the API that keeps the posts are up, but something that the API needs does not answer.",
-                format!("{} If you just sent something, look first whether it was saved.", wait(*seconds)),
+                "The blog cannot answer right now",
+                "This site and the API that stores the posts are up, but something that the API depends on does not answer.",
+                format!("{} If you just sent something, first check whether it was saved.", wait(*seconds)),
             )
             .with_action("", "Try again"),
             ErrorKind::NotTheApi(status) => bad_gateway(
                 "The blog's API was not found",
                 format!(
-                    "This site is up, but what answers at the address of the API is something else: it answered with status \
-                     {status}, and not in the way of the API."
+                    "This site is up, but something other than the API answers at the API's address, with status {status}."
                 ),
-                "Whoever runs this site: `client.api_base_url` leads to another program, or to a proxy that answers itself. It \
-                 must be the address of `blogctl serve-api`, without `/v1`. `blogctl doctor` asks what is there.",
+                "For the operator of this site: `client.api_base_url` leads to another program, or to a proxy that answers the \
+                 request itself. It must be the address of `blogctl serve-api`, without `/v1`. `blogctl doctor` shows what is \
+                 there.",
             ),
             ErrorKind::SiteForbidden(code) => {
                 let (happened, advice) = of_forbidden_site(code);
-                bad_gateway("The blog's API does not accept this site", happened, advice)
+                bad_gateway("The blog's API rejects this site", happened, advice)
             }
             ErrorKind::NewTokenRejected(None) => bad_gateway(
                 "Your sign-in does not last",
-                "You signed in a moment ago, but this site has no access token for you any more.",
-                "Signing in again will not help. Whoever runs this site finds in its log why Microsoft Entra ID does not renew \
-                 access tokens, or why they are not kept.",
+                "You signed in a moment ago, but this site no longer has an access token for you.",
+                "Signing in again will not help. For the operator of this site: the log says why Microsoft Entra ID does not \
+                 renew access tokens, or why the site cannot store them.",
             ),
             ErrorKind::NewTokenRejected(Some(code)) => bad_gateway(
                 "The blog does not accept your sign-in",
                 if code.is_empty() {
-                    "You signed in a moment ago, but the API refuses the access token that was issued for it.".to_owned()
+                    "You signed in a moment ago, but the API rejects the access token that was issued for you.".to_owned()
                 } else {
                     format!(
-                        "You signed in a moment ago, but the API refuses the access token that was issued for it (`{code}`)."
+                        "You signed in a moment ago, but the API rejects the access token that was issued for you (`{code}`)."
                     )
                 },
-                format!("Signing in again will not help. Tell whoever runs this site: {}", of_refused_token(code)),
+                format!("Signing in again will not help. For the operator of this site: {}", of_refused_token(code)),
             ),
             ErrorKind::EntraUnreachable => bad_gateway(
-                "Sign-in is out of reach",
+                "Sign-in is unavailable",
                 "Microsoft Entra ID could not be reached, or did not answer as expected.",
-                "Try again in a moment. If it goes on, whoever runs this site finds the reason in its log, under the \
-                 request id below.",
+                "Try again in a moment. If this continues, the operator of this site finds the reason in the log, under the \
+                 request ID below.",
             ),
             _ => return None,
         })
@@ -260,16 +261,16 @@ impl Explanation {
         let (status, heading, happened, advice) = match kind {
             ErrorKind::Prefetched => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Not before you open it",
-                "Your browser asked for this page in advance. It works once, so it is kept until you really open it.",
+                "Open this page to continue",
+                "Your browser requested this page in advance. It works only once, so the site waits until you really open it.",
                 "Open the page, or start again: it takes one click.",
             ),
             ErrorKind::StepUpFailed => (
                 StatusCode::FORBIDDEN,
                 "The blog asks for a stronger sign-in",
-                "For this, the blog's API asks for more than an ordinary sign-in, another factor for instance. You have \
-                 just signed in again, and Microsoft Entra ID did not confirm it.",
-                "You are still signed in for everything else. Whoever runs this site: the authentication context in \
+                "For this page, the blog's API asks for more than an ordinary sign-in, for example a second factor. You have \
+                 just signed in again, but Microsoft Entra ID did not confirm it.",
+                "You are still signed in for everything else. For the operator of this site: the authentication context in \
                  `api.required_acrs` must be published to apps, and a Conditional Access policy must grant it.",
             ),
             ErrorKind::ConsentRequired(answer) => (
@@ -295,36 +296,36 @@ impl Explanation {
             ErrorKind::CertificateUnusable => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Sign-in failed",
-                "This site cannot prove to Microsoft Entra ID who it is: its certificate, or what stands for one, cannot be used.",
-                "Tell whoever runs this site. `blogctl cert check` says what is wrong.",
+                "This site cannot prove its identity to Microsoft Entra ID: none of its credentials can be used.",
+                "Tell the operator of this site. `blogctl cert check` says what is wrong.",
             ),
             ErrorKind::AdminConsentDeclined => (
                 StatusCode::FORBIDDEN,
                 "Consent was not given",
-                "Nobody has consented to what this site asks for on behalf of the organisation. Whoever followed the link \
-                 declined, or may not decide it.",
+                "No administrator has consented, on behalf of the organisation, to the permissions that this site requests. \
+                 The person who followed the link declined, or is not allowed to consent.",
                 "An administrator with the role Cloud Application Administrator, or a higher one, must follow the link \
-                 below and accept. Until then, only those sign in who may consent for themselves.",
+                 below and accept. Until then, only users who may consent for themselves can sign in.",
             ),
             ErrorKind::SignInExpired => (
                 StatusCode::BAD_REQUEST,
-                "This sign-in is no longer under way",
+                "This sign-in is no longer valid",
                 "It was already used, is older than ten minutes, or was started in another browser. A sign-in works \
                  once, in the browser that started it.",
                 "Start again: it takes one click.",
             ),
             ErrorKind::SignInLoop => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Your sign-in is lost again and again",
-                "You have just signed in three times within a minute, and each time the site did not know you a moment later.",
-                "Wait a minute, then try again. Whoever runs this site: replicas that do not share sessions do this. Set \
-                 `redis.url` on all of them, or have the load balancer send each browser to the same one.",
+                "Your sign-in keeps getting lost",
+                "You signed in three times within a minute, and each time the site no longer recognised you a moment later.",
+                "Wait a minute, then try again. For the operator of this site: this happens when replicas do not share \
+                 sessions. Set `redis.url` on all of them, or let the load balancer send each browser to the same replica.",
             ),
             _ => (
                 StatusCode::BAD_GATEWAY,
                 "Sign-in failed",
-                "The answer of Microsoft Entra ID did not pass this site's checks, so nobody was signed in.",
-                "Try again. If it happens again, tell whoever runs this site the request id.",
+                "Microsoft Entra ID's response did not pass this site's checks, so you were not signed in.",
+                "Try again. If it happens again, give the request ID to the operator of this site.",
             ),
         };
         of_status(status, "sign-in", heading, happened, advice).with_action("/login", "Try to sign in again")
@@ -355,49 +356,51 @@ fn of_status(
     }
 }
 
-/// Whom to ask for an app role, and for which.
-const ASK_FOR_A_ROLE: &str = "Ask whoever manages the accounts of this blog in Microsoft Entra ID to assign you";
-const WHERE_ROLES_ARE: &str = " under Enterprise applications › the blog's API › Users and groups. Then sign out and sign in again, so \
-                               that the new role counts.";
+/// Who assigns app roles.
+const ASK_FOR_A_ROLE: &str =
+    "Ask the person who manages this blog's accounts in Microsoft Entra ID to assign you the role";
+const WHERE_ROLES_ARE: &str = " under Enterprise applications › the blog's API › Users and groups. Then sign out and sign in \
+ again, so that the new role takes effect.";
 
-/// What happened and what the operator must do when a rule of the API keeps the whole site out.
+/// What happened, and what the operator must do, when a rule of the API rejects the whole site.
 fn of_forbidden_site(code: &str) -> (String, String) {
     let (happened, advice) = match code {
         "insufficient_scope" => (
-            "the access token that this site gets lacks the scope that the API requires",
+            "this site's access token lacks the scope that the API requires",
             "compare `client.api_scope` with the API's `api.required_scope`. The API's registration must expose that scope, and \
              the site's registration must list it under API permissions.",
         ),
         "client_app_not_allowed" => (
-            "the API does not list this site among the applications that it takes",
+            "the API does not list this site among the applications that it accepts",
             "add the site's `client.client_id` to the API's `api.allowed_client_apps`.",
         ),
         "client_auth_not_allowed" => (
-            "the API takes only applications that prove themselves to Microsoft Entra ID by certificate, and the access token does \
-             not say that this site did",
+            "the API accepts only applications that authenticate to Microsoft Entra ID with a certificate, and the access \
+             token does not say that this site did",
             "let the site use a certificate (`client.cert_path` or `client.credential`), or set the API's \
              `api.required_client_auth` to `any`.",
         ),
         "insufficient_claims" => (
             "the API asks for a stronger sign-in, and the access token does not say that this site can ask Microsoft Entra ID for \
              one",
-            "see that the site's token requests reach Microsoft Entra ID unchanged (`xms_cc` must hold `cp1`), or change the API's \
-             `api.required_acrs`.",
+            "make sure that the site's token requests reach Microsoft Entra ID unchanged (`xms_cc` must hold `cp1`), or change \
+             the API's `api.required_acrs`.",
         ),
         _ => (
-            "a rule of the API keeps this site out",
-            "look up the code among the problems of the API, in docs/api.md.",
+            "a rule of the API rejects this site",
+            "look up the code in the list of problems in docs/api.md.",
         ),
     };
-    let happened = format!("{happened} (`{code}`). It is not about your account.");
-    (happened, format!("Tell whoever runs this site: {advice}"))
+    let happened = format!("{happened} (`{code}`). Your account is not the cause.");
+    (happened, format!("For the operator of this site: {advice}"))
 }
 
-/// What the operator must compare when the API refuses every access token.
+/// What the operator must compare when the API rejects every access token.
 fn of_refused_token(code: &str) -> &'static str {
     match code {
         "wrong_issuer" | "wrong_tenant" | "unknown_key" | "bad_signature" | "wrong_algorithm" | "missing_kid" => {
-            "site and API use different tenants or authorities. Compare `entra.tenant_id` and `entra.authority_host` of both."
+            "the site and the API use different tenants or authorities. Compare `entra.tenant_id` and `entra.authority_host` \
+             of both."
         }
         "expired" | "not_yet_valid" | "issued_in_future" => {
             "the clock of the API's machine differs from Microsoft Entra ID's. Compare it with `blogctl doctor`."
@@ -431,7 +434,7 @@ fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result
     serializer.serialize_u16(status.as_u16())
 }
 
-/// Error messages of the program begin small and have no full stop; on a page they are sentences.
+/// Makes a page's sentence of an error message, which begins with a small letter and has no full stop.
 fn sentence(message: &str) -> Vec<Span> {
     let mut chars = message.chars();
     let mut text: String = chars

@@ -1,14 +1,14 @@
-//! Sign-ins that Entra ID refuses because of the user's account, password, device or second factor. These pages address the user:
-//! the site works, and its operator has nothing to repair. `entra::aadsts` has the words for operators.
+//! Sign-ins that Entra ID rejects because of the user's account, password, device or second factor. These pages address the user:
+//! the site works, and its operator has nothing to fix. `entra::aadsts` has the texts for operators.
 
 use crate::entra::aadsts::{EntraError, Remedy};
 
-/// What the user can do about a refused sign-in.
+/// What the user can do about a rejected sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignInDenial {
     /// Be assigned to the application.
     NotAssigned,
-    /// Meet what Conditional Access demands.
+    /// Meet the demands of Conditional Access.
     Blocked,
     /// Complete the additional step.
     AnotherFactor,
@@ -69,14 +69,14 @@ pub fn is_about_the_user(error: &EntraError) -> bool {
 }
 
 impl SignInDenial {
-    /// `None` when the site, its registration or an outage is to blame.
+    /// `None` when the cause is the site, its registration or an outage.
     pub fn of(answer: &EntraError) -> Option<Self> {
         if let Some(code) = answer.code {
             let listed = CODES
                 .iter()
                 .find(|(_, codes)| codes.contains(&code))
                 .map(|(refusal, _)| *refusal);
-            // New codes of these families appear now and then.
+            // Microsoft adds codes to these families.
             let of_family = || match code {
                 53_000..=53_999 | 530_000..=530_999 => Some(Self::Blocked),
                 120_000..=120_999 => Some(Self::Password),
@@ -91,12 +91,12 @@ impl SignInDenial {
 
     pub fn heading(self) -> &'static str {
         match self {
-            Self::NotAssigned => "You may not use this site yet",
+            Self::NotAssigned => "You do not have access to this site yet",
             Self::Blocked => "Your organisation does not allow this sign-in",
             Self::AnotherFactor => "Your sign-in needs one more step",
             Self::Password => "Your password was not accepted",
             Self::Account => "Your account cannot sign in",
-            Self::WrongAccount => "This account is not of this organisation",
+            Self::WrongAccount => "This account does not belong to this organisation",
             Self::Interrupted => "Your sign-in was interrupted",
         }
     }
@@ -108,19 +108,19 @@ impl SignInDenial {
                  assigned to it."
             }
             Self::Blocked => {
-                "A rule of your organisation (Conditional Access) blocked the sign-in, because of the place, the device, the \
-                 browser or a risk that it sees."
+                "A rule of your organisation (Conditional Access) blocked the sign-in, because of your location, device or \
+                 browser, or because it detected a risk."
             }
             Self::AnotherFactor => {
                 "Your organisation asks for multifactor authentication, and that step was not completed or is not set up yet."
             }
             Self::Password => "Microsoft Entra ID asks you to enter your password again, or to renew it.",
             Self::Account => {
-                "Microsoft Entra ID says that your account is locked, disabled, or may not sign in at this time."
+                "Microsoft Entra ID says that your account is locked or disabled, or cannot sign in at this time."
             }
             Self::WrongAccount => {
-                "You signed in with an account of another organisation, or with a personal one. This site takes accounts of its \
-                 own organisation and its guests."
+                "You signed in with an account of another organisation, or with a personal one. This site accepts accounts of \
+                 its own organisation and its guests."
             }
             Self::Interrupted => {
                 "Microsoft Entra ID wants you to sign in once more. Your sign-in was too old, or was not finished."
@@ -135,8 +135,8 @@ impl SignInDenial {
                  › Users and groups. Then sign in again. If you have another account that is assigned, use that one."
             }
             Self::Blocked => {
-                "Try it from a device and a network that your organisation manages. Your IT support finds the rule in the sign-in \
-                 logs of Microsoft Entra ID, by the correlation id in the details below."
+                "Try again from a device and a network that your organisation manages. Your IT support can find the rule in \
+                 the sign-in logs of Microsoft Entra ID, by the correlation ID in the details below."
             }
             Self::AnotherFactor => {
                 "Sign in again and complete the step, or set it up when you are asked to. If that is not possible, ask your IT \
@@ -146,7 +146,7 @@ impl SignInDenial {
                 "Sign in again. If your password has expired, change it first, or ask your IT support to reset it."
             }
             Self::Account => {
-                "Ask your IT support to unlock or enable your account. After some minutes, a locked one may work again."
+                "Ask your IT support to unlock or enable your account. A locked account may work again after some minutes."
             }
             Self::WrongAccount => {
                 "Use another account: the one that you have at this organisation. If you should have access as a guest, ask an \

@@ -92,7 +92,7 @@ async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
         HttpResponse::InternalServerError()
             .content_type("text/plain; charset=utf-8")
             .body(format!(
-                "Something went wrong on our side. Request id: {}\n",
+                "Something went wrong on our side. Request ID: {}\n",
                 RequestId::of(request).as_str()
             ))
     })

@@ -257,10 +257,10 @@ async fn ask_to_sign_in(
     let path = context.page_path();
     let drafts = context.component::<Drafts>()?;
     let promise = match drafts.save(seal.author, path, input.clone()).await {
-        Ok(()) => "Your text is kept until you are back.",
+        Ok(()) => "Your text is kept until you sign in again.",
         Err(error) => {
             log::error!("{error}");
-            "Your text could not be kept: copy it before you sign in."
+            "Your text could not be kept: copy it before you sign in again."
         }
     };
     let action = seal.action(&*context.component::<KeyRing>()?, path);
@@ -299,7 +299,7 @@ async fn step_up_required(
     if user.context.session.require_step_up(challenge) == StepUp::Failed {
         return Err(PageError::from(ErrorKind::StepUpFailed).with_input(Some(input.clone())));
     }
-    let summary = "The post was not saved: for this the blog asks you to sign in once more, with another factor for \
-                   instance.";
+    let summary = "The post was not saved: for this, the blog requires a stronger sign-in, for example with a second factor. \
+                   Sign in again.";
     ask_to_sign_in(&user.context, &FormSeal::new(&user.account), input, summary).await
 }

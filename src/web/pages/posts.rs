@@ -119,7 +119,7 @@ impl Card {
 pub fn author_name(post: &Post) -> String {
     let name = post.author.as_ref().and_then(|author| author.display_name.clone());
     name.filter(|name| !name.trim().is_empty())
-        .unwrap_or_else(|| "Somebody".to_owned())
+        .unwrap_or_else(|| "Unknown user".to_owned())
 }
 
 /// Whether the reader wrote it.

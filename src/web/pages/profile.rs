@@ -4,7 +4,8 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use crate::{
-    entra::{ClientCertificate, ConfidentialClient, Thumbprints},
+    certificate::{ClientCertificate, Thumbprints},
+    entra::ConfidentialClient,
     web::{error::PageError, request_context::SignedInUser, timestamp::Timestamp, user_sessions::UserSessions},
 };
 

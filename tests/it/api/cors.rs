@@ -22,7 +22,7 @@ fn preflight(api: &TestApi, origin: &str, method: &str) -> Answer {
 #[test]
 fn no_site_may_call_unless_it_is_listed() {
     let api = TestApi::start();
-    assert_ne!(preflight(&api, ORIGIN, "PUT").status, 200);
+    preflight(&api, ORIGIN, "PUT").problem(401, "missing_token");
     let answer = api.alice().call("GET", "/v1/posts").header("Origin", ORIGIN).send();
     assert_eq!((answer.status, answer.header("Access-Control-Allow-Origin")), (200, ""));
 }
@@ -110,7 +110,7 @@ fn an_origin_that_no_browser_sends_stops_the_start() {
     ] {
         for command in ["serve-api", "config"] {
             let ended = Ended::of_command(blogctl(folder.path()).arg(command).env("CORS_ORIGINS", entry));
-            assert_ne!(ended.code, Some(0), "{command} {entry}: {ended:?}");
+            assert_eq!(ended.code, Some(2), "{command} {entry}: {ended:?}");
             assert!(
                 ended.stderr.contains(reason) && ended.stderr.contains(remedy),
                 "{command} {entry}: {ended:?}"

@@ -297,7 +297,13 @@ fn the_page_may_load_nothing_from_elsewhere() {
         (page.status, page.header("Content-Type")),
         (200, "text/html; charset=utf-8")
     );
-    for part in page.text.split(['"']).filter(|text| text.starts_with("/v1/docs/")) {
+    let parts: Vec<_> = page
+        .text
+        .split('"')
+        .filter(|text| text.starts_with("/v1/docs/"))
+        .collect();
+    assert_eq!(parts.len(), 5, "{parts:?}");
+    for part in parts {
         let part = api.nobody().get(part);
         assert_eq!(part.status, 200);
         let policy = part.header("Content-Security-Policy");

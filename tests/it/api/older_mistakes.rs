@@ -39,7 +39,7 @@ fn ten_thousand_requests_cause_one_fetch_of_the_signing_keys() {
     alice.get_until("/v1/profile", 200);
     let client = alice.kept_alive();
     storm(10_000, |_| client.status("/v1/posts/0"), 404);
-    assert!(key_fetches(&api) <= 2, "{} fetches", key_fetches(&api));
+    assert_eq!(key_fetches(&api), 1);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn ten_thousand_invented_kids_cause_two_fetches_at_most() {
         client.status_with_token("/v1/posts", &format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header)))
     };
     storm(10_000, with_kid, 401);
-    assert!(key_fetches(&api) <= 2, "{} fetches", key_fetches(&api));
+    assert_eq!(key_fetches(&api), 2, "the first one, and one for all unknown keys");
 }
 
 #[test]
@@ -159,19 +159,10 @@ fn over_the_rate_limit_is_429_and_never_500() {
     let api = TestApi::with(|settings| (settings.api.limit_reads_burst, settings.api.limit_reads_per_second) = (3, 1));
     let alice = api.alice();
     let answers: Vec<_> = (0..20).map(|_| alice.get("/v1/posts/0")).collect();
-    assert!(
-        answers.iter().all(|answer| matches!(answer.status, 404 | 429)),
-        "{answers:#?}"
-    );
-    let refused = answers
-        .iter()
-        .find(|answer| answer.status == 429)
-        .expect("over the limit");
-    refused.problem(429, "too_many_requests");
-    assert!(
-        refused
-            .header("Retry-After")
-            .parse::<u64>()
-            .is_ok_and(|seconds| seconds >= 1)
-    );
+    let (within, over): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 404);
+    assert!(within.len() >= 3 && !over.is_empty(), "{answers:#?}");
+    for answer in over {
+        answer.problem(429, "too_many_requests");
+        assert_eq!(answer.header("Retry-After"), "1");
+    }
 }

@@ -139,9 +139,9 @@ fn every_route_counts_to_the_budget_of_the_address_and_health_to_its_own() {
             }
             assert!(!refused.header("Retry-After").is_empty());
             for probe in ["/health", "/health/live", "/health/ready"] {
-                assert_ne!(
+                assert_eq!(
                     from_one_address("GET", probe).send().status,
-                    429,
+                    200,
                     "{probe} after a flood of {path}"
                 );
             }

@@ -3,11 +3,11 @@
 use std::thread;
 
 use blogctl::{
-    blog::{Blog, Filter, Paging},
+    blog::{Blog, BlogError, Filter, Paging},
     db::{Database, DbError, migrate, posts, posts::NewPost},
 };
 use chrono::{DateTime, Utc};
-use diesel::{RunQueryDsl, connection::SimpleConnection};
+use diesel::{RunQueryDsl, connection::SimpleConnection, result::DatabaseErrorKind};
 
 use crate::support::database::{block_on, draft, each_blog, each_database, key};
 
@@ -16,6 +16,14 @@ fn execute(database: &Database, statement: &str) -> Result<(), diesel::result::E
         blogctl::db::Connection::Sqlite(c) => c.batch_execute(statement),
         blogctl::db::Connection::Postgres(c) => diesel::sql_query(statement).execute(&mut **c).map(drop),
     }
+}
+
+/// Runs a statement that must break a constraint of this kind, and not fail for another reason.
+#[track_caller]
+fn assert_breaks(database: &Database, constraint: &str, rule: &str, statement: &str) {
+    let error = execute(database, statement).expect_err(rule).to_string();
+    let message = error.to_lowercase().replace("not-null", "not null");
+    assert!(message.contains(&format!("{constraint} constraint")), "{rule}: {error}");
 }
 
 #[test]
@@ -177,15 +185,15 @@ fn the_schema_repeats_the_rules() {
         };
         execute(&database, &user(guid, guid, "Ann", 10)).expect("a good user");
         let other = "0a11ce00-0000-4000-8000-000000000002";
-        for (rule, statement) in [
-            ("the same key twice", user(guid, guid, "Ann", 10)),
-            ("no GUID", user("tenant", other, "Ann", 10)),
-            ("capital letters", user(guid, &other.to_uppercase(), "Ann", 10)),
-            ("no name", user(guid, other, "", 10)),
-            ("a long name", user(guid, other, &"x".repeat(201), 10)),
-            ("changed before it was made", user(guid, other, "Ann", 9)),
+        for (constraint, rule, statement) in [
+            ("unique", "the same key twice", user(guid, guid, "Ann", 10)),
+            ("check", "no GUID", user("tenant", other, "Ann", 10)),
+            ("check", "capital letters", user(guid, &guid.to_uppercase(), "Ann", 10)),
+            ("check", "no name", user(guid, other, "", 10)),
+            ("check", "a long name", user(guid, other, &"x".repeat(201), 10)),
+            ("check", "changed before it was made", user(guid, other, "Ann", 9)),
         ] {
-            assert!(execute(&database, &statement).is_err(), "{rule}");
+            assert_breaks(&database, constraint, rule, &statement);
         }
         let post = |title: &str, content: &str, author: &str, updated: i64| {
             format!(
@@ -195,17 +203,21 @@ fn the_schema_repeats_the_rules() {
         };
         let ann = "(SELECT min(id) FROM users)";
         execute(&database, &post(&"é".repeat(200), "Text", ann, 10)).expect("a good post");
-        for (rule, statement) in [
-            ("no title", post("", "Text", ann, 10)),
-            ("a blank title", post("  ", "Text", ann, 10)),
-            ("a long title", post(&"é".repeat(201), "Text", ann, 10)),
-            ("no content", post("Title", "", ann, 10)),
-            ("nobody's", post("Title", "Text", "999", 10)),
-            ("no author", post("Title", "Text", "NULL", 10)),
-            ("changed before it was written", post("Title", "Text", ann, 9)),
-            ("a user who has posts is not deleted", "DELETE FROM users".to_owned()),
+        for (constraint, rule, statement) in [
+            ("check", "no title", post("", "Text", ann, 10)),
+            ("check", "a blank title", post("  ", "Text", ann, 10)),
+            ("check", "a long title", post(&"é".repeat(201), "Text", ann, 10)),
+            ("check", "no content", post("Title", "", ann, 10)),
+            ("foreign key", "an unknown author", post("Title", "Text", "999", 10)),
+            ("not null", "no author", post("Title", "Text", "NULL", 10)),
+            ("check", "changed before it was written", post("Title", "Text", ann, 9)),
+            (
+                "foreign key",
+                "a user who has posts is not deleted",
+                "DELETE FROM users".to_owned(),
+            ),
         ] {
-            assert!(execute(&database, &statement).is_err(), "{rule}");
+            assert_breaks(&database, constraint, rule, &statement);
         }
     });
 }
@@ -221,7 +233,10 @@ fn a_post_of_nobody_is_refused() {
         author.id += 1;
         let outcome =
             block_on(Blog::new(database.clone()).create(blogctl::blog::Rights::Write, &author, draft("Orphan")));
-        assert!(outcome.is_err(), "{outcome:?}");
+        assert!(
+            matches!(&outcome, Err(BlogError::Database(error)) if is_foreign_key_violation(error)),
+            "{outcome:?}"
+        );
         let at: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().expect("a time");
         let orphan = NewPost {
             author_id: author.id,
@@ -231,6 +246,19 @@ fn a_post_of_nobody_is_refused() {
             updated_at: at,
         };
         let outcome: Result<i64, DbError> = block_on(database.write(move |c| posts::insert(c, &orphan)));
-        assert!(outcome.is_err(), "{outcome:?}");
+        assert!(
+            matches!(&outcome, Err(error) if is_foreign_key_violation(error)),
+            "{outcome:?}"
+        );
     });
+}
+
+fn is_foreign_key_violation(error: &DbError) -> bool {
+    matches!(
+        error,
+        DbError::Statement(diesel::result::Error::DatabaseError(
+            DatabaseErrorKind::ForeignKeyViolation,
+            _
+        ))
+    )
 }

@@ -1,6 +1,9 @@
 //! Creation under a key: how long it is remembered, and that the key and the post are written together or not at all.
 
-use blogctl::blog::{BlogError, CreatedOnce, IdempotencyKey, Post, Rights, User};
+use blogctl::{
+    blog::{BlogError, CreatedOnce, IdempotencyKey, Post, Rights, User},
+    db::DbError,
+};
 use diesel::{QueryableByName, RunQueryDsl, sql_types::BigInt};
 
 use crate::support::database::{TestBlog, draft, each_blog};
@@ -107,18 +110,24 @@ fn without_the_key_there_is_no_post_and_without_the_post_no_key() {
             .await;
         assert!(matches!(outcome, Err(BlogError::NoAnswer(_))), "{outcome:?}");
         let panics = |_: &Post| panic!("while the answer is made");
+        let outcome = test
+            .blog
+            .create_once(Rights::Write, &author, draft("One"), key(), panics)
+            .await;
         assert!(
-            test.blog
-                .create_once(Rights::Write, &author, draft("One"), key(), panics)
-                .await
-                .is_err()
+            matches!(outcome, Err(BlogError::Database(DbError::Panicked))),
+            "{outcome:?}"
         );
         // Nobody has this row id, so the post cannot be inserted.
         let nobody = User {
             id: 999,
             ..author.clone()
         };
-        assert!(test.once(&nobody, "k", "One").await.is_err());
+        let outcome = test.once(&nobody, "k", "One").await;
+        assert!(
+            matches!(outcome, Err(BlogError::Database(DbError::Statement(_)))),
+            "{outcome:?}"
+        );
         assert_eq!((test.count("idempotency_keys"), test.count("blog_posts")), (0, 0));
         assert!(!test.once(&author, "k", "One").await.expect("written").is_replay);
     });

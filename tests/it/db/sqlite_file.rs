@@ -76,6 +76,10 @@ fn is_transient(error: &BlogError) -> bool {
     matches!(error, BlogError::Database(error) if error.is_transient())
 }
 
+fn is_file_gone(outcome: &Result<(), DbError>) -> bool {
+    matches!(outcome, Err(DbError::FileGone { .. }))
+}
+
 fn is_gone(outcome: &Result<i64, BlogError>) -> bool {
     matches!(outcome, Err(BlogError::Database(DbError::FileGone { .. })))
 }
@@ -91,13 +95,17 @@ fn no_write_is_acknowledged_while_the_file_is_deleted_or_replaced_and_no_file_is
             fs::rename(&path, &aside).expect("moved away");
             for _ in 0..3 {
                 assert!(is_gone(&opened.write("Lost").await), "{name:?} is deleted");
-                assert!(opened.database.ping().await.is_err(), "not ready");
-                assert!(opened.database.connect().is_err(), "nothing is opened in its place");
+                assert!(is_file_gone(&opened.database.ping().await), "not ready");
+                let connected = opened.database.connect().map(drop);
+                assert!(
+                    is_file_gone(&connected),
+                    "nothing is opened in its place: {connected:?}"
+                );
             }
             assert!(!path.exists(), "{name:?} was made anew");
             fs::copy(&aside, &path).expect("replaced");
             assert!(is_gone(&opened.write("Lost").await), "{name:?} is replaced");
-            assert!(opened.database.ping().await.is_err(), "not ready");
+            assert!(is_file_gone(&opened.database.ping().await), "not ready");
             // The original is back.
             fs::rename(&aside, &path).expect("moved back");
             opened.write("After").await.expect("written again");

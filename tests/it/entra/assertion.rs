@@ -6,10 +6,7 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use blogctl::{
-    config::AssertionForm,
-    entra::{ClientCertificate, assertion::ClientAssertion},
-};
+use blogctl::{certificate::ClientCertificate, config::AssertionForm, entra::assertion::ClientAssertion};
 use chrono::{DateTime, Utc};
 use openssl::{
     hash::MessageDigest,

@@ -4,12 +4,11 @@
 use std::path::Path;
 
 use blogctl::{
-    config::CertificateSettings,
-    entra::{
-        ClientCertificate, Thumbprints,
-        certificate::CertificateError,
-        issue_certificate::{Destination, IssueError, NewCertificate, Subject},
+    certificate::{
+        CertificateError, ClientCertificate, Thumbprints,
+        issue::{Destination, IssueError, NewCertificate, Subject},
     },
+    config::CertificateSettings,
 };
 use openssl::{
     ec::{EcGroup, EcKey},

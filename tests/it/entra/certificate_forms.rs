@@ -7,11 +7,8 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use blogctl::{
+    certificate::{CertificateError, ClientCertificate, Examination, certificates_of},
     config::CertificateSettings,
-    entra::{
-        ClientCertificate,
-        certificate::{CertificateError, Examination, certificates_of},
-    },
 };
 use chrono::Utc;
 use openssl::{

@@ -3,10 +3,11 @@
 use std::{collections::HashMap, sync::Arc};
 
 use blogctl::{
+    certificate::CertificateError,
     config::{ClientSettings, Settings},
     entra::{
         ConfidentialClient, CredentialError, PendingSignIn, Provider, ProviderError, SignInHints, aadsts::Remedy,
-        certificate::CertificateError, clock::Clock, confidential_client::SignInError, signing_keys::KeyPolicy,
+        clock::Clock, confidential_client::SignInError, signing_keys::KeyPolicy,
     },
 };
 use chrono::{TimeDelta, Utc};

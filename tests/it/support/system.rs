@@ -13,8 +13,8 @@ use std::{
 use actix_web::dev::ServerHandle;
 use blogctl::{
     api,
+    certificate::issue::{Destination, NewCertificate, Subject},
     config::{DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, Environment, Settings},
-    entra::issue_certificate::{Destination, NewCertificate, Subject},
     idp, serve, web,
 };
 use secrecy::SecretString;

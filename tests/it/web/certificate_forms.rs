@@ -4,8 +4,8 @@ use std::{fs, path::Path, process::Command};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use blogctl::{
+    certificate::ClientCertificate,
     config::{CertificateSettings, Settings},
-    entra::ClientCertificate,
 };
 use secrecy::SecretString;
 

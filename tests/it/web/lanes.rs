@@ -109,7 +109,11 @@ fn while_the_api_hangs_probes_answer_people_sign_in_and_no_more_wait_than_there_
     // Nobody is left out for good: a form keeps its text.
     let form = other.get(&system.web.url("/posts/new")).form("Publish");
     let refused = other.submit(&form.with("title", "t").with("content", "kept in the form"));
-    assert!(refused.text().contains("too many requests wait"), "{}", refused.body);
+    assert!(
+        refused.text().contains("too many requests are waiting"),
+        "{}",
+        refused.body
+    );
     assert_eq!(refused.form("Publish").value("content"), "kept in the form");
     assert_eq!(waiting.len(), API_THREADS);
     api.open.lock().expect("a list").clear();

@@ -125,7 +125,7 @@ fn a_change_in_another_tab_is_not_overwritten_unseen() {
 
     let page = browser.submit(&second.with("content", "from the second tab"));
     assert_eq!((page.status, page.url.path().ends_with("/edit")), (200, true));
-    assert!(page.text().contains("it was changed since you opened it"));
+    assert!(page.text().contains("it has changed since you opened it"));
     assert!(
         page.text().contains("from the first tab"),
         "the version that is saved now is shown"
@@ -267,7 +267,8 @@ fn the_profile_shows_who_one_is_and_how_the_site_proved_itself() {
     ] {
         assert!(text.contains(expected), "{expected}");
     }
-    let sha1 = blogctl::entra::ClientCertificate::load(&system.settings.client.certificate).expect("a certificate");
+    let sha1 =
+        blogctl::certificate::ClientCertificate::load(&system.settings.client.certificate).expect("a certificate");
     assert!(text.contains(&sha1.thumbprints().sha1_hex()));
     assert!(!text.contains("eyJ"), "no token on a page");
 }

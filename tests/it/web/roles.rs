@@ -18,7 +18,7 @@ fn an_admin_edits_and_deletes_what_others_wrote_on_pages_that_say_whose_it_is() 
     let edit = chiara.get(&format!("{}/edit", post.url));
     assert!(
         edit.text()
-            .contains("a post of <strong><bdi>Alice Archer</bdi></strong>"),
+            .contains("a post by <strong><bdi>Alice Archer</bdi></strong>"),
         "{}",
         edit.text()
     );
@@ -32,7 +32,7 @@ fn an_admin_edits_and_deletes_what_others_wrote_on_pages_that_say_whose_it_is() 
         !alice
             .get(&format!("{}/edit", post.url))
             .text()
-            .contains("a post of <strong>"),
+            .contains("a post by <strong>"),
         "it is her own"
     );
 

@@ -68,7 +68,7 @@ fn other_text_in_a_form_that_was_sent_is_a_decision() {
     let refused = browser.submit(&form.with("content", "second thoughts"));
     assert_eq!((refused.status, refused.url.query()), (200, None), "after a redirect");
     assert!(
-        refused.text().contains("A post was published from this form before"),
+        refused.text().contains("This form has already published a post"),
         "{}",
         refused.text()
     );

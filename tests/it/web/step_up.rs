@@ -62,10 +62,10 @@ fn claims_asked_for(page: &Page) -> Vec<String> {
 fn what_the_api_demands_is_asked_for_and_the_page_is_there_again() {
     let system = TestSystem::with(|settings| settings.api.required_acrs = vec!["c1".to_owned()]);
     let browser = Browser::new();
-    let page = browser.sign_in(&system, ALICE, "/posts?q=x");
+    let page = browser.sign_in(&system, ALICE, "/posts?by=me");
     assert_eq!(
         (page.status, page.url.as_str()),
-        (200, system.web.url("/posts?q=x").as_str()),
+        (200, system.web.url("/posts?by=me").as_str()),
         "{}",
         page.body
     );
@@ -148,7 +148,7 @@ fn text_that_is_sent_when_the_demand_comes_is_kept_over_it() {
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
     let refused = browser.submit(&form.with("title", "Kept").with("content", "Much thought."));
     assert_eq!(refused.status, 401);
-    assert!(refused.text().contains("sign in once more") && refused.text().contains("Much thought."));
+    assert!(refused.text().contains("requires a stronger sign-in") && refused.text().contains("Much thought."));
     let back = browser.get(&system.web.url("/login?next=/posts/new"));
     assert_eq!((back.status, back.url.path()), (200, "/posts/new"));
     assert!(claims_asked_for(&back)[0].contains("c1"));

@@ -18,6 +18,7 @@ use crate::{
         Authority,
         access_token::{is_audience, names_of_api},
     },
+    guid,
 };
 
 /// Values come from whoever made the token.
@@ -325,7 +326,7 @@ fn is_wrong(name: &str, value: Option<&Value>, authority: &Authority, settings: 
             };
             !text.is_some_and(is_known)
         }
-        "oid" => text.is_none_or(|oid| guid(oid).is_none()),
+        "oid" => text.is_none_or(|oid| guid::parse(oid).is_none()),
         "scp" => match text {
             Some(scp) => !scp.split_whitespace().any(|word| word == settings.required_scope),
             None => value.is_some() || !settings.allow_app_only,
@@ -333,17 +334,17 @@ fn is_wrong(name: &str, value: Option<&Value>, authority: &Authority, settings: 
         "exp" => seconds().is_none_or(|exp| exp.saturating_add(skew) <= now),
         "nbf" | "iat" => seconds().is_some_and(|from| from.saturating_sub(skew) > now),
         "azp" | "appid" if !settings.allowed_client_apps.is_empty() => {
-            let is_allowed = |app: Uuid| settings.allowed_client_apps.iter().any(|own| guid(own) == Some(app));
-            !text.and_then(guid).is_some_and(is_allowed)
+            let is_allowed = |app: Uuid| {
+                settings
+                    .allowed_client_apps
+                    .iter()
+                    .any(|own| guid::parse(own) == Some(app))
+            };
+            !text.and_then(guid::parse).is_some_and(is_allowed)
         }
         "azpacr" | "appidacr" => settings.required_client_auth == RequiredClientAuth::Certificate && text != Some("2"),
         _ => false,
     }
-}
-
-/// With hyphens, as Entra writes it; `Uuid` reads other forms, too.
-fn guid(text: &str) -> Option<Uuid> {
-    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
 fn span(seconds: i64) -> String {

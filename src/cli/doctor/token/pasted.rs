@@ -3,7 +3,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::cli::failure::WrongUsage;
+use crate::cli::error_report::WrongUsage;
 
 /// Names under which answers and URLs have it, the access token first.
 const NAMES: [&str; 3] = ["access_token", "accessToken", "id_token"];

@@ -10,10 +10,9 @@ use base64::{
 };
 use serde_json::{Map, Value};
 
-use super::not_strict;
 use crate::idp::{
     certificate::RegisteredCertificate,
-    refusal::{Refusal, invalid_client},
+    error::{Refusal, invalid_client},
 };
 
 /// Longest assertion that is looked at, in bytes.
@@ -157,6 +156,16 @@ pub fn missing(name: &str) -> Refusal {
         format!(
             "The required field '{name}' is missing from the credential. Ensure that you have all the necessary parameters for \
              the login request."
+        ),
+    )
+}
+
+/// What Entra would take, but the best form of an assertion does not have.
+pub fn not_strict(what: &str) -> Refusal {
+    invalid_client(
+        70002,
+        format!(
+            "Client assertion is not in its best form: {what}. (Strict mode of the development identity provider.)"
         ),
     )
 }

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{not_strict, parts::missing};
+use super::parts::{missing, not_strict};
 use crate::idp::{
     clock,
-    refusal::{Refusal, invalid_client},
+    error::{Refusal, invalid_client},
 };
 
 /// How far clocks may differ.

@@ -14,24 +14,25 @@ pub(super) fn rejection(error: &ApiError) -> Option<(StatusCode, Rejection)> {
     let (status, summary) = match error {
         ApiError::Invalid(errors) => return Some((StatusCode::UNPROCESSABLE_ENTITY, of_fields(errors))),
         ApiError::TooLarge => {
-            let content_error = Some("Text is longer than this blog takes; shorten it".to_owned());
+            let content_error = Some("Text is too long for this blog; shorten it".to_owned());
             let rejection = Rejection { content_error, ..with_summary("The post was not saved: it is too long.".to_owned()) };
             return Some((StatusCode::PAYLOAD_TOO_LARGE, rejection));
         }
         ApiError::VersionConflict => {
-            let summary = "The post was not saved: it was changed since you opened it. The version that is saved now is shown below \
-                           your text. Saving again replaces it.";
+            let summary = "The post was not saved: it has changed since you opened it. The saved version is shown below your \
+             text. Saving again replaces it.";
             let rejection = Rejection { is_stale: true, ..with_summary(summary.to_owned()) };
             return Some((StatusCode::PRECONDITION_FAILED, rejection));
         }
         ApiError::Malformed => (
             StatusCode::BAD_REQUEST,
-            "The post was not saved: the form was changed on its way here. Your text is still here; send it again.".to_owned(),
+            "The post was not saved: the form was changed on its way to the site. Your text is still here; send it \
+             again.".to_owned(),
         ),
         ApiError::IdempotencyKeyReused => (
             StatusCode::CONFLICT,
-            "A post was published from this form before you changed the text: look at your posts. This text is not saved; \
-             publishing it now makes another post."
+            "This form has already published a post, before you changed the text: see your posts. The new text is not saved; \
+             publishing it now creates a second post."
                 .to_owned(),
         ),
         ApiError::SignIn(_) | ApiError::RefreshFailedRecently => (
@@ -42,27 +43,29 @@ pub(super) fn rejection(error: &ApiError) -> Option<(StatusCode, Rejection)> {
         ),
         ApiError::TooManyRequests(seconds) => (
             StatusCode::TOO_MANY_REQUESTS,
-            format!("The post was not saved: the blog asks to slow down. Your text is still here. {}", wait(*seconds)),
+            format!("The post was not saved: the blog received too many requests. Your text is still here. {}", wait(*seconds)),
         ),
         ApiError::Busy => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "The post was not saved: too many requests wait for the blog's API. Your text is still here; try again in a few seconds."
+            "The post was not saved: too many requests are waiting for the blog's API. Your text is still here; try again in a \
+             few seconds."
                 .to_owned(),
         ),
         ApiError::Unavailable(seconds) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("The blog's API cannot save it just now. {MAYBE_SAVED} {}", wait(*seconds)),
+            format!("The blog's API cannot save the post right now. {MAYBE_SAVED} {}", wait(*seconds)),
         ),
         ApiError::Unreachable(_) => (
             StatusCode::BAD_GATEWAY,
-            "The post was not saved: the blog's API could not be reached. Your text is still here; try again in a moment.".to_owned(),
+            "The post was not saved: the blog's API could not be reached. Your text is still here; try again in a \
+             moment.".to_owned(),
         ),
         ApiError::TimedOut => {
             (StatusCode::BAD_GATEWAY, format!("The blog's API did not answer in time. {MAYBE_SAVED} Try again in a moment."))
         }
         ApiError::UnexpectedStatus(_) | ApiError::InvalidResponse(_) => (
             StatusCode::BAD_GATEWAY,
-            format!("The blog's API answered with an error of its own. {MAYBE_SAVED} Try again in a moment."),
+            format!("The blog's API answered with an error. {MAYBE_SAVED} Try again in a moment."),
         ),
         ApiError::SignInRequired
         | ApiError::TokenRejected(_)
@@ -76,7 +79,8 @@ pub(super) fn rejection(error: &ApiError) -> Option<(StatusCode, Rejection)> {
 }
 
 /// After an error of the API nobody knows whether it wrote the post; the form's key and `ETag` keep it from writing twice.
-const MAYBE_SAVED: &str = "The post may have been saved or not. Your text is still here, and will not be saved twice.";
+const MAYBE_SAVED: &str = "The post may or may not have been saved. Your text is still here, and sending it again does not \
+ save it twice.";
 
 fn with_summary(summary: String) -> Rejection {
     Rejection {
@@ -89,7 +93,7 @@ fn with_summary(summary: String) -> Rejection {
 }
 
 fn of_fields(errors: &[FieldError]) -> Rejection {
-    let mut rejection = with_summary("The post was not saved: something needs your attention.".to_owned());
+    let mut rejection = with_summary("The post was not saved: check the fields below.".to_owned());
     for FieldError { field, message } in errors {
         match field.as_str() {
             "title" => {

@@ -1,6 +1,25 @@
 //! What passes is asked again, what does not is not; nobody waits for long, and nobody waits for what another has waited for.
 
-use super::*;
+use std::{sync::Arc, time::Duration};
+
+use blogctl::{
+    config::{CertificateSettings, CredentialSettings, DEV_CLIENT_ID, Settings},
+    entra::{CredentialSource, Provider, confidential_client::ConfidentialClient},
+};
+use serde_json::json;
+use url::Url;
+
+use super::{
+    NAME, assert_nothing_to_sign_with, assert_signs_in, forbidden, in_vault, on_a_machine, put_new_version, signatures,
+    signs_in,
+};
+use crate::support::{
+    azure::{PlayedAzure, registered},
+    certificates::{TestCertificate, file, key_pem, pem},
+    entra::{rsa_key, wait_until},
+    idp::IdpControl,
+    system::{TestSystem, client_certificate},
+};
 
 fn busy() -> serde_json::Value {
     json!({ "error": { "code": "Throttled", "message": "try again" }})

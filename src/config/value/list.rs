@@ -1,0 +1,69 @@
+//! Lists: arrays in a file, commas between items in the environment.
+
+use std::net::IpAddr;
+
+use figment::value::Value;
+use ipnet::IpNet;
+use serde_json::{Value as Json, json};
+
+use super::{SettingValue, structure::structured};
+use crate::config::quote::quotable;
+
+/// An array, a comma list, or an array in JSON.
+impl SettingValue for Vec<String> {
+    const EXPECTED: &'static str = "an array of texts, or one text with commas between them";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        if let Some(text) = value.as_str().filter(|text| !text.trim_start().starts_with('[')) {
+            return Ok(text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect());
+        }
+        structured(value)
+    }
+    fn show(&self) -> Json {
+        json!(self)
+    }
+}
+
+/// An array, or a comma list.
+impl SettingValue for Vec<u32> {
+    const EXPECTED: &'static str = "an array of whole numbers, or one text with commas between them";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        if value.as_str().is_none() {
+            return structured(value);
+        }
+        let number = |text: &String| {
+            text.parse()
+                .map_err(|_| format!("{:?} is no such number", quotable(text)))
+        };
+        Vec::<String>::read(value)?.iter().map(number).collect()
+    }
+    fn show(&self) -> Json {
+        json!(self.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+}
+
+/// In CIDR form; an address alone is a network of its own.
+impl SettingValue for Vec<IpNet> {
+    const EXPECTED: &'static str = "networks such as 10.0.0.0/8, or IP addresses";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        let network = |text: &String| {
+            text.parse()
+                .ok()
+                .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+        };
+        Vec::<String>::read(value)?
+            .iter()
+            .map(|text| network(text).ok_or_else(|| format!("{:?} is neither", quotable(text))))
+            .collect()
+    }
+    fn show(&self) -> Json {
+        json!(self.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+}

@@ -1,0 +1,53 @@
+//! Secrets: shown as stars, and not even quoted when they are wrong.
+
+use figment::value::Value;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value as Json, json};
+
+use super::{Form, SettingValue, structure::structured, text};
+use crate::config::redact::HIDDEN;
+
+impl SettingValue for SecretString {
+    const EXPECTED: &'static str = "text";
+    const FORM: Form = Form::Secret;
+
+    fn read(value: &Value) -> Result<Self, String> {
+        // A file with line ends of another system leaves half of one.
+        text(value).map(|text| Self::from(text.trim_end_matches(['\r', '\n'])))
+    }
+    fn show(&self) -> Json {
+        if self.expose_secret().is_empty() {
+            Json::Null
+        } else {
+            json!(HIDDEN)
+        }
+    }
+    fn quote(_: &Value) -> String {
+        "has a value that will not do".to_owned()
+    }
+}
+
+/// An array (also in JSON), or one text, which may hold commas. Empty text is none.
+impl SettingValue for Vec<SecretString> {
+    const EXPECTED: &'static str = "text, or an array of texts";
+    const FORM: Form = Form::Secret;
+
+    fn read(value: &Value) -> Result<Self, String> {
+        match value.as_str() {
+            Some(text) if text.trim().is_empty() => Ok(Vec::new()),
+            Some(text) if !text.trim_start().starts_with('[') => Ok(vec![SecretString::from(text)]),
+            // What is wrong with it could be part of it.
+            _ => structured(value).map_err(|_| String::new()),
+        }
+    }
+    fn show(&self) -> Json {
+        match self.len() {
+            0 => Json::Null,
+            1 => json!(HIDDEN),
+            count => json!(vec![HIDDEN; count]),
+        }
+    }
+    fn quote(_: &Value) -> String {
+        "has a value that will not do".to_owned()
+    }
+}

@@ -1,0 +1,9 @@
+//! How the control interface reports an error.
+
+use actix_web::{HttpResponse, http::StatusCode};
+use serde_json::json;
+
+/// A JSON response whose `error` says what is wrong with the request.
+pub(super) fn problem(status: StatusCode, message: impl Into<String>) -> HttpResponse {
+    HttpResponse::build(status).json(json!({ "error": message.into() }))
+}

@@ -1,0 +1,130 @@
+//! `blog.toml` and other files with settings.
+
+use std::{fs, path::Path};
+
+use serde_json::Value as Json;
+
+use super::given;
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_mistake_that_shows_none_of_its_content() {
+    let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
+    for (file, content, expected) in [
+        (
+            "blog.toml",
+            format!("[client]\ncookie_key = \"{secret}").into_bytes(),
+            "line 2, column",
+        ),
+        (
+            "blog.toml",
+            b"[client]\ncookie_key = \"hunter2\xff\"".to_vec(),
+            "is not valid UTF-8",
+        ),
+        (
+            ".env",
+            format!("A=1\nBLOG_CLIENT__COOKIE_KEY=\"{secret}").into_bytes(),
+            "line 2",
+        ),
+        (
+            ".env",
+            b"BLOG_CLIENT__COOKIE_KEY=hunter2\xff".to_vec(),
+            "is not valid UTF-8",
+        ),
+    ] {
+        let mistake = given().file(file, content).the_mistake();
+        let told = format!("{mistake} {}", mistake.hint);
+        assert!(told.contains(file) && told.contains(expected), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn a_named_file_must_be_there_and_is_read_in_place_of_blog_toml() {
+    let mut layers = given()
+        .file("blog.toml", "[client]\nport = 1")
+        .file("other.toml", "[client]\nport = 2");
+    layers.sources.file = Some("other.toml".into());
+    assert_eq!(layers.load().settings.client.port, 2);
+    layers.sources.file = Some("missing.toml".into());
+    assert!(layers.the_mistake().setting.ends_with("missing.toml"));
+
+    let by_variable = given()
+        .file("other.toml", "[client]\nport = 3")
+        .variable("BLOG_CONFIG", "other.toml");
+    assert_eq!(by_variable.load().settings.client.port, 3);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_utf_8_is_a_mistake() {
+    use std::os::unix::ffi::OsStringExt;
+    let mut layers = given();
+    layers
+        .sources
+        .environment
+        .push(("FLASK_PORT".into(), std::ffi::OsString::from_vec(vec![0xff])));
+    assert_eq!(layers.the_mistake().setting, "client.port");
+}
+
+#[test]
+fn blog_toml_has_every_setting_with_its_default_and_a_sentence() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("blog.toml")).expect("blog.toml");
+    assert_eq!(undocumented(&text), [""; 0]);
+    let uncommented: Vec<&str> = text
+        .lines()
+        .map(|line| if is_setting(line) { &line[1..] } else { line })
+        .collect();
+
+    let loaded = given().file("blog.toml", uncommented.join("\n")).load();
+
+    let defaults = given().load();
+    for (entry, default) in loaded.entries.iter().zip(&defaults.entries) {
+        assert_ne!(entry.origin, "default", "{} is not in blog.toml", entry.name);
+        // An example, since a list of none teaches nothing.
+        if entry.name != "client.credential" {
+            assert_eq!(
+                without_empty(&entry.value),
+                without_empty(&default.value),
+                "{}",
+                entry.name
+            );
+        }
+    }
+}
+
+/// A commented-out setting: `#` with no space behind it. Prose has one.
+fn is_setting(line: &str) -> bool {
+    line.strip_prefix('#')
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
+}
+
+/// Settings without prose right above them, or above their table.
+fn undocumented(text: &str) -> Vec<&str> {
+    let mut above = "";
+    let mut undocumented = Vec::new();
+    for line in text.lines() {
+        if is_setting(line) && !(above.starts_with("# ") || is_setting(above) || above == "#") {
+            undocumented.push(line);
+        }
+        above = line;
+    }
+    undocumented
+}
+
+/// What a table leaves out is the same as what is empty in it.
+fn without_empty(value: &Json) -> Json {
+    match value {
+        Json::Object(fields) => {
+            let full = |(_, value): &(&String, &Json)| !value.is_null() && **value != Json::Array(Vec::new());
+            Json::Object(
+                fields
+                    .iter()
+                    .filter(full)
+                    .map(|(k, v)| (k.clone(), without_empty(v)))
+                    .collect(),
+            )
+        }
+        Json::Array(items) => Json::Array(items.iter().map(without_empty).collect()),
+        other => other.clone(),
+    }
+}

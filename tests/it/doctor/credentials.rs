@@ -1,0 +1,144 @@
+//! `blogctl doctor` on certificates, keys, and lists of credentials.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{Patient, of};
+use crate::support::{
+    azure::{PlayedAzure, registered},
+    binary::Ended,
+    certificates::{TestCertificate, file, key_pem, pem},
+};
+
+#[test]
+fn a_key_that_everybody_may_read_is_told() {
+    let patient = Patient::new();
+    let path = patient.system.settings.client.certificate.path.clone().expect("set");
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("a mode");
+    let ended = patient.doctor(&[]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let told = of(&ended.stdout, " Certificate ");
+    assert!(
+        told.contains("! Certificate") && told.contains(&format!("chmod 600 {}", path.display())),
+        "{told}"
+    );
+
+    // Everybody may read a certificate; its key is elsewhere.
+    let both = fs::read_to_string(&path).expect("there");
+    let (key, public) = split_pem(&both);
+    let alone = patient.folder.path().join("public.pem");
+    fs::write(&alone, public).expect("written");
+    fs::set_permissions(&alone, Permissions::from_mode(0o644)).expect("a mode");
+    let cert = format!("client.cert_path={}", alone.display());
+    let told = of(
+        &patient.report(&[&cert, &format!("client.key_base64={}", STANDARD.encode(key))]),
+        " Certificate ",
+    );
+    assert!(told.contains('✓') && !told.contains('!'), "{told}");
+}
+
+/// The private key of a PEM text, and the rest of it.
+fn split_pem(both: &str) -> (String, String) {
+    let parts: Vec<_> = both.split_inclusive("-----\n").collect();
+    let blocks = parts.chunks(2).map(<[&str]>::concat);
+    let (keys, rest): (Vec<_>, Vec<_>) = blocks.partition(|block| block.contains("PRIVATE KEY"));
+    (keys.concat(), rest.concat())
+}
+
+#[test]
+fn one_vault_that_hangs_holds_up_no_other_entry() {
+    let azure = PlayedAzure::start();
+    azure.put("blog-site", registered(false, false));
+    let patient = Patient::new();
+    let own = patient.system.settings.client.certificate.path.clone().expect("set");
+    patient.has_credentials(&format!(
+        "[[client.credential]]\nsource = \"key_vault_sign\"\nvault_url = \"{0}\"\ncertificate = \"blog-site\"\n\
+         [[client.credential]]\nsource = \"file\"\ncert_path = \"{1}\"\n\
+         [azure]\nimds_url = \"{0}\"\nidentity = \"managed\"\n",
+        azure.server.url(""),
+        own.display()
+    ));
+    azure.be_slow(Duration::from_mins(10));
+    let ended = Ended::of(patient.folder.path(), &["doctor", "--timeout", "2"]);
+    let told = of(&ended.stdout, " Certificate ");
+    assert!(
+        ended.code == Some(0) && told.contains("! Certificate") && told.contains("✓ Certificate"),
+        "{ended:?}"
+    );
+    assert_eq!(azure.asked("/certificates/").len(), 1, "once for all checks");
+    assert!(
+        of(&ended.stdout, " Client assertion ").contains("is accepted"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn each_entry_of_a_list_is_checked_and_one_that_is_accepted_is_enough() {
+    let patient = Patient::new();
+    let own = patient.system.settings.client.certificate.path.clone().expect("set");
+    let folder = patient.folder.path();
+    let key = crate::support::entra::rsa_key(2048);
+    let stranger = pem(&TestCertificate::new("stranger", &key).make());
+    file(folder, "stranger.pem", &[&stranger, &key_pem(&key)]);
+    patient.has_credentials(&format!(
+        "[[client.credential]]\nsource = \"file\"\ncert_path = \"stranger.pem\"\n[[client.credential]]\n\
+         source = \"file\"\ncert_path = \"{}\"\n[[client.credential]]\nsource = \"workload_identity\"\n\
+         token_file = \"missing\"\n",
+        own.display()
+    ));
+    insta::assert_snapshot!("doctor_list_of_credentials", patient.report(&[]));
+}
+
+#[test]
+fn entries_do_not_wait_for_each_other_while_entra_is_slow() {
+    let patient = Patient::new();
+    let own = patient.system.settings.client.certificate.path.clone().expect("set");
+    let entry = format!(
+        "[[client.credential]]\nsource = \"file\"\ncert_path = \"{}\"\n",
+        own.display()
+    );
+    patient.has_credentials(&entry.repeat(5));
+    patient.control().slow(Duration::from_millis(1200));
+    let ended = Ended::of(patient.folder.path(), &["doctor", "--timeout", "2", "--role", "client"]);
+    patient.control().heal();
+    let told = of(&ended.stdout, " Client assertion ");
+    assert_eq!(told.matches("is accepted").count(), 5, "{}", ended.stdout);
+}
+
+#[test]
+fn a_vault_that_does_not_sign_is_told_with_the_permission_that_is_missing() {
+    let azure = PlayedAzure::start();
+    azure.put("blog-site", registered(false, false));
+    let patient = Patient::new();
+    patient.has_credentials(&format!(
+        "[[client.credential]]\nsource = \"key_vault_sign\"\nvault_url = \"{0}\"\ncertificate = \"blog-site\"\n\
+         [azure]\nimds_url = \"{0}\"\nidentity = \"managed\"\n",
+        azure.server.url("")
+    ));
+    let ended = patient.doctor(&[]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(
+        of(&ended.stdout, " Client assertion ").contains("accepts the certificate"),
+        "{}",
+        ended.stdout
+    );
+
+    let forbidden = serde_json::json!({ "error": { "code": "Forbidden", "message": "not allowed" }});
+    azure.fail("/keys/", 100, 403, forbidden);
+    let ended = patient.doctor(&[]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let told = of(&ended.stdout, " Certificate ");
+    assert!(
+        told.starts_with('✗') && told.contains("answered 403 (Forbidden"),
+        "{told}"
+    );
+    assert!(
+        told.contains("keys/sign") && told.contains("\"Key Vault Crypto User\""),
+        "{told}"
+    );
+}

@@ -1,0 +1,213 @@
+//! `blogctl doctor` on databases that are missing, read-only or unreachable.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _, symlink},
+        process::CommandExt as _,
+    },
+    path::Path,
+    process::Command,
+};
+
+use blogctl::db::Database;
+use diesel::{Connection as _, PgConnection, RunQueryDsl as _, SqliteConnection, connection::SimpleConnection as _};
+use tempfile::TempDir;
+use url::Url;
+
+use super::{Patient, of};
+use crate::support::{
+    binary::{Ended, blogctl},
+    database::each_database,
+};
+
+#[test]
+fn a_database_file_that_cannot_be_is_told_apart_from_one_that_is_not_there_yet() {
+    let patient = Patient::new();
+    let folder = patient.folder.path();
+    let database = |file: &str| {
+        of(
+            &patient.report(&[&format!("database.url={}", folder.join(file).display())]),
+            " Database ",
+        )
+    };
+    assert!(database("new.db").contains("serve-api makes it when it starts"));
+    let nowhere = database("missing/new.db");
+    assert!(
+        nowhere.starts_with('✗') && nowhere.contains("there is no folder HERE/missing"),
+        "{nowhere}"
+    );
+    fs::write(
+        folder.join("text.db"),
+        "this is no database, whatever it is called; it is long enough to be looked at",
+    )
+    .expect("written");
+    assert!(nowhere.contains("make the folder"), "{nowhere}");
+    let text = database("text.db");
+    assert!(
+        text.starts_with('✗') && text.contains("that it is a database"),
+        "{text}"
+    );
+    symlink(folder.join("nowhere/blog.db"), folder.join("link.db")).expect("a link");
+    let link = database("link.db");
+    assert!(
+        link.starts_with('✗') && link.contains("there is no folder HERE/nowhere"),
+        "{link}"
+    );
+    fs::create_dir(folder.join("nowhere")).expect("made");
+    assert!(
+        database("link.db").contains("serve-api makes it when it starts"),
+        "SQLite makes what the link leads to"
+    );
+    symlink("circle.db", folder.join("circle.db")).expect("a link");
+    let circle = database("circle.db");
+    assert!(
+        circle.starts_with('✗') && circle.contains("leads in a circle"),
+        "{circle}"
+    );
+}
+
+#[test]
+fn what_is_in_the_log_of_a_running_database_counts_also_behind_a_link() {
+    let patient = Patient::new();
+    let folder = patient.folder.path();
+    let database = |name: &str| format!("database.url={}", folder.join(name).display());
+    let migrated = Ended::of(folder, &["migrate", "run", "--set", &database("real.db")]);
+    assert_eq!(migrated.code, Some(0), "{migrated:?}");
+    fs::create_dir(folder.join("links")).expect("made");
+    symlink("../real.db", folder.join("links/blog.db")).expect("a link");
+    let path = folder.join("real.db");
+    let mut running = SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("opens");
+    let newest = "(SELECT max(version) FROM __diesel_schema_migrations)";
+    let forget = format!("DELETE FROM __diesel_schema_migrations WHERE version = {newest}");
+    diesel::sql_query(forget).execute(&mut running).expect("deleted");
+    for name in ["real.db", "links/blog.db"] {
+        let told = of(&patient.report(&[&database(name)]), " Database ");
+        assert!(told.contains("lacks 1 of"), "{name}: {told}");
+    }
+}
+
+#[test]
+fn a_folder_in_which_no_database_can_be_made_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    fs::create_dir(&data).expect("made");
+    let program = folder.path().join("blogctl");
+    // By another process: one that this process writes cannot be run while a test beside this one is starting a process.
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_blogctl"))
+        .arg(&program)
+        .status()
+        .expect("it runs");
+    assert!(copied.success());
+    let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
+    mode(folder.path(), 0o755);
+    let database = |name: &str| {
+        let mut command = Command::new(&program);
+        command
+            .env_clear()
+            .current_dir(folder.path())
+            .args(["doctor", "--role", "api"]);
+        command.env("BLOG_DATABASE__URL", data.join(name).display().to_string());
+        if fs::metadata("/proc/self").expect("this process").uid() == 0 {
+            // Nothing is forbidden to root.
+            command.uid(65_534).gid(65_534);
+        }
+        of(&Ended::of_command(&mut command).stdout, " Database ")
+    };
+    fs::write(data.join("there.db"), "").expect("written");
+    mode(&data.join("there.db"), 0o666);
+    mode(&data, 0o555);
+    for name in ["new.db", "there.db"] {
+        let told = database(name);
+        let expected = format!(
+            "no file can be made in the folder {}: Permission denied",
+            data.display()
+        );
+        assert!(told.starts_with('✗') && told.contains(&expected), "{told}");
+        assert!(told.contains("may read and write the file and its folder"), "{told}");
+    }
+    fs::create_dir(data.join("inner"))
+        .or_else(|_| {
+            mode(&data, 0o755);
+            fs::create_dir(data.join("inner"))
+        })
+        .expect("made");
+    mode(&data, 0o600);
+    let told = database("inner/new.db");
+    let expected = format!(
+        "the folder {} is out of reach: Permission denied",
+        data.join("inner").display()
+    );
+    assert!(
+        told.starts_with('✗') && told.contains(&expected) && !told.contains("make the folder"),
+        "{told}"
+    );
+    mode(&data, 0o777);
+    assert!(database("new.db").starts_with('✓'), "{}", database("new.db"));
+}
+
+#[test]
+fn a_postgres_that_takes_no_writes_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    each_database(|settings| {
+        let Ok(mut url) = Url::parse(&settings.url) else { return };
+        Database::open(settings).expect("opens").migrate().expect("migrates");
+        let database = |url: &Url| {
+            let mut command = blogctl(folder.path());
+            let ended = Ended::of_command(
+                command
+                    .env("DATABASE_URL", url.as_str())
+                    .args(["doctor", "--role", "api"]),
+            );
+            of(&ended.stdout, " Database ")
+        };
+        assert!(database(&url).starts_with('✓'), "{}", database(&url));
+        let mut read_only = url.clone();
+        read_only.set_query(Some("options=-c%20default_transaction_read_only%3Don"));
+        let told = database(&read_only);
+        assert!(
+            told.starts_with('✗') && told.contains("its transactions are read-only"),
+            "{told}"
+        );
+
+        let mut admin = PgConnection::establish(&settings.url).expect("the server");
+        let role = format!("reader_of{}", url.path().replace('/', "_"));
+        for statement in [
+            format!("CREATE ROLE {role} LOGIN PASSWORD 'reads'"),
+            format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"),
+        ] {
+            diesel::sql_query(statement).execute(&mut admin).expect("done");
+        }
+        url.set_username(&role)
+            .and_then(|()| url.set_password(Some("reads")))
+            .expect("a user");
+        let told = database(&url);
+        let dropped = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+        admin.batch_execute(&dropped).expect("dropped");
+        assert!(
+            told.starts_with('✗') && told.contains("may not read and write all of blog_posts"),
+            "{told}"
+        );
+        assert!(told.contains("name_tokens"), "{told}");
+    });
+}
+
+#[test]
+fn the_password_of_a_database_is_not_shown() {
+    let patient = Patient::new();
+    let ended = patient.doctor(&["database.url=postgres://blog:s3cretPassword@127.0.0.1:9/blog"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stdout.contains("postgres://127.0.0.1:9/blog"), "{ended:?}");
+    assert!(!format!("{ended:?}").contains("s3cretPassword"), "{ended:?}");
+}
+
+#[test]
+fn status_of_migrations_makes_no_file() {
+    let folder: TempDir = tempfile::tempdir().expect("a folder");
+    let ended = Ended::of(folder.path(), &["migrate", "status"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("no such file yet"), "{ended:?}");
+    let files: Vec<_> = fs::read_dir(Path::new(folder.path())).expect("a folder").collect();
+    assert!(files.is_empty(), "{files:?}");
+}

@@ -1,0 +1,240 @@
+//! `blogctl doctor` on the services that site and API depend on: the identity provider, the API, and Redis.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web::Bytes};
+use blogctl::config::DEV_API_ID;
+use futures_util::stream;
+use serde_json::Value;
+
+use super::{Patient, of};
+use crate::support::{binary::Ended, web::PlayedApi};
+
+#[test]
+fn identity_provider_down_is_told_within_the_time_allowed() {
+    let patient = Patient::new();
+    patient.control().slow(std::time::Duration::from_secs(30));
+    let ended = Ended::of(
+        patient.folder.path(),
+        &["doctor", "--timeout", "1", "--role", "api", "--json"],
+    );
+    patient.control().heal();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let discovery = report["checks"]
+        .as_array()
+        .expect("checks")
+        .iter()
+        .find(|check| check["check"] == "discovery");
+    let discovery = discovery.expect("the check");
+    assert_eq!(discovery["status"], "failed", "{report:#}");
+    assert!(
+        discovery["remedy"].as_str().expect("text").contains("firewall"),
+        "{report:#}"
+    );
+}
+
+#[test]
+fn what_answers_in_place_of_the_api_is_told_apart() {
+    let patient = Patient::new();
+    let with_api_at = |url: &str| of(&patient.report(&[&format!("client.api_base_url={url}")]), " API ");
+    let site = with_api_at(&patient.system.web.url(""));
+    assert!(
+        site.contains('✗') && site.contains("is not blogctl's API; it may be the web site"),
+        "{site}"
+    );
+    let tls = with_api_at(&patient.system.api.url("").replace("http:", "https:"));
+    assert!(tls.contains("write http:// in client.api_base_url"), "{tls}");
+    let default = patient.report(&[&format!("client.api_scope=api://{DEV_API_ID}/.default")]);
+    assert!(
+        of(&default, " API ").contains("it takes tokens of this issuer"),
+        "{default}"
+    );
+    let other = patient.report(&["client.api_scope=api://other/.default"]);
+    assert!(
+        of(&other, " API ").contains("the scope api://other/.default"),
+        "{other}"
+    );
+
+    let page = PlayedApi::start(|_| HttpResponse::Ok().body("<html>Welcome</html>"));
+    for arguments in [
+        [
+            "--set",
+            &format!("client.api_base_url={}", page.url()),
+            "--role",
+            "client",
+        ],
+        [
+            "--set",
+            &format!("api.port={}", page.url().port().expect("set")),
+            "--role",
+            "api",
+        ],
+    ] {
+        let ended = Ended::of(patient.folder.path(), &[&["doctor"][..], &arguments].concat());
+        let told = of(&ended.stdout, " API ");
+        assert!(ended.code == Some(1) && told.starts_with('✗'), "{told}");
+        assert!(told.contains("is not blogctl's API") && !told.contains('✓'), "{told}");
+        let setting = if arguments[3] == "api" {
+            "api.port"
+        } else {
+            "client.api_base_url"
+        };
+        assert!(told.contains(setting), "{told}");
+    }
+    let endless = PlayedApi::start(|_| {
+        let part = || Ok::<_, actix_web::Error>(Bytes::from_static(&[b'x'; 4096]));
+        HttpResponse::Ok().streaming(stream::repeat_with(part))
+    });
+    let port = format!("api.port={}", endless.url().port().expect("set"));
+    let ended = Ended::of(patient.folder.path(), &["doctor", "--role", "api", "--set", &port]);
+    let told = of(&ended.stdout, " API ");
+    assert!(ended.code == Some(1) && told.starts_with('✗'), "{told}");
+    assert!(
+        told.contains("did not come to its end") && told.contains("api.port"),
+        "{told}"
+    );
+
+    let ended = patient.doctor(&["entra.ca_file=missing.pem"]);
+    let told = of(&ended.stdout, " API ");
+    assert!(
+        told.contains("missing.pem") && told.contains("correct entra.ca_file"),
+        "never asked: {told}"
+    );
+    assert!(!told.contains("does not answer"), "{told}");
+}
+
+#[test]
+fn settings_of_site_and_api_that_contradict_each_other_are_told_also_while_the_api_is_down() {
+    let patient = Patient::new();
+    for change in [
+        "api.required_scope=other",
+        "api.app_id_uri=api://99999999-1111-4222-8333-444444444444",
+        "client.api_scope=api://99999999-1111-4222-8333-444444444444/.default",
+    ] {
+        let ended = patient.doctor(&[change, "client.api_base_url=http://localhost:9"]);
+        let told = of(&ended.stdout, " API ");
+        assert!(
+            told.contains("✗ API") && told.contains("the site asks for tokens that this API would refuse"),
+            "{told}"
+        );
+    }
+    let ended = Ended::of(
+        patient.folder.path(),
+        &["doctor", "--role", "client", "--set", "api.required_scope=other"],
+    );
+    assert_eq!(
+        ended.code,
+        Some(0),
+        "the API's settings may be of another machine: {ended:?}"
+    );
+
+    let client_id = |id: &str| of(&patient.report(&[&format!("api.client_id={id}")]), " API ");
+    let other = client_id("99999999-1111-4222-8333-444444444444");
+    assert!(
+        other.contains("! API") && other.contains("and api.client_id is 99999999-1111"),
+        "{other}"
+    );
+    assert!(!client_id(DEV_API_ID).contains("! API"));
+}
+
+#[test]
+fn a_clock_that_differs_from_the_authoritys_is_told_with_its_direction() {
+    let patient = Patient::new();
+    let clock = || of(&patient.report(&[]), " Clock ");
+    patient.control().advance_clock(Duration::from_secs(20));
+    let slow = clock();
+    assert!(slow.starts_with('!') && slow.contains("behind"), "{slow}");
+    patient.control().advance_clock(Duration::from_mins(10));
+    let far = clock();
+    assert!(far.starts_with('✗') && far.contains("behind"), "{far}");
+}
+
+#[test]
+fn an_api_that_is_not_ready_says_why() {
+    let patient = Patient::new();
+    let api = PlayedApi::start(|seen| {
+        if seen.path == "/health/ready" {
+            let checks = serde_json::json!({ "database": "unavailable", "signing_keys": "ok" });
+            return HttpResponse::ServiceUnavailable().json(serde_json::json!({ "checks": checks }));
+        }
+        HttpResponse::Ok().json(serde_json::json!({}))
+    });
+    let report = patient.report(&[&format!("client.api_base_url={}", api.url())]);
+    assert!(report.contains("is not ready: database\n"), "{report}");
+}
+
+#[test]
+fn sessions_in_redis_are_tried() {
+    let Some(mut redis) = crate::support::redis::RedisServer::start() else {
+        return;
+    };
+    let patient = Patient::new();
+    let sessions = |url: &str| {
+        let ended = patient.doctor(&[&format!("redis.url={url}")]);
+        assert!(!ended.stdout.contains("hunter"), "no password: {}", ended.stdout);
+        (ended.code, of(&ended.stdout, " Sessions "))
+    };
+    let (code, well) = sessions(&redis.url());
+    assert_eq!(code, Some(0), "{well}");
+    assert!(
+        well.contains("✓ Sessions") && well.contains("in Redis 7") || well.contains("in Redis "),
+        "{well}"
+    );
+    let left: Vec<String> = redis::Commands::keys(&mut redis.connection(), "*").expect("keys");
+    assert_eq!(left, Vec::<String>::new(), "nothing is left behind");
+    let (code, wrong) = sessions(&redis.url().replace("hunter2", "hunter3"));
+    assert!(code == Some(1) && wrong.contains("✗ Sessions"), "{wrong}");
+    assert!(wrong.contains("correct user and password in redis.url"), "{wrong}");
+    let (_, tls) = sessions(&redis.url().replacen("redis://", "rediss://", 1));
+    assert!(tls.contains("is silent to rediss://"), "{tls}");
+    let url = redis.url();
+    redis.stop();
+    let (code, away) = sessions(&url);
+    assert!(
+        code == Some(1) && away.contains("start it, or correct host and port in redis.url"),
+        "{away}"
+    );
+    let (_, plain) = sessions("redis://redis.invalid:1");
+    assert!(plain.contains("set redis.url to a rediss:// address"), "{plain}");
+}
+
+#[test]
+fn a_password_in_any_address_is_not_shown() {
+    let patient = Patient::new();
+    for change in [
+        "client.public_url=https://u:s3cretpw@blog.example",
+        "client.redirect_uri=https://blog.example/callback?code=s3cretpw",
+        "client.api_base_url=https://api.example/?key=s3cretpw",
+        "client.api_base_url=u:s3cretpw@api.example",
+        "client.port=https://u:s3cretpw@host",
+        "azure.identity_endpoint=http://10.0.0.1/#s3cretpw",
+        "server.trusted_proxies=https://u:s3cretpw@proxy",
+        "database.url=postgres://blog@127.0.0.1:9/blog?sslmode=s3cretpw",
+        "database.url=postgres://blog@127.0.0.1:9/blog?sslmode=s3cretpw%21",
+        "database.url=postgres://blog@127.0.0.1:9/blog?password=s3cretpw",
+        "database.url=postgres://blog@127.0.0.1:9/blog?s3cretpw",
+        "database.url=postgres://blog@127.0.0.1:9/blog?s3cretpw=1",
+        "database.url=postgres://blog:s3cretpw%zz@127.0.0.1:9/blog",
+        "redis.url=http://u:s3cretpw@cache.example",
+    ] {
+        let is_of_database = change.starts_with("database.");
+        let serves: &[&[&str]] = if is_of_database {
+            &[&["serve-api"], &["migrate", "status"]]
+        } else {
+            &[]
+        };
+        for command in [&["doctor"][..], &["doctor", "--json"], &["config"]]
+            .iter()
+            .chain(serves)
+        {
+            let ended = Ended::of(patient.folder.path(), &[*command, &["--set", change]].concat());
+            assert!(
+                !format!("{ended:?}").contains("s3cretpw"),
+                "{command:?} {change}: {ended:?}"
+            );
+            let is_told = ended.code != Some(0) || (is_of_database && *command == ["config"]);
+            assert!(is_told, "{command:?} {change}: {ended:?}");
+        }
+    }
+}

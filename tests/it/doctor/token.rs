@@ -1,0 +1,356 @@
+//! `blogctl doctor --token`: why the API accepts or rejects an access token, claim by claim.
+
+use std::{fs, process::Stdio};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use blogctl::config::{DEV_API_ID, DEV_TENANT_ID};
+use serde_json::Value;
+
+use super::Patient;
+use crate::support::{
+    binary::{Ended, blogctl},
+    idp::TokenBuilder,
+};
+
+/// Explains a token given on standard input.
+fn explain(patient: &Patient, token: &str) -> Ended {
+    let path = patient.folder.path().join("stdin.txt");
+    fs::write(&path, token).expect("written");
+    let mut command = blogctl(patient.folder.path());
+    command
+        .args(["doctor", "--token", "-"])
+        .stdin(Stdio::from(fs::File::open(&path).expect("written")));
+    let ended = Ended::of_command(&mut command);
+    let signature = token.rsplit('.').next().filter(|part| part.len() > 100);
+    for text in [&ended.stdout, &ended.stderr] {
+        assert!(signature.is_none_or(|signature| !text.contains(signature)), "{text}");
+        for secret in ["eyJ", "alice@contoso.example", "Alice Archer"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+    ended
+}
+
+#[test]
+fn a_good_token_is_taken_however_it_was_pasted() {
+    let patient = Patient::new();
+    let token = patient.control().token().mint();
+    let (first, rest) = token.split_at(80);
+    for pasted in [
+        token.clone(),
+        format!("Bearer {token}\n"),
+        format!("Authorization: bearer {token}"),
+        format!("\"{token}\""),
+        format!("{first}\n{rest}\n"),
+        format!("\u{feff}{token}"),
+        format!("{{\"accessToken\":\"{token}\",\"expiresOn\":\"2026-01-01\"}}"),
+    ] {
+        let ended = explain(&patient, &pasted);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.stdout.contains("✓ the API takes this token"), "{ended:?}");
+    }
+    for bytes_of in [u16::to_le_bytes, u16::to_be_bytes] {
+        let of_powershell: Vec<u8> = format!("\u{feff}{token}\r\n")
+            .encode_utf16()
+            .flat_map(bytes_of)
+            .collect();
+        fs::write(patient.folder.path().join("token.txt"), of_powershell).expect("written");
+        let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "token.txt"]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+    let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "missing.txt"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+}
+
+#[test]
+fn what_the_verdict_is_about_is_among_the_claims_that_are_shown() {
+    let patient = Patient::new();
+    let nested = patient.control().token().header("cty", "JWT".into()).mint();
+    let ended = explain(&patient, &nested);
+    assert!(
+        ended.code == Some(1)
+            && ended
+                .stdout
+                .lines()
+                .any(|line| line.contains("cty") && line.contains("JWT")),
+        "{ended:?}"
+    );
+    let typed = patient.control().token().header("typ", "dpop+jwt".into()).mint();
+    let ended = explain(&patient, &typed);
+    assert!(ended.code == Some(1) && ended.stdout.contains("dpop+jwt"), "{ended:?}");
+    // The whole answer of a token endpoint, as people paste it.
+    let good = patient.control().token().mint();
+    let answer = serde_json::json!({ "token_type": "Bearer", "access_token": good, "expires_in": 3600 });
+    assert_eq!(explain(&patient, &answer.to_string()).code, Some(0));
+}
+
+#[test]
+fn each_refused_token_gets_its_sentence_and_its_remedy() {
+    let patient = Patient::new();
+    let control = patient.control();
+    let token = |change: fn(TokenBuilder<'_>) -> TokenBuilder<'_>| change(control.token()).mint();
+    let scope = format!("api://{DEV_API_ID}/access_as_user");
+    for (token, said, remedy) in [
+        (control.token().expired().mint(), "has expired", "get a new token"),
+        (control.token().not_yet_valid().mint(), "not valid yet", "clock"),
+        (
+            control.token().app_only().mint(),
+            "without a user",
+            "let a user sign in",
+        ),
+        (
+            control.token().id_token().mint(),
+            "this is an ID token",
+            "access_token in the token endpoint's answer",
+        ),
+        (
+            token(|token| token.claim("aud", "00000003-0000-0000-c000-000000000000".into())),
+            "Microsoft Graph",
+            &scope,
+        ),
+        (
+            token(|token| token.claim("aud", "api://other".into())),
+            "aud is not this API",
+            "api.app_id_uri",
+        ),
+        (
+            token(|token| token.scope("other")),
+            "lacks the scope access_as_user",
+            "API permissions",
+        ),
+        (
+            token(|token| token.claim("tid", "99999999-2222-4333-8444-555555555555".into())),
+            "tid",
+            "entra.tenant_id",
+        ),
+        (
+            token(|token| token.sign_with("foreign")),
+            "signature is not valid",
+            "whole and unchanged",
+        ),
+        (
+            token(|token| token.sign_with("none").header("alg", "none".into())),
+            "is not signed: anybody",
+            &scope,
+        ),
+        (token(|token| token.without_claim("oid")), "no oid claim", &scope),
+        ("a.b.c.d.e".to_owned(), "encrypted (JWE)", &scope),
+        ("0.AXoAq1w2e3".replace('.', ""), "no JWT at all", &scope),
+        ("{\"access_token\":\"x.y\"}".to_owned(), "not a signed JWT", "not JSON"),
+    ] {
+        let ended = explain(&patient, &token);
+        assert_eq!(ended.code, Some(1), "{said}: {ended:?}");
+        assert!(
+            ended.stdout.contains(said) && ended.stdout.contains(remedy),
+            "{said}: {}",
+            ended.stdout
+        );
+    }
+    let two = format!("{0}\n{0}\n", control.token().mint());
+    let error = "{\"error\":\"invalid_grant\",\"error_description\":\"AADSTS70008: …\"}";
+    for (nothing, said) in [
+        ("", "holds no token"),
+        (" \n", "holds no token"),
+        ("Bearer ", "holds no token"),
+        (&two, "holds several tokens"),
+        (error, "an error of the token endpoint, invalid_grant"),
+    ] {
+        let ended = explain(&patient, nothing);
+        assert!(ended.code == Some(2) && ended.stderr.contains(said), "{ended:?}");
+    }
+}
+
+#[test]
+fn every_claim_that_is_at_fault_is_marked_and_the_sentence_is_about_the_first() {
+    let patient = Patient::new();
+    let token = patient
+        .control()
+        .token()
+        .expired()
+        .scope("other")
+        .claim("aud", "api://other".into())
+        .mint();
+    let ended = explain(&patient, &token);
+    let marked: Vec<_> = ended.stdout.lines().filter(|line| line.starts_with('✗')).collect();
+    let names: Vec<_> = marked
+        .iter()
+        .map(|line| line.split_whitespace().nth(1).expect("a name"))
+        .collect();
+    assert_eq!(names, ["aud", "scp", "exp", "access"], "{}", ended.stdout);
+    assert!(marked[3].contains("aud is not this API"), "{}", ended.stdout);
+}
+
+#[test]
+fn json_is_printed_also_where_there_is_no_token() {
+    let patient = Patient::new();
+    let path = patient.folder.path().join("input");
+    for (input, code, said) in [
+        (&b""[..], 2, "holds no token"),
+        (b"\x80\xff\x00binary", 1, "holds no text"),
+        (b"{\"error\":\"invalid_grant\"}", 2, "an error of the token endpoint"),
+        (b"{\"value\":\"x.y.z\"}", 2, "holds JSON without access_token"),
+    ] {
+        fs::write(&path, input).expect("written");
+        let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "input", "--json"]);
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        let verdict = &report["verdict"];
+        assert_eq!(
+            (&verdict["accepted"], &verdict["code"]),
+            (&false.into(), &"no_token".into()),
+            "{report:#}"
+        );
+        assert!(verdict["sentence"].as_str().expect("text").contains(said), "{report:#}");
+        assert_eq!(report["claims"], serde_json::json!([]));
+    }
+}
+
+#[test]
+fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
+    let patient = Patient::new();
+    let control = patient.control();
+    let said = |ended: &Ended| ended.stdout.clone();
+    for (claim, value, fault, is_shown) in [
+        (
+            "exp",
+            Value::from("tomorrow"),
+            "exp is not a whole number of seconds",
+            true,
+        ),
+        ("scp", serde_json::json!(["access_as_user"]), "scp is not a text", true),
+        ("roles", "Blog.Admin".into(), "roles is not an array of texts", true),
+        ("acrs", 1.into(), "acrs is neither a text nor an array of texts", true),
+        (
+            "email",
+            serde_json::json!(["alice@contoso.example"]),
+            "email is not a text",
+            false,
+        ),
+    ] {
+        let ended = explain(&patient, &control.token().claim(claim, value).mint());
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(
+            said(&ended).contains(&format!("the token's claim {fault}")),
+            "{}",
+            said(&ended)
+        );
+        let is_marked = said(&ended)
+            .lines()
+            .any(|line| line.starts_with(&format!("✗ {claim} ")));
+        assert_eq!(is_marked, is_shown, "{}", said(&ended));
+    }
+    // Nobody's signature is looked at while the keys cannot be had.
+    let token = control.token().mint();
+    let mut parts: Vec<_> = token.split('.').map(str::to_owned).collect();
+    let payload = String::from_utf8(URL_SAFE_NO_PAD.decode(&parts[1]).expect("base64url")).expect("text");
+    parts[1] = URL_SAFE_NO_PAD.encode(payload.replacen('{', "{\"aud\":\"api://other\",", 1));
+    control.down();
+    let ended = explain(&patient, &parts.join("."));
+    control.heal();
+    assert!(
+        said(&ended).contains("the token's claim aud is there more than once"),
+        "{}",
+        said(&ended)
+    );
+
+    // One audience is one, also in an array.
+    let one = control
+        .token()
+        .claim("aud", serde_json::json!([format!("api://{DEV_API_ID}")]))
+        .expired()
+        .mint();
+    let ended = explain(&patient, &one);
+    assert!(
+        !said(&ended).lines().any(|line| line.starts_with("✗ aud")),
+        "{}",
+        said(&ended)
+    );
+}
+
+#[test]
+fn a_token_for_graph_is_explained_claim_by_claim() {
+    let patient = Patient::new();
+    let fixed = [
+        ("iat", 1_900_000_000_i64),
+        ("nbf", 1_900_000_000),
+        ("exp", 1_900_003_600),
+    ];
+    let control = patient.control();
+    let token = control
+        .token()
+        .claim("aud", "00000003-0000-0000-c000-000000000000".into());
+    let token = fixed
+        .iter()
+        .fold(token, |token, (name, time)| token.claim(name, (*time).into()));
+    let kid = patient.control().kids().pop().expect("a key");
+    let shown = patient.shown(&explain(&patient, &token.mint())).replace(&kid, "KID");
+    let shown: Vec<_> = shown
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("in ") && !line.contains("only in "))
+        .collect();
+    insta::assert_snapshot!("doctor_token_for_graph", shown.join("\n"));
+}
+
+#[test]
+fn without_keys_the_claims_are_judged_and_the_signature_is_not() {
+    let patient = Patient::new();
+    let token = patient.control().token().expired().mint();
+    patient.control().down();
+    let ended = explain(&patient, &token);
+    patient.control().heal();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stdout.contains(
+            "signing keys cannot be had; apart from its signature: access token refused: the token has expired"
+        ),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_hostile_token_can_neither_steer_the_terminal_nor_forge_a_line() {
+    let patient = Patient::new();
+    let evil = "\u{1b}[2Jhttps://evil\n✓ the API takes this token\r";
+    let token = patient.control().token().claim("iss", evil.into()).mint();
+    let ended = explain(&patient, &token);
+    assert!(
+        !ended.stdout.contains(['\u{1b}', '\r']) && ended.stdout.contains("https://evil"),
+        "{ended:?}"
+    );
+    assert!(!ended.stdout.lines().any(|line| line.starts_with('✓')), "{ended:?}");
+}
+
+#[test]
+fn the_api_says_what_it_expects_and_nothing_else() {
+    let api = crate::support::api::TestApi::start();
+    let answer = api.nobody().get("/.well-known/oauth-protected-resource");
+    let issuer = format!("{}/{DEV_TENANT_ID}/v2.0", api.idp.url(""));
+    let resource = format!("api://{DEV_API_ID}");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(
+        answer.json(),
+        serde_json::json!({
+            "resource": resource,
+            "authorization_servers": [issuer],
+            "scopes_supported": [format!("{resource}/access_as_user"), format!("{DEV_API_ID}/access_as_user")],
+            "bearer_methods_supported": ["header"],
+        })
+    );
+    let refused = api
+        .nobody()
+        .call("POST", "/.well-known/oauth-protected-resource")
+        .send();
+    refused.problem(405, "method_not_allowed");
+}
+
+#[test]
+fn without_the_settings_of_an_api_no_token_can_be_judged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("token.txt"), "a.b.c").expect("written");
+    let ended = Ended::of(folder.path(), &["doctor", "--token", "token.txt"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(
+        ended.stderr.contains("entra.tenant_id is not set") && ended.stderr.contains("api.app_id_uri"),
+        "{ended:?}"
+    );
+}

@@ -1,0 +1,278 @@
+//! Which credential of the list is used, and when the next one takes over.
+
+use std::{fs, sync::Arc};
+
+use blogctl::{
+    config::{CertificateSettings, CredentialSettings, DEV_CLIENT_ID, Settings, WorkloadIdentitySettings},
+    entra::{Provider, confidential_client::ConfidentialClient},
+};
+use serde_json::json;
+use url::Url;
+
+use super::{
+    NAME, assert_nothing_to_sign_with, assert_signs_in, forbidden, in_vault, on_a_machine, signatures, signs_in,
+};
+use crate::support::{
+    azure::{PlayedAzure, registered},
+    certificates::{TestCertificate, file, key_pem, pem},
+    entra::rsa_key,
+    idp::IdpControl,
+    logs,
+    system::TestSystem,
+};
+
+#[test]
+fn a_signature_that_the_vault_refuses_is_told_and_the_next_credential_signs() {
+    logs::keep();
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = TestSystem::with(|settings| {
+        let of_file = CredentialSettings::File(settings.client.certificate.clone());
+        let entries = vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), of_file];
+        on_a_machine(settings, &azure, entries);
+        // Another certificate in the file, registered, too.
+        let key = rsa_key(2048);
+        let certificate = TestCertificate::new("second", &key).make();
+        let folder = settings.idp.state_dir.clone();
+        fs::write(folder.join("client.pem"), [pem(&certificate), key_pem(&key)].concat()).expect("written");
+        let public = file(&folder, "second.pem", &[&pem(&certificate)]);
+        for app in settings
+            .idp
+            .apps
+            .iter_mut()
+            .filter(|app| app.client_id == DEV_CLIENT_ID)
+        {
+            app.certificates.push(public.clone());
+        }
+    });
+    assert_signs_in(&system);
+    azure.forget();
+    azure.fail("/keys/", 100, 403, forbidden());
+    assert_signs_in(&system);
+    assert_eq!(
+        signatures(&azure).len(),
+        2,
+        "tried once, and once more when the vault was asked again"
+    );
+    assert_signs_in(&system);
+    assert_eq!(signatures(&azure).len(), 2, "what works is remembered");
+    let told = logs::with(&azure.server.url(""));
+    let why = told
+        .iter()
+        .find(|line| line.contains("Entra ID was not asked"))
+        .expect("why the first did not do");
+    assert!(
+        why.contains("answered 403") && why.contains("\"Key Vault Crypto User\""),
+        "{why}"
+    );
+    assert!(why.contains("keys/sign"), "{why}");
+}
+
+#[test]
+fn a_certificate_whose_key_may_not_be_used_gives_way_at_start_and_the_log_names_the_permission() {
+    logs::keep();
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    azure.fail("/keys/", 100, 403, forbidden());
+    let system = TestSystem::with(|settings| {
+        let of_file = CredentialSettings::File(settings.client.certificate.clone());
+        on_a_machine(
+            settings,
+            &azure,
+            vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), of_file],
+        );
+    });
+    let asked = signatures(&azure).len();
+    assert_signs_in(&system);
+    assert_eq!(signatures(&azure).len(), asked, "the file signs");
+    let told = logs::with(&azure.server.url(""));
+    let line = told
+        .iter()
+        .find(|line| line.contains("credential 1 key_vault_sign"))
+        .expect("why it is not used");
+    assert!(
+        line.contains("keys/sign") && line.contains("Key Vault Crypto User"),
+        "{line}"
+    );
+    let file = system.folder.path().join("client.pem").display().to_string();
+    let used = logs::with(&file);
+    assert!(
+        used.iter().any(|line| line.contains("the site authenticates with")),
+        "{used:?}"
+    );
+}
+
+#[test]
+fn where_nothing_else_is_in_the_list_the_log_says_what_the_vault_refuses() {
+    logs::keep();
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = TestSystem::with(|settings| {
+        on_a_machine(
+            settings,
+            &azure,
+            vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
+        );
+    });
+    azure.fail("/keys/", 100, 403, forbidden());
+    assert_nothing_to_sign_with(&system);
+    let told = logs::with(&azure.server.url(""));
+    let failed = told
+        .iter()
+        .find(|line| line.contains("sign-in failed"))
+        .expect("a line about the sign-in");
+    assert!(
+        failed.contains("keys/sign") && failed.contains("Key Vault Crypto User"),
+        "{failed}"
+    );
+}
+
+#[test]
+fn the_same_certificate_by_another_way_steps_in_where_the_vault_does_not_sign() {
+    type Another = fn(&PlayedAzure, &Settings) -> CredentialSettings;
+    let of_file: Another = |_, settings| CredentialSettings::File(settings.client.certificate.clone());
+    let download: Another = |azure, _| CredentialSettings::KeyVaultCertificate(in_vault(azure));
+    for another in [of_file, download] {
+        let azure = PlayedAzure::start();
+        azure.put(NAME, registered(true, false));
+        let system = TestSystem::with(|settings| {
+            let entries = vec![
+                CredentialSettings::KeyVaultSign(in_vault(&azure)),
+                another(&azure, settings),
+            ];
+            on_a_machine(settings, &azure, entries);
+        });
+        assert_signs_in(&system);
+        azure.fail("/keys/", 100, 403, forbidden());
+        assert_signs_in(&system);
+    }
+}
+
+#[test]
+fn what_entra_refuses_is_not_sent_again_by_another_way() {
+    logs::keep();
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(true, false));
+    let system = TestSystem::with(|settings| {
+        let sign = CredentialSettings::KeyVaultSign(in_vault(&azure));
+        on_a_machine(
+            settings,
+            &azure,
+            vec![sign, CredentialSettings::KeyVaultCertificate(in_vault(&azure))],
+        );
+    });
+    let control = IdpControl::of(&system.idp);
+    control.remove_certificates(DEV_CLIENT_ID);
+    assert!(!signs_in(&system));
+    assert_eq!(
+        control.requests_to("/oauth2/v2.0/token").len(),
+        1,
+        "the other entry has the same certificate"
+    );
+    let told = logs::with(&azure.server.url(""));
+    let refused = told
+        .iter()
+        .find(|line| line.contains("was refused by Entra ID"))
+        .expect("that Entra refused");
+    assert!(
+        refused.contains("AADSTS700027") && refused.contains("correlation_id="),
+        "{refused}"
+    );
+}
+
+#[test]
+fn one_refusal_that_passes_makes_no_other_credential_the_one_in_use() {
+    let azure = PlayedAzure::start();
+    let system = TestSystem::with(|settings| {
+        let good = CredentialSettings::File(settings.client.certificate.clone());
+        // A token that the registration does not trust, which Entra says in a way that is not about certificates.
+        let path = file(
+            &settings.idp.state_dir,
+            "token",
+            &[azure.federated_token("nobody", |_| {}).as_bytes()],
+        );
+        let federated = CredentialSettings::WorkloadIdentity(WorkloadIdentitySettings { token_file: Some(path) });
+        on_a_machine(settings, &azure, vec![good, federated]);
+    });
+    let control = IdpControl::of(&system.idp);
+    assert_signs_in(&system);
+    crate::support::web::control(
+        &system,
+        "PUT",
+        "/fault",
+        Some(&json!({ "fail_next": { "count": 1, "code": 700_024 } })),
+    );
+    control.forget_requests();
+    assert!(!signs_in(&system), "the other one is refused, too");
+    assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 2);
+    control.forget_requests();
+    assert_signs_in(&system);
+    assert_eq!(
+        control.requests_to("/oauth2/v2.0/token").len(),
+        1,
+        "by the one that has always been good"
+    );
+}
+
+#[test]
+fn entra_decides_between_two_credentials_and_the_one_it_takes_is_remembered() {
+    let azure = PlayedAzure::start();
+    let system = TestSystem::with(|settings| {
+        let good = CredentialSettings::File(settings.client.certificate.clone());
+        let key = rsa_key(2048);
+        let stranger = [pem(&TestCertificate::new("not uploaded", &key).make()), key_pem(&key)].concat();
+        let path = file(&settings.idp.state_dir, "stranger.pem", &[&stranger]);
+        let stranger = CredentialSettings::File(CertificateSettings {
+            path: Some(path),
+            ..CertificateSettings::default()
+        });
+        on_a_machine(settings, &azure, vec![stranger, good]);
+    });
+    let control = IdpControl::of(&system.idp);
+    let sent = || control.requests_to("/oauth2/v2.0/token").len();
+    assert_signs_in(&system);
+    assert_eq!(sent(), 2, "the first is refused, the second taken");
+    control.forget_requests();
+    assert_signs_in(&system);
+    assert_eq!(sent(), 1, "and remembered");
+}
+
+#[test]
+fn where_no_entry_can_be_used_all_reasons_are_told() {
+    let azure = PlayedAzure::start();
+    let mut settings = Settings::default();
+    settings.entra.tenant_id = blogctl::config::DEV_TENANT_ID.to_owned();
+    let missing = CertificateSettings {
+        path: Some("missing.pem".into()),
+        ..CertificateSettings::default()
+    };
+    let workload = CredentialSettings::WorkloadIdentity(WorkloadIdentitySettings::default());
+    let entries = vec![
+        CredentialSettings::File(missing),
+        workload,
+        CredentialSettings::KeyVaultSign(in_vault(&azure)),
+    ];
+    on_a_machine(&mut settings, &azure, entries);
+    let provider = Arc::new(Provider::new(&settings.entra).expect("a provider"));
+    let redirect_uri = Url::parse("http://localhost:5000/callback").expect("a URL");
+    let error = ConfidentialClient::new(provider, &settings, redirect_uri)
+        .err()
+        .expect("none")
+        .to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 4, "{error}");
+    for (line, (reason, hint)) in lines[1..].iter().zip([
+        (
+            "1. file (missing.pem): missing.pem cannot be read",
+            "check that the file exists",
+        ),
+        (
+            "2. workload_identity (no file): azure.federated_token_file is not set",
+            "azure.workload.identity/use",
+        ),
+        ("3. key_vault_sign (blog-site in ", "there is no blog-site in the vault"),
+    ]) {
+        let (told, remedy) = line.split_once("; hint: ").expect("what to do about it");
+        assert!(told.contains(reason) && remedy.contains(hint), "{error}");
+    }
+}

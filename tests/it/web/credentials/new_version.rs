@@ -1,0 +1,103 @@
+//! A new version of the certificate in the vault, while the site runs.
+
+use std::{fs, time::Duration};
+
+use blogctl::config::{CredentialSettings, DEV_CLIENT_ID};
+
+use super::{NAME, assert_signs_in, in_vault, on_a_machine, put_new_version, signatures};
+use crate::support::{
+    azure::{Asked, PlayedAzure, registered},
+    entra::wait_until,
+    idp::IdpControl,
+    system::TestSystem,
+};
+
+#[test]
+fn a_new_version_in_the_vault_is_found_when_entra_refuses_the_old_one() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = TestSystem::with(|settings| {
+        on_a_machine(
+            settings,
+            &azure,
+            vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
+        );
+    });
+    let control = IdpControl::of(&system.idp);
+    assert_signs_in(&system);
+    let old = sent(&control).pop().expect("a request").0;
+    let text = put_new_version(&azure);
+    control.replace_certificates(DEV_CLIENT_ID, &[&text]);
+    azure.forget();
+    control.forget_requests();
+    assert_signs_in(&system);
+    assert_eq!(
+        signed_by_versions(&azure),
+        ["v1", "v2", "v2"],
+        "the old one, then the new one on trial, then for good"
+    );
+    let requests = sent(&control);
+    assert_eq!(
+        requests.iter().map(|(_, status)| *status).collect::<Vec<_>>(),
+        [401, 200]
+    );
+    assert!(
+        requests[0].0 == old && requests[1].0 != old,
+        "the old certificate was refused, the new one taken"
+    );
+}
+
+#[test]
+fn a_new_version_that_entra_does_not_take_yet_gives_way_to_the_one_before_which_still_signs() {
+    let azure = PlayedAzure::start();
+    azure.put(NAME, registered(false, false));
+    let system = TestSystem::with(|settings| {
+        // The file's folder is watched.
+        let of_file = CredentialSettings::File(settings.client.certificate.clone());
+        on_a_machine(
+            settings,
+            &azure,
+            vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), of_file],
+        );
+        settings.azure.vault_check = Duration::ZERO;
+    });
+    let control = IdpControl::of(&system.idp);
+    let old = fs::read_to_string(system.folder.path().join("client-cert.pem")).expect("there");
+    assert_signs_in(&system);
+    let text = put_new_version(&azure);
+    azure.forget();
+    // Whatever happens to a file that is watched makes the site look at all that it has.
+    let path = system.folder.path().join("client.pem");
+    fs::write(&path, fs::read(&path).expect("there")).expect("written");
+    let refused = || sent(&control).iter().any(|(_, status)| *status == 401);
+    wait_until("the new one is found without anybody's asking, and tried", || {
+        assert_signs_in(&system);
+        refused()
+    });
+    azure.forget();
+    control.forget_requests();
+    assert_signs_in(&system);
+    assert_eq!(sent(&control).len(), 1, "what Entra takes is remembered");
+    assert!(signed_by_versions(&azure).contains(&"v1".to_owned()));
+    control.replace_certificates(DEV_CLIENT_ID, &[&old, &text]);
+    assert_signs_in(&system);
+    control.replace_certificates(DEV_CLIENT_ID, &[&text]);
+    assert_signs_in(&system);
+}
+
+/// Thumbprint and status of each token request.
+fn sent(control: &IdpControl) -> Vec<(serde_json::Value, u64)> {
+    let requests = control.requests_to("/oauth2/v2.0/token");
+    let parts = |request: &serde_json::Value| {
+        (
+            request["assertion_header"]["x5t#S256"].clone(),
+            request["status"].as_u64().expect("a status"),
+        )
+    };
+    requests.iter().map(parts).collect()
+}
+
+fn signed_by_versions(azure: &PlayedAzure) -> Vec<String> {
+    let version = |asked: &Asked| asked.path.split('/').nth(3).expect("a version").to_owned();
+    signatures(azure).iter().map(version).collect()
+}
