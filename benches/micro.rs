@@ -179,8 +179,8 @@ fn build_a_client_assertion(bencher: Bencher<'_, '_>) {
 fn write_a_page_as_json(bencher: Bencher<'_, '_>) {
     let now = Utc::now();
     let key = UserKey {
-        tid: Uuid::nil(),
-        oid: Uuid::nil(),
+        tenant_id: Uuid::nil(),
+        object_id: Uuid::nil(),
     };
     let author = User {
         id: 1,

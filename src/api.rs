@@ -1,7 +1,7 @@
-//! `serve-api`: the REST API of blog posts. Lets in only requests with a valid Entra access token.
+//! `serve-api`: the REST API for blog posts. It accepts only requests with a valid Entra access token.
 //!
-//! A request walks straight through: middleware ([`server`]) → handler (one file per thing a user can do) → the rules
-//! in [`crate::blog`]. No handler holds SQL or a rule, and only [`problem`] makes an error into a response.
+//! A request passes the middleware ([`middleware`]), then its handler (one file for each action), then the rules in [`crate::blog`].
+//! No handler contains SQL or a rule, and only [`problem`] turns an error into a response.
 
 mod docs;
 mod etag;
@@ -12,7 +12,6 @@ mod key_watch;
 mod middleware;
 mod name_updates;
 mod openapi;
-mod page_link;
 mod pagination;
 mod posts;
 mod problem;

@@ -1,4 +1,4 @@
-//! What a post and a user are, and who may do what. No HTTP and no SQL in here.
+//! Posts and users, and the rules for them. No HTTP and no SQL.
 
 mod excerpt;
 pub mod idempotency;
@@ -10,11 +10,11 @@ pub mod service;
 pub mod text;
 pub mod user;
 
-pub use idempotency::{CreatedOnce, IdempotencyKey};
+pub use idempotency::{IdempotencyKey, IdempotentResponse};
 pub use pages::MAX_PAGE_BYTES;
-pub use post::{Cursor, Draft, Expected, Filter, Page, Paging, Post, PostChange, Version, View};
+pub use post::{Cursor, Draft, Filter, Page, Paging, Post, PostChange, Precondition, Version, View};
 pub use service::{Blog, BlogError};
 pub use text::{Content, InvalidText, MAX_TITLE_CHARS, Title};
 pub use user::{Actor, Rights, TokenName, User, UserKey};
 
-pub use crate::db::Stamp;
+pub use crate::db::DataVersion;

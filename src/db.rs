@@ -1,8 +1,9 @@
-//! The database: SQLite (embedded) or PostgreSQL, one repository code for both. The only place with SQL.
+//! The database: SQLite (embedded) or PostgreSQL, with the same repository code for both. The only room with SQL.
 //!
-//! [`Database`] runs work on a connection: [`Database::read_short`], [`Database::read_long`], [`Database::write`]. The
-//! work calls the repositories [`users`], [`posts`], [`post_list`], [`post_search`] and [`idempotency`], which make no decision: what a
-//! rule looks at and what it then writes is in one piece of work, and so in one transaction.
+//! [`Database`] runs work on a connection: [`Database::read_short`], [`Database::read_long`], [`Database::search`],
+//! [`Database::write`]. The work calls the repositories [`users`], [`posts`], [`post_list`], [`post_search`] and
+//! [`idempotency`], which decide nothing. What a rule reads and what it then writes is one piece of work, and so one
+//! transaction.
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ mod deadline;
 mod error;
 mod failure;
 pub mod idempotency;
+mod lane;
 pub mod legacy;
 pub mod migrate;
 pub mod post_list;
@@ -25,18 +27,20 @@ pub mod schema;
 mod sqlite;
 mod url;
 pub mod users;
+mod work;
 
 pub use blocking::BlockingConnection;
 pub use connection::Connection;
 use connection::on_either;
 pub use deadline::within;
 pub use error::DbError;
-pub use post_list::Stamp;
+pub use post_list::DataVersion;
 pub use url::DatabaseUrl;
+pub use work::{Work, WorkError, WorkValue};
 
 use self::{postgres::PostgresDatabase, sqlite::SqliteDatabase};
 
-/// An open database. Cheap to clone; the last clone closes it.
+/// An open database. Cheap to clone; dropping the last clone closes it.
 #[derive(Clone)]
 pub struct Database {
     opened: Arc<Opened>,
@@ -53,10 +57,10 @@ enum Engine {
 }
 
 impl Database {
-    /// Opens it; on SQLite the file is made when missing. Applies no migrations. Blocks.
+    /// Opens the database; creates a missing SQLite file. Applies no migrations. Blocks.
     ///
     /// # Errors
-    /// When the URL is not understood or the database cannot be reached.
+    /// When the URL is invalid or the database cannot be reached.
     pub fn open(settings: &DatabaseSettings) -> Result<Self, DbError> {
         let url = DatabaseUrl::parse(&settings.url)?;
         let engine = match &url {
@@ -68,15 +72,15 @@ impl Database {
         })
     }
 
-    /// Where it is. Its `Display` shows no password.
+    /// The address. Its `Display` shows no password.
     pub fn url(&self) -> &DatabaseUrl {
         &self.opened.url
     }
 
-    /// Asks the database something trivial: for readiness.
+    /// Runs a trivial query, for the readiness probe.
     ///
     /// # Errors
-    /// When it does not answer, or has no schema yet.
+    /// When the database does not answer, or has no schema yet.
     pub async fn ping(&self) -> Result<(), DbError> {
         let count = |connection: &mut Connection<'_>| post_list::count_all(connection).map(drop);
         match &self.opened.engine {
@@ -88,32 +92,25 @@ impl Database {
         }
     }
 
-    /// What the database holds now, for whoever keeps something that was read from it. `None` where there is no cheap way
-    /// to know. Microseconds, on the calling thread.
+    /// The current version of the data, for caches. `None` on PostgreSQL, where there is no cheap way to read it. Takes
+    /// microseconds, on the calling thread.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub fn stamp(&self) -> Result<Option<Stamp>, DbError> {
+    pub fn data_version(&self) -> Result<Option<DataVersion>, DbError> {
         match &self.opened.engine {
-            Engine::Sqlite(sqlite) => sqlite.read_short(post_list::stamp),
+            Engine::Sqlite(sqlite) => sqlite.read_short(post_list::data_version),
             Engine::Postgres(_) => Ok(None),
         }
     }
 
-    /// Runs a read that takes microseconds on SQLite: a few rows by key. It runs on the calling thread there, since
-    /// handing it over would take longer than the read. It may run twice: again on a fresh connection when the first one
-    /// turns out to be lost.
+    /// Runs a read that takes microseconds on SQLite: a few rows by key. On SQLite it runs on the calling thread, since
+    /// handing it over would take longer than the read. It may run twice: again on a fresh connection if the first one turns
+    /// out to be lost.
     ///
     /// # Errors
     /// The work's own, or the database's.
-    pub async fn read_short<T, E>(
-        &self,
-        work: impl Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
+    pub async fn read_short<T: WorkValue, E: WorkError>(&self, work: impl Work<T, E>) -> Result<T, E> {
         match &self.opened.engine {
             Engine::Sqlite(sqlite) => sqlite.read_short(work),
             Engine::Postgres(postgres) => postgres.read_short(work).await,
@@ -124,61 +121,43 @@ impl Database {
     ///
     /// # Errors
     /// The work's own, or the database's.
-    pub async fn read_long<T, E>(
-        &self,
-        work: impl Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
+    pub async fn read_long<T: WorkValue, E: WorkError>(&self, work: impl Work<T, E>) -> Result<T, E> {
         match &self.opened.engine {
             Engine::Sqlite(sqlite) => sqlite.read_long(work).await,
             Engine::Postgres(postgres) => postgres.read_long(work).await,
         }
     }
 
-    /// Runs a full-text search: in a lane of its own, so that a flood of searches delays no other read. On SQLite, after the
-    /// index has caught up with what was written; PostgreSQL's is never behind.
+    /// Runs a full-text search. Searches have a separate lane, so that a flood of them delays no other read. On SQLite, the
+    /// index first catches up with the writes; PostgreSQL's index is always up to date.
     ///
     /// # Errors
     /// [`DbError::SearchBusy`], [`DbError::Deadline`], the work's own, or the database's.
-    pub async fn search<T, E>(
-        &self,
-        work: impl Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
+    pub async fn search<T: WorkValue, E: WorkError>(&self, work: impl Work<T, E>) -> Result<T, E> {
         match &self.opened.engine {
             Engine::Sqlite(sqlite) => sqlite.search(work).await,
             Engine::Postgres(postgres) => postgres.search(work).await,
         }
     }
 
-    /// Runs work that writes, in a transaction that an error of the work rolls back. Returns after the commit, never
-    /// before. It may run again after a transaction that was rolled back for others; never when nobody knows whether it was
+    /// Runs work that writes, in a transaction. An error of the work rolls it back. Returns after the commit. The work may run
+    /// again after its transaction was rolled back in favour of another one, but never when the transaction may have been
     /// committed.
     ///
     /// # Errors
     /// The work's own, or the database's when the transaction is not committed.
-    pub async fn write<T, E>(&self, work: impl Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
+    pub async fn write<T: WorkValue, E: WorkError>(&self, work: impl Work<T, E>) -> Result<T, E> {
         match &self.opened.engine {
             Engine::Sqlite(sqlite) => sqlite.write(work).await,
             Engine::Postgres(postgres) => postgres.write(work).await,
         }
     }
 
-    /// Opens the connections that a server with so many serving threads will need, where they would otherwise be opened when
-    /// they are first used. Blocks.
+    /// Opens the connections that a server with this many serving threads needs, which would otherwise be opened at their
+    /// first use. SQLite only. Blocks.
     ///
     /// # Errors
-    /// When one cannot be opened.
+    /// When a connection cannot be opened.
     pub fn prepare(&self, threads: usize) -> Result<(), DbError> {
         match &self.opened.engine {
             Engine::Sqlite(sqlite) => sqlite.prepare(threads),
@@ -186,15 +165,15 @@ impl Database {
         }
     }
 
-    /// A connection for long work of its own, that blocks.
+    /// Opens a connection for long work. Blocks.
     ///
     /// # Errors
     /// When the database cannot be reached.
     pub fn connect(&self) -> Result<BlockingConnection, DbError> {
-        match &self.opened.engine {
-            Engine::Sqlite(sqlite) => sqlite.connect(),
-            Engine::Postgres(postgres) => postgres.connect(),
-        }
+        Ok(match &self.opened.engine {
+            Engine::Sqlite(sqlite) => BlockingConnection::Sqlite(sqlite.connect()?),
+            Engine::Postgres(postgres) => BlockingConnection::Postgres(postgres.connect()?),
+        })
     }
 
     /// Applies pending migrations, all or none. Blocks.
@@ -203,7 +182,7 @@ impl Database {
     /// When one fails, or a newer blogctl has migrated the database.
     pub fn migrate(&self) -> Result<(), DbError> {
         migrate::run(self)?;
-        // The posts of before a new index.
+        // A migration may have made posts pending for the full-text index.
         if let Engine::Sqlite(sqlite) = &self.opened.engine {
             sqlite.index_when_idle();
         }
@@ -218,7 +197,7 @@ impl Database {
         Ok(migrate::status(self)?.iter().any(|migration| !migration.applied))
     }
 
-    /// Finishes queued writes and closes the files (checkpointing the WAL). Blocks.
+    /// Finishes queued writes and closes all connections, which checkpoints SQLite's WAL. Blocks.
     pub fn close(&self) {
         self.opened.engine.close();
     }

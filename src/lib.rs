@@ -49,5 +49,6 @@ pub mod registration;
 pub mod serve;
 mod single_flight;
 mod trusted_file;
+mod user_key;
 pub mod vault;
 pub mod web;

@@ -16,7 +16,6 @@ pub mod registry;
 pub mod request_guard;
 pub mod request_id;
 pub mod server;
-pub mod sliced_body;
 pub mod static_file;
 pub mod stop;
 pub mod trace;

@@ -1,5 +1,5 @@
-//! `/v1/docs`: the description as a page (Swagger UI) where calls can be tried with a pasted token. All of it comes from
-//! this binary, and its policy lets it load nothing else. `api.docs = false` turns it off.
+//! `/v1/docs`: the API description as a page (Swagger UI), on which a developer can try requests with a pasted token. All its files
+//! come from this binary, and its policy forbids loading others. `api.docs = false` disables it.
 
 use std::{
     borrow::Cow,
@@ -16,23 +16,23 @@ use utoipa_swagger_ui::{Config, serve};
 use super::problem::Problem;
 use crate::serve::StaticFile;
 
-/// Where the page is found.
+/// The path of the page.
 pub const PATH: &str = "/v1/docs";
-/// Where its files are found.
+/// The path of its files.
 pub const FILES: &str = "/v1/docs/{name}";
 
-/// Swagger UI sets styles through the DOM, which no policy forbids, and shows its icons as `data:`.
+/// Swagger UI sets styles through the DOM, which the policy allows, and embeds its icons as `data:` URLs.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'",
 );
-/// A new version of this program may bring new files under the same names.
+/// For an hour only: a new version of this program may have different files under the same names.
 const CACHING: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 
-/// The page, and what it needs of Swagger UI: shared by all servers of the process, and compressed once.
+/// The page and its files, shared by all servers of the process, and compressed once.
 static PAGE: LazyLock<StaticFile> = LazyLock::new(|| {
     file(
         "text/html; charset=utf-8",
@@ -48,7 +48,7 @@ static ICON: LazyLock<Option<StaticFile>> = LazyLock::new(|| swagger("image/png"
 /// `GET /v1/docs`
 ///
 /// # Errors
-/// 406 when the client accepts no form of it.
+/// 406 when `Accept-Encoding` excludes every form.
 pub async fn page(request: HttpRequest) -> Result<HttpResponse, Problem> {
     Ok(PAGE.respond(&request).await?)
 }
@@ -56,8 +56,8 @@ pub async fn page(request: HttpRequest) -> Result<HttpResponse, Problem> {
 /// `GET /v1/docs/{name}`
 ///
 /// # Errors
-/// 404 for a name that the page does not use, 406 when the client accepts no form of it.
-pub async fn part(request: HttpRequest, name: web::Path<String>) -> Result<HttpResponse, Problem> {
+/// 404 for an unknown name, 406 when `Accept-Encoding` excludes every form.
+pub async fn asset(request: HttpRequest, name: web::Path<String>) -> Result<HttpResponse, Problem> {
     let file = match name.as_str() {
         "docs.js" => Some(&*SCRIPT),
         "docs.css" => Some(&*STYLE),
@@ -73,7 +73,7 @@ fn file(content_type: &'static str, bytes: &'static [u8]) -> StaticFile {
     with_headers(content_type, Bytes::from_static(bytes))
 }
 
-/// `None` when Swagger UI has no such file: a defect of the program that a test finds.
+/// `None` when Swagger UI has no such file. A test checks that it has all of them.
 fn swagger(content_type: &'static str, name: &str) -> Option<StaticFile> {
     let found = serve(name, Arc::new(Config::from(super::openapi::PATH)))
         .ok()

@@ -1,5 +1,4 @@
-//! The states that posts are in, as HTTP tells them, and the conditions that requests make of them: entity tags and times of
-//! modification (RFC 9110 §8.8, §13).
+//! Validators of posts (`ETag`, `Last-Modified`) and the preconditions of requests (RFC 9110 §8.8, §13).
 
 use std::time::SystemTime;
 
@@ -11,48 +10,50 @@ use actix_web::{
 use chrono::{DateTime, Utc};
 
 use crate::{
-    blog::{Blog, BlogError, Expected, Post, Version},
+    blog::{Blog, BlogError, Post, Precondition, Version},
     serve::{content_coding::plain_tag, static_file::known_tag},
 };
 
-/// Strong: a post that shows anything else has another one. Compressed forms have their own:
-/// see [`crate::serve::content_coding`].
-pub fn of(post: &Post) -> EntityTag {
+/// The strong tag of the post's current version. Compressed forms have other tags: see [`crate::serve::content_coding`].
+pub fn current(post: &Post) -> EntityTag {
     tag(post.id, post.version())
 }
 
-/// `Last-Modified` of the post.
+/// The post's `Last-Modified`.
 pub fn last_modified(post: &Post) -> HttpDate {
     SystemTime::from(post.last_modified()).into()
 }
 
-/// Whether the caller has the post's state already: the tag by which `If-None-Match` names it or, without that header, the
-/// state's own when `If-Modified-Since` is late enough (RFC 9110 §13.2.2).
-pub fn known(request: &HttpRequest, post: &Post) -> Option<EntityTag> {
+/// The tag for a 304 response, if the caller already has the post's version: the tag in `If-None-Match` or, without that header, the
+/// current tag if `If-Modified-Since` is late enough (RFC 9110 §13.2.2).
+pub fn not_modified(request: &HttpRequest, post: &Post) -> Option<EntityTag> {
     if !request.headers().contains_key(header::IF_NONE_MATCH) {
         let since = date::<IfModifiedSince>(request, |since| since.0)?;
         let modified = post.last_modified().timestamp();
-        return (modified <= since.timestamp()).then(|| of(post));
+        return (modified <= since.timestamp()).then(|| current(post));
     }
-    known_tag(request, &of(post))
+    known_tag(request, &current(post))
 }
 
-/// The state of post `id` that the request demands, for the service to compare when it writes; `None` when it makes no
-/// condition (RFC 9110 §13.2.2).
+/// The request's precondition on post `id`, which the blog service checks when it writes; `None` without one (RFC 9110 §13.2.2).
 ///
 /// # Errors
-/// Those of reading the post, where several tags leave it open which one is meant.
-pub async fn expected(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) -> Result<Option<Expected>, BlogError> {
-    Ok(match (matching(request, blog, id).await?, none_matching(request, id)) {
-        (Some(one), Some(other)) => Some(Expected::Both(Box::new((one, other)))),
+/// Those of [`Blog::post`]: several tags are compared with the stored post.
+pub async fn precondition(
+    request: &HttpRequest,
+    blog: &web::Data<Blog>,
+    id: i64,
+) -> Result<Option<Precondition>, BlogError> {
+    Ok(match (if_match(request, blog, id).await?, if_none_match(request, id)) {
+        (Some(one), Some(other)) => Some(Precondition::Both(Box::new((one, other)))),
         (one, other) => one.or(other),
     })
 }
 
-/// `If-Match`: tags that are weak, another post's or nobody's match nothing. `If-Unmodified-Since` counts without it only.
-async fn matching(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) -> Result<Option<Expected>, BlogError> {
+/// `If-Match`, or without it `If-Unmodified-Since`. Weak tags and tags of other posts match nothing.
+async fn if_match(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) -> Result<Option<Precondition>, BlogError> {
     if !request.headers().contains_key(header::IF_MATCH) {
-        return Ok(date::<IfUnmodifiedSince>(request, |since| since.0).map(Expected::UnmodifiedSince));
+        return Ok(date::<IfUnmodifiedSince>(request, |since| since.0).map(Precondition::UnmodifiedSince));
     }
     let tags = match IfMatch::parse(request) {
         Ok(IfMatch::Any) => return Ok(None),
@@ -61,50 +62,56 @@ async fn matching(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) -> Res
     };
     let versions: Vec<Version> = tags.iter().filter_map(|tag| version(tag, id)).collect();
     let version = match versions.as_slice() {
-        [] => NEVER,
+        [] => NO_VERSION,
         [version] => *version,
         several => {
             let current = blog.post(id).await?.version();
-            if several.contains(&current) { current } else { NEVER }
+            if several.contains(&current) {
+                current
+            } else {
+                NO_VERSION
+            }
         }
     };
-    Ok(Some(Expected::Version(version)))
+    Ok(Some(Precondition::Version(version)))
 }
 
-/// `If-None-Match` of a request that writes: `*` forbids it for any post that there is. Tags are compared weakly
-/// (RFC 9110 §13.1.2); an unparsable header is ignored.
-fn none_matching(request: &HttpRequest, id: i64) -> Option<Expected> {
+/// `If-None-Match` of a write: `*` means that the post must not exist. Tags are compared weakly (RFC 9110 §13.1.2). An unparsable
+/// header is ignored.
+fn if_none_match(request: &HttpRequest, id: i64) -> Option<Precondition> {
     if !request.headers().contains_key(header::IF_NONE_MATCH) {
         return None;
     }
     match IfNoneMatch::parse(request).ok()? {
-        IfNoneMatch::Any => Some(Expected::Absent),
+        IfNoneMatch::Any => Some(Precondition::Absent),
         IfNoneMatch::Items(tags) => {
             let strong = tags.into_iter().map(|tag| EntityTag::new_strong(tag.tag().to_owned()));
-            Some(Expected::NoneOf(strong.filter_map(|tag| version(&tag, id)).collect()))
+            Some(Precondition::NoneOf(
+                strong.filter_map(|tag| version(&tag, id)).collect(),
+            ))
         }
     }
 }
 
-/// The version of no post: who expects it is told that the post has changed, after everything else is in order
-/// (RFC 9110 §13.2.1: 404 and 403 come before 412).
-const NEVER: Version = Version(i64::MIN);
+/// A version that no post has. It makes the service answer 412, but only after its other checks: 404 and 403 come first
+/// (RFC 9110 §13.2.1).
+const NO_VERSION: Version = Version(i64::MIN);
 
-/// That of a post in a certain state.
+/// The strong tag of a version.
 pub fn tag(id: i64, version: Version) -> EntityTag {
     EntityTag::new_strong(format!("{id}-{}", version.0))
 }
 
 fn version(given: &EntityTag, id: i64) -> Option<Version> {
-    // What is written replaces every form, so each of them will do.
+    // A write replaces every form of the post, so the tag of each form is accepted.
     let plain = EntityTag::new(given.weak, plain_tag(given.tag()).to_owned());
     let (_, version) = plain.tag().split_once('-')?;
     let version = Version(version.parse().ok()?);
-    // Compared as a whole and strongly, so that other spellings of the same numbers do not pass.
+    // Compared as a whole, so that other spellings of the same numbers do not match.
     plain.strong_eq(&tag(id, version)).then_some(version)
 }
 
-/// The time of a condition; what is no time makes none (RFC 9110 §13.1.3, §13.1.4).
+/// The date of a header that is sent once; an unparsable date is ignored (RFC 9110 §13.1.3, §13.1.4).
 fn date<H: Header>(request: &HttpRequest, time: impl Fn(H) -> HttpDate) -> Option<DateTime<Utc>> {
     let mut values = request.headers().get_all(H::name());
     let is_one = values.next().is_some() && values.next().is_none();
@@ -127,8 +134,8 @@ mod tests {
     fn post(id: i64, micros: i64) -> Post {
         let at = DateTime::from_timestamp_micros(micros).expect("a time");
         let key = UserKey {
-            tid: Uuid::nil(),
-            oid: Uuid::nil(),
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::nil(),
         };
         let author = User {
             id: 1,
@@ -162,14 +169,14 @@ mod tests {
             place in 0_usize..5,
         ) {
             let post = post(id, micros);
-            let own = of(&post).to_string();
+            let own = current(&post).to_string();
             let is_among = others.iter().any(|other| other.trim_start_matches("W/") == own);
             let mut tags = others;
             let condition = request(header::IF_NONE_MATCH, tags.join(", ").as_bytes()).expect("a request");
-            prop_assert_eq!(known(&condition, &post).is_some(), is_among);
+            prop_assert_eq!(not_modified(&condition, &post).is_some(), is_among);
             tags.insert(place.min(tags.len()), own);
             let condition = request(header::IF_NONE_MATCH, tags.join(", ").as_bytes()).expect("a request");
-            prop_assert!(known(&condition, &post).is_some());
+            prop_assert!(not_modified(&condition, &post).is_some());
         }
 
         #[test]
@@ -181,19 +188,19 @@ mod tests {
         ) {
             let post = post(id, 1_700_000_000_000_000);
             // Near the post's own tag: random bytes alone never name it.
-            let mut tag = of(&post).to_string().into_bytes();
+            let mut tag = current(&post).to_string().into_bytes();
             if left_out < tag.len() {
                 tag.remove(left_out);
             }
             let bytes = [before, tag, after].concat();
             let text = String::from_utf8_lossy(&bytes).into_owned();
             if let Some(request) = request(header::IF_NONE_MATCH, &bytes) {
-                prop_assert!(known(&request, &post).is_none() || text.trim() == "*" || text.contains(&of(&post).to_string()));
+                prop_assert!(not_modified(&request, &post).is_none() || text.trim() == "*" || text.contains(&current(&post).to_string()));
             }
         }
 
         #[test]
-        fn only_the_own_spelling_of_a_tag_names_a_version(
+        fn only_the_canonical_spelling_of_a_tag_names_a_version(
             id in 1..i64::MAX,
             micros in any::<i64>(),
             sign in "[-+0]{0,2}",

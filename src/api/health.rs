@@ -1,5 +1,5 @@
-//! Health: whether the process lives, and whether it can do its work. Open to everybody, so the text says which part
-//! is missing and nothing else: no address, no path, no message of a driver.
+//! Health: whether the process is alive, and whether it can serve requests. Public, so the response only names the unavailable
+//! part: no address, no path, no driver's message.
 
 use std::{
     sync::Arc,
@@ -13,10 +13,10 @@ use utoipa::ToSchema;
 
 use crate::{background, db::Database, entra::AccessTokenValidator};
 
-/// How long the database may take to answer. Shorter than what probes usually wait.
-const DATABASE_ANSWER: Duration = Duration::from_secs(2);
-/// For how long an answer is given again: anybody may ask, thousands of times a second.
-const FRESH: Duration = Duration::from_millis(500);
+/// How long the database may take to answer. Shorter than the usual timeout of probes.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the result is cached: any client can send thousands of probes per second.
+const CACHE_TIME: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -34,7 +34,7 @@ struct Check {
 struct Checks {
     database: Check,
     signing_keys: Check,
-    /// `restarted` or `failed` when a thread beside the requests has panicked; the log says which.
+    /// `restarted` or `failed` when a background thread has panicked; the log says which one.
     #[serde(skip_serializing_if = "Option::is_none")]
     threads: Option<&'static str>,
 }
@@ -46,15 +46,15 @@ struct Health {
     checks: Option<Checks>,
 }
 
-/// `GET /health/live`: 200 as long as the process answers at all.
+/// `GET /health/live`: 200 while the process responds.
 #[utoipa::path(
     get,
     path = "/health/live",
     operation_id = "getLiveness",
     tag = "service",
-    summary = "Whether the process answers at all",
-    description = "For restarting a process that hangs.",
-    responses((status = 200, description = "It does", body = Health)),
+    summary = "Whether the process responds",
+    description = "Use it to restart a process that hangs.",
+    responses((status = 200, description = "The process responds", body = Health)),
 )]
 pub async fn live() -> HttpResponse {
     HttpResponse::Ok().json(Health {
@@ -63,16 +63,16 @@ pub async fn live() -> HttpResponse {
     })
 }
 
-/// Asks whether requests can be served, for everybody who wants to know, at most once in [`FRESH`].
-pub struct Probe {
+/// Checks whether requests can be served, at most once per [`CACHE_TIME`].
+pub struct Readiness {
     database: Database,
     validator: Arc<AccessTokenValidator>,
-    /// Whoever finds it old holds it while asking; the others wait for that answer.
+    /// The first caller that finds it outdated holds the lock while checking; the others wait for the result.
     last: Mutex<Option<(Instant, Status)>>,
 }
 
-impl Probe {
-    /// For an API with these. Asks nothing yet.
+impl Readiness {
+    /// Checks nothing yet.
     pub fn new(database: Database, validator: Arc<AccessTokenValidator>) -> Self {
         Self {
             database,
@@ -83,22 +83,21 @@ impl Probe {
 
     async fn database(&self) -> Status {
         let mut last = self.last.lock().await;
-        if let Some((asked, status)) = *last
-            && asked.elapsed() < FRESH
+        if let Some((checked_at, status)) = *last
+            && checked_at.elapsed() < CACHE_TIME
         {
             return status;
         }
-        let status = match timeout(DATABASE_ANSWER, self.database.ping()).await {
+        let status = match timeout(DATABASE_TIMEOUT, self.database.ping()).await {
             Ok(Ok(())) => Status::Ok,
             Ok(Err(error)) => unavailable(&error.to_string()),
-            Err(_) => unavailable("the database does not answer in time"),
+            Err(_) => unavailable("the database did not answer in time"),
         };
         *last = Some((Instant::now(), status));
         status
     }
 
-    /// Only what is in memory: whoever asks here must not cause traffic to the identity provider. The server itself
-    /// fetches the keys from its start on.
+    /// Checks memory only: a probe must not cause requests to the identity provider. [`super::key_watch`] fetches the keys.
     fn signing_keys(&self) -> Status {
         if self.validator.is_ready() {
             Status::Ok
@@ -108,37 +107,37 @@ impl Probe {
     }
 }
 
-/// `GET /health`: the same as `GET /health/ready`, at the older API's address.
+/// `GET /health`: the same as `GET /health/ready`, at the older API's path.
 #[utoipa::path(
     get,
     path = "/health",
     operation_id = "getHealth",
     tag = "service",
     summary = "Whether requests can be served",
-    description = "The same as `/health/ready`, at the address of the older API.",
+    description = "The same as `/health/ready`, at the path of the older API.",
     responses(
-        (status = 200, description = "They can", body = Health),
-        (status = 503, description = "Something that they need is away; `checks` says what", body = Health),
+        (status = 200, description = "Requests can be served", body = Health),
+        (status = 503, description = "A dependency is unavailable; `checks` says which", body = Health),
     ),
 )]
-pub async fn health(probe: web::Data<Probe>) -> HttpResponse {
+pub async fn health(probe: web::Data<Readiness>) -> HttpResponse {
     ready(probe).await
 }
 
-/// `GET /health/ready`: 200 when requests can be served, 503 when something that they need is away.
+/// `GET /health/ready`: 200 when requests can be served, 503 when a dependency is unavailable.
 #[utoipa::path(
     get,
     path = "/health/ready",
     operation_id = "getReadiness",
     tag = "service",
     summary = "Whether requests can be served",
-    description = "For sending the process requests only when it can serve them; `checks` says what is missing.",
+    description = "Use it to route requests only to processes that can serve them; `checks` says which dependency is unavailable.",
     responses(
-        (status = 200, description = "They can", body = Health),
-        (status = 503, description = "Something that they need is away; `checks` says what", body = Health),
+        (status = 200, description = "Requests can be served", body = Health),
+        (status = 503, description = "A dependency is unavailable; `checks` says which", body = Health),
     ),
 )]
-pub async fn ready(probe: web::Data<Probe>) -> HttpResponse {
+pub async fn ready(probe: web::Data<Readiness>) -> HttpResponse {
     let (database, signing_keys) = (probe.database().await, probe.signing_keys());
     let status = if (database, signing_keys) == (Status::Ok, Status::Ok) {
         Status::Ok

@@ -1,4 +1,4 @@
-//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a creation that may be sent again.
+//! The `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header).
 
 use std::future::{Ready, ready};
 
@@ -13,10 +13,10 @@ use crate::blog::IdempotencyKey;
 
 /// The request header.
 pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
-/// Says in an answer that it is that of an earlier request.
+/// Marks a response as that of an earlier request.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// The key of the request, if it has one.
+/// The request's key, if it has one.
 pub struct RequestKey(pub Option<IdempotencyKey>);
 
 impl FromRequest for RequestKey {
@@ -31,7 +31,7 @@ impl FromRequest for RequestKey {
 fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
     let mut values = headers.get_all(&HEADER);
     let Some(value) = values.next() else { return Ok(None) };
-    // Of two keys, either might be meant.
+    // With two keys, it is unclear which one counts.
     if values.next().is_some() {
         return Err(Problem::malformed_idempotency_key());
     }
@@ -47,7 +47,7 @@ fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
         .ok_or_else(Problem::malformed_idempotency_key)
 }
 
-/// The draft asks for a string of structured fields (RFC 9651 §3.3.3), as in `"abc"`; most clients send `abc`, which means
+/// Parses a structured-field string (RFC 9651 §3.3.3) such as `"abc"`, which the draft requires. Most clients send `abc`, which means
 /// the same here.
 fn quoted(text: &str) -> Option<String> {
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
@@ -70,7 +70,7 @@ mod tests {
 
     use super::*;
 
-    fn found(values: &[&[u8]]) -> Result<Option<String>, &'static str> {
+    fn parsed(values: &[&[u8]]) -> Result<Option<String>, &'static str> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(HEADER, HeaderValue::from_bytes(value).expect("a header value"));
@@ -81,20 +81,20 @@ mod tests {
     }
 
     #[test]
-    fn a_key_may_stand_in_quotes() {
-        assert_eq!(found(&[]), Ok(None));
+    fn a_key_may_be_quoted() {
+        assert_eq!(parsed(&[]), Ok(None));
         for (value, expected) in [
             (&b"8e03978e-40d5"[..], "8e03978e-40d5"),
             (b"\"8e03978e-40d5\"", "8e03978e-40d5"),
             (b"\"a\\\"b\\\\\"", "a\"b\\"),
             (b"a\"b", "a\"b"),
         ] {
-            assert_eq!(found(&[value]), Ok(Some(expected.to_owned())));
+            assert_eq!(parsed(&[value]), Ok(Some(expected.to_owned())));
         }
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn anything_else_is_rejected() {
         let long = "k".repeat(256);
         for values in [
             &[&b""[..]][..],
@@ -113,7 +113,7 @@ mod tests {
             &[b"a", b"a"],
             &[b"a", b""],
         ] {
-            assert_eq!(found(values), Err("malformed_idempotency_key"), "{values:?}");
+            assert_eq!(parsed(values), Err("malformed_idempotency_key"), "{values:?}");
         }
     }
 
@@ -121,13 +121,13 @@ mod tests {
         #[test]
         fn every_key_survives_its_quotes(text in "[!-~]{1,255}") {
             let quoted = format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
-            prop_assert_eq!(found(&[quoted.as_bytes()]), Ok(Some(text)));
+            prop_assert_eq!(parsed(&[quoted.as_bytes()]), Ok(Some(text)));
         }
 
         #[test]
-        fn no_value_of_the_header_is_taken_for_a_key_that_is_none(value in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn every_accepted_key_is_valid(value in prop::collection::vec(any::<u8>(), 0..300)) {
             if HeaderValue::from_bytes(&value).is_ok()
-                && let Ok(key) = found(&[&value])
+                && let Ok(key) = parsed(&[&value])
             {
                 let key = key.expect("there is a header");
                 prop_assert!((1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));

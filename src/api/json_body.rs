@@ -1,4 +1,4 @@
-//! A JSON request body of bounded size that must arrive in bounded time.
+//! Reads a JSON request body of bounded size within a bounded time.
 
 use std::{
     future::{Future, ready},
@@ -33,7 +33,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let headers = request.headers();
         let has_length = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
-        // HTTP/2 ends a body without saying its length before.
+        // HTTP/2 does not need a declared length.
         if !has_length && request.version() < Version::HTTP_2 {
             return Box::pin(ready(Err(Problem::length_required())));
         }
@@ -44,17 +44,17 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
             .app_data::<web::Data<ApiSettings>>()
             .map(|settings| settings.max_body_bytes);
         let limit = limit.unwrap_or_else(|| ApiSettings::default().max_body_bytes);
-        let arrival = request
+        let time_limit = request
             .app_data::<web::Data<ServerSettings>>()
             .map(|settings| settings.body_timeout);
-        let arrival = arrival.unwrap_or_else(|| ServerSettings::default().body_timeout);
+        let time_limit = time_limit.unwrap_or_else(|| ServerSettings::default().body_timeout);
         let reading = Reading::<T>::new(request, payload, None, true).limit(limit);
-        Box::pin(async move { within(arrival, reading).await.map(Self) })
+        Box::pin(async move { within(time_limit, reading).await.map(Self) })
     }
 }
 
-/// The type decides (RFC 6838 §4.2.8 for `+json`), parameters do not (RFC 8259 §11). `text/json` and others are not
-/// registered; and a type that a form can send would let other sites' pages write without CORS.
+/// Only the type matters (RFC 6838 §4.2.8 for `+json`), not its parameters (RFC 8259 §11). Types that an HTML form can send must not
+/// be accepted: with them, pages of other sites could write without CORS. `text/json` is not registered.
 fn is_json(request: &HttpRequest) -> bool {
     let mut values = request.headers().get_all(CONTENT_TYPE);
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_body_that_never_arrives_is_not_waited_for() {
+    async fn a_body_that_never_arrives_times_out() {
         let problem = within::<()>(Duration::ZERO, pending())
             .await
             .expect_err("nothing arrives");

@@ -1,5 +1,5 @@
-//! Sees to it that there are signing keys: beside the start of the server, so that neither it nor the first caller waits
-//! for the identity provider, and again whenever there are none, so that readiness recovers without a caller.
+//! Fetches Entra's signing keys in the background: at the start, so that neither the server nor the first caller waits for the identity
+//! provider, and again whenever there are none, so that readiness recovers without a request.
 
 use std::{
     io,
@@ -12,38 +12,38 @@ use std::{
 
 use crate::{background, entra::AccessTokenValidator};
 
-/// Wait before the first attempt after a failure; doubled after each further one.
-const RETRY: Duration = Duration::from_secs(1);
-/// Longest wait between two attempts.
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
-/// How often to look whether there still are keys. That asks memory only; keys last a day.
-const LOOK: Duration = Duration::from_mins(1);
+/// The delay before the first retry; doubled after each further failure.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The longest delay between two attempts.
+const MAX_RETRY: Duration = Duration::from_secs(30);
+/// How often to check that there are still keys. The check reads memory only; keys last a day.
+const CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Dropped, it ends the watch.
+/// The watch; dropping it ends it.
 pub struct KeyWatch {
     _stop: Sender<()>,
 }
 
 impl KeyWatch {
-    /// Watches on a thread of its own. Not on the runtime: that would wait, when it ends, for a fetch that still runs.
+    /// Starts the watch on a separate thread. The runtime, if it ran there, would wait for an unfinished fetch when it ends.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn start(validator: Arc<AccessTokenValidator>) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel::<()>();
         background::spawn_restarting("key-watch", move || {
-            let mut retry = RETRY;
+            let mut retry = FIRST_RETRY;
             loop {
                 let wait = match validator.prepare() {
                     Ok(()) => {
-                        retry = RETRY;
-                        LOOK
+                        retry = FIRST_RETRY;
+                        CHECK_INTERVAL
                     }
                     Err(error) => {
-                        // Why has been logged by those who tried.
-                        log::info!("{error}; the next attempt is in {} s", retry.as_secs());
+                        // The validator has logged the cause.
+                        log::info!("{error}; retrying in {} s", retry.as_secs());
                         let wait = retry;
-                        retry = (retry * 2).min(LONGEST_RETRY);
+                        retry = (retry * 2).min(MAX_RETRY);
                         wait
                     }
                 };

@@ -1,20 +1,19 @@
-//! Keeps the display names of users up to date who only read: each token that is verified is looked at once, beside the
-//! request that brought it.
+//! Updates the stored display names of users who only read: compares the name in each newly verified token once, in the background.
 //!
-//! Bounded: one task at a time and [`MAX_PENDING`] names. What does not fit, or fails, is left to the user's next token.
+//! Bounded: one task at a time, and [`MAX_PENDING`] names. A name that does not fit, or whose update fails, is updated by the user's
+//! next token.
 
 use std::{collections::HashMap, sync::Arc};
 
 use actix_web::rt;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::middleware::bearer::Caller;
 use crate::blog::{Blog, TokenName, UserKey};
 
-/// Most names that wait.
+/// Most pending names.
 const MAX_PENDING: usize = 1000;
 
-/// The names that wait to be compared with the database. Shared by all workers.
+/// The names to compare with the database, shared by all workers.
 #[derive(Default)]
 pub struct NameUpdates(Mutex<State>);
 
@@ -30,14 +29,14 @@ struct PendingName {
 }
 
 impl NameUpdates {
-    /// Adds the name of a caller whose token has just been verified.
-    pub fn add(self: &Arc<Self>, blog: &Blog, caller: &Caller) {
-        let TokenName { name, issued_at } = caller.token_name();
+    /// Adds the name in a newly verified token.
+    pub fn add(self: &Arc<Self>, blog: &Blog, user: UserKey, name: TokenName<'_>) {
+        let TokenName { name, issued_at } = name;
         if name.is_empty() {
             return;
         }
         if self.state().push(
-            caller.key(),
+            user,
             PendingName {
                 name: name.to_owned(),
                 issued_at,
@@ -50,7 +49,7 @@ impl NameUpdates {
     async fn run(self: Arc<Self>, blog: Blog) {
         while let Some((key, PendingName { name, issued_at })) = self.next() {
             if let Err(error) = blog.update_name(key, TokenName { name: &name, issued_at }).await {
-                log::warn!("the display name of a user was not compared with their token: {error}");
+                log::warn!("could not update a user's display name: {error}");
             }
         }
     }
@@ -64,19 +63,18 @@ impl NameUpdates {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No code panics while it holds the lock; a map is whole between any two calls.
         self.0.lock()
     }
 }
 
 impl State {
-    /// Whether a task must be started.
+    /// Returns whether a task must be started.
     fn push(&mut self, key: UserKey, name: PendingName) -> bool {
         let is_full = self.pending.len() >= MAX_PENDING;
         match self.pending.get_mut(&key) {
             Some(known) if known.issued_at >= name.issued_at => {}
             Some(known) => *known = name,
-            None if is_full => log::debug!("too many display names wait; one is left out"),
+            None if is_full => log::debug!("too many display names are pending; skipped one"),
             None => {
                 self.pending.insert(key, name);
             }
@@ -95,8 +93,8 @@ mod tests {
 
     fn key(oid: u128) -> UserKey {
         UserKey {
-            tid: Uuid::nil(),
-            oid: Uuid::from_u128(oid),
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::from_u128(oid),
         }
     }
 
@@ -108,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_tokens_of_a_user_the_latest_waits_and_one_task_runs() {
+    fn of_several_tokens_the_latest_is_pending_and_one_task_runs() {
         let updates = NameUpdates::default();
         assert!(updates.state().push(key(1), name(5)), "the first starts the task");
         assert!(!updates.state().push(key(1), name(7)) && !updates.state().push(key(1), name(6)));
@@ -116,11 +114,11 @@ mod tests {
         assert_eq!(next.issued_at, Some(7));
         assert!(!updates.state().push(key(2), name(1)), "the task still runs");
         assert!(updates.next().is_some() && updates.next().is_none());
-        assert!(updates.state().push(key(3), name(1)), "it has ended");
+        assert!(updates.state().push(key(3), name(1)), "the task has ended");
     }
 
     #[test]
-    fn names_beyond_the_limit_are_left_out() {
+    fn names_beyond_the_limit_are_skipped() {
         let updates = NameUpdates::default();
         for n in 0..(MAX_PENDING as u128 + 10) {
             updates.state().push(key(n), name(1));

@@ -1,7 +1,8 @@
-//! The description of the API (OpenAPI 3.1): made from the handlers and the shapes of their JSON, so that it cannot name
-//! what is not there.
+//! The description of the API (OpenAPI 3.1), generated from the handlers and their JSON types, so that it cannot describe routes
+//! or fields that do not exist.
 
-mod texts;
+mod complete;
+mod post_fields;
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -16,25 +17,26 @@ use utoipa::{
 use super::{
     health, posts,
     problem::{self, Problem},
-    profile, resource_metadata, responses, users,
+    profile, resource_metadata, users,
 };
 use crate::{config::ApiSettings, entra::access_token::names_of_api, serve::StaticFile};
 
-/// Where the description is found.
+/// The path of the description.
 pub const PATH: &str = "/v1/openapi.json";
 
-/// The security scheme for a token that the caller has already.
-pub(super) const BEARER: &str = "access_token";
+/// The name of the security scheme.
+const BEARER: &str = "access_token";
+
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "blogctl API",
-        description = "Blog posts, for whoever has an access token of Microsoft Entra ID for this API. Errors are problem \
-                       documents (RFC 9457) with a stable `code`. Wherever GET is answered, HEAD is, too; OPTIONS names \
-                       the methods of a path in `Allow`.",
+        description = "Blog posts, for callers with an access token of Microsoft Entra ID for this API. Errors are problem \
+                       documents (RFC 9457) with a stable `code`. Every path that supports GET supports HEAD, too; OPTIONS \
+                       lists a path's methods in `Allow`.",
         license(name = "MIT", identifier = "MIT"),
     ),
-    servers((url = "/", description = "The server that gave this description")),
+    servers((url = "/", description = "The server of this description")),
     paths(
         posts::list::list,
         posts::create::create,
@@ -52,24 +54,24 @@ pub(super) const BEARER: &str = "access_token";
     components(schemas(problem::Document, posts::NewPost, posts::ChangedPost)),
     tags(
         (name = "posts", description = "Reading and writing posts"),
-        (name = "users", description = "Who the caller is"),
-        (name = "service", description = "The service itself; open to everybody"),
+        (name = "users", description = "The caller"),
+        (name = "service", description = "The service itself; needs no access token"),
     ),
 )]
 struct Handlers;
 
-/// The description as the server gives it.
+/// The description as the server sends it.
 #[derive(Clone)]
 pub struct Description(StaticFile);
 
 impl Description {
-    /// Of the API with these settings.
+    /// Generates the description for these settings.
     ///
     /// # Errors
     /// When it cannot be written as JSON.
     pub fn new(api: &ApiSettings) -> serde_json::Result<Self> {
         let mut description = Handlers::openapi();
-        responses::complete(&mut description);
+        complete::complete(&mut description);
         let about = description.info.description.get_or_insert_default();
         about.push_str("\n\n**How to get a token.** ");
         about.push_str(&how_to_get_a_token(api));
@@ -77,7 +79,7 @@ impl Description {
             components
                 .security_schemes
                 .insert(BEARER.to_owned(), bearer(api).into());
-            texts::describe(&mut components.schemas, api.max_content_chars);
+            post_fields::describe(&mut components.schemas, api.max_content_chars);
         }
         let json = web::Bytes::from(serde_json::to_vec_pretty(&description)?);
         let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
@@ -88,7 +90,7 @@ impl Description {
         )))
     }
 
-    /// JSON, in UTF-8.
+    /// The JSON, in UTF-8.
     pub fn json(&self) -> &[u8] {
         self.0.bytes()
     }
@@ -103,7 +105,7 @@ fn bearer(api: &ApiSettings) -> SecurityScheme {
     SecurityScheme::Http(scheme.build())
 }
 
-/// In Markdown. The page shows it above the routes and beside the field for the token.
+/// Markdown. The documentation page shows it above the routes and next to the field for the token.
 fn how_to_get_a_token(api: &ApiSettings) -> String {
     let scope = match names_of_api(api).first() {
         Some(name) => format!("{name}/{}", api.required_scope),
@@ -111,22 +113,22 @@ fn how_to_get_a_token(api: &ApiSettings) -> String {
     };
     format!(
         "From the emulator of `blogctl dev`: `blogctl token`. From a tenant: \
-         `az account get-access-token --scope {scope} --query accessToken --output tsv`; the API must have authorized the \
-         Azure CLI for that."
+         `az account get-access-token --scope {scope} --query accessToken --output tsv`; the API's app registration \
+         must have authorized the Azure CLI."
     )
 }
 
-/// `GET /v1/openapi.json`, for everybody: it says no more than the documentation does.
+/// `GET /v1/openapi.json`. Public: it says no more than the documentation does.
 #[utoipa::path(
     get,
     path = PATH,
     operation_id = "getDescription",
     tag = "service",
     summary = "This description",
-    description = "OpenAPI 3.1. `/v1/docs` shows it as a page, unless the operator has turned the page off.",
+    description = "OpenAPI 3.1. `/v1/docs` shows it as a page, unless the operator has disabled the page.",
     responses(
         (status = 200, description = "The description", body = serde_json::Value, headers(("ETag" = String))),
-        (status = 304, description = "It is still the one that `If-None-Match` names"),
+        (status = 304, description = "`If-None-Match` matches"),
     ),
 )]
 pub async fn read(request: HttpRequest, description: web::Data<Description>) -> Result<HttpResponse, Problem> {

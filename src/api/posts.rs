@@ -1,4 +1,4 @@
-//! Posts as the API shows them; one file below for each thing that a user can do with them.
+//! Posts in the API's JSON. Each action on posts has a file in this folder.
 
 pub mod change;
 pub mod create;
@@ -21,14 +21,14 @@ use super::{
 };
 use crate::blog::Post;
 
-/// A post, with its author.
+/// A post with its author.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Post)]
 pub struct PostJson<'a> {
     id: i64,
     title: &'a str,
     content: &'a str,
-    /// Only where `excerpt` was given: whether the content goes on after the excerpt.
+    /// Whether the content was cut; present only with `excerpt`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     truncated: Option<bool>,
@@ -40,11 +40,11 @@ pub struct PostJson<'a> {
     author: UserJson<'a>,
 }
 
-/// What a new post is made of.
+/// A new post.
 #[derive(ToSchema)]
 #[expect(
     dead_code,
-    reason = "only described, never made: the fields are read one by one, to name all that are wrong"
+    reason = "only describes the body: the fields are read one by one, to list all invalid ones"
 )]
 pub struct NewPost {
     #[schema(example = "Hello")]
@@ -53,7 +53,7 @@ pub struct NewPost {
     content: String,
 }
 
-/// What is to be changed of a post; one of the two at least.
+/// A change to a post, with at least one of the two fields.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "as for a new post")]
 pub struct ChangedPost {
@@ -78,31 +78,31 @@ impl<'a> From<&'a Post> for PostJson<'a> {
     }
 }
 
-/// What the JSON of a post takes beside title and content, roughly.
-const POST_BYTES: usize = 384;
+/// The approximate size of a post's JSON without title and content.
+const OVERHEAD_BYTES: usize = 384;
 
-/// A page of posts as the API shows it: a JSON array in UTF-8.
+/// A page of posts as a JSON array in UTF-8.
 ///
 /// # Errors
-/// None of its own: JSON of posts can always be written.
+/// Never: posts can always be written as JSON.
 pub fn posts_as_json(posts: &[Post]) -> serde_json::Result<Vec<u8>> {
     let expected = posts
         .iter()
-        .map(|post| post.title.len() + post.content.len() + POST_BYTES)
+        .map(|post| post.title.len() + post.content.len() + OVERHEAD_BYTES)
         .sum();
     let mut json = Vec::with_capacity(expected);
     serde_json::to_writer(&mut json, &posts.iter().map(PostJson::from).collect::<Vec<_>>())?;
     Ok(json)
 }
 
-/// The type of an answer whose JSON is ready.
+/// The content type of bytes that are JSON already.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// The headers of an answer that shows one post: which state it shows, and that a cache must ask each time whether
-/// that is still it. Forms differ by encoding, whether or not this answer is compressed.
-fn with_state_of<'a>(post: &Post, answer: &'a mut HttpResponseBuilder) -> &'a mut HttpResponseBuilder {
-    answer
-        .insert_header(ETag(etag::of(post)))
+/// Adds the validators of a post's version (RFC 9110 §8.8), and tells caches to revalidate each time. `Vary` is sent even if this
+/// response is not compressed: another one for the same URL may be.
+fn with_validators<'a>(post: &Post, response: &'a mut HttpResponseBuilder) -> &'a mut HttpResponseBuilder {
+    response
+        .insert_header(ETag(etag::current(post)))
         .insert_header(LastModified(etag::last_modified(post)))
         .insert_header((header::CACHE_CONTROL, "private, no-cache"))
         .append_header((header::VARY, "Accept-Encoding"))

@@ -1,7 +1,7 @@
 //! Problem details (RFC 9457): the only place where an error becomes a response.
 //!
-//! A [`Problem`] says what the caller may know. Its cause, if it has one, goes to the log only: nothing internal ever
-//! appears in an answer.
+//! A [`Problem`] holds what the caller may know. Its cause, if it has one, goes to the log only: no response shows anything
+//! internal.
 
 mod code;
 mod from_errors;
@@ -23,26 +23,26 @@ pub use code::Code;
 /// Media type of a problem document.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// Where a caller may look first for what protects this API (RFC 9110 §11.5).
+/// Names this API's protection space (RFC 9110 §11.5).
 const REALM: &str = "blogctl";
 
-/// Seconds after which it is worth asking again when something that the API needs is away.
+/// Seconds after which a client may retry when a dependency is unavailable.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
-/// One field of a request that is not as it must be.
+/// An invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Name of the field or the parameter; `body` for the body as a whole.
+    /// The name of the field or parameter; `body` for the whole body.
     pub field: String,
-    /// What is expected, to be read after the field's name: `must be …`.
+    /// What is expected. It continues a sentence that begins with the field's name: `must be …`.
     pub message: String,
-    /// Where in the body it is, as a JSON pointer (RFC 6901); absent for what is not in the body.
+    /// The position in the body, as a JSON pointer (RFC 6901); absent for parameters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
 }
 
 impl FieldError {
-    /// `field` is not as `message` says.
+    /// An invalid parameter.
     pub fn new(field: &str, message: impl Into<String>) -> Self {
         Self {
             field: field.to_owned(),
@@ -51,7 +51,7 @@ impl FieldError {
         }
     }
 
-    /// The member `field` of the body is not as `message` says.
+    /// An invalid member of the body.
     pub fn in_body(field: &str, message: impl Into<String>) -> Self {
         Self {
             pointer: Some(format!("/{field}")),
@@ -59,7 +59,7 @@ impl FieldError {
         }
     }
 
-    /// The body as a whole is not as `message` says.
+    /// An invalid body as a whole.
     pub fn body(message: impl Into<String>) -> Self {
         Self {
             pointer: Some(String::new()),
@@ -68,7 +68,7 @@ impl FieldError {
     }
 }
 
-/// Why a request was not done.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{status} {code}")]
 pub struct Problem {
@@ -101,7 +101,7 @@ impl Problem {
         self
     }
 
-    /// With `WWW-Authenticate: Bearer` and these parameters (RFC 6750 §3).
+    /// Adds `WWW-Authenticate: Bearer` with these parameters (RFC 6750 §3).
     fn with_challenge(mut self, parameters: &[(&'static str, &str)]) -> Self {
         let parameters = parameters
             .iter()
@@ -111,8 +111,8 @@ impl Problem {
         self
     }
 
-    /// A 401 also says where a token may be had, as Entra's own APIs do.
-    pub fn signing_in_at(mut self, authorization_uri: &str) -> Self {
+    /// Adds to a 401 the URI where a client can get a token, as Microsoft's own APIs do.
+    pub fn with_authorization_uri(mut self, authorization_uri: &str) -> Self {
         if let Some(challenge) = self
             .challenge
             .as_mut()
@@ -125,92 +125,92 @@ impl Problem {
         self
     }
 
-    fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    fn caused_by(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
-    /// 400: the request's `Idempotency-Key` is none.
+    /// 400: the request's `Idempotency-Key` is malformed.
     pub fn malformed_idempotency_key() -> Self {
-        let detail = "send one Idempotency-Key header that holds 1 to 255 visible ASCII characters";
+        let detail = "send one Idempotency-Key header with 1 to 255 visible ASCII characters";
         Self::new(StatusCode::BAD_REQUEST, Code::MalformedIdempotencyKey, detail)
     }
 
-    /// 401: the request holds no access token. The challenge names no error (RFC 6750 §3.1).
+    /// 401: the request has no access token. The challenge names no error (RFC 6750 §3.1).
     pub fn missing_token() -> Self {
-        let detail = "this needs an access token, sent as \"Authorization: Bearer …\"";
+        let detail = "send an access token as \"Authorization: Bearer …\"";
         Self::new(StatusCode::UNAUTHORIZED, Code::MissingToken, detail).with_challenge(&[])
     }
 
-    /// 401: the request may hold several access tokens, or something beside one.
+    /// 401: the request has several access tokens, or malformed credentials.
     pub fn malformed_authorization() -> Self {
-        let detail = "send one Authorization header that holds one access token";
+        let detail = "send one Authorization header with one access token";
         Self::new(StatusCode::UNAUTHORIZED, Code::MalformedAuthorization, detail)
             .with_challenge(&[("error", "invalid_request"), ("error_description", detail)])
     }
 
-    /// 403: somebody else may do this, the caller may not.
+    /// 403: only the post's author, or an administrator, may do this.
     pub fn not_author(detail: &'static str) -> Self {
         Self::new(StatusCode::FORBIDDEN, Code::NotAuthor, detail).with_challenge(&[])
     }
 
-    /// 403: the caller's app role lets them read only.
+    /// 403: the caller's app role allows reading only.
     pub fn read_only() -> Self {
-        let detail = "your app role lets you read only: writing needs Blog.Writer or Blog.Admin";
+        let detail = "your app role allows reading only; writing needs Blog.Writer or Blog.Admin";
         Self::new(StatusCode::FORBIDDEN, Code::InsufficientRole, detail).with_challenge(&[])
     }
 
-    /// 404: there is no such route.
+    /// 404: the route does not exist.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, Code::NotFound, "Not Found")
     }
 
-    /// 404: there is no such post.
+    /// 404: the post does not exist.
     pub fn post_not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, Code::PostNotFound, "Post not found")
     }
 
-    /// 405, with the methods that the route does know, such as `GET, HEAD` (RFC 9110 §15.5.6).
+    /// 405, with the route's methods, such as `GET, HEAD` (RFC 9110 §15.5.6).
     pub fn method_not_allowed(allow: &'static str) -> Self {
-        let detail = format!("this takes {allow} only");
+        let detail = format!("this resource allows {allow} only");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed, detail)
             .with_header(header::ALLOW, HeaderValue::from_static(allow))
     }
 
-    /// 406: the caller wants none of what this API has.
+    /// 406: the caller's `Accept` excludes JSON.
     pub fn not_acceptable() -> Self {
-        let detail = "this API answers in application/json, which Accept leaves out";
+        let detail = "this API responds with application/json, which the Accept header excludes";
         Self::new(StatusCode::NOT_ACCEPTABLE, Code::NotAcceptable, detail)
     }
 
-    /// 406: the caller accepts no content coding that this API has.
+    /// 406: the caller's `Accept-Encoding` excludes every form of the response.
     pub fn no_acceptable_coding() -> Self {
-        Self::of_status(StatusCode::NOT_ACCEPTABLE)
+        Self::from_status(StatusCode::NOT_ACCEPTABLE)
     }
 
     /// 415: the body is not JSON.
     pub fn unsupported_media_type() -> Self {
-        Self::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        Self::from_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
     }
 
-    /// 411: there is no telling whether a body follows.
+    /// 411: the request does not declare a body.
     pub fn length_required() -> Self {
-        let detail = "send a body, with its Content-Length or in chunks";
+        let detail = "send a body, with Content-Length or in chunks";
         Self::new(StatusCode::LENGTH_REQUIRED, Code::LengthRequired, detail)
     }
 
-    /// 414: path and query are longer than any that this API knows.
+    /// 414: path and query are too long.
     pub fn uri_too_long() -> Self {
         Self::new(
             StatusCode::URI_TOO_LONG,
             Code::UriTooLong,
-            "path and query hold more than 8192 bytes",
+            "path and query have more than 8192 bytes",
         )
     }
 
-    /// 431: all headers together are too large.
+    /// 431: the headers together are too large.
     pub fn headers_too_large() -> Self {
-        let detail = "the headers hold more than 32768 bytes";
+        let detail = "the headers have more than 32768 bytes";
         Self::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Code::HeadersTooLarge,
@@ -227,19 +227,19 @@ impl Problem {
         )
     }
 
-    /// 412: the post is not, or no longer, in the state that the request demands.
+    /// 412: the post does not satisfy the request's preconditions.
     pub fn stale() -> Self {
-        let detail = "the post has changed since the state that the request names; get it again";
+        let detail = "the post has changed since the version in the request; get it again";
         Self::new(StatusCode::PRECONDITION_FAILED, Code::Stale, detail)
     }
 
-    /// 422: something else was created under the request's `Idempotency-Key`.
+    /// 422: another post was created under the request's `Idempotency-Key`.
     pub fn idempotency_key_reused() -> Self {
-        let detail = "another post was created under this Idempotency-Key; a new post needs a new key";
+        let detail = "another post was created under this Idempotency-Key; use a new key for a new post";
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::IdempotencyKeyReused, detail)
     }
 
-    /// 422: fields or parameters are not as they must be; all of them, not just the first.
+    /// 422: fields or parameters are invalid. `errors` lists all of them.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let mut detail = String::new();
         for FieldError { field, message, .. } in &errors {
@@ -252,17 +252,9 @@ impl Problem {
         }
     }
 
-    /// 429 with `Retry-After`: the budget of this name is used up, and has something again in so many seconds.
-    pub fn too_many_requests(budget: &'static str, seconds: u64, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
-        let detail = match budget {
-            "address" => "too many requests from this address",
-            "probes" => "too many health probes from this address",
-            "failures" => "too many refused access tokens from this address",
-            "writes" => "too many writes of this caller",
-            "searches" => "too many searches of this caller",
-            _ => "too many reads of this caller",
-        };
-        let detail = format!("{detail}: ask again in {seconds} s");
+    /// 429 with `Retry-After`: a rate limit is exceeded for this many seconds.
+    pub fn too_many_requests(detail: &str, seconds: u64, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+        let detail = format!("{detail}; try again in {seconds} s");
         let problem = Self {
             headers,
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, detail)
@@ -272,22 +264,22 @@ impl Problem {
 
     /// 500. The cause is logged, not sent.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        let detail = "something went wrong on the server; it was logged under this request id";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, detail).because(cause)
+        let detail = "the server failed; the error was logged under this request id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, detail).caused_by(cause)
     }
 
-    /// 503 with `Retry-After`: something that the API needs is away.
+    /// 503 with `Retry-After`: a dependency is unavailable.
     fn unavailable(code: Code, detail: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).with_header(header::RETRY_AFTER, RETRY_AFTER)
     }
 
-    /// What a web server's own refusal with this status becomes.
-    fn of_status(status: StatusCode) -> Self {
+    /// The problem for an error status of the web server.
+    fn from_status(status: StatusCode) -> Self {
         let (code, detail) = match status {
             StatusCode::NOT_FOUND => return Self::not_found(),
             StatusCode::NOT_ACCEPTABLE => (
                 Code::NotAcceptable,
-                "no encoding that Accept-Encoding allows is at hand",
+                "Accept-Encoding excludes every form of this response",
             ),
             StatusCode::PAYLOAD_TOO_LARGE => (Code::BodyTooLarge, "the body of the request is too large"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => (
@@ -295,17 +287,17 @@ impl Problem {
                 "the body must be application/json, or another type that ends in +json",
             ),
             status if status.is_client_error() => (Code::BadRequest, "the request is malformed"),
-            _ => return Self::internal("the web server refused the request"),
+            _ => return Self::internal("the web server rejected the request"),
         };
         Self::new(status, code, detail)
     }
 
-    /// The stable reason, such as `expired`: for clients and logs.
+    /// The stable code, such as `expired`, for clients and logs.
     pub fn code(&self) -> &'static str {
         self.code.as_str()
     }
 
-    /// The cause and its causes, for the log; `None` when the problem is the caller's own.
+    /// The chain of causes, for the log; `None` when the request itself is wrong.
     pub fn causes(&self) -> Option<String> {
         let mut next: Option<&dyn Error> = Some(self.cause.as_deref()?);
         let mut text = String::new();
@@ -317,10 +309,10 @@ impl Problem {
         Some(text)
     }
 
-    /// The problem document for one request: `instance` is its path.
+    /// The problem document for a request; `instance` is its path.
     pub fn document(&self, instance: &str, request_id: &str) -> Vec<u8> {
         let document = Document {
-            // RFC 9457 §4.2.1: the status says it all, `code` says the rest.
+            // RFC 9457 §4.2.1: the problem type is that of the status; `code` is more specific.
             kind: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
@@ -330,7 +322,7 @@ impl Problem {
             request_id,
             errors: &self.errors,
         };
-        // Only maps with keys that are no text, and types that refuse, make this fail; there are none.
+        // Fails only for maps with keys that are not strings, and for types whose `Serialize` fails. The document has neither.
         serde_json::to_vec(&document).unwrap_or_default()
     }
 }
@@ -340,7 +332,7 @@ impl ResponseError for Problem {
         self.status
     }
 
-    /// Status and headers; [`super::middleware::problem_documents`] adds the document, which needs the request.
+    /// Status and headers. [`super::middleware::problem_documents`] adds the document, which needs the request.
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::new(self.status);
         for (name, value) in &self.headers {
@@ -363,35 +355,34 @@ impl ResponseError for Problem {
     "errors": [{"field": "title", "message": "is required", "pointer": "/title"}],
 }))]
 pub struct Document<'a> {
-    /// Always `about:blank`: the status says it all, `code` says the rest.
+    /// Always `about:blank`: `code` says what is wrong.
     #[serde(rename = "type")]
     kind: &'static str,
-    /// The status in words.
+    /// The name of the status.
     title: &'static str,
-    /// The status.
+    /// The status code.
     status: u16,
-    /// What is wrong with this request, for a person.
+    /// What is wrong with this request, for people.
     detail: &'a str,
     /// The path of the request.
     instance: &'a str,
-    /// The stable reason: build on it, not on `detail`.
+    /// The stable code. Programs should use it, not `detail`.
     code: &'static str,
-    /// As in `X-Request-ID`.
+    /// The value of `X-Request-ID`.
     request_id: &'a str,
-    /// Fields and parameters that are not as they must be, all of them.
+    /// All invalid fields and parameters.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
 }
 
-/// What `WWW-Authenticate` is to say.
+/// The value of `WWW-Authenticate`.
 #[derive(Debug)]
 struct Challenge {
     parameters: Vec<(&'static str, String)>,
 }
 
 impl Challenge {
-    /// `Bearer realm="…", …` (RFC 6750 §3). Characters that a quoted string or its parameters may not hold there are
-    /// dropped.
+    /// `Bearer realm="…", …` (RFC 6750 §3). Characters that are not allowed in a quoted string are removed.
     fn header(&self) -> HeaderValue {
         let mut text = format!("Bearer realm=\"{REALM}\"");
         for (name, value) in &self.parameters {
@@ -411,7 +402,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_challenge_cannot_be_broken_out_of() {
+    fn a_challenge_cannot_be_injected_into() {
         let parameters = vec![
             ("error", "x".to_owned()),
             ("scope", "a\"b\\c\r\nX-Evil: 1\u{e9}…".to_owned()),

@@ -1,14 +1,14 @@
-//! `GET /v1/profile`: who the access token says the caller is.
+//! `GET /v1/profile`: the caller's identity from the access token.
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{middleware::bearer::Caller, problem::Problem, responses::Guarded};
+use super::{middleware::bearer::Caller, problem::Problem, responses::CommonErrors};
 use crate::blog::Blog;
 
-/// Who the token says the caller is; `null` where it does not say.
+/// The caller's identity from the access token; `null` for a claim that the token does not have.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Profile)]
 struct ProfileJson<'a> {
@@ -18,16 +18,16 @@ struct ProfileJson<'a> {
     preferred_username: Option<&'a str>,
 }
 
-/// `GET /v1/profile`. A caller who is new becomes a user.
+/// Returns the caller's identity. A new caller becomes a user.
 #[utoipa::path(
     get,
     path = "/v1/profile",
     operation_id = "getProfile",
     tag = "users",
-    summary = "Who the token says you are",
-    description = "A caller who is new becomes a user by that.",
+    summary = "Your identity from the access token",
+    description = "A new caller becomes a user.",
     security(("access_token" = [])),
-    responses((status = 200, description = "The caller", body = ProfileJson), Guarded),
+    responses((status = 200, description = "The caller", body = ProfileJson), CommonErrors),
 )]
 pub async fn read(caller: Caller, blog: web::Data<Blog>) -> Result<HttpResponse, Problem> {
     blog.ensure_user(caller.key(), caller.token_name()).await?;

@@ -1,5 +1,5 @@
-//! What tokens this API expects, for whoever sets up a client of it (members as in RFC 9728, "OAuth 2.0 Protected
-//! Resource Metadata"). Open to everybody: nothing in it is secret, every sign-in shows it in the browser's address bar.
+//! Which access tokens this API expects, for developers of clients (RFC 9728, "OAuth 2.0 Protected Resource Metadata"). Public: nothing
+//! in it is secret, since every sign-in shows it in the browser's address bar.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -16,22 +16,22 @@ use crate::{
     serve::StaticFile,
 };
 
-/// Where it is found (RFC 9728 §3).
+/// The path (RFC 9728 §3).
 pub const PATH: &str = "/.well-known/oauth-protected-resource";
 
-/// The answer.
+/// The metadata.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ResourceMetadata {
-    /// The App ID URI, or the client id: the API as Entra ID knows it, not its address, which it does not know itself.
+    /// The App ID URI or the client id, which identify the API in Entra ID. Not the API's address, which it does not know.
     resource: String,
     authorization_servers: [String; 1],
-    /// What a client may ask for, in each form that Entra ID takes.
+    /// The scopes that a client can request, in each form that Entra ID accepts.
     scopes_supported: Vec<String>,
     bearer_methods_supported: [&'static str; 1],
 }
 
 impl ResourceMetadata {
-    /// Of the API with these settings.
+    /// The metadata for these settings.
     pub fn new(authority: &Authority, settings: &ApiSettings) -> Self {
         let names = names_of_api(settings);
         Self {
@@ -52,24 +52,24 @@ impl ResourceMetadata {
     path = PATH,
     operation_id = "getResourceMetadata",
     tag = "service",
-    summary = "What tokens this API expects",
+    summary = "Which access tokens this API expects",
     description = "OAuth 2.0 Protected Resource Metadata (RFC 9728).",
     responses(
         (status = 200, description = "The metadata", body = ResourceMetadata, headers(("ETag" = String))),
-        (status = 304, description = "It is still the one that `If-None-Match` names"),
+        (status = 304, description = "`If-None-Match` matches"),
     ),
 )]
 pub async fn read(request: HttpRequest, metadata: web::Data<MetadataDocument>) -> Result<HttpResponse, Problem> {
     Ok(metadata.0.respond(&request).await?)
 }
 
-/// The metadata as JSON, written once.
+/// The metadata as JSON, rendered once.
 #[derive(Clone)]
 pub struct MetadataDocument(StaticFile);
 
 impl MetadataDocument {
     /// # Errors
-    /// None of its own: the metadata are texts only.
+    /// Never: the metadata holds only strings.
     pub fn new(metadata: &ResourceMetadata) -> serde_json::Result<Self> {
         let json = Bytes::from(serde_json::to_vec(metadata)?);
         let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];

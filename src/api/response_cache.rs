@@ -1,9 +1,8 @@
-//! Answers kept in memory as ready bytes: single posts, the top of the list, and searches.
+//! Caches ready JSON: single posts, the top of the list, and searches.
 //!
-//! A kept answer is given only if the database says, in this very request, that nothing it shows has changed, whoever may
-//! have changed it: this process, another one, or somebody with a database tool. The handlers see no difference. Memory is
-//! bounded; what nobody asks for goes first. On PostgreSQL nothing is kept: to ask whether something has changed would
-//! take as long as to read it.
+//! A cached response is used only if the database confirms, within the same request, that nothing in it has changed, whichever
+//! program made the change. Memory is bounded. On PostgreSQL nothing is cached: asking for changes would take as long as reading
+//! the data.
 
 use std::sync::Arc;
 
@@ -15,54 +14,53 @@ use super::{
     posts::{PostJson, posts_as_json},
     problem::Problem,
 };
-use crate::blog::{Blog, Filter, Page, Paging, Post, Stamp, View};
+use crate::blog::{Blog, DataVersion, Filter, Page, Paging, Post, View};
 
-/// What an entry takes beside its JSON, roughly.
+/// The approximate size of an entry without its JSON.
 const ENTRY_BYTES: usize = 512;
-/// Longest top of the list that is kept, in posts and in bytes, and how many of different lengths.
+/// The longest top of the list that is cached, in posts and in bytes, and the number of cached tops.
 const MAX_TOP_POSTS: u32 = 100;
 const MAX_TOP_BYTES: usize = 1024 * 1024;
 const MAX_TOPS: u64 = 8;
-/// Most bytes of searches that are kept, and of one of them.
-const MAX_SEARCH_BYTES: u64 = 16 * 1024 * 1024;
-const MAX_BYTES_OF_ONE_SEARCH: usize = 256 * 1024;
+/// The size of all cached searches, and of a single one.
+const MAX_SEARCHES_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_SEARCH_BYTES: usize = 256 * 1024;
 
-/// The kept answers. Shared by all workers.
-pub struct ReadyAnswers {
-    /// `None` when none are to be kept.
-    posts: Option<Cache<i64, Arc<ReadyPost>>>,
-    /// By length, and length of the excerpts.
-    tops: Cache<View, Arc<ReadyPage>>,
-    /// By all that a search is asked for.
-    searches: Cache<Search, Arc<ReadyPage>>,
+/// The cache, shared by all workers.
+pub struct ResponseCache {
+    /// `None` when caching is disabled.
+    posts: Option<Cache<i64, Arc<CachedPost>>>,
+    /// The tops of the list, by length and excerpt.
+    tops: Cache<View, Arc<CachedPage>>,
+    searches: Cache<Search, Arc<CachedPage>>,
 }
 
-/// What a search is asked for.
+/// Everything that determines the result of a search.
 type Search = (Filter, Paging, View);
 
-/// A post as an answer shows it.
-pub struct ReadyPost {
-    /// Without title and content, which the JSON holds.
+/// A post as JSON.
+pub struct CachedPost {
+    /// The post without title and content, which the JSON holds.
     pub head: Post,
     pub json: Bytes,
-    stamp: Option<Stamp>,
+    version: Option<DataVersion>,
 }
 
-/// A page of posts as an answer shows it.
-pub struct ReadyPage {
+/// A page of posts as JSON.
+pub struct CachedPage {
     pub json: Bytes,
-    /// As in [`crate::blog::Page`].
+    /// See [`Page::total`].
     pub total: u64,
-    /// As in [`crate::blog::Page`].
+    /// See [`Page::is_total_limited`].
     pub is_total_limited: bool,
-    /// As in [`crate::blog::Page`].
+    /// See [`Page::next`].
     pub next: Option<Paging>,
     is_current: bool,
-    stamp: Option<Stamp>,
+    version: Option<DataVersion>,
 }
 
-impl ReadyPage {
-    fn of(page: Page) -> serde_json::Result<Self> {
+impl CachedPage {
+    fn render(page: Page) -> serde_json::Result<Self> {
         let Page {
             posts,
             total,
@@ -78,119 +76,120 @@ impl ReadyPage {
             is_total_limited,
             next,
             is_current,
-            stamp: None,
+            version: None,
         })
+    }
+
+    async fn load(blog: &Blog, search: Search, version: Option<DataVersion>) -> Result<Arc<Self>, Problem> {
+        let (filter, paging, view) = search;
+        let page = blog
+            .page(filter, paging, view, Self::render)
+            .await?
+            .map_err(Problem::internal)?;
+        Ok(Arc::new(Self { version, ..page }))
     }
 }
 
-impl ReadyAnswers {
-    /// Keeps so many MiB of single posts at most; with 0, nothing at all.
+impl ResponseCache {
+    /// Caches up to `max_mib` MiB of single posts; with 0, caches nothing at all.
     pub fn new(max_mib: u32) -> Self {
-        let weigh = |_: &i64, post: &Arc<ReadyPost>| u32::try_from(post.json.len() + ENTRY_BYTES).unwrap_or(u32::MAX);
+        let weigh_post =
+            |_: &i64, post: &Arc<CachedPost>| u32::try_from(post.json.len() + ENTRY_BYTES).unwrap_or(u32::MAX);
         let posts = || {
             Cache::builder()
-                .weigher(weigh)
+                .weigher(weigh_post)
                 .max_capacity(u64::from(max_mib) * 1024 * 1024)
                 .build()
         };
-        // The text that is looked for is in the key.
+        // Twice the overhead, because the key holds the search text.
         let weigh_search =
-            |_: &Search, page: &Arc<ReadyPage>| u32::try_from(page.json.len() + 2 * ENTRY_BYTES).unwrap_or(u32::MAX);
+            |_: &Search, page: &Arc<CachedPage>| u32::try_from(page.json.len() + 2 * ENTRY_BYTES).unwrap_or(u32::MAX);
         Self {
             posts: (max_mib > 0).then(posts),
             tops: Cache::builder().max_capacity(MAX_TOPS).build(),
             searches: Cache::builder()
                 .weigher(weigh_search)
-                .max_capacity(MAX_SEARCH_BYTES)
+                .max_capacity(MAX_SEARCHES_BYTES)
                 .build(),
         }
     }
 
-    /// One post.
+    /// Returns a post from the cache or the database.
     ///
     /// # Errors
     /// Those of [`Blog::post`].
-    pub async fn post(&self, blog: &Blog, id: i64) -> Result<Arc<ReadyPost>, Problem> {
-        // Before the post is read: should it change in between, what is kept counts as old.
-        let stamp = self.stamp(blog)?;
-        if let (Some(stamp), Some(posts)) = (stamp, &self.posts)
-            && let Some(kept) = posts.get(&id)
-            && kept.stamp.is_some_and(|then| then.shows_the_same_of_known_posts(stamp))
+    pub async fn post(&self, blog: &Blog, id: i64) -> Result<Arc<CachedPost>, Problem> {
+        // Read before the post: if the post changes in between, the entry counts as outdated.
+        let version = self.data_version(blog)?;
+        if let (Some(version), Some(posts)) = (version, &self.posts)
+            && let Some(cached) = posts.get(&id)
+            && cached.version.is_some_and(|cached| cached.same_existing_posts(version))
         {
-            return Ok(kept);
+            return Ok(cached);
         }
         let mut head = blog.post(id).await?;
         let json = json(&PostJson::from(&head))?;
         (head.title, head.content) = (String::new(), String::new());
-        let made = Arc::new(ReadyPost { head, json, stamp });
-        if let (Some(_), Some(posts)) = (stamp, &self.posts) {
-            posts.insert(id, Arc::clone(&made));
+        let post = Arc::new(CachedPost { head, json, version });
+        if let (Some(_), Some(posts)) = (version, &self.posts) {
+            posts.insert(id, Arc::clone(&post));
         }
-        Ok(made)
+        Ok(post)
     }
 
-    /// A page of posts.
+    /// Returns a page from the cache or the database.
     ///
     /// # Errors
-    /// Those of [`Blog::posts`].
+    /// Those of [`Blog::page`].
     pub async fn page(
         &self,
         blog: &Blog,
         filter: Filter,
         paging: Paging,
         view: View,
-    ) -> Result<Arc<ReadyPage>, Problem> {
+    ) -> Result<Arc<CachedPage>, Problem> {
         if filter.text.is_some() {
             return self.search(blog, (filter, paging, view)).await;
         }
-        // What everybody asks for. Pages further down are each their own, and few ask for the same.
+        // Every client requests the top of the list. Other pages differ from client to client.
         let is_top = filter == Filter::default() && paging == Paging::Skip(0) && view.limit <= MAX_TOP_POSTS;
-        let stamp = if is_top { self.stamp(blog)? } else { None };
-        if stamp.is_some()
-            && let Some(kept) = self.tops.get(&view)
-            && kept.stamp == stamp
+        let version = if is_top { self.data_version(blog)? } else { None };
+        if version.is_some()
+            && let Some(cached) = self.tops.get(&view)
+            && cached.version == version
         {
-            return Ok(kept);
+            return Ok(cached);
         }
-        let made = blog
-            .page(filter, paging, view, ReadyPage::of)
-            .await?
-            .map_err(Problem::internal)?;
-        let made = Arc::new(ReadyPage { stamp, ..made });
-        if stamp.is_some() && made.json.len() <= MAX_TOP_BYTES {
-            self.tops.insert(view, Arc::clone(&made));
+        let page = CachedPage::load(blog, (filter, paging, view), version).await?;
+        if version.is_some() && page.json.len() <= MAX_TOP_BYTES {
+            self.tops.insert(view, Arc::clone(&page));
         }
-        Ok(made)
+        Ok(page)
     }
 
-    /// A search costs ten times what a list does, and is often asked for again: the next page, a reload, a way back.
-    async fn search(&self, blog: &Blog, search: Search) -> Result<Arc<ReadyPage>, Problem> {
-        let stamp = self.stamp(blog)?;
-        if stamp.is_some()
-            && let Some(kept) = self.searches.get(&search)
-            && kept.stamp == stamp
+    /// A search takes ten times as long as a list, and is often repeated: for the next page, a reload, or a step back.
+    async fn search(&self, blog: &Blog, search: Search) -> Result<Arc<CachedPage>, Problem> {
+        let version = self.data_version(blog)?;
+        if version.is_some()
+            && let Some(cached) = self.searches.get(&search)
+            && cached.version == version
         {
-            return Ok(kept);
+            return Ok(cached);
         }
-        let (filter, paging, view) = search.clone();
-        let made = blog
-            .page(filter, paging, view, ReadyPage::of)
-            .await?
-            .map_err(Problem::internal)?;
-        let made = Arc::new(ReadyPage { stamp, ..made });
-        // What the index lacked comes later without another stamp.
-        if stamp.is_some() && made.is_current && made.json.len() <= MAX_BYTES_OF_ONE_SEARCH {
-            self.searches.insert(search, Arc::clone(&made));
+        let page = CachedPage::load(blog, search.clone(), version).await?;
+        // When the index catches up, the data version does not change; so an incomplete result is not cached.
+        if version.is_some() && page.is_current && page.json.len() <= MAX_SEARCH_BYTES {
+            self.searches.insert(search, Arc::clone(&page));
         }
-        Ok(made)
+        Ok(page)
     }
 
-    /// `None` where nothing is kept.
-    fn stamp(&self, blog: &Blog) -> Result<Option<Stamp>, Problem> {
+    /// `None` where nothing is cached.
+    fn data_version(&self, blog: &Blog) -> Result<Option<DataVersion>, Problem> {
         if self.posts.is_none() {
             return Ok(None);
         }
-        Ok(blog.stamp()?)
+        Ok(blog.data_version()?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Puts the API together: database, token validation, routes, middleware.
+//! Assembles the API: database, token validation, routes, middleware.
 
 use std::{io, net::TcpListener, sync::Arc};
 
@@ -10,7 +10,7 @@ use actix_web::{
 };
 
 use super::{
-    health::Probe,
+    health::Readiness,
     key_watch::KeyWatch,
     middleware::{
         address_limit,
@@ -22,7 +22,7 @@ use super::{
     name_updates::NameUpdates,
     openapi::Description,
     resource_metadata::{MetadataDocument, ResourceMetadata},
-    response_cache::ReadyAnswers,
+    response_cache::ResponseCache,
     routes,
 };
 use crate::{
@@ -37,40 +37,40 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// It cannot listen.
+    /// The server cannot listen on its port.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The socket given to it cannot be used.
+    /// The given socket cannot be used.
     #[error("the listening socket cannot be used: {0}")]
     Socket(#[source] io::Error),
-    /// The settings name no identity provider.
+    /// The settings of the identity provider are invalid.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// Without an audience every API's tokens would do.
+    /// Without an audience, the API could not tell its tokens from those of other APIs.
     #[error("neither api.app_id_uri nor api.client_id is set, so no access token could be for this API")]
     NoAudience,
-    /// Without a scope every application of the tenant could call.
+    /// Without a scope, any application of the tenant could call the API.
     #[error("api.required_scope is empty, so any application of the tenant could call this API")]
     NoRequiredScope,
-    /// An entry of `api.cors_origins` is no origin.
+    /// An entry of `api.cors_origins` is invalid.
     #[error(transparent)]
     CorsOrigin(#[from] InvalidOrigin),
-    /// The description of the API cannot be written: a defect of the program.
-    #[error("the description of the API cannot be written: {0}")]
+    /// The API description cannot be written as JSON: a defect of the program.
+    #[error("the API description cannot be written: {0}")]
     Description(#[source] serde_json::Error),
-    /// The database cannot be opened or asked.
+    /// The database cannot be opened or queried.
     #[error(transparent)]
     Database(#[from] DbError),
-    /// The database lacks migrations, and the settings do not say to apply them here.
-    #[error("the database lacks migrations: run blogctl migrate run")]
+    /// Migrations are pending, and `database.migrate_at_start` is off.
+    #[error("the database has pending migrations; run blogctl migrate run")]
     PendingMigrations,
 }
 
 impl StartError {
-    /// What to do about it, where one thing will do.
+    /// What to do about the error, if the message does not say so.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Listen(_) => Some("stop what listens there, or choose another port with api.port"),
+            Self::Listen(_) => Some("stop the program that uses the port, or set another one in api.port"),
             Self::NoAudience => Some("set api.app_id_uri to the Application ID URI of the API's app registration"),
             Self::NoRequiredScope => Some("set api.required_scope to a scope that the API exposes"),
             Self::CorsOrigin(invalid) => Some(invalid.error.hint()),
@@ -81,7 +81,7 @@ impl StartError {
     }
 }
 
-/// A bound server, not yet running.
+/// A server that listens, but does not serve yet.
 pub struct Server {
     port: u16,
     http: actix_web::dev::Server,
@@ -91,29 +91,29 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens where the settings say, and prepares everything.
+    /// Listens on the address of the settings, and prepares everything.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn bind(settings: &Settings) -> Result<Self, StartError> {
-        Self::on(serve::listen(&settings.api.host, settings.api.port)?, settings)
+        Self::from_listener(serve::listen(&settings.api.host, settings.api.port)?, settings)
     }
 
-    /// The same on a socket that listens already. The identity provider is not waited for.
+    /// Prepares everything for a socket that already listens. Does not wait for the identity provider.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn on(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
+    pub fn from_listener(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
         let port = listener.local_addr().map_err(StartError::Socket)?.port();
         let origins = Origins::parse(&settings.api.cors_origins)?;
         let validator = Arc::new(validator(settings)?);
         let database = open(&settings.database)?;
         database.prepare(serve::workers(&settings.server))?;
 
-        let data = AppData {
+        let state = AppState {
             blog: web::Data::new(Blog::new(database.clone())),
-            health: web::Data::new(Probe::new(database.clone(), Arc::clone(&validator))),
-            ready: web::Data::new(ReadyAnswers::new(settings.api.ready_answers_mib)),
+            health: web::Data::new(Readiness::new(database.clone(), Arc::clone(&validator))),
+            cache: web::Data::new(ResponseCache::new(settings.api.ready_answers_mib)),
             compressed: web::Data::new(CompressedBodies::new(settings.api.ready_answers_mib / 4)),
             validator: web::Data::from(Arc::clone(&validator)),
             names: web::Data::new(NameUpdates::default()),
@@ -126,8 +126,8 @@ impl Server {
             metadata: web::Data::new(MetadataDocument::new(&metadata(settings)?).map_err(StartError::Description)?),
             description: web::Data::new(Description::new(&settings.api).map_err(StartError::Description)?),
         };
-        let (docs, database_time) = (settings.api.docs, settings.database.deadline);
-        // The middleware added last meets a request first.
+        let (docs, database_deadline) = (settings.api.docs, settings.database.deadline);
+        // The middleware that is added last sees a request first.
         let options = Options {
             name: "serve-api",
             workers: serve::workers(&settings.server),
@@ -136,15 +136,15 @@ impl Server {
         };
         let Listening { server, stopper } = serve::server::listen(listener, &options, move || {
             App::new()
-                .configure(|config| data.mount(config))
+                .configure(|config| state.mount(config))
                 .configure(|config| routes::mount(config, docs))
-                .wrap_fn(move |request, service| db::within(database_time, service.call(request)))
+                .wrap_fn(move |request, service| db::within(database_deadline, service.call(request)))
                 .wrap(from_fn(request_guard::check))
                 .wrap(from_fn(header_limits::check))
                 .wrap(from_fn(address_limit::admit))
                 .wrap(origins.middleware())
                 .wrap(Condition::new(
-                    origins.is_any_listed(),
+                    origins.allows_any_site(),
                     from_fn(address_limit::admit_preflight),
                 ))
                 .wrap(from_fn(problem_documents::complete))
@@ -161,17 +161,17 @@ impl Server {
         })
     }
 
-    /// The port it listens on.
+    /// The port of the server.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Stops it from elsewhere.
+    /// A handle to stop the server.
     pub fn handle(&self) -> ServerHandle {
         self.http.handle()
     }
 
-    /// Stops it so that nobody notices.
+    /// Stops the server gracefully.
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
     }
@@ -179,7 +179,7 @@ impl Server {
     /// Serves until stopped, then closes the database.
     ///
     /// # Errors
-    /// When the sockets fail.
+    /// When its sockets fail.
     pub async fn run(self) -> io::Result<()> {
         let Self {
             http,
@@ -195,12 +195,12 @@ impl Server {
     }
 }
 
-/// What handlers and middleware find in a request; shared by all workers.
+/// What handlers and middleware share; the same for all workers.
 #[derive(Clone)]
-struct AppData {
+struct AppState {
     blog: web::Data<Blog>,
-    health: web::Data<Probe>,
-    ready: web::Data<ReadyAnswers>,
+    health: web::Data<Readiness>,
+    cache: web::Data<ResponseCache>,
     compressed: web::Data<CompressedBodies>,
     validator: web::Data<AccessTokenValidator>,
     limits: web::Data<RateLimits>,
@@ -211,12 +211,12 @@ struct AppData {
     description: web::Data<Description>,
 }
 
-impl AppData {
+impl AppState {
     fn mount(&self, config: &mut web::ServiceConfig) {
         config
             .app_data(self.blog.clone())
             .app_data(self.health.clone())
-            .app_data(self.ready.clone())
+            .app_data(self.cache.clone())
             .app_data(self.compressed.clone())
             .app_data(self.validator.clone())
             .app_data(self.limits.clone())
@@ -245,12 +245,12 @@ fn metadata(settings: &Settings) -> Result<ResourceMetadata, StartError> {
     Ok(ResourceMetadata::new(&authority, &settings.api))
 }
 
-/// Opens the database in the state that this program needs. One replica's SQLite file is this process's own; a shared
-/// PostgreSQL is migrated when somebody says so.
+/// Opens the database and checks its migrations. By default, an SQLite file, which only this process uses, is migrated here; a shared
+/// PostgreSQL is migrated by a separate command.
 fn open(settings: &DatabaseSettings) -> Result<Database, StartError> {
     let database = Database::open(settings)?;
-    let is_own_file = matches!(database.url(), DatabaseUrl::Sqlite(_));
-    if settings.migrate_at_start.unwrap_or(is_own_file) {
+    let is_sqlite = matches!(database.url(), DatabaseUrl::Sqlite(_));
+    if settings.migrate_at_start.unwrap_or(is_sqlite) {
         database.migrate()?;
     } else if database.has_pending_migrations()? {
         return Err(StartError::PendingMigrations);

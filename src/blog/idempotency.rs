@@ -1,7 +1,7 @@
-//! Creation that may be asked for again: under the same key it is done once, and answered each time as it was the first.
+//! Idempotent creation: a request with the same key creates the post once, and gets the same response each time.
 //!
-//! A client that got no answer does not know whether its post was written. The key and the answer are stored in the
-//! transaction that writes the post, so there is never one without the other.
+//! A client that received no response does not know whether its post was created. Key and response are stored in the
+//! transaction that creates the post, so neither exists without the other.
 
 use chrono::TimeDelta;
 use openssl::sha::Sha256;
@@ -12,16 +12,16 @@ use super::{
 };
 use crate::db::{
     Connection,
-    idempotency::{self, KeptAnswer},
+    idempotency::{self, StoredResponse},
 };
 
-/// For how long a key is known. Long enough for a client that tries again after a night's outage.
-const LIFE: TimeDelta = TimeDelta::hours(24);
-/// Old keys that a creation takes away: more than it adds, so that they do not pile up, yet not so many that it takes
-/// long after a pause.
-const TAKEN_AWAY: i64 = 16;
+/// How long a key is valid: long enough for a client that retries after an outage of a night.
+const KEY_LIFETIME: TimeDelta = TimeDelta::hours(24);
+/// Expired keys that each creation deletes: more than it adds, so that they do not accumulate, but few enough that it stays
+/// fast after a long pause.
+const EXPIRED_PER_CREATION: i64 = 16;
 
-/// What a client calls one creation: 1–255 visible ASCII characters.
+/// A client's name for one creation: 1–255 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
@@ -29,10 +29,10 @@ impl IdempotencyKey {
     /// Longest key, in characters. The schema's CHECK says the same.
     pub const MAX_CHARS: usize = 255;
 
-    /// The key; `None` when it is none.
+    /// Parses a key; `None` when the text is not a valid one.
     pub fn parse(text: &str) -> Option<Self> {
-        let sane = (1..=Self::MAX_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        sane.then(|| Self(text.to_owned()))
+        let is_valid = (1..=Self::MAX_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_valid.then(|| Self(text.to_owned()))
     }
 
     /// As text.
@@ -41,93 +41,92 @@ impl IdempotencyKey {
     }
 }
 
-/// What came of a creation under a key.
+/// The response to a creation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CreatedOnce {
+pub struct IdempotentResponse {
     /// Row id of the post.
     pub post_id: i64,
-    /// The state in which it was created; it may have changed since, or be gone.
+    /// The post's version at creation. The post may have been changed or deleted since.
     pub version: Version,
-    /// What was answered then.
-    pub answer: String,
-    /// Whether it was created by an earlier request.
+    /// The response body.
+    pub body: String,
+    /// Whether an earlier request created the post.
     pub is_replay: bool,
 }
 
 impl Blog {
-    /// Writes a new post, unless the author has done so under this key within a day: then that is what comes back.
-    /// `answer` makes what is kept of it for whoever asks again. While another creation under the same key is under way,
-    /// waits for it.
+    /// Creates a post, unless the author has created it under this key within a day: then returns the stored response.
+    /// `render` makes the response body. Waits for another creation by the same author under a key that is in progress.
     ///
     /// # Errors
-    /// [`BlogError::ReadOnly`], else [`BlogError::KeyReused`] when something else was created under the key, or the database's.
-    pub async fn create_once(
+    /// [`BlogError::ReadOnly`], then [`BlogError::KeyReused`] when another post was created under the key, or the database's.
+    pub async fn create_idempotent(
         &self,
         rights: Rights,
         author: &User,
         draft: Draft,
         key: IdempotencyKey,
-        answer: impl Fn(&Post) -> serde_json::Result<String> + Send + 'static,
-    ) -> Result<CreatedOnce, BlogError> {
+        render: impl Fn(&Post) -> serde_json::Result<String> + Send + 'static,
+    ) -> Result<IdempotentResponse, BlogError> {
         if rights < Rights::Write {
             return Err(BlogError::ReadOnly);
         }
         let author = author.clone();
         let work = move |connection: &mut Connection<'_>| {
             let (user_id, key, fingerprint) = (author.id, key.as_str(), fingerprint(&draft));
-            idempotency::lock(connection, user_id)?;
+            idempotency::lock_keys(connection, user_id)?;
             let now = now();
-            if let Some(kept) = idempotency::by_key(connection, user_id, key)? {
-                if kept.created_at > now - LIFE {
-                    return replay(kept, &fingerprint);
+            if let Some(stored) = idempotency::find(connection, user_id, key)? {
+                if stored.created_at > now - KEY_LIFETIME {
+                    return replay(stored, &fingerprint);
                 }
                 idempotency::delete(connection, user_id, key)?;
             }
-            idempotency::delete_old(connection, now - LIFE, TAKEN_AWAY)?;
+            idempotency::delete_expired(connection, now - KEY_LIFETIME, EXPIRED_PER_CREATION)?;
             let post = insert(connection, author.clone(), &draft)?;
-            let answer = answer(&post).map_err(BlogError::NoAnswer)?;
-            let kept = KeptAnswer {
+            let body = render(&post).map_err(BlogError::Render)?;
+            let stored = StoredResponse {
                 fingerprint: fingerprint.to_vec(),
                 post_id: post.id,
                 post_version: post.version().0,
-                answer,
+                body,
                 created_at: now,
             };
-            idempotency::insert(connection, user_id, key, &kept)?;
-            Ok(created(kept, false))
+            idempotency::insert(connection, user_id, key, &stored)?;
+            Ok(response(stored, false))
         };
         self.database.write(work).await
     }
 }
 
-fn replay(kept: KeptAnswer, fingerprint: &[u8]) -> Result<CreatedOnce, BlogError> {
-    if kept.fingerprint == fingerprint {
-        Ok(created(kept, true))
+fn replay(stored: StoredResponse, fingerprint: &[u8]) -> Result<IdempotentResponse, BlogError> {
+    if stored.fingerprint == fingerprint {
+        Ok(response(stored, true))
     } else {
         Err(BlogError::KeyReused)
     }
 }
 
-fn created(kept: KeptAnswer, is_replay: bool) -> CreatedOnce {
-    let KeptAnswer {
+fn response(stored: StoredResponse, is_replay: bool) -> IdempotentResponse {
+    let StoredResponse {
         post_id,
         post_version,
-        answer,
+        body,
         ..
-    } = kept;
-    CreatedOnce {
+    } = stored;
+    IdempotentResponse {
         post_id,
         version: Version(post_version),
-        answer,
+        body,
         is_replay,
     }
 }
 
-/// The same for the same title and content, however their JSON was written.
+/// A hash of title and content. It does not depend on how their JSON was written.
 fn fingerprint(draft: &Draft) -> [u8; 32] {
     let (title, content) = (draft.title.as_str(), draft.content.as_str());
     let mut hash = Sha256::new();
-    // The length tells where the title ends.
+    // The length separates the title from the content.
     hash.update(&title.len().to_be_bytes());
     hash.update(title.as_bytes());
     hash.update(content.as_bytes());
@@ -153,17 +152,17 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_tells_title_from_content() {
-        let of = |title: &str, content: &str| {
+    fn the_fingerprint_separates_title_and_content() {
+        let hash = |title: &str, content: &str| {
             let content = Content::parse(content, 10).expect("a content");
             fingerprint(&Draft {
                 title: Title::parse(title).expect("a title"),
                 content,
             })
         };
-        assert_eq!(of("ab", "c"), of(" ab ", "c"));
-        for other in [of("a", "bc"), of("ab", "C"), of("ab", "c "), of("abc", "c")] {
-            assert_ne!(of("ab", "c"), other);
+        assert_eq!(hash("ab", "c"), hash(" ab ", "c"));
+        for other in [hash("a", "bc"), hash("ab", "C"), hash("ab", "c "), hash("abc", "c")] {
+            assert_ne!(hash("ab", "c"), other);
         }
     }
 }

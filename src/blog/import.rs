@@ -1,8 +1,8 @@
-//! Taking over users and posts from the Python system's SQLite file, in one transaction.
+//! Imports users and posts from the Python system's SQLite file, in one transaction.
 //!
-//! Into an empty database ids are kept, so that links stay valid. Into another, rows get new ids, and what is there
-//! already is left alone: users are known by their object id, posts by author and time of writing to the microsecond,
-//! neither of which ever changes. So running it again adds only what is new.
+//! In an empty database, rows keep their ids, so that links stay valid. In any other, rows get new ids, and existing rows are not
+//! changed: users are recognised by object id, posts by author and time of creation to the microsecond, which never change. So
+//! another run adds only what is new.
 
 use std::{collections::HashMap, path::Path};
 
@@ -20,79 +20,79 @@ use crate::db::{
     users::{self, NewUser},
 };
 
-/// What to take over, and how.
+/// What to import, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Import<'a> {
-    /// The Python system's SQLite file. Only read.
+    /// The Python system's SQLite file. It is only read.
     pub file: &'a Path,
-    /// The tenant of its users: the old tables do not hold it.
+    /// The tenant of its users, which its tables do not store.
     pub tid: Uuid,
-    /// Longest content, in characters.
+    /// The longest content, in characters.
     pub max_content_chars: usize,
-    /// What to do about rows that break a rule.
+    /// What to do about invalid rows.
     pub invalid_rows: InvalidRows,
 }
 
-/// What to do about rows that break a rule.
+/// What to do about invalid rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidRows {
-    /// Take over nothing at all.
-    Refuse,
-    /// Take over the others.
+    /// Import nothing.
+    Reject,
+    /// Import the other rows.
     Skip,
 }
 
-/// What was done.
+/// What was imported.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Users that are new.
+    /// New users.
     pub users_added: u64,
-    /// Users that were there already.
+    /// Users that existed already.
     pub users_known: u64,
-    /// Posts that are new.
+    /// New posts.
     pub posts_added: u64,
-    /// Posts that were there already.
+    /// Posts that existed already.
     pub posts_known: u64,
-    /// Rows that break a rule.
+    /// Invalid rows.
     pub invalid: Vec<InvalidRow>,
-    /// Whether ids are as they were.
+    /// Whether rows kept their ids.
     pub ids_kept: bool,
 }
 
-/// A row that breaks a rule.
+/// An invalid row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidRow {
     /// `users` or `blog_posts`.
     pub table: &'static str,
     /// Its id in the file.
     pub id: i64,
-    /// Which rule.
+    /// The rule that it breaks.
     pub reason: String,
 }
 
-/// Why nothing was taken over.
+/// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// Some rows break a rule, and they were not to be skipped.
-    #[error("{} rows break a rule, so nothing was taken over", .0.len())]
+    /// Some rows are invalid, and the caller did not ask to skip them.
+    #[error("{} rows are invalid, so nothing was imported", .0.len())]
     InvalidRows(Vec<InvalidRow>),
-    /// The file, or the database.
+    /// The file or the database failed.
     #[error(transparent)]
     Database(#[from] DbError),
 }
 
-/// Takes the file over. Blocks.
+/// Imports the file. Blocks.
 ///
 /// # Errors
-/// When the file cannot be read, rows are invalid and not to be skipped, or the database fails. Nothing is changed then.
+/// When the file cannot be read, rows are invalid and not to be skipped, or the database fails. Then nothing is changed.
 pub fn run(database: &Database, import: Import<'_>) -> Result<Report, ImportError> {
     let mut file = LegacyFile::open(import.file)?;
     database.connect()?.transaction(|connection| {
         legacy::lock_tables(connection)?;
         let is_empty = users::count(connection)? == 0 && post_list::count_all(connection)? == 0;
-        let mut taking = Taking::new(connection, import, is_empty);
+        let mut importer = Importer::new(connection, import, is_empty);
         for user in file.users()? {
-            taking.user(&user)?;
+            importer.user(&user)?;
         }
         let mut last = i64::MIN;
         loop {
@@ -100,11 +100,11 @@ pub fn run(database: &Database, import: Import<'_>) -> Result<Report, ImportErro
             let Some(post) = page.last() else { break };
             last = post.id;
             for post in &page {
-                taking.post(post)?;
+                importer.post(post)?;
             }
         }
-        let report = taking.report;
-        if import.invalid_rows == InvalidRows::Refuse && !report.invalid.is_empty() {
+        let report = importer.report;
+        if import.invalid_rows == InvalidRows::Reject && !report.invalid.is_empty() {
             return Err(ImportError::InvalidRows(report.invalid));
         }
         legacy::continue_numbering(connection)?;
@@ -112,18 +112,18 @@ pub fn run(database: &Database, import: Import<'_>) -> Result<Report, ImportErro
     })
 }
 
-/// The work in progress.
-struct Taking<'t, 'c> {
+/// An import in progress.
+struct Importer<'t, 'c> {
     connection: &'t mut Connection<'c>,
     import: Import<'t>,
-    /// Row id here, by row id in the file.
+    /// Row ids in the database by row ids in the file.
     users: HashMap<i64, i64>,
-    /// Posts by author and time: how many are here already, and how many of the file have been seen.
+    /// By author and time: the number of posts in the database before, and of those read from the file so far.
     posts: HashMap<(i64, i64), (i64, i64)>,
     report: Report,
 }
 
-impl<'t, 'c> Taking<'t, 'c> {
+impl<'t, 'c> Importer<'t, 'c> {
     fn new(connection: &'t mut Connection<'c>, import: Import<'t>, ids_kept: bool) -> Self {
         let report = Report {
             ids_kept,
@@ -143,7 +143,7 @@ impl<'t, 'c> Taking<'t, 'c> {
             (Ok(oid), Ok(name)) => (oid, name),
             (Err(error), _) | (_, Err(error)) => return self.invalid("users", user.id, &error.to_string()),
         };
-        // GUIDs are the same in either case; here they are kept in lower case.
+        // GUIDs ignore case; the database stores them in lower case.
         let Some(oid) = oid.and_then(|oid| Uuid::try_parse(oid.trim()).ok()) else {
             return self.invalid("users", user.id, "oid is not a GUID");
         };
@@ -153,7 +153,7 @@ impl<'t, 'c> Taking<'t, 'c> {
         let name = name.and_then(clean_display_name);
         let display_name = name.as_deref().unwrap_or(UNKNOWN_NAME);
         let tid = self.import.tid;
-        let id = if let Some(known) = users::by_key(self.connection, tid, oid)? {
+        let id = if let Some(known) = users::find(self.connection, tid, oid)? {
             self.report.users_known += 1;
             known.id
         } else {
@@ -170,7 +170,7 @@ impl<'t, 'c> Taking<'t, 'c> {
             } else {
                 users::insert_if_new(self.connection, &new)?;
             }
-            users::by_key_written(self.connection, tid, oid)?.id
+            users::get(self.connection, tid, oid)?.id
         };
         self.users.insert(user.id, id);
         Ok(())
@@ -216,22 +216,19 @@ impl<'t, 'c> Taking<'t, 'c> {
         Ok(())
     }
 
-    /// Whether the post is here already. Of several by one author at one time, as many are as were here before.
+    /// Whether the post exists already. Of several posts by one author at the same time, as many exist as did before.
     fn is_known(&mut self, post: &NewPost<'_>) -> Result<bool, DbError> {
-        let place = (post.author_id, post.created_at.timestamp_micros());
-        let (here, seen) = match self.posts.get(&place) {
+        let key = (post.author_id, post.created_at.timestamp_micros());
+        let (existing, seen) = match self.posts.get(&key) {
             Some(counted) => *counted,
             None => (posts::count_at(self.connection, post.author_id, post.created_at)?, 0),
         };
-        self.posts.insert(place, (here, seen + 1));
-        Ok(seen < here)
+        self.posts.insert(key, (existing, seen + 1));
+        Ok(seen < existing)
     }
 
-    /// Notes a row that breaks a rule; what becomes of it is decided at the end.
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "reads as the answer of whoever found the row invalid"
-    )]
+    /// Reports an invalid row.
+    #[expect(clippy::unnecessary_wraps, reason = "callers return it")]
     fn invalid(&mut self, table: &'static str, id: i64, reason: &str) -> Result<(), DbError> {
         self.report.invalid.push(InvalidRow {
             table,

@@ -1,27 +1,26 @@
 //! Pages of posts: lists, newest first, and searches, best match first.
 //!
-//! A page ends after so many posts, or after so many bytes of text, whichever comes first: a thousand posts may be 200 KB
-//! or 200 MB. What turns a page into an answer runs where the page was read, so a large one costs no serving thread
-//! anything.
+//! A page ends after a number of posts or a number of bytes, whichever comes first: a thousand posts may be 200 KB or 200 MB.
+//! A page is rendered on the thread that read it, so that a large one does not block a serving thread.
 
 use super::{Blog, BlogError, Cursor, Filter, Page, Paging, Post, View, excerpt};
 use crate::db::{
     Connection,
-    post_list::{self, Extent, PageEnd, PageRows, Place, Wanted},
+    post_list::{self, Keyset, PageEnd, PageLimits, PageRows, PostFilter},
     post_search::{self, Found, Sought},
 };
 
-/// Most posts that a page holds.
+/// Most posts on a page.
 const MAX_LIMIT: u32 = 1000;
-/// Most bytes of titles and contents that a page holds; one post it always holds.
+/// Most bytes of titles and contents on a page; but a page holds at least one post.
 pub const MAX_PAGE_BYTES: usize = 2 * 1024 * 1024;
-/// A page up to this size, this deep in the list, takes well under a millisecond; others are read aside.
+/// Reading a page up to these limits takes well under a millisecond. All others are long reads.
 const SHORT_LIMIT: u32 = 100;
 const SHORT_SKIP: u64 = 1000;
 const SHORT_BYTES: usize = 64 * 1024;
 
 impl Blog {
-    /// A page of posts with their whole contents; `limit` as in [`View::limit`].
+    /// A page of posts with whole contents; `limit` as in [`View::limit`].
     ///
     /// # Errors
     /// As [`Blog::page`].
@@ -30,8 +29,8 @@ impl Blog {
             .await
     }
 
-    /// What `make` makes of a page of posts. On SQLite it runs on a serving thread if the page is short, otherwise, as on
-    /// PostgreSQL, on a blocking one.
+    /// Reads a page of posts and renders it. On SQLite, `render` runs on the serving thread if the page is short; otherwise, as
+    /// on PostgreSQL, on a blocking thread.
     ///
     /// # Errors
     /// [`BlogError::NoCursorInSearch`], or the database's.
@@ -40,61 +39,61 @@ impl Blog {
         filter: Filter,
         paging: Paging,
         view: View,
-        make: fn(Page) -> T,
+        render: fn(Page) -> T,
     ) -> Result<T, BlogError> {
         let view = View {
             limit: view.limit.clamp(1, MAX_LIMIT),
             ..view
         };
         if let Some(text) = filter.text {
-            return self.search(&text, filter.author_id, paging, view, make).await;
+            return self.search(&text, filter.author_id, paging, view, render).await;
         }
-        let wanted = Wanted {
+        let filter = PostFilter {
             author_id: filter.author_id,
         };
         let is_near = match paging {
             Paging::Skip(skip) => skip <= SHORT_SKIP,
             Paging::After(_) => true,
         };
-        if wanted.is_everything() && is_near && view.limit <= SHORT_LIMIT {
+        if filter.is_everything() && is_near && view.limit <= SHORT_LIMIT {
             let short = move |connection: &mut Connection<'_>| {
                 let max_bytes = match connection {
                     Connection::Sqlite(_) => SHORT_BYTES,
-                    // This is a blocking thread already.
+                    // The read runs on a blocking thread already.
                     Connection::Postgres(_) => MAX_PAGE_BYTES,
                 };
-                let (page, end) = read_page(connection, &Wanted::default(), paging, view, max_bytes)?;
-                let is_whole = end != PageEnd::Bytes || max_bytes == MAX_PAGE_BYTES;
-                Ok::<_, BlogError>(is_whole.then(|| make(page)))
+                let (page, end) = read_page(connection, &PostFilter::default(), paging, view, max_bytes)?;
+                let is_complete = end != PageEnd::ByteLimit || max_bytes == MAX_PAGE_BYTES;
+                Ok::<_, BlogError>(is_complete.then(|| render(page)))
             };
-            if let Some(made) = self.database.read_short(short).await? {
-                return Ok(made);
+            if let Some(rendered) = self.database.read_short(short).await? {
+                return Ok(rendered);
             }
         }
         let long = move |connection: &mut Connection<'_>| {
-            read_page(connection, &wanted, paging, view, MAX_PAGE_BYTES).map(|(page, _)| make(page))
+            read_page(connection, &filter, paging, view, MAX_PAGE_BYTES).map(|(page, _)| render(page))
         };
         self.database.read_long(long).await
     }
 
-    /// The posts that hold all words of a text, best match first.
+    /// Reads the posts that contain all words of a text, best match first, and renders them.
     async fn search<T: Send + 'static>(
         &self,
         text: &str,
         author_id: Option<i64>,
         paging: Paging,
         view: View,
-        make: fn(Page) -> T,
+        render: fn(Page) -> T,
     ) -> Result<T, BlogError> {
         let Paging::Skip(skip) = paging else {
             return Err(BlogError::NoCursorInSearch);
         };
         let Some(sought) = Sought::new(text, author_id) else {
-            return Ok(make(Page::empty()));
+            return Ok(render(Page::empty()));
         };
-        // A post that was written before is found, unless there is a storm of them.
+        // Covers every post written before, except after a burst of writes.
         self.database
-            .search(move |connection| read_found(connection, &sought, skip, view).map(make))
+            .search(move |connection| read_hits(connection, &sought, skip, view).map(render))
             .await
     }
 }
@@ -114,30 +113,30 @@ impl Page {
 
 fn read_page(
     connection: &mut Connection<'_>,
-    wanted: &Wanted,
+    filter: &PostFilter,
     paging: Paging,
     view: View,
     max_bytes: usize,
 ) -> Result<(Page, PageEnd), BlogError> {
-    let total = post_list::count(connection, wanted)?;
+    let total = post_list::count(connection, filter)?;
     let total = u64::try_from(total).unwrap_or(0);
-    let place = match paging {
-        // More than i64 holds is past the end of every list.
-        Paging::Skip(skip) => post_list::place_after(connection, wanted, i64::try_from(skip).unwrap_or(i64::MAX))?,
-        Paging::After(cursor) => Some(Place {
+    let after = match paging {
+        // A number beyond `i64` is past the end of every list.
+        Paging::Skip(skip) => post_list::skip(connection, filter, i64::try_from(skip).unwrap_or(i64::MAX))?,
+        Paging::After(cursor) => Some(Keyset {
             created_at_micros: cursor.created_at_micros,
             id: cursor.id,
         }),
     };
-    let Some(place) = place else {
-        return Ok((Page { total, ..Page::empty() }, PageEnd::NothingMore));
+    let Some(after) = after else {
+        return Ok((Page { total, ..Page::empty() }, PageEnd::LastPage));
     };
-    let PageRows { rows, end, bytes } = post_list::after(connection, wanted, place, extent(view, max_bytes))?;
+    let PageRows { rows, end, bytes } = post_list::after(connection, filter, after, limits(view, max_bytes))?;
     let posts = posts(rows, view);
     let next = posts
         .last()
-        .filter(|_| end != PageEnd::NothingMore)
-        .map(|post| Paging::After(Cursor::of(post)));
+        .filter(|_| end != PageEnd::LastPage)
+        .map(|post| Paging::After(Cursor::from(post)));
     Ok((
         Page {
             posts,
@@ -151,7 +150,7 @@ fn read_page(
     ))
 }
 
-fn read_found(connection: &mut Connection<'_>, sought: &Sought, skip: u64, view: View) -> Result<Page, BlogError> {
+fn read_hits(connection: &mut Connection<'_>, sought: &Sought, skip: u64, view: View) -> Result<Page, BlogError> {
     let Found {
         ids,
         is_limited,
@@ -167,11 +166,11 @@ fn read_found(connection: &mut Connection<'_>, sought: &Sought, skip: u64, view:
         rows,
         end: page_end,
         bytes,
-    } = post_list::by_ids(connection, ids, extent(view, MAX_PAGE_BYTES))?;
-    // Where the page ends early, the next one begins after the last post shown.
+    } = post_list::by_ids(connection, ids, limits(view, MAX_PAGE_BYTES))?;
+    // When the page ends early, the next one begins after its last post.
     let last_shown = rows
         .last()
-        .filter(|_| page_end == PageEnd::Bytes)
+        .filter(|_| page_end == PageEnd::ByteLimit)
         .map(|row| row.post.id);
     let shown = last_shown
         .and_then(|last| ids.iter().position(|id| *id == last))
@@ -188,11 +187,11 @@ fn read_found(connection: &mut Connection<'_>, sought: &Sought, skip: u64, view:
     })
 }
 
-fn extent(view: View, max_bytes: usize) -> Extent {
-    // One character more than is shown tells whether there are more.
-    Extent {
-        limit: i64::from(view.limit),
-        max_bytes,
+fn limits(view: View, max_bytes: usize) -> PageLimits {
+    PageLimits {
+        posts: i64::from(view.limit),
+        bytes: max_bytes,
+        // One character more than the excerpt shows whether the content goes on.
         content_chars: view.excerpt.map(|chars| chars.saturating_add(1)),
     }
 }

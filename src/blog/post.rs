@@ -1,4 +1,4 @@
-//! A post, the ways to ask for posts, and what a change may hold.
+//! Posts, changes to them, and pages of them.
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 
@@ -12,21 +12,21 @@ pub struct Post {
     pub id: i64,
     /// Title, as stored.
     pub title: String,
-    /// Content, as stored, or the excerpt that was asked for.
+    /// Content, as stored, or an excerpt of it.
     pub content: String,
-    /// Whether the content goes on after the excerpt; `None` where no excerpt was asked for.
+    /// Whether the content is longer than the excerpt; `None` for a whole content.
     pub is_truncated: Option<bool>,
-    /// Who wrote it.
+    /// The author.
     pub author: User,
-    /// When it was written. Microseconds.
+    /// When it was created. Microseconds.
     pub created_at: DateTime<Utc>,
-    /// When it was last changed; grows with every change. Microseconds.
+    /// When it was last changed; increases with every change. Microseconds.
     pub updated_at: DateTime<Utc>,
 }
 
 impl Post {
-    /// Changes whenever the post or its author changes: what an `ETag` is made from. Both times grow with every change, so
-    /// no two states have the same sum.
+    /// The version, for the `ETag`: it changes whenever the post or its author changes. Both times increase with every change,
+    /// so no two states have the same sum.
     pub fn version(&self) -> Version {
         Version(
             self.updated_at
@@ -40,15 +40,14 @@ impl Post {
         self.updated_at.max(self.author.updated_at)
     }
 
-    /// Whether the post is as somebody expects it to be.
-    pub(super) fn is_as(&self, expected: &Expected) -> bool {
-        match expected {
-            Expected::Version(version) => self.version() == *version,
-            // Such a time has whole seconds.
-            Expected::UnmodifiedSince(time) => self.last_modified().trunc_subsecs(0) <= *time,
-            Expected::NoneOf(versions) => !versions.contains(&self.version()),
-            Expected::Absent => false,
-            Expected::Both(conditions) => self.is_as(&conditions.0) && self.is_as(&conditions.1),
+    pub(super) fn satisfies(&self, precondition: &Precondition) -> bool {
+        match precondition {
+            Precondition::Version(version) => self.version() == *version,
+            // HTTP dates have whole seconds.
+            Precondition::UnmodifiedSince(time) => self.last_modified().trunc_subsecs(0) <= *time,
+            Precondition::NoneOf(versions) => !versions.contains(&self.version()),
+            Precondition::Absent => false,
+            Precondition::Both(conditions) => self.satisfies(&conditions.0) && self.satisfies(&conditions.1),
         }
     }
 }
@@ -68,23 +67,23 @@ impl From<PostRow> for Post {
     }
 }
 
-/// A state of a post.
+/// A version of a post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version(pub i64);
 
-/// In what state a post must be for a change or deletion to be done.
+/// What must be true of a post for a change or deletion to happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Expected {
-    /// In this one.
+pub enum Precondition {
+    /// It has this version.
     Version(Version),
-    /// Not modified since then; in whole seconds, so that of two changes within one the later may go unnoticed.
+    /// It was not modified after this time. In whole seconds, so a second change within the same second goes unnoticed.
     UnmodifiedSince(DateTime<Utc>),
-    /// In none of these.
+    /// It has none of these versions.
     NoneOf(Vec<Version>),
-    /// There must be no such post.
+    /// It does not exist.
     Absent,
-    /// Two conditions at once.
-    Both(Box<(Expected, Expected)>),
+    /// Both conditions are met.
+    Both(Box<(Precondition, Precondition)>),
 }
 
 /// A new post.
@@ -96,7 +95,7 @@ pub struct Draft {
     pub content: Content,
 }
 
-/// What to change; what is `None` stays.
+/// A change to a post; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default)]
 pub struct PostChange {
     /// New title.
@@ -105,18 +104,17 @@ pub struct PostChange {
     pub content: Option<Content>,
 }
 
-/// A place in the list, newest first: the posts after it are older. Opaque text outside.
+/// A position in the list, newest first: the posts after it are older. Clients see it as opaque text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
-    /// `created_at` of the last post seen, microseconds since 1970.
+    /// `created_at` of the last post on the page, microseconds since 1970.
     pub created_at_micros: i64,
     /// Its id.
     pub id: i64,
 }
 
-impl Cursor {
-    /// The place of a post.
-    pub fn of(post: &Post) -> Self {
+impl From<&Post> for Cursor {
+    fn from(post: &Post) -> Self {
         Self {
             created_at_micros: post.created_at.timestamp_micros(),
             id: post.id,
@@ -124,30 +122,30 @@ impl Cursor {
     }
 }
 
-/// Where a page of the list begins.
+/// Where a page begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Paging {
-    /// After so many posts.
+    /// After this many posts.
     Skip(u64),
-    /// After this place; costs the same at any depth.
+    /// After this position; takes the same time at any depth.
     After(Cursor),
 }
 
-/// Which posts.
+/// Which posts a page shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
-    /// Only by the user with this row id.
+    /// Only those of the user with this row id.
     pub author_id: Option<i64>,
-    /// Only those whose title or content holds these words, best match first.
+    /// Only those whose title or content contains these words, best match first.
     pub text: Option<String>,
 }
 
 /// How much of the posts a page shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct View {
-    /// Most posts, 1–1000; beyond that it is taken for the nearest of the two. A page also ends after a few MiB of text.
+    /// Most posts, clamped to 1–1000. A page also ends after [`super::MAX_PAGE_BYTES`] of text.
     pub limit: u32,
-    /// Most characters of each content; all of them if not given.
+    /// Most characters of each content; `None` for all.
     pub excerpt: Option<u32>,
 }
 
@@ -156,14 +154,15 @@ pub struct View {
 pub struct Page {
     /// The posts.
     pub posts: Vec<Post>,
-    /// How many the filter has in all, but [`Page::is_total_limited`].
+    /// The number of all posts that pass the filter, unless [`Page::is_total_limited`].
     pub total: u64,
-    /// Whether more were found than a search counts; the newest of them were ranked.
+    /// Whether more posts match than a search counts; `total` is that limit, and only the newest matches were ranked.
     pub is_total_limited: bool,
-    /// Whether it tells of every post that was written before. A search does not while the index catches up.
+    /// Whether the page covers all posts written before. A search does not while the full-text index catches up.
     pub is_current: bool,
-    /// What the posts hold, in bytes, roughly.
+    /// The approximate size of the posts, in bytes.
     pub bytes: usize,
-    /// Where the next page begins; `None` on the last. In a search a place, since ranks change with every post.
+    /// Where the next page begins; `None` on the last page. In a search a number of posts, since ranks change with every
+    /// post.
     pub next: Option<Paging>,
 }

@@ -1,5 +1,5 @@
-//! Sample data: users and posts that read as if somebody had written them. The same seed gives the same bytes, times and
-//! object ids included: nothing here asks the clock or the system's random numbers.
+//! Sample data: users and posts that read as if people had written them. The same seed gives the same bytes, including times and
+//! object ids: nothing here depends on the clock or on the system's random numbers.
 
 mod rng;
 mod text;
@@ -10,44 +10,44 @@ use std::{thread, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use self::rng::Dice;
+use self::rng::SampleRng;
 use crate::db::{
     BlockingConnection, Database, DbError,
     posts::{self, NewPost},
     users::{self, NewUser},
 };
 
-/// The seed when nobody names another.
+/// The default seed.
 pub const DEFAULT_SEED: u64 = 42;
 
-/// Posts in one statement and one transaction.
+/// Posts per statement and transaction.
 const BATCH: u64 = 1000;
-/// Between two transactions on SQLite, so that another process, such as the API, gets to write too.
+/// The pause between two transactions on SQLite, in which another process, such as the API, can write.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// No sample is newer: noon UTC on 1 January 2026.
+/// The time of the newest post: noon UTC on 1 January 2026.
 const NEWEST: DateTime<Utc> = match DateTime::from_timestamp(1_767_268_800, 0) {
     Some(time) => time,
     None => DateTime::UNIX_EPOCH,
 };
-/// Posts come some hours apart, but none is older than this.
+/// The longest time between two posts, and the age of the oldest.
 const LONGEST_GAP_MICROS: u64 = 7 * 60 * 60 * 1_000_000;
 const OLDEST_MICROS: u64 = 600 * 24 * 60 * 60 * 1_000_000;
 
-/// What to make.
+/// What to generate.
 #[derive(Debug, Clone)]
 pub struct Sample {
     /// The tenant of the users.
     pub tid: Uuid,
-    /// Who writes; made when they are not there. At least one, unless there are no posts.
+    /// The authors, created if they do not exist. At least one, unless there are no posts.
     pub users: Vec<SampleUser>,
-    /// How many posts.
+    /// The number of posts.
     pub posts: u64,
-    /// Another seed, other posts.
+    /// Another seed gives other posts.
     pub seed: u64,
 }
 
-/// A user of the sample.
+/// A sample user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SampleUser {
     /// Object id.
@@ -56,7 +56,7 @@ pub struct SampleUser {
     pub display_name: String,
 }
 
-/// A post of the sample.
+/// A sample post.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SamplePost {
     author: usize,
@@ -66,22 +66,22 @@ struct SamplePost {
     updated_at: DateTime<Utc>,
 }
 
-/// So many users, made up from the seed. The first are the same, however many there are.
+/// Generates `count` users from the seed. A larger `count` adds users and does not change the first ones.
 pub fn users(count: usize, seed: u64) -> Vec<SampleUser> {
-    // Another stream than the posts': the posts stay the same when the users are given.
-    let mut dice = Dice::new(seed, 1);
+    // A different stream from the posts', so that the posts do not depend on the users.
+    let mut rng = SampleRng::new(seed, 1);
     (0..count)
         .map(|_| SampleUser {
-            oid: dice.guid(),
-            display_name: text::name(&mut dice),
+            oid: rng.guid(),
+            display_name: text::name(&mut rng),
         })
         .collect()
 }
 
-/// Deletes every post and every user; how many of each. Blocks.
+/// Deletes every post and every user; returns how many of each. Blocks.
 ///
 /// # Errors
-/// The database's; nothing is deleted then.
+/// The database's. Then nothing is deleted.
 pub fn clear(database: &Database) -> Result<(usize, usize), DbError> {
     database.connect()?.transaction(|connection| {
         let posts = posts::delete_all(connection)?;
@@ -89,10 +89,10 @@ pub fn clear(database: &Database) -> Result<(usize, usize), DbError> {
     })
 }
 
-/// Adds the sample, some posts per transaction; `progress` is told how many were added. Blocks.
+/// Adds the sample data, a batch of posts per transaction; calls `progress` with the size of each batch. Blocks.
 ///
 /// # Errors
-/// The database's; batches before it stay.
+/// The database's. Batches before it stay.
 pub fn fill(database: &Database, sample: &Sample, mut progress: impl FnMut(u64)) -> Result<(), DbError> {
     let mut connection = database.connect()?;
     let authors = connection.transaction(|connection| {
@@ -107,13 +107,13 @@ pub fn fill(database: &Database, sample: &Sample, mut progress: impl FnMut(u64))
                 updated_at: at,
             };
             users::insert_if_new(connection, &new)?;
-            users::by_key_written(connection, tid, oid).map(|user| user.id)
+            users::get(connection, tid, oid).map(|user| user.id)
         };
         sample.users.iter().map(add).collect::<Result<Vec<i64>, DbError>>()
     })?;
-    let mut made = posts(sample);
+    let mut remaining = posts(sample);
     loop {
-        let batch: Vec<SamplePost> = made.by_ref().take(usize::try_from(BATCH).unwrap_or(1)).collect();
+        let batch: Vec<SamplePost> = remaining.by_ref().take(usize::try_from(BATCH).unwrap_or(1)).collect();
         if batch.is_empty() {
             return Ok(());
         }
@@ -148,20 +148,20 @@ fn row<'p>(post: &'p SamplePost, authors: &[i64]) -> Option<NewPost<'p>> {
 fn posts(sample: &Sample) -> impl Iterator<Item = SamplePost> {
     let (count, authors) = (sample.posts, sample.users.len());
     let gap = (OLDEST_MICROS / count.max(1)).clamp(1, LONGEST_GAP_MICROS);
-    let mut dice = Dice::new(sample.seed, 0);
+    let mut rng = SampleRng::new(sample.seed, 0);
     let posts = if authors == 0 { 0 } else { count };
     (0..posts).map(move |number| {
-        let (title, content) = text::post(&mut dice);
-        let age = TimeDelta::microseconds(i64::try_from((count - number) * gap - dice.below(gap)).unwrap_or(i64::MAX));
+        let (title, content) = text::post(&mut rng);
+        let age = TimeDelta::microseconds(i64::try_from((count - number) * gap - rng.below(gap)).unwrap_or(i64::MAX));
         let created_at = NEWEST - age;
-        // One in six was put right some hours later, but not in the future of the sample.
-        let hours = if dice.below(6) == 0 {
-            i64::try_from(dice.below(72)).unwrap_or(0)
+        // One in six was edited some hours later, but not after the newest post.
+        let hours = if rng.below(6) == 0 {
+            i64::try_from(rng.below(72)).unwrap_or(0)
         } else {
             0
         };
         let updated_at = (created_at + TimeDelta::hours(hours)).min(NEWEST);
-        let author = usize::try_from(dice.below(authors as u64)).unwrap_or(0);
+        let author = usize::try_from(rng.below(authors as u64)).unwrap_or(0);
         SamplePost {
             author,
             title,
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_default_seed_gives_these_very_rows() {
-        // A change here changes everybody's sample data: is it meant?
+        // A change here changes all existing users' sample data.
         let first = posts(&sample(20, DEFAULT_SEED)).next().expect("a post");
         insta::assert_snapshot!(format!(
             "{:?}\n{}\n{}\n\n{}",
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn every_sample_keeps_the_rules() {
+    fn every_sample_is_valid() {
         for post in posts(&sample(3000, 1)) {
             assert_eq!(Title::parse(&post.title).expect("a title").as_str(), post.title);
             assert_eq!(

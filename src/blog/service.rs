@@ -1,72 +1,71 @@
-//! The rules: who may only read writes nothing; only the author, or who may manage, changes or deletes a post, and only
-//! the version they saw.
+//! The rules: a caller who may only read writes nothing; only the author, or a caller who may manage, changes or deletes a post,
+//! and only the version that they saw.
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::{
-    Actor, Draft, Expected, Post, PostChange, Rights, TokenName, User, UserKey,
+    Actor, Draft, Post, PostChange, Precondition, Rights, TokenName, User, UserKey,
     text::{UNKNOWN_NAME, clean_display_name},
 };
 use crate::db::{
-    Connection, Database, DbError, Stamp,
+    Connection, DataVersion, Database, DbError,
     posts::{self, Changes, NewPost},
     users::{self, NewUser},
 };
 
-/// Why something was not done.
+/// Why an action failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BlogError {
-    /// No such post.
+    /// The post does not exist.
     #[error("no such post")]
     NotFound,
-    /// The post is somebody else's.
+    /// The caller is not the post's author.
     #[error("only the author may do this")]
     NotAuthor,
     /// The caller may only read.
     #[error("the caller may only read")]
     ReadOnly,
-    /// The post has changed since the version that the caller named.
+    /// The post does not satisfy the caller's precondition.
     #[error("the post has changed meanwhile")]
     Stale,
-    /// A cursor with words to search for: the order of what is found changes with every post, so a place in it means
-    /// nothing later.
+    /// A search was given a cursor. The order of its results changes with every post, so a position in it means nothing later.
     #[error("a search has no cursor; use skip")]
     NoCursorInSearch,
-    /// The author has created something else under the same key.
-    #[error("something else was created under this key")]
+    /// The author has created another post under the same idempotency key.
+    #[error("another post was created under this key")]
     KeyReused,
-    /// What is to be kept of a creation could not be made.
-    #[error("the answer could not be made: {0}")]
-    NoAnswer(#[source] serde_json::Error),
-    /// The database.
+    /// The response to a creation could not be rendered.
+    #[error("the response could not be rendered: {0}")]
+    Render(#[source] serde_json::Error),
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] DbError),
 }
 
-/// The blog over its database. Cheap to clone.
+/// The blog. Cheap to clone.
 #[derive(Clone)]
 pub struct Blog {
     pub(super) database: Database,
 }
 
 impl Blog {
-    /// The blog kept in `database`.
+    /// The blog in `database`.
     pub fn new(database: Database) -> Self {
         Self { database }
     }
 
-    /// The user, made if new (then `true`). A changed display name is taken over from a token that was issued later than the
-    /// one that the name is from, but not one without anything to see: some tokens of a person carry a name, and others none.
+    /// Returns the user, created if new (then `true`). Takes over a changed display name from a token that was issued later than
+    /// the token of the stored name. An empty name is ignored: some of a person's tokens hold a name, others do not.
     ///
     /// # Errors
     /// The database's.
     pub async fn ensure_user(&self, key: UserKey, name: impl Into<TokenName<'_>>) -> Result<(User, bool), BlogError> {
         let TokenName { name, issued_at } = name.into();
         let name = clean_display_name(name);
-        // Almost always the user is known and has kept the name: a short read, and nothing to write.
+        // Almost always the user exists with this name, so a short read is enough.
         let known = self
             .database
-            .read_short(move |connection| users::by_key(connection, key.tid, key.oid))
+            .read_short(move |connection| users::find(connection, key.tenant_id, key.object_id))
             .await?;
         if let Some(user) = known
             && name.as_ref().is_none_or(|name| *name == user.display_name)
@@ -74,12 +73,11 @@ impl Blog {
             return Ok((user.into(), false));
         }
         self.database
-            .write(move |connection| make_or_rename(connection, key, name.as_deref(), issued_at))
+            .write(move |connection| create_or_rename(connection, key, name.as_deref(), issued_at))
             .await
     }
 
-    /// Takes over the name of a known user from a token; does nothing for a user who is not known, or when a later token
-    /// has been seen.
+    /// Takes over an existing user's name from a token. Does nothing if the user does not exist, or if a later token was recorded.
     ///
     /// # Errors
     /// The database's.
@@ -88,21 +86,21 @@ impl Blog {
         let Some(name) = clean_display_name(name) else {
             return Ok(());
         };
-        let has_news = self
+        let is_later = self
             .database
             .read_short(move |connection| {
-                let Some(user) = users::by_key(connection, key.tid, key.oid)? else {
+                let Some(user) = users::find(connection, key.tenant_id, key.object_id)? else {
                     return Ok(false);
                 };
                 Ok::<_, DbError>(users::name_issued_at(connection, user.id)? < issued_at)
             })
             .await?;
-        if !has_news {
+        if !is_later {
             return Ok(());
         }
         self.database
             .write(move |connection| {
-                if let Some(user) = users::by_key(connection, key.tid, key.oid)? {
+                if let Some(user) = users::find(connection, key.tenant_id, key.object_id)? {
                     rename_if_later(connection, &mut user.into(), &name, issued_at)?;
                 }
                 Ok(())
@@ -110,16 +108,16 @@ impl Blog {
             .await
     }
 
-    /// What the blog holds now, for whoever keeps answers; `None` where there is no cheap way to know. Microseconds, on
-    /// the calling thread.
+    /// The current version of the data, for caches; `None` where there is no cheap way to read it. Takes microseconds, on the
+    /// calling thread.
     ///
     /// # Errors
     /// The database's.
-    pub fn stamp(&self) -> Result<Option<Stamp>, BlogError> {
-        Ok(self.database.stamp()?)
+    pub fn data_version(&self) -> Result<Option<DataVersion>, BlogError> {
+        Ok(self.database.data_version()?)
     }
 
-    /// One post.
+    /// Finds a post.
     ///
     /// # Errors
     /// [`BlogError::NotFound`], or the database's.
@@ -131,7 +129,7 @@ impl Blog {
         found.map(Post::from).ok_or(BlogError::NotFound)
     }
 
-    /// Writes a new post.
+    /// Creates a post.
     ///
     /// # Errors
     /// [`BlogError::ReadOnly`], or the database's.
@@ -145,20 +143,21 @@ impl Blog {
             .await
     }
 
-    /// Changes a post of the actor's own, or anybody's for who may manage; with `expected`, only in that state. A change
-    /// of nothing leaves it as it is.
+    /// Changes a post of the actor, or any post if the actor may manage; only if it satisfies the precondition. An empty change
+    /// does nothing.
     ///
     /// # Errors
-    /// [`BlogError::NotFound`], else [`BlogError::ReadOnly`], else [`BlogError::NotAuthor`], else [`BlogError::Stale`], or the database's.
+    /// In this order: [`BlogError::NotFound`], [`BlogError::ReadOnly`], [`BlogError::NotAuthor`], [`BlogError::Stale`]; or the
+    /// database's.
     pub async fn change(
         &self,
         actor: Actor,
         id: i64,
         change: PostChange,
-        expected: Option<Expected>,
+        precondition: Option<Precondition>,
     ) -> Result<Post, BlogError> {
         let work = move |connection: &mut Connection<'_>| {
-            let mut post = post_to_change(connection, actor, id, expected.as_ref())?;
+            let mut post = authorize_change(connection, actor, id, precondition.as_ref())?;
             if change.title.is_none() && change.content.is_none() {
                 return Ok(post);
             }
@@ -185,13 +184,13 @@ impl Blog {
         self.database.write(work).await
     }
 
-    /// Deletes a post of the actor's own, or anybody's for who may manage; with `expected`, only in that state.
+    /// Deletes a post of the actor, or any post if the actor may manage; only if it satisfies the precondition.
     ///
     /// # Errors
     /// As [`Blog::change`].
-    pub async fn delete(&self, actor: Actor, id: i64, expected: Option<Expected>) -> Result<(), BlogError> {
+    pub async fn delete(&self, actor: Actor, id: i64, precondition: Option<Precondition>) -> Result<(), BlogError> {
         let work = move |connection: &mut Connection<'_>| {
-            post_to_change(connection, actor, id, expected.as_ref())?;
+            authorize_change(connection, actor, id, precondition.as_ref())?;
             Ok(posts::delete(connection, id)?)
         };
         self.database.write(work).await
@@ -221,12 +220,12 @@ pub(super) fn insert(connection: &mut Connection<'_>, author: User, draft: &Draf
     })
 }
 
-/// The rule of change and deletion. In the transaction that writes, so that what was looked at is what is written to.
-fn post_to_change(
+/// The rule for changes and deletions. It runs in the transaction that writes, so that the post cannot change in between.
+fn authorize_change(
     connection: &mut Connection<'_>,
     actor: Actor,
     id: i64,
-    expected: Option<&Expected>,
+    precondition: Option<&Precondition>,
 ) -> Result<Post, BlogError> {
     let post: Post = posts::by_id_locked(connection, id)?.ok_or(BlogError::NotFound)?.into();
     if actor.rights < Rights::Write {
@@ -235,13 +234,13 @@ fn post_to_change(
     if post.author.key != actor.key && actor.rights < Rights::Manage {
         return Err(BlogError::NotAuthor);
     }
-    if expected.is_some_and(|expected| !post.is_as(expected)) {
+    if precondition.is_some_and(|precondition| !post.satisfies(precondition)) {
         return Err(BlogError::Stale);
     }
     Ok(post)
 }
 
-fn make_or_rename(
+fn create_or_rename(
     connection: &mut Connection<'_>,
     key: UserKey,
     name: Option<&str>,
@@ -249,22 +248,22 @@ fn make_or_rename(
 ) -> Result<(User, bool), BlogError> {
     let now = now();
     let new = NewUser {
-        tid: key.tid,
-        oid: key.oid,
+        tid: key.tenant_id,
+        oid: key.object_id,
         display_name: name.unwrap_or(UNKNOWN_NAME),
         created_at: now,
         updated_at: now,
     };
-    let made = users::insert_if_new(connection, &new)?;
-    // Written above, or by another request before it.
-    let mut user: User = users::by_key_written(connection, key.tid, key.oid)?.into();
+    let is_new = users::insert_if_new(connection, &new)?;
+    // Inserted above, or by another request before.
+    let mut user: User = users::get(connection, key.tenant_id, key.object_id)?.into();
     if let Some(name) = name {
         rename_if_later(connection, &mut user, name, issued_at)?;
     }
-    Ok((user, made))
+    Ok((user, is_new))
 }
 
-/// Also records a token that says the same name: an older one, with another, may come after it.
+/// Also records a token with the same name: an older token with another name may come later.
 fn rename_if_later(
     connection: &mut Connection<'_>,
     user: &mut User,
@@ -274,8 +273,8 @@ fn rename_if_later(
     let is_later = match issued_at {
         Some(issued_at) => {
             let is_later = users::record_name_token(connection, user.id, issued_at)?;
-            // PostgreSQL: that may have waited for another transaction, which has renamed the user since this one read the row.
-            *user = users::by_key_written(connection, user.key.tid, user.key.oid)?.into();
+            // On PostgreSQL, recording may have waited for another transaction, which renamed the user after this one read the row.
+            *user = users::get(connection, user.key.tenant_id, user.key.object_id)?.into();
             is_later
         }
         None => true,
@@ -288,12 +287,12 @@ fn rename_if_later(
     Ok(())
 }
 
-/// The time as it is stored: to the microsecond.
+/// The current time in the precision of the database: microseconds.
 pub(super) fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
 }
 
-/// Now, or a microsecond after `time` should the clock have stood still or been set back: versions always grow.
+/// The current time, or a microsecond after `time` if the clock stood still or was set back: versions must increase.
 fn later_than(time: DateTime<Utc>) -> DateTime<Utc> {
     now().max(time + TimeDelta::microseconds(1))
 }

@@ -1,16 +1,16 @@
-//! Title, content and display name: parsed once at the edge, so that invalid ones do not exist inside. Text is kept in
-//! Unicode's normal form C, so that what looks the same is the same, to a search and to a comparison.
+//! Title, content and display name, parsed once at the edge, so that invalid ones do not exist inside. Text is normalised to
+//! Unicode's form C, so that texts that look the same are equal in searches and comparisons.
 
 use std::borrow::Cow;
 
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
-/// Longest title, in characters (Unicode scalar values). The schema's CHECK says the same.
+/// The longest title, in characters (Unicode scalar values). The schema's CHECK says the same.
 pub const MAX_TITLE_CHARS: usize = 200;
-/// Longest display name, in characters. The schema's CHECK says the same.
+/// The longest display name, in characters. The schema's CHECK says the same.
 pub const MAX_DISPLAY_NAME_CHARS: usize = 200;
 
-/// Why a text is not a title or a content. The message says what is expected, for the person who typed it.
+/// Why a text is not a valid title or content. The message tells the author of the text what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InvalidText {
@@ -25,12 +25,12 @@ pub struct InvalidText {
 pub struct Title(String);
 
 impl Title {
-    /// Parses a title; white space around it is dropped.
+    /// Parses a title, and removes white space around it.
     ///
     /// # Errors
-    /// When it is empty or nothing of it can be seen, too long, or holds control characters.
+    /// When the title has no visible character, is too long, or contains control characters.
     pub fn parse(text: &str) -> Result<Self, InvalidText> {
-        let text = normal(text);
+        let text = normalize(text);
         let title = text.trim();
         let allowed = |c: char| !c.is_control() && !is_line_separator(c);
         check(
@@ -53,20 +53,20 @@ impl Title {
 pub struct Content(String);
 
 impl Content {
-    /// Parses a content of at most `max_chars` characters. CR LF, as browsers send it, becomes LF; so does CR alone.
-    /// White space around it stays: the first line may be indented for a reason.
+    /// Parses a content of at most `max_chars` characters. CR LF, which browsers send, and a single CR become LF. White space
+    /// around it stays: the first line may be indented.
     ///
     /// # Errors
-    /// When it is empty or nothing of it can be seen, too long, or holds control characters.
+    /// When the content has no visible character, is too long, or contains control characters.
     pub fn parse(text: &str, max_chars: usize) -> Result<Self, InvalidText> {
-        let content = normal(text).replace("\r\n", "\n").replace('\r', "\n");
+        let content = normalize(text).replace("\r\n", "\n").replace('\r', "\n");
         let allowed = |c: char| !c.is_control() || c == '\t' || c == '\n';
         check(
             "content",
             &content,
             max_chars,
             allowed,
-            "must not hold control characters other than tab and line feed",
+            "must not contain control characters other than tab and line feed",
         )?;
         Ok(Self(content))
     }
@@ -76,22 +76,22 @@ impl Content {
     }
 }
 
-/// What to call somebody whose token has no usable name.
+/// The display name of a user whose tokens have no usable name.
 pub const UNKNOWN_NAME: &str = "Unknown user";
 
-/// A display name as a token or another database gives it, made fit to store: without control characters, white space
-/// around it, or more than 200 characters. `None` when nothing is left that can be seen.
+/// Cleans a display name from a token or another database: removes control characters and surrounding white space, and cuts it to
+/// 200 characters. `None` when no visible character is left.
 pub fn clean_display_name(text: &str) -> Option<String> {
-    let kept: String = text
+    let printable: String = text
         .nfc()
         .filter(|c| !c.is_control() && !is_line_separator(*c))
         .collect();
-    let short: String = kept.trim().chars().take(MAX_DISPLAY_NAME_CHARS).collect();
+    let short: String = printable.trim().chars().take(MAX_DISPLAY_NAME_CHARS).collect();
     let name = short.trim_end();
     name.chars().any(is_visible).then(|| name.to_owned())
 }
 
-fn normal(text: &str) -> Cow<'_, str> {
+fn normalize(text: &str) -> Cow<'_, str> {
     if is_nfc(text) {
         text.into()
     } else {
@@ -104,7 +104,7 @@ fn check(
     text: &str,
     max_chars: usize,
     allowed: impl Fn(char) -> bool,
-    otherwise: &str,
+    forbidden_characters: &str,
 ) -> Result<(), InvalidText> {
     let invalid = |message: String| Err(InvalidText { field, message });
     if !text.chars().any(is_visible) {
@@ -115,17 +115,17 @@ fn check(
         return invalid(format!("must be 1 to {max_chars} characters long, is {chars}"));
     }
     if !text.chars().all(allowed) {
-        return invalid(otherwise.to_owned());
+        return invalid(forbidden_characters.to_owned());
     }
     Ok(())
 }
 
-/// U+2028 and U+2029 break a line as LF does, but are no control characters to Unicode.
+/// U+2028 and U+2029 break a line as LF does, but are not control characters in Unicode.
 fn is_line_separator(c: char) -> bool {
     matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// Whether a character leaves a mark: not white space, control, zero-width, filler, direction mark or variation
+/// Whether a character is visible: no white space, control character, zero-width character, filler, direction mark or variation
 /// selector (Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern).
 fn is_visible(c: char) -> bool {
     let ignorable = matches!(c,
@@ -246,7 +246,7 @@ mod tests {
                 prop_assert!((1..=200).contains(&title.chars().count()));
                 prop_assert_eq!(title, title.trim());
                 prop_assert!(!title.chars().any(char::is_control));
-                prop_assert!(normal(&text).contains(title));
+                prop_assert!(normalize(&text).contains(title));
                 prop_assert!(is_nfc(title));
                 let again = Title::parse(title);
                 prop_assert_eq!(again.as_ref().map(Title::as_str), Ok(title));

@@ -1,25 +1,17 @@
-//! A user: somebody who has signed in. Known by tenant and object id, never by e-mail or name.
+//! Users, and what they may do.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use crate::db::users::UserRow;
+pub use crate::user_key::UserKey;
 
-/// How a person is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct UserKey {
-    /// Tenant id.
-    pub tid: Uuid,
-    /// Object id within the tenant.
-    pub oid: Uuid,
-}
-
-/// What a token calls its user, and when it was issued: of several tokens the latest counts.
+/// The user's name in a token, and when the token was issued: of several tokens, the latest counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenName<'a> {
-    /// For display only; nothing to see means that the token has no name.
+    /// For display only. Without visible characters, the token has no name.
     pub name: &'a str,
-    /// `iat`: seconds since 1970. `None` is for names that are from no token: they count, and leave the rest as it is.
+    /// `iat`: seconds since 1970. `None` for a name that comes from no token: it is always taken over, and no token is
+    /// recorded for it.
     pub issued_at: Option<i64>,
 }
 
@@ -35,27 +27,27 @@ impl<'a> From<&'a String> for TokenName<'a> {
     }
 }
 
-/// What a caller may do, each what stands before it, too.
+/// What a caller may do. Each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rights {
-    /// Read.
+    /// Read posts.
     Read,
-    /// Write posts; change and delete one's own.
+    /// Create posts; change and delete one's own.
     Write,
-    /// Change and delete anybody's.
+    /// Change and delete every post.
     Manage,
 }
 
-/// Who does something, and what they may do.
+/// A caller, and what they may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Actor {
-    /// How the person, or the application, is known.
+    /// The person or the application.
     pub key: UserKey,
     /// What they may do.
     pub rights: Rights,
 }
 
-/// A user as stored.
+/// A stored user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// Row id.
@@ -75,8 +67,8 @@ impl From<UserRow> for User {
         Self {
             id: row.id,
             key: UserKey {
-                tid: row.tid,
-                oid: row.oid,
+                tenant_id: row.tid,
+                object_id: row.oid,
             },
             display_name: row.display_name,
             created_at: row.created_at,

@@ -255,7 +255,7 @@ fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<(
         .transpose()?;
     rt::System::new().block_on(async {
         let idp = idp::Server::on(sockets.idp, settings)?;
-        let api = api::Server::on(sockets.api, settings)?;
+        let api = api::Server::from_listener(sockets.api, settings)?;
         let web = web::Server::on(sockets.client, settings)?;
         let handles = vec![idp.handle(), api.handle(), web.handle()];
         let stoppers = vec![idp.stopper(), api.stopper(), web.stopper()];

@@ -13,7 +13,7 @@ use crate::{
     db::{
         Database,
         legacy::HOW_TO_IMPORT,
-        migrate::{self, Found, Migration},
+        migrate::{self, Inspection, Migration},
     },
 };
 
@@ -60,13 +60,13 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     let lines = match &arguments.action {
         Action::Run => apply(&database()?)?,
         // Opening would make the file that nothing can be reverted in.
-        Action::Revert { .. } if !migrate::look(&settings.database)?.exists => {
+        Action::Revert { .. } if !migrate::inspect(&settings.database)?.exists => {
             return Err(anyhow!("there is no database yet, so there is nothing to revert"))
                 .hint("blogctl config shows which one database.url (DATABASE_URL) names");
         }
         Action::Revert { yes } => revert(&database()?, *yes)?,
         // Only looked at: asking makes no file and no table.
-        Action::Status { json } => status(&migrate::look(&settings.database)?, *json)?,
+        Action::Status { json } => status(&migrate::inspect(&settings.database)?, *json)?,
         Action::Import(arguments) => import::run(arguments, &settings, &database()?)?,
     };
     let mut out = anstream::stdout().lock();
@@ -104,7 +104,7 @@ fn revert(database: &Database, yes: bool) -> anyhow::Result<Vec<String>> {
         .collect())
 }
 
-fn status(found: &Found, json: bool) -> anyhow::Result<Vec<String>> {
+fn status(found: &Inspection, json: bool) -> anyhow::Result<Vec<String>> {
     let migrations = &found.migrations;
     if json {
         return Ok(vec![serde_json::to_string_pretty(migrations)?]);

@@ -1,14 +1,14 @@
-//! A connection for long work of its own: migrations, sample data, taking over another database. Blocks the caller.
+//! A connection for long work that blocks the calling thread: migrations, sample data, imports.
 
 use diesel::{pg::PgConnection, sqlite::SqliteConnection};
 
 use super::{Connection, DbError, postgres, sqlite};
 
-/// Posts that the full-text index takes in as one transaction.
-const INDEXED_AT_ONCE: usize = 1000;
+/// Posts that are indexed in one transaction.
+const INDEX_BATCH: usize = 1000;
 
-/// A connection to either database that is the caller's own. On SQLite it writes beside the writer thread, as another
-/// process would.
+/// A connection to either database, owned by the caller. On SQLite it competes with the writer thread for the write lock, as
+/// another process would.
 pub enum BlockingConnection {
     /// SQLite.
     Sqlite(SqliteConnection),
@@ -28,7 +28,7 @@ impl BlockingConnection {
     /// Runs the work in a transaction; an error rolls it back.
     ///
     /// # Errors
-    /// The work's own, or the database's when the transaction is not begun or committed.
+    /// The work's own, or the database's when the transaction cannot be begun or committed.
     pub fn transaction<T, E: From<DbError>>(
         &mut self,
         work: impl FnOnce(&mut Connection<'_>) -> Result<T, E>,
@@ -39,21 +39,21 @@ impl BlockingConnection {
         }
     }
 
-    /// Brings the full-text index up to everything that has been written; `progress` is told how many posts were taken
-    /// in. PostgreSQL's always is.
+    /// Indexes all pending posts for full-text search; calls `progress` with the number of each batch. PostgreSQL's index
+    /// is always up to date.
     ///
     /// # Errors
-    /// The database's; what was taken in before stays.
+    /// The database's; batches before it stay indexed.
     pub fn index_for_search(&mut self, mut progress: impl FnMut(u64)) -> Result<(), DbError> {
         loop {
-            let taken: usize = self.transaction(|connection| match connection {
-                Connection::Sqlite(c) => Ok(sqlite::take_into_search_index(c, INDEXED_AT_ONCE)?),
+            let indexed: usize = self.transaction(|connection| match connection {
+                Connection::Sqlite(c) => Ok(sqlite::index_pending_posts(c, INDEX_BATCH)?),
                 Connection::Postgres(_) => Ok::<_, DbError>(0),
             })?;
-            if taken == 0 {
+            if indexed == 0 {
                 return Ok(());
             }
-            progress(taken as u64);
+            progress(indexed as u64);
         }
     }
 }

@@ -1,5 +1,4 @@
-//! How values that SQL has no type for are stored in both databases: GUIDs as text in lower case, times as
-//! microseconds.
+//! The Rust types of columns whose SQL type is more general: GUIDs as lower-case text, times as microseconds.
 
 use chrono::{DateTime, Utc};
 use diesel::{

@@ -1,12 +1,12 @@
-//! A connection to either database, for one repository code over both.
+//! A connection to either database, so that repository code is written once.
 //!
-//! A function of a repository takes a [`Connection`] and writes its query once, in `on_either!`, which compiles it for
-//! each database. Diesel's own `MultiConnection` does the same at run time, but knows no `ON CONFLICT`, and boxes every
-//! bound value.
+//! A repository function takes a [`Connection`] and writes its query once, in `on_either!`, which compiles it for each
+//! database. Diesel's `MultiConnection` does the same at run time, but does not support `ON CONFLICT` and boxes every bound
+//! value.
 
 use diesel::{pg::PgConnection, sqlite::SqliteConnection};
 
-/// A connection to either database, lent to the work that runs on it.
+/// A connection to either database, borrowed by the work that runs on it.
 pub enum Connection<'c> {
     /// SQLite.
     Sqlite(&'c mut SqliteConnection),
@@ -14,7 +14,7 @@ pub enum Connection<'c> {
     Postgres(&'c mut PgConnection),
 }
 
-/// Runs a query on whichever database the connection is to.
+/// Compiles a query for both databases, and runs it on the one that the connection belongs to.
 macro_rules! on_either {
     ($connection:expr, |$c:ident| $query:expr) => {
         match $connection {

@@ -1,100 +1,131 @@
-//! Why the database did not do it. No message holds a password or a post's content.
+//! The errors of the database. No message holds a password or a post's content.
 
-use std::{sync::Arc, time::Instant};
+use std::{fmt::Display, path::Path, sync::Arc, time::Instant};
 
 use super::{failure::Failure, legacy};
 
-/// Why the database did not do it.
+/// Why work on the database failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DbError {
     /// `database.url` is neither a path, `sqlite:…` nor `postgres:…`.
-    #[error("database.url is not understood: {0}")]
+    #[error("database.url is invalid: {0}")]
     Url(String),
-    /// It cannot be opened or reached.
+    /// The database cannot be opened or reached.
     #[error("cannot open the database {database}: {reason}")]
     Open {
-        /// Which, without a password.
+        /// The address, without a password.
         database: String,
-        /// What the database said, and what to do.
+        /// The database's message, or what to do.
         reason: String,
     },
-    /// There is a connection pooler, and `database.prepared_statements` is `on`.
+    /// The folder of the SQLite file does not exist.
+    #[error("cannot open the database {database}: there is no folder {folder}; create it first")]
+    NoFolder {
+        /// The file.
+        database: String,
+        /// Its folder.
+        folder: String,
+    },
+    /// A connection pooler may use another server connection for each statement, so transactions are impossible.
+    #[error("cannot open the database {database}: it takes no transaction: {reason}")]
+    StatementPooling {
+        /// The address, without a password.
+        database: String,
+        /// The pooler's message.
+        reason: String,
+    },
+    /// There is a connection pooler although `database.prepared_statements` is `on`.
     #[error(
-        "there is a connection pooler before the database {database}, through which prepared statements of one client \
-         are executed by another; set database.prepared_statements to auto, or name the server's own port in database.url"
+        "there is a connection pooler in front of the database {database}: through it, one client could execute a statement \
+         that another client prepared; set database.prepared_statements to auto, or name the server's own port in \
+         database.url"
     )]
     Pooler {
-        /// Which, without a password.
+        /// The address, without a password.
         database: String,
     },
-    /// All connections are in use, or the server has gone.
+    /// All connections are in use, or the server is unreachable.
     #[error("no connection to the database {database} within {seconds} seconds: {reason}")]
     NoConnection {
-        /// Which, without a password.
+        /// The address, without a password.
         database: String,
-        /// How long was waited.
+        /// How long the request waited.
         seconds: u64,
-        /// What the database said last.
+        /// The last error.
         reason: String,
     },
-    /// The request's time was over before the database had done it.
+    /// The request's deadline passed.
     #[error("the database did not answer within {seconds} seconds")]
     Deadline {
-        /// The time that the request had.
+        /// How long the request waited.
         seconds: u64,
     },
-    /// Somebody has deleted or replaced an SQLite file that is open.
+    /// An SQLite file was deleted or replaced while it was open.
     #[error(
-        "{path} was deleted or replaced while the database is open: nothing is written until it is back; put the original \
-         back, or restart to go on with what is there now"
+        "{path} was deleted or replaced while the database is open, so nothing can be written; put the original file back, \
+         or restart to use the file that is there now"
     )]
     FileGone {
         /// The database or its write-ahead log.
         path: String,
     },
-    /// As many searches run and wait as may.
+    /// The search lane is full.
     #[error("too many searches are running and waiting; see database.search_connections and database.search_queue")]
     SearchBusy,
     /// A statement failed.
-    #[error("the database refused a statement: {0}")]
+    #[error("the database rejected a statement: {0}")]
     Statement(#[from] diesel::result::Error),
-    /// The transaction that held this write, and perhaps others, was not committed.
+    /// The transaction of this write, and perhaps of others, was not committed.
     #[error("the write was not committed: {0}")]
     NotCommitted(Arc<diesel::result::Error>),
     /// The work panicked; its transaction was rolled back.
-    #[error("the work on the database panicked and was rolled back")]
+    #[error("work on the database panicked and was rolled back")]
     Panicked,
-    /// The database was closed meanwhile.
+    /// The database was closed.
     #[error("the database is closed")]
     Closed,
-    /// A migration did not apply, or could not be reverted.
-    #[error("a schema migration failed, nothing was changed: {0}")]
+    /// A migration could not be applied or reverted.
+    #[error("a schema migration failed; nothing was changed: {0}")]
     Migration(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The database was migrated by a newer blogctl.
+    /// A newer blogctl has migrated the database.
     #[error("the database has schema version {version}, which this blogctl does not know; use a newer blogctl")]
     NewerSchema {
-        /// The version.
+        /// The newest version.
         version: String,
     },
-    /// The database has the tables of the Python system, which no migration changes.
-    #[error("{path} is a database of the Python system, and was not changed")]
+    /// The database has the Python system's tables, which no migration changes.
+    #[error("{path} is a database of the Python system and was not changed")]
     PythonDatabase {
         /// The file.
         path: String,
     },
-    /// The file of the Python system cannot be read.
+    /// The Python system's file cannot be read.
     #[error("cannot read {path}: {reason}")]
     Legacy {
         /// The file.
         path: String,
-        /// Why.
+        /// The cause.
         reason: String,
     },
 }
 
 impl DbError {
-    /// What to do about it, where one thing will do.
+    pub(super) fn cannot_open(database: impl Display, reason: impl Display) -> Self {
+        Self::Open {
+            database: database.to_string(),
+            reason: reason.to_string(),
+        }
+    }
+
+    pub(super) fn no_folder(database: &Path, folder: &Path) -> Self {
+        Self::NoFolder {
+            database: database.display().to_string(),
+            folder: folder.display().to_string(),
+        }
+    }
+
+    /// What to do about the error, if the message does not say so.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::PythonDatabase { .. } => Some(legacy::HOW_TO_IMPORT),
@@ -102,26 +133,28 @@ impl DbError {
         }
     }
 
-    /// The time that began then is over.
+    /// A [`Self::Deadline`] for a request that has waited since `begun`.
     pub(super) fn late_since(begun: Instant) -> Self {
         Self::Deadline {
             seconds: begun.elapsed().as_secs().max(1),
         }
     }
 
-    /// Whether it passes by itself, so that the same may succeed a little later.
+    /// Whether a later retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
-            // It was open before; whether the address is right, the start has shown.
+            // The address is right: the database could be opened at the start.
             Self::Open { .. }
+            | Self::NoFolder { .. }
+            | Self::StatementPooling { .. }
             | Self::Pooler { .. }
             | Self::NoConnection { .. }
             | Self::Deadline { .. }
             | Self::FileGone { .. }
             | Self::SearchBusy
             | Self::Closed => true,
-            Self::Statement(error) => Failure::of(error).is_transient(),
-            Self::NotCommitted(error) => Failure::of(error).is_transient(),
+            Self::Statement(error) => Failure::classify(error).is_transient(),
+            Self::NotCommitted(error) => Failure::classify(error).is_transient(),
             Self::Url(_)
             | Self::Panicked
             | Self::Migration(_)

@@ -1,4 +1,4 @@
-//! Keys under which posts were created, and what was answered: see [`crate::blog::idempotency`].
+//! Idempotency keys, and the responses stored under them: see [`crate::blog::idempotency`].
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -10,28 +10,29 @@ use super::{
     schema::{idempotency_keys, users},
 };
 
-/// What is kept under a key.
+/// The response stored under a key.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = idempotency_keys)]
-pub struct KeptAnswer {
-    /// SHA-256 of what was to be created.
+pub struct StoredResponse {
+    /// SHA-256 of the request's title and content.
     pub fingerprint: Vec<u8>,
-    /// Row id of the post that was.
+    /// Row id of the created post.
     pub post_id: i64,
-    /// Its version then.
+    /// Its version at creation.
     pub post_version: i64,
-    /// What was answered.
-    pub answer: String,
-    /// When.
+    /// The response body.
+    #[diesel(column_name = answer)]
+    pub body: String,
+    /// When the post was created.
     #[diesel(column_name = created_at_micros, deserialize_as = StoredTime)]
     pub created_at: DateTime<Utc>,
 }
 
-/// Makes other transactions that use this user's keys wait for the end of this one: two that look for the same key at
-/// once would both find nothing.
-pub fn lock(connection: &mut Connection<'_>, user_id: i64) -> Result<(), DbError> {
-    // SQLite: a transaction that writes has the only write lock there is. Here, a lock that posts referring to the user
-    // do not wait for.
+/// Makes other transactions that use this user's keys wait until this one ends: two that look for the same key at the same
+/// time would both find nothing.
+pub fn lock_keys(connection: &mut Connection<'_>, user_id: i64) -> Result<(), DbError> {
+    // On SQLite, the transaction holds the only write lock. On PostgreSQL, this lock does not block inserts of posts that
+    // refer to the user.
     if let Connection::Postgres(c) = connection {
         users::table
             .find(user_id)
@@ -43,26 +44,31 @@ pub fn lock(connection: &mut Connection<'_>, user_id: i64) -> Result<(), DbError
     Ok(())
 }
 
-/// What is kept under a user's key.
-pub fn by_key(connection: &mut Connection<'_>, user_id: i64, key: &str) -> Result<Option<KeptAnswer>, DbError> {
+/// Finds the response stored under a user's key.
+pub fn find(connection: &mut Connection<'_>, user_id: i64, key: &str) -> Result<Option<StoredResponse>, DbError> {
     Ok(on_either!(connection, |c| idempotency_keys::table
         .filter(idempotency_keys::user_id.eq(user_id))
         .filter(idempotency_keys::key.eq(key))
-        .select(KeptAnswer::as_select())
+        .select(StoredResponse::as_select())
         .get_result(c)
         .optional())?)
 }
 
-/// Keeps an answer under a user's key, which must be free.
-pub fn insert(connection: &mut Connection<'_>, user_id: i64, key: &str, kept: &KeptAnswer) -> Result<(), DbError> {
+/// Stores a response under a user's key, which must be unused.
+pub fn insert(
+    connection: &mut Connection<'_>,
+    user_id: i64,
+    key: &str,
+    response: &StoredResponse,
+) -> Result<(), DbError> {
     let values = (
         idempotency_keys::user_id.eq(user_id),
         idempotency_keys::key.eq(key),
-        idempotency_keys::fingerprint.eq(&kept.fingerprint),
-        idempotency_keys::post_id.eq(kept.post_id),
-        idempotency_keys::post_version.eq(kept.post_version),
-        idempotency_keys::answer.eq(&kept.answer),
-        idempotency_keys::created_at_micros.eq(kept.created_at.timestamp_micros()),
+        idempotency_keys::fingerprint.eq(&response.fingerprint),
+        idempotency_keys::post_id.eq(response.post_id),
+        idempotency_keys::post_version.eq(response.post_version),
+        idempotency_keys::answer.eq(&response.body),
+        idempotency_keys::created_at_micros.eq(response.created_at.timestamp_micros()),
     );
     on_either!(connection, |c| diesel::insert_into(idempotency_keys::table)
         .values(values)
@@ -70,7 +76,7 @@ pub fn insert(connection: &mut Connection<'_>, user_id: i64, key: &str, kept: &K
     Ok(())
 }
 
-/// Frees a user's key.
+/// Deletes a user's key.
 pub fn delete(connection: &mut Connection<'_>, user_id: i64, key: &str) -> Result<(), DbError> {
     on_either!(connection, |c| diesel::delete(idempotency_keys::table)
         .filter(idempotency_keys::user_id.eq(user_id))
@@ -79,16 +85,16 @@ pub fn delete(connection: &mut Connection<'_>, user_id: i64, key: &str) -> Resul
     Ok(())
 }
 
-/// Deletes the oldest of what was kept until `until`, at most so many.
-pub fn delete_old(connection: &mut Connection<'_>, until: DateTime<Utc>, at_most: i64) -> Result<(), DbError> {
+/// Deletes the oldest keys created at or before `until`, at most `max` of them.
+pub fn delete_expired(connection: &mut Connection<'_>, until: DateTime<Utc>, max: i64) -> Result<(), DbError> {
     let oldest = idempotency_keys::table
         .filter(idempotency_keys::created_at_micros.le(until.timestamp_micros()))
         .order(idempotency_keys::created_at_micros)
-        .limit(at_most)
+        .limit(max)
         .select(idempotency_keys::id);
     let old: Vec<i64> = match connection {
         Connection::Sqlite(c) => oldest.load(&mut **c)?,
-        // What another transaction is deleting need not be waited for.
+        // Skips the rows that another transaction is deleting.
         Connection::Postgres(c) => oldest.for_update().skip_locked().load(&mut **c)?,
     };
     if !old.is_empty() {

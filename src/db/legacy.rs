@@ -1,5 +1,5 @@
-//! The Python system's SQLite file, read only: tables `users` and `blog_posts` as SQLModel made them; and what taking
-//! it over needs of the database that it goes to.
+//! Reads the Python system's SQLite file: tables `users` and `blog_posts` as SQLModel created them. Also prepares the target
+//! database for the import.
 
 use std::path::{self, Path};
 
@@ -10,24 +10,20 @@ use diesel::{
     sqlite::SqliteConnection,
 };
 
-use super::{Connection, DbError};
+use super::{Connection, DbError, sqlite};
 use crate::config::quotable_path;
 
-/// What to do with such a file where another database is wanted.
-pub const HOW_TO_IMPORT: &str = "name a new file in database.url (DATABASE_URL), and take over the users and posts of this one with \
-                                 blogctl migrate import FILE";
+/// The hint for a user who names the Python system's file as the database.
+pub const HOW_TO_IMPORT: &str = "name a new file in database.url (DATABASE_URL), and import the users and posts of this one with blogctl migrate import FILE";
 
-/// Whether a file that no migration was applied to has the tables of the Python system. Reads only.
-///
-/// # Errors
-/// The database's.
+/// Whether a database without any applied migration has the Python system's tables.
 pub(super) fn is_python_database(connection: &mut SqliteConnection) -> QueryResult<bool> {
     #[derive(QueryableByName)]
     struct Columns {
         #[diesel(sql_type = BigInt)]
         found: i64,
     }
-    // blogctl's own tables have other columns for the times.
+    // blogctl's tables have the same names, but other columns for times.
     let columns: Columns = diesel::sql_query(
         "SELECT (SELECT count(*) FROM pragma_table_info('users') WHERE name IN ('oid', 'created_at')) \
          + (SELECT count(*) FROM pragma_table_info('blog_posts') WHERE name IN ('author_id', 'created_at')) AS found",
@@ -36,34 +32,34 @@ pub(super) fn is_python_database(connection: &mut SqliteConnection) -> QueryResu
     Ok(columns.found == 4)
 }
 
-/// The opened file.
+/// The Python system's file, opened read-only.
 pub struct LegacyFile {
     connection: SqliteConnection,
     path: String,
 }
 
-/// A text column of a row that was found: it may be missing, or hold bytes that are no text.
+/// The value of a text column: it may be NULL, or hold bytes that are not valid text.
 #[derive(Debug)]
 pub struct LegacyText {
-    value: Option<Result<String, NotText>>,
+    value: Option<Result<String, InvalidEncoding>>,
 }
 
-/// Bytes that are not in the encoding of the file, so that nobody can say what they mean.
+/// Bytes that are invalid in the file's encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{column} is not valid {encoding}")]
-pub struct NotText {
+pub struct InvalidEncoding {
     /// The column.
     pub column: &'static str,
-    /// The encoding of the file, such as UTF-8.
+    /// The file's encoding, such as UTF-8.
     pub encoding: &'static str,
 }
 
 impl LegacyText {
-    /// The text; `None` where there is none.
+    /// The text; `None` for NULL.
     ///
     /// # Errors
-    /// When it holds bytes that are no text.
-    pub fn text(&self) -> Result<Option<&str>, NotText> {
+    /// When the bytes are invalid in the file's encoding.
+    pub fn text(&self) -> Result<Option<&str>, InvalidEncoding> {
         match &self.value {
             None => Ok(None),
             Some(Ok(text)) => Ok(Some(text)),
@@ -71,18 +67,18 @@ impl LegacyText {
         }
     }
 
-    /// The text, if there is one that can be read.
-    fn readable(&self) -> Option<&str> {
+    /// The text, if it is present and valid.
+    fn valid(&self) -> Option<&str> {
         self.text().ok().flatten()
     }
 }
 
-/// A user as found.
+/// A row of `users`.
 #[derive(Debug)]
 pub struct LegacyUser {
     /// Row id.
     pub id: i64,
-    /// Object id, a GUID one hopes.
+    /// Object id. Not checked to be a GUID.
     pub oid: LegacyText,
     /// Display name.
     pub display_name: LegacyText,
@@ -90,7 +86,7 @@ pub struct LegacyUser {
     updated_at: LegacyText,
 }
 
-/// A post as found.
+/// A row of `blog_posts`.
 #[derive(Debug)]
 pub struct LegacyPost {
     /// Row id.
@@ -99,27 +95,27 @@ pub struct LegacyPost {
     pub title: LegacyText,
     /// Content.
     pub content: LegacyText,
-    /// Row id of the author, in the same file.
+    /// The author's row id in this file.
     pub author_id: Option<i64>,
     created_at: LegacyText,
     updated_at: LegacyText,
 }
 
 impl LegacyUser {
-    /// When it was made and last changed; `None` when the file does not say when it was made.
+    /// The times of creation and of the last change; `None` without a valid time of creation.
     pub fn times(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-        times(self.created_at.readable(), self.updated_at.readable())
+        times(self.created_at.valid(), self.updated_at.valid())
     }
 }
 
 impl LegacyPost {
-    /// When it was made and last changed; `None` when the file does not say when it was made.
+    /// The times of creation and of the last change; `None` without a valid time of creation.
     pub fn times(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-        times(self.created_at.readable(), self.updated_at.readable())
+        times(self.created_at.valid(), self.updated_at.valid())
     }
 }
 
-/// The bytes of a user's columns.
+/// A user's columns as bytes.
 #[derive(QueryableByName)]
 struct UserBytes {
     #[diesel(sql_type = BigInt)]
@@ -134,7 +130,7 @@ struct UserBytes {
     updated_at: Option<Vec<u8>>,
 }
 
-/// The bytes of a post's columns.
+/// A post's columns as bytes.
 #[derive(QueryableByName)]
 struct PostBytes {
     #[diesel(sql_type = BigInt)]
@@ -151,7 +147,7 @@ struct PostBytes {
     updated_at: Option<Vec<u8>>,
 }
 
-/// How a file encodes its texts: https://www.sqlite.org/pragma.html#pragma_encoding.
+/// The file's text encoding: https://www.sqlite.org/pragma.html#pragma_encoding.
 #[derive(Debug, Clone, Copy)]
 enum Encoding {
     Utf8,
@@ -167,15 +163,15 @@ impl Encoding {
             text.filter(|_| rest.is_empty())
         };
         let decoded = |bytes: Vec<u8>| match self {
-            Self::Utf8 => String::from_utf8(bytes).map_err(|_| NotText {
+            Self::Utf8 => String::from_utf8(bytes).map_err(|_| InvalidEncoding {
                 column,
                 encoding: "UTF-8",
             }),
-            Self::Utf16Le => wide(&bytes, u16::from_le_bytes).ok_or(NotText {
+            Self::Utf16Le => wide(&bytes, u16::from_le_bytes).ok_or(InvalidEncoding {
                 column,
                 encoding: "UTF-16",
             }),
-            Self::Utf16Be => wide(&bytes, u16::from_be_bytes).ok_or(NotText {
+            Self::Utf16Be => wide(&bytes, u16::from_be_bytes).ok_or(InvalidEncoding {
                 column,
                 encoding: "UTF-16",
             }),
@@ -193,10 +189,10 @@ struct EncodingName {
 }
 
 impl LegacyFile {
-    /// Opens the file; it is never written to.
+    /// Opens the file read-only.
     ///
     /// # Errors
-    /// When it is not there or cannot be read.
+    /// When the file does not exist or cannot be read.
     pub fn open(file: &Path) -> Result<Self, DbError> {
         let path = quotable_path(file).into_owned();
         let error = |reason: String| DbError::Legacy {
@@ -207,22 +203,17 @@ impl LegacyFile {
             return Err(error("there is no such file".to_owned()));
         }
         let absolute = path::absolute(file).map_err(|reason| error(reason.to_string()))?;
-        let absolute = absolute
-            .to_str()
-            .ok_or_else(|| error("the path is not UTF-8".to_owned()))?;
-        // https://www.sqlite.org/uri.html: `?`, `#` and `%` mean something else.
-        let escaped = absolute.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-        let connection = SqliteConnection::establish(&format!("file:{escaped}?mode=ro"))
-            .map_err(|reason| error(reason.to_string()))?;
+        let uri = sqlite::path::uri(&absolute, "mode=ro").map_err(|reason| error(reason.to_owned()))?;
+        let connection = SqliteConnection::establish(&uri).map_err(|reason| error(reason.to_string()))?;
         Ok(Self { connection, path })
     }
 
-    /// Every user, by id.
+    /// All users, ordered by id.
     ///
     /// # Errors
     /// When the file has no such table.
     pub fn users(&mut self) -> Result<Vec<LegacyUser>, DbError> {
-        // As bytes: a text that is none would otherwise end the whole query, and nobody would know where.
+        // As bytes: one invalid text would fail the whole query without saying which row it is in.
         let rows: QueryResult<Vec<UserBytes>> = diesel::sql_query(
             "SELECT CAST(id AS INTEGER) AS id, CAST(CAST(oid AS TEXT) AS BLOB) AS oid, \
              CAST(CAST(display_name AS TEXT) AS BLOB) AS display_name, \
@@ -242,7 +233,7 @@ impl LegacyFile {
         Ok(rows.into_iter().map(user).collect())
     }
 
-    /// Some hundred posts with ids greater than `after`, by id; none at the end.
+    /// The next 500 posts with ids greater than `after`, ordered by id; empty at the end.
     ///
     /// # Errors
     /// When the file has no such table.
@@ -279,7 +270,7 @@ impl LegacyFile {
     }
 
     fn unreadable(&self, reason: &diesel::result::Error) -> DbError {
-        let reason = format!("it is no database of the Python system ({reason})");
+        let reason = format!("it is not a database of the Python system ({reason})");
         DbError::Legacy {
             path: self.path.clone(),
             reason,
@@ -287,7 +278,7 @@ impl LegacyFile {
     }
 }
 
-/// Keeps others from writing until this transaction ends. On SQLite the transaction itself does.
+/// Prevents all other writes until this transaction ends. On SQLite, the transaction does that itself.
 ///
 /// # Errors
 /// The database's.
@@ -298,7 +289,7 @@ pub fn lock_tables(connection: &mut Connection<'_>) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Makes new rows continue after ids that were taken over. SQLite does so by itself.
+/// Makes new rows continue after the imported ids. SQLite does that itself.
 ///
 /// # Errors
 /// The database's.
@@ -314,14 +305,14 @@ pub fn continue_numbering(connection: &mut Connection<'_>) -> Result<(), DbError
     Ok(())
 }
 
-/// A row without the time of its last change, or with one before it was made, was never changed.
+/// A row without a time of its last change, or with one before its creation, was never changed.
 fn times(created_at: Option<&str>, updated_at: Option<&str>) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let created_at = created_at.and_then(time)?;
     let updated_at = updated_at.and_then(time).unwrap_or(created_at);
     Some((created_at, updated_at.max(created_at)))
 }
 
-/// SQLAlchemy writes `2025-03-01 10:20:30.123456` in UTC, and leaves the fraction out when it is nought.
+/// SQLAlchemy writes `2025-03-01 10:20:30.123456` in UTC, and omits the fraction when it is zero.
 fn time(text: &str) -> Option<DateTime<Utc>> {
     let with_offset = ["%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f%#z"];
     let without = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"];
@@ -365,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_before_the_beginning_is_no_change() {
+    fn a_change_before_the_creation_is_no_change() {
         let at = |text| time(text).expect("a time");
         let made = "2025-03-01 10:20:30";
         assert_eq!(times(Some(made), None), Some((at(made), at(made))));

@@ -1,7 +1,7 @@
-//! Schema migrations, embedded in the binary. The same versions for both databases.
+//! Schema migrations, embedded in the binary, with the same versions for both databases.
 //!
-//! All of a run is one transaction under a lock: two processes that start at once do not get in each other's way, and
-//! a migration that fails leaves the database as it was.
+//! A run is one transaction under a lock: two processes that start at the same time do not conflict, and a migration that
+//! fails leaves the database unchanged.
 
 mod preflight;
 
@@ -19,21 +19,21 @@ use super::{Connection, Database, DbError, legacy};
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
-/// Names the advisory lock on PostgreSQL: "blogctl" and a zero, as bytes. Any other number would do.
-const LOCK: i64 = i64::from_be_bytes(*b"blogctl\0");
+/// The key of the advisory lock on PostgreSQL: the bytes of "blogctl" and a zero.
+const ADVISORY_LOCK: i64 = i64::from_be_bytes(*b"blogctl\0");
 
 /// A migration that this binary knows.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Migration {
-    /// Sorts in the order of application.
+    /// Sorts in the order in which migrations are applied.
     pub version: String,
-    /// Version and a few words.
+    /// The version and a short description.
     pub name: String,
-    /// Whether the database has it.
+    /// Whether the migration is applied.
     pub applied: bool,
 }
 
-/// Applies pending migrations, all or none; which. Blocks.
+/// Applies all pending migrations or none, and returns them. Blocks.
 ///
 /// # Errors
 /// When one fails, or a newer blogctl has migrated the database.
@@ -41,7 +41,7 @@ pub fn run(database: &Database) -> Result<Vec<Migration>, DbError> {
     database.connect()?.transaction(|connection| {
         lock(connection)?;
         let mut pending = known_and_applied(connection)?;
-        refuse_python_database(database, connection, &pending)?;
+        reject_python_database(database, connection, &pending)?;
         pending.retain(|migration| !migration.applied);
         match connection {
             Connection::Sqlite(c) => c.run_pending_migrations(SQLITE).map(drop),
@@ -58,7 +58,7 @@ pub fn run(database: &Database) -> Result<Vec<Migration>, DbError> {
     })
 }
 
-/// Reverts the newest migration, and with it loses what it holds; which. `None` when none is applied. Blocks.
+/// Reverts the newest migration, which deletes its data, and returns it; `None` when no migration is applied. Blocks.
 ///
 /// # Errors
 /// When it fails, or a newer blogctl has migrated the database.
@@ -94,23 +94,22 @@ pub fn status(database: &Database) -> Result<Vec<Migration>, DbError> {
     })
 }
 
-pub(super) use preflight::behind_links;
-pub use preflight::{Found, look};
+pub use preflight::{Inspection, inspect};
 
-/// Makes other processes wait until this transaction ends. On SQLite the transaction itself does.
+/// Makes other processes wait until this transaction ends. On SQLite, the transaction does that itself.
 fn lock(connection: &mut Connection<'_>) -> Result<(), DbError> {
     use diesel::RunQueryDsl;
 
     if let Connection::Postgres(c) = connection {
         diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
-            .bind::<BigInt, _>(LOCK)
+            .bind::<BigInt, _>(ADVISORY_LOCK)
             .execute(&mut **c)?;
     }
     Ok(())
 }
 
-/// Its tables have the names of ours, so that the first migration would fail without saying why.
-fn refuse_python_database(
+/// The Python system's tables have the same names, so the first migration would fail with a misleading error.
+fn reject_python_database(
     database: &Database,
     connection: &mut Connection<'_>,
     migrations: &[Migration],

@@ -1,4 +1,4 @@
-//! Lists of posts, newest first: by time, then by id, so that the order is the same at every asking.
+//! Lists of posts, newest first. Posts of the same time are ordered by id, so that the order never varies.
 
 mod page_query;
 
@@ -12,61 +12,61 @@ use super::{
     users::UserRow,
 };
 
-/// Which posts.
+/// Which posts a list holds.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct PostFilter {
     /// Only by the user with this row id.
     pub author_id: Option<i64>,
 }
 
-impl Wanted {
-    /// Whether every post is wanted.
+impl PostFilter {
+    /// Whether every post passes.
     pub fn is_everything(&self) -> bool {
         self.author_id.is_none()
     }
 }
 
-/// What a database holds at a moment. Triggers keep it, so it tells of everybody's changes: another process's, and those
-/// made by hand. Two equal stamps of one database mean that no post and no author differs; numbers are random, so this
-/// holds even where an older copy of the database was put in its place.
+/// A version of the posts and their authors. Triggers maintain it, so it covers the changes of every program, and those made
+/// by hand. If two versions of a database are equal, no post and no author differs between them. `state` is random, so this
+/// holds even after the database was replaced with an older copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub struct DataVersion {
     posts: i64,
     state: i64,
 }
 
-impl Stamp {
-    /// Whether a post that was there at one of the moments is the same at the other. New posts make no difference to it.
-    pub fn shows_the_same_of_known_posts(self, other: Self) -> bool {
+impl DataVersion {
+    /// Whether the posts that exist in both versions are the same. New posts do not change the result.
+    pub fn same_existing_posts(self, other: Self) -> bool {
         self.state == other.state
     }
 }
 
-/// A place in the list: the posts after it are older.
+/// A position in the list (keyset pagination): the posts after it are older.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// `created_at` of the post at this place, microseconds since 1970.
+pub struct Keyset {
+    /// `created_at` of the post at this position, microseconds since 1970.
     pub created_at_micros: i64,
     /// Its id.
     pub id: i64,
 }
 
-impl Place {
-    /// Before the newest post.
+impl Keyset {
+    /// The position before the newest post.
     pub const TOP: Self = Self {
         created_at_micros: i64::MAX,
         id: i64::MAX,
     };
 }
 
-/// How much a page holds.
+/// The most that a page holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
+pub struct PageLimits {
     /// Most posts.
-    pub limit: i64,
-    /// The page ends before the post with which it would hold more bytes than this; one post it always holds.
-    pub max_bytes: usize,
-    /// Characters that are read of each content; `None` for all of them.
+    pub posts: i64,
+    /// Most bytes; but a page holds at least one post.
+    pub bytes: usize,
+    /// Most characters of each content; `None` for all of them.
     pub content_chars: Option<u32>,
 }
 
@@ -75,78 +75,78 @@ pub struct Extent {
 pub struct PageRows {
     /// The posts, in order.
     pub rows: Vec<PostRow>,
-    /// Why there are no more.
+    /// Why the page ends.
     pub end: PageEnd,
-    /// What the rows hold, in bytes.
+    /// The size of the rows.
     pub bytes: usize,
 }
 
-/// Why a page ends where it does.
+/// Why a page ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageEnd {
     /// There are no more posts.
-    NothingMore,
-    /// It holds as many posts as were asked for.
-    Limit,
-    /// It holds as many bytes as it may.
-    Bytes,
+    LastPage,
+    /// It holds the most posts.
+    PostLimit,
+    /// It holds the most bytes.
+    ByteLimit,
 }
 
-/// What a post takes beside title and content, as a row and as JSON.
-const BYTES_BESIDE: usize = 384;
+/// The approximate size of a post without title and content, as a row and as JSON.
+const OVERHEAD_BYTES: usize = 384;
 
-/// A boxed query, narrowed to what is wanted. A macro, since the query's type differs with the database.
-macro_rules! narrowed {
-    ($query:expr, $wanted:expr) => {{
+/// Applies a filter to a boxed query. A macro, because the query's type differs between the databases.
+macro_rules! filtered {
+    ($query:expr, $filter:expr) => {{
         let mut query = $query;
-        if let Some(author_id) = $wanted.author_id {
+        if let Some(author_id) = $filter.author_id {
             query = query.filter(blog_posts::author_id.eq(author_id));
         }
         query
     }};
 }
 
-/// The posts after a place, with their authors, newest first. Costs the same at any depth.
+/// The posts after a keyset, with their authors, newest first. Takes the same time at any depth.
 pub fn after(
     connection: &mut Connection<'_>,
-    wanted: &Wanted,
-    place: Place,
-    extent: Extent,
+    filter: &PostFilter,
+    keyset: Keyset,
+    limits: PageLimits,
 ) -> Result<PageRows, DbError> {
-    let query = PageQuery::newest(connection, wanted, place, extent);
+    let query = PageQuery::newest(filter, keyset, limits);
     on_either!(connection, |c| collect(
         query.load_iter::<Columns, DefaultLoadingMode>(c)?,
-        extent
+        limits
     ))
 }
 
-/// The posts with these ids, with their authors, in the order of the ids; one that is not there is left out.
-pub fn by_ids(connection: &mut Connection<'_>, ids: &[i64], extent: Extent) -> Result<PageRows, DbError> {
-    let query = PageQuery::ids(connection, ids, extent);
+/// The posts with these ids, with their authors, in the order of the ids. Ids of deleted posts are skipped.
+pub fn by_ids(connection: &mut Connection<'_>, ids: &[i64], limits: PageLimits) -> Result<PageRows, DbError> {
+    let query = PageQuery::ids(ids, limits);
     on_either!(connection, |c| collect(
         query.load_iter::<Columns, DefaultLoadingMode>(c)?,
-        extent
+        limits
     ))
 }
 
 type Columns = (PostColumns, UserRow);
 
-/// Takes rows until the page is full. The rest is not read.
-fn collect(rows: impl Iterator<Item = QueryResult<Columns>>, extent: Extent) -> Result<PageRows, DbError> {
+/// Reads rows until the page is full.
+fn collect(rows: impl Iterator<Item = QueryResult<Columns>>, limits: PageLimits) -> Result<PageRows, DbError> {
     let mut page = PageRows {
         rows: Vec::new(),
-        end: PageEnd::NothingMore,
+        end: PageEnd::LastPage,
         bytes: 0,
     };
     for row in rows {
         let (post, author) = row?;
-        if i64::try_from(page.rows.len()).is_ok_and(|posts| posts >= extent.limit) {
-            page.end = PageEnd::Limit;
+        if i64::try_from(page.rows.len()).is_ok_and(|posts| posts >= limits.posts) {
+            page.end = PageEnd::PostLimit;
             break;
         }
-        let bytes = page.bytes + post.title.len() + post.content.len() + BYTES_BESIDE;
-        if bytes > extent.max_bytes && !page.rows.is_empty() {
-            page.end = PageEnd::Bytes;
+        let bytes = page.bytes + post.title.len() + post.content.len() + OVERHEAD_BYTES;
+        if bytes > limits.bytes && !page.rows.is_empty() {
+            page.end = PageEnd::ByteLimit;
             break;
         }
         page.bytes = bytes;
@@ -155,13 +155,14 @@ fn collect(rows: impl Iterator<Item = QueryResult<Columns>>, extent: Extent) -> 
     Ok(page)
 }
 
-/// The place after so many posts; `None` when there are not so many. Walks an index, not the posts, but walks it.
-pub fn place_after(connection: &mut Connection<'_>, wanted: &Wanted, skip: i64) -> Result<Option<Place>, DbError> {
+/// The keyset of the page that skips this many posts; `None` when there are fewer. Takes time in proportion to `skip`: it
+/// walks an index, though not the posts.
+pub fn skip(connection: &mut Connection<'_>, filter: &PostFilter, skip: i64) -> Result<Option<Keyset>, DbError> {
     if skip == 0 {
-        return Ok(Some(Place::TOP));
+        return Ok(Some(Keyset::TOP));
     }
-    let place: Option<(i64, i64)> = on_either!(connection, |c| {
-        narrowed!(blog_posts::table.into_boxed(), wanted)
+    let last_skipped: Option<(i64, i64)> = on_either!(connection, |c| {
+        filtered!(blog_posts::table.into_boxed(), filter)
             .order((blog_posts::created_at_micros.desc(), blog_posts::id.desc()))
             .offset(skip - 1)
             .limit(1)
@@ -169,35 +170,35 @@ pub fn place_after(connection: &mut Connection<'_>, wanted: &Wanted, skip: i64) 
             .first(c)
             .optional()
     })?;
-    Ok(place.map(|(created_at_micros, id)| Place { created_at_micros, id }))
+    Ok(last_skipped.map(|(created_at_micros, id)| Keyset { created_at_micros, id }))
 }
 
-/// How many posts are wanted in all.
-pub fn count(connection: &mut Connection<'_>, wanted: &Wanted) -> Result<i64, DbError> {
-    if wanted.is_everything() {
+/// The number of posts that pass the filter.
+pub fn count(connection: &mut Connection<'_>, filter: &PostFilter) -> Result<i64, DbError> {
+    if filter.is_everything() {
         return count_all(connection);
     }
-    Ok(on_either!(connection, |c| narrowed!(
+    Ok(on_either!(connection, |c| filtered!(
         blog_posts::table.into_boxed(),
-        wanted
+        filter
     )
     .count()
     .get_result(c))?)
 }
 
-/// What the database holds now, as far as it shows in answers about posts. `None` on PostgreSQL, where to ask would take
-/// as long as to read a post. A row of its own page, in memory: a few microseconds.
-pub fn stamp(connection: &mut Connection<'_>) -> Result<Option<Stamp>, DbError> {
+/// The current version of the posts and authors: one row, in a few microseconds. `None` on PostgreSQL, where reading it would
+/// take as long as reading a post.
+pub fn data_version(connection: &mut Connection<'_>) -> Result<Option<DataVersion>, DbError> {
     let Connection::Sqlite(c) = connection else {
         return Ok(None);
     };
     let (posts, state) = post_counts::table
         .select((post_counts::posts, post_counts::state))
         .get_result(&mut **c)?;
-    Ok(Some(Stamp { posts, state }))
+    Ok(Some(DataVersion { posts, state }))
 }
 
-/// How many posts there are: from the kept count, at any number in microseconds.
+/// The number of all posts, from the count that triggers maintain: in microseconds, however many there are.
 pub fn count_all(connection: &mut Connection<'_>) -> Result<i64, DbError> {
     let slots: Vec<i64> = on_either!(connection, |c| post_counts::table.select(post_counts::posts).load(c))?;
     Ok(slots.into_iter().sum())

@@ -1,4 +1,4 @@
-//! Posts in the database, one by one. Lists are in [`super::post_list`].
+//! Single posts in the database. Lists are in [`super::post_list`].
 
 use chrono::{DateTime, Utc};
 use diesel::{connection::SimpleConnection, prelude::*};
@@ -11,12 +11,12 @@ use super::{
     users::UserRow,
 };
 
-/// A post as stored, with its author.
+/// A stored post with its author.
 #[derive(Debug, Clone)]
 pub struct PostRow {
     /// The post's own columns.
     pub post: PostColumns,
-    /// Who wrote it.
+    /// The author's columns.
     pub author: UserRow,
 }
 
@@ -38,7 +38,7 @@ pub struct PostColumns {
     pub updated_at: DateTime<Utc>,
 }
 
-/// A post to be stored.
+/// A post to store.
 #[derive(Debug, Clone)]
 pub struct NewPost<'a> {
     /// Row id of the author.
@@ -53,32 +53,32 @@ pub struct NewPost<'a> {
     pub updated_at: DateTime<Utc>,
 }
 
-/// What becomes of a post; what is `None` stays.
+/// Changes to a post; `None` leaves a column as it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Changes<'a> {
     /// New title.
     pub title: Option<&'a str>,
     /// New content.
     pub content: Option<&'a str>,
-    /// When.
+    /// The time of the change.
     pub updated_at: DateTime<Utc>,
 }
 
-/// The post with this id, and its author.
+/// Finds a post by its id.
 pub fn by_id(connection: &mut Connection<'_>, id: i64) -> Result<Option<PostRow>, DbError> {
     let found: Option<(PostColumns, UserRow)> = on_either!(connection, |c| blog_posts::table
         .inner_join(users::table)
         .filter(blog_posts::id.eq(id))
         .select((PostColumns::as_select(), UserRow::as_select()))
-        // Not `first`: SQLite compiles a statement anew whenever its `LIMIT` is bound, and there is one post at most.
+        // Not `first`, which adds a `LIMIT`: SQLite compiles a statement anew whenever its `LIMIT` is bound.
         .get_result(c)
         .optional())?;
     Ok(found.map(|(post, author)| PostRow { post, author }))
 }
 
-/// As [`by_id`], in a transaction that means to change or delete it: nobody else does before this transaction ends.
+/// Finds a post by its id, and locks it: no other transaction can change or delete it before this one ends.
 pub fn by_id_locked(connection: &mut Connection<'_>, id: i64) -> Result<Option<PostRow>, DbError> {
-    // SQLite: a transaction that writes has the only write lock there is.
+    // On SQLite, the transaction holds the only write lock.
     if let Connection::Postgres(c) = connection {
         blog_posts::table
             .find(id)
@@ -90,7 +90,7 @@ pub fn by_id_locked(connection: &mut Connection<'_>, id: i64) -> Result<Option<P
     by_id(connection, id)
 }
 
-/// Stores a post; its id.
+/// Stores a post, and returns its id.
 pub fn insert(connection: &mut Connection<'_>, post: &NewPost<'_>) -> Result<i64, DbError> {
     let values = post.values();
     Ok(on_either!(connection, |c| diesel::insert_into(blog_posts::table)
@@ -99,7 +99,7 @@ pub fn insert(connection: &mut Connection<'_>, post: &NewPost<'_>) -> Result<i64
         .get_result(c))?)
 }
 
-/// Stores a post under an id from another database.
+/// Stores a post under its id from another database.
 pub fn insert_with_id(connection: &mut Connection<'_>, id: i64, post: &NewPost<'_>) -> Result<(), DbError> {
     let values = (blog_posts::id.eq(id), post.values());
     on_either!(connection, |c| diesel::insert_into(blog_posts::table)
@@ -108,7 +108,7 @@ pub fn insert_with_id(connection: &mut Connection<'_>, id: i64, post: &NewPost<'
     Ok(())
 }
 
-/// Stores many posts in one statement. At most some thousand: a statement holds no more than 32,766 values.
+/// Stores up to some thousand posts in one statement, which can have at most 32,766 values.
 pub fn insert_many(connection: &mut Connection<'_>, posts: &[NewPost<'_>]) -> Result<(), DbError> {
     let values: Vec<_> = posts.iter().map(NewPost::values).collect();
     on_either!(connection, |c| diesel::insert_into(blog_posts::table)
@@ -136,17 +136,17 @@ pub fn delete(connection: &mut Connection<'_>, id: i64) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Deletes every post.
+/// Deletes every post, and returns how many.
 pub fn delete_all(connection: &mut Connection<'_>) -> Result<usize, DbError> {
     let deleted = on_either!(connection, |c| diesel::delete(blog_posts::table).execute(c))?;
-    // At once, and not post by post.
+    // Empties the full-text index at once instead of post by post.
     if let Connection::Sqlite(c) = connection {
         c.batch_execute("INSERT INTO post_search (post_search) VALUES ('delete-all'); DELETE FROM posts_to_index")?;
     }
     Ok(deleted)
 }
 
-/// How many posts an author wrote at exactly this time.
+/// The number of posts that an author created at exactly this time.
 pub fn count_at(connection: &mut Connection<'_>, author_id: i64, created_at: DateTime<Utc>) -> Result<i64, DbError> {
     Ok(on_either!(connection, |c| blog_posts::table
         .filter(blog_posts::author_id.eq(author_id))
@@ -155,7 +155,7 @@ pub fn count_at(connection: &mut Connection<'_>, author_id: i64, created_at: Dat
         .get_result(c))?)
 }
 
-/// Column by column rather than `Insertable`, whose columns may have defaults: those SQLite cannot take many rows of.
+/// Column by column, because `Insertable` allows columns with defaults, of which SQLite cannot insert many rows.
 type Values<'a> = (
     diesel::dsl::Eq<blog_posts::author_id, i64>,
     diesel::dsl::Eq<blog_posts::title, &'a str>,

@@ -1,7 +1,7 @@
-//! The tables as Diesel knows them. By hand, the same for both databases; `migrations/` is what makes them.
+//! The tables for Diesel, the same for both databases. Written by hand to match `migrations/`, which create them.
 
 diesel::table! {
-    /// Who has signed in.
+    /// Users who have called the API.
     users (id) {
         /// Row id.
         id -> BigInt,
@@ -19,7 +19,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// The posts.
+    /// Blog posts.
     blog_posts (id) {
         /// Row id.
         id -> BigInt,
@@ -27,7 +27,7 @@ diesel::table! {
         title -> Text,
         /// Not empty.
         content -> Text,
-        /// Who wrote it.
+        /// Row id of the author.
         author_id -> BigInt,
         /// Microseconds since 1970, UTC.
         created_at_micros -> BigInt,
@@ -37,33 +37,33 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// How many posts there are, kept by triggers: the sum over the slots.
+    /// The number of posts, which triggers maintain: the sum over all slots.
     post_counts (slot) {
         /// Which part of the count.
         slot -> Integer,
-        /// The part.
+        /// The part's number of posts.
         posts -> BigInt,
-        /// SQLite only: another random number whenever a post changes or goes, or its author changes.
+        /// SQLite only: a new random number whenever a post is changed or deleted, or an author changes.
         state -> BigInt,
     }
 }
 
 diesel::table! {
-    /// What was answered to creations that named a key.
+    /// Responses to creations with an idempotency key.
     idempotency_keys (id) {
         /// Row id.
         id -> BigInt,
-        /// Whose key it is.
+        /// Row id of the key's user.
         user_id -> BigInt,
         /// 1–255 visible ASCII characters.
         key -> Text,
-        /// SHA-256 of what was to be created.
+        /// SHA-256 of title and content.
         fingerprint -> Binary,
-        /// The post that was; it may be gone.
+        /// Row id of the created post, which may have been deleted since.
         post_id -> BigInt,
-        /// Its version then.
+        /// The post's version at creation.
         post_version -> BigInt,
-        /// What was answered.
+        /// The response body.
         answer -> Text,
         /// Microseconds since 1970, UTC.
         created_at_micros -> BigInt,
@@ -71,9 +71,9 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// The token that each user's name is from.
+    /// The token that each user's name comes from.
     name_tokens (user_id) {
-        /// Whose name.
+        /// Row id of the user.
         user_id -> BigInt,
         /// `iat` of the token: seconds since 1970, UTC.
         issued_at -> BigInt,

@@ -1,13 +1,15 @@
-//! SQLite, embedded: short reads on the caller's own thread, long reads aside, all writes through one writer.
+//! SQLite, embedded: short reads on the calling thread, long reads and searches on other threads, all writes through one
+//! writer.
 //!
-//! A read by key takes some microseconds; handing it to another thread takes longer than the read. So a short read runs
-//! where it is asked for, on a connection that belongs to that thread. One writer that commits what has queued up as
-//! one transaction writes eight times as much as many writers do at the same durability, and none of them starves.
+//! A read by key takes some microseconds; handing it to another thread takes longer. So a short read runs on the calling
+//! thread, on that thread's connection. One writer that commits all queued writes as one transaction writes eight times as
+//! much as many writers do with the same durability, and no write starves.
 
 mod busy_retry;
 mod file;
 mod long_reads;
 mod open;
+pub(super) mod path;
 mod search_index;
 mod searches;
 mod short_reads;
@@ -17,19 +19,19 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use diesel::sqlite::SqliteConnection;
 
-pub(super) use self::search_index::{is_behind as is_search_index_behind, take_in as take_into_search_index};
+pub(super) use self::search_index::{index_pending as index_pending_posts, is_behind as is_search_index_behind};
 use self::{file::DatabaseFile, long_reads::LongReads, searches::Searches, short_reads::ShortReads, writer::Writer};
-use super::{Connection, DbError, blocking::BlockingConnection, deadline};
+use super::{Connection, DbError, WorkError, WorkValue, deadline, work::WorkOnce};
 use crate::config::DatabaseSettings;
 
-/// How far a search brings the index up: some thirty milliseconds of work.
-const MOST_STEPS_OF_A_SEARCH: usize = 8;
+/// Indexing steps before a search: some thirty milliseconds of work.
+const MAX_STEPS_BEFORE_SEARCH: usize = 8;
 
 /// An open SQLite file.
 pub(super) struct SqliteDatabase {
     file: Arc<DatabaseFile>,
-    /// Longest time in which a request may wait for and use the database.
-    time: Duration,
+    /// How long a request may wait for and use the database.
+    deadline: Duration,
     short_reads: ShortReads,
     long_reads: LongReads,
     searches: Searches,
@@ -37,24 +39,24 @@ pub(super) struct SqliteDatabase {
 }
 
 impl SqliteDatabase {
-    /// Opens the file, and makes it when it is missing.
+    /// Opens the file; creates it if it is missing.
     pub fn open(path: &Path, settings: &DatabaseSettings) -> Result<Self, DbError> {
         if path.is_dir() {
-            return Err(open::error(path, &"this is a folder; name a file in it"));
+            return Err(DbError::cannot_open(
+                path.display(),
+                "this is a folder; name a file in it",
+            ));
         }
         if let Some(folder) = path.parent()
             && !folder.is_dir()
         {
-            return Err(open::error(
-                path,
-                &format!("there is no folder {}; make it first", folder.display()),
-            ));
+            return Err(DbError::no_folder(path, folder));
         }
         let file = Arc::new(DatabaseFile::create(path, settings.file_mode.0)?);
-        // First the writer: its connection switches the file to WAL.
+        // The writer comes first: its connection switches the file to WAL.
         let writer = Writer::start(&file)?;
         Ok(Self {
-            time: settings.deadline,
+            deadline: settings.deadline,
             short_reads: ShortReads::new(Arc::clone(&file)),
             long_reads: LongReads::new(Arc::clone(&file)),
             searches: Searches::new(Arc::clone(&file), settings),
@@ -63,20 +65,20 @@ impl SqliteDatabase {
         })
     }
 
-    /// Opens the connections that so many serving threads, long reads and searches will need: later there may be no
-    /// descriptor left.
+    /// Opens the connections that this many serving threads, the long reads and the searches will need: later, the process
+    /// may have run out of file descriptors.
     pub fn prepare(&self, threads: usize) -> Result<(), DbError> {
         self.short_reads.prepare(threads)?;
         self.long_reads.prepare()?;
         self.searches.prepare()
     }
 
-    /// Whether the file is still the one that is open.
+    /// Checks that the path still leads to the open file.
     pub fn check_file(&self) -> Result<(), DbError> {
         self.file.check()
     }
 
-    /// Reads on this thread, now. For what takes microseconds only: a serving thread waits for it.
+    /// Reads on the calling thread. A serving thread waits for it, so only for reads that take microseconds.
     pub fn read_short<T, E: From<DbError>>(
         &self,
         work: impl FnOnce(&mut Connection<'_>) -> Result<T, E>,
@@ -84,46 +86,25 @@ impl SqliteDatabase {
         self.short_reads.run(work)
     }
 
-    /// Reads on a blocking thread, a few at a time.
-    pub async fn read_long<T, E>(
-        &self,
-        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
-        self.long_reads.run(deadline::until(self.time), work).await
+    /// See [`super::Database::read_long`].
+    pub async fn read_long<T: WorkValue, E: WorkError>(&self, work: impl WorkOnce<T, E>) -> Result<T, E> {
+        self.long_reads.run(deadline::until(self.deadline), work).await
     }
 
-    /// Writes in a transaction, and returns after its commit.
-    pub async fn write<T, E>(
-        &self,
-        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
-        self.writer.run(deadline::until(self.time), work).await
+    /// See [`super::Database::write`].
+    pub async fn write<T: WorkValue, E: WorkError>(&self, work: impl WorkOnce<T, E>) -> Result<T, E> {
+        self.writer.run(deadline::until(self.deadline), work).await
     }
 
-    /// Searches, a few at a time, after the index has caught up.
-    pub async fn search<T, E>(
-        &self,
-        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
+    /// Searches after the index has caught up.
+    pub async fn search<T: WorkValue, E: WorkError>(&self, work: impl WorkOnce<T, E>) -> Result<T, E> {
         self.searches.run(self.catch_up(), work).await
     }
 
-    /// Lets the full-text index catch up with what has been written, by whomever. After a storm of writes it catches up some
-    /// way only, so that a search is not kept waiting; the writer goes on when it is idle.
+    /// Lets the full-text index catch up with the writes of all processes. After a burst of writes it catches up only in
+    /// part, so that the search does not wait too long; the writer indexes the rest when it is idle.
     async fn catch_up(&self) -> Result<(), DbError> {
-        for _ in 0..MOST_STEPS_OF_A_SEARCH {
+        for _ in 0..MAX_STEPS_BEFORE_SEARCH {
             let is_behind = |connection: &mut Connection<'_>| match connection {
                 Connection::Sqlite(c) => Ok::<_, DbError>(search_index::is_behind(c)?),
                 Connection::Postgres(_) => Ok(false),
@@ -132,7 +113,9 @@ impl SqliteDatabase {
                 return Ok(());
             }
             self.write(|connection| match connection {
-                Connection::Sqlite(c) => Ok::<_, DbError>(search_index::take_in(c, search_index::STEP).map(drop)?),
+                Connection::Sqlite(c) => {
+                    Ok::<_, DbError>(search_index::index_pending(c, search_index::STEP).map(drop)?)
+                }
                 Connection::Postgres(_) => Ok(()),
             })
             .await?;
@@ -140,18 +123,18 @@ impl SqliteDatabase {
         Ok(())
     }
 
-    /// Tells the writer that the index may be behind.
+    /// Makes the writer index pending posts when it is idle.
     pub fn index_when_idle(&self) {
         self.writer.index_when_idle();
     }
 
-    /// A connection for long work of its own, beside the writer.
-    pub fn connect(&self) -> Result<BlockingConnection, DbError> {
-        Ok(BlockingConnection::Sqlite(open::for_writing(&self.file)?))
+    /// See [`super::Database::connect`].
+    pub fn connect(&self) -> Result<SqliteConnection, DbError> {
+        open::for_writing(&self.file)
     }
 
-    /// Finishes queued writes and closes every connection. The writer's is the last: closing the last one takes the
-    /// WAL into the file.
+    /// Finishes queued writes and closes every connection, the writer's last: closing the last connection checkpoints the
+    /// WAL.
     pub fn close(&self) {
         self.searches.close();
         self.short_reads.close();
@@ -160,14 +143,14 @@ impl SqliteDatabase {
     }
 }
 
-/// Runs the work in a transaction that has the write lock from its beginning.
+/// Runs the work in a transaction that holds the write lock from its beginning.
 pub(super) fn transaction<T, E: From<DbError>>(
     connection: &mut SqliteConnection,
     work: impl FnOnce(&mut Connection<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
-    busy_retry::begin_immediate(connection, busy_retry::PATIENCE).map_err(DbError::from)?;
+    busy_retry::begin_immediate(connection, busy_retry::LOCK_TIMEOUT).map_err(DbError::from)?;
     match work(&mut Connection::Sqlite(connection)) {
         Ok(value) => {
             AnsiTransactionManager::commit_transaction(connection).map_err(DbError::from)?;

@@ -1,4 +1,4 @@
-//! Where the database is: what `database.url` may be. Never shows a password.
+//! Parses `database.url`. Never shows a password.
 
 use std::{
     fmt,
@@ -11,26 +11,27 @@ use crate::config::DatabaseAddress;
 /// A parsed `database.url`. `Display` has no password in it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
-    /// A file, as an absolute path.
+    /// The absolute path of a file.
     Sqlite(PathBuf),
-    /// A server.
+    /// A PostgreSQL server.
     Postgres {
-        /// For libpq; holds the password.
+        /// The URL for libpq, with the password.
         url: String,
-        /// Host, port and database.
+        /// Host, port and database, for messages.
         shown: String,
     },
 }
 
 impl DatabaseUrl {
-    /// Parses what [`DatabaseAddress::parse`] does; a path becomes absolute.
+    /// Parses the forms that [`DatabaseAddress::parse`] accepts, and makes a path absolute.
     ///
     /// # Errors
-    /// When it is neither, or SQLite in memory, where each connection would see a database of its own.
+    /// When the text is neither a path nor a URL of the two databases, or names SQLite in memory, where each connection would
+    /// open a separate database.
     pub fn parse(text: &str) -> Result<Self, DbError> {
         match DatabaseAddress::parse(text).map_err(DbError::Url)? {
             DatabaseAddress::Postgres { url, shown, .. } => Ok(Self::Postgres { url, shown }),
-            // Absolute, so that SQLite can take no name for one of its own `file:` URIs.
+            // Absolute, so that SQLite takes no name for a `file:` URI.
             DatabaseAddress::Sqlite(path) => path::absolute(path)
                 .map(Self::Sqlite)
                 .map_err(|error| DbError::Url(error.to_string())),
@@ -119,7 +120,7 @@ mod tests {
             "postgres://blog:s3cret@host:port/blog",
         ] {
             let message = DatabaseUrl::parse(text).expect_err(text).to_string();
-            assert!(message.starts_with("database.url is not understood: "), "{message}");
+            assert!(message.starts_with("database.url is invalid: "), "{message}");
             assert!(!message.contains("s3cret"), "{message}");
         }
     }

@@ -11,7 +11,7 @@ use super::{
     schema::{name_tokens, users},
 };
 
-/// A user as stored.
+/// A stored user.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = users)]
 pub struct UserRow {
@@ -33,7 +33,7 @@ pub struct UserRow {
     pub updated_at: DateTime<Utc>,
 }
 
-/// A user to be stored.
+/// A user to store.
 #[derive(Debug, Clone)]
 pub struct NewUser<'a> {
     /// Tenant id.
@@ -48,16 +48,16 @@ pub struct NewUser<'a> {
     pub updated_at: DateTime<Utc>,
 }
 
-/// The user with this tenant and object id.
-pub fn by_key(connection: &mut Connection<'_>, tid: Uuid, oid: Uuid) -> Result<Option<UserRow>, DbError> {
-    match by_key_written(connection, tid, oid) {
+/// Finds a user by tenant id and object id.
+pub fn find(connection: &mut Connection<'_>, tid: Uuid, oid: Uuid) -> Result<Option<UserRow>, DbError> {
+    match get(connection, tid, oid) {
         Err(DbError::Statement(diesel::result::Error::NotFound)) => Ok(None),
         found => found.map(Some),
     }
 }
 
-/// The user with this tenant and object id, who is known to be there.
-pub fn by_key_written(connection: &mut Connection<'_>, tid: Uuid, oid: Uuid) -> Result<UserRow, DbError> {
+/// The user with this tenant id and object id, who must exist.
+pub fn get(connection: &mut Connection<'_>, tid: Uuid, oid: Uuid) -> Result<UserRow, DbError> {
     let (mut tid_text, mut oid_text) = (Uuid::encode_buffer(), Uuid::encode_buffer());
     let tid = &*tid.hyphenated().encode_lower(&mut tid_text);
     let oid = &*oid.hyphenated().encode_lower(&mut oid_text);
@@ -69,7 +69,7 @@ pub fn by_key_written(connection: &mut Connection<'_>, tid: Uuid, oid: Uuid) -> 
         .get_result(c))?)
 }
 
-/// Stores a user unless one with this key is there already; whether it did. Safe against another who does the same.
+/// Stores a user unless one with this key exists; returns whether it did. Safe against concurrent calls.
 pub fn insert_if_new(connection: &mut Connection<'_>, user: &NewUser<'_>) -> Result<bool, DbError> {
     let values = user.values();
     let inserted = on_either!(connection, |c| diesel::insert_into(users::table)
@@ -80,7 +80,7 @@ pub fn insert_if_new(connection: &mut Connection<'_>, user: &NewUser<'_>) -> Res
     Ok(inserted == 1)
 }
 
-/// Stores a user under an id from another database.
+/// Stores a user under its id from another database.
 pub fn insert_with_id(connection: &mut Connection<'_>, id: i64, user: &NewUser<'_>) -> Result<(), DbError> {
     let values = (users::id.eq(id), user.values());
     on_either!(connection, |c| diesel::insert_into(users::table)
@@ -89,7 +89,7 @@ pub fn insert_with_id(connection: &mut Connection<'_>, id: i64, user: &NewUser<'
     Ok(())
 }
 
-/// Gives a user another display name.
+/// Changes a user's display name.
 pub fn rename(
     connection: &mut Connection<'_>,
     id: i64,
@@ -106,7 +106,7 @@ pub fn rename(
     Ok(())
 }
 
-/// When the token was issued that the user's name is from, in seconds since 1970; `None` if it is from no token.
+/// When the token that the user's name comes from was issued, in seconds since 1970; `None` if the name comes from no token.
 pub fn name_issued_at(connection: &mut Connection<'_>, id: i64) -> Result<Option<i64>, DbError> {
     Ok(on_either!(connection, |c| name_tokens::table
         .find(id)
@@ -115,8 +115,8 @@ pub fn name_issued_at(connection: &mut Connection<'_>, id: i64) -> Result<Option
         .optional())?)
 }
 
-/// Records that a token names the user; whether it was issued later than every token that did before. Until the
-/// transaction ends, nobody else records one for this user.
+/// Records a token that names the user; returns whether it was issued later than every token recorded before. Until the
+/// transaction ends, no other transaction records a token for this user.
 pub fn record_name_token(connection: &mut Connection<'_>, id: i64, issued_at: i64) -> Result<bool, DbError> {
     if replace_older_name_token(connection, id, issued_at)? {
         return Ok(true);
@@ -127,7 +127,7 @@ pub fn record_name_token(connection: &mut Connection<'_>, id: i64, issued_at: i6
         .on_conflict(name_tokens::user_id)
         .do_nothing()
         .execute(c))?;
-    // Inserted by another in between: then its token may be the older one.
+    // If another transaction inserted a token in between, that token may be older.
     Ok(inserted == 1 || replace_older_name_token(connection, id, issued_at)?)
 }
 
@@ -139,12 +139,12 @@ fn replace_older_name_token(connection: &mut Connection<'_>, id: i64, issued_at:
     Ok(replaced == 1)
 }
 
-/// How many users there are.
+/// The number of users.
 pub fn count(connection: &mut Connection<'_>) -> Result<i64, DbError> {
     Ok(on_either!(connection, |c| users::table.count().get_result(c))?)
 }
 
-/// Deletes every user. Their posts must be gone before.
+/// Deletes every user, and returns how many. Their posts must have been deleted.
 pub fn delete_all(connection: &mut Connection<'_>) -> Result<usize, DbError> {
     Ok(on_either!(connection, |c| diesel::delete(users::table).execute(c))?)
 }

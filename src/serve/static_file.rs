@@ -5,17 +5,13 @@ use std::{io, sync::Arc};
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
-    body::BoxBody,
     http::header::{self, ETag, EntityTag, Header as _, HeaderName, HeaderValue, IfNoneMatch},
     web::{self, Bytes},
 };
 use openssl::sha::sha256;
 use tokio::sync::OnceCell;
 
-use super::{
-    content_coding::{Coding, Effort, MIN_BYTES, NotAcceptable, plain_tag},
-    sliced_body::SlicedBody,
-};
+use super::content_coding::{Coding, Effort, MIN_BYTES, NotAcceptable, plain_tag};
 
 /// A file as it is sent. Cheap to clone.
 #[derive(Clone)]
@@ -86,7 +82,7 @@ impl StaticFile {
             None => (inner.tag.clone(), inner.bytes.clone()),
         };
         response.insert_header(ETag(EntityTag::new_strong(tag)));
-        Ok(response.body(BoxBody::new(SlicedBody::new(bytes))))
+        Ok(response.body(bytes))
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
-    binary::{Ended, blogctl},
+    binary::{CommandOutput, blogctl},
     certificates::{TestCertificate, file, key_pem, pem},
     entra::keys,
 };
@@ -25,13 +25,13 @@ fn folder() -> TempDir {
 
 /// Runs `blogctl cert …` in `folder`; gives what it printed.
 fn cert(folder: &Path, arguments: &[&str]) -> String {
-    let ended = run(folder, arguments);
-    assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
-    ended.stdout
+    let output = run(folder, arguments);
+    assert_eq!(output.code, Some(0), "{arguments:?}: {}", output.stderr);
+    output.stdout
 }
 
-fn run(folder: &Path, arguments: &[&str]) -> Ended {
-    Ended::of(folder, &[&["cert"], arguments].concat())
+fn run(folder: &Path, arguments: &[&str]) -> CommandOutput {
+    CommandOutput::of(folder, &[&["cert"], arguments].concat())
 }
 
 /// What `openssl x509 -fingerprint` says, without colons.
@@ -174,14 +174,14 @@ fn a_file_that_is_none_fails_with_its_name_and_a_hint_and_prints_nothing_to_stdo
     );
     file(folder.path(), "bad.pem", &[b"hello"]);
     for bad in ["bad.pem", "missing.pem"] {
-        let ended = run(folder.path(), &["thumbprint", "good.pem", bad]);
-        assert_eq!(ended.code, Some(1));
+        let output = run(folder.path(), &["thumbprint", "good.pem", bad]);
+        assert_eq!(output.code, Some(1));
         assert!(
-            ended.stderr.contains(&format!("error: {bad} ")) && ended.stderr.contains("hint: "),
+            output.stderr.contains(&format!("error: {bad} ")) && output.stderr.contains("hint: "),
             "{}",
-            ended.stderr
+            output.stderr
         );
-        assert_eq!(ended.stdout, "");
+        assert_eq!(output.stdout, "");
     }
 }
 
@@ -401,12 +401,12 @@ fn a_pfx_file_without_a_passphrase_is_wrong_usage_and_an_empty_one_fails() {
     let folder = folder();
     assert_eq!(run(folder.path(), &["new", "--pfx"]).code, Some(2));
     fs::write(folder.path().join("empty.txt"), "\n").expect("written");
-    let ended = run(folder.path(), &["new", "--pfx", "--passphrase-file", "empty.txt"]);
-    assert_eq!(ended.code, Some(1));
+    let output = run(folder.path(), &["new", "--pfx", "--passphrase-file", "empty.txt"]);
+    assert_eq!(output.code, Some(1));
     assert!(
-        ended.stderr.contains("the first line of empty.txt is empty"),
+        output.stderr.contains("the first line of empty.txt is empty"),
         "{}",
-        ended.stderr
+        output.stderr
     );
     assert!(!folder.path().join("cert").exists());
 }
@@ -451,7 +451,7 @@ fn the_thumbprint_of_every_form_is_the_same() {
             .args(["cert", "thumbprint", "--format", "sha1-hex"])
             .args(arguments)
             .env(name, value);
-        Ended::of_command(&mut command)
+        CommandOutput::of_command(&mut command)
     };
     let opened = with("BLOG_CLIENT__KEY_PASSPHRASE", "open sesame", &["client.pfx"]);
     assert_eq!((opened.code, &opened.stdout), (Some(0), &expected), "{}", opened.stderr);

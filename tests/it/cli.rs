@@ -10,15 +10,15 @@ use std::{
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use crate::support::binary::{Ended, blogctl};
+use crate::support::binary::{CommandOutput, blogctl};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
 /// Runs it in an empty folder.
-fn run(arguments: &[&str]) -> Ended {
-    Ended::of(folder().path(), arguments)
+fn run(arguments: &[&str]) -> CommandOutput {
+    CommandOutput::of(folder().path(), arguments)
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn help_teaches() {
             .into_iter()
             .filter(|part| !part.is_empty())
             .collect();
-        let Ended { code, stdout, stderr } = run(&arguments);
+        let CommandOutput { code, stdout, stderr } = run(&arguments);
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{command}");
         let name = if command.is_empty() { "blogctl" } else { command };
         insta::assert_snapshot!(format!("help_{}", name.replace('-', "_")), stdout);
@@ -48,13 +48,13 @@ fn help_teaches() {
 
 #[test]
 fn the_version_names_the_program_its_commit_and_its_libraries() {
-    let Ended { code, stdout, .. } = run(&["-V"]);
+    let CommandOutput { code, stdout, .. } = run(&["-V"]);
     assert_eq!(
         (code, stdout),
         (Some(0), format!("blogctl {}\n", env!("CARGO_PKG_VERSION")))
     );
 
-    let Ended { code, stdout, .. } = run(&["--version"]);
+    let CommandOutput { code, stdout, .. } = run(&["--version"]);
     assert_eq!(code, Some(0));
     let lines: Vec<&str> = stdout.lines().collect();
     assert_eq!(lines[0], format!("blogctl {}", env!("CARGO_PKG_VERSION")));
@@ -90,7 +90,7 @@ fn wrong_usage_has_exit_code_2_and_says_what_is_wrong_on_stderr() {
         (vec!["dev", "--set", "client.port=1"], "client.port"),
         (vec![], "Usage"),
     ] {
-        let Ended { code, stdout, stderr } = run(&arguments);
+        let CommandOutput { code, stdout, stderr } = run(&arguments);
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments:?} {stderr}");
         assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
     }
@@ -98,8 +98,8 @@ fn wrong_usage_has_exit_code_2_and_says_what_is_wrong_on_stderr() {
 
 #[test]
 fn wrong_settings_are_told_with_a_hint_for_each() {
-    let ended = run(&["config", "--set", "client.port=fifty", "--set", "log.level=loud"]);
-    insta::assert_snapshot!(ended.stderr, @r#"
+    let output = run(&["config", "--set", "client.port=fifty", "--set", "log.level=loud"]);
+    insta::assert_snapshot!(output.stderr, @r#"
     error: 2 settings are wrong
 
       client.port is "fifty" (flag --set)
@@ -108,7 +108,7 @@ fn wrong_settings_are_told_with_a_hint_for_each() {
       log.level is "loud" (flag --set)
         hint: must be error, warn, info, debug, trace or off, or a list of target=level such as info,blogctl::entra=debug
     "#);
-    assert_eq!(ended.code, Some(2));
+    assert_eq!(output.code, Some(2));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn settings_are_shown_with_their_origin_and_secrets_hidden() {
             .arg("config")
             .args(arguments)
             .env("DATABASE_URL", format!("postgres://blog:{secret}@db.example/blog"));
-        Ended::of_command(&mut command)
+        CommandOutput::of_command(&mut command)
     };
 
     let text = config(&[]);
@@ -146,14 +146,14 @@ fn settings_are_shown_with_their_origin_and_secrets_hidden() {
 fn a_port_in_use_is_told_with_the_flag_that_changes_it() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("bound").port().to_string();
-    let Ended { code, stdout, stderr } = run(&["serve-idp", "--port", &port]);
+    let CommandOutput { code, stdout, stderr } = run(&["serve-idp", "--port", &port]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
     assert!(stderr.contains(&port) && stderr.contains("--port"), "{stderr}");
 }
 
 #[test]
 fn the_identity_provider_refuses_to_listen_beyond_this_machine() {
-    let Ended { code, stderr, .. } = run(&["serve-idp", "--port", "0", "--host", "0.0.0.0"]);
+    let CommandOutput { code, stderr, .. } = run(&["serve-idp", "--port", "0", "--host", "0.0.0.0"]);
     assert_eq!(code, Some(1), "{stderr}");
     assert!(
         stderr.contains("--i-know-this-is-not-a-real-identity-provider"),
@@ -192,7 +192,7 @@ fn nothing_is_coloured_in_a_pipe() {
         &["nonsense"],
         &["--help"],
     ] {
-        let Ended { stdout, stderr, .. } = run(arguments);
+        let CommandOutput { stdout, stderr, .. } = run(arguments);
         assert!(!format!("{stdout}{stderr}").contains('\u{1b}'), "{arguments:?}");
     }
 }
@@ -206,7 +206,7 @@ fn no_color_beats_a_wish_for_colour() {
         if no_color {
             command.env_remove("CLICOLOR_FORCE").env("NO_COLOR", "1");
         }
-        Ended::of_command(&mut command).stdout.contains('\u{1b}')
+        CommandOutput::of_command(&mut command).stdout.contains('\u{1b}')
     };
     assert!(coloured(false), "colour can be had at all");
     assert!(!coloured(true));
@@ -215,7 +215,7 @@ fn no_color_beats_a_wish_for_colour() {
 #[test]
 fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
-        let Ended { code, stdout, .. } = run(&["completions", shell]);
+        let CommandOutput { code, stdout, .. } = run(&["completions", shell]);
         assert_eq!(code, Some(0), "{shell}");
         assert!(stdout.contains("serve-client"), "{shell}");
     }
@@ -225,18 +225,18 @@ fn completions_know_the_commands() {
 fn warnings_about_settings_are_logged_on_stderr() {
     let folder = folder();
     let mut command = blogctl(folder.path());
-    let ended = Ended::of_command(
+    let output = CommandOutput::of_command(
         command
             .arg("config")
             .env("FLASK_PORT", "1")
             .env("BLOG_CLIENT__PORT", "2"),
     );
     assert!(
-        ended.stderr.contains("WARN") && ended.stderr.contains("FLASK_PORT"),
+        output.stderr.contains("WARN") && output.stderr.contains("FLASK_PORT"),
         "{}",
-        ended.stderr
+        output.stderr
     );
-    let first = BufReader::new(ended.stdout.as_bytes())
+    let first = BufReader::new(output.stdout.as_bytes())
         .lines()
         .next()
         .expect("a line")

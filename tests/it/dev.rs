@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     attacks::record,
-    binary::{Ended, Running, blogctl},
+    binary::{CommandOutput, Running, blogctl},
     dev::Dev,
     idp::{IdpControl, agent},
     web::{ALICE, BOB, Browser},
@@ -40,7 +40,7 @@ fn end_by(mut dev: Dev, signal: &str) -> String {
     // All is up once the last line of the summary is there.
     dev.running.wait_for("Ctrl-C");
     dev.running.signal(signal);
-    let (status, output) = dev.running.ended();
+    let (status, output) = dev.running.wait_for_exit();
     assert_eq!(status.code(), Some(0), "{output}");
     output
 }
@@ -192,12 +192,17 @@ fn a_port_in_use_is_told_with_its_flag_and_leaves_nothing() {
         let mut ports = ANY_PORTS;
         let place = ports.iter().position(|part| *part == flag).expect("a flag") + 1;
         ports[place] = &port;
-        let ended = Ended::of_command(blogctl(folder.path()).arg("dev").args(ports));
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
-        assert!(
-            ended.stderr.contains(&port) && ended.stderr.contains(flag),
+        let output = CommandOutput::of_command(blogctl(folder.path()).arg("dev").args(ports));
+        assert_eq!(
+            (output.code, output.stdout.as_str()),
+            (Some(1), ""),
             "{}",
-            ended.stderr
+            output.stderr
+        );
+        assert!(
+            output.stderr.contains(&port) && output.stderr.contains(flag),
+            "{}",
+            output.stderr
         );
         assert_eq!(
             fs::read_dir(folder.path()).expect("a folder").count(),
@@ -211,7 +216,7 @@ fn a_port_in_use_is_told_with_its_flag_and_leaves_nothing() {
 fn a_second_dev_in_the_same_folder_is_refused() {
     let folder = folder();
     let first = Dev::start_in(folder.path(), &[]);
-    let second = Ended::of_command(&mut dev(folder.path(), &[]));
+    let second = CommandOutput::of_command(&mut dev(folder.path(), &[]));
     assert_eq!(second.code, Some(1), "{}", second.stderr);
     assert!(
         second.stderr.contains("another blogctl dev") && second.stderr.contains("--data-dir"),
@@ -228,9 +233,9 @@ fn a_folder_that_is_not_its_own_is_left_alone() {
     fs::create_dir(&others).expect("made");
     fs::write(others.join("blog.db"), "precious").expect("written");
     for arguments in [&["--data-dir", "others"][..], &["--data-dir", "others", "--fresh"]] {
-        let ended = Ended::of_command(&mut dev(folder.path(), arguments));
-        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-        assert!(ended.stderr.contains("others"), "{}", ended.stderr);
+        let output = CommandOutput::of_command(&mut dev(folder.path(), arguments));
+        assert_eq!(output.code, Some(1), "{}", output.stderr);
+        assert!(output.stderr.contains("others"), "{}", output.stderr);
     }
     assert_eq!(
         fs::read_to_string(others.join("blog.db")).expect("still there"),
@@ -256,7 +261,7 @@ fn settings_for_a_real_tenant_do_no_harm() {
     );
     fs::write(folder.path().join("blog.toml"), settings).expect("written");
     let mut command = dev(folder.path(), &["--print-env"]);
-    let printed = Ended::of_command(command.env("TENANT_ID", "not even a GUID").env("CLIENT_ID", real)).stdout;
+    let printed = CommandOutput::of_command(command.env("TENANT_ID", "not even a GUID").env("CLIENT_ID", real)).stdout;
     assert!(
         printed.contains("BLOG_ENTRA__AUTHORITY_HOST=http://localhost:"),
         "{printed}"
@@ -280,9 +285,9 @@ fn users_of_your_own_can_sign_in() {
 
 #[test]
 fn a_mistake_in_what_it_takes_is_told() {
-    let ended = Ended::of_command(&mut dev(folder().path(), &["--set", "log.level=loud"]));
-    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
-    assert!(ended.stderr.contains("log.level"), "{}", ended.stderr);
+    let output = CommandOutput::of_command(&mut dev(folder().path(), &["--set", "log.level=loud"]));
+    assert_eq!(output.code, Some(2), "{}", output.stderr);
+    assert!(output.stderr.contains("log.level"), "{}", output.stderr);
 }
 
 #[test]
@@ -291,7 +296,7 @@ fn three_processes_with_the_printed_settings_are_the_same_system() {
     let outer = folder();
     let folder: PathBuf = outer.path().join("it's a folder");
     fs::create_dir(&folder).expect("made");
-    let printed = Ended::of_command(&mut dev(&folder, &["--print-env"]));
+    let printed = CommandOutput::of_command(&mut dev(&folder, &["--print-env"]));
     assert_eq!(printed.code, Some(0), "{}", printed.stderr);
     let env_file = outer.path().join("dev.env");
     fs::write(&env_file, &printed.stdout).expect("written");
@@ -318,7 +323,7 @@ fn three_processes_with_the_printed_settings_are_the_same_system() {
 
     for process in processes {
         process.signal("TERM");
-        let (status, output) = process.ended();
+        let (status, output) = process.wait_for_exit();
         assert_eq!(status.code(), Some(0), "{output}");
     }
     let together = Dev::start_in(&folder, &[]);
@@ -333,7 +338,7 @@ fn three_processes_with_the_printed_settings_are_the_same_system() {
 fn the_settings_of_a_running_system_can_be_printed() {
     let folder = folder();
     let running = Dev::start_in(folder.path(), &[]);
-    let printed = Ended::of_command(&mut dev(folder.path(), &["--print-env"]));
+    let printed = CommandOutput::of_command(&mut dev(folder.path(), &["--print-env"]));
     assert_eq!(printed.code, Some(0), "{}", printed.stderr);
     let cookie_key = fs::read_to_string(folder.path().join(".blogctl/cookie.key")).expect("a key");
     assert!(printed.stdout.contains(cookie_key.trim()), "{}", printed.stdout);

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
-    binary::{Ended, blogctl},
+    binary::{CommandOutput, blogctl},
     certificates::{TestCertificate, file, key_pem, pem},
     dev::Dev,
     entra::{keys, wait_until},
@@ -25,14 +25,14 @@ use crate::support::{
 const COOKIE_KEY: &str = "Zk3vQ9rT1xWb7LdMnc5HyEuP0sGaJ6fRoi8KXtVBw2Cq";
 
 /// A running system, and a folder with its settings in `blog.toml`.
-struct Patient {
+struct DoctorSetup {
     system: TestSystem,
     folder: TempDir,
 }
 
-impl Patient {
+impl DoctorSetup {
     fn new() -> Self {
-        let patient = Self {
+        let setup = Self {
             system: TestSystem::start(),
             folder: tempfile::tempdir().expect("a folder"),
         };
@@ -42,7 +42,7 @@ impl Patient {
             api,
             database,
             ..
-        } = &patient.system.settings;
+        } = &setup.system.settings;
         let authority = entra
             .authority_host
             .as_ref()
@@ -63,13 +63,13 @@ impl Patient {
             api.app_id_uri,
             database.url,
         );
-        fs::write(patient.folder.path().join("blog.toml"), text).expect("written");
+        fs::write(setup.folder.path().join("blog.toml"), text).expect("written");
         // It fetches the signing keys beside its start; until then it says that it is not ready.
-        let health = patient.system.api.url("/health/ready");
+        let health = setup.system.api.url("/health/ready");
         wait_until("the API is ready", || {
             agent().get(&health).call().is_ok_and(|answer| answer.status() == 200)
         });
-        patient
+        setup
     }
 
     /// This list in place of the one certificate.
@@ -88,12 +88,12 @@ impl Patient {
     }
 
     /// The report with these settings changed.
-    fn doctor(&self, changes: &[&str]) -> Ended {
+    fn doctor(&self, changes: &[&str]) -> CommandOutput {
         let set = changes.iter().flat_map(|change| ["--set", change]);
         let arguments: Vec<&str> = ["doctor"].into_iter().chain(set).collect();
-        let ended = Ended::of(self.folder.path(), &arguments);
-        assert_no_secret(&ended);
-        ended
+        let output = CommandOutput::of(self.folder.path(), &arguments);
+        assert_no_secret(&output);
+        output
     }
 
     /// The report without what differs from run to run.
@@ -101,11 +101,11 @@ impl Patient {
         self.shown(&self.doctor(changes))
     }
 
-    fn shown(&self, ended: &Ended) -> String {
+    fn shown(&self, output: &CommandOutput) -> String {
         let mut text = format!(
             "exit code {}\n{}",
-            ended.code.expect("it ended by itself"),
-            ended.stdout
+            output.code.expect("it ended by itself"),
+            output.stdout
         );
         let settings = &self.system.settings;
         for (port, name) in [
@@ -125,8 +125,8 @@ impl Patient {
 }
 
 /// No key, no cookie key, no token: whatever is wrong.
-fn assert_no_secret(ended: &Ended) {
-    for text in [&ended.stdout, &ended.stderr] {
+fn assert_no_secret(output: &CommandOutput) {
+    for text in [&output.stdout, &output.stderr] {
         for secret in [COOKIE_KEY, "BEGIN PRIVATE", "BEGIN ENCRYPTED", "eyJ"] {
             assert!(!text.contains(secret), "{secret} in {text}");
         }
@@ -154,8 +154,8 @@ fn without_times_and_thumbprints(text: &str) -> String {
 
 #[test]
 fn a_system_that_is_well_gets_a_clean_bill() {
-    let patient = Patient::new();
-    insta::assert_snapshot!("doctor_well", patient.report(&[]));
+    let setup = DoctorSetup::new();
+    insta::assert_snapshot!("doctor_well", setup.report(&[]));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn what_dev_runs_is_well() {
     let dev = Dev::start_in(folder.path(), &[]);
     let port = |url: String| url.rsplit(':').next().expect("a port").to_owned();
     let (idp, api, site) = (port(dev.idp("")), port(dev.api("")), port(dev.site("")));
-    let printed = Ended::of(
+    let printed = CommandOutput::of(
         folder.path(),
         &[
             "dev",
@@ -182,9 +182,9 @@ fn what_dev_runs_is_well() {
         let (name, value) = line.split_once('=').expect("NAME=value");
         command.env(name, value.trim_matches('\''));
     }
-    let ended = Ended::of_command(command.args(["doctor", "--json"]));
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let output = CommandOutput::of_command(command.args(["doctor", "--json"]));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
     assert_eq!(report["status"], "ok", "{report:#}");
     let checks = report["checks"].as_array().expect("checks");
     assert!(
@@ -196,99 +196,99 @@ fn what_dev_runs_is_well() {
 #[test]
 fn nothing_is_set() {
     let folder = tempfile::tempdir().expect("a folder");
-    let ended = Ended::of(
+    let output = CommandOutput::of(
         folder.path(),
         &["doctor", "--set", "client.api_base_url=http://localhost:9"],
     );
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(output.code, Some(1), "{output:?}");
     insta::assert_snapshot!(
         "doctor_nothing_is_set",
-        ended.stdout.replace(&folder.path().display().to_string(), "HERE")
+        output.stdout.replace(&folder.path().display().to_string(), "HERE")
     );
     assert!(!folder.path().join("blog.db").exists(), "a check makes no file");
 }
 
 #[test]
 fn settings_are_mistyped() {
-    let patient = Patient::new();
-    let report = patient.report(&["client.port=fifty", "client.cokie_key=x", "entra.tenant_id=contoso"]);
+    let setup = DoctorSetup::new();
+    let report = setup.report(&["client.port=fifty", "client.cokie_key=x", "entra.tenant_id=contoso"]);
     insta::assert_snapshot!("doctor_settings_are_mistyped", report);
 }
 
 #[test]
 fn the_certificate_has_expired() {
-    let patient = Patient::new();
+    let setup = DoctorSetup::new();
     let key = &keys()[0].key;
     let expired = TestCertificate {
         valid: (-40, -3),
         ..TestCertificate::new("site", key)
     }
     .make();
-    file(patient.folder.path(), "expired.pem", &[&key_pem(key), &pem(&expired)]);
+    file(setup.folder.path(), "expired.pem", &[&key_pem(key), &pem(&expired)]);
     insta::assert_snapshot!(
         "doctor_certificate_expired",
-        patient.report(&["client.cert_path=expired.pem"])
+        setup.report(&["client.cert_path=expired.pem"])
     );
 }
 
 #[test]
 fn the_key_is_of_another_certificate() {
-    let patient = Patient::new();
+    let setup = DoctorSetup::new();
     let certificate = TestCertificate::new("site", &keys()[0].key).make();
     file(
-        patient.folder.path(),
+        setup.folder.path(),
         "mixed.pem",
         &[&key_pem(&keys()[1].key), &pem(&certificate)],
     );
     insta::assert_snapshot!(
         "doctor_key_of_another_certificate",
-        patient.report(&["client.cert_path=mixed.pem"])
+        setup.report(&["client.cert_path=mixed.pem"])
     );
 }
 
 #[test]
 fn the_certificate_is_not_uploaded() {
-    let patient = Patient::new();
-    patient.control().remove_certificates(DEV_CLIENT_ID);
-    insta::assert_snapshot!("doctor_certificate_not_uploaded", patient.report(&[]));
+    let setup = DoctorSetup::new();
+    setup.control().remove_certificates(DEV_CLIENT_ID);
+    insta::assert_snapshot!("doctor_certificate_not_uploaded", setup.report(&[]));
 }
 
 #[test]
 fn the_client_id_is_of_nobody() {
-    let patient = Patient::new();
-    let report = patient.report(&["client.client_id=00000000-1111-4222-8333-444444444444"]);
+    let setup = DoctorSetup::new();
+    let report = setup.report(&["client.client_id=00000000-1111-4222-8333-444444444444"]);
     insta::assert_snapshot!("doctor_client_id_of_nobody", report);
 }
 
 #[test]
 fn the_authority_is_out_of_reach() {
-    let patient = Patient::new();
-    let report = patient.report(&["entra.authority_host=http://localhost:9"]);
+    let setup = DoctorSetup::new();
+    let report = setup.report(&["entra.authority_host=http://localhost:9"]);
     insta::assert_snapshot!("doctor_authority_out_of_reach", report);
 }
 
 #[test]
 fn the_tenant_does_not_exist() {
-    let patient = Patient::new();
-    let report = patient.report(&["entra.tenant_id=99999999-2222-4333-8444-555555555555"]);
+    let setup = DoctorSetup::new();
+    let report = setup.report(&["entra.tenant_id=99999999-2222-4333-8444-555555555555"]);
     insta::assert_snapshot!("doctor_tenant_does_not_exist", report);
 }
 
 #[test]
 fn the_site_asks_for_another_api() {
-    let patient = Patient::new();
-    let report = patient.report(&["client.api_scope=api://a9100000-0000-4000-8000-000000008999/access_as_user"]);
+    let setup = DoctorSetup::new();
+    let report = setup.report(&["client.api_scope=api://a9100000-0000-4000-8000-000000008999/access_as_user"]);
     insta::assert_snapshot!("doctor_another_api", report);
 }
 
 #[test]
 fn the_api_is_not_there_and_its_database_neither() {
-    let patient = Patient::new();
+    let setup = DoctorSetup::new();
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = nobody.local_addr().expect("bound").port();
     drop(nobody);
     let api = format!("client.api_base_url=http://localhost:{port}");
-    let report = patient
+    let report = setup
         .report(&[&api, "database.url=missing/blog.db"])
         .replace(&format!(":{port}"), ":NOBODY");
     insta::assert_snapshot!("doctor_api_not_there", report);
@@ -296,15 +296,15 @@ fn the_api_is_not_there_and_its_database_neither() {
 
 #[test]
 fn it_is_meant_for_production_but_is_not_ready_for_it() {
-    let patient = Patient::new();
-    let folder = patient.folder.path();
+    let setup = DoctorSetup::new();
+    let folder = setup.folder.path();
     let text = fs::read_to_string(folder.join("blog.toml")).expect("settings");
     fs::write(
         folder.join("blog.toml"),
         text.replace(COOKIE_KEY, &"change-me ".repeat(4)),
     )
     .expect("written");
-    let report = patient.report(&[
+    let report = setup.report(&[
         "server.environment=production",
         "client.redirect_uri=http://localhost:5123/getAToken",
         "database.migrate_at_start=false",
@@ -315,7 +315,7 @@ fn it_is_meant_for_production_but_is_not_ready_for_it() {
 }
 
 /// The lines of one check.
-fn of(report: &str, title: &str) -> String {
+fn section(report: &str, title: &str) -> String {
     let mut is_of_it = false;
     let lines = report.lines().filter(|line| {
         if !line.starts_with("   ") {
@@ -328,10 +328,10 @@ fn of(report: &str, title: &str) -> String {
 
 #[test]
 fn nothing_is_left_behind() {
-    let patient = Patient::new();
+    let setup = DoctorSetup::new();
     let folder = tempfile::tempdir().expect("a folder");
     let database = format!("database.url={}", folder.path().join("blog.db").display());
-    let migrated = Ended::of(folder.path(), &["migrate", "run", "--set", &database]);
+    let migrated = CommandOutput::of(folder.path(), &["migrate", "run", "--set", &database]);
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     let cache = format!("entra.keys_cache_file={}", folder.path().join("keys.json").display());
     let files = || {
@@ -341,16 +341,16 @@ fn nothing_is_left_behind() {
         names.collect::<BTreeSet<_>>()
     };
     let before = files();
-    let ended = patient.doctor(&[&database, &cache]);
+    let output = setup.doctor(&[&database, &cache]);
     assert!(
-        of(&ended.stdout, " Database ").contains("has every migration"),
-        "{ended:?}"
+        section(&output.stdout, " Database ").contains("has every migration"),
+        "{output:?}"
     );
-    let token = patient.control().token().mint();
+    let token = setup.control().token().mint();
     let explained = folder.path().join("token.txt");
     fs::write(&explained, token).expect("written");
-    Ended::of(
-        patient.folder.path(),
+    CommandOutput::of(
+        setup.folder.path(),
         &["doctor", "--token", &explained.display().to_string(), "--set", &cache],
     );
     fs::remove_file(explained).expect("there");
@@ -359,11 +359,11 @@ fn nothing_is_left_behind() {
 
 #[test]
 fn a_cookie_key_that_the_site_takes_in_development_is_no_failure() {
-    let patient = Patient::new();
+    let setup = DoctorSetup::new();
     let weak = "a".repeat(40);
     let (development, production) = ("server.environment=development", "server.environment=production");
     let key = format!("client.cookie_key={weak}");
-    let told = of(&patient.report(&[&key, development]), "Cookie key");
+    let told = section(&setup.report(&[&key, development]), "Cookie key");
     assert!(
         told.starts_with('!') && told.contains("replace it") && told.contains("people sign in again"),
         "{told}"
@@ -373,24 +373,24 @@ fn a_cookie_key_that_the_site_takes_in_development_is_no_failure() {
         "beside a new key the old one is as weak as before: {told}"
     );
     let words = "client.cookie_key=correct horse battery staple correct horse";
-    let told = of(&patient.report(&[words, development]), "Cookie key");
+    let told = section(&setup.report(&[words, development]), "Cookie key");
     assert!(
         told.starts_with('!') && told.contains("made of words") && !told.contains("horse"),
         "{told}"
     );
     assert!(
-        patient.report(&[&key, production]).contains("client.cookie_key"),
+        setup.report(&[&key, production]).contains("client.cookie_key"),
         "refused with the settings"
     );
 }
 
 #[test]
 fn each_role_is_checked_by_itself_and_wrong_usage_is_told_apart() {
-    let patient = Patient::new();
+    let setup = DoctorSetup::new();
     let names = |role: &str| {
-        let ended = Ended::of(patient.folder.path(), &["doctor", "--role", role, "--json"]);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        let output = CommandOutput::of(setup.folder.path(), &["doctor", "--role", role, "--json"]);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
         let checks = report["checks"].as_array().expect("checks").clone();
         checks
             .iter()
@@ -412,25 +412,25 @@ fn each_role_is_checked_by_itself_and_wrong_usage_is_told_apart() {
         &["doctor", "--timeout", "0"],
         &["doctor", "--token"],
     ] {
-        assert_eq!(Ended::of(patient.folder.path(), wrong).code, Some(2), "{wrong:?}");
+        assert_eq!(CommandOutput::of(setup.folder.path(), wrong).code, Some(2), "{wrong:?}");
     }
 }
 
 #[test]
 fn a_locale_that_is_not_utf8_gets_plain_letters() {
-    let patient = Patient::new();
-    let ended = Ended::of_command(blogctl(patient.folder.path()).env("LC_ALL", "C").arg("doctor"));
+    let setup = DoctorSetup::new();
+    let output = CommandOutput::of_command(blogctl(setup.folder.path()).env("LC_ALL", "C").arg("doctor"));
     assert!(
-        ended.stdout.is_ascii() && ended.stdout.contains("ok Settings"),
+        output.stdout.is_ascii() && output.stdout.contains("ok Settings"),
         "{}",
-        ended.stdout
+        output.stdout
     );
 }
 
 #[test]
 fn a_site_on_plain_http_is_warned_about_even_when_it_is_meant() {
-    let patient = Patient::new();
-    let report = patient.report(&[
+    let setup = DoctorSetup::new();
+    let report = setup.report(&[
         "client.public_url=http://blog.internal",
         "client.allow_plain_http=true",
         "client.port=0",

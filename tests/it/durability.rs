@@ -28,7 +28,7 @@ fn a_post_is_there_after_a_restart() {
     let token = IdpControl::at(&dev.idp("")).token().mint();
     let post = create(&dev.api("/v1/posts"), &token, "Still here").expect("acknowledged");
     dev.running.signal("TERM");
-    let (status, output) = dev.running.ended();
+    let (status, output) = dev.running.wait_for_exit();
     assert_eq!(status.code(), Some(0), "{output}");
 
     let titles = titles(folder.path());

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use crate::support::{
     dev::Dev,
     fuzz::{
-        End, Grammar, Sent,
+        Grammar, RawRequest, SendEnd,
         run::{self, Target},
     },
-    raw_http::{self, RawAnswer},
+    raw_http::{self, RawResponse},
     web::{ALICE, Browser},
 };
 
 const REQUESTS: u64 = 3000;
 const FORM: &str = "application/x-www-form-urlencoded";
 
-fn check(sent: &Sent, answers: &[RawAnswer]) -> Result<(), String> {
-    if sent.end == End::Whole && answers.is_empty() {
+fn check(sent: &RawRequest, answers: &[RawResponse]) -> Result<(), String> {
+    if sent.end == SendEnd::Whole && answers.is_empty() {
         return Err("no answer".to_owned());
     }
     match answers
@@ -29,12 +29,12 @@ fn check(sent: &Sent, answers: &[RawAnswer]) -> Result<(), String> {
 }
 
 /// And every refusal is a page that says what to do.
-fn check_page(sent: &Sent, answers: &[RawAnswer]) -> Result<(), String> {
+fn check_page(sent: &RawRequest, answers: &[RawResponse]) -> Result<(), String> {
     check(sent, answers)?;
     let is_to_head = sent.methods.iter().any(|method| method == "HEAD");
     for answer in answers.iter().filter(|answer| answer.status >= 400 && !is_to_head) {
         // The web server refuses what it cannot read as HTTP before any of this program sees it.
-        let is_unread = answer.body.is_empty() && sent.end != End::Whole;
+        let is_unread = answer.body.is_empty() && sent.end != SendEnd::Whole;
         let is_page = answer.header("content-type").starts_with("text/html") && answer.body.ends_with(b"</html>\n");
         let is_health = answer.status == 503 && answer.header("content-type") == "application/json";
         if !(is_unread || is_page || is_health) {
@@ -104,7 +104,7 @@ fn random_requests_leave_the_site_unbroken() {
     let counts = target.run(run::seed(), 0..run::requests(REQUESTS));
     met(&counts, &["200", "303", "400", "403", "404", "405"]);
     assert_eq!(browser.get(&dev.site("/health/live")).status, 200);
-    run::ends_well(dev, run::seed());
+    run::stops_cleanly(dev, run::seed());
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn random_requests_leave_the_look_alike_unbroken() {
     let counts = target.run(run::seed(), 0..run::requests(REQUESTS));
     met(&counts, &["200", "400", "404"]);
     assert_eq!(Browser::new().get(&dev.idp("/")).status, 200);
-    run::ends_well(dev, run::seed());
+    run::stops_cleanly(dev, run::seed());
 }
 
 /// The requests got everywhere, so the checks have seen every kind of answer.

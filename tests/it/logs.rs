@@ -139,7 +139,7 @@ fn each_line_of_a_request_carries_its_id_and_its_trace_and_all_are_there_at_the_
     }
     // The last words of a process that is told to stop are not lost.
     running.signal("TERM");
-    let (status, log) = running.ended();
+    let (status, log) = running.wait_for_exit();
     assert!(status.success());
     assert!(!log.contains("hunter2"), "no query is logged");
     let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -161,7 +161,7 @@ fn a_request_of_no_trace_has_none_in_its_lines_and_forges_none() {
     let (running, url, _folder) = serve_api("text");
     assert_eq!(ask(&url, "/nothing%0Atrace_id=forged", false), 404);
     running.signal("TERM");
-    let (_, log) = running.ended();
+    let (_, log) = running.wait_for_exit();
     let own: Vec<&str> = log
         .lines()
         .filter(|line| line.contains("request_id=the-request"))
@@ -200,7 +200,7 @@ fn no_line_holds_a_code_a_state_a_token_a_cookie_or_a_key_however_much_is_logged
     secrets.push(key.trim().to_owned());
     dev.running.wait_for("Ctrl-C");
     dev.running.signal("INT");
-    let (_, log) = dev.running.ended();
+    let (_, log) = dev.running.wait_for_exit();
     assert!(
         log.contains("/callback") && log.contains("TRACE"),
         "it was logged at all"
@@ -284,7 +284,7 @@ fn the_framework_says_nothing_of_itself_unless_it_is_asked_to() {
         let mut running = Running::start(command.args(["--set", &format!("log.level={level}")]));
         running.wait_for("listening on");
         running.signal("TERM");
-        let (status, log) = running.ended();
+        let (status, log) = running.wait_for_exit();
         assert!(status.success());
         assert_eq!(log.contains("actix_server"), is_told, "{level}:\n{log}");
     }

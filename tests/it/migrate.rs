@@ -11,17 +11,17 @@ use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
 use tempfile::TempDir;
 
 use crate::support::{
-    binary::Ended,
+    binary::CommandOutput,
     database::{block_on, draft, each_database},
 };
 
 const TENANT: &str = "0a11ce00-0000-4000-8000-00000000000f";
 
-fn migrate(settings: &DatabaseSettings, arguments: &[&str]) -> Ended {
+fn migrate(settings: &DatabaseSettings, arguments: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("database.url={}", settings.url);
     let tenant = format!("entra.tenant_id={TENANT}");
-    Ended::of(
+    CommandOutput::of(
         folder.path(),
         &[&["migrate", "--set", &url, "--set", &tenant], arguments].concat(),
     )
@@ -121,7 +121,7 @@ impl Legacy {
         self.connection.batch_execute(statement).expect("written");
     }
 
-    fn import_into(&self, settings: &DatabaseSettings, arguments: &[&str]) -> Ended {
+    fn import_into(&self, settings: &DatabaseSettings, arguments: &[&str]) -> CommandOutput {
         let path = self.folder.path().join("old blog?.db").display().to_string();
         migrate(settings, &[&["import", &path], arguments].concat())
     }
@@ -149,14 +149,14 @@ fn list(settings: &DatabaseSettings) -> Page {
 fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
     let legacy = Legacy::new();
     each_database(|settings| {
-        let ended = legacy.import_into(settings, &[]);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let output = legacy.import_into(settings, &[]);
+        assert_eq!(output.code, Some(0), "{output:?}");
         for told in [
             "users    2 added, 0 there already",
             "posts    4 added, 0 there already",
             "ids      kept",
         ] {
-            assert!(ended.stdout.contains(told), "{ended:?}");
+            assert!(output.stdout.contains(told), "{output:?}");
         }
         let posts = list(settings).posts;
         assert_eq!(posts.iter().map(|post| post.id).collect::<Vec<_>>(), [11, 10, 9, 5]);
@@ -164,8 +164,11 @@ fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
         assert_eq!((first.title.as_str(), first.content.as_str()), ("First", "Text\nmore"));
         assert_eq!(first.created_at.to_rfc3339(), "2025-02-01T10:00:00+00:00");
         assert_eq!(first.author.id, 3);
-        assert_eq!(first.author.key.oid.to_string(), "0a11ce00-0000-4000-8000-000000000001");
-        assert_eq!(first.author.key.tid.to_string(), TENANT);
+        assert_eq!(
+            first.author.key.object_id.to_string(),
+            "0a11ce00-0000-4000-8000-000000000001"
+        );
+        assert_eq!(first.author.key.tenant_id.to_string(), TENANT);
         assert_eq!(
             (second.title.as_str(), second.author.display_name.as_str()),
             ("Second", "Unknown user")
@@ -238,8 +241,8 @@ fn posts_that_are_there_keep_their_ids_and_those_that_come_get_new_ones() {
             }
             last.expect("written")
         });
-        let ended = Legacy::new().import_into(settings, &[]);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let output = Legacy::new().import_into(settings, &[]);
+        assert_eq!(output.code, Some(0), "{output:?}");
         assert_eq!(block_on(blog.post(mine.id)).expect("there"), mine);
         assert_eq!(list(settings).total, 10);
     });
@@ -325,8 +328,8 @@ fn a_file_whose_texts_are_utf_16_is_taken_over() {
                      INSERT INTO blog_posts VALUES (1, 'Grüße 🦀 {encoding}', 'Text', 1, '2025-01-01 10:00:00', NULL);"
                 ))
                 .expect("written");
-            let ended = migrate(settings, &["import", &path]);
-            assert_eq!(ended.code, Some(0), "{ended:?}");
+            let output = migrate(settings, &["import", &path]);
+            assert_eq!(output.code, Some(0), "{output:?}");
         }
         // The same author and time: of the second file, the post is there already.
         let page = list(settings);
@@ -348,9 +351,9 @@ fn what_is_no_file_of_the_python_system_is_refused_and_nothing_is_written_to_it(
             (text.as_path(), "no database of the Python system"),
             (empty.as_path(), "no such table: users"),
         ] {
-            let ended = migrate(settings, &["import", &path.display().to_string()]);
-            assert_eq!(ended.code, Some(1), "{ended:?}");
-            assert!(ended.stderr.contains(said), "{ended:?}");
+            let output = migrate(settings, &["import", &path.display().to_string()]);
+            assert_eq!(output.code, Some(1), "{output:?}");
+            assert!(output.stderr.contains(said), "{output:?}");
         }
         assert!(!folder.path().join("missing.db").exists());
         assert_eq!(std::fs::metadata(&empty).expect("there").len(), 0);
@@ -365,7 +368,7 @@ fn a_database_of_the_python_system_is_left_as_it_is_and_the_hint_says_how_to_tak
     let path = folder.path().join("blog.db").display().to_string();
     std::fs::copy(legacy.folder.path().join("old blog?.db"), &path).expect("copied");
     let url = format!("database.url={path}");
-    let run = |arguments: &[&str]| Ended::of(folder.path(), &[arguments, &["--set", &url]].concat());
+    let run = |arguments: &[&str]| CommandOutput::of(folder.path(), &[arguments, &["--set", &url]].concat());
 
     let status = run(&["migrate", "status"]);
     assert_eq!(status.code, Some(0), "{status:?}");
@@ -377,12 +380,12 @@ fn a_database_of_the_python_system_is_left_as_it_is_and_the_hint_says_how_to_tak
     let entra = ["--set", "entra.tenant_id=0a11ce00-0000-4000-8000-00000000000f"];
     let api = ["--set", "api.app_id_uri=api://blog", "--set", "api.port=0"];
     for arguments in [&["migrate", "run"][..], &[&["serve-api"][..], &entra, &api].concat()] {
-        let ended = run(arguments);
-        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let output = run(arguments);
+        assert_eq!(output.code, Some(1), "{output:?}");
         let message = format!("{path} is a database of the Python system");
         assert!(
-            ended.stderr.contains(&message) && ended.stderr.contains("blogctl migrate import"),
-            "{ended:?}"
+            output.stderr.contains(&message) && output.stderr.contains("blogctl migrate import"),
+            "{output:?}"
         );
     }
     let mut connection = SqliteConnection::establish(&path).expect("opens");
@@ -401,9 +404,9 @@ fn without_a_tenant_nobody_knows_whose_users_they_are() {
     let legacy = Legacy::new();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = legacy.folder.path().join("old blog?.db").display().to_string();
-    let ended = Ended::of(folder.path(), &["migrate", "import", &path]);
-    assert_eq!(ended.code, Some(2), "{ended:?}");
-    assert!(ended.stderr.contains("entra.tenant_id is not set"), "{ended:?}");
+    let output = CommandOutput::of(folder.path(), &["migrate", "import", &path]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.stderr.contains("entra.tenant_id is not set"), "{output:?}");
 }
 
 #[test]
@@ -411,7 +414,7 @@ fn a_database_that_cannot_be_opened_is_named_without_its_password() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let missing = Path::new("missing").join("blog.db").display().to_string();
     for (url, code, said) in [
-        (missing.as_str(), 1, "make it first"),
+        (missing.as_str(), 1, "create it first"),
         ("mysql://blog:s3cret@host/blog", 2, "database.url"),
         (
             "postgres://blog:s3cret@127.0.0.1:9/blog",
@@ -419,14 +422,14 @@ fn a_database_that_cannot_be_opened_is_named_without_its_password() {
             "postgres://127.0.0.1:9/blog",
         ),
     ] {
-        let ended = Ended::of(
+        let output = CommandOutput::of(
             folder.path(),
             &["migrate", "status", "--set", &format!("database.url={url}")],
         );
-        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert_eq!(output.code, Some(code), "{output:?}");
         assert!(
-            ended.stderr.contains(said) && !ended.stderr.contains("s3cret"),
-            "{ended:?}"
+            output.stderr.contains(said) && !output.stderr.contains("s3cret"),
+            "{output:?}"
         );
     }
 }

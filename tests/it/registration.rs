@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    binary::Ended,
+    binary::CommandOutput,
     certificates::{TestCertificate, file, key_pem, pem},
     entra::{API, SITE, keys},
 };
@@ -71,26 +71,26 @@ impl System {
     }
 
     fn script(&self) -> String {
-        let ended = self.entra(&["manifest", "--format", "az"]);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        ended.stdout
+        let output = self.entra(&["manifest", "--format", "az"]);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        output.stdout
     }
 
-    fn entra(&self, arguments: &[&str]) -> Ended {
-        let ended = Ended::of(self.folder.path(), &[&["entra"], arguments].concat());
+    fn entra(&self, arguments: &[&str]) -> CommandOutput {
+        let output = CommandOutput::of(self.folder.path(), &[&["entra"], arguments].concat());
         let key = String::from_utf8(key_pem(&keys()[0].key)).expect("PEM");
         let line = key.lines().nth(15).expect("a line of the private exponent");
         assert!(
-            !ended.stdout.contains(line) && !ended.stdout.contains("PRIVATE"),
+            !output.stdout.contains(line) && !output.stdout.contains("PRIVATE"),
             "the key is nobody's"
         );
-        ended
+        output
     }
 
     fn manifest(&self) -> Value {
-        let ended = self.entra(&["manifest"]);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        serde_json::from_str(&ended.stdout).expect("JSON")
+        let output = self.entra(&["manifest"]);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        serde_json::from_str(&output.stdout).expect("JSON")
     }
 
     /// Both registrations as Entra would export them.
@@ -109,7 +109,7 @@ impl System {
         [with_id("api", API), site]
     }
 
-    fn diff(&self, export: &Value) -> Ended {
+    fn diff(&self, export: &Value) -> CommandOutput {
         fs::write(self.folder.path().join("export.json"), export.to_string()).expect("written");
         self.entra(&["diff", "export.json"])
     }
@@ -172,16 +172,16 @@ fn one_credential_that_cannot_be_used_here_keeps_nobody_from_the_others() {
     run_script(&system);
     assert_eq!(uploaded(&system), both);
 
-    let ended = system.diff(&json!(system.exported()));
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let output = system.diff(&json!(system.exported()));
+    assert_eq!(output.code, Some(0), "{output:?}");
     for said in [
         "! Web site  the site proves itself by a federated token",
         "has expired",
         "missing.pem",
     ] {
-        assert!(ended.stdout.contains(said), "{said}: {}", ended.stdout);
+        assert!(output.stdout.contains(said), "{said}: {}", output.stdout);
     }
-    assert_eq!(ended.stdout.matches("is uploaded").count(), 2, "{}", ended.stdout);
+    assert_eq!(output.stdout.matches("is uploaded").count(), 2, "{}", output.stdout);
 }
 
 #[test]
@@ -242,8 +242,8 @@ fn a_site_without_a_certificate_is_told_what_its_federated_credential_needs() {
             "{script}"
         );
         assert!(!script.contains("There is no certificate yet"), "{script}");
-        let ended = system.diff(&json!(system.exported()));
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        assert!(ended.stdout.contains("Federated credentials") && ended.stdout.contains(audience.trim_matches('"')));
+        let output = system.diff(&json!(system.exported()));
+        assert_eq!(output.code, Some(0), "{output:?}");
+        assert!(output.stdout.contains("Federated credentials") && output.stdout.contains(audience.trim_matches('"')));
     }
 }

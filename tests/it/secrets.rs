@@ -8,7 +8,7 @@ use blogctl::config::{Flag, Role, Settings, Sources, variable_of};
 use openssl::{pkcs12::Pkcs12, symm::Cipher};
 
 use crate::support::{
-    binary::{Ended, blogctl},
+    binary::{CommandOutput, blogctl},
     certificates::{TestCertificate, key_pem, pem},
     entra::keys,
 };
@@ -357,8 +357,8 @@ fn no_command_prints_anything_of_a_secret_in_the_place_of_a_path() {
                     "--set",
                     "log.level=info",
                 ]);
-                let ended = Ended::of_command(command.env(variable_of(setting), &secret.text));
-                let printed = format!("{}{}", ended.stdout, ended.stderr);
+                let output = CommandOutput::of_command(command.env(variable_of(setting), &secret.text));
+                let printed = format!("{}{}", output.stdout, output.stderr);
                 assert_eq!(
                     secret.leaked_in(&printed),
                     None,
@@ -402,11 +402,11 @@ fn no_command_prints_anything_of_a_secret_in_an_argument() {
             &["serve-api", "--host", text],
             &[text],
         ] {
-            let ended = Ended::of(folder.path(), arguments);
-            let printed = format!("{}{}", ended.stdout, ended.stderr);
+            let output = CommandOutput::of(folder.path(), arguments);
+            let printed = format!("{}{}", output.stdout, output.stderr);
             // A name for a certificate may be of any form.
             assert!(
-                ended.code > Some(0) || arguments.contains(&"--san"),
+                output.code > Some(0) || arguments.contains(&"--san"),
                 "{}: {:?}",
                 secret.name,
                 arguments.first()
@@ -419,7 +419,7 @@ fn no_command_prints_anything_of_a_secret_in_an_argument() {
                 arguments.first()
             );
             if secret.is_certain && arguments == ["doctor", "--token", text] {
-                assert_eq!(ended.code, Some(2), "{}:\n{printed}", secret.name);
+                assert_eq!(output.code, Some(2), "{}:\n{printed}", secret.name);
             }
         }
     }
@@ -428,9 +428,9 @@ fn no_command_prints_anything_of_a_secret_in_an_argument() {
 #[test]
 fn reverting_where_there_is_no_database_makes_none() {
     let folder = tempfile::tempdir().expect("a folder");
-    let ended = Ended::of(folder.path(), &["migrate", "revert", "--yes"]);
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.contains("there is no database yet"), "{ended:?}");
+    let output = CommandOutput::of(folder.path(), &["migrate", "revert", "--yes"]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains("there is no database yet"), "{output:?}");
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
 
@@ -445,17 +445,17 @@ fn a_failure_is_the_same_object_for_every_command_that_prints_json() {
         (&["doctor", "--json", "--token", "missing.txt"], 2),
         (&["migrate", "status", "--json", "--set", "log.level=loud"], 2),
     ] {
-        let ended = Ended::of(folder.path(), arguments);
-        assert_eq!(ended.code, Some(code), "{arguments:?}: {ended:?}");
-        let told: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        let output = CommandOutput::of(folder.path(), arguments);
+        assert_eq!(output.code, Some(code), "{arguments:?}: {output:?}");
+        let told: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
         assert_eq!(told["error"]["exit_code"], code, "{arguments:?}: {told}");
         assert!(
             told["error"]["message"].as_str().is_some_and(|text| !text.is_empty()),
             "{told}"
         );
         assert!(
-            told["error"].get("hint").is_some() && !ended.stderr.contains("error:"),
-            "{ended:?}"
+            told["error"].get("hint").is_some() && !output.stderr.contains("error:"),
+            "{output:?}"
         );
     }
 }

@@ -10,14 +10,14 @@ use blogctl::{
 use uuid::Uuid;
 
 use crate::support::{
-    binary::Ended,
+    binary::CommandOutput,
     database::{SqliteFile, block_on, each_database},
 };
 
-fn seed(settings: &DatabaseSettings, arguments: &[&str]) -> Ended {
+fn seed(settings: &DatabaseSettings, arguments: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("database.url={}", settings.url);
-    Ended::of(
+    CommandOutput::of(
         folder.path(),
         &[
             &["seed", "--set", &url, "--set", "server.environment=development"],
@@ -39,22 +39,22 @@ fn migrate(settings: &DatabaseSettings) {
 #[test]
 fn twenty_posts_by_three_users_unless_told_otherwise() {
     let file = SqliteFile::new();
-    let ended = seed(&file.settings, &[]);
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let output = seed(&file.settings, &[]);
+    assert_eq!(output.code, Some(0), "{output:?}");
     for line in [
         &format!("Sample data in {}\n", file.settings.url),
         "users    3\n",
         "posts    20\n",
         "seed     42\n",
     ] {
-        assert!(ended.stdout.contains(line), "{ended:?}");
+        assert!(output.stdout.contains(line), "{output:?}");
     }
     // No bar where there is no terminal.
-    assert_eq!(ended.stderr, "");
+    assert_eq!(output.stderr, "");
     let page = page(&file.settings);
     assert_eq!(page.total, 20);
     let tid = Uuid::parse_str(blogctl::config::DEV_TENANT_ID).expect("a GUID");
-    assert!(page.posts.iter().all(|post| post.author.key.tid == tid));
+    assert!(page.posts.iter().all(|post| post.author.key.tenant_id == tid));
 }
 
 #[test]
@@ -63,11 +63,15 @@ fn as_many_as_asked_for_in_the_tenant_of_the_settings_on_both_databases() {
         migrate(settings);
         let tid = "0a11ce00-0000-4000-8000-00000000000f";
         let tenant = format!("entra.tenant_id={tid}");
-        let ended = seed(settings, &["--users", "5", "--count", "50", "--set", &tenant]);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let output = seed(settings, &["--users", "5", "--count", "50", "--set", &tenant]);
+        assert_eq!(output.code, Some(0), "{output:?}");
         let page = page(settings);
         assert_eq!(page.total, 50);
-        assert!(page.posts.iter().all(|post| post.author.key.tid.to_string() == tid));
+        assert!(
+            page.posts
+                .iter()
+                .all(|post| post.author.key.tenant_id.to_string() == tid)
+        );
     });
 }
 
@@ -134,7 +138,7 @@ fn in_production_it_names_the_database_and_without_a_terminal_goes_on_only_with_
     let url = format!("database.url={}", file.settings.url);
     let folder = tempfile::tempdir().expect("a temporary folder");
     for environment in [&[][..], &["--set", "server.environment=production"]] {
-        let refused = Ended::of(folder.path(), &[&["seed", "--set", &url], environment].concat());
+        let refused = CommandOutput::of(folder.path(), &[&["seed", "--set", &url], environment].concat());
         assert_eq!(refused.code, Some(2), "{refused:?}");
         for said in [
             file.settings.url.as_str(),
@@ -146,18 +150,18 @@ fn in_production_it_names_the_database_and_without_a_terminal_goes_on_only_with_
         }
         assert!(!Path::new(&file.settings.url).exists());
     }
-    let ended = Ended::of(folder.path(), &["seed", "--yes", "--set", &url]);
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let output = CommandOutput::of(folder.path(), &["seed", "--yes", "--set", &url]);
+    assert_eq!(output.code, Some(0), "{output:?}");
     assert_eq!(page(&file.settings).total, 20);
 }
 
 #[test]
 fn the_database_of_dev_gets_sample_posts_without_a_question() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let made = Ended::of(folder.path(), &["dev", "--print-env"]);
+    let made = CommandOutput::of(folder.path(), &["dev", "--print-env"]);
     assert_eq!(made.code, Some(0), "{made:?}");
-    let ended = Ended::of(folder.path(), &["seed", "--set", "database.url=.blogctl/blog.db"]);
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let output = CommandOutput::of(folder.path(), &["seed", "--set", "database.url=.blogctl/blog.db"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
 }
 
 #[test]
@@ -170,8 +174,8 @@ fn numbers_out_of_bounds_are_wrong_usage() {
         ["--count", "-1"],
         ["--seed", "x"],
     ] {
-        let ended = seed(&file.settings, &arguments);
-        assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:?}");
+        let output = seed(&file.settings, &arguments);
+        assert_eq!(output.code, Some(2), "{arguments:?}: {output:?}");
     }
     let nothing = seed(&file.settings, &["--count", "0"]);
     assert_eq!(nothing.code, Some(0), "{nothing:?}");
@@ -199,8 +203,8 @@ fn it_works_beside_an_open_database_that_writes() {
                     .expect("written beside the seed");
             }
         });
-        let ended = seeding.join().expect("it ends");
-        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let output = seeding.join().expect("it ends");
+        assert_eq!(output.code, Some(0), "{output:?}");
     });
     assert_eq!(page(&file.settings).total, 5020);
 }

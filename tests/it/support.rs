@@ -1,4 +1,25 @@
-//! What the tests stand on.
+//! What black-box tests build on: the real servers on free ports, clients that use them, and fakes of the services around them.
+//!
+//! | a test of | starts with | and looks through |
+//! |---|---|---|
+//! | the web site | [`system::TestSystem`] | [`web::Browser`] (HTTP) or [`browser::Browser`] (a real Chromium) |
+//! | the API | [`api::TestApi`] | [`api::Client`] |
+//! | the database | [`database::each_database`] | the functions of `blogctl::db` |
+//! | a command | [`binary::blogctl`] | [`binary::CommandOutput`], or [`binary::Running`] for servers |
+//! | everything at once | [`dev::Dev`] | any of these |
+//!
+//! [`idp::IdpControl`] commands the identity provider that a system runs: it rotates keys, rejects requests, mints tokens.
+//! [`web::FakeApi`], [`azure::FakeAzure`] and [`entra::ScriptedProvider`] answer whatever the test says.
+//!
+//! ```ignore
+//! #[test]
+//! fn a_user_who_signs_in_sees_the_posts() {
+//!     let system = TestSystem::start();
+//!     let browser = Browser::new();
+//!     let page = browser.sign_in(&system, ALICE, "/posts");
+//!     assert_eq!((page.status, page.url.path()), (200, "/posts"));
+//! }
+//! ```
 
 pub mod api;
 pub mod attacks;
@@ -20,9 +41,9 @@ pub mod system;
 pub mod tcp_proxy;
 pub mod web;
 
-/// The value of an environment variable that `tests/run` sets for tests that need something started or installed.
-/// Without it the test is skipped, with a line that says so; in CI nothing may be skipped.
-#[expect(clippy::print_stderr, reason = "who runs the tests must see what was skipped")]
+/// The value of an environment variable that `tests/run` sets for a test that needs a program or a server. Without it,
+/// the test is skipped and says so; in CI it fails.
+#[expect(clippy::print_stderr, reason = "a developer must see which tests were skipped")]
 pub fn needs(variable: &str) -> Option<String> {
     let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
     if value.is_none() {

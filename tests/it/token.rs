@@ -5,19 +5,19 @@ use std::net::TcpListener;
 use serde_json::{Value, json};
 
 use crate::support::{
-    binary::{Ended, blogctl},
+    binary::{CommandOutput, blogctl},
     dev::Dev,
     idp::agent,
 };
 
 /// Runs it in a folder of its own with these arguments.
-fn token(arguments: &[&str]) -> Ended {
+fn token(arguments: &[&str]) -> CommandOutput {
     token_with(&[], arguments)
 }
 
-fn token_with(variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
+fn token_with(variables: &[(&str, &str)], arguments: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a folder");
-    Ended::of_command(
+    CommandOutput::of_command(
         blogctl(folder.path())
             .envs(variables.iter().copied())
             .arg("token")
@@ -54,7 +54,7 @@ fn the_token_alone_is_printed_and_the_api_takes_it_as_the_user_and_role_asked_fo
     let dev = Dev::start_in(folder.path(), &["--set", "api.require_app_roles=true"]);
     let port = port(&dev.idp(""));
     let print = |arguments: &[&str]| {
-        let Ended { code, stdout, stderr } = token(&[&["--idp-port", &port], arguments].concat());
+        let CommandOutput { code, stdout, stderr } = token(&[&["--idp-port", &port], arguments].concat());
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{arguments:?}: {stdout}");
         let token = stdout.strip_suffix('\n').expect("a line").to_owned();
         assert_eq!(token.split('.').count(), 3, "{token}");
@@ -80,7 +80,7 @@ fn the_token_alone_is_printed_and_the_api_takes_it_as_the_user_and_role_asked_fo
         );
     }
 
-    let Ended { code, stdout, .. } = token(&["--idp-port", &port, "--user", "chiara", "--json"]);
+    let CommandOutput { code, stdout, .. } = token(&["--idp-port", &port, "--user", "chiara", "--json"]);
     let answer: Value = serde_json::from_str(&stdout).expect("JSON");
     assert_eq!(
         (code, &answer["name"], &answer["roles"]),
@@ -112,7 +112,7 @@ fn the_token_alone_is_printed_and_the_api_takes_it_as_the_user_and_role_asked_fo
 fn the_settings_that_dev_prints_lead_to_its_emulator() {
     let dev = Dev::start();
     let host = dev.idp("");
-    let Ended { code, stdout, stderr } = token_with(&[("BLOG_ENTRA__AUTHORITY_HOST", &host)], &[]);
+    let CommandOutput { code, stdout, stderr } = token_with(&[("BLOG_ENTRA__AUTHORITY_HOST", &host)], &[]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert_eq!(read(&dev, stdout.trim_end()), 200);
 }
@@ -125,7 +125,7 @@ fn without_an_emulator_it_says_how_to_start_one() {
         .expect("bound")
         .port()
         .to_string();
-    let Ended { code, stdout, stderr } = token(&["--idp-port", &free]);
+    let CommandOutput { code, stdout, stderr } = token(&["--idp-port", &free]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
     assert!(
         stderr.contains("blogctl dev") && stderr.contains("--idp-port"),
@@ -133,7 +133,7 @@ fn without_an_emulator_it_says_how_to_start_one() {
     );
 
     let dev = Dev::start();
-    let Ended { code, stdout, stderr } = token(&["--idp-port", &port(&dev.api(""))]);
+    let CommandOutput { code, stdout, stderr } = token(&["--idp-port", &port(&dev.api(""))]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
     assert!(
         stderr.contains("is not blogctl's development identity provider"),
@@ -148,7 +148,7 @@ fn it_never_talks_to_a_real_tenant_and_says_who_does() {
         ("BLOG_ENTRA__AUTHORITY_HOST", "https://login.example"),
     ] {
         let variables = [(name, value), ("BLOG_API__APP_ID_URI", "api://blog")];
-        let Ended { code, stdout, stderr } = token_with(&variables, &[]);
+        let CommandOutput { code, stdout, stderr } = token_with(&variables, &[]);
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{name}");
         assert!(
             stderr.contains("az account get-access-token --resource api://blog"),

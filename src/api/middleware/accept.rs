@@ -1,4 +1,4 @@
-//! `Accept` (RFC 9110 §12.5.1): this API speaks JSON, and says so to whoever wants none.
+//! `Accept` (RFC 9110 §12.5.1): this API responds with JSON only.
 
 use actix_web::{
     Error,
@@ -11,7 +11,7 @@ use actix_web::{
 
 use crate::api::problem::Problem;
 
-/// Middleware (for `actix_web::middleware::from_fn`): refuses requests whose `Accept` leaves out JSON.
+/// Middleware: rejects requests whose `Accept` excludes JSON.
 ///
 /// # Errors
 /// Those of the service it wraps.
@@ -20,16 +20,16 @@ pub async fn require_json(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static>>, Error> {
     if request.headers().contains_key(header::ACCEPT)
-        // What nobody can read is no wish.
-        && Accept::parse(&request).is_ok_and(|accept| !takes_json(&accept))
+        // An unparsable header is ignored.
+        && Accept::parse(&request).is_ok_and(|accept| !allows_json(&accept))
     {
         return Ok(request.error_response(Problem::not_acceptable()).map_into_right_body());
     }
     Ok(next.call(request).await?.map_into_left_body())
 }
 
-/// The most specific entry that speaks of JSON decides; with none at all everything is taken.
-fn takes_json(accepted: &[QualityItem<Mime>]) -> bool {
+/// The most specific entry that matches JSON decides; an empty list allows everything.
+fn allows_json(accepted: &[QualityItem<Mime>]) -> bool {
     let rank = |item: &Mime| match (item.type_().as_str(), item.subtype().as_str()) {
         ("application", "json" | "problem") => Some(2),
         ("application", "*") => Some(1),
@@ -51,11 +51,11 @@ mod tests {
 
     use super::*;
 
-    fn takes(accept: &str) -> bool {
+    fn is_allowed(accept: &str) -> bool {
         let request = TestRequest::default()
             .insert_header((header::ACCEPT, accept))
             .to_http_request();
-        Accept::parse(&request).is_ok_and(|accept| takes_json(&accept))
+        Accept::parse(&request).is_ok_and(|accept| allows_json(&accept))
     }
 
     #[test]
@@ -72,7 +72,7 @@ mod tests {
             "APPLICATION/JSON",
             "application/json; charset=utf-8",
         ] {
-            assert!(takes(yes), "{yes}");
+            assert!(is_allowed(yes), "{yes}");
         }
         for no in [
             "text/html",
@@ -82,7 +82,7 @@ mod tests {
             "application/*;q=0, */*",
             "image/*",
         ] {
-            assert!(!takes(no), "{no}");
+            assert!(!is_allowed(no), "{no}");
         }
     }
 }

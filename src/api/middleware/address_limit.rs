@@ -1,5 +1,4 @@
-//! The budget of an address, for every request that reaches a route or misses all of them: the first thing that is done
-//! for it, and done once.
+//! Counts every request against the rate limit of its address, once, and before anything else is done for it.
 
 use actix_web::{
     Error,
@@ -13,8 +12,7 @@ use actix_web::{
 use super::rate_limit::{Exceeded, RateLimits};
 use crate::api::problem::Problem;
 
-/// Middleware (for `actix_web::middleware::from_fn`): counts every request. It belongs inside CORS, so that scripts of
-/// other sites can read the refusal.
+/// Middleware: counts every request. It belongs inside CORS, so that scripts of other sites can read the 429 response.
 ///
 /// # Errors
 /// Those of the service it wraps.
@@ -22,13 +20,13 @@ pub async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static>>, Error> {
-    match take(&request) {
+    match count(&request) {
         Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
         Err(problem) => Ok(request.error_response(problem).map_into_right_body()),
     }
 }
 
-/// Middleware for outside CORS: counts the preflight requests, which CORS answers without calling [`admit`].
+/// Middleware: counts preflight requests. It belongs outside CORS, which answers them without calling [`admit`].
 ///
 /// # Errors
 /// Those of the service it wraps.
@@ -37,14 +35,14 @@ pub async fn admit_preflight(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static>>, Error> {
     if is_preflight(&request)
-        && let Err(problem) = take(&request)
+        && let Err(problem) = count(&request)
     {
         return Ok(request.error_response(problem).map_into_right_body());
     }
     Ok(next.call(request).await?.map_into_left_body())
 }
 
-fn take(request: &ServiceRequest) -> Result<(), Problem> {
+fn count(request: &ServiceRequest) -> Result<(), Problem> {
     let limits = request.app_data::<web::Data<RateLimits>>();
     let limits = limits.ok_or_else(|| Problem::internal("the API has no rate limits"))?;
     let is_probe = matches!(request.path(), "/health" | "/health/live" | "/health/ready");
@@ -56,7 +54,7 @@ fn take(request: &ServiceRequest) -> Result<(), Problem> {
     Ok(taken?)
 }
 
-/// As actix-cors tells them apart.
+/// The same condition as in actix-cors.
 fn is_preflight(request: &ServiceRequest) -> bool {
     request.method() == Method::OPTIONS
         && request

@@ -1,7 +1,7 @@
-//! Access tokens (RFC 6750): who may pass, and who the caller is.
+//! Bearer tokens (RFC 6750): authenticates the caller.
 //!
-//! [`require`] stands before everything under `/v1` and refuses before a body is read. A handler that takes [`Caller`]
-//! is protected by its signature: there is no other way to one than a validated token.
+//! [`require`] wraps everything under `/v1`, and rejects a request before its body is read. A handler that takes [`Caller`] is
+//! protected by its signature: only a validated token makes a `Caller`.
 
 use std::{
     future::{Ready, ready},
@@ -25,24 +25,24 @@ use crate::{
     entra::{AccessTokenValidator, AppRole, PresentedToken, Principal, TokenError},
 };
 
-/// Says in every response to a caller what the caller may do here: `read`, `write` or `manage`. A client learns from it what
-/// to offer, whether app roles decide or not.
+/// Tells a caller in every response what they may do: `read`, `write` or `manage`. A client learns from it which actions to offer,
+/// whether or not app roles are used.
 pub const RIGHTS: HeaderName = HeaderName::from_static("blog-rights");
 
-/// The validated caller of the request at hand.
+/// The authenticated caller of a request.
 #[derive(Clone)]
 pub struct Caller(Arc<Principal>);
 
 impl Caller {
-    /// How the caller is known.
+    /// The caller's tenant and object id.
     pub fn key(&self) -> UserKey {
         UserKey {
-            tid: self.tenant_id(),
-            oid: self.object_id(),
+            tenant_id: self.tenant_id(),
+            object_id: self.object_id(),
         }
     }
 
-    /// Who acts, and what they may do.
+    /// The caller, and what they may do.
     pub fn actor(&self) -> Actor {
         Actor {
             key: self.key(),
@@ -50,7 +50,7 @@ impl Caller {
         }
     }
 
-    /// What the caller may do: what the app role says where those decide, and else what every signed-in user may.
+    /// What the caller's app role allows or, if app roles are not used, what every user may do.
     pub fn rights(&self) -> Rights {
         match self.app_role() {
             Some(AppRole::Reader) => Rights::Read,
@@ -59,10 +59,10 @@ impl Caller {
         }
     }
 
-    /// What to show as the caller's name, and since when; empty when the token has none, and then a name known from before
-    /// stays. Never an e-mail address in its place: the name is shown to everybody.
+    /// The caller's display name, and when the token was issued. It is empty if the token has no name; a stored name then stays. Never
+    /// an e-mail address: the name is visible to every caller.
     pub fn token_name(&self) -> TokenName<'_> {
-        // Without a time, a token is older than every other.
+        // A token without a time counts as older than all others.
         TokenName {
             name: self.name().unwrap_or_default(),
             issued_at: Some(self.issued_at().unwrap_or(0)),
@@ -84,12 +84,12 @@ impl FromRequest for Caller {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let caller = request.extensions().get::<Self>().cloned();
-        ready(caller.ok_or_else(|| Problem::internal("a route that needs a caller is mounted outside of the guard")))
+        ready(caller.ok_or_else(|| Problem::internal("a route that needs a caller is mounted without authentication")))
     }
 }
 
-/// Middleware (for `actix_web::middleware::from_fn`): lets pass only requests with a valid access token, within the
-/// caller's rate limits. That of the address has been checked before: see [`super::address_limit`].
+/// Middleware: admits only requests with a valid access token that are within the caller's rate limits.
+/// [`super::address_limit`] has already checked the address's limit.
 ///
 /// # Errors
 /// Those of the service it wraps.
@@ -103,15 +103,15 @@ pub async fn require(
             request.extensions_mut().insert(caller);
             let mut response = next.call(request).await?.map_into_left_body();
             response.headers_mut().insert(RIGHTS, rights);
-            for (name, value) in remaining.into_iter().flat_map(|remaining| remaining.headers) {
-                // A refusal of the handler by another budget tells of that one.
+            for (name, value) in remaining.into_iter().flat_map(Remaining::headers) {
+                // A handler that rejects the request by another budget has set that budget's headers.
                 if !response.headers().contains_key(&name) {
                     response.headers_mut().insert(name, value);
                 }
             }
             response
         }
-        // Not `into_response`, which forgets the problem.
+        // Not `into_response`, which drops the problem.
         Err(problem) => request.error_response(problem).map_into_right_body(),
     };
     response
@@ -134,7 +134,7 @@ async fn authenticate(request: &ServiceRequest) -> Result<(Caller, Option<Remain
     let limits = request.app_data::<web::Data<RateLimits>>();
     let limits = limits.ok_or_else(|| Problem::internal("the API has no rate limits"))?;
     let caller = caller(request, validator, limits).await;
-    let caller = caller.map_err(|problem| problem.signing_in_at(validator.authorization_uri()))?;
+    let caller = caller.map_err(|problem| problem.with_authorization_uri(validator.authorization_uri()))?;
     let remaining = limits.admit_caller(caller.key(), request.method())?;
     Ok((caller, remaining))
 }
@@ -149,10 +149,10 @@ async fn caller(
     if let Some(Ok(principal)) = known {
         return Ok(Caller(principal));
     }
-    // Only now: whoever shares an address with somebody who guesses tokens goes on with a token that is known.
+    // After the cache: a caller with a verified token is not affected by an attacker who guesses tokens from the same address.
     let source = limits.source(request.request());
     limits.admit_unknown_token(source)?;
-    // A known key takes microseconds, on this thread; fetching keys blocks, so elsewhere.
+    // With a cached key, verification takes microseconds. Fetching keys blocks, so it runs on another thread.
     let outcome = if let Some(outcome) = known.or_else(|| validator.verify_now(&token)) {
         outcome
     } else {
@@ -160,21 +160,21 @@ async fn caller(
         web::block(move || validator.validate(&token)).await?
     };
     if matches!(outcome, Err(TokenError::Refused(_))) {
-        limits.note_refused_token(source);
+        limits.record_rejected_token(source);
     }
     let caller = Caller(outcome?);
-    // Once per token, and beside this request: a user who only reads has a name to keep up to date, too.
+    // Once per token, and after this request: the name of a user who only reads must be updated, too.
     if let (Some(updates), Some(blog)) = (
         request.app_data::<web::Data<NameUpdates>>(),
         request.app_data::<web::Data<Blog>>(),
     ) {
-        updates.add(blog, &caller);
+        updates.add(blog, caller.key(), caller.token_name());
     }
     Ok(caller)
 }
 
-/// The one token of the one `Authorization` header. Nowhere else is one looked for: not in the query (RFC 6750 §2.3
-/// leaves it in logs), not in the body.
+/// The token of the only `Authorization` header. Tokens in the query (RFC 6750 §2.3, which exposes them in logs) and in the body are
+/// ignored.
 fn token(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION);
     let value = values.next().ok_or_else(Problem::missing_token)?;
@@ -187,21 +187,20 @@ fn token(headers: &HeaderMap) -> Result<&str, Problem> {
     if !scheme.eq_ignore_ascii_case("Bearer") || token.is_empty() {
         return Err(Problem::missing_token());
     }
-    // Two headers that a proxy has joined look like "a, Bearer b"; a second space makes an odd token.
+    // Two headers that a proxy has joined look like "a, Bearer b".
     if !is_b64token(token) {
         return Err(Problem::malformed_authorization());
     }
     Ok(token)
 }
 
-/// RFC 6750 §2.1, `b64token`. Without branches, so that the compiler looks at 16 bytes at once: a token has more than a
-/// thousand.
+/// RFC 6750 §2.1, `b64token`. Without branches, so that the compiler can check 16 bytes at once: a token has more than a thousand.
 #[expect(clippy::needless_bitwise_bool, reason = "lazy operators are branches")]
 fn is_b64token(token: &str) -> bool {
     let is_in = |byte: u8, first: u8, last: u8| byte.wrapping_sub(first) <= last - first;
     token.bytes().fold(true, |is_all, byte| {
         let is_allowed = is_in(byte | 0x20, b'a', b'z')
-            // - . / and the digits stand side by side.
+            // `-`, `.`, `/` and the digits are adjacent.
             | is_in(byte, b'-', b'9')
             | (byte == b'_')
             | (byte == b'~')
@@ -216,12 +215,12 @@ mod tests {
     use super::*;
 
     #[actix_web::test]
-    async fn there_is_no_caller_outside_of_the_guard() {
+    async fn there_is_no_caller_without_authentication() {
         let request = actix_web::test::TestRequest::default()
             .insert_header((header::AUTHORIZATION, "Bearer a.b.c"))
             .to_http_request();
         let Err(problem) = Caller::extract(&request).await else {
-            panic!("nobody validated anything")
+            panic!("no token was validated")
         };
         assert_eq!(problem.code(), "internal");
     }
@@ -238,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_the_one_of_the_one_bearer_header() {
+    fn the_token_is_that_of_the_only_bearer_header() {
         for good in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c"] {
             assert_eq!(found(&[good.as_bytes()]), Ok("a.b.c".to_owned()), "{good:?}");
         }
     }
 
     #[test]
-    fn a_token_holds_the_bytes_of_the_rfc_and_no_other() {
+    fn a_token_has_only_the_bytes_of_the_rfc() {
         for byte in 0..=127_u8 {
             let expected = byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
             for token in [
@@ -259,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_its_reason() {
+    fn anything_else_is_rejected_with_its_reason() {
         for (values, code) in [
             (&[][..], "missing_token"),
             (&[&b""[..]], "missing_token"),

@@ -1,8 +1,8 @@
-//! Compressed responses, each under an entity tag of its own: see [`crate::serve::content_coding`].
+//! Compresses responses. Each coding has a separate entity tag: see [`crate::serve::content_coding`].
 //!
-//! A body is compressed as a whole, so that a response has a length and small ones leave in one packet. What takes longer
-//! than a serving thread may spend on one request is compressed on other threads, a few at a time. Compressing a post costs
-//! three times what the rest of its request does, so compressed bodies are cached.
+//! A body is compressed as a whole, so that the response has a length and a small one fits into one packet. Large bodies are
+//! compressed on other threads, a few at a time, so that they do not block a serving thread. Compressing a post takes three times
+//! as long as the rest of its request, so compressed bodies are cached.
 
 use std::io;
 
@@ -21,17 +21,16 @@ use openssl::sha::sha256;
 use crate::api::problem::Problem;
 use crate::serve::content_coding::{Coding, MIN_BYTES};
 
-/// Largest body whose compressed form is cached, in bytes: pages of posts are smaller.
+/// The largest body whose compressed form is cached, in bytes. Most pages of posts are smaller.
 const MAX_CACHED_BYTES: usize = 256 * 1024;
-/// Memory that an entry takes beside its bytes, roughly.
+/// The approximate size of an entry without its body.
 const ENTRY_BYTES: usize = 256;
 
-/// Compressed bodies by the SHA-256 of the bytes that were compressed: an entry is correct whatever has changed since.
-/// Shared by all workers.
+/// Caches compressed bodies by the SHA-256 of the uncompressed bytes, so an entry is never outdated. Shared by all workers.
 pub struct CompressedBodies(Cache<(Coding, [u8; 32]), Bytes>);
 
 impl CompressedBodies {
-    /// Caches at most this many MiB; with 0, nothing.
+    /// Caches up to `max_mib` MiB; with 0, nothing.
     pub fn new(max_mib: u32) -> Self {
         let weigh = |_: &(Coding, [u8; 32]), body: &Bytes| u32::try_from(body.len() + ENTRY_BYTES).unwrap_or(u32::MAX);
         Self(
@@ -56,7 +55,7 @@ impl CompressedBodies {
     }
 }
 
-/// The same route for requests that have `Accept-Encoding`. Mount it before the plain one, which is spared the work.
+/// The route for requests with `Accept-Encoding`. Mount it before the plain route, which then skips this middleware.
 pub fn compressed(route: Route) -> Route {
     route
         .guard(guard::fn_guard(|request| {
@@ -94,17 +93,17 @@ async fn compress(
     };
     let compressed = compressed.map_err(Problem::internal)?;
     let mut response = response.set_body(BoxBody::new(compressed));
-    name_form(response.headers_mut(), coding);
+    set_coding(response.headers_mut(), coding);
     Ok(ServiceResponse::new(request, response).map_into_right_body())
 }
 
-fn name_form(headers: &mut HeaderMap, coding: Coding) {
+fn set_coding(headers: &mut HeaderMap, coding: Coding) {
     headers.insert(header::CONTENT_ENCODING, coding.to_header());
-    let plain = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
-    let plain = plain
+    let tag = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
+    let tag = tag
         .and_then(|tag| tag.strip_prefix('"'))
         .and_then(|tag| tag.strip_suffix('"'));
-    if let Some(tag) = plain.and_then(|tag| HeaderValue::try_from(format!("\"{}\"", coding.tag(tag))).ok()) {
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(format!("\"{}\"", coding.tag(tag))).ok()) {
         headers.insert(header::ETAG, tag);
     }
 }

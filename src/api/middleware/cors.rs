@@ -1,6 +1,6 @@
-//! Which other sites' scripts may call the API (Fetch standard, CORS). None, unless the settings name them.
+//! Lets scripts of other sites call the API (CORS, in the Fetch standard): none, unless the settings list their origins.
 //!
-//! Credentials in the sense of CORS (cookies) are never allowed: the API takes bearer tokens only.
+//! Credentials in the sense of CORS (cookies) are never allowed: the API accepts bearer tokens only.
 
 use actix_cors::Cors;
 use actix_web::{http::header, middleware::Condition};
@@ -11,25 +11,25 @@ use crate::{
     serve::{request_id, trace},
 };
 
-/// How long a browser may remember a preflight answer, in seconds.
+/// How long a browser may cache a preflight response, in seconds.
 const MAX_AGE_SECONDS: usize = 3600;
 
-/// An entry of `api.cors_origins` that is not an origin.
+/// An invalid entry of `api.cors_origins`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("api.cors_origins: entry {entry} {error}")]
 pub struct InvalidOrigin {
-    /// Which one, from 1.
+    /// Its number, from 1.
     pub entry: usize,
-    /// Why.
+    /// What is wrong with it.
     pub error: OriginError,
 }
 
-/// The origins whose scripts may call.
+/// The origins whose scripts may call the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
-    /// Only these; none when empty.
+    /// Only these; none if empty.
     Listed(Vec<String>),
-    /// Everybody's (`*` alone).
+    /// Every origin (`*` alone).
     Any,
 }
 
@@ -37,7 +37,7 @@ impl Origins {
     /// Parses `api.cors_origins`.
     ///
     /// # Errors
-    /// When an entry is not `scheme://host[:port]` with HTTP or HTTPS, or `*` stands beside others.
+    /// When an entry is not `scheme://host[:port]` with HTTP or HTTPS, or `*` is listed with other entries.
     pub fn parse(entries: &[String]) -> Result<Self, InvalidOrigin> {
         match entries {
             [any] if any == "*" => Ok(Self::Any),
@@ -54,12 +54,12 @@ impl Origins {
         }
     }
 
-    /// Whether scripts of any other site may call.
-    pub fn is_any_listed(&self) -> bool {
+    /// Whether scripts of any other site may call the API.
+    pub fn allows_any_site(&self) -> bool {
         *self != Self::Listed(Vec::new())
     }
 
-    /// The middleware; it does nothing when no origin is listed.
+    /// The middleware. It does nothing if no origin is listed.
     pub fn middleware(&self) -> Condition<Cors> {
         let cors = Cors::default()
             .allowed_methods(["GET", "HEAD", "POST", "PUT", "DELETE"])
@@ -94,7 +94,7 @@ impl Origins {
             Self::Any => Condition::new(true, cors.allow_any_origin().send_wildcard()),
             Self::Listed(origins) => {
                 let cors = origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin));
-                Condition::new(self.is_any_listed(), cors)
+                Condition::new(self.allows_any_site(), cors)
             }
         }
     }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_are_taken_as_browsers_write_them() {
+    fn origins_are_normalised_as_browsers_send_them() {
         let listed = Origins::Listed(vec![
             "https://blog.example".to_owned(),
             "http://localhost:3000".to_owned(),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_origin_is_named_by_its_place() {
+    fn an_invalid_origin_is_named_by_its_number() {
         let invalid = |entry, error| Err(InvalidOrigin { entry, error });
         assert_eq!(parsed(&["https://*.example"]), invalid(1, OriginError::Wildcard));
         assert_eq!(

@@ -1,5 +1,5 @@
-//! How much a request's head may hold. The web server stops reading beyond 128 KiB, with a bare 431; below that the refusal
-//! is a problem like all others.
+//! Limits the size of a request's URI and headers. Beyond 128 KiB the web server itself stops reading, with a 431 without a body;
+//! these lower limits respond with a problem document.
 
 use actix_web::{
     Error,
@@ -10,12 +10,12 @@ use actix_web::{
 
 use crate::api::problem::Problem;
 
-/// Longest path with its query, in bytes (RFC 9110 §4.1 asks for 8000 at least).
-const MAX_URI: usize = 8192;
-/// Most bytes of header names and values: an access token of 16 KiB, and as much beside it.
-const MAX_HEADERS: usize = 32 * 1024;
+/// The longest path and query, in bytes (RFC 9110 §4.1 recommends at least 8000).
+const MAX_URI_BYTES: usize = 8192;
+/// Most bytes of all header names and values: an access token of 16 KiB, and as much for other headers.
+const MAX_HEADERS_BYTES: usize = 32 * 1024;
 
-/// Middleware (for `actix_web::middleware::from_fn`).
+/// Middleware.
 ///
 /// # Errors
 /// Those of the service it wraps.
@@ -29,7 +29,7 @@ pub async fn check(
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum();
-    let problem = match (uri > MAX_URI, headers > MAX_HEADERS) {
+    let problem = match (uri > MAX_URI_BYTES, headers > MAX_HEADERS_BYTES) {
         (true, _) => Problem::uri_too_long(),
         (_, true) => Problem::headers_too_large(),
         _ => return Ok(next.call(request).await?.map_into_left_body()),

@@ -1,5 +1,4 @@
-//! Every answer leaves through here: an error gets its problem document, a panic becomes a logged 500, and the headers
-//! that every answer has are set.
+//! Completes every response: an error gets its problem document, a panic becomes a logged 500, and common headers are set.
 
 use std::{
     any::Any,
@@ -10,7 +9,7 @@ use std::{
 
 use actix_web::{
     Error, HttpResponse, ResponseError,
-    body::{BodySize, BoxBody, EitherBody, MessageBody},
+    body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
@@ -21,45 +20,41 @@ use actix_web::{
 };
 
 use crate::api::problem::{MEDIA_TYPE, Problem};
-use crate::serve::{
-    RequestId, TraceContext, request_id,
-    sliced_body::{MAX_WHOLE_BYTES, SlicedBody},
-};
+use crate::serve::{RequestId, TraceContext, request_id};
 
-/// Middleware (for `actix_web::middleware::from_fn`). Belongs inside [`request_id::assign`] and outside everything that
-/// may refuse a request.
+/// Middleware. It belongs inside [`request_id::assign`] and outside everything that can reject a request.
 ///
 /// # Errors
-/// When there is no response to complete: after a panic, or when a middleware below refused. The error holds its
-/// complete response.
+/// When there is no response to complete: after a panic, or when an inner middleware failed. The error holds the complete
+/// response.
 pub async fn complete(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static>>, Error> {
-    // Kept as text: holding on to the request here would forbid routing to change it.
-    let place = Place {
+    // Copied: a reference to the request here would prevent routing from changing it.
+    let request_info = RequestInfo {
         method: request.method().clone(),
         path: request.path().to_owned(),
         id: RequestId::of(request.request()),
         trace: TraceContext::id_of(request.request()),
     };
-    match caught(async move { next.call(request).await }).await {
-        Ok(Ok(response)) => Ok(place.finish(response)),
+    match catch_panic(async move { next.call(request).await }).await {
+        Ok(Ok(response)) => Ok(request_info.complete(response)),
         Ok(Err(error)) => Err(match error.as_error::<Problem>() {
-            Some(problem) => place.refuse(problem),
-            None => place.refuse(&Problem::of_web_server(
+            Some(problem) => request_info.error(problem),
+            None => request_info.error(&Problem::from_web_server(
                 error.as_response_error().status_code(),
                 Some(&error),
             )),
         }),
-        Err(panic) => Err(place.refuse(&Problem::internal(panic))),
+        Err(panic) => Err(request_info.error(&Problem::internal(panic))),
     }
 }
 
-/// Runs `future`; a panic in it becomes its message.
-async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
+/// Runs `future`, and turns a panic into its message.
+async fn catch_panic<T>(future: impl Future<Output = T>) -> Result<T, String> {
     let mut future = pin!(future);
-    // Unwind safety: what a panic interrupts is dropped with the request; nothing of it is used again.
+    // Unwind safety: the interrupted future is dropped with the request, and nothing of it is used again.
     poll_fn(
         |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
             Ok(poll) => poll.map(Ok),
@@ -75,26 +70,26 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-/// Where and as what a problem happened.
-struct Place {
+/// What the problem document and the log say about the request.
+struct RequestInfo {
     method: Method,
     path: String,
     id: RequestId,
     trace: String,
 }
 
-impl Place {
-    fn finish<B: MessageBody + 'static>(&self, mut response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
-        harden(response.headers_mut());
+impl RequestInfo {
+    fn complete<B: MessageBody + 'static>(&self, mut response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
+        set_security_headers(response.headers_mut());
         let status = response.status();
         let error = response.response().error();
         let has_own_body = error.is_none() && has_own_body(response.headers());
         if !status.is_client_error() && !status.is_server_error() || has_own_body {
-            return response.map_body(|_, body| sliced(body));
+            return response.map_into_left_body();
         }
         let body = match error.and_then(|error| error.as_error::<Problem>()) {
             Some(problem) => self.document(problem),
-            None => self.document(&Problem::of_web_server(status, error)),
+            None => self.document(&Problem::from_web_server(status, error)),
         };
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
@@ -102,10 +97,10 @@ impl Place {
         response.map_body(|_, _| EitherBody::right(BoxBody::new(body)))
     }
 
-    fn refuse(&self, problem: &Problem) -> Error {
+    fn error(&self, problem: &Problem) -> Error {
         let mut response: HttpResponse = problem.error_response();
         let headers = response.headers_mut();
-        harden(headers);
+        set_security_headers(headers);
         headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
         headers.insert(request_id::HEADER, self.id.to_header());
         let response = response.set_body(BoxBody::new(self.document(problem)));
@@ -122,34 +117,23 @@ impl Place {
         let (id, trace, code) = (id.as_str(), trace.as_str(), problem.code());
         match problem.causes() {
             Some(causes) => log::error!(request_id = id, trace_id = trace; "{method} {path} {code}: {causes}"),
-            None => log::info!(request_id = id, trace_id = trace; "{method} {path} refused: {code}"),
+            None => log::info!(request_id = id, trace_id = trace; "{method} {path} rejected: {code}"),
         }
         problem.document(path, id)
     }
 }
 
-/// A large body is sent in slices, so that a client that does not read it holds no copy of it.
-fn sliced<B: MessageBody + 'static>(body: B) -> EitherBody<B> {
-    if !matches!(body.size(), BodySize::Sized(bytes) if bytes > MAX_WHOLE_BYTES as u64) {
-        return EitherBody::left(body);
-    }
-    match body.try_into_bytes() {
-        Ok(bytes) => EitherBody::right(BoxBody::new(SlicedBody::new(bytes))),
-        Err(body) => EitherBody::left(body),
-    }
-}
-
-/// Readiness answers 503 with a document of its own, which says what is missing.
+/// The readiness route responds to failures with 503 and its own document, which says what is missing.
 fn has_own_body(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind == "application/json")
 }
 
-/// What every answer has. Where a handler said otherwise about caching, that stays.
-fn harden(headers: &mut HeaderMap) {
+/// Headers of every response. A handler's own `Content-Security-Policy` and `Cache-Control` stay.
+fn set_security_headers(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // JSON is no page: should a browser be made to show it as one, it may load and run nothing.
+    // If a browser is tricked into rendering JSON as a page, the page can load and run nothing.
     if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
         let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
@@ -171,8 +155,8 @@ mod tests {
 
     use super::*;
 
-    /// What comes of a request to `/` whose handler does `handle`.
-    async fn answer_of(handle: fn() -> Result<HttpResponse, Error>) -> (u16, HeaderMap, Value) {
+    /// Sends a request whose handler is `handle`.
+    async fn respond(handle: fn() -> Result<HttpResponse, Error>) -> (u16, HeaderMap, Value) {
         let app = App::new()
             .default_service(web::to(move || std::future::ready(handle())))
             .wrap(from_fn(complete))
@@ -184,7 +168,7 @@ mod tests {
                 let (status, headers) = (response.status().as_u16(), response.headers().clone());
                 (status, headers, read_body_json(response).await)
             }
-            // What the HTTP layer does with an error.
+            // As the HTTP layer does with an error.
             Err(error) => {
                 let response = error.error_response();
                 let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -196,7 +180,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_panic_in_a_handler_is_a_500_that_says_nothing_about_it() {
-        let (status, headers, body) = answer_of(|| panic!("at /var/lib/blog.db")).await;
+        let (status, headers, body) = respond(|| panic!("at /var/lib/blog.db")).await;
         assert_eq!(status, 500);
         assert_eq!(headers.get(header::CONTENT_TYPE), Some(&MEDIA_TYPE));
         assert_eq!(headers.get(request_id::HEADER).expect("an id"), "id-1");
@@ -204,7 +188,7 @@ mod tests {
             headers.get(header::X_CONTENT_TYPE_OPTIONS).expect("a header"),
             "nosniff"
         );
-        let detail = "something went wrong on the server; it was logged under this request id";
+        let detail = "the server failed; the error was logged under this request id";
         let expected = json!({
             "type": "about:blank", "title": "Internal Server Error", "status": 500, "detail": detail,
             "instance": "/some", "code": "internal", "request_id": "id-1",
@@ -213,14 +197,14 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn an_error_of_the_web_server_is_a_problem_that_holds_none_of_its_text() {
+    async fn an_error_of_the_web_server_is_a_problem_without_its_text() {
         let (status, headers, body) =
-            answer_of(|| Err(actix_web::error::ErrorInternalServerError("at /var/lib/blog.db"))).await;
+            respond(|| Err(actix_web::error::ErrorInternalServerError("at /var/lib/blog.db"))).await;
         assert_eq!((status, &body["code"]), (500, &json!("internal")));
         assert_eq!(headers.get(header::CONTENT_TYPE), Some(&MEDIA_TYPE));
         assert!(!body.to_string().contains("/var"), "{body}");
 
-        let (status, _, body) = answer_of(|| Ok(HttpResponse::ImATeapot().body("short and stout"))).await;
+        let (status, _, body) = respond(|| Ok(HttpResponse::ImATeapot().body("short and stout"))).await;
         assert_eq!(
             (status, &body["code"], &body["status"]),
             (418, &json!("bad_request"), &json!(418))
@@ -228,7 +212,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_problem_below_compression_is_not_called_compressed() {
+    async fn a_problem_inside_compression_has_no_content_encoding() {
         let route = web::get()
             .to(async || HttpResponse::from_error(Problem::not_found()))
             .wrap(Compress::default());

@@ -1,11 +1,17 @@
-//! Rate limits: how much one address, and one caller, may ask of this server. By the generic cell rate algorithm, in the
-//! memory of this process; with several replicas each counts by itself.
+//! Rate limits: how much one address, and one caller, may request from this server. They use the generic cell rate algorithm in
+//! this process's memory; with several replicas, each counts separately.
 //!
-//! Six budgets: all requests of an address, before anything costs; its health probes, which no other request can use up;
-//! tokens of an address that were refused, so that guessing them does not cost a signature each; reads, writes and searches
-//! of a caller. Memory is bounded: of more addresses or
-//! callers than [`MAX_KEYS`] the ones unheard of for longest are forgotten, which gives them their full budget again.
+//! Six budgets:
+//! - all requests of an address, checked before anything that costs time;
+//! - health probes of an address, separate, so that other requests cannot use them up;
+//! - rejected access tokens of an address, so that an attacker who guesses tokens does not make the server verify a signature for
+//!   each guess;
+//! - reads, writes and searches of a caller.
+//!
+//! Memory is bounded: each budget stores a fixed number of keys, and forgets the least recently used one first. A forgotten key
+//! has its full budget again.
 
+mod budget;
 mod store;
 
 use std::{
@@ -13,44 +19,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{
-    HttpRequest,
-    http::{
-        Method,
-        header::{HeaderName, HeaderValue},
-    },
-};
-use governor::{
-    NotUntil, Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
-    middleware::{StateInformationMiddleware, StateSnapshot},
-};
+use actix_web::{HttpRequest, http::Method};
+use governor::clock::{Clock, DefaultClock};
 use moka::{policy::EvictionPolicy, sync::Cache};
-use store::BoundedStore;
 
-use crate::api::problem::Problem;
+use self::budget::{Budget, BudgetName, MAX_KEYS};
+pub use self::budget::{Exceeded, Remaining};
 use crate::{
     blog::UserKey,
     config::ApiSettings,
     serve::{Source, TrustedProxies},
 };
 
-/// Most addresses, and most callers, that are remembered at once, in each budget: some 20 MB in all.
-const MAX_KEYS: u64 = 20_000;
-
-/// Health probes that one address may always send. Load balancers and orchestrators send a few per second; the limit is for
-/// floods. Where the settings allow an address more requests than this, they allow it as many probes.
+/// Health probes that one address may always send. Load balancers and orchestrators send a few per second; the limit is for floods.
+/// If the settings allow an address more requests than this, it may send as many probes.
 const MIN_PROBES_PER_SECOND: u32 = 1000;
 const MIN_PROBES_BURST: u32 = 2000;
 
-/// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
-const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const STATE: HeaderName = HeaderName::from_static("ratelimit");
-
-/// The budgets of one server. Shared by all workers.
+/// The budgets of one server, shared by all workers.
 pub struct RateLimits<C: Clock = DefaultClock> {
     proxies: TrustedProxies,
-    /// `None` when switched off.
+    /// `None` when rate limits are disabled.
     budgets: Option<Budgets<C>>,
 }
 
@@ -58,135 +47,78 @@ struct Budgets<C: Clock> {
     requests: Budget<Source, C>,
     probes: Budget<Source, C>,
     failures: Budget<Source, C>,
-    /// Until when no unknown token of an address is looked at.
-    shut_out: Cache<Source, Instant>,
+    /// Until when an address's unknown tokens are rejected unverified.
+    blocked: Cache<Source, Instant>,
     reads: Budget<UserKey, C>,
     writes: Budget<UserKey, C>,
     searches: Budget<UserKey, C>,
 }
 
-/// One limit for each key.
-struct Budget<K: std::hash::Hash + Eq + Clone + Send + Sync + 'static, C: Clock> {
-    limiter: RateLimiter<K, BoundedStore<K>, C, StateInformationMiddleware>,
-    clock: C,
-    name: &'static str,
-    policy: HeaderValue,
-}
-
-impl<K: std::hash::Hash + Eq + Clone + Send + Sync + 'static, C: Clock + Clone> Budget<K, C> {
-    /// `rate` in `period`, and `burst` at once.
-    fn new(name: &'static str, rate: NonZeroU32, period: Duration, burst: NonZeroU32, clock: C) -> Self {
-        let one = period
-            .checked_div(rate.get())
-            .filter(|one| !one.is_zero())
-            .unwrap_or(Duration::from_nanos(1));
-        let quota = Quota::with_period(one)
-            .unwrap_or(Quota::per_second(rate))
-            .allow_burst(burst);
-        let policy = format!("\"{name}\";q={burst};w={}", seconds_up(one.saturating_mul(burst.get())));
+impl<C: Clock + Clone> Budgets<C> {
+    fn new(clock: &C, settings: &ApiSettings) -> Self {
+        let number = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        let per_address =
+            |name, rate, period, burst| Budget::new(name, number(rate), period, number(burst), clock.clone());
+        let per_caller = |name, rate, burst| {
+            let second = Duration::from_secs(1);
+            Budget::new(name, number(rate), second, number(burst), clock.clone())
+        };
+        let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
         Self {
-            limiter: RateLimiter::new(quota, BoundedStore::new(MAX_KEYS), clock.clone()),
-            clock,
-            name,
-            policy: HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("")),
+            requests: per_address(
+                BudgetName::Address,
+                settings.limit_address_per_second,
+                second,
+                settings.limit_address_burst,
+            ),
+            probes: per_address(
+                BudgetName::Probes,
+                settings.limit_address_per_second.max(MIN_PROBES_PER_SECOND),
+                second,
+                settings.limit_address_burst.max(MIN_PROBES_BURST),
+            ),
+            failures: per_address(
+                BudgetName::Failures,
+                settings.limit_failures_per_minute,
+                minute,
+                settings.limit_failures_per_minute,
+            ),
+            blocked: Cache::builder()
+                .max_capacity(MAX_KEYS)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
+            reads: per_caller(
+                BudgetName::Reads,
+                settings.limit_reads_per_second,
+                settings.limit_reads_burst,
+            ),
+            writes: per_caller(
+                BudgetName::Writes,
+                settings.limit_writes_per_second,
+                settings.limit_writes_burst,
+            ),
+            searches: per_caller(
+                BudgetName::Searches,
+                settings.limit_searches_per_second,
+                settings.limit_searches_burst,
+            ),
         }
     }
-
-    /// Takes one out of the budget of `key`.
-    fn take(&self, key: &K) -> Result<StateSnapshot, Exceeded> {
-        self.limiter.check_key(key).map_err(|not_until: NotUntil<C::Instant>| {
-            let wait = not_until.wait_time_from(self.clock.now());
-            Exceeded {
-                name: self.name,
-                policy: self.policy.clone(),
-                wait,
-            }
-        })
-    }
-}
-
-/// A budget that is used up.
-#[derive(Debug)]
-pub struct Exceeded {
-    name: &'static str,
-    policy: HeaderValue,
-    wait: Duration,
-}
-
-impl From<Exceeded> for Problem {
-    fn from(exceeded: Exceeded) -> Self {
-        let Exceeded { name, policy, wait } = exceeded;
-        let seconds = seconds_up(wait).max(1);
-        Self::too_many_requests(
-            name,
-            seconds,
-            headers(policy, &format!("\"{name}\";r=0;t={seconds}")).to_vec(),
-        )
-    }
-}
-
-/// The headers that tell of a budget: what it is, and what is left of it.
-fn headers(policy: HeaderValue, state: &str) -> [(HeaderName, HeaderValue); 2] {
-    let state = HeaderValue::try_from(state).unwrap_or(HeaderValue::from_static(""));
-    [(POLICY, policy), (STATE, state)]
-}
-
-/// What an answer says of the budget that its request was taken from.
-#[derive(Debug)]
-pub struct Remaining {
-    /// Headers with their values.
-    pub headers: [(HeaderName, HeaderValue); 2],
 }
 
 impl RateLimits {
-    /// With the limits of the settings, on the machine's clock.
+    /// With the limits of the settings.
     pub fn new(settings: &ApiSettings, proxies: TrustedProxies) -> Self {
-        Self::on(DefaultClock::default(), settings, proxies)
+        Self::with_clock(&DefaultClock::default(), settings, proxies)
     }
 }
 
 impl<C: Clock + Clone> RateLimits<C> {
-    fn on(clock: C, settings: &ApiSettings, proxies: TrustedProxies) -> Self {
-        let second = Duration::from_secs(1);
-        let number = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
-        let budgets = settings.rate_limits.then(|| {
-            let (rate, burst) = (
-                number(settings.limit_address_per_second),
-                number(settings.limit_address_burst),
-            );
-            let failures = number(settings.limit_failures_per_minute);
-            let reads = (
-                number(settings.limit_reads_per_second),
-                number(settings.limit_reads_burst),
-            );
-            let searches = (
-                number(settings.limit_searches_per_second),
-                number(settings.limit_searches_burst),
-            );
-            let writes = (
-                number(settings.limit_writes_per_second),
-                number(settings.limit_writes_burst),
-            );
-            Budgets {
-                requests: Budget::new("address", rate, second, burst, clock.clone()),
-                probes: Budget::new(
-                    "probes",
-                    number(settings.limit_address_per_second.max(MIN_PROBES_PER_SECOND)),
-                    second,
-                    number(settings.limit_address_burst.max(MIN_PROBES_BURST)),
-                    clock.clone(),
-                ),
-                failures: Budget::new("failures", failures, Duration::from_mins(1), failures, clock.clone()),
-                shut_out: Cache::builder()
-                    .max_capacity(MAX_KEYS)
-                    .eviction_policy(EvictionPolicy::lru())
-                    .build(),
-                reads: Budget::new("reads", reads.0, second, reads.1, clock.clone()),
-                searches: Budget::new("searches", searches.0, second, searches.1, clock.clone()),
-                writes: Budget::new("writes", writes.0, second, writes.1, clock),
-            }
-        });
-        Self { proxies, budgets }
+    fn with_clock(clock: &C, settings: &ApiSettings, proxies: TrustedProxies) -> Self {
+        Self {
+            proxies,
+            budgets: settings.rate_limits.then(|| Budgets::new(clock, settings)),
+        }
     }
 
     /// Counts a request of an address, before anything else is done for it.
@@ -197,7 +129,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else {
             return Ok(());
         };
-        budgets.requests.take(&source).map(|_| ())
+        budgets.requests.take(&source).map(drop)
     }
 
     /// Counts a health probe of an address.
@@ -208,48 +140,44 @@ impl<C: Clock + Clone> RateLimits<C> {
         let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else {
             return Ok(());
         };
-        budgets.probes.take(&source).map(|_| ())
+        budgets.probes.take(&source).map(drop)
     }
 
-    /// The address to which a request counts, where limits are on.
+    /// The address that a request counts against; `None` when rate limits are disabled.
     pub fn source(&self, request: &HttpRequest) -> Option<Source> {
         let peer = request.peer_addr().filter(|_| self.budgets.is_some())?;
         Some(self.proxies.client(peer.ip(), request.headers()).into())
     }
 
-    /// Whether a token that nobody has seen before may be looked at.
+    /// Decides whether an unknown token of an address may be verified.
     ///
     /// # Errors
-    /// When too many tokens of the address have been refused lately.
+    /// When too many tokens of the address were rejected.
     pub fn admit_unknown_token(&self, source: Option<Source>) -> Result<(), Exceeded> {
         let (Some(budgets), Some(source)) = (&self.budgets, source) else {
             return Ok(());
         };
         let wait = budgets
-            .shut_out
+            .blocked
             .get(&source)
             .map(|until| until.saturating_duration_since(Instant::now()));
         match wait.filter(|wait| !wait.is_zero()) {
             None => Ok(()),
-            Some(wait) => Err(Exceeded {
-                name: budgets.failures.name,
-                policy: budgets.failures.policy.clone(),
-                wait,
-            }),
+            Some(wait) => Err(budgets.failures.exceeded_for(wait)),
         }
     }
 
-    /// Counts a token that was refused.
-    pub fn note_refused_token(&self, source: Option<Source>) {
+    /// Counts a rejected token of an address.
+    pub fn record_rejected_token(&self, source: Option<Source>) {
         let (Some(budgets), Some(source)) = (&self.budgets, source) else {
             return;
         };
         if let Err(exceeded) = budgets.failures.take(&source) {
-            budgets.shut_out.insert(source, Instant::now() + exceeded.wait);
+            budgets.blocked.insert(source, Instant::now() + exceeded.wait);
         }
     }
 
-    /// Counts what a caller asks for; says what is left.
+    /// Counts a caller's request, and returns what is left; `None` when rate limits are disabled.
     ///
     /// # Errors
     /// When the caller has used up the budget of reads, or of writes.
@@ -260,14 +188,10 @@ impl<C: Clock + Clone> RateLimits<C> {
         } else {
             &budgets.writes
         };
-        let left = budget.take(&caller)?.remaining_burst_capacity();
-        let state = format!("\"{}\";r={left}", budget.name);
-        Ok(Some(Remaining {
-            headers: headers(budget.policy.clone(), &state),
-        }))
+        budget.take(&caller).map(Some)
     }
 
-    /// Counts a search of a caller, which is a read as well.
+    /// Counts a caller's search, which counts as a read as well.
     ///
     /// # Errors
     /// When the caller has used up the budget of searches.
@@ -277,19 +201,17 @@ impl<C: Clock + Clone> RateLimits<C> {
     }
 }
 
-fn seconds_up(time: Duration) -> u64 {
-    time.as_secs() + u64::from(time.subsec_nanos() > 0)
-}
-
 #[cfg(test)]
 mod tests {
-    use actix_web::test::TestRequest;
     use std::net::IpAddr;
+
+    use actix_web::{ResponseError as _, test::TestRequest};
 
     use governor::clock::FakeRelativeClock;
     use uuid::Uuid;
 
     use super::*;
+    use crate::api::problem::Problem;
 
     fn limits(clock: &FakeRelativeClock, trusted: &[&str]) -> RateLimits<FakeRelativeClock> {
         let settings = ApiSettings {
@@ -305,7 +227,7 @@ mod tests {
             ..ApiSettings::default()
         };
         let trusted: Vec<_> = trusted.iter().map(|text| text.parse().expect("a network")).collect();
-        RateLimits::on(clock.clone(), &settings, TrustedProxies::new(&trusted))
+        RateLimits::with_clock(clock, &settings, TrustedProxies::new(&trusted))
     }
 
     fn from(peer: &str, forwarded: &str) -> HttpRequest {
@@ -317,8 +239,8 @@ mod tests {
 
     fn key(oid: u128) -> UserKey {
         UserKey {
-            tid: Uuid::nil(),
-            oid: Uuid::from_u128(oid),
+            tenant_id: Uuid::nil(),
+            object_id: Uuid::from_u128(oid),
         }
     }
 
@@ -331,10 +253,10 @@ mod tests {
             limits.admit(&one).expect("within the burst");
         }
         let exceeded = limits.admit(&one).expect_err("used up");
-        assert_eq!(
-            (exceeded.wait, exceeded.policy),
-            (Duration::from_secs(1), HeaderValue::from_static("\"address\";q=3;w=3"))
-        );
+        assert_eq!(exceeded.wait, Duration::from_secs(1));
+        let problem = Problem::from(exceeded).error_response();
+        let header = |name: &str| problem.headers().get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(header("RateLimit-Policy"), Some("\"address\";q=3;w=3"));
         limits.admit(&other).expect("another address has its own");
         clock.advance(Duration::from_secs(1));
         limits.admit(&one).expect("one a second");
@@ -342,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn probes_have_a_budget_of_their_own() {
+    fn probes_have_a_separate_budget() {
         let clock = FakeRelativeClock::default();
         let limits = limits(&clock, &[]);
         let one = from("192.0.2.1", "");
@@ -352,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_escapes_by_a_header_and_proxies_of_ours_are_looked_through() {
+    fn a_header_does_not_evade_the_limit_and_trusted_proxies_are_looked_through() {
         let clock = FakeRelativeClock::default();
         let untrusting = limits(&clock, &[]);
         let outcomes: Vec<_> = (0..4)
@@ -382,7 +304,7 @@ mod tests {
             .admit_caller(key(1), &Method::GET)
             .expect("a read")
             .expect("limits are on")
-            .headers;
+            .headers();
         assert_eq!(left[1].1, "\"reads\";r=1");
         limits.admit_caller(key(1), &Method::HEAD).expect("another read");
         limits.admit_caller(key(1), &Method::GET).expect_err("no third");
@@ -394,12 +316,15 @@ mod tests {
     }
 
     #[test]
-    fn searches_of_a_caller_have_a_budget_beside_the_reads() {
+    fn searches_of_a_caller_have_a_budget_apart_from_reads() {
         let clock = FakeRelativeClock::default();
         let limits = limits(&clock, &[]);
         limits.admit_search(key(1)).expect("a search");
         limits.admit_search(key(1)).expect("another");
-        assert_eq!(limits.admit_search(key(1)).expect_err("no third").name, "searches");
+        assert_eq!(
+            limits.admit_search(key(1)).expect_err("no third").name,
+            BudgetName::Searches
+        );
         limits.admit_caller(key(1), &Method::GET).expect("reads go on");
         limits.admit_search(key(2)).expect("another caller has their own");
         clock.advance(Duration::from_secs(1));
@@ -407,19 +332,19 @@ mod tests {
     }
 
     #[test]
-    fn after_too_many_refused_tokens_unknown_ones_are_not_looked_at() {
+    fn after_too_many_rejected_tokens_unknown_ones_are_not_verified() {
         let clock = FakeRelativeClock::default();
         let limits = limits(&clock, &[]);
         let source = |address: &str| Some(Source::from(address.parse::<IpAddr>().expect("an address")));
         let (guesser, other) = (source("192.0.2.1"), source("192.0.2.2"));
         for _ in 0..3 {
             limits.admit_unknown_token(guesser).expect("still within the budget");
-            limits.note_refused_token(guesser);
+            limits.record_rejected_token(guesser);
         }
         assert_eq!(
-            limits.admit_unknown_token(guesser).expect_err("shut out").name,
-            "failures"
+            limits.admit_unknown_token(guesser).expect_err("blocked").name,
+            BudgetName::Failures
         );
-        limits.admit_unknown_token(other).expect("nobody else is");
+        limits.admit_unknown_token(other).expect("another address is not");
     }
 }

@@ -2,20 +2,20 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{ChangedPost, PostJson, fields::Fields, with_state_of};
+use super::{ChangedPost, PostJson, fields::PostFields, with_validators};
 use crate::{
     api::{
         etag,
         json_body::JsonBody,
         middleware::bearer::Caller,
         problem::Problem,
-        responses::{Conditional, Guarded, OfOnePost, WithBody},
+        responses::{BodyErrors, CommonErrors, PostErrors, PreconditionErrors},
     },
     blog::{Blog, BlogError},
     config::ApiSettings,
 };
 
-/// Changes title, content or both; what is not given stays. The author only, and with `If-Match` only the state that it
+/// Changes title, content or both. Only the author, or a caller who may manage, and with `If-Match` only the version that it
 /// names.
 #[utoipa::path(
     put,
@@ -23,31 +23,31 @@ use crate::{
     operation_id = "changePost",
     tag = "posts",
     summary = "Change a post of yours",
-    description = "What is not given, or `null`, stays. With `If-Match` only if the post is in one of the states named.",
+    description = "A field that is missing or `null` stays as it is. With `If-Match`, only if the post has one of these versions.",
     params(
         ("id" = i64, Path, description = "The post", example = 1),
-        ("If-Match" = Option<String>, Header, description = "The state that you saw, from `ETag`"),
-        ("If-None-Match" = Option<String>, Header, description = "States in which the post must not be; `*` is all of them"),
+        ("If-Match" = Option<String>, Header, description = "The version that you read, from its `ETag`"),
+        ("If-None-Match" = Option<String>, Header, description = "Versions that the post must not have; `*` means any"),
         (
             "If-Unmodified-Since" = Option<String>, Header,
-            description = "`Last-Modified` of the state that you saw; counts without `If-Match` only",
+            description = "`Last-Modified` of the version that you read; ignored with `If-Match`",
         ),
     ),
     request_body = ChangedPost,
     security(("access_token" = [])),
     responses(
-        (status = 200, description = "The post as it is now", body = PostJson, headers(("ETag" = String, description = "Its state"), ("Last-Modified" = String))),
-        OfOnePost,
-        Conditional,
-        WithBody,
-        Guarded,
+        (status = 200, description = "The changed post", body = PostJson, headers(("ETag" = String, description = "Its version"), ("Last-Modified" = String))),
+        PostErrors,
+        PreconditionErrors,
+        BodyErrors,
+        CommonErrors,
     ),
 )]
 pub async fn change(
     caller: Caller,
     request: HttpRequest,
     id: web::Path<i64>,
-    body: JsonBody<Fields>,
+    body: JsonBody<PostFields>,
     settings: web::Data<ApiSettings>,
     blog: web::Data<Blog>,
 ) -> Result<HttpResponse, Problem> {
@@ -56,13 +56,13 @@ pub async fn change(
         .0
         .into_change(settings.max_content_chars)
         .map_err(Problem::invalid)?;
-    let expected = etag::expected(&request, &blog, id).await?;
+    let precondition = etag::precondition(&request, &blog, id).await?;
     let post = blog
-        .change(caller.actor(), id, change, expected)
+        .change(caller.actor(), id, change, precondition)
         .await
         .map_err(|error| match error {
             BlogError::NotAuthor => Problem::not_author("Not authorized to update this post"),
             error => Problem::from(error),
         })?;
-    Ok(with_state_of(&post, &mut HttpResponse::Ok()).json(PostJson::from(&post)))
+    Ok(with_validators(&post, &mut HttpResponse::Ok()).json(PostJson::from(&post)))
 }

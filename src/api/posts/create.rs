@@ -6,7 +6,7 @@ use actix_web::{
     web,
 };
 
-use super::{JSON, NewPost, PostJson, fields::Fields};
+use super::{JSON, NewPost, PostJson, fields::PostFields};
 use crate::{
     api::{
         etag,
@@ -14,24 +14,23 @@ use crate::{
         json_body::JsonBody,
         middleware::bearer::Caller,
         problem::Problem,
-        responses::{Guarded, WithBody},
+        responses::{BodyErrors, CommonErrors},
     },
-    blog::{Blog, CreatedOnce, Post},
+    blog::{Blog, IdempotentResponse, Post},
     config::ApiSettings,
 };
 
-/// Writes a post in the caller's name; a caller who is new becomes a user. Under an `Idempotency-Key` it is written once,
-/// however often the request comes.
+/// Creates a post by the caller; a new caller becomes a user. With an `Idempotency-Key`, repeated requests create the post once.
 #[utoipa::path(
     post,
     path = "/v1/posts",
     operation_id = "createPost",
     tag = "posts",
     summary = "Write a post",
-    description = "In your name. Under an `Idempotency-Key` it is written once, however often the request comes; each \
-                   answer is that of the first.",
+    description = "You are its author. With an `Idempotency-Key`, repeated requests create the post once; each gets the \
+                   response of the first.",
     params((
-        "Idempotency-Key" = Option<String>, Header, description = "A key of your own for this creation, such as a UUID",
+        "Idempotency-Key" = Option<String>, Header, description = "A key that you choose for this post, such as a UUID",
         min_length = 1, max_length = 255, pattern = r"^[!#-~][!-~]*$",
     )),
     request_body = NewPost,
@@ -41,18 +40,18 @@ use crate::{
             status = 201, description = "The post", body = PostJson,
             headers(
                 ("Location" = String, description = "Its path"),
-                ("ETag" = String, description = "Its state"),
-                ("Idempotent-Replayed" = Option<String>, description = "`true` when this is an earlier request's answer"),
+                ("ETag" = String, description = "Its version"),
+                ("Idempotent-Replayed" = Option<String>, description = "`true` if this is the response to an earlier request"),
             ),
         ),
-        WithBody,
-        Guarded,
+        BodyErrors,
+        CommonErrors,
     ),
 )]
 pub async fn create(
     caller: Caller,
     key: RequestKey,
-    body: JsonBody<Fields>,
+    body: JsonBody<PostFields>,
     settings: web::Data<ApiSettings>,
     blog: web::Data<Blog>,
 ) -> Result<HttpResponse, Problem> {
@@ -62,36 +61,37 @@ pub async fn create(
         .map_err(Problem::invalid)?;
     let (author, _) = blog.ensure_user(caller.key(), caller.token_name()).await?;
     let created = if let Some(key) = key.0 {
-        blog.create_once(caller.rights(), &author, draft, key, json).await?
+        blog.create_idempotent(caller.rights(), &author, draft, key, json)
+            .await?
     } else {
         let post = blog.create(caller.rights(), &author, draft).await?;
-        let answer = json(&post).map_err(Problem::internal)?;
-        CreatedOnce {
+        let body = json(&post).map_err(Problem::internal)?;
+        IdempotentResponse {
             post_id: post.id,
             version: post.version(),
-            answer,
+            body,
             is_replay: false,
         }
     };
-    Ok(answer(created))
+    Ok(response(created))
 }
 
-fn answer(created: CreatedOnce) -> HttpResponse {
-    let CreatedOnce {
+fn response(created: IdempotentResponse) -> HttpResponse {
+    let IdempotentResponse {
         post_id,
         version,
-        answer: json,
+        body,
         is_replay,
     } = created;
-    let mut answer = HttpResponse::Created();
-    answer
+    let mut response = HttpResponse::Created();
+    response
         .insert_header(ETag(etag::tag(post_id, version)))
         .insert_header((header::CACHE_CONTROL, "private, no-cache"))
         .insert_header((header::LOCATION, format!("/v1/posts/{post_id}")));
     if is_replay {
-        answer.insert_header((REPLAYED, "true"));
+        response.insert_header((REPLAYED, "true"));
     }
-    answer.content_type(JSON).body(json)
+    response.content_type(JSON).body(body)
 }
 
 fn json(post: &Post) -> serde_json::Result<String> {

@@ -7,34 +7,34 @@ use crate::{
         etag,
         middleware::bearer::Caller,
         problem::Problem,
-        responses::{Conditional, Guarded, OfOnePost},
+        responses::{CommonErrors, PostErrors, PreconditionErrors},
     },
     blog::{Blog, BlogError},
 };
 
-/// Deletes a post. The author only, and with `If-Match` only in the state that it names.
+/// Deletes a post. Only the author, or a caller who may manage, and with `If-Match` only the version that it names.
 #[utoipa::path(
     delete,
     path = "/v1/posts/{id}",
     operation_id = "deletePost",
     tag = "posts",
     summary = "Delete a post of yours",
-    description = "With `If-Match` only if the post is in one of the states named.",
+    description = "With `If-Match`, only if the post has one of these versions.",
     params(
         ("id" = i64, Path, description = "The post", example = 1),
-        ("If-Match" = Option<String>, Header, description = "The state that you saw, from `ETag`"),
-        ("If-None-Match" = Option<String>, Header, description = "States in which the post must not be; `*` is all of them"),
+        ("If-Match" = Option<String>, Header, description = "The version that you read, from its `ETag`"),
+        ("If-None-Match" = Option<String>, Header, description = "Versions that the post must not have; `*` means any"),
         (
             "If-Unmodified-Since" = Option<String>, Header,
-            description = "`Last-Modified` of the state that you saw; counts without `If-Match` only",
+            description = "`Last-Modified` of the version that you read; ignored with `If-Match`",
         ),
     ),
     security(("access_token" = [])),
     responses(
-        (status = 204, description = "It is gone"),
-        OfOnePost,
-        Conditional,
-        Guarded,
+        (status = 204, description = "The post is deleted"),
+        PostErrors,
+        PreconditionErrors,
+        CommonErrors,
     ),
 )]
 pub async fn delete(
@@ -44,8 +44,8 @@ pub async fn delete(
     blog: web::Data<Blog>,
 ) -> Result<HttpResponse, Problem> {
     let id = id.into_inner();
-    let expected = etag::expected(&request, &blog, id).await?;
-    blog.delete(caller.actor(), id, expected)
+    let precondition = etag::precondition(&request, &blog, id).await?;
+    blog.delete(caller.actor(), id, precondition)
         .await
         .map_err(|error| match error {
             BlogError::NotAuthor => Problem::not_author("Not authorized to delete this post"),

@@ -1,4 +1,4 @@
-//! The fields of a post in a request body: read whatever they hold, so that all that are wrong can be named at once.
+//! The fields of a post in a request body. Values of any type are read, so that one response can list all invalid fields.
 
 use std::fmt;
 
@@ -12,29 +12,29 @@ use crate::{
     blog::{Content, Draft, InvalidText, PostChange, Title},
 };
 
-/// `{title,content}`, not yet checked. Fields that nobody knows are ignored, as clients of the older API expect.
+/// `{title,content}`, not yet validated. Unknown fields are ignored, as clients of the older API expect.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Fields {
-    title: Field,
-    content: Field,
+pub struct PostFields {
+    title: FieldValue,
+    content: FieldValue,
 }
 
-/// What a body holds under a name.
+/// The value of a field.
 #[derive(Debug, Default, PartialEq, Eq)]
-enum Field {
+enum FieldValue {
     #[default]
     Absent,
     Null,
     Text(String),
-    NoText,
+    OtherType,
     Repeated,
 }
 
-impl Fields {
-    /// A new post: both fields are needed; `content` has at most `max_content_chars` characters.
+impl PostFields {
+    /// Validates a new post, which needs both fields.
     ///
     /// # Errors
-    /// Every field that is not as it must be.
+    /// All invalid fields.
     pub fn into_draft(self, max_content_chars: usize) -> Result<Draft, Vec<FieldError>> {
         let title = self.title.required("title", Title::parse);
         let content = self
@@ -46,28 +46,28 @@ impl Fields {
         }
     }
 
-    /// A change: what is absent or `null` stays, but something must be given.
+    /// Validates a change: a field that is absent or `null` stays as it is, but there must be a change.
     ///
     /// # Errors
-    /// Every field that is not as it must be.
+    /// All invalid fields.
     pub fn into_change(self, max_content_chars: usize) -> Result<PostChange, Vec<FieldError>> {
         let title = self.title.optional("title", Title::parse);
         let content = self
             .content
             .optional("content", |text| Content::parse(text, max_content_chars));
         match (title, content) {
-            (Ok(None), Ok(None)) => Err(vec![FieldError::body("must hold title, content or both")]),
+            (Ok(None), Ok(None)) => Err(vec![FieldError::body("must contain title, content or both")]),
             (Ok(title), Ok(content)) => Ok(PostChange { title, content }),
             (title, content) => Err([title.err(), content.err()].into_iter().flatten().collect()),
         }
     }
 }
 
-impl Field {
+impl FieldValue {
     fn required<T>(self, name: &str, parse: impl Fn(&str) -> Result<T, InvalidText>) -> Result<T, FieldError> {
         match self {
             Self::Absent => Err(FieldError::in_body(name, "is required")),
-            Self::Null | Self::NoText => Err(FieldError::in_body(name, "must be a string")),
+            Self::Null | Self::OtherType => Err(FieldError::in_body(name, "must be a string")),
             Self::Repeated => Err(FieldError::in_body(name, "is given more than once")),
             Self::Text(text) => parse(&text).map_err(|error| FieldError::in_body(name, error.message)),
         }
@@ -80,29 +80,29 @@ impl Field {
         }
     }
 
-    fn or_repeated(&mut self, value: Self) {
+    fn set(&mut self, value: Self) {
         *self = if *self == Self::Absent { value } else { Self::Repeated };
     }
 }
 
-impl<'de> Deserialize<'de> for Fields {
-    /// By hand: a derived one would take an array for an object, and end at the first field that is wrong.
+impl<'de> Deserialize<'de> for PostFields {
+    /// Not derived: a derived implementation would accept an array, and stop at the first invalid field.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct FieldsVisitor;
 
         impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields;
+            type Value = PostFields;
 
             fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
                 formatter.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Fields::default();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PostFields, A::Error> {
+                let mut fields = PostFields::default();
                 while let Some(name) = map.next_key::<String>()? {
                     match name.as_str() {
-                        "title" => fields.title.or_repeated(map.next_value()?),
-                        "content" => fields.content.or_repeated(map.next_value()?),
+                        "title" => fields.title.set(map.next_value()?),
+                        "content" => fields.content.set(map.next_value()?),
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                         }
@@ -116,7 +116,7 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-impl<'de> Deserialize<'de> for Field {
+impl<'de> Deserialize<'de> for FieldValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -129,7 +129,7 @@ impl<'de> Deserialize<'de> for Field {
         Ok(match Any::deserialize(deserializer)? {
             Any::Text(text) => Self::Text(text),
             Any::Null(()) => Self::Null,
-            Any::Other(_) => Self::NoText,
+            Any::Other(_) => Self::OtherType,
         })
     }
 }
@@ -138,45 +138,65 @@ impl<'de> Deserialize<'de> for Field {
 mod tests {
     use super::*;
 
-    fn fields(json: &str) -> Fields {
+    fn fields(json: &str) -> PostFields {
         serde_json::from_str(json).expect("fields")
     }
 
     #[test]
-    fn each_field_is_read_whatever_it_holds() {
-        let text = |text: &str| Field::Text(text.to_owned());
+    fn fields_of_any_type_are_read() {
+        let text = |text: &str| FieldValue::Text(text.to_owned());
         for (json, title, content) in [
             (r#"{"title":"a","content":"b"}"#, text("a"), text("b")),
-            (r#"{"title":null,"x":{"title":"no"}}"#, Field::Null, Field::Absent),
-            (r#"{"title":1,"content":["a"]}"#, Field::NoText, Field::NoText),
-            (r#"{"title":true,"content":{"a":null}}"#, Field::NoText, Field::NoText),
-            (r#"{"title":"a","title":"b"}"#, Field::Repeated, Field::Absent),
-            (r#"{"title":null,"title":"b"}"#, Field::Repeated, Field::Absent),
-            ("{}", Field::Absent, Field::Absent),
+            (
+                r#"{"title":null,"x":{"title":"no"}}"#,
+                FieldValue::Null,
+                FieldValue::Absent,
+            ),
+            (
+                r#"{"title":1,"content":["a"]}"#,
+                FieldValue::OtherType,
+                FieldValue::OtherType,
+            ),
+            (
+                r#"{"title":true,"content":{"a":null}}"#,
+                FieldValue::OtherType,
+                FieldValue::OtherType,
+            ),
+            (r#"{"title":"a","title":"b"}"#, FieldValue::Repeated, FieldValue::Absent),
+            (
+                r#"{"title":null,"title":"b"}"#,
+                FieldValue::Repeated,
+                FieldValue::Absent,
+            ),
+            ("{}", FieldValue::Absent, FieldValue::Absent),
         ] {
-            assert_eq!(fields(json), Fields { title, content }, "{json}");
+            assert_eq!(fields(json), PostFields { title, content }, "{json}");
         }
     }
 
     #[test]
     fn only_an_object_is_read() {
         for json in ["[]", r#"["a","b"]"#, "null", "1", r#""title""#] {
-            let error = serde_json::from_str::<Fields>(json).expect_err(json);
+            let error = serde_json::from_str::<PostFields>(json).expect_err(json);
             assert!(error.is_data(), "{json}: {error}");
         }
     }
 
     #[test]
-    fn a_change_of_nothing_is_refused() {
+    fn an_empty_change_is_rejected() {
         for json in ["{}", r#"{"title":null}"#, r#"{"tittle":"a"}"#] {
             let errors = fields(json).into_change(100).expect_err(json);
-            assert_eq!(errors, [FieldError::body("must hold title, content or both")], "{json}");
+            assert_eq!(
+                errors,
+                [FieldError::body("must contain title, content or both")],
+                "{json}"
+            );
         }
     }
 
     #[test]
-    fn all_that_is_wrong_is_named() {
-        let errors = fields(r#"{"title":7}"#).into_draft(100).expect_err("nothing is right");
+    fn all_invalid_fields_are_listed() {
+        let errors = fields(r#"{"title":7}"#).into_draft(100).expect_err("both are invalid");
         assert_eq!(
             errors,
             [

@@ -14,54 +14,51 @@ use crate::{
     api::{
         middleware::bearer::Caller,
         middleware::rate_limit::RateLimits,
-        page_link, pagination,
+        pagination,
         problem::{Document, FieldError, Problem},
-        response_cache::ReadyAnswers,
-        responses::Guarded,
+        response_cache::ResponseCache,
+        responses::CommonErrors,
     },
     blog::{Blog, Filter, Paging, View},
 };
 
-/// `X-Total-Count`
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
-
-/// `X-Total-Count-Limited`
 const TOTAL_LIMITED: HeaderName = HeaderName::from_static("x-total-count-limited");
 
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1000;
-/// Longest excerpt, in characters.
+/// The longest excerpt, in characters.
 const MAX_EXCERPT: u32 = 1000;
-/// Longest text to look for, in characters.
+/// The longest search text, in characters.
 const MAX_TEXT_CHARS: usize = 200;
 
-/// A page of posts, newest first, for everybody who is signed in. `Link` leads to the next page by a cursor, which costs
-/// the same at any depth and neither repeats nor leaves out a post when others are written meanwhile; `skip` stays for
-/// older clients, and for searches: their order is that of the rank, which changes with every post.
+/// Returns a page of posts, newest first, to every caller. `Link` leads to the next page by a cursor, which takes the same time at
+/// any depth, and neither repeats nor omits a post when others are created meanwhile. `skip` is for older clients and for
+/// searches: they are ordered by rank, which changes with every post.
 #[utoipa::path(
     get,
     path = "/v1/posts",
     operation_id = "listPosts",
     tag = "posts",
     summary = "A page of posts, newest first",
-    description = "With `q` a full-text search: posts that hold all the words, best match first. As long as there are \
-                   more, `Link` leads to the next page; following it shows each post once, even while others are \
-                   written. A page may hold fewer posts than `limit`: it ends after 2 MiB of text, and `Link` goes on \
-                   exactly there. `after` goes neither with `skip` nor with `q`.",
+    description = "With `q`, a full-text search: posts that contain all the words, best match first. While there are more \
+                   posts, `Link` leads to the next page. Following it returns each post once, even while others are \
+                   created. A page may hold fewer posts than `limit`: it ends after 2 MiB of text, and `Link` continues \
+                   exactly there. `after` cannot be combined with `skip` or `q`.",
     params(
-        ("limit" = Option<i64>, Query, description = "Posts per page; 100 if not given", minimum = 1, maximum = 1000),
-        ("after" = Option<String>, Query, description = "The page after this cursor: take it from `Link`, do not make one"),
-        ("skip" = Option<i64>, Query, description = "Leave out so many posts; slow when large", minimum = 0),
+        ("limit" = Option<i64>, Query, description = "Posts per page; the default is 100", minimum = 1, maximum = 1000),
+        ("after" = Option<String>, Query, description = "The page after this cursor. Take it from `Link`; do not construct one"),
+        ("skip" = Option<i64>, Query, description = "Skip this many posts; slow for large numbers", minimum = 0),
         (
             "excerpt" = Option<i64>, Query, minimum = 1, maximum = 1000,
-            description = "Cut each `content` to at most so many characters; `truncated` then says whether it goes on",
+            description = "Cut each `content` to at most this many characters; `truncated` says whether it was cut",
         ),
         (
-            "author" = Option<String>, Query, description = "Only posts of this user: `me`, or an id",
+            "author" = Option<String>, Query, description = "Only posts of this user: `me` or an id",
             pattern = r"^(me|-?[0-9]{1,18})$",
         ),
         (
-            "q" = Option<String>, Query, description = "Words to look for", max_length = 200,
+            "q" = Option<String>, Query, description = "Words to search for", max_length = 200,
             pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
         ),
     ),
@@ -70,21 +67,21 @@ const MAX_TEXT_CHARS: usize = 200;
         (
             status = 200, description = "The page", body = Vec<PostJson>,
             headers(
-                ("X-Total-Count" = i64, description = "How many posts the filter has in all"),
-                ("X-Total-Count-Limited" = bool, description = "`true` if more posts match the search than the newest 2,000, which are counted and ranked; absent otherwise"),
-                ("Link" = String, description = "The next page, as `rel=\"next\"`; absent on the last one"),
+                ("X-Total-Count" = i64, description = "The number of all matching posts"),
+                ("X-Total-Count-Limited" = bool, description = "`true` if more than 2,000 posts match the search: only the newest 2,000 are counted and ranked; otherwise absent"),
+                ("Link" = String, description = "The next page, as `rel=\"next\"`; absent on the last page"),
             ),
         ),
-        (status = 422, description = "Parameters are not as they must be; `errors` names them all", body = Document,
+        (status = 422, description = "Parameters are invalid; `errors` lists all of them", body = Document,
          content_type = "application/problem+json"),
-        Guarded,
+        CommonErrors,
     ),
 )]
 pub async fn list(
     caller: Caller,
     request: HttpRequest,
     blog: web::Data<Blog>,
-    ready: web::Data<ReadyAnswers>,
+    cache: web::Data<ResponseCache>,
     limits: web::Data<RateLimits>,
 ) -> Result<HttpResponse, Problem> {
     let Query {
@@ -101,23 +98,23 @@ pub async fn list(
         Some(Author::Id(id)) => Some(id),
         Some(Author::Me) => Some(blog.ensure_user(caller.key(), caller.token_name()).await?.0.id),
     };
-    let page = ready.page(&blog, Filter { author_id, text }, paging, view).await?;
+    let page = cache.page(&blog, Filter { author_id, text }, paging, view).await?;
 
-    let mut answer = HttpResponse::Ok();
-    answer
+    let mut response = HttpResponse::Ok();
+    response
         .insert_header((TOTAL_COUNT, page.total.to_string()))
-        // Said whether or not this answer is compressed: another one for the same URL may be.
+        // Even if this response is not compressed: another one for the same URL may be.
         .append_header((header::VARY, "Accept-Encoding"));
     if page.is_total_limited {
-        answer.insert_header((TOTAL_LIMITED, "true"));
+        response.insert_header((TOTAL_LIMITED, "true"));
     }
     if let Some(next) = page.next {
-        answer.insert_header((
+        response.insert_header((
             header::LINK,
-            page_link::next(&request, next).map_err(Problem::internal)?,
+            pagination::next_link(&request, next).map_err(Problem::internal)?,
         ));
     }
-    Ok(answer.content_type(JSON).body(page.json.clone()))
+    Ok(response.content_type(JSON).body(page.json.clone()))
 }
 
 /// The parameters of the list.
@@ -136,13 +133,17 @@ enum Author {
 }
 
 impl Query {
-    /// Parameters that nobody knows are ignored, as clients of the older API expect.
+    /// Unknown parameters are ignored, as clients of the older API expect.
     fn parse(query: &str) -> Result<Self, Vec<FieldError>> {
-        let mut parameters = Parameters::of(query);
+        let mut parameters = Parameters::parse(query);
         let skip = parameters.take("skip", "must be an integer of 0 or more", |text| {
             text.parse().ok().filter(|&skip: &u64| i64::try_from(skip).is_ok())
         });
-        let after = parameters.take("after", "must be a cursor from a Link header", pagination::decode);
+        let after = parameters.take(
+            "after",
+            "must be a cursor from a Link header",
+            pagination::decode_cursor,
+        );
         let limit = parameters.take("limit", &format!("must be an integer from 1 to {MAX_LIMIT}"), |text| {
             text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
         });
@@ -159,12 +160,12 @@ impl Query {
             "q",
             &format!("must be at most {MAX_TEXT_CHARS} characters long, without control characters"),
             |text| {
-                let sane = text.chars().count() <= MAX_TEXT_CHARS && !text.contains(char::is_control);
-                sane.then(|| text.trim().to_owned())
+                let is_valid = text.chars().count() <= MAX_TEXT_CHARS && !text.contains(char::is_control);
+                is_valid.then(|| text.trim().to_owned())
             },
         );
         if after.is_some() && text.as_ref().is_some_and(|text| !text.is_empty()) {
-            let message = "cannot be combined with q: what a search finds is ranked anew each time, so go on with skip";
+            let message = "cannot be combined with q, because each search ranks the posts anew; use skip";
             parameters.errors.push(FieldError::new("after", message));
         }
         let paging = match (after, skip) {
@@ -194,21 +195,21 @@ impl Query {
     }
 }
 
-/// A query string's parameters, and what is wrong with them.
+/// A query string's parameters, and their errors.
 struct Parameters<'a> {
     given: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     errors: Vec<FieldError>,
 }
 
 impl<'a> Parameters<'a> {
-    fn of(query: &'a str) -> Self {
+    fn parse(query: &'a str) -> Self {
         Self {
             given: form_urlencoded::parse(query.as_bytes()).collect(),
             errors: Vec::new(),
         }
     }
 
-    /// The parsed parameter; notes what is wrong when it is given twice or does not parse.
+    /// Parses a parameter. Adds an error when it is given twice or is invalid.
     fn take<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let mut values = self
             .given
@@ -217,12 +218,12 @@ impl<'a> Parameters<'a> {
             .map(|(_, value)| value);
         let value = values.next()?;
         let parsed = parse(value);
-        let wrong = match (&parsed, values.next()) {
+        let message = match (&parsed, values.next()) {
             (_, Some(_)) => "is given more than once",
             (None, None) => expected,
             (Some(_), None) => return parsed,
         };
-        self.errors.push(FieldError::new(name, wrong));
+        self.errors.push(FieldError::new(name, message));
         None
     }
 }
@@ -254,7 +255,7 @@ mod tests {
         };
         let query = format!(
             "after={}&limit=1000&author=me&q=+&unknown=x",
-            pagination::encode(cursor)
+            pagination::encode_cursor(cursor)
         );
         let expected = Query {
             paging: Paging::After(cursor),
@@ -291,8 +292,8 @@ mod tests {
     }
 
     #[test]
-    fn each_wrong_parameter_is_named() {
-        let cursor = pagination::encode(Cursor {
+    fn each_invalid_parameter_is_named() {
+        let cursor = pagination::encode_cursor(Cursor {
             created_at_micros: 5,
             id: 6,
         });

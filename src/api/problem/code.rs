@@ -1,4 +1,4 @@
-//! The stable reasons of all problems: what clients build on, and what the description lists.
+//! The stable codes of all problems. Clients rely on them, and the API description lists them.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -7,25 +7,25 @@ use crate::{
     serve,
 };
 
-/// Defines [`Code`] and its list at once, so that no code is missing from the description.
+/// Defines [`Code`] and the list of its codes together, so that the API description lists every code.
 macro_rules! codes {
     ($($variant:ident => $text:literal,)*) => {
-        /// A stable reason.
+        /// A stable code.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Code {
             $(#[doc = concat!("`", $text, "`")] $variant,)*
             /// The access token is not valid here.
             Token(Refusal),
-            /// The access token is valid, and a policy keeps its bearer out.
+            /// The access token is valid, but a policy rejects its bearer.
             Policy(Forbidden),
-            /// No handler has seen the request.
+            /// The server rejected the request before a handler.
             Request(serve::Refusal),
         }
 
         impl Code {
             const OWN: &[&str] = &[$($text),*];
 
-            /// As in the problem document.
+            /// The text in the problem document.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*
@@ -71,7 +71,7 @@ codes! {
 }
 
 impl Code {
-    /// Every code that there is, sorted.
+    /// Every code, sorted.
     pub fn all() -> BTreeSet<&'static str> {
         let rooms = [Self::OWN, Refusal::CODES, Forbidden::CODES, serve::Refusal::CODES];
         rooms.into_iter().flatten().copied().collect()

@@ -1,4 +1,4 @@
-//! What each error of the rooms below, and of the web server itself, becomes.
+//! Turns the errors of other rooms and of the web server into problems.
 
 use actix_web::{
     Error, ResponseError,
@@ -25,7 +25,7 @@ impl From<BlogError> for Problem {
             BlogError::Stale => Self::stale(),
             BlogError::NoCursorInSearch => Self::invalid(vec![FieldError::new("after", "cannot be combined with q")]),
             BlogError::KeyReused => Self::idempotency_key_reused(),
-            BlogError::NoAnswer(cause) => Self::internal(cause),
+            BlogError::Render(cause) => Self::internal(cause),
             BlogError::Database(cause) => Self::from(cause),
         }
     }
@@ -35,18 +35,20 @@ impl From<DbError> for Problem {
     fn from(cause: DbError) -> Self {
         match cause {
             DbError::SearchBusy => {
-                Self::unavailable(Code::SearchBusy, "too many searches are running; ask again later").because(cause)
+                Self::unavailable(Code::SearchBusy, "too many searches are running; try again later").caused_by(cause)
             }
-            cause if cause.is_transient() => {
-                Self::unavailable(Code::DatabaseUnavailable, "the database does not answer at present").because(cause)
-            }
+            cause if cause.is_transient() => Self::unavailable(
+                Code::DatabaseUnavailable,
+                "the database is unavailable; try again later",
+            )
+            .caused_by(cause),
             cause => Self::internal(cause),
         }
     }
 }
 
 impl From<TokenError> for Problem {
-    /// RFC 6750 §3.1: 401 for a token that is not valid here, 403 for one that lacks the scope.
+    /// RFC 6750 §3.1: 401 for a token that is not valid here, 403 for a token without the scope.
     fn from(error: TokenError) -> Self {
         match error {
             TokenError::Refused(refusal) => {
@@ -58,7 +60,7 @@ impl From<TokenError> for Problem {
                 Self::new(StatusCode::FORBIDDEN, Code::Policy(forbidden), forbidden.description()).with_challenge(&[])
             }
             TokenError::ClaimsRequired { acr } => {
-                let detail = "a stronger sign-in is required: ask for a new token with these claims";
+                let detail = "a stronger sign-in is required; request a new token with these claims";
                 let claims = json!({ "access_token": { "acrs": { "essential": true, "value": acr } } });
                 let claims = STANDARD.encode(claims.to_string());
                 Self::new(StatusCode::UNAUTHORIZED, Code::InsufficientClaims, detail).with_challenge(&[
@@ -77,8 +79,8 @@ impl From<TokenError> for Problem {
                 Self::new(StatusCode::FORBIDDEN, Code::InsufficientScope, detail.clone()).with_challenge(&parameters)
             }
             error @ TokenError::KeysUnavailable => {
-                let detail = "access tokens cannot be checked at present: the signing keys are not available";
-                Self::unavailable(Code::KeysUnavailable, detail).because(error)
+                let detail = "access tokens cannot be checked: the signing keys are unavailable; try again later";
+                Self::unavailable(Code::KeysUnavailable, detail).caused_by(error)
             }
         }
     }
@@ -112,9 +114,9 @@ impl From<JsonPayloadError> for Problem {
             JsonPayloadError::OverflowKnownLength { limit, .. } | JsonPayloadError::Overflow { limit } => Self::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 Code::BodyTooLarge,
-                format!("the body may have {limit} bytes"),
+                format!("the body may have at most {limit} bytes"),
             ),
-            JsonPayloadError::ContentType => Self::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            JsonPayloadError::ContentType => Self::from_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             JsonPayloadError::Deserialize(error) if error.classify() == Category::Data => {
                 Self::invalid(vec![FieldError::body("must be a JSON object")])
             }
@@ -126,7 +128,7 @@ impl From<JsonPayloadError> for Problem {
                 );
                 Self::new(StatusCode::BAD_REQUEST, Code::MalformedJson, detail)
             }
-            JsonPayloadError::Payload(PayloadError::Overflow) => Self::of_status(StatusCode::PAYLOAD_TOO_LARGE),
+            JsonPayloadError::Payload(PayloadError::Overflow) => Self::from_status(StatusCode::PAYLOAD_TOO_LARGE),
             _ => Self::new(
                 StatusCode::BAD_REQUEST,
                 Code::MalformedBody,
@@ -137,8 +139,8 @@ impl From<JsonPayloadError> for Problem {
 }
 
 impl Problem {
-    /// The problem for a response that the web server itself, or a middleware of its kind, made.
-    pub fn of_web_server(status: StatusCode, error: Option<&Error>) -> Self {
+    /// The problem for an error response of the web server or of a middleware of others.
+    pub fn from_web_server(status: StatusCode, error: Option<&Error>) -> Self {
         if let Some(refused) = error.and_then(|error| error.as_error::<actix_cors::CorsError>()) {
             return Self::new(refused.status_code(), Code::Cors, refused.to_string());
         }
@@ -147,7 +149,7 @@ impl Problem {
         }
         match error {
             Some(error) if status.is_server_error() => Self::internal(error.to_string()),
-            _ => Self::of_status(status),
+            _ => Self::from_status(status),
         }
     }
 }

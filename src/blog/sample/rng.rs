@@ -1,5 +1,5 @@
-//! Choices that depend on the seed alone. ChaCha, and nothing of `rand` above it, whose algorithms may change with a
-//! version: the same seed shall give the same rows next year.
+//! Random choices that depend only on the seed. They use ChaCha without `rand`'s higher-level functions, whose algorithms may
+//! change between versions: the same seed must always give the same rows.
 
 use rand_chacha::{
     ChaCha8Rng,
@@ -7,11 +7,10 @@ use rand_chacha::{
 };
 use uuid::Uuid;
 
-/// A source of choices.
-pub(super) struct Dice(ChaCha8Rng);
+pub(super) struct SampleRng(ChaCha8Rng);
 
-impl Dice {
-    /// Dice of one stream of a seed.
+impl SampleRng {
+    /// The generator for one stream of a seed.
     pub fn new(seed: u64, stream: u64) -> Self {
         let mut key = [0; 32];
         for (byte, seeded) in key.iter_mut().zip(seed.to_le_bytes()) {
@@ -27,7 +26,7 @@ impl Dice {
         self.0.next_u64().checked_rem(bound).unwrap_or(0)
     }
 
-    /// One of them; the empty text when there is none.
+    /// One of the texts; empty if there are none.
     pub fn pick(&mut self, from: &[&'static str]) -> &'static str {
         let index = self.below(from.len() as u64);
         usize::try_from(index)
@@ -37,7 +36,7 @@ impl Dice {
             .unwrap_or_default()
     }
 
-    /// Some of them, none twice, in a new order.
+    /// `count` of the texts, each once at most, in random order.
     pub fn some(&mut self, from: &[&'static str], count: usize) -> Vec<&'static str> {
         let mut left = from.to_vec();
         let mut picked = Vec::with_capacity(count);

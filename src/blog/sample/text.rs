@@ -1,39 +1,38 @@
-//! Puts names, titles and posts together from the words in [`super::topics`].
+//! Composes names, titles and posts from the words in [`super::topics`].
 
 use super::{
-    rng::Dice,
+    rng::SampleRng,
     topics::{self, TOPICS, Topic},
 };
 
-/// A person's name.
-pub(super) fn name(dice: &mut Dice) -> String {
-    format!("{} {}", dice.pick(&topics::FIRST_NAMES), dice.pick(&topics::LAST_NAMES))
+pub(super) fn name(rng: &mut SampleRng) -> String {
+    format!("{} {}", rng.pick(&topics::FIRST_NAMES), rng.pick(&topics::LAST_NAMES))
 }
 
-/// Title and content of a post. Both are about the same subject.
-pub(super) fn post(dice: &mut Dice) -> (String, String) {
-    let index = usize::try_from(dice.below(TOPICS.len() as u64)).unwrap_or(0);
+/// The title and content of a post, about the same subject.
+pub(super) fn post(rng: &mut SampleRng) -> (String, String) {
+    let index = usize::try_from(rng.below(TOPICS.len() as u64)).unwrap_or(0);
     let topic = TOPICS.get(index).unwrap_or(&topics::SOFTWARE);
-    let words = Words::about(topic, dice);
-    let title = words.fill(dice.pick(topic.titles));
-    let middle = 2 + usize::try_from(dice.below(3)).unwrap_or(0);
-    let told = dice.some(topic.told, middle * 2);
-    let thoughts = dice.some(&topics::THOUGHTS, middle);
+    let words = Words::about(topic, rng);
+    let title = words.fill(rng.pick(topic.titles));
+    let middle = 2 + usize::try_from(rng.below(3)).unwrap_or(0);
+    let told = rng.some(topic.told, middle * 2);
+    let thoughts = rng.some(&topics::THOUGHTS, middle);
     let mut paragraphs = vec![format!(
         "{} {}",
-        words.fill(dice.pick(topic.openings)),
-        words.fill(dice.pick(&topics::AIMS))
+        words.fill(rng.pick(topic.openings)),
+        words.fill(rng.pick(&topics::AIMS))
     )];
     for (pair, thought) in told.chunks(2).zip(thoughts) {
         let mut sentences: Vec<String> = pair.iter().map(|sentence| words.fill(sentence)).collect();
         sentences.push(words.fill(thought));
         paragraphs.push(sentences.join(" "));
     }
-    paragraphs.push(words.fill(dice.pick(&topics::CLOSINGS)));
+    paragraphs.push(words.fill(rng.pick(&topics::CLOSINGS)));
     (title, paragraphs.join("\n\n"))
 }
 
-/// What the gaps of a post are filled with, the same throughout.
+/// The words that replace a post's placeholders, the same throughout the post.
 struct Words {
     subject: &'static str,
     tool: &'static str,
@@ -44,18 +43,18 @@ struct Words {
 }
 
 impl Words {
-    fn about(topic: &Topic, dice: &mut Dice) -> Self {
+    fn about(topic: &Topic, rng: &mut SampleRng) -> Self {
         Self {
-            subject: dice.pick(topic.subjects),
-            tool: dice.pick(topic.tools),
-            place: dice.pick(topic.places),
-            month: dice.pick(&topics::MONTHS),
-            friend: dice.pick(&topics::FIRST_NAMES),
-            few: dice.pick(&topics::FEW),
+            subject: rng.pick(topic.subjects),
+            tool: rng.pick(topic.tools),
+            place: rng.pick(topic.places),
+            month: rng.pick(&topics::MONTHS),
+            friend: rng.pick(&topics::FIRST_NAMES),
+            few: rng.pick(&topics::FEW),
         }
     }
 
-    /// Fills the gaps, and begins the sentence with a capital letter.
+    /// Replaces the placeholders, and capitalises the first letter.
     fn fill(&self, template: &str) -> String {
         let filled = template
             .replace("{subject}", self.subject)

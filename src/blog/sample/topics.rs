@@ -1,5 +1,5 @@
-//! The words of the sample posts. `{subject}`, `{tool}` and the like are filled in; each is a singular that follows "a",
-//! "the" or nothing as written here, so that every sentence reads well with every word.
+//! The words of the sample posts. `{subject}`, `{tool}` and the like are placeholders. Each word is a singular with its article as
+//! written here, so that every sentence reads well with every word.
 
 /// What a post may be about.
 pub(super) struct Topic {

@@ -81,8 +81,8 @@ pub fn write(database: &Database, settings: &Settings) -> anyhow::Result<()> {
             let (author, _) = blog
                 .ensure_user(
                     UserKey {
-                        tid,
-                        oid: Uuid::parse_str(oid)?,
+                        tenant_id: tid,
+                        object_id: Uuid::parse_str(oid)?,
                     },
                     name,
                 )

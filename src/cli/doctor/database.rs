@@ -20,24 +20,10 @@ pub fn check() -> Check {
 
 fn run(patient: &Patient) -> Vec<Said> {
     let settings = &patient.settings.database;
-    let found = match migrate::look(settings) {
+    let found = match migrate::inspect(settings) {
         Ok(found) => found,
         Err(error) => {
-            let remedy = match &error {
-                DbError::NewerSchema { .. } => "use the blogctl that migrated it, or a newer one",
-                DbError::Url(_) => "correct database.url (DATABASE_URL)",
-                DbError::Pooler { .. } => {
-                    "set database.prepared_statements to auto, or name the server's own port in database.url (DATABASE_URL)"
-                }
-                DbError::Open { reason, .. } if reason.contains("there is no folder") => {
-                    "make the folder, writable for the user that serve-api runs as, or correct database.url (DATABASE_URL)"
-                }
-                _ if matches!(DatabaseUrl::parse(&settings.url), Ok(DatabaseUrl::Sqlite(_))) => {
-                    "see that the user blogctl runs as may read and write the file and its folder, and that it is a database"
-                }
-                DbError::Open { reason, .. } => remedy_for_postgres(reason),
-                error => remedy_for_postgres(&error.to_string()),
-            };
+            let remedy = remedy(&error, &settings.url);
             return vec![Said::failed(error.to_string(), EXPECTED, remedy)];
         }
     };
@@ -81,12 +67,31 @@ fn run(patient: &Patient) -> Vec<Said> {
     }]
 }
 
+fn remedy(error: &DbError, url: &str) -> &'static str {
+    match error {
+        DbError::NewerSchema { .. } => "use the blogctl that migrated it, or a newer one",
+        DbError::Url(_) => "correct database.url (DATABASE_URL)",
+        DbError::Pooler { .. } => {
+            "set database.prepared_statements to auto, or name the server's own port in database.url (DATABASE_URL)"
+        }
+        DbError::NoFolder { .. } => {
+            "make the folder, writable for the user that serve-api runs as, or correct database.url (DATABASE_URL)"
+        }
+        DbError::StatementPooling { .. } => {
+            "set the pooler's pool_mode to transaction or session, or name the server's own port in database.url (DATABASE_URL)"
+        }
+        _ if matches!(DatabaseUrl::parse(url), Ok(DatabaseUrl::Sqlite(_))) => {
+            "see that the user blogctl runs as may read and write the file and its folder, and that it is a database"
+        }
+        DbError::Open { reason, .. } => remedy_for_postgres(reason),
+        error => remedy_for_postgres(&error.to_string()),
+    }
+}
+
 /// By the words of the server and of its client library.
 fn remedy_for_postgres(reason: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if has(&["takes no transaction"]) {
-        "set the pooler's pool_mode to transaction or session, or name the server's own port in database.url (DATABASE_URL)"
-    } else if has(&["startup parameter"]) {
+    if has(&["startup parameter"]) {
         "take options out of database.url (DATABASE_URL), which the pooler rejects, and set them with ALTER ROLE … SET …"
     } else if has(&["too many clients", "remaining connection slots", "too many connections"]) {
         "lower database.pool_size on each replica, raise the server's max_connections, or put a connection pooler in between"
@@ -133,10 +138,14 @@ mod tests {
             ("invalid sslmode value: \"********\"", "sslmode"),
             ("could not translate host name \"role-db\" to address", "host and port"),
             ("FATAL: sorry, too many clients already", "database.pool_size"),
-            ("it takes no transaction: transaction blocks not allowed", "pool_mode"),
             ("FATAL: unsupported startup parameter: options", "ALTER ROLE"),
         ] {
             assert!(remedy_for_postgres(reason).contains(said), "{reason}");
         }
+        let statement_pooling = DbError::StatementPooling {
+            database: "postgres://h/b".to_owned(),
+            reason: "transaction blocks not allowed".to_owned(),
+        };
+        assert!(remedy(&statement_pooling, "postgres://h/b").contains("pool_mode"));
     }
 }

@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments, settings: &Settings, database: &Database) -> a
     let invalid_rows = if arguments.skip_invalid {
         InvalidRows::Skip
     } else {
-        InvalidRows::Refuse
+        InvalidRows::Reject
     };
     let max_content_chars = settings.api.max_content_chars;
     match import::run(

@@ -1,11 +1,6 @@
-//! Which migrations a database has, found out without writing to it: no file is made, no table, no lock is taken.
+//! Inspects a database without writing to it: creates no file and no table, and takes no lock.
 
-use std::{
-    collections::BTreeSet,
-    fs::OpenOptions,
-    io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fmt::Display, fs::OpenOptions, io, path::Path};
 
 use diesel::{
     Connection as _, OptionalExtension as _, QueryableByName, RunQueryDsl, pg::PgConnection, sql_types::Text,
@@ -16,28 +11,28 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use super::{Migration, POSTGRES, SQLITE, compare};
 use crate::{
     config::DatabaseSettings,
-    db::{DatabaseUrl, DbError, legacy, postgres},
+    db::{
+        DatabaseUrl, DbError, legacy, postgres,
+        sqlite::path::{self, follow_links},
+    },
 };
 
-/// Links one after the other; systems follow no more.
-const MOST_LINKS: usize = 40;
-
-/// What was found.
+/// The state of a database.
 #[derive(Debug)]
-pub struct Found {
-    /// Where. Its `Display` shows no password.
+pub struct Inspection {
+    /// The address. Its `Display` shows no password.
     pub url: DatabaseUrl,
-    /// Whether there is a database at all: an SQLite file that is missing is made when the API starts.
+    /// Whether the database exists. The API creates a missing SQLite file when it starts.
     pub exists: bool,
     /// Every migration that this binary knows, in order.
     pub migrations: Vec<Migration>,
-    /// Whether it is a file of the Python system, which no migration changes.
+    /// Whether it is a database of the Python system, which no migration changes.
     pub is_python: bool,
-    /// What keeps this user from writing, if anything does that can be seen.
+    /// Why the user cannot write, as far as the server shows it.
     pub obstacle: Option<String>,
 }
 
-/// A row of the table in which Diesel keeps what was applied.
+/// A row of Diesel's table of applied migrations.
 #[derive(QueryableByName)]
 struct Applied {
     #[diesel(sql_type = Text)]
@@ -51,16 +46,16 @@ struct Line {
     text: String,
 }
 
-/// Looks at the database that the settings name. Blocks.
+/// Inspects the database of the settings. Blocks.
 ///
 /// # Errors
-/// When the database cannot be read, its file or folder not be written, or a newer blogctl has migrated it.
-pub fn look(settings: &DatabaseSettings) -> Result<Found, DbError> {
+/// When the database cannot be read, its file or folder cannot be written, or a newer blogctl has migrated it.
+pub fn inspect(settings: &DatabaseSettings) -> Result<Inspection, DbError> {
     let url = DatabaseUrl::parse(&settings.url)?;
     Ok(match &url {
         DatabaseUrl::Sqlite(path) => {
             let (exists, is_python, migrations) = sqlite(path)?;
-            Found {
+            Inspection {
                 url,
                 exists,
                 migrations,
@@ -70,7 +65,7 @@ pub fn look(settings: &DatabaseSettings) -> Result<Found, DbError> {
         }
         DatabaseUrl::Postgres { url: complete, shown } => {
             let (migrations, obstacle) = postgres(complete, shown, settings)?;
-            Found {
+            Inspection {
                 url,
                 exists: true,
                 migrations,
@@ -81,13 +76,10 @@ pub fn look(settings: &DatabaseSettings) -> Result<Found, DbError> {
     })
 }
 
-/// Whether it exists, whether it is of the Python system, and its migrations.
+/// Whether the file exists, whether it is the Python system's, and its migrations.
 fn sqlite(path: &Path) -> Result<(bool, bool, Vec<Migration>), DbError> {
-    let error = |reason: &dyn ToString| DbError::Open {
-        database: path.display().to_string(),
-        reason: reason.to_string(),
-    };
-    let path = &*behind_links(path).map_err(|reason| error(&reason))?;
+    let error = |reason: &dyn Display| DbError::cannot_open(path.display(), reason);
+    let path = &*follow_links(path).map_err(|reason| error(&reason))?;
     if path.is_dir() {
         return Err(error(&"this is a folder; name a file in it"));
     }
@@ -96,21 +88,16 @@ fn sqlite(path: &Path) -> Result<(bool, bool, Vec<Migration>), DbError> {
             Ok(found) if found.is_dir() => {}
             Err(reason) if reason.kind() != io::ErrorKind::NotFound => {
                 return Err(error(&format!(
-                    "the folder {} is out of reach: {reason}",
+                    "the folder {} cannot be read: {reason}",
                     folder.display()
                 )));
             }
-            _ => {
-                return Err(error(&format!(
-                    "there is no folder {}; make it first",
-                    folder.display()
-                )));
-            }
+            _ => return Err(DbError::no_folder(path, folder)),
         }
-        // SQLite keeps files of its own beside the database.
+        // SQLite creates more files in the folder.
         accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(|reason| {
             error(&format!(
-                "no file can be made in the folder {}: {}",
+                "no file can be created in the folder {}: {}",
                 folder.display(),
                 io::Error::from(reason)
             ))
@@ -123,19 +110,21 @@ fn sqlite(path: &Path) -> Result<(bool, bool, Vec<Migration>), DbError> {
             compare::<diesel::sqlite::Sqlite>(&SQLITE, BTreeSet::new())?,
         ));
     }
-    // Opened for writing and closed at once: the API will have to.
+    // The API will have to open the file for writing.
     OpenOptions::new()
         .append(true)
         .open(path)
         .map_err(|reason| error(&reason))?;
-    let name = path.to_str().ok_or_else(|| error(&"the path is not UTF-8"))?;
-    // https://www.sqlite.org/uri.html: `?`, `#` and `%` mean something else.
-    let escaped = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    // Nobody has it open where no log lies beside it; to read it with locks then would leave a log behind.
-    let is_at_rest = !Path::new(&format!("{name}-wal")).exists();
-    let options = if is_at_rest { "mode=ro&immutable=1" } else { "mode=ro" };
-    let mut connection =
-        SqliteConnection::establish(&format!("file:{escaped}?{options}")).map_err(|reason| error(&reason))?;
+    let mut log_path = path.as_os_str().to_owned();
+    log_path.push("-wal");
+    // Without a write-ahead log, no process has the file open, and reading it with locks would leave a log behind.
+    let options = if Path::new(&log_path).exists() {
+        "mode=ro"
+    } else {
+        "mode=ro&immutable=1"
+    };
+    let uri = path::uri(path, options).map_err(|reason| error(&reason))?;
+    let mut connection = SqliteConnection::establish(&uri).map_err(|reason| error(&reason))?;
     let table = diesel::sql_query(
         "SELECT name AS version FROM sqlite_master WHERE type = 'table' AND name = '__diesel_schema_migrations'",
     )
@@ -152,16 +141,6 @@ fn sqlite(path: &Path) -> Result<(bool, bool, Vec<Migration>), DbError> {
         is_python,
         compare::<diesel::sqlite::Sqlite>(&SQLITE, versions(applied))?,
     ))
-}
-
-/// Where links lead, also when nothing is there yet: SQLite makes that file, and keeps its own beside it.
-pub(in crate::db) fn behind_links(path: &Path) -> io::Result<PathBuf> {
-    let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        let Ok(target) = path.read_link() else { return Ok(path) };
-        path = path.parent().unwrap_or(Path::new("/")).join(target);
-    }
-    Err(io::Error::other("it is a link that leads in a circle"))
 }
 
 fn postgres(url: &str, shown: &str, settings: &DatabaseSettings) -> Result<(Vec<Migration>, Option<String>), DbError> {
@@ -181,7 +160,7 @@ fn postgres(url: &str, shown: &str, settings: &DatabaseSettings) -> Result<(Vec<
     Ok((compare::<diesel::pg::Pg>(&POSTGRES, versions(applied))?, obstacle))
 }
 
-/// What keeps the user of `connection` from writing: the server, or rights that are missing.
+/// Why the user cannot write: a read-only server, or missing privileges.
 fn obstacle(connection: &mut PgConnection) -> Result<Option<String>, DbError> {
     let read_only =
         diesel::sql_query("SELECT current_setting('transaction_read_only') AS text").get_result::<Line>(connection)?;
@@ -190,7 +169,7 @@ fn obstacle(connection: &mut PgConnection) -> Result<Option<String>, DbError> {
             "its transactions are read-only (default_transaction_read_only, or a standby)".to_owned(),
         ));
     }
-    let closed = diesel::sql_query(
+    let without_privileges = diesel::sql_query(
         "SELECT c.relname::text AS text FROM pg_class c \
          WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) \
          AND c.relname IN ('users', 'blog_posts', 'post_counts', 'idempotency_keys', 'name_tokens') \
@@ -199,8 +178,8 @@ fn obstacle(connection: &mut PgConnection) -> Result<Option<String>, DbError> {
          ORDER BY 1",
     )
     .load::<Line>(connection)?;
-    let closed: Vec<_> = closed.into_iter().map(|row| row.text).collect();
-    Ok((!closed.is_empty()).then(|| format!("its user may not read and write all of {}", closed.join(", "))))
+    let tables: Vec<_> = without_privileges.into_iter().map(|row| row.text).collect();
+    Ok((!tables.is_empty()).then(|| format!("its user may not read and write all of {}", tables.join(", "))))
 }
 
 fn versions(applied: Vec<Applied>) -> BTreeSet<String> {

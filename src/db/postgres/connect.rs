@@ -1,13 +1,13 @@
-//! How a connection to PostgreSQL is made, and whether there is a connection pooler in between.
+//! Connects to PostgreSQL, and detects a connection pooler in between.
 //!
-//! Diesel numbers the statements that it prepares, each connection from 0. A pooler that lends one connection of the server
-//! to several clients makes one client execute what another has prepared under the same name: a read becomes a deletion.
-//! So a statement gets a name only on a connection that is known to be direct.
+//! Diesel names the statements that it prepares by number, on each connection from 0. A pooler that shares a server process
+//! between clients makes one client execute what another has prepared under the same name: a read becomes a deletion. So
+//! statements get a name only on a connection that is known to be direct.
 //!
-//! How it is known: a direct connection hands a setting that the client invents (`options=-c blogctl.connection=…`) to the
-//! server process that serves this client alone. A pooler has its own connections to the server, made before and without
-//! it: it rejects the option (PgBouncer), or ignores it, or lends a process that another client has named. Only a process
-//! that shows this connection's own random value is direct; when in doubt there is a pooler.
+//! A connection proves that it is direct by a mark: it sends a random value as a setting of its own
+//! (`options=-c blogctl.connection=…`) and reads it back from the server process. A pooler opens its connections to the
+//! server beforehand and without the setting. It rejects the option (PgBouncer), or ignores it, or lends a process that bears
+//! another client's mark. Unless the process shows this connection's own mark, blogctl assumes a pooler.
 
 use std::{
     sync::{
@@ -25,39 +25,42 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::parameters::{self, Purpose};
+use super::{
+    parameters::{self, Purpose},
+    pooler::{Attempt, Detected, direct_or_pooled},
+};
 use crate::{
     config::{DatabaseSettings, PreparedStatements},
     db::DbError,
 };
 
-/// Makes connections to one server.
+/// Opens connections to one server.
 pub(in crate::db) struct Connector {
     /// For libpq; holds the password.
     url: String,
     /// Host, port and database, for messages.
     shown: Arc<str>,
     settings: DatabaseSettings,
-    /// Whether a pooler has been seen. It stays: whoever put one there may do so again, for another connection.
+    /// Whether a pooler was detected. Never reset: later connections may be routed through it again.
     has_pooler: AtomicBool,
 }
 
-/// Whom a connection reaches.
+/// How a connection reaches the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::db) enum Route {
-    /// A server process of its own: settings of the session hold, and statements may have names.
+    /// It has a server process to itself: session settings hold, and statements may have names.
     Direct,
-    /// Perhaps another server process for each transaction: no statement has a name, no setting outlives a transaction.
+    /// Each transaction may run in another server process: statements have no names, and settings end with the transaction.
     Pooled,
 }
 
-/// A connection that has just been made.
+/// An open connection.
 pub(in crate::db) struct Connected {
     pub connection: PgConnection,
     pub route: Route,
-    /// The value that only this connection's server process shows, where it is direct.
+    /// The random value that only a direct connection's server process shows; empty through a pooler.
     pub mark: String,
-    /// That process, where it is this connection's own.
+    /// The server process of a direct connection.
     pub process: Option<i32>,
 }
 
@@ -71,7 +74,6 @@ struct Mark {
 
 impl Connector {
     pub fn new(url: &str, shown: &str, settings: &DatabaseSettings) -> Self {
-        // Only the server's own address is used from here on.
         Self {
             url: url.to_owned(),
             shown: shown.into(),
@@ -80,22 +82,22 @@ impl Connector {
         }
     }
 
-    /// The server and database, for messages.
+    /// Server and database, for messages.
     pub fn shown(&self) -> &Arc<str> {
         &self.shown
     }
 
-    /// Whether connections that are known as direct can no longer be trusted.
+    /// Whether a pooler was detected, so that no connection counts as direct any more.
     pub fn has_pooler(&self) -> bool {
         self.has_pooler.load(Ordering::Relaxed)
     }
 
-    /// Connects. Blocks for `database.connect_timeout_seconds` for each address of the server.
+    /// Connects. Blocks up to `database.connect_timeout_seconds` for each address of the server.
     ///
     /// # Errors
-    /// When the server cannot be reached, or there is a pooler that the settings exclude.
+    /// When the server cannot be reached, or there is a pooler although `database.prepared_statements` is `on`.
     pub fn connect(&self, purpose: Purpose) -> Result<Connected, DbError> {
-        self.refuse_pooler()?;
+        self.check_pooler_allowed()?;
         if self.settings.prepared_statements == PreparedStatements::Off || self.has_pooler() {
             return self.connect_pooled();
         }
@@ -110,23 +112,23 @@ impl Connector {
                     process: Some(process),
                 }),
                 Ok(None) => Attempt::Unmarked,
-                Err(reason) => Attempt::Refused(parameters::one_line(reason)),
+                Err(reason) => Attempt::Failed(parameters::one_line(reason)),
             },
-            Err(reason) => Attempt::Refused(parameters::of_connecting(reason, &url)),
+            Err(reason) => Attempt::Failed(parameters::connect_error(reason, &url)),
         };
         match direct_or_pooled(direct, || self.connect_pooled(), |reason| self.not_opened(reason))? {
-            Found::Direct(connected) => Ok(connected),
-            Found::Pooled(connected) => {
-                self.note_pooler();
-                self.refuse_pooler()?;
+            Detected::Direct(connected) => Ok(connected),
+            Detected::Pooled(connected) => {
+                self.record_pooler();
+                self.check_pooler_allowed()?;
                 Ok(connected)
             }
         }
     }
 
     /// # Errors
-    /// When there is a pooler and the settings say that statements have names.
-    pub fn refuse_pooler(&self) -> Result<(), DbError> {
+    /// [`DbError::Pooler`] when there is a pooler although `database.prepared_statements` is `on`.
+    pub fn check_pooler_allowed(&self) -> Result<(), DbError> {
         if self.has_pooler() && self.settings.prepared_statements == PreparedStatements::On {
             return Err(DbError::Pooler {
                 database: self.shown.to_string(),
@@ -135,14 +137,41 @@ impl Connector {
         Ok(())
     }
 
-    /// Whether this connection still reaches the server process that it reached when it was made.
+    /// Connects twice to detect a pooler that passes on session settings and then lends the server process to other
+    /// clients: the second connection then shows the mark of the first, or the first one shows another process, or both show
+    /// the same.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub fn detect_pooler(&self) -> Result<(), DbError> {
+        let mut first = self.connect(Purpose::Requests)?;
+        if first.route == Route::Pooled {
+            return Ok(());
+        }
+        // Fails when the server is full, or the user may have one connection only.
+        let Ok(mut second) = self.connect(Purpose::Requests) else {
+            return self.check_pooler_allowed();
+        };
+        let has_same_process = first.process.is_some() && first.process == second.process;
+        // A connection that is lost meanwhile proves nothing.
+        let is_direct = |connected: &mut Connected| {
+            self.verify(connected)
+                .map_err(|reason| self.not_opened(parameters::one_line(reason)))
+        };
+        if has_same_process || !(is_direct(&mut first)? && is_direct(&mut second)? && is_direct(&mut first)?) {
+            self.record_pooler();
+        }
+        self.check_pooler_allowed()
+    }
+
+    /// Whether the connection still reaches the same server process as when it was opened.
     pub fn verify(&self, connected: &mut Connected) -> QueryResult<bool> {
         match connected.route {
             Route::Direct => {
                 let process = process_with(&mut connected.connection, &connected.mark)?;
                 let is_same = process.is_some() && process == connected.process;
                 if !is_same {
-                    self.note_pooler();
+                    self.record_pooler();
                 }
                 Ok(is_same)
             }
@@ -152,14 +181,14 @@ impl Connector {
         }
     }
 
-    /// From now on, every connection is taken for one through a pooler.
-    pub fn note_pooler(&self) {
+    /// Makes every connection count as one through a pooler from now on.
+    pub fn record_pooler(&self) {
         if self.has_pooler.swap(true, Ordering::Relaxed) {
             return;
         }
         log::warn!(
-            "there is a connection pooler before the database {}: statements are no longer prepared under a name, and time \
-             limits hold within transactions only (docs/postgresql.md)",
+            "found a connection pooler in front of the database {}: statements are no longer prepared by name, and time \
+             limits apply within transactions only (docs/postgresql.md)",
             self.shown
         );
     }
@@ -167,13 +196,16 @@ impl Connector {
     fn connect_pooled(&self) -> Result<Connected, DbError> {
         let url = parameters::pooled(&self.url, &self.settings);
         let mut connection =
-            PgConnection::establish(&url).map_err(|reason| self.not_opened(parameters::of_connecting(reason, &url)))?;
+            PgConnection::establish(&url).map_err(|reason| self.not_opened(parameters::connect_error(reason, &url)))?;
         connection.set_prepared_statement_cache_size(CacheSize::Disabled);
-        // A pooler that takes another connection for each statement can hold no transaction together.
+        // With statement pooling, each statement may run on another server connection, so transactions are impossible.
         connection
             .batch_execute("BEGIN")
             .and_then(|()| connection.batch_execute("COMMIT"))
-            .map_err(|reason| self.not_opened(format!("it takes no transaction: {}", parameters::one_line(reason))))?;
+            .map_err(|reason| DbError::StatementPooling {
+                database: self.shown.to_string(),
+                reason: parameters::one_line(reason),
+            })?;
         Ok(Connected {
             connection,
             route: Route::Pooled,
@@ -182,57 +214,12 @@ impl Connector {
         })
     }
 
-    pub(super) fn not_opened(&self, reason: String) -> DbError {
-        DbError::Open {
-            database: self.shown.to_string(),
-            reason,
-        }
+    fn not_opened(&self, reason: String) -> DbError {
+        DbError::cannot_open(&self.shown, reason)
     }
 }
 
-/// What came of connecting with options.
-enum Attempt<C> {
-    /// To a server process with this connection's mark.
-    Marked(C),
-    /// To one without it: there is a pooler.
-    Unmarked,
-    /// There is no connection, or it was lost at once.
-    Refused(String),
-}
-
-/// A connection, and what it tells about the way to the server.
-#[derive(Debug, PartialEq, Eq)]
-enum Found<C> {
-    Direct(C),
-    Pooled(C),
-}
-
-/// Connects with options, and without them where there is a pooler. That a pooler rejects the options is concluded only when
-/// they are rejected, then a connection without them is made, and then they are rejected again for a reason that does not
-/// pass: a server that is starting up, or full for a moment, must not be taken for a pooler for ever.
-fn direct_or_pooled<C>(
-    direct: impl Fn() -> Attempt<C>,
-    pooled: impl Fn() -> Result<C, DbError>,
-    not_opened: impl Fn(String) -> DbError,
-) -> Result<Found<C>, DbError> {
-    match direct() {
-        Attempt::Marked(connected) => return Ok(Found::Direct(connected)),
-        Attempt::Unmarked => {}
-        Attempt::Refused(reason) if parameters::is_out_of_reach(&reason) => return Err(not_opened(reason)),
-        Attempt::Refused(_) => {
-            // When that fails as well, the options were not the reason. Closed, so that the server does not count both.
-            drop(pooled()?);
-            match direct() {
-                Attempt::Marked(connected) => return Ok(Found::Direct(connected)),
-                Attempt::Refused(reason) if parameters::is_passing(&reason) => return Err(not_opened(reason)),
-                Attempt::Unmarked | Attempt::Refused(_) => {}
-            }
-        }
-    }
-    pooled().map(Found::Pooled)
-}
-
-/// Settings that a transaction through a pooler brings along, since those of the session reach nobody or somebody else.
+/// Settings that a transaction through a pooler begins with, since session settings do not reach its server process.
 pub(in crate::db) fn local_settings(statement_timeout: Duration, settings: &DatabaseSettings) -> String {
     format!(
         "SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
@@ -242,102 +229,12 @@ pub(in crate::db) fn local_settings(statement_timeout: Duration, settings: &Data
     )
 }
 
-/// The server process, if it is the one that has this mark.
+/// The server process, if it shows this mark.
 fn process_with(connection: &mut PgConnection, mark: &str) -> QueryResult<Option<i32>> {
-    let ask = format!(
+    let query = format!(
         "SELECT current_setting('{}', true) AS mark, pg_backend_pid() AS process",
         parameters::MARK
     );
-    let found: Mark = diesel::sql_query(ask).get_result(connection)?;
+    let found: Mark = diesel::sql_query(query).get_result(connection)?;
     Ok((found.mark.as_deref() == Some(mark)).then_some(found.process))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use super::*;
-
-    /// What is found when connecting with options ends like this, one after the other; and how often it was tried without.
-    fn found(
-        attempts: Vec<Attempt<&'static str>>,
-        is_plain_refused: bool,
-    ) -> (Result<Found<&'static str>, String>, u32) {
-        let attempts = RefCell::new(attempts.into_iter());
-        let plain = RefCell::new(0);
-        let not_opened = |reason| DbError::Open {
-            database: String::new(),
-            reason,
-        };
-        let outcome = direct_or_pooled(
-            || attempts.borrow_mut().next().expect("no further attempt"),
-            || {
-                *plain.borrow_mut() += 1;
-                if is_plain_refused {
-                    Err(not_opened("plain".to_owned()))
-                } else {
-                    Ok("plain")
-                }
-            },
-            not_opened,
-        );
-        assert!(attempts.borrow_mut().next().is_none(), "every attempt was made");
-        (outcome.map_err(|error| error.to_string()), plain.take())
-    }
-
-    fn refused<C>(reason: &str) -> Attempt<C> {
-        Attempt::Refused(reason.to_owned())
-    }
-
-    const PASSING: [&str; 8] = [
-        "connection to server at \"h\", port 5432 failed: FATAL:  sorry, too many clients already",
-        "FATAL:  too many connections for role \"blog\"",
-        "FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
-        "FATAL:  the database system is starting up",
-        "FATAL:  the database system is shutting down",
-        "server closed the connection unexpectedly; This probably means the server terminated abnormally",
-        "could not receive data from server: Connection reset by peer",
-        "FATAL:  terminating connection due to administrator command",
-    ];
-
-    #[test]
-    fn a_server_that_turns_connections_away_for_a_moment_is_not_taken_for_a_pooler() {
-        for reason in PASSING {
-            let back = found(vec![refused(reason), Attempt::Marked("marked")], false);
-            assert_eq!(back, (Ok(Found::Direct("marked")), 1), "{reason}");
-            let (still, plain) = found(vec![refused(reason), refused(reason)], false);
-            assert!(still.expect_err(reason).contains(reason) && plain == 1, "{reason}");
-            let (full, _) = found(vec![refused(reason)], true);
-            assert!(full.expect_err(reason).contains("plain"), "{reason}");
-        }
-        // In another language of the server.
-        let back = found(
-            vec![
-                refused("FATAL:  tut mir leid, schon zu viele Verbindungen"),
-                Attempt::Marked("marked"),
-            ],
-            false,
-        );
-        assert_eq!(back, (Ok(Found::Direct("marked")), 1));
-        let (out_of_reach, plain) = found(vec![refused("h: Connection refused")], false);
-        assert!(out_of_reach.is_err() && plain == 0);
-    }
-
-    #[test]
-    fn a_pooler_is_one_that_rejects_the_options_again_or_shows_no_mark() {
-        let rejected = "FATAL:  unsupported startup parameter: options";
-        assert_eq!(
-            found(vec![refused(rejected), refused(rejected)], false),
-            (Ok(Found::Pooled("plain")), 2)
-        );
-        assert_eq!(found(vec![Attempt::Unmarked], false), (Ok(Found::Pooled("plain")), 1));
-        assert_eq!(
-            found(vec![refused(PASSING[0]), Attempt::Unmarked], false),
-            (Ok(Found::Pooled("plain")), 2)
-        );
-        assert_eq!(
-            found(vec![Attempt::Marked("marked")], false),
-            (Ok(Found::Direct("marked")), 0)
-        );
-    }
 }

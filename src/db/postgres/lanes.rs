@@ -1,29 +1,26 @@
-//! Who may use how many connections at the same time, so that one kind of work cannot keep another from the database.
+//! How many connections each kind of work may use at the same time, so that no kind keeps another from the database.
 //!
-//! Short reads, long reads and writes have connections of their own, a quarter of the pool each; short reads and writes share
-//! the rest. Searches and the readiness probe have others beside the pool.
+//! Short reads, long reads and writes have a quarter of the pool each; short reads and writes share the rest. Searches and
+//! the readiness probe have connections outside the pool.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+use std::{sync::Arc, time::Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    config::DatabaseSettings,
+    db::{
+        DbError,
+        lane::{Lane, NoTurn},
     },
-    time::Instant,
 };
 
-use tokio::{
-    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
-    time,
-};
+/// Requests that may wait for a connection of a lane; more are rejected at once.
+const MAX_WAITING: usize = 1024;
 
-use crate::{config::DatabaseSettings, db::DbError};
-
-/// Requests that may wait for a connection of a lane; more are turned away at once.
-const MOST_WAITING: usize = 1024;
-
-/// A kind of work.
+/// A kind of work, each with its own lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum WorkKind {
     ShortRead,
     LongRead,
     Write,
@@ -31,118 +28,73 @@ pub(super) enum Lane {
     Probe,
 }
 
-/// The places of all lanes.
+/// The lanes of one database.
 pub(super) struct Lanes {
-    short_reads: Places,
-    long_reads: Places,
-    writes: Places,
-    searches: Places,
-    probe: Places,
+    short_reads: Lane,
+    long_reads: Lane,
+    writes: Lane,
+    searches: Lane,
+    probe: Lane,
     shared: Arc<Semaphore>,
-    /// Whether long reads have none of their own, since the pool is too small.
-    is_undivided: bool,
-}
-
-struct Places {
-    own: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
-    most_waiting: usize,
-}
-
-/// One that waits.
-struct Waiting(Arc<AtomicUsize>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    /// Long reads share too when the pool is too small to give them connections of their own.
+    long_reads_share: bool,
 }
 
 impl Lanes {
     pub fn new(settings: &DatabaseSettings) -> Self {
         let pool = settings.pool_size.max(1) as usize;
-        // Fewer than four cannot be divided.
-        let own = pool / 4;
-        let with = |own, most_waiting| Places {
-            own: Arc::new(Semaphore::new(own)),
-            waiting: Arc::default(),
-            most_waiting,
-        };
+        // 0 for a pool of fewer than four.
+        let reserved = pool / 4;
         Self {
-            short_reads: with(own, MOST_WAITING),
-            long_reads: with(own, MOST_WAITING),
-            writes: with(own, MOST_WAITING),
-            searches: with(
+            short_reads: Lane::new(reserved, MAX_WAITING),
+            long_reads: Lane::new(reserved, MAX_WAITING),
+            writes: Lane::new(reserved, MAX_WAITING),
+            searches: Lane::new(
                 settings.search_connections.max(1) as usize,
                 settings.search_queue as usize,
             ),
-            probe: with(1, MOST_WAITING),
-            shared: Arc::new(Semaphore::new(pool - 3 * own)),
-            is_undivided: own == 0,
+            probe: Lane::new(1, MAX_WAITING),
+            shared: Arc::new(Semaphore::new(pool - 3 * reserved)),
+            long_reads_share: reserved == 0,
         }
     }
 
-    /// Waits for a place.
+    /// Waits for a turn.
     ///
     /// # Errors
-    /// [`DbError::SearchBusy`], [`DbError::Closed`], or the one that `none_free` makes, when there is none until `ends` or too
-    /// many wait already.
+    /// [`DbError::SearchBusy`] when too many searches wait, [`DbError::Closed`], or the error that `none_free` makes when
+    /// no connection is free before `ends` or too many requests wait already.
     pub async fn enter(
         &self,
-        lane: Lane,
+        kind: WorkKind,
         ends: Instant,
         none_free: impl Fn() -> DbError,
     ) -> Result<OwnedSemaphorePermit, DbError> {
-        let places = match lane {
-            Lane::ShortRead => &self.short_reads,
-            Lane::LongRead => &self.long_reads,
-            Lane::Write => &self.writes,
-            Lane::Search => &self.searches,
-            Lane::Probe => &self.probe,
+        let (lane, shares) = match kind {
+            WorkKind::ShortRead => (&self.short_reads, true),
+            WorkKind::LongRead => (&self.long_reads, self.long_reads_share),
+            WorkKind::Write => (&self.writes, true),
+            WorkKind::Search => (&self.searches, false),
+            WorkKind::Probe => (&self.probe, false),
         };
-        let may_share = match lane {
-            Lane::ShortRead | Lane::Write => true,
-            Lane::LongRead => self.is_undivided,
-            Lane::Search | Lane::Probe => false,
-        };
-        if let Ok(permit) = Arc::clone(&places.own).try_acquire_owned() {
-            return Ok(permit);
-        }
-        if may_share && let Ok(permit) = Arc::clone(&self.shared).try_acquire_owned() {
-            return Ok(permit);
-        }
-        let before = places.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(Arc::clone(&places.waiting));
-        if before >= places.most_waiting {
-            return Err(if lane == Lane::Search {
-                DbError::SearchBusy
-            } else {
-                none_free()
-            });
-        }
-        let own = Arc::clone(&places.own).acquire_owned();
-        let permit = async {
-            if may_share {
-                let shared = Arc::clone(&self.shared).acquire_owned();
-                tokio::select! { permit = own => permit, permit = shared => permit }
-            } else {
-                own.await
-            }
-        };
-        let permit = time::timeout_at(ends.into(), permit).await.map_err(|_| none_free())?;
-        permit.map_err(|_: AcquireError| DbError::Closed)
+        let permit = lane.enter_or_share(shares.then_some(&self.shared), ends).await;
+        permit.map_err(|reason| match reason {
+            NoTurn::Full if kind == WorkKind::Search => DbError::SearchBusy,
+            NoTurn::Full | NoTurn::Deadline => none_free(),
+            NoTurn::Closed => DbError::Closed,
+        })
     }
 
-    /// Turns away whoever waits, and whoever comes.
+    /// Rejects the work that waits, and all further work.
     pub fn close(&self) {
-        for places in [
+        for lane in [
             &self.short_reads,
             &self.long_reads,
             &self.writes,
             &self.searches,
             &self.probe,
         ] {
-            places.own.close();
+            lane.close();
         }
         self.shared.close();
     }

@@ -1,5 +1,5 @@
-//! What libpq is told beside the address: time limits, keep-alives, the name of the program, and the settings of a session.
-//! What `database.url` says itself is left as it is.
+//! The connection string for libpq: adds time limits, keep-alives, the program's name and session settings to
+//! `database.url`. Parameters that the URL has already stay as they are.
 
 use std::{
     fmt::{Display, Write as _},
@@ -10,21 +10,21 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 use crate::config::{DatabaseSettings, HIDDEN};
 
-/// The setting by which a connection knows its own server process. PostgreSQL takes any name with a dot in it.
+/// The setting by which a connection recognises its own server process. PostgreSQL accepts any name with a dot in it.
 pub(super) const MARK: &str = "blogctl.connection";
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::db) enum Purpose {
-    /// Requests: their time is limited.
+    /// Requests, with a time limit.
     Requests,
-    /// Searches: the same, by a limit of their own.
+    /// Searches, with their own time limit.
     Searches,
-    /// Migrations, sample data and the like, which take as long as they take.
+    /// Migrations, sample data and imports, without a time limit.
     LongWork,
 }
 
-/// For a direct connection, which hands settings of the session to its server process.
+/// The connection string for a direct connection, with session settings.
 pub(super) fn direct(url: &str, settings: &DatabaseSettings, purpose: Purpose, mark: &str) -> String {
     let mut options = format!("-c {MARK}={mark}");
     if let Some(statement_timeout) = statement_timeout(settings, purpose) {
@@ -38,7 +38,7 @@ pub(super) fn direct(url: &str, settings: &DatabaseSettings, purpose: Purpose, m
         );
     }
     let (address, mut query) = parts(url);
-    // The later of two values holds.
+    // Of two values the later one wins: the URL's own.
     if let Some((_, own)) = query.iter().find(|(name, _)| name == "options") {
         options = format!("{options} {own}");
     }
@@ -47,13 +47,13 @@ pub(super) fn direct(url: &str, settings: &DatabaseSettings, purpose: Purpose, m
     joined(address, &with_limits(query, address, settings))
 }
 
-/// For a connection through a pooler, which takes no settings of a session.
+/// The connection string for a connection through a pooler, which accepts no session settings.
 pub(super) fn pooled(url: &str, settings: &DatabaseSettings) -> String {
     let (address, query) = parts(url);
     joined(address, &with_limits(query, address, settings))
 }
 
-/// The server ends statements of this purpose after so long.
+/// The time after which the server cancels a statement; `None` for no limit.
 pub(in crate::db) fn statement_timeout(settings: &DatabaseSettings, purpose: Purpose) -> Option<Duration> {
     match purpose {
         Purpose::Requests => Some(settings.statement_timeout.min(settings.deadline)),
@@ -62,20 +62,20 @@ pub(in crate::db) fn statement_timeout(settings: &DatabaseSettings, purpose: Pur
     }
 }
 
-/// A transaction whose client has gone silent holds its locks no longer than this.
+/// The time after which the server ends a transaction whose client has gone silent, and so frees its locks.
 pub(super) fn idle_in_transaction(settings: &DatabaseSettings) -> Duration {
     settings.deadline + Duration::from_secs(5)
 }
 
-/// libpq's messages may have several lines, one for each address that it tried.
+/// Joins the lines of a message: libpq writes one for each address that it tried.
 pub(super) fn one_line(reason: impl Display) -> String {
     reason.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
-/// Why there is no connection, in one line. libpq quotes what it does not understand, and a password may be that: neither it
-/// nor a part of the query is repeated.
-pub(super) fn of_connecting(reason: impl Display, url: &str) -> String {
-    let told = one_line(reason);
+/// A connection error in one line. libpq quotes what it does not understand, which may be a password, so the password and
+/// every part of the URL's query are redacted.
+pub(super) fn connect_error(reason: impl Display, url: &str) -> String {
+    let message = one_line(reason);
     let (address, query) = parts(url);
     let user_info = address
         .split_once("://")
@@ -94,13 +94,14 @@ pub(super) fn of_connecting(reason: impl Display, url: &str) -> String {
         .chain(as_written.split(['&', '=']))
         .map(str::to_owned);
     let quoted = pieces.chain(password).chain(query.into_iter().map(|(_, value)| value));
-    quoted.filter(|part| !part.is_empty()).fold(told, |told, part| {
-        told.replace(&format!("\"{part}\""), &format!("\"{HIDDEN}\""))
+    quoted.filter(|part| !part.is_empty()).fold(message, |message, part| {
+        message.replace(&format!("\"{part}\""), &format!("\"{HIDDEN}\""))
     })
 }
 
-/// Whether the server was not reached at all, so that the same without options would end the same.
-pub(super) fn is_out_of_reach(reason: &str) -> bool {
+/// Whether the server was not reached at all, so that connecting without options would fail too. libpq reports no code, only
+/// a message.
+pub(super) fn is_unreachable(reason: &str) -> bool {
     [
         "could not translate host name",
         "Connection refused",
@@ -113,9 +114,9 @@ pub(super) fn is_out_of_reach(reason: &str) -> bool {
         && !reason.contains("FATAL")
 }
 
-/// Whether the server turned the connection away, or lost it, for a reason that passes by itself: nothing that options do.
-pub(super) fn is_passing(reason: &str) -> bool {
-    is_out_of_reach(reason)
+/// Whether the server rejected or lost the connection for a temporary reason, which options cannot cause.
+pub(super) fn is_temporary(reason: &str) -> bool {
+    is_unreachable(reason)
         || [
             "too many clients",
             "too many connections for",
@@ -139,7 +140,7 @@ fn with_limits(mut query: Vec<(String, String)>, address: &str, settings: &Datab
         ("keepalives_count", settings.keepalives_count.to_string()),
         ("application_name", "blogctl".to_owned()),
     ];
-    // Of several servers, the one that takes writes.
+    // Of several servers, the one that accepts writes.
     let hosts = query
         .iter()
         .find(|(name, _)| name == "host")
@@ -155,7 +156,7 @@ fn with_limits(mut query: Vec<(String, String)>, address: &str, settings: &Datab
     query
 }
 
-/// The address and the parameters of the query, as libpq decodes them: a plus sign is a plus sign.
+/// The address, and the query's parameters as libpq decodes them: a plus sign stays a plus sign.
 fn parts(url: &str) -> (&str, Vec<(String, String)>) {
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
     let pair = |pair: &str| pair.split_once('=').map(|(name, value)| (decode(name), decode(value)));
@@ -183,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_url_says_itself_is_left_as_it_is() {
+    fn parameters_of_the_url_stay_as_they_are() {
         let settings = DatabaseSettings::default();
         let url = pooled(
             "postgresql://u:p%20w@h:5433/b?sslmode=require&connect_timeout=2&application_name=a+b%20c",

@@ -1,4 +1,4 @@
-//! A place for one connection: opened when first needed, replaced when it is lost, old, or no longer to be trusted.
+//! A worker's connection: opened when it is first needed, replaced when it is lost, old, or can no longer be trusted.
 
 use std::{
     sync::Arc,
@@ -18,96 +18,96 @@ use super::{
 };
 use crate::db::{DbError, failure::Failure};
 
-/// A connection that nobody used for so long is tried before it is used.
-const TRIED_AFTER: Duration = Duration::from_secs(5);
-/// A connection is replaced after so long: so changes of address, and of what the server grants, come through.
-const LIFE: Duration = Duration::from_mins(30);
+/// A connection that was idle for longer is checked before it is used.
+const VERIFY_AFTER_IDLE: Duration = Duration::from_secs(5);
+/// A connection is replaced after this time, so that changes of the server's address and of its grants take effect.
+const MAX_AGE: Duration = Duration::from_mins(30);
 
-/// A place for one connection.
-pub(super) struct Slot {
+/// Holds one connection, or none yet.
+pub(super) struct ConnectionSlot {
     connector: Arc<Connector>,
     purpose: Purpose,
-    held: Option<Held>,
-    noted: Noted,
+    pooled: Option<PooledConnection>,
+    failures: FailureRecorder,
 }
 
-struct Held {
+struct PooledConnection {
     connected: Connected,
-    made: Instant,
-    used: Instant,
+    opened_at: Instant,
+    used_at: Instant,
 }
 
-/// A connection that works as far as can be known.
-pub(super) struct Ready<'a> {
+/// A connection that is ready to be used.
+pub(super) struct Checkout<'a> {
     pub connection: &'a mut PgConnection,
     pub route: Route,
-    /// Whether it has just been made.
+    /// Whether it was opened for this checkout.
     pub is_fresh: bool,
-    /// Its server process, where that serves this connection alone.
+    /// The server process, if it serves this connection alone.
     pub process: Option<i32>,
 }
 
-/// The worst failure of a statement since it was last looked at. The work turns errors into its own, so they are noted where
-/// they occur.
+/// Records the worst failure of a statement since the checkout. Repositories turn errors into their own, so failures are
+/// recorded where they occur.
 #[derive(Clone, Default)]
-struct Noted(Arc<Mutex<Option<Failure>>>);
+struct FailureRecorder(Arc<Mutex<Option<Failure>>>);
 
-impl Noted {
+impl FailureRecorder {
     fn take(&self) -> Option<Failure> {
         self.0.lock().take()
     }
 }
 
-impl Instrumentation for Noted {
+impl Instrumentation for FailureRecorder {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         if let InstrumentationEvent::FinishQuery { error: Some(error), .. } = event {
-            let failure = Failure::of(error);
+            let failure = Failure::classify(error);
             let mut worst = self.0.lock();
             *worst = Some(worst.map_or(failure, |worst| worst.min(failure)));
         }
     }
 }
 
-impl Slot {
+impl ConnectionSlot {
     pub fn new(connector: Arc<Connector>, purpose: Purpose) -> Self {
         Self {
             connector,
             purpose,
-            held: None,
-            noted: Noted::default(),
+            pooled: None,
+            failures: FailureRecorder::default(),
         }
     }
 
-    /// The connection, a new one where it is needed.
+    /// Returns the connection, and opens a new one if the old one cannot be used.
     ///
     /// # Errors
-    /// When there is none to be had.
-    pub fn ready(&mut self) -> Result<Ready<'_>, DbError> {
+    /// When the server cannot be reached.
+    pub fn check_out(&mut self) -> Result<Checkout<'_>, DbError> {
         let is_fresh = !self.is_usable();
-        let held = match self.held.take() {
-            Some(held) if !is_fresh => held,
-            lost => {
-                // First, so that the server does not count both.
-                drop(lost);
+        let pooled = match self.pooled.take() {
+            Some(pooled) if !is_fresh => pooled,
+            unusable => {
+                // Closed first, so that the server does not count both.
+                drop(unusable);
                 let mut connected = self.connector.connect(self.purpose)?;
-                connected.connection.set_instrumentation(self.noted.clone());
-                Held {
+                connected.connection.set_instrumentation(self.failures.clone());
+                PooledConnection {
                     connected,
-                    made: Instant::now(),
-                    used: Instant::now(),
+                    opened_at: Instant::now(),
+                    used_at: Instant::now(),
                 }
             }
         };
-        self.noted.take();
-        let Held { connected, used, .. } = self.held.insert(held);
-        *used = Instant::now();
+        self.failures.take();
+        let PooledConnection { connected, used_at, .. } = self.pooled.insert(pooled);
+        *used_at = Instant::now();
         let Connected {
             connection,
             route,
             process,
             ..
         } = connected;
-        Ok(Ready {
+        Ok(Checkout {
             connection,
             route: *route,
             is_fresh,
@@ -115,33 +115,35 @@ impl Slot {
         })
     }
 
-    /// What went wrong with the statements since [`Self::ready`], the worst of it. Closes the connection where it can be
-    /// used no longer.
-    pub fn settle(&mut self) -> Option<Failure> {
-        let failure = self.noted.take();
-        if failure == Some(Failure::Statements) {
-            self.connector.note_pooler();
+    /// Ends a checkout: returns the worst failure of a statement since then, and closes the connection if it can no longer
+    /// be used.
+    pub fn check_in(&mut self) -> Option<Failure> {
+        let failure = self.failures.take();
+        if failure == Some(Failure::PreparedStatements) {
+            self.connector.record_pooler();
         }
-        let is_broken = |held: &mut Held| {
-            held.used = Instant::now();
-            AnsiTransactionManager::is_broken_transaction_manager(&mut held.connected.connection)
+        let is_broken = |pooled: &mut PooledConnection| {
+            pooled.used_at = Instant::now();
+            AnsiTransactionManager::is_broken_transaction_manager(&mut pooled.connected.connection)
         };
-        if failure.is_some_and(Failure::ends_the_connection) || self.held.as_mut().is_some_and(is_broken) {
-            self.discard();
+        if failure.is_some_and(Failure::ends_the_connection) || self.pooled.as_mut().is_some_and(is_broken) {
+            self.close();
         }
         failure
     }
 
     /// Closes the connection.
-    pub fn discard(&mut self) {
-        self.held = None;
+    pub fn close(&mut self) {
+        self.pooled = None;
     }
 
     fn is_usable(&mut self) -> bool {
-        let Some(held) = &mut self.held else { return false };
-        if held.made.elapsed() > LIFE || (held.connected.route == Route::Direct && self.connector.has_pooler()) {
+        let Some(pooled) = &mut self.pooled else { return false };
+        if pooled.opened_at.elapsed() > MAX_AGE
+            || (pooled.connected.route == Route::Direct && self.connector.has_pooler())
+        {
             return false;
         }
-        held.used.elapsed() < TRIED_AFTER || self.connector.verify(&mut held.connected).unwrap_or(false)
+        pooled.used_at.elapsed() < VERIFY_AFTER_IDLE || self.connector.verify(&mut pooled.connected).unwrap_or(false)
     }
 }

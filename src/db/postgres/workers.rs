@@ -1,8 +1,8 @@
-//! Connections, each with a thread of its own that works on it.
+//! Worker threads, each with its own connection.
 //!
-//! libpq waits for an answer without a limit of its own, and nothing can wake it. A thread whose server has gone silent is
-//! therefore given up when the time of its work is over: its place goes to a new thread with a new connection, and it ends
-//! by itself, together with its connection, as soon as the system reports the connection dead.
+//! libpq waits for an answer without a limit, and nothing can wake it. So a thread whose server has gone silent is abandoned
+//! when the time of its work is over: a new thread with a new connection takes its place, and the old one ends together
+//! with its connection as soon as the operating system reports the connection dead.
 
 use std::{
     collections::HashMap,
@@ -20,71 +20,71 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::slot::Slot;
+use super::slot::ConnectionSlot;
 
-/// A thread that nobody needs for so long ends, and its connection with it.
-const IDLE: Duration = Duration::from_mins(10);
-/// Threads that may hang on silent connections; beyond that, their places are not given to others.
-const MOST_STUCK: usize = 64;
-/// How often work is looked for whose time is over.
-const LOOK: Duration = Duration::from_millis(200);
+/// A thread that is idle for this long ends and closes its connection.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
+/// Abandoned threads that may hang on silent connections. Beyond this number, no new threads take their places.
+const MAX_STUCK: usize = 64;
+/// How often the watch thread looks for overdue work.
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A piece of work on a connection. What it returns is done once the thread can take the next one.
-pub(super) type Job = Box<dyn FnOnce(&mut Slot) -> Box<dyn FnOnce() + Send> + Send>;
+/// Work on a connection. It returns what is to be done once the thread can take the next job.
+pub(super) type Job = Box<dyn FnOnce(&mut ConnectionSlot) -> Box<dyn FnOnce() + Send> + Send>;
 
 type Task = (Job, Arc<Lease>);
-/// A thread that waits, by its number.
+/// The id of an idle thread, and the way to it.
 type Idle = (u64, Sender<Task>);
 
-/// Threads with connections for one purpose.
+/// The threads for one purpose.
 pub(super) struct Workers {
-    make_slot: Box<dyn Fn() -> Slot + Send + Sync>,
-    /// Those that wait for work, the last one to finish on top; `None` once closed.
+    make_slot: Box<dyn Fn() -> ConnectionSlot + Send + Sync>,
+    /// The last one to become idle is on top; `None` once closed.
     idle: Mutex<Option<Vec<Idle>>>,
-    /// Work under way.
+    /// Of the jobs that run.
     leases: Mutex<HashMap<u64, Arc<Lease>>>,
-    next: AtomicU64,
+    next_id: AtomicU64,
     stuck: AtomicUsize,
-    /// Whether the log has said that too many are stuck.
-    has_reported: AtomicBool,
+    has_reported_too_many: AtomicBool,
 }
 
-/// A place among those that work at the same time.
+/// A job's turn in its lane.
 pub(super) struct Lease {
-    number: u64,
+    id: u64,
     ends: Instant,
-    /// `None` once the work is done, or given up.
+    /// `None` once the job is done or abandoned.
     permit: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Workers {
-    /// Without any thread yet. `make_slot` makes the place for a thread's connection.
-    pub fn new(make_slot: impl Fn() -> Slot + Send + Sync + 'static) -> Arc<Self> {
+    /// Starts no thread yet. `make_slot` makes each thread's connection slot.
+    pub fn new(make_slot: impl Fn() -> ConnectionSlot + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             make_slot: Box::new(make_slot),
             idle: Mutex::new(Some(Vec::new())),
             leases: Mutex::default(),
-            next: AtomicU64::new(0),
+            next_id: AtomicU64::new(0),
             stuck: AtomicUsize::new(0),
-            has_reported: AtomicBool::new(false),
+            has_reported_too_many: AtomicBool::new(false),
         })
     }
 
-    /// Has a thread do the job. Gives the permit back when the job is done, or when its time is over.
+    /// Gives the job to a thread. The permit is returned when the job is done, or when its time is over.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn run(self: &Arc<Self>, job: Job, permit: OwnedSemaphorePermit, ends: Instant) -> io::Result<()> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let lease = Arc::new(Lease {
-            number,
+            id,
             ends,
             permit: Mutex::new(Some(permit)),
         });
-        self.leases.lock().insert(number, Arc::clone(&lease));
+        self.leases.lock().insert(id, Arc::clone(&lease));
         let mut task = (job, lease);
         loop {
-            // Sent under the lock: a thread that ends takes itself off the list first, and then looks for a task once more.
+            // Sent under the lock: a thread that ends first removes itself from the list, and then checks once more for a
+            // task.
             let mut idle = self.idle.lock();
             let Some((_, worker)) = idle.as_mut().and_then(Vec::pop) else {
                 break;
@@ -99,12 +99,12 @@ impl Workers {
             .name("postgres".to_owned())
             .spawn(move || workers.work(task));
         if started.is_err() {
-            self.leases.lock().remove(&number);
+            self.leases.lock().remove(&id);
         }
         started.map(drop)
     }
 
-    /// Lets all threads end when their work is done, and gives out no more.
+    /// Lets each thread end when its job is done.
     pub fn close(&self) {
         self.idle.lock().take();
     }
@@ -113,53 +113,52 @@ impl Workers {
         self.idle.lock().is_none()
     }
 
-    /// Gives up what should have ended.
-    fn give_up_late(&self) {
+    fn abandon_overdue(&self) {
         let now = Instant::now();
         for lease in self.leases.lock().values().filter(|lease| lease.ends < now) {
             let mut permit = lease.permit.lock();
             if permit.is_none() {
                 continue;
             }
-            if self.stuck.load(Ordering::Relaxed) >= MOST_STUCK {
-                if !self.has_reported.swap(true, Ordering::Relaxed) {
-                    log::error!("{MOST_STUCK} connections to PostgreSQL hang; no others are opened in their place");
+            if self.stuck.load(Ordering::Relaxed) >= MAX_STUCK {
+                if !self.has_reported_too_many.swap(true, Ordering::Relaxed) {
+                    log::error!("{MAX_STUCK} connections to PostgreSQL hang; no more are opened to replace them");
                 }
                 return;
             }
             self.stuck.fetch_add(1, Ordering::Relaxed);
             permit.take();
-            log::warn!("a connection to PostgreSQL did not answer in time and is given up");
+            log::warn!("a connection to PostgreSQL did not answer in time and was abandoned");
         }
     }
 
-    /// The life of a thread, from its first task on.
+    /// Runs jobs on this thread, from the first one on.
     fn work(self: Arc<Self>, first: Task) {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let thread_id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mut slot = (self.make_slot)();
         let (mut job, mut lease) = first;
         loop {
-            // What panics is dropped with its reply, which tells the caller.
+            // A panic drops the reply channel, which tells the caller.
             let finish = catch_unwind(AssertUnwindSafe(|| job(&mut slot))).ok();
             if finish.is_none() {
-                slot.discard();
+                slot.close();
             }
-            self.leases.lock().remove(&lease.number);
+            self.leases.lock().remove(&lease.id);
             let Some(permit) = lease.permit.lock().take() else {
-                // Another thread has this place meanwhile.
+                // Abandoned: another thread has taken this one's place.
                 self.stuck.fetch_sub(1, Ordering::Relaxed);
                 return;
             };
             let (send, receive) = mpsc::channel();
             if let Some(idle) = self.idle.lock().as_mut() {
-                idle.push((number, send));
+                idle.push((thread_id, send));
             }
-            // The connection is there for others before its permit is.
+            // The connection must be available before its permit is.
             drop(permit);
             if let Some(finish) = finish {
                 finish();
             }
-            let Some(next) = self.next_task(number, &receive) else {
+            let Some(next) = self.next_task(thread_id, &receive) else {
                 return;
             };
             (job, lease) = next;
@@ -167,13 +166,13 @@ impl Workers {
     }
 
     /// `None` when the thread is no longer needed.
-    fn next_task(&self, number: u64, receive: &Receiver<Task>) -> Option<Task> {
-        match receive.recv_timeout(IDLE) {
+    fn next_task(&self, thread_id: u64, receive: &Receiver<Task>) -> Option<Task> {
+        match receive.recv_timeout(IDLE_TIMEOUT) {
             Err(RecvTimeoutError::Timeout) => {
                 if let Some(idle) = self.idle.lock().as_mut() {
-                    idle.retain(|(waiting, _)| *waiting != number);
+                    idle.retain(|(id, _)| *id != thread_id);
                 }
-                // Unless a task has just been sent.
+                // A task may have been sent just before.
                 receive.try_recv().ok()
             }
             received => received.ok(),
@@ -181,21 +180,21 @@ impl Workers {
     }
 }
 
-/// Starts the thread that gives up work whose time is over, until all of the workers are closed.
+/// Starts the thread that abandons overdue work, until all workers are closed.
 ///
 /// # Errors
 /// When the thread cannot be started.
 pub(super) fn watch(all: Vec<Arc<Workers>>) -> io::Result<()> {
-    let look = move || {
+    let watch = move || {
         while !all.iter().all(|workers| workers.is_closed()) {
-            thread::sleep(LOOK);
+            thread::sleep(WATCH_INTERVAL);
             for workers in &all {
-                workers.give_up_late();
+                workers.abandon_overdue();
             }
         }
     };
     thread::Builder::new()
         .name("postgres-watch".to_owned())
-        .spawn(look)
+        .spawn(watch)
         .map(drop)
 }

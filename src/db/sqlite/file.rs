@@ -1,10 +1,11 @@
-//! The SQLite file itself: how it is created, and whether the path still leads to it.
+//! The SQLite file: creates it, and checks that the path still leads to it.
 //!
-//! Who deletes or replaces the file of a running program leaves it with one that has no name any more: reads and writes go
-//! on, and all that was written is lost when the program ends. So the writer looks before each transaction and again before it
-//! answers, and so does the readiness probe. The file and its log are kept in sight by descriptors that name them without
-//! opening them: their inode numbers cannot be given to other files meanwhile, and closing such a descriptor, unlike one
-//! that was opened, releases none of SQLite's locks.
+//! If someone deletes or replaces the file of a running program, the program keeps a file without a name: reads and writes
+//! still work, but everything written is lost when the program ends. So the writer checks before each transaction and again
+//! before it answers, and the readiness probe checks too.
+//!
+//! `O_PATH` descriptors pin the file and its log: their inode numbers cannot be reused for other files. Closing such a
+//! descriptor, unlike an ordinary one, releases none of SQLite's locks.
 
 use std::{
     fs::{self, OpenOptions, Permissions},
@@ -19,44 +20,45 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::open;
-use crate::db::{DbError, migrate::behind_links};
+use super::path::follow_links;
+use crate::db::DbError;
 
-/// The file that is open.
+/// The open file.
 pub(super) struct DatabaseFile {
     path: PathBuf,
-    main: Kept,
+    main: PinnedFile,
     /// Write-ahead log; `None` until it is first seen.
-    log: Mutex<Option<Kept>>,
+    log: Mutex<Option<PinnedFile>>,
     log_path: PathBuf,
     is_lost: AtomicBool,
 }
 
-/// A file that is kept in sight.
-struct Kept {
+/// The identity of a file.
+struct PinnedFile {
     device: u64,
     inode: u64,
-    /// Keeps the inode number from being used again.
+    /// Prevents the inode number from being reused.
     _pinned: Option<OwnedFd>,
 }
 
 impl DatabaseFile {
-    /// Creates the file with this mode if it is missing. The mode of one that is there already stays as it is; SQLite gives
-    /// its other files the mode of this one.
+    /// Creates the file with this mode if it is missing. An existing file keeps its mode. SQLite creates its other files with
+    /// the mode of this one.
     pub fn create(path: &Path, mode: u32) -> Result<Self, DbError> {
-        // SQLite follows links, and keeps its other files where they lead.
-        let target = behind_links(path).map_err(|reason| open::error(path, &reason))?;
+        // SQLite follows symbolic links, and puts its other files next to their target.
+        let target = follow_links(path).map_err(|reason| DbError::cannot_open(path.display(), reason))?;
         let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(&target);
-        // The mode that was asked for, whatever the process leaves out by default.
+        let unable = |reason: &io::Error| {
+            DbError::cannot_open(path.display(), format!("unable to open database file: {reason}"))
+        };
+        // Exactly this mode, whatever the process's umask is.
         if let Err(reason) = created.and_then(|file| file.set_permissions(Permissions::from_mode(mode)))
             && reason.kind() != io::ErrorKind::AlreadyExists
         {
-            return Err(open::error(path, &unable(&reason)));
+            return Err(unable(&reason));
         }
-        let real = path
-            .canonicalize()
-            .map_err(|reason| open::error(path, &unable(&reason)))?;
-        let main = Kept::at(&real).map_err(|reason| open::error(path, &unable(&reason)))?;
+        let real = path.canonicalize().map_err(|reason| unable(&reason))?;
+        let main = PinnedFile::open(&real).map_err(|reason| unable(&reason))?;
         let mut log_path = real.clone().into_os_string();
         log_path.push("-wal");
         Ok(Self {
@@ -68,15 +70,15 @@ impl DatabaseFile {
         })
     }
 
-    /// Where it is.
+    /// The path from the settings.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Checks that the paths of the file and of its log still lead to what is open. Some microseconds.
+    /// Checks that the paths of the file and of its log still lead to the open files. Takes some microseconds.
     ///
     /// # Errors
-    /// [`DbError::FileGone`]. It is logged when it happens, not each time that it is found.
+    /// [`DbError::FileGone`]. Logged once when it happens, not at each check.
     pub fn check(&self) -> Result<(), DbError> {
         let missing = if !self.main.is_at(&self.path) {
             Some(&self.path)
@@ -103,17 +105,17 @@ impl DatabaseFile {
 
     fn is_log_there(&self) -> bool {
         let mut log = self.log.lock();
-        if let Some(kept) = &*log {
-            return kept.is_at(&self.log_path);
+        if let Some(pinned) = &*log {
+            return pinned.is_at(&self.log_path);
         }
-        // Its first transaction makes it.
-        *log = Kept::at(&self.log_path).ok();
+        // The first transaction creates it.
+        *log = PinnedFile::open(&self.log_path).ok();
         true
     }
 }
 
-impl Kept {
-    fn at(path: &Path) -> io::Result<Self> {
+impl PinnedFile {
+    fn open(path: &Path) -> io::Result<Self> {
         let pinned = pin(path);
         let found = fs::metadata(path)?;
         Ok(Self {
@@ -135,12 +137,8 @@ fn pin(path: &Path) -> Option<OwnedFd> {
     rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
-/// Elsewhere no descriptor names a file without opening it.
+/// Other systems have no `O_PATH`.
 #[cfg(not(target_os = "linux"))]
 fn pin(_: &Path) -> Option<OwnedFd> {
     None
-}
-
-fn unable(reason: &io::Error) -> String {
-    format!("unable to open database file: {reason}")
 }

@@ -1,24 +1,27 @@
-//! Reads that take milliseconds (deep `skip`, many posts, an author's), away from the serving threads.
+//! Reads that take milliseconds (a deep `skip`, many posts, one author's posts), on blocking threads.
 //!
-//! A few at a time, each on a connection from a small pool: with a connection per blocking thread there would be
-//! hundreds of them.
+//! A few run at a time, each on a connection from a small pool. A connection for each blocking thread would mean hundreds.
 
 use std::{sync::Arc, time::Instant};
 
 use diesel::sqlite::SqliteConnection;
 use parking_lot::Mutex;
-use tokio::{sync::Semaphore, time};
+use tokio::time;
 
 use super::{file::DatabaseFile, open};
-use crate::db::{Connection, DbError};
+use crate::db::{
+    Connection, DbError, WorkError, WorkValue,
+    lane::{Lane, NoTurn},
+    work::WorkOnce,
+};
 
-/// Reads at once, and connections at most.
+/// Reads that run at the same time, and the most connections.
 const AT_ONCE: usize = 4;
 
 /// The long reads of one database.
 pub(super) struct LongReads {
     file: Arc<DatabaseFile>,
-    permits: Arc<Semaphore>,
+    lane: Arc<Lane>,
     idle: Arc<Mutex<Vec<SqliteConnection>>>,
 }
 
@@ -26,7 +29,7 @@ impl LongReads {
     pub fn new(file: Arc<DatabaseFile>) -> Self {
         Self {
             file,
-            permits: Arc::new(Semaphore::new(AT_ONCE)),
+            lane: Arc::new(Lane::new(AT_ONCE, usize::MAX)),
             idle: Arc::default(),
         }
     }
@@ -40,30 +43,24 @@ impl LongReads {
         Ok(())
     }
 
-    /// Runs the work on a blocking thread when its turn comes, if it comes in time.
-    pub async fn run<T, E>(
-        &self,
-        ends: Instant,
-        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
-        let permits = Arc::clone(&self.permits);
+    /// Runs the work on a blocking thread once it has its turn.
+    ///
+    /// # Errors
+    /// [`DbError::Deadline`] when it has not ended before `ends`, the work's own, or the database's.
+    pub async fn run<T: WorkValue, E: WorkError>(&self, ends: Instant, work: impl WorkOnce<T, E>) -> Result<T, E> {
         let begun = Instant::now();
-        let turn = time::timeout_at(ends.into(), Arc::clone(&permits).acquire_owned()).await;
-        let permit = turn
-            .map_err(|_| DbError::late_since(begun))?
-            .map_err(|_| DbError::Closed)?;
-        let (file, idle) = (Arc::clone(&self.file), Arc::clone(&self.idle));
+        let permit = self.lane.enter(ends).await.map_err(|reason| match reason {
+            NoTurn::Closed => DbError::Closed,
+            NoTurn::Deadline | NoTurn::Full => DbError::late_since(begun),
+        })?;
+        let (file, lane, idle) = (Arc::clone(&self.file), Arc::clone(&self.lane), Arc::clone(&self.idle));
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let pooled = idle.lock().pop();
             let mut connection = pooled.map_or_else(|| open::for_reading(&file), Ok)?;
             let outcome = work(&mut Connection::Sqlite(&mut connection));
             let mut idle = idle.lock();
-            if !permits.is_closed() {
+            if !lane.is_closed() {
                 idle.push(connection);
             }
             outcome
@@ -74,9 +71,9 @@ impl LongReads {
         }
     }
 
-    /// Closes the pool; a read that still runs closes its own connection at its end.
+    /// Closes the pool. A read that still runs closes its own connection at its end.
     pub fn close(&self) {
-        self.permits.close();
+        self.lane.close();
         self.idle.lock().clear();
     }
 }

@@ -1,65 +1,54 @@
-//! How a connection to an SQLite file is set up. None of them creates the file: one that was deleted while the program runs
-//! must not come back empty.
+//! Opens connections to an SQLite file. None creates the file: a file that was deleted while the program runs must not come
+//! back empty.
 
-use std::{path::Path, time::Duration};
+use std::{fmt::Display, time::Duration};
 
 use diesel::{Connection as _, connection::SimpleConnection, sqlite::SqliteConnection};
 
-use super::{busy_retry, file::DatabaseFile, searches};
+use super::{busy_retry, file::DatabaseFile, path, searches};
 use crate::db::DbError;
 
-/// The memory-mapped file takes a fifth off the CPU of reads, and unlike a page cache it is shared by all connections;
-/// so the caches of the connections are small.
+/// The memory-mapped file saves a fifth of the CPU time of reads. Unlike a page cache, all connections share it, so their
+/// page caches are small.
 const FOR_ALL: &str = "PRAGMA foreign_keys = ON; PRAGMA mmap_size = 268435456; PRAGMA temp_store = MEMORY; \
                        PRAGMA cache_size = -1024; PRAGMA trusted_schema = OFF;";
 
-/// `synchronous = FULL`: an acknowledged write outlives a power cut. In WAL mode, readers and the writer do not wait
-/// for each other.
+/// `synchronous = FULL`: an acknowledged write survives a power cut. In WAL mode, readers and the writer do not wait for each
+/// other.
 const FOR_WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;";
 
-/// Readers wait for others only in rare moments, such as recovery after a crash; and not for long, since a serving thread
-/// waits with them.
+/// Readers wait for a lock only in rare cases, such as recovery after a crash. The wait is short, because it blocks a serving
+/// thread.
 const FOR_READING: &str = "PRAGMA busy_timeout = 1000; PRAGMA query_only = ON;";
 
-/// A first read. From then on the connection holds the write-ahead log open, and no other that closes takes it away as the
-/// last one.
+/// A first read makes the connection hold the write-ahead log open, so that no other connection that closes deletes it as
+/// the last one.
 const FIRST_READ: &str = "SELECT count(*) FROM sqlite_schema";
 
-/// For how long a connection that is opened waits for another process.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long opening a connection waits for another process.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection that writes, to a file that exists. Switches it to WAL.
+/// Opens a connection that can write. Switches the file to WAL.
 pub(super) fn for_writing(file: &DatabaseFile) -> Result<SqliteConnection, DbError> {
     connect(file, FOR_WRITING)
 }
 
-/// A connection that cannot write.
+/// Opens a connection that cannot write.
 pub(super) fn for_reading(file: &DatabaseFile) -> Result<SqliteConnection, DbError> {
     connect(file, FOR_READING)
 }
 
-/// The file cannot be opened.
-pub(super) fn error(path: &Path, reason: &dyn ToString) -> DbError {
-    DbError::Open {
-        database: path.display().to_string(),
-        reason: reason.to_string(),
-    }
-}
-
 fn connect(file: &DatabaseFile, pragmas: &str) -> Result<SqliteConnection, DbError> {
-    let path = file.path();
+    let error = |reason: &dyn Display| DbError::cannot_open(file.path().display(), reason);
     file.check()?;
-    let name = path.to_str().ok_or_else(|| error(path, &"the path is not UTF-8"))?;
-    // https://www.sqlite.org/uri.html: `?`, `#` and `%` mean something else.
-    let escaped = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let connection = SqliteConnection::establish(&format!("file://{escaped}?mode=rw"));
-    let mut connection = connection.map_err(|reason| error(path, &reason))?;
-    busy_retry::retry(PATIENCE, || connection.batch_execute(FOR_ALL))
-        .and_then(|()| busy_retry::retry(PATIENCE, || connection.batch_execute(pragmas)))
-        .and_then(|()| busy_retry::retry(PATIENCE, || connection.batch_execute(FIRST_READ)))
+    let uri = path::uri(file.path(), "mode=rw").map_err(|reason| error(&reason))?;
+    let mut connection = SqliteConnection::establish(&uri).map_err(|reason| error(&reason))?;
+    busy_retry::retry(LOCK_TIMEOUT, || connection.batch_execute(FOR_ALL))
+        .and_then(|()| busy_retry::retry(LOCK_TIMEOUT, || connection.batch_execute(pragmas)))
+        .and_then(|()| busy_retry::retry(LOCK_TIMEOUT, || connection.batch_execute(FIRST_READ)))
         .and_then(|()| searches::register(&mut connection, None))
-        .map_err(|reason| error(path, &reason))?;
-    // What was opened is the file that the other connections have open, too.
+        .map_err(|reason| error(&reason))?;
+    // Again: the file may have been replaced since the first check.
     file.check()?;
     Ok(connection)
 }

@@ -1,9 +1,9 @@
-//! Keeps the full-text index up with the posts. Triggers note in `posts_to_index` which posts it lacks, whoever wrote
-//! them; here the notes are taken in.
+//! Updates the full-text index. Triggers record every changed post in `posts_to_index`, whichever program changed it; this
+//! indexes the recorded posts.
 //!
-//! A post costs the index about a tenth of a millisecond. Were it paid with each write, sixty writes at once would wait
-//! for the index and not for the disk. So a transaction with few writes pays at once, one with many leaves it for later,
-//! and whoever searches before that pays first.
+//! Indexing a post takes about a tenth of a millisecond. If each write did it, sixty concurrent writes would wait for the
+//! index rather than for the disk. So a transaction with few writes indexes them at once, and one with many leaves them
+//! pending. A search that comes before they are indexed indexes them first.
 
 use diesel::{
     OptionalExtension, QueryResult, QueryableByName, RunQueryDsl,
@@ -11,7 +11,7 @@ use diesel::{
     sqlite::SqliteConnection,
 };
 
-/// Notes taken in at once when others may wait for it: some milliseconds.
+/// Posts that are indexed in one transaction when others may wait for its lock: some milliseconds.
 pub(super) const STEP: usize = 32;
 
 #[derive(QueryableByName)]
@@ -20,13 +20,13 @@ struct Last {
     post_id: Option<i64>,
 }
 
-/// Takes in so many notes at most, the oldest posts first; how many. Within the caller's transaction.
-pub(in crate::db) fn take_in(connection: &mut SqliteConnection, at_most: usize) -> QueryResult<usize> {
-    let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+/// Indexes up to `max` pending posts, the oldest first, within the caller's transaction; returns how many.
+pub(in crate::db) fn index_pending(connection: &mut SqliteConnection, max: usize) -> QueryResult<usize> {
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
     let last: Last = diesel::sql_query(
         "SELECT max(post_id) AS post_id FROM (SELECT post_id FROM posts_to_index ORDER BY post_id LIMIT ?)",
     )
-    .bind::<BigInt, _>(at_most)
+    .bind::<BigInt, _>(max)
     .get_result(connection)?;
     let Some(last) = last.post_id else { return Ok(0) };
     for statement in [
@@ -43,7 +43,7 @@ pub(in crate::db) fn take_in(connection: &mut SqliteConnection, at_most: usize) 
         .execute(connection)
 }
 
-/// Whether the index lacks something.
+/// Whether posts are pending.
 pub(in crate::db) fn is_behind(connection: &mut SqliteConnection) -> QueryResult<bool> {
     let first: Option<Last> = diesel::sql_query("SELECT post_id FROM posts_to_index LIMIT 1")
         .get_result(connection)

@@ -193,7 +193,7 @@ impl Searches {
                         job(&mut connection);
                     }
                 })
-                .map_err(|reason| open::error(self.file.path(), &reason))?;
+                .map_err(|reason| DbError::cannot_open(self.file.path().display(), reason))?;
             handles.push(thread);
         }
         *threads = Some(Threads {

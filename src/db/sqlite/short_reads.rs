@@ -1,5 +1,5 @@
-//! Short reads on the calling thread's own connection. Those of the serving threads are opened at the start, so that a lack
-//! of descriptors later does not stop them; other threads open one when they first read.
+//! Short reads on the calling thread's connection. The serving threads' connections are opened at the start, so that a lack
+//! of file descriptors later does not stop them; other threads open theirs at their first read.
 
 use std::{
     cell::RefCell,
@@ -15,23 +15,23 @@ use parking_lot::Mutex;
 use super::{file::DatabaseFile, open};
 use crate::db::{Connection, DbError};
 
-/// A thread's connection. `None` once the database is closed. The mutex is for closing it from another thread; while
-/// the database is open nobody else wants it.
-type Slot = Mutex<Option<SqliteConnection>>;
+/// A thread's connection; `None` once the database is closed. The mutex lets another thread close it, and has no contention
+/// until then.
+type ThreadConnection = Mutex<Option<SqliteConnection>>;
 
 thread_local! {
-    /// This thread's connections, by the database's number. They close when the thread ends.
-    static CONNECTIONS: RefCell<Vec<(u64, Arc<Slot>)>> = const { RefCell::new(Vec::new()) };
+    /// This thread's connections by the database's id. They close when the thread ends.
+    static CONNECTIONS: RefCell<Vec<(u64, Arc<ThreadConnection>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The short reads of one database.
 pub(super) struct ShortReads {
-    /// Which database: several may be open at once, in tests.
-    number: u64,
+    /// Tells databases apart: tests open several at once.
+    id: u64,
     file: Arc<DatabaseFile>,
-    /// Every thread's connection; `None` once closed.
-    slots: Mutex<Option<Vec<Weak<Slot>>>>,
-    /// Opened, and not yet any thread's.
+    /// The connections of all threads; `None` once closed.
+    of_threads: Mutex<Option<Vec<Weak<ThreadConnection>>>>,
+    /// Opened, and not yet assigned to a thread.
     spare: Mutex<Vec<SqliteConnection>>,
 }
 
@@ -39,14 +39,14 @@ impl ShortReads {
     pub fn new(file: Arc<DatabaseFile>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
-            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             file,
-            slots: Mutex::new(Some(Vec::new())),
+            of_threads: Mutex::new(Some(Vec::new())),
             spare: Mutex::default(),
         }
     }
 
-    /// Opens connections for so many threads.
+    /// Opens connections for this many threads.
     pub fn prepare(&self, threads: usize) -> Result<(), DbError> {
         let mut spare = self.spare.lock();
         while spare.len() < threads {
@@ -55,44 +55,44 @@ impl ShortReads {
         Ok(())
     }
 
-    /// Runs the work now, on this thread.
+    /// Runs the work on this thread.
     pub fn run<T, E: From<DbError>>(&self, work: impl FnOnce(&mut Connection<'_>) -> Result<T, E>) -> Result<T, E> {
-        let slot = self.slot()?;
-        let mut connection = slot.lock();
+        let connection = self.of_this_thread()?;
+        let mut connection = connection.lock();
         let connection = connection.as_mut().ok_or(DbError::Closed)?;
         work(&mut Connection::Sqlite(connection))
     }
 
-    /// Waits for the reads that run, and closes every thread's connection.
+    /// Waits for running reads, and closes every thread's connection.
     pub fn close(&self) {
         self.spare.lock().clear();
-        for slot in self.slots.lock().take().iter().flatten().filter_map(Weak::upgrade) {
-            slot.lock().take();
+        for connection in self.of_threads.lock().take().iter().flatten().filter_map(Weak::upgrade) {
+            connection.lock().take();
         }
     }
 
-    fn slot(&self) -> Result<Arc<Slot>, DbError> {
+    fn of_this_thread(&self) -> Result<Arc<ThreadConnection>, DbError> {
         let known = CONNECTIONS.with_borrow(|connections| {
             connections
                 .iter()
-                .find(|(number, _)| *number == self.number)
-                .map(|(_, slot)| Arc::clone(slot))
+                .find(|(id, _)| *id == self.id)
+                .map(|(_, connection)| Arc::clone(connection))
         });
-        known.map_or_else(|| self.open_slot(), Ok)
+        known.map_or_else(|| self.open(), Ok)
     }
 
-    fn open_slot(&self) -> Result<Arc<Slot>, DbError> {
-        let mut slots = self.slots.lock();
-        let slots = slots.as_mut().ok_or(DbError::Closed)?;
+    fn open(&self) -> Result<Arc<ThreadConnection>, DbError> {
+        let mut of_threads = self.of_threads.lock();
+        let of_threads = of_threads.as_mut().ok_or(DbError::Closed)?;
         let spare = self.spare.lock().pop();
         let connection = spare.map_or_else(|| open::for_reading(&self.file), Ok)?;
-        let slot = Arc::new(Mutex::new(Some(connection)));
-        slots.retain(|slot| slot.strong_count() > 0);
-        slots.push(Arc::downgrade(&slot));
+        let connection = Arc::new(Mutex::new(Some(connection)));
+        of_threads.retain(|connection| connection.strong_count() > 0);
+        of_threads.push(Arc::downgrade(&connection));
         CONNECTIONS.with_borrow_mut(|connections| {
-            connections.retain(|(_, slot)| slot.lock().is_some());
-            connections.push((self.number, Arc::clone(&slot)));
+            connections.retain(|(_, connection)| connection.lock().is_some());
+            connections.push((self.id, Arc::clone(&connection)));
         });
-        Ok(slot)
+        Ok(connection)
     }
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use crate::user_key::UserKey;
 use crate::{
     entra::IdTokenClaims,
     web::storage::{random_id, redis::RecordName},
@@ -28,15 +29,6 @@ impl Ticket {
     pub fn name(&self) -> RecordName {
         RecordName::of(&self.0)
     }
-}
-
-/// Identifies a user. Names and addresses do not: they change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct UserKey {
-    /// `tid`
-    pub tenant_id: Uuid,
-    /// `oid`
-    pub object_id: Uuid,
 }
 
 impl UserKey {

@@ -29,7 +29,7 @@ fn without_a_token_everything_under_v1_is_refused_before_anything_else() {
         ("GET", "/v1/nothing"),
         ("GET", "/v1/posts?access_token=x"),
     ] {
-        let answer = api.nobody().call(method, path).send();
+        let answer = api.anonymous().call(method, path).send();
         assert_eq!(answer.status, 401, "{method} {path}");
         assert_eq!(
             answer.header("WWW-Authenticate"),
@@ -40,19 +40,19 @@ fn without_a_token_everything_under_v1_is_refused_before_anything_else() {
             answer.problem(401, "missing_token");
         }
     }
-    let garbage = api.nobody().call("POST", "/v1/posts").body("text/plain", "{").send();
+    let garbage = api.anonymous().call("POST", "/v1/posts").body("text/plain", "{").send();
     garbage.problem(401, "missing_token");
 }
 
 #[test]
 fn a_401_is_a_problem_document() {
     let api = TestApi::start();
-    insta::assert_snapshot!(api.nobody().get("/v1/posts?q=x").snapshot(), @r#"
+    insta::assert_snapshot!(api.anonymous().get("/v1/posts?q=x").snapshot(), @r#"
     {
       "type": "about:blank",
       "title": "Unauthorized",
       "status": 401,
-      "detail": "this needs an access token, sent as \"Authorization: Bearer …\"",
+      "detail": "send an access token as \"Authorization: Bearer …\"",
       "instance": "/v1/posts",
       "code": "missing_token",
       "request_id": "[request id]"
@@ -142,7 +142,7 @@ fn a_token_that_is_not_valid_here_is_refused_with_its_reason() {
             token().header("kid", json!("nobody's")),
         ),
     ] {
-        let answer = api.holder_of(&token.mint()).get("/v1/posts");
+        let answer = api.with_token(&token.mint()).get("/v1/posts");
         assert_eq!(
             answer.header("Content-Type"),
             "application/problem+json",
@@ -171,7 +171,7 @@ fn a_token_that_was_tampered_with_is_refused_and_not_repeated() {
     let (header, payload) = signed.split_once('.').expect("a JWT");
     let reversed: String = signature.chars().rev().collect();
     // The good one is remembered by now: nothing that resembles it may profit.
-    assert_eq!(api.holder_of(&good).get("/v1/posts").status, 200);
+    assert_eq!(api.with_token(&good).get("/v1/posts").status, 200);
     for (token, code) in [
         ("x".to_owned(), "malformed_token"),
         ("a.b.c".to_owned(), "malformed_token"),
@@ -185,7 +185,7 @@ fn a_token_that_was_tampered_with_is_refused_and_not_repeated() {
         (format!("{good}.x"), "malformed_token"),
         (good.to_uppercase(), "malformed_token"),
     ] {
-        let answer = api.holder_of(&token).get("/v1/posts");
+        let answer = api.with_token(&token).get("/v1/posts");
         answer.problem(401, code);
         assert!(!answer.text.contains(payload), "the answer repeats the token");
     }
@@ -218,7 +218,7 @@ fn both_forms_of_token_are_taken() {
         control.token().v1().claim("aud", json!(uri)),
         control.token().v1().claim("aud", json!(format!("{uri}/"))),
     ] {
-        let answer = api.holder_of(&token.mint()).get("/v1/profile");
+        let answer = api.with_token(&token.mint()).get("/v1/profile");
         assert_eq!(answer.status, 200, "{}", answer.text);
         assert_eq!(answer.json()["preferred_username"], "alice@contoso.example");
     }
@@ -228,7 +228,7 @@ fn both_forms_of_token_are_taken() {
 fn a_token_counts_only_in_the_one_authorization_header() {
     let api = TestApi::start();
     let token = api.control().token().mint();
-    let nobody = api.nobody();
+    let nobody = api.anonymous();
 
     nobody
         .get(&format!("/v1/posts?access_token={token}"))
@@ -251,7 +251,7 @@ fn a_token_counts_only_in_the_one_authorization_header() {
     basic.problem(401, "missing_token");
 
     let twice = api
-        .holder_of(&token)
+        .with_token(&token)
         .call("GET", "/v1/posts")
         .header("Authorization", &format!("Bearer {token}"))
         .send();
@@ -275,19 +275,19 @@ fn without_signing_keys_the_answer_is_503_until_the_identity_provider_is_back() 
     api.control().down();
     api.restart();
 
-    let answer = api.holder_of(&token).get("/v1/posts");
+    let answer = api.with_token(&token).get("/v1/posts");
     answer.problem(503, "keys_unavailable");
     assert_eq!(answer.header("Retry-After"), "5");
     assert_eq!(answer.header("WWW-Authenticate"), "", "it is not the token's fault");
-    let ready = api.nobody().get("/health/ready");
+    let ready = api.anonymous().get("/health/ready");
     assert_eq!(
         (ready.status, &ready.json()["checks"]["signing_keys"]["status"]),
         (503, &json!("unavailable"))
     );
 
-    api.control().heal();
-    api.nobody().get_until("/health/ready", 200);
-    api.holder_of(&token).get_until("/v1/posts", 200);
+    api.control().clear_faults();
+    api.anonymous().get_until("/health/ready", 200);
+    api.with_token(&token).get_until("/v1/posts", 200);
 }
 
 #[test]

@@ -13,13 +13,13 @@ use tempfile::TempDir;
 use crate::support::{api::TestApi, needs};
 
 /// A folder with the description of a running API, and the tools that `tests/clients` names.
-struct Workshop {
+struct ClientTools {
     api: TestApi,
     folder: TempDir,
     tools: PathBuf,
 }
 
-impl Workshop {
+impl ClientTools {
     /// `None` where the tools are not installed.
     fn open() -> Option<Self> {
         let tools = PathBuf::from(needs("BLOGCTL_TEST_CLIENTS")?);
@@ -36,7 +36,7 @@ impl Workshop {
         }
         fs::write(
             folder.path().join("api.json"),
-            api.nobody().get("/v1/openapi.json").text,
+            api.anonymous().get("/v1/openapi.json").text,
         )
         .expect("written");
         fs::write(folder.path().join("package.json"), r#"{"type":"module"}"#).expect("written");
@@ -75,12 +75,12 @@ impl Workshop {
 
 #[test]
 fn linters_find_nothing_in_the_description() {
-    let Some(workshop) = Workshop::open() else { return };
-    workshop.run(
+    let Some(setup) = ClientTools::open() else { return };
+    setup.run(
         "redocly",
         &["lint", "--config", "redocly.yaml", "--max-problems", "20", "api.json"],
     );
-    workshop.run(
+    setup.run(
         "spectral",
         &[
             "lint",
@@ -95,8 +95,8 @@ fn linters_find_nothing_in_the_description() {
 
 #[test]
 fn a_generated_typescript_client_compiles_and_works() {
-    let Some(workshop) = Workshop::open() else { return };
-    workshop.run("openapi-typescript", &["api.json", "--output", "api.d.ts"]);
+    let Some(setup) = ClientTools::open() else { return };
+    setup.run("openapi-typescript", &["api.json", "--output", "api.d.ts"]);
     let strict = [
         "--strict",
         "--skipLibCheck",
@@ -106,21 +106,17 @@ fn a_generated_typescript_client_compiles_and_works() {
         "--module",
         "nodenext",
     ];
-    workshop.run("tsc", &[&strict[..], &["client.ts"]].concat());
-    let said = workshop.run(
+    setup.run("tsc", &[&strict[..], &["client.ts"]].concat());
+    let said = setup.run(
         "node",
-        &[
-            "client.js",
-            workshop.api.url("/").trim_end_matches('/'),
-            &workshop.token(),
-        ],
+        &["client.js", setup.api.url("/").trim_end_matches('/'), &setup.token()],
     );
     assert!(said.contains("done"), "{said}");
 }
 
 #[test]
 fn a_generated_python_client_compiles_and_works() {
-    let Some(workshop) = Workshop::open() else { return };
+    let Some(setup) = ClientTools::open() else { return };
     let place = [
         "--path",
         "api.json",
@@ -130,23 +126,19 @@ fn a_generated_python_client_compiles_and_works() {
         "none",
         "--fail-on-warning",
     ];
-    workshop.run("openapi-python-client", &[&["generate"], &place[..]].concat());
-    workshop.run("python", &["-m", "compileall", "-q", "blogctl_client"]);
-    let said = workshop.run(
+    setup.run("openapi-python-client", &[&["generate"], &place[..]].concat());
+    setup.run("python", &["-m", "compileall", "-q", "blogctl_client"]);
+    let said = setup.run(
         "python",
-        &[
-            "client.py",
-            workshop.api.url("/").trim_end_matches('/'),
-            &workshop.token(),
-        ],
+        &["client.py", setup.api.url("/").trim_end_matches('/'), &setup.token()],
     );
     assert!(said.contains("done"), "{said}");
 }
 
 #[test]
 fn the_patterns_say_what_the_api_does_and_take_linear_time() {
-    let Some(workshop) = Workshop::open() else { return };
-    let alice = workshop.api.alice();
+    let Some(setup) = ClientTools::open() else { return };
+    let alice = setup.api.alice();
     let mut cases = Vec::new();
     for text in [
         "a",
@@ -181,7 +173,7 @@ fn the_patterns_say_what_the_api_does_and_take_linear_time() {
             cases.push(json!([name, text, status == 201]));
         }
     }
-    fs::write(workshop.folder.path().join("cases.json"), json!(cases).to_string()).expect("written");
-    let said = workshop.run("node", &["patterns.mjs"]);
+    fs::write(setup.folder.path().join("cases.json"), json!(cases).to_string()).expect("written");
+    let said = setup.run("node", &["patterns.mjs"]);
     assert!(said.contains("done"), "{said}");
 }

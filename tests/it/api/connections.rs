@@ -11,19 +11,19 @@ use serde_json::Value;
 use crate::support::{
     api::TestApi,
     attacks,
-    fuzz::{End, Sent},
-    raw_http::{RawAnswer, exchange},
+    fuzz::{RawRequest, SendEnd},
+    raw_http::{RawResponse, exchange},
 };
 
 fn port(api: &TestApi) -> u16 {
     url::Url::parse(&api.url("/")).expect("a URL").port().expect("a port")
 }
 
-fn send(api: &TestApi, bytes: &str, methods: &[&str], end: End) -> Vec<RawAnswer> {
+fn send(api: &TestApi, bytes: &str, methods: &[&str], end: SendEnd) -> Vec<RawResponse> {
     let methods = methods.iter().map(|&method| method.to_owned()).collect();
     exchange(
         port(api),
-        &Sent {
+        &RawRequest {
             bytes: bytes.as_bytes().to_vec(),
             methods,
             end,
@@ -32,7 +32,7 @@ fn send(api: &TestApi, bytes: &str, methods: &[&str], end: End) -> Vec<RawAnswer
     .expect("HTTP")
 }
 
-fn problem(answer: &RawAnswer) -> (u16, String) {
+fn problem(answer: &RawResponse) -> (u16, String) {
     assert_eq!(answer.header("content-type"), "application/problem+json", "{answer:?}");
     let document: Value = serde_json::from_slice(&answer.body).expect("JSON");
     assert_eq!(document["status"], answer.status);
@@ -87,7 +87,7 @@ fn requests_in_a_row_on_one_connection_are_answered_in_their_order() {
     let api = TestApi::start();
     let one = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let bytes = format!("{}{}{}", one("/health/live"), one("/nothing"), one("/v1/profile"));
-    let answers = send(&api, &bytes, &["GET", "GET", "GET"], End::Whole);
+    let answers = send(&api, &bytes, &["GET", "GET", "GET"], SendEnd::Whole);
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!(statuses, [200, 404, 401]);
     assert_eq!(answers.last().map(problem), Some((401, "missing_token".to_owned())));
@@ -100,7 +100,7 @@ fn a_body_may_come_in_chunks_and_must_have_one_length() {
     let post = |headers: &str, body: &str| {
         let head = format!("POST /v1/posts HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n");
         let bytes = format!("{head}Content-Type: application/json\r\nConnection: close\r\n{headers}\r\n{body}");
-        send(&api, &bytes, &["POST"], End::Whole)
+        send(&api, &bytes, &["POST"], SendEnd::Whole)
     };
     let json = r#"{"title":"a","content":"b"}"#;
     let chunks = format!(
@@ -160,7 +160,7 @@ fn a_head_that_is_too_large_is_refused_by_what_is_too_large() {
             &api,
             &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"),
             &["GET"],
-            End::Whole,
+            SendEnd::Whole,
         )
     };
     let long = format!("/v1/posts?q={}", "x".repeat(9000));

@@ -1,14 +1,14 @@
 //! Scripts of other sites.
 
 use crate::support::{
-    api::{Answer, TestApi},
-    binary::{Ended, blogctl},
+    api::{ApiResponse, TestApi},
+    binary::{CommandOutput, blogctl},
 };
 
 const ORIGIN: &str = "https://app.example";
 
-fn preflight(api: &TestApi, origin: &str, method: &str) -> Answer {
-    api.nobody()
+fn preflight(api: &TestApi, origin: &str, method: &str) -> ApiResponse {
+    api.anonymous()
         .call("OPTIONS", "/v1/posts/1")
         .header("Origin", origin)
         .header("Access-Control-Request-Method", method)
@@ -42,7 +42,7 @@ fn a_listed_site_may_call_and_read_errors_too() {
     );
     assert_eq!(allowed.header("Access-Control-Allow-Credentials"), "");
 
-    for client in [api.alice(), api.nobody()] {
+    for client in [api.alice(), api.anonymous()] {
         let answer = client.call("GET", "/v1/posts").header("Origin", ORIGIN).send();
         assert_eq!(answer.header("Access-Control-Allow-Origin"), ORIGIN, "{answer:?}");
         let exposed = answer.header("Access-Control-Expose-Headers").to_lowercase();
@@ -109,15 +109,15 @@ fn an_origin_that_no_browser_sends_stops_the_start() {
         ("a.example", "entry 1 is not an origin", "list origins such as"),
     ] {
         for command in ["serve-api", "config"] {
-            let ended = Ended::of_command(blogctl(folder.path()).arg(command).env("CORS_ORIGINS", entry));
-            assert_eq!(ended.code, Some(2), "{command} {entry}: {ended:?}");
+            let output = CommandOutput::of_command(blogctl(folder.path()).arg(command).env("CORS_ORIGINS", entry));
+            assert_eq!(output.code, Some(2), "{command} {entry}: {output:?}");
             assert!(
-                ended.stderr.contains(reason) && ended.stderr.contains(remedy),
-                "{command} {entry}: {ended:?}"
+                output.stderr.contains(reason) && output.stderr.contains(remedy),
+                "{command} {entry}: {output:?}"
             );
             assert!(
-                !ended.stderr.contains("hunter2") && !ended.stdout.contains("hunter2"),
-                "{ended:?}"
+                !output.stderr.contains("hunter2") && !output.stdout.contains("hunter2"),
+                "{output:?}"
             );
         }
     }
@@ -127,8 +127,8 @@ fn an_origin_that_no_browser_sends_stops_the_start() {
 fn an_origin_is_understood_with_a_slash_in_upper_case_and_with_its_default_port() {
     for entry in ["https://app.example/", "HTTPS://APP.example", "https://app.example:443"] {
         let folder = tempfile::tempdir().expect("a folder");
-        let ended = Ended::of_command(blogctl(folder.path()).arg("config").env("CORS_ORIGINS", entry));
-        assert_eq!(ended.code, Some(0), "{entry}: {ended:?}");
+        let output = CommandOutput::of_command(blogctl(folder.path()).arg("config").env("CORS_ORIGINS", entry));
+        assert_eq!(output.code, Some(0), "{entry}: {output:?}");
         let api = TestApi::with(|settings| settings.api.cors_origins = vec![entry.to_owned()]);
         assert_eq!(
             preflight(&api, ORIGIN, "PUT").header("Access-Control-Allow-Origin"),

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::support::{
-    api::{Answer, Client, TestApi},
-    binary::Ended,
+    api::{ApiResponse, Client, TestApi},
+    binary::CommandOutput,
 };
 
 const ROUTES: &str = include_str!("../../../src/api/routes.rs");
 
 fn description(api: &TestApi) -> Value {
-    api.nobody().get("/v1/openapi.json").json()
+    api.anonymous().get("/v1/openapi.json").json()
 }
 
 fn operations(description: &Value) -> Vec<(String, String, Value)> {
@@ -123,7 +123,7 @@ fn it_is_whole_and_of_these_settings() {
 fn what_is_answered_is_described() {
     let api = TestApi::with(|settings| settings.api.max_body_bytes = 2000);
     let description = description(&api);
-    let (alice, bob, nobody) = (api.alice(), api.bob(), api.nobody());
+    let (alice, bob, nobody) = (api.alice(), api.bob(), api.anonymous());
     let reader = api.bearer(|token| token.claim("scp", json!("other")));
     let good = json!({"title": "a", "content": "b"});
     let id = alice.write("a", "b");
@@ -134,7 +134,7 @@ fn what_is_answered_is_described() {
     };
     let known = |path: &str, etag: &str| alice.call("GET", path).header("If-None-Match", etag).send();
     let own = nobody.get("/v1/openapi.json").header("ETag").to_owned();
-    let calls: Vec<(u16, &str, &str, Answer)> = vec![
+    let calls: Vec<(u16, &str, &str, ApiResponse)> = vec![
         (200, "get", "/health", nobody.get("/health")),
         (200, "get", "/health/live", nobody.get("/health/live")),
         (200, "get", "/health/ready", nobody.get("/health/ready")),
@@ -243,21 +243,21 @@ fn what_is_answered_is_described() {
 #[test]
 fn it_is_open_to_everybody_and_sent_once() {
     let api = TestApi::start();
-    let first = api.nobody().get("/v1/openapi.json");
+    let first = api.anonymous().get("/v1/openapi.json");
     assert_eq!((first.status, first.header("Content-Type")), (200, "application/json"));
     let known = api
-        .nobody()
+        .anonymous()
         .call("GET", "/v1/openapi.json")
         .header("If-None-Match", first.header("ETag"))
         .send();
     assert_eq!((known.status, known.text.as_str()), (304, ""));
     let other = api
-        .nobody()
+        .anonymous()
         .call("GET", "/v1/openapi.json")
         .header("If-None-Match", "\"other\"")
         .send();
     assert_eq!(other.status, 200);
-    api.nobody()
+    api.anonymous()
         .post("/v1/openapi.json", &json!({}))
         .problem(405, "method_not_allowed");
 }
@@ -280,11 +280,11 @@ fn the_command_prints_what_the_server_gives() {
         .into_iter()
         .chain(set.iter().flat_map(|one| ["--set", one]))
         .collect();
-    let printed = Ended::of(folder.path(), &arguments);
+    let printed = CommandOutput::of(folder.path(), &arguments);
     assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""));
-    assert_eq!(printed.stdout, api.nobody().get("/v1/openapi.json").text + "\n");
+    assert_eq!(printed.stdout, api.anonymous().get("/v1/openapi.json").text + "\n");
 
-    let bare = Ended::of(folder.path(), &["openapi"]);
+    let bare = CommandOutput::of(folder.path(), &["openapi"]);
     assert_eq!(bare.code, Some(0), "no setting has to be there: {}", bare.stderr);
     assert!(bare.stdout.contains("--scope access_as_user "));
 }
@@ -292,7 +292,7 @@ fn the_command_prints_what_the_server_gives() {
 #[test]
 fn the_page_may_load_nothing_from_elsewhere() {
     let api = TestApi::start();
-    let page = api.nobody().get("/v1/docs");
+    let page = api.anonymous().get("/v1/docs");
     assert_eq!(
         (page.status, page.header("Content-Type")),
         (200, "text/html; charset=utf-8")
@@ -304,7 +304,7 @@ fn the_page_may_load_nothing_from_elsewhere() {
         .collect();
     assert_eq!(parts.len(), 5, "{parts:?}");
     for part in parts {
-        let part = api.nobody().get(part);
+        let part = api.anonymous().get(part);
         assert_eq!(part.status, 200);
         let policy = part.header("Content-Security-Policy");
         assert!(
@@ -326,7 +326,9 @@ fn the_page_may_load_nothing_from_elsewhere() {
         "..%2fopenapi.json",
         "nothing",
     ] {
-        api.nobody().get(&format!("/v1/docs/{other}")).problem(404, "not_found");
+        api.anonymous()
+            .get(&format!("/v1/docs/{other}"))
+            .problem(404, "not_found");
     }
 }
 

@@ -10,11 +10,11 @@ use crate::support::{
     api::Client,
     dev::Dev,
     fuzz::{
-        End, Grammar, Sent,
+        Grammar, RawRequest, SendEnd,
         run::{self, Target},
     },
     idp::IdpControl,
-    raw_http::{self, RawAnswer},
+    raw_http::{self, RawResponse},
 };
 
 const REQUESTS: u64 = 20_000;
@@ -131,11 +131,11 @@ fn random_requests_neither_break_it_nor_make_it_hang_nor_get_an_answer_that_is_n
     assert_eq!(alice.get("/health").status, 200);
     let id = alice.write("Still here", "As if nothing had been.");
     assert_eq!(alice.get(&format!("/v1/posts/{id}")).status, 200);
-    run::ends_well(dev, seed);
+    run::stops_cleanly(dev, seed);
 }
 
-fn check(sent: &Sent, answers: &[RawAnswer]) -> Result<(), String> {
-    if sent.end == End::Whole && answers.is_empty() {
+fn check(sent: &RawRequest, answers: &[RawResponse]) -> Result<(), String> {
+    if sent.end == SendEnd::Whole && answers.is_empty() {
         return Err("no answer".to_owned());
     }
     for answer in answers {
@@ -158,11 +158,11 @@ fn check(sent: &Sent, answers: &[RawAnswer]) -> Result<(), String> {
 }
 
 /// RFC 9457, with the members that the API promises.
-fn check_problem(sent: &Sent, answer: &RawAnswer) -> Result<(), String> {
+fn check_problem(sent: &RawRequest, answer: &RawResponse) -> Result<(), String> {
     let is_readiness = answer.status == 503 && answer.header("content-type") == "application/json";
     let is_to_head = answer.body.is_empty() && sent.methods.iter().any(|method| method == "HEAD");
     // The web server refuses what it cannot read as HTTP before any of this program sees it.
-    let is_unread = answer.body.is_empty() && matches!(answer.status, 400 | 408 | 431) && sent.end != End::Whole;
+    let is_unread = answer.body.is_empty() && matches!(answer.status, 400 | 408 | 431) && sent.end != SendEnd::Whole;
     if is_readiness || is_to_head || is_unread {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use crate::support::api::TestApi;
 #[test]
 fn a_healthy_api_says_so() {
     let api = TestApi::start();
-    let ready = api.nobody().get_until("/health/ready", 200);
+    let ready = api.anonymous().get_until("/health/ready", 200);
     insta::assert_snapshot!(ready.snapshot(), @r#"
     {
       "status": "ok",
@@ -22,8 +22,8 @@ fn a_healthy_api_says_so() {
       }
     }
     "#);
-    assert_eq!(api.nobody().get("/health").text, ready.text);
-    let live = api.nobody().get("/health/live");
+    assert_eq!(api.anonymous().get("/health").text, ready.text);
+    let live = api.anonymous().get("/health/live");
     assert_eq!((live.status, live.text.as_str()), (200, r#"{"status":"ok"}"#));
     assert_eq!(live.header("Cache-Control"), "no-store");
 }
@@ -32,26 +32,23 @@ fn a_healthy_api_says_so() {
 fn without_its_database_the_api_is_not_ready_and_shows_nothing_of_the_reason() {
     let api = TestApi::start();
     let path = &api.settings.database.url;
-    api.nobody().get_until("/health/ready", 200);
+    api.anonymous().get_until("/health/ready", 200);
     let mut other = SqliteConnection::establish(path).expect("the same file");
     other
         .batch_execute("ALTER TABLE blog_posts RENAME TO gone1; ALTER TABLE post_counts RENAME TO gone2;")
         .expect("renamed");
 
-    let ready = api.nobody().get_until("/health/ready", 503);
+    let ready = api.anonymous().get_until("/health/ready", 503);
     let expected = json!({
         "status": "unavailable",
         "checks": { "database": { "status": "unavailable" }, "signing_keys": { "status": "ok" } },
     });
     assert_eq!((ready.status, ready.json()), (503, expected));
-    assert_eq!(api.nobody().get("/health/live").status, 200, "it lives all the same");
+    assert_eq!(api.anonymous().get("/health/live").status, 200, "it lives all the same");
 
     for answer in [api.alice().get("/v1/posts"), api.alice().get("/v1/posts/1")] {
         let detail = answer.problem(500, "internal");
-        assert_eq!(
-            detail,
-            "something went wrong on the server; it was logged under this request id"
-        );
+        assert_eq!(detail, "the server failed; the error was logged under this request id");
         for internal in [path.as_str(), "table", "blog_posts", "post_counts", "statement"] {
             assert!(!answer.text.contains(internal), "{internal}: {}", answer.text);
         }
@@ -60,13 +57,13 @@ fn without_its_database_the_api_is_not_ready_and_shows_nothing_of_the_reason() {
     other
         .batch_execute("ALTER TABLE gone1 RENAME TO blog_posts; ALTER TABLE gone2 RENAME TO post_counts;")
         .expect("renamed");
-    api.nobody().get_until("/health/ready", 200);
+    api.anonymous().get_until("/health/ready", 200);
 }
 
 #[test]
 fn without_its_sqlite_file_the_api_is_not_ready_refuses_writes_for_now_and_recovers_with_it() {
     let api = TestApi::start();
-    let (alice, nobody) = (api.alice(), api.nobody());
+    let (alice, nobody) = (api.alice(), api.anonymous());
     alice.write("before", "x");
     nobody.get_until("/health/ready", 200);
     let path = std::path::PathBuf::from(&api.settings.database.url);

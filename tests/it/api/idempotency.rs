@@ -4,9 +4,9 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::support::api::{Answer, Client, TestApi, each_api};
+use crate::support::api::{ApiResponse, Client, TestApi, each_api};
 
-fn create(client: &Client, key: &str, title: &str) -> Answer {
+fn create(client: &Client, key: &str, title: &str) -> ApiResponse {
     client
         .call("POST", "/v1/posts")
         .header("Idempotency-Key", key)
@@ -126,7 +126,7 @@ fn requests_at_the_same_time_make_one_post() {
         let alice = api.alice();
         for round in 0..5 {
             let key = format!("round-{round}");
-            let answers: Vec<Answer> = thread::scope(|scope| {
+            let answers: Vec<ApiResponse> = thread::scope(|scope| {
                 let sent: Vec<_> = (0..8)
                     .map(|_| scope.spawn(|| create(&alice, &key, &format!("Post {round}"))))
                     .collect();
@@ -183,7 +183,7 @@ fn a_key_that_is_none_is_refused_before_anything_is_written() {
 fn a_key_helps_nobody_without_a_token() {
     let api = TestApi::start();
     create(&api.alice(), "k", "One");
-    create(&api.nobody(), "k", "One").problem(401, "missing_token");
+    create(&api.anonymous(), "k", "One").problem(401, "missing_token");
 }
 
 #[test]

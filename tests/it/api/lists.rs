@@ -8,9 +8,9 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Client, TestApi, each_api};
+use crate::support::api::{ApiResponse, Client, TestApi, each_api};
 
-pub(super) fn titles(answer: &Answer) -> Vec<String> {
+pub(super) fn titles(answer: &ApiResponse) -> Vec<String> {
     assert_eq!(answer.status, 200, "{}", answer.text);
     let json = answer.json();
     let posts = json.as_array().expect("a bare array");
@@ -21,7 +21,7 @@ pub(super) fn titles(answer: &Answer) -> Vec<String> {
 }
 
 /// The path in `Link: <…>; rel="next"`.
-pub(super) fn next(answer: &Answer) -> Option<String> {
+pub(super) fn next(answer: &ApiResponse) -> Option<String> {
     let link = answer.header("Link");
     let path = link.strip_prefix('<')?.strip_suffix(">; rel=\"next\"")?;
     assert!(path.starts_with("/v1/posts?"), "{link}");

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::{
     api::{Client, TestApi},
-    binary::{Ended, blogctl},
+    binary::{CommandOutput, blogctl},
 };
 
 const OTHER_TENANT: &str = "99999999-9999-4999-8999-999999999999";
@@ -37,7 +37,7 @@ fn ten_thousand_requests_cause_one_fetch_of_the_signing_keys() {
     let api = TestApi::with(|settings| settings.api.rate_limits = false);
     let alice = api.alice();
     alice.get_until("/v1/profile", 200);
-    let client = alice.kept_alive();
+    let client = alice.keep_alive();
     storm(10_000, |_| client.status("/v1/posts/0"), 404);
     assert_eq!(key_fetches(&api), 1);
 }
@@ -48,7 +48,7 @@ fn ten_thousand_invented_kids_cause_two_fetches_at_most() {
     api.alice().get_until("/v1/profile", 200);
     let token = api.control().token().mint();
     let (_, rest) = token.split_once('.').expect("a JWT");
-    let client = api.nobody().kept_alive();
+    let client = api.anonymous().keep_alive();
     let with_kid = |n: usize| {
         use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
         let header = json!({"typ": "JWT", "alg": "RS256", "kid": format!("invented-{n}")}).to_string();
@@ -63,7 +63,7 @@ fn tokens_of_version_2_are_taken() {
     let api = TestApi::start();
     assert_eq!(api.bearer(|token| token).get("/v1/profile").status, 200);
     assert_eq!(
-        api.holder_of(&api.control().token().v1().mint())
+        api.with_token(&api.control().token().v1().mint())
             .get("/v1/profile")
             .status,
         200,
@@ -94,8 +94,8 @@ fn who_is_known_but_may_not_gets_403_and_who_is_not_known_401() {
         .get("/v1/posts")
         .problem(403, "insufficient_scope");
     api.bob().delete(&format!("/v1/posts/{id}")).problem(403, "not_author");
-    api.nobody().get("/v1/posts").problem(401, "missing_token");
-    api.holder_of(&api.control().token().expired().mint())
+    api.anonymous().get("/v1/posts").problem(401, "missing_token");
+    api.with_token(&api.control().token().expired().mint())
         .get("/v1/posts")
         .problem(401, "expired");
 }
@@ -105,11 +105,11 @@ fn a_comma_list_of_cors_origins_does_not_stop_the_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let origins = "https://a.example, https://b.example";
     let mut command = blogctl(folder.path());
-    let ended = Ended::of_command(command.args(["config", "--json"]).env("CORS_ORIGINS", origins));
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let output = CommandOutput::of_command(command.args(["config", "--json"]).env("CORS_ORIGINS", origins));
+    assert_eq!(output.code, Some(0), "{output:?}");
     assert!(
-        ended.stdout.contains("https://a.example") && ended.stdout.contains("https://b.example"),
-        "{ended:?}"
+        output.stdout.contains("https://a.example") && output.stdout.contains("https://b.example"),
+        "{output:?}"
     );
     let api = TestApi::with(|settings| {
         settings.api.cors_origins = vec!["https://a.example".to_owned(), "https://b.example".to_owned()];
@@ -123,16 +123,16 @@ fn a_comma_list_of_cors_origins_does_not_stop_the_start() {
 #[test]
 fn the_api_is_not_ready_while_its_database_is_down() {
     let api = TestApi::start();
-    api.nobody().get_until("/health/ready", 200);
+    api.anonymous().get_until("/health/ready", 200);
     let mut other = SqliteConnection::establish(&api.settings.database.url).expect("the same file");
     other
         .batch_execute("ALTER TABLE post_counts RENAME TO gone")
         .expect("renamed");
-    api.nobody().get_until("/health/ready", 503);
+    api.anonymous().get_until("/health/ready", 503);
     other
         .batch_execute("ALTER TABLE gone RENAME TO post_counts")
         .expect("renamed");
-    api.nobody().get_until("/health/ready", 200);
+    api.anonymous().get_until("/health/ready", 200);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{io::Write as _, net::TcpStream, time::Duration};
 use serde_json::json;
 
 use crate::support::{
-    api::{Answer, TestApi},
+    api::{ApiResponse, TestApi},
     attacks,
     dev::Dev,
 };
@@ -25,7 +25,7 @@ fn every_form_of_a_static_file_has_a_tag_and_is_sent_once() {
     let api = TestApi::start();
     for path in STATIC {
         let ask = |coding: &str, known: &str| {
-            let call = api.nobody().call("GET", path).header("Accept-Encoding", coding);
+            let call = api.anonymous().call("GET", path).header("Accept-Encoding", coding);
             if known.is_empty() {
                 call.send()
             } else {
@@ -56,7 +56,7 @@ fn every_form_of_a_static_file_has_a_tag_and_is_sent_once() {
             assert_eq!(ask(coding, "*").status, 304, "{path} {coding}");
         }
         ask("identity;q=0, compress", "").problem(406, "not_acceptable");
-        let head = api.nobody().call("HEAD", path).send();
+        let head = api.anonymous().call("HEAD", path).send();
         assert_eq!(
             (head.status, head.header("ETag"), head.text.as_str()),
             (200, plain.header("ETag"), ""),
@@ -70,12 +70,12 @@ fn the_page_can_be_turned_off_and_the_description_stays() {
     let api = TestApi::with(|settings| settings.api.docs = false);
     for path in STATIC.iter().filter(|path| path.starts_with("/v1/docs")) {
         for method in ["GET", "HEAD", "OPTIONS", "POST"] {
-            let answer = api.nobody().call(method, path).send();
+            let answer = api.anonymous().call(method, path).send();
             assert_eq!(answer.status, 404, "{method} {path}");
         }
-        api.nobody().get(path).problem(404, "not_found");
+        api.anonymous().get(path).problem(404, "not_found");
     }
-    assert_eq!(api.nobody().get("/v1/openapi.json").status, 200);
+    assert_eq!(api.anonymous().get("/v1/openapi.json").status, 200);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn every_route_counts_to_the_budget_of_the_address_and_health_to_its_own() {
         });
         for (n, (method, path)) in calls.into_iter().enumerate() {
             let from_one_address = |method: &str, path: &str| {
-                api.nobody()
+                api.anonymous()
                     .call(method, path)
                     .header("X-Forwarded-For", &format!("198.51.100.{n}"))
             };
@@ -116,7 +116,7 @@ fn every_route_counts_to_the_budget_of_the_address_and_health_to_its_own() {
                     call.send()
                 }
             };
-            let answers: Vec<Answer> = (0..40).map(|n| ask(n % 2 == 0)).collect();
+            let answers: Vec<ApiResponse> = (0..40).map(|n| ask(n % 2 == 0)).collect();
             let admitted = answers.iter().filter(|answer| answer.status != 429).count();
             let is_bounded = (5..20).contains(&admitted);
             attacks::record(

@@ -11,7 +11,7 @@ use diesel::{RunQueryDsl, connection::SimpleConnection};
 use serde_json::json;
 
 use crate::support::{
-    api::{Answer, TestApi},
+    api::{ApiResponse, TestApi},
     database::PostgresDatabase,
 };
 
@@ -28,7 +28,7 @@ fn api_on(postgres: &PostgresDatabase) -> TestApi {
 }
 
 #[track_caller]
-fn is_unavailable(answer: &Answer) {
+fn is_unavailable(answer: &ApiResponse) {
     answer.problem(503, "database_unavailable");
     assert!(
         answer

@@ -85,7 +85,7 @@ fn every_response_says_what_the_caller_may_do() {
             .header("blog-rights"),
         "write"
     );
-    assert_eq!(without.nobody().get("/v1/posts").header("blog-rights"), "");
+    assert_eq!(without.anonymous().get("/v1/posts").header("blog-rights"), "");
 }
 
 #[test]

@@ -200,7 +200,7 @@ fn all_wrong_fields_are_named_at_once() {
     let nothing = alice.put("/v1/posts/1", &json!({ "unknown": 1 })).wrong_fields();
     assert_eq!(
         nothing,
-        [("body".to_owned(), "must hold title, content or both".to_owned())]
+        [("body".to_owned(), "must contain title, content or both".to_owned())]
     );
     let wrong = alice
         .put("/v1/posts/1", &json!({ "title": "", "content": [] }))

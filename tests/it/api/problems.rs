@@ -80,7 +80,7 @@ fn deeply_nested_json_is_refused_and_hurts_nobody() {
 fn a_path_that_is_not_there_is_a_404_problem() {
     let api = TestApi::start();
     for path in ["/", "/v2/posts", "/healthy", "/health/", "/favicon.ico", "/%00", "/v1x"] {
-        let answer = api.nobody().get(path);
+        let answer = api.anonymous().get(path);
         assert_eq!(answer.problem(404, "not_found"), "Not Found", "{path}");
         assert_eq!(answer.json()["instance"], path);
     }
@@ -151,7 +151,7 @@ fn head_answers_as_get_does_but_without_the_body() {
 #[test]
 fn a_sane_request_id_comes_back_and_another_does_not() {
     let api = TestApi::start();
-    let ask = |path: &str, id: &str| api.nobody().call("GET", path).header("X-Request-ID", id).send();
+    let ask = |path: &str, id: &str| api.anonymous().call("GET", path).header("X-Request-ID", id).send();
     for path in ["/health/live", "/v1/posts", "/nowhere"] {
         assert_eq!(ask(path, "my-id_1.a").header("X-Request-ID"), "my-id_1.a", "{path}");
         for insane in ["", "a b", "<script>", &"x".repeat(65), "a;b", "\u{e4}"] {
@@ -189,7 +189,7 @@ fn options_is_answered_with_what_the_route_knows() {
             "{path}"
         );
     }
-    api.nobody()
+    api.anonymous()
         .call("OPTIONS", "/v1/posts")
         .send()
         .problem(401, "missing_token");

@@ -34,7 +34,7 @@ fn a_forwarded_address_of_a_stranger_helps_nobody_over_the_limit() {
     let flood = |api: &TestApi| {
         let one = |n: u32| {
             let call = api
-                .nobody()
+                .anonymous()
                 .call("GET", "/v1/posts")
                 .header("X-Forwarded-For", &format!("198.51.100.{n}"));
             call.send().status
@@ -44,7 +44,7 @@ fn a_forwarded_address_of_a_stranger_helps_nobody_over_the_limit() {
     let refused = flood(&api);
     attacks::record("API: rate limits", "a flood under invented addresses", refused > 0);
     assert!(refused > 0);
-    assert_eq!(api.nobody().get("/health/live").status, 200, "health has no limit");
+    assert_eq!(api.anonymous().get("/health/live").status, 200, "health has no limit");
     let behind_a_proxy = TestApi::with(|settings| {
         (settings.api.limit_address_burst, settings.api.limit_address_per_second) = (5, 1);
         settings.server.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::support::{
     api::{Client, TestApi, each_api},
-    binary::Ended,
+    binary::CommandOutput,
     database::block_on,
 };
 
@@ -109,12 +109,12 @@ fn a_change_by_another_process_is_seen_by_the_next_read() {
 
     let url = format!("database.url={}", api.settings.database.url);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let seeded = Ended::of(folder.path(), &["seed", "--yes", "--count", "5", "--set", &url]);
+    let seeded = CommandOutput::of(folder.path(), &["seed", "--yes", "--count", "5", "--set", &url]);
     assert_eq!(seeded.code, Some(0), "{seeded:?}");
     assert_eq!(top(&alice).1, "6");
     assert_eq!(title(&alice, id), "kept");
 
-    let cleared = Ended::of(
+    let cleared = CommandOutput::of(
         folder.path(),
         &["seed", "--clear", "--yes", "--count", "0", "--set", &url],
     );
@@ -200,10 +200,10 @@ fn the_stamp_differs_after_whatever_shows() {
     let database = Database::open(&file.settings).expect("opens");
     database.migrate().expect("migrates");
     let blog = Blog::new(database.clone());
-    let stamp = || database.stamp().expect("asked").expect("SQLite has one");
+    let stamp = || database.data_version().expect("asked").expect("SQLite has one");
     let key = UserKey {
-        tid: Uuid::from_u128(1),
-        oid: Uuid::from_u128(2),
+        tenant_id: Uuid::from_u128(1),
+        object_id: Uuid::from_u128(2),
     };
     let mut before = stamp();
     let author = block_on(blog.ensure_user(key, "Ann")).expect("a user").0;
@@ -216,7 +216,7 @@ fn the_stamp_differs_after_whatever_shows() {
     ))
     .expect("written");
     assert!(
-        stamp() != before && stamp().shows_the_same_of_known_posts(before),
+        stamp() != before && stamp().same_existing_posts(before),
         "a new post changes no other"
     );
     for change in [
@@ -231,10 +231,7 @@ fn the_stamp_differs_after_whatever_shows() {
         } else {
             execute(&file.settings, change);
         }
-        assert!(
-            stamp() != before && !stamp().shows_the_same_of_known_posts(before),
-            "{change}"
-        );
+        assert!(stamp() != before && !stamp().same_existing_posts(before), "{change}");
     }
 }
 

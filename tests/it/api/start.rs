@@ -77,9 +77,9 @@ fn starting_does_not_wait_for_the_identity_provider() {
     let port = silent.local_addr().expect("bound").port();
     api.settings.entra.authority_host = Some(format!("http://127.0.0.1:{port}").parse().expect("a URL"));
     api.restart();
-    assert_eq!(api.nobody().get("/health/live").status, 200);
+    assert_eq!(api.anonymous().get("/health/live").status, 200);
     assert_eq!(
-        api.nobody().get("/health/ready").json()["checks"]["database"]["status"],
+        api.anonymous().get("/health/ready").json()["checks"]["database"]["status"],
         "ok"
     );
 }

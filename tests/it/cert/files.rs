@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{cert, folder, run};
 use crate::support::{
-    azure::{InVault, PlayedAzure},
-    binary::{Ended, blogctl},
+    azure::{FakeAzure, VaultCertificate},
+    binary::{CommandOutput, blogctl},
     certificates::{TestCertificate, file, pem},
     entra::keys,
 };
@@ -24,8 +24,8 @@ fn names_that_cannot_be_are_wrong_usage_and_nothing_is_written() {
         &["new", "--san", "10.0.0.256"],
         &["new", "--san", "blog.example.com:8080"],
     ] {
-        let ended = run(folder.path(), arguments);
-        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stderr);
+        let output = run(folder.path(), arguments);
+        assert_eq!(output.code, Some(2), "{arguments:?}: {}", output.stderr);
     }
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
@@ -57,12 +57,12 @@ fn what_stands_in_the_way_is_told_with_a_hint_that_helps() {
             "choose another --name or --out",
         ),
     ] {
-        let ended = run(folder.path(), arguments);
-        assert_eq!(ended.code, Some(1), "{arguments:?}: {}", ended.stderr);
+        let output = run(folder.path(), arguments);
+        assert_eq!(output.code, Some(1), "{arguments:?}: {}", output.stderr);
         assert!(
-            ended.stderr.contains(said) && ended.stderr.contains(hint),
+            output.stderr.contains(said) && output.stderr.contains(hint),
             "{arguments:?}: {}",
-            ended.stderr
+            output.stderr
         );
     }
 }
@@ -129,24 +129,24 @@ fn a_federated_token_has_no_thumbprint() {
         "[[client.credential]]\nsource = \"managed_identity\"\nclient_id = \"7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f\"\n",
     )
     .expect("written");
-    let ended = run(folder.path(), &["thumbprint"]);
-    assert_eq!(ended.code, Some(1));
+    let output = run(folder.path(), &["thumbprint"]);
+    assert_eq!(output.code, Some(1));
     assert!(
-        ended.stderr.contains("no entry of client.credential is a certificate"),
+        output.stderr.contains("no entry of client.credential is a certificate"),
         "{}",
-        ended.stderr
+        output.stderr
     );
-    assert!(!ended.stderr.contains("cert_path"), "{}", ended.stderr);
+    assert!(!output.stderr.contains("cert_path"), "{}", output.stderr);
 }
 
 #[test]
 fn the_thumbprint_of_a_key_that_stays_in_a_vault_is_that_of_its_certificate() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     let key = keys()[0].key.clone();
     let certificate = TestCertificate::new("site", &key).make();
     azure.put(
         "blog-site",
-        InVault {
+        VaultCertificate {
             certificate: certificate.clone(),
             key,
             exportable: false,
@@ -159,12 +159,15 @@ fn the_thumbprint_of_a_key_that_stays_in_a_vault_is_that_of_its_certificate() {
     command
         .env("BLOG_CLIENT__CREDENTIAL", entry.to_string())
         .env("BLOG_AZURE__IMDS_URL", azure.server.url(""));
-    let ended = Ended::of_command(command.args(["cert", "thumbprint", "--format", "sha256-hex"]));
+    let output = CommandOutput::of_command(command.args(["cert", "thumbprint", "--format", "sha256-hex"]));
     file(folder.path(), "cert.pem", &[&pem(&certificate)]);
     assert_eq!(
-        ended.stdout,
+        output.stdout,
         cert(folder.path(), &["thumbprint", "--format", "sha256-hex", "cert.pem"]),
-        "{ended:?}"
+        "{output:?}"
     );
-    assert!(azure.asked("/secrets/").is_empty(), "the key is not needed for that");
+    assert!(
+        azure.requests_to("/secrets/").is_empty(),
+        "the key is not needed for that"
+    );
 }

@@ -1,7 +1,7 @@
 //! Creation under a key: how long it is remembered, and that the key and the post are written together or not at all.
 
 use blogctl::{
-    blog::{BlogError, CreatedOnce, IdempotencyKey, Post, Rights, User},
+    blog::{BlogError, IdempotencyKey, IdempotentResponse, Post, Rights, User},
     db::DbError,
 };
 use diesel::{QueryableByName, RunQueryDsl, sql_types::BigInt};
@@ -9,10 +9,10 @@ use diesel::{QueryableByName, RunQueryDsl, sql_types::BigInt};
 use crate::support::database::{TestBlog, draft, each_blog};
 
 impl TestBlog {
-    async fn once(&self, author: &User, key: &str, title: &str) -> Result<CreatedOnce, BlogError> {
+    async fn once(&self, author: &User, key: &str, title: &str) -> Result<IdempotentResponse, BlogError> {
         let key = IdempotencyKey::parse(key).expect("a key");
         self.blog
-            .create_once(Rights::Write, author, draft(title), key, |post: &Post| {
+            .create_idempotent(Rights::Write, author, draft(title), key, |post: &Post| {
                 Ok(format!("made {}", post.id))
             })
             .await
@@ -61,7 +61,7 @@ fn a_key_is_known_for_a_day_and_free_after_it() {
         let again = test.once(&author, "k", "One").await.expect("known");
         assert_eq!(
             again,
-            CreatedOnce {
+            IdempotentResponse {
                 is_replay: true,
                 ..first.clone()
             }
@@ -106,13 +106,13 @@ fn without_the_key_there_is_no_post_and_without_the_post_no_key() {
         let fails = |_: &Post| serde_json::from_str("no JSON");
         let outcome = test
             .blog
-            .create_once(Rights::Write, &author, draft("One"), key(), fails)
+            .create_idempotent(Rights::Write, &author, draft("One"), key(), fails)
             .await;
-        assert!(matches!(outcome, Err(BlogError::NoAnswer(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(BlogError::Render(_))), "{outcome:?}");
         let panics = |_: &Post| panic!("while the answer is made");
         let outcome = test
             .blog
-            .create_once(Rights::Write, &author, draft("One"), key(), panics)
+            .create_idempotent(Rights::Write, &author, draft("One"), key(), panics)
             .await;
         assert!(
             matches!(outcome, Err(BlogError::Database(DbError::Panicked))),

@@ -30,7 +30,7 @@ fn a_missing_folder_a_folder_and_a_file_of_something_else_are_named() {
     let missing = folder.path().join("missing/blog.db").display().to_string();
     let message = refusal(&missing);
     assert!(
-        message.contains(&missing) && message.contains("make it first"),
+        message.contains(&missing) && message.contains("create it first"),
         "{message}"
     );
 

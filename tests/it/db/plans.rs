@@ -6,7 +6,7 @@ use blogctl::{
     blog::Blog,
     db::{
         BlockingConnection, Connection, Database, DbError,
-        post_list::{self, Extent, Place, Wanted},
+        post_list::{self, Keyset, PageLimits, PostFilter},
         post_search::{self, Sought},
         posts::{self, NewPost},
         users,
@@ -60,10 +60,10 @@ fn analyzed(file: &SqliteFile, users: u128) -> BlockingConnection {
     connection
 }
 
-fn up_to(limit: i64) -> Extent {
-    Extent {
-        limit,
-        max_bytes: 1024 * 1024,
+fn up_to(posts: i64) -> PageLimits {
+    PageLimits {
+        posts,
+        bytes: 1024 * 1024,
         content_chars: None,
     }
 }
@@ -124,9 +124,9 @@ fn lists_walk_an_index_and_sort_nothing_even_with_statistics() {
     for users in [1, 5] {
         let file = SqliteFile::new();
         let mut connection = analyzed(&file, users);
-        let everything = Wanted::default();
-        let of_one = Wanted { author_id: Some(1) };
-        let middle = Place {
+        let everything = PostFilter::default();
+        let of_one = PostFilter { author_id: Some(1) };
+        let middle = Keyset {
             created_at_micros: 1_767_226_000_000_000,
             id: 2000,
         };
@@ -134,7 +134,7 @@ fn lists_walk_an_index_and_sort_nothing_even_with_statistics() {
             (&everything, "blog_posts_newest"),
             (&of_one, "blog_posts_newest_of_author"),
         ] {
-            for place in [Place::TOP, middle] {
+            for place in [Keyset::TOP, middle] {
                 for limit in [1, 2, 21, 1001] {
                     let ran = statements(&mut connection, |c| {
                         post_list::after(c, wanted, place, up_to(limit)).expect("a page");
@@ -166,11 +166,11 @@ fn lists_walk_an_index_and_sort_nothing_even_with_statistics() {
 fn skipping_and_counting_touch_indexes_only() {
     let file = SqliteFile::new();
     let mut connection = analyzed(&file, 3);
-    let everything = Wanted::default();
-    let of_one = Wanted { author_id: Some(3) };
+    let everything = PostFilter::default();
+    let of_one = PostFilter { author_id: Some(3) };
     let ran = statements(&mut connection, |c| {
-        post_list::place_after(c, &everything, 4000).expect("a place");
-        post_list::place_after(c, &of_one, 500).expect("a place");
+        post_list::skip(c, &everything, 4000).expect("a place");
+        post_list::skip(c, &of_one, 500).expect("a place");
         post_list::count(c, &of_one).expect("a count");
     });
     assert_eq!(ran.len(), 3);
@@ -211,7 +211,7 @@ fn the_total_is_read_from_one_row() {
     let file = SqliteFile::new();
     let mut connection = analyzed(&file, 3);
     let ran = statements(&mut connection, |c| {
-        assert_eq!(post_list::count(c, &Wanted::default()).expect("a count"), 5000);
+        assert_eq!(post_list::count(c, &PostFilter::default()).expect("a count"), 5000);
     });
     let [statement] = ran.as_slice() else {
         panic!("one statement: {ran:?}")
@@ -235,8 +235,8 @@ fn what_a_request_by_key_runs_is_kept_as_a_prepared_statement() {
     });
     let read_all = |c: &mut Connection<'_>| {
         posts::by_id(c, 7).expect("read");
-        users::by_key(c, key(1).tid, key(1).oid).expect("read");
-        post_list::after(c, &Wanted::default(), Place::TOP, up_to(20)).expect("read");
+        users::find(c, key(1).tenant_id, key(1).object_id).expect("read");
+        post_list::after(c, &PostFilter::default(), Keyset::TOP, up_to(20)).expect("read");
         post_list::count_all(c).expect("read");
     };
     for _ in 0..3 {
@@ -255,7 +255,7 @@ fn the_authors_of_a_list_come_with_it_in_one_statement() {
     let mut connection = analyzed(&file, 5);
     let mut authors = std::collections::BTreeSet::new();
     let run = statements(&mut connection, |c| {
-        let posts = post_list::after(c, &Wanted::default(), Place::TOP, up_to(50))
+        let posts = post_list::after(c, &PostFilter::default(), Keyset::TOP, up_to(50))
             .expect("read")
             .rows;
         authors.extend(posts.into_iter().map(|row| blogctl::blog::Post::from(row).author.id));

@@ -188,7 +188,7 @@ fn migrations_run_and_are_reverted_through_a_pooler() {
             "each is applied once"
         );
         assert!(
-            migrate::look(&settings)
+            migrate::inspect(&settings)
                 .expect("looks")
                 .migrations
                 .iter()

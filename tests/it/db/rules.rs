@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use blogctl::{
-    blog::{Blog, BlogError, Content, Expected, PostChange, Title, TokenName, User, UserKey, Version},
+    blog::{Blog, BlogError, Content, PostChange, Precondition, Title, TokenName, User, UserKey, Version},
     db::Database,
 };
 use diesel::{RunQueryDsl, connection::SimpleConnection};
@@ -52,8 +52,8 @@ fn the_same_object_id_in_another_tenant_is_another_user() {
     each_blog(async |test| {
         let here = test.user(1).await;
         let there = UserKey {
-            tid: Uuid::from_u128(0xBBBB),
-            oid: here.key.oid,
+            tenant_id: Uuid::from_u128(0xBBBB),
+            object_id: here.key.object_id,
         };
         let (there, is_new) = test.blog.ensure_user(there, "Eve").await.expect("a user");
         assert!(is_new);
@@ -149,7 +149,7 @@ fn a_change_changes_what_it_names_and_nothing_else() {
                 crate::support::database::acting(author.key),
                 before.id,
                 change,
-                Some(Expected::Version(after.version())),
+                Some(Precondition::Version(after.version())),
             )
             .await
             .expect("changed");
@@ -202,7 +202,7 @@ fn every_change_makes_another_version() {
                 crate::support::database::acting(author.key),
                 post.posts[0].id,
                 new_title("Same title"),
-                Some(Expected::Version(version)),
+                Some(Precondition::Version(version)),
             );
             let changed = changed.await.expect("changed").version();
             assert!(changed.0 > version.0);
@@ -223,8 +223,8 @@ fn only_the_author_changes_or_deletes_a_post() {
         // Even with the right version, and even when it is stale: whose it is comes first.
         for expected in [
             None,
-            Some(Expected::Version(post.version())),
-            Some(Expected::Version(Version(1))),
+            Some(Precondition::Version(post.version())),
+            Some(Precondition::Version(Version(1))),
         ] {
             let changed = test
                 .blog
@@ -261,7 +261,7 @@ fn a_stale_version_is_refused() {
                 crate::support::database::acting(author.key),
                 first.id,
                 new_title("Second"),
-                Some(Expected::Version(first.version())),
+                Some(Precondition::Version(first.version())),
             )
             .await
             .expect("changed");
@@ -271,7 +271,7 @@ fn a_stale_version_is_refused() {
                 crate::support::database::acting(author.key),
                 first.id,
                 new_title("Lost"),
-                Some(Expected::Version(first.version())),
+                Some(Precondition::Version(first.version())),
             )
             .await;
         assert!(matches!(changed, Err(BlogError::Stale)), "{changed:?}");
@@ -280,7 +280,7 @@ fn a_stale_version_is_refused() {
             .delete(
                 crate::support::database::acting(author.key),
                 first.id,
-                Some(Expected::Version(first.version())),
+                Some(Precondition::Version(first.version())),
             )
             .await;
         assert!(matches!(deleted, Err(BlogError::Stale)), "{deleted:?}");
@@ -289,7 +289,7 @@ fn a_stale_version_is_refused() {
             .delete(
                 crate::support::database::acting(author.key),
                 first.id,
-                Some(Expected::Version(second.version())),
+                Some(Precondition::Version(second.version())),
             )
             .await
             .expect("deleted");
@@ -310,7 +310,7 @@ fn of_many_changes_of_one_version_at_once_one_wins() {
                 crate::support::database::acting(author.key),
                 post.id,
                 new_title(&format!("By {n}")),
-                Some(Expected::Version(post.version())),
+                Some(Precondition::Version(post.version())),
             )
         });
         let outcomes = futures_util::future::join_all(changes).await;
@@ -360,7 +360,7 @@ fn what_is_not_there_is_not_found() {
                 .delete(
                     crate::support::database::acting(author.key),
                     id,
-                    Some(Expected::Version(Version(1))),
+                    Some(Precondition::Version(Version(1))),
                 )
                 .await;
             assert!(matches!(deleted, Err(BlogError::NotFound)), "{deleted:?}");

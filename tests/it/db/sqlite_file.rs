@@ -18,7 +18,7 @@ use futures_util::{FutureExt, future::join_all};
 
 use crate::support::database::{SqliteFile, block_on, draft, key};
 
-struct Opened {
+struct OpenDatabase {
     database: Database,
     blog: Blog,
     author: User,
@@ -26,7 +26,7 @@ struct Opened {
     file: SqliteFile,
 }
 
-impl Opened {
+impl OpenDatabase {
     fn new() -> Self {
         Self::with(|_| {})
     }
@@ -86,7 +86,7 @@ fn is_gone(outcome: &Result<i64, BlogError>) -> bool {
 
 #[test]
 fn no_write_is_acknowledged_while_the_file_is_deleted_or_replaced_and_no_file_is_made_in_its_place() {
-    let opened = Opened::new();
+    let opened = OpenDatabase::new();
     let aside = opened.file.folder.path().join("aside");
     block_on(async {
         opened.write("Before").await.expect("written");
@@ -117,7 +117,7 @@ fn no_write_is_acknowledged_while_the_file_is_deleted_or_replaced_and_no_file_is
 
 #[test]
 fn a_write_is_not_acknowledged_when_the_file_goes_while_it_is_written() {
-    let opened = Opened::new();
+    let opened = OpenDatabase::new();
     let (path, aside) = (opened.path.clone(), opened.file.folder.path().join("aside"));
     let outcome: Result<(), DbError> = block_on(opened.database.write(move |_| {
         fs::rename(&path, &aside).expect("moved away");
@@ -133,7 +133,7 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn files_are_made_for_the_owner_only_unless_a_setting_says_otherwise() {
     for (setting, expected) in [(None, 0o600), (Some(0o640), 0o640), (Some(0o666), 0o666)] {
-        let opened = Opened::with(|settings| {
+        let opened = OpenDatabase::with(|settings| {
             if let Some(mode) = setting {
                 settings.file_mode = FileMode(mode);
             }
@@ -171,7 +171,7 @@ fn a_file_behind_a_link_is_made_and_watched_where_the_link_leads() {
 
 #[test]
 fn while_another_process_holds_the_lock_writes_end_in_time_reads_go_on_and_late_writes_never_happen() {
-    let opened = Opened::with(|settings| settings.deadline = Duration::from_secs(1));
+    let opened = OpenDatabase::with(|settings| settings.deadline = Duration::from_secs(1));
     // Two `Database`s share nothing in this process but the file.
     let other = Database::open(&opened.file.settings).expect("opens");
     let mut lock = other.connect().expect("a connection");
@@ -196,7 +196,7 @@ fn while_another_process_holds_the_lock_writes_end_in_time_reads_go_on_and_late_
 
 #[test]
 fn a_write_that_waits_longer_than_its_time_is_never_begun() {
-    let opened = Opened::with(|settings| settings.deadline = Duration::from_secs(1));
+    let opened = OpenDatabase::with(|settings| settings.deadline = Duration::from_secs(1));
     block_on(async {
         let (started, has_started) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
@@ -226,7 +226,7 @@ fn a_write_that_waits_longer_than_its_time_is_never_begun() {
 
 #[test]
 fn a_full_disk_is_an_outage_that_passes() {
-    let opened = Opened::new();
+    let opened = OpenDatabase::new();
     let limit = |pages: &'static str| {
         opened.database.write(move |connection| -> Result<(), DbError> {
             let Connection::Sqlite(c) = connection else {
@@ -264,7 +264,7 @@ fn descriptors(path: &Path) -> usize {
 
 #[test]
 fn what_serves_reads_is_open_before_the_first_read() {
-    let opened = Opened::new();
+    let opened = OpenDatabase::new();
     let before = descriptors(&opened.path);
     block_on(async {
         opened.total().await;

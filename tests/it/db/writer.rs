@@ -274,7 +274,7 @@ fn a_writer_waits_for_another_process_that_holds_the_lock_again_and_again() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         // Also when this fails: the scope would wait for ever.
-        let _stopper = Stopper(&stop);
+        let _stopper = StopOnDrop(&stop);
         // As `blogctl seed` does: one transaction after another, hardly a moment between them.
         scope.spawn(|| {
             let mut beside = database.connect().expect("another connection");
@@ -300,9 +300,9 @@ fn a_writer_waits_for_another_process_that_holds_the_lock_again_and_again() {
 }
 
 /// Stops a thread of this scope at its end, however it ends.
-struct Stopper<'a>(&'a AtomicBool);
+struct StopOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for Stopper<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }

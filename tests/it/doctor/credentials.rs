@@ -8,21 +8,21 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{Patient, of};
+use super::{DoctorSetup, section};
 use crate::support::{
-    azure::{PlayedAzure, registered},
-    binary::Ended,
+    azure::{FakeAzure, registered},
+    binary::CommandOutput,
     certificates::{TestCertificate, file, key_pem, pem},
 };
 
 #[test]
 fn a_key_that_everybody_may_read_is_told() {
-    let patient = Patient::new();
-    let path = patient.system.settings.client.certificate.path.clone().expect("set");
+    let setup = DoctorSetup::new();
+    let path = setup.system.settings.client.certificate.path.clone().expect("set");
     fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("a mode");
-    let ended = patient.doctor(&[]);
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    let told = of(&ended.stdout, " Certificate ");
+    let output = setup.doctor(&[]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let told = section(&output.stdout, " Certificate ");
     assert!(
         told.contains("! Certificate") && told.contains(&format!("chmod 600 {}", path.display())),
         "{told}"
@@ -31,12 +31,12 @@ fn a_key_that_everybody_may_read_is_told() {
     // Everybody may read a certificate; its key is elsewhere.
     let both = fs::read_to_string(&path).expect("there");
     let (key, public) = split_pem(&both);
-    let alone = patient.folder.path().join("public.pem");
+    let alone = setup.folder.path().join("public.pem");
     fs::write(&alone, public).expect("written");
     fs::set_permissions(&alone, Permissions::from_mode(0o644)).expect("a mode");
     let cert = format!("client.cert_path={}", alone.display());
-    let told = of(
-        &patient.report(&[&cert, &format!("client.key_base64={}", STANDARD.encode(key))]),
+    let told = section(
+        &setup.report(&[&cert, &format!("client.key_base64={}", STANDARD.encode(key))]),
         " Certificate ",
     );
     assert!(told.contains('✓') && !told.contains('!'), "{told}");
@@ -52,87 +52,87 @@ fn split_pem(both: &str) -> (String, String) {
 
 #[test]
 fn one_vault_that_hangs_holds_up_no_other_entry() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put("blog-site", registered(false, false));
-    let patient = Patient::new();
-    let own = patient.system.settings.client.certificate.path.clone().expect("set");
-    patient.has_credentials(&format!(
+    let setup = DoctorSetup::new();
+    let own = setup.system.settings.client.certificate.path.clone().expect("set");
+    setup.has_credentials(&format!(
         "[[client.credential]]\nsource = \"key_vault_sign\"\nvault_url = \"{0}\"\ncertificate = \"blog-site\"\n\
          [[client.credential]]\nsource = \"file\"\ncert_path = \"{1}\"\n\
          [azure]\nimds_url = \"{0}\"\nidentity = \"managed\"\n",
         azure.server.url(""),
         own.display()
     ));
-    azure.be_slow(Duration::from_mins(10));
-    let ended = Ended::of(patient.folder.path(), &["doctor", "--timeout", "2"]);
-    let told = of(&ended.stdout, " Certificate ");
+    azure.delay_responses(Duration::from_mins(10));
+    let output = CommandOutput::of(setup.folder.path(), &["doctor", "--timeout", "2"]);
+    let told = section(&output.stdout, " Certificate ");
     assert!(
-        ended.code == Some(0) && told.contains("! Certificate") && told.contains("✓ Certificate"),
-        "{ended:?}"
+        output.code == Some(0) && told.contains("! Certificate") && told.contains("✓ Certificate"),
+        "{output:?}"
     );
-    assert_eq!(azure.asked("/certificates/").len(), 1, "once for all checks");
+    assert_eq!(azure.requests_to("/certificates/").len(), 1, "once for all checks");
     assert!(
-        of(&ended.stdout, " Client assertion ").contains("is accepted"),
-        "{ended:?}"
+        section(&output.stdout, " Client assertion ").contains("is accepted"),
+        "{output:?}"
     );
 }
 
 #[test]
 fn each_entry_of_a_list_is_checked_and_one_that_is_accepted_is_enough() {
-    let patient = Patient::new();
-    let own = patient.system.settings.client.certificate.path.clone().expect("set");
-    let folder = patient.folder.path();
+    let setup = DoctorSetup::new();
+    let own = setup.system.settings.client.certificate.path.clone().expect("set");
+    let folder = setup.folder.path();
     let key = crate::support::entra::rsa_key(2048);
     let stranger = pem(&TestCertificate::new("stranger", &key).make());
     file(folder, "stranger.pem", &[&stranger, &key_pem(&key)]);
-    patient.has_credentials(&format!(
+    setup.has_credentials(&format!(
         "[[client.credential]]\nsource = \"file\"\ncert_path = \"stranger.pem\"\n[[client.credential]]\n\
          source = \"file\"\ncert_path = \"{}\"\n[[client.credential]]\nsource = \"workload_identity\"\n\
          token_file = \"missing\"\n",
         own.display()
     ));
-    insta::assert_snapshot!("doctor_list_of_credentials", patient.report(&[]));
+    insta::assert_snapshot!("doctor_list_of_credentials", setup.report(&[]));
 }
 
 #[test]
 fn entries_do_not_wait_for_each_other_while_entra_is_slow() {
-    let patient = Patient::new();
-    let own = patient.system.settings.client.certificate.path.clone().expect("set");
+    let setup = DoctorSetup::new();
+    let own = setup.system.settings.client.certificate.path.clone().expect("set");
     let entry = format!(
         "[[client.credential]]\nsource = \"file\"\ncert_path = \"{}\"\n",
         own.display()
     );
-    patient.has_credentials(&entry.repeat(5));
-    patient.control().slow(Duration::from_millis(1200));
-    let ended = Ended::of(patient.folder.path(), &["doctor", "--timeout", "2", "--role", "client"]);
-    patient.control().heal();
-    let told = of(&ended.stdout, " Client assertion ");
-    assert_eq!(told.matches("is accepted").count(), 5, "{}", ended.stdout);
+    setup.has_credentials(&entry.repeat(5));
+    setup.control().slow(Duration::from_millis(1200));
+    let output = CommandOutput::of(setup.folder.path(), &["doctor", "--timeout", "2", "--role", "client"]);
+    setup.control().clear_faults();
+    let told = section(&output.stdout, " Client assertion ");
+    assert_eq!(told.matches("is accepted").count(), 5, "{}", output.stdout);
 }
 
 #[test]
 fn a_vault_that_does_not_sign_is_told_with_the_permission_that_is_missing() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put("blog-site", registered(false, false));
-    let patient = Patient::new();
-    patient.has_credentials(&format!(
+    let setup = DoctorSetup::new();
+    setup.has_credentials(&format!(
         "[[client.credential]]\nsource = \"key_vault_sign\"\nvault_url = \"{0}\"\ncertificate = \"blog-site\"\n\
          [azure]\nimds_url = \"{0}\"\nidentity = \"managed\"\n",
         azure.server.url("")
     ));
-    let ended = patient.doctor(&[]);
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let output = setup.doctor(&[]);
+    assert_eq!(output.code, Some(0), "{output:?}");
     assert!(
-        of(&ended.stdout, " Client assertion ").contains("accepts the certificate"),
+        section(&output.stdout, " Client assertion ").contains("accepts the certificate"),
         "{}",
-        ended.stdout
+        output.stdout
     );
 
     let forbidden = serde_json::json!({ "error": { "code": "Forbidden", "message": "not allowed" }});
     azure.fail("/keys/", 100, 403, forbidden);
-    let ended = patient.doctor(&[]);
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    let told = of(&ended.stdout, " Certificate ");
+    let output = setup.doctor(&[]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let told = section(&output.stdout, " Certificate ");
     assert!(
         told.starts_with('✗') && told.contains("answered 403 (Forbidden"),
         "{told}"

@@ -15,19 +15,19 @@ use diesel::{Connection as _, PgConnection, RunQueryDsl as _, SqliteConnection, 
 use tempfile::TempDir;
 use url::Url;
 
-use super::{Patient, of};
+use super::{DoctorSetup, section};
 use crate::support::{
-    binary::{Ended, blogctl},
+    binary::{CommandOutput, blogctl},
     database::each_database,
 };
 
 #[test]
 fn a_database_file_that_cannot_be_is_told_apart_from_one_that_is_not_there_yet() {
-    let patient = Patient::new();
-    let folder = patient.folder.path();
+    let setup = DoctorSetup::new();
+    let folder = setup.folder.path();
     let database = |file: &str| {
-        of(
-            &patient.report(&[&format!("database.url={}", folder.join(file).display())]),
+        section(
+            &setup.report(&[&format!("database.url={}", folder.join(file).display())]),
             " Database ",
         )
     };
@@ -62,17 +62,17 @@ fn a_database_file_that_cannot_be_is_told_apart_from_one_that_is_not_there_yet()
     symlink("circle.db", folder.join("circle.db")).expect("a link");
     let circle = database("circle.db");
     assert!(
-        circle.starts_with('✗') && circle.contains("leads in a circle"),
+        circle.starts_with('✗') && circle.contains("leads back to itself"),
         "{circle}"
     );
 }
 
 #[test]
 fn what_is_in_the_log_of_a_running_database_counts_also_behind_a_link() {
-    let patient = Patient::new();
-    let folder = patient.folder.path();
+    let setup = DoctorSetup::new();
+    let folder = setup.folder.path();
     let database = |name: &str| format!("database.url={}", folder.join(name).display());
-    let migrated = Ended::of(folder, &["migrate", "run", "--set", &database("real.db")]);
+    let migrated = CommandOutput::of(folder, &["migrate", "run", "--set", &database("real.db")]);
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     fs::create_dir(folder.join("links")).expect("made");
     symlink("../real.db", folder.join("links/blog.db")).expect("a link");
@@ -82,7 +82,7 @@ fn what_is_in_the_log_of_a_running_database_counts_also_behind_a_link() {
     let forget = format!("DELETE FROM __diesel_schema_migrations WHERE version = {newest}");
     diesel::sql_query(forget).execute(&mut running).expect("deleted");
     for name in ["real.db", "links/blog.db"] {
-        let told = of(&patient.report(&[&database(name)]), " Database ");
+        let told = section(&setup.report(&[&database(name)]), " Database ");
         assert!(told.contains("lacks 1 of"), "{name}: {told}");
     }
 }
@@ -113,7 +113,7 @@ fn a_folder_in_which_no_database_can_be_made_is_told() {
             // Nothing is forbidden to root.
             command.uid(65_534).gid(65_534);
         }
-        of(&Ended::of_command(&mut command).stdout, " Database ")
+        section(&CommandOutput::of_command(&mut command).stdout, " Database ")
     };
     fs::write(data.join("there.db"), "").expect("written");
     mode(&data.join("there.db"), 0o666);
@@ -121,7 +121,7 @@ fn a_folder_in_which_no_database_can_be_made_is_told() {
     for name in ["new.db", "there.db"] {
         let told = database(name);
         let expected = format!(
-            "no file can be made in the folder {}: Permission denied",
+            "no file can be created in the folder {}: Permission denied",
             data.display()
         );
         assert!(told.starts_with('✗') && told.contains(&expected), "{told}");
@@ -136,7 +136,7 @@ fn a_folder_in_which_no_database_can_be_made_is_told() {
     mode(&data, 0o600);
     let told = database("inner/new.db");
     let expected = format!(
-        "the folder {} is out of reach: Permission denied",
+        "the folder {} cannot be read: Permission denied",
         data.join("inner").display()
     );
     assert!(
@@ -155,12 +155,12 @@ fn a_postgres_that_takes_no_writes_is_told() {
         Database::open(settings).expect("opens").migrate().expect("migrates");
         let database = |url: &Url| {
             let mut command = blogctl(folder.path());
-            let ended = Ended::of_command(
+            let output = CommandOutput::of_command(
                 command
                     .env("DATABASE_URL", url.as_str())
                     .args(["doctor", "--role", "api"]),
             );
-            of(&ended.stdout, " Database ")
+            section(&output.stdout, " Database ")
         };
         assert!(database(&url).starts_with('✓'), "{}", database(&url));
         let mut read_only = url.clone();
@@ -195,19 +195,19 @@ fn a_postgres_that_takes_no_writes_is_told() {
 
 #[test]
 fn the_password_of_a_database_is_not_shown() {
-    let patient = Patient::new();
-    let ended = patient.doctor(&["database.url=postgres://blog:s3cretPassword@127.0.0.1:9/blog"]);
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stdout.contains("postgres://127.0.0.1:9/blog"), "{ended:?}");
-    assert!(!format!("{ended:?}").contains("s3cretPassword"), "{ended:?}");
+    let setup = DoctorSetup::new();
+    let output = setup.doctor(&["database.url=postgres://blog:s3cretPassword@127.0.0.1:9/blog"]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stdout.contains("postgres://127.0.0.1:9/blog"), "{output:?}");
+    assert!(!format!("{output:?}").contains("s3cretPassword"), "{output:?}");
 }
 
 #[test]
 fn status_of_migrations_makes_no_file() {
     let folder: TempDir = tempfile::tempdir().expect("a folder");
-    let ended = Ended::of(folder.path(), &["migrate", "status"]);
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(ended.stdout.contains("no such file yet"), "{ended:?}");
+    let output = CommandOutput::of(folder.path(), &["migrate", "status"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stdout.contains("no such file yet"), "{output:?}");
     let files: Vec<_> = fs::read_dir(Path::new(folder.path())).expect("a folder").collect();
     assert!(files.is_empty(), "{files:?}");
 }

@@ -7,20 +7,20 @@ use blogctl::config::DEV_API_ID;
 use futures_util::stream;
 use serde_json::Value;
 
-use super::{Patient, of};
-use crate::support::{binary::Ended, web::PlayedApi};
+use super::{DoctorSetup, section};
+use crate::support::{binary::CommandOutput, web::FakeApi};
 
 #[test]
 fn identity_provider_down_is_told_within_the_time_allowed() {
-    let patient = Patient::new();
-    patient.control().slow(std::time::Duration::from_secs(30));
-    let ended = Ended::of(
-        patient.folder.path(),
+    let setup = DoctorSetup::new();
+    setup.control().slow(std::time::Duration::from_secs(30));
+    let output = CommandOutput::of(
+        setup.folder.path(),
         &["doctor", "--timeout", "1", "--role", "api", "--json"],
     );
-    patient.control().heal();
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    setup.control().clear_faults();
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
     let discovery = report["checks"]
         .as_array()
         .expect("checks")
@@ -36,27 +36,27 @@ fn identity_provider_down_is_told_within_the_time_allowed() {
 
 #[test]
 fn what_answers_in_place_of_the_api_is_told_apart() {
-    let patient = Patient::new();
-    let with_api_at = |url: &str| of(&patient.report(&[&format!("client.api_base_url={url}")]), " API ");
-    let site = with_api_at(&patient.system.web.url(""));
+    let setup = DoctorSetup::new();
+    let with_api_at = |url: &str| section(&setup.report(&[&format!("client.api_base_url={url}")]), " API ");
+    let site = with_api_at(&setup.system.web.url(""));
     assert!(
         site.contains('✗') && site.contains("is not blogctl's API; it may be the web site"),
         "{site}"
     );
-    let tls = with_api_at(&patient.system.api.url("").replace("http:", "https:"));
+    let tls = with_api_at(&setup.system.api.url("").replace("http:", "https:"));
     assert!(tls.contains("write http:// in client.api_base_url"), "{tls}");
-    let default = patient.report(&[&format!("client.api_scope=api://{DEV_API_ID}/.default")]);
+    let default = setup.report(&[&format!("client.api_scope=api://{DEV_API_ID}/.default")]);
     assert!(
-        of(&default, " API ").contains("it takes tokens of this issuer"),
+        section(&default, " API ").contains("it takes tokens of this issuer"),
         "{default}"
     );
-    let other = patient.report(&["client.api_scope=api://other/.default"]);
+    let other = setup.report(&["client.api_scope=api://other/.default"]);
     assert!(
-        of(&other, " API ").contains("the scope api://other/.default"),
+        section(&other, " API ").contains("the scope api://other/.default"),
         "{other}"
     );
 
-    let page = PlayedApi::start(|_| HttpResponse::Ok().body("<html>Welcome</html>"));
+    let page = FakeApi::start(|_| HttpResponse::Ok().body("<html>Welcome</html>"));
     for arguments in [
         [
             "--set",
@@ -71,9 +71,9 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
             "api",
         ],
     ] {
-        let ended = Ended::of(patient.folder.path(), &[&["doctor"][..], &arguments].concat());
-        let told = of(&ended.stdout, " API ");
-        assert!(ended.code == Some(1) && told.starts_with('✗'), "{told}");
+        let output = CommandOutput::of(setup.folder.path(), &[&["doctor"][..], &arguments].concat());
+        let told = section(&output.stdout, " API ");
+        assert!(output.code == Some(1) && told.starts_with('✗'), "{told}");
         assert!(told.contains("is not blogctl's API") && !told.contains('✓'), "{told}");
         let setting = if arguments[3] == "api" {
             "api.port"
@@ -82,21 +82,21 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
         };
         assert!(told.contains(setting), "{told}");
     }
-    let endless = PlayedApi::start(|_| {
+    let endless = FakeApi::start(|_| {
         let part = || Ok::<_, actix_web::Error>(Bytes::from_static(&[b'x'; 4096]));
         HttpResponse::Ok().streaming(stream::repeat_with(part))
     });
     let port = format!("api.port={}", endless.url().port().expect("set"));
-    let ended = Ended::of(patient.folder.path(), &["doctor", "--role", "api", "--set", &port]);
-    let told = of(&ended.stdout, " API ");
-    assert!(ended.code == Some(1) && told.starts_with('✗'), "{told}");
+    let output = CommandOutput::of(setup.folder.path(), &["doctor", "--role", "api", "--set", &port]);
+    let told = section(&output.stdout, " API ");
+    assert!(output.code == Some(1) && told.starts_with('✗'), "{told}");
     assert!(
         told.contains("did not come to its end") && told.contains("api.port"),
         "{told}"
     );
 
-    let ended = patient.doctor(&["entra.ca_file=missing.pem"]);
-    let told = of(&ended.stdout, " API ");
+    let output = setup.doctor(&["entra.ca_file=missing.pem"]);
+    let told = section(&output.stdout, " API ");
     assert!(
         told.contains("missing.pem") && told.contains("correct entra.ca_file"),
         "never asked: {told}"
@@ -106,30 +106,30 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
 
 #[test]
 fn settings_of_site_and_api_that_contradict_each_other_are_told_also_while_the_api_is_down() {
-    let patient = Patient::new();
+    let setup = DoctorSetup::new();
     for change in [
         "api.required_scope=other",
         "api.app_id_uri=api://99999999-1111-4222-8333-444444444444",
         "client.api_scope=api://99999999-1111-4222-8333-444444444444/.default",
     ] {
-        let ended = patient.doctor(&[change, "client.api_base_url=http://localhost:9"]);
-        let told = of(&ended.stdout, " API ");
+        let output = setup.doctor(&[change, "client.api_base_url=http://localhost:9"]);
+        let told = section(&output.stdout, " API ");
         assert!(
             told.contains("✗ API") && told.contains("the site asks for tokens that this API would refuse"),
             "{told}"
         );
     }
-    let ended = Ended::of(
-        patient.folder.path(),
+    let output = CommandOutput::of(
+        setup.folder.path(),
         &["doctor", "--role", "client", "--set", "api.required_scope=other"],
     );
     assert_eq!(
-        ended.code,
+        output.code,
         Some(0),
-        "the API's settings may be of another machine: {ended:?}"
+        "the API's settings may be of another machine: {output:?}"
     );
 
-    let client_id = |id: &str| of(&patient.report(&[&format!("api.client_id={id}")]), " API ");
+    let client_id = |id: &str| section(&setup.report(&[&format!("api.client_id={id}")]), " API ");
     let other = client_id("99999999-1111-4222-8333-444444444444");
     assert!(
         other.contains("! API") && other.contains("and api.client_id is 99999999-1111"),
@@ -140,27 +140,27 @@ fn settings_of_site_and_api_that_contradict_each_other_are_told_also_while_the_a
 
 #[test]
 fn a_clock_that_differs_from_the_authoritys_is_told_with_its_direction() {
-    let patient = Patient::new();
-    let clock = || of(&patient.report(&[]), " Clock ");
-    patient.control().advance_clock(Duration::from_secs(20));
+    let setup = DoctorSetup::new();
+    let clock = || section(&setup.report(&[]), " Clock ");
+    setup.control().advance_clock(Duration::from_secs(20));
     let slow = clock();
     assert!(slow.starts_with('!') && slow.contains("behind"), "{slow}");
-    patient.control().advance_clock(Duration::from_mins(10));
+    setup.control().advance_clock(Duration::from_mins(10));
     let far = clock();
     assert!(far.starts_with('✗') && far.contains("behind"), "{far}");
 }
 
 #[test]
 fn an_api_that_is_not_ready_says_why() {
-    let patient = Patient::new();
-    let api = PlayedApi::start(|seen| {
+    let setup = DoctorSetup::new();
+    let api = FakeApi::start(|seen| {
         if seen.path == "/health/ready" {
             let checks = serde_json::json!({ "database": "unavailable", "signing_keys": "ok" });
             return HttpResponse::ServiceUnavailable().json(serde_json::json!({ "checks": checks }));
         }
         HttpResponse::Ok().json(serde_json::json!({}))
     });
-    let report = patient.report(&[&format!("client.api_base_url={}", api.url())]);
+    let report = setup.report(&[&format!("client.api_base_url={}", api.url())]);
     assert!(report.contains("is not ready: database\n"), "{report}");
 }
 
@@ -169,11 +169,11 @@ fn sessions_in_redis_are_tried() {
     let Some(mut redis) = crate::support::redis::RedisServer::start() else {
         return;
     };
-    let patient = Patient::new();
+    let setup = DoctorSetup::new();
     let sessions = |url: &str| {
-        let ended = patient.doctor(&[&format!("redis.url={url}")]);
-        assert!(!ended.stdout.contains("hunter"), "no password: {}", ended.stdout);
-        (ended.code, of(&ended.stdout, " Sessions "))
+        let output = setup.doctor(&[&format!("redis.url={url}")]);
+        assert!(!output.stdout.contains("hunter"), "no password: {}", output.stdout);
+        (output.code, section(&output.stdout, " Sessions "))
     };
     let (code, well) = sessions(&redis.url());
     assert_eq!(code, Some(0), "{well}");
@@ -201,7 +201,7 @@ fn sessions_in_redis_are_tried() {
 
 #[test]
 fn a_password_in_any_address_is_not_shown() {
-    let patient = Patient::new();
+    let setup = DoctorSetup::new();
     for change in [
         "client.public_url=https://u:s3cretpw@blog.example",
         "client.redirect_uri=https://blog.example/callback?code=s3cretpw",
@@ -228,13 +228,13 @@ fn a_password_in_any_address_is_not_shown() {
             .iter()
             .chain(serves)
         {
-            let ended = Ended::of(patient.folder.path(), &[*command, &["--set", change]].concat());
+            let output = CommandOutput::of(setup.folder.path(), &[*command, &["--set", change]].concat());
             assert!(
-                !format!("{ended:?}").contains("s3cretpw"),
-                "{command:?} {change}: {ended:?}"
+                !format!("{output:?}").contains("s3cretpw"),
+                "{command:?} {change}: {output:?}"
             );
-            let is_told = ended.code != Some(0) || (is_of_database && *command == ["config"]);
-            assert!(is_told, "{command:?} {change}: {ended:?}");
+            let is_told = output.code != Some(0) || (is_of_database && *command == ["config"]);
+            assert!(is_told, "{command:?} {change}: {output:?}");
         }
     }
 }

@@ -6,35 +6,35 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use blogctl::config::{DEV_API_ID, DEV_TENANT_ID};
 use serde_json::Value;
 
-use super::Patient;
+use super::DoctorSetup;
 use crate::support::{
-    binary::{Ended, blogctl},
+    binary::{CommandOutput, blogctl},
     idp::TokenBuilder,
 };
 
 /// Explains a token given on standard input.
-fn explain(patient: &Patient, token: &str) -> Ended {
-    let path = patient.folder.path().join("stdin.txt");
+fn explain(setup: &DoctorSetup, token: &str) -> CommandOutput {
+    let path = setup.folder.path().join("stdin.txt");
     fs::write(&path, token).expect("written");
-    let mut command = blogctl(patient.folder.path());
+    let mut command = blogctl(setup.folder.path());
     command
         .args(["doctor", "--token", "-"])
         .stdin(Stdio::from(fs::File::open(&path).expect("written")));
-    let ended = Ended::of_command(&mut command);
+    let output = CommandOutput::of_command(&mut command);
     let signature = token.rsplit('.').next().filter(|part| part.len() > 100);
-    for text in [&ended.stdout, &ended.stderr] {
+    for text in [&output.stdout, &output.stderr] {
         assert!(signature.is_none_or(|signature| !text.contains(signature)), "{text}");
         for secret in ["eyJ", "alice@contoso.example", "Alice Archer"] {
             assert!(!text.contains(secret), "{secret} in {text}");
         }
     }
-    ended
+    output
 }
 
 #[test]
 fn a_good_token_is_taken_however_it_was_pasted() {
-    let patient = Patient::new();
-    let token = patient.control().token().mint();
+    let setup = DoctorSetup::new();
+    let token = setup.control().token().mint();
     let (first, rest) = token.split_at(80);
     for pasted in [
         token.clone(),
@@ -45,49 +45,52 @@ fn a_good_token_is_taken_however_it_was_pasted() {
         format!("\u{feff}{token}"),
         format!("{{\"accessToken\":\"{token}\",\"expiresOn\":\"2026-01-01\"}}"),
     ] {
-        let ended = explain(&patient, &pasted);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        assert!(ended.stdout.contains("✓ the API takes this token"), "{ended:?}");
+        let output = explain(&setup, &pasted);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        assert!(output.stdout.contains("✓ the API takes this token"), "{output:?}");
     }
     for bytes_of in [u16::to_le_bytes, u16::to_be_bytes] {
         let of_powershell: Vec<u8> = format!("\u{feff}{token}\r\n")
             .encode_utf16()
             .flat_map(bytes_of)
             .collect();
-        fs::write(patient.folder.path().join("token.txt"), of_powershell).expect("written");
-        let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "token.txt"]);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
+        fs::write(setup.folder.path().join("token.txt"), of_powershell).expect("written");
+        let output = CommandOutput::of(setup.folder.path(), &["doctor", "--token", "token.txt"]);
+        assert_eq!(output.code, Some(0), "{output:?}");
     }
-    let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "missing.txt"]);
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let output = CommandOutput::of(setup.folder.path(), &["doctor", "--token", "missing.txt"]);
+    assert_eq!(output.code, Some(1), "{output:?}");
 }
 
 #[test]
 fn what_the_verdict_is_about_is_among_the_claims_that_are_shown() {
-    let patient = Patient::new();
-    let nested = patient.control().token().header("cty", "JWT".into()).mint();
-    let ended = explain(&patient, &nested);
+    let setup = DoctorSetup::new();
+    let nested = setup.control().token().header("cty", "JWT".into()).mint();
+    let output = explain(&setup, &nested);
     assert!(
-        ended.code == Some(1)
-            && ended
+        output.code == Some(1)
+            && output
                 .stdout
                 .lines()
                 .any(|line| line.contains("cty") && line.contains("JWT")),
-        "{ended:?}"
+        "{output:?}"
     );
-    let typed = patient.control().token().header("typ", "dpop+jwt".into()).mint();
-    let ended = explain(&patient, &typed);
-    assert!(ended.code == Some(1) && ended.stdout.contains("dpop+jwt"), "{ended:?}");
+    let typed = setup.control().token().header("typ", "dpop+jwt".into()).mint();
+    let output = explain(&setup, &typed);
+    assert!(
+        output.code == Some(1) && output.stdout.contains("dpop+jwt"),
+        "{output:?}"
+    );
     // The whole answer of a token endpoint, as people paste it.
-    let good = patient.control().token().mint();
+    let good = setup.control().token().mint();
     let answer = serde_json::json!({ "token_type": "Bearer", "access_token": good, "expires_in": 3600 });
-    assert_eq!(explain(&patient, &answer.to_string()).code, Some(0));
+    assert_eq!(explain(&setup, &answer.to_string()).code, Some(0));
 }
 
 #[test]
 fn each_refused_token_gets_its_sentence_and_its_remedy() {
-    let patient = Patient::new();
-    let control = patient.control();
+    let setup = DoctorSetup::new();
+    let control = setup.control();
     let token = |change: fn(TokenBuilder<'_>) -> TokenBuilder<'_>| change(control.token()).mint();
     let scope = format!("api://{DEV_API_ID}/access_as_user");
     for (token, said, remedy) in [
@@ -138,12 +141,12 @@ fn each_refused_token_gets_its_sentence_and_its_remedy() {
         ("0.AXoAq1w2e3".replace('.', ""), "no JWT at all", &scope),
         ("{\"access_token\":\"x.y\"}".to_owned(), "not a signed JWT", "not JSON"),
     ] {
-        let ended = explain(&patient, &token);
-        assert_eq!(ended.code, Some(1), "{said}: {ended:?}");
+        let output = explain(&setup, &token);
+        assert_eq!(output.code, Some(1), "{said}: {output:?}");
         assert!(
-            ended.stdout.contains(said) && ended.stdout.contains(remedy),
+            output.stdout.contains(said) && output.stdout.contains(remedy),
             "{said}: {}",
-            ended.stdout
+            output.stdout
         );
     }
     let two = format!("{0}\n{0}\n", control.token().mint());
@@ -155,35 +158,35 @@ fn each_refused_token_gets_its_sentence_and_its_remedy() {
         (&two, "holds several tokens"),
         (error, "an error of the token endpoint, invalid_grant"),
     ] {
-        let ended = explain(&patient, nothing);
-        assert!(ended.code == Some(2) && ended.stderr.contains(said), "{ended:?}");
+        let output = explain(&setup, nothing);
+        assert!(output.code == Some(2) && output.stderr.contains(said), "{output:?}");
     }
 }
 
 #[test]
 fn every_claim_that_is_at_fault_is_marked_and_the_sentence_is_about_the_first() {
-    let patient = Patient::new();
-    let token = patient
+    let setup = DoctorSetup::new();
+    let token = setup
         .control()
         .token()
         .expired()
         .scope("other")
         .claim("aud", "api://other".into())
         .mint();
-    let ended = explain(&patient, &token);
-    let marked: Vec<_> = ended.stdout.lines().filter(|line| line.starts_with('✗')).collect();
+    let output = explain(&setup, &token);
+    let marked: Vec<_> = output.stdout.lines().filter(|line| line.starts_with('✗')).collect();
     let names: Vec<_> = marked
         .iter()
         .map(|line| line.split_whitespace().nth(1).expect("a name"))
         .collect();
-    assert_eq!(names, ["aud", "scp", "exp", "access"], "{}", ended.stdout);
-    assert!(marked[3].contains("aud is not this API"), "{}", ended.stdout);
+    assert_eq!(names, ["aud", "scp", "exp", "access"], "{}", output.stdout);
+    assert!(marked[3].contains("aud is not this API"), "{}", output.stdout);
 }
 
 #[test]
 fn json_is_printed_also_where_there_is_no_token() {
-    let patient = Patient::new();
-    let path = patient.folder.path().join("input");
+    let setup = DoctorSetup::new();
+    let path = setup.folder.path().join("input");
     for (input, code, said) in [
         (&b""[..], 2, "holds no token"),
         (b"\x80\xff\x00binary", 1, "holds no text"),
@@ -191,9 +194,9 @@ fn json_is_printed_also_where_there_is_no_token() {
         (b"{\"value\":\"x.y.z\"}", 2, "holds JSON without access_token"),
     ] {
         fs::write(&path, input).expect("written");
-        let ended = Ended::of(patient.folder.path(), &["doctor", "--token", "input", "--json"]);
-        assert_eq!(ended.code, Some(code), "{ended:?}");
-        let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        let output = CommandOutput::of(setup.folder.path(), &["doctor", "--token", "input", "--json"]);
+        assert_eq!(output.code, Some(code), "{output:?}");
+        let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
         let verdict = &report["verdict"];
         assert_eq!(
             (&verdict["accepted"], &verdict["code"]),
@@ -207,9 +210,9 @@ fn json_is_printed_also_where_there_is_no_token() {
 
 #[test]
 fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
-    let patient = Patient::new();
-    let control = patient.control();
-    let said = |ended: &Ended| ended.stdout.clone();
+    let setup = DoctorSetup::new();
+    let control = setup.control();
+    let said = |output: &CommandOutput| output.stdout.clone();
     for (claim, value, fault, is_shown) in [
         (
             "exp",
@@ -227,17 +230,17 @@ fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
             false,
         ),
     ] {
-        let ended = explain(&patient, &control.token().claim(claim, value).mint());
-        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let output = explain(&setup, &control.token().claim(claim, value).mint());
+        assert_eq!(output.code, Some(1), "{output:?}");
         assert!(
-            said(&ended).contains(&format!("the token's claim {fault}")),
+            said(&output).contains(&format!("the token's claim {fault}")),
             "{}",
-            said(&ended)
+            said(&output)
         );
-        let is_marked = said(&ended)
+        let is_marked = said(&output)
             .lines()
             .any(|line| line.starts_with(&format!("✗ {claim} ")));
-        assert_eq!(is_marked, is_shown, "{}", said(&ended));
+        assert_eq!(is_marked, is_shown, "{}", said(&output));
     }
     // Nobody's signature is looked at while the keys cannot be had.
     let token = control.token().mint();
@@ -245,12 +248,12 @@ fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
     let payload = String::from_utf8(URL_SAFE_NO_PAD.decode(&parts[1]).expect("base64url")).expect("text");
     parts[1] = URL_SAFE_NO_PAD.encode(payload.replacen('{', "{\"aud\":\"api://other\",", 1));
     control.down();
-    let ended = explain(&patient, &parts.join("."));
-    control.heal();
+    let output = explain(&setup, &parts.join("."));
+    control.clear_faults();
     assert!(
-        said(&ended).contains("the token's claim aud is there more than once"),
+        said(&output).contains("the token's claim aud is there more than once"),
         "{}",
-        said(&ended)
+        said(&output)
     );
 
     // One audience is one, also in an array.
@@ -259,31 +262,31 @@ fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
         .claim("aud", serde_json::json!([format!("api://{DEV_API_ID}")]))
         .expired()
         .mint();
-    let ended = explain(&patient, &one);
+    let output = explain(&setup, &one);
     assert!(
-        !said(&ended).lines().any(|line| line.starts_with("✗ aud")),
+        !said(&output).lines().any(|line| line.starts_with("✗ aud")),
         "{}",
-        said(&ended)
+        said(&output)
     );
 }
 
 #[test]
 fn a_token_for_graph_is_explained_claim_by_claim() {
-    let patient = Patient::new();
+    let setup = DoctorSetup::new();
     let fixed = [
         ("iat", 1_900_000_000_i64),
         ("nbf", 1_900_000_000),
         ("exp", 1_900_003_600),
     ];
-    let control = patient.control();
+    let control = setup.control();
     let token = control
         .token()
         .claim("aud", "00000003-0000-0000-c000-000000000000".into());
     let token = fixed
         .iter()
         .fold(token, |token, (name, time)| token.claim(name, (*time).into()));
-    let kid = patient.control().kids().pop().expect("a key");
-    let shown = patient.shown(&explain(&patient, &token.mint())).replace(&kid, "KID");
+    let kid = setup.control().kids().pop().expect("a key");
+    let shown = setup.shown(&explain(&setup, &token.mint())).replace(&kid, "KID");
     let shown: Vec<_> = shown
         .lines()
         .filter(|line| !line.trim_start().starts_with("in ") && !line.contains("only in "))
@@ -293,37 +296,37 @@ fn a_token_for_graph_is_explained_claim_by_claim() {
 
 #[test]
 fn without_keys_the_claims_are_judged_and_the_signature_is_not() {
-    let patient = Patient::new();
-    let token = patient.control().token().expired().mint();
-    patient.control().down();
-    let ended = explain(&patient, &token);
-    patient.control().heal();
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let setup = DoctorSetup::new();
+    let token = setup.control().token().expired().mint();
+    setup.control().down();
+    let output = explain(&setup, &token);
+    setup.control().clear_faults();
+    assert_eq!(output.code, Some(1), "{output:?}");
     assert!(
-        ended.stdout.contains(
+        output.stdout.contains(
             "signing keys cannot be had; apart from its signature: access token refused: the token has expired"
         ),
-        "{ended:?}"
+        "{output:?}"
     );
 }
 
 #[test]
 fn a_hostile_token_can_neither_steer_the_terminal_nor_forge_a_line() {
-    let patient = Patient::new();
+    let setup = DoctorSetup::new();
     let evil = "\u{1b}[2Jhttps://evil\n✓ the API takes this token\r";
-    let token = patient.control().token().claim("iss", evil.into()).mint();
-    let ended = explain(&patient, &token);
+    let token = setup.control().token().claim("iss", evil.into()).mint();
+    let output = explain(&setup, &token);
     assert!(
-        !ended.stdout.contains(['\u{1b}', '\r']) && ended.stdout.contains("https://evil"),
-        "{ended:?}"
+        !output.stdout.contains(['\u{1b}', '\r']) && output.stdout.contains("https://evil"),
+        "{output:?}"
     );
-    assert!(!ended.stdout.lines().any(|line| line.starts_with('✓')), "{ended:?}");
+    assert!(!output.stdout.lines().any(|line| line.starts_with('✓')), "{output:?}");
 }
 
 #[test]
 fn the_api_says_what_it_expects_and_nothing_else() {
     let api = crate::support::api::TestApi::start();
-    let answer = api.nobody().get("/.well-known/oauth-protected-resource");
+    let answer = api.anonymous().get("/.well-known/oauth-protected-resource");
     let issuer = format!("{}/{DEV_TENANT_ID}/v2.0", api.idp.url(""));
     let resource = format!("api://{DEV_API_ID}");
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -337,7 +340,7 @@ fn the_api_says_what_it_expects_and_nothing_else() {
         })
     );
     let refused = api
-        .nobody()
+        .anonymous()
         .call("POST", "/.well-known/oauth-protected-resource")
         .send();
     refused.problem(405, "method_not_allowed");
@@ -347,10 +350,10 @@ fn the_api_says_what_it_expects_and_nothing_else() {
 fn without_the_settings_of_an_api_no_token_can_be_judged() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("token.txt"), "a.b.c").expect("written");
-    let ended = Ended::of(folder.path(), &["doctor", "--token", "token.txt"]);
-    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let output = CommandOutput::of(folder.path(), &["doctor", "--token", "token.txt"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
     assert!(
-        ended.stderr.contains("entra.tenant_id is not set") && ended.stderr.contains("api.app_id_uri"),
-        "{ended:?}"
+        output.stderr.contains("entra.tenant_id is not set") && output.stderr.contains("api.app_id_uri"),
+        "{output:?}"
     );
 }

@@ -22,14 +22,14 @@ use crate::support::{
 
 const OTHER_TENANT: &str = "99999999-2222-4333-8444-555555555555";
 
-pub(super) struct Bench {
+pub(super) struct Fixture {
     pub(super) provider: ScriptedProvider,
     pub(super) validator: AccessTokenValidator,
     entra: Arc<Provider>,
     clock: Clock,
 }
 
-impl Bench {
+impl Fixture {
     pub(super) fn new() -> Self {
         Self::with(|_| {})
     }
@@ -93,7 +93,7 @@ fn code(outcome: &Result<Arc<Principal>, TokenError>) -> String {
 
 #[test]
 fn a_v2_token_makes_a_principal_of_what_it_says() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let principal = bench.validator.validate(&bench.token(|_| {})).expect("a valid token");
     assert_eq!(principal.tenant_id().to_string(), DEV_TENANT_ID);
     assert_eq!(principal.object_id().to_string(), ALICE);
@@ -108,7 +108,7 @@ fn a_v2_token_makes_a_principal_of_what_it_says() {
 
 #[test]
 fn a_v1_token_makes_a_principal_too() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let issuer = bench.provider.issuer_v1();
     let token = bench.token(|claims| {
         claims["iss"] = json!(issuer);
@@ -123,7 +123,7 @@ fn a_v1_token_makes_a_principal_too() {
 
 #[test]
 fn a_remembered_token_is_refused_once_it_has_expired() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let token = bench.token(|_| {});
     assert_eq!(bench.verdict(&token), "ok");
     assert!(
@@ -139,7 +139,7 @@ fn a_remembered_token_is_refused_once_it_has_expired() {
 
 #[test]
 fn a_remembered_token_does_not_vouch_for_one_that_resembles_it() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let token = bench.token(|_| {});
     assert_eq!(bench.verdict(&token), "ok");
     let (input, signature) = token.rsplit_once('.').expect("three parts");
@@ -149,7 +149,7 @@ fn a_remembered_token_does_not_vouch_for_one_that_resembles_it() {
 
 #[test]
 fn a_remembered_token_ends_with_the_configured_skew() {
-    let bench = Bench::with(|settings| settings.clock_skew_seconds = 0);
+    let bench = Fixture::with(|settings| settings.clock_skew_seconds = 0);
     let token = bench.token(|claims| claims["exp"] = json!(chrono::Utc::now().timestamp() + 600));
     assert_eq!(bench.verdict(&token), "ok");
     bench.clock.advance(std::time::Duration::from_secs(601));

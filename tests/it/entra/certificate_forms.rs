@@ -23,7 +23,7 @@ use proptest::prelude::*;
 use secrecy::SecretString;
 
 use crate::support::{
-    binary::{Ended, blogctl},
+    binary::{CommandOutput, blogctl},
     certificates::{TestCertificate, file, key_pem, pem, settings},
     entra::keys,
 };
@@ -367,7 +367,7 @@ fn the_right_passphrase_is_not_called_wrong_where_openssl_lacks_the_cipher() {
         if !has_legacy {
             command.env("OPENSSL_MODULES", folder.path());
         }
-        Ended::of_command(&mut command).stdout
+        CommandOutput::of_command(&mut command).stdout
     };
     for file in [&["rc2.pfx"][..], &["cert.pem", "--key", "des.key"]] {
         let told = check(file, true, PASSPHRASE);

@@ -26,13 +26,13 @@ const LIMIT: usize = 1024 * 1024;
 
 /// What the server sends for one address, as it goes over the wire.
 #[derive(Clone)]
-enum Wire {
+enum WireResponse {
     Bytes(Vec<u8>),
     /// A head, and then this again and again, until the client goes away.
     Endless(&'static str, &'static [u8]),
 }
 
-impl Wire {
+impl WireResponse {
     fn json(body: &str) -> Self {
         Self::with("HTTP/1.1 200 OK\r\nContent-Type: application/json", body.as_bytes())
     }
@@ -46,15 +46,15 @@ impl Wire {
 }
 
 /// A server on loopback that says what a test tells it to.
-struct Hostile {
+struct HostileServer {
     url: Url,
-    discovery: Arc<Mutex<Wire>>,
-    keys: Arc<Mutex<Wire>>,
+    discovery: Arc<Mutex<WireResponse>>,
+    keys: Arc<Mutex<WireResponse>>,
     sent: Arc<AtomicUsize>,
     stopped: Arc<AtomicBool>,
 }
 
-impl Hostile {
+impl HostileServer {
     /// Good until told otherwise.
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -73,8 +73,8 @@ impl Hostile {
         });
         let hostile = Self {
             url,
-            discovery: Arc::new(Mutex::new(Wire::json(&document.to_string()))),
-            keys: Arc::new(Mutex::new(Wire::json(
+            discovery: Arc::new(Mutex::new(WireResponse::json(&document.to_string()))),
+            keys: Arc::new(Mutex::new(WireResponse::json(
                 &json!({ "keys": [keys()[0].jwk()] }).to_string(),
             ))),
             sent: Arc::default(),
@@ -115,14 +115,19 @@ impl Hostile {
     }
 }
 
-impl Drop for Hostile {
+impl Drop for HostileServer {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::Release);
         drop(TcpStream::connect(("127.0.0.1", self.url.port().expect("a port"))));
     }
 }
 
-fn serve(stream: TcpStream, discovery: &Mutex<Wire>, keys: &Mutex<Wire>, sent: &AtomicUsize) -> std::io::Result<()> {
+fn serve(
+    stream: TcpStream,
+    discovery: &Mutex<WireResponse>,
+    keys: &Mutex<WireResponse>,
+    sent: &AtomicUsize,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -143,8 +148,8 @@ fn serve(stream: TcpStream, discovery: &Mutex<Wire>, keys: &Mutex<Wire>, sent: &
         Ok(())
     };
     match wire {
-        Wire::Bytes(bytes) => write(&bytes),
-        Wire::Endless(head, part) => {
+        WireResponse::Bytes(bytes) => write(&bytes),
+        WireResponse::Endless(head, part) => {
             write(head.as_bytes())?;
             loop {
                 write(part)?;
@@ -169,96 +174,102 @@ fn gzip_bomb() -> Vec<u8> {
     output.stdout
 }
 
-fn hostile_answers() -> Vec<(&'static str, Wire)> {
+fn hostile_answers() -> Vec<(&'static str, WireResponse)> {
     let json = "HTTP/1.1 200 OK\r\nContent-Type: application/json";
     let html = b"<!doctype html><title>Sign in to the hotel's network</title>";
     let encoded = format!("{json}\r\nContent-Encoding: gzip");
     vec![
-        ("a page", Wire::with("HTTP/1.1 200 OK\r\nContent-Type: text/html", html)),
-        ("a page that calls itself JSON", Wire::with(json, html)),
-        ("nothing", Wire::with(json, b"")),
+        (
+            "a page",
+            WireResponse::with("HTTP/1.1 200 OK\r\nContent-Type: text/html", html),
+        ),
+        ("a page that calls itself JSON", WireResponse::with(json, html)),
+        ("nothing", WireResponse::with(json, b"")),
         (
             "204",
-            Wire::Bytes(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_vec()),
+            WireResponse::Bytes(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_vec()),
         ),
         (
             "304",
-            Wire::Bytes(b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n".to_vec()),
+            WireResponse::Bytes(b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n".to_vec()),
         ),
         (
             "a redirect elsewhere",
-            Wire::with("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/keys", b""),
+            WireResponse::with("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/keys", b""),
         ),
         (
             "a redirect to itself",
-            Wire::with("HTTP/1.1 307 Temporary Redirect\r\nLocation: /", b""),
+            WireResponse::with("HTTP/1.1 307 Temporary Redirect\r\nLocation: /", b""),
         ),
         (
             "a redirect to a file",
-            Wire::with("HTTP/1.1 301 Moved\r\nLocation: file:///etc/passwd", b""),
+            WireResponse::with("HTTP/1.1 301 Moved\r\nLocation: file:///etc/passwd", b""),
         ),
-        ("not HTTP", Wire::Bytes(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec())),
-        ("a closed connection", Wire::Bytes(Vec::new())),
-        ("half a head", Wire::Bytes(b"HTTP/1.1 200 OK\r\nContent-".to_vec())),
+        ("not HTTP", WireResponse::Bytes(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec())),
+        ("a closed connection", WireResponse::Bytes(Vec::new())),
+        (
+            "half a head",
+            WireResponse::Bytes(b"HTTP/1.1 200 OK\r\nContent-".to_vec()),
+        ),
         (
             "less than its length",
-            Wire::Bytes(format!("{json}\r\nContent-Length: 5000\r\n\r\n{{\"keys\":[").into_bytes()),
+            WireResponse::Bytes(format!("{json}\r\nContent-Length: 5000\r\n\r\n{{\"keys\":[").into_bytes()),
         ),
         (
             "an absurd length",
-            Wire::Bytes(format!("{json}\r\nContent-Length: 99999999999999999999\r\n\r\n").into_bytes()),
+            WireResponse::Bytes(format!("{json}\r\nContent-Length: 99999999999999999999\r\n\r\n").into_bytes()),
         ),
-        ("null", Wire::json("null")),
-        ("text", Wire::json("\"keys\"")),
-        ("a number", Wire::json("1e999")),
-        ("not UTF-8", Wire::with(json, b"{\"keys\":[\"\xff\xfe\"]}")),
-        ("nested very deeply", Wire::json(&"[".repeat(200_000))),
+        ("null", WireResponse::json("null")),
+        ("text", WireResponse::json("\"keys\"")),
+        ("a number", WireResponse::json("1e999")),
+        ("not UTF-8", WireResponse::with(json, b"{\"keys\":[\"\xff\xfe\"]}")),
+        ("nested very deeply", WireResponse::json(&"[".repeat(200_000))),
         (
             "keys nested very deeply",
-            Wire::json(&format!("{{\"keys\":{}", "[".repeat(200_000))),
+            WireResponse::json(&format!("{{\"keys\":{}", "[".repeat(200_000))),
         ),
         (
             "too long",
-            Wire::json(&format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(LIMIT + 1))),
+            WireResponse::json(&format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(LIMIT + 1))),
         ),
-        ("compressed", Wire::with(&encoded, &gzip_bomb())),
+        ("compressed", WireResponse::with(&encoded, &gzip_bomb())),
         (
             "a head that is too large",
-            Wire::with(&format!("{json}\r\nX: {}", "x".repeat(200_000)), b"{}"),
+            WireResponse::with(&format!("{json}\r\nX: {}", "x".repeat(200_000)), b"{}"),
         ),
         (
             "very many headers",
-            Wire::with(&format!("{json}{}", "\r\nX: y".repeat(20_000)), b"{}"),
+            WireResponse::with(&format!("{json}{}", "\r\nX: y".repeat(20_000)), b"{}"),
         ),
         (
             "a body without end",
-            Wire::Endless("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &[b' '; 65_536]),
+            WireResponse::Endless("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &[b' '; 65_536]),
         ),
         (
             "chunks without end",
-            Wire::Endless(
+            WireResponse::Endless(
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
                 b"8\r\n        \r\n",
             ),
         ),
         (
             "a head without end",
-            Wire::Endless(
+            WireResponse::Endless(
                 "HTTP/1.1 200 OK\r\n",
                 b"X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n",
             ),
         ),
         (
             "interim answers without end",
-            Wire::Endless("", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+            WireResponse::Endless("", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
         ),
-        ("a line without end", Wire::Endless("", &[b'H'; 65_536])),
+        ("a line without end", WireResponse::Endless("", &[b'H'; 65_536])),
     ]
 }
 
 #[test]
 fn no_answer_of_the_key_endpoint_takes_good_keys_away_or_is_read_without_end() {
-    let hostile = Hostile::start();
+    let hostile = HostileServer::start();
     let clock = Clock::default();
     let provider = hostile.provider(clock.clone());
     let settings = ApiSettings {
@@ -285,7 +296,7 @@ fn no_answer_of_the_key_endpoint_takes_good_keys_away_or_is_read_without_end() {
 
 #[test]
 fn no_answer_of_discovery_takes_known_endpoints_away_or_makes_new_ones() {
-    let hostile = Hostile::start();
+    let hostile = HostileServer::start();
     let clock = Clock::default();
     let provider = hostile.provider(clock.clone());
     let known = provider.metadata().expect("good at first");

@@ -7,7 +7,7 @@ use blogctl::{
 };
 use serde_json::{Value, json};
 
-use super::sign_in::{Bench, NONCE};
+use super::sign_in::{Fixture, NONCE};
 use crate::support::{
     attacks::record,
     entra::{ALICE, API, SITE, TestKey, keys, rsa_key},
@@ -16,7 +16,7 @@ use crate::support::{
 const OTHER_TENANT: &str = "99999999-2222-4333-8444-555555555555";
 
 /// Why a sign-in whose answer holds this ID token is refused; empty when it is not.
-fn verdict(bench: &Bench, id_token: &str) -> String {
+fn verdict(bench: &Fixture, id_token: &str) -> String {
     bench.answer_with(id_token);
     match bench.redeem() {
         Ok(_) => String::new(),
@@ -27,7 +27,7 @@ fn verdict(bench: &Bench, id_token: &str) -> String {
 
 #[test]
 fn each_wrong_claim_is_refused_for_its_own_reason() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let now = chrono::Utc::now().timestamp();
     let host = bench.provider.url.as_str();
     let (malformed, issuer) = (
@@ -118,7 +118,7 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
 
 #[test]
 fn each_wrong_signature_is_refused() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let claims = bench.provider.id_claims(NONCE);
     let stranger = TestKey {
         kid: "one",
@@ -161,7 +161,7 @@ fn each_wrong_signature_is_refused() {
 
 #[test]
 fn a_key_that_is_new_at_the_provider_is_fetched_and_an_unknown_one_refused() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let claims = bench.provider.id_claims(NONCE);
     assert_eq!(verdict(&bench, &keys()[0].sign(&claims)), "");
     bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
@@ -176,7 +176,7 @@ fn a_key_that_is_new_at_the_provider_is_fetched_and_an_unknown_one_refused() {
 
 #[test]
 fn an_answer_without_an_id_token_is_no_sign_in() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     bench.answer(&json!({"token_type": "Bearer", "expires_in": 60, "access_token": "a"}));
     let error = bench.redeem().expect_err("refused");
     assert!(matches!(error, SignInError::IdToken(IdTokenError::Absent)), "{error}");
@@ -184,7 +184,7 @@ fn an_answer_without_an_id_token_is_no_sign_in() {
 
 #[test]
 fn a_pending_sign_in_without_nonce_matches_no_token() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     bench.answer_with(&keys()[0].sign(&bench.provider.id_claims("")));
     let pending = blogctl::entra::PendingSignIn {
         nonce: String::new(),
@@ -202,7 +202,7 @@ fn a_pending_sign_in_without_nonce_matches_no_token() {
 
 #[test]
 fn who_signed_in_is_known_by_tenant_and_object() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let mut claims = bench.provider.id_claims(NONCE);
     claims["email"] = json!("victim@contoso.example");
     bench.answer_with(&keys()[0].sign(&claims));
@@ -216,7 +216,7 @@ fn who_signed_in_is_known_by_tenant_and_object() {
 
 #[test]
 fn a_key_whose_issuer_is_another_tenant_verifies_no_id_token_of_ours() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let base = bench.provider.url.as_str().trim_end_matches('/').to_owned();
     let unknown = "its kid names no signing key of this tenant";
     for (name, issuer, expected) in [

@@ -5,7 +5,7 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::access_token::Bench;
+use super::access_token::Fixture;
 use crate::support::entra::API;
 
 /// Any JSON, not too deep.
@@ -39,7 +39,7 @@ fn part() -> impl Strategy<Value = String> {
 
 #[test]
 fn no_text_is_taken_for_a_token() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let text = prop_oneof![
         any::<String>(),
         prop::collection::vec(part(), 0..7).prop_map(|parts| parts.join(".")),
@@ -56,7 +56,7 @@ fn no_text_is_taken_for_a_token() {
 
 #[test]
 fn a_good_token_with_one_character_changed_is_refused() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let good = bench.token(|_| ());
     bench.validator.validate(&good).expect("a good token");
     let change = (
@@ -75,7 +75,7 @@ fn a_good_token_with_one_character_changed_is_refused() {
 
 #[test]
 fn a_claim_may_hold_anything_and_only_what_is_right_passes() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","typ":"JWT","kid":"k"}"#);
     let good = bench.provider.access_claims();
     let names: Vec<String> = good.as_object().expect("an object").keys().cloned().collect();

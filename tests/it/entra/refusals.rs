@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::support::{
     certificates::{TestCertificate, file, key_pem, pem, settings},
-    entra::{API, Answer, SITE, ScriptedProvider, keys},
+    entra::{API, SITE, ScriptedProvider, ScriptedResponse, keys},
 };
 
 /// Those that are about the certificate that was used.
@@ -81,7 +81,7 @@ fn six_refusals_are_answered_with_another_certificate_once_and_all_others_never(
             1
         };
         for (name, request) in requests {
-            provider.script().token = Answer::with_status(401, &answer);
+            provider.script().token = ScriptedResponse::with_status(401, &answer);
             provider.script().token_forms.clear();
             let before = client.credential().name();
             request();

@@ -18,13 +18,13 @@ use url::Url;
 
 use crate::support::{
     certificates::{TestCertificate, file, key_pem, pem, settings},
-    entra::{ALICE, API, Answer, SITE, ScriptedProvider, keys},
+    entra::{ALICE, API, SITE, ScriptedProvider, ScriptedResponse, keys},
 };
 
 pub const NONCE: &str = "the nonce of this sign-in";
 const REDIRECT_URI: &str = "http://localhost:5000/callback";
 
-pub struct Bench {
+pub struct Fixture {
     pub provider: ScriptedProvider,
     pub client: ConfidentialClient,
     entra: Arc<Provider>,
@@ -32,7 +32,7 @@ pub struct Bench {
     _folder: TempDir,
 }
 
-impl Bench {
+impl Fixture {
     pub fn new() -> Self {
         let provider = ScriptedProvider::start();
         let folder = tempfile::tempdir().expect("a folder");
@@ -70,7 +70,7 @@ impl Bench {
     }
 
     pub fn answer(&self, answer: &Value) {
-        self.provider.script().token = Answer::json(answer);
+        self.provider.script().token = ScriptedResponse::json(answer);
     }
 
     /// A token answer with this ID token.
@@ -101,7 +101,7 @@ fn query(url: &Url) -> HashMap<String, String> {
 
 #[test]
 fn the_browser_is_sent_to_the_authorize_endpoint_with_everything_that_it_needs() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let request = bench
         .client
         .authorization_request(&SignInHints::default())
@@ -138,7 +138,7 @@ fn the_browser_is_sent_to_the_authorize_endpoint_with_everything_that_it_needs()
 
 #[test]
 fn hints_are_passed_on() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let hints = SignInHints {
         prompt: Some("select_account".to_owned()),
         login_hint: Some("alice+x@contoso.example".to_owned()),
@@ -151,7 +151,7 @@ fn hints_are_passed_on() {
 
 #[test]
 fn state_nonce_and_verifier_are_new_each_time_and_long_and_stay_out_of_debug_output() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let [one, two] = [(); 2].map(|()| {
         bench
             .client
@@ -176,7 +176,7 @@ fn state_nonce_and_verifier_are_new_each_time_and_long_and_stay_out_of_debug_out
 
 #[test]
 fn a_code_is_redeemed_with_an_assertion_and_never_a_secret() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     bench.answer_with(&keys()[0].sign(&bench.provider.id_claims(NONCE)));
     let before = Utc::now();
     let sign_in = bench.redeem().expect("signed in");
@@ -226,7 +226,7 @@ fn pad(text: &str) -> String {
 
 #[test]
 fn a_refresh_sends_a_new_assertion_and_keeps_the_old_refresh_token_when_no_new_one_comes() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     bench.answer(&json!({"token_type": "Bearer", "expires_in": 60, "access_token": "new", "refresh_token": "rotated"}));
     let tokens = bench.client.refresh(&SecretString::from("old")).expect("refreshed");
     assert_eq!(tokens.refresh_token.expect("one").expose_secret(), "rotated");
@@ -247,7 +247,7 @@ fn a_refresh_sends_a_new_assertion_and_keeps_the_old_refresh_token_when_no_new_o
 
 #[test]
 fn an_answer_that_does_not_say_or_exaggerates_how_long_a_token_lives_is_not_believed() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     for answer in [
         json!({"token_type": "Bearer", "access_token": "new"}),
         json!({"token_type": "Bearer", "access_token": "new", "expires_in": 10_000_000}),
@@ -261,7 +261,7 @@ fn an_answer_that_does_not_say_or_exaggerates_how_long_a_token_lives_is_not_beli
 
 #[test]
 fn an_error_answer_becomes_its_code_with_cause_and_remedy() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     for (code, error, remedy) in [
         (700_027, "invalid_client", Remedy::Certificate),
         (700_016, "unauthorized_client", Remedy::Configuration),
@@ -272,7 +272,7 @@ fn an_error_answer_becomes_its_code_with_cause_and_remedy() {
             "error": error, "error_codes": [code], "trace_id": "t", "correlation_id": "6f1c2d4e-0000-4000-8000-1234567890ab",
             "error_description": format!("AADSTS{code}: something. Trace ID: x Correlation ID: y Timestamp: z"),
         });
-        bench.provider.script().token = Answer::with_status(401, &answer);
+        bench.provider.script().token = ScriptedResponse::with_status(401, &answer);
         let SignInError::Entra(found) = bench.redeem().expect_err("refused") else {
             unreachable!("an error of Entra's")
         };
@@ -291,7 +291,7 @@ fn an_error_answer_becomes_its_code_with_cause_and_remedy() {
 
 #[test]
 fn no_error_repeats_a_code_a_token_or_an_assertion() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let secret = format!(
         "eyJ{}.eyJ{}.{}",
         "SECRET".repeat(20),
@@ -301,10 +301,13 @@ fn no_error_repeats_a_code_a_token_or_an_assertion() {
     let echo =
         json!({"error": "invalid_client", "error_description": format!("AADSTS700027: assertion '{secret}'\r\nmore")});
     for (name, answer) in [
-        ("an error that echoes the request", Answer::with_status(401, &echo)),
+        (
+            "an error that echoes the request",
+            ScriptedResponse::with_status(401, &echo),
+        ),
         (
             "an error that is not JSON",
-            Answer {
+            ScriptedResponse {
                 status: 502,
                 headers: "",
                 body: secret.clone(),
@@ -312,11 +315,11 @@ fn no_error_repeats_a_code_a_token_or_an_assertion() {
         ),
         (
             "tokens that cannot be read",
-            Answer::json(&json!({"access_token": secret, "expires_in": "SECRET"})),
+            ScriptedResponse::json(&json!({"access_token": secret, "expires_in": "SECRET"})),
         ),
         (
             "tokens of another type",
-            Answer {
+            ScriptedResponse {
                 status: 200,
                 headers: "Content-Type: text/plain\r\n",
                 body: secret.clone(),
@@ -324,7 +327,7 @@ fn no_error_repeats_a_code_a_token_or_an_assertion() {
         ),
         (
             "an ID token that is refused",
-            Answer::json(&json!({
+            ScriptedResponse::json(&json!({
                 "token_type": "Bearer", "expires_in": 60, "access_token": secret, "id_token": secret,
             })),
         ),
@@ -341,7 +344,7 @@ fn no_error_repeats_a_code_a_token_or_an_assertion() {
 
 #[test]
 fn a_signed_in_users_tokens_stay_out_of_debug_output() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let id_token = keys()[0].sign(&bench.provider.id_claims(NONCE));
     bench.answer_with(&id_token);
     let shown = format!("{:?}", bench.redeem().expect("signed in"));
@@ -350,11 +353,11 @@ fn a_signed_in_users_tokens_stay_out_of_debug_output() {
 
 #[test]
 fn a_redirect_of_the_token_endpoint_is_not_followed() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let elsewhere = ScriptedProvider::start();
     for status in [302, 307, 308] {
         let headers = format!("Location: {}\r\n", elsewhere.token_endpoint()).leak();
-        bench.provider.script().token = Answer {
+        bench.provider.script().token = ScriptedResponse {
             status,
             headers,
             body: String::new(),
@@ -374,7 +377,7 @@ fn a_redirect_of_the_token_endpoint_is_not_followed() {
 
 #[test]
 fn a_certificate_that_expires_while_the_site_runs_is_told_as_such_and_nothing_is_sent() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     bench.clock.advance(std::time::Duration::from_hours(31 * 24));
     let error = bench.redeem().expect_err("expired");
     assert!(
@@ -389,7 +392,7 @@ fn a_certificate_that_expires_while_the_site_runs_is_told_as_such_and_nothing_is
 
 #[test]
 fn signing_out_leads_through_the_providers_end_session_endpoint() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let home = Url::parse("http://localhost:5000/").expect("a URL");
     let url = bench
         .client

@@ -11,21 +11,21 @@ use blogctl::{
 use serde_json::json;
 
 use crate::support::{
-    entra::{API, Answer, ScriptedProvider, keys, wait_until},
+    entra::{API, ScriptedProvider, ScriptedResponse, keys, wait_until},
     logs,
 };
 
 /// A tenant that is not the one of these tests.
 const OTHER_TENANT: &str = "99999999-2222-4333-8444-555555555555";
 
-struct Bench {
+struct Fixture {
     provider: ScriptedProvider,
     entra: Arc<Provider>,
     validator: AccessTokenValidator,
     clock: Clock,
 }
 
-impl Bench {
+impl Fixture {
     fn new() -> Self {
         let provider = ScriptedProvider::start();
         let clock = Clock::default();
@@ -62,7 +62,7 @@ const UNKNOWN: TokenError = TokenError::Refused(Refusal::UnknownKey);
 
 #[test]
 fn keys_are_fetched_once_for_ten_thousand_requests() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let token = bench.token(0);
     assert!(
         bench.validator.validate_now(&token).is_none(),
@@ -85,7 +85,7 @@ fn keys_are_fetched_once_for_ten_thousand_requests() {
 
 #[test]
 fn a_new_key_is_found_by_the_token_that_needs_it() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     bench.validator.prepare().expect("keys");
     bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
     let token = bench.token(1);
@@ -98,7 +98,7 @@ fn a_new_key_is_found_by_the_token_that_needs_it() {
 
 #[test]
 fn invented_kids_cause_one_fetch_whoever_waits_for_it() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     bench.validator.prepare().expect("keys");
     thread::scope(|scope| {
         for n in 0..16 {
@@ -118,7 +118,7 @@ fn invented_kids_cause_one_fetch_whoever_waits_for_it() {
 
 #[test]
 fn tokens_that_are_not_even_in_shape_cause_no_fetch() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     for (token, refusal) in [
         ("", Refusal::Malformed),
         ("a.b.c", Refusal::Malformed),
@@ -137,7 +137,7 @@ fn tokens_that_are_not_even_in_shape_cause_no_fetch() {
 
 #[test]
 fn a_removed_key_stops_working_at_the_next_refresh_and_its_remembered_tokens_with_it() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
     let (removed, kept) = (bench.token(0), bench.token(1));
     for token in [&removed, &kept] {
@@ -152,7 +152,7 @@ fn a_removed_key_stops_working_at_the_next_refresh_and_its_remembered_tokens_wit
 
 #[test]
 fn keys_an_hour_old_are_refreshed_beside_the_requests() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let token = bench.token(0);
     bench.validator.validate(&token).expect("valid");
     bench.provider.publish(&[keys()[1].jwk()]);
@@ -170,10 +170,10 @@ fn keys_an_hour_old_are_refreshed_beside_the_requests() {
 
 #[test]
 fn known_keys_outlive_an_outage_of_the_provider_and_no_outage_of_a_day() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let token = bench.token(0);
     bench.validator.validate(&token).expect("valid");
-    bench.provider.script().jwks = Answer::with_status(503, &json!({}));
+    bench.provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
     bench.entra.refresh_keys().expect_err("down");
     bench.validator.validate(&token).expect("still valid");
     let unknown = bench
@@ -196,16 +196,19 @@ fn an_answer_that_is_not_the_providers_own_key_set_is_refused() {
     for (name, answer) in [
         (
             "redirect",
-            Answer {
+            ScriptedResponse {
                 status: 302,
                 headers: redirect,
                 body: String::new(),
             },
         ),
-        ("error", Answer::with_status(500, &json!({"keys": [keys()[0].jwk()]}))),
+        (
+            "error",
+            ScriptedResponse::with_status(500, &json!({"keys": [keys()[0].jwk()]})),
+        ),
         (
             "page",
-            Answer {
+            ScriptedResponse {
                 status: 200,
                 headers: "Content-Type: text/html\r\n",
                 body: "<html>".to_owned(),
@@ -213,10 +216,10 @@ fn an_answer_that_is_not_the_providers_own_key_set_is_refused() {
         ),
         (
             "too long",
-            Answer::json(&json!({"keys": [keys()[0].jwk()], "x": "x".repeat(1_100_000)})),
+            ScriptedResponse::json(&json!({"keys": [keys()[0].jwk()], "x": "x".repeat(1_100_000)})),
         ),
     ] {
-        let bench = Bench::new();
+        let bench = Fixture::new();
         bench.provider.script().jwks = answer;
         assert_eq!(bench.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
         assert_eq!(
@@ -228,14 +231,14 @@ fn an_answer_that_is_not_the_providers_own_key_set_is_refused() {
 }
 
 /// Key sets of the right form in which no key can verify a token of ours.
-fn useless_key_sets(provider: &ScriptedProvider) -> Vec<(&'static str, Answer)> {
+fn useless_key_sets(provider: &ScriptedProvider) -> Vec<(&'static str, ScriptedResponse)> {
     let with = |name: &str, value: serde_json::Value| {
         let mut jwk = keys()[0].jwk();
         jwk.as_object_mut().expect("an object").insert(name.to_owned(), value);
-        Answer::json(&json!({ "keys": [jwk] }))
+        ScriptedResponse::json(&json!({ "keys": [jwk] }))
     };
     vec![
-        ("no keys", Answer::json(&json!({ "keys": [] }))),
+        ("no keys", ScriptedResponse::json(&json!({ "keys": [] }))),
         ("a key of another type", with("kty", json!("EC"))),
         ("a key for encryption", with("use", json!("enc"))),
         ("a key for another algorithm", with("alg", json!("PS256"))),
@@ -245,14 +248,17 @@ fn useless_key_sets(provider: &ScriptedProvider) -> Vec<(&'static str, Answer)> 
             "a key of another tenant",
             with("issuer", json!(format!("{}{OTHER_TENANT}/v2.0", provider.url))),
         ),
-        ("not objects", Answer::json(&json!({ "keys": [null, 1, "x", []] }))),
+        (
+            "not objects",
+            ScriptedResponse::json(&json!({ "keys": [null, 1, "x", []] })),
+        ),
     ]
 }
 
 #[test]
 fn a_key_set_without_a_usable_key_leaves_the_keys_in_use_and_is_fetched_again_in_a_minute() {
-    logs::keep();
-    let bench = Bench::new();
+    logs::capture();
+    let bench = Fixture::new();
     let (known, new) = (bench.token(0), bench.token(1));
     bench.validator.validate(&known).expect("valid");
     for (name, answer) in useless_key_sets(&bench.provider) {
@@ -275,7 +281,7 @@ fn a_key_set_without_a_usable_key_leaves_the_keys_in_use_and_is_fetched_again_in
         assert!(bench.validator.is_ready(), "{name}");
     }
     let port = format!("localhost:{}/", bench.provider.url.port().expect("a port"));
-    let mut warnings = logs::with(&port);
+    let mut warnings = logs::containing(&port);
     warnings.retain(|line| line.starts_with("WARN the signing keys"));
     let distinct: BTreeSet<_> = warnings.iter().collect();
     assert!(
@@ -291,7 +297,7 @@ fn a_key_set_without_a_usable_key_leaves_the_keys_in_use_and_is_fetched_again_in
 fn a_first_key_set_without_a_usable_key_makes_the_api_unready_and_no_token_invalid() {
     for (name, answer) in useless_key_sets(&ScriptedProvider::start()) {
         // Each provider has a port of its own: what names another tenant elsewhere names no tenant here either.
-        let bench = Bench::new();
+        let bench = Fixture::new();
         bench.provider.script().jwks = answer;
         assert_eq!(bench.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
         assert!(!bench.validator.is_ready(), "{name}");

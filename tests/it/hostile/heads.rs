@@ -103,7 +103,7 @@ fn a_malformed_request_is_no_error_in_the_log_and_its_line_names_the_client() {
     assert!(line.contains(" INFO ") && line.contains("client=127.0.0.1"), "{line}");
     assert_eq!(api.get("/health/live"), 200);
     api.running.signal("INT");
-    let (_, output) = api.running.ended();
+    let (_, output) = api.running.wait_for_exit();
     assert!(
         !output.contains("ERROR") && !output.contains("stream error"),
         "{output}"

@@ -12,7 +12,7 @@ use super::{Api, Connection, eventually, status_in};
 
 /// What clients saw.
 #[derive(Default)]
-struct Seen {
+struct Counts {
     served: AtomicUsize,
     failed: AtomicUsize,
     /// The balancer has noticed that the server is not ready.
@@ -20,7 +20,7 @@ struct Seen {
 }
 
 /// Sends one request after another over connections that it keeps while the server does, until the balancer has noticed.
-fn client(url: &str, seen: &Seen) {
+fn client(url: &str, seen: &Counts) {
     let mut connection = Connection::to(url);
     while !seen.has_noticed.load(Ordering::Relaxed) {
         connection.get("/health/live");
@@ -40,7 +40,7 @@ fn client(url: &str, seen: &Seen) {
 #[test]
 fn nobody_notices_that_a_server_behind_a_balancer_stops() {
     let api = Api::start(&[("SERVER__DRAIN_SECONDS", "4"), ("SERVER__WORKERS", "2")]);
-    let seen = Arc::new(Seen::default());
+    let seen = Arc::new(Counts::default());
     let clients: Vec<_> = (0..32)
         .map(|_| {
             let (url, seen) = (api.url.clone(), Arc::clone(&seen));
@@ -73,7 +73,7 @@ fn nobody_notices_that_a_server_behind_a_balancer_stops() {
         "of {}",
         seen.served.load(Ordering::Relaxed)
     );
-    let (status, output) = api.running.ended();
+    let (status, output) = api.running.wait_for_exit();
     assert_eq!(status.code(), Some(0), "{output}");
     assert!(idle.is_closed());
 }
@@ -85,13 +85,13 @@ fn a_second_signal_and_an_interrupt_do_not_drain() {
     let api = Api::start(&settings);
     let _idle = api.connect();
     api.running.signal("INT");
-    let (status, output) = api.running.ended();
+    let (status, output) = api.running.wait_for_exit();
     assert_eq!(status.code(), Some(0), "{output}");
 
     let mut api = Api::start(&settings);
     api.running.signal("TERM");
     api.running.wait_for("for 300 s not ready");
     api.running.signal("TERM");
-    let (status, output) = api.running.ended();
+    let (status, output) = api.running.wait_for_exit();
     assert_eq!(status.code(), Some(0), "{output}");
 }

@@ -333,7 +333,7 @@ fn consent_names_what_is_asked_for() {
 fn signing_in_renews_the_session_cookie() {
     let provider = Provider::start();
     let browser = Browser::new(&provider);
-    let session = |answer: &super::provider::Answer| {
+    let session = |answer: &super::provider::Response| {
         let cookies = answer
             .headers
             .get_all("Set-Cookie")

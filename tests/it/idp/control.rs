@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     client_assertion::{registered, unregistered},
-    provider::{Answer, Provider, SITE},
+    provider::{Provider, Response, SITE},
 };
 use crate::support::idp::agent;
 
@@ -19,7 +19,7 @@ fn no_web_page_can_use_the_control_interface() {
             .put(&url)
             .header(header.0, header.1)
             .content_type("application/json");
-        Answer::of(request.send(r#"{"offset_seconds":0}"#)).status
+        Response::of(request.send(r#"{"offset_seconds":0}"#)).status
     };
     assert_eq!(put(("Accept", "application/json")), 204);
     for header in [
@@ -36,7 +36,7 @@ fn no_web_page_can_use_the_control_interface() {
     let form = agent()
         .post(provider.server.url("/_control/tokens"))
         .send_form([("client_id", SITE)]);
-    assert_eq!(Answer::of(form).status, 400, "a form is not JSON");
+    assert_eq!(Response::of(form).status, 400, "a form is not JSON");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_rotated_key_signs_and_the_old_one_stays_published_until_removed() {
     };
     assert!(only != old && *only != new);
     let unknown = agent().delete(provider.server.url("/_control/keys/unknown")).call();
-    assert_eq!(Answer::of(unknown).status, 404);
+    assert_eq!(Response::of(unknown).status, 404);
 }
 
 #[test]
@@ -105,11 +105,14 @@ fn certificates_can_be_replaced_revoked_and_removed() {
 
     let bad = agent().put(provider.server.url(&format!("/_control/apps/{SITE}/certificates")));
     assert_eq!(
-        Answer::of(bad.send_json(json!({ "certificates": ["not PEM"] }))).status,
+        Response::of(bad.send_json(json!({ "certificates": ["not PEM"] }))).status,
         400
     );
     let unknown = agent().put(provider.server.url("/_control/apps/nobody/certificates"));
-    assert_eq!(Answer::of(unknown.send_json(json!({ "certificates": [] }))).status, 404);
+    assert_eq!(
+        Response::of(unknown.send_json(json!({ "certificates": [] }))).status,
+        404
+    );
 }
 
 #[test]
@@ -121,7 +124,7 @@ fn it_can_be_down_altogether_or_in_part() {
     assert_eq!([status(keys), status(configuration)], [503, 503]);
     provider.control.down_at(keys);
     assert_eq!([status(keys), status(configuration)], [503, 200]);
-    provider.control.heal();
+    provider.control.clear_faults();
     assert_eq!([status(keys), status(configuration)], [200, 200]);
 }
 

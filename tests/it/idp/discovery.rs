@@ -7,14 +7,14 @@ use base64::{
 use blogctl::config::DEV_TENANT_ID;
 use openssl::{hash::MessageDigest, x509::X509};
 
-use super::provider::{Answer, Provider};
+use super::provider::{Provider, Response};
 use crate::support::idp::agent;
 
-fn configuration(provider: &Provider, tenant: &str) -> Answer {
+fn configuration(provider: &Provider, tenant: &str) -> Response {
     let url = provider
         .server
         .url(&format!("/{tenant}/v2.0/.well-known/openid-configuration"));
-    Answer::of(agent().get(url).call())
+    Response::of(agent().get(url).call())
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn another_tenant_is_not_found() {
     let provider = Provider::start();
     for path in ["v2.0/.well-known/openid-configuration", "discovery/v2.0/keys"] {
         let url = provider.server.url(&format!("/fabrikam.example/{path}"));
-        let answer = Answer::of(agent().get(url).call());
+        let answer = Response::of(agent().get(url).call());
         assert_eq!((answer.status, answer.code()), (400, 90002), "{}", answer.text);
     }
 }
@@ -61,7 +61,7 @@ fn another_tenant_is_not_found() {
 fn the_host_header_decides_no_address() {
     let provider = Provider::start();
     let url = provider.url("v2.0/.well-known/openid-configuration");
-    let answer = Answer::of(
+    let answer = Response::of(
         agent()
             .get(url)
             .header("Host", "evil.example")
@@ -106,19 +106,19 @@ fn keys_are_published_as_entra_does() {
 #[test]
 fn its_own_pages_say_what_it_is() {
     let provider = Provider::start();
-    let home = Answer::of(agent().get(provider.server.url("/")).call());
+    let home = Response::of(agent().get(provider.server.url("/")).call());
     assert!(
         home.text.contains("Alice Archer") && home.text.contains("The &lt;Site&gt;"),
         "{}",
         home.text
     );
-    let error = Answer::of(agent().get(provider.server.url("/error?code=700027")).call());
+    let error = Response::of(agent().get(provider.server.url("/error?code=700027")).call());
     assert!(error.text.contains("AADSTS700027"), "{}", error.text);
     for (path, content_type) in [
         ("/_assets/idp.css", "text/css; charset=utf-8"),
         ("/_assets/icon.svg", "image/svg+xml"),
     ] {
-        let asset = Answer::of(agent().get(provider.server.url(path)).call());
+        let asset = Response::of(agent().get(provider.server.url(path)).call());
         assert_eq!((asset.status, asset.header("Content-Type")), (200, content_type));
     }
 }

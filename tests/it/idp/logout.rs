@@ -1,6 +1,6 @@
 //! Sign-out.
 
-use super::provider::{AFTER_SIGN_OUT, Answer, Browser, OTHER_SITE, Provider, SITE, between};
+use super::provider::{AFTER_SIGN_OUT, Browser, OTHER_SITE, Provider, Response, SITE, between};
 
 fn is_signed_in(browser: &Browser<'_>) -> bool {
     browser.authorize(&[("prompt", "none")]).parameter("code").is_some()
@@ -179,7 +179,7 @@ fn a_logout_hint_about_somebody_else_ends_nothing() {
 fn another_tenant_or_a_doubled_parameter_is_refused() {
     let provider = Provider::start();
     let browser = Browser::new(&provider);
-    let doubled: Answer = browser.log_out(&[("state", "a"), ("state", "b")]);
+    let doubled: Response = browser.log_out(&[("state", "a"), ("state", "b")]);
     assert!(doubled.status == 400 && doubled.text.contains("AADSTS9000411"));
     let foreign = browser.get(&provider.server.url("/fabrikam.example/oauth2/v2.0/logout"));
     assert!(foreign.status == 400 && foreign.text.contains("AADSTS90002"));

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use blogctl::config::DEV_API_ID;
 use serde_json::{Map, Value, json};
 
-use super::provider::{Answer, OTHER_SITE, Provider, SITE, verify};
+use super::provider::{OTHER_SITE, Provider, Response, SITE, verify};
 use crate::support::idp::agent;
 
 fn parts(token: &str) -> (Map<String, Value>, Map<String, Value>, String) {
@@ -126,6 +126,6 @@ fn an_order_that_makes_no_sense_is_refused() {
         json!({ "client_id": SITE }),
     ] {
         let answer = agent().post(provider.server.url("/_control/tokens")).send_json(&order);
-        assert_eq!(Answer::of(answer).status, 400, "{order}");
+        assert_eq!(Response::of(answer).status, 400, "{order}");
     }
 }

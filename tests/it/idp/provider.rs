@@ -83,8 +83,8 @@ impl Provider {
         self.url("v2.0")
     }
 
-    pub fn get(&self, path: &str) -> Answer {
-        Answer::of(agent().get(self.url(path)).call())
+    pub fn get(&self, path: &str) -> Response {
+        Response::of(agent().get(self.url(path)).call())
     }
 
     /// A good assertion of the site.
@@ -93,8 +93,8 @@ impl Provider {
     }
 
     /// Asks for tokens with these fields.
-    pub fn token(&self, fields: &[(&str, &str)]) -> Answer {
-        Answer::of(
+    pub fn token(&self, fields: &[(&str, &str)]) -> Response {
+        Response::of(
             agent()
                 .post(self.url("oauth2/v2.0/token"))
                 .send_form(fields.iter().copied()),
@@ -102,17 +102,17 @@ impl Provider {
     }
 
     /// Asks for tokens as the site, with a fresh assertion.
-    pub fn token_as_site(&self, fields: &[(&str, &str)]) -> Answer {
+    pub fn token_as_site(&self, fields: &[(&str, &str)]) -> Response {
         self.token_with(&self.assertion().sign(), fields)
     }
 
     /// Asks for tokens as the site, with this assertion.
-    pub fn token_with(&self, assertion: &str, fields: &[(&str, &str)]) -> Answer {
+    pub fn token_with(&self, assertion: &str, fields: &[(&str, &str)]) -> Response {
         self.token_of(SITE, assertion, fields)
     }
 
     /// Asks for tokens as any client, with this assertion.
-    pub fn token_of(&self, client_id: &str, assertion: &str, fields: &[(&str, &str)]) -> Answer {
+    pub fn token_of(&self, client_id: &str, assertion: &str, fields: &[(&str, &str)]) -> Response {
         let credential = [
             ("client_id", client_id),
             (
@@ -125,7 +125,7 @@ impl Provider {
     }
 
     /// An app-only token for the API: the shortest way to have an assertion verified.
-    pub fn token_for_app(&self, assertion: &str) -> Answer {
+    pub fn token_for_app(&self, assertion: &str) -> Response {
         let scope = format!("api://{DEV_API_ID}/.default");
         self.token_with(assertion, &[("grant_type", "client_credentials"), ("scope", &scope)])
     }
@@ -144,7 +144,7 @@ impl Provider {
     }
 
     /// Exchanges a code, with fields added or replaced.
-    pub fn redeem(&self, code: &str, changes: &[(&str, &str)]) -> Answer {
+    pub fn redeem(&self, code: &str, changes: &[(&str, &str)]) -> Response {
         let fields = [
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -200,13 +200,13 @@ pub fn verify(token: &str, keys: &Value) -> (Map<String, Value>, Map<String, Val
 
 /// An answer, read whole.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub headers: ureq::http::HeaderMap,
     pub text: String,
 }
 
-impl Answer {
+impl Response {
     pub fn of(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Self {
         let mut answer = answer.expect("an answer");
         let text = answer.body_mut().read_to_string().expect("text");
@@ -290,12 +290,12 @@ impl<'a> Browser<'a> {
             .into()
     }
 
-    pub fn get(&self, url: &str) -> Answer {
+    pub fn get(&self, url: &str) -> Response {
         self.keeping(self.agent.get(url).header("Cookie", self.jar.header()).call())
     }
 
     /// Posts a form with these headers.
-    pub fn post(&self, url: &str, headers: &[(&str, &str)], form: &[(&str, &str)]) -> Answer {
+    pub fn post(&self, url: &str, headers: &[(&str, &str)], form: &[(&str, &str)]) -> Response {
         let request = self.agent.post(url).header("Cookie", self.jar.header());
         let request = headers
             .iter()
@@ -303,18 +303,18 @@ impl<'a> Browser<'a> {
         self.keeping(request.send_form(form.iter().copied()))
     }
 
-    fn keeping(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
-        let answer = Answer::of(answer);
-        self.jar.keep(&answer.headers);
+    fn keeping(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Response {
+        let answer = Response::of(answer);
+        self.jar.store_from(&answer.headers);
         answer
     }
 
-    pub fn authorize(&self, changes: &[(&str, &str)]) -> Answer {
+    pub fn authorize(&self, changes: &[(&str, &str)]) -> Response {
         self.get(&self.authorize_url(changes))
     }
 
     /// Posts the form of the account picker with one more field, as its buttons do.
-    pub fn submit(&self, page: &Answer, name: &str, value: &str) -> Answer {
+    pub fn submit(&self, page: &Response, name: &str, value: &str) -> Response {
         let action = self
             .provider
             .server
@@ -324,7 +324,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Opens the account picker, and picks a user by e-mail address, whose button carries the object id.
-    pub fn sign_in(&self, email: &str, changes: &[(&str, &str)]) -> Answer {
+    pub fn sign_in(&self, email: &str, changes: &[(&str, &str)]) -> Response {
         let page = self.authorize(changes);
         assert_eq!(page.status, 200, "{}", page.text);
         let user = self
@@ -344,7 +344,7 @@ impl<'a> Browser<'a> {
         self.submit(&page, "oid", &user.oid)
     }
 
-    pub fn log_out(&self, parameters: &[(&str, &str)]) -> Answer {
+    pub fn log_out(&self, parameters: &[(&str, &str)]) -> Response {
         let url = self.provider.url("oauth2/v2.0/logout");
         self.get(Url::parse_with_params(&url, parameters).expect("a URL").as_str())
     }

@@ -8,13 +8,13 @@ use openssl::{
     x509::X509,
 };
 
-use super::provider::{Answer, Browser, Provider};
+use super::provider::{Browser, Provider, Response};
 
 fn with_tls() -> Provider {
     Provider::with(|settings| settings.idp.tls = true)
 }
 
-fn get(provider: &Provider, host: &str, path: &str) -> Answer {
+fn get(provider: &Provider, host: &str, path: &str) -> Response {
     let ca = fs::read(provider.folder().join("idp-ca.pem")).expect("the CA file");
     let ca = ureq::tls::Certificate::from_pem(&ca).expect("PEM");
     let tls = ureq::tls::TlsConfig::builder()
@@ -26,7 +26,7 @@ fn get(provider: &Provider, host: &str, path: &str) -> Answer {
         .timeout_global(Some(Duration::from_secs(30)))
         .build()
         .into();
-    Answer::of(
+    Response::of(
         agent
             .get(format!("https://{host}:{}{path}", provider.server.port))
             .call(),

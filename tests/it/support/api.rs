@@ -1,4 +1,11 @@
-//! The API beside the identity provider, without the site, and a client that calls it.
+//! The API with its identity provider, without the site, and a client that calls it.
+//!
+//! ```ignore
+//! let api = TestApi::with(|settings| settings.api.max_body_bytes = 1000);
+//! let id = api.alice().write("A title", "Some text");
+//! api.bob().delete(&format!("/v1/posts/{id}")).problem(403, "not_author");
+//! api.anonymous().get("/v1/posts").problem(401, "missing_token");
+//! ```
 
 use std::time::{Duration, Instant};
 
@@ -25,12 +32,12 @@ pub struct TestApi {
 }
 
 impl TestApi {
-    /// On an SQLite file of its own.
+    /// Starts both with a new SQLite file.
     pub fn start() -> Self {
         Self::with(|_| {})
     }
 
-    /// The same with settings changed by `change`.
+    /// Starts both with settings changed by `change`.
     pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let [idp, api, web] = [(); 3].map(|()| serve::listen("127.0.0.1", 0).expect("a free port"));
@@ -51,7 +58,7 @@ impl TestApi {
         self.server = Some(TestServer::api(listener, self.settings.clone()));
     }
 
-    /// The development users by number, from 0: Alice, Bob, Chiara.
+    /// The development users: 0 is Alice, 1 is Bob, 2 is Chiara.
     pub fn user(&self, number: usize) -> &IdpUser {
         self.settings.idp.users.get(number).expect("a development user")
     }
@@ -64,7 +71,7 @@ impl TestApi {
         self.bearer(|token| token.user(&self.user(1).oid))
     }
 
-    /// A user by another name, with a token that was issued so many seconds after now.
+    /// A user with another name, whose token was issued `seconds` after now.
     pub fn named(&self, number: usize, name: &str, seconds: i64) -> Client {
         let issued_at = chrono::Utc::now().timestamp() + seconds;
         self.bearer(|token| {
@@ -75,18 +82,18 @@ impl TestApi {
         })
     }
 
-    /// Without a token.
-    pub fn nobody(&self) -> Client {
+    /// A client without a token.
+    pub fn anonymous(&self) -> Client {
         self.client(None)
     }
 
-    /// With Alice's token, changed.
+    /// A client with Alice's token, changed by `change`.
     pub fn bearer(&self, change: impl FnOnce(TokenBuilder<'_>) -> TokenBuilder<'_>) -> Client {
-        self.holder_of(&change(self.control().token()).mint())
+        self.with_token(&change(self.control().token()).mint())
     }
 
-    /// With any token.
-    pub fn holder_of(&self, token: &str) -> Client {
+    /// A client with any token.
+    pub fn with_token(&self, token: &str) -> Client {
         self.client(Some(token.to_owned()))
     }
 
@@ -108,10 +115,10 @@ impl TestApi {
     }
 }
 
-/// Runs `test` on an API over an empty SQLite database, and over an empty PostgreSQL one where there is a server.
+/// Runs `test` on an API with an empty SQLite database, and with an empty PostgreSQL database if there is a server.
 pub fn each_api(test: impl Fn(TestApi)) {
     each_database(|database| {
-        // The database's own folder, and the one to clean up, outlive the API.
+        // The folder of the database must outlive the API.
         test(TestApi::with(|settings| {
             let migrate_at_start = Some(true);
             settings.database = DatabaseSettings {
@@ -124,7 +131,7 @@ pub fn each_api(test: impl Fn(TestApi)) {
     });
 }
 
-/// Somebody who calls the API.
+/// A client of the API, with or without a token.
 #[derive(Clone)]
 pub struct Client {
     base: String,
@@ -132,7 +139,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// With a token, of an API that runs elsewhere.
+    /// A client of an API that runs elsewhere.
     pub fn at(base: &str, token: &str) -> Self {
         Self {
             base: base.to_owned(),
@@ -151,7 +158,7 @@ impl Client {
         }
     }
 
-    /// The same caller at another server.
+    /// The same client, for another server.
     pub fn at_server(&self, base: &str) -> Self {
         Self {
             base: base.to_owned(),
@@ -159,39 +166,39 @@ impl Client {
         }
     }
 
-    /// The same, over connections that are kept: for many requests.
-    pub fn kept_alive(&self) -> KeptAlive {
-        KeptAlive {
+    /// The same client with persistent connections, for many requests.
+    pub fn keep_alive(&self) -> KeepAliveClient {
+        KeepAliveClient {
             client: self.clone(),
             agent: agent(),
         }
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> ApiResponse {
         self.call("GET", path).send()
     }
 
-    pub fn post(&self, path: &str, body: &Value) -> Answer {
+    pub fn post(&self, path: &str, body: &Value) -> ApiResponse {
         self.call("POST", path).json(body).send()
     }
 
-    pub fn put(&self, path: &str, body: &Value) -> Answer {
+    pub fn put(&self, path: &str, body: &Value) -> ApiResponse {
         self.call("PUT", path).json(body).send()
     }
 
-    pub fn delete(&self, path: &str) -> Answer {
+    pub fn delete(&self, path: &str) -> ApiResponse {
         self.call("DELETE", path).send()
     }
 
-    /// Writes a post; its id.
+    /// Creates a post and returns its id.
     pub fn write(&self, title: &str, content: &str) -> i64 {
         let answer = self.post("/v1/posts", &json!({ "title": title, "content": content }));
         assert_eq!(answer.status, 201, "{}", answer.text);
         answer.value("id").as_i64().expect("an id")
     }
 
-    /// Asks until the answer has this status.
-    pub fn get_until(&self, path: &str, status: u16) -> Answer {
+    /// Repeats the request until the response has this status.
+    pub fn get_until(&self, path: &str, status: u16) -> ApiResponse {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let answer = self.get(path);
@@ -209,13 +216,13 @@ impl Client {
     }
 }
 
-/// A client for many requests, of which only the status counts.
-pub struct KeptAlive {
+/// A client for many requests that looks at the status only.
+pub struct KeepAliveClient {
     client: Client,
     agent: ureq::Agent,
 }
 
-impl KeptAlive {
+impl KeepAliveClient {
     pub fn status(&self, path: &str) -> u16 {
         self.status_with_token(path, self.client.token.as_deref().expect("a token"))
     }
@@ -226,13 +233,13 @@ impl KeptAlive {
             .header("Authorization", format!("Bearer {token}"))
             .call()
             .expect("an answer");
-        // A connection is kept only when its answer has been read.
+        // The agent reuses a connection only if the response was read to its end.
         answer.body_mut().read_to_string().expect("text");
         answer.status().as_u16()
     }
 }
 
-/// A request being made.
+/// A request under construction.
 pub struct Call {
     request: request::Builder,
     body: Option<Vec<u8>>,
@@ -253,14 +260,14 @@ impl Call {
         self.header("Content-Type", content_type)
     }
 
-    pub fn send(self) -> Answer {
+    pub fn send(self) -> ApiResponse {
         let agent = agent();
         let answer = match self.body {
             Some(body) => agent.run(self.request.body(body).expect("a request")),
             None => agent.run(self.request.body(()).expect("a request")),
         };
         let mut answer = answer.expect("an answer");
-        Answer {
+        ApiResponse {
             status: answer.status().as_u16(),
             headers: answer.headers().clone(),
             text: answer
@@ -273,15 +280,15 @@ impl Call {
     }
 }
 
-/// What the API said.
+/// A response of the API.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ApiResponse {
     pub status: u16,
     pub headers: HeaderMap,
     pub text: String,
 }
 
-impl Answer {
+impl ApiResponse {
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
@@ -295,14 +302,14 @@ impl Answer {
         self.json().get(name).cloned().unwrap_or_default()
     }
 
-    /// The JSON, indented, without what differs from run to run: times and request ids.
+    /// The JSON, indented, with times and request ids masked.
     pub fn snapshot(&self) -> String {
         let mut json = self.json();
         redact(&mut json);
         serde_json::to_string_pretty(&json).expect("JSON")
     }
 
-    /// Checks that this is a problem document with this status and code; its `detail`.
+    /// Asserts that this is a problem document with this status and code; returns its `detail`.
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> String {
         assert_eq!(self.status, status, "{self:?}");
@@ -313,7 +320,7 @@ impl Answer {
         self.value("detail").as_str().expect("detail is a string").to_owned()
     }
 
-    /// `(field, message)` of each wrong field of a 422.
+    /// `(field, message)` of each invalid field of a 422.
     #[track_caller]
     pub fn wrong_fields(&self) -> Vec<(String, String)> {
         self.problem(422, "invalid");
@@ -344,7 +351,7 @@ fn redact(json: &mut Value) {
     }
 }
 
-/// Digits become `0`, so that the form still shows.
+/// Replaces digits by `0`, so that the format is still visible.
 fn shape_of_time(time: &str) -> String {
     time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
 }

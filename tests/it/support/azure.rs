@@ -1,5 +1,13 @@
-//! Azure as its documentation has it, played by one small server: the instance metadata service and App Service's endpoint,
-//! a key vault, and an issuer of federated tokens. It shares no code with what it plays to.
+//! A fake of Azure as its documentation describes it: the instance metadata service, the identity endpoint of App Service, a
+//! key vault, and an issuer of federated tokens, all on one small server. It shares no code with the client that it tests.
+//!
+//! ```ignore
+//! let azure = FakeAzure::start();
+//! azure.put("blog-site", registered(false, false));             // a certificate whose key stays in the vault
+//! azure.fail("/keys/", 1, 503, json!({}));                      // the next signature fails once
+//! // … let the site sign in …
+//! assert_eq!(azure.requests_to("/keys/").len(), 2);
+//! ```
 
 use std::{
     collections::HashMap,
@@ -29,14 +37,14 @@ use super::{
     system::{TestServer, client_certificate},
 };
 
-/// What App Service puts into the container.
+/// The value that App Service puts into the container.
 pub const IDENTITY_HEADER: &str = "the identity header of this container";
 /// Object id of the managed identity.
 pub const IDENTITY: &str = "1de00000-0000-4000-8000-00000000cafe";
 
-/// One request.
+/// A request that the fake received.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct AzureRequest {
     pub method: String,
     pub path: String,
     pub query: HashMap<String, String>,
@@ -46,20 +54,20 @@ pub struct Asked {
     pub body: Value,
 }
 
-/// A certificate in the vault; `exportable` ones give their key away.
-pub struct InVault {
+/// A certificate in the vault. The vault hands out the key of an `exportable` one.
+pub struct VaultCertificate {
     pub certificate: X509,
     pub key: PKey<Private>,
     pub exportable: bool,
-    /// `application/x-pkcs12`, or `application/x-pem-file`.
+    /// Content type `application/x-pem-file` instead of `application/x-pkcs12`.
     pub as_pem: bool,
 }
 
-/// The certificate of the site that is registered, with its key.
-pub fn registered(exportable: bool, as_pem: bool) -> InVault {
+/// The site's registered certificate, with its key.
+pub fn registered(exportable: bool, as_pem: bool) -> VaultCertificate {
     let both = client_certificate().1.as_bytes();
     let key = PKey::private_key_from_pem(both).expect("a key");
-    InVault {
+    VaultCertificate {
         certificate: X509::from_pem(both).expect("a certificate"),
         key,
         exportable,
@@ -67,7 +75,7 @@ pub fn registered(exportable: bool, as_pem: bool) -> InVault {
     }
 }
 
-pub struct PlayedAzure {
+pub struct FakeAzure {
     pub server: TestServer,
     state: Arc<State>,
 }
@@ -75,25 +83,25 @@ pub struct PlayedAzure {
 #[derive(Default)]
 struct State {
     base: Mutex<String>,
-    /// By name, the versions `v1`, `v2` and so on.
-    certificates: Mutex<HashMap<String, Vec<InVault>>>,
-    /// Tokens that the vault takes: for which resource, and until when.
+    /// The versions `v1`, `v2` … by name.
+    certificates: Mutex<HashMap<String, Vec<VaultCertificate>>>,
+    /// Tokens that the vault accepts, with their resource and expiry.
     tokens: Mutex<HashMap<String, (String, i64)>>,
-    /// How many tokens there were.
+    /// Number of tokens issued.
     given: Mutex<usize>,
-    asked: Mutex<Vec<Asked>>,
-    /// How many requests came with a token that the vault does not take.
+    asked: Mutex<Vec<AzureRequest>>,
+    /// Number of requests with a token that the vault rejects.
     refused: Mutex<usize>,
     failures: Mutex<Vec<Failure>>,
-    /// What the vault says that tokens must be for.
+    /// The resource in the vault's challenge.
     resource: Mutex<Option<String>>,
-    /// How long tokens live.
+    /// Lifetime of new tokens, in seconds.
     lifetime: Mutex<Option<i64>>,
-    /// How long each answer takes.
+    /// Delay of each response.
     delay: Mutex<Duration>,
 }
 
-/// An answer in place of the right one to what begins with `path`, and how often still. A vault looks at the token first.
+/// An error response for paths that begin with `path`, and how many times it remains. The vault checks the token first.
 struct Failure {
     path: String,
     times: usize,
@@ -107,7 +115,7 @@ struct Server {
     task: actix_web::dev::Server,
 }
 
-impl PlayedAzure {
+impl FakeAzure {
     pub fn start() -> Self {
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
@@ -124,15 +132,15 @@ impl PlayedAzure {
         Url::parse(&self.server.url("")).expect("a URL")
     }
 
-    /// Puts a certificate into the vault; a new version, where there is one of this name.
-    pub fn put(&self, name: &str, in_vault: InVault) {
+    /// Puts a certificate into the vault, as a new version if the name exists.
+    pub fn put(&self, name: &str, in_vault: VaultCertificate) {
         lock(&self.state.certificates)
             .entry(name.to_owned())
             .or_default()
             .push(in_vault);
     }
 
-    /// Puts another key in the place of the newest version's.
+    /// Replaces the key of the newest version.
     pub fn swap_key(&self, name: &str, key: PKey<Private>) {
         let mut certificates = lock(&self.state.certificates);
         certificates
@@ -142,12 +150,12 @@ impl PlayedAzure {
             .key = key;
     }
 
-    /// Answers so, `times` times, to what begins with `path`.
+    /// Answers the next `times` requests whose path begins with `path` with this status and body.
     pub fn fail(&self, path: &str, times: usize, status: u16, body: Value) {
         self.fail_with(path, times, status, ("Retry-After", "0"), body);
     }
 
-    /// The same, with this header.
+    /// Like [`Self::fail`], with a header.
     pub fn fail_with(&self, path: &str, times: usize, status: u16, header: (&'static str, &str), body: Value) {
         let (path, header) = (path.to_owned(), (header.0, header.1.to_owned()));
         lock(&self.state.failures).push(Failure {
@@ -159,21 +167,21 @@ impl PlayedAzure {
         });
     }
 
-    pub fn heal(&self) {
+    pub fn clear_failures(&self) {
         lock(&self.state.failures).clear();
     }
 
-    /// Takes so long for each answer from now on.
-    pub fn be_slow(&self, delay: Duration) {
+    /// Delays each response from now on.
+    pub fn delay_responses(&self, delay: Duration) {
         *lock(&self.state.delay) = delay;
     }
 
-    /// The vault takes none of the tokens given so far.
+    /// Makes the vault reject all tokens issued so far.
     pub fn revoke_tokens(&self) {
         lock(&self.state.tokens).clear();
     }
 
-    /// The vault says that tokens must be for this.
+    /// Sets the resource in the vault's challenge.
     pub fn demand_tokens_for(&self, resource: &str) {
         *lock(&self.state.resource) = Some(resource.to_owned());
     }
@@ -182,8 +190,8 @@ impl PlayedAzure {
         *lock(&self.state.lifetime) = Some(seconds);
     }
 
-    /// All that was asked for under a path.
-    pub fn asked(&self, path: &str) -> Vec<Asked> {
+    /// The requests whose path begins with `path`, oldest first.
+    pub fn requests_to(&self, path: &str) -> Vec<AzureRequest> {
         lock(&self.state.asked)
             .iter()
             .filter(|asked| asked.path.starts_with(path))
@@ -191,16 +199,16 @@ impl PlayedAzure {
             .collect()
     }
 
-    /// How many requests came with a token that the vault does not take.
-    pub fn refused(&self) -> usize {
+    /// Number of requests with a token that the vault rejects.
+    pub fn rejected(&self) -> usize {
         *lock(&self.state.refused)
     }
 
-    pub fn forget(&self) {
+    pub fn forget_requests(&self) {
         lock(&self.state.asked).clear();
     }
 
-    /// A token of the cluster's issuer, which lives here, too.
+    /// A token of the cluster's issuer, which this server plays as well.
     pub fn federated_token(&self, subject: &str, change: impl FnOnce(&mut Value)) -> String {
         self.state
             .federated_token(subject, "api://AzureADTokenExchange", change)
@@ -208,7 +216,7 @@ impl PlayedAzure {
 }
 
 impl State {
-    /// A token that opens the vault.
+    /// Issues a token for the vault.
     fn token_for(&self, resource: &str, of: &str) -> String {
         let mut given = lock(&self.given);
         *given += 1;
@@ -273,7 +281,7 @@ async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>)
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned)
     };
-    let asked = Asked {
+    let asked = AzureRequest {
         method: request.method().to_string(),
         path: request.path().to_owned(),
         query: url::form_urlencoded::parse(request.query_string().as_bytes())
@@ -303,7 +311,7 @@ async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>)
     }
 }
 
-/// Entra's, for workload identities: the assertion must be a token of this issuer.
+/// Entra ID's token endpoint for workload identities: the assertion must be a token of this issuer.
 fn token_endpoint(state: &State, body: &[u8]) -> HttpResponse {
     let form: HashMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
     let resource = form["scope"].strip_suffix("/.default").expect("a scope of its own");
@@ -317,7 +325,7 @@ fn token_endpoint(state: &State, body: &[u8]) -> HttpResponse {
     HttpResponse::Ok().json(json!({ "access_token": token, "expires_in": state.lifetime(), "token_type": "Bearer" }))
 }
 
-fn failure(state: &State, asked: &Asked) -> Option<HttpResponse> {
+fn failure(state: &State, asked: &AzureRequest) -> Option<HttpResponse> {
     let mut failures = lock(&state.failures);
     let is_vault = ["/certificates/", "/keys/", "/secrets/"]
         .iter()
@@ -343,7 +351,7 @@ fn failure(state: &State, asked: &Asked) -> Option<HttpResponse> {
     )
 }
 
-fn imds(state: &State, asked: &Asked) -> HttpResponse {
+fn imds(state: &State, asked: &AzureRequest) -> HttpResponse {
     if asked.metadata.as_deref() != Some("true") {
         return error(400, "bad_request_102", "Required metadata header not specified");
     }
@@ -353,7 +361,7 @@ fn imds(state: &State, asked: &Asked) -> HttpResponse {
     token(state, asked)
 }
 
-fn app_service(state: &State, asked: &Asked) -> HttpResponse {
+fn app_service(state: &State, asked: &AzureRequest) -> HttpResponse {
     if asked.identity_header.as_deref() != Some(IDENTITY_HEADER) {
         return error(401, "unauthorized", "X-IDENTITY-HEADER");
     }
@@ -363,8 +371,8 @@ fn app_service(state: &State, asked: &Asked) -> HttpResponse {
     token(state, asked)
 }
 
-/// `expires_on` is text, as in both of them.
-fn token(state: &State, asked: &Asked) -> HttpResponse {
+/// `expires_on` is text in both services.
+fn token(state: &State, asked: &AzureRequest) -> HttpResponse {
     let Some(resource) = asked.query.get("resource") else {
         return error(400, "invalid_resource", "resource");
     };
@@ -384,7 +392,7 @@ fn token(state: &State, asked: &Asked) -> HttpResponse {
     }))
 }
 
-fn vault(state: &State, asked: &Asked) -> HttpResponse {
+fn vault(state: &State, asked: &AzureRequest) -> HttpResponse {
     if !asked.token.as_ref().is_some_and(|token| state.takes(token)) {
         if asked.token.is_some() {
             *lock(&state.refused) += 1;
@@ -433,8 +441,8 @@ fn vault(state: &State, asked: &Asked) -> HttpResponse {
     }
 }
 
-/// Signs the digest that was sent, and nothing else.
-fn sign(found: &InVault, asked: &Asked) -> HttpResponse {
+/// Signs the digest in the request.
+fn sign(found: &VaultCertificate, asked: &AzureRequest) -> HttpResponse {
     let digest = URL_SAFE_NO_PAD
         .decode(asked.body["value"].as_str().unwrap_or(""))
         .unwrap_or_default();
@@ -458,7 +466,7 @@ fn sign(found: &InVault, asked: &Asked) -> HttpResponse {
     HttpResponse::Ok().json(json!({ "kid": "…", "value": URL_SAFE_NO_PAD.encode(signature) }))
 }
 
-fn secret(found: &InVault) -> Value {
+fn secret(found: &VaultCertificate) -> Value {
     let certificate = found.certificate.to_pem().expect("PEM");
     if found.as_pem {
         let key = found.key.private_key_to_pem_pkcs8().expect("PEM");
@@ -483,7 +491,7 @@ fn error(status: u16, code: &str, message: &str) -> HttpResponse {
     HttpResponse::build(status).json(json!({ "error": { "code": code, "message": message } }))
 }
 
-/// Signs RS256 with any key, for tokens that nobody should take.
+/// Signs RS256 with any key, for tokens that must be rejected.
 pub fn signed_by(key: &PKey<Private>, header: &Value, claims: &Value) -> String {
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let input = format!("{}.{}", encode(header), encode(claims));

@@ -1,4 +1,12 @@
-//! The real binary, as its own process: run to its end, or started, waited for, and ended.
+//! The real binary as a separate process: run to its end, or started, watched and stopped.
+//!
+//! ```ignore
+//! let output = CommandOutput::of(folder.path(), &["config", "--json"]);
+//! assert_eq!(output.code, Some(0), "{output:?}");
+//!
+//! let mut api = Running::start(blogctl(folder.path()).args(["serve-api", "--port", "0"]));
+//! let url = api.url_after("listening on");
+//! ```
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -9,10 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Longest wait for anything; reached only by a test that fails.
+/// Longest wait for anything. Only a failing test reaches it.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// `blogctl` in `folder`, with an environment that holds nothing of this process's own settings.
+/// `blogctl` in `folder`, with an environment that holds no settings of this process.
 pub fn blogctl(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_blogctl"));
     command.current_dir(folder).env_clear().stdin(Stdio::null());
@@ -24,15 +32,15 @@ pub fn blogctl(folder: &Path) -> Command {
     command
 }
 
-/// What a process that has ended left.
+/// Exit code and output of a process that has ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct CommandOutput {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
-impl Ended {
+impl CommandOutput {
     /// Runs `blogctl arguments…` in `folder` to its end.
     pub fn of(folder: &Path, arguments: &[&str]) -> Self {
         Self::of_command(blogctl(folder).args(arguments))
@@ -49,7 +57,7 @@ impl Ended {
     }
 }
 
-/// A process that runs until it is stopped or dropped.
+/// A running process, killed when dropped.
 pub struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -70,7 +78,7 @@ impl Running {
             let send = send.clone();
             thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
-                    // The test may have ended already.
+                    // The receiver is gone when the test has ended.
                     let _ = send.send(line);
                 }
             });
@@ -82,7 +90,7 @@ impl Running {
         }
     }
 
-    /// Waits for a line that holds `text`, and gives it.
+    /// Waits for a line that contains `text`, and returns the line.
     pub fn wait_for(&mut self, text: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -97,7 +105,7 @@ impl Running {
         }
     }
 
-    /// The URL behind `text` in a line that is waited for.
+    /// Waits for a line that contains `text`, and returns the URL after it.
     pub fn url_after(&mut self, text: &str) -> String {
         let line = self.wait_for(text);
         let (_, url) = line.split_once("http").expect("a URL");
@@ -114,12 +122,12 @@ impl Running {
         assert!(sent.success(), "signal {name} was not sent");
     }
 
-    /// Memory that it holds, in KiB (Linux).
+    /// Resident memory in KiB (Linux).
     pub fn resident_kib(&self) -> u64 {
         self.status("VmRSS:")
     }
 
-    /// How many sockets it has open (Linux).
+    /// Number of open sockets (Linux).
     pub fn sockets(&self) -> usize {
         let descriptors = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs");
         let targets = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
@@ -128,7 +136,7 @@ impl Running {
             .count()
     }
 
-    /// Most memory that it has held at once, in KiB (Linux).
+    /// Peak of resident memory in KiB (Linux).
     pub fn peak_kib(&self) -> u64 {
         self.status("VmHWM:")
     }
@@ -142,8 +150,8 @@ impl Running {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
-    /// Waits for its end; gives the exit status and every line it has written.
-    pub fn ended(mut self) -> (ExitStatus, String) {
+    /// Waits until the process exits; returns its status and all its output.
+    pub fn wait_for_exit(mut self) -> (ExitStatus, String) {
         let deadline = Instant::now() + DEADLINE;
         while let Ok(line) = self
             .lines
@@ -151,7 +159,7 @@ impl Running {
         {
             self.seen.push(line);
         }
-        // Both its outputs are closed, or the deadline has passed; then this kills it.
+        // Both outputs are closed, or the deadline has passed and the process is killed.
         if Instant::now() >= deadline {
             let _ = self.child.kill();
         }

@@ -1,4 +1,13 @@
-//! A headless Chromium, driven through WebDriver as a person would: by what is written on links and buttons.
+//! A headless Chromium that tests drive through WebDriver, as a person would: by the text on links and buttons.
+//!
+//! ```ignore
+//! let Some(driver) = needs("BLOGCTL_TEST_CHROMEDRIVER") else { return };
+//! let browser = Browser::open(&driver).await;
+//! browser.go(&dev.site("/posts/new")).await;
+//! browser.fill("title", "A first post").await;
+//! browser.click("Publish").await;
+//! browser.close(&[]).await;                                     // fails on errors in the console
+//! ```
 
 use std::{
     fs,
@@ -10,7 +19,7 @@ use thirtyfour::{
     ChromiumLikeCapabilities, LoggingPrefsLogLevel, common::capabilities::chrome::ChromeCapabilities, prelude::*,
 };
 
-/// How long a page may take to show what a test waits for; the machine may be busy.
+/// Longest wait for an element; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
 
@@ -58,25 +67,25 @@ impl Browser {
         }
     }
 
-    /// Waits for an element and gives its text.
+    /// Waits for an element and returns its text.
     pub async fn text(&self, css: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.find(css).await.text().await {
                 Ok(text) => return text,
-                // Of the page before, which went away in between.
+                // The element belonged to the previous page.
                 Err(_) if Instant::now() < deadline => {}
                 Err(error) => panic!("no text of {css}: {error}"),
             }
         }
     }
 
-    /// Whether there is such an element on the page that is shown now.
+    /// Whether the current page has such an element.
     pub async fn has(&self, css: &str) -> bool {
         !self.driver.find_all(By::Css(css)).await.expect("a page").is_empty()
     }
 
-    /// Waits until there is no such element any more: another page is shown.
+    /// Waits until the element is gone, because another page is shown.
     pub async fn gone(&self, css: &str) {
         let deadline = Instant::now() + PATIENCE;
         while self.has(css).await {
@@ -89,7 +98,7 @@ impl Browser {
         }
     }
 
-    /// Clicks the link or button on which `label` is written.
+    /// Clicks the link or button that contains the text `label`.
     pub async fn click(&self, label: &str) {
         let path =
             format!("//a[contains(normalize-space(.),'{label}')] | //button[contains(normalize-space(.),'{label}')]");
@@ -106,14 +115,14 @@ impl Browser {
         }
     }
 
-    /// Replaces what stands in a field.
+    /// Replaces the text of a field.
     pub async fn fill(&self, name: &str, text: &str) {
         let field = self.find(&format!("[name={name}]")).await;
         field.clear().await.expect("cleared");
         field.send_keys(text).await.expect("typed");
     }
 
-    /// What stands in a field.
+    /// The text of a field.
     pub async fn value(&self, name: &str) -> String {
         self.find(&format!("[name={name}]"))
             .await
@@ -127,7 +136,7 @@ impl Browser {
         self.driver.current_url().await.expect("an address").path().to_owned()
     }
 
-    /// Keeps a picture of the page among the build's files, to be looked at.
+    /// Saves a screenshot of the page in the build folder.
     pub async fn picture(&self, name: &str) {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
         fs::create_dir_all(&folder).expect("a folder");
@@ -137,8 +146,8 @@ impl Browser {
             .expect("a screenshot");
     }
 
-    /// Ends the browser. The console must have shown no error and no violation of the content security policy, other
-    /// than the browser's own note that a page in `expected` was answered with an error status.
+    /// Closes the browser. Fails if its console shows an error or a violation of the content security policy, except the
+    /// browser's own message about a response with a status in `expected`.
     pub async fn close(self, expected: &[u16]) {
         let entries = self.driver.browser_log().await.expect("the console's log");
         let excused = |message: &str| {

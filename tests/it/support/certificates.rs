@@ -1,4 +1,10 @@
 //! Certificates of every kind, made with OpenSSL, and the files that hold them.
+//!
+//! ```ignore
+//! let key = rsa_key(2048);
+//! let expired = TestCertificate { valid: (-30, -1), ..TestCertificate::new("site", &key) }.make();
+//! let path = file(folder.path(), "client.pem", &[&pem(&expired), &key_pem(&key)]);
+//! ```
 
 use std::{
     fs::{self, Permissions},
@@ -17,11 +23,11 @@ use openssl::{
     x509::{X509, X509NameBuilder, extension::BasicConstraints},
 };
 
-/// Key and certificate to be made.
+/// A certificate to make.
 pub struct TestCertificate<'a> {
     pub common_name: &'a str,
     pub key: &'a PKey<Private>,
-    /// Certificate and key of the issuer; self-signed without.
+    /// Certificate and key of the issuer; `None` makes a self-signed certificate.
     pub issuer: Option<(&'a X509, &'a PKey<Private>)>,
     /// Validity, in days from now.
     pub valid: (i64, i64),
@@ -42,7 +48,7 @@ impl<'a> TestCertificate<'a> {
         self.make_between(time(self.valid.0), time(self.valid.1))
     }
 
-    /// Valid from and until these seconds since 1970, whatever `valid` says.
+    /// Like [`Self::make`], valid between these Unix times instead of `valid`.
     pub fn make_between(&self, from: i64, until: i64) -> X509 {
         let mut name = X509NameBuilder::new().expect("a name");
         name.append_entry_by_nid(Nid::COMMONNAME, self.common_name)
@@ -80,7 +86,7 @@ pub fn key_pem(key: &PKey<Private>) -> Vec<u8> {
     key.private_key_to_pem_pkcs8().expect("PEM")
 }
 
-/// Writes the parts one after the other, for the owner alone: one may be a key. Returns the path.
+/// Writes the parts to a file that only the owner can read, since one may be a key. Returns the path.
 pub fn file(folder: &Path, name: &str, parts: &[&[u8]]) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, parts.concat()).expect("written");

@@ -1,4 +1,10 @@
-//! The cookies of a browser, by name. Ports do not part them, as in a real one.
+//! The cookies of a browser, by name. As in a real browser, cookies of one host are shared by all its ports.
+//!
+//! ```ignore
+//! let jar = CookieJar::default();
+//! jar.store_from(response.headers());
+//! request.header("Cookie", jar.header());
+//! ```
 
 use std::{collections::BTreeMap, sync::Mutex};
 
@@ -26,7 +32,7 @@ impl CookieJar {
         self.with(|cookies| cookies.remove(name));
     }
 
-    /// All of them, as a request header holds them.
+    /// The value of the `Cookie` header.
     pub fn header(&self) -> String {
         self.with(|cookies| {
             cookies
@@ -37,8 +43,8 @@ impl CookieJar {
         })
     }
 
-    /// Does what the `Set-Cookie` headers of an answer say, and gives them.
-    pub fn keep(&self, answer: &HeaderMap) -> Vec<String> {
+    /// Applies the `Set-Cookie` headers of a response, and returns them.
+    pub fn store_from(&self, answer: &HeaderMap) -> Vec<String> {
         let values = answer
             .get_all("set-cookie")
             .iter()

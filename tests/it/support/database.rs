@@ -1,4 +1,11 @@
-//! A database of its own for each test: SQLite always, PostgreSQL when `tests/run` gives a server.
+//! A separate database for each test: always SQLite, and also PostgreSQL when `tests/run` provides a server.
+//!
+//! ```ignore
+//! each_blog(async |test| {
+//!     let author = test.user(1).await;
+//!     test.blog.create(Rights::Write, &author, draft("A post")).await.expect("written");
+//! });
+//! ```
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,7 +21,7 @@ use uuid::Uuid;
 
 use super::needs;
 
-/// Runs a test on a fresh database of each kind. It has no schema yet.
+/// Runs a test on a new database of each kind, without a schema.
 pub fn each_database(test: impl Fn(&DatabaseSettings)) {
     let sqlite = SqliteFile::new();
     test(&sqlite.settings);
@@ -24,7 +31,7 @@ pub fn each_database(test: impl Fn(&DatabaseSettings)) {
     }
 }
 
-/// As [`each_database`], with the schema, opened.
+/// Like [`each_database`], opened and migrated.
 pub fn each_blog<F: Future<Output = ()>>(test: impl Fn(TestBlog) -> F) {
     each_database(|settings| {
         let database = Database::open(settings).expect("opens");
@@ -37,7 +44,7 @@ pub fn each_blog<F: Future<Output = ()>>(test: impl Fn(TestBlog) -> F) {
     });
 }
 
-/// Runs a test's future on a runtime like a server's worker.
+/// Runs a future on a single-threaded runtime, as a worker of the server does.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -53,7 +60,7 @@ pub struct TestBlog {
 }
 
 impl TestBlog {
-    /// A user known by a number.
+    /// The user with this number.
     pub async fn user(&self, number: u128) -> User {
         self.blog
             .ensure_user(key(number), &format!("User {number}"))
@@ -63,15 +70,15 @@ impl TestBlog {
     }
 }
 
-/// The key of the user with a number.
+/// The key of the user with this number.
 pub fn key(number: u128) -> UserKey {
     UserKey {
-        tid: Uuid::from_u128(0xAAAA),
-        oid: Uuid::from_u128(number),
+        tenant_id: Uuid::from_u128(0xAAAA),
+        object_id: Uuid::from_u128(number),
     }
 }
 
-/// A post to be written.
+/// A post to create.
 pub fn draft(title: &str) -> Draft {
     Draft {
         title: Title::parse(title).expect("a title"),
@@ -79,7 +86,7 @@ pub fn draft(title: &str) -> Draft {
     }
 }
 
-/// A path in a folder of its own.
+/// An SQLite file in a new folder.
 pub struct SqliteFile {
     pub settings: DatabaseSettings,
     pub folder: TempDir,
@@ -99,7 +106,7 @@ impl SqliteFile {
     }
 }
 
-/// A database on the test server, dropped at the end.
+/// A new database on the PostgreSQL server of the tests, deleted when dropped.
 pub struct PostgresDatabase {
     pub settings: DatabaseSettings,
     admin_url: String,
@@ -107,12 +114,12 @@ pub struct PostgresDatabase {
 }
 
 impl PostgresDatabase {
-    /// `None` where there is no server to test with.
+    /// `None` without a server.
     pub fn new() -> Option<Self> {
         needs("BLOGCTL_TEST_POSTGRES_URL").map(|url| Self::create(&url))
     }
 
-    /// A connection of the test's own, as the server's administrator.
+    /// A separate connection, as the administrator of the server.
     pub fn connection(&self) -> PgConnection {
         PgConnection::establish(&self.settings.url).expect("the database")
     }
@@ -124,7 +131,7 @@ impl PostgresDatabase {
             std::process::id(),
             NUMBER.fetch_add(1, Ordering::Relaxed)
         );
-        // A locale that knows more than ASCII, whatever the server's default.
+        // A locale beyond ASCII, independent of the default of the server.
         administer(
             admin_url,
             &format!(
@@ -157,7 +164,7 @@ fn administer(admin_url: &str, statement: &str) {
     diesel::sql_query(statement).execute(&mut connection).expect(statement);
 }
 
-/// Somebody who may write, and change what is their own.
+/// An actor who may write posts, and change their own.
 pub fn acting(key: UserKey) -> Actor {
     Actor {
         key,

@@ -1,4 +1,9 @@
-//! `blogctl dev` as a process of its own, on free ports, in a folder of its own.
+//! `blogctl dev` as a separate process on free ports, in a new folder.
+//!
+//! ```ignore
+//! let dev = Dev::start();
+//! Browser::new().get(&dev.site("/"));
+//! ```
 
 use std::path::Path;
 
@@ -6,18 +11,18 @@ use tempfile::TempDir;
 
 use super::binary::{Running, blogctl};
 
-/// Runs until dropped.
+/// A running `blogctl dev`, stopped when dropped.
 pub struct Dev {
     pub running: Running,
     site: String,
     api: String,
     idp: String,
-    /// Deleted when dropped: after the process has ended.
+    /// Deleted when dropped, after the process has ended.
     folder: Option<TempDir>,
 }
 
 impl Dev {
-    /// Starts it in a new folder, and waits until it says where to go.
+    /// Starts it in a new folder, and waits until it prints its addresses.
     pub fn start() -> Self {
         Self::start_in_new_folder(&[])
     }

@@ -1,5 +1,11 @@
-//! A provider that says what a test tells it to, and tokens made with OpenSSL alone: no code of `src/entra` or `src/idp`
-//! judges itself here.
+//! An identity provider that answers from a script, and tokens made with OpenSSL alone, so that no code of `src/entra` or
+//! `src/idp` checks itself.
+//!
+//! ```ignore
+//! let provider = ScriptedProvider::start();
+//! let token = keys()[0].sign(&provider.access_claims());
+//! provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
+//! ```
 
 use std::{
     collections::HashMap,
@@ -38,7 +44,7 @@ pub struct TestKey {
     pub key: PKey<Private>,
 }
 
-/// Two keys that every test shares, since making one takes a while.
+/// Two keys that all tests share, because it takes a while to make one.
 pub fn keys() -> &'static [TestKey; 2] {
     static KEYS: OnceLock<[TestKey; 2]> = OnceLock::new();
     KEYS.get_or_init(|| {
@@ -54,7 +60,7 @@ pub fn rsa_key(bits: u32) -> PKey<Private> {
 }
 
 impl TestKey {
-    /// As Entra publishes it: without `alg`.
+    /// The key as Entra ID publishes it, without `alg`.
     pub fn jwk(&self) -> Value {
         let rsa = self.key.rsa().expect("RSA");
         json!({
@@ -105,7 +111,7 @@ impl TestKey {
         )
     }
 
-    /// A token "signed" HS256 with the public key as the secret: the oldest attack on JWT libraries.
+    /// A token "signed" HS256 with the public key as the secret: a classic attack on JWT libraries.
     pub fn sign_hs256_with_public_key(&self, claims: &Value) -> String {
         let secret = PKey::hmac(&self.key.public_key_to_pem().expect("PEM")).expect("a key");
         signed(
@@ -130,14 +136,14 @@ fn signed(header: &Value, payload: &str, sign: impl FnOnce(&[u8]) -> Vec<u8>) ->
     format!("{input}.{signature}")
 }
 
-/// What a provider under test answers, and what it was asked.
+/// The responses of a scripted provider, and the requests that it received.
 pub struct Script {
     /// Members changed in the discovery document.
     pub discovery: HashMap<&'static str, Value>,
-    /// Answer of the key endpoint.
-    pub jwks: Answer,
-    /// Answer of the token endpoint.
-    pub token: Answer,
+    /// Response of the key endpoint.
+    pub jwks: ScriptedResponse,
+    /// Response of the token endpoint.
+    pub token: ScriptedResponse,
     pub discoveries: usize,
     pub key_fetches: usize,
     /// Query of the last request for keys.
@@ -147,13 +153,13 @@ pub struct Script {
 }
 
 #[derive(Clone)]
-pub struct Answer {
+pub struct ScriptedResponse {
     pub status: u16,
     pub headers: &'static str,
     pub body: String,
 }
 
-impl Answer {
+impl ScriptedResponse {
     pub fn json(value: &Value) -> Self {
         Self::with_status(200, value)
     }
@@ -166,7 +172,7 @@ impl Answer {
     }
 }
 
-/// An HTTP server on loopback that plays the tenant [`DEV_TENANT_ID`] as its script says.
+/// An HTTP server on loopback that plays the tenant [`DEV_TENANT_ID`] by its script.
 pub struct ScriptedProvider {
     pub url: Url,
     script: Arc<Mutex<Script>>,
@@ -181,8 +187,8 @@ impl ScriptedProvider {
         let url = Url::parse(&format!("http://localhost:{port}")).expect("a URL");
         let script = Arc::new(Mutex::new(Script {
             discovery: HashMap::new(),
-            jwks: Answer::json(&json!({"keys": [keys()[0].jwk()]})),
-            token: Answer::with_status(500, &json!({})),
+            jwks: ScriptedResponse::json(&json!({"keys": [keys()[0].jwk()]})),
+            token: ScriptedResponse::with_status(500, &json!({})),
             discoveries: 0,
             key_fetches: 0,
             key_query: None,
@@ -201,7 +207,7 @@ impl ScriptedProvider {
                     return;
                 }
                 let (script, base) = (Arc::clone(&script), base.clone());
-                // One that the client gives up on is the client's affair.
+                // The client may give up on a connection.
                 thread::spawn(move || drop(serve(connection, &script, &base)));
             }
         });
@@ -213,7 +219,7 @@ impl ScriptedProvider {
     }
 
     pub fn publish(&self, keys: &[Value]) {
-        self.script().jwks = Answer::json(&json!({ "keys": keys }));
+        self.script().jwks = ScriptedResponse::json(&json!({ "keys": keys }));
     }
 
     pub fn settings(&self) -> EntraSettings {
@@ -260,7 +266,7 @@ impl ScriptedProvider {
 impl Drop for ScriptedProvider {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::Release);
-        // Wakes the thread that waits for connections.
+        // Wakes the thread that accepts connections.
         drop(TcpStream::connect(("127.0.0.1", self.url.port().expect("a port"))));
     }
 }
@@ -305,7 +311,7 @@ fn serve(connection: TcpStream, script: &Mutex<Script>, base: &str) -> std::io::
                     .expect("an object")
                     .insert((*name).to_owned(), value.clone());
             }
-            Answer::json(&document)
+            ScriptedResponse::json(&document)
         } else if path.ends_with("/keys") {
             script.key_fetches += 1;
             script.key_query = query;
@@ -316,10 +322,10 @@ fn serve(connection: TcpStream, script: &Mutex<Script>, base: &str) -> std::io::
                 .push(url::form_urlencoded::parse(&body).into_owned().collect());
             script.token.clone()
         } else {
-            Answer::with_status(404, &json!({}))
+            ScriptedResponse::with_status(404, &json!({}))
         }
     };
-    let Answer { status, headers, body } = answer;
+    let ScriptedResponse { status, headers, body } = answer;
     let length = body.len();
     let head = format!("HTTP/1.1 {status} Scripted\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
     let connection = reader.get_mut();

@@ -1,5 +1,10 @@
-//! Random HTTP requests: mostly right, so that they get far, and wrong in one place or another. The same seed and number
-//! give the same bytes.
+//! Random HTTP requests: mostly valid, so that they reach the handlers, and broken in one place or another. The same seed and
+//! number give the same bytes.
+//!
+//! ```ignore
+//! let target = Target { url: &dev.api(""), grammar: &grammar, check };
+//! let counts = target.run(run::seed(), 0..run::requests(3000));
+//! ```
 
 mod body;
 mod framing;
@@ -11,46 +16,46 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 
-/// What a server understands, for requests to start from.
+/// What a server understands: the starting point of the requests.
 pub struct Grammar {
-    /// Paths, in which `#` stands for a number, and the methods that they take.
+    /// Paths with their methods; `#` stands for a number.
     pub routes: &'static [(&'static str, &'static [&'static str])],
     /// Query and form parameters.
     pub parameters: &'static [&'static str],
-    /// The header that says who asks.
+    /// Name of the header that authenticates.
     pub credential: &'static str,
-    /// Values of it, good and bad.
+    /// Valid and invalid values of it.
     pub credentials: Vec<String>,
-    /// Fields of a form that let it through, if it has them.
+    /// Form fields that make the server accept the form.
     pub form_key: Vec<(&'static str, String)>,
-    /// The type of bodies.
+    /// Content type of bodies.
     pub content_type: &'static str,
 }
 
-/// Bytes to send down one connection.
-pub struct Sent {
+/// The bytes to send on one connection, with one or more requests.
+pub struct RawRequest {
     pub bytes: Vec<u8>,
-    /// Of each request in it.
+    /// Method of each request.
     pub methods: Vec<String>,
-    pub end: End,
+    pub end: SendEnd,
 }
 
-/// How the sending ends.
+/// How a connection ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// All that the heads announce was sent, and is not broken: each request must be answered.
+pub enum SendEnd {
+    /// Everything was sent and is valid: each request must get a response.
     Whole,
-    /// Something is missing or broken; the sending side is closed, and an answer is waited for.
+    /// Something is missing or broken. The sending side is closed, and the client waits for a response.
     HalfClosed,
-    /// Something is missing; the connection is dropped without waiting.
+    /// Something is missing. The client drops the connection.
     Dropped,
 }
 
-/// Request number `number` of the run with this seed; now and then several on one connection.
-pub fn sent(seed: u64, number: u64, grammar: &Grammar) -> Sent {
-    let mut dice = Dice::new(seed, number);
+/// Request `number` of the run with this seed; sometimes several on one connection.
+pub fn sent(seed: u64, number: u64, grammar: &Grammar) -> RawRequest {
+    let mut dice = SampleRng::new(seed, number);
     let (mut all, mut may_share) = one(&mut dice, grammar);
-    while may_share && all.end == End::Whole && dice.chance(8) {
+    while may_share && all.end == SendEnd::Whole && dice.chance(8) {
         let (next, next_may_share) = one(&mut dice, grammar);
         may_share = next_may_share;
         if may_share {
@@ -62,13 +67,17 @@ pub fn sent(seed: u64, number: u64, grammar: &Grammar) -> Sent {
     if dice.chance(3) {
         let kept = dice.below(all.bytes.len());
         all.bytes.truncate(kept);
-        all.end = if dice.chance(50) { End::HalfClosed } else { End::Dropped };
+        all.end = if dice.chance(50) {
+            SendEnd::HalfClosed
+        } else {
+            SendEnd::Dropped
+        };
     }
     all
 }
 
-/// A request, and whether others may be sent on its connection.
-fn one(dice: &mut Dice, grammar: &Grammar) -> (Sent, bool) {
+/// A request, and whether others may follow on its connection.
+fn one(dice: &mut SampleRng, grammar: &Grammar) -> (RawRequest, bool) {
     let mut head = head::head(dice, grammar);
     let body = if head.takes_body() || dice.chance(5) {
         body::body(dice, grammar)
@@ -78,13 +87,13 @@ fn one(dice: &mut Dice, grammar: &Grammar) -> (Sent, bool) {
     let framed = framing::frame(dice, &mut head, body);
     let is_whole = framed.is_whole && !head.is_broken;
     let end = match () {
-        () if is_whole => End::Whole,
-        () if dice.chance(70) => End::HalfClosed,
-        () => End::Dropped,
+        () if is_whole => SendEnd::Whole,
+        () if dice.chance(70) => SendEnd::HalfClosed,
+        () => SendEnd::Dropped,
     };
     let may_share = head.may_share_a_connection();
     (
-        Sent {
+        RawRequest {
             bytes: [head.bytes(), framed.bytes].concat(),
             methods: vec![head.method],
             end,
@@ -93,23 +102,23 @@ fn one(dice: &mut Dice, grammar: &Grammar) -> (Sent, bool) {
     )
 }
 
-/// Chances that depend on the seed and the stream alone.
-pub struct Dice(ChaCha8Rng);
+/// A random number generator that depends only on the seed and the stream.
+pub struct SampleRng(ChaCha8Rng);
 
-impl Dice {
+impl SampleRng {
     pub fn new(seed: u64, stream: u64) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         generator.set_stream(stream);
         Self(generator)
     }
 
-    /// A number less than `bound`; 0 when that is 0.
+    /// A number less than `bound`, or 0 if `bound` is 0.
     pub fn below(&mut self, bound: usize) -> usize {
         let random = usize::try_from(self.0.next_u64() >> 1).expect("64 bits");
         random.checked_rem(bound).unwrap_or(0)
     }
 
-    /// True so many times in a hundred.
+    /// True with a probability of `percent`.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
@@ -124,7 +133,7 @@ impl Dice {
         bytes
     }
 
-    /// Text that something might stumble over.
+    /// Text that a parser might get wrong.
     pub fn text(&mut self) -> String {
         const TEXTS: &[&str] = &[
             "",

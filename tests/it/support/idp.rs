@@ -1,4 +1,11 @@
-//! The identity provider's `/_control/` interface, for tests: mint tokens right or wrong, rotate keys, make it fail.
+//! Controls the identity provider through its `/_control/` interface: mints valid and invalid tokens, rotates keys, makes it
+//! fail.
+//!
+//! ```ignore
+//! let control = IdpControl::of(&system.idp);
+//! control.fail_next(1, 700_027);                                // the next token request is rejected
+//! let token = control.token().user(BOB).without_claim("name").mint();
+//! ```
 
 use std::time::Duration;
 
@@ -18,7 +25,7 @@ impl IdpControl {
         Self::at(&idp.url(""))
     }
 
-    /// Of a provider in another process, by its base URL.
+    /// For a provider in another process, by its base URL.
     pub fn at(base_url: &str) -> Self {
         Self {
             base: format!("{base_url}/_control"),
@@ -26,7 +33,7 @@ impl IdpControl {
         }
     }
 
-    /// Of a provider that serves HTTPS; its certificate is not what is tested here.
+    /// For a provider that serves HTTPS, without checking its certificate.
     pub fn over_https(idp: &TestServer) -> Self {
         let tls = ureq::tls::TlsConfig::builder().disable_verification(true).build();
         let agent = ureq::Agent::config_builder()
@@ -41,7 +48,7 @@ impl IdpControl {
         }
     }
 
-    /// Starts a token, right in everything: a user's access token from the site for the API, in the default registrations.
+    /// Starts a valid token: a user's access token for the API, issued to the site, with the default registrations.
     pub fn token(&self) -> TokenBuilder<'_> {
         let request = json!({
             "client_id": DEV_CLIENT_ID,
@@ -51,54 +58,54 @@ impl IdpControl {
         TokenBuilder { control: self, request }
     }
 
-    /// Ids of the published keys, the one that signs last.
+    /// Ids of the published keys; the last one signs.
     pub fn kids(&self) -> Vec<String> {
         kids(&self.send("GET", "/keys", None))
     }
 
-    /// Signs with a new key from now on, whose id it gives.
+    /// Switches to a new signing key, and returns its id.
     pub fn rotate_keys(&self) -> String {
         kids(&self.send("POST", "/keys/rotate", None)).pop().expect("a key")
     }
 
-    /// Publishes a key no more.
+    /// Removes a key from the published ones.
     pub fn remove_key(&self, kid: &str) {
         self.send("DELETE", &format!("/keys/{kid}"), None);
     }
 
-    /// Registers these certificates (PEM) for a client, in place of those registered before.
+    /// Replaces the registered certificates (PEM) of a client.
     pub fn replace_certificates(&self, client_id: &str, certificates: &[&str]) {
         let body = json!({ "certificates": certificates });
         self.send("PUT", &format!("/apps/{client_id}/certificates"), Some(&body));
     }
 
-    /// The same, with certificates that their issuer has taken back.
+    /// Like [`Self::replace_certificates`], with certificates that their issuer has revoked.
     pub fn revoke_certificates(&self, client_id: &str, certificates: &[&str]) {
         let body = json!({ "certificates": certificates, "revoked": true });
         self.send("PUT", &format!("/apps/{client_id}/certificates"), Some(&body));
     }
 
-    /// Leaves a client without a certificate.
+    /// Removes all certificates of a client.
     pub fn remove_certificates(&self, client_id: &str) {
         self.send("DELETE", &format!("/apps/{client_id}/certificates"), None);
     }
 
-    /// Every request is answered with 503.
+    /// Answers every request with 503.
     pub fn down(&self) {
         self.send("PUT", "/fault", Some(&json!({ "down": true })));
     }
 
-    /// Requests whose path contains this are answered with 503.
+    /// Answers requests whose path contains `path` with 503.
     pub fn down_at(&self, path: &str) {
         self.send("PUT", "/fault", Some(&json!({ "down": true, "only_path": path })));
     }
 
-    /// Every request waits this long before it is answered.
+    /// Delays every response.
     pub fn slow(&self, delay: Duration) {
         self.send("PUT", "/fault", Some(&json!({ "slow_ms": delay.as_millis() })));
     }
 
-    /// The next token requests are refused with an AADSTS number.
+    /// Rejects the next token requests with an AADSTS code.
     pub fn fail_next(&self, count: u32, code: u32) {
         self.send(
             "PUT",
@@ -107,8 +114,8 @@ impl IdpControl {
         );
     }
 
-    /// All is well again.
-    pub fn heal(&self) {
+    /// Ends all failures and delays.
+    pub fn clear_faults(&self) {
         self.send("DELETE", "/fault", None);
     }
 
@@ -126,7 +133,7 @@ impl IdpControl {
             .clone()
     }
 
-    /// The last requests whose path ends so.
+    /// The last requests whose path ends with `path`.
     pub fn requests_to(&self, path: &str) -> Vec<Value> {
         let ends = |request: &Value| request["path"].as_str().is_some_and(|own| own.ends_with(path));
         self.requests().into_iter().filter(ends).collect()
@@ -164,14 +171,14 @@ impl IdpControl {
     }
 }
 
-/// A token to be: right, but for what is changed.
+/// A valid token, except for what the test changes.
 pub struct TokenBuilder<'a> {
     control: &'a IdpControl,
     request: Value,
 }
 
 impl TokenBuilder<'_> {
-    /// From another application.
+    /// Issued to another application.
     pub fn client(self, client_id: &str) -> Self {
         self.set("client_id", json!(client_id))
     }
@@ -181,17 +188,17 @@ impl TokenBuilder<'_> {
         self.set("scope", json!(scope))
     }
 
-    /// For this user of the provider, by object id; the first one otherwise.
+    /// For this user, by object id; by default for the first user.
     pub fn user(self, oid: &str) -> Self {
         self.set("oid", json!(oid))
     }
 
-    /// For a user whom the provider does not know.
+    /// For a user that the provider does not know.
     pub fn oid(self, oid: &str) -> Self {
         self.claim("oid", json!(oid))
     }
 
-    /// With these in `scp`, whatever the API exposes.
+    /// With this `scp`, even if the API does not expose it.
     pub fn scope(self, scp: &str) -> Self {
         self.claim("scp", json!(scp))
     }
@@ -202,7 +209,7 @@ impl TokenBuilder<'_> {
             .set("scope", json!(format!("api://{DEV_API_ID}/.default")))
     }
 
-    /// An ID token in place of an access token.
+    /// An ID token instead of an access token.
     pub fn id_token(self) -> Self {
         self.set("kind", json!("id"))
     }
@@ -220,7 +227,7 @@ impl TokenBuilder<'_> {
             .claim("exp", json!(now - 3600))
     }
 
-    /// Valid in an hour.
+    /// Valid from one hour from now.
     pub fn not_yet_valid(self) -> Self {
         let now = chrono::Utc::now().timestamp();
         self.claim("nbf", json!(now + 3600)).claim("exp", json!(now + 7200))
@@ -275,7 +282,7 @@ impl TokenBuilder<'_> {
     }
 }
 
-/// An HTTP client that takes every answer for an answer, and follows nothing.
+/// An HTTP client that returns error responses too, and follows no redirects.
 pub fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)

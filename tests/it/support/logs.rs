@@ -1,5 +1,11 @@
-//! What this process has logged, for tests that say what an operator must be told. All tests log beside each other: look for
-//! something that is your own, such as a port.
+//! The lines that this process has logged, for tests of messages to operators. All tests log to the same list: search for text
+//! that only your test logs, such as a port.
+//!
+//! ```ignore
+//! logs::capture();
+//! // …
+//! let lines = logs::containing(&azure.server.url(""));
+//! ```
 
 use std::sync::{Mutex, Once};
 
@@ -26,8 +32,8 @@ impl Log for Lines {
     fn flush(&self) {}
 }
 
-/// Keeps every line from now on.
-pub fn keep() {
+/// Records every line from now on.
+pub fn capture() {
     static STARTED: Once = Once::new();
     STARTED.call_once(|| {
         log::set_logger(&Lines).expect("the only logger of this process");
@@ -35,8 +41,8 @@ pub fn keep() {
     });
 }
 
-/// The lines that hold `text`, so far.
-pub fn with(text: &str) -> Vec<String> {
+/// The recorded lines that contain `text`.
+pub fn containing(text: &str) -> Vec<String> {
     LINES
         .lock()
         .expect("not poisoned")

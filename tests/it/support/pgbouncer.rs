@@ -1,4 +1,9 @@
-//! A PgBouncer of a test's own, in front of the test server.
+//! A separate PgBouncer in front of the PostgreSQL server of the tests.
+//!
+//! ```ignore
+//! let Some(pooler) = PgBouncer::start(&postgres.settings.url, "transaction") else { return };
+//! let url = pooler.url(&postgres.settings.url);
+//! ```
 
 use std::{
     fs,
@@ -14,10 +19,10 @@ use url::Url;
 
 use super::needs;
 
-/// Connections to the server that it lends to all of its clients, for each database: few, so that they are shared.
+/// Server connections for each database: few, so that clients must share them.
 const SERVER_CONNECTIONS: usize = 3;
 
-/// Runs until dropped.
+/// A running PgBouncer, stopped when dropped.
 pub struct PgBouncer {
     port: u16,
     child: Child,
@@ -25,20 +30,20 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// In front of the server of `url`, for any of its databases. `None` where there is none to test with.
+    /// Starts it in front of the server of `url`, for all its databases. `None` if PgBouncer is not installed.
     pub fn start(url: &str, pool_mode: &str) -> Option<Self> {
         Self::with(url, pool_mode, SERVER_CONNECTIONS, "")
     }
 
-    /// The same with further lines of its settings.
+    /// Like [`Self::start`], with more lines of configuration.
     pub fn with(url: &str, pool_mode: &str, server_connections: usize, more: &str) -> Option<Self> {
         let program = needs("BLOGCTL_TEST_PGBOUNCER")?;
         let url = Url::parse(url).expect("a URL");
         let folder = tempfile::tempdir().expect("a temporary folder");
-        // It runs as another user than root.
+        // It does not run as root.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a folder of ours");
         let settings = folder.path().join("pgbouncer.ini");
-        // It cannot pick a free port itself: somebody else may be faster.
+        // It cannot pick a free port itself, so another process may take the port first.
         for _ in 0..5 {
             let free = TcpListener::bind("127.0.0.1:0")
                 .and_then(|socket| socket.local_addr())
@@ -82,7 +87,7 @@ impl PgBouncer {
         self.port
     }
 
-    /// The address of the database that `url` names on the server, through this.
+    /// The URL of the same database, through the pooler.
     pub fn url(&self, url: &str) -> String {
         let mut url = Url::parse(url).expect("a URL");
         url.set_host(Some("127.0.0.1")).expect("a host");

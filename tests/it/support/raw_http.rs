@@ -1,4 +1,8 @@
-//! HTTP/1.1 by hand: any bytes down a connection, and the answers that come back.
+//! HTTP/1.1 by hand: sends any bytes on a connection, and parses the responses.
+//!
+//! ```ignore
+//! let responses = exchange(port, &RawRequest { bytes, methods: vec!["GET".to_owned()], end: SendEnd::Whole })?;
+//! ```
 
 use std::{
     io::{self, Read, Write},
@@ -7,20 +11,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::fuzz::{End, Sent};
+use super::fuzz::{RawRequest, SendEnd};
 
-/// Longer than any answer takes on a busy machine, shorter than any time limit of the server for a body.
+/// Longer than any response takes on a busy machine, shorter than any body timeout of the server.
 const DEADLINE: Duration = Duration::from_secs(25);
 
-/// An answer as it came.
+/// A response as it arrived.
 #[derive(Debug)]
-pub struct RawAnswer {
+pub struct RawResponse {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-impl RawAnswer {
+impl RawResponse {
     /// The header's value; empty when there is none.
     pub fn header(&self, name: &str) -> &str {
         self.headers
@@ -30,27 +34,27 @@ impl RawAnswer {
     }
 }
 
-/// Sends, and gives every answer up to the end of the connection.
+/// Sends the bytes, and returns every response until the connection ends.
 ///
 /// # Errors
-/// When the connection stays open, or an answer is not HTTP.
-pub fn exchange(port: u16, sent: &Sent) -> Result<Vec<RawAnswer>, String> {
+/// If the connection stays open, or a response is not HTTP.
+pub fn exchange(port: u16, sent: &RawRequest) -> Result<Vec<RawResponse>, String> {
     let mut stream = connect(port)?;
     stream.set_read_timeout(Some(DEADLINE)).expect("a time limit");
     stream.set_write_timeout(Some(DEADLINE)).expect("a time limit");
-    // It may have answered and closed before it has read everything.
+    // The server may respond and close before it has read everything.
     let written = stream.write_all(&sent.bytes);
     if written.as_ref().is_err_and(is_timeout) {
         return Err("it takes no more bytes".to_owned());
     }
-    if sent.end == End::Dropped {
+    if sent.end == SendEnd::Dropped {
         return Ok(Vec::new());
     }
     let _ = stream.shutdown(Shutdown::Write);
     let (received, is_reset) = read_to_end(&mut stream)?;
     let answers = parse(&received, &sent.methods);
-    // What was on its way when a connection is reset is lost.
-    if is_reset || sent.end != End::Whole {
+    // A reset discards data that was on its way.
+    if is_reset || sent.end != SendEnd::Whole {
         answers.or(Ok(Vec::new()))
     } else {
         answers
@@ -89,8 +93,8 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-/// Answers to requests with these methods, one after the other.
-fn parse(mut bytes: &[u8], methods: &[String]) -> Result<Vec<RawAnswer>, String> {
+/// Parses the responses to requests with these methods, in order.
+fn parse(mut bytes: &[u8], methods: &[String]) -> Result<Vec<RawResponse>, String> {
     let mut answers = Vec::new();
     while !bytes.is_empty() {
         let end = find(bytes, b"\r\n\r\n").ok_or_else(|| format!("no end of the head: {}", shown(bytes)))?;
@@ -106,7 +110,7 @@ fn parse(mut bytes: &[u8], methods: &[String]) -> Result<Vec<RawAnswer>, String>
         let headers = headers
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let mut answer = RawAnswer {
+        let mut answer = RawResponse {
             status,
             headers,
             body: Vec::new(),
@@ -125,8 +129,8 @@ fn parse(mut bytes: &[u8], methods: &[String]) -> Result<Vec<RawAnswer>, String>
     Ok(answers)
 }
 
-/// The body, and how many bytes it takes.
-fn body(bytes: &[u8], answer: &RawAnswer) -> Result<(Vec<u8>, usize), String> {
+/// The body, and its length on the wire.
+fn body(bytes: &[u8], answer: &RawResponse) -> Result<(Vec<u8>, usize), String> {
     let cut = || format!("a body that is cut off: {answer:?}");
     if answer.header("transfer-encoding") == "chunked" {
         let (mut body, mut at) = (Vec::new(), 0);
@@ -151,7 +155,7 @@ fn find(bytes: &[u8], sought: &[u8]) -> Option<usize> {
     bytes.windows(sought.len()).position(|window| window == sought)
 }
 
-/// Bytes for a message: each line, cut where it is long.
+/// The bytes as text for a message, with long lines cut.
 pub fn shown(bytes: &[u8]) -> String {
     let lines = bytes.split_inclusive(|&byte| byte == b'\n').take(30).map(|line| {
         let start = line[..line.len().min(200)].escape_ascii();

@@ -1,4 +1,10 @@
-//! A Redis of a test's own, which can be stopped and started again.
+//! A separate Redis for each test, which the test can pause, stop and restart.
+//!
+//! ```ignore
+//! let Some(mut redis) = RedisServer::start() else { return };
+//! let system = TestSystem::with(|settings| settings.redis = redis.settings());
+//! redis.stop();
+//! ```
 
 use std::{
     net::TcpListener,
@@ -13,7 +19,7 @@ use tempfile::TempDir;
 
 const PASSWORD: &str = "hunter2-of-redis";
 
-/// Runs until dropped.
+/// A running Redis, stopped when dropped.
 pub struct RedisServer {
     port: u16,
     tls: Option<[PathBuf; 2]>,
@@ -22,12 +28,12 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// `None` where there is none to test with; `tests/run` says so.
+    /// `None` if Redis is not installed; `tests/run` says so.
     pub fn start() -> Option<Self> {
         Self::with(None)
     }
 
-    /// The same over TLS, with this certificate and key in PEM.
+    /// With `tls`, serves TLS with this certificate and key (PEM).
     pub fn with(tls: Option<[PathBuf; 2]>) -> Option<Self> {
         super::needs("BLOGCTL_TEST_REDIS_SERVER")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -37,13 +43,13 @@ impl RedisServer {
             child: None,
             folder,
         };
-        // It cannot pick a free port itself: somebody else may be faster.
+        // It cannot pick a free port itself, so another process may take the port first.
         for _ in 0..5 {
             let free = TcpListener::bind("127.0.0.1:0")
                 .and_then(|socket| socket.local_addr())
                 .expect("a free port");
             server.port = free.port();
-            if server.resume() {
+            if server.restart() {
                 return Some(server);
             }
         }
@@ -54,30 +60,30 @@ impl RedisServer {
         self.port
     }
 
-    /// With the password that it wants.
+    /// The URL, with its password.
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
         format!("{scheme}://:{PASSWORD}@localhost:{}/0", self.port)
     }
 
-    /// What names it in the settings.
+    /// Settings that use this Redis.
     pub fn settings(&self) -> RedisSettings {
         settings(&self.url())
     }
 
-    /// To look at what it holds.
+    /// A connection to read and change its data.
     pub fn connection(&self) -> redis::Connection {
         let client = redis::Client::open(self.url()).expect("an address");
         client.get_connection().expect("a connection")
     }
 
-    /// Answers nobody, but takes connections as before.
+    /// Stops answering, but still accepts connections.
     pub fn pause(&self) {
         self.signal("STOP");
     }
 
-    /// Answers again.
-    pub fn go_on(&self) {
+    /// Answers again after [`Self::pause`].
+    pub fn unpause(&self) {
         self.signal("CONT");
     }
 
@@ -90,7 +96,7 @@ impl RedisServer {
         assert!(sent.success(), "signal {name} was not sent");
     }
 
-    /// Forgets everything, and answers nobody.
+    /// Stops the process; its data are lost.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("it runs");
@@ -98,8 +104,8 @@ impl RedisServer {
         }
     }
 
-    /// Starts again, empty, on the same port. `false` when it could not.
-    pub fn resume(&mut self) -> bool {
+    /// Starts again, empty, on the same port. `false` if that fails.
+    pub fn restart(&mut self) -> bool {
         let program = std::env::var_os("BLOGCTL_TEST_REDIS_SERVER").expect("there was one");
         let mut command = Command::new(program);
         command.args([
@@ -161,7 +167,7 @@ impl Drop for RedisServer {
     }
 }
 
-/// Settings that name the Redis at `url`.
+/// Settings that use the Redis at `url`.
 pub fn settings(url: &str) -> RedisSettings {
     let flag = blogctl::config::Flag {
         name: "test".to_owned(),

@@ -1,4 +1,9 @@
-//! The whole system on free ports: identity provider, API and site, each on a thread of its own, talking HTTP.
+//! The whole system on free ports: identity provider, API and site, each on its own thread, connected over HTTP.
+//!
+//! ```ignore
+//! let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
+//! system.web.url("/posts");                                     // http://localhost:PORT/posts
+//! ```
 
 use std::{
     fs,
@@ -23,7 +28,7 @@ use url::Url;
 
 use super::certificates::file;
 
-/// A server that runs on a thread of its own until dropped.
+/// A server on its own thread, stopped when dropped.
 pub struct TestServer {
     pub port: u16,
     handle: ServerHandle,
@@ -67,7 +72,7 @@ impl TestServer {
 
     pub fn api(listener: TcpListener, settings: Settings) -> Self {
         Self::start(
-            move || api::Server::on(listener, &settings).expect("api"),
+            move || api::Server::from_listener(listener, &settings).expect("api"),
             |server| (server.port(), server.handle()),
             api::Server::run,
         )
@@ -104,7 +109,7 @@ impl Drop for TestServer {
     }
 }
 
-/// All three, set up to know each other.
+/// The three servers, configured for each other.
 pub struct TestSystem {
     pub idp: TestServer,
     pub api: TestServer,
@@ -172,7 +177,7 @@ pub fn settings_for(folder: &Path, idp: &TcpListener, api: &TcpListener, web: &T
     settings
 }
 
-/// PEM of a certificate, and of it with its key; made once per test run, since an RSA key takes a while.
+/// PEM of a certificate, and PEM of the certificate with its key. Made once per test run, because an RSA key takes a while.
 pub fn client_certificate() -> &'static (String, String) {
     static MADE: OnceLock<(String, String)> = OnceLock::new();
     MADE.get_or_init(|| {

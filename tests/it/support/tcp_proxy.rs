@@ -1,5 +1,9 @@
-//! A proxy for TCP that can fall silent: connections stay open, and nothing passes any more, as when a firewall has forgotten
-//! them.
+//! A TCP proxy that can go silent: connections stay open, but no data pass, as when a firewall has dropped its state.
+//!
+//! ```ignore
+//! let proxy = TcpProxy::to(port);
+//! proxy.silence_open_connections();                             // new connections work
+//! ```
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -12,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-/// Runs until dropped.
+/// A running proxy, stopped when dropped.
 pub struct TcpProxy {
     port: u16,
     state: Arc<State>,
@@ -22,13 +26,13 @@ pub struct TcpProxy {
 struct State {
     target: AtomicU16,
     accepted: AtomicUsize,
-    /// Connections with a smaller number pass nothing on.
+    /// Connections with a smaller number are silent.
     silent_below: AtomicUsize,
     is_ended: AtomicBool,
 }
 
 impl TcpProxy {
-    /// To a port on this machine.
+    /// Starts a proxy to a port on this machine.
     pub fn to(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
@@ -61,22 +65,22 @@ impl TcpProxy {
         self.port
     }
 
-    /// How many connections there have been.
+    /// Number of connections so far.
     pub fn accepted(&self) -> usize {
         self.state.accepted.load(Ordering::SeqCst)
     }
 
-    /// Connections that are open now pass nothing on any more; new ones do.
+    /// Makes all open connections silent; new ones work.
     pub fn silence_open_connections(&self) {
         self.state.silent_below.store(self.accepted(), Ordering::SeqCst);
     }
 
-    /// No connection passes anything on, until [`Self::recover`].
+    /// Makes all connections silent until [`Self::recover`].
     pub fn silence_all(&self) {
         self.state.silent_below.store(usize::MAX, Ordering::SeqCst);
     }
 
-    /// New connections pass on again.
+    /// New connections work again.
     pub fn recover(&self) {
         self.silence_open_connections();
     }
@@ -94,7 +98,7 @@ impl Drop for TcpProxy {
     }
 }
 
-/// Until either side ends. A silent connection is held open, so that nobody is told anything.
+/// Copies data until either side ends. A silent connection stays open, so that neither side notices.
 fn pass(mut from: TcpStream, mut to: TcpStream, number: usize, state: &State) {
     let _ = from.set_nodelay(true);
     let _ = to.set_nodelay(true);
@@ -115,7 +119,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, number: usize, state: &State) {
             thread::sleep(Duration::from_millis(10));
             if number < state.accepted.load(Ordering::SeqCst) && state.silent_below.load(Ordering::SeqCst) != usize::MAX
             {
-                // Silent for good: what was read is lost, and the end of one side is not passed on.
+                // A silent connection loses what was read, and does not pass on the end of one side.
                 while !state.is_ended.load(Ordering::SeqCst) {
                     thread::sleep(Duration::from_millis(50));
                 }

@@ -1,5 +1,17 @@
-//! A little browser: keeps cookies, follows redirects from the site to the identity provider and back, submits forms
-//! with all their hidden fields and with the headers that browsers add. And an API that plays the part it is told.
+//! A small browser over HTTP: it stores cookies, follows redirects between the site and the identity provider, and submits
+//! forms with their hidden fields and with the headers that browsers add. And a fake of the API.
+//!
+//! ```ignore
+//! let browser = Browser::new();
+//! let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
+//! let page = browser.submit(&form.with("title", "A title").with("content", "Some text"));
+//! assert_eq!(page.status, 200);
+//!
+//! let api = FakeApi::start(|request| match request.method.as_str() {
+//!     "POST" => HttpResponse::InternalServerError().finish(),
+//!     _ => HttpResponse::Ok().json(json!([])),
+//! });
+//! ```
 
 #![expect(clippy::panic, reason = "a test that cannot go on must fail")]
 
@@ -22,19 +34,19 @@ pub const ALICE: &str = "0a11ce00-0000-4000-8000-000000000001";
 pub const BOB: &str = "0a11ce00-0000-4000-8000-000000000002";
 pub const CHIARA: &str = "0a11ce00-0000-4000-8000-000000000003";
 
-/// Most redirects in a row.
+/// Longest chain of redirects.
 const MAX_REDIRECTS: usize = 15;
 
-/// What a browser shows.
+/// A page as the browser got it.
 #[derive(Debug, Clone)]
 pub struct Page {
     pub url: Url,
     pub status: u16,
     pub headers: BTreeMap<String, String>,
-    /// Every `Set-Cookie` of the last answer.
+    /// The `Set-Cookie` headers of the last response.
     pub set_cookies: Vec<String>,
     pub body: String,
-    /// All addresses on the way, the last one included.
+    /// All URLs of the redirects, including the last one.
     pub visited: Vec<Url>,
 }
 
@@ -52,27 +64,27 @@ pub struct Browser {
 }
 
 impl Page {
-    /// Value of a header; empty when absent.
+    /// The value of a header; empty if absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    /// Where it redirects to.
+    /// The target of the redirect.
     pub fn location(&self) -> Url {
         self.url.join(self.header("location")).expect("a location")
     }
 
-    /// The kind of error page that it is; empty when it is none.
+    /// The kind of error page; empty for other pages.
     pub fn error(&self) -> &str {
         between(&self.body, "data-error=\"", "\"").unwrap_or("")
     }
 
-    /// Text with entities resolved.
+    /// The HTML with entities resolved.
     pub fn text(&self) -> String {
         unescape(&self.body)
     }
 
-    /// The form that holds `mark`, a piece of its HTML.
+    /// The form whose HTML contains `mark`.
     pub fn form(&self, mark: &str) -> Form {
         let html = self
             .body
@@ -162,7 +174,7 @@ impl Browser {
         self.jar.get(name)
     }
 
-    /// All of them, as a request header holds them.
+    /// The value of the `Cookie` header.
     pub fn cookie_header(&self) -> String {
         self.jar.header()
     }
@@ -185,18 +197,18 @@ impl Browser {
         self.request("GET", &Url::parse(url).expect("a URL"), None, &[])
     }
 
-    /// Sends a form as a browser does from the form's own page, following redirects.
+    /// Submits a form from its own page, and follows redirects.
     pub fn submit(&self, form: &Form) -> Page {
         self.follow(self.submit_once(form))
     }
 
-    /// Sends a form without following redirects.
+    /// Submits a form without following redirects.
     pub fn submit_once(&self, form: &Form) -> Page {
         let origin = form.action.origin().ascii_serialization();
         self.post(form, &[("Origin", &origin), ("Sec-Fetch-Site", "same-origin")])
     }
 
-    /// Sends a form with these headers only, without following redirects.
+    /// Submits a form with only these headers, without following redirects.
     pub fn post(&self, form: &Form, headers: &[(&str, &str)]) -> Page {
         let body = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(
@@ -228,7 +240,7 @@ impl Browser {
             None => self.agent.run(request.body(()).expect("a request")),
         }
         .unwrap_or_else(|error| panic!("{method} {url}: {error}"));
-        let set_cookies = self.jar.keep(response.headers());
+        let set_cookies = self.jar.store_from(response.headers());
         let headers = response
             .headers()
             .iter()
@@ -249,7 +261,7 @@ impl Browser {
         }
     }
 
-    /// Signs in on the site as one of the look-alike's users, and lands on `next`.
+    /// Signs in on the site as a user of the emulator, and ends at `next`.
     pub fn sign_in(&self, system: &TestSystem, oid: &str, next: &str) -> Page {
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("next", next)
@@ -258,12 +270,12 @@ impl Browser {
         self.pick(&picker, oid)
     }
 
-    /// Picks a user on the look-alike's page.
+    /// Picks a user on the emulator's page.
     pub fn pick(&self, picker: &Page, oid: &str) -> Page {
         self.submit(&picker.form(oid).with("oid", oid).without("email"))
     }
 
-    /// Writes a post and gives the page that it leads to.
+    /// Publishes a post, and returns the page that follows.
     pub fn publish(&self, system: &TestSystem, title: &str, content: &str) -> Page {
         let form = self.get(&system.web.url("/posts/new")).form("Publish");
         self.submit(&form.with("title", title).with("content", content))
@@ -307,9 +319,9 @@ fn unescape(text: &str) -> String {
     text
 }
 
-/// One request that the playing API got.
+/// A request that [`FakeApi`] received.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedRequest {
     pub method: String,
     pub path: String,
     pub token: String,
@@ -320,48 +332,48 @@ pub struct Seen {
     pub idempotency_key: String,
 }
 
-type Play = Box<dyn Fn(&Seen) -> HttpResponse + Send>;
+type Handler = Box<dyn Fn(&ReceivedRequest) -> HttpResponse + Send>;
 
-/// An API that answers whatever the test says.
-pub struct PlayedApi {
+/// An API that answers every request as the test says.
+pub struct FakeApi {
     pub server: TestServer,
-    state: PlayState,
+    state: FakeApiState,
 }
 
 #[derive(Clone)]
-struct PlayState {
-    play: Arc<Mutex<Play>>,
-    seen: Arc<Mutex<Vec<Seen>>>,
+struct FakeApiState {
+    handler: Arc<Mutex<Handler>>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
 }
 
-struct PlayServer {
+struct FakeApiServer {
     port: u16,
     task: actix_web::dev::Server,
 }
 
-impl PlayedApi {
-    pub fn start(play: impl Fn(&Seen) -> HttpResponse + Send + 'static) -> Self {
-        let state = PlayState {
-            play: Arc::new(Mutex::new(Box::new(play))),
-            seen: Arc::default(),
+impl FakeApi {
+    pub fn start(handler: impl Fn(&ReceivedRequest) -> HttpResponse + Send + 'static) -> Self {
+        let state = FakeApiState {
+            handler: Arc::new(Mutex::new(Box::new(handler))),
+            requests: Arc::default(),
         };
         let shared = state.clone();
         let server = TestServer::start(
-            move || PlayServer::new(shared),
-            |server: &PlayServer| (server.port, server.handle()),
+            move || FakeApiServer::new(shared),
+            |server: &FakeApiServer| (server.port, server.handle()),
             |server| server.task,
         );
         Self { server, state }
     }
 
-    /// Answers so from now on.
-    pub fn play(&self, play: impl Fn(&Seen) -> HttpResponse + Send + 'static) {
-        *self.state.play.lock().expect("a play") = Box::new(play);
+    /// Replaces the handler.
+    pub fn respond(&self, handler: impl Fn(&ReceivedRequest) -> HttpResponse + Send + 'static) {
+        *self.state.handler.lock().expect("a handler") = Box::new(handler);
     }
 
-    /// All that was asked.
-    pub fn seen(&self) -> Vec<Seen> {
-        self.state.seen.lock().expect("a list").clone()
+    /// The requests so far.
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        self.state.requests.lock().expect("a list").clone()
     }
 
     pub fn url(&self) -> Url {
@@ -369,8 +381,8 @@ impl PlayedApi {
     }
 }
 
-impl PlayServer {
-    fn new(state: PlayState) -> Self {
+impl FakeApiServer {
+    fn new(state: FakeApiState) -> Self {
         let listener = serve::listen("127.0.0.1", 0).expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let task = HttpServer::new(move || {
@@ -391,12 +403,12 @@ impl PlayServer {
     }
 }
 
-async fn answer(request: HttpRequest, state: web::Data<PlayState>) -> HttpResponse {
+async fn answer(request: HttpRequest, state: web::Data<FakeApiState>) -> HttpResponse {
     let header = |name: &str| {
         let value = request.headers().get(name).and_then(|value| value.to_str().ok());
         value.unwrap_or_default().to_owned()
     };
-    let seen = Seen {
+    let received = ReceivedRequest {
         method: request.method().to_string(),
         path: request.uri().to_string(),
         token: header("authorization").trim_start_matches("Bearer ").to_owned(),
@@ -406,11 +418,11 @@ async fn answer(request: HttpRequest, state: web::Data<PlayState>) -> HttpRespon
         if_match: header("if-match"),
         idempotency_key: header("idempotency-key"),
     };
-    state.seen.lock().expect("a list").push(seen.clone());
-    (state.play.lock().expect("a play"))(&seen)
+    state.requests.lock().expect("a list").push(received.clone());
+    (state.handler.lock().expect("a handler"))(&received)
 }
 
-/// The cookie of a session in which nobody is signed in any more, since Entra has refused a refresh. Wants tokens that are short.
+/// The cookie of a session that has ended because Entra ID rejected a refresh. Needs short-lived access tokens.
 pub fn signed_out_session(browser: &Browser, system: &TestSystem, oid: &str) -> String {
     browser.sign_in(system, oid, "/");
     control(
@@ -419,7 +431,7 @@ pub fn signed_out_session(browser: &Browser, system: &TestSystem, oid: &str) -> 
         "/fault",
         Some(&serde_json::json!({ "fail_next": { "count": 1, "code": 700_082 } })),
     );
-    // The token at hand is good for another page; it is refreshed beside it.
+    // The current token still serves this page; the refresh runs in the background.
     wait_until("the refresh is refused", || {
         browser.get_once(&system.web.url("/posts")).status == 303
     });
@@ -463,7 +475,7 @@ pub fn post_json(id: u64, title: &str, content: &str, oid: &str) -> serde_json::
     })
 }
 
-/// Tells the look-alike what to do.
+/// Sends a command to the emulator.
 pub fn control(system: &TestSystem, method: &str, path: &str, body: Option<&serde_json::Value>) -> serde_json::Value {
     let url = Url::parse(&system.idp.url(&format!("/_control{path}"))).expect("a URL");
     let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -486,7 +498,7 @@ pub fn control(system: &TestSystem, method: &str, path: &str, body: Option<&serd
     response.body_mut().read_json().unwrap_or(serde_json::Value::Null)
 }
 
-/// How many token requests of this kind the look-alike got.
+/// Number of token requests with this grant type at the emulator.
 pub fn grants(system: &TestSystem, grant_type: &str) -> usize {
     let requests = control(system, "GET", "/requests", None);
     let all = requests.as_array().expect("a list");

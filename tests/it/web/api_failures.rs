@@ -8,10 +8,10 @@ use serde_json::json;
 
 use crate::support::{
     system::TestSystem,
-    web::{ALICE, BOB, Browser, PlayedApi, grants, post_json},
+    web::{ALICE, BOB, Browser, FakeApi, grants, post_json},
 };
 
-fn system_with(api: &PlayedApi) -> TestSystem {
+fn system_with(api: &FakeApi) -> TestSystem {
     let url = api.url();
     TestSystem::with(move |settings| settings.client.api_base_url = url)
 }
@@ -81,7 +81,7 @@ fn an_api_that_does_not_answer_in_time_is_given_up() {
 
 #[test]
 fn each_answer_of_the_api_has_its_page() {
-    let api = PlayedApi::start(|_| status(500));
+    let api = FakeApi::start(|_| status(500));
     let system = system_with(&api);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
@@ -97,27 +97,27 @@ fn each_answer_of_the_api_has_its_page() {
         (503, 502, "502"),
         (302, 502, "502"),
     ] {
-        api.play(move |_| status(answer));
+        api.respond(move |_| status(answer));
         let page = browser.get(&system.web.url("/posts"));
         assert_eq!((page.status, page.error()), (expected, marker), "{answer}");
         assert!(!page.text().contains("secret detail"), "{answer}");
         assert!(page.text().contains("What to do"));
     }
     for nonsense in ["", "<html>", "{}", "[1]", "[{}]"] {
-        api.play(move |_| HttpResponse::Ok().body(nonsense));
+        api.respond(move |_| HttpResponse::Ok().body(nonsense));
         assert_eq!(browser.get(&system.web.url("/posts")).error(), "502", "{nonsense:?}");
     }
 }
 
 #[test]
 fn a_refused_form_comes_back_with_its_text() {
-    let api = PlayedApi::start(|_| status(500));
+    let api = FakeApi::start(|_| status(500));
     let system = system_with(&api);
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
     let form = form.with("title", "Kept title").with("content", "Kept text");
     for answer in [500, 503, 400, 413, 422, 429] {
-        api.play(move |_| status(answer));
+        api.respond(move |_| status(answer));
         let page = browser.submit(&form);
         assert_eq!(
             (page.status, page.url.path(), page.url.query()),
@@ -133,7 +133,7 @@ fn a_refused_form_comes_back_with_its_text() {
         assert!(page.body.contains("role=\"alert\""), "{answer}");
     }
     for (answer, marker) in [(403, "403"), (404, "404")] {
-        api.play(move |_| status(answer));
+        api.respond(move |_| status(answer));
         let page = browser.submit(&form);
         assert_eq!((page.status, page.error()), (answer, marker));
         assert!(
@@ -145,7 +145,7 @@ fn a_refused_form_comes_back_with_its_text() {
 
 #[test]
 fn how_long_to_wait_is_passed_on() {
-    let api = PlayedApi::start(|_| {
+    let api = FakeApi::start(|_| {
         HttpResponse::TooManyRequests()
             .insert_header(("Retry-After", "17"))
             .finish()
@@ -162,12 +162,12 @@ fn how_long_to_wait_is_passed_on() {
 
 #[test]
 fn a_refused_token_is_refreshed_once_and_the_request_repeated() {
-    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let system = system_with(&api);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/posts");
-    let refused = api.seen().last().expect("a request").token.clone();
-    api.play(move |seen| {
+    let refused = api.requests().last().expect("a request").token.clone();
+    api.respond(move |seen| {
         if seen.token == refused {
             HttpResponse::Unauthorized().finish()
         } else {
@@ -182,7 +182,7 @@ fn a_refused_token_is_refreshed_once_and_the_request_repeated() {
 
 #[test]
 fn a_token_refused_again_leads_to_sign_in_and_then_to_an_explanation_not_round_in_circles() {
-    let api = PlayedApi::start(|_| HttpResponse::Unauthorized().finish());
+    let api = FakeApi::start(|_| HttpResponse::Unauthorized().finish());
     let system = system_with(&api);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
@@ -199,14 +199,14 @@ fn a_token_refused_again_leads_to_sign_in_and_then_to_an_explanation_not_round_i
 
 #[test]
 fn the_api_gets_the_request_id_and_nothing_but_the_token() {
-    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let system = system_with(&api);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
     let url = system.web.url("/posts?after=a%26b&by=me").parse().expect("a URL");
     let page = browser.request("GET", &url, None, &[("X-Request-ID", "seen-by-both")]);
     assert_eq!((page.status, page.header("x-request-id")), (200, "seen-by-both"));
-    let seen = api.seen();
+    let seen = api.requests();
     let seen = seen.last().expect("a request");
     assert_eq!(seen.request_id, "seen-by-both");
     assert_eq!(seen.path, "/v1/posts?limit=20&excerpt=400&after=a%26b&author=me");
@@ -215,7 +215,7 @@ fn the_api_gets_the_request_id_and_nothing_but_the_token() {
 
 #[test]
 fn a_change_names_the_version_that_it_changes() {
-    let api = PlayedApi::start(|_| {
+    let api = FakeApi::start(|_| {
         HttpResponse::Ok()
             .insert_header(("ETag", "\"v1\""))
             .json(post_json(7, "Title", "Text", ALICE))
@@ -224,14 +224,14 @@ fn a_change_names_the_version_that_it_changes() {
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/7/edit").form("Save changes");
     browser.submit_once(&form);
-    let seen = api.seen();
+    let seen = api.requests();
     let put = seen.iter().find(|seen| seen.method == "PUT").expect("a change");
     assert_eq!((put.path.as_str(), put.if_match.as_str()), ("/v1/posts/7", "\"v1\""));
 }
 
 #[test]
 fn a_trace_goes_on_to_the_api_and_one_is_begun_where_there_is_none() {
-    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let system = system_with(&api);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
@@ -250,7 +250,7 @@ fn a_trace_goes_on_to_the_api_and_one_is_begun_where_there_is_none() {
         None,
         &[("traceparent", "garbage"), ("tracestate", "vendor=a")],
     );
-    let seen = api.seen();
+    let seen = api.requests();
     let [.., with, without] = seen.as_slice() else {
         panic!("two requests")
     };

@@ -9,8 +9,8 @@ use std::{
 use crate::support::{
     attacks::record,
     dev::Dev,
-    fuzz::{End, Sent},
-    raw_http::{RawAnswer, exchange},
+    fuzz::{RawRequest, SendEnd},
+    raw_http::{RawResponse, exchange},
     system::TestSystem,
     web::{ALICE, Browser},
 };
@@ -177,7 +177,7 @@ fn a_form_of_another_type_is_refused_before_its_body_is_there() {
     }
 }
 
-fn answers(system: &TestSystem, cookie_lines: &[Vec<u8>], path: &str) -> Vec<RawAnswer> {
+fn answers(system: &TestSystem, cookie_lines: &[Vec<u8>], path: &str) -> Vec<RawResponse> {
     let mut bytes = format!(
         "GET {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n",
         system.web.port
@@ -189,10 +189,10 @@ fn answers(system: &TestSystem, cookie_lines: &[Vec<u8>], path: &str) -> Vec<Raw
     bytes.extend_from_slice(b"\r\n");
     exchange(
         system.web.port,
-        &Sent {
+        &RawRequest {
             bytes,
             methods: vec!["GET".to_owned()],
-            end: End::Whole,
+            end: SendEnd::Whole,
         },
     )
     .expect("HTTP")

@@ -67,7 +67,7 @@ fn each_thing_is_said_once() {
     site.wait_for("the certificate expires in 5 days (");
 
     site.signal("TERM");
-    let (status, log) = site.ended();
+    let (status, log) = site.wait_for_exit();
     assert!(status.success(), "{log}");
     for once in [
         "the certificate expires in 4 days",

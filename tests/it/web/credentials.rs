@@ -16,7 +16,7 @@ use blogctl::{
 use serde_json::json;
 
 use crate::support::{
-    azure::{Asked, InVault, PlayedAzure},
+    azure::{AzureRequest, FakeAzure, VaultCertificate},
     certificates::{TestCertificate, pem},
     entra::rsa_key,
     idp::IdpControl,
@@ -27,7 +27,7 @@ use crate::support::{
 const NAME: &str = "blog-site";
 const SUBJECT: &str = "system:serviceaccount:blog:site";
 
-fn in_vault(azure: &PlayedAzure) -> VaultSettings {
+fn in_vault(azure: &FakeAzure) -> VaultSettings {
     VaultSettings {
         vault_url: azure.url(),
         certificate: NAME.to_owned(),
@@ -35,14 +35,14 @@ fn in_vault(azure: &PlayedAzure) -> VaultSettings {
 }
 
 /// Settings of a virtual machine whose only credential is `entry`.
-fn on_a_machine(settings: &mut Settings, azure: &PlayedAzure, entries: Vec<CredentialSettings>) {
+fn on_a_machine(settings: &mut Settings, azure: &FakeAzure, entries: Vec<CredentialSettings>) {
     settings.server.environment = Environment::Production;
     settings.azure.imds_url = azure.url();
     settings.client.certificate = CertificateSettings::default();
     settings.client.credential = entries;
 }
 
-fn trust(settings: &mut Settings, azure: &PlayedAzure, subject: &str) {
+fn trust(settings: &mut Settings, azure: &FakeAzure, subject: &str) {
     let issuer = azure.server.url("");
     for app in settings
         .idp
@@ -80,7 +80,7 @@ fn assert_nothing_to_sign_with(system: &TestSystem) {
 }
 
 /// What the one source of these settings says.
-fn failure(azure: &PlayedAzure, entry: CredentialSettings, change: impl FnOnce(&mut Settings)) -> (String, String) {
+fn failure(azure: &FakeAzure, entry: CredentialSettings, change: impl FnOnce(&mut Settings)) -> (String, String) {
     let mut settings = Settings::default();
     on_a_machine(&mut settings, azure, vec![entry]);
     change(&mut settings);
@@ -89,8 +89,8 @@ fn failure(azure: &PlayedAzure, entry: CredentialSettings, change: impl FnOnce(&
     (error.to_string(), error.hint())
 }
 
-fn signatures(azure: &PlayedAzure) -> Vec<Asked> {
-    azure.asked("/keys/")
+fn signatures(azure: &FakeAzure) -> Vec<AzureRequest> {
+    azure.requests_to("/keys/")
 }
 
 fn forbidden() -> serde_json::Value {
@@ -98,13 +98,13 @@ fn forbidden() -> serde_json::Value {
 }
 
 /// Into the vault; gives the certificate.
-fn put_new_version(azure: &PlayedAzure) -> String {
+fn put_new_version(azure: &FakeAzure) -> String {
     let key = rsa_key(2048);
     let certificate = TestCertificate::new("renewed", &key).make();
     let text = String::from_utf8(pem(&certificate)).expect("PEM");
     azure.put(
         NAME,
-        InVault {
+        VaultCertificate {
             certificate,
             key,
             exportable: false,

@@ -18,23 +18,23 @@ use url::Url;
 
 use crate::support::{
     attacks::record,
-    entra::{Answer, ScriptedProvider, keys, wait_until},
+    entra::{ScriptedProvider, ScriptedResponse, keys, wait_until},
     redis::RedisServer,
     system::TestSystem,
-    web::{ALICE, BOB, Browser, Page, PlayedApi, control},
+    web::{ALICE, BOB, Browser, FakeApi, Page, control},
 };
 
 /// As many as `src/web/lanes.rs` says.
 const API_THREADS: usize = 64;
 
 /// Takes connections, and answers nobody.
-struct Hanging {
+struct SilentServer {
     port: u16,
     connections: Arc<AtomicUsize>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
-impl Hanging {
+impl SilentServer {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
@@ -61,7 +61,7 @@ impl Hanging {
 #[test]
 fn while_the_api_hangs_probes_answer_people_sign_in_and_no_more_wait_than_there_are_threads() {
     const PAGES: usize = 600;
-    let api = Hanging::start();
+    let api = SilentServer::start();
     let url = Url::parse(&format!("http://127.0.0.1:{}", api.port)).expect("a URL");
     let system = TestSystem::with(|settings| {
         settings.client.api_base_url = url;
@@ -121,7 +121,7 @@ fn while_the_api_hangs_probes_answer_people_sign_in_and_no_more_wait_than_there_
 
 #[test]
 fn no_page_waits_for_a_refresh_while_its_token_is_good() {
-    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let url = api.url();
     let system = TestSystem::with(move |settings| {
         settings.idp.access_token_seconds = 100;
@@ -171,14 +171,14 @@ fn while_redis_hangs_every_page_says_so_and_nothing_piles_up() {
     );
     assert_eq!(browser.get_once(&system.web.url("/health/live")).status, 200);
     assert_eq!(browser.get_once(&system.web.url("/health/ready")).status, 503);
-    redis.go_on();
+    redis.unpause();
     wait_until("Redis is used again", || {
         browser.get_once(&system.web.url("/profile")).status == 200
     });
 }
 
 /// A site whose provider says what the test tells it to.
-fn scripted(api: &PlayedApi) -> (ScriptedProvider, TestSystem) {
+fn scripted(api: &FakeApi) -> (ScriptedProvider, TestSystem) {
     let (provider, url) = (ScriptedProvider::start(), api.url());
     let authority = provider.url.clone();
     let system = TestSystem::with(|settings| {
@@ -200,7 +200,7 @@ fn come_back(
     browser: &Browser,
     system: &TestSystem,
     provider: &ScriptedProvider,
-    token: impl FnOnce(&str) -> Answer,
+    token: impl FnOnce(&str) -> ScriptedResponse,
 ) -> (Url, Page) {
     let to = browser
         .get_once(&system.web.url("/login?next=/posts%3Fby=me"))
@@ -218,18 +218,18 @@ fn demand(value: &str) -> String {
     json!({ "access_token": { "acrs": { "essential": true, "value": value } } }).to_string()
 }
 
-fn interaction_required(claims: &str) -> Answer {
+fn interaction_required(claims: &str) -> ScriptedResponse {
     let body = json!({
         "error": "interaction_required", "error_description": "AADSTS50076: multi-factor", "error_codes": [50076],
         "suberror": "basic_action", "claims": claims,
     });
-    Answer::with_status(400, &body)
+    ScriptedResponse::with_status(400, &body)
 }
 
-fn tokens(provider: &ScriptedProvider, system: &TestSystem, nonce: &str) -> Answer {
+fn tokens(provider: &ScriptedProvider, system: &TestSystem, nonce: &str) -> ScriptedResponse {
     let mut claims = provider.id_claims(nonce);
     claims["aud"] = json!(system.settings.client.client_id);
-    Answer::json(&json!({
+    ScriptedResponse::json(&json!({
         "token_type": "Bearer", "expires_in": 3600, "access_token": "an-access-token", "refresh_token": "a-refresh-token",
         "id_token": keys()[0].sign(&claims),
     }))
@@ -241,7 +241,7 @@ fn asked_for(url: &Url) -> Value {
 
 #[test]
 fn what_entra_demands_when_a_code_is_redeemed_is_asked_for_at_the_next_sign_in_and_once() {
-    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let (provider, system) = scripted(&api);
     let browser = Browser::new();
     let (first, page) = come_back(&browser, &system, &provider, |_| interaction_required(&demand("c1")));
@@ -266,14 +266,14 @@ fn what_entra_demands_when_a_code_is_redeemed_is_asked_for_at_the_next_sign_in_a
 
 #[test]
 fn what_entra_demands_at_a_refresh_is_asked_for_at_the_next_sign_in() {
-    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let (provider, system) = scripted(&api);
     let browser = Browser::new();
     let (_, page) = come_back(&browser, &system, &provider, |nonce| tokens(&provider, &system, nonce));
     assert_eq!((page.status, page.location().path()), (303, "/posts"), "{}", page.body);
     assert_eq!(browser.get_once(&system.web.url("/posts")).status, 200);
     provider.script().token = interaction_required(&demand("c3"));
-    api.play(|_| HttpResponse::Unauthorized().finish());
+    api.respond(|_| HttpResponse::Unauthorized().finish());
     let page = browser.get_once(&system.web.url("/posts"));
     assert_eq!((page.status, page.location().path()), (303, "/login"), "{}", page.body);
     let to = browser.get_once(page.location().as_str()).location();

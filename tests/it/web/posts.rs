@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 
 use crate::support::{
     system::TestSystem,
-    web::{ALICE, BOB, Browser, Page, PlayedApi, post_json},
+    web::{ALICE, BOB, Browser, FakeApi, Page, post_json},
 };
 
 fn signed_in(system: &TestSystem, oid: &str) -> Browser {
@@ -229,15 +229,15 @@ fn the_list_fetches_excerpts_and_cuts_whole_contents_of_an_older_api() {
     );
 
     let whole = "word ".repeat(5_000);
-    let older = PlayedApi::start(move |_| HttpResponse::Ok().json([post_json(1, "Long", &whole, ALICE)]));
+    let older = FakeApi::start(move |_| HttpResponse::Ok().json([post_json(1, "Long", &whole, ALICE)]));
     let url = older.url();
     let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
     let list = signed_in(&system, ALICE).get(&system.web.url("/posts")).text();
     assert!(list.contains("word word…") && list.len() < 10_000, "{list}");
     assert!(
-        older.seen().iter().any(|seen| seen.path.contains("excerpt=")),
+        older.requests().iter().any(|seen| seen.path.contains("excerpt=")),
         "{:?}",
-        older.seen()
+        older.requests()
     );
 }
 

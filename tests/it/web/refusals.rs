@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::support::{
     logs,
     system::TestSystem,
-    web::{ALICE, Browser, Page, PlayedApi, control, post_json},
+    web::{ALICE, Browser, FakeApi, Page, control, post_json},
 };
 
-fn system_with(api: &PlayedApi) -> TestSystem {
+fn system_with(api: &FakeApi) -> TestSystem {
     let url = api.url();
     TestSystem::with(move |settings| settings.client.api_base_url = url)
 }
@@ -31,7 +31,7 @@ fn advice(page: &Page) -> String {
 
 #[test]
 fn a_rule_of_the_api_about_the_site_is_told_to_its_operator_whatever_the_visitor_did() {
-    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let system = system_with(&api);
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
@@ -42,7 +42,7 @@ fn a_rule_of_the_api_about_the_site_is_told_to_its_operator_whatever_the_visitor
         ("insufficient_claims", "api.required_acrs"),
         ("some_future_rule", "some_future_rule"),
     ] {
-        api.play(move |_| problem(403, code));
+        api.respond(move |_| problem(403, code));
         for path in ["/posts", "/posts/1", "/posts/1/edit", "/posts/1/delete", "/profile"] {
             let page = browser.get(&system.web.url(path));
             assert_eq!((page.status, page.error()), (502, "502"), "{code} {path}");
@@ -64,7 +64,7 @@ fn a_rule_of_the_api_about_the_site_is_told_to_its_operator_whatever_the_visitor
 
 #[test]
 fn every_attempt_with_a_token_that_the_api_rejects_gets_the_same_advice() {
-    let api = PlayedApi::start(|_| problem(401, "wrong_audience"));
+    let api = FakeApi::start(|_| problem(401, "wrong_audience"));
     let system = system_with(&api);
     let browser = Browser::new();
     let first = browser.sign_in(&system, ALICE, "/posts");
@@ -83,7 +83,7 @@ fn every_attempt_with_a_token_that_the_api_rejects_gets_the_same_advice() {
         ("expired", "clock"),
         ("token_for_graph", "client.api_scope"),
     ] {
-        api.play(move |_| problem(401, code));
+        api.respond(move |_| problem(401, code));
         let page = browser.get(&system.web.url("/posts"));
         assert!(advice(&page).contains(setting), "{code}: {}", advice(&page));
     }
@@ -91,7 +91,7 @@ fn every_attempt_with_a_token_that_the_api_rejects_gets_the_same_advice() {
 
 #[test]
 fn what_is_not_the_api_is_told_from_it_by_its_responses() {
-    let api = PlayedApi::start(|_| {
+    let api = FakeApi::start(|_| {
         HttpResponse::NotFound()
             .content_type("text/html")
             .body("<h1>404 Not Found</h1>")
@@ -112,15 +112,15 @@ fn what_is_not_the_api_is_told_from_it_by_its_responses() {
         }
     };
     check("404 of a web server");
-    api.play(|_| HttpResponse::NotFound().json(json!({ "detail": "Not Found" })));
+    api.respond(|_| HttpResponse::NotFound().json(json!({ "detail": "Not Found" })));
     check("404 of another API");
-    api.play(|_| {
+    api.respond(|_| {
         HttpResponse::Found()
             .insert_header(("Location", "https://login.example/"))
             .finish()
     });
     check("redirect");
-    api.play(|_| {
+    api.respond(|_| {
         HttpResponse::Ok()
             .content_type("text/html; charset=utf-8")
             .body("<!doctype html><title>Welcome</title>")
@@ -128,13 +128,13 @@ fn what_is_not_the_api_is_told_from_it_by_its_responses() {
     check("catch-all page");
     let health = browser.get(&system.web.url("/health"));
     assert!(health.body.contains("\"api\":\"unavailable\""), "{}", health.body);
-    api.play(|_| {
+    api.respond(|_| {
         HttpResponse::Forbidden()
             .content_type("text/html")
             .body("Blocked by your proxy")
     });
     check("403 of a proxy");
-    api.play(|_| {
+    api.respond(|_| {
         HttpResponse::Unauthorized()
             .insert_header(("WWW-Authenticate", "Basic realm=\"proxy\""))
             .finish()
@@ -142,7 +142,7 @@ fn what_is_not_the_api_is_told_from_it_by_its_responses() {
     check("401 of a proxy");
 
     // A page that answers everything with success deletes nothing.
-    api.play(|_| HttpResponse::Ok().json(post_json(1, "A title", "text", ALICE)));
+    api.respond(|_| HttpResponse::Ok().json(post_json(1, "A title", "text", ALICE)));
     let ask = browser.get(&system.web.url("/posts/1/delete")).form("Delete post");
     let page = browser.submit(&ask);
     assert_eq!(page.status, 502, "{}", page.text());
@@ -151,7 +151,7 @@ fn what_is_not_the_api_is_told_from_it_by_its_responses() {
 
 #[test]
 fn a_user_whom_entra_refuses_is_addressed_and_nobody_is_alarmed() {
-    logs::keep();
+    logs::capture();
     let system = TestSystem::start();
     let mut headings = BTreeSet::new();
     for (code, word) in [
@@ -183,7 +183,7 @@ fn a_user_whom_entra_refuses_is_addressed_and_nobody_is_alarmed() {
         );
         let (_, heading) = text.split_once("<h1>").expect("a heading");
         headings.insert(heading.split("</h1>").next().expect("its end").to_owned());
-        let lines = logs::with(&format!("AADSTS{code} "));
+        let lines = logs::containing(&format!("AADSTS{code} "));
         assert!(
             !lines.is_empty() && lines.iter().all(|line| line.starts_with("INFO")),
             "{lines:?}"
@@ -191,7 +191,7 @@ fn a_user_whom_entra_refuses_is_addressed_and_nobody_is_alarmed() {
     }
     assert!(headings.len() >= 3, "{headings:?}");
     for heading in headings {
-        assert_eq!(logs::with(&heading), Vec::<String>::new());
+        assert_eq!(logs::containing(&heading), Vec::<String>::new());
     }
     // What the operator must repair is an error, and says so.
     control(

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::{
     system::TestSystem,
-    web::{ALICE, BOB, Browser, PlayedApi},
+    web::{ALICE, BOB, Browser, FakeApi},
 };
 
 #[test]
@@ -150,7 +150,7 @@ fn a_tampered_hidden_field_is_the_visitors_and_keeps_the_text() {
 
 #[test]
 fn after_an_error_of_the_api_the_form_says_that_the_outcome_is_unknown() {
-    let api = PlayedApi::start(|_| HttpResponse::InternalServerError().json(json!({ "status": 500 })));
+    let api = FakeApi::start(|_| HttpResponse::InternalServerError().json(json!({ "status": 500 })));
     let url = api.url();
     let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
     let browser = Browser::new();

@@ -144,7 +144,7 @@ fn it_waits_until_entra_answers_and_accepts() {
         .expect("it starts");
     wait_until("it has asked", || !control.requests_to("/oauth2/v2.0/token").is_empty());
     control.replace_certificates(DEV_CLIENT_ID, &[&old, &read(folder, "client.next-cert.pem")]);
-    control.heal();
+    control.clear_faults();
     let (code, text) = told(&child.wait_with_output().expect("it ends"));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("Entra ID accepts the new certificate"), "{text}");

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::support::{
     redis::RedisServer,
     system::{TestServer, TestSystem},
-    web::{ALICE, BOB, Browser, PlayedApi, grants},
+    web::{ALICE, BOB, Browser, FakeApi, grants},
 };
 
 /// A system whose site keeps sessions in `redis`.
@@ -149,14 +149,14 @@ fn a_restart_ends_no_session_and_a_new_cookie_key_neither_while_the_old_one_is_l
 fn all_replicas_together_refresh_once() {
     const TABS: usize = 20;
     let Some(redis) = RedisServer::start() else { return };
-    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let url = api.url();
     let system = sharing(&redis, move |settings| settings.client.api_base_url = url);
     let other = replica(&system);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/posts");
-    let refused = api.seen().last().expect("a request").token.clone();
-    api.play(move |seen| {
+    let refused = api.requests().last().expect("a request").token.clone();
+    api.respond(move |seen| {
         if seen.token == refused {
             HttpResponse::Unauthorized().finish()
         } else {

@@ -232,7 +232,7 @@ fn on_another_refusal_the_request_is_not_repeated_and_on_these_once() {
             expected,
             "AADSTS{code}"
         );
-        control.heal();
+        control.clear_faults();
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{
     system::TestSystem,
-    web::{ALICE, Browser, Form, PlayedApi, post_json},
+    web::{ALICE, Browser, FakeApi, Form, post_json},
 };
 
 fn filled_form(browser: &Browser, system: &TestSystem) -> Form {
@@ -81,22 +81,22 @@ fn other_text_in_a_form_that_was_sent_is_a_decision() {
 
 #[test]
 fn a_form_that_comes_back_keeps_its_key() {
-    let api = PlayedApi::start(|_| HttpResponse::InternalServerError().json(json!({ "status": 500 })));
+    let api = FakeApi::start(|_| HttpResponse::InternalServerError().json(json!({ "status": 500 })));
     let url = api.url();
     let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
     let browser = Browser::new();
     let mut form = filled_form(&browser, &system);
     for status in [500, 422, 429] {
-        api.play(move |_| {
+        api.respond(move |_| {
             let status = actix_web::http::StatusCode::from_u16(status).expect("a status");
             HttpResponse::build(status).json(json!({ "errors": [{ "field": "title", "message": "must be shorter" }] }))
         });
         form = browser.submit(&form).form("Publish");
     }
-    api.play(|_| HttpResponse::Created().json(post_json(7, "Twice", "sent", ALICE)));
+    api.respond(|_| HttpResponse::Created().json(post_json(7, "Twice", "sent", ALICE)));
     assert_eq!(browser.submit_once(&form).status, 303);
     let keys: Vec<String> = api
-        .seen()
+        .requests()
         .into_iter()
         .filter(|seen| seen.method == "POST")
         .map(|seen| seen.idempotency_key)

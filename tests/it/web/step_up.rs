@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::support::{
     system::TestSystem,
-    web::{ALICE, Browser, Page, PlayedApi, grants, post_json},
+    web::{ALICE, Browser, FakeApi, Page, grants, post_json},
 };
 
 fn challenge() -> HttpResponse {
@@ -23,9 +23,9 @@ fn challenge() -> HttpResponse {
 }
 
 /// A system whose API demands the authentication context `c1` as long as `demands` says so.
-fn demanding(demands: impl Fn(usize) -> bool + Send + 'static) -> (TestSystem, PlayedApi) {
+fn demanding(demands: impl Fn(usize) -> bool + Send + 'static) -> (TestSystem, FakeApi) {
     let asked = Arc::new(AtomicUsize::new(0));
-    let api = PlayedApi::start(move |seen| {
+    let api = FakeApi::start(move |seen| {
         if demands(asked.fetch_add(1, Ordering::SeqCst)) {
             return challenge();
         }
@@ -113,7 +113,7 @@ fn a_demand_that_a_sign_in_does_not_meet_ends_with_a_page_and_not_in_a_circle() 
         "once to sign in, once to meet the demand"
     );
     assert_eq!(grants(&system, "refresh_token"), 0, "a refresh would bring nothing");
-    assert_eq!(api.seen().len(), 2);
+    assert_eq!(api.requests().len(), 2);
     assert!(
         browser.get(&system.web.url("/")).text().contains("Alice Archer"),
         "still signed in"
@@ -124,7 +124,7 @@ fn a_demand_that_a_sign_in_does_not_meet_ends_with_a_page_and_not_in_a_circle() 
 fn a_demand_that_is_a_later_one_each_time_ends_too() {
     // As continuous access evaluation does: a token issued after this very moment.
     let asked = Arc::new(AtomicUsize::new(0));
-    let api = PlayedApi::start(move |_| {
+    let api = FakeApi::start(move |_| {
         let nbf = 1_800_000_000 + asked.fetch_add(1, Ordering::SeqCst);
         let claims = json!({ "access_token": { "nbf": { "essential": true, "value": nbf.to_string() } } });
         let claims = STANDARD.encode(claims.to_string());
@@ -137,7 +137,7 @@ fn a_demand_that_is_a_later_one_each_time_ends_too() {
     let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
     let page = Browser::new().sign_in(&system, ALICE, "/posts");
     assert_eq!((page.status, page.error()), (403, "sign-in"), "{}", page.body);
-    assert_eq!(api.seen().len(), 2, "one try");
+    assert_eq!(api.requests().len(), 2, "one try");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn text_that_is_sent_when_the_demand_comes_is_kept_over_it() {
     assert_eq!((form.value("title"), form.value("content")), ("Kept", "Much thought."));
     let published = browser.submit(&form);
     assert_eq!(published.url.path(), "/posts/1");
-    assert_eq!(api.seen().iter().filter(|seen| seen.method == "POST").count(), 2);
+    assert_eq!(api.requests().iter().filter(|seen| seen.method == "POST").count(), 2);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Where the state of each key is kept, bounded: governor's own stores grow with every new key.
+//! A bounded store of each key's state: governor's stores grow with every new key.
 
 use std::{hash::Hash, sync::Arc};
 
@@ -8,7 +8,7 @@ use governor::{
 };
 use moka::{policy::EvictionPolicy, sync::Cache};
 
-/// At most so many keys; the one unheard of for longest goes first. Not the rarest: a new one that is never let in would
+/// Evicts the least recently used key first. Evicting the least frequently used one would not let new keys in, so they would
 /// have no limit.
 pub(super) struct BoundedStore<K> {
     states: Cache<K, Arc<InMemoryState>>,
@@ -24,7 +24,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> BoundedStore<K> {
         }
     }
 
-    /// How many keys there are, once what is due to go has gone.
+    /// The number of keys after pending evictions.
     #[cfg(test)]
     pub(super) fn len(&self) -> u64 {
         self.states.run_pending_tasks();

@@ -1,4 +1,4 @@
-//! One queued write: the work, then its outcome, then the answer to whoever waits for it.
+//! A queued write: its work, then the outcome, then the reply to the caller.
 
 use std::{
     panic::{self, AssertUnwindSafe},
@@ -10,30 +10,30 @@ use tokio::sync::oneshot;
 
 use crate::db::{Connection, DbError};
 
-/// A queued write, whatever it returns.
+/// A queued write, independent of its types.
 pub(super) trait Job: Send {
-    /// When its time is over.
+    /// The deadline.
     fn ends(&self) -> Instant;
-    /// Runs the work, if it still has time, and keeps its outcome. Its savepoint stays only if this is `Ok`.
-    fn run(&mut self, connection: &mut Connection<'_>) -> Result<(), Undone>;
-    /// Answers with the outcome, or with what kept the whole transaction from being committed.
-    fn answer(self: Box<Self>, committed: Result<(), Refusal>);
+    /// Runs the work unless its deadline has passed, and stores the outcome. An error rolls its savepoint back.
+    fn run(&mut self, connection: &mut Connection<'_>) -> Result<(), SavepointError>;
+    /// Replies with the outcome, or with the reason why the transaction was not committed.
+    fn reply(self: Box<Self>, committed: Result<(), CommitError>);
 }
 
-/// Why a whole transaction is not acknowledged.
+/// Why a transaction is not acknowledged.
 #[derive(Clone)]
-pub(super) enum Refusal {
-    /// The database did not commit it.
+pub(super) enum CommitError {
+    /// SQLite did not commit it.
     NotCommitted(Arc<diesel::result::Error>),
     /// The file was deleted or replaced: [`DbError::FileGone`].
     FileGone(Arc<DbError>),
 }
 
-impl From<Refusal> for DbError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::NotCommitted(error) => Self::NotCommitted(error),
-            Refusal::FileGone(error) => match &*error {
+impl From<CommitError> for DbError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::NotCommitted(error) => Self::NotCommitted(error),
+            CommitError::FileGone(error) => match &*error {
                 Self::FileGone { path } => Self::FileGone { path: path.clone() },
                 _ => Self::Closed,
             },
@@ -42,16 +42,16 @@ impl From<Refusal> for DbError {
 }
 
 /// Why a savepoint is rolled back.
-pub(super) enum Undone {
-    /// The work returned an error or panicked: the others of the batch are none the worse.
-    ByTheJob,
-    /// The savepoint itself failed: the transaction is lost.
-    ByTheDatabase(diesel::result::Error),
+pub(super) enum SavepointError {
+    /// The work returned an error or panicked. The other writes of the batch are not affected.
+    Work,
+    /// The savepoint itself failed, so the whole transaction is lost.
+    Database(diesel::result::Error),
 }
 
-impl From<diesel::result::Error> for Undone {
+impl From<diesel::result::Error> for SavepointError {
     fn from(error: diesel::result::Error) -> Self {
-        Self::ByTheDatabase(error)
+        Self::Database(error)
     }
 }
 
@@ -84,28 +84,28 @@ where
         self.ends
     }
 
-    fn run(&mut self, connection: &mut Connection<'_>) -> Result<(), Undone> {
+    fn run(&mut self, connection: &mut Connection<'_>) -> Result<(), SavepointError> {
         let Some(work) = self.work.take() else { return Ok(()) };
-        // Whoever asked has been told that nothing may have come of it.
+        // The caller has already been told that the time is over.
         if Instant::now() >= self.ends {
             self.outcome = Some(Err(DbError::late_since(self.ends).into()));
             return Ok(());
         }
-        // The savepoint undoes what a panic left half-done.
+        // After a panic the savepoint is rolled back.
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| work(connection)))
             .unwrap_or_else(|_| Err(DbError::Panicked.into()));
-        let undo = outcome.is_err();
+        let is_failed = outcome.is_err();
         self.outcome = Some(outcome);
-        if undo { Err(Undone::ByTheJob) } else { Ok(()) }
+        if is_failed { Err(SavepointError::Work) } else { Ok(()) }
     }
 
-    fn answer(self: Box<Self>, committed: Result<(), Refusal>) {
-        let answer = match (committed, self.outcome) {
+    fn reply(self: Box<Self>, committed: Result<(), CommitError>) {
+        let reply = match (committed, self.outcome) {
             (Ok(()), Some(outcome)) => outcome,
             (Ok(()), None) => Err(DbError::Closed.into()),
-            (Err(refusal), _) => Err(DbError::from(refusal).into()),
+            (Err(error), _) => Err(DbError::from(error).into()),
         };
-        // Whoever asked may have gone; the write stands all the same.
-        drop(self.reply.send(answer));
+        // The caller may have gone; the write is committed all the same.
+        drop(self.reply.send(reply));
     }
 }

@@ -3,12 +3,12 @@
 use blogctl::config::DEV_TENANT_ID;
 use serde_json::{Value, json};
 
-use super::{Bench, OTHER_TENANT};
+use super::{Fixture, OTHER_TENANT};
 use crate::support::entra::{ALICE, API, SITE, keys};
 
 #[test]
 fn what_differs_only_in_form_passes() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let now = chrono::Utc::now().timestamp();
     for (name, claim, value) in [
         (
@@ -35,7 +35,7 @@ fn what_differs_only_in_form_passes() {
 
 #[test]
 fn each_wrong_claim_is_refused_for_its_own_reason() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let now = chrono::Utc::now().timestamp();
     let at = |host: &str, path: &str| json!(format!("{host}{path}"));
     let base = bench.provider.url.as_str().trim_end_matches('/').to_owned();
@@ -201,7 +201,7 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
 
 #[test]
 fn a_claim_that_occurs_twice_is_refused() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let claims = bench.provider.access_claims().to_string();
     let twice = claims.replacen('{', &format!("{{\"oid\":\"{SITE}\","), 1);
     let header = json!({"typ": "JWT", "alg": "RS256", "kid": "one"});
@@ -218,7 +218,7 @@ fn a_claim_that_occurs_twice_is_refused() {
 
 #[test]
 fn an_id_token_is_no_access_token() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     assert_eq!(
         bench.verdict(&keys()[0].sign(&bench.provider.id_claims("n"))),
         "id_token"
@@ -242,7 +242,7 @@ fn an_id_token_is_no_access_token() {
 fn the_clock_skew_is_what_the_settings_say() {
     let now = chrono::Utc::now().timestamp();
     for (skew, expired_for, expected) in [(0, 1, "expired"), (300, 290, "ok"), (300, 301, "expired")] {
-        let bench = Bench::with(|settings| settings.clock_skew_seconds = skew);
+        let bench = Fixture::with(|settings| settings.clock_skew_seconds = skew);
         let token = bench.token(|claims| claims["exp"] = json!(now - expired_for));
         assert_eq!(
             bench.verdict(&token),

@@ -3,12 +3,12 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use super::Bench;
+use super::Fixture;
 use crate::support::entra::{TestKey, keys, rsa_key};
 
 #[test]
 fn every_other_algorithm_is_refused_however_well_signed() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let claims = bench.provider.access_claims();
     let key = &keys()[0];
     let unsigned = |alg: &str| {
@@ -34,7 +34,7 @@ fn every_other_algorithm_is_refused_however_well_signed() {
 
 #[test]
 fn a_signature_that_is_not_of_the_named_key_is_refused() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
     let claims = bench.provider.access_claims();
     let stranger = TestKey {
@@ -69,7 +69,7 @@ fn a_signature_that_is_not_of_the_named_key_is_refused() {
 
 #[test]
 fn keys_that_the_token_itself_brings_are_not_used() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let stranger = TestKey {
         kid: "one",
         key: rsa_key(2048),
@@ -86,7 +86,7 @@ fn keys_that_the_token_itself_brings_are_not_used() {
 
 #[test]
 fn a_token_of_another_shape_is_refused() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let good = bench.token(|_| {});
     let (input, signature) = good.rsplit_once('.').expect("three parts");
     let claims = bench.provider.access_claims().to_string();
@@ -177,7 +177,7 @@ fn a_token_of_another_shape_is_refused() {
 
 #[test]
 fn a_graph_token_is_told_from_a_forged_one_though_neither_verifies() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     // Graph replaces the nonce by its hash before it checks the signature: to everybody else it does not verify.
     let token = bench.token(|claims| claims["aud"] = json!("https://graph.microsoft.com"));
     let (input, signature) = token.rsplit_once('.').expect("three parts");
@@ -189,7 +189,7 @@ fn a_graph_token_is_told_from_a_forged_one_though_neither_verifies() {
 
 #[test]
 fn no_refusal_repeats_anything_of_the_token() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     for token in [
         bench.token(|claims| claims["oid"] = json!("SECRET")),
         bench.token(|claims| claims["scp"] = json!("SECRET")),

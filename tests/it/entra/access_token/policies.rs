@@ -6,7 +6,7 @@ use blogctl::{
 };
 use serde_json::{Value, json};
 
-use super::{Bench, OTHER_TENANT};
+use super::{Fixture, OTHER_TENANT};
 use crate::support::entra::SITE;
 
 type Change = fn(&mut ApiSettings);
@@ -75,7 +75,7 @@ fn a_policy_keeps_out_who_does_not_meet_it() {
         ("no context, a plain client", c1, json!({}), "insufficient_claims"),
     ];
     for (name, change, claims, expected) in rows {
-        let bench = Bench::with(change);
+        let bench = Fixture::with(change);
         let token = bench.token(|own| {
             for (name, value) in claims.as_object().expect("an object") {
                 own[name.as_str()] = value.clone();
@@ -166,7 +166,7 @@ fn app_roles_decide_where_they_are_required_and_for_applications_always() {
         ),
     ];
     for (name, change, claims, expected) in rows {
-        let bench = Bench::with(change);
+        let bench = Fixture::with(change);
         let token = bench.token(|own| {
             for (name, value) in claims.as_object().expect("an object") {
                 own[name.as_str()] = value.clone();

@@ -3,12 +3,12 @@
 use blogctl::config::DEV_TENANT_ID;
 use serde_json::{Value, json};
 
-use super::{Bench, OTHER_TENANT};
+use super::{Fixture, OTHER_TENANT};
 use crate::support::entra::{TestKey, keys};
 
 #[test]
 fn a_listed_tenant_is_taken_if_issuer_and_tid_agree() {
-    let bench = Bench::with(|settings| settings.tenants = vec![OTHER_TENANT.to_owned()]);
+    let bench = Fixture::with(|settings| settings.tenants = vec![OTHER_TENANT.to_owned()]);
     let base = bench.provider.url.as_str().trim_end_matches('/').to_owned();
     let third = "88888888-2222-4333-8444-555555555555";
     let issuer = |tenant: &str| json!(format!("{base}/{tenant}/v2.0"));
@@ -46,7 +46,7 @@ fn jwk_of(key: &TestKey, issuer: &str) -> Value {
 
 #[test]
 fn a_key_whose_issuer_is_another_tenant_verifies_no_token_of_ours() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let base = bench.provider.url.as_str().trim_end_matches('/').to_owned();
     let (plain, foreign) = (&keys()[0], &keys()[1]);
     for (name, issuer, expected) in [
@@ -97,7 +97,7 @@ fn a_key_whose_issuer_is_another_tenant_verifies_no_token_of_ours() {
 
 #[test]
 fn of_several_tenants_each_has_its_own_keys() {
-    let bench = Bench::with(|settings| settings.tenants = vec![OTHER_TENANT.to_owned()]);
+    let bench = Fixture::with(|settings| settings.tenants = vec![OTHER_TENANT.to_owned()]);
     let base = bench.provider.url.as_str().trim_end_matches('/').to_owned();
     let [ours, theirs] = keys();
     let issuer = |tenant: &str| format!("{base}/{tenant}/v2.0");
@@ -138,7 +138,7 @@ fn of_several_tenants_each_has_its_own_keys() {
 
 #[test]
 fn a_key_that_becomes_another_tenants_takes_its_verified_tokens_with_it() {
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let token = keys()[1].sign(&bench.provider.access_claims());
     bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
     bench.entra.refresh_keys().expect("keys");

@@ -8,9 +8,9 @@ use blogctl::{
 };
 use serde_json::json;
 
-use super::{Bench, UNKNOWN};
+use super::{Fixture, UNKNOWN};
 use crate::support::{
-    entra::{API, Answer, ScriptedProvider, keys, wait_until},
+    entra::{API, ScriptedProvider, ScriptedResponse, keys, wait_until},
     logs,
 };
 
@@ -31,12 +31,12 @@ fn started_with(cache: &std::path::Path, provider: &ScriptedProvider) -> (Access
 fn a_restart_during_an_outage_goes_on_with_the_keys_of_the_cache_file_for_a_day() {
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("keys.json");
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let token = bench.token(0);
     let (first, _) = started_with(&cache, &bench.provider);
     first.validate(&token).expect("valid");
 
-    bench.provider.script().jwks = Answer::with_status(503, &json!({}));
+    bench.provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
     let (second, clock) = started_with(&cache, &bench.provider);
     second.prepare().expect("the keys of the file");
     second.validate(&token).expect("valid by the keys of the file");
@@ -62,7 +62,7 @@ fn a_cache_file_that_others_may_write_or_that_is_something_else_is_not_used() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("keys.json");
-    let bench = Bench::new();
+    let bench = Fixture::new();
     let (first, _) = started_with(&cache, &bench.provider);
     first.prepare().expect("keys");
     let good = std::fs::read_to_string(&cache).expect("written");
@@ -70,7 +70,7 @@ fn a_cache_file_that_others_may_write_or_that_is_something_else_is_not_used() {
         std::fs::metadata(&cache).expect("there").permissions().mode() & 0o777,
         0o600
     );
-    bench.provider.script().jwks = Answer::with_status(503, &json!({}));
+    bench.provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
     for (name, text, mode) in [
         ("as it was", good.clone(), 0o600),
         ("writable by others", good.clone(), 0o666),
@@ -97,19 +97,22 @@ fn a_cache_file_that_others_may_write_or_that_is_something_else_is_not_used() {
 /// A restart while the provider is down, with a cache file that `spoil` has changed. Says whether the API has keys, and what the
 /// log says of the file.
 fn restarted_with(spoil: impl FnOnce(&std::path::Path)) -> (bool, Vec<String>) {
-    logs::keep();
+    logs::capture();
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("keys.json");
-    let bench = Bench::new();
+    let bench = Fixture::new();
     started_with(&cache, &bench.provider).0.prepare().expect("keys");
-    bench.provider.script().jwks = Answer::with_status(503, &json!({}));
+    bench.provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
     spoil(&cache);
     let (server, _) = started_with(&cache, &bench.provider);
     let is_ready = server.prepare().is_ok();
     for _ in 0..5 {
         let _ = server.validate(&bench.token(0));
     }
-    (is_ready, logs::with(&format!("{}: the signing keys", cache.display())))
+    (
+        is_ready,
+        logs::containing(&format!("{}: the signing keys", cache.display())),
+    )
 }
 
 #[cfg(unix)]

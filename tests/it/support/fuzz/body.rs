@@ -1,11 +1,11 @@
-//! Request bodies: JSON or a form that is right, wrong in its structure, or wrong in its bytes.
+//! Request bodies: JSON or a form, valid, or with a broken structure, or with broken bytes.
 
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{Dice, Grammar};
+use super::{Grammar, SampleRng};
 
-pub fn body(dice: &mut Dice, grammar: &Grammar) -> Vec<u8> {
+pub fn body(dice: &mut SampleRng, grammar: &Grammar) -> Vec<u8> {
     let mut bytes = if grammar.content_type == "application/json" {
         json_text(dice).into_bytes()
     } else {
@@ -21,7 +21,7 @@ pub fn body(dice: &mut Dice, grammar: &Grammar) -> Vec<u8> {
     bytes
 }
 
-fn form(dice: &mut Dice, grammar: &Grammar) -> Vec<u8> {
+fn form(dice: &mut SampleRng, grammar: &Grammar) -> Vec<u8> {
     let mut form = form_urlencoded::Serializer::new(String::new());
     if dice.chance(70) {
         form.extend_pairs(&grammar.form_key);
@@ -32,7 +32,7 @@ fn form(dice: &mut Dice, grammar: &Grammar) -> Vec<u8> {
     form.finish().into_bytes()
 }
 
-fn json_text(dice: &mut Dice) -> String {
+fn json_text(dice: &mut SampleRng) -> String {
     const ODD: &[&str] = &[
         "",
         "{",
@@ -65,7 +65,7 @@ fn json_text(dice: &mut Dice) -> String {
     }
 }
 
-fn post(dice: &mut Dice) -> Value {
+fn post(dice: &mut SampleRng) -> Value {
     let title = if dice.chance(85) {
         format!("Post {}", dice.below(10))
     } else {
@@ -79,7 +79,7 @@ fn post(dice: &mut Dice) -> Value {
     json!({ "title": title, "content": content })
 }
 
-fn mutate(dice: &mut Dice, value: &mut Value) {
+fn mutate(dice: &mut SampleRng, value: &mut Value) {
     let Value::Object(fields) = value else { return };
     let name = (dice.pick(&["title", "content", "id", "author_id", "created_at", "__proto__", ""])).to_owned();
     match dice.below(4) {
@@ -96,7 +96,7 @@ fn mutate(dice: &mut Dice, value: &mut Value) {
     }
 }
 
-fn any(dice: &mut Dice, depth: usize) -> Value {
+fn any(dice: &mut SampleRng, depth: usize) -> Value {
     match dice.below(if depth == 0 { 6 } else { 8 }) {
         0 => Value::Null,
         1 => json!(dice.chance(50)),
@@ -112,7 +112,7 @@ fn any(dice: &mut Dice, depth: usize) -> Value {
     }
 }
 
-fn in_another_encoding(dice: &mut Dice, utf8: &[u8]) -> Vec<u8> {
+fn in_another_encoding(dice: &mut SampleRng, utf8: &[u8]) -> Vec<u8> {
     match dice.below(4) {
         0 => [b"\xef\xbb\xbf", utf8].concat(),
         1 => utf8.iter().flat_map(|&byte| [byte, 0]).collect(),

@@ -1,21 +1,21 @@
-//! How a body is announced and cut up: lengths and chunks, true and false.
+//! Framing of a body: lengths and chunks, right and wrong.
 
-use super::{Dice, head::Head};
+use super::{SampleRng, head::Head};
 
 pub struct Framed {
     pub bytes: Vec<u8>,
-    /// What the head announces is there, and can be understood in one way only.
+    /// The body matches its framing, and the framing has only one meaning.
     pub is_whole: bool,
 }
 
-/// Adds what announces the body to the head, and gives what follows the head.
-pub fn frame(dice: &mut Dice, head: &mut Head, body: Vec<u8>) -> Framed {
+/// Adds the framing headers to the head, and returns the bytes that follow the head.
+pub fn frame(dice: &mut SampleRng, head: &mut Head, body: Vec<u8>) -> Framed {
     let length = body.len();
     let whole = |bytes| Framed { bytes, is_whole: true };
     let broken = |bytes| Framed { bytes, is_whole: false };
     match dice.below(90) {
         0..=15 => {
-            // Which version 1.0 does not know.
+            // HTTP/1.0 does not know this.
             head.is_broken |= head.version == "HTTP/1.0";
             head.add("Transfer-Encoding", "chunked");
             let (extension, trailer) = if dice.chance(20) {
@@ -24,7 +24,7 @@ pub fn frame(dice: &mut Dice, head: &mut Head, body: Vec<u8>) -> Framed {
                 ("", "")
             };
             let bytes = chunks(dice, &body, extension);
-            // How trailers are taken is not judged here.
+            // Servers may handle trailers as they like.
             Framed {
                 bytes: [bytes, format!("0\r\n{trailer}\r\n").into()].concat(),
                 is_whole: extension.is_empty(),
@@ -88,7 +88,7 @@ pub fn frame(dice: &mut Dice, head: &mut Head, body: Vec<u8>) -> Framed {
         }
         24 if length > 0 => broken(body),
         _ if length == 0 && dice.chance(80) => {
-            // Which asks for a length of each body, even of none.
+            // Needs a length for each body, even an empty one.
             Framed {
                 bytes: body,
                 is_whole: head.version != "HTTP/1.0" || !head.takes_body(),
@@ -101,8 +101,8 @@ pub fn frame(dice: &mut Dice, head: &mut Head, body: Vec<u8>) -> Framed {
     }
 }
 
-/// Without the last chunk, which is empty.
-fn chunks(dice: &mut Dice, body: &[u8], extension: &str) -> Vec<u8> {
+/// The chunks without the empty last one.
+fn chunks(dice: &mut SampleRng, body: &[u8], extension: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut left = body;
     while !left.is_empty() {

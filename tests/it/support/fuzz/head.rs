@@ -2,14 +2,14 @@
 
 use url::form_urlencoded;
 
-use super::{Dice, Grammar};
+use super::{Grammar, SampleRng};
 
 pub struct Head {
     pub method: String,
     target: Vec<u8>,
     pub version: &'static str,
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
-    /// A server need not understand it: it may answer with an error or close.
+    /// The server may answer with an error or close the connection.
     pub is_broken: bool,
 }
 
@@ -18,8 +18,8 @@ impl Head {
         matches!(self.method.as_str(), "POST" | "PUT" | "PATCH")
     }
 
-    /// The web server decides how it answers by the request that it read last, not by the one that it answers: with HEAD,
-    /// or another version, among several on one connection, bodies come and go that should not.
+    /// The web server takes method and version from the request that it read last, not from the one that it answers. With
+    /// HEAD or another version among several requests on one connection, bodies appear or are missing.
     pub fn may_share_a_connection(&self) -> bool {
         self.method != "HEAD" && self.version == "HTTP/1.1"
     }
@@ -46,7 +46,7 @@ impl Head {
     }
 }
 
-pub fn head(dice: &mut Dice, grammar: &Grammar) -> Head {
+pub fn head(dice: &mut SampleRng, grammar: &Grammar) -> Head {
     const OTHERS: &[&str] = &[
         "GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "TRACE", "get", "FOO", "PROPFIND", "A-B",
         "M-SEARCH", "POSTS",
@@ -98,7 +98,7 @@ pub fn head(dice: &mut Dice, grammar: &Grammar) -> Head {
         } else {
             dice.text()
         };
-        // A second host is none (RFC 9112 §3.2).
+        // A second Host is invalid (RFC 9112 §3.2).
         head.is_broken |= name == "Host" || value.bytes().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127));
         head.add(name, value);
     }
@@ -218,7 +218,7 @@ const HEADERS: &[(&str, &[&str])] = &[
     ("X-Long", &["x"]),
 ];
 
-fn break_a_header(dice: &mut Dice, head: &mut Head) {
+fn break_a_header(dice: &mut SampleRng, head: &mut Head) {
     head.is_broken = true;
     match dice.below(7) {
         0 => head.add("X-Huge", vec![b'x'; 200_000]),
@@ -237,8 +237,8 @@ fn break_a_header(dice: &mut Dice, head: &mut Head) {
     }
 }
 
-/// Path and query, and whether a server may take them for no target at all.
-fn target(dice: &mut Dice, grammar: &Grammar, path: &str) -> (Vec<u8>, bool) {
+/// Path and query, and whether the server may reject them as an invalid target.
+fn target(dice: &mut SampleRng, grammar: &Grammar, path: &str) -> (Vec<u8>, bool) {
     let number = if dice.chance(80) {
         (1 + dice.below(400)).to_string()
     } else {
@@ -280,7 +280,7 @@ fn target(dice: &mut Dice, grammar: &Grammar, path: &str) -> (Vec<u8>, bool) {
             path.extend(format!("{}={}&", percent(&name), percent(&value)).bytes());
         }
     }
-    // Longer than the web server reads a head for.
+    // Longer than the longest head that the web server reads.
     is_odd |= path.len() > 30_000;
     (path, is_odd)
 }

@@ -1,4 +1,4 @@
-//! Sends random requests to a server, and checks each answer.
+//! Sends random requests to a server, and checks each response.
 
 use std::{
     collections::BTreeMap,
@@ -13,24 +13,24 @@ use std::{
 use serde_json::Value;
 use url::Url;
 
-use super::{Grammar, Sent, sent};
+use super::{Grammar, RawRequest, sent};
 use crate::support::{
     dev::Dev,
-    raw_http::{self, RawAnswer},
+    raw_http::{self, RawResponse},
 };
 
 const SEED: u64 = 20_261_124;
-/// Connections at once.
+/// Parallel connections.
 const CLIENTS: usize = 12;
-/// Failures after which the rest is not sent.
+/// The run stops after this many failures.
 const ENOUGH_FAILURES: usize = 5;
 
-/// `BLOGCTL_FUZZ_SEED`, or always the same.
+/// `BLOGCTL_FUZZ_SEED`, or a fixed seed.
 pub fn seed() -> u64 {
     number_from("BLOGCTL_FUZZ_SEED", SEED)
 }
 
-/// `BLOGCTL_FUZZ_REQUESTS`, or so many.
+/// `BLOGCTL_FUZZ_REQUESTS`, or `otherwise`.
 pub fn requests(otherwise: u64) -> u64 {
     number_from("BLOGCTL_FUZZ_REQUESTS", otherwise)
 }
@@ -42,15 +42,15 @@ fn number_from(variable: &str, otherwise: u64) -> u64 {
         .unwrap_or(otherwise)
 }
 
-/// A server, what to send to it, and what is right of its answers.
+/// A server, the requests to send to it, and the check of its responses.
 pub struct Target<'a> {
     pub url: &'a str,
     pub grammar: &'a Grammar,
-    pub check: fn(&Sent, &[RawAnswer]) -> Result<(), String>,
+    pub check: fn(&RawRequest, &[RawResponse]) -> Result<(), String>,
 }
 
 impl Target<'_> {
-    /// Sends the requests with these numbers; how often each kind of answer came. What is wrong with one fails the test.
+    /// Sends the requests with these numbers, and counts the kinds of responses. Fails if a response fails its check.
     pub fn run(&self, seed: u64, numbers: Range<u64>) -> BTreeMap<String, u64> {
         let port = Url::parse(self.url).expect("a URL").port().expect("a port");
         let next = AtomicU64::new(numbers.start);
@@ -87,7 +87,7 @@ impl Target<'_> {
         counts.into_inner().expect("unpoisoned")
     }
 
-    fn send(&self, port: u16, sent: &Sent) -> Result<Vec<RawAnswer>, String> {
+    fn send(&self, port: u16, sent: &RawRequest) -> Result<Vec<RawResponse>, String> {
         let answers = raw_http::exchange(port, sent)?;
         (self.check)(sent, &answers)?;
         Ok(answers)
@@ -95,7 +95,7 @@ impl Target<'_> {
 }
 
 /// Status, and the code of a problem.
-fn kind(answer: &RawAnswer) -> String {
+fn kind(answer: &RawResponse) -> String {
     let problem: Option<Value> = serde_json::from_slice(&answer.body).ok();
     match problem.as_ref().and_then(|problem| problem.get("code")?.as_str()) {
         Some(code) => format!("{} {code}", answer.status),
@@ -103,10 +103,10 @@ fn kind(answer: &RawAnswer) -> String {
     }
 }
 
-/// Stops the process, which must end as if nothing had been.
-pub fn ends_well(dev: Dev, seed: u64) {
+/// Stops the process, which must exit normally.
+pub fn stops_cleanly(dev: Dev, seed: u64) {
     dev.running.signal("TERM");
-    let (status, output) = dev.running.ended();
+    let (status, output) = dev.running.wait_for_exit();
     assert_eq!(
         status.code(),
         Some(0),

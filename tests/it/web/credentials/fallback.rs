@@ -13,7 +13,7 @@ use super::{
     NAME, assert_nothing_to_sign_with, assert_signs_in, forbidden, in_vault, on_a_machine, signatures, signs_in,
 };
 use crate::support::{
-    azure::{PlayedAzure, registered},
+    azure::{FakeAzure, registered},
     certificates::{TestCertificate, file, key_pem, pem},
     entra::rsa_key,
     idp::IdpControl,
@@ -23,8 +23,8 @@ use crate::support::{
 
 #[test]
 fn a_signature_that_the_vault_refuses_is_told_and_the_next_credential_signs() {
-    logs::keep();
-    let azure = PlayedAzure::start();
+    logs::capture();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
         let of_file = CredentialSettings::File(settings.client.certificate.clone());
@@ -46,7 +46,7 @@ fn a_signature_that_the_vault_refuses_is_told_and_the_next_credential_signs() {
         }
     });
     assert_signs_in(&system);
-    azure.forget();
+    azure.forget_requests();
     azure.fail("/keys/", 100, 403, forbidden());
     assert_signs_in(&system);
     assert_eq!(
@@ -56,7 +56,7 @@ fn a_signature_that_the_vault_refuses_is_told_and_the_next_credential_signs() {
     );
     assert_signs_in(&system);
     assert_eq!(signatures(&azure).len(), 2, "what works is remembered");
-    let told = logs::with(&azure.server.url(""));
+    let told = logs::containing(&azure.server.url(""));
     let why = told
         .iter()
         .find(|line| line.contains("Entra ID was not asked"))
@@ -70,8 +70,8 @@ fn a_signature_that_the_vault_refuses_is_told_and_the_next_credential_signs() {
 
 #[test]
 fn a_certificate_whose_key_may_not_be_used_gives_way_at_start_and_the_log_names_the_permission() {
-    logs::keep();
-    let azure = PlayedAzure::start();
+    logs::capture();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     azure.fail("/keys/", 100, 403, forbidden());
     let system = TestSystem::with(|settings| {
@@ -85,7 +85,7 @@ fn a_certificate_whose_key_may_not_be_used_gives_way_at_start_and_the_log_names_
     let asked = signatures(&azure).len();
     assert_signs_in(&system);
     assert_eq!(signatures(&azure).len(), asked, "the file signs");
-    let told = logs::with(&azure.server.url(""));
+    let told = logs::containing(&azure.server.url(""));
     let line = told
         .iter()
         .find(|line| line.contains("credential 1 key_vault_sign"))
@@ -95,7 +95,7 @@ fn a_certificate_whose_key_may_not_be_used_gives_way_at_start_and_the_log_names_
         "{line}"
     );
     let file = system.folder.path().join("client.pem").display().to_string();
-    let used = logs::with(&file);
+    let used = logs::containing(&file);
     assert!(
         used.iter().any(|line| line.contains("the site authenticates with")),
         "{used:?}"
@@ -104,8 +104,8 @@ fn a_certificate_whose_key_may_not_be_used_gives_way_at_start_and_the_log_names_
 
 #[test]
 fn where_nothing_else_is_in_the_list_the_log_says_what_the_vault_refuses() {
-    logs::keep();
-    let azure = PlayedAzure::start();
+    logs::capture();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
         on_a_machine(
@@ -116,7 +116,7 @@ fn where_nothing_else_is_in_the_list_the_log_says_what_the_vault_refuses() {
     });
     azure.fail("/keys/", 100, 403, forbidden());
     assert_nothing_to_sign_with(&system);
-    let told = logs::with(&azure.server.url(""));
+    let told = logs::containing(&azure.server.url(""));
     let failed = told
         .iter()
         .find(|line| line.contains("sign-in failed"))
@@ -129,11 +129,11 @@ fn where_nothing_else_is_in_the_list_the_log_says_what_the_vault_refuses() {
 
 #[test]
 fn the_same_certificate_by_another_way_steps_in_where_the_vault_does_not_sign() {
-    type Another = fn(&PlayedAzure, &Settings) -> CredentialSettings;
+    type Another = fn(&FakeAzure, &Settings) -> CredentialSettings;
     let of_file: Another = |_, settings| CredentialSettings::File(settings.client.certificate.clone());
     let download: Another = |azure, _| CredentialSettings::KeyVaultCertificate(in_vault(azure));
     for another in [of_file, download] {
-        let azure = PlayedAzure::start();
+        let azure = FakeAzure::start();
         azure.put(NAME, registered(true, false));
         let system = TestSystem::with(|settings| {
             let entries = vec![
@@ -150,8 +150,8 @@ fn the_same_certificate_by_another_way_steps_in_where_the_vault_does_not_sign() 
 
 #[test]
 fn what_entra_refuses_is_not_sent_again_by_another_way() {
-    logs::keep();
-    let azure = PlayedAzure::start();
+    logs::capture();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(true, false));
     let system = TestSystem::with(|settings| {
         let sign = CredentialSettings::KeyVaultSign(in_vault(&azure));
@@ -169,7 +169,7 @@ fn what_entra_refuses_is_not_sent_again_by_another_way() {
         1,
         "the other entry has the same certificate"
     );
-    let told = logs::with(&azure.server.url(""));
+    let told = logs::containing(&azure.server.url(""));
     let refused = told
         .iter()
         .find(|line| line.contains("was refused by Entra ID"))
@@ -182,7 +182,7 @@ fn what_entra_refuses_is_not_sent_again_by_another_way() {
 
 #[test]
 fn one_refusal_that_passes_makes_no_other_credential_the_one_in_use() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     let system = TestSystem::with(|settings| {
         let good = CredentialSettings::File(settings.client.certificate.clone());
         // A token that the registration does not trust, which Entra says in a way that is not about certificates.
@@ -216,7 +216,7 @@ fn one_refusal_that_passes_makes_no_other_credential_the_one_in_use() {
 
 #[test]
 fn entra_decides_between_two_credentials_and_the_one_it_takes_is_remembered() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     let system = TestSystem::with(|settings| {
         let good = CredentialSettings::File(settings.client.certificate.clone());
         let key = rsa_key(2048);
@@ -239,7 +239,7 @@ fn entra_decides_between_two_credentials_and_the_one_it_takes_is_remembered() {
 
 #[test]
 fn where_no_entry_can_be_used_all_reasons_are_told() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     let mut settings = Settings::default();
     settings.entra.tenant_id = blogctl::config::DEV_TENANT_ID.to_owned();
     let missing = CertificateSettings {

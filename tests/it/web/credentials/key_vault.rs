@@ -12,7 +12,7 @@ use super::{
     NAME, SUBJECT, assert_nothing_to_sign_with, assert_signs_in, failure, forbidden, in_vault, on_a_machine, signatures,
 };
 use crate::support::{
-    azure::{IDENTITY, PlayedAzure, registered},
+    azure::{FakeAzure, IDENTITY, registered},
     certificates::file,
     entra::rsa_key,
     system::TestSystem,
@@ -20,7 +20,7 @@ use crate::support::{
 
 #[test]
 fn a_key_that_stays_in_the_vault_signs_in_on_a_virtual_machine() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
         on_a_machine(
@@ -32,12 +32,12 @@ fn a_key_that_stays_in_the_vault_signs_in_on_a_virtual_machine() {
     assert_signs_in(&system);
     assert_signs_in(&system);
     assert_eq!(
-        azure.asked("/certificates/").len(),
+        azure.requests_to("/certificates/").len(),
         2,
         "once without a token, for the challenge, and once with"
     );
-    assert_eq!(azure.asked("/metadata/").len(), 1, "the token is kept");
-    assert!(azure.asked("/secrets/").is_empty(), "the key is never asked for");
+    assert_eq!(azure.requests_to("/metadata/").len(), 1, "the token is kept");
+    assert!(azure.requests_to("/secrets/").is_empty(), "the key is never asked for");
     let signed = signatures(&azure);
     assert_eq!(
         signed.len(),
@@ -50,7 +50,7 @@ fn a_key_that_stays_in_the_vault_signs_in_on_a_virtual_machine() {
 
 #[test]
 fn the_older_form_is_signed_in_the_vault_too() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
         on_a_machine(
@@ -68,7 +68,7 @@ fn the_older_form_is_signed_in_the_vault_too() {
 #[test]
 fn a_certificate_is_downloaded_from_the_vault_as_pfx_and_as_pem() {
     for as_pem in [false, true] {
-        let azure = PlayedAzure::start();
+        let azure = FakeAzure::start();
         azure.put(NAME, registered(true, as_pem));
         let system = TestSystem::with(|settings| {
             on_a_machine(
@@ -85,7 +85,7 @@ fn a_certificate_is_downloaded_from_the_vault_as_pfx_and_as_pem() {
 #[test]
 fn a_key_that_the_vault_does_not_give_away_is_told() {
     for as_pem in [false, true] {
-        let azure = PlayedAzure::start();
+        let azure = FakeAzure::start();
         azure.put(NAME, registered(false, as_pem));
         let (error, hint) = failure(
             &azure,
@@ -102,7 +102,7 @@ fn a_key_that_the_vault_does_not_give_away_is_told() {
 
 #[test]
 fn a_workload_identity_opens_the_vault() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let folder = tempfile::tempdir().expect("a folder");
     let path = file(
@@ -122,7 +122,7 @@ fn a_workload_identity_opens_the_vault() {
     settings.azure.federated_token_file = Some(path);
     let load = |settings: &Settings| CredentialSource::all(settings).expect("sources").remove(0).load();
     load(&settings).expect("a certificate");
-    let used = azure.asked("/certificates/").pop().and_then(|asked| asked.token);
+    let used = azure.requests_to("/certificates/").pop().and_then(|asked| asked.token);
     assert_eq!(
         used,
         Some(format!("token-1-of-{DEV_CLIENT_ID}")),
@@ -130,9 +130,9 @@ fn a_workload_identity_opens_the_vault() {
     );
     settings.azure.client_id = Some(IDENTITY.to_owned());
     load(&settings).expect("a certificate");
-    let used = azure.asked("/certificates/").pop().and_then(|asked| asked.token);
+    let used = azure.requests_to("/certificates/").pop().and_then(|asked| asked.token);
     assert_eq!(used, Some(format!("token-2-of-{IDENTITY}")));
-    assert!(azure.asked("/metadata/").is_empty());
+    assert!(azure.requests_to("/metadata/").is_empty());
     // An identity of another tenant than the site's, as the cluster says.
     let other = "99999999-2222-4333-8444-555555555555";
     let elsewhere = Settings {
@@ -143,7 +143,7 @@ fn a_workload_identity_opens_the_vault() {
         ..settings.clone()
     };
     load(&elsewhere).expect("a certificate");
-    assert_eq!(azure.asked(&format!("/{other}/oauth2/v2.0/token")).len(), 1);
+    assert_eq!(azure.requests_to(&format!("/{other}/oauth2/v2.0/token")).len(), 1);
 
     let refusal =
         json!({ "error": "invalid_client", "error_description": "AADSTS700213: No matching …\r\nTrace ID: x" });
@@ -156,7 +156,7 @@ fn a_workload_identity_opens_the_vault() {
 }
 
 /// A program `az` that writes down what it was asked, and answers with a token that opens the vault.
-fn azure_cli(folder: &std::path::Path, azure: &PlayedAzure, script: &str) -> std::process::Command {
+fn azure_cli(folder: &std::path::Path, azure: &FakeAzure, script: &str) -> std::process::Command {
     use std::os::unix::fs::PermissionsExt as _;
     let token = format!("{}metadata/identity/oauth2/token", azure.url());
     let mut answer = crate::support::idp::agent()
@@ -184,7 +184,7 @@ fn azure_cli(folder: &std::path::Path, azure: &PlayedAzure, script: &str) -> std
 
 #[test]
 fn in_development_whoever_ran_az_login_opens_the_vault() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let folder = tempfile::tempdir().expect("a folder");
     let script = r#"echo "$@" > asked; echo '{"accessToken":"TOKEN","expires_on":4102444800}'"#;
@@ -209,7 +209,7 @@ fn in_development_whoever_ran_az_login_opens_the_vault() {
 
 #[test]
 fn a_thumbprint_is_read_from_wherever_the_certificate_is() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let folder = tempfile::tempdir().expect("a folder");
     let entries = json!([
@@ -233,12 +233,15 @@ fn a_thumbprint_is_read_from_wherever_the_certificate_is() {
     assert_eq!(printed.trim(), hex::encode_upper(expected), "{ended:?}");
     let told = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert!(told.contains("missing.pem cannot be read"), "{told}");
-    assert!(azure.asked("/secrets/").is_empty(), "the key is not needed for that");
+    assert!(
+        azure.requests_to("/secrets/").is_empty(),
+        "the key is not needed for that"
+    );
 }
 
 #[test]
 fn what_the_vault_refuses_names_the_permission_that_is_missing() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(true, false));
     let said = |code: &str, message: &str| json!({ "error": { "code": "Forbidden", "message": message, "innererror": { "code": code } }});
     let firewall = said("ForbiddenByFirewall", "Client address is not authorized");
@@ -330,7 +333,7 @@ fn what_the_vault_refuses_names_the_permission_that_is_missing() {
             "tenant, 11111111-2222-4333-8444-555555555555",
         ),
     ] {
-        azure.heal();
+        azure.clear_failures();
         azure.fail(path, 2, status, body);
         let (error, told) = failure(&azure, entry, |_| {});
         assert!(
@@ -339,7 +342,7 @@ fn what_the_vault_refuses_names_the_permission_that_is_missing() {
         );
         assert!(told.contains(hint), "{error}: {told}");
     }
-    azure.heal();
+    azure.clear_failures();
     let nothing = VaultSettings {
         certificate: "nothing".to_owned(),
         ..in_vault(&azure)
@@ -353,7 +356,7 @@ fn what_the_vault_refuses_names_the_permission_that_is_missing() {
 
 #[test]
 fn no_token_is_sent_to_who_asks_for_one_of_somebody_else() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     for foreign in [
         "https://graph.microsoft.com",
@@ -361,21 +364,24 @@ fn no_token_is_sent_to_who_asks_for_one_of_somebody_else() {
         "http://localhost:1",
     ] {
         azure.demand_tokens_for(foreign);
-        azure.forget();
+        azure.forget_requests();
         let (error, hint) = failure(&azure, CredentialSettings::KeyVaultSign(in_vault(&azure)), |_| {});
         assert!(
             error.contains(foreign) && error.contains("no token was sent"),
             "{error}"
         );
         assert!(hint.contains("vault_url"), "{hint}");
-        assert!(azure.asked("/metadata/").is_empty(), "no token was even asked for");
-        assert!(azure.asked("/").iter().all(|asked| asked.token.is_none()));
+        assert!(
+            azure.requests_to("/metadata/").is_empty(),
+            "no token was even asked for"
+        );
+        assert!(azure.requests_to("/").iter().all(|asked| asked.token.is_none()));
     }
 }
 
 #[test]
 fn a_key_beyond_the_vault_is_not_taken() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let mut settings = Settings::default();
     on_a_machine(
@@ -398,7 +404,7 @@ fn a_key_beyond_the_vault_is_not_taken() {
 
 #[test]
 fn a_signature_by_another_key_does_not_leave_this_machine() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
         on_a_machine(

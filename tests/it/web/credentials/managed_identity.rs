@@ -6,7 +6,7 @@ use url::Url;
 
 use super::{NAME, assert_signs_in, failure, in_vault, on_a_machine, signs_in, trust};
 use crate::support::{
-    azure::{IDENTITY, IDENTITY_HEADER, PlayedAzure, registered},
+    azure::{FakeAzure, IDENTITY, IDENTITY_HEADER, registered},
     idp::IdpControl,
     system::TestSystem,
     web::{ALICE, Browser},
@@ -14,7 +14,7 @@ use crate::support::{
 
 #[test]
 fn app_service_gives_the_token_for_the_vault() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let app_service = |settings: &mut Settings, header: &str| {
         settings.azure.identity_endpoint = Some(Url::parse(&azure.server.url("/msi/token")).expect("a URL"));
@@ -30,8 +30,8 @@ fn app_service_gives_the_token_for_the_vault() {
         app_service(settings, IDENTITY_HEADER);
     });
     assert_signs_in(&system);
-    assert!(azure.asked("/metadata/").is_empty());
-    let asked = azure.asked("/msi/token").remove(0);
+    assert!(azure.requests_to("/metadata/").is_empty());
+    let asked = azure.requests_to("/msi/token").remove(0);
     assert_eq!(asked.query["client_id"], IDENTITY);
     let entry = CredentialSettings::KeyVaultSign(in_vault(&azure));
     let (error, hint) = failure(&azure, entry, |settings| app_service(settings, "another"));
@@ -41,7 +41,7 @@ fn app_service_gives_the_token_for_the_vault() {
 
 #[test]
 fn app_service_gives_the_token_that_is_the_assertion() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     let system = TestSystem::with(|settings| {
         let entry = ManagedIdentitySettings {
             client_id: Some(IDENTITY.to_owned()),
@@ -52,17 +52,17 @@ fn app_service_gives_the_token_that_is_the_assertion() {
         settings.azure.identity_header = Some(SecretString::from(IDENTITY_HEADER));
     });
     assert_signs_in(&system);
-    let asked = azure.asked("/msi/token").remove(0);
+    let asked = azure.requests_to("/msi/token").remove(0);
     assert_eq!(
         (&*asked.query["resource"], &*asked.query["client_id"]),
         ("api://AzureADTokenExchange", IDENTITY)
     );
-    assert!(azure.asked("/metadata/").is_empty());
+    assert!(azure.requests_to("/metadata/").is_empty());
 }
 
 #[test]
 fn a_managed_identitys_token_that_entra_refuses_is_replaced_once_by_another() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     let system = TestSystem::with(|settings| {
         let entry = ManagedIdentitySettings {
             client_id: Some(IDENTITY.to_owned()),
@@ -76,7 +76,7 @@ fn a_managed_identitys_token_that_entra_refuses_is_replaced_once_by_another() {
     assert_eq!(
         (
             control.requests_to("/oauth2/v2.0/token").len(),
-            azure.asked("/metadata/").len()
+            azure.requests_to("/metadata/").len()
         ),
         (2, 2)
     );
@@ -92,7 +92,7 @@ fn a_managed_identitys_token_that_entra_refuses_is_replaced_once_by_another() {
 
 #[test]
 fn a_managed_identity_signs_in_by_its_token() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     let system = TestSystem::with(|settings| {
         let entry = ManagedIdentitySettings {
             client_id: Some(IDENTITY.to_owned()),
@@ -102,7 +102,7 @@ fn a_managed_identity_signs_in_by_its_token() {
     });
     assert_signs_in(&system);
     assert_signs_in(&system);
-    let asked = azure.asked("/metadata/");
+    let asked = azure.requests_to("/metadata/");
     assert_eq!(asked.len(), 1, "the token is kept");
     assert_eq!(asked[0].query["resource"], "api://AzureADTokenExchange");
     assert_eq!(asked[0].query["client_id"], IDENTITY);

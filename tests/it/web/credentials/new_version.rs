@@ -6,7 +6,7 @@ use blogctl::config::{CredentialSettings, DEV_CLIENT_ID};
 
 use super::{NAME, assert_signs_in, in_vault, on_a_machine, put_new_version, signatures};
 use crate::support::{
-    azure::{Asked, PlayedAzure, registered},
+    azure::{AzureRequest, FakeAzure, registered},
     entra::wait_until,
     idp::IdpControl,
     system::TestSystem,
@@ -14,7 +14,7 @@ use crate::support::{
 
 #[test]
 fn a_new_version_in_the_vault_is_found_when_entra_refuses_the_old_one() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
         on_a_machine(
@@ -28,7 +28,7 @@ fn a_new_version_in_the_vault_is_found_when_entra_refuses_the_old_one() {
     let old = sent(&control).pop().expect("a request").0;
     let text = put_new_version(&azure);
     control.replace_certificates(DEV_CLIENT_ID, &[&text]);
-    azure.forget();
+    azure.forget_requests();
     control.forget_requests();
     assert_signs_in(&system);
     assert_eq!(
@@ -49,7 +49,7 @@ fn a_new_version_in_the_vault_is_found_when_entra_refuses_the_old_one() {
 
 #[test]
 fn a_new_version_that_entra_does_not_take_yet_gives_way_to_the_one_before_which_still_signs() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
         // The file's folder is watched.
@@ -65,7 +65,7 @@ fn a_new_version_that_entra_does_not_take_yet_gives_way_to_the_one_before_which_
     let old = fs::read_to_string(system.folder.path().join("client-cert.pem")).expect("there");
     assert_signs_in(&system);
     let text = put_new_version(&azure);
-    azure.forget();
+    azure.forget_requests();
     // Whatever happens to a file that is watched makes the site look at all that it has.
     let path = system.folder.path().join("client.pem");
     fs::write(&path, fs::read(&path).expect("there")).expect("written");
@@ -74,7 +74,7 @@ fn a_new_version_that_entra_does_not_take_yet_gives_way_to_the_one_before_which_
         assert_signs_in(&system);
         refused()
     });
-    azure.forget();
+    azure.forget_requests();
     control.forget_requests();
     assert_signs_in(&system);
     assert_eq!(sent(&control).len(), 1, "what Entra takes is remembered");
@@ -97,7 +97,7 @@ fn sent(control: &IdpControl) -> Vec<(serde_json::Value, u64)> {
     requests.iter().map(parts).collect()
 }
 
-fn signed_by_versions(azure: &PlayedAzure) -> Vec<String> {
-    let version = |asked: &Asked| asked.path.split('/').nth(3).expect("a version").to_owned();
+fn signed_by_versions(azure: &FakeAzure) -> Vec<String> {
+    let version = |asked: &AzureRequest| asked.path.split('/').nth(3).expect("a version").to_owned();
     signatures(azure).iter().map(version).collect()
 }

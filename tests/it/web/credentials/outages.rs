@@ -14,7 +14,7 @@ use super::{
     signs_in,
 };
 use crate::support::{
-    azure::{PlayedAzure, registered},
+    azure::{FakeAzure, registered},
     certificates::{TestCertificate, file, key_pem, pem},
     entra::{rsa_key, wait_until},
     idp::IdpControl,
@@ -25,13 +25,13 @@ fn busy() -> serde_json::Value {
     json!({ "error": { "code": "Throttled", "message": "try again" }})
 }
 
-fn with_the_vault_alone(azure: &PlayedAzure) -> TestSystem {
+fn with_the_vault_alone(azure: &FakeAzure) -> TestSystem {
     TestSystem::with(|settings| {
         on_a_machine(settings, azure, vec![CredentialSettings::KeyVaultSign(in_vault(azure))]);
     })
 }
 
-fn source(azure: &PlayedAzure) -> CredentialSource {
+fn source(azure: &FakeAzure) -> CredentialSource {
     let mut settings = Settings::default();
     on_a_machine(
         &mut settings,
@@ -53,7 +53,7 @@ fn at_once(people: usize, system: &TestSystem) -> usize {
 
 #[test]
 fn busy_services_are_asked_again_and_a_refused_token_is_replaced_once() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     azure.fail("/metadata/", 2, 429, busy());
     azure.fail("/certificates/", 1, 503, busy());
@@ -64,23 +64,23 @@ fn busy_services_are_asked_again_and_a_refused_token_is_replaced_once() {
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
         );
     });
-    assert_eq!(azure.asked("/metadata/").len(), 3);
-    assert_eq!(azure.asked("/certificates/").len(), 3);
-    azure.forget();
+    assert_eq!(azure.requests_to("/metadata/").len(), 3);
+    assert_eq!(azure.requests_to("/certificates/").len(), 3);
+    azure.forget_requests();
     azure.fail("/keys/", 2, 500, busy());
     assert_signs_in(&system);
     assert_eq!(signatures(&azure).len(), 3);
 
-    azure.forget();
+    azure.forget_requests();
     azure.revoke_tokens();
     assert_signs_in(&system);
     assert_eq!(
-        (signatures(&azure).len(), azure.asked("/metadata/").len()),
+        (signatures(&azure).len(), azure.requests_to("/metadata/").len()),
         (2, 1),
         "a fresh token, once"
     );
 
-    azure.forget();
+    azure.forget_requests();
     azure.fail("/keys/", 100, 500, busy());
     assert_nothing_to_sign_with(&system);
     assert_eq!(signatures(&azure).len(), 4, "and no more");
@@ -88,7 +88,7 @@ fn busy_services_are_asked_again_and_a_refused_token_is_replaced_once() {
 
 #[test]
 fn a_token_is_renewed_before_its_end() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     azure.tokens_live(4);
     let system = TestSystem::with(|settings| {
@@ -100,46 +100,46 @@ fn a_token_is_renewed_before_its_end() {
     });
     wait_until("half of its life is over, again and again", || {
         assert_signs_in(&system);
-        azure.asked("/metadata/").len() > 3
+        azure.requests_to("/metadata/").len() > 3
     });
-    assert_eq!(azure.refused(), 0, "the vault has never seen one that had ended");
+    assert_eq!(azure.rejected(), 0, "the vault has never seen one that had ended");
 }
 
 #[test]
 fn people_who_wait_for_a_vault_that_is_away_do_not_queue_behind_one_another() {
     const PEOPLE: usize = 20;
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = with_the_vault_alone(&azure);
-    azure.forget();
+    azure.forget_requests();
     azure.fail("/", 10_000, 503, busy());
     assert_eq!(at_once(PEOPLE, &system), 0);
-    let looked = azure.asked("/certificates/").len();
+    let looked = azure.requests_to("/certificates/").len();
     assert!(
         (1..PEOPLE).contains(&looked),
         "one looks whether there is a new version, not each: {looked}"
     );
-    azure.heal();
+    azure.clear_failures();
     wait_until("people sign in again", || signs_in(&system));
 }
 
 #[test]
 fn who_all_are_refused_at_once_share_one_look_at_the_vault() {
     const PEOPLE: usize = 20;
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = with_the_vault_alone(&azure);
     IdpControl::of(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&put_new_version(&azure)]);
-    azure.forget();
-    azure.be_slow(Duration::from_millis(200));
+    azure.forget_requests();
+    azure.delay_responses(Duration::from_millis(200));
     assert_eq!(at_once(PEOPLE, &system), PEOPLE, "by the new version");
-    let looked = azure.asked("/certificates/").len();
+    let looked = azure.requests_to("/certificates/").len();
     assert!((1..PEOPLE / 2).contains(&looked), "{looked}");
 
     IdpControl::of(&system.idp).remove_certificates(DEV_CLIENT_ID);
-    azure.forget();
+    azure.forget_requests();
     assert_eq!(at_once(PEOPLE, &system), 0);
-    let looked = azure.asked("/certificates/").len();
+    let looked = azure.requests_to("/certificates/").len();
     assert!(
         (1..PEOPLE / 2).contains(&looked),
         "who waited for the answer that nothing is new had it, too: {looked}"
@@ -148,7 +148,7 @@ fn who_all_are_refused_at_once_share_one_look_at_the_vault() {
 
 #[test]
 fn a_fallback_that_was_away_is_asked_again_when_nothing_else_does() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
         let key = rsa_key(2048);
@@ -166,7 +166,7 @@ fn a_fallback_that_was_away_is_asked_again_when_nothing_else_does() {
     });
     azure.fail("/keys/", 1000, 403, forbidden());
     assert!(!signs_in(&system));
-    azure.heal();
+    azure.clear_failures();
     wait_until(
         "the vault has its luck again, long before it is asked by the clock",
         || signs_in(&system),
@@ -175,26 +175,26 @@ fn a_fallback_that_was_away_is_asked_again_when_nothing_else_does() {
 
 #[test]
 fn who_all_need_a_new_token_share_one() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = with_the_vault_alone(&azure);
-    azure.forget();
+    azure.forget_requests();
     azure.revoke_tokens();
     assert_eq!(at_once(20, &system), 20);
-    assert_eq!(azure.asked("/metadata/").len(), 1);
+    assert_eq!(azure.requests_to("/metadata/").len(), 1);
 }
 
 #[test]
 fn a_pause_that_a_service_asks_for_is_kept_and_one_that_is_too_long_is_the_end() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = with_the_vault_alone(&azure);
-    azure.forget();
+    azure.forget_requests();
     azure.fail_with("/keys/", 1, 429, ("Retry-After", "1"), busy());
     assert_signs_in(&system);
     assert_eq!(signatures(&azure).len(), 2);
     for wish in ["60", "18446744073709551615", "Fri, 31 Dec 9999 23:59:59 GMT"] {
-        let azure = PlayedAzure::start();
+        let azure = FakeAzure::start();
         azure.put(NAME, registered(false, false));
         azure.fail_with("/keys/", 100, 429, ("Retry-After", wish), busy());
         let error = source(&azure).load().expect_err("busy");
@@ -204,13 +204,13 @@ fn a_pause_that_a_service_asks_for_is_kept_and_one_that_is_too_long_is_the_end()
 
 #[test]
 fn the_metadata_service_is_asked_again_while_it_starts_and_not_when_it_refuses() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     for status in [404, 408, 410, 429, 500, 503] {
-        azure.forget();
+        azure.forget_requests();
         azure.fail("/metadata/", 1, status, json!({ "error": "busy" }));
         source(&azure).load().expect("it passes");
-        assert_eq!(azure.asked("/metadata/").len(), 2, "{status}");
+        assert_eq!(azure.requests_to("/metadata/").len(), 2, "{status}");
     }
     for (status, code, hint) in [
         (400, "invalid_request", "system-assigned identity"),
@@ -218,11 +218,11 @@ fn the_metadata_service_is_asked_again_while_it_starts_and_not_when_it_refuses()
         (401, "unknown_source", "azure.imds_url"),
         (403, "forbidden", "azure.imds_url"),
     ] {
-        azure.forget();
-        azure.heal();
+        azure.forget_requests();
+        azure.clear_failures();
         azure.fail("/metadata/", 100, status, json!({ "error": code }));
         let error = source(&azure).load().expect_err("refused");
-        assert_eq!(azure.asked("/metadata/").len(), 1, "{status}");
+        assert_eq!(azure.requests_to("/metadata/").len(), 1, "{status}");
         assert!(
             error.to_string().contains(code) && error.hint().contains(hint),
             "{error}: {}",
@@ -233,10 +233,10 @@ fn the_metadata_service_is_asked_again_while_it_starts_and_not_when_it_refuses()
 
 #[test]
 fn a_redirect_is_not_followed_with_a_token() {
-    let (azure, elsewhere) = (PlayedAzure::start(), PlayedAzure::start());
+    let (azure, elsewhere) = (FakeAzure::start(), FakeAzure::start());
     azure.put(NAME, registered(false, false));
     for path in ["/metadata/", "/certificates/", "/keys/"] {
-        azure.heal();
+        azure.clear_failures();
         azure.fail_with(
             path,
             1,
@@ -247,12 +247,12 @@ fn a_redirect_is_not_followed_with_a_token() {
         let error = source(&azure).load().expect_err("refused").to_string();
         assert!(error.contains("answered 302"), "{error}");
     }
-    assert!(elsewhere.asked("/").is_empty());
+    assert!(elsewhere.requests_to("/").is_empty());
 }
 
 #[test]
 fn a_vault_is_asked_now_and_then_whether_it_has_something_new_also_one_that_fails() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let folder = tempfile::tempdir().expect("a folder");
     let path = file(folder.path(), "client.pem", &[client_certificate().1.as_bytes()]);
@@ -274,9 +274,9 @@ fn a_vault_is_asked_now_and_then_whether_it_has_something_new_also_one_that_fail
         ConfidentialClient::new(provider, &settings, redirect_uri).expect("a credential")
     };
     let asked_by = |client: &ConfidentialClient| {
-        azure.forget();
+        azure.forget_requests();
         assert!(!client.reload_credential().expect("nothing new"));
-        azure.asked("/").len()
+        azure.requests_to("/").len()
     };
     let (often, seldom) = (client(Duration::ZERO), client(Duration::from_hours(1)));
     assert_eq!(

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{SUBJECT, assert_nothing_to_sign_with, assert_signs_in, failure, on_a_machine, signs_in, trust};
 use crate::support::{
-    azure::{PlayedAzure, signed_by},
+    azure::{FakeAzure, signed_by},
     certificates::file,
     entra::{keys, rsa_key},
     idp::IdpControl,
@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 /// A system whose site has the token file of a cluster.
-fn in_a_cluster(azure: &PlayedAzure) -> (TestSystem, PathBuf) {
+fn in_a_cluster(azure: &FakeAzure) -> (TestSystem, PathBuf) {
     let mut path = PathBuf::new();
     let system = TestSystem::with(|settings| {
         let folder = settings.idp.state_dir.clone();
@@ -36,7 +36,7 @@ fn in_a_cluster(azure: &PlayedAzure) -> (TestSystem, PathBuf) {
 
 #[test]
 fn the_federated_token_of_a_cluster_is_the_assertion_for_codes_and_refreshes() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     let (system, path) = in_a_cluster(&azure);
     let browser = Browser::new();
     assert_eq!(browser.sign_in(&system, ALICE, "/posts").status, 200);
@@ -60,7 +60,7 @@ fn the_federated_token_of_a_cluster_is_the_assertion_for_codes_and_refreshes() {
 
 #[test]
 fn the_look_alike_takes_no_federated_token_but_the_right_one() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     let (system, path) = in_a_cluster(&azure);
     let other = rsa_key(2048);
     let header = json!({ "typ": "JWT", "alg": "RS256", "kid": keys()[0].kid });
@@ -129,7 +129,7 @@ fn the_look_alike_takes_no_federated_token_but_the_right_one() {
 
 #[test]
 fn a_token_file_that_will_not_do_is_told_with_its_name() {
-    let azure = PlayedAzure::start();
+    let azure = FakeAzure::start();
     let folder = tempfile::tempdir().expect("a folder");
     let expired = azure.federated_token(SUBJECT, |claims| claims["exp"] = json!(1_700_000_000));
     for (name, content, said) in [

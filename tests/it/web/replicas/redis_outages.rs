@@ -73,7 +73,7 @@ fn without_redis_the_site_says_so_and_comes_back_with_it() {
     assert_eq!((page.status, page.error()), (503, "503"), "{}", page.body);
     assert!(!page.body.contains("id=\"account\""), "nobody is shown as signed in");
 
-    assert!(redis.resume());
+    assert!(redis.restart());
     wait_until("the site looks for Redis again", || {
         browser.get_once(&system.web.url("/profile")).status == 303
     });
@@ -113,7 +113,7 @@ fn a_restart_of_redis_costs_no_request_however_many_connections_there_were() {
     browser.sign_in(&system, ALICE, "/profile");
     warm_up(&browser, &system);
     redis.stop();
-    assert!(redis.resume());
+    assert!(redis.restart());
     let page = browser.get_once(&system.web.url("/profile"));
     assert_eq!(
         page.status, 303,
@@ -192,7 +192,7 @@ fn the_site_starts_while_redis_is_down() {
     redis.stop();
     let system = sharing(&redis, |_| {});
     assert_eq!(Browser::new().get_once(&system.web.url("/")).status, 200);
-    assert!(redis.resume());
+    assert!(redis.restart());
     wait_until("somebody can sign in", || {
         Browser::new().sign_in(&system, ALICE, "/profile").status == 200
     });

@@ -13,18 +13,18 @@ use crate::support::{
     entra::wait_until,
     redis::{RedisServer, settings as redis_at},
     system::TestSystem,
-    web::{ALICE, BOB, Browser, PlayedApi, control},
+    web::{ALICE, BOB, Browser, FakeApi, control},
 };
 
 #[test]
 fn redis_learns_neither_tokens_nor_names_nor_session_ids_and_keeps_nothing_for_ever() {
     let Some(redis) = RedisServer::start() else { return };
-    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let url = api.url();
     let system = sharing(&redis, move |settings| settings.client.api_base_url = url);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/posts");
-    let token = api.seen().last().expect("a request").token.clone();
+    let token = api.requests().last().expect("a request").token.clone();
     let all = everything(&redis);
     let kinds = |kind: &str| {
         all.iter()

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::support::{
     entra::wait_until,
     system::TestSystem,
-    web::{ALICE, BOB, Browser, PlayedApi, control, grants},
+    web::{ALICE, BOB, Browser, FakeApi, control, grants},
 };
 
 /// Has Entra refuse the next refresh, and a page set it off. Wants tokens that are short.
@@ -193,7 +193,7 @@ fn one_users_old_forms_push_out_nobody_elses_drafts_and_end_with_signing_out_eve
 fn an_answer_that_comes_late_neither_ends_the_next_sign_in_nor_loses_its_text() {
     let (opened, gate) = (Arc::new(AtomicBool::new(false)), Arc::new(Barrier::new(2)));
     let (seen_post, wait) = (Arc::clone(&opened), Arc::clone(&gate));
-    let api = PlayedApi::start(move |seen| {
+    let api = FakeApi::start(move |seen| {
         if seen.method == "POST" {
             seen_post.store(true, Ordering::SeqCst);
             wait.wait();

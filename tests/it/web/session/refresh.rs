@@ -8,12 +8,12 @@ use serde_json::json;
 use crate::support::{
     entra::wait_until,
     system::TestSystem,
-    web::{ALICE, Browser, PlayedApi, control, grants},
+    web::{ALICE, Browser, FakeApi, control, grants},
 };
 
 #[test]
 fn an_access_token_is_refreshed_before_it_ends() {
-    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let url = api.url();
     let system = TestSystem::with(move |settings| {
         settings.idp.access_token_seconds = 100;
@@ -21,10 +21,10 @@ fn an_access_token_is_refreshed_before_it_ends() {
     });
     let browser = Browser::new();
     assert_eq!(browser.sign_in(&system, ALICE, "/posts").status, 200);
-    let first = api.seen().first().map(|seen| seen.token.clone());
+    let first = api.requests().first().map(|seen| seen.token.clone());
     wait_until("under two minutes are left, so that a new token is there soon", || {
         assert_eq!(browser.get(&system.web.url("/posts")).status, 200);
-        api.seen().last().map(|seen| seen.token.clone()) != first
+        api.requests().last().map(|seen| seen.token.clone()) != first
     });
     assert!(grants(&system, "refresh_token") >= 1);
 }
@@ -51,13 +51,13 @@ fn while_entra_is_down_a_token_serves_as_long_as_it_lasts() {
 #[test]
 fn parallel_requests_refresh_once() {
     const TABS: usize = 50;
-    let api = PlayedApi::start(|_| HttpResponse::Ok().json(json!([])));
+    let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let url = api.url();
     let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/posts");
-    let refused = api.seen().last().expect("a request").token.clone();
-    api.play(move |seen| {
+    let refused = api.requests().last().expect("a request").token.clone();
+    api.respond(move |seen| {
         if seen.token == refused {
             HttpResponse::Unauthorized().finish()
         } else {

@@ -1,0 +1,24 @@
+//! The bounds on work that runs on a connection, written once.
+
+use super::{Connection, DbError};
+
+/// What work returns. It crosses from the connection's thread to the caller's.
+pub trait WorkValue: Send + 'static {}
+
+impl<T: Send + 'static> WorkValue for T {}
+
+/// The error of work: its own, or the database's.
+pub trait WorkError: From<DbError> + Send + 'static {}
+
+impl<E: From<DbError> + Send + 'static> WorkError for E {}
+
+/// Work that may run again: on a fresh connection when the first one is lost, or after its transaction was rolled back
+/// for another one.
+pub trait Work<T, E>: Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static {}
+
+impl<T, E, W: Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static> Work<T, E> for W {}
+
+/// Work that runs once at most.
+pub(super) trait WorkOnce<T, E>: FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static {}
+
+impl<T, E, W: FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static> WorkOnce<T, E> for W {}
