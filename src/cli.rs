@@ -101,7 +101,7 @@ pub fn main() -> ExitCode {
         Err(mut error) => {
             arguments::hide_secrets(&mut error);
             if form == Form::Json && error.use_stderr() {
-                return error_report::report(&error_report::of_usage(&error), form);
+                return error_report::report(&error_report::from_clap(&error), form);
             }
             let code = u8::try_from(error.exit_code()).unwrap_or(error_report::WRONG_USAGE);
             // A reader that has gone away, as in `blogctl --help | head -1`, is no failure.

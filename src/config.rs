@@ -1,11 +1,12 @@
-//! The settings of every role, and where they come from: defaults, `blog.toml`, `.env`, the environment, flags.
+//! The settings of every role, and their sources: defaults, `blog.toml`, `.env`, the environment, flags.
 //!
-//! Nobody else reads the environment. A setting has one name (`section.key`), and is documented where it is
-//! declared, in the file of its section.
+//! No other module reads the environment. Each setting has one name (`section.key`), and the file of its section declares it:
+//! default, accepted values, aliases, documentation.
 
 mod aliases;
 mod api;
 mod azure;
+mod certificate;
 mod client;
 mod cookie_keys;
 mod credential;
@@ -22,23 +23,27 @@ mod quote;
 mod redact;
 mod redis;
 mod required;
+mod rules;
 mod secret_file;
 mod secret_text;
+mod section;
 mod server;
 mod sources;
 mod text_file;
 mod validate;
 mod value;
 
+pub use aliases::Alias;
 pub use api::{ApiSettings, RequiredClientAuth};
 pub use azure::{AzureIdentity, AzureSettings};
-pub use client::{AssertionForm, CertificateSettings, ClientSettings};
+pub use certificate::CertificateSettings;
+pub use client::{AssertionForm, ClientSettings};
 pub use credential::{CredentialSettings, ManagedIdentitySettings, VaultSettings, WorkloadIdentitySettings};
 pub use database::{DatabaseSettings, FileMode, PreparedStatements};
 pub use database_address::DatabaseAddress;
 pub use dotenv::{DotEnv, parse as parse_dotenv};
 pub use entra::{Cloud, EntraSettings};
-pub use error::{Mistake, Mistakes};
+pub use error::{ConfigError, ConfigErrorKind, ConfigErrors};
 pub use idp::{
     AppRegistration, AppRole, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, FederatedIdentity, IdpSettings, IdpUser,
     SIGNING_KEYS_FILE, TokenVersion,
@@ -49,107 +54,129 @@ pub use origin::{OriginError, parse_origin};
 pub use quote::{is_path, quotable, quotable_path, quotable_secret_path};
 pub use redact::HIDDEN;
 pub use redis::{RedisSettings, RedisUrl};
-pub use required::Role;
+pub use required::{RequiredSetting, Role};
 pub use secret_text::{SecretKind, secret_kind};
+pub use section::{Declaration, Section};
 pub use server::{Environment, ServerSettings};
-pub use sources::{DEFAULT_FILE, FILE_VARIABLE, Flag, Sources, variable_of};
+pub use sources::{DEFAULT_FILE, FILE_VARIABLE, Flag, Origin, Sources, variable_of};
 pub use text_file::text_in;
 pub use validate::{A_REDIRECT_PATH, redirect_path, weakness};
 
 use loader::Loader;
 use sources::Collected;
 
-/// Every setting of every role. A role reads only the sections that concern it.
+/// All sections, in the order of `blog.toml`. The settings of the client certificate belong to `[client]`.
+pub const SECTIONS: &[Section] = &[
+    ServerSettings::SECTION,
+    EntraSettings::SECTION,
+    ClientSettings::SECTION,
+    CertificateSettings::SECTION,
+    RedisSettings::SECTION,
+    AzureSettings::SECTION,
+    ApiSettings::SECTION,
+    DatabaseSettings::SECTION,
+    LogSettings::SECTION,
+    IdpSettings::SECTION,
+];
+
+/// The settings of all roles. A role reads only the sections that it needs.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// `[server]`: what both servers do the same.
+    /// `[server]`
     pub server: ServerSettings,
-    /// `[entra]`: which tenant of which cloud, and how to reach it.
+    /// `[entra]`
     pub entra: EntraSettings,
-    /// `[client]`: the web site.
+    /// `[client]`
     pub client: ClientSettings,
-    /// `[azure]`: which identity this machine has in Azure.
-    pub azure: AzureSettings,
-    /// `[redis]`: what replicas of the web site share.
+    /// `[redis]`
     pub redis: RedisSettings,
-    /// `[api]`: the REST API.
+    /// `[azure]`
+    pub azure: AzureSettings,
+    /// `[api]`
     pub api: ApiSettings,
-    /// `[database]`: where the API keeps posts.
+    /// `[database]`
     pub database: DatabaseSettings,
-    /// `[log]`: what is logged.
+    /// `[log]`
     pub log: LogSettings,
-    /// `[idp]`: the development identity provider.
+    /// `[idp]`
     pub idp: IdpSettings,
 }
 
-/// Settings, and where each came from.
+/// Settings, and where each value comes from.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// The settings in force.
     pub settings: Settings,
-    /// Each of them with its origin, section by section.
+    /// The same settings one by one, section by section, with their origins.
     pub entries: Vec<Entry>,
-    /// What is worth a line in the log, such as an older name that is set beside the new one.
+    /// For the log, such as an alias that is ignored because the setting's own name is set, too.
     pub warnings: Vec<String>,
 }
 
 impl Settings {
-    /// Reads the settings from `sources`, and checks them for `role`.
+    /// Loads the settings from `sources`, and checks that those which `role` requires are set.
     ///
     /// # Errors
-    /// Everything that is wrong, at once.
-    pub fn load(sources: &Sources, role: Role) -> Result<Loaded, Mistakes> {
-        let (loaded, mistakes) = Self::load_leniently(sources, role);
-        if mistakes.is_empty() {
+    /// Returns all errors in the settings at once.
+    pub fn load(sources: &Sources, role: Role) -> Result<Loaded, ConfigErrors> {
+        let (loaded, errors) = Self::load_leniently(sources, role);
+        if errors.is_empty() {
             Ok(loaded)
         } else {
-            Err(Mistakes(mistakes))
+            Err(ConfigErrors(errors))
         }
     }
 
-    /// The same for who can do with a part of the settings: what is wrong has its default, and is told beside.
-    pub fn load_leniently(sources: &Sources, role: Role) -> (Loaded, Vec<Mistake>) {
-        let mut loader = Loader::new(Collected::from(sources));
+    /// Loads the settings for a caller that needs only some of them: an invalid setting has its default, and its error is
+    /// in the list.
+    pub fn load_leniently(sources: &Sources, role: Role) -> (Loaded, Vec<ConfigError>) {
+        let declarations: Vec<&'static Declaration> = SECTIONS.iter().flat_map(|section| section.settings).collect();
+        let collected = Collected::from_sources(sources, &declarations);
+        let mut loader = Loader::new(collected, declarations);
         let server = ServerSettings::read(&mut loader);
         let settings = Self {
             entra: EntraSettings::read(&mut loader),
-            client: ClientSettings::read(&mut loader, server.environment),
-            azure: AzureSettings::read(&mut loader),
+            client: ClientSettings::load(&mut loader, server.environment),
             redis: RedisSettings::read(&mut loader),
+            azure: AzureSettings::read(&mut loader),
             api: ApiSettings::read(&mut loader),
             database: DatabaseSettings::read(&mut loader),
             log: LogSettings::read(&mut loader),
-            idp: IdpSettings::read(&mut loader),
+            idp: IdpSettings::load(&mut loader),
             server,
         };
-        // An identity that Azure gives the machine itself cannot have its tokens exchanged; the list goes on only where that is
-        // known.
-        if settings.azure.client_id.is_none()
-            && let Some(at) = settings
-                .client
-                .credential
-                .iter()
-                .position(CredentialSettings::names_no_identity)
-        {
-            let problem = format!(
-                "entry {} names no user-assigned identity, and Entra ID takes tokens of no other",
-                at + 1
-            );
-            loader.refuse(
-                "client.credential",
-                &problem,
-                "set its client_id, or azure.client_id (AZURE_CLIENT_ID)",
-            );
+        check_managed_identity(&settings, &mut loader);
+        for required in role.missing(&settings) {
+            loader.require(required.name, required.alternatives, required.description);
         }
-        role.demand(&settings, &mut loader);
-        let (entries, mistakes, warnings) = loader.finish();
+        let (entries, errors, warnings) = loader.finish();
         (
             Loaded {
                 settings,
                 entries,
                 warnings,
             },
-            mistakes,
+            errors,
         )
+    }
+}
+
+/// Entra ID accepts tokens of user-assigned managed identities only, so each managed identity in `client.credential` needs a
+/// client ID.
+fn check_managed_identity(settings: &Settings, loader: &mut Loader) {
+    if settings.azure.client_id.is_some() {
+        return;
+    }
+    let mut credentials = settings.client.credential.iter();
+    if let Some(at) = credentials.position(CredentialSettings::is_unnamed_managed_identity) {
+        let problem = format!(
+            "entry {} has no client ID of a user-assigned identity, and Entra ID accepts tokens of no other identity",
+            at + 1
+        );
+        loader.reject(
+            "client.credential",
+            &problem,
+            "set its client_id, or azure.client_id (AZURE_CLIENT_ID)",
+        );
     }
 }

@@ -22,8 +22,9 @@
 //! | [`config`] | the settings; the only room that reads the environment |
 //!
 //! The files between them: `atomic_file` writes a file whole or not at all, `background` starts threads whose panics
-//! are reported, `failure_log` logs a repeated failure once, `guid` parses GUIDs, `loopback` decides which URLs may be used without TLS,
-//! `single_flight` lets one request ask while the others wait, `trusted_file` reads files that only this account or root may write.
+//! are reported, `failure_log` logs a repeated failure once, `guid` parses GUIDs, `hint` says what to do about an error,
+//! `loopback` decides which URLs may be used without TLS, `single_flight` lets one request ask while the others wait,
+//! `trusted_file` reads files that only this account or root may write.
 
 #![forbid(unsafe_code)]
 
@@ -42,6 +43,7 @@ pub mod db;
 pub mod entra;
 mod failure_log;
 mod guid;
+pub mod hint;
 pub mod idp;
 mod loopback;
 pub mod outbound;

@@ -1,6 +1,6 @@
 //! Assembles the API: database, token validation, routes, middleware.
 
-use std::{io, net::TcpListener, sync::Arc};
+use std::{borrow::Cow, io, net::TcpListener, sync::Arc};
 
 use actix_web::{
     App,
@@ -30,6 +30,7 @@ use crate::{
     config::{ApiSettings, DatabaseSettings, ServerSettings, Settings},
     db::{self, Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
+    hint::Hint,
     serve::{self, ListenError, Listening, Options, Stopper, TrustedProxies, access_log, request_guard, request_id},
 };
 
@@ -66,18 +67,18 @@ pub enum StartError {
     PendingMigrations,
 }
 
-impl StartError {
-    /// What to do about the error, if the message does not say so.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for StartError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
             Self::Listen(_) => Some("stop the program that uses the port, or set another one in api.port"),
             Self::NoAudience => Some("set api.app_id_uri to the Application ID URI of the API's app registration"),
             Self::NoRequiredScope => Some("set api.required_scope to a scope that the API exposes"),
             Self::CorsOrigin(invalid) => Some(invalid.error.hint()),
             Self::PendingMigrations => Some("or set database.migrate_at_start = true"),
-            Self::Database(error) => error.hint(),
+            Self::Database(error) => return error.hint(),
             Self::Socket(_) | Self::Provider(_) | Self::Description(_) => None,
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
 

@@ -13,6 +13,7 @@ use super::details::days_ago;
 use crate::{
     azure::AzureError,
     config::{quotable, quotable_path},
+    hint::Hint,
 };
 
 /// Why a certificate cannot be used.
@@ -310,6 +311,12 @@ impl CertificateError {
             Self::Signing { .. } => "check the key with: openssl pkey -in FILE -check -noout",
         };
         Cow::Borrowed(hint)
+    }
+}
+
+impl Hint for CertificateError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Self::hint(self))
     }
 }
 

@@ -7,7 +7,7 @@ mod self_signed;
 mod signing_request;
 mod subject;
 
-use std::{io::ErrorKind, path::PathBuf};
+use std::{borrow::Cow, io::ErrorKind, path::PathBuf};
 
 use openssl::{
     error::ErrorStack,
@@ -18,7 +18,7 @@ use openssl::{
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use crate::config::quotable;
+use crate::{config::quotable, hint::Hint};
 
 pub use destination::{Destination, check_file_name};
 pub use renewal::Renewal;
@@ -78,10 +78,9 @@ pub enum IssueError {
     OpenSsl(#[from] ErrorStack),
 }
 
-impl IssueError {
-    /// What to do about it, where that is not plain from the message.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for IssueError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
             Self::Exists(_) => Some("choose another --name or --out, or replace it with --force"),
             Self::NotAFile(_) => Some("choose another --name or --out"),
             Self::OldPfx(_) => Some("replace it too with --pfx, or move it away"),
@@ -95,7 +94,8 @@ impl IssueError {
             },
             Self::PfxWithoutPassphrase => Some("give --passphrase-file FILE, or --passphrase-file - to type it"),
             _ => None,
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
 

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue};
 
-use super::error_report::{Hint as _, WrongUsage};
+use super::error_report::{WithHint as _, WrongUsage};
 use crate::config::{HIDDEN, SecretKind, secret_kind};
 
 /// Whether an argument holds what belongs into a file.

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
 use super::{settings::SettingsArguments, wrap};
-use crate::config::{Entry, Role};
+use crate::config::{Entry, Origin, Role};
 
 const NAME: Style = Style::new().bold();
 const FROM_DEFAULT: Style = Style::new().dimmed();
@@ -50,7 +50,7 @@ fn as_json(entries: &[Entry]) -> serde_json::Result<String> {
     let entry = |entry: &Entry| {
         (
             entry.name.to_owned(),
-            json!({"value": entry.value, "origin": entry.origin}),
+            json!({"value": entry.value, "origin": entry.origin.to_string()}),
         )
     };
     let all: Map<String, Json> = entries.iter().map(entry).collect();
@@ -67,7 +67,11 @@ fn as_table(entries: &[Entry], width: Option<usize>) -> String {
         .max()
         .unwrap_or(0);
     let line = |(entry, value): (&Entry, &String)| {
-        let origin = if entry.origin == "default" { FROM_DEFAULT } else { GIVEN };
+        let origin = if entry.origin == Origin::Default {
+            FROM_DEFAULT
+        } else {
+            GIVEN
+        };
         let Entry { name, origin: from, .. } = entry;
         let line = format!("{NAME}{name:<names$}{NAME:#}  {value:<values$}  {origin}{from}{origin:#}");
         wrap::wrap(&line, names + 2, width) + "\n"

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use super::{
-    error_report::{Hint as _, WrongUsage},
+    error_report::{WithHint as _, WrongUsage},
     logging,
 };
 

@@ -21,13 +21,13 @@ use self::{
     values::{Plan, Ports, VAULT_CERTIFICATE},
 };
 use super::{
-    error_report::{Hint, WrongUsage},
+    error_report::{WithHint as _, WrongUsage},
     logging,
     settings::SettingsArguments,
 };
 use crate::{
     api,
-    config::{Mistakes, Role, Settings},
+    config::{ConfigErrorKind, ConfigErrors, Origin, Role, Settings},
     idp,
     serve::{self, ListenError, descriptors, stop},
     vault, web,
@@ -158,20 +158,22 @@ fn own_settings(arguments: &SettingsArguments) -> anyhow::Result<Settings> {
         return Err(WrongUsage(format!("dev does not take {name} from you: only {taken}")))
             .hint("run serve-idp, serve-api and serve-client with settings of your own");
     }
-    let (mut loaded, mut mistakes) = Settings::load_leniently(&arguments.sources(Vec::new()), Role::Any);
-    mistakes.retain(|mistake| {
-        let is_file = mistake.origin.is_none();
-        let is_of = |section: &str| mistake.setting.starts_with(section);
-        is_file || is_of("log.") || is_of("idp.") || TAKEN.contains(&mistake.setting.as_str())
+    let (mut loaded, mut errors) = Settings::load_leniently(&arguments.sources(Vec::new()), Role::Any);
+    errors.retain(|error| {
+        let is_of = |section: &str| error.setting.starts_with(section);
+        error.kind == ConfigErrorKind::UnreadableFile
+            || is_of("log.")
+            || is_of("idp.")
+            || TAKEN.contains(&error.setting.as_str())
     });
-    if !mistakes.is_empty() {
-        return Err(Mistakes(mistakes).into());
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors).into());
     }
     let is_default = |name: &str| {
         loaded
             .entries
             .iter()
-            .any(|entry| entry.name == name && entry.origin == "default")
+            .any(|entry| entry.name == name && entry.origin == Origin::Default)
     };
     if is_default("log.level") {
         QUIET.clone_into(&mut loaded.settings.log.level);

@@ -28,11 +28,11 @@ use clap::{Args, ValueEnum};
 
 use self::{credentials::Entry, run_checks::run_checks};
 pub use self::{
-    finding::{Check, Finding, Said, Status},
+    finding::{Check, CheckResult, Finding, Status},
     report::lines,
 };
 use super::{logging, settings::SettingsArguments};
-use crate::config::{Loaded, Role, Settings};
+use crate::config::{Loaded, Origin, Role, Settings};
 
 /// Find out what is wrong, and what to do about it
 ///
@@ -73,7 +73,7 @@ enum RoleName {
 }
 
 /// What the checks look at.
-pub struct Patient {
+pub struct DoctorContext {
     settings: Settings,
     client: bool,
     api: bool,
@@ -82,7 +82,7 @@ pub struct Patient {
     credentials: OnceLock<Result<Vec<Entry>, String>>,
 }
 
-impl Patient {
+impl DoctorContext {
     fn credentials(&self) -> &Result<Vec<Entry>, String> {
         self.credentials.get_or_init(|| credentials::load(self))
     }
@@ -96,11 +96,11 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     let timeout = Duration::from_secs(arguments.timeout);
     let sources = settings.sources(Vec::new());
     if let Some(file) = &arguments.token {
-        let (loaded, mistakes) = Settings::load_leniently(&sources, Role::Api);
+        let (loaded, errors) = Settings::load_leniently(&sources, Role::Api);
         start_logging(&loaded);
-        return token::run(file, &within(loaded.settings, timeout), mistakes, arguments.json);
+        return token::run(file, &within(loaded.settings, timeout), errors, arguments.json);
     }
-    let (loaded, mut mistakes) = Settings::load_leniently(&sources, Role::Any);
+    let (loaded, mut errors) = Settings::load_leniently(&sources, Role::Any);
     start_logging(&loaded);
     let (client, api) = match arguments.role {
         Some(role) => (role == RoleName::Client, role == RoleName::Api),
@@ -110,15 +110,19 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         .into_iter()
         .filter_map(|(is, role)| is.then_some(role))
     {
-        for mistake in Settings::load_leniently(&sources, role).1 {
-            if !mistakes.contains(&mistake) {
-                mistakes.push(mistake);
+        for error in Settings::load_leniently(&sources, role).1 {
+            if !errors.contains(&error) {
+                errors.push(error);
             }
         }
     }
-    let given = loaded.entries.iter().filter(|entry| entry.origin != "default").count();
-    let (first, broken) = settings_errors::findings(&mistakes, &loaded.warnings, given);
-    let patient = Arc::new(Patient {
+    let given = loaded
+        .entries
+        .iter()
+        .filter(|entry| entry.origin != Origin::Default)
+        .count();
+    let (first, failed) = settings_errors::findings(&errors, &loaded.warnings, given);
+    let context = Arc::new(DoctorContext {
         settings: within(loaded.settings, timeout),
         client,
         api,
@@ -126,8 +130,8 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         credentials: OnceLock::new(),
     });
     let mut findings = first;
-    findings.extend(run_checks(&patient, &broken, checks(&patient)));
-    report::findings(&findings, &patient, arguments.json)?;
+    findings.extend(run_checks(&context, &failed, checks(&context)));
+    report::findings(&findings, &context, arguments.json)?;
     let worst = findings.iter().map(|finding| finding.status).max();
     Ok(if worst == Some(Status::Failed) {
         ExitCode::FAILURE
@@ -137,9 +141,9 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
 }
 
 /// In the order in which they are shown.
-fn checks(patient: &Patient) -> Vec<Check> {
+fn checks(context: &DoctorContext) -> Vec<Check> {
     let mut checks = vec![entra::clock(), entra::discovery(), entra::signing_keys()];
-    if patient.client {
+    if context.client {
         checks.extend([
             certificate::check(),
             assertion::check(),
@@ -149,7 +153,7 @@ fn checks(patient: &Patient) -> Vec<Check> {
         checks.push(sessions::check());
     }
     checks.push(api::check());
-    if patient.api {
+    if context.api {
         checks.push(database::check());
     }
     checks
@@ -170,7 +174,7 @@ fn roles_of(loaded: &Loaded) -> (bool, bool) {
         loaded
             .entries
             .iter()
-            .any(|entry| entry.origin != "default" && names.contains(&entry.name))
+            .any(|entry| entry.origin != Origin::Default && names.contains(&entry.name))
     };
     let client = is_given(&[
         "client.client_id",
@@ -192,7 +196,7 @@ fn start_logging(loaded: &Loaded) {
     let is_default = loaded
         .entries
         .iter()
-        .any(|entry| entry.name == "log.level" && entry.origin == "default");
+        .any(|entry| entry.name == "log.level" && entry.origin == Origin::Default);
     let mut settings = loaded.settings.log.clone();
     if is_default {
         "off".clone_into(&mut settings.level);

@@ -1,7 +1,8 @@
-//! How a command's failure is told: what happened on stderr, a hint below it, and the exit code.
+//! Reports the error of a command: what happened on stderr, a hint below it, and the exit code.
 
 use std::{
     borrow::Cow,
+    error::Error,
     fmt::{self, Write as _},
     io::{self, Write as _},
     process::ExitCode,
@@ -14,55 +15,62 @@ use super::{logging, wrap};
 use crate::{
     api,
     certificate::{CertificateError, issue::IssueError},
-    config::Mistakes,
+    config::ConfigErrors,
     db::DbError,
     entra::CredentialError,
+    hint::Hint,
     web,
 };
 
-/// Exit code for wrong usage or settings, the same that clap uses.
+/// Exit code for invalid arguments or settings, the same that clap uses.
 pub const WRONG_USAGE: u8 = 2;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
-/// A failure with advice.
+/// An error to which a command has added a hint.
 #[derive(Debug)]
-struct Hinted {
+struct HintedError {
     hint: String,
     cause: anyhow::Error,
 }
 
-impl fmt::Display for Hinted {
+impl fmt::Display for HintedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.cause.fmt(f)
     }
 }
 
-impl std::error::Error for Hinted {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.source()
+impl Error for HintedError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.cause.as_ref())
     }
 }
 
-/// Arguments that do not go together; clap cannot know.
+impl Hint for HintedError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::from(&self.hint))
+    }
+}
+
+/// Arguments that contradict each other in a way that clap cannot check.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct WrongUsage(pub String);
 
-/// Adds advice to a failure.
-pub trait Hint<T> {
-    /// With `hint: …` below the message.
+/// Adds a hint to the error of a result.
+pub trait WithHint<T> {
+    /// Adds a `hint: …` below the message.
     ///
     /// # Errors
-    /// The same failure.
+    /// The same error, with the hint.
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
 }
 
-impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
+impl<T, E: Into<anyhow::Error>> WithHint<T> for Result<T, E> {
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
         self.map_err(|error| {
-            Hinted {
+            HintedError {
                 hint: hint.into(),
                 cause: error.into(),
             }
@@ -71,110 +79,111 @@ impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
     }
 }
 
-/// For whom a failure is told.
+/// The form of an error report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// For people, on stderr.
     Text,
-    /// For programs, on stdout, where the result would be: the same object for every command.
+    /// For programs, on stdout instead of the result: the same object for every command.
     Json,
 }
 
-/// Tells the failure, and gives its exit code. Quiet when whoever read our output has gone away.
-pub fn report(error: &anyhow::Error, form: Form) -> ExitCode {
-    if is_broken_pipe(error) {
-        return ExitCode::SUCCESS;
-    }
-    let Told {
-        message,
-        hint,
-        exit_code,
-    } = told(error);
-    if form == Form::Json {
-        let text = format!("{:#}\n", json!({ "error": as_json(error) }));
-        // Nothing can be told when stdout is closed; the exit code still says it.
-        let _ = anstream::stdout().lock().write_all(text.as_bytes());
-        return ExitCode::from(exit_code);
-    }
-    let width = wrap::stderr_width();
-    let mut text = wrap::wrap(&format!("{ERROR}error:{ERROR:#} {message}"), "error: ".len(), width) + "\n";
-    if let Some(hint) = hint {
-        let hint = wrap::wrap(&format!("  {HINT}hint:{HINT:#} {hint}"), "  hint: ".len(), width);
-        let _ = writeln!(text, "{hint}");
-    }
-    logging::say_last(text);
-    ExitCode::from(exit_code)
-}
-
-/// A failure as `--json` has it: `message`, `hint` (`null` when there is none) and `exit_code`.
-pub fn as_json(error: &anyhow::Error) -> serde_json::Value {
-    let Told {
-        message,
-        hint,
-        exit_code,
-    } = told(error);
-    json!({ "message": message, "hint": hint, "exit_code": exit_code })
-}
-
-/// A command line that the parser refuses.
-pub fn of_usage(error: &clap::Error) -> anyhow::Error {
-    let text = error.to_string();
-    let message = text.split("\n\n").next().unwrap_or_default();
-    let message = message.strip_prefix("error: ").unwrap_or(message).trim().to_owned();
-    let hinted = Err::<(), _>(WrongUsage(message)).hint("--help says what the command takes");
-    hinted.err().unwrap_or_else(|| anyhow::anyhow!("wrong usage"))
-}
-
-/// What there is to tell of a failure.
-pub struct Told<'a> {
+/// An error as it is reported.
+pub struct ErrorReport<'a> {
     /// What happened.
     pub message: String,
     /// What to do about it.
     pub hint: Option<Cow<'a, str>>,
-    /// Of the process.
+    /// Exit code of the process.
     pub exit_code: u8,
 }
 
-/// The failure in its parts, for whoever tells it otherwise.
-pub fn told(error: &anyhow::Error) -> Told<'_> {
-    let hinted = error.downcast_ref::<Hinted>();
-    let cause = hinted.map_or(error, |hinted| &hinted.cause);
-    let hint = hinted.map(|hinted| Cow::from(&hinted.hint)).or_else(|| hint_of(cause));
-    let is_usage = cause.is::<Mistakes>() || cause.is::<WrongUsage>();
-    Told {
-        message: message(error),
-        hint,
-        exit_code: if is_usage { WRONG_USAGE } else { 1 },
+impl<'a> ErrorReport<'a> {
+    pub fn new(error: &'a anyhow::Error) -> Self {
+        let is_usage = error
+            .chain()
+            .any(|cause| cause.is::<ConfigErrors>() || cause.is::<WrongUsage>());
+        Self {
+            message: message(error),
+            hint: hint(error),
+            exit_code: if is_usage { WRONG_USAGE } else { 1 },
+        }
+    }
+
+    /// As `--json` prints it: `message`, `hint` (may be `null`) and `exit_code`.
+    pub fn to_json(&self) -> serde_json::Value {
+        json!({ "message": self.message, "hint": self.hint, "exit_code": self.exit_code })
     }
 }
 
-/// What the rooms' own errors advise.
-fn hint_of(error: &anyhow::Error) -> Option<Cow<'static, str>> {
-    if let Some(error) = error.downcast_ref::<CertificateError>() {
-        return Some(error.hint());
+/// Reports an error, and returns its exit code. Prints nothing if the reader of our output has closed the pipe.
+pub fn report(error: &anyhow::Error, form: Form) -> ExitCode {
+    if is_broken_pipe(error) {
+        return ExitCode::SUCCESS;
     }
-    if let Some(error) = error.downcast_ref::<CredentialError>() {
-        return Some(error.hint().into());
+    let report = ErrorReport::new(error);
+    let exit_code = ExitCode::from(report.exit_code);
+    if form == Form::Json {
+        let text = format!("{:#}\n", json!({ "error": report.to_json() }));
+        // If stdout is closed, only the exit code remains.
+        let _ = anstream::stdout().lock().write_all(text.as_bytes());
+        return exit_code;
     }
-    if let Some(error) = error.downcast_ref::<DbError>() {
-        return error.hint().map(Cow::from);
+    let width = wrap::stderr_width();
+    let message = format!("{ERROR}error:{ERROR:#} {}", report.message);
+    let mut text = wrap::wrap(&message, "error: ".len(), width) + "\n";
+    if let Some(hint) = report.hint {
+        let hint = wrap::wrap(&format!("  {HINT}hint:{HINT:#} {hint}"), "  hint: ".len(), width);
+        let _ = writeln!(text, "{hint}");
     }
-    if let Some(error) = error.downcast_ref::<web::StartError>() {
-        return error.hint().map(Cow::from);
-    }
-    let hint = error.downcast_ref::<IssueError>().and_then(IssueError::hint);
-    hint.or_else(|| error.downcast_ref::<api::StartError>().and_then(api::StartError::hint))
-        .map(Cow::from)
+    logging::write_last(text);
+    exit_code
 }
 
-/// The message, and those of its causes that it does not repeat.
+/// The error for arguments that clap rejects.
+pub fn from_clap(error: &clap::Error) -> anyhow::Error {
+    let text = error.to_string();
+    let message = text.split("\n\n").next().unwrap_or_default();
+    let message = message.strip_prefix("error: ").unwrap_or(message).trim().to_owned();
+    HintedError {
+        hint: "see --help for the arguments of the command".to_owned(),
+        cause: WrongUsage(message).into(),
+    }
+    .into()
+}
+
+/// The first hint in the chain of an error and its causes.
+fn hint(error: &anyhow::Error) -> Option<Cow<'_, str>> {
+    error
+        .chain()
+        .find_map(|cause| HINTED_ERRORS.iter().find_map(|hint_of| hint_of(cause)))
+}
+
+type HintOf = for<'e> fn(&'e (dyn Error + 'static)) -> Option<Cow<'e, str>>;
+
+/// The errors that have hints. `dyn Error` can be converted to a type only, not to another trait, so each type is listed.
+const HINTED_ERRORS: &[HintOf] = &[
+    hint_of::<HintedError>,
+    hint_of::<CertificateError>,
+    hint_of::<CredentialError>,
+    hint_of::<IssueError>,
+    hint_of::<DbError>,
+    hint_of::<api::StartError>,
+    hint_of::<web::StartError>,
+];
+
+fn hint_of<'e, E: Hint + 'static>(error: &'e (dyn Error + 'static)) -> Option<Cow<'e, str>> {
+    error.downcast_ref::<E>()?.hint()
+}
+
+/// The message, and those of the causes that it does not contain already.
 fn message(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |told, cause| {
+    error.chain().fold(String::new(), |message, cause| {
         let cause = cause.to_string();
-        match (told.is_empty(), told.contains(&cause)) {
+        match (message.is_empty(), message.contains(&cause)) {
             (true, _) => cause,
-            (false, true) => told,
-            (false, false) => format!("{told}: {cause}"),
+            (false, true) => message,
+            (false, false) => format!("{message}: {cause}"),
         }
     })
 }
@@ -194,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_that_the_message_repeats_is_told_once() {
+    fn a_cause_that_the_message_repeats_is_reported_once() {
         let repeated = Err::<(), _>(anyhow!("permission denied")).context("cannot read a: permission denied");
         assert_eq!(
             message(&repeated.expect_err("an error")),
@@ -204,6 +213,27 @@ mod tests {
         assert_eq!(
             message(&other.expect_err("an error")),
             "cannot read a: permission denied"
+        );
+    }
+
+    #[test]
+    fn the_hint_of_a_cause_is_found_below_other_errors() {
+        let wrapped = Err::<(), _>(CertificateError::NotConfigured).context("the site cannot start");
+        let wrapped = wrapped.expect_err("an error");
+        assert_eq!(
+            hint(&wrapped).as_deref(),
+            Hint::hint(&CertificateError::NotConfigured).as_deref()
+        );
+    }
+
+    #[test]
+    fn the_outermost_hint_and_the_exit_code_of_the_cause_count() {
+        let inner = Err::<(), _>(WrongUsage("wrong".to_owned())).hint("inner");
+        let outer = inner.hint("outer").expect_err("an error");
+        let report = ErrorReport::new(&outer);
+        assert_eq!(
+            (report.message.as_str(), report.hint.as_deref(), report.exit_code),
+            ("wrong", Some("outer"), WRONG_USAGE)
         );
     }
 }

@@ -94,7 +94,7 @@ pub fn finish() {
 
 /// Says the last words of a process on stderr, behind what was logged. A reader that is stuck holds up nothing for longer than
 /// [`LAST_WORDS`].
-pub fn say_last(text: String) {
+pub fn write_last(text: String) {
     finish();
     let (said, is_said) = mpsc::channel();
     let saying = thread::Builder::new().name("last words".to_owned()).spawn(move || {
@@ -138,7 +138,7 @@ fn log_panics() {
         if log::log_enabled!(target: OWN, log::Level::Error) {
             log::error!(target: OWN, "thread {thread} panicked at {place}: {message}");
         } else {
-            say_last(format!("thread {thread} panicked at {place}: {message}\n"));
+            write_last(format!("thread {thread} panicked at {place}: {message}\n"));
         }
         if thread == "main" {
             // With it the process ends.

@@ -7,7 +7,7 @@ use std::io::Write;
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 
-use super::{confirm, error_report::Hint as _, settings::SettingsArguments};
+use super::{confirm, error_report::WithHint as _, settings::SettingsArguments};
 use crate::{
     config::Role,
     db::{

@@ -9,7 +9,7 @@ use clap::{Args, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
-use super::{confirm, dev, error_report::Hint, settings::SettingsArguments};
+use super::{confirm, dev, error_report::WithHint as _, settings::SettingsArguments};
 use crate::{
     blog::sample::{self, DEFAULT_SEED, Sample},
     config::{DEV_TENANT_ID, Environment, Role, Settings},

@@ -4,7 +4,7 @@ use std::{future::Future, io, time::Duration};
 
 use actix_web::rt::System;
 
-use super::error_report::Hint;
+use super::error_report::WithHint as _;
 use crate::serve::{ListenError, Stopper, descriptors, stop};
 
 /// A server that listens, on its way to running.

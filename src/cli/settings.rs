@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::logging;
-use crate::config::{Flag, Loaded, Mistakes, Role, Settings, Sources};
+use crate::config::{ConfigErrors, Flag, Loaded, Role, Settings, Sources};
 
 /// `--config` and `--set`.
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ impl SettingsArguments {
         Sources {
             file: self.config.clone(),
             flags,
-            ..Sources::of_process()
+            ..Sources::from_process()
         }
     }
 
@@ -39,7 +39,7 @@ impl SettingsArguments {
     ///
     /// # Errors
     /// Everything that is wrong with the settings.
-    pub fn load(&self, role: Role, flags: Vec<Flag>) -> Result<Settings, Mistakes> {
+    pub fn load(&self, role: Role, flags: Vec<Flag>) -> Result<Settings, ConfigErrors> {
         self.load_with_origins(role, flags).map(|loaded| loaded.settings)
     }
 
@@ -47,7 +47,7 @@ impl SettingsArguments {
     ///
     /// # Errors
     /// Everything that is wrong with the settings.
-    pub fn load_with_origins(&self, role: Role, flags: Vec<Flag>) -> Result<Loaded, Mistakes> {
+    pub fn load_with_origins(&self, role: Role, flags: Vec<Flag>) -> Result<Loaded, ConfigErrors> {
         let loaded = Settings::load(&self.sources(flags), role)?;
         logging::start(&loaded.settings.log);
         for warning in &loaded.warnings {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
-    error_report::{Hint, WrongUsage},
+    error_report::{WithHint as _, WrongUsage},
     settings::SettingsArguments,
 };
 use crate::{

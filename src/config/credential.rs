@@ -1,15 +1,14 @@
-//! `[[client.credential]]`: what the web site may prove itself with, in order of preference.
+//! `[[client.credential]]`: what the web site can authenticate with, in order of preference.
 
 use std::path::PathBuf;
 
-use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    CertificateSettings,
+    certificate::CertificateSettings,
+    loader::Loader,
     quote::{is_path, quotable, secret_in_place_of_path},
-    redact::HIDDEN,
     validate::{guid, origin, secure_url, thumbprint},
     value::tables,
 };
@@ -18,13 +17,13 @@ use super::{
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub enum CredentialSettings {
-    /// A certificate with its key, in a file or a setting: the same keys as `client.cert_path` and so on.
+    /// A certificate with its private key, in a file or a setting, with the keys of `client.cert_path` and so on.
     File(CertificateSettings),
-    /// A certificate of Key Vault whose key stays there and signs.
+    /// A certificate in Key Vault. The private key stays there; Key Vault signs.
     KeyVaultSign(VaultSettings),
-    /// A certificate of Key Vault that is downloaded with its key.
+    /// A certificate in Key Vault that the site downloads with its private key.
     KeyVaultCertificate(VaultSettings),
-    /// The federated token that a cluster keeps in a file.
+    /// The federated token that a cluster writes to a file.
     WorkloadIdentity(WorkloadIdentitySettings),
     /// A token of a managed identity.
     ManagedIdentity(ManagedIdentitySettings),
@@ -40,7 +39,7 @@ tables!(CredentialSettings => "tables [[client.credential]] with source (file, k
 pub struct VaultSettings {
     /// Address of the vault, such as `https://NAME.vault.azure.net`.
     pub vault_url: Url,
-    /// Name of the certificate in it; its newest version is used.
+    /// Name of the certificate. The site uses its newest version.
     pub certificate: String,
 }
 
@@ -48,7 +47,7 @@ pub struct VaultSettings {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkloadIdentitySettings {
-    /// The file; `azure.federated_token_file` when not set.
+    /// The file. Default: `azure.federated_token_file`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
 }
@@ -57,7 +56,7 @@ pub struct WorkloadIdentitySettings {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManagedIdentitySettings {
-    /// Client id of a user-assigned one; `azure.client_id` when not set.
+    /// Client ID of a user-assigned identity. Default: `azure.client_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
 }
@@ -74,12 +73,12 @@ impl CredentialSettings {
         }
     }
 
-    /// Whether it is a managed identity that is not named.
-    pub(super) fn names_no_identity(&self) -> bool {
+    /// Whether it is a managed identity without a client ID.
+    pub(super) fn is_unnamed_managed_identity(&self) -> bool {
         matches!(self, Self::ManagedIdentity(ManagedIdentitySettings { client_id: None }))
     }
 
-    /// What is wrong with it, if anything.
+    /// What is wrong with the entry, if anything.
     pub(super) fn problem(&self) -> Option<String> {
         match self {
             Self::File(file) => file.problem(),
@@ -105,13 +104,11 @@ impl CertificateSettings {
             return Some(problem);
         }
         let problem = match (&self.path, &self.base64) {
-            (None, None) => "names neither cert_path nor cert_base64",
-            (Some(_), Some(_)) => "names both cert_path and cert_base64, and only one can be meant",
-            _ if self.key_path.is_some() && self.key_base64.is_some() => {
-                "names both key_path and key_base64, and only one can be meant"
-            }
+            (None, None) => "sets neither cert_path nor cert_base64",
+            (Some(_), Some(_)) => "sets both cert_path and cert_base64",
+            _ if self.key_path.is_some() && self.key_base64.is_some() => "sets both key_path and key_base64",
             _ if self.key_passphrase.is_some() && self.key_passphrase_file.is_some() => {
-                "names both key_passphrase and key_passphrase_file, and only one can be meant"
+                "sets both key_passphrase and key_passphrase_file"
             }
             _ if self.thumbprint.as_deref().is_some_and(|text| !thumbprint(text)) => {
                 "has a cert_thumbprint that is not 40 or 64 hex digits"
@@ -122,7 +119,8 @@ impl CertificateSettings {
     }
 }
 
-/// A path that is none: key, path, and the key that takes what the file holds. It is not told what stands there.
+/// Describes a path that is the content of a file instead. `paths` holds the key, the path, and the key for the content. The
+/// description does not repeat the value.
 fn content_in_place_of_path(paths: &[(&str, &Option<PathBuf>, &str)]) -> Option<String> {
     paths.iter().find_map(|(key, path, content)| {
         let text = path.as_ref()?.to_str()?;
@@ -131,14 +129,14 @@ fn content_in_place_of_path(paths: &[(&str, &Option<PathBuf>, &str)]) -> Option<
         if kind.is_none() && (!holds_secret || is_path(text)) {
             return None;
         }
-        let what = kind.map_or_else(|| "no path".to_owned(), |kind| kind.to_string());
+        let what = kind.map_or_else(|| "something else".to_owned(), |kind| kind.to_string());
         let where_to = if content.is_empty() {
             String::new()
         } else {
-            format!("; that belongs into {content}")
+            format!("; put that into {content}")
         };
         Some(format!(
-            "has a {key} that holds {what} in place of the path of a file{where_to}"
+            "has a {key} that holds {what} instead of the path of a file{where_to}"
         ))
     })
 }
@@ -146,16 +144,14 @@ fn content_in_place_of_path(paths: &[(&str, &Option<PathBuf>, &str)]) -> Option<
 impl VaultSettings {
     fn problem(&self) -> Option<String> {
         let Self { vault_url, certificate } = self;
-        // Azure's own rule for names.
+        // The rule of Azure.
         let is_name = (1..=127).contains(&certificate.len())
             && certificate
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !(secure_url(vault_url) && origin(vault_url)) {
             let shown = quotable(vault_url.as_str());
-            return Some(format!(
-                "vault_url {shown} is not an https URL with nothing else than a host"
-            ));
+            return Some(format!("vault_url {shown} is not an https URL with only a host"));
         }
         (!is_name).then(|| {
             format!(
@@ -166,11 +162,18 @@ impl VaultSettings {
     }
 }
 
-/// For showing settings.
-#[expect(clippy::ref_option, reason = "serde calls it so")]
-pub(super) fn hidden<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = secret
-        .as_ref()
-        .map(|secret| if secret.expose_secret().is_empty() { "" } else { HIDDEN });
-    text.serialize(serializer)
+/// The rule of `client.credential`: checks each entry.
+pub fn credentials(
+    loader: &mut Loader,
+    name: &'static str,
+    default: Vec<CredentialSettings>,
+) -> Vec<CredentialSettings> {
+    let list = loader.get(name, default);
+    for (n, entry) in (1..).zip(&list) {
+        if let Some(problem) = entry.problem() {
+            let hint = "see docs/certificates.md for each source and its keys";
+            loader.reject(name, &format!("entry {n} {problem}"), hint);
+        }
+    }
+    list
 }

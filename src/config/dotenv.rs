@@ -1,30 +1,30 @@
-//! `.env` as python-dotenv reads it, the library of the Python system whose files stay valid.
+//! Reads `.env` as python-dotenv does, the library of the Python system, so that its files stay valid.
 //!
 //! - `NAME=value`, with blanks around both, after an optional `export`. A line may be empty, or a comment after `#`.
-//! - An unquoted value ends before ` #` and before blanks at the end of its line. Everything else in it stands for itself:
+//! - An unquoted value ends before ` #` and before blanks at the end of its line. All other characters in it are literal:
 //!   blanks, quotation marks, apostrophes, `$` and backslashes. `NAME= # text` is empty.
 //! - In double quotes `\\ \' \" \a \b \f \n \r \t \v` are escapes, in single quotes `\\` and `\'`. A quoted value may have
 //!   several lines.
-//! - `${NAME}` and `${NAME:-default}` are replaced in all three, also in single quotes: by the environment's value, else by one
-//!   further up in the file, else by the default or nothing. `$NAME` alone is text.
+//! - `${NAME}` and `${NAME:-default}` are replaced in all three, even in single quotes: by the value in the environment, else by
+//!   that of an earlier line in the file, else by the default or nothing. `$NAME` without braces is literal.
 //! - Of two lines with the same name the last wins. A name without `=` is not set.
 //!
-//! Other libraries of this name differ from it in each of these points: docs/decisions/0070.
+//! Other dotenv libraries differ in each of these points: docs/decisions/0070.
 
 use std::{collections::BTreeMap, ops::Range};
 
-/// What the file says, in its order, and the lines that say nothing that can be understood.
+/// The variables in a file, and the lines that cannot be parsed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct DotEnv {
-    /// Names and values; each name once, at the place of its last line.
+    /// Names and values in the order of the file. Each name occurs once, at the position of its last line.
     pub variables: Vec<(String, String)>,
-    /// Numbers of the lines that could not be read, from 1.
-    pub wrong_lines: Vec<usize>,
+    /// Numbers of the lines that cannot be parsed, from 1.
+    pub invalid_lines: Vec<usize>,
 }
 
-/// Reads the text of a file. `environment` gives the value of a variable, for `${NAME}`.
+/// Parses the text of a file. `environment` returns the value of a variable, for `${NAME}`.
 pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> DotEnv {
-    // Python reads text so before anything else looks at it.
+    // Python converts line ends in this way before it parses the text.
     let text = text
         .trim_start_matches('\u{feff}')
         .replace("\r\n", "\n")
@@ -41,7 +41,7 @@ pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> DotEnv
         match reader.binding() {
             Some(Binding::Comment) => {}
             Some(Binding::Name(name, value)) => {
-                // A name that is not set has no default either.
+                // A name without `=` counts as set to nothing here: a default does not apply.
                 let known = |name: &str| values.get(name).map(|value| value.clone().unwrap_or_default());
                 let value = value.map(|value| expand(&value, |name| environment(name).or_else(|| known(name))));
                 values.insert(name.clone(), value.clone());
@@ -49,7 +49,7 @@ pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> DotEnv
                 read.variables.extend(value.map(|value| (name, value)));
             }
             None => {
-                read.wrong_lines
+                read.invalid_lines
                     .push(text.get(..begin).unwrap_or_default().matches('\n').count() + 1);
                 reader.skip(|c| c != '\n');
                 reader.take("\n");
@@ -58,7 +58,7 @@ pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> DotEnv
     }
 }
 
-/// What a line says.
+/// The content of a line.
 enum Binding {
     Comment,
     /// A name, and its value if it has one.
@@ -75,7 +75,7 @@ impl<'t> Reader<'t> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// Passes over what `is` says, and gives it.
+    /// Skips characters that match, and returns them.
     fn skip(&mut self, is: impl Fn(char) -> bool) -> &'t str {
         let rest = self.rest();
         let end = rest.find(|c| !is(c)).unwrap_or(rest.len());
@@ -89,12 +89,11 @@ impl<'t> Reader<'t> {
         is_there
     }
 
-    /// One line, or more where a value in quotes has several. `None` when it cannot be read; the reader is then where that was
-    /// found out, as python-dotenv's is.
+    /// Parses one line, or more if a quoted value has several lines. `None` if it is invalid; the reader then stands where the
+    /// error was found, like that of python-dotenv.
     fn binding(&mut self) -> Option<Binding> {
         self.skip_export();
         let name = match self.rest().chars().next()? {
-            // A comment.
             '#' => None,
             '\'' => Some(self.quoted_name()?),
             _ => Some(self.some(|c| c != '=' && c != '#' && !is_space(c))?.to_owned()),
@@ -161,7 +160,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Up to the next quotation mark that has no backslash before it.
+    /// Parses up to the next quotation mark without a backslash before it.
     fn quoted(&mut self, mark: char, unescape: impl Fn(char) -> Option<char>) -> Option<String> {
         let Range { start, end } = closing(self.rest(), mark)?;
         let inside = self.rest().get(start..end).unwrap_or_default();
@@ -191,7 +190,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// The inside of a quoted text that begins with `mark`: up to the next one. A backslash takes the character after it along.
+/// The range inside a quoted text that begins with `mark`, up to the closing one. A character after a backslash does not close it.
 fn closing(text: &str, mark: char) -> Option<Range<usize>> {
     let start = mark.len_utf8();
     let mut chars = text.char_indices().skip(1);
@@ -206,7 +205,7 @@ fn closing(text: &str, mark: char) -> Option<Range<usize>> {
     None
 }
 
-/// Before the first `#` that has blanks before it, and without those.
+/// Removes a comment: the first `#` with blanks before it, those blanks, and everything after.
 fn without_comment(line: &str) -> &str {
     let mut blanks_from = None;
     for (at, c) in line.char_indices() {
@@ -322,7 +321,7 @@ mod tests {
     #[test]
     fn a_line_that_cannot_be_read_is_told_by_its_number_and_costs_no_other() {
         let read = parse("A=1\nnot a binding\nB=\"never closed\nC=3\n'=x\n", |_| None);
-        assert_eq!(read.wrong_lines, [2, 3, 5]);
+        assert_eq!(read.invalid_lines, [2, 3, 5]);
         assert_eq!(
             read.variables,
             [("A".to_owned(), "1".to_owned()), ("C".to_owned(), "3".to_owned())]

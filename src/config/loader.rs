@@ -1,27 +1,23 @@
-//! Reads settings one by one from everything that was given, and goes on after a mistake, so that all are told at once.
+//! Reads the settings one by one, and continues after an error, so that all errors are reported at once.
 //!
-//! Remembers each name it was asked for: what was given and not asked for does not exist.
+//! Records each name that was read: any other name that has a value is not a setting.
 
-use figment::{
-    Figment, Metadata, Profile, Provider,
-    util::nest,
-    value::{Dict, Map, Value},
-};
+use figment::value::Value;
 use serde_json::Value as Json;
 
 use super::{
-    Mistake,
-    aliases::older_name_of,
+    error::{ConfigError, ConfigErrorKind},
     quote::{hidden_because, quotable},
     redact::HIDDEN,
     secret_text::secret_kind,
+    section::Declaration,
     sources::{Collected, Given, Origin, variable_of},
     validate::thumbprint,
     value::{Form, SettingValue, cleaned, unquoted},
 };
 
-/// Least likeness (1 is the same) of a name that is offered in place of an unknown one.
-const LIKE_ENOUGH: f64 = 0.6;
+/// Least similarity (1 is identical) at which a known name is suggested for an unknown one.
+const MIN_SIMILARITY: f64 = 0.6;
 
 /// A setting, its value and where that came from.
 #[derive(Debug, Clone)]
@@ -30,134 +26,128 @@ pub struct Entry {
     pub name: &'static str,
     /// The value in force; secrets hidden, `null` when not set.
     pub value: Json,
-    /// The value when nobody gives one.
+    /// The default, in the same form.
     pub default: Json,
-    /// Such as `default`, `blog.toml`, `environment variable FLASK_PORT`.
-    pub origin: String,
+    /// Which values are accepted, such as `a whole number from 0 to 65535`.
+    pub accepts: String,
+    /// Where the value in force was set.
+    pub origin: Origin,
 }
 
-/// Hands out settings, and collects what is wrong with them.
+/// Reads settings, and collects the errors in them.
 pub struct Loader {
-    figment: Figment,
-    given: Vec<(String, Origin)>,
-    not_settings: Vec<String>,
+    given: Vec<Given>,
+    unknown_variables: Vec<String>,
+    declarations: Vec<&'static Declaration>,
     entries: Vec<Entry>,
-    mistakes: Vec<Mistake>,
+    errors: Vec<ConfigError>,
     warnings: Vec<String>,
 }
 
 impl Loader {
-    /// A loader of all that was given.
-    pub fn new(collected: Collected) -> Self {
+    /// A loader for everything that was collected from the sources.
+    pub fn new(collected: Collected, declarations: Vec<&'static Declaration>) -> Self {
         let Collected {
             given,
-            not_settings,
-            mistakes,
+            unknown_variables,
+            errors,
             warnings,
         } = collected;
-        let names = given
-            .iter()
-            .map(|given| (given.setting.clone(), given.origin.clone()))
-            .collect();
-        let figment = given.into_iter().fold(Figment::new(), Figment::merge);
         Self {
-            figment,
-            given: names,
-            not_settings,
+            given,
+            unknown_variables,
+            declarations,
             entries: Vec::new(),
-            mistakes,
+            errors,
             warnings,
         }
     }
 
-    /// A setting of which every value of its type will do.
+    /// Reads a setting that accepts every value of its type.
     pub fn get<T: SettingValue + Clone>(&mut self, name: &'static str, default: T) -> T {
-        self.get_if(name, default, "", |_| true)
+        self.get_if(name, default, T::EXPECTED, |_| true)
     }
 
-    /// A setting whose value must pass `check`; `expected` says what does: `must be …`. The default need not pass.
+    /// Reads a setting whose value must pass `is_valid`; `expected` completes the sentence "must be …". The default need not
+    /// pass.
     pub fn get_if<T: SettingValue + Clone>(
         &mut self,
         name: &'static str,
         default: T,
         expected: &str,
-        check: impl Fn(&T) -> bool,
+        is_valid: impl Fn(&T) -> bool,
     ) -> T {
         let mut entry = Entry {
             name,
             value: default.show(),
             default: default.show(),
-            origin: "default".to_owned(),
+            accepts: expected.to_owned(),
+            origin: Origin::Default,
         };
-        let mut taken = default;
-        if let Ok(found) = self.figment.find_value(name) {
-            entry.origin = self
-                .figment
-                .get_metadata(found.tag())
-                .map(|m| m.name.to_string())
-                .unwrap_or_default();
-            let found = cleaned(found, T::FORM);
-            self.warn_of_quotes(name, &found, T::FORM, &entry.origin);
-            let reason = match T::read(&found) {
-                // "Not set", in a file that has every setting.
-                _ if is_blank(&found) && !entry.origin.starts_with(FLAG) => None,
-                Ok(value) if check(&value) => {
-                    entry.value = without_secrets(name, value.show());
-                    taken = value;
-                    None
+        let mut result = default;
+        if let Some(given) = self.given.iter().rev().find(|given| given.setting == name) {
+            entry.origin = given.origin.clone();
+            let value = cleaned(given.value.clone(), T::FORM);
+            self.warn_about_quotes(name, &value, T::FORM, &entry.origin);
+            match T::read(&value) {
+                // An empty value in a file means "not set". An empty flag is an error.
+                _ if is_blank(&value) && !matches!(entry.origin, Origin::Flag(_)) => {}
+                Ok(valid) if is_valid(&valid) => {
+                    entry.value = without_secrets(name, valid.show());
+                    result = valid;
                 }
-                Ok(_) => Some(format!("must be {expected}")),
-                Err(more) => {
-                    let expected = if expected.is_empty() { T::EXPECTED } else { expected };
-                    let more = if more.is_empty() {
-                        String::new()
-                    } else {
-                        format!(": {more}")
-                    };
-                    Some(format!("must be {expected}{more}"))
+                Ok(_) => self.reject_value::<T>(name, &value, &entry.origin, expected.to_owned()),
+                Err(more) if more.is_empty() => {
+                    self.reject_value::<T>(name, &value, &entry.origin, expected.to_owned());
                 }
-            };
-            if let Some(hint) = reason {
-                let hint = T::advice(name, &found).unwrap_or(hint);
-                let secret = found.as_str().and_then(hidden_because);
-                let secret = secret.filter(|_| matches!(T::FORM, Form::Text | Form::Path));
-                let (problem, origin) = (secret.unwrap_or_else(|| T::quote(&found)), Some(entry.origin.clone()));
-                self.mistakes.push(Mistake {
-                    setting: name.to_owned(),
-                    problem,
-                    origin,
-                    hint,
-                });
+                Err(more) => self.reject_value::<T>(name, &value, &entry.origin, format!("{expected}: {more}")),
             }
         }
         self.entries.push(entry);
-        taken
+        result
     }
 
-    /// Records something that works and is probably not meant.
+    fn reject_value<T: SettingValue>(&mut self, name: &str, value: &Value, origin: &Origin, expected: String) {
+        let (hint, expected) = match T::advice(name, value) {
+            Some(advice) => (advice, None),
+            None => (format!("must be {expected}"), Some(expected)),
+        };
+        let secret = value.as_str().and_then(hidden_because);
+        let secret = secret.filter(|_| matches!(T::FORM, Form::Text | Form::Path));
+        self.errors.push(ConfigError {
+            kind: ConfigErrorKind::Invalid { expected },
+            setting: name.to_owned(),
+            problem: secret.unwrap_or_else(|| T::quote(value)),
+            origin: Some(origin.to_string()),
+            hint,
+        });
+    }
+
+    /// Records something that works but is probably not intended.
     pub fn warn(&mut self, warning: String) {
         self.warnings.push(warning);
     }
 
-    /// Of a secret nothing is taken away, so that is told.
-    fn warn_of_quotes(&mut self, name: &str, value: &Value, form: Form, origin: &str) {
+    /// Quotation marks around a secret are part of it, but probably not intended.
+    fn warn_about_quotes(&mut self, name: &str, value: &Value, form: Form, origin: &Origin) {
         let is_quoted = value.as_str().is_some_and(|text| text != unquoted(text));
         if form == Form::Secret && is_quoted {
             self.warn(format!(
-                "{name} begins and ends with a quotation mark ({origin}), and both count: Docker's --env-file leaves them \
-                 around values"
+                "{name} begins and ends with a quotation mark ({origin}), and both are part of the secret: Docker's \
+                 --env-file does not remove quotation marks"
             ));
         }
     }
 
-    /// Records that a setting does not go together with others.
-    pub fn refuse(&mut self, name: &'static str, problem: &str, hint: &str) {
+    /// Records that a setting contradicts other settings.
+    pub fn reject(&mut self, name: &'static str, problem: &str, hint: &str) {
         let origin = self
             .entries
             .iter()
             .find(|entry| entry.name == name)
-            .map(|entry| entry.origin.clone());
-        self.mistakes.push(Mistake {
+            .map(|entry| entry.origin.to_string());
+        self.errors.push(ConfigError {
+            kind: ConfigErrorKind::Conflict,
             setting: name.to_owned(),
             problem: problem.to_owned(),
             origin,
@@ -165,76 +155,91 @@ impl Loader {
         });
     }
 
-    /// Records that a setting is needed and not there. Not when its value was wrong, or that of one of `others` that may
-    /// stand in its place: that has been told.
-    pub fn demand(&mut self, name: &'static str, others: &[&str], what: &str) {
-        let is_it = |mistake: &Mistake| mistake.setting == name || others.contains(&mistake.setting.as_str());
-        if self.mistakes.iter().any(is_it) {
+    /// Records that two settings are set that exclude each other.
+    pub fn reject_both(&mut self, one: &'static str, other: &'static str) {
+        self.reject(
+            other,
+            &format!("is set together with {one}, but only one of them can be used"),
+            &format!("set {one} or {other}, not both"),
+        );
+    }
+
+    /// Records that a required setting is missing, unless the value of the setting or of one of its `alternatives` is
+    /// already reported as invalid.
+    pub fn require(&mut self, name: &'static str, alternatives: &[&str], expected: &str) {
+        let is_about_it = |error: &ConfigError| error.setting == name || alternatives.contains(&error.setting.as_str());
+        if self.errors.iter().any(is_about_it) {
             return;
         }
         let (section, key) = name.split_once('.').unwrap_or(("", name));
-        let older = older_name_of(name).map_or_else(String::new, |older| format!(" (older name {older})"));
-        self.mistakes.push(Mistake {
+        let alias = self
+            .declarations
+            .iter()
+            .find(|declaration| declaration.name == name)
+            .and_then(|declaration| declaration.aliases.last())
+            .map_or_else(String::new, |alias| format!(" (alias {})", alias.name));
+        let remedy = format!(
+            "set {key} under [{section}] in blog.toml, or {}{alias}",
+            variable_of(name)
+        );
+        self.errors.push(ConfigError {
             setting: name.to_owned(),
             problem: "is not set".to_owned(),
             origin: None,
-            hint: format!(
-                "{what}; set {key} under [{section}] in blog.toml, or {}{older}",
-                variable_of(name)
-            ),
+            hint: format!("{expected}; {remedy}"),
+            kind: ConfigErrorKind::Missing {
+                expected: expected.to_owned(),
+                remedy,
+            },
         });
     }
 
-    /// Everything that was asked for, and what is wrong, unknown names included.
-    pub fn finish(mut self) -> (Vec<Entry>, Vec<Mistake>, Vec<String>) {
+    /// All settings, and all errors and warnings, including those about unknown names.
+    pub fn finish(mut self) -> (Vec<Entry>, Vec<ConfigError>, Vec<String>) {
         let known: Vec<&'static str> = self.entries.iter().map(|entry| entry.name).collect();
-        for (setting, origin) in &self.given {
+        for Given { setting, origin, .. } in &self.given {
             if known.contains(&setting.as_str()) {
                 continue;
             }
-            let hint = nearest(setting, &known).map_or_else(
+            let hint = most_similar(setting, &known).map_or_else(
                 || "blogctl config lists all settings".to_owned(),
                 |name| match origin {
                     Origin::Environment(_) | Origin::DotEnv(_) => format!("did you mean {}?", variable_of(name)),
-                    Origin::File(_) | Origin::Flag(_) => format!("did you mean {name}?"),
+                    Origin::Default | Origin::File(_) | Origin::Flag(_) => format!("did you mean {name}?"),
                 },
             );
-            let problem = "is not a setting".to_owned();
-            // A name is what stands before `=`, which may be anything.
-            let setting = quotable(setting).into_owned();
-            self.mistakes.push(Mistake {
-                setting,
-                problem,
+            self.errors.push(ConfigError {
+                kind: ConfigErrorKind::Unknown,
+                // The name is whatever stands before `=`, and may be a secret.
+                setting: quotable(setting).into_owned(),
+                problem: "is not a setting".to_owned(),
                 origin: Some(origin.to_string()),
                 hint,
             });
         }
-        for variable in &self.not_settings {
-            let meant = known
+        for variable in &self.unknown_variables {
+            let similar = known
                 .iter()
                 .map(|name| variable_of(name))
                 .find(|name| name.replace("__", "_") == *variable);
-            if let Some(meant) = meant {
+            if let Some(similar) = similar {
                 self.warnings.push(format!(
-                    "{variable} is not a setting: did you mean {meant}, with two underscores?"
+                    "{variable} is not a setting: did you mean {similar}, with two underscores?"
                 ));
             }
         }
-        (self.entries, self.mistakes, self.warnings)
+        (self.entries, self.errors, self.warnings)
     }
 }
-
-/// How the origin of a flag's value begins.
-const FLAG: &str = "flag ";
 
 fn is_blank(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
-/// A setting's value as `blogctl config` shows it: nothing in it that could be a secret, whatever the setting is for.
+/// A setting's value as `blogctl config` shows it, without anything that could be a secret, in whatever setting it is.
 fn without_secrets(name: &str, value: Json) -> Json {
     match value {
-        // Its digits are random, and public.
+        // A thumbprint looks like a secret, but is public.
         Json::String(text) if name.ends_with("cert_thumbprint") && thumbprint(&text) => Json::String(text),
         Json::String(text) if secret_kind(&text).is_some() => Json::String(HIDDEN.to_owned()),
         Json::Array(items) => Json::Array(items.into_iter().map(|item| without_secrets(name, item)).collect()),
@@ -251,34 +256,22 @@ fn without_secrets(name: &str, value: Json) -> Json {
     }
 }
 
-/// The known name most like `wrong`; of a name without section, the one whose key is most like it.
-fn nearest(wrong: &str, known: &[&'static str]) -> Option<&'static str> {
-    let likeness = |name: &'static str| {
-        let comparable = if wrong.contains('.') {
+/// The known name that is most similar to `unknown`. If that has no section, only the keys are compared.
+fn most_similar(unknown: &str, known: &[&'static str]) -> Option<&'static str> {
+    let similarity = |name: &'static str| {
+        let comparable = if unknown.contains('.') {
             name
         } else {
             name.split_once('.').map_or(name, |(_, key)| key)
         };
-        strsim::normalized_damerau_levenshtein(wrong, comparable)
+        strsim::normalized_damerau_levenshtein(unknown, comparable)
     };
     known
         .iter()
-        // Of several that are alike, the first.
+        // `max_by` returns the last of several equal names; the first is wanted.
         .rev()
-        .map(|name| (*name, likeness(name)))
-        .filter(|(_, likeness)| *likeness >= LIKE_ENOUGH)
+        .map(|name| (*name, similarity(name)))
+        .filter(|(_, similarity)| *similarity >= MIN_SIMILARITY)
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .map(|(name, _)| name)
-}
-
-/// Each value is a provider of its own, so that figment remembers each one's origin.
-impl Provider for Given {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.origin.to_string())
-    }
-
-    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
-        let content = nest(&self.setting, self.value.clone()).into_dict().unwrap_or_default();
-        Ok(Profile::Default.collect(content))
-    }
 }

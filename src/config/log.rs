@@ -3,23 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    loader::Loader,
+    aliases,
+    rules::text,
+    section::section,
     validate::{A_LOG_FILTER, log_filter},
     value::choices,
 };
 
-/// `[log]`.
-#[derive(Debug, Clone)]
-pub struct LogSettings {
-    /// `log.level`, older name `LOG_LEVEL`: `error`, `warn`, `info`, `debug`, `trace`, `off`, or a list such
-    /// as `info,blogctl::entra=debug`.
-    /// The older `DEBUG=true` means `debug`.
-    pub level: String,
-    /// `log.format`: `text` or `json`.
-    pub format: LogFormat,
-}
-
-/// How a log line looks.
+/// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
@@ -32,21 +23,17 @@ pub enum LogFormat {
 
 choices!(LogFormat => "text or json");
 
-impl LogSettings {
-    pub(super) fn read(loader: &mut Loader) -> Self {
-        let default = Self::default();
-        Self {
-            level: loader.get_if("log.level", default.level, A_LOG_FILTER, |level| log_filter(level)),
-            format: loader.get("log.format", default.format),
-        }
-    }
-}
+section! {
+    /// What is logged, and in which form.
+    #[derive(Debug, Clone)]
+    pub struct LogSettings = "log" {
+        /// `error`, `warn`, `info`, `debug`, `trace`, `off`, or a list such as `info,blogctl::entra=debug`. `DEBUG=true`
+        /// means `debug`.
+        #[alias(DEBUG via aliases::debug, LOG_LEVEL via aliases::log_level)]
+        pub level: String = "info".to_owned(), text(A_LOG_FILTER, log_filter);
 
-impl Default for LogSettings {
-    fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-            format: LogFormat::Text,
-        }
+        /// `text`, or `json` for one object per line with `time`, `level`, `target`, `message`, and `request_id` and
+        /// `trace_id` if there are any.
+        pub format: LogFormat = LogFormat::Text;
     }
 }

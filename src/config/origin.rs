@@ -1,27 +1,27 @@
-//! Origins of other sites, as browsers send them in `Origin` (RFC 6454 §6.2). An entry that no browser sends would let
-//! nobody in, silently: it is rejected, with the reason.
+//! Origins of other sites, as browsers send them in `Origin` (RFC 6454 §6.2). An entry that no browser sends would silently allow
+//! no origin, so it is rejected with the reason.
 
 use url::Url;
 
-/// Why an entry is not an origin. The entry itself is not repeated: it may hold a password.
+/// Why an entry is not an origin. The message does not repeat the entry, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
-    /// `https://*.example.com`, or `*` beside others.
-    #[error("has a wildcard, and browsers send the origin itself")]
+    /// `https://*.example.com`, or `*` together with others.
+    #[error("has a wildcard, but browsers send the origin itself")]
     Wildcard,
-    /// What sandboxed frames and files send.
+    /// `null`, which sandboxed frames and local files send.
     #[error("is null, which every sandboxed page and local file sends")]
     Null,
     /// Anything that is not `scheme://host[:port]`.
     #[error("is not an origin of the form scheme://host[:port]")]
     NotAnOrigin,
-    /// An address of something on the site.
-    #[error("has a path, a query or a fragment, and browsers send none of them")]
+    /// The address of a page.
+    #[error("has a path, a query or a fragment, but browsers send none of them")]
     Path,
     /// A user name or a password.
-    #[error("has a user name or a password, and browsers send neither")]
+    #[error("has a user name or a password, but browsers send neither")]
     UserInfo,
-    /// Pages are served over HTTP.
+    /// Only pages served over HTTP have such an origin.
     #[error("begins with neither https:// nor http://")]
     Scheme,
 }
@@ -31,20 +31,18 @@ impl OriginError {
     pub fn hint(self) -> &'static str {
         match self {
             Self::Wildcard => {
-                "list each origin, such as https://app.example.com, or set * alone, which lets every origin call"
+                "list each origin, such as https://app.example.com, or set * alone to let every origin call"
             }
-            Self::Null => {
-                "serve the page from a site and list its origin, or set * alone, which lets every origin call"
-            }
+            Self::Null => "serve the page from a site and list its origin, or set * alone to let every origin call",
             _ => "list origins such as https://app.example.com",
         }
     }
 }
 
-/// The origin as browsers write it: lower case, without a default port or a slash at the end, whether or not the entry is.
+/// The origin as browsers send it: in lower case, without a default port and without a slash at the end.
 ///
 /// # Errors
-/// See [`OriginError`].
+/// If the entry is not an origin: see [`OriginError`].
 pub fn parse_origin(entry: &str) -> Result<String, OriginError> {
     let entry = entry.trim();
     if entry.contains('*') {
@@ -89,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_browser_sends_is_rejected_with_its_reason() {
+    fn an_entry_that_no_browser_sends_is_rejected_with_the_reason() {
         for (entry, expected) in [
             ("*", OriginError::Wildcard),
             ("https://*.a.example", OriginError::Wildcard),

@@ -4,34 +4,34 @@
 use std::{borrow::Cow, path::Path};
 
 use super::{
-    redact::{HIDDEN, masked},
+    redact::{HIDDEN, redacted_address},
     secret_text::{SecretKind, secret_kind},
 };
 
-/// A text for a message: whole when nothing in it can be secret, without user, password, query and fragment when it is a URL,
-/// hidden otherwise.
+/// A text for a message: unchanged if nothing in it can be a secret; a URL without user name, password, query and fragment;
+/// otherwise hidden.
 pub fn quotable(text: &str) -> Cow<'_, str> {
-    // Of a URL, most can be shown.
+    // Most of a URL can be shown.
     if secret_kind(text).is_some_and(|kind| kind != SecretKind::ConnectionString) {
         return Cow::Borrowed(HIDDEN);
     }
-    let masked = masked(text);
-    if secret_kind(&masked).is_some() {
+    let redacted = redacted_address(text);
+    if secret_kind(&redacted).is_some() {
         Cow::Borrowed(HIDDEN)
     } else {
-        Cow::Owned(masked)
+        Cow::Owned(redacted)
     }
 }
 
-/// Why a text is not shown, for a message. `None` when it can be.
+/// For a message: why a text is not shown. `None` if it can be shown.
 pub fn hidden_because(text: &str) -> Option<String> {
     (quotable(text) == HIDDEN && text != HIDDEN).then(|| match secret_kind(text) {
-        Some(kind) => format!("holds {kind}, and is not shown"),
-        None => "may hold a secret, and is not shown".to_owned(),
+        Some(kind) => format!("contains {kind}, which is not shown"),
+        None => "may contain a secret, and is not shown".to_owned(),
     })
 }
 
-/// A path for a message, hidden where no file is and the text could be a secret.
+/// A path for a message. It is hidden if no such file exists and the text could be a secret.
 pub fn quotable_path(path: &Path) -> Cow<'_, str> {
     let text = path.to_string_lossy();
     if secret_kind(&text).is_none() || is_path(&text) {
@@ -41,14 +41,14 @@ pub fn quotable_path(path: &Path) -> Cow<'_, str> {
     }
 }
 
-/// The path of a file that holds nothing but a secret, for a message. Where no file is, the text may be that secret, however plain
-/// it is: only what has the form of a path is shown.
+/// For a message: the path of a file that contains only a secret. If no such file exists, even plain text may be the secret
+/// itself, so it is shown only if it looks like a path.
 pub fn quotable_secret_path(path: &Path) -> Cow<'_, str> {
     let text = path.to_string_lossy();
     if is_path(&text) { text } else { Cow::Borrowed(HIDDEN) }
 }
 
-/// Whether a text names a file that is there, or looks like a path and like no secret.
+/// Whether a text names an existing file, or looks like a path and not like a secret.
 pub fn is_path(text: &str) -> bool {
     if secret_kind(text).is_some_and(SecretKind::is_certain) {
         return false;
@@ -56,7 +56,7 @@ pub fn is_path(text: &str) -> bool {
     Path::new(text).symlink_metadata().is_ok() || (looks_like_path(text) && secret_kind(text).is_none())
 }
 
-/// Whether it has the form of a path: folders, or an ending.
+/// Whether a text has the form of a path: it has folders or a file extension.
 pub fn looks_like_path(text: &str) -> bool {
     let text = text.trim();
     let has_plain_chars = text
@@ -75,7 +75,7 @@ pub fn looks_like_path(text: &str) -> bool {
     has_plain_chars && (has_folder || has_ending)
 }
 
-/// What kind of secret stands in the place of a path, if one does.
+/// The kind of secret that `path` is, if it is a secret and not a path.
 pub fn secret_in_place_of_path(path: &str) -> Option<SecretKind> {
     secret_kind(path).filter(|_| !is_path(path))
 }
@@ -114,7 +114,7 @@ mod tests {
                 URL_SAFE_NO_PAD.encode(random),
                 hex::encode(random),
             ] {
-                // A part between two signs can be too short to be judged, and is then too short to matter.
+                // A part between two separators can be too short to be recognised, and is then too short to matter.
                 let shown = quotable(&key);
                 assert!(
                     shown == HIDDEN || key.split(['+', '/', '-', '_']).all(|part| part.len() < SHORTEST_HEX),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_settings_usually_hold_is_shown() {
+    fn usual_values_of_settings_are_shown() {
         for text in [
             "fifty",
             "contoso",
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_shown_and_what_only_stands_in_its_place_is_not() {
+    fn a_path_is_shown_and_a_secret_in_its_place_is_not() {
         let folder = tempfile::tempdir().expect("a folder");
         let odd = folder.path().join("Pa$$w0rd!");
         std::fs::write(&odd, "").expect("written");

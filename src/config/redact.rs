@@ -1,14 +1,18 @@
-//! Addresses as messages show them: a wrong one is quoted, and may hold a password all the same.
+//! Removes secrets from addresses for messages: also an invalid address, which a message quotes, may contain a password.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Serialize as _, Serializer};
+use url::Url;
 
 /// What stands in place of a secret.
 pub const HIDDEN: &str = "********";
 
-/// A value with what stands before `@` and behind `?` or `#` in an address hidden. It need not be an address that can be
-/// parsed: it is the wrong ones that are told.
-pub fn masked(text: &str) -> String {
+/// Hides the user name and the password before `@`, and everything after `?` or `#`. The text need not be a valid address:
+/// messages quote invalid ones.
+pub fn redacted_address(text: &str) -> String {
     let scheme = match (text.find("://"), text.find(':')) {
         (Some(end), _) => end + 3,
-        // Without slashes the first colon may be the one before the password.
+        // Without slashes, the first colon may stand before the password.
         (None, Some(_)) => 0,
         (None, None) => return without_query(text),
     };
@@ -19,12 +23,50 @@ pub fn masked(text: &str) -> String {
     }
 }
 
-/// A query names what it tells; of an address, the fragment may belong to a password.
+/// Hides the query, and the fragment, which may be part of a password that contains `#`.
 fn without_query(text: &str) -> String {
     match text.find(['?', '#']) {
         Some(at) if at + 1 < text.len() => format!("{}{HIDDEN}", text.get(..=at).unwrap_or_default()),
         _ => text.to_owned(),
     }
+}
+
+/// The address of a server without its password. If it cannot be parsed, everything after the scheme is hidden.
+pub fn without_password(address: &str) -> String {
+    let is_file = !address.contains("://") && !address.starts_with("postgres");
+    if is_file {
+        return address.to_owned();
+    }
+    if address.starts_with("sqlite") {
+        return redacted_address(address);
+    }
+    let all_hidden = || match address.split_once(':') {
+        Some((scheme, _)) => format!("{scheme}://{HIDDEN}"),
+        None => HIDDEN.to_owned(),
+    };
+    let Ok(mut url) = Url::parse(address) else {
+        return all_hidden();
+    };
+    // An unencoded / ? or # in a password moves the rest of the password behind the host, and a query may hold one, too.
+    if url.cannot_be_a_base() || url.query().is_some() || url.fragment().is_some() || url.path().contains('@') {
+        return all_hidden();
+    }
+    if url.password().is_some() && url.set_password(Some(HIDDEN)).is_err() {
+        return all_hidden();
+    }
+    url.to_string()
+}
+
+/// Serializes a secret as asterisks, and an empty one as empty text.
+///
+/// # Errors
+/// Those of the serializer.
+#[expect(clippy::ref_option, reason = "serde passes the field by reference")]
+pub fn redacted<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = secret
+        .as_ref()
+        .map(|secret| if secret.expose_secret().is_empty() { "" } else { HIDDEN });
+    text.serialize(serializer)
 }
 
 #[cfg(test)]
@@ -46,7 +88,7 @@ mod tests {
             "https:/u:s3cretpw@host",
             "host?password=s3cretpw",
         ] {
-            let shown = masked(address);
+            let shown = redacted_address(address);
             assert!(
                 !shown.contains("retpw") && shown.contains(HIDDEN) && shown.contains("host"),
                 "{shown}"
@@ -65,7 +107,7 @@ mod tests {
             "",
             "why?",
         ] {
-            assert_eq!(masked(text), text);
+            assert_eq!(redacted_address(text), text);
         }
     }
 }

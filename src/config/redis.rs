@@ -1,4 +1,4 @@
-//! `[redis]`: what replicas of the web site share. Its URL may hold a password, which is never shown.
+//! `[redis]`: what replicas of the web site share. Its URL may contain a password, which is never shown.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -8,43 +8,60 @@ use serde_json::{Value as Json, json};
 use url::Url;
 
 use super::{
-    database::without_password,
-    loader::Loader,
-    value::{SettingValue, text},
+    redact::without_password,
+    rules::{seconds, text},
+    section::section,
+    value::{self, SettingValue},
 };
 use crate::loopback::is_loopback;
 
-/// `[redis]`.
-#[derive(Clone)]
-pub struct RedisSettings {
-    /// `redis.url`: `redis://HOST`, or `rediss://HOST` over TLS, with user, password, port and database number where
-    /// needed. When not set, sessions are in the site's own memory.
-    pub url: Option<RedisUrl>,
-    /// `redis.ca_file`: PEM file of the certificates to trust in place of the system's.
-    pub ca_file: Option<PathBuf>,
-    /// `redis.timeout_seconds`: longest time for connecting, and for an answer.
-    pub timeout: Duration,
-    /// `redis.key_prefix`: what the names of all keys begin with.
-    pub key_prefix: String,
+section! {
+    /// What replicas of the web site share: sessions and tokens, encrypted. See [replicas.md](replicas.md).
+    #[derive(Clone)]
+    pub struct RedisSettings = "redis" {
+        /// `redis://HOST`, or `rediss://HOST` over TLS, with user, password, port and database number if needed. If it is not
+        /// set, sessions are in the memory of the site. A password in it is secret.
+        pub url: Option<RedisUrl> = None;
+
+        /// PEM file with the certificates to trust instead of the system's.
+        pub ca_file: Option<PathBuf> = None;
+
+        /// Timeout of connecting, and of one response.
+        #[key(timeout_seconds)]
+        pub timeout: Duration = Duration::from_secs(2), seconds(1..=30);
+
+        /// Prefix of the names of all keys.
+        pub key_prefix: String = "blogctl".to_owned(), text(
+            "1 to 64 letters, digits, hyphens, underscores, dots and colons",
+            key_prefix,
+        );
+    }
 }
 
-/// Where Redis is. Shown without its password.
+fn key_prefix(prefix: &str) -> bool {
+    (1..=64).contains(&prefix.len())
+        && prefix
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+}
+
+/// Address of Redis. `Debug` and `Display` hide the password.
 #[derive(Clone)]
 pub struct RedisUrl(SecretString);
 
 impl RedisUrl {
-    /// Of a test's own server.
+    /// The address of a test's server.
     #[cfg(test)]
     pub fn of_test(address: &str) -> Self {
         Self(SecretString::from(address))
     }
 
-    /// With the password.
+    /// The address with the password.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// Whether it is reached over TLS, or on this very machine.
+    /// Whether the connection uses TLS or stays on this machine.
     pub fn is_private(&self) -> bool {
         Url::parse(self.expose()).is_ok_and(|url| url.scheme() == "rediss" || is_loopback(&url))
     }
@@ -73,17 +90,17 @@ impl fmt::Debug for RedisSettings {
 impl SettingValue for RedisUrl {
     const EXPECTED: &'static str = "redis://HOST or rediss://HOST, such as rediss://:PASSWORD@cache.example.com:6380/0";
 
-    fn read(value: &Value) -> Result<Self, String> {
-        let address = text(value)?.trim();
-        // What the parser says of it could repeat a part of the password.
+    fn read(given: &Value) -> Result<Self, String> {
+        let address = value::text(given)?.trim();
+        // The parser's error could repeat a part of the password.
         let url = Url::parse(address).map_err(|_| String::new())?;
         let is_database = url.path().trim_matches('/').bytes().all(|byte| byte.is_ascii_digit());
-        let is_one = matches!(url.scheme(), "redis" | "rediss")
+        let is_valid = matches!(url.scheme(), "redis" | "rediss")
             && url.has_host()
             && is_database
             && url.query().is_none()
             && url.fragment().is_none();
-        if is_one {
+        if is_valid {
             Ok(Self(SecretString::from(address)))
         } else {
             Err(String::new())
@@ -97,44 +114,6 @@ impl SettingValue for RedisUrl {
             || "is not text".to_owned(),
             |text| format!("is {:?}", without_password(text)),
         )
-    }
-}
-
-impl RedisSettings {
-    pub(super) fn read(loader: &mut Loader) -> Self {
-        let default = Self::default();
-        Self {
-            url: loader.get("redis.url", default.url),
-            ca_file: loader.get("redis.ca_file", default.ca_file),
-            timeout: Duration::from_secs(loader.get_if(
-                "redis.timeout_seconds",
-                default.timeout.as_secs(),
-                "a whole number of seconds from 1 to 30",
-                |seconds| (1..=30).contains(seconds),
-            )),
-            key_prefix: loader.get_if(
-                "redis.key_prefix",
-                default.key_prefix,
-                "1 to 64 letters, digits, hyphens, underscores, dots and colons",
-                |prefix| {
-                    (1..=64).contains(&prefix.len())
-                        && prefix
-                            .bytes()
-                            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
-                },
-            ),
-        }
-    }
-}
-
-impl Default for RedisSettings {
-    fn default() -> Self {
-        Self {
-            url: None,
-            ca_file: None,
-            timeout: Duration::from_secs(2),
-            key_prefix: "blogctl".to_owned(),
-        }
     }
 }
 

@@ -1,11 +1,12 @@
-//! What a role cannot do without. A role demands only what it needs: the API starts without the site's settings.
+//! The settings that a role requires. Nothing else decides whether a setting is missing. A role requires only what it needs:
+//! the API starts without the settings of the site.
 
-use super::{Settings, loader::Loader};
+use super::Settings;
 
-/// For what settings are loaded.
+/// What settings are loaded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Any command that can do with the defaults.
+    /// A command that works with the defaults.
     Any,
     /// `serve-api`
     Api,
@@ -13,53 +14,74 @@ pub enum Role {
     Client,
 }
 
+/// A setting without which a role cannot work.
+pub struct RequiredSetting {
+    /// `section.key`
+    pub name: &'static str,
+    /// Settings that can replace it.
+    pub alternatives: &'static [&'static str],
+    /// What the setting is, for messages.
+    pub description: &'static str,
+    is_missing: fn(&Settings) -> bool,
+}
+
+const TENANT: RequiredSetting = RequiredSetting {
+    name: "entra.tenant_id",
+    alternatives: &[],
+    description: "the directory (tenant) ID of the app registrations (blogctl dev needs none)",
+    is_missing: |settings| settings.entra.tenant_id.is_empty(),
+};
+
+const API: &[RequiredSetting] = &[
+    TENANT,
+    RequiredSetting {
+        name: "api.app_id_uri",
+        alternatives: &["api.client_id"],
+        description: "the App ID URI of the API's app registration (Expose an API), such as api://GUID",
+        is_missing: |settings| settings.api.app_id_uri.is_empty() && settings.api.client_id.is_none(),
+    },
+];
+
+const CLIENT: &[RequiredSetting] = &[
+    TENANT,
+    RequiredSetting {
+        name: "client.client_id",
+        alternatives: &[],
+        description: "the application (client) ID of the web site's app registration",
+        is_missing: |settings| settings.client.client_id.is_empty(),
+    },
+    RequiredSetting {
+        name: "client.cert_path",
+        alternatives: &["client.cert_base64", "client.credential"],
+        description: "a PEM or PFX file with the certificate and its private key, such as blogctl cert new creates",
+        is_missing: |settings| settings.client.credentials().is_empty(),
+    },
+    RequiredSetting {
+        name: "client.api_scope",
+        alternatives: &[],
+        description: "the scope of the API, such as api://GUID/access_as_user",
+        is_missing: |settings| settings.client.api_scope.is_empty(),
+    },
+    RequiredSetting {
+        name: "client.cookie_key",
+        alternatives: &["client.cookie_key_file"],
+        description: "32 random characters or more, such as openssl rand -base64 48 prints",
+        is_missing: |settings| settings.client.cookie_keys.is_empty(),
+    },
+];
+
 impl Role {
-    pub(super) fn demand(self, settings: &Settings, loader: &mut Loader) {
-        let mut demand = |is_missing: bool, name, others: &[&str], what| {
-            if is_missing {
-                loader.demand(name, others, what);
-            }
-        };
-        let Settings { entra, client, api, .. } = settings;
-        let tenant = "the directory (tenant) id of the app registrations (blogctl dev needs none)";
+    /// The settings that the role requires.
+    pub fn required(self) -> &'static [RequiredSetting] {
         match self {
-            Self::Any => {}
-            Self::Api => {
-                demand(entra.tenant_id.is_empty(), "entra.tenant_id", &[], tenant);
-                demand(
-                    api.app_id_uri.is_empty() && api.client_id.is_none(),
-                    "api.app_id_uri",
-                    &["api.client_id"],
-                    "the App ID URI of the API's registration (Expose an API), such as api://GUID",
-                );
-            }
-            Self::Client => {
-                demand(entra.tenant_id.is_empty(), "entra.tenant_id", &[], tenant);
-                demand(
-                    client.client_id.is_empty(),
-                    "client.client_id",
-                    &[],
-                    "the application (client) id of the web site's registration",
-                );
-                demand(
-                    client.credentials().is_empty(),
-                    "client.cert_path",
-                    &["client.cert_base64", "client.credential"],
-                    "a PEM or PFX file with the certificate and its key, as blogctl cert new makes it",
-                );
-                demand(
-                    client.api_scope.is_empty(),
-                    "client.api_scope",
-                    &[],
-                    "the API's scope, such as api://GUID/access_as_user",
-                );
-                demand(
-                    client.cookie_keys.is_empty(),
-                    "client.cookie_key",
-                    &["client.cookie_key_file"],
-                    "32 random characters or more, such as openssl rand -base64 48 prints",
-                );
-            }
+            Self::Any => &[],
+            Self::Api => API,
+            Self::Client => CLIENT,
         }
+    }
+
+    /// The required settings that are not set.
+    pub fn missing(self, settings: &Settings) -> impl Iterator<Item = &'static RequiredSetting> {
+        self.required().iter().filter(|setting| (setting.is_missing)(settings))
     }
 }

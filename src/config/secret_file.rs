@@ -1,4 +1,4 @@
-//! Settings that name a file which holds a secret.
+//! Settings that name a file which contains a secret.
 
 use std::path::{Path, PathBuf};
 
@@ -12,14 +12,12 @@ use super::{
     value::{Form, SettingValue, advice_for_content, text},
 };
 
-/// The path of a file that holds a secret.
-pub fn secret_file(loader: &mut Loader, setting: &'static str) -> Option<PathBuf> {
-    loader
-        .get::<Option<SecretFile>>(setting, None)
-        .map(|SecretFile(path)| path)
+/// The rule of such a setting: it must be a path.
+pub fn secret_file(loader: &mut Loader, name: &'static str, default: Option<PathBuf>) -> Option<PathBuf> {
+    loader.get(name, default.map(SecretFile)).map(|SecretFile(path)| path)
 }
 
-/// A secret that is the path of a file which is there: probably the file is meant.
+/// Warns when a secret is the path of an existing file: probably the content of the file is meant.
 pub fn warn_of_path(loader: &mut Loader, setting: &str, file_setting: &str, value: Option<&SecretString>) {
     let is_path = |value: &SecretString| {
         let text = value.expose_secret();
@@ -27,15 +25,15 @@ pub fn warn_of_path(loader: &mut Loader, setting: &str, file_setting: &str, valu
     };
     if value.is_some_and(is_path) {
         loader.warn(format!(
-            "{setting} is the path of a file, and the path itself counts: {file_setting} takes a path"
+            "{setting} is the path of a file, and the path itself is used as the secret: set {file_setting} to read the file"
         ));
     }
 }
 
-/// The path of a file that holds nothing but a secret. Text that neither names a file nor looks like a path is most probably the
-/// secret itself, so it is never shown.
+/// The path of a file that contains only a secret. Text that neither names a file nor looks like a path is probably the secret
+/// itself, so it is never shown.
 #[derive(Debug, Clone)]
-pub struct SecretFile(pub PathBuf);
+struct SecretFile(PathBuf);
 
 impl SettingValue for SecretFile {
     const EXPECTED: &'static str = "the path of a file";
@@ -53,7 +51,7 @@ impl SettingValue for SecretFile {
         self.0.show()
     }
     fn quote(_: &Value) -> String {
-        "names no file, and is not shown since it may be the secret itself".to_owned()
+        "names no file, and is not shown because it may be the secret itself".to_owned()
     }
     fn advice(setting: &str, _: &Value) -> Option<String> {
         Some(advice_for_content(setting))

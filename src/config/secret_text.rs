@@ -1,35 +1,34 @@
-//! Whether a text could be a secret. The one place that decides it: wherever a value is quoted, shown or logged, it goes through
-//! here first. People paste a key where its path belongs, a token where a URL belongs, and a message would repeat it into a log
-//! that many read.
+//! Decides whether a text could be a secret. Nothing else decides it; `quote.rs` uses it for every value that is quoted, shown or
+//! logged.
 //!
-//! A secret that is not recognised is shown, and a harmless text that looks random is hidden. The second is the smaller harm,
+//! A secret that is not recognised would be shown, and a harmless text that looks random is hidden. The second does less harm,
 //! so in doubt a text is hidden.
 
 use std::fmt;
 
 use super::redact::HIDDEN;
 
-/// What a text seems to be.
+/// What kind of secret a text seems to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretKind {
-    /// Lines such as `-----BEGIN PRIVATE KEY-----`, or a certificate, which often has its key with it.
+    /// Lines such as `-----BEGIN PRIVATE KEY-----`, or a certificate: its file often contains the private key, too.
     Pem,
     /// Base64 of a PEM, PFX or DER file.
     EncodedKey,
-    /// A JSON Web Token, or what stands in an `Authorization` header.
+    /// A JSON Web Token, or the value of an `Authorization` header.
     Token,
     /// Text with `Password=`, `AccountKey=`, `sig=` and the like, or a URL with a password.
     ConnectionString,
     /// A client secret of Entra ID.
     ClientSecret,
-    /// Letters and digits as a random generator gives them.
+    /// Letters and digits such as a random generator produces.
     Random,
-    /// What people choose for a password.
+    /// Text such as people choose for a password.
     Passphrase,
 }
 
 impl SecretKind {
-    /// Whether it has a form that nothing else has. A name or a title may look random, or like a password.
+    /// Whether only secrets have this form. A name or a title may look random, or like a password.
     pub fn is_certain(self) -> bool {
         !matches!(self, Self::Random | Self::Passphrase)
     }
@@ -44,12 +43,12 @@ impl fmt::Display for SecretKind {
             Self::ConnectionString => "a connection string",
             Self::ClientSecret => "a client secret",
             Self::Random => "random characters, which may be a key",
-            Self::Passphrase => "what may be a password",
+            Self::Passphrase => "text that may be a password",
         })
     }
 }
 
-/// Names whose value is secret in connection strings and query strings, in lower case and without separators.
+/// Names of secret values in connection strings and query strings, in lower case and without separators.
 const SECRET_NAMES: [&str; 14] = [
     "password",
     "passwd",
@@ -66,18 +65,18 @@ const SECRET_NAMES: [&str; 14] = [
     "idtoken",
     "refreshtoken",
 ];
-/// How base64 of a PEM file begins, with and without a byte-order mark.
+/// First characters of a PEM file in base64, with and without a byte-order mark.
 const ENCODED_PEM: [&str; 3] = ["LS0tLS1", "77u/LS0t", "77u_LS0t"];
-/// Shortest base64 of DER that counts: a thumbprint is shorter.
+/// Shortest base64 that is taken for DER; thumbprints are shorter.
 const SHORTEST_DER: usize = 48;
-/// Shortest random text that counts.
+/// Shortest text that is taken for random.
 const SHORTEST_RANDOM: usize = 20;
-/// Shortest hex that counts: 128 bits.
+/// Shortest hex that is taken for random: 128 bits.
 pub(super) const SHORTEST_HEX: usize = 32;
-/// What people choose has at least so many characters.
+/// Shortest text that is taken for a password.
 const SHORTEST_PASSPHRASE: usize = 6;
 
-/// What kind of secret `text` could be, if any.
+/// The kind of secret that `text` could be, if any.
 pub fn secret_kind(text: &str) -> Option<SecretKind> {
     let text = text.trim().trim_matches(['"', '\'']).trim();
     if has_pem(text) {
@@ -108,7 +107,7 @@ pub fn secret_kind(text: &str) -> Option<SecretKind> {
     {
         return Some(SecretKind::Random);
     }
-    // One of a list is enough.
+    // One password in a list is enough.
     let is_any = is_passphrase(text) || text.split(',').any(|item| is_passphrase(item.trim()));
     is_any.then_some(SecretKind::Passphrase)
 }
@@ -122,7 +121,7 @@ fn is_base64(c: char) -> bool {
     c.is_ascii_alphanumeric() || "+/=-_".contains(c)
 }
 
-/// Base64 of PEM, or of DER, which begins with a sequence: `MII` and its like. Line ends and blanks may be in it.
+/// Base64 of PEM, or of DER, which begins with a sequence (`MII` and similar). It may contain line breaks and blanks.
 fn is_encoded_key(text: &str) -> bool {
     let compact: String = text.replace("\\n", "").chars().filter(|c| !c.is_whitespace()).collect();
     if !compact.chars().all(is_base64) {
@@ -134,15 +133,15 @@ fn is_encoded_key(text: &str) -> bool {
         && compact.starts_with('M')
         && second.is_some_and(|c| ('C'..='I').contains(&c))
         && compact.bytes().any(|byte| byte.is_ascii_lowercase());
-    // Base64 of base64 of either: "TUl" and "TFMw".
+    // Base64 of base64 of DER ("TUl") or PEM ("TFMw").
     let is_twice = compact.len() >= SHORTEST_DER && (compact.starts_with("TUl") || compact.starts_with("TFMw"));
     is_pem || is_der || is_twice
 }
 
-/// A JWT, whole or cut off. Its header is a JSON object, so it begins with `eyJ`.
+/// A JWT, complete or cut off. Its header is a JSON object, so it begins with `eyJ`.
 fn is_token(word: &str) -> bool {
     word.trim_start_matches(['-', '=', '_', '/', '+']).strip_prefix("eyJ").is_some_and(|rest| rest.len() >= 8)
-        // Refresh tokens and codes of Entra ID: a version, then hundreds of random characters.
+        // Refresh tokens and authorization codes of Entra ID: a version, then hundreds of random characters.
         || (word.len() >= 80 && (word.starts_with("0.A") || word.starts_with("1.A") || word.starts_with("M.")))
 }
 
@@ -171,7 +170,7 @@ fn is_connection_string(text: &str) -> bool {
     has_secret_member || has_password
 }
 
-/// Entra ID's client secrets: 40 characters, of which the fourth to sixth are a digit, `Q` and `~`.
+/// A client secret of Entra ID has 40 characters; the fourth to sixth are a digit, `Q` and `~`.
 fn is_client_secret(word: &str) -> bool {
     let is_allowed = word
         .bytes()
@@ -183,7 +182,7 @@ fn is_client_secret(word: &str) -> bool {
     is_allowed && word.len() >= 30 && (has_mark || word.contains("Q~"))
 }
 
-/// How often the kind of character changes: in words seldom, in random text all the time.
+/// How often the kind of character changes: rarely in words, constantly in random text.
 fn changes(word: &str) -> usize {
     let kind = |c: char| (c.is_lowercase(), c.is_uppercase(), c.is_ascii_digit());
     word.chars()
@@ -194,7 +193,7 @@ fn changes(word: &str) -> usize {
 
 fn is_random(word: &str) -> bool {
     let has = |is: fn(&u8) -> bool| word.as_bytes().iter().any(is);
-    // Thumbprints are 40 or 64 digits of hex. 40 is no usual size of a key, 64 is.
+    // Thumbprints have 40 or 64 hex digits. Keys often have 64, but not 40.
     let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit())
         && has(u8::is_ascii_digit)
         && (has(u8::is_ascii_lowercase) || has(u8::is_ascii_uppercase));
@@ -208,13 +207,14 @@ fn is_random(word: &str) -> bool {
         && changes(word) * 4 >= word.len()
 }
 
-/// What people choose: several kinds of characters with a special one among them, digits in place of letters, or a row of words.
+/// What people choose for a password: several kinds of characters including a special one, digits instead of letters, or a
+/// row of words.
 fn is_passphrase(text: &str) -> bool {
     let length = text.chars().count();
     if length < SHORTEST_PASSPHRASE {
         return false;
     }
-    // URLs, lists, JSON and paths have special characters of their own.
+    // URLs, lists, JSON and paths contain special characters, too.
     let is_structured = text.contains("://") || text.starts_with(['/', '.', '[', '{']) || text.contains('\\');
     let has = |is: fn(char) -> bool| text.chars().any(is);
     let has_special = text.chars().any(|c| "!$%&?#*^+~<>|;{}[]\"=".contains(c));

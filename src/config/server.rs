@@ -1,160 +1,99 @@
-//! `[server]`: what every server of blogctl does the same.
+//! `[server]`: what every server of blogctl has in common.
 
 use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{loader::Loader, value::choices};
+use super::{
+    aliases,
+    rules::{mebibytes, number, seconds},
+    section::section,
+    value::choices,
+};
 
-/// Whether this is somebody's laptop or the real thing.
+/// Where the servers run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Environment {
-    /// The site may call the API over plain HTTP wherever it is, such as at a container's name.
+    /// The site may call the API over plain HTTP on any host, such as a container's name.
     Development,
-    /// The default: plain HTTP on loopback only.
+    /// The default. Plain HTTP is allowed on loopback only.
     #[default]
     Production,
 }
 
 choices!(Environment => "development or production");
 
-/// `[server]`.
-#[derive(Debug, Clone)]
-pub struct ServerSettings {
-    /// `server.environment`, older name `ENVIRONMENT`: `development` or `production`.
-    pub environment: Environment,
-    /// `server.workers`: threads that serve requests, per server; 0 means one per processor core.
-    pub workers: usize,
-    /// `server.trusted_proxies`: networks (CIDR) or addresses of proxies whose `X-Forwarded-For` counts.
-    pub trusted_proxies: Vec<IpNet>,
-    /// `server.max_connections`: most connections at once, per server; beyond it the longest idle makes room.
-    pub max_connections: usize,
-    /// `server.max_connections_per_address`: most of them from one address; trusted proxies may have any number.
-    pub max_connections_per_address: usize,
-    /// `server.request_mib`: most MiB of request bodies being received at once, per server.
-    pub request_mib: usize,
-    /// `server.request_mib_per_address`: most of them from one client.
-    pub request_mib_per_address: usize,
-    /// `server.response_mib`: most MiB of large responses being sent at once, per server.
-    pub response_mib: usize,
-    /// `server.response_mib_per_address`: most of them to one client.
-    pub response_mib_per_address: usize,
-    /// `server.head_seconds`: how long the head of a request may take to arrive.
-    pub head_timeout: Duration,
-    /// `server.body_seconds`: how long its body may take.
-    pub body_timeout: Duration,
-    /// `server.send_seconds`: how long a client may take nothing of a response.
-    pub send_timeout: Duration,
-    /// `server.drain_seconds`: how long a server that is told to stop (SIGTERM) still accepts connections.
-    pub drain: Duration,
-    /// `server.shutdown_seconds`: how long a stopping server waits for requests that still run.
-    pub shutdown_timeout: Duration,
-}
-
-/// Longest wait: for a request, and at the end; what stops a container usually kills it after 30 seconds.
+/// Longest timeout, in seconds. A container runtime usually kills a stopping process after 30 seconds.
 const MAX_SECONDS: u64 = 300;
-/// More than one machine's ports.
 const MAX_CONNECTIONS: usize = 1_000_000;
-/// More memory than this program is meant for.
 const MAX_MIB: usize = 65_536;
-/// More threads than any machine has use for.
 const MAX_WORKERS: usize = 1024;
 
-impl ServerSettings {
-    pub(super) fn read(loader: &mut Loader) -> Self {
-        let default = Self::default();
-        Self {
-            environment: loader.get("server.environment", default.environment),
-            workers: loader.get_if(
-                "server.workers",
-                default.workers,
-                "a whole number from 0 to 1024",
-                |workers| *workers <= MAX_WORKERS,
-            ),
-            trusted_proxies: loader.get("server.trusted_proxies", default.trusted_proxies),
-            max_connections: loader.get_if(
-                "server.max_connections",
-                default.max_connections,
-                "a whole number from 1 to 1000000",
-                |connections| (1..=MAX_CONNECTIONS).contains(connections),
-            ),
-            max_connections_per_address: loader.get_if(
-                "server.max_connections_per_address",
-                default.max_connections_per_address,
-                "a whole number from 1 to 1000000",
-                |connections| (1..=MAX_CONNECTIONS).contains(connections),
-            ),
-            request_mib: mib("server.request_mib", default.request_mib, loader),
-            request_mib_per_address: mib(
-                "server.request_mib_per_address",
-                default.request_mib_per_address,
-                loader,
-            ),
-            response_mib: mib("server.response_mib", default.response_mib, loader),
-            response_mib_per_address: mib(
-                "server.response_mib_per_address",
-                default.response_mib_per_address,
-                loader,
-            ),
-            head_timeout: Duration::from_secs(loader.get_if(
-                "server.head_seconds",
-                default.head_timeout.as_secs(),
-                "a whole number of seconds from 1 to 300",
-                |seconds| (1..=MAX_SECONDS).contains(seconds),
-            )),
-            body_timeout: Duration::from_secs(loader.get_if(
-                "server.body_seconds",
-                default.body_timeout.as_secs(),
-                "a whole number of seconds from 1 to 300",
-                |seconds| (1..=MAX_SECONDS).contains(seconds),
-            )),
-            send_timeout: Duration::from_secs(loader.get_if(
-                "server.send_seconds",
-                default.send_timeout.as_secs(),
-                "a whole number of seconds from 1 to 300",
-                |seconds| (1..=MAX_SECONDS).contains(seconds),
-            )),
-            drain: Duration::from_secs(loader.get_if(
-                "server.drain_seconds",
-                default.drain.as_secs(),
-                "a whole number of seconds from 0 to 300",
-                |seconds| *seconds <= MAX_SECONDS,
-            )),
-            shutdown_timeout: Duration::from_secs(loader.get_if(
-                "server.shutdown_seconds",
-                default.shutdown_timeout.as_secs(),
-                "a whole number of seconds from 0 to 300",
-                |seconds| *seconds <= MAX_SECONDS,
-            )),
-        }
-    }
-}
+section! {
+    /// What every server does the same way.
+    #[derive(Debug, Clone)]
+    pub struct ServerSettings = "server" {
+        /// In development, the site may call the API over plain HTTP on another host, such as a container's name; in
+        /// production only on this machine. In production, `blogctl seed` asks before it adds sample posts. Cookies do not
+        /// depend on it: they are `Secure` whenever `client.public_url` is HTTPS. The alias accepts any word: `dev` and
+        /// `local` mean `development`, every other word, such as `staging`, means `production`.
+        #[alias(ENVIRONMENT via aliases::environment)]
+        pub environment: Environment = Environment::Production;
 
-fn mib(name: &'static str, default: usize, loader: &mut Loader) -> usize {
-    loader.get_if(name, default, "a whole number of MiB from 1 to 65536", |mib| {
-        (1..=MAX_MIB).contains(mib)
-    })
-}
+        /// Threads that serve requests, per server. 0 means one for each processor core. At most 512 are started.
+        pub workers: usize = 0, number(0..=MAX_WORKERS);
 
-impl Default for ServerSettings {
-    fn default() -> Self {
-        Self {
-            environment: Environment::Production,
-            workers: 0,
-            trusted_proxies: Vec::new(),
-            max_connections: 10_000,
-            max_connections_per_address: 5_000,
-            request_mib: 64,
-            request_mib_per_address: 8,
-            response_mib: 96,
-            response_mib_per_address: 24,
-            head_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(30),
-            send_timeout: Duration::from_secs(30),
-            drain: Duration::from_secs(5),
-            shutdown_timeout: Duration::from_secs(10),
-        }
+        /// Reverse proxies whose forwarding headers are trusted: `X-Forwarded-For` for the client's address,
+        /// `X-Forwarded-Host` and `X-Forwarded-Proto` for the address that the browser used. Networks such as `10.0.0.0/8`,
+        /// or single addresses.
+        pub trusted_proxies: Vec<IpNet> = Vec::new();
+
+        /// Most connections at once, per server. When the limit is reached, the connection that has been idle longest is
+        /// closed. If none is idle, a new connection can get `/health…` only, and 503 for everything else. The limit of open
+        /// files may allow fewer: at start, a server raises its soft limit to the hard limit and logs the result.
+        pub max_connections: usize = 10_000, number(1..=MAX_CONNECTIONS);
+
+        /// Most connections at once from one address (IPv6: from one /64 network). Does not apply to
+        /// `server.trusted_proxies`.
+        pub max_connections_per_address: usize = 5_000, number(1..=MAX_CONNECTIONS);
+
+        /// Most MiB of request bodies that a server receives at the same time. Beyond it: 503 `overloaded` with
+        /// `Retry-After`.
+        pub request_mib: usize = 64, mebibytes(1..=MAX_MIB);
+
+        /// Most MiB of request bodies from one client at the same time. Bodies up to 16 KiB count toward the total only.
+        pub request_mib_per_address: usize = 8, mebibytes(1..=MAX_MIB);
+
+        /// Most MiB of large responses (more than 64 KiB) that a server sends at the same time. Beyond it: 503
+        /// `overloaded`.
+        pub response_mib: usize = 96, mebibytes(1..=MAX_MIB);
+
+        /// Most MiB of large responses to one client at the same time.
+        pub response_mib_per_address: usize = 24, mebibytes(1..=MAX_MIB);
+
+        /// How long the head of a request may take to arrive; then 408.
+        #[key(head_seconds)]
+        pub head_timeout: Duration = Duration::from_secs(10), seconds(1..=MAX_SECONDS);
+
+        /// How long the body of a request may take to arrive; then 408.
+        #[key(body_seconds)]
+        pub body_timeout: Duration = Duration::from_secs(30), seconds(1..=MAX_SECONDS);
+
+        /// How long a client may accept nothing of a response, or less than 2 KiB per second. Then the server closes the
+        /// connection.
+        #[key(send_seconds)]
+        pub send_timeout: Duration = Duration::from_secs(30), seconds(1..=MAX_SECONDS);
+
+        /// How long a server still accepts requests after SIGTERM. During this time it reports that it is not ready, so that
+        /// the load balancer stops sending requests; set it longer than the load balancer needs to notice. Ctrl-C does not
+        /// wait.
+        #[key(drain_seconds)]
+        pub drain: Duration = Duration::from_secs(5), seconds(0..=MAX_SECONDS);
+
+        /// How long a stopping server then waits for requests that are still running.
+        #[key(shutdown_seconds)]
+        pub shutdown_timeout: Duration = Duration::from_secs(10), seconds(0..=MAX_SECONDS);
     }
 }

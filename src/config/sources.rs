@@ -1,6 +1,7 @@
-//! Where settings are given: `blog.toml`, `.env`, the environment, flags. Each value keeps its origin, for messages.
+//! Collects the values of settings from `blog.toml`, `.env`, the environment and flags. Each value keeps its origin, for
+//! messages.
 //!
-//! The only place that reads the environment; it never changes it.
+//! No other file reads the environment, and this one never changes it.
 
 use std::{
     env,
@@ -15,46 +16,46 @@ use figment::{
 };
 
 use super::{
-    Mistake,
-    aliases::OLDER_NAMES,
     dotenv,
+    error::{ConfigError, ConfigErrorKind},
     quote::{quotable, quotable_path},
+    section::Declaration,
     text_file::text_in,
 };
 
-/// The settings file that is read when no other is named.
+/// The settings file, unless another one is named.
 pub const DEFAULT_FILE: &str = "blog.toml";
 /// The environment variable that names another settings file.
 pub const FILE_VARIABLE: &str = "BLOG_CONFIG";
 const PREFIX: &str = "BLOG_";
 
-/// Where to look for settings.
+/// Where the settings come from.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// Folder of `blog.toml` and `.env`, empty for the working directory; `None`: no file is read at all.
+    /// Folder of `blog.toml` and `.env`; empty means the working directory. `None` means that no file is read.
     pub folder: Option<PathBuf>,
-    /// `--config FILE`: read in place of `blog.toml`. It must be there.
+    /// `--config FILE`: read instead of `blog.toml`. It must exist.
     pub file: Option<PathBuf>,
     /// The environment variables.
     pub environment: Vec<(OsString, OsString)>,
-    /// What flags say, the later before the earlier.
+    /// Flags of the command line; of two flags for one setting, the later one wins.
     pub flags: Vec<Flag>,
 }
 
-/// A flag of the command line that gives a setting its value.
+/// A flag of the command line that sets a setting.
 #[derive(Debug, Clone)]
 pub struct Flag {
     /// As the user typed it, such as `--port`.
     pub name: String,
-    /// The setting.
+    /// `section.key`
     pub setting: String,
-    /// Its value.
+    /// The value as text.
     pub value: String,
 }
 
 impl Sources {
-    /// Those of this process: its working directory and environment.
-    pub fn of_process() -> Self {
+    /// The sources of this process: its working directory and environment.
+    pub fn from_process() -> Self {
         Self {
             folder: Some(PathBuf::new()),
             environment: env::vars_os().collect(),
@@ -63,22 +64,25 @@ impl Sources {
     }
 }
 
-/// Where a value was given.
+/// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
+    /// The default of the setting.
+    Default,
     /// A settings file, by its path.
     File(String),
     /// A variable in a `.env` file.
     DotEnv(String),
     /// A variable of the environment.
     Environment(String),
-    /// A flag.
+    /// A flag, by its name.
     Flag(String),
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Default => f.write_str("default"),
             Self::File(path) => f.write_str(path),
             Self::DotEnv(name) => write!(f, "{name} in .env"),
             Self::Environment(name) => write!(f, "environment variable {name}"),
@@ -87,40 +91,39 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A value that somebody gave a setting.
+/// A value from a source.
 pub struct Given {
-    /// The setting; not necessarily one that there is.
+    /// The name of the setting, which need not exist.
     pub setting: String,
-    /// As the file, the variable or the flag has it.
+    /// As in the file, the variable or the flag.
     pub value: Value,
-    /// Where.
     pub origin: Origin,
 }
 
-/// All that is given, what comes later beating what comes before.
+/// Everything that the sources contain.
 #[derive(Default)]
 pub struct Collected {
-    /// The values.
+    /// Of several values for one setting, the last wins.
     pub given: Vec<Given>,
-    /// Variables that begin like a setting's and are none, since they lack the double underscore.
-    pub not_settings: Vec<String>,
-    /// Files that cannot be read, and the like.
-    pub mistakes: Vec<Mistake>,
-    /// What is worth a line in the log.
+    /// Variables that begin with `BLOG_`, but are no settings because they have no double underscore.
+    pub unknown_variables: Vec<String>,
+    /// Such as files that cannot be read.
+    pub errors: Vec<ConfigError>,
+    /// For the log.
     pub warnings: Vec<String>,
 }
 
 impl Collected {
-    /// Reads every source.
-    pub fn from(sources: &Sources) -> Self {
+    /// Reads every source. The aliases are those of `declarations`.
+    pub fn from_sources(sources: &Sources, declarations: &[&'static Declaration]) -> Self {
         let mut collected = Self::default();
         let mut dotenv = Vec::new();
         if let Some(folder) = &sources.folder {
             dotenv = collected.read_dotenv(&folder.join(".env"), &sources.environment);
             collected.read_file(folder, sources, &dotenv);
         }
-        collected.take_variables(&dotenv, Origin::DotEnv);
-        collected.take_variables(&sources.environment, Origin::Environment);
+        collected.add_variables(&dotenv, declarations, Origin::DotEnv);
+        collected.add_variables(&sources.environment, declarations, Origin::Environment);
         for Flag { name, setting, value } in &sources.flags {
             let origin = Origin::Flag(name.clone());
             collected.given.push(Given {
@@ -148,22 +151,24 @@ impl Collected {
         let shown = quotable_path(&path).into_owned();
         let text = match fs::read(&path).map(|bytes| text_in(&bytes)) {
             Ok(Some(text)) => text,
-            Ok(None) => return self.cannot_read(shown, "is not valid UTF-8", "save it as UTF-8"),
+            Ok(None) => return self.unreadable(shown, "is not valid UTF-8", "save it as UTF-8"),
             Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => return,
             Err(error) => {
-                let hint = format!("name another with --config FILE or {FILE_VARIABLE}, or leave both out");
-                return self.cannot_read(shown, &format!("cannot be read: {error}"), &hint);
+                let hint = format!("name another file with --config FILE or {FILE_VARIABLE}, or use neither");
+                return self.unreadable(shown, &format!("cannot be read: {error}"), &hint);
             }
         };
         match Toml::from_str::<Dict>(&text) {
             Ok(content) => self.given.extend(flatten(content, &shown)),
             Err(error) => {
-                let place = error.span().map_or_else(String::new, |span| place(&text, span.start));
-                // Only the message: the text around the mistake, which Display repeats, may be a secret.
+                let location = error
+                    .span()
+                    .map_or_else(String::new, |span| location(&text, span.start));
+                // Only the message: `Display` also quotes the text around the error, which may be a secret.
                 let message = error.message().lines().map(quotable).collect::<Vec<_>>().join(", ");
-                self.cannot_read(
+                self.unreadable(
                     shown,
-                    &format!("is not valid TOML{place}: {message}"),
+                    &format!("is not valid TOML{location}: {message}"),
                     "see https://toml.io for the syntax",
                 );
             }
@@ -175,15 +180,15 @@ impl Collected {
         let text = match fs::read(path).map(|bytes| text_in(&bytes)) {
             Ok(Some(text)) => text,
             Ok(None) => {
-                self.cannot_read(shown, "is not valid UTF-8", "save it as UTF-8");
+                self.unreadable(shown, "is not valid UTF-8", "save it as UTF-8");
                 return Vec::new();
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
             Err(error) => {
-                self.cannot_read(
+                self.unreadable(
                     shown,
                     &format!("cannot be read: {error}"),
-                    "make it readable, or remove it",
+                    "make it readable, or delete it",
                 );
                 return Vec::new();
             }
@@ -193,11 +198,11 @@ impl Collected {
             value.to_str().map(str::to_owned)
         };
         let read = dotenv::parse(&text, value_of);
-        for line in read.wrong_lines {
+        for line in read.invalid_lines {
             // Never the line itself: it may hold a secret.
             let problem = format!("has a line that is not NAME=value: line {line}");
             let hint = "write NAME=value, or NAME='value' for a value of several lines; # begins a comment";
-            self.cannot_read(shown.clone(), &problem, hint);
+            self.unreadable(shown.clone(), &problem, hint);
         }
         read.variables
             .into_iter()
@@ -205,39 +210,47 @@ impl Collected {
             .collect()
     }
 
-    /// Takes the variables that are settings: older names first, so that the new ones beat them.
-    fn take_variables(&mut self, variables: &[(OsString, OsString)], origin_of: fn(String) -> Origin) {
-        let mut from_older = Vec::new();
-        for older in OLDER_NAMES {
-            let Some((_, value)) = variables.iter().find(|(name, _)| name == older.name) else {
+    /// Adds the variables that are settings: aliases first, so that a setting's own name wins.
+    fn add_variables(
+        &mut self,
+        variables: &[(OsString, OsString)],
+        declarations: &[&'static Declaration],
+        origin_of: fn(String) -> Origin,
+    ) {
+        let mut set_by_alias = Vec::new();
+        let aliases = declarations
+            .iter()
+            .flat_map(|declaration| declaration.aliases.iter().map(|alias| (declaration.name, alias)));
+        for (setting, alias) in aliases {
+            let Some((_, value)) = variables.iter().find(|(name, _)| name == alias.name) else {
                 continue;
             };
-            let origin = origin_of(older.name.to_owned());
-            let Some(value) = self.utf8(older.setting, value, &origin).map(older.convert) else {
+            let origin = origin_of(alias.name.to_owned());
+            let Some(value) = self.utf8(setting, value, &origin).map(alias.convert) else {
                 continue;
             };
             if !value.trim().is_empty() {
-                from_older.push((older.setting, older.name));
+                set_by_alias.push((setting, alias.name));
                 self.given.push(Given {
-                    setting: older.setting.to_owned(),
+                    setting: setting.to_owned(),
                     value: Value::from(value),
                     origin,
                 });
             }
         }
         for (name, value) in variables {
-            // "Not set", as where a template leaves a value out: what is given elsewhere counts.
+            // An empty variable means "not set", as when a template leaves a value out: another source may set it.
             let Some(name) = name.to_str().filter(|_| !is_blank(value)) else {
                 continue;
             };
             let Some(setting) = setting_of(name) else {
-                self.not_settings
+                self.unknown_variables
                     .extend(name.starts_with(PREFIX).then(|| name.to_owned()));
                 continue;
             };
-            if let Some((_, older)) = from_older.iter().find(|(of, _)| *of == setting) {
+            if let Some((_, alias)) = set_by_alias.iter().find(|(of, _)| *of == setting) {
                 self.warnings.push(format!(
-                    "{older} is not used: {name} is set too, and is the newer name of {setting}"
+                    "{alias} is ignored: {name}, which sets {setting} as well, takes precedence"
                 ));
             }
             let origin = origin_of(name.to_owned());
@@ -255,18 +268,21 @@ impl Collected {
     fn utf8<'a>(&mut self, setting: &str, value: &'a OsStr, origin: &Origin) -> Option<&'a str> {
         let text = value.to_str();
         if text.is_none() {
-            self.mistakes.push(Mistake {
+            let hint = "set it to UTF-8 text".to_owned();
+            self.errors.push(ConfigError {
+                kind: ConfigErrorKind::Invalid { expected: None },
                 setting: setting.to_owned(),
                 problem: "is not valid UTF-8".to_owned(),
                 origin: Some(origin.to_string()),
-                hint: "set it to UTF-8 text".to_owned(),
+                hint,
             });
         }
         text
     }
 
-    fn cannot_read(&mut self, file: String, problem: &str, hint: &str) {
-        self.mistakes.push(Mistake {
+    fn unreadable(&mut self, file: String, problem: &str, hint: &str) {
+        self.errors.push(ConfigError {
+            kind: ConfigErrorKind::UnreadableFile,
             setting: file,
             problem: problem.to_owned(),
             origin: None,
@@ -284,14 +300,14 @@ pub fn variable_of(setting: &str) -> String {
     format!("{PREFIX}{}", setting.replacen('.', "__", 1).to_ascii_uppercase())
 }
 
-/// The setting that a variable names. `BLOG_…` without a double underscore is none: where a Kubernetes service is
-/// called `blog`, every container has `BLOG_PORT`, `BLOG_SERVICE_HOST` and so on.
+/// The setting that a variable names. `BLOG_…` without a double underscore is not a setting: if a Kubernetes service has the
+/// name `blog`, every container has `BLOG_PORT`, `BLOG_SERVICE_HOST` and so on.
 fn setting_of(variable: &str) -> Option<String> {
     let (section, key) = variable.strip_prefix(PREFIX)?.split_once("__")?;
     Some(format!("{section}.{key}").to_ascii_lowercase())
 }
 
-/// `[section] key = value` as `section.key`; what stands outside a section as it is.
+/// `[section] key = value` as `section.key`. A key outside a section keeps its name.
 fn flatten(content: Dict, path: &str) -> Vec<Given> {
     let given = |setting: String, value| Given {
         setting,
@@ -313,7 +329,7 @@ fn flatten(content: Dict, path: &str) -> Vec<Given> {
     all
 }
 
-fn place(text: &str, byte: usize) -> String {
+fn location(text: &str, byte: usize) -> String {
     let before = text.get(..byte).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;

@@ -1,15 +1,15 @@
-//! Text from files, in whatever encoding editors, PowerShell and vaults write it.
+//! Text from files, in the encodings that editors, PowerShell and vaults write.
 
 use zeroize::Zeroizing;
 
-/// The text in `bytes`: UTF-8 or UTF-16, with or without a byte-order mark. `None` when it is neither. Wiped when dropped: it may
-/// hold a secret.
+/// Decodes UTF-8 or UTF-16, with or without a byte-order mark. `None` if `bytes` are neither. The text is wiped from memory when
+/// dropped, because it may be a secret.
 pub fn text_in(bytes: &[u8]) -> Option<Zeroizing<String>> {
     match bytes {
         [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
         [0xEF, 0xBB, 0xBF, rest @ ..] => utf8(rest),
-        // No text has null characters: where every other byte is one, they are halves of UTF-16.
+        // Text has no null characters. If every other byte is null, the bytes are UTF-16.
         [low, 0, ..] if *low != 0 && is_half_null(bytes, 1) => utf16(bytes, u16::from_le_bytes),
         [0, high, ..] if *high != 0 && is_half_null(bytes, 0) => utf16(bytes, u16::from_be_bytes),
         _ => utf8(bytes),
@@ -25,7 +25,7 @@ fn utf8(bytes: &[u8]) -> Option<Zeroizing<String>> {
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<Zeroizing<String>> {
     let (pairs, []) = bytes.as_chunks() else { return None };
-    // Of its size at once: a text that grows leaves copies behind, which nothing wipes.
+    // Allocated at full size: a growing string leaves copies in memory that nothing wipes.
     let mut text = Zeroizing::new(String::with_capacity(bytes.len().saturating_mul(2)));
     for decoded in char::decode_utf16(pairs.iter().map(|pair| unit(*pair))) {
         text.push(decoded.ok()?);
@@ -33,7 +33,7 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<Zeroizing<String>> {
     Some(text)
 }
 
-/// Whether most of the bytes at even (0) or odd (1) places are null, as in UTF-16 of a Latin text.
+/// Whether most of the bytes at even (0) or odd (1) positions are null, as in UTF-16 of Latin text.
 fn is_half_null(bytes: &[u8], parity: usize) -> bool {
     let halves = bytes.iter().skip(parity).step_by(2);
     let (all, nulls) = halves.fold((0_usize, 0_usize), |(all, nulls), byte| {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_told_apart() {
+    fn bytes_that_are_not_text_are_recognised() {
         for bytes in [
             &b"a\0b"[..],
             b"\0\0\0\0",

@@ -1,4 +1,4 @@
-//! What a value must be beyond its type. Each check says yes or no; the message stands where the setting is read.
+//! Checks of values. Each one returns yes or no; the constants describe what it accepts, for messages.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -7,34 +7,36 @@ use url::Url;
 
 use crate::{guid, loopback::is_secure};
 
-/// What [`guid`] demands.
+/// What [`host`] accepts.
+pub const A_HOST: &str = "an IP address or a host name";
+/// What [`guid`] accepts.
 pub const A_GUID: &str = "a GUID such as 7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
-/// What [`secure_url`] demands.
-pub const A_SECURE_URL: &str = "an https URL (http is taken on localhost only), without user name, query or fragment";
-/// What [`secure_address`] demands.
-pub const A_SECURE_ADDRESS: &str = "an https URL (http is taken on localhost only), without user name or fragment";
-/// What [`log_filter`] demands.
+/// What [`secure_url`] accepts.
+pub const A_SECURE_URL: &str = "an https URL (http on localhost only), without user name, query or fragment";
+/// What [`secure_address`] accepts.
+pub const A_SECURE_ADDRESS: &str = "an https URL (http on localhost only), without user name or fragment";
+/// What [`log_filter`] accepts.
 pub const A_LOG_FILTER: &str =
     "error, warn, info, debug, trace or off, or a list of target=level such as info,blogctl::entra=debug";
 
-/// A GUID in its usual form, with hyphens and without braces.
+/// A GUID with hyphens and without braces.
 pub fn guid(text: &str) -> bool {
     guid::parse(text).is_some()
 }
 
-/// Reached over TLS, or on this very machine.
+/// A URL that uses TLS or stays on this machine.
 pub fn secure_url(url: &Url) -> bool {
     plain_url(url) && is_secure(url)
 }
 
-/// As [`secure_url`], and may have a query.
+/// Like [`secure_url`], but a query is allowed.
 pub fn secure_address(url: &Url) -> bool {
     let mut without_query = url.clone();
     without_query.set_query(None);
     secure_url(&without_query)
 }
 
-/// `http` or `https` with a host, and nothing in it that is secret or meaningless.
+/// `http` or `https` with a host, without user name, password, query and fragment.
 pub fn plain_url(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
         && url.has_host()
@@ -44,15 +46,15 @@ pub fn plain_url(url: &Url) -> bool {
         && url.fragment().is_none()
 }
 
-/// Scheme, host and port, nothing after them.
+/// Scheme, host and port, with nothing after them.
 pub fn origin(url: &Url) -> bool {
     plain_url(url) && url.path() == "/"
 }
 
-/// What [`redirect_path`] demands.
-pub const A_REDIRECT_PATH: &str = "use /callback, or another path of letters, digits and - . _ ~ that no page of the site has, such as \
+/// What [`redirect_path`] accepts.
+pub const A_REDIRECT_PATH: &str = "use /callback, or another path of letters, digits and - . _ ~ that is not a page of the site, such as \
                                    /getAToken or /auth/redirect, and register the same address in Entra ID";
-/// Pages of the site. `web` has a test that no route is missing here.
+/// Pages of the site. A test in `web` checks that no route is missing.
 const SITE_PAGES: [&str; 6] = [
     "/",
     "/login",
@@ -61,13 +63,13 @@ const SITE_PAGES: [&str; 6] = [
     "/front-channel-logout",
     "/robots.txt",
 ];
-/// First segments of paths that belong to the site, whatever follows.
+/// First segments of the other paths of the site.
 const SITE_FOLDERS: [&str; 3] = ["posts", "static", "health"];
-/// Longest path of a redirect URI, in bytes. Entra ID takes 256 for the whole URI.
+/// Longest path of a redirect URI, in bytes. Entra ID accepts 256 for the whole URI.
 const MAX_REDIRECT_PATH: usize = 200;
 
-/// Whether the site can take people back from a sign-in at this path: it belongs to no other page, and every proxy and
-/// browser reads it in the same way.
+/// Whether the site can receive the response of a sign-in at this path: it is not a page of the site, and every proxy and browser
+/// interprets it in the same way.
 pub fn redirect_path(path: &str) -> bool {
     let is_plain = path.len() <= MAX_REDIRECT_PATH
         && path.starts_with('/')
@@ -79,7 +81,7 @@ pub fn redirect_path(path: &str) -> bool {
     is_plain && !SITE_PAGES.contains(&path) && !SITE_FOLDERS.contains(&first)
 }
 
-/// An IP address, or what can be a host name.
+/// An IP address, or text that can be a host name.
 pub fn host(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok()
         || (!text.is_empty()
@@ -88,8 +90,8 @@ pub fn host(text: &str) -> bool {
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')))
 }
 
-/// A level, or `target=level` parts with commas between them. Stricter than env_logger, which takes a mistyped level
-/// for the name of a target.
+/// A level, or `target=level` parts separated by commas. Stricter than env_logger, which treats a mistyped level as the name of a
+/// target.
 pub fn log_filter(text: &str) -> bool {
     text.split(',').all(|part| {
         let level = part.split_once('=').map_or(part, |(_, level)| level);
@@ -97,16 +99,16 @@ pub fn log_filter(text: &str) -> bool {
     })
 }
 
-/// Hex of a SHA-1 or SHA-256 digest, whatever stands between the digits; also as openssl prints it, behind `Fingerprint=`.
+/// A SHA-1 or SHA-256 digest in hex, with any separators; also as openssl prints it, after `Fingerprint=`.
 pub fn thumbprint(text: &str) -> bool {
     let text = text.rsplit_once('=').map_or(text, |(_, digits)| digits);
     let digits: Vec<char> = text.chars().filter(char::is_ascii_alphanumeric).collect();
     matches!(digits.len(), 40 | 64) && digits.iter().all(char::is_ascii_hexdigit)
 }
 
-/// What a key of 128 random bits has, by the measure of [`bits`].
+/// Fewest [`bits`] of a key that counts as random. A key with 128 random bits has more.
 const ENOUGH_BITS: f64 = 96.0;
-/// Words that stand in examples and never in a random key.
+/// Words in examples that a random key never contains.
 const EXAMPLES: [&str; 8] = [
     "secret",
     "changeme",
@@ -118,22 +120,24 @@ const EXAMPLES: [&str; 8] = [
     "12345678",
 ];
 
-/// Why a key can be guessed, if it looks so; says nothing of the key itself.
+/// Why a key can be guessed, if it can; the reason does not reveal the key.
+///
+/// zxcvbn would accept any passphrase of this length: docs/decisions/0073.
 pub fn weakness(key: &str) -> Option<&'static str> {
     let lower = key.to_lowercase();
     if EXAMPLES.iter().any(|word| lower.contains(word)) {
-        return Some("holds words that stand in examples, so that it can be guessed");
+        return Some("contains words from examples, so it can be guessed");
     }
     if bits(key) < ENOUGH_BITS {
-        return Some("repeats too much to be random");
+        return Some("has too many repetitions to be random");
     }
     if is_made_of_words(key) {
-        return Some("is made of words, so that it can be guessed");
+        return Some("consists of words, so it can be guessed");
     }
-    follows_rows(&lower).then_some("follows the rows of a keyboard or the alphabet, so that it can be guessed")
+    follows_rows(&lower).then_some("follows the rows of a keyboard or the alphabet, so it can be guessed")
 }
 
-/// Letters alone, with something between them where words are set apart: in a random key there are digits, and no spaces.
+/// Letters with separators between words, and nothing else. A random key has digits and no spaces.
 fn is_made_of_words(key: &str) -> bool {
     let has_spaces = key.contains(char::is_whitespace);
     let is_set_apart = has_spaces || key.contains(['-', '_', '.']);
@@ -150,7 +154,7 @@ fn is_made_of_words(key: &str) -> bool {
             .all(|c| is_of_word(c) || c.is_whitespace() || "-_.,'".contains(c))
 }
 
-/// What fingers type one after the other.
+/// Neighbouring characters: the alphabet and the rows of keyboards.
 const ROWS: [&str; 5] = [
     "abcdefghijklmnopqrstuvwxyz",
     "qwertyuiop",
@@ -158,10 +162,11 @@ const ROWS: [&str; 5] = [
     "asdfghjkl",
     "zxcvbnm",
 ];
-/// Shortest part of a row that counts: three neighbours happen.
+/// Shortest part of a row that counts. Three neighbours also occur in random keys.
 const SHORTEST_RUN: usize = 4;
 
-/// Whether half of it or more is parts of rows, there or back. Random base64 of 40 characters has hardly one such part.
+/// Whether at least half of the text consists of parts of rows, in either direction. 40 characters of random base64 rarely
+/// contain one.
 fn follows_rows(lower: &str) -> bool {
     let chars: Vec<char> = lower.chars().collect();
     let is_neighbour = |one: char, next: char| {
@@ -176,7 +181,7 @@ fn follows_rows(lower: &str) -> bool {
     2 * in_rows >= chars.len()
 }
 
-/// Shannon's measure of the characters as they occur: an upper bound of what an attacker has to guess.
+/// Shannon entropy of the characters, in bits: an upper bound of what an attacker has to guess.
 #[expect(clippy::cast_precision_loss, reason = "a key has some dozen characters")]
 fn bits(key: &str) -> f64 {
     let mut counts: BTreeMap<char, usize> = BTreeMap::new();
@@ -190,7 +195,7 @@ fn bits(key: &str) -> f64 {
         .sum()
 }
 
-/// Printable, in one word.
+/// Printable text without blanks.
 pub fn word(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
 }
@@ -295,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn random_keys_of_each_usual_form_have_bits_enough_and_repetition_has_not() {
+    fn random_keys_of_each_usual_form_have_enough_bits_and_repetition_has_not() {
         for good in [
             "9f86d081884c7d659a2feaa0c55ad015",
             "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ",

@@ -1,6 +1,6 @@
-//! How a setting's value is read from what a file, an environment variable or a flag holds, and how it is shown.
+//! Converts the values of settings from files, environment variables and flags, and shows them.
 //!
-//! A file has numbers, booleans and arrays; the environment and flags have text only. Both are taken for every type.
+//! A file has numbers, booleans and arrays; the environment and flags have only text. Every type accepts both.
 
 mod list;
 mod path;
@@ -17,18 +17,18 @@ pub(super) use structure::{structured, tables};
 
 use super::quote::{hidden_because, quotable};
 
-/// Longest part of a wrong value that a message repeats, in characters.
+/// Longest part of an invalid value that a message repeats, in characters.
 const LONGEST_QUOTE: usize = 60;
 
-/// What a value is made of: decides what may be taken from it before it is read, and how it is told.
+/// What a value consists of. It decides what is removed from the value before it is parsed, and how messages quote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// A word, a number, a URL or a list of them. Blanks around it, quotation marks that Docker's `--env-file` leaves, and
-    /// invisible characters that come along from a web page mean nothing.
+    /// A word, a number, a URL or a list of them. Blanks around it are removed, and so are quotation marks, which Docker's
+    /// `--env-file` leaves, and invisible characters that are copied from a web page.
     Text,
-    /// A path. Only quotation marks and line ends around it mean nothing.
+    /// A path. Only quotation marks around it and line breaks at its end are removed.
     Path,
-    /// A secret, of which every character counts.
+    /// A secret. Nothing is removed.
     Secret,
     /// Tables, or JSON.
     Structure,
@@ -36,40 +36,39 @@ pub enum Form {
 
 /// A type that a setting can have.
 pub trait SettingValue: Sized {
-    /// What is expected, for a message: `must be …`.
+    /// What is accepted: completes the sentence "must be …".
     const EXPECTED: &'static str;
 
-    /// What it is made of.
+    /// What a value consists of.
     const FORM: Form = Form::Text;
 
-    /// Reads it.
+    /// Parses a value.
     ///
     /// # Errors
-    /// Says more than [`Self::EXPECTED`] where that helps; empty otherwise.
+    /// Adds to [`Self::EXPECTED`] where that helps; otherwise empty.
     fn read(value: &Value) -> Result<Self, String>;
 
-    /// For `blogctl config`: secrets hidden, `null` when not set.
+    /// The value for `blogctl config`: secrets hidden, `null` if not set.
     fn show(&self) -> Json;
 
-    /// A wrong value, for a message. Nothing that could be a secret.
+    /// An invalid value for a message, without anything that could be a secret.
     fn quote(value: &Value) -> String {
         quote(value)
     }
 
-    /// What to do about a wrong value, where that is more than to correct it.
+    /// What to do about an invalid value, if correcting it is not enough.
     fn advice(_setting: &str, _value: &Value) -> Option<String> {
         None
     }
 }
 
-/// Invisible characters: marks of writing direction and width, which come along when a value is copied from a web page or a
-/// Windows dialog.
+/// Invisible characters (writing direction, width) that are copied together with a value from a web page or a Windows dialog.
 const INVISIBLE: [char; 12] = [
     '\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202c}', '\u{2060}',
     '\u{2066}', '\u{2069}', '\u{feff}',
 ];
 
-/// A value without what means nothing in its form.
+/// Removes what has no meaning in a value of this form.
 pub fn cleaned(value: Value, form: Form) -> Value {
     match (value, form) {
         (Value::String(tag, text), Form::Text) => {
@@ -86,13 +85,16 @@ pub fn cleaned(value: Value, form: Form) -> Value {
     }
 }
 
-/// Without a pair of quotation marks around it.
+/// Removes a pair of quotation marks around a text.
 pub fn unquoted(text: &str) -> &str {
     let inside = |mark| text.strip_prefix(mark).and_then(|rest| rest.strip_suffix(mark));
     inside('"').or_else(|| inside('\'')).unwrap_or(text)
 }
 
-/// A value as text, when it is text.
+/// The text of a value.
+///
+/// # Errors
+/// If it is not text; the message is empty.
 pub fn text(value: &Value) -> Result<&str, String> {
     value.as_str().ok_or_else(String::new)
 }
@@ -100,11 +102,11 @@ pub fn text(value: &Value) -> Result<&str, String> {
 fn quote(value: &Value) -> String {
     match value {
         Value::String(_, text) => {
-            // Of JSON, which part is wrong is not known, and each may be a secret.
+            // Any part of JSON may be invalid, and any part may be a secret.
             if text.trim_start().starts_with(['[', '{']) {
-                return "has a value that will not do".to_owned();
+                return "has an invalid value".to_owned();
             }
-            // Before it is cut: what is left of a secret would no longer look like one.
+            // Before the text is shortened: a part of a secret may not look like one.
             if let Some(reason) = hidden_because(text) {
                 return reason;
             }
@@ -126,7 +128,7 @@ fn quote(value: &Value) -> String {
     }
 }
 
-/// Empty text is the same as not set.
+/// Empty text means "not set".
 impl<T: SettingValue> SettingValue for Option<T> {
     const EXPECTED: &'static str = T::EXPECTED;
     const FORM: Form = T::FORM;

@@ -1,8 +1,9 @@
 //! The errors of the database. No message holds a password or a post's content.
 
-use std::{fmt::Display, path::Path, sync::Arc, time::Instant};
+use std::{borrow::Cow, fmt::Display, path::Path, sync::Arc, time::Instant};
 
 use super::{failure::Failure, legacy};
+use crate::hint::Hint;
 
 /// Why work on the database failed.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +111,15 @@ pub enum DbError {
     },
 }
 
+impl Hint for DbError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::PythonDatabase { .. } => Some(Cow::Borrowed(legacy::HOW_TO_IMPORT)),
+            _ => None,
+        }
+    }
+}
+
 impl DbError {
     pub(super) fn cannot_open(database: impl Display, reason: impl Display) -> Self {
         Self::Open {
@@ -122,14 +132,6 @@ impl DbError {
         Self::NoFolder {
             database: database.display().to_string(),
             folder: folder.display().to_string(),
-        }
-    }
-
-    /// What to do about the error, if the message does not say so.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::PythonDatabase { .. } => Some(legacy::HOW_TO_IMPORT),
-            _ => None,
         }
     }
 

@@ -1,10 +1,11 @@
 //! Why the site does not start.
 
-use std::{fmt, io};
+use std::{borrow::Cow, fmt, io};
 
 use super::{storage::RedisSetupError, templates::TemplateError};
 use crate::{
     entra::{ProviderError, confidential_client::SignInError},
+    hint::Hint,
     outbound::OutboundError,
     serve::ListenError,
 };
@@ -63,6 +64,12 @@ impl StartError {
             Self::Template(_) | Self::Socket(_) | Self::Threads(_) => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+impl Hint for StartError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Self::hint(self).map(Cow::Owned)
     }
 }
 

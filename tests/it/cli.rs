@@ -100,7 +100,7 @@ fn wrong_usage_has_exit_code_2_and_says_what_is_wrong_on_stderr() {
 fn wrong_settings_are_told_with_a_hint_for_each() {
     let output = run(&["config", "--set", "client.port=fifty", "--set", "log.level=loud"]);
     insta::assert_snapshot!(output.stderr, @r#"
-    error: 2 settings are wrong
+    error: 2 settings are invalid
 
       client.port is "fifty" (flag --set)
         hint: must be a whole number from 0 to 65535

@@ -1,4 +1,4 @@
-//! Settings: which layer beats which, what is said about mistakes, what is never shown.
+//! Settings: which source takes precedence, which errors are reported, and what is never shown.
 
 mod credentials;
 mod files;
@@ -7,7 +7,7 @@ mod values;
 
 use std::fs;
 
-use blogctl::config::{Flag, Loaded, Mistake, Mistakes, Role, Settings, Sources};
+use blogctl::config::{ConfigError, ConfigErrors, Flag, Loaded, Role, Settings, Sources};
 use tempfile::TempDir;
 
 const GUID: &str = "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
@@ -48,28 +48,24 @@ impl Given {
         Settings::load(&self.sources, Role::Any).expect("good settings")
     }
 
-    fn mistakes(&self) -> Vec<Mistake> {
-        self.mistakes_for(Role::Any)
+    fn errors(&self) -> Vec<ConfigError> {
+        self.errors_for(Role::Any)
     }
 
-    fn mistakes_for(&self, role: Role) -> Vec<Mistake> {
+    fn errors_for(&self, role: Role) -> Vec<ConfigError> {
         Settings::load(&self.sources, role).expect_err("wrong settings").0
     }
 
-    fn the_mistake(&self) -> Mistake {
-        let mut mistakes = self.mistakes();
-        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
-        mistakes.remove(0)
+    fn the_error(&self) -> ConfigError {
+        let mut errors = self.errors();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        errors.remove(0)
     }
 }
 
-fn origin<'a>(loaded: &'a Loaded, name: &str) -> &'a str {
-    &loaded
-        .entries
-        .iter()
-        .find(|entry| entry.name == name)
-        .expect("a setting")
-        .origin
+fn origin(loaded: &Loaded, name: &str) -> String {
+    let entry = loaded.entries.iter().find(|entry| entry.name == name);
+    entry.expect("a setting").origin.to_string()
 }
 
 #[test]
@@ -97,7 +93,7 @@ fn each_layer_beats_the_one_below() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_each_with_where_it_came_from() {
+fn all_errors_are_reported_at_once_each_with_its_origin() {
     let given = given()
         .file(
             "blog.toml",
@@ -107,11 +103,11 @@ fn all_mistakes_are_told_at_once_each_with_where_it_came_from() {
         .variable("TENANT_ID", "contoso")
         .variable("BLOG_SERVER__WORKRS", "3")
         .flag("entra.authority_host", "http://sts.example");
-    let told = Mistakes(given.mistakes())
+    let told = ConfigErrors(given.errors())
         .to_string()
         .replace(&format!("{}/", given.folder.path().display()), "");
     insta::assert_snapshot!(told, @r#"
-    7 settings are wrong
+    7 settings are invalid
 
       entra.tenant_id is "contoso" (environment variable TENANT_ID)
         hint: must be a GUID such as 7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f
@@ -138,14 +134,14 @@ fn all_mistakes_are_told_at_once_each_with_where_it_came_from() {
 
 #[test]
 fn a_role_demands_only_what_it_needs() {
-    let names = |mistakes: Vec<Mistake>| mistakes.into_iter().map(|mistake| mistake.setting).collect::<Vec<_>>();
+    let names = |errors: Vec<ConfigError>| errors.into_iter().map(|error| error.setting).collect::<Vec<_>>();
     given().load();
     assert_eq!(
-        names(given().mistakes_for(Role::Api)),
+        names(given().errors_for(Role::Api)),
         ["entra.tenant_id", "api.app_id_uri"]
     );
     assert_eq!(
-        names(given().mistakes_for(Role::Client)),
+        names(given().errors_for(Role::Client)),
         [
             "entra.tenant_id",
             "client.client_id",
@@ -157,7 +153,7 @@ fn a_role_demands_only_what_it_needs() {
     let wrong = given()
         .variable("TENANT_ID", "contoso")
         .variable("API_APP_ID_URI", "api://blog");
-    assert_eq!(names(wrong.mistakes_for(Role::Api)), ["entra.tenant_id"], "told once");
+    assert_eq!(names(wrong.errors_for(Role::Api)), ["entra.tenant_id"], "told once");
 }
 
 #[test]
@@ -172,15 +168,15 @@ fn what_is_wrong_in_another_place_is_not_told_as_missing_here() {
         } else {
             Role::Client
         };
-        let mistakes = given().flag(setting, value).mistakes_for(role);
-        let names: Vec<_> = mistakes.iter().map(|mistake| mistake.setting.as_str()).collect();
+        let errors = given().flag(setting, value).errors_for(role);
+        let names: Vec<_> = errors.iter().map(|error| error.setting.as_str()).collect();
         assert!(names.contains(&setting) && !names.contains(&phantom), "{names:?}");
     }
 }
 
 #[test]
 fn a_missing_setting_is_told_with_every_way_to_set_it() {
-    let mistake = given().mistakes_for(Role::Api).remove(0);
+    let error = given().errors_for(Role::Api).remove(0);
     for part in [
         "[entra]",
         "tenant_id",
@@ -188,12 +184,12 @@ fn a_missing_setting_is_told_with_every_way_to_set_it() {
         "TENANT_ID",
         "blogctl dev",
     ] {
-        assert!(mistake.hint.contains(part), "{part} in {}", mistake.hint);
+        assert!(error.hint.contains(part), "{part} in {}", error.hint);
     }
 }
 
 #[test]
-fn secrets_are_shown_neither_by_debug_nor_in_a_mistake() {
+fn secrets_are_shown_neither_by_debug_nor_in_an_error() {
     let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
     let loaded = given()
         .variable("FLASK_SECRET_KEY", secret)
@@ -206,7 +202,7 @@ fn secrets_are_shown_neither_by_debug_nor_in_a_mistake() {
     let wrong = given()
         .variable("FLASK_SECRET_KEY", "hunter2")
         .variable("DATABASE_URL", "mysql://blog:hunter2@db.example/blog")
-        .mistakes();
+        .errors();
     assert_eq!(wrong.len(), 2);
     assert!(!format!("{wrong:?}").contains("hunter2"), "{wrong:?}");
 }

@@ -29,6 +29,7 @@ mod properties;
 mod registration;
 mod secrets;
 mod seed;
+mod settings_files;
 mod support;
 mod token;
 mod web;

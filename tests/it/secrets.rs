@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use blogctl::config::{Flag, Role, Settings, Sources, variable_of};
+use blogctl::config::{Flag, Origin, Role, Settings, Sources, variable_of};
 use openssl::{pkcs12::Pkcs12, symm::Cipher};
 
 use crate::support::{
@@ -160,7 +160,11 @@ fn told(sources: &Sources) -> String {
         for warning in loaded.warnings {
             let _ = writeln!(told, "{warning}");
         }
-        for entry in loaded.entries.into_iter().filter(|entry| entry.origin != "default") {
+        for entry in loaded
+            .entries
+            .into_iter()
+            .filter(|entry| entry.origin != Origin::Default)
+        {
             let _ = writeln!(told, "{} {} {}", entry.name, entry.value, entry.origin);
         }
     }

@@ -21,7 +21,7 @@ use crate::{
         self, CertificateDetails, CertificateError,
         issue::{IssueError, NewCertificate, Renewal},
     },
-    cli::error_report::Hint,
+    cli::error_report::WithHint as _,
     config::{CertificateSettings, CredentialSettings, Settings},
     entra::{
         ConfidentialClient, Provider, ProviderError,

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     certificate::{CertificateDetails, CertificateError, certificates_of},
-    cli::{error_report::Hint as _, wrap},
+    cli::{error_report::WithHint as _, wrap},
     config::{CertificateSettings, Settings},
     entra::CredentialSource,
 };

@@ -4,9 +4,9 @@ use serde::Deserialize;
 use ureq::Agent;
 
 use super::{
-    Patient,
+    DoctorContext,
     entra::remedy_for_tls,
-    finding::{Check, Said},
+    finding::{Check, CheckResult},
 };
 use crate::{
     cli::serving::http_url,
@@ -42,12 +42,12 @@ enum Asked {
     Nothing(String),
 }
 
-fn run(patient: &Patient) -> Vec<Said> {
-    let api = &patient.settings.api;
-    let contradiction = contradiction(patient);
+fn run(context: &DoctorContext) -> Vec<CheckResult> {
+    let api = &context.settings.api;
+    let contradiction = contradiction(context);
     // From the API's own machine it is looked for where it listens; the site knows its address.
-    let base = if patient.client {
-        patient.settings.client.api_base_url.to_string()
+    let base = if context.client {
+        context.settings.client.api_base_url.to_string()
     } else {
         let host = if matches!(api.host.as_str(), "0.0.0.0" | "::") {
             "localhost"
@@ -58,12 +58,12 @@ fn run(patient: &Patient) -> Vec<Said> {
     };
     let base = base.trim_end_matches('/');
     let agent = outbound::agent(
-        patient.settings.client.api_timeout,
-        patient.settings.entra.ca_file.as_deref(),
+        context.settings.client.api_timeout,
+        context.settings.entra.ca_file.as_deref(),
     );
     let answers = match agent {
-        Ok(agent) => of_answers(patient, &agent, base),
-        Err(error) => vec![Said::failed(
+        Ok(agent) => of_answers(context, &agent, base),
+        Err(error) => vec![CheckResult::failed(
             error.to_string(),
             "a PEM file of certificates",
             "correct entra.ca_file",
@@ -73,17 +73,17 @@ fn run(patient: &Patient) -> Vec<Said> {
 }
 
 /// What the settings of both, where they stand together, say of each other.
-fn contradiction(patient: &Patient) -> Option<Said> {
-    let Settings { client, api, .. } = &patient.settings;
+fn contradiction(context: &DoctorContext) -> Option<CheckResult> {
+    let Settings { client, api, .. } = &context.settings;
     let expected: Vec<_> = names_of_api(api)
         .into_iter()
         .map(|name| format!("{name}/{}", api.required_scope))
         .collect();
-    if !(patient.client && patient.api) || expected.is_empty() || client.api_scope.is_empty() {
+    if !(context.client && context.api) || expected.is_empty() || client.api_scope.is_empty() {
         return None;
     }
     if !is_taken(&client.api_scope, &expected) {
-        return Some(Said::failed(
+        return Some(CheckResult::failed(
             format!("client.api_scope is {}", client.api_scope),
             format!(
                 "{}, as api.app_id_uri, api.client_id and api.required_scope have it",
@@ -100,39 +100,39 @@ fn contradiction(patient: &Patient) -> Option<Said> {
         .as_deref()
         .and_then(guid::parse)
         .filter(|own| *own != asked_for)?;
-    Some(Said::warning(
+    Some(CheckResult::warning(
         format!("client.api_scope is of the application {asked_for}, and api.client_id is {own}"),
         "one and the same: the API refuses v2 tokens that are for another client id",
         "correct api.client_id, or leave it out where api.app_id_uri is api://GUID",
     ))
 }
 
-fn of_answers(patient: &Patient, agent: &Agent, base: &str) -> Vec<Said> {
+fn of_answers(context: &DoctorContext, agent: &Agent, base: &str) -> Vec<CheckResult> {
     let ready = match ask(agent, &format!("{base}/health/ready")) {
-        Asked::Answer(200, _) => Said::ok(format!("{base} answers, and is ready")),
-        Asked::Answer(503, body) => Said::warning(
+        Asked::Answer(200, _) => CheckResult::ok(format!("{base} answers, and is ready")),
+        Asked::Answer(503, body) => CheckResult::warning(
             format!("{base} answers, but is not ready{}", not_ready(&body)),
             "its database and Entra ID's signing keys within its reach",
             format!("see {base}/health/ready, the API's log, and blogctl doctor --role api beside it"),
         ),
         Asked::Answer(status, _) => {
-            return vec![of_another(patient, format!("{base}/health/ready answered {status}"))];
+            return vec![of_another(context, format!("{base}/health/ready answered {status}"))];
         }
         Asked::Unfinished(reason) => {
             let seen = format!("{base}/health/ready began an answer that did not come to its end: {reason}");
-            return vec![of_another(patient, seen)];
+            return vec![of_another(context, seen)];
         }
-        Asked::Nothing(reason) => return vec![not_there(patient, base, &reason)],
+        Asked::Nothing(reason) => return vec![not_there(context, base, &reason)],
     };
     // Every API of this program has the route.
     let metadata = match ask(agent, &format!("{base}/.well-known/oauth-protected-resource")) {
         Asked::Answer(200, body) => match serde_json::from_slice(&body) {
-            Ok(metadata) => compare(patient, &metadata),
-            Err(_) => return vec![of_another(patient, format!("{base} answers, but is not blogctl's API"))],
+            Ok(metadata) => compare(context, &metadata),
+            Err(_) => return vec![of_another(context, format!("{base} answers, but is not blogctl's API"))],
         },
         Asked::Answer(404, _) => {
             let seen = format!("{base} is not blogctl's API; it may be the web site");
-            return vec![of_another(patient, seen)];
+            return vec![of_another(context, seen)];
         }
         Asked::Answer(status, _) => tells_nothing(&format!("it does not tell what tokens it expects ({status})")),
         Asked::Unfinished(reason) | Asked::Nothing(reason) => {
@@ -153,14 +153,14 @@ fn ask(agent: &Agent, url: &str) -> Asked {
 }
 
 /// Another program is where the API should be.
-fn of_another(patient: &Patient, seen: String) -> Said {
-    let remedy = if patient.client {
+fn of_another(context: &DoctorContext, seen: String) -> CheckResult {
+    let remedy = if context.client {
         "set client.api_base_url (API_BASE_URL) to where blogctl serve-api listens, by default port 8000; another program may \
          listen there"
     } else {
         "another program listens where the API would: stop it, or choose another api.port"
     };
-    Said::failed(seen, "blogctl's API, which tells what tokens it expects", remedy)
+    CheckResult::failed(seen, "blogctl's API, which tells what tokens it expects", remedy)
 }
 
 /// What of it is not ready, as it says itself.
@@ -187,9 +187,9 @@ fn not_ready(body: &[u8]) -> String {
 }
 
 /// The site cannot do without it; the API itself may just not have been started yet.
-fn not_there(patient: &Patient, base: &str, reason: &str) -> Said {
+fn not_there(context: &DoctorContext, base: &str, reason: &str) -> CheckResult {
     let seen = format!("{base} does not answer: {reason}");
-    if patient.client {
+    if context.client {
         let is_other_scheme = reason.contains("InvalidContentType") || reason.contains("corrupt message");
         let remedy = if is_other_scheme {
             "write http:// in client.api_base_url (API_BASE_URL), if nothing ends TLS in front of the API"
@@ -200,9 +200,9 @@ fn not_there(patient: &Patient, base: &str, reason: &str) -> Said {
         } else {
             "start blogctl serve-api, or set client.api_base_url (API_BASE_URL) to where it is"
         };
-        Said::failed(seen, "the API at client.api_base_url", remedy)
+        CheckResult::failed(seen, "the API at client.api_base_url", remedy)
     } else {
-        Said::warning(
+        CheckResult::warning(
             seen,
             "the API, if it should be running",
             "start blogctl serve-api when the other checks are well",
@@ -210,8 +210,8 @@ fn not_there(patient: &Patient, base: &str, reason: &str) -> Said {
     }
 }
 
-fn tells_nothing(seen: &str) -> Said {
-    Said::warning(
+fn tells_nothing(seen: &str) -> CheckResult {
+    CheckResult::warning(
         seen,
         "its issuer and scopes at /.well-known/oauth-protected-resource",
         "compare api.app_id_uri and entra.tenant_id of the API by hand, or use the same version of blogctl for both",
@@ -219,36 +219,36 @@ fn tells_nothing(seen: &str) -> Said {
 }
 
 /// Its opinion of issuer and audience, beside what this system would bring.
-fn compare(patient: &Patient, metadata: &ResourceMetadata) -> Said {
-    let issuer = match Authority::new(&patient.settings.entra) {
+fn compare(context: &DoctorContext, metadata: &ResourceMetadata) -> CheckResult {
+    let issuer = match Authority::new(&context.settings.entra) {
         Ok(authority) => authority.issuer_v2(),
-        Err(_) => return Said::skipped("what it expects cannot be compared: see Settings"),
+        Err(_) => return CheckResult::skipped("what it expects cannot be compared: see Settings"),
     };
     if !metadata.authorization_servers.contains(&issuer) {
-        return Said::failed(
+        return CheckResult::failed(
             format!("it takes tokens of {}", list(&metadata.authorization_servers)),
             format!("tokens of {issuer}"),
             "give site and API the same entra.tenant_id (TENANT_ID), entra.cloud and entra.authority_host",
         );
     }
-    let wanted = if patient.client {
-        patient.settings.client.api_scope.clone()
+    let wanted = if context.client {
+        context.settings.client.api_scope.clone()
     } else {
-        let name = names_of_api(&patient.settings.api).into_iter().next();
-        name.map(|name| format!("{name}/{}", patient.settings.api.required_scope))
+        let name = names_of_api(&context.settings.api).into_iter().next();
+        name.map(|name| format!("{name}/{}", context.settings.api.required_scope))
             .unwrap_or_default()
     };
     if wanted.is_empty() {
-        return Said::skipped("the scope that it expects cannot be compared: see Settings");
+        return CheckResult::skipped("the scope that it expects cannot be compared: see Settings");
     }
     if !is_taken(&wanted, &metadata.scopes_supported) {
-        return Said::failed(
+        return CheckResult::failed(
             format!("it takes tokens for the scope {}", list(&metadata.scopes_supported)),
             format!("the scope {wanted}"),
             "make client.api_scope (API_SCOPE) of the site agree with api.app_id_uri and api.required_scope of the API",
         );
     }
-    Said::ok(format!("it takes tokens of this issuer for {wanted}"))
+    CheckResult::ok(format!("it takes tokens of this issuer for {wanted}"))
 }
 
 /// Whether a site that asks for the scope `wanted` gets a token for an API that expects one of `scopes`.

@@ -4,11 +4,11 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Patient,
+    DoctorContext,
     credentials::{Entry, MORE_TIME, TOO_SLOW},
     entra::{remedy_of, unreachable},
-    finding::{Check, Said},
-    parallel::side_by_side,
+    finding::{Check, CheckResult},
+    parallel::run_parallel,
 };
 use crate::{
     entra::{
@@ -51,29 +51,31 @@ enum Answer {
     },
 }
 
-fn run(patient: &Patient) -> Vec<Said> {
-    match proofs(patient) {
-        Ok(proofs) if proofs.is_empty() => vec![Said::skipped("there is nothing to prove it with: see Certificate")],
+fn run(context: &DoctorContext) -> Vec<CheckResult> {
+    match proofs(context) {
+        Ok(proofs) if proofs.is_empty() => vec![CheckResult::skipped(
+            "there is nothing to prove it with: see Certificate",
+        )],
         Ok(proofs) => judge(
             &proofs,
-            patient.credentials().as_ref().is_ok_and(|entries| entries.len() > 1),
+            context.credentials().as_ref().is_ok_and(|entries| entries.len() > 1),
         ),
         Err(error) => vec![unreachable(&error, EXPECTED)],
     }
 }
 
 /// Of each entry that can be used, side by side; the check of the credential tells of the others.
-fn proofs(patient: &Patient) -> Result<Vec<Proof>, ProviderError> {
-    let Ok(entries) = patient.credentials() else {
+fn proofs(context: &DoctorContext) -> Result<Vec<Proof>, ProviderError> {
+    let Ok(entries) = context.credentials() else {
         return Ok(Vec::new());
     };
-    let settings = &patient.settings.client;
-    let provider = Arc::new(Provider::new(&patient.settings.entra)?);
+    let settings = &context.settings.client;
+    let provider = Arc::new(Provider::new(&context.settings.entra)?);
     // It is not sent with this grant; where it cannot be worked out, the check of addresses says so.
     let redirect_uri = Addresses::from_settings(settings, settings.port)
         .map_or_else(|_| settings.api_base_url.clone(), |addresses| addresses.redirect_uri);
     // The token endpoint may need as long as it is allowed to, and a vault that signs as long again.
-    let deadline = Instant::now() + patient.timeout * 2;
+    let deadline = Instant::now() + context.timeout * 2;
     let (mut named, mut works) = (Vec::new(), Vec::new());
     for Entry { source, loaded } in entries {
         let Ok(credential) = loaded else { continue };
@@ -94,7 +96,7 @@ fn proofs(patient: &Patient) -> Result<Vec<Proof>, ProviderError> {
     };
     Ok(named
         .into_iter()
-        .zip(side_by_side(works, deadline))
+        .zip(run_parallel(works, deadline))
         .map(proof)
         .collect())
 }
@@ -130,19 +132,19 @@ impl Answer {
 }
 
 /// `is_list`: whether the settings have several entries, so that each is to be named.
-fn judge(proofs: &[Proof], is_list: bool) -> Vec<Said> {
+fn judge(proofs: &[Proof], is_list: bool) -> Vec<CheckResult> {
     let accepted = proofs.iter().position(Proof::is_accepted);
     let said = |(at, proof): (usize, &Proof)| match &proof.answer {
-        Answer::Accepted | Answer::AcceptedWithoutRole => Said::ok(proof.accepted(is_list)),
+        Answer::Accepted | Answer::AcceptedWithoutRole => CheckResult::ok(proof.accepted(is_list)),
         Answer::Refused(error) => {
             // A sign-in tries the next entry on the codes of the certificate, and on no other.
             let goes_on = accepted.is_some_and(|accepted| at > accepted || error.remedy() == Remedy::Certificate);
             refused(error, proof, is_list, goes_on)
         }
         Answer::Failed { reason, remedy } if accepted.is_some() => {
-            Said::warning(proof.named(reason, is_list), EXPECTED, remedy)
+            CheckResult::warning(proof.named(reason, is_list), EXPECTED, remedy)
         }
-        Answer::Failed { reason, remedy } => Said::failed(proof.named(reason, is_list), EXPECTED, remedy),
+        Answer::Failed { reason, remedy } => CheckResult::failed(proof.named(reason, is_list), EXPECTED, remedy),
     };
     proofs.iter().enumerate().map(said).collect()
 }
@@ -175,7 +177,7 @@ impl Proof {
 
 /// Entra looks at the credential before anything else but the application and the resource; what it refuses later means
 /// that it was good. Of codes that blogctl does not know, Entra's own words are all there is to go by.
-fn refused(error: &EntraError, proof: &Proof, is_list: bool, goes_on: bool) -> Said {
+fn refused(error: &EntraError, proof: &Proof, is_list: bool, goes_on: bool) -> CheckResult {
     let mut seen = proof.named(&format!("{}: {}", error.label(), error.cause()), is_list);
     let is_configuration = matches!(error.remedy(), Remedy::Certificate | Remedy::Configuration);
     if !(error.description.is_empty() || error.is_known() && is_configuration) {
@@ -188,9 +190,9 @@ fn refused(error: &EntraError, proof: &Proof, is_list: bool, goes_on: bool) -> S
         (false, None) => "try to sign in, and look into the sign-in logs of Microsoft Entra ID".to_owned(),
     };
     match (is_configuration, goes_on) {
-        (true, true) => Said::warning(seen, "every entry accepted, though one is enough", remedy),
-        (true, false) => Said::failed(seen, EXPECTED, remedy),
-        (false, _) => Said::warning(seen, EXPECTED, remedy),
+        (true, true) => CheckResult::warning(seen, "every entry accepted, though one is enough", remedy),
+        (true, false) => CheckResult::failed(seen, EXPECTED, remedy),
+        (false, _) => CheckResult::warning(seen, EXPECTED, remedy),
     }
 }
 

@@ -3,9 +3,9 @@
 use chrono::Utc;
 
 use super::{
-    Patient,
+    DoctorContext,
     credentials::Entry,
-    finding::{Check, Said},
+    finding::{Check, CheckResult},
 };
 use crate::{
     certificate::{CertificateError, ClientCertificate, Observation, Severity},
@@ -33,14 +33,14 @@ const A_CERTIFICATE: &str = "a certificate in date with its own RSA key of 2048 
 const A_TOKEN: &str = "a token of this machine's or pod's identity";
 
 /// Of each entry of the list: one that can be used is enough.
-fn run(patient: &Patient) -> Vec<Said> {
-    let entries = match patient.credentials() {
+fn run(context: &DoctorContext) -> Vec<CheckResult> {
+    let entries = match context.credentials() {
         Ok(entries) => entries,
-        Err(reason) => return vec![Said::failed(reason, "a PEM file", "correct entra.ca_file")],
+        Err(reason) => return vec![CheckResult::failed(reason, "a PEM file", "correct entra.ca_file")],
     };
     if entries.is_empty() {
         let error = CertificateError::NotConfigured;
-        return vec![Said::failed(error.to_string(), A_CERTIFICATE, error.hint())];
+        return vec![CheckResult::failed(error.to_string(), A_CERTIFICATE, error.hint())];
     }
     let is_any_usable = entries.iter().any(|entry| entry.loaded.is_ok());
     let is_list = entries.len() > 1;
@@ -53,9 +53,9 @@ fn run(patient: &Patient) -> Vec<Said> {
             }
         };
         match loaded {
-            Ok(credential) => of_credential(credential, source, patient.settings.client.soon_days(), named),
+            Ok(credential) => of_credential(credential, source, context.settings.client.soon_days(), named),
             Err(error) if is_any_usable => {
-                vec![Said::warning(
+                vec![CheckResult::warning(
                     named(error.seen()),
                     "every entry usable, though one is enough",
                     error.remedy(),
@@ -63,7 +63,7 @@ fn run(patient: &Patient) -> Vec<Said> {
             }
             Err(error) => {
                 let expected = if source.is_token() { A_TOKEN } else { A_CERTIFICATE };
-                vec![Said::failed(named(error.seen()), expected, error.remedy())]
+                vec![CheckResult::failed(named(error.seen()), expected, error.remedy())]
             }
         }
     };
@@ -75,13 +75,16 @@ fn of_credential(
     source: &CredentialSource,
     soon_days: i64,
     named: impl Fn(String) -> String,
-) -> Vec<Said> {
+) -> Vec<CheckResult> {
     let Some(certificate) = credential.certificate() else {
-        return vec![Said::ok(named(format!("can prove itself by {}", credential.name())))];
+        return vec![CheckResult::ok(named(format!(
+            "can prove itself by {}",
+            credential.name()
+        )))];
     };
     let mode = source.file().and_then(Observation::of_key_file);
     let mode = mode.filter(|mode| mode.severity != Severity::Good).map(|mode| {
-        Said::warning(
+        CheckResult::warning(
             named(mode.seen),
             "a key that only the site's user may read or replace",
             mode.hint.unwrap_or_default(),
@@ -92,7 +95,7 @@ fn of_credential(
         .collect()
 }
 
-fn of_certificate(certificate: &ClientCertificate, soon_days: i64, named: &impl Fn(String) -> String) -> Said {
+fn of_certificate(certificate: &ClientCertificate, soon_days: i64, named: &impl Fn(String) -> String) -> CheckResult {
     let details = certificate.details();
     let now = Utc::now();
     let seen = named(format!(
@@ -115,7 +118,7 @@ fn of_certificate(certificate: &ClientCertificate, soon_days: i64, named: &impl 
     if details.days_left(now) <= soon_days {
         let remedy = "make a new one with blogctl cert new, upload it beside the old one under Certificates & secrets \
                       of the site's registration, then put it in place";
-        return Said::warning(seen, format!("more than {soon_days} days before it expires"), remedy);
+        return CheckResult::warning(seen, format!("more than {soon_days} days before it expires"), remedy);
     }
-    Said::ok(seen)
+    CheckResult::ok(seen)
 }

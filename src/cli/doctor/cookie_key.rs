@@ -3,8 +3,8 @@
 use secrecy::ExposeSecret;
 
 use super::{
-    Patient,
-    finding::{Check, Said},
+    DoctorContext,
+    finding::{Check, CheckResult},
 };
 use crate::config::{Environment, weakness};
 
@@ -24,16 +24,16 @@ pub fn check() -> Check {
     }
 }
 
-fn run(patient: &Patient) -> Vec<Said> {
-    let keys = &patient.settings.client.cookie_keys;
+fn run(context: &DoctorContext) -> Vec<CheckResult> {
+    let keys = &context.settings.client.cookie_keys;
     let Some(first) = keys.first() else {
-        return vec![Said::failed("is not set", EXPECTED, REMEDY)];
+        return vec![CheckResult::failed("is not set", EXPECTED, REMEDY)];
     };
     if let Some(weakness) = keys.iter().find_map(|key| weakness(key.expose_secret())) {
         // The site starts with it in development, and in production it does not.
-        return vec![match patient.settings.server.environment {
-            Environment::Development => Said::warning(weakness, EXPECTED, REPLACE),
-            Environment::Production => Said::failed(weakness, EXPECTED, REPLACE),
+        return vec![match context.settings.server.environment {
+            Environment::Development => CheckResult::warning(weakness, EXPECTED, REPLACE),
+            Environment::Production => CheckResult::failed(weakness, EXPECTED, REPLACE),
         }];
     }
     let length = first.expose_secret().chars().count();
@@ -42,5 +42,5 @@ fn run(patient: &Patient) -> Vec<Said> {
         1 => "; an older key is still taken".to_owned(),
         count => format!("; {count} older keys are still taken"),
     };
-    vec![Said::ok(format!("{length} characters that look random{older}"))]
+    vec![CheckResult::ok(format!("{length} characters that look random{older}"))]
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Patient, parallel::side_by_side};
+use super::{DoctorContext, parallel::run_parallel};
 use crate::entra::{Credential, CredentialError, CredentialSource};
 
 /// What is said of an entry that hangs.
@@ -41,11 +41,11 @@ impl Unusable {
 }
 
 /// All of them, in their order; none when none is set. `Err` when the settings do not allow to ask anybody.
-pub fn load(patient: &Patient) -> Result<Vec<Entry>, String> {
-    let sources = CredentialSource::all(&patient.settings).map_err(|error| error.to_string())?;
+pub fn load(context: &DoctorContext) -> Result<Vec<Entry>, String> {
+    let sources = CredentialSource::all(&context.settings).map_err(|error| error.to_string())?;
     // A vault takes several requests, of which the first to hang ends it.
-    let deadline = Instant::now() + patient.timeout * 2;
-    let limit = patient.timeout;
+    let deadline = Instant::now() + context.timeout * 2;
+    let limit = context.timeout;
     let sources: Vec<_> = sources.into_iter().map(Arc::new).collect();
     let loads = sources
         .iter()
@@ -58,7 +58,7 @@ pub fn load(patient: &Patient) -> Result<Vec<Entry>, String> {
     };
     Ok(sources
         .into_iter()
-        .zip(side_by_side(loads, deadline))
+        .zip(run_parallel(loads, deadline))
         .map(entry)
         .collect())
 }

@@ -1,8 +1,8 @@
 //! Check: the database and its migrations. Looks, and writes nothing.
 
 use super::{
-    Patient,
-    finding::{Check, Said},
+    DoctorContext,
+    finding::{Check, CheckResult},
 };
 use crate::db::{DatabaseUrl, DbError, legacy::HOW_TO_IMPORT, migrate};
 
@@ -18,13 +18,13 @@ pub fn check() -> Check {
     }
 }
 
-fn run(patient: &Patient) -> Vec<Said> {
-    let settings = &patient.settings.database;
+fn run(context: &DoctorContext) -> Vec<CheckResult> {
+    let settings = &context.settings.database;
     let found = match migrate::inspect(settings) {
         Ok(found) => found,
         Err(error) => {
             let remedy = remedy(&error, &settings.url);
-            return vec![Said::failed(error.to_string(), EXPECTED, remedy)];
+            return vec![CheckResult::failed(error.to_string(), EXPECTED, remedy)];
         }
     };
     let url = &found.url;
@@ -33,7 +33,7 @@ fn run(patient: &Patient) -> Vec<Said> {
         .migrate_at_start
         .unwrap_or(matches!(url, DatabaseUrl::Sqlite(_)));
     if let Some(obstacle) = &found.obstacle {
-        return vec![Said::failed(
+        return vec![CheckResult::failed(
             format!("{url} can be read and not written: {obstacle}"),
             EXPECTED,
             "let database.url (DATABASE_URL) name the primary server, and a user who may select, insert, update and delete in all \
@@ -41,21 +41,21 @@ fn run(patient: &Patient) -> Vec<Said> {
         )];
     }
     if found.is_python {
-        return vec![Said::failed(
+        return vec![CheckResult::failed(
             format!("{url} is a database of the Python system"),
             EXPECTED,
             HOW_TO_IMPORT,
         )];
     }
     vec![match (found.exists, pending.as_slice(), at_start) {
-        (true, [], _) => Said::ok(format!("{url} has every migration")),
-        (false, _, true) => Said::ok(format!("{url} does not exist yet: serve-api makes it when it starts")),
-        (true, pending, true) => Said::ok(format!(
+        (true, [], _) => CheckResult::ok(format!("{url} has every migration")),
+        (false, _, true) => CheckResult::ok(format!("{url} does not exist yet: serve-api makes it when it starts")),
+        (true, pending, true) => CheckResult::ok(format!(
             "{url} lacks {} of {} migrations: serve-api applies them when it starts",
             pending.len(),
             found.migrations.len()
         )),
-        (_, pending, false) => Said::failed(
+        (_, pending, false) => CheckResult::failed(
             format!(
                 "{url} lacks {} of {} migrations, and serve-api does not start without them",
                 pending.len(),

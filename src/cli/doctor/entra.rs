@@ -1,8 +1,8 @@
 //! Checks that ask Entra ID for what everybody may have: clock, discovery and signing keys.
 
 use super::{
-    Patient,
-    finding::{Check, Said},
+    DoctorContext,
+    finding::{Check, CheckResult},
 };
 use crate::entra::{Provider, ProviderError};
 
@@ -48,23 +48,23 @@ pub fn signing_keys() -> Check {
     }
 }
 
-fn run_clock(patient: &Patient) -> Vec<Said> {
-    let difference = Provider::new(&patient.settings.entra).and_then(|provider| provider.clock_difference());
+fn run_clock(context: &DoctorContext) -> Vec<CheckResult> {
+    let difference = Provider::new(&context.settings.entra).and_then(|provider| provider.clock_difference());
     let seconds = match difference {
         Ok(Some(difference)) => difference.num_seconds(),
         Ok(None) => {
-            return vec![Said::skipped(
+            return vec![CheckResult::skipped(
                 "the authority's answer has no Date header to compare with",
             )];
         }
         // That is what the check of discovery is about.
-        Err(_) => return vec![Said::skipped("the authority does not answer: see Discovery")],
+        Err(_) => return vec![CheckResult::skipped("the authority does not answer: see Discovery")],
     };
     vec![judge_clock(seconds)]
 }
 
 /// `seconds` is how far the authority is ahead.
-fn judge_clock(seconds: i64) -> Said {
+fn judge_clock(seconds: i64) -> CheckResult {
     let seen = match seconds {
         // The header has whole seconds, and servers write it ahead of time.
         -2..=2 => "agrees with the authority's".to_owned(),
@@ -75,38 +75,40 @@ fn judge_clock(seconds: i64) -> Said {
     if seconds.abs() > MOST_SECONDS {
         let expected =
             format!("{MOST_SECONDS} seconds apart at most; else tokens and assertions are not valid yet, or no more");
-        Said::failed(seen, expected, remedy)
+        CheckResult::failed(seen, expected, remedy)
     } else if seconds.abs() > FEW_SECONDS {
-        Said::warning(seen, format!("{FEW_SECONDS} seconds apart at most"), remedy)
+        CheckResult::warning(seen, format!("{FEW_SECONDS} seconds apart at most"), remedy)
     } else {
-        Said::ok(seen)
+        CheckResult::ok(seen)
     }
 }
 
-fn run_discovery(patient: &Patient) -> Vec<Said> {
-    let outcome = Provider::new(&patient.settings.entra)
+fn run_discovery(context: &DoctorContext) -> Vec<CheckResult> {
+    let outcome = Provider::new(&context.settings.entra)
         .and_then(|provider| Ok((provider.metadata()?, provider.authority().issuer_v1())));
     vec![match outcome {
-        Ok((metadata, issuer_v1)) => Said::ok(format!("issuer {}, and {issuer_v1} in v1 tokens", metadata.issuer)),
+        Ok((metadata, issuer_v1)) => {
+            CheckResult::ok(format!("issuer {}, and {issuer_v1} in v1 tokens", metadata.issuer))
+        }
         Err(error) => unreachable(&error, "the OpenID Connect configuration of the tenant"),
     }]
 }
 
-fn run_signing_keys(patient: &Patient) -> Vec<Said> {
-    let outcome = Provider::new(&patient.settings.entra).and_then(|provider| {
+fn run_signing_keys(context: &DoctorContext) -> Vec<CheckResult> {
+    let outcome = Provider::new(&context.settings.entra).and_then(|provider| {
         provider.refresh_keys()?;
         Ok(provider.usable_keys())
     });
     let expected = "one RSA key of 2048 bits or more for RS256, at least";
     vec![match outcome {
-        Ok(1) => Said::ok("1 key that can verify tokens"),
-        Ok(keys) => Said::ok(format!("{keys} keys that can verify tokens")),
+        Ok(1) => CheckResult::ok("1 key that can verify tokens"),
+        Ok(keys) => CheckResult::ok(format!("{keys} keys that can verify tokens")),
         Err(error) => unreachable(&error, expected),
     }]
 }
 
-pub fn unreachable(error: &ProviderError, expected: &str) -> Said {
-    Said::failed(error.to_string(), expected, remedy_of(error))
+pub fn unreachable(error: &ProviderError, expected: &str) -> CheckResult {
+    CheckResult::failed(error.to_string(), expected, remedy_of(error))
 }
 
 /// What to do when Entra cannot be asked.

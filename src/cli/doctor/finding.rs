@@ -1,35 +1,35 @@
-//! What a check is, and what it finds.
+//! The checks of `doctor` and their findings.
 
 use serde::Serialize;
 
-use super::Patient;
+use super::DoctorContext;
 
-/// How well it is. The order counts: the worst decides the exit code.
+/// The status of a finding, in order of severity: the worst one decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// As it should be.
+    /// Everything is as expected.
     Ok,
-    /// Could not be checked, since something that it needs failed.
+    /// The check did not run, because something that it needs failed.
     Skipped,
-    /// It works, or may work; somebody should look at it.
+    /// It works, or may work, but an operator should look at it.
     Warning,
-    /// It does not work.
+    /// The site or the API cannot work like this.
     Failed,
 }
 
-/// One thing that was found.
+/// One line of the report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// Stable name of the check, for scripts.
+    /// Stable name of the check for scripts.
     pub check: &'static str,
-    /// Name of the check, for people.
+    /// Name of the check for people.
     #[serde(skip)]
     pub title: &'static str,
     pub status: Status,
-    /// What was seen; why it was skipped.
+    /// What the check saw, or why it was skipped.
     pub seen: String,
-    /// What should have been seen.
+    /// What it should have seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<String>,
     /// What to do.
@@ -37,15 +37,15 @@ pub struct Finding {
     pub remedy: Option<String>,
 }
 
-/// What a check says of one thing; the check's name is added to it.
-pub struct Said {
+/// A result of a check. [`Check::finding`] adds the name of the check.
+pub struct CheckResult {
     status: Status,
     seen: String,
     expected: Option<String>,
     remedy: Option<String>,
 }
 
-impl Said {
+impl CheckResult {
     pub fn ok(seen: impl Into<String>) -> Self {
         Self {
             status: Status::Ok,
@@ -69,8 +69,8 @@ impl Said {
             remedy,
         }
     }
-    /// A failure whose remedy says what is expected, too.
-    pub fn wrong(seen: impl Into<String>, remedy: impl Into<String>) -> Self {
+    /// A failure whose remedy also says what is expected.
+    pub fn failed_without_expected(seen: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             status: Status::Failed,
             seen: seen.into(),
@@ -88,27 +88,26 @@ impl Said {
     }
 }
 
-/// One check.
 #[derive(Clone, Copy)]
 pub struct Check {
     pub name: &'static str,
     pub title: &'static str,
-    /// Settings without which it cannot be made.
+    /// Settings that must be valid.
     pub settings: &'static [&'static str],
-    /// Checks that must not fail before it.
+    /// Checks that must succeed first.
     pub after: &'static [&'static str],
-    /// Makes it; may block, but not for ever.
-    pub run: fn(&Patient) -> Vec<Said>,
+    /// Runs the check. It may block, but must end.
+    pub run: fn(&DoctorContext) -> Vec<CheckResult>,
 }
 
 impl Check {
-    pub fn finding(&self, said: Said) -> Finding {
-        let Said {
+    pub fn finding(&self, result: CheckResult) -> Finding {
+        let CheckResult {
             status,
             seen,
             expected,
             remedy,
-        } = said;
+        } = result;
         Finding {
             check: self.name,
             title: self.title,

@@ -1,20 +1,20 @@
-//! Several things at once, each on a thread of its own: one that hangs holds up nobody.
+//! Runs several functions at once, each on its own thread, so that one that hangs does not delay the others.
 
 use std::{sync::mpsc, thread, time::Instant};
 
-/// What comes of each, in their order; `None` of one that has not ended by `deadline`, and is left behind.
-pub fn side_by_side<T, F>(works: Vec<F>, deadline: Instant) -> Vec<Option<T>>
+/// The results in the order of `functions`; `None` for a function that has not returned by `deadline`. Its thread keeps running.
+pub fn run_parallel<T, F>(functions: Vec<F>, deadline: Instant) -> Vec<Option<T>>
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    let start = |work: F| {
+    let start = |function: F| {
         let (send, receive) = mpsc::channel();
-        // Who waited too long is no longer there.
-        thread::spawn(move || drop(send.send(work())));
+        // Fails if the caller has stopped waiting.
+        thread::spawn(move || drop(send.send(function())));
         receive
     };
-    let started: Vec<_> = works.into_iter().map(start).collect();
+    let started: Vec<_> = functions.into_iter().map(start).collect();
     let outcome = |running: mpsc::Receiver<T>| {
         running
             .recv_timeout(deadline.saturating_duration_since(Instant::now()))

@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
 use super::{
-    Patient,
+    DoctorContext,
     finding::{Finding, Status},
 };
 use crate::cli::wrap;
@@ -22,22 +22,22 @@ const TITLE: Style = Style::new().bold();
 ///
 /// # Errors
 /// When stdout cannot be written.
-pub fn findings(findings: &[Finding], patient: &Patient, as_json: bool) -> anyhow::Result<()> {
+pub fn findings(findings: &[Finding], context: &DoctorContext, as_json: bool) -> anyhow::Result<()> {
     let worst = findings.iter().map(|finding| finding.status).max();
     let worst = worst.filter(|status| *status > Status::Skipped).unwrap_or(Status::Ok);
     let text = if as_json {
         let report = json!({ "status": worst, "checks": findings });
         serde_json::to_string_pretty(&report)? + "\n"
     } else {
-        as_text(findings, patient)
+        as_text(findings, context)
     };
     anstream::stdout().lock().write_all(text.as_bytes())?;
     io::stdout().flush()?;
     Ok(())
 }
 
-fn as_text(findings: &[Finding], patient: &Patient) -> String {
-    let roles = match (patient.client, patient.api) {
+fn as_text(findings: &[Finding], context: &DoctorContext) -> String {
+    let roles = match (context.client, context.api) {
         (true, false) => "the web site",
         (false, true) => "the API",
         _ => "web site and API",

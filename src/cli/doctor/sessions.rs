@@ -1,8 +1,8 @@
 //! Check: where sessions are kept, and whether that place can be used.
 
 use super::{
-    Patient,
-    finding::{Check, Said},
+    DoctorContext,
+    finding::{Check, CheckResult},
 };
 use crate::{
     config::RedisUrl,
@@ -21,42 +21,42 @@ pub fn check() -> Check {
     }
 }
 
-fn run(patient: &Patient) -> Vec<Said> {
-    let settings = &patient.settings;
+fn run(context: &DoctorContext) -> Vec<CheckResult> {
+    let settings = &context.settings;
     let keys = KeyRing::new(&settings.client.cookie_keys).or_random();
     match (RedisStore::from_settings(&settings.redis, &keys), &settings.redis.url) {
-        (Err(error), _) => vec![Said::failed(
+        (Err(error), _) => vec![CheckResult::failed(
             error.to_string(),
             EXPECTED,
             "see redis.url and redis.ca_file",
         )],
         (Ok(Some(redis)), Some(url)) => in_redis(&redis, url),
-        _ => vec![Said::ok(format!(
+        _ => vec![CheckResult::ok(format!(
             "in memory, {} at most, no Redis: run one replica, or keep visitors on theirs; a restart signs everybody out",
             settings.client.max_sessions
         ))],
     }
 }
 
-fn in_redis(redis: &RedisStore, url: &RedisUrl) -> Vec<Said> {
-    let mut said = vec![match redis.probe() {
-        Ok(version) => Said::ok(format!(
+fn in_redis(redis: &RedisStore, url: &RedisUrl) -> Vec<CheckResult> {
+    let mut results = vec![match redis.probe() {
+        Ok(version) => CheckResult::ok(format!(
             "in Redis{} at {url}",
             version.map_or_else(String::new, |v| format!(" {v}"))
         )),
         Err(error) => {
             let reason = error.to_string();
-            Said::failed(format!("{reason} ({url})"), EXPECTED, remedy_for(&reason))
+            CheckResult::failed(format!("{reason} ({url})"), EXPECTED, remedy_for(&reason))
         }
     }];
     if !url.is_private() {
-        said.push(Said::warning(
+        results.push(CheckResult::warning(
             format!("{url} is reached without TLS: whoever is on the way can read its password and end sessions"),
             "rediss:// (records themselves are encrypted in any case)",
             "set redis.url to a rediss:// address",
         ));
     }
-    said
+    results
 }
 
 /// By the words of the server and of its client library.
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_redis_says_has_its_remedy() {
-        for (reason, said) in [
+        for (reason, results) in [
             ("NOAUTH: Authentication required.", "user and password"),
             ("WRONGPASS: invalid username-password pair", "user and password"),
             (
@@ -120,7 +120,7 @@ mod tests {
             ),
             ("timed out waiting for connection", "is silent to rediss://"),
         ] {
-            assert!(remedy_for(reason).contains(said), "{reason}");
+            assert!(remedy_for(reason).contains(results), "{reason}");
         }
     }
 }

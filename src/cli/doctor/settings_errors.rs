@@ -1,7 +1,8 @@
-//! Check: the settings. What is wrong with them is told first, and keeps checks that need it from misleading.
+//! Check: the settings. Their errors are reported first, and checks that need an invalid setting are skipped, because their
+//! results would be misleading.
 
-use super::finding::{Check, Finding, Said};
-use crate::config::Mistake;
+use super::finding::{Check, CheckResult, Finding};
+use crate::config::{ConfigError, ConfigErrorKind};
 
 const CHECK: Check = Check {
     name: "settings",
@@ -11,60 +12,58 @@ const CHECK: Check = Check {
     run: |_| Vec::new(),
 };
 
-/// Settings that cannot be used.
-pub struct Broken {
+/// The settings that cannot be used, so that checks which need them are skipped.
+pub struct FailedPrerequisites {
     settings: Vec<String>,
-    has_broken_file: bool,
+    has_unreadable_file: bool,
 }
 
-/// A finding for each mistake and each warning, and what cannot be used.
-pub fn findings(mistakes: &[Mistake], warnings: &[String], given: usize) -> (Vec<Finding>, Broken) {
-    // A file that cannot be read has no section.
-    let is_file = |mistake: &Mistake| mistake.origin.is_none() && mistake.problem != "is not set";
-    let mut said: Vec<Said> = mistakes
+/// A finding for each error and each warning, and the settings that cannot be used.
+pub fn findings(errors: &[ConfigError], warnings: &[String], given: usize) -> (Vec<Finding>, FailedPrerequisites) {
+    let mut results: Vec<CheckResult> = errors
         .iter()
-        .map(|mistake| {
-            let hint = &mistake.hint;
-            if let Some(expected) = hint.strip_prefix("must be ") {
-                Said::failed(mistake.to_string(), expected, format!("correct {}", mistake.setting))
-            } else if let Some((expected, remedy)) = hint.rsplit_once("; set ") {
-                Said::failed(mistake.to_string(), expected, format!("set {remedy}"))
-            } else {
-                Said::wrong(mistake.to_string(), hint.clone())
-            }
+        .map(|error| match &error.kind {
+            ConfigErrorKind::Invalid {
+                expected: Some(expected),
+            } => CheckResult::failed(error.to_string(), expected, format!("correct {}", error.setting)),
+            ConfigErrorKind::Missing { expected, remedy } => CheckResult::failed(error.to_string(), expected, remedy),
+            _ => CheckResult::failed_without_expected(error.to_string(), error.hint.clone()),
         })
         .collect();
-    said.extend(warnings.iter().map(|warning| {
-        Said::warning(
+    results.extend(warnings.iter().map(|warning| {
+        CheckResult::warning(
             warning.clone(),
-            "each setting under one name",
-            "blogctl config shows what is in force",
+            "each setting set under one name",
+            "see blogctl config for the values in force",
         )
     }));
-    if said.is_empty() {
-        said.push(match given {
-            0 => Said::ok("all are at their defaults"),
-            1 => Said::ok("1 is given, and can be used"),
-            given => Said::ok(format!("{given} are given, and can be used")),
+    if results.is_empty() {
+        results.push(match given {
+            0 => CheckResult::ok("all settings have their defaults"),
+            1 => CheckResult::ok("1 setting is set and valid"),
+            given => CheckResult::ok(format!("{given} settings are set and valid")),
         });
     }
-    let broken = Broken {
-        settings: mistakes.iter().map(|mistake| mistake.setting.clone()).collect(),
-        has_broken_file: mistakes.iter().any(is_file),
+    let failed = FailedPrerequisites {
+        settings: errors.iter().map(|error| error.setting.clone()).collect(),
+        has_unreadable_file: errors.iter().any(|error| error.kind == ConfigErrorKind::UnreadableFile),
     };
-    (said.into_iter().map(|said| CHECK.finding(said)).collect(), broken)
+    (
+        results.into_iter().map(|result| CHECK.finding(result)).collect(),
+        failed,
+    )
 }
 
-impl Broken {
-    /// Why a check would say nothing about this system.
+impl FailedPrerequisites {
+    /// Why a check must be skipped, if it must.
     pub fn reason_to_skip(&self, check: &Check) -> Option<String> {
-        if self.has_broken_file {
-            return Some("the settings file cannot be read".to_owned());
+        if self.has_unreadable_file {
+            return Some("the settings file cannot be read: see Settings".to_owned());
         }
         let name = check
             .settings
             .iter()
-            .find(|name| self.settings.iter().any(|broken| broken == *name))?;
+            .find(|name| self.settings.iter().any(|failed| failed == *name))?;
         Some(format!("needs {name}: see Settings"))
     }
 }

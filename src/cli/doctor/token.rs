@@ -24,10 +24,10 @@ use self::claims::{ShownClaim, UnverifiedToken};
 use super::{finding::Status, report};
 use crate::{
     cli::{
-        error_report::{self, Hint, Told, WrongUsage},
+        error_report::{ErrorReport, WithHint as _, WrongUsage},
         wrap,
     },
-    config::{Mistake, Mistakes, Settings, quotable_path, text_in},
+    config::{ConfigError, ConfigErrors, Settings, quotable_path, text_in},
     entra::{AccessTokenValidator, Provider, Refusal, TokenError, access_token::names_of_api},
 };
 
@@ -74,31 +74,27 @@ impl Verdict {
 ///
 /// # Errors
 /// When there is no token, or the API's settings are wrong.
-pub fn run(file: &Path, settings: &Settings, mut mistakes: Vec<Mistake>, as_json: bool) -> anyhow::Result<ExitCode> {
-    mistakes.retain(|mistake| {
+pub fn run(file: &Path, settings: &Settings, mut errors: Vec<ConfigError>, as_json: bool) -> anyhow::Result<ExitCode> {
+    errors.retain(|error| {
         !["client.", "idp.", "database.", "azure.", "redis."]
             .iter()
-            .any(|room| mistake.setting.starts_with(room))
+            .any(|room| error.setting.starts_with(room))
     });
-    if !mistakes.is_empty() {
-        return Err(Mistakes(mistakes).into());
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors).into());
     }
     let token = match read(file) {
         Ok(token) => token,
         // Whoever reads JSON reads nothing else.
         Err(error) if as_json => {
-            let Told {
-                message,
-                hint,
-                exit_code,
-            } = error_report::told(&error);
-            // With the failure as every command has it.
-            let failure = error_report::as_json(&error);
+            let report = ErrorReport::new(&error);
+            let ErrorReport { message, hint, .. } = &report;
             let verdict = json!({ "accepted": false, "code": "no_token", "sentence": message, "remedy": hint });
-            let text =
-                serde_json::to_string_pretty(&json!({ "error": failure, "verdict": verdict, "claims": [] }))? + "\n";
+            // The error is the same object that every command prints.
+            let output = json!({ "error": report.to_json(), "verdict": verdict, "claims": [] });
+            let text = serde_json::to_string_pretty(&output)? + "\n";
             anstream::stdout().lock().write_all(text.as_bytes())?;
-            return Ok(ExitCode::from(exit_code));
+            return Ok(ExitCode::from(report.exit_code));
         }
         Err(error) => return Err(error),
     };

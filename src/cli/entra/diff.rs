@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use crate::{
     cli::{
-        doctor::{Check, Finding, Said, Status, lines},
-        error_report::Hint,
+        doctor::{Check, CheckResult, Finding, Status, lines},
+        error_report::WithHint as _,
     },
     config::{Settings, quotable_path},
     registration::{Drift, Severity, Wanted, drift},
@@ -99,8 +99,8 @@ fn finding(drift: Drift) -> Finding {
         ..
     } = drift;
     check.finding(match severity {
-        Severity::Agrees => Said::ok(seen),
-        Severity::Warning => Said::warning(seen, expected, remedy),
-        Severity::Differs => Said::failed(seen, expected, remedy),
+        Severity::Agrees => CheckResult::ok(seen),
+        Severity::Warning => CheckResult::warning(seen, expected, remedy),
+        Severity::Differs => CheckResult::failed(seen, expected, remedy),
     })
 }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::{
     blog::import::{self, Import, ImportError, InvalidRow, InvalidRows, Report},
-    cli::error_report::{Hint, WrongUsage},
+    cli::error_report::{WithHint as _, WrongUsage},
     config::Settings,
     db::Database,
     guid,

@@ -1,4 +1,4 @@
-//! Lists: arrays in a file, commas between items in the environment.
+//! Lists: arrays in a file, items separated by commas in the environment.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::config::quote::quotable;
 
 /// An array, a comma list, or an array in JSON.
 impl SettingValue for Vec<String> {
-    const EXPECTED: &'static str = "an array of texts, or one text with commas between them";
+    const EXPECTED: &'static str = "an array of texts, or texts separated by commas";
 
     fn read(value: &Value) -> Result<Self, String> {
         if let Some(text) = value.as_str().filter(|text| !text.trim_start().starts_with('[')) {
@@ -31,7 +31,7 @@ impl SettingValue for Vec<String> {
 
 /// An array, or a comma list.
 impl SettingValue for Vec<u32> {
-    const EXPECTED: &'static str = "an array of whole numbers, or one text with commas between them";
+    const EXPECTED: &'static str = "an array of whole numbers, or numbers separated by commas";
 
     fn read(value: &Value) -> Result<Self, String> {
         if value.as_str().is_none() {
@@ -39,7 +39,7 @@ impl SettingValue for Vec<u32> {
         }
         let number = |text: &String| {
             text.parse()
-                .map_err(|_| format!("{:?} is no such number", quotable(text)))
+                .map_err(|_| format!("{:?} is not such a number", quotable(text)))
         };
         Vec::<String>::read(value)?.iter().map(number).collect()
     }
@@ -48,7 +48,7 @@ impl SettingValue for Vec<u32> {
     }
 }
 
-/// In CIDR form; an address alone is a network of its own.
+/// In CIDR form. A single address is a network with one address.
 impl SettingValue for Vec<IpNet> {
     const EXPECTED: &'static str = "networks such as 10.0.0.0/8, or IP addresses";
 

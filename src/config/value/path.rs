@@ -1,4 +1,4 @@
-//! Paths of files. Where the content of a file stands in the place of its path, it is a secret, and never shown.
+//! Paths of files. If the content of a file is set instead of its path, it may be a secret, and is never shown.
 
 use std::path::PathBuf;
 
@@ -8,8 +8,7 @@ use serde_json::{Value as Json, json};
 use super::{Form, SettingValue, text};
 use crate::config::{quote::secret_in_place_of_path, sources::variable_of};
 
-/// What a file holds, put into the place of its path, is a mistake that never gets further: each message about the file would
-/// repeat it.
+/// Rejects the content of a file instead of its path: otherwise every message about the file would repeat it.
 impl SettingValue for PathBuf {
     const EXPECTED: &'static str = "the path of a file";
     const FORM: Form = Form::Path;
@@ -32,7 +31,7 @@ impl SettingValue for PathBuf {
     }
 }
 
-/// Which setting takes what the file of `setting` holds.
+/// Names the setting that accepts the content of the file of `setting`.
 pub(in crate::config) fn advice_for_content(setting: &str) -> String {
     let content = match setting {
         "client.cert_path" => Some("client.cert_base64"),
@@ -43,9 +42,9 @@ pub(in crate::config) fn advice_for_content(setting: &str) -> String {
     };
     match content {
         Some(content) => format!(
-            "give the path of a file here; what such a file holds belongs into {content} ({})",
+            "set it to the path of a file, and put the content of such a file into {content} ({})",
             variable_of(content)
         ),
-        None => "give the path of a file here, and save to that file what stands here now".to_owned(),
+        None => "save the current value to a file, and set this to the path of that file".to_owned(),
     }
 }

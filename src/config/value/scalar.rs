@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use url::Url;
 
 use super::{SettingValue, text};
-use crate::config::redact::masked;
+use crate::config::redact::redacted_address;
 
 impl SettingValue for String {
     const EXPECTED: &'static str = "text";
@@ -69,11 +69,11 @@ impl SettingValue for Url {
         Self::parse(text(value)?.trim()).map_err(|error| error.to_string())
     }
     fn show(&self) -> Json {
-        json!(masked(self.as_str()))
+        json!(redacted_address(self.as_str()))
     }
 }
 
-/// Makes an enum a setting's type: its words are those that serde knows, in any case.
+/// Implements `SettingValue` for an enum. The words are its serde names, in upper or lower case.
 macro_rules! choices {
     ($type:ty => $expected:literal) => {
         impl $crate::config::value::SettingValue for $type {

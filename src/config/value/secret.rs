@@ -1,4 +1,4 @@
-//! Secrets: shown as stars, and not even quoted when they are wrong.
+//! Secrets: shown as asterisks, and not quoted even if they are invalid.
 
 use figment::value::Value;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -12,7 +12,7 @@ impl SettingValue for SecretString {
     const FORM: Form = Form::Secret;
 
     fn read(value: &Value) -> Result<Self, String> {
-        // A file with line ends of another system leaves half of one.
+        // A `.env` file with the line ends of another system leaves half of a line end.
         text(value).map(|text| Self::from(text.trim_end_matches(['\r', '\n'])))
     }
     fn show(&self) -> Json {
@@ -23,11 +23,11 @@ impl SettingValue for SecretString {
         }
     }
     fn quote(_: &Value) -> String {
-        "has a value that will not do".to_owned()
+        "has an invalid value".to_owned()
     }
 }
 
-/// An array (also in JSON), or one text, which may hold commas. Empty text is none.
+/// An array (also in JSON), or one text, which may contain commas. Empty text means no secret.
 impl SettingValue for Vec<SecretString> {
     const EXPECTED: &'static str = "text, or an array of texts";
     const FORM: Form = Form::Secret;
@@ -36,7 +36,7 @@ impl SettingValue for Vec<SecretString> {
         match value.as_str() {
             Some(text) if text.trim().is_empty() => Ok(Vec::new()),
             Some(text) if !text.trim_start().starts_with('[') => Ok(vec![SecretString::from(text)]),
-            // What is wrong with it could be part of it.
+            // The error could repeat a part of the secret.
             _ => structured(value).map_err(|_| String::new()),
         }
     }
@@ -48,6 +48,6 @@ impl SettingValue for Vec<SecretString> {
         }
     }
     fn quote(_: &Value) -> String {
-        "has a value that will not do".to_owned()
+        "has an invalid value".to_owned()
     }
 }

@@ -1,14 +1,15 @@
-//! Tables: from a file as they are, from the environment in JSON.
+//! Tables: TOML in a file, JSON in the environment.
 
 use figment::{error::Kind, value::Value};
 use serde::de::DeserializeOwned;
 
 use crate::config::secret_text::{SecretKind, secret_kind};
 
-/// Reads arrays and tables of a file, or JSON in a text.
+/// Parses arrays and tables from a file, or JSON from text.
 ///
 /// # Errors
-/// Names a member that is missing or unknown. Says nothing else: that could repeat a value, which may be secret.
+/// Names a missing, unknown or repeated member, or the place where JSON is invalid. Nothing else, because that could repeat a value, which
+/// may be a secret.
 pub fn structured<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     let outcome = match value.as_str() {
         Some(json) => {
@@ -19,7 +20,7 @@ pub fn structured<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
         None => value.deserialize(),
     };
     outcome.map_err(|error| match error.kind {
-        // The name of an unknown member is given, and may be anything.
+        // The user wrote the name of an unknown member, so it may be a secret.
         Kind::UnknownField(name, _) if secret_kind(&name).is_some_and(SecretKind::is_certain) => String::new(),
         kind @ (Kind::MissingField(_) | Kind::UnknownField(..) | Kind::DuplicateField(_)) => kind.to_string(),
         _ => String::new(),
@@ -41,7 +42,7 @@ macro_rules! tables {
             }
             /// A table may hold a passphrase.
             fn quote(_: &figment::value::Value) -> String {
-                "has a value that will not do".to_owned()
+                "has an invalid value".to_owned()
             }
         }
     };

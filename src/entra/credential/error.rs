@@ -1,6 +1,8 @@
 //! Why there is nothing to prove oneself with.
 
-use crate::{azure::AzureError, certificate::CertificateError};
+use std::borrow::Cow;
+
+use crate::{azure::AzureError, certificate::CertificateError, hint::Hint};
 
 /// Why a credential cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,6 +41,12 @@ impl CredentialError {
     /// With what to do about it, in one line.
     pub(in crate::entra) fn with_hint(&self) -> String {
         format!("{self}; hint: {}", self.hint())
+    }
+}
+
+impl Hint for CredentialError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Self::hint(self).into())
     }
 }
 

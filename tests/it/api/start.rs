@@ -3,6 +3,7 @@
 use blogctl::{
     api::{Server, StartError},
     config::{Flag, Role, Settings, Sources},
+    hint::Hint as _,
 };
 use serde_json::json;
 

@@ -42,7 +42,7 @@ fn credentials_are_a_list_in_a_file_and_json_in_the_environment() {
     let one = given().flag("client.cert_path", "a.pem").load().settings.client;
     assert_eq!(one.credentials().len(), 1, "the short form is a list of one");
     let both = given().file("blog.toml", tables).flag("client.cert_path", "a.pem");
-    assert_eq!(both.the_mistake().setting, "client.credential");
+    assert_eq!(both.the_error().setting, "client.credential");
 }
 
 #[test]
@@ -54,25 +54,25 @@ fn of_a_wrong_credential_names_are_told_and_values_are_not() {
         r#"["sesame"]"#,
         "[sesame",
     ] {
-        let mistake = given().variable("BLOG_CLIENT__CREDENTIAL", wrong).the_mistake();
-        let told = format!("{mistake:?}");
+        let error = given().variable("BLOG_CLIENT__CREDENTIAL", wrong).the_error();
+        let told = format!("{error:?}");
         assert!(
             !told.contains("sesame") && !told.contains("12345678"),
             "{wrong}: {told}"
         );
-        assert!(mistake.hint.contains("key_vault_sign, key_vault_certificate"), "{told}");
+        assert!(error.hint.contains("key_vault_sign, key_vault_certificate"), "{told}");
     }
     for wrong in [
         "credential = 12345678",
         "credential = [12345678]",
         "credential = { key_passphrase = 12345678 }",
     ] {
-        let mistake = given().file("blog.toml", format!("[client]\n{wrong}")).the_mistake();
-        assert!(!format!("{mistake:?}").contains("12345678"), "{wrong}: {mistake:?}");
+        let error = given().file("blog.toml", format!("[client]\n{wrong}")).the_error();
+        assert!(!format!("{error:?}").contains("12345678"), "{wrong}: {error:?}");
     }
     let table = "[[client.credential]]\nsource = \"file\"\ncert_path = \"a\"\nkey_passphrase = 12345678";
-    let mistake = given().file("blog.toml", table).the_mistake();
-    assert!(!format!("{mistake:?}").contains("12345678"), "{mistake:?}");
+    let error = given().file("blog.toml", table).the_error();
+    assert!(!format!("{error:?}").contains("12345678"), "{error:?}");
     for (wrong, name) in [
         (
             r#"[{"source":"key_vault_sign","vault_url":"https://v.example"}]"#,
@@ -80,8 +80,8 @@ fn of_a_wrong_credential_names_are_told_and_values_are_not() {
         ),
         (r#"[{"source":"file","cert_pth":"a"}]"#, "`cert_pth`"),
     ] {
-        let mistake = given().variable("BLOG_CLIENT__CREDENTIAL", wrong).the_mistake();
-        assert!(mistake.hint.contains(name), "{mistake:?}");
+        let error = given().variable("BLOG_CLIENT__CREDENTIAL", wrong).the_error();
+        assert!(error.hint.contains(name), "{error:?}");
     }
 }
 
@@ -89,10 +89,10 @@ fn of_a_wrong_credential_names_are_told_and_values_are_not() {
 fn a_managed_identity_must_be_named_somewhere() {
     const ID: &str = "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
     let unnamed = || given().file("blog.toml", "[[client.credential]]\nsource = \"managed_identity\"\n");
-    let mistake = unnamed().the_mistake();
+    let error = unnamed().the_error();
     assert!(
-        mistake.setting == "client.credential" && mistake.problem.contains("entry 1"),
-        "{mistake:?}"
+        error.setting == "client.credential" && error.problem.contains("entry 1"),
+        "{error:?}"
     );
     assert_eq!(
         unnamed()

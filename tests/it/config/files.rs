@@ -2,12 +2,13 @@
 
 use std::{fs, path::Path};
 
+use blogctl::config::Origin;
 use serde_json::Value as Json;
 
 use super::given;
 
 #[test]
-fn a_file_that_cannot_be_read_is_a_mistake_that_shows_none_of_its_content() {
+fn a_file_that_cannot_be_read_is_an_error_that_shows_none_of_its_content() {
     let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
     for (file, content, expected) in [
         (
@@ -31,8 +32,8 @@ fn a_file_that_cannot_be_read_is_a_mistake_that_shows_none_of_its_content() {
             "is not valid UTF-8",
         ),
     ] {
-        let mistake = given().file(file, content).the_mistake();
-        let told = format!("{mistake} {}", mistake.hint);
+        let error = given().file(file, content).the_error();
+        let told = format!("{error} {}", error.hint);
         assert!(told.contains(file) && told.contains(expected), "{told}");
         assert!(!told.contains("hunter2"), "{told}");
     }
@@ -46,7 +47,7 @@ fn a_named_file_must_be_there_and_is_read_in_place_of_blog_toml() {
     layers.sources.file = Some("other.toml".into());
     assert_eq!(layers.load().settings.client.port, 2);
     layers.sources.file = Some("missing.toml".into());
-    assert!(layers.the_mistake().setting.ends_with("missing.toml"));
+    assert!(layers.the_error().setting.ends_with("missing.toml"));
 
     let by_variable = given()
         .file("other.toml", "[client]\nport = 3")
@@ -56,14 +57,14 @@ fn a_named_file_must_be_there_and_is_read_in_place_of_blog_toml() {
 
 #[cfg(unix)]
 #[test]
-fn a_variable_that_is_not_utf_8_is_a_mistake() {
+fn a_variable_that_is_not_utf_8_is_an_error() {
     use std::os::unix::ffi::OsStringExt;
     let mut layers = given();
     layers
         .sources
         .environment
         .push(("FLASK_PORT".into(), std::ffi::OsString::from_vec(vec![0xff])));
-    assert_eq!(layers.the_mistake().setting, "client.port");
+    assert_eq!(layers.the_error().setting, "client.port");
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn blog_toml_has_every_setting_with_its_default_and_a_sentence() {
 
     let defaults = given().load();
     for (entry, default) in loaded.entries.iter().zip(&defaults.entries) {
-        assert_ne!(entry.origin, "default", "{} is not in blog.toml", entry.name);
+        assert_ne!(entry.origin, Origin::Default, "{} is not in blog.toml", entry.name);
         // An example, since a list of none teaches nothing.
         if entry.name != "client.credential" {
             assert_eq!(

@@ -1,6 +1,6 @@
 //! Names of settings: older ones, unknown ones, and variables that only look like settings.
 
-use blogctl::config::Environment;
+use blogctl::config::{Environment, Origin};
 
 use super::{GUID, given};
 
@@ -27,7 +27,7 @@ fn every_older_name_is_taken() {
     let shown: Vec<String> = loaded
         .entries
         .iter()
-        .filter(|entry| entry.origin != "default")
+        .filter(|entry| entry.origin != Origin::Default)
         .map(|entry| format!("{} = {} ({})", entry.name, entry.value, entry.origin))
         .collect();
     insta::assert_snapshot!(shown.join("\n"), @r#"
@@ -37,11 +37,11 @@ fn every_older_name_is_taken() {
     client.port = 5050 (environment variable FLASK_PORT)
     client.redirect_uri = "https://blog.example/callback" (environment variable REDIRECT_URI)
     client.client_id = "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f" (environment variable CLIENT_ID)
-    client.cert_path = "cert/app.pem" (environment variable CLIENT_CERT_PATH)
-    client.cert_thumbprint = "AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:" (environment variable CLIENT_CERT_THUMBPRINT)
     client.api_scope = "api://blog/access_as_user" (environment variable API_SCOPE)
     client.api_base_url = "https://api.example/" (environment variable API_BASE_URL)
     client.cookie_key = "********" (environment variable FLASK_SECRET_KEY)
+    client.cert_path = "cert/app.pem" (environment variable CLIENT_CERT_PATH)
+    client.cert_thumbprint = "AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:" (environment variable CLIENT_CERT_THUMBPRINT)
     api.app_id_uri = "api://blog" (environment variable API_APP_ID_URI)
     api.required_scope = "blog.write" (environment variable REQUIRED_SCOPE)
     api.cors_origins = ["https://a.example","https://b.example"] (environment variable CORS_ORIGINS)
@@ -91,7 +91,7 @@ fn an_older_name_that_is_empty_is_not_set() {
 }
 
 #[test]
-fn an_unknown_name_is_a_mistake_that_offers_the_nearest() {
+fn an_unknown_name_is_an_error_that_suggests_the_most_similar_one() {
     for (content, expected) in [
         ("[client]\nclient_idd = \"\"", "did you mean client.client_id?"),
         ("[clinet]\nport = 1", "did you mean client.port?"),
@@ -99,12 +99,12 @@ fn an_unknown_name_is_a_mistake_that_offers_the_nearest() {
         ("[zzz]\nqqqqqqqqqqqqqqq = 1", "blogctl config lists all settings"),
     ] {
         assert_eq!(
-            given().file("blog.toml", content).the_mistake().hint,
+            given().file("blog.toml", content).the_error().hint,
             expected,
             "{content}"
         );
     }
-    let hint = given().variable("BLOG_CLIENT__PROT", "1").the_mistake().hint;
+    let hint = given().variable("BLOG_CLIENT__PROT", "1").the_error().hint;
     assert_eq!(hint, "did you mean BLOG_CLIENT__PORT?");
 }
 

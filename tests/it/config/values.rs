@@ -145,13 +145,13 @@ fn what_does_not_make_sense_is_refused() {
             r#"[{"client_id":"7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f","redirect_uris":["x"]}]"#,
         ),
     ] {
-        let mistake = given().flag(setting, value).the_mistake();
+        let error = given().flag(setting, value).the_error();
         assert_eq!(
-            (mistake.setting.as_str(), mistake.origin.as_deref()),
+            (error.setting.as_str(), error.origin.as_deref()),
             (setting, Some("flag --set")),
             "{value}"
         );
-        assert!(!mistake.hint.is_empty(), "{setting} {value}");
+        assert!(!error.hint.is_empty(), "{setting} {value}");
     }
 }
 
@@ -175,13 +175,13 @@ fn a_password_in_a_wrong_address_is_not_repeated() {
             ("api.app_id_uri", format!("{url} x")),
             ("client.credential", vault(url)),
         ] {
-            let mistake = given().flag(setting, &value).the_mistake();
-            assert!(!format!("{mistake:?}").contains("s3cretpw"), "{setting}: {mistake:?}");
+            let error = given().flag(setting, &value).the_error();
+            assert!(!format!("{error:?}").contains("s3cretpw"), "{setting}: {error:?}");
         }
     }
     let long = format!("https://{}:s3cretpw@host.example", "u".repeat(90));
-    let mistake = given().flag("client.public_url", &long).the_mistake();
-    assert!(mistake.problem.contains("https://********@host.example"), "{mistake:?}");
+    let error = given().flag("client.public_url", &long).the_error();
+    assert!(error.problem.contains("https://********@host.example"), "{error:?}");
 }
 
 #[test]
@@ -189,15 +189,15 @@ fn of_two_places_for_the_same_thing_neither_is_guessed() {
     let both = given()
         .flag("client.cert_path", "a.pem")
         .flag("client.cert_base64", "AAAA");
-    assert_eq!(both.the_mistake().setting, "client.cert_base64");
+    assert_eq!(both.the_error().setting, "client.cert_base64");
     let both = given()
         .flag("client.key_path", "a.pem")
         .flag("client.key_base64", "AAAA");
-    assert_eq!(both.the_mistake().setting, "client.key_base64");
+    assert_eq!(both.the_error().setting, "client.key_base64");
     let both = given()
         .flag("client.key_passphrase", "a")
         .flag("client.key_passphrase_file", "b");
-    assert_eq!(both.the_mistake().setting, "client.key_passphrase_file");
+    assert_eq!(both.the_error().setting, "client.key_passphrase_file");
 }
 
 #[test]
@@ -215,13 +215,13 @@ fn the_cookie_key_may_be_in_a_file_and_in_development_it_may_be_simple() {
             .collect()
     };
     assert_eq!(texts(&in_file(RANDOM)), [RANDOM], "without the line end");
-    assert_eq!(in_file("short").the_mistake().setting, "client.cookie_key_file");
+    assert_eq!(in_file("short").the_error().setting, "client.cookie_key_file");
     assert_eq!(
-        in_file(&"change-me ".repeat(4)).the_mistake().setting,
+        in_file(&"change-me ".repeat(4)).the_error().setting,
         "client.cookie_key_file"
     );
     let both = in_file(RANDOM).flag("client.cookie_key", RANDOM);
-    assert_eq!(both.the_mistake().setting, "client.cookie_key_file");
+    assert_eq!(both.the_error().setting, "client.cookie_key_file");
     let simple = in_file(&"change-me ".repeat(4)).flag("server.environment", "development");
     assert_eq!(simple.load().settings.client.cookie_keys.len(), 1);
 
@@ -233,7 +233,7 @@ fn the_cookie_key_may_be_in_a_file_and_in_development_it_may_be_simple() {
         "a key a line, the newest first"
     );
     assert_eq!(
-        in_file(&format!("{RANDOM}\nshort")).the_mistake().setting,
+        in_file(&format!("{RANDOM}\nshort")).the_error().setting,
         "client.cookie_key_file"
     );
     let array = given().file(
@@ -250,35 +250,35 @@ fn the_cookie_key_may_be_in_a_file_and_in_development_it_may_be_simple() {
         "a comma may be part of a key"
     );
     for bad in ["[1, 2]", "[\"hunter2", &format!("[\"{RANDOM}\", \"short\"]")] {
-        let mistake = given().variable("BLOG_CLIENT__COOKIE_KEY", bad).the_mistake();
-        assert_eq!(mistake.setting, "client.cookie_key");
-        assert!(!format!("{mistake:?}").contains("hunter2"), "{mistake:?}");
+        let error = given().variable("BLOG_CLIENT__COOKIE_KEY", bad).the_error();
+        assert_eq!(error.setting, "client.cookie_key");
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     }
 }
 
 #[test]
 fn a_site_on_plain_http_must_be_meant() {
     let base = given().flag("client.public_url", "http://blog.internal");
-    assert_eq!(base.the_mistake().setting, "client.public_url");
+    assert_eq!(base.the_error().setting, "client.public_url");
     let settings = base.flag("client.allow_plain_http", "true").load().settings;
     assert_eq!(
         settings.client.public_url.expect("set").as_str(),
         "http://blog.internal/"
     );
-    let mistake = given()
+    let error = given()
         .flag("client.public_url", "ftp://blog")
         .flag("client.allow_plain_http", "true")
-        .the_mistake();
-    assert_eq!(mistake.setting, "client.public_url");
+        .the_error();
+    assert_eq!(error.setting, "client.public_url");
 }
 
 #[test]
 fn the_redirect_uri_must_be_on_the_public_url() {
-    let mistake = given()
+    let error = given()
         .flag("client.public_url", "https://a.example")
         .flag("client.redirect_uri", "https://b.example/callback")
-        .the_mistake();
-    assert_eq!(mistake.setting, "client.redirect_uri");
+        .the_error();
+    assert_eq!(error.setting, "client.redirect_uri");
 }
 
 #[test]
@@ -299,11 +299,11 @@ fn the_redirect_uri_may_have_any_path_that_no_page_of_the_site_has() {
         "/a%20b",
     ] {
         let uri = format!("https://blog.example{path}");
-        let mistake = given().flag("client.redirect_uri", &uri).the_mistake();
-        assert_eq!(mistake.setting, "client.redirect_uri", "{path}");
+        let error = given().flag("client.redirect_uri", &uri).the_error();
+        assert_eq!(error.setting, "client.redirect_uri", "{path}");
         assert!(
-            mistake.problem.contains("take people back") && mistake.hint.contains("/getAToken"),
-            "{mistake:?}"
+            error.problem.contains("receive the response of a sign-in") && error.hint.contains("/getAToken"),
+            "{error:?}"
         );
     }
 }
@@ -311,7 +311,7 @@ fn the_redirect_uri_may_have_any_path_that_no_page_of_the_site_has() {
 #[test]
 fn plain_http_to_the_api_is_for_development_only() {
     let base = given().flag("client.api_base_url", "http://api:8000");
-    assert_eq!(base.the_mistake().setting, "client.api_base_url");
+    assert_eq!(base.the_error().setting, "client.api_base_url");
     assert!(
         base.flag("server.environment", "development")
             .load()

@@ -13,7 +13,10 @@ use crate::support::database::{block_on, draft, each_blog, each_database, key};
 
 fn execute(database: &Database, statement: &str) -> Result<(), diesel::result::Error> {
     match &mut database.connect().expect("a connection").lend() {
-        blogctl::db::Connection::Sqlite(c) => c.batch_execute(statement),
+        // The thread that indexes posts for the search may be writing.
+        blogctl::db::Connection::Sqlite(c) => c
+            .batch_execute("PRAGMA busy_timeout = 30000")
+            .and_then(|()| c.batch_execute(statement)),
         blogctl::db::Connection::Postgres(c) => diesel::sql_query(statement).execute(&mut **c).map(drop),
     }
 }

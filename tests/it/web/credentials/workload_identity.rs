@@ -9,7 +9,7 @@ use super::{SUBJECT, assert_nothing_to_sign_with, assert_signs_in, failure, on_a
 use crate::support::{
     azure::{FakeAzure, signed_by},
     certificates::file,
-    entra::{keys, rsa_key},
+    entra::{keys, rsa_key, wait_until},
     idp::IdpControl,
     system::TestSystem,
     web::{ALICE, Browser, grants},
@@ -40,9 +40,12 @@ fn the_federated_token_of_a_cluster_is_the_assertion_for_codes_and_refreshes() {
     let (system, path) = in_a_cluster(&azure);
     let browser = Browser::new();
     assert_eq!(browser.sign_in(&system, ALICE, "/posts").status, 200);
-    assert_eq!(browser.get(&system.web.url("/posts")).status, 200);
-    assert_ne!(grants(&system, "refresh_token"), 0, "the token lives for a second");
-    // Nobody has told the site; it reads the file each time.
+    // The access token is valid for one second. While it is valid, no page waits for its refresh.
+    wait_until("a refresh", || {
+        assert_eq!(browser.get(&system.web.url("/posts")).status, 200);
+        grants(&system, "refresh_token") > 0
+    });
+    // The site is not notified of the new file; it reads the file each time.
     fs::write(
         &path,
         azure.federated_token(SUBJECT, |claims| claims["jti"] = json!("the second")),
