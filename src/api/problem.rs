@@ -1,7 +1,7 @@
 //! Problem details (RFC 9457): the only place where an error becomes a response.
 //!
-//! A [`Problem`] holds what the caller may know. Its cause, if it has one, goes to the log only: no response shows anything
-//! internal.
+//! A [`Problem`] holds what the caller may know. Its cause, if it has one, goes to the log only: no response shows
+//! anything internal.
 
 mod code;
 mod from_errors;
@@ -322,7 +322,8 @@ impl Problem {
             request_id,
             errors: &self.errors,
         };
-        // Fails only for maps with keys that are not strings, and for types whose `Serialize` fails. The document has neither.
+        // Fails only for maps with keys that are not strings, and for types whose `Serialize` fails. The document has
+        // neither.
         serde_json::to_vec(&document).unwrap_or_default()
     }
 }

@@ -1,7 +1,7 @@
 //! Pages of posts: lists, newest first, and searches, best match first.
 //!
-//! A page ends after a number of posts or a number of bytes, whichever comes first: a thousand posts may be 200 KB or 200 MB.
-//! A page is rendered on the thread that read it, so that a large one does not block a serving thread.
+//! A page ends after a number of posts or a number of bytes, whichever comes first: a thousand posts may be 200 KB or
+//! 200 MB. A page is rendered on the thread that read it, so that a large one does not block a serving thread.
 
 use super::{Blog, BlogError, Cursor, Filter, Page, Paging, Post, View, excerpt};
 use crate::db::{
@@ -29,8 +29,8 @@ impl Blog {
             .await
     }
 
-    /// Reads a page of posts and renders it. On SQLite, `render` runs on the serving thread if the page is short; otherwise, as
-    /// on PostgreSQL, on a blocking thread.
+    /// Reads a page of posts and renders it. On SQLite, `render` runs on the serving thread if the page is short;
+    /// otherwise, as on PostgreSQL, on a blocking thread.
     ///
     /// # Errors
     /// [`BlogError::NoCursorInSearch`], or the database's.

@@ -12,14 +12,14 @@ use diesel::{
 
 use super::{Connection, DbError};
 
-/// Most posts that a search counts and ranks: the newest of those that match. Each costs some microseconds, and nobody reads
-/// that far.
+/// Most posts that a search counts and ranks: the newest of those that match. Each costs some microseconds, and nobody
+/// reads that far.
 pub const MAX_FOUND: usize = 2_000;
 
 /// Words of a text that are looked for; more are not looked at. Words that punctuation joins cost as much as others.
 const MAX_WORDS: usize = 16;
-/// Up to so many words a search is ranked: rank costs something for each word of each post. With more, the newest post is the
-/// first.
+/// Up to so many words a search is ranked: rank costs something for each word of each post. With more, the newest post
+/// is the first.
 const MAX_RANKED_WORDS: usize = 8;
 
 /// What is searched for.
@@ -145,9 +145,9 @@ pub fn found(connection: &mut Connection<'_>, sought: &Sought) -> Result<Found, 
     })
 }
 
-/// Ids and ranks of the posts that match, newest first. FTS5 goes by rowid of its own, so nothing is sorted. What the index
-/// knows in an older form, or that is gone, is left out until it has caught up. `CROSS JOIN` forbids SQLite to begin with the
-/// posts.
+/// Ids and ranks of the posts that match, newest first. FTS5 goes by rowid of its own, so nothing is sorted. What the
+/// index knows in an older form, or that is gone, is left out until it has caught up. `CROSS JOIN` forbids SQLite to
+/// begin with the posts.
 struct MatchQuery<'a> {
     text: String,
     sought: &'a Sought,

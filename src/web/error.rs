@@ -20,7 +20,7 @@ use super::{
     sign_in::return_path::ReturnPath,
     storage::StoreError,
 };
-use crate::entra::{aadsts::Remedy, confidential_client::SignInError, id_token::IdTokenError};
+use crate::entra::{aadsts::ErrorCategory, confidential_client::SignInError, id_token::IdTokenError};
 
 /// An error of a page.
 #[derive(Debug)]
@@ -136,7 +136,9 @@ impl From<StoreError> for PageError {
 impl From<SignInError> for PageError {
     fn from(error: SignInError) -> Self {
         match error {
-            SignInError::Entra(answer) if answer.remedy() == Remedy::Consent => ErrorKind::ConsentRequired(answer),
+            SignInError::Entra(answer) if answer.category() == ErrorCategory::Consent => {
+                ErrorKind::ConsentRequired(answer)
+            }
             SignInError::Entra(answer) => ErrorKind::SignInFailed(answer),
             SignInError::Provider(_) | SignInError::IdToken(IdTokenError::KeysUnavailable) => {
                 ErrorKind::EntraUnreachable

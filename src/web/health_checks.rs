@@ -73,7 +73,7 @@ impl HealthChecks {
     pub async fn is_entra_up(&self) -> bool {
         let provider = Arc::clone(&self.provider);
         self.entra_probe
-            .get_or_probe(&self.pools.probes, move || provider.answers())
+            .get_or_probe(&self.pools.probes, move || provider.is_reachable())
             .await
     }
 

@@ -1,4 +1,4 @@
-//! The documentation says what the program does: links lead somewhere, tables are complete, commands exist.
+//! The documentation matches the program: links work, tables are complete, commands exist.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -72,7 +72,7 @@ fn the_settings_page_has_every_setting_with_its_default_and_older_name() {
 fn the_page_for_users_of_the_python_system_has_every_older_name() {
     let page = read(&root().join("docs/from-python.md"));
     let mut seen = 0;
-    // Azure's names are not that system's.
+    // The older names of `azure.…` are Azure's own.
     for (setting, cells) in settings_page()
         .into_iter()
         .filter(|(setting, _)| !setting.starts_with("azure."))
@@ -114,7 +114,7 @@ fn every_command_line_in_the_documentation_is_one_that_blogctl_takes() {
     let mut seen = 0;
     for page in pages() {
         let page_text = read(&page);
-        // Every second part between fences is code; in what stands between the fences, every second part between back-ticks.
+        // Every second part between fences is code; outside of the fences, every second part between back-ticks.
         let parts = |of_fences: usize| page_text.split("```").skip(of_fences).step_by(2);
         let in_blocks = parts(1).flat_map(str::lines).map(str::trim);
         let in_lines = parts(0).flat_map(|text| text.split('`').skip(1).step_by(2));
@@ -184,9 +184,31 @@ fn troubleshooting_explains_exactly_the_codes_that_the_site_explains() {
         .filter_map(|code| code.trim().parse().ok())
         .collect();
     let known: BTreeSet<u32> = KNOWN.iter().map(|known| known.code).collect();
-    // Statuses of the API's answers stand in tables of the same page.
+    // Tables of the same page list the API's statuses.
     let documented: BTreeSet<u32> = documented.into_iter().filter(|code| *code > 599).collect();
     assert_eq!(documented, known);
+}
+
+#[test]
+fn the_index_of_decisions_lists_each_record_once_with_its_title() {
+    let folder = root().join("docs/decisions");
+    let mut rows: Vec<String> = fs::read_dir(&folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .filter(|name| name != "README.md")
+        .map(|name| {
+            let heading = read(&folder.join(&name)).lines().next().unwrap_or_default().to_owned();
+            let (number, title) = heading
+                .strip_prefix("# ")
+                .and_then(|heading| heading.split_once(": "))
+                .unwrap_or_else(|| panic!("{name} begins with {heading:?} instead of `# NNNN: title`"));
+            format!("| [{number}]({name}) | {title} |")
+        })
+        .collect();
+    rows.sort();
+    let index = read(&folder.join("README.md"));
+    let listed: Vec<&str> = index.lines().filter(|line| line.starts_with("| [")).collect();
+    assert_eq!(listed, rows);
 }
 
 fn root() -> PathBuf {
@@ -209,7 +231,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("a page")
 }
 
-/// The anchors that a page's headings get.
+/// The anchors of a page's headings, as Git hosts generate them.
 fn anchors(page: &str) -> BTreeSet<String> {
     let slug = |heading: &str| -> String {
         let kept = heading.trim_start_matches('#').trim().to_lowercase();
@@ -245,13 +267,13 @@ fn entries(environment: Vec<(OsString, OsString)>) -> Vec<Entry> {
     Settings::load_leniently(&sources, Role::Any).0.entries
 }
 
-/// What stands between backquotes, unless it is a pattern such as `{public_url}/callback`.
+/// The text between back-ticks, unless it is a pattern such as `{public_url}/callback`.
 fn literal(cell: &str) -> Option<String> {
     let inner = cell.strip_prefix('`')?.strip_suffix('`')?;
     (!inner.contains('{')).then(|| inner.to_owned())
 }
 
-/// A default as the page shows it; `None` when it tells it in words.
+/// A default as the page shows it; `None` if the page describes it in words.
 fn shown(entry: &Entry) -> Option<String> {
     match &entry.default {
         Json::Null | Json::Array(_) => None,

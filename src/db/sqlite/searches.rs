@@ -1,8 +1,8 @@
 //! Searches, in a lane of their own: a few at the same time, a few more that wait, the rest turned away.
 //!
-//! A search may take a hundred milliseconds of CPU, so it runs on a thread that yields to all others, and it stops when its
-//! client has gone or its time is over: the query calls `search_goes_on` for each post that matches, and that fails then. A
-//! search that waits for its turn goes with its request and never runs.
+//! A search may take a hundred milliseconds of CPU, so it runs on a thread that yields to all others, and it stops when
+//! its client has gone or its time is over: the query calls `search_goes_on` for each post that matches, and that fails
+//! then. A search that waits for its turn goes with its request and never runs.
 
 use std::{
     fmt,
@@ -277,8 +277,8 @@ impl SearchConnection {
 }
 
 diesel::define_sql_function! {
-    /// Whether the search that runs on this connection is still wanted; fails when it is not. Takes the id of a post so that
-    /// SQLite asks for each.
+    /// Whether the search that runs on this connection is still wanted; fails when it is not. Takes the id of a post so
+    /// that SQLite asks for each.
     fn search_goes_on(post_id: diesel::sql_types::BigInt) -> Bool;
 }
 

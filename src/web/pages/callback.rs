@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::{
     entra::{
         ConfidentialClient, PendingSignIn, Provider, SignIn,
-        aadsts::{EntraError, Remedy},
+        aadsts::{EntraError, ErrorCategory},
         confidential_client::SignInError,
         id_token::IdTokenError,
     },
@@ -166,7 +166,10 @@ async fn redeem(
 /// Whether a sign-in failed because of what the browser sent. Errors of this site, its credential or an outage must not lock any user out.
 fn counts_as_failure(error: &SignInError) -> bool {
     match error {
-        SignInError::Entra(error) => !matches!(error.remedy(), Remedy::Certificate | Remedy::Configuration),
+        SignInError::Entra(error) => !matches!(
+            error.category(),
+            ErrorCategory::Certificate | ErrorCategory::Configuration
+        ),
         SignInError::IdToken(error) => !matches!(error, IdTokenError::KeysUnavailable),
         _ => false,
     }
@@ -205,7 +208,7 @@ fn entra_error(context: &RequestContext, error: EntraError) -> PageError {
         Some(CONSENT_DECLINED) => ErrorKind::SignInDeclined,
         None if error.error == "access_denied" => ErrorKind::SignInDeclined,
         Some(code) if CODE_SPENT.contains(&code) => ErrorKind::SignInExpired,
-        _ if error.remedy() == Remedy::Consent => ErrorKind::ConsentRequired(error),
+        _ if error.category() == ErrorCategory::Consent => ErrorKind::ConsentRequired(error),
         _ => ErrorKind::SignInFailed(error),
     }
     .into()

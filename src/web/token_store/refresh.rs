@@ -16,7 +16,7 @@ use super::store::{LockMode, StoredTokens, TokenStore};
 use crate::{
     entra::{
         ClaimsChallenge, ConfidentialClient, TokenSet,
-        aadsts::{EntraError, Remedy},
+        aadsts::{EntraError, ErrorCategory},
         confidential_client::SignInError,
     },
     web::{
@@ -292,7 +292,7 @@ fn token_error(error: SignInError) -> TokenError {
 }
 
 fn requires_sign_in(error: &EntraError) -> bool {
-    matches!(error.remedy(), Remedy::SignInAgain | Remedy::Consent)
+    matches!(error.category(), ErrorCategory::SignInAgain | ErrorCategory::Consent)
         || matches!(
             error.error.as_str(),
             "invalid_grant" | "interaction_required" | "login_required"
