@@ -19,7 +19,7 @@ mod pooler;
 mod posts;
 mod problems;
 mod rate_limit;
-mod ready;
+mod response_cache;
 mod schemathesis;
 mod start;
 mod users;

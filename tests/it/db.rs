@@ -1,8 +1,8 @@
 //! The blog on both databases: rules, lists, durability, migrations.
 
+mod idempotency;
 mod lists;
 mod migrations;
-mod once;
 mod opening;
 mod outages;
 mod plans;

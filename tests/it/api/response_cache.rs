@@ -1,4 +1,4 @@
-//! Answers kept ready are given only while they are true: whoever changes something, the very next read sees it.
+//! Cached responses are never outdated: the next read sees every change, whichever program made it.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Creation under a key: how long it is remembered, and that the key and the post are written together or not at all.
+//! Idempotent creation: how long a key is valid, and that key and post are written together or not at all.
 
 use blogctl::{
     blog::{BlogError, IdempotencyKey, IdempotentResponse, Post, Rights, User},
