@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::problem::Problem;
 use crate::{
     config::ApiSettings,
-    entra::{Authority, access_token::names_of_api},
+    entra::{Authority, access_token::api_names},
     serve::StaticFile,
 };
 
@@ -34,7 +34,7 @@ pub struct ResourceMetadata {
 impl ResourceMetadata {
     /// The metadata for these settings.
     pub fn new(authority: &Authority, settings: &ApiSettings) -> Self {
-        let names = names_of_api(settings);
+        let names = api_names(settings);
         Self {
             resource: names.first().cloned().unwrap_or_default(),
             authorization_servers: [authority.issuer_v2()],

@@ -22,7 +22,7 @@ use super::rate_limit::{RateLimits, Remaining};
 use crate::{
     api::{name_updates::NameUpdates, problem::Problem},
     blog::{Actor, Blog, Rights, TokenName, UserKey},
-    entra::{AccessTokenValidator, AppRole, PresentedToken, Principal, TokenError},
+    entra::{AccessTokenValidator, AppRole, BearerToken, Principal, TokenError},
 };
 
 /// Tells a caller in every response what they may do: `read`, `write` or `manage`. A client learns from it which
@@ -144,8 +144,8 @@ async fn caller(
     validator: &web::Data<AccessTokenValidator>,
     limits: &RateLimits,
 ) -> Result<Caller, Problem> {
-    let token = PresentedToken::new(token(request.headers())?);
-    let known = validator.recall(&token);
+    let token = BearerToken::new(token(request.headers())?);
+    let known = validator.cached(&token);
     if let Some(Ok(principal)) = known {
         return Ok(Caller(principal));
     }
@@ -160,7 +160,7 @@ async fn caller(
         let (validator, token) = (Arc::clone(validator), token.as_str().to_owned());
         web::block(move || validator.validate(&token)).await?
     };
-    if matches!(outcome, Err(TokenError::Refused(_))) {
+    if matches!(outcome, Err(TokenError::Rejected(_))) {
         limits.record_rejected_token(source);
     }
     let caller = Caller(outcome?);

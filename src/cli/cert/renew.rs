@@ -25,7 +25,7 @@ use crate::{
     config::{CertificateSettings, CredentialSettings, Settings},
     entra::{
         ConfidentialClient, Provider, ProviderError,
-        aadsts::{APPLICATION_NOT_ASSIGNED, Remedy},
+        aadsts::{APPLICATION_NOT_ASSIGNED, ErrorCategory},
         confidential_client::SignInError,
     },
     web::Addresses,
@@ -236,10 +236,10 @@ fn candidate_client(settings: &Settings, candidate: CertificateSettings) -> anyh
 
 /// Asks Entra ID for a token of the application itself.
 fn ask(client: &ConfidentialClient) -> anyhow::Result<Verdict> {
-    match client.prove() {
+    match client.verify_credential() {
         Ok(()) => Ok(Verdict::Accepted),
         Err(SignInError::Entra(error)) if error.code == Some(APPLICATION_NOT_ASSIGNED) => Ok(Verdict::Accepted),
-        Err(SignInError::Entra(error)) if error.remedy() == Remedy::Certificate => {
+        Err(SignInError::Entra(error)) if error.category() == ErrorCategory::Certificate => {
             Ok(Verdict::NotYet(format!("{} ({})", error.cause(), error.label())))
         }
         Err(SignInError::Provider(error @ ProviderError::Unreachable { .. })) => Ok(Verdict::Unreachable(error)),

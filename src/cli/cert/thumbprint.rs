@@ -113,7 +113,7 @@ impl Thumbprint {
 /// Of all entries of `client.credential` that are certificates; one that cannot be read is told, and is an error only when
 /// there is no other.
 fn read_all(settings: &Settings) -> anyhow::Result<Vec<Found>> {
-    let sources = CredentialSource::all(settings)?;
+    let sources = CredentialSource::from_settings(settings)?;
     let mut found = Vec::new();
     let mut last = None;
     for source in &sources {

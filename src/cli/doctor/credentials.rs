@@ -42,7 +42,7 @@ impl Unusable {
 
 /// All of them, in their order; none when none is set. `Err` when the settings do not allow to ask anybody.
 pub fn load(context: &DoctorContext) -> Result<Vec<Entry>, String> {
-    let sources = CredentialSource::all(&context.settings).map_err(|error| error.to_string())?;
+    let sources = CredentialSource::from_settings(&context.settings).map_err(|error| error.to_string())?;
     // A vault takes several requests, of which the first to hang ends it.
     let deadline = Instant::now() + context.timeout * 2;
     let limit = context.timeout;

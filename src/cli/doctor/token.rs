@@ -28,7 +28,7 @@ use crate::{
         wrap,
     },
     config::{ConfigError, ConfigErrors, Settings, quotable_path, text_in},
-    entra::{AccessTokenValidator, Provider, Refusal, TokenError, access_token::names_of_api},
+    entra::{AccessTokenValidator, Provider, Rejection, TokenError, access_token::api_names},
 };
 
 const LABEL: Style = Style::new().dimmed();
@@ -147,7 +147,7 @@ fn read(file: &Path) -> anyhow::Result<SecretString> {
 }
 
 fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -> Verdict {
-    let scope = names_of_api(&settings.api).into_iter().next().unwrap_or_default();
+    let scope = api_names(&settings.api).into_iter().next().unwrap_or_default();
     let scope = format!("{scope}/{}", settings.api.required_scope);
     match validator.validate(token) {
         Ok(_) => Verdict {
@@ -159,7 +159,7 @@ fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -
         },
         Err(TokenError::KeysUnavailable) => {
             let otherwise = validator
-                .judge_unverified(token)
+                .check_unverified_claims(token)
                 .err()
                 .map(|error| refused(&error, token, settings, &scope));
             let (sentence, concerns, remedy) = match otherwise {
@@ -187,7 +187,7 @@ fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -
 
 fn refused(error: &TokenError, token: &str, settings: &Settings, scope: &str) -> Verdict {
     let (code, concerns, remedy) = match error {
-        TokenError::Refused(refusal) => (refusal.code(), refusal.concerns(), refusal.remedy(scope)),
+        TokenError::Rejected(refusal) => (refusal.code(), refusal.claim(), refusal.hint(scope)),
         TokenError::InsufficientScope { .. } => (
             "insufficient_scope",
             Some("scp"),
@@ -195,11 +195,7 @@ fn refused(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
                 "ask for {scope}, and have it granted under API permissions of the calling application's registration"
             ),
         ),
-        TokenError::Forbidden(forbidden) => (
-            forbidden.code(),
-            Some(forbidden.concerns()),
-            forbidden.remedy().to_owned(),
-        ),
+        TokenError::Forbidden(forbidden) => (forbidden.code(), Some(forbidden.claim()), forbidden.hint().to_owned()),
         TokenError::ClaimsRequired { acr } => (
             "insufficient_claims",
             Some("acrs"),
@@ -210,7 +206,7 @@ fn refused(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
         TokenError::KeysUnavailable => ("keys_unavailable", None, String::new()),
     };
     let malformed = match error {
-        TokenError::Refused(Refusal::MalformedClaims) => claims::malformed(token),
+        TokenError::Rejected(Rejection::MalformedClaims) => claims::malformed(token),
         _ => None,
     };
     let (sentence, remedy) = match &malformed {
@@ -232,11 +228,11 @@ fn refused(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
 
 /// What is sent in place of an access token most often, and looks like something else to the rules.
 fn special(error: &TokenError, token: &str, settings: &Settings, scope: &str) -> Option<(String, String)> {
-    let TokenError::Refused(refusal) = error else {
+    let TokenError::Rejected(refusal) = error else {
         return None;
     };
     let ask = format!("send the access token that was issued for {scope}");
-    if *refusal == Refusal::Malformed {
+    if *refusal == Rejection::Malformed {
         if !token.contains('.') {
             let told =
                 "this is no JWT at all but an opaque text, such as an authorization code or a refresh token".to_owned();
@@ -251,7 +247,12 @@ fn special(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
             });
     }
     let is_id_token = UnverifiedToken::of(token).is_some_and(|token| token.is_id_token_for(&settings.client.client_id));
-    (is_id_token && matches!(refusal, Refusal::WrongAudience | Refusal::AppOnly | Refusal::IdToken)).then(|| {
+    (is_id_token
+        && matches!(
+            refusal,
+            Rejection::WrongAudience | Rejection::AppOnly | Rejection::IdToken
+        ))
+    .then(|| {
         let told = "this is an ID token: it tells the site who signed in, and is no access token".to_owned();
         (
             told,

@@ -277,7 +277,7 @@ impl Explanation {
                 StatusCode::FORBIDDEN,
                 "This site needs consent first",
                 answer.cause(),
-                answer.advice(),
+                answer.hint(),
             ),
             Kind::SignInFailed(answer) => match UserRefusal::of(answer) {
                 Some(refusal) => (
@@ -286,12 +286,7 @@ impl Explanation {
                     refusal.happened(),
                     refusal.advice(),
                 ),
-                None => (
-                    StatusCode::BAD_GATEWAY,
-                    "Sign-in failed",
-                    answer.cause(),
-                    answer.advice(),
-                ),
+                None => (StatusCode::BAD_GATEWAY, "Sign-in failed", answer.cause(), answer.hint()),
             },
             Kind::CertificateUnusable => (
                 StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,7 +1,7 @@
 //! Sign-ins that Entra ID rejects because of the user's account, password, device or second factor. These pages address the user:
 //! the site works, and its operator has nothing to fix. `entra::aadsts` has the texts for operators.
 
-use crate::entra::aadsts::{EntraError, Remedy};
+use crate::entra::aadsts::{EntraError, ErrorCategory};
 
 /// What the user can do about a rejected sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl UserRefusal {
                 return Some(refusal);
             }
         }
-        (answer.remedy() == Remedy::SignInAgain).then_some(Self::Interrupted)
+        (answer.category() == ErrorCategory::SignInAgain).then_some(Self::Interrupted)
     }
 
     pub fn heading(self) -> &'static str {

@@ -34,7 +34,7 @@ use crate::web::{
 use crate::{
     entra::{
         ClaimsChallenge,
-        aadsts::{EntraError, Remedy},
+        aadsts::{EntraError, ErrorCategory},
         confidential_client::SignInError,
         id_token::IdTokenError,
     },
@@ -245,7 +245,7 @@ pub fn is_about_the_user(answer: &EntraError) -> bool {
 impl From<SignInError> for PageError {
     fn from(error: SignInError) -> Self {
         match error {
-            SignInError::Entra(answer) if answer.remedy() == Remedy::Consent => Kind::ConsentNeeded(answer),
+            SignInError::Entra(answer) if answer.category() == ErrorCategory::Consent => Kind::ConsentNeeded(answer),
             SignInError::Entra(answer) => Kind::SignInFailed(answer),
             SignInError::Provider(_) | SignInError::IdToken(IdTokenError::KeysUnavailable) => Kind::EntraUnreachable,
             SignInError::Credential(_) => Kind::CertificateUnusable,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::{
     entra::{
         PendingSignIn, SignIn,
-        aadsts::{EntraError, Remedy},
+        aadsts::{EntraError, ErrorCategory},
         confidential_client::SignInError,
         id_token::IdTokenError,
     },
@@ -126,7 +126,10 @@ fn is_prefetch(request: &HttpRequest) -> bool {
 /// nobody out.
 fn is_the_visitors(error: &SignInError) -> bool {
     match error {
-        SignInError::Entra(answer) => !matches!(answer.remedy(), Remedy::Certificate | Remedy::Configuration),
+        SignInError::Entra(answer) => !matches!(
+            answer.category(),
+            ErrorCategory::Certificate | ErrorCategory::Configuration
+        ),
         SignInError::IdToken(error) => !matches!(error, IdTokenError::KeysUnavailable),
         _ => false,
     }
@@ -185,7 +188,7 @@ fn of_answer(visit: &Visit, answer: EntraError) -> PageError {
         Some(DECLINED) => Kind::SignInDeclined,
         None if answer.error == "access_denied" => Kind::SignInDeclined,
         Some(code) if CODE_SPENT.contains(&code) => Kind::SignInStale,
-        _ if answer.remedy() == Remedy::Consent => Kind::ConsentNeeded(answer),
+        _ if answer.category() == ErrorCategory::Consent => Kind::ConsentNeeded(answer),
         _ => Kind::SignInFailed(answer),
     }
     .into()

@@ -130,7 +130,7 @@ pub async fn entra_answers(site: &web::Data<Site>) -> bool {
     let asked = site.clone();
     site.health
         .entra
-        .or_ask(&site.lanes.probes, move || asked.provider.answers())
+        .or_ask(&site.lanes.probes, move || asked.provider.is_reachable())
         .await
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::entra::{
     ClaimsChallenge, ConfidentialClient, TokenSet,
-    aadsts::{EntraError, Remedy},
+    aadsts::{EntraError, ErrorCategory},
     confidential_client::SignInError,
 };
 use crate::web::{
@@ -299,7 +299,7 @@ fn no_token(error: SignInError) -> NoToken {
 }
 
 fn ends_the_sign_in(answer: &EntraError) -> bool {
-    matches!(answer.remedy(), Remedy::SignInAgain | Remedy::Consent)
+    matches!(answer.category(), ErrorCategory::SignInAgain | ErrorCategory::Consent)
         || matches!(
             answer.error.as_str(),
             "invalid_grant" | "interaction_required" | "login_required"

@@ -304,7 +304,7 @@ fn without_keys_the_claims_are_judged_and_the_signature_is_not() {
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(
         output.stdout.contains(
-            "signing keys cannot be had; apart from its signature: access token refused: the token has expired"
+            "signing keys cannot be had; apart from its signature: access token rejected: the token has expired"
         ),
         "{output:?}"
     );

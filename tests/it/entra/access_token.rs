@@ -83,7 +83,7 @@ impl Fixture {
 fn code(outcome: &Result<Arc<Principal>, TokenError>) -> String {
     match outcome {
         Ok(_) => "ok".to_owned(),
-        Err(TokenError::Refused(refusal)) => refusal.code().to_owned(),
+        Err(TokenError::Rejected(refusal)) => refusal.code().to_owned(),
         Err(TokenError::Forbidden(forbidden)) => forbidden.code().to_owned(),
         Err(TokenError::ClaimsRequired { .. }) => "insufficient_claims".to_owned(),
         Err(TokenError::InsufficientScope { .. }) => "insufficient_scope".to_owned(),

@@ -6,8 +6,8 @@ use blogctl::{
     certificate::CertificateError,
     config::{ClientSettings, Settings},
     entra::{
-        ConfidentialClient, CredentialError, PendingSignIn, Provider, ProviderError, SignInHints, aadsts::Remedy,
-        clock::Clock, confidential_client::SignInError, signing_keys::KeyPolicy,
+        ConfidentialClient, CredentialError, PendingSignIn, Provider, ProviderError, SignInHints,
+        aadsts::ErrorCategory, clock::Clock, confidential_client::SignInError, signing_keys::KeyPolicy,
     },
 };
 use chrono::{TimeDelta, Utc};
@@ -263,10 +263,10 @@ fn an_answer_that_does_not_say_or_exaggerates_how_long_a_token_lives_is_not_beli
 fn an_error_answer_becomes_its_code_with_cause_and_remedy() {
     let bench = Fixture::new();
     for (code, error, remedy) in [
-        (700_027, "invalid_client", Remedy::Certificate),
-        (700_016, "unauthorized_client", Remedy::Configuration),
-        (65_001, "invalid_grant", Remedy::Consent),
-        (54_005, "invalid_grant", Remedy::SignInAgain),
+        (700_027, "invalid_client", ErrorCategory::Certificate),
+        (700_016, "unauthorized_client", ErrorCategory::Configuration),
+        (65_001, "invalid_grant", ErrorCategory::Consent),
+        (54_005, "invalid_grant", ErrorCategory::SignInAgain),
     ] {
         let answer = json!({
             "error": error, "error_codes": [code], "trace_id": "t", "correlation_id": "6f1c2d4e-0000-4000-8000-1234567890ab",
@@ -277,7 +277,7 @@ fn an_error_answer_becomes_its_code_with_cause_and_remedy() {
             unreachable!("an error of Entra's")
         };
         assert_eq!(
-            (found.code, found.error.as_str(), found.remedy()),
+            (found.code, found.error.as_str(), found.category()),
             (Some(code), error, remedy)
         );
         assert_eq!(found.description, format!("AADSTS{code}: something."));
@@ -285,7 +285,7 @@ fn an_error_answer_becomes_its_code_with_cause_and_remedy() {
             found.correlation_id.as_deref(),
             Some("6f1c2d4e-0000-4000-8000-1234567890ab")
         );
-        assert!(!found.cause().is_empty() && !found.advice().is_empty());
+        assert!(!found.cause().is_empty() && !found.hint().is_empty());
     }
 }
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, thread, time::Duration};
 
 use blogctl::{
     config::ApiSettings,
-    entra::{AccessTokenValidator, Provider, Refusal, TokenError, clock::Clock, signing_keys::KeyPolicy},
+    entra::{AccessTokenValidator, Provider, Rejection, TokenError, clock::Clock, signing_keys::KeyPolicy},
 };
 use serde_json::json;
 
@@ -58,7 +58,7 @@ impl Fixture {
     }
 }
 
-const UNKNOWN: TokenError = TokenError::Refused(Refusal::UnknownKey);
+const UNKNOWN: TokenError = TokenError::Rejected(Rejection::UnknownKey);
 
 #[test]
 fn keys_are_fetched_once_for_ten_thousand_requests() {
@@ -120,11 +120,11 @@ fn invented_kids_cause_one_fetch_whoever_waits_for_it() {
 fn tokens_that_are_not_even_in_shape_cause_no_fetch() {
     let bench = Fixture::new();
     for (token, refusal) in [
-        ("", Refusal::Malformed),
-        ("a.b.c", Refusal::Malformed),
-        ("e30.e30.e30", Refusal::WrongAlgorithm),
+        ("", Rejection::Malformed),
+        ("a.b.c", Rejection::Malformed),
+        ("e30.e30.e30", Rejection::WrongAlgorithm),
     ] {
-        let expected = TokenError::Refused(refusal);
+        let expected = TokenError::Rejected(refusal);
         assert_eq!(
             bench.validator.validate_now(token).expect("without a fetch").err(),
             Some(expected.clone()),

@@ -84,7 +84,7 @@ fn failure(azure: &FakeAzure, entry: CredentialSettings, change: impl FnOnce(&mu
     let mut settings = Settings::default();
     on_a_machine(&mut settings, azure, vec![entry]);
     change(&mut settings);
-    let source = CredentialSource::all(&settings).expect("sources").remove(0);
+    let source = CredentialSource::from_settings(&settings).expect("sources").remove(0);
     let error = source.load().expect_err("it fails");
     (error.to_string(), error.hint())
 }

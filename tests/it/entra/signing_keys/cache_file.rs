@@ -177,7 +177,7 @@ fn the_log_says_once_why_a_cache_file_is_not_trusted() {
         (
             "of another form",
             |path| fs::write(path, "[]").expect("written"),
-            "it is not a file that blogctl wrote",
+            "blogctl did not write this file",
         ),
     ];
     for (name, spoil, reason) in rows {

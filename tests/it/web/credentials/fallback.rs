@@ -172,7 +172,7 @@ fn what_entra_refuses_is_not_sent_again_by_another_way() {
     let told = logs::containing(&azure.server.url(""));
     let refused = told
         .iter()
-        .find(|line| line.contains("was refused by Entra ID"))
+        .find(|line| line.contains("Entra ID rejected"))
         .expect("that Entra refused");
     assert!(
         refused.contains("AADSTS700027") && refused.contains("correlation_id="),

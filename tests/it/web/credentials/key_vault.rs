@@ -120,7 +120,12 @@ fn a_workload_identity_opens_the_vault() {
     settings.entra.authority_host = Some(azure.url());
     settings.client.client_id = DEV_CLIENT_ID.to_owned();
     settings.azure.federated_token_file = Some(path);
-    let load = |settings: &Settings| CredentialSource::all(settings).expect("sources").remove(0).load();
+    let load = |settings: &Settings| {
+        CredentialSource::from_settings(settings)
+            .expect("sources")
+            .remove(0)
+            .load()
+    };
     load(&settings).expect("a certificate");
     let used = azure.requests_to("/certificates/").pop().and_then(|asked| asked.token);
     assert_eq!(
@@ -389,7 +394,7 @@ fn a_key_beyond_the_vault_is_not_taken() {
         &azure,
         vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
     );
-    let source = CredentialSource::all(&settings).expect("sources").remove(0);
+    let source = CredentialSource::from_settings(&settings).expect("sources").remove(0);
     source.load().expect("a certificate");
     let own = azure.server.url("/secrets/a/1");
     azure.fail(

@@ -38,7 +38,7 @@ fn source(azure: &FakeAzure) -> CredentialSource {
         azure,
         vec![CredentialSettings::KeyVaultSign(in_vault(azure))],
     );
-    CredentialSource::all(&settings).expect("sources").remove(0)
+    CredentialSource::from_settings(&settings).expect("sources").remove(0)
 }
 
 /// So many people at once, each in a browser; how many of them came in.

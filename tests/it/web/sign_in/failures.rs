@@ -95,7 +95,7 @@ fn missing_consent_leads_to_a_page_that_says_who_must_do_what() {
     let system = TestSystem::start();
     for (code, said) in [
         (65_001, "Sign in again and accept what the site asks for"),
-        (90_094, "An administrator must consent once for everybody"),
+        (90_094, "An administrator must grant consent once for all users"),
         (90_095, "waits for an administrator"),
     ] {
         control(
