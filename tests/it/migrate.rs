@@ -348,7 +348,7 @@ fn what_is_no_file_of_the_python_system_is_refused_and_nothing_is_written_to_it(
         std::fs::write(&empty, "").expect("written");
         for (path, said) in [
             (folder.path().join("missing.db").as_path(), "there is no such file"),
-            (text.as_path(), "no database of the Python system"),
+            (text.as_path(), "not a database of the Python system"),
             (empty.as_path(), "no such table: users"),
         ] {
             let output = migrate(settings, &["import", &path.display().to_string()]);
