@@ -1,4 +1,4 @@
-//! The blog on both databases: rules, lists, durability, migrations.
+//! The blog on both databases: rules, lists, durability and migrations.
 
 mod idempotency;
 mod lists;
@@ -9,6 +9,6 @@ mod plans;
 mod pooler;
 mod rules;
 mod search;
-mod search_lane;
+mod search_limits;
 mod sqlite_file;
 mod writer;

@@ -1,4 +1,4 @@
-//! `blogctl migrate`: run, status, revert, and taking over the Python system's file.
+//! `blogctl migrate`: run, status, revert, and the import from the Python system.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ fn migrate(settings: &DatabaseSettings, arguments: &[&str]) -> CommandOutput {
 }
 
 #[test]
-fn run_status_and_revert_tell_what_they_do() {
+fn run_status_and_revert_report_their_work() {
     each_database(|settings| {
         let before = migrate(settings, &["status"]);
         assert_eq!(before.code, Some(0), "{before:?}");
@@ -81,7 +81,7 @@ fn run_status_and_revert_tell_what_they_do() {
     });
 }
 
-/// A file as SQLModel and SQLAlchemy made it.
+/// A file as SQLModel and SQLAlchemy create it.
 struct Legacy {
     folder: TempDir,
     connection: SqliteConnection,
@@ -132,8 +132,8 @@ const INVALID: &str =
      INSERT INTO blog_posts VALUES
         (30, '', 'No title', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
         (31, 'No content', ' ', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
-        (32, 'Of somebody without a GUID', 'Text', 20, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
-        (33, 'Of nobody', 'Text', 99, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
+        (32, 'Of a user without a GUID', 'Text', 20, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
+        (33, 'Of an unknown user', 'Text', 99, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
         (34, 'Some day', 'Text', 3, 'yesterday', '2025-02-01 10:00:00'),
         (35, hex(zeroblob(101)), 'Long title', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00');";
 
@@ -146,7 +146,7 @@ fn list(settings: &DatabaseSettings) -> Page {
 }
 
 #[test]
-fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
+fn importing_into_an_empty_database_keeps_ids_and_times() {
     let legacy = Legacy::new();
     each_database(|settings| {
         let output = legacy.import_into(settings, &[]);
@@ -176,7 +176,7 @@ fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
         assert_eq!(second.created_at.to_rfc3339(), "2025-02-01T10:00:00.123456+00:00");
         assert_eq!(second.updated_at.to_rfc3339(), "2025-02-03T10:00:00+00:00");
 
-        // New rows continue after the ids that came along; and Alice is known again when she signs in.
+        // New rows continue after the imported ids, and Alice is recognised when she signs in.
         let blog = open(settings);
         block_on(async {
             let (alice, is_new) = blog.ensure_user(first.author.key, "Alice").await.expect("a user");
@@ -196,7 +196,7 @@ fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
 }
 
 #[test]
-fn again_it_adds_only_what_is_new() {
+fn a_second_import_adds_only_new_rows() {
     each_database(|settings| {
         let mut legacy = Legacy::new();
         assert_eq!(legacy.import_into(settings, &[]).code, Some(0));
@@ -221,7 +221,7 @@ fn again_it_adds_only_what_is_new() {
 }
 
 #[test]
-fn posts_that_are_there_keep_their_ids_and_those_that_come_get_new_ones() {
+fn existing_posts_keep_their_ids_and_imported_ones_get_new_ids() {
     each_database(|settings| {
         let blog = open(settings);
         Database::open(settings).expect("opens").migrate().expect("migrates");
@@ -249,7 +249,7 @@ fn posts_that_are_there_keep_their_ids_and_those_that_come_get_new_ones() {
 }
 
 #[test]
-fn rows_that_break_a_rule_are_named_and_stop_it_unless_they_are_to_be_skipped() {
+fn rows_that_break_a_rule_stop_the_import_unless_skipped() {
     each_database(|settings| {
         let mut legacy = Legacy::new();
         legacy.add(INVALID);
@@ -280,7 +280,7 @@ fn rows_that_break_a_rule_are_named_and_stop_it_unless_they_are_to_be_skipped() 
 }
 
 #[test]
-fn bytes_that_are_no_text_are_named_by_table_id_and_column_and_can_be_skipped() {
+fn invalid_text_is_reported_by_table_id_and_column_and_can_be_skipped() {
     each_database(|settings| {
         let mut legacy = Legacy::new();
         legacy.add(
@@ -313,7 +313,7 @@ fn bytes_that_are_no_text_are_named_by_table_id_and_column_and_can_be_skipped() 
 }
 
 #[test]
-fn a_file_whose_texts_are_utf_16_is_taken_over() {
+fn a_file_with_utf_16_texts_is_imported() {
     each_database(|settings| {
         for encoding in ["UTF-16le", "UTF-16be"] {
             let folder = tempfile::tempdir().expect("a temporary folder");
@@ -331,7 +331,7 @@ fn a_file_whose_texts_are_utf_16_is_taken_over() {
             let output = migrate(settings, &["import", &path]);
             assert_eq!(output.code, Some(0), "{output:?}");
         }
-        // The same author and time: of the second file, the post is there already.
+        // Same author and time: the post of the second file exists already.
         let page = list(settings);
         assert_eq!((page.total, page.posts[0].title.as_str()), (1, "Grüße 🦀 UTF-16le"));
         assert_eq!(page.posts[0].author.display_name, "Zoë");
@@ -339,7 +339,7 @@ fn a_file_whose_texts_are_utf_16_is_taken_over() {
 }
 
 #[test]
-fn what_is_no_file_of_the_python_system_is_refused_and_nothing_is_written_to_it() {
+fn another_file_is_rejected_and_not_changed() {
     each_database(|settings| {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let text = folder.path().join("notes.txt");
@@ -361,7 +361,7 @@ fn what_is_no_file_of_the_python_system_is_refused_and_nothing_is_written_to_it(
 }
 
 #[test]
-fn a_database_of_the_python_system_is_left_as_it_is_and_the_hint_says_how_to_take_it_over() {
+fn a_database_of_the_python_system_is_not_changed_and_the_hint_names_the_import() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut legacy = Legacy::new();
     legacy.add("PRAGMA wal_checkpoint");
@@ -400,7 +400,7 @@ fn a_database_of_the_python_system_is_left_as_it_is_and_the_hint_says_how_to_tak
 }
 
 #[test]
-fn without_a_tenant_nobody_knows_whose_users_they_are() {
+fn an_import_needs_a_tenant() {
     let legacy = Legacy::new();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = legacy.folder.path().join("old blog?.db").display().to_string();
@@ -410,7 +410,7 @@ fn without_a_tenant_nobody_knows_whose_users_they_are() {
 }
 
 #[test]
-fn a_database_that_cannot_be_opened_is_named_without_its_password() {
+fn a_database_that_cannot_be_opened_is_reported_without_its_password() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let missing = Path::new("missing").join("blog.db").display().to_string();
     for (url, code, said) in [

@@ -1,5 +1,5 @@
-//! MSAL for Python, unmodified, against the identity provider over HTTPS: what a real client sends is taken, and what a
-//! real client cannot prove is refused.
+//! Unmodified MSAL for Python against the emulator over HTTPS: the emulator accepts what a real client sends, and rejects
+//! what it cannot prove.
 
 use std::{
     io::Write,
@@ -93,7 +93,7 @@ fn sign_in(python: &str, provider: &Provider, credentials: &[Value]) -> Vec<Valu
     let mut python = Command::new(python)
         .arg(script)
         .env("NO_PROXY", "localhost")
-        // `requests` prefers these to the CA file that it is given.
+        // `requests` prefers these variables to the CA file that it gets.
         .env_remove("REQUESTS_CA_BUNDLE")
         .env_remove("CURL_CA_BUNDLE")
         .stdin(Stdio::piped())

@@ -1,4 +1,4 @@
-//! Health, asked by those who have no token.
+//! Health routes, which need no token.
 
 use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use serde_json::json;
@@ -29,7 +29,7 @@ fn a_healthy_api_says_so() {
 }
 
 #[test]
-fn without_its_database_the_api_is_not_ready_and_shows_nothing_of_the_reason() {
+fn without_its_database_the_api_is_not_ready_and_hides_the_reason() {
     let api = TestApi::start();
     let path = &api.settings.database.url;
     api.anonymous().get_until("/health/ready", 200);
@@ -62,7 +62,7 @@ fn without_its_database_the_api_is_not_ready_and_shows_nothing_of_the_reason() {
 }
 
 #[test]
-fn without_its_sqlite_file_the_api_is_not_ready_refuses_writes_for_now_and_recovers_with_it() {
+fn without_its_sqlite_file_the_api_rejects_writes_and_recovers_when_it_is_back() {
     let api = TestApi::start();
     let (alice, nobody) = (api.alice(), api.anonymous());
     alice.write("before", "x");

@@ -1,11 +1,11 @@
-//! Rate limits, as callers meet them.
+//! Rate limits from the point of view of callers.
 
 use serde_json::json;
 
 use crate::support::{api::TestApi, attacks};
 
 #[test]
-fn an_answer_says_what_is_left_and_one_callers_excess_is_nobody_elses() {
+fn responses_state_the_remaining_limit_which_each_caller_has_separately() {
     let api =
         TestApi::with(|settings| (settings.api.limit_writes_burst, settings.api.limit_writes_per_second) = (2, 1));
     let (alice, bob, post) = (api.alice(), api.bob(), json!({"title": "a", "content": "b"}));
@@ -23,12 +23,12 @@ fn an_answer_says_what_is_left_and_one_callers_excess_is_nobody_elses() {
         refused.header("RateLimit")
     );
     assert_eq!(refused.header("Retry-After"), "1");
-    assert_eq!(alice.get("/v1/posts").status, 200, "reads have a budget of their own");
+    assert_eq!(alice.get("/v1/posts").status, 200, "reads have a separate limit");
     assert_eq!(bob.post("/v1/posts", &post).status, 201, "and so has another caller");
 }
 
 #[test]
-fn a_forwarded_address_of_a_stranger_helps_nobody_over_the_limit() {
+fn an_untrusted_forwarded_address_does_not_evade_the_limit() {
     let api =
         TestApi::with(|settings| (settings.api.limit_address_burst, settings.api.limit_address_per_second) = (5, 1));
     let flood = |api: &TestApi| {
@@ -57,7 +57,7 @@ fn a_forwarded_address_of_a_stranger_helps_nobody_over_the_limit() {
 }
 
 #[test]
-fn who_guesses_tokens_is_shut_out_and_who_has_a_known_one_is_not() {
+fn a_client_that_guesses_tokens_is_limited_and_others_are_not() {
     let api = TestApi::with(|settings| settings.api.limit_failures_per_minute = 3);
     let alice = api.alice();
     assert_eq!(alice.get("/v1/posts").status, 200);
@@ -74,7 +74,7 @@ fn who_guesses_tokens_is_shut_out_and_who_has_a_known_one_is_not() {
 }
 
 #[test]
-fn switched_off_there_are_no_limits_and_no_headers() {
+fn without_rate_limits_there_are_no_headers() {
     let api = TestApi::with(|settings| (settings.api.rate_limits, settings.api.limit_reads_burst) = (false, 1));
     let answers: Vec<_> = (0..10).map(|_| api.alice().get("/v1/posts")).collect();
     assert!(
@@ -85,7 +85,7 @@ fn switched_off_there_are_no_limits_and_no_headers() {
 }
 
 #[test]
-fn searches_of_a_caller_have_a_limit_of_their_own() {
+fn searches_have_a_separate_limit() {
     let api = TestApi::with(|settings| {
         (
             settings.api.limit_searches_burst,

@@ -1,10 +1,10 @@
-//! Schemathesis, unmodified, against the running API: what the description says is what the API does.
+//! Unmodified Schemathesis against the running API: the API does what the description says.
 
 use std::{fs, path::Path, process::Command};
 
 use crate::support::{api::TestApi, needs};
 
-/// Every check is on. Examples are bounded by number, not by time, so that a run is the same on any machine.
+/// All checks are on. The number of examples is limited, not the time, so that each run is the same on any machine.
 const SETTINGS: &str = include_str!("../../schemathesis/schemathesis.toml");
 
 #[test]

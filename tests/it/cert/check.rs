@@ -1,4 +1,4 @@
-//! `blogctl cert check`: everything that is wrong, at once, in words that are right.
+//! `blogctl cert check`: all findings at once, in precise words.
 
 use std::{
     fs::{self, Permissions},
@@ -84,7 +84,7 @@ fn the_configured_certificate_is_checked_with_its_passphrase_and_thumbprint() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once() {
+fn all_findings_are_reported_at_once() {
     let folder = folder();
     let stranger = pem(&TestCertificate::new("stranger", &keys()[1].key).make());
     let expired = pem(&TestCertificate {
@@ -129,7 +129,7 @@ fn everything_that_is_wrong_is_told_at_once() {
     };
     assert_eq!((of("bad"), of("warning")), (2, 2), "{json}");
 
-    // What can still be used, but should be looked at.
+    // Usable, but with a warning.
     let soon = pem(&TestCertificate {
         valid: (-40, 9),
         ..TestCertificate::new("site", key())
@@ -139,7 +139,7 @@ fn everything_that_is_wrong_is_told_at_once() {
     let ended = run(folder.path(), &["check", "soon.pem"]);
     assert_eq!(ended.code, Some(0));
     assert!(ended.stdout.contains("! in date, but expires in"), "{}", ended.stdout);
-    // Neither half of two files is passed over for the other.
+    // A problem in one file does not hide the problem in the other.
     file(folder.path(), "no-cert.pem", &[&key_pem(key())]);
     let ended = run(folder.path(), &["check", "no-cert.pem", "--key", "missing.pem"]);
     assert_eq!(ended.code, Some(1));
@@ -152,7 +152,7 @@ fn set_mode(folder: &Path, name: &str, mode: u32) {
     fs::set_permissions(folder.join(name), Permissions::from_mode(mode)).expect("changed");
 }
 
-/// What is told of a file, whether or not it can be used.
+/// The findings about a file, whether or not it is usable.
 fn checked(folder: &Path, arguments: &[&str]) -> String {
     run(folder, &[&["check"], arguments].concat()).stdout
 }
@@ -167,7 +167,7 @@ fn neither_of_two_missing_files_hides_the_other() {
 }
 
 #[test]
-fn a_passphrase_that_cannot_be_read_is_missed_only_where_it_is_needed() {
+fn an_unreadable_passphrase_matters_only_for_an_encrypted_key() {
     let folder = folder();
     let certificate = pem(&TestCertificate::new("site", key()).make());
     file(folder.path(), "plain.pem", &[&key_pem(key()), &certificate]);
@@ -193,7 +193,7 @@ fn a_passphrase_that_cannot_be_read_is_missed_only_where_it_is_needed() {
 }
 
 #[test]
-fn strength_is_looked_at_with_and_without_the_key() {
+fn the_key_strength_is_checked_with_and_without_the_key() {
     let folder = folder();
     let weak = rsa_key(1024);
     let certificate = pem(&TestCertificate::new("site", &weak).make());
@@ -210,7 +210,7 @@ fn strength_is_looked_at_with_and_without_the_key() {
 }
 
 #[test]
-fn digests_that_nobody_should_rely_on_are_found_in_every_kind_of_signature() {
+fn weak_digests_are_found_in_every_kind_of_signature() {
     let folder = folder();
     file(folder.path(), "site.key", &[&key_pem(key())]);
     for (digest, padding, expected) in [
@@ -239,7 +239,7 @@ fn digests_that_nobody_should_rely_on_are_found_in_every_kind_of_signature() {
 }
 
 #[test]
-fn a_chain_may_stand_in_another_order_which_is_told() {
+fn a_chain_in_another_order_is_accepted_and_reported() {
     let folder = folder();
     let root_key = &keys()[1].key;
     let root = TestCertificate::new("root", root_key).make();
@@ -261,7 +261,7 @@ fn a_chain_may_stand_in_another_order_which_is_told() {
 }
 
 #[test]
-fn of_two_certificates_of_one_key_the_one_that_ends_last_counts() {
+fn of_two_certificates_for_one_key_the_later_expiry_counts() {
     let folder = folder();
     let [expired, renewed] = [(-400, -3), (-1, 90)].map(|valid| {
         pem(&TestCertificate {
@@ -285,7 +285,7 @@ fn of_two_certificates_of_one_key_the_one_that_ends_last_counts() {
 }
 
 #[test]
-fn a_mode_is_told_of_what_holds_a_key_and_as_it_is() {
+fn file_modes_are_reported_for_files_with_a_key() {
     let folder = folder();
     let certificate = pem(&TestCertificate::new("site", key()).make());
     file(folder.path(), "client.pem", &[&key_pem(key()), &certificate]);
@@ -321,7 +321,7 @@ fn a_mode_is_told_of_what_holds_a_key_and_as_it_is() {
 }
 
 #[test]
-fn an_end_comes_soon_from_the_first_warning_of_the_settings_on() {
+fn a_certificate_expires_soon_from_the_first_configured_warning() {
     let folder = folder();
     let certificate = pem(&TestCertificate {
         valid: (-1, 40),
@@ -349,7 +349,7 @@ fn a_certificate_that_has_just_expired_has_expired() {
     }
     .make());
     file(folder.path(), "client.pem", &[&key_pem(key()), &certificate]);
-    // From the second on that follows its last one.
+    // Expired from the second after its last one.
     crate::support::entra::wait_until("it has expired", || {
         let told = cert(folder.path(), &["thumbprint", "client.pem"]);
         told.contains("(expired less than a day ago)")

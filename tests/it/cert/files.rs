@@ -1,4 +1,4 @@
-//! What `blogctl cert new` refuses before it writes, and what it says to do with what it wrote; what has a thumbprint.
+//! What `blogctl cert new` rejects before it writes, the next steps that it prints, and what has a thumbprint.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 #[test]
-fn names_that_cannot_be_are_wrong_usage_and_nothing_is_written() {
+fn invalid_names_are_usage_errors_and_nothing_is_written() {
     let folder = folder();
     for arguments in [
         &["new", "--cn", ""][..],
@@ -31,7 +31,7 @@ fn names_that_cannot_be_are_wrong_usage_and_nothing_is_written() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_told_with_a_hint_that_helps() {
+fn obstacles_are_reported_with_a_helpful_hint() {
     let folder = folder();
     fs::write(folder.path().join("file"), "").expect("written");
     fs::create_dir_all(folder.path().join("keys/client-cert.pem")).expect("made");

@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_key_that_everybody_may_read_is_told() {
+fn a_key_file_that_others_may_read_is_reported() {
     let setup = DoctorSetup::new();
     let path = setup.system.settings.client.certificate.path.clone().expect("set");
     fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("a mode");
@@ -28,7 +28,7 @@ fn a_key_that_everybody_may_read_is_told() {
         "{told}"
     );
 
-    // Everybody may read a certificate; its key is elsewhere.
+    // Other users may read a certificate; its key is in another file.
     let both = fs::read_to_string(&path).expect("there");
     let (key, public) = split_pem(&both);
     let alone = setup.folder.path().join("public.pem");
@@ -42,7 +42,7 @@ fn a_key_that_everybody_may_read_is_told() {
     assert!(told.contains('✓') && !told.contains('!'), "{told}");
 }
 
-/// The private key of a PEM text, and the rest of it.
+/// The private key of a PEM text, and the rest of the text.
 fn split_pem(both: &str) -> (String, String) {
     let parts: Vec<_> = both.split_inclusive("-----\n").collect();
     let blocks = parts.chunks(2).map(<[&str]>::concat);
@@ -51,7 +51,7 @@ fn split_pem(both: &str) -> (String, String) {
 }
 
 #[test]
-fn one_vault_that_hangs_holds_up_no_other_entry() {
+fn a_vault_that_hangs_blocks_no_other_entry() {
     let azure = FakeAzure::start();
     azure.put("blog-site", registered(false, false));
     let setup = DoctorSetup::new();
@@ -111,7 +111,7 @@ fn entries_do_not_wait_for_each_other_while_entra_is_slow() {
 }
 
 #[test]
-fn a_vault_that_does_not_sign_is_told_with_the_permission_that_is_missing() {
+fn a_vault_that_does_not_sign_is_reported_with_the_missing_permission() {
     let azure = FakeAzure::start();
     azure.put("blog-site", registered(false, false));
     let setup = DoctorSetup::new();

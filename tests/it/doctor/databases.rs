@@ -22,7 +22,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_database_file_that_cannot_be_is_told_apart_from_one_that_is_not_there_yet() {
+fn an_impossible_database_path_differs_from_a_missing_file() {
     let setup = DoctorSetup::new();
     let folder = setup.folder.path();
     let database = |file: &str| {
@@ -68,7 +68,7 @@ fn a_database_file_that_cannot_be_is_told_apart_from_one_that_is_not_there_yet()
 }
 
 #[test]
-fn what_is_in_the_log_of_a_running_database_counts_also_behind_a_link() {
+fn the_write_ahead_log_counts_even_behind_a_link() {
     let setup = DoctorSetup::new();
     let folder = setup.folder.path();
     let database = |name: &str| format!("database.url={}", folder.join(name).display());
@@ -88,12 +88,12 @@ fn what_is_in_the_log_of_a_running_database_counts_also_behind_a_link() {
 }
 
 #[test]
-fn a_folder_in_which_no_database_can_be_made_is_told() {
+fn a_folder_that_allows_no_database_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     fs::create_dir(&data).expect("made");
     let program = folder.path().join("blogctl");
-    // By another process: one that this process writes cannot be run while a test beside this one is starting a process.
+    // In a separate process, because this process cannot run a file that it writes while another test forks.
     let copied = Command::new("cp")
         .arg(env!("CARGO_BIN_EXE_blogctl"))
         .arg(&program)
@@ -110,7 +110,7 @@ fn a_folder_in_which_no_database_can_be_made_is_told() {
             .args(["doctor", "--role", "api"]);
         command.env("BLOG_DATABASE__URL", data.join(name).display().to_string());
         if fs::metadata("/proc/self").expect("this process").uid() == 0 {
-            // Nothing is forbidden to root.
+            // Root may do everything.
             command.uid(65_534).gid(65_534);
         }
         section(&CommandOutput::of_command(&mut command).stdout, " Database ")
@@ -148,7 +148,7 @@ fn a_folder_in_which_no_database_can_be_made_is_told() {
 }
 
 #[test]
-fn a_postgres_that_takes_no_writes_is_told() {
+fn a_read_only_postgres_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     each_database(|settings| {
         let Ok(mut url) = Url::parse(&settings.url) else { return };
@@ -203,7 +203,7 @@ fn the_password_of_a_database_is_not_shown() {
 }
 
 #[test]
-fn status_of_migrations_makes_no_file() {
+fn the_status_of_migrations_creates_no_file() {
     let folder: TempDir = tempfile::tempdir().expect("a folder");
     let output = CommandOutput::of(folder.path(), &["migrate", "status"]);
     assert_eq!(output.code, Some(0), "{output:?}");

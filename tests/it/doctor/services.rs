@@ -11,7 +11,7 @@ use super::{DoctorSetup, section};
 use crate::support::{binary::CommandOutput, web::FakeApi};
 
 #[test]
-fn identity_provider_down_is_told_within_the_time_allowed() {
+fn an_identity_provider_that_is_down_is_reported_in_time() {
     let setup = DoctorSetup::new();
     setup.control().slow(std::time::Duration::from_secs(30));
     let output = CommandOutput::of(
@@ -35,7 +35,7 @@ fn identity_provider_down_is_told_within_the_time_allowed() {
 }
 
 #[test]
-fn what_answers_in_place_of_the_api_is_told_apart() {
+fn another_program_at_the_address_of_the_api_is_recognised() {
     let setup = DoctorSetup::new();
     let with_api_at = |url: &str| section(&setup.report(&[&format!("client.api_base_url={url}")]), " API ");
     let site = with_api_at(&setup.system.web.url(""));
@@ -105,7 +105,7 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
 }
 
 #[test]
-fn settings_of_site_and_api_that_contradict_each_other_are_told_also_while_the_api_is_down() {
+fn contradicting_settings_are_reported_even_while_the_api_is_down() {
     let setup = DoctorSetup::new();
     for change in [
         "api.required_scope=other",
@@ -139,7 +139,7 @@ fn settings_of_site_and_api_that_contradict_each_other_are_told_also_while_the_a
 }
 
 #[test]
-fn a_clock_that_differs_from_the_authoritys_is_told_with_its_direction() {
+fn a_wrong_clock_is_reported_with_its_direction() {
     let setup = DoctorSetup::new();
     let clock = || section(&setup.report(&[]), " Clock ");
     setup.control().advance_clock(Duration::from_secs(20));
@@ -165,7 +165,7 @@ fn an_api_that_is_not_ready_says_why() {
 }
 
 #[test]
-fn sessions_in_redis_are_tried() {
+fn redis_is_tested_with_a_session() {
     let Some(mut redis) = crate::support::redis::RedisServer::start() else {
         return;
     };

@@ -12,7 +12,7 @@ use crate::support::{
     idp::TokenBuilder,
 };
 
-/// Explains a token given on standard input.
+/// Passes a token to doctor on standard input.
 fn explain(setup: &DoctorSetup, token: &str) -> CommandOutput {
     let path = setup.folder.path().join("stdin.txt");
     fs::write(&path, token).expect("written");
@@ -32,7 +32,7 @@ fn explain(setup: &DoctorSetup, token: &str) -> CommandOutput {
 }
 
 #[test]
-fn a_good_token_is_taken_however_it_was_pasted() {
+fn a_valid_token_is_accepted_in_every_pasted_form() {
     let setup = DoctorSetup::new();
     let token = setup.control().token().mint();
     let (first, rest) = token.split_at(80);
@@ -63,7 +63,7 @@ fn a_good_token_is_taken_however_it_was_pasted() {
 }
 
 #[test]
-fn what_the_verdict_is_about_is_among_the_claims_that_are_shown() {
+fn the_claims_behind_the_outcome_are_shown() {
     let setup = DoctorSetup::new();
     let nested = setup.control().token().header("cty", "JWT".into()).mint();
     let output = explain(&setup, &nested);
@@ -81,14 +81,14 @@ fn what_the_verdict_is_about_is_among_the_claims_that_are_shown() {
         output.code == Some(1) && output.stdout.contains("dpop+jwt"),
         "{output:?}"
     );
-    // The whole answer of a token endpoint, as people paste it.
+    // A complete response of a token endpoint, as users paste it.
     let good = setup.control().token().mint();
     let answer = serde_json::json!({ "token_type": "Bearer", "access_token": good, "expires_in": 3600 });
     assert_eq!(explain(&setup, &answer.to_string()).code, Some(0));
 }
 
 #[test]
-fn each_refused_token_gets_its_sentence_and_its_remedy() {
+fn each_rejected_token_gets_an_explanation_and_a_hint() {
     let setup = DoctorSetup::new();
     let control = setup.control();
     let token = |change: fn(TokenBuilder<'_>) -> TokenBuilder<'_>| change(control.token()).mint();
@@ -164,7 +164,7 @@ fn each_refused_token_gets_its_sentence_and_its_remedy() {
 }
 
 #[test]
-fn every_claim_that_is_at_fault_is_marked_and_the_sentence_is_about_the_first() {
+fn every_wrong_claim_is_marked_and_the_first_one_explained() {
     let setup = DoctorSetup::new();
     let token = setup
         .control()
@@ -184,7 +184,7 @@ fn every_claim_that_is_at_fault_is_marked_and_the_sentence_is_about_the_first() 
 }
 
 #[test]
-fn json_is_printed_also_where_there_is_no_token() {
+fn json_is_printed_even_without_a_token() {
     let setup = DoctorSetup::new();
     let path = setup.folder.path().join("input");
     for (input, code, said) in [
@@ -209,7 +209,7 @@ fn json_is_printed_also_where_there_is_no_token() {
 }
 
 #[test]
-fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
+fn the_unreadable_claim_is_named() {
     let setup = DoctorSetup::new();
     let control = setup.control();
     let said = |output: &CommandOutput| output.stdout.clone();
@@ -242,7 +242,7 @@ fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
             .any(|line| line.starts_with(&format!("✗ {claim} ")));
         assert_eq!(is_marked, is_shown, "{}", said(&output));
     }
-    // Nobody's signature is looked at while the keys cannot be had.
+    // Without keys, no signature is checked.
     let token = control.token().mint();
     let mut parts: Vec<_> = token.split('.').map(str::to_owned).collect();
     let payload = String::from_utf8(URL_SAFE_NO_PAD.decode(&parts[1]).expect("base64url")).expect("text");
@@ -256,7 +256,7 @@ fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
         said(&output)
     );
 
-    // One audience is one, also in an array.
+    // An array with one audience counts as one.
     let one = control
         .token()
         .claim("aud", serde_json::json!([format!("api://{DEV_API_ID}")]))
@@ -295,7 +295,7 @@ fn a_token_for_graph_is_explained_claim_by_claim() {
 }
 
 #[test]
-fn without_keys_the_claims_are_judged_and_the_signature_is_not() {
+fn without_keys_the_claims_are_checked_but_not_the_signature() {
     let setup = DoctorSetup::new();
     let token = setup.control().token().expired().mint();
     setup.control().down();
@@ -324,7 +324,7 @@ fn a_hostile_token_can_neither_steer_the_terminal_nor_forge_a_line() {
 }
 
 #[test]
-fn the_api_says_what_it_expects_and_nothing_else() {
+fn the_expectations_of_the_api_are_shown() {
     let api = crate::support::api::TestApi::start();
     let answer = api.anonymous().get("/.well-known/oauth-protected-resource");
     let issuer = format!("{}/{DEV_TENANT_ID}/v2.0", api.idp.url(""));
@@ -347,7 +347,7 @@ fn the_api_says_what_it_expects_and_nothing_else() {
 }
 
 #[test]
-fn without_the_settings_of_an_api_no_token_can_be_judged() {
+fn without_settings_of_an_api_no_token_can_be_checked() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("token.txt"), "a.b.c").expect("written");
     let output = CommandOutput::of(folder.path(), &["doctor", "--token", "token.txt"]);

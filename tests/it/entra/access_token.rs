@@ -1,4 +1,4 @@
-//! The attacks on access tokens: each breaks one rule of a token that is otherwise good.
+//! Attacks on access tokens: each breaks one rule of an otherwise valid token.
 
 mod claims;
 mod forgeries;
@@ -63,7 +63,7 @@ impl Fixture {
         keys()[0].sign(&claims)
     }
 
-    /// What both ways of validation say, as a code.
+    /// The result of both ways of validation, as a code.
     fn verdict(&self, token: &str) -> String {
         let now = self.validator.validate_now(token).map(|outcome| code(&outcome));
         let blocking = code(&self.validator.validate(token));
@@ -71,7 +71,7 @@ impl Fixture {
         blocking
     }
 
-    /// Tries an attack, which must be refused for this reason and no other.
+    /// Tries an attack, which must be rejected for exactly this reason.
     #[track_caller]
     fn attack(&self, name: &str, token: &str, expected: &str) {
         let verdict = self.verdict(token);
@@ -122,7 +122,7 @@ fn a_v1_token_makes_a_principal_too() {
 }
 
 #[test]
-fn a_remembered_token_is_refused_once_it_has_expired() {
+fn a_cached_token_is_rejected_once_it_has_expired() {
     let bench = Fixture::new();
     let token = bench.token(|_| {});
     assert_eq!(bench.verdict(&token), "ok");
@@ -138,7 +138,7 @@ fn a_remembered_token_is_refused_once_it_has_expired() {
 }
 
 #[test]
-fn a_remembered_token_does_not_vouch_for_one_that_resembles_it() {
+fn a_cached_token_does_not_validate_a_similar_one() {
     let bench = Fixture::new();
     let token = bench.token(|_| {});
     assert_eq!(bench.verdict(&token), "ok");
@@ -148,7 +148,7 @@ fn a_remembered_token_does_not_vouch_for_one_that_resembles_it() {
 }
 
 #[test]
-fn a_remembered_token_ends_with_the_configured_skew() {
+fn a_cached_token_expires_with_the_configured_skew() {
     let bench = Fixture::with(|settings| settings.clock_skew_seconds = 0);
     let token = bench.token(|claims| claims["exp"] = json!(chrono::Utc::now().timestamp() + 600));
     assert_eq!(bench.verdict(&token), "ok");

@@ -1,4 +1,4 @@
-//! The attacks on ID tokens, through the sign-in that would believe them.
+//! Attacks on ID tokens, through a sign-in.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use blogctl::{
@@ -15,7 +15,7 @@ use crate::support::{
 
 const OTHER_TENANT: &str = "99999999-2222-4333-8444-555555555555";
 
-/// Why a sign-in whose answer holds this ID token is refused; empty when it is not.
+/// Why a sign-in with this ID token is rejected; empty if it succeeds.
 fn verdict(bench: &Fixture, id_token: &str) -> String {
     bench.answer_with(id_token);
     match bench.redeem() {
@@ -26,7 +26,7 @@ fn verdict(bench: &Fixture, id_token: &str) -> String {
 }
 
 #[test]
-fn each_wrong_claim_is_refused_for_its_own_reason() {
+fn each_wrong_claim_is_rejected_for_its_own_reason() {
     let bench = Fixture::new();
     let now = chrono::Utc::now().timestamp();
     let host = bench.provider.url.as_str();
@@ -117,7 +117,7 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
 }
 
 #[test]
-fn each_wrong_signature_is_refused() {
+fn each_wrong_signature_is_rejected() {
     let bench = Fixture::new();
     let claims = bench.provider.id_claims(NONCE);
     let stranger = TestKey {
@@ -160,7 +160,7 @@ fn each_wrong_signature_is_refused() {
 }
 
 #[test]
-fn a_key_that_is_new_at_the_provider_is_fetched_and_an_unknown_one_refused() {
+fn a_new_key_is_fetched_and_an_unknown_one_rejected() {
     let bench = Fixture::new();
     let claims = bench.provider.id_claims(NONCE);
     assert_eq!(verdict(&bench, &keys()[0].sign(&claims)), "");
@@ -175,7 +175,7 @@ fn a_key_that_is_new_at_the_provider_is_fetched_and_an_unknown_one_refused() {
 }
 
 #[test]
-fn an_answer_without_an_id_token_is_no_sign_in() {
+fn a_response_without_an_id_token_signs_nobody_in() {
     let bench = Fixture::new();
     bench.answer(&json!({"token_type": "Bearer", "expires_in": 60, "access_token": "a"}));
     let error = bench.redeem().expect_err("refused");
@@ -201,7 +201,7 @@ fn a_pending_sign_in_without_nonce_matches_no_token() {
 }
 
 #[test]
-fn who_signed_in_is_known_by_tenant_and_object() {
+fn a_user_is_identified_by_tenant_and_object_id() {
     let bench = Fixture::new();
     let mut claims = bench.provider.id_claims(NONCE);
     claims["email"] = json!("victim@contoso.example");

@@ -1,4 +1,4 @@
-//! What holds for every text that is sent as an access token, and for every claim that one may hold.
+//! Properties of all texts sent as access tokens, and of all claims.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use proptest::{prelude::*, test_runner::TestRunner};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::access_token::Fixture;
 use crate::support::entra::API;
 
-/// Any JSON, not too deep.
+/// Any JSON, with limited depth.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -38,7 +38,7 @@ fn part() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn no_text_is_taken_for_a_token() {
+fn no_random_text_is_accepted_as_a_token() {
     let bench = Fixture::new();
     let text = prop_oneof![
         any::<String>(),
@@ -55,7 +55,7 @@ fn no_text_is_taken_for_a_token() {
 }
 
 #[test]
-fn a_good_token_with_one_character_changed_is_refused() {
+fn a_good_token_with_one_character_changed_is_rejected() {
     let bench = Fixture::new();
     let good = bench.token(|_| ());
     bench.validator.validate(&good).expect("a good token");
@@ -74,7 +74,7 @@ fn a_good_token_with_one_character_changed_is_refused() {
 }
 
 #[test]
-fn a_claim_may_hold_anything_and_only_what_is_right_passes() {
+fn a_claim_with_any_value_passes_only_if_it_is_right() {
     let bench = Fixture::new();
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","typ":"JWT","kid":"k"}"#);
     let good = bench.provider.access_claims();
@@ -100,7 +100,7 @@ fn a_claim_may_hold_anything_and_only_what_is_right_passes() {
             let token = format!("{header}.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
             let verdict = bench.validator.check_unverified_claims(&token);
             prop_assert!(verdict.is_err() || right(&name, &claims[&name]), "{name}: {claims}");
-            // Nobody signed it.
+            // The token has no valid signature.
             prop_assert!(bench.validator.validate(&token).is_err());
             Ok(())
         })

@@ -1,4 +1,4 @@
-//! The authorization code flow against a scripted provider: what is sent, what is made of the answers, what never leaks.
+//! The authorization code flow against a scripted provider: requests, responses, and what never leaks.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -73,7 +73,7 @@ impl Fixture {
         self.provider.script().token = ScriptedResponse::json(answer);
     }
 
-    /// A token answer with this ID token.
+    /// A token response with this ID token.
     pub fn answer_with(&self, id_token: &str) {
         self.answer(&json!({
             "token_type": "Bearer", "expires_in": 3600, "ext_expires_in": 3600, "scope": "openid profile",
@@ -100,7 +100,7 @@ fn query(url: &Url) -> HashMap<String, String> {
 }
 
 #[test]
-fn the_browser_is_sent_to_the_authorize_endpoint_with_everything_that_it_needs() {
+fn the_browser_is_redirected_to_the_authorize_endpoint_with_all_parameters() {
     let bench = Fixture::new();
     let request = bench
         .client
@@ -150,7 +150,7 @@ fn hints_are_passed_on() {
 }
 
 #[test]
-fn state_nonce_and_verifier_are_new_each_time_and_long_and_stay_out_of_debug_output() {
+fn state_nonce_and_verifier_are_random_and_not_in_debug_output() {
     let bench = Fixture::new();
     let [one, two] = [(); 2].map(|()| {
         bench
@@ -225,7 +225,7 @@ fn pad(text: &str) -> String {
 }
 
 #[test]
-fn a_refresh_sends_a_new_assertion_and_keeps_the_old_refresh_token_when_no_new_one_comes() {
+fn a_refresh_sends_a_new_assertion_and_keeps_the_refresh_token_if_none_is_returned() {
     let bench = Fixture::new();
     bench.answer(&json!({"token_type": "Bearer", "expires_in": 60, "access_token": "new", "refresh_token": "rotated"}));
     let tokens = bench.client.refresh(&SecretString::from("old")).expect("refreshed");
@@ -246,7 +246,7 @@ fn a_refresh_sends_a_new_assertion_and_keeps_the_old_refresh_token_when_no_new_o
 }
 
 #[test]
-fn an_answer_that_does_not_say_or_exaggerates_how_long_a_token_lives_is_not_believed() {
+fn a_missing_or_excessive_token_lifetime_is_limited() {
     let bench = Fixture::new();
     for answer in [
         json!({"token_type": "Bearer", "access_token": "new"}),
@@ -260,7 +260,7 @@ fn an_answer_that_does_not_say_or_exaggerates_how_long_a_token_lives_is_not_beli
 }
 
 #[test]
-fn an_error_answer_becomes_its_code_with_cause_and_remedy() {
+fn an_error_response_becomes_its_code_with_cause_and_hint() {
     let bench = Fixture::new();
     for (code, error, remedy) in [
         (700_027, "invalid_client", ErrorCategory::Certificate),
@@ -376,7 +376,7 @@ fn a_redirect_of_the_token_endpoint_is_not_followed() {
 }
 
 #[test]
-fn a_certificate_that_expires_while_the_site_runs_is_told_as_such_and_nothing_is_sent() {
+fn a_certificate_that_expires_at_run_time_is_reported_and_nothing_is_sent() {
     let bench = Fixture::new();
     bench.clock.advance(std::time::Duration::from_hours(31 * 24));
     let error = bench.redeem().expect_err("expired");

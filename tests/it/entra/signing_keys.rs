@@ -1,4 +1,4 @@
-//! When signing keys are fetched, counted at the provider, and what a removed key takes with it.
+//! When signing keys are fetched, counted at the provider, and what the removal of a key invalidates.
 
 mod cache_file;
 
@@ -15,7 +15,7 @@ use crate::support::{
     logs,
 };
 
-/// A tenant that is not the one of these tests.
+/// A tenant that these tests do not use.
 const OTHER_TENANT: &str = "99999999-2222-4333-8444-555555555555";
 
 struct Fixture {
@@ -44,7 +44,7 @@ impl Fixture {
         }
     }
 
-    /// Of the key with this index, good for three hours.
+    /// A token of the key with this index, valid for three hours.
     fn token(&self, key: usize) -> String {
         let mut claims = self.provider.access_claims();
         let exp = json!(chrono::Utc::now().timestamp() + 3 * 3600);
@@ -84,7 +84,7 @@ fn keys_are_fetched_once_for_ten_thousand_requests() {
 }
 
 #[test]
-fn a_new_key_is_found_by_the_token_that_needs_it() {
+fn a_token_of_a_new_key_causes_a_fetch() {
     let bench = Fixture::new();
     bench.validator.prepare().expect("keys");
     bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
@@ -97,7 +97,7 @@ fn a_new_key_is_found_by_the_token_that_needs_it() {
 }
 
 #[test]
-fn invented_kids_cause_one_fetch_whoever_waits_for_it() {
+fn invented_kids_cause_one_fetch_for_all_callers() {
     let bench = Fixture::new();
     bench.validator.prepare().expect("keys");
     thread::scope(|scope| {
@@ -117,7 +117,7 @@ fn invented_kids_cause_one_fetch_whoever_waits_for_it() {
 }
 
 #[test]
-fn tokens_that_are_not_even_in_shape_cause_no_fetch() {
+fn malformed_tokens_cause_no_fetch() {
     let bench = Fixture::new();
     for (token, refusal) in [
         ("", Rejection::Malformed),
@@ -136,7 +136,7 @@ fn tokens_that_are_not_even_in_shape_cause_no_fetch() {
 }
 
 #[test]
-fn a_removed_key_stops_working_at_the_next_refresh_and_its_remembered_tokens_with_it() {
+fn a_removed_key_and_its_cached_tokens_stop_working_at_the_next_refresh() {
     let bench = Fixture::new();
     bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
     let (removed, kept) = (bench.token(0), bench.token(1));
@@ -151,7 +151,7 @@ fn a_removed_key_stops_working_at_the_next_refresh_and_its_remembered_tokens_wit
 }
 
 #[test]
-fn keys_an_hour_old_are_refreshed_beside_the_requests() {
+fn keys_an_hour_old_are_refreshed_in_the_background() {
     let bench = Fixture::new();
     let token = bench.token(0);
     bench.validator.validate(&token).expect("valid");
@@ -162,14 +162,14 @@ fn keys_an_hour_old_are_refreshed_beside_the_requests() {
             .validator
             .validate_now(&token)
             .is_some_and(|outcome| outcome.is_ok()),
-        "nobody waits for the refresh"
+        "no request waits for the refresh"
     );
     wait_until("the refresh", || bench.validator.validate_now(&token).is_none());
     assert_eq!(bench.provider.script().key_fetches, 2);
 }
 
 #[test]
-fn known_keys_outlive_an_outage_of_the_provider_and_no_outage_of_a_day() {
+fn known_keys_outlive_an_outage_shorter_than_a_day() {
     let bench = Fixture::new();
     let token = bench.token(0);
     bench.validator.validate(&token).expect("valid");
@@ -190,7 +190,7 @@ fn known_keys_outlive_an_outage_of_the_provider_and_no_outage_of_a_day() {
 }
 
 #[test]
-fn an_answer_that_is_not_the_providers_own_key_set_is_refused() {
+fn a_response_that_is_not_the_providers_key_set_is_rejected() {
     let elsewhere = ScriptedProvider::start();
     let redirect = format!("Location: {}keys\r\n", elsewhere.url).leak();
     for (name, answer) in [
@@ -230,7 +230,7 @@ fn an_answer_that_is_not_the_providers_own_key_set_is_refused() {
     assert_eq!(elsewhere.script().key_fetches, 0, "redirects are not followed");
 }
 
-/// Key sets of the right form in which no key can verify a token of ours.
+/// Valid key sets without a key that can verify our tokens.
 fn useless_key_sets(provider: &ScriptedProvider) -> Vec<(&'static str, ScriptedResponse)> {
     let with = |name: &str, value: serde_json::Value| {
         let mut jwk = keys()[0].jwk();
@@ -256,7 +256,7 @@ fn useless_key_sets(provider: &ScriptedProvider) -> Vec<(&'static str, ScriptedR
 }
 
 #[test]
-fn a_key_set_without_a_usable_key_leaves_the_keys_in_use_and_is_fetched_again_in_a_minute() {
+fn a_key_set_without_a_usable_key_keeps_the_keys_in_use_and_is_retried() {
     logs::capture();
     let bench = Fixture::new();
     let (known, new) = (bench.token(0), bench.token(1));
@@ -294,9 +294,9 @@ fn a_key_set_without_a_usable_key_leaves_the_keys_in_use_and_is_fetched_again_in
 }
 
 #[test]
-fn a_first_key_set_without_a_usable_key_makes_the_api_unready_and_no_token_invalid() {
+fn a_first_key_set_without_a_usable_key_makes_the_api_unready() {
     for (name, answer) in useless_key_sets(&ScriptedProvider::start()) {
-        // Each provider has a port of its own: what names another tenant elsewhere names no tenant here either.
+        // Each provider has its own port, so the issuer of another tenant there is foreign here as well.
         let bench = Fixture::new();
         bench.provider.script().jwks = answer;
         assert_eq!(bench.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
@@ -314,7 +314,7 @@ fn a_first_key_set_without_a_usable_key_makes_the_api_unready_and_no_token_inval
 }
 
 #[test]
-fn a_configured_jwks_uri_is_used_in_place_of_the_discovered_one() {
+fn a_configured_jwks_uri_overrides_the_discovered_one() {
     let provider = ScriptedProvider::start();
     let mut settings = provider.settings();
     settings.jwks_uri = Some(provider.url.join("/elsewhere/keys?appid=c11e&x=y").expect("a URL"));

@@ -31,7 +31,7 @@ fn it_listens_on_loopback_only() {
 }
 
 #[test]
-fn a_socket_beyond_loopback_is_refused_too() {
+fn a_socket_beyond_loopback_is_rejected_too() {
     let listener = serve::listen("0.0.0.0", 0).expect("a free port");
     let error = Server::on(listener, &Settings::default())
         .err()
@@ -54,7 +54,7 @@ async fn it_listens_beyond_loopback_when_forced() {
 }
 
 #[test]
-fn a_certificate_that_is_missing_or_unusable_is_named() {
+fn a_missing_or_unusable_certificate_is_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let not_pem = folder.path().join("not-pem.pem");
     fs::write(&not_pem, "not PEM").expect("written");
@@ -80,7 +80,7 @@ fn a_certificate_that_is_missing_or_unusable_is_named() {
 }
 
 #[test]
-fn two_registrations_with_one_client_id_are_refused() {
+fn two_registrations_with_one_client_id_are_rejected() {
     let app = AppRegistration {
         client_id: "the same".to_owned(),
         ..Default::default()
@@ -90,7 +90,7 @@ fn two_registrations_with_one_client_id_are_refused() {
 }
 
 #[test]
-fn a_file_of_signing_keys_that_is_damaged_stops_the_start_and_is_left_as_it_is() {
+fn a_damaged_file_of_signing_keys_prevents_the_start_and_stays_unchanged() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("keys.json");
     fs::write(&path, "damaged").expect("written");

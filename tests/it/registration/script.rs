@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::System;
 use crate::support::entra::{API, SITE};
 
-/// Runs `register.sh` with an az that gives client ids as Entra does, and keeps what it was given. `case` comes before what
-/// this az knows.
+/// Runs `register.sh` with a fake az that issues client ids like Entra ID, and records its input. `case` adds rules to this
+/// az.
 fn run_az(system: &System, case: &str) -> Output {
     let folder = system.folder.path();
     let az = format!(
@@ -44,7 +44,7 @@ esac
         .expect("sh")
 }
 
-/// Runs the script. What it told, and each call of az.
+/// Runs the script; returns its output, and each call of az.
 pub(super) fn run_script(system: &System) -> (String, String) {
     let folder = system.folder.path();
     fs::write(folder.join("register.sh"), system.script()).expect("written");
@@ -54,12 +54,12 @@ pub(super) fn run_script(system: &System) -> (String, String) {
     (told, fs::read_to_string(folder.join("calls")).expect("calls"))
 }
 
-/// What the script has sent for the site.
+/// The request of the script for the site.
 fn sent(system: &System) -> Value {
     serde_json::from_slice(&fs::read(system.folder.path().join("site.json")).expect("sent")).expect("JSON")
 }
 
-/// The certificates in it, in DER.
+/// The certificates in the request, in DER.
 pub(super) fn uploaded(system: &System) -> Vec<Vec<u8>> {
     let sent = sent(system);
     let keys = sent["keyCredentials"].as_array().expect("keys").iter();
@@ -68,7 +68,7 @@ pub(super) fn uploaded(system: &System) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn the_script_is_one_that_a_shell_takes_and_says_what_to_set() {
+fn the_script_is_valid_shell_and_prints_the_settings() {
     let system = System::new();
     let (told, calls) = run_script(&system);
     assert!(
@@ -89,7 +89,7 @@ fn the_script_is_one_that_a_shell_takes_and_says_what_to_set() {
 }
 
 #[test]
-fn no_setting_is_run_by_the_shell_and_each_is_printed_as_it_is() {
+fn no_setting_is_executed_by_the_shell() {
     for hostile in [
         "$(touch${IFS}PWNED)",
         "`touch${IFS}PWNED`",
@@ -129,7 +129,7 @@ fn no_setting_is_run_by_the_shell_and_each_is_printed_as_it_is() {
 }
 
 #[test]
-fn a_registration_that_is_not_known_everywhere_yet_is_waited_for() {
+fn the_script_waits_for_replication_of_a_registration() {
     let system = System::new();
     let script = system.script().replace("sleep 5", "sleep 0");
     fs::write(system.folder.path().join("register.sh"), script).expect("written");
@@ -151,7 +151,7 @@ fn a_registration_that_is_not_known_everywhere_yet_is_waited_for() {
 }
 
 #[test]
-fn an_az_that_fails_ends_the_script_before_anything_is_made() {
+fn a_failing_az_ends_the_script_before_it_creates_anything() {
     let system = System::new();
     fs::write(system.folder.path().join("register.sh"), system.script()).expect("written");
     let ended = run_az(&system, "\"cloud show\"*) exit 1;;");
@@ -175,7 +175,7 @@ fn the_script_is_for_the_cloud_of_the_settings() {
 }
 
 #[test]
-fn an_app_id_uri_that_was_chosen_stays_and_one_that_names_a_registration_is_made_anew() {
+fn a_chosen_app_id_uri_stays_and_a_generated_one_is_replaced() {
     for (uri, made) in [
         ("api://blog.contoso.com".to_owned(), "api://blog.contoso.com".to_owned()),
         (

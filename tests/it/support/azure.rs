@@ -314,7 +314,7 @@ async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>)
 /// Entra ID's token endpoint for workload identities: the assertion must be a token of this issuer.
 fn token_endpoint(state: &State, body: &[u8]) -> HttpResponse {
     let form: HashMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
-    let resource = form["scope"].strip_suffix("/.default").expect("a scope of its own");
+    let resource = form["scope"].strip_suffix("/.default").expect("a scope");
     let is_whole = form["grant_type"] == "client_credentials"
         && form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
         && form["client_assertion"].split('.').count() == 3;

@@ -1,4 +1,4 @@
-//! One wrong claim each, and what differs only in form.
+//! Tokens with one wrong claim, and differences that are allowed.
 
 use blogctl::config::DEV_TENANT_ID;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::{Fixture, OTHER_TENANT};
 use crate::support::entra::{ALICE, API, SITE, keys};
 
 #[test]
-fn what_differs_only_in_form_passes() {
+fn differences_in_form_are_accepted() {
     let bench = Fixture::new();
     let now = chrono::Utc::now().timestamp();
     for (name, claim, value) in [
@@ -34,7 +34,7 @@ fn what_differs_only_in_form_passes() {
 }
 
 #[test]
-fn each_wrong_claim_is_refused_for_its_own_reason() {
+fn each_wrong_claim_is_rejected_for_its_own_reason() {
     let bench = Fixture::new();
     let now = chrono::Utc::now().timestamp();
     let at = |host: &str, path: &str| json!(format!("{host}{path}"));
@@ -108,7 +108,7 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
         ),
         ("audience of two", "aud", json!([API, SITE]), "wrong_audience"),
         ("audience twice the same", "aud", json!([API, API]), "wrong_audience"),
-        ("audience of nobody", "aud", json!([]), "wrong_audience"),
+        ("audience empty list", "aud", json!([]), "wrong_audience"),
         ("audience a list in a list", "aud", json!([[API]]), "malformed_claims"),
         ("audience an object", "aud", json!({"aud": API}), "malformed_claims"),
         (
@@ -200,7 +200,7 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
 }
 
 #[test]
-fn a_claim_that_occurs_twice_is_refused() {
+fn a_claim_that_occurs_twice_is_rejected() {
     let bench = Fixture::new();
     let claims = bench.provider.access_claims().to_string();
     let twice = claims.replacen('{', &format!("{{\"oid\":\"{SITE}\","), 1);
@@ -217,7 +217,7 @@ fn a_claim_that_occurs_twice_is_refused() {
 }
 
 #[test]
-fn an_id_token_is_no_access_token() {
+fn an_id_token_is_not_accepted_as_an_access_token() {
     let bench = Fixture::new();
     assert_eq!(
         bench.verdict(&keys()[0].sign(&bench.provider.id_claims("n"))),

@@ -7,7 +7,7 @@ use super::Fixture;
 use crate::support::entra::{TestKey, keys, rsa_key};
 
 #[test]
-fn every_other_algorithm_is_refused_however_well_signed() {
+fn every_other_algorithm_is_rejected_even_with_a_valid_signature() {
     let bench = Fixture::new();
     let claims = bench.provider.access_claims();
     let key = &keys()[0];
@@ -33,7 +33,7 @@ fn every_other_algorithm_is_refused_however_well_signed() {
 }
 
 #[test]
-fn a_signature_that_is_not_of_the_named_key_is_refused() {
+fn a_signature_of_another_key_is_rejected() {
     let bench = Fixture::new();
     bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
     let claims = bench.provider.access_claims();
@@ -68,7 +68,7 @@ fn a_signature_that_is_not_of_the_named_key_is_refused() {
 }
 
 #[test]
-fn keys_that_the_token_itself_brings_are_not_used() {
+fn keys_within_the_token_are_not_used() {
     let bench = Fixture::new();
     let stranger = TestKey {
         kid: "one",
@@ -85,7 +85,7 @@ fn keys_that_the_token_itself_brings_are_not_used() {
 }
 
 #[test]
-fn a_token_of_another_shape_is_refused() {
+fn a_token_of_another_shape_is_rejected() {
     let bench = Fixture::new();
     let good = bench.token(|_| {});
     let (input, signature) = good.rsplit_once('.').expect("three parts");
@@ -176,9 +176,9 @@ fn a_token_of_another_shape_is_refused() {
 }
 
 #[test]
-fn a_graph_token_is_told_from_a_forged_one_though_neither_verifies() {
+fn a_graph_token_is_distinguished_from_a_forged_one() {
     let bench = Fixture::new();
-    // Graph replaces the nonce by its hash before it checks the signature: to everybody else it does not verify.
+    // Graph replaces the nonce by its hash before it checks the signature, so the token does not verify elsewhere.
     let token = bench.token(|claims| claims["aud"] = json!("https://graph.microsoft.com"));
     let (input, signature) = token.rsplit_once('.').expect("three parts");
     assert_eq!(
@@ -188,7 +188,7 @@ fn a_graph_token_is_told_from_a_forged_one_though_neither_verifies() {
 }
 
 #[test]
-fn no_refusal_repeats_anything_of_the_token() {
+fn no_rejection_repeats_the_token() {
     let bench = Fixture::new();
     for token in [
         bench.token(|claims| claims["oid"] = json!("SECRET")),

@@ -13,7 +13,7 @@ type Change = fn(&mut ApiSettings);
 type RoleOrCode = Result<Option<AppRole>, &'static str>;
 
 #[test]
-fn a_policy_keeps_out_who_does_not_meet_it() {
+fn a_token_that_violates_a_policy_is_rejected() {
     let sites = |settings: &mut ApiSettings| settings.allowed_client_apps = vec![SITE.to_owned()];
     let others = |settings: &mut ApiSettings| settings.allowed_client_apps = vec![OTHER_TENANT.to_owned()];
     let certificates =
@@ -48,7 +48,7 @@ fn a_policy_keeps_out_who_does_not_meet_it() {
             "client_auth_not_allowed",
         ),
         (
-            "an application by who knows what",
+            "an application with an unknown method",
             certificates,
             json!({"azpacr": null}),
             "client_auth_not_allowed",
@@ -98,7 +98,7 @@ fn a_policy_keeps_out_who_does_not_meet_it() {
 }
 
 #[test]
-fn app_roles_decide_where_they_are_required_and_for_applications_always() {
+fn app_roles_decide_if_required_and_always_for_applications() {
     let users = |settings: &mut ApiSettings| settings.require_app_roles = true;
     let apps = |settings: &mut ApiSettings| settings.allow_app_only = true;
     let both = |settings: &mut ApiSettings| (settings.require_app_roles, settings.allow_app_only) = (true, true);

@@ -7,7 +7,7 @@ use super::{Fixture, OTHER_TENANT};
 use crate::support::entra::{TestKey, keys};
 
 #[test]
-fn a_listed_tenant_is_taken_if_issuer_and_tid_agree() {
+fn a_listed_tenant_is_accepted_if_issuer_and_tid_agree() {
     let bench = Fixture::with(|settings| settings.tenants = vec![OTHER_TENANT.to_owned()]);
     let base = bench.provider.url.as_str().trim_end_matches('/').to_owned();
     let third = "88888888-2222-4333-8444-555555555555";
@@ -96,7 +96,7 @@ fn a_key_whose_issuer_is_another_tenant_verifies_no_token_of_ours() {
 }
 
 #[test]
-fn of_several_tenants_each_has_its_own_keys() {
+fn each_tenant_has_its_own_keys() {
     let bench = Fixture::with(|settings| settings.tenants = vec![OTHER_TENANT.to_owned()]);
     let base = bench.provider.url.as_str().trim_end_matches('/').to_owned();
     let [ours, theirs] = keys();
@@ -137,7 +137,7 @@ fn of_several_tenants_each_has_its_own_keys() {
 }
 
 #[test]
-fn a_key_that_becomes_another_tenants_takes_its_verified_tokens_with_it() {
+fn tokens_are_rejected_when_their_key_moves_to_another_tenant() {
     let bench = Fixture::new();
     let token = keys()[1].sign(&bench.provider.access_claims());
     bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);

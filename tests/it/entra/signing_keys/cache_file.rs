@@ -14,7 +14,7 @@ use crate::support::{
     logs,
 };
 
-/// A server that is started with this cache file, while the provider publishes `jwks`, or nothing.
+/// A validator with this cache file, while the provider answers as its script says.
 fn started_with(cache: &std::path::Path, provider: &ScriptedProvider) -> (AccessTokenValidator, Clock) {
     let mut settings = provider.settings();
     settings.keys_cache_file = Some(cache.to_owned());
@@ -28,7 +28,7 @@ fn started_with(cache: &std::path::Path, provider: &ScriptedProvider) -> (Access
 }
 
 #[test]
-fn a_restart_during_an_outage_goes_on_with_the_keys_of_the_cache_file_for_a_day() {
+fn a_restart_during_an_outage_uses_the_cached_keys_for_a_day() {
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("keys.json");
     let bench = Fixture::new();
@@ -58,7 +58,7 @@ fn a_restart_during_an_outage_goes_on_with_the_keys_of_the_cache_file_for_a_day(
 
 #[cfg(unix)]
 #[test]
-fn a_cache_file_that_others_may_write_or_that_is_something_else_is_not_used() {
+fn an_untrusted_or_damaged_cache_file_is_not_used() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("keys.json");
@@ -94,8 +94,8 @@ fn a_cache_file_that_others_may_write_or_that_is_something_else_is_not_used() {
     }
 }
 
-/// A restart while the provider is down, with a cache file that `spoil` has changed. Says whether the API has keys, and what the
-/// log says of the file.
+/// Restarts while the provider is down, with a cache file changed by `spoil`. Returns whether the API has keys, and the log
+/// lines about the file.
 fn restarted_with(spoil: impl FnOnce(&std::path::Path)) -> (bool, Vec<String>) {
     logs::capture();
     let folder = tempfile::tempdir().expect("a folder");
@@ -117,7 +117,7 @@ fn restarted_with(spoil: impl FnOnce(&std::path::Path)) -> (bool, Vec<String>) {
 
 #[cfg(unix)]
 #[test]
-fn the_log_says_once_why_a_cache_file_is_not_trusted() {
+fn the_log_states_once_why_a_cache_file_is_not_trusted() {
     use std::{
         fs::{self, Permissions},
         os::unix::fs::{PermissionsExt as _, symlink},

@@ -49,7 +49,7 @@ fn a_key_that_stays_in_the_vault_signs_in_on_a_virtual_machine() {
 }
 
 #[test]
-fn the_older_form_is_signed_in_the_vault_too() {
+fn the_vault_signs_the_older_assertion_format() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
@@ -83,7 +83,7 @@ fn a_certificate_is_downloaded_from_the_vault_as_pfx_and_as_pem() {
 }
 
 #[test]
-fn a_key_that_the_vault_does_not_give_away_is_told() {
+fn a_key_that_the_vault_does_not_export_is_reported() {
     for as_pem in [false, true] {
         let azure = FakeAzure::start();
         azure.put(NAME, registered(false, as_pem));
@@ -138,7 +138,7 @@ fn a_workload_identity_opens_the_vault() {
     let used = azure.requests_to("/certificates/").pop().and_then(|asked| asked.token);
     assert_eq!(used, Some(format!("token-2-of-{IDENTITY}")));
     assert!(azure.requests_to("/metadata/").is_empty());
-    // An identity of another tenant than the site's, as the cluster says.
+    // An identity of another tenant than the site's, as configured in the cluster.
     let other = "99999999-2222-4333-8444-555555555555";
     let elsewhere = Settings {
         azure: AzureSettings {
@@ -160,7 +160,7 @@ fn a_workload_identity_opens_the_vault() {
     assert!(error.hint().contains("azure.client_id"), "{}", error.hint());
 }
 
-/// A program `az` that writes down what it was asked, and answers with a token that opens the vault.
+/// A program `az` that records its arguments, and prints a token for the vault.
 fn azure_cli(folder: &std::path::Path, azure: &FakeAzure, script: &str) -> std::process::Command {
     use std::os::unix::fs::PermissionsExt as _;
     let token = format!("{}metadata/identity/oauth2/token", azure.url());
@@ -188,7 +188,7 @@ fn azure_cli(folder: &std::path::Path, azure: &FakeAzure, script: &str) -> std::
 }
 
 #[test]
-fn in_development_whoever_ran_az_login_opens_the_vault() {
+fn in_development_the_azure_cli_login_opens_the_vault() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let folder = tempfile::tempdir().expect("a folder");
@@ -213,7 +213,7 @@ fn in_development_whoever_ran_az_login_opens_the_vault() {
 }
 
 #[test]
-fn a_thumbprint_is_read_from_wherever_the_certificate_is() {
+fn the_thumbprint_is_read_from_the_first_usable_source() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let folder = tempfile::tempdir().expect("a folder");
@@ -245,7 +245,7 @@ fn a_thumbprint_is_read_from_wherever_the_certificate_is() {
 }
 
 #[test]
-fn what_the_vault_refuses_names_the_permission_that_is_missing() {
+fn a_rejection_by_the_vault_names_the_missing_permission() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(true, false));
     let said = |code: &str, message: &str| json!({ "error": { "code": "Forbidden", "message": message, "innererror": { "code": code } }});
@@ -360,7 +360,7 @@ fn what_the_vault_refuses_names_the_permission_that_is_missing() {
 }
 
 #[test]
-fn no_token_is_sent_to_who_asks_for_one_of_somebody_else() {
+fn no_token_for_another_resource_is_requested() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     for foreign in [
@@ -385,7 +385,7 @@ fn no_token_is_sent_to_who_asks_for_one_of_somebody_else() {
 }
 
 #[test]
-fn a_key_beyond_the_vault_is_not_taken() {
+fn a_key_outside_the_vault_is_rejected() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let mut settings = Settings::default();
@@ -408,7 +408,7 @@ fn a_key_beyond_the_vault_is_not_taken() {
 }
 
 #[test]
-fn a_signature_by_another_key_does_not_leave_this_machine() {
+fn a_signature_by_another_key_is_not_sent() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {

@@ -1,4 +1,4 @@
-//! The form for a new post, sent more than once: one post.
+//! A form for a new post that is sent more than once creates one post.
 
 use std::thread;
 
@@ -20,7 +20,7 @@ fn number_of_posts(browser: &Browser, system: &TestSystem) -> usize {
 }
 
 #[test]
-fn a_double_click_makes_one_post() {
+fn a_double_click_creates_one_post() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = filled_form(&browser, &system);
@@ -44,7 +44,7 @@ fn a_double_click_makes_one_post() {
 }
 
 #[test]
-fn each_form_has_a_key_of_its_own() {
+fn each_form_has_its_own_key() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let first = filled_form(&browser, &system);
@@ -60,7 +60,7 @@ fn each_form_has_a_key_of_its_own() {
 }
 
 #[test]
-fn other_text_in_a_form_that_was_sent_is_a_decision() {
+fn changed_text_in_a_sent_form_needs_confirmation() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = filled_form(&browser, &system);
@@ -106,7 +106,7 @@ fn a_form_that_comes_back_keeps_its_key() {
 }
 
 #[test]
-fn a_key_that_cannot_be_one_is_left_out() {
+fn an_invalid_key_is_ignored() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = filled_form(&browser, &system);
