@@ -348,7 +348,7 @@ fn another_file_is_rejected_and_not_changed() {
         std::fs::write(&empty, "").expect("written");
         for (path, expected_text) in [
             (folder.path().join("missing.db").as_path(), "there is no such file"),
-            (text.as_path(), "no database of the Python system"),
+            (text.as_path(), "not a database of the Python system"),
             (empty.as_path(), "no such table: users"),
         ] {
             let output = migrate(settings, &["import", &path.display().to_string()]);

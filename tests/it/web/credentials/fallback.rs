@@ -97,7 +97,7 @@ fn at_start_an_unusable_vault_key_is_skipped_and_the_log_names_the_permission() 
     let file = system.folder.path().join("client.pem").display().to_string();
     let used = logs::containing(&file);
     assert!(
-        used.iter().any(|line| line.contains("the site proves itself by")),
+        used.iter().any(|line| line.contains("the site authenticates with")),
         "{used:?}"
     );
 }
