@@ -47,7 +47,7 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
     assert!(tls.contains("write http:// in client.api_base_url"), "{tls}");
     let default = setup.report(&[&format!("client.api_scope=api://{DEV_API_ID}/.default")]);
     assert!(
-        section(&default, " API ").contains("it takes tokens of this issuer"),
+        section(&default, " API ").contains("the API accepts tokens from this issuer"),
         "{default}"
     );
     let other = setup.report(&["client.api_scope=api://other/.default"]);
@@ -187,7 +187,7 @@ fn sessions_in_redis_are_tried() {
     assert!(code == Some(1) && wrong.contains("✗ Sessions"), "{wrong}");
     assert!(wrong.contains("correct user and password in redis.url"), "{wrong}");
     let (_, tls) = sessions(&redis.url().replacen("redis://", "rediss://", 1));
-    assert!(tls.contains("is silent to rediss://"), "{tls}");
+    assert!(tls.contains("does not answer to rediss://"), "{tls}");
     let url = redis.url();
     redis.stop();
     let (code, away) = sessions(&url);
@@ -196,7 +196,7 @@ fn sessions_in_redis_are_tried() {
         "{away}"
     );
     let (_, plain) = sessions("redis://redis.invalid:1");
-    assert!(plain.contains("set redis.url to a rediss:// address"), "{plain}");
+    assert!(plain.contains("set redis.url to a rediss:// URL"), "{plain}");
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn a_good_token_is_taken_however_it_was_pasted() {
     ] {
         let output = explain(&setup, &pasted);
         assert_eq!(output.code, Some(0), "{output:?}");
-        assert!(output.stdout.contains("✓ the API takes this token"), "{output:?}");
+        assert!(output.stdout.contains("✓ the API accepts this token"), "{output:?}");
     }
     for bytes_of in [u16::to_le_bytes, u16::to_be_bytes] {
         let of_powershell: Vec<u8> = format!("\u{feff}{token}\r\n")
@@ -152,9 +152,9 @@ fn each_refused_token_gets_its_sentence_and_its_remedy() {
     let two = format!("{0}\n{0}\n", control.token().mint());
     let error = "{\"error\":\"invalid_grant\",\"error_description\":\"AADSTS70008: …\"}";
     for (nothing, said) in [
-        ("", "holds no token"),
-        (" \n", "holds no token"),
-        ("Bearer ", "holds no token"),
+        ("", "contains no token"),
+        (" \n", "contains no token"),
+        ("Bearer ", "contains no token"),
         (&two, "holds several tokens"),
         (error, "an error of the token endpoint, invalid_grant"),
     ] {
@@ -188,7 +188,7 @@ fn json_is_printed_also_where_there_is_no_token() {
     let setup = DoctorSetup::new();
     let path = setup.folder.path().join("input");
     for (input, code, said) in [
-        (&b""[..], 2, "holds no token"),
+        (&b""[..], 2, "contains no token"),
         (b"\x80\xff\x00binary", 1, "holds no text"),
         (b"{\"error\":\"invalid_grant\"}", 2, "an error of the token endpoint"),
         (b"{\"value\":\"x.y.z\"}", 2, "holds JSON without access_token"),
@@ -220,13 +220,13 @@ fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
             "exp is not a whole number of seconds",
             true,
         ),
-        ("scp", serde_json::json!(["access_as_user"]), "scp is not a text", true),
+        ("scp", serde_json::json!(["access_as_user"]), "scp is not text", true),
         ("roles", "Blog.Admin".into(), "roles is not an array of texts", true),
-        ("acrs", 1.into(), "acrs is neither a text nor an array of texts", true),
+        ("acrs", 1.into(), "acrs is neither text nor an array of texts", true),
         (
             "email",
             serde_json::json!(["alice@contoso.example"]),
-            "email is not a text",
+            "email is not text",
             false,
         ),
     ] {
@@ -251,7 +251,7 @@ fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
     let output = explain(&setup, &parts.join("."));
     control.clear_faults();
     assert!(
-        said(&output).contains("the token's claim aud is there more than once"),
+        said(&output).contains("the token's claim aud occurs more than once"),
         "{}",
         said(&output)
     );
@@ -313,7 +313,7 @@ fn without_keys_the_claims_are_judged_and_the_signature_is_not() {
 #[test]
 fn a_hostile_token_can_neither_steer_the_terminal_nor_forge_a_line() {
     let setup = DoctorSetup::new();
-    let evil = "\u{1b}[2Jhttps://evil\n✓ the API takes this token\r";
+    let evil = "\u{1b}[2Jhttps://evil\n✓ the API accepts this token\r";
     let token = setup.control().token().claim("iss", evil.into()).mint();
     let output = explain(&setup, &token);
     assert!(

@@ -41,7 +41,7 @@ fn what_the_manifest_makes_does_not_differ() {
         assert!(
             ended
                 .stdout
-                .starts_with("Comparing the registrations of the web site (")
+                .starts_with("Comparing the app registrations of the web site (")
                 && ended.stdout.contains(SITE)
         );
     }
