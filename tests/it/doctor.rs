@@ -365,7 +365,7 @@ fn a_cookie_key_that_the_site_takes_in_development_is_no_failure() {
     let key = format!("client.cookie_key={weak}");
     let told = section(&setup.report(&[&key, development]), "Cookie key");
     assert!(
-        told.starts_with('!') && told.contains("replace it") && told.contains("people sign in again"),
+        told.starts_with('!') && told.contains("replace it") && told.contains("Users must sign in again"),
         "{told}"
     );
     assert!(
@@ -375,7 +375,7 @@ fn a_cookie_key_that_the_site_takes_in_development_is_no_failure() {
     let words = "client.cookie_key=correct horse battery staple correct horse";
     let told = section(&setup.report(&[words, development]), "Cookie key");
     assert!(
-        told.starts_with('!') && told.contains("made of words") && !told.contains("horse"),
+        told.starts_with('!') && told.contains("consists of words") && !told.contains("horse"),
         "{told}"
     );
     assert!(

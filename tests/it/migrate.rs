@@ -152,8 +152,8 @@ fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
         let output = legacy.import_into(settings, &[]);
         assert_eq!(output.code, Some(0), "{output:?}");
         for told in [
-            "users    2 added, 0 there already",
-            "posts    4 added, 0 there already",
+            "users    2 added, 0 existed already",
+            "posts    4 added, 0 existed already",
             "ids      kept",
         ] {
             assert!(output.stdout.contains(told), "{output:?}");
@@ -208,14 +208,17 @@ fn again_it_adds_only_what_is_new() {
         let again = legacy.import_into(settings, &[]);
         assert_eq!(again.code, Some(0), "{again:?}");
         for told in [
-            "users    0 added, 2 there already",
-            "posts    2 added, 4 there already",
+            "users    0 added, 2 existed already",
+            "posts    2 added, 4 existed already",
             "ids      new",
         ] {
             assert!(again.stdout.contains(told), "{again:?}");
         }
         let third = legacy.import_into(settings, &[]);
-        assert!(third.stdout.contains("posts    0 added, 6 there already"), "{third:?}");
+        assert!(
+            third.stdout.contains("posts    0 added, 6 existed already"),
+            "{third:?}"
+        );
         assert_eq!(list(settings).total, 6);
     });
 }
@@ -255,7 +258,7 @@ fn rows_that_break_a_rule_are_named_and_stop_it_unless_they_are_to_be_skipped() 
         legacy.add(INVALID);
         let refused = legacy.import_into(settings, &[]);
         assert_eq!(refused.code, Some(1), "{refused:?}");
-        assert!(refused.stderr.contains("7 rows break a rule"), "{refused:?}");
+        assert!(refused.stderr.contains("7 rows are invalid"), "{refused:?}");
         assert!(refused.stderr.contains("--skip-invalid"), "{refused:?}");
         let rows = [
             "users 20: oid is not a GUID",
@@ -306,7 +309,7 @@ fn bytes_that_are_no_text_are_named_by_table_id_and_column_and_can_be_skipped() 
         assert_eq!(list(settings).total, 0);
         let skipped = legacy.import_into(settings, &["--skip-invalid"]);
         assert_eq!(skipped.code, Some(0), "{skipped:?}");
-        assert!(skipped.stdout.contains("skipped  5 rows"), "{skipped:?}");
+        assert!(skipped.stdout.contains("skipped  5 invalid rows"), "{skipped:?}");
         assert!(rows.iter().all(|row| skipped.stdout.contains(row)), "{skipped:?}");
         assert_eq!(list(settings).total, 5);
     });
@@ -348,7 +351,7 @@ fn what_is_no_file_of_the_python_system_is_refused_and_nothing_is_written_to_it(
         std::fs::write(&empty, "").expect("written");
         for (path, said) in [
             (folder.path().join("missing.db").as_path(), "there is no such file"),
-            (text.as_path(), "no database of the Python system"),
+            (text.as_path(), "not a database of the Python system"),
             (empty.as_path(), "no such table: users"),
         ] {
             let output = migrate(settings, &["import", &path.display().to_string()]);

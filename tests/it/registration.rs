@@ -149,7 +149,7 @@ fn one_credential_that_cannot_be_used_here_keeps_nobody_from_the_others() {
     assert_eq!(manifest.code, Some(0), "{manifest:?}");
     for said in [
         "managed_identity",
-        "has expired, and is left out",
+        "has expired and is omitted",
         "missing.pem cannot be read",
     ] {
         assert!(manifest.stderr.contains(said), "{said}: {}", manifest.stderr);

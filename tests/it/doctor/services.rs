@@ -44,7 +44,7 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
         "{site}"
     );
     let tls = with_api_at(&setup.system.api.url("").replace("http:", "https:"));
-    assert!(tls.contains("write http:// in client.api_base_url"), "{tls}");
+    assert!(tls.contains("use http:// in client.api_base_url"), "{tls}");
     let default = setup.report(&[&format!("client.api_scope=api://{DEV_API_ID}/.default")]);
     assert!(
         section(&default, " API ").contains("the API accepts tokens from this issuer"),
@@ -91,7 +91,7 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
     let told = section(&output.stdout, " API ");
     assert!(output.code == Some(1) && told.starts_with('✗'), "{told}");
     assert!(
-        told.contains("did not come to its end") && told.contains("api.port"),
+        told.contains("sent an incomplete response") && told.contains("api.port"),
         "{told}"
     );
 
@@ -115,7 +115,7 @@ fn settings_of_site_and_api_that_contradict_each_other_are_told_also_while_the_a
         let output = setup.doctor(&[change, "client.api_base_url=http://localhost:9"]);
         let told = section(&output.stdout, " API ");
         assert!(
-            told.contains("✗ API") && told.contains("the site asks for tokens that this API would refuse"),
+            told.contains("✗ API") && told.contains("the site requests tokens that this API rejects"),
             "{told}"
         );
     }
@@ -132,7 +132,7 @@ fn settings_of_site_and_api_that_contradict_each_other_are_told_also_while_the_a
     let client_id = |id: &str| section(&setup.report(&[&format!("api.client_id={id}")]), " API ");
     let other = client_id("99999999-1111-4222-8333-444444444444");
     assert!(
-        other.contains("! API") && other.contains("and api.client_id is 99999999-1111"),
+        other.contains("! API") && other.contains("but api.client_id is 99999999-1111"),
         "{other}"
     );
     assert!(!client_id(DEV_API_ID).contains("! API"));

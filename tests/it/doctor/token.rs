@@ -104,7 +104,7 @@ fn each_refused_token_gets_its_sentence_and_its_remedy() {
         (
             control.token().id_token().mint(),
             "this is an ID token",
-            "access_token in the token endpoint's answer",
+            "access_token in the response of the token endpoint",
         ),
         (
             token(|token| token.claim("aud", "00000003-0000-0000-c000-000000000000".into())),
@@ -133,12 +133,12 @@ fn each_refused_token_gets_its_sentence_and_its_remedy() {
         ),
         (
             token(|token| token.sign_with("none").header("alg", "none".into())),
-            "is not signed: anybody",
+            "is not signed, so anyone",
             &scope,
         ),
         (token(|token| token.without_claim("oid")), "no oid claim", &scope),
         ("a.b.c.d.e".to_owned(), "encrypted (JWE)", &scope),
-        ("0.AXoAq1w2e3".replace('.', ""), "no JWT at all", &scope),
+        ("0.AXoAq1w2e3".replace('.', ""), "this is not a JWT", &scope),
         ("{\"access_token\":\"x.y\"}".to_owned(), "not a signed JWT", "not JSON"),
     ] {
         let output = explain(&setup, &token);
@@ -155,7 +155,7 @@ fn each_refused_token_gets_its_sentence_and_its_remedy() {
         ("", "contains no token"),
         (" \n", "contains no token"),
         ("Bearer ", "contains no token"),
-        (&two, "holds several tokens"),
+        (&two, "contains several tokens"),
         (error, "an error of the token endpoint, invalid_grant"),
     ] {
         let output = explain(&setup, nothing);
@@ -189,9 +189,9 @@ fn json_is_printed_also_where_there_is_no_token() {
     let path = setup.folder.path().join("input");
     for (input, code, said) in [
         (&b""[..], 2, "contains no token"),
-        (b"\x80\xff\x00binary", 1, "holds no text"),
+        (b"\x80\xff\x00binary", 1, "is not text"),
         (b"{\"error\":\"invalid_grant\"}", 2, "an error of the token endpoint"),
-        (b"{\"value\":\"x.y.z\"}", 2, "holds JSON without access_token"),
+        (b"{\"value\":\"x.y.z\"}", 2, "contains JSON without access_token"),
     ] {
         fs::write(&path, input).expect("written");
         let output = CommandOutput::of(setup.folder.path(), &["doctor", "--token", "input", "--json"]);
@@ -233,7 +233,7 @@ fn of_claims_that_cannot_be_read_the_one_at_fault_is_named() {
         let output = explain(&setup, &control.token().claim(claim, value).mint());
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(
-            said(&output).contains(&format!("the token's claim {fault}")),
+            said(&output).contains(&format!("the claim {fault}")),
             "{}",
             said(&output)
         );
@@ -304,7 +304,7 @@ fn without_keys_the_claims_are_judged_and_the_signature_is_not() {
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(
         output.stdout.contains(
-            "signing keys cannot be had; apart from its signature: access token refused: the token has expired"
+            "signing keys of Entra ID cannot be fetched; apart from its signature: access token refused: the token has expired"
         ),
         "{output:?}"
     );

@@ -308,7 +308,7 @@ fn an_api_that_the_settings_know_by_its_uri_alone_is_found_by_it() {
     fs::write(path, settings.replace(&format!("api://{API}"), "api://blog")).expect("written");
     let manifest = system.entra(&["manifest"]);
     assert!(
-        manifest.stderr.contains("in the place of @API_CLIENT_ID@"),
+        manifest.stderr.contains("replace @API_CLIENT_ID@"),
         "{}",
         manifest.stderr
     );

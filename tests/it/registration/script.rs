@@ -144,10 +144,10 @@ fn a_registration_that_is_not_known_everywhere_yet_is_waited_for() {
     assert!(!ended.status.success());
     let told = String::from_utf8(ended.stderr).expect("text");
     assert!(
-        told.contains(&format!("The API's registration is {API}")),
+        told.contains(&format!("Created the app registration of the API: {API}")),
         "what is to be deleted: {told}"
     );
-    assert_eq!(told.matches("once more").count(), 5, "{told}");
+    assert_eq!(told.matches("retrying in").count(), 5, "{told}");
 }
 
 #[test]
