@@ -384,13 +384,13 @@ fn with_a_key_vault_the_site_signs_in_without_having_the_key() {
         .next()
         .expect("a version")
         .to_owned();
-    let (status, refusal) = get(
+    let (status, rejection) = get(
         &format!("/secrets/blog-site/{secret}?api-version=7.4"),
         "Authorization",
         &bearer,
     );
     assert_eq!(
-        (status, &refusal["error"]["code"]),
+        (status, &rejection["error"]["code"]),
         (403, &serde_json::json!("Forbidden")),
         "the key stays there"
     );
@@ -445,10 +445,10 @@ fn web_pages_and_foreign_host_names_cannot_use_the_vault() {
                 .header(name, value)
                 .send("{}")
                 .expect("an answer");
-            let refused = [get.status().as_u16(), post.status().as_u16()] == [403, 403];
-            record("key vault emulator", &format!("{name}: {value} {path}"), refused);
+            let rejected = [get.status().as_u16(), post.status().as_u16()] == [403, 403];
+            record("key vault emulator", &format!("{name}: {value} {path}"), rejected);
             assert!(
-                refused,
+                rejected,
                 "{name}: {value} at {path}: {} and {}",
                 get.status(),
                 post.status()

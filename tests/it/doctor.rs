@@ -359,20 +359,20 @@ fn a_simple_cookie_key_in_development_is_not_a_failure() {
     let weak = "a".repeat(40);
     let (development, production) = ("server.environment=development", "server.environment=production");
     let key = format!("client.cookie_key={weak}");
-    let told = section(&setup.report(&[&key, development]), "Cookie key");
+    let reported = section(&setup.report(&[&key, development]), "Cookie key");
     assert!(
-        told.starts_with('!') && told.contains("replace it") && told.contains("people sign in again"),
-        "{told}"
+        reported.starts_with('!') && reported.contains("replace it") && reported.contains("people sign in again"),
+        "{reported}"
     );
     assert!(
-        !told.contains("in a list"),
-        "an old key stays weak next to a new one: {told}"
+        !reported.contains("in a list"),
+        "an old key stays weak next to a new one: {reported}"
     );
     let words = "client.cookie_key=correct horse battery staple correct horse";
-    let told = section(&setup.report(&[words, development]), "Cookie key");
+    let reported = section(&setup.report(&[words, development]), "Cookie key");
     assert!(
-        told.starts_with('!') && told.contains("made of words") && !told.contains("horse"),
-        "{told}"
+        reported.starts_with('!') && reported.contains("made of words") && !reported.contains("horse"),
+        "{reported}"
     );
     assert!(
         setup.report(&[&key, production]).contains("client.cookie_key"),

@@ -149,25 +149,25 @@ fn sources(folder: &Path, layer: &str, setting: &str, value: &str) -> Sources {
 }
 
 /// All output about settings: errors, warnings, values and origins; only those values that were set.
-fn told(sources: &Sources) -> String {
-    let mut told = String::new();
+fn reported(sources: &Sources) -> String {
+    let mut reported = String::new();
     for role in [Role::Any, Role::Api, Role::Client] {
         let (loaded, errors) = Settings::load_leniently(sources, role);
         for error in errors {
-            let _ = writeln!(told, "{error}\n{}", error.hint);
+            let _ = writeln!(reported, "{error}\n{}", error.hint);
         }
         for warning in loaded.warnings {
-            let _ = writeln!(told, "{warning}");
+            let _ = writeln!(reported, "{warning}");
         }
         for entry in loaded
             .entries
             .into_iter()
             .filter(|entry| entry.origin != Origin::Default)
         {
-            let _ = writeln!(told, "{} {} {}", entry.name, entry.value, entry.origin);
+            let _ = writeln!(reported, "{} {} {}", entry.name, entry.value, entry.origin);
         }
     }
-    told
+    reported
 }
 
 /// The names of all settings.
@@ -184,9 +184,9 @@ fn no_setting_in_any_layer_reveals_a_secret() {
     for secret in secrets() {
         for setting in &settings {
             for layer in LAYERS {
-                let told = told(&sources(folder.path(), layer, setting, &secret.text));
-                let leaked = secret.leaked_in(&told);
-                assert_eq!(leaked, None, "{} in {setting} by {layer}:\n{told}", secret.name);
+                let reported = reported(&sources(folder.path(), layer, setting, &secret.text));
+                let leaked = secret.leaked_in(&reported);
+                assert_eq!(leaked, None, "{} in {setting} by {layer}:\n{reported}", secret.name);
             }
         }
     }
@@ -254,11 +254,11 @@ fn no_entry_of_a_list_reveals_a_secret() {
             ("server.trusted_proxies", format!("10.0.0.0/8,{}", secret.text)),
             ("client.cookie_key", format!("[{text}]")),
         ] {
-            let told = told(&sources(folder.path(), "environment", setting, &value));
+            let reported = reported(&sources(folder.path(), "environment", setting, &value));
             assert_eq!(
-                secret.leaked_in(&told),
+                secret.leaked_in(&reported),
                 None,
-                "{} in {setting}={value}:\n{told}",
+                "{} in {setting}={value}:\n{reported}",
                 secret.name
             );
         }
@@ -450,14 +450,16 @@ fn every_command_with_json_output_reports_failures_in_the_same_format() {
     ] {
         let output = CommandOutput::of(folder.path(), arguments);
         assert_eq!(output.code, Some(code), "{arguments:?}: {output:?}");
-        let told: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
-        assert_eq!(told["error"]["exit_code"], code, "{arguments:?}: {told}");
+        let reported: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+        assert_eq!(reported["error"]["exit_code"], code, "{arguments:?}: {reported}");
         assert!(
-            told["error"]["message"].as_str().is_some_and(|text| !text.is_empty()),
-            "{told}"
+            reported["error"]["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty()),
+            "{reported}"
         );
         assert!(
-            told["error"].get("hint").is_some() && !output.stderr.contains("error:"),
+            reported["error"].get("hint").is_some() && !output.stderr.contains("error:"),
             "{output:?}"
         );
     }

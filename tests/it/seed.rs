@@ -113,9 +113,9 @@ fn clear_replaces_the_data_and_needs_yes_without_a_terminal() {
         migrate(settings);
         assert_eq!(seed(settings, &[]).code, Some(0));
 
-        let refused = seed(settings, &["--clear"]);
-        assert_eq!(refused.code, Some(2), "{refused:?}");
-        assert!(refused.stderr.contains("--yes"), "{refused:?}");
+        let rejected = seed(settings, &["--clear"]);
+        assert_eq!(rejected.code, Some(2), "{rejected:?}");
+        assert!(rejected.stderr.contains("--yes"), "{rejected:?}");
         assert_eq!(page(settings).total, 20);
 
         let cleared = seed(settings, &["--clear", "--yes", "--users", "1", "--count", "4"]);
@@ -138,15 +138,15 @@ fn in_production_it_names_the_database_and_needs_yes_without_a_terminal() {
     let url = format!("database.url={}", file.settings.url);
     let folder = tempfile::tempdir().expect("a temporary folder");
     for environment in [&[][..], &["--set", "server.environment=production"]] {
-        let refused = CommandOutput::of(folder.path(), &[&["seed", "--set", &url], environment].concat());
-        assert_eq!(refused.code, Some(2), "{refused:?}");
-        for said in [
+        let rejected = CommandOutput::of(folder.path(), &[&["seed", "--set", &url], environment].concat());
+        assert_eq!(rejected.code, Some(2), "{rejected:?}");
+        for expected_text in [
             file.settings.url.as_str(),
             "server.environment is production",
             "hint: ",
             "--yes",
         ] {
-            assert!(refused.stderr.contains(said), "{refused:?}");
+            assert!(rejected.stderr.contains(expected_text), "{rejected:?}");
         }
         assert!(!Path::new(&file.settings.url).exists());
     }
@@ -226,9 +226,9 @@ fn sample_posts_can_belong_to_given_users() {
             posts: 2500,
             seed: 1,
         };
-        let mut told = Vec::new();
-        sample::fill(&database, &sample, |added| told.push(added)).expect("filled");
-        assert_eq!(told, [1000, 1000, 500]);
+        let mut reported = Vec::new();
+        sample::fill(&database, &sample, |added| reported.push(added)).expect("filled");
+        assert_eq!(reported, [1000, 1000, 500]);
         let page = page(settings);
         assert_eq!(page.total, 2500);
         assert!(

@@ -58,9 +58,9 @@ fn a_listed_origin_may_call_and_read_errors() {
         );
     }
 
-    let refused = preflight(&api, "https://evil.example", "PUT");
-    refused.problem(400, "cors");
-    assert_eq!(refused.header("Access-Control-Allow-Origin"), "");
+    let rejected = preflight(&api, "https://evil.example", "PUT");
+    rejected.problem(400, "cors");
+    assert_eq!(rejected.header("Access-Control-Allow-Origin"), "");
     preflight(&api, ORIGIN, "PATCH").problem(400, "cors");
     let other = api
         .alice()

@@ -33,13 +33,13 @@ fn schemathesis_finds_nothing_that_differs_from_the_description() {
         .env("NO_PROXY", "*")
         .output()
         .expect("schemathesis runs");
-    let said = String::from_utf8_lossy(&ended.stdout).replace(&token, "TOKEN");
+    let expected_text = String::from_utf8_lossy(&ended.stdout).replace(&token, "TOKEN");
     assert!(
         ended.status.success(),
-        "{said}\n{}",
+        "{expected_text}\n{}",
         String::from_utf8_lossy(&ended.stderr)
     );
-    assert!(said.contains("No issues found"), "{said}");
+    assert!(expected_text.contains("No issues found"), "{expected_text}");
     assert_eq!(
         api.alice().get("/health/ready").status,
         200,

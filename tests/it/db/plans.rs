@@ -7,7 +7,7 @@ use blogctl::{
     db::{
         BlockingConnection, Connection, Database, DbError,
         post_list::{self, Keyset, PageLimits, PostFilter},
-        post_search::{self, Sought},
+        post_search::{self, SearchQuery},
         posts::{self, NewPost},
         users,
     },
@@ -186,9 +186,9 @@ fn a_search_begins_with_the_index_and_sorts_nothing_to_find_the_newest() {
     let file = SqliteFile::new();
     let mut connection = analyzed(&file, 3);
     for author_id in [None, Some(2)] {
-        let sought = Sought::new("title text", author_id).expect("words");
+        let query = SearchQuery::parse("title text", author_id).expect("words");
         let ran = statements(&mut connection, |c| {
-            post_search::found(c, &sought).expect("a search");
+            post_search::search(c, &query).expect("a search");
         });
         let [_, statement] = ran.as_slice() else {
             panic!("whether the index is behind, and the search: {ran:?}")

@@ -72,15 +72,18 @@ fn another_program_at_the_address_of_the_api_is_recognised() {
         ],
     ] {
         let output = CommandOutput::of(setup.folder.path(), &[&["doctor"][..], &arguments].concat());
-        let told = section(&output.stdout, " API ");
-        assert!(output.code == Some(1) && told.starts_with('✗'), "{told}");
-        assert!(told.contains("is not blogctl's API") && !told.contains('✓'), "{told}");
+        let reported = section(&output.stdout, " API ");
+        assert!(output.code == Some(1) && reported.starts_with('✗'), "{reported}");
+        assert!(
+            reported.contains("is not blogctl's API") && !reported.contains('✓'),
+            "{reported}"
+        );
         let setting = if arguments[3] == "api" {
             "api.port"
         } else {
             "client.api_base_url"
         };
-        assert!(told.contains(setting), "{told}");
+        assert!(reported.contains(setting), "{reported}");
     }
     let endless = FakeApi::start(|_| {
         let part = || Ok::<_, actix_web::Error>(Bytes::from_static(&[b'x'; 4096]));
@@ -88,20 +91,20 @@ fn another_program_at_the_address_of_the_api_is_recognised() {
     });
     let port = format!("api.port={}", endless.url().port().expect("set"));
     let output = CommandOutput::of(setup.folder.path(), &["doctor", "--role", "api", "--set", &port]);
-    let told = section(&output.stdout, " API ");
-    assert!(output.code == Some(1) && told.starts_with('✗'), "{told}");
+    let reported = section(&output.stdout, " API ");
+    assert!(output.code == Some(1) && reported.starts_with('✗'), "{reported}");
     assert!(
-        told.contains("did not come to its end") && told.contains("api.port"),
-        "{told}"
+        reported.contains("did not come to its end") && reported.contains("api.port"),
+        "{reported}"
     );
 
     let output = setup.doctor(&["entra.ca_file=missing.pem"]);
-    let told = section(&output.stdout, " API ");
+    let reported = section(&output.stdout, " API ");
     assert!(
-        told.contains("missing.pem") && told.contains("correct entra.ca_file"),
-        "never asked: {told}"
+        reported.contains("missing.pem") && reported.contains("correct entra.ca_file"),
+        "never asked: {reported}"
     );
-    assert!(!told.contains("does not answer"), "{told}");
+    assert!(!reported.contains("does not answer"), "{reported}");
 }
 
 #[test]
@@ -113,10 +116,10 @@ fn contradicting_settings_are_reported_even_while_the_api_is_down() {
         "client.api_scope=api://99999999-1111-4222-8333-444444444444/.default",
     ] {
         let output = setup.doctor(&[change, "client.api_base_url=http://localhost:9"]);
-        let told = section(&output.stdout, " API ");
+        let reported = section(&output.stdout, " API ");
         assert!(
-            told.contains("✗ API") && told.contains("the site asks for tokens that this API would refuse"),
-            "{told}"
+            reported.contains("✗ API") && reported.contains("the site asks for tokens that this API would refuse"),
+            "{reported}"
         );
     }
     let output = CommandOutput::of(

@@ -93,7 +93,7 @@ fn each_rejected_token_gets_an_explanation_and_a_hint() {
     let control = setup.control();
     let token = |change: fn(TokenBuilder<'_>) -> TokenBuilder<'_>| change(control.token()).mint();
     let scope = format!("api://{DEV_API_ID}/access_as_user");
-    for (token, said, remedy) in [
+    for (token, expected_text, remedy) in [
         (control.token().expired().mint(), "has expired", "get a new token"),
         (control.token().not_yet_valid().mint(), "not valid yet", "clock"),
         (
@@ -142,16 +142,16 @@ fn each_rejected_token_gets_an_explanation_and_a_hint() {
         ("{\"access_token\":\"x.y\"}".to_owned(), "not a signed JWT", "not JSON"),
     ] {
         let output = explain(&setup, &token);
-        assert_eq!(output.code, Some(1), "{said}: {output:?}");
+        assert_eq!(output.code, Some(1), "{expected_text}: {output:?}");
         assert!(
-            output.stdout.contains(said) && output.stdout.contains(remedy),
-            "{said}: {}",
+            output.stdout.contains(expected_text) && output.stdout.contains(remedy),
+            "{expected_text}: {}",
             output.stdout
         );
     }
     let two = format!("{0}\n{0}\n", control.token().mint());
     let error = "{\"error\":\"invalid_grant\",\"error_description\":\"AADSTS70008: …\"}";
-    for (nothing, said) in [
+    for (nothing, expected_text) in [
         ("", "holds no token"),
         (" \n", "holds no token"),
         ("Bearer ", "holds no token"),
@@ -159,7 +159,10 @@ fn each_rejected_token_gets_an_explanation_and_a_hint() {
         (error, "an error of the token endpoint, invalid_grant"),
     ] {
         let output = explain(&setup, nothing);
-        assert!(output.code == Some(2) && output.stderr.contains(said), "{output:?}");
+        assert!(
+            output.code == Some(2) && output.stderr.contains(expected_text),
+            "{output:?}"
+        );
     }
 }
 
@@ -187,7 +190,7 @@ fn every_wrong_claim_is_marked_and_the_first_one_explained() {
 fn json_is_printed_even_without_a_token() {
     let setup = DoctorSetup::new();
     let path = setup.folder.path().join("input");
-    for (input, code, said) in [
+    for (input, code, expected_text) in [
         (&b""[..], 2, "holds no token"),
         (b"\x80\xff\x00binary", 1, "holds no text"),
         (b"{\"error\":\"invalid_grant\"}", 2, "an error of the token endpoint"),
@@ -197,13 +200,16 @@ fn json_is_printed_even_without_a_token() {
         let output = CommandOutput::of(setup.folder.path(), &["doctor", "--token", "input", "--json"]);
         assert_eq!(output.code, Some(code), "{output:?}");
         let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
-        let verdict = &report["verdict"];
+        let outcome = &report["verdict"];
         assert_eq!(
-            (&verdict["accepted"], &verdict["code"]),
+            (&outcome["accepted"], &outcome["code"]),
             (&false.into(), &"no_token".into()),
             "{report:#}"
         );
-        assert!(verdict["sentence"].as_str().expect("text").contains(said), "{report:#}");
+        assert!(
+            outcome["sentence"].as_str().expect("text").contains(expected_text),
+            "{report:#}"
+        );
         assert_eq!(report["claims"], serde_json::json!([]));
     }
 }
@@ -212,7 +218,7 @@ fn json_is_printed_even_without_a_token() {
 fn the_unreadable_claim_is_named() {
     let setup = DoctorSetup::new();
     let control = setup.control();
-    let said = |output: &CommandOutput| output.stdout.clone();
+    let expected_text = |output: &CommandOutput| output.stdout.clone();
     for (claim, value, fault, is_shown) in [
         (
             "exp",
@@ -233,14 +239,14 @@ fn the_unreadable_claim_is_named() {
         let output = explain(&setup, &control.token().claim(claim, value).mint());
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(
-            said(&output).contains(&format!("the token's claim {fault}")),
+            expected_text(&output).contains(&format!("the token's claim {fault}")),
             "{}",
-            said(&output)
+            expected_text(&output)
         );
-        let is_marked = said(&output)
+        let is_marked = expected_text(&output)
             .lines()
             .any(|line| line.starts_with(&format!("✗ {claim} ")));
-        assert_eq!(is_marked, is_shown, "{}", said(&output));
+        assert_eq!(is_marked, is_shown, "{}", expected_text(&output));
     }
     // Without keys, no signature is checked.
     let token = control.token().mint();
@@ -251,9 +257,9 @@ fn the_unreadable_claim_is_named() {
     let output = explain(&setup, &parts.join("."));
     control.clear_faults();
     assert!(
-        said(&output).contains("the token's claim aud is there more than once"),
+        expected_text(&output).contains("the token's claim aud is there more than once"),
         "{}",
-        said(&output)
+        expected_text(&output)
     );
 
     // An array with one audience counts as one.
@@ -264,9 +270,9 @@ fn the_unreadable_claim_is_named() {
         .mint();
     let output = explain(&setup, &one);
     assert!(
-        !said(&output).lines().any(|line| line.starts_with("✗ aud")),
+        !expected_text(&output).lines().any(|line| line.starts_with("✗ aud")),
         "{}",
-        said(&output)
+        expected_text(&output)
     );
 }
 
@@ -339,11 +345,11 @@ fn the_expectations_of_the_api_are_shown() {
             "bearer_methods_supported": ["header"],
         })
     );
-    let refused = api
+    let rejected = api
         .anonymous()
         .call("POST", "/.well-known/oauth-protected-resource")
         .send();
-    refused.problem(405, "method_not_allowed");
+    rejected.problem(405, "method_not_allowed");
 }
 
 #[test]

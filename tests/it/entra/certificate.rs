@@ -36,7 +36,7 @@ fn certificate_pem() -> Vec<u8> {
 }
 
 fn failure(settings: &CertificateSettings) -> CertificateError {
-    let error = ClientCertificate::load(settings).expect_err("refused");
+    let error = ClientCertificate::load(settings).expect_err("rejected");
     assert!(!error.hint().is_empty());
     error
 }
@@ -330,16 +330,16 @@ fn nothing_is_overwritten_unless_asked_for() {
     let read = |path: &Path| std::fs::read(path).expect("there");
     let files = new(1, 2048).write(&into(folder.path(), "client")).expect("written");
     let (combined, certificate) = (read(&files.combined), read(&files.certificate));
-    let refused = new(1, 2048).write(&into(folder.path(), "client"));
-    assert!(matches!(refused, Err(IssueError::Exists(path)) if path == files.combined));
+    let rejected = new(1, 2048).write(&into(folder.path(), "client"));
+    assert!(matches!(rejected, Err(IssueError::Exists(path)) if path == files.combined));
     assert_eq!(
         (read(&files.combined), read(&files.certificate)),
         (combined.clone(), certificate)
     );
 
     std::fs::remove_file(&files.combined).expect("removed");
-    let refused = new(1, 2048).write(&into(folder.path(), "client"));
-    assert!(matches!(refused, Err(IssueError::Exists(path)) if path == files.certificate));
+    let rejected = new(1, 2048).write(&into(folder.path(), "client"));
+    assert!(matches!(rejected, Err(IssueError::Exists(path)) if path == files.certificate));
     assert!(!files.combined.exists(), "all or nothing");
 
     new(1, 2048).write(&over(folder.path(), "client")).expect("replaced");
@@ -369,7 +369,7 @@ fn invalid_requests_are_rejected_before_anything_is_written() {
         (named("blog"), "/client"),
         (named("blog"), ".client"),
     ] {
-        new.write(&over(folder.path(), name)).expect_err("refused");
+        new.write(&over(folder.path(), name)).expect_err("rejected");
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }

@@ -144,9 +144,9 @@ fn it_rejects_the_requested_number_of_token_requests() {
     let answer = || provider.token_for_app(&provider.assertion().sign());
     provider.control.fail_next(2, 700_024);
     for _ in 0..2 {
-        let refused = answer();
-        assert_eq!((refused.status, refused.code()), (401, 700_024));
-        assert_eq!(refused.text_of("error"), "invalid_client");
+        let rejected = answer();
+        assert_eq!((rejected.status, rejected.code()), (401, 700_024));
+        assert_eq!(rejected.text_of("error"), "invalid_client");
     }
     assert_eq!(answer().status, 200);
     for (code, error) in [

@@ -32,14 +32,14 @@ fn renew(system: &TestSystem, folder: &Path, arguments: &[&str]) -> Command {
 }
 
 fn run(system: &TestSystem, arguments: &[&str]) -> (Option<i32>, String) {
-    told(
+    reported(
         &renew(system, system.folder.path(), arguments)
             .output()
             .expect("it runs"),
     )
 }
 
-fn told(output: &Output) -> (Option<i32>, String) {
+fn reported(output: &Output) -> (Option<i32>, String) {
     let text = [&*output.stdout, &output.stderr].concat();
     (output.status.code(), String::from_utf8(text).expect("text"))
 }
@@ -144,7 +144,7 @@ fn it_waits_until_entra_answers_and_accepts() {
     wait_until("it has asked", || !control.requests_to("/oauth2/v2.0/token").is_empty());
     control.replace_certificates(DEV_CLIENT_ID, &[&old, &read(folder, "client.next-cert.pem")]);
     control.clear_faults();
-    let (code, text) = told(&child.wait_with_output().expect("it ends"));
+    let (code, text) = reported(&child.wait_with_output().expect("it ends"));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("Entra ID accepts the new certificate"), "{text}");
     let ends = openssl::x509::X509::from_pem(read(folder, "client-cert.pem").as_bytes()).expect("PEM");
@@ -326,10 +326,10 @@ fn an_unsupported_renewal_names_the_alternative() {
     let told_with = |name: &str, value: &str, cert_path: &str| {
         let mut command = renew(&system, folder.path(), &[]);
         command.env("BLOG_CLIENT__CERT_PATH", cert_path).env(name, value);
-        told(&command.output().expect("it runs"))
+        reported(&command.output().expect("it runs"))
     };
     file(folder.path(), "client.pfx", &[b"\x30\x82"]);
-    for (name, value, cert_path, said) in [
+    for (name, value, cert_path, expected_text) in [
         ("BLOG_LOG__LEVEL", "info", "client.pem", "was issued by CN=Company CA"),
         ("BLOG_CLIENT__KEY_PATH", "client.key", "client.pem", "are two files"),
         (
@@ -356,7 +356,10 @@ fn an_unsupported_renewal_names_the_alternative() {
     ] {
         let (code, text) = told_with(name, value, cert_path);
         assert_eq!(code, Some(1), "{text}");
-        assert!(text.contains(said) && text.contains("hint:"), "{said}: {text}");
+        assert!(
+            text.contains(expected_text) && text.contains("hint:"),
+            "{expected_text}: {text}"
+        );
     }
     let left: Vec<PathBuf> = fs::read_dir(folder.path())
         .expect("a folder")

@@ -294,7 +294,7 @@ fn with_short_tokens() -> TestSystem {
     TestSystem::with(|settings| settings.idp.access_token_seconds = 0)
 }
 
-fn is_refused(request: &Value) -> bool {
+fn is_rejected(request: &Value) -> bool {
     request["status"] == 401
 }
 
@@ -310,14 +310,14 @@ fn a_rotation_that_begins_with_the_file_fails_no_request() {
             &|| {
                 put(&file_of(&system), &file);
                 wait_until("the new one is tried", || {
-                    control.requests_to("/oauth2/v2.0/token").iter().any(is_refused)
+                    control.requests_to("/oauth2/v2.0/token").iter().any(is_rejected)
                 });
             },
             // Now Entra ID knows only the new one.
             &|| control.replace_certificates(DEV_CLIENT_ID, &[&certificate]),
         ],
     );
-    assert!(requests.iter().any(is_refused), "Entra did not know it");
+    assert!(requests.iter().any(is_rejected), "Entra did not know it");
     assert!(signs_in(&system));
 }
 
@@ -390,7 +390,7 @@ fn assert_is_taken(client: &ConfidentialClient) {
     };
     let error = client
         .redeem_code(&SecretString::from("invented"), &pending)
-        .expect_err("refused");
+        .expect_err("rejected");
     assert!(
         matches!(&error, SignInError::Entra(answer) if answer.error == "invalid_grant"),
         "{error}"

@@ -56,8 +56,8 @@ fn a_signature_that_the_vault_rejects_is_logged_and_the_next_credential_signs() 
     );
     assert_signs_in(&system);
     assert_eq!(signatures(&azure).len(), 2, "what works is remembered");
-    let told = logs::containing(&azure.server.url(""));
-    let why = told
+    let reported = logs::containing(&azure.server.url(""));
+    let why = reported
         .iter()
         .find(|line| line.contains("Entra ID was not asked"))
         .expect("why the first did not do");
@@ -85,8 +85,8 @@ fn at_start_an_unusable_vault_key_is_skipped_and_the_log_names_the_permission() 
     let asked = signatures(&azure).len();
     assert_signs_in(&system);
     assert_eq!(signatures(&azure).len(), asked, "the file signs");
-    let told = logs::containing(&azure.server.url(""));
-    let line = told
+    let reported = logs::containing(&azure.server.url(""));
+    let line = reported
         .iter()
         .find(|line| line.contains("credential 1 key_vault_sign"))
         .expect("why it is not used");
@@ -97,7 +97,7 @@ fn at_start_an_unusable_vault_key_is_skipped_and_the_log_names_the_permission() 
     let file = system.folder.path().join("client.pem").display().to_string();
     let used = logs::containing(&file);
     assert!(
-        used.iter().any(|line| line.contains("the site proves itself by")),
+        used.iter().any(|line| line.contains("the site authenticates with")),
         "{used:?}"
     );
 }
@@ -116,8 +116,8 @@ fn without_another_credential_the_log_says_what_the_vault_rejects() {
     });
     azure.fail("/keys/", 100, 403, forbidden());
     assert_nothing_to_sign_with(&system);
-    let told = logs::containing(&azure.server.url(""));
-    let failed = told
+    let reported = logs::containing(&azure.server.url(""));
+    let failed = reported
         .iter()
         .find(|line| line.contains("sign-in failed"))
         .expect("a line about the sign-in");
@@ -169,14 +169,14 @@ fn a_certificate_that_entra_rejects_is_not_sent_again_from_another_source() {
         1,
         "the other entry has the same certificate"
     );
-    let told = logs::containing(&azure.server.url(""));
-    let refused = told
+    let reported = logs::containing(&azure.server.url(""));
+    let rejected = reported
         .iter()
         .find(|line| line.contains("Entra ID rejected"))
         .expect("that Entra refused");
     assert!(
-        refused.contains("AADSTS700027") && refused.contains("correlation_id="),
-        "{refused}"
+        rejected.contains("AADSTS700027") && rejected.contains("correlation_id="),
+        "{rejected}"
     );
 }
 
@@ -272,7 +272,7 @@ fn if_no_credential_is_usable_all_reasons_are_reported() {
         ),
         ("3. key_vault_sign (blog-site in ", "there is no blog-site in the vault"),
     ]) {
-        let (told, remedy) = line.split_once("; hint: ").expect("what to do about it");
-        assert!(told.contains(reason) && remedy.contains(hint), "{error}");
+        let (reported, remedy) = line.split_once("; hint: ").expect("what to do about it");
+        assert!(reported.contains(reason) && remedy.contains(hint), "{error}");
     }
 }

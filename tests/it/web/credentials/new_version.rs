@@ -69,10 +69,10 @@ fn while_entra_rejects_a_new_version_the_previous_one_signs() {
     // Any event on a watched file makes the site reload all its credentials.
     let path = system.folder.path().join("client.pem");
     fs::write(&path, fs::read(&path).expect("there")).expect("written");
-    let refused = || sent(&control).iter().any(|(_, status)| *status == 401);
+    let rejected = || sent(&control).iter().any(|(_, status)| *status == 401);
     wait_until("the new one is found and tried", || {
         assert_signs_in(&system);
-        refused()
+        rejected()
     });
     azure.forget_requests();
     control.forget_requests();

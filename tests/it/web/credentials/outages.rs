@@ -222,7 +222,7 @@ fn the_metadata_service_is_retried_while_it_starts_but_not_when_it_rejects() {
         azure.forget_requests();
         azure.clear_failures();
         azure.fail("/metadata/", 100, status, json!({ "error": code }));
-        let error = source(&azure).load().expect_err("refused");
+        let error = source(&azure).load().expect_err("rejected");
         assert_eq!(azure.requests_to("/metadata/").len(), 1, "{status}");
         assert!(
             error.to_string().contains(code) && error.hint().contains(hint),
@@ -245,7 +245,7 @@ fn a_redirect_is_not_followed_with_a_token() {
             ("Location", &elsewhere.server.url("/elsewhere")),
             json!({}),
         );
-        let error = source(&azure).load().expect_err("refused").to_string();
+        let error = source(&azure).load().expect_err("rejected").to_string();
         assert!(error.contains("answered 302"), "{error}");
     }
     assert!(elsewhere.requests_to("/").is_empty());

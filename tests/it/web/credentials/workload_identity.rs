@@ -135,7 +135,7 @@ fn an_unusable_token_file_is_reported_by_name() {
     let azure = FakeAzure::start();
     let folder = tempfile::tempdir().expect("a folder");
     let expired = azure.federated_token(SUBJECT, |claims| claims["exp"] = json!(1_700_000_000));
-    for (name, content, said) in [
+    for (name, content, expected_text) in [
         ("no-token", "not a token".to_owned(), "does not hold a JWT"),
         (
             "expired",
@@ -150,7 +150,7 @@ fn an_unusable_token_file_is_reported_by_name() {
         };
         let (error, hint) = failure(&azure, CredentialSettings::WorkloadIdentity(entry), |_| {});
         assert!(
-            error.contains(&path.display().to_string()) && error.contains(said),
+            error.contains(&path.display().to_string()) && error.contains(expected_text),
             "{error}"
         );
         assert!(hint.contains("azure.workload.identity/use"), "{hint}");
