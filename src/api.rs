@@ -1,7 +1,7 @@
 //! `serve-api`: the REST API for blog posts. It accepts only requests with a valid Entra access token.
 //!
-//! A request passes the middleware ([`middleware`]), then its handler (one file for each action), then the rules in [`crate::blog`].
-//! No handler contains SQL or a rule, and only [`problem`] turns an error into a response.
+//! A request passes the middleware ([`middleware`]), then its handler (one file for each action), then the rules in
+//! [`crate::blog`]. No handler contains SQL or a rule, and only [`problem`] turns an error into a response.
 
 mod docs;
 mod etag;

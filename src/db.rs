@@ -105,8 +105,8 @@ impl Database {
     }
 
     /// Runs a read that takes microseconds on SQLite: a few rows by key. On SQLite it runs on the calling thread, since
-    /// handing it over would take longer than the read. It may run twice: again on a fresh connection if the first one turns
-    /// out to be lost.
+    /// handing it over would take longer than the read. It may run twice: again on a fresh connection if the first one
+    /// turns out to be lost.
     ///
     /// # Errors
     /// The work's own, or the database's.
@@ -128,8 +128,8 @@ impl Database {
         }
     }
 
-    /// Runs a full-text search. Searches have a separate lane, so that a flood of them delays no other read. On SQLite, the
-    /// index first catches up with the writes; PostgreSQL's index is always up to date.
+    /// Runs a full-text search. Searches have a separate lane, so that a flood of them delays no other read. On SQLite,
+    /// the index first catches up with the writes; PostgreSQL's index is always up to date.
     ///
     /// # Errors
     /// [`DbError::SearchBusy`], [`DbError::Deadline`], the work's own, or the database's.
@@ -140,9 +140,9 @@ impl Database {
         }
     }
 
-    /// Runs work that writes, in a transaction. An error of the work rolls it back. Returns after the commit. The work may run
-    /// again after its transaction was rolled back in favour of another one, but never when the transaction may have been
-    /// committed.
+    /// Runs work that writes, in a transaction. An error of the work rolls it back. Returns after the commit. The work
+    /// may run again after its transaction was rolled back in favour of another one, but never when the transaction may
+    /// have been committed.
     ///
     /// # Errors
     /// The work's own, or the database's when the transaction is not committed.
@@ -153,8 +153,8 @@ impl Database {
         }
     }
 
-    /// Opens the connections that a server with this many serving threads needs, which would otherwise be opened at their
-    /// first use. SQLite only. Blocks.
+    /// Opens the connections that a server with this many serving threads needs, which would otherwise be opened at
+    /// their first use. SQLite only. Blocks.
     ///
     /// # Errors
     /// When a connection cannot be opened.

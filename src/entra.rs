@@ -1,5 +1,5 @@
-//! Everything that knows Microsoft Entra ID. No web server and no database in here. Calls that may reach the network
-//! block, and say so.
+//! Everything that knows the protocols of Microsoft Entra ID. This room knows no web server and no database. Calls that may
+//! reach the network block, and their documentation says so.
 
 pub mod aadsts;
 pub mod access_token;
@@ -16,7 +16,7 @@ pub mod principal;
 pub mod provider;
 pub mod signing_keys;
 
-pub use access_token::{AccessTokenValidator, Forbidden, PresentedToken, Refusal, TokenError};
+pub use access_token::{AccessTokenValidator, BearerToken, Forbidden, Rejection, TokenError};
 pub use app_role::AppRole;
 pub use authority::Authority;
 pub use claims_request::ClaimsChallenge;

@@ -14,7 +14,7 @@ pub use proof::Proof;
 
 use crate::{
     config::{Cloud, Settings},
-    entra::access_token::names_of_api,
+    entra::access_token::api_names,
     guid,
     outbound::OutboundError,
 };
@@ -54,7 +54,7 @@ impl Wanted {
     pub fn of(settings: &Settings, public_url: &Url, redirect_uri: &Url) -> Result<Self, OutboundError> {
         // The site's settings name the API, too: where only they are, that is who is meant.
         let of_site = settings.client.api_scope.rsplit_once('/');
-        let mut names = names_of_api(&settings.api);
+        let mut names = api_names(&settings.api);
         let mut scope = settings.api.required_scope.clone();
         if let Some((resource, name)) = of_site.filter(|_| names.is_empty()) {
             names = vec![resource.to_owned()];

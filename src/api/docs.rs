@@ -1,5 +1,5 @@
-//! `/v1/docs`: the API description as a page (Swagger UI), on which a developer can try requests with a pasted token. All its files
-//! come from this binary, and its policy forbids loading others. `api.docs = false` disables it.
+//! `/v1/docs`: the API description as a page (Swagger UI), on which a developer can try requests with a pasted token.
+//! All its files come from this binary, and its policy forbids loading others. `api.docs = false` disables it.
 
 use std::{
     borrow::Cow,

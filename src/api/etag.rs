@@ -14,7 +14,8 @@ use crate::{
     serve::{content_coding::plain_tag, static_file::known_tag},
 };
 
-/// The strong tag of the post's current version. Compressed forms have other tags: see [`crate::serve::content_coding`].
+/// The strong tag of the post's current version. Compressed forms have other tags: see
+/// [`crate::serve::content_coding`].
 pub fn current(post: &Post) -> EntityTag {
     tag(post.id, post.version())
 }
@@ -24,8 +25,8 @@ pub fn last_modified(post: &Post) -> HttpDate {
     SystemTime::from(post.last_modified()).into()
 }
 
-/// The tag for a 304 response, if the caller already has the post's version: the tag in `If-None-Match` or, without that header, the
-/// current tag if `If-Modified-Since` is late enough (RFC 9110 §13.2.2).
+/// The tag for a 304 response, if the caller already has the post's version: the tag in `If-None-Match` or, without
+/// that header, the current tag if `If-Modified-Since` is late enough (RFC 9110 §13.2.2).
 pub fn not_modified(request: &HttpRequest, post: &Post) -> Option<EntityTag> {
     if !request.headers().contains_key(header::IF_NONE_MATCH) {
         let since = date::<IfModifiedSince>(request, |since| since.0)?;
@@ -35,7 +36,8 @@ pub fn not_modified(request: &HttpRequest, post: &Post) -> Option<EntityTag> {
     known_tag(request, &current(post))
 }
 
-/// The request's precondition on post `id`, which the blog service checks when it writes; `None` without one (RFC 9110 §13.2.2).
+/// The request's precondition on post `id`, which the blog service checks when it writes; `None` without one (RFC 9110
+/// §13.2.2).
 ///
 /// # Errors
 /// Those of [`Blog::post`]: several tags are compared with the stored post.
@@ -76,8 +78,8 @@ async fn if_match(request: &HttpRequest, blog: &web::Data<Blog>, id: i64) -> Res
     Ok(Some(Precondition::Version(version)))
 }
 
-/// `If-None-Match` of a write: `*` means that the post must not exist. Tags are compared weakly (RFC 9110 §13.1.2). An unparsable
-/// header is ignored.
+/// `If-None-Match` of a write: `*` means that the post must not exist. Tags are compared weakly (RFC 9110 §13.1.2). An
+/// unparsable header is ignored.
 fn if_none_match(request: &HttpRequest, id: i64) -> Option<Precondition> {
     if !request.headers().contains_key(header::IF_NONE_MATCH) {
         return None;

@@ -1,5 +1,5 @@
-//! Health: whether the process is alive, and whether it can serve requests. Public, so the response only names the unavailable
-//! part: no address, no path, no driver's message.
+//! Health: whether the process is alive, and whether it can serve requests. Public, so the response only names the
+//! unavailable part: no address, no path, no driver's message.
 
 use std::{
     sync::Arc,
@@ -97,7 +97,8 @@ impl Readiness {
         status
     }
 
-    /// Checks memory only: a probe must not cause requests to the identity provider. [`super::key_watch`] fetches the keys.
+    /// Checks memory only: a probe must not cause requests to the identity provider. [`super::key_watch`] fetches the
+    /// keys.
     fn signing_keys(&self) -> Status {
         if self.validator.is_ready() {
             Status::Ok

@@ -47,8 +47,8 @@ fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
         .ok_or_else(Problem::malformed_idempotency_key)
 }
 
-/// Parses a structured-field string (RFC 9651 §3.3.3) such as `"abc"`, which the draft requires. Most clients send `abc`, which means
-/// the same here.
+/// Parses a structured-field string (RFC 9651 §3.3.3) such as `"abc"`, which the draft requires. Most clients send
+/// `abc`, which means the same here.
 fn quoted(text: &str) -> Option<String> {
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     let mut key = String::with_capacity(inner.len());

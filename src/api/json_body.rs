@@ -53,8 +53,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
     }
 }
 
-/// Only the type matters (RFC 6838 §4.2.8 for `+json`), not its parameters (RFC 8259 §11). Types that an HTML form can send must not
-/// be accepted: with them, pages of other sites could write without CORS. `text/json` is not registered.
+/// Only the type matters (RFC 6838 §4.2.8 for `+json`), not its parameters (RFC 8259 §11). Types that an HTML form can
+/// send must not be accepted: with them, pages of other sites could write without CORS. `text/json` is not registered.
 fn is_json(request: &HttpRequest) -> bool {
     let mut values = request.headers().get_all(CONTENT_TYPE);
     let (Some(value), None) = (values.next(), values.next()) else {

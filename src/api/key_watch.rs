@@ -1,5 +1,5 @@
-//! Fetches Entra's signing keys in the background: at the start, so that neither the server nor the first caller waits for the identity
-//! provider, and again whenever there are none, so that readiness recovers without a request.
+//! Fetches Entra's signing keys in the background: at the start, so that neither the server nor the first caller waits
+//! for the identity provider, and again whenever there are none, so that readiness recovers without a request.
 
 use std::{
     io,
@@ -25,7 +25,8 @@ pub struct KeyWatch {
 }
 
 impl KeyWatch {
-    /// Starts the watch on a separate thread. The runtime, if it ran there, would wait for an unfinished fetch when it ends.
+    /// Starts the watch on a separate thread. The runtime, if it ran there, would wait for an unfinished fetch when it
+    /// ends.
     ///
     /// # Errors
     /// When no thread can be started.

@@ -1,7 +1,8 @@
-//! Updates the stored display names of users who only read: compares the name in each newly verified token once, in the background.
+//! Updates the stored display names of users who only read: compares the name in each newly verified token once, in the
+//! background.
 //!
-//! Bounded: one task at a time, and [`MAX_PENDING`] names. A name that does not fit, or whose update fails, is updated by the user's
-//! next token.
+//! Bounded: one task at a time, and [`MAX_PENDING`] names. A name that does not fit, or whose update fails, is updated
+//! by the user's next token.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -1,5 +1,5 @@
-//! The description of the API (OpenAPI 3.1), generated from the handlers and their JSON types, so that it cannot describe routes
-//! or fields that do not exist.
+//! The description of the API (OpenAPI 3.1), generated from the handlers and their JSON types, so that it cannot
+//! describe routes or fields that do not exist.
 
 mod complete;
 mod post_fields;
@@ -19,7 +19,7 @@ use super::{
     problem::{self, Problem},
     profile, resource_metadata, users,
 };
-use crate::{config::ApiSettings, entra::access_token::names_of_api, serve::StaticFile};
+use crate::{config::ApiSettings, entra::access_token::api_names, serve::StaticFile};
 
 /// The path of the description.
 pub const PATH: &str = "/v1/openapi.json";
@@ -107,7 +107,7 @@ fn bearer(api: &ApiSettings) -> SecurityScheme {
 
 /// Markdown. The documentation page shows it above the routes and next to the field for the token.
 fn how_to_get_a_token(api: &ApiSettings) -> String {
-    let scope = match names_of_api(api).first() {
+    let scope = match api_names(api).first() {
         Some(name) => format!("{name}/{}", api.required_scope),
         None => api.required_scope.clone(),
     };

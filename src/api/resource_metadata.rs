@@ -1,5 +1,5 @@
-//! Which access tokens this API expects, for developers of clients (RFC 9728, "OAuth 2.0 Protected Resource Metadata"). Public: nothing
-//! in it is secret, since every sign-in shows it in the browser's address bar.
+//! Which access tokens this API expects, for developers of clients (RFC 9728, "OAuth 2.0 Protected Resource Metadata").
+//! Public: nothing in it is secret, since every sign-in shows it in the browser's address bar.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::problem::Problem;
 use crate::{
     config::ApiSettings,
-    entra::{Authority, access_token::names_of_api},
+    entra::{Authority, access_token::api_names},
     serve::StaticFile,
 };
 
@@ -22,7 +22,8 @@ pub const PATH: &str = "/.well-known/oauth-protected-resource";
 /// The metadata.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ResourceMetadata {
-    /// The App ID URI or the client id, which identify the API in Entra ID. Not the API's address, which it does not know.
+    /// The App ID URI or the client id, which identify the API in Entra ID. Not the API's address, which it does not
+    /// know.
     resource: String,
     authorization_servers: [String; 1],
     /// The scopes that a client can request, in each form that Entra ID accepts.
@@ -33,7 +34,7 @@ pub struct ResourceMetadata {
 impl ResourceMetadata {
     /// The metadata for these settings.
     pub fn new(authority: &Authority, settings: &ApiSettings) -> Self {
-        let names = names_of_api(settings);
+        let names = api_names(settings);
         Self {
             resource: names.first().cloned().unwrap_or_default(),
             authorization_servers: [authority.issuer_v2()],

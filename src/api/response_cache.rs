@@ -1,8 +1,8 @@
 //! Caches ready JSON: single posts, the top of the list, and searches.
 //!
-//! A cached response is used only if the database confirms, within the same request, that nothing in it has changed, whichever
-//! program made the change. Memory is bounded. On PostgreSQL nothing is cached: asking for changes would take as long as reading
-//! the data.
+//! A cached response is used only if the database confirms, within the same request, that nothing in it has changed,
+//! whichever program made the change. Memory is bounded. On PostgreSQL nothing is cached: asking for changes would take
+//! as long as reading the data.
 
 use std::sync::Arc;
 

@@ -246,8 +246,8 @@ fn metadata(settings: &Settings) -> Result<ResourceMetadata, StartError> {
     Ok(ResourceMetadata::new(&authority, &settings.api))
 }
 
-/// Opens the database and checks its migrations. By default, an SQLite file, which only this process uses, is migrated here; a shared
-/// PostgreSQL is migrated by a separate command.
+/// Opens the database and checks its migrations. By default, an SQLite file, which only this process uses, is migrated
+/// here; a shared PostgreSQL is migrated by a separate command.
 fn open(settings: &DatabaseSettings) -> Result<Database, StartError> {
     let database = Database::open(settings)?;
     let is_sqlite = matches!(database.url(), DatabaseUrl::Sqlite(_));

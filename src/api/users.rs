@@ -42,7 +42,8 @@ pub fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::
     serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
 
-/// `POST /v1/users/me`: makes the caller a user. 201 for a new user, 200 for an existing one. The display name is the token's.
+/// `POST /v1/users/me`: makes the caller a user. 201 for a new user, 200 for an existing one. The display name is the
+/// token's.
 #[utoipa::path(
     post,
     path = "/v1/users/me",

@@ -2,9 +2,9 @@
 
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation as _};
 
-/// Cuts a text to at most `max_chars` characters (Unicode scalar values); returns whether it was longer. A grapheme cluster, such
-/// as an emoji of several characters or a letter with accents, is kept whole or left out, unless it alone is longer. `text` need
-/// not hold more than one character beyond `max_chars`.
+/// Cuts a text to at most `max_chars` characters (Unicode scalar values); returns whether it was longer. A grapheme
+/// cluster, such as an emoji of several characters or a letter with accents, is kept whole or left out, unless it alone
+/// is longer. `text` need not hold more than one character beyond `max_chars`.
 pub(super) fn cut(text: &mut String, max_chars: u32) -> bool {
     let max_chars = usize::try_from(max_chars).unwrap_or(usize::MAX);
     let Some((end, _)) = text.char_indices().nth(max_chars) else {

@@ -17,8 +17,8 @@ use crate::db::{
 
 /// How long a key is valid: long enough for a client that retries after an outage of a night.
 const KEY_LIFETIME: TimeDelta = TimeDelta::hours(24);
-/// Expired keys that each creation deletes: more than it adds, so that they do not accumulate, but few enough that it stays
-/// fast after a long pause.
+/// Expired keys that each creation deletes: more than it adds, so that they do not accumulate, but few enough that it
+/// stays fast after a long pause.
 const EXPIRED_PER_CREATION: i64 = 16;
 
 /// A client's name for one creation: 1–255 visible ASCII characters.
@@ -59,7 +59,8 @@ impl Blog {
     /// `render` makes the response body. Waits for another creation by the same author under a key that is in progress.
     ///
     /// # Errors
-    /// [`BlogError::ReadOnly`], then [`BlogError::KeyReused`] when another post was created under the key, or the database's.
+    /// [`BlogError::ReadOnly`], then [`BlogError::KeyReused`] when another post was created under the key, or the
+    /// database's.
     pub async fn create_idempotent(
         &self,
         rights: Rights,

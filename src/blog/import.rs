@@ -1,8 +1,8 @@
 //! Imports users and posts from the Python system's SQLite file, in one transaction.
 //!
-//! In an empty database, rows keep their ids, so that links stay valid. In any other, rows get new ids, and existing rows are not
-//! changed: users are recognised by object id, posts by author and time of creation to the microsecond, which never change. So
-//! another run adds only what is new.
+//! In an empty database, rows keep their ids, so that links stay valid. In any other, rows get new ids, and existing
+//! rows are not changed: users are recognised by object id, posts by author and time of creation to the microsecond,
+//! which never change. So another run adds only what is new.
 
 use std::{collections::HashMap, path::Path};
 
@@ -84,7 +84,8 @@ pub enum ImportError {
 /// Imports the file. Blocks.
 ///
 /// # Errors
-/// When the file cannot be read, rows are invalid and not to be skipped, or the database fails. Then nothing is changed.
+/// When the file cannot be read, rows are invalid and not to be skipped, or the database fails. Then nothing is
+/// changed.
 pub fn run(database: &Database, import: Import<'_>) -> Result<Report, ImportError> {
     let mut file = LegacyFile::open(import.file)?;
     database.connect()?.transaction(|connection| {

@@ -25,8 +25,8 @@ pub struct Post {
 }
 
 impl Post {
-    /// The version, for the `ETag`: it changes whenever the post or its author changes. Both times increase with every change,
-    /// so no two states have the same sum.
+    /// The version, for the `ETag`: it changes whenever the post or its author changes. Both times increase with every
+    /// change, so no two states have the same sum.
     pub fn version(&self) -> Version {
         Version(
             self.updated_at
@@ -162,7 +162,7 @@ pub struct Page {
     pub is_current: bool,
     /// The approximate size of the posts, in bytes.
     pub bytes: usize,
-    /// Where the next page begins; `None` on the last page. In a search a number of posts, since ranks change with every
-    /// post.
+    /// Where the next page begins; `None` on the last page. In a search a number of posts, since ranks change with
+    /// every post.
     pub next: Option<Paging>,
 }

@@ -1,5 +1,5 @@
-//! Sample data: users and posts that read as if people had written them. The same seed gives the same bytes, including times and
-//! object ids: nothing here depends on the clock or on the system's random numbers.
+//! Sample data: users and posts that read as if people had written them. The same seed gives the same bytes, including
+//! times and object ids: nothing here depends on the clock or on the system's random numbers.
 
 mod rng;
 mod text;

@@ -1,5 +1,5 @@
-//! The rules: a caller who may only read writes nothing; only the author, or a caller who may manage, changes or deletes a post,
-//! and only the version that they saw.
+//! The rules: a caller who may only read writes nothing; only the author, or a caller who may manage, changes or
+//! deletes a post, and only the version that they saw.
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
@@ -28,7 +28,8 @@ pub enum BlogError {
     /// The post does not satisfy the caller's precondition.
     #[error("the post has changed meanwhile")]
     Stale,
-    /// A search was given a cursor. The order of its results changes with every post, so a position in it means nothing later.
+    /// A search was given a cursor. The order of its results changes with every post, so a position in it means nothing
+    /// later.
     #[error("a search has no cursor; use skip")]
     NoCursorInSearch,
     /// The author has created another post under the same idempotency key.
@@ -54,8 +55,9 @@ impl Blog {
         Self { database }
     }
 
-    /// Returns the user, created if new (then `true`). Takes over a changed display name from a token that was issued later than
-    /// the token of the stored name. An empty name is ignored: some of a person's tokens hold a name, others do not.
+    /// Returns the user, created if new (then `true`). Takes over a changed display name from a token that was issued
+    /// later than the token of the stored name. An empty name is ignored: some of a person's tokens hold a name, others
+    /// do not.
     ///
     /// # Errors
     /// The database's.
@@ -77,7 +79,8 @@ impl Blog {
             .await
     }
 
-    /// Takes over an existing user's name from a token. Does nothing if the user does not exist, or if a later token was recorded.
+    /// Takes over an existing user's name from a token. Does nothing if the user does not exist, or if a later token
+    /// was recorded.
     ///
     /// # Errors
     /// The database's.
@@ -108,8 +111,8 @@ impl Blog {
             .await
     }
 
-    /// The current version of the data, for caches; `None` where there is no cheap way to read it. Takes microseconds, on the
-    /// calling thread.
+    /// The current version of the data, for caches; `None` where there is no cheap way to read it. Takes microseconds,
+    /// on the calling thread.
     ///
     /// # Errors
     /// The database's.
@@ -143,12 +146,12 @@ impl Blog {
             .await
     }
 
-    /// Changes a post of the actor, or any post if the actor may manage; only if it satisfies the precondition. An empty change
-    /// does nothing.
+    /// Changes a post of the actor, or any post if the actor may manage; only if it satisfies the precondition. An
+    /// empty change does nothing.
     ///
     /// # Errors
-    /// In this order: [`BlogError::NotFound`], [`BlogError::ReadOnly`], [`BlogError::NotAuthor`], [`BlogError::Stale`]; or the
-    /// database's.
+    /// In this order: [`BlogError::NotFound`], [`BlogError::ReadOnly`], [`BlogError::NotAuthor`], [`BlogError::Stale`];
+    /// or the database's.
     pub async fn change(
         &self,
         actor: Actor,
@@ -220,7 +223,8 @@ pub(super) fn insert(connection: &mut Connection<'_>, author: User, draft: &Draf
     })
 }
 
-/// The rule for changes and deletions. It runs in the transaction that writes, so that the post cannot change in between.
+/// The rule for changes and deletions. It runs in the transaction that writes, so that the post cannot change in
+/// between.
 fn authorize_change(
     connection: &mut Connection<'_>,
     actor: Actor,
@@ -273,7 +277,8 @@ fn rename_if_later(
     let is_later = match issued_at {
         Some(issued_at) => {
             let is_later = users::record_name_token(connection, user.id, issued_at)?;
-            // On PostgreSQL, recording may have waited for another transaction, which renamed the user after this one read the row.
+            // On PostgreSQL, recording may have waited for another transaction, which renamed the user after this one
+            // read the row.
             *user = users::get(connection, user.key.tenant_id, user.key.object_id)?.into();
             is_later
         }

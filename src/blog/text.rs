@@ -1,5 +1,5 @@
-//! Title, content and display name, parsed once at the edge, so that invalid ones do not exist inside. Text is normalised to
-//! Unicode's form C, so that texts that look the same are equal in searches and comparisons.
+//! Title, content and display name, parsed once at the edge, so that invalid ones do not exist inside. Text is
+//! normalised to Unicode's form C, so that texts that look the same are equal in searches and comparisons.
 
 use std::borrow::Cow;
 
@@ -53,8 +53,8 @@ impl Title {
 pub struct Content(String);
 
 impl Content {
-    /// Parses a content of at most `max_chars` characters. CR LF, which browsers send, and a single CR become LF. White space
-    /// around it stays: the first line may be indented.
+    /// Parses a content of at most `max_chars` characters. CR LF, which browsers send, and a single CR become LF. White
+    /// space around it stays: the first line may be indented.
     ///
     /// # Errors
     /// When the content has no visible character, is too long, or contains control characters.
@@ -79,8 +79,8 @@ impl Content {
 /// The display name of a user whose tokens have no usable name.
 pub const UNKNOWN_NAME: &str = "Unknown user";
 
-/// Cleans a display name from a token or another database: removes control characters and surrounding white space, and cuts it to
-/// 200 characters. `None` when no visible character is left.
+/// Cleans a display name from a token or another database: removes control characters and surrounding white space, and
+/// cuts it to 200 characters. `None` when no visible character is left.
 pub fn clean_display_name(text: &str) -> Option<String> {
     let printable: String = text
         .nfc()
@@ -125,8 +125,8 @@ fn is_line_separator(c: char) -> bool {
     matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// Whether a character is visible: no white space, control character, zero-width character, filler, direction mark or variation
-/// selector (Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern).
+/// Whether a character is visible: no white space, control character, zero-width character, filler, direction mark or
+/// variation selector (Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern).
 fn is_visible(c: char) -> bool {
     let ignorable = matches!(c,
         '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
@@ -174,13 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_the_same_is_kept_the_same_and_counted_so() {
+    fn texts_that_look_the_same_are_stored_and_counted_the_same() {
         assert_eq!(Title::parse("cafe\u{301}").expect("a title").as_str(), "café");
         assert_eq!(Content::parse("A\u{30A}\r\n", 2).expect("a content").as_str(), "Å\n");
         assert_eq!(clean_display_name("Rene\u{301}e").as_deref(), Some("Renée"));
         assert!(
             Title::parse(&"e\u{301}".repeat(200)).is_ok(),
-            "two hundred characters, as they are kept"
+            "two hundred characters in the stored form"
         );
         assert_eq!(
             Title::parse("ﬁ ²").expect("a title").as_str(),

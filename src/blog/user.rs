@@ -10,7 +10,7 @@ pub use crate::user_key::UserKey;
 pub struct TokenName<'a> {
     /// For display only. Without visible characters, the token has no name.
     pub name: &'a str,
-    /// `iat`: seconds since 1970. `None` for a name that comes from no token: it is always taken over, and no token is
+    /// `iat`: seconds since 1970. `None` for a name that comes from no token: it is always stored, and no token is
     /// recorded for it.
     pub issued_at: Option<i64>,
 }

@@ -7,8 +7,8 @@ use super::{Connection, DbError, postgres, sqlite};
 /// Posts that are indexed in one transaction.
 const INDEX_BATCH: usize = 1000;
 
-/// A connection to either database, owned by the caller. On SQLite it competes with the writer thread for the write lock, as
-/// another process would.
+/// A connection to either database, owned by the caller. On SQLite it competes with the writer thread for the write
+/// lock, as another process would.
 pub enum BlockingConnection {
     /// SQLite.
     Sqlite(SqliteConnection),
@@ -39,8 +39,8 @@ impl BlockingConnection {
         }
     }
 
-    /// Indexes all pending posts for full-text search; calls `progress` with the number of each batch. PostgreSQL's index
-    /// is always up to date.
+    /// Indexes all pending posts for full-text search; calls `progress` with the number of each batch. PostgreSQL's
+    /// index is always up to date.
     ///
     /// # Errors
     /// The database's; batches before it stay indexed.

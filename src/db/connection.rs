@@ -1,8 +1,8 @@
 //! A connection to either database, so that repository code is written once.
 //!
 //! A repository function takes a [`Connection`] and writes its query once, in `on_either!`, which compiles it for each
-//! database. Diesel's `MultiConnection` does the same at run time, but does not support `ON CONFLICT` and boxes every bound
-//! value.
+//! database. Diesel's `MultiConnection` does the same at run time, but does not support `ON CONFLICT` and boxes every
+//! bound value.
 
 use diesel::{pg::PgConnection, sqlite::SqliteConnection};
 

@@ -1,8 +1,8 @@
 //! The kind of a database error: whether a retry may succeed, and whether its connection can still be used.
 //!
-//! Diesel reports the SQLSTATE of some errors as their kind. For all others it passes on only the server's message, which
-//! PostgreSQL translates by `lc_messages`, or SQLite's message without the result code. So this is the only place that
-//! looks at the text of a statement's error.
+//! Diesel reports the SQLSTATE of some errors as their kind. For all others it passes on only the server's message,
+//! which PostgreSQL translates by `lc_messages`, or SQLite's message without the result code. So this is the only place
+//! that looks at the text of a statement's error.
 
 mod postgres_messages;
 

@@ -28,11 +28,11 @@ pub struct StoredResponse {
     pub created_at: DateTime<Utc>,
 }
 
-/// Makes other transactions that use this user's keys wait until this one ends: two that look for the same key at the same
-/// time would both find nothing.
+/// Makes other transactions that use this user's keys wait until this one ends: two that look for the same key at the
+/// same time would both find nothing.
 pub fn lock_keys(connection: &mut Connection<'_>, user_id: i64) -> Result<(), DbError> {
-    // On SQLite, the transaction holds the only write lock. On PostgreSQL, this lock does not block inserts of posts that
-    // refer to the user.
+    // On SQLite, the transaction holds the only write lock. On PostgreSQL, this lock does not block inserts of posts
+    // that refer to the user.
     if let Connection::Postgres(c) = connection {
         users::table
             .find(user_id)

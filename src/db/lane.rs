@@ -106,3 +106,66 @@ impl Lane {
         self.turns.is_closed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(30)
+    }
+
+    #[tokio::test]
+    async fn work_beyond_the_queue_is_rejected_at_once() {
+        let lane = Lane::new(1, 0);
+        let turn = lane.enter(soon()).await.expect("the only turn");
+        assert_eq!(lane.enter(soon()).await.expect_err("no queue"), NoTurn::Full);
+        drop(turn);
+        assert!(lane.enter(soon()).await.is_ok(), "the turn is free again");
+    }
+
+    #[tokio::test]
+    async fn waiting_work_gets_a_turn_or_its_deadline_passes() {
+        let lane = Arc::new(Lane::new(1, 1));
+        let turn = lane.enter(soon()).await.expect("the only turn");
+        assert_eq!(lane.enter(Instant::now()).await.expect_err("no turn"), NoTurn::Deadline);
+        let waiting = tokio::spawn({
+            let lane = Arc::clone(&lane);
+            async move { lane.enter(soon()).await.is_ok() }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(lane.enter(soon()).await.expect_err("one waits already"), NoTurn::Full);
+        drop(turn);
+        assert!(waiting.await.expect("no panic"));
+    }
+
+    #[tokio::test]
+    async fn shared_turns_are_used_when_the_own_ones_are_taken() {
+        let lane = Lane::new(1, 0);
+        let shared = Arc::new(Semaphore::new(1));
+        let _own = lane.enter_or_share(Some(&shared), soon()).await.expect("its own turn");
+        assert_eq!(shared.available_permits(), 1);
+        let _shared = lane
+            .enter_or_share(Some(&shared), soon())
+            .await
+            .expect("the shared turn");
+        let third = lane.enter_or_share(Some(&shared), soon()).await;
+        assert_eq!(third.expect_err("no third turn"), NoTurn::Full);
+    }
+
+    #[tokio::test]
+    async fn a_closed_lane_rejects_all_work() {
+        let lane = Arc::new(Lane::new(1, 1));
+        let _turn = lane.enter(soon()).await.expect("the only turn");
+        let waiting = tokio::spawn({
+            let lane = Arc::clone(&lane);
+            async move { lane.enter(soon()).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        lane.close();
+        assert_eq!(waiting.await.expect("no panic"), Err(NoTurn::Closed));
+        assert_eq!(lane.enter(soon()).await.expect_err("closed"), NoTurn::Closed);
+    }
+}

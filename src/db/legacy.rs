@@ -1,5 +1,5 @@
-//! Reads the Python system's SQLite file: tables `users` and `blog_posts` as SQLModel created them. Also prepares the target
-//! database for the import.
+//! Reads the Python system's SQLite file: tables `users` and `blog_posts` as SQLModel created them. Also prepares the
+//! target database for the import.
 
 use std::path::{self, Path};
 

@@ -1,7 +1,7 @@
 //! Schema migrations, embedded in the binary, with the same versions for both databases.
 //!
-//! A run is one transaction under a lock: two processes that start at the same time do not conflict, and a migration that
-//! fails leaves the database unchanged.
+//! A run is one transaction under a lock: two processes that start at the same time do not conflict, and a migration
+//! that fails leaves the database unchanged.
 
 mod preflight;
 

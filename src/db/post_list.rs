@@ -26,9 +26,9 @@ impl PostFilter {
     }
 }
 
-/// A version of the posts and their authors. Triggers maintain it, so it covers the changes of every program, and those made
-/// by hand. If two versions of a database are equal, no post and no author differs between them. `state` is random, so this
-/// holds even after the database was replaced with an older copy.
+/// A version of the posts and their authors. Triggers maintain it, so it covers the changes of every program, and those
+/// made by hand. If two versions of a database are equal, no post and no author differs between them. `state` is
+/// random, so this holds even after the database was replaced with an older copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataVersion {
     posts: i64,
@@ -155,8 +155,8 @@ fn collect(rows: impl Iterator<Item = QueryResult<Columns>>, limits: PageLimits)
     Ok(page)
 }
 
-/// The keyset of the page that skips this many posts; `None` when there are fewer. Takes time in proportion to `skip`: it
-/// walks an index, though not the posts.
+/// The keyset of the page that skips this many posts; `None` when there are fewer. Takes time in proportion to `skip`:
+/// it walks an index, though not the posts.
 pub fn skip(connection: &mut Connection<'_>, filter: &PostFilter, skip: i64) -> Result<Option<Keyset>, DbError> {
     if skip == 0 {
         return Ok(Some(Keyset::TOP));
@@ -186,8 +186,8 @@ pub fn count(connection: &mut Connection<'_>, filter: &PostFilter) -> Result<i64
     .get_result(c))?)
 }
 
-/// The current version of the posts and authors: one row, in a few microseconds. `None` on PostgreSQL, where reading it would
-/// take as long as reading a post.
+/// The current version of the posts and authors: one row, in a few microseconds. `None` on PostgreSQL, where reading it
+/// would take as long as reading a post.
 pub fn data_version(connection: &mut Connection<'_>) -> Result<Option<DataVersion>, DbError> {
     let Connection::Sqlite(c) = connection else {
         return Ok(None);

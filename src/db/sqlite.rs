@@ -1,9 +1,9 @@
-//! SQLite, embedded: short reads on the calling thread, long reads and searches on other threads, all writes through one
-//! writer.
+//! SQLite, embedded: short reads on the calling thread, long reads and searches on other threads, all writes through
+//! one writer.
 //!
-//! A read by key takes some microseconds; handing it to another thread takes longer. So a short read runs on the calling
-//! thread, on that thread's connection. One writer that commits all queued writes as one transaction writes eight times as
-//! much as many writers do with the same durability, and no write starves.
+//! A read by key takes some microseconds; handing it to another thread takes longer. So a short read runs on the
+//! calling thread, on that thread's connection. One writer that commits all queued writes as one transaction writes
+//! eight times as much as many writers do with the same durability, and no write starves.
 
 mod busy_retry;
 mod file;
@@ -11,6 +11,7 @@ mod long_reads;
 mod open;
 pub(super) mod path;
 mod search_index;
+mod search_stop;
 mod searches;
 mod short_reads;
 mod writer;
@@ -65,8 +66,8 @@ impl SqliteDatabase {
         })
     }
 
-    /// Opens the connections that this many serving threads, the long reads and the searches will need: later, the process
-    /// may have run out of file descriptors.
+    /// Opens the connections that this many serving threads, the long reads and the searches will need: later, the
+    /// process may have run out of file descriptors.
     pub fn prepare(&self, threads: usize) -> Result<(), DbError> {
         self.short_reads.prepare(threads)?;
         self.long_reads.prepare()?;
@@ -101,8 +102,8 @@ impl SqliteDatabase {
         self.searches.run(self.catch_up(), work).await
     }
 
-    /// Lets the full-text index catch up with the writes of all processes. After a burst of writes it catches up only in
-    /// part, so that the search does not wait too long; the writer indexes the rest when it is idle.
+    /// Lets the full-text index catch up with the writes of all processes. After a burst of writes it catches up only
+    /// in part, so that the search does not wait too long; the writer indexes the rest when it is idle.
     async fn catch_up(&self) -> Result<(), DbError> {
         for _ in 0..MAX_STEPS_BEFORE_SEARCH {
             let is_behind = |connection: &mut Connection<'_>| match connection {
@@ -133,8 +134,8 @@ impl SqliteDatabase {
         open::for_writing(&self.file)
     }
 
-    /// Finishes queued writes and closes every connection, the writer's last: closing the last connection checkpoints the
-    /// WAL.
+    /// Finishes queued writes and closes every connection, the writer's last: closing the last connection checkpoints
+    /// the WAL.
     pub fn close(&self) {
         self.searches.close();
         self.short_reads.close();

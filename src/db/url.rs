@@ -26,8 +26,8 @@ impl DatabaseUrl {
     /// Parses the forms that [`DatabaseAddress::parse`] accepts, and makes a path absolute.
     ///
     /// # Errors
-    /// When the text is neither a path nor a URL of the two databases, or names SQLite in memory, where each connection would
-    /// open a separate database.
+    /// When the text is neither a path nor a URL of the two databases, or names SQLite in memory, where each connection
+    /// would open a separate database.
     pub fn parse(text: &str) -> Result<Self, DbError> {
         match DatabaseAddress::parse(text).map_err(DbError::Url)? {
             DatabaseAddress::Postgres { url, shown, .. } => Ok(Self::Postgres { url, shown }),

@@ -106,7 +106,8 @@ pub fn rename(
     Ok(())
 }
 
-/// When the token that the user's name comes from was issued, in seconds since 1970; `None` if the name comes from no token.
+/// When the token that the user's name comes from was issued, in seconds since 1970; `None` if the name comes from no
+/// token.
 pub fn name_issued_at(connection: &mut Connection<'_>, id: i64) -> Result<Option<i64>, DbError> {
     Ok(on_either!(connection, |c| name_tokens::table
         .find(id)

@@ -1,8 +1,7 @@
-//! The AADSTS codes that blogctl knows: what each means and who must do what about it
+//! Entra ID's errors, and the AADSTS codes that blogctl knows: what each means and what to do
 //! (Microsoft Learn, "Microsoft Entra authentication and authorization error codes").
 //!
-//! An error answer never carries a secret through here: Entra's text is cut to its first line, and whatever looks like
-//! a token is taken out.
+//! No secret gets into messages: Entra's text is cut to its first line, and parts that look like a token are removed.
 
 mod known;
 
@@ -14,53 +13,54 @@ use super::claims_request::ClaimsChallenge;
 use crate::guid;
 
 /// A GUID has 36 characters, the shortest client secret 40.
-const LONGEST_HARMLESS_RUN: usize = 36;
+const MAX_HARMLESS_RUN: usize = 36;
 const MAX_DESCRIPTION_CHARS: usize = 400;
 
-/// What kind of remedy an error needs.
+/// What kind of action resolves an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remedy {
-    /// The certificate must be registered, or replaced by one that is.
+pub enum ErrorCategory {
+    /// An operator must register the certificate, or use one that is registered.
     Certificate,
-    /// An operator must mend the registration or the settings.
+    /// An operator must correct the registration or the settings.
     Configuration,
     /// An administrator or the user must consent.
     Consent,
     /// The user must sign in again.
     SignInAgain,
-    /// Unknown to blogctl, or passing.
+    /// Unknown to blogctl, or transient.
     Other,
 }
 
-/// A code that blogctl knows, and what it says about it.
+/// A code that blogctl knows.
 #[derive(Debug, Clone, Copy)]
 pub struct KnownCode {
     /// The number after `AADSTS`.
     pub code: u32,
-    /// What kind of remedy it needs.
-    pub remedy: Remedy,
+    /// What kind of action resolves it.
+    pub category: ErrorCategory,
     /// One sentence: what happened.
     pub cause: &'static str,
-    /// Who must do what, and where in the portal.
-    pub advice: &'static str,
+    /// What to do, by whom, and where in the portal.
+    pub hint: &'static str,
 }
 
-/// An error answer of Entra's authorize or token endpoint, by its AADSTS code.
+/// An error of Entra's authorize or token endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntraError {
     /// OAuth 2.0 error code, such as `invalid_client` (RFC 6749 §5.2).
     pub error: String,
-    /// AADSTS number, such as 700027, when the answer names one.
+    /// AADSTS number, such as 700027, if the error has one.
     pub code: Option<u32>,
-    /// Entra's description, cleaned, first line only.
+    /// The first line of Entra's description, without anything that may be a secret.
     pub description: String,
-    /// Entra's correlation id, for its support.
+    /// Correlation id, for Microsoft's support.
     pub correlation_id: Option<String>,
-    /// What a new sign-in must ask for (`interaction_required`, Microsoft Learn "Claims challenges").
+    /// The claims that a new sign-in must request (`interaction_required`, Microsoft Learn "Claims challenges").
     pub claims: Option<Box<ClaimsChallenge>>,
 }
 
-/// The token endpoint's error answer (RFC 6749 §5.2 and Entra's own members). One member that is odd must not hide the others.
+/// The token endpoint's error response (RFC 6749 §5.2, and Entra's own members). A member of the wrong type must not hide the
+/// others.
 #[derive(Deserialize)]
 struct ErrorBody {
     error: String,
@@ -74,15 +74,15 @@ struct ErrorBody {
     claims: Value,
 }
 
-/// How advice for the operator begins on a visitor's page.
+/// Start of hints for the operator on a visitor's page.
 const OPERATOR_MUST: &str = "The operator must ";
 
-/// AADSTS501051: the API demands that callers are assigned to a role, and an application that acts for users only is not. The
-/// credential was accepted by then.
+/// AADSTS501051: the API accepts only callers that are assigned to it, and an application that acts only for users is not. Entra
+/// sends it after it has accepted the credential.
 pub const APPLICATION_NOT_ASSIGNED: u32 = 501_051;
 
 impl EntraError {
-    /// From the body of the token endpoint's error answer; `None` when it is not one.
+    /// Parses the body of the token endpoint's error response; `None` when it is something else.
     pub fn from_token_endpoint(body: &[u8]) -> Option<Self> {
         let body: ErrorBody = serde_json::from_slice(body).ok()?;
         let description = body.error_description.as_str().unwrap_or_default();
@@ -100,7 +100,7 @@ impl EntraError {
         })
     }
 
-    /// From the `error` and `error_description` parameters that the authorize endpoint sends to the redirect URI.
+    /// Takes the `error` and `error_description` parameters that the authorize endpoint sends to the redirect URI.
     pub fn from_callback(error: &str, error_description: &str) -> Self {
         Self {
             error: error_name(error),
@@ -113,60 +113,62 @@ impl EntraError {
         }
     }
 
-    /// What kind of remedy it needs.
-    pub fn remedy(&self) -> Remedy {
+    /// What kind of action resolves it.
+    pub fn category(&self) -> ErrorCategory {
         if let Some(known) = self.known() {
-            return known.remedy;
+            return known.category;
         }
         match self.error.as_str() {
-            "invalid_grant" | "interaction_required" | "login_required" => Remedy::SignInAgain,
-            "consent_required" | "access_denied" => Remedy::Consent,
-            "invalid_client" | "unauthorized_client" | "invalid_resource" | "invalid_scope" => Remedy::Configuration,
-            _ => Remedy::Other,
+            "invalid_grant" | "interaction_required" | "login_required" => ErrorCategory::SignInAgain,
+            "consent_required" | "access_denied" => ErrorCategory::Consent,
+            "invalid_client" | "unauthorized_client" | "invalid_resource" | "invalid_scope" => {
+                ErrorCategory::Configuration
+            }
+            _ => ErrorCategory::Other,
         }
     }
 
-    /// One sentence: what happened. In words of our own, by code.
+    /// One sentence: what happened. Chosen by code, never Entra's text.
     pub fn cause(&self) -> &'static str {
-        self.known().map_or("Entra ID refused the request", |known| known.cause)
+        self.known()
+            .map_or("Entra ID rejected the request", |known| known.cause)
     }
 
-    /// One or two sentences: who must do what, and where in the portal.
-    pub fn advice(&self) -> &'static str {
+    /// One or two sentences: what to do, by whom, and where in the portal.
+    pub fn hint(&self) -> &'static str {
         if let Some(known) = self.known() {
-            return known.advice;
+            return known.hint;
         }
-        match self.remedy() {
-            Remedy::SignInAgain => "Sign in again.",
-            Remedy::Consent => "Sign in again and accept what the application asks for, or ask an administrator to.",
-            Remedy::Configuration | Remedy::Certificate => {
+        match self.category() {
+            ErrorCategory::SignInAgain => "Sign in again.",
+            ErrorCategory::Consent => {
+                "Sign in again and accept the permissions that the application asks for, or ask an administrator to do so."
+            }
+            ErrorCategory::Configuration | ErrorCategory::Certificate => {
                 "The operator must compare this site's settings with the app registration in the Entra admin center."
             }
-            Remedy::Other => {
-                "Try again in a moment; if it goes on, give the code and the correlation id to the operator of this site."
+            ErrorCategory::Other => {
+                "Try again in a moment. If the error persists, give the code and the correlation id to the operator of this site."
             }
         }
     }
 
-    /// The advice as a remedy for the operator, who need not be told who must do it: lower case, no full stop.
-    pub fn remedy_of_operator(&self) -> String {
-        let advice = self.advice();
-        let advice = advice
-            .strip_prefix(OPERATOR_MUST)
-            .unwrap_or(advice)
-            .trim_end_matches('.');
-        let mut chars = advice.chars();
+    /// [`Self::hint`] for the operator: without "The operator must", in lower case, without a full stop.
+    pub fn operator_hint(&self) -> String {
+        let hint = self.hint();
+        let hint = hint.strip_prefix(OPERATOR_MUST).unwrap_or(hint).trim_end_matches('.');
+        let mut chars = hint.chars();
         chars
             .next()
             .map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
     }
 
-    /// Whether blogctl knows the code, so that cause and advice are about it.
+    /// Whether blogctl knows the code, so that cause and hint are specific to it.
     pub fn is_known(&self) -> bool {
         self.known().is_some()
     }
 
-    /// The code as Entra writes it, such as `AADSTS700027`, or the OAuth error when there is none.
+    /// The code as Entra writes it, such as `AADSTS700027`, or the OAuth error without one.
     pub fn label(&self) -> String {
         self.code
             .map_or_else(|| self.error.clone(), |code| format!("AADSTS{code}"))
@@ -178,8 +180,8 @@ impl EntraError {
     }
 }
 
-/// An OAuth error code is a short word (RFC 6749 §4.1.2.1); anything else becomes `unknown_error`, since it comes
-/// through the browser and ends on a page and in the log.
+/// An OAuth error code is a short word (RFC 6749 §4.1.2.1). Anything else becomes `unknown_error`, since the parameter comes
+/// through the browser and goes into a page and the log.
 fn error_name(error: &str) -> String {
     let sane = (1..=64).contains(&error.len())
         && error
@@ -202,7 +204,7 @@ fn parse_guid(text: &str) -> Option<String> {
     guid::parse(text).map(|id| id.to_string())
 }
 
-/// The first line, without Entra's trace ids and without anything that could be a token, a code or a secret.
+/// The first line, without Entra's trace ids and without anything that may be a token, a code or a secret.
 fn clean(description: &str) -> String {
     let line = description.lines().next().unwrap_or_default();
     let line = line.split(" Trace ID:").next().unwrap_or_default();
@@ -220,12 +222,12 @@ fn clean(description: &str) -> String {
     text.trim_end().chars().take(MAX_DESCRIPTION_CHARS).collect()
 }
 
-/// A long run of base64url and its relatives, but for thumbprints in hex, which say which certificate was meant, and
-/// host names.
+/// A long run of base64url or similar characters. Thumbprints in hex, which identify a certificate, and host names are
+/// harmless.
 fn may_be_secret(run: &str) -> bool {
     let is_thumbprint = matches!(run.len(), 40 | 64) && run.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_host = run.ends_with("microsoftonline.com") || run.ends_with("microsoftonline.us");
-    run.len() > LONGEST_HARMLESS_RUN && !is_thumbprint && !is_host
+    run.len() > MAX_HARMLESS_RUN && !is_thumbprint && !is_host
 }
 
 #[cfg(test)]
@@ -233,12 +235,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_is_read_from_error_codes_and_else_from_the_description() {
+    fn a_code_is_read_from_error_codes_or_else_from_the_description() {
         let body = br#"{"error":"invalid_client","error_description":"AADSTS700027: nope","error_codes":[7000215]}"#;
         assert_eq!(EntraError::from_token_endpoint(body).unwrap().code, Some(7_000_215));
         let body = br#"{"error":"invalid_client","error_description":"AADSTS700027: nope"}"#;
         let error = EntraError::from_token_endpoint(body).unwrap();
-        assert_eq!((error.code, error.remedy()), (Some(700_027), Remedy::Certificate));
+        assert_eq!(
+            (error.code, error.category()),
+            (Some(700_027), ErrorCategory::Certificate)
+        );
         assert_eq!(error.label(), "AADSTS700027");
         for odd in [
             &br#"{"error":"invalid_client","error_description":null,"error_codes":[7000215],"correlation_id":7}"#[..],
@@ -250,14 +255,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_error_answer_is_none() {
+    fn anything_else_than_an_error_response_is_none() {
         for body in [&b""[..], b"<html>", b"{}", b"[]", br#"{"error":7}"#] {
             assert_eq!(EntraError::from_token_endpoint(body), None);
         }
     }
 
     #[test]
-    fn a_token_in_the_description_is_taken_out() {
+    fn a_token_in_the_description_is_removed() {
         let token = format!("eyJ{}.eyJ{}.{}", "a".repeat(60), "b".repeat(60), "c".repeat(200));
         let error = EntraError::from_callback(
             "invalid_request",
@@ -301,40 +306,40 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_gets_each_advice_as_a_remedy_that_stands_by_itself() {
+    fn each_operator_hint_is_a_complete_instruction() {
         for known in KNOWN {
             let error = EntraError::from_callback("e", &format!("AADSTS{}: x", known.code));
-            let remedy = error.remedy_of_operator();
+            let hint = error.operator_hint();
             assert!(
-                remedy.starts_with(|c: char| c.is_lowercase()) && !remedy.ends_with('.'),
-                "{remedy}"
+                hint.starts_with(|c: char| c.is_lowercase()) && !hint.ends_with('.'),
+                "{hint}"
             );
-            assert!(!remedy.starts_with("the operator"), "{remedy}");
+            assert!(!hint.starts_with("the operator"), "{hint}");
             assert!(
-                !["set it", "look at it"].iter().any(|start| remedy.starts_with(start)),
-                "{remedy}"
+                !["set it", "look at it"].iter().any(|start| hint.starts_with(start)),
+                "{hint}"
             );
-            if known.remedy != Remedy::SignInAgain {
-                assert!(remedy.split_whitespace().count() >= 5, "{}: {remedy}", known.code);
+            if known.category != ErrorCategory::SignInAgain {
+                assert!(hint.split_whitespace().count() >= 5, "{}: {hint}", known.code);
             }
         }
-        let unknown = EntraError::from_callback("invalid_client", "AADSTS1: x").remedy_of_operator();
+        let unknown = EntraError::from_callback("invalid_client", "AADSTS1: x").operator_hint();
         assert!(unknown.starts_with("compare this site's settings with"), "{unknown}");
     }
 
     #[test]
     fn without_a_code_the_oauth_error_decides() {
         assert_eq!(
-            EntraError::from_callback("interaction_required", "").remedy(),
-            Remedy::SignInAgain
+            EntraError::from_callback("interaction_required", "").category(),
+            ErrorCategory::SignInAgain
         );
         assert_eq!(
-            EntraError::from_callback("temporarily_unavailable", "").remedy(),
-            Remedy::Other
+            EntraError::from_callback("temporarily_unavailable", "").category(),
+            ErrorCategory::Other
         );
         assert_eq!(
-            EntraError::from_callback("invalid_client", "").remedy(),
-            Remedy::Configuration
+            EntraError::from_callback("invalid_client", "").category(),
+            ErrorCategory::Configuration
         );
     }
 

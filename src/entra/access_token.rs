@@ -1,8 +1,7 @@
-//! Validation of access tokens: the only place where a [`Principal`] is made.
+//! Validation of access tokens: the only place that creates a [`Principal`].
 //!
-//! What is checked, and against what: Microsoft Learn "Access token claims reference" and "Validate tokens", RFC 8725
-//! (JWT best current practices). A token that passes is remembered by its SHA-256, so that its signature is verified
-//! once and not for each request.
+//! The checks follow Microsoft Learn "Access token claims reference" and "Validate tokens", and RFC 8725 (JWT best current
+//! practices). Verified tokens are cached by their SHA-256, so that each signature is verified once and not for each request.
 
 mod audience;
 mod bearer_token;
@@ -17,14 +16,14 @@ mod verified_cache;
 use std::sync::Arc;
 
 use audience::Audience;
-pub use audience::{is_audience, names_of_api};
-pub use bearer_token::PresentedToken;
+pub use audience::{api_names, is_audience};
+pub use bearer_token::BearerToken;
 use claims::Claims;
-pub use error::{Claim, Forbidden, Refusal, TokenError};
+pub use error::{Claim, Forbidden, Rejection, TokenError};
 use policy::Policy;
-use rejected_cache::RefusedTokens;
+use rejected_cache::RejectedTokenCache;
 use tenants::Tenants;
-use verified_cache::RememberedTokens;
+use verified_cache::VerifiedTokenCache;
 
 use super::{
     Principal, Provider,
@@ -33,17 +32,17 @@ use super::{
 };
 use crate::config::ApiSettings;
 
-/// Validates access tokens for one API of one tenant, and remembers the verified ones.
+/// Validates access tokens for one API, and caches the results.
 pub struct AccessTokenValidator {
     provider: Arc<Provider>,
     audience: Audience,
     authorization_uri: String,
     tenants: Tenants,
     policy: Policy,
-    /// How far the clocks of Entra and this machine may be apart, in seconds.
+    /// Accepted difference between Entra's clock and this machine's, in seconds.
     skew: i64,
-    remembered: RememberedTokens,
-    refused: RefusedTokens,
+    verified_tokens: VerifiedTokenCache,
+    rejected_tokens: RejectedTokenCache,
 }
 
 impl AccessTokenValidator {
@@ -56,29 +55,29 @@ impl AccessTokenValidator {
             audience: Audience::new(settings),
             policy: Policy::new(settings),
             skew: i64::from(settings.clock_skew_seconds),
-            remembered: RememberedTokens::new(),
-            refused: RefusedTokens::new(),
+            verified_tokens: VerifiedTokenCache::new(),
+            rejected_tokens: RejectedTokenCache::new(),
         }
     }
 
-    /// What came of a token before: verified, while it has not expired, or refused a moment ago; both while the keys of
-    /// that time still count.
-    pub fn recall(&self, token: &PresentedToken<'_>) -> Option<Result<Arc<Principal>, TokenError>> {
-        // Also when the token is remembered: this is what sets off the hourly refresh.
+    /// The cached outcome for a token: verified and not expired, or rejected a moment ago. An outcome is dropped when the keys
+    /// that led to it no longer count.
+    pub fn cached(&self, token: &BearerToken<'_>) -> Option<Result<Arc<Principal>, TokenError>> {
+        // Called even for a cached token: this call starts the hourly refresh of the keys.
         let generation = self.provider.keys_in_memory()?.generation();
-        let principal = self.remembered.get(token.digest(), generation, self.now()).map(Ok);
-        principal.or_else(|| self.refused.get(token.digest(), generation).map(Err))
+        let principal = self.verified_tokens.get(token.digest(), generation, self.now()).map(Ok);
+        principal.or_else(|| self.rejected_tokens.get(token.digest(), generation).map(Err))
     }
 
-    /// Validates with what is in memory; `None` when a key must be fetched first: then call [`Self::validate`] on a
-    /// thread that may block. Takes microseconds: 1 for a remembered token, 25 for a new one.
+    /// Validates with the keys in memory. `None` when a key must be fetched first: then call [`Self::validate`] on a
+    /// thread that may block. Takes 1 microsecond for a cached token, 25 for a new one.
     pub fn validate_now(&self, token: &str) -> Option<Result<Arc<Principal>, TokenError>> {
-        let token = PresentedToken::new(token);
-        self.recall(&token).or_else(|| self.verify_now(&token))
+        let token = BearerToken::new(token);
+        self.cached(&token).or_else(|| self.verify_now(&token))
     }
 
-    /// [`Self::validate_now`] for a token that [`Self::recall`] knows nothing of.
-    pub fn verify_now(&self, token: &PresentedToken<'_>) -> Option<Result<Arc<Principal>, TokenError>> {
+    /// [`Self::validate_now`] for a token that is not in [`Self::cached`].
+    pub fn verify_now(&self, token: &BearerToken<'_>) -> Option<Result<Arc<Principal>, TokenError>> {
         let (jws, kid) = match UnverifiedJws::parse(token.as_str(), TokenKind::Access) {
             Ok(parsed) => parsed,
             Err(error) => return Some(Err(error.into())),
@@ -86,40 +85,40 @@ impl AccessTokenValidator {
         let outcome = match self.provider.look_up_key(&kid) {
             KeyLookup::MustFetch => return None,
             KeyLookup::Found(key) => self.verify(token, jws, &key),
-            KeyLookup::Unknown => Err(Refusal::UnknownKey.into()),
+            KeyLookup::Unknown => Err(Rejection::UnknownKey.into()),
             KeyLookup::Unavailable => Err(TokenError::KeysUnavailable),
         };
         Some(outcome)
     }
 
-    /// Validates, fetching signing keys where needed. May block for the provider's timeout.
+    /// Validates, and fetches signing keys if needed. May block for the provider's timeout.
     ///
     /// # Errors
     /// See [`TokenError`].
     pub fn validate(&self, token: &str) -> Result<Arc<Principal>, TokenError> {
-        let token = PresentedToken::new(token);
-        if let Some(outcome) = self.recall(&token) {
+        let token = BearerToken::new(token);
+        if let Some(outcome) = self.cached(&token) {
             return outcome;
         }
         let (jws, kid) = UnverifiedJws::parse(token.as_str(), TokenKind::Access)?;
         match self.provider.find_key(&kid) {
             KeyLookup::Found(key) => self.verify(&token, jws, &key),
-            KeyLookup::Unknown => Err(Refusal::UnknownKey.into()),
+            KeyLookup::Unknown => Err(Rejection::UnknownKey.into()),
             KeyLookup::Unavailable | KeyLookup::MustFetch => Err(TokenError::KeysUnavailable),
         }
     }
 
-    /// What the rules say of the claims of a token whose signature cannot be checked. For explaining only: it makes no
-    /// [`Principal`], and lets nobody in. No I/O.
+    /// Checks the claims of a token whose signature cannot be verified. For explanations only: it creates no [`Principal`] and
+    /// grants no access. No I/O.
     ///
     /// # Errors
     /// See [`TokenError`].
-    pub fn judge_unverified(&self, token: &str) -> Result<(), TokenError> {
+    pub fn check_unverified_claims(&self, token: &str) -> Result<(), TokenError> {
         let (jws, _) = UnverifiedJws::parse(token, TokenKind::Access)?;
-        self.principal(jws.peek().ok_or(Refusal::MalformedClaims)?).map(drop)
+        self.principal(jws.peek().ok_or(Rejection::MalformedClaims)?).map(drop)
     }
 
-    /// Fetches the signing keys if there are none yet; for readiness and for warming up at start. May block.
+    /// Fetches the signing keys if there are none, for the readiness check and at start. May block.
     ///
     /// # Errors
     /// [`TokenError::KeysUnavailable`].
@@ -127,7 +126,7 @@ impl AccessTokenValidator {
         self.provider.prepare_keys().map_err(|_| TokenError::KeysUnavailable)
     }
 
-    /// Where a user signs in to get a token, for a challenge (Microsoft Learn "Claims challenges").
+    /// The authorize endpoint for the API's challenges (Microsoft Learn "Claims challenges").
     pub fn authorization_uri(&self) -> &str {
         &self.authorization_uri
     }
@@ -139,45 +138,46 @@ impl AccessTokenValidator {
 
     fn verify(
         &self,
-        token: &PresentedToken<'_>,
+        token: &BearerToken<'_>,
         jws: UnverifiedJws<'_>,
         key: &SigningKey,
     ) -> Result<Arc<Principal>, TokenError> {
-        let outcome = self.verify_anew(token, jws, key);
+        let outcome = self.verify_uncached(token, jws, key);
         if let Err(error) = &outcome {
-            self.refused.insert(*token.digest(), error, key.generation());
+            self.rejected_tokens.insert(*token.digest(), error, key.generation());
         }
         outcome
     }
 
-    fn verify_anew(
+    fn verify_uncached(
         &self,
-        token: &PresentedToken<'_>,
+        token: &BearerToken<'_>,
         jws: UnverifiedJws<'_>,
         key: &SigningKey,
     ) -> Result<Arc<Principal>, TokenError> {
-        let payload = jws.verify(key).map_err(|error| explain(error, jws))?;
+        let payload = jws.verify(key).map_err(|error| explain_signature_error(error, jws))?;
         let claims = Claims::parse(&payload)?;
         let usable_until = claims.usable_until(self.skew)?;
-        // `principal` makes sure that `tid` is this issuer's tenant.
-        if !key.signs_for(&self.tenants.of_issuer(claims.iss.as_deref())?.authority) {
-            return Err(Refusal::UnknownKey.into());
+        // `principal` checks that `tid` is this issuer's tenant.
+        if !key.signs_for(&self.tenants.by_issuer(claims.iss.as_deref())?.authority) {
+            return Err(Rejection::UnknownKey.into());
         }
         let principal = Arc::new(self.principal(claims)?);
-        self.remembered
+        self.verified_tokens
             .insert(*token.digest(), &principal, key.generation(), usable_until, self.now());
         Ok(principal)
     }
 
-    /// The one function that makes a [`Principal`]: from the claims of a token whose signature has been verified.
+    /// The only function that creates a [`Principal`]. Its callers have verified the signature, except
+    /// [`Self::check_unverified_claims`], which drops the result.
     fn principal(&self, claims: Claims) -> Result<Principal, TokenError> {
-        let issuer = self.tenants.of_issuer(claims.iss.as_deref())?;
-        claims.check_kind()?;
+        let issuer = self.tenants.by_issuer(claims.iss.as_deref())?;
+        claims.check_not_id_token()?;
         claims.check_audience(&self.audience)?;
         claims.check_times(self.now(), self.skew)?;
         let tenant_id = claims.tenant_id(issuer)?;
         let object_id = claims.object_id()?;
-        let app_role = self.policy.admit(&claims)?;
+        let app_role = self.policy.authorize(&claims)?;
         Ok(Principal {
             tenant_id,
             object_id,
@@ -198,11 +198,11 @@ impl AccessTokenValidator {
     }
 }
 
-/// A token for Microsoft Graph never verifies (its header holds a `nonce` that only Graph knows how to treat), yet
-/// sending one is the commonest mistake there is. It says so itself, unverified; it is refused either way.
-fn explain(error: JwsError, jws: UnverifiedJws<'_>) -> TokenError {
+/// A token for Microsoft Graph never verifies, since only Graph can handle the `nonce` in its header. Sending one is the most
+/// common error of clients, so the unverified `aud` decides which explanation they get. The token is rejected either way.
+fn explain_signature_error(error: JwsError, jws: UnverifiedJws<'_>) -> TokenError {
     if error == JwsError::Signature && jws.peek::<Claims>().is_some_and(|claims| claims.is_for_graph()) {
-        return Refusal::ForGraph.into();
+        return Rejection::ForGraph.into();
     }
     error.into()
 }

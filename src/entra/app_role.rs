@@ -1,19 +1,19 @@
 //! App roles that the API's registration may define (Microsoft Learn "Add app roles to your application").
 
-/// What `roles` may hold for this API; a later one may do all that an earlier one may.
+/// A role in `roles`. Each role includes the permissions of the roles before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AppRole {
     /// `Blog.Reader`: reads.
     Reader,
-    /// `Blog.Writer`: also writes posts, and changes its own.
+    /// `Blog.Writer`: also writes posts, and changes its own posts.
     Writer,
-    /// `Blog.Admin`: also changes and deletes anybody's.
+    /// `Blog.Admin`: also changes and deletes the posts of others.
     Admin,
 }
 
 impl AppRole {
-    /// The value in `roles`; its case matters.
-    pub fn of_value(value: &str) -> Option<Self> {
+    /// Parses a value of `roles`, which is case-sensitive.
+    pub fn parse(value: &str) -> Option<Self> {
         match value {
             "Blog.Reader" => Some(Self::Reader),
             "Blog.Writer" => Some(Self::Writer),

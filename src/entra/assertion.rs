@@ -1,5 +1,5 @@
-//! The client assertion (RFC 7523 §2.2, Microsoft Learn "certificate credentials"): made fresh for every request.
-//! Never kept: one that is sent again may be past its `exp` (AADSTS700024), and a strict server counts `jti`s.
+//! The client assertion (RFC 7523 §2.2, Microsoft Learn "certificate credentials"). Every request gets a new one: a reused
+//! assertion may be past its `exp` (AADSTS700024), and a strict server rejects a `jti` that it has seen.
 
 use chrono::{DateTime, Utc};
 use josekit::{
@@ -16,19 +16,19 @@ use crate::{
     config::AssertionForm,
 };
 
-/// `nbf` lies so far back, for a server whose clock is a little behind ours.
+/// `nbf` is this far in the past, for a server whose clock is a little behind ours.
 const BACKDATE_SECONDS: i64 = 5;
-/// `exp` lies so far ahead: with the back-dating, inside the 5 to 10 minutes after `nbf` that Microsoft recommends.
+/// `exp` is this far in the future. With the backdated `nbf`, the lifetime is within the 5 to 10 minutes that Microsoft recommends.
 const LIFETIME_SECONDS: i64 = 5 * 60;
 
-/// What an assertion is made of.
+/// The parts of an assertion.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientAssertion<'a> {
-    /// Who signs.
+    /// The certificate whose key signs.
     pub certificate: &'a ClientCertificate,
-    /// How it is signed, and how it names the certificate.
+    /// Signature algorithm, and how the header names the certificate.
     pub form: AssertionForm,
-    /// Whether the certificate chain goes with it (`x5c`), for registrations by subject name and issuer.
+    /// Whether the header includes the certificate chain (`x5c`), for registrations by subject name and issuer.
     pub send_x5c: bool,
     /// Application (client) id: `iss` and `sub`.
     pub client_id: &'a str,
@@ -36,7 +36,7 @@ pub struct ClientAssertion<'a> {
     pub audience: &'a Url,
 }
 
-/// Members in the order of RFC 7523 §3. Times are integers: JSON fractions are taken by Entra, but not by all.
+/// In the order of RFC 7523 §3. Times are integers: Entra accepts fractions, some servers do not.
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
@@ -49,11 +49,11 @@ struct Claims<'a> {
 }
 
 impl ClientAssertion<'_> {
-    /// Makes and signs one, with a `jti` of its own. An RSA signature: one to five
-    /// milliseconds, or a request to Key Vault.
+    /// Makes and signs an assertion with a new `jti`. The RSA signature takes one to five milliseconds, or a request to Key
+    /// Vault.
     ///
     /// # Errors
-    /// When the certificate is not in date at `now`, or its key does not sign.
+    /// When the certificate is not valid at `now`, or its key does not sign.
     pub fn sign(&self, now: DateTime<Utc>) -> Result<SecretString, CertificateError> {
         self.certificate.check_dates(now)?;
         let signed = serde_json::to_vec(&self.claims(now.timestamp()))
@@ -64,7 +64,7 @@ impl ClientAssertion<'_> {
             .map_err(|error| self.certificate.signing_failed(&error))
     }
 
-    /// `alg` is added by the signer.
+    /// The signer adds `alg`.
     fn header(&self) -> JwsHeader {
         let thumbprints = self.certificate.thumbprints();
         let mut header = JwsHeader::new();

@@ -1,4 +1,4 @@
-//! The authority: which tenant of which cloud, its addresses and the issuers that its tokens may name.
+//! The authority: a tenant in a cloud, its addresses, and the issuers of its tokens.
 
 use url::Url;
 use uuid::Uuid;
@@ -60,7 +60,7 @@ impl Authority {
             host: host.clone(),
         })
     }
-    /// This authority, and those of other tenants of the same cloud. An entry that is not a GUID names no tenant.
+    /// This authority, and those of other tenants of the same cloud. Entries that are not GUIDs are ignored.
     pub(super) fn with_tenants(&self, others: &[String]) -> Vec<Self> {
         let others = others.iter().filter_map(|id| guid::parse(id)).map(|tenant_id| Self {
             tenant_id,
@@ -68,11 +68,11 @@ impl Authority {
         });
         std::iter::once(self.clone()).chain(others).collect()
     }
-    /// `{host}/{tenant}/oauth2/v2.0/authorize`: where a user signs in, for whoever lacks a token.
+    /// `{host}/{tenant}/oauth2/v2.0/authorize`: where a user signs in to get a token.
     pub fn authorization_uri(&self) -> String {
         format!("{}/{}/oauth2/v2.0/authorize", without_slash(&self.host), self.tenant_id)
     }
-    /// `{host}/{tenant}/oauth2/v2.0/token`, for who cannot ask discovery first.
+    /// `{host}/{tenant}/oauth2/v2.0/token`, for callers that cannot use discovery.
     pub fn token_endpoint(&self) -> Url {
         self.at("oauth2/v2.0/token")
     }
@@ -99,12 +99,12 @@ impl Authority {
         format!("{}/{}/v2.0", without_slash(&self.host), self.tenant_id)
     }
     /// Issuer of v1 tokens: `https://sts.windows.net/{tenant}/` (`https://sts.chinacloudapi.cn/{tenant}/` in China,
-    /// `{authority_host}/{tenant}/` when a host of one's own is set).
+    /// `{authority_host}/{tenant}/` when `entra.authority_host` is set).
     pub fn issuer_v1(&self) -> String {
         format!("{}/{}/", self.v1_host, self.tenant_id)
     }
-    /// Whether an endpoint that this authority names may be used: HTTPS always, plain HTTP only on loopback and only
-    /// when the authority itself is reached so.
+    /// Whether an endpoint that this authority names may be used: HTTPS always; plain HTTP only on loopback, and only
+    /// when the authority itself uses plain HTTP.
     pub(super) fn trusts(&self, endpoint: &Url) -> bool {
         endpoint.scheme() == "https" || (self.host.scheme() == "http" && is_secure(endpoint))
     }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_of_ones_own_names_its_own_issuers_with_and_without_a_slash() {
+    fn a_configured_host_has_its_own_issuers_with_and_without_a_slash() {
         for host in ["http://localhost:9000", "http://localhost:9000/"] {
             let authority = at(host).unwrap();
             assert_eq!(authority.issuer_v2(), format!("http://localhost:9000/{TENANT}/v2.0"));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_is_taken_on_loopback_only() {
+    fn plain_http_is_accepted_on_loopback_only() {
         for host in [
             "http://localhost:1",
             "http://127.0.0.1:1",
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_with_user_query_or_fragment_is_refused() {
+    fn a_host_with_user_query_or_fragment_is_rejected() {
         for host in [
             "https://user@a.b",
             "https://u:p@a.b",
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_may_be_plain_http_only_beside_an_authority_that_is() {
+    fn an_endpoint_may_use_plain_http_only_if_the_authority_does() {
         let endpoint = |url| Url::parse(url).unwrap();
         let on_loopback = at("http://localhost:9000").unwrap();
         assert!(on_loopback.trusts(&endpoint("http://127.0.0.1:9000/keys")));

@@ -1,5 +1,6 @@
-//! What the application says of itself and asks for in the `claims` parameter: that it handles claims challenges (`cp1`),
-//! and what such a challenge demanded (Microsoft Learn "Claims challenges, claims requests, and client capabilities").
+//! The `claims` parameter of authorization and token requests: it declares that the application handles claims challenges
+//! (`cp1`), and repeats what a challenge demanded (Microsoft Learn "Claims challenges, claims requests, and client
+//! capabilities").
 
 use base64::{
     Engine as _,
@@ -7,7 +8,7 @@ use base64::{
 };
 use serde_json::{Map, Value, json};
 
-/// Longest challenge taken, in bytes of base64: Entra's are some hundred.
+/// Longest accepted challenge, in bytes of base64. Entra's have a few hundred.
 const MAX_CHALLENGE: usize = 4096;
 
 /// Padded or not.
@@ -20,12 +21,12 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What an API demands of a token, as its challenge says.
+/// The claims that an API demands of a token in its challenge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimsChallenge(Map<String, Value>);
 
 impl ClaimsChallenge {
-    /// From `claims` of a `WWW-Authenticate` header: base64 of a JSON object. `None` when it is none.
+    /// Decodes `claims` of a `WWW-Authenticate` header: base64 of a JSON object. `None` when it is anything else.
     pub fn decode(claims: &str) -> Option<Self> {
         if claims.len() > MAX_CHALLENGE {
             return None;
@@ -34,7 +35,7 @@ impl ClaimsChallenge {
         Self::from_json(&json)
     }
 
-    /// From `claims` of the token endpoint's error answer: JSON in a string, or the same in base64.
+    /// Reads `claims` of the token endpoint's error response: JSON in a string, or the same in base64.
     pub fn from_error(claims: &str) -> Option<Self> {
         if claims.len() > MAX_CHALLENGE {
             return None;
@@ -42,7 +43,7 @@ impl ClaimsChallenge {
         Self::from_json(claims.as_bytes()).or_else(|| Self::decode(claims))
     }
 
-    /// From the JSON itself.
+    /// Reads a JSON object whose members are objects.
     pub fn from_json(json: &[u8]) -> Option<Self> {
         match serde_json::from_slice(json).ok()? {
             Value::Object(claims) if claims.values().all(Value::is_object) => Some(Self(claims)),
@@ -50,8 +51,8 @@ impl ClaimsChallenge {
         }
     }
 
-    /// Whether a token that `self` asked for should have been enough for `other`: continuous access evaluation asks for a
-    /// token issued after some time (`nbf`), and for a later one each time.
+    /// Whether a token that meets `self` should also meet `other`. Times (`nbf`) are ignored: continuous access evaluation asks
+    /// for a token issued after a certain time, and for a later one each time.
     pub fn demands_the_same(&self, other: &Self) -> bool {
         let without_time = |claims: &Map<String, Value>| {
             let mut claims = claims.clone();
@@ -65,13 +66,13 @@ impl ClaimsChallenge {
         without_time(&self.0) == without_time(&other.0)
     }
 
-    /// The JSON, to keep it over a detour.
+    /// The JSON, to keep the challenge during a sign-in.
     pub fn to_json(&self) -> String {
         Value::Object(self.0.clone()).to_string()
     }
 }
 
-/// The `claims` parameter: always that challenges are handled, and what a challenge demanded.
+/// The `claims` parameter: always the capability `cp1`, and the demands of a challenge.
 pub(super) fn claims_parameter(challenge: Option<&ClaimsChallenge>) -> String {
     let mut claims = challenge.map(|challenge| challenge.0.clone()).unwrap_or_default();
     let access_token = claims.entry("access_token").or_insert_with(|| json!({}));
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_challenge_is_asked_for_beside_what_is_always_said() {
+    fn the_parameter_holds_the_challenge_and_the_capability() {
         let demand = json!({ "access_token": { "acrs": { "essential": true, "value": "c1" } } }).to_string();
         for encoded in [
             STANDARD.encode(&demand),
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_challenge_is_none() {
+    fn an_invalid_challenge_is_none() {
         for bad in [
             "",
             "!",

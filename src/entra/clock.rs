@@ -1,4 +1,4 @@
-//! What time it is: the system's clock, which a test can set forward instead of waiting.
+//! The system's clock, which a test can set forward instead of waiting.
 
 use std::{
     sync::{
@@ -23,11 +23,11 @@ impl Clock {
     pub fn now(&self) -> DateTime<Utc> {
         Utc::now() + Duration::from_secs(self.ahead_seconds.load(Ordering::Relaxed))
     }
-    /// Time since some fixed moment, never running backwards, for intervals.
+    /// Monotonic time since a fixed moment, for intervals.
     pub fn elapsed(&self) -> Duration {
         START.elapsed() + Duration::from_secs(self.ahead_seconds.load(Ordering::Relaxed))
     }
-    /// Sets it forward, by whole seconds. For tests.
+    /// Sets the clock forward by whole seconds. For tests.
     pub fn advance(&self, by: Duration) {
         self.ahead_seconds.fetch_add(by.as_secs(), Ordering::Relaxed);
     }

@@ -1,21 +1,23 @@
 //! The confidential client: authorization code flow with PKCE, authenticated by certificate
-//! (RFC 6749 §4.1, RFC 7636, RFC 7523 §2.2). What it sends and keeps never appears in a message or a log.
+//! (RFC 6749 §4.1, RFC 7636, RFC 7523 §2.2). Its tokens, codes and assertions never appear in a message or a log.
 
+mod credential_pool;
 mod credential_rotation;
 mod oauth;
 
 use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use credential_rotation::{Credentials, Trouble, Verdict};
-use oauth::{OAuthClient, TokenAnswer};
+use credential_pool::Outcome;
+use credential_rotation::{CredentialFailure, CredentialRotation};
+use oauth::{OAuthClient, TokenEndpointResponse};
 use oauth2::{AuthorizationCode, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RefreshToken, Scope, TokenResponse};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{
     IdTokenClaims, Metadata, Provider, ProviderError,
-    aadsts::{EntraError, Remedy},
+    aadsts::{EntraError, ErrorCategory},
     claims_request::{ClaimsChallenge, claims_parameter},
     credential::{AssertionRequest, Credential, CredentialError, CredentialSource},
     id_token::{self, IdTokenError},
@@ -25,90 +27,90 @@ use crate::config::{AssertionForm, ClientSettings, Settings};
 /// RFC 7523 §2.2
 const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// Taken for an access token whose answer does not say how long it lives (`expires_in` is only recommended,
-/// RFC 6749 §5.1): short, so that it is refreshed rather than refused.
-const UNKNOWN_LIFETIME: TimeDelta = TimeDelta::minutes(5);
+/// Assumed lifetime of an access token when the response has no `expires_in`, which is only recommended (RFC 6749 §5.1). Short,
+/// so that the token is refreshed before the API rejects it.
+const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 
-/// No access token of Entra's lives longer than 28 hours; an answer that says so is wrong.
-const LONGEST_LIFETIME: TimeDelta = TimeDelta::days(2);
+/// No access token of Entra's lives longer than 28 hours. A longer `expires_in` is wrong and is ignored.
+const MAX_LIFETIME: TimeDelta = TimeDelta::days(2);
 
 /// Bytes of `state` and `nonce`.
 const RANDOM_BYTES: u32 = 32;
 
-/// What may be asked of the sign-in page.
+/// Optional parameters of the authorize endpoint.
 #[derive(Debug, Clone, Default)]
 pub struct SignInHints {
     /// `prompt`: `login`, `select_account`, `none` or `consent`.
     pub prompt: Option<String>,
-    /// `login_hint`: whom to sign in.
+    /// `login_hint`: the user to sign in.
     pub login_hint: Option<String>,
-    /// `domain_hint`: of which organisation, so that Entra need not ask.
+    /// `domain_hint`: the user's organisation, so that Entra need not ask.
     pub domain_hint: Option<String>,
-    /// What an API has demanded of the token.
+    /// The claims that an API demands of the token.
     pub challenge: Option<ClaimsChallenge>,
 }
 
-/// What must be kept, on the server, between sending the browser away and its coming back. `Debug` shows nothing of it.
+/// What the server must store until the browser comes back from the sign-in. `Debug` shows none of it.
 #[derive(Clone)]
 pub struct PendingSignIn {
-    /// `nonce` that the ID token must hold.
+    /// The `nonce` that the ID token must contain.
     pub nonce: String,
     /// PKCE `code_verifier`.
     pub code_verifier: SecretString,
 }
 
-/// Where to send the browser, and what to remember until it comes back. `Debug` shows nothing of it: who knows `state`
+/// Where to send the browser, and what to store until it comes back. `Debug` shows none of it: an attacker who knows `state`
 /// can finish the sign-in in another browser.
 #[derive(Clone)]
 pub struct AuthorizationRequest {
     /// Address of the authorize endpoint with all its parameters.
     pub url: Url,
-    /// `state`: the key under which to remember `pending`. 256 random bits, base64url.
+    /// `state`: the key under which to store `pending`. 256 random bits, base64url.
     pub state: String,
-    /// What to remember.
+    /// To be stored.
     pub pending: PendingSignIn,
 }
 
 /// The tokens of a signed-in user.
 #[derive(Debug, Clone)]
 pub struct TokenSet {
-    /// For the API.
+    /// Access token for the API.
     pub access_token: SecretString,
-    /// When the access token ends.
+    /// When the access token expires.
     pub expires_at: DateTime<Utc>,
-    /// Replaced at each use.
+    /// Each use returns a new refresh token.
     pub refresh_token: Option<SecretString>,
 }
 
 /// A completed sign-in.
 #[derive(Debug, Clone)]
 pub struct SignIn {
-    /// Who signed in.
+    /// The signed-in user.
     pub user: IdTokenClaims,
-    /// Their tokens.
+    /// The user's tokens.
     pub tokens: TokenSet,
 }
 
-/// Why a sign-in or refresh did not work.
+/// Why a sign-in or refresh failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {
-    /// Entra answered with an error.
+    /// Entra responded with an error.
     #[error("{}: {}", .0.label(), .0.cause())]
     Entra(EntraError),
-    /// Discovery or the token endpoint could not be reached in time, or answered nonsense.
+    /// Discovery or the token endpoint did not respond in time, or sent an invalid response.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// There is nothing to prove oneself with.
+    /// The application has no usable credential.
     #[error(transparent)]
     Credential(#[from] CredentialError),
     /// The ID token is not valid.
-    #[error("the ID token was refused: {0}")]
+    #[error("the ID token was rejected: {0}")]
     IdToken(#[from] IdTokenError),
 }
 
 impl SignInError {
-    /// What to do about it, where that is known.
+    /// What the operator can do, if that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Credential(error) => Some(error.hint()),
@@ -116,7 +118,7 @@ impl SignInError {
         }
     }
 
-    /// With what to do about it, in one line, for the log.
+    /// Message and hint in one line, for the log.
     pub fn with_hint(&self) -> String {
         self.hint()
             .map_or_else(|| self.to_string(), |hint| format!("{self}; hint: {hint}"))
@@ -126,8 +128,8 @@ impl SignInError {
 /// The application as Entra knows it: client id, credential, redirect URI, scopes.
 pub struct ConfidentialClient {
     provider: Arc<Provider>,
-    /// Certificates are renewed more often than sites are restarted.
-    credentials: Credentials,
+    /// Changes while the site runs: certificates are renewed more often than sites are restarted.
+    credentials: CredentialRotation,
     client_id: String,
     redirect_uri: Url,
     api_scope: String,
@@ -136,32 +138,37 @@ pub struct ConfidentialClient {
 }
 
 impl ConfidentialClient {
-    /// Takes the first credential that can be used: reads files, and asks Azure for what is there; Entra itself is not
-    /// asked. `redirect_uri` is `client.redirect_uri` or what it defaults to.
+    /// Starts with the first usable credential. Reads files and asks Azure, but sends nothing to Entra. `redirect_uri` is
+    /// `client.redirect_uri` or its default.
     ///
     /// # Errors
-    /// When no credential can be used.
+    /// When no credential is usable.
     pub fn new(provider: Arc<Provider>, settings: &Settings, redirect_uri: Url) -> Result<Self, SignInError> {
-        let sources = CredentialSource::all(settings).map_err(ProviderError::from)?;
-        Ok(Self::of(
+        let sources = CredentialSource::from_settings(settings).map_err(ProviderError::from)?;
+        Ok(Self::with_rotation(
             provider,
-            Credentials::load(sources)?,
+            CredentialRotation::load(sources)?,
             &settings.client,
             redirect_uri,
         ))
     }
 
-    /// The application with this credential alone. Asks nobody.
+    /// The application with this credential alone. No I/O.
     pub fn with_credential(
         provider: Arc<Provider>,
         settings: &ClientSettings,
         redirect_uri: Url,
         credential: Arc<Credential>,
     ) -> Self {
-        Self::of(provider, Credentials::only(credential), settings, redirect_uri)
+        Self::with_rotation(provider, CredentialRotation::fixed(credential), settings, redirect_uri)
     }
 
-    fn of(provider: Arc<Provider>, credentials: Credentials, settings: &ClientSettings, redirect_uri: Url) -> Self {
+    fn with_rotation(
+        provider: Arc<Provider>,
+        credentials: CredentialRotation,
+        settings: &ClientSettings,
+        redirect_uri: Url,
+    ) -> Self {
         Self {
             provider,
             credentials,
@@ -173,13 +180,13 @@ impl ConfidentialClient {
         }
     }
 
-    /// What the application proves itself with.
+    /// The credential in use.
     pub fn credential(&self) -> Arc<Credential> {
         self.credentials.in_use()
     }
 
-    /// For each entry of the list its kind, and why what it holds now cannot be used, if so: `expired`, `key_mismatch` and so
-    /// on. Entries after the one in use are not looked at before they are wanted.
+    /// The kind of each entry of `client.credential`, and why its current content is unusable, such as `expired` or `key_mismatch`.
+    /// Entries after the one in use are not read before they are needed.
     pub fn unusable_entries(&self) -> Vec<(&str, Option<&'static str>)> {
         self.credentials.unusable()
     }
@@ -198,7 +205,7 @@ impl ConfidentialClient {
             .add_scopes(self.scopes().map(|scope| Scope::new(scope.to_owned())))
             .set_pkce_challenge(challenge)
             .add_extra_param("nonce", nonce.as_str())
-            // Never form_post: a cross-site POST comes without the session cookie, which is SameSite=Lax.
+            // Never form_post: a cross-site POST has no session cookie, which is SameSite=Lax.
             .add_extra_param("response_mode", "query")
             .add_extra_param("claims", claims_parameter(hints.challenge.as_ref()));
         if let Some(prompt) = &hints.prompt {
@@ -228,7 +235,7 @@ impl ConfidentialClient {
     /// See [`SignInError`].
     pub fn redeem_code(&self, code: &SecretString, pending: &PendingSignIn) -> Result<SignIn, SignInError> {
         let scopes = self.scopes().collect::<Vec<_>>().join(" ");
-        let answer = self.authenticated(|metadata, assertion| {
+        let response = self.send_authenticated(|metadata, assertion| {
             self.oauth_client(metadata)
                 .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
                 .set_pkce_verifier(PkceCodeVerifier::new(pending.code_verifier.expose_secret().to_owned()))
@@ -238,7 +245,7 @@ impl ConfidentialClient {
                 .request(&oauth::transport(self.provider.agent()))
                 .map_err(|error| oauth::sign_in_error(error, &metadata.token_endpoint))
         })?;
-        let id_token = answer.extra_fields().id_token.as_ref().ok_or(IdTokenError::Absent)?;
+        let id_token = response.extra_fields().id_token.as_ref().ok_or(IdTokenError::Absent)?;
         let user = id_token::validate(
             &self.provider,
             id_token.expose_secret(),
@@ -247,35 +254,35 @@ impl ConfidentialClient {
         )?;
         Ok(SignIn {
             user,
-            tokens: self.token_set(&answer, None),
+            tokens: self.token_set(&response, None),
         })
     }
 
-    /// Trades a refresh token for new tokens. Blocks.
+    /// Exchanges a refresh token for new tokens. Blocks.
     ///
     /// # Errors
     /// See [`SignInError`].
     pub fn refresh(&self, refresh_token: &SecretString) -> Result<TokenSet, SignInError> {
-        let answer = self.authenticated(|metadata, assertion| {
+        let response = self.send_authenticated(|metadata, assertion| {
             self.oauth_client(metadata)
                 .exchange_refresh_token(&RefreshToken::new(refresh_token.expose_secret().to_owned()))
                 .add_scopes(self.scopes().map(|scope| Scope::new(scope.to_owned())))
-                // Else the new token would no longer say that challenges are handled.
+                // Without it, the new token would not declare that the client handles challenges.
                 .add_extra_param("claims", claims_parameter(None))
                 .add_extra_param("client_assertion_type", CLIENT_ASSERTION_TYPE)
                 .add_extra_param("client_assertion", assertion.expose_secret())
                 .request(&oauth::transport(self.provider.agent()))
                 .map_err(|error| oauth::sign_in_error(error, &metadata.token_endpoint))
         })?;
-        Ok(self.token_set(&answer, Some(refresh_token)))
+        Ok(self.token_set(&response, Some(refresh_token)))
     }
 
-    /// Proves who the application is, without any user: asks for a token of its own for the API, and throws it away
-    /// unread. Blocks. Of all grants this is the one for which Entra must look at the certificate.
+    /// Checks that Entra accepts the credential: requests an app-only token for the API and drops it unread. Blocks. This is the
+    /// grant for which Entra always checks the certificate.
     ///
     /// # Errors
-    /// See [`SignInError`]; an [`EntraError`] tells by its code whether the certificate was what it refused.
-    pub fn prove(&self) -> Result<(), SignInError> {
+    /// See [`SignInError`]. The category of an [`EntraError`] tells whether Entra rejected the certificate.
+    pub fn verify_credential(&self) -> Result<(), SignInError> {
         let metadata = self.provider.metadata()?;
         let assertion = self.assertion(&metadata, &self.credential())?;
         let resource = self.api_resource();
@@ -289,7 +296,7 @@ impl ConfidentialClient {
         Ok(())
     }
 
-    /// Where to send the browser to sign out at the provider too. May block (discovery).
+    /// Where to send the browser to sign out at the provider as well. May block (discovery).
     ///
     /// # Errors
     /// When discovery fails.
@@ -300,15 +307,15 @@ impl ConfidentialClient {
             query.append_pair("client_id", &self.client_id);
             query.append_pair("post_logout_redirect_uri", post_logout_redirect_uri.as_str());
             if let Some(login_hint) = login_hint {
-                // The `login_hint` claim of the ID token, not a user name: it is what ends the right session unasked.
+                // The `login_hint` claim of the ID token, not a user name: it lets Entra end the right session without a question.
                 query.append_pair("logout_hint", login_hint);
             }
         }
         Ok(url)
     }
 
-    /// Where an administrator consents to what the application asks for, on behalf of everybody (Microsoft Learn "Admin consent
-    /// URI"). Comes back to the redirect URI with `admin_consent=True`.
+    /// Where an administrator grants the application's permissions for all users (Microsoft Learn "Admin consent URI"). The browser
+    /// comes back to the redirect URI with `admin_consent=True`.
     pub fn admin_consent_url(&self) -> Url {
         let mut url = self.provider.authority().admin_consent_url();
         let resource = self.api_resource();
@@ -319,7 +326,7 @@ impl ConfidentialClient {
         url
     }
 
-    /// The API's App ID URI: its scope without the last part.
+    /// The API's App ID URI: the scope without its last path segment.
     fn api_resource(&self) -> &str {
         self.api_scope
             .rsplit_once('/')
@@ -330,10 +337,10 @@ impl ConfidentialClient {
         oauth::client(&self.client_id, &self.redirect_uri, metadata)
     }
 
-    /// Sends a request with a client assertion; once more, with another credential, if there is one that may do better
-    /// and Entra's answer is one of the six that mean the certificate. Never on any other, never a third time
-    /// (AzureAD/microsoft-identity-web#3652 loops on every `invalid_client`).
-    fn authenticated<T>(
+    /// Sends a request with a client assertion. Sends it once more with another credential, if one may work and Entra's error is
+    /// one of the six about the certificate, or the first credential gave no assertion. Never after another error, and never a
+    /// third time (AzureAD/microsoft-identity-web#3652 loops on every `invalid_client`).
+    fn send_authenticated<T>(
         &self,
         request: impl Fn(&Metadata, &SecretString) -> Result<T, SignInError>,
     ) -> Result<T, SignInError> {
@@ -344,19 +351,19 @@ impl ConfidentialClient {
             Ok(assertion) => request(&metadata, assertion),
             Err(error) => Err(error.clone().into()),
         };
-        let trouble = match (&outcome, &assertion) {
-            (Err(SignInError::Entra(answer)), Ok(assertion)) if answer.remedy() == Remedy::Certificate => {
-                Trouble::Refused { answer, assertion }
+        let failure = match (&outcome, &assertion) {
+            (Err(SignInError::Entra(error)), Ok(assertion)) if error.category() == ErrorCategory::Certificate => {
+                CredentialFailure::Rejected { error, assertion }
             }
-            (_, Err(error)) => Trouble::Unusable(error),
+            (_, Err(error)) => CredentialFailure::Unusable(error),
             _ => {
-                if verdict(&outcome) == Verdict::Accepted {
-                    self.credentials.accepted(&used);
+                if credential_outcome(&outcome) == Outcome::Accepted {
+                    self.credentials.record_accepted(&used);
                 }
                 return outcome;
             }
         };
-        let Some(other) = self.credentials.instead_of(&used, &trouble, self.now()) else {
+        let Some(other) = self.credentials.fallback_for(&used, &failure, self.now()) else {
             return outcome;
         };
         let second = match self.assertion(&metadata, &other.credential) {
@@ -367,25 +374,25 @@ impl ConfidentialClient {
                     other.credential.name(),
                     error.with_hint()
                 );
-                self.credentials.tried(&other, Verdict::Unknown);
-                // What the first one met is what is to be mended.
+                self.credentials.record_outcome(&other, Outcome::Unknown);
+                // The first error is the one that the operator must resolve.
                 return outcome;
             }
         };
-        self.credentials.tried(&other, verdict(&second));
+        self.credentials.record_outcome(&other, credential_outcome(&second));
         second
     }
 
-    /// This machine's time, as the client takes it.
+    /// The time on the client's clock.
     pub fn now(&self) -> DateTime<Utc> {
         self.provider.clock().now()
     }
 
-    /// Looks at the credential's source again, and at those before it. A new certificate is taken if it is of its key and in
-    /// date; otherwise the one in use stays. `true` when a new one is in use now. Reads files; asks a vault once an hour.
+    /// Reads the source of the credential again, and the entries before it. A new usable credential is taken into use; otherwise the
+    /// current one stays. `true` when a new one is in use. Reads files; asks a vault once in `azure.vault_check_minutes`.
     ///
     /// # Errors
-    /// Why what is there cannot be used.
+    /// Why the new content cannot be used.
     pub fn reload_credential(&self) -> Result<bool, CredentialError> {
         self.credentials.reload(self.provider.clock().now())
     }
@@ -400,25 +407,25 @@ impl ConfidentialClient {
         credential.assertion(&request, self.provider.clock().now())
     }
 
-    /// `offline_access` brings the refresh token, `openid` the ID token; the API's scope decides whom the access
-    /// token is for.
+    /// `offline_access` asks for the refresh token, `openid` for the ID token. The API's scope determines the audience of the
+    /// access token.
     fn scopes(&self) -> impl Iterator<Item = &str> {
         ["openid", "profile", "offline_access"]
             .into_iter()
             .chain(self.api_scope.split_whitespace())
     }
 
-    /// `previous` is the refresh token used: an answer without a new one leaves it valid (RFC 6749 §6).
-    fn token_set(&self, answer: &TokenAnswer, previous: Option<&SecretString>) -> TokenSet {
-        let lifetime = answer
+    /// `previous` is the used refresh token: it stays valid when the response has no new one (RFC 6749 §6).
+    fn token_set(&self, response: &TokenEndpointResponse, previous: Option<&SecretString>) -> TokenSet {
+        let lifetime = response
             .expires_in()
             .and_then(|lifetime| TimeDelta::from_std(lifetime).ok())
-            .filter(|lifetime| *lifetime <= LONGEST_LIFETIME)
-            .unwrap_or(UNKNOWN_LIFETIME);
+            .filter(|lifetime| *lifetime <= MAX_LIFETIME)
+            .unwrap_or(DEFAULT_LIFETIME);
         TokenSet {
-            access_token: SecretString::from(answer.access_token().secret().to_owned()),
+            access_token: SecretString::from(response.access_token().secret().to_owned()),
             expires_at: self.provider.clock().now() + lifetime,
-            refresh_token: answer
+            refresh_token: response
                 .refresh_token()
                 .map(|token| SecretString::from(token.secret().to_owned()))
                 .or_else(|| previous.cloned()),
@@ -438,15 +445,15 @@ impl fmt::Debug for AuthorizationRequest {
     }
 }
 
-/// What an outcome says of the client's credential: Entra took it when it gave tokens, or refused for a reason that comes after.
-fn verdict<T>(outcome: &Result<T, SignInError>) -> Verdict {
-    let Err(error) = outcome else { return Verdict::Accepted };
-    let SignInError::Entra(answer) = error else {
-        return Verdict::Unknown;
+/// Whether Entra accepted the credential. It did when it returned tokens, and when its error is about a later check.
+fn credential_outcome<T>(outcome: &Result<T, SignInError>) -> Outcome {
+    let Err(error) = outcome else { return Outcome::Accepted };
+    let SignInError::Entra(error) = error else {
+        return Outcome::Unknown;
     };
-    match answer.remedy() {
-        Remedy::SignInAgain | Remedy::Consent => Verdict::Accepted,
-        Remedy::Certificate => Verdict::Refused,
-        Remedy::Configuration | Remedy::Other => Verdict::Unknown,
+    match error.category() {
+        ErrorCategory::SignInAgain | ErrorCategory::Consent => Outcome::Accepted,
+        ErrorCategory::Certificate => Outcome::Rejected,
+        ErrorCategory::Configuration | ErrorCategory::Other => Outcome::Unknown,
     }
 }

@@ -1,6 +1,5 @@
-//! What an application proves itself with, in place of a secret: a certificate whose key signs an assertion (here or in a
-//! vault), or a token that somebody vouches for it with, which is the assertion itself (federated credentials, Microsoft Learn
-//! "Workload identity federation").
+//! The credential of the application, instead of a secret. A certificate's key signs assertions, here or in a vault. A federated
+//! credential is a token from another issuer that serves as the assertion (Microsoft Learn "Workload identity federation").
 
 mod error;
 mod federated;
@@ -22,25 +21,25 @@ pub use source::CredentialSource;
 use super::assertion::ClientAssertion;
 use crate::{azure::RetryBudget, certificate::ClientCertificate, config::AssertionForm};
 
-/// One of the two.
+/// A certificate or a federated credential.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "there are a handful of them, each behind an Arc"
 )]
 pub enum Credential {
-    /// A certificate with its key.
+    /// A certificate and its key.
     Certificate(ClientCertificate),
-    /// A token of somebody whom the registration trusts.
+    /// Tokens of an issuer that the app registration trusts.
     Federated(FederatedCredential),
 }
 
-/// What an assertion is for.
+/// The parameters of an assertion.
 #[derive(Debug, Clone, Copy)]
 pub struct AssertionRequest<'a> {
-    /// How a certificate signs, and how it is named.
+    /// Signature algorithm, and how the header names the certificate.
     pub form: AssertionForm,
-    /// Whether the certificate chain goes with it.
+    /// Whether the header includes the certificate chain.
     pub send_x5c: bool,
     /// Application (client) id.
     pub client_id: &'a str,
@@ -49,10 +48,10 @@ pub struct AssertionRequest<'a> {
 }
 
 impl Credential {
-    /// A fresh assertion. May sign, read a file, or reach the network.
+    /// A new assertion. May sign, read a file, or reach the network.
     ///
     /// # Errors
-    /// When the certificate is out of date or does not sign, or there is no token.
+    /// When the certificate is not valid at `now` or does not sign, or no token is available.
     pub fn assertion(
         &self,
         request: &AssertionRequest<'_>,
@@ -85,17 +84,17 @@ impl Credential {
         }
     }
 
-    /// Whether it can be used at `now`. A federated credential says so by each of its tokens.
+    /// Checks that the certificate is valid at `now`. A federated credential has no dates; its tokens have.
     ///
     /// # Errors
-    /// When the certificate is out of date.
+    /// When the certificate has expired or is not valid yet.
     pub fn check_dates(&self, now: DateTime<Utc>) -> Result<(), CredentialError> {
         Ok(self
             .certificate()
             .map_or(Ok(()), |certificate| certificate.check_dates(now))?)
     }
 
-    /// Whether Entra sees no difference: the same certificate, whoever signs for it, or tokens of the same origin.
+    /// Whether Entra cannot tell the two apart: the same certificate, wherever its key is, or tokens of the same origin.
     pub fn is_same_for_entra(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Certificate(one), Self::Certificate(other)) => one.chain().first() == other.chain().first(),
@@ -104,8 +103,7 @@ impl Credential {
         }
     }
 
-    /// Whether both are the same certificate and sign with the same key in the same place: where one does not sign, the other
-    /// does not either.
+    /// Whether both are the same certificate with the key in the same place: if one cannot sign, the other cannot either.
     pub fn is_same(&self, other: &Self) -> bool {
         let has_same_signer = match (self, other) {
             (Self::Certificate(one), Self::Certificate(other)) => one.key_place() == other.key_place(),
@@ -114,11 +112,11 @@ impl Credential {
         has_same_signer && self.is_same_for_entra(other)
     }
 
-    /// Which one it is, for the log.
+    /// Name for the log.
     pub fn name(&self) -> String {
         match self {
             Self::Certificate(certificate) => format!(
-                "the certificate {} of {}, SHA-1 {}",
+                "certificate {} from {} (SHA-1 {})",
                 certificate.details().subject,
                 certificate.place().display(),
                 certificate.thumbprints().sha1_hex()
@@ -128,42 +126,40 @@ impl Credential {
     }
 }
 
-/// A credential, and the place of its source in the list. Clones know of each other what Entra has said of it.
+/// A credential, and the position of its source in `client.credential`. Clones share the history.
 #[derive(Debug, Clone)]
-pub(super) struct Placed {
+pub(super) struct SourcedCredential {
     pub(super) position: usize,
     pub(super) credential: Arc<Credential>,
-    verdicts: Arc<Verdicts>,
+    history: Arc<History>,
 }
 
-/// What Entra has ever said of a credential, to this process.
+/// Entra's responses to a credential since this process started.
 #[derive(Debug, Default)]
-struct Verdicts {
+struct History {
     accepted: AtomicBool,
-    refused: AtomicBool,
+    rejected: AtomicBool,
 }
 
-impl Placed {
+impl SourcedCredential {
     pub(super) fn new(position: usize, credential: Arc<Credential>) -> Self {
         Self {
             position,
             credential,
-            verdicts: Arc::default(),
+            history: Arc::default(),
         }
     }
 
-    /// Notes that Entra has accepted it.
-    pub(super) fn accept(&self) {
-        self.verdicts.accepted.store(true, Ordering::Relaxed);
+    pub(super) fn record_accepted(&self) {
+        self.history.accepted.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that Entra has refused it.
-    pub(super) fn refuse(&self) {
-        self.verdicts.refused.store(true, Ordering::Relaxed);
+    pub(super) fn record_rejected(&self) {
+        self.history.rejected.store(true, Ordering::Relaxed);
     }
 
-    /// Whether Entra has refused it and never accepted it.
-    pub(super) fn is_mistake(&self) -> bool {
-        self.verdicts.refused.load(Ordering::Relaxed) && !self.verdicts.accepted.load(Ordering::Relaxed)
+    /// Whether Entra has rejected it and never accepted it.
+    pub(super) fn was_never_accepted(&self) -> bool {
+        self.history.rejected.load(Ordering::Relaxed) && !self.history.accepted.load(Ordering::Relaxed)
     }
 }

@@ -1,5 +1,5 @@
-//! ID token validation (OpenID Connect Core 1.0 §3.1.3.7; Microsoft Learn "ID token claims reference"). A person is
-//! known by `tid` and `oid`; names and addresses are for display only, since they change and can be chosen ("nOAuth").
+//! ID token validation (OpenID Connect Core 1.0 §3.1.3.7; Microsoft Learn "ID token claims reference"). `tid` and `oid`
+//! identify a person. Names and addresses are for display only, since they change and users can choose them ("nOAuth").
 
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::guid;
 
-/// As for access tokens: a machine that has just started may be a minute off.
+/// As for access tokens: the clock of a machine that has just started may be a minute off.
 const LEEWAY_SECONDS: i64 = 60;
 
 /// The claims of a validated ID token.
@@ -20,7 +20,7 @@ const LEEWAY_SECONDS: i64 = 60;
 pub struct IdTokenClaims {
     /// `tid`
     pub tenant_id: Uuid,
-    /// `oid`: with `tid`, how a person is known.
+    /// `oid`: with `tid`, it identifies a person.
     pub object_id: Uuid,
     /// `sub`
     pub subject: String,
@@ -40,23 +40,23 @@ pub struct IdTokenClaims {
     pub issuer: String,
 }
 
-/// Why an ID token was refused. Holds nothing of it.
+/// Why an ID token was rejected. Holds no part of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdTokenError {
-    /// The token endpoint sent none.
+    /// The token endpoint sent no ID token.
     #[error("the token endpoint sent none")]
     Absent,
-    /// Not a token that the provider signed.
+    /// The provider did not sign it.
     #[error(transparent)]
     Jws(#[from] JwsError),
     /// `kid` names no key of the provider.
     #[error("its kid names no signing key of this tenant")]
     UnknownKey,
-    /// There are no keys to verify it with.
+    /// No signing keys are available.
     #[error("the signing keys are not available")]
     KeysUnavailable,
-    /// A required claim is missing, twice there, or of the wrong type.
+    /// A required claim is missing, occurs twice, or has the wrong type.
     #[error("its claims are incomplete or of the wrong types")]
     MalformedClaims,
     /// `iss`
@@ -82,7 +82,7 @@ pub enum IdTokenError {
     WrongNonce,
 }
 
-/// What must be there is not optional; a derived struct also refuses a claim that occurs twice.
+/// Required claims are not optional. A derived struct also rejects a claim that occurs twice.
 #[derive(Deserialize)]
 struct Claims {
     iss: String,

@@ -1,6 +1,6 @@
-//! A signed token (JWS compact form, RFC 7515 §7.1) before and at the check of its signature: what access and ID tokens
-//! have in common. The algorithm is RS256 because we say so, never because the token does (RFC 8725 §3.1), and only
-//! keys of the provider count: nothing in the header (`jku`, `x5u`, `jwk`, `x5c`) names another.
+//! Parsing and signature verification of access and ID tokens (JWS compact form, RFC 7515 §7.1). The algorithm is always
+//! RS256, whatever the token says (RFC 8725 §3.1). Only the provider's keys verify: `jku`, `x5u`, `jwk` and `x5c` in the
+//! header are ignored.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{
@@ -10,16 +10,16 @@ use serde::{
 
 use super::signing_keys::SigningKey;
 
-/// Longest token that is looked at. Entra's stay under 8 KB even with hundreds of group claims.
+/// Longest accepted token. Entra's stay under 8 KB even with hundreds of group claims.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// Why a token is not one that the provider signed.
+/// Why a token is not accepted as signed by the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JwsError {
     /// Longer than 16 KB.
     #[error("it is longer than 16 KB")]
     TooLong,
-    /// Not three non-empty parts of base64url without padding, or the first is no JSON object with unique names.
+    /// Not three non-empty parts of base64url without padding, or the header is not a JSON object with unique names.
     #[error("it is not a signed JWT of three base64url parts")]
     Malformed,
     /// Five parts: encrypted (JWE, RFC 7516 §7.1).
@@ -28,24 +28,24 @@ pub enum JwsError {
     /// `cty` says that the payload is a token itself (RFC 7519 §5.2).
     #[error("it holds another token (cty)")]
     Nested,
-    /// `typ` is not one of those expected here (RFC 8725 §3.11).
+    /// `typ` is not expected here (RFC 8725 §3.11).
     #[error("its typ is not expected here")]
     Type,
     /// `alg` is not RS256.
     #[error("its alg is not RS256")]
     Algorithm,
-    /// `crit` demands what we do not understand (RFC 7515 §4.1.11), or `b64` changes what is signed (RFC 7797).
+    /// `crit` demands an extension that is not supported (RFC 7515 §4.1.11), or `b64` changes the signed data (RFC 7797).
     #[error("its header has crit or b64")]
     Critical,
     /// No `kid`.
     #[error("its header has no kid")]
     MissingKeyId,
-    /// The signature is not of the key that `kid` names.
+    /// The key that `kid` names did not make the signature.
     #[error("its signature is not valid")]
     Signature,
 }
 
-/// A token of the right shape that nobody has verified yet.
+/// A well-formed token whose signature has not been verified.
 #[derive(Clone, Copy)]
 pub(super) struct UnverifiedJws<'a> {
     token: &'a str,
@@ -62,7 +62,7 @@ struct Header {
     b64: Option<IgnoredAny>,
 }
 
-/// What kind of token is expected: one kind is never taken for another on the strength of its signature alone.
+/// The expected kind of token: a valid signature alone must not make an ID token pass as an access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenKind {
     /// `typ` `JWT`, as Entra writes it, or `at+jwt` (RFC 9068 §2.1).
@@ -72,8 +72,8 @@ pub(super) enum TokenKind {
 }
 
 impl TokenKind {
-    /// `typ` is a media type whose `application/` may be left out, and whose case does not matter (RFC 7515 §4.1.9).
-    fn takes(self, typ: &str) -> bool {
+    /// `typ` is a case-insensitive media type whose `application/` may be omitted (RFC 7515 §4.1.9).
+    fn accepts(self, typ: &str) -> bool {
         let typ = typ.to_ascii_lowercase();
         match typ.strip_prefix("application/").unwrap_or(&typ) {
             "jwt" => true,
@@ -84,12 +84,12 @@ impl TokenKind {
 }
 
 impl<'a> UnverifiedJws<'a> {
-    /// Checks shape and header; returns the token and the `kid` of the key that it claims to be signed with.
+    /// Checks form and header; returns the token and the `kid` that it claims.
     pub(super) fn parse(token: &'a str, expected: TokenKind) -> Result<(Self, String), JwsError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(JwsError::TooLong);
         }
-        // Its second part may be empty: the key is agreed upon beforehand (RFC 7518 §4.5).
+        // The second part may be empty, with a key agreed beforehand (RFC 7518 §4.5).
         if token.split('.').count() == 5 {
             return Err(JwsError::Encrypted);
         }
@@ -102,7 +102,7 @@ impl<'a> UnverifiedJws<'a> {
         if ![header, payload, signature].into_iter().all(is_base64url) {
             return Err(JwsError::Malformed);
         }
-        // A derived struct refuses a name that occurs twice, which a map would silently take the last of.
+        // A derived struct rejects a name that occurs twice; a map would silently keep the last value.
         let header: Header = decode(header).ok_or(JwsError::Malformed)?;
         if header.enc.is_some() {
             return Err(JwsError::Encrypted);
@@ -116,7 +116,7 @@ impl<'a> UnverifiedJws<'a> {
         if header.cty.is_some() {
             return Err(JwsError::Nested);
         }
-        if !header.typ.is_some_and(|typ| expected.takes(&typ)) {
+        if !header.typ.is_some_and(|typ| expected.accepts(&typ)) {
             return Err(JwsError::Type);
         }
         let kid = header.kid.filter(|kid| !kid.is_empty()).ok_or(JwsError::MissingKeyId)?;
@@ -130,7 +130,7 @@ impl<'a> UnverifiedJws<'a> {
         Ok(payload)
     }
 
-    /// The payload of a token that is being refused anyway, to say better why. Never to be believed.
+    /// The payload without verification, to explain why a token is rejected. Must never be trusted.
     pub(super) fn peek<T: DeserializeOwned>(self) -> Option<T> {
         decode(self.token.split('.').nth(1)?)
     }
@@ -155,12 +155,12 @@ mod tests {
         format!("{}.e30.c2ln", URL_SAFE_NO_PAD.encode(header))
     }
 
-    fn refusal(token: &str) -> Option<JwsError> {
+    fn error_of(token: &str) -> Option<JwsError> {
         UnverifiedJws::parse(token, TokenKind::Access).err()
     }
 
     #[test]
-    fn a_token_of_the_right_shape_names_its_key() {
+    fn a_well_formed_token_names_its_key() {
         for typ in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"] {
             let token = token(&format!(r#"{{"alg":"RS256","kid":"one","typ":"{typ}"}}"#));
             let kid = UnverifiedJws::parse(&token, TokenKind::Access).map(|(_, kid)| kid);
@@ -169,13 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn an_access_token_by_its_type_is_no_id_token() {
+    fn a_token_with_the_type_of_an_access_token_is_no_id_token() {
         let token = token(r#"{"alg":"RS256","kid":"one","typ":"at+jwt"}"#);
         assert_eq!(UnverifiedJws::parse(&token, TokenKind::Id).err(), Some(JwsError::Type));
     }
 
     #[test]
-    fn every_other_shape_is_refused() {
+    fn every_other_form_is_rejected() {
         let good = token(r#"{"alg":"RS256","kid":"one","typ":"JWT"}"#);
         for shape in [
             "",
@@ -188,14 +188,14 @@ mod tests {
             &format!("{good}."),
             &format!(" {good}"),
         ] {
-            assert_eq!(refusal(shape), Some(JwsError::Malformed), "{shape:?}");
+            assert_eq!(error_of(shape), Some(JwsError::Malformed), "{shape:?}");
         }
-        assert_eq!(refusal(&format!("{good}.a.b")), Some(JwsError::Encrypted));
-        assert_eq!(refusal(&"a".repeat(MAX_TOKEN_BYTES + 1)), Some(JwsError::TooLong));
+        assert_eq!(error_of(&format!("{good}.a.b")), Some(JwsError::Encrypted));
+        assert_eq!(error_of(&"a".repeat(MAX_TOKEN_BYTES + 1)), Some(JwsError::TooLong));
     }
 
     #[test]
-    fn every_other_header_is_refused() {
+    fn every_other_header_is_rejected() {
         for (header, expected) in [
             (r#"{"alg":"none","kid":"one"}"#, JwsError::Algorithm),
             (r#"{"alg":"rs256","kid":"one"}"#, JwsError::Algorithm),
@@ -227,7 +227,7 @@ mod tests {
             (r#"["RS256"]"#, JwsError::Malformed),
             ("not JSON", JwsError::Malformed),
         ] {
-            assert_eq!(refusal(&token(header)), Some(expected), "{header}");
+            assert_eq!(error_of(&token(header)), Some(expected), "{header}");
         }
     }
 }

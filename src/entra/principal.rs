@@ -1,10 +1,10 @@
-//! Who calls: what a valid access token says. Only token validation can make one.
+//! The caller, from the claims of a valid access token. Only token validation can create a [`Principal`].
 
 use uuid::Uuid;
 
 use super::AppRole;
 
-/// Whether a user acts through an application, or an application acts by itself.
+/// Whether the application calls on behalf of a user, or without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrincipalKind {
     /// A signed-in user, by delegated permission (`scp`).
@@ -34,7 +34,7 @@ impl Principal {
     pub fn tenant_id(&self) -> Uuid {
         self.tenant_id
     }
-    /// `oid`: with `tid`, how a person is known.
+    /// `oid`: with `tid`, it identifies a person.
     pub fn object_id(&self) -> Uuid {
         self.object_id
     }
@@ -54,7 +54,7 @@ impl Principal {
     pub fn roles(&self) -> &[String] {
         &self.roles
     }
-    /// The highest app role of this API's, where those decide what a caller may do; `None` where they do not.
+    /// The highest app role of this API, if app roles decide what the caller may do; otherwise `None`.
     pub fn app_role(&self) -> Option<AppRole> {
         self.app_role
     }

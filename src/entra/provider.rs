@@ -1,4 +1,4 @@
-//! The provider: an authority's discovered endpoints and signing keys, fetched when needed and kept.
+//! The provider: the discovered endpoints and the signing keys of an authority, fetched when needed and cached.
 
 mod discovery;
 
@@ -26,70 +26,70 @@ use crate::{
     single_flight::SingleFlight,
 };
 
-/// Endpoints change about never; a day matches the keys' own lifetime.
+/// Endpoints hardly ever change. One day matches the lifetime of the keys.
 const METADATA_LIFETIME: Duration = Duration::from_hours(24);
-/// After a failed renewal, the endpoints known so far serve for so long before the next try.
+/// After a failed renewal, the cached endpoints are used for this long before the next attempt.
 const METADATA_RETRY: Duration = Duration::from_mins(1);
 
-/// Longest time to find out whether the authority answers: somebody waits who only wants to sign out.
-const LOOK: Duration = Duration::from_secs(3);
+/// Limit for the check whether the authority responds: a visitor who signs out waits for it.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Why the provider could not be asked.
+/// Why a request to the provider failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ProviderError {
     /// The settings name no authority.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-    /// No HTTP agent.
+    /// The HTTP agent could not be created.
     #[error(transparent)]
     Outbound(#[from] OutboundError),
-    /// The provider did not answer, or not with what was asked for.
+    /// The provider did not respond, or its response was an error or invalid.
     #[error("{url}: {reason}")]
     Unreachable {
-        /// What was fetched.
+        /// The requested URL.
         url: Url,
-        /// What came instead.
+        /// The error.
         reason: String,
     },
     /// Discovery names another issuer.
     #[error("discovery names issuer {found:?}, expected {expected:?}")]
     Issuer {
-        /// What the settings lead to.
+        /// The issuer that follows from the settings.
         expected: String,
-        /// What discovery says.
+        /// The issuer in the discovery document.
         found: String,
     },
-    /// An endpoint would be reached over plain HTTP.
+    /// An endpoint uses plain HTTP.
     #[error("{name} {url} must be https")]
     Insecure {
-        /// Which endpoint, or which setting.
+        /// Name of the endpoint or of the setting.
         name: &'static str,
         /// Its address.
         url: Url,
     },
-    /// The key endpoint answered, but with no keys that verify our tokens.
+    /// The response of the key endpoint has no key that can verify a token.
     #[error("{url}: {error}")]
     Jwks {
-        /// What was fetched.
+        /// The requested URL.
         url: Url,
-        /// What is wrong with the answer.
+        /// What is wrong with the response.
         error: JwksError,
     },
 }
 
-/// One authority over one HTTP agent, with what it told cached.
+/// One authority, with its endpoints and signing keys cached.
 pub struct Provider {
     authority: Authority,
     agent: ureq::Agent,
     jwks_uri: Option<Url>,
     clock: Clock,
-    metadata: Mutex<Option<KnownMetadata>>,
+    metadata: Mutex<Option<CachedMetadata>>,
     discovery: SingleFlight<Result<(), ProviderError>>,
     discovery_failures: FailureLog,
     keys: SigningKeys,
 }
 
-struct KnownMetadata {
+struct CachedMetadata {
     metadata: Arc<Metadata>,
     /// On [`Clock::elapsed`].
     renew_at: Duration,
@@ -103,8 +103,8 @@ impl Provider {
     pub fn new(settings: &EntraSettings) -> Result<Self, ProviderError> {
         Self::for_tenants(settings, &[])
     }
-    /// As [`Self::new`], with signing keys for tokens of these tenants too, as in `api.tenants`. An entry that is not a GUID
-    /// names no tenant.
+    /// As [`Self::new`], with signing keys for the tokens of these tenants too, as in `api.tenants`. Entries that are not GUIDs are
+    /// ignored.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -151,12 +151,12 @@ impl Provider {
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
-    /// The discovered endpoints; fetched at first use and once a day. May block.
+    /// The discovered endpoints, fetched at first use and once a day. May block.
     ///
     /// # Errors
-    /// When discovery fails or names another issuer, and there are no endpoints from an earlier time.
+    /// When discovery fails or names another issuer, and no endpoints are cached.
     pub fn metadata(&self) -> Result<Arc<Metadata>, ProviderError> {
-        let fresh = || self.known_metadata(|known| self.clock.elapsed() < known.renew_at);
+        let fresh = || self.cached_metadata(|cached| self.clock.elapsed() < cached.renew_at);
         if let Some(metadata) = fresh() {
             return Ok(metadata);
         }
@@ -166,16 +166,16 @@ impl Provider {
             }
             let url = self.authority.discovery_url();
             let metadata = Metadata::parse(&self.authority, &url, &self.get(&url)?.body)?;
-            self.keep(Arc::new(metadata), METADATA_LIFETIME);
+            self.cache_metadata(Arc::new(metadata), METADATA_LIFETIME);
             self.discovery_failures.recovered("discovery works again");
             Ok(())
         });
-        match (outcome, self.known_metadata(|_| true)) {
+        match (outcome, self.cached_metadata(|_| true)) {
             (Ok(()), Some(metadata)) => Ok(metadata),
             (Err(error), Some(metadata)) => {
-                let message = format!("discovery failed, going on with the endpoints known so far: {error}");
+                let message = format!("discovery failed; the cached endpoints stay in use: {error}");
                 self.discovery_failures.failed(self.clock.elapsed(), &message);
-                self.keep(Arc::clone(&metadata), METADATA_RETRY);
+                self.cache_metadata(Arc::clone(&metadata), METADATA_RETRY);
                 Ok(metadata)
             }
             (Err(error), None) => Err(error),
@@ -189,30 +189,30 @@ impl Provider {
     pub(super) fn agent(&self) -> &ureq::Agent {
         &self.agent
     }
-    /// What time it is here.
+    /// The clock for token times and intervals.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
-    /// The signing keys in memory. Starts a refresh in the background when one is due; never blocks.
+    /// The signing keys in memory. Starts a due refresh in the background; never blocks.
     pub(super) fn keys_in_memory(self: &Arc<Self>) -> Option<Arc<KeySet>> {
         if self.keys.begin_refresh() {
             let provider = Arc::clone(self);
-            let ends = EndsRefresh(Arc::clone(self));
+            let guard = RefreshGuard(Arc::clone(self));
             let refresh = move || {
-                let _ends = ends;
-                // A failure is logged there, and the keys at hand go on serving.
+                let _guard = guard;
+                // `refresh` logs a failure, and the cached keys stay in use.
                 let _ = provider.keys.refresh(|| provider.fetch_keys());
             };
-            // Without a thread it ends at once.
+            // If the thread cannot start, the dropped guard ends the refresh.
             let _ = background::spawn_once("signing-keys", refresh);
         }
         self.keys.current()
     }
-    /// What memory says of a `kid`. Never blocks.
+    /// Looks up a `kid` in memory. Never blocks.
     pub(super) fn look_up_key(&self, kid: &str) -> KeyLookup {
         self.keys.look_up(kid)
     }
-    /// What the provider says of a `kid`. May block.
+    /// Looks up a `kid`, and fetches the keys if needed. May block.
     pub(super) fn find_key(&self, kid: &str) -> KeyLookup {
         self.keys.find(kid, || self.fetch_keys())
     }
@@ -223,26 +223,31 @@ impl Provider {
     /// Fetches the signing keys now, whatever their age. Blocks.
     ///
     /// # Errors
-    /// When discovery or the key endpoint does not answer as it should; the keys known so far stay.
+    /// When discovery or the key endpoint fails; the cached keys stay in use.
     pub fn refresh_keys(&self) -> Result<(), ProviderError> {
         self.keys.refresh(|| self.fetch_keys())
     }
 
-    /// Whether the authority answers just now, whatever is known of it already. Blocks for three seconds at most.
-    pub fn answers(&self) -> bool {
+    /// Whether the authority responds now, regardless of the caches. Blocks for three seconds at most.
+    pub fn is_reachable(&self) -> bool {
         let url = self.authority.discovery_url();
-        let request = self.agent.get(url.as_str()).config().timeout_global(Some(LOOK)).build();
-        request.call().is_ok_and(|answer| answer.status().is_success())
+        let request = self
+            .agent
+            .get(url.as_str())
+            .config()
+            .timeout_global(Some(PROBE_TIMEOUT))
+            .build();
+        request.call().is_ok_and(|response| response.status().is_success())
     }
 
-    /// How far the authority's clock is ahead of this machine's, by the `Date` of its answer, to about a second; `None`
-    /// when it tells no time. Blocks.
+    /// How far the authority's clock is ahead of this machine's, from the `Date` header, to about a second; `None` without that
+    /// header. Blocks.
     ///
     /// # Errors
-    /// When the authority does not answer at all.
+    /// When the authority does not respond.
     pub fn clock_difference(&self) -> Result<Option<TimeDelta>, ProviderError> {
         let url = self.authority.discovery_url();
-        let asked = self.clock.now();
+        let sent_at = self.clock.now();
         let response = self
             .agent
             .get(url.as_str())
@@ -251,14 +256,14 @@ impl Provider {
                 url: url.clone(),
                 reason: error.to_string(),
             })?;
-        // The answer was written about half-way between question and arrival.
-        let here = asked + (self.clock.now() - asked) / 2;
+        // The server wrote the response about half-way between request and arrival.
+        let here = sent_at + (self.clock.now() - sent_at) / 2;
         let date = response.headers().get("date").and_then(|date| date.to_str().ok());
         Ok(date
             .and_then(|date| DateTime::parse_from_rfc2822(date).ok())
             .map(|there| there.to_utc() - here))
     }
-    /// How many of the published keys, as last fetched, can verify tokens.
+    /// The number of cached keys that can verify tokens.
     pub fn usable_keys(&self) -> usize {
         self.keys.current().map_or(0, |keys| keys.len())
     }
@@ -268,15 +273,15 @@ impl Provider {
             Some(url) => url.clone(),
             None => self.metadata()?.jwks_uri.clone(),
         };
-        let answer = self.get(&url)?;
+        let response = self.get(&url)?;
         Ok(FetchedKeys {
             url,
-            jwks: answer.body,
-            max_age: answer.max_age,
+            jwks: response.body,
+            max_age: response.max_age,
         })
     }
 
-    fn get(&self, url: &Url) -> Result<Answer, ProviderError> {
+    fn get(&self, url: &Url) -> Result<ProviderResponse, ProviderError> {
         let unreachable = |reason: String| ProviderError::Unreachable {
             url: url.clone(),
             reason,
@@ -287,7 +292,7 @@ impl Provider {
             .header("accept", "application/json")
             .call()
             .map_err(|error| unreachable(error.to_string()))?;
-        // Redirects too: whoever answers for the provider must do so itself.
+        // A redirect is an error too: no other server may answer for the provider.
         let status = response.status();
         let max_age = response
             .headers()
@@ -295,35 +300,34 @@ impl Provider {
             .and_then(|value| max_age(value.to_str().ok()?));
         let body = outbound::read_body(&mut response).map_err(|error| unreachable(error.to_string()));
         if status != 200 {
-            // An unknown tenant, for instance, is told as on the token endpoint.
-            let told = body.ok().and_then(|body| EntraError::from_token_endpoint(&body));
-            let told = told.map_or_else(String::new, |error| format!(" ({}: {})", error.label(), error.cause()));
-            return Err(unreachable(format!("answered {status}{told}")));
+            // The error has the token endpoint's form, for example for an unknown tenant.
+            let detail = body.ok().and_then(|body| EntraError::from_token_endpoint(&body));
+            let detail = detail.map_or_else(String::new, |error| format!(" ({}: {})", error.label(), error.cause()));
+            return Err(unreachable(format!("answered {status}{detail}")));
         }
-        Ok(Answer { body: body?, max_age })
+        Ok(ProviderResponse { body: body?, max_age })
     }
 
-    fn known_metadata(&self, wanted: impl FnOnce(&KnownMetadata) -> bool) -> Option<Arc<Metadata>> {
-        let known = self.metadata.lock();
-        known
+    fn cached_metadata(&self, condition: impl FnOnce(&CachedMetadata) -> bool) -> Option<Arc<Metadata>> {
+        let cached = self.metadata.lock();
+        cached
             .as_ref()
-            .filter(|known| wanted(known))
-            .map(|known| Arc::clone(&known.metadata))
+            .filter(|cached| condition(cached))
+            .map(|cached| Arc::clone(&cached.metadata))
     }
 
-    fn keep(&self, metadata: Arc<Metadata>, lifetime: Duration) {
+    fn cache_metadata(&self, metadata: Arc<Metadata>, lifetime: Duration) {
         let renew_at = self.clock.elapsed() + lifetime;
-        *self.metadata.lock() = Some(KnownMetadata { metadata, renew_at });
+        *self.metadata.lock() = Some(CachedMetadata { metadata, renew_at });
     }
 }
 
-/// What the provider answered.
-struct Answer {
+struct ProviderResponse {
     body: Vec<u8>,
     max_age: Option<Duration>,
 }
 
-/// How long an answer may be kept (RFC 9111 §5.2.2); `None` when it does not say.
+/// How long a response may be cached (RFC 9111 §5.2.2); `None` when the header does not say.
 fn max_age(cache_control: &str) -> Option<Duration> {
     let mut directives = cache_control.split(',').map(str::trim);
     if directives
@@ -340,10 +344,10 @@ fn max_age(cache_control: &str) -> Option<Duration> {
     })
 }
 
-/// Ends the refresh of the signing keys also when it panics: otherwise there would never be another one.
-struct EndsRefresh(Arc<Provider>);
+/// Ends the refresh of the signing keys even if it panics: otherwise no other refresh would ever start.
+struct RefreshGuard(Arc<Provider>);
 
-impl Drop for EndsRefresh {
+impl Drop for RefreshGuard {
     fn drop(&mut self) {
         self.0.keys.end_refresh();
     }
@@ -354,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn how_long_an_answer_may_be_kept_is_read_from_cache_control() {
+    fn the_caching_time_is_read_from_cache_control() {
         for (header, seconds) in [
             ("max-age=600", Some(600)),
             ("public, Max-Age=\"60\", must-revalidate", Some(60)),

@@ -1,9 +1,10 @@
-//! The signing keys of the provider (JWKS, RFC 7517), cached by `kid`, and the rules of when they are fetched again
-//! (Microsoft Learn "Signing key rollover"). Never lets the sender of tokens cause traffic to the provider: an unknown
-//! `kid` leads to one fetch in five minutes, however many are invented.
+//! The signing keys of the provider (JWKS, RFC 7517), cached by `kid`, and the rules for fetching them again (Microsoft Learn
+//! "Signing key rollover"). Senders of tokens cannot cause traffic to the provider: invented `kid`s lead to one fetch in five
+//! minutes, however many there are.
 
 mod cache_file;
 mod key_set;
+mod policy;
 
 use std::{
     sync::{
@@ -18,72 +19,38 @@ use parking_lot::{Mutex, MutexGuard};
 use url::Url;
 
 pub(super) use cache_file::KeyCacheFile;
-use cache_file::{CacheFileError, KeptKeys};
+use cache_file::{CacheFileError, CachedKeys};
 pub use key_set::JwksError;
 pub(super) use key_set::{KeySet, Lifetime, SigningKey};
+pub use policy::KeyPolicy;
 
 use super::{Authority, ProviderError, clock::Clock};
 use crate::{failure_log::FailureLog, single_flight::SingleFlight};
 
-/// When signing keys are fetched, and how long they count.
-#[derive(Debug, Clone)]
-pub struct KeyPolicy {
-    /// Keys this old are fetched again in the background; sooner if the provider says so (`Cache-Control`).
-    pub refresh_after: Duration,
-    /// But never sooner than this.
-    pub refresh_not_before: Duration,
-    /// A random part of this is added to `refresh_after`, so that replicas do not ask all at once.
-    pub refresh_jitter: Duration,
-    /// Keys this old no longer count: the last good ones survive an outage of the provider for so long.
-    pub expire_after: Duration,
-    /// An unknown `kid` leads to a fetch at most once in this time.
-    pub unknown_kid_interval: Duration,
-    /// After a failed refresh, the next is tried when this has passed.
-    pub retry_after: Duration,
-    /// The same as long as there are no keys at all, and every request fails for want of them.
-    pub retry_without_keys_after: Duration,
-}
-
-impl Default for KeyPolicy {
-    fn default() -> Self {
-        Self {
-            refresh_after: Duration::from_hours(1),
-            refresh_not_before: Duration::from_mins(5),
-            refresh_jitter: Duration::from_mins(6),
-            expire_after: Duration::from_hours(24),
-            unknown_kid_interval: Duration::from_mins(5),
-            retry_after: Duration::from_mins(1),
-            retry_without_keys_after: Duration::from_secs(1),
-        }
-    }
-}
-
-/// An answer of the key endpoint.
+/// A response of the key endpoint.
 pub(super) struct FetchedKeys {
-    /// Where it came from.
     pub(super) url: Url,
     /// The key set, as JSON.
     pub(super) jwks: Vec<u8>,
-    /// How long it may be kept, as `Cache-Control` says.
+    /// From `Cache-Control`.
     pub(super) max_age: Option<Duration>,
 }
 
-/// What there is for a `kid`.
+/// The result of looking up a `kid`.
 pub(super) enum KeyLookup {
-    /// The key.
     Found(SigningKey),
     /// The provider has no such key.
     Unknown,
-    /// The provider cannot be asked at present.
+    /// The keys could not be fetched, and the next attempt is not due.
     Unavailable,
-    /// Only a fetch will tell.
+    /// The key is not in memory, and a fetch is due.
     MustFetch,
 }
 
-/// The cached keys and when to ask for new ones. Fetching itself is the caller's.
+/// The cached keys, and when to fetch new ones. The caller supplies the fetch itself.
 pub(super) struct SigningKeys {
     policy: KeyPolicy,
-    /// Whose tokens the keys are for.
+    /// The tenants whose tokens the keys verify.
     tenants: Vec<Authority>,
     clock: Clock,
     cache_file: Option<KeyCacheFile>,
@@ -95,7 +62,7 @@ pub(super) struct SigningKeys {
     file_failures: FailureLog,
 }
 
-/// Moments on [`Clock::elapsed`].
+/// Times on [`Clock::elapsed`].
 #[derive(Default)]
 struct Schedule {
     refresh_at: Duration,
@@ -125,13 +92,13 @@ impl SigningKeys {
         }
     }
 
-    /// The keys in memory, unless they are too old to count.
+    /// The keys in memory, unless they are too old.
     pub(super) fn current(&self) -> Option<Arc<KeySet>> {
         let set = self.set.load_full()?;
         (self.clock.elapsed() < set.lifetime().expires_at).then_some(set)
     }
 
-    /// What memory says of a `kid`. Never blocks on the network.
+    /// Looks up a `kid` in memory. Never blocks on the network.
     pub(super) fn look_up(&self, kid: &str) -> KeyLookup {
         let now = self.clock.elapsed();
         let Some(set) = self.current() else {
@@ -154,13 +121,13 @@ impl SigningKeys {
         }
     }
 
-    /// What the provider says of a `kid`, after a fetch where the policy allows one. Blocks.
+    /// Looks up a `kid`, after a fetch if the policy allows one. Blocks.
     pub(super) fn find(&self, kid: &str, fetch: impl FnOnce() -> Result<FetchedKeys, ProviderError>) -> KeyLookup {
         match self.look_up(kid) {
             KeyLookup::MustFetch => {}
             known => return known,
         }
-        // The outcome is in the schedule, where the second look finds it.
+        // The second lookup reads the outcome from the schedule.
         let _ = self.flight.run(|| {
             if !matches!(self.look_up(kid), KeyLookup::MustFetch) {
                 return Ok(());
@@ -168,30 +135,30 @@ impl SigningKeys {
             let had_keys = self.current().is_some();
             let outcome = self.replace(fetch);
             if had_keys {
-                // A failed fetch says nothing of the key, so it is tried again sooner.
+                // A failed fetch says nothing about the key, so the next attempt comes sooner.
                 let KeyPolicy {
                     unknown_kid_interval,
                     retry_after,
                     ..
                 } = self.policy;
-                let pause = if outcome.is_ok() {
+                let delay = if outcome.is_ok() {
                     unknown_kid_interval
                 } else {
                     retry_after
                 };
-                // Only now, so that all who come while it runs wait for its result.
-                self.schedule().unknown_kid_at = self.clock.elapsed() + pause;
+                // Set only now, so that requests that come during the fetch wait for its result.
+                self.schedule().unknown_kid_at = self.clock.elapsed() + delay;
             }
             outcome
         });
         match self.look_up(kid) {
-            // There were no keys, and the new ones lack this one too.
+            // There were no keys, and the new ones do not include this one.
             KeyLookup::MustFetch => KeyLookup::Unknown,
             found => found,
         }
     }
 
-    /// Fetches keys if there are none that count. Blocks.
+    /// Fetches keys if there are no usable ones. Blocks.
     pub(super) fn prepare(
         &self,
         fetch: impl FnOnce() -> Result<FetchedKeys, ProviderError>,
@@ -216,7 +183,8 @@ impl SigningKeys {
         self.flight.run(|| self.replace(fetch))
     }
 
-    /// Whether a refresh is due. Whoever gets `true` must call [`Self::end_refresh`] after it: nobody else is told to.
+    /// Whether a refresh is due. A caller that gets `true` must call [`Self::end_refresh`] afterwards; until then, the others get
+    /// `false`.
     pub(super) fn begin_refresh(&self) -> bool {
         let Some(set) = self.set.load_full() else { return false };
         let now = self.clock.elapsed();
@@ -235,8 +203,8 @@ impl SigningKeys {
         self.refreshing.store(false, Ordering::Release);
     }
 
-    /// Puts new keys in place of the old; an old one that is not among them stops working. Keeps the old when the fetch
-    /// fails, or, when there are none, takes those of the cache file.
+    /// Replaces the keys; a previous key that is not among the new ones stops working. When the fetch fails, the previous keys stay;
+    /// without any, those of the cache file are used.
     fn replace(&self, fetch: impl FnOnce() -> Result<FetchedKeys, ProviderError>) -> Result<(), ProviderError> {
         let outcome =
             fetch().and_then(
@@ -258,15 +226,15 @@ impl SigningKeys {
                 self.set.store(Some(Arc::new(set)));
                 drop(schedule);
                 self.fetch_failures.recovered("the signing keys could be fetched again");
-                self.keep_in_cache_file(&jwks);
+                self.write_cache_file(&jwks);
                 Ok(())
             }
             Err(error) => {
                 let had_keys = self.current().is_some();
-                let found_keys = !had_keys && self.take_from_cache_file();
+                let found_keys = !had_keys && self.load_cache_file();
                 let is_urgent = !had_keys && !found_keys;
                 let consequence = if is_urgent {
-                    "no access token can be verified until they are"
+                    "no access token can be verified until then"
                 } else {
                     "the last good ones stay in use"
                 };
@@ -283,50 +251,50 @@ impl SigningKeys {
         }
     }
 
-    /// A file that cannot be written is no reason to reject a request: the log says so.
-    fn keep_in_cache_file(&self, jwks: &[u8]) {
+    /// A failure to write the file is only logged: requests need only the keys in memory.
+    fn write_cache_file(&self, jwks: &[u8]) {
         let Some(file) = &self.cache_file else { return };
         match file.write(jwks, self.clock.now()) {
             Ok(()) => self
                 .file_failures
-                .recovered(&format!("{file}: the signing keys are kept again")),
-            Err(error) => self.report_cache_file(&format!("{file}: the signing keys are not kept there: {error}")),
+                .recovered(&format!("{file}: the signing keys are stored again")),
+            Err(error) => self.report_cache_file(&format!("{file}: the signing keys could not be stored: {error}")),
         }
     }
 
-    fn take_from_cache_file(&self) -> bool {
+    fn load_cache_file(&self) -> bool {
         let Some(file) = &self.cache_file else { return false };
-        match file.read(self.clock.now()).and_then(|kept| self.count_kept(&kept)) {
+        match file.read(self.clock.now()).and_then(|cached| self.use_cached(&cached)) {
             Ok(minutes) => {
-                log::warn!("going on with signing keys of {file}, fetched {minutes} minutes ago");
+                log::warn!("using the signing keys from {file}, fetched {minutes} minutes ago");
                 true
             }
             Err(CacheFileError::NotFound) => false,
             Err(error) => {
-                self.report_cache_file(&format!("{file}: the signing keys kept there are not used: {error}"));
+                self.report_cache_file(&format!("{file}: the signing keys in it are not used: {error}"));
                 false
             }
         }
     }
 
-    /// Takes kept keys into use; returns their age in minutes.
-    fn count_kept(&self, kept: &KeptKeys) -> Result<u64, CacheFileError> {
+    /// Uses keys from the cache file; returns their age in minutes.
+    fn use_cached(&self, cached: &CachedKeys) -> Result<u64, CacheFileError> {
         let left = self
             .policy
             .expire_after
-            .checked_sub(kept.age)
+            .checked_sub(cached.age)
             .filter(|left| !left.is_zero());
         let left = left.ok_or(CacheFileError::TooOld)?;
         let now = self.clock.elapsed();
         let set = self.parse(
-            &kept.jwks,
+            &cached.jwks,
             Lifetime {
                 refresh_from: now,
                 expires_at: now + left,
             },
         )?;
         self.set.store(Some(Arc::new(set)));
-        Ok(kept.age.as_secs() / 60)
+        Ok(cached.age.as_secs() / 60)
     }
 
     fn report_cache_file(&self, message: &str) {
@@ -356,7 +324,6 @@ impl SigningKeys {
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
-        // Each field is written whole: a panic elsewhere leaves nothing half-done.
         self.schedule.lock()
     }
 }
@@ -446,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn without_keys_the_provider_is_asked_again_after_a_while() {
+    fn without_keys_the_next_fetch_comes_after_the_retry_delay() {
         let (keys, clock) = keys();
         assert!(matches!(keys.find("one", failing), KeyLookup::Unavailable));
         assert!(matches!(keys.look_up("one"), KeyLookup::Unavailable));
@@ -456,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_kid_is_looked_for_again_a_minute_after_a_failed_fetch() {
+    fn an_unknown_kid_leads_to_another_fetch_a_minute_after_a_failed_one() {
         for failure in [failing, empty] {
             let (keys, clock) = keys();
             keys.prepare(|| Ok(good())).unwrap();
@@ -494,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_is_due_after_an_hour_and_told_to_one_caller() {
+    fn a_refresh_is_due_after_an_hour_and_starts_once() {
         let (keys, clock) = keys();
         assert!(!keys.begin_refresh(), "nothing to refresh yet");
         keys.prepare(|| Ok(good())).unwrap();
@@ -543,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_no_key_set_counts_as_a_failure() {
+    fn a_response_that_is_no_key_set_counts_as_a_failure() {
         let (keys, _) = keys();
         keys.prepare(|| Ok(fetched(b"<html>"))).unwrap_err();
         assert!(keys.current().is_none());

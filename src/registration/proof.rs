@@ -47,7 +47,7 @@ impl Proof {
     /// # Errors
     /// When the CA file cannot be used.
     pub fn all(settings: &Settings) -> Result<Vec<Self>, OutboundError> {
-        let sources = CredentialSource::all(settings)?;
+        let sources = CredentialSource::from_settings(settings)?;
         let entries = settings.client.credentials();
         Ok(entries
             .iter()

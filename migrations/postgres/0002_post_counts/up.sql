@@ -1,6 +1,6 @@
--- How many posts there are, kept by triggers: counting a million rows takes long, summing sixteen takes microseconds.
--- A connection counts in the slot of its process, so that writers seldom wait for each other's commit. A single slot
--- may fall below zero; only the sum means something.
+-- The number of posts, which triggers maintain: counting a million rows is slow, adding up sixteen takes microseconds.
+-- Each connection counts in the slot of its server process, so that writers seldom wait for each other's commit. A single
+-- slot may be negative; only the sum is meaningful.
 
 CREATE TABLE post_counts (
     slot INTEGER PRIMARY KEY,

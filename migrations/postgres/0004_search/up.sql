@@ -1,11 +1,11 @@
--- Full-text search that finds the same as SQLite's (unicode61 remove_diacritics 2): words whatever their case and, on
--- Latin letters, their accents; no stemming, no stop words, since a blog has many languages.
+-- Full-text search with the same matches as SQLite's (unicode61 remove_diacritics 2): it ignores case and, on Latin letters,
+-- accents. No stemming and no stop words, because posts may be in any language.
 
 DROP FUNCTION holds_text(TEXT, TEXT);
 
--- The text's words with a space between: lower case, accents off Latin letters, punctuation, symbols and emoji gone. What
--- separates words is spelt out, since what PostgreSQL takes for a letter depends on the locale, and its parser has ideas
--- of its own about hyphens, addresses and paths.
+-- The text's words, separated by spaces: lower case, without accents on Latin letters, punctuation, symbols and emoji. The
+-- separators are listed, because PostgreSQL's letters depend on the locale, and its parser treats hyphens, addresses and
+-- paths specially.
 CREATE FUNCTION searchable(text TEXT) RETURNS TEXT
 LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE
 AS $$
@@ -18,8 +18,8 @@ SELECT regexp_replace(
 )
 $$;
 
--- The query for words between single spaces: all of them must be there; those that punctuation joins, side by side. The
--- last may also be the beginning of a word. NULL, which matches nothing, when there is no word.
+-- The query for words separated by single spaces: a post must contain all of them. Words joined by punctuation must be
+-- adjacent. The last one may also be the beginning of a word. NULL, which matches nothing, if there is no word.
 CREATE FUNCTION search_query(searched TEXT, last_is_prefix BOOLEAN) RETURNS tsquery
 LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE
 AS $$
@@ -32,7 +32,7 @@ FROM (
 WHERE words <> ''
 $$;
 
--- Of a content's first 100,000 characters, twice what the settings allow by default: a tsvector holds a megabyte at most.
+-- Covers the first 100,000 characters of a content, twice the default limit: a tsvector has at most a megabyte.
 ALTER TABLE blog_posts ADD COLUMN searched tsvector GENERATED ALWAYS AS (
     setweight(to_tsvector('simple', searchable(title)), 'A')
     || setweight(to_tsvector('simple', searchable(left(content, 100000))), 'D')

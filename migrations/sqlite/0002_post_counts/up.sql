@@ -1,5 +1,5 @@
--- How many posts there are, kept by triggers: counting a million rows takes milliseconds, this takes microseconds.
--- One slot, since SQLite has one writer at a time; PostgreSQL has several.
+-- The number of posts, which triggers maintain: counting a million rows takes milliseconds, reading this takes microseconds.
+-- One slot, because SQLite has one writer at a time; PostgreSQL has several slots.
 
 CREATE TABLE post_counts (
     slot INTEGER PRIMARY KEY,

@@ -1,21 +1,21 @@
--- Full-text search. Adding a post to the index costs ten times what storing it does, so the index follows: triggers
--- note which posts it lacks, whoever writes them, and src/db/sqlite/search_index.rs takes the notes in.
+-- Full-text search. Indexing a post takes ten times as long as storing it, so the index follows later: triggers record the
+-- changed posts, whichever program changed them, and src/db/sqlite/search_index.rs indexes them.
 
--- Without a copy of the text: the posts have it.
+-- Contentless: blog_posts has the text.
 CREATE VIRTUAL TABLE post_search USING fts5 (
     title, content, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2'
 );
 
--- Posts that the index lacks, or knows in an older form, or that are gone.
+-- Posts that are new, changed or deleted since they were indexed.
 CREATE TABLE posts_to_index (
     post_id INTEGER PRIMARY KEY
 ) STRICT;
 
 INSERT INTO posts_to_index (post_id) SELECT id FROM blog_posts;
 
--- Another random number whenever a post changes or goes, or an author changes, whoever does it: what was kept in memory
--- under the number read before is then known to be old. No counter, which a restored backup would set back. A new post
--- changes `posts` alone.
+-- A new random number whenever a post is changed or deleted or an author changes, whichever program does it: entries cached
+-- under the previous number are then outdated. Not a counter, which a restored backup would set back. A new post changes
+-- only `posts`.
 ALTER TABLE post_counts ADD COLUMN state INTEGER NOT NULL DEFAULT 0;
 UPDATE post_counts SET state = random();
 

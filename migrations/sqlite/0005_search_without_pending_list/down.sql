@@ -1,2 +1,2 @@
--- PostgreSQL only; the versions are the same in both.
+-- PostgreSQL only; both databases have the same versions.
 SELECT 1;

@@ -1,5 +1,5 @@
--- Which access token a user's name is from, so that an older token does not bring an older name back. A table of its own:
--- a token that changes no name leaves the row of the user, and with it what others keep of it, as it is.
+-- The access token that a user's name comes from, so that an older token does not restore an older name. A separate table,
+-- because a token that changes no name must not change the user's row, whose version caches depend on.
 
 CREATE TABLE name_tokens (
     user_id INTEGER PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,

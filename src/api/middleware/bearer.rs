@@ -1,7 +1,7 @@
 //! Bearer tokens (RFC 6750): authenticates the caller.
 //!
-//! [`require`] wraps everything under `/v1`, and rejects a request before its body is read. A handler that takes [`Caller`] is
-//! protected by its signature: only a validated token makes a `Caller`.
+//! [`require`] wraps everything under `/v1`, and rejects a request before its body is read. A handler that takes
+//! [`Caller`] is protected by its signature: only a validated token makes a `Caller`.
 
 use std::{
     future::{Ready, ready},
@@ -22,11 +22,11 @@ use super::rate_limit::{RateLimits, Remaining};
 use crate::{
     api::{name_updates::NameUpdates, problem::Problem},
     blog::{Actor, Blog, Rights, TokenName, UserKey},
-    entra::{AccessTokenValidator, AppRole, PresentedToken, Principal, TokenError},
+    entra::{AccessTokenValidator, AppRole, BearerToken, Principal, TokenError},
 };
 
-/// Tells a caller in every response what they may do: `read`, `write` or `manage`. A client learns from it which actions to offer,
-/// whether or not app roles are used.
+/// Tells a caller in every response what they may do: `read`, `write` or `manage`. A client learns from it which
+/// actions to offer, whether or not app roles are used.
 pub const RIGHTS: HeaderName = HeaderName::from_static("blog-rights");
 
 /// The authenticated caller of a request.
@@ -59,8 +59,8 @@ impl Caller {
         }
     }
 
-    /// The caller's display name, and when the token was issued. It is empty if the token has no name; a stored name then stays. Never
-    /// an e-mail address: the name is visible to every caller.
+    /// The caller's display name, and when the token was issued. It is empty if the token has no name; a stored name
+    /// then stays. Never an e-mail address: the name is visible to every caller.
     pub fn token_name(&self) -> TokenName<'_> {
         // A token without a time counts as older than all others.
         TokenName {
@@ -144,12 +144,13 @@ async fn caller(
     validator: &web::Data<AccessTokenValidator>,
     limits: &RateLimits,
 ) -> Result<Caller, Problem> {
-    let token = PresentedToken::new(token(request.headers())?);
-    let known = validator.recall(&token);
+    let token = BearerToken::new(token(request.headers())?);
+    let known = validator.cached(&token);
     if let Some(Ok(principal)) = known {
         return Ok(Caller(principal));
     }
-    // After the cache: a caller with a verified token is not affected by an attacker who guesses tokens from the same address.
+    // After the cache: a caller with a verified token is not affected by an attacker who guesses tokens from the same
+    // address.
     let source = limits.source(request.request());
     limits.admit_unknown_token(source)?;
     // With a cached key, verification takes microseconds. Fetching keys blocks, so it runs on another thread.
@@ -159,7 +160,7 @@ async fn caller(
         let (validator, token) = (Arc::clone(validator), token.as_str().to_owned());
         web::block(move || validator.validate(&token)).await?
     };
-    if matches!(outcome, Err(TokenError::Refused(_))) {
+    if matches!(outcome, Err(TokenError::Rejected(_))) {
         limits.record_rejected_token(source);
     }
     let caller = Caller(outcome?);
@@ -173,8 +174,8 @@ async fn caller(
     Ok(caller)
 }
 
-/// The token of the only `Authorization` header. Tokens in the query (RFC 6750 §2.3, which exposes them in logs) and in the body are
-/// ignored.
+/// The token of the only `Authorization` header. Tokens in the query (RFC 6750 §2.3, which exposes them in logs) and in
+/// the body are ignored.
 fn token(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION);
     let value = values.next().ok_or_else(Problem::missing_token)?;
@@ -194,7 +195,8 @@ fn token(headers: &HeaderMap) -> Result<&str, Problem> {
     Ok(token)
 }
 
-/// RFC 6750 §2.1, `b64token`. Without branches, so that the compiler can check 16 bytes at once: a token has more than a thousand.
+/// RFC 6750 §2.1, `b64token`. Without branches, so that the compiler can check 16 bytes at once: a token has more than
+/// a thousand.
 #[expect(clippy::needless_bitwise_bool, reason = "lazy operators are branches")]
 fn is_b64token(token: &str) -> bool {
     let is_in = |byte: u8, first: u8, last: u8| byte.wrapping_sub(first) <= last - first;

@@ -1,8 +1,8 @@
 //! Compresses responses. Each coding has a separate entity tag: see [`crate::serve::content_coding`].
 //!
-//! A body is compressed as a whole, so that the response has a length and a small one fits into one packet. Large bodies are
-//! compressed on other threads, a few at a time, so that they do not block a serving thread. Compressing a post takes three times
-//! as long as the rest of its request, so compressed bodies are cached.
+//! A body is compressed as a whole, so that the response has a length and a small one fits into one packet. Large
+//! bodies are compressed on other threads, a few at a time, so that they do not block a serving thread. Compressing a
+//! post takes three times as long as the rest of its request, so compressed bodies are cached.
 
 use std::io;
 
@@ -18,15 +18,18 @@ use actix_web::{
 use moka::sync::Cache;
 use openssl::sha::sha256;
 
-use crate::api::problem::Problem;
-use crate::serve::content_coding::{Coding, MIN_BYTES};
+use crate::{
+    api::problem::Problem,
+    serve::content_coding::{Coding, MIN_BYTES},
+};
 
 /// The largest body whose compressed form is cached, in bytes. Most pages of posts are smaller.
 const MAX_CACHED_BYTES: usize = 256 * 1024;
 /// The approximate size of an entry without its body.
 const ENTRY_BYTES: usize = 256;
 
-/// Caches compressed bodies by the SHA-256 of the uncompressed bytes, so an entry is never outdated. Shared by all workers.
+/// Caches compressed bodies by the SHA-256 of the uncompressed bytes, so an entry is never outdated. Shared by all
+/// workers.
 pub struct CompressedBodies(Cache<(Coding, [u8; 32]), Bytes>);
 
 impl CompressedBodies {

@@ -1,4 +1,5 @@
-//! Lets scripts of other sites call the API (CORS, in the Fetch standard): none, unless the settings list their origins.
+//! Lets scripts of other sites call the API (CORS, in the Fetch standard): none, unless the settings list their
+//! origins.
 //!
 //! Credentials in the sense of CORS (cookies) are never allowed: the API accepts bearer tokens only.
 

@@ -1,5 +1,5 @@
-//! Limits the size of a request's URI and headers. Beyond 128 KiB the web server itself stops reading, with a 431 without a body;
-//! these lower limits respond with a problem document.
+//! Limits the size of a request's URI and headers. Beyond 128 KiB the web server itself stops reading, with a 431
+//! without a body; these lower limits respond with a problem document.
 
 use actix_web::{
     Error,

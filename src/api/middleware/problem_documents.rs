@@ -1,4 +1,5 @@
-//! Completes every response: an error gets its problem document, a panic becomes a logged 500, and common headers are set.
+//! Completes every response: an error gets its problem document, a panic becomes a logged 500, and common headers are
+//! set.
 
 use std::{
     any::Any,
@@ -25,8 +26,8 @@ use crate::serve::{RequestId, TraceContext, request_id};
 /// Middleware. It belongs inside [`request_id::assign`] and outside everything that can reject a request.
 ///
 /// # Errors
-/// When there is no response to complete: after a panic, or when an inner middleware failed. The error holds the complete
-/// response.
+/// When there is no response to complete: after a panic, or when an inner middleware failed. The error holds the
+/// complete response.
 pub async fn complete(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

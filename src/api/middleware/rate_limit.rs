@@ -1,15 +1,15 @@
-//! Rate limits: how much one address, and one caller, may request from this server. They use the generic cell rate algorithm in
-//! this process's memory; with several replicas, each counts separately.
+//! Rate limits: how much one address, and one caller, may request from this server. They use the generic cell rate
+//! algorithm in this process's memory; with several replicas, each counts separately.
 //!
 //! Six budgets:
 //! - all requests of an address, checked before anything that costs time;
 //! - health probes of an address, separate, so that other requests cannot use them up;
-//! - rejected access tokens of an address, so that an attacker who guesses tokens does not make the server verify a signature for
-//!   each guess;
+//! - rejected access tokens of an address, so that an attacker who guesses tokens does not make the server verify a
+//!   signature for each guess;
 //! - reads, writes and searches of a caller.
 //!
-//! Memory is bounded: each budget stores a fixed number of keys, and forgets the least recently used one first. A forgotten key
-//! has its full budget again.
+//! Memory is bounded: each budget stores a fixed number of keys, and forgets the least recently used one first. A
+//! forgotten key has its full budget again.
 
 mod budget;
 mod store;
@@ -31,8 +31,8 @@ use crate::{
     serve::{Source, TrustedProxies},
 };
 
-/// Health probes that one address may always send. Load balancers and orchestrators send a few per second; the limit is for floods.
-/// If the settings allow an address more requests than this, it may send as many probes.
+/// Health probes that one address may always send. Load balancers and orchestrators send a few per second; the limit is
+/// for floods. If the settings allow an address more requests than this, it may send as many probes.
 const MIN_PROBES_PER_SECOND: u32 = 1000;
 const MIN_PROBES_BURST: u32 = 2000;
 
@@ -280,7 +280,11 @@ mod tests {
         let outcomes: Vec<_> = (0..4)
             .map(|n| untrusting.admit(&from("192.0.2.1", &format!("1.1.1.{n}"))).is_ok())
             .collect();
-        assert_eq!(outcomes, [true, true, true, false], "one address, whatever it forwards");
+        assert_eq!(
+            outcomes,
+            [true, true, true, false],
+            "the same address, whatever header it sends"
+        );
         let trusting = limits(&clock, &["192.0.2.1/32"]);
         assert!(
             (0..9).all(|n| trusting.admit(&from("192.0.2.1", &format!("1.1.1.{n}"))).is_ok()),

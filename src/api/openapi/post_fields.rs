@@ -6,8 +6,8 @@ use utoipa::openapi::{Object, RefOr, Schema, Type};
 
 use crate::{api::problem::Code, blog::MAX_TITLE_CHARS};
 
-// The patterns are deterministic, so that a backtracking validator takes linear time. White space and invisible characters are listed,
-// because regular-expression engines differ on `\s`.
+// The patterns are deterministic, so that a backtracking validator takes linear time. White space and invisible
+// characters are listed, because regular-expression engines differ on `\s`.
 
 /// White space, including line ends and tabs.
 macro_rules! white {
@@ -75,7 +75,8 @@ const CONTENT: &str = concat!(
     r"[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$",
 );
 
-/// Adds to the schemas what the Rust types do not express: limits of title and content, that a change is not empty, the problem codes.
+/// Adds to the schemas what the Rust types do not express: limits of title and content, that a change is not empty, the
+/// problem codes.
 pub(super) fn describe(schemas: &mut BTreeMap<String, RefOr<Schema>>, max_content_chars: usize) {
     for name in ["NewPost", "ChangedPost"] {
         if let Some(RefOr::T(Schema::Object(schema))) = schemas.get_mut(name) {
@@ -93,8 +94,8 @@ pub(super) fn describe(schemas: &mut BTreeMap<String, RefOr<Schema>>, max_conten
     }
 }
 
-/// An empty change is rejected. `null` means absent, because older clients send it. The description does not mention it, because generated
-/// clients would wrap each text in a separate type.
+/// An empty change is rejected. `null` means absent, because older clients send it. The description does not mention
+/// it, because generated clients would wrap each text in a separate type.
 fn require_one(schema: &mut Object) {
     schema.min_properties = Some(1);
     schema.required.clear();

@@ -15,8 +15,8 @@ use crate::{
     config::ApiSettings,
 };
 
-/// Changes title, content or both. Only the author, or a caller who may manage, and with `If-Match` only the version that it
-/// names.
+/// Changes title, content or both. Only the author, or a caller who may manage, and with `If-Match` only the version
+/// that it names.
 #[utoipa::path(
     put,
     path = "/v1/posts/{id}",

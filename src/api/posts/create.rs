@@ -20,7 +20,8 @@ use crate::{
     config::ApiSettings,
 };
 
-/// Creates a post by the caller; a new caller becomes a user. With an `Idempotency-Key`, repeated requests create the post once.
+/// Creates a post by the caller; a new caller becomes a user. With an `Idempotency-Key`, repeated requests create the
+/// post once.
 #[utoipa::path(
     post,
     path = "/v1/posts",

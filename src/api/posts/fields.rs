@@ -1,4 +1,5 @@
-//! The fields of a post in a request body. Values of any type are read, so that one response can list all invalid fields.
+//! The fields of a post in a request body. Values of any type are read, so that one response can list all invalid
+//! fields.
 
 use std::fmt;
 

@@ -32,9 +32,9 @@ const MAX_EXCERPT: u32 = 1000;
 /// The longest search text, in characters.
 const MAX_TEXT_CHARS: usize = 200;
 
-/// Returns a page of posts, newest first, to every caller. `Link` leads to the next page by a cursor, which takes the same time at
-/// any depth, and neither repeats nor omits a post when others are created meanwhile. `skip` is for older clients and for
-/// searches: they are ordered by rank, which changes with every post.
+/// Returns a page of posts, newest first, to every caller. `Link` leads to the next page by a cursor, which takes the
+/// same time at any depth, and neither repeats nor omits a post when others are created meanwhile. `skip` is for older
+/// clients and for searches: they are ordered by rank, which changes with every post.
 #[utoipa::path(
     get,
     path = "/v1/posts",

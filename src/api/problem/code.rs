@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use crate::{
-    entra::{Forbidden, Refusal},
+    entra::{Forbidden, Rejection},
     serve,
 };
 
@@ -15,7 +15,7 @@ macro_rules! codes {
         pub enum Code {
             $(#[doc = concat!("`", $text, "`")] $variant,)*
             /// The access token is not valid here.
-            Token(Refusal),
+            Token(Rejection),
             /// The access token is valid, but a policy rejects its bearer.
             Policy(Forbidden),
             /// The server rejected the request before a handler.
@@ -73,7 +73,7 @@ codes! {
 impl Code {
     /// Every code, sorted.
     pub fn all() -> BTreeSet<&'static str> {
-        let rooms = [Self::OWN, Refusal::CODES, Forbidden::CODES, serve::Refusal::CODES];
+        let rooms = [Self::OWN, Rejection::CODES, Forbidden::CODES, serve::Refusal::CODES];
         rooms.into_iter().flatten().copied().collect()
     }
 }
@@ -93,7 +93,7 @@ mod tests {
         let all = Code::all();
         for code in [
             Code::Internal,
-            Code::Token(Refusal::Expired),
+            Code::Token(Rejection::Expired),
             Code::Policy(Forbidden::AppRole),
             Code::Request(serve::Refusal::ContentEncoding),
         ] {

@@ -51,9 +51,9 @@ impl From<TokenError> for Problem {
     /// RFC 6750 §3.1: 401 for a token that is not valid here, 403 for a token without the scope.
     fn from(error: TokenError) -> Self {
         match error {
-            TokenError::Refused(refusal) => {
-                let description = refusal.description();
-                Self::new(StatusCode::UNAUTHORIZED, Code::Token(refusal), description)
+            TokenError::Rejected(rejection) => {
+                let description = rejection.description();
+                Self::new(StatusCode::UNAUTHORIZED, Code::Token(rejection), description)
                     .with_challenge(&[("error", "invalid_token"), ("error_description", description)])
             }
             TokenError::Forbidden(forbidden) => {

@@ -1,5 +1,5 @@
-//! Random choices that depend only on the seed. They use ChaCha without `rand`'s higher-level functions, whose algorithms may
-//! change between versions: the same seed must always give the same rows.
+//! Random choices that depend only on the seed. They use ChaCha without `rand`'s higher-level functions, whose
+//! algorithms may change between versions: the same seed must always give the same rows.
 
 use rand_chacha::{
     ChaCha8Rng,

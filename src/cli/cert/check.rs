@@ -67,7 +67,7 @@ impl Check {
         };
         let Some(file) = self.file else {
             let settings = settings()?;
-            let sources = CredentialSource::all(&settings)?;
+            let sources = CredentialSource::from_settings(&settings)?;
             let examiner = Examiner {
                 soon_days: settings.client.soon_days(),
                 now,

@@ -25,7 +25,7 @@ use crate::{
     config::{CertificateSettings, CredentialSettings, Settings},
     entra::{
         ConfidentialClient, Provider, ProviderError,
-        aadsts::{APPLICATION_NOT_ASSIGNED, Remedy},
+        aadsts::{APPLICATION_NOT_ASSIGNED, ErrorCategory},
         confidential_client::SignInError,
     },
     web::Addresses,
@@ -228,7 +228,7 @@ fn candidate_client(settings: &Settings, candidate: CertificateSettings) -> anyh
     let mut settings = settings.clone();
     settings.client.credential.clear();
     settings.client.certificate = candidate;
-    let addresses = Addresses::of(&settings.client, settings.client.port)?;
+    let addresses = Addresses::from_settings(&settings.client, settings.client.port)?;
     let provider = Arc::new(Provider::new(&settings.entra)?);
     match ConfidentialClient::new(provider, &settings, addresses.redirect_uri) {
         Ok(client) => Ok(client),
@@ -239,10 +239,10 @@ fn candidate_client(settings: &Settings, candidate: CertificateSettings) -> anyh
 
 /// Requests a token for the application itself from Entra ID.
 fn ask(client: &ConfidentialClient) -> anyhow::Result<Outcome> {
-    match client.prove() {
+    match client.verify_credential() {
         Ok(()) => Ok(Outcome::Accepted),
         Err(SignInError::Entra(error)) if error.code == Some(APPLICATION_NOT_ASSIGNED) => Ok(Outcome::Accepted),
-        Err(SignInError::Entra(error)) if error.remedy() == Remedy::Certificate => {
+        Err(SignInError::Entra(error)) if error.category() == ErrorCategory::Certificate => {
             Ok(Outcome::NotYet(format!("{} ({})", error.cause(), error.label())))
         }
         Err(SignInError::Provider(error @ ProviderError::Unreachable { .. })) => Ok(Outcome::Unreachable(error)),

@@ -113,7 +113,7 @@ impl Thumbprint {
 /// Reads all certificates in `client.credential`. An entry that cannot be read is logged; it is an error only if there is no
 /// other.
 fn read_all(settings: &Settings) -> anyhow::Result<Vec<Found>> {
-    let sources = CredentialSource::all(settings)?;
+    let sources = CredentialSource::from_settings(settings)?;
     let mut found = Vec::new();
     let mut last = None;
     for source in &sources {

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     cli::serving::http_url,
     config::Settings,
-    entra::{Authority, access_token::names_of_api},
+    entra::{Authority, access_token::api_names},
     guid, outbound,
 };
 
@@ -75,7 +75,7 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
 /// Compares the settings of site and API, if both are set.
 fn contradiction(context: &DoctorContext) -> Option<CheckResult> {
     let Settings { client, api, .. } = &context.settings;
-    let expected: Vec<_> = names_of_api(api)
+    let expected: Vec<_> = api_names(api)
         .into_iter()
         .map(|name| format!("{name}/{}", api.required_scope))
         .collect();
@@ -241,7 +241,7 @@ fn compare(context: &DoctorContext, metadata: &ResourceMetadata) -> CheckResult 
     let wanted = if context.client {
         context.settings.client.api_scope.clone()
     } else {
-        let name = names_of_api(&context.settings.api).into_iter().next();
+        let name = api_names(&context.settings.api).into_iter().next();
         name.map(|name| format!("{name}/{}", context.settings.api.required_scope))
             .unwrap_or_default()
     };

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     entra::{
         ConfidentialClient, Provider, ProviderError,
-        aadsts::{APPLICATION_NOT_ASSIGNED, EntraError, Remedy},
+        aadsts::{APPLICATION_NOT_ASSIGNED, EntraError, ErrorCategory},
         confidential_client::SignInError,
     },
     web::Addresses,
@@ -70,7 +70,7 @@ fn proofs(context: &DoctorContext) -> Result<Vec<Proof>, ProviderError> {
     let settings = &context.settings.client;
     let provider = Arc::new(Provider::new(&context.settings.entra)?);
     // Not sent in this request. If the redirect URI cannot be determined, the check of addresses reports that.
-    let redirect_uri = Addresses::of(settings, settings.port)
+    let redirect_uri = Addresses::from_settings(settings, settings.port)
         .map_or_else(|_| settings.api_base_url.clone(), |addresses| addresses.redirect_uri);
     // One timeout for the token endpoint, and one for a vault that signs.
     let deadline = Instant::now() + context.timeout * 2;
@@ -85,7 +85,7 @@ fn proofs(context: &DoctorContext) -> Result<Vec<Proof>, ProviderError> {
             "federated token"
         };
         named.push((source.name().to_owned(), what));
-        works.push(move || client.prove());
+        works.push(move || client.verify_credential());
     }
     let proof = |((name, what), outcome): (_, Option<_>)| Proof {
         name,
@@ -134,7 +134,8 @@ fn judge(proofs: &[Proof], is_list: bool) -> Vec<CheckResult> {
         Answer::Accepted | Answer::AcceptedWithoutRole => CheckResult::ok(proof.accepted(is_list)),
         Answer::Refused(error) => {
             // A sign-in tries the next entry only after an error code about the certificate.
-            let goes_on = accepted.is_some_and(|accepted| at > accepted || error.remedy() == Remedy::Certificate);
+            let goes_on =
+                accepted.is_some_and(|accepted| at > accepted || error.category() == ErrorCategory::Certificate);
             refused(error, proof, is_list, goes_on)
         }
         Answer::Failed { reason, remedy } if accepted.is_some() => {
@@ -175,13 +176,16 @@ impl Proof {
 /// valid. For an unknown code, only the text of Entra ID helps.
 fn refused(error: &EntraError, proof: &Proof, is_list: bool, goes_on: bool) -> CheckResult {
     let mut seen = proof.named(&format!("{}: {}", error.label(), error.cause()), is_list);
-    let is_configuration = matches!(error.remedy(), Remedy::Certificate | Remedy::Configuration);
+    let is_configuration = matches!(
+        error.category(),
+        ErrorCategory::Certificate | ErrorCategory::Configuration
+    );
     if !(error.description.is_empty() || error.is_known() && is_configuration) {
         seen = format!("{seen} ({})", error.description);
     }
     let remedy = match (error.is_known(), error.code) {
-        (true, _) if is_configuration => error.remedy_of_operator(),
-        (true, _) => format!("this is not about the {}: {}", proof.what, error.remedy_of_operator()),
+        (true, _) if is_configuration => error.operator_hint(),
+        (true, _) => format!("this is not about the {}: {}", proof.what, error.operator_hint()),
         (false, Some(code)) => format!("see https://login.microsoftonline.com/error?code={code}, and try to sign in"),
         (false, None) => "try to sign in, and see the sign-in logs of Microsoft Entra ID".to_owned(),
     };

@@ -42,7 +42,7 @@ impl Unusable {
 
 /// Loads all entries, in their order. `Err` if the settings for requests are invalid.
 pub fn load(context: &DoctorContext) -> Result<Vec<Entry>, String> {
-    let sources = CredentialSource::all(&context.settings).map_err(|error| error.to_string())?;
+    let sources = CredentialSource::from_settings(&context.settings).map_err(|error| error.to_string())?;
     // A vault needs several requests; the first that times out ends it.
     let deadline = Instant::now() + context.timeout * 2;
     let limit = context.timeout;

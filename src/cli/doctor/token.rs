@@ -28,7 +28,7 @@ use crate::{
         wrap,
     },
     config::{ConfigError, ConfigErrors, Settings, quotable_path, text_in},
-    entra::{AccessTokenValidator, Provider, Refusal, TokenError, access_token::names_of_api},
+    entra::{AccessTokenValidator, Provider, Rejection, TokenError, access_token::api_names},
 };
 
 const LABEL: Style = Style::new().dimmed();
@@ -147,7 +147,7 @@ fn read(file: &Path) -> anyhow::Result<SecretString> {
 }
 
 fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -> Outcome {
-    let scope = names_of_api(&settings.api).into_iter().next().unwrap_or_default();
+    let scope = api_names(&settings.api).into_iter().next().unwrap_or_default();
     let scope = format!("{scope}/{}", settings.api.required_scope);
     match validator.validate(token) {
         Ok(_) => Outcome {
@@ -159,7 +159,7 @@ fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -
         },
         Err(TokenError::KeysUnavailable) => {
             let otherwise = validator
-                .judge_unverified(token)
+                .check_unverified_claims(token)
                 .err()
                 .map(|error| rejected(&error, token, settings, &scope));
             let (sentence, concerns, remedy) = match otherwise {
@@ -187,17 +187,13 @@ fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -
 
 fn rejected(error: &TokenError, token: &str, settings: &Settings, scope: &str) -> Outcome {
     let (code, concerns, remedy) = match error {
-        TokenError::Refused(refusal) => (refusal.code(), refusal.concerns(), refusal.remedy(scope)),
+        TokenError::Rejected(refusal) => (refusal.code(), refusal.claim(), refusal.hint(scope)),
         TokenError::InsufficientScope { .. } => (
             "insufficient_scope",
             Some("scp"),
             format!("request {scope}, and grant it under API permissions of the calling application's registration"),
         ),
-        TokenError::Forbidden(forbidden) => (
-            forbidden.code(),
-            Some(forbidden.concerns()),
-            forbidden.remedy().to_owned(),
-        ),
+        TokenError::Forbidden(forbidden) => (forbidden.code(), Some(forbidden.claim()), forbidden.hint().to_owned()),
         TokenError::ClaimsRequired { acr } => (
             "insufficient_claims",
             Some("acrs"),
@@ -208,7 +204,7 @@ fn rejected(error: &TokenError, token: &str, settings: &Settings, scope: &str) -
         TokenError::KeysUnavailable => ("keys_unavailable", None, String::new()),
     };
     let malformed = match error {
-        TokenError::Refused(Refusal::MalformedClaims) => claims::malformed(token),
+        TokenError::Rejected(Rejection::MalformedClaims) => claims::malformed(token),
         _ => None,
     };
     let (sentence, remedy) = match &malformed {
@@ -230,11 +226,11 @@ fn rejected(error: &TokenError, token: &str, settings: &Settings, scope: &str) -
 
 /// Explains the most common things that are sent instead of an access token.
 fn special(error: &TokenError, token: &str, settings: &Settings, scope: &str) -> Option<(String, String)> {
-    let TokenError::Refused(refusal) = error else {
+    let TokenError::Rejected(refusal) = error else {
         return None;
     };
     let ask = format!("send an access token for {scope}");
-    if *refusal == Refusal::Malformed {
+    if *refusal == Rejection::Malformed {
         if !token.contains('.') {
             let told =
                 "this is not a JWT, but opaque text, such as an authorization code or a refresh token".to_owned();
@@ -248,7 +244,12 @@ fn special(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
             });
     }
     let is_id_token = UnverifiedToken::of(token).is_some_and(|token| token.is_id_token_for(&settings.client.client_id));
-    (is_id_token && matches!(refusal, Refusal::WrongAudience | Refusal::AppOnly | Refusal::IdToken)).then(|| {
+    (is_id_token
+        && matches!(
+            refusal,
+            Rejection::WrongAudience | Rejection::AppOnly | Rejection::IdToken
+        ))
+    .then(|| {
         let told = "this is an ID token: it identifies the user to the site, and is not an access token".to_owned();
         (
             told,

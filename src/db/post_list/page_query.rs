@@ -1,11 +1,11 @@
 //! The query for a page of posts with their authors, written as SQL text, because Diesel has no index hints.
 //!
-//! SQLite's plan is pinned in two ways. With statistics (`ANALYZE`), SQLite would read users first and sort all their posts:
-//! a `LEFT JOIN` makes it read the left table first. It would also skip-scan the authors' index and sort: `INDEXED BY` forbids
-//! that. Either plan would be a hundred times slower.
+//! SQLite's plan is pinned in two ways. With statistics (`ANALYZE`), SQLite would read users first and sort all their
+//! posts: a `LEFT JOIN` makes it read the left table first. It would also skip-scan the authors' index and sort:
+//! `INDEXED BY` forbids that. Either plan would be a hundred times slower.
 //!
-//! A page also ends after a number of bytes. SQLite returns row by row, so the reader stops there. PostgreSQL sends the whole
-//! result, so its query adds up the sizes, for which it does not read the contents.
+//! A page also ends after a number of bytes. SQLite returns row by row, so the reader stops there. PostgreSQL sends the
+//! whole result, so its query adds up the sizes, for which it does not read the contents.
 
 use diesel::{
     backend::Backend,
@@ -64,8 +64,8 @@ impl PageQuery {
         }
     }
 
-    /// The bytes of a content, or the fewest bytes that its excerpt takes: a character takes at least one. Never more than the
-    /// reader counts: without the row that exceeds the limit, the page would look like the last one.
+    /// The bytes of a content, or the fewest bytes that its excerpt takes: a character takes at least one. Never more
+    /// than the reader counts: without the row that exceeds the limit, the page would look like the last one.
     fn push_content_bytes<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         match &self.content_chars {
             None => out.push_sql("octet_length(p.content)"),
@@ -113,7 +113,8 @@ impl QueryFragment<Sqlite> for PageQuery {
                 out.push_sql(NEWEST_FIRST);
                 out.push_sql(" LIMIT ");
                 out.push_bind_param::<BigInt, _>(limit)?;
-                // SQLite reads a bare parameter while it plans, and so would compile the statement anew for each binding.
+                // SQLite reads a bare parameter while it plans, and so would compile the statement anew for each
+                // binding.
                 out.push_sql(" + 0");
             }
             Source::Ids(ids) => {
@@ -201,7 +202,8 @@ where
     Ok(())
 }
 
-/// The columns of [`super::PostColumns`], then those of [`super::UserRow`]. The foreign key guarantees that there is an author.
+/// The columns of [`super::PostColumns`], then those of [`super::UserRow`]. The foreign key guarantees that there is an
+/// author.
 impl Query for PageQuery {
     type SqlType = (
         (BigInt, Text, Text, BigInt, BigInt),

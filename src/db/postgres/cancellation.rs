@@ -35,8 +35,8 @@ struct State {
 }
 
 impl RunningSearch {
-    /// Records which server process executes the search, until the returned value is dropped. `None` when the search was
-    /// abandoned.
+    /// Records which server process executes the search, until the returned value is dropped. `None` when the search
+    /// was abandoned.
     pub fn begin(&self, process: Option<i32>) -> Option<Execution<'_>> {
         let mut state = self.state.lock();
         if state.is_abandoned {
@@ -51,8 +51,8 @@ impl RunningSearch {
 pub(super) struct Execution<'a>(&'a RunningSearch);
 
 impl Execution<'_> {
-    /// Ends the execution; whether the connection can be used again. After an abandoned search it cannot: a cancellation may
-    /// still be on its way to it.
+    /// Ends the execution; whether the connection can be used again. After an abandoned search it cannot: a
+    /// cancellation may still be on its way to it.
     pub fn end(self) -> bool {
         let mut state = self.0.state.lock();
         state.process = None;

@@ -1,12 +1,12 @@
 //! Connects to PostgreSQL, and detects a connection pooler in between.
 //!
-//! Diesel names the statements that it prepares by number, on each connection from 0. A pooler that shares a server process
-//! between clients makes one client execute what another has prepared under the same name: a read becomes a deletion. So
-//! statements get a name only on a connection that is known to be direct.
+//! Diesel names the statements that it prepares by number, on each connection from 0. A pooler that shares a server
+//! process between clients makes one client execute what another has prepared under the same name: a read becomes a
+//! deletion. So statements get a name only on a connection that is known to be direct.
 //!
-//! A connection proves that it is direct by a mark: it sends a random value as a setting of its own
-//! (`options=-c blogctl.connection=…`) and reads it back from the server process. A pooler opens its connections to the
-//! server beforehand and without the setting. It rejects the option (PgBouncer), or ignores it, or lends a process that bears
+//! A connection proves that it is direct by a mark: it sends a random value as a setting of its own (`options=-c
+//! blogctl.connection=…`) and reads it back from the server process. A pooler opens its connections to the server
+//! beforehand and without the setting. It rejects the option (PgBouncer), or ignores it, or lends a process that bears
 //! another client's mark. Unless the process shows this connection's own mark, blogctl assumes a pooler.
 
 use std::{
@@ -50,7 +50,8 @@ pub(in crate::db) struct Connector {
 pub(in crate::db) enum Route {
     /// It has a server process to itself: session settings hold, and statements may have names.
     Direct,
-    /// Each transaction may run in another server process: statements have no names, and settings end with the transaction.
+    /// Each transaction may run in another server process: statements have no names, and settings end with the
+    /// transaction.
     Pooled,
 }
 
@@ -138,8 +139,8 @@ impl Connector {
     }
 
     /// Connects twice to detect a pooler that passes on session settings and then lends the server process to other
-    /// clients: the second connection then shows the mark of the first, or the first one shows another process, or both show
-    /// the same.
+    /// clients: the second connection then shows the mark of the first, or the first one shows another process, or both
+    /// show the same.
     ///
     /// # Errors
     /// As [`Self::connect`].

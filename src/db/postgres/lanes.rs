@@ -1,7 +1,7 @@
 //! How many connections each kind of work may use at the same time, so that no kind keeps another from the database.
 //!
-//! Short reads, long reads and writes have a quarter of the pool each; short reads and writes share the rest. Searches and
-//! the readiness probe have connections outside the pool.
+//! Short reads, long reads and writes have a quarter of the pool each; short reads and writes share the rest. Searches
+//! and the readiness probe have connections outside the pool.
 
 use std::{sync::Arc, time::Instant};
 
@@ -62,8 +62,8 @@ impl Lanes {
     /// Waits for a turn.
     ///
     /// # Errors
-    /// [`DbError::SearchBusy`] when too many searches wait, [`DbError::Closed`], or the error that `none_free` makes when
-    /// no connection is free before `ends` or too many requests wait already.
+    /// [`DbError::SearchBusy`] when too many searches wait, [`DbError::Closed`], or the error that `none_free` makes
+    /// when no connection is free before `ends` or too many requests wait already.
     pub async fn enter(
         &self,
         kind: WorkKind,

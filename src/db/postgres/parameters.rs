@@ -72,8 +72,8 @@ pub(super) fn one_line(reason: impl Display) -> String {
     reason.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
-/// A connection error in one line. libpq quotes what it does not understand, which may be a password, so the password and
-/// every part of the URL's query are redacted.
+/// A connection error in one line. libpq quotes what it does not understand, which may be a password, so the password
+/// and every part of the URL's query are redacted.
 pub(super) fn connect_error(reason: impl Display, url: &str) -> String {
     let message = one_line(reason);
     let (address, query) = parts(url);
@@ -99,8 +99,8 @@ pub(super) fn connect_error(reason: impl Display, url: &str) -> String {
     })
 }
 
-/// Whether the server was not reached at all, so that connecting without options would fail too. libpq reports no code, only
-/// a message.
+/// Whether the server was not reached at all, so that connecting without options would fail too. libpq reports no code,
+/// only a message.
 pub(super) fn is_unreachable(reason: &str) -> bool {
     [
         "could not translate host name",

@@ -22,9 +22,9 @@ pub(super) enum Detected<C> {
 
 /// Connects with options, or without them through a pooler.
 ///
-/// A server that is starting up, or full for a moment, must not be taken for a pooler for ever. So a failure means that a
-/// pooler rejects the options only if three things happen: connecting with options fails, connecting without them works, and
-/// connecting with them fails again for a reason that is not temporary.
+/// A server that is starting up, or full for a moment, must not count as a pooler permanently. So a failure means that
+/// a pooler rejects the options only if three things happen: connecting with options fails, connecting without them
+/// works, and connecting with them fails again for a reason that is not temporary.
 pub(super) fn direct_or_pooled<C>(
     direct: impl Fn() -> Attempt<C>,
     pooled: impl Fn() -> Result<C, DbError>,

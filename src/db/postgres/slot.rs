@@ -47,8 +47,8 @@ pub(super) struct Checkout<'a> {
     pub process: Option<i32>,
 }
 
-/// Records the worst failure of a statement since the checkout. Repositories turn errors into their own, so failures are
-/// recorded where they occur.
+/// Records the worst failure of a statement since the checkout. Repositories turn errors into their own, so failures
+/// are recorded where they occur.
 #[derive(Clone, Default)]
 struct FailureRecorder(Arc<Mutex<Option<Failure>>>);
 
@@ -115,8 +115,8 @@ impl ConnectionSlot {
         })
     }
 
-    /// Ends a checkout: returns the worst failure of a statement since then, and closes the connection if it can no longer
-    /// be used.
+    /// Ends a checkout: returns the worst failure of a statement since then, and closes the connection if it can no
+    /// longer be used.
     pub fn check_in(&mut self) -> Option<Failure> {
         let failure = self.failures.take();
         if failure == Some(Failure::PreparedStatements) {

@@ -47,8 +47,8 @@ impl Begin {
 
 /// Runs a read. It runs again on a fresh connection if the first one turns out to be lost.
 ///
-/// `begin` is for reads whose time the server must limit: through a pooler, that takes a transaction. `search` is for reads
-/// that are cancelled when their client has gone.
+/// `begin` is for reads whose time the server must limit: through a pooler, that takes a transaction. `search` is for
+/// reads that are cancelled when their client has gone.
 pub(super) fn read<T, E: From<DbError>>(
     slot: &mut ConnectionSlot,
     ends: Instant,
@@ -92,8 +92,8 @@ pub(super) fn read<T, E: From<DbError>>(
 /// Runs a write in a transaction.
 ///
 /// It runs again only if nothing can have been committed: never when the connection is lost after the transaction has
-/// begun, since the commit may have happened. Nothing begins or is committed after `ends`: the client was told that the time
-/// is over, and may have sent the request again.
+/// begun, since the commit may have happened. Nothing begins or is committed after `ends`: the client was told that the
+/// time is over, and may have sent the request again.
 pub(super) fn write<T, E: From<DbError>>(
     slot: &mut ConnectionSlot,
     ends: Instant,

@@ -1,8 +1,8 @@
 //! Worker threads, each with its own connection.
 //!
-//! libpq waits for an answer without a limit, and nothing can wake it. So a thread whose server has gone silent is abandoned
-//! when the time of its work is over: a new thread with a new connection takes its place, and the old one ends together
-//! with its connection as soon as the operating system reports the connection dead.
+//! libpq waits for an answer without a limit, and nothing can wake it. So a thread whose server has gone silent is
+//! abandoned when the time of its work is over: a new thread with a new connection takes its place, and the old one
+//! ends together with its connection as soon as the operating system reports the connection dead.
 
 use std::{
     collections::HashMap,
@@ -83,8 +83,8 @@ impl Workers {
         self.leases.lock().insert(id, Arc::clone(&lease));
         let mut task = (job, lease);
         loop {
-            // Sent under the lock: a thread that ends first removes itself from the list, and then checks once more for a
-            // task.
+            // Sent under the lock: a thread that ends first removes itself from the list, and then checks once more for
+            // a task.
             let mut idle = self.idle.lock();
             let Some((_, worker)) = idle.as_mut().and_then(Vec::pop) else {
                 break;

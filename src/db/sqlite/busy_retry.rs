@@ -12,7 +12,8 @@ use crate::db::failure::Failure;
 /// How long a transaction without a deadline waits for another process.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// SQLite's own busy handler soon retries only every 100 ms. A process that writes a lot releases the lock for some
-/// microseconds every few milliseconds, so it takes thousands of attempts to meet such a gap. An attempt costs microseconds.
+/// microseconds every few milliseconds, so it takes thousands of attempts to meet such a gap. An attempt costs
+/// microseconds.
 const INTERVAL: Duration = Duration::from_micros(200);
 
 /// Begins a transaction that holds the write lock.

@@ -1,8 +1,8 @@
 //! The SQLite file: creates it, and checks that the path still leads to it.
 //!
-//! If someone deletes or replaces the file of a running program, the program keeps a file without a name: reads and writes
-//! still work, but everything written is lost when the program ends. So the writer checks before each transaction and again
-//! before it answers, and the readiness probe checks too.
+//! If someone deletes or replaces the file of a running program, the program keeps a file without a name: reads and
+//! writes still work, but everything written is lost when the program ends. So the writer checks before each
+//! transaction and again before it answers, and the readiness probe checks too.
 //!
 //! `O_PATH` descriptors pin the file and its log: their inode numbers cannot be reused for other files. Closing such a
 //! descriptor, unlike an ordinary one, releases none of SQLite's locks.
@@ -42,8 +42,8 @@ struct PinnedFile {
 }
 
 impl DatabaseFile {
-    /// Creates the file with this mode if it is missing. An existing file keeps its mode. SQLite creates its other files with
-    /// the mode of this one.
+    /// Creates the file with this mode if it is missing. An existing file keeps its mode. SQLite creates its other
+    /// files with the mode of this one.
     pub fn create(path: &Path, mode: u32) -> Result<Self, DbError> {
         // SQLite follows symbolic links, and puts its other files next to their target.
         let target = follow_links(path).map_err(|reason| DbError::cannot_open(path.display(), reason))?;

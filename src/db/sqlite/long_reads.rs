@@ -1,6 +1,7 @@
 //! Reads that take milliseconds (a deep `skip`, many posts, one author's posts), on blocking threads.
 //!
-//! A few run at a time, each on a connection from a small pool. A connection for each blocking thread would mean hundreds.
+//! A few run at a time, each on a connection from a small pool. A connection for each blocking thread would mean
+//! hundreds.
 
 use std::{sync::Arc, time::Instant};
 

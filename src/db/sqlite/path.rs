@@ -8,8 +8,8 @@ use std::{
 /// The longest chain of symbolic links that is followed; the operating system follows no more.
 const MAX_LINKS: usize = 40;
 
-/// The file that a path leads to through symbolic links, whether or not that file exists: SQLite creates the file there,
-/// and its other files beside it.
+/// The file that a path leads to through symbolic links, whether or not that file exists: SQLite creates the file
+/// there, and its other files next to it.
 ///
 /// # Errors
 /// When the links form a circle.
@@ -31,4 +31,29 @@ pub(in crate::db) fn uri(path: &Path, parameters: &str) -> Result<String, &'stat
     // In a URI these three mean something else.
     let escaped = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     Ok(format!("file://{escaped}?{parameters}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn characters_with_a_meaning_in_a_uri_are_escaped() {
+        let uri = uri(Path::new("/a folder/b?c#d%e.db"), "mode=ro");
+        assert_eq!(uri.as_deref(), Ok("file:///a folder/b%3fc%23d%25e.db?mode=ro"));
+    }
+
+    #[test]
+    fn links_are_followed_to_a_file_that_need_not_exist() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| folder.path().join(name);
+        symlink("second", path("first")).expect("a link");
+        symlink("missing.db", path("second")).expect("a link");
+        symlink("circle", path("circle")).expect("a link");
+        assert_eq!(follow_links(&path("first")).expect("a path"), path("missing.db"));
+        assert_eq!(follow_links(&path("plain.db")).expect("a path"), path("plain.db"));
+        assert!(follow_links(&path("circle")).is_err());
+    }
 }

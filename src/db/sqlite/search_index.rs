@@ -1,9 +1,9 @@
-//! Updates the full-text index. Triggers record every changed post in `posts_to_index`, whichever program changed it; this
-//! indexes the recorded posts.
+//! Updates the full-text index. Triggers record every changed post in `posts_to_index`, whichever program changed it;
+//! this indexes the recorded posts.
 //!
-//! Indexing a post takes about a tenth of a millisecond. If each write did it, sixty concurrent writes would wait for the
-//! index rather than for the disk. So a transaction with few writes indexes them at once, and one with many leaves them
-//! pending. A search that comes before they are indexed indexes them first.
+//! Indexing a post takes about a tenth of a millisecond. If each write did it, sixty concurrent writes would wait for
+//! the index rather than for the disk. So a transaction with few writes indexes them at once, and one with many leaves
+//! them pending. A search that comes before they are indexed indexes them first.
 
 use diesel::{
     OptionalExtension, QueryResult, QueryableByName, RunQueryDsl,

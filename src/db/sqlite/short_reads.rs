@@ -1,5 +1,5 @@
-//! Short reads on the calling thread's connection. The serving threads' connections are opened at the start, so that a lack
-//! of file descriptors later does not stop them; other threads open theirs at their first read.
+//! Short reads on the calling thread's connection. The serving threads' connections are opened at the start, so that a
+//! lack of file descriptors later does not stop them; other threads open theirs at their first read.
 
 use std::{
     cell::RefCell,
@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use super::{file::DatabaseFile, open};
 use crate::db::{Connection, DbError};
 
-/// A thread's connection; `None` once the database is closed. The mutex lets another thread close it, and has no contention
-/// until then.
+/// A thread's connection; `None` once the database is closed. The mutex lets another thread close it, and has no
+/// contention until then.
 type ThreadConnection = Mutex<Option<SqliteConnection>>;
 
 thread_local! {

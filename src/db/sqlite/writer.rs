@@ -1,8 +1,8 @@
 //! The only writer of an SQLite file: a thread that commits all queued writes as one transaction.
 //!
-//! Each write runs in a savepoint, so that one that fails does not undo the others. Callers get their reply after the commit:
-//! an acknowledged write survives `kill -9` and a power cut. When the thread has little to do, it also updates the full-text
-//! index.
+//! Each write runs in a savepoint, so that one that fails does not undo the others. Callers get their reply after the
+//! commit: an acknowledged write survives `kill -9` and a power cut. When the thread has little to do, it also updates
+//! the full-text index.
 
 mod job;
 
@@ -35,7 +35,7 @@ use crate::{
     db::{Connection, DbError, WorkError, WorkValue, failure::Failure, work::WorkOnce},
 };
 
-/// The name under which `/health` reports the thread.
+/// The name of the thread, in the log.
 const WRITER_THREAD: &str = "sqlite-writer";
 
 /// Most writes in one transaction: with more, the writes wait longer than the saved disk syncs are worth.
@@ -43,11 +43,11 @@ const MAX_BATCH: usize = 64;
 /// Most queued writes; a caller with one more waits for a place in the queue.
 const MAX_QUEUED: usize = 1024;
 
-/// A transaction with fewer writes also indexes posts, up to this many writes and posts together. So the index is up to date
-/// except during bursts of writes.
+/// A transaction with fewer writes also indexes posts, up to this many writes and posts together. So the index is up to
+/// date except during bursts of writes.
 const MAX_WRITES_AND_INDEXED: usize = 16;
-/// How long no write must come before the thread works on the index alone. Under load, too, the queue is empty for a moment
-/// between two transactions.
+/// How long no write must come before the thread works on the index alone. Under load, too, the queue is empty for a
+/// moment between two transactions.
 const IDLE: Duration = Duration::from_millis(20);
 /// How long indexing waits for another process's lock, while writes may queue up behind it.
 const INDEX_LOCK_TIMEOUT: Duration = Duration::from_millis(20);
@@ -123,8 +123,8 @@ impl Writer {
         }
     }
 
-    /// Lets the thread finish the queued writes, and waits for its end. Writes that still wait for a place in the queue are
-    /// rejected.
+    /// Lets the thread finish the queued writes, and waits for its end. Writes that still wait for a place in the queue
+    /// are rejected.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
         if let Some(queue) = self.queue.lock().take() {
@@ -178,8 +178,8 @@ impl WriterLoop {
         }
     }
 
-    /// Waits for a message. While closing, it does not wait: a caller that has reserved a place in the queue may never be
-    /// polled again, and must not keep the thread alive.
+    /// Waits for a message. While closing, it does not wait: a caller that has reserved a place in the queue may never
+    /// be polled again, and must not keep the thread alive.
     fn next(&mut self) -> Next {
         if self.closing.load(Ordering::Acquire) {
             return self.queue.try_recv().map_or(Next::Stop, Next::Handle);
@@ -236,8 +236,8 @@ impl WriterLoop {
                     batch.len(),
                     self.file.path().display()
                 );
-                // Another process's lock leaves the connection as it was. After any other error its state is unknown, so a
-                // new connection replaces it. If none can be opened, the next batch fails and tries again.
+                // Another process's lock leaves the connection as it was. After any other error its state is unknown,
+                // so a new connection replaces it. If none can be opened, the next batch fails and tries again.
                 if Failure::classify(&error) != Failure::Busy {
                     match open::for_writing(&self.file) {
                         Ok(fresh) => drop(mem::replace(&mut self.connection, fresh)),
@@ -273,8 +273,8 @@ impl WriterLoop {
     }
 }
 
-/// Commits all writes as one transaction, which also indexes posts if the writes are few; returns the state of the index. On
-/// an error, nothing was written.
+/// Commits all writes as one transaction, which also indexes posts if the writes are few; returns the state of the
+/// index. On an error, nothing was written.
 fn commit(connection: &mut SqliteConnection, batch: &mut [Box<dyn Job>]) -> QueryResult<IndexState> {
     // Waits for the lock until the latest deadline.
     let latest = batch.iter().map(|job| job.ends()).max().unwrap_or_else(Instant::now);

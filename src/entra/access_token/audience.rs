@@ -1,5 +1,5 @@
-//! Whom a token is for. v2 tokens name the API by its client id, v1 tokens by the App ID URI that was asked for, with
-//! or without a slash at its end, or by its client id (Microsoft Learn "Access token claims reference", `aud`).
+//! The audience of a token. v2 tokens name the API by its client id. v1 tokens name it by the requested App ID URI, with or
+//! without a trailing slash, or by its client id (Microsoft Learn "Access token claims reference", `aud`).
 
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ const GRAPH: [&str; 4] = [
     "https://graph.windows.net",
 ];
 
-/// The names of one API.
+/// The names of one API in `aud`.
 pub(super) struct Audience {
     client_id: Option<Uuid>,
     app_id_uri: Option<String>,
@@ -38,8 +38,8 @@ impl Audience {
     }
 }
 
-/// What the API with these settings is called in `aud`, and before the name of a scope: its App ID URI, its client id.
-pub fn names_of_api(settings: &ApiSettings) -> Vec<String> {
+/// The names of the API in `aud` and in scopes: its App ID URI, then its client id.
+pub fn api_names(settings: &ApiSettings) -> Vec<String> {
     let Audience { client_id, app_id_uri } = Audience::new(settings);
     app_id_uri
         .into_iter()
@@ -47,7 +47,7 @@ pub fn names_of_api(settings: &ApiSettings) -> Vec<String> {
         .collect()
 }
 
-/// Whether a token with this `aud` is for the API with these settings.
+/// Whether `aud` names the API with these settings.
 pub fn is_audience(settings: &ApiSettings, aud: &str) -> bool {
     Audience::new(settings).accepts(aud)
 }
@@ -56,7 +56,7 @@ pub(super) fn is_graph(aud: &str) -> bool {
     GRAPH.contains(&without_slash(aud))
 }
 
-/// Without one slash at the end; a second one is somebody else's name.
+/// Without one trailing slash. A name with two of them is a different name.
 fn without_slash(text: &str) -> &str {
     text.strip_suffix('/').unwrap_or(text)
 }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_is_known_by_its_uri_with_or_without_a_slash_and_by_its_client_id() {
+    fn an_api_is_named_by_its_uri_with_or_without_a_slash_and_by_its_client_id() {
         for uri in ["https://api.contoso.com/blog", "https://api.contoso.com/blog/"] {
             let audience = audience(uri, Some(API));
             for aud in [
@@ -112,16 +112,16 @@ mod tests {
     }
 
     #[test]
-    fn the_client_id_is_taken_from_the_uri_when_it_is_not_set() {
+    fn the_client_id_defaults_to_the_guid_in_the_uri() {
         assert!(audience(&format!("api://{API}"), None).accepts(API));
         assert!(!audience("api://blog", None).accepts("blog"));
     }
 
     #[test]
-    fn without_settings_no_token_is_for_us() {
-        let nobody = audience("", None);
+    fn without_settings_no_token_is_accepted() {
+        let none = audience("", None);
         for aud in ["", "/", API] {
-            assert!(!nobody.accepts(aud), "{aud:?}");
+            assert!(!none.accepts(aud), "{aud:?}");
         }
     }
 }

@@ -1,20 +1,20 @@
-//! A token as a request brings it.
+//! The bearer token of a request.
 
 use openssl::sha::sha256;
 
-/// An access token that nobody has looked into yet, with the SHA-256 under which it is known if it came before: taken
-/// once, since it costs about as much as all the rest of recognising one.
+/// An unverified access token and its SHA-256, the key of both token caches. The digest is computed once, since it costs about
+/// as much as the rest of a cache lookup.
 #[derive(Clone, Copy)]
-pub struct PresentedToken<'t> {
+pub struct BearerToken<'t> {
     text: &'t str,
     digest: Digest,
 }
 
-/// SHA-256 of a token: who reads it in memory finds nothing that could be sent.
+/// SHA-256 of a token: an attacker who reads the cache in memory finds no usable token.
 pub(super) type Digest = [u8; 32];
 
-impl<'t> PresentedToken<'t> {
-    /// Whatever was presented.
+impl<'t> BearerToken<'t> {
+    /// Takes any text.
     pub fn new(text: &'t str) -> Self {
         Self {
             text,
@@ -22,7 +22,7 @@ impl<'t> PresentedToken<'t> {
         }
     }
 
-    /// As it was presented.
+    /// The token as the request sent it.
     pub fn as_str(&self) -> &'t str {
         self.text
     }

@@ -1,5 +1,5 @@
-//! The claims of a verified access token and the rule for each. Presence is checked here, claim by claim: a missing
-//! claim is never a claim that passes.
+//! The claims of a verified access token, and the rule for each. Each rule checks presence itself, so that a missing claim never
+//! passes.
 
 use serde::Deserialize;
 use uuid::Uuid;
@@ -11,16 +11,16 @@ use super::{
 use crate::{
     entra::{
         PrincipalKind,
-        access_token::error::{Claim, Refusal},
+        access_token::error::{Claim, Rejection},
     },
     guid,
 };
 
-/// What is read of a token. A derived struct refuses a claim that occurs twice, and times that are not integers.
+/// The claims in use. A derived struct rejects a claim that occurs twice, and times that are not integers.
 #[derive(Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: Option<String>,
-    aud: Option<OneOrSeveral>,
+    aud: Option<OneOrMany>,
     tid: Option<String>,
     oid: Option<String>,
     exp: Option<i64>,
@@ -33,8 +33,8 @@ pub(super) struct Claims {
     azpacr: Option<String>,
     appid: Option<String>,
     appidacr: Option<String>,
-    acrs: Option<OneOrSeveral>,
-    xms_cc: Option<OneOrSeveral>,
+    acrs: Option<OneOrMany>,
+    xms_cc: Option<OneOrMany>,
     pub(super) roles: Option<Vec<String>>,
     pub(super) name: Option<String>,
     pub(super) email: Option<String>,
@@ -43,49 +43,48 @@ pub(super) struct Claims {
     pub(super) unique_name: Option<String>,
 }
 
-/// A claim that may be one text or an array of them (RFC 7519 §4.1.3).
+/// A claim that is one string or an array of strings (RFC 7519 §4.1.3).
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum OneOrSeveral {
+enum OneOrMany {
     One(String),
-    Several(Vec<String>),
+    Many(Vec<String>),
 }
 
-impl OneOrSeveral {
+impl OneOrMany {
     fn as_slice(&self) -> &[String] {
         match self {
             Self::One(one) => std::slice::from_ref(one),
-            Self::Several(several) => several,
+            Self::Many(many) => many,
         }
     }
 
-    fn holds(&self, value: &str) -> bool {
+    fn contains(&self, value: &str) -> bool {
         self.as_slice().iter().any(|own| own == value)
     }
 }
 
 impl Claims {
-    pub(super) fn parse(payload: &[u8]) -> Result<Self, Refusal> {
-        serde_json::from_slice(payload).map_err(|_| Refusal::MalformedClaims)
+    pub(super) fn parse(payload: &[u8]) -> Result<Self, Rejection> {
+        serde_json::from_slice(payload).map_err(|_| Rejection::MalformedClaims)
     }
 
-    /// `nonce` binds an ID token to a sign-in (OpenID Connect Core §2); Entra puts none into the access tokens of an API
-    /// of one's own.
-    pub(super) fn check_kind(&self) -> Result<(), Refusal> {
+    /// `nonce` binds an ID token to a sign-in (OpenID Connect Core §2). Entra puts none into access tokens for a registered API.
+    pub(super) fn check_not_id_token(&self) -> Result<(), Rejection> {
         if self.nonce.is_some() {
-            Err(Refusal::IdToken)
+            Err(Rejection::IdToken)
         } else {
             Ok(())
         }
     }
 
-    /// `aud` names this API and nobody else.
-    pub(super) fn check_audience(&self, audience: &Audience) -> Result<(), Refusal> {
-        let aud = self.aud.as_ref().ok_or(Refusal::Missing(Claim::Audience))?;
+    /// `aud` names this API alone.
+    pub(super) fn check_audience(&self, audience: &Audience) -> Result<(), Rejection> {
+        let aud = self.aud.as_ref().ok_or(Rejection::Missing(Claim::Audience))?;
         match aud.as_slice() {
             [one] if audience.accepts(one) => Ok(()),
-            _ if self.is_for_graph() => Err(Refusal::ForGraph),
-            _ => Err(Refusal::WrongAudience),
+            _ if self.is_for_graph() => Err(Rejection::ForGraph),
+            _ => Err(Rejection::WrongAudience),
         }
     }
 
@@ -95,40 +94,40 @@ impl Claims {
             .is_some_and(|aud| aud.as_slice().iter().any(|aud| is_graph(aud)))
     }
 
-    /// `now` in seconds since 1970; `skew`: how far the clocks of Entra and this machine may be apart, in seconds.
-    pub(super) fn check_times(&self, now: i64, skew: i64) -> Result<(), Refusal> {
+    /// `now` is in seconds since 1970; `skew` is the accepted clock difference in seconds.
+    pub(super) fn check_times(&self, now: i64, skew: i64) -> Result<(), Rejection> {
         if self.usable_until(skew)? <= now {
-            return Err(Refusal::Expired);
+            return Err(Rejection::Expired);
         }
-        let to_come = |time: Option<i64>| time.is_some_and(|time| time.saturating_sub(skew) > now);
-        if to_come(self.nbf) {
-            return Err(Refusal::NotYetValid);
+        let is_future = |time: Option<i64>| time.is_some_and(|time| time.saturating_sub(skew) > now);
+        if is_future(self.nbf) {
+            return Err(Rejection::NotYetValid);
         }
-        if to_come(self.iat) {
-            return Err(Refusal::IssuedInFuture);
+        if is_future(self.iat) {
+            return Err(Rejection::IssuedInFuture);
         }
         Ok(())
     }
 
-    /// The first second, since 1970, in which the token is expired even for a clock that is `skew` seconds slow.
-    pub(super) fn usable_until(&self, skew: i64) -> Result<i64, Refusal> {
-        Ok(self.exp.ok_or(Refusal::Missing(Claim::Expiry))?.saturating_add(skew))
+    /// The expiry time plus `skew`, in seconds since 1970.
+    pub(super) fn usable_until(&self, skew: i64) -> Result<i64, Rejection> {
+        Ok(self.exp.ok_or(Rejection::Missing(Claim::Expiry))?.saturating_add(skew))
     }
 
-    /// `tid`, which must be the tenant of the issuer: an issuer alone is not asked to vouch for it.
-    pub(super) fn tenant_id(&self, issuer: &Tenant) -> Result<Uuid, Refusal> {
-        let tenant_id = self.tid.as_deref().ok_or(Refusal::Missing(Claim::Tenant))?;
+    /// `tid`, which must be the tenant of the issuer.
+    pub(super) fn tenant_id(&self, issuer: &Tenant) -> Result<Uuid, Rejection> {
+        let tenant_id = self.tid.as_deref().ok_or(Rejection::Missing(Claim::Tenant))?;
         guid::parse(tenant_id)
             .filter(|id| *id == issuer.authority.tenant_id())
-            .ok_or(Refusal::WrongTenant)
+            .ok_or(Rejection::WrongTenant)
     }
 
-    pub(super) fn object_id(&self) -> Result<Uuid, Refusal> {
-        let object_id = self.oid.as_deref().ok_or(Refusal::Missing(Claim::Object))?;
-        guid::parse(object_id).ok_or(Refusal::BadObjectId)
+    pub(super) fn object_id(&self) -> Result<Uuid, Rejection> {
+        let object_id = self.oid.as_deref().ok_or(Rejection::Missing(Claim::Object))?;
+        guid::parse(object_id).ok_or(Rejection::BadObjectId)
     }
 
-    /// `idtyp` says it where the API asks for that optional claim; else only users' tokens have `scp`.
+    /// Decided by the optional claim `idtyp`, and otherwise by `scp`, which only users' tokens have.
     pub(super) fn kind(&self) -> PrincipalKind {
         if self.scp.is_none() || self.idtyp.as_deref() == Some("app") {
             PrincipalKind::AppOnly
@@ -137,8 +136,7 @@ impl Claims {
         }
     }
 
-    /// The words of `scp`, which only a user's token has. `roles` may stand in app-only tokens too, and never count as
-    /// scopes.
+    /// The values of `scp`, which only a user's token has. App-only tokens may have `roles`, which never count as scopes.
     pub(super) fn scopes(&self) -> Vec<String> {
         let words = self.scp.iter().flat_map(|scp| scp.split(' '));
         words.filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
@@ -149,20 +147,20 @@ impl Claims {
         self.azp.as_deref().or(self.appid.as_deref()).and_then(guid::parse)
     }
 
-    /// Whether the application proved itself by certificate: `azpacr` of v2 tokens, `appidacr` of v1 tokens.
+    /// Whether the application authenticated by certificate: `azpacr` of v2 tokens, `appidacr` of v1 tokens.
     pub(super) fn client_used_certificate(&self) -> bool {
         self.azpacr.as_deref().or(self.appidacr.as_deref()) == Some("2")
     }
 
     /// Whether the sign-in met this authentication context (`acrs`).
-    pub(super) fn meets(&self, acr: &str) -> bool {
-        self.acrs.as_ref().is_some_and(|acrs| acrs.holds(acr))
+    pub(super) fn meets_authentication_context(&self, acr: &str) -> bool {
+        self.acrs.as_ref().is_some_and(|acrs| acrs.contains(acr))
     }
 
     /// Whether the application handles claims challenges (`xms_cc` holds `cp1`).
-    pub(super) fn client_takes_challenges(&self) -> bool {
+    pub(super) fn client_handles_challenges(&self) -> bool {
         self.xms_cc
             .as_ref()
-            .is_some_and(|capabilities| capabilities.holds("cp1"))
+            .is_some_and(|capabilities| capabilities.contains("cp1"))
     }
 }

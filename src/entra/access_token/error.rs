@@ -1,4 +1,4 @@
-//! Why a token was refused, in codes and sentences that hold nothing of the token.
+//! Why a token was rejected, as codes and sentences that contain no part of the token.
 
 use crate::entra::jws::JwsError;
 
@@ -17,11 +17,11 @@ pub enum Claim {
     Expiry,
 }
 
-/// Why a token was refused. Each has a stable code that clients and logs may rely on.
+/// Why a token was rejected. Clients and logs may rely on the code of each reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Refusal {
-    /// Longer than any token of Entra's.
+pub enum Rejection {
+    /// Longer than 16 KB.
     TooLong,
     /// Not a signed JWT.
     Malformed,
@@ -41,11 +41,11 @@ pub enum Refusal {
     UnknownKey,
     /// The signature does not verify.
     BadSignature,
-    /// The payload is no JSON object, or a claim is of the wrong type or occurs twice.
+    /// The payload is not a JSON object, or a claim has the wrong type or occurs twice.
     MalformedClaims,
     /// A claim is missing.
     Missing(Claim),
-    /// An ID token: it says who signed in, and opens nothing.
+    /// An ID token: it says who signed in, and grants no access.
     IdToken,
     /// `iss` is not this tenant's.
     WrongIssuer,
@@ -59,15 +59,15 @@ pub enum Refusal {
     BadObjectId,
     /// `exp` has passed.
     Expired,
-    /// `nbf` is to come.
+    /// `nbf` is in the future.
     NotYetValid,
-    /// `iat` is to come.
+    /// `iat` is in the future.
     IssuedInFuture,
-    /// An application acts by itself, without a user.
+    /// An application calls without a user.
     AppOnly,
 }
 
-impl Refusal {
+impl Rejection {
     stable_codes! {
         Self::TooLong => "token_too_long",
         Self::Malformed => "malformed_token",
@@ -92,7 +92,7 @@ impl Refusal {
         Self::IssuedInFuture => "issued_in_future",
         Self::AppOnly => "app_only",
     }
-    /// One sentence for a developer: what is wrong and what is expected. Holds nothing of the token.
+    /// One sentence for a developer: what is wrong and what is expected. Contains no part of the token.
     pub fn description(self) -> &'static str {
         match self {
             Self::TooLong => "the token is longer than 16 KB",
@@ -129,7 +129,7 @@ impl Refusal {
     }
 }
 
-impl From<JwsError> for Refusal {
+impl From<JwsError> for Rejection {
     fn from(error: JwsError) -> Self {
         match error {
             JwsError::TooLong => Self::TooLong,
@@ -145,12 +145,12 @@ impl From<JwsError> for Refusal {
     }
 }
 
-/// Which policy of the API a valid token does not meet.
+/// The policy of the API that a valid token does not meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forbidden {
     /// `azp`/`appid` is not in `api.allowed_client_apps`.
     ClientApp,
-    /// The application proved itself otherwise than by certificate (`azpacr`/`appidacr` is not 2).
+    /// The application did not authenticate by certificate (`azpacr`/`appidacr` is not 2).
     ClientAuthentication,
     /// None of the API's app roles is in `roles`.
     AppRole,
@@ -165,14 +165,14 @@ impl Forbidden {
         Self::AppRole => "insufficient_role",
         Self::AuthenticationContext => "insufficient_claims",
     }
-    /// One sentence for a developer. Holds nothing of the token.
+    /// One sentence for a developer. Contains no part of the token.
     pub fn description(self) -> &'static str {
         match self {
-            Self::ClientApp => "the calling application is not among those that this API takes",
-            Self::ClientAuthentication => "the calling application must prove itself by certificate",
+            Self::ClientApp => "this API does not accept the calling application",
+            Self::ClientAuthentication => "the calling application must authenticate by certificate",
             Self::AppRole => "the caller has none of the app roles Blog.Reader, Blog.Writer and Blog.Admin",
             Self::AuthenticationContext => {
-                "a stronger sign-in is required, and the calling application does not say that it can ask for one (cp1)"
+                "a stronger sign-in is required, and the calling application does not declare that it can ask for one (cp1)"
             }
         }
     }
@@ -181,11 +181,11 @@ impl Forbidden {
 /// Why there is no principal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// The token is not valid here: 401.
-    #[error("access token refused: {}", .0.description())]
-    Refused(Refusal),
-    /// The token is valid, but a policy of this API keeps its bearer out: 403.
-    #[error("access token refused by policy: {}", .0.description())]
+    /// The token is not valid for this API: 401.
+    #[error("access token rejected: {}", .0.description())]
+    Rejected(Rejection),
+    /// The token is valid, but a policy of this API denies access: 403.
+    #[error("access denied by policy: {}", .0.description())]
     Forbidden(Forbidden),
     /// The token is valid, but the user must sign in again in the way that `claims` describes: 401 with a claims
     /// challenge.
@@ -200,19 +200,19 @@ pub enum TokenError {
         /// The scope that `scp` must hold.
         required: String,
     },
-    /// No signing keys could be had: 503.
+    /// No signing keys are available: 503.
     #[error("signing keys are not available")]
     KeysUnavailable,
 }
 
-impl From<Refusal> for TokenError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+impl From<Rejection> for TokenError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
     }
 }
 
 impl From<JwsError> for TokenError {
     fn from(error: JwsError) -> Self {
-        Self::Refused(error.into())
+        Self::Rejected(error.into())
     }
 }

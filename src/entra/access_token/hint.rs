@@ -1,10 +1,10 @@
-//! Where to mend what a token was refused for. One place for each reason: the compiler asks for a new one's remedy here.
+//! What to do about a rejected token. The matches are exhaustive: a new reason does not compile without a hint.
 
-use super::{Claim, Forbidden, Refusal};
+use super::{Claim, Forbidden, Rejection};
 
-impl Refusal {
-    /// The claim or header parameter that it is about, if one.
-    pub fn concerns(self) -> Option<&'static str> {
+impl Rejection {
+    /// The claim or header parameter with the error, if it is in one.
+    pub fn claim(self) -> Option<&'static str> {
         Some(match self {
             Self::WrongAlgorithm => "alg",
             Self::WrongType => "typ",
@@ -26,14 +26,16 @@ impl Refusal {
         })
     }
 
-    /// Who must do what, where. `scope` is the scope in full that a client of this API must ask for.
-    pub fn remedy(self, scope: &str) -> String {
+    /// What to do, and where. `scope` is the full name of the scope that a client of this API must ask for.
+    pub fn hint(self, scope: &str) -> String {
         match self {
             Self::WrongAudience | Self::ForGraph => format!(
-                "ask for the scope {scope} (client.api_scope of the site); if the token is meant for this API, correct \
+                "ask for the scope {scope} (client.api_scope of the site); if the token is for this API, correct \
                  api.app_id_uri (API_APP_ID_URI) or api.client_id"
             ),
-            Self::AppOnly => format!("let a user sign in, and ask for {scope}: client credentials bring no user"),
+            Self::AppOnly => {
+                format!("let a user sign in, and ask for {scope}: the client credentials grant has no user")
+            }
             Self::Expired => {
                 "get a new token; if it is fresh, compare this machine's clock with blogctl doctor".to_owned()
             }
@@ -41,32 +43,31 @@ impl Refusal {
                 "set the clock of this machine (NTP); blogctl doctor compares it with Entra ID's".to_owned()
             }
             Self::WrongIssuer | Self::WrongTenant => {
-                "ask the tenant of the API for the token, or correct entra.tenant_id (TENANT_ID), entra.cloud or \
+                "request the token from the tenant of the API, or correct entra.tenant_id (TENANT_ID), entra.cloud or \
                  entra.authority_host of the API"
                     .to_owned()
             }
             Self::UnknownKey => {
-                "ask the tenant of the API for the token; if it does come from there, see whether entra.jwks_uri \
+                "request the token from the tenant of the API; if it comes from there, check whether entra.jwks_uri \
                  (JWKS_URI) is set to other keys"
                     .to_owned()
             }
             Self::BadSignature => {
-                "send the token exactly as it was issued, whole and unchanged; nobody but Entra ID can sign one"
-                    .to_owned()
+                "send the token exactly as it was issued, whole and unchanged; only Entra ID can sign one".to_owned()
             }
             Self::Malformed => {
                 "send the access token itself: three parts with dots between them, not JSON, no quotes, no line breaks"
                     .to_owned()
             }
             Self::TooLong => {
-                "see whether it is one token; fewer group claims make one shorter (Token configuration of the API's \
+                "check that it is one token; fewer group claims make it shorter (Token configuration of the API's \
                  registration)"
                     .to_owned()
             }
-            Self::IdToken => format!("send the access_token of the same answer, asked for with the scope {scope}"),
+            Self::IdToken => format!("ask for the scope {scope}, and send the access_token of the same response"),
             Self::Encrypted | Self::Nested => format!(
-                "send the access token that was issued for {scope}; if it is the one, take token encryption off the \
-                 API's app registration (tokenEncryptionKeyId): signed tokens are taken, and no others"
+                "send the access token that was issued for {scope}; if this is that token, remove token encryption from the \
+                 API's app registration (tokenEncryptionKeyId): only signed tokens are accepted"
             ),
             Self::WrongAlgorithm
             | Self::WrongType
@@ -75,15 +76,15 @@ impl Refusal {
             | Self::MalformedClaims
             | Self::Missing(_)
             | Self::BadObjectId => {
-                format!("Entra ID issues no such access token for this API: get one from it for {scope}")
+                format!("Entra ID issues no such access token for this API: get one from Entra ID for {scope}")
             }
         }
     }
 }
 
 impl Forbidden {
-    /// The claim that it is about.
-    pub fn concerns(self) -> &'static str {
+    /// The claim that does not meet the policy.
+    pub fn claim(self) -> &'static str {
         match self {
             Self::ClientApp => "azp",
             Self::ClientAuthentication => "azpacr",
@@ -92,19 +93,19 @@ impl Forbidden {
         }
     }
 
-    /// Who must do what, where.
-    pub fn remedy(self) -> &'static str {
+    /// What to do, and where.
+    pub fn hint(self) -> &'static str {
         match self {
             Self::ClientApp => {
-                "add the application's client id to api.allowed_client_apps, or call from one that is there"
+                "add the application's client id to api.allowed_client_apps, or call from an application listed there"
             }
             Self::ClientAuthentication => {
-                "let the application prove itself by certificate (a client assertion), or take \
-                 api.required_client_auth away"
+                "let the application authenticate by certificate (a client assertion), or remove \
+                 api.required_client_auth"
             }
             Self::AppRole => {
-                "assign one of the roles under Enterprise applications, Users and groups, of the API; an application \
-                 gets it as an application permission"
+                "assign one of the roles under Enterprise applications › the API › Users and groups; an application \
+                 gets the role as an application permission"
             }
             Self::AuthenticationContext => {
                 "let the application declare the client capability cp1 and handle claims challenges"

@@ -1,5 +1,5 @@
-//! What the settings demand of a token that Entra issued for this API: who may call at all. Off by default, but for the
-//! scope and for users only.
+//! The settings that restrict which callers with a valid token may use this API. By default, only users with the required scope
+//! may.
 
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use crate::{
     config::{ApiSettings, RequiredClientAuth},
     entra::{
         AppRole, PrincipalKind,
-        access_token::error::{Forbidden, Refusal, TokenError},
+        access_token::error::{Forbidden, Rejection, TokenError},
     },
     guid,
 };
@@ -39,11 +39,11 @@ impl Policy {
         }
     }
 
-    /// Whether the bearer may call, and with which app role where those decide; `None` where they do not.
-    pub(super) fn admit(&self, claims: &Claims) -> Result<Option<AppRole>, TokenError> {
+    /// Checks that the caller may use the API. Returns the app role if app roles decide what the caller may do, otherwise `None`.
+    pub(super) fn authorize(&self, claims: &Claims) -> Result<Option<AppRole>, TokenError> {
         let kind = claims.kind();
         if kind == PrincipalKind::AppOnly && !self.allow_app_only {
-            return Err(Refusal::AppOnly.into());
+            return Err(Rejection::AppOnly.into());
         }
         if !self.allowed_client_apps.is_empty()
             && !claims
@@ -63,7 +63,7 @@ impl Policy {
             }
             self.check_authentication_context(claims)?;
         }
-        // An application has no scope that could say what it may do, so for it roles always decide.
+        // An application has no scopes, so roles always decide what it may do.
         if kind == PrincipalKind::Delegated && !self.require_app_roles {
             return Ok(None);
         }
@@ -71,18 +71,22 @@ impl Policy {
             .roles
             .iter()
             .flatten()
-            .filter_map(|role| AppRole::of_value(role))
+            .filter_map(|role| AppRole::parse(role))
             .max();
         role.map(Some).ok_or(TokenError::Forbidden(Forbidden::AppRole))
     }
 
-    /// Of users only: an application signs in by nothing stronger. A client that does not handle a claims challenge
-    /// would take it for an invalid token and loop (Microsoft Learn "Claims challenges, claims requests and client
-    /// capabilities").
+    /// For users only: an application has no stronger sign-in. A client that does not handle claims challenges gets a 403,
+    /// since it would take a challenge for an invalid token and loop (Microsoft Learn "Claims challenges, claims requests and
+    /// client capabilities").
     fn check_authentication_context(&self, claims: &Claims) -> Result<(), TokenError> {
-        match self.required_acrs.iter().find(|acr| !claims.meets(acr)) {
+        match self
+            .required_acrs
+            .iter()
+            .find(|acr| !claims.meets_authentication_context(acr))
+        {
             None => Ok(()),
-            Some(acr) if claims.client_takes_challenges() => Err(TokenError::ClaimsRequired { acr: acr.clone() }),
+            Some(acr) if claims.client_handles_challenges() => Err(TokenError::ClaimsRequired { acr: acr.clone() }),
             Some(_) => Err(TokenError::Forbidden(Forbidden::AuthenticationContext)),
         }
     }

@@ -1,53 +1,53 @@
-//! Tokens that were refused a moment ago, by SHA-256, so that whoever sends the same forgery again and again does not make
-//! us verify RS256 each time. Apart from the remembered good ones: no flood of forgeries can push those out.
+//! Tokens rejected within the last minute, by SHA-256, so that a client that repeats a forged token does not cost an RS256
+//! verification each time. Separate from the verified tokens, so that a flood of forgeries cannot evict those.
 //!
-//! Only what cannot become right by itself counts, only for keys of the same generation, and only for a minute.
+//! An entry counts only with keys of the same generation. Errors that can go away by themselves are not cached.
 
 use std::time::Duration;
 
 use moka::sync::Cache;
 
-use super::{Refusal, TokenError};
+use super::{Rejection, TokenError};
 use crate::entra::access_token::bearer_token::Digest;
 
 /// An entry takes some 200 bytes.
 const MAX_TOKENS: u64 = 10_000;
 const LIFETIME: Duration = Duration::from_mins(1);
 
-pub(super) struct RefusedTokens {
-    cache: Cache<Digest, Refused>,
+pub(super) struct RejectedTokenCache {
+    cache: Cache<Digest, Entry>,
 }
 
 #[derive(Clone)]
-struct Refused {
+struct Entry {
     error: TokenError,
     generation: u64,
 }
 
-impl RefusedTokens {
+impl RejectedTokenCache {
     pub(super) fn new() -> Self {
         Self {
             cache: Cache::builder().max_capacity(MAX_TOKENS).time_to_live(LIFETIME).build(),
         }
     }
 
-    /// Why it was refused, with keys of `generation`.
+    /// Why the token was rejected with keys of `generation`.
     pub(super) fn get(&self, token: &Digest, generation: u64) -> Option<TokenError> {
-        let refused = self.cache.get(token)?;
-        (refused.generation == generation).then_some(refused.error)
+        let entry = self.cache.get(token)?;
+        (entry.generation == generation).then_some(entry.error)
     }
 
-    /// Notes what the signature or the claims were refused for.
+    /// Caches an error of the signature or the claims.
     pub(super) fn insert(&self, token: Digest, error: &TokenError, generation: u64) {
-        // Time makes a token valid that is not valid yet, and keys may be had again.
-        let passes = matches!(
+        // A token that is not valid yet becomes valid, and keys can become available.
+        let is_temporary = matches!(
             error,
-            TokenError::Refused(Refusal::NotYetValid | Refusal::IssuedInFuture)
+            TokenError::Rejected(Rejection::NotYetValid | Rejection::IssuedInFuture)
         );
-        if !passes && *error != TokenError::KeysUnavailable {
+        if !is_temporary && *error != TokenError::KeysUnavailable {
             self.cache.insert(
                 token,
-                Refused {
+                Entry {
                     error: error.clone(),
                     generation,
                 },
@@ -66,42 +66,42 @@ mod tests {
     const OTHER: Digest = [2; 32];
 
     #[test]
-    fn a_refusal_counts_for_that_token_and_those_keys_only() {
-        let refused = RefusedTokens::new();
-        let error = TokenError::Refused(Refusal::BadSignature);
-        refused.insert(THIS, &error, 1);
-        assert_eq!(refused.get(&THIS, 1), Some(error));
-        assert_eq!((refused.get(&THIS, 2), refused.get(&OTHER, 1)), (None, None));
+    fn an_entry_counts_for_that_token_and_those_keys_only() {
+        let rejected = RejectedTokenCache::new();
+        let error = TokenError::Rejected(Rejection::BadSignature);
+        rejected.insert(THIS, &error, 1);
+        assert_eq!(rejected.get(&THIS, 1), Some(error));
+        assert_eq!((rejected.get(&THIS, 2), rejected.get(&OTHER, 1)), (None, None));
     }
 
     #[test]
-    fn what_may_become_right_by_itself_is_not_held_against_a_token() {
-        let refused = RefusedTokens::new();
+    fn an_error_that_can_go_away_by_itself_is_not_cached() {
+        let rejected = RejectedTokenCache::new();
         for error in [
-            TokenError::Refused(Refusal::NotYetValid),
-            TokenError::Refused(Refusal::IssuedInFuture),
+            TokenError::Rejected(Rejection::NotYetValid),
+            TokenError::Rejected(Rejection::IssuedInFuture),
             TokenError::KeysUnavailable,
         ] {
-            refused.insert(THIS, &error, 1);
-            assert_eq!(refused.get(&THIS, 1), None, "{error}");
+            rejected.insert(THIS, &error, 1);
+            assert_eq!(rejected.get(&THIS, 1), None, "{error}");
         }
     }
 
     #[test]
-    fn a_flood_of_forgeries_takes_no_more_than_its_room() {
-        let refused = RefusedTokens::new();
+    fn a_flood_of_forgeries_stays_within_the_capacity() {
+        let rejected = RejectedTokenCache::new();
         for number in 0..3 * MAX_TOKENS {
-            refused.insert(
+            rejected.insert(
                 sha256(&number.to_be_bytes()),
-                &TokenError::Refused(Refusal::BadSignature),
+                &TokenError::Rejected(Rejection::BadSignature),
                 1,
             );
         }
-        refused.cache.run_pending_tasks();
+        rejected.cache.run_pending_tasks();
         assert!(
-            refused.cache.entry_count() <= MAX_TOKENS,
+            rejected.cache.entry_count() <= MAX_TOKENS,
             "{}",
-            refused.cache.entry_count()
+            rejected.cache.entry_count()
         );
     }
 }

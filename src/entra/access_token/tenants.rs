@@ -1,23 +1,23 @@
-//! Whose tokens count: the tenant's of the settings, and those of `api.tenants`, each by its own two issuers. All tenants
-//! of a cloud sign with the same keys, so who issued a token is for `iss` to say, and for `tid` to confirm.
+//! The tenants whose tokens are accepted: that of `entra.tenant_id` and those of `api.tenants`. Each has two issuers. All tenants
+//! of a cloud sign with the same keys, so `iss` names the tenant, and `tid` must confirm it.
 
 use crate::entra::{
     Authority,
-    access_token::error::{Claim, Refusal},
+    access_token::error::{Claim, Rejection},
 };
 
-/// One tenant and what its tokens call their issuer.
+/// One tenant and its issuers.
 pub(super) struct Tenant {
     pub(super) authority: Authority,
     v1: String,
     v2: String,
 }
 
-/// The tenants whose tokens count.
+/// The accepted tenants.
 pub(super) struct Tenants(Vec<Tenant>);
 
 impl Tenants {
-    /// The authority's own, and `others`; what is no GUID among these names nobody.
+    /// The authority's tenant and `others`, of which entries that are not GUIDs are ignored.
     pub(super) fn new(authority: &Authority, others: &[String]) -> Self {
         let tenant = |of: Authority| Tenant {
             v1: of.issuer_v1(),
@@ -27,13 +27,12 @@ impl Tenants {
         Self(authority.with_tenants(others).into_iter().map(tenant).collect())
     }
 
-    /// The tenant whose issuer `iss` is, exactly. The version of a token follows the API's manifest, so either form may
-    /// come.
-    pub(super) fn of_issuer(&self, iss: Option<&str>) -> Result<&Tenant, Refusal> {
-        let iss = iss.ok_or(Refusal::Missing(Claim::Issuer))?;
+    /// The tenant with exactly this issuer. The API's manifest decides the version of its tokens, so both forms are accepted.
+    pub(super) fn by_issuer(&self, iss: Option<&str>) -> Result<&Tenant, Rejection> {
+        let iss = iss.ok_or(Rejection::Missing(Claim::Issuer))?;
         self.0
             .iter()
             .find(|tenant| iss == tenant.v2 || iss == tenant.v1)
-            .ok_or(Refusal::WrongIssuer)
+            .ok_or(Rejection::WrongIssuer)
     }
 }

@@ -1,5 +1,5 @@
-//! Tokens that were verified before, by SHA-256, so that RS256 is paid once per token and not per request. Holds no
-//! token, at most [`MAX_TOKENS`] entries, and none beyond the token's expiry.
+//! Verified tokens, by SHA-256, so that RS256 is verified once per token and not per request. Holds no token, at most
+//! [`MAX_TOKENS`] entries, and none beyond the token's expiry.
 
 use std::{
     sync::Arc,
@@ -13,19 +13,19 @@ use crate::entra::{Principal, access_token::bearer_token::Digest};
 /// An entry takes some 500 bytes.
 const MAX_TOKENS: u64 = 20_000;
 
-pub(super) struct RememberedTokens {
-    cache: Cache<Digest, Remembered>,
+pub(super) struct VerifiedTokenCache {
+    cache: Cache<Digest, Entry>,
 }
 
 #[derive(Clone)]
-struct Remembered {
+struct Entry {
     principal: Arc<Principal>,
     generation: u64,
     usable_until: i64,
     lifetime: Duration,
 }
 
-impl RememberedTokens {
+impl VerifiedTokenCache {
     pub(super) fn new() -> Self {
         Self {
             cache: Cache::builder()
@@ -35,11 +35,11 @@ impl RememberedTokens {
         }
     }
 
-    /// What was verified with keys of `generation` and is usable at `now`, in seconds since 1970.
+    /// The caller, if the token was verified with keys of `generation` and is usable at `now`, in seconds since 1970.
     pub(super) fn get(&self, token: &Digest, generation: u64, now: i64) -> Option<Arc<Principal>> {
-        let remembered = self.cache.get(token)?;
-        let counts = remembered.generation == generation && now < remembered.usable_until;
-        counts.then_some(remembered.principal)
+        let entry = self.cache.get(token)?;
+        let is_usable = entry.generation == generation && now < entry.usable_until;
+        is_usable.then_some(entry.principal)
     }
 
     pub(super) fn insert(
@@ -52,27 +52,27 @@ impl RememberedTokens {
     ) {
         let seconds = usable_until.saturating_sub(now);
         let lifetime = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-        let remembered = Remembered {
+        let entry = Entry {
             principal: Arc::clone(principal),
             generation,
             usable_until,
             lifetime,
         };
-        self.cache.insert(token, remembered);
+        self.cache.insert(token, entry);
     }
 }
 
-/// Frees the memory; whether a token still counts is decided by [`RememberedTokens::get`].
+/// Frees the memory. [`VerifiedTokenCache::get`] decides whether a token is still usable.
 struct UntilTokenExpires;
 
-impl Expiry<Digest, Remembered> for UntilTokenExpires {
-    fn expire_after_create(&self, _: &Digest, value: &Remembered, _: Instant) -> Option<Duration> {
-        Some(value.lifetime.min(LONGEST))
+impl Expiry<Digest, Entry> for UntilTokenExpires {
+    fn expire_after_create(&self, _: &Digest, value: &Entry, _: Instant) -> Option<Duration> {
+        Some(value.lifetime.min(MAX_LIFETIME))
     }
-    fn expire_after_update(&self, _: &Digest, value: &Remembered, _: Instant, _: Option<Duration>) -> Option<Duration> {
-        Some(value.lifetime.min(LONGEST))
+    fn expire_after_update(&self, _: &Digest, value: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
+        Some(value.lifetime.min(MAX_LIFETIME))
     }
 }
 
-/// Longer than any token lives (28 hours under continuous access evaluation), short enough for the cache's arithmetic.
-const LONGEST: Duration = Duration::from_hours(48);
+/// Longer than any token's lifetime (28 hours with continuous access evaluation), short enough for the cache's arithmetic.
+const MAX_LIFETIME: Duration = Duration::from_hours(48);

@@ -1,4 +1,4 @@
-//! The `oauth2` crate over our HTTP agent: its types named once, its errors turned into ours.
+//! The `oauth2` crate with our HTTP agent, endpoints and errors.
 
 use oauth2::{
     AuthType, AuthUrl, ClientId, EmptyExtraTokenFields, EndpointNotSet, EndpointSet, ExtraTokenFields, HttpRequest,
@@ -17,10 +17,10 @@ use crate::{
     outbound,
 };
 
-/// The `oauth2` client with our endpoints set.
+/// An `oauth2` client with authorize, token and redirect endpoints set.
 pub(super) type OAuthClient = oauth2::Client<
     BasicErrorResponse,
-    TokenAnswer,
+    TokenEndpointResponse,
     StandardTokenIntrospectionResponse<EmptyExtraTokenFields, BasicTokenType>,
     StandardRevocableToken,
     BasicRevocationErrorResponse,
@@ -31,10 +31,10 @@ pub(super) type OAuthClient = oauth2::Client<
     EndpointSet,
 >;
 
-/// The token endpoint's answer.
-pub(super) type TokenAnswer = StandardTokenResponse<IdTokenField, BasicTokenType>;
+/// A successful response of the token endpoint.
+pub(super) type TokenEndpointResponse = StandardTokenResponse<IdTokenField, BasicTokenType>;
 
-/// What OpenID Connect adds to it (Core 1.0 §3.1.3.3). The crate asks that answers can be serialised; a secret is not.
+/// The member that OpenID Connect adds (Core 1.0 §3.1.3.3). The crate requires `Serialize`; the secret is left out of it.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct IdTokenField {
     #[serde(skip_serializing)]
@@ -48,14 +48,14 @@ pub(super) fn client(client_id: &str, redirect_uri: &Url, metadata: &Metadata) -
         .set_auth_uri(AuthUrl::from_url(metadata.authorization_endpoint.clone()))
         .set_token_uri(TokenUrl::from_url(metadata.token_endpoint.clone()))
         .set_redirect_uri(RedirectUrl::from_url(redirect_uri.clone()))
-        // The client id goes into the body; the assertion stands in for the secret.
+        // The client id goes into the body; the assertion replaces the secret.
         .set_auth_type(AuthType::RequestBody)
 }
 
-/// Why the token endpoint gave no tokens.
+/// Why the token endpoint returned no tokens.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TransportError {
-    #[error("the token endpoint answered with an error")]
+    #[error("the token endpoint responded with an error")]
     Entra(EntraError),
     #[error("HTTP status {0}")]
     Status(u16),
@@ -65,13 +65,12 @@ pub(super) enum TransportError {
     Http(#[from] ureq::Error),
 }
 
-/// Sends the `oauth2` crate's requests through `agent`. Error answers are read here, since they hold Entra's codes,
-/// which the crate would drop.
+/// Sends the `oauth2` crate's requests with `agent`. Error responses are parsed here, since the crate would drop Entra's codes.
 pub(super) fn transport(agent: &Agent) -> impl Fn(HttpRequest) -> Result<HttpResponse, TransportError> {
     |request| {
-        let mut answer = agent.run(request)?;
-        let body = outbound::read_body(&mut answer)?;
-        let (parts, _) = answer.into_parts();
+        let mut response = agent.run(request)?;
+        let body = outbound::read_body(&mut response)?;
+        let (parts, _) = response.into_parts();
         if !parts.status.is_success() {
             let status = parts.status.as_u16();
             return Err(match EntraError::from_token_endpoint(&body) {
@@ -84,12 +83,12 @@ pub(super) fn transport(agent: &Agent) -> impl Fn(HttpRequest) -> Result<HttpRes
     }
 }
 
-/// Whether the answer is not about the request: Entra is away or too busy just now.
+/// Whether Entra is unavailable or too busy, so that the error is not about the request.
 fn is_outage(status: u16, error: &EntraError) -> bool {
     status == 429 || status >= 500 || matches!(error.error.as_str(), "temporarily_unavailable" | "server_error")
 }
 
-/// Ours from the crate's. Its parse error holds the answer, tokens included, so nothing of it is kept.
+/// Converts the crate's error. Its parse error contains the response with its tokens, so its text is dropped.
 pub(super) fn sign_in_error(
     error: RequestTokenError<TransportError, BasicErrorResponse>,
     token_endpoint: &Url,
@@ -98,7 +97,7 @@ pub(super) fn sign_in_error(
         RequestTokenError::Request(TransportError::Entra(error)) => return SignInError::Entra(error),
         RequestTokenError::Request(error) => error.to_string(),
         RequestTokenError::ServerResponse(_) | RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
-            "the answer is not a token response".to_owned()
+            "the response is not a token response".to_owned()
         }
     };
     SignInError::Provider(ProviderError::Unreachable {
@@ -112,16 +111,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_is_told_from_a_refusal() {
+    fn an_outage_is_distinguished_from_an_error_about_the_request() {
         let error = |body: &str| EntraError::from_token_endpoint(body.as_bytes()).unwrap();
-        let away = error(r#"{"error":"temporarily_unavailable","error_description":"AADSTS90033: x"}"#);
-        let refused = error(r#"{"error":"invalid_client","error_description":"AADSTS700027: x"}"#);
+        let unavailable = error(r#"{"error":"temporarily_unavailable","error_description":"AADSTS90033: x"}"#);
+        let rejected = error(r#"{"error":"invalid_client","error_description":"AADSTS700027: x"}"#);
         for (status, error, expected) in [
-            (400, &away, true),
-            (503, &refused, true),
-            (429, &refused, true),
-            (401, &refused, false),
-            (400, &refused, false),
+            (400, &unavailable, true),
+            (503, &rejected, true),
+            (429, &rejected, true),
+            (401, &rejected, false),
+            (400, &rejected, false),
         ] {
             assert_eq!(is_outage(status, error), expected, "{status} {}", error.error);
         }

@@ -1,4 +1,4 @@
-//! Why there is nothing to prove oneself with.
+//! Why the application has no usable credential.
 
 use std::borrow::Cow;
 
@@ -8,28 +8,30 @@ use crate::{azure::AzureError, certificate::CertificateError, hint::Hint};
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {
-    /// A certificate cannot.
+    /// The certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     /// Azure gives no token.
     #[error(transparent)]
     Azure(#[from] AzureError),
-    /// None of several can: their names and what each of them says, in the order of the list.
+    /// No entry can be used: the name and the error of each, in the order of the list.
     #[error("none of the entries of client.credential can be used{}", lines(.0))]
     NoneUsable(Vec<(String, CredentialError)>),
 }
 
 impl CredentialError {
-    /// What to do about it.
+    /// What the operator can do.
     pub fn hint(&self) -> String {
         match self {
             Self::Certificate(error) => error.hint().into_owned(),
             Self::Azure(error) => error.hint(),
-            Self::NoneUsable(_) => "one entry that can be used is enough; see docs/certificates.md".to_owned(),
+            Self::NoneUsable(_) => {
+                "correct one of the entries: one usable entry is enough; see docs/certificates.md".to_owned()
+            }
         }
     }
 
-    /// Why, in one word that machines compare; tells nothing of where it is.
+    /// The reason as a stable code. Does not say where the credential is.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Certificate(error) => error.reason(),
@@ -38,7 +40,7 @@ impl CredentialError {
         }
     }
 
-    /// With what to do about it, in one line.
+    /// Message and hint in one line.
     pub(in crate::entra) fn with_hint(&self) -> String {
         format!("{self}; hint: {}", self.hint())
     }

@@ -1,4 +1,4 @@
-//! A token that is the assertion: of a cluster's service account, or of a managed identity.
+//! Federated credentials: a token of a cluster's service account or of a managed identity serves as the client assertion.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     config::Cloud,
 };
 
-/// Where the tokens come from.
+/// A source of federated tokens.
 #[derive(Debug, Clone)]
 pub struct FederatedCredential {
     origin: String,
@@ -26,16 +26,16 @@ enum Tokens {
 }
 
 impl FederatedCredential {
-    /// The token that a cluster keeps in a file.
-    pub fn of_file(file: FederatedTokenFile) -> Self {
+    /// The token in a file that the cluster renews.
+    pub fn from_file(file: FederatedTokenFile) -> Self {
         Self {
             origin: format!("the federated token in {}", file.path.display()),
             tokens: Tokens::File(file),
         }
     }
 
-    /// Tokens of a managed identity, for the audience that federated credentials have in `cloud`.
-    pub fn of_managed_identity(source: Arc<TokenSource>, cloud: Cloud) -> Self {
+    /// Tokens of a managed identity, with the audience of federated credentials in `cloud`.
+    pub fn from_managed_identity(source: Arc<TokenSource>, cloud: Cloud) -> Self {
         let audience = match cloud {
             Cloud::Public => "api://AzureADTokenExchange",
             Cloud::UsGovernment => "api://AzureADTokenExchangeUSGov",
@@ -47,16 +47,16 @@ impl FederatedCredential {
         }
     }
 
-    /// Where its tokens come from, for messages.
+    /// The source of the tokens, for messages.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// The token of this moment. A file is read anew each time, since the cluster replaces it; a managed identity's token is
-    /// kept until shortly before its end.
+    /// The current token. The file is read each time, since the cluster replaces it; a managed identity's token is cached until
+    /// shortly before it expires.
     ///
     /// # Errors
-    /// When there is none.
+    /// When no token is available.
     pub fn assertion(&self, budget: RetryBudget) -> Result<SecretString, AzureError> {
         match &self.tokens {
             Tokens::File(file) => file.read(),
@@ -64,12 +64,12 @@ impl FederatedCredential {
         }
     }
 
-    /// Whether there is another token than `refused`, which Entra did not take, now that it is asked for.
-    pub fn has_another(&self, refused: &SecretString) -> bool {
+    /// Gets the token again, and tells whether it differs from the `rejected` one.
+    pub fn has_newer_token(&self, rejected: &SecretString) -> bool {
         if let Tokens::ManagedIdentity { source, audience } = &self.tokens {
-            source.invalidate(audience, None, refused);
+            source.invalidate(audience, None, rejected);
         }
         self.assertion(RetryBudget::Request)
-            .is_ok_and(|token| token.expose_secret() != refused.expose_secret())
+            .is_ok_and(|token| token.expose_secret() != rejected.expose_secret())
     }
 }

@@ -1,4 +1,4 @@
-//! Where a credential comes from: an entry of `client.credential`.
+//! The source of a credential: an entry of `client.credential`.
 
 use std::{
     path::PathBuf,
@@ -20,23 +20,23 @@ use crate::{
     outbound::{self, OutboundError},
 };
 
-/// A vault that did not give what was wanted is asked again after this: a new role takes some minutes.
-const ASK_AGAIN: Duration = Duration::from_mins(5);
+/// A failed load from a vault is repeated after this long: a new role takes some minutes to work.
+const RETRY_FAILED_AFTER: Duration = Duration::from_mins(5);
 
-/// One entry. It keeps what it found in a vault for a while.
+/// One entry. Loads from a vault are cached for a while.
 #[derive(Debug)]
 pub struct CredentialSource {
     kind: &'static str,
     name: String,
     origin: Origin,
-    /// What a vault holds changes a few times a year: it is asked so often, and when Entra refuses what it gave.
+    /// How long a load from a vault is used: its certificates change a few times a year. Entra's rejection ends it earlier.
     vault_check: Duration,
-    last: Mutex<Option<Look>>,
+    last: Mutex<Option<CachedLoad>>,
 }
 
-/// A look at what is there, and when it began.
+/// The outcome of a load, and when the load began.
 #[derive(Debug, Clone)]
-struct Look {
+struct CachedLoad {
     since: Instant,
     loaded: Loaded,
 }
@@ -53,11 +53,11 @@ enum Origin {
 }
 
 impl CredentialSource {
-    /// Those of the settings, in their order; none when none is set. No network.
+    /// The entries of the settings, in their order; may be empty. No network.
     ///
     /// # Errors
     /// When the CA file cannot be used.
-    pub fn all(settings: &Settings) -> Result<Vec<Self>, OutboundError> {
+    pub fn from_settings(settings: &Settings) -> Result<Vec<Self>, OutboundError> {
         let Settings {
             entra,
             client,
@@ -66,18 +66,18 @@ impl CredentialSource {
             ..
         } = settings;
         let agent = outbound::agent(entra.timeout, entra.ca_file.as_deref())?;
-        // The identity of the machine or pod may be of another tenant than the site.
-        let of_identity = EntraSettings {
+        // The identity of the machine or pod may belong to another tenant than the site.
+        let identity_settings = EntraSettings {
             tenant_id: azure.tenant_id.clone().unwrap_or_else(|| entra.tenant_id.clone()),
             authority_host: azure.authority_host.clone().or_else(|| entra.authority_host.clone()),
             ..entra.clone()
         };
-        let token_endpoint = Authority::new(&of_identity)
+        let token_endpoint = Authority::new(&identity_settings)
             .ok()
             .map(|authority| authority.token_endpoint());
-        let reached = Azure::new(azure, server.environment, agent, token_endpoint, &client.client_id);
+        let azure_access = Azure::new(azure, server.environment, agent, token_endpoint, &client.client_id);
         let new = |entry: &CredentialSettings| {
-            let (name, origin) = origin(entry, &reached, entra.cloud, client.assertion);
+            let (name, origin) = origin(entry, &azure_access, entra.cloud, client.assertion);
             Self {
                 kind: entry.source(),
                 name,
@@ -94,17 +94,17 @@ impl CredentialSource {
         self.kind
     }
 
-    /// Whether it gives tokens and no certificate.
+    /// Whether it supplies tokens, not a certificate.
     pub fn is_token(&self) -> bool {
         matches!(self.origin, Origin::TokenFile(..) | Origin::ManagedIdentity(..))
     }
 
-    /// Kind and place, for messages.
+    /// Kind and location, for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The file's settings, if it is a file.
+    /// The settings of a certificate in a file or a setting; `None` for other sources.
     pub fn file(&self) -> Option<&CertificateSettings> {
         match &self.origin {
             Origin::File(settings) => Some(settings),
@@ -112,8 +112,8 @@ impl CredentialSource {
         }
     }
 
-    /// The credential as it is now, checked: a file is read, a vault asked, a token fetched. Blocks, as long as it is worth
-    /// while to wait at start.
+    /// Loads and checks the credential: reads the file, asks the vault, or fetches a token. May block as long as
+    /// [`RetryBudget::Start`].
     ///
     /// # Errors
     /// See [`CredentialError`].
@@ -121,7 +121,7 @@ impl CredentialSource {
         self.read(RetryBudget::Start)
     }
 
-    /// The same, but Azure may take `limit` at most for each answer.
+    /// As [`Self::load`], but each response of Azure may take `limit` at most.
     ///
     /// # Errors
     /// See [`CredentialError`].
@@ -129,58 +129,57 @@ impl CredentialSource {
         self.read(RetryBudget::Within(limit))
     }
 
-    /// The same while users wait, for somebody who has wanted it since `wanted`: what a vault has said to another since then
-    /// is an answer to this one, too.
+    /// As [`Self::load`] while users wait. A load from a vault that began at `not_before` or later, for another request, is used.
     ///
     /// # Errors
     /// See [`CredentialError`].
-    pub(in crate::entra) fn load_anew(&self, wanted: Instant) -> Result<Arc<Credential>, CredentialError> {
-        match self.last_of_vault() {
-            Some(Look { since, loaded }) if since >= wanted => loaded,
+    pub(in crate::entra) fn load_since(&self, not_before: Instant) -> Result<Arc<Credential>, CredentialError> {
+        match self.last_vault_load() {
+            Some(CachedLoad { since, loaded }) if since >= not_before => loaded,
             _ => self.read(RetryBudget::Request),
         }
     }
 
-    /// The same, but for what a vault said not long ago.
+    /// As [`Self::load`] while users wait. A recent load from a vault is used.
     ///
     /// # Errors
     /// See [`CredentialError`].
-    pub(in crate::entra) fn look(&self) -> Result<Arc<Credential>, CredentialError> {
-        match self.last_of_vault() {
-            Some(Look { since, loaded }) if since.elapsed() < self.pause_after(&loaded) => loaded,
+    pub(in crate::entra) fn load_cached(&self) -> Result<Arc<Credential>, CredentialError> {
+        match self.last_vault_load() {
+            Some(CachedLoad { since, loaded }) if since.elapsed() < self.max_age(&loaded) => loaded,
             _ => self.read(RetryBudget::Request),
         }
     }
 
-    /// Files are read each time, and tokens kept by whoever fetches them.
-    fn last_of_vault(&self) -> Option<Look> {
+    /// `None` for files, which are read each time, and for tokens, which have their own cache.
+    fn last_vault_load(&self) -> Option<CachedLoad> {
         match self.origin {
             Origin::VaultKey(..) | Origin::VaultDownload(..) => self.last.lock().clone(),
             Origin::File(_) | Origin::TokenFile(..) | Origin::ManagedIdentity(..) => None,
         }
     }
 
-    fn pause_after(&self, last: &Loaded) -> Duration {
+    fn max_age(&self, last: &Loaded) -> Duration {
         if last.is_ok() {
             self.vault_check
         } else {
-            self.vault_check.min(ASK_AGAIN)
+            self.vault_check.min(RETRY_FAILED_AFTER)
         }
     }
 
     fn read(&self, budget: RetryBudget) -> Loaded {
         let since = Instant::now();
-        let loaded = self.found(budget).map(Arc::new);
-        *self.last.lock() = Some(Look {
+        let loaded = self.fetch(budget).map(Arc::new);
+        *self.last.lock() = Some(CachedLoad {
             since,
             loaded: loaded.clone(),
         });
         loaded
     }
 
-    fn found(&self, budget: RetryBudget) -> Result<Credential, CredentialError> {
+    fn fetch(&self, budget: RetryBudget) -> Result<Credential, CredentialError> {
         let federated = |federated: FederatedCredential| -> Result<_, CredentialError> {
-            // Whether there is a token at all is known only by getting one.
+            // Only a fetched token shows that there is one.
             federated.assertion(budget)?;
             Ok(Credential::Federated(federated))
         };
@@ -192,16 +191,16 @@ impl CredentialSource {
             Origin::VaultDownload(vault, name) => {
                 Credential::Certificate(ClientCertificate::from_vault(vault, name, budget)?)
             }
-            Origin::TokenFile(azure, path) => federated(FederatedCredential::of_file(
+            Origin::TokenFile(azure, path) => federated(FederatedCredential::from_file(
                 azure.federated_token_file(path.as_deref())?,
             ))?,
             Origin::ManagedIdentity(tokens, cloud) => {
-                federated(FederatedCredential::of_managed_identity(Arc::clone(tokens), *cloud))?
+                federated(FederatedCredential::from_managed_identity(Arc::clone(tokens), *cloud))?
             }
         })
     }
 
-    /// The certificates in DER, without their keys: of a file all that are in it. None for a token. May block.
+    /// The certificates in DER, without keys: of a file, all that it contains. Empty for tokens. May block.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -216,7 +215,6 @@ impl CredentialSource {
     }
 }
 
-/// Name and origin of an entry.
 fn origin(entry: &CredentialSettings, azure: &Azure, cloud: Cloud, form: AssertionForm) -> (String, Origin) {
     let vault = |vault: &VaultSettings| (Arc::new(azure.key_vault(&vault.vault_url)), vault.certificate.clone());
     let (what, origin) = match entry {

@@ -1,5 +1,4 @@
-//! What discovery says of the provider, checked before anything in it is used: a wrong or plain-HTTP endpoint would
-//! receive assertions and codes.
+//! The discovery document. It is checked before use: a wrong or plain-HTTP endpoint would receive assertions and codes.
 
 use serde::Deserialize;
 use url::Url;
@@ -7,28 +6,28 @@ use url::Url;
 use super::ProviderError;
 use crate::entra::Authority;
 
-/// What discovery says (OpenID Connect Discovery 1.0 §3).
+/// The discovery document (OpenID Connect Discovery 1.0 §3).
 #[derive(Debug, Clone, Deserialize)]
 pub struct Metadata {
-    /// Checked against the authority.
+    /// Equal to the authority's v2 issuer.
     pub issuer: String,
     /// Where the browser is sent to sign in.
     pub authorization_endpoint: Url,
-    /// Where codes are redeemed; also the audience of client assertions.
+    /// Where codes are redeemed. Also the audience of client assertions.
     pub token_endpoint: Url,
-    /// Where the signing keys are.
+    /// The signing keys.
     pub jwks_uri: Url,
     /// Where the browser is sent to sign out.
     pub end_session_endpoint: Url,
 }
 
 impl Metadata {
-    /// Reads the answer of `url` and checks it: the issuer is exactly the authority's (OpenID Connect Discovery 1.0
-    /// §4.3), and every endpoint is HTTPS, or on loopback as the authority itself.
+    /// Parses and checks the response of `url`: the issuer is exactly the authority's (OpenID Connect Discovery 1.0 §4.3), and
+    /// every endpoint uses HTTPS, or is on loopback like the authority itself.
     pub(super) fn parse(authority: &Authority, url: &Url, json: &[u8]) -> Result<Self, ProviderError> {
         let metadata: Self = serde_json::from_slice(json).map_err(|error| ProviderError::Unreachable {
             url: url.clone(),
-            reason: format!("the answer is not an OpenID Connect discovery document: {error}"),
+            reason: format!("the response is not an OpenID Connect discovery document: {error}"),
         })?;
         if metadata.issuer != authority.issuer_v2() {
             return Err(ProviderError::Issuer {
@@ -82,12 +81,12 @@ mod tests {
     }
 
     #[test]
-    fn a_document_of_the_tenant_is_taken() {
+    fn a_document_of_the_tenant_is_accepted() {
         assert!(parse(|_| {}).unwrap().token_endpoint.path().ends_with("/token"));
     }
 
     #[test]
-    fn another_issuer_is_refused_however_close() {
+    fn another_issuer_is_rejected_however_similar() {
         for issuer in [
             "https://login.microsoftonline.com/22222222-2222-4333-8444-555555555555/v2.0".to_owned(),
             format!("https://login.microsoftonline.com/{TENANT}/v2.0/"),
@@ -95,8 +94,8 @@ mod tests {
             format!("https://sts.windows.net/{TENANT}/"),
             "https://login.microsoftonline.com/{tenantid}/v2.0".to_owned(),
         ] {
-            let refused = parse(|document| document["issuer"] = json!(issuer));
-            assert!(matches!(refused, Err(ProviderError::Issuer { .. })), "{issuer}");
+            let rejected = parse(|document| document["issuer"] = json!(issuer));
+            assert!(matches!(rejected, Err(ProviderError::Issuer { .. })), "{issuer}");
         }
     }
 
@@ -113,9 +112,9 @@ mod tests {
                 "http://localhost/x",
                 "javascript:alert(1)",
             ] {
-                let refused = parse(|document| document[name] = json!(url)).unwrap_err();
+                let rejected = parse(|document| document[name] = json!(url)).unwrap_err();
                 assert!(
-                    matches!(refused, ProviderError::Insecure { name: found, .. } if found == name),
+                    matches!(rejected, ProviderError::Insecure { name: found, .. } if found == name),
                     "{name} {url}"
                 );
             }
@@ -123,11 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn a_document_without_an_endpoint_is_refused() {
-        let refused = parse(|document| {
+    fn a_document_without_an_endpoint_is_rejected() {
+        let rejected = parse(|document| {
             document.as_object_mut().unwrap().remove("token_endpoint");
         });
-        assert!(matches!(refused, Err(ProviderError::Unreachable { .. })));
+        assert!(matches!(rejected, Err(ProviderError::Unreachable { .. })));
     }
 
     proptest::proptest! {

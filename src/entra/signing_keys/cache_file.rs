@@ -1,5 +1,5 @@
-//! The last good signing keys in a file, for a server that is restarted while the provider is away. Public keys only; but
-//! an attacker who can write the file can have tokens of their own accepted, so it is read under the rules of
+//! The last good signing keys in a file, for a server that restarts during an outage of the provider. They are public, but an
+//! attacker who can write the file could make the API accept forged tokens, so it is read under the rules of
 //! [`crate::trusted_file`].
 
 use std::{fmt, path::PathBuf, time::Duration};
@@ -14,41 +14,41 @@ use crate::{
     trusted_file::{self, Readers, TrustedFileError},
 };
 
-/// Where the keys of one source are kept.
+/// The cache file of one key source.
 pub(in crate::entra) struct KeyCacheFile {
     path: PathBuf,
-    /// The address that they come from: another tenant's file is of no use.
+    /// The URL of the keys. A file with another URL, such as another tenant's, is not used.
     source: String,
 }
 
 /// Keys from the file.
-pub(super) struct KeptKeys {
+pub(super) struct CachedKeys {
     pub(super) jwks: Vec<u8>,
     pub(super) age: Duration,
 }
 
-/// Why the keys in the file do not count, or could not be written.
+/// Why the file could not be used or written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CacheFileError {
-    /// There is no such file, as before the first fetch.
-    #[error("there is no such file")]
+    /// Normal before the first fetch.
+    #[error("the file does not exist")]
     NotFound,
     #[error(transparent)]
     File(TrustedFileError),
-    #[error("it is not a file that blogctl wrote")]
+    #[error("blogctl did not write this file")]
     Malformed(#[from] serde_json::Error),
-    #[error("they come from another tenant or address")]
+    #[error("the keys come from another tenant or URL")]
     AnotherSource,
-    #[error("they are dated in the future: compare the clocks")]
+    #[error("the keys are dated in the future: compare the clocks")]
     InFuture,
-    #[error("they are older than entra.keys_max_age_hours")]
+    #[error("the keys are older than entra.keys_max_age_hours")]
     TooOld,
     #[error(transparent)]
     Jwks(#[from] JwksError),
 }
 
 #[derive(Serialize, Deserialize)]
-struct Kept<'a> {
+struct Content<'a> {
     source: String,
     fetched_at: DateTime<Utc>,
     #[serde(borrow)]
@@ -60,26 +60,28 @@ impl KeyCacheFile {
         Self { path, source }
     }
 
-    /// Keeps what was fetched at `now`.
+    /// Writes keys that were fetched at `now`.
     pub(super) fn write(&self, jwks: &[u8], now: DateTime<Utc>) -> Result<(), CacheFileError> {
-        let kept = Kept {
+        let content = Content {
             source: self.source.clone(),
             fetched_at: now,
             jwks: serde_json::from_slice(jwks)?,
         };
-        Ok(trusted_file::replace(&self.path, &serde_json::to_vec(&kept)?)?)
+        Ok(trusted_file::replace(&self.path, &serde_json::to_vec(&content)?)?)
     }
 
-    /// Reads what was kept, and its age at `now`.
-    pub(super) fn read(&self, now: DateTime<Utc>) -> Result<KeptKeys, CacheFileError> {
+    /// Reads the keys, with their age at `now`.
+    pub(super) fn read(&self, now: DateTime<Utc>) -> Result<CachedKeys, CacheFileError> {
         let text = trusted_file::read(&self.path, Readers::Anyone, 2 * MAX_BODY_BYTES)?;
-        let kept: Kept = serde_json::from_slice(&text)?;
-        if kept.source != self.source {
+        let content: Content = serde_json::from_slice(&text)?;
+        if content.source != self.source {
             return Err(CacheFileError::AnotherSource);
         }
-        let age = (now - kept.fetched_at).to_std().map_err(|_| CacheFileError::InFuture)?;
-        Ok(KeptKeys {
-            jwks: kept.jwks.get().as_bytes().to_vec(),
+        let age = (now - content.fetched_at)
+            .to_std()
+            .map_err(|_| CacheFileError::InFuture)?;
+        Ok(CachedKeys {
+            jwks: content.jwks.get().as_bytes().to_vec(),
             age,
         })
     }

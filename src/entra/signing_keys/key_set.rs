@@ -1,4 +1,4 @@
-//! One fetched key set (RFC 7517 §5): the keys in it that may verify tokens, each made ready once.
+//! A key set (RFC 7517 §5): the keys that may verify tokens, each prepared once.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -12,18 +12,18 @@ use crate::entra::Authority;
 /// Keys with a shorter modulus are ignored (NIST SP 800-131A).
 const MIN_MODULUS_BITS: i32 = 2048;
 
-/// Most keys of a set that are looked at. Entra publishes about ten; each one costs a millisecond to read.
+/// Most keys of a set that are read. Entra publishes about ten; each takes a millisecond to prepare.
 const MAX_KEYS: usize = 200;
 
-/// Why an answer brings no keys. The keys from before stay in use.
+/// Why a response has no usable keys. The previous keys stay in use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JwksError {
     /// Not JSON, or not of the form of RFC 7517.
-    #[error("the answer is not a JSON web key set")]
+    #[error("the response is not a JSON web key set")]
     NotAKeySet,
-    /// A key set, but no token of ours can be verified with it.
+    /// No key of the set can verify a token for these tenants.
     #[error(
-        "the key set has no key that can verify a token: of {published} keys, {of_another_tenant} are of another tenant, and \
+        "the key set has no key that can verify a token: of {published} keys, {of_another_tenant} belong to another tenant, and \
          the others are not RSA keys for RS256 with 2048 bits or more"
     )]
     NoUsableKey {
@@ -41,27 +41,27 @@ pub(in crate::entra) struct KeySet {
     lifetime: Lifetime,
 }
 
-/// How long a key set counts. Moments on [`super::Clock::elapsed`].
+/// Times on [`super::Clock::elapsed`].
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::entra) struct Lifetime {
-    /// From when it is to be fetched again in the background.
+    /// When a refresh in the background is due.
     pub(in crate::entra) refresh_from: Duration,
-    /// From when it no longer counts.
+    /// When the keys must no longer be used.
     pub(in crate::entra) expires_at: Duration,
 }
 
 struct VerifyingKey {
-    /// Building one takes ten times as long as a verification.
+    /// Stored, since building one takes ten times as long as a verification.
     verifier: RsassaJwsVerifier,
     public_key_der: Vec<u8>,
-    /// Whose tokens it signs, as published: an issuer, or a template with `{tenantid}`. Absent: everybody's.
+    /// The published issuer whose tokens the key signs; may contain `{tenantid}`. `None` stands for every tenant.
     issuer: Option<String>,
 }
 
 impl VerifyingKey {
-    /// Whether this key signs tokens of the authority's tenant. All tenants of a cloud share a key endpoint, and some keys on
-    /// it are one tenant's own: such a key must not vouch for another tenant (CISA, "Review of the Summer 2023 Microsoft
-    /// Exchange Online Intrusion"). A v1 issuer counts too, because the token's version does not follow the key set's.
+    /// Whether this key may sign tokens of the authority's tenant. All tenants of a cloud share a key endpoint, and some of its
+    /// keys belong to one tenant: such a key must not verify another tenant's token (CISA, "Review of the Summer 2023 Microsoft
+    /// Exchange Online Intrusion"). A v1 issuer counts too, because the version of tokens and of the key set may differ.
     fn signs_for(&self, authority: &Authority) -> bool {
         let Some(issuer) = &self.issuer else { return true };
         let issuer = issuer.replace("{tenantid}", &authority.tenant_id().to_string());
@@ -73,7 +73,7 @@ impl VerifyingKey {
     }
 }
 
-/// A key, and the generation of the set that it was found in.
+/// A key, and the generation of its set.
 pub(in crate::entra) struct SigningKey {
     key: Arc<VerifyingKey>,
     generation: u64,
@@ -87,7 +87,7 @@ impl SigningKey {
     pub(in crate::entra) fn generation(&self) -> u64 {
         self.generation
     }
-    /// Whether the key signs tokens of this authority's tenant, by its own `issuer`. Ask this before a token counts.
+    /// Whether the key's `issuer` lets it sign tokens of this authority's tenant. Must be checked before a token is accepted.
     pub(in crate::entra) fn signs_for(&self, authority: &Authority) -> bool {
         self.key.signs_for(authority)
     }
@@ -111,8 +111,8 @@ struct Jwk {
 }
 
 impl KeySet {
-    /// Reads an answer of the provider; keys that are no use for RS256, or that sign for none of these tenants, are left out.
-    /// `previous` is the set that this one comes after.
+    /// Parses a response of the provider. Keys that are unusable for RS256 or sign for none of these tenants are left out.
+    /// `previous` is the set that this one replaces.
     pub(super) fn parse(
         json: &[u8],
         tenants: &[Authority],
@@ -123,7 +123,7 @@ impl KeySet {
         let published = jwks.keys.len();
         let (mut keys, mut of_another_tenant) = (HashMap::new(), 0);
         for value in jwks.keys.into_iter().take(MAX_KEYS) {
-            let Some((kid, key)) = serde_json::from_value(value).ok().and_then(usable) else {
+            let Some((kid, key)) = serde_json::from_value(value).ok().and_then(parse_key) else {
                 continue;
             };
             if tenants.iter().any(|tenant| key.signs_for(tenant)) {
@@ -139,7 +139,7 @@ impl KeySet {
             });
         }
         let generation = previous.map_or(0, |previous| {
-            previous.generation + u64::from(previous.has_lost_to(&keys))
+            previous.generation + u64::from(previous.has_lost_a_key(&keys))
         });
         Ok(Self {
             keys,
@@ -154,8 +154,7 @@ impl KeySet {
             generation: self.generation,
         })
     }
-    /// Grows whenever a key is gone or another stands in its place: what was verified in an older generation must be
-    /// verified again.
+    /// Increases when a key is removed or changed: tokens that were verified in an older generation must be verified again.
     pub(in crate::entra) fn generation(&self) -> u64 {
         self.generation
     }
@@ -165,15 +164,15 @@ impl KeySet {
     pub(super) fn lifetime(&self) -> Lifetime {
         self.lifetime
     }
-    fn has_lost_to(&self, new: &HashMap<String, Arc<VerifyingKey>>) -> bool {
+    fn has_lost_a_key(&self, new: &HashMap<String, Arc<VerifyingKey>>) -> bool {
         self.keys
             .iter()
             .any(|(kid, old)| new.get(kid).is_none_or(|new| !new.is_same(old)))
     }
 }
 
-/// Entra's keys have no `alg`; one that says something other than RS256 is meant for something else.
-fn usable(jwk: Jwk) -> Option<(String, VerifyingKey)> {
+/// Entra's keys have no `alg`. A key with another `alg` than RS256 has another purpose.
+fn parse_key(jwk: Jwk) -> Option<(String, VerifyingKey)> {
     let for_signatures = jwk.kty == "RSA"
         && jwk.key_use.as_deref().is_none_or(|key_use| key_use == "sig")
         && jwk.alg.as_deref().is_none_or(|alg| alg == "RS256");
@@ -182,7 +181,7 @@ fn usable(jwk: Jwk) -> Option<(String, VerifyingKey)> {
     }
     let number = |text: &str| BigNum::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok();
     let (modulus, exponent) = (number(&jwk.n)?, number(&jwk.e)?);
-    // An even exponent or 1 is no RSA key: with 1 everybody can sign.
+    // An even exponent is not valid for RSA, and with exponent 1 anyone can forge a signature.
     if modulus.num_bits() < MIN_MODULUS_BITS || exponent.num_bits() < 2 || !exponent.is_bit_set(0) {
         return None;
     }
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_no_use_for_rs256_are_left_out_and_the_others_kept() {
+    fn keys_that_are_unusable_for_rs256_are_left_out_and_the_others_kept() {
         let key = Rsa::generate(2048).unwrap();
         let with = |name: &str, value: Value| {
             let mut jwk = jwk(name, &key);
@@ -266,14 +265,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_use_and_alg_is_taken_as_entra_sends_it() {
+    fn a_key_without_use_and_alg_is_accepted_as_entra_sends_it() {
         let mut plain = jwk("plain", &Rsa::generate(2048).unwrap());
         plain.as_object_mut().unwrap().remove("use");
         assert!(set(&[plain], None).get("plain").is_some());
     }
 
     #[test]
-    fn the_generation_grows_when_a_key_is_gone_or_changed_and_not_when_one_is_added() {
+    fn the_generation_increases_when_a_key_is_removed_or_changed_and_not_when_one_is_added() {
         let (one, two) = (Rsa::generate(2048).unwrap(), Rsa::generate(2048).unwrap());
         let first = set(&[jwk("one", &one)], None);
         let added = set(&[jwk("one", &one), jwk("two", &two)], Some(&first));
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_set_is_an_error() {
+    fn anything_else_than_a_key_set_is_an_error() {
         for answer in [
             "",
             "[]",
@@ -368,7 +367,7 @@ mod tests {
         ] {
             let mut jwk = jwk("one", &key);
             jwk["issuer"] = issuer.clone();
-            let (_, key) = usable(serde_json::from_value(jwk).unwrap()).unwrap();
+            let (_, key) = parse_key(serde_json::from_value(jwk).unwrap()).unwrap();
             assert_eq!(
                 (key.signs_for(&tenant(TENANT)), key.signs_for(&tenant(OTHER))),
                 (ours, others),
@@ -378,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_keys_of_one_name_the_one_of_our_tenant_counts() {
+    fn of_two_keys_with_one_kid_the_one_of_our_tenant_is_used() {
         let (theirs, ours) = (Rsa::generate(2048).unwrap(), Rsa::generate(2048).unwrap());
         let mut foreign = jwk("one", &theirs);
         foreign["issuer"] = json!(format!("https://login.microsoftonline.com/{OTHER}/v2.0"));

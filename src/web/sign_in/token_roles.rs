@@ -27,7 +27,7 @@ pub fn allow_reading_only(access_token: &SecretString) -> bool {
     let highest = roles
         .into_iter()
         .flatten()
-        .filter_map(|role| AppRole::of_value(&role))
+        .filter_map(|role| AppRole::parse(&role))
         .max();
     highest == Some(AppRole::Reader)
 }

@@ -8,8 +8,8 @@ use governor::{
 };
 use moka::{policy::EvictionPolicy, sync::Cache};
 
-/// Evicts the least recently used key first. Evicting the least frequently used one would not let new keys in, so they would
-/// have no limit.
+/// Evicts the least recently used key first. Evicting the least frequently used one would not let new keys in, so they
+/// would have no limit.
 pub(super) struct BoundedStore<K> {
     states: Cache<K, Arc<InMemoryState>>,
 }

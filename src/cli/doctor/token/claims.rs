@@ -16,7 +16,7 @@ use crate::{
     config::{ApiSettings, RequiredClientAuth},
     entra::{
         Authority,
-        access_token::{is_audience, names_of_api},
+        access_token::{api_names, is_audience},
     },
     guid,
 };
@@ -267,7 +267,7 @@ fn note(name: &str, value: Option<&Value>, authority: &Authority, settings: &Api
             format!("expected {} or {}", authority.issuer_v2(), authority.issuer_v1())
         }
         "iss" => "expected an issuer of the tenant in tid".to_owned(),
-        "aud" => format!("expected {}", names_of_api(settings).join(" or ")),
+        "aud" => format!("expected {}", api_names(settings).join(" or ")),
         "tid" => {
             let tenants = std::iter::once(authority.tenant_id().to_string()).chain(settings.tenants.iter().cloned());
             format!("expected {}", tenants.collect::<Vec<_>>().join(" or "))
