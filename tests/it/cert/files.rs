@@ -79,7 +79,7 @@ fn force_replaces_all_files_of_a_key_or_none() {
     let refused = run(folder.path(), &["new", "--force"]);
     assert_eq!(refused.code, Some(1));
     assert!(
-        refused.stderr.contains("client.pfx is there already") && refused.stderr.contains("--pfx"),
+        refused.stderr.contains("client.pfx exists already") && refused.stderr.contains("--pfx"),
         "{}",
         refused.stderr
     );
