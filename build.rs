@@ -1,5 +1,5 @@
-//! Tells the program from what it was built: the commit, for release builds, and the version of libpq, which has no safe
-//! function that says so. Reads files only: no network, and no git program is needed.
+//! Provides the commit (in release builds) and the version of libpq, which has no safe function for it. Reads only files; needs
+//! neither the network nor the `git` program.
 
 use std::{env, fs, path::Path};
 
@@ -17,7 +17,7 @@ fn main() {
 }
 
 /// The commit: from the environment, for packages that are built without a repository; otherwise from the repository, in
-/// release builds only, since every commit would have a debug build compile everything again.
+/// release builds only, because each commit would make a debug build compile everything again.
 fn commit() -> Option<String> {
     let given = env::var("BLOGCTL_COMMIT").ok().map(|commit| commit.trim().to_owned());
     let commit = match given.filter(|commit| !commit.is_empty()) {

@@ -165,7 +165,7 @@ class Servers(list):
 
 
 class System:
-    """The look-alike, and the API over a database with posts."""
+    """The emulator, and the API over a database with posts."""
 
     def __init__(self, servers, options):
         self.database = WORK / "blog.db"

@@ -110,7 +110,7 @@ fn write(pool: &Pool, post: &NewPost) -> Result<(), String> {
     .map_err(|error| error.to_string())
 }
 
-#[expect(clippy::print_stdout, reason = "whoever started it reads the port there")]
+#[expect(clippy::print_stdout, reason = "the starting process reads the port from stdout")]
 fn announce(port: u16) {
     println!("{port}");
 }

@@ -52,6 +52,6 @@ fn wanted(settings: &Settings) -> anyhow::Result<Wanted> {
     let Addresses {
         public_url,
         redirect_uri,
-    } = Addresses::of(&settings.client, settings.client.port)?;
+    } = Addresses::from_settings(&settings.client, settings.client.port)?;
     Ok(Wanted::of(settings, &public_url, &redirect_uri)?)
 }

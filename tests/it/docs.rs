@@ -110,7 +110,7 @@ fn the_readme_names_every_command() {
 }
 
 #[test]
-fn every_command_line_in_the_documentation_is_one_that_blogctl_takes() {
+fn every_command_line_in_the_documentation_is_valid() {
     let mut seen = 0;
     for page in pages() {
         let page_text = read(&page);
@@ -154,7 +154,7 @@ fn every_command_line_in_the_documentation_is_one_that_blogctl_takes() {
 }
 
 #[test]
-fn each_dependency_has_its_sentence_and_each_sentence_its_dependency() {
+fn the_decision_on_dependencies_lists_exactly_those_in_use() {
     let page = read(&root().join("docs/decisions/0012-dependencies.md"));
     let first_cells = page
         .lines()
@@ -215,7 +215,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every Markdown page of the repository.
+/// All Markdown pages of the repository.
 fn pages() -> Vec<PathBuf> {
     let pages: Vec<PathBuf> = ["", "cert", "docs", "docs/decisions"]
         .iter()
@@ -243,7 +243,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
     page.lines().filter(|line| line.starts_with('#')).map(slug).collect()
 }
 
-/// The rows of the settings tables: the cells behind each setting's name.
+/// The rows of the settings tables: setting to its other cells.
 fn settings_page() -> BTreeMap<String, Vec<String>> {
     let page = read(&root().join("docs/settings.md"));
     let rows = page
@@ -328,7 +328,7 @@ fn the_security_page_names_tests_that_exist() {
     assert!(named > 30, "only {named} tests are named");
 }
 
-/// Whether a file has a function of this name below a test attribute. One within `proptest!` has parameters.
+/// Whether a file has a test function of this name. A function within `proptest!` has parameters.
 fn has_test(file: &str, name: &str) -> bool {
     let lines: Vec<&str> = file.lines().map(str::trim).collect();
     let is_named = |line: &str| {

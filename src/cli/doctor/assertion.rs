@@ -72,7 +72,7 @@ fn proofs(context: &DoctorContext) -> Result<Vec<Proof>, ProviderError> {
     let settings = &context.settings.client;
     let provider = Arc::new(Provider::new(&context.settings.entra)?);
     // It is not sent with this grant; where it cannot be worked out, the check of addresses says so.
-    let redirect_uri = Addresses::of(settings, settings.port)
+    let redirect_uri = Addresses::from_settings(settings, settings.port)
         .map_or_else(|_| settings.api_base_url.clone(), |addresses| addresses.redirect_uri);
     // The token endpoint may need as long as it is allowed to, and a vault that signs as long again.
     let deadline = Instant::now() + context.timeout * 2;

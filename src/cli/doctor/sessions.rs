@@ -24,7 +24,7 @@ pub fn check() -> Check {
 fn run(context: &DoctorContext) -> Vec<CheckResult> {
     let settings = &context.settings;
     let keys = KeyRing::new(&settings.client.cookie_keys).or_random();
-    match (RedisStore::of(&settings.redis, &keys), &settings.redis.url) {
+    match (RedisStore::from_settings(&settings.redis, &keys), &settings.redis.url) {
         (Err(error), _) => vec![CheckResult::failed(
             error.to_string(),
             EXPECTED,

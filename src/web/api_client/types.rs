@@ -157,7 +157,7 @@ pub struct Profile {
 pub struct FieldError {
     /// `title` or `content`.
     pub field: String,
-    /// For the person who typed it.
+    /// For the person who input it.
     pub message: String,
 }
 
@@ -187,7 +187,7 @@ mod tests {
             (Some(&other), Some(&oid)),
             (Some(&tenant), Some(&other)),
             (Some(&tenant), None),
-            (Some(&"nonsense".to_owned()), Some(&oid)),
+            (Some(&"invalid_response".to_owned()), Some(&oid)),
             (Some(&String::new()), Some(&oid)),
         ] {
             assert!(!is(tid, oid), "{tid:?} {oid:?}");

@@ -1,4 +1,4 @@
-//! What the provider says about itself.
+//! Discovery document and key set.
 
 use base64::{
     Engine,
@@ -58,7 +58,7 @@ fn another_tenant_is_not_found() {
 }
 
 #[test]
-fn the_host_header_decides_no_address() {
+fn the_host_header_does_not_change_any_url() {
     let provider = Provider::start();
     let url = provider.url("v2.0/.well-known/openid-configuration");
     let answer = Response::of(
@@ -104,7 +104,7 @@ fn keys_are_published_as_entra_does() {
 }
 
 #[test]
-fn its_own_pages_say_what_it_is() {
+fn its_pages_say_that_it_is_an_emulator() {
     let provider = Provider::start();
     let home = Response::of(agent().get(provider.server.url("/")).call());
     assert!(

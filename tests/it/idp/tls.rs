@@ -1,4 +1,4 @@
-//! HTTPS under a certificate authority of its own.
+//! HTTPS with its own certificate authority.
 
 use std::{fs, net::TcpStream, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
@@ -34,7 +34,7 @@ fn get(provider: &Provider, host: &str, path: &str) -> Response {
 }
 
 #[test]
-fn it_serves_https_that_the_ca_file_makes_trustworthy() {
+fn it_serves_https_that_its_ca_file_verifies() {
     let provider = with_tls();
     let configuration = "/common/v2.0/.well-known/openid-configuration";
     for host in ["localhost", "127.0.0.1"] {
@@ -91,7 +91,7 @@ fn private_keys_are_for_their_owner_only() {
 }
 
 #[actix_web::test]
-async fn the_folder_is_made_for_its_owner_only_and_its_files_are_kept() {
+async fn the_folder_is_private_and_its_files_are_reused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let state = folder.path().join("state");
     let [ca, certificate] = ["idp-ca.pem", "idp-localhost.pem"].map(|name| state.join(name));
@@ -118,7 +118,7 @@ async fn the_folder_is_made_for_its_owner_only_and_its_files_are_kept() {
     assert_eq!(
         fs::read(&ca).expect("a CA"),
         first[0],
-        "the CA stays, so nobody need trust a new one"
+        "the CA stays, so no client has to trust a new one"
     );
     assert!(is_signed_by(&certificate, &ca));
 

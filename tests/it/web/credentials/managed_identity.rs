@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 #[test]
-fn app_service_gives_the_token_for_the_vault() {
+fn app_service_issues_the_token_for_the_vault() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let app_service = |settings: &mut Settings, header: &str| {
@@ -40,7 +40,7 @@ fn app_service_gives_the_token_for_the_vault() {
 }
 
 #[test]
-fn app_service_gives_the_token_that_is_the_assertion() {
+fn app_service_issues_the_client_assertion() {
     let azure = FakeAzure::start();
     let system = TestSystem::with(|settings| {
         let entry = ManagedIdentitySettings {
@@ -61,7 +61,7 @@ fn app_service_gives_the_token_that_is_the_assertion() {
 }
 
 #[test]
-fn a_managed_identitys_token_that_entra_refuses_is_replaced_once_by_another() {
+fn a_managed_identity_token_that_entra_rejects_is_replaced_once() {
     let azure = FakeAzure::start();
     let system = TestSystem::with(|settings| {
         let entry = ManagedIdentitySettings {
@@ -83,15 +83,11 @@ fn a_managed_identitys_token_that_entra_refuses_is_replaced_once_by_another() {
     control.forget_requests();
     control.fail_next(9, 700_024);
     assert!(!signs_in(&system));
-    assert_eq!(
-        control.requests_to("/oauth2/v2.0/token").len(),
-        2,
-        "once more, and no third time"
-    );
+    assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 2, "retried once");
 }
 
 #[test]
-fn a_managed_identity_signs_in_by_its_token() {
+fn a_managed_identity_signs_in_with_its_token() {
     let azure = FakeAzure::start();
     let system = TestSystem::with(|settings| {
         let entry = ManagedIdentitySettings {
