@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     certificate::{
-        self, CertificateDetails, CertificateError,
+        self, CertificateDetails, CertificateError, CertificateLocation,
         issue::{IssueError, NewCertificate, Renewal},
     },
     cli::error_report::WithHint as _,
@@ -65,18 +65,18 @@ enum Outcome {
 impl Renew {
     pub(super) fn run(self, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<ExitCode> {
         let settings = settings()?;
-        let file = renewable(&settings)?;
-        let renewal = hinted(Renewal::of(&file.place(), certificate::passphrase(&file)?))?;
+        let (file, path) = renewable(&settings)?;
+        let renewal = hinted(Renewal::new(&path, certificate::load_passphrase(&file)?))?;
         let next = renewal.next();
         let client_id = match settings.client.client_id.as_str() {
             "" => CLIENT_ID,
             known => known,
         };
         let mut out = io::stdout().lock();
-        if renewal.is_begun() {
-            hinted(renewal.restore_certificate())?;
+        if renewal.has_next() {
+            hinted(renewal.restore_upload_file())?;
         } else {
-            let files = hinted(renewal.begin(&self.like(&file)?))?;
+            let files = hinted(renewal.create_next(&self.like(&file)?))?;
             new::write_files(&mut out, &files)?;
             writeln!(out, "\nnext:")?;
             write_step(&mut out, 1, &files.certificate, client_id)?;
@@ -110,7 +110,7 @@ impl Renew {
             out.flush()?;
             return Ok(ExitCode::FAILURE);
         }
-        let previous = hinted(renewal.put_in_place())?;
+        let previous = hinted(renewal.activate_next())?;
         writeln!(
             out,
             "Entra ID accepts the new certificate. It is now in {}, and a running",
@@ -152,10 +152,13 @@ impl Renew {
     }
 
     fn like(&self, file: &CertificateSettings) -> anyhow::Result<NewCertificate> {
-        let der = certificate::leaf_of(file)?;
-        let like = NewCertificate::like(&der).ok_or_else(|| {
+        let der = certificate::leaf_from_settings(file)?;
+        let like = NewCertificate::from_certificate(&der).ok_or_else(|| {
             let issuer = CertificateDetails::from_der(&der).map_or_else(String::new, |details| details.issuer);
-            anyhow!("{} is not self-signed: {issuer} issued it", file.place().display())
+            anyhow!(
+                "{} is not self-signed: {issuer} issued it",
+                CertificateLocation::from_settings(file)
+            )
         });
         let like = like.hint("let that authority issue the next one: blogctl cert new --csr creates the request")?;
         Ok(NewCertificate {
@@ -179,7 +182,7 @@ fn hinted<T>(outcome: Result<T, IssueError>) -> anyhow::Result<T> {
 }
 
 /// The PEM file with certificate and private key. No other form can be renewed.
-fn renewable(settings: &Settings) -> anyhow::Result<CertificateSettings> {
+fn renewable(settings: &Settings) -> anyhow::Result<(CertificateSettings, PathBuf)> {
     let entries = settings.client.credentials();
     if entries.is_empty() {
         return Err(CertificateError::NotConfigured.into());
@@ -197,14 +200,13 @@ fn renewable(settings: &Settings) -> anyhow::Result<CertificateSettings> {
         return Err(anyhow!("no entry of client.credential is a file"))
             .hint("Key Vault renews its own certificates, and a federated token needs no renewal");
     };
-    let place: PathBuf = file.place();
-    if file.path.is_none() {
+    let Some(path) = &file.path else {
         return Err(anyhow!(
             "the certificate is in the setting {}, which no command can change",
-            place.display()
+            CertificateLocation::from_settings(file)
         ))
         .hint(hint);
-    }
+    };
     if file.key_path.is_some() {
         return Err(anyhow!(
             "key and certificate are in two files, which cannot be replaced in one step"
@@ -217,10 +219,10 @@ fn renewable(settings: &Settings) -> anyhow::Result<CertificateSettings> {
         ))
         .hint("remove that setting: nothing needs it");
     }
-    if !certificate::is_pem_file(&place)? {
-        return Err(anyhow!("{} is not a PEM file", place.display())).hint(hint);
+    if !certificate::is_pem_file(path)? {
+        return Err(anyhow!("{} is not a PEM file", path.display())).hint(hint);
     }
-    Ok(file.clone())
+    Ok((file.clone(), path.clone()))
 }
 
 /// The client of Entra ID with the next certificate.
