@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    certificate::{Examination, Observation, Severity},
+    certificate::{Inspection, Observation, Severity},
     cli::wrap,
     config::{CertificateSettings, Settings},
     entra::CredentialSource,
@@ -59,9 +59,9 @@ impl Check {
     }
 
     /// What was found, and whether the site can use it: of a list, one entry at least.
-    fn examine(self, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<(Examination, bool)> {
+    fn examine(self, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<(Inspection, bool)> {
         let now = Utc::now();
-        let alone = |examination: Examination| {
+        let alone = |examination: Inspection| {
             let is_usable = is_usable(&examination);
             (examination, is_usable)
         };
@@ -73,7 +73,7 @@ impl Check {
                 now,
             };
             return Ok(match &*sources {
-                [] => alone(Examination::of(&settings.client.certificate, examiner.soon_days, now)),
+                [] => alone(Inspection::new(&settings.client.certificate, examiner.soon_days, now)),
                 [one] => alone(examiner.examine(one)),
                 several => examiner.examine_all(several),
             });
@@ -90,11 +90,11 @@ impl Check {
             thumbprint: None,
             ..own.certificate
         };
-        Ok(alone(Examination::of(&file, soon_days, now)))
+        Ok(alone(Inspection::new(&file, soon_days, now)))
     }
 }
 
-fn is_usable(examination: &Examination) -> bool {
+fn is_usable(examination: &Inspection) -> bool {
     examination.severity() != Severity::Bad
 }
 
@@ -105,28 +105,28 @@ struct Examiner {
 }
 
 impl Examiner {
-    fn examine(&self, source: &CredentialSource) -> Examination {
+    fn examine(&self, source: &CredentialSource) -> Inspection {
         if let Some(file) = source.file() {
-            return Examination::of(file, self.soon_days, self.now);
+            return Inspection::new(file, self.soon_days, self.now);
         }
         match source.load() {
             Ok(credential) => match credential.certificate() {
-                Some(certificate) => Examination::of_loaded(certificate, self.soon_days, self.now),
-                None => Examination::of_one(Observation::good(format!("there are {}", credential.name()))),
+                Some(certificate) => Inspection::from_loaded(certificate, self.soon_days, self.now),
+                None => Inspection::from_observation(Observation::good(format!("there are {}", credential.name()))),
             },
-            Err(error) => Examination::of_one(Observation::bad(error.to_string(), error.hint())),
+            Err(error) => Inspection::from_observation(Observation::bad(error.to_string(), error.hint())),
         }
     }
 
     /// All entries in one, each observation with the name of its entry; the certificate is that of the first that can be used.
-    fn examine_all(&self, sources: &[CredentialSource]) -> (Examination, bool) {
-        let mut all = Examination {
+    fn examine_all(&self, sources: &[CredentialSource]) -> (Inspection, bool) {
+        let mut all = Inspection {
             observations: Vec::new(),
             details: None,
         };
         let mut is_any_usable = false;
         for source in sources {
-            let Examination { observations, details } = self.examine(source);
+            let Inspection { observations, details } = self.examine(source);
             let usable = observations.iter().all(|one| one.severity != Severity::Bad);
             if usable && !is_any_usable {
                 all.details = details;
@@ -142,7 +142,7 @@ impl Examiner {
     }
 }
 
-fn write_text(out: &mut impl Write, examination: &Examination, width: Option<usize>) -> io::Result<()> {
+fn write_text(out: &mut impl Write, examination: &Inspection, width: Option<usize>) -> io::Result<()> {
     for Observation { severity, seen, hint } in &examination.observations {
         let mark = match severity {
             Severity::Good => '✓',
@@ -171,7 +171,7 @@ fn write_text(out: &mut impl Write, examination: &Examination, width: Option<usi
     }
 }
 
-fn write_json(out: &mut impl Write, examination: &Examination, is_usable: bool) -> anyhow::Result<()> {
+fn write_json(out: &mut impl Write, examination: &Inspection, is_usable: bool) -> anyhow::Result<()> {
     let report = json!({
         "usable": is_usable,
         "observations": examination.observations,

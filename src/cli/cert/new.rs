@@ -13,7 +13,7 @@ use super::{
     upload::{CLIENT_ID, shell_word, write_step},
 };
 use crate::certificate::{
-    CertificateDetails, CertificateError, certificates_in,
+    CertificateDetails, CertificateError, certificates_from_file,
     issue::{
         AlternativeName, Destination, IssueError, IssuedFiles, NewCertificate, NewSigningRequest, RequestFiles,
         Subject, check_file_name,
@@ -109,7 +109,7 @@ impl New {
 }
 
 fn common_name(text: &str) -> Result<String, IssueError> {
-    Subject::named(text).check().map(|()| text.to_owned())
+    Subject::with_common_name(text).check().map(|()| text.to_owned())
 }
 
 fn file_name(text: &str) -> Result<String, IssueError> {
@@ -143,10 +143,10 @@ pub(super) fn write_files(out: &mut impl Write, files: &IssuedFiles) -> anyhow::
 }
 
 fn details(certificate: &Path) -> Result<CertificateDetails, CertificateError> {
-    let written = certificates_in(certificate)?;
+    let written = certificates_from_file(certificate)?;
     let details = written.first().and_then(|der| CertificateDetails::from_der(der));
     details.ok_or_else(|| CertificateError::BadCertificate {
-        path: certificate.to_owned(),
+        location: certificate.into(),
     })
 }
 

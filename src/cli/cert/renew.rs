@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     certificate::{
-        self, CertificateDetails, CertificateError,
+        self, CertificateDetails, CertificateError, CertificateLocation,
         issue::{IssueError, NewCertificate, Renewal},
     },
     cli::error_report::WithHint as _,
@@ -65,18 +65,18 @@ enum Verdict {
 impl Renew {
     pub(super) fn run(self, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<ExitCode> {
         let settings = settings()?;
-        let file = renewable(&settings)?;
-        let renewal = hinted(Renewal::of(&file.place(), certificate::passphrase(&file)?))?;
+        let (file, path) = renewable(&settings)?;
+        let renewal = hinted(Renewal::new(&path, certificate::load_passphrase(&file)?))?;
         let next = renewal.next();
         let client_id = match settings.client.client_id.as_str() {
             "" => CLIENT_ID,
             known => known,
         };
         let mut out = io::stdout().lock();
-        if renewal.is_begun() {
-            hinted(renewal.restore_certificate())?;
+        if renewal.has_next() {
+            hinted(renewal.restore_upload_file())?;
         } else {
-            let files = hinted(renewal.begin(&self.like(&file)?))?;
+            let files = hinted(renewal.create_next(&self.like(&file)?))?;
             new::write_files(&mut out, &files)?;
             writeln!(out, "\nnext:")?;
             write_step(&mut out, 1, &files.certificate, client_id)?;
@@ -107,7 +107,7 @@ impl Renew {
             out.flush()?;
             return Ok(ExitCode::FAILURE);
         }
-        let previous = hinted(renewal.put_in_place())?;
+        let previous = hinted(renewal.activate_next())?;
         writeln!(
             out,
             "Entra ID accepts the new certificate. It is in {} now, and a running",
@@ -149,10 +149,13 @@ impl Renew {
     }
 
     fn like(&self, file: &CertificateSettings) -> anyhow::Result<NewCertificate> {
-        let der = certificate::leaf_of(file)?;
-        let like = NewCertificate::like(&der).ok_or_else(|| {
+        let der = certificate::leaf_from_settings(file)?;
+        let like = NewCertificate::from_certificate(&der).ok_or_else(|| {
             let issuer = CertificateDetails::from_der(&der).map_or_else(String::new, |details| details.issuer);
-            anyhow!("{} was issued by {issuer}, and not by itself", file.place().display())
+            anyhow!(
+                "{} was issued by {issuer}, and is not self-signed",
+                CertificateLocation::from_settings(file)
+            )
         });
         let like = like.hint("have its authority issue the next one: blogctl cert new --csr makes the request")?;
         Ok(NewCertificate {
@@ -176,7 +179,7 @@ fn hinted<T>(outcome: Result<T, IssueError>) -> anyhow::Result<T> {
 }
 
 /// The file that can be renewed: PEM, with the key in it.
-fn renewable(settings: &Settings) -> anyhow::Result<CertificateSettings> {
+fn renewable(settings: &Settings) -> anyhow::Result<(CertificateSettings, PathBuf)> {
     let entries = settings.client.credentials();
     if entries.is_empty() {
         return Err(CertificateError::NotConfigured.into());
@@ -194,14 +197,13 @@ fn renewable(settings: &Settings) -> anyhow::Result<CertificateSettings> {
         return Err(anyhow!("no entry of client.credential is a file"))
             .hint("Key Vault renews its certificates itself, and a federated token needs no renewal");
     };
-    let place: PathBuf = file.place();
-    if file.path.is_none() {
+    let Some(path) = &file.path else {
         return Err(anyhow!(
             "the certificate is in the setting {}, which no command can change",
-            place.display()
+            CertificateLocation::from_settings(file)
         ))
         .hint(hint);
-    }
+    };
     if file.key_path.is_some() {
         return Err(anyhow!(
             "key and certificate are two files, which cannot change in one step"
@@ -214,10 +216,10 @@ fn renewable(settings: &Settings) -> anyhow::Result<CertificateSettings> {
         ))
         .hint("leave it unset: nothing needs it");
     }
-    if !certificate::is_pem_file(&place)? {
-        return Err(anyhow!("{} is not a PEM file", place.display())).hint(hint);
+    if !certificate::is_pem_file(path)? {
+        return Err(anyhow!("{} is not a PEM file", path.display())).hint(hint);
     }
-    Ok(file.clone())
+    Ok((file.clone(), path.clone()))
 }
 
 /// The site, as it will be with the next certificate.

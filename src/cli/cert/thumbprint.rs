@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::{
-    certificate::{CertificateDetails, CertificateError, certificates_of},
+    certificate::{CertificateDetails, CertificateError, CertificateLocation, certificates_from_settings},
     cli::{error_report::WithHint as _, wrap},
     config::{CertificateSettings, Settings},
     entra::CredentialSource,
@@ -74,7 +74,7 @@ struct Report<'a> {
 }
 
 struct Found {
-    file: PathBuf,
+    location: String,
     details: CertificateDetails,
 }
 
@@ -117,12 +117,13 @@ fn read_all(settings: &Settings) -> anyhow::Result<Vec<Found>> {
     let mut found = Vec::new();
     let mut last = None;
     for source in &sources {
-        let place = source
-            .file()
-            .map_or_else(|| source.name().into(), CertificateSettings::place);
+        let location = source.file().map_or_else(
+            || CertificateLocation::Vault(source.name().to_owned()),
+            CertificateLocation::from_settings,
+        );
         match source
             .certificates()
-            .and_then(|certificates| parse(&place, certificates))
+            .and_then(|certificates| parse(&location, certificates))
         {
             Ok(read) => found.extend(read),
             Err(failure) => {
@@ -141,15 +142,20 @@ fn read_all(settings: &Settings) -> anyhow::Result<Vec<Found>> {
 }
 
 fn read(settings: &CertificateSettings) -> Result<Vec<Found>, CertificateError> {
-    parse(&settings.place(), certificates_of(settings)?)
+    parse(
+        &CertificateLocation::from_settings(settings),
+        certificates_from_settings(settings)?,
+    )
 }
 
-fn parse(file: &Path, certificates: Vec<Vec<u8>>) -> Result<Vec<Found>, CertificateError> {
+fn parse(location: &CertificateLocation, certificates: Vec<Vec<u8>>) -> Result<Vec<Found>, CertificateError> {
     let parse = |der: Vec<u8>| {
         let details = CertificateDetails::from_der(&der);
-        let details = details.ok_or_else(|| CertificateError::BadCertificate { path: file.to_owned() })?;
+        let details = details.ok_or_else(|| CertificateError::BadCertificate {
+            location: location.clone(),
+        })?;
         Ok(Found {
-            file: file.to_owned(),
+            location: location.to_string(),
             details,
         })
     };
@@ -169,7 +175,7 @@ fn report(found: &Found, now: DateTime<Utc>) -> Report<'_> {
     let thumbprints = &details.thumbprints;
     let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
     Report {
-        file: found.file.display().to_string(),
+        file: found.location.clone(),
         subject: &details.subject,
         issuer: &details.issuer,
         serial: &details.serial,
@@ -202,13 +208,13 @@ fn write_values(out: &mut impl Write, found: &[Found], format: Format) -> io::Re
 
 fn write_text(out: &mut impl Write, found: &[Found], width: Option<usize>) -> io::Result<()> {
     let now = Utc::now();
-    for (n, Found { file, details }) in found.iter().enumerate() {
+    for (n, Found { location, details }) in found.iter().enumerate() {
         if n > 0 {
             writeln!(out)?;
         }
         let thumbprints = &details.thumbprints;
         let expiry = if now > details.not_after { "expired" } else { "expires" };
-        writeln!(out, "{}", file.display())?;
+        writeln!(out, "{location}")?;
         for (label, value) in [
             ("subject", details.subject.clone()),
             ("issuer", details.issuer.clone()),
@@ -220,7 +226,7 @@ fn write_text(out: &mut impl Write, found: &[Found], width: Option<usize>) -> io
                     "{} to {} ({expiry} {})",
                     details.not_before.format("%Y-%m-%d"),
                     details.not_after.format("%Y-%m-%d"),
-                    details.relative_end(now)
+                    details.relative_expiry(now)
                 ),
             ),
             ("SHA-1 (portal)", thumbprints.sha1_hex()),

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     certificate::{
-        ClientCertificate, certificates_in,
+        ClientCertificate, certificates_from_file,
         issue::{Destination, NewCertificate, Subject},
     },
     config::{CertificateSettings, Settings},
@@ -50,7 +50,7 @@ pub fn prepare(folder: &Folder, plan: &Plan, own: &Settings) -> anyhow::Result<P
             passphrase: None,
         };
         NewCertificate {
-            subject: Subject::named("blogctl dev"),
+            subject: Subject::with_common_name("blogctl dev"),
             days: CERTIFICATE_DAYS,
             bits: 2048,
         }
@@ -84,7 +84,8 @@ fn is_usable(folder: &Path) -> bool {
     let Ok(certificate) = ClientCertificate::load(&settings) else {
         return false;
     };
-    let is_registered = certificates_in(&registered).is_ok_and(|found| found.first() == certificate.chain().first());
+    let is_registered =
+        certificates_from_file(&registered).is_ok_and(|found| found.first() == certificate.chain().first());
     is_registered && certificate.details().days_left(Utc::now()) > RENEW_DAYS
 }
 

@@ -82,7 +82,7 @@ fn of_credential(
             credential.name()
         )))];
     };
-    let mode = source.file().and_then(Observation::of_key_file);
+    let mode = source.file().and_then(Observation::for_key_file);
     let mode = mode.filter(|mode| mode.severity != Severity::Good).map(|mode| {
         CheckResult::warning(
             named(mode.seen),
@@ -103,7 +103,7 @@ fn of_certificate(certificate: &ClientCertificate, soon_days: i64, named: &impl 
         details.subject,
         details.key_type,
         details.key_bits,
-        details.relative_end(now),
+        details.relative_expiry(now),
         details.not_after.format("%Y-%m-%d"),
         details.thumbprints.sha1_hex()
     ));
