@@ -376,7 +376,7 @@ fn a_simple_cookie_key_in_development_is_not_a_failure() {
     );
     assert!(
         setup.report(&[&key, production]).contains("client.cookie_key"),
-        "refused with the settings"
+        "rejected with the settings"
     );
 }
 

@@ -255,7 +255,7 @@ fn of_two_certificates_for_one_key_the_valid_one_is_used() {
         let reported = expected_text
             .iter()
             .find(|one| one.seen.contains("the next certificate of the same key"))
-            .expect("told");
+            .expect("a warning");
         assert!(
             reported.seen.contains(&successor.thumbprints.sha1_hex()),
             "{}",

@@ -126,7 +126,7 @@ fn while_entra_rejects_a_new_certificate_the_previous_one_is_used() {
             .iter()
             .any(|request| request["status"] == 401)
     };
-    wait_until("the new one is tried, and refused", || {
+    wait_until("the new one is tried and rejected", || {
         assert_eq!(thumbprint(), old, "the previous one works");
         tried()
     });

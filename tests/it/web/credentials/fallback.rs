@@ -55,7 +55,7 @@ fn a_signature_that_the_vault_rejects_is_logged_and_the_next_credential_signs() 
         "tried once, and again after the vault was checked"
     );
     assert_signs_in(&system);
-    assert_eq!(signatures(&azure).len(), 2, "what works is remembered");
+    assert_eq!(signatures(&azure).len(), 2, "the working credential is remembered");
     let reported = logs::containing(&azure.server.url(""));
     let why = reported
         .iter()
@@ -173,7 +173,7 @@ fn a_certificate_that_entra_rejects_is_not_sent_again_from_another_source() {
     let rejected = reported
         .iter()
         .find(|line| line.contains("Entra ID rejected"))
-        .expect("that Entra refused");
+        .expect("the rejection by Entra ID");
     assert!(
         rejected.contains("AADSTS700027") && rejected.contains("correlation_id="),
         "{rejected}"
@@ -203,7 +203,7 @@ fn one_transient_rejection_does_not_change_the_credential_in_use() {
         Some(&json!({ "fail_next": { "count": 1, "code": 700_024 } })),
     );
     control.forget_requests();
-    assert!(!signs_in(&system), "the other one is refused, too");
+    assert!(!signs_in(&system), "the other one is rejected, too");
     assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 2);
     control.forget_requests();
     assert_signs_in(&system);
@@ -231,10 +231,10 @@ fn the_credential_that_entra_accepts_is_remembered() {
     let control = IdpControl::of(&system.idp);
     let sent = || control.requests_to("/oauth2/v2.0/token").len();
     assert_signs_in(&system);
-    assert_eq!(sent(), 2, "the first is refused, the second taken");
+    assert_eq!(sent(), 2, "the first is rejected, the second accepted");
     control.forget_requests();
     assert_signs_in(&system);
-    assert_eq!(sent(), 1, "and remembered");
+    assert_eq!(sent(), 1, "the accepted one is remembered");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn a_new_version_is_found_when_entra_rejects_the_old_one() {
     );
     assert!(
         requests[0].0 == old && requests[1].0 != old,
-        "the old certificate was refused, the new one taken"
+        "the old certificate was rejected, the new one accepted"
     );
 }
 
