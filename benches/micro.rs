@@ -94,7 +94,7 @@ fn certificate(folder: &std::path::Path) -> std::path::PathBuf {
         passphrase: None,
     };
     let new = NewCertificate {
-        subject: Subject::named("bench"),
+        subject: Subject::with_common_name("bench"),
         days: 30,
         bits: 2048,
     };

@@ -53,7 +53,7 @@ pub enum OutboundError {
 pub fn agent(timeout: Duration, ca_file: Option<&Path>) -> Result<Agent, OutboundError> {
     let mut roots = SYSTEM_ROOTS.clone();
     if let Some(path) = ca_file {
-        roots.extend(certificates_in(path)?);
+        roots.extend(certificates_from_file(path)?);
     }
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::Specific(Arc::new(roots)))
@@ -109,7 +109,7 @@ static SYSTEM_ROOTS: LazyLock<Vec<Certificate<'static>>> = LazyLock::new(|| {
         .collect()
 });
 
-fn certificates_in(path: &Path) -> Result<Vec<Certificate<'static>>, OutboundError> {
+fn certificates_from_file(path: &Path) -> Result<Vec<Certificate<'static>>, OutboundError> {
     let unusable = |reason: String| OutboundError::CaFile {
         path: path.to_owned(),
         reason,

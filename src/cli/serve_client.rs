@@ -13,13 +13,13 @@ use crate::{
 
 /// Serve the web site
 ///
-/// Signs people in with Microsoft Entra ID, proving itself by its certificate. Needs the settings entra.tenant_id,
+/// Signs users in with Microsoft Entra ID, and authenticates with its certificate. Requires the settings entra.tenant_id,
 /// client.client_id, client.cert_path, client.api_scope and client.cookie_key, and the API at client.api_base_url.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   blogctl serve-client
-  blogctl serve-client --port 0       on a free port; the log says which
+  blogctl serve-client --port 0       on a free port, which the log names
   CLIENT_CERT_PATH=cert/client.pem blogctl serve-client")]
 pub struct Arguments {
     /// Address to listen on [setting: client.host]
@@ -33,7 +33,7 @@ pub struct Arguments {
 /// Serves until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// When settings are wrong or missing, or the server cannot start.
+/// If settings are invalid or missing, or the server cannot start.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
     let flags = [
         flag("--host", "client.host", arguments.host.as_ref()),

@@ -1,4 +1,4 @@
-//! What the `serve-…` commands do the same: run a server on this thread until it is told to stop.
+//! Runs a server on this thread until it receives a signal: shared by the `serve-…` commands.
 
 use std::{future::Future, io, time::Duration};
 
@@ -7,22 +7,22 @@ use actix_web::rt::System;
 use super::error_report::WithHint as _;
 use crate::serve::{ListenError, Stopper, descriptors, stop};
 
-/// A server that listens, on its way to running.
+/// A server that listens but does not run yet.
 pub struct Bound<R> {
-    /// Where browsers and clients find it.
+    /// The address for browsers and clients.
     pub url: String,
-    /// Stops it.
+    /// Stops the server gracefully.
     pub stopper: Stopper,
-    /// How long it goes on when SIGTERM tells it to stop.
+    /// How long it continues to serve after SIGTERM.
     pub drain: Duration,
-    /// Runs it.
+    /// The future that runs the server.
     pub run: R,
 }
 
-/// Binds with `bind`, says where, and serves until SIGINT or SIGTERM.
+/// Binds a server with `bind`, logs its address, and serves until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// Those of `bind` and of serving.
+/// The errors of `bind` and of the server.
 pub fn serve<R>(bind: impl FnOnce() -> anyhow::Result<Bound<R>>) -> anyhow::Result<()>
 where
     R: Future<Output = io::Result<()>>,
@@ -36,7 +36,7 @@ where
             run,
         } = bind()?;
         let run = async {
-            // Not before signals are caught: whoever reads this may send one at once.
+            // After signal handlers are installed: a reader of this line may send a signal at once.
             log::info!("listening on {url}");
             run.await
         };
@@ -46,10 +46,10 @@ where
     })
 }
 
-/// Says which flag and setting choose another port.
+/// Adds to a port in use the hint which flag and setting choose another one.
 ///
 /// # Errors
-/// The same failure, with advice.
+/// The same error, with the hint.
 pub fn listening<T, E>(
     result: Result<T, E>,
     setting: &str,
@@ -61,7 +61,7 @@ where
 {
     match result {
         Err(error) if matches!(of(&error), Some(ListenError::InUse { .. })) => Err(error).hint(format!(
-            "choose another with {flag} PORT (or the setting {setting}), or stop the program that listens there"
+            "choose another port with {flag} PORT (or the setting {setting}), or stop the program that uses it"
         )),
         other => other.map_err(Into::into),
     }

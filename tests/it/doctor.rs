@@ -361,7 +361,7 @@ fn a_simple_cookie_key_in_development_is_not_a_failure() {
     let key = format!("client.cookie_key={weak}");
     let reported = section(&setup.report(&[&key, development]), "Cookie key");
     assert!(
-        reported.starts_with('!') && reported.contains("replace it") && reported.contains("people sign in again"),
+        reported.starts_with('!') && reported.contains("replace it") && reported.contains("Users must sign in again"),
         "{reported}"
     );
     assert!(
@@ -371,7 +371,7 @@ fn a_simple_cookie_key_in_development_is_not_a_failure() {
     let words = "client.cookie_key=correct horse battery staple correct horse";
     let reported = section(&setup.report(&[words, development]), "Cookie key");
     assert!(
-        reported.starts_with('!') && reported.contains("made of words") && !reported.contains("horse"),
+        reported.starts_with('!') && reported.contains("consists of words") && !reported.contains("horse"),
         "{reported}"
     );
     assert!(

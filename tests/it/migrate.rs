@@ -152,8 +152,8 @@ fn importing_into_an_empty_database_keeps_ids_and_times() {
         let output = legacy.import_into(settings, &[]);
         assert_eq!(output.code, Some(0), "{output:?}");
         for reported in [
-            "users    2 added, 0 there already",
-            "posts    4 added, 0 there already",
+            "users    2 added, 0 existed already",
+            "posts    4 added, 0 existed already",
             "ids      kept",
         ] {
             assert!(output.stdout.contains(reported), "{output:?}");
@@ -208,14 +208,17 @@ fn a_second_import_adds_only_new_rows() {
         let again = legacy.import_into(settings, &[]);
         assert_eq!(again.code, Some(0), "{again:?}");
         for reported in [
-            "users    0 added, 2 there already",
-            "posts    2 added, 4 there already",
+            "users    0 added, 2 existed already",
+            "posts    2 added, 4 existed already",
             "ids      new",
         ] {
             assert!(again.stdout.contains(reported), "{again:?}");
         }
         let third = legacy.import_into(settings, &[]);
-        assert!(third.stdout.contains("posts    0 added, 6 there already"), "{third:?}");
+        assert!(
+            third.stdout.contains("posts    0 added, 6 existed already"),
+            "{third:?}"
+        );
         assert_eq!(list(settings).total, 6);
     });
 }
@@ -255,7 +258,7 @@ fn rows_that_break_a_rule_stop_the_import_unless_skipped() {
         legacy.add(INVALID);
         let rejected = legacy.import_into(settings, &[]);
         assert_eq!(rejected.code, Some(1), "{rejected:?}");
-        assert!(rejected.stderr.contains("7 rows break a rule"), "{rejected:?}");
+        assert!(rejected.stderr.contains("7 rows are invalid"), "{rejected:?}");
         assert!(rejected.stderr.contains("--skip-invalid"), "{rejected:?}");
         let rows = [
             "users 20: oid is not a GUID",
@@ -306,7 +309,7 @@ fn invalid_text_is_reported_by_table_id_and_column_and_can_be_skipped() {
         assert_eq!(list(settings).total, 0);
         let skipped = legacy.import_into(settings, &["--skip-invalid"]);
         assert_eq!(skipped.code, Some(0), "{skipped:?}");
-        assert!(skipped.stdout.contains("skipped  5 rows"), "{skipped:?}");
+        assert!(skipped.stdout.contains("skipped  5 invalid rows"), "{skipped:?}");
         assert!(rows.iter().all(|row| skipped.stdout.contains(row)), "{skipped:?}");
         assert_eq!(list(settings).total, 5);
     });

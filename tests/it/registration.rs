@@ -149,7 +149,7 @@ fn an_unusable_credential_does_not_hide_the_others() {
     assert_eq!(manifest.code, Some(0), "{manifest:?}");
     for expected_text in [
         "managed_identity",
-        "has expired, and is left out",
+        "has expired and is omitted",
         "missing.pem cannot be read",
     ] {
         assert!(

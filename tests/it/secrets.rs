@@ -271,11 +271,11 @@ const PATHS: [(&str, &str); 9] = [
     ("client.key_path", "client.key_base64"),
     ("client.key_passphrase_file", "client.key_passphrase"),
     ("client.cookie_key_file", "client.cookie_key"),
-    ("entra.ca_file", "save to that file"),
-    ("entra.keys_cache_file", "save to that file"),
-    ("redis.ca_file", "save to that file"),
-    ("azure.federated_token_file", "save to that file"),
-    ("idp.state_dir", "save to that file"),
+    ("entra.ca_file", "save the current value to a file"),
+    ("entra.keys_cache_file", "save the current value to a file"),
+    ("redis.ca_file", "save the current value to a file"),
+    ("azure.federated_token_file", "save the current value to a file"),
+    ("idp.state_dir", "save the current value to a file"),
 ];
 
 #[test]
@@ -433,7 +433,7 @@ fn reverting_without_a_database_creates_none() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = CommandOutput::of(folder.path(), &["migrate", "revert", "--yes"]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.contains("there is no database yet"), "{output:?}");
+    assert!(output.stderr.contains("the database does not exist yet"), "{output:?}");
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
 

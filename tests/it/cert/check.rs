@@ -74,7 +74,7 @@ fn the_configured_certificate_is_checked_with_its_passphrase_and_thumbprint() {
     configure(&fingerprint(&path, "-sha256"));
     assert!(cert(folder.path(), &["check"]).contains("✓ client.cert_thumbprint is its thumbprint"));
     assert!(
-        cert(folder.path(), &["check", "site.pem"]).contains("in date"),
+        cert(folder.path(), &["check", "site.pem"]).contains("valid; expires"),
         "the passphrase serves a named file too"
     );
     configure(&"0".repeat(40));
@@ -112,7 +112,7 @@ fn all_findings_are_reported_at_once() {
         "✓ CN=site is the certificate of its private key",
         "✗ certificate all.pem expired 3 days ago",
         "✗ client.cert_thumbprint is AAAA",
-        "! all.pem holds 1 more certificate, which is not of its chain",
+        "! all.pem contains 1 more certificate, which is not part of its chain",
         "! every user of this machine may read the private key in all.pem (mode 0644)",
     ] {
         assert!(ended.stdout.contains(expected), "{expected:?} in\n{}", ended.stdout);
@@ -138,7 +138,7 @@ fn all_findings_are_reported_at_once() {
     file(folder.path(), "soon.pem", &[&soon, &key_pem(key())]);
     let ended = run(folder.path(), &["check", "soon.pem"]);
     assert_eq!(ended.code, Some(0));
-    assert!(ended.stdout.contains("! in date, but expires in"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("! valid, but expires in"), "{}", ended.stdout);
     // A problem in one file does not hide the problem in the other.
     file(folder.path(), "no-cert.pem", &[&key_pem(key())]);
     let ended = run(folder.path(), &["check", "no-cert.pem", "--key", "missing.pem"]);
@@ -187,7 +187,7 @@ fn an_unreadable_passphrase_matters_only_for_an_encrypted_key() {
     cert(folder.path(), &["thumbprint", "encrypted.pem"]);
     let reported = checked(folder.path(), &["encrypted.pem"]);
     assert!(
-        reported.contains("✗ missing.txt cannot be read") && reported.contains("in date"),
+        reported.contains("✗ missing.txt cannot be read") && reported.contains("valid; expires"),
         "{reported}"
     );
 }
@@ -202,7 +202,7 @@ fn the_key_strength_is_checked_with_and_without_the_key() {
     for name in ["cert.pem", "both.pem"] {
         let reported = checked(folder.path(), &[name]);
         assert_eq!(
-            reported.matches("has 1024 bits, and 2048 are the least").count(),
+            reported.matches("has 1024 bits; at least 2048 are required").count(),
             1,
             "{reported}"
         );
@@ -254,10 +254,10 @@ fn a_chain_in_another_order_is_accepted_and_reported() {
     let root = pem(&root);
     file(folder.path(), "ordered.pem", &[&key_pem(key()), &leaf, &root]);
     file(folder.path(), "turned.pem", &[&key_pem(key()), &root, &leaf]);
-    assert!(cert(folder.path(), &["check", "ordered.pem"]).contains("✓ the chain of 2 certificates is whole"));
+    assert!(cert(folder.path(), &["check", "ordered.pem"]).contains("✓ the chain of 2 certificates is complete"));
     let reported = cert(folder.path(), &["check", "turned.pem"]);
     assert!(
-        reported.contains("! turned.pem has its certificates in another order than leaf first"),
+        reported.contains("! turned.pem does not have the certificate first and its issuers after it"),
         "{reported}"
     );
     assert!(reported.contains("✓ CN=site is the certificate"), "{reported}");
@@ -280,11 +280,11 @@ fn of_two_certificates_for_one_key_the_later_expiry_counts() {
         file(folder.path(), name, &[&key_pem(key()), parts[0], parts[1]]);
         let reported = cert(folder.path(), &["check", name]);
         assert!(
-            reported.contains("✓ in date") && !reported.contains("chain of 2"),
+            reported.contains("✓ valid; expires") && !reported.contains("chain of 2"),
             "{reported}"
         );
         assert!(
-            reported.contains("holds 1 more certificate, which is not of its chain"),
+            reported.contains("contains 1 more certificate, which is not part of its chain"),
             "{reported}"
         );
     }
@@ -335,14 +335,14 @@ fn a_certificate_expires_soon_from_the_first_configured_warning() {
     }
     .make());
     file(folder.path(), "client.pem", &[&key_pem(key()), &certificate]);
-    assert!(cert(folder.path(), &["check", "client.pem"]).contains("✓ in date"));
+    assert!(cert(folder.path(), &["check", "client.pem"]).contains("✓ valid; expires"));
     fs::write(
         folder.path().join("blog.toml"),
         "[client]\ncert_path = \"client.pem\"\nexpiry_warning_days = [60, 7]\n",
     )
     .expect("written");
     for arguments in [&["check"][..], &["check", "client.pem"]] {
-        assert!(cert(folder.path(), arguments).contains("! in date, but expires in 39 days"));
+        assert!(cert(folder.path(), arguments).contains("! valid, but expires in 39 days"));
     }
 }
 

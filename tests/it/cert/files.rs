@@ -79,7 +79,7 @@ fn force_replaces_all_files_of_a_key_or_none() {
     let rejected = run(folder.path(), &["new", "--force"]);
     assert_eq!(rejected.code, Some(1));
     assert!(
-        rejected.stderr.contains("client.pfx is there already") && rejected.stderr.contains("--pfx"),
+        rejected.stderr.contains("client.pfx exists already") && rejected.stderr.contains("--pfx"),
         "{}",
         rejected.stderr
     );

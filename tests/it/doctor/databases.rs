@@ -210,7 +210,7 @@ fn the_status_of_migrations_creates_no_file() {
     let folder: TempDir = tempfile::tempdir().expect("a folder");
     let output = CommandOutput::of(folder.path(), &["migrate", "status"]);
     assert_eq!(output.code, Some(0), "{output:?}");
-    assert!(output.stdout.contains("no such file yet"), "{output:?}");
+    assert!(output.stdout.contains("the file does not exist yet"), "{output:?}");
     let files: Vec<_> = fs::read_dir(Path::new(folder.path())).expect("a folder").collect();
     assert!(files.is_empty(), "{files:?}");
 }

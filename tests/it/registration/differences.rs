@@ -41,7 +41,7 @@ fn a_registration_from_the_manifest_has_no_differences() {
         assert!(
             ended
                 .stdout
-                .starts_with("Comparing the registrations of the web site (")
+                .starts_with("Comparing the app registrations of the web site (")
                 && ended.stdout.contains(SITE)
         );
     }
@@ -316,7 +316,7 @@ fn an_api_known_only_by_its_uri_is_found_by_it() {
     fs::write(path, settings.replace(&format!("api://{API}"), "api://blog")).expect("written");
     let manifest = system.entra(&["manifest"]);
     assert!(
-        manifest.stderr.contains("in the place of @API_CLIENT_ID@"),
+        manifest.stderr.contains("replace @API_CLIENT_ID@"),
         "{}",
         manifest.stderr
     );

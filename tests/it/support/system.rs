@@ -188,7 +188,7 @@ pub fn client_certificate() -> &'static (String, String) {
             ..Default::default()
         };
         let files = NewCertificate {
-            subject: Subject::named("blogctl tests"),
+            subject: Subject::with_common_name("blogctl tests"),
             days: 90,
             bits: 2048,
         }
