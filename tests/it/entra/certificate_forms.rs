@@ -375,7 +375,7 @@ fn the_right_passphrase_is_not_called_wrong_where_openssl_lacks_the_cipher() {
         if !has_legacy {
             command.env("OPENSSL_MODULES", folder.path());
         }
-        CommandOutput::of_command(&mut command).stdout
+        CommandOutput::from_command(&mut command).stdout
     };
     for file in [&["rc2.pfx"][..], &["cert.pem", "--key", "des.key"]] {
         let reported = check(file, true, PASSPHRASE);
