@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         let url = http_url(&settings.api.host, server.port());
         Ok(Bound {
             url,
-            stopper: server.stopper(),
+            shutdown_handle: server.shutdown_handle(),
             drain: settings.server.drain,
             run: server.run(),
         })

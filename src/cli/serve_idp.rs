@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         // It serves one developer, without a load balancer that must notice the stop.
         Ok(Bound {
             url,
-            stopper: server.stopper(),
+            shutdown_handle: server.shutdown_handle(),
             drain: Duration::ZERO,
             run: server.run(),
         })

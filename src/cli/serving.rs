@@ -5,14 +5,14 @@ use std::{future::Future, io, time::Duration};
 use actix_web::rt::System;
 
 use super::error_report::WithHint as _;
-use crate::serve::{ListenError, Stopper, descriptors, stop};
+use crate::serve::{ListenError, ShutdownHandle, descriptors, shutdown};
 
 /// A server that listens but does not run yet.
 pub struct Bound<R> {
     /// The address for browsers and clients.
     pub url: String,
     /// Stops the server gracefully.
-    pub stopper: Stopper,
+    pub shutdown_handle: ShutdownHandle,
     /// How long it continues to serve after SIGTERM.
     pub drain: Duration,
     /// The future that runs the server.
@@ -31,7 +31,7 @@ where
     System::new().block_on(async {
         let Bound {
             url,
-            stopper,
+            shutdown_handle,
             drain,
             run,
         } = bind()?;
@@ -40,7 +40,7 @@ where
             log::info!("listening on {url}");
             run.await
         };
-        stop::on_signal(vec![stopper], drain, run).await?;
+        shutdown::on_signal(vec![shutdown_handle], drain, run).await?;
         log::info!("stopped");
         Ok(())
     })

@@ -1,29 +1,29 @@
-//! When an assertion is valid: `exp`, `nbf`, `iat`, each with a tolerance for clocks that differ (RFC 7523 §3).
+//! When an assertion is valid: `exp`, `nbf` and `iat`, each with a tolerance for clock skew (RFC 7523 §3).
 
 use serde_json::{Map, Value};
 
 use super::parts::{missing, not_strict};
 use crate::idp::{
     clock,
-    error::{Refusal, invalid_client},
+    error::{OAuthError, invalid_client},
 };
 
-/// How far clocks may differ.
+/// Tolerated clock skew.
 pub const SKEW_SECONDS: i64 = 5 * 60;
 
-/// Longest life that Entra allows, and the longest that is good.
+/// Longest lifetime that Entra accepts, and the longest that strict mode accepts.
 const MOST_SECONDS: i64 = 24 * 60 * 60;
 const MOST_SECONDS_STRICT: i64 = 10 * 60;
 
-/// Times beyond the year 9999 are mistakes, and would overflow sums.
+/// Times beyond the year 9999 are errors, and would overflow sums.
 const LATEST: f64 = 253_402_300_799.0;
 
-/// Checks the times, and gives `exp`.
+/// Checks the times, and returns `exp`.
 ///
 /// # Errors
-/// AADSTS90014 when `exp` (in strict mode also `nbf`) is missing, 700024 when now is outside or the life is too long,
-/// 70002 when a time is not an integer in strict mode.
-pub fn check(claims: &Map<String, Value>, now: i64, strict: bool) -> Result<i64, Refusal> {
+/// AADSTS90014 if `exp` (in strict mode also `nbf`) is missing, 700024 if the assertion is not valid now or lives too
+/// long, 70002 if a time is not an integer in strict mode.
+pub fn check(claims: &Map<String, Value>, now: i64, strict: bool) -> Result<i64, OAuthError> {
     let read = |name: &str| claims.get(name).map(|value| seconds(name, value, strict)).transpose();
     let expires_at = read("exp")?.ok_or_else(|| missing("exp"))?;
     let not_before = read("nbf")?;
@@ -39,7 +39,7 @@ pub fn check(claims: &Map<String, Value>, now: i64, strict: bool) -> Result<i64,
         return Err(out_of_range(now, begins_at, expires_at));
     }
     let most = if strict { MOST_SECONDS_STRICT } else { MOST_SECONDS };
-    // `iat` may be seconds later than a back-dated `nbf`; the life counts from `nbf`.
+    // `iat` may be seconds after a back-dated `nbf`, so the lifetime counts from `nbf`.
     let life = expires_at - not_before.or(issued_at).unwrap_or(now).min(now);
     if life <= MOST_SECONDS && strict && life > most {
         return Err(not_strict("it lives longer than ten minutes"));
@@ -51,7 +51,7 @@ pub fn check(claims: &Map<String, Value>, now: i64, strict: bool) -> Result<i64,
     }
 }
 
-fn seconds(name: &str, value: &Value, strict: bool) -> Result<i64, Refusal> {
+fn seconds(name: &str, value: &Value, strict: bool) -> Result<i64, OAuthError> {
     let not_a_time = || {
         invalid_client(
             50027,
@@ -72,15 +72,15 @@ fn seconds(name: &str, value: &Value, strict: bool) -> Result<i64, Refusal> {
     Ok(number as i64)
 }
 
-fn out_of_range(now: i64, from: i64, until: i64) -> Refusal {
+fn out_of_range(now: i64, from: i64, until: i64) -> OAuthError {
     invalid_client(
         700_024,
         format!(
             "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, expiry time of \
              assertion {}.",
-            clock::iso(now),
-            clock::iso(from),
-            clock::iso(until)
+            clock::rfc3339(now),
+            clock::rfc3339(from),
+            clock::rfc3339(until)
         ),
     )
 }
@@ -95,7 +95,7 @@ mod tests {
 
     fn refused(claims: &Value, strict: bool) -> Option<u32> {
         let claims = claims.as_object().expect("an object");
-        check(claims, NOW, strict).err().map(|refusal| refusal.code)
+        check(claims, NOW, strict).err().map(|error| error.code)
     }
 
     #[test]
