@@ -26,7 +26,7 @@ fn get(provider: &Provider, host: &str, path: &str) -> Response {
         .timeout_global(Some(Duration::from_secs(30)))
         .build()
         .into();
-    Response::of(
+    Response::new(
         agent
             .get(format!("https://{host}:{}{path}", provider.server.port))
             .call(),
