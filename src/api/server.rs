@@ -70,7 +70,7 @@ pub enum StartError {
 impl Hint for StartError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
-            Self::Listen(_) => Some("stop the program that uses the port, or set another one in api.port"),
+            Self::Listen(error) => return error.hint("api.port").map(Cow::Owned),
             Self::NoAudience => Some("set api.app_id_uri to the Application ID URI of the API's app registration"),
             Self::NoRequiredScope => Some("set api.required_scope to a scope that the API exposes"),
             Self::CorsOrigin(invalid) => Some(invalid.error.hint()),

@@ -4,8 +4,7 @@ use std::{future::Future, io, time::Duration};
 
 use actix_web::rt::System;
 
-use super::error_report::WithHint as _;
-use crate::serve::{ListenError, ShutdownHandle, descriptors, shutdown};
+use crate::serve::{ShutdownHandle, descriptors, shutdown};
 
 /// A server that listens but does not run yet.
 pub struct Bound<R> {
@@ -44,27 +43,6 @@ where
         log::info!("stopped");
         Ok(())
     })
-}
-
-/// Adds to a port in use the hint which flag and setting choose another one.
-///
-/// # Errors
-/// The same error, with the hint.
-pub fn listening<T, E>(
-    result: Result<T, E>,
-    setting: &str,
-    flag: &str,
-    of: fn(&E) -> Option<&ListenError>,
-) -> anyhow::Result<T>
-where
-    E: Into<anyhow::Error>,
-{
-    match result {
-        Err(error) if matches!(of(&error), Some(ListenError::InUse { .. })) => Err(error).hint(format!(
-            "choose another port with {flag} PORT (or the setting {setting}), or stop the program that uses it"
-        )),
-        other => other.map_err(Into::into),
-    }
 }
 
 /// `http://host:port`, with brackets around an IPv6 address.

@@ -115,7 +115,7 @@ mod tests {
             "11111111-2222-4333-8444-555555555556",
         ] {
             assert_eq!(
-                authority().check_tenant(unknown).expect_err("refused").code,
+                authority().check_tenant(unknown).expect_err("rejected").code,
                 90002,
                 "{unknown}"
             );

@@ -23,7 +23,7 @@ use super::{
 pub async fn show(idp: web::Data<Idp>, tenant: web::Path<String>, request: HttpRequest) -> HttpResponse {
     let authorization = match AuthorizationRequest::parse(&idp, &tenant, request.query_string()) {
         Ok(authorization) => authorization,
-        Err(rejected) => return reject(&idp, &request, rejected),
+        Err(rejection) => return reject(&idp, &request, rejection),
     };
     let session = idp
         .sessions
@@ -45,7 +45,7 @@ pub async fn pick(
 ) -> HttpResponse {
     let authorization = match AuthorizationRequest::parse(&idp, &tenant, request.query_string()) {
         Ok(authorization) => authorization,
-        Err(rejected) => return reject(&idp, &request, rejected),
+        Err(rejection) => return reject(&idp, &request, rejection),
     };
     let form = match Parameters::parse(&form) {
         Ok(form) => form,
@@ -102,8 +102,8 @@ fn send_code(idp: &Idp, session: &Session, authorization: AuthorizationRequest) 
     redirect_to_client(&redirect_target, &[("code", &code), ("session_state", &session.sid)])
 }
 
-fn reject(idp: &Idp, request: &HttpRequest, rejected: Rejection) -> HttpResponse {
-    match rejected {
+fn reject(idp: &Idp, request: &HttpRequest, rejection: Rejection) -> HttpResponse {
+    match rejection {
         Rejection::ShowPage(error) => idp.pages.error(request, &error),
         Rejection::Redirect(redirect_target, error) => redirect_error(&redirect_target, &error),
     }

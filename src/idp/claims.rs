@@ -75,13 +75,13 @@ pub fn id_token(
 pub fn access_token(
     authority: &Authority,
     client: &App,
-    proof: ClientAuthMethod,
+    auth_method: ClientAuthMethod,
     resource: &Resource,
     signed_in: SignedInUser<'_>,
     validity: Validity,
 ) -> Map<String, Value> {
     let SignedInUser { user, sid } = signed_in;
-    let mut claims = for_resource(authority, client, proof, resource, validity);
+    let mut claims = for_resource(authority, client, auth_method, resource, validity);
     claims.extend(object(json!({
         "sub": pairwise_subject(authority, audience_id(resource), &user.oid),
         "oid": user.oid,
@@ -110,11 +110,11 @@ pub fn access_token(
 pub fn app_only_token(
     authority: &Authority,
     client: &App,
-    proof: ClientAuthMethod,
+    auth_method: ClientAuthMethod,
     resource: &Resource,
     validity: Validity,
 ) -> Map<String, Value> {
-    let mut claims = for_resource(authority, client, proof, resource, validity);
+    let mut claims = for_resource(authority, client, auth_method, resource, validity);
     let service_principal = service_principal_id(authority, client.client_id());
     claims.extend(object(json!({ "sub": service_principal, "oid": service_principal })));
     let roles = resource.api.iter().flat_map(|api| &api.registration.app_roles);
@@ -131,7 +131,7 @@ pub fn login_hint(user: &IdpUser) -> String {
 fn for_resource(
     authority: &Authority,
     client: &App,
-    proof: ClientAuthMethod,
+    auth_method: ClientAuthMethod,
     resource: &Resource,
     validity: Validity,
 ) -> Map<String, Value> {
@@ -142,14 +142,14 @@ fn for_resource(
             "iss": authority.issuer_v1(),
             "aud": resource.identifier,
             "appid": client.client_id(),
-            "appidacr": proof.as_claim(),
+            "appidacr": auth_method.as_claim(),
         }),
         TokenVersion::V2 => json!({
             "ver": "2.0",
             "iss": authority.issuer_v2(),
             "aud": audience_id(resource),
             "azp": client.client_id(),
-            "azpacr": proof.as_claim(),
+            "azpacr": auth_method.as_claim(),
         }),
     }));
     claims

@@ -27,7 +27,7 @@ pub async fn configuration(
     request: HttpRequest,
 ) -> HttpResponse {
     if let Err(error) = authority.check_tenant(&tenant) {
-        return refused(&authority, &clock, &request, &error);
+        return error_response(&authority, &clock, &request, &error);
     }
     let endpoint = |path: &str| authority.endpoint(&tenant, path);
     let mut response = HttpResponse::Ok();
@@ -68,7 +68,7 @@ pub async fn keys(
     request: HttpRequest,
 ) -> HttpResponse {
     if let Err(error) = authority.check_tenant(&tenant) {
-        return refused(&authority, &clock, &request, &error);
+        return error_response(&authority, &clock, &request, &error);
     }
     let issuer = authority.issuer_v2();
     let keys: Result<Vec<Value>, _> = keys.all().iter().map(|key| key.jwk(&issuer)).collect();
@@ -125,7 +125,7 @@ pub async fn error(pages: web::Data<Pages>, request: HttpRequest) -> HttpRespons
     )
 }
 
-fn refused(authority: &Authority, clock: &Clock, request: &HttpRequest, error: &OAuthError) -> HttpResponse {
+fn error_response(authority: &Authority, clock: &Clock, request: &HttpRequest, error: &OAuthError) -> HttpResponse {
     let id = RequestId::get(request);
     HttpResponse::build(error.status()).json(error.body(authority.base_url(), id.as_str(), clock.now()))
 }

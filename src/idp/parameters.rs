@@ -52,8 +52,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duplicated_parameter_is_refused() {
-        let error = Parameters::parse(b"code=a&state=b&code=c").expect_err("refused");
+    fn a_duplicated_parameter_is_rejected() {
+        let error = Parameters::parse(b"code=a&state=b&code=c").expect_err("rejected");
         assert_eq!(error.code, 9_000_411);
     }
 

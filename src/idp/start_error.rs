@@ -1,7 +1,7 @@
-use std::io;
+use std::{borrow::Cow, io};
 
 use super::{registrations::RegistrationError, signing_keys::KeyError, tls::TlsError};
-use crate::serve::ListenError;
+use crate::{hint::Hint, serve::ListenError};
 
 /// Why the emulator did not start.
 #[derive(Debug, thiserror::Error)]
@@ -34,4 +34,13 @@ pub enum StartError {
     /// The socket cannot be used.
     #[error("cannot serve on the socket: {0}")]
     Socket(#[source] io::Error),
+}
+
+impl Hint for StartError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Listen(error) => error.hint("idp.port").map(Cow::Owned),
+            _ => None,
+        }
+    }
 }

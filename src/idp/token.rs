@@ -103,11 +103,11 @@ fn grant(idp: &Idp, tenant: &str, form: &Parameters) -> Result<TokenResponse, OA
     }
     idp.authority.check_tenant(tenant)?;
     let grant_type = form.require("grant_type")?;
-    let (client, proof) = client_authentication::authenticate(idp, tenant, form)?;
+    let (client, auth_method) = client_authentication::authenticate(idp, tenant, form)?;
     match grant_type {
-        "authorization_code" => authorization_code::exchange(idp, &client, proof, form),
-        "refresh_token" => refresh_token::exchange(idp, &client, proof, form),
-        "client_credentials" => client_credentials::exchange(idp, &client, proof, form),
+        "authorization_code" => authorization_code::exchange(idp, &client, auth_method, form),
+        "refresh_token" => refresh_token::exchange(idp, &client, auth_method, form),
+        "client_credentials" => client_credentials::exchange(idp, &client, auth_method, form),
         other => Err(OAuthError::new(
             70003,
             "unsupported_grant_type",

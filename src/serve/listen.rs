@@ -33,6 +33,18 @@ pub enum ListenError {
     },
 }
 
+impl ListenError {
+    /// What to do, if the port is in use. `setting` is the setting that chooses it.
+    pub fn hint(&self, setting: &str) -> Option<String> {
+        match self {
+            Self::InUse { .. } => Some(format!(
+                "choose another port with --port PORT (or the setting {setting}), or stop the program that uses it"
+            )),
+            Self::Other { .. } => None,
+        }
+    }
+}
+
 /// Listens on `host` (an IP address or a name) and `port`. Port 0 selects a free port.
 ///
 /// # Errors

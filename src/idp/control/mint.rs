@@ -93,7 +93,7 @@ pub async fn mint(idp: web::Data<Idp>, request: web::Json<MintRequest>) -> HttpR
 
 #[derive(Debug, thiserror::Error)]
 enum MintError {
-    #[error("refused")]
+    #[error("invalid request")]
     Request(OAuthError),
     #[error(transparent)]
     Key(#[from] KeyError),

@@ -18,7 +18,7 @@ use crate::idp::{
 pub fn exchange(
     idp: &Idp,
     client: &App,
-    proof: ClientAuthMethod,
+    auth_method: ClientAuthMethod,
     form: &Parameters,
 ) -> Result<TokenResponse, OAuthError> {
     let code = form.require("code")?;
@@ -46,5 +46,5 @@ pub fn exchange(
         nonce: code.nonce.as_deref(),
         client_info: form.get("client_info") == Some("1"),
     };
-    response::for_user(idp, client, proof, &tokens)
+    response::for_user(idp, client, auth_method, &tokens)
 }

@@ -17,10 +17,10 @@ use crate::idp::{
 pub fn exchange(
     idp: &Idp,
     client: &App,
-    proof: ClientAuthMethod,
+    auth_method: ClientAuthMethod,
     form: &Parameters,
 ) -> Result<TokenResponse, OAuthError> {
-    if proof == ClientAuthMethod::None {
+    if auth_method == ClientAuthMethod::None {
         // RFC 6749 §4.4: confidential clients only.
         return Err(invalid_client(
             7_000_218,
@@ -28,5 +28,5 @@ pub fn exchange(
         ));
     }
     let resource = scope::app_only_resource(form.require("scope")?, &idp.registrations, idp.authority.domain())?;
-    response::for_app(idp, client, proof, &resource)
+    response::for_app(idp, client, auth_method, &resource)
 }

@@ -82,7 +82,7 @@ fn audience(claims: &Map<String, Value>) -> Result<&str, OAuthError> {
 }
 
 fn check_signature(parts: &JwtParts, keys: &[Map<String, Value>]) -> Result<(), OAuthError> {
-    let refused = |reason: &str| {
+    let invalid = |reason: &str| {
         invalid_client(
             700_027,
             format!("Client assertion failed signature validation. [Reason - {reason}]"),
@@ -90,7 +90,7 @@ fn check_signature(parts: &JwtParts, keys: &[Map<String, Value>]) -> Result<(), 
     };
     let kid = parts.header.get("kid");
     let key = keys.iter().find(|key| kid.is_some() && key.get("kid") == kid);
-    let key = key.ok_or_else(|| refused("The key was not found."))?;
+    let key = key.ok_or_else(|| invalid("The key was not found."))?;
     // Only the key itself: josekit rejects members that issuers write in different ways, such as `x5t`.
     let key_members = key
         .iter()
@@ -100,7 +100,7 @@ fn check_signature(parts: &JwtParts, keys: &[Map<String, Value>]) -> Result<(), 
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect::<Map<_, _>>(),
     )
-    .map_err(|_| refused("The key cannot be read."))?;
+    .map_err(|_| invalid("The key cannot be read."))?;
     let alg = parts.alg()?;
     let verified = match alg {
         "RS256" => RS256
@@ -113,7 +113,7 @@ fn check_signature(parts: &JwtParts, keys: &[Map<String, Value>]) -> Result<(), 
     };
     match verified {
         Ok(Ok(())) => Ok(()),
-        _ => Err(refused(
+        _ => Err(invalid(
             "The key was found, but use of the key to verify the signature failed.",
         )),
     }

@@ -14,7 +14,7 @@ use crate::idp::{
 pub fn exchange(
     idp: &Idp,
     client: &App,
-    proof: ClientAuthMethod,
+    auth_method: ClientAuthMethod,
     form: &Parameters,
 ) -> Result<TokenResponse, OAuthError> {
     let token = form.require("refresh_token")?;
@@ -31,5 +31,5 @@ pub fn exchange(
         nonce: None,
         client_info: form.get("client_info") == Some("1"),
     };
-    response::for_user(idp, client, proof, &tokens)
+    response::for_user(idp, client, auth_method, &tokens)
 }

@@ -52,7 +52,7 @@ pub struct UserTokens<'a> {
 pub fn for_user(
     idp: &Idp,
     client: &App,
-    proof: ClientAuthMethod,
+    auth_method: ClientAuthMethod,
     tokens: &UserTokens<'_>,
 ) -> Result<TokenResponse, OAuthError> {
     let UserTokens {
@@ -67,7 +67,14 @@ pub fn for_user(
         .ok_or_else(|| invalid_grant(50034, "The user account does not exist."))?;
     let signed_in = SignedInUser { user, sid: &grant.sid };
     let (validity, expires_in) = validity(idp);
-    let mut access_claims = claims::access_token(&idp.authority, client, proof, &scope.resource, signed_in, validity);
+    let mut access_claims = claims::access_token(
+        &idp.authority,
+        client,
+        auth_method,
+        &scope.resource,
+        signed_in,
+        validity,
+    );
     access_claims.extend(tokens.grant.claims.as_claims());
     let id_claims = scope
         .openid
@@ -98,11 +105,11 @@ pub fn for_user(
 pub fn for_app(
     idp: &Idp,
     client: &App,
-    proof: ClientAuthMethod,
+    auth_method: ClientAuthMethod,
     resource: &Resource,
 ) -> Result<TokenResponse, OAuthError> {
     let (validity, expires_in) = validity(idp);
-    let claims = claims::app_only_token(&idp.authority, client, proof, resource, validity);
+    let claims = claims::app_only_token(&idp.authority, client, auth_method, resource, validity);
     Ok(TokenResponse {
         token_type: "Bearer",
         scope: None,

@@ -93,13 +93,13 @@ mod tests {
 
     const NOW: i64 = 1_800_000_000;
 
-    fn refused(claims: &Value, strict: bool) -> Option<u32> {
+    fn rejection_code(claims: &Value, strict: bool) -> Option<u32> {
         let claims = claims.as_object().expect("an object");
         check(claims, NOW, strict).err().map(|error| error.code)
     }
 
     #[test]
-    fn what_entra_takes_is_taken() {
+    fn what_entra_accepts_is_accepted() {
         for good in [
             json!({ "nbf": NOW, "iat": NOW, "exp": NOW + 600 }),
             json!({ "iat": 1_800_000_000.25, "exp": 1_800_000_600.25 }),
@@ -108,12 +108,12 @@ mod tests {
             json!({ "nbf": NOW + 300, "exp": NOW + 900 }),
             json!({ "nbf": NOW, "exp": NOW + 24 * 3600 }),
         ] {
-            assert_eq!(refused(&good, false), None, "{good}");
+            assert_eq!(rejection_code(&good, false), None, "{good}");
         }
     }
 
     #[test]
-    fn what_entra_refuses_is_refused() {
+    fn what_entra_rejects_is_rejected() {
         for (bad, code) in [
             (json!({ "nbf": NOW }), 90014),
             (json!({ "nbf": NOW - 900, "exp": NOW - 300 }), 700_024),
@@ -127,15 +127,15 @@ mod tests {
             (json!({ "nbf": NOW, "exp": null }), 50027),
             (json!({ "nbf": -1, "exp": NOW + 600 }), 50027),
         ] {
-            assert_eq!(refused(&bad, false), Some(code), "{bad}");
-            assert!(refused(&bad, true).is_some(), "{bad}");
+            assert_eq!(rejection_code(&bad, false), Some(code), "{bad}");
+            assert!(rejection_code(&bad, true).is_some(), "{bad}");
         }
     }
 
     #[test]
     fn strict_mode_wants_integers_nbf_and_ten_minutes() {
         assert_eq!(
-            refused(&json!({ "nbf": NOW - 5, "iat": NOW, "exp": NOW + 595 }), true),
+            rejection_code(&json!({ "nbf": NOW - 5, "iat": NOW, "exp": NOW + 595 }), true),
             None
         );
         for (bad, code) in [
@@ -145,7 +145,7 @@ mod tests {
             (json!({ "nbf": NOW, "iat": 1_800_000_000.5, "exp": NOW + 600 }), 70002),
             (json!({ "nbf": NOW, "exp": NOW + 601 }), 70002),
         ] {
-            assert_eq!(refused(&bad, true), Some(code), "{bad}");
+            assert_eq!(rejection_code(&bad, true), Some(code), "{bad}");
         }
     }
 }
