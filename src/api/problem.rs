@@ -3,7 +3,9 @@
 //! A [`Problem`] holds what the caller may know. Its cause, if it has one, goes to the log only: no response shows
 //! anything internal.
 
+mod challenge;
 mod code;
+mod document;
 mod from_errors;
 
 use std::{error::Error, fmt::Write as _};
@@ -15,58 +17,15 @@ use actix_web::{
         header::{self, HeaderName, HeaderValue},
     },
 };
-use serde::Serialize;
-use utoipa::ToSchema;
-
+use challenge::Challenge;
 pub use code::Code;
+pub use document::{Document, FieldError};
 
 /// Media type of a problem document.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// Names this API's protection space (RFC 9110 §11.5).
-const REALM: &str = "blogctl";
-
 /// Seconds after which a client may retry when a dependency is unavailable.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
-
-/// An invalid field of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FieldError {
-    /// The name of the field or parameter; `body` for the whole body.
-    pub field: String,
-    /// What is expected. It continues a sentence that begins with the field's name: `must be …`.
-    pub message: String,
-    /// The position in the body, as a JSON pointer (RFC 6901); absent for parameters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pointer: Option<String>,
-}
-
-impl FieldError {
-    /// An invalid parameter.
-    pub fn new(field: &str, message: impl Into<String>) -> Self {
-        Self {
-            field: field.to_owned(),
-            message: message.into(),
-            pointer: None,
-        }
-    }
-
-    /// An invalid member of the body.
-    pub fn in_body(field: &str, message: impl Into<String>) -> Self {
-        Self {
-            pointer: Some(format!("/{field}")),
-            ..Self::new(field, message)
-        }
-    }
-
-    /// An invalid body as a whole.
-    pub fn body(message: impl Into<String>) -> Self {
-        Self {
-            pointer: Some(String::new()),
-            ..Self::new("body", message)
-        }
-    }
-}
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -218,15 +177,6 @@ impl Problem {
         )
     }
 
-    /// 408: the body did not arrive in time.
-    pub fn body_timeout() -> Self {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            Code::BodyTimeout,
-            "the body of the request did not arrive in time",
-        )
-    }
-
     /// 412: the post does not satisfy the request's preconditions.
     pub fn stale() -> Self {
         let detail = "the post is not in the state that the conditions of the request demand; get it again";
@@ -348,72 +298,9 @@ impl ResponseError for Problem {
     }
 }
 
-/// A problem document (RFC 9457).
-#[derive(Serialize, ToSchema)]
-#[schema(as = Problem, example = json!({
-    "type": "about:blank", "title": "Unprocessable Entity", "status": 422, "detail": "title is required",
-    "instance": "/v1/posts", "code": "invalid", "request_id": "0b0e5f0e-7f5c-4a54-9d5c-4a4f5cf1f4a5",
-    "errors": [{"field": "title", "message": "is required", "pointer": "/title"}],
-}))]
-pub struct Document<'a> {
-    /// Always `about:blank`: `code` says what is wrong.
-    #[serde(rename = "type")]
-    kind: &'static str,
-    /// The name of the status.
-    title: &'static str,
-    /// The status code.
-    status: u16,
-    /// What is wrong with this request, for people.
-    detail: &'a str,
-    /// The path of the request.
-    instance: &'a str,
-    /// The stable code. Programs should use it, not `detail`.
-    code: &'static str,
-    /// The value of `X-Request-ID`.
-    request_id: &'a str,
-    /// All invalid fields and parameters.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [FieldError],
-}
-
-/// The value of `WWW-Authenticate`.
-#[derive(Debug)]
-struct Challenge {
-    parameters: Vec<(&'static str, String)>,
-}
-
-impl Challenge {
-    /// `Bearer realm="…", …` (RFC 6750 §3). Characters that are not allowed in a quoted string are removed.
-    fn header(&self) -> HeaderValue {
-        let mut text = format!("Bearer realm=\"{REALM}\"");
-        for (name, value) in &self.parameters {
-            let value = value.replace('…', "...");
-            let value: String = value
-                .chars()
-                .filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\'))
-                .collect();
-            let _ = write!(text, ", {name}=\"{value}\"");
-        }
-        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_challenge_cannot_be_injected_into() {
-        let parameters = vec![
-            ("error", "x".to_owned()),
-            ("scope", "a\"b\\c\r\nX-Evil: 1\u{e9}…".to_owned()),
-        ];
-        let value = Challenge { parameters }.header();
-        assert_eq!(
-            value,
-            "Bearer realm=\"blogctl\", error=\"x\", scope=\"abcX-Evil: 1...\""
-        );
-    }
 
     #[test]
     fn the_document_of_an_internal_error_holds_nothing_of_its_cause() {

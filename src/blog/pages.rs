@@ -7,7 +7,7 @@ use super::{Blog, BlogError, Cursor, Filter, Page, Paging, Post, View, excerpt};
 use crate::db::{
     Connection,
     post_list::{self, Keyset, PageEnd, PageLimits, PageRows, PostFilter},
-    post_search::{self, Found, Sought},
+    post_search::{self, SearchHits, SearchQuery},
 };
 
 /// Most posts on a page.
@@ -88,12 +88,12 @@ impl Blog {
         let Paging::Skip(skip) = paging else {
             return Err(BlogError::NoCursorInSearch);
         };
-        let Some(sought) = Sought::new(text, author_id) else {
+        let Some(query) = SearchQuery::parse(text, author_id) else {
             return Ok(render(Page::empty()));
         };
         // Covers every post written before, except after a burst of writes.
         self.database
-            .search(move |connection| read_hits(connection, &sought, skip, view).map(render))
+            .search(move |connection| read_hits(connection, &query, skip, view).map(render))
             .await
     }
 }
@@ -150,12 +150,12 @@ fn read_page(
     ))
 }
 
-fn read_hits(connection: &mut Connection<'_>, sought: &Sought, skip: u64, view: View) -> Result<Page, BlogError> {
-    let Found {
+fn read_hits(connection: &mut Connection<'_>, query: &SearchQuery, skip: u64, view: View) -> Result<Page, BlogError> {
+    let SearchHits {
         ids,
         is_limited,
         is_current,
-    } = post_search::found(connection, sought)?;
+    } = post_search::search(connection, query)?;
     let total = ids.len();
     let begin = usize::try_from(skip).unwrap_or(usize::MAX).min(total);
     let end = begin

@@ -11,6 +11,7 @@ mod long_reads;
 mod open;
 pub(super) mod path;
 mod search_index;
+mod search_stop;
 mod searches;
 mod short_reads;
 mod writer;

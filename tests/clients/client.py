@@ -10,7 +10,7 @@ from blogctl_client.models import ChangedPost, NewPost, Problem, ProblemCode
 url, token = sys.argv[1:]
 with AuthenticatedClient(base_url=url, token=token) as client:
     created = create_post.sync(client=client, body=NewPost(title="Hello", content="From Python"))
-    # One of the two is enough, and neither is of a type of its own.
+    # One of the two fields is enough, and neither has a wrapper type.
     changed = change_post.sync(created.id, client=client, body=ChangedPost(title="Hello again"))
     assert (changed.title, changed.content) == ("Hello again", "From Python"), changed
     assert ChangedPost(title="Hello again").to_dict() == {"title": "Hello again"}

@@ -1,5 +1,5 @@
-// What validators do with the patterns of the description: they allow and refuse what the API does, and take no more than
-// linear time: a quadratic one would need days for these texts.
+// Tests the patterns of the description in a validator: they must accept and reject the same texts as the API, in
+// linear time: a quadratic pattern would need days for these texts.
 import { readFileSync } from 'node:fs';
 
 const { properties } = JSON.parse(readFileSync('api.json', 'utf8')).components.schemas.NewPost;

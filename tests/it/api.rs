@@ -1,4 +1,4 @@
-//! `serve-api`, asked over HTTP with tokens from the identity provider look-alike.
+//! `serve-api` over HTTP, with tokens of the Entra ID emulator.
 
 mod access;
 mod clients;
@@ -11,15 +11,15 @@ mod health;
 mod idempotency;
 mod list_input;
 mod lists;
-mod older_mistakes;
 mod open_routes;
 mod outages;
 mod policies;
 mod pooler;
 mod posts;
 mod problems;
+mod python_regressions;
 mod rate_limit;
-mod ready;
+mod response_cache;
 mod schemathesis;
 mod start;
 mod users;

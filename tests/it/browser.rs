@@ -1,4 +1,4 @@
-//! The main job as a person does it: `blogctl dev` as a process of its own, and a real browser.
+//! The main tasks as a person does them: `blogctl dev` as a separate process, and a real browser.
 
 mod api_docs;
 
@@ -32,7 +32,7 @@ async fn a_person_signs_in_and_writes_changes_and_deletes_a_post() {
         .await;
     browser.picture("new-post").await;
     browser.click("Publish").await;
-    // First what the form's own page has not: a busy browser may still show that one.
+    // Checks first what only the new page has, because a busy browser may still show the form.
     assert!(browser.text(".flash[role=status]").await.contains("ublished"));
     assert_eq!(browser.text("h1").await, "A first post");
     assert!(
@@ -71,7 +71,7 @@ async fn a_person_signs_in_and_writes_changes_and_deletes_a_post() {
 }
 
 #[actix_web::test]
-async fn what_was_typed_is_kept_when_it_is_refused() {
+async fn a_rejected_form_keeps_its_text() {
     let Some(driver) = needs(DRIVER) else { return };
     let dev = Dev::start();
     let browser = Browser::open(&driver).await;
@@ -84,9 +84,9 @@ async fn what_was_typed_is_kept_when_it_is_refused() {
     assert_eq!(browser.text("#title-error").await, "Enter a title");
     assert_eq!(browser.value("content").await, "Much thought went into this.");
     assert!(!browser.has("#content-error").await, "only the wrong field is marked");
-    browser.picture("refused").await;
+    browser.picture("rejected").await;
 
-    // Back to the form as it was opened, and then back from another page: the text is there, and nothing is sent again.
+    // Back to the form, and back from another page: the text is still there, and nothing is sent again.
     browser.driver.back().await.expect("back");
     browser.find("form.post-form").await;
     assert_eq!(browser.value("content").await, "Much thought went into this.");
@@ -103,12 +103,12 @@ async fn what_was_typed_is_kept_when_it_is_refused() {
     browser.find("article .content").await;
     assert_eq!(browser.text("h1").await, "At last");
     browser.go(&dev.site("/posts/new")).await;
-    assert_eq!(browser.value("content").await, "", "what is published is no draft");
+    assert_eq!(browser.value("content").await, "", "a published post leaves no draft");
     browser.close(&[]).await;
 }
 
 #[actix_web::test]
-async fn an_admin_edits_what_another_wrote_and_a_reader_is_not_offered_to_write() {
+async fn an_admin_edits_other_posts_and_a_reader_is_not_offered_to_write() {
     let Some(driver) = needs(DRIVER) else { return };
     let system = system_with_roles(true);
     let alice = Browser::open(&driver).await;
@@ -163,7 +163,7 @@ async fn an_admin_edits_what_another_wrote_and_a_reader_is_not_offered_to_write(
 }
 
 #[actix_web::test]
-async fn a_second_user_cannot_change_what_the_first_wrote() {
+async fn a_second_user_cannot_change_the_first_users_post() {
     let Some(driver) = needs(DRIVER) else { return };
     let dev = Dev::start();
     let alice = Browser::open(&driver).await;
@@ -206,7 +206,7 @@ async fn signing_out_ends_the_session_of_the_site_and_of_the_provider() {
     browser.click("Sign out").await;
     browser.find("header a[href^='/login']").await;
     assert!(!browser.has("#account").await);
-    // Were the provider's session still alive, this would sign in without asking who it is.
+    // If the provider's session were still alive, this would sign in without a prompt.
     browser.click("Sign in").await;
     browser.find("button[data-user='chiara@contoso.example']").await;
     browser.close(&[]).await;
@@ -227,7 +227,7 @@ async fn a_certificate_that_is_not_registered_is_explained() {
     assert!(page.contains("AADSTS700027"), "{page}");
     assert!(
         page.contains("Certificates & secrets"),
-        "the page says where to mend it: {page}"
+        "the page says where to fix it: {page}"
     );
     browser.picture("unregistered-certificate").await;
     browser.close(&[502, 500, 403, 401, 400]).await;
@@ -292,7 +292,7 @@ async fn pages_fit_a_narrow_screen_in_light_and_dark() {
 }
 
 #[actix_web::test]
-async fn a_long_text_survives_a_session_that_ends_meanwhile() {
+async fn a_long_text_survives_the_end_of_the_session() {
     let Some(driver) = needs(DRIVER) else { return };
     let dev = Dev::start();
     let browser = Browser::open(&driver).await;
@@ -304,7 +304,7 @@ async fn a_long_text_survives_a_session_that_ends_meanwhile() {
     let long = sentences.join(" ");
     browser.fill("title", "Written slowly").await;
     browser.fill("content", &long).await;
-    // The session ends, here and at the provider.
+    // Ends the session on the site and at the provider.
     browser.driver.delete_all_cookies().await.expect("no cookies");
     browser.click("Publish").await;
     browser.find("main a[href^='/login']").await;
@@ -348,7 +348,7 @@ async fn sign_ins_in_several_tabs_all_work() {
         tabs.push(browser.driver.new_tab().await.expect("another tab"));
     }
     let pages = ["/posts", "/profile", "/posts/new"];
-    // All three stand before the account picker at once.
+    // All three tabs show the account picker.
     for (tab, page) in tabs.iter().zip(pages) {
         browser.driver.switch_to_window(tab.clone()).await.expect("that tab");
         browser.go(&dev.site(page)).await;
@@ -388,7 +388,7 @@ async fn a_sign_out_at_the_provider_signs_out_here() {
 }
 
 #[actix_web::test]
-async fn a_stronger_sign_in_that_the_api_demands_is_one_detour() {
+async fn a_step_up_that_the_api_demands_returns_to_the_page() {
     let Some(driver) = needs(DRIVER) else { return };
     let system = TestSystem::with(|settings| settings.api.required_acrs = vec!["c1".to_owned()]);
     let browser = Browser::open(&driver).await;
@@ -397,7 +397,8 @@ async fn a_stronger_sign_in_that_the_api_demands_is_one_detour() {
     browser.fill("title", "With a second factor").await;
     browser.fill("content", "Kept over the detour.").await;
     browser.click("Publish").await;
-    // The API has said that this sign-in is not enough: the text is shown, and is there after the other one, which asks nothing.
+    // The API demands a stronger sign-in: the page shows the text, and it is still there after the second sign-in, which
+    // needs no input.
     browser
         .find("main a[href^='/login']")
         .await
@@ -414,14 +415,14 @@ async fn a_stronger_sign_in_that_the_api_demands_is_one_detour() {
     browser.close(&[401]).await;
 }
 
-/// From any page of the site, signed out.
+/// Signs in from any page of the site.
 async fn sign_in(browser: &Browser, name: &str) {
     browser.click("Sign in").await;
     pick(browser, name).await;
     assert_eq!(browser.text("#account").await, name);
 }
 
-/// On the provider's account picker.
+/// Picks a user in the provider's account picker.
 async fn pick(browser: &Browser, name: &str) {
     browser.find("button[data-user]").await;
     browser.click(name).await;

@@ -23,7 +23,7 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-/// Runs `blogctl cert …` in `folder`; gives what it printed.
+/// Runs `blogctl cert …` in `folder`, and returns its output.
 fn cert(folder: &Path, arguments: &[&str]) -> String {
     let output = run(folder, arguments);
     assert_eq!(output.code, Some(0), "{arguments:?}: {}", output.stderr);
@@ -31,10 +31,10 @@ fn cert(folder: &Path, arguments: &[&str]) -> String {
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> CommandOutput {
-    CommandOutput::of(folder, &[&["cert"], arguments].concat())
+    CommandOutput::run(folder, &[&["cert"], arguments].concat())
 }
 
-/// What `openssl x509 -fingerprint` says, without colons.
+/// The output of `openssl x509 -fingerprint`, without colons.
 fn fingerprint(path: &Path, digest: &str) -> String {
     let output = Command::new("openssl")
         .args(["x509", "-noout", "-fingerprint", digest, "-in"])
@@ -47,7 +47,7 @@ fn fingerprint(path: &Path, digest: &str) -> String {
 }
 
 #[test]
-fn thumbprints_are_those_that_openssl_computes() {
+fn thumbprints_match_openssl() {
     let folder = folder();
     let certificate = TestCertificate::new("site", key()).make();
     file(folder.path(), "cert.pem", &[&pem(&certificate)]);
@@ -71,7 +71,7 @@ fn thumbprints_are_those_that_openssl_computes() {
 }
 
 #[test]
-fn the_base64_notations_hold_the_same_bytes() {
+fn all_base64_notations_encode_the_same_bytes() {
     let folder = folder();
     let path = file(
         folder.path(),
@@ -165,7 +165,7 @@ fn no_private_key_is_ever_printed() {
 }
 
 #[test]
-fn a_file_that_is_none_fails_with_its_name_and_a_hint_and_prints_nothing_to_stdout() {
+fn an_invalid_file_fails_with_its_name_and_a_hint() {
     let folder = folder();
     file(
         folder.path(),
@@ -186,7 +186,7 @@ fn a_file_that_is_none_fails_with_its_name_and_a_hint_and_prints_nothing_to_stdo
 }
 
 #[test]
-fn a_new_certificate_is_one_that_openssl_and_the_check_take() {
+fn openssl_and_the_check_accept_a_new_certificate() {
     let folder = folder();
     let shown = cert(
         folder.path(),
@@ -238,19 +238,19 @@ fn an_existing_key_is_replaced_by_force_only() {
     cert(folder.path(), &["new"]);
     let path = folder.path().join("cert/client.pem");
     let before = fs::read(&path).expect("written");
-    let refused = run(folder.path(), &["new"]);
-    assert_eq!(refused.code, Some(1));
+    let rejected = run(folder.path(), &["new"]);
+    assert_eq!(rejected.code, Some(1));
     assert!(
-        refused.stderr.contains("cert/client.pem exists already") && refused.stderr.contains("--force"),
+        rejected.stderr.contains("cert/client.pem exists already") && rejected.stderr.contains("--force"),
         "{}",
-        refused.stderr
+        rejected.stderr
     );
     assert_eq!(fs::read(&path).expect("there"), before);
     cert(folder.path(), &["new", "--force"]);
     assert_ne!(fs::read(&path).expect("there"), before);
 }
 
-/// What `openssl ARGUMENTS PATH` prints.
+/// The output of `openssl ARGUMENTS PATH`.
 fn openssl(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("openssl")
         .current_dir(folder)
@@ -266,7 +266,7 @@ fn openssl(folder: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn alternative_names_of_every_kind_come_into_the_certificate_and_the_request() {
+fn alternative_names_of_every_kind_appear_in_certificate_and_request() {
     let folder = folder();
     let names = [
         "blog.example.com",
@@ -306,7 +306,7 @@ fn alternative_names_of_every_kind_come_into_the_certificate_and_the_request() {
 }
 
 #[test]
-fn a_signed_request_and_its_key_are_a_certificate_that_the_check_takes() {
+fn the_check_accepts_a_signed_request_with_its_key() {
     let folder = folder();
     let shown = cert(
         folder.path(),
@@ -350,17 +350,17 @@ fn a_signed_request_and_its_key_are_a_certificate_that_the_check_takes() {
     );
     let checked = cert(folder.path(), &["check", "signed.pem", "--key", "cert/client-key.pem"]);
     assert!(checked.contains("3072"), "{checked}");
-    let refused = run(folder.path(), &["new", "--csr"]);
-    assert_eq!(refused.code, Some(1));
+    let rejected = run(folder.path(), &["new", "--csr"]);
+    assert_eq!(rejected.code, Some(1));
     assert!(
-        refused.stderr.contains("cert/client-key.pem exists already"),
+        rejected.stderr.contains("cert/client-key.pem exists already"),
         "{}",
-        refused.stderr
+        rejected.stderr
     );
 }
 
 #[test]
-fn a_pfx_file_opens_with_its_passphrase_and_the_key_is_nowhere_in_the_clear() {
+fn a_pfx_file_opens_with_its_passphrase_and_hides_its_key() {
     let folder = folder();
     fs::write(folder.path().join("passphrase.txt"), "open sesame\nnot this\n").expect("written");
     cert(folder.path(), &["new", "--pfx", "--passphrase-file", "passphrase.txt"]);
@@ -412,7 +412,7 @@ fn a_pfx_file_without_a_passphrase_is_wrong_usage_and_an_empty_one_fails() {
 }
 
 #[test]
-fn sizes_and_days_that_are_not_on_offer_are_wrong_usage() {
+fn unsupported_key_sizes_and_days_are_usage_errors() {
     let folder = folder();
     for arguments in [
         &["new", "--bits", "1024"][..],
@@ -427,7 +427,7 @@ fn sizes_and_days_that_are_not_on_offer_are_wrong_usage() {
 }
 
 #[test]
-fn the_thumbprint_of_every_form_is_the_same() {
+fn every_file_format_has_the_same_thumbprint() {
     let folder = folder();
     let certificate = TestCertificate::new("site", key()).make();
     let combined = file(folder.path(), "client.pem", &[&key_pem(key()), &pem(&certificate)]);
@@ -451,7 +451,7 @@ fn the_thumbprint_of_every_form_is_the_same() {
             .args(["cert", "thumbprint", "--format", "sha1-hex"])
             .args(arguments)
             .env(name, value);
-        CommandOutput::of_command(&mut command)
+        CommandOutput::from_command(&mut command)
     };
     let opened = with("BLOG_CLIENT__KEY_PASSPHRASE", "open sesame", &["client.pfx"]);
     assert_eq!((opened.code, &opened.stdout), (Some(0), &expected), "{}", opened.stderr);

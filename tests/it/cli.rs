@@ -1,4 +1,4 @@
-//! The command line: help, exit codes, what goes to stdout and what to stderr.
+//! The command line: help, exit codes, standard output and standard error.
 
 use std::{
     fs,
@@ -18,11 +18,11 @@ fn folder() -> TempDir {
 
 /// Runs it in an empty folder.
 fn run(arguments: &[&str]) -> CommandOutput {
-    CommandOutput::of(folder().path(), arguments)
+    CommandOutput::run(folder().path(), arguments)
 }
 
 #[test]
-fn help_teaches() {
+fn help_explains_every_command() {
     let servers = ["dev", "serve-api", "serve-client", "serve-idp"];
     for command in [""].into_iter().chain(servers).chain([
         "token",
@@ -97,7 +97,7 @@ fn wrong_usage_has_exit_code_2_and_says_what_is_wrong_on_stderr() {
 }
 
 #[test]
-fn wrong_settings_are_told_with_a_hint_for_each() {
+fn invalid_settings_are_reported_with_a_hint_each() {
     let output = run(&["config", "--set", "client.port=fifty", "--set", "log.level=loud"]);
     insta::assert_snapshot!(output.stderr, @r#"
     error: 2 settings are invalid
@@ -123,7 +123,7 @@ fn settings_are_shown_with_their_origin_and_secrets_hidden() {
             .arg("config")
             .args(arguments)
             .env("DATABASE_URL", format!("postgres://blog:{secret}@db.example/blog"));
-        CommandOutput::of_command(&mut command)
+        CommandOutput::from_command(&mut command)
     };
 
     let text = config(&[]);
@@ -143,7 +143,7 @@ fn settings_are_shown_with_their_origin_and_secrets_hidden() {
 }
 
 #[test]
-fn a_port_in_use_is_told_with_the_flag_that_changes_it() {
+fn a_port_in_use_is_reported_with_the_flag_that_changes_it() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("bound").port().to_string();
     let CommandOutput { code, stdout, stderr } = run(&["serve-idp", "--port", &port]);
@@ -152,7 +152,7 @@ fn a_port_in_use_is_told_with_the_flag_that_changes_it() {
 }
 
 #[test]
-fn the_identity_provider_refuses_to_listen_beyond_this_machine() {
+fn the_identity_provider_rejects_to_listen_beyond_this_machine() {
     let CommandOutput { code, stderr, .. } = run(&["serve-idp", "--port", "0", "--host", "0.0.0.0"]);
     assert_eq!(code, Some(1), "{stderr}");
     assert!(
@@ -162,7 +162,7 @@ fn the_identity_provider_refuses_to_listen_beyond_this_machine() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     for arguments in [&["config"][..], &["completions", "bash"], &["--help"]] {
         let folder = folder();
         let mut command = blogctl(folder.path());
@@ -172,7 +172,7 @@ fn a_reader_that_goes_away_is_no_failure() {
             .stderr(Stdio::piped())
             .spawn()
             .expect("it starts");
-        // Closed before anything is read: every write after the pipe's end is gone fails.
+        // The reader closes the pipe before the first write.
         drop(child.stdout.take());
         let output = child.wait_with_output().expect("it ends");
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -198,7 +198,7 @@ fn nothing_is_coloured_in_a_pipe() {
 }
 
 #[test]
-fn no_color_beats_a_wish_for_colour() {
+fn no_color_overrides_a_request_for_colour() {
     let folder = folder();
     let coloured = |no_color: bool| {
         let mut command = blogctl(folder.path());
@@ -206,7 +206,7 @@ fn no_color_beats_a_wish_for_colour() {
         if no_color {
             command.env_remove("CLICOLOR_FORCE").env("NO_COLOR", "1");
         }
-        CommandOutput::of_command(&mut command).stdout.contains('\u{1b}')
+        CommandOutput::from_command(&mut command).stdout.contains('\u{1b}')
     };
     assert!(coloured(false), "colour can be had at all");
     assert!(!coloured(true));
@@ -225,7 +225,7 @@ fn completions_know_the_commands() {
 fn warnings_about_settings_are_logged_on_stderr() {
     let folder = folder();
     let mut command = blogctl(folder.path());
-    let output = CommandOutput::of_command(
+    let output = CommandOutput::from_command(
         command
             .arg("config")
             .env("FLASK_PORT", "1")

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const GUID: &str = "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
 
-/// Sources in a folder of their own.
+/// Sources in a new folder.
 struct Given {
     folder: TempDir,
     sources: Sources,
@@ -69,7 +69,7 @@ fn origin(loaded: &Loaded, name: &str) -> String {
 }
 
 #[test]
-fn each_layer_beats_the_one_below() {
+fn each_layer_overrides_the_one_below() {
     let mut layers = given();
     for (port, layer) in [
         (5000, "default"),
@@ -88,12 +88,12 @@ fn each_layer_beats_the_one_below() {
         let loaded = layers.load();
         assert_eq!(loaded.settings.client.port, port, "{layer}");
         let origin = origin(&loaded, "client.port");
-        assert!(origin.contains(layer), "{origin} tells of {layer}");
+        assert!(origin.contains(layer), "{origin} names {layer}");
     }
 }
 
 #[test]
-fn all_errors_are_reported_at_once_each_with_its_origin() {
+fn all_errors_are_reported_at_once_with_their_origin() {
     let given = given()
         .file(
             "blog.toml",
@@ -103,10 +103,10 @@ fn all_errors_are_reported_at_once_each_with_its_origin() {
         .variable("TENANT_ID", "contoso")
         .variable("BLOG_SERVER__WORKRS", "3")
         .flag("entra.authority_host", "http://sts.example");
-    let told = ConfigErrors(given.errors())
+    let reported = ConfigErrors(given.errors())
         .to_string()
         .replace(&format!("{}/", given.folder.path().display()), "");
-    insta::assert_snapshot!(told, @r#"
+    insta::assert_snapshot!(reported, @r#"
     7 settings are invalid
 
       entra.tenant_id is "contoso" (environment variable TENANT_ID)
@@ -133,7 +133,7 @@ fn all_errors_are_reported_at_once_each_with_its_origin() {
 }
 
 #[test]
-fn a_role_demands_only_what_it_needs() {
+fn a_role_requires_only_the_settings_that_it_needs() {
     let names = |errors: Vec<ConfigError>| errors.into_iter().map(|error| error.setting).collect::<Vec<_>>();
     given().load();
     assert_eq!(
@@ -153,11 +153,11 @@ fn a_role_demands_only_what_it_needs() {
     let wrong = given()
         .variable("TENANT_ID", "contoso")
         .variable("API_APP_ID_URI", "api://blog");
-    assert_eq!(names(wrong.errors_for(Role::Api)), ["entra.tenant_id"], "told once");
+    assert_eq!(names(wrong.errors_for(Role::Api)), ["entra.tenant_id"], "reported once");
 }
 
 #[test]
-fn what_is_wrong_in_another_place_is_not_told_as_missing_here() {
+fn an_invalid_setting_is_not_reported_as_missing() {
     for (setting, value, phantom) in [
         ("client.cookie_key_file", "/nowhere/cookie.key", "client.cookie_key"),
         ("client.credential", r#"[{"source":"vault"}]"#, "client.cert_path"),
@@ -175,7 +175,7 @@ fn what_is_wrong_in_another_place_is_not_told_as_missing_here() {
 }
 
 #[test]
-fn a_missing_setting_is_told_with_every_way_to_set_it() {
+fn a_missing_setting_is_reported_with_every_way_to_set_it() {
     let error = given().errors_for(Role::Api).remove(0);
     for part in [
         "[entra]",
@@ -189,15 +189,15 @@ fn a_missing_setting_is_told_with_every_way_to_set_it() {
 }
 
 #[test]
-fn secrets_are_shown_neither_by_debug_nor_in_an_error() {
+fn secrets_appear_neither_in_debug_output_nor_in_errors() {
     let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
     let loaded = given()
         .variable("FLASK_SECRET_KEY", secret)
         .variable("BLOG_CLIENT__KEY_PASSPHRASE", secret)
         .variable("DATABASE_URL", &format!("postgres://blog:{secret}@db.example/blog"))
         .load();
-    let told = format!("{loaded:?}");
-    assert!(!told.contains("hunter2"), "{told}");
+    let reported = format!("{loaded:?}");
+    assert!(!reported.contains("hunter2"), "{reported}");
 
     let wrong = given()
         .variable("FLASK_SECRET_KEY", "hunter2")

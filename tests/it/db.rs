@@ -1,14 +1,14 @@
-//! The blog on both databases: rules, lists, durability, migrations.
+//! The blog on both databases: rules, lists, durability and migrations.
 
+mod idempotency;
 mod lists;
 mod migrations;
-mod once;
 mod opening;
 mod outages;
 mod plans;
 mod pooler;
 mod rules;
 mod search;
-mod search_lane;
+mod search_limits;
 mod sqlite_file;
 mod writer;

@@ -1,4 +1,4 @@
-//! `blogctl dev`: what it makes, what it reuses, what it refuses, how it ends; and the same system as three processes.
+//! `blogctl dev`: what it creates, reuses and rejects, and how it ends; and the same system as three processes.
 
 use std::{
     fs,
@@ -24,20 +24,20 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-/// `blogctl dev` on free ports, to be run to its end.
+/// `blogctl dev` on free ports, as a command that ends.
 fn dev(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = blogctl(folder);
     command.arg("dev").args(ANY_PORTS).args(arguments);
     command
 }
 
-/// Ends it like Ctrl-C; gives all that it printed.
+/// Stops it like Ctrl-C, and returns all its output.
 fn stop(dev: Dev) -> String {
     end_by(dev, "INT")
 }
 
 fn end_by(mut dev: Dev, signal: &str) -> String {
-    // All is up once the last line of the summary is there.
+    // All servers run once the last line of the summary is printed.
     dev.running.wait_for("Ctrl-C");
     dev.running.signal(signal);
     let (status, output) = dev.running.wait_for_exit();
@@ -62,7 +62,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn the_first_start_makes_what_it_needs_for_its_owner_only() {
+fn the_first_start_creates_its_files_for_the_owner_only() {
     let folder = folder();
     let dev = Dev::start_in(folder.path(), &[]);
     let made = folder.path().join(".blogctl");
@@ -83,14 +83,14 @@ fn the_first_start_makes_what_it_needs_for_its_owner_only() {
     }
     assert!(
         output.contains(&made.display().to_string()),
-        "tells where data is: {output}"
+        "shows where the data are: {output}"
     );
     assert!(output.contains("Stopped"), "says good-bye: {output}");
     assert!(!output.contains('\u{1b}'), "no colour in a pipe: {output}");
 }
 
 #[test]
-fn somebody_signs_in_and_writes_a_post_that_is_there_after_a_restart() {
+fn a_post_survives_a_restart_of_dev() {
     let folder = folder();
     let first = Dev::start_in(folder.path(), &[]);
     let browser = Browser::new();
@@ -138,7 +138,7 @@ fn the_first_start_has_sample_posts_by_the_users_who_can_sign_in() {
 }
 
 #[test]
-fn a_damaged_certificate_is_made_anew() {
+fn a_damaged_certificate_is_replaced() {
     let folder = folder();
     stop(Dev::start_in(folder.path(), &[]));
     fs::write(folder.path().join(".blogctl/client.pem"), "not a certificate").expect("written");
@@ -148,7 +148,7 @@ fn a_damaged_certificate_is_made_anew() {
 }
 
 #[test]
-fn fresh_names_what_it_deletes_and_deletes_nothing_else() {
+fn fresh_deletes_only_what_it_lists() {
     let folder = folder();
     let made = folder.path().join(".blogctl");
     let first = Dev::start_in(folder.path(), &[]);
@@ -183,16 +183,16 @@ fn fresh_names_what_it_deletes_and_deletes_nothing_else() {
 }
 
 #[test]
-fn a_port_in_use_is_told_with_its_flag_and_leaves_nothing() {
+fn a_port_in_use_is_reported_with_its_flag_and_leaves_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("bound").port().to_string();
     for flag in ["--idp-port", "--api-port", "--client-port"] {
         let folder = folder();
-        // The later of two equal flags would be refused: replace the one of the table.
+        // A repeated flag would be rejected, so this replaces the one of the table.
         let mut ports = ANY_PORTS;
         let place = ports.iter().position(|part| *part == flag).expect("a flag") + 1;
         ports[place] = &port;
-        let output = CommandOutput::of_command(blogctl(folder.path()).arg("dev").args(ports));
+        let output = CommandOutput::from_command(blogctl(folder.path()).arg("dev").args(ports));
         assert_eq!(
             (output.code, output.stdout.as_str()),
             (Some(1), ""),
@@ -213,10 +213,10 @@ fn a_port_in_use_is_told_with_its_flag_and_leaves_nothing() {
 }
 
 #[test]
-fn a_second_dev_in_the_same_folder_is_refused() {
+fn a_second_dev_in_the_same_folder_is_rejected() {
     let folder = folder();
     let first = Dev::start_in(folder.path(), &[]);
-    let second = CommandOutput::of_command(&mut dev(folder.path(), &[]));
+    let second = CommandOutput::from_command(&mut dev(folder.path(), &[]));
     assert_eq!(second.code, Some(1), "{}", second.stderr);
     assert!(
         second.stderr.contains("another blogctl dev") && second.stderr.contains("--data-dir"),
@@ -227,13 +227,13 @@ fn a_second_dev_in_the_same_folder_is_refused() {
 }
 
 #[test]
-fn a_folder_that_is_not_its_own_is_left_alone() {
+fn another_applications_folder_is_not_touched() {
     let folder = folder();
     let others = folder.path().join("others");
     fs::create_dir(&others).expect("made");
     fs::write(others.join("blog.db"), "precious").expect("written");
     for arguments in [&["--data-dir", "others"][..], &["--data-dir", "others", "--fresh"]] {
-        let output = CommandOutput::of_command(&mut dev(folder.path(), arguments));
+        let output = CommandOutput::from_command(&mut dev(folder.path(), arguments));
         assert_eq!(output.code, Some(1), "{}", output.stderr);
         assert!(output.stderr.contains("others"), "{}", output.stderr);
     }
@@ -245,14 +245,14 @@ fn a_folder_that_is_not_its_own_is_left_alone() {
 }
 
 #[test]
-fn it_ends_well_on_sigterm_too() {
+fn it_stops_cleanly_on_sigterm() {
     let folder = folder();
     let output = end_by(Dev::start_in(folder.path(), &[]), "TERM");
     assert!(output.contains("Stopped"), "{output}");
 }
 
 #[test]
-fn settings_for_a_real_tenant_do_no_harm() {
+fn settings_for_a_real_tenant_are_ignored() {
     let folder = folder();
     let real = "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
     let settings = format!(
@@ -261,7 +261,8 @@ fn settings_for_a_real_tenant_do_no_harm() {
     );
     fs::write(folder.path().join("blog.toml"), settings).expect("written");
     let mut command = dev(folder.path(), &["--print-env"]);
-    let printed = CommandOutput::of_command(command.env("TENANT_ID", "not even a GUID").env("CLIENT_ID", real)).stdout;
+    let printed =
+        CommandOutput::from_command(command.env("TENANT_ID", "not even a GUID").env("CLIENT_ID", real)).stdout;
     assert!(
         printed.contains("BLOG_ENTRA__AUTHORITY_HOST=http://localhost:"),
         "{printed}"
@@ -272,7 +273,7 @@ fn settings_for_a_real_tenant_do_no_harm() {
 }
 
 #[test]
-fn users_of_your_own_can_sign_in() {
+fn configured_users_can_sign_in() {
     let folder = folder();
     let oid = "5eed0000-0000-4000-8000-000000000007";
     let settings = format!("[[idp.users]]\noid = \"{oid}\"\nname = \"Zoe Zimmer\"\nemail = \"zoe@contoso.example\"");
@@ -284,19 +285,19 @@ fn users_of_your_own_can_sign_in() {
 }
 
 #[test]
-fn a_mistake_in_what_it_takes_is_told() {
-    let output = CommandOutput::of_command(&mut dev(folder().path(), &["--set", "log.level=loud"]));
+fn an_invalid_setting_is_reported() {
+    let output = CommandOutput::from_command(&mut dev(folder().path(), &["--set", "log.level=loud"]));
     assert_eq!(output.code, Some(2), "{}", output.stderr);
     assert!(output.stderr.contains("log.level"), "{}", output.stderr);
 }
 
 #[test]
 fn three_processes_with_the_printed_settings_are_the_same_system() {
-    // A quote and a space in the path: the lines must survive a shell.
+    // A quote and a space in the path: the printed lines must work in a shell.
     let outer = folder();
     let folder: PathBuf = outer.path().join("it's a folder");
     fs::create_dir(&folder).expect("made");
-    let printed = CommandOutput::of_command(&mut dev(&folder, &["--print-env"]));
+    let printed = CommandOutput::from_command(&mut dev(&folder, &["--print-env"]));
     assert_eq!(printed.code, Some(0), "{}", printed.stderr);
     let env_file = outer.path().join("dev.env");
     fs::write(&env_file, &printed.stdout).expect("written");
@@ -338,7 +339,7 @@ fn three_processes_with_the_printed_settings_are_the_same_system() {
 fn the_settings_of_a_running_system_can_be_printed() {
     let folder = folder();
     let running = Dev::start_in(folder.path(), &[]);
-    let printed = CommandOutput::of_command(&mut dev(folder.path(), &["--print-env"]));
+    let printed = CommandOutput::from_command(&mut dev(folder.path(), &["--print-env"]));
     assert_eq!(printed.code, Some(0), "{}", printed.stderr);
     let cookie_key = fs::read_to_string(folder.path().join(".blogctl/cookie.key")).expect("a key");
     assert!(printed.stdout.contains(cookie_key.trim()), "{}", printed.stdout);
@@ -346,7 +347,7 @@ fn the_settings_of_a_running_system_can_be_printed() {
 }
 
 #[test]
-fn with_a_key_vault_the_site_signs_in_without_a_key_and_the_vault_keeps_it() {
+fn with_a_key_vault_the_site_signs_in_without_having_the_key() {
     let folder = folder();
     let mut running = Running::start(&mut dev(
         folder.path(),
@@ -384,13 +385,13 @@ fn with_a_key_vault_the_site_signs_in_without_a_key_and_the_vault_keeps_it() {
         .next()
         .expect("a version")
         .to_owned();
-    let (status, refusal) = get(
+    let (status, rejection) = get(
         &format!("/secrets/blog-site/{secret}?api-version=7.4"),
         "Authorization",
         &bearer,
     );
     assert_eq!(
-        (status, &refusal["error"]["code"]),
+        (status, &rejection["error"]["code"]),
         (403, &serde_json::json!("Forbidden")),
         "the key stays there"
     );
@@ -405,7 +406,7 @@ fn with_a_key_vault_the_site_signs_in_without_a_key_and_the_vault_keeps_it() {
 }
 
 #[test]
-fn no_web_page_and_no_foreign_name_gets_anything_from_the_vault() {
+fn web_pages_and_foreign_host_names_cannot_use_the_vault() {
     let folder = folder();
     let mut running = Running::start(&mut dev(
         folder.path(),
@@ -445,10 +446,10 @@ fn no_web_page_and_no_foreign_name_gets_anything_from_the_vault() {
                 .header(name, value)
                 .send("{}")
                 .expect("an answer");
-            let refused = [get.status().as_u16(), post.status().as_u16()] == [403, 403];
-            record("key vault emulator", &format!("{name}: {value} {path}"), refused);
+            let rejected = [get.status().as_u16(), post.status().as_u16()] == [403, 403];
+            record("key vault emulator", &format!("{name}: {value} {path}"), rejected);
             assert!(
-                refused,
+                rejected,
                 "{name}: {value} at {path}: {} and {}",
                 get.status(),
                 post.status()
@@ -464,7 +465,7 @@ fn no_web_page_and_no_foreign_name_gets_anything_from_the_vault() {
 }
 
 #[test]
-fn two_restarts_keep_the_signing_keys_so_that_tokens_and_sign_ins_go_on() {
+fn two_restarts_keep_the_signing_keys_tokens_and_sign_ins() {
     let folder = folder();
     let kids = || {
         let dev = Dev::start_in(folder.path(), &[]);

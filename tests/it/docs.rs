@@ -110,7 +110,7 @@ fn the_readme_names_every_command() {
 }
 
 #[test]
-fn every_command_line_in_the_documentation_is_one_that_blogctl_takes() {
+fn every_command_line_in_the_documentation_is_valid() {
     let mut seen = 0;
     for page in pages() {
         let page_text = read(&page);
@@ -154,7 +154,7 @@ fn every_command_line_in_the_documentation_is_one_that_blogctl_takes() {
 }
 
 #[test]
-fn each_dependency_has_its_sentence_and_each_sentence_its_dependency() {
+fn the_decision_on_dependencies_lists_exactly_those_in_use() {
     let page = read(&root().join("docs/decisions/0012-dependencies.md"));
     let first_cells = page
         .lines()
@@ -190,6 +190,28 @@ fn troubleshooting_explains_exactly_the_codes_that_the_site_explains() {
 }
 
 #[test]
+fn troubleshooting_quotes_the_titles_that_the_sites_error_pages_have() {
+    let page = read(&root().join("docs/troubleshooting.md"));
+    let code: String = fs::read_dir(root().join("src/web/error"))
+        .expect("a folder")
+        .map(|entry| read(&entry.expect("an entry").path()))
+        .collect();
+    let (_, of_the_site) = page.split_once("\n## The site\n").expect("a section on the site");
+    let (of_the_site, _) = of_the_site.split_once("\n## ").expect("a section after it");
+    let first_cells = of_the_site
+        .lines()
+        .filter_map(|line| line.strip_prefix("| \"")?.split(" |").next());
+    let titles: Vec<&str> = first_cells
+        .flat_map(|cell| cell.trim_end_matches('"').split("\", \""))
+        .map(|title| title.trim_start_matches("… "))
+        .collect();
+    assert!(titles.len() > 10, "{titles:?}");
+    for title in titles {
+        assert!(code.contains(title), "no error page has the title {title:?}");
+    }
+}
+
+#[test]
 fn the_index_of_decisions_lists_each_record_once_with_its_title() {
     let folder = root().join("docs/decisions");
     let mut rows: Vec<String> = fs::read_dir(&folder)
@@ -215,7 +237,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every Markdown page of the repository.
+/// All Markdown pages of the repository.
 fn pages() -> Vec<PathBuf> {
     let pages: Vec<PathBuf> = ["", "cert", "docs", "docs/decisions"]
         .iter()
@@ -243,7 +265,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
     page.lines().filter(|line| line.starts_with('#')).map(slug).collect()
 }
 
-/// The rows of the settings tables: the cells behind each setting's name.
+/// The rows of the settings tables: setting to its other cells.
 fn settings_page() -> BTreeMap<String, Vec<String>> {
     let page = read(&root().join("docs/settings.md"));
     let rows = page
@@ -328,7 +350,7 @@ fn the_security_page_names_tests_that_exist() {
     assert!(named > 30, "only {named} tests are named");
 }
 
-/// Whether a file has a function of this name below a test attribute. One within `proptest!` has parameters.
+/// Whether a file has a test function of this name. A function within `proptest!` has parameters.
 fn has_test(file: &str, name: &str) -> bool {
     let lines: Vec<&str> = file.lines().map(str::trim).collect();
     let is_named = |line: &str| {

@@ -1,5 +1,5 @@
-//! `blogctl doctor`: the real binary, on systems that are well and on ten that are not. Each report is a snapshot, to be
-//! read as somebody reads it whose site is down.
+//! `blogctl doctor`: the real binary, on a healthy system and on ten broken ones. Each report is a snapshot; read it as an
+//! operator does whose site is down.
 
 mod credentials;
 mod databases;
@@ -21,7 +21,7 @@ use crate::support::{
     system::TestSystem,
 };
 
-/// Random, and searched for in every report.
+/// Random; every report is searched for it.
 const COOKIE_KEY: &str = "Zk3vQ9rT1xWb7LdMnc5HyEuP0sGaJ6fRoi8KXtVBw2Cq";
 
 /// A running system, and a folder with its settings in `blog.toml`.
@@ -64,7 +64,7 @@ impl DoctorSetup {
             database.url,
         );
         fs::write(setup.folder.path().join("blog.toml"), text).expect("written");
-        // It fetches the signing keys beside its start; until then it says that it is not ready.
+        // The API fetches the signing keys in the background; until then it is not ready.
         let health = setup.system.api.url("/health/ready");
         wait_until("the API is ready", || {
             agent().get(&health).call().is_ok_and(|answer| answer.status() == 200)
@@ -72,8 +72,8 @@ impl DoctorSetup {
         setup
     }
 
-    /// This list in place of the one certificate.
-    fn has_credentials(&self, list: &str) {
+    /// Replaces the certificate in the settings by this list of credentials.
+    fn set_credentials(&self, list: &str) {
         let path = self.folder.path().join("blog.toml");
         let text = fs::read_to_string(&path).expect("there");
         let without: String = text
@@ -84,29 +84,25 @@ impl DoctorSetup {
     }
 
     fn control(&self) -> IdpControl {
-        IdpControl::of(&self.system.idp)
+        IdpControl::new(&self.system.idp)
     }
 
-    /// The report with these settings changed.
+    /// Runs doctor with these settings changed.
     fn doctor(&self, changes: &[&str]) -> CommandOutput {
         let set = changes.iter().flat_map(|change| ["--set", change]);
         let arguments: Vec<&str> = ["doctor"].into_iter().chain(set).collect();
-        let output = CommandOutput::of(self.folder.path(), &arguments);
+        let output = CommandOutput::run(self.folder.path(), &arguments);
         assert_no_secret(&output);
         output
     }
 
-    /// The report without what differs from run to run.
+    /// The report, with everything masked that differs between runs.
     fn report(&self, changes: &[&str]) -> String {
         self.shown(&self.doctor(changes))
     }
 
     fn shown(&self, output: &CommandOutput) -> String {
-        let mut text = format!(
-            "exit code {}\n{}",
-            output.code.expect("it ended by itself"),
-            output.stdout
-        );
+        let mut text = format!("exit code {}\n{}", output.code.expect("an exit code"), output.stdout);
         let settings = &self.system.settings;
         for (port, name) in [
             (self.system.idp.port, "IDP"),
@@ -124,7 +120,7 @@ impl DoctorSetup {
     }
 }
 
-/// No key, no cookie key, no token: whatever is wrong.
+/// No report shows a key, a cookie key or a token.
 fn assert_no_secret(output: &CommandOutput) {
     for text in [&output.stdout, &output.stderr] {
         for secret in [COOKIE_KEY, "BEGIN PRIVATE", "BEGIN ENCRYPTED", "eyJ"] {
@@ -153,18 +149,18 @@ fn without_times_and_thumbprints(text: &str) -> String {
 }
 
 #[test]
-fn a_system_that_is_well_gets_a_clean_bill() {
+fn a_healthy_system_has_no_findings() {
     let setup = DoctorSetup::new();
     insta::assert_snapshot!("doctor_well", setup.report(&[]));
 }
 
 #[test]
-fn what_dev_runs_is_well() {
+fn the_system_of_dev_is_healthy() {
     let folder = tempfile::tempdir().expect("a folder");
     let dev = Dev::start_in(folder.path(), &[]);
     let port = |url: String| url.rsplit(':').next().expect("a port").to_owned();
     let (idp, api, site) = (port(dev.idp("")), port(dev.api("")), port(dev.site("")));
-    let printed = CommandOutput::of(
+    let printed = CommandOutput::run(
         folder.path(),
         &[
             "dev",
@@ -182,7 +178,7 @@ fn what_dev_runs_is_well() {
         let (name, value) = line.split_once('=').expect("NAME=value");
         command.env(name, value.trim_matches('\''));
     }
-    let output = CommandOutput::of_command(command.args(["doctor", "--json"]));
+    let output = CommandOutput::from_command(command.args(["doctor", "--json"]));
     assert_eq!(output.code, Some(0), "{output:?}");
     let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
     assert_eq!(report["status"], "ok", "{report:#}");
@@ -194,9 +190,9 @@ fn what_dev_runs_is_well() {
 }
 
 #[test]
-fn nothing_is_set() {
+fn no_settings() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = CommandOutput::of(
+    let output = CommandOutput::run(
         folder.path(),
         &["doctor", "--set", "client.api_base_url=http://localhost:9"],
     );
@@ -209,14 +205,14 @@ fn nothing_is_set() {
 }
 
 #[test]
-fn settings_are_mistyped() {
+fn mistyped_settings() {
     let setup = DoctorSetup::new();
     let report = setup.report(&["client.port=fifty", "client.cokie_key=x", "entra.tenant_id=contoso"]);
     insta::assert_snapshot!("doctor_settings_are_mistyped", report);
 }
 
 #[test]
-fn the_certificate_has_expired() {
+fn expired_certificate() {
     let setup = DoctorSetup::new();
     let key = &keys()[0].key;
     let expired = TestCertificate {
@@ -232,7 +228,7 @@ fn the_certificate_has_expired() {
 }
 
 #[test]
-fn the_key_is_of_another_certificate() {
+fn key_of_another_certificate() {
     let setup = DoctorSetup::new();
     let certificate = TestCertificate::new("site", &keys()[0].key).make();
     file(
@@ -247,55 +243,55 @@ fn the_key_is_of_another_certificate() {
 }
 
 #[test]
-fn the_certificate_is_not_uploaded() {
+fn certificate_not_uploaded() {
     let setup = DoctorSetup::new();
     setup.control().remove_certificates(DEV_CLIENT_ID);
     insta::assert_snapshot!("doctor_certificate_not_uploaded", setup.report(&[]));
 }
 
 #[test]
-fn the_client_id_is_of_nobody() {
+fn unknown_client_id() {
     let setup = DoctorSetup::new();
     let report = setup.report(&["client.client_id=00000000-1111-4222-8333-444444444444"]);
     insta::assert_snapshot!("doctor_client_id_of_nobody", report);
 }
 
 #[test]
-fn the_authority_is_out_of_reach() {
+fn unreachable_authority() {
     let setup = DoctorSetup::new();
     let report = setup.report(&["entra.authority_host=http://localhost:9"]);
     insta::assert_snapshot!("doctor_authority_out_of_reach", report);
 }
 
 #[test]
-fn the_tenant_does_not_exist() {
+fn unknown_tenant() {
     let setup = DoctorSetup::new();
     let report = setup.report(&["entra.tenant_id=99999999-2222-4333-8444-555555555555"]);
     insta::assert_snapshot!("doctor_tenant_does_not_exist", report);
 }
 
 #[test]
-fn the_site_asks_for_another_api() {
+fn site_requests_another_api() {
     let setup = DoctorSetup::new();
     let report = setup.report(&["client.api_scope=api://a9100000-0000-4000-8000-000000008999/access_as_user"]);
     insta::assert_snapshot!("doctor_another_api", report);
 }
 
 #[test]
-fn the_api_is_not_there_and_its_database_neither() {
+fn missing_api_and_database() {
     let setup = DoctorSetup::new();
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = nobody.local_addr().expect("bound").port();
-    drop(nobody);
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = closed.local_addr().expect("bound").port();
+    drop(closed);
     let api = format!("client.api_base_url=http://localhost:{port}");
     let report = setup
         .report(&[&api, "database.url=missing/blog.db"])
-        .replace(&format!(":{port}"), ":NOBODY");
+        .replace(&format!(":{port}"), ":CLOSED");
     insta::assert_snapshot!("doctor_api_not_there", report);
 }
 
 #[test]
-fn it_is_meant_for_production_but_is_not_ready_for_it() {
+fn not_ready_for_production() {
     let setup = DoctorSetup::new();
     let folder = setup.folder.path();
     let text = fs::read_to_string(folder.join("blog.toml")).expect("settings");
@@ -327,11 +323,11 @@ fn section(report: &str, title: &str) -> String {
 }
 
 #[test]
-fn nothing_is_left_behind() {
+fn doctor_leaves_no_files_behind() {
     let setup = DoctorSetup::new();
     let folder = tempfile::tempdir().expect("a folder");
     let database = format!("database.url={}", folder.path().join("blog.db").display());
-    let migrated = CommandOutput::of(folder.path(), &["migrate", "run", "--set", &database]);
+    let migrated = CommandOutput::run(folder.path(), &["migrate", "run", "--set", &database]);
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     let cache = format!("entra.keys_cache_file={}", folder.path().join("keys.json").display());
     let files = || {
@@ -349,7 +345,7 @@ fn nothing_is_left_behind() {
     let token = setup.control().token().mint();
     let explained = folder.path().join("token.txt");
     fs::write(&explained, token).expect("written");
-    CommandOutput::of(
+    CommandOutput::run(
         setup.folder.path(),
         &["doctor", "--token", &explained.display().to_string(), "--set", &cache],
     );
@@ -358,37 +354,37 @@ fn nothing_is_left_behind() {
 }
 
 #[test]
-fn a_cookie_key_that_the_site_takes_in_development_is_no_failure() {
+fn a_simple_cookie_key_in_development_is_not_a_failure() {
     let setup = DoctorSetup::new();
     let weak = "a".repeat(40);
     let (development, production) = ("server.environment=development", "server.environment=production");
     let key = format!("client.cookie_key={weak}");
-    let told = section(&setup.report(&[&key, development]), "Cookie key");
+    let reported = section(&setup.report(&[&key, development]), "Cookie key");
     assert!(
-        told.starts_with('!') && told.contains("replace it") && told.contains("people sign in again"),
-        "{told}"
+        reported.starts_with('!') && reported.contains("replace it") && reported.contains("Users must sign in again"),
+        "{reported}"
     );
     assert!(
-        !told.contains("in a list"),
-        "beside a new key the old one is as weak as before: {told}"
+        !reported.contains("in a list"),
+        "an old key stays weak next to a new one: {reported}"
     );
     let words = "client.cookie_key=correct horse battery staple correct horse";
-    let told = section(&setup.report(&[words, development]), "Cookie key");
+    let reported = section(&setup.report(&[words, development]), "Cookie key");
     assert!(
-        told.starts_with('!') && told.contains("made of words") && !told.contains("horse"),
-        "{told}"
+        reported.starts_with('!') && reported.contains("consists of words") && !reported.contains("horse"),
+        "{reported}"
     );
     assert!(
         setup.report(&[&key, production]).contains("client.cookie_key"),
-        "refused with the settings"
+        "rejected with the settings"
     );
 }
 
 #[test]
-fn each_role_is_checked_by_itself_and_wrong_usage_is_told_apart() {
+fn each_role_can_be_checked_alone_and_usage_errors_have_their_own_exit_code() {
     let setup = DoctorSetup::new();
     let names = |role: &str| {
-        let output = CommandOutput::of(setup.folder.path(), &["doctor", "--role", role, "--json"]);
+        let output = CommandOutput::run(setup.folder.path(), &["doctor", "--role", role, "--json"]);
         assert_eq!(output.code, Some(0), "{output:?}");
         let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
         let checks = report["checks"].as_array().expect("checks").clone();
@@ -412,14 +408,18 @@ fn each_role_is_checked_by_itself_and_wrong_usage_is_told_apart() {
         &["doctor", "--timeout", "0"],
         &["doctor", "--token"],
     ] {
-        assert_eq!(CommandOutput::of(setup.folder.path(), wrong).code, Some(2), "{wrong:?}");
+        assert_eq!(
+            CommandOutput::run(setup.folder.path(), wrong).code,
+            Some(2),
+            "{wrong:?}"
+        );
     }
 }
 
 #[test]
-fn a_locale_that_is_not_utf8_gets_plain_letters() {
+fn a_locale_without_utf8_gets_ascii_symbols() {
     let setup = DoctorSetup::new();
-    let output = CommandOutput::of_command(blogctl(setup.folder.path()).env("LC_ALL", "C").arg("doctor"));
+    let output = CommandOutput::from_command(blogctl(setup.folder.path()).env("LC_ALL", "C").arg("doctor"));
     assert!(
         output.stdout.is_ascii() && output.stdout.contains("ok Settings"),
         "{}",
@@ -428,7 +428,7 @@ fn a_locale_that_is_not_utf8_gets_plain_letters() {
 }
 
 #[test]
-fn a_site_on_plain_http_is_warned_about_even_when_it_is_meant() {
+fn a_site_on_plain_http_causes_a_warning_even_if_allowed() {
     let setup = DoctorSetup::new();
     let report = setup.report(&[
         "client.public_url=http://blog.internal",

@@ -1,4 +1,4 @@
-//! `.env` files: what python-dotenv, the library of the Python system, makes of them is what blogctl makes of them.
+//! `.env` files: blogctl reads them as python-dotenv does, the library of the earlier Python system.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use proptest::{
 
 use crate::support::needs;
 
-/// Lines that people have in such files, and each rule of the reader.
+/// Typical lines, and every rule of the reader.
 const TABLE: &[&str] = &[
     "A=b",
     "PASSWORD=Pa$$w0rd!",

@@ -1,4 +1,4 @@
-//! What the API has acknowledged is there after a restart, however the process ended.
+//! Acknowledged posts survive a restart, however the process ended.
 
 use std::{
     collections::HashSet,
@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 
 use crate::support::{dev::Dev, idp::IdpControl};
 
-/// Clients that write at once.
+/// Parallel clients that write.
 const WRITERS: usize = 8;
-/// Acknowledged posts to wait for before the process is killed.
+/// Number of acknowledged posts before the process is killed.
 const BEFORE_THE_KILL: usize = 200;
 const DEADLINE: Duration = Duration::from_mins(1);
 
 #[test]
-fn a_post_is_there_after_a_restart() {
+fn a_post_survives_a_restart() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dev = Dev::start_in(folder.path(), &[]);
     let token = IdpControl::at(&dev.idp("")).token().mint();
@@ -36,7 +36,7 @@ fn a_post_is_there_after_a_restart() {
 }
 
 #[test]
-fn killed_in_the_middle_of_writes_it_loses_no_acknowledged_post() {
+fn a_kill_during_writes_loses_no_acknowledged_post() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dev = Dev::start_in(folder.path(), &["--set", "api.rate_limits=false"]);
     let token = IdpControl::at(&dev.idp("")).token().mint();
@@ -53,7 +53,7 @@ fn killed_in_the_middle_of_writes_it_loses_no_acknowledged_post() {
                     match create(url, token, &title) {
                         Some(id) => acknowledged.lock().expect("unpoisoned").push((id, title)),
                         None if killed.load(Ordering::SeqCst) => return,
-                        None => panic!("refused before the kill"),
+                        None => panic!("rejected before the kill"),
                     }
                 }
             });
@@ -78,7 +78,7 @@ fn killed_in_the_middle_of_writes_it_loses_no_acknowledged_post() {
     );
 }
 
-/// Id of the post if the API says that it is made; `None` when it says nothing any more.
+/// Id of the post if the API acknowledges it; `None` once the API has stopped.
 fn create(url: &str, token: &str, title: &str) -> Option<i64> {
     let post = json!({ "title": title, "content": "Not to be lost." });
     let mut answer = ureq::post(url)
@@ -89,7 +89,7 @@ fn create(url: &str, token: &str, title: &str) -> Option<i64> {
     made["id"].as_i64()
 }
 
-/// Id and title of every post, from a system started anew in `folder`.
+/// Id and title of every post, from a system restarted in `folder`.
 fn titles(folder: &Path) -> HashSet<(i64, String)> {
     let dev = Dev::start_in(folder, &[]);
     let token = IdpControl::at(&dev.idp("")).token().mint();

@@ -1,4 +1,4 @@
-//! What `src/entra` promises, against a scripted provider and tokens that OpenSSL made.
+//! The guarantees of `src/entra`, against a scripted provider and tokens made with OpenSSL.
 
 mod access_token;
 mod assertion;
@@ -8,6 +8,6 @@ mod hostile_provider;
 mod id_token;
 mod properties;
 mod provider;
-mod refusals;
+mod rejections;
 mod sign_in;
 mod signing_keys;

@@ -1,4 +1,4 @@
-//! Random requests against the site and the identity provider look-alike, as `api::fuzz` sends them to the API.
+//! Random requests against the site and the Entra ID emulator, as `api::fuzz` sends them to the API.
 
 use std::collections::BTreeMap;
 
@@ -28,12 +28,12 @@ fn check(sent: &RawRequest, answers: &[RawResponse]) -> Result<(), String> {
     }
 }
 
-/// And every refusal is a page that says what to do.
+/// Like [`check`], and every error must be a page that says what to do.
 fn check_page(sent: &RawRequest, answers: &[RawResponse]) -> Result<(), String> {
     check(sent, answers)?;
     let is_to_head = sent.methods.iter().any(|method| method == "HEAD");
     for answer in answers.iter().filter(|answer| answer.status >= 400 && !is_to_head) {
-        // The web server refuses what it cannot read as HTTP before any of this program sees it.
+        // The web server rejects what is not HTTP before this program sees it.
         let is_unread = answer.body.is_empty() && sent.end != SendEnd::Whole;
         let is_page = answer.header("content-type").starts_with("text/html") && answer.body.ends_with(b"</html>\n");
         let is_health = answer.status == 503 && answer.header("content-type") == "application/json";
@@ -46,7 +46,7 @@ fn check_page(sent: &RawRequest, answers: &[RawResponse]) -> Result<(), String> 
 }
 
 #[test]
-fn random_requests_leave_the_site_unbroken() {
+fn random_requests_do_not_break_the_site() {
     let dev = Dev::start();
     let browser = Browser::new();
     let picker = browser.get(&dev.site("/login?next=/posts/new"));
@@ -108,7 +108,7 @@ fn random_requests_leave_the_site_unbroken() {
 }
 
 #[test]
-fn random_requests_leave_the_look_alike_unbroken() {
+fn random_requests_do_not_break_the_emulator() {
     let dev = Dev::start();
     let grammar = Grammar {
         routes: &[
@@ -163,7 +163,7 @@ fn random_requests_leave_the_look_alike_unbroken() {
     run::stops_cleanly(dev, run::seed());
 }
 
-/// The requests got everywhere, so the checks have seen every kind of answer.
+/// The requests reached every handler, so the checks have seen every kind of response.
 fn met(counts: &BTreeMap<String, u64>, statuses: &[&str]) {
     for status in statuses {
         assert!(counts.contains_key(*status), "no {status} in {counts:?}");

@@ -1,12 +1,12 @@
-//! Hostile clients against the real binary. Memory is judged by the peak of the process (`VmHWM`), waiting by counts, never by
-//! time. Whatever a client does, the process stays below [`MAX_PEAK_KIB`].
+//! Hostile clients against the real binary. Memory is measured as the peak of the process (`VmHWM`), waiting by counts and
+//! never by time. The process always stays below [`MAX_PEAK_KIB`].
 
 mod bodies;
 mod compressed_bodies;
 mod connections;
 mod heads;
-mod readers;
 mod shutdown;
+mod slow_readers;
 
 use std::{
     io::{Read as _, Write as _},
@@ -19,13 +19,13 @@ use url::Url;
 
 use crate::support::binary::{Running, blogctl};
 
-/// The most memory that a server may ever hold, in KiB.
+/// Highest allowed memory of a server, in KiB.
 pub const MAX_PEAK_KIB: u64 = 300 * 1024;
 
-/// Longest wait for a response; only a test that fails reaches it.
+/// Longest wait for a response; only a failing test reaches it.
 const HANG_GUARD: Duration = Duration::from_mins(1);
 
-/// `serve-api` as a process of its own. Nobody can sign in to it.
+/// `serve-api` as a separate process, without an identity provider.
 pub struct Api {
     pub running: Running,
     pub url: String,
@@ -56,7 +56,7 @@ impl Api {
     fn run(folder: TempDir, mut command: std::process::Command, settings: &[(&str, &str)]) -> Self {
         command
             .env("BLOG_ENTRA__TENANT_ID", "2a1ce5b7-0000-4000-8000-00000000000a")
-            // Nobody listens there, and nobody is waited for.
+            // Nothing listens there, and the server does not wait for it.
             .env("BLOG_ENTRA__AUTHORITY_HOST", "http://127.0.0.1:1")
             .env("BLOG_API__APP_ID_URI", "api://2a1ce5b7-0000-4000-8000-00000000000b")
             .env("BLOG_API__RATE_LIMITS", "false");
@@ -77,7 +77,7 @@ impl Api {
         Connection::to(&self.url)
     }
 
-    /// The status of `GET path` on a connection of its own.
+    /// The status of `GET path` on a new connection.
     pub fn get(&self, path: &str) -> u16 {
         let mut connection = self.connect();
         connection.get(path);
@@ -107,7 +107,7 @@ impl Connection {
         Self(stream)
     }
 
-    /// Sends bytes. The server may have closed the connection already.
+    /// Sends bytes. Returns `false` if the server has closed the connection.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).is_ok()
     }
@@ -117,7 +117,7 @@ impl Connection {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
     }
 
-    /// Reads the body that follows this head.
+    /// Reads the body of the response with this head.
     pub fn skip_body(&mut self, head: &str) {
         let lower = head.to_ascii_lowercase();
         let length = lower
@@ -127,7 +127,7 @@ impl Connection {
         self.0.read_exact(&mut body).expect("the body");
     }
 
-    /// Whether the server has closed it, and nothing is left to read.
+    /// Whether the server has closed the connection and nothing is left to read.
     pub fn is_closed(&mut self) -> bool {
         self.0.set_nonblocking(true).expect("an option");
         let read = self.0.read(&mut [0; 4096]);
@@ -138,7 +138,7 @@ impl Connection {
         }
     }
 
-    /// Reads up to the end of the next response's head: what came so far, which is less when the server closes.
+    /// Reads the head of the next response; it is incomplete if the server closes the connection.
     pub fn head(&mut self) -> String {
         let mut received = Vec::new();
         let mut byte = [0];
@@ -158,13 +158,13 @@ impl Connection {
         String::from_utf8_lossy(&received).into_owned()
     }
 
-    /// The status of the next response; 0 when the server closes without one.
+    /// The status of the next response; 0 if the server closes the connection without one.
     pub fn status(&mut self) -> u16 {
         status_in(&self.head())
     }
 }
 
-/// The status in a response's head; 0 when there is none.
+/// The status in a response's head; 0 if there is none.
 pub fn status_in(head: &str) -> u16 {
     head.strip_prefix("HTTP/1.1 ")
         .and_then(|rest| rest.get(..3)?.parse().ok())

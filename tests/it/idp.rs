@@ -1,4 +1,4 @@
-//! The development identity provider, on its own: what it lets in, what it refuses, and what its tokens say.
+//! The Entra ID emulator alone: what it accepts and rejects, and what its tokens contain.
 
 mod assertion_attacks;
 mod authorize;
@@ -9,6 +9,7 @@ mod discovery;
 mod logout;
 mod minted_tokens;
 pub mod provider;
+mod slow_bodies;
 mod start;
 mod tls;
 mod tokens;

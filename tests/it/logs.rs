@@ -1,4 +1,4 @@
-//! The log of a server, as a process of its own writes it.
+//! The log of a server that runs as a separate process.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -20,14 +20,14 @@ use crate::support::{
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
-/// Longest wait for anything; reached only by a test that fails.
+/// Longest wait for anything; only a failing test reaches it.
 const DEADLINE: Duration = Duration::from_mins(1);
 
 fn serve_api(format: &str) -> (Running, String, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut running = Running::start(&mut serve_api_in(folder.path(), format));
     let url = running.url_after("listening on");
-    // In JSON a quotation mark follows.
+    // In JSON, a quotation mark follows.
     let url = url.split('"').next().expect("a URL").trim_end_matches('/').to_owned();
     (running, url, folder)
 }
@@ -45,7 +45,7 @@ fn serve_api_in(folder: &std::path::Path, format: &str) -> Command {
     command
 }
 
-/// A server whose log nobody reads but the test, when it wants to.
+/// A server whose log only the test reads, when it wants to.
 struct Unread {
     child: Child,
     log: Option<BufReader<ChildStderr>>,
@@ -54,7 +54,7 @@ struct Unread {
 }
 
 impl Unread {
-    /// Reads no further than the line that names the address.
+    /// Reads only up to the line with the address.
     fn start(format: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = serve_api_in(folder.path(), format);
@@ -82,7 +82,7 @@ impl Unread {
         }
     }
 
-    /// Sends requests until far more was logged than pipe and queue hold.
+    /// Sends requests until the log exceeds the pipe and the queue.
     fn overflow(&self) {
         let long = "x".repeat(1500);
         for n in 0..1500 {
@@ -90,7 +90,7 @@ impl Unread {
         }
     }
 
-    /// Stops it; whatever it has logged stays unread.
+    /// Stops the server; its log stays unread.
     fn stopped(&mut self) -> ExitStatus {
         let pid = self.child.id().to_string();
         assert!(
@@ -132,12 +132,12 @@ fn ask(url: &str, path: &str, traced: bool) -> u16 {
 }
 
 #[test]
-fn each_line_of_a_request_carries_its_id_and_its_trace_and_all_are_there_at_the_end() {
+fn each_line_of_a_request_has_its_id_and_trace() {
     let (running, url, _folder) = serve_api("json");
     for n in 0..200 {
         assert_eq!(ask(&url, &format!("/nothing/{n}?secret=hunter2"), true), 404);
     }
-    // The last words of a process that is told to stop are not lost.
+    // The last lines of a stopping process are not lost.
     running.signal("TERM");
     let (status, log) = running.wait_for_exit();
     assert!(status.success());
@@ -147,7 +147,7 @@ fn each_line_of_a_request_carries_its_id_and_its_trace_and_all_are_there_at_the_
         .iter()
         .filter(|line| line["request_id"] == "the-request")
         .collect();
-    assert_eq!(of_requests.len(), 400, "the refusal and the access, for each");
+    assert_eq!(of_requests.len(), 400, "rejection and access line for each");
     assert!(
         of_requests.iter().all(|line| line["trace_id"] == TRACE),
         "{:?}",
@@ -157,7 +157,7 @@ fn each_line_of_a_request_carries_its_id_and_its_trace_and_all_are_there_at_the_
 }
 
 #[test]
-fn a_request_of_no_trace_has_none_in_its_lines_and_forges_none() {
+fn a_request_without_a_trace_has_none_in_its_lines() {
     let (running, url, _folder) = serve_api("text");
     assert_eq!(ask(&url, "/nothing%0Atrace_id=forged", false), 404);
     running.signal("TERM");
@@ -171,7 +171,7 @@ fn a_request_of_no_trace_has_none_in_its_lines_and_forges_none() {
 }
 
 #[test]
-fn no_line_holds_a_code_a_state_a_token_a_cookie_or_a_key_however_much_is_logged() {
+fn no_log_line_contains_a_secret_at_any_level() {
     let folder = tempfile::tempdir().expect("a folder");
     let arguments = [
         "--set",
@@ -212,7 +212,7 @@ fn no_line_holds_a_code_a_state_a_token_a_cookie_or_a_key_however_much_is_logged
 }
 
 #[test]
-fn a_server_whose_log_nobody_reads_answers_all_the_same_and_stops_when_told_to() {
+fn a_server_answers_and_stops_although_its_log_is_not_read() {
     let mut server = Unread::start("text");
     server.overflow();
     assert_eq!(ask(&server.url, "/health/live", false), 200);
@@ -220,15 +220,15 @@ fn a_server_whose_log_nobody_reads_answers_all_the_same_and_stops_when_told_to()
 }
 
 #[test]
-fn when_the_reader_of_the_log_is_back_one_line_says_how_many_lines_are_lost() {
+fn one_line_says_how_many_log_lines_were_lost() {
     let mut server = Unread::start("json");
     server.overflow();
-    let log = server.log.take().expect("nobody has read it");
+    let log = server.log.take().expect("not read yet");
     let (send, lines) = mpsc::channel();
     thread::spawn(move || log.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let deadline = Instant::now() + DEADLINE;
-    // What is logged while the queue is still full is lost, too.
+    // Lines that arrive while the queue is still full are lost, too.
     'asking: loop {
         assert!(Instant::now() < deadline, "it logs again");
         assert_eq!(ask(&server.url, "/marker", false), 404);
@@ -237,19 +237,19 @@ fn when_the_reader_of_the_log_is_back_one_line_says_how_many_lines_are_lost() {
                 break 'asking;
             }
             let line: Value = serde_json::from_str(&line).expect("every line is whole");
-            told.extend(line["lost_lines"].as_u64().map(|lost| (lost, line["message"].clone())));
+            reported.extend(line["lost_lines"].as_u64().map(|lost| (lost, line["message"].clone())));
         }
     }
-    assert_eq!(told.len(), 1, "{told:?}");
-    let (lost, message) = &told[0];
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    let (lost, message) = &reported[0];
     assert!(
         *lost > 0 && message.as_str().expect("text").contains(" lost: "),
-        "{told:?}"
+        "{reported:?}"
     );
 }
 
 #[test]
-fn a_log_whose_reader_has_gone_away_stops_nothing() {
+fn a_closed_log_pipe_stops_nothing() {
     let mut server = Unread::start("text");
     drop(server.log.take());
     for _ in 0..100 {
@@ -259,9 +259,9 @@ fn a_log_whose_reader_has_gone_away_stops_nothing() {
 }
 
 #[test]
-fn a_failure_that_nobody_reads_ends_all_the_same() {
+fn a_failing_command_ends_although_its_output_is_not_read() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
-    // Nobody reads: the pipe is filled before it starts.
+    // The pipe is full before the command starts.
     let mut fill = std::fs::File::from(std::os::fd::OwnedFd::from(writer.try_clone().expect("another handle")));
     let filler = thread::spawn(move || while fill.write_all(&[b'x'; 4096]).is_ok() {});
     let folder = tempfile::tempdir().expect("a folder");
@@ -277,7 +277,7 @@ fn a_failure_that_nobody_reads_ends_all_the_same() {
 }
 
 #[test]
-fn the_framework_says_nothing_of_itself_unless_it_is_asked_to() {
+fn the_web_framework_logs_nothing_by_default() {
     for (level, is_told) in [("info", false), ("info,actix_server=info", true), ("debug", true)] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = serve_api_in(folder.path(), "text");

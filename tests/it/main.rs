@@ -1,4 +1,4 @@
-//! Black-box tests, by feature, on the real servers and the real binary. One binary: it links once.
+//! Black-box tests by feature, against the real servers and the real binary. One test binary, because it links only once.
 
 #![expect(
     clippy::expect_used,

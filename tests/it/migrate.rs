@@ -1,4 +1,4 @@
-//! `blogctl migrate`: run, status, revert, and taking over the Python system's file.
+//! `blogctl migrate`: run, status, revert, and the import from the Python system.
 
 use std::path::Path;
 
@@ -21,14 +21,14 @@ fn migrate(settings: &DatabaseSettings, arguments: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("database.url={}", settings.url);
     let tenant = format!("entra.tenant_id={TENANT}");
-    CommandOutput::of(
+    CommandOutput::run(
         folder.path(),
         &[&["migrate", "--set", &url, "--set", &tenant], arguments].concat(),
     )
 }
 
 #[test]
-fn run_status_and_revert_tell_what_they_do() {
+fn run_status_and_revert_report_their_work() {
     each_database(|settings| {
         let before = migrate(settings, &["status"]);
         assert_eq!(before.code, Some(0), "{before:?}");
@@ -52,11 +52,11 @@ fn run_status_and_revert_tell_what_they_do() {
             "{again:?}"
         );
 
-        let refused = migrate(settings, &["revert"]);
-        assert_eq!(refused.code, Some(2), "{refused:?}");
+        let rejected = migrate(settings, &["revert"]);
+        assert_eq!(rejected.code, Some(2), "{rejected:?}");
         assert!(
-            refused.stderr.contains("--yes") && refused.stderr.contains("0006_name_tokens"),
-            "{refused:?}"
+            rejected.stderr.contains("--yes") && rejected.stderr.contains("0006_name_tokens"),
+            "{rejected:?}"
         );
         let reverted = migrate(settings, &["revert", "--yes"]);
         assert_eq!(
@@ -81,7 +81,7 @@ fn run_status_and_revert_tell_what_they_do() {
     });
 }
 
-/// A file as SQLModel and SQLAlchemy made it.
+/// A file as SQLModel and SQLAlchemy create it.
 struct Legacy {
     folder: TempDir,
     connection: SqliteConnection,
@@ -132,8 +132,8 @@ const INVALID: &str =
      INSERT INTO blog_posts VALUES
         (30, '', 'No title', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
         (31, 'No content', ' ', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
-        (32, 'Of somebody without a GUID', 'Text', 20, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
-        (33, 'Of nobody', 'Text', 99, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
+        (32, 'Of a user without a GUID', 'Text', 20, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
+        (33, 'Of an unknown user', 'Text', 99, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
         (34, 'Some day', 'Text', 3, 'yesterday', '2025-02-01 10:00:00'),
         (35, hex(zeroblob(101)), 'Long title', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00');";
 
@@ -146,17 +146,17 @@ fn list(settings: &DatabaseSettings) -> Page {
 }
 
 #[test]
-fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
+fn importing_into_an_empty_database_keeps_ids_and_times() {
     let legacy = Legacy::new();
     each_database(|settings| {
         let output = legacy.import_into(settings, &[]);
         assert_eq!(output.code, Some(0), "{output:?}");
-        for told in [
-            "users    2 added, 0 there already",
-            "posts    4 added, 0 there already",
+        for reported in [
+            "users    2 added, 0 existed already",
+            "posts    4 added, 0 existed already",
             "ids      kept",
         ] {
-            assert!(output.stdout.contains(told), "{output:?}");
+            assert!(output.stdout.contains(reported), "{output:?}");
         }
         let posts = list(settings).posts;
         assert_eq!(posts.iter().map(|post| post.id).collect::<Vec<_>>(), [11, 10, 9, 5]);
@@ -176,7 +176,7 @@ fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
         assert_eq!(second.created_at.to_rfc3339(), "2025-02-01T10:00:00.123456+00:00");
         assert_eq!(second.updated_at.to_rfc3339(), "2025-02-03T10:00:00+00:00");
 
-        // New rows continue after the ids that came along; and Alice is known again when she signs in.
+        // New rows continue after the imported ids, and Alice is recognised when she signs in.
         let blog = open(settings);
         block_on(async {
             let (alice, is_new) = blog.ensure_user(first.author.key, "Alice").await.expect("a user");
@@ -196,7 +196,7 @@ fn an_empty_database_gets_users_and_posts_with_ids_and_times_as_they_were() {
 }
 
 #[test]
-fn again_it_adds_only_what_is_new() {
+fn a_second_import_adds_only_new_rows() {
     each_database(|settings| {
         let mut legacy = Legacy::new();
         assert_eq!(legacy.import_into(settings, &[]).code, Some(0));
@@ -207,21 +207,24 @@ fn again_it_adds_only_what_is_new() {
         );
         let again = legacy.import_into(settings, &[]);
         assert_eq!(again.code, Some(0), "{again:?}");
-        for told in [
-            "users    0 added, 2 there already",
-            "posts    2 added, 4 there already",
+        for reported in [
+            "users    0 added, 2 existed already",
+            "posts    2 added, 4 existed already",
             "ids      new",
         ] {
-            assert!(again.stdout.contains(told), "{again:?}");
+            assert!(again.stdout.contains(reported), "{again:?}");
         }
         let third = legacy.import_into(settings, &[]);
-        assert!(third.stdout.contains("posts    0 added, 6 there already"), "{third:?}");
+        assert!(
+            third.stdout.contains("posts    0 added, 6 existed already"),
+            "{third:?}"
+        );
         assert_eq!(list(settings).total, 6);
     });
 }
 
 #[test]
-fn posts_that_are_there_keep_their_ids_and_those_that_come_get_new_ones() {
+fn existing_posts_keep_their_ids_and_imported_ones_get_new_ids() {
     each_database(|settings| {
         let blog = open(settings);
         Database::open(settings).expect("opens").migrate().expect("migrates");
@@ -249,14 +252,14 @@ fn posts_that_are_there_keep_their_ids_and_those_that_come_get_new_ones() {
 }
 
 #[test]
-fn rows_that_break_a_rule_are_named_and_stop_it_unless_they_are_to_be_skipped() {
+fn rows_that_break_a_rule_stop_the_import_unless_skipped() {
     each_database(|settings| {
         let mut legacy = Legacy::new();
         legacy.add(INVALID);
-        let refused = legacy.import_into(settings, &[]);
-        assert_eq!(refused.code, Some(1), "{refused:?}");
-        assert!(refused.stderr.contains("7 rows break a rule"), "{refused:?}");
-        assert!(refused.stderr.contains("--skip-invalid"), "{refused:?}");
+        let rejected = legacy.import_into(settings, &[]);
+        assert_eq!(rejected.code, Some(1), "{rejected:?}");
+        assert!(rejected.stderr.contains("7 rows are invalid"), "{rejected:?}");
+        assert!(rejected.stderr.contains("--skip-invalid"), "{rejected:?}");
         let rows = [
             "users 20: oid is not a GUID",
             "blog_posts 30: title must not be empty",
@@ -267,7 +270,7 @@ fn rows_that_break_a_rule_are_named_and_stop_it_unless_they_are_to_be_skipped() 
             "blog_posts 35: title must be 1 to 200 characters long, is 202",
         ];
         for row in rows {
-            assert!(refused.stderr.contains(row), "{row}: {refused:?}");
+            assert!(rejected.stderr.contains(row), "{row}: {rejected:?}");
         }
         assert_eq!(list(settings).total, 0);
 
@@ -280,7 +283,7 @@ fn rows_that_break_a_rule_are_named_and_stop_it_unless_they_are_to_be_skipped() 
 }
 
 #[test]
-fn bytes_that_are_no_text_are_named_by_table_id_and_column_and_can_be_skipped() {
+fn invalid_text_is_reported_by_table_id_and_column_and_can_be_skipped() {
     each_database(|settings| {
         let mut legacy = Legacy::new();
         legacy.add(
@@ -300,20 +303,20 @@ fn bytes_that_are_no_text_are_named_by_table_id_and_column_and_can_be_skipped() 
             "blog_posts 41: content is not valid UTF-8",
             "blog_posts 42: created_at is not a time",
         ];
-        let refused = legacy.import_into(settings, &[]);
-        assert_eq!(refused.code, Some(1), "{refused:?}");
-        assert!(rows.iter().all(|row| refused.stderr.contains(row)), "{refused:?}");
+        let rejected = legacy.import_into(settings, &[]);
+        assert_eq!(rejected.code, Some(1), "{rejected:?}");
+        assert!(rows.iter().all(|row| rejected.stderr.contains(row)), "{rejected:?}");
         assert_eq!(list(settings).total, 0);
         let skipped = legacy.import_into(settings, &["--skip-invalid"]);
         assert_eq!(skipped.code, Some(0), "{skipped:?}");
-        assert!(skipped.stdout.contains("skipped  5 rows"), "{skipped:?}");
+        assert!(skipped.stdout.contains("skipped  5 invalid rows"), "{skipped:?}");
         assert!(rows.iter().all(|row| skipped.stdout.contains(row)), "{skipped:?}");
         assert_eq!(list(settings).total, 5);
     });
 }
 
 #[test]
-fn a_file_whose_texts_are_utf_16_is_taken_over() {
+fn a_file_with_utf_16_texts_is_imported() {
     each_database(|settings| {
         for encoding in ["UTF-16le", "UTF-16be"] {
             let folder = tempfile::tempdir().expect("a temporary folder");
@@ -331,7 +334,7 @@ fn a_file_whose_texts_are_utf_16_is_taken_over() {
             let output = migrate(settings, &["import", &path]);
             assert_eq!(output.code, Some(0), "{output:?}");
         }
-        // The same author and time: of the second file, the post is there already.
+        // Same author and time: the post of the second file exists already.
         let page = list(settings);
         assert_eq!((page.total, page.posts[0].title.as_str()), (1, "Grüße 🦀 UTF-16le"));
         assert_eq!(page.posts[0].author.display_name, "Zoë");
@@ -339,21 +342,21 @@ fn a_file_whose_texts_are_utf_16_is_taken_over() {
 }
 
 #[test]
-fn what_is_no_file_of_the_python_system_is_refused_and_nothing_is_written_to_it() {
+fn another_file_is_rejected_and_not_changed() {
     each_database(|settings| {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let text = folder.path().join("notes.txt");
         std::fs::write(&text, "only text ".repeat(200)).expect("written");
         let empty = folder.path().join("empty.db");
         std::fs::write(&empty, "").expect("written");
-        for (path, said) in [
+        for (path, expected_text) in [
             (folder.path().join("missing.db").as_path(), "there is no such file"),
-            (text.as_path(), "no database of the Python system"),
+            (text.as_path(), "not a database of the Python system"),
             (empty.as_path(), "no such table: users"),
         ] {
             let output = migrate(settings, &["import", &path.display().to_string()]);
             assert_eq!(output.code, Some(1), "{output:?}");
-            assert!(output.stderr.contains(said), "{output:?}");
+            assert!(output.stderr.contains(expected_text), "{output:?}");
         }
         assert!(!folder.path().join("missing.db").exists());
         assert_eq!(std::fs::metadata(&empty).expect("there").len(), 0);
@@ -361,14 +364,14 @@ fn what_is_no_file_of_the_python_system_is_refused_and_nothing_is_written_to_it(
 }
 
 #[test]
-fn a_database_of_the_python_system_is_left_as_it_is_and_the_hint_says_how_to_take_it_over() {
+fn a_database_of_the_python_system_is_not_changed_and_the_hint_names_the_import() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut legacy = Legacy::new();
     legacy.add("PRAGMA wal_checkpoint");
     let path = folder.path().join("blog.db").display().to_string();
     std::fs::copy(legacy.folder.path().join("old blog?.db"), &path).expect("copied");
     let url = format!("database.url={path}");
-    let run = |arguments: &[&str]| CommandOutput::of(folder.path(), &[arguments, &["--set", &url]].concat());
+    let run = |arguments: &[&str]| CommandOutput::run(folder.path(), &[arguments, &["--set", &url]].concat());
 
     let status = run(&["migrate", "status"]);
     assert_eq!(status.code, Some(0), "{status:?}");
@@ -400,20 +403,20 @@ fn a_database_of_the_python_system_is_left_as_it_is_and_the_hint_says_how_to_tak
 }
 
 #[test]
-fn without_a_tenant_nobody_knows_whose_users_they_are() {
+fn an_import_needs_a_tenant() {
     let legacy = Legacy::new();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = legacy.folder.path().join("old blog?.db").display().to_string();
-    let output = CommandOutput::of(folder.path(), &["migrate", "import", &path]);
+    let output = CommandOutput::run(folder.path(), &["migrate", "import", &path]);
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(output.stderr.contains("entra.tenant_id is not set"), "{output:?}");
 }
 
 #[test]
-fn a_database_that_cannot_be_opened_is_named_without_its_password() {
+fn a_database_that_cannot_be_opened_is_reported_without_its_password() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let missing = Path::new("missing").join("blog.db").display().to_string();
-    for (url, code, said) in [
+    for (url, code, expected_text) in [
         (missing.as_str(), 1, "create it first"),
         ("mysql://blog:s3cret@host/blog", 2, "database.url"),
         (
@@ -422,13 +425,13 @@ fn a_database_that_cannot_be_opened_is_named_without_its_password() {
             "postgres://127.0.0.1:9/blog",
         ),
     ] {
-        let output = CommandOutput::of(
+        let output = CommandOutput::run(
             folder.path(),
             &["migrate", "status", "--set", &format!("database.url={url}")],
         );
         assert_eq!(output.code, Some(code), "{output:?}");
         assert!(
-            output.stderr.contains(said) && !output.stderr.contains("s3cret"),
+            output.stderr.contains(expected_text) && !output.stderr.contains("s3cret"),
             "{output:?}"
         );
     }

@@ -1,4 +1,4 @@
-//! What holds for every text that may stand in a setting, wherever it comes from: settings, or mistakes that say where.
+//! Properties of all texts in settings, from any source: they are valid, or an error says where they are.
 
 use std::{ffi::OsString, fs, os::unix::ffi::OsStringExt};
 
@@ -15,7 +15,7 @@ fn variable(name: &str) -> String {
     format!("BLOG_{}", name.replace('.', "__").to_uppercase())
 }
 
-/// Text that values are parsed from, and anything else.
+/// Text similar to values, and any other text.
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -40,20 +40,20 @@ fn value() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Loads; whatever comes of it must be fit to be told.
-fn check(sources: &Sources, said: &str) -> Result<(), TestCaseError> {
+/// Loads the settings; any error must be complete.
+fn check(sources: &Sources, context: &str) -> Result<(), TestCaseError> {
     match Settings::load(sources, Role::Any) {
         Ok(loaded) => prop_assert!(!loaded.entries.is_empty()),
-        Err(mistakes) => {
-            prop_assert!(!mistakes.0.is_empty());
-            for mistake in &mistakes.0 {
+        Err(errors) => {
+            prop_assert!(!errors.0.is_empty());
+            for error in &errors.0 {
                 prop_assert!(
-                    !mistake.setting.is_empty() && !mistake.problem.is_empty(),
-                    "{said}: {mistake:?}"
+                    !error.setting.is_empty() && !error.problem.is_empty(),
+                    "{context}: {error:?}"
                 );
-                prop_assert!(!mistake.hint.is_empty(), "{said}: {mistake:?}");
+                prop_assert!(!error.hint.is_empty(), "{context}: {error:?}");
             }
-            prop_assert!(!mistakes.to_string().is_empty());
+            prop_assert!(!errors.to_string().is_empty());
         }
     }
     Ok(())
@@ -68,7 +68,7 @@ fn in_folder(folder: &TempDir) -> Sources {
 
 proptest! {
     #[test]
-    fn any_text_in_any_variable_or_flag_is_a_setting_or_a_mistake(name in prop::sample::select(names()), text in value()) {
+    fn any_text_in_a_variable_or_flag_is_valid_or_an_error(name in prop::sample::select(names()), text in value()) {
         let environment = vec![(variable(name).into(), text.clone().into())];
         check(&Sources { environment, ..Sources::default() }, &format!("{name} = {text:?}"))?;
         let flag = Flag { name: "--set".to_owned(), setting: name.to_owned(), value: text.clone() };
@@ -76,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn any_variables_at_all_are_settings_or_mistakes(
+    fn any_variables_are_valid_or_errors(
         given in prop::collection::vec((any::<Vec<u8>>(), any::<Vec<u8>>()), 0..4),
         name in prop::sample::select(names()),
         bytes in any::<Vec<u8>>(),
@@ -91,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn any_value_in_the_file_is_a_setting_or_a_mistake(
+    fn any_value_in_the_file_is_valid_or_an_error(
         name in prop::sample::select(names()),
         text in prop_oneof![value(), value().prop_map(|text| format!("{text:?}")), value().prop_map(|text| format!("[{text:?}]"))],
     ) {
@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_in_the_files_are_settings_or_mistakes(toml in any::<Vec<u8>>(), env in prop_oneof![
+    fn any_bytes_in_the_files_are_valid_or_errors(toml in any::<Vec<u8>>(), env in prop_oneof![
         any::<Vec<u8>>(), "(export )?[A-Z_]{0,12}[= ]{0,3}[\"'$#a-z\\\\ ]{0,12}\n?".prop_map(String::into_bytes)
     ]) {
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,5 @@
-//! `blogctl entra manifest` and `blogctl entra diff`: registrations made from the settings agree with them, and each
-//! thing that is changed in one is told.
+//! `blogctl entra manifest` and `blogctl entra diff`: registrations made from the settings match them, and every change is
+//! reported.
 
 mod differences;
 mod script;
@@ -18,7 +18,7 @@ use crate::support::{
     entra::{API, SITE, keys},
 };
 
-/// A folder with settings of a site in production, and its certificate.
+/// A folder with settings of a production site, and its certificate.
 struct System {
     folder: TempDir,
     certificate: X509,
@@ -42,7 +42,7 @@ impl System {
         Self { folder, certificate }
     }
 
-    /// With further settings.
+    /// With more settings.
     fn with(self, more: &str) -> Self {
         let path = self.folder.path().join("blog.toml");
         let settings = fs::read_to_string(&path).expect("settings");
@@ -50,7 +50,7 @@ impl System {
         self
     }
 
-    /// With a list of credentials in place of the file.
+    /// With a list of credentials instead of the file.
     fn with_credentials(self, list: &str) -> Self {
         let path = self.folder.path().join("blog.toml");
         let settings = fs::read_to_string(&path).expect("settings");
@@ -58,7 +58,7 @@ impl System {
         self.with(list)
     }
 
-    /// A key and a certificate of it in this file, which is valid for these days.
+    /// Writes a key and its certificate, valid for these days, to this file.
     fn certificate_in(&self, name: &str, valid: (i64, i64)) -> X509 {
         let key = &keys()[1].key;
         let certificate = TestCertificate {
@@ -77,12 +77,12 @@ impl System {
     }
 
     fn entra(&self, arguments: &[&str]) -> CommandOutput {
-        let output = CommandOutput::of(self.folder.path(), &[&["entra"], arguments].concat());
+        let output = CommandOutput::run(self.folder.path(), &[&["entra"], arguments].concat());
         let key = String::from_utf8(key_pem(&keys()[0].key)).expect("PEM");
         let line = key.lines().nth(15).expect("a line of the private exponent");
         assert!(
             !output.stdout.contains(line) && !output.stdout.contains("PRIVATE"),
-            "the key is nobody's"
+            "the private key is not printed"
         );
         output
     }
@@ -93,7 +93,7 @@ impl System {
         serde_json::from_str(&output.stdout).expect("JSON")
     }
 
-    /// Both registrations as Entra would export them.
+    /// Both registrations as Entra ID exports them.
     fn exported(&self) -> [Value; 2] {
         let manifest = self.manifest();
         let with_id = |name: &str, id: &str| {
@@ -102,7 +102,7 @@ impl System {
             app
         };
         let mut site = with_id("site", SITE);
-        // Nobody gets the certificate back without asking for it.
+        // The certificate is returned only on request.
         for key in site["keyCredentials"].as_array_mut().expect("keys") {
             key["key"] = Value::Null;
         }
@@ -116,7 +116,7 @@ impl System {
 }
 
 #[test]
-fn the_manifest_is_what_graph_takes() {
+fn the_manifest_has_the_format_of_graph() {
     let system = System::new();
     let mut manifest = system.manifest();
     let key = manifest["site"]["keyCredentials"][0].take();
@@ -133,7 +133,7 @@ fn the_manifest_is_what_graph_takes() {
 }
 
 #[test]
-fn one_credential_that_cannot_be_used_here_keeps_nobody_from_the_others() {
+fn an_unusable_credential_does_not_hide_the_others() {
     let system = System::new().with_credentials(
         "[[client.credential]]\nsource = \"managed_identity\"\nclient_id = \"7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f\"\n\
          [[client.credential]]\nsource = \"file\"\ncert_path = \"expired.pem\"\n\
@@ -147,12 +147,16 @@ fn one_credential_that_cannot_be_used_here_keeps_nobody_from_the_others() {
 
     let manifest = system.entra(&["manifest"]);
     assert_eq!(manifest.code, Some(0), "{manifest:?}");
-    for said in [
+    for expected_text in [
         "managed_identity",
-        "has expired, and is left out",
+        "has expired and is omitted",
         "missing.pem cannot be read",
     ] {
-        assert!(manifest.stderr.contains(said), "{said}: {}", manifest.stderr);
+        assert!(
+            manifest.stderr.contains(expected_text),
+            "{expected_text}: {}",
+            manifest.stderr
+        );
     }
     let described: Value = serde_json::from_str(&manifest.stdout).expect("JSON");
     let keys = described["site"]["keyCredentials"].as_array().expect("keys").iter();
@@ -162,30 +166,34 @@ fn one_credential_that_cannot_be_used_here_keeps_nobody_from_the_others() {
     assert_eq!(keys, both.each_ref().map(|der| STANDARD.encode(der)));
 
     let script = system.script();
-    for said in [
+    for expected_text in [
         "# The certificate CN=other expired on",
         "# Not uploaded: file (missing.pem)",
         "managed_identity",
     ] {
-        assert!(script.contains(said), "{said}: {script}");
+        assert!(script.contains(expected_text), "{expected_text}: {script}");
     }
     run_script(&system);
     assert_eq!(uploaded(&system), both);
 
     let output = system.diff(&json!(system.exported()));
     assert_eq!(output.code, Some(0), "{output:?}");
-    for said in [
+    for expected_text in [
         "! Web site  the site proves itself by a federated token",
         "has expired",
         "missing.pem",
     ] {
-        assert!(output.stdout.contains(said), "{said}: {}", output.stdout);
+        assert!(
+            output.stdout.contains(expected_text),
+            "{expected_text}: {}",
+            output.stdout
+        );
     }
     assert_eq!(output.stdout.matches("is uploaded").count(), 2, "{}", output.stdout);
 }
 
 #[test]
-fn of_a_file_with_a_chain_but_no_key_the_leaf_is_meant() {
+fn a_chain_without_a_key_stands_for_its_leaf() {
     let system = System::new();
     let issuer = TestCertificate::new("issuer", &keys()[1].key).make();
     let by = Some((&issuer, &keys()[1].key));
@@ -208,7 +216,7 @@ fn of_a_file_with_a_chain_but_no_key_the_leaf_is_meant() {
 }
 
 #[test]
-fn a_site_without_a_certificate_is_told_what_its_federated_credential_needs() {
+fn a_site_without_a_certificate_learns_what_its_federated_credential_needs() {
     for (cloud, host, audience) in [
         ("public", "login.microsoftonline.com", "api://AzureADTokenExchange\""),
         (

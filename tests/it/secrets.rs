@@ -1,5 +1,5 @@
-//! Secrets in places where they do not belong: every setting with every kind of secret, and every command that reads settings.
-//! Nothing of a secret may be in what is said of it.
+//! Secrets in the wrong places: every setting with every kind of secret, and every command that reads settings. No output
+//! may contain a part of a secret.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -13,19 +13,19 @@ use crate::support::{
     entra::keys,
 };
 
-/// A secret as somebody pastes it, by its name.
+/// A secret as users paste it, with its name.
 struct Secret {
     name: &'static str,
     text: String,
-    /// Whether it can be told from every harmless value. A password can be a word.
+    /// Whether it differs from every harmless value. A password can be a common word.
     is_certain: bool,
 }
 
-/// Longest part of a secret that may be repeated by chance.
+/// Longest part of a secret that may occur by chance.
 const WINDOW: usize = 12;
 
 impl Secret {
-    /// The part of it that `output` repeats, if any.
+    /// The part of the secret in `output`, if any.
     fn leaked_in<'o>(&self, output: &'o str) -> Option<&'o str> {
         let compact: Vec<char> = self.text.chars().collect();
         compact
@@ -41,7 +41,7 @@ impl Secret {
     }
 }
 
-/// What stands in every secret of its kind, and may stand in a message.
+/// Parts that every secret of a kind contains, and that a message may contain.
 const HARMLESS: [&str; 8] = [
     "access_token",
     "-----BEGIN PRIVATE KEY-----",
@@ -144,7 +144,7 @@ fn secrets() -> Vec<Secret> {
     ]
 }
 
-/// How a value is given.
+/// The source of a value.
 const LAYERS: [&str; 4] = ["environment", ".env", "blog.toml", "flag"];
 
 fn sources(folder: &Path, layer: &str, setting: &str, value: &str) -> Sources {
@@ -163,7 +163,7 @@ fn sources(folder: &Path, layer: &str, setting: &str, value: &str) -> Sources {
             std::fs::write(folder.join(".env"), format!("{}='{escaped}'\n", variable_of(setting))).expect("written");
         }
         "blog.toml" => {
-            // JSON's escapes are TOML's.
+            // TOML has the escapes of JSON.
             let text = format!("[{section}]\n{key} = {}\n", serde_json::json!(value));
             std::fs::write(folder.join("blog.toml"), text).expect("written");
         }
@@ -178,27 +178,26 @@ fn sources(folder: &Path, layer: &str, setting: &str, value: &str) -> Sources {
     sources
 }
 
-/// Everything that is ever said of settings: mistakes, warnings, values and where they came from; of the values those alone that
-/// are given.
-fn told(sources: &Sources) -> String {
-    let mut told = String::new();
+/// All output about settings: errors, warnings, values and origins; only those values that were set.
+fn reported(sources: &Sources) -> String {
+    let mut reported = String::new();
     for role in [Role::Any, Role::Api, Role::Client] {
-        let (loaded, mistakes) = Settings::load_leniently(sources, role);
-        for mistake in mistakes {
-            let _ = writeln!(told, "{mistake}\n{}", mistake.hint);
+        let (loaded, errors) = Settings::load_leniently(sources, role);
+        for error in errors {
+            let _ = writeln!(reported, "{error}\n{}", error.hint);
         }
         for warning in loaded.warnings {
-            let _ = writeln!(told, "{warning}");
+            let _ = writeln!(reported, "{warning}");
         }
         for entry in loaded
             .entries
             .into_iter()
             .filter(|entry| entry.origin != Origin::Default)
         {
-            let _ = writeln!(told, "{} {} {}", entry.name, entry.value, entry.origin);
+            let _ = writeln!(reported, "{} {} {}", entry.name, entry.value, entry.origin);
         }
     }
-    told
+    reported
 }
 
 /// The names of all settings.
@@ -208,23 +207,23 @@ fn settings() -> Vec<&'static str> {
 }
 
 #[test]
-fn no_setting_in_any_layer_shows_anything_of_any_secret() {
+fn no_setting_in_any_layer_reveals_a_secret() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = settings();
     assert!(settings.len() > 80, "{}", settings.len());
     for secret in secrets() {
         for setting in &settings {
             for layer in LAYERS {
-                let told = told(&sources(folder.path(), layer, setting, &secret.text));
-                let leaked = secret.leaked_in(&told);
-                assert_eq!(leaked, None, "{} in {setting} by {layer}:\n{told}", secret.name);
+                let reported = reported(&sources(folder.path(), layer, setting, &secret.text));
+                let leaked = secret.leaked_in(&reported);
+                assert_eq!(leaked, None, "{} in {setting} by {layer}:\n{reported}", secret.name);
             }
         }
     }
 }
 
 #[test]
-fn no_entry_of_a_list_shows_anything_of_any_secret() {
+fn no_entry_of_a_list_reveals_a_secret() {
     let folder = tempfile::tempdir().expect("a folder");
     for secret in secrets() {
         let text = serde_json::json!(secret.text);
@@ -285,42 +284,42 @@ fn no_entry_of_a_list_shows_anything_of_any_secret() {
             ("server.trusted_proxies", format!("10.0.0.0/8,{}", secret.text)),
             ("client.cookie_key", format!("[{text}]")),
         ] {
-            let told = told(&sources(folder.path(), "environment", setting, &value));
+            let reported = reported(&sources(folder.path(), "environment", setting, &value));
             assert_eq!(
-                secret.leaked_in(&told),
+                secret.leaked_in(&reported),
                 None,
-                "{} in {setting}={value}:\n{told}",
+                "{} in {setting}={value}:\n{reported}",
                 secret.name
             );
         }
     }
 }
 
-/// Settings that name a file, with the one that takes what such a file holds.
+/// Settings that name a file, and the setting for the content of such a file.
 const PATHS: [(&str, &str); 9] = [
     ("client.cert_path", "client.cert_base64"),
     ("client.key_path", "client.key_base64"),
     ("client.key_passphrase_file", "client.key_passphrase"),
     ("client.cookie_key_file", "client.cookie_key"),
-    ("entra.ca_file", "save to that file"),
-    ("entra.keys_cache_file", "save to that file"),
-    ("redis.ca_file", "save to that file"),
-    ("azure.federated_token_file", "save to that file"),
-    ("idp.state_dir", "save to that file"),
+    ("entra.ca_file", "save the current value to a file"),
+    ("entra.keys_cache_file", "save the current value to a file"),
+    ("redis.ca_file", "save the current value to a file"),
+    ("azure.federated_token_file", "save the current value to a file"),
+    ("idp.state_dir", "save the current value to a file"),
 ];
 
 #[test]
-fn what_a_file_holds_in_place_of_its_path_is_refused_with_the_setting_that_takes_it() {
+fn file_content_instead_of_a_path_is_rejected_with_the_right_setting() {
     let folder = tempfile::tempdir().expect("a folder");
     for secret in secrets() {
         for (setting, advice) in PATHS {
             let outcome = Settings::load(&sources(folder.path(), "environment", setting, &secret.text), Role::Any);
-            let mistakes = outcome.expect_err(secret.name).0;
-            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
-            assert_eq!(mistakes[0].setting, setting);
+            let errors = outcome.expect_err(secret.name).0;
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert_eq!(errors[0].setting, setting);
             assert!(
-                mistakes[0].hint.contains(advice),
-                "{} in {setting}: {mistakes:?}",
+                errors[0].hint.contains(advice),
+                "{} in {setting}: {errors:?}",
                 secret.name
             );
         }
@@ -328,7 +327,7 @@ fn what_a_file_holds_in_place_of_its_path_is_refused_with_the_setting_that_takes
 }
 
 #[test]
-fn the_path_of_a_file_in_place_of_what_it_holds_is_refused_or_told() {
+fn a_path_instead_of_file_content_is_rejected_or_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("client-and-its-private-key-for-the-blog");
     std::fs::write(&path, "").expect("written");
@@ -339,10 +338,10 @@ fn the_path_of_a_file_in_place_of_what_it_holds_is_refused_or_told() {
     ] {
         for value in [&path, "cert/client.pem", "./client.pfx", "~/client", "C:\\client"] {
             let outcome = Settings::load(&sources(folder.path(), "flag", setting, value), Role::Any);
-            let mistakes = outcome.expect_err(value).0;
+            let errors = outcome.expect_err(value).0;
             assert!(
-                mistakes[0].setting == setting && mistakes[0].hint.contains(path_setting),
-                "{mistakes:?}"
+                errors[0].setting == setting && errors[0].hint.contains(path_setting),
+                "{errors:?}"
             );
         }
     }
@@ -377,11 +376,11 @@ const COMMANDS: [&[&str]; 13] = [
 ];
 
 #[test]
-fn no_command_prints_anything_of_a_secret_in_the_place_of_a_path() {
+fn no_command_prints_a_secret_that_stands_in_a_path_setting() {
     let secrets = secrets();
     for (row, (setting, _)) in PATHS.iter().enumerate() {
         for (column, arguments) in COMMANDS.iter().enumerate() {
-            // Each setting meets each command, and each of both every secret.
+            // Each setting with each command and each secret.
             for secret in secrets.iter().skip((row + column) % 6).step_by(6) {
                 let folder = tempfile::tempdir().expect("a folder");
                 let mut command = blogctl(folder.path());
@@ -391,7 +390,7 @@ fn no_command_prints_anything_of_a_secret_in_the_place_of_a_path() {
                     "--set",
                     "log.level=info",
                 ]);
-                let output = CommandOutput::of_command(command.env(variable_of(setting), &secret.text));
+                let output = CommandOutput::from_command(command.env(variable_of(setting), &secret.text));
                 let printed = format!("{}{}", output.stdout, output.stderr);
                 assert_eq!(
                     secret.leaked_in(&printed),
@@ -407,7 +406,7 @@ fn no_command_prints_anything_of_a_secret_in_the_place_of_a_path() {
 }
 
 #[test]
-fn no_command_prints_anything_of_a_secret_in_an_argument() {
+fn no_command_prints_a_secret_from_an_argument() {
     let folder = tempfile::tempdir().expect("a folder");
     for secret in secrets() {
         let text = secret.text.as_str();
@@ -436,9 +435,9 @@ fn no_command_prints_anything_of_a_secret_in_an_argument() {
             &["serve-api", "--host", text],
             &[text],
         ] {
-            let output = CommandOutput::of(folder.path(), arguments);
+            let output = CommandOutput::run(folder.path(), arguments);
             let printed = format!("{}{}", output.stdout, output.stderr);
-            // A name for a certificate may be of any form.
+            // The name of a certificate may have any form.
             assert!(
                 output.code > Some(0) || arguments.contains(&"--san"),
                 "{}: {:?}",
@@ -460,16 +459,16 @@ fn no_command_prints_anything_of_a_secret_in_an_argument() {
 }
 
 #[test]
-fn reverting_where_there_is_no_database_makes_none() {
+fn reverting_without_a_database_creates_none() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = CommandOutput::of(folder.path(), &["migrate", "revert", "--yes"]);
+    let output = CommandOutput::run(folder.path(), &["migrate", "revert", "--yes"]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.contains("there is no database yet"), "{output:?}");
+    assert!(output.stderr.contains("the database does not exist yet"), "{output:?}");
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
 
 #[test]
-fn a_failure_is_the_same_object_for_every_command_that_prints_json() {
+fn every_command_with_json_output_reports_failures_in_the_same_format() {
     let folder = tempfile::tempdir().expect("a folder");
     for (arguments, code) in [
         (&["config", "--json", "--set", "client.port=none"][..], 2),
@@ -479,23 +478,25 @@ fn a_failure_is_the_same_object_for_every_command_that_prints_json() {
         (&["doctor", "--json", "--token", "missing.txt"], 2),
         (&["migrate", "status", "--json", "--set", "log.level=loud"], 2),
     ] {
-        let output = CommandOutput::of(folder.path(), arguments);
+        let output = CommandOutput::run(folder.path(), arguments);
         assert_eq!(output.code, Some(code), "{arguments:?}: {output:?}");
-        let told: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
-        assert_eq!(told["error"]["exit_code"], code, "{arguments:?}: {told}");
+        let reported: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+        assert_eq!(reported["error"]["exit_code"], code, "{arguments:?}: {reported}");
         assert!(
-            told["error"]["message"].as_str().is_some_and(|text| !text.is_empty()),
-            "{told}"
+            reported["error"]["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty()),
+            "{reported}"
         );
         assert!(
-            told["error"].get("hint").is_some() && !output.stderr.contains("error:"),
+            reported["error"].get("hint").is_some() && !output.stderr.contains("error:"),
             "{output:?}"
         );
     }
 }
 
 #[test]
-fn an_empty_or_blank_variable_is_not_set_for_every_setting() {
+fn an_empty_or_blank_variable_counts_as_not_set() {
     let folder = tempfile::tempdir().expect("a folder");
     for setting in settings() {
         for blank in ["", " ", " \t "] {

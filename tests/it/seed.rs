@@ -1,4 +1,4 @@
-//! `blogctl seed`: what it adds, that it can be repeated, and what it refuses.
+//! `blogctl seed`: what it adds, that it can be repeated, and what it rejects.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::support::{
 fn seed(settings: &DatabaseSettings, arguments: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("database.url={}", settings.url);
-    CommandOutput::of(
+    CommandOutput::run(
         folder.path(),
         &[
             &["seed", "--set", &url, "--set", "server.environment=development"],
@@ -37,7 +37,7 @@ fn migrate(settings: &DatabaseSettings) {
 }
 
 #[test]
-fn twenty_posts_by_three_users_unless_told_otherwise() {
+fn seed_writes_twenty_posts_by_three_users_by_default() {
     let file = SqliteFile::new();
     let output = seed(&file.settings, &[]);
     assert_eq!(output.code, Some(0), "{output:?}");
@@ -49,7 +49,7 @@ fn twenty_posts_by_three_users_unless_told_otherwise() {
     ] {
         assert!(output.stdout.contains(line), "{output:?}");
     }
-    // No bar where there is no terminal.
+    // No progress bar without a terminal.
     assert_eq!(output.stderr, "");
     let page = page(&file.settings);
     assert_eq!(page.total, 20);
@@ -58,7 +58,7 @@ fn twenty_posts_by_three_users_unless_told_otherwise() {
 }
 
 #[test]
-fn as_many_as_asked_for_in_the_tenant_of_the_settings_on_both_databases() {
+fn seed_writes_the_requested_number_on_both_databases() {
     each_database(|settings| {
         migrate(settings);
         let tid = "0a11ce00-0000-4000-8000-00000000000f";
@@ -76,7 +76,7 @@ fn as_many_as_asked_for_in_the_tenant_of_the_settings_on_both_databases() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_rows_on_every_database_and_another_seed_others() {
+fn the_same_seed_gives_the_same_rows_on_every_database() {
     let reference = SqliteFile::new();
     assert_eq!(seed(&reference.settings, &["--seed", "7"]).code, Some(0));
     let reference = page(&reference.settings).posts;
@@ -97,7 +97,7 @@ fn the_same_seed_gives_the_same_rows_on_every_database_and_another_seed_others()
 }
 
 #[test]
-fn again_it_adds_posts_of_the_same_users() {
+fn a_second_run_adds_posts_by_the_same_users() {
     let file = SqliteFile::new();
     for total in [20, 40] {
         assert_eq!(seed(&file.settings, &[]).code, Some(0));
@@ -108,14 +108,14 @@ fn again_it_adds_posts_of_the_same_users() {
 }
 
 #[test]
-fn clear_replaces_what_is_there_but_without_a_terminal_only_with_yes() {
+fn clear_replaces_the_data_and_needs_yes_without_a_terminal() {
     each_database(|settings| {
         migrate(settings);
         assert_eq!(seed(settings, &[]).code, Some(0));
 
-        let refused = seed(settings, &["--clear"]);
-        assert_eq!(refused.code, Some(2), "{refused:?}");
-        assert!(refused.stderr.contains("--yes"), "{refused:?}");
+        let rejected = seed(settings, &["--clear"]);
+        assert_eq!(rejected.code, Some(2), "{rejected:?}");
+        assert!(rejected.stderr.contains("--yes"), "{rejected:?}");
         assert_eq!(page(settings).total, 20);
 
         let cleared = seed(settings, &["--clear", "--yes", "--users", "1", "--count", "4"]);
@@ -126,31 +126,31 @@ fn clear_replaces_what_is_there_but_without_a_terminal_only_with_yes() {
 }
 
 #[test]
-fn a_refused_clear_does_not_even_make_the_file() {
+fn a_rejected_clear_does_not_create_the_file() {
     let file = SqliteFile::new();
     assert_eq!(seed(&file.settings, &["--clear"]).code, Some(2));
     assert!(!Path::new(&file.settings.url).exists());
 }
 
 #[test]
-fn in_production_it_names_the_database_and_without_a_terminal_goes_on_only_with_yes() {
+fn in_production_it_names_the_database_and_needs_yes_without_a_terminal() {
     let file = SqliteFile::new();
     let url = format!("database.url={}", file.settings.url);
     let folder = tempfile::tempdir().expect("a temporary folder");
     for environment in [&[][..], &["--set", "server.environment=production"]] {
-        let refused = CommandOutput::of(folder.path(), &[&["seed", "--set", &url], environment].concat());
-        assert_eq!(refused.code, Some(2), "{refused:?}");
-        for said in [
+        let rejected = CommandOutput::run(folder.path(), &[&["seed", "--set", &url], environment].concat());
+        assert_eq!(rejected.code, Some(2), "{rejected:?}");
+        for expected_text in [
             file.settings.url.as_str(),
             "server.environment is production",
             "hint: ",
             "--yes",
         ] {
-            assert!(refused.stderr.contains(said), "{refused:?}");
+            assert!(rejected.stderr.contains(expected_text), "{rejected:?}");
         }
         assert!(!Path::new(&file.settings.url).exists());
     }
-    let output = CommandOutput::of(folder.path(), &["seed", "--yes", "--set", &url]);
+    let output = CommandOutput::run(folder.path(), &["seed", "--yes", "--set", &url]);
     assert_eq!(output.code, Some(0), "{output:?}");
     assert_eq!(page(&file.settings).total, 20);
 }
@@ -158,14 +158,14 @@ fn in_production_it_names_the_database_and_without_a_terminal_goes_on_only_with_
 #[test]
 fn the_database_of_dev_gets_sample_posts_without_a_question() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let made = CommandOutput::of(folder.path(), &["dev", "--print-env"]);
+    let made = CommandOutput::run(folder.path(), &["dev", "--print-env"]);
     assert_eq!(made.code, Some(0), "{made:?}");
-    let output = CommandOutput::of(folder.path(), &["seed", "--set", "database.url=.blogctl/blog.db"]);
+    let output = CommandOutput::run(folder.path(), &["seed", "--set", "database.url=.blogctl/blog.db"]);
     assert_eq!(output.code, Some(0), "{output:?}");
 }
 
 #[test]
-fn numbers_out_of_bounds_are_wrong_usage() {
+fn numbers_out_of_range_are_usage_errors() {
     let file = SqliteFile::new();
     for arguments in [
         ["--users", "0"],
@@ -183,7 +183,7 @@ fn numbers_out_of_bounds_are_wrong_usage() {
 }
 
 #[test]
-fn it_works_beside_an_open_database_that_writes() {
+fn seed_works_while_the_api_writes() {
     let file = SqliteFile::new();
     let database = Database::open(&file.settings).expect("opens");
     database.migrate().expect("migrates");
@@ -200,7 +200,7 @@ fn it_works_beside_an_open_database_that_writes() {
                 let draft = crate::support::database::draft(&format!("Post {n}"));
                 blog.create(blogctl::blog::Rights::Write, &author, draft)
                     .await
-                    .expect("written beside the seed");
+                    .expect("written during the seed");
             }
         });
         let output = seeding.join().expect("it ends");
@@ -210,7 +210,7 @@ fn it_works_beside_an_open_database_that_writes() {
 }
 
 #[test]
-fn a_sample_may_be_written_by_users_that_are_given() {
+fn sample_posts_can_belong_to_given_users() {
     each_database(|settings| {
         let database = Database::open(settings).expect("opens");
         database.migrate().expect("migrates");
@@ -226,9 +226,9 @@ fn a_sample_may_be_written_by_users_that_are_given() {
             posts: 2500,
             seed: 1,
         };
-        let mut told = Vec::new();
-        sample::fill(&database, &sample, |added| told.push(added)).expect("filled");
-        assert_eq!(told, [1000, 1000, 500]);
+        let mut reported = Vec::new();
+        sample::fill(&database, &sample, |added| reported.push(added)).expect("filled");
+        assert_eq!(reported, [1000, 1000, 500]);
         let page = page(settings);
         assert_eq!(page.total, 2500);
         assert!(

@@ -1,4 +1,4 @@
-//! `blogctl token`: a token of the emulator for curl, and what it says when there is none.
+//! `blogctl token`: prints a token of the emulator for curl, or explains how to get one.
 
 use std::net::TcpListener;
 
@@ -10,14 +10,14 @@ use crate::support::{
     idp::agent,
 };
 
-/// Runs it in a folder of its own with these arguments.
+/// Runs it in a new folder with these arguments.
 fn token(arguments: &[&str]) -> CommandOutput {
     token_with(&[], arguments)
 }
 
 fn token_with(variables: &[(&str, &str)], arguments: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a folder");
-    CommandOutput::of_command(
+    CommandOutput::from_command(
         blogctl(folder.path())
             .envs(variables.iter().copied())
             .arg("token")
@@ -29,7 +29,7 @@ fn port(url: &str) -> String {
     url.trim_end_matches('/').rsplit(':').next().expect("a port").to_owned()
 }
 
-/// Status of writing a post.
+/// Status of the creation of a post.
 fn write(dev: &Dev, token: &str) -> u16 {
     let request = agent()
         .post(dev.api("/v1/posts"))
@@ -49,7 +49,7 @@ fn read(dev: &Dev, token: &str) -> u16 {
 }
 
 #[test]
-fn the_token_alone_is_printed_and_the_api_takes_it_as_the_user_and_role_asked_for() {
+fn only_the_token_is_printed_and_the_api_accepts_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let dev = Dev::start_in(folder.path(), &["--set", "api.require_app_roles=true"]);
     let port = port(&dev.idp(""));
@@ -100,7 +100,7 @@ fn the_token_alone_is_printed_and_the_api_takes_it_as_the_user_and_role_asked_fo
         "{}",
         unknown.stderr
     );
-    let scope = token(&["--idp-port", &port, "--scope", "api://nobody/x"]);
+    let scope = token(&["--idp-port", &port, "--scope", "api://unknown/x"]);
     assert!(
         scope.code == Some(2) && scope.stderr.contains("AADSTS"),
         "{}",
@@ -118,7 +118,7 @@ fn the_settings_that_dev_prints_lead_to_its_emulator() {
 }
 
 #[test]
-fn without_an_emulator_it_says_how_to_start_one() {
+fn without_an_emulator_the_hint_says_how_to_start_one() {
     let free = TcpListener::bind("127.0.0.1:0")
         .expect("a port")
         .local_addr()
@@ -135,14 +135,11 @@ fn without_an_emulator_it_says_how_to_start_one() {
     let dev = Dev::start();
     let CommandOutput { code, stdout, stderr } = token(&["--idp-port", &port(&dev.api(""))]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    assert!(
-        stderr.contains("is not blogctl's development identity provider"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("is not blogctl's Entra ID emulator"), "{stderr}");
 }
 
 #[test]
-fn it_never_talks_to_a_real_tenant_and_says_who_does() {
+fn token_never_contacts_a_real_tenant() {
     for (name, value) in [
         ("BLOG_ENTRA__TENANT_ID", "22222222-2222-4333-8444-555555555555"),
         ("BLOG_ENTRA__AUTHORITY_HOST", "https://login.example"),

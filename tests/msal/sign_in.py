@@ -66,7 +66,7 @@ def sign_in(order, credential):
         order["client_id"],
         authority=order["authority"],
         client_credential=credential,
-        # There is no list of known clouds to ask about this authority.
+        # The emulator is not in Microsoft's list of clouds.
         instance_discovery=False,
         verify=order["ca_file"],
     )

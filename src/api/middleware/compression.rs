@@ -18,8 +18,10 @@ use actix_web::{
 use moka::sync::Cache;
 use openssl::sha::sha256;
 
-use crate::api::problem::Problem;
-use crate::serve::content_coding::{Coding, MIN_BYTES};
+use crate::{
+    api::problem::Problem,
+    serve::content_coding::{Coding, MIN_BYTES},
+};
 
 /// The largest body whose compressed form is cached, in bytes. Most pages of posts are smaller.
 const MAX_CACHED_BYTES: usize = 256 * 1024;

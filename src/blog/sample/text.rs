@@ -16,14 +16,14 @@ pub(super) fn post(rng: &mut SampleRng) -> (String, String) {
     let words = Words::about(topic, rng);
     let title = words.fill(rng.pick(topic.titles));
     let middle = 2 + usize::try_from(rng.below(3)).unwrap_or(0);
-    let told = rng.some(topic.told, middle * 2);
+    let facts = rng.some(topic.facts, middle * 2);
     let thoughts = rng.some(&topics::THOUGHTS, middle);
     let mut paragraphs = vec![format!(
         "{} {}",
         words.fill(rng.pick(topic.openings)),
         words.fill(rng.pick(&topics::AIMS))
     )];
-    for (pair, thought) in told.chunks(2).zip(thoughts) {
+    for (pair, thought) in facts.chunks(2).zip(thoughts) {
         let mut sentences: Vec<String> = pair.iter().map(|sentence| words.fill(sentence)).collect();
         sentences.push(words.fill(thought));
         paragraphs.push(sentences.join(" "));

@@ -11,7 +11,7 @@ pub(super) struct Topic {
     pub places: &'static [&'static str],
     pub titles: &'static [&'static str],
     pub openings: &'static [&'static str],
-    pub told: &'static [&'static str],
+    pub facts: &'static [&'static str],
 }
 
 pub(super) const TOPICS: [Topic; 5] = [SOFTWARE, COOKING, GARDEN, TRAVEL, CRAFT];
@@ -66,7 +66,7 @@ pub(super) const SOFTWARE: Topic = Topic {
         "{friend} asked me last week how we do {subject}, and my answer took too long.",
         "Every few years I learn {subject} again from the beginning.",
     ],
-    told: &[
+    facts: &[
         "The first version took an afternoon, and the next {few} weeks went into the cases it did not cover.",
         "We measured before we changed anything, {place}, and the numbers pointed somewhere else entirely.",
         "{friend} drew the whole thing with {tool}, and half of the boxes turned out to be unnecessary.",
@@ -127,7 +127,7 @@ pub(super) const COOKING: Topic = Topic {
         "There are a hundred recipes for {subject}, and most of them disagree on the first step.",
         "It was raining, the shops were shut, and there was just enough in the house for {subject}.",
     ],
-    told: &[
+    facts: &[
         "The first try was too salty, the second was not salty enough, and the third one disappeared before I could tell.",
         "Take more time over the onions than any recipe admits.",
         "{tool} makes more of a difference than an expensive ingredient.",
@@ -186,7 +186,7 @@ pub(super) const GARDEN: Topic = Topic {
         "My neighbour {friend} knows everything about {subject} and explains it in very few words.",
         "I did not expect to write about {subject} again so soon.",
     ],
-    told: &[
+    facts: &[
         "The soil {place} is heavy, so I dug in sand and leaf mould and waited.",
         "For {few} weeks nothing happened at all, and then everything did at once.",
         "I bought {tool} second-hand and have not regretted it for a day.",
@@ -242,7 +242,7 @@ pub(super) const TRAVEL: Topic = Topic {
         "Nobody at the station believed that {subject} was still running.",
         "The guide book gives {subject} half a page, which is not enough.",
     ],
-    told: &[
+    facts: &[
         "The best thing I carried was {tool}; the worst was a second pair of shoes.",
         "We missed a connection and were given tea by a man who repairs clocks.",
         "Everything closes between one and four, and by the second day that seems sensible.",
@@ -300,7 +300,7 @@ pub(super) const CRAFT: Topic = Topic {
         "If you had told me that {subject} would take over my weekends, I would have laughed.",
         "It is {few} months since my first lesson in {subject}, and this is what I wish somebody had told me.",
     ],
-    told: &[
+    facts: &[
         "You need far less than the shops suggest: {tool} and a lot of patience go a long way.",
         "My first piece leans to the left, and it still stands on the shelf.",
         "Practise {few} minutes every day rather than an hour on Sunday.",

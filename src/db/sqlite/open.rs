@@ -5,7 +5,7 @@ use std::{fmt::Display, time::Duration};
 
 use diesel::{Connection as _, connection::SimpleConnection, sqlite::SqliteConnection};
 
-use super::{busy_retry, file::DatabaseFile, path, searches};
+use super::{busy_retry, file::DatabaseFile, path, search_stop};
 use crate::db::DbError;
 
 /// The memory-mapped file saves a fifth of the CPU time of reads. Unlike a page cache, all connections share it, so
@@ -46,7 +46,7 @@ fn connect(file: &DatabaseFile, pragmas: &str) -> Result<SqliteConnection, DbErr
     busy_retry::retry(LOCK_TIMEOUT, || connection.batch_execute(FOR_ALL))
         .and_then(|()| busy_retry::retry(LOCK_TIMEOUT, || connection.batch_execute(pragmas)))
         .and_then(|()| busy_retry::retry(LOCK_TIMEOUT, || connection.batch_execute(FIRST_READ)))
-        .and_then(|()| searches::register(&mut connection, None))
+        .and_then(|()| search_stop::register(&mut connection, None))
         .map_err(|reason| error(&reason))?;
     // Again: the file may have been replaced since the first check.
     file.check()?;

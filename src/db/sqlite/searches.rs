@@ -1,11 +1,10 @@
-//! Searches, in a lane of their own: a few at the same time, a few more that wait, the rest turned away.
+//! Searches, in a separate lane: a few run at the same time, a few more wait, and the rest are rejected.
 //!
-//! A search may take a hundred milliseconds of CPU, so it runs on a thread that yields to all others, and it stops when
-//! its client has gone or its time is over: the query calls `search_goes_on` for each post that matches, and that fails
-//! then. A search that waits for its turn goes with its request and never runs.
+//! A search may take a hundred milliseconds of CPU time, so it runs on a thread with a lower priority than all others.
+//! It stops when its client has gone or its time is over: see [`super::search_stop`]. A search whose client goes while
+//! it waits never runs.
 
 use std::{
-    fmt,
     panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
@@ -16,35 +15,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::{
-    QueryResult,
-    serialize::{self, IsNull, Output, ToSql},
-    sql_types::Bool,
-    sqlite::{Sqlite, SqliteConnection},
-};
+use diesel::sqlite::SqliteConnection;
 use parking_lot::Mutex;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, oneshot},
     time,
 };
 
-use super::{file::DatabaseFile, open};
+use super::{
+    file::DatabaseFile,
+    open,
+    search_stop::{CurrentSearch, StopOnDrop, StopSignal, register},
+};
 use crate::{
     config::DatabaseSettings,
-    db::{Connection, DbError, deadline},
+    db::{
+        Connection, DbError, WorkError, WorkValue, deadline,
+        lane::{Lane, NoTurn},
+        work::WorkOnce,
+    },
 };
 
-/// How far the threads of searches stand behind those that serve; 19 is the farthest.
+/// How much lower the priority of search threads is than that of serving threads; 19 is the lowest priority.
 const NICENESS: i32 = 10;
 
 /// The searches of one database.
 pub(super) struct Searches {
     file: Arc<DatabaseFile>,
-    /// For those that run, and for those and the ones that wait.
-    turns: Arc<Semaphore>,
-    places: Arc<Semaphore>,
+    lane: Lane,
     at_once: usize,
-    time: Duration,
+    deadline: Duration,
     /// `None` until the first search, and once closed.
     threads: Mutex<Option<Threads>>,
     is_closed: Arc<AtomicBool>,
@@ -57,40 +57,14 @@ struct Threads {
 
 type Job = Box<dyn FnOnce(&mut SearchConnection) + Send>;
 
-/// When a search must stop.
-pub(super) struct Stop {
-    is_abandoned: AtomicBool,
-    /// The whole database.
-    is_closed: Arc<AtomicBool>,
-    ends: Instant,
-}
-
-impl Stop {
-    fn is_due(&self) -> bool {
-        self.is_abandoned.load(Ordering::Relaxed)
-            || self.is_closed.load(Ordering::Relaxed)
-            || Instant::now() >= self.ends
-    }
-}
-
-/// Lets a search stop when its request is dropped.
-struct StopWithRequest(Arc<Stop>);
-
-impl Drop for StopWithRequest {
-    fn drop(&mut self) {
-        self.0.is_abandoned.store(true, Ordering::Relaxed);
-    }
-}
-
 impl Searches {
     pub fn new(file: Arc<DatabaseFile>, settings: &DatabaseSettings) -> Self {
         let at_once = settings.search_connections.max(1) as usize;
         Self {
             file,
-            turns: Arc::new(Semaphore::new(at_once)),
-            places: Arc::new(Semaphore::new(at_once + settings.search_queue as usize)),
+            lane: Lane::new(at_once, settings.search_queue as usize),
             at_once,
-            time: settings.search_deadline,
+            deadline: settings.search_deadline,
             threads: Mutex::default(),
             is_closed: Arc::default(),
         }
@@ -98,47 +72,39 @@ impl Searches {
 
     /// Opens the connections and starts their threads.
     pub fn prepare(&self) -> Result<(), DbError> {
-        self.threads().map(drop)
+        self.start_threads().map(drop)
     }
 
-    /// Runs `before`, then the search, when its turn comes; both within the time of a search.
+    /// Runs `before` and then the search once it has its turn, both within the deadline of a search.
     ///
     /// # Errors
-    /// [`DbError::SearchBusy`] when too many wait, [`DbError::Deadline`], or the work's own.
-    pub async fn run<T, E>(
+    /// [`DbError::SearchBusy`] when too many searches wait, [`DbError::Deadline`], or the work's own.
+    pub async fn run<T: WorkValue, E: WorkError>(
         &self,
         before: impl Future<Output = Result<(), DbError>>,
-        work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
-        let (begun, ends) = (Instant::now(), deadline::until(self.time));
+        work: impl WorkOnce<T, E>,
+    ) -> Result<T, E> {
+        let (begun, ends) = (Instant::now(), deadline::until(self.deadline));
         let late = || DbError::late_since(begun);
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| self.busy())?;
-        let turn = time::timeout_at(ends.into(), Arc::clone(&self.turns).acquire_owned()).await;
-        let turn = turn.map_err(|_| late())?.map_err(|_| DbError::Closed)?;
-        // Readers do without the newest posts.
+        let permit = self.lane.enter(ends).await.map_err(|reason| match reason {
+            NoTurn::Full => DbError::SearchBusy,
+            NoTurn::Deadline => late(),
+            NoTurn::Closed => DbError::Closed,
+        })?;
         match time::timeout_at(ends.into(), before).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => log::warn!("a search does without the newest posts: {error}"),
+            Ok(Err(error)) => log::warn!("a search does not cover the newest posts: {error}"),
             Err(_) => return Err(late().into()),
         }
-        let is_closed = Arc::clone(&self.is_closed);
-        let stop = Arc::new(Stop {
-            is_abandoned: AtomicBool::new(false),
-            is_closed,
-            ends,
-        });
-        let with_request = StopWithRequest(Arc::clone(&stop));
-        let (reply, answer) = oneshot::channel();
-        let job = job(work, Arc::clone(&stop), reply, (place, turn));
-        self.threads()?.send(job).map_err(|_| DbError::Closed)?;
-        let outcome = time::timeout_at(ends.into(), answer).await;
-        drop(with_request);
+        let signal = Arc::new(StopSignal::new(ends, Arc::clone(&self.is_closed)));
+        let stop_on_drop = StopOnDrop(Arc::clone(&signal));
+        let (send_reply, reply) = oneshot::channel();
+        let job = job(work, signal, send_reply, permit);
+        self.start_threads()?.send(job).map_err(|_| DbError::Closed)?;
+        let outcome = time::timeout_at(ends.into(), reply).await;
+        drop(stop_on_drop);
         match outcome {
-            // What it was stopped by comes as an error of the database.
+            // A search that was stopped fails with a database error.
             Ok(Ok(Err(_))) if Instant::now() >= ends => Err(late().into()),
             Ok(Ok(Err(_))) if self.is_closed.load(Ordering::Acquire) => Err(DbError::Closed.into()),
             Ok(Ok(outcome)) => outcome,
@@ -147,11 +113,10 @@ impl Searches {
         }
     }
 
-    /// Turns away whoever waits, stops what runs, and waits for the end of the threads.
+    /// Rejects waiting searches, stops running ones, and waits for the threads to end.
     pub fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
-        self.turns.close();
-        self.places.close();
+        self.lane.close();
         let threads = self.threads.lock().take();
         let Some(Threads { jobs, handles }) = threads else {
             return;
@@ -159,20 +124,13 @@ impl Searches {
         drop(jobs);
         for thread in handles {
             if thread.join().is_err() {
-                log::error!("a thread of searches ended with a panic");
+                log::error!("a search thread ended with a panic");
             }
         }
     }
 
-    fn busy(&self) -> DbError {
-        if self.is_closed.load(Ordering::Acquire) {
-            DbError::Closed
-        } else {
-            DbError::SearchBusy
-        }
-    }
-
-    fn threads(&self) -> Result<mpsc::Sender<Job>, DbError> {
+    /// Starts the threads unless they run already; returns the way to them.
+    fn start_threads(&self) -> Result<mpsc::Sender<Job>, DbError> {
         let mut threads = self.threads.lock();
         if let Some(Threads { jobs, .. }) = &*threads {
             return Ok(jobs.clone());
@@ -188,7 +146,7 @@ impl Searches {
             let thread = thread::Builder::new()
                 .name(format!("sqlite-search-{number}"))
                 .spawn(move || {
-                    yield_to_others();
+                    lower_priority();
                     while let Some(job) = next(&queue) {
                         job(&mut connection);
                     }
@@ -208,23 +166,19 @@ fn next(queue: &Mutex<mpsc::Receiver<Job>>) -> Option<Job> {
     queue.lock().recv().ok()
 }
 
-fn job<T, E>(
-    work: impl FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static,
-    stop: Arc<Stop>,
+fn job<T: WorkValue, E: WorkError>(
+    work: impl WorkOnce<T, E>,
+    signal: Arc<StopSignal>,
     reply: oneshot::Sender<Result<T, E>>,
-    places: (OwnedSemaphorePermit, OwnedSemaphorePermit),
-) -> Job
-where
-    T: Send + 'static,
-    E: From<DbError> + Send + 'static,
-{
+    permit: OwnedSemaphorePermit,
+) -> Job {
     Box::new(move |connection| {
-        if !stop.is_due() {
-            // Nobody waits for the answer of one that was stopped.
-            let _ = reply.send(connection.run(stop, work));
+        if !signal.is_set() {
+            // The receiver of a stopped search is gone.
+            let _ = reply.send(connection.run(signal, work));
         }
-        // Only now does the next one begin.
-        drop(places);
+        // The next search begins only now.
+        drop(permit);
     })
 }
 
@@ -233,7 +187,7 @@ struct SearchConnection {
     file: Arc<DatabaseFile>,
     /// `None` after a panic.
     connection: Option<SqliteConnection>,
-    current: Arc<Mutex<Option<Arc<Stop>>>>,
+    current: CurrentSearch,
 }
 
 impl SearchConnection {
@@ -260,15 +214,15 @@ impl SearchConnection {
 
     fn run<T, E: From<DbError>>(
         &mut self,
-        stop: Arc<Stop>,
+        signal: Arc<StopSignal>,
         work: impl FnOnce(&mut Connection<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let current = Arc::clone(&self.current);
-        let set = |stop| *current.lock() = stop;
+        let set_current = |signal| *current.lock() = signal;
         let connection = self.connection()?;
-        set(Some(stop));
+        set_current(Some(signal));
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| work(&mut Connection::Sqlite(connection))));
-        set(None);
+        set_current(None);
         outcome.unwrap_or_else(|_| {
             self.connection = None;
             Err(DbError::Panicked.into())
@@ -276,57 +230,16 @@ impl SearchConnection {
     }
 }
 
-diesel::define_sql_function! {
-    /// Whether the search that runs on this connection is still wanted; fails when it is not. Takes the id of a post so
-    /// that SQLite asks for each.
-    fn search_goes_on(post_id: diesel::sql_types::BigInt) -> Bool;
-}
-
-/// Defines `search_goes_on` on a connection; without a search that can be stopped it is always true.
-pub(super) fn register(
-    connection: &mut SqliteConnection,
-    current: Option<Arc<Mutex<Option<Arc<Stop>>>>>,
-) -> QueryResult<()> {
-    // A panic leaves nothing half changed behind this lock: it holds one pointer.
-    let current = AssertUnwindSafe(current);
-    search_goes_on_utils::register_nondeterministic_impl(connection, move |_: i64| {
-        let current = (*current).as_ref().map(|current| current.lock());
-        let is_due = current.is_some_and(|current| current.as_ref().is_some_and(|stop| stop.is_due()));
-        GoesOn { is_due }
-    })
-}
-
-/// True, or an error that ends the statement.
-struct GoesOn {
-    is_due: bool,
-}
-
-impl fmt::Debug for GoesOn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_due { "stops" } else { "goes on" })
-    }
-}
-
-impl ToSql<Bool, Sqlite> for GoesOn {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
-        if self.is_due {
-            return Err("the search is no longer wanted".into());
-        }
-        out.set_value(1_i32);
-        Ok(IsNull::No)
-    }
-}
-
-/// Lets every other thread of the machine go first.
+/// Gives all other threads of the machine precedence over this one.
 #[cfg(target_os = "linux")]
-fn yield_to_others() {
-    // On Linux each thread has a priority of its own.
+fn lower_priority() {
+    // On Linux, priorities belong to threads.
     if let Err(reason) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
         log::debug!("searches run at the priority of requests: {reason}");
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn yield_to_others() {
+fn lower_priority() {
     let _ = NICENESS;
 }

@@ -35,7 +35,7 @@ use crate::{
     db::{Connection, DbError, WorkError, WorkValue, failure::Failure, work::WorkOnce},
 };
 
-/// The name under which `/health` reports the thread.
+/// The name of the thread, in the log.
 const WRITER_THREAD: &str = "sqlite-writer";
 
 /// Most writes in one transaction: with more, the writes wait longer than the saved disk syncs are worth.

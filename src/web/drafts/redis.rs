@@ -6,23 +6,23 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{MAX_BYTES, MAX_BYTES_OF_AUTHOR, MAX_OF_AUTHOR, Typed};
+use super::limits::{MAX_BYTES, MAX_BYTES_PER_AUTHOR, MAX_DRAFTS_PER_AUTHOR};
 use crate::web::{
-    csrf::TEXT_FORM_BYTES,
+    post_input::{MAX_FORM_BYTES, PostInput},
     session::UserKey,
-    storage::redis::{Kind, Name, RedisStore, StoreError},
+    storage::redis::{RecordKind, RecordName, RedisStore, StoreError},
 };
 
-const DRAFT: Kind = Kind("draft");
-const OF_AUTHOR: Kind = Kind("drafts-of-author");
-const OF_ALL: Kind = Kind("drafts");
+const DRAFT: RecordKind = RecordKind("draft");
+const OF_AUTHOR: RecordKind = RecordKind("drafts-of-author");
+const OF_ALL: RecordKind = RecordKind("drafts");
 
 /// Bytes for which a list has one entry.
 const BYTES_PER_ENTRY: usize = 16 * 1024;
-/// Room for what a record holds beside what was typed.
+/// Room for what a record holds beside what was input.
 const BESIDE: usize = 64 * 1024;
 /// Most entries of one draft: no form is longer, and JSON has at most six bytes for one, `\u0001`.
-const MAX_ENTRIES: usize = 6 * (TEXT_FORM_BYTES + BESIDE) / BYTES_PER_ENTRY + 2;
+const MAX_ENTRIES: usize = 6 * (MAX_FORM_BYTES + BESIDE) / BYTES_PER_ENTRY + 2;
 
 /// In one Redis.
 pub struct RedisDrafts {
@@ -32,8 +32,8 @@ pub struct RedisDrafts {
 
 /// One of the two lists, and what may be in it.
 struct List {
-    kind: Kind,
-    name: Name,
+    kind: RecordKind,
+    name: RecordName,
     max_entries: usize,
     max_drafts: usize,
 }
@@ -43,10 +43,10 @@ impl RedisDrafts {
         Self { redis, life }
     }
 
-    pub fn keep(&self, author: UserKey, path: &str, typed: &Typed) -> Result<(), StoreError> {
+    pub fn save(&self, author: UserKey, path: &str, input: &PostInput) -> Result<(), StoreError> {
         let name = name(author, path);
         // Texts are always JSON.
-        let json = serde_json::to_vec(typed).unwrap_or_default();
+        let json = serde_json::to_vec(input).unwrap_or_default();
         self.redis.put(DRAFT, &name, &json, self.life)?;
         let entries = entries_for(&name, json.len());
         let lists = lists(author);
@@ -61,12 +61,12 @@ impl RedisDrafts {
         Ok(())
     }
 
-    pub fn find(&self, author: UserKey, path: &str) -> Result<Option<Typed>, StoreError> {
-        let json = self.redis.look(DRAFT, &name(author, path))?;
+    pub fn find(&self, author: UserKey, path: &str) -> Result<Option<PostInput>, StoreError> {
+        let json = self.redis.get(DRAFT, &name(author, path))?;
         Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
     }
 
-    pub fn forget(&self, author: UserKey, path: &str) -> Result<(), StoreError> {
+    pub fn delete(&self, author: UserKey, path: &str) -> Result<(), StoreError> {
         let name = name(author, path);
         self.redis.remove(DRAFT, &name)?;
         lists(author)
@@ -76,9 +76,9 @@ impl RedisDrafts {
 
     /// Removes the oldest drafts of `list` until the rest fits, but never `kept`. Of an author whose draft another one's list
     /// pushes out, the entries in their own list end by themselves.
-    fn make_room(&self, list: &List, lists: &[List], kept: &Name) -> Result<(), StoreError> {
+    fn make_room(&self, list: &List, lists: &[List], kept: &RecordName) -> Result<(), StoreError> {
         let members = self.redis.members(list.kind, &list.name)?;
-        let draft_of = |entry: &Name| entry.as_str().split('#').next().unwrap_or_default().to_owned();
+        let draft_of = |entry: &RecordName| entry.as_str().split('#').next().unwrap_or_default().to_owned();
         let mut drafts = Vec::new();
         let mut seen = BTreeSet::new();
         for draft in members.iter().map(draft_of) {
@@ -93,7 +93,7 @@ impl RedisDrafts {
             }
             entries_left -= members.iter().filter(|entry| draft_of(entry) == draft).count();
             drafts_left -= 1;
-            let name = Name::from_digest(draft);
+            let name = RecordName::from_digest(draft);
             self.redis.remove(DRAFT, &name)?;
             for list in lists {
                 self.redis.unlist(list.kind, &list.name, &entries_of(&name))?;
@@ -103,8 +103,8 @@ impl RedisDrafts {
     }
 }
 
-fn name(author: UserKey, path: &str) -> Name {
-    Name::of(&format!("{} {} {path}", author.tenant_id, author.object_id))
+fn name(author: UserKey, path: &str) -> RecordName {
+    RecordName::of(&format!("{} {} {path}", author.tenant_id, author.object_id))
 }
 
 fn lists(author: UserKey) -> [List; 2] {
@@ -112,12 +112,12 @@ fn lists(author: UserKey) -> [List; 2] {
         List {
             kind: OF_AUTHOR,
             name: author.name(),
-            max_entries: MAX_BYTES_OF_AUTHOR / BYTES_PER_ENTRY,
-            max_drafts: MAX_OF_AUTHOR,
+            max_entries: MAX_BYTES_PER_AUTHOR / BYTES_PER_ENTRY,
+            max_drafts: MAX_DRAFTS_PER_AUTHOR,
         },
         List {
             kind: OF_ALL,
-            name: Name::of(""),
+            name: RecordName::of(""),
             max_entries: MAX_BYTES / BYTES_PER_ENTRY,
             max_drafts: usize::MAX,
         },
@@ -125,16 +125,16 @@ fn lists(author: UserKey) -> [List; 2] {
 }
 
 /// The entries that a draft may have.
-fn entries(name: &Name) -> impl Iterator<Item = String> {
+fn entries(name: &RecordName) -> impl Iterator<Item = String> {
     (0..MAX_ENTRIES).map(move |n| format!("{}#{n}", name.as_str()))
 }
 
-fn entries_of(name: &Name) -> Vec<String> {
+fn entries_of(name: &RecordName) -> Vec<String> {
     entries(name).collect()
 }
 
 /// The entries of a draft with so many bytes.
-fn entries_for(name: &Name, bytes: usize) -> Vec<String> {
+fn entries_for(name: &RecordName, bytes: usize) -> Vec<String> {
     entries(name).take(bytes / BYTES_PER_ENTRY + 1).collect()
 }
 
@@ -144,13 +144,13 @@ mod tests {
 
     #[test]
     fn the_longest_draft_counts_with_all_its_bytes() {
-        let name = Name::of("a draft");
-        let typed = Typed {
-            content: "\u{1}".repeat(TEXT_FORM_BYTES),
-            ..Typed::default()
+        let name = RecordName::of("a draft");
+        let input = PostInput {
+            content: "\u{1}".repeat(MAX_FORM_BYTES),
+            ..PostInput::default()
         };
-        let bytes = serde_json::to_vec(&typed).unwrap().len();
-        assert!(bytes > 6 * TEXT_FORM_BYTES);
+        let bytes = serde_json::to_vec(&input).unwrap().len();
+        assert!(bytes > 6 * MAX_FORM_BYTES);
         assert_eq!(entries_for(&name, bytes).len(), bytes / BYTES_PER_ENTRY + 1);
     }
 }

@@ -16,10 +16,12 @@ use moka::{
     sync::Cache,
 };
 
-use super::{EndOfLife, Lifetime, Started, State};
+use super::{revocations::RevocationList, state::State};
 use crate::web::{
-    session::{ACCOUNT, Account, ProviderSession, Ticket, UserKey},
-    session_store::revocations::SignOuts,
+    session::{
+        ACCOUNT, Account, ProviderSession, Ticket, UserKey,
+        lifetime::{Lifetime, SessionExpiry, Started},
+    },
     token_store::TokenStore,
 };
 
@@ -40,7 +42,7 @@ pub struct MemorySessions {
     per_user: usize,
     /// Counts uses, to tell which was first.
     uses: Arc<AtomicU64>,
-    sign_outs: SignOuts,
+    revocations: RevocationList,
 }
 
 /// The signed-in sessions that something has. Some may have ended.
@@ -68,7 +70,7 @@ impl MemorySessions {
         per_user: usize,
         lifetime: Lifetime,
         tokens: Option<&Arc<dyn TokenStore>>,
-        sign_outs: &SignOuts,
+        revocations: &RevocationList,
     ) -> Self {
         Self {
             anonymous: cache(max_sessions, lifetime, None),
@@ -77,7 +79,7 @@ impl MemorySessions {
             of_provider_session: index(max_sessions, lifetime),
             per_user,
             uses: Arc::default(),
-            sign_outs: sign_outs.clone(),
+            revocations: revocations.clone(),
         }
     }
 
@@ -85,12 +87,12 @@ impl MemorySessions {
     pub fn load(&self, id: &str) -> Option<State> {
         let record = self.signed_in.get(id).or_else(|| self.anonymous.get(id))?;
         // In memory, as these sessions are: it cannot fail.
-        let has_ended = Account::in_state(&record.state).is_some_and(|account| {
-            self.sign_outs
-                .has_ended(account.user(), account.signed_in_at, None)
+        let is_revoked = Account::in_state(&record.state).is_some_and(|account| {
+            self.revocations
+                .is_revoked(account.user(), account.signed_in_at, None)
                 .unwrap_or_default()
         });
-        if has_ended {
+        if is_revoked {
             self.delete(id);
             return None;
         }
@@ -123,9 +125,9 @@ impl MemorySessions {
             },
         );
         let Some(account) = account else { return };
-        self.enlist(&self.of_user, account.user(), &member, self.per_user);
+        self.add_member(&self.of_user, account.user(), &member, self.per_user);
         if let Some(session) = account.provider_session() {
-            self.enlist(&self.of_provider_session, session, &member, usize::MAX);
+            self.add_member(&self.of_provider_session, session, &member, usize::MAX);
         }
     }
 
@@ -169,7 +171,7 @@ impl MemorySessions {
     }
 
     /// Adds a session to those that something has, and ends the least recently used of them beyond `most`.
-    fn enlist<K: Hash + Eq + Send + Sync + 'static>(&self, index: &Index<K>, key: K, new: &Member, most: usize) {
+    fn add_member<K: Hash + Eq + Send + Sync + 'static>(&self, index: &Index<K>, key: K, new: &Member, most: usize) {
         index.entry(key).and_upsert_with(|found| {
             let before = found.map(moka::Entry::into_value).unwrap_or_default();
             let mut alive: Vec<_> = before
@@ -212,7 +214,7 @@ fn cache(max_sessions: u64, lifetime: Lifetime, tokens: Option<&Arc<dyn TokenSto
         .max_capacity(max_sessions)
         .weigher(|_, record: &Record| weight(&record.state))
         .eviction_policy(EvictionPolicy::lru())
-        .expire_after(EndOfLife(lifetime))
+        .expire_after(SessionExpiry(lifetime))
         .build()
 }
 
@@ -237,7 +239,7 @@ mod tests {
     use super::*;
     use crate::{
         entra::IdTokenClaims,
-        web::token_store::{Kept, MemoryTokens},
+        web::token_store::{MemoryTokens, store::StoredTokens},
     };
 
     const HOUR: Duration = Duration::from_hours(1);
@@ -249,7 +251,7 @@ mod tests {
             PER_USER,
             Lifetime { idle: HOUR, max },
             None,
-            &SignOuts::new(HOUR, None),
+            &RevocationList::new(HOUR, None),
         )
     }
 
@@ -307,7 +309,7 @@ mod tests {
             tenant_id: Uuid::nil(),
             object_id: Uuid::from_u128(1),
         };
-        store.sign_outs.end_everywhere(user).unwrap();
+        store.revocations.revoke_user(user).unwrap();
         store.save("late", before);
         store.save("other", signed_in(2, "y"));
         assert!(store.load("late").is_none() && !store.signed_in.contains_key("late"));
@@ -340,12 +342,12 @@ mod tests {
     fn beyond_the_limit_of_a_user_the_least_recently_used_session_ends_and_its_tokens_with_it() {
         let lifetime = Lifetime { idle: HOUR, max: HOUR };
         let tokens: Arc<dyn TokenStore> = Arc::new(MemoryTokens::new(100, lifetime));
-        let store = MemorySessions::new(100, 3, lifetime, Some(&tokens), &SignOuts::new(HOUR, None));
+        let store = MemorySessions::new(100, 3, lifetime, Some(&tokens), &RevocationList::new(HOUR, None));
         let sign_in = |id: &str, user| {
             let state = signed_in(user, "x");
             let ticket = Account::in_state(&state).unwrap().ticket;
             let now = chrono::Utc::now();
-            let kept = Kept {
+            let kept = StoredTokens {
                 access_token: "token".into(),
                 expires_at: now,
                 refresh_token: None,
@@ -376,13 +378,13 @@ mod tests {
     fn sessions_without_room_take_their_tokens_along() {
         let lifetime = Lifetime { idle: HOUR, max: HOUR };
         let tokens: Arc<dyn TokenStore> = Arc::new(MemoryTokens::new(100, lifetime));
-        let store = MemorySessions::new(5, 3, lifetime, Some(&tokens), &SignOuts::new(HOUR, None));
+        let store = MemorySessions::new(5, 3, lifetime, Some(&tokens), &RevocationList::new(HOUR, None));
         let tickets: Vec<_> = (0..20)
             .map(|user| {
                 let state = signed_in(user, "x");
                 let ticket = Account::in_state(&state).unwrap().ticket;
                 let now = chrono::Utc::now();
-                let kept = Kept {
+                let kept = StoredTokens {
                     access_token: "token".into(),
                     expires_at: now,
                     refresh_token: None,
@@ -411,7 +413,7 @@ mod tests {
             idle: Duration::from_mins(1),
             max: Duration::from_secs(100),
         };
-        let (start, end) = (Instant::now(), EndOfLife(lifetime));
+        let (start, end) = (Instant::now(), SessionExpiry(lifetime));
         let record = Record {
             state: Arc::default(),
             started: start,
@@ -444,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_has_ended_is_not_brought_back_by_a_late_write() {
+    fn a_session_that_is_revoked_is_not_brought_back_by_a_late_write() {
         let store = store(10, HOUR);
         store.save("id", state(ACCOUNT, "1"));
         assert!(store.delete("id") && !store.delete("id"));

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Lifetime, State};
+use super::{revocations::RevocationList, state::State};
 use crate::web::{
-    session::{Account, ProviderSession, Ticket, UserKey},
-    session_store::revocations::SignOuts,
-    storage::redis::{Kind, Name, RedisStore, StoreError},
+    session::{Account, ProviderSession, Ticket, UserKey, lifetime::Lifetime},
+    storage::{
+        RedisStore, StoreError,
+        redis::{RecordKind, RecordName},
+    },
     token_store::TokenStore,
 };
 
-const SESSION: Kind = Kind("session");
-const OF_USER: Kind = Kind("sessions-of-user");
-const OF_PROVIDER_SESSION: Kind = Kind("sessions-of-provider-session");
+const SESSION: RecordKind = RecordKind("session");
+const OF_USER: RecordKind = RecordKind("sessions-of-user");
+const OF_PROVIDER_SESSION: RecordKind = RecordKind("sessions-of-provider-session");
 
 /// Entry of a session's state that says when it began, for its longest time.
 const STARTED: &str = "started_at";
@@ -28,14 +30,14 @@ pub struct RedisSessions {
     /// Most sessions of one user; beyond that the least recently used of the user's own ends.
     pub(super) per_user: usize,
     pub(super) tokens: Arc<dyn TokenStore>,
-    pub(super) sign_outs: SignOuts,
+    pub(super) revocations: RevocationList,
 }
 
 impl RedisSessions {
     /// Reading counts as use. A record alone is not enough: somebody may have put back one that has ended.
     pub fn load(&self, id: &str) -> Result<Option<State>, StoreError> {
-        let name = Name::of(id);
-        let Some(json) = self.redis.get(SESSION, &name, self.lifetime.idle)? else {
+        let name = RecordName::of(id);
+        let Some(json) = self.redis.get_and_extend(SESSION, &name, self.lifetime.idle)? else {
             return Ok(None);
         };
         let state = serde_json::from_slice::<State>(&json)
@@ -43,8 +45,8 @@ impl RedisSessions {
             .filter(|state| self.is_young(state));
         let has_ended = match state.as_ref().and_then(Account::in_state) {
             Some(account) => self
-                .sign_outs
-                .has_ended(account.user(), account.signed_in_at, Some(&name))?,
+                .revocations
+                .is_revoked(account.user(), account.signed_in_at, Some(&name))?,
             None => state.is_none(),
         };
         if has_ended {
@@ -56,7 +58,7 @@ impl RedisSessions {
     /// A new session.
     pub fn save(&self, id: &str, mut state: State) -> Result<(), StoreError> {
         state.insert(STARTED.to_owned(), Utc::now().to_rfc3339());
-        let name = Name::of(id);
+        let name = RecordName::of(id);
         self.redis.put(SESSION, &name, &json(&state), self.lifetime.idle)?;
         let Some(account) = Account::in_state(&state) else {
             return Ok(());
@@ -73,12 +75,12 @@ impl RedisSessions {
     /// Only of a session that is still there; `false` of another.
     pub fn update(&self, id: &str, state: &State) -> Result<bool, StoreError> {
         self.redis
-            .replace(SESSION, &Name::of(id), &json(state), self.lifetime.idle)
+            .replace(SESSION, &RecordName::of(id), &json(state), self.lifetime.idle)
     }
 
     /// `false` of a session that was not there.
     pub fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        self.end(&Name::of(id)).map(|(was_there, _)| was_there)
+        self.end(&RecordName::of(id)).map(|(was_there, _)| was_there)
     }
 
     /// Ends every session that belongs to a session at the provider, and gives the tickets of their sign-ins.
@@ -95,7 +97,7 @@ impl RedisSessions {
         self.redis.ping()
     }
 
-    fn end_all(&self, kind: Kind, list: &Name) -> Result<Vec<Ticket>, StoreError> {
+    fn end_all(&self, kind: RecordKind, list: &RecordName) -> Result<Vec<Ticket>, StoreError> {
         let mut tickets = Vec::new();
         for name in self.redis.members(kind, list)? {
             tickets.extend(self.end(&name)?.1);
@@ -106,13 +108,13 @@ impl RedisSessions {
     }
 
     /// Ends the session whose record has this name, and takes its tokens away: whether it was there, and the ticket of its sign-in.
-    fn end(&self, name: &Name) -> Result<(bool, Option<Ticket>), StoreError> {
-        let json = self.redis.look(SESSION, name)?;
+    fn end(&self, name: &RecordName) -> Result<(bool, Option<Ticket>), StoreError> {
+        let json = self.redis.get(SESSION, name)?;
         let state = json.and_then(|json| serde_json::from_slice::<State>(&json).ok());
         let account = state.as_ref().and_then(Account::in_state);
         if let Some(account) = &account {
             // Before the record is gone, so that it cannot come back even if Redis fails in between.
-            self.sign_outs.end(account.user(), name)?;
+            self.revocations.revoke_session(account.user(), name)?;
             // Nobody finds them once the record is gone, which alone names the ticket.
             self.tokens.remove(&account.ticket)?;
             self.redis.strike(OF_USER, &account.user().name(), name)?;
@@ -122,7 +124,7 @@ impl RedisSessions {
     }
 
     /// Ends the user's least recently used sessions when there are too many, but never `newest`.
-    fn make_room(&self, user: UserKey, newest: &Name) -> Result<(), StoreError> {
+    fn make_room(&self, user: UserKey, newest: &RecordName) -> Result<(), StoreError> {
         let list = user.name();
         let members = self.redis.members(OF_USER, &list)?;
         if members.len() <= self.per_user {
@@ -155,8 +157,8 @@ impl RedisSessions {
     }
 }
 
-fn of_provider(ProviderSession { issuer, sid }: &ProviderSession) -> Name {
-    Name::of(&format!("{issuer} {sid}"))
+fn of_provider(ProviderSession { issuer, sid }: &ProviderSession) -> RecordName {
+    RecordName::of(&format!("{issuer} {sid}"))
 }
 
 fn json(state: &State) -> Vec<u8> {

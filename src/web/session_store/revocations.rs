@@ -16,10 +16,13 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use crate::web::{
     form_seal,
     session::UserKey,
-    storage::redis::{Kind, Name, RedisStore, StoreError},
+    storage::{
+        RedisStore, StoreError,
+        redis::{RecordKind, RecordName},
+    },
 };
 
-const SIGNED_OUT: Kind = Kind("signed-out");
+const SIGNED_OUT: RecordKind = RecordKind("signed-out");
 /// The entry of a user's list that stands for all sign-ins until its time.
 const EVERYWHERE: &str = "*";
 /// Most entries of one user; the oldest goes first.
@@ -31,14 +34,14 @@ const SLACK: Duration = Duration::from_hours(1);
 
 /// A clone is another handle to the same list.
 #[derive(Clone)]
-pub struct SignOuts {
+pub struct RevocationList {
     redis: Option<RedisStore>,
     everywhere: Cache<UserKey, DateTime<Utc>>,
-    sessions: Cache<Name, ()>,
+    sessions: Cache<RecordName, ()>,
     life: Duration,
 }
 
-impl SignOuts {
+impl RevocationList {
     /// Sessions live for `session_max` at most.
     pub fn new(session_max: Duration, redis: Option<RedisStore>) -> Self {
         let life = session_max.max(form_seal::LIFETIME.to_std().unwrap_or_default()) + SLACK;
@@ -63,10 +66,10 @@ impl SignOuts {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn end_everywhere(&self, user: UserKey) -> Result<(), StoreError> {
+    pub fn revoke_user(&self, user: UserKey) -> Result<(), StoreError> {
         // Redis keeps milliseconds; rounded up, so that a sign-in of this very moment ends, too.
         let now = Utc::now().timestamp_millis().saturating_add(1);
-        self.remember(user, now);
+        self.cache_user(user, now);
         match &self.redis {
             Some(redis) => redis.note(SIGNED_OUT, &user.name(), EVERYWHERE, now, self.life, MAX_OF_USER),
             None => Ok(()),
@@ -77,7 +80,7 @@ impl SignOuts {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn end(&self, user: UserKey, session: &Name) -> Result<(), StoreError> {
+    pub fn revoke_session(&self, user: UserKey, session: &RecordName) -> Result<(), StoreError> {
         self.sessions.insert(session.clone(), ());
         let now = Utc::now().timestamp_millis();
         match &self.redis {
@@ -90,23 +93,23 @@ impl SignOuts {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn has_ended(
+    pub fn is_revoked(
         &self,
         user: UserKey,
         signed_in_at: DateTime<Utc>,
-        session: Option<&Name>,
+        session: Option<&RecordName>,
     ) -> Result<bool, StoreError> {
-        if let (Some(redis), false) = (&self.redis, self.is_remembered(user, signed_in_at, session)) {
-            let name = session.map_or("", Name::as_str);
+        if let (Some(redis), false) = (&self.redis, self.is_cached(user, signed_in_at, session)) {
+            let name = session.map_or("", RecordName::as_str);
             let [everywhere, ended] = redis.noted(SIGNED_OUT, &user.name(), [EVERYWHERE, name])?;
             if let Some(millis) = everywhere {
-                self.remember(user, millis);
+                self.cache_user(user, millis);
             }
             if let (Some(_), Some(session)) = (ended, session) {
                 self.sessions.insert(session.clone(), ());
             }
         }
-        Ok(self.is_remembered(user, signed_in_at, session))
+        Ok(self.is_cached(user, signed_in_at, session))
     }
 
     /// The time that a sign-in of `user` which succeeds now must have, so that no earlier *sign out everywhere* ends it, by whichever
@@ -114,9 +117,9 @@ impl SignOuts {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn time_of_sign_in(&self, user: UserKey) -> Result<DateTime<Utc>, StoreError> {
+    pub fn sign_in_time(&self, user: UserKey) -> Result<DateTime<Utc>, StoreError> {
         let now = Utc::now();
-        self.has_ended(user, now, None)?;
+        self.is_revoked(user, now, None)?;
         let earliest = self
             .everywhere
             .get(&user)
@@ -124,13 +127,13 @@ impl SignOuts {
         Ok(earliest.map_or(now, |earliest| earliest.max(now)))
     }
 
-    fn is_remembered(&self, user: UserKey, signed_in_at: DateTime<Utc>, session: Option<&Name>) -> bool {
+    fn is_cached(&self, user: UserKey, signed_in_at: DateTime<Utc>, session: Option<&RecordName>) -> bool {
         self.everywhere.get(&user).is_some_and(|ended| signed_in_at <= ended)
             || session.is_some_and(|session| self.sessions.contains_key(session))
     }
 
     /// Never an earlier time in place of a later one.
-    fn remember(&self, user: UserKey, millis: i64) {
+    fn cache_user(&self, user: UserKey, millis: i64) {
         let Some(time) = DateTime::from_timestamp_millis(millis) else {
             return;
         };
@@ -148,33 +151,33 @@ mod tests {
 
     #[test]
     fn signing_out_everywhere_ends_what_was_begun_before_and_nothing_later() {
-        let sign_outs = SignOuts::new(Duration::from_hours(12), None);
+        let revocations = RevocationList::new(Duration::from_hours(12), None);
         let [alice, bob] = [1, 2].map(|n| UserKey {
             tenant_id: Uuid::nil(),
             object_id: Uuid::from_u128(n),
         });
-        let before = sign_outs.time_of_sign_in(alice).unwrap();
-        assert!(!sign_outs.has_ended(alice, before, None).unwrap());
-        sign_outs.end_everywhere(alice).unwrap();
-        assert!(sign_outs.has_ended(alice, before, None).unwrap());
-        assert!(!sign_outs.has_ended(bob, before, None).unwrap());
-        let again = sign_outs.time_of_sign_in(alice).unwrap();
+        let before = revocations.sign_in_time(alice).unwrap();
+        assert!(!revocations.is_revoked(alice, before, None).unwrap());
+        revocations.revoke_user(alice).unwrap();
+        assert!(revocations.is_revoked(alice, before, None).unwrap());
+        assert!(!revocations.is_revoked(bob, before, None).unwrap());
+        let again = revocations.sign_in_time(alice).unwrap();
         assert!(
-            !sign_outs.has_ended(alice, again, None).unwrap(),
+            !revocations.is_revoked(alice, again, None).unwrap(),
             "even within the same millisecond"
         );
     }
 
     #[test]
-    fn an_ended_session_is_remembered_by_its_name() {
-        let sign_outs = SignOuts::new(Duration::from_hours(12), None);
+    fn an_ended_session_is_cached_by_its_name() {
+        let revocations = RevocationList::new(Duration::from_hours(12), None);
         let user = UserKey {
             tenant_id: Uuid::nil(),
             object_id: Uuid::nil(),
         };
-        let [ended, other] = ["a", "b"].map(Name::of);
-        sign_outs.end(user, &ended).unwrap();
-        assert!(sign_outs.has_ended(user, Utc::now(), Some(&ended)).unwrap());
-        assert!(!sign_outs.has_ended(user, Utc::now(), Some(&other)).unwrap());
+        let [ended, other] = ["a", "b"].map(RecordName::of);
+        revocations.revoke_session(user, &ended).unwrap();
+        assert!(revocations.is_revoked(user, Utc::now(), Some(&ended)).unwrap());
+        assert!(!revocations.is_revoked(user, Utc::now(), Some(&other)).unwrap());
     }
 }

@@ -29,12 +29,9 @@ use openssl::sha::sha256;
 use zeroize::Zeroizing;
 
 use self::circuit_breaker::Breaker;
+use super::{key_ring::KeyRing, random_id::random_id};
 use crate::config::RedisSettings;
-use crate::web::{
-    blocking_pools::{Lane, LaneError},
-    session::random_id,
-    storage::key_ring::KeyRing,
-};
+use crate::web::blocking_pools::{BlockingPool, PoolError};
 
 /// Most connections at once; each is held for the time of one command.
 const MAX_CONNECTIONS: u32 = 24;
@@ -67,7 +64,7 @@ const NOTED: &str = "return {redis.call('zscore',KEYS[1],ARGV[1]),redis.call('zs
 pub struct StoreError(String);
 
 impl StoreError {
-    fn of_lane(error: LaneError) -> Self {
+    fn of_lane(error: PoolError) -> Self {
         Self(error.to_string())
     }
 
@@ -97,13 +94,13 @@ pub enum RedisSetupError {
 
 /// A kind of record.
 #[derive(Debug, Clone, Copy)]
-pub struct Kind(pub &'static str);
+pub struct RecordKind(pub &'static str);
 
 /// The name of one record of a kind: a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Name(String);
+pub struct RecordName(String);
 
-impl Name {
+impl RecordName {
     /// Of what names the record here, which must not be guessed or is of any form.
     pub fn of(text: &str) -> Self {
         Self(URL_SAFE_NO_PAD.encode(sha256(text.as_bytes())))
@@ -131,7 +128,7 @@ struct Shared {
     /// Of connections that may be used.
     generation: Arc<AtomicUsize>,
     breaker: Breaker,
-    lane: Lane,
+    lane: BlockingPool,
     /// Longest time for a command, and for all of one request.
     timeout: Duration,
     /// Who gives Redis less time than this, because a request has used up its own, learns nothing of Redis by its silence.
@@ -145,7 +142,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// When the settings cannot be used.
-    pub fn of(settings: &RedisSettings, keys: &KeyRing) -> Result<Option<Self>, RedisSetupError> {
+    pub fn from_settings(settings: &RedisSettings, keys: &KeyRing) -> Result<Option<Self>, RedisSetupError> {
         let generation = Arc::default();
         let pool = |size| -> Result<_, RedisSetupError> {
             let Some(manager) = Manager::of(settings, &generation)? else {
@@ -164,7 +161,7 @@ impl RedisStore {
         let (Some(pool), Some(for_probes)) = (pool(MAX_CONNECTIONS)?, pool(1)?) else {
             return Ok(None);
         };
-        let lane = Lane::new("Redis", THREADS, settings.timeout).map_err(RedisSetupError::Threads)?;
+        let lane = BlockingPool::new("Redis", THREADS, settings.timeout).map_err(RedisSetupError::Threads)?;
         let (keys, prefix, timeout) = (keys.clone(), settings.key_prefix.clone(), settings.timeout);
         let (breaker, fair) = (Breaker::default(), timeout / 4);
         Ok(Some(Self(Arc::new(Shared {
@@ -185,7 +182,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// When the time is over, or too many others wait.
-    pub async fn off_thread<T: Send + 'static>(
+    pub async fn run_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -207,7 +204,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn put(&self, kind: Kind, name: &Name, plain: &[u8], life: Duration) -> Result<(), StoreError> {
+    pub fn put(&self, kind: RecordKind, name: &RecordName, plain: &[u8], life: Duration) -> Result<(), StoreError> {
         let sealed = self.seal(kind, name, plain)?;
         self.run(|redis| {
             cmd("SET")
@@ -223,7 +220,13 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn replace(&self, kind: Kind, name: &Name, plain: &[u8], life: Duration) -> Result<bool, StoreError> {
+    pub fn replace(
+        &self,
+        kind: RecordKind,
+        name: &RecordName,
+        plain: &[u8],
+        life: Duration,
+    ) -> Result<bool, StoreError> {
         let sealed = self.seal(kind, name, plain)?;
         let key = self.key(kind, name);
         let replaced: Option<String> = self.run(|redis| {
@@ -242,7 +245,12 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn get(&self, kind: Kind, name: &Name, life: Duration) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+    pub fn get_and_extend(
+        &self,
+        kind: RecordKind,
+        name: &RecordName,
+        life: Duration,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let key = self.key(kind, name);
         let sealed: Option<Vec<u8>> = self.run(|redis| eval(GET, &key).arg(millis(life)).query(redis))?;
         Ok(sealed.and_then(|sealed| self.open(kind, name, &sealed)))
@@ -252,7 +260,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn look(&self, kind: Kind, name: &Name) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+    pub fn get(&self, kind: RecordKind, name: &RecordName) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let sealed: Option<Vec<u8>> = self.run(|redis| redis.get(self.key(kind, name)))?;
         Ok(sealed.and_then(|sealed| self.open(kind, name, &sealed)))
     }
@@ -261,7 +269,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn take(&self, kind: Kind, name: &Name) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+    pub fn take(&self, kind: RecordKind, name: &RecordName) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let key = self.key(kind, name);
         let sealed: Option<Vec<u8>> = self.run(|redis| eval(TAKE, &key).query(redis))?;
         Ok(sealed.and_then(|sealed| self.open(kind, name, &sealed)))
@@ -271,7 +279,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn remove(&self, kind: Kind, name: &Name) -> Result<bool, StoreError> {
+    pub fn remove(&self, kind: RecordKind, name: &RecordName) -> Result<bool, StoreError> {
         let removed: u64 = self.run(|redis| cmd("DEL").arg(self.key(kind, name)).query(redis))?;
         Ok(removed > 0)
     }
@@ -280,7 +288,13 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn enlist(&self, kind: Kind, list: &Name, member: &Name, life: Duration) -> Result<(), StoreError> {
+    pub fn enlist(
+        &self,
+        kind: RecordKind,
+        list: &RecordName,
+        member: &RecordName,
+        life: Duration,
+    ) -> Result<(), StoreError> {
         let (key, life, now) = (self.key(kind, list), millis(life), Utc::now().timestamp_millis());
         self.run(|redis| {
             eval(NOTE, &key)
@@ -297,17 +311,17 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn members(&self, kind: Kind, list: &Name) -> Result<Vec<Name>, StoreError> {
+    pub fn members(&self, kind: RecordKind, list: &RecordName) -> Result<Vec<RecordName>, StoreError> {
         let key = self.key(kind, list);
         let members: Vec<String> = self.run(|redis| redis.zrange(&key, 0, -1))?;
-        Ok(members.into_iter().map(Name).collect())
+        Ok(members.into_iter().map(RecordName).collect())
     }
 
     /// Takes a name out of a list.
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn strike(&self, kind: Kind, list: &Name, member: &Name) -> Result<(), StoreError> {
+    pub fn strike(&self, kind: RecordKind, list: &RecordName, member: &RecordName) -> Result<(), StoreError> {
         self.run(|redis| cmd("ZREM").arg(self.key(kind, list)).arg(&member.0).exec(redis))
     }
 
@@ -315,7 +329,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn life_left(&self, kind: Kind, name: &Name) -> Result<Option<Duration>, StoreError> {
+    pub fn life_left(&self, kind: RecordKind, name: &RecordName) -> Result<Option<Duration>, StoreError> {
         let left: i64 = self.run(|redis| cmd("PTTL").arg(self.key(kind, name)).query(redis))?;
         // Negative without a record, and of one that does not end, which this store never writes.
         Ok(u64::try_from(left).ok().map(Duration::from_millis))
@@ -325,7 +339,13 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn list(&self, kind: Kind, list: &Name, entries: &[String], life: Duration) -> Result<usize, StoreError> {
+    pub fn list(
+        &self,
+        kind: RecordKind,
+        list: &RecordName,
+        entries: &[String],
+        life: Duration,
+    ) -> Result<usize, StoreError> {
         let (key, life, now) = (self.key(kind, list), millis(life), Utc::now().timestamp_millis());
         self.run(|redis| {
             eval(NOTE, &key)
@@ -342,7 +362,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn unlist(&self, kind: Kind, list: &Name, entries: &[String]) -> Result<(), StoreError> {
+    pub fn unlist(&self, kind: RecordKind, list: &RecordName, entries: &[String]) -> Result<(), StoreError> {
         self.run(|redis| cmd("ZREM").arg(self.key(kind, list)).arg(entries).exec(redis))
     }
 
@@ -352,8 +372,8 @@ impl RedisStore {
     /// When Redis does not answer.
     pub fn note(
         &self,
-        kind: Kind,
-        list: &Name,
+        kind: RecordKind,
+        list: &RecordName,
         entry: &str,
         at_millis: i64,
         life: Duration,
@@ -376,7 +396,12 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub fn noted(&self, kind: Kind, list: &Name, entries: [&str; 2]) -> Result<[Option<i64>; 2], StoreError> {
+    pub fn noted(
+        &self,
+        kind: RecordKind,
+        list: &RecordName,
+        entries: [&str; 2],
+    ) -> Result<[Option<i64>; 2], StoreError> {
         let key = self.key(kind, list);
         let noted: (Option<f64>, Option<f64>) = self.run(|redis| eval(NOTED, &key).arg(&entries).query(redis))?;
         #[expect(
@@ -393,8 +418,8 @@ impl RedisStore {
     /// When Redis does not answer.
     pub fn lock(
         &self,
-        kind: Kind,
-        name: &Name,
+        kind: RecordKind,
+        name: &RecordName,
         life: Duration,
         patience: Duration,
     ) -> Result<Option<Lock>, StoreError> {
@@ -458,7 +483,7 @@ impl RedisStore {
     /// When any of that fails.
     pub fn probe(&self) -> Result<Option<String>, StoreError> {
         const LIFE: Duration = Duration::from_mins(1);
-        let (kind, name) = (Kind("probe"), Name::of(&random_id()));
+        let (kind, name) = (RecordKind("probe"), RecordName::of(&random_id()));
         self.put(kind, &name, b"probe", LIFE)?;
         if self.take(kind, &name)?.is_none() {
             return Err(StoreError("a record that was just written is not there".to_owned()));
@@ -522,17 +547,27 @@ impl RedisStore {
         connection.map_err(StoreError)
     }
 
-    fn key(&self, Kind(kind): Kind, Name(name): &Name) -> String {
+    fn key(&self, RecordKind(kind): RecordKind, RecordName(name): &RecordName) -> String {
         format!("{}:{kind}:{name}", self.0.prefix)
     }
 
     /// To its own place, so that nobody can put one record in another's.
-    fn seal(&self, Kind(kind): Kind, Name(name): &Name, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+    fn seal(
+        &self,
+        RecordKind(kind): RecordKind,
+        RecordName(name): &RecordName,
+        plain: &[u8],
+    ) -> Result<Vec<u8>, StoreError> {
         let sealed = self.0.keys.seal(&format!("{kind}:{name}"), plain);
         sealed.ok_or_else(|| StoreError("a record cannot be sealed".to_owned()))
     }
 
-    fn open(&self, Kind(kind): Kind, Name(name): &Name, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    fn open(
+        &self,
+        RecordKind(kind): RecordKind,
+        RecordName(name): &RecordName,
+        sealed: &[u8],
+    ) -> Option<Zeroizing<Vec<u8>>> {
         self.0.keys.open(&format!("{kind}:{name}"), sealed)
     }
 }
@@ -674,7 +709,7 @@ mod tests {
     use super::*;
     use crate::config::RedisUrl;
 
-    const KIND: Kind = Kind("test");
+    const KIND: RecordKind = RecordKind("test");
     const LIFE: Duration = Duration::from_mins(1);
 
     /// Says `OK` to every command, or nothing while it is silent; counts connections.
@@ -725,7 +760,7 @@ mod tests {
             timeout,
             key_prefix: "test".to_owned(),
         };
-        RedisStore::of(
+        RedisStore::from_settings(
             &settings,
             &KeyRing::new(&[SecretString::from("a key of 32 bytes or more, for this")]),
         )
@@ -734,7 +769,7 @@ mod tests {
     }
 
     fn put(store: &RedisStore) -> Result<(), StoreError> {
-        store.put(KIND, &Name::of("a record"), b"", LIFE)
+        store.put(KIND, &RecordName::of("a record"), b"", LIFE)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who gets in.
+//! Authentication: which requests the API accepts.
 
 use serde_json::json;
 
@@ -6,14 +6,14 @@ use crate::support::{api::TestApi, attacks};
 
 const PLAIN_CHALLENGE: &str = "Bearer realm=\"blogctl\"";
 
-/// What a 401 says before its reason: where to sign in.
+/// The start of the challenge of a 401: where to sign in.
 fn challenge_401(api: &TestApi) -> String {
     let (host, tenant) = (api.idp.url(""), &api.settings.entra.tenant_id);
     format!("{PLAIN_CHALLENGE}, authorization_uri=\"{host}/{tenant}/oauth2/v2.0/authorize\"")
 }
 
 #[test]
-fn without_a_token_everything_under_v1_is_refused_before_anything_else() {
+fn without_a_token_everything_under_v1_is_rejected_before_anything_else() {
     let api = TestApi::start();
     for (method, path) in [
         ("GET", "/v1/profile"),
@@ -61,7 +61,7 @@ fn a_401_is_a_problem_document() {
 }
 
 #[test]
-fn a_token_that_is_not_valid_here_is_refused_with_its_reason() {
+fn a_token_that_is_not_valid_here_is_rejected_with_its_reason() {
     let api = TestApi::start();
     let other = "99999999-9999-4999-8999-999999999999";
     let (tenant, host) = (&api.settings.entra.tenant_id, api.idp.url(""));
@@ -139,7 +139,7 @@ fn a_token_that_is_not_valid_here_is_refused_with_its_reason() {
         (
             "of an unknown key",
             "unknown_key",
-            token().header("kid", json!("nobody's")),
+            token().header("kid", json!("unknown")),
         ),
     ] {
         let answer = api.with_token(&token.mint()).get("/v1/posts");
@@ -156,21 +156,17 @@ fn a_token_that_is_not_valid_here_is_refused_with_its_reason() {
         assert!(challenge.starts_with(&expected), "{what}: {challenge}");
         assert!(!detail.is_empty(), "{what}");
     }
-    assert_eq!(
-        api.alice().get("/v1/posts").status,
-        200,
-        "what is right in everything is taken"
-    );
+    assert_eq!(api.alice().get("/v1/posts").status, 200, "a valid token is accepted");
 }
 
 #[test]
-fn a_token_that_was_tampered_with_is_refused_and_not_repeated() {
+fn a_tampered_token_is_rejected_and_not_repeated() {
     let api = TestApi::start();
     let good = api.control().token().mint();
     let (signed, signature) = good.rsplit_once('.').expect("a JWT");
     let (header, payload) = signed.split_once('.').expect("a JWT");
     let reversed: String = signature.chars().rev().collect();
-    // The good one is remembered by now: nothing that resembles it may profit.
+    // The valid token is cached now; similar tokens must not benefit.
     assert_eq!(api.with_token(&good).get("/v1/posts").status, 200);
     for (token, code) in [
         ("x".to_owned(), "malformed_token"),
@@ -208,7 +204,7 @@ fn a_valid_token_without_the_scope_is_a_403_that_names_the_scope() {
 }
 
 #[test]
-fn both_forms_of_token_are_taken() {
+fn tokens_of_version_1_and_2_are_accepted() {
     let api = TestApi::start();
     let uri = &api.settings.api.app_id_uri;
     let control = api.control();
@@ -269,7 +265,7 @@ fn a_token_counts_only_in_the_one_authorization_header() {
 }
 
 #[test]
-fn without_signing_keys_the_answer_is_503_until_the_identity_provider_is_back() {
+fn without_signing_keys_the_api_answers_503_until_the_identity_provider_is_back() {
     let mut api = TestApi::start();
     let token = api.control().token().mint();
     api.control().down();
@@ -291,20 +287,20 @@ fn without_signing_keys_the_answer_is_503_until_the_identity_provider_is_back() 
 }
 
 #[test]
-fn a_key_that_the_identity_provider_takes_back_opens_nothing_any_more() {
+fn tokens_of_a_removed_signing_key_are_rejected() {
     let api = TestApi::start();
     let (control, old) = (api.control(), api.alice());
     let kid = control.kids().pop().expect("a key");
     assert_eq!(old.get("/v1/posts").status, 200);
     control.rotate_keys();
     control.remove_key(&kid);
-    // A token of the new key makes the API look, and forget.
+    // A token of the new key makes the API fetch the keys and drop the old one.
     assert_eq!(api.alice().get("/v1/posts").status, 200);
     old.get("/v1/posts").problem(401, "unknown_key");
 }
 
 #[test]
-fn what_is_personal_is_not_cached_by_others() {
+fn personal_responses_are_not_cached_by_shared_caches() {
     let api = TestApi::start();
     let id = api.alice().write("a", "b");
     for (path, cache) in [

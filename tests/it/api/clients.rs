@@ -1,4 +1,4 @@
-//! What others make of the description: linters find nothing, and clients generated from it compile and work.
+//! Tools of others read the description: linters find nothing, and generated clients compile and work.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::{api::TestApi, needs};
 
-/// A folder with the description of a running API, and the tools that `tests/clients` names.
+/// A folder with the description of a running API, and the tools listed in `tests/clients`.
 struct ClientTools {
     api: TestApi,
     folder: TempDir,
@@ -20,7 +20,7 @@ struct ClientTools {
 }
 
 impl ClientTools {
-    /// `None` where the tools are not installed.
+    /// `None` if the tools are not installed.
     fn open() -> Option<Self> {
         let tools = PathBuf::from(needs("BLOGCTL_TEST_CLIENTS")?);
         let (api, folder) = (TestApi::start(), tempfile::tempdir().expect("a folder"));
@@ -48,7 +48,7 @@ impl ClientTools {
         self.api.control().token().user(&self.api.user(0).oid).mint()
     }
 
-    /// Runs a tool to its end, which must be a good one; gives what it says.
+    /// Runs a tool, which must succeed, and returns its output.
     fn run(&self, program: &str, arguments: &[&str]) -> String {
         let path = std::env::var("PATH").unwrap_or_default();
         let path = format!("{0}/node_modules/.bin:{0}/python/bin:{path}", self.tools.display());
@@ -63,13 +63,13 @@ impl ClientTools {
             .env("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true")
             .output()
             .expect("it runs");
-        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        let printed = String::from_utf8_lossy(&ended.stdout).into_owned();
         assert!(
             ended.status.success(),
-            "{program}: {said}\n{}",
+            "{program}: {printed}\n{}",
             String::from_utf8_lossy(&ended.stderr)
         );
-        said
+        printed
     }
 }
 
@@ -107,11 +107,11 @@ fn a_generated_typescript_client_compiles_and_works() {
         "nodenext",
     ];
     setup.run("tsc", &[&strict[..], &["client.ts"]].concat());
-    let said = setup.run(
+    let printed = setup.run(
         "node",
         &["client.js", setup.api.url("/").trim_end_matches('/'), &setup.token()],
     );
-    assert!(said.contains("done"), "{said}");
+    assert!(printed.contains("done"), "{printed}");
 }
 
 #[test]
@@ -128,15 +128,15 @@ fn a_generated_python_client_compiles_and_works() {
     ];
     setup.run("openapi-python-client", &[&["generate"], &place[..]].concat());
     setup.run("python", &["-m", "compileall", "-q", "blogctl_client"]);
-    let said = setup.run(
+    let printed = setup.run(
         "python",
         &["client.py", setup.api.url("/").trim_end_matches('/'), &setup.token()],
     );
-    assert!(said.contains("done"), "{said}");
+    assert!(printed.contains("done"), "{printed}");
 }
 
 #[test]
-fn the_patterns_say_what_the_api_does_and_take_linear_time() {
+fn the_patterns_match_what_the_api_accepts_and_take_linear_time() {
     let Some(setup) = ClientTools::open() else { return };
     let alice = setup.api.alice();
     let mut cases = Vec::new();
@@ -174,6 +174,6 @@ fn the_patterns_say_what_the_api_does_and_take_linear_time() {
         }
     }
     fs::write(setup.folder.path().join("cases.json"), json!(cases).to_string()).expect("written");
-    let said = setup.run("node", &["patterns.mjs"]);
-    assert!(said.contains("done"), "{said}");
+    let printed = setup.run("node", &["patterns.mjs"]);
+    assert!(printed.contains("done"), "{printed}");
 }

@@ -1,11 +1,11 @@
-//! Conditional requests: `If-None-Match` saves an answer, `If-Match` saves a lost update.
+//! Conditional requests: `If-None-Match` saves a download, `If-Match` prevents a lost update.
 
 use serde_json::json;
 
 use crate::support::api::{TestApi, each_api};
 
 #[test]
-fn who_has_the_post_already_gets_a_304() {
+fn a_client_that_has_the_current_post_gets_304() {
     each_api(|api| {
         let alice = api.alice();
         let path = format!("/v1/posts/{}", alice.write("a", "b"));
@@ -34,7 +34,7 @@ fn who_has_the_post_already_gets_a_304() {
 }
 
 #[test]
-fn an_update_of_an_older_state_is_refused() {
+fn an_update_of_a_stale_version_is_rejected() {
     each_api(|api| {
         let alice = api.alice();
         let path = format!("/v1/posts/{}", alice.write("a", "b"));
@@ -62,7 +62,7 @@ fn an_update_of_an_older_state_is_refused() {
 }
 
 #[test]
-fn only_a_strong_tag_of_this_very_post_lets_a_change_through() {
+fn only_a_strong_etag_of_the_same_post_allows_a_change() {
     let api = TestApi::start();
     let alice = api.alice();
     let path = format!("/v1/posts/{}", alice.write("a", "b"));
@@ -104,7 +104,7 @@ fn only_a_strong_tag_of_this_very_post_lets_a_change_through() {
 }
 
 #[test]
-fn of_two_changes_to_the_same_state_one_wins() {
+fn of_concurrent_changes_to_one_version_one_succeeds() {
     each_api(|api| {
         let alice = api.alice();
         let path = format!("/v1/posts/{}", alice.write("a", "b"));
@@ -139,7 +139,7 @@ fn of_two_changes_to_the_same_state_one_wins() {
 }
 
 #[test]
-fn a_new_name_of_the_author_is_another_state() {
+fn a_new_display_name_of_the_author_changes_the_etag() {
     each_api(|api| {
         let alice = api.alice();
         let path = format!("/v1/posts/{}", alice.write("a", "b"));
@@ -165,7 +165,7 @@ fn a_new_name_of_the_author_is_another_state() {
 }
 
 #[test]
-fn times_of_modification_are_conditions_too() {
+fn modification_times_work_as_conditions() {
     each_api(|api| {
         let alice = api.alice();
         let path = format!("/v1/posts/{}", alice.write("a", "b"));
@@ -228,7 +228,7 @@ fn times_of_modification_are_conditions_too() {
 }
 
 #[test]
-fn a_compressed_answer_has_a_tag_of_its_own_that_counts_as_well() {
+fn a_compressed_response_has_its_own_etag_which_conditions_accept() {
     let api = TestApi::start();
     let alice = api.alice();
     let long = format!("/v1/posts/{}", alice.write("a", &"many words ".repeat(200)));
@@ -271,7 +271,7 @@ fn a_compressed_answer_has_a_tag_of_its_own_that_counts_as_well() {
 }
 
 #[test]
-fn a_write_that_must_not_meet_the_post_is_refused_where_it_does() {
+fn a_write_with_a_matching_if_none_match_is_rejected() {
     each_api(|api| {
         let alice = api.alice();
         let path = format!("/v1/posts/{}", alice.write("a", "b"));
@@ -291,14 +291,14 @@ fn a_write_that_must_not_meet_the_post_is_refused_where_it_does() {
         for method in ["PUT", "DELETE"] {
             for value in ["*", &own, &weak, &several, &compressed] {
                 call(method, &path, &[("If-None-Match", value)]).problem(412, "stale");
-                // Also where the state that is asked for is the right one.
+                // Even if `If-Match` names the right version.
                 call(method, &path, &[("If-Match", &own), ("If-None-Match", value)]).problem(412, "stale");
             }
             call(method, &path, &[("If-Match", "*"), ("If-None-Match", "*")]).problem(412, "stale");
             call(method, "/v1/posts/999999", &[("If-None-Match", "*")]).problem(404, "post_not_found");
         }
         assert_eq!(alice.get(&path).header("ETag"), own, "nothing was written");
-        // Who may not change it is told so first.
+        // A missing right is reported first.
         let bob = api.bob().call("DELETE", &path).header("If-None-Match", "*").send();
         bob.problem(403, "not_author");
 

@@ -1,4 +1,4 @@
-//! HTTP/1.1 at its edges, by hand: what comes slowly, too much, several at once, or wrong.
+//! Edge cases of HTTP/1.1, by hand: slow, oversized, pipelined and malformed requests.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -39,7 +39,7 @@ fn problem(answer: &RawResponse) -> (u16, String) {
     (answer.status, document["code"].as_str().expect("a code").to_owned())
 }
 
-/// Sends and waits until the other side ends the connection; gives what came.
+/// Sends the bytes, and returns everything until the server closes the connection.
 fn until_it_hangs_up(api: &TestApi, bytes: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port(api))).expect("a connection");
     stream
@@ -54,15 +54,15 @@ fn until_it_hangs_up(api: &TestApi, bytes: &str) -> String {
 }
 
 #[test]
-fn whoever_sends_a_head_or_a_body_too_slowly_is_not_waited_for() {
+fn a_client_that_sends_a_head_or_body_too_slowly_times_out() {
     let api = TestApi::with(|settings| {
         settings.server.head_timeout = Duration::from_secs(1);
         settings.server.body_timeout = Duration::from_secs(1);
     });
     let answer = until_it_hangs_up(&api, "GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Slow: ");
-    let is_refused = answer.is_empty() || answer.starts_with("HTTP/1.1 408 ");
-    attacks::record("API: connections", "a head that trickles in", is_refused);
-    assert!(is_refused, "{answer}");
+    let is_rejected = answer.is_empty() || answer.starts_with("HTTP/1.1 408 ");
+    attacks::record("API: connections", "a head that trickles in", is_rejected);
+    assert!(is_rejected, "{answer}");
 
     let token = api.control().token().user(&api.user(0).oid).mint();
     let head = format!(
@@ -83,7 +83,7 @@ fn whoever_sends_a_head_or_a_body_too_slowly_is_not_waited_for() {
 }
 
 #[test]
-fn requests_in_a_row_on_one_connection_are_answered_in_their_order() {
+fn pipelined_requests_are_answered_in_order() {
     let api = TestApi::start();
     let one = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let bytes = format!("{}{}{}", one("/health/live"), one("/nothing"), one("/v1/profile"));
@@ -94,7 +94,7 @@ fn requests_in_a_row_on_one_connection_are_answered_in_their_order() {
 }
 
 #[test]
-fn a_body_may_come_in_chunks_and_must_have_one_length() {
+fn a_body_may_be_chunked_and_must_have_one_length() {
     let api = TestApi::start();
     let token = api.control().token().user(&api.user(0).oid).mint();
     let post = |headers: &str, body: &str| {
@@ -116,7 +116,7 @@ fn a_body_may_come_in_chunks_and_must_have_one_length() {
     );
     assert_eq!(problem(&post("", "")[0]), (411, "length_required".to_owned()));
 
-    // The framing of tiny chunks is many times what they hold, and counts for nothing once they were read.
+    // The framing of tiny chunks is many times larger than their content, and does not count once it was read.
     let tiny: String = json
         .chars()
         .flat_map(|byte| ['1', '\r', '\n', byte, '\r', '\n'])
@@ -137,13 +137,13 @@ fn a_body_may_come_in_chunks_and_must_have_one_length() {
             "Transfer-Encoding: chunked, gzip\r\n".to_owned(),
             &chunks,
         ),
-        ("a length that is none", "Content-Length: +5\r\n".to_owned(), json),
+        ("an invalid length", "Content-Length: +5\r\n".to_owned(), json),
     ] {
         let answers = post(&headers, body);
         let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
-        let is_refused = statuses == [400];
-        attacks::record("API: connections", &format!("request smuggling: {name}"), is_refused);
-        assert!(is_refused, "{name}: {statuses:?}");
+        let is_rejected = statuses == [400];
+        attacks::record("API: connections", &format!("request smuggling: {name}"), is_rejected);
+        assert!(is_rejected, "{name}: {statuses:?}");
     }
     assert_eq!(
         api.alice().get("/v1/posts").json().as_array().map(Vec::len),
@@ -153,7 +153,7 @@ fn a_body_may_come_in_chunks_and_must_have_one_length() {
 }
 
 #[test]
-fn a_head_that_is_too_large_is_refused_by_what_is_too_large() {
+fn a_head_that_is_too_large_is_rejected_with_414_or_431() {
     let api = TestApi::start();
     let get = |path: &str, headers: &str| {
         send(
@@ -178,7 +178,7 @@ fn a_head_that_is_too_large_is_refused_by_what_is_too_large() {
         problem(&get("/health/live", &many)[0]),
         (431, "headers_too_large".to_owned())
     );
-    // Beyond what the web server itself reads: its own answer, without a document.
+    // Beyond the limit of the web server itself, the response has no problem document.
     let huge = format!("X-Huge: {}\r\n", "x".repeat(200_000));
     let status = get("/health/live", &huge).first().map(|answer| answer.status);
     attacks::record("API: connections", "a head that is too large", status == Some(431));
@@ -192,7 +192,7 @@ fn a_head_that_is_too_large_is_refused_by_what_is_too_large() {
 }
 
 #[test]
-fn a_client_that_takes_no_json_is_told_that_there_is_nothing_else() {
+fn a_client_that_accepts_no_json_gets_406() {
     let api = TestApi::start();
     let alice = api.alice();
     let ask = |accept: &str| alice.call("GET", "/v1/posts").header("Accept", accept).send();

@@ -1,4 +1,4 @@
-//! Scripts of other sites.
+//! Cross-origin requests by scripts of other sites (CORS).
 
 use crate::support::{
     api::{ApiResponse, TestApi},
@@ -20,7 +20,7 @@ fn preflight(api: &TestApi, origin: &str, method: &str) -> ApiResponse {
 }
 
 #[test]
-fn no_site_may_call_unless_it_is_listed() {
+fn no_origin_may_call_unless_it_is_listed() {
     let api = TestApi::start();
     preflight(&api, ORIGIN, "PUT").problem(401, "missing_token");
     let answer = api.alice().call("GET", "/v1/posts").header("Origin", ORIGIN).send();
@@ -28,7 +28,7 @@ fn no_site_may_call_unless_it_is_listed() {
 }
 
 #[test]
-fn a_listed_site_may_call_and_read_errors_too() {
+fn a_listed_origin_may_call_and_read_errors() {
     let api = TestApi::with(|settings| settings.api.cors_origins = vec![format!("{ORIGIN}/")]);
     let allowed = preflight(&api, ORIGIN, "PUT");
     assert_eq!(allowed.status, 200, "{allowed:?}");
@@ -58,9 +58,9 @@ fn a_listed_site_may_call_and_read_errors_too() {
         );
     }
 
-    let refused = preflight(&api, "https://evil.example", "PUT");
-    refused.problem(400, "cors");
-    assert_eq!(refused.header("Access-Control-Allow-Origin"), "");
+    let rejected = preflight(&api, "https://evil.example", "PUT");
+    rejected.problem(400, "cors");
+    assert_eq!(rejected.header("Access-Control-Allow-Origin"), "");
     preflight(&api, ORIGIN, "PATCH").problem(400, "cors");
     let other = api
         .alice()
@@ -71,7 +71,7 @@ fn a_listed_site_may_call_and_read_errors_too() {
 }
 
 #[test]
-fn everybody_may_be_let_in_but_never_with_credentials() {
+fn all_origins_may_be_allowed_but_never_with_credentials() {
     let api = TestApi::with(|settings| settings.api.cors_origins = vec!["*".to_owned()]);
     for answer in [
         preflight(&api, "https://any.example", "DELETE"),
@@ -89,7 +89,7 @@ fn everybody_may_be_let_in_but_never_with_credentials() {
 }
 
 #[test]
-fn an_origin_that_no_browser_sends_stops_the_start() {
+fn an_origin_that_no_browser_sends_prevents_the_start() {
     let folder = tempfile::tempdir().expect("a folder");
     for (entry, reason, remedy) in [
         ("https://*.example.com", "entry 1 has a wildcard", "or set * alone"),
@@ -109,7 +109,7 @@ fn an_origin_that_no_browser_sends_stops_the_start() {
         ("a.example", "entry 1 is not an origin", "list origins such as"),
     ] {
         for command in ["serve-api", "config"] {
-            let output = CommandOutput::of_command(blogctl(folder.path()).arg(command).env("CORS_ORIGINS", entry));
+            let output = CommandOutput::from_command(blogctl(folder.path()).arg(command).env("CORS_ORIGINS", entry));
             assert_eq!(output.code, Some(2), "{command} {entry}: {output:?}");
             assert!(
                 output.stderr.contains(reason) && output.stderr.contains(remedy),
@@ -124,10 +124,10 @@ fn an_origin_that_no_browser_sends_stops_the_start() {
 }
 
 #[test]
-fn an_origin_is_understood_with_a_slash_in_upper_case_and_with_its_default_port() {
+fn an_origin_may_have_a_slash_upper_case_letters_or_its_default_port() {
     for entry in ["https://app.example/", "HTTPS://APP.example", "https://app.example:443"] {
         let folder = tempfile::tempdir().expect("a folder");
-        let output = CommandOutput::of_command(blogctl(folder.path()).arg("config").env("CORS_ORIGINS", entry));
+        let output = CommandOutput::from_command(blogctl(folder.path()).arg("config").env("CORS_ORIGINS", entry));
         assert_eq!(output.code, Some(0), "{entry}: {output:?}");
         let api = TestApi::with(|settings| settings.api.cors_origins = vec![entry.to_owned()]);
         assert_eq!(

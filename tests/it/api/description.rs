@@ -1,4 +1,4 @@
-//! The description of the API, and the page that shows it: they say what the code does.
+//! The OpenAPI description, and the page that shows it, match the code.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ fn operations(description: &Value) -> Vec<(String, String, Value)> {
 }
 
 #[test]
-fn it_names_every_route_with_its_methods_and_no_other() {
+fn the_description_lists_every_route_and_method_and_no_other() {
     let api = TestApi::start();
     let description = description(&api);
     let mut paths: BTreeSet<String> = BTreeSet::new();
@@ -48,7 +48,7 @@ fn it_names_every_route_with_its_methods_and_no_other() {
         assert_eq!(allowed, described.iter().map(String::as_str).collect(), "{path}");
         paths.insert(path.clone());
     }
-    // The page and its parts are for people, and not described; they are mounted in one loop, or not at all.
+    // The docs page and its files are not described. They are mounted in one loop, or not at all.
     assert_eq!(
         paths.len() + 2,
         ROUTES.matches("web::resource(").count(),
@@ -57,7 +57,7 @@ fn it_names_every_route_with_its_methods_and_no_other() {
 }
 
 #[test]
-fn it_is_whole_and_of_these_settings() {
+fn the_description_is_complete_and_reflects_the_settings() {
     let api = TestApi::with(|settings| settings.api.max_content_chars = 77);
     let description = description(&api);
     assert_eq!(description["openapi"], "3.1.0");
@@ -118,9 +118,9 @@ fn it_is_whole_and_of_these_settings() {
     }
 }
 
-/// Every answer of a table of calls is one that the description names: status, type, headers.
+/// Calls the API, and compares status, content type and headers with the description.
 #[test]
-fn what_is_answered_is_described() {
+fn every_response_is_described() {
     let api = TestApi::with(|settings| settings.api.max_body_bytes = 2000);
     let description = description(&api);
     let (alice, bob, nobody) = (api.alice(), api.bob(), api.anonymous());
@@ -232,7 +232,7 @@ fn what_is_answered_is_described() {
             .flatten()
             .map(|(name, _)| name.as_str())
         {
-            // These depend on what is asked.
+            // These headers depend on the request.
             if !["Link", "Idempotent-Replayed", "X-Total-Count-Limited"].contains(&name) {
                 assert!(!answer.header(name).is_empty(), "{at} has no {name}");
             }
@@ -241,7 +241,7 @@ fn what_is_answered_is_described() {
 }
 
 #[test]
-fn it_is_open_to_everybody_and_sent_once() {
+fn the_description_is_public_and_cacheable() {
     let api = TestApi::start();
     let first = api.anonymous().get("/v1/openapi.json");
     assert_eq!((first.status, first.header("Content-Type")), (200, "application/json"));
@@ -263,7 +263,7 @@ fn it_is_open_to_everybody_and_sent_once() {
 }
 
 #[test]
-fn the_command_prints_what_the_server_gives() {
+fn the_command_prints_what_the_server_serves() {
     let api = TestApi::start();
     let folder = tempfile::tempdir().expect("a folder");
     let own = &api.settings;
@@ -280,17 +280,17 @@ fn the_command_prints_what_the_server_gives() {
         .into_iter()
         .chain(set.iter().flat_map(|one| ["--set", one]))
         .collect();
-    let printed = CommandOutput::of(folder.path(), &arguments);
+    let printed = CommandOutput::run(folder.path(), &arguments);
     assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""));
     assert_eq!(printed.stdout, api.anonymous().get("/v1/openapi.json").text + "\n");
 
-    let bare = CommandOutput::of(folder.path(), &["openapi"]);
+    let bare = CommandOutput::run(folder.path(), &["openapi"]);
     assert_eq!(bare.code, Some(0), "no setting has to be there: {}", bare.stderr);
     assert!(bare.stdout.contains("--scope access_as_user "));
 }
 
 #[test]
-fn the_page_may_load_nothing_from_elsewhere() {
+fn the_docs_page_loads_nothing_from_other_hosts() {
     let api = TestApi::start();
     let page = api.anonymous().get("/v1/docs");
     assert_eq!(
@@ -333,7 +333,7 @@ fn the_page_may_load_nothing_from_elsewhere() {
 }
 
 #[test]
-fn a_change_is_one_object_with_one_property_at_least() {
+fn a_change_is_an_object_with_at_least_one_property() {
     let api = TestApi::start();
     let shape = &description(&api)["components"]["schemas"]["ChangedPost"];
     assert_eq!(
@@ -351,7 +351,7 @@ fn a_change_is_one_object_with_one_property_at_least() {
 }
 
 #[test]
-fn the_codes_of_problems_are_those_of_the_documentation() {
+fn the_problem_codes_match_the_documentation() {
     let api = TestApi::start();
     let codes = &description(&api)["components"]["schemas"]["Problem"]["properties"]["code"]["enum"];
     let described: BTreeSet<&str> = codes

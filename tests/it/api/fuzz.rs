@@ -1,8 +1,8 @@
-//! Twenty thousand random requests, many of them broken, against the running API: it never fails, never hangs, says what
-//! is wrong in the way that it promises, and is none the worse afterwards.
+//! Twenty thousand random requests, many of them broken, against the running API: it never fails, never hangs, reports
+//! errors in the documented format, and works normally afterwards.
 //!
-//! `BLOGCTL_FUZZ_SEED` sets another seed, `BLOGCTL_FUZZ_REQUESTS` another number. A failure names the request's number:
-//! with the same seed it has the same bytes.
+//! `BLOGCTL_FUZZ_SEED` sets another seed, `BLOGCTL_FUZZ_REQUESTS` another number of requests. A failure names the number of
+//! the request, which has the same bytes for the same seed.
 
 use serde_json::Value;
 
@@ -18,9 +18,9 @@ use crate::support::{
 };
 
 const REQUESTS: u64 = 20_000;
-/// After so many requests the process has everything that it keeps.
+/// After this many requests, all caches of the process are full.
 const WARM: u64 = 4000;
-/// What it may hold more at the end, for posts in SQLite's caches and answers kept ready.
+/// Allowed growth after that: posts in SQLite's cache, and cached responses.
 const MAY_GROW_KIB: u64 = 96 * 1024;
 
 fn grammar(dev: &Dev) -> Grammar {
@@ -78,10 +78,10 @@ fn grammar(dev: &Dev) -> Grammar {
 
 #[test]
 #[expect(clippy::print_stderr, reason = "a failure elsewhere may need the seed, too")]
-fn random_requests_neither_break_it_nor_make_it_hang_nor_get_an_answer_that_is_not_promised() {
+fn random_requests_neither_break_nor_block_the_api_and_get_only_documented_responses() {
     let (seed, requests) = (run::seed(), run::requests(REQUESTS));
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // Limited, most would be refused before they get anywhere.
+    // With rate limits, most requests would be rejected early.
     let dev = Dev::start_in(folder.path(), &["--set", "api.rate_limits=false"]);
     let target = Target {
         url: &dev.api(""),
@@ -98,7 +98,7 @@ fn random_requests_neither_break_it_nor_make_it_hang_nor_get_an_answer_that_is_n
     let grown = dev.running.resident_kib().saturating_sub(warm);
 
     eprintln!("seed {seed}, {requests} requests, answers {counts:#?}, {warm} KiB, then {grown} KiB more");
-    // They got everywhere, so the checks have seen every kind of answer.
+    // The requests reached every handler, so the checks have seen every kind of response.
     for kind in [
         "200",
         "201",
@@ -157,11 +157,11 @@ fn check(sent: &RawRequest, answers: &[RawResponse]) -> Result<(), String> {
     Ok(())
 }
 
-/// RFC 9457, with the members that the API promises.
+/// RFC 9457, with the members that the API documents.
 fn check_problem(sent: &RawRequest, answer: &RawResponse) -> Result<(), String> {
     let is_readiness = answer.status == 503 && answer.header("content-type") == "application/json";
     let is_to_head = answer.body.is_empty() && sent.methods.iter().any(|method| method == "HEAD");
-    // The web server refuses what it cannot read as HTTP before any of this program sees it.
+    // The web server rejects what is not HTTP before this program sees it.
     let is_unread = answer.body.is_empty() && matches!(answer.status, 400 | 408 | 431) && sent.end != SendEnd::Whole;
     if is_readiness || is_to_head || is_unread {
         return Ok(());

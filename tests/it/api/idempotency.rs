@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a creation that may be sent again.
+//! `Idempotency-Key`: a creation that can be repeated safely.
 
 use std::thread;
 
@@ -19,7 +19,7 @@ fn total(client: &Client) -> String {
 }
 
 #[test]
-fn the_same_request_again_is_answered_as_the_first_and_makes_no_second_post() {
+fn a_repeated_request_gets_the_first_response_and_creates_no_second_post() {
     each_api(|api| {
         let alice = api.alice();
         let first = create(&alice, "retry-1", "Once");
@@ -28,7 +28,7 @@ fn the_same_request_again_is_answered_as_the_first_and_makes_no_second_post() {
             (201, ""),
             "{first:?}"
         );
-        // Whatever became of the post meanwhile.
+        // Even if the post has changed or is deleted.
         let path = first.header("Location").to_owned();
         let unchanged = alice.get(&path);
         assert_eq!(
@@ -70,7 +70,7 @@ fn the_same_post_in_other_json_is_the_same_request() {
     let first = send(r#"{"title":"A","content":"b"}"#);
     let again = send(r#" { "content": "\u0062", "title": " A ", "id": 7 } "#);
     assert_eq!((again.status, &again.text), (201, &first.text));
-    // In quotes or not, it is the same key.
+    // A key is the same with or without quotes.
     let again = alice.call("POST", "/v1/posts").header("Idempotency-Key", "k");
     let again = again.json(&json!({ "title": "A", "content": "b" })).send();
     assert_eq!(again.text, first.text);
@@ -78,7 +78,7 @@ fn the_same_post_in_other_json_is_the_same_request() {
 }
 
 #[test]
-fn another_post_under_the_same_key_is_refused() {
+fn a_different_post_with_the_same_key_is_rejected() {
     each_api(|api| {
         let alice = api.alice();
         let first = create(&alice, "k", "One");
@@ -91,7 +91,7 @@ fn another_post_under_the_same_key_is_refused() {
 }
 
 #[test]
-fn keys_of_different_people_are_different_keys() {
+fn keys_of_different_users_are_independent() {
     each_api(|api| {
         let (alice, bob) = (api.alice(), api.bob());
         create(&alice, "k", "Hers");
@@ -104,14 +104,14 @@ fn keys_of_different_people_are_different_keys() {
 }
 
 #[test]
-fn without_a_key_each_request_makes_a_post() {
+fn without_a_key_each_request_creates_a_post() {
     let api = TestApi::start();
     let alice = api.alice();
     assert_ne!(alice.write("Same", "x"), alice.write("Same", "x"));
 }
 
 #[test]
-fn what_was_refused_leaves_the_key_free() {
+fn a_rejected_request_leaves_the_key_unused() {
     each_api(|api| {
         let alice = api.alice();
         assert_eq!(create(&alice, "k", " ").wrong_fields().len(), 1);
@@ -121,7 +121,7 @@ fn what_was_refused_leaves_the_key_free() {
 }
 
 #[test]
-fn requests_at_the_same_time_make_one_post() {
+fn concurrent_requests_with_one_key_create_one_post() {
     each_api(|api| {
         let alice = api.alice();
         for round in 0..5 {
@@ -149,7 +149,7 @@ fn requests_at_the_same_time_make_one_post() {
 }
 
 #[test]
-fn a_restart_forgets_no_key() {
+fn keys_survive_a_restart() {
     let mut api = TestApi::start();
     let first = create(&api.alice(), "k", "Once");
     api.restart();
@@ -161,7 +161,7 @@ fn a_restart_forgets_no_key() {
 }
 
 #[test]
-fn a_key_that_is_none_is_refused_before_anything_is_written() {
+fn an_invalid_key_is_rejected_before_anything_is_written() {
     let api = TestApi::start();
     let alice = api.alice();
     for key in ["", "\"\"", "a b", "\"a", "é", &"k".repeat(256)] {
@@ -180,14 +180,14 @@ fn a_key_that_is_none_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn a_key_helps_nobody_without_a_token() {
+fn a_key_does_not_replace_a_token() {
     let api = TestApi::start();
     create(&api.alice(), "k", "One");
     create(&api.anonymous(), "k", "One").problem(401, "missing_token");
 }
 
 #[test]
-fn a_key_gives_no_right_to_write_to_who_may_only_read() {
+fn a_key_gives_a_reader_no_right_to_write() {
     let api = TestApi::with(|settings| settings.api.require_app_roles = true);
     let with_role = |role: &str| api.bearer(|token| token.claim("roles", json!([role])));
     let made = create(&with_role("Blog.Writer"), "k", "One");

@@ -1,4 +1,4 @@
-//! What a list must not be led astray by: cursors that are none, and texts to search for that look like a query.
+//! Malicious input to lists: invalid cursors, and search texts that look like query syntax.
 
 use url::form_urlencoded;
 
@@ -6,7 +6,7 @@ use super::lists::{next, titles, write_numbered};
 use crate::support::api::each_api;
 
 #[test]
-fn a_cursor_that_is_none_is_refused() {
+fn an_invalid_cursor_is_rejected() {
     each_api(|api| {
         let alice = api.alice();
         write_numbered(&alice, 0..3);
@@ -40,7 +40,7 @@ fn a_cursor_that_is_none_is_refused() {
                 "{cursor}"
             );
         }
-        // One that points to a post which has gone since is as good as before.
+        // A cursor to a deleted post still works.
         let newest = alice.get("/v1/posts?limit=1").json()[0]["id"].clone();
         assert_eq!(alice.delete(&format!("/v1/posts/{newest}")).status, 204);
         assert_eq!(titles(&alice.get(&path)), ["post 1"]);
@@ -48,7 +48,7 @@ fn a_cursor_that_is_none_is_refused() {
 }
 
 #[test]
-fn no_text_to_search_for_is_a_query_or_a_failure() {
+fn no_search_text_acts_as_query_syntax_or_fails() {
     each_api(|api| {
         let alice = api.alice();
         alice.write("Rust and C", "near the column: title");
@@ -149,7 +149,7 @@ fn no_text_to_search_for_is_a_query_or_a_failure() {
                 "{control}"
             );
         }
-        // Not even bytes that are no UTF-8.
+        // Even bytes that are not UTF-8.
         for bytes in ["%FF", "%C3", "%ED%A0%80", "%F5%80%80%80"] {
             assert_eq!(alice.get(&format!("/v1/posts?q={bytes}")).status, 200, "{bytes}");
         }

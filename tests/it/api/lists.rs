@@ -1,4 +1,4 @@
-//! Lists of posts: order, pages, filters.
+//! Lists of posts: order, pages and filters.
 
 use std::{
     collections::HashSet,
@@ -62,7 +62,7 @@ fn the_newest_is_first_and_pages_follow() {
 }
 
 #[test]
-fn following_next_shows_each_post_once_while_others_are_written_and_deleted() {
+fn following_next_shows_each_post_once_during_writes_and_deletions() {
     each_api(|api| {
         let alice = api.alice();
         write_numbered(&alice, 0..7);
@@ -71,7 +71,7 @@ fn following_next_shows_each_post_once_while_others_are_written_and_deleted() {
         let mut written = 100;
         loop {
             seen.extend(titles(&page));
-            // What comes in front, and what has been shown and goes, must move nothing.
+            // New posts at the front and deletions of posts already shown must not shift the rest.
             written += 1;
             alice.write(&format!("post {written}"), "x");
             let shown = page.json()[0]["id"].as_i64().expect("an id");
@@ -85,7 +85,7 @@ fn following_next_shows_each_post_once_while_others_are_written_and_deleted() {
 }
 
 #[test]
-fn a_walk_through_all_pages_misses_and_repeats_nothing_while_many_write() {
+fn a_walk_through_all_pages_misses_and_repeats_no_post_under_load() {
     each_api(|api| {
         let (alice, bob) = (api.alice(), api.bob());
         write_numbered(&alice, 0..60);
@@ -96,7 +96,7 @@ fn a_walk_through_all_pages_misses_and_repeats_nothing_while_many_write() {
                     let (bob, is_walked) = (&bob, &is_walked);
                     scope.spawn(move || {
                         let mut written = 0;
-                        // No more than the rate limit lets through at once.
+                        // Within the burst of the rate limit.
                         while written < 20 && !is_walked.load(Ordering::SeqCst) {
                             bob.write(&format!("writer {writer}, {written}"), "x");
                             written += 1;
@@ -117,7 +117,7 @@ fn a_walk_through_all_pages_misses_and_repeats_nothing_while_many_write() {
                     .sum::<u32>(),
             )
         });
-        assert!(written > 0, "nobody wrote meanwhile");
+        assert!(written > 0, "no post was written meanwhile");
         let of_before: Vec<String> = (0..60).rev().map(|number| format!("post {number}")).collect();
         for seen in walks {
             let distinct: HashSet<&String> = seen.iter().collect();
@@ -128,14 +128,14 @@ fn a_walk_through_all_pages_misses_and_repeats_nothing_while_many_write() {
     });
 }
 
-/// Every title from the first page to the last.
+/// The titles of all pages, in order.
 fn walk(client: &Client, query: &str) -> Vec<String> {
     let mut seen = Vec::new();
     let mut page = client.get(&format!("/v1/posts?{query}"));
     loop {
         seen.extend(titles(&page));
         let Some(path) = next(&page) else { return seen };
-        // The parameters go along, and only the place changes.
+        // All parameters stay, and only the cursor changes.
         assert!(path.starts_with(&format!("/v1/posts?{query}&after=")), "{path}");
         page = client.get(&path);
     }
@@ -161,7 +161,7 @@ fn a_list_is_filtered_by_author() {
 }
 
 #[test]
-fn a_search_finds_words_best_match_first_and_the_text_is_no_query() {
+fn a_search_finds_words_and_ranks_the_best_match_first() {
     each_api(|api| {
         let alice = api.alice();
         for (title, content) in [
@@ -197,7 +197,7 @@ fn a_search_finds_words_best_match_first_and_the_text_is_no_query() {
 }
 
 #[test]
-fn the_pages_of_a_search_follow_by_skip_and_take_no_cursor() {
+fn search_pages_use_skip_and_reject_a_cursor() {
     each_api(|api| {
         let alice = api.alice();
         write_numbered(&alice, 0..5);
@@ -218,15 +218,15 @@ fn the_pages_of_a_search_follow_by_skip_and_take_no_cursor() {
             .split_once("after=")
             .map(|(a, b)| (a.len(), b.to_owned()))
             .expect("a cursor");
-        let refused = alice.get(&format!("/v1/posts?q=post&after={cursor}"));
-        let wrong = refused.wrong_fields();
+        let rejected = alice.get(&format!("/v1/posts?q=post&after={cursor}"));
+        let wrong = rejected.wrong_fields();
         assert_eq!(wrong[0].0, "after");
         assert!(wrong[0].1.contains("skip"), "{wrong:?}");
     });
 }
 
 #[test]
-fn wrong_parameters_are_all_named_and_unknown_ones_ignored() {
+fn all_invalid_parameters_are_reported_and_unknown_ones_ignored() {
     let api = TestApi::start();
     let alice = api.alice();
     let answer = alice.get("/v1/posts?skip=-1&limit=1001&after=garbage&author=you&q=%00");
@@ -253,10 +253,10 @@ fn wrong_parameters_are_all_named_and_unknown_ones_ignored() {
 }
 
 #[test]
-fn a_cursor_of_any_place_is_taken() {
+fn a_cursor_to_any_position_is_accepted() {
     each_api(|api| {
         api.alice().write("a", "b");
-        // Far before, at, and far after everything.
+        // Far before, at, and far after all posts.
         for (micros, expected) in [(1_i64, 0), (4_000_000_000_000_000, 1), (-8_000_000_000_000_000_000, 0)] {
             use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
             let cursor = URL_SAFE_NO_PAD.encode([&[1][..], &micros.to_be_bytes(), &1_i64.to_be_bytes()].concat());
@@ -267,7 +267,7 @@ fn a_cursor_of_any_place_is_taken() {
 }
 
 #[test]
-fn a_list_is_compressed_for_who_can_read_that() {
+fn a_list_is_compressed_for_clients_that_accept_it() {
     let api = TestApi::start();
     let alice = api.alice();
     alice.write("a", &"many times the same. ".repeat(200));
@@ -295,7 +295,7 @@ fn a_list_is_compressed_for_who_can_read_that() {
 }
 
 #[test]
-fn with_an_excerpt_contents_are_cut_and_say_so_on_every_page() {
+fn with_excerpt_every_page_cuts_contents_and_marks_them() {
     each_api(|api| {
         let alice = api.alice();
         alice.write("short", "word");
@@ -320,7 +320,7 @@ fn with_an_excerpt_contents_are_cut_and_say_so_on_every_page() {
                 page = alice.get(&path);
             }
         }
-        // Without it, nothing is cut and nothing is said; a kept answer of the one kind is not given for the other.
+        // Without `excerpt`, contents are complete, and a cached response of one kind is not used for the other.
         for _ in 0..2 {
             let whole = alice.get("/v1/posts");
             assert_eq!(whole.json()[1]["content"].as_str().map(str::len), Some(500));
@@ -336,7 +336,7 @@ fn with_an_excerpt_contents_are_cut_and_say_so_on_every_page() {
 }
 
 #[test]
-fn a_page_of_large_posts_ends_early_and_link_goes_on_exactly_there() {
+fn a_page_of_large_posts_ends_early_and_next_continues_there() {
     each_api(|api| {
         let alice = api.alice();
         let content = "🦀".repeat(50_000);

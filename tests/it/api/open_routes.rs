@@ -1,4 +1,4 @@
-//! Routes that need no token: they are bounded like all others, and static bytes cost next to nothing.
+//! Routes that need no token: they are rate-limited like all others, and static files use hardly any memory.
 
 use std::{io::Write as _, net::TcpStream, time::Duration};
 
@@ -21,7 +21,7 @@ const STATIC: [&str; 7] = [
 ];
 
 #[test]
-fn every_form_of_a_static_file_has_a_tag_and_is_sent_once() {
+fn every_encoding_of_a_static_file_has_an_etag_and_is_cacheable() {
     let api = TestApi::start();
     for path in STATIC {
         let ask = |coding: &str, known: &str| {
@@ -66,7 +66,7 @@ fn every_form_of_a_static_file_has_a_tag_and_is_sent_once() {
 }
 
 #[test]
-fn the_page_can_be_turned_off_and_the_description_stays() {
+fn the_docs_page_can_be_turned_off_without_the_description() {
     let api = TestApi::with(|settings| settings.api.docs = false);
     for path in STATIC.iter().filter(|path| path.starts_with("/v1/docs")) {
         for method in ["GET", "HEAD", "OPTIONS", "POST"] {
@@ -79,7 +79,7 @@ fn the_page_can_be_turned_off_and_the_description_stays() {
 }
 
 #[test]
-fn every_route_counts_to_the_budget_of_the_address_and_health_to_its_own() {
+fn every_route_counts_against_the_limit_of_the_address_except_health() {
     let burst = 5;
     let calls = [
         ("GET", "/v1/openapi.json"),
@@ -109,7 +109,7 @@ fn every_route_counts_to_the_budget_of_the_address_and_health_to_its_own() {
             };
             let ask = |preflight: bool| {
                 let call = from_one_address(method, path).header("Origin", "https://app.example");
-                // CORS answers a preflight by itself.
+                // The CORS middleware answers preflight requests itself.
                 if preflight {
                     call.header("Access-Control-Request-Method", "GET").send()
                 } else {
@@ -125,19 +125,19 @@ fn every_route_counts_to_the_budget_of_the_address_and_health_to_its_own() {
                 is_bounded,
             );
             assert!(is_bounded, "{method} {path}, CORS {is_cors}: {admitted} of 40");
-            let refused = answers
+            let rejected = answers
                 .iter()
                 .rfind(|answer| answer.status == 429)
-                .expect("one refused");
+                .expect("a rejected request");
             if method != "OPTIONS" {
                 let allowed = if is_cors { "https://app.example" } else { "" };
                 assert_eq!(
-                    refused.header("Access-Control-Allow-Origin"),
+                    rejected.header("Access-Control-Allow-Origin"),
                     allowed,
                     "{method} {path}"
                 );
             }
-            assert!(!refused.header("Retry-After").is_empty());
+            assert!(!rejected.header("Retry-After").is_empty());
             for probe in ["/health", "/health/live", "/health/ready"] {
                 assert_eq!(
                     from_one_address("GET", probe).send().status,
@@ -170,7 +170,7 @@ fn no_request_is_counted_twice() {
 }
 
 #[test]
-fn clients_that_request_large_files_and_never_read_take_no_memory() {
+fn clients_that_request_large_files_and_never_read_use_little_memory() {
     let dev = Dev::start();
     let address = dev
         .api("")
@@ -196,7 +196,7 @@ fn clients_that_request_large_files_and_never_read_take_no_memory() {
         stream
             .write_all(format!("{head}Accept-Encoding: {coding}\r\n\r\n").as_bytes())
             .expect("sent");
-        // It has begun to answer, and nothing is taken from what it sends.
+        // The response has started, and the client reads nothing of it.
         assert_eq!(stream.peek(&mut [0; 1]).expect("an answer"), 1, "{n}");
         stream
     };
@@ -213,7 +213,7 @@ fn clients_that_request_large_files_and_never_read_take_no_memory() {
         streams.push(request_and_leave(n, "/v1/posts?limit=20", "identity"));
     }
     let all = dev.running.peak_kib() - before;
-    attacks::record("API: open routes", "large files that nobody reads", files <= 20 * 1024);
+    attacks::record("API: open routes", "large files that are not read", files <= 20 * 1024);
     assert!(files <= 20 * 1024, "200 clients that do not read take {files} KiB");
     assert!(
         all <= 40 * 1024,

@@ -1,4 +1,4 @@
-//! What clients of the API get while PostgreSQL is in trouble: 503 `database_unavailable` with `Retry-After`, and no 500.
+//! Responses of the API while PostgreSQL has problems: 503 `database_unavailable` with `Retry-After`, and never 500.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -40,7 +40,7 @@ fn is_unavailable(answer: &ApiResponse) {
 }
 
 #[test]
-fn connections_that_the_server_closes_cost_no_500() {
+fn connections_that_the_database_closes_cause_no_500() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -109,7 +109,7 @@ fn connections_that_the_server_closes_cost_no_500() {
 }
 
 #[test]
-fn a_server_that_takes_no_writes_is_unavailable_for_writes_until_it_does() {
+fn a_read_only_database_is_unavailable_for_writes_until_it_recovers() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -131,7 +131,7 @@ fn a_server_that_takes_no_writes_is_unavailable_for_writes_until_it_does() {
     is_unavailable(&alice.post("/v1/posts", &post));
     is_unavailable(&alice.delete(&format!("/v1/posts/{id}")));
     assert_eq!(alice.get(&format!("/v1/posts/{id}")).status, 200);
-    // Without closing anything: as after a failover, it is the old connections that are wrong.
+    // Connections stay open, as after a failover: the old connections are still read-only.
     let mut admin = postgres.connection();
     admin
         .batch_execute("SET default_transaction_read_only = off")
@@ -146,7 +146,7 @@ fn a_server_that_takes_no_writes_is_unavailable_for_writes_until_it_does() {
 }
 
 #[test]
-fn a_lock_that_lasts_is_503_and_not_500() {
+fn a_lasting_lock_causes_503_and_not_500() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Who may call, and do what, where the settings ask for more than a valid token.
+//! Authorization rules beyond a valid token: app roles, listed applications, authentication contexts.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use blogctl::config::RequiredClientAuth;
@@ -14,7 +14,7 @@ fn with_roles(api: &TestApi, user: usize, roles: &Value) -> Client {
 }
 
 #[test]
-fn app_roles_say_who_reads_writes_and_changes_what_others_wrote() {
+fn app_roles_decide_who_reads_writes_and_moderates() {
     let api = TestApi::with(|settings| settings.api.require_app_roles = true);
     let reader = with_roles(&api, 1, &json!(["Blog.Reader"]));
     let writer = with_roles(&api, 0, &json!(["Blog.Writer"]));
@@ -66,7 +66,7 @@ fn app_roles_say_who_reads_writes_and_changes_what_others_wrote() {
 }
 
 #[test]
-fn every_response_says_what_the_caller_may_do() {
+fn every_response_states_the_rights_of_the_caller() {
     let api = TestApi::with(|settings| settings.api.require_app_roles = true);
     for (role, rights) in [
         ("Blog.Reader", "read"),
@@ -89,7 +89,7 @@ fn every_response_says_what_the_caller_may_do() {
 }
 
 #[test]
-fn without_app_roles_a_role_gives_no_right_over_others_posts() {
+fn without_app_roles_an_admin_role_gives_no_right_over_other_posts() {
     let api = TestApi::start();
     let id = api.alice().write("hers", "text");
     let answer = with_roles(&api, 1, &json!(["Blog.Admin"])).delete(&format!("/v1/posts/{id}"));
@@ -102,7 +102,7 @@ fn without_app_roles_a_role_gives_no_right_over_others_posts() {
 }
 
 #[test]
-fn an_application_by_itself_is_let_in_only_where_allowed_and_by_role() {
+fn an_app_only_token_is_accepted_only_if_allowed_and_by_role() {
     let role = json!(["Blog.Writer"]);
     let refusing = TestApi::start();
     let answer = refusing
@@ -135,7 +135,7 @@ fn an_application_by_itself_is_let_in_only_where_allowed_and_by_role() {
 }
 
 #[test]
-fn a_missing_authentication_context_is_challenged_with_the_claims_to_ask_for() {
+fn a_missing_authentication_context_is_challenged_with_the_claims_to_request() {
     let api = TestApi::with(|settings| settings.api.required_acrs = vec!["c1".to_owned()]);
     let answer = api
         .bearer(|token| token.claim("xms_cc", json!(["cp1"])))
@@ -165,7 +165,7 @@ fn a_missing_authentication_context_is_challenged_with_the_claims_to_ask_for() {
 }
 
 #[test]
-fn only_listed_applications_that_used_a_certificate_call() {
+fn only_listed_applications_that_used_a_certificate_are_accepted() {
     let api = TestApi::with(|settings| {
         settings.api.allowed_client_apps = vec![settings.client.client_id.clone()];
         settings.api.required_client_auth = RequiredClientAuth::Certificate;

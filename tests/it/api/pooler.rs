@@ -1,4 +1,4 @@
-//! Two replicas of the API behind a real PgBouncer, under mixed load: no 500, and every row is as its writer left it.
+//! Two replicas of the API behind a real PgBouncer under mixed load: no 500, and every row is as its writer left it.
 
 use std::{collections::BTreeMap, thread};
 
@@ -15,9 +15,9 @@ use crate::support::{
     pgbouncer::PgBouncer,
 };
 
-/// Posts that are only read.
+/// Number of posts that are only read.
 const ONLY_READ: usize = 40;
-/// Clients of each replica, and rounds of each.
+/// Clients of each replica.
 const CLIENTS: usize = 6;
 const ROUNDS: usize = 25;
 
@@ -35,12 +35,12 @@ struct Row {
 }
 
 #[test]
-fn two_replicas_behind_a_transaction_pooler_change_only_what_they_are_asked_to() {
+fn two_replicas_behind_a_transaction_pooler_mix_up_no_rows() {
     mixed_load("transaction");
 }
 
 #[test]
-fn two_replicas_behind_a_session_pooler_change_only_what_they_are_asked_to() {
+fn two_replicas_behind_a_session_pooler_mix_up_no_rows() {
     mixed_load("session");
 }
 
@@ -48,7 +48,7 @@ fn mixed_load(pool_mode: &str) {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
-    // In session mode each client has a connection to itself for as long as it stays.
+    // In session mode, each client keeps its server connection.
     let server_connections = if pool_mode == "session" { 60 } else { 3 };
     let Some(pooler) = PgBouncer::with(&postgres.settings.url, pool_mode, server_connections, "") else {
         return;
@@ -65,17 +65,14 @@ fn mixed_load(pool_mode: &str) {
         })
     };
     let replicas = [replica(), replica()];
-    // Each replica has its own identity provider, so a token is good for one of them; the user is the same.
+    // Each replica has its own identity provider, so a token works for one replica; the user is the same.
     let alice = || replicas.iter().map(TestApi::alice).collect::<Vec<_>>();
     let [writer, ..] = &*alice() else {
         panic!("two replicas")
     };
     let mut expected: Posts = (0..ONLY_READ)
         .map(|number| {
-            let (title, content) = (
-                format!("Only read {number}"),
-                format!("Nobody changes this one: {number}"),
-            );
+            let (title, content) = (format!("Only read {number}"), format!("Not changed: {number}"));
             (writer.write(&title, &content), (title, content))
         })
         .collect();
@@ -106,7 +103,7 @@ fn mixed_load(pool_mode: &str) {
     assert_eq!(found, expected);
 }
 
-/// Reads what all read, and creates, changes and deletes posts of its own; those that it leaves.
+/// Reads shared posts, and creates, changes and deletes its own; returns those that remain.
 fn one_client(client: &Client, number: usize, only_read: &[i64]) -> Posts {
     let mut own = Posts::new();
     for round in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! Writing, reading, changing and deleting posts.
+//! Creating, reading, changing and deleting posts.
 
 use serde_json::json;
 
@@ -80,7 +80,7 @@ fn only_the_author_changes_or_deletes_a_post() {
         assert_eq!(put.header("WWW-Authenticate"), "Bearer realm=\"blogctl\"");
         let delete = bob.delete(&path);
         assert_eq!(delete.problem(403, "not_author"), "Not authorized to delete this post");
-        // A condition that holds, or none that ever could, does not open it either.
+        // A matching or an impossible condition gives no right either.
         let etag = bob.get(&path).header("ETag").to_owned();
         for condition in [etag.as_str(), "*", "\"x\""] {
             let call = bob.call("DELETE", &path).header("If-Match", condition).send();
@@ -98,7 +98,7 @@ fn only_the_author_changes_or_deletes_a_post() {
 }
 
 #[test]
-fn the_same_object_id_in_the_token_is_what_makes_the_author_not_the_name() {
+fn the_author_is_identified_by_object_id_and_not_by_name() {
     let api = TestApi::start();
     let id = api.alice().write("Mine", "Keep off");
     let (alice, bob) = (api.user(0), api.user(1));
@@ -116,7 +116,7 @@ fn the_same_object_id_in_the_token_is_what_makes_the_author_not_the_name() {
 }
 
 #[test]
-fn a_post_that_is_not_there_is_404_for_everybody() {
+fn a_missing_post_is_404_for_every_user() {
     each_api(|api| {
         for client in [api.alice(), api.bob()] {
             for id in ["1", "0", "-1", "9223372036854775807"] {
@@ -137,7 +137,7 @@ fn a_post_that_is_not_there_is_404_for_everybody() {
 }
 
 #[test]
-fn an_id_that_is_no_integer_is_422() {
+fn an_id_that_is_not_an_integer_is_422() {
     let api = TestApi::start();
     for id in ["x", "1.5", "1x", "9223372036854775808", "%31%00", "0x1", "1%2F2"] {
         let path = format!("/v1/posts/{id}");
@@ -153,7 +153,7 @@ fn an_id_that_is_no_integer_is_422() {
 }
 
 #[test]
-fn all_wrong_fields_are_named_at_once() {
+fn all_invalid_fields_are_reported_at_once() {
     let api = TestApi::with(|settings| settings.api.max_content_chars = 10);
     let alice = api.alice();
     let (long_title, long_content) = ("ä".repeat(201), "ä".repeat(11));
@@ -209,7 +209,7 @@ fn all_wrong_fields_are_named_at_once() {
 }
 
 #[test]
-fn the_author_is_a_user_who_need_not_have_been_known() {
+fn a_post_by_an_unknown_user_creates_the_user() {
     each_api(|api| {
         let id = api.bob().write("a", "b");
         let author = &api.alice().get(&format!("/v1/posts/{id}")).json()["author"];

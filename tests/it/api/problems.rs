@@ -1,11 +1,11 @@
-//! What goes wrong in HTTP, and how it is said.
+//! HTTP errors, and how the API reports them.
 
 use serde_json::{Value, json};
 
 use crate::support::api::TestApi;
 
 #[test]
-fn a_body_that_cannot_be_used_is_refused_with_its_reason() {
+fn an_unusable_body_is_rejected_with_its_reason() {
     let api = TestApi::with(|settings| settings.api.max_body_bytes = 1000);
     let alice = api.alice();
     let send = |content_type: &str, body: &str| {
@@ -61,7 +61,7 @@ fn a_body_that_cannot_be_used_is_refused_with_its_reason() {
 }
 
 #[test]
-fn deeply_nested_json_is_refused_and_hurts_nobody() {
+fn deeply_nested_json_is_rejected_without_harm() {
     let api = TestApi::start();
     let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
     let send = |body: &str| {
@@ -77,7 +77,7 @@ fn deeply_nested_json_is_refused_and_hurts_nobody() {
 }
 
 #[test]
-fn a_path_that_is_not_there_is_a_404_problem() {
+fn an_unknown_path_is_a_404_problem() {
     let api = TestApi::start();
     for path in ["/", "/v2/posts", "/healthy", "/health/", "/favicon.ico", "/%00", "/v1x"] {
         let answer = api.anonymous().get(path);
@@ -98,7 +98,7 @@ fn a_path_that_is_not_there_is_a_404_problem() {
 }
 
 #[test]
-fn a_method_that_a_route_does_not_know_is_405_and_says_which_it_knows() {
+fn an_unknown_method_is_405_and_lists_the_allowed_ones() {
     let api = TestApi::start();
     for (path, allow) in [
         ("/health", "GET, HEAD, OPTIONS"),
@@ -122,7 +122,7 @@ fn a_method_that_a_route_does_not_know_is_405_and_says_which_it_knows() {
 }
 
 #[test]
-fn head_answers_as_get_does_but_without_the_body() {
+fn head_answers_like_get_without_a_body() {
     let api = TestApi::start();
     let alice = api.alice();
     let id = alice.write("a", "b");
@@ -149,7 +149,7 @@ fn head_answers_as_get_does_but_without_the_body() {
 }
 
 #[test]
-fn a_sane_request_id_comes_back_and_another_does_not() {
+fn a_valid_request_id_is_echoed_and_an_invalid_one_replaced() {
     let api = TestApi::start();
     let ask = |path: &str, id: &str| api.anonymous().call("GET", path).header("X-Request-ID", id).send();
     for path in ["/health/live", "/v1/posts", "/nowhere"] {
@@ -164,7 +164,7 @@ fn a_sane_request_id_comes_back_and_another_does_not() {
 }
 
 #[test]
-fn no_encoding_at_all_is_a_406_problem() {
+fn no_acceptable_encoding_is_a_406_problem() {
     let api = TestApi::start();
     let call = api
         .alice()
@@ -174,7 +174,7 @@ fn no_encoding_at_all_is_a_406_problem() {
 }
 
 #[test]
-fn options_is_answered_with_what_the_route_knows() {
+fn options_lists_the_methods_of_the_route() {
     let api = TestApi::start();
     for (path, allow) in [
         ("/v1/posts", "GET, HEAD, POST, OPTIONS"),
@@ -196,7 +196,7 @@ fn options_is_answered_with_what_the_route_knows() {
 }
 
 #[test]
-fn wrong_members_of_a_body_have_a_pointer_and_wrong_parameters_none() {
+fn invalid_members_of_a_body_have_a_pointer_and_parameters_have_none() {
     let api = TestApi::start();
     let body = api.alice().post("/v1/posts", &json!({ "title": " ", "content": 7 }));
     let pointers = |errors: &Value| -> Vec<Value> {

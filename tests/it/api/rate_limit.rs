@@ -1,11 +1,11 @@
-//! Rate limits, as callers meet them.
+//! Rate limits from the point of view of callers.
 
 use serde_json::json;
 
 use crate::support::{api::TestApi, attacks};
 
 #[test]
-fn an_answer_says_what_is_left_and_one_callers_excess_is_nobody_elses() {
+fn responses_state_the_remaining_limit_which_each_caller_has_separately() {
     let api =
         TestApi::with(|settings| (settings.api.limit_writes_burst, settings.api.limit_writes_per_second) = (2, 1));
     let (alice, bob, post) = (api.alice(), api.bob(), json!({"title": "a", "content": "b"}));
@@ -13,22 +13,22 @@ fn an_answer_says_what_is_left_and_one_callers_excess_is_nobody_elses() {
     assert_eq!((first.status, first.header("RateLimit")), (201, "\"writes\";r=1"));
     assert_eq!(first.header("RateLimit-Policy"), "\"writes\";q=2;w=2");
     let answers: Vec<_> = (0..20).map(|_| alice.post("/v1/posts", &post)).collect();
-    let refused = answers.iter().find(|answer| answer.status == 429);
-    attacks::record("API: rate limits", "a flood of writes", refused.is_some());
-    let refused = refused.expect("over the limit");
-    refused.problem(429, "too_many_requests");
+    let rejected = answers.iter().find(|answer| answer.status == 429);
+    attacks::record("API: rate limits", "a flood of writes", rejected.is_some());
+    let rejected = rejected.expect("over the limit");
+    rejected.problem(429, "too_many_requests");
     assert!(
-        refused.header("RateLimit").starts_with("\"writes\";r=0;t="),
+        rejected.header("RateLimit").starts_with("\"writes\";r=0;t="),
         "{}",
-        refused.header("RateLimit")
+        rejected.header("RateLimit")
     );
-    assert_eq!(refused.header("Retry-After"), "1");
-    assert_eq!(alice.get("/v1/posts").status, 200, "reads have a budget of their own");
+    assert_eq!(rejected.header("Retry-After"), "1");
+    assert_eq!(alice.get("/v1/posts").status, 200, "reads have a separate limit");
     assert_eq!(bob.post("/v1/posts", &post).status, 201, "and so has another caller");
 }
 
 #[test]
-fn a_forwarded_address_of_a_stranger_helps_nobody_over_the_limit() {
+fn an_untrusted_forwarded_address_does_not_evade_the_limit() {
     let api =
         TestApi::with(|settings| (settings.api.limit_address_burst, settings.api.limit_address_per_second) = (5, 1));
     let flood = |api: &TestApi| {
@@ -41,9 +41,9 @@ fn a_forwarded_address_of_a_stranger_helps_nobody_over_the_limit() {
         };
         (0..200).map(one).filter(|status| *status == 429).count()
     };
-    let refused = flood(&api);
-    attacks::record("API: rate limits", "a flood under invented addresses", refused > 0);
-    assert!(refused > 0);
+    let rejected = flood(&api);
+    attacks::record("API: rate limits", "a flood under invented addresses", rejected > 0);
+    assert!(rejected > 0);
     assert_eq!(api.anonymous().get("/health/live").status, 200, "health has no limit");
     let behind_a_proxy = TestApi::with(|settings| {
         (settings.api.limit_address_burst, settings.api.limit_address_per_second) = (5, 1);
@@ -57,7 +57,7 @@ fn a_forwarded_address_of_a_stranger_helps_nobody_over_the_limit() {
 }
 
 #[test]
-fn who_guesses_tokens_is_shut_out_and_who_has_a_known_one_is_not() {
+fn a_client_that_guesses_tokens_is_limited_and_others_are_not() {
     let api = TestApi::with(|settings| settings.api.limit_failures_per_minute = 3);
     let alice = api.alice();
     assert_eq!(alice.get("/v1/posts").status, 200);
@@ -74,7 +74,7 @@ fn who_guesses_tokens_is_shut_out_and_who_has_a_known_one_is_not() {
 }
 
 #[test]
-fn switched_off_there_are_no_limits_and_no_headers() {
+fn without_rate_limits_there_are_no_headers() {
     let api = TestApi::with(|settings| (settings.api.rate_limits, settings.api.limit_reads_burst) = (false, 1));
     let answers: Vec<_> = (0..10).map(|_| api.alice().get("/v1/posts")).collect();
     assert!(
@@ -85,7 +85,7 @@ fn switched_off_there_are_no_limits_and_no_headers() {
 }
 
 #[test]
-fn searches_of_a_caller_have_a_limit_of_their_own() {
+fn searches_have_a_separate_limit() {
     let api = TestApi::with(|settings| {
         (
             settings.api.limit_searches_burst,
@@ -94,12 +94,12 @@ fn searches_of_a_caller_have_a_limit_of_their_own() {
     });
     let (alice, bob) = (api.alice(), api.bob());
     let answers: Vec<_> = (0..20).map(|_| alice.get("/v1/posts?q=word")).collect();
-    let refused = answers.iter().find(|answer| answer.status == 429);
-    attacks::record("API: rate limits", "a flood of searches", refused.is_some());
-    let refused = refused.expect("over the limit");
-    refused.problem(429, "too_many_requests");
+    let rejected = answers.iter().find(|answer| answer.status == 429);
+    attacks::record("API: rate limits", "a flood of searches", rejected.is_some());
+    let rejected = rejected.expect("over the limit");
+    rejected.problem(429, "too_many_requests");
     assert_eq!(
-        (refused.header("RateLimit-Policy"), refused.header("Retry-After")),
+        (rejected.header("RateLimit-Policy"), rejected.header("Retry-After")),
         ("\"searches\";q=3;w=3", "1")
     );
     assert_eq!(alice.get("/v1/posts").status, 200, "lists are no searches");

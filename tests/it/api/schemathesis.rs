@@ -1,10 +1,10 @@
-//! Schemathesis, unmodified, against the running API: what the description says is what the API does.
+//! Unmodified Schemathesis against the running API: the API does what the description says.
 
 use std::{fs, path::Path, process::Command};
 
 use crate::support::{api::TestApi, needs};
 
-/// Every check is on. Examples are bounded by number, not by time, so that a run is the same on any machine.
+/// All checks are on. The number of examples is limited, not the time, so that each run is the same on any machine.
 const SETTINGS: &str = include_str!("../../schemathesis/schemathesis.toml");
 
 #[test]
@@ -33,13 +33,13 @@ fn schemathesis_finds_nothing_that_differs_from_the_description() {
         .env("NO_PROXY", "*")
         .output()
         .expect("schemathesis runs");
-    let said = String::from_utf8_lossy(&ended.stdout).replace(&token, "TOKEN");
+    let printed = String::from_utf8_lossy(&ended.stdout).replace(&token, "TOKEN");
     assert!(
         ended.status.success(),
-        "{said}\n{}",
+        "{printed}\n{}",
         String::from_utf8_lossy(&ended.stderr)
     );
-    assert!(said.contains("No issues found"), "{said}");
+    assert!(printed.contains("No issues found"), "{printed}");
     assert_eq!(
         api.alice().get("/health/ready").status,
         200,

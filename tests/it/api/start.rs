@@ -1,4 +1,4 @@
-//! Starting, and starting again.
+//! Starting and restarting.
 
 use blogctl::{
     api::{Server, StartError},
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::api::{TestApi, each_api};
 
-fn refusal(change: impl FnOnce(&mut Settings)) -> StartError {
+fn rejection(change: impl FnOnce(&mut Settings)) -> StartError {
     let api = TestApi::start();
     let mut settings = api.settings.clone();
     settings.api.port = 0;
@@ -18,7 +18,7 @@ fn refusal(change: impl FnOnce(&mut Settings)) -> StartError {
 }
 
 #[test]
-fn posts_are_there_after_a_restart() {
+fn posts_survive_a_restart() {
     each_api(|mut api| {
         let id = api.alice().write("Keep", "me");
         let before = api.alice().get(&format!("/v1/posts/{id}"));
@@ -30,16 +30,16 @@ fn posts_are_there_after_a_restart() {
 }
 
 #[test]
-fn a_missing_sqlite_file_is_made_and_migrated() {
+fn a_missing_sqlite_file_is_created_and_migrated() {
     let api = TestApi::start();
     assert_eq!(api.alice().get("/v1/posts").json(), json!([]));
     assert!(std::path::Path::new(&api.settings.database.url).exists());
 }
 
 #[test]
-fn a_database_that_lacks_migrations_is_refused_with_the_command_that_applies_them() {
+fn a_database_with_pending_migrations_is_rejected_with_the_command_to_apply_them() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let error = refusal(|settings| {
+    let error = rejection(|settings| {
         settings.database.url = folder.path().join("new.db").display().to_string();
         settings.database.migrate_at_start = Some(false);
     });
@@ -48,24 +48,24 @@ fn a_database_that_lacks_migrations_is_refused_with_the_command_that_applies_the
 }
 
 #[test]
-fn settings_that_would_let_too_many_in_are_refused() {
-    let error = refusal(|settings| {
+fn settings_that_would_accept_too_many_tokens_are_rejected() {
+    let error = rejection(|settings| {
         settings.api.app_id_uri.clear();
         settings.api.client_id = None;
     });
     assert!(matches!(error, StartError::NoAudience), "{error}");
-    let error = refusal(|settings| settings.api.required_scope.clear());
+    let error = rejection(|settings| settings.api.required_scope.clear());
     assert!(matches!(error, StartError::NoRequiredScope), "{error}");
-    let error = refusal(|settings| settings.api.cors_origins = vec!["*".to_owned(), "https://a.example".to_owned()]);
+    let error = rejection(|settings| settings.api.cors_origins = vec!["*".to_owned(), "https://a.example".to_owned()]);
     assert!(matches!(error, StartError::CorsOrigin(_)), "{error}");
     assert!(error.hint().is_some());
 }
 
 #[test]
-fn a_port_in_use_is_named() {
+fn a_port_in_use_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("bound").port();
-    let error = refusal(|settings| settings.api.port = port);
+    let error = rejection(|settings| settings.api.port = port);
     assert!(matches!(error, StartError::Listen(_)), "{error}");
     assert!(error.to_string().contains(&port.to_string()), "{error}");
 }
@@ -73,7 +73,7 @@ fn a_port_in_use_is_named() {
 #[test]
 fn starting_does_not_wait_for_the_identity_provider() {
     let mut api = TestApi::start();
-    // Takes the connection and never answers.
+    // Accepts the connection and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = silent.local_addr().expect("bound").port();
     api.settings.entra.authority_host = Some(format!("http://127.0.0.1:{port}").parse().expect("a URL"));
@@ -112,7 +112,7 @@ fn every_authority_and_key_address_that_the_settings_accept_starts() {
                 format!("{base}/keys?appid=c11e0000-0000-4000-8000-000000005000"),
             ),
         ];
-        let (loaded, mistakes) = Settings::load_leniently(
+        let (loaded, errors) = Settings::load_leniently(
             &Sources {
                 flags,
                 ..Sources::default()
@@ -120,8 +120,8 @@ fn every_authority_and_key_address_that_the_settings_accept_starts() {
             Role::Any,
         );
         assert!(
-            !mistakes.iter().any(|mistake| mistake.setting.starts_with("entra.")),
-            "{base}: {mistakes:?}"
+            !errors.iter().any(|error| error.setting.starts_with("entra.")),
+            "{base}: {errors:?}"
         );
         let mut settings = api.settings.clone();
         settings.api.port = 0;
@@ -146,7 +146,7 @@ fn an_authority_or_key_address_in_plain_http_elsewhere_is_not_accepted() {
                 setting: setting.into(),
                 value: base.into(),
             }];
-            let (_, mistakes) = Settings::load_leniently(
+            let (_, errors) = Settings::load_leniently(
                 &Sources {
                     flags,
                     ..Sources::default()
@@ -154,7 +154,7 @@ fn an_authority_or_key_address_in_plain_http_elsewhere_is_not_accepted() {
                 Role::Any,
             );
             assert!(
-                mistakes.iter().any(|mistake| mistake.setting == setting),
+                errors.iter().any(|error| error.setting == setting),
                 "{setting} = {base}"
             );
         }

@@ -1,4 +1,4 @@
-//! The caller as a user.
+//! The caller as a user of the blog.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ fn the_profile_is_what_the_token_says() {
 }
 
 #[test]
-fn asking_for_the_profile_makes_the_user() {
+fn requesting_the_profile_creates_the_user() {
     each_api(|api| {
         assert_eq!(api.alice().get("/v1/profile").status, 200);
         assert_eq!(
@@ -46,7 +46,7 @@ fn asking_for_the_profile_makes_the_user() {
 }
 
 #[test]
-fn registering_makes_the_user_once() {
+fn registering_creates_the_user_once() {
     each_api(|api| {
         let made = api.alice().call("POST", "/v1/users/me").send();
         assert_eq!(made.status, 201, "{}", made.text);
@@ -73,7 +73,7 @@ fn registering_makes_the_user_once() {
 }
 
 #[test]
-fn a_token_without_a_name_leaves_the_name_and_never_shows_the_address() {
+fn a_token_without_a_name_keeps_the_name_and_never_shows_the_email() {
     each_api(|api| {
         let named = api.alice().call("POST", "/v1/users/me").send();
         let nameless = api
@@ -116,7 +116,7 @@ fn registered_name(client: &Client) -> String {
 }
 
 #[test]
-fn the_name_is_that_of_the_token_that_was_issued_last() {
+fn the_name_comes_from_the_token_issued_last() {
     each_api(|api| {
         assert_eq!(registered_name(&api.named(0, "Second", -20)), "Second");
         for (name, seconds, expected) in [
@@ -140,7 +140,7 @@ fn the_name_is_that_of_the_token_that_was_issued_last() {
 }
 
 #[test]
-fn who_only_reads_gets_a_new_name_too() {
+fn reading_updates_the_name_too() {
     each_api(|api| {
         let alice = api.named(0, "Before", -30);
         let post = format!("/v1/posts/{}", alice.write("a", "b"));
@@ -149,7 +149,7 @@ fn who_only_reads_gets_a_new_name_too() {
         assert_eq!(reader.get("/v1/posts").status, 200);
         wait_for_name(&alice, &post, "After");
 
-        // Somebody who has never written anything becomes no user by reading.
+        // Reading alone creates no user.
         assert_eq!(api.bob().get(&post).status, 200);
         assert_eq!(api.bob().post("/v1/users/me", &json!({})).status, 201);
     });
@@ -172,7 +172,7 @@ fn replicas_with_different_tokens_agree_on_the_later_name() {
         let post = format!("/v1/posts/{}", older.write("a", "b"));
         assert_eq!(later_there.get(&post).status, 200);
         wait_for_name(&older, &post, "Later");
-        // Each replica sees these tokens for the first time, and some again and again.
+        // Each replica sees some of these tokens for the first time, and some repeatedly.
         for client in [
             &between,
             &older_there,

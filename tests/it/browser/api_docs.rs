@@ -1,4 +1,4 @@
-//! The page of the API in a real browser: a call with a pasted token, and what axe says of it.
+//! The docs page of the API in a real browser: a call with a pasted token, and an accessibility check with axe.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::DRIVER;
 use crate::support::{api::TestApi, browser::Browser, dev::Dev, idp::IdpControl, needs, web::ALICE};
 
 #[actix_web::test]
-async fn a_call_is_tried_on_the_page_of_the_api_with_a_pasted_token() {
+async fn a_pasted_token_works_on_the_docs_page() {
     let Some(driver) = needs(DRIVER) else { return };
     let dev = Dev::start();
     let token = IdpControl::at(&dev.idp("")).token().user(ALICE).mint();
@@ -16,7 +16,7 @@ async fn a_call_is_tried_on_the_page_of_the_api_with_a_pasted_token() {
     browser.picture("api").await;
 
     browser.click("Authorize").await;
-    // As it is copied from a tool that shows the header.
+    // As copied from a tool that shows the header.
     browser
         .find("#auth-bearer-value")
         .await
@@ -47,12 +47,12 @@ async fn a_call_is_tried_on_the_page_of_the_api_with_a_pasted_token() {
         .await;
     assert!(answer.contains("200") && answer.contains("Alice Archer"), "{answer}");
     browser.picture("api-tried").await;
-    // The console holds no violation of the page's policy, or closing complains.
+    // Closing the browser fails if the console shows a policy violation.
     browser.close(&[]).await;
 }
 
 #[actix_web::test]
-async fn axe_finds_nothing_on_the_page_of_the_api_in_light_and_dark() {
+async fn axe_finds_no_violations_on_the_docs_page() {
     let (Some(driver), Some(tools)) = (needs(DRIVER), needs("BLOGCTL_TEST_CLIENTS")) else {
         return;
     };
@@ -107,7 +107,7 @@ async fn axe_finds_nothing_on_the_page_of_the_api_in_light_and_dark() {
     }
 }
 
-/// What axe says, one line per rule and element.
+/// The findings of axe, one line per rule and element.
 async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
     let run = "const done = arguments[arguments.length - 1];
         window.requestAnimationFrame(() => window.requestAnimationFrame(() => axe.run(document, { resultTypes: ['violations'] }).then((result) =>

@@ -46,7 +46,7 @@ fn credentials_are_a_list_in_a_file_and_json_in_the_environment() {
 }
 
 #[test]
-fn of_a_wrong_credential_names_are_told_and_values_are_not() {
+fn an_invalid_credential_is_reported_by_name_and_not_by_value() {
     for wrong in [
         r#"[{"source":"fil","key_passphrase":"sesame"}]"#,
         r#"[{"source":"file","cert_path":"a","key_passphrase":12345678}]"#,
@@ -55,12 +55,15 @@ fn of_a_wrong_credential_names_are_told_and_values_are_not() {
         "[sesame",
     ] {
         let error = given().variable("BLOG_CLIENT__CREDENTIAL", wrong).the_error();
-        let told = format!("{error:?}");
+        let reported = format!("{error:?}");
         assert!(
-            !told.contains("sesame") && !told.contains("12345678"),
-            "{wrong}: {told}"
+            !reported.contains("sesame") && !reported.contains("12345678"),
+            "{wrong}: {reported}"
         );
-        assert!(error.hint.contains("key_vault_sign, key_vault_certificate"), "{told}");
+        assert!(
+            error.hint.contains("key_vault_sign, key_vault_certificate"),
+            "{reported}"
+        );
     }
     for wrong in [
         "credential = 12345678",
@@ -112,7 +115,7 @@ fn a_managed_identity_must_be_named_somewhere() {
 }
 
 #[test]
-fn what_azure_sets_in_a_container_is_read() {
+fn the_variables_of_azure_containers_are_read() {
     let settings = given()
         .variable(
             "AZURE_FEDERATED_TOKEN_FILE",

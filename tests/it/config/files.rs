@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::given;
 
 #[test]
-fn a_file_that_cannot_be_read_is_an_error_that_shows_none_of_its_content() {
+fn an_unreadable_file_is_an_error_that_shows_none_of_its_content() {
     let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
     for (file, content, expected) in [
         (
@@ -33,14 +33,14 @@ fn a_file_that_cannot_be_read_is_an_error_that_shows_none_of_its_content() {
         ),
     ] {
         let error = given().file(file, content).the_error();
-        let told = format!("{error} {}", error.hint);
-        assert!(told.contains(file) && told.contains(expected), "{told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        let reported = format!("{error} {}", error.hint);
+        assert!(reported.contains(file) && reported.contains(expected), "{reported}");
+        assert!(!reported.contains("hunter2"), "{reported}");
     }
 }
 
 #[test]
-fn a_named_file_must_be_there_and_is_read_in_place_of_blog_toml() {
+fn a_named_file_must_exist_and_replaces_blog_toml() {
     let mut layers = given()
         .file("blog.toml", "[client]\nport = 1")
         .file("other.toml", "[client]\nport = 2");
@@ -81,7 +81,7 @@ fn blog_toml_has_every_setting_with_its_default_and_a_sentence() {
     let defaults = given().load();
     for (entry, default) in loaded.entries.iter().zip(&defaults.entries) {
         assert_ne!(entry.origin, Origin::Default, "{} is not in blog.toml", entry.name);
-        // An example, since a list of none teaches nothing.
+        // blog.toml shows an example, because the default is an empty list.
         if entry.name != "client.credential" {
             assert_eq!(
                 without_empty(&entry.value),
@@ -93,13 +93,13 @@ fn blog_toml_has_every_setting_with_its_default_and_a_sentence() {
     }
 }
 
-/// A commented-out setting: `#` with no space behind it. Prose has one.
+/// A commented-out setting has no space after `#`; prose has one.
 fn is_setting(line: &str) -> bool {
     line.strip_prefix('#')
         .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
 }
 
-/// Settings without prose right above them, or above their table.
+/// Settings without prose directly above them or above their table.
 fn undocumented(text: &str) -> Vec<&str> {
     let mut above = "";
     let mut undocumented = Vec::new();
@@ -112,7 +112,7 @@ fn undocumented(text: &str) -> Vec<&str> {
     undocumented
 }
 
-/// What a table leaves out is the same as what is empty in it.
+/// A missing key in a table equals an empty value.
 fn without_empty(value: &Json) -> Json {
     match value {
         Json::Object(fields) => {

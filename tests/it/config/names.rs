@@ -5,7 +5,7 @@ use blogctl::config::{Environment, Origin};
 use super::{GUID, given};
 
 #[test]
-fn every_older_name_is_taken() {
+fn every_older_name_is_accepted() {
     let loaded = given()
         .variable("TENANT_ID", GUID)
         .variable("CLIENT_ID", GUID)
@@ -52,7 +52,7 @@ fn every_older_name_is_taken() {
 }
 
 #[test]
-fn debug_means_the_debug_level_and_nothing_else_matters_in_it() {
+fn the_older_debug_variable_sets_only_the_log_level() {
     for (value, level) in [
         ("true", "debug"),
         ("1", "debug"),
@@ -71,7 +71,7 @@ fn debug_means_the_debug_level_and_nothing_else_matters_in_it() {
 }
 
 #[test]
-fn the_new_name_beats_the_older_one_with_a_warning() {
+fn the_new_name_overrides_the_older_one_with_a_warning() {
     let loaded = given()
         .variable("BLOG_CLIENT__PORT", "1")
         .variable("FLASK_PORT", "2")
@@ -91,7 +91,7 @@ fn an_older_name_that_is_empty_is_not_set() {
 }
 
 #[test]
-fn an_unknown_name_is_an_error_that_suggests_the_most_similar_one() {
+fn an_unknown_name_is_an_error_that_suggests_the_nearest() {
     for (content, expected) in [
         ("[client]\nclient_idd = \"\"", "did you mean client.client_id?"),
         ("[clinet]\nport = 1", "did you mean client.port?"),
@@ -118,7 +118,7 @@ fn variables_of_a_kubernetes_service_called_blog_are_not_settings() {
 }
 
 #[test]
-fn a_name_with_one_underscore_for_two_is_warned_about() {
+fn a_name_with_a_single_underscore_causes_a_warning() {
     let loaded = given().variable("BLOG_CLIENT_PORT", "1").load();
     assert_eq!(loaded.settings.client.port, 5000);
     assert!(

@@ -3,7 +3,7 @@
 use super::{GUID, Given, given};
 
 #[test]
-fn lists_are_arrays_comma_lists_or_json() {
+fn lists_are_arrays_comma_separated_texts_or_json() {
     let expected = ["https://a.example", "https://b.example"];
     for layers in [
         given().file(
@@ -31,7 +31,7 @@ fn users_of_the_identity_provider_come_from_tables_or_json() {
 }
 
 #[test]
-fn what_does_not_make_sense_is_refused() {
+fn invalid_values_are_rejected() {
     for (setting, value) in [
         ("entra.tenant_id", "contoso.onmicrosoft.com"),
         ("entra.tenant_id", "{7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f}"),
@@ -156,7 +156,7 @@ fn what_does_not_make_sense_is_refused() {
 }
 
 #[test]
-fn a_password_in_a_wrong_address_is_not_repeated() {
+fn a_password_in_an_invalid_address_is_not_repeated() {
     let vault = |url: &str| format!(r#"[{{"source":"key_vault_sign","vault_url":"{url}","certificate":"a"}}]"#);
     for url in [
         "https://u:s3cretpw@host.example",
@@ -185,7 +185,7 @@ fn a_password_in_a_wrong_address_is_not_repeated() {
 }
 
 #[test]
-fn of_two_places_for_the_same_thing_neither_is_guessed() {
+fn two_sources_for_the_same_value_are_an_error() {
     let both = given()
         .flag("client.cert_path", "a.pem")
         .flag("client.cert_base64", "AAAA");
@@ -201,7 +201,7 @@ fn of_two_places_for_the_same_thing_neither_is_guessed() {
 }
 
 #[test]
-fn the_cookie_key_may_be_in_a_file_and_in_development_it_may_be_simple() {
+fn the_cookie_key_may_be_in_a_file_and_may_be_simple_in_development() {
     const RANDOM: &str = "Zk3vQ9rT1xWb7LdMnc5HyEuP0sGaJ6fRoi8KXtVBw2Cq";
     let in_file = |text: &str| {
         let layers = given().file("cookie.key", format!("{text}\n"));
@@ -257,7 +257,7 @@ fn the_cookie_key_may_be_in_a_file_and_in_development_it_may_be_simple() {
 }
 
 #[test]
-fn a_site_on_plain_http_must_be_meant() {
+fn a_site_on_plain_http_must_be_explicitly_allowed() {
     let base = given().flag("client.public_url", "http://blog.internal");
     assert_eq!(base.the_error().setting, "client.public_url");
     let settings = base.flag("client.allow_plain_http", "true").load().settings;

@@ -1,4 +1,4 @@
-//! Lists: order, pages, filters, totals.
+//! Lists: order, pages, filters and totals.
 
 use blogctl::{
     blog::{Filter, MAX_PAGE_BYTES, Page, Paging, Post, View},
@@ -35,7 +35,7 @@ fn time(text: &str) -> DateTime<Utc> {
 }
 
 #[test]
-fn newest_first_whole_seconds_among_microseconds_and_ties_by_id() {
+fn lists_are_sorted_by_time_to_the_microsecond_and_then_by_id() {
     each_blog(async |test| {
         let author = test.user(1).await;
         for (title, at) in [
@@ -76,7 +76,7 @@ fn pages_by_cursor_and_by_skip_cover_the_list_once() {
         let author = test.user(1).await;
         let start = time("2026-01-01T00:00:00Z");
         for n in 0..23 {
-            // Threes of the same time, so that pages end within one.
+            // Three posts share each time, so that pages end within a group.
             test.write_at(author.id, "Post", start + TimeDelta::seconds(n / 3))
                 .await;
         }
@@ -133,7 +133,7 @@ fn the_last_page_has_no_next_even_when_it_is_full() {
 }
 
 #[test]
-fn past_the_end_is_an_empty_page_with_the_total() {
+fn a_page_past_the_end_is_empty_with_the_total() {
     each_blog(async |test| {
         let author = test.user(1).await;
         test.blog
@@ -183,7 +183,7 @@ fn an_author_filter_counts_and_lists_that_author_only() {
 }
 
 #[test]
-fn the_total_follows_every_way_of_adding_and_deleting() {
+fn the_total_follows_every_insertion_and_deletion() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let total = async || test.list(Filter::default(), Paging::Skip(0), 1).await.total;
@@ -216,15 +216,15 @@ fn the_total_follows_every_way_of_adding_and_deleting() {
             .await
             .expect("deleted");
         assert_eq!(total().await, 1000);
-        // Rolled back: not counted.
-        let refused: Result<(), DbError> = test
+        // A rolled-back deletion does not count.
+        let rejected: Result<(), DbError> = test
             .database
             .write(move |c| {
                 posts::delete_all(c)?;
                 Err(DbError::Closed)
             })
             .await;
-        assert!(matches!(refused, Err(DbError::Closed)), "{refused:?}");
+        assert!(matches!(rejected, Err(DbError::Closed)), "{rejected:?}");
         assert_eq!(total().await, 1000);
         let deleted: Result<usize, DbError> = test.database.write(posts::delete_all).await;
         assert_eq!(deleted.expect("deleted"), 1000);
@@ -232,7 +232,7 @@ fn the_total_follows_every_way_of_adding_and_deleting() {
     });
 }
 
-/// Every page from the first on, by `next`.
+/// All pages, following `next`.
 async fn walk(test: &TestBlog, filter: &Filter, limit: u32) -> Vec<Page> {
     let mut pages = Vec::new();
     let mut next = Some(Paging::Skip(0));
@@ -246,10 +246,10 @@ async fn walk(test: &TestBlog, filter: &Filter, limit: u32) -> Vec<Page> {
 }
 
 #[test]
-fn a_page_ends_after_so_many_bytes_and_the_next_one_goes_on_exactly_there() {
+fn a_page_ends_at_its_byte_limit_and_the_next_one_continues_there() {
     each_blog(async |test| {
         let (ann, bob) = (test.user(1).await, test.user(2).await);
-        // Of 200 KB each, one larger than a whole page, and small ones between them.
+        // Posts of 200 KB, one larger than a whole page, and small ones between them.
         let (large, small) = (format!("word {}", "🦀".repeat(50_000)), "word".to_owned());
         let whole_page = format!("word {}", "🦀".repeat(MAX_PAGE_BYTES / 4));
         let mut contents = vec![large; 25];
@@ -306,7 +306,7 @@ fn a_page_ends_after_so_many_bytes_and_the_next_one_goes_on_exactly_there() {
                 assert_eq!(seen.len(), expected, "each post once: {filter:?}, {limit}");
             }
         }
-        // From any place of the older parameter, too.
+        // The same with the older `skip` parameter.
         let page = test.list(Filter::default(), Paging::Skip(31), 1000).await;
         assert_eq!((page.posts.len(), page.posts[0].title.as_str()), (10, "post 25"));
         let rest = test.list(Filter::default(), page.next.expect("more"), 1000).await;
@@ -315,7 +315,7 @@ fn a_page_ends_after_so_many_bytes_and_the_next_one_goes_on_exactly_there() {
 }
 
 #[test]
-fn an_excerpt_is_the_beginning_of_the_content_and_says_whether_it_goes_on() {
+fn an_excerpt_is_the_start_of_the_content_and_marks_a_cut() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let at = time("2026-01-01T00:00:00Z");
@@ -370,7 +370,7 @@ fn an_excerpt_is_the_beginning_of_the_content_and_says_whether_it_goes_on() {
 }
 
 #[test]
-fn a_page_of_excerpts_of_many_long_posts_is_not_taken_for_the_last_one() {
+fn a_full_page_of_excerpts_is_not_mistaken_for_the_last_one() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let written: Result<(), DbError> = test

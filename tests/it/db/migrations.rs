@@ -30,7 +30,7 @@ fn assert_breaks(database: &Database, constraint: &str, rule: &str, statement: &
 }
 
 #[test]
-fn they_are_applied_once_and_reverted_one_by_one() {
+fn migrations_are_applied_once_and_reverted_one_by_one() {
     each_database(|settings| {
         let database = Database::open(settings).expect("opens");
         assert!(database.has_pending_migrations().expect("known"));
@@ -75,7 +75,7 @@ fn they_are_applied_once_and_reverted_one_by_one() {
 }
 
 #[test]
-fn one_that_came_between_is_applied_to_a_database_that_has_later_ones() {
+fn a_missing_earlier_migration_is_applied_to_a_newer_database() {
     each_database(|settings| {
         let database = Database::open(settings).expect("opens");
         database.migrate().expect("migrates");
@@ -100,14 +100,14 @@ fn one_that_came_between_is_applied_to_a_database_that_has_later_ones() {
         );
         assert_eq!(pending(), 0);
         execute(&database, "DELETE FROM idempotency_keys").expect("the table is there");
-        // By number, not by when it was applied.
+        // In the order of numbers, not of application.
         let reverted = migrate::revert(&database).expect("reverts").expect("one");
         assert_eq!(reverted.name, "0006_name_tokens");
     });
 }
 
 #[test]
-fn the_counts_are_right_when_their_migration_comes_to_a_full_table() {
+fn the_migration_of_counts_counts_existing_posts() {
     each_blog(async |test| {
         let author = test.user(1).await;
         for n in 0..7 {
@@ -131,7 +131,7 @@ fn the_counts_are_right_when_their_migration_comes_to_a_full_table() {
 }
 
 #[test]
-fn processes_that_start_at_once_migrate_once() {
+fn processes_that_start_together_migrate_once() {
     each_database(|settings| {
         thread::scope(|scope| {
             let starts: Vec<_> = (0..4)
@@ -152,7 +152,7 @@ fn processes_that_start_at_once_migrate_once() {
 }
 
 #[test]
-fn a_schema_of_a_newer_blogctl_is_refused() {
+fn a_schema_of_a_newer_version_is_rejected() {
     each_database(|settings| {
         let database = Database::open(settings).expect("opens");
         database.migrate().expect("migrates");
@@ -175,7 +175,7 @@ fn a_schema_of_a_newer_blogctl_is_refused() {
 }
 
 #[test]
-fn the_schema_repeats_the_rules() {
+fn the_schema_enforces_the_rules() {
     each_database(|settings| {
         let database = Database::open(settings).expect("opens");
         database.migrate().expect("migrates");
@@ -226,7 +226,7 @@ fn the_schema_repeats_the_rules() {
 }
 
 #[test]
-fn a_post_of_nobody_is_refused() {
+fn a_post_of_an_unknown_user_is_rejected() {
     each_database(|settings| {
         let database = Database::open(settings).expect("opens");
         database.migrate().expect("migrates");

@@ -1,4 +1,4 @@
-//! Opening: what a person is told when it does not work, and how an SQLite connection is set up.
+//! Opening a database: the error messages, and the settings of an SQLite connection.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ fn settings(url: impl Into<String>) -> DatabaseSettings {
     }
 }
 
-fn refusal(url: impl Into<String>) -> String {
+fn rejection(url: impl Into<String>) -> String {
     match Database::open(&settings(url)) {
         Ok(_) => panic!("must not open"),
         Err(error) => error.to_string(),
@@ -25,16 +25,16 @@ fn refusal(url: impl Into<String>) -> String {
 }
 
 #[test]
-fn a_missing_folder_a_folder_and_a_file_of_something_else_are_named() {
+fn a_missing_folder_a_folder_and_another_file_are_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let missing = folder.path().join("missing/blog.db").display().to_string();
-    let message = refusal(&missing);
+    let message = rejection(&missing);
     assert!(
         message.contains(&missing) && message.contains("create it first"),
         "{message}"
     );
 
-    let message = refusal(folder.path().display().to_string());
+    let message = rejection(folder.path().display().to_string());
     assert!(message.contains("this is a folder"), "{message}");
 
     let text = folder.path().join("notes.txt");
@@ -43,7 +43,7 @@ fn a_missing_folder_a_folder_and_a_file_of_something_else_are_named() {
         "Not a database, but more than a hundred bytes of text. ".repeat(20),
     )
     .expect("written");
-    let message = refusal(text.display().to_string());
+    let message = rejection(text.display().to_string());
     assert!(
         message.contains("notes.txt") && message.contains("not a database"),
         "{message}"
@@ -51,10 +51,10 @@ fn a_missing_folder_a_folder_and_a_file_of_something_else_are_named() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_named_without_its_password() {
-    // Port 9 (discard) on loopback: nobody listens.
+fn an_unreachable_server_is_reported_without_its_password() {
+    // No server listens on port 9 (discard) on loopback.
     let begun = Instant::now();
-    let message = refusal("postgres://blog:s3cret@127.0.0.1:9/blog");
+    let message = rejection("postgres://blog:s3cret@127.0.0.1:9/blog");
     assert!(message.contains("postgres://127.0.0.1:9/blog"), "{message}");
     assert!(!message.contains("s3cret"), "{message}");
     assert!(begun.elapsed() < Duration::from_secs(30), "it gives up");
@@ -71,13 +71,13 @@ fn a_database_without_schema_is_not_ready_and_one_with_it_is() {
         database.close();
         let closed = block_on(database.ping());
         assert!(matches!(closed, Err(DbError::Closed)), "{closed:?}");
-        // Once more does no harm.
+        // Closing twice is harmless.
         database.close();
     });
 }
 
 #[test]
-fn an_sqlite_file_is_taken_by_every_way_of_writing_its_path() {
+fn every_notation_of_an_sqlite_path_is_accepted() {
     let file = SqliteFile::new();
     let path = file.folder.path().join("a name? with #everything%20 & :memory:.db");
     let database = Database::open(&settings(path.display().to_string())).expect("opens");

@@ -1,5 +1,5 @@
-//! PostgreSQL that is slow, silent, closed or in the way: nobody waits without end, nobody waits for another kind of work, and
-//! everything works again by itself.
+//! PostgreSQL that is slow, silent, closed or locked: no request waits endlessly or for another kind of work, and
+//! everything recovers.
 
 mod limits;
 
@@ -24,7 +24,7 @@ use crate::support::{
     tcp_proxy::TcpProxy,
 };
 
-/// Longest wait of a test that fails.
+/// Longest wait; only a failing test reaches it.
 const GUARD: Duration = Duration::from_mins(1);
 
 fn short_limits(settings: &DatabaseSettings) -> DatabaseSettings {
@@ -44,7 +44,7 @@ fn migrated(settings: &DatabaseSettings) -> Database {
     database
 }
 
-/// Through a proxy of the test's own.
+/// The same settings, through a TCP proxy.
 fn behind(settings: &DatabaseSettings) -> (TcpProxy, DatabaseSettings) {
     let mut url = url::Url::parse(&settings.url).expect("a URL");
     let proxy = TcpProxy::to(url.port().expect("a port"));
@@ -76,7 +76,7 @@ async fn until_it_works(database: &Database) {
 }
 
 #[test]
-fn connections_that_die_silently_are_given_up_and_replaced() {
+fn silent_connections_are_replaced() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -85,15 +85,15 @@ fn connections_that_die_silently_are_given_up_and_replaced() {
     let blog = Blog::new(database.clone());
     block_on(async {
         for round in 0..3 {
-            // As many connections as there can be.
+            // Opens as many connections as possible.
             join_all((0..8).map(|_| database.read_short(users::count))).await;
             database.search(users::count).await.expect("searched");
             database.ping().await.expect("ready");
             proxy.silence_open_connections();
             let reads = join_all((0..8).map(|_| database.read_short(users::count)));
-            let writes = join_all((0..8).map(|number| blog.ensure_user(key(number), "Somebody")));
+            let writes = join_all((0..8).map(|number| blog.ensure_user(key(number), "Ann")));
             let (reads, writes) = join(reads, writes).await;
-            // Whichever connection they met: nothing else than the end of their time.
+            // On whichever connection: the only error is the end of their time.
             for error in reads.into_iter().filter_map(Result::err) {
                 assert!(error.is_transient(), "{error}");
             }
@@ -104,7 +104,7 @@ fn connections_that_die_silently_are_given_up_and_replaced() {
                 assert!(error.is_transient(), "{error}");
             }
             until_it_works(&database).await;
-            // The others are replaced as well: none of these meets a silent one.
+            // All silent connections are replaced.
             let since = Instant::now();
             while database.ping().await.is_err() || database.search(users::count).await.is_err() {
                 assert!(since.elapsed() < GUARD);
@@ -120,7 +120,7 @@ fn connections_that_die_silently_are_given_up_and_replaced() {
 }
 
 #[test]
-fn a_server_that_is_silent_for_everybody_is_used_again_once_it_answers() {
+fn a_silent_server_is_used_again_once_it_answers() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -130,7 +130,7 @@ fn a_server_that_is_silent_for_everybody_is_used_again_once_it_answers() {
         database.read_short(users::count).await.expect("read");
         proxy.silence_all();
         for _ in 0..2 {
-            let error = database.read_short(users::count).await.expect_err("nobody answers");
+            let error = database.read_short(users::count).await.expect_err("no answer");
             assert!(error.is_transient(), "{error}");
             assert!(database.ping().await.expect_err("not ready").is_transient());
         }
@@ -140,7 +140,7 @@ fn a_server_that_is_silent_for_everybody_is_used_again_once_it_answers() {
 }
 
 #[test]
-fn a_read_whose_connection_was_closed_is_done_on_another_and_so_is_a_write_that_had_not_begun() {
+fn a_read_or_an_unstarted_write_is_retried_on_another_connection() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -170,9 +170,9 @@ fn a_read_whose_connection_was_closed_is_done_on_another_and_so_is_a_write_that_
                 .expect("searched on another connection");
             close_all();
             database.ping().await.expect("ready on another connection");
-            blog.ensure_user(key(number), "Somebody").await.expect("written");
+            blog.ensure_user(key(number), "Ann").await.expect("written");
             close_all();
-            blog.ensure_user(key(100 + number), "Somebody")
+            blog.ensure_user(key(100 + number), "Ann")
                 .await
                 .expect("written on another connection");
         }
@@ -181,7 +181,7 @@ fn a_read_whose_connection_was_closed_is_done_on_another_and_so_is_a_write_that_
 }
 
 #[test]
-fn a_write_whose_connection_is_lost_in_its_transaction_is_not_done_again() {
+fn a_write_that_loses_its_connection_is_not_retried() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -198,7 +198,7 @@ fn a_write_whose_connection_is_lost_in_its_transaction_is_not_done_again() {
 }
 
 #[test]
-fn what_passes_by_itself_is_told_from_what_does_not() {
+fn transient_failures_are_distinguished_from_permanent_ones() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -231,7 +231,7 @@ async fn transient_failures(database: &Database) {
 }
 
 #[test]
-fn a_lock_that_another_holds_is_not_waited_for_without_end() {
+fn waiting_for_a_lock_has_a_time_limit() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -256,7 +256,7 @@ fn a_lock_that_another_holds_is_not_waited_for_without_end() {
 }
 
 #[test]
-fn of_two_transactions_that_wait_for_each_other_the_one_rolled_back_is_done_again() {
+fn a_transaction_rolled_back_by_a_deadlock_is_retried() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -265,7 +265,7 @@ fn of_two_transactions_that_wait_for_each_other_the_one_rolled_back_is_done_agai
     admin
         .batch_execute("CREATE TABLE t (id INT PRIMARY KEY, n INT); INSERT INTO t VALUES (1, 0), (2, 0)")
         .expect("a table");
-    // Both hold a row before either wants the other's.
+    // Both transactions hold one row before they request the other.
     let met = Arc::new((Mutex::new(0), Condvar::new()));
     let update = |first: &'static str, second: &'static str| {
         let met = Arc::clone(&met);
@@ -298,7 +298,7 @@ fn of_two_transactions_that_wait_for_each_other_the_one_rolled_back_is_done_agai
 }
 
 #[test]
-fn failures_are_told_apart_in_another_language_of_the_server() {
+fn failures_are_recognised_in_any_language_of_the_server() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! SQLite's query plans, with statistics present: they turn plans around.
+//! SQLite's query plans with statistics, which can change plans.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,7 @@ use blogctl::{
     db::{
         BlockingConnection, Connection, Database, DbError,
         post_list::{self, Keyset, PageLimits, PostFilter},
-        post_search::{self, Sought},
+        post_search::{self, SearchQuery},
         posts::{self, NewPost},
         users,
     },
@@ -27,7 +27,7 @@ struct Step {
     detail: String,
 }
 
-/// Few users, many posts, and `ANALYZE`: what makes SQLite turn plans around.
+/// Few users, many posts, and `ANALYZE`: a situation in which SQLite changes its plans.
 fn analyzed(file: &SqliteFile, users: u128) -> BlockingConnection {
     let database = Database::open(&file.settings).expect("opens");
     database.migrate().expect("migrates");
@@ -75,7 +75,7 @@ fn batch(connection: &mut BlockingConnection, statement: &str) {
     connection.batch_execute(statement).expect("runs");
 }
 
-/// The statements that `work` runs, with the values in place of the `?`, since values sway a plan too.
+/// The statements that `work` runs, with their values instead of `?`, because values influence a plan.
 fn statements(connection: &mut BlockingConnection, work: impl FnOnce(&mut Connection<'_>)) -> Vec<String> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&seen);
@@ -93,7 +93,7 @@ fn statements(connection: &mut BlockingConnection, work: impl FnOnce(&mut Connec
 }
 
 fn with_values(statement: &str) -> String {
-    // A search's values do not sway its plan, and its text is no literal of SQL.
+    // The values of a search do not influence its plan, and its text is not an SQL literal.
     if statement.contains("MATCH") {
         return statement.split(" -- binds").next().unwrap_or_default().to_owned();
     }
@@ -147,7 +147,7 @@ fn lists_walk_an_index_and_sort_nothing_even_with_statistics() {
                         plan.starts_with(&format!("SEARCH p USING INDEX {index} (")),
                         "{statement}\n{plan}"
                     );
-                    // A table of a single user may as well be scanned.
+                    // SQLite may scan a table with a single row.
                     assert!(
                         users == 1 || plan.contains("; SEARCH u USING INTEGER PRIMARY KEY"),
                         "{plan}"
@@ -186,9 +186,9 @@ fn a_search_begins_with_the_index_and_sorts_nothing_to_find_the_newest() {
     let file = SqliteFile::new();
     let mut connection = analyzed(&file, 3);
     for author_id in [None, Some(2)] {
-        let sought = Sought::new("title text", author_id).expect("words");
+        let query = SearchQuery::parse("title text", author_id).expect("words");
         let ran = statements(&mut connection, |c| {
-            post_search::found(c, &sought).expect("a search");
+            post_search::search(c, &query).expect("a search");
         });
         let [_, statement] = ran.as_slice() else {
             panic!("whether the index is behind, and the search: {ran:?}")
@@ -220,7 +220,7 @@ fn the_total_is_read_from_one_row() {
 }
 
 #[test]
-fn what_a_request_by_key_runs_is_kept_as_a_prepared_statement() {
+fn statements_of_requests_by_key_are_cached_as_prepared_statements() {
     let file = SqliteFile::new();
     let mut connection = analyzed(&file, 3);
     let BlockingConnection::Sqlite(sqlite) = &mut connection else {

@@ -1,4 +1,4 @@
-//! A connection pooler between blogctl and PostgreSQL: found whenever it comes, and nothing of one client reaches another.
+//! A connection pooler between blogctl and PostgreSQL: it is detected at any time, and no state leaks between clients.
 
 use blogctl::{
     blog::{Blog, Paging, Rights},
@@ -19,7 +19,7 @@ struct Count {
     count: i64,
 }
 
-/// How many statements the server process of a short read has under Diesel's names, after a few reads.
+/// Number of prepared statements with Diesel's names in the server process, after a few reads.
 async fn named_statements(database: &Database) -> i64 {
     let work = |connection: &mut Connection<'_>| {
         for id in 0..3 {
@@ -41,7 +41,7 @@ fn through(pooler: &PgBouncer, settings: &DatabaseSettings) -> DatabaseSettings 
     }
 }
 
-fn refusal(settings: &DatabaseSettings) -> DbError {
+fn rejection(settings: &DatabaseSettings) -> DbError {
     match Database::open(settings) {
         Ok(_) => panic!("must not open"),
         Err(error) => error,
@@ -78,7 +78,7 @@ fn statements_have_names_on_a_direct_connection_only() {
 }
 
 #[test]
-fn a_pooler_that_ignores_options_is_found_all_the_same() {
+fn a_pooler_that_ignores_options_is_detected() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -92,7 +92,7 @@ fn a_pooler_that_ignores_options_is_found_all_the_same() {
 }
 
 #[test]
-fn with_named_statements_demanded_a_pooler_is_refused_with_a_remedy() {
+fn with_named_statements_required_a_pooler_is_rejected_with_a_hint() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -104,7 +104,7 @@ fn with_named_statements_demanded_a_pooler_is_refused_with_a_remedy() {
             prepared_statements: PreparedStatements::On,
             ..through(&pooler, &postgres.settings)
         };
-        let error = refusal(&settings);
+        let error = rejection(&settings);
         assert!(matches!(error, DbError::Pooler { .. }), "{error:?}");
         let message = error.to_string();
         assert!(
@@ -115,19 +115,19 @@ fn with_named_statements_demanded_a_pooler_is_refused_with_a_remedy() {
 }
 
 #[test]
-fn a_pooler_for_single_statements_is_refused() {
+fn a_pooler_in_statement_mode_is_rejected() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
     let Some(pooler) = PgBouncer::start(&postgres.settings.url, "statement") else {
         return;
     };
-    let message = refusal(&through(&pooler, &postgres.settings)).to_string();
+    let message = rejection(&through(&pooler, &postgres.settings)).to_string();
     assert!(message.contains("takes no transaction"), "{message}");
 }
 
 #[test]
-fn a_pooler_that_comes_later_is_found_on_the_next_connection() {
+fn a_pooler_added_later_is_detected_on_the_next_connection() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -150,12 +150,12 @@ fn a_pooler_that_comes_later_is_found_on_the_next_connection() {
     block_on(async {
         assert!(named_statements(&database).await > 0, "direct");
         proxy.redirect(pooler.port());
-        // A connection of its own, so that there is a new one.
+        // Opens a new connection, which detects the pooler.
         drop(database.connect().expect("a connection"));
         assert_eq!(
             named_statements(&database).await,
             0,
-            "the connection of before is no longer used"
+            "the previous connection is no longer used"
         );
     });
 }
@@ -170,7 +170,7 @@ fn migrations_run_and_are_reverted_through_a_pooler() {
             return;
         };
         let settings = through(&pooler, &postgres.settings);
-        // Several at once, as replicas that start together: the lock is one of the transaction.
+        // Several at the same time, as replicas that start together: the lock belongs to the transaction.
         let databases: Vec<_> = (0..3).map(|_| Database::open(&settings).expect("opens")).collect();
         let applied: usize = std::thread::scope(|scope| {
             let running: Vec<_> = databases
@@ -202,7 +202,7 @@ fn migrations_run_and_are_reverted_through_a_pooler() {
 }
 
 #[test]
-fn time_limits_hold_within_transactions_through_a_pooler_and_reach_nobody_else() {
+fn time_limits_apply_within_transactions_and_do_not_leak_through_a_pooler() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -224,7 +224,7 @@ fn time_limits_hold_within_transactions_through_a_pooler_and_reach_nobody_else()
         assert_eq!(database.search(limit).await.expect("searched"), 5000);
         assert_eq!(database.read_short(limit).await.expect("read"), 0, "the server's own");
     });
-    // The one connection that the pooler lends is as it was.
+    // The server connection of the pooler is unchanged.
     let mut connection = database.connect().expect("a connection");
     let BlockingConnection::Postgres(_) = &connection else {
         panic!("PostgreSQL")

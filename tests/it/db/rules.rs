@@ -1,4 +1,4 @@
-//! Who may do what to a post, and what is stored.
+//! Who may do what with a post, and what is stored.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ fn new_title(title: &str) -> PostChange {
 }
 
 #[test]
-fn a_post_is_read_back_as_it_was_written() {
+fn a_post_is_read_as_it_was_written() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let written = test
@@ -36,7 +36,7 @@ fn a_post_is_read_back_as_it_was_written() {
 }
 
 #[test]
-fn a_user_is_made_once_and_known_afterwards() {
+fn a_user_is_created_once() {
     each_blog(async |test| {
         let (made, is_new) = test.blog.ensure_user(key(7), "Ann").await.expect("a user");
         assert!(is_new);
@@ -72,7 +72,7 @@ fn the_same_object_id_in_another_tenant_is_another_user() {
 }
 
 #[test]
-fn a_changed_name_is_taken_over_but_never_replaced_by_nothing() {
+fn a_changed_name_is_stored_and_an_empty_one_ignored() {
     each_blog(async |test| {
         let (first, _) = test.blog.ensure_user(key(1), " \u{200B}").await.expect("a user");
         assert_eq!(first.display_name, "Unknown user");
@@ -102,7 +102,7 @@ fn a_changed_name_is_taken_over_but_never_replaced_by_nothing() {
 }
 
 #[test]
-fn one_user_comes_of_many_first_requests_at_once() {
+fn concurrent_first_requests_create_one_user() {
     each_blog(async |test| {
         let requests = (0..20).map(|_| test.blog.ensure_user(key(9), "Ann"));
         let made = futures_util::future::join_all(requests).await;
@@ -220,7 +220,7 @@ fn only_the_author_changes_or_deletes_a_post() {
             .create(blogctl::blog::Rights::Write, &author, draft("Mine"))
             .await
             .expect("written");
-        // Even with the right version, and even when it is stale: whose it is comes first.
+        // Authorship is checked first, with a current and with a stale version.
         for expected in [
             None,
             Some(Precondition::Version(post.version())),
@@ -247,7 +247,7 @@ fn only_the_author_changes_or_deletes_a_post() {
 }
 
 #[test]
-fn a_stale_version_is_refused() {
+fn a_stale_version_is_rejected() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let first = test
@@ -297,7 +297,7 @@ fn a_stale_version_is_refused() {
 }
 
 #[test]
-fn of_many_changes_of_one_version_at_once_one_wins() {
+fn of_many_concurrent_changes_of_one_version_one_succeeds() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let post = test
@@ -330,7 +330,7 @@ fn of_many_changes_of_one_version_at_once_one_wins() {
 }
 
 #[test]
-fn what_is_not_there_is_not_found() {
+fn a_missing_post_is_not_found() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let post = test
@@ -369,7 +369,7 @@ fn what_is_not_there_is_not_found() {
 }
 
 #[test]
-fn the_id_of_a_deleted_post_is_never_given_out_again() {
+fn the_id_of_a_deleted_post_is_never_reused() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let first = test
@@ -391,14 +391,17 @@ fn the_id_of_a_deleted_post_is_never_given_out_again() {
 }
 
 #[test]
-fn a_token_that_repeats_the_name_counts_too() {
+fn a_token_that_repeats_the_name_updates_its_issue_time() {
     each_blog(async |test| {
         let token = |name, issued_at| TokenName {
             name,
             issued_at: Some(issued_at),
         };
         let ann = key(5);
-        test.blog.update_name(ann, token("Nobody yet", 5)).await.expect("done");
+        test.blog
+            .update_name(ann, token("Not yet a user", 5))
+            .await
+            .expect("done");
         let (user, is_new) = test.blog.ensure_user(ann, token("Ann", 10)).await.expect("a user");
         assert!(is_new, "a name alone makes no user");
         test.blog.update_name(ann, token("Ann", 30)).await.expect("done");
@@ -426,7 +429,7 @@ fn a_token_that_repeats_the_name_counts_too() {
 }
 
 #[test]
-fn a_later_token_that_repeats_the_name_wins_over_one_that_is_recorded_at_the_same_time() {
+fn a_later_token_wins_over_one_that_is_recorded_at_the_same_time() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -439,7 +442,7 @@ fn a_later_token_that_repeats_the_name_wins_over_one_that_is_recorded_at_the_sam
     };
     let ann = key(5);
     block_on(blog.ensure_user(ann, token("Ann", 10))).expect("a user");
-    // Another process records the token of 20, and renames the user.
+    // Another process records the token of time 20, and renames the user.
     let (mut other, mut observer) = (postgres.connection(), postgres.connection());
     other
         .batch_execute("BEGIN; UPDATE name_tokens SET issued_at = 20; UPDATE users SET display_name = 'Anna'")

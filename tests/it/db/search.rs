@@ -1,4 +1,4 @@
-//! Full-text search: what is found, in which order, on both databases alike, whatever is typed.
+//! Full-text search: results and order are the same on both databases, for any input.
 
 use blogctl::{
     blog::{BlogError, Content, Cursor, Draft, Filter, Page, Paging, PostChange, Title, User},
@@ -21,7 +21,7 @@ impl TestBlog {
         self.blog.posts(filter, Paging::Skip(skip), limit).await.expect(text)
     }
 
-    /// The titles found, sorted: for questions of what, not in which order.
+    /// The titles found, sorted, for tests that ignore the order.
     async fn found(&self, text: &str) -> Vec<String> {
         let page = self.search(text).await;
         assert_eq!(page.total, page.posts.len() as u64, "{text:?}");
@@ -51,7 +51,7 @@ fn titles(page: &Page) -> Vec<&str> {
 }
 
 #[test]
-fn words_are_found_whatever_their_case_accents_and_punctuation() {
+fn words_are_found_despite_case_accents_and_punctuation() {
     each_blog(async |test| {
         let author = test.user(1).await;
         for (title, content) in [
@@ -97,7 +97,7 @@ fn words_are_found_whatever_their_case_accents_and_punctuation() {
 }
 
 #[test]
-fn the_last_word_may_be_the_beginning_of_one_and_no_other_may() {
+fn only_the_last_word_matches_as_a_prefix() {
     each_blog(async |test| {
         let author = test.user(1).await;
         test.write(&author, "Certificates", "renewed yearly").await;
@@ -116,7 +116,7 @@ fn the_last_word_may_be_the_beginning_of_one_and_no_other_may() {
 }
 
 #[test]
-fn what_means_something_to_a_query_language_means_nothing_here() {
+fn query_syntax_has_no_meaning_in_a_search() {
     each_blog(async |test| {
         let author = test.user(1).await;
         test.write(&author, "Plain", "alpha beta and near or not").await;
@@ -177,7 +177,7 @@ fn what_means_something_to_a_query_language_means_nothing_here() {
 }
 
 #[test]
-fn the_best_match_is_first_and_among_equals_the_newest() {
+fn the_best_match_is_first_and_then_the_newest() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let filler = "other words that say nothing of it ".repeat(5);
@@ -196,7 +196,7 @@ fn the_best_match_is_first_and_among_equals_the_newest() {
         let twins = ["Twin 4", "Twin 3", "Twin 2", "Twin 1", "Twin 0"];
         assert_eq!(titles(&test.search("equal").await), twins);
 
-        // Page by page, the same.
+        // The same, page by page.
         let mut seen = Vec::new();
         let mut next = Some(Paging::Skip(0));
         while let Some(Paging::Skip(skip)) = next {
@@ -214,7 +214,7 @@ fn the_best_match_is_first_and_among_equals_the_newest() {
 }
 
 #[test]
-fn a_search_takes_no_cursor() {
+fn a_search_rejects_a_cursor() {
     each_blog(async |test| {
         let filter = Filter {
             author_id: None,
@@ -230,7 +230,7 @@ fn a_search_takes_no_cursor() {
 }
 
 #[test]
-fn a_search_of_one_author_finds_that_author_s_only() {
+fn a_search_by_author_finds_only_their_posts() {
     each_blog(async |test| {
         let (ann, bob) = (test.user(1).await, test.user(2).await);
         test.write(&ann, "Ann's", "word").await;
@@ -245,7 +245,7 @@ fn a_search_of_one_author_finds_that_author_s_only() {
 }
 
 #[test]
-fn a_search_follows_every_change_at_once() {
+fn a_search_sees_every_change_at_once() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let id = test.write(&author, "First", "alpha").await;
@@ -268,7 +268,7 @@ fn a_search_follows_every_change_at_once() {
             .expect("deleted");
         assert_eq!(test.search("beta").await.total, 0);
 
-        // Two at once, so that one has to wait for the index to catch up.
+        // Two at once, so that one waits for the index to catch up.
         let (author_id, at) = (
             author.id,
             "2026-01-01T00:00:00Z".parse::<DateTime<Utc>>().expect("a time"),
@@ -297,7 +297,7 @@ fn a_search_follows_every_change_at_once() {
 }
 
 #[test]
-fn what_another_process_wrote_is_found() {
+fn posts_written_by_another_process_are_found() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let url = test.database.url().clone();
@@ -326,7 +326,7 @@ fn what_another_process_wrote_is_found() {
 }
 
 #[test]
-fn posts_of_before_the_index_are_found_after_the_migration() {
+fn posts_older_than_the_index_are_found_after_the_migration() {
     each_blog(async |test| {
         let author = test.user(1).await;
         test.write(&author, "Old", "epsilon").await;
@@ -352,7 +352,7 @@ fn a_post_of_any_length_can_be_written_and_searched() {
 }
 
 #[test]
-fn a_storm_of_writes_is_searchable_in_the_end_without_a_search() {
+fn a_burst_of_writes_is_indexed_without_a_search() {
     let file = crate::support::database::SqliteFile::new();
     let database = Database::open(&file.settings).expect("opens");
     database.migrate().expect("migrates");

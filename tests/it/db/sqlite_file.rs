@@ -1,4 +1,4 @@
-//! The SQLite file under a running program: who may read it, and what happens when it is locked, full, deleted or replaced.
+//! The SQLite file under a running program: its mode, and what happens when it is locked, full, deleted or replaced.
 
 use std::{
     fs,
@@ -85,7 +85,7 @@ fn is_gone(outcome: &Result<i64, BlogError>) -> bool {
 }
 
 #[test]
-fn no_write_is_acknowledged_while_the_file_is_deleted_or_replaced_and_no_file_is_made_in_its_place() {
+fn no_write_is_acknowledged_while_the_file_is_deleted_or_replaced() {
     let opened = OpenDatabase::new();
     let aside = opened.file.folder.path().join("aside");
     block_on(async {
@@ -97,16 +97,13 @@ fn no_write_is_acknowledged_while_the_file_is_deleted_or_replaced_and_no_file_is
                 assert!(is_gone(&opened.write("Lost").await), "{name:?} is deleted");
                 assert!(is_file_gone(&opened.database.ping().await), "not ready");
                 let connected = opened.database.connect().map(drop);
-                assert!(
-                    is_file_gone(&connected),
-                    "nothing is opened in its place: {connected:?}"
-                );
+                assert!(is_file_gone(&connected), "nothing is opened instead: {connected:?}");
             }
             assert!(!path.exists(), "{name:?} was made anew");
             fs::copy(&aside, &path).expect("replaced");
             assert!(is_gone(&opened.write("Lost").await), "{name:?} is replaced");
             assert!(is_file_gone(&opened.database.ping().await), "not ready");
-            // The original is back.
+            // The original file is back.
             fs::rename(&aside, &path).expect("moved back");
             opened.write("After").await.expect("written again");
             opened.database.ping().await.expect("ready again");
@@ -116,7 +113,7 @@ fn no_write_is_acknowledged_while_the_file_is_deleted_or_replaced_and_no_file_is
 }
 
 #[test]
-fn a_write_is_not_acknowledged_when_the_file_goes_while_it_is_written() {
+fn a_write_is_not_acknowledged_when_the_file_disappears_during_it() {
     let opened = OpenDatabase::new();
     let (path, aside) = (opened.path.clone(), opened.file.folder.path().join("aside"));
     let outcome: Result<(), DbError> = block_on(opened.database.write(move |_| {
@@ -131,7 +128,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn files_are_made_for_the_owner_only_unless_a_setting_says_otherwise() {
+fn files_are_created_for_the_owner_only_by_default() {
     for (setting, expected) in [(None, 0o600), (Some(0o640), 0o640), (Some(0o666), 0o666)] {
         let opened = OpenDatabase::with(|settings| {
             if let Some(mode) = setting {
@@ -146,7 +143,7 @@ fn files_are_made_for_the_owner_only_unless_a_setting_says_otherwise() {
 }
 
 #[test]
-fn the_mode_of_a_file_that_is_there_already_stays() {
+fn the_mode_of_an_existing_file_stays() {
     let file = SqliteFile::new();
     let path = file.folder.path().join("blog.db");
     fs::write(&path, "").expect("made");
@@ -159,7 +156,7 @@ fn the_mode_of_a_file_that_is_there_already_stays() {
 }
 
 #[test]
-fn a_file_behind_a_link_is_made_and_watched_where_the_link_leads() {
+fn a_database_behind_a_link_is_created_and_watched_at_the_target() {
     let file = SqliteFile::new();
     let target = file.folder.path().join("target.db");
     std::os::unix::fs::symlink(&target, file.folder.path().join("blog.db")).expect("linked");
@@ -170,9 +167,9 @@ fn a_file_behind_a_link_is_made_and_watched_where_the_link_leads() {
 }
 
 #[test]
-fn while_another_process_holds_the_lock_writes_end_in_time_reads_go_on_and_late_writes_never_happen() {
+fn while_another_process_holds_the_lock_writes_time_out_and_reads_continue() {
     let opened = OpenDatabase::with(|settings| settings.deadline = Duration::from_secs(1));
-    // Two `Database`s share nothing in this process but the file.
+    // Two `Database`s share only the file.
     let other = Database::open(&opened.file.settings).expect("opens");
     let mut lock = other.connect().expect("a connection");
     let held: Result<(), DbError> = lock.transaction(|_| {
@@ -190,12 +187,12 @@ fn while_another_process_holds_the_lock_writes_end_in_time_reads_go_on_and_late_
     held.expect("the lock was held");
     block_on(async {
         opened.write("Afterwards").await.expect("the writer goes on");
-        assert_eq!(opened.total().await, 1, "what was refused has not been written later");
+        assert_eq!(opened.total().await, 1, "a rejected write was not written later");
     });
 }
 
 #[test]
-fn a_write_that_waits_longer_than_its_time_is_never_begun() {
+fn a_write_past_its_deadline_is_never_started() {
     let opened = OpenDatabase::with(|settings| settings.deadline = Duration::from_secs(1));
     block_on(async {
         let (started, has_started) = mpsc::channel();
@@ -225,7 +222,7 @@ fn a_write_that_waits_longer_than_its_time_is_never_begun() {
 }
 
 #[test]
-fn a_full_disk_is_an_outage_that_passes() {
+fn a_full_disk_is_a_transient_failure() {
     let opened = OpenDatabase::new();
     let limit = |pages: &'static str| {
         opened.database.write(move |connection| -> Result<(), DbError> {
@@ -236,17 +233,17 @@ fn a_full_disk_is_an_outage_that_passes() {
         })
     };
     block_on(async {
-        // Less than there is means: no more than there is.
+        // SQLite does not shrink the file: the limit is the current size.
         limit("1").await.expect("set");
-        let mut refused = None;
+        let mut rejected = None;
         for _ in 0..200 {
             if let Err(error) = opened.write("A post").await {
-                refused = Some(error);
+                rejected = Some(error);
                 break;
             }
         }
-        let refused = refused.expect("it is full");
-        assert!(is_transient(&refused), "{refused:?}");
+        let rejected = rejected.expect("it is full");
+        assert!(is_transient(&rejected), "{rejected:?}");
         let written = opened.total().await;
         limit("1000000").await.expect("there is space again");
         opened.write("Afterwards").await.expect("written");
@@ -254,7 +251,7 @@ fn a_full_disk_is_an_outage_that_passes() {
     });
 }
 
-/// Descriptors of this process for a file.
+/// Number of this process's descriptors for a file.
 fn descriptors(path: &Path) -> usize {
     let path = path.canonicalize().expect("it is there");
     let own = fs::read_dir("/proc/self/fd").expect("Linux").filter_map(Result::ok);
@@ -263,7 +260,7 @@ fn descriptors(path: &Path) -> usize {
 }
 
 #[test]
-fn what_serves_reads_is_open_before_the_first_read() {
+fn connections_for_reads_are_open_before_the_first_read() {
     let opened = OpenDatabase::new();
     let before = descriptors(&opened.path);
     block_on(async {

@@ -1,4 +1,4 @@
-//! Grouped writes: one job does not fail another, and nobody is answered before the commit.
+//! Grouped writes: a failed write affects no other, and no write is acknowledged before the commit.
 
 use std::{
     sync::{
@@ -19,11 +19,11 @@ use futures_util::{FutureExt, future::join_all};
 use crate::support::database::{SqliteFile, block_on, draft, each_blog, key};
 
 #[test]
-fn a_write_that_fails_or_panics_takes_no_other_with_it() {
+fn a_failed_or_panicked_write_affects_no_other() {
     each_blog(async |test| {
         let author_id = test.user(1).await.id;
         let at: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().expect("a time");
-        // Queued at once, so that they share a transaction on SQLite.
+        // Queued together, so that they share a transaction on SQLite.
         let writes = (0..60).map(|n| {
             test.database.write(move |connection| -> Result<i64, DbError> {
                 let new = NewPost {
@@ -37,7 +37,7 @@ fn a_write_that_fails_or_panics_takes_no_other_with_it() {
                 match n % 4 {
                     0 => Err(DbError::Closed),
                     1 => panic!("on purpose"),
-                    // A CHECK of the schema refuses it.
+                    // A CHECK of the schema rejects it.
                     2 => posts::insert(connection, &NewPost { title: " ", ..new }),
                     _ => Ok(id),
                 }
@@ -66,14 +66,14 @@ fn a_write_that_fails_or_panics_takes_no_other_with_it() {
 }
 
 #[test]
-fn when_the_commit_fails_every_write_of_the_transaction_is_told_and_the_next_one_works() {
+fn a_failed_commit_fails_every_write_of_its_transaction() {
     let file = SqliteFile::new();
     let database = Database::open(&file.settings).expect("opens");
     database.migrate().expect("migrates");
     let blog = Blog::new(database.clone());
     block_on(async {
         let author = blog.ensure_user(key(1), "Ann").await.expect("a user").0;
-        // Looked at only when the whole transaction is committed: the commit fails.
+        // A deferred foreign key is checked at the commit, which fails.
         let poison = database.write(|connection| -> Result<(), DbError> {
             let Connection::Sqlite(c) = connection else {
                 panic!("SQLite")
@@ -89,7 +89,7 @@ fn when_the_commit_fails_every_write_of_the_transaction_is_told_and_the_next_one
             };
             posts::insert(connection, &orphan).map(drop)
         });
-        // While a first write holds the writer, the others queue up, and so share the next transaction.
+        // The first write blocks the writer, so that the others share the next transaction.
         let (started, has_started) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
         let mut first = Box::pin(database.write(move |_| -> Result<(), DbError> {
@@ -107,7 +107,7 @@ fn when_the_commit_fails_every_write_of_the_transaction_is_told_and_the_next_one
         assert!(others.iter_mut().all(|other| other.as_mut().now_or_never().is_none()));
         release.send(()).expect("it waits");
         let (first, poisoned, others) = (first.await, poison.await, join_all(others).await);
-        first.expect("a transaction of its own");
+        first.expect("a separate transaction");
         assert!(matches!(poisoned, Err(DbError::NotCommitted(_))), "{poisoned:?}");
         for other in &others {
             assert!(
@@ -127,7 +127,7 @@ fn when_the_commit_fails_every_write_of_the_transaction_is_told_and_the_next_one
 }
 
 #[test]
-fn an_answered_write_is_seen_by_others_at_once() {
+fn an_acknowledged_write_is_visible_at_once() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let mut beside = test.database.connect().expect("another connection");
@@ -143,14 +143,14 @@ fn an_answered_write_is_seen_by_others_at_once() {
 }
 
 #[test]
-fn a_write_whose_caller_has_gone_is_written_all_the_same() {
+fn a_write_is_completed_although_its_caller_has_gone() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let mut abandoned = Box::pin(
             test.blog
                 .create(blogctl::blog::Rights::Write, &author, draft("Abandoned")),
         );
-        // Polled once: it is queued (SQLite) or running (PostgreSQL).
+        // One poll queues it (SQLite) or starts it (PostgreSQL).
         assert!(abandoned.as_mut().now_or_never().is_none());
         drop(abandoned);
         test.blog
@@ -173,7 +173,7 @@ fn a_write_whose_caller_has_gone_is_written_all_the_same() {
 }
 
 #[test]
-fn what_was_queued_is_written_before_the_database_closes_and_there_after_a_restart() {
+fn queued_writes_are_written_before_the_database_closes() {
     let file = SqliteFile::new();
     let database = Database::open(&file.settings).expect("opens");
     database.migrate().expect("migrates");
@@ -184,7 +184,7 @@ fn what_was_queued_is_written_before_the_database_closes_and_there_after_a_resta
             .map(|n| Box::pin(blog.create(blogctl::blog::Rights::Write, &author, draft(&format!("Post {n}")))))
             .collect();
         for write in &mut queued {
-            // Some may be done already; what matters is that each is queued. Tokio's budget would keep some from it.
+            // Some may be done already; each must be queued. Without `unconstrained`, Tokio's budget would prevent that.
             drop(tokio::task::unconstrained(write.as_mut()).now_or_never());
         }
         database.close();
@@ -213,7 +213,7 @@ fn closing_does_not_wait_for_writes_that_are_not_queued_yet() {
     let blog = Blog::new(database.clone());
     let written = block_on(async {
         let author = blog.ensure_user(key(1), "Ann").await.expect("a user").0;
-        // More than the queue holds, so that some wait for a place in it, each with a sender in hand.
+        // More than the queue holds, so that some wait for a place, each with a sender.
         let mut waiting = Vec::new();
         let mut written = 0;
         for n in 0..3000 {
@@ -245,7 +245,7 @@ fn two_processes_write_to_one_file() {
         .expect("opens")
         .migrate()
         .expect("migrates");
-    // Two `Database`s share nothing in this process but the file.
+    // Two `Database`s share only the file.
     let write_fifty = |number: u128| {
         let blog = Blog::new(Database::open(&file.settings).expect("opens"));
         block_on(async {
@@ -253,7 +253,7 @@ fn two_processes_write_to_one_file() {
             for n in 0..50 {
                 blog.create(blogctl::blog::Rights::Write, &author, draft(&format!("Post {n}")))
                     .await
-                    .expect("written beside the other");
+                    .expect("written concurrently");
             }
         });
     };
@@ -267,15 +267,15 @@ fn two_processes_write_to_one_file() {
 }
 
 #[test]
-fn a_writer_waits_for_another_process_that_holds_the_lock_again_and_again() {
+fn a_writer_gets_its_turn_while_another_process_locks_repeatedly() {
     let file = SqliteFile::new();
     let database = Database::open(&file.settings).expect("opens");
     database.migrate().expect("migrates");
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        // Also when this fails: the scope would wait for ever.
+        // Stops the thread even if the test fails; the scope would wait for ever otherwise.
         let _stopper = StopOnDrop(&stop);
-        // As `blogctl seed` does: one transaction after another, hardly a moment between them.
+        // Like `blogctl seed`: one transaction after another, with hardly a pause.
         scope.spawn(|| {
             let mut beside = database.connect().expect("another connection");
             while !stop.load(Ordering::Relaxed) {
@@ -299,7 +299,7 @@ fn a_writer_waits_for_another_process_that_holds_the_lock_again_and_again() {
     });
 }
 
-/// Stops a thread of this scope at its end, however it ends.
+/// Stops a thread when the scope ends in any way.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {

@@ -11,10 +11,10 @@ use super::{DoctorSetup, section};
 use crate::support::{binary::CommandOutput, web::FakeApi};
 
 #[test]
-fn identity_provider_down_is_told_within_the_time_allowed() {
+fn an_identity_provider_that_is_down_is_reported_in_time() {
     let setup = DoctorSetup::new();
     setup.control().slow(std::time::Duration::from_secs(30));
-    let output = CommandOutput::of(
+    let output = CommandOutput::run(
         setup.folder.path(),
         &["doctor", "--timeout", "1", "--role", "api", "--json"],
     );
@@ -35,7 +35,7 @@ fn identity_provider_down_is_told_within_the_time_allowed() {
 }
 
 #[test]
-fn what_answers_in_place_of_the_api_is_told_apart() {
+fn another_program_at_the_address_of_the_api_is_recognised() {
     let setup = DoctorSetup::new();
     let with_api_at = |url: &str| section(&setup.report(&[&format!("client.api_base_url={url}")]), " API ");
     let site = with_api_at(&setup.system.web.url(""));
@@ -44,10 +44,10 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
         "{site}"
     );
     let tls = with_api_at(&setup.system.api.url("").replace("http:", "https:"));
-    assert!(tls.contains("write http:// in client.api_base_url"), "{tls}");
+    assert!(tls.contains("use http:// in client.api_base_url"), "{tls}");
     let default = setup.report(&[&format!("client.api_scope=api://{DEV_API_ID}/.default")]);
     assert!(
-        section(&default, " API ").contains("it takes tokens of this issuer"),
+        section(&default, " API ").contains("the API accepts tokens from this issuer"),
         "{default}"
     );
     let other = setup.report(&["client.api_scope=api://other/.default"]);
@@ -71,41 +71,44 @@ fn what_answers_in_place_of_the_api_is_told_apart() {
             "api",
         ],
     ] {
-        let output = CommandOutput::of(setup.folder.path(), &[&["doctor"][..], &arguments].concat());
-        let told = section(&output.stdout, " API ");
-        assert!(output.code == Some(1) && told.starts_with('✗'), "{told}");
-        assert!(told.contains("is not blogctl's API") && !told.contains('✓'), "{told}");
+        let output = CommandOutput::run(setup.folder.path(), &[&["doctor"][..], &arguments].concat());
+        let reported = section(&output.stdout, " API ");
+        assert!(output.code == Some(1) && reported.starts_with('✗'), "{reported}");
+        assert!(
+            reported.contains("is not blogctl's API") && !reported.contains('✓'),
+            "{reported}"
+        );
         let setting = if arguments[3] == "api" {
             "api.port"
         } else {
             "client.api_base_url"
         };
-        assert!(told.contains(setting), "{told}");
+        assert!(reported.contains(setting), "{reported}");
     }
     let endless = FakeApi::start(|_| {
         let part = || Ok::<_, actix_web::Error>(Bytes::from_static(&[b'x'; 4096]));
         HttpResponse::Ok().streaming(stream::repeat_with(part))
     });
     let port = format!("api.port={}", endless.url().port().expect("set"));
-    let output = CommandOutput::of(setup.folder.path(), &["doctor", "--role", "api", "--set", &port]);
-    let told = section(&output.stdout, " API ");
-    assert!(output.code == Some(1) && told.starts_with('✗'), "{told}");
+    let output = CommandOutput::run(setup.folder.path(), &["doctor", "--role", "api", "--set", &port]);
+    let reported = section(&output.stdout, " API ");
+    assert!(output.code == Some(1) && reported.starts_with('✗'), "{reported}");
     assert!(
-        told.contains("did not come to its end") && told.contains("api.port"),
-        "{told}"
+        reported.contains("sent an incomplete response") && reported.contains("api.port"),
+        "{reported}"
     );
 
     let output = setup.doctor(&["entra.ca_file=missing.pem"]);
-    let told = section(&output.stdout, " API ");
+    let reported = section(&output.stdout, " API ");
     assert!(
-        told.contains("missing.pem") && told.contains("correct entra.ca_file"),
-        "never asked: {told}"
+        reported.contains("missing.pem") && reported.contains("correct entra.ca_file"),
+        "never asked: {reported}"
     );
-    assert!(!told.contains("does not answer"), "{told}");
+    assert!(!reported.contains("does not answer"), "{reported}");
 }
 
 #[test]
-fn settings_of_site_and_api_that_contradict_each_other_are_told_also_while_the_api_is_down() {
+fn contradicting_settings_are_reported_even_while_the_api_is_down() {
     let setup = DoctorSetup::new();
     for change in [
         "api.required_scope=other",
@@ -113,13 +116,13 @@ fn settings_of_site_and_api_that_contradict_each_other_are_told_also_while_the_a
         "client.api_scope=api://99999999-1111-4222-8333-444444444444/.default",
     ] {
         let output = setup.doctor(&[change, "client.api_base_url=http://localhost:9"]);
-        let told = section(&output.stdout, " API ");
+        let reported = section(&output.stdout, " API ");
         assert!(
-            told.contains("✗ API") && told.contains("the site asks for tokens that this API would refuse"),
-            "{told}"
+            reported.contains("✗ API") && reported.contains("the site requests tokens that this API rejects"),
+            "{reported}"
         );
     }
-    let output = CommandOutput::of(
+    let output = CommandOutput::run(
         setup.folder.path(),
         &["doctor", "--role", "client", "--set", "api.required_scope=other"],
     );
@@ -132,14 +135,14 @@ fn settings_of_site_and_api_that_contradict_each_other_are_told_also_while_the_a
     let client_id = |id: &str| section(&setup.report(&[&format!("api.client_id={id}")]), " API ");
     let other = client_id("99999999-1111-4222-8333-444444444444");
     assert!(
-        other.contains("! API") && other.contains("and api.client_id is 99999999-1111"),
+        other.contains("! API") && other.contains("but api.client_id is 99999999-1111"),
         "{other}"
     );
     assert!(!client_id(DEV_API_ID).contains("! API"));
 }
 
 #[test]
-fn a_clock_that_differs_from_the_authoritys_is_told_with_its_direction() {
+fn a_wrong_clock_is_reported_with_its_direction() {
     let setup = DoctorSetup::new();
     let clock = || section(&setup.report(&[]), " Clock ");
     setup.control().advance_clock(Duration::from_secs(20));
@@ -165,7 +168,7 @@ fn an_api_that_is_not_ready_says_why() {
 }
 
 #[test]
-fn sessions_in_redis_are_tried() {
+fn redis_is_tested_with_a_session() {
     let Some(mut redis) = crate::support::redis::RedisServer::start() else {
         return;
     };
@@ -187,7 +190,7 @@ fn sessions_in_redis_are_tried() {
     assert!(code == Some(1) && wrong.contains("✗ Sessions"), "{wrong}");
     assert!(wrong.contains("correct user and password in redis.url"), "{wrong}");
     let (_, tls) = sessions(&redis.url().replacen("redis://", "rediss://", 1));
-    assert!(tls.contains("is silent to rediss://"), "{tls}");
+    assert!(tls.contains("does not answer to rediss://"), "{tls}");
     let url = redis.url();
     redis.stop();
     let (code, away) = sessions(&url);
@@ -196,7 +199,7 @@ fn sessions_in_redis_are_tried() {
         "{away}"
     );
     let (_, plain) = sessions("redis://redis.invalid:1");
-    assert!(plain.contains("set redis.url to a rediss:// address"), "{plain}");
+    assert!(plain.contains("set redis.url to a rediss:// URL"), "{plain}");
 }
 
 #[test]
@@ -228,7 +231,7 @@ fn a_password_in_any_address_is_not_shown() {
             .iter()
             .chain(serves)
         {
-            let output = CommandOutput::of(setup.folder.path(), &[*command, &["--set", change]].concat());
+            let output = CommandOutput::run(setup.folder.path(), &[*command, &["--set", change]].concat());
             assert!(
                 !format!("{output:?}").contains("s3cretpw"),
                 "{command:?} {change}: {output:?}"

@@ -1,4 +1,4 @@
-//! The client assertion, taken apart and verified by OpenSSL directly: byte by byte what Entra's documentation asks for.
+//! The client assertion, parsed and verified with OpenSSL alone: exactly what Entra's documentation requires.
 
 use std::{collections::HashSet, path::Path};
 
@@ -50,7 +50,7 @@ fn sign(path: &Path, form: AssertionForm, send_x5c: bool, now: DateTime<Utc>) ->
     take_apart(assertion.expose_secret())
 }
 
-/// Without any JOSE library, and strictly: base64url without padding.
+/// Parses strictly, without a JOSE library: base64url without padding.
 fn take_apart(assertion: &str) -> Parts {
     let (input, signature) = assertion.rsplit_once('.').expect("three parts");
     let (header, claims) = input.split_once('.').expect("three parts");
@@ -103,7 +103,7 @@ fn names(object: &Map<String, Value>) -> Vec<&str> {
 }
 
 #[test]
-fn the_header_names_algorithm_type_and_sha_256_thumbprint_and_nothing_else() {
+fn the_header_has_only_algorithm_type_and_sha_256_thumbprint() {
     let folder = tempfile::tempdir().expect("a folder");
     let (certificate, path) = certificate_in(folder.path());
     let parts = sign(&path, AssertionForm::Ps256Sha256, false, Utc::now());
@@ -185,7 +185,7 @@ fn the_claims_are_exactly_those_of_rfc_7523() {
 }
 
 #[test]
-fn every_assertion_has_a_random_guid_of_its_own() {
+fn every_assertion_has_its_own_random_guid() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_, path) = certificate_in(folder.path());
     let now = Utc::now();
@@ -208,7 +208,7 @@ fn x5c_is_an_array_of_standard_base64_of_der_with_the_leaf_first() {
         ..TestCertificate::new("site", leaf_key)
     }
     .make();
-    // The wrong way round, as some authorities deliver it.
+    // In reverse order, as some authorities deliver it.
     let path = file(
         folder.path(),
         "chain.pem",
@@ -232,7 +232,7 @@ fn x5c_is_an_array_of_standard_base64_of_der_with_the_leaf_first() {
 }
 
 #[test]
-fn a_certificate_that_has_expired_meanwhile_signs_nothing() {
+fn an_expired_certificate_signs_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_, path) = certificate_in(folder.path());
     let certificate = ClientCertificate::load(&settings(&path)).expect("a certificate");

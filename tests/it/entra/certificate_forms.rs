@@ -1,4 +1,5 @@
-//! Keys and certificates as vaults, pipelines, editors and shells hand them on: read, or named precisely. No input panics.
+//! Keys and certificates as vaults, pipelines, editors and shells pass them on: they are read, or the problem is named. No
+//! input causes a panic.
 
 use std::{fs, path::Path, process::Command, sync::LazyLock};
 
@@ -7,7 +8,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use blogctl::{
-    certificate::{CertificateError, ClientCertificate, Examination, certificates_of},
+    certificate::{CertificateError, ClientCertificate, Inspection, certificates_from_settings},
     config::CertificateSettings,
 };
 use chrono::Utc;
@@ -50,7 +51,7 @@ fn utf16(text: &str, bytes_of: fn(u16) -> [u8; 2]) -> Vec<u8> {
     text.encode_utf16().flat_map(bytes_of).collect()
 }
 
-/// One content in each form in which it may arrive.
+/// The same content in each encoding.
 fn forms_of_text(text: &str) -> Vec<(&'static str, Vec<u8>)> {
     let (le, be) = (utf16(text, u16::to_le_bytes), utf16(text, u16::to_be_bytes));
     vec![
@@ -121,7 +122,7 @@ fn forms_of_der(der: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 fn loads(settings: &CertificateSettings, form: &str) {
     let loaded = ClientCertificate::load(settings).unwrap_or_else(|error| panic!("{form}: {error}"));
     assert_eq!(loaded.details().subject, "CN=site", "{form}");
-    assert_eq!(certificates_of(settings).expect(form).len(), 1, "{form}");
+    assert_eq!(certificates_from_settings(settings).expect(form).len(), 1, "{form}");
 }
 
 #[test]
@@ -164,7 +165,7 @@ fn key_and_certificate_are_read_in_every_form_from_a_file_and_from_a_setting() {
 }
 
 #[test]
-fn a_key_apart_is_read_in_every_form() {
+fn a_separate_key_is_read_in_every_form() {
     let folder = tempfile::tempdir().expect("a folder");
     let certificate = file(folder.path(), "client-cert.pem", &[&pem(&CERTIFICATE)]);
     let text = String::from_utf8(key_pem(key())).expect("text");
@@ -174,7 +175,7 @@ fn a_key_apart_is_read_in_every_form() {
         .iter()
         .flat_map(|der| forms_of_der(der))
         .collect();
-    // A key in a block for certificates is no key.
+    // A key in a CERTIFICATE block does not count as a key.
     let der = der.into_iter().filter(|(form, _)| !form.contains("block"));
     for (form, bytes) in forms_of_text(&text).into_iter().chain(der) {
         let key_path = Some(file(folder.path(), "client.key", &[&bytes]));
@@ -191,7 +192,7 @@ fn a_key_apart_is_read_in_every_form() {
 }
 
 #[test]
-fn a_passphrase_file_is_read_in_every_encoding_and_what_is_no_text_is_named() {
+fn a_passphrase_file_is_read_in_every_encoding_and_binary_data_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = file(folder.path(), "client.pfx", &[&pfx(PASSPHRASE)]);
     let with = |bytes: &[u8]| CertificateSettings {
@@ -215,7 +216,7 @@ fn a_passphrase_file_is_read_in_every_encoding_and_what_is_no_text_is_named() {
         assert!(matches!(error, CertificateError::NotText { .. }), "{error}");
         assert!(error.hint().contains("UTF-8"), "{}", error.hint());
     }
-    // A setting may hold a null character, too.
+    // A setting may also contain a null character.
     let null = CertificateSettings {
         key_passphrase: Some("open\0sesame".into()),
         ..settings(&path)
@@ -225,7 +226,7 @@ fn a_passphrase_file_is_read_in_every_encoding_and_what_is_no_text_is_named() {
 }
 
 #[test]
-fn of_a_certificate_and_its_successor_for_the_same_key_the_valid_one_is_used_and_the_other_told() {
+fn of_two_certificates_for_one_key_the_valid_one_is_used() {
     let folder = tempfile::tempdir().expect("a folder");
     let dated = |valid| {
         TestCertificate {
@@ -250,12 +251,16 @@ fn of_a_certificate_and_its_successor_for_the_same_key_the_valid_one_is_used_and
         assert_eq!(loaded.chain()[0], current.to_der().expect("DER"));
         let successor = loaded.successor().expect("the next one");
         assert!(successor.not_before > Utc::now());
-        let said = Examination::of(&settings(&path), 30, Utc::now()).observations;
-        let told = said
+        let expected_text = Inspection::new(&settings(&path), 30, Utc::now()).observations;
+        let reported = expected_text
             .iter()
             .find(|one| one.seen.contains("the next certificate of the same key"))
-            .expect("told");
-        assert!(told.seen.contains(&successor.thumbprints.sha1_hex()), "{}", told.seen);
+            .expect("a warning");
+        assert!(
+            reported.seen.contains(&successor.thumbprints.sha1_hex()),
+            "{}",
+            reported.seen
+        );
     }
     let path = file(folder.path(), "next.pem", &[&pem(&old), &pem(&next), &key_pem(key())]);
     let error = ClientCertificate::load(&settings(&path)).expect_err("none is valid");
@@ -263,7 +268,7 @@ fn of_a_certificate_and_its_successor_for_the_same_key_the_valid_one_is_used_and
 }
 
 #[test]
-fn a_key_of_another_kind_is_named_as_what_it_is() {
+fn an_unsupported_key_type_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("a curve");
     let elliptic = PKey::from_ec_key(EcKey::generate(&group).expect("a key")).expect("a key");
@@ -285,7 +290,7 @@ fn a_key_of_another_kind_is_named_as_what_it_is() {
         let output = if output.status.success() {
             output
         } else {
-            // Only RSA keys have a length to choose.
+            // Only RSA keys have a configurable length.
             let arguments = [
                 "req", "-x509", "-newkey", algorithm, "-nodes", "-subj", "/CN=site", "-days", "30", "-keyout",
             ];
@@ -311,8 +316,11 @@ fn a_key_of_another_kind_is_named_as_what_it_is() {
         let error = ClientCertificate::load(&settings(&path)).expect_err(kind);
         assert!(error.to_string().contains(&format!("is {kind}, not RSA")), "{error}");
         assert!(error.hint().contains("RSA"), "{}", error.hint());
-        let said = Examination::of(&settings(&path), 30, Utc::now()).observations;
-        assert!(said.iter().any(|one| one.seen.contains(kind)), "{said:?}");
+        let expected_text = Inspection::new(&settings(&path), 30, Utc::now()).observations;
+        assert!(
+            expected_text.iter().any(|one| one.seen.contains(kind)),
+            "{expected_text:?}"
+        );
     }
 }
 
@@ -355,7 +363,7 @@ fn the_right_passphrase_is_not_called_wrong_where_openssl_lacks_the_cipher() {
         "file:passphrase",
     ];
     if !openssl(&[&des[..], &legacy].concat()) || !openssl(&rc2) {
-        // No openssl command with these ciphers: there is nothing to read.
+        // The openssl program lacks these ciphers, so there is nothing to test.
         return;
     }
     let check = |file: &[&str], has_legacy: bool, passphrase: &str| {
@@ -367,20 +375,23 @@ fn the_right_passphrase_is_not_called_wrong_where_openssl_lacks_the_cipher() {
         if !has_legacy {
             command.env("OPENSSL_MODULES", folder.path());
         }
-        CommandOutput::of_command(&mut command).stdout
+        CommandOutput::from_command(&mut command).stdout
     };
     for file in [&["rc2.pfx"][..], &["cert.pem", "--key", "des.key"]] {
-        let told = check(file, true, PASSPHRASE);
+        let reported = check(file, true, PASSPHRASE);
         assert!(
-            told.contains("is the certificate of its private key"),
-            "{file:?}: {told}"
+            reported.contains("is the certificate of its private key"),
+            "{file:?}: {reported}"
         );
-        let told = check(file, true, "wrong");
-        assert!(told.contains("the passphrase does not open"), "{file:?}: {told}");
-        let told = check(file, false, PASSPHRASE);
+        let reported = check(file, true, "wrong");
         assert!(
-            !told.contains("the passphrase does not open") && told.contains("legacy"),
-            "{file:?}: {told}"
+            reported.contains("the passphrase does not open"),
+            "{file:?}: {reported}"
+        );
+        let reported = check(file, false, PASSPHRASE);
+        assert!(
+            !reported.contains("the passphrase does not open") && reported.contains("legacy"),
+            "{file:?}: {reported}"
         );
     }
 }
@@ -422,11 +433,11 @@ fn load_all(folder: &Path, bytes: &[u8]) {
         if let Err(error) = ClientCertificate::load(&settings) {
             assert!(!error.to_string().is_empty() && !error.hint().is_empty());
         }
-        Examination::of(&settings, 30, Utc::now());
+        Inspection::new(&settings, 30, Utc::now());
     }
 }
 
-/// Real content with one part of it changed.
+/// Valid content with one changed part.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let content = prop::sample::select(vec![
         pem_text().into_bytes(),

@@ -1,5 +1,5 @@
-//! Answers that no identity provider should give: of something in its place, of a broken one, of one in an attacker's hands. Each
-//! is an error that leaves what was known in use; none is read without end, unpacked or followed.
+//! Responses of a broken or hostile identity provider. Each is an error and leaves the known keys and endpoints in use; no
+//! response is read endlessly, decompressed or followed.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -21,14 +21,14 @@ use url::Url;
 
 use crate::support::entra::{API, keys};
 
-/// More than any answer may have.
+/// Longest response that is read.
 const LIMIT: usize = 1024 * 1024;
 
-/// What the server sends for one address, as it goes over the wire.
+/// The bytes that the server sends for one URL.
 #[derive(Clone)]
 enum WireResponse {
     Bytes(Vec<u8>),
-    /// A head, and then this again and again, until the client goes away.
+    /// A head, and then these bytes repeatedly, until the client disconnects.
     Endless(&'static str, &'static [u8]),
 }
 
@@ -45,7 +45,7 @@ impl WireResponse {
     }
 }
 
-/// A server on loopback that says what a test tells it to.
+/// A server on loopback that answers as the test says.
 struct HostileServer {
     url: Url,
     discovery: Arc<Mutex<WireResponse>>,
@@ -55,7 +55,7 @@ struct HostileServer {
 }
 
 impl HostileServer {
-    /// Good until told otherwise.
+    /// Sends valid responses at first.
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = Url::parse(&format!(
@@ -98,7 +98,7 @@ impl HostileServer {
         let settings = EntraSettings {
             tenant_id: DEV_TENANT_ID.to_owned(),
             authority_host: Some(self.url.clone()),
-            // What never ends must end some time.
+            // Endless responses must end some time.
             timeout: Duration::from_secs(2),
             ..EntraSettings::default()
         };
@@ -158,7 +158,7 @@ fn serve(
     }
 }
 
-/// Ten megabytes of zeros, in ten kilobytes.
+/// Ten megabytes of spaces, compressed to ten kilobytes.
 fn gzip_bomb() -> Vec<u8> {
     let mut gzip = std::process::Command::new("gzip");
     let mut child = gzip
@@ -268,7 +268,7 @@ fn hostile_answers() -> Vec<(&'static str, WireResponse)> {
 }
 
 #[test]
-fn no_answer_of_the_key_endpoint_takes_good_keys_away_or_is_read_without_end() {
+fn no_response_of_the_key_endpoint_removes_good_keys_or_is_read_endlessly() {
     let hostile = HostileServer::start();
     let clock = Clock::default();
     let provider = hostile.provider(clock.clone());
@@ -283,7 +283,7 @@ fn no_answer_of_the_key_endpoint_takes_good_keys_away_or_is_read_without_end() {
         let before = hostile.sent.load(Ordering::Relaxed);
         assert!(provider.refresh_keys().is_err(), "{name} is no key set");
         let sent = hostile.sent.load(Ordering::Relaxed) - before;
-        assert!(sent < 32 * LIMIT, "{name}: {sent} bytes were taken");
+        assert!(sent < 32 * LIMIT, "{name}: {sent} bytes were sent");
         validator
             .validate(&hostile.token())
             .unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -295,7 +295,7 @@ fn no_answer_of_the_key_endpoint_takes_good_keys_away_or_is_read_without_end() {
 }
 
 #[test]
-fn no_answer_of_discovery_takes_known_endpoints_away_or_makes_new_ones() {
+fn no_response_of_discovery_changes_known_endpoints() {
     let hostile = HostileServer::start();
     let clock = Clock::default();
     let provider = hostile.provider(clock.clone());

@@ -1,4 +1,4 @@
-//! Discovery over HTTP: what is believed, kept, and asked again.
+//! Discovery over HTTP: which documents are accepted, cached and fetched again.
 
 use std::{net::TcpListener, sync::Arc, thread, time::Duration};
 
@@ -28,7 +28,7 @@ fn endpoints_are_discovered_once_a_day() {
 }
 
 #[test]
-fn many_that_ask_at_first_share_one_discovery_or_find_it_done() {
+fn concurrent_first_requests_share_one_discovery() {
     let scripted = ScriptedProvider::start();
     let provider = Arc::new(Provider::new(&scripted.settings()).expect("a provider"));
     thread::scope(|scope| {
@@ -41,7 +41,7 @@ fn many_that_ask_at_first_share_one_discovery_or_find_it_done() {
 }
 
 #[test]
-fn the_endpoints_known_so_far_serve_when_the_provider_starts_to_lie() {
+fn known_endpoints_stay_when_discovery_returns_wrong_ones() {
     let scripted = ScriptedProvider::start();
     let clock = Clock::default();
     let provider =
@@ -64,14 +64,14 @@ fn the_endpoints_known_so_far_serve_when_the_provider_starts_to_lie() {
 }
 
 #[test]
-fn another_issuer_is_refused() {
+fn another_issuer_is_rejected() {
     let scripted = ScriptedProvider::start();
     scripted
         .script()
         .discovery
         .insert("issuer", json!("https://evil.example/v2.0"));
     let provider = Provider::new(&scripted.settings()).expect("a provider");
-    let error = provider.metadata().expect_err("refused");
+    let error = provider.metadata().expect_err("rejected");
     assert!(
         matches!(&error, ProviderError::Issuer { found, .. } if found == "https://evil.example/v2.0"),
         "{error}"
@@ -79,7 +79,7 @@ fn another_issuer_is_refused() {
 }
 
 #[test]
-fn an_endpoint_over_plain_http_beyond_loopback_is_refused() {
+fn an_endpoint_over_plain_http_beyond_loopback_is_rejected() {
     let scripted = ScriptedProvider::start();
     scripted
         .script()
@@ -96,8 +96,8 @@ fn an_endpoint_over_plain_http_beyond_loopback_is_refused() {
 }
 
 #[test]
-fn a_provider_that_never_answers_is_given_up_on() {
-    // Accepts connections into its backlog and never says a word.
+fn a_provider_that_never_answers_times_out() {
+    // Accepts connections into its backlog and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://127.0.0.1:{}", silent.local_addr().expect("bound").port());
     let settings = EntraSettings {
@@ -111,7 +111,7 @@ fn a_provider_that_never_answers_is_given_up_on() {
 }
 
 #[test]
-fn a_jwks_uri_over_plain_http_beyond_loopback_is_refused() {
+fn a_jwks_uri_over_plain_http_beyond_loopback_is_rejected() {
     let mut settings = ScriptedProvider::start().settings();
     settings.jwks_uri = Some(Url::parse("http://keys.example/").expect("a URL"));
     assert!(matches!(

@@ -1,4 +1,4 @@
-//! When signing keys are fetched, counted at the provider, and what a removed key takes with it.
+//! When signing keys are fetched, counted at the provider, and what the removal of a key invalidates.
 
 mod cache_file;
 
@@ -15,7 +15,7 @@ use crate::support::{
     logs,
 };
 
-/// A tenant that is not the one of these tests.
+/// A tenant that these tests do not use.
 const OTHER_TENANT: &str = "99999999-2222-4333-8444-555555555555";
 
 struct Fixture {
@@ -44,7 +44,7 @@ impl Fixture {
         }
     }
 
-    /// Of the key with this index, good for three hours.
+    /// A token of the key with this index, valid for three hours.
     fn token(&self, key: usize) -> String {
         let mut claims = self.provider.access_claims();
         let exp = json!(chrono::Utc::now().timestamp() + 3 * 3600);
@@ -62,135 +62,137 @@ const UNKNOWN: TokenError = TokenError::Rejected(Rejection::UnknownKey);
 
 #[test]
 fn keys_are_fetched_once_for_ten_thousand_requests() {
-    let bench = Fixture::new();
-    let token = bench.token(0);
+    let fixture = Fixture::new();
+    let token = fixture.token(0);
     assert!(
-        bench.validator.validate_now(&token).is_none(),
+        fixture.validator.validate_now(&token).is_none(),
         "keys must be fetched first"
     );
-    assert!(!bench.validator.is_ready());
-    bench.validator.validate(&token).expect("valid");
-    assert!(bench.validator.is_ready());
+    assert!(!fixture.validator.is_ready());
+    fixture.validator.validate(&token).expect("valid");
+    assert!(fixture.validator.is_ready());
     for _ in 0..10_000 {
         assert!(
-            bench
+            fixture
                 .validator
                 .validate_now(&token)
                 .is_some_and(|outcome| outcome.is_ok())
         );
     }
-    let script = bench.provider.script();
+    let script = fixture.provider.script();
     assert_eq!((script.discoveries, script.key_fetches), (1, 1));
 }
 
 #[test]
-fn a_new_key_is_found_by_the_token_that_needs_it() {
-    let bench = Fixture::new();
-    bench.validator.prepare().expect("keys");
-    bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
-    let token = bench.token(1);
-    assert!(bench.validator.validate_now(&token).is_none(), "a fetch must tell");
-    bench
-        .validator
-        .validate(&token)
-        .expect("answered from the fetch, not refused");
+fn a_token_of_a_new_key_causes_a_fetch() {
+    let fixture = Fixture::new();
+    fixture.validator.prepare().expect("keys");
+    fixture.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
+    let token = fixture.token(1);
+    assert!(fixture.validator.validate_now(&token).is_none(), "a fetch must tell");
+    fixture.validator.validate(&token).expect("accepted after the fetch");
 }
 
 #[test]
-fn invented_kids_cause_one_fetch_whoever_waits_for_it() {
-    let bench = Fixture::new();
-    bench.validator.prepare().expect("keys");
+fn invented_kids_cause_one_fetch_for_all_callers() {
+    let fixture = Fixture::new();
+    fixture.validator.prepare().expect("keys");
     thread::scope(|scope| {
         for n in 0..16 {
-            let bench = &bench;
+            let fixture = &fixture;
             scope.spawn(move || {
                 for m in 0..20 {
-                    let refused = bench.validator.validate(&bench.forged(&format!("invented {n} {m}")));
-                    assert_eq!(refused.expect_err("refused"), UNKNOWN);
+                    let rejected = fixture
+                        .validator
+                        .validate(&fixture.forged(&format!("invented {n} {m}")));
+                    assert_eq!(rejected.expect_err("rejected"), UNKNOWN);
                 }
             });
         }
     });
-    assert_eq!(bench.provider.script().key_fetches, 2);
-    let refused = bench.validator.validate_now(&bench.forged("one more"));
-    assert_eq!(refused.expect("without a fetch").expect_err("refused"), UNKNOWN);
+    assert_eq!(fixture.provider.script().key_fetches, 2);
+    let rejected = fixture.validator.validate_now(&fixture.forged("one more"));
+    assert_eq!(rejected.expect("without a fetch").expect_err("rejected"), UNKNOWN);
 }
 
 #[test]
-fn tokens_that_are_not_even_in_shape_cause_no_fetch() {
-    let bench = Fixture::new();
-    for (token, refusal) in [
+fn malformed_tokens_cause_no_fetch() {
+    let fixture = Fixture::new();
+    for (token, rejection) in [
         ("", Rejection::Malformed),
         ("a.b.c", Rejection::Malformed),
         ("e30.e30.e30", Rejection::WrongAlgorithm),
     ] {
-        let expected = TokenError::Rejected(refusal);
+        let expected = TokenError::Rejected(rejection);
         assert_eq!(
-            bench.validator.validate_now(token).expect("without a fetch").err(),
+            fixture.validator.validate_now(token).expect("without a fetch").err(),
             Some(expected.clone()),
             "{token}"
         );
-        assert_eq!(bench.validator.validate(token).err(), Some(expected), "{token}");
+        assert_eq!(fixture.validator.validate(token).err(), Some(expected), "{token}");
     }
-    assert_eq!(bench.provider.script().key_fetches, 0);
+    assert_eq!(fixture.provider.script().key_fetches, 0);
 }
 
 #[test]
-fn a_removed_key_stops_working_at_the_next_refresh_and_its_remembered_tokens_with_it() {
-    let bench = Fixture::new();
-    bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
-    let (removed, kept) = (bench.token(0), bench.token(1));
+fn a_removed_key_and_its_cached_tokens_stop_working_at_the_next_refresh() {
+    let fixture = Fixture::new();
+    fixture.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
+    let (removed, kept) = (fixture.token(0), fixture.token(1));
     for token in [&removed, &kept] {
-        bench.validator.validate(token).expect("valid");
+        fixture.validator.validate(token).expect("valid");
     }
-    bench.provider.publish(&[keys()[1].jwk()]);
-    bench.validator.validate(&removed).expect("not known to be removed yet");
-    bench.entra.refresh_keys().expect("refreshed");
-    assert_eq!(bench.validator.validate(&removed).expect_err("refused"), UNKNOWN);
-    bench.validator.validate(&kept).expect("verified anew with its key");
+    fixture.provider.publish(&[keys()[1].jwk()]);
+    fixture
+        .validator
+        .validate(&removed)
+        .expect("not known to be removed yet");
+    fixture.entra.refresh_keys().expect("refreshed");
+    assert_eq!(fixture.validator.validate(&removed).expect_err("rejected"), UNKNOWN);
+    fixture.validator.validate(&kept).expect("verified anew with its key");
 }
 
 #[test]
-fn keys_an_hour_old_are_refreshed_beside_the_requests() {
-    let bench = Fixture::new();
-    let token = bench.token(0);
-    bench.validator.validate(&token).expect("valid");
-    bench.provider.publish(&[keys()[1].jwk()]);
-    bench.clock.advance(Duration::from_mins(67));
+fn keys_an_hour_old_are_refreshed_in_the_background() {
+    let fixture = Fixture::new();
+    let token = fixture.token(0);
+    fixture.validator.validate(&token).expect("valid");
+    fixture.provider.publish(&[keys()[1].jwk()]);
+    fixture.clock.advance(Duration::from_mins(67));
     assert!(
-        bench
+        fixture
             .validator
             .validate_now(&token)
             .is_some_and(|outcome| outcome.is_ok()),
-        "nobody waits for the refresh"
+        "no request waits for the refresh"
     );
-    wait_until("the refresh", || bench.validator.validate_now(&token).is_none());
-    assert_eq!(bench.provider.script().key_fetches, 2);
+    wait_until("the refresh", || fixture.validator.validate_now(&token).is_none());
+    assert_eq!(fixture.provider.script().key_fetches, 2);
 }
 
 #[test]
-fn known_keys_outlive_an_outage_of_the_provider_and_no_outage_of_a_day() {
-    let bench = Fixture::new();
-    let token = bench.token(0);
-    bench.validator.validate(&token).expect("valid");
-    bench.provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
-    bench.entra.refresh_keys().expect_err("down");
-    bench.validator.validate(&token).expect("still valid");
-    let unknown = bench
+fn known_keys_outlive_an_outage_shorter_than_a_day() {
+    let fixture = Fixture::new();
+    let token = fixture.token(0);
+    fixture.validator.validate(&token).expect("valid");
+    fixture.provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
+    fixture.entra.refresh_keys().expect_err("down");
+    fixture.validator.validate(&token).expect("still valid");
+    let unknown = fixture
         .validator
-        .validate(&bench.token(1))
+        .validate(&fixture.token(1))
         .expect_err("not known to be unknown");
     assert_eq!(unknown, TokenError::KeysUnavailable);
-    bench.clock.advance(Duration::from_hours(24));
+    fixture.clock.advance(Duration::from_hours(24));
     assert_eq!(
-        bench.validator.validate(&token).expect_err("too old"),
+        fixture.validator.validate(&token).expect_err("too old"),
         TokenError::KeysUnavailable
     );
-    assert!(!bench.validator.is_ready());
+    assert!(!fixture.validator.is_ready());
 }
 
 #[test]
-fn an_answer_that_is_not_the_providers_own_key_set_is_refused() {
+fn a_response_that_is_not_the_providers_key_set_is_rejected() {
     let elsewhere = ScriptedProvider::start();
     let redirect = format!("Location: {}keys\r\n", elsewhere.url).leak();
     for (name, answer) in [
@@ -219,18 +221,18 @@ fn an_answer_that_is_not_the_providers_own_key_set_is_refused() {
             ScriptedResponse::json(&json!({"keys": [keys()[0].jwk()], "x": "x".repeat(1_100_000)})),
         ),
     ] {
-        let bench = Fixture::new();
-        bench.provider.script().jwks = answer;
-        assert_eq!(bench.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
+        let fixture = Fixture::new();
+        fixture.provider.script().jwks = answer;
+        assert_eq!(fixture.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
         assert_eq!(
-            bench.validator.validate(&bench.token(0)).expect_err("no keys"),
+            fixture.validator.validate(&fixture.token(0)).expect_err("no keys"),
             TokenError::KeysUnavailable
         );
     }
     assert_eq!(elsewhere.script().key_fetches, 0, "redirects are not followed");
 }
 
-/// Key sets of the right form in which no key can verify a token of ours.
+/// Valid key sets without a key that can verify our tokens.
 fn useless_key_sets(provider: &ScriptedProvider) -> Vec<(&'static str, ScriptedResponse)> {
     let with = |name: &str, value: serde_json::Value| {
         let mut jwk = keys()[0].jwk();
@@ -256,31 +258,31 @@ fn useless_key_sets(provider: &ScriptedProvider) -> Vec<(&'static str, ScriptedR
 }
 
 #[test]
-fn a_key_set_without_a_usable_key_leaves_the_keys_in_use_and_is_fetched_again_in_a_minute() {
+fn a_key_set_without_a_usable_key_keeps_the_keys_in_use_and_is_retried() {
     logs::capture();
-    let bench = Fixture::new();
-    let (known, new) = (bench.token(0), bench.token(1));
-    bench.validator.validate(&known).expect("valid");
-    for (name, answer) in useless_key_sets(&bench.provider) {
-        bench.provider.script().jwks = answer;
-        let fetches = bench.provider.script().key_fetches;
-        bench.clock.advance(Duration::from_mins(5));
+    let fixture = Fixture::new();
+    let (known, new) = (fixture.token(0), fixture.token(1));
+    fixture.validator.validate(&known).expect("valid");
+    for (name, answer) in useless_key_sets(&fixture.provider) {
+        fixture.provider.script().jwks = answer;
+        let fetches = fixture.provider.script().key_fetches;
+        fixture.clock.advance(Duration::from_mins(5));
         for _ in 0..20 {
-            bench.validator.validate(&known).expect(name);
+            fixture.validator.validate(&known).expect(name);
             assert_eq!(
-                bench.validator.validate(&new).expect_err("not known yet"),
+                fixture.validator.validate(&new).expect_err("not known yet"),
                 TokenError::KeysUnavailable,
                 "{name}"
             );
         }
         assert_eq!(
-            bench.provider.script().key_fetches,
+            fixture.provider.script().key_fetches,
             fetches + 1,
             "{name}: not one for each request"
         );
-        assert!(bench.validator.is_ready(), "{name}");
+        assert!(fixture.validator.is_ready(), "{name}");
     }
-    let port = format!("localhost:{}/", bench.provider.url.port().expect("a port"));
+    let port = format!("localhost:{}/", fixture.provider.url.port().expect("a port"));
     let mut warnings = logs::containing(&port);
     warnings.retain(|line| line.starts_with("WARN the signing keys"));
     let distinct: BTreeSet<_> = warnings.iter().collect();
@@ -288,33 +290,33 @@ fn a_key_set_without_a_usable_key_leaves_the_keys_in_use_and_is_fetched_again_in
         !warnings.is_empty() && distinct.len() == warnings.len(),
         "each reason is logged once, not for each request: {warnings:#?}"
     );
-    bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
-    bench.clock.advance(Duration::from_mins(1));
-    bench.validator.validate(&new).expect("fetched again");
+    fixture.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
+    fixture.clock.advance(Duration::from_mins(1));
+    fixture.validator.validate(&new).expect("fetched again");
 }
 
 #[test]
-fn a_first_key_set_without_a_usable_key_makes_the_api_unready_and_no_token_invalid() {
+fn a_first_key_set_without_a_usable_key_makes_the_api_unready() {
     for (name, answer) in useless_key_sets(&ScriptedProvider::start()) {
-        // Each provider has a port of its own: what names another tenant elsewhere names no tenant here either.
-        let bench = Fixture::new();
-        bench.provider.script().jwks = answer;
-        assert_eq!(bench.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
-        assert!(!bench.validator.is_ready(), "{name}");
+        // Each provider has its own port, so the issuer of another tenant there is foreign here as well.
+        let fixture = Fixture::new();
+        fixture.provider.script().jwks = answer;
+        assert_eq!(fixture.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
+        assert!(!fixture.validator.is_ready(), "{name}");
         assert_eq!(
-            bench.validator.validate(&bench.token(0)).expect_err(name),
+            fixture.validator.validate(&fixture.token(0)).expect_err(name),
             TokenError::KeysUnavailable,
             "{name}"
         );
-        bench.provider.publish(&[keys()[0].jwk()]);
-        bench.clock.advance(Duration::from_secs(1));
-        bench.validator.validate(&bench.token(0)).expect(name);
-        assert!(bench.validator.is_ready(), "{name}");
+        fixture.provider.publish(&[keys()[0].jwk()]);
+        fixture.clock.advance(Duration::from_secs(1));
+        fixture.validator.validate(&fixture.token(0)).expect(name);
+        assert!(fixture.validator.is_ready(), "{name}");
     }
 }
 
 #[test]
-fn a_configured_jwks_uri_is_used_in_place_of_the_discovered_one() {
+fn a_configured_jwks_uri_overrides_the_discovered_one() {
     let provider = ScriptedProvider::start();
     let mut settings = provider.settings();
     settings.jwks_uri = Some(provider.url.join("/elsewhere/keys?appid=c11e&x=y").expect("a URL"));

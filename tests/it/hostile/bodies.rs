@@ -4,7 +4,7 @@ use super::{Connection, MAX_PEAK_KIB, status_in};
 use crate::support::{api::TestApi, attacks, dev::Dev};
 
 #[test]
-fn unfinished_bodies_are_bounded_in_number_of_bytes_and_others_are_served() {
+fn unfinished_bodies_are_limited_in_bytes_and_other_clients_are_served() {
     let dev = Dev::start();
     let part = vec![b'a'; 3_900_000];
     let mut open = Vec::new();
@@ -23,7 +23,7 @@ fn unfinished_bodies_are_bounded_in_number_of_bytes_and_others_are_served() {
             .as_bytes(),
         );
         connection.0.set_nonblocking(true).expect("an option");
-        // As much as it takes without being waited for.
+        // As much as the server accepts without blocking.
         let mut sent = 0;
         for _ in 0..100 {
             match std::io::Write::write(&mut connection.0, &part[sent..]) {
@@ -46,7 +46,7 @@ fn unfinished_bodies_are_bounded_in_number_of_bytes_and_others_are_served() {
 }
 
 #[test]
-fn beyond_the_bytes_that_one_client_may_have_on_the_way_its_requests_are_503_and_small_ones_pass() {
+fn a_client_over_its_byte_limit_gets_503_except_for_small_requests() {
     let api = TestApi::with(|settings| {
         settings.server.request_mib_per_address = 1;
         settings.api.max_body_bytes = 4 * 1024 * 1024;
@@ -64,25 +64,25 @@ fn beyond_the_bytes_that_one_client_may_have_on_the_way_its_requests_are_503_and
     let mut second = Connection::to(&api.url("/"));
     second.send(post(1_000_000).as_bytes());
     second.send(&vec![b' '; 900_000]);
-    // Which of the two was too much depends on which was read first.
+    // Either of the two may be the one too many, depending on the order of reading.
     second
         .0
         .set_read_timeout(Some(std::time::Duration::from_secs(5)))
         .expect("a time limit");
     let mut byte = [0; 1];
-    let refused = if second.0.peek(&mut byte).is_ok() {
+    let rejected = if second.0.peek(&mut byte).is_ok() {
         &mut second
     } else {
         &mut first
     };
-    let head = refused.head();
+    let head = rejected.head();
     assert_eq!(status_in(&head), 503, "{head}");
     assert!(head.to_ascii_lowercase().contains("\r\nretry-after: 5\r\n"), "{head}");
     assert!(api.alice().write("small", "it passes") > 0);
 }
 
 #[test]
-fn nobody_is_invited_to_send_a_body_that_will_not_be_read() {
+fn no_client_is_invited_to_send_a_body_that_will_not_be_read() {
     let api = TestApi::start();
     let token = api.control().token().user(&api.user(0).oid).mint();
     let json = r#"{"title":"a","content":"b"}"#;

@@ -3,7 +3,7 @@
 use super::{Connection, MAX_PEAK_KIB, status_in};
 use crate::support::{attacks, dev::Dev};
 
-/// Header lines that say, one way or another, that the body is compressed.
+/// Headers that announce a compressed body in different ways.
 const CODINGS: [&str; 12] = [
     "Content-Encoding: br",
     "Content-Encoding: gzip",
@@ -19,11 +19,11 @@ const CODINGS: [&str; 12] = [
     "Content-Encoding: gzip\r\nContent-Encoding: identity",
 ];
 
-/// What these tests may add to the peak, in KiB.
+/// Allowed growth of the peak, in KiB.
 const MAX_GROWTH_KIB: u64 = 10 * 1024;
 
 #[test]
-fn a_compressed_body_is_refused_before_it_is_read_on_every_route_of_every_server() {
+fn a_compressed_body_is_rejected_before_it_is_read_on_every_route_of_every_server() {
     let mut dev = Dev::start_in_new_folder(&["--credential", "key-vault", "--vault-port", "0"]);
     let vault = dev.vault();
     let (site, api, idp) = (dev.site(""), dev.api(""), dev.idp(""));
@@ -67,13 +67,13 @@ fn a_compressed_body_is_refused_before_it_is_read_on_every_route_of_every_server
     )
     .collect();
 
-    // Whatever is allocated once is there.
+    // Warms up all one-time allocations.
     for base in [&site, &api, &idp, &vault] {
         let mut warm = Connection::to(base);
         warm.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: br\r\nContent-Length: 3\r\n\r\nabc");
         assert_eq!(warm.status(), 415);
     }
-    // What so many open connections cost without any body is not what is measured here.
+    // The memory of the connections themselves is not measured here.
     let mut plain: Vec<_> = (0..400)
         .map(|n| Connection::to([&site, &api, &idp, &vault][n % 4]))
         .collect();
@@ -87,7 +87,7 @@ fn a_compressed_body_is_refused_before_it_is_read_on_every_route_of_every_server
     for (method, place) in &routes {
         let (base, path) = place.split_once(' ').expect("two parts");
         for coding in CODINGS {
-            // One is whole; the others end in the middle, in one way and the other.
+            // The first body is complete; the others stop in the middle, with a length and with chunks.
             for (length, body) in [
                 ("Content-Length: 27", "x".repeat(27)),
                 ("Content-Length: 4000000", "x".repeat(27)),
@@ -121,7 +121,7 @@ fn a_compressed_body_is_refused_before_it_is_read_on_every_route_of_every_server
 }
 
 #[test]
-fn a_compressed_body_is_refused_before_the_client_is_told_to_send_it() {
+fn a_compressed_body_is_rejected_before_100_continue() {
     let dev = Dev::start();
     for base in [
         dev.site("/posts/new"),

@@ -7,7 +7,7 @@ use crate::support::{
 };
 
 #[test]
-fn beyond_the_most_connections_the_longest_idle_makes_room_for_a_probe_and_for_anybody_else() {
+fn at_the_connection_limit_the_longest_idle_connection_is_closed() {
     let api = Api::start(&[("SERVER__MAX_CONNECTIONS", "50"), ("SERVER__WORKERS", "2")]);
     let mut idle: Vec<_> = (0..50)
         .map(|_| {
@@ -28,7 +28,7 @@ fn beyond_the_most_connections_the_longest_idle_makes_room_for_a_probe_and_for_a
 }
 
 #[test]
-fn no_unfinished_message_keeps_its_place_when_room_is_needed() {
+fn at_the_connection_limit_unfinished_messages_are_closed() {
     let head = "POST /nothing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (what, then) in [
         ("a body that never comes", ""),
@@ -52,7 +52,7 @@ fn no_unfinished_message_keeps_its_place_when_room_is_needed() {
 }
 
 #[test]
-fn when_every_connection_is_busy_a_probe_gets_through_and_others_are_503() {
+fn when_every_connection_is_busy_probes_pass_and_others_get_503() {
     let api = Api::start(&[
         ("SERVER__MAX_CONNECTIONS", "20"),
         ("SERVER__RESPONSE_MIB_PER_ADDRESS", "1000"),
@@ -61,7 +61,7 @@ fn when_every_connection_is_busy_a_probe_gets_through_and_others_are_503() {
     let mut busy: Vec<_> = (0..20)
         .map(|_| {
             let mut connection = api.connect();
-            // More than fits into the buffers of the system.
+            // More than the socket buffers hold.
             connection.send(
                 "GET /v1/docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
                     .repeat(20)
@@ -89,7 +89,7 @@ fn when_every_connection_is_busy_a_probe_gets_through_and_others_are_503() {
     assert_eq!(status_in(&head), 503);
     assert!(head.to_ascii_lowercase().contains("\r\nretry-after: 5\r\n"), "{head}");
 
-    // Connections that send nothing do not keep a probe out of the reserve.
+    // Connections that send nothing do not block the reserve for probes.
     let silent: Vec<_> = (0..200).map(|_| api.connect()).collect();
     eventually("a probe gets through", || api.get("/health/live") == 200);
     drop((silent, busy));
@@ -98,7 +98,7 @@ fn when_every_connection_is_busy_a_probe_gets_through_and_others_are_503() {
 }
 
 #[test]
-fn thousands_of_idle_connections_take_little_memory() {
+fn thousands_of_idle_connections_use_little_memory() {
     let api = Api::start(&[("SERVER__MAX_CONNECTIONS", "3000")]);
     let mut idle = Vec::new();
     for _ in 0..3000 {
@@ -115,7 +115,7 @@ fn thousands_of_idle_connections_take_little_memory() {
 }
 
 #[test]
-fn fewer_descriptors_than_connections_let_in_fewer_and_break_nothing() {
+fn fewer_descriptors_than_connections_limit_the_connections() {
     // The shell lowers the hard limit, which the server cannot raise.
     let api = Api::start_under("ulimit -n 200");
     let mut connections: Vec<_> = (0..400).map(|_| api.connect()).collect();

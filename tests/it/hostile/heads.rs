@@ -1,10 +1,10 @@
-//! Heads: slow, long, and not as they must be.
+//! Request heads that are slow, too long or malformed.
 
 use super::{Api, Connection, MAX_PEAK_KIB, eventually, status_in};
 use crate::support::{attacks, dev::Dev};
 
 #[test]
-fn long_heads_that_never_end_are_bounded_in_bytes_and_in_time() {
+fn endless_heads_are_limited_in_bytes_and_time() {
     let api = Api::start(&[("SERVER__HEAD_SECONDS", "2"), ("SERVER__REQUEST_MIB_PER_ADDRESS", "16")]);
     let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}", "x".repeat(100_000));
     let mut open: Vec<_> = (0..1000)
@@ -24,7 +24,7 @@ fn long_heads_that_never_end_are_bounded_in_bytes_and_in_time() {
 }
 
 #[test]
-fn a_slow_head_is_not_waited_for_on_a_connection_that_was_used_before_either() {
+fn a_slow_head_times_out_on_a_reused_connection() {
     let api = Api::start(&[("SERVER__HEAD_SECONDS", "1")]);
     let mut connection = api.connect();
     connection.get("/health/live");
@@ -36,7 +36,7 @@ fn a_slow_head_is_not_waited_for_on_a_connection_that_was_used_before_either() {
 }
 
 #[test]
-fn heads_that_servers_may_read_differently_are_refused_by_every_server() {
+fn ambiguous_heads_are_rejected_by_every_server() {
     let mut dev = Dev::start_in_new_folder(&["--credential", "key-vault", "--vault-port", "0"]);
     let vault = dev.vault();
     let good = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -76,7 +76,7 @@ fn heads_that_servers_may_read_differently_are_refused_by_every_server() {
                 assert_eq!(status, 400, "{base} {bad:?} after {before:?}");
             }
         }
-        // The body may hold what the head may not.
+        // A body may contain what a head must not.
         let mut connection = Connection::to(&base);
         connection.send(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n\n\n\n");
         assert_eq!(connection.status(), 404, "{base}");
@@ -94,12 +94,12 @@ fn heads_that_servers_may_read_differently_are_refused_by_every_server() {
 }
 
 #[test]
-fn a_malformed_request_is_no_error_in_the_log_and_its_line_names_the_client() {
+fn a_malformed_request_is_logged_with_the_client_and_not_as_an_error() {
     let mut api = Api::start(&[("LOG__LEVEL", "info")]);
     let mut connection = api.connect();
     connection.send(b"not HTTP at all\r\n\r\n");
     assert_eq!(connection.status(), 400);
-    let line = api.running.wait_for("malformed request refused");
+    let line = api.running.wait_for("malformed request rejected");
     assert!(line.contains(" INFO ") && line.contains("client=127.0.0.1"), "{line}");
     assert_eq!(api.get("/health/live"), 200);
     api.running.signal("INT");

@@ -1,4 +1,4 @@
-//! Stopping while clients go on.
+//! Stopping while clients continue to send requests.
 
 use std::{
     sync::{
@@ -10,16 +10,16 @@ use std::{
 
 use super::{Api, Connection, eventually, status_in};
 
-/// What clients saw.
+/// What the clients observed.
 #[derive(Default)]
 struct Counts {
     served: AtomicUsize,
     failed: AtomicUsize,
-    /// The balancer has noticed that the server is not ready.
+    /// The load balancer has noticed that the server is not ready.
     has_noticed: AtomicBool,
 }
 
-/// Sends one request after another over connections that it keeps while the server does, until the balancer has noticed.
+/// Sends requests on persistent connections until the load balancer has noticed.
 fn client(url: &str, seen: &Counts) {
     let mut connection = Connection::to(url);
     while !seen.has_noticed.load(Ordering::Relaxed) {
@@ -38,7 +38,7 @@ fn client(url: &str, seen: &Counts) {
 }
 
 #[test]
-fn nobody_notices_that_a_server_behind_a_balancer_stops() {
+fn a_server_behind_a_load_balancer_stops_without_a_failed_request() {
     let api = Api::start(&[("SERVER__DRAIN_SECONDS", "4"), ("SERVER__WORKERS", "2")]);
     let seen = Arc::new(Counts::default());
     let clients: Vec<_> = (0..32)
@@ -47,7 +47,7 @@ fn nobody_notices_that_a_server_behind_a_balancer_stops() {
             thread::spawn(move || client(&url, &seen))
         })
         .collect();
-    // A client that is idle all the time is not told; its connection ends.
+    // An idle connection gets no message; it is closed.
     let mut idle = api.connect();
     eventually("all clients are served", || seen.served.load(Ordering::Relaxed) > 200);
     api.running.signal("TERM");
@@ -58,7 +58,7 @@ fn nobody_notices_that_a_server_behind_a_balancer_stops() {
         status_in(&head) == 503 && head.to_ascii_lowercase().contains("\r\nconnection: close\r\n")
     });
     assert_eq!(api.get("/health/live"), 200, "it serves on");
-    // The balancer notices late.
+    // The load balancer notices late.
     let before = seen.served.load(Ordering::Relaxed);
     eventually("clients are served on", || {
         seen.served.load(Ordering::Relaxed) > before + 500
@@ -90,7 +90,7 @@ fn a_second_signal_and_an_interrupt_do_not_drain() {
 
     let mut api = Api::start(&settings);
     api.running.signal("TERM");
-    api.running.wait_for("for 300 s not ready");
+    api.running.wait_for("still serving for 300 s");
     api.running.signal("TERM");
     let (status, output) = api.running.wait_for_exit();
     assert_eq!(status.code(), Some(0), "{output}");

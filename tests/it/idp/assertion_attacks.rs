@@ -1,4 +1,4 @@
-//! Client assertions that break one rule each, and those that must pass.
+//! Client assertions that break one rule each, and those that must be accepted.
 
 mod rows;
 
@@ -24,7 +24,7 @@ fn a_good_assertion_passes() {
 }
 
 #[test]
-fn an_assertion_that_breaks_one_rule_is_refused() {
+fn an_assertion_that_breaks_one_rule_is_rejected() {
     for provider in [Provider::start(), Provider::lenient()] {
         for (name, change, code, message) in ATTACKS {
             let mut assertion = provider.assertion();
@@ -58,31 +58,31 @@ fn a_time_that_is_text_is_rejected_by_both_modes_with_different_codes() {
 }
 
 #[test]
-fn strict_mode_demands_the_best_form_and_entras_own_measure_does_not() {
+fn strict_mode_requires_the_recommended_form_and_lenient_mode_does_not() {
     let (strict, lenient) = (Provider::start(), Provider::lenient());
     for (name, change, code, message) in NOT_THE_BEST_FORM {
-        let [refused, taken] = [&strict, &lenient].map(|provider| {
+        let [rejected, taken] = [&strict, &lenient].map(|provider| {
             let mut assertion = provider.assertion();
             change(&mut assertion);
             provider.token_for_app(&assertion.sign())
         });
         assert_eq!(
-            (refused.status, refused.code()),
+            (rejected.status, rejected.code()),
             (401, *code),
             "{name}: {}",
-            refused.text
+            rejected.text
         );
         assert!(
-            refused.text_of("error_description").contains(message),
+            rejected.text_of("error_description").contains(message),
             "{name}: {}",
-            refused.text
+            rejected.text
         );
         assert_eq!(taken.status, 200, "{name}: {}", taken.text);
     }
 }
 
 #[test]
-fn an_assertion_is_good_for_one_request_in_strict_mode_and_for_several_otherwise() {
+fn an_assertion_works_once_in_strict_mode_and_repeatedly_otherwise() {
     for (provider, second) in [(Provider::start(), 401), (Provider::lenient(), 200)] {
         let assertion = provider.assertion().sign();
         assert_eq!(provider.token_for_app(&assertion).status, 200);
@@ -92,7 +92,7 @@ fn an_assertion_is_good_for_one_request_in_strict_mode_and_for_several_otherwise
 }
 
 #[test]
-fn a_jti_counts_as_used_for_the_client_that_used_it_only() {
+fn a_jti_is_used_up_only_for_its_client() {
     let provider = Provider::start();
     let scope = "api://older/.default";
     let fields = [("grant_type", "client_credentials"), ("scope", scope)];
@@ -107,7 +107,7 @@ fn a_jti_counts_as_used_for_the_client_that_used_it_only() {
 }
 
 #[test]
-fn what_is_not_a_jwt_is_refused() {
+fn an_assertion_that_is_not_a_jwt_is_rejected() {
     let provider = Provider::lenient();
     let good = provider.assertion().sign();
     let parts: Vec<&str> = good.split('.').collect();
@@ -143,7 +143,7 @@ fn what_is_not_a_jwt_is_refused() {
 }
 
 #[test]
-fn a_refusal_names_the_thumbprint_that_was_looked_for() {
+fn a_rejection_names_the_missing_thumbprint() {
     let provider = Provider::start();
     let mut assertion = provider.assertion();
     assertion.use_certificate(unregistered());
@@ -155,7 +155,7 @@ fn a_refusal_names_the_thumbprint_that_was_looked_for() {
 }
 
 #[test]
-fn a_refusal_has_entras_shape_and_holds_no_assertion() {
+fn a_rejection_has_the_format_of_entra_and_no_assertion() {
     let provider = Provider::start();
     let mut assertion = provider.assertion();
     assertion.use_certificate(unregistered());
@@ -181,7 +181,7 @@ fn a_refusal_has_entras_shape_and_holds_no_assertion() {
 }
 
 #[test]
-fn an_assertion_may_be_for_the_tenants_endpoint_or_the_one_that_was_asked() {
+fn an_assertion_may_name_the_endpoint_of_the_tenant_or_of_the_request() {
     let provider = Provider::start();
     let endpoint = |tenant: &str| provider.server.url(&format!("/{tenant}/oauth2/v2.0/token"));
     let tenant = provider.settings.idp.tenant_id.clone();
@@ -203,7 +203,7 @@ fn an_assertion_may_be_for_the_tenants_endpoint_or_the_one_that_was_asked() {
             ("grant_type", "client_credentials"),
             ("scope", "api://older/.default"),
         ];
-        let answer = super::provider::Response::of(crate::support::idp::agent().post(endpoint(asked)).send_form(form));
+        let answer = super::provider::Response::new(crate::support::idp::agent().post(endpoint(asked)).send_form(form));
         let expected = if passes { 200 } else { 401 };
         assert_eq!(answer.status, expected, "{asked} {audience}: {}", answer.text);
     }

@@ -3,7 +3,7 @@
 use super::provider::{Browser, CALLBACK, PUBLIC_CLIENT, Provider, SECOND_CALLBACK, SITE, between};
 
 #[test]
-fn picking_a_user_leads_back_with_a_code_and_the_state() {
+fn picking_a_user_redirects_with_a_code_and_the_state() {
     let provider = Provider::start();
     let answer = Browser::new(&provider).sign_in("bob@contoso.example", &[]);
     assert!(answer.header("Location").starts_with(&format!("{CALLBACK}?code=")));
@@ -25,7 +25,7 @@ fn a_redirect_uri_keeps_its_own_query() {
 }
 
 #[test]
-fn what_must_not_be_redirected_is_said_on_the_providers_own_page() {
+fn errors_that_must_not_redirect_are_shown_on_a_page() {
     let provider = Provider::start();
     for (name, changes, code) in [
         (
@@ -97,7 +97,7 @@ fn what_must_not_be_redirected_is_said_on_the_providers_own_page() {
 }
 
 #[test]
-fn an_unknown_tenant_is_refused() {
+fn an_unknown_tenant_is_rejected() {
     let provider = Provider::start();
     let url = provider
         .server
@@ -108,7 +108,7 @@ fn an_unknown_tenant_is_refused() {
 }
 
 #[test]
-fn what_is_wrong_otherwise_is_told_to_the_application() {
+fn other_errors_are_sent_to_the_application() {
     let provider = Provider::start();
     let api = "api://a9100000-0000-4000-8000-000000008000";
     let scopes = [
@@ -149,7 +149,7 @@ fn what_is_wrong_otherwise_is_told_to_the_application() {
         ),
         (
             "unknown API",
-            &[("scope", "openid api://nobody/use")],
+            &[("scope", "openid api://unknown/use")],
             "invalid_resource",
             "AADSTS500011",
         ),
@@ -191,7 +191,7 @@ fn what_is_wrong_otherwise_is_told_to_the_application() {
             "AADSTS90023",
         ),
         (
-            "nobody signed in",
+            "no user signed in",
             &[("prompt", "none")],
             "login_required",
             "AADSTS50058",
@@ -211,7 +211,7 @@ fn what_is_wrong_otherwise_is_told_to_the_application() {
 }
 
 #[test]
-fn pkce_can_be_demanded_and_always_is_of_a_public_client() {
+fn pkce_can_be_required_and_always_is_for_public_clients() {
     let without = [("code_challenge", ""), ("code_challenge_method", "")];
     let demanding = Provider::with(|settings| settings.idp.require_pkce = true);
     let answer = Browser::new(&demanding).authorize(&without);
@@ -239,7 +239,7 @@ fn pkce_can_be_demanded_and_always_is_of_a_public_client() {
 }
 
 #[test]
-fn declining_is_told_to_the_application() {
+fn declining_is_sent_to_the_application() {
     let provider = Provider::start();
     let browser = Browser::new(&provider);
     let answer = browser.submit(&browser.authorize(&[]), "cancel", "1");
@@ -283,7 +283,7 @@ fn a_signed_in_user_is_not_asked_again_unless_the_request_says_so() {
     for asked in ["login", "select_account", "consent"] {
         assert_eq!(browser.authorize(&[("prompt", asked)]).status, 200, "{asked}");
     }
-    // Somebody else is meant.
+    // The hint names another user.
     assert_eq!(browser.authorize(&[("login_hint", "bob@contoso.example")]).status, 200);
     let nobody = browser.authorize(&[("login_hint", "bob@contoso.example"), ("prompt", "none")]);
     assert_eq!(nobody.parameter("error").as_deref(), Some("login_required"));
@@ -351,7 +351,7 @@ fn signing_in_renews_the_session_cookie() {
 }
 
 #[test]
-fn a_form_that_did_not_come_from_the_own_page_signs_nobody_in() {
+fn a_form_from_another_page_signs_nobody_in() {
     let provider = Provider::start();
     let browser = Browser::new(&provider);
     let page = browser.authorize(&[]);
@@ -387,7 +387,7 @@ fn the_form_cannot_be_changed_to_skip_a_check() {
     for (changes, code) in [
         (&[("redirect_uri", "https://evil.example/")][..], "AADSTS50011"),
         (&[("client_id", "c11e0000-0000-4000-8000-000000006000")], "AADSTS50011"),
-        (&[("client_id", "nobody")], "AADSTS700016"),
+        (&[("client_id", "unknown")], "AADSTS700016"),
     ] {
         let url = browser
             .authorize_url(changes)
@@ -399,7 +399,7 @@ fn the_form_cannot_be_changed_to_skip_a_check() {
 }
 
 #[test]
-fn the_page_lets_its_form_lead_back_to_the_application_and_nowhere_else() {
+fn the_content_security_policy_allows_the_form_to_reach_only_the_application() {
     let provider = Provider::start();
     let page = Browser::new(&provider).authorize(&[]);
     let policy = page.header("Content-Security-Policy");
@@ -424,7 +424,7 @@ fn the_page_lets_its_form_lead_back_to_the_application_and_nowhere_else() {
 }
 
 #[test]
-fn the_tenant_goes_by_its_other_names_too() {
+fn the_tenant_can_be_named_by_its_aliases() {
     let provider = Provider::start();
     let tenant = provider.settings.idp.tenant_id.clone();
     for name in ["contoso.example", "common", "organizations"] {

@@ -1,4 +1,4 @@
-//! Makes certificates and client assertions with OpenSSL alone: neither the site's code nor the provider's.
+//! Makes certificates and client assertions with OpenSSL alone, without code of the site or of the emulator.
 
 use std::sync::OnceLock;
 
@@ -103,7 +103,7 @@ pub fn not_yet_valid() -> &'static Identity {
     MADE.get_or_init(|| Identity::made("not yet valid", 1, 30))
 }
 
-/// An assertion to be: good, but for what is changed.
+/// A client assertion: valid, except for what the test changes.
 pub struct Assertion {
     pub header: Value,
     pub claims: Value,
@@ -112,7 +112,7 @@ pub struct Assertion {
 }
 
 impl Assertion {
-    /// In its best form: PS256, `x5t#S256`, integer times, a fresh `jti`.
+    /// In the recommended form: PS256, `x5t#S256`, integer times, a new `jti`.
     pub fn good(client_id: &str, audience: &str) -> Self {
         let now = chrono::Utc::now().timestamp();
         let mut assertion = Self {
@@ -128,25 +128,25 @@ impl Assertion {
         assertion
     }
 
-    /// Names this certificate in `x5t#S256`.
+    /// Puts this certificate into `x5t#S256`.
     pub fn name_certificate(&mut self, identity: &Identity) {
         self.header["x5t#S256"] = json!(URL_SAFE_NO_PAD.encode(identity.sha256()));
     }
 
-    /// Names this certificate, and signs with its key.
+    /// Puts this certificate into the header, and signs with its key.
     pub fn use_certificate(&mut self, identity: &'static Identity) {
         self.name_certificate(identity);
         self.signer = identity;
     }
 
-    /// As AD FS and old clients have it: RS256, `x5t`.
+    /// In the form of AD FS and old clients: RS256 and `x5t`.
     pub fn in_old_form(&mut self) {
         self.alg = "RS256";
         self.header.as_object_mut().expect("an object").remove("x5t#S256");
         self.header["x5t"] = json!(URL_SAFE_NO_PAD.encode(self.signer.sha1()));
     }
 
-    /// As MSAL for Python 1.39 has it: a padded thumbprint, fractions, no `nbf`, a line break in `x5c`.
+    /// In the form of MSAL for Python 1.39: a padded thumbprint, fractional times, no `nbf`, a line break in `x5c`.
     pub fn in_msal_form(&mut self) {
         self.header["x5t#S256"] = json!(URL_SAFE.encode(self.signer.sha256()));
         let mut x5c = self.signer.der_base64();
@@ -191,7 +191,7 @@ fn signature(alg: &str, key: &PKey<Private>, input: &[u8]) -> Vec<u8> {
             signer.sign_oneshot_to_vec(input)
         }),
         "HS256" => {
-            // The attack: what verifies RS256 is public, so it is taken as the shared secret of HS256.
+            // The attack: the public RS256 key becomes the shared secret of HS256.
             let secret = PKey::hmac(&key.public_key_to_pem().expect("PEM")).expect("a key");
             Signer::new(sha256, &secret).and_then(|mut signer| signer.sign_oneshot_to_vec(input))
         }

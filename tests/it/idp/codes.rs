@@ -1,4 +1,4 @@
-//! Authorization codes and refresh tokens: once, for whom they were made, in time.
+//! Authorization codes and refresh tokens: used once, by their client, in time.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{
 const REFRESH: &[(&str, &str)] = &[("grant_type", "refresh_token")];
 
 #[test]
-fn a_code_is_good_once_and_its_second_use_withdraws_what_the_first_one_gave() {
+fn a_code_works_once_and_a_second_use_revokes_its_tokens() {
     let provider = Provider::start();
     let code = provider.code();
     let first = provider.redeem(&code, &[]);
@@ -61,7 +61,7 @@ fn a_code_is_bound_to_redirect_uri_and_challenge() {
 }
 
 #[test]
-fn a_verifier_for_a_code_without_challenge_is_refused() {
+fn a_verifier_for_a_code_without_challenge_is_rejected() {
     let provider = Provider::start();
     let without = [("code_challenge", ""), ("code_challenge_method", "")];
     assert_eq!(provider.redeem(&provider.code_for(&without), &[]).code(), 501_481);
@@ -74,7 +74,7 @@ fn a_verifier_for_a_code_without_challenge_is_refused() {
 }
 
 #[test]
-fn a_code_is_another_clients_to_nobody() {
+fn a_code_works_only_for_its_client() {
     let provider = Provider::start();
     let code = provider.code();
     let fields = [
@@ -103,7 +103,7 @@ fn a_code_lives_ten_minutes() {
     provider.control.advance_clock(Duration::from_secs(290));
     assert_eq!(provider.redeem(&early, &[]).status, 200);
     provider.control.advance_clock(Duration::from_secs(601));
-    // The machine's clock makes the assertion, so it has to be for the provider's time.
+    // The machine's clock makes the assertion, so its times are moved to the provider's clock.
     let mut assertion = provider.assertion();
     for claim in ["iat", "nbf", "exp"] {
         assertion.claims[claim] = (assertion.claims[claim].as_i64().expect("an integer") + 601).into();
@@ -135,7 +135,7 @@ fn a_refresh_token_is_replaced_on_each_use() {
 }
 
 #[test]
-fn a_refresh_token_is_another_clients_to_nobody_and_ends_after_90_days() {
+fn a_refresh_token_works_only_for_its_client_and_expires_after_90_days() {
     let provider = Provider::lenient();
     let refresh_token = provider.redeem(&provider.code(), &[]).text_of("refresh_token");
     let fields = [REFRESH, &[("refresh_token", refresh_token.as_str())]].concat();
@@ -157,7 +157,7 @@ fn a_refresh_token_is_another_clients_to_nobody_and_ends_after_90_days() {
 }
 
 #[test]
-fn a_refresh_token_is_good_for_another_api() {
+fn a_refresh_token_works_for_another_api() {
     let provider = Provider::start();
     let refresh_token = provider.redeem(&provider.code(), &[]).text_of("refresh_token");
     let fields = [

@@ -19,7 +19,7 @@ fn no_web_page_can_use_the_control_interface() {
             .put(&url)
             .header(header.0, header.1)
             .content_type("application/json");
-        Response::of(request.send(r#"{"offset_seconds":0}"#)).status
+        Response::new(request.send(r#"{"offset_seconds":0}"#)).status
     };
     assert_eq!(put(("Accept", "application/json")), 204);
     for header in [
@@ -36,7 +36,7 @@ fn no_web_page_can_use_the_control_interface() {
     let form = agent()
         .post(provider.server.url("/_control/tokens"))
         .send_form([("client_id", SITE)]);
-    assert_eq!(Response::of(form).status, 400, "a form is not JSON");
+    assert_eq!(Response::new(form).status, 400, "a form is not JSON");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_rotated_key_signs_and_the_old_one_stays_published_until_removed() {
     };
     assert!(only != old && *only != new);
     let unknown = agent().delete(provider.server.url("/_control/keys/unknown")).call();
-    assert_eq!(Response::of(unknown).status, 404);
+    assert_eq!(Response::new(unknown).status, 404);
 }
 
 #[test]
@@ -105,18 +105,18 @@ fn certificates_can_be_replaced_revoked_and_removed() {
 
     let bad = agent().put(provider.server.url(&format!("/_control/apps/{SITE}/certificates")));
     assert_eq!(
-        Response::of(bad.send_json(json!({ "certificates": ["not PEM"] }))).status,
+        Response::new(bad.send_json(json!({ "certificates": ["not PEM"] }))).status,
         400
     );
-    let unknown = agent().put(provider.server.url("/_control/apps/nobody/certificates"));
+    let unknown = agent().put(provider.server.url("/_control/apps/unknown/certificates"));
     assert_eq!(
-        Response::of(unknown.send_json(json!({ "certificates": [] }))).status,
+        Response::new(unknown.send_json(json!({ "certificates": [] }))).status,
         404
     );
 }
 
 #[test]
-fn it_can_be_down_altogether_or_in_part() {
+fn the_emulator_can_be_down_completely_or_in_part() {
     let provider = Provider::start();
     let status = |path: &str| provider.get(path).status;
     let (keys, configuration) = ("discovery/v2.0/keys", "v2.0/.well-known/openid-configuration");
@@ -129,7 +129,7 @@ fn it_can_be_down_altogether_or_in_part() {
 }
 
 #[test]
-fn it_can_be_slow() {
+fn the_emulator_can_be_slow() {
     let provider = Provider::start();
     let delay = Duration::from_millis(200);
     provider.control.slow(delay);
@@ -139,14 +139,14 @@ fn it_can_be_slow() {
 }
 
 #[test]
-fn it_refuses_as_many_token_requests_as_told() {
+fn it_rejects_the_requested_number_of_token_requests() {
     let provider = Provider::start();
     let answer = || provider.token_for_app(&provider.assertion().sign());
     provider.control.fail_next(2, 700_024);
     for _ in 0..2 {
-        let refused = answer();
-        assert_eq!((refused.status, refused.code()), (401, 700_024));
-        assert_eq!(refused.text_of("error"), "invalid_client");
+        let rejected = answer();
+        assert_eq!((rejected.status, rejected.code()), (401, 700_024));
+        assert_eq!(rejected.text_of("error"), "invalid_client");
     }
     assert_eq!(answer().status, 200);
     for (code, error) in [
@@ -162,7 +162,7 @@ fn it_refuses_as_many_token_requests_as_told() {
 }
 
 #[test]
-fn requests_are_remembered_without_their_secrets() {
+fn requests_are_recorded_without_their_secrets() {
     let provider = Provider::start();
     let code = provider.code();
     let tokens = provider.redeem(&code, &[]);

@@ -1,4 +1,4 @@
-//! Sign-out.
+//! Sign-out and front-channel notifications.
 
 use super::provider::{AFTER_SIGN_OUT, Browser, OTHER_SITE, Provider, Response, SITE, between};
 
@@ -7,7 +7,7 @@ fn is_signed_in(browser: &Browser<'_>) -> bool {
 }
 
 #[test]
-fn signing_out_ends_the_session_and_goes_back() {
+fn signing_out_ends_the_session_and_redirects_back() {
     let provider = Provider::start();
     let browser = Browser::new(&provider);
     browser.sign_in("alice@contoso.example", &[]).location();
@@ -18,7 +18,7 @@ fn signing_out_ends_the_session_and_goes_back() {
 }
 
 #[test]
-fn without_anywhere_to_go_a_page_says_so() {
+fn without_a_redirect_a_page_confirms_the_sign_out() {
     let provider = Provider::start();
     let browser = Browser::new(&provider);
     browser.sign_in("alice@contoso.example", &[]).location();
@@ -33,7 +33,7 @@ fn without_anywhere_to_go_a_page_says_so() {
 }
 
 #[test]
-fn only_a_registered_address_is_gone_to() {
+fn signing_out_redirects_only_to_registered_uris() {
     let provider = Provider::start();
     let browser = Browser::new(&provider);
     let id_token = provider.redeem(&provider.code(), &[]).text_of("id_token");
@@ -75,7 +75,7 @@ fn only_a_registered_address_is_gone_to() {
         ),
         (
             "for no client",
-            &[("post_logout_redirect_uri", AFTER_SIGN_OUT), ("client_id", "nobody")],
+            &[("post_logout_redirect_uri", AFTER_SIGN_OUT), ("client_id", "unknown")],
             false,
         ),
         (
@@ -115,7 +115,7 @@ fn only_a_registered_address_is_gone_to() {
 }
 
 #[test]
-fn applications_that_the_user_went_to_hear_of_it_in_hidden_frames() {
+fn applications_of_the_session_are_notified_in_hidden_frames() {
     let provider = Provider::start();
     let browser = Browser::new(&provider);
     browser.sign_in("alice@contoso.example", &[]).location();
@@ -149,7 +149,7 @@ fn applications_that_the_user_went_to_hear_of_it_in_hidden_frames() {
         policy.contains("frame-src http://localhost:6000") && policy.contains("default-src 'none'"),
         "{policy}"
     );
-    // The next sign-out has nobody to tell.
+    // No application is left to notify.
     assert_eq!(
         browser.log_out(&[("post_logout_redirect_uri", AFTER_SIGN_OUT)]).status,
         303
@@ -157,7 +157,7 @@ fn applications_that_the_user_went_to_hear_of_it_in_hidden_frames() {
 }
 
 #[test]
-fn a_logout_hint_about_somebody_else_ends_nothing() {
+fn a_logout_hint_for_another_user_ends_nothing() {
     let provider = Provider::start();
     let browser = Browser::new(&provider);
     browser.sign_in("alice@contoso.example", &[]).location();
@@ -176,7 +176,7 @@ fn a_logout_hint_about_somebody_else_ends_nothing() {
 }
 
 #[test]
-fn another_tenant_or_a_doubled_parameter_is_refused() {
+fn another_tenant_or_a_doubled_parameter_is_rejected() {
     let provider = Provider::start();
     let browser = Browser::new(&provider);
     let doubled: Response = browser.log_out(&[("state", "a"), ("state", "b")]);

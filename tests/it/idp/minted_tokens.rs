@@ -1,4 +1,4 @@
-//! Tokens that a test orders: right in everything but what it names.
+//! Minted tokens: valid except for what the test requests.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use blogctl::config::DEV_API_ID;
@@ -17,7 +17,7 @@ fn parts(token: &str) -> (Map<String, Value>, Map<String, Value>, String) {
 }
 
 #[test]
-fn a_minted_token_is_a_right_one_unless_told_otherwise() {
+fn a_minted_token_is_valid_by_default() {
     let provider = Provider::start();
     let (token, claims) = provider.control.token().mint_with_claims();
     let (_, verified) = provider.verified(&token);
@@ -33,7 +33,7 @@ fn a_minted_token_is_a_right_one_unless_told_otherwise() {
 }
 
 #[test]
-fn claims_and_header_are_as_ordered() {
+fn claims_and_header_are_as_requested() {
     let provider = Provider::start();
     let bob = provider.settings.idp.users[1].oid.clone();
     let (_, claims) = provider.verified(
@@ -80,7 +80,7 @@ fn claims_and_header_are_as_ordered() {
 }
 
 #[test]
-fn every_kind_and_version_can_be_had() {
+fn every_kind_and_version_can_be_minted() {
     let provider = Provider::start();
     let (_, v1) = provider.verified(&provider.control.token().v1().mint());
     assert_eq!(
@@ -94,7 +94,7 @@ fn every_kind_and_version_can_be_had() {
 }
 
 #[test]
-fn signatures_are_as_ordered() {
+fn signatures_are_as_requested() {
     let provider = Provider::start();
     let keys = provider.get("discovery/v2.0/keys").json();
     let kid = &keys["keys"][0]["kid"];
@@ -111,21 +111,21 @@ fn signatures_are_as_ordered() {
     let foreign = provider.control.token().sign_with("foreign").mint();
     let (header, ..) = parts(&foreign);
     assert_eq!((&header["alg"], &header["kid"]), (&json!("RS256"), kid));
-    let verdict = std::panic::catch_unwind(|| verify(&foreign, &keys));
-    assert!(verdict.is_err(), "no published key made it");
+    let outcome = std::panic::catch_unwind(|| verify(&foreign, &keys));
+    assert!(outcome.is_err(), "no published key made it");
 }
 
 #[test]
-fn an_order_that_makes_no_sense_is_refused() {
+fn an_invalid_request_for_a_token_is_rejected() {
     let provider = Provider::start();
     for order in [
-        json!({ "client_id": "nobody", "scope": "openid" }),
-        json!({ "client_id": SITE, "scope": "api://nobody/use" }),
-        json!({ "client_id": SITE, "scope": "openid", "oid": "nobody" }),
+        json!({ "client_id": "unknown", "scope": "openid" }),
+        json!({ "client_id": SITE, "scope": "api://unknown/use" }),
+        json!({ "client_id": SITE, "scope": "openid", "oid": "unknown" }),
         json!({ "client_id": SITE, "scope": "openid", "misspelt": true }),
         json!({ "client_id": SITE }),
     ] {
         let answer = agent().post(provider.server.url("/_control/tokens")).send_json(&order);
-        assert_eq!(Response::of(answer).status, 400, "{order}");
+        assert_eq!(Response::new(answer).status, 400, "{order}");
     }
 }

@@ -1,4 +1,4 @@
-//! An identity provider with a few applications, a browser that signs in there, and a client that asks for tokens.
+//! An emulator with a few applications, a browser that signs in there, and a client that requests tokens.
 
 use std::fs;
 
@@ -28,7 +28,7 @@ pub const AFTER_SIGN_OUT: &str = "http://localhost:5000/";
 pub const VERIFIER: &str = "a-code-verifier-of-the-tests-0123456789-0123456789";
 pub const SCOPE: &str = "openid profile offline_access api://a9100000-0000-4000-8000-000000008000/access_as_user";
 
-/// One identity provider, running until dropped.
+/// A running emulator, stopped when dropped.
 pub struct Provider {
     pub server: TestServer,
     pub control: IdpControl,
@@ -37,12 +37,12 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Strict, as our own client has it.
+    /// In strict mode, as for our own client.
     pub fn start() -> Self {
         Self::with(|_| {})
     }
 
-    /// Takes what Entra takes.
+    /// Accepts what Entra ID accepts.
     pub fn lenient() -> Self {
         Self::with(|settings| settings.idp.strict = false)
     }
@@ -59,7 +59,7 @@ impl Provider {
         let control = if settings.idp.tls {
             IdpControl::over_https(&server)
         } else {
-            IdpControl::of(&server)
+            IdpControl::new(&server)
         };
         Self {
             server,
@@ -69,12 +69,12 @@ impl Provider {
         }
     }
 
-    /// Folder of its state and of the registered certificates.
+    /// The folder with its state and the registered certificates.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
 
-    /// An address below the tenant.
+    /// A URL below the tenant.
     pub fn url(&self, path: &str) -> String {
         self.server.url(&format!("/{DEV_TENANT_ID}/{path}"))
     }
@@ -84,34 +84,34 @@ impl Provider {
     }
 
     pub fn get(&self, path: &str) -> Response {
-        Response::of(agent().get(self.url(path)).call())
+        Response::new(agent().get(self.url(path)).call())
     }
 
-    /// A good assertion of the site.
+    /// A valid assertion of the site.
     pub fn assertion(&self) -> Assertion {
         Assertion::good(SITE, &self.url("oauth2/v2.0/token"))
     }
 
-    /// Asks for tokens with these fields.
+    /// Requests tokens with these fields.
     pub fn token(&self, fields: &[(&str, &str)]) -> Response {
-        Response::of(
+        Response::new(
             agent()
                 .post(self.url("oauth2/v2.0/token"))
                 .send_form(fields.iter().copied()),
         )
     }
 
-    /// Asks for tokens as the site, with a fresh assertion.
+    /// Requests tokens as the site, with a new assertion.
     pub fn token_as_site(&self, fields: &[(&str, &str)]) -> Response {
         self.token_with(&self.assertion().sign(), fields)
     }
 
-    /// Asks for tokens as the site, with this assertion.
+    /// Requests tokens as the site, with this assertion.
     pub fn token_with(&self, assertion: &str, fields: &[(&str, &str)]) -> Response {
         self.token_of(SITE, assertion, fields)
     }
 
-    /// Asks for tokens as any client, with this assertion.
+    /// Requests tokens as any client, with this assertion.
     pub fn token_of(&self, client_id: &str, assertion: &str, fields: &[(&str, &str)]) -> Response {
         let credential = [
             ("client_id", client_id),
@@ -124,18 +124,18 @@ impl Provider {
         self.token(&[&credential, fields].concat())
     }
 
-    /// An app-only token for the API: the shortest way to have an assertion verified.
+    /// Requests an app-only token for the API: the shortest way to verify an assertion.
     pub fn token_for_app(&self, assertion: &str) -> Response {
         let scope = format!("api://{DEV_API_ID}/.default");
         self.token_with(assertion, &[("grant_type", "client_credentials"), ("scope", &scope)])
     }
 
-    /// Alice signs in to the site in a new browser; the code for it.
+    /// Signs Alice in to the site in a new browser, and returns the code.
     pub fn code(&self) -> String {
         self.code_for(&[])
     }
 
-    /// The same with parameters of the authorization request added or replaced.
+    /// Like [`Self::code`], with parameters of the authorization request added or replaced.
     pub fn code_for(&self, changes: &[(&str, &str)]) -> String {
         Browser::new(self)
             .sign_in("alice@contoso.example", changes)
@@ -143,7 +143,7 @@ impl Provider {
             .expect("a code")
     }
 
-    /// Exchanges a code, with fields added or replaced.
+    /// Redeems a code, with fields added or replaced.
     pub fn redeem(&self, code: &str, changes: &[(&str, &str)]) -> Response {
         let fields = [
             ("grant_type", "authorization_code"),
@@ -154,14 +154,14 @@ impl Provider {
         self.token_as_site(&changed(&fields, changes))
     }
 
-    /// Verifies a token with the published keys, and gives its header and claims.
+    /// Verifies a token with the published keys, and returns its header and claims.
     pub fn verified(&self, token: &str) -> (Map<String, Value>, Map<String, Value>) {
         let keys = self.get("discovery/v2.0/keys").json();
         verify(token, &keys)
     }
 }
 
-/// Fields with some replaced, added, or (with an empty value) left out.
+/// The fields, with some replaced, added or (if empty) removed.
 pub fn changed<'a>(fields: &[(&'a str, &'a str)], changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let is_changed = |name: &str| changes.iter().any(|(changed, _)| *changed == name);
     let kept = fields.iter().filter(|(name, _)| !is_changed(name));
@@ -170,7 +170,7 @@ pub fn changed<'a>(fields: &[(&'a str, &'a str)], changes: &[(&'a str, &'a str)]
         .collect()
 }
 
-/// Header and claims of a token that one of these keys signed RS256, by OpenSSL.
+/// Header and claims of a token, after OpenSSL has verified its RS256 signature with one of these keys.
 pub fn verify(token: &str, keys: &Value) -> (Map<String, Value>, Map<String, Value>) {
     use openssl::{bn::BigNum, hash::MessageDigest, pkey::PKey, rsa::Rsa, sign::Verifier};
     let (input, signature) = token.rsplit_once('.').expect("three parts");
@@ -198,7 +198,7 @@ pub fn verify(token: &str, keys: &Value) -> (Map<String, Value>, Map<String, Val
     (header, serde_json::from_slice(&decode(claims)).expect("claims"))
 }
 
-/// An answer, read whole.
+/// A complete response.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
@@ -207,7 +207,7 @@ pub struct Response {
 }
 
 impl Response {
-    pub fn of(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Self {
+    pub fn new(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Self {
         let mut answer = answer.expect("an answer");
         let text = answer.body_mut().read_to_string().expect("text");
         Self {
@@ -235,18 +235,18 @@ impl Response {
             .to_owned()
     }
 
-    /// The AADSTS number of the refusal, 0 when it is none.
+    /// The AADSTS code of the error; 0 if there is none.
     pub fn code(&self) -> u64 {
         self.json()["error_codes"][0].as_u64().unwrap_or(0)
     }
 
-    /// Where a redirect leads.
+    /// The target of a redirect.
     pub fn location(&self) -> Url {
         assert_eq!(self.status, 303, "{}", self.text);
         Url::parse(self.header("Location")).expect("a URL")
     }
 
-    /// A parameter of where a redirect leads.
+    /// A query parameter of the redirect target.
     pub fn parameter(&self, name: &str) -> Option<String> {
         self.location()
             .query_pairs()
@@ -255,7 +255,7 @@ impl Response {
     }
 }
 
-/// A browser: keeps cookies, follows nothing, posts forms as it finds them.
+/// A browser that stores cookies and submits forms, but follows no redirects.
 pub struct Browser<'a> {
     provider: &'a Provider,
     agent: ureq::Agent,
@@ -271,7 +271,7 @@ impl<'a> Browser<'a> {
         }
     }
 
-    /// The address of an authorization request of the site, with parameters added or replaced.
+    /// The URL of an authorization request of the site, with parameters added or replaced.
     pub fn authorize_url(&self, changes: &[(&str, &str)]) -> String {
         let challenge = URL_SAFE_NO_PAD.encode(openssl::sha::sha256(VERIFIER.as_bytes()));
         let parameters = [
@@ -294,7 +294,7 @@ impl<'a> Browser<'a> {
         self.keeping(self.agent.get(url).header("Cookie", self.jar.header()).call())
     }
 
-    /// Posts a form with these headers.
+    /// Submits a form with these headers.
     pub fn post(&self, url: &str, headers: &[(&str, &str)], form: &[(&str, &str)]) -> Response {
         let request = self.agent.post(url).header("Cookie", self.jar.header());
         let request = headers
@@ -304,7 +304,7 @@ impl<'a> Browser<'a> {
     }
 
     fn keeping(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Response {
-        let answer = Response::of(answer);
+        let answer = Response::new(answer);
         self.jar.store_from(&answer.headers);
         answer
     }
@@ -313,7 +313,7 @@ impl<'a> Browser<'a> {
         self.get(&self.authorize_url(changes))
     }
 
-    /// Posts the form of the account picker with one more field, as its buttons do.
+    /// Submits the form of the account picker with one more field, as its buttons do.
     pub fn submit(&self, page: &Response, name: &str, value: &str) -> Response {
         let action = self
             .provider
@@ -323,7 +323,7 @@ impl<'a> Browser<'a> {
         self.post(&action, &[], &[("form_token", token), (name, value)])
     }
 
-    /// Opens the account picker, and picks a user by e-mail address, whose button carries the object id.
+    /// Opens the account picker, and picks the user with this email address by the button's object id.
     pub fn sign_in(&self, email: &str, changes: &[(&str, &str)]) -> Response {
         let page = self.authorize(changes);
         assert_eq!(page.status, 200, "{}", page.text);
@@ -355,7 +355,7 @@ pub fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
     rest.split_once(end).expect("its end").0
 }
 
-/// What a browser makes of an attribute's value.
+/// Decodes an HTML attribute value as a browser does.
 fn unescape(text: &str) -> String {
     [
         ("&#x2F;", "/"),

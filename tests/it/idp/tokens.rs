@@ -1,4 +1,4 @@
-//! What tokens say, and requests for tokens that break a rule.
+//! The contents of tokens, and invalid token requests.
 
 use blogctl::config::{DEV_API_ID, DEV_TENANT_ID};
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ fn a_subject_differs_between_applications_and_not_between_sign_ins() {
 }
 
 #[test]
-fn a_v2_access_token_has_the_claims_of_entras() {
+fn a_v2_access_token_has_the_claims_of_entra() {
     let provider = Provider::start();
     let tokens = tokens(&provider, "alice@contoso.example", &[]);
     let (header, claims) = provider.verified(text(&tokens, "access_token"));
@@ -89,7 +89,7 @@ fn a_v2_access_token_has_the_claims_of_entras() {
 }
 
 #[test]
-fn a_v1_access_token_has_the_claims_of_entras() {
+fn a_v1_access_token_has_the_claims_of_entra() {
     let provider = Provider::start();
     let tokens = tokens(&provider, "bob@contoso.example", &[("scope", "openid api://older/use")]);
     let (header, claims) = provider.verified(text(&tokens, "access_token"));
@@ -134,7 +134,7 @@ fn an_id_token_needs_openid_and_a_refresh_token_needs_offline_access() {
 }
 
 #[test]
-fn without_an_api_the_access_token_is_for_nobody_that_is_registered() {
+fn without_an_api_the_access_token_is_for_graph() {
     let provider = Provider::start();
     let tokens = tokens(&provider, "alice@contoso.example", &[("scope", "openid profile")]);
     let (_, claims) = provider.verified(text(&tokens, "access_token"));
@@ -174,7 +174,7 @@ fn an_app_only_token_has_granted_roles_and_neither_scopes_nor_a_user() {
 }
 
 #[test]
-fn a_token_request_that_breaks_a_rule_is_refused() {
+fn a_token_request_that_breaks_a_rule_is_rejected() {
     let provider = Provider::start();
     let grant = [("grant_type", "client_credentials"), ("scope", "api://older/.default")];
     let jwt_bearer = (
@@ -188,7 +188,7 @@ fn a_token_request_that_breaks_a_rule_is_refused() {
         ("no credential", vec![client], 401, 7_000_218),
         ("a secret", vec![client, ("client_secret", "s3cret")], 401, 7_000_215),
         (
-            "a secret beside an assertion",
+            "a secret and an assertion",
             vec![client, jwt_bearer, ("client_assertion", &first), ("client_secret", "x")],
             401,
             7_000_215,
@@ -214,7 +214,7 @@ fn a_token_request_that_breaks_a_rule_is_refused() {
         ),
         (
             "unknown client",
-            vec![("client_id", "nobody"), jwt_bearer, ("client_assertion", &fourth)],
+            vec![("client_id", "unknown"), jwt_bearer, ("client_assertion", &fourth)],
             400,
             700_016,
         ),
@@ -283,7 +283,10 @@ fn a_token_request_that_breaks_a_rule_is_refused() {
         ),
         (
             "unknown API",
-            &[("grant_type", "client_credentials"), ("scope", "api://nobody/.default")],
+            &[
+                ("grant_type", "client_credentials"),
+                ("scope", "api://unknown/.default"),
+            ],
             "invalid_resource",
             500_011,
         ),
@@ -306,30 +309,30 @@ fn only_a_form_without_an_authorization_header_is_a_token_request() {
         .post(&url)
         .header("Authorization", "Basic YTpi")
         .send_form([("grant_type", "client_credentials")]);
-    assert_eq!(super::provider::Response::of(basic).code(), 7_000_215);
+    assert_eq!(super::provider::Response::new(basic).code(), 7_000_215);
     let json = agent
         .post(&url)
         .content_type("application/json")
         .send(r#"{"grant_type":"client_credentials"}"#);
-    assert_eq!(super::provider::Response::of(json).code(), 900_561);
-    assert_eq!(super::provider::Response::of(agent.get(&url).call()).status, 404);
+    assert_eq!(super::provider::Response::new(json).code(), 900_561);
+    assert_eq!(super::provider::Response::new(agent.get(&url).call()).status, 404);
 }
 
 #[test]
-fn a_client_hears_its_own_correlation_id_again() {
+fn a_correlation_id_is_echoed() {
     let provider = Provider::start();
     let url = provider.url("oauth2/v2.0/token");
     let id = "12345678-1234-4234-8234-123456789abc";
     let post = |id: &str| {
         let request = crate::support::idp::agent().post(&url).header("client-request-id", id);
-        super::provider::Response::of(request.send_form([("client_id", SITE)])).text_of("correlation_id")
+        super::provider::Response::new(request.send_form([("client_id", SITE)])).text_of("correlation_id")
     };
     assert_eq!(post(id), id);
     assert_ne!(post("<not a guid>"), "<not a guid>");
 }
 
 #[test]
-fn msals_account_ids_come_when_asked_for() {
+fn client_info_is_returned_on_request() {
     let provider = Provider::start();
     let answer = provider.redeem(&provider.code(), &[("client_info", "1")]);
     assert!(!answer.text_of("client_info").is_empty());

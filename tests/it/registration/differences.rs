@@ -1,4 +1,4 @@
-//! `blogctl entra check`: how exported registrations differ from the settings.
+//! `blogctl entra diff`: how exported registrations differ from the settings.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 #[test]
-fn an_expired_certificate_alone_is_a_difference_even_when_it_is_uploaded() {
+fn an_expired_certificate_is_a_difference_even_if_uploaded() {
     let system = System::new();
     let export = json!(system.exported());
     system.certificate_in("client.pem", (-40, -3));
@@ -27,7 +27,7 @@ fn an_expired_certificate_alone_is_a_difference_even_when_it_is_uploaded() {
 }
 
 #[test]
-fn what_the_manifest_makes_does_not_differ() {
+fn a_registration_from_the_manifest_has_no_differences() {
     let system = System::new();
     let [api, site] = system.exported();
     for export in [json!([api, site]), json!({ "value": [site, api] })] {
@@ -41,26 +41,26 @@ fn what_the_manifest_makes_does_not_differ() {
         assert!(
             ended
                 .stdout
-                .starts_with("Comparing the registrations of the web site (")
+                .starts_with("Comparing the app registrations of the web site (")
                 && ended.stdout.contains(SITE)
         );
     }
     for (export, missing, id) in [(site, "API", API), (api, "web site", SITE)] {
         let ended = system.diff(&export);
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        let said = format!(
+        let expected = format!(
             "! {}the {missing}'s registration ({id}) is not in this export",
             if missing == "API" { "API       " } else { "Web site  " }
         );
-        assert!(ended.stdout.contains(&said), "{said}: {}", ended.stdout);
+        assert!(ended.stdout.contains(&expected), "{expected}: {}", ended.stdout);
         assert_eq!(ended.stdout.matches('!').count(), 1, "{}", ended.stdout);
     }
 }
 
-/// Registrations made by hand after docs/own-tenant.md without what is optional for the API there, in all the members
-/// that az prints: what is read of them must have the names that Entra gives it.
+/// Registrations made by hand after docs/own-tenant.md, without its optional parts for the API, with all members that az
+/// prints, so that the names match those of Entra ID.
 #[test]
-fn what_az_prints_of_registrations_made_by_hand_is_understood() {
+fn exports_of_manual_registrations_are_understood() {
     let system = System::new();
     let ends = (Utc::now() + TimeDelta::days(90)).to_rfc3339();
     let sha1 = system
@@ -82,7 +82,7 @@ fn what_az_prints_of_registrations_made_by_hand_is_understood() {
 }
 
 #[test]
-fn a_certificate_is_known_by_each_identifier_that_tools_print() {
+fn a_certificate_is_recognised_by_each_identifier_format() {
     let system = System::new();
     let [_, mut site] = system.exported();
     for digest in [
@@ -100,12 +100,12 @@ fn a_certificate_is_known_by_each_identifier_that_tools_print() {
 }
 
 #[test]
-fn each_difference_is_told_with_its_place_in_the_portal() {
+fn each_difference_is_reported_with_its_place_in_the_portal() {
     let system = System::new();
     let ago = (Utc::now() - TimeDelta::days(3)).to_rfc3339();
     let soon = (Utc::now() + TimeDelta::days(3)).to_rfc3339();
     let to_come = (Utc::now() + TimeDelta::days(1)).to_rfc3339();
-    for (pointer, value, said, remedy) in [
+    for (pointer, value, expected_text, remedy) in [
         (
             "/1/web/redirectUris",
             json!(["https://old.example/callback"]),
@@ -184,12 +184,12 @@ fn each_difference_is_told_with_its_place_in_the_portal() {
         let ended = system.diff(&export);
         assert_eq!(ended.code, Some(1), "{pointer}: {ended:?}");
         assert!(
-            ended.stdout.contains(said) && ended.stdout.contains(remedy),
+            ended.stdout.contains(expected_text) && ended.stdout.contains(remedy),
             "{pointer}: {}",
             ended.stdout
         );
     }
-    for (pointer, value, said) in [
+    for (pointer, value, expected_text) in [
         ("/1/web/logoutUrl", json!(null), "front-channel logout URL is not set"),
         ("/1/optionalClaims", json!(null), "optional claim sid is missing"),
         (
@@ -237,7 +237,7 @@ fn each_difference_is_told_with_its_place_in_the_portal() {
         let ended = system.diff(&export);
         assert_eq!(ended.code, Some(0), "a warning: {ended:?}");
         assert!(
-            ended.stdout.contains("! ") && ended.stdout.contains(said),
+            ended.stdout.contains("! ") && ended.stdout.contains(expected_text),
             "{pointer}: {}",
             ended.stdout
         );
@@ -245,7 +245,7 @@ fn each_difference_is_told_with_its_place_in_the_portal() {
 }
 
 #[test]
-fn what_nobody_has_asked_for_is_told() {
+fn unrequested_configuration_is_reported() {
     let system = System::new();
     let [api, site] = system.exported();
     let (mut encrypted, mut open) = (api.clone(), site);
@@ -270,7 +270,7 @@ fn what_nobody_has_asked_for_is_told() {
     let ended = system.diff(&json!([api, open]));
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let thumbprint = hex::encode_upper(digest);
-    for said in [
+    for expected_text in [
         "sign-ins may end at https://*.example/callback, too, whatever stands for its *",
         "sign-ins may end at http://blog.example.com/callback, too, without TLS",
         "sign-ins may end at http://127.0.0.1:5000/callback, too\n",
@@ -278,12 +278,16 @@ fn what_nobody_has_asked_for_is_told() {
         &format!("do not have: {thumbprint}, valid until nobody knows when"),
         &format!("an expired certificate is still there: {thumbprint}"),
     ] {
-        assert!(ended.stdout.contains(said), "{said}: {}", ended.stdout);
+        assert!(
+            ended.stdout.contains(expected_text),
+            "{expected_text}: {}",
+            ended.stdout
+        );
     }
 }
 
 #[test]
-fn an_api_of_many_tenants_is_registered_for_them() {
+fn a_multi_tenant_api_is_registered_as_such() {
     let system = System::new().with("tenants = [\"99999999-2222-4333-8444-555555555555\"]\n");
     let [api, site] = system.exported();
     assert_eq!(
@@ -301,14 +305,14 @@ fn an_api_of_many_tenants_is_registered_for_them() {
 }
 
 #[test]
-fn an_api_that_the_settings_know_by_its_uri_alone_is_found_by_it() {
+fn an_api_known_only_by_its_uri_is_found_by_it() {
     let system = System::new();
     let path = system.folder.path().join("blog.toml");
     let settings = fs::read_to_string(&path).expect("settings");
     fs::write(path, settings.replace(&format!("api://{API}"), "api://blog")).expect("written");
     let manifest = system.entra(&["manifest"]);
     assert!(
-        manifest.stderr.contains("in the place of @API_CLIENT_ID@"),
+        manifest.stderr.contains("replace @API_CLIENT_ID@"),
         "{}",
         manifest.stderr
     );
@@ -342,9 +346,9 @@ fn an_api_that_the_settings_know_by_its_uri_alone_is_found_by_it() {
 }
 
 #[test]
-fn what_is_no_export_is_told() {
+fn an_invalid_export_is_reported() {
     let system = System::new();
-    for (text, said) in [
+    for (text, expected_text) in [
         ("", "is not JSON"),
         ("ERROR: Resource does not exist", "is not JSON"),
         ("[]", "none of the registrations"),
@@ -367,7 +371,7 @@ fn what_is_no_export_is_told() {
         let ended = system.entra(&["diff", "export.json"]);
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(
-            ended.stderr.contains(said) && ended.stderr.contains("hint:"),
+            ended.stderr.contains(expected_text) && ended.stderr.contains("hint:"),
             "{ended:?}"
         );
     }

@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::System;
 use crate::support::entra::{API, SITE};
 
-/// Runs `register.sh` with an az that gives client ids as Entra does, and keeps what it was given. `case` comes before what
-/// this az knows.
+/// Runs `register.sh` with a fake az that issues client ids like Entra ID, and records its input. `case` adds rules to this
+/// az.
 fn run_az(system: &System, case: &str) -> Output {
     let folder = system.folder.path();
     let az = format!(
@@ -44,22 +44,22 @@ esac
         .expect("sh")
 }
 
-/// Runs the script. What it told, and each call of az.
+/// Runs the script; returns its output, and each call of az.
 pub(super) fn run_script(system: &System) -> (String, String) {
     let folder = system.folder.path();
     fs::write(folder.join("register.sh"), system.script()).expect("written");
     let ran = run_az(system, "");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let told = String::from_utf8(ran.stdout).expect("text");
-    (told, fs::read_to_string(folder.join("calls")).expect("calls"))
+    let reported = String::from_utf8(ran.stdout).expect("text");
+    (reported, fs::read_to_string(folder.join("calls")).expect("calls"))
 }
 
-/// What the script has sent for the site.
+/// The request of the script for the site.
 fn sent(system: &System) -> Value {
     serde_json::from_slice(&fs::read(system.folder.path().join("site.json")).expect("sent")).expect("JSON")
 }
 
-/// The certificates in it, in DER.
+/// The certificates in the request, in DER.
 pub(super) fn uploaded(system: &System) -> Vec<Vec<u8>> {
     let sent = sent(system);
     let keys = sent["keyCredentials"].as_array().expect("keys").iter();
@@ -68,16 +68,16 @@ pub(super) fn uploaded(system: &System) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn the_script_is_one_that_a_shell_takes_and_says_what_to_set() {
+fn the_script_is_valid_shell_and_prints_the_settings() {
     let system = System::new();
-    let (told, calls) = run_script(&system);
+    let (reported, calls) = run_script(&system);
     assert!(
-        told.contains(&format!("api_scope = \"api://{API}/access_as_user\"")),
-        "{told} {calls}"
+        reported.contains(&format!("api_scope = \"api://{API}/access_as_user\"")),
+        "{reported} {calls}"
     );
     assert!(
-        told.contains(&format!("client_id = \"{SITE}\"")) && !told.contains("cloud ="),
-        "{told}"
+        reported.contains(&format!("client_id = \"{SITE}\"")) && !reported.contains("cloud ="),
+        "{reported}"
     );
     assert!(calls.contains(&format!("--identifier-uris api://{API}")), "{calls}");
     assert!(
@@ -89,7 +89,7 @@ fn the_script_is_one_that_a_shell_takes_and_says_what_to_set() {
 }
 
 #[test]
-fn no_setting_is_run_by_the_shell_and_each_is_printed_as_it_is() {
+fn no_setting_is_executed_by_the_shell() {
     for hostile in [
         "$(touch${IFS}PWNED)",
         "`touch${IFS}PWNED`",
@@ -110,17 +110,17 @@ fn no_setting_is_run_by_the_shell_and_each_is_printed_as_it_is() {
         let client = settings["client"].as_table_mut().expect("a table");
         client.insert("api_scope".to_owned(), format!("{scope}/s{hostile}").into());
         fs::write(&path, settings.to_string()).expect("written");
-        let (told, calls) = run_script(&system);
-        assert!(!system.folder.path().join("PWNED").exists(), "{hostile}: {told}");
-        let told: toml::Table = told
+        let (reported, calls) = run_script(&system);
+        assert!(!system.folder.path().join("PWNED").exists(), "{hostile}: {reported}");
+        let reported: toml::Table = reported
             .parse()
-            .unwrap_or_else(|error| panic!("{hostile}: {error}: {told}"));
+            .unwrap_or_else(|error| panic!("{hostile}: {error}: {reported}"));
         assert_eq!(
-            told["client"]["api_scope"].as_str(),
+            reported["client"]["api_scope"].as_str(),
             Some(&*format!("{scope}/s{hostile}")),
             "{hostile}"
         );
-        assert_eq!(told["api"]["app_id_uri"].as_str(), Some(&*scope), "{hostile}");
+        assert_eq!(reported["api"]["app_id_uri"].as_str(), Some(&*scope), "{hostile}");
         assert!(
             calls.contains(&format!("--identifier-uris {scope}\n")),
             "{hostile}: {calls}"
@@ -129,7 +129,7 @@ fn no_setting_is_run_by_the_shell_and_each_is_printed_as_it_is() {
 }
 
 #[test]
-fn a_registration_that_is_not_known_everywhere_yet_is_waited_for() {
+fn the_script_waits_for_replication_of_a_registration() {
     let system = System::new();
     let script = system.script().replace("sleep 5", "sleep 0");
     fs::write(system.folder.path().join("register.sh"), script).expect("written");
@@ -142,16 +142,16 @@ fn a_registration_that_is_not_known_everywhere_yet_is_waited_for() {
     assert!(failing(5).status.success());
     let ended = failing(100);
     assert!(!ended.status.success());
-    let told = String::from_utf8(ended.stderr).expect("text");
+    let reported = String::from_utf8(ended.stderr).expect("text");
     assert!(
-        told.contains(&format!("The API's registration is {API}")),
-        "what is to be deleted: {told}"
+        reported.contains(&format!("Created the app registration of the API: {API}")),
+        "what is to be deleted: {reported}"
     );
-    assert_eq!(told.matches("once more").count(), 5, "{told}");
+    assert_eq!(reported.matches("retrying in").count(), 5, "{reported}");
 }
 
 #[test]
-fn an_az_that_fails_ends_the_script_before_anything_is_made() {
+fn a_failing_az_ends_the_script_before_it_creates_anything() {
     let system = System::new();
     fs::write(system.folder.path().join("register.sh"), system.script()).expect("written");
     let ended = run_az(&system, "\"cloud show\"*) exit 1;;");
@@ -175,7 +175,7 @@ fn the_script_is_for_the_cloud_of_the_settings() {
 }
 
 #[test]
-fn an_app_id_uri_that_was_chosen_stays_and_one_that_names_a_registration_is_made_anew() {
+fn a_chosen_app_id_uri_stays_and_a_generated_one_is_replaced() {
     for (uri, made) in [
         ("api://blog.contoso.com".to_owned(), "api://blog.contoso.com".to_owned()),
         (
@@ -191,12 +191,15 @@ fn an_app_id_uri_that_was_chosen_stays_and_one_that_names_a_registration_is_made
         let path = system.folder.path().join("blog.toml");
         let settings = fs::read_to_string(&path).expect("settings");
         fs::write(path, settings.replace(&format!("api://{API}"), &uri)).expect("written");
-        let (told, calls) = run_script(&system);
+        let (reported, calls) = run_script(&system);
         assert!(calls.contains(&format!("--identifier-uris {made}\n")), "{uri}: {calls}");
-        assert!(told.contains(&format!("app_id_uri = \"{made}\"")), "{uri}: {told}");
         assert!(
-            told.contains(&format!("api_scope = \"{made}/access_as_user\"")),
-            "{uri}: {told}"
+            reported.contains(&format!("app_id_uri = \"{made}\"")),
+            "{uri}: {reported}"
+        );
+        assert!(
+            reported.contains(&format!("api_scope = \"{made}/access_as_user\"")),
+            "{uri}: {reported}"
         );
     }
 }

@@ -20,6 +20,6 @@ pub fn record(family: &str, attack: &str, is_blocked: bool) {
         .append(true)
         .open(file)
         .expect("the record of attacks");
-    // In one piece, so that tests beside this one do not write into the line.
+    // One write, so that parallel tests do not write into the line.
     file.write_all(line.as_bytes()).expect("the record of attacks");
 }

@@ -91,7 +91,7 @@ struct State {
     given: Mutex<usize>,
     asked: Mutex<Vec<AzureRequest>>,
     /// Number of requests with a token that the vault rejects.
-    refused: Mutex<usize>,
+    rejected: Mutex<usize>,
     failures: Mutex<Vec<Failure>>,
     /// The resource in the vault's challenge.
     resource: Mutex<Option<String>>,
@@ -201,7 +201,7 @@ impl FakeAzure {
 
     /// Number of requests with a token that the vault rejects.
     pub fn rejected(&self) -> usize {
-        *lock(&self.state.refused)
+        *lock(&self.state.rejected)
     }
 
     pub fn forget_requests(&self) {
@@ -314,7 +314,7 @@ async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>)
 /// Entra ID's token endpoint for workload identities: the assertion must be a token of this issuer.
 fn token_endpoint(state: &State, body: &[u8]) -> HttpResponse {
     let form: HashMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
-    let resource = form["scope"].strip_suffix("/.default").expect("a scope of its own");
+    let resource = form["scope"].strip_suffix("/.default").expect("a scope");
     let is_whole = form["grant_type"] == "client_credentials"
         && form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
         && form["client_assertion"].split('.').count() == 3;
@@ -395,7 +395,7 @@ fn token(state: &State, asked: &AzureRequest) -> HttpResponse {
 fn vault(state: &State, asked: &AzureRequest) -> HttpResponse {
     if !asked.token.as_ref().is_some_and(|token| state.takes(token)) {
         if asked.token.is_some() {
-            *lock(&state.refused) += 1;
+            *lock(&state.rejected) += 1;
         }
         let resource = lock(&state.resource)
             .clone()

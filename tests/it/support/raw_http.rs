@@ -99,7 +99,7 @@ fn parse(mut bytes: &[u8], methods: &[String]) -> Result<Vec<RawResponse>, Strin
     while !bytes.is_empty() {
         let end = find(bytes, b"\r\n\r\n").ok_or_else(|| format!("no end of the head: {}", shown(bytes)))?;
         let head =
-            std::str::from_utf8(&bytes[..end]).map_err(|_| format!("a head that is no text: {}", shown(bytes)))?;
+            std::str::from_utf8(&bytes[..end]).map_err(|_| format!("a head that is not text: {}", shown(bytes)))?;
         bytes = &bytes[end + 4..];
         let (status_line, lines) = head.split_once("\r\n").unwrap_or((head, ""));
         let status = status_line

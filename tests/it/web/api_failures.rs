@@ -1,4 +1,4 @@
-//! The API down, slow or refusing: each has its page, and nothing that was typed is lost.
+//! The API is down, slow or rejects a request: each case has its page, and no text is lost.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn status(code: u16) -> HttpResponse {
 }
 
 #[test]
-fn the_api_down_is_explained_and_what_was_typed_stays() {
+fn an_api_that_is_down_is_explained_and_the_text_is_kept() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
@@ -52,7 +52,7 @@ fn the_api_down_is_explained_and_what_was_typed_stays() {
         ("Patience", "Still\n\nhere")
     );
 
-    // And when the API is back, the same form goes through.
+    // When the API is back, the same form works.
     let listener = serve::listen("127.0.0.1", settings.api.port).expect("the port is free again");
     let api = crate::support::system::TestServer::api(listener, settings.clone());
     assert!(browser.submit(&form).text().contains("<h1 dir=\"auto\">Patience</h1>"));
@@ -60,8 +60,8 @@ fn the_api_down_is_explained_and_what_was_typed_stays() {
 }
 
 #[test]
-fn an_api_that_does_not_answer_in_time_is_given_up() {
-    // Connections are taken by the system, and nobody ever answers.
+fn an_api_that_does_not_answer_times_out() {
+    // The system accepts connections, and no program answers.
     let silent = serve::listen("127.0.0.1", 0).expect("a free port");
     let port = silent.local_addr().expect("bound").port();
     let system = TestSystem::with(|settings| {
@@ -80,7 +80,7 @@ fn an_api_that_does_not_answer_in_time_is_given_up() {
 }
 
 #[test]
-fn each_answer_of_the_api_has_its_page() {
+fn each_error_of_the_api_has_its_page() {
     let api = FakeApi::start(|_| status(500));
     let system = system_with(&api);
     let browser = Browser::new();
@@ -105,12 +105,13 @@ fn each_answer_of_the_api_has_its_page() {
     }
     for nonsense in ["", "<html>", "{}", "[1]", "[{}]"] {
         api.respond(move |_| HttpResponse::Ok().body(nonsense));
-        assert_eq!(browser.get(&system.web.url("/posts")).error(), "502", "{nonsense:?}");
+        let page = browser.get(&system.web.url("/posts"));
+        assert_eq!((page.status, page.error()), (502, "502"), "{nonsense:?}");
     }
 }
 
 #[test]
-fn a_refused_form_comes_back_with_its_text() {
+fn a_form_that_the_api_rejects_comes_back_with_its_text() {
     let api = FakeApi::start(|_| status(500));
     let system = system_with(&api);
     let browser = Browser::new();
@@ -144,7 +145,7 @@ fn a_refused_form_comes_back_with_its_text() {
 }
 
 #[test]
-fn how_long_to_wait_is_passed_on() {
+fn retry_after_is_passed_on() {
     let api = FakeApi::start(|_| {
         HttpResponse::TooManyRequests()
             .insert_header(("Retry-After", "17"))
@@ -161,14 +162,14 @@ fn how_long_to_wait_is_passed_on() {
 }
 
 #[test]
-fn a_refused_token_is_refreshed_once_and_the_request_repeated() {
+fn a_rejected_token_is_refreshed_once_and_the_request_retried() {
     let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let system = system_with(&api);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/posts");
-    let refused = api.requests().last().expect("a request").token.clone();
+    let rejected = api.requests().last().expect("a request").token.clone();
     api.respond(move |seen| {
-        if seen.token == refused {
+        if seen.token == rejected {
             HttpResponse::Unauthorized().finish()
         } else {
             HttpResponse::Ok().json(json!([post_json(7, "Fresh", "text", BOB)]))
@@ -181,7 +182,7 @@ fn a_refused_token_is_refreshed_once_and_the_request_repeated() {
 }
 
 #[test]
-fn a_token_refused_again_leads_to_sign_in_and_then_to_an_explanation_not_round_in_circles() {
+fn a_token_rejected_twice_leads_to_one_sign_in_and_an_explanation() {
     let api = FakeApi::start(|_| HttpResponse::Unauthorized().finish());
     let system = system_with(&api);
     let browser = Browser::new();
@@ -230,7 +231,7 @@ fn a_change_names_the_version_that_it_changes() {
 }
 
 #[test]
-fn a_trace_goes_on_to_the_api_and_one_is_begun_where_there_is_none() {
+fn a_trace_continues_to_the_api_and_a_missing_one_is_started() {
     let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let system = system_with(&api);
     let browser = Browser::new();

@@ -1,5 +1,5 @@
-//! What somebody would try who wants another's session, text or browser. Each row is recorded with how it really ended; the
-//! rows on forms, ID tokens and host names stand beside the tests of those.
+//! Attacks on another user's session, text or browser. Each row records its real outcome; the attacks on forms, ID tokens
+//! and host names are with their own tests.
 
 use blogctl::config::IdpUser;
 
@@ -11,11 +11,11 @@ use crate::support::{
 
 const COOKIE: &str = "blogctl";
 
-/// Notes the attack, and fails when it was not refused.
-fn refused(family: &str, attack: &str, is_refused: bool, page: &Page) {
-    record(family, attack, is_refused);
+/// Records the attack, and fails if it was not blocked.
+fn assert_blocked(family: &str, attack: &str, is_blocked: bool, page: &Page) {
+    record(family, attack, is_blocked);
     assert!(
-        is_refused,
+        is_blocked,
         "{family}, {attack}: {} {:?} {}",
         page.status, page.headers, page.body
     );
@@ -32,7 +32,7 @@ fn is_signed_out(browser: &Browser, system: &TestSystem) -> bool {
     browser.get_once(&system.web.url("/profile")).status == 303
 }
 
-/// The address with which the provider sends `browser` back, not opened yet.
+/// The callback URL to which the provider redirects `browser`, not opened yet.
 fn callback(browser: &Browser, system: &TestSystem, oid: &str) -> url::Url {
     let picker = browser.get(&login(system, "/"));
     browser
@@ -103,46 +103,46 @@ fn no_spelling_of_next_leads_to_another_site() {
     for next in spellings {
         let page = browser.get_once(&login(&system, next));
         let location = page.header("location").to_owned();
-        // What a browser makes of it, relative to this site.
+        // The target as a browser resolves it, relative to this site.
         let target = page.url.join(&location).expect("an address");
         let stays = page.status == 303 && target.origin() == page.url.origin() && target.path() == "/";
-        refused("open redirect", &format!("{next:?}"), stays, &page);
+        assert_blocked("open redirect", &format!("{next:?}"), stays, &page);
     }
 }
 
 #[test]
-fn nobody_slips_a_session_or_an_account_under_somebody_else() {
+fn no_attacker_can_fix_a_session_or_plant_an_account() {
     let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
-    // Session fixation: the cookie is planted before its victim signs in.
+    // Session fixation: the attacker plants the cookie before the victim signs in.
     let attacker = Browser::new();
     let planted = signed_out_session(&attacker, &system, BOB);
     let victim = Browser::new();
     victim.set_cookie(COOKIE, &planted);
     let page = victim.sign_in(&system, ALICE, "/profile");
     assert_eq!(page.status, 200);
-    refused(
+    assert_blocked(
         "session",
         "a planted session id is signed in by its victim",
         is_signed_out(&attacker, &system),
         &page,
     );
 
-    // Login CSRF: the victim is to write into the attacker's account.
+    // Login CSRF: the victim would write into the attacker's account.
     let attacker = Browser::new();
     let callback_of_attacker = callback(&attacker, &system, BOB);
     let victim = Browser::new();
     victim.get_once(&login(&system, "/"));
     let page = victim.get(callback_of_attacker.as_str());
-    refused(
+    assert_blocked(
         "session",
         "a callback of the attacker's sign-in",
         page.status == 400 && is_signed_out(&victim, &system),
         &page,
     );
     let page = Browser::new().get(callback_of_attacker.as_str());
-    refused("session", "the same without any session", page.status == 400, &page);
+    assert_blocked("session", "the same without any session", page.status == 400, &page);
 
-    // Code injection: the attacker's code with the victim's own state; PKCE and nonce are of another sign-in.
+    // Code injection: the attacker's code with the victim's state; PKCE and nonce belong to another sign-in.
     let (attacker, victim) = (Browser::new(), Browser::new());
     let foreign = callback(&attacker, &system, BOB);
     let mut own = callback(&victim, &system, ALICE);
@@ -161,24 +161,24 @@ fn nobody_slips_a_session_or_an_account_under_somebody_else() {
         .append_pair("code", &code)
         .append_pair("state", &state);
     let page = victim.get(own.as_str());
-    refused(
+    assert_blocked(
         "session",
-        "another user's code under one's own state",
+        "another user's code with the own state",
         page.status == 403 && page.text().contains("AADSTS501481") && is_signed_out(&victim, &system),
         &page,
     );
 
-    // Replay, of a callback and of a cookie.
+    // Replay of a callback and of a cookie.
     let browser = Browser::new();
     let url = callback(&browser, &system, ALICE);
     assert_eq!(browser.get_once(url.as_str()).status, 303);
     let page = browser.get_once(url.as_str());
-    refused("session", "a callback opened twice", page.status == 400, &page);
+    assert_blocked("session", "a callback opened twice", page.status == 400, &page);
     let copied = browser.clone_cookies();
     let form = browser.get(&system.web.url("/posts")).form("Sign out");
     browser.submit_once(&form);
     let page = copied.get_once(&system.web.url("/profile"));
-    refused(
+    assert_blocked(
         "session",
         "a copied cookie after the sign-out",
         page.status == 303,
@@ -187,14 +187,14 @@ fn nobody_slips_a_session_or_an_account_under_somebody_else() {
 }
 
 #[test]
-fn no_cookie_but_the_sites_own_is_taken() {
+fn only_the_sites_own_cookie_is_accepted() {
     let system = TestSystem::with(|settings| {
         settings.client.public_url = Some(url::Url::parse("https://blog.example.com").expect("a URL"));
         for app in &mut settings.idp.apps {
             app.redirect_uris = vec!["https://blog.example.com/callback".to_owned()];
         }
     });
-    // The site as if a proxy that ends TLS were in front.
+    // The site as if behind a proxy that terminates TLS.
     let ask = |path: &str, cookie: &str| {
         let url = system.web.url(path).parse().expect("a URL");
         let headers = [("Host", "blog.example.com"), ("Cookie", cookie)];
@@ -230,32 +230,32 @@ fn no_cookie_but_the_sites_own_is_taken() {
         ("with something behind", format!("{name}={value}AA")),
         ("one bit changed", format!("{name}={}", flipped(value))),
         ("empty", format!("{name}=")),
-        ("of one's own making", format!("{name}=bWFkZS11cA==")),
+        ("invented", format!("{name}=bWFkZS11cA==")),
     ] {
         let page = ask("/profile", &cookie);
-        refused("cookie", attack, page.status == 303, &page);
+        assert_blocked("cookie", attack, page.status == 303, &page);
     }
     let large = format!("{name}={}", "a".repeat(60_000));
     let page = ask("/profile", &large);
-    refused("cookie", "60 KB of it", page.status == 303, &page);
+    assert_blocked("cookie", "60 KB of it", page.status == 303, &page);
     let others: Vec<String> = (0..500).map(|n| format!("c{n}=x")).collect();
     let many = format!("{}; {own}", others.join("; "));
     let page = ask("/profile", &many);
-    refused("cookie", "behind 500 others", page.status == 200, &page);
+    assert_blocked("cookie", "behind 500 others", page.status == 200, &page);
     for (attack, line) in [
-        ("one planted before one's own", format!("{name}=planted; {own}")),
-        ("one planted behind one's own", format!("{own}; {name}=planted")),
+        ("a planted one before the own one", format!("{name}=planted; {own}")),
+        ("a planted one after the own one", format!("{own}; {name}=planted")),
         ("forms that do not parse", format!("x; =; ;; %zz=%zz; {own}")),
     ] {
         let page = ask("/profile", &line);
-        refused(
+        assert_blocked(
             "cookie",
             attack,
             page.status == 200 && page.text().contains("Alice Archer"),
             &page,
         );
     }
-    // A sign-in under way with a planted cookie of the same name, and with its own changed.
+    // A pending sign-in with a planted cookie of the same name, and with a changed one.
     let login = ask("/login?next=/profile", "");
     let pending = login.set_cookies[0].split(';').next().expect("a cookie").to_owned();
     let (pending_name, pending_value) = pending.split_once('=').expect("a cookie");
@@ -266,24 +266,24 @@ fn no_cookie_but_the_sites_own_is_taken() {
         .location();
     let callback = format!("/callback?{}", back.query().expect("a query"));
     let page = ask(&callback, &format!("{pending_name}={}", flipped(pending_value)));
-    refused("cookie", "a changed sign-in under way", page.status == 400, &page);
+    assert_blocked("cookie", "a changed sign-in under way", page.status == 400, &page);
     let page = ask(&callback, &format!("{pending_name}=planted; {pending}"));
-    refused(
+    assert_blocked(
         "cookie",
-        "a planted sign-in beside one's own",
+        "a planted sign-in next to the own one",
         page.status == 303,
         &page,
     );
 }
 
-/// Another first character.
+/// Replaces the first character.
 fn flipped(value: &str) -> String {
     let first = if value.starts_with('A') { 'B' } else { 'A' };
     format!("{first}{}", &value[1..])
 }
 
 #[test]
-fn what_people_are_called_and_write_is_shown_and_never_obeyed() {
+fn names_and_texts_are_shown_and_never_executed() {
     const PAYLOADS: [&str; 10] = [
         "<script>alert(1)</script>",
         "\"><img src=x onerror=alert(1)>",
@@ -320,7 +320,8 @@ fn what_people_are_called_and_write_is_shown_and_never_obeyed() {
             "/logout",
         ] {
             let page = browser.get(&system.web.url(path));
-            let obeyed = [
+            assert_eq!((page.status, page.url.path()), (200, path), "{payload}");
+            let executed = [
                 "<script>alert",
                 "<img src=x",
                 "<svg/onload",
@@ -332,10 +333,10 @@ fn what_people_are_called_and_write_is_shown_and_never_obeyed() {
             ]
             .iter()
             .any(|mark| page.body.contains(mark));
-            refused(
+            assert_blocked(
                 "stored script",
                 &format!("payload {n} on {}", path.replace(&id, "/posts/ID")),
-                !obeyed,
+                !executed,
                 &page,
             );
         }
@@ -349,7 +350,7 @@ fn what_people_are_called_and_write_is_shown_and_never_obeyed() {
 }
 
 #[test]
-fn no_text_of_a_visitor_becomes_a_header() {
+fn no_input_becomes_a_header() {
     let system = TestSystem::start();
     let signed_in = Browser::new();
     signed_in.sign_in(&system, ALICE, "/");
@@ -377,12 +378,12 @@ fn no_text_of_a_visitor_becomes_a_header() {
     ] {
         for (browser, status) in [&signed_in, &Browser::new()].into_iter().zip(statuses) {
             let page = browser.get_once(&system.web.url(&path));
-            // A header that was split in two would be two here.
+            // An injected header would appear as a separate one.
             let planted =
                 page.headers.contains_key("x-planted") || page.set_cookies.iter().any(|one| one.contains("planted=1"));
-            let is_refused = !planted && page.status == status;
+            let is_blocked = !planted && page.status == status;
             let attack = path.split(&injected).next().unwrap_or_default();
-            refused("header injection", &format!("{attack}…"), is_refused, &page);
+            assert_blocked("header injection", &format!("{attack}…"), is_blocked, &page);
         }
     }
     let form = signed_in.get(&system.web.url("/posts/new")).form("Publish");
@@ -392,7 +393,7 @@ fn no_text_of_a_visitor_becomes_a_header() {
             .with("content", "b\r\n\r\nX: y"),
     );
     let planted = page.set_cookies.iter().any(|one| one.contains("planted"));
-    refused(
+    assert_blocked(
         "header injection",
         "the title of a post",
         !planted && page.status == 303,
@@ -401,27 +402,28 @@ fn no_text_of_a_visitor_becomes_a_header() {
 }
 
 #[test]
-fn no_page_can_be_framed_by_anybody() {
+fn no_page_can_be_framed() {
     let system = TestSystem::start();
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
     let post = browser.publish(&system, "Framed", "text").url.path().to_owned();
-    for path in [
-        "/",
-        "/posts",
-        "/posts/new",
-        &post,
-        &format!("{post}/delete"),
-        "/profile",
-        "/logout",
-        "/nothing",
-        "/callback",
+    for (path, status) in [
+        ("/", 200),
+        ("/posts", 200),
+        ("/posts/new", 200),
+        (&*post, 200),
+        (&*format!("{post}/delete"), 200),
+        ("/profile", 200),
+        ("/logout", 200),
+        ("/nothing", 404),
+        ("/callback", 400),
     ] {
         let page = browser.get_once(&system.web.url(path));
+        assert_eq!(page.status, status, "{path}");
         let denied = page.header("x-frame-options") == "DENY"
             && page
                 .header("content-security-policy")
                 .contains("frame-ancestors 'none'");
-        refused("clickjacking", &path.replace(&post, "/posts/ID"), denied, &page);
+        assert_blocked("clickjacking", &path.replace(&post, "/posts/ID"), denied, &page);
     }
 }

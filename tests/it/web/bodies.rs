@@ -1,4 +1,4 @@
-//! What a body may cost before anybody knows who sends it.
+//! The cost of a request body before the sender is known.
 
 use std::{
     io::{Read as _, Write as _},
@@ -15,7 +15,7 @@ use crate::support::{
     web::{ALICE, Browser},
 };
 
-/// As a browser's form from a page of this site, with these headers besides.
+/// The head of a browser's form from a page of this site, with these headers.
 fn form(origin: &str, path: &str, headers: &str) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nHost: {}\r\nOrigin: {origin}\r\nSec-Fetch-Site: same-origin\r\n\
@@ -24,7 +24,7 @@ fn form(origin: &str, path: &str, headers: &str) -> String {
     )
 }
 
-/// Sends and keeps the connection; the site may end it at any time.
+/// Sends and keeps the connection; the site may close it at any time.
 fn send(port: u16, head: &str, chunk: &[u8], times: usize) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
     stream
@@ -39,10 +39,10 @@ fn send(port: u16, head: &str, chunk: &[u8], times: usize) -> TcpStream {
 }
 
 #[test]
-fn unfinished_forms_without_a_session_cost_no_memory() {
+fn unfinished_forms_without_a_session_use_no_memory() {
     const FORMS: usize = 150;
     const BYTES: usize = 3_900_000;
-    // 150 open connections, each with the 128 KiB that the web server reads ahead, are 19 MiB; the forms are 560 MiB.
+    // 150 open connections with 128 KiB of read-ahead each are 19 MiB; the forms are 560 MiB.
     const ALLOWED_KIB: u64 = 32 * 1024;
     let dev = Dev::start();
     let origin = dev.site("");
@@ -75,7 +75,7 @@ fn unfinished_forms_without_a_session_cost_no_memory() {
     drop(open);
 }
 
-/// What the site answers to a head alone, without waiting for the body that it announces.
+/// The response of the site to the head alone, before the announced body.
 fn answer_to_head(system: &TestSystem, path: &str, headers: &str) -> String {
     let origin = system.web.url("");
     let head = form(&origin, path, headers);
@@ -86,7 +86,7 @@ fn answer_to_head(system: &TestSystem, path: &str, headers: &str) -> String {
 }
 
 #[test]
-fn a_long_form_of_somebody_unknown_is_answered_before_its_body_is_there() {
+fn a_long_form_without_a_session_is_answered_before_its_body() {
     let system = TestSystem::start();
     let long = "Content-Length: 3900000\r\n";
     for path in ["/posts/new", "/posts/1/edit", "/posts/new?form=AAAA"] {
@@ -95,7 +95,7 @@ fn a_long_form_of_somebody_unknown_is_answered_before_its_body_is_there() {
     for path in ["/logout", "/posts/1/delete"] {
         assert_eq!(answer_to_head(&system, path, long), "HTTP/1.1 413", "{path}");
     }
-    // Even with a session: of another site's form nothing is read that is long.
+    // Even with a session, the site reads no long form of another site.
     let browser = Browser::new();
     let own = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
     let cookie = format!("Cookie: {}\r\n", browser.cookie_header());
@@ -105,19 +105,19 @@ fn a_long_form_of_somebody_unknown_is_answered_before_its_body_is_there() {
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).expect("an answer before the body");
     assert_eq!(&answer, b"HTTP/1.1 403");
-    // The same form with a session is taken.
+    // The same form with a session is accepted.
     let page = browser.submit(&own.with("title", "Long").with("content", &"x".repeat(40_000)));
     assert_eq!(page.status, 200, "{}", page.body);
 }
 
 #[test]
-fn forms_without_text_are_small_for_everybody() {
+fn forms_without_text_have_a_small_limit() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let page = browser.sign_in(&system, ALICE, "/posts/new");
     let sign_out = page.form("Sign out");
-    let refused = browser.submit_once(&sign_out.clone().with("padding", &"x".repeat(10_000)));
-    assert_eq!(refused.status, 413);
+    let rejected = browser.submit_once(&sign_out.clone().with("padding", &"x".repeat(10_000)));
+    assert_eq!(rejected.status, 413);
     assert_eq!(
         browser.get_once(&system.web.url("/profile")).status,
         200,
@@ -135,7 +135,7 @@ fn a_form_that_grows_beyond_its_limit_when_it_is_decoded_is_too_large() {
         .form("Publish")
         .value("csrf_token")
         .to_owned();
-    // Each of these bytes is no text, and becomes a character of three.
+    // Each of these bytes is invalid UTF-8 and becomes a character of three bytes.
     for (bytes, status) in [(1_500_000, "HTTP/1.1 413"), (1_000_000, "HTTP/1.1 303")] {
         let body = [
             format!("csrf_token={csrf_token}&title=t&content=").as_bytes(),
@@ -164,7 +164,7 @@ fn a_form_that_grows_beyond_its_limit_when_it_is_decoded_is_too_large() {
 }
 
 #[test]
-fn a_form_of_another_type_is_refused_before_its_body_is_there() {
+fn a_form_of_another_type_is_rejected_before_its_body() {
     let system = TestSystem::start();
     let origin = system.web.url("");
     for kind in ["multipart/form-data; boundary=x", "application/json", "text/plain", ""] {
@@ -199,7 +199,7 @@ fn answers(system: &TestSystem, cookie_lines: &[Vec<u8>], path: &str) -> Vec<Raw
 }
 
 #[test]
-fn cookies_of_other_applications_in_any_bytes_sign_nobody_out() {
+fn cookies_of_other_applications_sign_nobody_out() {
     let system = TestSystem::start();
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
@@ -231,7 +231,7 @@ fn cookies_of_other_applications_in_any_bytes_sign_nobody_out() {
             );
         }
     }
-    // And a sign-in works, here and at the identity provider, whose own cookies come on the same host.
+    // A sign-in works, here and at the identity provider, whose cookies share the host.
     let browser = Browser::new();
     browser.set_cookie("lang", "français");
     assert_eq!(browser.sign_in(&system, ALICE, "/profile").status, 200);

@@ -1,4 +1,4 @@
-//! The certificate in every form in which it may be given: each signs in, and each mistake is told.
+//! The certificate in every supported form: each signs in, and each error is explained.
 
 use std::{fs, path::Path, process::Command};
 
@@ -16,7 +16,7 @@ use crate::support::{
 
 const PASSPHRASE: &str = "open sesame";
 
-/// A PFX file of the system's certificate, as `openssl pkcs12` makes it with these arguments.
+/// A PFX file of the system's certificate, made by `openssl pkcs12` with these arguments.
 fn pfx(folder: &Path, arguments: &[&str]) -> std::path::PathBuf {
     let combined = folder.join("combined.pem");
     fs::write(&combined, &client_certificate().1).expect("written");
@@ -58,7 +58,7 @@ fn a_pfx_file_signs_in() {
 }
 
 #[test]
-fn a_pfx_file_of_the_old_kind_signs_in() {
+fn a_legacy_pfx_file_signs_in() {
     signs_in(|folder, settings| {
         settings.path = Some(pfx(folder, &["-legacy"]));
         settings.key_passphrase = Some(SecretString::from(PASSPHRASE));
@@ -66,7 +66,7 @@ fn a_pfx_file_of_the_old_kind_signs_in() {
 }
 
 #[test]
-fn a_passphrase_in_a_file_opens_it() {
+fn a_passphrase_file_opens_a_pfx_file() {
     signs_in(|folder, settings| {
         settings.path = Some(pfx(folder, &[]));
         fs::write(folder.join("passphrase"), format!("{PASSPHRASE}\n")).expect("written");
@@ -75,11 +75,11 @@ fn a_passphrase_in_a_file_opens_it() {
 }
 
 #[test]
-fn a_setting_in_base64_signs_in() {
+fn a_base64_setting_signs_in() {
     signs_in(|_, settings| settings.base64 = Some(SecretString::from(STANDARD.encode(&client_certificate().1))));
     signs_in(|folder, settings| {
         let encoded = STANDARD.encode(fs::read(pfx(folder, &[])).expect("a file"));
-        // As base64 prints it: in lines.
+        // In lines, as the base64 program prints it.
         let lines: Vec<&str> = encoded
             .as_bytes()
             .chunks(76)
@@ -88,7 +88,7 @@ fn a_setting_in_base64_signs_in() {
         settings.base64 = Some(SecretString::from(lines.join("\n")));
         settings.key_passphrase = Some(SecretString::from(PASSPHRASE));
     });
-    // As a secret of Kubernetes has them: tls.crt and tls.key.
+    // As in a Kubernetes secret: tls.crt and tls.key.
     signs_in(|_, settings| {
         let (certificate, combined) = client_certificate();
         let key = combined
@@ -101,7 +101,7 @@ fn a_setting_in_base64_signs_in() {
 }
 
 #[test]
-fn what_cannot_be_opened_says_why() {
+fn an_unusable_certificate_says_why() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = pfx(folder.path(), &[]);
     let with = |passphrase: Option<&str>| CertificateSettings {

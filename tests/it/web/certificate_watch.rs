@@ -1,4 +1,4 @@
-//! What a site that runs says of its certificate's files, and how it notices that they are others.
+//! What a running site logs about its certificate's files, and how it notices new ones.
 
 use std::{
     fs::{self, Permissions},
@@ -17,7 +17,7 @@ use crate::support::{
     web::{ALICE, Browser},
 };
 
-/// The web site alone, with `client.pem` in `folder`, and what it logs.
+/// The web site alone, with `client.pem` in `folder`, and its log.
 fn site(folder: &Path) -> Running {
     let mut command = blogctl(folder);
     command.args(["serve-client", "--port", "0"]);
@@ -36,7 +36,7 @@ fn site(folder: &Path) -> Running {
 }
 
 #[test]
-fn each_thing_is_said_once() {
+fn each_warning_is_logged_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let key = &keys()[0].key;
     let certificate = pem(&TestCertificate {
@@ -80,7 +80,7 @@ fn each_thing_is_said_once() {
 }
 
 #[test]
-fn a_secret_that_kubernetes_mounts_is_used_when_it_is_exchanged() {
+fn a_mounted_kubernetes_secret_is_used_when_it_changes() {
     let mut mounted = None;
     let system = TestSystem::with(|settings| {
         let path = settings.client.certificate.path.clone().expect("set");
@@ -95,7 +95,7 @@ fn a_secret_that_kubernetes_mounts_is_used_when_it_is_exchanged() {
     let mount = mounted.expect("set");
     let key = rsa_key(2048);
     let certificate = pem(&TestCertificate::new("renewed", &key).make());
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let old = fs::read_to_string(system.folder.path().join("client-cert.pem")).expect("there");
     control.replace_certificates(
         DEV_CLIENT_ID,

@@ -27,7 +27,7 @@ fn address(page: &Page, before: &str) -> String {
         .to_owned()
 }
 
-/// What is sent, byte for byte: the test's browser would decompress it.
+/// The bytes on the wire: the browser of these tests would decompress them.
 fn bytes(url: &str, accepted: &str) -> (Vec<u8>, String) {
     let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
     let response = agent
@@ -49,7 +49,7 @@ fn bytes(url: &str, accepted: &str) -> (Vec<u8>, String) {
 }
 
 #[test]
-fn pages_and_static_files_are_compressed_for_who_accepts_it() {
+fn pages_and_static_files_are_compressed_on_request() {
     let system = TestSystem::start();
     let home = Browser::new().get(&system.web.url("/"));
     let css = system.web.url(&address(&home, "<link rel=\"stylesheet\" href=\""));
@@ -104,7 +104,7 @@ fn no_response_repeats_a_secret_of_the_session() {
             "{tokens:?}"
         );
     }
-    // Each of them is taken.
+    // Each token is accepted.
     for token in tokens {
         let form = browser
             .get(&system.web.url("/posts/new"))
@@ -120,7 +120,7 @@ fn no_response_repeats_a_secret_of_the_session() {
 }
 
 #[test]
-fn pages_that_repeat_their_request_are_not_compressed() {
+fn pages_that_reflect_their_request_are_not_compressed() {
     let system = TestSystem::start();
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
@@ -129,7 +129,7 @@ fn pages_that_repeat_their_request_are_not_compressed() {
 }
 
 #[test]
-fn robots_are_told_that_only_the_home_page_is_for_them() {
+fn robots_txt_allows_only_the_home_page() {
     let system = TestSystem::start();
     let page = Browser::new().get(&system.web.url("/robots.txt"));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The list of credentials: every source signs in, each one's failures are told, and the next of the list steps in.
+//! The list of credentials: every source signs in, each failure is reported, and the next credential takes over.
 
 mod fallback;
 mod key_vault;
@@ -34,8 +34,8 @@ fn in_vault(azure: &FakeAzure) -> VaultSettings {
     }
 }
 
-/// Settings of a virtual machine whose only credential is `entry`.
-fn on_a_machine(settings: &mut Settings, azure: &FakeAzure, entries: Vec<CredentialSettings>) {
+/// Settings of a virtual machine with these credentials.
+fn use_credentials(settings: &mut Settings, azure: &FakeAzure, entries: Vec<CredentialSettings>) {
     settings.server.environment = Environment::Production;
     settings.azure.imds_url = azure.url();
     settings.client.certificate = CertificateSettings::default();
@@ -50,7 +50,7 @@ fn trust(settings: &mut Settings, azure: &FakeAzure, subject: &str) {
         .iter_mut()
         .filter(|app| app.client_id == DEV_CLIENT_ID)
     {
-        // Without a certificate: only the token can be what is taken.
+        // Without a certificate, only the token can be accepted.
         app.certificates.clear();
         app.federated_credentials = vec![FederatedIdentity {
             issuer: issuer.clone(),
@@ -69,9 +69,9 @@ fn assert_signs_in(system: &TestSystem) {
     assert_eq!((page.status, page.url.path()), (200, "/posts"), "{}", page.body);
 }
 
-/// Nothing was sent to Entra; the page says whose business it is.
+/// Nothing was sent to Entra ID, and the page addresses the operator.
 fn assert_nothing_to_sign_with(system: &TestSystem) {
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     control.forget_requests();
     let page = Browser::new().sign_in(system, ALICE, "/posts");
     assert_eq!((page.status, page.error()), (500, "sign-in"), "{}", page.body);
@@ -79,10 +79,10 @@ fn assert_nothing_to_sign_with(system: &TestSystem) {
     assert!(control.requests_to("/oauth2/v2.0/token").is_empty());
 }
 
-/// What the one source of these settings says.
+/// Error and hint of the only source of these settings.
 fn failure(azure: &FakeAzure, entry: CredentialSettings, change: impl FnOnce(&mut Settings)) -> (String, String) {
     let mut settings = Settings::default();
-    on_a_machine(&mut settings, azure, vec![entry]);
+    use_credentials(&mut settings, azure, vec![entry]);
     change(&mut settings);
     let source = CredentialSource::from_settings(&settings).expect("sources").remove(0);
     let error = source.load().expect_err("it fails");
@@ -97,7 +97,7 @@ fn forbidden() -> serde_json::Value {
     json!({ "error": { "code": "Forbidden", "message": "The user, group or application does not have …" }})
 }
 
-/// Into the vault; gives the certificate.
+/// Puts a new version into the vault, and returns its certificate.
 fn put_new_version(azure: &FakeAzure) -> String {
     let key = rsa_key(2048);
     let certificate = TestCertificate::new("renewed", &key).make();

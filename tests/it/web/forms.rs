@@ -12,7 +12,7 @@ struct Attempt {
     headers: Vec<(&'static str, String)>,
 }
 
-/// `stale` is the token of the same user's session before this one.
+/// `stale` is the token of the same user's previous session.
 fn attempts(form: &Form, foreign_token: &str, stale: &str) -> Vec<Attempt> {
     let own = form.action.origin().ascii_serialization();
     let attempt = |name, form: Form, headers| Attempt { name, form, headers };
@@ -65,10 +65,10 @@ fn send(browser: &Browser, attempt: &Attempt) -> crate::support::web::Page {
 }
 
 #[test]
-fn a_form_that_cannot_be_trusted_changes_nothing() {
+fn a_forged_form_changes_nothing() {
     let system = TestSystem::start();
     let (browser, other) = (Browser::new(), Browser::new());
-    // As many as there are routes that change something; a new one belongs into the list below.
+    // The number of routes that change something; a new one must be added to the list below.
     assert_eq!(
         include_str!("../../../src/web/routes.rs")
             .matches("web::post()")
@@ -131,7 +131,7 @@ fn a_form_that_cannot_be_trusted_changes_nothing() {
 }
 
 #[test]
-fn a_form_without_the_newer_headers_is_taken_by_its_token() {
+fn a_form_without_fetch_metadata_is_accepted_by_its_token() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
@@ -140,7 +140,7 @@ fn a_form_without_the_newer_headers_is_taken_by_its_token() {
 }
 
 #[test]
-fn nobody_can_plant_a_draft_in_a_visitors_session() {
+fn no_other_site_can_plant_a_draft() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = Form {
@@ -187,19 +187,19 @@ fn a_get_changes_nothing() {
 }
 
 #[test]
-fn a_form_that_is_too_large_is_refused() {
+fn a_form_that_is_too_large_is_rejected() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
     let page = browser.submit(&form.clone().with("title", "Long").with("content", &"x".repeat(60_000)));
     assert!(
         page.text().contains("The post was not saved"),
-        "the API refuses it: {}",
+        "the API rejects it: {}",
         page.text()
     );
     assert_eq!(
         page.form("Publish").value("content").len(),
         60_000,
-        "and the text comes back"
+        "the text comes back"
     );
 }

@@ -1,4 +1,4 @@
-//! What every answer has, whatever it is.
+//! Headers that every response has.
 
 use crate::support::{
     system::TestSystem,
@@ -27,7 +27,7 @@ fn check(page: &Page, what: &str, authority: &str) {
     ] {
         assert_eq!(page.header(name), value, "{what}: {name}");
     }
-    // The address of a callback holds code and state: it is told to nobody, not even to this site's own log.
+    // The URL of a callback contains code and state: no server gets it, not even this site's own log.
     let referrer = if page.url.path() == "/callback" {
         "strict-origin"
     } else {
@@ -43,7 +43,7 @@ fn check(page: &Page, what: &str, authority: &str) {
 }
 
 #[test]
-fn every_kind_of_answer_has_the_security_headers() {
+fn every_kind_of_response_has_the_security_headers() {
     let system = TestSystem::start();
     let authority = format!("http://localhost:{}", system.idp.port);
     let (browser, visitor) = (Browser::new(), Browser::new());
@@ -81,8 +81,8 @@ fn every_kind_of_answer_has_the_security_headers() {
         ("no post id", 404, get(&browser, "/posts/abc")),
         ("wrong method", 405, post("/")),
         ("forged form", 403, post("/logout")),
-        ("refused form", 303, browser.submit_once(&form)),
-        ("refused form, after the redirect", 200, get(&browser, "/posts/new")),
+        ("rejected form", 303, browser.submit_once(&form)),
+        ("rejected form, after the redirect", 200, get(&browser, "/posts/new")),
         ("health", 200, get(&visitor, "/health/live")),
         ("style sheet", 200, get(&visitor, &css)),
         ("no such file", 404, get(&visitor, "/static/site.css")),
@@ -112,7 +112,7 @@ fn every_kind_of_answer_has_the_security_headers() {
 }
 
 #[test]
-fn a_method_that_is_not_known_is_told_what_is() {
+fn an_unknown_method_gets_the_allowed_ones() {
     let system = TestSystem::start();
     let browser = Browser::new();
     for (method, path, allowed) in [
@@ -137,7 +137,7 @@ fn head_is_answered_like_get_without_a_body() {
 }
 
 #[test]
-fn a_static_file_is_sent_once() {
+fn a_static_file_is_cacheable() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let url: url::Url = system

@@ -1,4 +1,4 @@
-//! What machines that watch the site are told.
+//! Health routes for monitoring.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[test]
-fn health_names_what_does_not_answer() {
+fn health_reports_each_dependency() {
     let system = TestSystem::start();
     let page = Browser::new().get(&system.web.url("/health"));
     assert_eq!((page.status, page.header("content-type")), (200, "application/json"));
@@ -22,7 +22,7 @@ fn health_names_what_does_not_answer() {
 }
 
 #[test]
-fn the_site_is_ready_to_explain_itself_while_the_others_are_down() {
+fn the_site_is_ready_while_its_dependencies_are_down() {
     let TestSystem {
         idp,
         api,
@@ -43,7 +43,7 @@ fn the_site_is_ready_to_explain_itself_while_the_others_are_down() {
 }
 
 #[test]
-fn the_state_of_the_certificate_is_told_without_taking_the_site_away() {
+fn readiness_reports_the_certificate_without_failing() {
     let state = |days: (i64, i64)| {
         let system = TestSystem::with(|settings| {
             let key = rsa_key(2048);
@@ -74,7 +74,7 @@ fn the_state_of_the_certificate_is_told_without_taking_the_site_away() {
 }
 
 #[test]
-fn an_expired_certificate_is_told_while_the_site_explains_itself() {
+fn an_expired_certificate_is_reported_while_the_site_stays_ready() {
     let system = TestSystem::with(|settings| {
         let key = rsa_key(2048);
         let now = chrono::Utc::now().timestamp();
@@ -93,7 +93,7 @@ fn an_expired_certificate_is_told_while_the_site_explains_itself() {
 }
 
 #[test]
-fn files_that_cannot_be_used_are_told_while_the_old_certificate_serves() {
+fn unusable_files_are_reported_while_the_old_certificate_serves() {
     let system = TestSystem::start();
     let path = system.settings.client.certificate.path.clone().expect("set");
     let key = rsa_key(2048);

@@ -1,4 +1,4 @@
-//! Reading, writing, changing and deleting posts; whose they are; text that tries to be HTML.
+//! Reading, creating, changing and deleting posts; ownership; text that looks like HTML.
 
 use actix_web::HttpResponse;
 
@@ -55,7 +55,7 @@ fn a_post_is_written_read_changed_and_deleted() {
 }
 
 #[test]
-fn another_users_post_can_be_read_and_nothing_else() {
+fn another_users_post_can_only_be_read() {
     let system = TestSystem::start();
     let (alice, bob) = (signed_in(&system, ALICE), signed_in(&system, BOB));
     let post = alice.publish(&system, "Hers", "Alice wrote this");
@@ -69,7 +69,7 @@ fn another_users_post_can_be_read_and_nothing_else() {
         let page = bob.get(&format!("{}/{action}", post.url));
         assert_eq!((page.status, page.error()), (403, "403"), "{action}");
     }
-    // With a form of his own, pointed at her post: the API refuses it.
+    // With his own form, pointed at her post, the API rejects him.
     let his = bob.publish(&system, "His", "Bob wrote this");
     let etag = edit_form(&alice, &post).value("etag").to_owned();
     let mut edit = edit_form(&bob, &his)
@@ -78,16 +78,16 @@ fn another_users_post_can_be_read_and_nothing_else() {
     edit.action = format!("{}/edit", post.url).parse().expect("a URL");
     let mut delete = bob.get(&format!("{}/delete", his.url)).form("Delete post");
     delete.action = format!("{}/delete", post.url).parse().expect("a URL");
-    let refused = bob.submit(&edit);
-    assert_eq!((refused.status, refused.error()), (403, "403"));
-    assert!(refused.text().contains("Bob was here"), "what he typed is not lost");
-    let refused = bob.submit(&delete);
-    assert_eq!((refused.status, refused.error()), (403, "403"));
+    let rejected = bob.submit(&edit);
+    assert_eq!((rejected.status, rejected.error()), (403, "403"));
+    assert!(rejected.text().contains("Bob was here"), "what he typed is not lost");
+    let rejected = bob.submit(&delete);
+    assert_eq!((rejected.status, rejected.error()), (403, "403"));
     assert!(alice.get(post.url.as_str()).text().contains("Alice wrote this"));
 }
 
 #[test]
-fn refused_fields_say_so_where_they_stand_and_keep_what_was_typed() {
+fn invalid_fields_are_marked_and_keep_their_text() {
     let system = TestSystem::start();
     let browser = signed_in(&system, ALICE);
     let long = "t".repeat(201);
@@ -116,7 +116,7 @@ fn refused_fields_say_so_where_they_stand_and_keep_what_was_typed() {
 }
 
 #[test]
-fn a_change_in_another_tab_is_not_overwritten_unseen() {
+fn a_change_in_another_tab_is_not_overwritten_silently() {
     let system = TestSystem::start();
     let browser = signed_in(&system, ALICE);
     let post = browser.publish(&system, "Tabs", "original");
@@ -140,7 +140,7 @@ fn a_change_in_another_tab_is_not_overwritten_unseen() {
 }
 
 #[test]
-fn a_change_that_does_not_say_which_version_it_changes_is_refused() {
+fn a_change_without_a_version_is_rejected() {
     let system = TestSystem::start();
     let browser = signed_in(&system, ALICE);
     let post = browser.publish(&system, "Versions", "original");
@@ -187,6 +187,7 @@ fn text_that_looks_like_html_stays_text() {
         browser.publish(&system, &"<script>".repeat(100), attack),
     ];
     for page in pages {
+        assert_eq!(page.status, 200, "{}", page.url);
         for html in ["<script", "<img src=x", "</textarea></title>"] {
             assert!(!page.body.contains(html), "{html} on {}", page.url);
         }
@@ -242,7 +243,7 @@ fn the_list_fetches_excerpts_and_cuts_whole_contents_of_an_older_api() {
 }
 
 #[test]
-fn the_list_can_be_ones_own_alone() {
+fn the_list_can_show_only_the_users_own_posts() {
     let system = TestSystem::start();
     signed_in(&system, ALICE).publish(&system, "Alice's", "text");
     let bob = signed_in(&system, BOB);
@@ -254,7 +255,7 @@ fn the_list_can_be_ones_own_alone() {
 }
 
 #[test]
-fn the_profile_shows_who_one_is_and_how_the_site_proved_itself() {
+fn the_profile_shows_the_user_and_the_sites_certificate() {
     let system = TestSystem::start();
     let page = signed_in(&system, ALICE).get(&system.web.url("/profile"));
     let text = page.text();
@@ -274,7 +275,7 @@ fn the_profile_shows_who_one_is_and_how_the_site_proved_itself() {
 }
 
 #[test]
-fn a_made_up_address_is_no_failure_of_the_site() {
+fn an_invented_url_is_a_client_error() {
     let system = TestSystem::start();
     let browser = signed_in(&system, ALICE);
     for (path, status) in [

@@ -1,4 +1,4 @@
-//! One public URL: whoever comes by another address is told so before signing in for nothing.
+//! One public URL: a visitor at another address learns this before signing in.
 
 use crate::support::{
     attacks,
@@ -24,7 +24,7 @@ fn ask(system: &TestSystem, path: &str, headers: &[(&str, &str)]) -> Page {
     Browser::new().request("GET", &Url::parse(&system.web.url(path)).expect("a URL"), None, headers)
 }
 
-/// Whether the page is the way to Entra, with the one redirect URI.
+/// Whether the page redirects to Entra ID with the redirect URI.
 fn leads_to_entra(page: &Page) -> bool {
     let redirect = |url: Url| {
         url.query_pairs()
@@ -35,7 +35,7 @@ fn leads_to_entra(page: &Page) -> bool {
 }
 
 #[test]
-fn a_sign_in_by_another_address_is_explained_before_entra_refuses_it() {
+fn a_sign_in_at_another_address_is_explained_before_entra_rejects_it() {
     let system = behind_a_proxy(false);
     let page = ask(&system, "/login?next=/posts/new", &[("Host", "10.0.0.7:5000")]);
     assert_eq!((page.status, page.error()), (421, "421"));
@@ -59,14 +59,14 @@ fn a_sign_in_by_another_address_is_explained_before_entra_refuses_it() {
         page.set_cookies
     );
     assert!(leads_to_entra(&ask(&system, "/login", &[("Host", "blog.example.com")])));
-    // Probes ask by number, and there is no sign-in in them.
+    // Probes use IP addresses, and do not sign in.
     for path in ["/health/live", "/health/ready", "/"] {
         assert_eq!(ask(&system, path, &[("Host", "10.0.0.7:5000")]).status, 200, "{path}");
     }
 }
 
 #[test]
-fn no_host_header_gets_into_what_the_site_says_of_itself() {
+fn no_host_header_changes_the_sites_urls() {
     let system = behind_a_proxy(false);
     for (host, status) in [
         ("evil.example", 421),
@@ -77,9 +77,9 @@ fn no_host_header_gets_into_what_the_site_says_of_itself() {
         ("\"><script>alert(1)</script>", 400),
     ] {
         let page = ask(&system, "/login", &[("Host", host)]);
-        let is_refused = page.status == status && page.header("location").is_empty() && page.set_cookies.is_empty();
-        attacks::record("site: host header", host, is_refused);
-        assert!(is_refused, "{host}: {} {:?}", page.status, page.headers);
+        let is_rejected = page.status == status && page.header("location").is_empty() && page.set_cookies.is_empty();
+        attacks::record("site: host header", host, is_rejected);
+        assert!(is_rejected, "{host}: {} {:?}", page.status, page.headers);
         assert!(!page.body.contains("<script"), "{host}: {}", page.body);
         let pages = ask(&system, "/posts", &[("Host", host)]);
         let expected = if status == 400 {
@@ -106,7 +106,7 @@ fn no_host_header_gets_into_what_the_site_says_of_itself() {
 }
 
 #[test]
-fn a_trusted_proxy_says_by_which_address_the_browser_came() {
+fn a_trusted_proxy_passes_on_the_browsers_address() {
     let system = behind_a_proxy(true);
     let by = |host: &str, proto: &str| {
         let headers = [
@@ -138,7 +138,7 @@ fn a_trusted_proxy_says_by_which_address_the_browser_came() {
 }
 
 #[test]
-fn on_a_laptop_every_name_of_the_machine_leads_to_a_sign_in() {
+fn every_loopback_name_leads_to_a_sign_in() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let by_number = format!("http://127.0.0.1:{}/login?next=/profile", system.web.port);

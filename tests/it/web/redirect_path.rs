@@ -1,4 +1,4 @@
-//! A redirect URI with another path than `/callback`, as samples of MSAL have: the site takes people back there.
+//! A redirect URI with another path than `/callback`, as in MSAL samples: the site accepts the callback there.
 
 use url::Url;
 
@@ -36,7 +36,7 @@ fn a_sign_in_ends_at_the_path_of_the_redirect_uri() {
 }
 
 #[test]
-fn what_holds_for_the_callback_holds_for_the_path_of_the_redirect_uri() {
+fn the_rules_of_the_callback_apply_to_the_path_of_the_redirect_uri() {
     let system = system();
     let browser = Browser::new();
     let url: Url = system
@@ -61,17 +61,17 @@ fn what_holds_for_the_callback_holds_for_the_path_of_the_redirect_uri() {
         browser.get(&system.web.url("/")).header("referrer-policy"),
         "same-origin"
     );
-    // However the path is written: routes see it decoded.
+    // Routes see the path decoded, in any notation.
     let url: Url = system.web.url("/%67etAToken?code=c&state=s").parse().expect("a URL");
     let page = browser.request("GET", &url, None, &[]);
     assert_eq!((page.status, page.header("referrer-policy")), (400, "strict-origin"));
-    // Nobody comes back to it from a sign-in.
+    // A sign-in never returns to this path.
     let page = browser.sign_in(&system, ALICE, &format!("{PATH}?code=c"));
     assert_eq!((page.status, page.url.path()), (200, "/"));
 }
 
 #[test]
-fn another_address_is_told_to_register_the_same_path() {
+fn the_page_about_another_address_names_the_path_to_register() {
     let system = system();
     let url: Url = system.web.url("/login").parse().expect("a URL");
     let page = Browser::new().request("GET", &url, None, &[("Host", "blog.example.com")]);

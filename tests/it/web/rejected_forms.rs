@@ -1,4 +1,5 @@
-//! A rejected form: a redirect to the page that shows its text and what is wrong, so that the browser's history holds pages only.
+//! A rejected form redirects to the page that shows its text and the errors, so that the browser's history contains only
+//! pages.
 
 use actix_web::HttpResponse;
 use serde_json::json;
@@ -9,7 +10,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_rejected_form_redirects_and_its_text_is_there_however_one_comes_back() {
+fn a_rejected_form_redirects_and_its_text_survives_reload_and_back() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
@@ -33,7 +34,7 @@ fn a_rejected_form_redirects_and_its_text_is_there_however_one_comes_back() {
     assert_eq!(empty.form("Publish").value("content"), "");
     assert!(!empty.body.contains("role=\"alert\""));
     let other = Browser::new().sign_in(&system, BOB, "/posts/new");
-    assert_eq!(other.form("Publish").value("content"), "", "nobody else's");
+    assert_eq!(other.form("Publish").value("content"), "", "not for another user");
 
     let form = browser
         .get(&system.web.url("/posts/new"))
@@ -44,13 +45,13 @@ fn a_rejected_form_redirects_and_its_text_is_there_however_one_comes_back() {
     assert_eq!(
         page.form("Publish").value("content"),
         "",
-        "what is published is no draft"
+        "a published post leaves no draft"
     );
     assert!(!page.body.contains("role=\"alert\""));
 }
 
 #[test]
-fn a_rejected_change_keeps_its_text_and_the_saved_version_is_one_click_away() {
+fn a_rejected_change_keeps_its_text_and_links_to_the_saved_version() {
     let system = TestSystem::start();
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
@@ -95,7 +96,7 @@ fn field_errors_say_what_to_do() {
         ),
     ] {
         let page = browser.submit(&form.clone().with("title", title).with("content", content));
-        // At the field, and as a link to it above the form.
+        // At the field, and as a link above the form.
         assert_eq!(
             page.text().matches(error).count(),
             2,
@@ -107,7 +108,7 @@ fn field_errors_say_what_to_do() {
 }
 
 #[test]
-fn a_tampered_hidden_field_is_the_visitors_and_keeps_the_text() {
+fn a_tampered_hidden_field_is_a_client_error_and_keeps_the_text() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
@@ -149,7 +150,7 @@ fn a_tampered_hidden_field_is_the_visitors_and_keeps_the_text() {
 }
 
 #[test]
-fn after_an_error_of_the_api_the_form_says_that_the_outcome_is_unknown() {
+fn after_an_api_error_the_form_says_that_the_outcome_is_unknown() {
     let api = FakeApi::start(|_| HttpResponse::InternalServerError().json(json!({ "status": 500 })));
     let url = api.url();
     let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
@@ -165,7 +166,7 @@ fn after_an_error_of_the_api_the_form_says_that_the_outcome_is_unknown() {
 }
 
 #[test]
-fn foreign_scripts_keep_their_direction_and_names_do_not_turn_what_stands_beside_them() {
+fn right_to_left_text_keeps_its_direction_without_affecting_its_neighbours() {
     let system = TestSystem::with(|settings| {
         let alice = settings
             .idp

@@ -1,5 +1,4 @@
-//! `blogctl cert renew`: the next certificate beside the one in use, and the switch when Entra ID accepts it, while the site
-//! runs.
+//! `blogctl cert renew`: creates the next certificate, and switches to it when Entra ID accepts it, while the site runs.
 
 use std::{
     fs,
@@ -33,14 +32,14 @@ fn renew(system: &TestSystem, folder: &Path, arguments: &[&str]) -> Command {
 }
 
 fn run(system: &TestSystem, arguments: &[&str]) -> (Option<i32>, String) {
-    told(
+    reported(
         &renew(system, system.folder.path(), arguments)
             .output()
             .expect("it runs"),
     )
 }
 
-fn told(output: &Output) -> (Option<i32>, String) {
+fn reported(output: &Output) -> (Option<i32>, String) {
     let text = [&*output.stdout, &output.stderr].concat();
     (output.status.code(), String::from_utf8(text).expect("text"))
 }
@@ -64,10 +63,10 @@ fn used(control: &IdpControl) -> serde_json::Value {
 }
 
 #[test]
-fn the_next_certificate_is_made_uploaded_accepted_and_used_by_the_running_site() {
+fn the_next_certificate_is_created_uploaded_accepted_and_used() {
     let system = TestSystem::start();
     let folder = system.folder.path();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let old = read(folder, "client.pem");
     let old_certificate = read(folder, "client-cert.pem");
 
@@ -122,7 +121,7 @@ fn the_next_certificate_is_made_uploaded_accepted_and_used_by_the_running_site()
         assert_eq!(
             Browser::new().sign_in(&system, ALICE, "/posts").status,
             200,
-            "and nobody fails"
+            "and no sign-in fails"
         );
         used(&control) != before
     });
@@ -134,8 +133,8 @@ fn it_waits_until_entra_answers_and_accepts() {
     let folder = system.folder.path();
     let old = read(folder, "client-cert.pem");
     let mut child = renew(&system, folder, &["--wait", "2", "--days", "40"]);
-    let control = IdpControl::of(&system.idp);
-    // Whoever waits waits for the network, too.
+    let control = IdpControl::new(&system.idp);
+    // Waiting includes network failures.
     control.down_at("/oauth2/v2.0/token");
     let child = child
         .stdout(Stdio::piped())
@@ -145,7 +144,7 @@ fn it_waits_until_entra_answers_and_accepts() {
     wait_until("it has asked", || !control.requests_to("/oauth2/v2.0/token").is_empty());
     control.replace_certificates(DEV_CLIENT_ID, &[&old, &read(folder, "client.next-cert.pem")]);
     control.clear_faults();
-    let (code, text) = told(&child.wait_with_output().expect("it ends"));
+    let (code, text) = reported(&child.wait_with_output().expect("it ends"));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("Entra ID accepts the new certificate"), "{text}");
     let ends = openssl::x509::X509::from_pem(read(folder, "client-cert.pem").as_bytes()).expect("PEM");
@@ -158,10 +157,10 @@ fn it_waits_until_entra_answers_and_accepts() {
 }
 
 #[test]
-fn a_run_that_ended_at_any_point_is_finished_by_the_next_and_nothing_is_lost() {
+fn an_interrupted_renewal_is_completed_by_the_next_run() {
     let system = TestSystem::start();
     let folder = system.folder.path();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let copy = |from: &str, to: &str| fs::write(folder.join(to), read(folder, from)).expect("written");
     let remove = |name: &str| fs::remove_file(folder.join(name)).expect("removed");
     let keep = || copy("client.pem", "client.previous.pem");
@@ -217,22 +216,22 @@ fn a_run_that_ended_at_any_point_is_finished_by_the_next_and_nothing_is_lost() {
     }
 }
 
-/// Makes the next certificate, registers it, and switches to it.
+/// Creates the next certificate, registers it, and switches to it.
 fn renew_at_once(system: &TestSystem) {
     let (code, text) = run(system, &[]);
     assert_eq!(code, Some(0), "{text}");
     let next = read(system.folder.path(), "client.next-cert.pem");
-    IdpControl::of(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&next]);
+    IdpControl::new(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&next]);
     let (code, text) = run(system, &[]);
     assert_eq!(code, Some(0), "{text}");
 }
 
 #[test]
-fn whoever_could_read_the_old_file_can_read_the_new_one() {
+fn the_new_file_keeps_owner_and_mode_of_the_old_one() {
     let system = TestSystem::start();
     let path = system.folder.path().join("client.pem");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("changed");
-    // Only root may give a file away.
+    // Only root may change the owner of a file.
     let is_given_away = chown(&path, Some(12_345), Some(23_456)).is_ok();
     let before = fs::metadata(&path).expect("there");
     renew_at_once(&system);
@@ -247,7 +246,7 @@ fn whoever_could_read_the_old_file_can_read_the_new_one() {
 }
 
 #[test]
-fn a_link_stays_and_what_it_leads_to_is_renewed() {
+fn a_link_stays_and_its_target_is_renewed() {
     let system = TestSystem::start();
     let folder = system.folder.path();
     fs::create_dir(folder.join("keys")).expect("made");
@@ -256,7 +255,7 @@ fn a_link_stays_and_what_it_leads_to_is_renewed() {
     let old = read(folder, "client.pem");
     let (code, text) = run(&system, &[]);
     assert_eq!(code, Some(0), "{text}");
-    IdpControl::of(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&read(folder, "keys/site.next-cert.pem")]);
+    IdpControl::new(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&read(folder, "keys/site.next-cert.pem")]);
     let (code, text) = run(&system, &[]);
     assert_eq!(code, Some(0), "{text}");
     assert!(folder.join("client.pem").is_symlink());
@@ -265,7 +264,7 @@ fn a_link_stays_and_what_it_leads_to_is_renewed() {
 }
 
 #[test]
-fn the_next_one_has_the_whole_name_of_the_one_that_belongs_to_the_key() {
+fn the_next_certificate_has_the_full_name_of_the_current_one() {
     let system = TestSystem::start();
     let folder = system.folder.path();
     let subject = "/C=DE/O=Contoso/OU=Web/CN=the blog";
@@ -313,7 +312,7 @@ fn the_next_one_has_the_whole_name_of_the_one_that_belongs_to_the_key() {
 }
 
 #[test]
-fn what_cannot_be_renewed_so_says_how_else() {
+fn an_unsupported_renewal_names_the_alternative() {
     let system = TestSystem::start();
     let folder = tempfile::tempdir().expect("a folder");
     let (issuer_key, key) = (rsa_key(2048), &keys()[0].key);
@@ -327,10 +326,10 @@ fn what_cannot_be_renewed_so_says_how_else() {
     let told_with = |name: &str, value: &str, cert_path: &str| {
         let mut command = renew(&system, folder.path(), &[]);
         command.env("BLOG_CLIENT__CERT_PATH", cert_path).env(name, value);
-        told(&command.output().expect("it runs"))
+        reported(&command.output().expect("it runs"))
     };
     file(folder.path(), "client.pfx", &[b"\x30\x82"]);
-    for (name, value, cert_path, said) in [
+    for (name, value, cert_path, expected_text) in [
         ("BLOG_LOG__LEVEL", "info", "client.pem", "was issued by CN=Company CA"),
         ("BLOG_CLIENT__KEY_PATH", "client.key", "client.pem", "are two files"),
         (
@@ -357,7 +356,10 @@ fn what_cannot_be_renewed_so_says_how_else() {
     ] {
         let (code, text) = told_with(name, value, cert_path);
         assert_eq!(code, Some(1), "{text}");
-        assert!(text.contains(said) && text.contains("hint:"), "{said}: {text}");
+        assert!(
+            text.contains(expected_text) && text.contains("hint:"),
+            "{expected_text}: {text}"
+        );
     }
     let left: Vec<PathBuf> = fs::read_dir(folder.path())
         .expect("a folder")
@@ -367,7 +369,7 @@ fn what_cannot_be_renewed_so_says_how_else() {
 }
 
 #[test]
-fn a_next_file_that_cannot_be_used_is_told_and_kept() {
+fn an_unusable_next_file_is_reported_and_kept() {
     let system = TestSystem::start();
     let folder = system.folder.path();
     fs::write(folder.join("client.next.pem"), "half a file").expect("written");

@@ -1,4 +1,4 @@
-//! Sessions in Redis: two replicas are one site, a restart ends nothing, and Redis itself learns and decides little.
+//! Sessions in Redis: two replicas are one site, a restart ends no session, and Redis is not trusted.
 
 mod redis_outages;
 mod redis_secrets;
@@ -18,7 +18,7 @@ use crate::support::{
     web::{ALICE, BOB, Browser, FakeApi, grants},
 };
 
-/// A system whose site keeps sessions in `redis`.
+/// A system whose site stores sessions in `redis`.
 fn sharing(redis: &RedisServer, change: impl FnOnce(&mut Settings)) -> TestSystem {
     TestSystem::with(|settings| {
         settings.redis = redis.settings();
@@ -26,7 +26,7 @@ fn sharing(redis: &RedisServer, change: impl FnOnce(&mut Settings)) -> TestSyste
     })
 }
 
-/// Another replica of the site: elsewhere, but with the same public URL.
+/// Another replica of the site, with the same public URL.
 fn replica(system: &TestSystem) -> TestServer {
     let mut settings = system.settings.clone();
     settings.client.public_url = Some(system.web.url("").parse().expect("a URL"));
@@ -39,14 +39,14 @@ fn is_signed_in(browser: &Browser, web: &TestServer) -> bool {
 }
 
 #[test]
-fn who_signs_in_on_one_replica_is_signed_in_on_all_and_signs_out_of_all() {
+fn a_sign_in_or_sign_out_on_one_replica_counts_on_all() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |_| {});
     let other = replica(&system);
     let [here, there] = [(); 2].map(|()| Browser::new());
     here.sign_in(&system, ALICE, "/");
     assert!(is_signed_in(&here, &other));
-    // Begun on one, finished on the other.
+    // Started on one replica, finished on the other.
     let host = format!("localhost:{}", system.web.port);
     let login = other.url("/login?next=/posts").parse().expect("a URL");
     let begun = there.request("GET", &login, None, &[("Host", &host)]).location();
@@ -101,7 +101,7 @@ fn a_sign_out_at_the_provider_reaches_sessions_of_every_replica() {
 }
 
 #[test]
-fn a_restart_ends_no_session_and_a_new_cookie_key_neither_while_the_old_one_is_listed() {
+fn sessions_survive_a_restart_and_a_rotated_cookie_key() {
     let Some(redis) = RedisServer::start() else { return };
     let TestSystem {
         idp,
@@ -156,9 +156,9 @@ fn all_replicas_together_refresh_once() {
     let other = replica(&system);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/posts");
-    let refused = api.requests().last().expect("a request").token.clone();
+    let rejected = api.requests().last().expect("a request").token.clone();
     api.respond(move |seen| {
-        if seen.token == refused {
+        if seen.token == rejected {
             HttpResponse::Unauthorized().finish()
         } else {
             HttpResponse::Ok().json(json!([]))
@@ -198,7 +198,7 @@ fn everything(redis: &RedisServer) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn many_sign_ins_of_one_user_end_the_least_recently_used_of_their_own_with_its_tokens() {
+fn too_many_sessions_of_one_user_end_the_least_recently_used_one() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |settings| settings.client.sessions_per_user = 3);
     let bob = Browser::new();
@@ -228,7 +228,7 @@ fn many_sign_ins_of_one_user_end_the_least_recently_used_of_their_own_with_its_t
 }
 
 #[test]
-fn drafts_in_redis_are_bounded_by_author_and_in_total() {
+fn drafts_in_redis_are_limited_per_author_and_in_total() {
     const LONG: usize = 3_500_000;
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |_| {});
@@ -259,7 +259,7 @@ fn drafts_in_redis_are_bounded_by_author_and_in_total() {
     assert_eq!((kept(BOB), kept(ALICE)), (10, LONG));
     let alice = Browser::new();
     alice.sign_in(&system, ALICE, "/");
-    // One author's drafts of many pages.
+    // Drafts of one author for many pages.
     let posts: Vec<_> = (0..5)
         .map(|n| alice.publish(&system, &format!("Post {n}"), "text").url)
         .collect();
@@ -328,7 +328,7 @@ fn a_redis_that_takes_no_writes_makes_the_site_unready_and_one_without_memory_do
 }
 
 #[test]
-fn a_session_ends_by_its_longest_time_however_much_it_is_used() {
+fn a_session_ends_at_its_maximum_age() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |settings| {
         settings.client.session_max = std::time::Duration::ZERO

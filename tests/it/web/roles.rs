@@ -1,4 +1,4 @@
-//! Who is offered what, where app roles decide: a Reader nothing to write, a Writer their own posts, an Admin everybody's.
+//! With app roles: a Reader cannot write, a Writer edits their own posts, an Admin edits all posts.
 
 use crate::support::{
     system::TestSystem,
@@ -6,7 +6,7 @@ use crate::support::{
 };
 
 #[test]
-fn an_admin_edits_and_deletes_what_others_wrote_on_pages_that_say_whose_it_is() {
+fn an_admin_moderates_posts_on_pages_that_name_the_author() {
     let system = system_with_roles(true);
     let (alice, chiara) = (Browser::new(), Browser::new());
     alice.sign_in(&system, ALICE, "/");
@@ -48,7 +48,7 @@ fn an_admin_edits_and_deletes_what_others_wrote_on_pages_that_say_whose_it_is() 
 }
 
 #[test]
-fn a_reader_is_offered_nothing_to_write_and_told_whom_to_ask() {
+fn a_reader_is_not_offered_to_write_and_learns_who_assigns_roles() {
     let system = system_with_roles(true);
     let (alice, bob) = (Browser::new(), Browser::new());
     let home = alice.sign_in(&system, ALICE, "/");
@@ -84,7 +84,7 @@ fn a_reader_is_offered_nothing_to_write_and_told_whom_to_ask() {
         );
         assert!(!text.contains("Only the author"), "{path}: {text}");
     }
-    // A form of a page that he had open when he was a Writer.
+    // A form from the time when he was a Writer.
     let mut form = bob.get(&system.web.url("/posts")).form("Sign out");
     form.action = system.web.url("/posts/new").parse().expect("a URL");
     let page = bob.submit(&form.with("title", "A title").with("content", "An hour's work"));
@@ -97,7 +97,7 @@ fn a_reader_is_offered_nothing_to_write_and_told_whom_to_ask() {
 }
 
 #[test]
-fn without_app_roles_everybody_writes_and_nobody_changes_what_others_wrote() {
+fn without_app_roles_all_users_write_and_change_only_their_own_posts() {
     let system = system_with_roles(false);
     let (alice, chiara) = (Browser::new(), Browser::new());
     alice.sign_in(&system, ALICE, "/");
@@ -116,7 +116,7 @@ fn without_app_roles_everybody_writes_and_nobody_changes_what_others_wrote() {
 }
 
 #[test]
-fn without_any_role_reading_names_the_roles_and_whom_to_ask() {
+fn without_a_role_the_page_names_the_roles_and_who_assigns_them() {
     let system = TestSystem::with(|settings| {
         settings.api.require_app_roles = true;
         settings.idp.users.iter_mut().for_each(|user| user.roles.clear());

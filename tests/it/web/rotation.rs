@@ -30,7 +30,7 @@ use crate::support::{
     web::{ALICE, Browser, Page},
 };
 
-/// Another certificate: what is registered, and the file with its key.
+/// A new certificate: the part to register, and the file with its key.
 fn another() -> (String, Vec<u8>) {
     let key = rsa_key(2048);
     let certificate = pem(&TestCertificate::new("renewed", &key).make());
@@ -46,7 +46,7 @@ fn registered(system: &TestSystem) -> String {
     fs::read_to_string(system.folder.path().join("client-cert.pem")).expect("there")
 }
 
-/// When the site has found what is in its file now.
+/// Waits until the site uses the current content of its file.
 fn taken_by(system: &TestSystem, control: &IdpControl, before: &Value) {
     wait_until("the new file is found", || {
         signs_in(system) && used_first(control) != *before
@@ -61,7 +61,7 @@ fn used_first(control: &IdpControl) -> Value {
     first
 }
 
-/// Puts a file in another's place in one step, as tools that renew certificates do.
+/// Replaces a file atomically, as tools for renewal do.
 fn put(path: &PathBuf, content: &[u8]) {
     let aside = path.with_extension("aside");
     fs::write(&aside, content).expect("written");
@@ -78,9 +78,9 @@ fn signs_in(system: &TestSystem) -> bool {
 }
 
 #[test]
-fn a_certificate_that_entra_takes_already_is_found_in_the_file_at_the_first_refusal() {
+fn a_certificate_that_entra_already_accepts_is_loaded_at_the_first_rejection() {
     let system = TestSystem::start();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     assert!(signs_in(&system));
     let (certificate, file) = another();
     control.replace_certificates(DEV_CLIENT_ID, &[&certificate]);
@@ -92,30 +92,30 @@ fn a_certificate_that_entra_takes_already_is_found_in_the_file_at_the_first_refu
 }
 
 #[test]
-fn what_the_file_holds_now_is_tried_before_what_it_held_for_a_while() {
+fn the_current_file_is_tried_before_an_intermediate_one() {
     let system = TestSystem::start();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     assert!(signs_in(&system));
     let own = used_first(&control);
     let ((_, wrong), (certificate, right)) = (another(), another());
     put(&file_of(&system), &wrong);
     taken_by(&system, &control, &own);
-    // The one of before serves, and is the one in use again. Then the mistake is mended, still before the upload.
+    // The previous certificate serves and is in use again. Then the file is corrected, still before the upload.
     put(&file_of(&system), &right);
     taken_by(&system, &control, &own);
-    assert!(signs_in(&system), "by the one of before");
+    assert!(signs_in(&system), "by the previous one");
     control.replace_certificates(DEV_CLIENT_ID, &[&certificate]);
-    assert!(signs_in(&system), "by the one in the file, and not by the mistake");
+    assert!(signs_in(&system), "by the one in the file, and not by the wrong one");
 }
 
 #[test]
-fn a_certificate_that_entra_does_not_take_yet_gives_way_to_the_one_before() {
+fn while_entra_rejects_a_new_certificate_the_previous_one_is_used() {
     let system = TestSystem::start();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     assert!(signs_in(&system));
     let (certificate, file) = another();
     let thumbprint = || {
-        assert!(signs_in(&system), "none fails");
+        assert!(signs_in(&system), "no sign-in fails");
         used(&control)
     };
     let old = thumbprint();
@@ -126,8 +126,8 @@ fn a_certificate_that_entra_does_not_take_yet_gives_way_to_the_one_before() {
             .iter()
             .any(|request| request["status"] == 401)
     };
-    wait_until("the new one is tried, and refused", || {
-        assert_eq!(thumbprint(), old, "the one before does");
+    wait_until("the new one is tried and rejected", || {
+        assert_eq!(thumbprint(), old, "the previous one works");
         tried()
     });
     control.forget_requests();
@@ -135,30 +135,30 @@ fn a_certificate_that_entra_does_not_take_yet_gives_way_to_the_one_before() {
     assert_eq!(
         control.requests_to("/oauth2/v2.0/token").len(),
         1,
-        "what Entra takes is remembered"
+        "the accepted certificate is remembered"
     );
 
     control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
     assert!(signs_in(&system));
     control.replace_certificates(DEV_CLIENT_ID, &[&certificate]);
-    assert_ne!(thumbprint(), old, "and now the new one");
+    assert_ne!(thumbprint(), old, "now the new one");
 }
 
 #[test]
-fn a_new_file_is_used_without_anybodys_asking_and_a_broken_one_is_not() {
+fn a_new_file_is_loaded_automatically_and_a_broken_one_is_not() {
     let system = TestSystem::start();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let (certificate, file) = another();
     let (_, other) = another();
     control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
-    // A certificate beside somebody else's key.
+    // A certificate with the key of another one.
     let broken = [certificate.as_bytes(), &other].concat();
     let key_at = broken
         .windows(11)
         .rposition(|part| part == b"-----BEGIN ")
         .expect("a key");
     let sign_in = || {
-        assert!(signs_in(&system), "nobody fails");
+        assert!(signs_in(&system), "no sign-in fails");
         used(&control)
     };
     let old = sign_in();
@@ -181,7 +181,7 @@ fn two_files_that_are_replaced_one_after_the_other_are_used_when_they_belong_tog
         settings.client.certificate.key_path = Some(path.with_file_name("site.key"));
         fs::copy(&path, path.with_file_name("site.key")).expect("copied");
     });
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let (certificate, file) = another();
     control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
     assert!(signs_in(&system));
@@ -194,22 +194,18 @@ fn two_files_that_are_replaced_one_after_the_other_are_used_when_they_belong_tog
             .contains("\"files\":\"unusable\"")
     });
     assert!(signs_in(&system));
-    assert_eq!(
-        used(&control),
-        old,
-        "one half is not used with the other half of before"
-    );
+    assert_eq!(used(&control), old, "one half is not used with the old other half");
     put(&system.folder.path().join("site.key"), &file);
     wait_until("the new one is used", || {
-        assert!(signs_in(&system), "nobody fails");
+        assert!(signs_in(&system), "no sign-in fails");
         used(&control) != old
     });
 }
 
 #[test]
-fn on_another_refusal_the_request_is_not_repeated_and_on_these_once() {
+fn six_rejections_are_retried_once_and_others_never() {
     let system = TestSystem::start();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let (certificate, file) = another();
     control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
     assert!(signs_in(&system));
@@ -236,15 +232,15 @@ fn on_another_refusal_the_request_is_not_repeated_and_on_these_once() {
     }
 }
 
-/// People who sign in and go on reading, while each of the `steps` changes certificates; gives the token requests.
+/// Users sign in and read while each of the `steps` changes certificates; returns the token requests.
 fn under_load(system: &TestSystem, steps: &[&dyn Fn()]) -> Vec<Value> {
     const PEOPLE: usize = 4;
     const SIGN_INS: usize = 25;
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     control.forget_requests();
     let (done, pages, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let read = |page: &Page| {
-        assert_eq!((page.status, page.url.path()), (200, "/posts"), "nobody is sent away");
+        assert_eq!((page.status, page.url.path()), (200, "/posts"), "every page is served");
         pages.fetch_add(1, Ordering::SeqCst);
     };
     let live = || {
@@ -268,7 +264,7 @@ fn under_load(system: &TestSystem, steps: &[&dyn Fn()]) -> Vec<Value> {
         }
         is_over.store(true, Ordering::SeqCst);
         for person in people {
-            person.join().expect("nobody's sign-in or refresh has failed");
+            person.join().expect("no sign-in or refresh has failed");
         }
     });
     let requests = control.requests_to("/oauth2/v2.0/token");
@@ -283,7 +279,7 @@ fn under_load(system: &TestSystem, steps: &[&dyn Fn()]) -> Vec<Value> {
         done >= PEOPLE * SIGN_INS && granted("authorization_code") == done,
         "{done} sign-ins"
     );
-    // Tokens live so short that each page needs a refresh; a page from the token of before would hide one that failed.
+    // Access tokens expire at once, so each page needs a refresh; a page with a cached token would hide a failed one.
     assert_eq!(granted("refresh_token"), pages, "a refresh for each page");
     let certificates: BTreeSet<_> = requests
         .iter()
@@ -298,44 +294,44 @@ fn with_short_tokens() -> TestSystem {
     TestSystem::with(|settings| settings.idp.access_token_seconds = 0)
 }
 
-fn is_refused(request: &Value) -> bool {
+fn is_rejected(request: &Value) -> bool {
     request["status"] == 401
 }
 
 #[test]
-fn nobody_notices_a_rotation_that_begins_with_the_file() {
+fn a_rotation_that_begins_with_the_file_fails_no_request() {
     let system = with_short_tokens();
     let (certificate, file) = another();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let requests = under_load(
         &system,
         &[
-            // Entra does not know it yet: the one before is used.
+            // Entra ID does not know it yet, so the previous one is used.
             &|| {
                 put(&file_of(&system), &file);
                 wait_until("the new one is tried", || {
-                    control.requests_to("/oauth2/v2.0/token").iter().any(is_refused)
+                    control.requests_to("/oauth2/v2.0/token").iter().any(is_rejected)
                 });
             },
-            // And now only the new one.
+            // Now Entra ID knows only the new one.
             &|| control.replace_certificates(DEV_CLIENT_ID, &[&certificate]),
         ],
     );
-    assert!(requests.iter().any(is_refused), "Entra did not know it");
+    assert!(requests.iter().any(is_rejected), "Entra did not know it");
     assert!(signs_in(&system));
 }
 
 #[test]
-fn nobody_notices_a_rotation_that_begins_with_the_registration() {
+fn a_rotation_that_begins_with_the_registration_fails_no_request() {
     let system = with_short_tokens();
     let (certificate, file) = another();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     under_load(
         &system,
         &[
             &|| control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]),
             &|| put(&file_of(&system), &file),
-            // The old one goes, whether or not the site has looked at its file already.
+            // Removes the old one, whether or not the site has loaded its file.
             &|| control.replace_certificates(DEV_CLIENT_ID, &[&certificate]),
         ],
     );
@@ -343,7 +339,7 @@ fn nobody_notices_a_rotation_that_begins_with_the_registration() {
 }
 
 #[test]
-fn what_entra_has_refused_is_not_put_in_use_again_by_looking_at_the_file() {
+fn reloading_does_not_reactivate_a_rejected_certificate() {
     let system = TestSystem::start();
     let later = system.folder.path().join("later.pem");
     put(&later, &another().1);
@@ -366,21 +362,17 @@ fn what_entra_has_refused_is_not_put_in_use_again_by_looking_at_the_file() {
     assert!(client.reload_credential().expect("a new one"));
     assert_ne!(in_use(), own);
     assert_is_taken(&client);
-    assert_eq!(in_use(), own, "Entra takes the one of before");
+    assert_eq!(in_use(), own, "Entra ID accepts the previous one");
     for _ in 0..2 {
         assert!(!client.reload_credential().expect("nothing new"));
-        assert_eq!(
-            in_use(),
-            own,
-            "else every look would cost somebody a request that is refused"
-        );
-        // What is new further down in the list is for when the one in use does not do.
+        assert_eq!(in_use(), own, "otherwise each reload would cost a rejected request");
+        // Later entries of the list are used only if the current one fails.
         put(&later, &another().1);
     }
 }
 
 #[test]
-fn after_a_restart_the_certificate_of_before_serves_although_nobody_has_tried_it_yet() {
+fn after_a_restart_the_previous_certificate_is_used_until_the_new_one_is_accepted() {
     let system = TestSystem::start();
     let provider = Arc::new(Provider::new(&system.settings.entra).expect("a provider"));
     let redirect_uri = Url::parse(&system.web.url("/callback")).expect("a URL");
@@ -390,15 +382,15 @@ fn after_a_restart_the_certificate_of_before_serves_although_nobody_has_tried_it
     assert_is_taken(&client);
 }
 
-/// A code that nobody has issued is refused after the certificate was taken.
+/// Entra ID rejects an invented code only after it has accepted the certificate.
 fn assert_is_taken(client: &ConfidentialClient) {
     let pending = PendingSignIn {
         nonce: String::new(),
         code_verifier: SecretString::from("verifier"),
     };
     let error = client
-        .redeem_code(&SecretString::from("nobody's"), &pending)
-        .expect_err("refused");
+        .redeem_code(&SecretString::from("invented"), &pending)
+        .expect_err("rejected");
     assert!(
         matches!(&error, SignInError::Entra(answer) if answer.error == "invalid_grant"),
         "{error}"

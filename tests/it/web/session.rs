@@ -1,4 +1,4 @@
-//! The session cookie, its life and its end; tokens and their refresh.
+//! The session cookie and its lifetime.
 
 mod drafts;
 mod refresh;
@@ -12,7 +12,7 @@ use crate::support::{
 const COOKIE: &str = "blogctl";
 
 #[test]
-fn the_cookie_is_closed_to_scripts_and_to_other_sites_and_holds_no_token() {
+fn the_cookie_is_http_only_same_site_and_holds_no_token() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let login = browser.get_once(&system.web.url("/login"));
@@ -69,24 +69,25 @@ fn on_https_the_cookie_is_secure_and_bound_to_the_host() {
 }
 
 #[test]
-fn a_visitor_who_only_looks_gets_no_session() {
+fn a_visitor_gets_no_session() {
     let system = TestSystem::start();
-    for path in [
-        "/",
-        "/posts",
-        "/profile",
-        "/nope",
-        "/logout",
-        "/callback?state=x&code=y",
-        "/health/live",
+    for (path, status) in [
+        ("/", 200),
+        ("/posts", 303),
+        ("/profile", 303),
+        ("/nope", 404),
+        ("/logout", 303),
+        ("/callback?state=x&code=y", 400),
+        ("/health/live", 200),
     ] {
         let page = Browser::new().get_once(&system.web.url(path));
+        assert_eq!(page.status, status, "{path}");
         assert!(page.set_cookies.is_empty(), "{path}: {:?}", page.set_cookies);
     }
 }
 
 #[test]
-fn a_session_id_from_before_the_sign_in_is_worth_nothing_after_it() {
+fn a_session_id_from_before_the_sign_in_is_invalid_after_it() {
     let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
     let browser = Browser::new();
     let before = signed_out_session(&browser, &system, ALICE);
@@ -96,7 +97,7 @@ fn a_session_id_from_before_the_sign_in_is_worth_nothing_after_it() {
     let page = planted.get_once(&system.web.url("/profile"));
     assert_eq!(page.status, 303, "the old id is not signed in");
     assert_eq!(browser.get(&system.web.url("/profile")).status, 200);
-    // Nor is the id of one account good for the next.
+    // A session id of one account does not work for the next account.
     let (of_alice, id) = (browser.clone_cookies(), browser.cookie(COOKIE));
     let picker = browser.get(&system.web.url("/login?switch=1"));
     browser.pick(&picker, BOB);
@@ -105,7 +106,7 @@ fn a_session_id_from_before_the_sign_in_is_worth_nothing_after_it() {
 }
 
 #[test]
-fn a_session_id_of_ones_own_making_is_not_taken() {
+fn an_invented_session_id_is_not_accepted() {
     let system = TestSystem::start();
     let browser = Browser::new();
     browser.set_cookie(COOKIE, "bWFkZS11cA");

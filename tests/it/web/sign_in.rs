@@ -1,4 +1,4 @@
-//! Signing in: the way there and back, and all that may go wrong on it.
+//! Signing in: the redirects to Entra ID and back.
 
 mod callback;
 mod failures;
@@ -9,7 +9,7 @@ use crate::support::{
     web::{ALICE, BOB, Browser},
 };
 
-/// Signs Alice in up to the redirect that carries the code, and gives that address without opening it.
+/// Signs Alice in up to the redirect with the code, and returns that URL without opening it.
 fn callback_url(browser: &Browser, system: &TestSystem) -> String {
     let picker = browser.get(&system.web.url("/login?next=/posts"));
     let form = picker.form(ALICE).with("oid", ALICE).without("email");
@@ -17,7 +17,7 @@ fn callback_url(browser: &Browser, system: &TestSystem) -> String {
 }
 
 #[test]
-fn one_signs_in_with_a_certificate_and_lands_where_one_wanted_to_go() {
+fn a_user_signs_in_and_returns_to_the_requested_page() {
     let system = TestSystem::start();
     let browser = Browser::new();
 
@@ -71,7 +71,7 @@ fn another_account_can_be_picked() {
 }
 
 #[test]
-fn who_is_signed_in_already_goes_straight_on() {
+fn a_signed_in_user_is_redirected_at_once() {
     let system = TestSystem::start();
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
@@ -83,7 +83,7 @@ fn who_is_signed_in_already_goes_straight_on() {
 }
 
 #[test]
-fn no_next_leads_off_the_site() {
+fn next_never_leaves_the_site() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let foreign = [
@@ -108,7 +108,7 @@ fn no_next_leads_off_the_site() {
 }
 
 #[test]
-fn on_a_laptop_a_sign_in_begun_under_the_other_name_moves_to_the_sites_own() {
+fn a_sign_in_at_another_loopback_name_moves_to_the_sites_name() {
     let system = TestSystem::start();
     let page = Browser::new().get_once(&format!("http://127.0.0.1:{}/login?next=/posts", system.web.port));
     assert_eq!(page.location().as_str(), system.web.url("/login?next=%2Fposts"));

@@ -1,4 +1,4 @@
-//! Why the site does not start, all at once and with a remedy.
+//! Errors at the start of the site: all at once, each with a hint.
 
 use blogctl::{config::Settings, serve, web::Server};
 use secrecy::SecretString;
@@ -23,7 +23,7 @@ fn complaint(change: impl FnOnce(&mut Settings)) -> (String, String) {
 }
 
 #[actix_web::test]
-async fn it_listens_where_it_is_told_to() {
+async fn it_listens_on_the_configured_port() {
     let (settings, folder) = settings();
     let server = Server::bind(&settings).expect("it starts");
     assert_ne!(server.port(), 0);
@@ -31,7 +31,7 @@ async fn it_listens_where_it_is_told_to() {
 }
 
 #[test]
-fn all_missing_settings_are_named_at_once() {
+fn all_missing_settings_are_reported_at_once() {
     let (message, hint) = complaint(|settings| {
         settings.client.client_id = String::new();
         settings.client.api_scope = String::new();
@@ -45,14 +45,14 @@ fn all_missing_settings_are_named_at_once() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_is_named() {
+fn an_unusable_certificate_is_reported() {
     let (message, hint) = complaint(|settings| settings.client.certificate.path = Some("/nowhere/client.pem".into()));
     assert!(message.contains("/nowhere/client.pem"), "{message}");
     assert!(!hint.is_empty());
 }
 
 #[test]
-fn a_port_in_use_is_named() {
+fn a_port_in_use_is_reported() {
     let taken = serve::listen("127.0.0.1", 0).expect("a free port");
     let port = taken.local_addr().expect("bound").port();
     let (message, hint) = complaint(|settings| settings.client.port = port);
@@ -61,7 +61,7 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
-fn a_tenant_that_is_none_is_named() {
+fn an_invalid_tenant_is_reported() {
     let (message, _) = complaint(|settings| settings.entra.tenant_id = "contoso".to_owned());
     assert!(message.contains("entra.tenant_id"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! Claims challenges: the API demands a stronger sign-in, the site asks Entra for it, and comes back.
+//! Claims challenges: the API demands a stronger sign-in, the site requests it from Entra ID, and returns to the page.
 
 use std::sync::{
     Arc,
@@ -22,7 +22,7 @@ fn challenge() -> HttpResponse {
         .finish()
 }
 
-/// A system whose API demands the authentication context `c1` as long as `demands` says so.
+/// A system whose API demands the authentication context `c1` while `demands` returns true.
 fn demanding(demands: impl Fn(usize) -> bool + Send + 'static) -> (TestSystem, FakeApi) {
     let asked = Arc::new(AtomicUsize::new(0));
     let api = FakeApi::start(move |seen| {
@@ -59,7 +59,7 @@ fn claims_asked_for(page: &Page) -> Vec<String> {
 }
 
 #[test]
-fn what_the_api_demands_is_asked_for_and_the_page_is_there_again() {
+fn claims_that_the_api_demands_are_requested_and_the_page_is_shown_again() {
     let system = TestSystem::with(|settings| settings.api.required_acrs = vec!["c1".to_owned()]);
     let browser = Browser::new();
     let page = browser.sign_in(&system, ALICE, "/posts?by=me");
@@ -101,7 +101,7 @@ fn every_sign_in_says_that_challenges_are_handled() {
 }
 
 #[test]
-fn a_demand_that_a_sign_in_does_not_meet_ends_with_a_page_and_not_in_a_circle() {
+fn an_unmet_demand_ends_with_a_page_and_no_loop() {
     let (system, api) = demanding(|_| true);
     let browser = Browser::new();
     let page = browser.sign_in(&system, ALICE, "/posts");
@@ -121,8 +121,8 @@ fn a_demand_that_a_sign_in_does_not_meet_ends_with_a_page_and_not_in_a_circle() 
 }
 
 #[test]
-fn a_demand_that_is_a_later_one_each_time_ends_too() {
-    // As continuous access evaluation does: a token issued after this very moment.
+fn a_demand_that_changes_each_time_ends_too() {
+    // As in continuous access evaluation: a token issued after this moment.
     let asked = Arc::new(AtomicUsize::new(0));
     let api = FakeApi::start(move |_| {
         let nbf = 1_800_000_000 + asked.fetch_add(1, Ordering::SeqCst);
@@ -141,14 +141,14 @@ fn a_demand_that_is_a_later_one_each_time_ends_too() {
 }
 
 #[test]
-fn text_that_is_sent_when_the_demand_comes_is_kept_over_it() {
+fn text_sent_when_the_demand_arrives_is_kept() {
     // The first call is the post itself.
     let (system, api) = demanding(|asked| asked == 0);
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
-    let refused = browser.submit(&form.with("title", "Kept").with("content", "Much thought."));
-    assert_eq!(refused.status, 401);
-    assert!(refused.text().contains("requires a stronger sign-in") && refused.text().contains("Much thought."));
+    let rejected = browser.submit(&form.with("title", "Kept").with("content", "Much thought."));
+    assert_eq!(rejected.status, 401);
+    assert!(rejected.text().contains("requires a stronger sign-in") && rejected.text().contains("Much thought."));
     let back = browser.get(&system.web.url("/login?next=/posts/new"));
     assert_eq!((back.status, back.url.path()), (200, "/posts/new"));
     assert!(claims_asked_for(&back)[0].contains("c1"));
@@ -160,7 +160,7 @@ fn text_that_is_sent_when_the_demand_comes_is_kept_over_it() {
 }
 
 #[test]
-fn hints_for_the_sign_in_are_passed_on_if_they_are_ones() {
+fn valid_hints_for_the_sign_in_are_passed_on() {
     let system = TestSystem::start();
     let asked = |query: &str| {
         let url = Browser::new()
@@ -192,6 +192,6 @@ fn hints_for_the_sign_in_are_passed_on_if_they_are_ones() {
     let again = browser.get_once(&system.web.url("/login?prompt=login"));
     assert!(
         again.location().path().ends_with("/authorize"),
-        "also of somebody who is signed in"
+        "even for a signed-in user"
     );
 }

@@ -20,7 +20,7 @@ use futures_util::future::{join, join_all};
 use super::{GUARD, migrated, short_limits, sql};
 use crate::support::database::{PostgresDatabase, block_on};
 
-/// Work that goes on until it is let go.
+/// Work that runs until the gate opens.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar)>, Arc<AtomicUsize>);
 
@@ -56,7 +56,7 @@ impl Gate {
 }
 
 #[test]
-fn no_kind_of_work_keeps_another_from_the_database() {
+fn no_kind_of_work_blocks_another() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -102,7 +102,7 @@ fn no_kind_of_work_keeps_another_from_the_database() {
         });
         gate.open();
         for running in flood {
-            // Of the searches some are turned away.
+            // Some searches are rejected.
             let outcome = running.join().expect("ends");
             assert!(outcome.is_ok() || flooded == "searches", "{outcome:?}");
         }
@@ -112,7 +112,7 @@ fn no_kind_of_work_keeps_another_from_the_database() {
 }
 
 #[test]
-fn more_searches_than_run_and_wait_are_turned_away_at_once() {
+fn searches_beyond_the_queue_are_rejected_at_once() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -128,7 +128,7 @@ fn more_searches_than_run_and_wait_are_turned_away_at_once() {
     let outcomes = block_on(async {
         let first = database.search(gate.work());
         let others = async {
-            // Those that find a place in the queue wait until the first is let go.
+            // Searches in the queue wait until the first one ends.
             let waiting: Vec<_> = (0..5).map(|_| database.search(users::count)).collect();
             let open = async { gate.open() };
             join(join_all(waiting), open).await.0
@@ -148,7 +148,7 @@ fn more_searches_than_run_and_wait_are_turned_away_at_once() {
 }
 
 #[test]
-fn a_search_whose_client_has_gone_is_ended_on_the_server() {
+fn a_search_ends_on_the_server_when_its_client_disconnects() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };
@@ -181,7 +181,7 @@ fn a_search_whose_client_has_gone_is_ended_on_the_server() {
             assert!(since.elapsed() < GUARD, "the search is ended");
             thread::sleep(Duration::from_millis(10));
         }
-        // Its connection is not hit by a cancellation that comes late.
+        // A late cancellation does not hit the next statement on its connection.
         for _ in 0..10 {
             block_on(database.search(users::count)).expect("searched");
         }
@@ -211,7 +211,7 @@ fn all_work_of_one_request_has_one_deadline() {
 }
 
 #[test]
-fn a_write_is_not_committed_after_its_client_was_told_that_its_time_is_over() {
+fn a_write_is_not_committed_after_its_deadline_was_reported() {
     let Some(postgres) = PostgresDatabase::new() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! One wrong claim each, and what differs only in form.
+//! Tokens with one wrong claim, and differences that are allowed.
 
 use blogctl::config::DEV_TENANT_ID;
 use serde_json::{Value, json};
@@ -7,8 +7,8 @@ use super::{Fixture, OTHER_TENANT};
 use crate::support::entra::{ALICE, API, SITE, keys};
 
 #[test]
-fn what_differs_only_in_form_passes() {
-    let bench = Fixture::new();
+fn differences_in_form_are_accepted() {
+    let fixture = Fixture::new();
     let now = chrono::Utc::now().timestamp();
     for (name, claim, value) in [
         (
@@ -26,7 +26,7 @@ fn what_differs_only_in_form_passes() {
         ("user token by idtyp", "idtyp", json!("user")),
     ] {
         assert_eq!(
-            bench.verdict(&bench.token(|claims| claims[claim] = value)),
+            fixture.outcome(&fixture.token(|claims| claims[claim] = value)),
             "ok",
             "{name}"
         );
@@ -34,11 +34,11 @@ fn what_differs_only_in_form_passes() {
 }
 
 #[test]
-fn each_wrong_claim_is_refused_for_its_own_reason() {
-    let bench = Fixture::new();
+fn each_wrong_claim_is_rejected_for_its_own_reason() {
+    let fixture = Fixture::new();
     let now = chrono::Utc::now().timestamp();
     let at = |host: &str, path: &str| json!(format!("{host}{path}"));
-    let base = bench.provider.url.as_str().trim_end_matches('/').to_owned();
+    let base = fixture.provider.url.as_str().trim_end_matches('/').to_owned();
     for (name, claim, value, expected) in [
         ("issuer missing", "iss", Value::Null, "missing_claim"),
         (
@@ -108,7 +108,7 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
         ),
         ("audience of two", "aud", json!([API, SITE]), "wrong_audience"),
         ("audience twice the same", "aud", json!([API, API]), "wrong_audience"),
-        ("audience of nobody", "aud", json!([]), "wrong_audience"),
+        ("audience empty list", "aud", json!([]), "wrong_audience"),
         ("audience a list in a list", "aud", json!([[API]]), "malformed_claims"),
         ("audience an object", "aud", json!({"aud": API}), "malformed_claims"),
         (
@@ -189,50 +189,50 @@ fn each_wrong_claim_is_refused_for_its_own_reason() {
         ("application with a scope", "idtyp", json!("app"), "app_only"),
         ("roles a text", "roles", json!("Blog.Writer"), "malformed_claims"),
     ] {
-        let token = bench.token(|claims| {
+        let token = fixture.token(|claims| {
             if name.contains("role of its name") {
                 claims["roles"] = json!(["access_as_user"]);
             }
             claims[claim] = value;
         });
-        bench.attack(name, &token, expected);
+        fixture.attack(name, &token, expected);
     }
 }
 
 #[test]
-fn a_claim_that_occurs_twice_is_refused() {
-    let bench = Fixture::new();
-    let claims = bench.provider.access_claims().to_string();
+fn a_claim_that_occurs_twice_is_rejected() {
+    let fixture = Fixture::new();
+    let claims = fixture.provider.access_claims().to_string();
     let twice = claims.replacen('{', &format!("{{\"oid\":\"{SITE}\","), 1);
     let header = json!({"typ": "JWT", "alg": "RS256", "kid": "one"});
     assert_eq!(
-        bench.verdict(&keys()[0].sign_with_header(&header, &twice)),
+        fixture.outcome(&keys()[0].sign_with_header(&header, &twice)),
         "malformed_claims"
     );
     assert_eq!(
-        bench.verdict(&keys()[0].sign_with_header(&header, &claims)),
+        fixture.outcome(&keys()[0].sign_with_header(&header, &claims)),
         "ok",
         "the same, once"
     );
 }
 
 #[test]
-fn an_id_token_is_no_access_token() {
-    let bench = Fixture::new();
+fn an_id_token_is_not_accepted_as_an_access_token() {
+    let fixture = Fixture::new();
     assert_eq!(
-        bench.verdict(&keys()[0].sign(&bench.provider.id_claims("n"))),
+        fixture.outcome(&keys()[0].sign(&fixture.provider.id_claims("n"))),
         "id_token"
     );
-    let mut claims = bench.provider.id_claims("n");
+    let mut claims = fixture.provider.id_claims("n");
     claims["aud"] = json!(API);
     assert_eq!(
-        bench.verdict(&keys()[0].sign(&claims)),
+        fixture.outcome(&keys()[0].sign(&claims)),
         "id_token",
         "of an app that is site and API at once"
     );
     claims["nonce"] = Value::Null;
     assert_eq!(
-        bench.verdict(&keys()[0].sign(&claims)),
+        fixture.outcome(&keys()[0].sign(&claims)),
         "app_only",
         "and without a nonce"
     );
@@ -242,10 +242,10 @@ fn an_id_token_is_no_access_token() {
 fn the_clock_skew_is_what_the_settings_say() {
     let now = chrono::Utc::now().timestamp();
     for (skew, expired_for, expected) in [(0, 1, "expired"), (300, 290, "ok"), (300, 301, "expired")] {
-        let bench = Fixture::with(|settings| settings.clock_skew_seconds = skew);
-        let token = bench.token(|claims| claims["exp"] = json!(now - expired_for));
+        let fixture = Fixture::with(|settings| settings.clock_skew_seconds = skew);
+        let token = fixture.token(|claims| claims["exp"] = json!(now - expired_for));
         assert_eq!(
-            bench.verdict(&token),
+            fixture.outcome(&token),
             expected,
             "{skew} s of skew, expired for {expired_for} s"
         );

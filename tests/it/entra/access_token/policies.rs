@@ -13,7 +13,7 @@ type Change = fn(&mut ApiSettings);
 type RoleOrCode = Result<Option<AppRole>, &'static str>;
 
 #[test]
-fn a_policy_keeps_out_who_does_not_meet_it() {
+fn a_token_that_violates_a_policy_is_rejected() {
     let sites = |settings: &mut ApiSettings| settings.allowed_client_apps = vec![SITE.to_owned()];
     let others = |settings: &mut ApiSettings| settings.allowed_client_apps = vec![OTHER_TENANT.to_owned()];
     let certificates =
@@ -48,7 +48,7 @@ fn a_policy_keeps_out_who_does_not_meet_it() {
             "client_auth_not_allowed",
         ),
         (
-            "an application by who knows what",
+            "an application with an unknown method",
             certificates,
             json!({"azpacr": null}),
             "client_auth_not_allowed",
@@ -75,18 +75,18 @@ fn a_policy_keeps_out_who_does_not_meet_it() {
         ("no context, a plain client", c1, json!({}), "insufficient_claims"),
     ];
     for (name, change, claims, expected) in rows {
-        let bench = Fixture::with(change);
-        let token = bench.token(|own| {
+        let fixture = Fixture::with(change);
+        let token = fixture.token(|own| {
             for (name, value) in claims.as_object().expect("an object") {
                 own[name.as_str()] = value.clone();
             }
         });
         if expected == "ok" {
-            assert_eq!(bench.verdict(&token), "ok", "{name}");
+            assert_eq!(fixture.outcome(&token), "ok", "{name}");
         } else {
-            bench.attack(name, &token, expected);
+            fixture.attack(name, &token, expected);
         }
-        if let Err(error) = bench.validator.validate(&token) {
+        if let Err(error) = fixture.validator.validate(&token) {
             let is_challenge = matches!(error, TokenError::ClaimsRequired { .. });
             assert_eq!(
                 is_challenge,
@@ -98,7 +98,7 @@ fn a_policy_keeps_out_who_does_not_meet_it() {
 }
 
 #[test]
-fn app_roles_decide_where_they_are_required_and_for_applications_always() {
+fn app_roles_decide_if_required_and_always_for_applications() {
     let users = |settings: &mut ApiSettings| settings.require_app_roles = true;
     let apps = |settings: &mut ApiSettings| settings.allow_app_only = true;
     let both = |settings: &mut ApiSettings| (settings.require_app_roles, settings.allow_app_only) = (true, true);
@@ -166,15 +166,19 @@ fn app_roles_decide_where_they_are_required_and_for_applications_always() {
         ),
     ];
     for (name, change, claims, expected) in rows {
-        let bench = Fixture::with(change);
-        let token = bench.token(|own| {
+        let fixture = Fixture::with(change);
+        let token = fixture.token(|own| {
             for (name, value) in claims.as_object().expect("an object") {
                 own[name.as_str()] = value.clone();
             }
         });
         match expected {
-            Ok(role) => assert_eq!(bench.validator.validate(&token).expect(name).app_role(), role, "{name}"),
-            Err(code) => bench.attack(name, &token, code),
+            Ok(role) => assert_eq!(
+                fixture.validator.validate(&token).expect(name).app_role(),
+                role,
+                "{name}"
+            ),
+            Err(code) => fixture.attack(name, &token, code),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The client assertions: those that break one rule each, those that only strict mode rejects, and the good ones.
+//! The client assertions: those that break one rule each, those that only strict mode rejects, and the valid ones.
 
 use base64::{
     Engine,
@@ -15,10 +15,10 @@ pub(super) fn now() -> i64 {
     chrono::Utc::now().timestamp()
 }
 
-/// What breaks one rule, the AADSTS number expected, and a piece of the message.
+/// Name, the change that breaks one rule, the expected AADSTS code, and a part of the message.
 type Attack = (&'static str, fn(&mut Assertion), u64, &'static str);
 
-/// Refused whether strict or not.
+/// Rejected in both modes.
 pub(super) const ATTACKS: &[Attack] = &[
     (
         "algorithm none",
@@ -116,7 +116,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "thumbprint",
     ),
     (
-        "x5c in place of a thumbprint",
+        "x5c instead of a thumbprint",
         |a| {
             a.remove_header("x5t#S256");
             a.header["x5c"] = json!([registered().der_base64()]);
@@ -207,19 +207,19 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     ("no audience", |a| a.remove_claim("aud"), 90014, "'aud'"),
     (
-        "issuer is somebody else",
+        "issuer is another client",
         |a| a.claims["iss"] = json!(OTHER_SITE),
         700_021,
         "'iss'",
     ),
     (
-        "subject is somebody else",
+        "subject is another client",
         |a| a.claims["sub"] = json!(OTHER_SITE),
         700_021,
         "'sub'",
     ),
     (
-        "issuer and subject are somebody else",
+        "issuer and subject are another client",
         |a| {
             a.claims["iss"] = json!(OTHER_SITE);
             a.claims["sub"] = json!(OTHER_SITE);
@@ -265,7 +265,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// Refused in strict mode only: real clients send these, and Entra takes them.
+/// Rejected in strict mode only: real clients send these, and Entra ID accepts them.
 pub(super) const NOT_THE_BEST_FORM: &[Attack] = &[
     (
         "padded thumbprint",
@@ -296,10 +296,10 @@ pub(super) const NOT_THE_BEST_FORM: &[Attack] = &[
     ("all that MSAL does", Assertion::in_msal_form, 70002, "padding"),
 ];
 
-/// What is different, and still good.
+/// Name, and a change that keeps the assertion valid.
 type Good = (&'static str, fn(&mut Assertion));
 
-/// Passes in strict mode too.
+/// Accepted in strict mode too.
 pub(super) const GOOD: &[Good] = &[
     ("best form", |_| {}),
     ("old form", Assertion::in_old_form),
@@ -310,7 +310,7 @@ pub(super) const GOOD: &[Good] = &[
     ("own chain in x5c", |a| {
         a.header["x5c"] = json!([registered().der_base64()])
     }),
-    ("somebody else's certificate in x5c, which counts for nothing", |a| {
+    ("another certificate in x5c, which is ignored", |a| {
         a.header["x5c"] = json!([unregistered().der_base64()]);
     }),
     ("ten minutes", |a| {

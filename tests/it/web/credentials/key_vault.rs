@@ -9,7 +9,8 @@ use blogctl::{
 use serde_json::json;
 
 use super::{
-    NAME, SUBJECT, assert_nothing_to_sign_with, assert_signs_in, failure, forbidden, in_vault, on_a_machine, signatures,
+    NAME, SUBJECT, assert_nothing_to_sign_with, assert_signs_in, failure, forbidden, in_vault, signatures,
+    use_credentials,
 };
 use crate::support::{
     azure::{FakeAzure, IDENTITY, registered},
@@ -23,7 +24,7 @@ fn a_key_that_stays_in_the_vault_signs_in_on_a_virtual_machine() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -49,11 +50,11 @@ fn a_key_that_stays_in_the_vault_signs_in_on_a_virtual_machine() {
 }
 
 #[test]
-fn the_older_form_is_signed_in_the_vault_too() {
+fn the_vault_signs_the_older_assertion_format() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -71,7 +72,7 @@ fn a_certificate_is_downloaded_from_the_vault_as_pfx_and_as_pem() {
         let azure = FakeAzure::start();
         azure.put(NAME, registered(true, as_pem));
         let system = TestSystem::with(|settings| {
-            on_a_machine(
+            use_credentials(
                 settings,
                 &azure,
                 vec![CredentialSettings::KeyVaultCertificate(in_vault(&azure))],
@@ -83,7 +84,7 @@ fn a_certificate_is_downloaded_from_the_vault_as_pfx_and_as_pem() {
 }
 
 #[test]
-fn a_key_that_the_vault_does_not_give_away_is_told() {
+fn a_key_that_the_vault_does_not_export_is_reported() {
     for as_pem in [false, true] {
         let azure = FakeAzure::start();
         azure.put(NAME, registered(false, as_pem));
@@ -111,7 +112,7 @@ fn a_workload_identity_opens_the_vault() {
         &[azure.federated_token(SUBJECT, |_| {}).as_bytes()],
     );
     let mut settings = Settings::default();
-    on_a_machine(
+    use_credentials(
         &mut settings,
         &azure,
         vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -138,7 +139,7 @@ fn a_workload_identity_opens_the_vault() {
     let used = azure.requests_to("/certificates/").pop().and_then(|asked| asked.token);
     assert_eq!(used, Some(format!("token-2-of-{IDENTITY}")));
     assert!(azure.requests_to("/metadata/").is_empty());
-    // An identity of another tenant than the site's, as the cluster says.
+    // An identity of another tenant than the site's, as configured in the cluster.
     let other = "99999999-2222-4333-8444-555555555555";
     let elsewhere = Settings {
         azure: AzureSettings {
@@ -150,17 +151,17 @@ fn a_workload_identity_opens_the_vault() {
     load(&elsewhere).expect("a certificate");
     assert_eq!(azure.requests_to(&format!("/{other}/oauth2/v2.0/token")).len(), 1);
 
-    let refusal =
+    let rejection =
         json!({ "error": "invalid_client", "error_description": "AADSTS700213: No matching …\r\nTrace ID: x" });
-    azure.fail("/11111111-", 1, 401, refusal);
-    let error = load(&settings).expect_err("refused");
+    azure.fail("/11111111-", 1, 401, rejection);
+    let error = load(&settings).expect_err("rejected");
     let expected =
         "the token endpoint for workload identities answered 401 (invalid_client: AADSTS700213: No matching …)";
     assert_eq!(error.to_string(), expected);
     assert!(error.hint().contains("azure.client_id"), "{}", error.hint());
 }
 
-/// A program `az` that writes down what it was asked, and answers with a token that opens the vault.
+/// A program `az` that records its arguments, and prints a token for the vault.
 fn azure_cli(folder: &std::path::Path, azure: &FakeAzure, script: &str) -> std::process::Command {
     use std::os::unix::fs::PermissionsExt as _;
     let token = format!("{}metadata/identity/oauth2/token", azure.url());
@@ -188,7 +189,7 @@ fn azure_cli(folder: &std::path::Path, azure: &FakeAzure, script: &str) -> std::
 }
 
 #[test]
-fn in_development_whoever_ran_az_login_opens_the_vault() {
+fn in_development_the_azure_cli_login_opens_the_vault() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let folder = tempfile::tempdir().expect("a folder");
@@ -213,7 +214,7 @@ fn in_development_whoever_ran_az_login_opens_the_vault() {
 }
 
 #[test]
-fn a_thumbprint_is_read_from_wherever_the_certificate_is() {
+fn the_thumbprint_is_read_from_the_first_usable_source() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let folder = tempfile::tempdir().expect("a folder");
@@ -236,8 +237,8 @@ fn a_thumbprint_is_read_from_wherever_the_certificate_is() {
         .expect("a digest");
     let printed = String::from_utf8_lossy(&ended.stdout).into_owned();
     assert_eq!(printed.trim(), hex::encode_upper(expected), "{ended:?}");
-    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert!(told.contains("missing.pem cannot be read"), "{told}");
+    let reported = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(reported.contains("missing.pem cannot be read"), "{reported}");
     assert!(
         azure.requests_to("/secrets/").is_empty(),
         "the key is not needed for that"
@@ -245,14 +246,14 @@ fn a_thumbprint_is_read_from_wherever_the_certificate_is() {
 }
 
 #[test]
-fn what_the_vault_refuses_names_the_permission_that_is_missing() {
+fn a_rejection_by_the_vault_names_the_missing_permission() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(true, false));
-    let said = |code: &str, message: &str| json!({ "error": { "code": "Forbidden", "message": message, "innererror": { "code": code } }});
-    let firewall = said("ForbiddenByFirewall", "Client address is not authorized");
-    let disabled = said("KeyDisabled", "Operation sign is not allowed on a disabled key.");
+    let error_body = |code: &str, message: &str| json!({ "error": { "code": "Forbidden", "message": message, "innererror": { "code": code } }});
+    let firewall = error_body("ForbiddenByFirewall", "Client address is not authorized");
+    let disabled = error_body("KeyDisabled", "Operation sign is not allowed on a disabled key.");
     let message = "Caller is not authorized.\r\nCaller: appid=1;oid=2\r\nAction: 'Microsoft.KeyVault/x'\r\nVault: blog";
-    let by_role = said("ForbiddenByRbac", message);
+    let by_role = error_body("ForbiddenByRbac", message);
     let unauthorized = json!({ "error": { "code": "Unauthorized", "message": "AKV10032: Invalid issuer." }});
     let sign = || CredentialSettings::KeyVaultSign(in_vault(&azure));
     let download = || CredentialSettings::KeyVaultCertificate(in_vault(&azure));
@@ -340,12 +341,12 @@ fn what_the_vault_refuses_names_the_permission_that_is_missing() {
     ] {
         azure.clear_failures();
         azure.fail(path, 2, status, body);
-        let (error, told) = failure(&azure, entry, |_| {});
+        let (error, reported) = failure(&azure, entry, |_| {});
         assert!(
             error.contains(&format!("answered {status}")) && error.contains(seen),
             "{error}"
         );
-        assert!(told.contains(hint), "{error}: {told}");
+        assert!(reported.contains(hint), "{error}: {reported}");
     }
     azure.clear_failures();
     let nothing = VaultSettings {
@@ -354,13 +355,13 @@ fn what_the_vault_refuses_names_the_permission_that_is_missing() {
     };
     let (error, hint) = failure(&azure, CredentialSettings::KeyVaultSign(nothing), |_| {});
     assert!(
-        error.contains("answered 404 (CertificateNotFound") && hint.contains("there is no nothing"),
+        error.contains("answered 404 (CertificateNotFound") && hint.contains("the vault has no nothing"),
         "{error}: {hint}"
     );
 }
 
 #[test]
-fn no_token_is_sent_to_who_asks_for_one_of_somebody_else() {
+fn no_token_for_another_resource_is_requested() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     for foreign in [
@@ -385,11 +386,11 @@ fn no_token_is_sent_to_who_asks_for_one_of_somebody_else() {
 }
 
 #[test]
-fn a_key_beyond_the_vault_is_not_taken() {
+fn a_key_outside_the_vault_is_rejected() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let mut settings = Settings::default();
-    on_a_machine(
+    use_credentials(
         &mut settings,
         &azure,
         vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -403,16 +404,16 @@ fn a_key_beyond_the_vault_is_not_taken() {
         200,
         json!({ "cer": "AA==", "kid": "https://evil.example/keys/a/1", "sid": own }),
     );
-    let error = source.load().expect_err("refused").to_string();
+    let error = source.load().expect_err("rejected").to_string();
     assert!(error.contains("its key is not in this vault"), "{error}");
 }
 
 #[test]
-fn a_signature_by_another_key_does_not_leave_this_machine() {
+fn a_signature_by_another_key_is_not_sent() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],

@@ -4,7 +4,7 @@ use blogctl::config::{CredentialSettings, ManagedIdentitySettings, Settings};
 use secrecy::SecretString;
 use url::Url;
 
-use super::{NAME, assert_signs_in, failure, in_vault, on_a_machine, signs_in, trust};
+use super::{NAME, assert_signs_in, failure, in_vault, signs_in, trust, use_credentials};
 use crate::support::{
     azure::{FakeAzure, IDENTITY, IDENTITY_HEADER, registered},
     idp::IdpControl,
@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 #[test]
-fn app_service_gives_the_token_for_the_vault() {
+fn app_service_issues_the_token_for_the_vault() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let app_service = |settings: &mut Settings, header: &str| {
@@ -22,7 +22,7 @@ fn app_service_gives_the_token_for_the_vault() {
         settings.azure.client_id = Some(IDENTITY.to_owned());
     };
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -40,13 +40,13 @@ fn app_service_gives_the_token_for_the_vault() {
 }
 
 #[test]
-fn app_service_gives_the_token_that_is_the_assertion() {
+fn app_service_issues_the_client_assertion() {
     let azure = FakeAzure::start();
     let system = TestSystem::with(|settings| {
         let entry = ManagedIdentitySettings {
             client_id: Some(IDENTITY.to_owned()),
         };
-        on_a_machine(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
+        use_credentials(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
         trust(settings, &azure, IDENTITY);
         settings.azure.identity_endpoint = Some(Url::parse(&azure.server.url("/msi/token")).expect("a URL"));
         settings.azure.identity_header = Some(SecretString::from(IDENTITY_HEADER));
@@ -61,16 +61,16 @@ fn app_service_gives_the_token_that_is_the_assertion() {
 }
 
 #[test]
-fn a_managed_identitys_token_that_entra_refuses_is_replaced_once_by_another() {
+fn a_managed_identity_token_that_entra_rejects_is_replaced_once() {
     let azure = FakeAzure::start();
     let system = TestSystem::with(|settings| {
         let entry = ManagedIdentitySettings {
             client_id: Some(IDENTITY.to_owned()),
         };
-        on_a_machine(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
+        use_credentials(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
         trust(settings, &azure, IDENTITY);
     });
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     control.fail_next(1, 700_024);
     assert_signs_in(&system);
     assert_eq!(
@@ -83,21 +83,17 @@ fn a_managed_identitys_token_that_entra_refuses_is_replaced_once_by_another() {
     control.forget_requests();
     control.fail_next(9, 700_024);
     assert!(!signs_in(&system));
-    assert_eq!(
-        control.requests_to("/oauth2/v2.0/token").len(),
-        2,
-        "once more, and no third time"
-    );
+    assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 2, "retried once");
 }
 
 #[test]
-fn a_managed_identity_signs_in_by_its_token() {
+fn a_managed_identity_signs_in_with_its_token() {
     let azure = FakeAzure::start();
     let system = TestSystem::with(|settings| {
         let entry = ManagedIdentitySettings {
             client_id: Some(IDENTITY.to_owned()),
         };
-        on_a_machine(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
+        use_credentials(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
         trust(settings, &azure, IDENTITY);
     });
     assert_signs_in(&system);

@@ -1,4 +1,5 @@
-//! What passes is asked again, what does not is not; nobody waits for long, and nobody waits for what another has waited for.
+//! Transient failures are retried and others are not; no sign-in waits long, or waits for something that another one waits
+//! for already.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,8 +11,8 @@ use serde_json::json;
 use url::Url;
 
 use super::{
-    NAME, assert_nothing_to_sign_with, assert_signs_in, forbidden, in_vault, on_a_machine, put_new_version, signatures,
-    signs_in,
+    NAME, assert_nothing_to_sign_with, assert_signs_in, forbidden, in_vault, put_new_version, signatures, signs_in,
+    use_credentials,
 };
 use crate::support::{
     azure::{FakeAzure, registered},
@@ -27,13 +28,13 @@ fn busy() -> serde_json::Value {
 
 fn with_the_vault_alone(azure: &FakeAzure) -> TestSystem {
     TestSystem::with(|settings| {
-        on_a_machine(settings, azure, vec![CredentialSettings::KeyVaultSign(in_vault(azure))]);
+        use_credentials(settings, azure, vec![CredentialSettings::KeyVaultSign(in_vault(azure))]);
     })
 }
 
 fn source(azure: &FakeAzure) -> CredentialSource {
     let mut settings = Settings::default();
-    on_a_machine(
+    use_credentials(
         &mut settings,
         azure,
         vec![CredentialSettings::KeyVaultSign(in_vault(azure))],
@@ -41,7 +42,7 @@ fn source(azure: &FakeAzure) -> CredentialSource {
     CredentialSource::from_settings(&settings).expect("sources").remove(0)
 }
 
-/// So many people at once, each in a browser; how many of them came in.
+/// Signs in this many users at the same time; returns how many succeeded.
 fn at_once(people: usize, system: &TestSystem) -> usize {
     std::thread::scope(|scope| {
         let all: Vec<_> = (0..people).map(|_| scope.spawn(|| signs_in(system))).collect();
@@ -52,13 +53,13 @@ fn at_once(people: usize, system: &TestSystem) -> usize {
 }
 
 #[test]
-fn busy_services_are_asked_again_and_a_refused_token_is_replaced_once() {
+fn busy_services_are_retried_and_a_rejected_token_is_replaced_once() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     azure.fail("/metadata/", 2, 429, busy());
     azure.fail("/certificates/", 1, 503, busy());
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -87,12 +88,12 @@ fn busy_services_are_asked_again_and_a_refused_token_is_replaced_once() {
 }
 
 #[test]
-fn a_token_is_renewed_before_its_end() {
+fn a_token_is_renewed_before_it_expires() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     azure.tokens_live(4);
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -106,7 +107,7 @@ fn a_token_is_renewed_before_its_end() {
 }
 
 #[test]
-fn people_who_wait_for_a_vault_that_is_away_do_not_queue_behind_one_another() {
+fn sign_ins_do_not_queue_behind_an_unavailable_vault() {
     const PEOPLE: usize = 20;
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
@@ -124,19 +125,19 @@ fn people_who_wait_for_a_vault_that_is_away_do_not_queue_behind_one_another() {
 }
 
 #[test]
-fn who_all_are_refused_at_once_share_one_look_at_the_vault() {
+fn concurrent_rejections_share_a_check_of_the_vault() {
     const PEOPLE: usize = 20;
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = with_the_vault_alone(&azure);
-    IdpControl::of(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&put_new_version(&azure)]);
+    IdpControl::new(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&put_new_version(&azure)]);
     azure.forget_requests();
     azure.delay_responses(Duration::from_millis(200));
     assert_eq!(at_once(PEOPLE, &system), PEOPLE, "by the new version");
     let looked = azure.requests_to("/certificates/").len();
     assert!((1..PEOPLE / 2).contains(&looked), "{looked}");
 
-    IdpControl::of(&system.idp).remove_certificates(DEV_CLIENT_ID);
+    IdpControl::new(&system.idp).remove_certificates(DEV_CLIENT_ID);
     azure.forget_requests();
     assert_eq!(at_once(PEOPLE, &system), 0);
     let looked = azure.requests_to("/certificates/").len();
@@ -147,7 +148,7 @@ fn who_all_are_refused_at_once_share_one_look_at_the_vault() {
 }
 
 #[test]
-fn a_fallback_that_was_away_is_asked_again_when_nothing_else_does() {
+fn an_unavailable_fallback_is_retried_when_nothing_else_works() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
@@ -162,7 +163,7 @@ fn a_fallback_that_was_away_is_asked_again_when_nothing_else_does() {
             CredentialSettings::File(stranger),
             CredentialSettings::KeyVaultSign(in_vault(&azure)),
         ];
-        on_a_machine(settings, &azure, entries);
+        use_credentials(settings, &azure, entries);
     });
     azure.fail("/keys/", 1000, 403, forbidden());
     assert!(!signs_in(&system));
@@ -174,7 +175,7 @@ fn a_fallback_that_was_away_is_asked_again_when_nothing_else_does() {
 }
 
 #[test]
-fn who_all_need_a_new_token_share_one() {
+fn concurrent_sign_ins_share_a_new_token() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = with_the_vault_alone(&azure);
@@ -185,7 +186,7 @@ fn who_all_need_a_new_token_share_one() {
 }
 
 #[test]
-fn a_pause_that_a_service_asks_for_is_kept_and_one_that_is_too_long_is_the_end() {
+fn retry_after_is_respected_and_an_excessive_one_ends_the_attempt() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = with_the_vault_alone(&azure);
@@ -198,12 +199,12 @@ fn a_pause_that_a_service_asks_for_is_kept_and_one_that_is_too_long_is_the_end()
         azure.put(NAME, registered(false, false));
         azure.fail_with("/keys/", 100, 429, ("Retry-After", wish), busy());
         let error = source(&azure).load().expect_err("busy");
-        assert_eq!(signatures(&azure).len(), 1, "nobody waits so long: {error}");
+        assert_eq!(signatures(&azure).len(), 1, "the pause is too long: {error}");
     }
 }
 
 #[test]
-fn the_metadata_service_is_asked_again_while_it_starts_and_not_when_it_refuses() {
+fn the_metadata_service_is_retried_while_it_starts_but_not_when_it_rejects() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     for status in [404, 408, 410, 429, 500, 503] {
@@ -221,7 +222,7 @@ fn the_metadata_service_is_asked_again_while_it_starts_and_not_when_it_refuses()
         azure.forget_requests();
         azure.clear_failures();
         azure.fail("/metadata/", 100, status, json!({ "error": code }));
-        let error = source(&azure).load().expect_err("refused");
+        let error = source(&azure).load().expect_err("rejected");
         assert_eq!(azure.requests_to("/metadata/").len(), 1, "{status}");
         assert!(
             error.to_string().contains(code) && error.hint().contains(hint),
@@ -244,14 +245,14 @@ fn a_redirect_is_not_followed_with_a_token() {
             ("Location", &elsewhere.server.url("/elsewhere")),
             json!({}),
         );
-        let error = source(&azure).load().expect_err("refused").to_string();
+        let error = source(&azure).load().expect_err("rejected").to_string();
         assert!(error.contains("answered 302"), "{error}");
     }
     assert!(elsewhere.requests_to("/").is_empty());
 }
 
 #[test]
-fn a_vault_is_asked_now_and_then_whether_it_has_something_new_also_one_that_fails() {
+fn a_vault_is_checked_regularly_for_a_new_version_even_if_it_fails() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let folder = tempfile::tempdir().expect("a folder");
@@ -267,7 +268,7 @@ fn a_vault_is_asked_now_and_then_whether_it_has_something_new_also_one_that_fail
             CredentialSettings::KeyVaultSign(in_vault(&azure)),
             CredentialSettings::File(of_file),
         ];
-        on_a_machine(&mut settings, &azure, entries);
+        use_credentials(&mut settings, &azure, entries);
         settings.azure.vault_check = vault_check;
         let provider = Arc::new(Provider::new(&settings.entra).expect("a provider"));
         let redirect_uri = Url::parse("http://localhost:5000/callback").expect("a URL");

@@ -71,7 +71,7 @@ fn without_redis_the_site_says_so_and_comes_back_with_it() {
     let late = Browser::new();
     let page = late.sign_in(&system, BOB, "/");
     assert_eq!((page.status, page.error()), (503, "503"), "{}", page.body);
-    assert!(!page.body.contains("id=\"account\""), "nobody is shown as signed in");
+    assert!(!page.body.contains("id=\"account\""), "no user is shown as signed in");
 
     assert!(redis.restart());
     wait_until("the site looks for Redis again", || {
@@ -90,7 +90,7 @@ fn without_redis_the_site_says_so_and_comes_back_with_it() {
     );
 }
 
-/// So many requests at once that there are several connections to Redis.
+/// Enough parallel requests to open several connections to Redis.
 fn warm_up(browser: &Browser, system: &TestSystem) {
     const REQUESTS: usize = 12;
     let barrier = Barrier::new(REQUESTS);
@@ -106,7 +106,7 @@ fn warm_up(browser: &Browser, system: &TestSystem) {
 }
 
 #[test]
-fn a_restart_of_redis_costs_no_request_however_many_connections_there_were() {
+fn a_restart_of_redis_fails_no_request() {
     let Some(mut redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |_| {});
     let browser = Browser::new();
@@ -123,7 +123,7 @@ fn a_restart_of_redis_costs_no_request_however_many_connections_there_were() {
 }
 
 #[test]
-fn connections_that_have_gone_silent_are_replaced_by_the_next_request() {
+fn silent_connections_are_replaced_by_the_next_request() {
     let Some(redis) = RedisServer::start() else { return };
     let silent = Arc::new(AtomicBool::new(false));
     let front = in_front_of(&redis, &silent);
@@ -137,19 +137,16 @@ fn connections_that_have_gone_silent_are_replaced_by_the_next_request() {
     browser.sign_in(&system, ALICE, "/profile");
     warm_up(&browser, &system);
     silent.store(true, Ordering::SeqCst);
-    assert_eq!(
-        browser.get_once(&system.web.url("/profile")).status,
-        503,
-        "nobody answers"
-    );
+    assert_eq!(browser.get_once(&system.web.url("/profile")).status, 503, "no answer");
     assert_eq!(
         browser.get_once(&system.web.url("/profile")).status,
         200,
-        "on a connection of its own"
+        "on a new connection"
     );
 }
 
-/// A port that leads to `redis`; what is connected when `silent` becomes true hears nothing any more, and is not told.
+/// A port that forwards to `redis`. When `silent` becomes true, existing connections receive nothing any more, without
+/// being closed.
 fn in_front_of(redis: &RedisServer, silent: &Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let (port, to, silent) = (
@@ -193,13 +190,13 @@ fn the_site_starts_while_redis_is_down() {
     let system = sharing(&redis, |_| {});
     assert_eq!(Browser::new().get_once(&system.web.url("/")).status, 200);
     assert!(redis.restart());
-    wait_until("somebody can sign in", || {
+    wait_until("a user can sign in", || {
         Browser::new().sign_in(&system, ALICE, "/profile").status == 200
     });
 }
 
 #[test]
-fn signing_out_everywhere_ends_every_sign_in_even_if_redis_fails_half_way() {
+fn signing_out_everywhere_works_even_if_redis_fails_half_way() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |_| {});
     let other = replica(&system);
@@ -218,7 +215,7 @@ fn signing_out_everywhere_ends_every_sign_in_even_if_redis_fails_half_way() {
 }
 
 #[test]
-fn of_sessions_that_were_ended_before_redis_failed_no_tokens_are_left() {
+fn sessions_ended_before_redis_failed_leave_no_tokens() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |_| {});
     let keys = |kind: &str| -> Vec<String> {
@@ -242,7 +239,7 @@ fn of_sessions_that_were_ended_before_redis_failed_no_tokens_are_left() {
     assert_eq!(keys("tokens").len(), 1, "those of the session that could not be read");
 }
 
-/// Puts something in the place of these keys that Redis refuses to read as what was there.
+/// Replaces these keys by values of another type, so that Redis rejects reading them.
 fn break_keys(redis: &RedisServer, is_one: impl Fn(&str) -> bool) {
     let mut connection = redis.connection();
     let keys: Vec<String> = connection.keys("*").expect("keys");

@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 #[test]
-fn redis_learns_neither_tokens_nor_names_nor_session_ids_and_keeps_nothing_for_ever() {
+fn redis_stores_no_readable_secret_and_every_key_expires() {
     let Some(redis) = RedisServer::start() else { return };
     let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let url = api.url();
@@ -75,7 +75,7 @@ fn redis_learns_neither_tokens_nor_names_nor_session_ids_and_keeps_nothing_for_e
 }
 
 #[test]
-fn a_sign_in_that_ends_by_itself_leaves_no_session_id_behind() {
+fn an_expired_sign_in_leaves_no_session_id() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |settings| settings.idp.access_token_seconds = 100);
     let sessions = || -> Vec<String> {
@@ -94,7 +94,7 @@ fn a_sign_in_that_ends_by_itself_leaves_no_session_id_behind() {
         "/fault",
         Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })),
     );
-    wait_until("the refresh is refused", || {
+    wait_until("the refresh is rejected", || {
         browser.get_once(&system.web.url("/posts")).status == 303
     });
     let after = sessions();
@@ -103,7 +103,7 @@ fn a_sign_in_that_ends_by_itself_leaves_no_session_id_behind() {
 }
 
 #[test]
-fn a_record_that_somebody_moved_or_made_in_redis_is_worth_nothing() {
+fn a_moved_or_forged_record_in_redis_is_rejected() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |_| {});
     let [alice, mallory] = [(); 2].map(|()| Browser::new());
@@ -125,7 +125,7 @@ fn a_record_that_somebody_moved_or_made_in_redis_is_worth_nothing() {
     let stolen: Vec<u8> = connection.get(&of_alice).expect("a record");
     for (attack, record_of) in [
         ("another session's record", stolen),
-        ("a record of one's own making", b"{}".to_vec()),
+        ("a forged record", b"{}".to_vec()),
     ] {
         let _: () = connection.set(&of_mallory, record_of).expect("written");
         let page = mallory.get_once(&system.web.url("/profile"));
@@ -135,7 +135,7 @@ fn a_record_that_somebody_moved_or_made_in_redis_is_worth_nothing() {
     assert!(is_signed_in(&alice, &system.web));
 }
 
-/// Every record as Redis itself writes it, to put it back later.
+/// Every record in Redis's own format, for a later restore.
 fn snapshot(redis: &RedisServer) -> Vec<(String, Vec<u8>)> {
     let mut connection = redis.connection();
     let keys: Vec<String> = connection.keys("*").expect("keys");
@@ -160,7 +160,7 @@ fn put_back(redis: &RedisServer, records: &[(String, Vec<u8>)]) {
 }
 
 #[test]
-fn an_old_record_that_is_put_back_revives_no_session() {
+fn a_replayed_record_revives_no_session() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |_| {});
     let other = replica(&system);
@@ -178,7 +178,7 @@ fn an_old_record_that_is_put_back_revives_no_session() {
             form.without("everywhere")
         };
         assert_eq!(alice.submit_once(&form).status, 303);
-        let is_refused = |what: &str| {
+        let is_rejected = |what: &str| {
             put_back(&redis, &before);
             let page = copied.get_once(&system.web.url("/profile"));
             record("session", what, page.status == 303);
@@ -189,13 +189,14 @@ fn an_old_record_that_is_put_back_revives_no_session() {
             !is_signed_in(&copied, &other),
             "on a replica that was not asked to sign out"
         );
-        is_refused("an old record, put back");
-        // Who may write may also delete what was noted; those who have seen the sign-out know all the same.
+        is_rejected("an old record, put back");
+        // An attacker with write access may also delete the revocations; replicas that have seen the sign-out still know
+        // it.
         redis::cmd("FLUSHALL").exec(&mut redis.connection()).expect("done");
-        is_refused("all old records, and none of the newer ones");
+        is_rejected("all old records, and none of the newer ones");
         put_back(&redis, &before);
         assert!(!is_signed_in(&copied, &other), "this one has seen it, too");
-        assert!(is_signed_in(&bob, &system.web), "nobody else is concerned");
+        assert!(is_signed_in(&bob, &system.web), "other users are not affected");
         let again = Browser::new();
         again.sign_in(&system, ALICE, "/");
         assert!(
@@ -206,7 +207,7 @@ fn an_old_record_that_is_put_back_revives_no_session() {
 }
 
 #[test]
-fn redis_is_reached_over_tls_and_by_nobody_in_its_place() {
+fn redis_over_tls_is_authenticated() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let [ca_path, cert_path, key_path] = ["ca.pem", "cert.pem", "key.pem"].map(|name| folder.path().join(name));
     let authority = {
@@ -235,7 +236,7 @@ fn redis_is_reached_over_tls_and_by_nobody_in_its_place() {
 }
 
 #[test]
-fn a_wrong_password_is_no_way_in_and_is_not_shown() {
+fn a_wrong_redis_password_fails_and_is_not_shown() {
     let Some(redis) = RedisServer::start() else { return };
     let url = redis.url().replace("hunter2-of-redis", "hunter3");
     let system = TestSystem::with(|settings| settings.redis = redis_at(&url));

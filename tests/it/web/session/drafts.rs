@@ -17,7 +17,7 @@ use crate::support::{
     web::{ALICE, BOB, Browser, FakeApi, control, grants},
 };
 
-/// Has Entra refuse the next refresh, and a page set it off. Wants tokens that are short.
+/// Makes Entra ID reject the next refresh, and triggers it with a page. Needs short-lived access tokens.
 fn refuse_a_refresh(browser: &Browser, system: &TestSystem) {
     let before = grants(system, "refresh_token");
     control(
@@ -31,7 +31,7 @@ fn refuse_a_refresh(browser: &Browser, system: &TestSystem) {
         200,
         "the token at hand is still good"
     );
-    wait_until("it is refused", || grants(system, "refresh_token") > before);
+    wait_until("the refresh is rejected", || grants(system, "refresh_token") > before);
     let is_over = || {
         let page = browser.clone_cookies().get_once(&system.web.url("/profile"));
         page.status == 303
@@ -40,7 +40,7 @@ fn refuse_a_refresh(browser: &Browser, system: &TestSystem) {
 }
 
 #[test]
-fn a_refused_refresh_while_sending_a_post_loses_no_text() {
+fn a_rejected_refresh_during_a_submission_loses_no_text() {
     let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
@@ -69,23 +69,23 @@ fn a_refused_refresh_while_sending_a_post_loses_no_text() {
         post.body
     );
     let empty = browser.get(&system.web.url("/posts/new")).form("Publish");
-    assert_eq!(empty.value("content"), "", "what is published is no draft any more");
+    assert_eq!(empty.value("content"), "", "a published post leaves no draft");
 }
 
 #[test]
-fn text_sent_after_the_session_ended_is_kept_over_the_next_sign_in() {
+fn text_sent_after_the_session_ended_is_kept_for_the_next_sign_in() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let page = browser.sign_in(&system, ALICE, "/posts/new");
     let form = page.form("Publish").with("title", "Late").with("content", "Too late");
     browser.submit(&page.form("Sign out"));
-    let refused = browser.submit(&form);
-    assert_eq!(refused.status, 401);
-    assert_eq!(refused.form("Publish").value("content"), "Too late");
-    // Somebody else comes first.
+    let rejected = browser.submit(&form);
+    assert_eq!(rejected.status, 401);
+    assert_eq!(rejected.form("Publish").value("content"), "Too late");
+    // Another user signs in first.
     let picker = browser.get(&system.web.url("/login?next=%2Fposts%2Fnew"));
     let bob = browser.pick(&picker, BOB);
-    assert_eq!(bob.form("Publish").value("content"), "", "it is for nobody else's eyes");
+    assert_eq!(bob.form("Publish").value("content"), "", "no other user sees it");
     browser.submit(&bob.form("Sign out"));
     let picker = browser.get(&system.web.url("/login?next=%2Fposts%2Fnew"));
     let back = browser.pick(&picker, ALICE);
@@ -93,7 +93,7 @@ fn text_sent_after_the_session_ended_is_kept_over_the_next_sign_in() {
 }
 
 #[test]
-fn a_long_text_is_kept_too_and_who_makes_up_a_form_has_nothing_kept() {
+fn a_long_text_is_kept_and_a_forged_form_is_not() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let page = browser.sign_in(&system, ALICE, "/posts/new");
@@ -109,11 +109,11 @@ fn a_long_text_is_kept_too_and_who_makes_up_a_form_has_nothing_kept() {
     ] {
         let mut forged = form.clone().with("content", content);
         forged.action.set_query(query);
-        let refused = browser.submit(&forged);
-        assert_eq!((refused.status, refused.error()), (403, "403"));
+        let rejected = browser.submit(&forged);
+        assert_eq!((rejected.status, rejected.error()), (403, "403"));
         let is_short = content.len() < 100;
         assert_eq!(
-            refused.text().contains("word"),
+            rejected.text().contains("word"),
             is_short,
             "a short text is shown all the same, a long one not read"
         );
@@ -129,14 +129,14 @@ fn a_long_text_is_kept_too_and_who_makes_up_a_form_has_nothing_kept() {
         content
     };
     assert_eq!(kept(&browser), "");
-    let refused = browser.submit(&form);
-    assert_eq!(refused.status, 401);
-    assert!(refused.text().contains("Your text is kept until you sign in again."));
+    let rejected = browser.submit(&form);
+    assert_eq!(rejected.status, 401);
+    assert!(rejected.text().contains("Your text is kept until you sign in again."));
     assert!(kept(&browser) == long);
 }
 
 #[test]
-fn one_users_old_forms_push_out_nobody_elses_drafts_and_end_with_signing_out_everywhere() {
+fn old_forms_evict_no_other_users_drafts_and_end_with_signing_out_everywhere() {
     let system = TestSystem::start();
     let [alice, bob] = [(); 2].map(|()| Browser::new());
     let of_bob = bob.sign_in(&system, BOB, "/posts/new");
@@ -171,13 +171,13 @@ fn one_users_old_forms_push_out_nobody_elses_drafts_and_end_with_signing_out_eve
         .with("everywhere", "1");
     assert_eq!(alice.submit_once(&everywhere).status, 303);
     for form in [page.form("Publish"), again.form("Publish"), edit] {
-        let refused = stranger.submit(&form.with("title", "t").with("content", "planted"));
-        assert_eq!((refused.status, refused.error()), (403, "403"), "its seal has ended");
+        let rejected = stranger.submit(&form.with("title", "t").with("content", "planted"));
+        assert_eq!((rejected.status, rejected.error()), (403, "403"), "its seal has ended");
     }
     let alice = Browser::new();
     let new = alice.sign_in(&system, ALICE, "/posts/new");
     assert_ne!(new.form("Publish").value("content"), "planted");
-    // The promise holds for forms that were opened since.
+    // The promise holds for forms opened later.
     alice.submit(&new.form("Sign out"));
     assert_eq!(
         alice
@@ -190,7 +190,7 @@ fn one_users_old_forms_push_out_nobody_elses_drafts_and_end_with_signing_out_eve
 }
 
 #[test]
-fn an_answer_that_comes_late_neither_ends_the_next_sign_in_nor_loses_its_text() {
+fn a_late_response_neither_ends_the_next_sign_in_nor_loses_text() {
     let (opened, gate) = (Arc::new(AtomicBool::new(false)), Arc::new(Barrier::new(2)));
     let (seen_post, wait) = (Arc::clone(&opened), Arc::clone(&gate));
     let api = FakeApi::start(move |seen| {
@@ -219,7 +219,7 @@ fn an_answer_that_comes_late_neither_ends_the_next_sign_in_nor_loses_its_text() 
     assert!(late.text().contains("Your text is kept"));
     assert!(
         late.set_cookies.is_empty(),
-        "no cookie in place of the new session's: {:?}",
+        "the new session's cookie stays: {:?}",
         late.set_cookies
     );
     let page = browser.get(&system.web.url("/posts/new"));
@@ -234,7 +234,7 @@ fn an_answer_that_comes_late_neither_ends_the_next_sign_in_nor_loses_its_text() 
 }
 
 #[test]
-fn forms_whose_session_has_ended_lead_on() {
+fn forms_of_an_ended_session_redirect() {
     let system = TestSystem::start();
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
@@ -253,7 +253,7 @@ fn forms_whose_session_has_ended_lead_on() {
         (deleted.status, deleted.location().as_str()),
         (303, system.web.url(&next).as_str())
     );
-    assert_eq!(browser.post(&sign_out, &[]).status, 403, "not of who knows where from");
+    assert_eq!(browser.post(&sign_out, &[]).status, 403, "not from an unknown origin");
 }
 
 #[test]

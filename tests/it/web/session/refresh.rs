@@ -39,7 +39,7 @@ fn a_token_with_time_left_is_not_refreshed() {
 }
 
 #[test]
-fn while_entra_is_down_a_token_serves_as_long_as_it_lasts() {
+fn while_entra_is_down_a_token_serves_until_it_expires() {
     let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
@@ -56,9 +56,9 @@ fn parallel_requests_refresh_once() {
     let system = TestSystem::with(move |settings| settings.client.api_base_url = url);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/posts");
-    let refused = api.requests().last().expect("a request").token.clone();
+    let rejected = api.requests().last().expect("a request").token.clone();
     api.respond(move |seen| {
-        if seen.token == refused {
+        if seen.token == rejected {
             HttpResponse::Unauthorized().finish()
         } else {
             HttpResponse::Ok().json(json!([]))
@@ -78,7 +78,7 @@ fn parallel_requests_refresh_once() {
 }
 
 #[test]
-fn a_refused_refresh_leads_through_the_sign_in_and_back() {
+fn a_rejected_refresh_leads_through_the_sign_in_and_back() {
     let system = TestSystem::with(|settings| settings.idp.access_token_seconds = 100);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
@@ -99,7 +99,7 @@ fn a_refused_refresh_leads_through_the_sign_in_and_back() {
 }
 
 #[test]
-fn a_refresh_that_fails_or_is_refused_is_asked_for_once_however_many_wait() {
+fn a_failed_or_rejected_refresh_is_requested_once_for_all_waiting_requests() {
     const TABS: usize = 50;
     const TRANSIENT: u32 = 90_033;
     for (code, status) in [(TRANSIENT, 200), (700_082, 303)] {
@@ -119,7 +119,7 @@ fn a_refresh_that_fails_or_is_refused_is_asked_for_once_however_many_wait() {
                 scope.spawn(move || {
                     barrier.wait();
                     let page = tab.get_once(&url);
-                    // While one asks, the others go on with the token that is still good.
+                    // While one request refreshes, the others use the token that is still valid.
                     assert!(page.status == status || page.status == 200, "{code}: {}", page.status);
                 });
             }

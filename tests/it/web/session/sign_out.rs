@@ -25,7 +25,7 @@ fn sign_out_ends_the_session_here_and_at_entra() {
     assert_eq!(parameter("post_logout_redirect_uri"), Some(system.web.url("/")));
     assert!(parameter("logout_hint").is_some());
 
-    assert!(browser.cookie(COOKIE).is_none(), "the cookie is taken away");
+    assert!(browser.cookie(COOKIE).is_none(), "the cookie is deleted");
     assert_eq!(
         stolen.get_once(&system.web.url("/profile")).status,
         303,
@@ -36,7 +36,11 @@ fn sign_out_ends_the_session_here_and_at_entra() {
     assert_eq!(home.url.as_str(), system.web.url("/"));
     assert!(home.body.contains(">Sign in</a>"));
     let again = browser.get(&system.web.url("/profile"));
-    assert_eq!(again.url.port(), Some(system.idp.port), "Entra asks again who it is");
+    assert_eq!(
+        again.url.port(),
+        Some(system.idp.port),
+        "Entra ID shows its sign-in page"
+    );
 }
 
 #[test]
@@ -63,12 +67,12 @@ fn sign_out_works_here_when_entra_is_down() {
         folder,
     } = system;
     idp.stop();
-    // A connection from before may be served a moment longer than new ones.
+    // An existing connection may be served a moment longer than new ones.
     let health = web.url("/health");
     wait_until("the last connection has ended", || {
         browser.get_once(&health).body.contains("\"entra\":\"unavailable\"")
     });
-    // Entra's addresses are remembered; a browser that is sent there would show an error of its own.
+    // Entra ID's endpoints are cached; a browser redirected there would show its own error.
     let out = browser.submit_once(&page.form("Sign out"));
     assert_eq!(out.status, 200, "{}", out.body);
     assert!(out.body.contains("data-signed-out=\"here\"") && out.text().contains("you may still be signed in there"));
@@ -78,7 +82,7 @@ fn sign_out_works_here_when_entra_is_down() {
 }
 
 #[test]
-fn a_sign_out_at_the_provider_ends_the_session_here_without_a_cookie() {
+fn a_sign_out_at_the_provider_ends_the_session_without_a_cookie() {
     let system = TestSystem::with(|settings| {
         let url = format!("http://localhost:{}/front-channel-logout", settings.client.port);
         for app in settings.idp.apps.iter_mut().filter(|app| !app.redirect_uris.is_empty()) {
@@ -87,7 +91,7 @@ fn a_sign_out_at_the_provider_ends_the_session_here_without_a_cookie() {
     });
     let (alice, bob) = (Browser::new(), Browser::new());
     alice.sign_in(&system, ALICE, "/");
-    // Another session here of the same one at the provider, as of a second profile of the browser that shares it.
+    // A second session on this site for the same session at the provider, as in a second browser profile that shares it.
     let second = alice.clone_cookies();
     second.forget_cookie(COOKIE);
     assert_eq!(
@@ -147,7 +151,7 @@ fn a_sign_out_at_the_provider_ends_the_session_here_without_a_cookie() {
 }
 
 #[test]
-fn a_front_channel_sign_out_that_names_no_session_is_refused() {
+fn a_front_channel_sign_out_without_a_session_is_rejected() {
     let system = TestSystem::start();
     for query in ["", "?sid=a", "?iss=b", "?sid=a&sid=b&iss=c"] {
         let page = Browser::new().get_once(&system.web.url(&format!("/front-channel-logout{query}")));
@@ -156,7 +160,7 @@ fn a_front_channel_sign_out_that_names_no_session_is_refused() {
 }
 
 #[test]
-fn signing_out_everywhere_ends_all_sessions_of_the_user_and_nobody_elses() {
+fn signing_out_everywhere_ends_only_the_users_own_sessions() {
     let system = TestSystem::start();
     let [here, there, bobs] = [(); 3].map(|()| Browser::new());
     here.sign_in(&system, ALICE, "/");

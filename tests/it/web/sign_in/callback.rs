@@ -15,12 +15,12 @@ fn a_callback_works_once() {
     let again = browser.get(&url);
     assert_eq!((again.status, again.error()), (400, "sign-in"));
     assert!(again.text().contains("no longer valid"));
-    // The sign-in that worked is not harmed.
+    // The successful sign-in is not affected.
     assert_eq!(browser.get(&system.web.url("/profile")).status, 200);
 }
 
 #[test]
-fn a_callback_started_in_another_browser_signs_nobody_in() {
+fn a_callback_of_another_browser_signs_nobody_in() {
     let system = TestSystem::start();
     let (attacker, victim) = (Browser::new(), Browser::new());
     let url = callback_url(&attacker, &system);
@@ -32,7 +32,7 @@ fn a_callback_started_in_another_browser_signs_nobody_in() {
 }
 
 #[test]
-fn a_callback_without_what_belongs_in_it_is_refused() {
+fn an_incomplete_callback_is_rejected() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let url = callback_url(&browser, &system);
@@ -57,12 +57,12 @@ fn a_callback_without_what_belongs_in_it_is_refused() {
             "what a stranger writes is not shown: {query}"
         );
     }
-    // The last one used the state up.
+    // The last request used up the state.
     assert_eq!(browser.get(&url).status, 400);
 }
 
 #[test]
-fn a_code_of_ones_own_making_is_refused() {
+fn an_invented_code_is_rejected() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let url = callback_url(&browser, &system);
@@ -83,14 +83,14 @@ fn a_code_of_ones_own_making_is_refused() {
 }
 
 #[test]
-fn who_makes_codes_up_is_shut_out_and_others_are_not() {
+fn an_address_that_invents_codes_is_limited_and_others_are_not() {
     let system = TestSystem::with(|settings| {
         settings.server.trusted_proxies = vec![
             "127.0.0.0/8".parse().expect("a network"),
             "::1/128".parse().expect("one"),
         ];
     });
-    // A sign-in that is really under way, with a code of one's own making.
+    // A real pending sign-in, with an invented code.
     let guess = |address: &str| {
         let browser = Browser::new();
         let to = browser.get_once(&system.web.url("/login")).location();
@@ -126,7 +126,7 @@ fn who_makes_codes_up_is_shut_out_and_others_are_not() {
 }
 
 #[test]
-fn however_many_made_up_codes_come_at_once_only_the_allowed_number_reach_the_provider() {
+fn concurrent_invented_codes_reach_the_provider_only_up_to_the_limit() {
     const ATTEMPTS: usize = 300;
     let system = TestSystem::start();
     let callbacks: Vec<_> = (0..ATTEMPTS)
@@ -171,7 +171,7 @@ fn however_many_made_up_codes_come_at_once_only_the_allowed_number_reach_the_pro
 }
 
 #[test]
-fn whoever_only_looks_at_the_callback_does_not_use_up_the_code() {
+fn a_head_or_prefetch_request_does_not_redeem_the_code() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let callback: url::Url = callback_url(&browser, &system).parse().expect("a URL");
@@ -191,7 +191,7 @@ fn whoever_only_looks_at_the_callback_does_not_use_up_the_code() {
 }
 
 #[test]
-fn an_answer_of_another_issuer_is_refused_and_one_that_names_the_right_one_taken() {
+fn a_callback_of_another_issuer_is_rejected() {
     let system = TestSystem::start();
     let tenant = &system.settings.entra.tenant_id;
     let own = system.idp.url(&format!("/{tenant}/v2.0"));

@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[test]
-fn who_declines_gets_a_gentle_page_and_may_try_again() {
+fn a_user_who_declines_gets_choices_and_no_error() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let picker = browser.get(&system.web.url("/login?next=/profile"));
@@ -26,7 +26,7 @@ fn who_declines_gets_a_gentle_page_and_may_try_again() {
 }
 
 #[test]
-fn who_is_signed_in_and_declines_another_account_is_told_so_and_stays() {
+fn a_signed_in_user_who_declines_another_account_stays_signed_in() {
     let system = TestSystem::start();
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
@@ -56,7 +56,7 @@ fn a_certificate_that_is_not_registered_is_explained() {
 }
 
 #[test]
-fn any_refusal_of_the_token_endpoint_is_named() {
+fn any_rejection_by_the_token_endpoint_is_named() {
     let system = TestSystem::start();
     for (code, status) in [(700_016, 502), (7_000_218, 502), (50_011, 502)] {
         control(
@@ -72,7 +72,7 @@ fn any_refusal_of_the_token_endpoint_is_named() {
 }
 
 #[test]
-fn the_site_starts_without_entra_and_explains_that_sign_in_is_out_of_reach() {
+fn the_site_starts_without_entra_and_explains_that_sign_in_is_unavailable() {
     let TestSystem {
         idp,
         api,
@@ -91,9 +91,9 @@ fn the_site_starts_without_entra_and_explains_that_sign_in_is_out_of_reach() {
 }
 
 #[test]
-fn missing_consent_leads_to_a_page_that_says_who_must_do_what() {
+fn missing_consent_is_explained_with_who_can_give_it() {
     let system = TestSystem::start();
-    for (code, said) in [
+    for (code, expected_text) in [
         (65_001, "Sign in again and accept what the site asks for"),
         (90_094, "An administrator must grant consent once for all users"),
         (90_095, "waits for an administrator"),
@@ -107,8 +107,11 @@ fn missing_consent_leads_to_a_page_that_says_who_must_do_what() {
         let page = Browser::new().sign_in(&system, ALICE, "/posts");
         assert_eq!((page.status, page.error()), (403, "sign-in"), "{code}");
         let text = page.text();
-        assert!(text.contains(&format!("AADSTS{code}")) && text.contains(said), "{text}");
-        // Only who may consent for himself is asked again.
+        assert!(
+            text.contains(&format!("AADSTS{code}")) && text.contains(expected_text),
+            "{text}"
+        );
+        // The prompt is repeated only for a user who may consent themselves.
         let again = if code == 65_001 {
             "/login?next=%2Fposts&prompt=consent"
         } else {
@@ -138,7 +141,7 @@ fn missing_consent_leads_to_a_page_that_says_who_must_do_what() {
 }
 
 #[test]
-fn an_administrator_who_declines_is_told_who_must_accept() {
+fn declined_admin_consent_names_who_must_accept() {
     let system = TestSystem::start();
     for query in [
         "error=access_denied&error_description=AADSTS65004%3A+declined&state=admin-consent",
@@ -155,7 +158,7 @@ fn an_administrator_who_declines_is_told_who_must_accept() {
 }
 
 #[test]
-fn an_administrator_who_comes_back_from_consenting_is_signed_in_by_nothing() {
+fn returning_from_admin_consent_signs_nobody_in() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let page = browser.get_once(&system.web.url("/callback?admin_consent=True&tenant=x&state=y"));
@@ -167,12 +170,12 @@ fn an_administrator_who_comes_back_from_consenting_is_signed_in_by_nothing() {
 }
 
 #[test]
-fn who_signs_in_again_and_again_and_is_never_known_gets_a_page_and_no_circle() {
+fn sign_ins_that_keep_getting_lost_end_with_a_page_and_no_loop() {
     let system = TestSystem::start();
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/posts");
     for _ in 0..2 {
-        // Each request meets a replica that has never heard of this session.
+        // Each request reaches a replica that does not know this session.
         browser.forget_cookie("blogctl");
         assert_eq!(
             browser.get(&system.web.url("/profile")).status,
@@ -216,7 +219,7 @@ fn who_signs_in_again_and_again_and_is_never_known_gets_a_page_and_no_circle() {
 }
 
 #[test]
-fn a_sign_in_that_met_an_outage_begins_anew_and_is_not_sent_again() {
+fn a_sign_in_that_met_an_outage_starts_again_from_the_beginning() {
     let system = TestSystem::start();
     control(
         &system,

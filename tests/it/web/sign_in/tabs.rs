@@ -22,7 +22,7 @@ fn two_tabs_can_sign_in_one_after_the_other() {
 fn tabs_that_begin_at_the_same_moment_all_sign_in() {
     let system = TestSystem::start();
     let browser = Browser::new();
-    // As a browser that opens its tabs again: none of the requests knows of the others' cookies.
+    // As a browser that restores its tabs: no request knows the cookies of the others.
     let begun: Vec<_> = ["/profile", "/posts", "/posts/new"]
         .map(|next| {
             let tab = Browser::new();
@@ -48,7 +48,7 @@ fn tabs_that_begin_at_the_same_moment_all_sign_in() {
 }
 
 #[test]
-fn strangers_who_begin_sign_ins_push_nobodys_out() {
+fn many_pending_sign_ins_evict_no_other_visitors() {
     let system = TestSystem::with(|settings| settings.client.max_sessions = 2);
     let browser = Browser::new();
     let picker = browser.get(&system.web.url("/login?next=/profile"));
@@ -59,7 +59,7 @@ fn strangers_who_begin_sign_ins_push_nobodys_out() {
 }
 
 #[test]
-fn the_ninth_tab_pushes_the_oldest_out() {
+fn the_ninth_pending_sign_in_evicts_the_oldest() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let begun: Vec<_> = (0..9)
@@ -82,7 +82,7 @@ fn the_ninth_tab_pushes_the_oldest_out() {
 }
 
 #[test]
-fn a_sign_in_under_way_survives_a_restart_with_a_new_cookie_key() {
+fn a_pending_sign_in_survives_a_restart_with_a_new_cookie_key() {
     let TestSystem {
         idp,
         api,

@@ -1,4 +1,5 @@
-//! Creation under a key: how long it is remembered, and that the key and the post are written together or not at all.
+//! Creation with an idempotency key: how long the key is remembered, and that key and post are written together or not at
+//! all.
 
 use blogctl::{
     blog::{BlogError, IdempotencyKey, IdempotentResponse, Post, Rights, User},
@@ -43,7 +44,7 @@ impl TestBlog {
         count.number
     }
 
-    /// As if everything kept had been kept so many hours earlier.
+    /// Makes all stored keys older by this many hours.
     fn age(&self, hours: i64) {
         let micros = hours * 3_600_000_000;
         self.execute(&format!(
@@ -53,7 +54,7 @@ impl TestBlog {
 }
 
 #[test]
-fn a_key_is_known_for_a_day_and_free_after_it() {
+fn a_key_is_remembered_for_a_day() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let first = test.once(&author, "k", "One").await.expect("written");
@@ -76,7 +77,7 @@ fn a_key_is_known_for_a_day_and_free_after_it() {
 }
 
 #[test]
-fn old_keys_are_taken_away_in_passing_some_at_a_time() {
+fn expired_keys_are_deleted_in_small_batches() {
     each_blog(async |test| {
         let author = test.user(1).await;
         for number in 0..20 {
@@ -98,10 +99,10 @@ fn old_keys_are_taken_away_in_passing_some_at_a_time() {
 }
 
 #[test]
-fn without_the_key_there_is_no_post_and_without_the_post_no_key() {
+fn key_and_post_are_written_together_or_not_at_all() {
     each_blog(async |test| {
         let author = test.user(1).await;
-        // What is done after the post was inserted fails.
+        // The step after the insertion of the post fails.
         let key = || IdempotencyKey::parse("k").expect("a key");
         let fails = |_: &Post| serde_json::from_str("no JSON");
         let outcome = test
@@ -118,7 +119,7 @@ fn without_the_key_there_is_no_post_and_without_the_post_no_key() {
             matches!(outcome, Err(BlogError::Database(DbError::Panicked))),
             "{outcome:?}"
         );
-        // Nobody has this row id, so the post cannot be inserted.
+        // No user has this row id, so the post cannot be inserted.
         let nobody = User {
             id: 999,
             ..author.clone()
@@ -134,7 +135,7 @@ fn without_the_key_there_is_no_post_and_without_the_post_no_key() {
 }
 
 #[test]
-fn keys_go_with_their_user() {
+fn keys_are_deleted_with_their_user() {
     each_blog(async |test| {
         let author = test.user(1).await;
         test.once(&author, "k", "One").await.expect("written");
@@ -146,7 +147,7 @@ fn keys_go_with_their_user() {
 }
 
 #[test]
-fn many_at_once_under_few_keys_make_one_post_each() {
+fn many_concurrent_requests_with_few_keys_create_one_post_per_key() {
     each_blog(async |test| {
         let author = test.user(1).await;
         let keys: Vec<String> = (0..40).map(|number| format!("k{}", number % 4)).collect();

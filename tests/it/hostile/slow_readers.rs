@@ -1,4 +1,4 @@
-//! Clients that ask for much and take nothing.
+//! Clients that request much and read nothing.
 
 use super::{Api, MAX_PEAK_KIB, eventually, status_in};
 use crate::support::attacks;
@@ -6,7 +6,7 @@ use crate::support::attacks;
 const LARGE: &str = "/v1/docs/swagger-ui-bundle.js";
 
 #[test]
-fn clients_that_read_nothing_are_bounded_in_bytes_and_others_are_served() {
+fn clients_that_read_nothing_are_limited_in_bytes_and_others_are_served() {
     let api = Api::start(&[]);
     let mut silent: Vec<_> = (0..400)
         .map(|_| {
@@ -36,7 +36,7 @@ fn clients_that_read_nothing_are_bounded_in_bytes_and_others_are_served() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_for_too_long_is_disconnected() {
+fn a_client_that_reads_nothing_for_too_long_is_disconnected() {
     let api = Api::start(&[("SERVER__SEND_SECONDS", "1")]);
     let sockets = || api.running.sockets();
     let before = sockets();
@@ -52,7 +52,7 @@ fn a_client_that_takes_nothing_for_too_long_is_disconnected() {
         })
         .collect();
     eventually("they are connected", || sockets() >= before + 10);
-    // Room for a request of its own, for the signing keys.
+    // Leaves room for the server's own request for signing keys.
     eventually("they are disconnected", || sockets() <= before + 2);
     attacks::record("API: connections", "a client that takes nothing for ever", true);
     drop(silent);

@@ -1,4 +1,4 @@
-//! Searches have a lane of their own: what it takes, what it turns away, and what ends one.
+//! Searches have separate limits: how many run and wait, which are rejected, and what ends one.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ use futures_util::FutureExt;
 
 use crate::support::database::{SqliteFile, TestBlog, block_on, draft, each_blog, key};
 
-/// Only ever reached when something hangs.
+/// Only a hanging test reaches this.
 const GUARD: Duration = Duration::from_mins(1);
 
 struct Lane {
@@ -30,7 +30,7 @@ struct Lane {
 }
 
 impl Lane {
-    /// One search at a time, and so many that wait.
+    /// One search at a time, and this many in the queue.
     fn with_queue(queue: u32, deadline: Duration) -> Self {
         let file = SqliteFile::new();
         let mut settings = file.settings.clone();
@@ -84,7 +84,7 @@ impl Lane {
 }
 
 #[test]
-fn a_full_lane_turns_searches_away_while_lists_of_an_author_are_answered() {
+fn a_full_search_queue_rejects_searches_but_not_lists() {
     let lane = Lane::with_queue(2, GUARD);
     block_on(async {
         let (started, has_started) = mpsc::channel();
@@ -108,10 +108,10 @@ fn a_full_lane_turns_searches_away_while_lists_of_an_author_are_answered() {
                 .all(|search| search.as_mut().now_or_never().is_none())
         );
         for _ in 0..3 {
-            let refused = lane.search().now_or_never().expect("at once");
+            let rejected = lane.search().now_or_never().expect("at once");
             assert!(
-                matches!(refused, Err(BlogError::Database(DbError::SearchBusy))),
-                "{refused:?}"
+                matches!(rejected, Err(BlogError::Database(DbError::SearchBusy))),
+                "{rejected:?}"
             );
         }
 
@@ -132,7 +132,7 @@ fn a_full_lane_turns_searches_away_while_lists_of_an_author_are_answered() {
 }
 
 #[test]
-fn a_flood_of_abandoned_searches_takes_no_turn_from_those_that_wait() {
+fn abandoned_searches_do_not_delay_waiting_ones() {
     let lane = Lane::with_queue(16, GUARD);
     block_on(async {
         let (started, has_started) = mpsc::channel();
@@ -146,10 +146,10 @@ fn a_flood_of_abandoned_searches_takes_no_turn_from_those_that_wait() {
                 flag.store(true, Ordering::SeqCst);
                 Ok::<_, DbError>(())
             }));
-            // Each takes a place, and gives it back when its client goes.
+            // Each takes a place, and frees it when its client disconnects.
             assert!(abandoned.as_mut().now_or_never().is_none());
         }
-        // The one that runs stops with its request: it would never end by itself.
+        // The running search ends with its request; it would never end otherwise.
         drop(running);
         assert_eq!(lane.search().await.expect("a turn").total, 1);
         assert!(!have_run.load(Ordering::SeqCst), "none of the abandoned ones has run");
@@ -157,7 +157,7 @@ fn a_flood_of_abandoned_searches_takes_no_turn_from_those_that_wait() {
 }
 
 #[test]
-fn a_search_that_takes_too_long_is_ended_and_frees_its_turn() {
+fn a_search_that_takes_too_long_is_ended_and_frees_its_place() {
     let lane = Lane::with_queue(0, Duration::from_secs(1));
     block_on(async {
         let (started, _has_started) = mpsc::channel();
@@ -178,7 +178,7 @@ fn a_search_that_takes_too_long_is_ended_and_frees_its_turn() {
 }
 
 #[test]
-fn closing_stops_a_search_that_runs() {
+fn closing_the_database_stops_a_running_search() {
     let lane = Lane::with_queue(4, GUARD);
     block_on(async {
         let (started, has_started) = mpsc::channel();
@@ -188,10 +188,10 @@ fn closing_stops_a_search_that_runs() {
         lane.database.close();
         let stopped = running.await;
         assert!(matches!(stopped, Err(DbError::Closed)), "{stopped:?}");
-        let refused = lane.search().await;
+        let rejected = lane.search().await;
         assert!(
-            matches!(refused, Err(BlogError::Database(DbError::Closed))),
-            "{refused:?}"
+            matches!(rejected, Err(BlogError::Database(DbError::Closed))),
+            "{rejected:?}"
         );
     });
 }
@@ -254,7 +254,7 @@ fn the_newest_two_thousand_matches_are_counted_and_ranked_and_the_page_says_so()
             let page = search(text).await;
             assert_eq!((page.total, page.is_total_limited), (2000, true), "{text}");
         }
-        // With words beyond those that are ranked, the newest comes first.
+        // Beyond the ranked matches, the newest comes first.
         assert_eq!(search(&one_letter_words).await.posts[0].id, 2005);
         assert_eq!(search("newest").await.total, 5);
         let last = Filter {

@@ -1,4 +1,4 @@
-//! Whatever the site talks to may hang: that costs its own threads, and nobody else's.
+//! A dependency of the site that hangs blocks only its own threads.
 
 use std::{
     io::Write as _,
@@ -24,10 +24,10 @@ use crate::support::{
     web::{ALICE, BOB, Browser, FakeApi, Page, control},
 };
 
-/// As many as `src/web/lanes.rs` says.
+/// The value in `src/web/blocking_pools.rs`.
 const API_THREADS: usize = 64;
 
-/// Takes connections, and answers nobody.
+/// Accepts connections and never answers.
 struct SilentServer {
     port: u16,
     connections: Arc<AtomicUsize>,
@@ -59,7 +59,7 @@ impl SilentServer {
 }
 
 #[test]
-fn while_the_api_hangs_probes_answer_people_sign_in_and_no_more_wait_than_there_are_threads() {
+fn while_the_api_hangs_probes_and_sign_ins_work_and_waiting_is_limited() {
     const PAGES: usize = 600;
     let api = SilentServer::start();
     let url = Url::parse(&format!("http://127.0.0.1:{}", api.port)).expect("a URL");
@@ -93,7 +93,7 @@ fn while_the_api_hangs_probes_answer_people_sign_in_and_no_more_wait_than_there_
         "signed in"
     );
 
-    // All beyond the threads are told so; those that have a thread wait for the API.
+    // Requests beyond the threads get a page; those with a thread wait for the API.
     let mut waiting = pages;
     wait_until("all others are answered", || {
         waiting.retain(|page| {
@@ -106,15 +106,15 @@ fn while_the_api_hangs_probes_answer_people_sign_in_and_no_more_wait_than_there_
     let page = browser.get_once(&system.web.url("/posts"));
     assert_eq!((page.status, page.header("retry-after")), (503, "5"), "{}", page.body);
     assert!(page.text().contains("This site is busy"));
-    // Nobody is left out for good: a form keeps its text.
+    // A rejected form keeps its text.
     let form = other.get(&system.web.url("/posts/new")).form("Publish");
-    let refused = other.submit(&form.with("title", "t").with("content", "kept in the form"));
+    let rejected = other.submit(&form.with("title", "t").with("content", "kept in the form"));
     assert!(
-        refused.text().contains("too many requests are waiting"),
+        rejected.text().contains("too many requests are waiting"),
         "{}",
-        refused.body
+        rejected.body
     );
-    assert_eq!(refused.form("Publish").value("content"), "kept in the form");
+    assert_eq!(rejected.form("Publish").value("content"), "kept in the form");
     assert_eq!(waiting.len(), API_THREADS);
     api.open.lock().expect("a list").clear();
 }
@@ -130,7 +130,7 @@ fn no_page_waits_for_a_refresh_while_its_token_is_good() {
     });
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/posts");
-    // Longer than a browser here waits for a page.
+    // Longer than the browser of these tests waits for a page.
     let fault = json!({ "slow_ms": 120_000, "only_path": "oauth2/v2.0/token" });
     control(&system, "PUT", "/fault", Some(&fault));
     for _ in 0..5 {
@@ -140,7 +140,7 @@ fn no_page_waits_for_a_refresh_while_its_token_is_good() {
 }
 
 #[test]
-fn while_redis_hangs_every_page_says_so_and_nothing_piles_up() {
+fn while_redis_hangs_every_page_says_so_and_no_requests_pile_up() {
     const PAGES: usize = 100;
     let Some(redis) = RedisServer::start() else { return };
     let system = TestSystem::with(|settings| {
@@ -177,7 +177,7 @@ fn while_redis_hangs_every_page_says_so_and_nothing_piles_up() {
     });
 }
 
-/// A site whose provider says what the test tells it to.
+/// A site with a scripted provider.
 fn scripted(api: &FakeApi) -> (ScriptedProvider, TestSystem) {
     let (provider, url) = (ScriptedProvider::start(), api.url());
     let authority = provider.url.clone();
@@ -195,7 +195,7 @@ fn parameter(url: &Url, name: &str) -> String {
         .unwrap_or_default()
 }
 
-/// Goes to the provider, and comes back with a code that it redeems as `token` says.
+/// Goes to the provider, and returns with a code that the provider redeems as `token` says.
 fn come_back(
     browser: &Browser,
     system: &TestSystem,
@@ -240,7 +240,7 @@ fn asked_for(url: &Url) -> Value {
 }
 
 #[test]
-fn what_entra_demands_when_a_code_is_redeemed_is_asked_for_at_the_next_sign_in_and_once() {
+fn claims_demanded_at_the_callback_are_requested_once_at_the_next_sign_in() {
     let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let (provider, system) = scripted(&api);
     let browser = Browser::new();
@@ -261,11 +261,11 @@ fn what_entra_demands_when_a_code_is_redeemed_is_asked_for_at_the_next_sign_in_a
     let (_, page) = come_back(&Browser::new(), &system, &provider, |_| {
         interaction_required("nonsense")
     });
-    assert_eq!(page.error(), "sign-in", "claims that are none: an ordinary refusal");
+    assert_eq!(page.error(), "sign-in", "invalid claims: an ordinary error");
 }
 
 #[test]
-fn what_entra_demands_at_a_refresh_is_asked_for_at_the_next_sign_in() {
+fn claims_demanded_at_a_refresh_are_requested_at_the_next_sign_in() {
     let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let (provider, system) = scripted(&api);
     let browser = Browser::new();

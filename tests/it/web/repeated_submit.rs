@@ -1,4 +1,4 @@
-//! The form for a new post, sent more than once: one post.
+//! A form for a new post that is sent more than once creates one post.
 
 use std::thread;
 
@@ -20,7 +20,7 @@ fn number_of_posts(browser: &Browser, system: &TestSystem) -> usize {
 }
 
 #[test]
-fn a_double_click_makes_one_post() {
+fn a_double_click_creates_one_post() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = filled_form(&browser, &system);
@@ -44,7 +44,7 @@ fn a_double_click_makes_one_post() {
 }
 
 #[test]
-fn each_form_has_a_key_of_its_own() {
+fn each_form_has_its_own_key() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let first = filled_form(&browser, &system);
@@ -60,20 +60,20 @@ fn each_form_has_a_key_of_its_own() {
 }
 
 #[test]
-fn other_text_in_a_form_that_was_sent_is_a_decision() {
+fn changed_text_in_a_sent_form_needs_confirmation() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = filled_form(&browser, &system);
     browser.submit(&form);
-    let refused = browser.submit(&form.with("content", "second thoughts"));
-    assert_eq!((refused.status, refused.url.query()), (200, None), "after a redirect");
+    let rejected = browser.submit(&form.with("content", "second thoughts"));
+    assert_eq!((rejected.status, rejected.url.query()), (200, None), "after a redirect");
     assert!(
-        refused.text().contains("This form has already published a post"),
+        rejected.text().contains("This form has already published a post"),
         "{}",
-        refused.text()
+        rejected.text()
     );
     assert_eq!(number_of_posts(&browser, &system), 1);
-    let again = refused.form("Publish");
+    let again = rejected.form("Publish");
     assert_eq!(again.value("content"), "second thoughts");
     assert!(browser.submit(&again).text().contains("second thoughts"));
     assert_eq!(number_of_posts(&browser, &system), 2);
@@ -106,7 +106,7 @@ fn a_form_that_comes_back_keeps_its_key() {
 }
 
 #[test]
-fn a_key_that_cannot_be_one_is_left_out() {
+fn an_invalid_key_is_ignored() {
     let system = TestSystem::start();
     let browser = Browser::new();
     let form = filled_form(&browser, &system);

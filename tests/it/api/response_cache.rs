@@ -1,4 +1,4 @@
-//! Answers kept ready are given only while they are true: whoever changes something, the very next read sees it.
+//! Cached responses are used only while they are current: the next read sees every change.
 
 use std::process::Command;
 
@@ -17,7 +17,7 @@ use crate::support::{
     database::block_on,
 };
 
-/// Runs a statement on a connection of its own, as another program would.
+/// Runs a statement on a separate connection, as another program would.
 fn execute(settings: &DatabaseSettings, statement: &str) {
     let database = Database::open(settings).expect("opens");
     let mut connection = database.connect().expect("a connection");
@@ -33,7 +33,7 @@ fn title(client: &Client, id: i64) -> String {
     answer.value("title").as_str().expect("text").to_owned()
 }
 
-/// The titles at the top of the list, and the total.
+/// The titles of the first page, and the total.
 fn top(client: &Client) -> (Vec<String>, String) {
     let answer = client.get("/v1/posts?limit=20");
     let titles = answer
@@ -51,7 +51,7 @@ fn every_worker_sees_what_was_written_before() {
     each_api(|api| {
         let alice = api.alice();
         let id = alice.write("state 0", "x");
-        // Each call is a connection of its own, so both workers are asked, and keep what they read.
+        // Each call opens a new connection, so both workers are used, and both cache what they read.
         for state in 1..40 {
             let answer = alice.put(
                 &format!("/v1/posts/{id}"),
@@ -72,7 +72,7 @@ fn every_worker_sees_what_was_written_before() {
 }
 
 #[test]
-fn a_change_by_somebody_else_is_seen_by_the_next_read() {
+fn a_change_by_another_connection_is_seen_by_the_next_read() {
     each_api(|api| {
         let alice = api.alice();
         let (first, second) = (alice.write("first", "x"), alice.write("second", "x"));
@@ -109,12 +109,12 @@ fn a_change_by_another_process_is_seen_by_the_next_read() {
 
     let url = format!("database.url={}", api.settings.database.url);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let seeded = CommandOutput::of(folder.path(), &["seed", "--yes", "--count", "5", "--set", &url]);
+    let seeded = CommandOutput::run(folder.path(), &["seed", "--yes", "--count", "5", "--set", &url]);
     assert_eq!(seeded.code, Some(0), "{seeded:?}");
     assert_eq!(top(&alice).1, "6");
     assert_eq!(title(&alice, id), "kept");
 
-    let cleared = CommandOutput::of(
+    let cleared = CommandOutput::run(
         folder.path(),
         &["seed", "--clear", "--yes", "--count", "0", "--set", &url],
     );
@@ -146,7 +146,7 @@ fn a_change_with_a_database_tool_is_seen_by_the_next_read() {
 }
 
 #[test]
-fn a_change_of_the_author_s_name_shows_with_the_post() {
+fn a_change_of_the_authors_name_shows_with_the_post() {
     each_api(|api| {
         let alice = api.alice();
         let id = alice.write("hers", "x");
@@ -159,7 +159,7 @@ fn a_change_of_the_author_s_name_shows_with_the_post() {
 }
 
 #[test]
-fn a_kept_answer_is_the_same_to_the_byte_and_obeys_conditions() {
+fn a_cached_response_is_identical_and_obeys_conditions() {
     each_api(|api| {
         let alice = api.alice();
         let id = alice.write("same", "x");
@@ -185,7 +185,7 @@ fn a_kept_answer_is_the_same_to_the_byte_and_obeys_conditions() {
 }
 
 #[test]
-fn with_no_memory_for_it_nothing_is_kept_and_all_is_well() {
+fn with_a_cache_size_of_zero_nothing_is_cached() {
     let api = TestApi::with(|settings| settings.api.ready_answers_mib = 0);
     let alice = api.alice();
     let id = alice.write("plain", "x");
@@ -195,7 +195,7 @@ fn with_no_memory_for_it_nothing_is_kept_and_all_is_well() {
 }
 
 #[test]
-fn the_stamp_differs_after_whatever_shows() {
+fn the_data_version_changes_with_every_visible_change() {
     let file = crate::support::database::SqliteFile::new();
     let database = Database::open(&file.settings).expect("opens");
     database.migrate().expect("migrates");
@@ -207,7 +207,7 @@ fn the_stamp_differs_after_whatever_shows() {
     };
     let mut before = stamp();
     let author = block_on(blog.ensure_user(key, "Ann")).expect("a user").0;
-    // Somebody who has written nothing shows nowhere.
+    // A user without posts is visible nowhere.
     assert_eq!(stamp(), before);
     block_on(blog.create(
         blogctl::blog::Rights::Write,
@@ -236,7 +236,7 @@ fn the_stamp_differs_after_whatever_shows() {
 }
 
 #[test]
-fn a_kept_search_shows_what_was_written_since_and_is_the_one_that_was_asked_for() {
+fn a_cached_search_shows_later_writes_and_matches_its_query() {
     each_api(|api| {
         let alice = api.alice();
         let id = alice.write("first", "word");

@@ -1,4 +1,4 @@
-//! Which of Entra's refusals lead to another attempt with another certificate: six, and no other.
+//! Six rejections by Entra ID lead to a retry with another certificate, and no others.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::support::{
     entra::{API, SITE, ScriptedProvider, ScriptedResponse, keys},
 };
 
-/// Those that are about the certificate that was used.
+/// The rejections that concern the certificate.
 const OF_THE_CERTIFICATE: [u32; 6] = [700_027, 700_024, 7_000_214, 7_000_277, 1_000_502, 7_000_274];
 
 #[test]
-fn six_refusals_are_answered_with_another_certificate_once_and_all_others_never() {
+fn six_rejections_cause_one_retry_with_another_certificate() {
     let provider = ScriptedProvider::start();
     let folder = tempfile::tempdir().expect("a folder");
-    // Two that can be used: at each refusal there is another one.
+    // Two usable certificates: after each rejection there is another one to try.
     let certificate = |n: usize| {
         let key = &keys()[n].key;
         let leaf = pem(&TestCertificate::new("site", key).make());
@@ -53,22 +53,24 @@ fn six_refusals_are_answered_with_another_certificate_once_and_all_others_never(
         };
         client
             .redeem_code(&SecretString::from("the code"), &pending)
-            .expect_err("refused");
+            .expect_err("rejected");
     };
     let refresh = || {
         drop(
             client
                 .refresh(&SecretString::from("the refresh token"))
-                .expect_err("refused"),
+                .expect_err("rejected"),
         )
     };
     let requests = [("redemption", &redeem as &dyn Fn()), ("refresh", &refresh)];
 
-    let refusal = |code: u32| json!({ "error": "invalid_client", "error_codes": [code], "error_description": format!("AADSTS{code}: no") });
+    let rejection = |code: u32| json!({ "error": "invalid_client", "error_codes": [code], "error_description": format!("AADSTS{code}: no") });
     let known = KNOWN.iter().map(|known| known.code);
-    // One that nobody knows, and answers without any.
-    let mut refusals: Vec<(Option<u32>, Value)> =
-        known.chain([999_999]).map(|code| (Some(code), refusal(code))).collect();
+    // An unknown code, and responses without a code.
+    let mut refusals: Vec<(Option<u32>, Value)> = known
+        .chain([999_999])
+        .map(|code| (Some(code), rejection(code)))
+        .collect();
     refusals.push((None, json!({ "error": "invalid_client" })));
     refusals.push((
         None,

@@ -1,4 +1,4 @@
-//! Each refusal has the page of whoever can do something about it: the visitor, an administrator, or the site's operator.
+//! Each error has a page for the person who can resolve it: the visitor, an administrator, or the operator of the site.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ fn problem(status: u16, code: &str) -> HttpResponse {
         .body(json!({ "type": "about:blank", "status": status, "code": code, "detail": "secret detail" }).to_string())
 }
 
-/// What the page says between its headings and its buttons.
+/// The text of the page between its headings and its buttons.
 fn advice(page: &Page) -> String {
     let text = page.text();
     let (_, text) = text.split_once("What happened").expect("an error page");
@@ -30,7 +30,7 @@ fn advice(page: &Page) -> String {
 }
 
 #[test]
-fn a_rule_of_the_api_about_the_site_is_told_to_its_operator_whatever_the_visitor_did() {
+fn a_rule_of_the_api_that_rejects_the_site_is_explained_to_its_operator() {
     let api = FakeApi::start(|_| HttpResponse::Ok().json(json!([])));
     let system = system_with(&api);
     let browser = Browser::new();
@@ -90,7 +90,7 @@ fn every_attempt_with_a_token_that_the_api_rejects_gets_the_same_advice() {
 }
 
 #[test]
-fn what_is_not_the_api_is_told_from_it_by_its_responses() {
+fn another_program_is_distinguished_from_the_api_by_its_responses() {
     let api = FakeApi::start(|_| {
         HttpResponse::NotFound()
             .content_type("text/html")
@@ -150,7 +150,7 @@ fn what_is_not_the_api_is_told_from_it_by_its_responses() {
 }
 
 #[test]
-fn a_user_whom_entra_refuses_is_addressed_and_nobody_is_alarmed() {
+fn a_rejection_of_the_user_addresses_the_user_and_logs_no_error() {
     logs::capture();
     let system = TestSystem::start();
     let mut headings = BTreeSet::new();
@@ -193,7 +193,7 @@ fn a_user_whom_entra_refuses_is_addressed_and_nobody_is_alarmed() {
     for heading in headings {
         assert_eq!(logs::containing(&heading), Vec::<String>::new());
     }
-    // What the operator must repair is an error, and says so.
+    // An error that the operator must fix is logged as one.
     control(
         &system,
         "PUT",
