@@ -36,7 +36,7 @@ impl ExpiryNotifier {
         self.said = Some(what);
         let (ends, when) = (
             details.not_after.format("%Y-%m-%d %H:%M UTC"),
-            details.relative_end(now),
+            details.relative_expiry(now),
         );
         Some(match threshold {
             Threshold::End => (
@@ -83,7 +83,7 @@ mod tests {
             key_bits: 2048,
             not_before,
             not_after: not_before + TimeDelta::days(365),
-            thumbprints: Thumbprints::of(name.as_bytes()),
+            thumbprints: Thumbprints::from_der(name.as_bytes()),
         }
     }
 
