@@ -1,12 +1,17 @@
-//! The client certificate and its private key, loaded and checked: what the web site proves itself with. The key never
-//! leaves this type; nothing here prints it.
+//! The client certificate and its private key: loaded, checked, and ready to sign. This room knows neither Entra ID nor a web
+//! server. The key never leaves [`ClientCertificate`], and no output contains it.
 
+mod checks;
 mod content;
 mod details;
 mod error;
+mod file;
 mod file_mode;
 mod inspection;
 pub mod issue;
+mod leaf;
+mod location;
+mod passphrase;
 mod pem;
 mod pfx;
 mod signature_algorithm;
@@ -14,12 +19,7 @@ mod source;
 mod thumbprints;
 mod vault_signer;
 
-use std::{
-    cmp::Ordering,
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, path::Path, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use josekit::{
@@ -27,9 +27,8 @@ use josekit::{
     jws::{JwsSigner, PS256, RS256},
 };
 use openssl::{
-    asn1::{Asn1Time, Asn1TimeRef},
-    pkey::{HasPublic, Id, PKey, Private},
-    x509::{X509, X509Ref},
+    pkey::{PKey, Private},
+    x509::X509,
 };
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
@@ -37,10 +36,11 @@ use zeroize::Zeroizing;
 use content::Content;
 pub use details::{CertificateDetails, SOON_DAYS};
 pub use error::CertificateError;
-pub use inspection::{Examination, Observation, Severity};
-pub use pem::certificates_in;
-pub use source::passphrase;
-use source::{Found, Parts};
+pub use inspection::{Inspection, Observation, Severity};
+pub use location::CertificateLocation;
+pub use passphrase::load_passphrase;
+pub use pem::certificates_from_file;
+use source::{Parts, Source};
 pub use thumbprints::Thumbprints;
 use vault_signer::VaultSigner;
 
@@ -49,40 +49,39 @@ use crate::{
     config::{AssertionForm, CertificateSettings},
 };
 
-/// Shorter RSA keys are refused (NIST SP 800-131A; Entra refuses them too).
-pub const MIN_KEY_BITS: u32 = 2048;
-
-/// What a vault signs to show that it does: no assertion, and nothing that anybody takes for one.
+/// Signed by a vault's key to check that it signs. Not an assertion, and nothing that another program accepts as one.
 const PROBE: &[u8] = b"blogctl asks whether this key signs";
 
-/// The certificates that the settings name, in DER, whether or not there is a key of one of them.
+/// The certificates that the settings name, in DER, with or without a matching key.
 ///
 /// # Errors
 /// When they cannot be read.
-pub fn certificates_of(settings: &CertificateSettings) -> Result<Vec<Vec<u8>>, CertificateError> {
-    let Parts { certificates, path, .. } = source::read_apart(settings)?;
-    pem::all_to_der(&certificates?, &path)
+pub fn certificates_from_settings(settings: &CertificateSettings) -> Result<Vec<Vec<u8>>, CertificateError> {
+    let Parts {
+        certificates, location, ..
+    } = source::read_parts(settings)?;
+    pem::all_to_der(&certificates?, &location)
 }
 
-/// The certificate that belongs to the private key, in DER, whether or not it is in date.
+/// The certificate that belongs to the private key, in DER, even if it has expired or is not valid yet.
 ///
 /// # Errors
 /// When one of the two cannot be read, or they do not belong together.
-pub fn leaf_of(settings: &CertificateSettings) -> Result<Vec<u8>, CertificateError> {
-    let Found {
+pub fn leaf_from_settings(settings: &CertificateSettings) -> Result<Vec<u8>, CertificateError> {
+    let Source {
         certificates,
         key,
-        path,
-        key_path,
-    } = source::read_apart(settings)?.whole()?;
-    let leaf = leaf_among(&certificates, &key, Utc::now()).and_then(|at| certificates.get(at));
+        location,
+        key_location,
+    } = source::read_parts(settings)?.complete()?;
+    let leaf = leaf::find_leaf(&certificates, &key, Utc::now()).and_then(|at| certificates.get(at));
     let Some(leaf) = leaf else {
         return Err(CertificateError::KeyMismatch {
-            certificate: path,
-            key: key_path,
+            certificate: location,
+            key: key_location,
         });
     };
-    leaf.to_der().map_err(|_| CertificateError::BadCertificate { path })
+    leaf.to_der().map_err(|_| CertificateError::BadCertificate { location })
 }
 
 /// Whether a file is PEM, and so not PFX.
@@ -90,70 +89,72 @@ pub fn leaf_of(settings: &CertificateSettings) -> Result<Vec<u8>, CertificateErr
 /// # Errors
 /// When it cannot be read.
 pub fn is_pem_file(path: &Path) -> Result<bool, CertificateError> {
-    Ok(matches!(Content::of(&pem::read(path)?), Content::Pem(_)))
+    Ok(matches!(Content::parse(&file::read(path)?), Content::Pem(_)))
 }
 
-/// A certificate with its private key, wherever that is: they belong together, are in date, RSA of 2048 bits or more.
+/// A certificate and its private key, which may be in a vault. They belong together, the certificate was valid when it was
+/// loaded, and the key is RSA with 2048 bits or more.
 pub struct ClientCertificate {
-    path: PathBuf,
-    key_place: PathBuf,
+    location: CertificateLocation,
+    key_location: CertificateLocation,
     details: CertificateDetails,
     /// DER, leaf first, each followed by its issuer.
     chain: Vec<Vec<u8>>,
     signers: Signers,
-    is_in_vault: bool,
-    /// Of the same key, in the same file, and not valid yet.
     successor: Option<CertificateDetails>,
 }
 
-/// What signs in each form of assertion.
+/// One signer for each form of assertion.
 struct Signers {
     ps256: Box<dyn JwsSigner>,
     rs256: Box<dyn JwsSigner>,
 }
 
 impl ClientCertificate {
-    /// Reads and checks what the settings name.
+    /// Reads and checks the certificate and the key that the settings name.
     ///
     /// # Errors
-    /// When a file cannot be read or parsed, key and certificate do not belong together, the certificate is out of date
+    /// When a file cannot be read or parsed, key and certificate do not belong together, the certificate is not valid now
     /// or weak, or its thumbprint is not the configured one.
     pub fn load(settings: &CertificateSettings) -> Result<Self, CertificateError> {
-        let loaded = Self::of(source::read(settings)?)?;
+        let loaded = Self::from_source(source::read(settings)?)?;
         if let Some(configured) = &settings.thumbprint {
-            check_thumbprint(&loaded.details, configured, &loaded.path)?;
+            checks::check_thumbprint(&loaded.details, configured, &loaded.location)?;
         }
         Ok(loaded)
     }
 
-    /// The newest version of a certificate in a vault, whose key stays there and signs. Asks the vault, and has it sign once in
-    /// the form that assertions will have: who may read a certificate may not always use its key.
+    /// The newest version of a certificate in a vault. Its key stays there and signs. Asks the vault, and has it sign once in the
+    /// form of the later assertions: an identity that may read a certificate may not always use its key.
     ///
     /// # Errors
-    /// When the vault refuses, or the certificate is out of date, not RSA or weak.
-    pub fn in_vault(
+    /// When the vault returns an error, or the certificate is not valid now, not RSA or weak.
+    pub fn load_with_vault_key(
         vault: &Arc<KeyVault>,
         name: &str,
         form: AssertionForm,
         budget: RetryBudget,
     ) -> Result<Self, CertificateError> {
-        Self::signed_in_vault(vault, name, form, budget).map_err(CertificateError::of_vault)
+        Self::try_load_with_vault_key(vault, name, form, budget).map_err(CertificateError::into_vault_error)
     }
 
-    fn signed_in_vault(
+    fn try_load_with_vault_key(
         vault: &Arc<KeyVault>,
         name: &str,
         form: AssertionForm,
         budget: RetryBudget,
     ) -> Result<Self, CertificateError> {
-        let path = vault_place(vault, name);
+        let location = vault_location(vault, name);
+        let bad_certificate = || CertificateError::BadCertificate {
+            location: location.clone(),
+        };
         let found = vault.certificate(name, budget)?;
-        let leaf = X509::from_der(&found.der).map_err(|_| CertificateError::BadCertificate { path: path.clone() })?;
-        let key = leaf
-            .public_key()
-            .map_err(|_| CertificateError::BadCertificate { path: path.clone() })?;
-        check_key(&key, &path)?;
-        let bad_key = || CertificateError::BadKey { path: path.clone() };
+        let leaf = X509::from_der(&found.der).map_err(|_| bad_certificate())?;
+        let key = leaf.public_key().map_err(|_| bad_certificate())?;
+        checks::check_key(&key, &location)?;
+        let bad_key = || CertificateError::BadKey {
+            location: location.clone(),
+        };
         let public = key.public_key_to_der().map_err(|_| bad_key())?;
         let signer = |form| VaultSigner::new(vault, &found.key_id, &public, form).ok_or_else(bad_key);
         let (ps256, rs256) = (signer(AssertionForm::Ps256Sha256)?, signer(AssertionForm::Rs256Sha1)?);
@@ -165,91 +166,88 @@ impl ClientCertificate {
             ps256: Box::new(ps256),
             rs256: Box::new(rs256),
         };
-        let loaded = Self::checked(path, found.key_id.as_str().into(), vec![found.der], signers)?;
-        let loaded = Self {
-            is_in_vault: true,
-            ..loaded
-        };
+        let key_location = CertificateLocation::Vault(found.key_id.to_string());
+        let loaded = Self::new(location.clone(), key_location, vec![found.der], signers)?;
         used.probe(PROBE, budget)
-            .map_err(|error| loaded.signing_failed(&error))?;
+            .map_err(|error| loaded.signing_error(&error))?;
         Ok(loaded)
     }
 
     /// The newest version of a certificate in a vault, downloaded with its key. Asks the vault.
     ///
     /// # Errors
-    /// When the vault refuses or does not give the key away, and as [`Self::load`].
-    pub fn from_vault(vault: &KeyVault, name: &str, budget: RetryBudget) -> Result<Self, CertificateError> {
-        let path = vault_place(vault, name);
-        // Its type says whether it is PEM; so does the content.
+    /// When the vault returns an error or does not export the key, and as [`Self::load`].
+    pub fn download_from_vault(vault: &KeyVault, name: &str, budget: RetryBudget) -> Result<Self, CertificateError> {
+        let location = vault_location(vault, name);
+        // The content itself shows whether it is PEM.
         let VaultSecret { value, .. } = vault.secret(name, budget)?;
-        let content = Content::of(value.expose_secret().as_bytes());
-        let loaded = Parts::in_one(&content, &path, &|| Ok(None))
-            .and_then(Parts::whole)
-            .and_then(Self::of);
-        Ok(Self {
-            is_in_vault: true,
-            ..loaded.map_err(CertificateError::of_vault)?
-        })
+        let content = Content::parse(value.expose_secret().as_bytes());
+        Parts::from_content(&content, &location, &|| Ok(None))
+            .and_then(Parts::complete)
+            .and_then(Self::from_source)
+            .map_err(CertificateError::into_vault_error)
     }
 
-    fn of(found: Found) -> Result<Self, CertificateError> {
-        let Found {
+    fn from_source(source: Source) -> Result<Self, CertificateError> {
+        let Source {
             certificates,
             key,
-            path,
-            key_path,
-        } = found;
-        check_key(&key, &key_path)?;
+            location,
+            key_location,
+        } = source;
+        checks::check_key(&key, &key_location)?;
         let now = Utc::now();
-        let leaf = leaf_among(&certificates, &key, now).ok_or_else(|| CertificateError::KeyMismatch {
-            certificate: path.clone(),
-            key: key_path.clone(),
+        let leaf = leaf::find_leaf(&certificates, &key, now).ok_or_else(|| CertificateError::KeyMismatch {
+            certificate: location.clone(),
+            key: key_location.clone(),
         })?;
-        let successor = successor_among(leaf, &certificates, &key, now);
-        let chain = pem::chain_from(leaf, certificates, &path)?;
-        let signers = Signers::of(&key).ok_or_else(|| CertificateError::BadKey { path: key_path.clone() })?;
+        let successor = leaf::find_successor(leaf, &certificates, &key, now);
+        let chain = pem::chain_from(leaf, certificates, &location)?;
+        let signers = Signers::from_key(&key).ok_or_else(|| CertificateError::BadKey {
+            location: key_location.clone(),
+        })?;
         Ok(Self {
             successor,
-            ..Self::checked(path, key_path, chain, signers)?
+            ..Self::new(location, key_location, chain, signers)?
         })
     }
 
-    fn checked(
-        path: PathBuf,
-        key_place: PathBuf,
+    fn new(
+        location: CertificateLocation,
+        key_location: CertificateLocation,
         chain: Vec<Vec<u8>>,
         signers: Signers,
     ) -> Result<Self, CertificateError> {
         let details = chain
             .first()
             .and_then(|der| CertificateDetails::from_der(der))
-            .ok_or_else(|| CertificateError::BadCertificate { path: path.clone() })?;
-        check_dates(&details, &path, Utc::now())?;
+            .ok_or_else(|| CertificateError::BadCertificate {
+                location: location.clone(),
+            })?;
+        checks::check_dates(&details, &location, Utc::now())?;
         Ok(Self {
-            path,
-            key_place,
+            location,
+            key_location,
             details,
             chain,
             signers,
-            is_in_vault: false,
             successor: None,
         })
     }
 
-    /// Where it comes from: a file, a setting, or an address in a vault.
-    pub fn place(&self) -> &Path {
-        &self.path
+    /// Where the certificate was loaded from.
+    pub fn location(&self) -> &CertificateLocation {
+        &self.location
     }
-    /// Where its key is, and signs: a file, a setting, or this version of it in a vault.
-    pub fn key_place(&self) -> &Path {
-        &self.key_place
+    /// Where the key is; in a vault, this version of it.
+    pub fn key_location(&self) -> &CertificateLocation {
+        &self.key_location
     }
-    /// Of the leaf.
+    /// Thumbprints of the leaf.
     pub fn thumbprints(&self) -> &Thumbprints {
         &self.details.thumbprints
     }
-    /// Subject, validity and so on of the leaf.
+    /// Subject, validity and other details of the leaf.
     pub fn details(&self) -> &CertificateDetails {
         &self.details
     }
@@ -257,192 +255,60 @@ impl ClientCertificate {
     pub fn chain(&self) -> &[Vec<u8>] {
         &self.chain
     }
-    /// The next certificate of the same key, if the file has one that is not valid yet: it is used when its time has come.
+    /// The next certificate of the same key, if the file has one that is not valid yet. It is used once it becomes valid.
     pub fn successor(&self) -> Option<&CertificateDetails> {
         self.successor.as_ref()
     }
-    /// Whether it is in date at `now`: a certificate may expire while the program runs.
+    /// Checks that the certificate is valid at `now`: it may expire while the program runs.
     ///
     /// # Errors
     /// [`CertificateError::Expired`] or [`CertificateError::NotYetValid`].
     pub fn check_dates(&self, now: DateTime<Utc>) -> Result<(), CertificateError> {
-        check_dates(&self.details, &self.path, now).map_err(|error| self.told(error))
+        checks::check_dates(&self.details, &self.location, now).map_err(|error| self.in_context(error))
     }
-    /// What signs in the given form.
+    /// The signer for this form of assertion.
     pub(crate) fn signer(&self, form: AssertionForm) -> &dyn JwsSigner {
         match form {
             AssertionForm::Ps256Sha256 => self.signers.ps256.as_ref(),
             AssertionForm::Rs256Sha1 => self.signers.rs256.as_ref(),
         }
     }
-    /// The error of a signature that could not be made: what a vault has said, if it was one.
-    pub(crate) fn signing_failed(&self, error: &JoseError) -> CertificateError {
-        let said = VaultSigner::said(error);
-        let said = said.map_or_else(
+    /// Converts the error of a failed signature. If a vault failed, its own error is returned.
+    pub(crate) fn signing_error(&self, error: &JoseError) -> CertificateError {
+        let error = VaultSigner::azure_error(error).map_or_else(
             || CertificateError::Signing {
-                path: self.path.clone(),
+                location: self.location.clone(),
             },
             CertificateError::Azure,
         );
-        self.told(said)
+        self.in_context(error)
     }
 
-    fn told(&self, error: CertificateError) -> CertificateError {
-        if self.is_in_vault { error.of_vault() } else { error }
+    /// With the hints for a certificate in a vault, if it is in one.
+    fn in_context(&self, error: CertificateError) -> CertificateError {
+        match self.location {
+            CertificateLocation::Vault(_) => error.into_vault_error(),
+            CertificateLocation::File(_) | CertificateLocation::Setting(_) => error,
+        }
     }
 }
 
 impl fmt::Debug for ClientCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientCertificate")
-            .field("path", &self.path)
+            .field("location", &self.location)
             .field("details", &self.details)
             .finish_non_exhaustive()
     }
 }
 
-fn check_dates(details: &CertificateDetails, path: &Path, now: DateTime<Utc>) -> Result<(), CertificateError> {
-    let CertificateDetails {
-        not_before, not_after, ..
-    } = *details;
-    let path = path.to_owned();
-    if now > not_after {
-        return Err(CertificateError::Expired {
-            path,
-            not_after,
-            days: (now - not_after).num_days(),
-        });
-    }
-    if now < not_before {
-        return Err(CertificateError::NotYetValid { path, not_before });
-    }
-    Ok(())
-}
-
-fn check_thumbprint(details: &CertificateDetails, configured: &str, path: &Path) -> Result<(), CertificateError> {
-    let thumbprints = &details.thumbprints;
-    let wanted = thumbprints::normalized(configured);
-    let actual = match wanted.len() {
-        40 => thumbprints.sha1_hex(),
-        64 => thumbprints.sha256_hex(),
-        _ => {
-            return Err(CertificateError::ThumbprintFormat {
-                configured: configured.to_owned(),
-            });
-        }
-    };
-    if wanted == actual {
-        return Ok(());
-    }
-    Err(CertificateError::ThumbprintMismatch {
-        path: path.to_owned(),
-        configured: wanted,
-        actual,
-    })
-}
-
-fn check_key<T: HasPublic>(key: &PKey<T>, path: &Path) -> Result<(), CertificateError> {
-    let kind = kind_of(key.id());
-    // OpenSSL would sign with a key for RSASSA-PSS alone, and Entra ID would not take its certificate.
-    if kind != RSA {
-        return Err(CertificateError::NotRsa {
-            path: path.to_owned(),
-            kind,
-        });
-    }
-    if key.bits() < MIN_KEY_BITS {
-        return Err(CertificateError::Weak {
-            path: path.to_owned(),
-            bits: key.bits(),
-        });
-    }
-    Ok(())
-}
-
-const RSA: &str = "RSA";
-
-/// A kind of key, as certificates and their tools call it.
-fn kind_of(id: Id) -> &'static str {
-    match id {
-        Id::RSA => RSA,
-        Id::RSA_PSS => "RSA-PSS (id-RSASSA-PSS)",
-        Id::EC => "EC",
-        Id::ED25519 => "Ed25519",
-        Id::ED448 => "Ed448",
-        Id::DSA => "DSA",
-        Id::X25519 | Id::X448 | Id::DH => "for key agreement",
-        _ => "of another kind",
-    }
-}
-
-/// Whether a certificate can be used at a time. In the order of preference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Currency {
-    Expired,
-    NotYetValid,
-    Valid,
-}
-
-fn currency(certificate: &X509Ref, now: &Asn1TimeRef) -> Currency {
-    if certificate.not_after() < now {
-        Currency::Expired
-    } else if certificate.not_before() > now {
-        Currency::NotYetValid
-    } else {
-        Currency::Valid
-    }
-}
-
-/// The certificate of the key. Of several, as after a renewal that kept the key, the one that is valid now, and of these the one
-/// that ends last; of those that are not valid yet, the first that will be.
-fn leaf_among(certificates: &[X509], key: &PKey<Private>, now: DateTime<Utc>) -> Option<usize> {
-    let now = Asn1Time::from_unix(now.timestamp()).ok()?;
-    let own = certificates
-        .iter()
-        .enumerate()
-        .filter(|(_, certificate)| belongs_to(certificate, key));
-    let best = own.max_by(|(_, one), (_, other)| {
-        let state = currency(one, &now);
-        state.cmp(&currency(other, &now)).then_with(|| match state {
-            Currency::NotYetValid => compare(other.not_before(), one.not_before()),
-            Currency::Expired | Currency::Valid => compare(one.not_after(), other.not_after()),
-        })
-    });
-    best.map(|(at, _)| at)
-}
-
-fn compare(one: &Asn1TimeRef, other: &Asn1TimeRef) -> Ordering {
-    one.partial_cmp(other).unwrap_or(Ordering::Equal)
-}
-
-/// The first certificate of the same key that takes over from the leaf when it becomes valid.
-fn successor_among(
-    leaf: usize,
-    certificates: &[X509],
-    key: &PKey<Private>,
-    now: DateTime<Utc>,
-) -> Option<CertificateDetails> {
-    let others = certificates
-        .iter()
-        .enumerate()
-        .filter(|(at, other)| *at != leaf && belongs_to(other, key));
-    let details = others.filter_map(|(_, other)| CertificateDetails::from_der(&other.to_der().ok()?));
-    details
-        .filter(|details| details.not_before > now)
-        .min_by_key(|details| details.not_before)
-}
-
-fn belongs_to(certificate: &X509, key: &PKey<Private>) -> bool {
-    certificate.public_key().is_ok_and(|public| public.public_eq(key))
-}
-
-fn vault_place(vault: &KeyVault, name: &str) -> PathBuf {
-    PathBuf::from(format!("{}certificates/{name}", vault.url()))
+fn vault_location(vault: &KeyVault, name: &str) -> CertificateLocation {
+    CertificateLocation::Vault(format!("{}certificates/{name}", vault.url()))
 }
 
 impl Signers {
-    /// Made once. They take PKCS#1, which josekit wraps for each as its algorithm wants it.
-    fn of(key: &PKey<Private>) -> Option<Self> {
+    /// The signers take PKCS#1, which josekit wraps as each algorithm needs it.
+    fn from_key(key: &PKey<Private>) -> Option<Self> {
         let der = Zeroizing::new(key.rsa().ok()?.private_key_to_der().ok()?);
         let ps256 = PS256.signer_from_der(der.as_slice()).ok()?;
         let rs256 = RS256.signer_from_der(der.as_slice()).ok()?;

@@ -1,8 +1,8 @@
-//! What a file or a setting holds, brought into one of two forms: PEM as OpenSSL reads it, or DER.
+//! Normalizes the content of a file or a setting to PEM as OpenSSL reads it, or to DER.
 //!
-//! Keys and certificates arrive through vaults, pipelines, environment variables and mails, and each changes them: Key Vault
-//! hands out a PFX in base64, PowerShell writes UTF-16, a variable has blanks or `\n` where line ends were, Docker leaves
-//! quotation marks, a pipeline encodes what was encoded before. All of it can be told without doubt, and so is read.
+//! Keys and certificates arrive through vaults, pipelines, environment variables and e-mails, and each changes them: Key Vault
+//! exports a PFX in base64, PowerShell writes UTF-16, a variable has blanks or `\n` instead of line ends, Docker leaves
+//! quotation marks, a pipeline encodes content that is encoded already. Each form is unambiguous, so all are accepted.
 
 use base64::{
     Engine as _, alphabet,
@@ -16,18 +16,18 @@ use crate::config::text_in;
 /// Bytes that may be a private key: wiped when dropped.
 type Secret = Zeroizing<Vec<u8>>;
 
-/// The content in the form in which it is parsed.
+/// Normalized content.
 pub(super) enum Content {
     /// One or more blocks, and nothing else.
     Pem(Secret),
-    /// Something that begins as DER does: a certificate, a key, or PFX.
+    /// Starts like DER: a certificate, a key, or PFX.
     Der(Secret),
     /// Neither.
     Unknown,
 }
 
-/// How often base64 is taken off. Twice is a mistake of pipelines; more is nobody's.
-const MOST_LAYERS: u8 = 3;
+/// How many layers of base64 are decoded. Misconfigured pipelines encode twice.
+const MAX_LAYERS: u8 = 3;
 /// First byte of everything in DER that is a sequence.
 const SEQUENCE: u8 = 0x30;
 const BEGIN: &str = "-----BEGIN ";
@@ -35,8 +35,8 @@ const END: &str = "-----END ";
 const DASHES: &str = "-----";
 /// Width of the lines of PEM (RFC 7468 §2).
 const LINE: usize = 64;
-/// What a line end becomes in JSON, YAML and shells that quote it.
-const WRITTEN_LINE_ENDS: [&str; 3] = ["\\r\\n", "\\n", "\\r"];
+/// Line ends as JSON, YAML and shells escape them.
+const ESCAPED_LINE_ENDS: [&str; 3] = ["\\r\\n", "\\n", "\\r"];
 
 /// Padding may be missing, as in base64url.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -46,12 +46,12 @@ const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIEN
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 impl Content {
-    /// That of a file's bytes, or of a setting's text.
-    pub(super) fn of(bytes: &[u8]) -> Self {
-        Self::of_layer(bytes, MOST_LAYERS)
+    /// Parses the bytes of a file or the text of a setting.
+    pub(super) fn parse(bytes: &[u8]) -> Self {
+        Self::parse_layer(bytes, MAX_LAYERS)
     }
 
-    fn of_layer(bytes: &[u8], layers: u8) -> Self {
+    fn parse_layer(bytes: &[u8], layers: u8) -> Self {
         if bytes.first() == Some(&SEQUENCE) && bytes.get(1).is_some_and(|length| *length >= 0x80) {
             return Self::Der(bytes.to_vec().into());
         }
@@ -59,27 +59,27 @@ impl Content {
             return Self::Unknown;
         };
         if text.contains(BEGIN) {
-            return Self::of_pem(&text);
+            return Self::parse_pem(&text);
         }
         match decoded(&text) {
-            Some(inner) if layers > 0 => Self::of_layer(&inner, layers - 1),
+            Some(inner) if layers > 0 => Self::parse_layer(&inner, layers - 1),
             _ => Self::Unknown,
         }
     }
 
-    /// A block that holds a PFX is what some portals make of one; then that is meant.
-    fn of_pem(text: &str) -> Self {
+    /// Some portals wrap a PFX into a PEM block; then the PFX is used.
+    fn parse_pem(text: &str) -> Self {
         let text = with_line_ends(text);
         let blocks: Vec<Block<'_>> = blocks_in(&text).collect();
         if let Some(pfx) = blocks.iter().find_map(Block::pfx) {
             return Self::Der(pfx);
         }
-        // Of its size at once: a text that grows leaves copies behind, which nothing wipes.
+        // Allocated at full size: a growing buffer would leave copies of the key behind that are never wiped.
         let mut pem = Zeroizing::new(Vec::with_capacity(2 * text.len() + 2 * LINE * (blocks.len() + 1)));
         for block in &blocks {
             block.write(&mut pem);
         }
-        // What has no whole block is left for OpenSSL to judge.
+        // Without a complete block, OpenSSL reports the error.
         if blocks.is_empty() {
             Self::Pem(text.as_bytes().to_vec().into())
         } else {
@@ -88,16 +88,16 @@ impl Content {
     }
 }
 
-/// Whether it is base64 of anything.
+/// Whether the text is valid base64, whatever it encodes.
 pub(super) fn is_base64(text: &str) -> bool {
     decoded(text).is_some()
 }
 
-/// Base64 or base64url, with line ends, blanks and quotation marks in and around it.
+/// Decodes base64 or base64url, and ignores line ends, blanks and quotation marks in and around it.
 fn decoded(text: &str) -> Option<Secret> {
     let text = with_line_ends(text);
     let text = text.trim().trim_matches(['"', '\'', ',', ';']);
-    // As in a data URL.
+    // A data URL.
     let text = text.rsplit_once(";base64,").map_or(text, |(_, data)| data);
     let mut compact = Zeroizing::new(String::with_capacity(text.len()));
     compact.extend(
@@ -114,13 +114,13 @@ fn decoded(text: &str) -> Option<Secret> {
         .map(Zeroizing::new)
 }
 
-/// With real line ends where they are written as characters.
+/// Replaces escaped line ends with real ones.
 fn with_line_ends(text: &str) -> Zeroizing<String> {
     let mut real = Zeroizing::new(String::with_capacity(text.len()));
     let mut rest = text;
     'text: while !rest.is_empty() {
-        for written in WRITTEN_LINE_ENDS {
-            if let Some(after) = rest.strip_prefix(written) {
+        for escaped in ESCAPED_LINE_ENDS {
+            if let Some(after) = rest.strip_prefix(escaped) {
                 real.push('\n');
                 rest = after;
                 continue 'text;
@@ -133,7 +133,7 @@ fn with_line_ends(text: &str) -> Zeroizing<String> {
     real
 }
 
-/// `-----BEGIN label-----` to `-----END label-----`, and what is between them.
+/// A block from `-----BEGIN label-----` to `-----END label-----`.
 struct Block<'t> {
     label: &'t str,
     body: &'t str,
@@ -148,7 +148,7 @@ fn blocks_in(text: &str) -> impl Iterator<Item = Block<'_>> {
             let Some((label, after)) = after.split_once(DASHES) else {
                 continue;
             };
-            // Not beyond the next block, when this one was cut off.
+            // If this block is cut off, the search stops at the next one.
             let end = after.find(END)?;
             let body = after.get(..end).unwrap_or_default();
             if let Some(next) = body.rfind(BEGIN) {
@@ -165,7 +165,7 @@ fn blocks_in(text: &str) -> impl Iterator<Item = Block<'_>> {
 }
 
 impl Block<'_> {
-    /// The words of the body: headers of an encrypted key (RFC 1421), and base64.
+    /// The headers of an encrypted key (RFC 1421), and the words of base64.
     fn parts(&self) -> (Vec<(&str, &str)>, impl Iterator<Item = &str>) {
         let mut headers = Vec::new();
         let mut words = self.body.split_whitespace().peekable();
@@ -196,7 +196,7 @@ impl Block<'_> {
         pem.extend_from_slice(format!("\n{END}{}{DASHES}\n", self.label).as_bytes());
     }
 
-    /// The PFX in it, if it is one.
+    /// The decoded body, if it is a PFX.
     fn pfx(&self) -> Option<Secret> {
         if self.label.contains("KEY") {
             return None;
@@ -214,14 +214,14 @@ mod tests {
     use super::*;
 
     fn pem(text: &str) -> String {
-        match Content::of(text.as_bytes()) {
+        match Content::parse(text.as_bytes()) {
             Content::Pem(pem) => String::from_utf8(pem.to_vec()).expect("text"),
             _ => panic!("no PEM"),
         }
     }
 
     #[test]
-    fn an_encrypted_key_keeps_its_headers_whatever_became_of_its_line_ends() {
+    fn an_encrypted_key_keeps_its_headers_with_any_line_ends() {
         let text = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0123456789ABCDEF\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
         for odd in [
             text.to_owned(),
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_was_cut_off_hides_none_behind_it() {
+    fn a_block_that_was_cut_off_hides_no_later_block() {
         let whole = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert_eq!(pem(&format!("-----BEGIN CERTIFICATE-----\nBBBB\n{whole}")), whole);
         assert_eq!(
@@ -248,12 +248,12 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_break_it(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Content::of(&bytes);
+            let _ = Content::parse(&bytes);
         }
 
         #[test]
         fn no_text_breaks_it(text in "(-----BEGIN |-----END |CERTIFICATE|-----|PRIVATE KEY|MII|AAAA|=|\\\\n|\n| |:|ü|\"){0,30}") {
-            let _ = Content::of(text.as_bytes());
+            let _ = Content::parse(text.as_bytes());
         }
     }
 }

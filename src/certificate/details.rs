@@ -1,4 +1,4 @@
-//! What a certificate says, for people: subject, issuer, serial number, key, validity, thumbprints.
+//! The details of a certificate for people: subject, issuer, serial number, key, validity, thumbprints.
 
 use chrono::{DateTime, Utc};
 use openssl::x509::X509;
@@ -10,25 +10,24 @@ use x509_parser::{
     x509::{SubjectPublicKeyInfo, X509Name},
 };
 
-use super::Thumbprints;
+use super::{Thumbprints, checks::key_type};
 
-/// Days before its end from which a certificate ends soon: about what it takes to get a change through in a large
-/// organisation.
+/// A certificate with fewer days left expires soon: about the time that a change takes in a large organisation.
 pub const SOON_DAYS: i64 = 30;
 const MILLISECONDS_A_DAY: i64 = 24 * 60 * 60 * 1000;
 
-/// What a certificate says.
+/// The details of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateDetails {
     /// Subject, such as `CN=blog`.
     pub subject: String,
-    /// Issuer; the subject itself when self-signed.
+    /// Issuer; equal to the subject if self-signed.
     pub issuer: String,
     /// Serial number, upper-case hex.
     pub serial: String,
     /// Kind of key, such as `RSA`.
     pub key_type: &'static str,
-    /// Size of the key in bits; 0 when not known.
+    /// Size of the key in bits; 0 if unknown.
     pub key_bits: usize,
     /// Valid from.
     pub not_before: DateTime<Utc>,
@@ -39,14 +38,14 @@ pub struct CertificateDetails {
 }
 
 impl CertificateDetails {
-    /// Of a certificate in DER; `None` when it is not one.
+    /// Parses a certificate in DER; `None` when it is something else.
     pub fn from_der(der: &[u8]) -> Option<Self> {
         let (rest, certificate) = X509Certificate::from_der(der).ok()?;
         if !rest.is_empty() {
             return None;
         }
-        let (key_type, key_bits) = key_of(certificate.public_key())
-            .or_else(|| other_key_of(der))
+        let (key_type, key_bits) = parse_key(certificate.public_key())
+            .or_else(|| parse_key_with_openssl(der))
             .unwrap_or(("other", 0));
         Some(Self {
             subject: printable(certificate.subject()),
@@ -56,16 +55,16 @@ impl CertificateDetails {
             key_bits,
             not_before: time(certificate.validity().not_before)?,
             not_after: time(certificate.validity().not_after)?,
-            thumbprints: Thumbprints::of(der),
+            thumbprints: Thumbprints::from_der(der),
         })
     }
-    /// Whole days from `now` until it expires; negative when it has: -1 on the first day after.
+    /// Whole days from `now` until the certificate expires; negative once it has: -1 on the first day after.
     pub fn days_left(&self, now: DateTime<Utc>) -> i64 {
-        // Rounded down: no day is left, and none is over yet, are two things.
+        // Rounded down, so that the last day before (0) and the first day after (-1) differ.
         (self.not_after - now).num_milliseconds().div_euclid(MILLISECONDS_A_DAY)
     }
-    /// When it expires or has expired: `in 89 days`, `within a day`, `3 days ago`.
-    pub fn relative_end(&self, now: DateTime<Utc>) -> String {
+    /// When the certificate expires or expired: `in 89 days`, `within a day`, `3 days ago`.
+    pub fn relative_expiry(&self, now: DateTime<Utc>) -> String {
         if now > self.not_after {
             return days_ago((now - self.not_after).num_days());
         }
@@ -77,7 +76,6 @@ impl CertificateDetails {
     }
 }
 
-/// `days` are whole ones.
 pub(super) fn days_ago(days: i64) -> String {
     match days {
         0 => "less than a day ago".to_owned(),
@@ -86,14 +84,14 @@ pub(super) fn days_ago(days: i64) -> String {
     }
 }
 
-/// DER puts a zero byte before a number whose first bit is set; it is no part of the number.
+/// DER puts a zero byte before a number whose first bit is set. It is not part of the number.
 fn serial(raw: &[u8]) -> String {
     hex::encode_upper(raw.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(raw))
 }
 
-fn key_of(key: &SubjectPublicKeyInfo<'_>) -> Option<(&'static str, usize)> {
+fn parse_key(key: &SubjectPublicKeyInfo<'_>) -> Option<(&'static str, usize)> {
     match key.parsed() {
-        // The encoding may start with a zero byte; the modulus is what counts.
+        // `key_size` ignores a leading zero byte of the encoded modulus.
         Ok(PublicKey::RSA(rsa)) if key.algorithm.algorithm.to_id_string() == RSA_ENCRYPTION => {
             Some(("RSA", rsa.key_size()))
         }
@@ -103,19 +101,16 @@ fn key_of(key: &SubjectPublicKeyInfo<'_>) -> Option<(&'static str, usize)> {
     }
 }
 
-/// Kinds that the parser does not know and OpenSSL does.
-fn other_key_of(der: &[u8]) -> Option<(&'static str, usize)> {
+/// For key types that x509-parser does not know.
+fn parse_key_with_openssl(der: &[u8]) -> Option<(&'static str, usize)> {
     let key = X509::from_der(der).ok()?.public_key().ok()?;
-    Some((
-        super::kind_of(key.id()),
-        usize::try_from(key.bits()).unwrap_or_default(),
-    ))
+    Some((key_type(key.id()), usize::try_from(key.bits()).unwrap_or_default()))
 }
 
-/// Of plain RSA keys (RFC 8017, appendix C).
+/// Object identifier of plain RSA keys (RFC 8017, appendix C).
 const RSA_ENCRYPTION: &str = "1.2.840.113549.1.1.1";
 
-/// Certificates come from anywhere: a subject must not reach a terminal with control characters in it.
+/// Certificates come from untrusted sources: a subject must not send control characters to a terminal.
 fn printable(name: &X509Name<'_>) -> String {
     name.to_string().replace(char::is_control, "\u{fffd}")
 }
@@ -131,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn its_end_is_told_as_it_is_on_either_side() {
+    fn the_expiry_is_described_before_and_after_it() {
         let not_after = DateTime::UNIX_EPOCH;
         let details = CertificateDetails {
             subject: "CN=site".to_owned(),
@@ -141,7 +136,7 @@ mod tests {
             key_bits: 2048,
             not_before: not_after - TimeDelta::days(365),
             not_after,
-            thumbprints: Thumbprints::of(b"site"),
+            thumbprints: Thumbprints::from_der(b"site"),
         };
         for (hours_after, days_left, expected) in [
             (-50, 2, "in 2 days"),
@@ -154,7 +149,7 @@ mod tests {
         ] {
             let now = not_after + TimeDelta::hours(hours_after);
             assert_eq!(
-                (details.days_left(now), &*details.relative_end(now)),
+                (details.days_left(now), &*details.relative_expiry(now)),
                 (days_left, expected),
                 "{hours_after}"
             );
@@ -162,7 +157,7 @@ mod tests {
         assert_eq!(
             details.days_left(not_after + TimeDelta::seconds(1)),
             -1,
-            "from its first second on"
+            "from the first second on"
         );
     }
 }

@@ -1,201 +1,186 @@
-//! Why a certificate cannot be used. Each message names the file, each hint the remedy; neither holds key material.
+//! Why a certificate cannot be used. Each message names the location, each hint what to do; neither contains key material.
 
-use std::{
-    borrow::Cow,
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{borrow::Cow, io, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
-use super::details::days_ago;
-use crate::{
-    azure::AzureError,
-    config::{quotable, quotable_path},
-    hint::Hint,
-};
+use super::{CertificateLocation, details::days_ago};
+use crate::{azure::AzureError, config::quotable, hint::Hint};
 
 /// Why a certificate cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// No path is set.
+    /// No certificate is configured.
     #[error("client.cert_path is not set")]
     NotConfigured,
     /// A file cannot be read.
-    #[error("{} cannot be read: {reason}", shown(path))]
+    #[error("{location} cannot be read: {reason}")]
     Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
+        /// Where it is.
+        location: CertificateLocation,
+        /// The system's error.
         reason: Arc<io::Error>,
     },
-    /// A folder, a pipe or a device.
-    #[error("{} is not a file", shown(path))]
+    /// The path is a folder, a pipe or a device.
+    #[error("{location} is not a file")]
     NotAFile {
-        /// What is there.
-        path: PathBuf,
+        /// The path.
+        location: CertificateLocation,
     },
-    /// No certificate is so large.
-    #[error("{} is larger than 1 MiB", shown(path))]
+    /// The file is larger than 1 MiB.
+    #[error("{location} is larger than 1 MiB")]
     TooLarge {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
     },
-    /// The setting that stands for a file holds something else.
+    /// A setting for the content of a file is not base64.
     #[error("{setting} is not base64")]
     BadBase64 {
-        /// Which one.
+        /// Name of the setting.
         setting: &'static str,
     },
-    /// A PFX file is encrypted by algorithms that this OpenSSL does not have.
-    #[error("{} is a PFX file of an old kind, which this OpenSSL cannot decrypt", shown(path))]
+    /// A PFX file is encrypted with algorithms that this OpenSSL does not have.
+    #[error("{location} is a PFX file with old encryption, which this OpenSSL cannot decrypt")]
     LegacyPfx {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
     },
     /// A file is neither PEM nor PFX.
-    #[error("{} is neither a PEM nor a PFX file", shown(path))]
+    #[error("{location} is neither a PEM nor a PFX file")]
     NotPem {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
     },
     /// A PEM file holds no certificate.
-    #[error("{} holds no certificate", shown(path))]
+    #[error("{location} holds no certificate")]
     NoCertificate {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
     },
     /// A certificate cannot be parsed.
-    #[error("{} holds a certificate that cannot be parsed", shown(path))]
+    #[error("{location} holds a certificate that cannot be parsed")]
     BadCertificate {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
     },
     /// A PEM file holds no private key.
-    #[error("{} holds no private key", shown(path))]
+    #[error("{location} holds no private key")]
     NoKey {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
     },
     /// A private key cannot be parsed.
-    #[error("{} holds a private key that cannot be parsed", shown(path))]
+    #[error("{location} holds a private key that cannot be parsed")]
     BadKey {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
     },
     /// The private key is encrypted and no passphrase is set.
-    #[error("the private key in {} is encrypted, and no passphrase is set", shown(path))]
+    #[error("the private key in {location} is encrypted, and no passphrase is set")]
     PassphraseMissing {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
     },
     /// The passphrase does not open the private key.
-    #[error("the passphrase does not open the private key in {}", shown(path))]
+    #[error("the passphrase does not open the private key in {location}")]
     PassphraseWrong {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
     },
-    /// The private key is encrypted by a cipher that this OpenSSL does not have. Whether the passphrase is right is not known.
-    #[error(
-        "the private key in {} is encrypted with a cipher that this OpenSSL does not support",
-        shown(path)
-    )]
+    /// The private key is encrypted with a cipher that this OpenSSL does not have, so the passphrase could not be checked.
+    #[error("the private key in {location} is encrypted with a cipher that this OpenSSL does not support")]
     UnsupportedCipher {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
     },
-    /// A PFX file cannot be read, whatever the passphrase.
-    #[error("the PFX file {} is damaged, or holds what OpenSSL cannot read", shown(path))]
+    /// A PFX file cannot be read with any passphrase.
+    #[error("the PFX file {location} is damaged, or has content that OpenSSL cannot read")]
     BadPfx {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
     },
-    /// A passphrase file holds something else than text.
-    #[error("{} is neither UTF-8 nor UTF-16 text", shown(path))]
+    /// A passphrase file is not text.
+    #[error("{location} is neither UTF-8 nor UTF-16 text")]
     NotText {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
     },
-    /// The key is of another kind.
-    #[error("the key in {} is {kind}, not RSA", shown(path))]
+    /// The key is not RSA.
+    #[error("the key in {location} is {kind}, not RSA")]
     NotRsa {
-        /// The file.
-        path: PathBuf,
-        /// What it is, such as `EC`.
+        /// Where it is.
+        location: CertificateLocation,
+        /// Type of the key, such as `EC`.
         kind: &'static str,
     },
     /// The key is too short.
-    #[error("the key in {} has {bits} bits, and 2048 are the least", shown(path))]
+    #[error("the key in {location} has {bits} bits; at least 2048 are required")]
     Weak {
-        /// The file.
-        path: PathBuf,
-        /// Its length.
+        /// Where it is.
+        location: CertificateLocation,
+        /// Length of the key.
         bits: u32,
     },
-    /// No certificate is of the private key.
+    /// No certificate belongs to the private key.
     #[error("{}", mismatch(certificate, key))]
     KeyMismatch {
-        /// File of the certificate.
-        certificate: PathBuf,
-        /// File of the key.
-        key: PathBuf,
+        /// Where the certificate is.
+        certificate: CertificateLocation,
+        /// Where the key is.
+        key: CertificateLocation,
     },
-    /// Too early.
-    #[error("certificate {} is not valid before {}", shown(path), not_before.format("%Y-%m-%d %H:%M UTC"))]
+    /// The certificate is not valid yet.
+    #[error("certificate {location} is not valid before {}", not_before.format("%Y-%m-%d %H:%M UTC"))]
     NotYetValid {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
         /// Start of its validity.
         not_before: DateTime<Utc>,
     },
-    /// Too late.
-    #[error("certificate {} expired {} ({})", shown(path), days_ago(*days), not_after.format("%Y-%m-%d"))]
+    /// The certificate has expired.
+    #[error("certificate {location} expired {} ({})", days_ago(*days), not_after.format("%Y-%m-%d"))]
     Expired {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
         /// End of its validity.
         not_after: DateTime<Utc>,
-        /// Whole days since then.
+        /// Whole days since `not_after`.
         days: i64,
     },
-    /// The configured thumbprint is not one.
+    /// The configured thumbprint is invalid.
     #[error("client.cert_thumbprint is not a thumbprint: {:?}", quotable(configured))]
     ThumbprintFormat {
-        /// What is set.
+        /// The configured value.
         configured: String,
     },
-    /// The configured thumbprint is of another certificate.
-    #[error(
-        "client.cert_thumbprint is {configured}, but certificate {} has {actual}",
-        shown(path)
-    )]
+    /// The configured thumbprint belongs to another certificate.
+    #[error("client.cert_thumbprint is {configured}, but certificate {location} has {actual}")]
     ThumbprintMismatch {
-        /// The file.
-        path: PathBuf,
-        /// What is set.
+        /// Where it is.
+        location: CertificateLocation,
+        /// The configured value.
         configured: String,
-        /// What the certificate has.
+        /// The certificate's thumbprint.
         actual: String,
     },
-    /// Any of these, of a certificate in a vault: there it is to be mended.
+    /// Any of these for a certificate in a vault, where other hints apply.
     #[error(transparent)]
     InVault(Box<CertificateError>),
-    /// Azure did not give it, or did not sign.
+    /// Azure did not return the certificate, or did not sign.
     #[error(transparent)]
     Azure(#[from] AzureError),
-    /// OpenSSL did not sign, or a vault signed with another key.
-    #[error("the private key of {} did not sign", shown(path))]
+    /// OpenSSL could not sign, or a vault signed with another key.
+    #[error("the private key of {location} did not sign")]
     Signing {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        location: CertificateLocation,
     },
 }
 
 impl CertificateError {
-    /// The same of a certificate that is in a vault.
-    pub(super) fn of_vault(self) -> Self {
+    /// This error for a certificate in a vault.
+    pub(super) fn into_vault_error(self) -> Self {
         match self {
             already @ (Self::Azure(_) | Self::InVault(_)) => already,
             other => Self::InVault(Box::new(other)),
@@ -205,8 +190,8 @@ impl CertificateError {
     fn hint_in_vault(&self) -> Cow<'static, str> {
         let hint = match self {
             Self::NoKey { .. } => {
-                "its policy does not let the key be taken out (exportable): use source = \"key_vault_sign\", or make a version \
-                 whose key may be"
+                "its policy does not allow the export of the key: use source = \"key_vault_sign\", or make a version with an \
+                 exportable key"
             }
             Self::Expired { .. } => {
                 "let the vault issue a new version of the certificate, and upload that under Certificates & secrets of the app \
@@ -217,18 +202,18 @@ impl CertificateError {
                  version"
             }
             Self::Signing { .. } => {
-                "the vault signed with another key than the certificate's: see what answers at vault_url, and whether the key \
-                 was replaced without its certificate"
+                "the vault signed with another key than the certificate's: check which server answers at vault_url, and whether \
+                 the key was replaced without its certificate"
             }
             Self::NotPem { .. } | Self::NoCertificate { .. } | Self::BadCertificate { .. } | Self::BadKey { .. } => {
-                "look at the certificate in the vault: only one with its own key, as PFX or PEM, can be used"
+                "check the certificate in the vault: it must be PFX or PEM, with its own key"
             }
             other => return other.hint(),
         };
         Cow::Borrowed(hint)
     }
 
-    /// Why, in one word that machines compare; tells nothing of where it is.
+    /// The reason as a stable code. Does not say where the certificate is.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotConfigured => "not_configured",
@@ -247,30 +232,28 @@ impl CertificateError {
             _ => "malformed",
         }
     }
-    /// What to do about it.
+    /// What the operator can do.
     pub fn hint(&self) -> Cow<'static, str> {
         let hint = match self {
             Self::NotConfigured => {
                 "set client.cert_path (CLIENT_CERT_PATH) to a PEM or PFX file with key and certificate; blogctl cert new makes one"
             }
             Self::Unreadable { .. } => "check that the file exists and that the user blogctl runs as may read it",
-            Self::NotAFile { .. } => "give a file; folders, pipes and devices are not read",
+            Self::NotAFile { .. } => "set it to a file; folders, pipes and devices are not read",
             Self::NotPem { .. } | Self::TooLarge { .. } => {
-                "give a PEM file (it has lines such as -----BEGIN CERTIFICATE-----) or a PFX file (.pfx, .p12)"
+                "use a PEM file (with lines such as -----BEGIN CERTIFICATE-----) or a PFX file (.pfx, .p12)"
             }
-            Self::BadBase64 { .. } => "put what base64 -w0 FILE prints into it, or the text of a PEM file",
-            Self::BadPfx { .. } => "check it with: openssl pkcs12 -in FILE -noout, and export it anew",
-            Self::NotText { .. } => "save it as UTF-8, the passphrase alone in one line",
-            Self::UnsupportedCipher { path } => {
-                let file = shown(path);
+            Self::BadBase64 { .. } => "set it to the output of base64 -w0 FILE, or to the text of a PEM file",
+            Self::BadPfx { .. } => "check it with: openssl pkcs12 -in FILE -noout, and export it again",
+            Self::NotText { .. } => "save it as UTF-8, with the passphrase alone in one line",
+            Self::UnsupportedCipher { location: file } => {
                 return format!(
                     "convert it on a machine that has the cipher: openssl pkcs8 -provider legacy -provider default -in {file} \
                      -topk8 -v2 aes-256-cbc -out {file}.new"
                 )
                 .into();
             }
-            Self::LegacyPfx { path } => {
-                let file = shown(path);
+            Self::LegacyPfx { location: file } => {
                 return format!("convert it with: openssl pkcs12 -legacy -in {file} -out {file}.pem -nodes").into();
             }
             Self::NoCertificate { .. } | Self::BadCertificate { .. } => {
@@ -286,7 +269,7 @@ impl CertificateError {
             }
             Self::PassphraseWrong { .. } => "check client.key_passphrase with: openssl pkey -in FILE -noout",
             Self::NotRsa { kind, .. } if kind.starts_with("RSA-PSS") => {
-                "Entra ID takes certificates of plain RSA keys (rsaEncryption), which also make PS256 signatures: make a new one with \
+                "Entra ID accepts only certificates of plain RSA keys (rsaEncryption), which also sign with PS256: make a new one with \
                  blogctl cert new, and upload its certificate"
             }
             Self::NotRsa { .. } | Self::Weak { .. } => {
@@ -297,11 +280,11 @@ impl CertificateError {
             }
             Self::NotYetValid { .. } => "check this machine's clock, or use the certificate that is valid now",
             Self::Expired { .. } => {
-                "make the next one with blogctl cert renew, or as docs/rotate-a-certificate.md has it, and upload it under \
+                "make the next one with blogctl cert renew, or follow docs/rotate-a-certificate.md, and upload it under \
                  Certificates & secrets of the app registration"
             }
             Self::ThumbprintFormat { .. } => {
-                "give 40 (SHA-1) or 64 (SHA-256) hex digits, as blogctl cert thumbprint prints them, or leave it unset"
+                "set it to 40 (SHA-1) or 64 (SHA-256) hex digits, as blogctl cert thumbprint prints them, or leave it unset"
             }
             Self::ThumbprintMismatch { .. } => {
                 "one of the two settings names the wrong certificate; client.cert_thumbprint may also be left unset"
@@ -320,24 +303,10 @@ impl Hint for CertificateError {
     }
 }
 
-/// A file's path, unless it could be a secret; a setting's name and a vault's address as they are.
-fn shown(path: &Path) -> Cow<'_, str> {
-    let text = path.to_string_lossy();
-    if text.starts_with("client.") || text.starts_with("https://") {
-        text
-    } else {
-        quotable_path(path)
-    }
-}
-
-fn mismatch(certificate: &PathBuf, key: &PathBuf) -> String {
+fn mismatch(certificate: &CertificateLocation, key: &CertificateLocation) -> String {
     if certificate == key {
-        format!("{}: no certificate in it belongs to its private key", shown(key))
+        format!("{key}: no certificate in it belongs to its private key")
     } else {
-        format!(
-            "certificate {} does not belong to the private key in {}",
-            shown(certificate),
-            shown(key)
-        )
+        format!("certificate {certificate} does not belong to the private key in {key}")
     }
 }

@@ -1,7 +1,5 @@
-//! Everything that can be said of a certificate and its key at once: what [`super::ClientCertificate::load`] would refuse, not
-//! just the first of it, and what works but should be known.
-
-use std::path::Path;
+//! All findings about a certificate and its key: every error that [`super::ClientCertificate::load`] could report, not only the
+//! first, and problems that do not prevent its use.
 
 use chrono::{DateTime, Utc};
 use openssl::{
@@ -11,37 +9,41 @@ use openssl::{
 use serde::Serialize;
 
 use super::{
-    CertificateDetails, CertificateError, ClientCertificate, MIN_KEY_BITS, check_dates, check_key, check_thumbprint,
-    leaf_among, pem, source, successor_among,
+    CertificateDetails, CertificateError, CertificateLocation, ClientCertificate,
+    checks::{MIN_KEY_BITS, check_dates, check_key, check_thumbprint},
+    leaf::{find_leaf, find_successor},
+    pem,
+    signature_algorithm::weak_digest,
+    source,
 };
-use crate::{certificate::signature_algorithm::weak_digest, config::CertificateSettings};
+use crate::config::CertificateSettings;
 
-/// How bad it is.
+/// The severity of an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// As it should be.
+    /// No problem.
     Good,
-    /// It works, and should be looked at.
+    /// Usable, but needs attention.
     Warning,
-    /// It cannot be used.
+    /// Not usable.
     Bad,
 }
 
-/// One thing that was looked at. Scripts rely on the names of its members.
+/// The result of one check. Scripts rely on the names of the members.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Observation {
-    /// How bad it is.
+    /// Severity of the result.
     pub severity: Severity,
-    /// What was seen.
+    /// What the check found.
     pub seen: String,
-    /// What to do about it.
+    /// What the operator can do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
 impl Observation {
-    /// As it should be.
+    /// A check that passed.
     pub fn good(seen: String) -> Self {
         Self {
             severity: Severity::Good,
@@ -50,7 +52,7 @@ impl Observation {
         }
     }
 
-    /// It cannot be used.
+    /// A check that failed.
     pub fn bad(seen: String, hint: String) -> Self {
         Self {
             severity: Severity::Bad,
@@ -59,11 +61,10 @@ impl Observation {
         }
     }
 
-    /// Of the mode of the file that holds the key, where there is one: a key in a setting is in no file, whatever holds the
-    /// certificate.
-    pub fn of_key_file(settings: &CertificateSettings) -> Option<Self> {
-        let parts = source::read_apart(settings).ok()?;
-        parts.key.ok().and_then(|_| of_mode(&parts.key_path))
+    /// The mode of the key's file. `None` if the key is in a setting, or cannot be read.
+    pub fn for_key_file(settings: &CertificateSettings) -> Option<Self> {
+        let parts = source::read_parts(settings).ok()?;
+        parts.key.ok().and_then(|_| inspect_mode(&parts.key_location))
     }
 
     fn warning(seen: String, hint: impl Into<String>) -> Self {
@@ -81,20 +82,20 @@ impl From<&CertificateError> for Observation {
     }
 }
 
-/// What was looked at, and the certificate itself where one can be read.
+/// The results of all checks, and the details of the certificate if it can be read.
 #[derive(Debug)]
-pub struct Examination {
-    /// In the order in which they are best mended.
+pub struct Inspection {
+    /// In the order in which they should be resolved.
     pub observations: Vec<Observation>,
-    /// Of the certificate that belongs to the key, or of the first in the file when none does.
+    /// Details of the key's certificate, or of the first in the file if none belongs to the key.
     pub details: Option<CertificateDetails>,
 }
 
-impl Examination {
-    /// Looks at what the settings name; an end within `soon_days` is one that comes soon. Reads files, no network.
-    pub fn of(settings: &CertificateSettings, soon_days: i64, now: DateTime<Utc>) -> Self {
+impl Inspection {
+    /// Checks what the settings name. Warns if the certificate expires within `soon_days`. Reads files; no network.
+    pub fn new(settings: &CertificateSettings, soon_days: i64, now: DateTime<Utc>) -> Self {
         let mut observations = Vec::new();
-        let parts = match source::read_apart(settings) {
+        let parts = match source::read_parts(settings) {
             Ok(parts) => parts,
             Err(error) => {
                 return Self {
@@ -103,11 +104,11 @@ impl Examination {
                 };
             }
         };
-        let key = noted(parts.key, &mut observations);
-        let certificates = noted(parts.certificates, &mut observations).unwrap_or_default();
-        let leaf = key.as_ref().and_then(|key| leaf_among(&certificates, key, now));
+        let key = record_error(parts.key, &mut observations);
+        let certificates = record_error(parts.certificates, &mut observations).unwrap_or_default();
+        let leaf = key.as_ref().and_then(|key| find_leaf(&certificates, key, now));
         if let (Some(_), None, false) = (&key, leaf, certificates.is_empty()) {
-            let (certificate, key) = (parts.path.clone(), parts.key_path.clone());
+            let (certificate, key) = (parts.location.clone(), parts.key_location.clone());
             observations.push(Observation::from(&CertificateError::KeyMismatch { certificate, key }));
         }
         let certificate = certificates.get(leaf.unwrap_or(0));
@@ -120,37 +121,37 @@ impl Examination {
             )));
         }
         if let Some(key) = &key {
-            observations.push(of_key(key, &parts.key_path));
-        } else if let Some(Err(error)) = certificate.map(|one| check_public_key(one, &parts.path)) {
+            observations.push(inspect_key(key, &parts.key_location));
+        } else if let Some(Err(error)) = certificate.map(|one| check_public_key(one, &parts.location)) {
             observations.push(Observation::from(&error));
         }
         if let Some(details) = &details {
-            observations.push(of_dates(details, &parts.path, soon_days, now));
+            observations.push(inspect_dates(details, &parts.location, soon_days, now));
             if let Some(configured) = &settings.thumbprint {
-                observations.push(match check_thumbprint(details, configured, &parts.path) {
+                observations.push(match check_thumbprint(details, configured, &parts.location) {
                     Ok(()) => Observation::good("client.cert_thumbprint is its thumbprint".to_owned()),
                     Err(error) => Observation::from(&error),
                 });
             }
         }
-        observations.extend(der.as_deref().and_then(weak_digest).map(of_weak_digest));
+        observations.extend(der.as_deref().and_then(weak_digest).map(warn_of_weak_digest));
         let successor = leaf
             .zip(key.as_ref())
-            .and_then(|(leaf, key)| successor_among(leaf, &certificates, key, now));
+            .and_then(|(leaf, key)| find_successor(leaf, &certificates, key, now));
         match &successor {
-            Some(successor) => observations.push(of_successor(successor)),
-            None => observations.extend(leaf.and_then(|leaf| of_order(leaf, &certificates, &parts.path))),
+            Some(successor) => observations.push(describe_successor(successor)),
+            None => observations.extend(leaf.and_then(|leaf| inspect_order(leaf, &certificates, &parts.location))),
         }
-        observations.extend(key.and_then(|_| of_mode(&parts.key_path)));
+        observations.extend(key.and_then(|_| inspect_mode(&parts.key_location)));
         Self { observations, details }
     }
 
-    /// Of a certificate that is not in a file: what a vault has told of it.
-    pub fn of_loaded(certificate: &ClientCertificate, soon_days: i64, now: DateTime<Utc>) -> Self {
+    /// Checks a loaded certificate, such as one from a vault.
+    pub fn from_loaded(certificate: &ClientCertificate, soon_days: i64, now: DateTime<Utc>) -> Self {
         let details = certificate.details();
         let observations = vec![
             Observation::good(format!("{} can be used", details.subject)),
-            of_dates(details, certificate.place(), soon_days, now),
+            inspect_dates(details, certificate.location(), soon_days, now),
         ];
         Self {
             observations,
@@ -158,15 +159,15 @@ impl Examination {
         }
     }
 
-    /// Of what cannot even be looked at, or is no certificate.
-    pub fn of_one(observation: Observation) -> Self {
+    /// A single result, for a source that cannot be read or has no certificate.
+    pub fn from_observation(observation: Observation) -> Self {
         Self {
             observations: vec![observation],
             details: None,
         }
     }
 
-    /// The worst of all.
+    /// The worst severity.
     pub fn severity(&self) -> Severity {
         self.observations
             .iter()
@@ -176,64 +177,69 @@ impl Examination {
     }
 }
 
-fn noted<T>(part: Result<T, CertificateError>, observations: &mut Vec<Observation>) -> Option<T> {
+fn record_error<T>(part: Result<T, CertificateError>, observations: &mut Vec<Observation>) -> Option<T> {
     part.inspect_err(|error| observations.push(Observation::from(error)))
         .ok()
 }
 
-fn of_key(key: &PKey<Private>, path: &Path) -> Observation {
-    match check_key(key, path) {
+fn inspect_key(key: &PKey<Private>, location: &CertificateLocation) -> Observation {
+    match check_key(key, location) {
         Ok(()) => Observation::good(format!(
-            "the key is RSA with {} bits, and {MIN_KEY_BITS} are the least",
+            "the key is RSA with {} bits; at least {MIN_KEY_BITS} are required",
             key.bits()
         )),
         Err(error) => Observation::from(&error),
     }
 }
 
-fn check_public_key(certificate: &X509, path: &Path) -> Result<(), CertificateError> {
-    let key = certificate
-        .public_key()
-        .map_err(|_| CertificateError::BadCertificate { path: path.to_owned() })?;
-    check_key(&key, path)
+fn check_public_key(certificate: &X509, location: &CertificateLocation) -> Result<(), CertificateError> {
+    let key = certificate.public_key().map_err(|_| CertificateError::BadCertificate {
+        location: location.clone(),
+    })?;
+    check_key(&key, location)
 }
 
-fn of_dates(details: &CertificateDetails, path: &Path, soon_days: i64, now: DateTime<Utc>) -> Observation {
-    if let Err(error) = check_dates(details, path, now) {
+fn inspect_dates(
+    details: &CertificateDetails,
+    location: &CertificateLocation,
+    soon_days: i64,
+    now: DateTime<Utc>,
+) -> Observation {
+    if let Err(error) = check_dates(details, location, now) {
         return Observation::from(&error);
     }
-    let (days, end) = (details.relative_end(now), details.not_after.format("%Y-%m-%d"));
+    let (days, end) = (details.relative_expiry(now), details.not_after.format("%Y-%m-%d"));
     if details.days_left(now) <= soon_days {
-        let hint = "make the next one beside it with blogctl cert renew, or as docs/rotate-a-certificate.md has it";
-        return Observation::warning(format!("in date, but expires {days} ({end})"), hint);
+        let hint = "make the next one with blogctl cert renew, or follow docs/rotate-a-certificate.md";
+        return Observation::warning(format!("valid, but expires {days} ({end})"), hint);
     }
-    Observation::good(format!("in date; expires {days} ({end})"))
+    Observation::good(format!("valid; expires {days} ({end})"))
 }
 
-fn of_successor(successor: &CertificateDetails) -> Observation {
+fn describe_successor(successor: &CertificateDetails) -> Observation {
     Observation::good(format!(
-        "the next certificate of the same key is beside it (SHA-1 {}): it is used from {} on, and must be uploaded by then",
+        "the file also has the next certificate of the same key (SHA-1 {}): it is used from {} on, and must be uploaded by then",
         successor.thumbprints.sha1_hex(),
         successor.not_before.format("%Y-%m-%d")
     ))
 }
 
-/// Entra ID takes the public key and never looks at who signed it; other readers of the file may.
-fn of_weak_digest(name: &'static str) -> Observation {
-    let seen = format!("the certificate is signed with {name}, which nobody should rely on any more");
-    Observation::warning(seen, "have it issued with SHA-256; blogctl cert new does so")
+/// Entra ID uses only the public key and ignores the signature; other programs may check it.
+fn warn_of_weak_digest(name: &'static str) -> Observation {
+    let seen = format!("the certificate is signed with {name}, which is no longer secure");
+    Observation::warning(seen, "have it issued with SHA-256, as blogctl cert new does")
 }
 
-/// Whether the file has the leaf first, then its issuers, and nothing else.
-fn of_order(leaf: usize, certificates: &[X509], path: &Path) -> Option<Observation> {
+/// Checks that the file has the leaf first, then its issuers, and no other certificate.
+fn inspect_order(leaf: usize, certificates: &[X509], location: &CertificateLocation) -> Option<Observation> {
     if certificates.len() < 2 {
         return None;
     }
     let der = |certificate: &X509| certificate.to_der().ok();
-    let ordered = pem::chain_from(leaf, certificates.to_vec(), path).ok()?;
+    let ordered = pem::chain_from(leaf, certificates.to_vec(), location).ok()?;
     let given: Vec<Vec<u8>> = certificates.iter().filter_map(der).collect();
     if ordered == given {
-        let seen = format!("the chain of {} certificates is whole and in its order", given.len());
+        let seen = format!("the chain of {} certificates is complete and in order", given.len());
         return Some(Observation::good(seen));
     }
     let strangers = given.len() - ordered.len();
@@ -243,28 +249,26 @@ fn of_order(leaf: usize, certificates: &[X509], path: &Path) -> Option<Observati
         } else {
             &*format!("{strangers} more certificates, which are")
         };
-        let seen = format!("{} holds {them} not of its chain", path.display());
+        let seen = format!("{location} contains {them} not part of its chain");
         return Some(Observation::warning(
             seen,
-            "leave only the certificate and its issuers in the file",
+            "keep only the certificate and its issuers in the file",
         ));
     }
-    let seen = format!(
-        "{} has its certificates in another order than leaf first",
-        path.display()
-    );
+    let seen = format!("{location} does not have the certificate first and its issuers after it");
     Some(Observation::warning(
         seen,
-        "put the certificate first, then the issuer of each; blogctl sorts them itself",
+        "put the certificate first, then the issuer of each; blogctl itself accepts any order",
     ))
 }
 
 #[cfg(unix)]
-fn of_mode(path: &Path) -> Option<Observation> {
+fn inspect_mode(location: &CertificateLocation) -> Option<Observation> {
     use std::os::unix::fs::PermissionsExt as _;
 
+    let path = location.file()?;
     let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
-    // The group may read it: that is how secrets are mounted into containers.
+    // The group may read it, since secrets are mounted into containers that way.
     let who = match (mode & 0o006, mode & 0o020) {
         (0, 0) => return Some(Observation::good(format!("the key's file has mode {mode:04o}"))),
         (0, _) => "the file's group may replace",
@@ -277,6 +281,6 @@ fn of_mode(path: &Path) -> Option<Observation> {
 }
 
 #[cfg(not(unix))]
-fn of_mode(_: &Path) -> Option<Observation> {
+fn inspect_mode(_: &CertificateLocation) -> Option<Observation> {
     None
 }

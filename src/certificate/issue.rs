@@ -1,5 +1,5 @@
-//! Makes a key with a self-signed certificate, or with a request for somebody else to sign. Entra trusts a certificate
-//! because it was uploaded, not because somebody signed it: self-signed is no weaker here.
+//! Makes a key with a self-signed certificate or with a certificate signing request. Entra trusts a certificate because it was
+//! uploaded, not because of its signature: a self-signed one is not weaker here.
 
 mod destination;
 mod renewal;
@@ -26,32 +26,32 @@ pub use self_signed::{IssuedFiles, NewCertificate};
 pub use signing_request::{NewSigningRequest, RequestFiles};
 pub use subject::{AlternativeName, Subject};
 
-/// Why nothing was made.
+/// Why the files were not made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssueError {
-    /// A file is there already, and `overwrite` was not asked for.
+    /// A file exists, and `overwrite` is not set.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
-    /// Something that is not a file is where one shall be written.
-    #[error("{} is there already, and is not a file", .0.display())]
+    /// The path exists and is not a file.
+    #[error("{} exists already, and is not a file", .0.display())]
     NotAFile(PathBuf),
-    /// A PFX file that would not be replaced, and then holds the key of before.
-    #[error("{} is there already, and would keep the old key", .0.display())]
+    /// A PFX file exists that would not be replaced and would keep the old key.
+    #[error("{} exists already, and would keep the old key", .0.display())]
     OldPfx(PathBuf),
-    /// The common name is empty or too long, or would not be seen as it is.
-    #[error("a common name has 1 to 64 characters, and no control characters")]
+    /// The common name is empty, too long, or has control characters.
+    #[error("the common name must have 1 to 64 characters, and no control characters")]
     CommonName,
-    /// An alternative name is of no known kind.
+    /// An alternative name has no known form.
     #[error("{:?} is not a name like blog.example.com, an IP address, a URI or an e-mail address", quotable(.0))]
     AlternativeName(String),
-    /// The time of validity is out of range.
-    #[error("a certificate is made for 1 to 3650 days, not {0}")]
+    /// The validity is out of range.
+    #[error("the validity must be 1 to 3650 days, not {0}")]
     Days(u32),
-    /// The size of the key is not on offer.
-    #[error("a key has 2048, 3072 or 4096 bits, not {0}")]
+    /// The key size is not supported.
+    #[error("the key size must be 2048, 3072 or 4096 bits, not {0}")]
     Bits(u32),
-    /// The name would lead out of the folder.
+    /// The name could lead to another folder.
     #[error("{:?} is not a plain file name", quotable(.0))]
     Name(String),
     /// A PFX file without a passphrase would be a private key that only looks protected.
@@ -60,21 +60,21 @@ pub enum IssueError {
     /// A file cannot be written.
     #[error("{} cannot be written: {reason}", path.display())]
     Write {
-        /// The file or folder.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         reason: std::io::Error,
     },
     /// A file cannot be read.
     #[error("{} cannot be read: {reason}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         reason: std::io::Error,
     },
-    /// OpenSSL made no key or certificate.
-    #[error("OpenSSL did not make the certificate: {0}")]
+    /// OpenSSL could not make the key or the certificate.
+    #[error("OpenSSL could not make the certificate: {0}")]
     OpenSsl(#[from] ErrorStack),
 }
 
@@ -99,7 +99,7 @@ impl Hint for IssueError {
     }
 }
 
-/// A new RSA key of 2048, 3072 or 4096 bits: the sizes that Entra takes.
+/// A new RSA key of 2048, 3072 or 4096 bits, the sizes that Entra accepts.
 fn new_key(bits: u32) -> Result<PKey<Private>, IssueError> {
     Ok(PKey::from_rsa(Rsa::generate(bits)?)?)
 }
@@ -112,7 +112,7 @@ fn check_bits(bits: u32) -> Result<(), IssueError> {
     }
 }
 
-/// PKCS#8 PEM; encrypted with AES-256 when there is a passphrase.
+/// PKCS#8 PEM, encrypted with AES-256 if there is a passphrase.
 fn key_to_pem(key: &PKey<Private>, passphrase: Option<&SecretString>) -> Result<Zeroizing<Vec<u8>>, ErrorStack> {
     let pem = match passphrase {
         Some(passphrase) => {

@@ -1,6 +1,6 @@
 //! PFX files (PKCS#12), as Windows, Azure Key Vault and `openssl pkcs12` write them.
 
-use std::{path::Path, sync::OnceLock};
+use std::sync::OnceLock;
 
 use openssl::{
     error::ErrorStack,
@@ -11,46 +11,46 @@ use openssl::{
 };
 use secrecy::ExposeSecret as _;
 
-use super::{CertificateError, pem::Passphrase};
+use super::{CertificateError, CertificateLocation, passphrase::Passphrase};
 
-/// Certificates and private key in it.
+/// The certificates and the private key in a PFX file.
 pub(super) fn parse(
     bytes: &[u8],
-    path: &Path,
+    location: &CertificateLocation,
     passphrase: Passphrase<'_>,
 ) -> Result<(Vec<X509>, PKey<Private>), CertificateError> {
-    let path = || path.to_owned();
-    let pfx = Pkcs12::from_der(bytes).map_err(|_| CertificateError::NotPem { path: path() })?;
+    let location = || location.clone();
+    let pfx = Pkcs12::from_der(bytes).map_err(|_| CertificateError::NotPem { location: location() })?;
     let passphrase = passphrase()?;
     let text = passphrase.as_ref().map_or("", |passphrase| passphrase.expose_secret());
-    // OpenSSL takes text that ends with a null character, so there can be none in it.
+    // OpenSSL takes a C string, which cannot contain a null character.
     if text.contains('\0') {
-        return Err(CertificateError::PassphraseWrong { path: path() });
+        return Err(CertificateError::PassphraseWrong { location: location() });
     }
     let parsed = match pfx.parse2(text) {
         Err(error) if is_unsupported(&error) && has_legacy_algorithms() => pfx.parse2(text),
         outcome => outcome,
     };
     let ParsedPkcs12_2 { pkey, cert, ca } = parsed.map_err(|error| match passphrase {
-        _ if is_unsupported(&error) => CertificateError::LegacyPfx { path: path() },
-        _ if !is_about_passphrase(&error) => CertificateError::BadPfx { path: path() },
-        None => CertificateError::PassphraseMissing { path: path() },
-        Some(_) => CertificateError::PassphraseWrong { path: path() },
+        _ if is_unsupported(&error) => CertificateError::LegacyPfx { location: location() },
+        _ if !is_about_passphrase(&error) => CertificateError::BadPfx { location: location() },
+        None => CertificateError::PassphraseMissing { location: location() },
+        Some(_) => CertificateError::PassphraseWrong { location: location() },
     })?;
-    let key = pkey.ok_or_else(|| CertificateError::NoKey { path: path() })?;
+    let key = pkey.ok_or_else(|| CertificateError::NoKey { location: location() })?;
     let certificates: Vec<X509> = cert.into_iter().chain(ca.into_iter().flatten()).collect();
     if certificates.is_empty() {
-        return Err(CertificateError::NoCertificate { path: path() });
+        return Err(CertificateError::NoCertificate { location: location() });
     }
     Ok((certificates, key))
 }
 
-/// It is encrypted by what OpenSSL 3 does not do by itself.
+/// The file is encrypted with an algorithm that OpenSSL 3 has only in its legacy module.
 fn is_unsupported(error: &ErrorStack) -> bool {
     error.errors().iter().any(|error| error.reason() == Some("unsupported"))
 }
 
-/// The digest over the whole file does not fit, or, where a file has none, what was decrypted makes no sense.
+/// The MAC over the file does not match, or, in a file without a MAC, the decrypted content is not valid.
 fn is_about_passphrase(error: &ErrorStack) -> bool {
     let reasons = [
         "mac verify failure",
@@ -66,8 +66,8 @@ fn is_about_passphrase(error: &ErrorStack) -> bool {
         .any(|own| reasons.iter().any(|reason| own.contains(reason)))
 }
 
-/// RC2, with which Windows and OpenSSL 1 encrypted certificates in PFX files, is in a module of its own. It is loaded when
-/// the first such file is met, and stays.
+/// Loads OpenSSL's legacy module, which has RC2: Windows and OpenSSL 1 encrypt certificates in PFX files with it. The module is
+/// loaded for the first such file, and stays loaded.
 pub(super) fn has_legacy_algorithms() -> bool {
     static LEGACY: OnceLock<Option<Provider>> = OnceLock::new();
     LEGACY

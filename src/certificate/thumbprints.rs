@@ -1,4 +1,4 @@
-//! Thumbprints: digests of a certificate's DER, in the notations that Entra and its tools use.
+//! Thumbprints: digests of a certificate's DER, in the formats that Entra and its tools use.
 
 use base64::{
     Engine as _,
@@ -16,14 +16,14 @@ pub struct Thumbprints {
 }
 
 impl Thumbprints {
-    /// Of a certificate in DER.
-    pub fn of(der: &[u8]) -> Self {
+    /// Computes the digests of a certificate in DER.
+    pub fn from_der(der: &[u8]) -> Self {
         Self {
             sha1: sha1(der),
             sha256: sha256(der),
         }
     }
-    /// As the portal shows it: upper-case hex.
+    /// Upper-case hex, as the portal shows it.
     pub fn sha1_hex(&self) -> String {
         hex::encode_upper(self.sha1)
     }
@@ -45,8 +45,8 @@ impl Thumbprints {
     }
 }
 
-/// A thumbprint as people paste it, in upper-case hex without separators. Windows' certificate dialog puts an invisible
-/// left-to-right mark before it, openssl `SHA1 Fingerprint=`.
+/// A pasted thumbprint in upper-case hex without separators; empty if it is not hex. Windows' certificate dialog puts an invisible
+/// left-to-right mark before it, openssl puts `SHA1 Fingerprint=`.
 pub(super) fn normalized(thumbprint: &str) -> String {
     let digits = thumbprint.rsplit_once('=').map_or(thumbprint, |(_, digits)| digits);
     let kept = digits.chars().filter(char::is_ascii_alphanumeric);
@@ -63,9 +63,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_notation_of_known_digests() {
+    fn known_digests_have_the_expected_form_in_each_format() {
         // FIPS 180-4's digests of "abc".
-        let thumbprints = Thumbprints::of(b"abc");
+        let thumbprints = Thumbprints::from_der(b"abc");
         assert_eq!(thumbprints.sha1_hex(), "A9993E364706816ABA3E25717850C26C9CD0D89D");
         assert_eq!(
             thumbprints.sha256_hex(),

@@ -1,4 +1,4 @@
-//! A signer whose key is in Key Vault: the digest goes there, the signature comes back and is verified.
+//! A signer whose key is in Key Vault: it sends the digest to the vault and verifies the returned signature.
 
 use std::sync::Arc;
 
@@ -19,17 +19,17 @@ pub(super) struct VaultSigner {
     vault: Arc<KeyVault>,
     key_id: Url,
     form: AssertionForm,
-    /// Of the certificate: a signature by another key must not leave this machine.
+    /// For the certificate's public key: a signature by another key must not leave this machine.
     verifier: Box<dyn JwsVerifier>,
 }
 
-/// The vault did not sign.
+/// Carries the vault's error through josekit.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-struct VaultRefusal(AzureError);
+struct VaultError(AzureError);
 
 impl VaultSigner {
-    /// `public_key` in DER is the certificate's. `None` when it is no RSA key that can verify.
+    /// `public_key` is the certificate's, in DER. `None` when it is not a usable RSA key.
     pub(super) fn new(vault: &Arc<KeyVault>, key_id: &Url, public_key: &[u8], form: AssertionForm) -> Option<Self> {
         let verifier: Box<dyn JwsVerifier> = match form {
             AssertionForm::Ps256Sha256 => Box::new(PS256.verifier_from_der(public_key).ok()?),
@@ -43,7 +43,7 @@ impl VaultSigner {
         })
     }
 
-    /// Signs a text for nobody: whether it can.
+    /// Checks that the key signs.
     pub(super) fn probe(&self, text: &[u8], budget: RetryBudget) -> Result<(), JoseError> {
         self.sign_with(text, budget).map(drop)
     }
@@ -52,19 +52,19 @@ impl VaultSigner {
         let signature = self
             .vault
             .sign(&self.key_id, self.algorithm().name(), &sha256(message), budget)
-            .map_err(|error| JoseError::InvalidSignature(VaultRefusal(error).into()))?;
+            .map_err(|error| JoseError::InvalidSignature(VaultError(error).into()))?;
         self.verifier.verify(message, &signature)?;
         Ok(signature)
     }
 
-    /// What the vault has said, if `error` is of its signature.
-    pub(super) fn said(error: &JoseError) -> Option<AzureError> {
+    /// The vault's error, if that was the cause.
+    pub(super) fn azure_error(error: &JoseError) -> Option<AzureError> {
         let JoseError::InvalidSignature(cause) = error else {
             return None;
         };
         cause
-            .downcast_ref::<VaultRefusal>()
-            .map(|VaultRefusal(error)| error.clone())
+            .downcast_ref::<VaultError>()
+            .map(|VaultError(error)| error.clone())
     }
 }
 
@@ -76,12 +76,12 @@ impl JwsSigner for VaultSigner {
         }
     }
 
-    /// An assertion names its certificate, not a key.
+    /// An assertion names its certificate instead of a key.
     fn key_id(&self) -> Option<&str> {
         None
     }
 
-    /// Of a key with 2048 bits; only a hint for buffers.
+    /// For a 2048-bit key; only a hint for buffers.
     fn signature_len(&self) -> usize {
         256
     }

@@ -74,11 +74,6 @@ impl CertificateSettings {
         self.path.is_some() || self.base64.is_some()
     }
 
-    /// The file, or the name of the setting that holds the certificate, for messages.
-    pub fn place(&self) -> PathBuf {
-        self.path.clone().unwrap_or_else(|| PathBuf::from("client.cert_base64"))
-    }
-
     pub(super) fn load(loader: &mut Loader) -> Self {
         let settings = Self::read(loader);
         warn_of_path(

@@ -61,7 +61,7 @@ impl ClientAssertion<'_> {
             .and_then(|claims| jws::serialize_compact(&claims, &self.header(), self.certificate.signer(self.form)));
         signed
             .map(SecretString::from)
-            .map_err(|error| self.certificate.signing_failed(&error))
+            .map_err(|error| self.certificate.signing_error(&error))
     }
 
     /// The signer adds `alg`.

@@ -106,7 +106,7 @@ impl Credential {
     /// Whether both are the same certificate with the key in the same place: if one cannot sign, the other cannot either.
     pub fn is_same(&self, other: &Self) -> bool {
         let has_same_signer = match (self, other) {
-            (Self::Certificate(one), Self::Certificate(other)) => one.key_place() == other.key_place(),
+            (Self::Certificate(one), Self::Certificate(other)) => one.key_location() == other.key_location(),
             _ => true,
         };
         has_same_signer && self.is_same_for_entra(other)
@@ -118,7 +118,7 @@ impl Credential {
             Self::Certificate(certificate) => format!(
                 "certificate {} from {} (SHA-1 {})",
                 certificate.details().subject,
-                certificate.place().display(),
+                certificate.location(),
                 certificate.thumbprints().sha1_hex()
             ),
             Self::Federated(federated) => federated.origin().to_owned(),

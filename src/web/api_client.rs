@@ -13,16 +13,16 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::{
-    blocking_pools::{LaneError, Lanes},
+    blocking_pools::{BlockingPools, PoolError},
     session::Ticket,
-    storage::redis::StoreError,
-    token_store::refresh::{AccessTokens, NoToken},
+    storage::StoreError,
+    token_store::{AccessTokens, TokenError},
 };
 use crate::{
     entra::{ClaimsChallenge, confidential_client::SignInError},
     serve::{TraceContext, request_id, trace},
 };
-use response::Answer;
+use response::ApiResponse;
 pub use response::Forbidden;
 pub use types::{FieldError, NewPost, Post, PostList, PostQuery, Profile, Rights, VersionedPost};
 
@@ -35,22 +35,22 @@ const RIGHTS_LIFETIME: Duration = Duration::from_hours(1);
 pub enum ApiError {
     /// The sign-in has ended.
     #[error("the user must sign in again")]
-    SignInAgain,
+    SignInRequired,
     /// 401: the API rejects even a token that was issued a moment ago. With the code, empty when it names none.
     #[error("the API rejects the access token: {0}")]
     TokenRejected(String),
     /// 401 with a claims challenge: the API demands more of the token than a refresh can bring.
     #[error("the API asks for a stronger sign-in")]
-    StepUp(ClaimsChallenge),
+    StepUpRequired(ClaimsChallenge),
     /// Entra could not prolong the sign-in.
     #[error(transparent)]
     SignIn(SignInError),
     /// The same, for somebody else, a moment ago.
     #[error("the sign-in could not be prolonged a moment ago")]
-    NotRefreshed,
+    RefreshFailedRecently,
     /// Nobody knows what tokens the user has.
     #[error(transparent)]
-    Sessions(StoreError),
+    TokenStore(StoreError),
     /// 403
     #[error("the API forbids it: {0:?}")]
     Forbidden(Forbidden),
@@ -59,15 +59,15 @@ pub enum ApiError {
     NotFound,
     /// 412: somebody changed the post meanwhile.
     #[error("the post has changed meanwhile")]
-    Stale,
+    VersionConflict,
     /// 400, 414 or 431: a hidden field or an address that this site did not make.
     #[error("the API cannot read what the visitor sent")]
     Malformed,
     /// 422: another post was made under the same key.
     #[error("another post was made under the same key")]
-    KeyReused,
+    IdempotencyKeyReused,
     /// 422, with what is wrong with which field.
-    #[error("the API refused what was typed")]
+    #[error("the API refused what was input")]
     Invalid(Vec<FieldError>),
     /// 413
     #[error("the API takes no text as long as this")]
@@ -94,30 +94,30 @@ pub enum ApiError {
     TimedOut,
     /// Any other status.
     #[error("the API answered with status {0}")]
-    Unexpected(u16),
+    UnexpectedStatus(u16),
     /// An answer that is not what was agreed.
     #[error("the API's answer makes no sense: {0}")]
-    Nonsense(String),
+    InvalidResponse(String),
 }
 
-impl From<LaneError> for ApiError {
-    fn from(error: LaneError) -> Self {
+impl From<PoolError> for ApiError {
+    fn from(error: PoolError) -> Self {
         match error {
-            LaneError::Busy(_) => Self::Busy,
-            LaneError::BrokenOff(_) => Self::Unreachable(error.to_string()),
+            PoolError::Busy(_) => Self::Busy,
+            PoolError::Aborted(_) => Self::Unreachable(error.to_string()),
         }
     }
 }
 
-impl From<NoToken> for ApiError {
-    fn from(error: NoToken) -> Self {
+impl From<TokenError> for ApiError {
+    fn from(error: TokenError) -> Self {
         match error {
-            NoToken::SignInAgain => Self::SignInAgain,
-            NoToken::Failed(error) => Self::SignIn(error),
-            NoToken::StepUp(challenge) => Self::StepUp(challenge),
-            NoToken::FailedJustNow => Self::NotRefreshed,
-            NoToken::Busy(error) => error.into(),
-            NoToken::Store(error) => Self::Sessions(error),
+            TokenError::SignInRequired => Self::SignInRequired,
+            TokenError::RefreshFailed(error) => Self::SignIn(error),
+            TokenError::StepUpRequired(challenge) => Self::StepUpRequired(challenge),
+            TokenError::FailedRecently => Self::RefreshFailedRecently,
+            TokenError::Busy(error) => error.into(),
+            TokenError::Store(error) => Self::TokenStore(error),
         }
     }
 }
@@ -127,13 +127,13 @@ pub struct ApiClient {
     agent: ureq::Agent,
     base: String,
     tokens: Arc<AccessTokens>,
-    lanes: Arc<Lanes>,
+    pools: Arc<BlockingPools>,
     /// What the API said last that each user may do.
     rights: Cache<Ticket, Rights>,
 }
 
 /// The API on behalf of one user, within one request to the site.
-pub struct UsersApi {
+pub struct UserApi {
     client: Arc<ApiClient>,
     ticket: Ticket,
     correlation: Correlation,
@@ -176,12 +176,12 @@ pub struct Correlation {
 
 impl ApiClient {
     /// The API at `base`, over `agent`, whose timeout is the longest that one request may take.
-    pub fn new(agent: ureq::Agent, base: &Url, tokens: Arc<AccessTokens>, lanes: Arc<Lanes>) -> Self {
+    pub fn new(agent: ureq::Agent, base: &Url, tokens: Arc<AccessTokens>, pools: Arc<BlockingPools>) -> Self {
         Self {
             agent,
             base: base.as_str().trim_end_matches('/').to_owned(),
             tokens,
-            lanes,
+            pools,
             rights: Cache::builder()
                 .max_capacity(MAX_KNOWN_RIGHTS)
                 .time_to_idle(RIGHTS_LIFETIME)
@@ -190,8 +190,8 @@ impl ApiClient {
     }
 
     /// For a signed-in user.
-    pub fn on_behalf_of(self: &Arc<Self>, ticket: Ticket, correlation: Correlation) -> UsersApi {
-        UsersApi {
+    pub fn on_behalf_of(self: &Arc<Self>, ticket: Ticket, correlation: Correlation) -> UserApi {
+        UserApi {
             client: Arc::clone(self),
             ticket,
             correlation,
@@ -211,7 +211,7 @@ impl ApiClient {
     }
 
     /// An API that does not say what a user may do has no roles: everybody may write.
-    fn note_rights(&self, ticket: &Ticket, said: Option<Rights>, result: &Result<Answer, ApiError>) {
+    fn cache_rights(&self, ticket: &Ticket, said: Option<Rights>, result: &Result<ApiResponse, ApiError>) {
         let rights = match (said, result) {
             (Some(said), _) => said,
             (None, Ok(_)) => Rights::Write,
@@ -224,11 +224,11 @@ impl ApiClient {
     }
 
     /// What the API said last that the user may do; `None` before the first response.
-    pub fn known_rights(&self, ticket: &Ticket) -> Option<Rights> {
+    pub fn cached_rights(&self, ticket: &Ticket) -> Option<Rights> {
         self.rights.get(ticket)
     }
 
-    fn send(&self, token: &SecretString, correlation: &Correlation, call: &Call) -> Result<Answer, ApiError> {
+    fn send(&self, token: &SecretString, correlation: &Correlation, call: &Call) -> Result<ApiResponse, ApiError> {
         let body = call.body.as_ref().map(ToString::to_string);
         let mut request = http::Request::builder()
             .method(call.method)
@@ -236,7 +236,7 @@ impl ApiClient {
             .header("Authorization", format!("Bearer {}", token.expose_secret()))
             .header("Accept", "application/json")
             .header(request_id::HEADER.as_str(), &correlation.request_id)
-            .header(trace::PARENT.as_str(), correlation.trace.parent_of_next());
+            .header(trace::PARENT.as_str(), correlation.trace.next_traceparent());
         if let Some(state) = correlation.trace.state() {
             request = request.header(trace::STATE.as_str(), state);
         }
@@ -256,14 +256,14 @@ impl ApiClient {
         let response = sent
             .map_err(|error| ApiError::Unreachable(error.to_string()))?
             .map_err(response::no_answer)?;
-        Answer::read(response)
+        ApiResponse::read(response)
     }
 }
 
-impl UsersApi {
+impl UserApi {
     /// What the API said last that the user may do; `None` before its first response.
-    pub fn known_rights(&self) -> Option<Rights> {
-        self.client.known_rights(&self.ticket)
+    pub fn cached_rights(&self) -> Option<Rights> {
+        self.client.cached_rights(&self.ticket)
     }
 
     /// `GET /v1/profile`
@@ -335,13 +335,13 @@ impl UsersApi {
         }
     }
 
-    async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<(T, Answer), ApiError> {
+    async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<(T, ApiResponse), ApiError> {
         let answer = self.answer(call).await?;
-        let value = serde_json::from_slice(&answer.body).map_err(|error| nonsense(&error))?;
+        let value = serde_json::from_slice(&answer.body).map_err(|error| invalid_response(&error))?;
         Ok((value, answer))
     }
 
-    async fn answer(&self, call: Call) -> Result<Answer, ApiError> {
+    async fn answer(&self, call: Call) -> Result<ApiResponse, ApiError> {
         let result = self.call(&Arc::new(call)).await;
         if let Err(error) = &result {
             log::info!(request_id = self.correlation.request_id, trace_id = self.correlation.trace.trace_id(); "API call: {error}");
@@ -350,25 +350,25 @@ impl UsersApi {
     }
 
     /// With a token that is good, and once more with a new one when the API refuses it.
-    async fn call(&self, call: &Arc<Call>) -> Result<Answer, ApiError> {
+    async fn call(&self, call: &Arc<Call>) -> Result<ApiResponse, ApiError> {
         let tokens = &self.client.tokens;
         let token = tokens.valid(&self.ticket).await?;
         let mut answer = self.send(token.clone(), call).await?;
         if answer.status == StatusCode::UNAUTHORIZED && answer.challenge.is_none() {
             log::info!(request_id = self.correlation.request_id, trace_id = self.correlation.trace.trace_id(); "the API refused an access token; refreshing it");
-            let token = tokens.instead_of(&self.ticket, token).await?;
+            let token = tokens.replace_rejected(&self.ticket, token).await?;
             answer = self.send(token, call).await?;
         }
         let rights = answer.rights;
         let result = answer.into_result(call.method);
-        self.client.note_rights(&self.ticket, rights, &result);
+        self.client.cache_rights(&self.ticket, rights, &result);
         result
     }
 
-    async fn send(&self, token: SecretString, call: &Arc<Call>) -> Result<Answer, ApiError> {
+    async fn send(&self, token: SecretString, call: &Arc<Call>) -> Result<ApiResponse, ApiError> {
         let (client, correlation, call) = (Arc::clone(&self.client), self.correlation.clone(), Arc::clone(call));
         self.client
-            .lanes
+            .pools
             .api
             .run(move || client.send(&token, &correlation, &call))
             .await?
@@ -376,8 +376,8 @@ impl UsersApi {
 }
 
 /// Where the JSON goes wrong, without a word of it: the answer may hold a post.
-fn nonsense(error: &serde_json::Error) -> ApiError {
-    ApiError::Nonsense(format!(
+fn invalid_response(error: &serde_json::Error) -> ApiError {
+    ApiError::InvalidResponse(format!(
         "{:?} at line {} column {}",
         error.classify(),
         error.line(),

@@ -1,7 +1,7 @@
 //! Threads for work that blocks, apart for each target: when one of them hangs, requests to it use up its own threads, and everything
 //! else goes on.
 //!
-//! A lane has so many threads. Beyond that a request waits a little, without a thread; and beyond so many that wait it is refused at
+//! A pool has so many threads. Beyond that a request waits a little, without a thread; and beyond so many that wait it is refused at
 //! once. Work that has begun keeps its thread until it ends, also when the browser has gone meanwhile: it is what the target still
 //! has to answer.
 
@@ -13,22 +13,22 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-/// Most requests that wait for a thread of a lane.
+/// Most requests that wait for a thread of a pool.
 const MAX_WAITING: usize = 256;
 
-/// Why a lane has not done what was asked.
+/// Why a pool has not done what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LaneError {
+pub enum PoolError {
     /// Too many do the same.
     #[error("too many requests to {0} are under way")]
     Busy(&'static str),
     /// The work has panicked, or the site ends.
     #[error("work for {0} was broken off")]
-    BrokenOff(&'static str),
+    Aborted(&'static str),
 }
 
 /// The threads for one target.
-pub struct Lane {
+pub struct BlockingPool {
     target: &'static str,
     /// `None` once it is dropped.
     threads: Option<Runtime>,
@@ -38,36 +38,36 @@ pub struct Lane {
 }
 
 /// The lanes of the site beside the one of Redis, which is the store's own.
-pub struct Lanes {
+pub struct BlockingPools {
     /// Requests to the API.
-    pub api: Lane,
+    pub api: BlockingPool,
     /// Refreshes at Entra's token endpoint, each with the signature of an assertion, perhaps by a vault.
-    pub tokens: Lane,
+    pub tokens: BlockingPool,
     /// Redemption of codes there. Everybody can bring a code, so it takes no thread from those who are signed in.
-    pub sign_ins: Lane,
+    pub sign_ins: BlockingPool,
     /// Entra's discovery document.
-    pub discovery: Lane,
+    pub discovery: BlockingPool,
     /// What `/health` asks: one request at a time to each of Entra, the API and Redis.
-    pub probes: Lane,
+    pub probes: BlockingPool,
 }
 
-impl Lanes {
+impl BlockingPools {
     /// Starts no thread before there is work.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
-            api: Lane::new("the API", 64, Duration::from_secs(2))?,
-            tokens: Lane::new("the token endpoint", 32, Duration::from_secs(5))?,
-            sign_ins: Lane::new("sign-ins", 16, Duration::from_secs(5))?,
-            discovery: Lane::new("discovery", 8, Duration::from_secs(5))?,
-            probes: Lane::new("health", 4, Duration::from_secs(1))?,
+            api: BlockingPool::new("the API", 64, Duration::from_secs(2))?,
+            tokens: BlockingPool::new("the token endpoint", 32, Duration::from_secs(5))?,
+            sign_ins: BlockingPool::new("sign-ins", 16, Duration::from_secs(5))?,
+            discovery: BlockingPool::new("discovery", 8, Duration::from_secs(5))?,
+            probes: BlockingPool::new("health", 4, Duration::from_secs(1))?,
         })
     }
 }
 
-impl Lane {
+impl BlockingPool {
     /// Up to `threads` at once; who finds none free waits for `wait`.
     ///
     /// # Errors
@@ -90,13 +90,13 @@ impl Lane {
     /// Does `work` on one of the threads.
     ///
     /// # Errors
-    /// See [`LaneError`].
-    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, LaneError> {
+    /// See [`PoolError`].
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PoolError> {
         let free = match Arc::clone(&self.free).try_acquire_owned() {
             Ok(free) => free,
             Err(_) => self.wait_for_thread().await?,
         };
-        let threads = self.threads.as_ref().ok_or(LaneError::BrokenOff(self.target))?;
+        let threads = self.threads.as_ref().ok_or(PoolError::Aborted(self.target))?;
         let work = move || {
             let outcome = work();
             drop(free);
@@ -105,11 +105,11 @@ impl Lane {
         threads
             .spawn_blocking(work)
             .await
-            .map_err(|_| LaneError::BrokenOff(self.target))
+            .map_err(|_| PoolError::Aborted(self.target))
     }
 
     /// Has `work` done, if a thread is free, and does not wait for it. `false` when none is.
-    pub fn start(&self, work: impl FnOnce() + Send + 'static) -> bool {
+    pub fn try_start(&self, work: impl FnOnce() + Send + 'static) -> bool {
         let (Ok(free), Some(threads)) = (Arc::clone(&self.free).try_acquire_owned(), &self.threads) else {
             return false;
         };
@@ -120,17 +120,17 @@ impl Lane {
         true
     }
 
-    async fn wait_for_thread(&self) -> Result<OwnedSemaphorePermit, LaneError> {
-        let busy = LaneError::Busy(self.target);
+    async fn wait_for_thread(&self) -> Result<OwnedSemaphorePermit, PoolError> {
+        let busy = PoolError::Busy(self.target);
         let _place = self.places.try_acquire().map_err(|_| busy)?;
         let free = timeout(self.wait, Arc::clone(&self.free).acquire_owned())
             .await
             .map_err(|_| busy)?;
-        free.map_err(|_| LaneError::BrokenOff(self.target))
+        free.map_err(|_| PoolError::Aborted(self.target))
     }
 }
 
-impl Drop for Lane {
+impl Drop for BlockingPool {
     fn drop(&mut self) {
         if let Some(threads) = self.threads.take() {
             // What hangs must not hold up the end.
@@ -149,7 +149,7 @@ mod tests {
 
     #[actix_web::test]
     async fn beyond_its_threads_a_lane_waits_a_little_and_then_refuses() {
-        let lane = Lane::new("a test", 2, Duration::from_millis(10)).unwrap();
+        let pool = BlockingPool::new("a test", 2, Duration::from_millis(10)).unwrap();
         let gate = Arc::new(Barrier::new(3));
         let hang = || {
             let gate = Arc::clone(&gate);
@@ -157,58 +157,58 @@ mod tests {
                 gate.wait();
             }
         };
-        assert!(lane.start(hang()) && lane.start(hang()) && !lane.start(hang()));
-        assert_eq!(lane.run(|| 1).await, Err(LaneError::Busy("a test")));
+        assert!(pool.try_start(hang()) && pool.try_start(hang()) && !pool.try_start(hang()));
+        assert_eq!(pool.run(|| 1).await, Err(PoolError::Busy("a test")));
         gate.wait();
-        let mut lane = lane;
-        lane.wait = Duration::from_mins(1);
-        assert_eq!(lane.run(|| 1).await, Ok(1), "once they have ended it goes on");
+        let mut pool = pool;
+        pool.wait = Duration::from_mins(1);
+        assert_eq!(pool.run(|| 1).await, Ok(1), "once they have ended it goes on");
     }
 
     #[actix_web::test]
     async fn of_very_many_that_would_wait_the_last_are_refused_at_once() {
-        let lane = Lane::new("a test", 1, Duration::from_mins(1)).unwrap();
+        let pool = BlockingPool::new("a test", 1, Duration::from_mins(1)).unwrap();
         let (end, hangs) = mpsc::channel::<()>();
-        assert!(lane.start(move || {
+        assert!(pool.try_start(move || {
             let _ = hangs.recv();
         }));
         let waiting: Vec<_> = (0..MAX_WAITING)
             .map(|n| {
-                let mut work = Box::pin(lane.run(move || n));
+                let mut work = Box::pin(pool.run(move || n));
                 assert!(work.as_mut().now_or_never().is_none());
                 work
             })
             .collect();
-        assert_eq!(lane.run(|| 0).now_or_never(), Some(Err(LaneError::Busy("a test"))));
+        assert_eq!(pool.run(|| 0).now_or_never(), Some(Err(PoolError::Busy("a test"))));
         drop(end);
         assert!(join_all(waiting).await.into_iter().all(|outcome| outcome.is_ok()));
     }
 
     #[actix_web::test]
     async fn work_that_panics_gives_its_thread_back() {
-        let lane = Lane::new("a test", 1, Duration::from_mins(1)).unwrap();
+        let pool = BlockingPool::new("a test", 1, Duration::from_mins(1)).unwrap();
         for _ in 0..3 {
             assert_eq!(
-                lane.run(|| panic!("at work")).await,
-                Err::<(), _>(LaneError::BrokenOff("a test"))
+                pool.run(|| panic!("at work")).await,
+                Err::<(), _>(PoolError::Aborted("a test"))
             );
         }
-        assert_eq!(lane.run(|| 1).await, Ok(1));
+        assert_eq!(pool.run(|| 1).await, Ok(1));
     }
 
     #[actix_web::test]
     async fn work_goes_on_when_nobody_waits_for_it_any_more() {
-        let lane = Lane::new("a test", 1, Duration::from_mins(1)).unwrap();
+        let pool = BlockingPool::new("a test", 1, Duration::from_mins(1)).unwrap();
         let (begun, has_begun) = mpsc::channel();
         let (end, may_end) = mpsc::channel::<()>();
-        let mut work = Box::pin(lane.run(move || {
+        let mut work = Box::pin(pool.run(move || {
             begun.send(()).unwrap();
             let _ = may_end.recv();
         }));
         assert!(work.as_mut().now_or_never().is_none());
         has_begun.recv().unwrap();
         drop(work);
-        assert!(!lane.start(|| {}), "its thread is in use");
+        assert!(!pool.try_start(|| {}), "its thread is in use");
         drop(end);
     }
 }

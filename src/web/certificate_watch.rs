@@ -13,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use expiry_notifier::Ending;
-use watched_folders::Folders;
+use expiry_notifier::ExpiryNotifier;
+use watched_folders::WatchedFolders;
 
 use crate::{background, config::ClientSettings, entra::ConfidentialClient};
 
@@ -42,13 +42,13 @@ impl CertificateWatch {
     /// When no thread can be started.
     pub fn start(client: Arc<ConfidentialClient>, settings: &ClientSettings) -> io::Result<Self> {
         let (wake, woken) = mpsc::channel();
-        let mut folders = Folders::of(settings, wake.clone());
+        let mut folders = WatchedFolders::of(settings, wake.clone());
         // Here, and not on the thread: what changes from now on is seen.
         folders.watch();
         let mut watch = Watch {
             client,
             folders,
-            ending: Ending::new(&settings.expiry_warning_days),
+            ending: ExpiryNotifier::new(&settings.expiry_warning_days),
             last_error: None,
         };
         background::spawn_restarting("certificate-watch", move || watch.run(&woken))?;
@@ -65,8 +65,8 @@ impl Drop for CertificateWatch {
 
 struct Watch {
     client: Arc<ConfidentialClient>,
-    folders: Folders,
-    ending: Ending,
+    folders: WatchedFolders,
+    ending: ExpiryNotifier,
     /// What was logged last, so that one mistake is logged once and not each minute.
     last_error: Option<String>,
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     session::{Account, UserKey},
-    storage::key_ring::KeyRing,
+    storage::KeyRing,
 };
 
 /// The parameter of the form's address.

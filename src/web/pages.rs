@@ -1,4 +1,4 @@
-//! One file per page: what it shows, and what its form does.
+//! The pages, one per file: query and form, handlers, view model, helpers.
 
 pub mod callback;
 pub mod delete_post;
@@ -14,3 +14,4 @@ pub mod post_form;
 pub mod posts;
 pub mod profile;
 pub mod robots;
+pub mod static_file;

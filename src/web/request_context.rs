@@ -1,4 +1,4 @@
-//! One request to the site: what every page needs of it, and how a page is answered.
+//! What handlers need of a request, and how they answer it with a page.
 
 use std::{
     future::{Ready, ready},
@@ -15,50 +15,62 @@ use actix_web::{
 use serde::Serialize;
 
 use super::{
-    api_client::{Correlation, Rights, UsersApi},
-    csrf,
-    drafts::Typed,
-    middleware::error_pages::{Kind, PageError},
+    addresses::Addresses,
+    api_client::{ApiClient, Correlation, Rights, UserApi},
+    csrf_token,
+    error::{ErrorKind, PageError},
     session::{Account, TypedSession},
-    state::Site,
-    templates::{Layout, LayoutAccount},
+    sign_in::return_path::ReturnPath,
+    static_files::StaticFiles,
+    templates::{Layout, LayoutAccount, Templates},
 };
 use crate::serve::{RequestId, TraceContext};
 
-/// A page that asks only what to offer waits no longer than this.
+/// How long a page waits for the API when it only wants to know what to offer.
 const RIGHTS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A visitor, signed in or not.
-pub struct Visit {
+/// One request of a visitor, signed in or not.
+pub struct RequestContext {
     /// The request.
     pub request: HttpRequest,
-    /// What the whole site shares.
-    pub site: web::Data<Site>,
-    /// What is remembered of this browser.
+    /// What the site stores about this browser.
     pub session: TypedSession,
+    /// The site's own addresses.
+    pub addresses: web::Data<Addresses>,
+    api: web::Data<ApiClient>,
+    templates: web::Data<Templates>,
+    static_files: web::Data<StaticFiles>,
 }
 
-impl Visit {
-    /// Of this request.
+impl RequestContext {
+    /// The context of `request`.
     ///
     /// # Errors
-    /// When the server was put together without a [`Site`].
-    pub fn of(request: &HttpRequest) -> Result<Self, PageError> {
-        let Some(site) = request.app_data::<web::Data<Site>>() else {
-            return Err(Kind::Internal.into());
-        };
+    /// When the server was built without the components of the site.
+    pub fn from_http(request: &HttpRequest) -> Result<Self, PageError> {
         Ok(Self {
             request: request.clone(),
-            site: site.clone(),
             session: TypedSession::of(request),
+            addresses: component(request)?,
+            api: component(request)?,
+            templates: component(request)?,
+            static_files: component(request)?,
         })
     }
 
-    /// What a call to the API is to carry of this request.
+    /// A component of the site that only some pages need.
+    ///
+    /// # Errors
+    /// When the server was built without it.
+    pub fn component<T: 'static>(&self) -> Result<web::Data<T>, PageError> {
+        component(&self.request)
+    }
+
+    /// What ties calls to the API to this request.
     pub fn correlation(&self) -> Correlation {
         Correlation {
             request_id: self.request_id(),
-            trace: TraceContext::of(&self.request),
+            trace: TraceContext::get_or_start(&self.request),
         }
     }
 
@@ -67,37 +79,22 @@ impl Visit {
         self.request.match_info().as_str()
     }
 
-    /// The request's id.
+    /// The page to return to after a sign-in, if `text` names one.
+    pub fn return_path(&self, text: &str) -> Option<ReturnPath> {
+        self.addresses.return_path(text)
+    }
+
+    /// The id of the request, for log lines and error pages.
     pub fn request_id(&self) -> String {
-        RequestId::of(&self.request).as_str().to_owned()
+        RequestId::get(&self.request).as_str().to_owned()
     }
 
-    /// The trace that the request is part of, for log lines; empty when it is part of none.
+    /// The id of the trace that the request is part of, for log lines; empty when there is none.
     pub fn trace_id(&self) -> String {
-        TraceContext::id_of(&self.request)
+        TraceContext::id(&self.request)
     }
 
-    /// Does what uses the users' sessions, tokens or drafts: at once when they are in memory, on the threads of Redis when they are there.
-    ///
-    /// # Errors
-    /// Those of `work`.
-    pub async fn blocking<T, E>(
-        &self,
-        work: impl FnOnce(&Site) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, PageError>
-    where
-        T: Send + 'static,
-        E: Into<PageError> + Send + 'static,
-    {
-        let site = self.site.clone();
-        let outcome = match self.site.redis.clone() {
-            Some(redis) => redis.off_thread(move || work(&site)).await?,
-            None => work(&site),
-        };
-        outcome.map_err(Into::into)
-    }
-
-    /// A page, with what is to be said once.
+    /// Renders a page with status 200, and shows the flash message.
     ///
     /// # Errors
     /// When the template cannot be rendered.
@@ -106,7 +103,7 @@ impl Visit {
         self.render(StatusCode::OK, template, page, flash)
     }
 
-    /// A page that tells of a mistake.
+    /// Renders a page that reports an error; the flash message waits for the next page.
     ///
     /// # Errors
     /// When the template cannot be rendered.
@@ -119,7 +116,7 @@ impl Visit {
         self.render(status, template, page, None)
     }
 
-    /// Sends the browser on with a GET.
+    /// Redirects the browser with status 303, so that it follows with a GET.
     pub fn redirect(to: &str) -> HttpResponse {
         HttpResponse::SeeOther().insert_header((header::LOCATION, to)).finish()
     }
@@ -133,24 +130,20 @@ impl Visit {
     ) -> Result<HttpResponse, PageError> {
         let account = self.session.account();
         let layout = Layout {
-            css: self.site.assets.url("site.css"),
-            icon: self.site.assets.url("icon.svg"),
+            css: self.static_files.url("site.css"),
+            icon: self.static_files.url("icon.svg"),
             path: self.page_path(),
             account: account.as_ref().map(|account| LayoutAccount {
                 name: account.display_name(),
-                csrf_token: csrf::mask(&account.csrf_token),
-                may_write: self
-                    .site
-                    .api
-                    .known_rights(&account.ticket)
-                    .map_or(!account.seems_reader, Rights::may_write),
+                csrf_token: csrf_token::mask(&account.csrf_token),
+                may_write: may_write(self.api.cached_rights(&account.ticket), account),
             }),
             flash,
             request_id: self.request_id(),
         };
-        let html = self.site.templates.render(template, &layout, page).map_err(|error| {
+        let html = self.templates.render(template, &layout, page).map_err(|error| {
             log::error!(request_id = self.request_id(), trace_id = self.trace_id(); "{error}");
-            PageError::from(Kind::Internal)
+            PageError::from(ErrorKind::Internal)
         })?;
         Ok(HttpResponse::build(status)
             .content_type("text/html; charset=utf-8")
@@ -158,80 +151,62 @@ impl Visit {
     }
 }
 
-impl FromRequest for Visit {
+/// Whether the user may write, as far as the site knows: what the API said last, else a guess from the access token.
+fn may_write(cached: Option<Rights>, account: &Account) -> bool {
+    cached.map_or(!account.seems_reader, Rights::may_write)
+}
+
+fn component<T: 'static>(request: &HttpRequest) -> Result<web::Data<T>, PageError> {
+    let data = request.app_data::<web::Data<T>>().cloned();
+    data.ok_or_else(|| ErrorKind::Internal.into())
+}
+
+impl FromRequest for RequestContext {
     type Error = PageError;
     type Future = Ready<Result<Self, PageError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Self::of(request))
+        ready(Self::from_http(request))
     }
 }
 
-/// A visitor who is signed in: a handler that takes this is closed to all others.
-pub struct SignedIn {
-    /// The visit.
-    pub visit: Visit,
-    /// Who.
+/// The request of a signed-in user: a handler that takes this is closed to everyone else.
+pub struct SignedInUser {
+    /// The request.
+    pub context: RequestContext,
+    /// Who is signed in.
     pub account: Account,
 }
 
-impl SignedIn {
-    /// What the user typed on this page, and could not send.
-    ///
-    /// # Errors
-    /// When the place for it does not answer.
-    pub async fn draft(&self) -> Result<Option<Typed>, PageError> {
-        let (author, path) = (self.account.user(), self.visit.page_path().to_owned());
-        self.visit.blocking(move |site| site.drafts.find(author, &path)).await
-    }
-
-    /// Keeps what the user typed on this page, until it is sent.
-    ///
-    /// # Errors
-    /// When the place for it does not answer.
-    pub async fn keep_draft(&self, typed: Typed) -> Result<(), PageError> {
-        let (author, path) = (self.account.user(), self.visit.page_path().to_owned());
-        self.visit
-            .blocking(move |site| site.drafts.keep(author, &path, typed))
-            .await
-    }
-
-    /// Forgets what the user typed at `path`: it is sent, or its post is gone.
-    pub async fn forget_draft(&self, path: &str) {
-        let (author, path) = (self.account.user(), path.to_owned());
-        // The worst is a text that is offered once more.
-        let _ = self.visit.blocking(move |site| site.drafts.forget(author, &path)).await;
-    }
-
-    /// Whether the API would take a new post. Asks it only about somebody who seems to be a Reader; while it does not answer, its
-    /// answer to the post itself decides.
+impl SignedInUser {
+    /// Whether the API would accept a new post. Asks it only about users who seem to be Readers. While it does not answer, it
+    /// decides when the post is sent.
     pub async fn may_write(&self) -> bool {
-        let known = self.api().known_rights();
-        if known.map_or(!self.account.seems_reader, Rights::may_write) {
+        if may_write(self.api().cached_rights(), &self.account) {
             return true;
         }
-        // The role may be new, or not count.
+        // The role may be new, or the API may not check roles.
         let _ = timeout(RIGHTS_TIMEOUT, self.api().profile()).await;
-        self.api().known_rights().is_none_or(Rights::may_write)
+        self.api().cached_rights().is_none_or(Rights::may_write)
     }
 
     /// The API on the user's behalf.
-    pub fn api(&self) -> UsersApi {
-        self.visit
-            .site
-            .api
-            .on_behalf_of(self.account.ticket.clone(), self.visit.correlation())
+    pub fn api(&self) -> UserApi {
+        let client = self.context.api.clone().into_inner();
+        client.on_behalf_of(self.account.ticket.clone(), self.context.correlation())
     }
 }
 
-impl FromRequest for SignedIn {
+impl FromRequest for SignedInUser {
     type Error = PageError;
     type Future = Ready<Result<Self, PageError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Visit::of(request).and_then(|visit| match visit.session.account() {
-            Some(account) => Ok(Self { visit, account }),
-            None => Err(Kind::SignInAgain.into()),
-        }))
+        ready(
+            RequestContext::from_http(request).and_then(|context| match context.session.account() {
+                Some(account) => Ok(Self { context, account }),
+                None => Err(ErrorKind::SignInRequired.into()),
+            }),
+        )
     }
 }

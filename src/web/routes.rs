@@ -1,4 +1,4 @@
-//! Which address is answered by which page. Whatever changes something is a POST.
+//! Which handler serves which path. Every route that changes something is a POST.
 
 use actix_web::{
     Resource, Route,
@@ -7,12 +7,12 @@ use actix_web::{
 };
 
 use super::{
-    middleware::error_pages::{Kind, PageError},
+    error::{ErrorKind, PageError},
     pages::{
         callback, delete_post, edit_post, front_channel_logout, health, home, login, logout, new_post, post, posts,
-        profile, robots,
+        profile, robots, static_file,
     },
-    static_files,
+    paths,
 };
 
 /// All routes of the site; `redirect_path` is where Entra sends browsers back to.
@@ -23,14 +23,14 @@ pub fn configure(app: &mut web::ServiceConfig, redirect_path: &str) {
         .service(
             web::resource(redirect_path)
                 .route(web::get().to(callback::finish))
-                .default_service(web::to(|| async { refuse("GET") })),
+                .default_service(web::to(|| async { reject_method("GET") })),
         )
         .service(
             form("/logout")
                 .route(get().to(logout::ask))
                 .route(web::post().to(logout::sign_out)),
         )
-        .service(page(front_channel_logout::PATH).route(web::get().to(front_channel_logout::end)))
+        .service(page(paths::FRONT_CHANNEL_LOGOUT).route(web::get().to(front_channel_logout::end)))
         .service(page("/profile").route(get().to(profile::show)))
         .service(page("/posts").route(get().to(posts::list)))
         .service(
@@ -49,40 +49,29 @@ pub fn configure(app: &mut web::ServiceConfig, redirect_path: &str) {
                 .route(get().to(delete_post::ask))
                 .route(web::post().to(delete_post::delete)),
         )
-        .service(page("/static/{name}").route(get().to(static_files::serve)))
-        .service(page(robots::PATH).route(get().to(robots::show)))
+        .service(page("/static/{name}").route(get().to(static_file::serve)))
+        .service(page(paths::ROBOTS).route(get().to(robots::show)))
         .service(page("/health").route(get().to(health::report)))
         .service(page("/health/live").route(get().to(health::live)))
         .service(page("/health/ready").route(get().to(health::ready)))
-        .default_service(web::to(|| async { Err::<&str, PageError>(Kind::NotFound.into()) }));
+        .default_service(web::to(|| async { Err::<&str, PageError>(ErrorKind::NotFound.into()) }));
 }
 
-/// Whether the page at `path`, percent-decoded, depends on the session: the others work while sessions are out of reach.
-pub fn needs_session(path: &str) -> bool {
-    let is_or_is_under = |folder: &str| {
-        path.strip_prefix(folder)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    !["/static", "/health", front_channel_logout::PATH, robots::PATH]
-        .into_iter()
-        .any(is_or_is_under)
-}
-
-/// An address that only shows something.
+/// A path that only shows something.
 fn page(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(|| async { refuse("GET, HEAD") }))
+    web::resource(path).default_service(web::to(|| async { reject_method("GET, HEAD") }))
 }
 
-/// An address that shows a form and takes it.
+/// A path that shows a form and accepts it.
 fn form(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(|| async { refuse("GET, HEAD, POST") }))
+    web::resource(path).default_service(web::to(|| async { reject_method("GET, HEAD, POST") }))
 }
 
-fn refuse(methods: &'static str) -> Result<&'static str, PageError> {
-    Err(Kind::MethodNotAllowed(methods).into())
+fn reject_method(methods: &'static str) -> Result<&'static str, PageError> {
+    Err(ErrorKind::MethodNotAllowed(methods).into())
 }
 
-/// HEAD is answered wherever GET is (RFC 9110 §9.1).
+/// HEAD works wherever GET does (RFC 9110 §9.1).
 fn get() -> Route {
     web::route().guard(Any(Get()).or(Head()))
 }
@@ -107,19 +96,9 @@ mod tests {
         for path in routes
             .iter()
             .map(String::as_str)
-            .chain([front_channel_logout::PATH, robots::PATH])
+            .chain([paths::FRONT_CHANNEL_LOGOUT, paths::ROBOTS])
         {
             assert!(!redirect_path(path), "{path}");
-        }
-    }
-
-    #[test]
-    fn only_what_stands_below_a_folder_is_in_it() {
-        for path in ["/health", "/health/live", "/static/site.css", "/front-channel-logout"] {
-            assert!(!needs_session(path), "{path}");
-        }
-        for path in ["/", "/posts", "/healthy", "/front-channel-logout-2", "/statics"] {
-            assert!(needs_session(path), "{path}");
         }
     }
 }

@@ -1,25 +1,18 @@
-//! The headers that every answer of the site has, whatever it is: no script at all, no framing (but for one empty answer
-//! to the authority), no sniffing, no referrer to other sites, no copy of a page in any cache.
+//! The headers that every response of the site has: no scripts, no framing (except one empty response to the authority), no content
+//! sniffing, no referrer to other sites, no cached pages.
 
-use actix_web::{
-    Error,
-    body::MessageBody,
-    dev::{ServiceRequest, ServiceResponse},
-    http::header::{
-        CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue,
-        REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-    },
-    middleware::Next,
-    web,
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use url::Url;
 
-use super::{pages::front_channel_logout, state::Site};
+use super::{addresses::Addresses, paths};
 
 const ALWAYS: [(HeaderName, &str); 7] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
-    // Not `no-referrer`: browsers then send `Origin: null` with our own forms.
+    // Not `no-referrer`: with it, browsers send `Origin: null` with the site's own forms.
     (REFERRER_POLICY, "same-origin"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -32,46 +25,48 @@ const ALWAYS: [(HeaderName, &str); 7] = [
 
 /// The headers of one site.
 pub struct SecurityHeaders {
-    ordinary: Vec<(HeaderName, HeaderValue)>,
-    /// The policy of the one answer that the authority shows in a frame.
-    framed: HeaderValue,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// The policy of the front-channel logout, which the authority shows in a frame.
+    framed_policy: HeaderValue,
+    redirect_path: String,
 }
 
 impl SecurityHeaders {
-    /// For a site at `public_url` whose users are signed out at `authority`.
+    /// The headers of a site at these addresses, whose users sign out at `authority`.
     ///
     /// # Errors
-    /// When the authority's origin does not fit into a header; no parsed URL's does that.
-    pub fn new(public_url: &Url, authority: &Url) -> Result<Self, InvalidHeaderValue> {
+    /// When the authority's origin does not fit into a header, which cannot happen with a parsed URL.
+    pub fn new(addresses: &Addresses, authority: &Url) -> Result<Self, InvalidHeaderValue> {
         let mut headers: Vec<_> = ALWAYS
             .into_iter()
             .map(|(name, value)| (name, HeaderValue::from_static(value)))
             .collect();
         headers.push((CONTENT_SECURITY_POLICY, HeaderValue::from_str(&policy(authority))?));
-        let framed = format!(
+        let framed_policy = format!(
             "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors {}",
             authority.origin().ascii_serialization()
         );
-        if public_url.scheme() == "https" {
+        if addresses.public_url.scheme() == "https" {
             headers.push((STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000")));
         }
         Ok(Self {
-            ordinary: headers,
-            framed: HeaderValue::from_str(&framed)?,
+            headers,
+            framed_policy: HeaderValue::from_str(&framed_policy)?,
+            redirect_path: addresses.redirect_uri.path().to_owned(),
         })
     }
 
-    /// `path` is percent-decoded, as routes see it.
-    fn add_to(&self, headers: &mut HeaderMap, path: &str, redirect_path: &str) {
-        for (name, value) in &self.ordinary {
+    /// Sets the headers of a response. `path` is percent-decoded, as routes see it.
+    pub fn set(&self, headers: &mut HeaderMap, path: &str) {
+        for (name, value) in &self.headers {
             headers.insert(name.clone(), value.clone());
         }
-        if path == front_channel_logout::PATH {
+        if path == paths::FRONT_CHANNEL_LOGOUT {
             headers.remove(X_FRAME_OPTIONS);
-            headers.insert(CONTENT_SECURITY_POLICY, self.framed.clone());
+            headers.insert(CONTENT_SECURITY_POLICY, self.framed_policy.clone());
         }
-        if path == redirect_path {
-            // Its address holds `code` and `state`; not even the style sheet's request may repeat it.
+        if path == self.redirect_path {
+            // The address contains `code` and `state`: not even the request for the style sheet may repeat it.
             headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
         }
         if !headers.contains_key(CACHE_CONTROL) {
@@ -80,24 +75,8 @@ impl SecurityHeaders {
     }
 }
 
-/// Middleware (for `actix_web::middleware::from_fn`).
-///
-/// # Errors
-/// Those of the service it wraps.
-pub async fn add(
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let site = request.app_data::<web::Data<Site>>().cloned();
-    let mut response = next.call(request).await?;
-    if let Some(site) = site {
-        let path = response.request().match_info().as_str().to_owned();
-        site.headers.add_to(response.headers_mut(), &path, &site.redirect_path);
-    }
-    Ok(response)
-}
-
-/// Chromium applies `form-action` to the redirects that follow a form, too: signing out is a form that ends at Entra.
+/// `form-action` includes the authority, because Chromium also applies it to the redirects after a form, and the sign-out form ends at
+/// Entra ID.
 fn policy(authority: &Url) -> String {
     format!(
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' {}; base-uri 'none'; \
@@ -114,9 +93,13 @@ mod tests {
     fn only_a_site_on_https_asks_for_https_for_ever() {
         let authority = Url::parse("https://login.microsoftonline.com/t/v2.0").unwrap();
         let has_hsts = |url: &str| {
-            let headers = SecurityHeaders::new(&Url::parse(url).unwrap(), &authority).unwrap();
+            let addresses = Addresses {
+                public_url: Url::parse(url).unwrap(),
+                redirect_uri: Url::parse(url).unwrap(),
+            };
+            let headers = SecurityHeaders::new(&addresses, &authority).unwrap();
             headers
-                .ordinary
+                .headers
                 .iter()
                 .any(|(name, _)| name == STRICT_TRANSPORT_SECURITY)
         };

@@ -1,10 +1,11 @@
-//! What the site remembers about one browser, typed: who is signed in, a message to show once, and what the
+//! What the site remembers about one browser, input: who is signed in, a message to show once, and what the
 //! API demands of a sign-in. The only place that knows the names under which the session store keeps them.
 //!
 //! No token is ever in here: a session holds a [`Ticket`], and the tokens are in the
 //! [`TokenStore`](super::token_store::TokenStore) under it.
 
 mod account;
+pub mod lifetime;
 
 use std::{
     convert::Infallible,
@@ -16,44 +17,60 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub use account::{Account, ProviderSession, Ticket, UserKey, random_id};
+pub use account::{ACCOUNT, Account, ProviderSession, Ticket, UserKey};
 
 use crate::entra::ClaimsChallenge;
 
-/// Key of the signed-in account; the session store tells signed-in sessions from anonymous ones by it.
-pub const ACCOUNT: &str = "account";
 const FLASH: &str = "flash";
 const FORCED_SIGN_IN: &str = "forced_sign_in";
-const DEMAND: &str = "demand";
+const PENDING_CHALLENGE: &str = "demand";
 
-/// A demand that nobody has signed in for after so long is forgotten.
-const DEMAND_LIFETIME: Duration = Duration::minutes(10);
-/// So many different demands, each answered a moment before the next, are one too many.
-const MAX_DEMANDS_IN_A_ROW: u8 = 3;
+/// A claims challenge is dropped if the user has not signed in after this time.
+const CHALLENGE_LIFETIME: Duration = Duration::minutes(10);
+/// So many different challenges, each met just before the next one, are a loop.
+const MAX_CHALLENGES_IN_A_ROW: u8 = 3;
 /// A second forced sign-in within this time means that signing in does not help.
 const FORCED_SIGN_IN_MEMORY: Duration = Duration::minutes(2);
 
-/// Not when a clock that was set back makes it a time to come.
-fn is_a_moment_ago(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+/// Whether `at` is within [`FORCED_SIGN_IN_MEMORY`] before `now`. A time in the future, after the clock was set back, is not.
+fn is_recent(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     (Duration::zero()..FORCED_SIGN_IN_MEMORY).contains(&(now - at))
 }
 
-/// What the API demands of a sign-in, as JSON.
+/// The API's claims challenge for the next sign-in, as JSON.
 #[derive(Serialize, Deserialize)]
-struct Demand {
+struct PendingChallenge {
     claims: String,
     made_at: DateTime<Utc>,
     answered_at: Option<DateTime<Utc>>,
-    /// How many were answered just before this one.
+    /// How many challenges were met just before this one.
     #[serde(default)]
     in_a_row: u8,
 }
 
-/// The session of the browser that sent the request. Reading costs nothing; only a write makes a session.
+/// Whether a forced sign-in can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForcedSignIn {
+    /// It may help.
+    First,
+    /// The user signed in a moment ago, and it did not help.
+    Repeated,
+}
+
+/// Whether a stronger sign-in can meet the API's claims challenge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepUp {
+    /// The user must sign in again.
+    Required,
+    /// The user signed in a moment ago, and the sign-in did not meet the challenge.
+    Failed,
+}
+
+/// The session of the browser that sent the request. Reading creates no session; only a write does.
 pub struct TypedSession(Session);
 
 impl TypedSession {
-    /// Of this request.
+    /// The session of `request`.
     pub fn of(request: &HttpRequest) -> Self {
         Self(request.get_session())
     }
@@ -63,96 +80,96 @@ impl TypedSession {
         self.read(ACCOUNT)
     }
 
-    /// Signs in, under a new session id: one that somebody planted in the browser before is worth nothing
-    /// (session fixation).
+    /// Signs in, under a new session id: an id that an attacker planted in the browser before is worthless (session fixation).
     pub fn sign_in(&self, account: &Account) {
         self.0.renew();
         self.write(ACCOUNT, account);
     }
 
-    /// Forgets who is signed in, under a new session id: the old one is dead wherever it was copied to.
-    pub fn end_sign_in(&self) {
+    /// Removes the account, and renews the session id: copies of the old one are worthless.
+    pub fn forget_account(&self) {
         self.0.remove(ACCOUNT);
         self.0.renew();
     }
 
-    /// Ends the session: its id is dead from now on.
+    /// Ends the session, and makes its id worthless.
     pub fn purge(&self) {
         self.0.purge();
     }
 
-    /// Says something on the next page.
+    /// Sets a message for the next page.
     pub fn set_flash(&self, text: &str) {
         self.write(FLASH, &text);
     }
 
-    /// What is to be said, once.
+    /// Takes the message for this page: it is shown once.
     pub fn take_flash(&self) -> Option<String> {
         let text = self.read(FLASH)?;
         self.0.remove(FLASH);
         Some(text)
     }
 
-    /// Notes that the user was sent to sign in although signed in. `true` when that happened a moment ago too: then
-    /// signing in does not help, and sending the browser there again would go on for ever.
-    pub fn note_forced_sign_in(&self) -> bool {
+    /// Records that a signed-in user is sent to sign in again.
+    pub fn record_forced_sign_in(&self) -> ForcedSignIn {
         let before: Option<DateTime<Utc>> = self.read(FORCED_SIGN_IN);
         self.write(FORCED_SIGN_IN, &Utc::now());
-        before.is_some_and(|at| is_a_moment_ago(at, Utc::now()))
+        if before.is_some_and(|at| is_recent(at, Utc::now())) {
+            ForcedSignIn::Repeated
+        } else {
+            ForcedSignIn::First
+        }
     }
 
-    /// Whether [`Self::note_forced_sign_in`] was called a moment ago.
+    /// Whether the user was sent to sign in again a moment ago.
     pub fn has_forced_sign_in(&self) -> bool {
         self.read::<DateTime<Utc>>(FORCED_SIGN_IN)
-            .is_some_and(|at| is_a_moment_ago(at, Utc::now()))
+            .is_some_and(|at| is_recent(at, Utc::now()))
     }
 
-    /// Keeps what the API demands of the next sign-in. `true` when a sign-in that was completed a moment ago should have
-    /// brought it, and did not: the next one would not either. That is so of the same demand, and of any that comes after
-    /// several others.
-    pub fn demand(&self, challenge: &ClaimsChallenge) -> bool {
+    /// Stores the API's claims challenge for the next sign-in. [`StepUp::Failed`] when a sign-in a moment ago should have met it: that is so for
+    /// the same challenge, and for any challenge after several others in a row.
+    pub fn require_step_up(&self, challenge: &ClaimsChallenge) -> StepUp {
         let now = Utc::now();
-        let before: Option<Demand> = self.read(DEMAND);
-        let answered = before.filter(|before| before.answered_at.is_some_and(|at| is_a_moment_ago(at, now)));
-        let in_a_row = answered.as_ref().map_or(0, |before| before.in_a_row.saturating_add(1));
-        let is_same = answered
+        let before: Option<PendingChallenge> = self.read(PENDING_CHALLENGE);
+        let met = before.filter(|before| before.answered_at.is_some_and(|at| is_recent(at, now)));
+        let in_a_row = met.as_ref().map_or(0, |before| before.in_a_row.saturating_add(1));
+        let is_same = met
             .and_then(|before| ClaimsChallenge::from_json(before.claims.as_bytes()))
             .is_some_and(|before| before.demands_the_same(challenge));
-        let is_in_vain = is_same || in_a_row >= MAX_DEMANDS_IN_A_ROW;
-        let in_a_row = if is_in_vain { 0 } else { in_a_row };
+        let has_failed = is_same || in_a_row >= MAX_CHALLENGES_IN_A_ROW;
         self.write(
-            DEMAND,
-            &Demand {
+            PENDING_CHALLENGE,
+            &PendingChallenge {
                 claims: challenge.to_json(),
                 made_at: now,
                 answered_at: None,
-                in_a_row,
+                in_a_row: if has_failed { 0 } else { in_a_row },
             },
         );
-        is_in_vain
+        if has_failed { StepUp::Failed } else { StepUp::Required }
     }
 
-    /// What the API demands of a sign-in that begins now, if anything.
-    pub fn demanded(&self) -> Option<ClaimsChallenge> {
-        let demand: Demand = self.read(DEMAND)?;
-        let is_open = demand.answered_at.is_none() && Utc::now() - demand.made_at < DEMAND_LIFETIME;
-        ClaimsChallenge::from_json(demand.claims.as_bytes()).filter(|_| is_open)
+    /// The claims challenge that a sign-in which begins now must meet, if any.
+    pub fn pending_challenge(&self) -> Option<ClaimsChallenge> {
+        let pending: PendingChallenge = self.read(PENDING_CHALLENGE)?;
+        let is_open = pending.answered_at.is_none() && Utc::now() - pending.made_at < CHALLENGE_LIFETIME;
+        ClaimsChallenge::from_json(pending.claims.as_bytes()).filter(|_| is_open)
     }
 
-    /// Notes that somebody has signed in after the demand.
-    pub fn answer_demand(&self) {
-        if let Some(demand) = self.read::<Demand>(DEMAND) {
+    /// Records that the user has signed in after the claims challenge.
+    pub fn record_step_up(&self) {
+        if let Some(pending) = self.read::<PendingChallenge>(PENDING_CHALLENGE) {
             self.write(
-                DEMAND,
-                &Demand {
+                PENDING_CHALLENGE,
+                &PendingChallenge {
                     answered_at: Some(Utc::now()),
-                    ..demand
+                    ..pending
                 },
             );
         }
     }
 
-    /// Something unreadable, say written by another version, counts as absent.
+    /// An unreadable entry, for example one of another version, counts as absent.
     fn read<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         self.0.get(key).unwrap_or_else(|_| {
             log::warn!("session entry {key} is unreadable and ignored");
@@ -190,56 +207,69 @@ mod tests {
     }
 
     #[test]
-    fn a_demand_holds_for_the_next_sign_in_and_is_in_vain_if_that_did_not_help() {
+    fn a_challenge_holds_for_the_next_sign_in_and_fails_if_that_did_not_meet_it() {
         let challenge = |value: &str| {
             let json = serde_json::json!({ "access_token": { "acrs": { "value": value } } }).to_string();
             ClaimsChallenge::from_json(json.as_bytes()).expect("a challenge")
         };
         let session = session();
-        assert_eq!(session.demanded(), None);
-        assert!(!session.demand(&challenge("c1")));
-        assert!(!session.demand(&challenge("c1")), "nobody has signed in meanwhile");
-        assert_eq!(session.demanded(), Some(challenge("c1")));
-        session.answer_demand();
-        assert_eq!(session.demanded(), None);
-        assert!(!session.demand(&challenge("c2")), "another one");
-        session.answer_demand();
-        assert!(session.demand(&challenge("c2")));
-        assert!(
-            !session.demand(&challenge("c2")),
-            "asked for once more, by the user's own choice"
+        assert_eq!(session.pending_challenge(), None);
+        assert_eq!(session.require_step_up(&challenge("c1")), StepUp::Required);
+        assert_eq!(
+            session.require_step_up(&challenge("c1")),
+            StepUp::Required,
+            "the user has not signed in meanwhile"
+        );
+        assert_eq!(session.pending_challenge(), Some(challenge("c1")));
+        session.record_step_up();
+        assert_eq!(session.pending_challenge(), None);
+        assert_eq!(
+            session.require_step_up(&challenge("c2")),
+            StepUp::Required,
+            "another challenge"
+        );
+        session.record_step_up();
+        assert_eq!(session.require_step_up(&challenge("c2")), StepUp::Failed);
+        assert_eq!(
+            session.require_step_up(&challenge("c2")),
+            StepUp::Required,
+            "the user tries once more"
         );
     }
 
     #[test]
-    fn demands_that_are_different_each_time_end_too() {
+    fn challenges_that_differ_each_time_fail_in_the_end() {
         let demand =
             |json: &serde_json::Value| ClaimsChallenge::from_json(json.to_string().as_bytes()).expect("a challenge");
         let nbf = |time: u64| demand(&serde_json::json!({ "access_token": { "nbf": { "value": time.to_string() } } }));
         let session = session();
-        assert!(!session.demand(&nbf(1)));
-        session.answer_demand();
-        assert!(session.demand(&nbf(2)), "a later time is the same demand: a new token");
+        assert_eq!(session.require_step_up(&nbf(1)), StepUp::Required);
+        session.record_step_up();
+        assert_eq!(
+            session.require_step_up(&nbf(2)),
+            StepUp::Failed,
+            "a later time is the same challenge: a new token"
+        );
 
         let acrs = |n: usize| demand(&serde_json::json!({ "access_token": { "acrs": { "value": n.to_string() } } }));
         let session = self::session();
         let tries = (0..10).take_while(|n| {
-            let is_in_vain = session.demand(&acrs(*n));
-            session.answer_demand();
-            !is_in_vain
+            let step_up = session.require_step_up(&acrs(*n));
+            session.record_step_up();
+            step_up == StepUp::Required
         });
         assert_eq!(tries.count(), 3);
     }
 
     #[test]
-    fn whenever_somebody_signs_in_or_a_sign_in_ends_the_session_gets_a_new_id() {
-        let of_nobody = session();
-        of_nobody.set_flash("hello");
-        assert_eq!(of_nobody.0.status(), SessionStatus::Changed);
-        of_nobody.end_sign_in();
-        assert_eq!(of_nobody.0.status(), SessionStatus::Renewed);
-        let of_alice = session();
-        of_alice.sign_in(&Account::new(IdTokenClaims {
+    fn a_sign_in_and_its_end_renew_the_session_id() {
+        let anonymous = session();
+        anonymous.set_flash("hello");
+        assert_eq!(anonymous.0.status(), SessionStatus::Changed);
+        anonymous.forget_account();
+        assert_eq!(anonymous.0.status(), SessionStatus::Renewed);
+        let signed_in = session();
+        signed_in.sign_in(&Account::new(IdTokenClaims {
             tenant_id: Uuid::nil(),
             object_id: Uuid::nil(),
             subject: String::new(),
@@ -251,13 +281,13 @@ mod tests {
             login_hint: None,
             issuer: String::new(),
         }));
-        assert_eq!(of_alice.0.status(), SessionStatus::Renewed);
+        assert_eq!(signed_in.0.status(), SessionStatus::Renewed);
     }
 
     #[test]
-    fn a_second_forced_sign_in_in_a_row_is_noticed() {
+    fn a_second_forced_sign_in_in_a_row_is_recognized() {
         let session = session();
-        assert!(!session.note_forced_sign_in());
-        assert!(session.note_forced_sign_in());
+        assert_eq!(session.record_forced_sign_in(), ForcedSignIn::First);
+        assert_eq!(session.record_forced_sign_in(), ForcedSignIn::Repeated);
     }
 }

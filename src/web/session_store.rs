@@ -1,16 +1,16 @@
-//! The users' sessions: in this process, or in Redis, which several replicas share. The middleware that finds a request's own,
-//! and how they are ended from elsewhere.
+//! The users' sessions: in this process, or in Redis, which several replicas share. Contains the middleware that loads the session of a
+//! request, and ends sessions from elsewhere.
 //!
-//! The cookie holds only a session id, encrypted. A session ends after a time without use and, whatever happens, after a
-//! longest time.
+//! The cookie holds only an encrypted session id. A session ends after a time without use, and in any case after its longest lifetime.
 
 mod failure;
-mod lifetime;
 mod memory;
 mod redis;
-pub mod revocations;
+mod revocations;
+mod session_index;
+mod state;
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use actix_session::{
     SessionMiddleware,
@@ -20,27 +20,24 @@ use actix_session::{
 use actix_web::cookie::{SameSite, time};
 
 pub use self::{
-    failure::{Trouble, noting_trouble, trouble},
-    lifetime::{EndOfLife, Lifetime, Started},
+    failure::{SessionFailure, current_failure, track_failures},
+    revocations::RevocationList,
 };
 use self::{
-    failure::{forget, note, or_trouble},
+    failure::{clear_failure, or_record_failure, record_failure},
     memory::MemorySessions,
     redis::RedisSessions,
+    state::State,
 };
 use super::{
-    cookies::Flags,
-    session::{ACCOUNT, ProviderSession, Ticket, UserKey, random_id},
-    session_store::revocations::SignOuts,
-    storage::key_ring::KeyRing,
-    storage::redis::{RedisStore, StoreError},
+    cookies::CookieAttributes,
+    session::{ACCOUNT, ProviderSession, Ticket, UserKey, lifetime::Lifetime},
+    storage::{KeyRing, RedisStore, StoreError, random_id},
     token_store::TokenStore,
 };
 use crate::config::ClientSettings;
 
-type State = HashMap<String, String>;
-
-/// Sessions, wherever they are. A clone is another handle to the same ones.
+/// The session store. A clone is another handle to the same sessions.
 #[derive(Clone)]
 pub enum Sessions {
     /// In this process.
@@ -50,33 +47,33 @@ pub enum Sessions {
 }
 
 impl Sessions {
-    /// In `redis`, or else in this process. The tokens of a session that ends for want of room are taken out of `tokens`.
+    /// A store in `redis`, or in this process. A session that is evicted takes its tokens out of `tokens`.
     pub fn new(
         settings: &ClientSettings,
         redis: Option<&RedisStore>,
         tokens: &Arc<dyn TokenStore>,
-        sign_outs: &SignOuts,
+        revocations: &RevocationList,
     ) -> Self {
-        let (lifetime, per_user) = (Lifetime::of(settings), settings.sessions_per_user);
+        let (lifetime, per_user) = (Lifetime::from_settings(settings), settings.sessions_per_user);
         match redis {
             None => {
                 let max = settings.max_sessions;
-                Self::InMemory(MemorySessions::new(max, per_user, lifetime, Some(tokens), sign_outs))
+                Self::InMemory(MemorySessions::new(max, per_user, lifetime, Some(tokens), revocations))
             }
             Some(redis) => {
-                let (redis, tokens, sign_outs) = (redis.clone(), Arc::clone(tokens), sign_outs.clone());
+                let (redis, tokens, revocations) = (redis.clone(), Arc::clone(tokens), revocations.clone());
                 Self::InRedis(RedisSessions {
                     redis,
                     lifetime,
                     per_user,
                     tokens,
-                    sign_outs,
+                    revocations,
                 })
             }
         }
     }
 
-    /// Ends every session that belongs to a session at the provider, and gives the tickets of their sign-ins. Blocks.
+    /// Ends every session that belongs to a session at the provider, and returns the tickets of their sign-ins. Blocks.
     ///
     /// # Errors
     /// When Redis does not answer.
@@ -87,7 +84,7 @@ impl Sessions {
         }
     }
 
-    /// Ends every session of a user, and gives the tickets of their sign-ins. Blocks.
+    /// Ends every session of a user, and returns the tickets of their sign-ins. Blocks.
     ///
     /// # Errors
     /// When Redis does not answer.
@@ -98,12 +95,12 @@ impl Sessions {
         }
     }
 
-    /// The middleware, inside of [`sort_out`](super::cookies::sort_out). The cookie holds the session id, encrypted by the
-    /// newest key, and ends with the browser.
-    pub fn middleware(&self, keys: &KeyRing, flags: Flags) -> SessionMiddleware<Self> {
+    /// The middleware that loads and saves the session of a request. It belongs inside `filter_cookies`. The cookie holds the session id,
+    /// encrypted with the newest key, and lives as long as the browser.
+    pub fn middleware(&self, keys: &KeyRing, attributes: CookieAttributes) -> SessionMiddleware<Self> {
         SessionMiddleware::builder(self.clone(), keys.newest())
-            .cookie_name(flags.session_name().to_owned())
-            .cookie_secure(flags.is_secure)
+            .cookie_name(attributes.session_cookie_name().to_owned())
+            .cookie_secure(attributes.is_secure)
             .cookie_http_only(true)
             .cookie_same_site(SameSite::Lax)
             .cookie_path("/".to_owned())
@@ -111,7 +108,12 @@ impl Sessions {
             .build()
     }
 
-    /// Whether the place where they are answers. Blocks.
+    /// Whether sessions are in this process.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self, Self::InMemory(_))
+    }
+
+    /// Checks that the store answers. Blocks.
     ///
     /// # Errors
     /// When Redis does not answer.
@@ -129,8 +131,8 @@ impl SessionStore for Sessions {
             Self::InMemory(store) => store.load(key.as_ref()),
             Self::InRedis(store) => {
                 let (store, id) = (store.clone(), key.as_ref().to_owned());
-                let loaded = store.redis.clone().off_thread(move || store.load(&id)).await;
-                or_trouble(loaded.flatten(), Trouble::NotRead, None)
+                let loaded = store.redis.clone().run_blocking(move || store.load(&id)).await;
+                or_record_failure(loaded.flatten(), SessionFailure::NotRead, None)
             }
         })
     }
@@ -140,37 +142,41 @@ impl SessionStore for Sessions {
         let id = random_id();
         let key = SessionKey::try_from(id.clone()).map_err(|error| SaveError::Other(error.into()))?;
         if state.contains_key(ACCOUNT) {
-            // Somebody has signed in, whatever has become of the session before.
-            forget(Trouble::Ended);
+            // The user has signed in: the end of the previous session no longer matters.
+            clear_failure(SessionFailure::Ended);
         }
         match self {
             Self::InMemory(store) => store.save(&id, state),
             Self::InRedis(store) => {
                 let store = store.clone();
-                let saved = store.redis.clone().off_thread(move || store.save(&id, state)).await;
-                or_trouble(saved.flatten(), Trouble::NotWritten, ());
+                let saved = store.redis.clone().run_blocking(move || store.save(&id, state)).await;
+                or_record_failure(saved.flatten(), SessionFailure::NotWritten, ());
             }
         }
         Ok(key)
     }
 
-    /// A session that has ended meanwhile, say by a sign-out in another tab, stays ended.
+    /// A session that has ended meanwhile, for example by a sign-out in another tab, stays ended.
     async fn update(&self, key: SessionKey, state: State, _: &time::Duration) -> Result<SessionKey, UpdateError> {
         let is_there = match self {
             Self::InMemory(store) => store.update(key.as_ref(), state),
             Self::InRedis(store) => {
                 let (store, id) = (store.clone(), key.as_ref().to_owned());
-                let updated = store.redis.clone().off_thread(move || store.update(&id, &state)).await;
-                or_trouble(updated.flatten(), Trouble::NotWritten, true)
+                let updated = store
+                    .redis
+                    .clone()
+                    .run_blocking(move || store.update(&id, &state))
+                    .await;
+                or_record_failure(updated.flatten(), SessionFailure::NotWritten, true)
             }
         };
         if !is_there {
-            note(Trouble::Ended);
+            record_failure(SessionFailure::Ended);
         }
         Ok(key)
     }
 
-    /// Loading has already counted as use.
+    /// Does nothing: loading has already extended the session.
     async fn update_ttl(&self, _: &SessionKey, _: &time::Duration) -> anyhow::Result<()> {
         Ok(())
     }
@@ -180,12 +186,12 @@ impl SessionStore for Sessions {
             Self::InMemory(store) => store.delete(key.as_ref()),
             Self::InRedis(store) => {
                 let (store, id) = (store.clone(), key.as_ref().to_owned());
-                let deleted = store.redis.clone().off_thread(move || store.delete(&id)).await;
-                or_trouble(deleted.flatten(), Trouble::NotWritten, true)
+                let deleted = store.redis.clone().run_blocking(move || store.delete(&id)).await;
+                or_record_failure(deleted.flatten(), SessionFailure::NotWritten, true)
             }
         };
         if !was_there {
-            note(Trouble::Ended);
+            record_failure(SessionFailure::Ended);
         }
         Ok(())
     }

@@ -1,31 +1,29 @@
-//! What all requests share, made once from the settings. Neither Entra nor the API is asked: the site starts while they are
-//! down. A credential that is in Azure must be there.
+//! Creates the components of the site from the settings. Contacts neither Entra ID nor the API: the site starts while they are down. A
+//! credential that is in Azure must be reachable.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use actix_web::web;
 use secrecy::ExposeSecret;
-use url::Url;
 
 use super::{
+    addresses::Addresses,
     api_client::ApiClient,
-    blocking_pools::Lanes,
-    cookies::Flags,
+    blocking_pools::BlockingPools,
+    cookies::CookieAttributes,
     drafts::Drafts,
-    pages::health::HealthMemory,
+    health_checks::HealthChecks,
+    sealed_cookies::SealedCookies,
     security_headers::SecurityHeaders,
-    server::StartError,
-    session_store::revocations::SignOuts,
-    session_store::{Lifetime, Sessions},
-    sign_in::failure_limit::FailedSignIns,
-    sign_in::loop_guard::LostSessions,
-    sign_in::pending::PendingSignIns,
-    sign_in::return_path::ReturnPath,
+    session::lifetime::Lifetime,
+    session_store::{RevocationList, Sessions},
+    sign_in::{FailureLimit, PendingSignIns, SignInLoopGuard, SignIns},
+    start_error::{SettingError, StartError},
     static_files::StaticFiles,
-    storage::key_ring::KeyRing,
-    storage::redis::RedisStore,
+    storage::{KeyRing, RedisStore, StorageExecutor},
     templates::Templates,
-    token_store::refresh::AccessTokens,
-    token_store::{self, MemoryTokens, RedisTokens, TokenStore},
+    token_store::{self, AccessTokens, MemoryTokens, RedisTokens, TokenStore},
+    user_sessions::UserSessions,
 };
 use crate::{
     config::{A_REDIRECT_PATH, ClientSettings, Settings, redirect_path},
@@ -34,173 +32,155 @@ use crate::{
     serve::TrustedProxies,
 };
 
-/// Fewest characters of `client.cookie_key`: 32 bytes are what key derivation asks for.
+/// Fewest characters of `client.cookie_key`: key derivation needs 32 bytes.
 const MIN_COOKIE_KEY: usize = 32;
 
-/// A setting that is missing or wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SettingProblem {
-    /// Such as `client.client_id`.
-    pub setting: &'static str,
-    /// What is wrong with it, and what is expected.
-    pub problem: String,
-}
-
-impl fmt::Display for SettingProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.setting, self.problem)
-    }
-}
-
-/// Everything that requests share.
-pub struct Site {
-    /// The pages.
-    pub templates: Templates,
-    /// Style sheet and icon.
-    pub assets: StaticFiles,
-    /// On every answer.
-    pub headers: SecurityHeaders,
-    /// Entra, as this site knows it.
-    pub provider: Arc<Provider>,
-    /// This site, as Entra knows it.
-    pub client: Arc<ConfidentialClient>,
-    /// The users' tokens.
-    pub tokens: Arc<AccessTokens>,
-    /// The API.
-    pub api: Arc<ApiClient>,
-    /// The users' sessions.
+/// The components of the site. Each handler and middleware takes those that it needs as `web::Data`.
+#[derive(Clone)]
+pub struct AppState {
+    /// The site's own addresses.
+    pub addresses: web::Data<Addresses>,
+    /// Seals cookies and records.
+    pub keys: web::Data<KeyRing>,
+    /// The attributes of all cookies.
+    pub cookies: web::Data<CookieAttributes>,
+    /// The session store.
     pub sessions: Sessions,
-    /// Where sessions, tokens and drafts are, unless they are in this process.
-    pub redis: Option<RedisStore>,
-    /// Threads for what blocks.
-    pub lanes: Arc<Lanes>,
-    /// Which sign-ins were ended.
-    pub sign_outs: SignOuts,
-    /// What people typed and could not send.
-    pub drafts: Drafts,
-    /// Sign-ins that have not come back yet.
-    pub pending_sign_ins: PendingSignIns,
-    /// Which browsers sign in again and again.
-    pub lost_sessions: LostSessions,
-    /// How many sign-ins have failed.
-    pub failed_sign_ins: FailedSignIns,
-    /// What seals cookies.
-    pub keys: KeyRing,
-    /// What cookies have in common.
-    pub cookies: Flags,
-    /// How browsers reach the site.
-    pub public_url: Url,
-    /// Path of the redirect URI: where Entra sends browsers back to.
-    pub redirect_path: String,
-    /// Who may say how a browser came, in place of the request itself.
-    pub proxies: TrustedProxies,
-    /// So many days before its end the certificate ends soon.
-    pub soon_days: i64,
-    /// How long a form may take to arrive.
-    pub body_timeout: Duration,
-    /// What `/health` found out last.
-    pub health: HealthMemory,
+    /// This site as a client of Entra ID.
+    pub client: web::Data<ConfidentialClient>,
+    provider: web::Data<Provider>,
+    api: web::Data<ApiClient>,
+    user_sessions: web::Data<UserSessions>,
+    drafts: web::Data<Drafts>,
+    sign_ins: web::Data<SignIns>,
+    health: web::Data<HealthChecks>,
+    pools: web::Data<BlockingPools>,
+    proxies: web::Data<TrustedProxies>,
+    templates: web::Data<Templates>,
+    static_files: web::Data<StaticFiles>,
+    security_headers: web::Data<SecurityHeaders>,
 }
 
-impl Site {
-    /// Checks the settings and loads the credential. `port` is the one that the site listens on.
+impl AppState {
+    /// Checks the settings, loads the credential and creates all components. `port` is the one that the site listens on.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn new(settings: &Settings, port: u16) -> Result<Self, StartError> {
-        let problems = problems(&settings.client);
-        if !problems.is_empty() {
-            return Err(StartError::Settings(problems));
-        }
         let client_settings = &settings.client;
-        let Addresses {
-            public_url,
-            redirect_uri,
-        } = Addresses::of(client_settings, port)?;
+        let errors = check(client_settings);
+        if !errors.is_empty() {
+            return Err(StartError::Settings(errors));
+        }
+        let addresses = Addresses::from_settings(client_settings, port)?;
         let provider = Arc::new(Provider::new(&settings.entra)?);
-        let headers = SecurityHeaders::new(&public_url, &provider.authority().discovery_url())
+        let security_headers = SecurityHeaders::new(&addresses, &provider.authority().discovery_url())
             .map_err(|error| StartError::Header(error.to_string()))?;
-        let redirect_path = redirect_uri.path().to_owned();
-        let client = Arc::new(ConfidentialClient::new(Arc::clone(&provider), settings, redirect_uri)?);
-        let (keys, cookies) = (
-            KeyRing::new(&client_settings.cookie_keys),
-            Flags {
-                is_secure: public_url.scheme() == "https",
-            },
-        );
-        let redis = RedisStore::of(&settings.redis, &keys)?;
-        let store: Arc<dyn TokenStore> = match &redis {
-            Some(redis) => Arc::new(RedisTokens::new(
-                redis.clone(),
-                client_settings.session_idle,
-                settings.entra.timeout,
-            )),
-            None => Arc::new(MemoryTokens::new(
-                client_settings.max_sessions,
-                Lifetime::of(client_settings),
-            )),
+        let client = ConfidentialClient::new(Arc::clone(&provider), settings, addresses.redirect_uri.clone())?;
+        let client = Arc::new(client);
+        let pools = Arc::new(BlockingPools::new().map_err(StartError::Threads)?);
+        let keys = KeyRing::new(&client_settings.cookie_keys);
+        let cookies = CookieAttributes {
+            is_secure: addresses.public_url.scheme() == "https",
         };
-        let sign_outs = SignOuts::new(client_settings.session_max, redis.clone());
-        let sessions = Sessions::new(client_settings, redis.as_ref(), &store, &sign_outs);
-        let lanes = Arc::new(Lanes::new().map_err(StartError::Threads)?);
-        let patience = token_store::patience(settings.entra.timeout);
+
+        let redis = RedisStore::from_settings(&settings.redis, &keys)?;
+        let executor = StorageExecutor::new(redis.clone());
+        let token_store = token_store(settings, redis.as_ref());
+        let revocations = RevocationList::new(client_settings.session_max, redis.clone());
+        let sessions = Sessions::new(client_settings, redis.as_ref(), &token_store, &revocations);
         let tokens = Arc::new(AccessTokens::new(
-            store,
+            token_store,
             Arc::clone(&client),
-            Arc::clone(&lanes),
-            redis.clone(),
-            patience,
+            Arc::clone(&pools),
+            executor.clone(),
+            token_store::lock_timeout(settings.entra.timeout),
         ));
+        let drafts = Drafts::new(client_settings.session_max, redis, executor.clone());
+
         let agent = outbound::agent(client_settings.api_timeout, settings.entra.ca_file.as_deref())?;
+        let api = Arc::new(ApiClient::new(
+            agent,
+            &client_settings.api_base_url,
+            Arc::clone(&tokens),
+            Arc::clone(&pools),
+        ));
+        let health = HealthChecks::new(
+            Arc::clone(&provider),
+            Arc::clone(&api),
+            sessions.clone(),
+            Arc::clone(&pools),
+            client_settings.soon_days(),
+        );
         let proxies = TrustedProxies::new(&settings.server.trusted_proxies);
+        let sealed_cookies = SealedCookies::new(keys.clone(), cookies);
+        let sign_ins = SignIns {
+            pending: PendingSignIns::new(sealed_cookies.clone()),
+            failure_limit: FailureLimit::new(proxies.clone()),
+            loop_guard: SignInLoopGuard::new(sealed_cookies),
+        };
+        let user_sessions = UserSessions::new(sessions.clone(), tokens, revocations, executor);
         Ok(Self {
-            templates: Templates::parse()?,
-            assets: StaticFiles::load(),
-            headers,
-            provider,
-            client,
-            api: Arc::new(ApiClient::new(
-                agent,
-                &client_settings.api_base_url,
-                Arc::clone(&tokens),
-                Arc::clone(&lanes),
-            )),
-            tokens,
+            addresses: web::Data::new(addresses),
+            keys: web::Data::new(keys),
+            cookies: web::Data::new(cookies),
             sessions,
-            sign_outs,
-            drafts: Drafts::new(client_settings.session_max, redis.clone()),
-            redis,
-            lanes,
-            pending_sign_ins: PendingSignIns::new(keys.clone(), cookies),
-            lost_sessions: LostSessions::new(keys.clone(), cookies),
-            keys,
-            cookies,
-            public_url,
-            redirect_path,
-            failed_sign_ins: FailedSignIns::new(proxies.clone()),
-            proxies,
-            soon_days: client_settings.soon_days(),
-            body_timeout: settings.server.body_timeout,
-            health: HealthMemory::default(),
+            client: client.into(),
+            provider: provider.into(),
+            api: api.into(),
+            user_sessions: web::Data::new(user_sessions),
+            drafts: web::Data::new(drafts),
+            sign_ins: web::Data::new(sign_ins),
+            health: web::Data::new(health),
+            pools: pools.into(),
+            proxies: web::Data::new(proxies),
+            templates: web::Data::new(Templates::parse()?),
+            static_files: web::Data::new(StaticFiles::load()),
+            security_headers: web::Data::new(security_headers),
         })
     }
-}
 
-impl Site {
-    /// The page to return to after a sign-in, if `text` names one: never the page that takes people back from it.
-    pub fn return_path(&self, text: &str) -> Option<ReturnPath> {
-        ReturnPath::parse(text).filter(|path| path.without_query() != self.redirect_path)
+    /// Makes the components available to handlers and middleware.
+    pub fn register(&self, app: &mut web::ServiceConfig) {
+        app.app_data(self.addresses.clone())
+            .app_data(self.keys.clone())
+            .app_data(self.cookies.clone())
+            .app_data(self.client.clone())
+            .app_data(self.provider.clone())
+            .app_data(self.api.clone())
+            .app_data(self.user_sessions.clone())
+            .app_data(self.drafts.clone())
+            .app_data(self.sign_ins.clone())
+            .app_data(self.health.clone())
+            .app_data(self.pools.clone())
+            .app_data(self.proxies.clone())
+            .app_data(self.templates.clone())
+            .app_data(self.static_files.clone())
+            .app_data(self.security_headers.clone());
     }
 }
 
-/// All that is wrong with the settings, at once.
-fn problems(settings: &ClientSettings) -> Vec<SettingProblem> {
+/// The token store in Redis if the settings name one, else in memory.
+fn token_store(settings: &Settings, redis: Option<&RedisStore>) -> Arc<dyn TokenStore> {
+    let client = &settings.client;
+    match redis {
+        Some(redis) => Arc::new(RedisTokens::new(
+            redis.clone(),
+            client.session_idle,
+            settings.entra.timeout,
+        )),
+        None => Arc::new(MemoryTokens::new(client.max_sessions, Lifetime::from_settings(client))),
+    }
+}
+
+/// All errors in the settings at once.
+fn check(settings: &ClientSettings) -> Vec<SettingError> {
     let mut found = Vec::new();
     let mut report = |setting, problem: &str| {
-        found.push(SettingProblem {
+        found.push(SettingError {
             setting,
             problem: problem.to_owned(),
-        })
+        });
     };
     if settings.client_id.trim().is_empty() {
         report(
@@ -262,97 +242,15 @@ fn problems(settings: &ClientSettings) -> Vec<SettingProblem> {
     found
 }
 
-/// Where browsers find the site, and where Entra sends them back to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Addresses {
-    /// Ends with a slash.
-    pub public_url: Url,
-    /// `client.redirect_uri`, else `callback` under the public URL.
-    pub redirect_uri: Url,
-}
-
-impl Addresses {
-    /// What the settings say, or what follows from them. `port` is the one that the site listens on.
-    ///
-    /// # Errors
-    /// When an address cannot be that of a site.
-    pub fn of(settings: &ClientSettings, port: u16) -> Result<Self, StartError> {
-        let public_url = public_url(settings, port)?;
-        let redirect_uri = match &settings.redirect_uri {
-            Some(uri) => uri.clone(),
-            None => public_url.join("callback").map_err(|_| not_a_base(&public_url))?,
-        };
-        Ok(Self {
-            public_url,
-            redirect_uri,
-        })
-    }
-}
-
-/// `client.public_url`, else the origin of `client.redirect_uri`, else `http://localhost:{port}`; ends with a slash.
-fn public_url(settings: &ClientSettings, port: u16) -> Result<Url, StartError> {
-    let mut url = match (&settings.public_url, &settings.redirect_uri) {
-        (Some(url), _) => url.clone(),
-        (None, Some(uri)) => uri.join("/").map_err(|_| not_a_base(uri))?,
-        (None, None) => {
-            let local = format!("http://localhost:{port}/");
-            Url::parse(&local).map_err(|_| StartError::Header(local))?
-        }
-    };
-    url.set_query(None);
-    url.set_fragment(None);
-    if !url.path().ends_with('/') {
-        let path = format!("{}/", url.path());
-        url.set_path(&path);
-    }
-    Ok(url)
-}
-
-fn not_a_base(url: &Url) -> StartError {
-    StartError::Settings(vec![SettingProblem {
-        setting: "client.public_url",
-        problem: format!("cannot be used as the address of a site: {url}"),
-    }])
-}
-
 #[cfg(test)]
 mod tests {
     use secrecy::SecretString;
 
     use super::*;
 
-    fn settings(public_url: Option<&str>, redirect_uri: Option<&str>) -> ClientSettings {
-        let parse = |text: &str| Url::parse(text).unwrap();
-        ClientSettings {
-            public_url: public_url.map(parse),
-            redirect_uri: redirect_uri.map(parse),
-            ..ClientSettings::default()
-        }
-    }
-
-    #[test]
-    fn the_public_url_is_the_one_set_or_follows_from_what_is_set() {
-        for (public_url_set, redirect_uri, expected) in [
-            (
-                Some("https://blog.example.com"),
-                Some("https://other.example/callback"),
-                "https://blog.example.com/",
-            ),
-            (
-                None,
-                Some("https://blog.example.com/auth/callback?x"),
-                "https://blog.example.com/",
-            ),
-            (None, None, "http://localhost:5123/"),
-        ] {
-            let url = public_url(&settings(public_url_set, redirect_uri), 5123).unwrap();
-            assert_eq!(url.as_str(), expected);
-        }
-    }
-
     #[test]
     fn all_missing_settings_are_reported_at_once() {
-        let found: Vec<_> = problems(&ClientSettings::default())
+        let found: Vec<_> = check(&ClientSettings::default())
             .into_iter()
             .map(|found| found.setting)
             .collect();
@@ -368,13 +266,13 @@ mod tests {
     }
 
     #[test]
-    fn a_short_cookie_key_is_refused() {
+    fn a_short_cookie_key_is_rejected() {
         let has_problem = |key: &str| {
             let settings = ClientSettings {
                 cookie_keys: vec![SecretString::from(key)],
                 ..ClientSettings::default()
             };
-            problems(&settings)
+            check(&settings)
                 .iter()
                 .any(|found| found.setting == "client.cookie_key")
         };

@@ -1,40 +1,35 @@
-//! The site's own style sheet and icon: embedded in the binary, named by their content so that a browser may keep them
-//! for ever.
+//! The site's style sheet and icon: embedded in the binary. Each name contains a hash of the content, so that browsers may cache the
+//! file without expiry.
 
 use std::collections::HashMap;
 
 use actix_web::{
-    HttpRequest, HttpResponse,
     http::header::{CACHE_CONTROL, HeaderValue},
     web,
 };
 use rust_embed::Embed;
 
-use super::{
-    middleware::error_pages::{Kind, PageError},
-    state::Site,
-};
 use crate::serve::StaticFile;
 
 #[derive(Embed)]
 #[folder = "static/web"]
 struct Files;
 
-/// How many hex digits of the content's SHA-256 a name holds.
+/// Hex digits of the content's SHA-256 in a name.
 const DIGITS: usize = 16;
-/// A name stands for one content, so it never has to be asked for again.
-const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// A name stands for one content, so browsers never need to fetch it again.
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// All static files.
 pub struct StaticFiles {
-    /// From plain name to URL.
+    /// URLs by plain name.
     urls: HashMap<String, String>,
-    /// From the name in the URL.
+    /// Files by the name in their URL.
     files: HashMap<String, StaticFile>,
 }
 
 impl StaticFiles {
-    /// Reads all of them.
+    /// Loads the embedded files.
     pub fn load() -> Self {
         let (mut urls, mut files) = (HashMap::new(), HashMap::new());
         for name in Files::iter() {
@@ -47,34 +42,21 @@ impl StaticFiles {
             let content = web::Bytes::from(file.data.into_owned());
             files.insert(
                 hashed,
-                StaticFile::new(content_type(extension), &[(CACHE_CONTROL, FOR_EVER)], content),
+                StaticFile::new(content_type(extension), &[(CACHE_CONTROL, IMMUTABLE)], content),
             );
         }
         Self { urls, files }
     }
 
-    /// URL of the file called `name`; empty when there is none, which a test rules out for those that pages use.
+    /// URL of the file called `name`; empty when there is none. A test checks the files that pages use.
     pub fn url(&self, name: &str) -> &str {
         self.urls.get(name).map_or("", String::as_str)
     }
-}
 
-/// `GET /static/{name}`
-///
-/// # Errors
-/// 404 when no file has that name.
-pub async fn serve(
-    site: web::Data<Site>,
-    name: web::Path<String>,
-    request: HttpRequest,
-) -> Result<HttpResponse, PageError> {
-    let Some(file) = site.assets.files.get(name.as_str()) else {
-        return Err(Kind::NotFound.into());
-    };
-    Ok(file
-        .respond(&request)
-        .await
-        .unwrap_or_else(|_| HttpResponse::NotAcceptable().finish()))
+    /// The file whose URL ends with `name`.
+    pub fn by_hashed_name(&self, name: &str) -> Option<&StaticFile> {
+        self.files.get(name)
+    }
 }
 
 fn content_type(extension: &str) -> HeaderValue {

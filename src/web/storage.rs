@@ -1,4 +1,13 @@
-//! Where the site keeps records: sealed by its own keys, in Redis if the settings name one.
+//! Where the site stores records outside of a request: in memory, or sealed in Redis.
 
-pub mod key_ring;
+mod executor;
+mod key_ring;
+mod random_id;
 pub mod redis;
+
+pub use self::{
+    executor::StorageExecutor,
+    key_ring::KeyRing,
+    random_id::random_id,
+    redis::{RedisSetupError, RedisStore, StoreError},
+};

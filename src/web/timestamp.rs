@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// A time, ready to be shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Moment {
+pub struct Timestamp {
     /// RFC 3339, for machines.
     pub datetime: String,
     /// Such as `23 November 2026`.
@@ -14,7 +14,7 @@ pub struct Moment {
     pub full: String,
 }
 
-impl From<DateTime<Utc>> for Moment {
+impl From<DateTime<Utc>> for Timestamp {
     fn from(at: DateTime<Utc>) -> Self {
         Self {
             datetime: at.to_rfc3339_opts(SecondsFormat::Secs, true),
@@ -33,7 +33,7 @@ mod tests {
         let at = DateTime::parse_from_rfc3339("2026-11-03T04:05:06.789Z")
             .unwrap()
             .to_utc();
-        let moment = Moment::from(at);
+        let moment = Timestamp::from(at);
         assert_eq!(moment.datetime, "2026-11-03T04:05:06Z");
         assert_eq!(moment.date, "3 November 2026");
         assert_eq!(moment.full, "3 November 2026, 04:05 UTC");

@@ -31,7 +31,7 @@ fn cert(folder: &Path, arguments: &[&str]) -> String {
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> CommandOutput {
-    CommandOutput::of(folder, &[&["cert"], arguments].concat())
+    CommandOutput::run(folder, &[&["cert"], arguments].concat())
 }
 
 /// The output of `openssl x509 -fingerprint`, without colons.
@@ -238,12 +238,12 @@ fn an_existing_key_is_replaced_by_force_only() {
     cert(folder.path(), &["new"]);
     let path = folder.path().join("cert/client.pem");
     let before = fs::read(&path).expect("written");
-    let refused = run(folder.path(), &["new"]);
-    assert_eq!(refused.code, Some(1));
+    let rejected = run(folder.path(), &["new"]);
+    assert_eq!(rejected.code, Some(1));
     assert!(
-        refused.stderr.contains("cert/client.pem exists already") && refused.stderr.contains("--force"),
+        rejected.stderr.contains("cert/client.pem exists already") && rejected.stderr.contains("--force"),
         "{}",
-        refused.stderr
+        rejected.stderr
     );
     assert_eq!(fs::read(&path).expect("there"), before);
     cert(folder.path(), &["new", "--force"]);
@@ -350,12 +350,12 @@ fn the_check_accepts_a_signed_request_with_its_key() {
     );
     let checked = cert(folder.path(), &["check", "signed.pem", "--key", "cert/client-key.pem"]);
     assert!(checked.contains("3072"), "{checked}");
-    let refused = run(folder.path(), &["new", "--csr"]);
-    assert_eq!(refused.code, Some(1));
+    let rejected = run(folder.path(), &["new", "--csr"]);
+    assert_eq!(rejected.code, Some(1));
     assert!(
-        refused.stderr.contains("cert/client-key.pem exists already"),
+        rejected.stderr.contains("cert/client-key.pem exists already"),
         "{}",
-        refused.stderr
+        rejected.stderr
     );
 }
 
@@ -451,7 +451,7 @@ fn every_file_format_has_the_same_thumbprint() {
             .args(["cert", "thumbprint", "--format", "sha1-hex"])
             .args(arguments)
             .env(name, value);
-        CommandOutput::of_command(&mut command)
+        CommandOutput::from_command(&mut command)
     };
     let opened = with("BLOG_CLIENT__KEY_PASSPHRASE", "open sesame", &["client.pfx"]);
     assert_eq!((opened.code, &opened.stdout), (Some(0), &expected), "{}", opened.stderr);

@@ -103,10 +103,10 @@ fn all_errors_are_reported_at_once_with_their_origin() {
         .variable("TENANT_ID", "contoso")
         .variable("BLOG_SERVER__WORKRS", "3")
         .flag("entra.authority_host", "http://sts.example");
-    let told = ConfigErrors(given.errors())
+    let reported = ConfigErrors(given.errors())
         .to_string()
         .replace(&format!("{}/", given.folder.path().display()), "");
-    insta::assert_snapshot!(told, @r#"
+    insta::assert_snapshot!(reported, @r#"
     7 settings are invalid
 
       entra.tenant_id is "contoso" (environment variable TENANT_ID)
@@ -153,7 +153,7 @@ fn a_role_requires_only_the_settings_that_it_needs() {
     let wrong = given()
         .variable("TENANT_ID", "contoso")
         .variable("API_APP_ID_URI", "api://blog");
-    assert_eq!(names(wrong.errors_for(Role::Api)), ["entra.tenant_id"], "told once");
+    assert_eq!(names(wrong.errors_for(Role::Api)), ["entra.tenant_id"], "reported once");
 }
 
 #[test]
@@ -196,8 +196,8 @@ fn secrets_appear_neither_in_debug_output_nor_in_errors() {
         .variable("BLOG_CLIENT__KEY_PASSPHRASE", secret)
         .variable("DATABASE_URL", &format!("postgres://blog:{secret}@db.example/blog"))
         .load();
-    let told = format!("{loaded:?}");
-    assert!(!told.contains("hunter2"), "{told}");
+    let reported = format!("{loaded:?}");
+    assert!(!reported.contains("hunter2"), "{reported}");
 
     let wrong = given()
         .variable("FLASK_SECRET_KEY", "hunter2")

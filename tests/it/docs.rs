@@ -190,6 +190,28 @@ fn troubleshooting_explains_exactly_the_codes_that_the_site_explains() {
 }
 
 #[test]
+fn troubleshooting_quotes_the_titles_that_the_sites_error_pages_have() {
+    let page = read(&root().join("docs/troubleshooting.md"));
+    let code: String = fs::read_dir(root().join("src/web/error"))
+        .expect("a folder")
+        .map(|entry| read(&entry.expect("an entry").path()))
+        .collect();
+    let (_, of_the_site) = page.split_once("\n## The site\n").expect("a section on the site");
+    let (of_the_site, _) = of_the_site.split_once("\n## ").expect("a section after it");
+    let first_cells = of_the_site
+        .lines()
+        .filter_map(|line| line.strip_prefix("| \"")?.split(" |").next());
+    let titles: Vec<&str> = first_cells
+        .flat_map(|cell| cell.trim_end_matches('"').split("\", \""))
+        .map(|title| title.trim_start_matches("… "))
+        .collect();
+    assert!(titles.len() > 10, "{titles:?}");
+    for title in titles {
+        assert!(code.contains(title), "no error page has the title {title:?}");
+    }
+}
+
+#[test]
 fn the_index_of_decisions_lists_each_record_once_with_its_title() {
     let folder = root().join("docs/decisions");
     let mut rows: Vec<String> = fs::read_dir(&folder)

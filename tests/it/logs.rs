@@ -147,7 +147,7 @@ fn each_line_of_a_request_has_its_id_and_trace() {
         .iter()
         .filter(|line| line["request_id"] == "the-request")
         .collect();
-    assert_eq!(of_requests.len(), 400, "the refusal and the access, for each");
+    assert_eq!(of_requests.len(), 400, "rejection and access line for each");
     assert!(
         of_requests.iter().all(|line| line["trace_id"] == TRACE),
         "{:?}",
@@ -226,7 +226,7 @@ fn one_line_says_how_many_log_lines_were_lost() {
     let log = server.log.take().expect("not read yet");
     let (send, lines) = mpsc::channel();
     thread::spawn(move || log.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let deadline = Instant::now() + DEADLINE;
     // Lines that arrive while the queue is still full are lost, too.
     'asking: loop {
@@ -237,14 +237,14 @@ fn one_line_says_how_many_log_lines_were_lost() {
                 break 'asking;
             }
             let line: Value = serde_json::from_str(&line).expect("every line is whole");
-            told.extend(line["lost_lines"].as_u64().map(|lost| (lost, line["message"].clone())));
+            reported.extend(line["lost_lines"].as_u64().map(|lost| (lost, line["message"].clone())));
         }
     }
-    assert_eq!(told.len(), 1, "{told:?}");
-    let (lost, message) = &told[0];
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    let (lost, message) = &reported[0];
     assert!(
         *lost > 0 && message.as_str().expect("text").contains(" lost: "),
-        "{told:?}"
+        "{reported:?}"
     );
 }
 

@@ -21,7 +21,7 @@ fn migrate(settings: &DatabaseSettings, arguments: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("database.url={}", settings.url);
     let tenant = format!("entra.tenant_id={TENANT}");
-    CommandOutput::of(
+    CommandOutput::run(
         folder.path(),
         &[&["migrate", "--set", &url, "--set", &tenant], arguments].concat(),
     )
@@ -52,11 +52,11 @@ fn run_status_and_revert_report_their_work() {
             "{again:?}"
         );
 
-        let refused = migrate(settings, &["revert"]);
-        assert_eq!(refused.code, Some(2), "{refused:?}");
+        let rejected = migrate(settings, &["revert"]);
+        assert_eq!(rejected.code, Some(2), "{rejected:?}");
         assert!(
-            refused.stderr.contains("--yes") && refused.stderr.contains("0006_name_tokens"),
-            "{refused:?}"
+            rejected.stderr.contains("--yes") && rejected.stderr.contains("0006_name_tokens"),
+            "{rejected:?}"
         );
         let reverted = migrate(settings, &["revert", "--yes"]);
         assert_eq!(
@@ -151,12 +151,12 @@ fn importing_into_an_empty_database_keeps_ids_and_times() {
     each_database(|settings| {
         let output = legacy.import_into(settings, &[]);
         assert_eq!(output.code, Some(0), "{output:?}");
-        for told in [
-            "users    2 added, 0 there already",
-            "posts    4 added, 0 there already",
+        for reported in [
+            "users    2 added, 0 existed already",
+            "posts    4 added, 0 existed already",
             "ids      kept",
         ] {
-            assert!(output.stdout.contains(told), "{output:?}");
+            assert!(output.stdout.contains(reported), "{output:?}");
         }
         let posts = list(settings).posts;
         assert_eq!(posts.iter().map(|post| post.id).collect::<Vec<_>>(), [11, 10, 9, 5]);
@@ -207,15 +207,18 @@ fn a_second_import_adds_only_new_rows() {
         );
         let again = legacy.import_into(settings, &[]);
         assert_eq!(again.code, Some(0), "{again:?}");
-        for told in [
-            "users    0 added, 2 there already",
-            "posts    2 added, 4 there already",
+        for reported in [
+            "users    0 added, 2 existed already",
+            "posts    2 added, 4 existed already",
             "ids      new",
         ] {
-            assert!(again.stdout.contains(told), "{again:?}");
+            assert!(again.stdout.contains(reported), "{again:?}");
         }
         let third = legacy.import_into(settings, &[]);
-        assert!(third.stdout.contains("posts    0 added, 6 there already"), "{third:?}");
+        assert!(
+            third.stdout.contains("posts    0 added, 6 existed already"),
+            "{third:?}"
+        );
         assert_eq!(list(settings).total, 6);
     });
 }
@@ -253,10 +256,10 @@ fn rows_that_break_a_rule_stop_the_import_unless_skipped() {
     each_database(|settings| {
         let mut legacy = Legacy::new();
         legacy.add(INVALID);
-        let refused = legacy.import_into(settings, &[]);
-        assert_eq!(refused.code, Some(1), "{refused:?}");
-        assert!(refused.stderr.contains("7 rows break a rule"), "{refused:?}");
-        assert!(refused.stderr.contains("--skip-invalid"), "{refused:?}");
+        let rejected = legacy.import_into(settings, &[]);
+        assert_eq!(rejected.code, Some(1), "{rejected:?}");
+        assert!(rejected.stderr.contains("7 rows are invalid"), "{rejected:?}");
+        assert!(rejected.stderr.contains("--skip-invalid"), "{rejected:?}");
         let rows = [
             "users 20: oid is not a GUID",
             "blog_posts 30: title must not be empty",
@@ -267,7 +270,7 @@ fn rows_that_break_a_rule_stop_the_import_unless_skipped() {
             "blog_posts 35: title must be 1 to 200 characters long, is 202",
         ];
         for row in rows {
-            assert!(refused.stderr.contains(row), "{row}: {refused:?}");
+            assert!(rejected.stderr.contains(row), "{row}: {rejected:?}");
         }
         assert_eq!(list(settings).total, 0);
 
@@ -300,13 +303,13 @@ fn invalid_text_is_reported_by_table_id_and_column_and_can_be_skipped() {
             "blog_posts 41: content is not valid UTF-8",
             "blog_posts 42: created_at is not a time",
         ];
-        let refused = legacy.import_into(settings, &[]);
-        assert_eq!(refused.code, Some(1), "{refused:?}");
-        assert!(rows.iter().all(|row| refused.stderr.contains(row)), "{refused:?}");
+        let rejected = legacy.import_into(settings, &[]);
+        assert_eq!(rejected.code, Some(1), "{rejected:?}");
+        assert!(rows.iter().all(|row| rejected.stderr.contains(row)), "{rejected:?}");
         assert_eq!(list(settings).total, 0);
         let skipped = legacy.import_into(settings, &["--skip-invalid"]);
         assert_eq!(skipped.code, Some(0), "{skipped:?}");
-        assert!(skipped.stdout.contains("skipped  5 rows"), "{skipped:?}");
+        assert!(skipped.stdout.contains("skipped  5 invalid rows"), "{skipped:?}");
         assert!(rows.iter().all(|row| skipped.stdout.contains(row)), "{skipped:?}");
         assert_eq!(list(settings).total, 5);
     });
@@ -346,14 +349,14 @@ fn another_file_is_rejected_and_not_changed() {
         std::fs::write(&text, "only text ".repeat(200)).expect("written");
         let empty = folder.path().join("empty.db");
         std::fs::write(&empty, "").expect("written");
-        for (path, said) in [
+        for (path, expected_text) in [
             (folder.path().join("missing.db").as_path(), "there is no such file"),
             (text.as_path(), "not a database of the Python system"),
             (empty.as_path(), "no such table: users"),
         ] {
             let output = migrate(settings, &["import", &path.display().to_string()]);
             assert_eq!(output.code, Some(1), "{output:?}");
-            assert!(output.stderr.contains(said), "{output:?}");
+            assert!(output.stderr.contains(expected_text), "{output:?}");
         }
         assert!(!folder.path().join("missing.db").exists());
         assert_eq!(std::fs::metadata(&empty).expect("there").len(), 0);
@@ -368,7 +371,7 @@ fn a_database_of_the_python_system_is_not_changed_and_the_hint_names_the_import(
     let path = folder.path().join("blog.db").display().to_string();
     std::fs::copy(legacy.folder.path().join("old blog?.db"), &path).expect("copied");
     let url = format!("database.url={path}");
-    let run = |arguments: &[&str]| CommandOutput::of(folder.path(), &[arguments, &["--set", &url]].concat());
+    let run = |arguments: &[&str]| CommandOutput::run(folder.path(), &[arguments, &["--set", &url]].concat());
 
     let status = run(&["migrate", "status"]);
     assert_eq!(status.code, Some(0), "{status:?}");
@@ -404,7 +407,7 @@ fn an_import_needs_a_tenant() {
     let legacy = Legacy::new();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = legacy.folder.path().join("old blog?.db").display().to_string();
-    let output = CommandOutput::of(folder.path(), &["migrate", "import", &path]);
+    let output = CommandOutput::run(folder.path(), &["migrate", "import", &path]);
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(output.stderr.contains("entra.tenant_id is not set"), "{output:?}");
 }
@@ -413,7 +416,7 @@ fn an_import_needs_a_tenant() {
 fn a_database_that_cannot_be_opened_is_reported_without_its_password() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let missing = Path::new("missing").join("blog.db").display().to_string();
-    for (url, code, said) in [
+    for (url, code, expected_text) in [
         (missing.as_str(), 1, "create it first"),
         ("mysql://blog:s3cret@host/blog", 2, "database.url"),
         (
@@ -422,13 +425,13 @@ fn a_database_that_cannot_be_opened_is_reported_without_its_password() {
             "postgres://127.0.0.1:9/blog",
         ),
     ] {
-        let output = CommandOutput::of(
+        let output = CommandOutput::run(
             folder.path(),
             &["migrate", "status", "--set", &format!("database.url={url}")],
         );
         assert_eq!(output.code, Some(code), "{output:?}");
         assert!(
-            output.stderr.contains(said) && !output.stderr.contains("s3cret"),
+            output.stderr.contains(expected_text) && !output.stderr.contains("s3cret"),
             "{output:?}"
         );
     }

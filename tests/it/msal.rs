@@ -31,7 +31,7 @@ fn msal_signs_in_with_a_registered_certificate_and_not_with_another() {
         &provider,
         &[sha256(registered()), sha1(registered()), sha256(unregistered())],
     );
-    let [with_sha256, with_sha1, refused] = &results[..] else {
+    let [with_sha256, with_sha1, rejected] = &results[..] else {
         panic!("three results: {results:?}")
     };
 
@@ -48,10 +48,10 @@ fn msal_signs_in_with_a_registered_certificate_and_not_with_another() {
         assert_eq!(result["accounts"], json!(["alice@contoso.example"]), "{name}");
     }
     for grant in ["code", "app"] {
-        assert_eq!(refused[grant]["error"], "invalid_client", "{grant}: {refused}");
-        assert_eq!(refused[grant]["error_codes"], json!([700_027]), "{grant}: {refused}");
+        assert_eq!(rejected[grant]["error"], "invalid_client", "{grant}: {rejected}");
+        assert_eq!(rejected[grant]["error_codes"], json!([700_027]), "{grant}: {rejected}");
     }
-    assert_eq!(refused["code"]["has_access_token"], false);
+    assert_eq!(rejected["code"]["has_access_token"], false);
 
     let headers = provider.control.requests_to("oauth2/v2.0/token");
     let sent = |name: &str| {

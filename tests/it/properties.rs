@@ -41,7 +41,7 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 /// Loads the settings; any error must be complete.
-fn check(sources: &Sources, said: &str) -> Result<(), TestCaseError> {
+fn check(sources: &Sources, context: &str) -> Result<(), TestCaseError> {
     match Settings::load(sources, Role::Any) {
         Ok(loaded) => prop_assert!(!loaded.entries.is_empty()),
         Err(errors) => {
@@ -49,9 +49,9 @@ fn check(sources: &Sources, said: &str) -> Result<(), TestCaseError> {
             for error in &errors.0 {
                 prop_assert!(
                     !error.setting.is_empty() && !error.problem.is_empty(),
-                    "{said}: {error:?}"
+                    "{context}: {error:?}"
                 );
-                prop_assert!(!error.hint.is_empty(), "{said}: {error:?}");
+                prop_assert!(!error.hint.is_empty(), "{context}: {error:?}");
             }
             prop_assert!(!errors.to_string().is_empty());
         }

@@ -77,7 +77,7 @@ impl System {
     }
 
     fn entra(&self, arguments: &[&str]) -> CommandOutput {
-        let output = CommandOutput::of(self.folder.path(), &[&["entra"], arguments].concat());
+        let output = CommandOutput::run(self.folder.path(), &[&["entra"], arguments].concat());
         let key = String::from_utf8(key_pem(&keys()[0].key)).expect("PEM");
         let line = key.lines().nth(15).expect("a line of the private exponent");
         assert!(
@@ -147,12 +147,16 @@ fn an_unusable_credential_does_not_hide_the_others() {
 
     let manifest = system.entra(&["manifest"]);
     assert_eq!(manifest.code, Some(0), "{manifest:?}");
-    for said in [
+    for expected_text in [
         "managed_identity",
-        "has expired, and is left out",
+        "has expired and is omitted",
         "missing.pem cannot be read",
     ] {
-        assert!(manifest.stderr.contains(said), "{said}: {}", manifest.stderr);
+        assert!(
+            manifest.stderr.contains(expected_text),
+            "{expected_text}: {}",
+            manifest.stderr
+        );
     }
     let described: Value = serde_json::from_str(&manifest.stdout).expect("JSON");
     let keys = described["site"]["keyCredentials"].as_array().expect("keys").iter();
@@ -162,24 +166,28 @@ fn an_unusable_credential_does_not_hide_the_others() {
     assert_eq!(keys, both.each_ref().map(|der| STANDARD.encode(der)));
 
     let script = system.script();
-    for said in [
+    for expected_text in [
         "# The certificate CN=other expired on",
         "# Not uploaded: file (missing.pem)",
         "managed_identity",
     ] {
-        assert!(script.contains(said), "{said}: {script}");
+        assert!(script.contains(expected_text), "{expected_text}: {script}");
     }
     run_script(&system);
     assert_eq!(uploaded(&system), both);
 
     let output = system.diff(&json!(system.exported()));
     assert_eq!(output.code, Some(0), "{output:?}");
-    for said in [
+    for expected_text in [
         "! Web site  the site proves itself by a federated token",
         "has expired",
         "missing.pem",
     ] {
-        assert!(output.stdout.contains(said), "{said}: {}", output.stdout);
+        assert!(
+            output.stdout.contains(expected_text),
+            "{expected_text}: {}",
+            output.stdout
+        );
     }
     assert_eq!(output.stdout.matches("is uploaded").count(), 2, "{}", output.stdout);
 }

@@ -149,25 +149,25 @@ fn sources(folder: &Path, layer: &str, setting: &str, value: &str) -> Sources {
 }
 
 /// All output about settings: errors, warnings, values and origins; only those values that were set.
-fn told(sources: &Sources) -> String {
-    let mut told = String::new();
+fn reported(sources: &Sources) -> String {
+    let mut reported = String::new();
     for role in [Role::Any, Role::Api, Role::Client] {
         let (loaded, errors) = Settings::load_leniently(sources, role);
         for error in errors {
-            let _ = writeln!(told, "{error}\n{}", error.hint);
+            let _ = writeln!(reported, "{error}\n{}", error.hint);
         }
         for warning in loaded.warnings {
-            let _ = writeln!(told, "{warning}");
+            let _ = writeln!(reported, "{warning}");
         }
         for entry in loaded
             .entries
             .into_iter()
             .filter(|entry| entry.origin != Origin::Default)
         {
-            let _ = writeln!(told, "{} {} {}", entry.name, entry.value, entry.origin);
+            let _ = writeln!(reported, "{} {} {}", entry.name, entry.value, entry.origin);
         }
     }
-    told
+    reported
 }
 
 /// The names of all settings.
@@ -184,9 +184,9 @@ fn no_setting_in_any_layer_reveals_a_secret() {
     for secret in secrets() {
         for setting in &settings {
             for layer in LAYERS {
-                let told = told(&sources(folder.path(), layer, setting, &secret.text));
-                let leaked = secret.leaked_in(&told);
-                assert_eq!(leaked, None, "{} in {setting} by {layer}:\n{told}", secret.name);
+                let reported = reported(&sources(folder.path(), layer, setting, &secret.text));
+                let leaked = secret.leaked_in(&reported);
+                assert_eq!(leaked, None, "{} in {setting} by {layer}:\n{reported}", secret.name);
             }
         }
     }
@@ -254,11 +254,11 @@ fn no_entry_of_a_list_reveals_a_secret() {
             ("server.trusted_proxies", format!("10.0.0.0/8,{}", secret.text)),
             ("client.cookie_key", format!("[{text}]")),
         ] {
-            let told = told(&sources(folder.path(), "environment", setting, &value));
+            let reported = reported(&sources(folder.path(), "environment", setting, &value));
             assert_eq!(
-                secret.leaked_in(&told),
+                secret.leaked_in(&reported),
                 None,
-                "{} in {setting}={value}:\n{told}",
+                "{} in {setting}={value}:\n{reported}",
                 secret.name
             );
         }
@@ -271,11 +271,11 @@ const PATHS: [(&str, &str); 9] = [
     ("client.key_path", "client.key_base64"),
     ("client.key_passphrase_file", "client.key_passphrase"),
     ("client.cookie_key_file", "client.cookie_key"),
-    ("entra.ca_file", "save to that file"),
-    ("entra.keys_cache_file", "save to that file"),
-    ("redis.ca_file", "save to that file"),
-    ("azure.federated_token_file", "save to that file"),
-    ("idp.state_dir", "save to that file"),
+    ("entra.ca_file", "save the current value to a file"),
+    ("entra.keys_cache_file", "save the current value to a file"),
+    ("redis.ca_file", "save the current value to a file"),
+    ("azure.federated_token_file", "save the current value to a file"),
+    ("idp.state_dir", "save the current value to a file"),
 ];
 
 #[test]
@@ -360,7 +360,7 @@ fn no_command_prints_a_secret_that_stands_in_a_path_setting() {
                     "--set",
                     "log.level=info",
                 ]);
-                let output = CommandOutput::of_command(command.env(variable_of(setting), &secret.text));
+                let output = CommandOutput::from_command(command.env(variable_of(setting), &secret.text));
                 let printed = format!("{}{}", output.stdout, output.stderr);
                 assert_eq!(
                     secret.leaked_in(&printed),
@@ -405,7 +405,7 @@ fn no_command_prints_a_secret_from_an_argument() {
             &["serve-api", "--host", text],
             &[text],
         ] {
-            let output = CommandOutput::of(folder.path(), arguments);
+            let output = CommandOutput::run(folder.path(), arguments);
             let printed = format!("{}{}", output.stdout, output.stderr);
             // The name of a certificate may have any form.
             assert!(
@@ -431,9 +431,9 @@ fn no_command_prints_a_secret_from_an_argument() {
 #[test]
 fn reverting_without_a_database_creates_none() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = CommandOutput::of(folder.path(), &["migrate", "revert", "--yes"]);
+    let output = CommandOutput::run(folder.path(), &["migrate", "revert", "--yes"]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.contains("there is no database yet"), "{output:?}");
+    assert!(output.stderr.contains("the database does not exist yet"), "{output:?}");
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
 
@@ -448,16 +448,18 @@ fn every_command_with_json_output_reports_failures_in_the_same_format() {
         (&["doctor", "--json", "--token", "missing.txt"], 2),
         (&["migrate", "status", "--json", "--set", "log.level=loud"], 2),
     ] {
-        let output = CommandOutput::of(folder.path(), arguments);
+        let output = CommandOutput::run(folder.path(), arguments);
         assert_eq!(output.code, Some(code), "{arguments:?}: {output:?}");
-        let told: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
-        assert_eq!(told["error"]["exit_code"], code, "{arguments:?}: {told}");
+        let reported: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+        assert_eq!(reported["error"]["exit_code"], code, "{arguments:?}: {reported}");
         assert!(
-            told["error"]["message"].as_str().is_some_and(|text| !text.is_empty()),
-            "{told}"
+            reported["error"]["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty()),
+            "{reported}"
         );
         assert!(
-            told["error"].get("hint").is_some() && !output.stderr.contains("error:"),
+            reported["error"].get("hint").is_some() && !output.stderr.contains("error:"),
             "{output:?}"
         );
     }

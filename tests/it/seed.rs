@@ -17,7 +17,7 @@ use crate::support::{
 fn seed(settings: &DatabaseSettings, arguments: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("database.url={}", settings.url);
-    CommandOutput::of(
+    CommandOutput::run(
         folder.path(),
         &[
             &["seed", "--set", &url, "--set", "server.environment=development"],
@@ -113,9 +113,9 @@ fn clear_replaces_the_data_and_needs_yes_without_a_terminal() {
         migrate(settings);
         assert_eq!(seed(settings, &[]).code, Some(0));
 
-        let refused = seed(settings, &["--clear"]);
-        assert_eq!(refused.code, Some(2), "{refused:?}");
-        assert!(refused.stderr.contains("--yes"), "{refused:?}");
+        let rejected = seed(settings, &["--clear"]);
+        assert_eq!(rejected.code, Some(2), "{rejected:?}");
+        assert!(rejected.stderr.contains("--yes"), "{rejected:?}");
         assert_eq!(page(settings).total, 20);
 
         let cleared = seed(settings, &["--clear", "--yes", "--users", "1", "--count", "4"]);
@@ -138,19 +138,19 @@ fn in_production_it_names_the_database_and_needs_yes_without_a_terminal() {
     let url = format!("database.url={}", file.settings.url);
     let folder = tempfile::tempdir().expect("a temporary folder");
     for environment in [&[][..], &["--set", "server.environment=production"]] {
-        let refused = CommandOutput::of(folder.path(), &[&["seed", "--set", &url], environment].concat());
-        assert_eq!(refused.code, Some(2), "{refused:?}");
-        for said in [
+        let rejected = CommandOutput::run(folder.path(), &[&["seed", "--set", &url], environment].concat());
+        assert_eq!(rejected.code, Some(2), "{rejected:?}");
+        for expected_text in [
             file.settings.url.as_str(),
             "server.environment is production",
             "hint: ",
             "--yes",
         ] {
-            assert!(refused.stderr.contains(said), "{refused:?}");
+            assert!(rejected.stderr.contains(expected_text), "{rejected:?}");
         }
         assert!(!Path::new(&file.settings.url).exists());
     }
-    let output = CommandOutput::of(folder.path(), &["seed", "--yes", "--set", &url]);
+    let output = CommandOutput::run(folder.path(), &["seed", "--yes", "--set", &url]);
     assert_eq!(output.code, Some(0), "{output:?}");
     assert_eq!(page(&file.settings).total, 20);
 }
@@ -158,9 +158,9 @@ fn in_production_it_names_the_database_and_needs_yes_without_a_terminal() {
 #[test]
 fn the_database_of_dev_gets_sample_posts_without_a_question() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let made = CommandOutput::of(folder.path(), &["dev", "--print-env"]);
+    let made = CommandOutput::run(folder.path(), &["dev", "--print-env"]);
     assert_eq!(made.code, Some(0), "{made:?}");
-    let output = CommandOutput::of(folder.path(), &["seed", "--set", "database.url=.blogctl/blog.db"]);
+    let output = CommandOutput::run(folder.path(), &["seed", "--set", "database.url=.blogctl/blog.db"]);
     assert_eq!(output.code, Some(0), "{output:?}");
 }
 
@@ -226,9 +226,9 @@ fn sample_posts_can_belong_to_given_users() {
             posts: 2500,
             seed: 1,
         };
-        let mut told = Vec::new();
-        sample::fill(&database, &sample, |added| told.push(added)).expect("filled");
-        assert_eq!(told, [1000, 1000, 500]);
+        let mut reported = Vec::new();
+        sample::fill(&database, &sample, |added| reported.push(added)).expect("filled");
+        assert_eq!(reported, [1000, 1000, 500]);
         let page = page(settings);
         assert_eq!(page.total, 2500);
         assert!(

@@ -1,4 +1,4 @@
-//! Where the files go, and how their private key is protected.
+//! The folder and names of the new files, and the protection of their private key.
 
 use std::{
     fs::DirBuilder,
@@ -14,13 +14,13 @@ use crate::atomic_file::{self, Access};
 /// A folder and the names of the files in it.
 #[derive(Debug, Clone, Default)]
 pub struct Destination {
-    /// Made when it is missing, for the owner alone.
+    /// Created with mode 0700 if it is missing.
     pub folder: PathBuf,
-    /// Name of the files, without extension.
+    /// File name without extension.
     pub name: String,
-    /// Whether files that exist are replaced.
+    /// Whether existing files are replaced.
     pub overwrite: bool,
-    /// Encrypts every private key that is written.
+    /// Encrypts the written private keys.
     pub passphrase: Option<SecretString>,
 }
 
@@ -30,8 +30,8 @@ impl Destination {
         self.folder.join(format!("{}{ending}", self.name))
     }
 
-    /// Before the key is made, which takes a while, and before the first of the files is replaced. A file that somebody makes
-    /// meanwhile is kept too: see [`Self::write`].
+    /// Checks the paths before the key is made, which takes a while, and before the first file is replaced. A file that another
+    /// process creates meanwhile is not overwritten either: see [`Self::write`].
     pub(super) fn check(&self, paths: &[&Path]) -> Result<(), IssueError> {
         check_file_name(&self.name)?;
         for path in paths {
@@ -44,12 +44,12 @@ impl Destination {
         Ok(())
     }
 
-    /// What holds a private key: mode 0600.
+    /// Writes a file with a private key: mode 0600.
     pub(super) fn write_secret(&self, path: &Path, content: &[u8]) -> Result<(), IssueError> {
         self.write(path, content, Access::OwnerOnly)
     }
 
-    /// What is given away anyway.
+    /// Writes a file without secrets: mode 0644.
     pub(super) fn write_public(&self, path: &Path, content: &[u8]) -> Result<(), IssueError> {
         self.write(path, content, Access::Everyone)
     }
@@ -74,10 +74,10 @@ impl Destination {
     }
 }
 
-/// Whether files can be called so without leading out of their folder.
+/// Checks that `name` is a plain file name, which cannot lead to another folder.
 ///
 /// # Errors
-/// [`IssueError::Name`] when they cannot.
+/// [`IssueError::Name`].
 pub fn check_file_name(name: &str) -> Result<(), IssueError> {
     let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
     if is_plain {
@@ -87,7 +87,7 @@ pub fn check_file_name(name: &str) -> Result<(), IssueError> {
     }
 }
 
-/// Makes the folder and those above it, for the owner alone, where they are missing.
+/// Creates the folder and its missing parents with mode 0700.
 fn make_private_folder(folder: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);

@@ -1,4 +1,4 @@
-//! The next certificate beside the one in use: made like it, and put in its place when its time has come.
+//! Renewal of a certificate: makes the next one with the same properties, and later replaces the current one with it.
 
 use std::{
     fs, io,
@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use super::{Destination, IssueError, IssuedFiles, NewCertificate};
 use crate::atomic_file::{self, Access};
 
-/// A PEM file with key and certificate, and the files of the next one in the same folder. `client.next.pem` is the first of
-/// them to count and the last to go: at whatever point a run has ended, the next one sees by it what is left to do.
+/// A PEM file with key and certificate, and the files of the next certificate in the same folder. `client.next.pem` is removed
+/// last: after an interrupted run, its presence shows what is left to do.
 #[derive(Debug, Clone)]
 pub struct Renewal {
     current: PathBuf,
@@ -21,18 +21,18 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    /// Of `current`, such as `client.pem`: the next one is `client.next.pem`. A link stays, and what it leads to is renewed.
-    /// `passphrase` encrypts the next key.
+    /// Renews `current`, such as `client.pem`; the next one is `client.next.pem`. If `current` is a symbolic link, its target is
+    /// renewed. `passphrase` encrypts the next key.
     ///
     /// # Errors
-    /// When it is a link that leads nowhere.
-    pub fn of(current: &Path, passphrase: Option<SecretString>) -> Result<Self, IssueError> {
-        let current = behind_links(current)?;
+    /// When it is a dangling link.
+    pub fn new(current: &Path, passphrase: Option<SecretString>) -> Result<Self, IssueError> {
+        let current = resolve_links(current)?;
         let folder = current
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
-        // That there is no next one has been seen; what a run that was interrupted has left beside it counts for nothing.
+        // The caller checks `has_next` first. Other files that an interrupted run has left may be replaced.
         let overwrite = true;
         let name = format!("{}.next", stem(&current));
         let next = Destination {
@@ -44,12 +44,12 @@ impl Renewal {
         Ok(Self { current, next })
     }
 
-    /// What is renewed.
+    /// The file that is renewed.
     pub fn current(&self) -> &Path {
         &self.current
     }
 
-    /// The files of the next one, whether or not they are there.
+    /// The files of the next certificate, which may not exist.
     pub fn next(&self) -> IssuedFiles {
         IssuedFiles {
             certificate: self.next.path("-cert.pem"),
@@ -58,53 +58,54 @@ impl Renewal {
         }
     }
 
-    /// Whether the next one has been made.
-    pub fn is_begun(&self) -> bool {
+    /// Whether the next certificate has been made.
+    pub fn has_next(&self) -> bool {
         self.next().combined.symlink_metadata().is_ok()
     }
 
-    /// Makes the next one.
+    /// Makes the next certificate.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn begin(&self, new: &NewCertificate) -> Result<IssuedFiles, IssueError> {
+    pub fn create_next(&self, new: &NewCertificate) -> Result<IssuedFiles, IssueError> {
         new.write(&self.next)
     }
 
-    /// Writes the certificate that is to be uploaded once more, where it is missing or of another key.
+    /// Writes the certificate file for the upload again, if it is missing or belongs to another key.
     ///
     /// # Errors
-    /// When the next one cannot be read, or the certificate not be written.
-    pub fn restore_certificate(&self) -> Result<(), IssueError> {
+    /// When the next certificate cannot be read, or the file cannot be written.
+    pub fn restore_upload_file(&self) -> Result<(), IssueError> {
         let IssuedFiles {
             certificate, combined, ..
         } = self.next();
-        let own = certificate_of(&read(&combined)?);
-        // Whether the next one can be used at all is found out, and told, by who uses it.
-        if own.is_empty() || fs::read(&certificate).is_ok_and(|there| there == own) {
+        let own = certificates_only(&read(&combined)?);
+        // An invalid file is reported when it is used.
+        if own.is_empty() || fs::read(&certificate).is_ok_and(|existing| existing == own) {
             return Ok(());
         }
         write(&certificate, &own, Access::Everyone)
     }
 
-    /// Puts the next one into the place of the current one, which is kept as `client.previous.pem`; gives that path. Whoever
-    /// reads sees one of the two, whole, with the mode and the owner of before.
+    /// Replaces the current certificate with the next one; keeps the current one as `client.previous.pem`, and returns that path. A
+    /// reader sees one of the two, whole, with the previous mode and owner.
     ///
     /// # Errors
-    /// When a file cannot be read or written; what was in use is in use still.
-    pub fn put_in_place(&self) -> Result<PathBuf, IssueError> {
+    /// When a file cannot be read or written; the current certificate stays in use.
+    pub fn activate_next(&self) -> Result<PathBuf, IssueError> {
         let IssuedFiles {
             certificate, combined, ..
         } = self.next();
-        let beside = |ending: &str| self.current.with_file_name(format!("{}{ending}", stem(&self.current)));
-        let previous = beside(".previous.pem");
+        let sibling = |ending: &str| self.current.with_file_name(format!("{}{ending}", stem(&self.current)));
+        let previous = sibling(".previous.pem");
         let (old, new) = (read(&self.current)?, read(&combined)?);
-        // After a run that was interrupted the new one may be in place already.
+        // An interrupted run may have replaced the file already.
         if *old != *new {
             write(&previous, &old, Access::OwnerOnly)?;
-            atomic_file::replace_alike(&self.current, &new).map_err(|reason| unwritable(&self.current, reason))?;
+            atomic_file::replace_keeping_metadata(&self.current, &new)
+                .map_err(|reason| unwritable(&self.current, reason))?;
         }
-        write(&beside("-cert.pem"), &certificate_of(&new), Access::Everyone)?;
+        write(&sibling("-cert.pem"), &certificates_only(&new), Access::Everyone)?;
         match fs::remove_file(&certificate) {
             Err(reason) if reason.kind() != io::ErrorKind::NotFound => return Err(unwritable(&certificate, reason)),
             _ => {}
@@ -114,7 +115,7 @@ impl Renewal {
     }
 }
 
-fn behind_links(path: &Path) -> Result<PathBuf, IssueError> {
+fn resolve_links(path: &Path) -> Result<PathBuf, IssueError> {
     if path.is_symlink() {
         path.canonicalize().map_err(|reason| IssueError::Read {
             path: path.to_owned(),
@@ -125,8 +126,8 @@ fn behind_links(path: &Path) -> Result<PathBuf, IssueError> {
     }
 }
 
-/// What may be seen by everybody, in PEM; empty when there is no certificate.
-fn certificate_of(combined: &[u8]) -> Vec<u8> {
+/// The certificates without the key, in PEM; empty if there are none.
+fn certificates_only(combined: &[u8]) -> Vec<u8> {
     let certificates = X509::stack_from_pem(combined).unwrap_or_default();
     certificates
         .iter()

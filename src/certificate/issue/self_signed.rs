@@ -1,4 +1,4 @@
-//! A key and a self-signed certificate: as PEM, and as PFX (PKCS#12, RFC 7292) where it is asked for.
+//! A key and a self-signed certificate, as PEM and optionally as PFX (PKCS#12, RFC 7292).
 
 use std::path::{Path, PathBuf};
 
@@ -20,49 +20,49 @@ use zeroize::Zeroizing;
 
 use super::{Destination, IssueError, Subject, check_bits, key_to_pem, new_key};
 
-/// Valid from so long ago: Entra's clock may be a little behind ours.
+/// The validity starts this long ago, since Entra's clock may be a little behind ours.
 const BACKDATE_SECONDS: i64 = 5 * 60;
 /// Ten years.
 const MAX_DAYS: u32 = 3650;
 const SECONDS_A_DAY: i64 = 24 * 60 * 60;
-/// X.509 version 3 is written 2.
+/// X.509 version 3 is encoded as 2.
 const X509_V3: i32 = 2;
 
-/// What to make.
+/// The properties of a new certificate.
 #[derive(Debug, Clone)]
 pub struct NewCertificate {
-    /// Subject, and issuer too.
+    /// Subject and issuer.
     pub subject: Subject,
-    /// Valid from now for so many days, 1–3650.
+    /// Validity in days from now, 1–3650.
     pub days: u32,
     /// RSA modulus size: 2048, 3072 or 4096.
     pub bits: u32,
 }
 
-/// Where it was put.
+/// The written files.
 #[derive(Debug, Clone)]
 pub struct IssuedFiles {
-    /// The certificate alone: what is uploaded.
+    /// The certificate alone, for the upload.
     pub certificate: PathBuf,
-    /// Key and certificate in one PEM, mode 0600: what `client.cert_path` names.
+    /// Key and certificate in one PEM file, mode 0600, for `client.cert_path`.
     pub combined: PathBuf,
-    /// The same as PFX, mode 0600, where it was asked for.
+    /// Key and certificate as PFX, mode 0600, if requested.
     pub pfx: Option<PathBuf>,
 }
 
 impl NewCertificate {
-    /// One like a self-signed certificate (in DER): its subject and alternative names, length of life and size of key. `None`
-    /// when somebody else has issued it.
-    pub fn like(certificate: &[u8]) -> Option<Self> {
+    /// The properties of a self-signed certificate (in DER): subject, alternative names, validity in days and key size. `None`
+    /// when another certificate signed it.
+    pub fn from_certificate(certificate: &[u8]) -> Option<Self> {
         let certificate = X509::from_der(certificate).ok()?;
         let key = certificate.public_key().ok()?;
         if !certificate.verify(&key).ok()? {
             return None;
         }
-        let life = certificate.not_before().diff(certificate.not_after()).ok()?;
+        let validity = certificate.not_before().diff(certificate.not_after()).ok()?;
         Some(Self {
-            subject: Subject::of(&certificate).ok()?,
-            days: u32::try_from(life.days).ok()?.clamp(1, MAX_DAYS),
+            subject: Subject::from_certificate(&certificate).ok()?,
+            days: u32::try_from(validity.days).ok()?.clamp(1, MAX_DAYS),
             bits: [2048, 3072, 4096]
                 .into_iter()
                 .find(|bits| *bits >= key.bits())
@@ -73,11 +73,11 @@ impl NewCertificate {
     /// Makes the key and the certificate, and writes `{name}-cert.pem` and `{name}.pem`.
     ///
     /// # Errors
-    /// When a file exists and is not to be replaced, or cannot be written.
+    /// When a file exists and must not be replaced, or cannot be written.
     pub fn write(&self, to: &Destination) -> Result<IssuedFiles, IssueError> {
         self.write_with(to, None)
     }
-    /// The same, and `{name}.pfx`, which needs a passphrase.
+    /// As [`Self::write`], and writes `{name}.pfx`, which needs a passphrase.
     ///
     /// # Errors
     /// Those of [`Self::write`], and [`IssueError::PfxWithoutPassphrase`].
@@ -116,7 +116,7 @@ impl NewCertificate {
         if let (Some(path), Some(passphrase)) = (&files.pfx, pfx) {
             to.write_secret(path, &self.pfx(&key, &certificate, passphrase)?)?;
         }
-        // Last: where it is, nothing is missing, and where the others could not be written, the old key is there still.
+        // Last: its presence means that all files are complete, and if one of the others fails, the old key still exists.
         to.write_secret(&files.combined, &combined)?;
         Ok(files)
     }
@@ -157,7 +157,7 @@ impl NewCertificate {
         Ok(builder.build())
     }
 
-    /// With OpenSSL 3's algorithms: AES-256 and a MAC of SHA-256.
+    /// Uses OpenSSL 3's default algorithms: AES-256, and a MAC with SHA-256.
     fn pfx(
         &self,
         key: &PKey<Private>,

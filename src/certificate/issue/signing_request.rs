@@ -1,4 +1,4 @@
-//! A key and a certificate signing request (PKCS#10, RFC 2986), for companies whose certificates come from an authority.
+//! A key and a certificate signing request (PKCS#10, RFC 2986), for companies with a certificate authority.
 
 use std::path::PathBuf;
 
@@ -14,21 +14,21 @@ use openssl::{
 
 use super::{Destination, IssueError, Subject, check_bits, key_to_pem, new_key};
 
-/// What to ask for.
+/// The properties of a new request.
 #[derive(Debug, Clone)]
 pub struct NewSigningRequest {
-    /// Whom the certificate shall name.
+    /// Subject of the certificate.
     pub subject: Subject,
     /// RSA modulus size: 2048, 3072 or 4096.
     pub bits: u32,
 }
 
-/// Where it was put.
+/// The written files.
 #[derive(Debug, Clone)]
 pub struct RequestFiles {
-    /// The private key, mode 0600: what `client.key_path` names.
+    /// The private key, mode 0600, for `client.key_path`.
     pub key: PathBuf,
-    /// The request: what the authority signs.
+    /// The request, for the certificate authority.
     pub request: PathBuf,
 }
 
@@ -36,7 +36,7 @@ impl NewSigningRequest {
     /// Makes the key and the request, and writes `{name}-key.pem` and `{name}.csr`.
     ///
     /// # Errors
-    /// When a file exists and is not to be replaced, or cannot be written.
+    /// When a file exists and must not be replaced, or cannot be written.
     pub fn write(&self, to: &Destination) -> Result<RequestFiles, IssueError> {
         self.subject.check()?;
         check_bits(self.bits)?;

@@ -1,4 +1,5 @@
-//! Whom a certificate names. Entra looks at none of it; people do, and authorities' rules may.
+//! The subject and the alternative names of a certificate. Entra ignores them; people read them, and certificate authorities may
+//! have rules for them.
 
 use std::{net::IpAddr, str::FromStr};
 
@@ -21,13 +22,12 @@ pub struct Subject {
     common_name: String,
     /// `subjectAltName` (RFC 5280 §4.2.1.6); the extension is left out when there is none.
     alternative_names: Vec<AlternativeName>,
-    /// The whole name in DER, in place of the common name alone: organisation, country and so on of the certificate to be
-    /// renewed stay as they are.
-    whole: Option<Vec<u8>>,
+    /// The complete subject in DER, which replaces the common name: a renewal keeps organisation, country and so on.
+    complete: Option<Vec<u8>>,
 }
 
 impl Subject {
-    /// With alternative names, of which each is taken once.
+    /// Removes duplicate alternative names.
     pub fn new(common_name: impl Into<String>, mut alternative_names: Vec<AlternativeName>) -> Self {
         let mut seen = Vec::new();
         alternative_names.retain(|name| {
@@ -38,17 +38,17 @@ impl Subject {
         Self {
             common_name: common_name.into(),
             alternative_names,
-            whole: None,
+            complete: None,
         }
     }
 
-    /// With a common name alone.
-    pub fn named(common_name: impl Into<String>) -> Self {
+    /// A subject without alternative names.
+    pub fn with_common_name(common_name: impl Into<String>) -> Self {
         Self::new(common_name, Vec::new())
     }
 
-    /// That of a certificate. Kinds of alternative names that are never made here are left out.
-    pub(super) fn of(certificate: &X509) -> Result<Self, ErrorStack> {
+    /// Takes the subject of a certificate. Unsupported kinds of alternative names are left out.
+    pub(super) fn from_certificate(certificate: &X509) -> Result<Self, ErrorStack> {
         let names = certificate.subject_alt_names();
         let text = |name: &openssl::x509::GeneralNameRef| {
             let address = || match name.ipaddress()? {
@@ -68,23 +68,23 @@ impl Subject {
             .filter_map(text)
             .filter_map(|name| name.parse().ok())
             .collect();
-        let whole = certificate.subject_name().to_der()?;
+        let complete = certificate.subject_name().to_der()?;
         Ok(Self {
-            whole: Some(whole),
+            complete: Some(complete),
             ..Self::new(String::new(), alternative_names)
         })
     }
 
-    /// Whether a certificate can have it.
+    /// Checks the common name.
     ///
     /// # Errors
-    /// [`IssueError::CommonName`] when it cannot.
+    /// [`IssueError::CommonName`].
     pub fn check(&self) -> Result<(), IssueError> {
         let name = &self.common_name;
         let is_good = !name.trim().is_empty()
             && name.chars().count() <= MAX_COMMON_NAME_CHARS
             && !name.contains(|c: char| c.is_control());
-        if is_good || self.whole.is_some() {
+        if is_good || self.complete.is_some() {
             Ok(())
         } else {
             Err(IssueError::CommonName)
@@ -96,8 +96,8 @@ impl Subject {
     }
 
     pub(super) fn name(&self) -> Result<X509Name, ErrorStack> {
-        if let Some(whole) = &self.whole {
-            return X509Name::from_der(whole);
+        if let Some(complete) = &self.complete {
+            return X509Name::from_der(complete);
         }
         let mut name = X509NameBuilder::new()?;
         name.append_entry_by_nid(Nid::COMMONNAME, &self.common_name)?;
@@ -121,7 +121,7 @@ impl Subject {
     }
 }
 
-/// One alternative name. Its kind follows from its form.
+/// An alternative name. Its form determines its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AlternativeName {
     /// `blog.example.com`, `*.example.com`
@@ -140,21 +140,21 @@ impl FromStr for AlternativeName {
     fn from_str(text: &str) -> Result<Self, IssueError> {
         if let Some((kind, rest)) = text
             .split_once(':')
-            .and_then(|(kind, rest)| Some((Kind::of_openssl(kind)?, rest)))
+            .and_then(|(kind, rest)| Some((Kind::parse(kind)?, rest)))
         {
-            let name = Self::of_form(rest).ok().filter(|name| kind.is_of(name));
+            let name = Self::parse_form(rest).ok().filter(|name| kind.matches(name));
             return name.ok_or_else(|| IssueError::AlternativeName(text.to_owned()));
         }
-        Self::of_form(text)
+        Self::parse_form(text)
     }
 }
 
 impl AlternativeName {
-    fn of_form(text: &str) -> Result<Self, IssueError> {
+    fn parse_form(text: &str) -> Result<Self, IssueError> {
         if let Ok(address) = text.parse() {
             return Ok(Self::Ip(address));
         }
-        // Characters that OpenSSL's own syntax of extensions, or a reader, could take for something else.
+        // Rejects characters with a meaning in OpenSSL's extension syntax, and those that could mislead a reader.
         let is_clean = text.is_ascii()
             && !text.contains([',', ';', '"', '\\', '\''])
             && !text.contains(|c: char| c.is_whitespace() || c.is_control());
@@ -170,7 +170,7 @@ impl AlternativeName {
     }
 }
 
-/// A kind that is written before the name, as openssl has it: `DNS:blog.example.com`.
+/// The kind before a name in OpenSSL's notation: `DNS:blog.example.com`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Dns,
@@ -180,7 +180,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of_openssl(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         let kinds = [
             ("dns", Self::Dns),
             ("ip", Self::Ip),
@@ -194,7 +194,7 @@ impl Kind {
             .map(|(_, kind)| kind)
     }
 
-    fn is_of(self, name: &AlternativeName) -> bool {
+    fn matches(self, name: &AlternativeName) -> bool {
         matches!(
             (self, name),
             (Self::Dns, AlternativeName::Dns(_))
@@ -205,12 +205,13 @@ impl Kind {
     }
 }
 
-/// RFC 3986 §3.1 allows schemes that look like a host, and what follows them to look like a port.
+/// Excludes `host:port`: RFC 3986 §3.1 allows schemes that look like a host, and the rest may look like a port.
 fn is_uri(scheme: &str, rest: &str) -> bool {
     !scheme.contains('.') && !rest.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// RFC 1123 §2.1: labels of letters, digits and inner hyphens, the last one not a number, lest it look like an address.
+/// RFC 1123 §2.1: labels of letters, digits and inner hyphens. The last label is not a number, so that the name does not look like
+/// an IP address.
 fn is_dns_name(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -227,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kind_of_a_name_follows_from_its_form() {
+    fn the_form_of_a_name_determines_its_kind() {
         for (text, expected) in [
             ("blog.example.com", AlternativeName::Dns("blog.example.com".to_owned())),
             ("*.example.com", AlternativeName::Dns("*.example.com".to_owned())),
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn an_invalid_name_is_rejected() {
         for text in [
             "",
             "a b",
@@ -307,13 +308,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_taken_once_and_a_common_name_is_one_that_is_seen_as_it_is() {
+    fn duplicates_are_removed_and_an_invalid_common_name_is_rejected() {
         let dns = |name: &str| AlternativeName::Dns(name.to_owned());
         let subject = Subject::new("site", vec![dns("b.example"), dns("a.example"), dns("b.example")]);
         assert_eq!(subject.alternative_names, [dns("b.example"), dns("a.example")]);
         for bad in ["", " ", "a\nb", "a\u{1b}[31m", &"a".repeat(65)] {
-            assert!(Subject::named(bad).check().is_err(), "{bad:?}");
+            assert!(Subject::with_common_name(bad).check().is_err(), "{bad:?}");
         }
-        assert!(Subject::named("a".repeat(64)).check().is_ok());
+        assert!(Subject::with_common_name("a".repeat(64)).check().is_ok());
     }
 }

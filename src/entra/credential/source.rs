@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::{Credential, CredentialError, FederatedCredential};
 use crate::{
     azure::{Azure, KeyVault, RetryBudget, TokenSource},
-    certificate::{CertificateError, ClientCertificate, certificates_of},
+    certificate::{CertificateError, CertificateLocation, ClientCertificate, certificates_from_settings},
     config::{
         AssertionForm, CertificateSettings, Cloud, CredentialSettings, EntraSettings, ManagedIdentitySettings,
         Settings, VaultSettings,
@@ -186,10 +186,10 @@ impl CredentialSource {
         Ok(match &self.origin {
             Origin::File(settings) => Credential::Certificate(ClientCertificate::load(settings)?),
             Origin::VaultKey(vault, name, form) => {
-                Credential::Certificate(ClientCertificate::in_vault(vault, name, *form, budget)?)
+                Credential::Certificate(ClientCertificate::load_with_vault_key(vault, name, *form, budget)?)
             }
             Origin::VaultDownload(vault, name) => {
-                Credential::Certificate(ClientCertificate::from_vault(vault, name, budget)?)
+                Credential::Certificate(ClientCertificate::download_from_vault(vault, name, budget)?)
             }
             Origin::TokenFile(azure, path) => federated(FederatedCredential::from_file(
                 azure.federated_token_file(path.as_deref())?,
@@ -206,7 +206,7 @@ impl CredentialSource {
     /// When they cannot be read.
     pub fn certificates(&self) -> Result<Vec<Vec<u8>>, CertificateError> {
         match &self.origin {
-            Origin::File(settings) => certificates_of(settings),
+            Origin::File(settings) => certificates_from_settings(settings),
             Origin::VaultKey(vault, name, _) | Origin::VaultDownload(vault, name) => {
                 Ok(vec![vault.certificate(name, RetryBudget::Start)?.der])
             }
@@ -218,7 +218,10 @@ impl CredentialSource {
 fn origin(entry: &CredentialSettings, azure: &Azure, cloud: Cloud, form: AssertionForm) -> (String, Origin) {
     let vault = |vault: &VaultSettings| (Arc::new(azure.key_vault(&vault.vault_url)), vault.certificate.clone());
     let (what, origin) = match entry {
-        CredentialSettings::File(file) => (file.place().display().to_string(), Origin::File(file.clone())),
+        CredentialSettings::File(file) => (
+            CertificateLocation::from_settings(file).to_string(),
+            Origin::File(file.clone()),
+        ),
         CredentialSettings::KeyVaultSign(in_vault) => {
             let (vault, name) = vault(in_vault);
             (

@@ -12,7 +12,7 @@ use crate::entra::ClaimsChallenge;
 const MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
 
 /// What came back.
-pub(super) struct Answer {
+pub(super) struct ApiResponse {
     pub(super) status: StatusCode,
     pub(super) etag: Option<String>,
     /// `X-Total-Count`
@@ -55,7 +55,7 @@ pub enum Forbidden {
     Site(String),
 }
 
-impl Answer {
+impl ApiResponse {
     pub(super) fn read(mut response: http::Response<ureq::Body>) -> Result<Self, ApiError> {
         let header = |name: &str| {
             response
@@ -68,7 +68,7 @@ impl Answer {
             ["etag", "x-total-count", "link", "retry-after", "www-authenticate"].map(header);
         let [rights, content_type] = ["blog-rights", "content-type"].map(header);
         let status = StatusCode::from_u16(response.status().as_u16())
-            .map_err(|_| ApiError::Unexpected(response.status().as_u16()))?;
+            .map_err(|_| ApiError::UnexpectedStatus(response.status().as_u16()))?;
         let body = response
             .body_mut()
             .with_config()
@@ -104,7 +104,7 @@ impl Answer {
         Err(match self.status {
             StatusCode::UNAUTHORIZED if self.wants_another_scheme => self.not_the_api(),
             StatusCode::UNAUTHORIZED => match self.challenge {
-                Some(challenge) => ApiError::StepUp(challenge),
+                Some(challenge) => ApiError::StepUpRequired(challenge),
                 None => ApiError::TokenRejected(short_code(problem.code)),
             },
             // Proxies answer so themselves, and their answers mean the same.
@@ -119,14 +119,16 @@ impl Answer {
             status if !is_problem && !status.is_server_error() => self.not_the_api(),
             StatusCode::FORBIDDEN => ApiError::Forbidden(Forbidden::of(problem.code, method)),
             StatusCode::NOT_FOUND | StatusCode::GONE => ApiError::NotFound,
-            StatusCode::PRECONDITION_FAILED => ApiError::Stale,
+            StatusCode::PRECONDITION_FAILED => ApiError::VersionConflict,
             StatusCode::SERVICE_UNAVAILABLE if !problem.code.is_empty() => ApiError::Unavailable(self.retry_after),
-            StatusCode::UNPROCESSABLE_ENTITY if problem.code == "idempotency_key_reused" => ApiError::KeyReused,
+            StatusCode::UNPROCESSABLE_ENTITY if problem.code == "idempotency_key_reused" => {
+                ApiError::IdempotencyKeyReused
+            }
             StatusCode::UNPROCESSABLE_ENTITY => ApiError::Invalid(problem.errors),
             // What a visitor can have written: a hidden field, or an address.
             StatusCode::BAD_REQUEST if problem.code == "malformed_idempotency_key" => ApiError::Malformed,
             StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ApiError::Malformed,
-            other => ApiError::Unexpected(other.as_u16()),
+            other => ApiError::UnexpectedStatus(other.as_u16()),
         })
     }
 
@@ -256,7 +258,7 @@ mod tests {
             .header("content-type", content_type);
         let body = ureq::Body::builder().data(body.as_bytes().to_vec());
         let answer =
-            Answer::read(response.body(body).expect("a response")).and_then(|answer| answer.into_result("GET"));
+            ApiResponse::read(response.body(body).expect("a response")).and_then(|answer| answer.into_result("GET"));
         answer.map(drop).map_err(|error| format!("{error:?}"))
     }
 
@@ -294,11 +296,16 @@ mod tests {
             ),
             (401, "text/plain", String::new(), "TokenRejected(\"\")"),
             (400, json, problem(400, "malformed_idempotency_key"), "Malformed"),
-            (400, json, problem(400, "malformed_json"), "Unexpected(400)"),
+            (400, json, problem(400, "malformed_json"), "UnexpectedStatus(400)"),
             (413, html, "too large".to_owned(), "TooLarge"),
             (429, html, String::new(), "TooManyRequests(None)"),
-            (422, json, problem(422, "idempotency_key_reused"), "KeyReused"),
-            (500, html, String::new(), "Unexpected(500)"),
+            (
+                422,
+                json,
+                problem(422, "idempotency_key_reused"),
+                "IdempotencyKeyReused",
+            ),
+            (500, html, String::new(), "UnexpectedStatus(500)"),
             (503, json, problem(503, "database_unavailable"), "Unavailable(None)"),
         ] {
             assert_eq!(
@@ -324,7 +331,7 @@ mod tests {
         for other in [
             "",
             "<",
-            "nonsense; rel=next",
+            "invalid_response; rel=next",
             r#"</v1/posts>; rel="next""#,
             r#"</a?after=x>; rel="prev""#,
         ] {

@@ -157,7 +157,7 @@ pub struct Profile {
 pub struct FieldError {
     /// `title` or `content`.
     pub field: String,
-    /// For the person who typed it.
+    /// For the person who input it.
     pub message: String,
 }
 
@@ -181,13 +181,14 @@ mod tests {
             .is(user)
         };
         assert!(is(Some(&tenant), Some(&oid)));
-        assert!(is(Some(&tenant.to_uppercase()), Some(&oid.replace('-', ""))));
+        assert!(is(Some(&tenant.to_uppercase()), Some(&oid.to_uppercase())));
         assert!(is(None, Some(&oid)), "an earlier API");
         for (tid, oid) in [
             (Some(&other), Some(&oid)),
             (Some(&tenant), Some(&other)),
             (Some(&tenant), None),
-            (Some(&"nonsense".to_owned()), Some(&oid)),
+            (Some(&tenant), Some(&oid.replace('-', ""))),
+            (Some(&"invalid_response".to_owned()), Some(&oid)),
             (Some(&String::new()), Some(&oid)),
         ] {
             assert!(!is(tid, oid), "{tid:?} {oid:?}");

@@ -6,7 +6,7 @@ use log::Level;
 use crate::certificate::CertificateDetails;
 
 /// Remembers what was said.
-pub(super) struct Ending {
+pub(super) struct ExpiryNotifier {
     /// Days before the end at which to warn, the smallest first.
     thresholds: Vec<i64>,
     /// SHA-256 of the certificate of which something was said last, and the threshold.
@@ -19,7 +19,7 @@ enum Threshold {
     End,
 }
 
-impl Ending {
+impl ExpiryNotifier {
     pub(super) fn new(warning_days: &[u32]) -> Self {
         let mut thresholds: Vec<i64> = warning_days.iter().copied().map(i64::from).collect();
         thresholds.sort_unstable();
@@ -36,7 +36,7 @@ impl Ending {
         self.said = Some(what);
         let (ends, when) = (
             details.not_after.format("%Y-%m-%d %H:%M UTC"),
-            details.relative_end(now),
+            details.relative_expiry(now),
         );
         Some(match threshold {
             Threshold::End => (
@@ -83,14 +83,14 @@ mod tests {
             key_bits: 2048,
             not_before,
             not_after: not_before + TimeDelta::days(365),
-            thumbprints: Thumbprints::of(name.as_bytes()),
+            thumbprints: Thumbprints::from_der(name.as_bytes()),
         }
     }
 
     #[test]
     fn each_threshold_is_told_once_and_the_end_at_its_first_second() {
         let certificate = certificate("site");
-        let mut ending = Ending::new(&[30, 14, 7, 1]);
+        let mut ending = ExpiryNotifier::new(&[30, 14, 7, 1]);
         let mut news = |before_the_end: TimeDelta| ending.news(&certificate, certificate.not_after - before_the_end);
         for (before_the_end, expected) in [
             (TimeDelta::days(90), None),
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn its_end_is_told_without_any_threshold() {
-        let (certificate, mut ending) = (certificate("site"), Ending::new(&[]));
+        let (certificate, mut ending) = (certificate("site"), ExpiryNotifier::new(&[]));
         assert_eq!(ending.news(&certificate, certificate.not_after), None);
         assert!(
             ending
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn what_was_said_of_one_certificate_hides_nothing_of_the_next() {
         let (old, new) = (certificate("old"), certificate("new"));
-        let (mut ending, now) = (Ending::new(&[30]), old.not_after - TimeDelta::days(9));
+        let (mut ending, now) = (ExpiryNotifier::new(&[30]), old.not_after - TimeDelta::days(9));
         assert!(ending.news(&old, now).is_some());
         assert!(ending.news(&new, now).is_some(), "whoever has put it into use");
         assert_eq!(ending.news(&new, now), None);

@@ -17,14 +17,14 @@ use crate::config::{CertificateSettings, ClientSettings, CredentialSettings};
 const MOUNTED_DATA: &str = "..data";
 
 /// What is watched, and what stands in the way.
-pub(super) struct Folders {
+pub(super) struct WatchedFolders {
     watcher: Option<RecommendedWatcher>,
     wanted: BTreeSet<PathBuf>,
     /// Those of which the log has that they are not watched.
     told: BTreeSet<PathBuf>,
 }
 
-impl Folders {
+impl WatchedFolders {
     /// Those of the settings' files; nothing is watched yet. Each change of one of the files wakes.
     pub(super) fn of(settings: &ClientSettings, wake: Sender<Wake>) -> Self {
         let files = files(settings);
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn the_folders_of_all_files_are_meant_and_that_of_a_bare_name_is_this_one() {
         let (wake, _woken) = mpsc::channel();
-        let folders = Folders::of(&settings(Path::new("client.pem")), wake).wanted;
+        let folders = WatchedFolders::of(&settings(Path::new("client.pem")), wake).wanted;
         assert_eq!(folders, [".", "keys", "secrets"].map(PathBuf::from).into());
     }
 
@@ -183,7 +183,7 @@ mod tests {
         let mut settings = settings(&folder.path().join("client.pem"));
         settings.certificate.key_path = Some(late.join("client.key"));
         let (wake, woken) = mpsc::channel();
-        let mut folders = Folders::of(&settings, wake);
+        let mut folders = WatchedFolders::of(&settings, wake);
         folders.watch();
         fs::write(folder.path().join("client.pem"), "new").expect("written");
         assert!(is_woken(&woken), "the one that is there");
@@ -216,7 +216,7 @@ mod tests {
         symlink("..2026_01", at("..data")).expect("linked");
         symlink("..data/client.pem", at("client.pem")).expect("linked");
         let (wake, woken) = mpsc::channel();
-        let mut folders = Folders::of(&settings(&at("client.pem")), wake);
+        let mut folders = WatchedFolders::of(&settings(&at("client.pem")), wake);
         folders.watch();
         symlink("..2026_02", at("..data_tmp")).expect("linked");
         fs::rename(at("..data_tmp"), at("..data")).expect("renamed");

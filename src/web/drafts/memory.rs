@@ -7,8 +7,8 @@ use std::{
 
 use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 
-use super::{MAX_BYTES, MAX_BYTES_OF_AUTHOR, MAX_OF_AUTHOR, Typed};
-use crate::web::session::UserKey;
+use super::limits::{MAX_BYTES, MAX_BYTES_PER_AUTHOR, MAX_DRAFTS_PER_AUTHOR};
+use crate::web::{post_input::PostInput, session::UserKey};
 
 /// The drafts of each author, the oldest first.
 pub struct MemoryDrafts {
@@ -19,7 +19,7 @@ pub struct MemoryDrafts {
 #[derive(Clone)]
 struct Draft {
     path: Arc<str>,
-    typed: Arc<Typed>,
+    input: Arc<PostInput>,
     kept_at: Instant,
 }
 
@@ -34,24 +34,24 @@ impl MemoryDrafts {
         Self { of_authors, life }
     }
 
-    pub fn keep(&self, author: UserKey, path: &str, typed: Typed) {
+    pub fn save(&self, author: UserKey, path: &str, input: PostInput) {
         let draft = Draft {
             path: path.into(),
-            typed: Arc::new(typed),
+            input: Arc::new(input),
             kept_at: Instant::now(),
         };
         self.change(author, path, Some(draft));
     }
 
-    pub fn find(&self, author: UserKey, path: &str) -> Option<Typed> {
+    pub fn find(&self, author: UserKey, path: &str) -> Option<PostInput> {
         let drafts = self.of_authors.get(&author)?;
         let draft = drafts
             .iter()
             .find(|draft| &*draft.path == path && draft.kept_at.elapsed() < self.life)?;
-        Some((*draft.typed).clone())
+        Some((*draft.input).clone())
     }
 
-    pub fn forget(&self, author: UserKey, path: &str) {
+    pub fn delete(&self, author: UserKey, path: &str) {
         self.change(author, path, None);
     }
 
@@ -63,7 +63,7 @@ impl MemoryDrafts {
                 .iter()
                 .filter(|draft| &*draft.path != path && draft.kept_at.elapsed() < self.life);
             let mut drafts: Vec<_> = others.cloned().chain(draft).collect();
-            while drafts.len() > MAX_OF_AUTHOR || (drafts.len() > 1 && bytes(&drafts) > MAX_BYTES_OF_AUTHOR) {
+            while drafts.len() > MAX_DRAFTS_PER_AUTHOR || (drafts.len() > 1 && bytes(&drafts) > MAX_BYTES_PER_AUTHOR) {
                 drafts.remove(0);
             }
             if drafts.is_empty() {
@@ -76,7 +76,7 @@ impl MemoryDrafts {
 }
 
 fn bytes(drafts: &[Draft]) -> usize {
-    drafts.iter().map(|draft| draft.path.len() + draft.typed.len()).sum()
+    drafts.iter().map(|draft| draft.path.len() + draft.input.len()).sum()
 }
 
 #[cfg(test)]
@@ -94,25 +94,25 @@ mod tests {
         }
     }
 
-    fn typed(content: &str) -> Typed {
-        Typed {
+    fn input(content: &str) -> PostInput {
+        PostInput {
             title: "t".to_owned(),
             content: content.to_owned(),
-            ..Typed::default()
+            ..PostInput::default()
         }
     }
 
     #[test]
     fn a_draft_is_its_authors_and_its_pages() {
         let drafts = MemoryDrafts::new(HOUR);
-        let content = |author, path| drafts.find(author, path).map(|typed| typed.content);
-        drafts.keep(user(1), "/posts/new", typed("one"));
-        drafts.keep(user(1), "/posts/7/edit", typed("two"));
-        drafts.keep(user(1), "/posts/new", typed("three"));
+        let content = |author, path| drafts.find(author, path).map(|input| input.content);
+        drafts.save(user(1), "/posts/new", input("one"));
+        drafts.save(user(1), "/posts/7/edit", input("two"));
+        drafts.save(user(1), "/posts/new", input("three"));
         assert_eq!(content(user(1), "/posts/new").as_deref(), Some("three"));
         assert_eq!(content(user(1), "/posts/7/edit").as_deref(), Some("two"));
         assert_eq!(content(user(2), "/posts/new"), None);
-        drafts.forget(user(1), "/posts/new");
+        drafts.delete(user(1), "/posts/new");
         assert_eq!(content(user(1), "/posts/new"), None);
         assert_eq!(content(user(1), "/posts/7/edit").as_deref(), Some("two"));
     }
@@ -120,26 +120,26 @@ mod tests {
     #[test]
     fn who_keeps_many_or_long_drafts_loses_the_oldest_of_their_own_and_nobody_elses() {
         let drafts = MemoryDrafts::new(HOUR);
-        drafts.keep(user(2), "/posts/new", typed("other"));
-        for n in 0..MAX_OF_AUTHOR * 2 {
-            drafts.keep(user(1), &format!("/posts/{n}/edit"), typed("short"));
+        drafts.save(user(2), "/posts/new", input("other"));
+        for n in 0..MAX_DRAFTS_PER_AUTHOR * 2 {
+            drafts.save(user(1), &format!("/posts/{n}/edit"), input("short"));
         }
         let is_there = |n: usize| drafts.find(user(1), &format!("/posts/{n}/edit")).is_some();
-        assert!(!is_there(MAX_OF_AUTHOR - 1) && is_there(MAX_OF_AUTHOR));
+        assert!(!is_there(MAX_DRAFTS_PER_AUTHOR - 1) && is_there(MAX_DRAFTS_PER_AUTHOR));
         let long = "x".repeat(4 * 1024 * 1024 - 100);
         for n in 0..40 {
-            drafts.keep(user(1), &format!("/posts/{n}/edit"), typed(&long));
+            drafts.save(user(1), &format!("/posts/{n}/edit"), input(&long));
         }
         drafts.of_authors.run_pending_tasks();
         assert!(!is_there(37) && is_there(38) && is_there(39), "two of the longest fit");
         assert!(drafts.find(user(2), "/posts/new").is_some());
-        assert!(drafts.of_authors.weighted_size() < (MAX_BYTES_OF_AUTHOR + 100) as u64);
+        assert!(drafts.of_authors.weighted_size() < (MAX_BYTES_PER_AUTHOR + 100) as u64);
     }
 
     #[test]
     fn a_draft_ends_by_its_own_time_whatever_is_kept_beside_it() {
         let drafts = MemoryDrafts::new(Duration::ZERO);
-        drafts.keep(user(1), "/posts/new", typed("one"));
+        drafts.save(user(1), "/posts/new", input("one"));
         assert!(drafts.find(user(1), "/posts/new").is_none());
     }
 }

@@ -3,8 +3,8 @@
 use actix_web::{ResponseError as _, http::StatusCode};
 use serde::Serialize;
 
-use super::sign_in_denial::UserRefusal;
-use crate::{serve::Refusal, web::middleware::error_pages::Kind};
+use super::{ErrorKind, sign_in_denial::SignInDenial};
+use crate::serve::RequestError;
 
 /// What an error page says.
 #[derive(Debug, Serialize)]
@@ -30,16 +30,16 @@ struct Span {
 }
 
 impl Explanation {
-    pub fn of(kind: &Kind) -> Self {
+    pub fn of(kind: &ErrorKind) -> Self {
         match kind {
-            Kind::BadRequest => of_status(
+            ErrorKind::BadRequest => of_status(
                 StatusCode::BAD_REQUEST,
                 "400",
                 "This request is not valid",
                 "The site cannot read the address or the form that your browser sent.",
                 "Go back and try again from the page that you came from.",
             ),
-            Kind::SignInAgain | Kind::TokenRejected(_) | Kind::SignedOut(_) | Kind::SignedOutAlready | Kind::StepUp(_) => of_status(
+            ErrorKind::SignInRequired | ErrorKind::TokenRejected(_) | ErrorKind::SessionExpired(_) | ErrorKind::AlreadySignedOut | ErrorKind::StepUpRequired(_) => of_status(
                 StatusCode::UNAUTHORIZED,
                 "401",
                 "You are not signed in",
@@ -47,7 +47,7 @@ impl Explanation {
                 "Sign in again.",
             )
             .with_action("/login", "Sign in"),
-            Kind::Forged => of_status(
+            ErrorKind::CsrfCheckFailed => of_status(
                 StatusCode::FORBIDDEN,
                 "403",
                 "This form could not be verified",
@@ -56,7 +56,7 @@ impl Explanation {
                 "Open the page again and repeat your change.",
             )
             .with_action("", "Open the page again"),
-            Kind::NotAuthor => of_status(
+            ErrorKind::NotAuthor => of_status(
                 StatusCode::FORBIDDEN,
                 "403",
                 "You cannot change this post",
@@ -64,7 +64,7 @@ impl Explanation {
                 "If the post is yours, sign in with the account that wrote it.",
             )
             .with_action("/posts", "Go to the posts"),
-            Kind::ReadOnly => of_status(
+            ErrorKind::ReadOnly => of_status(
                 StatusCode::FORBIDDEN,
                 "403",
                 "You can read posts, but not write them",
@@ -72,7 +72,7 @@ impl Explanation {
                 format!("{ASK_FOR_A_ROLE} `Blog.Writer`{WHERE_ROLES_ARE}"),
             )
             .with_action("/posts", "Go to the posts"),
-            Kind::NoRole => of_status(
+            ErrorKind::NoRole => of_status(
                 StatusCode::FORBIDDEN,
                 "403",
                 "You have no role in this blog",
@@ -80,7 +80,7 @@ impl Explanation {
                  of them.",
                 format!("{ASK_FOR_A_ROLE} `Blog.Reader`{WHERE_ROLES_ARE}"),
             ),
-            Kind::NotFound => of_status(
+            ErrorKind::NotFound => of_status(
                 StatusCode::NOT_FOUND,
                 "404",
                 "Page not found",
@@ -88,25 +88,25 @@ impl Explanation {
                 "Check the address, or look for the post in the list of posts.",
             )
             .with_action("/posts", "Go to the list of posts"),
-            Kind::MethodNotAllowed(methods) => of_status(
+            ErrorKind::MethodNotAllowed(methods) => of_status(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "405",
                 "This page does not accept that request",
                 format!("This address accepts {methods} only. Nothing was changed."),
                 "Use the links and buttons of the site.",
             ),
-            Kind::TooLarge => of_status(
+            ErrorKind::TooLarge => of_status(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "413",
                 "This text is too long",
                 "What you sent is longer than this site accepts. Nothing was saved.",
                 "Use your browser's Back button to return to the form with your text, shorten it, and send it again.",
             ),
-            Kind::Refused(refusal) => Self::of_refusal(*refusal),
-            Kind::OtherAddress { used, own, redirect_path } => {
+            ErrorKind::Rejected(refusal) => Self::of_request_error(*refusal),
+            ErrorKind::WrongOrigin { used, own, redirect_path } => {
                 Self::of_other_address(used, &own.origin().ascii_serialization(), redirect_path)
             }
-            Kind::TooManyRequests(seconds) => of_status(
+            ErrorKind::TooManyRequests(seconds) => of_status(
                 StatusCode::TOO_MANY_REQUESTS,
                 "429",
                 "Too many requests",
@@ -114,7 +114,7 @@ impl Explanation {
                 wait(*seconds),
             )
             .with_action("", "Try again"),
-            Kind::TooManyFailures(seconds) => of_status(
+            ErrorKind::TooManyFailedSignIns(seconds) => of_status(
                 StatusCode::TOO_MANY_REQUESTS,
                 "429",
                 "Too many failed sign-ins",
@@ -123,7 +123,7 @@ impl Explanation {
                 wait(Some(*seconds)),
             )
             .with_action("/login", "Try to sign in again"),
-            Kind::Internal => of_status(
+            ErrorKind::Internal => of_status(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "500",
                 "Something went wrong on our side",
@@ -134,25 +134,34 @@ impl Explanation {
         }
     }
 
-    fn of_refusal(refusal: Refusal) -> Self {
-        let (marker, heading, happened) = match refusal {
-            Refusal::ContentEncoding => (
+    fn of_request_error(error: RequestError) -> Self {
+        let (marker, heading, happened) = match error {
+            RequestError::BodyTimeout => {
+                return of_status(
+                    error.status_code(),
+                    "408",
+                    "Your form took too long to arrive",
+                    "The connection between your browser and this site was too slow. Nothing was saved.",
+                    "Check your connection, then go back and send the form again.",
+                );
+            }
+            RequestError::ContentEncoding => (
                 "415",
                 "This site cannot read compressed forms",
                 "Your browser, or a program between it and this site, compressed what it sent. Nothing was saved.",
             ),
-            Refusal::InvalidHost => (
+            RequestError::InvalidHost => (
                 "400",
                 "The host name is not valid",
                 "Your browser, or a program between it and this site, sent an invalid host name.",
             ),
-            Refusal::Overloaded | Refusal::TooManyConnections => (
+            RequestError::Overloaded | RequestError::TooManyConnections => (
                 "503",
                 "This site is overloaded",
                 "The site is sending and receiving more than it can handle at once. Nothing was saved.",
             ),
         };
-        of_status(refusal.status_code(), marker, heading, happened, refusal.detail())
+        of_status(error.status_code(), marker, heading, happened, error.detail())
     }
 
     fn of_other_address(used: &str, own: &str, redirect_path: &str) -> Self {
@@ -175,9 +184,9 @@ impl Explanation {
     }
 
     /// For errors of the services that the site depends on.
-    fn of_backend(kind: &Kind) -> Option<Self> {
+    fn of_backend(kind: &ErrorKind) -> Option<Self> {
         Some(match kind {
-            Kind::SessionsUnreachable => of_status(
+            ErrorKind::SessionsUnreachable => of_status(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "503",
                 "Your session is unavailable",
@@ -186,7 +195,7 @@ impl Explanation {
                  check whether it was saved.",
             )
             .with_action("", "Try again"),
-            Kind::Busy => of_status(
+            ErrorKind::Busy => of_status(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "503",
                 "This site is busy",
@@ -194,22 +203,22 @@ impl Explanation {
                 "Try again in a few seconds.",
             )
             .with_action("", "Try again"),
-            Kind::ApiUnreachable => bad_gateway(
+            ErrorKind::ApiUnreachable => bad_gateway(
                 "The blog is unavailable",
                 "This site is up, but it cannot reach the API that stores the posts.",
                 "Try again in a moment. Your sign-in is not affected.",
             ),
-            Kind::ApiTimedOut => bad_gateway(
+            ErrorKind::ApiTimedOut => bad_gateway(
                 "The blog took too long to answer",
                 "This site is up, but the API that stores the posts did not answer in time.",
                 "Try again in a moment. If you just sent something, first check whether it was saved.",
             ),
-            Kind::ApiFailed => bad_gateway(
+            ErrorKind::ApiFailed => bad_gateway(
                 "The blog could not answer",
                 "This site is up, but the API that stores the posts answered with an error.",
                 "Try again in a moment. If it happens again, give the request ID to the operator of this site.",
             ),
-            Kind::ApiUnavailable(seconds) => of_status(
+            ErrorKind::ApiUnavailable(seconds) => of_status(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "503",
                 "The blog cannot answer right now",
@@ -217,7 +226,7 @@ impl Explanation {
                 format!("{} If you just sent something, first check whether it was saved.", wait(*seconds)),
             )
             .with_action("", "Try again"),
-            Kind::NotTheApi(status) => bad_gateway(
+            ErrorKind::NotTheApi(status) => bad_gateway(
                 "The blog's API was not found",
                 format!(
                     "This site is up, but something other than the API answers at the API's address, with status {status}."
@@ -226,17 +235,17 @@ impl Explanation {
                  request itself. It must be the address of `blogctl serve-api`, without `/v1`. `blogctl doctor` shows what is \
                  there.",
             ),
-            Kind::SiteForbidden(code) => {
+            ErrorKind::SiteForbidden(code) => {
                 let (happened, advice) = of_forbidden_site(code);
                 bad_gateway("The blog's API rejects this site", happened, advice)
             }
-            Kind::TokenRefused(None) => bad_gateway(
+            ErrorKind::NewTokenRejected(None) => bad_gateway(
                 "Your sign-in does not last",
                 "You signed in a moment ago, but this site no longer has an access token for you.",
                 "Signing in again will not help. For the operator of this site: the log says why Microsoft Entra ID does not \
                  renew access tokens, or why the site cannot store them.",
             ),
-            Kind::TokenRefused(Some(code)) => bad_gateway(
+            ErrorKind::NewTokenRejected(Some(code)) => bad_gateway(
                 "The blog does not accept your sign-in",
                 if code.is_empty() {
                     "You signed in a moment ago, but the API rejects the access token that was issued for you.".to_owned()
@@ -247,7 +256,7 @@ impl Explanation {
                 },
                 format!("Signing in again will not help. For the operator of this site: {}", of_refused_token(code)),
             ),
-            Kind::EntraUnreachable => bad_gateway(
+            ErrorKind::EntraUnreachable => bad_gateway(
                 "Sign-in is unavailable",
                 "Microsoft Entra ID could not be reached, or did not answer as expected.",
                 "Try again in a moment. If this continues, the operator of this site finds the reason in the log, under the \
@@ -257,15 +266,15 @@ impl Explanation {
         })
     }
 
-    fn of_sign_in(kind: &Kind) -> Self {
+    fn of_sign_in(kind: &ErrorKind) -> Self {
         let (status, heading, happened, advice) = match kind {
-            Kind::Prefetched => (
+            ErrorKind::Prefetched => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Open this page to continue",
                 "Your browser requested this page in advance. It works only once, so the site waits until you really open it.",
                 "Open the page, or start again: it takes one click.",
             ),
-            Kind::StepUpInVain => (
+            ErrorKind::StepUpFailed => (
                 StatusCode::FORBIDDEN,
                 "The blog asks for a stronger sign-in",
                 "For this page, the blog's API asks for more than an ordinary sign-in, for example a second factor. You have \
@@ -273,13 +282,13 @@ impl Explanation {
                 "You are still signed in for everything else. For the operator of this site: the authentication context in \
                  `api.required_acrs` must be published to apps, and a Conditional Access policy must grant it.",
             ),
-            Kind::ConsentNeeded(answer) => (
+            ErrorKind::ConsentRequired(answer) => (
                 StatusCode::FORBIDDEN,
                 "This site needs consent first",
                 answer.cause(),
                 answer.hint(),
             ),
-            Kind::SignInFailed(answer) => match UserRefusal::of(answer) {
+            ErrorKind::SignInFailed(answer) => match SignInDenial::of(answer) {
                 Some(refusal) => (
                     StatusCode::FORBIDDEN,
                     refusal.heading(),
@@ -288,13 +297,13 @@ impl Explanation {
                 ),
                 None => (StatusCode::BAD_GATEWAY, "Sign-in failed", answer.cause(), answer.hint()),
             },
-            Kind::CertificateUnusable => (
+            ErrorKind::CertificateUnusable => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Sign-in failed",
                 "This site cannot prove its identity to Microsoft Entra ID: none of its credentials can be used.",
                 "Tell the operator of this site. `blogctl cert check` says what is wrong.",
             ),
-            Kind::AdminConsentDeclined => (
+            ErrorKind::AdminConsentDeclined => (
                 StatusCode::FORBIDDEN,
                 "Consent was not given",
                 "No administrator has consented, on behalf of the organisation, to the permissions that this site requests. \
@@ -302,14 +311,14 @@ impl Explanation {
                 "An administrator with the role Cloud Application Administrator, or a higher one, must follow the link \
                  below and accept. Until then, only users who may consent for themselves can sign in.",
             ),
-            Kind::SignInStale => (
+            ErrorKind::SignInExpired => (
                 StatusCode::BAD_REQUEST,
                 "This sign-in is no longer valid",
                 "It was already used, is older than ten minutes, or was started in another browser. A sign-in works \
                  once, in the browser that started it.",
                 "Start again: it takes one click.",
             ),
-            Kind::SessionLost => (
+            ErrorKind::SignInLoop => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Your sign-in keeps getting lost",
                 "You signed in three times within a minute, and each time the site no longer recognised you a moment later.",

@@ -5,7 +5,7 @@ use crate::entra::aadsts::{EntraError, ErrorCategory};
 
 /// What the user can do about a rejected sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UserRefusal {
+pub enum SignInDenial {
     /// Be assigned to the application.
     NotAssigned,
     /// Meet the demands of Conditional Access.
@@ -23,38 +23,38 @@ pub enum UserRefusal {
 }
 
 /// Codes by what the user can do (Microsoft Learn, "Microsoft Entra authentication and authorization error codes").
-const CODES: [(UserRefusal, &[u32]); 7] = [
-    (UserRefusal::NotAssigned, &[50_105]),
+const CODES: [(SignInDenial, &[u32]); 7] = [
+    (SignInDenial::NotAssigned, &[50_105]),
     (
-        UserRefusal::Blocked,
+        SignInDenial::Blocked,
         &[
             50_005, 50_097, 50_127, 50_129, 50_131, 50_155, 53_000, 53_001, 53_002, 53_003, 53_008, 53_009, 53_010,
             53_011, 54_000, 135_011, 530_003, 530_021, 530_023, 530_032, 530_035,
         ],
     ),
     (
-        UserRefusal::AnotherFactor,
+        SignInDenial::AnotherFactor,
         &[
             50_072, 50_074, 50_076, 50_078, 50_079, 50_087, 50_088, 50_158, 50_203, 53_004, 500_121, 500_133, 135_010,
             530_034,
         ],
     ),
     (
-        UserRefusal::Password,
+        SignInDenial::Password,
         &[
             50_055, 50_056, 50_064, 50_125, 50_126, 50_133, 50_142, 50_144, 50_173, 120_000, 120_002, 120_003, 120_004,
             120_005, 120_012, 120_013,
         ],
     ),
-    (UserRefusal::Account, &[50_053, 50_057, 80_012, 500_571]),
+    (SignInDenial::Account, &[50_053, 50_057, 80_012, 500_571]),
     (
-        UserRefusal::WrongAccount,
+        SignInDenial::WrongAccount,
         &[
             16_003, 50_020, 50_034, 50_177, 50_178, 51_004, 90_072, 500_200, 500_202, 500_207, 500_208, 500_209,
         ],
     ),
     (
-        UserRefusal::Interrupted,
+        SignInDenial::Interrupted,
         &[
             16_000, 16_001, 16_002, 50_058, 50_085, 50_089, 50_132, 50_140, 50_143, 50_180, 50_196, 50_199, 70_043,
             70_044, 70_046, 700_082, 700_084, 501_481,
@@ -62,7 +62,13 @@ const CODES: [(UserRefusal, &[u32]); 7] = [
     ),
 ];
 
-impl UserRefusal {
+/// Whether Entra ID rejected the user and not this site, so that the page addresses the user and the operator has nothing to
+/// repair.
+pub fn is_about_the_user(error: &EntraError) -> bool {
+    SignInDenial::of(error).is_some()
+}
+
+impl SignInDenial {
     /// `None` when the cause is the site, its registration or an outage.
     pub fn of(answer: &EntraError) -> Option<Self> {
         if let Some(code) = answer.code {
@@ -157,8 +163,8 @@ mod tests {
 
     use super::*;
 
-    fn of(error: &str, code: u32) -> Option<UserRefusal> {
-        UserRefusal::of(&EntraError::from_callback(error, &format!("AADSTS{code}: x")))
+    fn of(error: &str, code: u32) -> Option<SignInDenial> {
+        SignInDenial::of(&EntraError::from_callback(error, &format!("AADSTS{code}: x")))
     }
 
     #[test]
@@ -172,15 +178,15 @@ mod tests {
     #[test]
     fn what_the_user_can_do_is_told_from_what_the_operator_must_do() {
         for (code, refusal) in [
-            (50_105, UserRefusal::NotAssigned),
-            (53_003, UserRefusal::Blocked),
-            (530_999, UserRefusal::Blocked),
-            (50_076, UserRefusal::AnotherFactor),
-            (50_055, UserRefusal::Password),
-            (50_057, UserRefusal::Account),
-            (50_020, UserRefusal::WrongAccount),
-            (90_072, UserRefusal::WrongAccount),
-            (700_082, UserRefusal::Interrupted),
+            (50_105, SignInDenial::NotAssigned),
+            (53_003, SignInDenial::Blocked),
+            (530_999, SignInDenial::Blocked),
+            (50_076, SignInDenial::AnotherFactor),
+            (50_055, SignInDenial::Password),
+            (50_057, SignInDenial::Account),
+            (50_020, SignInDenial::WrongAccount),
+            (90_072, SignInDenial::WrongAccount),
+            (700_082, SignInDenial::Interrupted),
         ] {
             assert_eq!(of("invalid_grant", code), Some(refusal), "{code}");
         }
@@ -189,7 +195,7 @@ mod tests {
         }
         assert_eq!(
             of("interaction_required", 1),
-            Some(UserRefusal::Interrupted),
+            Some(SignInDenial::Interrupted),
             "by the OAuth error"
         );
         assert_eq!(of("server_error", 1), None);

@@ -1,281 +1,167 @@
-//! The only place where an error becomes a page. Each page says what happened, what to do, and the request id; what
-//! somebody typed is shown, not lost.
-
-use std::fmt;
+//! Renders every error as a page, or as a redirect where the user can go on. Each page says what happened, what to do, and the request
+//! id; it shows what the user typed, so that nothing is lost.
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse, ResponseError,
+    Error, HttpRequest, HttpResponse,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode,
-        header::{ALLOW, RETRY_AFTER},
+        Method,
+        header::{ALLOW, HeaderMap, RETRY_AFTER},
     },
     middleware::Next,
 };
 use serde::Serialize;
-use url::Url;
 
-use crate::web::{
-    api_client::{ApiError, Forbidden},
-    blocking_pools::LaneError,
-    drafts::Typed,
-    error::{explanation::Explanation, sign_in_denial::UserRefusal},
-    forced_sign_in::{another_account_href, declined, page_of, sign_in_again, sign_in_href, step_up},
-    form_seal::FormSeal,
-    pages::{callback, post_form},
-    request_context::Visit,
-    routes,
-    session::TypedSession,
-    session_store,
-    sign_in::return_path::ReturnPath,
-    storage::redis::StoreError,
-};
 use crate::{
-    entra::{
-        ClaimsChallenge,
-        aadsts::{EntraError, ErrorCategory},
-        confidential_client::SignInError,
-        id_token::IdTokenError,
+    entra::{ClaimsChallenge, ConfidentialClient, aadsts::EntraError},
+    serve::{RequestError, RequestId},
+    web::{
+        error::{ErrorKind, PageError, explanation::Explanation},
+        forced_sign_in::force_sign_in,
+        pages::post_form,
+        paths,
+        post_input::PostInput,
+        request_context::RequestContext,
+        session::{ForcedSignIn, StepUp, TypedSession},
+        session_store::current_failure,
+        sign_in::{
+            links::{ADMIN_CONSENT_STATE, another_account_href, consent_href, sign_in_href},
+            return_path::ReturnPath,
+        },
     },
-    serve::{Refusal, RequestId},
 };
 
-/// What a page says of an outage that passes by itself, in `Retry-After`.
-const BUSY_SECONDS: u64 = 5;
-/// The user may consent for themselves.
-const CONSENT_IS_THE_USERS: u32 = 65001;
+/// `Retry-After`, in seconds, when this site is busy or the session store does not answer.
+const RETRY_SECONDS: u64 = 5;
+/// AADSTS65001: the user has not consented yet, and may.
+const USER_CONSENT_REQUIRED: u32 = 65001;
 
-/// What went wrong, with the status that it is answered with.
-#[derive(Debug)]
-pub enum Kind {
-    /// 400
-    BadRequest,
-    /// To the sign-in, and back to this page.
-    SignInAgain,
-    /// The same, because the API rejected the access token: with the code of its problem, empty when it names none.
-    TokenRejected(String),
-    /// To the sign-in with what the API demands, and back to this page.
-    StepUp(ClaimsChallenge),
-    /// 403: the API demands what the sign-in that it led to did not bring.
-    StepUpInVain,
-    /// 401: the post form once more, since its session has ended.
-    SignedOut(Box<Unsent>),
-    /// To the home page: who wanted to sign out is signed out already.
-    SignedOutAlready,
-    /// 403: a form that did not come from this site's page.
-    Forged,
-    /// 403: another user's post.
-    NotAuthor,
-    /// 403: the user's app role lets them read only.
-    ReadOnly,
-    /// 403: the user has no app role.
-    NoRole,
-    /// 502: a rule of the API keeps this site out, whoever uses it: with the code of its problem.
-    SiteForbidden(String),
-    /// 502: what answers at the API's address, with this status, is not the API.
-    NotTheApi(u16),
-    /// 503: the API cannot do it at present; with the seconds to wait when known.
-    ApiUnavailable(Option<u64>),
-    /// 404
-    NotFound,
-    /// 405, with the methods that are allowed.
-    MethodNotAllowed(&'static str),
-    /// 413
-    TooLarge,
-    /// 421: a sign-in by another address than the site's own.
-    OtherAddress {
-        /// The origin that the browser used.
-        used: String,
-        /// How browsers reach the site.
-        own: Url,
-        /// Path of its redirect URI.
-        redirect_path: String,
-    },
-    /// What every server refuses before a handler sees the request.
-    Refused(Refusal),
-    /// 429, with the seconds to wait when known.
-    TooManyRequests(Option<u64>),
-    /// 429, with the seconds to wait: too many sign-ins from this address have failed.
-    TooManyFailures(u64),
-    /// 503: not now, but when somebody really opens it.
-    Prefetched,
-    /// 500
-    Internal,
-    /// 503: too many requests wait for the API or for Entra.
-    Busy,
-    /// 503: the place where sessions are kept does not answer.
-    SessionsUnreachable,
-    /// 502: the API cannot be reached.
-    ApiUnreachable,
-    /// 502: the API did not answer in time.
-    ApiTimedOut,
-    /// 502: the API answered with an error of its own.
-    ApiFailed,
-    /// 502: the API refuses even a token that was issued a moment ago: with the code of its problem; `None` when the site has no
-    /// token at all.
-    TokenRefused(Option<String>),
-    /// 502: Entra cannot be reached.
-    EntraUnreachable,
-    /// 502: Entra refused the site, and said why. 403: Entra refused the user.
-    SignInFailed(EntraError),
-    /// 502: Entra's answer did not pass the checks.
-    SignInRejected,
-    /// 500: the site's certificate cannot be used.
-    CertificateUnusable,
-    /// 403: Entra wants somebody's consent first.
-    ConsentNeeded(EntraError),
-    /// 200: the user did not want to sign in; no error, but a choice.
-    SignInDeclined,
-    /// 403: an administrator did not consent for everybody.
-    AdminConsentDeclined,
-    /// 400: a sign-in that is not under way in this browser.
-    SignInStale,
-    /// 503: sign-ins succeed one after another, and none of them lasts.
-    SessionLost,
-}
-
-/// What somebody sent who is not signed in any more.
-#[derive(Debug)]
-pub struct Unsent {
-    /// The text.
-    pub typed: Typed,
-    /// Whose it is.
-    pub seal: FormSeal,
-}
-
-/// An error of a page.
-#[derive(Debug)]
-pub struct PageError(Box<Details>);
-
-#[derive(Debug)]
-struct Details {
-    kind: Kind,
-    kept: Option<Typed>,
-    sign_in_next: Option<ReturnPath>,
-}
-
-impl PageError {
-    /// Shows what was typed, too.
-    pub fn keeping(mut self, typed: Option<Typed>) -> Self {
-        self.0.kept = typed;
-        self
+/// Middleware (for `actix_web::middleware::from_fn`): renders every error as a page. Belongs inside the session middleware.
+///
+/// # Errors
+/// Those of the wrapped service that are not responses.
+pub async fn render_errors(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if current_failure().is_some() && paths::needs_session(request.match_info().as_str()) {
+        let page = render(request.request(), &ErrorKind::SessionsUnreachable.into()).await;
+        return Ok(request.into_response(page));
     }
+    let response = next.call(request).await?;
+    let Some(error) = response.response().error() else {
+        return Ok(response.map_into_boxed_body());
+    };
+    let status = error.as_response_error().status_code();
+    let page = if let Some(error) = error.as_error::<PageError>() {
+        render(response.request(), error).await
+    } else if let Some(rejection) = error.as_error::<RequestError>() {
+        render(response.request(), &ErrorKind::Rejected(*rejection).into()).await
+    } else {
+        render(response.request(), &PageError::from_status(status)).await
+    };
+    let (request, _) = response.into_parts();
+    Ok(ServiceResponse::new(request, page))
+}
 
-    /// Where a new sign-in should lead.
-    pub fn leading_to(mut self, next: ReturnPath) -> Self {
-        self.0.sign_in_next = Some(next);
-        self
+/// The page that replaces a response when the changes of the request to its session could not be saved.
+pub async fn session_not_saved(request: &HttpRequest) -> HttpResponse {
+    // The page must not show the sign-in or sign-out that was just lost.
+    TypedSession::of(request).purge();
+    render(request, &ErrorKind::SessionsUnreachable.into()).await
+}
+
+async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
+    let response = match RequestContext::from_http(request) {
+        Ok(context) => match error.kind() {
+            ErrorKind::SignInRequired => require_sign_in(&context, None).await,
+            ErrorKind::TokenRejected(code) => require_sign_in(&context, Some(code)).await,
+            ErrorKind::StepUpRequired(challenge) => require_step_up(&context, challenge, error.next()),
+            ErrorKind::SessionExpired(unsaved) => {
+                post_form::session_expired(&context, &unsaved.seal, &unsaved.input).await
+            }
+            ErrorKind::AlreadySignedOut => Ok(RequestContext::redirect("/")),
+            ErrorKind::SignInDeclined => sign_in_declined(&context, error.next()),
+            _ => explain(&context, error),
+        },
+        Err(error) => Err(error),
+    };
+    // The error page itself cannot be rendered: only the request id is left to show.
+    response.unwrap_or_else(|_| {
+        HttpResponse::InternalServerError()
+            .content_type("text/plain; charset=utf-8")
+            .body(format!(
+                "Something went wrong on our side. Request ID: {}\n",
+                RequestId::get(request).as_str()
+            ))
+    })
+}
+
+/// Redirects to the sign-in and back; `rejected` is the API's problem code if it rejected the access token. A signed-in user who is
+/// sent there twice in a row would loop, because the API rejects every token that Entra ID issues: they get a page instead.
+async fn require_sign_in(context: &RequestContext, rejected: Option<&String>) -> Result<HttpResponse, PageError> {
+    if let Some(account) = context.session.account()
+        && force_sign_in(context, &account).await? == ForcedSignIn::Repeated
+    {
+        return explain(context, &ErrorKind::NewTokenRejected(rejected.cloned()).into());
     }
+    let next = context.return_path(requested_page(&context.request));
+    Ok(RequestContext::redirect(&sign_in_href(next.as_ref())))
+}
 
-    /// Of an error that actix-web found.
-    pub fn from_status(status: StatusCode) -> Self {
-        match status {
-            StatusCode::NOT_FOUND => Kind::NotFound,
-            StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge,
-            other if other.is_client_error() => Kind::BadRequest,
-            _ => Kind::Internal,
-        }
-        .into()
+/// Redirects to a sign-in that meets the API's claims challenge, and back. The user stays signed in meanwhile: other pages may demand
+/// less.
+fn require_step_up(
+    context: &RequestContext,
+    challenge: &ClaimsChallenge,
+    next: Option<&ReturnPath>,
+) -> Result<HttpResponse, PageError> {
+    if context.session.require_step_up(challenge) == StepUp::Failed {
+        return explain(context, &ErrorKind::StepUpFailed.into());
+    }
+    log::info!(request_id = context.request_id(), trace_id = context.trace_id(); "the API requires a stronger sign-in");
+    let next = next
+        .cloned()
+        .or_else(|| context.return_path(requested_page(&context.request)));
+    Ok(RequestContext::redirect(&sign_in_href(next.as_ref())))
+}
+
+/// The page that the browser asked for, with its query unless it sent a form: the seal in that address is for the form alone, and stays
+/// out of links and cookies.
+fn requested_page(request: &HttpRequest) -> &str {
+    let uri = request.uri();
+    match *request.method() {
+        Method::GET | Method::HEAD => uri.path_and_query().map_or("/", |path| path.as_str()),
+        _ => uri.path(),
     }
 }
 
-impl From<Kind> for PageError {
-    fn from(kind: Kind) -> Self {
-        Self(Box::new(Details {
-            kind,
-            kept: None,
-            sign_in_next: None,
-        }))
-    }
+#[derive(Serialize)]
+struct DeclinedPage<'a> {
+    stay: &'a str,
+    again: String,
+    another: String,
 }
 
-impl From<ApiError> for PageError {
-    fn from(error: ApiError) -> Self {
-        match error {
-            ApiError::SignInAgain => Kind::SignInAgain,
-            ApiError::StepUp(challenge) => Kind::StepUp(challenge),
-            ApiError::SignIn(error) => return error.into(),
-            ApiError::NotRefreshed => Kind::EntraUnreachable,
-            ApiError::Sessions(_) => Kind::SessionsUnreachable,
-            ApiError::Busy => Kind::Busy,
-            ApiError::TokenRejected(code) => Kind::TokenRejected(code),
-            ApiError::Forbidden(Forbidden::NotAuthor) => Kind::NotAuthor,
-            ApiError::Forbidden(Forbidden::RoleToWrite) => Kind::ReadOnly,
-            ApiError::Forbidden(Forbidden::RoleToRead) => Kind::NoRole,
-            ApiError::Forbidden(Forbidden::Site(code)) => Kind::SiteForbidden(code),
-            ApiError::NotTheApi(status) => Kind::NotTheApi(status),
-            ApiError::Unavailable(seconds) => Kind::ApiUnavailable(seconds),
-            ApiError::NotFound => Kind::NotFound,
-            ApiError::TooLarge => Kind::TooLarge,
-            ApiError::TooManyRequests(seconds) => Kind::TooManyRequests(seconds),
-            ApiError::Unreachable(_) => Kind::ApiUnreachable,
-            ApiError::TimedOut => Kind::ApiTimedOut,
-            // Not of a form, which says itself what is wrong with it: an address that somebody made up.
-            ApiError::Invalid(_) | ApiError::Malformed => Kind::BadRequest,
-            ApiError::Stale | ApiError::KeyReused | ApiError::Unexpected(_) | ApiError::Nonsense(_) => Kind::ApiFailed,
-        }
-        .into()
-    }
-}
-
-impl From<LaneError> for PageError {
-    fn from(error: LaneError) -> Self {
-        log::warn!("{error}");
-        match error {
-            LaneError::Busy(_) => Kind::Busy,
-            LaneError::BrokenOff(_) => Kind::Internal,
-        }
-        .into()
-    }
-}
-
-impl From<StoreError> for PageError {
-    fn from(error: StoreError) -> Self {
-        log::error!("{error}");
-        Kind::SessionsUnreachable.into()
-    }
-}
-
-/// Whether Entra refused the user and not this site, so that the page addresses the user and nothing is to be repaired.
-pub fn is_about_the_user(answer: &EntraError) -> bool {
-    UserRefusal::of(answer).is_some()
-}
-
-impl From<SignInError> for PageError {
-    fn from(error: SignInError) -> Self {
-        match error {
-            SignInError::Entra(answer) if answer.category() == ErrorCategory::Consent => Kind::ConsentNeeded(answer),
-            SignInError::Entra(answer) => Kind::SignInFailed(answer),
-            SignInError::Provider(_) | SignInError::IdToken(IdTokenError::KeysUnavailable) => Kind::EntraUnreachable,
-            SignInError::Credential(_) => Kind::CertificateUnusable,
-            SignInError::IdToken(_) => Kind::SignInRejected,
-        }
-        .into()
-    }
-}
-
-impl fmt::Display for PageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Explanation::of(&self.0.kind).heading)
-    }
-}
-
-impl ResponseError for PageError {
-    fn status_code(&self) -> StatusCode {
-        Explanation::of(&self.0.kind).status
-    }
+fn sign_in_declined(context: &RequestContext, next: Option<&ReturnPath>) -> Result<HttpResponse, PageError> {
+    let page = DeclinedPage {
+        stay: next.map_or("/", ReturnPath::as_str),
+        again: sign_in_href(next),
+        another: another_account_href(next),
+    };
+    context.page("declined.html", &page)
 }
 
 #[derive(Serialize)]
 struct ErrorPage<'a> {
     #[serde(flatten)]
     explanation: &'a Explanation,
-    kept: Option<&'a Typed>,
+    kept: Option<&'a PostInput>,
     action_href: String,
     another_account_href: Option<String>,
     entra: Option<EntraDetails<'a>>,
-    /// Where an administrator consents for everybody.
+    /// Where an administrator consents for the organisation.
     admin_consent_url: Option<String>,
 }
 
@@ -287,143 +173,94 @@ struct EntraDetails<'a> {
     correlation_id: Option<&'a str>,
 }
 
-/// Middleware (for `actix_web::middleware::from_fn`): answers every error with its page. Belongs inside the session.
-///
-/// # Errors
-/// Those of the service it wraps that are not answers.
-pub async fn answer(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    if session_store::trouble().is_some() && routes::needs_session(request.match_info().as_str()) {
-        let page = render(request.request(), &Kind::SessionsUnreachable.into()).await;
-        return Ok(request.into_response(page));
-    }
-    let response = next.call(request).await?;
-    let Some(error) = response.response().error() else {
-        return Ok(response.map_into_boxed_body());
-    };
-    let status = error.as_response_error().status_code();
-    let page = if let Some(error) = error.as_error::<PageError>() {
-        render(response.request(), error).await
-    } else if let Some(refusal) = error.as_error::<Refusal>() {
-        render(response.request(), &Kind::Refused(*refusal).into()).await
-    } else {
-        render(response.request(), &PageError::from_status(status)).await
-    };
-    let (request, _) = response.into_parts();
-    Ok(ServiceResponse::new(request, page))
-}
-
-/// The page in place of an answer that was made, when what the request changed in its session is lost.
-pub async fn session_lost(request: &HttpRequest) -> HttpResponse {
-    // Who is signed in or out by what is lost is not shown so.
-    TypedSession::of(request).purge();
-    render(request, &Kind::SessionsUnreachable.into()).await
-}
-
-async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
-    let answer = match Visit::of(request) {
-        Ok(visit) => match &error.0.kind {
-            Kind::SignInAgain => sign_in_again(&visit, None).await,
-            Kind::TokenRejected(code) => sign_in_again(&visit, Some(code)).await,
-            Kind::StepUp(challenge) => step_up(&visit, challenge, error.0.sign_in_next.as_ref()),
-            Kind::SignedOut(unsent) => post_form::signed_out(&visit, &unsent.seal, &unsent.typed).await,
-            Kind::SignedOutAlready => Ok(Visit::redirect("/")),
-            Kind::SignInDeclined => declined(&visit, error.0.sign_in_next.as_ref()),
-            _ => explain(&visit, error),
-        },
-        Err(error) => Err(error),
-    };
-    // The page about the error could not be rendered either: the request id is all that is left to say.
-    answer.unwrap_or_else(|_| {
-        HttpResponse::InternalServerError()
-            .content_type("text/plain; charset=utf-8")
-            .body(format!(
-                "Something went wrong on our side. Request ID: {}\n",
-                RequestId::of(request).as_str()
-            ))
-    })
-}
-
-pub fn explain(visit: &Visit, error: &PageError) -> Result<HttpResponse, PageError> {
-    let explanation = Explanation::of(&error.0.kind);
+fn explain(context: &RequestContext, error: &PageError) -> Result<HttpResponse, PageError> {
+    let kind = error.kind();
+    let explanation = Explanation::of(kind);
     if explanation.status.is_server_error() {
-        log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "{}: {}", explanation.status.as_u16(), log_text(&error.0.kind, explanation.heading));
+        log::error!(request_id = context.request_id(), trace_id = context.trace_id(); "{}: {}", explanation.status.as_u16(), log_text(kind, explanation.heading));
     }
-    let action_href = match (&error.0.sign_in_next, explanation.action_href) {
-        // What was to be repeated is a sign-in, whose address works once.
-        (Some(next), "/login" | "") => {
-            let href = sign_in_href(Some(next));
-            match &error.0.kind {
-                Kind::OtherAddress { own, .. } => format!("{}{href}", own.origin().ascii_serialization()),
-                // Entra asks for consent again then, and not just says that it is missing.
-                Kind::ConsentNeeded(answer) if answer.code == Some(CONSENT_IS_THE_USERS) => {
-                    format!("{href}&prompt=consent")
-                }
-                _ => href,
-            }
-        }
-        (_, "") => page_of(visit).to_owned(),
-        (_, href) => href.to_owned(),
-    };
-    let entra = match &error.0.kind {
-        Kind::SignInFailed(answer) | Kind::ConsentNeeded(answer) => Some(EntraDetails::of(answer)),
+    let entra = match kind {
+        ErrorKind::SignInFailed(error) | ErrorKind::ConsentRequired(error) => Some(EntraDetails::of(error)),
         _ => None,
     };
-    let admin_consent_url = match &error.0.kind {
-        Kind::ConsentNeeded(_) | Kind::AdminConsentDeclined => {
-            let mut url = visit.site.client.admin_consent_url();
-            url.query_pairs_mut().append_pair("state", callback::ADMIN_CONSENT);
+    let admin_consent_url = match kind {
+        ErrorKind::ConsentRequired(_) | ErrorKind::AdminConsentDeclined => {
+            let mut url = context.component::<ConfidentialClient>()?.admin_consent_url();
+            url.query_pairs_mut().append_pair("state", ADMIN_CONSENT_STATE);
             Some(url.into())
         }
         _ => None,
     };
-    // Whom this account's rights are not enough for may have another.
-    let another_account_href = match &error.0.kind {
-        Kind::ConsentNeeded(_) | Kind::SignInFailed(_) => Some(another_account_href(error.0.sign_in_next.as_ref())),
-        Kind::NotAuthor | Kind::ReadOnly | Kind::NoRole => {
-            Some(another_account_href(visit.site.return_path(page_of(visit)).as_ref()))
+    // A user whose rights are not sufficient may have another account.
+    let another_account_href = match kind {
+        ErrorKind::ConsentRequired(_) | ErrorKind::SignInFailed(_) => Some(another_account_href(error.next())),
+        ErrorKind::NotAuthor | ErrorKind::ReadOnly | ErrorKind::NoRole => {
+            let next = context.return_path(requested_page(&context.request));
+            Some(another_account_href(next.as_ref()))
         }
         _ => None,
     };
     let page = ErrorPage {
         explanation: &explanation,
-        kept: error.0.kept.as_ref(),
-        action_href,
+        kept: error.input(),
+        action_href: action_href(context, error, explanation.action_href),
         another_account_href,
         entra,
         admin_consent_url,
     };
-    let mut response = visit.page_with_status(explanation.status, "error.html", &page)?;
-    if let Kind::MethodNotAllowed(methods) = error.0.kind {
-        response
-            .headers_mut()
-            .insert(ALLOW, methods.parse().map_err(|_| PageError::from(Kind::Internal))?);
-    }
-    if let Kind::Refused(refusal) = error.0.kind {
-        for (name, value) in refusal.headers() {
-            response.headers_mut().append(name, value);
-        }
-    }
-    if let Kind::Busy | Kind::SessionsUnreachable = error.0.kind {
-        response.headers_mut().insert(RETRY_AFTER, BUSY_SECONDS.into());
-    }
-    if let Kind::TooManyRequests(Some(seconds)) | Kind::ApiUnavailable(Some(seconds)) | Kind::TooManyFailures(seconds) =
-        error.0.kind
-    {
-        response.headers_mut().insert(RETRY_AFTER, seconds.into());
-    }
+    let mut response = context.page_with_status(explanation.status, "error.html", &page)?;
+    add_headers(response.headers_mut(), kind)?;
     Ok(response)
 }
 
-/// What the log says of an error of this site or of what stands behind it.
-fn log_text(kind: &Kind, heading: &str) -> String {
+/// Where the button of the page leads.
+fn action_href(context: &RequestContext, error: &PageError, href: &str) -> String {
+    match (error.next(), href) {
+        // The user would repeat a sign-in, whose address works only once.
+        (Some(next), "/login" | "") => match error.kind() {
+            ErrorKind::WrongOrigin { own, .. } => {
+                format!("{}{}", own.origin().ascii_serialization(), sign_in_href(Some(next)))
+            }
+            ErrorKind::ConsentRequired(error) if error.code == Some(USER_CONSENT_REQUIRED) => consent_href(next),
+            _ => sign_in_href(Some(next)),
+        },
+        (_, "") => requested_page(&context.request).to_owned(),
+        (_, href) => href.to_owned(),
+    }
+}
+
+/// Adds the headers that some errors require.
+fn add_headers(headers: &mut HeaderMap, kind: &ErrorKind) -> Result<(), PageError> {
     match kind {
-        Kind::SiteForbidden(code) | Kind::TokenRefused(Some(code)) if !code.is_empty() => {
+        ErrorKind::MethodNotAllowed(methods) => {
+            let methods = methods.parse().map_err(|_| PageError::from(ErrorKind::Internal))?;
+            headers.insert(ALLOW, methods);
+        }
+        ErrorKind::Rejected(refusal) => {
+            for (name, value) in refusal.headers() {
+                headers.append(name, value);
+            }
+        }
+        ErrorKind::Busy | ErrorKind::SessionsUnreachable => {
+            headers.insert(RETRY_AFTER, RETRY_SECONDS.into());
+        }
+        ErrorKind::TooManyRequests(Some(seconds))
+        | ErrorKind::ApiUnavailable(Some(seconds))
+        | ErrorKind::TooManyFailedSignIns(seconds) => {
+            headers.insert(RETRY_AFTER, (*seconds).into());
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What the log says about an error of this site or of a server behind it.
+fn log_text(kind: &ErrorKind, heading: &str) -> String {
+    match kind {
+        ErrorKind::SiteForbidden(code) | ErrorKind::NewTokenRejected(Some(code)) if !code.is_empty() => {
             format!("{heading}: the API answers {code}")
         }
-        Kind::NotTheApi(status) => format!(
+        ErrorKind::NotTheApi(status) => format!(
             "{heading}: status {status} without a problem document; hint: client.api_base_url must be the address of serve-api"
         ),
         _ => heading.to_owned(),
@@ -431,12 +268,30 @@ fn log_text(kind: &Kind, heading: &str) -> String {
 }
 
 impl<'a> EntraDetails<'a> {
-    fn of(answer: &'a EntraError) -> Self {
+    fn of(error: &'a EntraError) -> Self {
         Self {
-            code: answer.code.map(|code| format!("AADSTS{code}")),
-            error: &answer.error,
-            description: &answer.description,
-            correlation_id: answer.correlation_id.as_deref(),
+            code: error.code.map(|code| format!("AADSTS{code}")),
+            error: &error.error,
+            description: &error.description,
+            correlation_id: error.correlation_id.as_deref(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn the_seal_in_the_address_of_a_form_is_in_no_link() {
+        let of = |request: TestRequest| requested_page(&request.to_http_request()).to_owned();
+        assert_eq!(of(TestRequest::post().uri("/posts/new?form=sealed")), "/posts/new");
+        assert_eq!(of(TestRequest::get().uri("/posts?page=2")), "/posts?page=2");
+        assert_eq!(
+            of(TestRequest::default().method(Method::HEAD).uri("/posts?page=2")),
+            "/posts?page=2"
+        );
     }
 }

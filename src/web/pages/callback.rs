@@ -1,5 +1,5 @@
-//! The redirect URI, `/callback` unless `client.redirect_uri` has another path: the browser comes back from Entra. A sign-in works once, in the session that started it. Neither `code`
-//! nor `state` is ever logged.
+//! The redirect URI, `/callback` unless `client.redirect_uri` has another path: the browser comes back from Entra ID. A sign-in works once, in
+//! the browser that began it. Neither `code` nor `state` is ever logged.
 
 use std::sync::Arc;
 
@@ -9,38 +9,37 @@ use serde::Deserialize;
 
 use crate::{
     entra::{
-        PendingSignIn, SignIn,
+        ConfidentialClient, PendingSignIn, Provider, SignIn,
         aadsts::{EntraError, ErrorCategory},
         confidential_client::SignInError,
         id_token::IdTokenError,
     },
     web::{
-        middleware::error_pages::{Kind, PageError, is_about_the_user},
-        request_context::Visit,
+        blocking_pools::BlockingPools,
+        error::{ErrorKind, PageError, is_about_the_user},
+        request_context::RequestContext,
         session::Account,
-        sign_in::failure_limit::Reservation,
-        sign_in::pending::Pending,
-        sign_in::return_path::ReturnPath,
-        sign_in::token_roles::allow_reading_only,
+        sign_in::{
+            PendingCookie, Reservation, SignIns, allow_reading_only, links::ADMIN_CONSENT_STATE,
+            return_path::ReturnPath,
+        },
+        user_sessions::UserSessions,
     },
 };
 
-/// `state` of who follows the link for administrators; it is no sign-in of this browser's, and nothing depends on it.
-pub const ADMIN_CONSENT: &str = "admin-consent";
-
-/// The user declined to consent.
-const DECLINED: u32 = 65004;
-/// The code was redeemed before, or is too old.
+/// AADSTS65004: the user declined to consent.
+const CONSENT_DECLINED: u32 = 65004;
+/// AADSTS54005 and AADSTS70008: the code was redeemed before, or is too old.
 const CODE_SPENT: [u32; 2] = [54005, 70008];
 
-/// What Entra adds to the redirect URI (RFC 6749 §4.1.2).
+/// The parameters that Entra ID adds to the redirect URI (RFC 6749 §4.1.2).
 #[derive(Deserialize)]
 pub struct CallbackQuery {
     state: Option<String>,
     code: Option<SecretString>,
     error: Option<String>,
     error_description: Option<String>,
-    /// Who answers (RFC 9207). Entra does not say it; who does must be the one that was asked.
+    /// Issuer of the response (RFC 9207). Entra ID does not send it; if it is there, it must be the provider that was asked.
     iss: Option<String>,
     /// `True` after an administrator has consented (Microsoft Learn "Admin consent URI").
     admin_consent: Option<String>,
@@ -49,68 +48,87 @@ pub struct CallbackQuery {
 /// `GET` of the redirect URI.
 ///
 /// # Errors
-/// When the sign-in is not under way in this session, Entra reports an error, or the code cannot be redeemed.
-pub async fn finish(visit: Visit, query: web::Query<CallbackQuery>) -> Result<HttpResponse, PageError> {
-    if is_prefetch(&visit.request) {
-        return Err(Kind::Prefetched.into());
+/// When this browser has no such sign-in in progress, Entra ID reports an error, or the code cannot be redeemed.
+pub async fn finish(
+    context: RequestContext,
+    query: web::Query<CallbackQuery>,
+    sign_ins: web::Data<SignIns>,
+    user_sessions: web::Data<UserSessions>,
+    provider: web::Data<Provider>,
+    client: web::Data<ConfidentialClient>,
+    pools: web::Data<BlockingPools>,
+) -> Result<HttpResponse, PageError> {
+    if is_prefetch(&context.request) {
+        return Err(ErrorKind::Prefetched.into());
     }
     let query = query.into_inner();
-    // Nobody is signed in by it, and nothing changes here: everybody may come by this address.
-    if query.code.is_none() && (query.admin_consent.is_some() || query.state.as_deref() == Some(ADMIN_CONSENT)) {
-        let is_given = query.admin_consent.as_deref() == Some("True") && query.error.is_none();
-        return if is_given {
-            Ok(Visit::redirect("/"))
-        } else {
-            Err(Kind::AdminConsentDeclined.into())
-        };
+    if query.is_admin_consent() {
+        return query.answer_admin_consent();
     }
     let Some(pending) = query
         .state
-        .and_then(|state| visit.site.pending_sign_ins.take(&visit.request, &state))
+        .and_then(|state| sign_ins.pending.take(&context.request, &state))
     else {
-        return Err(Kind::SignInStale.into());
+        return Err(ErrorKind::SignInExpired.into());
     };
-    let next = visit.site.return_path(&pending.next).unwrap_or_else(ReturnPath::home);
+    let next = context.return_path(&pending.next).unwrap_or_else(ReturnPath::home);
+    let fail = |error: PageError| error.with_next(next.clone());
     if query
         .iss
-        .is_some_and(|issuer| issuer != visit.site.provider.authority().issuer_v2())
+        .is_some_and(|issuer| issuer != provider.authority().issuer_v2())
     {
-        log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "sign-in refused: another issuer answers");
-        return Err(PageError::from(Kind::SignInRejected).leading_to(next));
+        log::error!(request_id = context.request_id(), trace_id = context.trace_id(); "sign-in rejected: the response is from another issuer");
+        return Err(fail(ErrorKind::InvalidSignInResponse.into()));
     }
     if let Some(error) = query.error {
-        let answer = EntraError::from_callback(&error, query.error_description.as_deref().unwrap_or_default());
-        return Err(of_answer(&visit, answer).leading_to(next));
+        let error = EntraError::from_callback(&error, query.error_description.as_deref().unwrap_or_default());
+        return Err(fail(entra_error(&context, error)));
     }
     let Some(code) = query.code else {
-        return Err(PageError::from(Kind::SignInStale).leading_to(next));
+        return Err(fail(ErrorKind::SignInExpired.into()));
     };
-    let reserved = visit.site.failed_sign_ins.reserve(&visit.request).await;
-    let reserved =
-        reserved.map_err(|seconds| PageError::from(Kind::TooManyFailures(seconds)).leading_to(next.clone()))?;
-    let sign_in = redeem(&visit, code, pending, reserved)
+    let reservation = sign_ins
+        .failure_limit
+        .reserve(&context.request)
         .await
-        .map_err(|error| error.leading_to(next.clone()))?;
+        .map_err(|seconds| fail(ErrorKind::TooManyFailedSignIns(seconds).into()))?;
+    let result = redeem(&client, &pools, code, pending, reservation).await;
+    let sign_in = match result.map_err(fail)? {
+        Ok(sign_in) => sign_in,
+        Err(error) => return Err(fail(sign_in_error(&context, error))),
+    };
     let mut account = Account::new(sign_in.user);
     account.seems_reader = allow_reading_only(&sign_in.tokens.access_token);
-    let (user, ticket) = (account.user(), account.ticket.clone());
-    let before = visit.session.account().map(|before| before.ticket);
-    let kept = visit.blocking(move |site| {
-        site.tokens.keep(&ticket, sign_in.tokens)?;
-        site.tokens.forget(before.as_slice())?;
-        site.sign_outs.time_of_sign_in(user)
-    });
-    account.signed_in_at = kept.await.map_err(|error| error.leading_to(next.clone()))?;
-    visit.session.sign_in(&account);
+    let replaced = context.session.account().map(|before| before.ticket);
+    account.signed_in_at = user_sessions
+        .start(&account, sign_in.tokens, replaced)
+        .await
+        .map_err(|error| fail(error.into()))?;
+    context.session.sign_in(&account);
     // A session that remembers why it led here was not lost: each further attempt gets the same explanation as the first.
-    if !visit.session.has_forced_sign_in() {
-        visit.site.lost_sessions.note_sign_in(&visit.request);
+    if !context.session.has_forced_sign_in() {
+        sign_ins.loop_guard.record_sign_in(&context.request);
     }
-    visit.session.answer_demand();
-    Ok(Visit::redirect(next.as_str()))
+    context.session.record_step_up();
+    Ok(RequestContext::redirect(next.as_str()))
 }
 
-/// A browser that fetches what somebody may open next asks for it again when they do; a code works once.
+impl CallbackQuery {
+    /// Whether an administrator comes back from consenting. Anyone may open this address: it signs no one in, and changes nothing here.
+    fn is_admin_consent(&self) -> bool {
+        self.code.is_none() && (self.admin_consent.is_some() || self.state.as_deref() == Some(ADMIN_CONSENT_STATE))
+    }
+
+    fn answer_admin_consent(&self) -> Result<HttpResponse, PageError> {
+        if self.admin_consent.as_deref() == Some("True") && self.error.is_none() {
+            Ok(RequestContext::redirect("/"))
+        } else {
+            Err(ErrorKind::AdminConsentDeclined.into())
+        }
+    }
+}
+
+/// Whether the browser only prefetches the page. It will fetch it again when the user opens it, and a code works once.
 fn is_prefetch(request: &HttpRequest) -> bool {
     ["Sec-Purpose", "Purpose", "X-Moz"].iter().any(|name| {
         let value = request
@@ -122,12 +140,34 @@ fn is_prefetch(request: &HttpRequest) -> bool {
     })
 }
 
-/// Whether a sign-in failed by what the browser brought, and not by this site, its credential or an outage: those must shut
-/// nobody out.
-fn is_the_visitors(error: &SignInError) -> bool {
+async fn redeem(
+    client: &Arc<ConfidentialClient>,
+    pools: &BlockingPools,
+    code: SecretString,
+    pending: PendingCookie,
+    reservation: Reservation,
+) -> Result<Result<SignIn, SignInError>, PageError> {
+    let pending = PendingSignIn {
+        nonce: pending.nonce,
+        code_verifier: SecretString::from(pending.code_verifier),
+    };
+    let client = Arc::clone(client);
+    let redeem = move || {
+        let result = client.redeem_code(&code, &pending);
+        // In the closure, so that it counts even if the browser has disconnected meanwhile.
+        if result.as_ref().is_err_and(counts_as_failure) {
+            reservation.fail();
+        }
+        result
+    };
+    Ok(pools.sign_ins.run(redeem).await?)
+}
+
+/// Whether a sign-in failed because of what the browser sent. Errors of this site, its credential or an outage must not lock any user out.
+fn counts_as_failure(error: &SignInError) -> bool {
     match error {
-        SignInError::Entra(answer) => !matches!(
-            answer.category(),
+        SignInError::Entra(error) => !matches!(
+            error.category(),
             ErrorCategory::Certificate | ErrorCategory::Configuration
         ),
         SignInError::IdToken(error) => !matches!(error, IdTokenError::KeysUnavailable),
@@ -135,61 +175,41 @@ fn is_the_visitors(error: &SignInError) -> bool {
     }
 }
 
-async fn redeem(
-    visit: &Visit,
-    code: SecretString,
-    pending: Pending,
-    reserved: Reservation,
-) -> Result<SignIn, PageError> {
-    let pending = PendingSignIn {
-        nonce: pending.nonce,
-        code_verifier: SecretString::from(pending.code_verifier),
-    };
-    let client = Arc::clone(&visit.site.client);
-    // There, and not here: it counts also when the browser has gone meanwhile.
-    let result = visit.site.lanes.sign_ins.run(move || {
-        let result = client.redeem_code(&code, &pending);
-        if result.as_ref().is_err_and(is_the_visitors) {
-            reserved.fail();
-        }
-        result
-    });
-    let result = result.await?;
-    match result {
-        Ok(sign_in) => Ok(sign_in),
-        Err(SignInError::Entra(answer)) => Err(of_answer(visit, answer)),
-        Err(error) => {
-            log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "sign-in failed: {}", error.with_hint());
-            Err(error.into())
+fn sign_in_error(context: &RequestContext, error: SignInError) -> PageError {
+    match error {
+        SignInError::Entra(error) => entra_error(context, error),
+        error => {
+            log::error!(request_id = context.request_id(), trace_id = context.trace_id(); "sign-in failed: {}", error.with_hint());
+            error.into()
         }
     }
 }
 
-fn of_answer(visit: &Visit, answer: EntraError) -> PageError {
-    // A user's own business is no warning to the operator.
-    let level = if is_about_the_user(&answer) {
+fn entra_error(context: &RequestContext, error: EntraError) -> PageError {
+    // Errors that only the user can resolve are no warning to the operator.
+    let level = if is_about_the_user(&error) {
         log::Level::Info
     } else {
         log::Level::Warn
     };
     log::log!(
-        level, request_id = visit.request_id(), trace_id = visit.trace_id();
-        "sign-in refused: {} AADSTS{} correlation_id={}",
-        answer.error,
-        answer.code.unwrap_or_default(),
-        answer.correlation_id.as_deref().unwrap_or("-")
+        level, request_id = context.request_id(), trace_id = context.trace_id();
+        "sign-in rejected: {} AADSTS{} correlation_id={}",
+        error.error,
+        error.code.unwrap_or_default(),
+        error.correlation_id.as_deref().unwrap_or("-")
     );
-    if let Some(challenge) = answer.claims {
-        // The sign-in that has just ended may have asked for the same already: then there is no point in another one.
-        visit.session.answer_demand();
-        return Kind::StepUp(*challenge).into();
+    if let Some(challenge) = error.claims {
+        // If the sign-in that has just ended was to meet the same challenge, another one is pointless: the session records it as done.
+        context.session.record_step_up();
+        return ErrorKind::StepUpRequired(*challenge).into();
     }
-    match answer.code {
-        Some(DECLINED) => Kind::SignInDeclined,
-        None if answer.error == "access_denied" => Kind::SignInDeclined,
-        Some(code) if CODE_SPENT.contains(&code) => Kind::SignInStale,
-        _ if answer.category() == ErrorCategory::Consent => Kind::ConsentNeeded(answer),
-        _ => Kind::SignInFailed(answer),
+    match error.code {
+        Some(CONSENT_DECLINED) => ErrorKind::SignInDeclined,
+        None if error.error == "access_denied" => ErrorKind::SignInDeclined,
+        Some(code) if CODE_SPENT.contains(&code) => ErrorKind::SignInExpired,
+        _ if error.category() == ErrorCategory::Consent => ErrorKind::ConsentRequired(error),
+        _ => ErrorKind::SignInFailed(error),
     }
     .into()
 }

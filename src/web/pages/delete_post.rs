@@ -1,14 +1,15 @@
-//! `/posts/{id}/delete`: asks, then deletes.
+//! `/posts/{id}/delete`: asks for confirmation, then deletes.
 
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use crate::web::{
-    csrf::{Checked, ProtectedForm},
-    middleware::error_pages::PageError,
+    csrf::{CsrfForm, ProtectedForm},
+    drafts::Drafts,
+    error::PageError,
     pages::posts::{author_name, is_own, require_change},
-    request_context::{SignedIn, Visit},
-    timestamp::Moment,
+    request_context::{RequestContext, SignedInUser},
+    timestamp::Timestamp,
 };
 
 /// The delete button.
@@ -30,14 +31,14 @@ struct DeletePage {
     title: String,
     author: String,
     is_own: bool,
-    created: Moment,
+    created: Timestamp,
 }
 
-/// `GET /posts/{id}/delete`: asks first.
+/// `GET /posts/{id}/delete`
 ///
 /// # Errors
-/// When nobody is signed in, the post is not there or somebody else's, or the API does not answer.
-pub async fn ask(user: SignedIn, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
+/// When the visitor is not signed in, the post does not exist or belongs to another user, or the API does not answer.
+pub async fn ask(user: SignedInUser, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
     let post = user.api().post(id.into_inner()).await?.post;
     require_change(&post, &user)?;
     let page = DeletePage {
@@ -47,18 +48,21 @@ pub async fn ask(user: SignedIn, id: web::Path<u64>) -> Result<HttpResponse, Pag
         created: post.created_at.into(),
         title: post.title,
     };
-    user.visit.page("delete_post.html", &page)
+    user.context.page("delete_post.html", &page)
 }
 
 /// `POST /posts/{id}/delete`
 ///
 /// # Errors
-/// When the form cannot be trusted, the post is not there or somebody else's, or the API does not answer.
-pub async fn delete(checked: Checked<DeleteForm>, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
-    let Checked { user, .. } = checked;
+/// When the form fails the CSRF check, the post does not exist or belongs to another user, or the API does not answer.
+pub async fn delete(
+    CsrfForm { user, .. }: CsrfForm<DeleteForm>,
+    id: web::Path<u64>,
+    drafts: web::Data<Drafts>,
+) -> Result<HttpResponse, PageError> {
     let id = id.into_inner();
     user.api().delete(id).await?;
-    user.forget_draft(&format!("/posts/{id}/edit")).await;
-    user.visit.session.set_flash("The post is deleted.");
-    Ok(Visit::redirect("/posts"))
+    drafts.delete(user.account.user(), &format!("/posts/{id}/edit")).await;
+    user.context.session.set_flash("The post is deleted.");
+    Ok(RequestContext::redirect("/posts"))
 }

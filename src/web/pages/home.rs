@@ -1,11 +1,11 @@
-//! `/`: what this is, and what the visitor may do here.
+//! `/`: what this site is, and what the visitor can do here.
 
 use actix_web::HttpResponse;
 use serde::Serialize;
 
 use crate::web::{
-    middleware::error_pages::PageError,
-    request_context::{SignedIn, Visit},
+    error::PageError,
+    request_context::{RequestContext, SignedInUser},
 };
 
 #[derive(Serialize)]
@@ -15,14 +15,14 @@ struct HomePage {}
 ///
 /// # Errors
 /// When the page cannot be rendered.
-pub async fn show(visit: Visit) -> Result<HttpResponse, PageError> {
-    if let Some(account) = visit.session.account() {
-        let user = SignedIn { visit, account };
-        if user.api().known_rights().is_none() {
-            // The page offers to write if the API would take it.
+pub async fn show(context: RequestContext) -> Result<HttpResponse, PageError> {
+    if let Some(account) = context.session.account() {
+        let user = SignedInUser { context, account };
+        if user.api().cached_rights().is_none() {
+            // The answer is cached; the page uses it to decide whether to offer the post form.
             user.may_write().await;
         }
-        return user.visit.page("home.html", &HomePage {});
+        return user.context.page("home.html", &HomePage {});
     }
-    visit.page("home.html", &HomePage {})
+    context.page("home.html", &HomePage {})
 }

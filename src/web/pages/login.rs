@@ -1,4 +1,4 @@
-//! `/login`: sends the browser to Entra, and remembers where it wanted to go.
+//! `/login`: sends the browser to Entra ID, and remembers the page to open afterwards.
 
 use std::sync::Arc;
 
@@ -8,32 +8,31 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use crate::{
-    entra::SignInHints,
+    entra::{ConfidentialClient, SignInHints},
+    serve::TrustedProxies,
     web::{
-        forced_sign_in::sign_in_href,
-        middleware::error_pages::{Kind, PageError},
-        request_context::Visit,
-        sign_in::pending::Pending,
-        sign_in::request_origin::{Arrival, arrival},
-        sign_in::return_path::ReturnPath,
+        blocking_pools::BlockingPools,
+        error::{ErrorKind, PageError},
+        request_context::RequestContext,
+        sign_in::{OriginCheck, PendingCookie, SignIns, check_origin, links::sign_in_href, return_path::ReturnPath},
     },
 };
 
-/// Longest hint, in bytes: more than any name of an account.
+/// Longest hint, in bytes. No account name is longer.
 const MAX_HINT: usize = 320;
 
-/// `/login?next=/posts/new&switch=1`. What is not as it must be is ignored: anybody may write such a link.
+/// `/login?next=/posts/new&switch=1`. Invalid parameters are ignored: anyone may write such a link.
 #[derive(Deserialize)]
 pub struct LoginQuery {
-    /// Where to go afterwards: a path of this site.
+    /// The page to open afterwards: a path of this site.
     next: Option<String>,
     /// `1`: let the user pick another account.
     switch: Option<String>,
-    /// `login`, `select_account` or `consent`: what Entra is to ask for even of somebody who is signed in there.
+    /// `login`, `select_account` or `consent`: what Entra ID asks for even if the user is signed in there.
     prompt: Option<String>,
-    /// Whom to sign in: an account's name.
+    /// Name of the account to sign in.
     login_hint: Option<String>,
-    /// Of which organisation: a domain, `organizations` or `consumers`.
+    /// Organisation of the account: a domain, `organizations` or `consumers`.
     domain_hint: Option<String>,
 }
 
@@ -48,15 +47,15 @@ impl LoginQuery {
         } else {
             prompt
         };
-        let sane = |hint: &&String| !hint.is_empty() && hint.len() <= MAX_HINT && !hint.contains(char::is_control);
+        let is_valid = |hint: &&String| !hint.is_empty() && hint.len() <= MAX_HINT && !hint.contains(char::is_control);
         let is_domain = |hint: &&String| {
             hint.bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
         };
         SignInHints {
             prompt: prompt.map(str::to_owned),
-            login_hint: self.login_hint.as_ref().filter(sane).cloned(),
-            domain_hint: self.domain_hint.as_ref().filter(sane).filter(is_domain).cloned(),
+            login_hint: self.login_hint.as_ref().filter(is_valid).cloned(),
+            domain_hint: self.domain_hint.as_ref().filter(is_valid).filter(is_domain).cloned(),
             challenge: None,
         }
     }
@@ -65,73 +64,86 @@ impl LoginQuery {
 /// `GET /login`
 ///
 /// # Errors
-/// When Entra's addresses cannot be had.
-pub async fn start(visit: Visit, query: web::Query<LoginQuery>) -> Result<HttpResponse, PageError> {
-    let next = query.next.as_deref().and_then(|text| visit.site.return_path(text));
-    // A sign-in that starts under one name and ends under another would be lost, with its cookie.
-    match arrival(&visit.request, &visit.site.public_url, &visit.site.proxies) {
-        Arrival::AtHome => {}
-        Arrival::OtherLoopbackName => {
-            let home = visit.site.public_url.origin().ascii_serialization();
-            return Ok(Visit::redirect(&format!("{home}{}", sign_in_href(next.as_ref()))));
-        }
-        Arrival::Elsewhere(used) => {
-            let error = PageError::from(Kind::OtherAddress {
-                used,
-                own: visit.site.public_url.clone(),
-                redirect_path: visit.site.redirect_path.clone(),
-            });
-            return Err(error.leading_to(next.unwrap_or_else(ReturnPath::home)));
-        }
-        Arrival::Nowhere => return Err(Kind::BadRequest.into()),
+/// When the browser came under another address, signs in over and over, or Entra ID's metadata cannot be fetched.
+pub async fn start(
+    context: RequestContext,
+    query: web::Query<LoginQuery>,
+    sign_ins: web::Data<SignIns>,
+    proxies: web::Data<TrustedProxies>,
+    client: web::Data<ConfidentialClient>,
+    pools: web::Data<BlockingPools>,
+) -> Result<HttpResponse, PageError> {
+    let next = query.next.as_deref().and_then(|text| context.return_path(text));
+    if let Some(redirect) = redirect_to_own_origin(&context, &proxies, next.as_ref())? {
+        return Ok(redirect);
     }
     let next = next.unwrap_or_else(ReturnPath::home);
     let mut hints = SignInHints {
-        challenge: visit.session.demanded(),
+        challenge: context.session.pending_challenge(),
         ..query.hints()
     };
-    if let Some(account) = visit.session.account()
-        && hints.prompt.is_none()
-    {
+    let account = context.session.account();
+    if let (Some(account), None) = (&account, &hints.prompt) {
         if hints.challenge.is_none() {
-            return Ok(Visit::redirect(next.as_str()));
+            return Ok(RequestContext::redirect(next.as_str()));
         }
-        // More is wanted of this user; another one is not meant.
-        hints.login_hint = account.login_hint;
+        // The challenge is for this user; another account would not meet it.
+        hints.login_hint.clone_from(&account.login_hint);
     }
-    // Whoever asks for something else than to be let through has decided so.
-    if visit.session.account().is_none()
-        && hints.prompt.is_none()
-        && visit.site.lost_sessions.is_going_round(&visit.request)
-    {
+    // A user who asks for a prompt has decided to sign in again: that is no loop.
+    if account.is_none() && hints.prompt.is_none() && sign_ins.loop_guard.is_looping(&context.request) {
         log::error!(
-            request_id = visit.request_id(), trace_id = visit.trace_id();
+            request_id = context.request_id(), trace_id = context.trace_id();
             "a browser signs in again and again, and its session is lost each time; hint: let replicas share sessions \
              (redis.url), or send each browser to the same one"
         );
-        return Err(PageError::from(Kind::SessionLost).leading_to(next));
+        return Err(PageError::from(ErrorKind::SignInLoop).with_next(next));
     }
-    let client = Arc::clone(&visit.site.client);
-    let request = visit
-        .site
-        .lanes
-        .discovery
-        .run(move || client.authorization_request(&hints))
-        .await;
-    let request = request.map_err(|error| PageError::from(error).leading_to(next.clone()))?.map_err(|error| {
-        log::error!(request_id = visit.request_id(), trace_id = visit.trace_id(); "sign-in cannot be started: {error}");
-        PageError::from(error).leading_to(next.clone())
+    let client = Arc::clone(&client);
+    let request = pools.discovery.run(move || client.authorization_request(&hints)).await;
+    let request = request.map_err(|error| PageError::from(error).with_next(next.clone()))?.map_err(|error| {
+        log::error!(request_id = context.request_id(), trace_id = context.trace_id(); "sign-in cannot be started: {error}");
+        PageError::from(error).with_next(next.clone())
     })?;
-    let pending = Pending {
+    let pending = PendingCookie {
         nonce: request.pending.nonce,
         code_verifier: request.pending.code_verifier.expose_secret().to_owned(),
         next: next.as_str().to_owned(),
         started_at: Utc::now(),
     };
-    let remembered = visit
-        .site
-        .pending_sign_ins
-        .begin(&visit.request, &request.state, &pending);
-    remembered.ok_or_else(|| PageError::from(Kind::Internal))?;
-    Ok(Visit::redirect(request.url.as_str()))
+    let stored = sign_ins.pending.begin(&context.request, &request.state, &pending);
+    stored.ok_or_else(|| PageError::from(ErrorKind::Internal))?;
+    Ok(RequestContext::redirect(request.url.as_str()))
+}
+
+/// Sends a browser that came under another name of this machine to the site's own address. A sign-in that starts under one name and ends under
+/// another would be lost, with its cookie.
+///
+/// # Errors
+/// When the browser came under another address.
+fn redirect_to_own_origin(
+    context: &RequestContext,
+    proxies: &TrustedProxies,
+    next: Option<&ReturnPath>,
+) -> Result<Option<HttpResponse>, PageError> {
+    let public_url = &context.addresses.public_url;
+    match check_origin(&context.request, public_url, proxies) {
+        OriginCheck::Matches => Ok(None),
+        OriginCheck::LoopbackAlias => {
+            let origin = public_url.origin().ascii_serialization();
+            Ok(Some(RequestContext::redirect(&format!(
+                "{origin}{}",
+                sign_in_href(next)
+            ))))
+        }
+        OriginCheck::Mismatch(used) => {
+            let error = PageError::from(ErrorKind::WrongOrigin {
+                used,
+                own: public_url.clone(),
+                redirect_path: context.addresses.redirect_uri.path().to_owned(),
+            });
+            Err(error.with_next(next.cloned().unwrap_or_else(ReturnPath::home)))
+        }
+        OriginCheck::Invalid => Err(ErrorKind::BadRequest.into()),
+    }
 }

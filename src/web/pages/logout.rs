@@ -1,14 +1,21 @@
-//! `/logout`: ends the session here, then at Entra.
+//! `/logout`: ends the session here, then at Entra ID.
 
-use actix_web::{HttpResponse, http::StatusCode};
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::{Deserialize, Serialize};
 
-use crate::web::{
-    csrf::{Checked, ProtectedForm},
-    middleware::error_pages::{Kind, PageError},
-    pages::health,
-    request_context::Visit,
-    session::UserKey,
+use crate::{
+    entra::ConfidentialClient,
+    web::{
+        blocking_pools::BlockingPools,
+        csrf::{CsrfForm, ProtectedForm},
+        error::{ErrorKind, PageError},
+        health_checks::HealthChecks,
+        request_context::RequestContext,
+        sign_in::SignIns,
+        user_sessions::{SignOutScope, UserSessions},
+    },
 };
 
 /// The sign-out button.
@@ -16,7 +23,7 @@ use crate::web::{
 pub struct LogoutForm {
     #[serde(default)]
     csrf_token: String,
-    /// `1`: in other browsers, too.
+    /// `1`: also sign out in other browsers.
     everywhere: Option<String>,
 }
 
@@ -25,75 +32,67 @@ impl ProtectedForm for LogoutForm {
         &self.csrf_token
     }
 
-    fn when_signed_out() -> Kind {
-        Kind::SignedOutAlready
+    fn when_signed_out() -> ErrorKind {
+        ErrorKind::AlreadySignedOut
+    }
+}
+
+impl LogoutForm {
+    fn scope(&self) -> SignOutScope {
+        if self.everywhere.as_deref() == Some("1") {
+            SignOutScope::AllBrowsers
+        } else {
+            SignOutScope::ThisBrowser
+        }
     }
 }
 
 #[derive(Serialize)]
 struct LogoutPage {}
 
-/// `GET /logout`: asks, since a link must not sign anybody out.
+/// `GET /logout`: asks for confirmation, because a link must not sign a user out.
 ///
 /// # Errors
 /// When the page cannot be rendered.
-pub async fn ask(visit: Visit) -> Result<HttpResponse, PageError> {
-    if visit.session.account().is_none() {
-        return Ok(Visit::redirect("/"));
+pub async fn ask(context: RequestContext) -> Result<HttpResponse, PageError> {
+    if context.session.account().is_none() {
+        return Ok(RequestContext::redirect("/"));
     }
-    visit.page("logout.html", &LogoutPage {})
+    context.page("logout.html", &LogoutPage {})
 }
 
 /// `POST /logout`
 ///
 /// # Errors
-/// When the form cannot be trusted.
-pub async fn sign_out(checked: Checked<LogoutForm>) -> Result<HttpResponse, PageError> {
-    let Checked { form, user } = checked;
-    let visit = user.visit;
-    // With it the browser's other sessions: those that a late answer has pushed out of its cookie, too.
-    let (ticket, at_provider) = (user.account.ticket.clone(), user.account.provider_session());
-    let everywhere = (form.everywhere.as_deref() == Some("1")).then(|| user.account.user());
-    let ended = visit.blocking(move |site| {
-        // First, since it alone ends every sign-in, even if Redis fails at what comes next.
-        if let Some(user) = everywhere {
-            site.sign_outs.end_everywhere(user)?;
-        }
-        let others = at_provider
-            .map(|session| site.sessions.end_provider_session(&session))
-            .transpose()?;
-        site.tokens.forget(&[ticket])?;
-        site.tokens.forget(&others.unwrap_or_default())
-    });
-    ended.await?;
-    if let Some(user) = everywhere {
-        end_everywhere(&visit, user).await?;
+/// When the form fails the CSRF check, or the session store does not answer.
+pub async fn sign_out(
+    CsrfForm { form, user }: CsrfForm<LogoutForm>,
+    user_sessions: web::Data<UserSessions>,
+    sign_ins: web::Data<SignIns>,
+    health: web::Data<HealthChecks>,
+    client: web::Data<ConfidentialClient>,
+    pools: web::Data<BlockingPools>,
+) -> Result<HttpResponse, PageError> {
+    let (context, account) = (user.context, user.account);
+    user_sessions.sign_out(&account, form.scope()).await?;
+    if form.scope() == SignOutScope::AllBrowsers {
+        // After the revocation. The user's sessions at Entra ID in other browsers are not this site's to end.
+        let count = user_sessions.end_all_of(account.user()).await?;
+        log::info!(request_id = context.request_id(), trace_id = context.trace_id(); "signed out everywhere: {count} sessions ended");
     }
-    visit.session.purge();
-    visit.site.lost_sessions.forget(&visit.request);
+    context.session.purge();
+    sign_ins.loop_guard.reset(&context.request);
 
-    let login_hint = user.account.login_hint;
-    // Its addresses may be known from better times.
-    if health::entra_answers(&visit.site).await {
-        let site = visit.site.clone();
-        let url = move || site.client.sign_out_url(&site.public_url, login_hint.as_deref());
-        if let Ok(Ok(url)) = visit.site.lanes.discovery.run(url).await {
-            return Ok(Visit::redirect(url.as_str()));
+    // The cached addresses of Entra ID do not say whether it is up now.
+    if health.is_entra_up().await {
+        let (client, addresses) = (Arc::clone(&client), context.addresses.clone());
+        let url = move || client.sign_out_url(&addresses.public_url, account.login_hint.as_deref());
+        if let Ok(Ok(url)) = pools.discovery.run(url).await {
+            return Ok(RequestContext::redirect(url.as_str()));
         }
     }
-    log::warn!(request_id = visit.request_id(), trace_id = visit.trace_id(); "signed out here but not at Entra, which does not answer");
-    visit.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {})
-}
-
-/// Ends the user's sessions in all browsers, after the note that they have ended. Entra's own sessions there are not this site's to end.
-async fn end_everywhere(visit: &Visit, user: UserKey) -> Result<(), PageError> {
-    let ended = visit.blocking(move |site| {
-        let tickets = site.sessions.end_sessions_of(user)?;
-        site.tokens.forget(&tickets).map(|()| tickets.len())
-    });
-    let count = ended.await?;
-    log::info!(request_id = visit.request_id(), trace_id = visit.trace_id(); "signed out everywhere: {count} sessions ended");
-    Ok(())
+    log::warn!(request_id = context.request_id(), trace_id = context.trace_id(); "signed out here but not at Entra, which does not answer");
+    context.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {})
 }
 
 #[cfg(test)]
@@ -102,7 +101,7 @@ mod tests {
     use crate::web::templates::{Layout, Templates};
 
     #[test]
-    fn who_is_signed_out_here_only_is_told_so() {
+    fn a_user_who_is_signed_out_here_only_is_informed() {
         let layout = Layout {
             css: "/c",
             icon: "/i",

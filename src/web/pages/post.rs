@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use crate::web::{
     api_client::Post,
-    middleware::error_pages::PageError,
+    error::PageError,
     pages::posts::{author_name, is_own, may_change},
-    request_context::SignedIn,
-    timestamp::Moment,
+    request_context::SignedInUser,
+    timestamp::Timestamp,
 };
 
 #[derive(Serialize)]
@@ -17,9 +17,9 @@ struct PostPage {
     title: String,
     paragraphs: Vec<String>,
     author: String,
-    created: Moment,
+    created: Timestamp,
     /// When it was changed after it was written.
-    updated: Option<Moment>,
+    updated: Option<Timestamp>,
     is_own: bool,
     /// Its author's, or anybody's for an Admin.
     may_change: bool,
@@ -29,13 +29,13 @@ struct PostPage {
 ///
 /// # Errors
 /// When nobody is signed in, there is no such post, or the API does not answer.
-pub async fn show(user: SignedIn, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
+pub async fn show(user: SignedInUser, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
     let post = user.api().post(id.into_inner()).await?.post;
-    user.visit.page("post.html", &PostPage::of(post, &user))
+    user.context.page("post.html", &PostPage::of(post, &user))
 }
 
 impl PostPage {
-    fn of(post: Post, user: &SignedIn) -> Self {
+    fn of(post: Post, user: &SignedInUser) -> Self {
         Self {
             id: post.id,
             paragraphs: paragraphs(&post.content),

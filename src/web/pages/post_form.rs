@@ -1,19 +1,7 @@
-//! The form in which posts are written and edited: how it is shown, and how it comes back with what was typed when it
-//! could not be sent.
+//! The form in which posts are written and edited, and how it comes back with the user's text when the post was not saved.
 
 mod rejection;
 
-use crate::entra::ClaimsChallenge;
-use crate::web::{
-    api_client::{ApiError, NewPost, VersionedPost},
-    csrf::{ProtectedForm, TEXT_FORM_BYTES},
-    drafts::Typed,
-    forced_sign_in::{SigningInAgain, end_sign_in, sign_in_href},
-    form_seal::FormSeal,
-    middleware::error_pages::{Kind, PageError},
-    request_context::{SignedIn, Visit},
-    session::random_id,
-};
 use actix_web::{
     HttpResponse,
     http::{
@@ -24,10 +12,27 @@ use actix_web::{
 use chrono::{TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// For so long the form says why it was not taken; after that, that its text is from earlier.
+use crate::{
+    entra::ClaimsChallenge,
+    web::{
+        api_client::{ApiError, NewPost, VersionedPost},
+        csrf::ProtectedForm,
+        drafts::Drafts,
+        error::{ErrorKind, PageError},
+        forced_sign_in::force_sign_in,
+        form_seal::FormSeal,
+        post_input::{MAX_FORM_BYTES, PostInput},
+        request_context::{RequestContext, SignedInUser},
+        session::{ForcedSignIn, StepUp},
+        sign_in::links::sign_in_href,
+        storage::{KeyRing, random_id},
+    },
+};
+
+/// How long the form shows why a draft was rejected. After that it only says that the text is from earlier.
 const REJECTION_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
-/// What the form sends.
+/// The post form as the browser sends it.
 #[derive(Deserialize)]
 pub struct PostForm {
     #[serde(default)]
@@ -43,7 +48,7 @@ pub struct PostForm {
 }
 
 impl PostForm {
-    /// What is sent to the API.
+    /// The post to send to the API.
     pub fn post(&self) -> NewPost {
         NewPost {
             title: self.title.clone(),
@@ -51,7 +56,7 @@ impl PostForm {
         }
     }
 
-    /// The version that was edited, if it can be one: it goes into a header. `*` and a list would match more than that version.
+    /// The version that the user edited, if it is one valid ETag: it goes into a header. `*` and a list would match other versions too.
     pub fn etag(&self) -> Option<&str> {
         let is_one = |tag: &&str| {
             let tag = tag.strip_prefix("W/").unwrap_or(tag);
@@ -62,13 +67,14 @@ impl PostForm {
         for_header(&self.etag).filter(is_one)
     }
 
-    /// What makes a form that is sent twice one post, if it can: it goes into a header.
+    /// The idempotency key, if it fits into a header: it makes a form that is sent twice one post.
     pub fn key(&self) -> Option<&str> {
         for_header(&self.key)
     }
 
-    fn as_typed(&self) -> Typed {
-        Typed {
+    /// What the user typed.
+    pub fn to_input(&self) -> PostInput {
+        PostInput {
             title: self.title.clone(),
             content: self.content.replace("\r\n", "\n"),
             etag: self.etag.clone(),
@@ -84,17 +90,17 @@ fn for_header(text: &str) -> Option<&str> {
 }
 
 impl ProtectedForm for PostForm {
-    const MAX_BYTES: usize = TEXT_FORM_BYTES;
+    const MAX_BYTES: usize = MAX_FORM_BYTES;
 
     fn csrf_token(&self) -> &str {
         &self.csrf_token
     }
 
-    fn typed(&self) -> Option<Typed> {
-        Some(self.as_typed())
+    fn post_input(&self) -> Option<PostInput> {
+        Some(self.to_input())
     }
 
-    fn typed_bytes(&self) -> usize {
+    fn input_bytes(&self) -> usize {
         self.title.len() + self.content.len() + self.etag.len() + self.key.len()
     }
 }
@@ -107,55 +113,54 @@ pub struct PostFormPage {
     title: String,
     content: String,
     etag: String,
-    /// Of a new post: the same whenever this form is sent.
+    /// Idempotency key of a new post: the same each time this form is sent.
     key: Option<String>,
-    /// Where it is sent: its path, with the seal that says whose form it is.
+    /// Where the form is sent: its path, with the seal that names its author.
     action: String,
-    /// Whether the text is from before a sign-in, or from an attempt of some time ago.
+    /// Whether the text is from before a sign-in, or from an earlier attempt.
     is_restored: bool,
     #[serde(skip)]
     is_stale: bool,
-    /// Who wrote the post, if that is not the user.
+    /// Who wrote the post, if not the user.
     others_name: Option<String>,
     summary: Option<String>,
     sign_in_href: Option<String>,
     title_error: Option<String>,
     content_error: Option<String>,
-    current: Option<Current>,
+    current: Option<CurrentPost>,
 }
 
-/// The post as it is now, when somebody changed it meanwhile.
+/// The saved post, when another user changed it in the meantime.
 #[derive(Serialize)]
-struct Current {
+struct CurrentPost {
     title: String,
     content: String,
 }
 
 impl PostFormPage {
-    /// At the path of this visit, filled in, for the author whom `seal` names.
-    pub fn new(visit: &Visit, seal: &FormSeal, typed: Typed) -> Self {
-        let path = visit.page_path();
+    /// The form at `path` with this content. `action` is the sealed address that it is sent to.
+    pub fn new(path: &str, action: String, input: PostInput) -> Self {
         let post = path.strip_suffix("/edit");
-        let key = if typed.key.is_empty() { random_id() } else { typed.key };
+        let key = if input.key.is_empty() { random_id() } else { input.key };
         Self {
-            action: seal.action(&visit.site.keys, path),
+            action,
             is_edit: post.is_some(),
             cancel_href: post.unwrap_or("/posts").to_owned(),
-            title: typed.title,
-            content: typed.content,
-            etag: typed.etag,
+            title: input.title,
+            content: input.content,
+            etag: input.etag,
             key: post.is_none().then_some(key),
             ..Self::default()
         }
     }
 
-    /// The same with text that was kept: says why it was not taken, or that it is from earlier.
-    pub fn kept(visit: &Visit, seal: &FormSeal, mut typed: Typed) -> Self {
-        let rejection = typed
+    /// The form with a draft. It says why the API rejected the draft, or that the text is from earlier.
+    pub fn from_draft(path: &str, action: String, mut draft: PostInput) -> Self {
+        let rejection = draft
             .rejection
             .take()
             .filter(|rejection| Utc::now() - rejection.at < REJECTION_LIFETIME);
-        let page = Self::new(visit, seal, typed);
+        let page = Self::new(path, action, draft);
         match rejection {
             None => Self {
                 is_restored: true,
@@ -172,102 +177,129 @@ impl PostFormPage {
     }
 
     /// Names the author of the post, if that is not the user.
-    pub fn of_author(mut self, others_name: Option<String>) -> Self {
-        self.others_name = others_name;
+    pub fn with_other_author(mut self, name: Option<String>) -> Self {
+        self.others_name = name;
         self
     }
 
-    /// Beside text that was not saved because the post has changed, the post as it is now: saving once more is a decision.
-    pub fn beside(mut self, now: VersionedPost) -> Self {
+    /// Shows the saved post below a draft that was rejected because the post has changed, so that the user decides whether to
+    /// overwrite it.
+    pub fn with_current(mut self, current: VersionedPost) -> Self {
         if self.is_stale {
-            self.etag = now.etag;
-            self.current = Some(Current {
-                title: now.post.title,
-                content: now.post.content,
+            self.etag = current.etag;
+            self.current = Some(CurrentPost {
+                title: current.post.title,
+                content: current.post.content,
             });
         }
         self
     }
 }
 
-/// Keeps what was typed with the reason why the API did not take it, and leads to the form that shows both: Back, Forward and
-/// Reload then show the text, too, and send nothing again. If it cannot be kept, the form is shown at once.
+/// Answers a form that the API did not accept: saves the text with the reason as a draft, and redirects to the form that shows both. Then Back,
+/// Forward and Reload show the text too, and send nothing again. If the draft cannot be saved, shows the form at once.
 ///
 /// # Errors
-/// When another page explains it: the post is gone or somebody else's; what was typed is on that one, too.
-pub async fn refused(user: &SignedIn, form: &PostForm, error: ApiError) -> Result<HttpResponse, PageError> {
-    let mut typed = form.as_typed();
+/// When another page explains the error, such as that the post is gone or belongs to another user. That page shows the text too.
+pub async fn not_saved(user: &SignedInUser, form: &PostForm, error: ApiError) -> Result<HttpResponse, PageError> {
+    let mut input = form.to_input();
     let Some((status, rejection)) = rejection::rejection(&error) else {
         return match error {
-            ApiError::SignInAgain => refused_sign_in(user, &typed, None).await,
-            ApiError::TokenRejected(code) => refused_sign_in(user, &typed, Some(code)).await,
-            ApiError::StepUp(challenge) => step_up(user, &challenge, &typed).await,
+            ApiError::SignInRequired => sign_in_required(user, &input, None).await,
+            ApiError::TokenRejected(code) => sign_in_required(user, &input, Some(code)).await,
+            ApiError::StepUpRequired(challenge) => step_up_required(user, &challenge, &input).await,
             error => {
-                // On the error page, and at the form should there be a way back to it.
-                let _ = user.keep_draft(typed.clone()).await;
-                Err(PageError::from(error).keeping(Some(typed)))
+                // The error page shows the text. The draft serves a user who can return to the form.
+                let _ = save_draft(user, input.clone()).await;
+                Err(PageError::from(error).with_input(Some(input)))
             }
         };
     };
-    // Otherwise the post may have been made all the same: sent once more, the form must not make a second one.
-    if matches!(error, ApiError::KeyReused | ApiError::Malformed) {
-        typed.key.clear();
+    // After these two errors the key is of no use. After all others it stays: the API may have created the post all the same, and the form must
+    // not create a second one when it is sent again.
+    if matches!(error, ApiError::IdempotencyKeyReused | ApiError::Malformed) {
+        input.key.clear();
     }
-    typed.rejection = Some(rejection);
-    if user.keep_draft(typed.clone()).await.is_ok() {
-        return Ok(Visit::redirect(user.visit.page_path()));
+    input.rejection = Some(rejection);
+    let path = user.context.page_path();
+    if save_draft(user, input.clone()).await.is_ok() {
+        return Ok(RequestContext::redirect(path));
     }
-    let page = PostFormPage::kept(&user.visit, &FormSeal::new(&user.account), typed);
-    user.visit.page_with_status(status, "post_form.html", &page)
+    let action = FormSeal::new(&user.account).action(&*user.context.component::<KeyRing>()?, path);
+    let page = PostFormPage::from_draft(path, action, input);
+    user.context.page_with_status(status, "post_form.html", &page)
 }
 
-/// The form once more, for somebody whose sign-in has ended: the text is kept over the next one.
+async fn save_draft(user: &SignedInUser, input: PostInput) -> Result<(), PageError> {
+    let drafts = user.context.component::<Drafts>()?;
+    let saved = drafts.save(user.account.user(), user.context.page_path(), input).await;
+    saved.map_err(PageError::from)
+}
+
+/// Shows the form again to a user whose session has ended. The draft keeps the text until the user has signed in again.
 ///
 /// # Errors
 /// When the page cannot be rendered.
-pub async fn signed_out(visit: &Visit, seal: &FormSeal, typed: &Typed) -> Result<HttpResponse, PageError> {
-    kept_until_back(visit, seal, typed, "The post was not saved: your sign-in has ended.").await
+pub async fn session_expired(
+    context: &RequestContext,
+    seal: &FormSeal,
+    input: &PostInput,
+) -> Result<HttpResponse, PageError> {
+    ask_to_sign_in(context, seal, input, "The post was not saved: your sign-in has ended.").await
 }
 
-async fn kept_until_back(
-    visit: &Visit,
+async fn ask_to_sign_in(
+    context: &RequestContext,
     seal: &FormSeal,
-    typed: &Typed,
+    input: &PostInput,
     summary: &str,
 ) -> Result<HttpResponse, PageError> {
-    let path = visit.page_path();
-    let (author, at, text) = (seal.author, path.to_owned(), typed.clone());
-    let kept = visit.blocking(move |site| site.drafts.keep(author, &at, text)).await;
-    let promise = match kept {
+    let path = context.page_path();
+    let drafts = context.component::<Drafts>()?;
+    let promise = match drafts.save(seal.author, path, input.clone()).await {
         Ok(()) => "Your text is kept until you sign in again.",
-        Err(_) => "Your text could not be kept: copy it before you sign in again.",
+        Err(error) => {
+            log::error!("{error}");
+            "Your text could not be kept: copy it before you sign in again."
+        }
     };
-    let mut page = PostFormPage::new(visit, seal, typed.clone());
+    let action = seal.action(&*context.component::<KeyRing>()?, path);
+    let mut page = PostFormPage::new(path, action, input.clone());
     page.summary = Some(format!("{summary} {promise}"));
-    page.sign_in_href = Some(sign_in_href(visit.site.return_path(path).as_ref()));
-    let mut response = visit.page_with_status(StatusCode::UNAUTHORIZED, "post_form.html", &page)?;
-    // RFC 9110 §15.5.2 asks for a challenge; no browser shows a dialogue for this one.
+    page.sign_in_href = Some(sign_in_href(context.return_path(path).as_ref()));
+    let mut response = context.page_with_status(StatusCode::UNAUTHORIZED, "post_form.html", &page)?;
+    // RFC 9110 §15.5.2 requires a challenge; no browser shows a dialog for this one.
     let challenge = HeaderValue::from_static("Cookie realm=\"blog\", form-action=\"/login\"");
     response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     Ok(response)
 }
 
-async fn refused_sign_in(user: &SignedIn, typed: &Typed, rejected: Option<String>) -> Result<HttpResponse, PageError> {
-    match end_sign_in(&user.visit, &user.account)
+async fn sign_in_required(
+    user: &SignedInUser,
+    input: &PostInput,
+    rejected: Option<String>,
+) -> Result<HttpResponse, PageError> {
+    match force_sign_in(&user.context, &user.account)
         .await
-        .map_err(|error| error.keeping(Some(typed.clone())))?
+        .map_err(|error| error.with_input(Some(input.clone())))?
     {
-        SigningInAgain::MayHelp => signed_out(&user.visit, &FormSeal::new(&user.account), typed).await,
-        SigningInAgain::IsInVain => Err(PageError::from(Kind::TokenRefused(rejected)).keeping(Some(typed.clone()))),
+        ForcedSignIn::First => session_expired(&user.context, &FormSeal::new(&user.account), input).await,
+        ForcedSignIn::Repeated => {
+            Err(PageError::from(ErrorKind::NewTokenRejected(rejected)).with_input(Some(input.clone())))
+        }
     }
 }
 
-/// The API demands more than the sign-in has: the text is kept over another one.
-async fn step_up(user: &SignedIn, challenge: &ClaimsChallenge, typed: &Typed) -> Result<HttpResponse, PageError> {
-    if user.visit.session.demand(challenge) {
-        return Err(PageError::from(Kind::StepUpInVain).keeping(Some(typed.clone())));
+/// The API requires a stronger sign-in: the draft keeps the text until the user has signed in again.
+async fn step_up_required(
+    user: &SignedInUser,
+    challenge: &ClaimsChallenge,
+    input: &PostInput,
+) -> Result<HttpResponse, PageError> {
+    if user.context.session.require_step_up(challenge) == StepUp::Failed {
+        return Err(PageError::from(ErrorKind::StepUpFailed).with_input(Some(input.clone())));
     }
     let summary = "The post was not saved: for this, the blog requires a stronger sign-in, for example with a second factor. \
-     Sign in again.";
-    kept_until_back(&user.visit, &FormSeal::new(&user.account), typed, summary).await
+                   Sign in again.";
+    ask_to_sign_in(&user.context, &FormSeal::new(&user.account), input, summary).await
 }

@@ -6,10 +6,10 @@ use url::form_urlencoded;
 
 use crate::web::{
     api_client::{Post, PostQuery, Rights},
-    middleware::error_pages::{Kind, PageError},
-    request_context::SignedIn,
+    error::{ErrorKind, PageError},
+    request_context::SignedInUser,
     session::UserKey,
-    timestamp::Moment,
+    timestamp::Timestamp,
 };
 
 /// Posts on one page.
@@ -50,7 +50,7 @@ struct Card {
     title: String,
     excerpt: String,
     author: String,
-    created: Moment,
+    created: Timestamp,
     is_own: bool,
 }
 
@@ -58,7 +58,7 @@ struct Card {
 ///
 /// # Errors
 /// When nobody is signed in, or the API does not answer.
-pub async fn list(user: SignedIn, query: web::Query<ListQuery>) -> Result<HttpResponse, PageError> {
+pub async fn list(user: SignedInUser, query: web::Query<ListQuery>) -> Result<HttpResponse, PageError> {
     let only_mine = query.only_mine();
     let after = query.after.clone().filter(|cursor| !cursor.is_empty());
     let is_first = after.is_none();
@@ -83,7 +83,7 @@ pub async fn list(user: SignedIn, query: web::Query<ListQuery>) -> Result<HttpRe
         newest_href: href(only_mine, None),
         older_href: found.next.map(|cursor| href(only_mine, Some(&cursor))),
     };
-    user.visit.page("posts.html", &page)
+    user.context.page("posts.html", &page)
 }
 
 fn href(only_mine: bool, after: Option<&str>) -> String {
@@ -128,8 +128,8 @@ pub fn is_own(post: &Post, reader: UserKey) -> bool {
 }
 
 /// Whether the API, which has just sent the post, would take a change of it from this user.
-pub fn may_change(post: &Post, user: &SignedIn) -> bool {
-    let rights = user.api().known_rights().unwrap_or(Rights::Write);
+pub fn may_change(post: &Post, user: &SignedInUser) -> bool {
+    let rights = user.api().cached_rights().unwrap_or(Rights::Write);
     rights.may_change(is_own(post, user.account.user()))
 }
 
@@ -137,15 +137,15 @@ pub fn may_change(post: &Post, user: &SignedIn) -> bool {
 ///
 /// # Errors
 /// When the user may not.
-pub fn require_change(post: &Post, user: &SignedIn) -> Result<(), PageError> {
+pub fn require_change(post: &Post, user: &SignedInUser) -> Result<(), PageError> {
     if may_change(post, user) {
         return Ok(());
     }
-    let reads_only = user.api().known_rights().is_some_and(|rights| !rights.may_write());
+    let reads_only = user.api().cached_rights().is_some_and(|rights| !rights.may_write());
     Err(if reads_only {
-        Kind::ReadOnly.into()
+        ErrorKind::ReadOnly.into()
     } else {
-        Kind::NotAuthor.into()
+        ErrorKind::NotAuthor.into()
     })
 }
 

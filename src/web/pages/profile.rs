@@ -1,11 +1,12 @@
-//! `/profile`: who one is, to this site and to the API, and how the site proved itself.
+//! `/profile`: how this site and the API know the user, and how the site authenticates to Entra ID.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use crate::{
     certificate::{ClientCertificate, Thumbprints},
-    web::{middleware::error_pages::PageError, request_context::SignedIn, timestamp::Moment},
+    entra::ConfidentialClient,
+    web::{error::PageError, request_context::SignedInUser, timestamp::Timestamp, user_sessions::UserSessions},
 };
 
 #[derive(Serialize)]
@@ -17,13 +18,13 @@ struct ProfilePage<'a> {
     object_id: String,
     tenant_id: String,
     issuer: &'a str,
-    signed_in_at: Moment,
-    token_expires_at: Option<Moment>,
+    signed_in_at: Timestamp,
+    token_expires_at: Option<Timestamp>,
     api_oid: String,
     api_name: Option<String>,
     api_email: Option<String>,
     api_username: Option<String>,
-    /// None of them when it is a federated token that the site proves itself with.
+    /// `None`, as is `sha256`, when the site authenticates with a federated token.
     sha1: Option<String>,
     sha256: Option<String>,
 }
@@ -31,13 +32,16 @@ struct ProfilePage<'a> {
 /// `GET /profile`
 ///
 /// # Errors
-/// When nobody is signed in, or the API does not answer.
-pub async fn show(user: SignedIn) -> Result<HttpResponse, PageError> {
+/// When the visitor is not signed in, or the API does not answer.
+pub async fn show(
+    user: SignedInUser,
+    user_sessions: web::Data<UserSessions>,
+    client: web::Data<ConfidentialClient>,
+) -> Result<HttpResponse, PageError> {
     let profile = user.api().profile().await?;
-    let SignedIn { visit, account } = &user;
-    let ticket = account.ticket.clone();
-    let token_expires_at = visit.blocking(move |site| site.tokens.expires_at(&ticket)).await?;
-    let credential = visit.site.client.credential();
+    let SignedInUser { context, account } = &user;
+    let token_expires_at = user_sessions.token_expires_at(&account.ticket).await?;
+    let credential = client.credential();
     let thumbprints = credential.certificate().map(ClientCertificate::thumbprints);
     let page = ProfilePage {
         name: account.display_name(),
@@ -48,7 +52,7 @@ pub async fn show(user: SignedIn) -> Result<HttpResponse, PageError> {
         tenant_id: account.tenant_id.to_string(),
         issuer: &account.issuer,
         signed_in_at: account.signed_in_at.into(),
-        token_expires_at: token_expires_at.map(Moment::from),
+        token_expires_at: token_expires_at.map(Timestamp::from),
         api_oid: profile.oid,
         api_name: profile.name,
         api_email: profile.email,
@@ -56,5 +60,5 @@ pub async fn show(user: SignedIn) -> Result<HttpResponse, PageError> {
         sha1: thumbprints.map(Thumbprints::sha1_hex),
         sha256: thumbprints.map(Thumbprints::sha256_hex),
     };
-    visit.page("profile.html", &page)
+    context.page("profile.html", &page)
 }

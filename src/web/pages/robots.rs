@@ -1,12 +1,9 @@
-//! `/robots.txt`: only the home page is for search engines; everything else needs a sign-in.
+//! `/robots.txt`: search engines may index the home page only; everything else needs a sign-in.
 
 use actix_web::{
     HttpResponse,
     http::header::{CACHE_CONTROL, ContentType},
 };
-
-/// Where robots look for it (RFC 9309 §2.3).
-pub const PATH: &str = "/robots.txt";
 
 /// `GET /robots.txt`
 pub async fn show() -> HttpResponse {

@@ -1,54 +1,53 @@
-//! Who is signed in by a session, and what names their tokens and their session at the provider.
+//! The signed-in account of a session, and the names of its tokens and of its session at the provider.
 
 use std::collections::HashMap;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::ACCOUNT;
 pub use crate::user_key::UserKey;
-use crate::{entra::IdTokenClaims, web::storage::redis::Name};
+use crate::{
+    entra::IdTokenClaims,
+    web::storage::{random_id, redis::RecordName},
+};
 
-/// 256 random bits, base64url: what session ids, tickets and CSRF tokens are made of.
-pub fn random_id() -> String {
-    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
-}
+/// Name of the session entry with the signed-in account; the session store tells signed-in sessions from anonymous ones by it.
+pub const ACCOUNT: &str = "account";
 
 /// Names the tokens of one sign-in in the token store. Never leaves the server.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Ticket(String);
 
 impl Ticket {
-    /// A new one.
+    /// A new, unguessable ticket.
     pub fn new() -> Self {
         Self(random_id())
     }
 
-    /// What its records are called outside of this process.
-    pub fn name(&self) -> Name {
-        Name::of(&self.0)
+    /// The name of its records in Redis.
+    pub fn name(&self) -> RecordName {
+        RecordName::of(&self.0)
     }
 }
 
 impl UserKey {
-    /// What records about the user are called outside of this process.
-    pub fn name(self) -> Name {
-        Name::of(&format!("{} {}", self.tenant_id, self.object_id))
+    /// The name of records about the user in Redis.
+    pub fn name(self) -> RecordName {
+        RecordName::of(&format!("{} {}", self.tenant_id, self.object_id))
     }
 }
 
 /// Who is signed in, from the ID token. Names and addresses are for display only.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Account {
-    /// Under which the tokens are kept.
+    /// Names its tokens in the token store.
     pub ticket: Ticket,
     /// Proves that a form came from this session.
     pub csrf_token: String,
     /// `tid`
     pub tenant_id: Uuid,
-    /// `oid`: with `tenant_id`, how a person is known.
+    /// `oid`; identifies the user together with `tenant_id`.
     pub object_id: Uuid,
     /// `name`
     pub name: Option<String>,
@@ -62,19 +61,18 @@ pub struct Account {
     pub login_hint: Option<String>,
     /// `iss`
     pub issuer: String,
-    /// `sid`: the provider's session, by which it tells that it has ended.
+    /// `sid`: the session at the provider, which the provider names when that session ends.
     #[serde(default)]
     pub provider_session_id: Option<String>,
-    /// Whether the access token's app roles look like those of somebody who may only read: what pages offer before the API
-    /// has said more.
+    /// Whether the access token's app roles seem to allow reading only. Decides what pages offer until the API has answered.
     #[serde(default)]
     pub seems_reader: bool,
-    /// When.
+    /// When the user signed in.
     pub signed_in_at: DateTime<Utc>,
 }
 
 impl Account {
-    /// Of a validated ID token, with a new ticket and CSRF token.
+    /// The account of a validated ID token, with a new ticket and CSRF token.
     pub fn new(user: IdTokenClaims) -> Self {
         Self {
             ticket: Ticket::new(),
@@ -93,12 +91,12 @@ impl Account {
         }
     }
 
-    /// Who is signed in by a session's state, as the session store has it.
+    /// The account in the state of a session, as the session store has it.
     pub fn in_state(state: &HashMap<String, String>) -> Option<Self> {
         serde_json::from_str(state.get(ACCOUNT)?).ok()
     }
 
-    /// Who it is.
+    /// Identifies the user.
     pub fn user(&self) -> UserKey {
         UserKey {
             tenant_id: self.tenant_id,
@@ -106,7 +104,7 @@ impl Account {
         }
     }
 
-    /// The provider's session that the sign-in belongs to, if it said which.
+    /// The session at the provider that the sign-in belongs to, if the provider named it.
     pub fn provider_session(&self) -> Option<ProviderSession> {
         let sid = self.provider_session_id.clone()?;
         Some(ProviderSession {
@@ -115,7 +113,7 @@ impl Account {
         })
     }
 
-    /// What to call them: the first of name, user name and e-mail address that there is.
+    /// The name to show: the first non-empty one of name, user name and e-mail address.
     pub fn display_name(&self) -> &str {
         let names = [&self.name, &self.preferred_username, &self.email];
         names
@@ -134,16 +132,4 @@ pub struct ProviderSession {
     pub issuer: String,
     /// `sid`
     pub sid: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_hold_256_bits_and_differ() {
-        let (one, other) = (random_id(), random_id());
-        assert_ne!(one, other);
-        assert_eq!(URL_SAFE_NO_PAD.decode(one).map(|bytes| bytes.len()), Ok(32));
-    }
 }

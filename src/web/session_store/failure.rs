@@ -1,53 +1,55 @@
-//! What goes wrong with the session of a request, told to those who answer it.
+//! Reports failures of a request's session to the code that answers the request.
 //!
-//! The session middleware would answer by itself, past everything that makes an answer a page of this site. So the store
-//! says that all is well, and reports here what was not.
+//! The session middleware would answer such a failure itself, without the pages and headers of this site. So the store reports success to it,
+//! and records the failure here.
 
 use std::{cell::Cell, future::Future};
 
-use crate::web::storage::redis::StoreError;
+use crate::web::storage::StoreError;
 
 /// What went wrong with the session of the request that this task serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
-    /// Nobody knows whose request it is.
+pub enum SessionFailure {
+    /// The session could not be read: the site does not know who sent the request.
     NotRead,
-    /// What the request changed is lost.
+    /// The changes of the request to its session are lost.
     NotWritten,
-    /// The session has ended while the request was served: it must not come back, not even as a cookie.
+    /// The session ended while the request was served. It must not come back, not even as a cookie.
     Ended,
 }
 
 tokio::task_local! {
-    static TROUBLE: Cell<Option<Trouble>>;
+    static FAILURE: Cell<Option<SessionFailure>>;
 }
 
-/// Runs what serves a request, and tells what was wrong with its session.
-pub async fn noting_trouble<T>(serve: impl Future<Output = T>) -> (T, Option<Trouble>) {
-    TROUBLE.scope(Cell::new(None), async { (serve.await, trouble()) }).await
+/// Serves a request, and returns what went wrong with its session.
+pub async fn track_failures<T>(serve: impl Future<Output = T>) -> (T, Option<SessionFailure>) {
+    FAILURE
+        .scope(Cell::new(None), async { (serve.await, current_failure()) })
+        .await
 }
 
-/// What has been wrong so far.
-pub fn trouble() -> Option<Trouble> {
-    TROUBLE.try_with(Cell::get).ok().flatten()
+/// What has gone wrong with the session so far.
+pub fn current_failure() -> Option<SessionFailure> {
+    FAILURE.try_with(Cell::get).ok().flatten()
 }
 
-/// Notes it, unless something else has been wrong before.
-pub(super) fn note(kind: Trouble) {
-    // Outside of a request, as in a test, nobody asks.
-    let _ = TROUBLE.try_with(|trouble| trouble.set(Some(trouble.get().unwrap_or(kind))));
+/// Records a failure, unless an earlier one is recorded.
+pub(super) fn record_failure(failure: SessionFailure) {
+    // Outside a request, as in a unit test, there is nothing to record.
+    let _ = FAILURE.try_with(|first| first.set(Some(first.get().unwrap_or(failure))));
 }
 
-/// Takes a note back.
-pub(super) fn forget(kind: Trouble) {
-    let _ = TROUBLE.try_with(|trouble| trouble.set(trouble.get().filter(|noted| *noted != kind)));
+/// Removes a recorded failure of this kind.
+pub(super) fn clear_failure(failure: SessionFailure) {
+    let _ = FAILURE.try_with(|first| first.set(first.get().filter(|recorded| *recorded != failure)));
 }
 
-/// `otherwise` in place of what could not be had, and a note of it.
-pub(super) fn or_trouble<T>(outcome: Result<T, StoreError>, kind: Trouble, otherwise: T) -> T {
+/// The value of `outcome`. On an error, logs it, records `failure` and returns `default`.
+pub(super) fn or_record_failure<T>(outcome: Result<T, StoreError>, failure: SessionFailure, default: T) -> T {
     outcome.unwrap_or_else(|error| {
         log::error!("{error}");
-        note(kind);
-        otherwise
+        record_failure(failure);
+        default
     })
 }

@@ -27,7 +27,7 @@ const WAIT: Duration = Duration::from_secs(15);
 const MAX_SOURCES: u64 = 20_000;
 
 /// The budgets of all addresses.
-pub struct FailedSignIns {
+pub struct FailureLimit {
     proxies: TrustedProxies,
     budgets: Cache<Source, Arc<Budget>>,
 }
@@ -58,7 +58,7 @@ enum Full {
     UnderWay,
 }
 
-impl FailedSignIns {
+impl FailureLimit {
     /// All full. `proxies` say for whom they ask.
     pub fn new(proxies: TrustedProxies) -> Self {
         let budgets = Cache::builder()
@@ -175,8 +175,8 @@ mod tests {
             .to_http_request()
     }
 
-    fn failures() -> FailedSignIns {
-        FailedSignIns::new(TrustedProxies::default())
+    fn failures() -> FailureLimit {
+        FailureLimit::new(TrustedProxies::default())
     }
 
     #[actix_web::test]

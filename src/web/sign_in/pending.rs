@@ -1,8 +1,7 @@
-//! Sign-ins that were sent to Entra and have not come back. Each is in a cookie of its own, sealed, in the browser that
-//! began it.
+//! Sign-ins that browsers have begun at Entra ID and not completed. Each is in a sealed cookie of the browser that began it.
 //!
-//! Not in the session: tabs that begin at the same moment would overwrite each other's, a restart would lose all of them,
-//! and strangers who begin sign-ins by the thousand would push other people's out of the site's memory.
+//! They are not in the session: tabs that begin at the same moment would overwrite each other's sign-ins, a restart would lose all of
+//! them, and strangers who begin sign-ins by the thousand would push other users' sign-ins out of memory.
 
 use std::time::Duration as StdDuration;
 
@@ -12,40 +11,37 @@ use chrono::{DateTime, Duration, Utc};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use openssl::sha::sha256;
 
-use crate::web::{
-    cookies::{Cookies, Flags},
-    storage::key_ring::KeyRing,
-};
+use crate::web::{cookies::Cookies, sealed_cookies::SealedCookies};
 
-/// Most sign-ins under way in one browser, one per tab; the oldest goes first.
+/// Most pending sign-ins in one browser, one per tab; the oldest goes first.
 const MAX_PENDING: usize = 8;
-/// Entra's codes live about ten minutes; so does a sign-in under way.
+/// Entra ID's codes live about ten minutes, and so does a pending sign-in.
 const LIFETIME: Duration = Duration::minutes(10);
-/// Most states that are remembered as used. Beyond that Entra alone sees to it that a code works once.
+/// Most used states that the site remembers. Beyond that, only Entra ID ensures that a code works once.
 const MAX_USED: u64 = 100_000;
-/// Bytes of `nonce` and of the PKCE verifier.
+/// Length of `nonce` and of the PKCE verifier, in bytes.
 const SECRET_BYTES: usize = 32;
-/// Most cookies of strangers that one answer has the browser forget.
+/// Most invalid or surplus cookies that one response removes.
 const MAX_REMOVALS: usize = 20;
-/// Bytes of the digest of `state` that name a cookie.
+/// Length of the digest of `state` in a cookie's name, in bytes.
 const NAME_BYTES: usize = 16;
 
-/// What must be there when the browser comes back.
+/// What the callback needs to complete a sign-in.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Pending {
-    /// `nonce` that the ID token must hold.
+pub struct PendingCookie {
+    /// `nonce` that the ID token must contain.
     pub nonce: String,
     /// PKCE `code_verifier`.
     pub code_verifier: String,
-    /// Where to go afterwards.
+    /// The page to open afterwards.
     pub next: String,
     /// When it began.
     pub started_at: DateTime<Utc>,
 }
 
-/// In few bytes, since a browser that opens all its tabs again begins many: microseconds since 1970, the two secrets without their
-/// base64url, and the path.
-impl Pending {
+/// Encoded in few bytes, because a browser that restores its tabs begins many sign-ins: microseconds since 1970, the two secrets without
+/// their base64url, and the path.
+impl PendingCookie {
     fn to_bytes(&self) -> Option<Vec<u8>> {
         let secret = |text: &str| {
             URL_SAFE_NO_PAD
@@ -78,21 +74,19 @@ impl Pending {
     }
 }
 
-/// Keeps and finds them.
+/// Stores and finds pending sign-ins.
 pub struct PendingSignIns {
-    keys: KeyRing,
-    flags: Flags,
-    /// Names of the cookies that have been used: a copy of a cookie is worth nothing then.
+    cookies: SealedCookies,
+    /// Names of the cookies that were used: a copy of such a cookie is worthless.
     used: Cache<String, ()>,
 }
 
 impl PendingSignIns {
-    /// Sealed with these keys.
-    pub fn new(keys: KeyRing, flags: Flags) -> Self {
+    /// Pending sign-ins in `cookies`.
+    pub fn new(cookies: SealedCookies) -> Self {
         let lifetime = LIFETIME.to_std().unwrap_or(StdDuration::ZERO);
         Self {
-            keys,
-            flags,
+            cookies,
             used: Cache::builder()
                 .max_capacity(MAX_USED)
                 .eviction_policy(EvictionPolicy::lru())
@@ -101,68 +95,59 @@ impl PendingSignIns {
         }
     }
 
-    /// Remembers one in the browser that sent `request`, and has it forget those that are too old or too many.
-    /// `None` when it cannot be sealed.
-    pub fn begin(&self, request: &HttpRequest, state: &str, pending: &Pending) -> Option<()> {
-        let name = self.name_of(state);
-        let value = URL_SAFE_NO_PAD.encode(self.keys.seal(&name, &pending.to_bytes()?)?);
-        self.leave(MAX_PENDING - 1, request);
-        let max_age = actix_web::cookie::time::Duration::seconds(LIFETIME.num_seconds());
-        Cookies::set(request, self.flags.cookie(name, value).max_age(max_age).finish());
+    /// Stores a sign-in in the browser that sent `request`, and removes those that are too old or too many. `None` when it cannot be
+    /// sealed.
+    pub fn begin(&self, request: &HttpRequest, state: &str, pending: &PendingCookie) -> Option<()> {
+        let cookie = self.cookies.seal(self.name_of(state), &pending.to_bytes()?, LIFETIME)?;
+        self.retain_newest(MAX_PENDING - 1, request);
+        Cookies::set(request, cookie);
         Some(())
     }
 
-    /// Takes the one that `state` names: it works once, in this browser, for ten minutes.
-    pub fn take(&self, request: &HttpRequest, state: &str) -> Option<Pending> {
-        // Many may have begun at once, none of them knowing of the others.
-        self.leave(MAX_PENDING, request);
+    /// Takes the sign-in that `state` names. It works once, in this browser, for ten minutes.
+    pub fn take(&self, request: &HttpRequest, state: &str) -> Option<PendingCookie> {
+        // Several tabs may have begun at once, without knowing of each other.
+        self.retain_newest(MAX_PENDING, request);
         let name = self.name_of(state);
-        let mut cookies = Cookies::of(request)
+        let mut cookies = Cookies::received(request)
             .into_iter()
             .filter(|cookie| cookie.name() == name)
             .peekable();
         cookies.peek()?;
-        self.remove(request, &name);
-        // Another host of the domain may have planted one of the same name.
+        self.cookies.remove(request, name.clone());
+        // Another host of the domain may have planted a cookie with the same name.
         let pending = cookies.find_map(|cookie| self.open(&cookie))?;
         self.used.entry(name).or_insert(()).is_fresh().then_some(pending)
     }
 
-    /// The youngest, so many of them.
-    fn leave(&self, most: usize, request: &HttpRequest) {
+    /// Removes invalid cookies, and all valid ones but the newest `most`.
+    fn retain_newest(&self, most: usize, request: &HttpRequest) {
         let prefix = self.prefix();
-        let cookies = Cookies::of(request)
+        let cookies = Cookies::received(request)
             .into_iter()
             .filter(|cookie| cookie.name().starts_with(&prefix));
-        let (mut alive, dead): (Vec<_>, Vec<_>) = cookies
+        let (mut valid, invalid): (Vec<_>, Vec<_>) = cookies
             .map(|cookie| (self.open(&cookie), cookie))
             .partition(|(pending, _)| pending.is_some());
-        alive.sort_by_key(|(pending, _)| pending.as_ref().map(|pending| pending.started_at));
-        let surplus = alive.len().saturating_sub(most);
-        for (_, cookie) in dead.iter().chain(alive.iter().take(surplus)).take(MAX_REMOVALS) {
-            self.remove(request, cookie.name());
+        valid.sort_by_key(|(pending, _)| pending.as_ref().map(|pending| pending.started_at));
+        let surplus = valid.len().saturating_sub(most);
+        for (_, cookie) in invalid.iter().chain(valid.iter().take(surplus)).take(MAX_REMOVALS) {
+            self.cookies.remove(request, cookie.name().to_owned());
         }
     }
 
-    /// `None` of one that is not ours, or too old.
-    fn open(&self, cookie: &Cookie<'_>) -> Option<Pending> {
-        let sealed = URL_SAFE_NO_PAD.decode(cookie.value()).ok()?;
-        let pending = Pending::from_bytes(&self.keys.open(cookie.name(), &sealed)?)?;
+    /// `None` when this site did not write the cookie, or it is too old.
+    fn open(&self, cookie: &Cookie<'_>) -> Option<PendingCookie> {
+        let pending = PendingCookie::from_bytes(&self.cookies.open(cookie)?)?;
         let age = Utc::now() - pending.started_at;
         (age < LIFETIME).then_some(pending)
     }
 
-    fn remove(&self, request: &HttpRequest, name: &str) {
-        let mut cookie = self.flags.cookie(name.to_owned(), String::new()).finish();
-        cookie.make_removal();
-        Cookies::set(request, cookie);
-    }
-
     fn prefix(&self) -> String {
-        format!("{}-sign-in-", self.flags.session_name())
+        self.cookies.name("sign-in-")
     }
 
-    /// By a digest: `state` itself is in no cookie's name.
+    /// The name contains a digest of `state`, never `state` itself.
     fn name_of(&self, state: &str) -> String {
         let digest = sha256(state.as_bytes());
         let (start, _) = digest.split_at(NAME_BYTES);
@@ -176,13 +161,15 @@ mod tests {
     use secrecy::SecretString;
 
     use super::*;
+    use crate::web::{cookies::CookieAttributes, storage::KeyRing};
 
     fn sign_ins() -> PendingSignIns {
-        PendingSignIns::new(KeyRing::new(&[SecretString::from("a key")]), Flags { is_secure: true })
+        let keys = KeyRing::new(&[SecretString::from("a key")]);
+        PendingSignIns::new(SealedCookies::new(keys, CookieAttributes { is_secure: true }))
     }
 
-    fn begun(minutes_ago: i64) -> Pending {
-        Pending {
+    fn begun(minutes_ago: i64) -> PendingCookie {
+        PendingCookie {
             nonce: URL_SAFE_NO_PAD.encode([1; SECRET_BYTES]),
             code_verifier: URL_SAFE_NO_PAD.encode([2; SECRET_BYTES]),
             next: "/posts/new".to_owned(),
@@ -190,17 +177,16 @@ mod tests {
         }
     }
 
-    /// A request with these cookies, and what the answer to it sets.
     fn request(cookies: &[Cookie<'static>]) -> HttpRequest {
         let request = TestRequest::default().to_http_request();
         request.extensions_mut().insert(Cookies::new(cookies.to_vec()));
         request
     }
 
-    /// What a browser holds after the answers to these requests.
-    fn kept(before: &[Cookie<'static>], request: &HttpRequest) -> Vec<Cookie<'static>> {
+    /// The cookies that a browser stores after the response to this request.
+    fn stored(before: &[Cookie<'static>], request: &HttpRequest) -> Vec<Cookie<'static>> {
         let mut jar = before.to_vec();
-        for cookie in Cookies::changes(request) {
+        for cookie in Cookies::take_changes(request) {
             jar.retain(|known| known.name() != cookie.name());
             if !cookie.value().is_empty() {
                 jar.push(cookie);
@@ -214,7 +200,7 @@ mod tests {
         let sign_ins = sign_ins();
         let first = request(&[]);
         sign_ins.begin(&first, "a", &begun(0)).unwrap();
-        let jar = kept(&[], &first);
+        let jar = stored(&[], &first);
         assert!(sign_ins.take(&request(&jar), "b").is_none(), "another state");
         assert!(sign_ins.take(&request(&[]), "a").is_none(), "another browser");
         assert!(jar[0].value().len() < 200, "{}", jar[0].value().len());
@@ -225,19 +211,19 @@ mod tests {
             (taken.nonce, taken.code_verifier, taken.next),
             (begun.nonce, begun.code_verifier, begun.next)
         );
-        assert!(kept(&jar, &back).is_empty());
+        assert!(stored(&jar, &back).is_empty());
         assert!(sign_ins.take(&request(&jar), "a").is_none());
     }
 
     #[test]
-    fn those_that_begin_at_the_same_moment_are_all_kept() {
+    fn those_that_begin_at_the_same_moment_are_all_stored() {
         let sign_ins = sign_ins();
         let states = ["a", "b", "c"];
         let mut jar = Vec::new();
         for state in states {
             let request = request(&[]);
             sign_ins.begin(&request, state, &begun(0)).unwrap();
-            jar = kept(&jar, &request);
+            jar = stored(&jar, &request);
         }
         assert!(
             states
@@ -253,7 +239,7 @@ mod tests {
             let first = request(&[]);
             sign_ins.begin(&first, "a", &begun(minutes)).unwrap();
             assert_eq!(
-                sign_ins.take(&request(&kept(&[], &first)), "a").is_some(),
+                sign_ins.take(&request(&stored(&[], &first)), "a").is_some(),
                 is_there,
                 "{minutes}"
             );
@@ -268,7 +254,7 @@ mod tests {
         for n in 0..9_i64 {
             let request = request(&jar);
             sign_ins.begin(&request, &n.to_string(), &begun(9 - n)).unwrap();
-            jar = kept(&jar, &request);
+            jar = stored(&jar, &request);
         }
         assert_eq!(jar.len(), 8);
         assert!(sign_ins.take(&request(&jar), "0").is_none());
@@ -280,7 +266,7 @@ mod tests {
         let sign_ins = sign_ins();
         let first = request(&[]);
         sign_ins.begin(&first, "a", &begun(0)).unwrap();
-        let jar = kept(&[], &first);
+        let jar = stored(&[], &first);
         let moved = Cookie::new(sign_ins.name_of("b"), jar[0].value().to_owned());
         assert!(sign_ins.take(&request(&[moved]), "b").is_none());
     }

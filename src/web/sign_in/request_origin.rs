@@ -17,20 +17,20 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// How a browser came.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub enum OriginCheck {
     /// By the site's own address, or it does not say.
-    AtHome,
+    Matches,
     /// By another name of this machine, such as `127.0.0.1` for `localhost`: cookies would be lost, but it is plain where
     /// it should go.
-    OtherLoopbackName,
+    LoopbackAlias,
     /// By an address that is not the site's, such as `http://10.0.0.7:5000`.
-    Elsewhere(String),
+    Mismatch(String),
     /// By something that is no address.
-    Nowhere,
+    Invalid,
 }
 
 /// How the browser that sent `request` came to the site at `public_url`.
-pub fn arrival(request: &HttpRequest, public_url: &Url, proxies: &TrustedProxies) -> Arrival {
+pub fn check_origin(request: &HttpRequest, public_url: &Url, proxies: &TrustedProxies) -> OriginCheck {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let forwarded = |header| proxies.forwarded(peer, request.headers(), &header);
     let named = request
@@ -38,21 +38,21 @@ pub fn arrival(request: &HttpRequest, public_url: &Url, proxies: &TrustedProxies
         .get(HOST)
         .map(|host| host.to_str().unwrap_or_default());
     let Some(host) = forwarded(FORWARDED_HOST).or(named) else {
-        return Arrival::AtHome;
+        return OriginCheck::Matches;
     };
     // Without a proxy that says, nobody knows whether the browser used TLS.
     let scheme = forwarded(FORWARDED_PROTO).map_or_else(|| public_url.scheme().to_owned(), str::to_ascii_lowercase);
     let Some(used) = origin(&scheme, host) else {
-        return Arrival::Nowhere;
+        return OriginCheck::Invalid;
     };
     // A proxy may leave the port out; one that is named is where the browser looks for the site.
     let is_own_port = !names_a_port(host) || used.port_or_known_default() == public_url.port_or_known_default();
     if used.host() == public_url.host() && used.scheme() == public_url.scheme() && is_own_port {
-        Arrival::AtHome
+        OriginCheck::Matches
     } else if is_loopback(&used) && is_loopback(public_url) && is_own_port {
-        Arrival::OtherLoopbackName
+        OriginCheck::LoopbackAlias
     } else {
-        Arrival::Elsewhere(used.origin().ascii_serialization())
+        OriginCheck::Mismatch(used.origin().ascii_serialization())
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     /// By these headers, from a proxy that is trusted or a stranger.
-    fn came(public_url: &str, headers: &[(&'static str, &str)], is_trusted: bool) -> Arrival {
+    fn came(public_url: &str, headers: &[(&'static str, &str)], is_trusted: bool) -> OriginCheck {
         let mut request = TestRequest::default().peer_addr("10.0.0.1:1".parse().expect("an address"));
         for header in headers {
             request = request.append_header(*header);
@@ -93,11 +93,11 @@ mod tests {
             Vec::new()
         };
         let public_url = Url::parse(public_url).expect("a URL");
-        arrival(&request.to_http_request(), &public_url, &TrustedProxies::new(&proxies))
+        check_origin(&request.to_http_request(), &public_url, &TrustedProxies::new(&proxies))
     }
 
-    fn elsewhere(origin: &str) -> Arrival {
-        Arrival::Elsewhere(origin.to_owned())
+    fn elsewhere(origin: &str) -> OriginCheck {
+        OriginCheck::Mismatch(origin.to_owned())
     }
 
     const BLOG: &str = "https://blog.example.com/";
@@ -105,9 +105,9 @@ mod tests {
     #[test]
     fn the_name_that_the_browser_used_must_be_the_sites_own() {
         for (host, expected) in [
-            ("blog.example.com", Arrival::AtHome),
-            ("BLOG.example.com", Arrival::AtHome),
-            ("blog.example.com:443", Arrival::AtHome),
+            ("blog.example.com", OriginCheck::Matches),
+            ("BLOG.example.com", OriginCheck::Matches),
+            ("blog.example.com:443", OriginCheck::Matches),
             ("blog.example.com:8443", elsewhere("https://blog.example.com:8443")),
             ("blog.example.com.", elsewhere("https://blog.example.com.")),
             ("evil.example", elsewhere("https://evil.example")),
@@ -117,25 +117,25 @@ mod tests {
             ),
             ("10.0.0.7:5000", elsewhere("https://10.0.0.7:5000")),
             ("localhost", elsewhere("https://localhost")),
-            ("user@blog.example.com", Arrival::Nowhere),
-            ("blog.example.com/path", Arrival::Nowhere),
-            ("blog.example.com?q", Arrival::Nowhere),
-            ("blog.example.com#f", Arrival::Nowhere),
-            ("a b", Arrival::Nowhere),
-            ("", Arrival::Nowhere),
+            ("user@blog.example.com", OriginCheck::Invalid),
+            ("blog.example.com/path", OriginCheck::Invalid),
+            ("blog.example.com?q", OriginCheck::Invalid),
+            ("blog.example.com#f", OriginCheck::Invalid),
+            ("a b", OriginCheck::Invalid),
+            ("", OriginCheck::Invalid),
         ] {
             assert_eq!(came(BLOG, &[("Host", host)], false), expected, "{host:?}");
         }
-        assert_eq!(came(BLOG, &[], false), Arrival::AtHome, "no browser");
+        assert_eq!(came(BLOG, &[], false), OriginCheck::Matches, "no browser");
     }
 
     #[test]
     fn names_of_this_machine_are_told_from_each_other() {
         let local = "http://localhost:5000/";
-        assert_eq!(came(local, &[("Host", "localhost:5000")], false), Arrival::AtHome);
+        assert_eq!(came(local, &[("Host", "localhost:5000")], false), OriginCheck::Matches);
         assert_eq!(
             came(local, &[("Host", "localhost")], false),
-            Arrival::AtHome,
+            OriginCheck::Matches,
             "a proxy left the port out"
         );
         for port in ["localhost:8080", "127.0.0.1:8080"] {
@@ -148,7 +148,7 @@ mod tests {
         for other in ["127.0.0.1:5000", "[::1]:5000", "127.1.2.3", "[::1]"] {
             assert_eq!(
                 came(local, &[("Host", other)], false),
-                Arrival::OtherLoopbackName,
+                OriginCheck::LoopbackAlias,
                 "{other}"
             );
         }
@@ -166,7 +166,7 @@ mod tests {
             ("X-Forwarded-Host", "blog.example.com"),
             ("X-Forwarded-Proto", "https"),
         ];
-        assert_eq!(came(BLOG, &headers, true), Arrival::AtHome);
+        assert_eq!(came(BLOG, &headers, true), OriginCheck::Matches);
         assert_eq!(came(BLOG, &headers, false), elsewhere("https://127.0.0.1:5000"));
 
         let forged = [
@@ -174,7 +174,7 @@ mod tests {
             ("X-Forwarded-Host", "evil.example"),
             ("X-Forwarded-Proto", "http"),
         ];
-        assert_eq!(came(BLOG, &forged, false), Arrival::AtHome, "a stranger's word");
+        assert_eq!(came(BLOG, &forged, false), OriginCheck::Matches, "a stranger's word");
         assert_eq!(came(BLOG, &forged, true), elsewhere("http://evil.example"));
 
         let plain = [("Host", "blog.example.com"), ("X-Forwarded-Proto", "http")];
@@ -190,27 +190,27 @@ mod tests {
         ];
         assert_eq!(
             came(BLOG, &chain, true),
-            Arrival::AtHome,
+            OriginCheck::Matches,
             "the browser's own proxy comes first"
         );
         assert_eq!(
             came(BLOG, &[inside, ("X-Forwarded-Proto", "gopher")], true),
-            Arrival::Nowhere
+            OriginCheck::Invalid
         );
     }
 
     proptest! {
         #[test]
-        fn no_host_makes_anything_panic_or_passes_for_another(
+        fn no_host_causes_a_panic_or_passes_for_another(
             host in "([ -~]{0,3}(blog|BLOG)[.]example[.]com(:443|:80)?[ -~]{0,3}|[ -~]{0,40})",
         ) {
-            let arrival = came(BLOG, &[("Host", &host)], false);
+            let check = came(BLOG, &[("Host", &host)], false);
             let is_own = |port: &str| port.is_empty() || port.parse() == Ok(443_u16);
             let is_blog = match host.to_ascii_lowercase().strip_prefix("blog.example.com") {
                 Some(rest) => rest.is_empty() || rest.strip_prefix(':').is_some_and(is_own),
                 None => false,
             };
-            prop_assert_eq!(arrival == Arrival::AtHome, is_blog, "{:?}", host);
+            prop_assert_eq!(check == OriginCheck::Matches, is_blog, "{:?}", host);
         }
     }
 }

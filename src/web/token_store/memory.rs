@@ -1,41 +1,43 @@
-//! Tokens in this process, bounded and expiring as sessions are.
+//! Tokens in this process. They are bounded, and expire like sessions.
 
 use std::time::Instant;
 
 use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 
-use super::{Kept, TokenStore, Turn, Wait};
+use super::store::{LockMode, RefreshLock, StoredTokens, TokenStore};
 use crate::web::{
-    session::Ticket,
-    session_store::{EndOfLife, Lifetime, Started},
-    storage::redis::StoreError,
+    session::{
+        Ticket,
+        lifetime::{Lifetime, SessionExpiry, Started},
+    },
+    storage::StoreError,
 };
 
-/// Takes microseconds.
+/// Tokens by ticket.
 pub struct MemoryTokens(Cache<Ticket, Record>);
 
 #[derive(Clone)]
 struct Record {
-    tokens: Kept,
+    tokens: StoredTokens,
     started: Instant,
 }
 
 impl MemoryTokens {
-    /// Room for the tokens of `max_sessions` sign-ins. They go with their session; twice as many fit, so that tokens whose session
-    /// was never kept, since the browser had gone, push out no others.
+    /// A store for the tokens of `max_sessions` sign-ins, which are deleted with their session. It has room for twice as many, so that tokens
+    /// whose session was never saved, because the browser had disconnected, do not push out others.
     pub fn new(max_sessions: u64, lifetime: Lifetime) -> Self {
         Self(
             Cache::builder()
                 .max_capacity(max_sessions.saturating_mul(2))
                 .eviction_policy(EvictionPolicy::lru())
-                .expire_after(EndOfLife(lifetime))
+                .expire_after(SessionExpiry(lifetime))
                 .build(),
         )
     }
 }
 
 impl TokenStore for MemoryTokens {
-    fn insert(&self, ticket: &Ticket, tokens: Kept) -> Result<(), StoreError> {
+    fn insert(&self, ticket: &Ticket, tokens: StoredTokens) -> Result<(), StoreError> {
         self.0.insert(
             ticket.clone(),
             Record {
@@ -46,7 +48,7 @@ impl TokenStore for MemoryTokens {
         Ok(())
     }
 
-    fn replace(&self, ticket: &Ticket, tokens: Kept) -> Result<(), StoreError> {
+    fn replace(&self, ticket: &Ticket, tokens: StoredTokens) -> Result<(), StoreError> {
         self.0.entry_by_ref(ticket).and_compute_with(|found| match found {
             Some(entry) => Op::Put(Record {
                 tokens,
@@ -57,7 +59,7 @@ impl TokenStore for MemoryTokens {
         Ok(())
     }
 
-    fn get(&self, ticket: &Ticket) -> Result<Option<Kept>, StoreError> {
+    fn get(&self, ticket: &Ticket) -> Result<Option<StoredTokens>, StoreError> {
         Ok(self.0.get(ticket).map(|record| record.tokens))
     }
 
@@ -66,9 +68,9 @@ impl TokenStore for MemoryTokens {
         Ok(())
     }
 
-    /// Nobody else has them.
-    fn turn(&self, _: &Ticket, _: Wait) -> Result<Option<Turn>, StoreError> {
-        Ok(Some(Turn { _lock: None }))
+    /// No other replica has these tokens.
+    fn lock(&self, _: &Ticket, _: LockMode) -> Result<Option<RefreshLock>, StoreError> {
+        Ok(Some(RefreshLock::local()))
     }
 }
 
@@ -87,9 +89,9 @@ mod tests {
 
     use super::*;
 
-    fn tokens(access: &str) -> Kept {
+    fn tokens(access: &str) -> StoredTokens {
         let now = Utc::now();
-        Kept {
+        StoredTokens {
             access_token: SecretString::from(access),
             expires_at: now,
             refresh_token: None,
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_arrive_after_a_sign_out_are_not_kept() {
+    fn tokens_that_arrive_after_a_sign_out_are_not_stored() {
         let hour = Duration::from_hours(1);
         let store = MemoryTokens::new(10, Lifetime { idle: hour, max: hour });
         let ticket = Ticket::new();

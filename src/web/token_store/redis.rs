@@ -1,4 +1,4 @@
-//! Tokens in Redis, sealed, ending after a time without use as sessions do.
+//! Tokens in Redis, sealed. They expire like sessions after a time without use.
 
 use std::time::Duration;
 
@@ -7,24 +7,23 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Kept, TokenStore, Turn, Wait, patience};
+use super::store::{LockMode, RefreshLock, StoredTokens, TokenStore, lock_timeout};
 use crate::web::{
     session::Ticket,
-    storage::redis::{Kind, RedisStore, StoreError},
+    storage::{RedisStore, StoreError, redis::RecordKind},
 };
 
-const TOKENS: Kind = Kind("tokens");
-const TURN: Kind = Kind("refreshing");
-/// What a refresh takes beside its requests at most, where a vault signs and is slow.
-const SLACK_OF_AZURE: Duration = Duration::from_mins(1);
+const TOKENS: RecordKind = RecordKind("tokens");
+const REFRESHING: RecordKind = RecordKind("refreshing");
+/// What a refresh takes in addition to its requests at most, when a slow vault signs.
+const VAULT_SLACK: Duration = Duration::from_mins(1);
 
-/// In one Redis.
+/// Tokens in one Redis.
 pub struct RedisTokens {
     redis: RedisStore,
     idle: Duration,
-    /// How long one waits for another's refresh.
-    patience: Duration,
-    /// Longest time for a refresh.
+    lock_timeout: Duration,
+    /// Longest time that a refresh takes.
     longest_refresh: Duration,
 }
 
@@ -37,33 +36,33 @@ struct Record<T> {
 }
 
 impl RedisTokens {
-    /// Tokens that nobody uses for `idle` end. A request to Entra takes `timeout` at most.
-    pub fn new(redis: RedisStore, idle: Duration, timeout: Duration) -> Self {
+    /// Tokens expire when they are not used for `idle`. A request to Entra ID takes at most `request_timeout`.
+    pub fn new(redis: RedisStore, idle: Duration, request_timeout: Duration) -> Self {
         Self {
             redis,
             idle,
-            patience: patience(timeout),
-            longest_refresh: timeout * 4 + SLACK_OF_AZURE,
+            lock_timeout: lock_timeout(request_timeout),
+            longest_refresh: request_timeout * 4 + VAULT_SLACK,
         }
     }
 }
 
 impl TokenStore for RedisTokens {
-    fn insert(&self, ticket: &Ticket, tokens: Kept) -> Result<(), StoreError> {
+    fn insert(&self, ticket: &Ticket, tokens: StoredTokens) -> Result<(), StoreError> {
         self.redis.put(TOKENS, &ticket.name(), &json(&tokens), self.idle)
     }
 
-    fn replace(&self, ticket: &Ticket, tokens: Kept) -> Result<(), StoreError> {
+    fn replace(&self, ticket: &Ticket, tokens: StoredTokens) -> Result<(), StoreError> {
         self.redis
             .replace(TOKENS, &ticket.name(), &json(&tokens), self.idle)
             .map(drop)
     }
 
-    fn get(&self, ticket: &Ticket) -> Result<Option<Kept>, StoreError> {
-        let json = self.redis.get(TOKENS, &ticket.name(), self.idle)?;
+    fn get(&self, ticket: &Ticket) -> Result<Option<StoredTokens>, StoreError> {
+        let json = self.redis.get_and_extend(TOKENS, &ticket.name(), self.idle)?;
         Ok(json
             .and_then(|json| serde_json::from_slice::<Record<SecretString>>(&json).ok())
-            .map(|record| Kept {
+            .map(|record| StoredTokens {
                 access_token: record.access_token,
                 expires_at: record.expires_at,
                 refresh_token: record.refresh_token,
@@ -75,24 +74,25 @@ impl TokenStore for RedisTokens {
         self.redis.remove(TOKENS, &ticket.name()).map(drop)
     }
 
-    fn turn(&self, ticket: &Ticket, wait: Wait) -> Result<Option<Turn>, StoreError> {
-        let patience = if wait == Wait::NotAtAll {
-            Duration::ZERO
-        } else {
-            self.patience
+    fn lock(&self, ticket: &Ticket, mode: LockMode) -> Result<Option<RefreshLock>, StoreError> {
+        let timeout = match mode {
+            LockMode::Try => Duration::ZERO,
+            LockMode::Block => self.lock_timeout,
         };
-        let lock = self.redis.lock(TURN, &ticket.name(), self.longest_refresh, patience)?;
-        Ok(lock.map(|lock| Turn { _lock: Some(lock) }))
+        let lock = self
+            .redis
+            .lock(REFRESHING, &ticket.name(), self.longest_refresh, timeout)?;
+        Ok(lock.map(RefreshLock::shared))
     }
 }
 
-fn json(tokens: &Kept) -> Zeroizing<Vec<u8>> {
+fn json(tokens: &StoredTokens) -> Zeroizing<Vec<u8>> {
     let record = Record {
         access_token: tokens.access_token.expose_secret(),
         expires_at: tokens.expires_at,
         refresh_token: tokens.refresh_token.as_ref().map(SecretString::expose_secret),
         refresh_at: tokens.refresh_at,
     };
-    // Texts and times are always JSON.
+    // Strings and times always serialize.
     Zeroizing::new(serde_json::to_vec(&record).unwrap_or_default())
 }

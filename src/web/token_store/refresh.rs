@@ -1,5 +1,5 @@
-//! A valid access token for a signed-in user, whenever the site needs one: refreshed shortly before it ends, in the background, and by
-//! one request at a time, since parallel refreshes sign users out.
+//! Valid access tokens for signed-in users. A token is refreshed in the background shortly before it expires, by one request at a time: parallel
+//! refreshes sign users out.
 
 use std::{
     sync::Arc,
@@ -12,49 +12,51 @@ use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::entra::{
-    ClaimsChallenge, ConfidentialClient, TokenSet,
-    aadsts::{EntraError, ErrorCategory},
-    confidential_client::SignInError,
-};
-use crate::web::{
-    blocking_pools::{LaneError, Lanes},
-    session::Ticket,
-    storage::redis::{RedisStore, StoreError},
-    token_store::{Kept, TokenStore, Wait},
+use super::store::{LockMode, StoredTokens, TokenStore};
+use crate::{
+    entra::{
+        ClaimsChallenge, ConfidentialClient, TokenSet,
+        aadsts::{EntraError, ErrorCategory},
+        confidential_client::SignInError,
+    },
+    web::{
+        blocking_pools::{BlockingPools, PoolError},
+        session::Ticket,
+        storage::{StorageExecutor, StoreError},
+    },
 };
 
 /// A token with less than this left is refreshed before it is used.
 const REFRESH_BEFORE: Duration = Duration::minutes(2);
-/// And up to so much earlier, each token at a time of its own: people who signed in together after a restart would otherwise
-/// all be refreshed in the same minute, hour by hour.
+/// A token is refreshed up to this much earlier, at a random time. Otherwise users who signed in together after a restart would all be refreshed
+/// in the same minute of each hour.
 const REFRESH_JITTER: Duration = Duration::minutes(3);
-/// A token that is still good is not refreshed again for so long after that failed.
-const TRY_AGAIN_AFTER: Duration = Duration::seconds(30);
-/// Who waited for a refresh that failed, and who comes so shortly after, does not ask again.
-const ONE_FAILURE_FOR: StdDuration = StdDuration::from_secs(5);
-/// Locks are forgotten after this; far longer than a refresh can take.
+/// How long after a failed refresh a token that is still valid is not refreshed again.
+const RETRY_AFTER: Duration = Duration::seconds(30);
+/// Requests that waited for a failed refresh, or arrive within this time after it, do not try again.
+const FAILURE_MEMORY: StdDuration = StdDuration::from_secs(5);
+/// Unused locks are dropped after this time, which is far longer than a refresh can take.
 const LOCK_LIFETIME: StdDuration = StdDuration::from_mins(10);
 
 /// Why there is no access token.
 #[derive(Debug, thiserror::Error)]
-pub enum NoToken {
-    /// The sign-in has ended, or Entra does not prolong it: the user must sign in again.
+pub enum TokenError {
+    /// The sign-in has ended, or Entra ID does not renew it.
     #[error("the user must sign in again")]
-    SignInAgain,
-    /// Entra wants more of the user than a refresh can bring: a sign-in with these claims.
-    #[error("Entra ID demands another sign-in")]
-    StepUp(ClaimsChallenge),
-    /// Entra was asked and could not help, for a reason that signing in again does not mend.
+    SignInRequired,
+    /// A refresh cannot bring what Entra ID requires: the user must sign in and meet this claims challenge.
+    #[error("Entra ID requires a stronger sign-in")]
+    StepUpRequired(ClaimsChallenge),
+    /// The refresh failed for a reason that a new sign-in does not resolve.
     #[error(transparent)]
-    Failed(#[from] SignInError),
-    /// The same, a moment ago, for somebody else.
+    RefreshFailed(#[from] SignInError),
+    /// A refresh for another request failed a moment ago.
     #[error("a refresh failed a moment ago")]
-    FailedJustNow,
-    /// Too many ask at once.
+    FailedRecently,
+    /// Too many requests refresh tokens at once.
     #[error(transparent)]
-    Busy(#[from] LaneError),
-    /// Nobody knows what tokens there are.
+    Busy(#[from] PoolError),
+    /// The token store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -64,60 +66,58 @@ pub struct AccessTokens {
     store: Arc<dyn TokenStore>,
     client: Arc<ConfidentialClient>,
     refreshing: Cache<Ticket, Arc<Mutex<LastFailure>>>,
-    lanes: Arc<Lanes>,
-    /// Where the store is, unless it is in this process.
-    redis: Option<RedisStore>,
-    /// How long one waits for the refresh of another.
-    patience: StdDuration,
+    pools: Arc<BlockingPools>,
+    executor: StorageExecutor,
+    /// How long a request waits for the refresh of another request.
+    lock_timeout: StdDuration,
 }
 
-/// When a refresh failed last, for those who waited for it.
+/// When a refresh failed last, for the requests that waited for it.
 type LastFailure = Option<Instant>;
 
 impl AccessTokens {
-    /// Kept in `store`, which is in `redis` or in this process; refreshed by `client`. Who waits for the refresh of another does so for
-    /// `patience`.
+    /// Tokens in `store`, which `client` refreshes. `executor` must be that of the store.
     pub fn new(
         store: Arc<dyn TokenStore>,
         client: Arc<ConfidentialClient>,
-        lanes: Arc<Lanes>,
-        redis: Option<RedisStore>,
-        patience: StdDuration,
+        pools: Arc<BlockingPools>,
+        executor: StorageExecutor,
+        lock_timeout: StdDuration,
     ) -> Self {
         Self {
             store,
             client,
             refreshing: Cache::builder().time_to_idle(LOCK_LIFETIME).build(),
-            lanes,
-            redis,
-            patience,
+            pools,
+            executor,
+            lock_timeout,
         }
     }
 
-    /// Keeps the tokens of a new sign-in.
+    /// Stores the tokens of a new sign-in. Blocks, as the next two functions do.
     ///
     /// # Errors
-    /// When the place for them does not answer; so for the next two.
-    pub fn keep(&self, ticket: &Ticket, tokens: TokenSet) -> Result<(), StoreError> {
-        self.store.insert(ticket, Kept::new(tokens))
+    /// When the token store does not answer; so for the next two functions.
+    pub fn insert(&self, ticket: &Ticket, tokens: TokenSet) -> Result<(), StoreError> {
+        self.store.insert(ticket, StoredTokens::new(tokens))
     }
 
-    /// Ends sign-ins: a confidential client's refresh token outlives the sign-out at Entra, so it must be deleted.
-    pub fn forget(&self, tickets: &[Ticket]) -> Result<(), StoreError> {
+    /// Deletes the tokens of these sign-ins: a confidential client's refresh token outlives the sign-out at Entra ID.
+    pub fn remove(&self, tickets: &[Ticket]) -> Result<(), StoreError> {
         tickets.iter().try_for_each(|ticket| self.store.remove(ticket))
     }
 
-    /// When the user's access token ends, if there is one.
+    /// When the user's access token expires, if there is one.
     pub fn expires_at(&self, ticket: &Ticket) -> Result<Option<DateTime<Utc>>, StoreError> {
         Ok(self.store.get(ticket)?.map(|tokens| tokens.expires_at))
     }
 
-    /// An access token that is still good. One that ends soon is refreshed in the background: no page waits for that.
+    /// A valid access token. One that expires soon is refreshed in the background: no page waits for that.
     ///
     /// # Errors
-    /// When there is none and none can be had.
-    pub async fn valid(self: &Arc<Self>, ticket: &Ticket) -> Result<SecretString, NoToken> {
-        let tokens = self.look_up(ticket).await?.ok_or(NoToken::SignInAgain)?;
+    /// When there is none, and none can be obtained.
+    pub async fn valid(self: &Arc<Self>, ticket: &Ticket) -> Result<SecretString, TokenError> {
+        let tokens = self.load(ticket).await?.ok_or(TokenError::SignInRequired)?;
         let now = Utc::now();
         if tokens.expires_at <= now {
             return self.refresh(ticket, tokens.access_token).await;
@@ -128,44 +128,43 @@ impl AccessTokens {
         Ok(tokens.access_token)
     }
 
-    /// Another access token than `refused`, which the API did not take.
+    /// Another access token than `rejected`, which the API did not accept.
     ///
     /// # Errors
-    /// When none can be had.
-    pub async fn instead_of(self: &Arc<Self>, ticket: &Ticket, refused: SecretString) -> Result<SecretString, NoToken> {
-        self.refresh(ticket, refused).await
+    /// When none can be obtained.
+    pub async fn replace_rejected(
+        self: &Arc<Self>,
+        ticket: &Ticket,
+        rejected: SecretString,
+    ) -> Result<SecretString, TokenError> {
+        self.refresh(ticket, rejected).await
     }
 
-    async fn look_up(&self, ticket: &Ticket) -> Result<Option<Kept>, StoreError> {
-        match &self.redis {
-            Some(redis) => {
-                let (store, ticket) = (Arc::clone(&self.store), ticket.clone());
-                redis.off_thread(move || store.get(&ticket)).await.flatten()
-            }
-            None => self.store.get(ticket),
-        }
+    async fn load(&self, ticket: &Ticket) -> Result<Option<StoredTokens>, StoreError> {
+        let (store, ticket) = (Arc::clone(&self.store), ticket.clone());
+        self.executor.run(move || store.get(&ticket)).await
     }
 
-    /// One at a time. Whoever comes second waits, without a thread, and finds the first one's new token.
-    async fn refresh(self: &Arc<Self>, ticket: &Ticket, old: SecretString) -> Result<SecretString, NoToken> {
-        let turn = turn_of(self.refreshing.get_with_by_ref(ticket, Arc::default), self.patience).await?;
+    /// Refreshes, one request at a time. The others wait without occupying a thread, and find the new token.
+    async fn refresh(self: &Arc<Self>, ticket: &Ticket, old: SecretString) -> Result<SecretString, TokenError> {
+        let guard = wait_for_lock(self.refreshing.get_with_by_ref(ticket, Arc::default), self.lock_timeout).await?;
         let (tokens, ticket) = (Arc::clone(self), ticket.clone());
-        // Goes on, and keeps the turn, also when the browser has gone meanwhile.
-        self.lanes
+        // Continues, and keeps the lock, even if the browser disconnects meanwhile.
+        self.pools
             .tokens
-            .run(move || tokens.refresh_now(&ticket, &old, Wait::ForTheOther, turn))
+            .run(move || tokens.refresh_now(&ticket, &old, LockMode::Block, guard))
             .await?
     }
 
-    /// Unless somebody does so already, or the threads are in use: the token at hand is good.
+    /// Refreshes, unless another request does so or no thread is free: the current token is valid.
     fn refresh_in_background(self: &Arc<Self>, ticket: &Ticket, old: &SecretString) {
-        let Ok(turn) = self.refreshing.get_with_by_ref(ticket, Arc::default).try_lock_owned() else {
+        let Ok(guard) = self.refreshing.get_with_by_ref(ticket, Arc::default).try_lock_owned() else {
             return;
         };
         let (tokens, ticket, old) = (Arc::clone(self), ticket.clone(), old.clone());
-        self.lanes.tokens.start(move || {
-            if let Err(error) = tokens.refresh_now(&ticket, &old, Wait::NotAtAll, turn) {
-                log::info!("access token not refreshed ahead of its end: {error}");
+        self.pools.tokens.try_start(move || {
+            if let Err(error) = tokens.refresh_now(&ticket, &old, LockMode::Try, guard) {
+                log::info!("access token not refreshed before it expires: {error}");
             }
         });
     }
@@ -174,88 +173,83 @@ impl AccessTokens {
         &self,
         ticket: &Ticket,
         old: &SecretString,
-        wait: Wait,
+        mode: LockMode,
         mut last_failure: OwnedMutexGuard<LastFailure>,
-    ) -> Result<SecretString, NoToken> {
-        // And then among all replicas. Who has waited too long for another one goes on all the same.
-        let turn = self.store.turn(ticket, wait)?;
-        if turn.is_none() && wait == Wait::NotAtAll {
+    ) -> Result<SecretString, TokenError> {
+        // The guard locks out this process's requests, this lock the other replicas. A request that has waited too long goes on without it.
+        let lock = self.store.lock(ticket, mode)?;
+        if lock.is_none() && mode == LockMode::Try {
             return Ok(old.clone());
         }
-        let tokens = self.store.get(ticket)?.ok_or(NoToken::SignInAgain)?;
+        let tokens = self.store.get(ticket)?.ok_or(TokenError::SignInRequired)?;
         if tokens.access_token.expose_secret() != old.expose_secret() {
             return Ok(tokens.access_token);
         }
-        // Somebody has just tried.
-        match wait {
-            Wait::NotAtAll if tokens.refresh_at > Utc::now() => return Ok(tokens.access_token),
-            Wait::ForTheOther if last_failure.is_some_and(|at| at.elapsed() < ONE_FAILURE_FOR) => {
-                return Err(NoToken::FailedJustNow);
+        // Another request has just tried.
+        match mode {
+            LockMode::Try if tokens.refresh_at > Utc::now() => return Ok(tokens.access_token),
+            LockMode::Block if last_failure.is_some_and(|at| at.elapsed() < FAILURE_MEMORY) => {
+                return Err(TokenError::FailedRecently);
             }
             _ => {}
         }
-        let outcome = self.ask(ticket, &tokens);
-        *last_failure = matches!(outcome, Err(NoToken::Failed(_))).then(Instant::now);
-        // The token serves as long as it lasts: when Entra cannot be asked just now, for a while; when Entra wants more than a refresh
-        // can bring, until its end.
-        let again_at = match &outcome {
-            Err(NoToken::Failed(error)) => {
+        let outcome = self.request_tokens(ticket, &tokens);
+        *last_failure = matches!(outcome, Err(TokenError::RefreshFailed(_))).then(Instant::now);
+        // The current token is used until it expires. The next attempt is later if Entra ID cannot be asked now, and never if Entra ID requires
+        // more than a refresh can bring.
+        let refresh_at = match &outcome {
+            Err(TokenError::RefreshFailed(error)) => {
                 log::warn!(
-                    "access token not refreshed, the old one is used while it lasts: {}",
+                    "access token not refreshed; the current one is used until it expires: {}",
                     error.with_hint()
                 );
-                Utc::now() + TRY_AGAIN_AFTER
+                Utc::now() + RETRY_AFTER
             }
-            Err(NoToken::StepUp(_)) => tokens.expires_at,
+            Err(TokenError::StepUpRequired(_)) => tokens.expires_at,
             _ => return outcome,
         };
-        if wait == Wait::NotAtAll {
-            self.store.replace(
-                ticket,
-                Kept {
-                    refresh_at: again_at,
-                    ..tokens
-                },
-            )?;
+        if mode == LockMode::Try {
+            self.store.replace(ticket, StoredTokens { refresh_at, ..tokens })?;
         }
         outcome
     }
 
-    fn ask(&self, ticket: &Ticket, tokens: &Kept) -> Result<SecretString, NoToken> {
+    /// Requests new tokens from Entra ID, and stores them.
+    fn request_tokens(&self, ticket: &Ticket, tokens: &StoredTokens) -> Result<SecretString, TokenError> {
         let refreshed = match &tokens.refresh_token {
-            Some(refresh_token) => self.client.refresh(refresh_token).map_err(no_token),
-            None => Err(NoToken::SignInAgain),
+            Some(refresh_token) => self.client.refresh(refresh_token).map_err(token_error),
+            None => Err(TokenError::SignInRequired),
         };
         match refreshed {
             Ok(mut fresh) => {
-                // RFC 6749 §6: without a new refresh token, the old one stays.
+                // RFC 6749 §6: without a new refresh token, the old one stays valid.
                 fresh.refresh_token = fresh.refresh_token.or_else(|| tokens.refresh_token.clone());
                 let access_token = fresh.access_token.clone();
-                self.store.replace(ticket, Kept::new(fresh))?;
+                self.store.replace(ticket, StoredTokens::new(fresh))?;
                 Ok(access_token)
             }
-            Err(NoToken::SignInAgain) => {
-                // So that those who wait do not ask the same again.
+            Err(TokenError::SignInRequired) => {
+                // So that waiting requests do not ask Entra ID the same again.
                 self.store.remove(ticket)?;
-                Err(NoToken::SignInAgain)
+                Err(TokenError::SignInRequired)
             }
             Err(other) => Err(other),
         }
     }
 }
 
-/// One's turn among the requests of this process.
-async fn turn_of(
+/// Waits until no other request of this process refreshes the same tokens.
+async fn wait_for_lock(
     lock: Arc<Mutex<LastFailure>>,
-    patience: StdDuration,
-) -> Result<OwnedMutexGuard<LastFailure>, NoToken> {
-    timeout(patience, lock.lock_owned())
+    lock_timeout: StdDuration,
+) -> Result<OwnedMutexGuard<LastFailure>, TokenError> {
+    timeout(lock_timeout, lock.lock_owned())
         .await
-        .map_err(|_| NoToken::FailedJustNow)
+        .map_err(|_| TokenError::FailedRecently)
 }
 
-impl Kept {
-    /// Just received: when to refresh it is decided once, not at each use.
+impl StoredTokens {
+    /// Tokens that were just received. The time to refresh them is chosen once, not at each use.
     fn new(tokens: TokenSet) -> Self {
         let TokenSet {
             access_token,
@@ -271,8 +265,7 @@ impl Kept {
     }
 }
 
-/// `fraction`, from 0 to 1, is how much earlier than needed; of a token that lives for less than an hour at most a twentieth of
-/// its life.
+/// When to refresh a token. `fraction`, from 0 to 1, scales the jitter, which is at most a twentieth of the token's lifetime.
 fn refresh_at(expires_at: DateTime<Utc>, now: DateTime<Utc>, fraction: f64) -> DateTime<Utc> {
     let jitter = REFRESH_JITTER.min((expires_at - now) / 20).max(Duration::zero());
     let milliseconds = jitter.as_seconds_f64() * 1000.0 * fraction;
@@ -281,27 +274,27 @@ fn refresh_at(expires_at: DateTime<Utc>, now: DateTime<Utc>, fraction: f64) -> D
     expires_at - REFRESH_BEFORE - earlier
 }
 
-fn no_token(error: SignInError) -> NoToken {
+fn token_error(error: SignInError) -> TokenError {
     match error {
         SignInError::Entra(EntraError {
             claims: Some(claims), ..
-        }) => NoToken::StepUp(*claims),
-        SignInError::Entra(answer) if ends_the_sign_in(&answer) => {
+        }) => TokenError::StepUpRequired(*claims),
+        SignInError::Entra(error) if requires_sign_in(&error) => {
             log::info!(
-                "refresh refused, the user must sign in again: {} {:?}",
-                answer.error,
-                answer.code
+                "refresh rejected, the user must sign in again: {} {:?}",
+                error.error,
+                error.code
             );
-            NoToken::SignInAgain
+            TokenError::SignInRequired
         }
-        other => NoToken::Failed(other),
+        other => TokenError::RefreshFailed(other),
     }
 }
 
-fn ends_the_sign_in(answer: &EntraError) -> bool {
-    matches!(answer.category(), ErrorCategory::SignInAgain | ErrorCategory::Consent)
+fn requires_sign_in(error: &EntraError) -> bool {
+    matches!(error.category(), ErrorCategory::SignInAgain | ErrorCategory::Consent)
         || matches!(
-            answer.error.as_str(),
+            error.error.as_str(),
             "invalid_grant" | "interaction_required" | "login_required"
         )
 }
@@ -311,32 +304,36 @@ mod tests {
     use super::*;
 
     #[actix_web::test]
-    async fn who_waits_for_a_refresh_that_hangs_is_told_after_a_while() {
+    async fn a_request_that_waits_for_a_hanging_refresh_fails_after_a_while() {
         let lock = Arc::<Mutex<LastFailure>>::default();
         let hangs = Arc::clone(&lock).lock_owned().await;
-        let turn = turn_of(Arc::clone(&lock), StdDuration::from_millis(10)).await;
-        assert!(matches!(turn, Err(NoToken::FailedJustNow)));
+        let guard = wait_for_lock(Arc::clone(&lock), StdDuration::from_millis(10)).await;
+        assert!(matches!(guard, Err(TokenError::FailedRecently)));
         drop(hangs);
-        assert!(turn_of(lock, StdDuration::from_mins(1)).await.is_ok());
+        assert!(wait_for_lock(lock, StdDuration::from_mins(1)).await.is_ok());
     }
 
     #[test]
-    fn each_token_has_a_time_of_its_own_within_bounds() {
+    fn each_token_is_refreshed_at_its_own_time_within_bounds() {
         let now = Utc::now();
-        let before_the_end = |life: i64, fraction: f64| {
+        let seconds_before_expiry = |life: i64, fraction: f64| {
             let expires_at = now + Duration::seconds(life);
             (expires_at - refresh_at(expires_at, now, fraction)).num_seconds()
         };
         assert_eq!(
             (
-                before_the_end(3600, 0.0),
-                before_the_end(3600, 0.5),
-                before_the_end(3600, 1.0)
+                seconds_before_expiry(3600, 0.0),
+                seconds_before_expiry(3600, 0.5),
+                seconds_before_expiry(3600, 1.0)
             ),
             (120, 210, 300)
         );
-        assert_eq!(before_the_end(86_400, 1.0), 300, "never more than three minutes");
-        assert_eq!(before_the_end(600, 1.0), 150, "a short one is not spent on it");
-        assert_eq!(before_the_end(-5, 1.0), 120, "one that has ended");
+        assert_eq!(seconds_before_expiry(86_400, 1.0), 300, "never more than three minutes");
+        assert_eq!(
+            seconds_before_expiry(600, 1.0),
+            150,
+            "a short-lived token is not refreshed much earlier"
+        );
+        assert_eq!(seconds_before_expiry(-5, 1.0), 120, "an expired token");
     }
 }

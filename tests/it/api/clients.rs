@@ -63,13 +63,13 @@ impl ClientTools {
             .env("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true")
             .output()
             .expect("it runs");
-        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        let printed = String::from_utf8_lossy(&ended.stdout).into_owned();
         assert!(
             ended.status.success(),
-            "{program}: {said}\n{}",
+            "{program}: {printed}\n{}",
             String::from_utf8_lossy(&ended.stderr)
         );
-        said
+        printed
     }
 }
 
@@ -107,11 +107,11 @@ fn a_generated_typescript_client_compiles_and_works() {
         "nodenext",
     ];
     setup.run("tsc", &[&strict[..], &["client.ts"]].concat());
-    let said = setup.run(
+    let printed = setup.run(
         "node",
         &["client.js", setup.api.url("/").trim_end_matches('/'), &setup.token()],
     );
-    assert!(said.contains("done"), "{said}");
+    assert!(printed.contains("done"), "{printed}");
 }
 
 #[test]
@@ -128,11 +128,11 @@ fn a_generated_python_client_compiles_and_works() {
     ];
     setup.run("openapi-python-client", &[&["generate"], &place[..]].concat());
     setup.run("python", &["-m", "compileall", "-q", "blogctl_client"]);
-    let said = setup.run(
+    let printed = setup.run(
         "python",
         &["client.py", setup.api.url("/").trim_end_matches('/'), &setup.token()],
     );
-    assert!(said.contains("done"), "{said}");
+    assert!(printed.contains("done"), "{printed}");
 }
 
 #[test]
@@ -174,6 +174,6 @@ fn the_patterns_match_what_the_api_accepts_and_take_linear_time() {
         }
     }
     fs::write(setup.folder.path().join("cases.json"), json!(cases).to_string()).expect("written");
-    let said = setup.run("node", &["patterns.mjs"]);
-    assert!(said.contains("done"), "{said}");
+    let printed = setup.run("node", &["patterns.mjs"]);
+    assert!(printed.contains("done"), "{printed}");
 }

@@ -60,9 +60,9 @@ fn a_client_that_sends_a_head_or_body_too_slowly_times_out() {
         settings.server.body_timeout = Duration::from_secs(1);
     });
     let answer = until_it_hangs_up(&api, "GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Slow: ");
-    let is_refused = answer.is_empty() || answer.starts_with("HTTP/1.1 408 ");
-    attacks::record("API: connections", "a head that trickles in", is_refused);
-    assert!(is_refused, "{answer}");
+    let is_rejected = answer.is_empty() || answer.starts_with("HTTP/1.1 408 ");
+    attacks::record("API: connections", "a head that trickles in", is_rejected);
+    assert!(is_rejected, "{answer}");
 
     let token = api.control().token().user(&api.user(0).oid).mint();
     let head = format!(
@@ -141,9 +141,9 @@ fn a_body_may_be_chunked_and_must_have_one_length() {
     ] {
         let answers = post(&headers, body);
         let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
-        let is_refused = statuses == [400];
-        attacks::record("API: connections", &format!("request smuggling: {name}"), is_refused);
-        assert!(is_refused, "{name}: {statuses:?}");
+        let is_rejected = statuses == [400];
+        attacks::record("API: connections", &format!("request smuggling: {name}"), is_rejected);
+        assert!(is_rejected, "{name}: {statuses:?}");
     }
     assert_eq!(
         api.alice().get("/v1/posts").json().as_array().map(Vec::len),

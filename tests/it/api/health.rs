@@ -71,11 +71,11 @@ fn without_its_sqlite_file_the_api_rejects_writes_and_recovers_when_it_is_back()
     let aside = path.with_extension("aside");
     std::fs::rename(&path, &aside).expect("moved away");
     nobody.get_until("/health/ready", 503);
-    let refused = alice.post("/v1/posts", &serde_json::json!({ "title": "lost", "content": "x" }));
-    refused.problem(503, "database_unavailable");
+    let rejected = alice.post("/v1/posts", &serde_json::json!({ "title": "lost", "content": "x" }));
+    rejected.problem(503, "database_unavailable");
     assert!(
-        !refused.header("Retry-After").is_empty() && !path.exists(),
-        "{refused:?}"
+        !rejected.header("Retry-After").is_empty() && !path.exists(),
+        "{rejected:?}"
     );
     std::fs::rename(&aside, &path).expect("moved back");
     nobody.get_until("/health/ready", 200);

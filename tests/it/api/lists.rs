@@ -218,8 +218,8 @@ fn search_pages_use_skip_and_reject_a_cursor() {
             .split_once("after=")
             .map(|(a, b)| (a.len(), b.to_owned()))
             .expect("a cursor");
-        let refused = alice.get(&format!("/v1/posts?q=post&after={cursor}"));
-        let wrong = refused.wrong_fields();
+        let rejected = alice.get(&format!("/v1/posts?q=post&after={cursor}"));
+        let wrong = rejected.wrong_fields();
         assert_eq!(wrong[0].0, "after");
         assert!(wrong[0].1.contains("skip"), "{wrong:?}");
     });

@@ -125,19 +125,19 @@ fn every_route_counts_against_the_limit_of_the_address_except_health() {
                 is_bounded,
             );
             assert!(is_bounded, "{method} {path}, CORS {is_cors}: {admitted} of 40");
-            let refused = answers
+            let rejected = answers
                 .iter()
                 .rfind(|answer| answer.status == 429)
-                .expect("one refused");
+                .expect("a rejected request");
             if method != "OPTIONS" {
                 let allowed = if is_cors { "https://app.example" } else { "" };
                 assert_eq!(
-                    refused.header("Access-Control-Allow-Origin"),
+                    rejected.header("Access-Control-Allow-Origin"),
                     allowed,
                     "{method} {path}"
                 );
             }
-            assert!(!refused.header("Retry-After").is_empty());
+            assert!(!rejected.header("Retry-After").is_empty());
             for probe in ["/health", "/health/live", "/health/ready"] {
                 assert_eq!(
                     from_one_address("GET", probe).send().status,

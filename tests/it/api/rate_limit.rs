@@ -13,16 +13,16 @@ fn responses_state_the_remaining_limit_which_each_caller_has_separately() {
     assert_eq!((first.status, first.header("RateLimit")), (201, "\"writes\";r=1"));
     assert_eq!(first.header("RateLimit-Policy"), "\"writes\";q=2;w=2");
     let answers: Vec<_> = (0..20).map(|_| alice.post("/v1/posts", &post)).collect();
-    let refused = answers.iter().find(|answer| answer.status == 429);
-    attacks::record("API: rate limits", "a flood of writes", refused.is_some());
-    let refused = refused.expect("over the limit");
-    refused.problem(429, "too_many_requests");
+    let rejected = answers.iter().find(|answer| answer.status == 429);
+    attacks::record("API: rate limits", "a flood of writes", rejected.is_some());
+    let rejected = rejected.expect("over the limit");
+    rejected.problem(429, "too_many_requests");
     assert!(
-        refused.header("RateLimit").starts_with("\"writes\";r=0;t="),
+        rejected.header("RateLimit").starts_with("\"writes\";r=0;t="),
         "{}",
-        refused.header("RateLimit")
+        rejected.header("RateLimit")
     );
-    assert_eq!(refused.header("Retry-After"), "1");
+    assert_eq!(rejected.header("Retry-After"), "1");
     assert_eq!(alice.get("/v1/posts").status, 200, "reads have a separate limit");
     assert_eq!(bob.post("/v1/posts", &post).status, 201, "and so has another caller");
 }
@@ -41,9 +41,9 @@ fn an_untrusted_forwarded_address_does_not_evade_the_limit() {
         };
         (0..200).map(one).filter(|status| *status == 429).count()
     };
-    let refused = flood(&api);
-    attacks::record("API: rate limits", "a flood under invented addresses", refused > 0);
-    assert!(refused > 0);
+    let rejected = flood(&api);
+    attacks::record("API: rate limits", "a flood under invented addresses", rejected > 0);
+    assert!(rejected > 0);
     assert_eq!(api.anonymous().get("/health/live").status, 200, "health has no limit");
     let behind_a_proxy = TestApi::with(|settings| {
         (settings.api.limit_address_burst, settings.api.limit_address_per_second) = (5, 1);
@@ -94,12 +94,12 @@ fn searches_have_a_separate_limit() {
     });
     let (alice, bob) = (api.alice(), api.bob());
     let answers: Vec<_> = (0..20).map(|_| alice.get("/v1/posts?q=word")).collect();
-    let refused = answers.iter().find(|answer| answer.status == 429);
-    attacks::record("API: rate limits", "a flood of searches", refused.is_some());
-    let refused = refused.expect("over the limit");
-    refused.problem(429, "too_many_requests");
+    let rejected = answers.iter().find(|answer| answer.status == 429);
+    attacks::record("API: rate limits", "a flood of searches", rejected.is_some());
+    let rejected = rejected.expect("over the limit");
+    rejected.problem(429, "too_many_requests");
     assert_eq!(
-        (refused.header("RateLimit-Policy"), refused.header("Retry-After")),
+        (rejected.header("RateLimit-Policy"), rejected.header("Retry-After")),
         ("\"searches\";q=3;w=3", "1")
     );
     assert_eq!(alice.get("/v1/posts").status, 200, "lists are no searches");

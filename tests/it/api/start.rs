@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::api::{TestApi, each_api};
 
-fn refusal(change: impl FnOnce(&mut Settings)) -> StartError {
+fn rejection(change: impl FnOnce(&mut Settings)) -> StartError {
     let api = TestApi::start();
     let mut settings = api.settings.clone();
     settings.api.port = 0;
@@ -39,7 +39,7 @@ fn a_missing_sqlite_file_is_created_and_migrated() {
 #[test]
 fn a_database_with_pending_migrations_is_rejected_with_the_command_to_apply_them() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let error = refusal(|settings| {
+    let error = rejection(|settings| {
         settings.database.url = folder.path().join("new.db").display().to_string();
         settings.database.migrate_at_start = Some(false);
     });
@@ -49,14 +49,14 @@ fn a_database_with_pending_migrations_is_rejected_with_the_command_to_apply_them
 
 #[test]
 fn settings_that_would_accept_too_many_tokens_are_rejected() {
-    let error = refusal(|settings| {
+    let error = rejection(|settings| {
         settings.api.app_id_uri.clear();
         settings.api.client_id = None;
     });
     assert!(matches!(error, StartError::NoAudience), "{error}");
-    let error = refusal(|settings| settings.api.required_scope.clear());
+    let error = rejection(|settings| settings.api.required_scope.clear());
     assert!(matches!(error, StartError::NoRequiredScope), "{error}");
-    let error = refusal(|settings| settings.api.cors_origins = vec!["*".to_owned(), "https://a.example".to_owned()]);
+    let error = rejection(|settings| settings.api.cors_origins = vec!["*".to_owned(), "https://a.example".to_owned()]);
     assert!(matches!(error, StartError::CorsOrigin(_)), "{error}");
     assert!(error.hint().is_some());
 }
@@ -65,7 +65,7 @@ fn settings_that_would_accept_too_many_tokens_are_rejected() {
 fn a_port_in_use_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("bound").port();
-    let error = refusal(|settings| settings.api.port = port);
+    let error = rejection(|settings| settings.api.port = port);
     assert!(matches!(error, StartError::Listen(_)), "{error}");
     assert!(error.to_string().contains(&port.to_string()), "{error}");
 }

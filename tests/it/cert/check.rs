@@ -74,7 +74,7 @@ fn the_configured_certificate_is_checked_with_its_passphrase_and_thumbprint() {
     configure(&fingerprint(&path, "-sha256"));
     assert!(cert(folder.path(), &["check"]).contains("✓ client.cert_thumbprint is its thumbprint"));
     assert!(
-        cert(folder.path(), &["check", "site.pem"]).contains("in date"),
+        cert(folder.path(), &["check", "site.pem"]).contains("valid; expires"),
         "the passphrase serves a named file too"
     );
     configure(&"0".repeat(40));
@@ -112,7 +112,7 @@ fn all_findings_are_reported_at_once() {
         "✓ CN=site is the certificate of its private key",
         "✗ certificate all.pem expired 3 days ago",
         "✗ client.cert_thumbprint is AAAA",
-        "! all.pem holds 1 more certificate, which is not of its chain",
+        "! all.pem contains 1 more certificate, which is not part of its chain",
         "! every user of this machine may read the private key in all.pem (mode 0644)",
     ] {
         assert!(ended.stdout.contains(expected), "{expected:?} in\n{}", ended.stdout);
@@ -138,7 +138,7 @@ fn all_findings_are_reported_at_once() {
     file(folder.path(), "soon.pem", &[&soon, &key_pem(key())]);
     let ended = run(folder.path(), &["check", "soon.pem"]);
     assert_eq!(ended.code, Some(0));
-    assert!(ended.stdout.contains("! in date, but expires in"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("! valid, but expires in"), "{}", ended.stdout);
     // A problem in one file does not hide the problem in the other.
     file(folder.path(), "no-cert.pem", &[&key_pem(key())]);
     let ended = run(folder.path(), &["check", "no-cert.pem", "--key", "missing.pem"]);
@@ -160,9 +160,9 @@ fn checked(folder: &Path, arguments: &[&str]) -> String {
 #[test]
 fn neither_of_two_missing_files_hides_the_other() {
     let folder = folder();
-    let told = checked(folder.path(), &["missing.pem", "--key", "other.pem"]);
+    let reported = checked(folder.path(), &["missing.pem", "--key", "other.pem"]);
     for expected in ["✗ missing.pem cannot be read", "✗ other.pem cannot be read"] {
-        assert!(told.contains(expected), "{expected:?} in\n{told}");
+        assert!(reported.contains(expected), "{expected:?} in\n{reported}");
     }
 }
 
@@ -185,10 +185,10 @@ fn an_unreadable_passphrase_matters_only_for_an_encrypted_key() {
     assert!(!cert(folder.path(), &["check", "plain.pem"]).contains("missing.txt"));
     cert(folder.path(), &["thumbprint", "plain.pem"]);
     cert(folder.path(), &["thumbprint", "encrypted.pem"]);
-    let told = checked(folder.path(), &["encrypted.pem"]);
+    let reported = checked(folder.path(), &["encrypted.pem"]);
     assert!(
-        told.contains("✗ missing.txt cannot be read") && told.contains("in date"),
-        "{told}"
+        reported.contains("✗ missing.txt cannot be read") && reported.contains("valid; expires"),
+        "{reported}"
     );
 }
 
@@ -200,11 +200,11 @@ fn the_key_strength_is_checked_with_and_without_the_key() {
     file(folder.path(), "cert.pem", &[&certificate]);
     file(folder.path(), "both.pem", &[&certificate, &key_pem(&weak)]);
     for name in ["cert.pem", "both.pem"] {
-        let told = checked(folder.path(), &[name]);
+        let reported = checked(folder.path(), &[name]);
         assert_eq!(
-            told.matches("has 1024 bits, and 2048 are the least").count(),
+            reported.matches("has 1024 bits; at least 2048 are required").count(),
             1,
-            "{told}"
+            "{reported}"
         );
     }
 }
@@ -228,13 +228,16 @@ fn weak_digests_are_found_in_every_kind_of_signature() {
                 "site.pem",
             ],
         );
-        let told = checked(folder.path(), &["site.pem", "--key", "site.key"]);
+        let reported = checked(folder.path(), &["site.pem", "--key", "site.key"]);
         assert_eq!(
-            told.contains("signed with SHA-1, which nobody"),
+            reported.contains("signed with SHA-1, which is no longer secure"),
             expected,
-            "{digest} {padding}: {told}"
+            "{digest} {padding}: {reported}"
         );
-        assert!(told.contains("CN=site is the certificate of its private key"), "{told}");
+        assert!(
+            reported.contains("CN=site is the certificate of its private key"),
+            "{reported}"
+        );
     }
 }
 
@@ -251,13 +254,13 @@ fn a_chain_in_another_order_is_accepted_and_reported() {
     let root = pem(&root);
     file(folder.path(), "ordered.pem", &[&key_pem(key()), &leaf, &root]);
     file(folder.path(), "turned.pem", &[&key_pem(key()), &root, &leaf]);
-    assert!(cert(folder.path(), &["check", "ordered.pem"]).contains("✓ the chain of 2 certificates is whole"));
-    let told = cert(folder.path(), &["check", "turned.pem"]);
+    assert!(cert(folder.path(), &["check", "ordered.pem"]).contains("✓ the chain of 2 certificates is complete"));
+    let reported = cert(folder.path(), &["check", "turned.pem"]);
     assert!(
-        told.contains("! turned.pem has its certificates in another order than leaf first"),
-        "{told}"
+        reported.contains("! turned.pem does not have the certificate first and its issuers after it"),
+        "{reported}"
     );
-    assert!(told.contains("✓ CN=site is the certificate"), "{told}");
+    assert!(reported.contains("✓ CN=site is the certificate"), "{reported}");
 }
 
 #[test]
@@ -275,11 +278,14 @@ fn of_two_certificates_for_one_key_the_later_expiry_counts() {
         ("put-first.pem", [&renewed, &expired]),
     ] {
         file(folder.path(), name, &[&key_pem(key()), parts[0], parts[1]]);
-        let told = cert(folder.path(), &["check", name]);
-        assert!(told.contains("✓ in date") && !told.contains("chain of 2"), "{told}");
+        let reported = cert(folder.path(), &["check", name]);
         assert!(
-            told.contains("holds 1 more certificate, which is not of its chain"),
-            "{told}"
+            reported.contains("✓ valid; expires") && !reported.contains("chain of 2"),
+            "{reported}"
+        );
+        assert!(
+            reported.contains("contains 1 more certificate, which is not part of its chain"),
+            "{reported}"
         );
     }
 }
@@ -301,17 +307,17 @@ fn file_modes_are_reported_for_files_with_a_key() {
         ),
     ] {
         set_mode(folder.path(), "client.pem", mode);
-        let told = cert(folder.path(), &["check", "client.pem"]);
-        assert!(told.contains(expected), "{expected:?} in\n{told}");
+        let reported = cert(folder.path(), &["check", "client.pem"]);
+        assert!(reported.contains(expected), "{expected:?} in\n{reported}");
     }
     file(folder.path(), "cert.pem", &[&certificate]);
     file(folder.path(), "empty.pem", &[]);
     for name in ["cert.pem", "empty.pem"] {
         set_mode(folder.path(), name, 0o644);
-        let told = checked(folder.path(), &[name]);
+        let reported = checked(folder.path(), &[name]);
         assert!(
-            !told.contains("the private key in") && !told.contains("chmod"),
-            "there is none: {told}"
+            !reported.contains("the private key in") && !reported.contains("chmod"),
+            "there is none: {reported}"
         );
     }
     assert!(
@@ -329,14 +335,14 @@ fn a_certificate_expires_soon_from_the_first_configured_warning() {
     }
     .make());
     file(folder.path(), "client.pem", &[&key_pem(key()), &certificate]);
-    assert!(cert(folder.path(), &["check", "client.pem"]).contains("✓ in date"));
+    assert!(cert(folder.path(), &["check", "client.pem"]).contains("✓ valid; expires"));
     fs::write(
         folder.path().join("blog.toml"),
         "[client]\ncert_path = \"client.pem\"\nexpiry_warning_days = [60, 7]\n",
     )
     .expect("written");
     for arguments in [&["check"][..], &["check", "client.pem"]] {
-        assert!(cert(folder.path(), arguments).contains("! in date, but expires in 39 days"));
+        assert!(cert(folder.path(), arguments).contains("! valid, but expires in 39 days"));
     }
 }
 
@@ -351,15 +357,15 @@ fn a_certificate_that_has_just_expired_has_expired() {
     file(folder.path(), "client.pem", &[&key_pem(key()), &certificate]);
     // Expired from the second after its last one.
     crate::support::entra::wait_until("it has expired", || {
-        let told = cert(folder.path(), &["thumbprint", "client.pem"]);
-        told.contains("(expired less than a day ago)")
+        let reported = cert(folder.path(), &["thumbprint", "client.pem"]);
+        reported.contains("(expired less than a day ago)")
     });
-    let told = checked(folder.path(), &["client.pem"]);
+    let reported = checked(folder.path(), &["client.pem"]);
     assert!(
-        told.contains("✗ certificate client.pem expired less than a day ago"),
-        "{told}"
+        reported.contains("✗ certificate client.pem expired less than a day ago"),
+        "{reported}"
     );
-    assert!(told.contains("blogctl cert renew"), "{told}");
+    assert!(reported.contains("blogctl cert renew"), "{reported}");
 }
 
 #[test]
@@ -383,8 +389,8 @@ fn a_pipe_or_a_huge_file_is_not_read() {
         for command in ["check", "thumbprint"] {
             let ended = run(folder.path(), &[command, name]);
             assert_eq!(ended.code, Some(1), "{name}");
-            let told = [ended.stdout, ended.stderr].concat();
-            assert!(told.contains(expected) && told.contains("hint: "), "{told}");
+            let reported = [ended.stdout, ended.stderr].concat();
+            assert!(reported.contains(expected) && reported.contains("hint: "), "{reported}");
         }
     }
 }

@@ -35,7 +35,7 @@ fn obstacles_are_reported_with_a_helpful_hint() {
     let folder = folder();
     fs::write(folder.path().join("file"), "").expect("written");
     fs::create_dir_all(folder.path().join("keys/client-cert.pem")).expect("made");
-    for (arguments, said, hint) in [
+    for (arguments, expected_text, hint) in [
         (
             &["new", "--name", &"x".repeat(250)][..],
             "cannot be written",
@@ -60,7 +60,7 @@ fn obstacles_are_reported_with_a_helpful_hint() {
         let output = run(folder.path(), arguments);
         assert_eq!(output.code, Some(1), "{arguments:?}: {}", output.stderr);
         assert!(
-            output.stderr.contains(said) && output.stderr.contains(hint),
+            output.stderr.contains(expected_text) && output.stderr.contains(hint),
             "{arguments:?}: {}",
             output.stderr
         );
@@ -76,12 +76,12 @@ fn force_replaces_all_files_of_a_key_or_none() {
     cert(folder.path(), &with_pfx);
     let (pem, pfx) = (read("client.pem"), read("client.pfx"));
 
-    let refused = run(folder.path(), &["new", "--force"]);
-    assert_eq!(refused.code, Some(1));
+    let rejected = run(folder.path(), &["new", "--force"]);
+    assert_eq!(rejected.code, Some(1));
     assert!(
-        refused.stderr.contains("client.pfx is there already") && refused.stderr.contains("--pfx"),
+        rejected.stderr.contains("client.pfx exists already") && rejected.stderr.contains("--pfx"),
         "{}",
-        refused.stderr
+        rejected.stderr
     );
     assert_eq!(
         (read("client.pem"), read("client.pfx")),
@@ -106,18 +106,18 @@ fn force_replaces_all_files_of_a_key_or_none() {
 #[test]
 fn the_steps_can_be_copied_into_a_shell() {
     let folder = folder();
-    let told = cert(folder.path(), &["new", "--name", "my site"]);
+    let reported = cert(folder.path(), &["new", "--name", "my site"]);
     assert!(
-        told.contains("az ad app credential reset --id CLIENT_ID --cert '@cert/my site-cert.pem' --append"),
-        "{told}"
+        reported.contains("az ad app credential reset --id CLIENT_ID --cert '@cert/my site-cert.pem' --append"),
+        "{reported}"
     );
-    let told = cert(folder.path(), &["new", "--csr", "--name", "my site"]);
+    let reported = cert(folder.path(), &["new", "--csr", "--name", "my site"]);
     for expected in [
         "blogctl cert check THE-CERTIFICATE.pem --key 'cert/my site-key.pem'",
         "Certificates & secrets > Certificates > Upload certificate",
         "--cert @THE-CERTIFICATE.pem --append",
     ] {
-        assert!(told.contains(expected), "{expected:?} in\n{told}");
+        assert!(reported.contains(expected), "{expected:?} in\n{reported}");
     }
 }
 
@@ -159,7 +159,7 @@ fn the_thumbprint_of_a_key_that_stays_in_a_vault_is_that_of_its_certificate() {
     command
         .env("BLOG_CLIENT__CREDENTIAL", entry.to_string())
         .env("BLOG_AZURE__IMDS_URL", azure.server.url(""));
-    let output = CommandOutput::of_command(command.args(["cert", "thumbprint", "--format", "sha256-hex"]));
+    let output = CommandOutput::from_command(command.args(["cert", "thumbprint", "--format", "sha256-hex"]));
     file(folder.path(), "cert.pem", &[&pem(&certificate)]);
     assert_eq!(
         output.stdout,

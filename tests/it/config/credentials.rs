@@ -55,12 +55,15 @@ fn an_invalid_credential_is_reported_by_name_and_not_by_value() {
         "[sesame",
     ] {
         let error = given().variable("BLOG_CLIENT__CREDENTIAL", wrong).the_error();
-        let told = format!("{error:?}");
+        let reported = format!("{error:?}");
         assert!(
-            !told.contains("sesame") && !told.contains("12345678"),
-            "{wrong}: {told}"
+            !reported.contains("sesame") && !reported.contains("12345678"),
+            "{wrong}: {reported}"
         );
-        assert!(error.hint.contains("key_vault_sign, key_vault_certificate"), "{told}");
+        assert!(
+            error.hint.contains("key_vault_sign, key_vault_certificate"),
+            "{reported}"
+        );
     }
     for wrong in [
         "credential = 12345678",

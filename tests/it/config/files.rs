@@ -33,9 +33,9 @@ fn an_unreadable_file_is_an_error_that_shows_none_of_its_content() {
         ),
     ] {
         let error = given().file(file, content).the_error();
-        let told = format!("{error} {}", error.hint);
-        assert!(told.contains(file) && told.contains(expected), "{told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        let reported = format!("{error} {}", error.hint);
+        assert!(reported.contains(file) && reported.contains(expected), "{reported}");
+        assert!(!reported.contains("hunter2"), "{reported}");
     }
 }
 

@@ -217,14 +217,14 @@ fn the_total_follows_every_insertion_and_deletion() {
             .expect("deleted");
         assert_eq!(total().await, 1000);
         // A rolled-back deletion does not count.
-        let refused: Result<(), DbError> = test
+        let rejected: Result<(), DbError> = test
             .database
             .write(move |c| {
                 posts::delete_all(c)?;
                 Err(DbError::Closed)
             })
             .await;
-        assert!(matches!(refused, Err(DbError::Closed)), "{refused:?}");
+        assert!(matches!(rejected, Err(DbError::Closed)), "{rejected:?}");
         assert_eq!(total().await, 1000);
         let deleted: Result<usize, DbError> = test.database.write(posts::delete_all).await;
         assert_eq!(deleted.expect("deleted"), 1000);

@@ -17,7 +17,7 @@ fn settings(url: impl Into<String>) -> DatabaseSettings {
     }
 }
 
-fn refusal(url: impl Into<String>) -> String {
+fn rejection(url: impl Into<String>) -> String {
     match Database::open(&settings(url)) {
         Ok(_) => panic!("must not open"),
         Err(error) => error.to_string(),
@@ -28,13 +28,13 @@ fn refusal(url: impl Into<String>) -> String {
 fn a_missing_folder_a_folder_and_another_file_are_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let missing = folder.path().join("missing/blog.db").display().to_string();
-    let message = refusal(&missing);
+    let message = rejection(&missing);
     assert!(
         message.contains(&missing) && message.contains("create it first"),
         "{message}"
     );
 
-    let message = refusal(folder.path().display().to_string());
+    let message = rejection(folder.path().display().to_string());
     assert!(message.contains("this is a folder"), "{message}");
 
     let text = folder.path().join("notes.txt");
@@ -43,7 +43,7 @@ fn a_missing_folder_a_folder_and_another_file_are_reported() {
         "Not a database, but more than a hundred bytes of text. ".repeat(20),
     )
     .expect("written");
-    let message = refusal(text.display().to_string());
+    let message = rejection(text.display().to_string());
     assert!(
         message.contains("notes.txt") && message.contains("not a database"),
         "{message}"
@@ -54,7 +54,7 @@ fn a_missing_folder_a_folder_and_another_file_are_reported() {
 fn an_unreachable_server_is_reported_without_its_password() {
     // No server listens on port 9 (discard) on loopback.
     let begun = Instant::now();
-    let message = refusal("postgres://blog:s3cret@127.0.0.1:9/blog");
+    let message = rejection("postgres://blog:s3cret@127.0.0.1:9/blog");
     assert!(message.contains("postgres://127.0.0.1:9/blog"), "{message}");
     assert!(!message.contains("s3cret"), "{message}");
     assert!(begun.elapsed() < Duration::from_secs(30), "it gives up");

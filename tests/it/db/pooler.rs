@@ -41,7 +41,7 @@ fn through(pooler: &PgBouncer, settings: &DatabaseSettings) -> DatabaseSettings 
     }
 }
 
-fn refusal(settings: &DatabaseSettings) -> DbError {
+fn rejection(settings: &DatabaseSettings) -> DbError {
     match Database::open(settings) {
         Ok(_) => panic!("must not open"),
         Err(error) => error,
@@ -104,7 +104,7 @@ fn with_named_statements_required_a_pooler_is_rejected_with_a_hint() {
             prepared_statements: PreparedStatements::On,
             ..through(&pooler, &postgres.settings)
         };
-        let error = refusal(&settings);
+        let error = rejection(&settings);
         assert!(matches!(error, DbError::Pooler { .. }), "{error:?}");
         let message = error.to_string();
         assert!(
@@ -122,7 +122,7 @@ fn a_pooler_in_statement_mode_is_rejected() {
     let Some(pooler) = PgBouncer::start(&postgres.settings.url, "statement") else {
         return;
     };
-    let message = refusal(&through(&pooler, &postgres.settings)).to_string();
+    let message = rejection(&through(&pooler, &postgres.settings)).to_string();
     assert!(message.contains("takes no transaction"), "{message}");
 }
 

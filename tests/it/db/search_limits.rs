@@ -108,10 +108,10 @@ fn a_full_search_queue_rejects_searches_but_not_lists() {
                 .all(|search| search.as_mut().now_or_never().is_none())
         );
         for _ in 0..3 {
-            let refused = lane.search().now_or_never().expect("at once");
+            let rejected = lane.search().now_or_never().expect("at once");
             assert!(
-                matches!(refused, Err(BlogError::Database(DbError::SearchBusy))),
-                "{refused:?}"
+                matches!(rejected, Err(BlogError::Database(DbError::SearchBusy))),
+                "{rejected:?}"
             );
         }
 
@@ -188,10 +188,10 @@ fn closing_the_database_stops_a_running_search() {
         lane.database.close();
         let stopped = running.await;
         assert!(matches!(stopped, Err(DbError::Closed)), "{stopped:?}");
-        let refused = lane.search().await;
+        let rejected = lane.search().await;
         assert!(
-            matches!(refused, Err(BlogError::Database(DbError::Closed))),
-            "{refused:?}"
+            matches!(rejected, Err(BlogError::Database(DbError::Closed))),
+            "{rejected:?}"
         );
     });
 }

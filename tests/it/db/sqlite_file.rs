@@ -187,7 +187,7 @@ fn while_another_process_holds_the_lock_writes_time_out_and_reads_continue() {
     held.expect("the lock was held");
     block_on(async {
         opened.write("Afterwards").await.expect("the writer goes on");
-        assert_eq!(opened.total().await, 1, "what was refused has not been written later");
+        assert_eq!(opened.total().await, 1, "a rejected write was not written later");
     });
 }
 
@@ -235,15 +235,15 @@ fn a_full_disk_is_a_transient_failure() {
     block_on(async {
         // SQLite does not shrink the file: the limit is the current size.
         limit("1").await.expect("set");
-        let mut refused = None;
+        let mut rejected = None;
         for _ in 0..200 {
             if let Err(error) = opened.write("A post").await {
-                refused = Some(error);
+                rejected = Some(error);
                 break;
             }
         }
-        let refused = refused.expect("it is full");
-        assert!(is_transient(&refused), "{refused:?}");
+        let rejected = rejected.expect("it is full");
+        assert!(is_transient(&rejected), "{rejected:?}");
         let written = opened.total().await;
         limit("1000000").await.expect("there is space again");
         opened.write("Afterwards").await.expect("written");

@@ -22,10 +22,10 @@ fn a_key_file_that_others_may_read_is_reported() {
     fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("a mode");
     let output = setup.doctor(&[]);
     assert_eq!(output.code, Some(0), "{output:?}");
-    let told = section(&output.stdout, " Certificate ");
+    let reported = section(&output.stdout, " Certificate ");
     assert!(
-        told.contains("! Certificate") && told.contains(&format!("chmod 600 {}", path.display())),
-        "{told}"
+        reported.contains("! Certificate") && reported.contains(&format!("chmod 600 {}", path.display())),
+        "{reported}"
     );
 
     // Other users may read a certificate; its key is in another file.
@@ -35,11 +35,11 @@ fn a_key_file_that_others_may_read_is_reported() {
     fs::write(&alone, public).expect("written");
     fs::set_permissions(&alone, Permissions::from_mode(0o644)).expect("a mode");
     let cert = format!("client.cert_path={}", alone.display());
-    let told = section(
+    let reported = section(
         &setup.report(&[&cert, &format!("client.key_base64={}", STANDARD.encode(key))]),
         " Certificate ",
     );
-    assert!(told.contains('✓') && !told.contains('!'), "{told}");
+    assert!(reported.contains('✓') && !reported.contains('!'), "{reported}");
 }
 
 /// The private key of a PEM text, and the rest of the text.
@@ -56,7 +56,7 @@ fn a_vault_that_hangs_blocks_no_other_entry() {
     azure.put("blog-site", registered(false, false));
     let setup = DoctorSetup::new();
     let own = setup.system.settings.client.certificate.path.clone().expect("set");
-    setup.has_credentials(&format!(
+    setup.set_credentials(&format!(
         "[[client.credential]]\nsource = \"key_vault_sign\"\nvault_url = \"{0}\"\ncertificate = \"blog-site\"\n\
          [[client.credential]]\nsource = \"file\"\ncert_path = \"{1}\"\n\
          [azure]\nimds_url = \"{0}\"\nidentity = \"managed\"\n",
@@ -64,10 +64,10 @@ fn a_vault_that_hangs_blocks_no_other_entry() {
         own.display()
     ));
     azure.delay_responses(Duration::from_mins(10));
-    let output = CommandOutput::of(setup.folder.path(), &["doctor", "--timeout", "2"]);
-    let told = section(&output.stdout, " Certificate ");
+    let output = CommandOutput::run(setup.folder.path(), &["doctor", "--timeout", "2"]);
+    let reported = section(&output.stdout, " Certificate ");
     assert!(
-        output.code == Some(0) && told.contains("! Certificate") && told.contains("✓ Certificate"),
+        output.code == Some(0) && reported.contains("! Certificate") && reported.contains("✓ Certificate"),
         "{output:?}"
     );
     assert_eq!(azure.requests_to("/certificates/").len(), 1, "once for all checks");
@@ -85,7 +85,7 @@ fn each_entry_of_a_list_is_checked_and_one_that_is_accepted_is_enough() {
     let key = crate::support::entra::rsa_key(2048);
     let stranger = pem(&TestCertificate::new("stranger", &key).make());
     file(folder, "stranger.pem", &[&stranger, &key_pem(&key)]);
-    setup.has_credentials(&format!(
+    setup.set_credentials(&format!(
         "[[client.credential]]\nsource = \"file\"\ncert_path = \"stranger.pem\"\n[[client.credential]]\n\
          source = \"file\"\ncert_path = \"{}\"\n[[client.credential]]\nsource = \"workload_identity\"\n\
          token_file = \"missing\"\n",
@@ -102,12 +102,12 @@ fn entries_do_not_wait_for_each_other_while_entra_is_slow() {
         "[[client.credential]]\nsource = \"file\"\ncert_path = \"{}\"\n",
         own.display()
     );
-    setup.has_credentials(&entry.repeat(5));
+    setup.set_credentials(&entry.repeat(5));
     setup.control().slow(Duration::from_millis(1200));
-    let output = CommandOutput::of(setup.folder.path(), &["doctor", "--timeout", "2", "--role", "client"]);
+    let output = CommandOutput::run(setup.folder.path(), &["doctor", "--timeout", "2", "--role", "client"]);
     setup.control().clear_faults();
-    let told = section(&output.stdout, " Client assertion ");
-    assert_eq!(told.matches("is accepted").count(), 5, "{}", output.stdout);
+    let reported = section(&output.stdout, " Client assertion ");
+    assert_eq!(reported.matches("is accepted").count(), 5, "{}", output.stdout);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_vault_that_does_not_sign_is_reported_with_the_missing_permission() {
     let azure = FakeAzure::start();
     azure.put("blog-site", registered(false, false));
     let setup = DoctorSetup::new();
-    setup.has_credentials(&format!(
+    setup.set_credentials(&format!(
         "[[client.credential]]\nsource = \"key_vault_sign\"\nvault_url = \"{0}\"\ncertificate = \"blog-site\"\n\
          [azure]\nimds_url = \"{0}\"\nidentity = \"managed\"\n",
         azure.server.url("")
@@ -132,13 +132,13 @@ fn a_vault_that_does_not_sign_is_reported_with_the_missing_permission() {
     azure.fail("/keys/", 100, 403, forbidden);
     let output = setup.doctor(&[]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    let told = section(&output.stdout, " Certificate ");
+    let reported = section(&output.stdout, " Certificate ");
     assert!(
-        told.starts_with('✗') && told.contains("answered 403 (Forbidden"),
-        "{told}"
+        reported.starts_with('✗') && reported.contains("answered 403 (Forbidden"),
+        "{reported}"
     );
     assert!(
-        told.contains("keys/sign") && told.contains("\"Key Vault Crypto User\""),
-        "{told}"
+        reported.contains("keys/sign") && reported.contains("\"Key Vault Crypto User\""),
+        "{reported}"
     );
 }

@@ -72,7 +72,7 @@ fn the_write_ahead_log_counts_even_behind_a_link() {
     let setup = DoctorSetup::new();
     let folder = setup.folder.path();
     let database = |name: &str| format!("database.url={}", folder.join(name).display());
-    let migrated = CommandOutput::of(folder, &["migrate", "run", "--set", &database("real.db")]);
+    let migrated = CommandOutput::run(folder, &["migrate", "run", "--set", &database("real.db")]);
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     fs::create_dir(folder.join("links")).expect("made");
     symlink("../real.db", folder.join("links/blog.db")).expect("a link");
@@ -82,8 +82,8 @@ fn the_write_ahead_log_counts_even_behind_a_link() {
     let forget = format!("DELETE FROM __diesel_schema_migrations WHERE version = {newest}");
     diesel::sql_query(forget).execute(&mut running).expect("deleted");
     for name in ["real.db", "links/blog.db"] {
-        let told = section(&setup.report(&[&database(name)]), " Database ");
-        assert!(told.contains("lacks 1 of"), "{name}: {told}");
+        let reported = section(&setup.report(&[&database(name)]), " Database ");
+        assert!(reported.contains("lacks 1 of"), "{name}: {reported}");
     }
 }
 
@@ -113,19 +113,22 @@ fn a_folder_that_allows_no_database_is_reported() {
             // Root may do everything.
             command.uid(65_534).gid(65_534);
         }
-        section(&CommandOutput::of_command(&mut command).stdout, " Database ")
+        section(&CommandOutput::from_command(&mut command).stdout, " Database ")
     };
     fs::write(data.join("there.db"), "").expect("written");
     mode(&data.join("there.db"), 0o666);
     mode(&data, 0o555);
     for name in ["new.db", "there.db"] {
-        let told = database(name);
+        let reported = database(name);
         let expected = format!(
             "no file can be created in the folder {}: Permission denied",
             data.display()
         );
-        assert!(told.starts_with('✗') && told.contains(&expected), "{told}");
-        assert!(told.contains("may read and write the file and its folder"), "{told}");
+        assert!(reported.starts_with('✗') && reported.contains(&expected), "{reported}");
+        assert!(
+            reported.contains("may read and write the file and its folder"),
+            "{reported}"
+        );
     }
     fs::create_dir(data.join("inner"))
         .or_else(|_| {
@@ -134,14 +137,14 @@ fn a_folder_that_allows_no_database_is_reported() {
         })
         .expect("made");
     mode(&data, 0o600);
-    let told = database("inner/new.db");
+    let reported = database("inner/new.db");
     let expected = format!(
         "the folder {} cannot be read: Permission denied",
         data.join("inner").display()
     );
     assert!(
-        told.starts_with('✗') && told.contains(&expected) && !told.contains("make the folder"),
-        "{told}"
+        reported.starts_with('✗') && reported.contains(&expected) && !reported.contains("make the folder"),
+        "{reported}"
     );
     mode(&data, 0o777);
     assert!(database("new.db").starts_with('✓'), "{}", database("new.db"));
@@ -155,7 +158,7 @@ fn a_read_only_postgres_is_reported() {
         Database::open(settings).expect("opens").migrate().expect("migrates");
         let database = |url: &Url| {
             let mut command = blogctl(folder.path());
-            let output = CommandOutput::of_command(
+            let output = CommandOutput::from_command(
                 command
                     .env("DATABASE_URL", url.as_str())
                     .args(["doctor", "--role", "api"]),
@@ -165,10 +168,10 @@ fn a_read_only_postgres_is_reported() {
         assert!(database(&url).starts_with('✓'), "{}", database(&url));
         let mut read_only = url.clone();
         read_only.set_query(Some("options=-c%20default_transaction_read_only%3Don"));
-        let told = database(&read_only);
+        let reported = database(&read_only);
         assert!(
-            told.starts_with('✗') && told.contains("its transactions are read-only"),
-            "{told}"
+            reported.starts_with('✗') && reported.contains("its transactions are read-only"),
+            "{reported}"
         );
 
         let mut admin = PgConnection::establish(&settings.url).expect("the server");
@@ -182,14 +185,14 @@ fn a_read_only_postgres_is_reported() {
         url.set_username(&role)
             .and_then(|()| url.set_password(Some("reads")))
             .expect("a user");
-        let told = database(&url);
+        let reported = database(&url);
         let dropped = format!("DROP OWNED BY {role}; DROP ROLE {role}");
         admin.batch_execute(&dropped).expect("dropped");
         assert!(
-            told.starts_with('✗') && told.contains("may not read and write all of blog_posts"),
-            "{told}"
+            reported.starts_with('✗') && reported.contains("may not read and write all of blog_posts"),
+            "{reported}"
         );
-        assert!(told.contains("name_tokens"), "{told}");
+        assert!(reported.contains("name_tokens"), "{reported}");
     });
 }
 
@@ -205,9 +208,9 @@ fn the_password_of_a_database_is_not_shown() {
 #[test]
 fn the_status_of_migrations_creates_no_file() {
     let folder: TempDir = tempfile::tempdir().expect("a folder");
-    let output = CommandOutput::of(folder.path(), &["migrate", "status"]);
+    let output = CommandOutput::run(folder.path(), &["migrate", "status"]);
     assert_eq!(output.code, Some(0), "{output:?}");
-    assert!(output.stdout.contains("no such file yet"), "{output:?}");
+    assert!(output.stdout.contains("the file does not exist yet"), "{output:?}");
     let files: Vec<_> = fs::read_dir(Path::new(folder.path())).expect("a folder").collect();
     assert!(files.is_empty(), "{files:?}");
 }

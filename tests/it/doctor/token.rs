@@ -20,7 +20,7 @@ fn explain(setup: &DoctorSetup, token: &str) -> CommandOutput {
     command
         .args(["doctor", "--token", "-"])
         .stdin(Stdio::from(fs::File::open(&path).expect("written")));
-    let output = CommandOutput::of_command(&mut command);
+    let output = CommandOutput::from_command(&mut command);
     let signature = token.rsplit('.').next().filter(|part| part.len() > 100);
     for text in [&output.stdout, &output.stderr] {
         assert!(signature.is_none_or(|signature| !text.contains(signature)), "{text}");
@@ -47,7 +47,7 @@ fn a_valid_token_is_accepted_in_every_pasted_form() {
     ] {
         let output = explain(&setup, &pasted);
         assert_eq!(output.code, Some(0), "{output:?}");
-        assert!(output.stdout.contains("✓ the API takes this token"), "{output:?}");
+        assert!(output.stdout.contains("✓ the API accepts this token"), "{output:?}");
     }
     for bytes_of in [u16::to_le_bytes, u16::to_be_bytes] {
         let of_powershell: Vec<u8> = format!("\u{feff}{token}\r\n")
@@ -55,10 +55,10 @@ fn a_valid_token_is_accepted_in_every_pasted_form() {
             .flat_map(bytes_of)
             .collect();
         fs::write(setup.folder.path().join("token.txt"), of_powershell).expect("written");
-        let output = CommandOutput::of(setup.folder.path(), &["doctor", "--token", "token.txt"]);
+        let output = CommandOutput::run(setup.folder.path(), &["doctor", "--token", "token.txt"]);
         assert_eq!(output.code, Some(0), "{output:?}");
     }
-    let output = CommandOutput::of(setup.folder.path(), &["doctor", "--token", "missing.txt"]);
+    let output = CommandOutput::run(setup.folder.path(), &["doctor", "--token", "missing.txt"]);
     assert_eq!(output.code, Some(1), "{output:?}");
 }
 
@@ -93,7 +93,7 @@ fn each_rejected_token_gets_an_explanation_and_a_hint() {
     let control = setup.control();
     let token = |change: fn(TokenBuilder<'_>) -> TokenBuilder<'_>| change(control.token()).mint();
     let scope = format!("api://{DEV_API_ID}/access_as_user");
-    for (token, said, remedy) in [
+    for (token, expected_text, remedy) in [
         (control.token().expired().mint(), "has expired", "get a new token"),
         (control.token().not_yet_valid().mint(), "not valid yet", "clock"),
         (
@@ -104,7 +104,7 @@ fn each_rejected_token_gets_an_explanation_and_a_hint() {
         (
             control.token().id_token().mint(),
             "this is an ID token",
-            "access_token in the token endpoint's answer",
+            "access_token in the response of the token endpoint",
         ),
         (
             token(|token| token.claim("aud", "00000003-0000-0000-c000-000000000000".into())),
@@ -133,33 +133,36 @@ fn each_rejected_token_gets_an_explanation_and_a_hint() {
         ),
         (
             token(|token| token.sign_with("none").header("alg", "none".into())),
-            "is not signed: anybody",
+            "is not signed, so anyone",
             &scope,
         ),
         (token(|token| token.without_claim("oid")), "no oid claim", &scope),
         ("a.b.c.d.e".to_owned(), "encrypted (JWE)", &scope),
-        ("0.AXoAq1w2e3".replace('.', ""), "no JWT at all", &scope),
+        ("0.AXoAq1w2e3".replace('.', ""), "this is not a JWT", &scope),
         ("{\"access_token\":\"x.y\"}".to_owned(), "not a signed JWT", "not JSON"),
     ] {
         let output = explain(&setup, &token);
-        assert_eq!(output.code, Some(1), "{said}: {output:?}");
+        assert_eq!(output.code, Some(1), "{expected_text}: {output:?}");
         assert!(
-            output.stdout.contains(said) && output.stdout.contains(remedy),
-            "{said}: {}",
+            output.stdout.contains(expected_text) && output.stdout.contains(remedy),
+            "{expected_text}: {}",
             output.stdout
         );
     }
     let two = format!("{0}\n{0}\n", control.token().mint());
     let error = "{\"error\":\"invalid_grant\",\"error_description\":\"AADSTS70008: …\"}";
-    for (nothing, said) in [
-        ("", "holds no token"),
-        (" \n", "holds no token"),
-        ("Bearer ", "holds no token"),
-        (&two, "holds several tokens"),
+    for (nothing, expected_text) in [
+        ("", "contains no token"),
+        (" \n", "contains no token"),
+        ("Bearer ", "contains no token"),
+        (&two, "contains several tokens"),
         (error, "an error of the token endpoint, invalid_grant"),
     ] {
         let output = explain(&setup, nothing);
-        assert!(output.code == Some(2) && output.stderr.contains(said), "{output:?}");
+        assert!(
+            output.code == Some(2) && output.stderr.contains(expected_text),
+            "{output:?}"
+        );
     }
 }
 
@@ -187,23 +190,26 @@ fn every_wrong_claim_is_marked_and_the_first_one_explained() {
 fn json_is_printed_even_without_a_token() {
     let setup = DoctorSetup::new();
     let path = setup.folder.path().join("input");
-    for (input, code, said) in [
-        (&b""[..], 2, "holds no token"),
-        (b"\x80\xff\x00binary", 1, "holds no text"),
+    for (input, code, expected_text) in [
+        (&b""[..], 2, "contains no token"),
+        (b"\x80\xff\x00binary", 1, "is not text"),
         (b"{\"error\":\"invalid_grant\"}", 2, "an error of the token endpoint"),
-        (b"{\"value\":\"x.y.z\"}", 2, "holds JSON without access_token"),
+        (b"{\"value\":\"x.y.z\"}", 2, "contains JSON without access_token"),
     ] {
         fs::write(&path, input).expect("written");
-        let output = CommandOutput::of(setup.folder.path(), &["doctor", "--token", "input", "--json"]);
+        let output = CommandOutput::run(setup.folder.path(), &["doctor", "--token", "input", "--json"]);
         assert_eq!(output.code, Some(code), "{output:?}");
         let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
-        let verdict = &report["verdict"];
+        let outcome = &report["verdict"];
         assert_eq!(
-            (&verdict["accepted"], &verdict["code"]),
+            (&outcome["accepted"], &outcome["code"]),
             (&false.into(), &"no_token".into()),
             "{report:#}"
         );
-        assert!(verdict["sentence"].as_str().expect("text").contains(said), "{report:#}");
+        assert!(
+            outcome["sentence"].as_str().expect("text").contains(expected_text),
+            "{report:#}"
+        );
         assert_eq!(report["claims"], serde_json::json!([]));
     }
 }
@@ -212,7 +218,7 @@ fn json_is_printed_even_without_a_token() {
 fn the_unreadable_claim_is_named() {
     let setup = DoctorSetup::new();
     let control = setup.control();
-    let said = |output: &CommandOutput| output.stdout.clone();
+    let printed = |output: &CommandOutput| output.stdout.clone();
     for (claim, value, fault, is_shown) in [
         (
             "exp",
@@ -220,27 +226,27 @@ fn the_unreadable_claim_is_named() {
             "exp is not a whole number of seconds",
             true,
         ),
-        ("scp", serde_json::json!(["access_as_user"]), "scp is not a text", true),
+        ("scp", serde_json::json!(["access_as_user"]), "scp is not text", true),
         ("roles", "Blog.Admin".into(), "roles is not an array of texts", true),
-        ("acrs", 1.into(), "acrs is neither a text nor an array of texts", true),
+        ("acrs", 1.into(), "acrs is neither text nor an array of texts", true),
         (
             "email",
             serde_json::json!(["alice@contoso.example"]),
-            "email is not a text",
+            "email is not text",
             false,
         ),
     ] {
         let output = explain(&setup, &control.token().claim(claim, value).mint());
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(
-            said(&output).contains(&format!("the token's claim {fault}")),
+            printed(&output).contains(&format!("the claim {fault}")),
             "{}",
-            said(&output)
+            printed(&output)
         );
-        let is_marked = said(&output)
+        let is_marked = printed(&output)
             .lines()
             .any(|line| line.starts_with(&format!("✗ {claim} ")));
-        assert_eq!(is_marked, is_shown, "{}", said(&output));
+        assert_eq!(is_marked, is_shown, "{}", printed(&output));
     }
     // Without keys, no signature is checked.
     let token = control.token().mint();
@@ -251,9 +257,9 @@ fn the_unreadable_claim_is_named() {
     let output = explain(&setup, &parts.join("."));
     control.clear_faults();
     assert!(
-        said(&output).contains("the token's claim aud is there more than once"),
+        printed(&output).contains("the claim aud occurs more than once"),
         "{}",
-        said(&output)
+        printed(&output)
     );
 
     // An array with one audience counts as one.
@@ -264,9 +270,9 @@ fn the_unreadable_claim_is_named() {
         .mint();
     let output = explain(&setup, &one);
     assert!(
-        !said(&output).lines().any(|line| line.starts_with("✗ aud")),
+        !printed(&output).lines().any(|line| line.starts_with("✗ aud")),
         "{}",
-        said(&output)
+        printed(&output)
     );
 }
 
@@ -304,7 +310,7 @@ fn without_keys_the_claims_are_checked_but_not_the_signature() {
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(
         output.stdout.contains(
-            "signing keys cannot be had; apart from its signature: access token rejected: the token has expired"
+            "signing keys of Entra ID cannot be fetched; apart from its signature: access token rejected: the token has expired"
         ),
         "{output:?}"
     );
@@ -313,7 +319,7 @@ fn without_keys_the_claims_are_checked_but_not_the_signature() {
 #[test]
 fn a_hostile_token_can_neither_steer_the_terminal_nor_forge_a_line() {
     let setup = DoctorSetup::new();
-    let evil = "\u{1b}[2Jhttps://evil\n✓ the API takes this token\r";
+    let evil = "\u{1b}[2Jhttps://evil\n✓ the API accepts this token\r";
     let token = setup.control().token().claim("iss", evil.into()).mint();
     let output = explain(&setup, &token);
     assert!(
@@ -339,18 +345,18 @@ fn the_expectations_of_the_api_are_shown() {
             "bearer_methods_supported": ["header"],
         })
     );
-    let refused = api
+    let rejected = api
         .anonymous()
         .call("POST", "/.well-known/oauth-protected-resource")
         .send();
-    refused.problem(405, "method_not_allowed");
+    rejected.problem(405, "method_not_allowed");
 }
 
 #[test]
 fn without_settings_of_an_api_no_token_can_be_checked() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("token.txt"), "a.b.c").expect("written");
-    let output = CommandOutput::of(folder.path(), &["doctor", "--token", "token.txt"]);
+    let output = CommandOutput::run(folder.path(), &["doctor", "--token", "token.txt"]);
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(
         output.stderr.contains("entra.tenant_id is not set") && output.stderr.contains("api.app_id_uri"),

@@ -64,7 +64,7 @@ impl Fixture {
     }
 
     /// The result of both ways of validation, as a code.
-    fn verdict(&self, token: &str) -> String {
+    fn outcome(&self, token: &str) -> String {
         let now = self.validator.validate_now(token).map(|outcome| code(&outcome));
         let blocking = code(&self.validator.validate(token));
         assert!(now.is_none_or(|now| now == blocking), "both ways agree");
@@ -74,16 +74,16 @@ impl Fixture {
     /// Tries an attack, which must be rejected for exactly this reason.
     #[track_caller]
     fn attack(&self, name: &str, token: &str, expected: &str) {
-        let verdict = self.verdict(token);
-        attacks::record("access tokens", name, verdict != "ok");
-        assert_eq!(verdict, expected, "{name}");
+        let outcome = self.outcome(token);
+        attacks::record("access tokens", name, outcome != "ok");
+        assert_eq!(outcome, expected, "{name}");
     }
 }
 
 fn code(outcome: &Result<Arc<Principal>, TokenError>) -> String {
     match outcome {
         Ok(_) => "ok".to_owned(),
-        Err(TokenError::Rejected(refusal)) => refusal.code().to_owned(),
+        Err(TokenError::Rejected(rejection)) => rejection.code().to_owned(),
         Err(TokenError::Forbidden(forbidden)) => forbidden.code().to_owned(),
         Err(TokenError::ClaimsRequired { .. }) => "insufficient_claims".to_owned(),
         Err(TokenError::InsufficientScope { .. }) => "insufficient_scope".to_owned(),
@@ -93,8 +93,11 @@ fn code(outcome: &Result<Arc<Principal>, TokenError>) -> String {
 
 #[test]
 fn a_v2_token_makes_a_principal_of_what_it_says() {
-    let bench = Fixture::new();
-    let principal = bench.validator.validate(&bench.token(|_| {})).expect("a valid token");
+    let fixture = Fixture::new();
+    let principal = fixture
+        .validator
+        .validate(&fixture.token(|_| {}))
+        .expect("a valid token");
     assert_eq!(principal.tenant_id().to_string(), DEV_TENANT_ID);
     assert_eq!(principal.object_id().to_string(), ALICE);
     assert_eq!(principal.app_id().map(|id| id.to_string()).as_deref(), Some(SITE));
@@ -108,50 +111,50 @@ fn a_v2_token_makes_a_principal_of_what_it_says() {
 
 #[test]
 fn a_v1_token_makes_a_principal_too() {
-    let bench = Fixture::new();
-    let issuer = bench.provider.issuer_v1();
-    let token = bench.token(|claims| {
+    let fixture = Fixture::new();
+    let issuer = fixture.provider.issuer_v1();
+    let token = fixture.token(|claims| {
         claims["iss"] = json!(issuer);
         claims["aud"] = json!("https://api.contoso.example/blog");
         claims["appid"] = claims["azp"].take();
         claims["upn"] = claims["preferred_username"].take();
     });
-    let principal = bench.validator.validate(&token).expect("a valid token");
+    let principal = fixture.validator.validate(&token).expect("a valid token");
     assert_eq!(principal.app_id().map(|id| id.to_string()).as_deref(), Some(SITE));
     assert_eq!(principal.preferred_username(), Some("alice@contoso.example"));
 }
 
 #[test]
 fn a_cached_token_is_rejected_once_it_has_expired() {
-    let bench = Fixture::new();
-    let token = bench.token(|_| {});
-    assert_eq!(bench.verdict(&token), "ok");
+    let fixture = Fixture::new();
+    let token = fixture.token(|_| {});
+    assert_eq!(fixture.outcome(&token), "ok");
     assert!(
-        bench
+        fixture
             .validator
             .validate_now(&token)
             .is_some_and(|outcome| outcome.is_ok()),
         "from memory"
     );
-    bench.clock.advance(std::time::Duration::from_mins(62));
-    assert_eq!(bench.verdict(&token), "expired");
+    fixture.clock.advance(std::time::Duration::from_mins(62));
+    assert_eq!(fixture.outcome(&token), "expired");
 }
 
 #[test]
 fn a_cached_token_does_not_validate_a_similar_one() {
-    let bench = Fixture::new();
-    let token = bench.token(|_| {});
-    assert_eq!(bench.verdict(&token), "ok");
+    let fixture = Fixture::new();
+    let token = fixture.token(|_| {});
+    assert_eq!(fixture.outcome(&token), "ok");
     let (input, signature) = token.rsplit_once('.').expect("three parts");
     let swapped = signature.replace(|c: char| c.is_ascii_lowercase(), "a");
-    assert_eq!(bench.verdict(&format!("{input}.{swapped}")), "bad_signature");
+    assert_eq!(fixture.outcome(&format!("{input}.{swapped}")), "bad_signature");
 }
 
 #[test]
 fn a_cached_token_expires_with_the_configured_skew() {
-    let bench = Fixture::with(|settings| settings.clock_skew_seconds = 0);
-    let token = bench.token(|claims| claims["exp"] = json!(chrono::Utc::now().timestamp() + 600));
-    assert_eq!(bench.verdict(&token), "ok");
-    bench.clock.advance(std::time::Duration::from_secs(601));
-    assert_eq!(bench.verdict(&token), "expired");
+    let fixture = Fixture::with(|settings| settings.clock_skew_seconds = 0);
+    let token = fixture.token(|claims| claims["exp"] = json!(chrono::Utc::now().timestamp() + 600));
+    assert_eq!(fixture.outcome(&token), "ok");
+    fixture.clock.advance(std::time::Duration::from_secs(601));
+    assert_eq!(fixture.outcome(&token), "expired");
 }

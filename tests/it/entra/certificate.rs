@@ -36,7 +36,7 @@ fn certificate_pem() -> Vec<u8> {
 }
 
 fn failure(settings: &CertificateSettings) -> CertificateError {
-    let error = ClientCertificate::load(settings).expect_err("refused");
+    let error = ClientCertificate::load(settings).expect_err("rejected");
     assert!(!error.hint().is_empty());
     error
 }
@@ -105,7 +105,10 @@ fn the_leaf_is_the_certificate_of_the_key_wherever_it_stands() {
             &[&one, &two, &key_pem(key()), &three],
         );
         let loaded = ClientCertificate::load(&settings(&path)).expect("a certificate");
-        assert_eq!(loaded.thumbprints(), &Thumbprints::of(&leaf.to_der().expect("DER")));
+        assert_eq!(
+            loaded.thumbprints(),
+            &Thumbprints::from_der(&leaf.to_der().expect("DER"))
+        );
         assert_eq!(loaded.chain().first(), Some(&leaf.to_der().expect("DER")));
     }
 }
@@ -158,7 +161,7 @@ fn each_failure_has_its_own_message_with_the_file() {
         ),
         (
             at("weak.pem", &[&weak_certificate, &key_pem(&weak)]),
-            "weak.pem has 1024 bits, and 2048 are the least",
+            "weak.pem has 1024 bits; at least 2048 are required",
         ),
         (
             at("ec.pem", &[&elliptic_certificate, &key_pem(&elliptic)]),
@@ -269,7 +272,7 @@ fn debug_output_shows_no_key() {
         ClientCertificate::load(&settings(&path)).expect("a certificate")
     );
     assert!(
-        shown.starts_with("ClientCertificate { path: ") && shown.ends_with(".. }"),
+        shown.starts_with("ClientCertificate { location: ") && shown.ends_with(".. }"),
         "{shown}"
     );
     assert!(!shown.contains("PKey") && !shown.contains("signer"), "{shown}");
@@ -277,7 +280,7 @@ fn debug_output_shows_no_key() {
 
 fn new(days: u32, bits: u32) -> NewCertificate {
     NewCertificate {
-        subject: Subject::named("blog"),
+        subject: Subject::with_common_name("blog"),
         days,
         bits,
     }
@@ -330,16 +333,16 @@ fn nothing_is_overwritten_unless_asked_for() {
     let read = |path: &Path| std::fs::read(path).expect("there");
     let files = new(1, 2048).write(&into(folder.path(), "client")).expect("written");
     let (combined, certificate) = (read(&files.combined), read(&files.certificate));
-    let refused = new(1, 2048).write(&into(folder.path(), "client"));
-    assert!(matches!(refused, Err(IssueError::Exists(path)) if path == files.combined));
+    let rejected = new(1, 2048).write(&into(folder.path(), "client"));
+    assert!(matches!(rejected, Err(IssueError::Exists(path)) if path == files.combined));
     assert_eq!(
         (read(&files.combined), read(&files.certificate)),
         (combined.clone(), certificate)
     );
 
     std::fs::remove_file(&files.combined).expect("removed");
-    let refused = new(1, 2048).write(&into(folder.path(), "client"));
-    assert!(matches!(refused, Err(IssueError::Exists(path)) if path == files.certificate));
+    let rejected = new(1, 2048).write(&into(folder.path(), "client"));
+    assert!(matches!(rejected, Err(IssueError::Exists(path)) if path == files.certificate));
     assert!(!files.combined.exists(), "all or nothing");
 
     new(1, 2048).write(&over(folder.path(), "client")).expect("replaced");
@@ -353,7 +356,7 @@ fn nothing_is_overwritten_unless_asked_for() {
 fn invalid_requests_are_rejected_before_anything_is_written() {
     let folder = folder();
     let named = |common_name: &str| NewCertificate {
-        subject: Subject::named(common_name),
+        subject: Subject::with_common_name(common_name),
         days: 1,
         bits: 2048,
     };
@@ -369,7 +372,7 @@ fn invalid_requests_are_rejected_before_anything_is_written() {
         (named("blog"), "/client"),
         (named("blog"), ".client"),
     ] {
-        new.write(&over(folder.path(), name)).expect_err("refused");
+        new.write(&over(folder.path(), name)).expect_err("rejected");
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }

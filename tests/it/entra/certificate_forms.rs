@@ -8,7 +8,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use blogctl::{
-    certificate::{CertificateError, ClientCertificate, Examination, certificates_of},
+    certificate::{CertificateError, ClientCertificate, Inspection, certificates_from_settings},
     config::CertificateSettings,
 };
 use chrono::Utc;
@@ -122,7 +122,7 @@ fn forms_of_der(der: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 fn loads(settings: &CertificateSettings, form: &str) {
     let loaded = ClientCertificate::load(settings).unwrap_or_else(|error| panic!("{form}: {error}"));
     assert_eq!(loaded.details().subject, "CN=site", "{form}");
-    assert_eq!(certificates_of(settings).expect(form).len(), 1, "{form}");
+    assert_eq!(certificates_from_settings(settings).expect(form).len(), 1, "{form}");
 }
 
 #[test]
@@ -251,12 +251,16 @@ fn of_two_certificates_for_one_key_the_valid_one_is_used() {
         assert_eq!(loaded.chain()[0], current.to_der().expect("DER"));
         let successor = loaded.successor().expect("the next one");
         assert!(successor.not_before > Utc::now());
-        let said = Examination::of(&settings(&path), 30, Utc::now()).observations;
-        let told = said
+        let expected_text = Inspection::new(&settings(&path), 30, Utc::now()).observations;
+        let reported = expected_text
             .iter()
             .find(|one| one.seen.contains("the next certificate of the same key"))
-            .expect("told");
-        assert!(told.seen.contains(&successor.thumbprints.sha1_hex()), "{}", told.seen);
+            .expect("a warning");
+        assert!(
+            reported.seen.contains(&successor.thumbprints.sha1_hex()),
+            "{}",
+            reported.seen
+        );
     }
     let path = file(folder.path(), "next.pem", &[&pem(&old), &pem(&next), &key_pem(key())]);
     let error = ClientCertificate::load(&settings(&path)).expect_err("none is valid");
@@ -312,8 +316,11 @@ fn an_unsupported_key_type_is_named() {
         let error = ClientCertificate::load(&settings(&path)).expect_err(kind);
         assert!(error.to_string().contains(&format!("is {kind}, not RSA")), "{error}");
         assert!(error.hint().contains("RSA"), "{}", error.hint());
-        let said = Examination::of(&settings(&path), 30, Utc::now()).observations;
-        assert!(said.iter().any(|one| one.seen.contains(kind)), "{said:?}");
+        let expected_text = Inspection::new(&settings(&path), 30, Utc::now()).observations;
+        assert!(
+            expected_text.iter().any(|one| one.seen.contains(kind)),
+            "{expected_text:?}"
+        );
     }
 }
 
@@ -368,20 +375,23 @@ fn the_right_passphrase_is_not_called_wrong_where_openssl_lacks_the_cipher() {
         if !has_legacy {
             command.env("OPENSSL_MODULES", folder.path());
         }
-        CommandOutput::of_command(&mut command).stdout
+        CommandOutput::from_command(&mut command).stdout
     };
     for file in [&["rc2.pfx"][..], &["cert.pem", "--key", "des.key"]] {
-        let told = check(file, true, PASSPHRASE);
+        let reported = check(file, true, PASSPHRASE);
         assert!(
-            told.contains("is the certificate of its private key"),
-            "{file:?}: {told}"
+            reported.contains("is the certificate of its private key"),
+            "{file:?}: {reported}"
         );
-        let told = check(file, true, "wrong");
-        assert!(told.contains("the passphrase does not open"), "{file:?}: {told}");
-        let told = check(file, false, PASSPHRASE);
+        let reported = check(file, true, "wrong");
         assert!(
-            !told.contains("the passphrase does not open") && told.contains("legacy"),
-            "{file:?}: {told}"
+            reported.contains("the passphrase does not open"),
+            "{file:?}: {reported}"
+        );
+        let reported = check(file, false, PASSPHRASE);
+        assert!(
+            !reported.contains("the passphrase does not open") && reported.contains("legacy"),
+            "{file:?}: {reported}"
         );
     }
 }
@@ -423,7 +433,7 @@ fn load_all(folder: &Path, bytes: &[u8]) {
         if let Err(error) = ClientCertificate::load(&settings) {
             assert!(!error.to_string().is_empty() && !error.hint().is_empty());
         }
-        Examination::of(&settings, 30, Utc::now());
+        Inspection::new(&settings, 30, Utc::now());
     }
 }
 

@@ -16,9 +16,9 @@ use crate::support::{
 const OTHER_TENANT: &str = "99999999-2222-4333-8444-555555555555";
 
 /// Why a sign-in with this ID token is rejected; empty if it succeeds.
-fn verdict(bench: &Fixture, id_token: &str) -> String {
-    bench.answer_with(id_token);
-    match bench.redeem() {
+fn outcome(fixture: &Fixture, id_token: &str) -> String {
+    fixture.answer_with(id_token);
+    match fixture.redeem() {
         Ok(_) => String::new(),
         Err(SignInError::IdToken(error)) => error.to_string(),
         Err(other) => unreachable!("another error: {other}"),
@@ -27,9 +27,9 @@ fn verdict(bench: &Fixture, id_token: &str) -> String {
 
 #[test]
 fn each_wrong_claim_is_rejected_for_its_own_reason() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let now = chrono::Utc::now().timestamp();
-    let host = bench.provider.url.as_str();
+    let host = fixture.provider.url.as_str();
     let (malformed, issuer) = (
         "its claims are incomplete or of the wrong types",
         "its iss is not this tenant",
@@ -51,11 +51,11 @@ fn each_wrong_claim_is_rejected_for_its_own_reason() {
             json!(format!("{host}{OTHER_TENANT}/v2.0")),
             issuer,
         ),
-        ("v1 issuer", "iss", json!(bench.provider.issuer_v1()), issuer),
+        ("v1 issuer", "iss", json!(fixture.provider.issuer_v1()), issuer),
         (
             "issuer with a slash",
             "iss",
-            json!(format!("{}/", bench.provider.issuer_v2())),
+            json!(format!("{}/", fixture.provider.issuer_v2())),
             issuer,
         ),
         ("audience missing", "aud", Value::Null, malformed),
@@ -106,20 +106,20 @@ fn each_wrong_claim_is_rejected_for_its_own_reason() {
             nonce,
         ),
     ] {
-        let mut claims = bench.provider.id_claims(NONCE);
+        let mut claims = fixture.provider.id_claims(NONCE);
         claims[claim] = value;
-        let verdict = verdict(&bench, &keys()[0].sign(&claims));
+        let outcome = outcome(&fixture, &keys()[0].sign(&claims));
         if !expected.is_empty() {
-            record("ID token", name, !verdict.is_empty());
+            record("ID token", name, !outcome.is_empty());
         }
-        assert_eq!(verdict, expected, "{name}");
+        assert_eq!(outcome, expected, "{name}");
     }
 }
 
 #[test]
 fn each_wrong_signature_is_rejected() {
-    let bench = Fixture::new();
-    let claims = bench.provider.id_claims(NONCE);
+    let fixture = Fixture::new();
+    let claims = fixture.provider.id_claims(NONCE);
     let stranger = TestKey {
         kid: "one",
         key: rsa_key(2048),
@@ -151,49 +151,52 @@ fn each_wrong_signature_is_rejected() {
             "its header has no kid",
         ),
     ] {
-        let verdict = verdict(&bench, &token);
+        let outcome = outcome(&fixture, &token);
         if !expected.is_empty() {
-            record("ID token", name, !verdict.is_empty());
+            record("ID token", name, !outcome.is_empty());
         }
-        assert_eq!(verdict, expected, "{name}");
+        assert_eq!(outcome, expected, "{name}");
     }
 }
 
 #[test]
 fn a_new_key_is_fetched_and_an_unknown_one_rejected() {
-    let bench = Fixture::new();
-    let claims = bench.provider.id_claims(NONCE);
-    assert_eq!(verdict(&bench, &keys()[0].sign(&claims)), "");
-    bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
-    assert_eq!(verdict(&bench, &keys()[1].sign(&claims)), "");
+    let fixture = Fixture::new();
+    let claims = fixture.provider.id_claims(NONCE);
+    assert_eq!(outcome(&fixture, &keys()[0].sign(&claims)), "");
+    fixture.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
+    assert_eq!(outcome(&fixture, &keys()[1].sign(&claims)), "");
     let unknown = keys()[0].sign_with_header(
         &json!({"typ": "JWT", "alg": "RS256", "kid": "three"}),
         &claims.to_string(),
     );
-    assert_eq!(verdict(&bench, &unknown), "its kid names no signing key of this tenant");
-    assert_eq!(bench.provider.script().key_fetches, 2);
+    assert_eq!(
+        outcome(&fixture, &unknown),
+        "its kid names no signing key of this tenant"
+    );
+    assert_eq!(fixture.provider.script().key_fetches, 2);
 }
 
 #[test]
 fn a_response_without_an_id_token_signs_nobody_in() {
-    let bench = Fixture::new();
-    bench.answer(&json!({"token_type": "Bearer", "expires_in": 60, "access_token": "a"}));
-    let error = bench.redeem().expect_err("refused");
+    let fixture = Fixture::new();
+    fixture.answer(&json!({"token_type": "Bearer", "expires_in": 60, "access_token": "a"}));
+    let error = fixture.redeem().expect_err("rejected");
     assert!(matches!(error, SignInError::IdToken(IdTokenError::Absent)), "{error}");
 }
 
 #[test]
 fn a_pending_sign_in_without_nonce_matches_no_token() {
-    let bench = Fixture::new();
-    bench.answer_with(&keys()[0].sign(&bench.provider.id_claims("")));
+    let fixture = Fixture::new();
+    fixture.answer_with(&keys()[0].sign(&fixture.provider.id_claims("")));
     let pending = blogctl::entra::PendingSignIn {
         nonce: String::new(),
         code_verifier: "v".repeat(43).into(),
     };
-    let error = bench
+    let error = fixture
         .client
         .redeem_code(&"the code".into(), &pending)
-        .expect_err("refused");
+        .expect_err("rejected");
     assert!(
         matches!(error, SignInError::IdToken(IdTokenError::WrongNonce)),
         "{error}"
@@ -202,11 +205,11 @@ fn a_pending_sign_in_without_nonce_matches_no_token() {
 
 #[test]
 fn a_user_is_identified_by_tenant_and_object_id() {
-    let bench = Fixture::new();
-    let mut claims = bench.provider.id_claims(NONCE);
+    let fixture = Fixture::new();
+    let mut claims = fixture.provider.id_claims(NONCE);
     claims["email"] = json!("victim@contoso.example");
-    bench.answer_with(&keys()[0].sign(&claims));
-    let user = bench.redeem().expect("signed in").user;
+    fixture.answer_with(&keys()[0].sign(&claims));
+    let user = fixture.redeem().expect("signed in").user;
     assert_eq!(
         (user.tenant_id.to_string().as_str(), user.object_id.to_string().as_str()),
         (DEV_TENANT_ID, ALICE)
@@ -216,11 +219,11 @@ fn a_user_is_identified_by_tenant_and_object_id() {
 
 #[test]
 fn a_key_whose_issuer_is_another_tenant_verifies_no_id_token_of_ours() {
-    let bench = Fixture::new();
-    let base = bench.provider.url.as_str().trim_end_matches('/').to_owned();
+    let fixture = Fixture::new();
+    let base = fixture.provider.url.as_str().trim_end_matches('/').to_owned();
     let unknown = "its kid names no signing key of this tenant";
     for (name, issuer, expected) in [
-        ("a key of this tenant", bench.provider.issuer_v2(), ""),
+        ("a key of this tenant", fixture.provider.issuer_v2(), ""),
         ("a key of every tenant", format!("{base}/{{tenantid}}/v2.0"), ""),
         (
             "a key of another tenant",
@@ -235,12 +238,12 @@ fn a_key_whose_issuer_is_another_tenant_verifies_no_id_token_of_ours() {
     ] {
         let mut jwk = keys()[1].jwk();
         jwk["issuer"] = json!(issuer);
-        bench.provider.publish(&[keys()[0].jwk(), jwk]);
-        bench.refresh_keys();
-        let verdict = verdict(&bench, &keys()[1].sign(&bench.provider.id_claims(NONCE)));
+        fixture.provider.publish(&[keys()[0].jwk(), jwk]);
+        fixture.refresh_keys();
+        let outcome = outcome(&fixture, &keys()[1].sign(&fixture.provider.id_claims(NONCE)));
         if !expected.is_empty() {
-            record("ID token", name, !verdict.is_empty());
+            record("ID token", name, !outcome.is_empty());
         }
-        assert_eq!(verdict, expected, "{name}");
+        assert_eq!(outcome, expected, "{name}");
     }
 }

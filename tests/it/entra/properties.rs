@@ -39,7 +39,7 @@ fn part() -> impl Strategy<Value = String> {
 
 #[test]
 fn no_random_text_is_accepted_as_a_token() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let text = prop_oneof![
         any::<String>(),
         prop::collection::vec(part(), 0..7).prop_map(|parts| parts.join(".")),
@@ -47,8 +47,8 @@ fn no_random_text_is_accepted_as_a_token() {
     ];
     TestRunner::default()
         .run(&text, |text| {
-            prop_assert!(bench.validator.validate(&text).is_err());
-            prop_assert!(bench.validator.check_unverified_claims(&text).is_err());
+            prop_assert!(fixture.validator.validate(&text).is_err());
+            prop_assert!(fixture.validator.check_unverified_claims(&text).is_err());
             Ok(())
         })
         .expect("it holds");
@@ -56,9 +56,9 @@ fn no_random_text_is_accepted_as_a_token() {
 
 #[test]
 fn a_good_token_with_one_character_changed_is_rejected() {
-    let bench = Fixture::new();
-    let good = bench.token(|_| ());
-    bench.validator.validate(&good).expect("a good token");
+    let fixture = Fixture::new();
+    let good = fixture.token(|_| ());
+    fixture.validator.validate(&good).expect("a good token");
     let change = (
         0..good.len(),
         prop_oneof!["[A-Za-z0-9_-]", "[ -~]", any::<char>().prop_map(String::from)],
@@ -67,7 +67,7 @@ fn a_good_token_with_one_character_changed_is_rejected() {
         .run(&change, |(place, other)| {
             let changed = format!("{}{other}{}", &good[..place], &good[place + 1..]);
             prop_assume!(changed != good);
-            prop_assert!(bench.validator.validate(&changed).is_err(), "{changed}");
+            prop_assert!(fixture.validator.validate(&changed).is_err(), "{changed}");
             Ok(())
         })
         .expect("it holds");
@@ -75,9 +75,9 @@ fn a_good_token_with_one_character_changed_is_rejected() {
 
 #[test]
 fn a_claim_with_any_value_passes_only_if_it_is_right() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","typ":"JWT","kid":"k"}"#);
-    let good = bench.provider.access_claims();
+    let good = fixture.provider.access_claims();
     let names: Vec<String> = good.as_object().expect("an object").keys().cloned().collect();
     let change = (prop::sample::select(names), prop::option::of(any_json()));
     let right = |name: &str, value: &Value| match name {
@@ -98,10 +98,10 @@ fn a_claim_with_any_value_passes_only_if_it_is_right() {
                 None => drop(fields.remove(&name)),
             }
             let token = format!("{header}.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
-            let verdict = bench.validator.check_unverified_claims(&token);
-            prop_assert!(verdict.is_err() || right(&name, &claims[&name]), "{name}: {claims}");
+            let outcome = fixture.validator.check_unverified_claims(&token);
+            prop_assert!(outcome.is_err() || right(&name, &claims[&name]), "{name}: {claims}");
             // The token has no valid signature.
-            prop_assert!(bench.validator.validate(&token).is_err());
+            prop_assert!(fixture.validator.validate(&token).is_err());
             Ok(())
         })
         .expect("it holds");

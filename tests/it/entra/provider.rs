@@ -71,7 +71,7 @@ fn another_issuer_is_rejected() {
         .discovery
         .insert("issuer", json!("https://evil.example/v2.0"));
     let provider = Provider::new(&scripted.settings()).expect("a provider");
-    let error = provider.metadata().expect_err("refused");
+    let error = provider.metadata().expect_err("rejected");
     assert!(
         matches!(&error, ProviderError::Issuer { found, .. } if found == "https://evil.example/v2.0"),
         "{error}"

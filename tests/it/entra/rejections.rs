@@ -53,22 +53,24 @@ fn six_rejections_cause_one_retry_with_another_certificate() {
         };
         client
             .redeem_code(&SecretString::from("the code"), &pending)
-            .expect_err("refused");
+            .expect_err("rejected");
     };
     let refresh = || {
         drop(
             client
                 .refresh(&SecretString::from("the refresh token"))
-                .expect_err("refused"),
+                .expect_err("rejected"),
         )
     };
     let requests = [("redemption", &redeem as &dyn Fn()), ("refresh", &refresh)];
 
-    let refusal = |code: u32| json!({ "error": "invalid_client", "error_codes": [code], "error_description": format!("AADSTS{code}: no") });
+    let rejection = |code: u32| json!({ "error": "invalid_client", "error_codes": [code], "error_description": format!("AADSTS{code}: no") });
     let known = KNOWN.iter().map(|known| known.code);
     // An unknown code, and responses without a code.
-    let mut refusals: Vec<(Option<u32>, Value)> =
-        known.chain([999_999]).map(|code| (Some(code), refusal(code))).collect();
+    let mut refusals: Vec<(Option<u32>, Value)> = known
+        .chain([999_999])
+        .map(|code| (Some(code), rejection(code)))
+        .collect();
     refusals.push((None, json!({ "error": "invalid_client" })));
     refusals.push((
         None,

@@ -101,8 +101,8 @@ fn query(url: &Url) -> HashMap<String, String> {
 
 #[test]
 fn the_browser_is_redirected_to_the_authorize_endpoint_with_all_parameters() {
-    let bench = Fixture::new();
-    let request = bench
+    let fixture = Fixture::new();
+    let request = fixture
         .client
         .authorization_request(&SignInHints::default())
         .expect("a request");
@@ -138,22 +138,22 @@ fn the_browser_is_redirected_to_the_authorize_endpoint_with_all_parameters() {
 
 #[test]
 fn hints_are_passed_on() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let hints = SignInHints {
         prompt: Some("select_account".to_owned()),
         login_hint: Some("alice+x@contoso.example".to_owned()),
         ..SignInHints::default()
     };
-    let query = query(&bench.client.authorization_request(&hints).expect("a request").url);
+    let query = query(&fixture.client.authorization_request(&hints).expect("a request").url);
     assert_eq!(query["prompt"], "select_account");
     assert_eq!(query["login_hint"], "alice+x@contoso.example");
 }
 
 #[test]
 fn state_nonce_and_verifier_are_random_and_not_in_debug_output() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let [one, two] = [(); 2].map(|()| {
-        bench
+        fixture
             .client
             .authorization_request(&SignInHints::default())
             .expect("a request")
@@ -176,10 +176,10 @@ fn state_nonce_and_verifier_are_random_and_not_in_debug_output() {
 
 #[test]
 fn a_code_is_redeemed_with_an_assertion_and_never_a_secret() {
-    let bench = Fixture::new();
-    bench.answer_with(&keys()[0].sign(&bench.provider.id_claims(NONCE)));
+    let fixture = Fixture::new();
+    fixture.answer_with(&keys()[0].sign(&fixture.provider.id_claims(NONCE)));
     let before = Utc::now();
-    let sign_in = bench.redeem().expect("signed in");
+    let sign_in = fixture.redeem().expect("signed in");
     assert_eq!(sign_in.user.object_id.to_string(), ALICE);
     assert_eq!(sign_in.user.session_id.as_deref(), Some("session"));
     assert_eq!(sign_in.user.login_hint.as_deref(), Some("hint"));
@@ -191,12 +191,12 @@ fn a_code_is_redeemed_with_an_assertion_and_never_a_secret() {
     assert!(sign_in.tokens.expires_at >= before + TimeDelta::seconds(3600));
     assert!(sign_in.tokens.expires_at <= Utc::now() + TimeDelta::seconds(3600));
 
-    let mut form = bench.form();
+    let mut form = fixture.form();
     let assertion = form.remove("client_assertion").expect("an assertion");
     let claims = assertion.split('.').nth(1).expect("three parts");
     let claims = openssl::base64::decode_block(&pad(claims)).expect("base64");
     let claims: Value = serde_json::from_slice(&claims).expect("JSON");
-    assert_eq!(claims["aud"], bench.provider.token_endpoint());
+    assert_eq!(claims["aud"], fixture.provider.token_endpoint());
     let scope = format!("openid profile offline_access api://{API}/access_as_user");
     let verifier = "v".repeat(43);
     let expected = [
@@ -226,11 +226,12 @@ fn pad(text: &str) -> String {
 
 #[test]
 fn a_refresh_sends_a_new_assertion_and_keeps_the_refresh_token_if_none_is_returned() {
-    let bench = Fixture::new();
-    bench.answer(&json!({"token_type": "Bearer", "expires_in": 60, "access_token": "new", "refresh_token": "rotated"}));
-    let tokens = bench.client.refresh(&SecretString::from("old")).expect("refreshed");
+    let fixture = Fixture::new();
+    fixture
+        .answer(&json!({"token_type": "Bearer", "expires_in": 60, "access_token": "new", "refresh_token": "rotated"}));
+    let tokens = fixture.client.refresh(&SecretString::from("old")).expect("refreshed");
     assert_eq!(tokens.refresh_token.expect("one").expose_secret(), "rotated");
-    let first = bench.form();
+    let first = fixture.form();
     assert_eq!(first["grant_type"], "refresh_token");
     assert_eq!(first["refresh_token"], "old");
     assert_eq!(
@@ -239,29 +240,29 @@ fn a_refresh_sends_a_new_assertion_and_keeps_the_refresh_token_if_none_is_return
     );
     assert!(!first.contains_key("client_secret"));
 
-    bench.answer(&json!({"token_type": "Bearer", "expires_in": 60, "access_token": "new"}));
-    let tokens = bench.client.refresh(&SecretString::from("old")).expect("refreshed");
+    fixture.answer(&json!({"token_type": "Bearer", "expires_in": 60, "access_token": "new"}));
+    let tokens = fixture.client.refresh(&SecretString::from("old")).expect("refreshed");
     assert_eq!(tokens.refresh_token.expect("one").expose_secret(), "old");
-    assert_ne!(bench.form()["client_assertion"], first["client_assertion"]);
+    assert_ne!(fixture.form()["client_assertion"], first["client_assertion"]);
 }
 
 #[test]
 fn a_missing_or_excessive_token_lifetime_is_limited() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     for answer in [
         json!({"token_type": "Bearer", "access_token": "new"}),
         json!({"token_type": "Bearer", "access_token": "new", "expires_in": 10_000_000}),
         json!({"token_type": "Bearer", "access_token": "new", "expires_in": u64::MAX}),
     ] {
-        bench.answer(&answer);
-        let tokens = bench.client.refresh(&SecretString::from("old")).expect("refreshed");
+        fixture.answer(&answer);
+        let tokens = fixture.client.refresh(&SecretString::from("old")).expect("refreshed");
         assert!(tokens.expires_at < Utc::now() + TimeDelta::minutes(6), "{answer}");
     }
 }
 
 #[test]
 fn an_error_response_becomes_its_code_with_cause_and_hint() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     for (code, error, remedy) in [
         (700_027, "invalid_client", ErrorCategory::Certificate),
         (700_016, "unauthorized_client", ErrorCategory::Configuration),
@@ -272,8 +273,8 @@ fn an_error_response_becomes_its_code_with_cause_and_hint() {
             "error": error, "error_codes": [code], "trace_id": "t", "correlation_id": "6f1c2d4e-0000-4000-8000-1234567890ab",
             "error_description": format!("AADSTS{code}: something. Trace ID: x Correlation ID: y Timestamp: z"),
         });
-        bench.provider.script().token = ScriptedResponse::with_status(401, &answer);
-        let SignInError::Entra(found) = bench.redeem().expect_err("refused") else {
+        fixture.provider.script().token = ScriptedResponse::with_status(401, &answer);
+        let SignInError::Entra(found) = fixture.redeem().expect_err("rejected") else {
             unreachable!("an error of Entra's")
         };
         assert_eq!(
@@ -291,7 +292,7 @@ fn an_error_response_becomes_its_code_with_cause_and_hint() {
 
 #[test]
 fn no_error_repeats_a_code_a_token_or_an_assertion() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let secret = format!(
         "eyJ{}.eyJ{}.{}",
         "SECRET".repeat(20),
@@ -326,14 +327,14 @@ fn no_error_repeats_a_code_a_token_or_an_assertion() {
             },
         ),
         (
-            "an ID token that is refused",
+            "an ID token that is rejected",
             ScriptedResponse::json(&json!({
                 "token_type": "Bearer", "expires_in": 60, "access_token": secret, "id_token": secret,
             })),
         ),
     ] {
-        bench.provider.script().token = answer;
-        let error = bench.redeem().expect_err(name);
+        fixture.provider.script().token = answer;
+        let error = fixture.redeem().expect_err(name);
         let shown = format!(
             "{error} {error:?} {:?}",
             std::error::Error::source(&error).map(ToString::to_string)
@@ -344,25 +345,25 @@ fn no_error_repeats_a_code_a_token_or_an_assertion() {
 
 #[test]
 fn a_signed_in_users_tokens_stay_out_of_debug_output() {
-    let bench = Fixture::new();
-    let id_token = keys()[0].sign(&bench.provider.id_claims(NONCE));
-    bench.answer_with(&id_token);
-    let shown = format!("{:?}", bench.redeem().expect("signed in"));
+    let fixture = Fixture::new();
+    let id_token = keys()[0].sign(&fixture.provider.id_claims(NONCE));
+    fixture.answer_with(&id_token);
+    let shown = format!("{:?}", fixture.redeem().expect("signed in"));
     assert!(!shown.contains("the access token") && !shown.contains("the refresh token") && !shown.contains(&id_token));
 }
 
 #[test]
 fn a_redirect_of_the_token_endpoint_is_not_followed() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let elsewhere = ScriptedProvider::start();
     for status in [302, 307, 308] {
         let headers = format!("Location: {}\r\n", elsewhere.token_endpoint()).leak();
-        bench.provider.script().token = ScriptedResponse {
+        fixture.provider.script().token = ScriptedResponse {
             status,
             headers,
             body: String::new(),
         };
-        let error = bench.redeem().expect_err("no tokens");
+        let error = fixture.redeem().expect_err("no tokens");
         assert!(
             matches!(error, SignInError::Provider(ProviderError::Unreachable { .. })),
             "{error}"
@@ -377,9 +378,9 @@ fn a_redirect_of_the_token_endpoint_is_not_followed() {
 
 #[test]
 fn a_certificate_that_expires_at_run_time_is_reported_and_nothing_is_sent() {
-    let bench = Fixture::new();
-    bench.clock.advance(std::time::Duration::from_hours(31 * 24));
-    let error = bench.redeem().expect_err("expired");
+    let fixture = Fixture::new();
+    fixture.clock.advance(std::time::Duration::from_hours(31 * 24));
+    let error = fixture.redeem().expect_err("expired");
     assert!(
         matches!(
             error,
@@ -387,14 +388,14 @@ fn a_certificate_that_expires_at_run_time_is_reported_and_nothing_is_sent() {
         ),
         "{error}"
     );
-    assert!(bench.provider.script().token_forms.is_empty());
+    assert!(fixture.provider.script().token_forms.is_empty());
 }
 
 #[test]
 fn signing_out_leads_through_the_providers_end_session_endpoint() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let home = Url::parse("http://localhost:5000/").expect("a URL");
-    let url = bench
+    let url = fixture
         .client
         .sign_out_url(&home, Some("the login_hint claim"))
         .expect("a URL");
@@ -402,6 +403,6 @@ fn signing_out_leads_through_the_providers_end_session_endpoint() {
     let query = query(&url);
     assert_eq!(query["post_logout_redirect_uri"], home.as_str());
     assert_eq!(query["logout_hint"], "the login_hint claim");
-    let without = bench.client.sign_out_url(&home, None).expect("a URL");
+    let without = fixture.client.sign_out_url(&home, None).expect("a URL");
     assert!(!without.as_str().contains("logout_hint"));
 }

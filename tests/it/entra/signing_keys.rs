@@ -62,131 +62,133 @@ const UNKNOWN: TokenError = TokenError::Rejected(Rejection::UnknownKey);
 
 #[test]
 fn keys_are_fetched_once_for_ten_thousand_requests() {
-    let bench = Fixture::new();
-    let token = bench.token(0);
+    let fixture = Fixture::new();
+    let token = fixture.token(0);
     assert!(
-        bench.validator.validate_now(&token).is_none(),
+        fixture.validator.validate_now(&token).is_none(),
         "keys must be fetched first"
     );
-    assert!(!bench.validator.is_ready());
-    bench.validator.validate(&token).expect("valid");
-    assert!(bench.validator.is_ready());
+    assert!(!fixture.validator.is_ready());
+    fixture.validator.validate(&token).expect("valid");
+    assert!(fixture.validator.is_ready());
     for _ in 0..10_000 {
         assert!(
-            bench
+            fixture
                 .validator
                 .validate_now(&token)
                 .is_some_and(|outcome| outcome.is_ok())
         );
     }
-    let script = bench.provider.script();
+    let script = fixture.provider.script();
     assert_eq!((script.discoveries, script.key_fetches), (1, 1));
 }
 
 #[test]
 fn a_token_of_a_new_key_causes_a_fetch() {
-    let bench = Fixture::new();
-    bench.validator.prepare().expect("keys");
-    bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
-    let token = bench.token(1);
-    assert!(bench.validator.validate_now(&token).is_none(), "a fetch must tell");
-    bench
-        .validator
-        .validate(&token)
-        .expect("answered from the fetch, not refused");
+    let fixture = Fixture::new();
+    fixture.validator.prepare().expect("keys");
+    fixture.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
+    let token = fixture.token(1);
+    assert!(fixture.validator.validate_now(&token).is_none(), "a fetch must tell");
+    fixture.validator.validate(&token).expect("accepted after the fetch");
 }
 
 #[test]
 fn invented_kids_cause_one_fetch_for_all_callers() {
-    let bench = Fixture::new();
-    bench.validator.prepare().expect("keys");
+    let fixture = Fixture::new();
+    fixture.validator.prepare().expect("keys");
     thread::scope(|scope| {
         for n in 0..16 {
-            let bench = &bench;
+            let fixture = &fixture;
             scope.spawn(move || {
                 for m in 0..20 {
-                    let refused = bench.validator.validate(&bench.forged(&format!("invented {n} {m}")));
-                    assert_eq!(refused.expect_err("refused"), UNKNOWN);
+                    let rejected = fixture
+                        .validator
+                        .validate(&fixture.forged(&format!("invented {n} {m}")));
+                    assert_eq!(rejected.expect_err("rejected"), UNKNOWN);
                 }
             });
         }
     });
-    assert_eq!(bench.provider.script().key_fetches, 2);
-    let refused = bench.validator.validate_now(&bench.forged("one more"));
-    assert_eq!(refused.expect("without a fetch").expect_err("refused"), UNKNOWN);
+    assert_eq!(fixture.provider.script().key_fetches, 2);
+    let rejected = fixture.validator.validate_now(&fixture.forged("one more"));
+    assert_eq!(rejected.expect("without a fetch").expect_err("rejected"), UNKNOWN);
 }
 
 #[test]
 fn malformed_tokens_cause_no_fetch() {
-    let bench = Fixture::new();
-    for (token, refusal) in [
+    let fixture = Fixture::new();
+    for (token, rejection) in [
         ("", Rejection::Malformed),
         ("a.b.c", Rejection::Malformed),
         ("e30.e30.e30", Rejection::WrongAlgorithm),
     ] {
-        let expected = TokenError::Rejected(refusal);
+        let expected = TokenError::Rejected(rejection);
         assert_eq!(
-            bench.validator.validate_now(token).expect("without a fetch").err(),
+            fixture.validator.validate_now(token).expect("without a fetch").err(),
             Some(expected.clone()),
             "{token}"
         );
-        assert_eq!(bench.validator.validate(token).err(), Some(expected), "{token}");
+        assert_eq!(fixture.validator.validate(token).err(), Some(expected), "{token}");
     }
-    assert_eq!(bench.provider.script().key_fetches, 0);
+    assert_eq!(fixture.provider.script().key_fetches, 0);
 }
 
 #[test]
 fn a_removed_key_and_its_cached_tokens_stop_working_at_the_next_refresh() {
-    let bench = Fixture::new();
-    bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
-    let (removed, kept) = (bench.token(0), bench.token(1));
+    let fixture = Fixture::new();
+    fixture.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
+    let (removed, kept) = (fixture.token(0), fixture.token(1));
     for token in [&removed, &kept] {
-        bench.validator.validate(token).expect("valid");
+        fixture.validator.validate(token).expect("valid");
     }
-    bench.provider.publish(&[keys()[1].jwk()]);
-    bench.validator.validate(&removed).expect("not known to be removed yet");
-    bench.entra.refresh_keys().expect("refreshed");
-    assert_eq!(bench.validator.validate(&removed).expect_err("refused"), UNKNOWN);
-    bench.validator.validate(&kept).expect("verified anew with its key");
+    fixture.provider.publish(&[keys()[1].jwk()]);
+    fixture
+        .validator
+        .validate(&removed)
+        .expect("not known to be removed yet");
+    fixture.entra.refresh_keys().expect("refreshed");
+    assert_eq!(fixture.validator.validate(&removed).expect_err("rejected"), UNKNOWN);
+    fixture.validator.validate(&kept).expect("verified anew with its key");
 }
 
 #[test]
 fn keys_an_hour_old_are_refreshed_in_the_background() {
-    let bench = Fixture::new();
-    let token = bench.token(0);
-    bench.validator.validate(&token).expect("valid");
-    bench.provider.publish(&[keys()[1].jwk()]);
-    bench.clock.advance(Duration::from_mins(67));
+    let fixture = Fixture::new();
+    let token = fixture.token(0);
+    fixture.validator.validate(&token).expect("valid");
+    fixture.provider.publish(&[keys()[1].jwk()]);
+    fixture.clock.advance(Duration::from_mins(67));
     assert!(
-        bench
+        fixture
             .validator
             .validate_now(&token)
             .is_some_and(|outcome| outcome.is_ok()),
         "no request waits for the refresh"
     );
-    wait_until("the refresh", || bench.validator.validate_now(&token).is_none());
-    assert_eq!(bench.provider.script().key_fetches, 2);
+    wait_until("the refresh", || fixture.validator.validate_now(&token).is_none());
+    assert_eq!(fixture.provider.script().key_fetches, 2);
 }
 
 #[test]
 fn known_keys_outlive_an_outage_shorter_than_a_day() {
-    let bench = Fixture::new();
-    let token = bench.token(0);
-    bench.validator.validate(&token).expect("valid");
-    bench.provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
-    bench.entra.refresh_keys().expect_err("down");
-    bench.validator.validate(&token).expect("still valid");
-    let unknown = bench
+    let fixture = Fixture::new();
+    let token = fixture.token(0);
+    fixture.validator.validate(&token).expect("valid");
+    fixture.provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
+    fixture.entra.refresh_keys().expect_err("down");
+    fixture.validator.validate(&token).expect("still valid");
+    let unknown = fixture
         .validator
-        .validate(&bench.token(1))
+        .validate(&fixture.token(1))
         .expect_err("not known to be unknown");
     assert_eq!(unknown, TokenError::KeysUnavailable);
-    bench.clock.advance(Duration::from_hours(24));
+    fixture.clock.advance(Duration::from_hours(24));
     assert_eq!(
-        bench.validator.validate(&token).expect_err("too old"),
+        fixture.validator.validate(&token).expect_err("too old"),
         TokenError::KeysUnavailable
     );
-    assert!(!bench.validator.is_ready());
+    assert!(!fixture.validator.is_ready());
 }
 
 #[test]
@@ -219,11 +221,11 @@ fn a_response_that_is_not_the_providers_key_set_is_rejected() {
             ScriptedResponse::json(&json!({"keys": [keys()[0].jwk()], "x": "x".repeat(1_100_000)})),
         ),
     ] {
-        let bench = Fixture::new();
-        bench.provider.script().jwks = answer;
-        assert_eq!(bench.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
+        let fixture = Fixture::new();
+        fixture.provider.script().jwks = answer;
+        assert_eq!(fixture.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
         assert_eq!(
-            bench.validator.validate(&bench.token(0)).expect_err("no keys"),
+            fixture.validator.validate(&fixture.token(0)).expect_err("no keys"),
             TokenError::KeysUnavailable
         );
     }
@@ -258,29 +260,29 @@ fn useless_key_sets(provider: &ScriptedProvider) -> Vec<(&'static str, ScriptedR
 #[test]
 fn a_key_set_without_a_usable_key_keeps_the_keys_in_use_and_is_retried() {
     logs::capture();
-    let bench = Fixture::new();
-    let (known, new) = (bench.token(0), bench.token(1));
-    bench.validator.validate(&known).expect("valid");
-    for (name, answer) in useless_key_sets(&bench.provider) {
-        bench.provider.script().jwks = answer;
-        let fetches = bench.provider.script().key_fetches;
-        bench.clock.advance(Duration::from_mins(5));
+    let fixture = Fixture::new();
+    let (known, new) = (fixture.token(0), fixture.token(1));
+    fixture.validator.validate(&known).expect("valid");
+    for (name, answer) in useless_key_sets(&fixture.provider) {
+        fixture.provider.script().jwks = answer;
+        let fetches = fixture.provider.script().key_fetches;
+        fixture.clock.advance(Duration::from_mins(5));
         for _ in 0..20 {
-            bench.validator.validate(&known).expect(name);
+            fixture.validator.validate(&known).expect(name);
             assert_eq!(
-                bench.validator.validate(&new).expect_err("not known yet"),
+                fixture.validator.validate(&new).expect_err("not known yet"),
                 TokenError::KeysUnavailable,
                 "{name}"
             );
         }
         assert_eq!(
-            bench.provider.script().key_fetches,
+            fixture.provider.script().key_fetches,
             fetches + 1,
             "{name}: not one for each request"
         );
-        assert!(bench.validator.is_ready(), "{name}");
+        assert!(fixture.validator.is_ready(), "{name}");
     }
-    let port = format!("localhost:{}/", bench.provider.url.port().expect("a port"));
+    let port = format!("localhost:{}/", fixture.provider.url.port().expect("a port"));
     let mut warnings = logs::containing(&port);
     warnings.retain(|line| line.starts_with("WARN the signing keys"));
     let distinct: BTreeSet<_> = warnings.iter().collect();
@@ -288,28 +290,28 @@ fn a_key_set_without_a_usable_key_keeps_the_keys_in_use_and_is_retried() {
         !warnings.is_empty() && distinct.len() == warnings.len(),
         "each reason is logged once, not for each request: {warnings:#?}"
     );
-    bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
-    bench.clock.advance(Duration::from_mins(1));
-    bench.validator.validate(&new).expect("fetched again");
+    fixture.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
+    fixture.clock.advance(Duration::from_mins(1));
+    fixture.validator.validate(&new).expect("fetched again");
 }
 
 #[test]
 fn a_first_key_set_without_a_usable_key_makes_the_api_unready() {
     for (name, answer) in useless_key_sets(&ScriptedProvider::start()) {
         // Each provider has its own port, so the issuer of another tenant there is foreign here as well.
-        let bench = Fixture::new();
-        bench.provider.script().jwks = answer;
-        assert_eq!(bench.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
-        assert!(!bench.validator.is_ready(), "{name}");
+        let fixture = Fixture::new();
+        fixture.provider.script().jwks = answer;
+        assert_eq!(fixture.validator.prepare(), Err(TokenError::KeysUnavailable), "{name}");
+        assert!(!fixture.validator.is_ready(), "{name}");
         assert_eq!(
-            bench.validator.validate(&bench.token(0)).expect_err(name),
+            fixture.validator.validate(&fixture.token(0)).expect_err(name),
             TokenError::KeysUnavailable,
             "{name}"
         );
-        bench.provider.publish(&[keys()[0].jwk()]);
-        bench.clock.advance(Duration::from_secs(1));
-        bench.validator.validate(&bench.token(0)).expect(name);
-        assert!(bench.validator.is_ready(), "{name}");
+        fixture.provider.publish(&[keys()[0].jwk()]);
+        fixture.clock.advance(Duration::from_secs(1));
+        fixture.validator.validate(&fixture.token(0)).expect(name);
+        assert!(fixture.validator.is_ready(), "{name}");
     }
 }
 

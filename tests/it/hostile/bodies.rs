@@ -70,12 +70,12 @@ fn a_client_over_its_byte_limit_gets_503_except_for_small_requests() {
         .set_read_timeout(Some(std::time::Duration::from_secs(5)))
         .expect("a time limit");
     let mut byte = [0; 1];
-    let refused = if second.0.peek(&mut byte).is_ok() {
+    let rejected = if second.0.peek(&mut byte).is_ok() {
         &mut second
     } else {
         &mut first
     };
-    let head = refused.head();
+    let head = rejected.head();
     assert_eq!(status_in(&head), 503, "{head}");
     assert!(head.to_ascii_lowercase().contains("\r\nretry-after: 5\r\n"), "{head}");
     assert!(api.alice().write("small", "it passes") > 0);

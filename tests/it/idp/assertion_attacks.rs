@@ -61,21 +61,21 @@ fn a_time_that_is_text_is_rejected_by_both_modes_with_different_codes() {
 fn strict_mode_requires_the_recommended_form_and_lenient_mode_does_not() {
     let (strict, lenient) = (Provider::start(), Provider::lenient());
     for (name, change, code, message) in NOT_THE_BEST_FORM {
-        let [refused, taken] = [&strict, &lenient].map(|provider| {
+        let [rejected, taken] = [&strict, &lenient].map(|provider| {
             let mut assertion = provider.assertion();
             change(&mut assertion);
             provider.token_for_app(&assertion.sign())
         });
         assert_eq!(
-            (refused.status, refused.code()),
+            (rejected.status, rejected.code()),
             (401, *code),
             "{name}: {}",
-            refused.text
+            rejected.text
         );
         assert!(
-            refused.text_of("error_description").contains(message),
+            rejected.text_of("error_description").contains(message),
             "{name}: {}",
-            refused.text
+            rejected.text
         );
         assert_eq!(taken.status, 200, "{name}: {}", taken.text);
     }
@@ -203,7 +203,7 @@ fn an_assertion_may_name_the_endpoint_of_the_tenant_or_of_the_request() {
             ("grant_type", "client_credentials"),
             ("scope", "api://older/.default"),
         ];
-        let answer = super::provider::Response::of(crate::support::idp::agent().post(endpoint(asked)).send_form(form));
+        let answer = super::provider::Response::new(crate::support::idp::agent().post(endpoint(asked)).send_form(form));
         let expected = if passes { 200 } else { 401 };
         assert_eq!(answer.status, expected, "{asked} {audience}: {}", answer.text);
     }

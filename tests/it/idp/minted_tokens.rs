@@ -111,8 +111,8 @@ fn signatures_are_as_requested() {
     let foreign = provider.control.token().sign_with("foreign").mint();
     let (header, ..) = parts(&foreign);
     assert_eq!((&header["alg"], &header["kid"]), (&json!("RS256"), kid));
-    let verdict = std::panic::catch_unwind(|| verify(&foreign, &keys));
-    assert!(verdict.is_err(), "no published key made it");
+    let outcome = std::panic::catch_unwind(|| verify(&foreign, &keys));
+    assert!(outcome.is_err(), "no published key made it");
 }
 
 #[test]
@@ -126,6 +126,6 @@ fn an_invalid_request_for_a_token_is_rejected() {
         json!({ "client_id": SITE }),
     ] {
         let answer = agent().post(provider.server.url("/_control/tokens")).send_json(&order);
-        assert_eq!(Response::of(answer).status, 400, "{order}");
+        assert_eq!(Response::new(answer).status, 400, "{order}");
     }
 }

@@ -8,7 +8,7 @@ use blogctl::{
     serve,
 };
 
-fn refusal(change: impl FnOnce(&mut Settings)) -> StartError {
+fn rejection(change: impl FnOnce(&mut Settings)) -> StartError {
     let mut settings = Settings::default();
     settings.idp.port = 0;
     settings.idp.apps.clear();
@@ -19,7 +19,7 @@ fn refusal(change: impl FnOnce(&mut Settings)) -> StartError {
 #[test]
 fn it_listens_on_loopback_only() {
     for host in ["0.0.0.0", "::", "192.0.2.1", ""] {
-        let error = refusal(|settings| settings.idp.host = host.to_owned());
+        let error = rejection(|settings| settings.idp.host = host.to_owned());
         assert!(matches!(error, StartError::NotLoopback { .. }), "{host}: {error}");
         assert!(
             error
@@ -33,7 +33,7 @@ fn it_listens_on_loopback_only() {
 #[test]
 fn a_socket_beyond_loopback_is_rejected_too() {
     let listener = serve::listen("0.0.0.0", 0).expect("a free port");
-    let error = Server::on(listener, &Settings::default())
+    let error = Server::from_listener(listener, &Settings::default())
         .err()
         .expect("it does not start");
     assert!(matches!(error, StartError::NotLoopback { .. }), "{error}");
@@ -64,7 +64,7 @@ fn a_missing_or_unusable_certificate_is_reported() {
             certificates: vec![path.clone()],
             ..Default::default()
         };
-        let error = refusal(|settings| settings.idp.apps = vec![app]);
+        let error = rejection(|settings| settings.idp.apps = vec![app]);
         let is_right = match &error {
             StartError::Registration(RegistrationError::Unreadable { .. }) => missing,
             StartError::Registration(RegistrationError::Unusable { .. }) => !missing,
@@ -85,7 +85,7 @@ fn two_registrations_with_one_client_id_are_rejected() {
         client_id: "the same".to_owned(),
         ..Default::default()
     };
-    let error = refusal(|settings| settings.idp.apps = vec![app.clone(), app]);
+    let error = rejection(|settings| settings.idp.apps = vec![app.clone(), app]);
     assert!(error.to_string().contains("the same"), "{error}");
 }
 
@@ -95,7 +95,7 @@ fn a_damaged_file_of_signing_keys_prevents_the_start_and_stays_unchanged() {
     let path = folder.path().join("keys.json");
     fs::write(&path, "damaged").expect("written");
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");
-    let error = refusal(|settings| settings.idp.signing_keys_file = Some(path.clone())).to_string();
+    let error = rejection(|settings| settings.idp.signing_keys_file = Some(path.clone())).to_string();
     assert!(
         error.contains(&path.display().to_string()) && error.contains("delete it"),
         "{error}"

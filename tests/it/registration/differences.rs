@@ -41,18 +41,18 @@ fn a_registration_from_the_manifest_has_no_differences() {
         assert!(
             ended
                 .stdout
-                .starts_with("Comparing the registrations of the web site (")
+                .starts_with("Comparing the app registrations of the web site (")
                 && ended.stdout.contains(SITE)
         );
     }
     for (export, missing, id) in [(site, "API", API), (api, "web site", SITE)] {
         let ended = system.diff(&export);
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        let said = format!(
+        let expected = format!(
             "! {}the {missing}'s registration ({id}) is not in this export",
             if missing == "API" { "API       " } else { "Web site  " }
         );
-        assert!(ended.stdout.contains(&said), "{said}: {}", ended.stdout);
+        assert!(ended.stdout.contains(&expected), "{expected}: {}", ended.stdout);
         assert_eq!(ended.stdout.matches('!').count(), 1, "{}", ended.stdout);
     }
 }
@@ -105,7 +105,7 @@ fn each_difference_is_reported_with_its_place_in_the_portal() {
     let ago = (Utc::now() - TimeDelta::days(3)).to_rfc3339();
     let soon = (Utc::now() + TimeDelta::days(3)).to_rfc3339();
     let to_come = (Utc::now() + TimeDelta::days(1)).to_rfc3339();
-    for (pointer, value, said, remedy) in [
+    for (pointer, value, expected_text, remedy) in [
         (
             "/1/web/redirectUris",
             json!(["https://old.example/callback"]),
@@ -184,12 +184,12 @@ fn each_difference_is_reported_with_its_place_in_the_portal() {
         let ended = system.diff(&export);
         assert_eq!(ended.code, Some(1), "{pointer}: {ended:?}");
         assert!(
-            ended.stdout.contains(said) && ended.stdout.contains(remedy),
+            ended.stdout.contains(expected_text) && ended.stdout.contains(remedy),
             "{pointer}: {}",
             ended.stdout
         );
     }
-    for (pointer, value, said) in [
+    for (pointer, value, expected_text) in [
         ("/1/web/logoutUrl", json!(null), "front-channel logout URL is not set"),
         ("/1/optionalClaims", json!(null), "optional claim sid is missing"),
         (
@@ -237,7 +237,7 @@ fn each_difference_is_reported_with_its_place_in_the_portal() {
         let ended = system.diff(&export);
         assert_eq!(ended.code, Some(0), "a warning: {ended:?}");
         assert!(
-            ended.stdout.contains("! ") && ended.stdout.contains(said),
+            ended.stdout.contains("! ") && ended.stdout.contains(expected_text),
             "{pointer}: {}",
             ended.stdout
         );
@@ -270,7 +270,7 @@ fn unrequested_configuration_is_reported() {
     let ended = system.diff(&json!([api, open]));
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let thumbprint = hex::encode_upper(digest);
-    for said in [
+    for expected_text in [
         "sign-ins may end at https://*.example/callback, too, whatever stands for its *",
         "sign-ins may end at http://blog.example.com/callback, too, without TLS",
         "sign-ins may end at http://127.0.0.1:5000/callback, too\n",
@@ -278,7 +278,11 @@ fn unrequested_configuration_is_reported() {
         &format!("do not have: {thumbprint}, valid until nobody knows when"),
         &format!("an expired certificate is still there: {thumbprint}"),
     ] {
-        assert!(ended.stdout.contains(said), "{said}: {}", ended.stdout);
+        assert!(
+            ended.stdout.contains(expected_text),
+            "{expected_text}: {}",
+            ended.stdout
+        );
     }
 }
 
@@ -308,7 +312,7 @@ fn an_api_known_only_by_its_uri_is_found_by_it() {
     fs::write(path, settings.replace(&format!("api://{API}"), "api://blog")).expect("written");
     let manifest = system.entra(&["manifest"]);
     assert!(
-        manifest.stderr.contains("in the place of @API_CLIENT_ID@"),
+        manifest.stderr.contains("replace @API_CLIENT_ID@"),
         "{}",
         manifest.stderr
     );
@@ -344,7 +348,7 @@ fn an_api_known_only_by_its_uri_is_found_by_it() {
 #[test]
 fn an_invalid_export_is_reported() {
     let system = System::new();
-    for (text, said) in [
+    for (text, expected_text) in [
         ("", "is not JSON"),
         ("ERROR: Resource does not exist", "is not JSON"),
         ("[]", "none of the registrations"),
@@ -367,7 +371,7 @@ fn an_invalid_export_is_reported() {
         let ended = system.entra(&["diff", "export.json"]);
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(
-            ended.stderr.contains(said) && ended.stderr.contains("hint:"),
+            ended.stderr.contains(expected_text) && ended.stderr.contains("hint:"),
             "{ended:?}"
         );
     }

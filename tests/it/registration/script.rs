@@ -50,8 +50,8 @@ pub(super) fn run_script(system: &System) -> (String, String) {
     fs::write(folder.join("register.sh"), system.script()).expect("written");
     let ran = run_az(system, "");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let told = String::from_utf8(ran.stdout).expect("text");
-    (told, fs::read_to_string(folder.join("calls")).expect("calls"))
+    let reported = String::from_utf8(ran.stdout).expect("text");
+    (reported, fs::read_to_string(folder.join("calls")).expect("calls"))
 }
 
 /// The request of the script for the site.
@@ -70,14 +70,14 @@ pub(super) fn uploaded(system: &System) -> Vec<Vec<u8>> {
 #[test]
 fn the_script_is_valid_shell_and_prints_the_settings() {
     let system = System::new();
-    let (told, calls) = run_script(&system);
+    let (reported, calls) = run_script(&system);
     assert!(
-        told.contains(&format!("api_scope = \"api://{API}/access_as_user\"")),
-        "{told} {calls}"
+        reported.contains(&format!("api_scope = \"api://{API}/access_as_user\"")),
+        "{reported} {calls}"
     );
     assert!(
-        told.contains(&format!("client_id = \"{SITE}\"")) && !told.contains("cloud ="),
-        "{told}"
+        reported.contains(&format!("client_id = \"{SITE}\"")) && !reported.contains("cloud ="),
+        "{reported}"
     );
     assert!(calls.contains(&format!("--identifier-uris api://{API}")), "{calls}");
     assert!(
@@ -110,17 +110,17 @@ fn no_setting_is_executed_by_the_shell() {
         let client = settings["client"].as_table_mut().expect("a table");
         client.insert("api_scope".to_owned(), format!("{scope}/s{hostile}").into());
         fs::write(&path, settings.to_string()).expect("written");
-        let (told, calls) = run_script(&system);
-        assert!(!system.folder.path().join("PWNED").exists(), "{hostile}: {told}");
-        let told: toml::Table = told
+        let (reported, calls) = run_script(&system);
+        assert!(!system.folder.path().join("PWNED").exists(), "{hostile}: {reported}");
+        let reported: toml::Table = reported
             .parse()
-            .unwrap_or_else(|error| panic!("{hostile}: {error}: {told}"));
+            .unwrap_or_else(|error| panic!("{hostile}: {error}: {reported}"));
         assert_eq!(
-            told["client"]["api_scope"].as_str(),
+            reported["client"]["api_scope"].as_str(),
             Some(&*format!("{scope}/s{hostile}")),
             "{hostile}"
         );
-        assert_eq!(told["api"]["app_id_uri"].as_str(), Some(&*scope), "{hostile}");
+        assert_eq!(reported["api"]["app_id_uri"].as_str(), Some(&*scope), "{hostile}");
         assert!(
             calls.contains(&format!("--identifier-uris {scope}\n")),
             "{hostile}: {calls}"
@@ -142,12 +142,12 @@ fn the_script_waits_for_replication_of_a_registration() {
     assert!(failing(5).status.success());
     let ended = failing(100);
     assert!(!ended.status.success());
-    let told = String::from_utf8(ended.stderr).expect("text");
+    let reported = String::from_utf8(ended.stderr).expect("text");
     assert!(
-        told.contains(&format!("The API's registration is {API}")),
-        "what is to be deleted: {told}"
+        reported.contains(&format!("Created the app registration of the API: {API}")),
+        "what is to be deleted: {reported}"
     );
-    assert_eq!(told.matches("once more").count(), 5, "{told}");
+    assert_eq!(reported.matches("retrying in").count(), 5, "{reported}");
 }
 
 #[test]
@@ -191,12 +191,15 @@ fn a_chosen_app_id_uri_stays_and_a_generated_one_is_replaced() {
         let path = system.folder.path().join("blog.toml");
         let settings = fs::read_to_string(&path).expect("settings");
         fs::write(path, settings.replace(&format!("api://{API}"), &uri)).expect("written");
-        let (told, calls) = run_script(&system);
+        let (reported, calls) = run_script(&system);
         assert!(calls.contains(&format!("--identifier-uris {made}\n")), "{uri}: {calls}");
-        assert!(told.contains(&format!("app_id_uri = \"{made}\"")), "{uri}: {told}");
         assert!(
-            told.contains(&format!("api_scope = \"{made}/access_as_user\"")),
-            "{uri}: {told}"
+            reported.contains(&format!("app_id_uri = \"{made}\"")),
+            "{uri}: {reported}"
+        );
+        assert!(
+            reported.contains(&format!("api_scope = \"{made}/access_as_user\"")),
+            "{uri}: {reported}"
         );
     }
 }

@@ -91,7 +91,7 @@ struct State {
     given: Mutex<usize>,
     asked: Mutex<Vec<AzureRequest>>,
     /// Number of requests with a token that the vault rejects.
-    refused: Mutex<usize>,
+    rejected: Mutex<usize>,
     failures: Mutex<Vec<Failure>>,
     /// The resource in the vault's challenge.
     resource: Mutex<Option<String>>,
@@ -201,7 +201,7 @@ impl FakeAzure {
 
     /// Number of requests with a token that the vault rejects.
     pub fn rejected(&self) -> usize {
-        *lock(&self.state.refused)
+        *lock(&self.state.rejected)
     }
 
     pub fn forget_requests(&self) {
@@ -395,7 +395,7 @@ fn token(state: &State, asked: &AzureRequest) -> HttpResponse {
 fn vault(state: &State, asked: &AzureRequest) -> HttpResponse {
     if !asked.token.as_ref().is_some_and(|token| state.takes(token)) {
         if asked.token.is_some() {
-            *lock(&state.refused) += 1;
+            *lock(&state.rejected) += 1;
         }
         let resource = lock(&state.resource)
             .clone()

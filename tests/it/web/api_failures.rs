@@ -105,7 +105,8 @@ fn each_error_of_the_api_has_its_page() {
     }
     for nonsense in ["", "<html>", "{}", "[1]", "[{}]"] {
         api.respond(move |_| HttpResponse::Ok().body(nonsense));
-        assert_eq!(browser.get(&system.web.url("/posts")).error(), "502", "{nonsense:?}");
+        let page = browser.get(&system.web.url("/posts"));
+        assert_eq!((page.status, page.error()), (502, "502"), "{nonsense:?}");
     }
 }
 
@@ -166,9 +167,9 @@ fn a_rejected_token_is_refreshed_once_and_the_request_retried() {
     let system = system_with(&api);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/posts");
-    let refused = api.requests().last().expect("a request").token.clone();
+    let rejected = api.requests().last().expect("a request").token.clone();
     api.respond(move |seen| {
-        if seen.token == refused {
+        if seen.token == rejected {
             HttpResponse::Unauthorized().finish()
         } else {
             HttpResponse::Ok().json(json!([post_json(7, "Fresh", "text", BOB)]))

@@ -12,10 +12,10 @@ use crate::support::{
 const COOKIE: &str = "blogctl";
 
 /// Records the attack, and fails if it was not blocked.
-fn refused(family: &str, attack: &str, is_refused: bool, page: &Page) {
-    record(family, attack, is_refused);
+fn assert_blocked(family: &str, attack: &str, is_blocked: bool, page: &Page) {
+    record(family, attack, is_blocked);
     assert!(
-        is_refused,
+        is_blocked,
         "{family}, {attack}: {} {:?} {}",
         page.status, page.headers, page.body
     );
@@ -106,7 +106,7 @@ fn no_spelling_of_next_leads_to_another_site() {
         // The target as a browser resolves it, relative to this site.
         let target = page.url.join(&location).expect("an address");
         let stays = page.status == 303 && target.origin() == page.url.origin() && target.path() == "/";
-        refused("open redirect", &format!("{next:?}"), stays, &page);
+        assert_blocked("open redirect", &format!("{next:?}"), stays, &page);
     }
 }
 
@@ -120,7 +120,7 @@ fn no_attacker_can_fix_a_session_or_plant_an_account() {
     victim.set_cookie(COOKIE, &planted);
     let page = victim.sign_in(&system, ALICE, "/profile");
     assert_eq!(page.status, 200);
-    refused(
+    assert_blocked(
         "session",
         "a planted session id is signed in by its victim",
         is_signed_out(&attacker, &system),
@@ -133,14 +133,14 @@ fn no_attacker_can_fix_a_session_or_plant_an_account() {
     let victim = Browser::new();
     victim.get_once(&login(&system, "/"));
     let page = victim.get(callback_of_attacker.as_str());
-    refused(
+    assert_blocked(
         "session",
         "a callback of the attacker's sign-in",
         page.status == 400 && is_signed_out(&victim, &system),
         &page,
     );
     let page = Browser::new().get(callback_of_attacker.as_str());
-    refused("session", "the same without any session", page.status == 400, &page);
+    assert_blocked("session", "the same without any session", page.status == 400, &page);
 
     // Code injection: the attacker's code with the victim's state; PKCE and nonce belong to another sign-in.
     let (attacker, victim) = (Browser::new(), Browser::new());
@@ -161,7 +161,7 @@ fn no_attacker_can_fix_a_session_or_plant_an_account() {
         .append_pair("code", &code)
         .append_pair("state", &state);
     let page = victim.get(own.as_str());
-    refused(
+    assert_blocked(
         "session",
         "another user's code with the own state",
         page.status == 403 && page.text().contains("AADSTS501481") && is_signed_out(&victim, &system),
@@ -173,12 +173,12 @@ fn no_attacker_can_fix_a_session_or_plant_an_account() {
     let url = callback(&browser, &system, ALICE);
     assert_eq!(browser.get_once(url.as_str()).status, 303);
     let page = browser.get_once(url.as_str());
-    refused("session", "a callback opened twice", page.status == 400, &page);
+    assert_blocked("session", "a callback opened twice", page.status == 400, &page);
     let copied = browser.clone_cookies();
     let form = browser.get(&system.web.url("/posts")).form("Sign out");
     browser.submit_once(&form);
     let page = copied.get_once(&system.web.url("/profile"));
-    refused(
+    assert_blocked(
         "session",
         "a copied cookie after the sign-out",
         page.status == 303,
@@ -233,22 +233,22 @@ fn only_the_sites_own_cookie_is_accepted() {
         ("invented", format!("{name}=bWFkZS11cA==")),
     ] {
         let page = ask("/profile", &cookie);
-        refused("cookie", attack, page.status == 303, &page);
+        assert_blocked("cookie", attack, page.status == 303, &page);
     }
     let large = format!("{name}={}", "a".repeat(60_000));
     let page = ask("/profile", &large);
-    refused("cookie", "60 KB of it", page.status == 303, &page);
+    assert_blocked("cookie", "60 KB of it", page.status == 303, &page);
     let others: Vec<String> = (0..500).map(|n| format!("c{n}=x")).collect();
     let many = format!("{}; {own}", others.join("; "));
     let page = ask("/profile", &many);
-    refused("cookie", "behind 500 others", page.status == 200, &page);
+    assert_blocked("cookie", "behind 500 others", page.status == 200, &page);
     for (attack, line) in [
         ("a planted one before the own one", format!("{name}=planted; {own}")),
         ("a planted one after the own one", format!("{own}; {name}=planted")),
         ("forms that do not parse", format!("x; =; ;; %zz=%zz; {own}")),
     ] {
         let page = ask("/profile", &line);
-        refused(
+        assert_blocked(
             "cookie",
             attack,
             page.status == 200 && page.text().contains("Alice Archer"),
@@ -266,9 +266,9 @@ fn only_the_sites_own_cookie_is_accepted() {
         .location();
     let callback = format!("/callback?{}", back.query().expect("a query"));
     let page = ask(&callback, &format!("{pending_name}={}", flipped(pending_value)));
-    refused("cookie", "a changed sign-in under way", page.status == 400, &page);
+    assert_blocked("cookie", "a changed sign-in under way", page.status == 400, &page);
     let page = ask(&callback, &format!("{pending_name}=planted; {pending}"));
-    refused(
+    assert_blocked(
         "cookie",
         "a planted sign-in next to the own one",
         page.status == 303,
@@ -320,7 +320,8 @@ fn names_and_texts_are_shown_and_never_executed() {
             "/logout",
         ] {
             let page = browser.get(&system.web.url(path));
-            let obeyed = [
+            assert_eq!((page.status, page.url.path()), (200, path), "{payload}");
+            let executed = [
                 "<script>alert",
                 "<img src=x",
                 "<svg/onload",
@@ -332,10 +333,10 @@ fn names_and_texts_are_shown_and_never_executed() {
             ]
             .iter()
             .any(|mark| page.body.contains(mark));
-            refused(
+            assert_blocked(
                 "stored script",
                 &format!("payload {n} on {}", path.replace(&id, "/posts/ID")),
-                !obeyed,
+                !executed,
                 &page,
             );
         }
@@ -380,9 +381,9 @@ fn no_input_becomes_a_header() {
             // An injected header would appear as a separate one.
             let planted =
                 page.headers.contains_key("x-planted") || page.set_cookies.iter().any(|one| one.contains("planted=1"));
-            let is_refused = !planted && page.status == status;
+            let is_blocked = !planted && page.status == status;
             let attack = path.split(&injected).next().unwrap_or_default();
-            refused("header injection", &format!("{attack}…"), is_refused, &page);
+            assert_blocked("header injection", &format!("{attack}…"), is_blocked, &page);
         }
     }
     let form = signed_in.get(&system.web.url("/posts/new")).form("Publish");
@@ -392,7 +393,7 @@ fn no_input_becomes_a_header() {
             .with("content", "b\r\n\r\nX: y"),
     );
     let planted = page.set_cookies.iter().any(|one| one.contains("planted"));
-    refused(
+    assert_blocked(
         "header injection",
         "the title of a post",
         !planted && page.status == 303,
@@ -406,22 +407,23 @@ fn no_page_can_be_framed() {
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
     let post = browser.publish(&system, "Framed", "text").url.path().to_owned();
-    for path in [
-        "/",
-        "/posts",
-        "/posts/new",
-        &post,
-        &format!("{post}/delete"),
-        "/profile",
-        "/logout",
-        "/nothing",
-        "/callback",
+    for (path, status) in [
+        ("/", 200),
+        ("/posts", 200),
+        ("/posts/new", 200),
+        (&*post, 200),
+        (&*format!("{post}/delete"), 200),
+        ("/profile", 200),
+        ("/logout", 200),
+        ("/nothing", 404),
+        ("/callback", 400),
     ] {
         let page = browser.get_once(&system.web.url(path));
+        assert_eq!(page.status, status, "{path}");
         let denied = page.header("x-frame-options") == "DENY"
             && page
                 .header("content-security-policy")
                 .contains("frame-ancestors 'none'");
-        refused("clickjacking", &path.replace(&post, "/posts/ID"), denied, &page);
+        assert_blocked("clickjacking", &path.replace(&post, "/posts/ID"), denied, &page);
     }
 }

@@ -108,13 +108,13 @@ fn while_the_api_hangs_probes_and_sign_ins_work_and_waiting_is_limited() {
     assert!(page.text().contains("This site is busy"));
     // A rejected form keeps its text.
     let form = other.get(&system.web.url("/posts/new")).form("Publish");
-    let refused = other.submit(&form.with("title", "t").with("content", "kept in the form"));
+    let rejected = other.submit(&form.with("title", "t").with("content", "kept in the form"));
     assert!(
-        refused.text().contains("too many requests are waiting"),
+        rejected.text().contains("too many requests are waiting"),
         "{}",
-        refused.body
+        rejected.body
     );
-    assert_eq!(refused.form("Publish").value("content"), "kept in the form");
+    assert_eq!(rejected.form("Publish").value("content"), "kept in the form");
     assert_eq!(waiting.len(), API_THREADS);
     api.open.lock().expect("a list").clear();
 }

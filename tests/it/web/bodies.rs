@@ -116,8 +116,8 @@ fn forms_without_text_have_a_small_limit() {
     let browser = Browser::new();
     let page = browser.sign_in(&system, ALICE, "/posts/new");
     let sign_out = page.form("Sign out");
-    let refused = browser.submit_once(&sign_out.clone().with("padding", &"x".repeat(10_000)));
-    assert_eq!(refused.status, 413);
+    let rejected = browser.submit_once(&sign_out.clone().with("padding", &"x".repeat(10_000)));
+    assert_eq!(rejected.status, 413);
     assert_eq!(
         browser.get_once(&system.web.url("/profile")).status,
         200,

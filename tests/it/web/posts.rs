@@ -78,11 +78,11 @@ fn another_users_post_can_only_be_read() {
     edit.action = format!("{}/edit", post.url).parse().expect("a URL");
     let mut delete = bob.get(&format!("{}/delete", his.url)).form("Delete post");
     delete.action = format!("{}/delete", post.url).parse().expect("a URL");
-    let refused = bob.submit(&edit);
-    assert_eq!((refused.status, refused.error()), (403, "403"));
-    assert!(refused.text().contains("Bob was here"), "what he typed is not lost");
-    let refused = bob.submit(&delete);
-    assert_eq!((refused.status, refused.error()), (403, "403"));
+    let rejected = bob.submit(&edit);
+    assert_eq!((rejected.status, rejected.error()), (403, "403"));
+    assert!(rejected.text().contains("Bob was here"), "what he typed is not lost");
+    let rejected = bob.submit(&delete);
+    assert_eq!((rejected.status, rejected.error()), (403, "403"));
     assert!(alice.get(post.url.as_str()).text().contains("Alice wrote this"));
 }
 
@@ -187,6 +187,7 @@ fn text_that_looks_like_html_stays_text() {
         browser.publish(&system, &"<script>".repeat(100), attack),
     ];
     for page in pages {
+        assert_eq!(page.status, 200, "{}", page.url);
         for html in ["<script", "<img src=x", "</textarea></title>"] {
             assert!(!page.body.contains(html), "{html} on {}", page.url);
         }

@@ -32,14 +32,14 @@ fn renew(system: &TestSystem, folder: &Path, arguments: &[&str]) -> Command {
 }
 
 fn run(system: &TestSystem, arguments: &[&str]) -> (Option<i32>, String) {
-    told(
+    reported(
         &renew(system, system.folder.path(), arguments)
             .output()
             .expect("it runs"),
     )
 }
 
-fn told(output: &Output) -> (Option<i32>, String) {
+fn reported(output: &Output) -> (Option<i32>, String) {
     let text = [&*output.stdout, &output.stderr].concat();
     (output.status.code(), String::from_utf8(text).expect("text"))
 }
@@ -66,7 +66,7 @@ fn used(control: &IdpControl) -> serde_json::Value {
 fn the_next_certificate_is_created_uploaded_accepted_and_used() {
     let system = TestSystem::start();
     let folder = system.folder.path();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let old = read(folder, "client.pem");
     let old_certificate = read(folder, "client-cert.pem");
 
@@ -133,7 +133,7 @@ fn it_waits_until_entra_answers_and_accepts() {
     let folder = system.folder.path();
     let old = read(folder, "client-cert.pem");
     let mut child = renew(&system, folder, &["--wait", "2", "--days", "40"]);
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     // Waiting includes network failures.
     control.down_at("/oauth2/v2.0/token");
     let child = child
@@ -144,7 +144,7 @@ fn it_waits_until_entra_answers_and_accepts() {
     wait_until("it has asked", || !control.requests_to("/oauth2/v2.0/token").is_empty());
     control.replace_certificates(DEV_CLIENT_ID, &[&old, &read(folder, "client.next-cert.pem")]);
     control.clear_faults();
-    let (code, text) = told(&child.wait_with_output().expect("it ends"));
+    let (code, text) = reported(&child.wait_with_output().expect("it ends"));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("Entra ID accepts the new certificate"), "{text}");
     let ends = openssl::x509::X509::from_pem(read(folder, "client-cert.pem").as_bytes()).expect("PEM");
@@ -160,7 +160,7 @@ fn it_waits_until_entra_answers_and_accepts() {
 fn an_interrupted_renewal_is_completed_by_the_next_run() {
     let system = TestSystem::start();
     let folder = system.folder.path();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let copy = |from: &str, to: &str| fs::write(folder.join(to), read(folder, from)).expect("written");
     let remove = |name: &str| fs::remove_file(folder.join(name)).expect("removed");
     let keep = || copy("client.pem", "client.previous.pem");
@@ -221,7 +221,7 @@ fn renew_at_once(system: &TestSystem) {
     let (code, text) = run(system, &[]);
     assert_eq!(code, Some(0), "{text}");
     let next = read(system.folder.path(), "client.next-cert.pem");
-    IdpControl::of(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&next]);
+    IdpControl::new(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&next]);
     let (code, text) = run(system, &[]);
     assert_eq!(code, Some(0), "{text}");
 }
@@ -255,7 +255,7 @@ fn a_link_stays_and_its_target_is_renewed() {
     let old = read(folder, "client.pem");
     let (code, text) = run(&system, &[]);
     assert_eq!(code, Some(0), "{text}");
-    IdpControl::of(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&read(folder, "keys/site.next-cert.pem")]);
+    IdpControl::new(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&read(folder, "keys/site.next-cert.pem")]);
     let (code, text) = run(&system, &[]);
     assert_eq!(code, Some(0), "{text}");
     assert!(folder.join("client.pem").is_symlink());
@@ -326,10 +326,10 @@ fn an_unsupported_renewal_names_the_alternative() {
     let told_with = |name: &str, value: &str, cert_path: &str| {
         let mut command = renew(&system, folder.path(), &[]);
         command.env("BLOG_CLIENT__CERT_PATH", cert_path).env(name, value);
-        told(&command.output().expect("it runs"))
+        reported(&command.output().expect("it runs"))
     };
     file(folder.path(), "client.pfx", &[b"\x30\x82"]);
-    for (name, value, cert_path, said) in [
+    for (name, value, cert_path, expected_text) in [
         ("BLOG_LOG__LEVEL", "info", "client.pem", "was issued by CN=Company CA"),
         ("BLOG_CLIENT__KEY_PATH", "client.key", "client.pem", "are two files"),
         (
@@ -356,7 +356,10 @@ fn an_unsupported_renewal_names_the_alternative() {
     ] {
         let (code, text) = told_with(name, value, cert_path);
         assert_eq!(code, Some(1), "{text}");
-        assert!(text.contains(said) && text.contains("hint:"), "{said}: {text}");
+        assert!(
+            text.contains(expected_text) && text.contains("hint:"),
+            "{expected_text}: {text}"
+        );
     }
     let left: Vec<PathBuf> = fs::read_dir(folder.path())
         .expect("a folder")

@@ -65,15 +65,15 @@ fn changed_text_in_a_sent_form_needs_confirmation() {
     let browser = Browser::new();
     let form = filled_form(&browser, &system);
     browser.submit(&form);
-    let refused = browser.submit(&form.with("content", "second thoughts"));
-    assert_eq!((refused.status, refused.url.query()), (200, None), "after a redirect");
+    let rejected = browser.submit(&form.with("content", "second thoughts"));
+    assert_eq!((rejected.status, rejected.url.query()), (200, None), "after a redirect");
     assert!(
-        refused.text().contains("This form has already published a post"),
+        rejected.text().contains("This form has already published a post"),
         "{}",
-        refused.text()
+        rejected.text()
     );
     assert_eq!(number_of_posts(&browser, &system), 1);
-    let again = refused.form("Publish");
+    let again = rejected.form("Publish");
     assert_eq!(again.value("content"), "second thoughts");
     assert!(browser.submit(&again).text().contains("second thoughts"));
     assert_eq!(number_of_posts(&browser, &system), 2);

@@ -155,9 +155,9 @@ fn all_replicas_together_refresh_once() {
     let other = replica(&system);
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/posts");
-    let refused = api.requests().last().expect("a request").token.clone();
+    let rejected = api.requests().last().expect("a request").token.clone();
     api.respond(move |seen| {
-        if seen.token == refused {
+        if seen.token == rejected {
             HttpResponse::Unauthorized().finish()
         } else {
             HttpResponse::Ok().json(json!([]))

@@ -146,9 +146,9 @@ fn text_sent_when_the_demand_arrives_is_kept() {
     let (system, api) = demanding(|asked| asked == 0);
     let browser = Browser::new();
     let form = browser.sign_in(&system, ALICE, "/posts/new").form("Publish");
-    let refused = browser.submit(&form.with("title", "Kept").with("content", "Much thought."));
-    assert_eq!(refused.status, 401);
-    assert!(refused.text().contains("requires a stronger sign-in") && refused.text().contains("Much thought."));
+    let rejected = browser.submit(&form.with("title", "Kept").with("content", "Much thought."));
+    assert_eq!(rejected.status, 401);
+    assert!(rejected.text().contains("requires a stronger sign-in") && rejected.text().contains("Much thought."));
     let back = browser.get(&system.web.url("/login?next=/posts/new"));
     assert_eq!((back.status, back.url.path()), (200, "/posts/new"));
     assert!(claims_asked_for(&back)[0].contains("c1"));

@@ -5,8 +5,8 @@ use chrono::Utc;
 
 use crate::web::{
     api_client::{ApiError, FieldError},
-    drafts::Rejection,
     error::explanation::wait,
+    post_input::Rejection,
 };
 
 /// What the form says about `error`, and the status of a page that says it at once. `None` when it is not for the form to say.
@@ -18,7 +18,7 @@ pub(super) fn rejection(error: &ApiError) -> Option<(StatusCode, Rejection)> {
             let rejection = Rejection { content_error, ..with_summary("The post was not saved: it is too long.".to_owned()) };
             return Some((StatusCode::PAYLOAD_TOO_LARGE, rejection));
         }
-        ApiError::Stale => {
+        ApiError::VersionConflict => {
             let summary = "The post was not saved: it has changed since you opened it. The saved version is shown below your \
              text. Saving again replaces it.";
             let rejection = Rejection { is_stale: true, ..with_summary(summary.to_owned()) };
@@ -29,13 +29,13 @@ pub(super) fn rejection(error: &ApiError) -> Option<(StatusCode, Rejection)> {
             "The post was not saved: the form was changed on its way to the site. Your text is still here; send it \
              again.".to_owned(),
         ),
-        ApiError::KeyReused => (
+        ApiError::IdempotencyKeyReused => (
             StatusCode::CONFLICT,
             "This form has already published a post, before you changed the text: see your posts. The new text is not saved; \
              publishing it now creates a second post."
                 .to_owned(),
         ),
-        ApiError::SignIn(_) | ApiError::NotRefreshed => (
+        ApiError::SignIn(_) | ApiError::RefreshFailedRecently => (
             StatusCode::BAD_GATEWAY,
             "The post was not saved: your sign-in could not be renewed with Microsoft Entra ID. Your text is still here; try again \
              in a moment."
@@ -63,14 +63,14 @@ pub(super) fn rejection(error: &ApiError) -> Option<(StatusCode, Rejection)> {
         ApiError::TimedOut => {
             (StatusCode::BAD_GATEWAY, format!("The blog's API did not answer in time. {MAYBE_SAVED} Try again in a moment."))
         }
-        ApiError::Unexpected(_) | ApiError::Nonsense(_) => (
+        ApiError::UnexpectedStatus(_) | ApiError::InvalidResponse(_) => (
             StatusCode::BAD_GATEWAY,
             format!("The blog's API answered with an error. {MAYBE_SAVED} Try again in a moment."),
         ),
-        ApiError::SignInAgain
+        ApiError::SignInRequired
         | ApiError::TokenRejected(_)
-        | ApiError::StepUp(_)
-        | ApiError::Sessions(_)
+        | ApiError::StepUpRequired(_)
+        | ApiError::TokenStore(_)
         | ApiError::Forbidden(_)
         | ApiError::NotFound
         | ApiError::NotTheApi(_) => return None,

@@ -8,7 +8,7 @@ use crate::support::entra::{ALICE, API, SITE, keys};
 
 #[test]
 fn differences_in_form_are_accepted() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let now = chrono::Utc::now().timestamp();
     for (name, claim, value) in [
         (
@@ -26,7 +26,7 @@ fn differences_in_form_are_accepted() {
         ("user token by idtyp", "idtyp", json!("user")),
     ] {
         assert_eq!(
-            bench.verdict(&bench.token(|claims| claims[claim] = value)),
+            fixture.outcome(&fixture.token(|claims| claims[claim] = value)),
             "ok",
             "{name}"
         );
@@ -35,10 +35,10 @@ fn differences_in_form_are_accepted() {
 
 #[test]
 fn each_wrong_claim_is_rejected_for_its_own_reason() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let now = chrono::Utc::now().timestamp();
     let at = |host: &str, path: &str| json!(format!("{host}{path}"));
-    let base = bench.provider.url.as_str().trim_end_matches('/').to_owned();
+    let base = fixture.provider.url.as_str().trim_end_matches('/').to_owned();
     for (name, claim, value, expected) in [
         ("issuer missing", "iss", Value::Null, "missing_claim"),
         (
@@ -189,28 +189,28 @@ fn each_wrong_claim_is_rejected_for_its_own_reason() {
         ("application with a scope", "idtyp", json!("app"), "app_only"),
         ("roles a text", "roles", json!("Blog.Writer"), "malformed_claims"),
     ] {
-        let token = bench.token(|claims| {
+        let token = fixture.token(|claims| {
             if name.contains("role of its name") {
                 claims["roles"] = json!(["access_as_user"]);
             }
             claims[claim] = value;
         });
-        bench.attack(name, &token, expected);
+        fixture.attack(name, &token, expected);
     }
 }
 
 #[test]
 fn a_claim_that_occurs_twice_is_rejected() {
-    let bench = Fixture::new();
-    let claims = bench.provider.access_claims().to_string();
+    let fixture = Fixture::new();
+    let claims = fixture.provider.access_claims().to_string();
     let twice = claims.replacen('{', &format!("{{\"oid\":\"{SITE}\","), 1);
     let header = json!({"typ": "JWT", "alg": "RS256", "kid": "one"});
     assert_eq!(
-        bench.verdict(&keys()[0].sign_with_header(&header, &twice)),
+        fixture.outcome(&keys()[0].sign_with_header(&header, &twice)),
         "malformed_claims"
     );
     assert_eq!(
-        bench.verdict(&keys()[0].sign_with_header(&header, &claims)),
+        fixture.outcome(&keys()[0].sign_with_header(&header, &claims)),
         "ok",
         "the same, once"
     );
@@ -218,21 +218,21 @@ fn a_claim_that_occurs_twice_is_rejected() {
 
 #[test]
 fn an_id_token_is_not_accepted_as_an_access_token() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     assert_eq!(
-        bench.verdict(&keys()[0].sign(&bench.provider.id_claims("n"))),
+        fixture.outcome(&keys()[0].sign(&fixture.provider.id_claims("n"))),
         "id_token"
     );
-    let mut claims = bench.provider.id_claims("n");
+    let mut claims = fixture.provider.id_claims("n");
     claims["aud"] = json!(API);
     assert_eq!(
-        bench.verdict(&keys()[0].sign(&claims)),
+        fixture.outcome(&keys()[0].sign(&claims)),
         "id_token",
         "of an app that is site and API at once"
     );
     claims["nonce"] = Value::Null;
     assert_eq!(
-        bench.verdict(&keys()[0].sign(&claims)),
+        fixture.outcome(&keys()[0].sign(&claims)),
         "app_only",
         "and without a nonce"
     );
@@ -242,10 +242,10 @@ fn an_id_token_is_not_accepted_as_an_access_token() {
 fn the_clock_skew_is_what_the_settings_say() {
     let now = chrono::Utc::now().timestamp();
     for (skew, expired_for, expected) in [(0, 1, "expired"), (300, 290, "ok"), (300, 301, "expired")] {
-        let bench = Fixture::with(|settings| settings.clock_skew_seconds = skew);
-        let token = bench.token(|claims| claims["exp"] = json!(now - expired_for));
+        let fixture = Fixture::with(|settings| settings.clock_skew_seconds = skew);
+        let token = fixture.token(|claims| claims["exp"] = json!(now - expired_for));
         assert_eq!(
-            bench.verdict(&token),
+            fixture.outcome(&token),
             expected,
             "{skew} s of skew, expired for {expired_for} s"
         );

@@ -8,8 +8,8 @@ use crate::support::entra::{TestKey, keys, rsa_key};
 
 #[test]
 fn every_other_algorithm_is_rejected_even_with_a_valid_signature() {
-    let bench = Fixture::new();
-    let claims = bench.provider.access_claims();
+    let fixture = Fixture::new();
+    let claims = fixture.provider.access_claims();
     let key = &keys()[0];
     let unsigned = |alg: &str| {
         let header = URL_SAFE_NO_PAD.encode(json!({"alg": alg, "kid": "one"}).to_string());
@@ -28,22 +28,22 @@ fn every_other_algorithm_is_rejected_even_with_a_valid_signature() {
             key.sign_with_header(&json!({"alg": "ES256", "kid": "one"}), &claims.to_string()),
         ),
     ] {
-        bench.attack(name, &token, "wrong_algorithm");
+        fixture.attack(name, &token, "wrong_algorithm");
     }
 }
 
 #[test]
 fn a_signature_of_another_key_is_rejected() {
-    let bench = Fixture::new();
-    bench.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
-    let claims = bench.provider.access_claims();
+    let fixture = Fixture::new();
+    fixture.provider.publish(&[keys()[0].jwk(), keys()[1].jwk()]);
+    let claims = fixture.provider.access_claims();
     let stranger = TestKey {
         kid: "one",
         key: rsa_key(2048),
     };
     let good = keys()[0].sign(&claims);
     let (input, signature) = good.rsplit_once('.').expect("three parts");
-    let other = bench.token(|claims| claims["name"] = json!("Mallory"));
+    let other = fixture.token(|claims| claims["name"] = json!("Mallory"));
     let (other_input, _) = other.rsplit_once('.').expect("three parts");
     for (name, token) in [
         ("another key under the same kid", stranger.sign(&claims)),
@@ -63,13 +63,13 @@ fn a_signature_of_another_key_is_rejected() {
             format!("{input}.{}", token.rsplit_once('.').expect("three parts").1)
         }),
     ] {
-        bench.attack(name, &token, "bad_signature");
+        fixture.attack(name, &token, "bad_signature");
     }
 }
 
 #[test]
 fn keys_within_the_token_are_not_used() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let stranger = TestKey {
         kid: "one",
         key: rsa_key(2048),
@@ -77,19 +77,19 @@ fn keys_within_the_token_are_not_used() {
     let header = json!({
         "typ": "JWT", "alg": "RS256", "kid": "one", "jwk": stranger.jwk(), "jku": "http://localhost:1/keys", "x5u": "http://localhost:1/x",
     });
-    let claims = bench.provider.access_claims().to_string();
+    let claims = fixture.provider.access_claims().to_string();
     assert_eq!(
-        bench.verdict(&stranger.sign_with_header(&header, &claims)),
+        fixture.outcome(&stranger.sign_with_header(&header, &claims)),
         "bad_signature"
     );
 }
 
 #[test]
 fn a_token_of_another_shape_is_rejected() {
-    let bench = Fixture::new();
-    let good = bench.token(|_| {});
+    let fixture = Fixture::new();
+    let good = fixture.token(|_| {});
     let (input, signature) = good.rsplit_once('.').expect("three parts");
-    let claims = bench.provider.access_claims().to_string();
+    let claims = fixture.provider.access_claims().to_string();
     let with_header = |header: Value| keys()[0].sign_with_header(&header, &claims);
     for (name, token, expected) in [
         ("empty", String::new(), "malformed_token"),
@@ -142,7 +142,7 @@ fn a_token_of_another_shape_is_rejected() {
         ("white space inside", format!("{input}. {signature}"), "malformed_token"),
         (
             "longer than 16 KB",
-            bench.token(|claims| claims["x"] = json!("x".repeat(17 * 1024))),
+            fixture.token(|claims| claims["x"] = json!("x".repeat(17 * 1024))),
             "token_too_long",
         ),
         (
@@ -171,32 +171,32 @@ fn a_token_of_another_shape_is_rejected() {
             "malformed_claims",
         ),
     ] {
-        bench.attack(name, &token, expected);
+        fixture.attack(name, &token, expected);
     }
 }
 
 #[test]
 fn a_graph_token_is_distinguished_from_a_forged_one() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     // Graph replaces the nonce by its hash before it checks the signature, so the token does not verify elsewhere.
-    let token = bench.token(|claims| claims["aud"] = json!("https://graph.microsoft.com"));
+    let token = fixture.token(|claims| claims["aud"] = json!("https://graph.microsoft.com"));
     let (input, signature) = token.rsplit_once('.').expect("three parts");
     assert_eq!(
-        bench.verdict(&format!("{input}.{}", signature.chars().rev().collect::<String>())),
+        fixture.outcome(&format!("{input}.{}", signature.chars().rev().collect::<String>())),
         "token_for_graph"
     );
 }
 
 #[test]
 fn no_rejection_repeats_the_token() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     for token in [
-        bench.token(|claims| claims["oid"] = json!("SECRET")),
-        bench.token(|claims| claims["scp"] = json!("SECRET")),
-        bench.token(|claims| claims["exp"] = json!("SECRET")),
+        fixture.token(|claims| claims["oid"] = json!("SECRET")),
+        fixture.token(|claims| claims["scp"] = json!("SECRET")),
+        fixture.token(|claims| claims["exp"] = json!("SECRET")),
         "SECRET.SECRET.SECRET".to_owned(),
     ] {
-        let error = bench.validator.validate(&token).expect_err("refused");
+        let error = fixture.validator.validate(&token).expect_err("rejected");
         assert!(!format!("{error} {error:?}").contains("SECRET"));
     }
 }

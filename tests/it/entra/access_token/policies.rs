@@ -75,18 +75,18 @@ fn a_token_that_violates_a_policy_is_rejected() {
         ("no context, a plain client", c1, json!({}), "insufficient_claims"),
     ];
     for (name, change, claims, expected) in rows {
-        let bench = Fixture::with(change);
-        let token = bench.token(|own| {
+        let fixture = Fixture::with(change);
+        let token = fixture.token(|own| {
             for (name, value) in claims.as_object().expect("an object") {
                 own[name.as_str()] = value.clone();
             }
         });
         if expected == "ok" {
-            assert_eq!(bench.verdict(&token), "ok", "{name}");
+            assert_eq!(fixture.outcome(&token), "ok", "{name}");
         } else {
-            bench.attack(name, &token, expected);
+            fixture.attack(name, &token, expected);
         }
-        if let Err(error) = bench.validator.validate(&token) {
+        if let Err(error) = fixture.validator.validate(&token) {
             let is_challenge = matches!(error, TokenError::ClaimsRequired { .. });
             assert_eq!(
                 is_challenge,
@@ -166,15 +166,19 @@ fn app_roles_decide_if_required_and_always_for_applications() {
         ),
     ];
     for (name, change, claims, expected) in rows {
-        let bench = Fixture::with(change);
-        let token = bench.token(|own| {
+        let fixture = Fixture::with(change);
+        let token = fixture.token(|own| {
             for (name, value) in claims.as_object().expect("an object") {
                 own[name.as_str()] = value.clone();
             }
         });
         match expected {
-            Ok(role) => assert_eq!(bench.validator.validate(&token).expect(name).app_role(), role, "{name}"),
-            Err(code) => bench.attack(name, &token, code),
+            Ok(role) => assert_eq!(
+                fixture.validator.validate(&token).expect(name).app_role(),
+                role,
+                "{name}"
+            ),
+            Err(code) => fixture.attack(name, &token, code),
         }
     }
 }

@@ -31,27 +31,27 @@ fn started_with(cache: &std::path::Path, provider: &ScriptedProvider) -> (Access
 fn a_restart_during_an_outage_uses_the_cached_keys_for_a_day() {
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("keys.json");
-    let bench = Fixture::new();
-    let token = bench.token(0);
-    let (first, _) = started_with(&cache, &bench.provider);
+    let fixture = Fixture::new();
+    let token = fixture.token(0);
+    let (first, _) = started_with(&cache, &fixture.provider);
     first.validate(&token).expect("valid");
 
-    bench.provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
-    let (second, clock) = started_with(&cache, &bench.provider);
+    fixture.provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
+    let (second, clock) = started_with(&cache, &fixture.provider);
     second.prepare().expect("the keys of the file");
     second.validate(&token).expect("valid by the keys of the file");
     assert_eq!(
-        second.validate(&bench.token(1)).expect_err("not among them"),
+        second.validate(&fixture.token(1)).expect_err("not among them"),
         TokenError::KeysUnavailable
     );
-    let (third, late) = started_with(&cache, &bench.provider);
+    let (third, late) = started_with(&cache, &fixture.provider);
     late.advance(Duration::from_hours(25));
     assert_eq!(third.prepare(), Err(TokenError::KeysUnavailable), "too old to count");
 
-    bench.provider.publish(&[keys()[1].jwk()]);
+    fixture.provider.publish(&[keys()[1].jwk()]);
     clock.advance(Duration::from_mins(2));
     wait_until("the keys are fetched again", || {
-        second.validate(&bench.token(1)).is_ok()
+        second.validate(&fixture.token(1)).is_ok()
     });
     assert_eq!(second.validate(&token).expect_err("the old key is gone"), UNKNOWN);
 }
@@ -62,15 +62,15 @@ fn an_untrusted_or_damaged_cache_file_is_not_used() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("keys.json");
-    let bench = Fixture::new();
-    let (first, _) = started_with(&cache, &bench.provider);
+    let fixture = Fixture::new();
+    let (first, _) = started_with(&cache, &fixture.provider);
     first.prepare().expect("keys");
     let good = std::fs::read_to_string(&cache).expect("written");
     assert_eq!(
         std::fs::metadata(&cache).expect("there").permissions().mode() & 0o777,
         0o600
     );
-    bench.provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
+    fixture.provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
     for (name, text, mode) in [
         ("as it was", good.clone(), 0o600),
         ("writable by others", good.clone(), 0o666),
@@ -89,7 +89,7 @@ fn an_untrusted_or_damaged_cache_file_is_not_used() {
     ] {
         std::fs::write(&cache, text).expect("written");
         std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(mode)).expect("set");
-        let (server, _) = started_with(&cache, &bench.provider);
+        let (server, _) = started_with(&cache, &fixture.provider);
         assert_eq!(server.prepare().is_ok(), name == "as it was", "{name}");
     }
 }
@@ -100,14 +100,14 @@ fn restarted_with(spoil: impl FnOnce(&std::path::Path)) -> (bool, Vec<String>) {
     logs::capture();
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("keys.json");
-    let bench = Fixture::new();
-    started_with(&cache, &bench.provider).0.prepare().expect("keys");
-    bench.provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
+    let fixture = Fixture::new();
+    started_with(&cache, &fixture.provider).0.prepare().expect("keys");
+    fixture.provider.script().jwks = ScriptedResponse::with_status(503, &json!({}));
     spoil(&cache);
-    let (server, _) = started_with(&cache, &bench.provider);
+    let (server, _) = started_with(&cache, &fixture.provider);
     let is_ready = server.prepare().is_ok();
     for _ in 0..5 {
-        let _ = server.validate(&bench.token(0));
+        let _ = server.validate(&fixture.token(0));
     }
     (
         is_ready,

@@ -9,7 +9,8 @@ use blogctl::{
 use serde_json::json;
 
 use super::{
-    NAME, SUBJECT, assert_nothing_to_sign_with, assert_signs_in, failure, forbidden, in_vault, on_a_machine, signatures,
+    NAME, SUBJECT, assert_nothing_to_sign_with, assert_signs_in, failure, forbidden, in_vault, signatures,
+    use_credentials,
 };
 use crate::support::{
     azure::{FakeAzure, IDENTITY, registered},
@@ -23,7 +24,7 @@ fn a_key_that_stays_in_the_vault_signs_in_on_a_virtual_machine() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -53,7 +54,7 @@ fn the_vault_signs_the_older_assertion_format() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -71,7 +72,7 @@ fn a_certificate_is_downloaded_from_the_vault_as_pfx_and_as_pem() {
         let azure = FakeAzure::start();
         azure.put(NAME, registered(true, as_pem));
         let system = TestSystem::with(|settings| {
-            on_a_machine(
+            use_credentials(
                 settings,
                 &azure,
                 vec![CredentialSettings::KeyVaultCertificate(in_vault(&azure))],
@@ -111,7 +112,7 @@ fn a_workload_identity_opens_the_vault() {
         &[azure.federated_token(SUBJECT, |_| {}).as_bytes()],
     );
     let mut settings = Settings::default();
-    on_a_machine(
+    use_credentials(
         &mut settings,
         &azure,
         vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -150,10 +151,10 @@ fn a_workload_identity_opens_the_vault() {
     load(&elsewhere).expect("a certificate");
     assert_eq!(azure.requests_to(&format!("/{other}/oauth2/v2.0/token")).len(), 1);
 
-    let refusal =
+    let rejection =
         json!({ "error": "invalid_client", "error_description": "AADSTS700213: No matching …\r\nTrace ID: x" });
-    azure.fail("/11111111-", 1, 401, refusal);
-    let error = load(&settings).expect_err("refused");
+    azure.fail("/11111111-", 1, 401, rejection);
+    let error = load(&settings).expect_err("rejected");
     let expected =
         "the token endpoint for workload identities answered 401 (invalid_client: AADSTS700213: No matching …)";
     assert_eq!(error.to_string(), expected);
@@ -236,8 +237,8 @@ fn the_thumbprint_is_read_from_the_first_usable_source() {
         .expect("a digest");
     let printed = String::from_utf8_lossy(&ended.stdout).into_owned();
     assert_eq!(printed.trim(), hex::encode_upper(expected), "{ended:?}");
-    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert!(told.contains("missing.pem cannot be read"), "{told}");
+    let reported = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(reported.contains("missing.pem cannot be read"), "{reported}");
     assert!(
         azure.requests_to("/secrets/").is_empty(),
         "the key is not needed for that"
@@ -248,11 +249,11 @@ fn the_thumbprint_is_read_from_the_first_usable_source() {
 fn a_rejection_by_the_vault_names_the_missing_permission() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(true, false));
-    let said = |code: &str, message: &str| json!({ "error": { "code": "Forbidden", "message": message, "innererror": { "code": code } }});
-    let firewall = said("ForbiddenByFirewall", "Client address is not authorized");
-    let disabled = said("KeyDisabled", "Operation sign is not allowed on a disabled key.");
+    let error_body = |code: &str, message: &str| json!({ "error": { "code": "Forbidden", "message": message, "innererror": { "code": code } }});
+    let firewall = error_body("ForbiddenByFirewall", "Client address is not authorized");
+    let disabled = error_body("KeyDisabled", "Operation sign is not allowed on a disabled key.");
     let message = "Caller is not authorized.\r\nCaller: appid=1;oid=2\r\nAction: 'Microsoft.KeyVault/x'\r\nVault: blog";
-    let by_role = said("ForbiddenByRbac", message);
+    let by_role = error_body("ForbiddenByRbac", message);
     let unauthorized = json!({ "error": { "code": "Unauthorized", "message": "AKV10032: Invalid issuer." }});
     let sign = || CredentialSettings::KeyVaultSign(in_vault(&azure));
     let download = || CredentialSettings::KeyVaultCertificate(in_vault(&azure));
@@ -340,12 +341,12 @@ fn a_rejection_by_the_vault_names_the_missing_permission() {
     ] {
         azure.clear_failures();
         azure.fail(path, 2, status, body);
-        let (error, told) = failure(&azure, entry, |_| {});
+        let (error, reported) = failure(&azure, entry, |_| {});
         assert!(
             error.contains(&format!("answered {status}")) && error.contains(seen),
             "{error}"
         );
-        assert!(told.contains(hint), "{error}: {told}");
+        assert!(reported.contains(hint), "{error}: {reported}");
     }
     azure.clear_failures();
     let nothing = VaultSettings {
@@ -354,7 +355,7 @@ fn a_rejection_by_the_vault_names_the_missing_permission() {
     };
     let (error, hint) = failure(&azure, CredentialSettings::KeyVaultSign(nothing), |_| {});
     assert!(
-        error.contains("answered 404 (CertificateNotFound") && hint.contains("there is no nothing"),
+        error.contains("answered 404 (CertificateNotFound") && hint.contains("the vault has no nothing"),
         "{error}: {hint}"
     );
 }
@@ -389,7 +390,7 @@ fn a_key_outside_the_vault_is_rejected() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let mut settings = Settings::default();
-    on_a_machine(
+    use_credentials(
         &mut settings,
         &azure,
         vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -403,7 +404,7 @@ fn a_key_outside_the_vault_is_rejected() {
         200,
         json!({ "cer": "AA==", "kid": "https://evil.example/keys/a/1", "sid": own }),
     );
-    let error = source.load().expect_err("refused").to_string();
+    let error = source.load().expect_err("rejected").to_string();
     assert!(error.contains("its key is not in this vault"), "{error}");
 }
 
@@ -412,7 +413,7 @@ fn a_signature_by_another_key_is_not_sent() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],

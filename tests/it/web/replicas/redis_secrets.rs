@@ -94,7 +94,7 @@ fn an_expired_sign_in_leaves_no_session_id() {
         "/fault",
         Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })),
     );
-    wait_until("the refresh is refused", || {
+    wait_until("the refresh is rejected", || {
         browser.get_once(&system.web.url("/posts")).status == 303
     });
     let after = sessions();
@@ -178,7 +178,7 @@ fn a_replayed_record_revives_no_session() {
             form.without("everywhere")
         };
         assert_eq!(alice.submit_once(&form).status, 303);
-        let is_refused = |what: &str| {
+        let is_rejected = |what: &str| {
             put_back(&redis, &before);
             let page = copied.get_once(&system.web.url("/profile"));
             record("session", what, page.status == 303);
@@ -189,11 +189,11 @@ fn a_replayed_record_revives_no_session() {
             !is_signed_in(&copied, &other),
             "on a replica that was not asked to sign out"
         );
-        is_refused("an old record, put back");
+        is_rejected("an old record, put back");
         // An attacker with write access may also delete the revocations; replicas that have seen the sign-out still know
         // it.
         redis::cmd("FLUSHALL").exec(&mut redis.connection()).expect("done");
-        is_refused("all old records, and none of the newer ones");
+        is_rejected("all old records, and none of the newer ones");
         put_back(&redis, &before);
         assert!(!is_signed_in(&copied, &other), "this one has seen it, too");
         assert!(is_signed_in(&bob, &system.web), "other users are not affected");

@@ -31,7 +31,7 @@ fn refuse_a_refresh(browser: &Browser, system: &TestSystem) {
         200,
         "the token at hand is still good"
     );
-    wait_until("it is refused", || grants(system, "refresh_token") > before);
+    wait_until("the refresh is rejected", || grants(system, "refresh_token") > before);
     let is_over = || {
         let page = browser.clone_cookies().get_once(&system.web.url("/profile"));
         page.status == 303
@@ -79,9 +79,9 @@ fn text_sent_after_the_session_ended_is_kept_for_the_next_sign_in() {
     let page = browser.sign_in(&system, ALICE, "/posts/new");
     let form = page.form("Publish").with("title", "Late").with("content", "Too late");
     browser.submit(&page.form("Sign out"));
-    let refused = browser.submit(&form);
-    assert_eq!(refused.status, 401);
-    assert_eq!(refused.form("Publish").value("content"), "Too late");
+    let rejected = browser.submit(&form);
+    assert_eq!(rejected.status, 401);
+    assert_eq!(rejected.form("Publish").value("content"), "Too late");
     // Another user signs in first.
     let picker = browser.get(&system.web.url("/login?next=%2Fposts%2Fnew"));
     let bob = browser.pick(&picker, BOB);
@@ -109,11 +109,11 @@ fn a_long_text_is_kept_and_a_forged_form_is_not() {
     ] {
         let mut forged = form.clone().with("content", content);
         forged.action.set_query(query);
-        let refused = browser.submit(&forged);
-        assert_eq!((refused.status, refused.error()), (403, "403"));
+        let rejected = browser.submit(&forged);
+        assert_eq!((rejected.status, rejected.error()), (403, "403"));
         let is_short = content.len() < 100;
         assert_eq!(
-            refused.text().contains("word"),
+            rejected.text().contains("word"),
             is_short,
             "a short text is shown all the same, a long one not read"
         );
@@ -129,9 +129,9 @@ fn a_long_text_is_kept_and_a_forged_form_is_not() {
         content
     };
     assert_eq!(kept(&browser), "");
-    let refused = browser.submit(&form);
-    assert_eq!(refused.status, 401);
-    assert!(refused.text().contains("Your text is kept until you sign in again."));
+    let rejected = browser.submit(&form);
+    assert_eq!(rejected.status, 401);
+    assert!(rejected.text().contains("Your text is kept until you sign in again."));
     assert!(kept(&browser) == long);
 }
 
@@ -171,8 +171,8 @@ fn old_forms_evict_no_other_users_drafts_and_end_with_signing_out_everywhere() {
         .with("everywhere", "1");
     assert_eq!(alice.submit_once(&everywhere).status, 303);
     for form in [page.form("Publish"), again.form("Publish"), edit] {
-        let refused = stranger.submit(&form.with("title", "t").with("content", "planted"));
-        assert_eq!((refused.status, refused.error()), (403, "403"), "its seal has ended");
+        let rejected = stranger.submit(&form.with("title", "t").with("content", "planted"));
+        assert_eq!((rejected.status, rejected.error()), (403, "403"), "its seal has ended");
     }
     let alice = Browser::new();
     let new = alice.sign_in(&system, ALICE, "/posts/new");

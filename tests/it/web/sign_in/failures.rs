@@ -93,7 +93,7 @@ fn the_site_starts_without_entra_and_explains_that_sign_in_is_unavailable() {
 #[test]
 fn missing_consent_is_explained_with_who_can_give_it() {
     let system = TestSystem::start();
-    for (code, said) in [
+    for (code, expected_text) in [
         (65_001, "Sign in again and accept what the site asks for"),
         (90_094, "An administrator must grant consent once for all users"),
         (90_095, "waits for an administrator"),
@@ -107,7 +107,10 @@ fn missing_consent_is_explained_with_who_can_give_it() {
         let page = Browser::new().sign_in(&system, ALICE, "/posts");
         assert_eq!((page.status, page.error()), (403, "sign-in"), "{code}");
         let text = page.text();
-        assert!(text.contains(&format!("AADSTS{code}")) && text.contains(said), "{text}");
+        assert!(
+            text.contains(&format!("AADSTS{code}")) && text.contains(expected_text),
+            "{text}"
+        );
         // The prompt is repeated only for a user who may consent themselves.
         let again = if code == 65_001 {
             "/login?next=%2Fposts&prompt=consent"

@@ -1,4 +1,4 @@
-//! How long sessions live, and the tokens that belong to them.
+//! How long sessions and their tokens live.
 
 use std::time::{Duration, Instant};
 
@@ -6,41 +6,41 @@ use moka::Expiry;
 
 use crate::config::ClientSettings;
 
-/// How long sessions live.
+/// The limits of a session's lifetime.
 #[derive(Debug, Clone, Copy)]
 pub struct Lifetime {
-    /// Without use.
+    /// Longest time without use.
     pub idle: Duration,
-    /// In all.
+    /// Longest time in total.
     pub max: Duration,
 }
 
 impl Lifetime {
-    /// Of the settings.
-    pub fn of(settings: &ClientSettings) -> Self {
+    /// The limits in the settings.
+    pub fn from_settings(settings: &ClientSettings) -> Self {
         Self {
             idle: settings.session_idle,
             max: settings.session_max,
         }
     }
 
-    /// How long something that began at `started` and is used at `now` may go on without further use.
+    /// How long a record that began at `started` and is used at `now` lives without further use.
     pub fn left(self, started: Instant, now: Instant) -> Duration {
         self.idle
             .min(self.max.saturating_sub(now.saturating_duration_since(started)))
     }
 }
 
-/// A record that lives from when it began.
+/// A record with a start time.
 pub trait Started {
-    /// When it began.
+    /// When the record was created.
     fn started(&self) -> Instant;
 }
 
-/// Ends records as sessions end; using one prolongs it.
-pub struct EndOfLife(pub Lifetime);
+/// Expires records like sessions: each use extends them.
+pub struct SessionExpiry(pub Lifetime);
 
-impl<K, R: Started> Expiry<K, R> for EndOfLife {
+impl<K, R: Started> Expiry<K, R> for SessionExpiry {
     fn expire_after_create(&self, _: &K, record: &R, now: Instant) -> Option<Duration> {
         Some(self.0.left(record.started(), now))
     }
