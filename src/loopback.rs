@@ -1,24 +1,24 @@
-//! The one rule for what is on this machine, and for which addresses may be used without TLS.
+//! Decides which hosts are this machine, and which URLs may be used without TLS.
 //!
-//! Everything that asks "is this loopback?" or "is this URL secure?" asks here: what the settings accept must also start.
+//! No other code decides this, so that a server starts with every URL that the settings accept.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// `https`, or plain `http` that does not leave this machine.
+/// `https`, or `http` that does not leave this machine.
 pub(crate) fn is_secure(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
 /// Whether the host of a URL is this machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
-    // Of schemes that it does not know, such as redis, the crate takes an IPv4 address for a name.
+    // For schemes that the crate does not know, such as redis, it treats an IPv4 address as a name.
     url.host_str().is_some_and(is_loopback_host)
 }
 
-/// Whether a host as a URL has it, IPv6 in brackets, is this machine: `localhost` and every name below it (RFC 6761 §6.3), with
-/// or without the dot of the root, `127.0.0.0/8` in any spelling, `::1`, and an IPv4 address of those within IPv6.
+/// Whether the host of a URL (IPv6 in brackets) is this machine: `localhost` and all names below it (RFC 6761 §6.3), with or
+/// without a final dot, `127.0.0.0/8` in any notation, `::1`, and IPv4-mapped loopback addresses.
 pub(crate) fn is_loopback_host(host: &str) -> bool {
     match Host::parse(host) {
         Ok(Host::Domain(name)) => is_loopback_name(&name),
@@ -28,7 +28,7 @@ pub(crate) fn is_loopback_host(host: &str) -> bool {
     }
 }
 
-/// Whether an address is this machine's. An IPv4 client of an IPv6 socket comes as `::ffff:127.0.0.1`.
+/// Whether an address is loopback. An IPv4 client of an IPv6 socket has an address such as `::ffff:127.0.0.1`.
 pub(crate) fn is_loopback_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_loopback(),
