@@ -29,7 +29,7 @@ use crate::{
     api,
     config::{ConfigErrorKind, ConfigErrors, Origin, Role, Settings},
     idp,
-    serve::{self, ListenError, descriptors, stop},
+    serve::{self, ListenError, descriptors, shutdown},
     vault, web,
 };
 
@@ -256,18 +256,18 @@ fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<(
         .map(|socket| vault::Server::start(socket, VAULT_CERTIFICATE, &key))
         .transpose()?;
     rt::System::new().block_on(async {
-        let idp = idp::Server::on(sockets.idp, settings)?;
+        let idp = idp::Server::from_listener(sockets.idp, settings)?;
         let api = api::Server::from_listener(sockets.api, settings)?;
-        let web = web::Server::on(sockets.client, settings)?;
+        let web = web::Server::from_listener(sockets.client, settings)?;
         let handles = vec![idp.handle(), api.handle(), web.handle()];
-        let stoppers = vec![idp.stopper(), api.stopper(), web.stopper()];
+        let shutdown_handles = vec![idp.shutdown_handle(), api.shutdown_handle(), web.shutdown_handle()];
         let runs: Vec<Run> = vec![Box::pin(idp.run()), Box::pin(api.run()), Box::pin(web.run())];
         let run = async {
             // After signal handlers are installed: a reader of the summary may send a signal at once.
             summary::print(&summary::started(plan, prepared)).map_err(io::Error::other)?;
             all(handles.clone(), runs).await
         };
-        stop::on_signal(stoppers, Duration::ZERO, run).await?;
+        shutdown::on_signal(shutdown_handles, Duration::ZERO, run).await?;
         summary::print(&summary::stopped(plan))?;
         Ok(())
     })

@@ -3,13 +3,10 @@
 use clap::Args;
 
 use super::{
-    serving::{Bound, http_url, listening, serve},
+    serving::{Bound, http_url, serve},
     settings::{SettingsArguments, flag},
 };
-use crate::{
-    api::{Server, StartError},
-    config::Role,
-};
+use crate::{api::Server, config::Role};
 
 /// Serve the REST API of blog posts
 ///
@@ -42,15 +39,11 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     ];
     let settings = settings.load(Role::Api, flags.into_iter().flatten().collect())?;
     serve(|| {
-        let bound = Server::bind(&settings);
-        let server = listening(bound, "api.port", "--port", |error| match error {
-            StartError::Listen(error) => Some(error),
-            _ => None,
-        })?;
+        let server = Server::bind(&settings)?;
         let url = http_url(&settings.api.host, server.port());
         Ok(Bound {
             url,
-            stopper: server.stopper(),
+            shutdown_handle: server.shutdown_handle(),
             drain: settings.server.drain,
             run: server.run(),
         })

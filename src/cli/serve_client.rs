@@ -3,13 +3,10 @@
 use clap::Args;
 
 use super::{
-    serving::{Bound, http_url, listening, serve},
+    serving::{Bound, http_url, serve},
     settings::{SettingsArguments, flag},
 };
-use crate::{
-    config::Role,
-    web::{Server, StartError},
-};
+use crate::{config::Role, web::Server};
 
 /// Serve the web site
 ///
@@ -41,15 +38,11 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     ];
     let settings = settings.load(Role::Client, flags.into_iter().flatten().collect())?;
     serve(|| {
-        let bound = Server::bind(&settings);
-        let server = listening(bound, "client.port", "--port", |error| match error {
-            StartError::Listen(error) => Some(error),
-            _ => None,
-        })?;
+        let server = Server::bind(&settings)?;
         let url = http_url(&settings.client.host, server.port());
         Ok(Bound {
             url,
-            stopper: server.stopper(),
+            shutdown_handle: server.shutdown_handle(),
             drain: settings.server.drain,
             run: server.run(),
         })

@@ -5,12 +5,12 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{
-    serving::{Bound, http_url, listening, serve},
+    serving::{Bound, http_url, serve},
     settings::{SettingsArguments, flag},
 };
 use crate::{
     config::{Role, SIGNING_KEYS_FILE},
-    idp::{Server, StartError},
+    idp::Server,
 };
 
 /// Serve the Entra ID emulator for development
@@ -61,11 +61,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         .signing_keys_file
         .get_or_insert_with(|| state_dir.join(SIGNING_KEYS_FILE));
     serve(|| {
-        let bound = Server::bind(&settings);
-        let server = listening(bound, "idp.port", "--port", |error| match error {
-            StartError::Listen(error) => Some(error),
-            _ => None,
-        })?;
+        let server = Server::bind(&settings)?;
         let url = http_url(&settings.idp.host, server.port());
         let url = if settings.idp.tls {
             url.replacen("http:", "https:", 1)
@@ -75,7 +71,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         // It serves one developer, without a load balancer that must notice the stop.
         Ok(Bound {
             url,
-            stopper: server.stopper(),
+            shutdown_handle: server.shutdown_handle(),
             drain: Duration::ZERO,
             run: server.run(),
         })

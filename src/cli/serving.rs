@@ -4,15 +4,14 @@ use std::{future::Future, io, time::Duration};
 
 use actix_web::rt::System;
 
-use super::error_report::WithHint as _;
-use crate::serve::{ListenError, Stopper, descriptors, stop};
+use crate::serve::{ShutdownHandle, descriptors, shutdown};
 
 /// A server that listens but does not run yet.
 pub struct Bound<R> {
     /// The address for browsers and clients.
     pub url: String,
     /// Stops the server gracefully.
-    pub stopper: Stopper,
+    pub shutdown_handle: ShutdownHandle,
     /// How long it continues to serve after SIGTERM.
     pub drain: Duration,
     /// The future that runs the server.
@@ -31,7 +30,7 @@ where
     System::new().block_on(async {
         let Bound {
             url,
-            stopper,
+            shutdown_handle,
             drain,
             run,
         } = bind()?;
@@ -40,31 +39,10 @@ where
             log::info!("listening on {url}");
             run.await
         };
-        stop::on_signal(vec![stopper], drain, run).await?;
+        shutdown::on_signal(vec![shutdown_handle], drain, run).await?;
         log::info!("stopped");
         Ok(())
     })
-}
-
-/// Adds to a port in use the hint which flag and setting choose another one.
-///
-/// # Errors
-/// The same error, with the hint.
-pub fn listening<T, E>(
-    result: Result<T, E>,
-    setting: &str,
-    flag: &str,
-    of: fn(&E) -> Option<&ListenError>,
-) -> anyhow::Result<T>
-where
-    E: Into<anyhow::Error>,
-{
-    match result {
-        Err(error) if matches!(of(&error), Some(ListenError::InUse { .. })) => Err(error).hint(format!(
-            "choose another port with {flag} PORT (or the setting {setting}), or stop the program that uses it"
-        )),
-        other => other.map_err(Into::into),
-    }
 }
 
 /// `http://host:port`, with brackets around an IPv6 address.

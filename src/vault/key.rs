@@ -1,4 +1,4 @@
-//! The one certificate of the vault, and the key that signs for it.
+//! The vault's certificate and its key.
 
 use std::{fs, io, path::Path};
 
@@ -13,27 +13,26 @@ use openssl::{
     x509::X509,
 };
 
-/// Why the vault has no key.
+/// Why the vault's key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read.
     #[error("the vault's key cannot be read: {0}")]
     Unreadable(#[from] io::Error),
-    /// It holds no key with its certificate.
+    /// The file holds no key with its certificate.
     #[error("the vault's key cannot be used: {0}")]
     Unusable(#[from] ErrorStack),
 }
 
 pub(super) struct VaultKey {
-    /// In DER.
     pub(super) certificate: Vec<u8>,
-    /// Of the key and of the certificate.
+    /// Version of the key and of the certificate.
     pub(super) version: String,
     key: PKey<Private>,
 }
 
 impl VaultKey {
-    /// From a PEM file with both.
+    /// Reads a PEM file with key and certificate.
     pub(super) fn read(path: &Path) -> Result<Self, KeyError> {
         let pem = fs::read(path)?;
         let certificate = X509::from_pem(&pem)?;
@@ -50,7 +49,7 @@ impl VaultKey {
         })
     }
 
-    /// Signs a digest (SHA-256) by `PS256` or `RS256`; `None` for another algorithm, or when it is no such digest.
+    /// Signs a SHA-256 digest with `PS256` or `RS256`. `None` for another algorithm, or a digest of another length.
     pub(super) fn sign(&self, alg: &str, digest: &[u8]) -> Option<Vec<u8>> {
         let mut context = PkeyCtx::new(&self.key).ok()?;
         context.sign_init().ok()?;

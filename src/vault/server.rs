@@ -1,5 +1,5 @@
-//! The vault's addresses and those of the metadata service, as their references have them (Key Vault REST API 7.4, IMDS
-//! 2018-02-01). A thread of its own serves them: the site asks while it starts.
+//! The HTTP interface of the vault and of the metadata service, as in their references (Key Vault REST API 7.4, IMDS
+//! 2018-02-01). A separate thread serves it, because the site calls it during its start.
 
 use std::{io, net::TcpListener, path::Path, sync::mpsc, thread::JoinHandle, time::Duration};
 
@@ -29,26 +29,26 @@ use crate::{
     background,
     config::ServerSettings,
     serve::{
-        self, Listening, Options, access_log,
-        local_programs::{self, Objection},
+        self, Options, access_log,
+        loopback_guard::{self, Rejection},
         request_guard, request_id,
     },
 };
 
 const API_VERSION: &str = "7.4";
-/// Largest body taken: a digest to sign is some 100 bytes.
+/// Largest request body: a request to sign a digest has some 100 bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 const IMDS_VERSION: &str = "2018-02-01";
 
-/// Why it did not start.
+/// Why the vault did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// There is no key.
+    /// The key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The socket or the thread cannot be had.
-    #[error("the vault cannot serve: {0}")]
+    /// The socket cannot be used, or the system starts no thread.
+    #[error("the key vault emulator cannot serve: {0}")]
     Socket(#[from] io::Error),
 }
 
@@ -59,7 +59,7 @@ struct Vault {
     tokens: Tokens,
 }
 
-/// It serves until dropped.
+/// The running vault. Stops when dropped.
 pub struct Server {
     handle: ServerHandle,
     thread: Option<JoinHandle<()>>,
@@ -101,14 +101,14 @@ impl Server {
                     settings: &settings,
                     tls: None,
                 };
-                let outcome = serve::server::listen(listener, &options, app);
-                let handle = outcome.as_ref().map(|listening| listening.server.handle());
-                // Who waits is there: it holds the other end until this arrives.
+                let server = serve::server::listen(listener, &options, app);
+                let handle = server.as_ref().map(serve::Server::handle);
+                // Cannot fail: the receiver waits for this.
                 let _ = send.send(handle.map_err(|error| io::Error::new(error.kind(), error.to_string())));
-                if let Ok(Listening { server, .. }) = outcome
-                    && let Err(error) = server.await
+                if let Ok(server) = server
+                    && let Err(error) = server.run().await
                 {
-                    log::error!("the vault has stopped: {error}");
+                    log::error!("the key vault emulator stopped: {error}");
                 }
             });
         })?;
@@ -124,23 +124,23 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.handle.stop(false));
         if let Some(thread) = self.thread.take() {
-            // A panic there has been told already.
+            // A panic has been logged already.
             let _ = thread.join();
         }
     }
 }
 
-/// Middleware: refuses what a web page sent, or a browser that DNS led here under another name. Either could have assertions
-/// signed: the metadata service gives its token to everybody, as Azure's does.
+/// Middleware: rejects requests that a web page sent, also through a DNS name that points to this machine. Such a page
+/// could get assertions signed: like Azure's, the metadata service gives its token to every client.
 async fn only_local_programs<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let message = match local_programs::objection(&request) {
+    let message = match loopback_guard::rejection(&request) {
         None => return Ok(next.call(request).await?.map_into_left_body()),
-        Some(Objection::AnotherMachine) => "Only this machine may use this vault.",
-        Some(Objection::WebPage) => "No web page may use this vault.",
-        Some(Objection::ForeignHost) => "This vault goes by localhost and 127.0.0.1 only.",
+        Some(Rejection::RemoteAddress) => "Only this machine may use this vault.",
+        Some(Rejection::WebPage) => "No web page may use this vault.",
+        Some(Rejection::ForeignHost) => "Address this vault as localhost or 127.0.0.1.",
     };
     Ok(request.into_response(error(StatusCode::FORBIDDEN, "ForbiddenByFirewall", message).map_into_right_body()))
 }
@@ -160,7 +160,7 @@ struct TokenQuery {
     resource: String,
 }
 
-/// A header that no page of a browser can send unasked keeps the tokens to programs.
+/// Demands a header that browsers do not let a web page send without permission, so that only programs get tokens.
 async fn token(request: HttpRequest, query: web::Query<TokenQuery>, vault: web::Data<Vault>) -> HttpResponse {
     let has_header = request.headers().get("Metadata").is_some_and(|value| value == "true");
     if !has_header || query.api_version != IMDS_VERSION {
@@ -180,8 +180,8 @@ async fn token(request: HttpRequest, query: web::Query<TokenQuery>, vault: web::
 }
 
 async fn certificate(request: HttpRequest, name: web::Path<String>, vault: web::Data<Vault>) -> HttpResponse {
-    if let Some(refusal) = vault.refusal(&request, &name, "Certificate") {
-        return refusal;
+    if let Some(rejection) = vault.check(&request, &name, "Certificate") {
+        return rejection;
     }
     let Vault { url, key, .. } = vault.get_ref();
     let id = |kind: &str| format!("{url}/{kind}/{name}/{}", key.version);
@@ -205,9 +205,9 @@ async fn sign(
     vault: web::Data<Vault>,
 ) -> HttpResponse {
     let (name, version) = path.into_inner();
-    // A request without a token, and without a body, asks for the challenge.
-    if let Some(refusal) = vault.refusal(&request, &name, "Key") {
-        return refusal;
+    // A request without a token and without a body asks for the challenge.
+    if let Some(rejection) = vault.check(&request, &name, "Key") {
+        return rejection;
     }
     if version != vault.key.version {
         return error(
@@ -233,25 +233,25 @@ async fn sign(
 }
 
 async fn secret(request: HttpRequest, path: web::Path<(String, String)>, vault: web::Data<Vault>) -> HttpResponse {
-    let refusal = vault.refusal(&request, &path.0, "Secret");
-    refusal.unwrap_or_else(|| {
+    let rejection = vault.check(&request, &path.0, "Secret");
+    rejection.unwrap_or_else(|| {
         error(
             StatusCode::FORBIDDEN,
             "Forbidden",
-            "The key cannot be taken out of this vault.",
+            "The key cannot be exported from this vault.",
         )
     })
 }
 
 impl Vault {
-    /// Without a good token, a challenge; for another name or version of the interface, an error.
-    fn refusal(&self, request: &HttpRequest, name: &str, kind: &str) -> Option<HttpResponse> {
+    /// Without a valid token, the response is a challenge; for another name or API version, an error.
+    fn check(&self, request: &HttpRequest, name: &str, kind: &str) -> Option<HttpResponse> {
         let header = request
             .headers()
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok());
         let token = header.and_then(|value| value.strip_prefix("Bearer "));
-        if !token.is_some_and(|token| self.tokens.is_good(token, &self.url)) {
+        if !token.is_some_and(|token| self.tokens.is_valid(token, &self.url)) {
             let challenge = format!(r#"Bearer authorization="{0}", resource="{0}""#, self.url);
             let message = "AKV10000: Request is missing a Bearer or PoP token.";
             let body = json!({ "error": { "code": "Unauthorized", "message": message } });

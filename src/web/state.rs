@@ -11,7 +11,6 @@ use super::{
     api_client::ApiClient,
     blocking_pools::BlockingPools,
     cookies::CookieAttributes,
-    csrf::FormTimeout,
     drafts::Drafts,
     health_checks::HealthChecks,
     sealed_cookies::SealedCookies,
@@ -57,7 +56,6 @@ pub struct AppState {
     health: web::Data<HealthChecks>,
     pools: web::Data<BlockingPools>,
     proxies: web::Data<TrustedProxies>,
-    form_timeout: web::Data<FormTimeout>,
     templates: web::Data<Templates>,
     static_files: web::Data<StaticFiles>,
     security_headers: web::Data<SecurityHeaders>,
@@ -136,7 +134,6 @@ impl AppState {
             health: web::Data::new(health),
             pools: pools.into(),
             proxies: web::Data::new(proxies),
-            form_timeout: web::Data::new(FormTimeout(settings.server.body_timeout)),
             templates: web::Data::new(Templates::parse()?),
             static_files: web::Data::new(StaticFiles::load()),
             security_headers: web::Data::new(security_headers),
@@ -157,7 +154,6 @@ impl AppState {
             .app_data(self.health.clone())
             .app_data(self.pools.clone())
             .app_data(self.proxies.clone())
-            .app_data(self.form_timeout.clone())
             .app_data(self.templates.clone())
             .app_data(self.static_files.clone())
             .app_data(self.security_headers.clone());

@@ -21,7 +21,7 @@ fn migrate(settings: &DatabaseSettings, arguments: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("database.url={}", settings.url);
     let tenant = format!("entra.tenant_id={TENANT}");
-    CommandOutput::of(
+    CommandOutput::run(
         folder.path(),
         &[&["migrate", "--set", &url, "--set", &tenant], arguments].concat(),
     )
@@ -371,7 +371,7 @@ fn a_database_of_the_python_system_is_not_changed_and_the_hint_names_the_import(
     let path = folder.path().join("blog.db").display().to_string();
     std::fs::copy(legacy.folder.path().join("old blog?.db"), &path).expect("copied");
     let url = format!("database.url={path}");
-    let run = |arguments: &[&str]| CommandOutput::of(folder.path(), &[arguments, &["--set", &url]].concat());
+    let run = |arguments: &[&str]| CommandOutput::run(folder.path(), &[arguments, &["--set", &url]].concat());
 
     let status = run(&["migrate", "status"]);
     assert_eq!(status.code, Some(0), "{status:?}");
@@ -407,7 +407,7 @@ fn an_import_needs_a_tenant() {
     let legacy = Legacy::new();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = legacy.folder.path().join("old blog?.db").display().to_string();
-    let output = CommandOutput::of(folder.path(), &["migrate", "import", &path]);
+    let output = CommandOutput::run(folder.path(), &["migrate", "import", &path]);
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(output.stderr.contains("entra.tenant_id is not set"), "{output:?}");
 }
@@ -425,7 +425,7 @@ fn a_database_that_cannot_be_opened_is_reported_without_its_password() {
             "postgres://127.0.0.1:9/blog",
         ),
     ] {
-        let output = CommandOutput::of(
+        let output = CommandOutput::run(
             folder.path(),
             &["migrate", "status", "--set", &format!("database.url={url}")],
         );

@@ -77,7 +77,7 @@ impl System {
     }
 
     fn entra(&self, arguments: &[&str]) -> CommandOutput {
-        let output = CommandOutput::of(self.folder.path(), &[&["entra"], arguments].concat());
+        let output = CommandOutput::run(self.folder.path(), &[&["entra"], arguments].concat());
         let key = String::from_utf8(key_pem(&keys()[0].key)).expect("PEM");
         let line = key.lines().nth(15).expect("a line of the private exponent");
         assert!(

@@ -17,7 +17,7 @@ fn token(arguments: &[&str]) -> CommandOutput {
 
 fn token_with(variables: &[(&str, &str)], arguments: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a folder");
-    CommandOutput::of_command(
+    CommandOutput::from_command(
         blogctl(folder.path())
             .envs(variables.iter().copied())
             .arg("token")

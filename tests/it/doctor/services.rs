@@ -14,7 +14,7 @@ use crate::support::{binary::CommandOutput, web::FakeApi};
 fn an_identity_provider_that_is_down_is_reported_in_time() {
     let setup = DoctorSetup::new();
     setup.control().slow(std::time::Duration::from_secs(30));
-    let output = CommandOutput::of(
+    let output = CommandOutput::run(
         setup.folder.path(),
         &["doctor", "--timeout", "1", "--role", "api", "--json"],
     );
@@ -71,7 +71,7 @@ fn another_program_at_the_address_of_the_api_is_recognised() {
             "api",
         ],
     ] {
-        let output = CommandOutput::of(setup.folder.path(), &[&["doctor"][..], &arguments].concat());
+        let output = CommandOutput::run(setup.folder.path(), &[&["doctor"][..], &arguments].concat());
         let reported = section(&output.stdout, " API ");
         assert!(output.code == Some(1) && reported.starts_with('✗'), "{reported}");
         assert!(
@@ -90,7 +90,7 @@ fn another_program_at_the_address_of_the_api_is_recognised() {
         HttpResponse::Ok().streaming(stream::repeat_with(part))
     });
     let port = format!("api.port={}", endless.url().port().expect("set"));
-    let output = CommandOutput::of(setup.folder.path(), &["doctor", "--role", "api", "--set", &port]);
+    let output = CommandOutput::run(setup.folder.path(), &["doctor", "--role", "api", "--set", &port]);
     let reported = section(&output.stdout, " API ");
     assert!(output.code == Some(1) && reported.starts_with('✗'), "{reported}");
     assert!(
@@ -122,7 +122,7 @@ fn contradicting_settings_are_reported_even_while_the_api_is_down() {
             "{reported}"
         );
     }
-    let output = CommandOutput::of(
+    let output = CommandOutput::run(
         setup.folder.path(),
         &["doctor", "--role", "client", "--set", "api.required_scope=other"],
     );
@@ -231,7 +231,7 @@ fn a_password_in_any_address_is_not_shown() {
             .iter()
             .chain(serves)
         {
-            let output = CommandOutput::of(setup.folder.path(), &[*command, &["--set", change]].concat());
+            let output = CommandOutput::run(setup.folder.path(), &[*command, &["--set", change]].concat());
             assert!(
                 !format!("{output:?}").contains("s3cretpw"),
                 "{command:?} {change}: {output:?}"

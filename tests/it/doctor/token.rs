@@ -20,7 +20,7 @@ fn explain(setup: &DoctorSetup, token: &str) -> CommandOutput {
     command
         .args(["doctor", "--token", "-"])
         .stdin(Stdio::from(fs::File::open(&path).expect("written")));
-    let output = CommandOutput::of_command(&mut command);
+    let output = CommandOutput::from_command(&mut command);
     let signature = token.rsplit('.').next().filter(|part| part.len() > 100);
     for text in [&output.stdout, &output.stderr] {
         assert!(signature.is_none_or(|signature| !text.contains(signature)), "{text}");
@@ -55,10 +55,10 @@ fn a_valid_token_is_accepted_in_every_pasted_form() {
             .flat_map(bytes_of)
             .collect();
         fs::write(setup.folder.path().join("token.txt"), of_powershell).expect("written");
-        let output = CommandOutput::of(setup.folder.path(), &["doctor", "--token", "token.txt"]);
+        let output = CommandOutput::run(setup.folder.path(), &["doctor", "--token", "token.txt"]);
         assert_eq!(output.code, Some(0), "{output:?}");
     }
-    let output = CommandOutput::of(setup.folder.path(), &["doctor", "--token", "missing.txt"]);
+    let output = CommandOutput::run(setup.folder.path(), &["doctor", "--token", "missing.txt"]);
     assert_eq!(output.code, Some(1), "{output:?}");
 }
 
@@ -197,7 +197,7 @@ fn json_is_printed_even_without_a_token() {
         (b"{\"value\":\"x.y.z\"}", 2, "contains JSON without access_token"),
     ] {
         fs::write(&path, input).expect("written");
-        let output = CommandOutput::of(setup.folder.path(), &["doctor", "--token", "input", "--json"]);
+        let output = CommandOutput::run(setup.folder.path(), &["doctor", "--token", "input", "--json"]);
         assert_eq!(output.code, Some(code), "{output:?}");
         let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
         let outcome = &report["verdict"];
@@ -218,7 +218,7 @@ fn json_is_printed_even_without_a_token() {
 fn the_unreadable_claim_is_named() {
     let setup = DoctorSetup::new();
     let control = setup.control();
-    let expected_text = |output: &CommandOutput| output.stdout.clone();
+    let printed = |output: &CommandOutput| output.stdout.clone();
     for (claim, value, fault, is_shown) in [
         (
             "exp",
@@ -239,14 +239,14 @@ fn the_unreadable_claim_is_named() {
         let output = explain(&setup, &control.token().claim(claim, value).mint());
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(
-            expected_text(&output).contains(&format!("the claim {fault}")),
+            printed(&output).contains(&format!("the claim {fault}")),
             "{}",
-            expected_text(&output)
+            printed(&output)
         );
-        let is_marked = expected_text(&output)
+        let is_marked = printed(&output)
             .lines()
             .any(|line| line.starts_with(&format!("✗ {claim} ")));
-        assert_eq!(is_marked, is_shown, "{}", expected_text(&output));
+        assert_eq!(is_marked, is_shown, "{}", printed(&output));
     }
     // Without keys, no signature is checked.
     let token = control.token().mint();
@@ -257,9 +257,9 @@ fn the_unreadable_claim_is_named() {
     let output = explain(&setup, &parts.join("."));
     control.clear_faults();
     assert!(
-        expected_text(&output).contains("the claim aud occurs more than once"),
+        printed(&output).contains("the claim aud occurs more than once"),
         "{}",
-        expected_text(&output)
+        printed(&output)
     );
 
     // An array with one audience counts as one.
@@ -270,9 +270,9 @@ fn the_unreadable_claim_is_named() {
         .mint();
     let output = explain(&setup, &one);
     assert!(
-        !expected_text(&output).lines().any(|line| line.starts_with("✗ aud")),
+        !printed(&output).lines().any(|line| line.starts_with("✗ aud")),
         "{}",
-        expected_text(&output)
+        printed(&output)
     );
 }
 
@@ -356,7 +356,7 @@ fn the_expectations_of_the_api_are_shown() {
 fn without_settings_of_an_api_no_token_can_be_checked() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("token.txt"), "a.b.c").expect("written");
-    let output = CommandOutput::of(folder.path(), &["doctor", "--token", "token.txt"]);
+    let output = CommandOutput::run(folder.path(), &["doctor", "--token", "token.txt"]);
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(
         output.stderr.contains("entra.tenant_id is not set") && output.stderr.contains("api.app_id_uri"),

@@ -48,15 +48,11 @@ fn a_registration_from_the_manifest_has_no_differences() {
     for (export, missing, id) in [(site, "API", API), (api, "web site", SITE)] {
         let ended = system.diff(&export);
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        let expected_text = format!(
+        let expected = format!(
             "! {}the {missing}'s registration ({id}) is not in this export",
             if missing == "API" { "API       " } else { "Web site  " }
         );
-        assert!(
-            ended.stdout.contains(&expected_text),
-            "{expected_text}: {}",
-            ended.stdout
-        );
+        assert!(ended.stdout.contains(&expected), "{expected}: {}", ended.stdout);
         assert_eq!(ended.stdout.matches('!').count(), 1, "{}", ended.stdout);
     }
 }
