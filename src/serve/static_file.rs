@@ -49,6 +49,16 @@ impl StaticFile {
         }))
     }
 
+    /// JSON that caches must revalidate each time.
+    pub fn json(bytes: Vec<u8>) -> Self {
+        let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+        Self::new(
+            HeaderValue::from_static("application/json"),
+            &headers,
+            Bytes::from(bytes),
+        )
+    }
+
     /// The uncompressed bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.0.bytes

@@ -280,13 +280,13 @@ fn site_requests_another_api() {
 #[test]
 fn missing_api_and_database() {
     let setup = DoctorSetup::new();
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = nobody.local_addr().expect("bound").port();
-    drop(nobody);
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = closed.local_addr().expect("bound").port();
+    drop(closed);
     let api = format!("client.api_base_url=http://localhost:{port}");
     let report = setup
         .report(&[&api, "database.url=missing/blog.db"])
-        .replace(&format!(":{port}"), ":NOBODY");
+        .replace(&format!(":{port}"), ":CLOSED");
     insta::assert_snapshot!("doctor_api_not_there", report);
 }
 
