@@ -108,7 +108,7 @@ impl Compared<'_> {
                     Severity::Warning,
                     format!(
                         "a certificate is there that these settings do not have: {id}, valid until {}",
-                        ends.map_or_else(|| "nobody knows when".to_owned(), |ends| ends.format("%Y-%m-%d").to_string())
+                        ends.map_or_else(|| "an unknown date".to_owned(), |ends| ends.format("%Y-%m-%d").to_string())
                     ),
                     "the site's own: whoever has the key of another can be the site",
                     "Certificates & secrets › Certificates: delete it, unless it is the site's next one or the one before",

@@ -275,7 +275,7 @@ fn unrequested_configuration_is_reported() {
         "sign-ins may end at http://blog.example.com/callback, too, without TLS",
         "sign-ins may end at http://127.0.0.1:5000/callback, too\n",
         &format!("do not have: {thumbprint}, valid until {}", ends.format("%Y-%m-%d")),
-        &format!("do not have: {thumbprint}, valid until nobody knows when"),
+        &format!("do not have: {thumbprint}, valid until an unknown date"),
         &format!("an expired certificate is still there: {thumbprint}"),
     ] {
         assert!(
