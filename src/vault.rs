@@ -1,5 +1,5 @@
-//! A look-alike of Azure Key Vault and of a virtual machine's metadata service, for `blogctl dev --credential key-vault`: one
-//! certificate, whose key signs and is never given away. For loopback only; it shares no code with `src/azure/`.
+//! An emulator of Azure Key Vault and of a virtual machine's metadata service, for `blogctl dev --credential key-vault`. It has one
+//! certificate, whose key signs and is never exported. For loopback only; it shares no code with `src/azure/`.
 
 mod key;
 mod server;

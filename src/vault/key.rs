@@ -1,4 +1,4 @@
-//! The one certificate of the vault, and the key that signs for it.
+//! The vault's only certificate, and its signing key.
 
 use std::{fs, io, path::Path};
 
@@ -13,28 +13,28 @@ use openssl::{
     x509::X509,
 };
 
-/// Why the vault has no key.
+/// Why the vault's key cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read.
     #[error("the vault's key cannot be read: {0}")]
     Unreadable(#[from] io::Error),
-    /// It holds no key with its certificate.
+    /// The file does not contain a key and its certificate.
     #[error("the vault's key cannot be used: {0}")]
     Unusable(#[from] ErrorStack),
 }
 
 pub(super) struct VaultKey {
-    /// In DER.
+    /// DER.
     pub(super) certificate: Vec<u8>,
-    /// Of the key and of the certificate.
+    /// Version of both key and certificate.
     pub(super) version: String,
     key: PKey<Private>,
 }
 
 impl VaultKey {
-    /// From a PEM file with both.
-    pub(super) fn read(path: &Path) -> Result<Self, KeyError> {
+    /// Loads a PEM file with key and certificate.
+    pub(super) fn load(path: &Path) -> Result<Self, KeyError> {
         let pem = fs::read(path)?;
         let certificate = X509::from_pem(&pem)?;
         let version = hex::encode(
@@ -50,7 +50,7 @@ impl VaultKey {
         })
     }
 
-    /// Signs a digest (SHA-256) by `PS256` or `RS256`; `None` for another algorithm, or when it is no such digest.
+    /// Signs a SHA-256 digest with `PS256` or `RS256`; `None` for another algorithm or an invalid digest.
     pub(super) fn sign(&self, alg: &str, digest: &[u8]) -> Option<Vec<u8>> {
         let mut context = PkeyCtx::new(&self.key).ok()?;
         context.sign_init().ok()?;

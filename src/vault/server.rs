@@ -1,5 +1,5 @@
-//! The vault's addresses and those of the metadata service, as their references have them (Key Vault REST API 7.4, IMDS
-//! 2018-02-01). A thread of its own serves them: the site asks while it starts.
+//! The endpoints of the vault and of the metadata service, as in their references (Key Vault REST API 7.4, IMDS 2018-02-01). A
+//! separate thread serves them, since the site needs them while it starts.
 
 use std::{io, net::TcpListener, path::Path, sync::mpsc, thread::JoinHandle, time::Duration};
 
@@ -36,18 +36,18 @@ use crate::{
 };
 
 const API_VERSION: &str = "7.4";
-/// Largest body taken: a digest to sign is some 100 bytes.
+/// Largest accepted body. A request to sign has some 100 bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 const IMDS_VERSION: &str = "2018-02-01";
 
-/// Why it did not start.
+/// Why the vault did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// There is no key.
+    /// The key cannot be loaded.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The socket or the thread cannot be had.
+    /// The socket or the thread could not be created.
     #[error("the vault cannot serve: {0}")]
     Socket(#[from] io::Error),
 }
@@ -59,7 +59,7 @@ struct Vault {
     tokens: Tokens,
 }
 
-/// It serves until dropped.
+/// A running vault. Dropping it stops the server.
 pub struct Server {
     handle: ServerHandle,
     thread: Option<JoinHandle<()>>,
@@ -75,7 +75,7 @@ impl Server {
         let vault = web::Data::new(Vault {
             url: format!("http://localhost:{port}"),
             name: name.to_owned(),
-            key: VaultKey::read(key)?,
+            key: VaultKey::load(key)?,
             tokens: Tokens::default(),
         });
         let (send, started) = mpsc::channel();
@@ -103,7 +103,7 @@ impl Server {
                 };
                 let outcome = serve::server::listen(listener, &options, app);
                 let handle = outcome.as_ref().map(|listening| listening.server.handle());
-                // Who waits is there: it holds the other end until this arrives.
+                // `start` waits on the other end until this arrives.
                 let _ = send.send(handle.map_err(|error| io::Error::new(error.kind(), error.to_string())));
                 if let Ok(Listening { server, .. }) = outcome
                     && let Err(error) = server.await
@@ -124,14 +124,14 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.handle.stop(false));
         if let Some(thread) = self.thread.take() {
-            // A panic there has been told already.
+            // A panic in the thread has been reported already.
             let _ = thread.join();
         }
     }
 }
 
-/// Middleware: refuses what a web page sent, or a browser that DNS led here under another name. Either could have assertions
-/// signed: the metadata service gives its token to everybody, as Azure's does.
+/// Middleware: rejects requests of a web page, and of a browser that reached this server under another DNS name. Either could have
+/// assertions signed, since the metadata service gives its token to every client, as Azure's does.
 async fn only_local_programs<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -140,7 +140,7 @@ async fn only_local_programs<B: MessageBody>(
         None => return Ok(next.call(request).await?.map_into_left_body()),
         Some(Objection::AnotherMachine) => "Only this machine may use this vault.",
         Some(Objection::WebPage) => "No web page may use this vault.",
-        Some(Objection::ForeignHost) => "This vault goes by localhost and 127.0.0.1 only.",
+        Some(Objection::ForeignHost) => "This vault can be reached as localhost and 127.0.0.1 only.",
     };
     Ok(request.into_response(error(StatusCode::FORBIDDEN, "ForbiddenByFirewall", message).map_into_right_body()))
 }
@@ -160,7 +160,7 @@ struct TokenQuery {
     resource: String,
 }
 
-/// A header that no page of a browser can send unasked keeps the tokens to programs.
+/// Requires the header `Metadata`, which a web page cannot send without a CORS preflight, so that only programs get tokens.
 async fn token(request: HttpRequest, query: web::Query<TokenQuery>, vault: web::Data<Vault>) -> HttpResponse {
     let has_header = request.headers().get("Metadata").is_some_and(|value| value == "true");
     if !has_header || query.api_version != IMDS_VERSION {
@@ -180,8 +180,8 @@ async fn token(request: HttpRequest, query: web::Query<TokenQuery>, vault: web::
 }
 
 async fn certificate(request: HttpRequest, name: web::Path<String>, vault: web::Data<Vault>) -> HttpResponse {
-    if let Some(refusal) = vault.refusal(&request, &name, "Certificate") {
-        return refusal;
+    if let Some(error) = vault.check_access(&request, &name, "Certificate") {
+        return error;
     }
     let Vault { url, key, .. } = vault.get_ref();
     let id = |kind: &str| format!("{url}/{kind}/{name}/{}", key.version);
@@ -205,9 +205,9 @@ async fn sign(
     vault: web::Data<Vault>,
 ) -> HttpResponse {
     let (name, version) = path.into_inner();
-    // A request without a token, and without a body, asks for the challenge.
-    if let Some(refusal) = vault.refusal(&request, &name, "Key") {
-        return refusal;
+    // The first request has neither token nor body, and gets the challenge.
+    if let Some(error) = vault.check_access(&request, &name, "Key") {
+        return error;
     }
     if version != vault.key.version {
         return error(
@@ -233,25 +233,19 @@ async fn sign(
 }
 
 async fn secret(request: HttpRequest, path: web::Path<(String, String)>, vault: web::Data<Vault>) -> HttpResponse {
-    let refusal = vault.refusal(&request, &path.0, "Secret");
-    refusal.unwrap_or_else(|| {
-        error(
-            StatusCode::FORBIDDEN,
-            "Forbidden",
-            "The key cannot be taken out of this vault.",
-        )
-    })
+    let denied = vault.check_access(&request, &path.0, "Secret");
+    denied.unwrap_or_else(|| error(StatusCode::FORBIDDEN, "Forbidden", "The key is not exportable."))
 }
 
 impl Vault {
-    /// Without a good token, a challenge; for another name or version of the interface, an error.
-    fn refusal(&self, request: &HttpRequest, name: &str, kind: &str) -> Option<HttpResponse> {
+    /// The challenge for a request without a valid token, or the error for an unknown name or API version.
+    fn check_access(&self, request: &HttpRequest, name: &str, kind: &str) -> Option<HttpResponse> {
         let header = request
             .headers()
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok());
         let token = header.and_then(|value| value.strip_prefix("Bearer "));
-        if !token.is_some_and(|token| self.tokens.is_good(token, &self.url)) {
+        if !token.is_some_and(|token| self.tokens.is_valid(token, &self.url)) {
             let challenge = format!(r#"Bearer authorization="{0}", resource="{0}""#, self.url);
             let message = "AKV10000: Request is missing a Bearer or PoP token.";
             let body = json!({ "error": { "code": "Unauthorized", "message": message } });
@@ -272,9 +266,9 @@ impl Vault {
                 "api-version must be 7.4.",
             ));
         }
-        let is_there = name == self.name;
+        let exists = name == self.name;
         let message = format!("There is no {name} in this vault.");
-        (!is_there).then(|| error(StatusCode::NOT_FOUND, &format!("{kind}NotFound"), &message))
+        (!exists).then(|| error(StatusCode::NOT_FOUND, &format!("{kind}NotFound"), &message))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The tokens that the metadata service has given, each for one resource and for an hour.
+//! The tokens that the metadata service has issued. Each is valid for one resource and one hour.
 
 use std::{
     collections::HashMap,
@@ -9,33 +9,33 @@ use openssl::{error::ErrorStack, rand::rand_bytes};
 use parking_lot::Mutex;
 
 const LIFETIME: Duration = Duration::from_hours(1);
-/// One program asks for one an hour; more are a mistake.
-const MOST: usize = 1000;
+/// A program requests about one token an hour. More indicate an error in it, and all are dropped.
+const MAX_TOKENS: usize = 1000;
 
 #[derive(Default)]
 pub(super) struct Tokens(Mutex<HashMap<String, (String, Instant)>>);
 
 impl Tokens {
-    /// A new one for `resource`, and its end in seconds since 1970.
+    /// Issues a token for `resource`; returns it with its expiry in seconds since 1970.
     pub(super) fn issue(&self, resource: &str) -> Result<(String, u64), ErrorStack> {
         let mut bytes = [0; 32];
         rand_bytes(&mut bytes)?;
         let token = hex::encode(bytes);
-        let mut given = self.0.lock();
+        let mut issued = self.0.lock();
         let now = Instant::now();
-        given.retain(|_, (_, until)| *until > now);
-        if given.len() >= MOST {
-            given.clear();
+        issued.retain(|_, (_, until)| *until > now);
+        if issued.len() >= MAX_TOKENS {
+            issued.clear();
         }
-        given.insert(token.clone(), (resource.to_owned(), now + LIFETIME));
+        issued.insert(token.clone(), (resource.to_owned(), now + LIFETIME));
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok((token, (since_1970 + LIFETIME).as_secs()))
     }
 
-    /// Whether it was given for `resource`, and has not ended.
-    pub(super) fn is_good(&self, token: &str, resource: &str) -> bool {
-        let given = self.0.lock();
-        given
+    /// Whether the token was issued for `resource` and has not expired.
+    pub(super) fn is_valid(&self, token: &str, resource: &str) -> bool {
+        let issued = self.0.lock();
+        issued
             .get(token)
             .is_some_and(|(of, until)| of == resource && *until > Instant::now())
     }
@@ -46,10 +46,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_good_for_its_resource_only() {
+    fn a_token_is_valid_for_its_resource_only() {
         let tokens = Tokens::default();
         let (token, _) = tokens.issue("http://localhost:1").unwrap();
-        assert!(tokens.is_good(&token, "http://localhost:1"));
-        assert!(!tokens.is_good(&token, "http://localhost:2") && !tokens.is_good("x", "http://localhost:1"));
+        assert!(tokens.is_valid(&token, "http://localhost:1"));
+        assert!(!tokens.is_valid(&token, "http://localhost:2") && !tokens.is_valid("x", "http://localhost:1"));
     }
 }
